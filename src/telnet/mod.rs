@@ -1,0 +1,1 @@
+//! The telnet codec: pure, resumable at any byte.
