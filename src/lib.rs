@@ -3,4 +3,12 @@
 pub mod cli;
 pub mod config;
 pub mod endpoint;
+mod strto;
 pub mod telnet;
+
+/// What `-V` prints and the greeting shows, without a line end (contract section 3).
+pub const VERSION: &str = concat!(
+    "procServ Process Server 2.9.0 (procserv-rs ",
+    env!("CARGO_PKG_VERSION"),
+    ")"
+);
