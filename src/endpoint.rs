@@ -155,10 +155,7 @@ fn parse_unix(rest: &[u8]) -> Result<Endpoint, EndpointError> {
     Ok(Endpoint::Unix {
         path: os_string(path).into(),
         uid: user.as_ref().map(|user| user.uid.as_raw()),
-        gid: group
-            .map(|group| group.gid)
-            .or(user.map(|user| user.gid))
-            .map(|gid| gid.as_raw()),
+        gid: group.map(|group| group.gid).or(user.map(|user| user.gid)).map(|gid| gid.as_raw()),
         mode: if perm.is_empty() { 0o666 } else { octal(perm) },
     })
 }
@@ -197,27 +194,15 @@ fn parse_tcp(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {
         _ => return Err(not_a_spec()),
     };
     let port = Number::parse(port).ok_or_else(not_a_spec)?;
-    let port: u16 = port
-        .value()
-        .ok_or_else(|| EndpointError::PortOutOfRange(port.to_string()))?;
-    let address = if access.local_only() {
-        Ipv4Addr::LOCALHOST
-    } else {
-        address
-    };
+    let port: u16 = port.value().ok_or_else(|| EndpointError::PortOutOfRange(port.to_string()))?;
+    let address = if access.local_only() { Ipv4Addr::LOCALHOST } else { address };
     Ok(Endpoint::Tcp(SocketAddr::from((address, port))))
 }
 
 fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = text
-        .split(|&byte| byte == b'.')
-        .map(|octet| Number::parse(octet)?.value::<u8>());
-    let (a, b, c, d) = (
-        octets.next()??,
-        octets.next()??,
-        octets.next()??,
-        octets.next()??,
-    );
+    let mut octets =
+        text.split(|&byte| byte == b'.').map(|octet| Number::parse(octet)?.value::<u8>());
+    let (a, b, c, d) = (octets.next()??, octets.next()??, octets.next()??, octets.next()??);
     octets.next().is_none().then(|| Ipv4Addr::new(a, b, c, d))
 }
 
@@ -252,11 +237,7 @@ impl<'a> Number<'a> {
 impl fmt::Display for Number<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.negative { "-" } else { "" };
-        let digits = if self.digits.is_empty() {
-            "0"
-        } else {
-            self.digits
-        };
+        let digits = if self.digits.is_empty() { "0" } else { self.digits };
         write!(f, "{sign}{digits}")
     }
 }

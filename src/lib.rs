@@ -1,14 +1,14 @@
 //! A console server: one child process on a PTY, its console shared with many clients.
 
+pub mod caret;
 pub mod cli;
 pub mod config;
+pub mod core;
 pub mod endpoint;
+pub mod limits;
 mod strto;
 pub mod telnet;
 
 /// What `-V` prints and the greeting shows, without a line end (contract section 3).
-pub const VERSION: &str = concat!(
-    "procServ Process Server 2.9.0 (procserv-rs ",
-    env!("CARGO_PKG_VERSION"),
-    ")"
-);
+pub const VERSION: &str =
+    concat!("procServ Process Server 2.9.0 (procserv-rs ", env!("CARGO_PKG_VERSION"), ")");

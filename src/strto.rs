@@ -24,9 +24,7 @@ pub(crate) fn integer(text: &[u8], base: u8) -> i128 {
         .map(|byte| byte.wrapping_sub(b'0'))
         .take_while(|&digit| digit < base)
         .fold(0_i128, |value, digit| {
-            value
-                .saturating_mul(base.into())
-                .saturating_add(digit.into())
+            value.saturating_mul(base.into()).saturating_add(digit.into())
         });
     if negative { -magnitude } else { magnitude }
 }

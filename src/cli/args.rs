@@ -34,115 +34,52 @@ pub fn definition() -> Command {
         .args_override_self(true)
         .args([
             flag("allow", "allow control connections from anywhere"),
-            value(
-                "autorestartcmd",
-                "c",
-                "command to toggle auto restart flag (^ for ctrl)",
-            ),
+            value("autorestartcmd", "c", "command to toggle auto restart flag (^ for ctrl)"),
             value("coresize", "n", "set maximum core size for child to <n>"),
-            value(
-                "chdir",
-                "dir",
-                "change directory to <dir> before starting child",
-            )
-            .short('c'),
+            value("chdir", "dir", "change directory to <dir> before starting child").short('c'),
             flag("debug", "debug mode (keeps child in foreground)").short('d'),
-            value(
-                "exec",
-                "str",
-                "specify child executable (default: arg0 of <command>)",
-            )
-            .short('e'),
+            value("exec", "str", "specify child executable (default: arg0 of <command>)")
+                .short('e'),
             flag("foreground", "keep child in foreground (interactive)").short('f'),
             flag(HELP, "print this message").short('h'),
-            value(
-                "holdoff",
-                "n",
-                "set holdoff time [sec] between child restarts",
-            ),
+            value("holdoff", "n", "set holdoff time [sec] between child restarts"),
             value("ignore", "str", "ignore all chars in <str> (^ for ctrl)").short('i'),
-            value(
-                "info-file",
-                "file",
-                "write instance information to this file",
-            )
-            .short('I'),
-            value(
-                "killcmd",
-                "c",
-                "command to kill (reboot) the child (^ for ctrl)",
-            )
-            .short('k'),
-            value(
-                "killsig",
-                "sig",
-                "signal to send to child when killing (number or name)",
-            ),
-            value(
-                "logport",
-                "endpoint",
-                "allow log connections through telnet <endpoint>",
-            )
-            .short('l'),
+            value("info-file", "file", "write instance information to this file").short('I'),
+            value("killcmd", "c", "command to kill (reboot) the child (^ for ctrl)").short('k'),
+            value("killsig", "sig", "signal to send to child when killing (number or name)"),
+            value("logport", "endpoint", "allow log connections through telnet <endpoint>")
+                .short('l'),
             value("logfile", "file", "write log to <file>, '-' logs to stdout").short('L'),
-            value(
-                "logstamp",
-                "str",
-                "prefix log lines with timestamp [strftime format]",
-            )
-            .num_args(0..=1)
-            .require_equals(true),
-            value(
-                "name",
-                "str",
-                "set child's name (default: arg0 of <command>)",
-            )
-            .short('n'),
+            value("logstamp", "str", "prefix log lines with timestamp [strftime format]")
+                .num_args(0..=1)
+                .require_equals(true),
+            value("name", "str", "set child's name (default: arg0 of <command>)").short('n'),
             flag("noautorestart", "do not restart child on exit by default")
                 .overrides_with("oneshot"),
             flag("oneshot", "exit when the child has exited")
                 .short('o')
                 .overrides_with("noautorestart"),
             value("pidfile", "file", "write PID file (for server PID)").short('p'),
-            value(
-                "port",
-                "endpoint",
-                "allow control connections through telnet <endpoint>",
-            )
-            .short('P')
-            .action(ArgAction::Append),
+            value("port", "endpoint", "allow control connections through telnet <endpoint>")
+                .short('P')
+                .action(ArgAction::Append),
             flag("quiet", "suppress informational output (server)").short('q'),
-            flag(
-                "restrict",
-                "restrict log access to connections from localhost",
-            ),
+            flag("restrict", "restrict log access to connections from localhost"),
             value("timefmt", "str", "set time format (strftime) to <str>"),
             flag(VERSION, "print program version").short('V'),
             flag("wait", "wait for cmd on control connection to start child").short('w'),
-            value(
-                "logoutcmd",
-                "c",
-                "command to logout client connection (^ for ctrl)",
-            )
-            .short('x'),
+            value("logoutcmd", "c", "command to logout client connection (^ for ctrl)").short('x'),
         ])
         .next_help_heading(OWN)
         .args([
-            value(
-                "grace-period",
-                "n",
-                "time [sec] after SIGTERM before child gets SIGKILL",
-            )
-            .short('g'),
+            value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
+                .short('g'),
             flag("savelog", "rename an existing log file at start"),
         ])
 }
 
 fn flag(long: &'static str, help: &'static str) -> Arg {
-    Arg::new(long)
-        .long(long)
-        .help(help)
-        .action(ArgAction::SetTrue)
+    Arg::new(long).long(long).help(help).action(ArgAction::SetTrue)
 }
 
 fn value(long: &'static str, name: &'static str, help: &'static str) -> Arg {
@@ -208,22 +145,14 @@ Options:
 }
 
 fn help_line(arg: &Arg) -> String {
-    let short = arg
-        .get_short()
-        .map_or_else(|| "   ".to_string(), |short| format!(" -{short}"));
-    let value = arg
-        .get_value_names()
-        .and_then(<[_]>::first)
-        .map(|name| match value_use(arg) {
-            ValueUse::None => String::new(),
-            ValueUse::Optional => format!(" [<{name}>]"),
-            ValueUse::Required => format!(" <{name}>"),
-        });
-    let left = format!(
-        "{short} --{}{}",
-        arg.get_long().unwrap_or_default(),
-        value.unwrap_or_default()
-    );
+    let short = arg.get_short().map_or_else(|| "   ".to_string(), |short| format!(" -{short}"));
+    let value = arg.get_value_names().and_then(<[_]>::first).map(|name| match value_use(arg) {
+        ValueUse::None => String::new(),
+        ValueUse::Optional => format!(" [<{name}>]"),
+        ValueUse::Required => format!(" <{name}>"),
+    });
+    let left =
+        format!("{short} --{}{}", arg.get_long().unwrap_or_default(), value.unwrap_or_default());
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     format!("{left:HELP_COLUMN$}{help}\n")
 }

@@ -35,9 +35,7 @@ pub(super) struct Scanned {
 impl Scanned {
     /// Whether the option `name` was given.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.items
-            .iter()
-            .any(|item| matches!(item, Item::Option { id, .. } if id == name))
+        self.items.iter().any(|item| matches!(item, Item::Option { id, .. } if id == name))
     }
 
     /// The options alone, spelled out: `--name` and `--name=value`, nothing abbreviated or bundled.
@@ -53,9 +51,7 @@ impl Scanned {
                 Some(word)
             }
         });
-        std::iter::once(argv0.to_os_string())
-            .chain(options)
-            .collect()
+        std::iter::once(argv0.to_os_string()).chain(options).collect()
     }
 }
 
@@ -92,12 +88,7 @@ fn scan_long(
         }
         let list: String = found.iter().map(|(id, _)| format!(" '--{id}'")).collect();
         return Item::Problem(
-            [
-                &typed,
-                &b" is ambiguous; possibilities:"[..],
-                list.as_bytes(),
-            ]
-            .concat(),
+            [&typed, &b" is ambiguous; possibilities:"[..], list.as_bytes()].concat(),
         );
     };
     let value = match (args::value_use(arg), attached) {
@@ -128,23 +119,16 @@ fn candidates<'a>(definition: &'a Command, name: &[u8]) -> Vec<(&'a str, &'a Arg
             .filter(move |arg| args::is_own(arg) == own)
             .filter_map(|arg| Some((arg.get_long()?, arg)))
     };
-    if let Some(exact) = of_kind(false)
-        .chain(of_kind(true))
-        .find(|(long, _)| long.as_bytes() == name)
+    if let Some(exact) =
+        of_kind(false).chain(of_kind(true)).find(|(long, _)| long.as_bytes() == name)
     {
         return vec![exact];
     }
     let abbreviated = |own| -> Vec<_> {
-        of_kind(own)
-            .filter(|(long, _)| long.as_bytes().starts_with(name))
-            .collect()
+        of_kind(own).filter(|(long, _)| long.as_bytes().starts_with(name)).collect()
     };
     let original = abbreviated(false);
-    if original.is_empty() {
-        abbreviated(true)
-    } else {
-        original
-    }
+    if original.is_empty() { abbreviated(true) } else { original }
 }
 
 fn scan_bundle(
@@ -156,13 +140,10 @@ fn scan_bundle(
     let mut rest = bundle;
     while let [letter, tail @ ..] = rest {
         rest = tail;
-        let arg = definition
-            .get_arguments()
-            .find(|arg| arg.get_short() == Some(char::from(*letter)));
+        let arg =
+            definition.get_arguments().find(|arg| arg.get_short() == Some(char::from(*letter)));
         let Some((id, arg)) = arg.and_then(|arg| Some((arg.get_long()?, arg))) else {
-            items.push(Item::Problem(
-                [b"invalid option -- '", &[*letter][..], b"'"].concat(),
-            ));
+            items.push(Item::Problem([b"invalid option -- '", &[*letter][..], b"'"].concat()));
             continue;
         };
         let value = match args::value_use(arg) {

@@ -2,7 +2,7 @@
 //! prints nothing, opens nothing.
 
 mod args;
-pub mod caret;
+
 mod getopt;
 mod number;
 
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
+use crate::caret;
 use crate::config::{ByteSet, CommandChars, Config, LogTarget, RestartMode, RunMode};
 use crate::endpoint::{Access, Endpoint};
 pub use args::definition;
@@ -135,10 +136,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         },
         wait: given.flag("wait"),
         quiet: given.flag("quiet"),
-        pid_file: given
-            .value("pidfile")
-            .or_else(|| env("PROCSERV_PID"))
-            .map(PathBuf::from),
+        pid_file: given.value("pidfile").or_else(|| env("PROCSERV_PID")).map(PathBuf::from),
         info_file: given.value("info-file").map(PathBuf::from),
         time_format,
         warnings: stderr.lines(),
@@ -169,30 +167,20 @@ fn endpoints(
     given: &Given,
     old_style: Option<OsString>,
 ) -> Result<(Vec<Endpoint>, Option<Endpoint>), crate::endpoint::EndpointError> {
-    let control = Access::Control {
-        allow: given.flag("allow"),
-    };
-    let log = Access::Log {
-        restrict: given.flag("restrict"),
-    };
+    let control = Access::Control { allow: given.flag("allow") };
+    let log = Access::Log { restrict: given.flag("restrict") };
     let ports = given.0.get_many::<OsString>("port").unwrap_or_default();
     let controls = ports
         .chain(old_style.as_ref())
         .map(|spec| Endpoint::parse(spec, control))
         .collect::<Result<_, _>>()?;
-    let log = given
-        .value("logport")
-        .map(|spec| Endpoint::parse(&spec, log))
-        .transpose()?;
+    let log = given.value("logport").map(|spec| Endpoint::parse(&spec, log)).transpose()?;
     Ok((controls, log))
 }
 
 fn command_chars(given: &Given) -> CommandChars {
-    let command = |id, default| {
-        given
-            .value(id)
-            .map_or(default, |text| caret::command_char(text.as_bytes()))
-    };
+    let command =
+        |id, default| given.value(id).map_or(default, |text| caret::command_char(text.as_bytes()));
     CommandChars {
         kill: command("killcmd", Some(0x18)),
         toggle: command("autorestartcmd", Some(0x14)),
@@ -263,10 +251,6 @@ impl<'a> Stderr<'a> {
         if !stderr.is_empty() {
             stderr.push(b'\n');
         }
-        Exit {
-            stdout,
-            stderr,
-            code,
-        }
+        Exit { stdout, stderr, code }
     }
 }

@@ -16,12 +16,7 @@ pub(super) struct Numbers {
 
 impl Default for Numbers {
     fn default() -> Self {
-        Numbers {
-            holdoff: 15,
-            grace_period: 0,
-            core_size: None,
-            kill_signal: 9,
-        }
+        Numbers { holdoff: 15, grace_period: 0, core_size: None, kill_signal: 9 }
     }
 }
 
@@ -77,10 +72,7 @@ impl Numbers {
 fn signal_named(text: &[u8]) -> Option<i32> {
     let name = std::str::from_utf8(text).ok()?.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
-    format!("SIG{name}")
-        .parse::<Signal>()
-        .ok()
-        .map(|signal| signal as i32)
+    format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32)
 }
 
 /// atoi(3) of the C libraries on 64 bits: strtol(3) cut to an int.

@@ -56,10 +56,7 @@ impl Decoder {
                     State::Data
                 }
                 // Any byte is an option here, IAC and SE too.
-                State::SubOption => State::Sub {
-                    held: 0,
-                    mccp: byte == COMPRESS,
-                },
+                State::SubOption => State::Sub { held: 0, mccp: byte == COMPRESS },
                 State::Sub { held, mccp } => match (byte, held) {
                     (IAC, _) => State::SubIac { held },
                     (WILL, 0) if mccp => State::Sub { held: 1, mccp },
@@ -92,10 +89,7 @@ fn hold(held: u16) -> State {
     if held >= SUB_MAX {
         return State::Data;
     }
-    State::Sub {
-        held: held + 1,
-        mccp: false,
-    }
+    State::Sub { held: held + 1, mccp: false }
 }
 
 /// What the next byte from the peer means.

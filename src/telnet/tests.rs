@@ -8,36 +8,16 @@ type Case = (&'static [u8], &'static [u8], &'static [u8]);
 /// What the peer sends, what of it is data, what is answered. Short enough for every chunking.
 const CASES: &[Case] = &[
     // Options the server takes no part in are refused, each time.
-    (
-        b"\xff\xfb\x03\xff\xfb\x03",
-        b"",
-        b"\xff\xfe\x03\xff\xfe\x03",
-    ),
-    (
-        b"\xff\xfd\x03\xff\xfd\x03",
-        b"",
-        b"\xff\xfc\x03\xff\xfc\x03",
-    ),
+    (b"\xff\xfb\x03\xff\xfb\x03", b"", b"\xff\xfe\x03\xff\xfe\x03"),
+    (b"\xff\xfd\x03\xff\xfd\x03", b"", b"\xff\xfc\x03\xff\xfc\x03"),
     // WILL ECHO and DO LINEMODE are such others: wrong side.
-    (
-        b"\xff\xfb\x01\xff\xfb\x01",
-        b"",
-        b"\xff\xfe\x01\xff\xfe\x01",
-    ),
-    (
-        b"\xff\xfd\x22\xff\xfd\x22",
-        b"",
-        b"\xff\xfc\x22\xff\xfc\x22",
-    ),
+    (b"\xff\xfb\x01\xff\xfb\x01", b"", b"\xff\xfe\x01\xff\xfe\x01"),
+    (b"\xff\xfd\x22\xff\xfd\x22", b"", b"\xff\xfc\x22\xff\xfc\x22"),
     (b"\xff\xfc\x01\xff\xfe\x22", b"", b""),
     // WONT and DONT of unknown options: silence.
     (b"\xff\xfc\x03\xff\xfe\x03", b"", b""),
     // Any byte is an option, and is answered as it came.
-    (
-        b"\xff\xfb\xffa\xff\xfd\xf0b",
-        b"ab",
-        b"\xff\xfe\xff\xff\xfc\xf0",
-    ),
+    (b"\xff\xfb\xffa\xff\xfd\xf0b", b"ab", b"\xff\xfe\xff\xff\xfc\xf0"),
     (b"\xff\xfb\0\xff\xfd\xfa", b"", b"\xff\xfe\0\xff\xfc\xfa"),
     // The answers to the offer get no answer; a repeat changes nothing.
     (b"\xff\xfd\x01\xff\xfb\x22", b"", b""),
@@ -47,27 +27,11 @@ const CASES: &[Case] = &[
     (b"\xff\xfb\x22\xff\xfb\x22", b"", b""),
     (b"\xff\xfc\x22\xff\xfc\x22", b"", b""),
     // Once agreed, dropping it is confirmed, once.
-    (
-        b"\xff\xfd\x01\xff\xfe\x01\xff\xfe\x01",
-        b"",
-        b"\xff\xfc\x01",
-    ),
-    (
-        b"\xff\xfb\x22\xff\xfc\x22\xff\xfc\x22",
-        b"",
-        b"\xff\xfe\x22",
-    ),
+    (b"\xff\xfd\x01\xff\xfe\x01\xff\xfe\x01", b"", b"\xff\xfc\x01"),
+    (b"\xff\xfb\x22\xff\xfc\x22\xff\xfc\x22", b"", b"\xff\xfe\x22"),
     // Once refused or dropped, a later wish is agreed to, once.
-    (
-        b"\xff\xfe\x01\xff\xfd\x01\xff\xfd\x01",
-        b"",
-        b"\xff\xfb\x01",
-    ),
-    (
-        b"\xff\xfc\x22\xff\xfb\x22\xff\xfb\x22",
-        b"",
-        b"\xff\xfd\x22",
-    ),
+    (b"\xff\xfe\x01\xff\xfd\x01\xff\xfd\x01", b"", b"\xff\xfb\x01"),
+    (b"\xff\xfc\x22\xff\xfb\x22\xff\xfb\x22", b"", b"\xff\xfd\x22"),
     (
         b"\xff\xfd\x01\xff\xfe\x01\xff\xfd\x01\xff\xfe\x01",
         b"",
@@ -93,11 +57,7 @@ const CASES: &[Case] = &[
     (b"\xff\xfa\x18a\xff\xf1b", b"b", b""),
     (b"\xff\xfa\x18a\xffbc", b"c", b""),
     (b"\xff\xfa\x18a\xff\xfb\x03b", b"b", b"\xff\xfe\x03"),
-    (
-        b"\xff\xfa\x18\xff\xfe\x01\xff\xfd\x01b",
-        b"b",
-        b"\xff\xfb\x01",
-    ),
+    (b"\xff\xfa\x18\xff\xfe\x01\xff\xfd\x01b", b"b", b"\xff\xfb\x01"),
     (b"\xff\xfa\x18a\xff\xfa\x18c\xff\xf0b", b"b", b""),
     // Old MCCP is complete as it stands, and only exactly so.
     (b"\xff\xfa\x55\xfb\xf0a", b"a", b""),
@@ -167,11 +127,7 @@ fn a_subnegotiation_holds_16384_bytes() {
         input.extend_from_slice(rest);
         for size in [1, 2, 4096, input.len()] {
             let (_, got_data, got_reply) = decode(input.chunks(size));
-            assert_eq!(
-                (&*got_data, &*got_reply),
-                (data, reply),
-                "{content} {rest:x?}"
-            );
+            assert_eq!((&*got_data, &*got_reply), (data, reply), "{content} {rest:x?}");
         }
     }
     let mut pairs = b"\xff\xfa\x18".to_vec();

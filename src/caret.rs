@@ -26,11 +26,7 @@ pub fn list(text: &[u8]) -> impl Iterator<Item = u8> {
 /// How the greeting shows `byte`: a control character as `^` and its letter, any other as itself.
 #[must_use]
 pub fn display(byte: u8) -> Vec<u8> {
-    if byte.is_ascii_control() {
-        vec![b'^', byte ^ 0x40]
-    } else {
-        vec![byte]
-    }
+    if byte.is_ascii_control() { vec![b'^', byte ^ 0x40] } else { vec![byte] }
 }
 
 fn control(letter: u8) -> Option<u8> {
