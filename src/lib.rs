@@ -5,8 +5,11 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod endpoint;
+pub mod error;
 pub mod limits;
+pub mod server;
 mod strto;
+pub mod sys;
 pub mod telnet;
 
 /// What `-V` prints and the greeting shows, without a line end (contract section 3).
