@@ -39,7 +39,7 @@ fn s7_sigterm_with_child_exits_0_and_says_so(lab: &Lab) {
     server.child_start(1);
     assert_eq!(server.terminate().code(), Some(0));
     server.assert_console(
-        user.to_end(),
+        user.until_end(),
         "\
 @@@ Current time: <time>
 @@@ Child process is shutting down, a new one will be restarted shortly

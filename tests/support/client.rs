@@ -43,13 +43,15 @@ impl Client {
         }
     }
 
-    /// Connects to an endpoint, `unix:PATH`, `unix:@NAME` or `HOST:PORT`.
+    /// Connects to an endpoint, `unix:PATH`, `unix:@NAME`, `HOST:PORT` or, here, `PORT`.
     pub(super) fn connect(endpoint: &str, dir: &Path) -> std::io::Result<OwnedFd> {
         if let Some(name) = endpoint.strip_prefix("unix:@") {
             let address = SocketAddr::from_abstract_name(name)?;
             UnixStream::connect_addr(&address).map(OwnedFd::from)
         } else if let Some(path) = endpoint.strip_prefix("unix:") {
             UnixStream::connect(dir.join(path)).map(OwnedFd::from)
+        } else if let Ok(port) = endpoint.parse::<u16>() {
+            TcpStream::connect(("127.0.0.1", port)).map(OwnedFd::from)
         } else {
             TcpStream::connect(endpoint).map(OwnedFd::from)
         }
@@ -115,7 +117,7 @@ impl Client {
     }
 
     /// Takes all the rest, up to the end of the stream.
-    pub fn to_end(&mut self) -> Vec<u8> {
+    pub fn until_end(&mut self) -> Vec<u8> {
         let deadline = Instant::now() + self.lab.patience();
         while !self.ended {
             self.receive("the end of the stream", deadline);

@@ -294,6 +294,10 @@ fn record(name: &str) {
     fs::rename(unfinished, path).expect("record");
 }
 
+#[expect(
+    clippy::zombie_processes,
+    reason = "the child is meant to outlive this process"
+)]
 fn background(steps: &mut IntoIter<OsString>) {
     let words = steps.by_ref().take_while(|word| word != ";");
     let mut command = Command::new(env::current_exe().expect("my own path"));

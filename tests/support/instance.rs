@@ -79,7 +79,7 @@ impl Instance {
         self.connect_to("unix:log-ctl")
     }
 
-    /// A client of this endpoint: `unix:PATH`, `unix:@NAME` or `HOST:PORT`.
+    /// A client of this endpoint: `unix:PATH`, `unix:@NAME`, `HOST:PORT` or, here, `PORT`.
     pub fn connect_to(&self, endpoint: &str) -> Client {
         let stream = self
             .lab
