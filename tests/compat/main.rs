@@ -12,16 +12,23 @@
 mod child;
 mod cmdline;
 mod commands;
+mod common;
+mod endpoints;
 mod greeting;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
+mod telnet;
+mod usage;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
         let sections = [
             cmdline::cases(),
+            usage::cases(),
+            endpoints::cases(),
             greeting::cases(),
+            telnet::cases(),
             commands::cases(),
             child::cases(),
             server::cases(),

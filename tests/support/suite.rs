@@ -1,4 +1,6 @@
 //! Runs cases, and on another program than ours checks that the marks on them still hold.
+//!
+//! With `PROCSERV_SHOW_MARKED` set it prints how the marked cases failed: right for the right reason?
 
 use super::{Lab, fake_ioc, process};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -105,7 +107,12 @@ pub fn main(cases: impl FnOnce() -> Vec<Case>) -> ExitCode {
 
 fn must_fail(reason: &str, lab: &Lab, body: fn(&Lab)) -> Result<(), Failed> {
     match caught(lab, body) {
-        Err(_) => Ok(()),
+        Err(report) => {
+            if std::env::var_os("PROCSERV_SHOW_MARKED").is_some() {
+                eprintln!("---- as marked ({reason}):\n{report}");
+            }
+            Ok(())
+        }
         Ok(()) => Err(format!("passes on this program, but is marked: {reason}").into()),
     }
 }
