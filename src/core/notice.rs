@@ -46,8 +46,12 @@ pub fn greeting(
     line!(out, "@@@ procServ server PID: ", settings.server_pid.to_string());
     line!(out, "@@@ Server startup directory: ", settings.server_dir);
     line!(out, "@@@ Child startup directory: ", settings.child_dir);
-    let child_name = child_name(settings);
-    line!(out, "@@@ ", child_name, " started as: ", settings.command);
+    let child_name = [b"Child \"", &*settings.name, b"\""].concat();
+    if settings.name == settings.command {
+        line!(out, "@@@ Child started as: ", settings.command);
+    } else {
+        line!(out, "@@@ ", child_name, " started as: ", settings.command);
+    }
     if let Some((file, opened)) = &settings.log {
         let trouble = if *opened { "" } else { "unable to open log file " };
         line!(out, "@@@ Child log file: ", trouble, file);
@@ -167,15 +171,6 @@ fn restart_help(settings: &Settings, with_logout: bool) -> Vec<u8> {
     };
     line!(out, "@@@ ^R", kill, " the child, ^Q quits the server", logout);
     out
-}
-
-/// `Child`, with its name where that says more than the command.
-fn child_name(settings: &Settings) -> Vec<u8> {
-    if settings.name == settings.command {
-        b"Child".to_vec()
-    } else {
-        [b"Child \"", &*settings.name, b"\""].concat()
-    }
 }
 
 fn mode_name(mode: RestartMode) -> &'static str {
