@@ -109,8 +109,7 @@ pub fn definition() -> Command {
                 "endpoint",
                 "allow control connections through telnet <endpoint>",
             )
-            .short('P')
-            .action(ArgAction::Append),
+            .short('P'),
             flag("quiet", "suppress informational output (server)").short('q'),
             flag(
                 "restrict",
@@ -151,7 +150,7 @@ fn value(long: &'static str, name: &'static str, help: &'static str) -> Arg {
         .help(help)
         .value_name(name)
         .value_parser(value_parser!(OsString))
-        .action(ArgAction::Set)
+        .action(ArgAction::Append)
 }
 
 /// Whether `arg` takes a value.
