@@ -1,0 +1,54 @@
+//! What several sections do in the same way.
+
+use crate::support::{Client, Instance, Setup, show};
+
+/// The line that ends the announcement of a start.
+pub(super) const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
+
+/// The steps of a child that shows in hex what reaches it, each line of input as one of output.
+pub(super) const HEX: [&str; 4] = ["raw", "say", "READY", "hex"];
+
+/// Starts the server under `--wait` and the child by a client, who has then seen everything up to
+/// the first byte of the child's own output.
+pub(super) fn started(setup: Setup) -> (Instance, Client) {
+    let server = setup.opts(["-w"]).start();
+    let mut user = server.connect();
+    user.greeting();
+    user.send(b"\x12");
+    user.until(RULE);
+    (server, user)
+}
+
+/// The same with a child that shows in hex what reaches it, and is ready to.
+pub(super) fn started_hex(setup: Setup) -> (Instance, Client) {
+    let (server, mut user) = started(setup.child(HEX));
+    user.expect("READY\n");
+    (server, user)
+}
+
+/// The greeting of a server under `--wait`.
+pub(super) fn waiting_greeting(setup: Setup) -> (Instance, Vec<u8>) {
+    let server = setup.opts(["-w"]).start();
+    let greeting = server.connect().greeting();
+    (server, greeting)
+}
+
+/// The one line of `text` that begins so, without its end.
+pub(super) fn line(text: &[u8], start: &str) -> String {
+    let mut lines = text
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| line.starts_with(start.as_bytes()));
+    let found = lines.next().unwrap_or_else(|| panic!("no line {start:?} in:\n{}", show(text)));
+    assert!(lines.next().is_none(), "more than one line {start:?} in:\n{}", show(text));
+    let line = found.strip_suffix(b"\r\n").unwrap_or_else(|| panic!("no CR LF: {}", show(found)));
+    String::from_utf8_lossy(line).into_owned()
+}
+
+/// The addresses, as the kernel writes them, that somebody listens on with this TCP port.
+pub(super) fn listeners(port: u16) -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
+    let wanted = format!("{port:04X}");
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let local = rows.filter(|row| row[3] == "0A").filter_map(|row| row[1].split_once(':'));
+    local.filter(|(_, port)| *port == wanted).map(|(address, _)| address.to_owned()).collect()
+}

@@ -1,0 +1,33 @@
+//! What procServ does, observably: one case for each statement of the contract that can be seen
+//! from outside, run against the program built here or the one named by `PROCSERV_BIN`.
+
+// Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod child;
+mod cmdline;
+mod commands;
+mod common;
+mod endpoints;
+mod greeting;
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+mod telnet;
+mod usage;
+
+fn main() -> std::process::ExitCode {
+    support::main(|| {
+        let sections = [
+            cmdline::cases(),
+            usage::cases(),
+            endpoints::cases(),
+            greeting::cases(),
+            telnet::cases(),
+            commands::cases(),
+            child::cases(),
+            server::cases(),
+        ];
+        sections.into_iter().flatten().collect()
+    })
+}

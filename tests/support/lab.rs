@@ -1,0 +1,120 @@
+//! The program under test: where it is, whether it is ours, and its words.
+
+use super::Setup;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Generous: the machine that runs the tests may have two busy cores.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Enough where a failure is expected, so that waiting for it doesn't dominate the run.
+const IMPATIENCE: Duration = Duration::from_secs(4);
+
+/// The program under test, and how long a case waits for it.
+#[derive(Clone, Copy)]
+pub struct Lab {
+    program: &'static Program,
+    patience: Duration,
+}
+
+struct Program {
+    path: PathBuf,
+    version: String,
+}
+
+static PROGRAM: OnceLock<Program> = OnceLock::new();
+
+impl Lab {
+    pub(super) fn new() -> Lab {
+        Lab { program: PROGRAM.get_or_init(Program::find), patience: PATIENCE }
+    }
+
+    pub(super) fn impatient(self) -> Lab {
+        Lab { patience: IMPATIENCE, ..self }
+    }
+
+    /// The executable file.
+    pub fn program(&self) -> &Path {
+        &self.program.path
+    }
+
+    /// The line that `-V` prints, without its end.
+    pub fn version(&self) -> &str {
+        &self.program.version
+    }
+
+    /// Whether the program is the one built here.
+    pub fn ours(&self) -> bool {
+        self.version().contains("procserv-rs")
+    }
+
+    /// How long to wait for something that must happen.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// A server to be set up and started, in a scratch directory of its own.
+    pub fn server(&self) -> Setup {
+        Setup::new(*self)
+    }
+
+    /// Runs the program with these arguments to its end.
+    pub fn run<const N: usize>(&self, arguments: [&str; N]) -> super::Finished {
+        self.server().bare().opts(arguments).run()
+    }
+
+    /// Translates a text of the contract into the words of version 2.7.0 if that is what runs.
+    pub fn words(&self, text: &str) -> String {
+        if self.ours() {
+            return text.to_owned();
+        }
+        let text = text
+            .replace("auto restart mode is ", "auto restart is ")
+            .replace("auto restart mode to ", "auto restart to ")
+            .replace("\n@@@ Got a kill command\n", "");
+        text.split_inclusive('\n')
+            .filter(|line| !line.starts_with("@@@ Child log file: "))
+            .collect()
+    }
+
+    /// Asks until there is an answer; panics with `what` when none has come in time.
+    pub fn wait_for<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "in vain waited for {what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// A TCP port that nobody listens on, below those the kernel gives away by itself, and given to
+    /// no other case of this run.
+    pub fn free_port(&self) -> u16 {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let start = u16::try_from(std::process::id() % 10_000).unwrap_or(0);
+        loop {
+            let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+            match std::net::TcpListener::bind(("0.0.0.0", port)) {
+                Ok(_) => return port,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse),
+            }
+        }
+    }
+}
+
+impl Program {
+    fn find() -> Program {
+        let built = env!("CARGO_BIN_EXE_procServ");
+        let path = std::env::var_os("PROCSERV_BIN").map_or_else(|| built.into(), PathBuf::from);
+        let output = Command::new(&path).arg("-V").output();
+        let output = output.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let version = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        Program { path, version }
+    }
+}

@@ -1,0 +1,90 @@
+//! Processes, found by a variable in their environment and not by parentage: a daemon and a
+//! child in a session of its own have left every group they were born in.
+
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The variable that marks every process of an instance. Its value is the scratch directory.
+pub(super) const MARKER: &str = "PROCSERV_TEST_DIR";
+
+/// Makes orphans our children, so that the exit status of a daemon can be seen and no zombie stays.
+pub(super) fn become_subreaper() {
+    prctl::set_child_subreaper(true).expect("the kernel allows subreapers");
+}
+
+/// The processes, zombies excepted, whose environment marks them as being of this instance.
+pub fn processes_with(dir: &Path) -> Vec<i32> {
+    let wanted = format!("{MARKER}={}", dir.display()).into_bytes();
+    let entries = fs::read_dir("/proc").expect("/proc");
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
+    })
+    .collect()
+}
+
+/// Kills all processes of an instance, and reaps those that are ours to reap.
+pub(super) fn kill_all(dir: &Path, direct: i32) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut seen = Vec::new();
+    loop {
+        let living: Vec<i32> =
+            processes_with(dir).into_iter().filter(|pid| *pid != direct || alive(*pid)).collect();
+        for pid in &living {
+            // It may have gone in between: nothing is lost then.
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+        seen.extend(living.iter().copied());
+        for pid in &seen {
+            if *pid != direct {
+                let _ = reap(*pid);
+            }
+        }
+        if living.is_empty() || Instant::now() > deadline {
+            return;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The end of a process that is our child, directly or as its subreaper. `None`: it still runs.
+pub(super) fn reap(pid: i32) -> Option<WaitStatus> {
+    match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+        Ok(WaitStatus::StillAlive) | Err(_) => None,
+        Ok(status) => Some(status),
+    }
+}
+
+/// Whether the process exists and is no zombie.
+pub fn alive(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| stat.first().is_some_and(|state| state != "Z" && state != "X"))
+}
+
+/// The parent of a process.
+pub fn parent_of(pid: i32) -> Option<i32> {
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+/// The fields of `/proc/PID/stat` after the name: state, parent, group, session, terminal, ...
+pub fn stat(pid: i32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    Some(rest.split(' ').map(str::to_owned).collect())
+}
+
+/// Sends a signal; the process must exist.
+pub(super) fn send_signal(pid: i32, signal: Signal) {
+    match kill(Pid::from_raw(pid), signal) {
+        Ok(()) => {}
+        Err(Errno::ESRCH) => panic!("no process {pid} to send {signal} to"),
+        Err(error) => panic!("{signal} to {pid}: {error}"),
+    }
+}

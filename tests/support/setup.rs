@@ -1,0 +1,198 @@
+//! How a server is to be started: options, child, scratch directory.
+
+use super::instance::{Finished, Instance};
+use super::{Lab, process};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// A server not yet started. As it is made, it stays in the foreground without a terminal, listens
+/// for control clients on `unix:ctl`, and its child is `./fake-ioc cat`.
+pub struct Setup {
+    pub(super) lab: Lab,
+    pub(super) dir: TempDir,
+    pub(super) daemon: bool,
+    pub(super) endpoint: Option<String>,
+    basics: Vec<OsString>,
+    options: Vec<OsString>,
+    command: Vec<OsString>,
+    launch: Vec<OsString>,
+    argv0: OsString,
+    environment: Vec<(OsString, OsString)>,
+    stdin: Stdio,
+    stdout: Option<Stdio>,
+}
+
+impl Setup {
+    pub(super) fn new(lab: Lab) -> Setup {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let myself = std::env::current_exe().expect("the path of this test");
+        std::os::unix::fs::symlink(myself, dir.path().join("fake-ioc")).expect("a link to it");
+        Setup {
+            lab,
+            dir,
+            daemon: false,
+            endpoint: Some("unix:ctl".to_owned()),
+            basics: vec!["-f".into()],
+            options: Vec::new(),
+            command: vec!["./fake-ioc".into(), "cat".into()],
+            launch: Vec::new(),
+            argv0: "procServ".into(),
+            environment: Vec::new(),
+            stdin: Stdio::null(),
+            stdout: None,
+        }
+    }
+
+    /// Only what is said from here on: no `-f`, no endpoint, no command.
+    pub fn bare(mut self) -> Setup {
+        self.basics.clear();
+        self.endpoint = None;
+        self.command.clear();
+        self
+    }
+
+    /// Goes into the background instead of staying in the foreground.
+    pub fn daemon(mut self) -> Setup {
+        self.daemon = true;
+        self.basics.clear();
+        self
+    }
+
+    /// The one control endpoint, instead of `unix:ctl`.
+    pub fn control(mut self, endpoint: &str) -> Setup {
+        self.endpoint = Some(endpoint.to_owned());
+        self
+    }
+
+    /// A log endpoint, `unix:log-ctl`.
+    pub fn log_endpoint(self) -> Setup {
+        self.opts(["-l", "unix:log-ctl"])
+    }
+
+    /// A log file, `log`.
+    pub fn logged(self) -> Setup {
+        self.opts(["-L", "log"])
+    }
+
+    /// More options.
+    pub fn opts<S: AsRef<OsStr>>(mut self, options: impl IntoIterator<Item = S>) -> Setup {
+        self.options.extend(options.into_iter().map(|option| option.as_ref().to_owned()));
+        self
+    }
+
+    /// The child is `./fake-ioc` with these steps.
+    pub fn child<S: AsRef<OsStr>>(self, steps: impl IntoIterator<Item = S>) -> Setup {
+        let steps = steps.into_iter().map(|step| step.as_ref().to_owned());
+        self.command([OsString::from("./fake-ioc")].into_iter().chain(steps))
+    }
+
+    /// The child is this command.
+    pub fn command<S: AsRef<OsStr>>(mut self, command: impl IntoIterator<Item = S>) -> Setup {
+        self.command = command.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Has these steps of fake-ioc done by the process that then becomes the server.
+    pub fn launched_by<S: AsRef<OsStr>>(mut self, steps: impl IntoIterator<Item = S>) -> Setup {
+        self.launch = steps.into_iter().map(|step| step.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// The name the server is started by, instead of `procServ`.
+    pub fn argv0(mut self, argv0: impl AsRef<OsStr>) -> Setup {
+        self.argv0 = argv0.as_ref().to_owned();
+        self
+    }
+
+    /// One more variable in the server's environment.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Setup {
+        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// The server's standard input, instead of `/dev/null`.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Setup {
+        self.stdin = stdin.into();
+        self
+    }
+
+    /// The server's standard output, instead of the file `stdout`.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Setup {
+        self.stdout = Some(stdout.into());
+        self
+    }
+
+    /// The scratch directory, links resolved. The server is started in it.
+    pub fn dir(&self) -> PathBuf {
+        fs::canonicalize(self.dir.path()).expect("the scratch directory")
+    }
+
+    /// A file in the scratch directory.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir().join(name)
+    }
+
+    /// Writes a file into the scratch directory.
+    pub fn with_file(self, name: &str, content: impl AsRef<[u8]>) -> Setup {
+        fs::write(self.path(name), content).expect("a file in the scratch directory");
+        self
+    }
+
+    /// Starts it. For a daemon this includes waiting until its parent has left successfully.
+    pub fn start(self) -> Instance {
+        let instance = self.spawn();
+        if instance.is_daemon() {
+            let status = instance.wait_parent();
+            assert!(status.success(), "{status}, stderr: {}", instance.stderr());
+        }
+        instance
+    }
+
+    /// Starts it and waits until it has ended by itself.
+    pub fn run(self) -> Finished {
+        self.spawn().finish()
+    }
+
+    fn spawn(mut self) -> Instance {
+        let dir = self.dir();
+        let mut command = self.invocation();
+        command.env(process::MARKER, &dir).current_dir(&dir);
+        command.env_remove("PROCSERV_PID").env_remove("PROCSERV_DEBUG");
+        command.env_remove("PROCSERV_INFO").env_remove("PROCSERV_BIN");
+        command.envs(std::mem::take(&mut self.environment));
+        command.stdin(std::mem::replace(&mut self.stdin, Stdio::null()));
+        let stdout = self.stdout.take();
+        command.stdout(stdout.unwrap_or_else(|| output_file(&dir, "stdout").into()));
+        command.stderr(output_file(&dir, "stderr"));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Instance::new(self, child)
+    }
+
+    fn invocation(&self) -> Command {
+        let mut command = if self.launch.is_empty() {
+            let mut command = Command::new(self.lab.program());
+            command.arg0(&self.argv0);
+            command
+        } else {
+            let mut command = Command::new(self.dir.path().join("fake-ioc"));
+            command.arg("unrecorded").args(&self.launch).arg("exec");
+            command.arg(self.lab.program()).arg(&self.argv0);
+            command
+        };
+        command.args(&self.basics);
+        if let Some(endpoint) = &self.endpoint {
+            command.arg("-P").arg(endpoint);
+        }
+        command.args(&self.options).args(&self.command);
+        command
+    }
+}
+
+fn output_file(dir: &Path, name: &str) -> File {
+    // Appending, so that a file that is truncated in between has no hole.
+    File::options().append(true).create(true).open(dir.join(name)).expect("a file for output")
+}

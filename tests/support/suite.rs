@@ -1,0 +1,128 @@
+//! Runs cases, and on another program than ours checks that the marks on them still hold.
+//!
+//! With `PROCSERV_SHOW_MARKED` set it prints how the marked cases failed: right for the right reason?
+
+use super::{Lab, fake_ioc, process};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+/// One test: a function that panics when the program under test is not as it should be.
+pub struct Case {
+    name: &'static str,
+    body: fn(&Lab),
+    mark: Mark,
+    skip: Option<String>,
+}
+
+/// What is expected of a case on a program that is not ours.
+#[derive(Clone, Copy)]
+enum Mark {
+    Passes,
+    Fails(&'static str),
+    Varies(&'static str),
+}
+
+impl Case {
+    /// A case that passes on both programs. Use the macro `case!`.
+    pub fn new(name: &'static str, body: fn(&Lab)) -> Case {
+        Case { name, body, mark: Mark::Passes, skip: None }
+    }
+
+    /// The other program fails here, always, and for this reason. If it passes, the run fails.
+    pub fn differs_on_oracle(self, reason: &'static str) -> Case {
+        Case { mark: Mark::Fails(reason), ..self }
+    }
+
+    /// The other program fails here now and then, for this reason. Not run on it.
+    pub fn flaky_on_oracle(self, reason: &'static str) -> Case {
+        Case { mark: Mark::Varies(reason), ..self }
+    }
+
+    /// Not run, and shown with the reason, unless `possible` (a peer is installed, we are root).
+    pub fn only_if(self, possible: bool, reason: &str) -> Case {
+        let skip = if possible { self.skip } else { Some(reason.to_owned()) };
+        Case { skip, ..self }
+    }
+
+    fn into_trial(self, lab: Lab) -> Trial {
+        let Case { name, body, mark, skip } = self;
+        if let Some(reason) = skip {
+            return Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true);
+        }
+        match mark {
+            Mark::Fails(reason) if !lab.ours() => {
+                Trial::test(name, move || must_fail(reason, &lab.impatient(), body))
+            }
+            Mark::Varies(reason) if !lab.ours() => {
+                Trial::test(name, move || caught(&lab, body).map_err(Failed::from))
+                    .with_kind(reason)
+                    .with_ignored_flag(true)
+            }
+            _ => Trial::test(name, move || caught(&lab, body).map_err(Failed::from)),
+        }
+    }
+}
+
+/// Runs the cases as the command line says, or is the stand-in child if started as one.
+pub fn main(cases: impl FnOnce() -> Vec<Case>) -> ExitCode {
+    if let Some(steps) = fake_ioc::steps() {
+        return fake_ioc::run(&steps);
+    }
+    let mut arguments = Arguments::from_args();
+    // Most cases wait most of the time; more threads than cores shorten the run.
+    arguments.test_threads = arguments.test_threads.or(Some(8));
+    process::become_subreaper();
+    collect_panics();
+    let lab = Lab::new();
+    let trials = cases().into_iter().map(|case| case.into_trial(lab)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn must_fail(reason: &str, lab: &Lab, body: fn(&Lab)) -> Result<(), Failed> {
+    match caught(lab, body) {
+        Err(report) => {
+            if std::env::var_os("PROCSERV_SHOW_MARKED").is_some() {
+                eprintln!("---- as marked ({reason}):\n{report}");
+            }
+            Ok(())
+        }
+        Ok(()) => Err(format!("passes on this program, but is marked: {reason}").into()),
+    }
+}
+
+thread_local! {
+    /// The panic message of the case this thread runs; `None` while it runs none.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Adds what a guard knows to the report of a panic under way.
+pub(super) fn add_to_report(text: &str) {
+    PANIC.with_borrow_mut(|report| {
+        if let Some(report) = report {
+            report.push_str(text);
+        }
+    });
+}
+
+fn collect_panics() {
+    let default = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let collected = PANIC.with_borrow_mut(|report| {
+            report.as_mut().map(|report| {
+                *report = info.to_string();
+            })
+        });
+        if collected.is_none() {
+            default(info);
+        }
+    }));
+}
+
+fn caught(lab: &Lab, body: fn(&Lab)) -> Result<(), String> {
+    PANIC.set(Some(String::new()));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| body(lab)));
+    let report = PANIC.take().unwrap_or_default();
+    result.map_err(|_| report)
+}

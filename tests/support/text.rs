@@ -1,0 +1,120 @@
+//! Byte strings compared whole: only what no two runs share is masked.
+
+use super::Lab;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Words after which a number is a PID.
+const PID_PREFIXES: [&str; 5] =
+    ["server PID: ", "\" PID: ", "\" is: ", "sigChild for process ", "spawning daemon process: "];
+
+/// Panics unless `actual`, masked, is `expected` in the words of the program under test.
+///
+/// `\n` in `expected` stands for CR LF; `<pid>`, `<time>`, `<dir>` and `<version>` for what is
+/// masked.
+pub(super) fn assert_console(lab: &Lab, dir: &Path, actual: &[u8], expected: &str) {
+    let expected = lab.words(expected).replace('\n', "\r\n");
+    let masked = mask(lab, dir, actual);
+    assert!(
+        masked == expected.as_bytes(),
+        "expected:\n{}\ngot:\n{}",
+        show(expected.as_bytes()),
+        show(&masked)
+    );
+}
+
+/// Panics unless `actual`, masked, is `expected`, line ends as they are.
+pub(super) fn assert_plain(lab: &Lab, dir: &Path, actual: &[u8], expected: &str) {
+    let masked = mask(lab, dir, actual);
+    assert!(
+        masked == expected.as_bytes(),
+        "expected:\n{}\ngot:\n{}",
+        show(expected.as_bytes()),
+        show(&masked)
+    );
+}
+
+fn mask(lab: &Lab, dir: &Path, text: &[u8]) -> Vec<u8> {
+    let text = replace(text, dir.as_os_str().as_encoded_bytes(), b"<dir>");
+    let mut text = replace(&text, lab.version().as_bytes(), b"<version>");
+    for prefix in PID_PREFIXES {
+        text = mask_pids(&text, prefix.as_bytes());
+    }
+    mask_times(&text)
+}
+
+fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut result = Vec::new();
+    let mut rest = text;
+    while let Some(at) = find(rest, from) {
+        result.extend_from_slice(&rest[..at]);
+        result.extend_from_slice(to);
+        rest = &rest[at + from.len()..];
+    }
+    result.extend_from_slice(rest);
+    result
+}
+
+fn mask_pids(text: &[u8], prefix: &[u8]) -> Vec<u8> {
+    let mut result = Vec::new();
+    let mut rest = text;
+    while let Some(at) = find(rest, prefix) {
+        let (head, tail) = rest.split_at(at + prefix.len());
+        let digits = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        result.extend_from_slice(head);
+        if digits > 0 {
+            result.extend_from_slice(b"<pid>");
+        }
+        rest = &tail[digits..];
+    }
+    result.extend_from_slice(rest);
+    result
+}
+
+/// Masks what has the shape of `%c` in the C locale.
+fn mask_times(text: &[u8]) -> Vec<u8> {
+    const SHAPE: &[u8] = b"Aaa Aaa _9 99:99:99 9999";
+    let mut result = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        let fits = rest.len() >= SHAPE.len()
+            && rest.iter().zip(SHAPE).all(|(byte, shape)| match shape {
+                b'A' => byte.is_ascii_uppercase(),
+                b'a' => byte.is_ascii_lowercase(),
+                b'9' => byte.is_ascii_digit(),
+                b'_' => *byte == b' ' || byte.is_ascii_digit(),
+                other => byte == other,
+            });
+        if fits {
+            result.extend_from_slice(b"<time>");
+            rest = &rest[SHAPE.len()..];
+        } else {
+            result.push(*first);
+            rest = &rest[1..];
+        }
+    }
+    result
+}
+
+/// Where `needle` begins in `haystack`.
+pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len().max(1)).position(|window| window == needle)
+}
+
+/// The number that follows the first `prefix` in the text.
+pub fn number_after(text: &[u8], prefix: &str) -> i32 {
+    let at = find(text, prefix.as_bytes())
+        .unwrap_or_else(|| panic!("no {prefix:?} in:\n{}", show(text)));
+    let digits = text[at + prefix.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+    let digits: String = digits.map(|byte| char::from(*byte)).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number after {prefix:?} in:\n{}", show(text)))
+}
+
+/// Bytes for people: one line a line, everything unprintable escaped, the line ends too.
+pub fn show(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let _ = writeln!(text, "    {}", line.escape_ascii());
+    }
+    text
+}
