@@ -124,6 +124,8 @@ impl<L: Link> Writer<L> {
     /// When [`turn`](Self::turn) has something to do without being woken.
     pub(super) fn deadline(&self, console: &Console) -> Option<Moment> {
         match self.retry {
+            // What is under way wakes the loop when it is done.
+            _ if self.in_flight > 0 => None,
             Some((_, true)) if console.is_current(self.sink) => None,
             Some((at, _)) => Some(at),
             None => None,

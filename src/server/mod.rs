@@ -118,8 +118,9 @@ impl<S: System> Server<S> {
         let pauses = self.listeners.iter().filter_map(Listener::deadline);
         let sinks = [&self.log, &self.stdout].into_iter().flatten();
         let retries = sinks.filter_map(|writer| writer.deadline(&self.console));
-        let next =
-            pauses.chain(retries).chain(self.console.deadline()).chain(self.patience()).min()?;
+        // Once over, it has nothing more to wait for: the child is read without the log.
+        let patience = self.patience().filter(|&until| now < until);
+        let next = pauses.chain(retries).chain(self.console.deadline()).chain(patience).min()?;
         Some(next.since(now))
     }
 
