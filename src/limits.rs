@@ -66,5 +66,9 @@ pub const WRITES_PER_TURN: usize = 8;
 /// Buffers on their way to the log writer. Two keep it busy while the loop fills a third.
 pub const LOG_JOBS: usize = 3;
 
+/// Other jobs that may wait for the log writer: reopenings, of which a later one is worth as much as
+/// an earlier one, and diagnostic lines.
+pub const LOG_OTHERS: usize = 16;
+
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;
