@@ -44,6 +44,10 @@ pub const LAST_WORDS_MAX: usize = 1 << 20;
 /// uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
+/// A start for which the system had no process or terminal to give is tried again at most this
+/// often, whatever the holdoff time.
+pub const START_RETRY: Duration = Duration::from_secs(1);
+
 /// At exit: how long clients that still have output pending may take to accept it.
 pub const CLIENT_LINGER: Duration = Duration::from_millis(250);
 
