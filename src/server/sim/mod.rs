@@ -354,6 +354,11 @@ impl Run {
                 "client {id} begins at {from}, joined in {joined:?}"
             );
         }
+        for (id, pipe) in &world.pipes {
+            if pipe.token.is_some() && !pipe.closed {
+                assert!(pipe.inbound.is_empty() && !pipe.ended, "{id} is not heard any more");
+            }
+        }
         let from = trace_back(stream, &world.disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
         for pair in world.starts.windows(2) {
