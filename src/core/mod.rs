@@ -243,6 +243,11 @@ impl Console {
         }
     }
 
+    /// Whether a log was asked for.
+    pub fn has_log(&self) -> bool {
+        self.settings.log.is_some()
+    }
+
     /// Whether the log has room for another read from the child's terminal.
     pub fn log_has_room(&self) -> bool {
         self.log.as_ref().is_none_or(|log| {
@@ -262,8 +267,10 @@ impl Console {
 
     /// Gives back memory that nobody needs while nothing happens.
     pub fn rest(&mut self) {
-        let sinks = [&self.log, &self.stdout];
-        self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
+        if self.history.is_grown() {
+            let sinks = [&self.log, &self.stdout];
+            self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
+        }
         self.scratch = Vec::new();
     }
 
