@@ -187,11 +187,10 @@ fn iocmanager_polls_leave_no_trace(lab: &Lab) {
     for _ in 0..20 {
         status(port);
     }
-    let mut last = server.connect();
     // The server may not have read the end of the last poll yet.
-    lab.wait_for("a greeting that counts one user", || {
-        last = server.connect();
-        find(&last.greeting(), b"@@@ 1 user(s) and 0 logger(s)").map(|_| ())
+    let mut last = lab.wait_for("a greeting that counts one user", || {
+        let mut last = server.connect();
+        find(&last.greeting(), b"@@@ 1 user(s) and 0 logger(s)").map(|_| last)
     });
     user.send(b"\x14");
     user.expect("\n@@@ Toggled auto restart mode to OFF\n");

@@ -216,8 +216,10 @@ fn open_glider_finds_crash_and_restart_in_the_journal(lab: &Lab) {
     fs::rename(setup.path("fake-ioc"), setup.path("ogn-decode")).unwrap();
     let options = ["-k", "^X", "--killsig", "15", "-x", "^C", "-i", "^D", "-L", "-"];
     let setup = setup.opts(options).opts(["--coresize", "0", "--holdoff", "0"]);
-    let child = ["on-start", "1", "kill-self", "SIGSEGV", "otherwise", "cat"];
-    let command = ["./ogn-decode"].iter().chain(&child);
+    // Twice: the first one only ends the handler that Rust's runtime has for it.
+    let crash = ["kill-self", "SIGSEGV", "kill-self", "SIGSEGV"];
+    let child = ["on-start", "1"].iter().chain(&crash).chain(&["otherwise", "cat"]);
+    let command = ["./ogn-decode"].iter().chain(child);
     let server = setup.command(command).stdout(OwnedFd::from(stdout)).start();
     let first = server.child_start(1);
     let mut lines = BufReader::new(journal).split(b'\n');

@@ -13,8 +13,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(softioc_sends_exit_and_half_closes),
         case!(softioc_stops_by_kill_and_starts_again),
         case!(softioc_finds_its_ioc_below_a_process_named_proc_serv),
-        case!(softioc_rewrites_the_log_in_place)
-            .differs_on_oracle("does not append: a hole is left where the log was"),
+        case!(softioc_rewrites_the_log_in_place),
         case!(softioc_publishes_proc_serv_info)
             .differs_on_oracle("2.7.0 sets no PROCSERV_INFO (section 10)"),
     ]

@@ -107,8 +107,9 @@ fn epnix_unit_runs_without_any_rights(lab: &Lab) {
     server.child_start(1);
     let mut user = server.connect_to(&port);
     user.greeting();
-    user.send(b"hello\x04");
-    user.until("hello");
+    user.send(b"hello\n");
+    user.expect("hello\nhello\n");
+    user.send(b"\x04");
     user.until("oneshot mode: server will exit\r\n");
     assert_eq!(server.wait_exit().code(), Some(0));
 }

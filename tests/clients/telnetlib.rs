@@ -25,6 +25,9 @@ impl Telnet {
     pub(crate) fn try_open(port: u16) -> std::io::Result<Telnet> {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        // Python doesn't: then the kernel may hold a character back until an answer to the
+        // negotiation is acknowledged, and forget it at a close. No server can help that.
+        stream.set_nodelay(true)?;
         Ok(Telnet { stream, command: Vec::new(), cooked: Vec::new(), ended: false })
     }
 
