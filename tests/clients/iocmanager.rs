@@ -213,12 +213,12 @@ fn iocmanager_starts_servers_through_procmgrd(lab: &Lab) {
     // The same name as at SLAC, where sh is bash.
     std::os::unix::fs::symlink("/bin/bash", setup.path("sh")).unwrap();
     let setup = setup.program(&link).argv0("./procmgrd0").with_file("log", "old\n");
-    let options = ["-n", "procmgrd0", "--coresize", "0", "--allow"];
+    let options = ["-n", "procmgrd0", "--coresize", "0", "--allow", "-L", "procmgrd.log"];
     let server = setup.opts(options).command(["./sh", "--noediting", "-f"]).start();
     let comm = std::fs::read_to_string(format!("/proc/{}/comm", server.pid())).unwrap();
     assert_eq!(comm, "procmgrd0\n");
-    // The prompt: the shell is there.
-    server.connect().until("$ ");
+    // The shell is there.
+    server.file_with("procmgrd.log", "$ ");
 
     // fixTelnetShell
     let mut telnet = Telnet::open(port);
