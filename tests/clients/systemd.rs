@@ -33,8 +33,11 @@ pub(super) fn for_anybody(lab: &Lab) -> Setup {
     let fake_ioc = fs::canonicalize(setup.path("fake-ioc")).unwrap();
     fs::remove_file(setup.path("fake-ioc")).unwrap();
     for (from, name) in [(fake_ioc.as_path(), "fake-ioc"), (lab.program(), "procServ")] {
-        fs::copy(from, setup.path(name)).unwrap();
-        fs::set_permissions(setup.path(name), Permissions::from_mode(0o755)).unwrap();
+        // By another process: a file that this one has open for writing gets into whatever
+        // another thread starts meanwhile, and can't be executed as long as that has it.
+        let mut install = Command::new("install");
+        let copied = install.args(["-m", "755"]).arg(from).arg(setup.path(name)).status();
+        assert!(copied.is_ok_and(|status| status.success()), "install");
     }
     let program = setup.path("procServ");
     setup.program(program)
