@@ -59,8 +59,8 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
             Side::Parent { pid, gate: _gate } => {
                 let logging = log.is_some() || config.log_file == Some(LogTarget::Stdout);
                 announce_daemon(config, pid, logging);
-                write_files(config, pid, &listeners);
-                // Not a return: sockets and files belong to the daemon now.
+                // Neither dropped nor returned: files and sockets belong to the daemon now.
+                std::mem::forget(write_files(config, pid, &listeners));
                 std::process::exit(0);
             }
             Side::Daemon => daemon::detach_stdio().map_err(system("open /dev/null"))?,
