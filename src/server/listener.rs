@@ -47,7 +47,7 @@ pub(super) struct Listener {
     pub(super) ready: bool,
     /// After a failure: nothing is accepted before.
     pub(super) paused_until: Option<Moment>,
-    /// Whether the failure has been told.
+    /// Whether the failure has been told, until nobody waits any more.
     told: bool,
 }
 
@@ -125,7 +125,6 @@ impl Listener {
             };
             match result {
                 Ok(stream) => {
-                    self.told = false;
                     if matches!(self.socket, Socket::Tcp(_)) {
                         sys::fd::tune_tcp(&stream);
                     }
@@ -135,6 +134,7 @@ impl Listener {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready = false;
+                    self.told = false;
                     return Accepted::Nobody;
                 }
                 Err(error) if is_exhaustion(&error) => {
