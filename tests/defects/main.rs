@@ -15,14 +15,22 @@
 #[allow(dead_code)]
 mod common;
 mod ends;
+mod pastes;
+mod sockets;
 mod stalls;
 mod starts;
 #[path = "../support/mod.rs"]
 mod support;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        let themes = [starts::cases(), ends::cases(), stalls::cases()];
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
+        // For clients by the thousand.
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("setrlimit");
+        let themes =
+            [starts::cases(), ends::cases(), stalls::cases(), pastes::cases(), sockets::cases()];
         themes.into_iter().flatten().collect()
     })
 }

@@ -71,6 +71,13 @@ impl Client {
         shutdown(self.stream.as_raw_fd(), Shutdown::Write).expect("shutdown");
     }
 
+    /// Closes a TCP connection with a reset.
+    pub fn reset(self) {
+        use nix::sys::socket::{setsockopt, sockopt};
+        let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        setsockopt(&self.stream, sockopt::Linger, &at_once).expect("SO_LINGER");
+    }
+
     /// Takes all up to and including the next occurrence of `pattern`.
     pub fn until(&mut self, pattern: impl AsRef<[u8]>) -> Vec<u8> {
         let pattern = pattern.as_ref();
