@@ -15,12 +15,14 @@
 #[allow(dead_code)]
 mod common;
 mod ends;
+mod logs;
 mod pastes;
 mod sockets;
 mod stalls;
 mod starts;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminals;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -29,8 +31,15 @@ fn main() -> std::process::ExitCode {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
         // For clients by the thousand.
         setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("setrlimit");
-        let themes =
-            [starts::cases(), ends::cases(), stalls::cases(), pastes::cases(), sockets::cases()];
+        let themes = [
+            starts::cases(),
+            ends::cases(),
+            stalls::cases(),
+            pastes::cases(),
+            sockets::cases(),
+            terminals::cases(),
+            logs::cases(),
+        ];
         themes.into_iter().flatten().collect()
     })
 }
