@@ -32,7 +32,7 @@ fn stdout_without_a_reader_is_no_flood(lab: &Lab) {
     let mut expected = String::new();
     for round in 0..30 {
         let line = format!("round {round}\r\n");
-        user.send(&line.replace('\r', ""));
+        user.send(line.replace('\r', ""));
         said.extend(user.until(&line));
         said.extend(user.until(&line));
         expected += &line.repeat(2);
