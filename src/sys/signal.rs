@@ -32,6 +32,15 @@ impl Drop for Blocked {
     }
 }
 
+/// Holds SIGTERM and SIGHUP back until [`unblock_all`], so that they find somebody to clean up; all
+/// other signals come at once, whatever mask was inherited.
+pub fn hold_back() -> io::Result<()> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.add(Signal::SIGHUP);
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?)
+}
+
 /// Ignores `signal`. Does not affect the children, who start with defaults.
 pub fn ignore(signal: i32) {
     // SAFETY: SIG_IGN runs no code; an unknown signal is an error.
