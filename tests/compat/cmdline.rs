@@ -1,7 +1,7 @@
 //! Contract section 1: the command line.
 
 use crate::case;
-use crate::common::{HEX, line, started, started_hex, waiting_greeting};
+use crate::common::{HEX, ended, line, started, started_hex, waiting_greeting};
 use crate::support::{Case, Lab, find};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -255,7 +255,7 @@ fn s1_chdir_is_entered_anew_at_each_start(lab: &Lab) {
     std::fs::remove_file(server.path("link")).unwrap();
     std::os::unix::fs::symlink("two", server.path("link")).unwrap();
     user.send(b"\x18");
-    user.until("@@@ ^R or ^X restarts the child, ^Q quits the server\r\n");
+    ended(&mut user, "The process was killed by signal 9");
     user.send(b"\x12");
     user.until("cwd: ");
     user.expect("<dir>/two\n");

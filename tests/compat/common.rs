@@ -5,6 +5,9 @@ use crate::support::{Client, Instance, Setup, show};
 /// The line that ends the announcement of a start.
 pub(super) const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
 
+/// The last line of the news about an end, unless in mode ONESHOT.
+const CHOICES: &str = "@@@ ^R or ^X restarts the child, ^Q quits the server\r\n";
+
 /// The steps of a child that shows in hex what reaches it, each line of input as one of output.
 pub(super) const HEX: [&str; 4] = ["raw", "say", "READY", "hex"];
 
@@ -24,6 +27,13 @@ pub(super) fn started_hex(setup: Setup) -> (Instance, Client) {
     let (server, mut user) = started(setup.child(HEX));
     user.expect("READY\n");
     (server, user)
+}
+
+/// Takes the news of the end of a child: `how` it was, and that it can be started again.
+///
+/// In either order: 2.7.0 and 2.8.0 swap the two halves now and then.
+pub(super) fn ended(user: &mut Client, how: &str) {
+    user.until_all([&format!("{how}\r\n"), CHOICES]);
 }
 
 /// The greeting of a server under `--wait`.
