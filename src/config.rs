@@ -57,9 +57,7 @@ impl ByteSet {
 
     /// Whether `byte` is in the set.
     pub fn contains(&self, byte: u8) -> bool {
-        self.0
-            .get(usize::from(byte >> 6))
-            .is_some_and(|word| word & (1 << (byte & 63)) != 0)
+        self.0.get(usize::from(byte >> 6)).is_some_and(|word| word & (1 << (byte & 63)) != 0)
     }
 
     /// Whether no byte is in the set.

@@ -1,9 +1,18 @@
 //! Where the server listens. Parses and prints endpoint specs (contract section 2) and applies the
 //! rule of access; opens nothing.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+
+use nix::unistd::{Group, User};
+
+use crate::strto;
+
+/// The size of `sun_path` on Linux; a socket's name, with the `@` of an abstract one, is shorter.
+const SUN_PATH_SIZE: usize = 108;
 
 /// One place to listen on, resolved: rules of access applied, users and groups looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +34,228 @@ pub enum Endpoint {
     Abstract(Vec<u8>),
 }
 
-impl fmt::Display for Endpoint {
-    /// As in the info file: `tcp:127.0.0.1:2000`, `unix:/path`, `unix:@name` (contract section 7).
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Who may reach a TCP endpoint. Unix sockets have permissions instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A control endpoint: from localhost only, whatever its address, unless `allow`.
+    Control {
+        /// `--allow`.
+        allow: bool,
+    },
+    /// A log endpoint: from anywhere unless `restrict`.
+    Log {
+        /// `--restrict`.
+        restrict: bool,
+    },
+}
+
+impl Access {
+    fn local_only(self) -> bool {
         match self {
-            Endpoint::Tcp(address) => write!(f, "tcp:{address}"),
-            Endpoint::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-            Endpoint::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
+            Access::Control { allow } => !allow,
+            Access::Log { restrict } => restrict,
         }
     }
+}
+
+/// Why a spec is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointError {
+    /// Not of any kind known.
+    NotASpec(OsString),
+    /// A port over 65535 or below 0: its decimal digits without leading zeros, with a sign if negative.
+    PortOutOfRange(String),
+    /// The user database doesn't have it.
+    UnknownUser(OsString),
+    /// The group database doesn't have it.
+    UnknownGroup(OsString),
+    /// One or two colons after `unix:`; what stands after it.
+    Unparsable(OsString),
+    /// Nothing where the path should be.
+    NoPath,
+    /// The path does not fit a socket address.
+    PathTooLong,
+}
+
+impl EndpointError {
+    /// The line for stderr, without its newline (contract section 2).
+    #[must_use]
+    pub fn message(&self, argv0: &OsStr) -> Vec<u8> {
+        let quoted = |words: &str, subject: &OsStr| {
+            [words.as_bytes(), b" '", subject.as_bytes(), b"'"].concat()
+        };
+        match self {
+            EndpointError::NotASpec(spec) => quoted("Invalid socket spec", spec),
+            EndpointError::PortOutOfRange(port) => [
+                argv0.as_bytes(),
+                format!(": invalid control port {port} (must be <65536)").as_bytes(),
+            ]
+            .concat(),
+            EndpointError::UnknownUser(name) => quoted("Unknown user", name),
+            EndpointError::UnknownGroup(name) => quoted("Unknown group", name),
+            EndpointError::Unparsable(rest) => {
+                quoted("Unix path+permissions spec unparsable", rest)
+            }
+            EndpointError::NoPath => b"expected unix socket path spec.".to_vec(),
+            EndpointError::PathTooLong => b"Unix path is too long (must be <108)".to_vec(),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Reads `spec` and applies `access` to it. Users and groups are looked up at once.
+    ///
+    /// # Errors
+    /// Those of [`EndpointError`]; nothing is printed.
+    pub fn parse(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {
+        match spec.as_bytes().strip_prefix(b"unix:") {
+            Some(rest) => parse_unix(rest),
+            None => parse_tcp(spec, access),
+        }
+    }
+
+    /// As in the info file: `tcp:127.0.0.1:2000`, `unix:/path`, `unix:@name`, byte for byte
+    /// (contract section 7).
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Endpoint::Tcp(address) => format!("tcp:{address}").into_bytes(),
+            Endpoint::Unix { path, .. } => [b"unix:", path.as_os_str().as_bytes()].concat(),
+            Endpoint::Abstract(name) => [b"unix:@", name.as_slice()].concat(),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// [`Endpoint::to_bytes`] for people: what is not UTF-8 is replaced.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.to_bytes()))
+    }
+}
+
+fn parse_unix(rest: &[u8]) -> Result<Endpoint, EndpointError> {
+    let mut fields = rest.splitn(4, |&byte| byte == b':');
+    let fields = (fields.next(), fields.next(), fields.next(), fields.next());
+    let (user, group, perm, path): (&[u8], &[u8], &[u8], &[u8]) = match fields {
+        (Some(path), None, None, None) => (b"", b"", b"", path),
+        (Some(user), Some(group), Some(perm), Some(path)) => (user, group, perm, path),
+        _ => return Err(EndpointError::Unparsable(os_string(rest))),
+    };
+    let user = lookup(user, User::from_name).map_err(EndpointError::UnknownUser)?;
+    let group = lookup(group, Group::from_name).map_err(EndpointError::UnknownGroup)?;
+    if path.is_empty() {
+        return Err(EndpointError::NoPath);
+    }
+    if path.len() >= SUN_PATH_SIZE {
+        return Err(EndpointError::PathTooLong);
+    }
+    if let Some(name) = path.strip_prefix(b"@") {
+        return Ok(Endpoint::Abstract(name.to_vec()));
+    }
+    Ok(Endpoint::Unix {
+        path: os_string(path).into(),
+        uid: user.as_ref().map(|user| user.uid.as_raw()),
+        gid: group.map(|group| group.gid).or(user.map(|user| user.gid)).map(|gid| gid.as_raw()),
+        mode: if perm.is_empty() { 0o666 } else { octal(perm) },
+    })
+}
+
+/// Looks a name up; an empty one is nobody, an unknown one the error.
+fn lookup<T>(
+    name: &[u8],
+    from_name: impl Fn(&str) -> nix::Result<Option<T>>,
+) -> Result<Option<T>, OsString> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    std::str::from_utf8(name)
+        .ok()
+        .and_then(|name| from_name(name).ok().flatten())
+        .map(Some)
+        .ok_or_else(|| os_string(name))
+}
+
+/// Permissions as strtoul(3) base 8 reads them: garbage is 0, too much is all ones.
+fn octal(text: &[u8]) -> u32 {
+    const ALL: u32 = 0o7777;
+    let value = strto::integer(text, 8);
+    match u64::try_from(value.unsigned_abs()) {
+        Ok(_) => u32::try_from(value & i128::from(ALL)).unwrap_or(ALL),
+        Err(_) => ALL,
+    }
+}
+
+fn parse_tcp(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {
+    let not_a_spec = || EndpointError::NotASpec(spec.to_os_string());
+    let mut fields = spec.as_bytes().split(|&byte| byte == b':');
+    let (address, port) = match (fields.next(), fields.next(), fields.next()) {
+        (Some(port), None, None) => (Ipv4Addr::UNSPECIFIED, port),
+        (Some(address), Some(port), None) => (parse_ipv4(address).ok_or_else(not_a_spec)?, port),
+        _ => return Err(not_a_spec()),
+    };
+    let port = Number::parse(port).ok_or_else(not_a_spec)?;
+    let port: u16 = port.value().ok_or_else(|| EndpointError::PortOutOfRange(port.to_string()))?;
+    let address = if access.local_only() { Ipv4Addr::LOCALHOST } else { address };
+    Ok(Endpoint::Tcp(SocketAddr::from((address, port))))
+}
+
+fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets =
+        text.split(|&byte| byte == b'.').map(|octet| Number::parse(octet)?.value::<u8>());
+    let (a, b, c, d) = (octets.next()??, octets.next()??, octets.next()??, octets.next()??);
+    octets.next().is_none().then(|| Ipv4Addr::new(a, b, c, d))
+}
+
+/// A decimal number of any length, as scanf(3) would take it, with blanks around.
+struct Number<'a> {
+    negative: bool,
+    /// Without leading zeros; empty is zero.
+    digits: &'a str,
+}
+
+impl<'a> Number<'a> {
+    fn parse(text: &'a [u8]) -> Option<Number<'a>> {
+        let (negative, digits) = strto::split_sign(trim_blanks(text));
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let digits = std::str::from_utf8(digits).ok()?.trim_start_matches('0');
+        // There is no negative zero.
+        let negative = negative && !digits.is_empty();
+        Some(Number { negative, digits })
+    }
+
+    fn value<T: std::str::FromStr + Default>(&self) -> Option<T> {
+        match (self.negative, self.digits) {
+            (true, _) => None,
+            (false, "") => Some(T::default()),
+            (false, digits) => digits.parse().ok(),
+        }
+    }
+}
+
+impl fmt::Display for Number<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.negative { "-" } else { "" };
+        let digits = if self.digits.is_empty() { "0" } else { self.digits };
+        write!(f, "{sign}{digits}")
+    }
+}
+
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && strto::is_blank(*first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && strto::is_blank(*last)
+    {
+        text = rest;
+    }
+    text
+}
+
+fn os_string(bytes: &[u8]) -> OsString {
+    OsStr::from_bytes(bytes).to_os_string()
 }

@@ -1,4 +1,28 @@
 //! The console server. Everything is in the library; this file only starts it.
 #![allow(non_snake_case)]
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use procserv::{cli, server};
+
+fn main() -> ExitCode {
+    let config = match cli::parse(std::env::args_os().collect(), &|name| std::env::var_os(name)) {
+        Ok(config) => config,
+        Err(exit) => return leave(&exit.stdout, &exit.stderr, exit.code),
+    };
+    match server::startup::run(&config) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let (stderr, code) = error.report(&config.argv0);
+            leave(&[], &stderr, code)
+        }
+    }
+}
+
+fn leave(stdout: &[u8], stderr: &[u8], code: u8) -> ExitCode {
+    // A closed stdout or stderr changes nothing about the exit status.
+    let _ = std::io::stderr().write_all(stderr);
+    let _ = std::io::stdout().write_all(stdout);
+    ExitCode::from(code)
+}

@@ -1,4 +1,23 @@
-//! The command line: argv in, [`Config`](crate::config::Config) or an [`Exit`] out.
+//! The command line: argv in, [`Config`] or an [`Exit`] out. Decides what the words mean together;
+//! prints nothing, opens nothing.
+
+mod args;
+
+mod getopt;
+mod number;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use clap::ArgMatches;
+
+use crate::caret;
+use crate::config::{ByteSet, CommandChars, Config, LogTarget, RestartMode, RunMode};
+use crate::endpoint::{Access, Endpoint};
+pub use args::definition;
+use getopt::Item;
+use number::Numbers;
 
 /// The server does not start: what to print, and the status to leave with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,4 +28,229 @@ pub struct Exit {
     pub stderr: Vec<u8>,
     /// The exit status.
     pub code: u8,
+}
+
+/// Reads `argv`, its first word the server's own name, as procServ does (contract section 1).
+/// `env` is asked for PROCSERV_PID and PROCSERV_DEBUG only.
+///
+/// # Errors
+/// An [`Exit`] for help, version and everything that keeps the server from starting.
+pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, Exit> {
+    let mut words = argv.into_iter();
+    let argv0 = words.next().unwrap_or_else(|| "procServ".into());
+    let definition = args::definition();
+    let scanned = getopt::scan(&definition, words.collect());
+
+    let mut stderr = Stderr::new(&argv0);
+    let mut numbers = Numbers::default();
+    let mut usable = true;
+    for item in &scanned.items {
+        match item {
+            Item::Problem(text) => {
+                usable = false;
+                stderr.say(text);
+            }
+            Item::Option { id, .. } if id == args::HELP => {
+                return Err(stderr.exit(args::help(&argv0), 0));
+            }
+            Item::Option { id, .. } if id == args::VERSION => {
+                return Err(stderr.exit(format!("{}\n", crate::VERSION).into_bytes(), 0));
+            }
+            Item::Option { id, value } => {
+                if let Some(value) = value {
+                    numbers.read(id, value.as_bytes(), &mut stderr);
+                }
+            }
+        }
+    }
+
+    let new_style = scanned.has("port");
+    let mut operands = scanned.operands.iter().cloned();
+    let old_style = if new_style { None } else { operands.next() };
+    let Some(command) = operands.next() else {
+        stderr.say(b"missing argument");
+        return Err(stderr.exit(args::usage(&argv0), 1));
+    };
+    if !usable {
+        return Err(stderr.exit(args::usage(&argv0), 1));
+    }
+
+    let matches = match definition.try_get_matches_from(scanned.canonical(&argv0)) {
+        Ok(matches) => matches,
+        Err(error) => {
+            stderr.say(error.to_string().as_bytes());
+            return Err(stderr.exit(args::usage(&argv0), 1));
+        }
+    };
+    let given = Given(&matches);
+    if given.flag("quiet") {
+        stderr.hush();
+    }
+    let (controls, log_endpoint) = match endpoints(&given, old_style) {
+        Ok(endpoints) => endpoints,
+        Err(error) => {
+            stderr.line(error.message(&argv0));
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
+    let command_chars = command_chars(&given);
+    let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
+    Ok(Config {
+        controls,
+        log_endpoint,
+        name: given.value("name").unwrap_or_else(|| command.clone()),
+        command,
+        args: operands.collect(),
+        exec: given.value("exec"),
+        chdir: given.value("chdir").map(PathBuf::from),
+        core_size: numbers.core_size,
+        run_mode: match (
+            given.flag("debug") || env("PROCSERV_DEBUG").is_some(),
+            given.flag("foreground"),
+        ) {
+            (false, false) => RunMode::Daemon,
+            (false, true) => RunMode::Foreground,
+            (true, false) => RunMode::Debug,
+            (true, true) => RunMode::DebugForeground,
+        },
+        holdoff: numbers.holdoff,
+        grace_period: numbers.grace_period,
+        ignore: ignored(&given, command_chars),
+        command_chars,
+        kill_signal: numbers.kill_signal,
+        log_file: given.value("logfile").map(|file| match file {
+            stdout if stdout == "-" => LogTarget::Stdout,
+            file => LogTarget::File(file.into()),
+        }),
+        log_stamp: given.0.contains_id("logstamp").then(|| {
+            let default = || [b"[", time_format.as_slice(), b"] "].concat();
+            given.value("logstamp").map_or_else(default, bytes)
+        }),
+        save_log: given.flag("savelog"),
+        restart: if given.flag("oneshot") {
+            RestartMode::Oneshot
+        } else if given.flag("noautorestart") {
+            RestartMode::Off
+        } else {
+            RestartMode::On
+        },
+        wait: given.flag("wait"),
+        quiet: given.flag("quiet"),
+        pid_file: given.value("pidfile").or_else(|| env("PROCSERV_PID")).map(PathBuf::from),
+        info_file: given.value("info-file").map(PathBuf::from),
+        time_format,
+        warnings: stderr.lines(),
+        argv0,
+    })
+}
+
+/// What clap found, with the types all our options have.
+struct Given<'a>(&'a ArgMatches);
+
+impl Given<'_> {
+    fn flag(&self, id: &str) -> bool {
+        self.0.get_flag(id)
+    }
+
+    fn value(&self, id: &str) -> Option<OsString> {
+        self.0.get_one::<OsString>(id).cloned()
+    }
+}
+
+fn bytes(text: OsString) -> Vec<u8> {
+    std::os::unix::ffi::OsStringExt::into_vec(text)
+}
+
+/// The control endpoints in the order declared, and the log endpoint. procServ, too, looks at the
+/// control ones first, and never at a log endpoint that a later one replaces.
+fn endpoints(
+    given: &Given,
+    old_style: Option<OsString>,
+) -> Result<(Vec<Endpoint>, Option<Endpoint>), crate::endpoint::EndpointError> {
+    let control = Access::Control { allow: given.flag("allow") };
+    let log = Access::Log { restrict: given.flag("restrict") };
+    let ports = given.0.get_many::<OsString>("port").unwrap_or_default();
+    let controls = ports
+        .chain(old_style.as_ref())
+        .map(|spec| Endpoint::parse(spec, control))
+        .collect::<Result<_, _>>()?;
+    let log = given.value("logport").map(|spec| Endpoint::parse(&spec, log)).transpose()?;
+    Ok((controls, log))
+}
+
+fn command_chars(given: &Given) -> CommandChars {
+    let command =
+        |id, default| given.value(id).map_or(default, |text| caret::command_char(text.as_bytes()));
+    CommandChars {
+        kill: command("killcmd", Some(0x18)),
+        toggle: command("autorestartcmd", Some(0x14)),
+        logout: command("logoutcmd", None),
+    }
+}
+
+/// The list of `-i`, the command characters, and NUL as soon as there is any list.
+fn ignored(given: &Given, commands: CommandChars) -> ByteSet {
+    let mut set = ByteSet::EMPTY;
+    let list = given.value("ignore");
+    let commands = [commands.kill, commands.toggle, commands.logout];
+    for byte in commands.into_iter().flatten() {
+        set.insert(byte);
+    }
+    for byte in caret::list(list.as_deref().unwrap_or_default().as_bytes()) {
+        set.insert(byte);
+    }
+    if list.is_some() || !set.is_empty() {
+        set.insert(0);
+    }
+    set
+}
+
+/// The lines for stderr in the order they came up.
+struct Stderr<'a> {
+    argv0: &'a OsStr,
+    /// Each with whether `-q` hides it.
+    lines: Vec<(Vec<u8>, bool)>,
+}
+
+impl<'a> Stderr<'a> {
+    fn new(argv0: &'a OsStr) -> Self {
+        let lines = Vec::new();
+        Stderr { argv0, lines }
+    }
+
+    fn named(&self, text: &[u8]) -> Vec<u8> {
+        [self.argv0.as_bytes(), b": ", text].concat()
+    }
+
+    /// `text` after the server's name.
+    fn say(&mut self, text: &[u8]) {
+        self.lines.push((self.named(text), false));
+    }
+
+    /// As [`Stderr::say`], but only if the server gets as far as starting, and not under `-q`.
+    fn warn(&mut self, text: &[u8]) {
+        self.lines.push((self.named(text), true));
+    }
+
+    /// `text` alone.
+    fn line(&mut self, text: Vec<u8>) {
+        self.lines.push((text, false));
+    }
+
+    fn hush(&mut self) {
+        self.lines.retain(|(_, informational)| !informational);
+    }
+
+    fn lines(self) -> Vec<Vec<u8>> {
+        self.lines.into_iter().map(|(line, _)| line).collect()
+    }
+
+    fn exit(mut self, stdout: Vec<u8>, code: u8) -> Exit {
+        self.hush();
+        let mut stderr = self.lines().join(&b'\n');
+        if !stderr.is_empty() {
+            stderr.push(b'\n');
+        }
+        Exit { stdout, stderr, code }
+    }
 }

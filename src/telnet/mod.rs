@@ -1,1 +1,142 @@
-//! The telnet codec: pure, resumable at any byte.
+//! The telnet codec: pure, resumable at any byte (contract section 4). Takes a control client's
+//! bytes apart into input for the child and answers for the client, and escapes what goes the other
+//! way. Never does I/O and keeps no data: subnegotiations are counted, not stored. What a log
+//! client sends is thrown away unread, so it needs no decoder.
+
+mod option;
+#[cfg(test)]
+mod tests;
+
+pub use option::{Agreement, OFFER, Options, Verb};
+
+/// One connection's place in the incoming telnet stream. Plain data, so that a handover can carry
+/// it to another process.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Decoder {
+    /// What the next byte will mean.
+    pub state: State,
+    /// What has been negotiated.
+    pub options: Options,
+}
+
+impl Decoder {
+    /// A decoder for a connection to which [`OFFER`] is sent.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decodes the next bytes from the peer, however they were split over reads. Appends the bytes
+    /// typed to `data` and what has to be sent back to `reply`, which never grows by more than
+    /// `input.len() + 2`. No input is an error: what makes no sense is swallowed.
+    pub fn decode(&mut self, mut input: &[u8], data: &mut Vec<u8>, reply: &mut Vec<u8>) {
+        loop {
+            if self.state == State::Data {
+                let run = input.iter().position(|&byte| byte == IAC);
+                let (plain, rest) = input.split_at(run.unwrap_or(input.len()));
+                data.extend_from_slice(plain);
+                input = rest;
+            }
+            let Some((&byte, rest)) = input.split_first() else {
+                return;
+            };
+            input = rest;
+            self.state = match self.state {
+                // Plain data has been taken above, so this byte is an IAC.
+                State::Data => State::Iac,
+                State::Iac => {
+                    if byte == IAC {
+                        data.push(IAC);
+                    }
+                    after_iac(byte)
+                }
+                State::Option(verb) => {
+                    if let Some(answer) = self.options.receive(verb, byte) {
+                        reply.extend_from_slice(&[IAC, answer as u8, byte]);
+                    }
+                    State::Data
+                }
+                // Any byte is an option here, IAC and SE too.
+                State::SubOption => State::Sub { held: 0, mccp: byte == COMPRESS },
+                State::Sub { held, mccp } => match (byte, held) {
+                    (IAC, _) => State::SubIac { held },
+                    (WILL, 0) if mccp => State::Sub { held: 1, mccp },
+                    (SE, 1) if mccp => State::Data,
+                    _ => hold(held),
+                },
+                State::SubIac { held } if byte == IAC => hold(held),
+                State::SubIac { .. } => after_iac(byte),
+            };
+        }
+    }
+}
+
+/// The state after IAC and `command`. An SE ends a subnegotiation, or is swallowed like any command
+/// that has no meaning here.
+fn after_iac(command: u8) -> State {
+    match command {
+        WILL => State::Option(Verb::Will),
+        WONT => State::Option(Verb::Wont),
+        DO => State::Option(Verb::Do),
+        DONT => State::Option(Verb::Dont),
+        SB => State::SubOption,
+        _ => State::Data,
+    }
+}
+
+/// The state after one more byte of a subnegotiation that has `held` already. The byte too many is
+/// dropped and gives the subnegotiation up: a peer that never ends it gets its keyboard back.
+fn hold(held: u16) -> State {
+    if held >= SUB_MAX {
+        return State::Data;
+    }
+    State::Sub { held: held + 1, mccp: false }
+}
+
+/// What the next byte from the peer means.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Typed by the user, or an IAC.
+    #[default]
+    Data,
+    /// The command after an IAC.
+    Iac,
+    /// The option that this verb is about.
+    Option(Verb),
+    /// The option that a subnegotiation is about.
+    SubOption,
+    /// Content of a subnegotiation.
+    Sub {
+        /// Bytes of content so far.
+        held: u16,
+        /// Whether all so far is the beginning of `IAC SB 85 WILL SE`.
+        mccp: bool,
+    },
+    /// The byte after an IAC in a subnegotiation.
+    SubIac {
+        /// Bytes of content so far.
+        held: u16,
+    },
+}
+
+/// Appends `bytes` to `out` as they go to a telnet client: every 0xFF doubled, nothing else changed.
+pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    for run in bytes.split_inclusive(|&byte| byte == IAC) {
+        out.extend_from_slice(run);
+        if run.ends_with(&[IAC]) {
+            out.push(IAC);
+        }
+    }
+}
+
+/// Bytes of content, after its option, that a subnegotiation may have.
+const SUB_MAX: u16 = 16384;
+/// The option of version 1 of the MUD Client Compression Protocol, the only one whose
+/// subnegotiation ends without an IAC.
+const COMPRESS: u8 = 85;
+const IAC: u8 = 0xff;
+const DONT: u8 = 0xfe;
+const DO: u8 = 0xfd;
+const WONT: u8 = 0xfc;
+const WILL: u8 = 0xfb;
+const SB: u8 = 0xfa;
+const SE: u8 = 0xf0;

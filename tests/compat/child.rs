@@ -11,11 +11,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn s6_start_is_announced_with_name_and_command(lab: &Lab) {
-    let server = lab
-        .server()
-        .opts(["-w", "-n", "ioc"])
-        .child(["say", "hello", "cat"])
-        .start();
+    let server = lab.server().opts(["-w", "-n", "ioc"]).child(["say", "hello", "cat"]).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x12");
@@ -28,18 +24,11 @@ fn s6_start_is_announced_with_name_and_command(lab: &Lab) {
 hello
 ",
     );
-    assert_eq!(
-        number_after(user.received(), "\" is: "),
-        server.child_start(1)
-    );
+    assert_eq!(number_after(user.received(), "\" is: "), server.child_start(1));
 }
 
 fn s6_start_says_no_command_if_that_is_the_name(lab: &Lab) {
-    let server = lab
-        .server()
-        .opts(["-w"])
-        .child(["say", "hello", "cat"])
-        .start();
+    let server = lab.server().opts(["-w"]).child(["say", "hello", "cat"]).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x18");

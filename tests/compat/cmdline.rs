@@ -58,17 +58,10 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn s1_first_word_is_the_endpoint_without_port_option(lab: &Lab) {
-    let setup = lab
-        .server()
-        .bare()
-        .opts(["-f", "-w", "unix:old"])
-        .command(["./fake-ioc", "cat"]);
+    let setup = lab.server().bare().opts(["-f", "-w", "unix:old"]).command(["./fake-ioc", "cat"]);
     let server = setup.start();
     let greeting = server.connect_to("unix:old").greeting();
-    assert_eq!(
-        line(&greeting, "@@@ Child started"),
-        "@@@ Child started as: ./fake-ioc"
-    );
+    assert_eq!(line(&greeting, "@@@ Child started"), "@@@ Child started as: ./fake-ioc");
 }
 
 fn s1_words_after_the_command_are_the_childs(lab: &Lab) {
@@ -77,11 +70,7 @@ fn s1_words_after_the_command_are_the_childs(lab: &Lab) {
 }
 
 fn s1_double_dash_ends_the_options(lab: &Lab) {
-    let setup = lab
-        .server()
-        .opts(["-w", "--"])
-        .child(["show-args", "-x"])
-        .start();
+    let setup = lab.server().opts(["-w", "--"]).child(["show-args", "-x"]).start();
     let mut user = setup.connect();
     user.greeting();
     user.send(b"\x12");
@@ -95,14 +84,8 @@ fn s1_double_dash_before_the_old_endpoint(lab: &Lab) {
 }
 
 fn s1_long_options_may_be_abbreviated(lab: &Lab) {
-    let setup = lab
-        .server()
-        .bare()
-        .opts(["--fore", "--noauto", "--wai", "--por", "unix:ctl"]);
-    let server = setup
-        .opts(["--logf", "log"])
-        .command(["./fake-ioc", "cat"])
-        .start();
+    let setup = lab.server().bare().opts(["--fore", "--noauto", "--wai", "--por", "unix:ctl"]);
+    let server = setup.opts(["--logf", "log"]).command(["./fake-ioc", "cat"]).start();
     let greeting = server.connect_to("unix:ctl").greeting();
     assert_eq!(
         line(&greeting, "@@@ Use"),
@@ -114,11 +97,7 @@ fn s1_long_options_may_be_abbreviated(lab: &Lab) {
 }
 
 fn s1_short_options_may_be_bundled(lab: &Lab) {
-    let setup = lab
-        .server()
-        .bare()
-        .opts(["-fwqPunix:ctl"])
-        .command(["./fake-ioc", "cat"]);
+    let setup = lab.server().bare().opts(["-fwqPunix:ctl"]).command(["./fake-ioc", "cat"]);
     let server = setup.start();
     let greeting = server.connect_to("unix:ctl").greeting();
     line(&greeting, "@@@ Child \"./fake-ioc\" is SHUT DOWN");
@@ -147,10 +126,7 @@ fn s1_long_value_in_next_word(lab: &Lab) {
 fn s1_logstamp_never_takes_the_next_word(lab: &Lab) {
     let setup = lab.server().opts(["-w", "--logstamp"]).child(["cat"]);
     let greeting = setup.start().connect().greeting();
-    assert_eq!(
-        line(&greeting, "@@@ Child started"),
-        "@@@ Child started as: ./fake-ioc"
-    );
+    assert_eq!(line(&greeting, "@@@ Child started"), "@@@ Child started as: ./fake-ioc");
 }
 
 fn s1_value_may_start_with_a_dash(lab: &Lab) {
@@ -164,10 +140,7 @@ fn s1_bytes_outside_utf8_pass_untouched(lab: &Lab) {
     let setup = setup.child([OsStr::new("show-args"), OsStr::from_bytes(b"\xfe\x80")]);
     let (_server, mut user) = started(setup);
     assert!(find(user.received(), b"@@@ Restarting child \"\xe9\xc3\"\r\n").is_some());
-    assert_eq!(
-        user.until("[show-args]\r\n"),
-        b"[./fake-ioc]\r\n[show-args]\r\n"
-    );
+    assert_eq!(user.until("[show-args]\r\n"), b"[./fake-ioc]\r\n[show-args]\r\n");
     assert_eq!(user.bytes(6), b"[\xfe\x80]\r\n");
 }
 
@@ -191,10 +164,7 @@ fn s1_autorestartcmd_sets_the_toggle_character(lab: &Lab) {
 }
 
 fn core_limit(lab: &Lab, options: &[&str]) -> String {
-    let setup = lab
-        .server()
-        .opts(options)
-        .child(["show-limit", "Max core file size", "cat"]);
+    let setup = lab.server().opts(options).child(["show-limit", "Max core file size", "cat"]);
     let (_server, mut user) = started(setup);
     let shown = user.until("\r\n");
     String::from_utf8(shown).unwrap().trim_end().to_owned()
@@ -218,10 +188,7 @@ fn s1_coresize_negative_is_ignored(lab: &Lab) {
 
 fn s1_coresize_has_64_bits(lab: &Lab) {
     let limit = core_limit(lab, &["--coresize", "4294967396"]);
-    assert!(
-        limit.starts_with("Max core file size 4294967396 "),
-        "{limit}"
-    );
+    assert!(limit.starts_with("Max core file size 4294967396 "), "{limit}");
 }
 
 fn s1_chdir_is_the_childs_directory(lab: &Lab) {
@@ -232,10 +199,7 @@ fn s1_chdir_is_the_childs_directory(lab: &Lab) {
     let command = [command, "show-cwd".into(), "cat".into()];
     let (server, mut user) = started(setup.command(command));
     let greeting = server.connect().greeting();
-    assert_eq!(
-        line(&greeting, "@@@ Child startup directory"),
-        "@@@ Child startup directory: sub"
-    );
+    assert_eq!(line(&greeting, "@@@ Child startup directory"), "@@@ Child startup directory: sub");
     user.expect("cwd: <dir>/sub\n");
 }
 
@@ -245,11 +209,7 @@ fn s1_chdir_is_entered_anew_at_each_start(lab: &Lab) {
         std::fs::create_dir(setup.path(name)).unwrap();
     }
     std::os::unix::fs::symlink("one", setup.path("link")).unwrap();
-    let command = [
-        setup.path("fake-ioc").into_os_string(),
-        "show-cwd".into(),
-        "cat".into(),
-    ];
+    let command = [setup.path("fake-ioc").into_os_string(), "show-cwd".into(), "cat".into()];
     let (server, mut user) = started(setup.opts(["-c", "link", "--noauto"]).command(command));
     user.expect("cwd: <dir>/one\n");
     std::fs::remove_file(server.path("link")).unwrap();
@@ -269,46 +229,30 @@ fn s1_debug_stays_in_the_foreground_with_all_on_stdout(lab: &Lab) {
     let announced = format!(
         "@@@ Restarting child \"./fake-ioc\"\r\n@@@ The PID of new child \"./fake-ioc\" is: {child}\r\n"
     );
-    assert!(
-        find(&stdout, announced.as_bytes()).is_some(),
-        "{}",
-        crate::support::show(&stdout)
-    );
+    assert!(find(&stdout, announced.as_bytes()).is_some(), "{}", crate::support::show(&stdout));
     let pid = server.pid();
     assert_eq!(crate::support::parent_of(child), Some(pid));
     server.connect_to("unix:ctl").greeting();
 }
 
 fn s1_procserv_debug_in_the_environment_is_debug(lab: &Lab) {
-    let setup = lab
-        .server()
-        .bare()
-        .env("PROCSERV_DEBUG", "")
-        .opts(["-P", "unix:ctl"]);
+    let setup = lab.server().bare().env("PROCSERV_DEBUG", "").opts(["-P", "unix:ctl"]);
     let server = setup.command(["./fake-ioc", "say", "hello", "cat"]).start();
     server.file_with("stdout", "hello\r\n");
 }
 
 fn s1_exec_gets_the_whole_command(lab: &Lab) {
-    let setup = lab
-        .server()
-        .with_file("st.cmd", "echo $0 $1 $#\nexec cat\n");
+    let setup = lab.server().with_file("st.cmd", "echo $0 $1 $#\nexec cat\n");
     let setup = setup.opts(["-e", "/bin/sh"]).command(["./st.cmd", "one"]);
     make_executable(&setup.path("st.cmd"));
     let (server, mut user) = started(setup);
     user.expect("./st.cmd one 1\n");
     let greeting = server.connect().greeting();
-    assert_eq!(
-        line(&greeting, "@@@ Child started as"),
-        "@@@ Child started as: ./st.cmd"
-    );
+    assert_eq!(line(&greeting, "@@@ Child started as"), "@@@ Child started as: ./st.cmd");
 }
 
 fn s1_exec_is_its_own_argv0(lab: &Lab) {
-    let setup = lab
-        .server()
-        .opts(["-e", "./fake-ioc", "-w"])
-        .with_file("show-args", "");
+    let setup = lab.server().opts(["-e", "./fake-ioc", "-w"]).with_file("show-args", "");
     make_executable(&setup.path("show-args"));
     let server = setup.command(["show-args", "x"]).start();
     let mut user = server.connect();
@@ -352,16 +296,7 @@ fn s1_nul_is_dropped_with_an_ignore_list(lab: &Lab) {
 }
 
 fn s1_command_characters_are_ignored_characters(lab: &Lab) {
-    let options = [
-        "-k",
-        "K",
-        "-x",
-        "",
-        "--autorestartcmd",
-        "T",
-        "--killsig",
-        "0",
-    ];
+    let options = ["-k", "K", "-x", "", "--autorestartcmd", "T", "--killsig", "0"];
     let (_server, mut user) = started_hex(lab.server().opts(options));
     user.send(b"aTb\n");
     user.expect("\n@@@ Toggled auto restart mode to OFF\n61 62 0a \n");
@@ -406,10 +341,7 @@ fn killed_by(lab: &Lab, signal: &str) -> String {
     let (_server, mut user) = started_hex(lab.server().opts(["--killsig", signal]).child(HEX));
     user.send(b"\x18");
     user.until("The process was killed by signal ");
-    String::from_utf8(user.until("\r\n"))
-        .unwrap()
-        .trim_end()
-        .to_owned()
+    String::from_utf8(user.until("\r\n")).unwrap().trim_end().to_owned()
 }
 
 fn s1_killsig_sets_the_signal(lab: &Lab) {
@@ -478,21 +410,13 @@ fn s1_quiet_prints_nothing(lab: &Lab) {
 }
 
 fn s1_timefmt_formats_the_times(lab: &Lab) {
-    let server = lab
-        .server()
-        .opts(["-n", "ioc", "--timefmt", "year %Y%%"])
-        .start();
+    let server = lab.server().opts(["-n", "ioc", "--timefmt", "year %Y%%"]).start();
     server.child_start(1);
     let greeting = server.connect().greeting();
     let started = line(&greeting, "@@@ procServ server started at: ");
-    let year = started
-        .strip_prefix("@@@ procServ server started at: year ")
-        .unwrap();
+    let year = started.strip_prefix("@@@ procServ server started at: year ").unwrap();
     let year = year.strip_suffix('%').unwrap();
-    assert!(
-        year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()),
-        "{started}"
-    );
+    assert!(year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit()), "{started}");
     line(&greeting, "@@@ Child \"ioc\" started at: year ");
 }
 
@@ -511,10 +435,7 @@ fn s1_wait_starts_no_child(lab: &Lab) {
 fn s1_logoutcmd_sets_the_logout_character(lab: &Lab) {
     let server = lab.server().opts(["-w", "-x", "^D"]).start();
     let mut user = server.connect();
-    assert_eq!(
-        line(&user.greeting(), "@@@ Use ^D"),
-        "@@@ Use ^D to logout from procServ server"
-    );
+    assert_eq!(line(&user.greeting(), "@@@ Use ^D"), "@@@ Use ^D to logout from procServ server");
     user.send(b"\x04");
     assert_eq!(user.until_end(), b"");
 }

@@ -48,17 +48,9 @@ pub(super) fn line(text: &[u8], start: &str) -> String {
     let mut lines = text
         .split_inclusive(|byte| *byte == b'\n')
         .filter(|line| line.starts_with(start.as_bytes()));
-    let found = lines
-        .next()
-        .unwrap_or_else(|| panic!("no line {start:?} in:\n{}", show(text)));
-    assert!(
-        lines.next().is_none(),
-        "more than one line {start:?} in:\n{}",
-        show(text)
-    );
-    let line = found
-        .strip_suffix(b"\r\n")
-        .unwrap_or_else(|| panic!("no CR LF: {}", show(found)));
+    let found = lines.next().unwrap_or_else(|| panic!("no line {start:?} in:\n{}", show(text)));
+    assert!(lines.next().is_none(), "more than one line {start:?} in:\n{}", show(text));
+    let line = found.strip_suffix(b"\r\n").unwrap_or_else(|| panic!("no CR LF: {}", show(found)));
     String::from_utf8_lossy(line).into_owned()
 }
 
@@ -66,15 +58,7 @@ pub(super) fn line(text: &[u8], start: &str) -> String {
 pub(super) fn listeners(port: u16) -> Vec<String> {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
     let wanted = format!("{port:04X}");
-    let rows = table
-        .lines()
-        .skip(1)
-        .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let local = rows
-        .filter(|row| row[3] == "0A")
-        .filter_map(|row| row[1].split_once(':'));
-    local
-        .filter(|(_, port)| *port == wanted)
-        .map(|(address, _)| address.to_owned())
-        .collect()
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let local = rows.filter(|row| row[3] == "0A").filter_map(|row| row[1].split_once(':'));
+    local.filter(|(_, port)| *port == wanted).map(|(address, _)| address.to_owned()).collect()
 }

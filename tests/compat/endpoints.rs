@@ -71,11 +71,7 @@ fn s2_control_port_is_on_localhost(lab: &Lab) {
 
 fn s2_control_port_with_allow_is_everywhere(lab: &Lab) {
     let port = lab.free_port();
-    let server = lab
-        .server()
-        .opts(["--allow"])
-        .control(&port.to_string())
-        .start();
+    let server = lab.server().opts(["--allow"]).control(&port.to_string()).start();
     server.connect().greeting();
     assert_eq!(listeners(port), [ANY]);
     assert_eq!(server.stderr(), "");
@@ -90,30 +86,21 @@ fn s2_log_port_is_everywhere(lab: &Lab) {
 
 fn s2_log_port_with_restrict_is_on_localhost(lab: &Lab) {
     let port = lab.free_port();
-    let server = lab
-        .server()
-        .opts(["--restrict", "-l", &port.to_string()])
-        .start();
+    let server = lab.server().opts(["--restrict", "-l", &port.to_string()]).start();
     server.connect().greeting();
     assert_eq!(listeners(port), [LOCAL]);
 }
 
 fn s2_control_address_is_moved_to_localhost(lab: &Lab) {
     let port = lab.free_port();
-    let server = lab
-        .server()
-        .opts(["-P", &format!("0.0.0.0:{port}")])
-        .start();
+    let server = lab.server().opts(["-P", &format!("0.0.0.0:{port}")]).start();
     server.connect().greeting();
     assert_eq!(listeners(port), [LOCAL]);
 }
 
 fn s2_log_address_is_honoured(lab: &Lab) {
     let port = lab.free_port();
-    let server = lab
-        .server()
-        .opts(["-l", &format!("127.0.0.2:{port}")])
-        .start();
+    let server = lab.server().opts(["-l", &format!("127.0.0.2:{port}")]).start();
     server.connect().greeting();
     assert_eq!(listeners(port), ["0200007F"]);
 }
@@ -142,23 +129,14 @@ fn ourselves() -> (u32, u32) {
 fn s2_unix_socket_is_open_to_all_whatever_the_umask(lab: &Lab) {
     let (uid, gid) = ourselves();
     let setup = lab.server().control("unix:socket");
-    assert_eq!(
-        socket(setup.launched_by(["umask", "077"])),
-        (0o666, uid, gid)
-    );
+    assert_eq!(socket(setup.launched_by(["umask", "077"])), (0o666, uid, gid));
 }
 
 fn s2_unix_socket_with_permissions(lab: &Lab) {
     let (uid, gid) = ourselves();
     let setup = lab.server().control("unix:::0640:socket");
-    assert_eq!(
-        socket(setup.launched_by(["umask", "077"])),
-        (0o640, uid, gid)
-    );
-    assert_eq!(
-        socket(lab.server().control("unix::::socket")),
-        (0o666, uid, gid)
-    );
+    assert_eq!(socket(setup.launched_by(["umask", "077"])), (0o640, uid, gid));
+    assert_eq!(socket(lab.server().control("unix::::socket")), (0o666, uid, gid));
 }
 
 fn s2_unix_permissions_that_are_none_are_zero(lab: &Lab) {
@@ -172,33 +150,20 @@ fn s2_unix_user_sets_the_group_too(lab: &Lab) {
     let user = User::from_name("games").unwrap().expect("a user games");
     let expected = (0o666, user.uid.as_raw(), user.gid.as_raw());
     assert_ne!(user.gid.as_raw(), 0);
-    assert_eq!(
-        socket(lab.server().control("unix:games:::socket")),
-        expected
-    );
+    assert_eq!(socket(lab.server().control("unix:games:::socket")), expected);
 }
 
 fn s2_unix_user_and_group(lab: &Lab) {
     let user = User::from_name("games").unwrap().expect("a user games");
-    let group = nix::unistd::Group::from_name("tty")
-        .unwrap()
-        .expect("a group tty");
+    let group = nix::unistd::Group::from_name("tty").unwrap().expect("a group tty");
     let expected = (0o600, user.uid.as_raw(), group.gid.as_raw());
-    assert_eq!(
-        socket(lab.server().control("unix:games:tty:0600:socket")),
-        expected
-    );
+    assert_eq!(socket(lab.server().control("unix:games:tty:0600:socket")), expected);
 }
 
 fn s2_unix_group_alone(lab: &Lab) {
-    let group = nix::unistd::Group::from_name("tty")
-        .unwrap()
-        .expect("a group tty");
+    let group = nix::unistd::Group::from_name("tty").unwrap().expect("a group tty");
     let expected = (0o660, 0, group.gid.as_raw());
-    assert_eq!(
-        socket(lab.server().control("unix::tty:660:socket")),
-        expected
-    );
+    assert_eq!(socket(lab.server().control("unix::tty:660:socket")), expected);
 }
 
 fn s2_abstract_socket(lab: &Lab) {
@@ -213,11 +178,7 @@ fn s2_port_0_shows_in_the_info_file(lab: &Lab) {
     let server = lab.server().opts(["-I", "info", "-P", "0"]).start();
     server.connect().greeting();
     let info = String::from_utf8(server.file("info")).unwrap();
-    let port = info
-        .lines()
-        .nth(1)
-        .and_then(|line| line.strip_prefix("tcp:127.0.0.1:"))
-        .unwrap();
+    let port = info.lines().nth(1).and_then(|line| line.strip_prefix("tcp:127.0.0.1:")).unwrap();
     assert_ne!(port, "0");
     server.connect_to(port).greeting();
 }
@@ -227,10 +188,7 @@ fn s2_numbers_may_have_zeros_plus_and_blanks(lab: &Lab) {
     let spaced = format!(" 127 . 0 . 0 . 1 : {} ", ports[0]);
     let plus = format!("+{}", ports[1]);
     let zeros = format!("00{}", ports[2]);
-    let server = lab
-        .server()
-        .opts(["-P", &spaced, "-P", &plus, "-P", &zeros])
-        .start();
+    let server = lab.server().opts(["-P", &spaced, "-P", &plus, "-P", &zeros]).start();
     server.connect().greeting();
     for port in ports {
         assert_eq!(listeners(port), [LOCAL]);
@@ -238,16 +196,8 @@ fn s2_numbers_may_have_zeros_plus_and_blanks(lab: &Lab) {
 }
 
 fn refused(lab: &Lab, option: &str, endpoint: &str, code: i32, stderr: &str) {
-    let end = lab
-        .server()
-        .bare()
-        .opts(["-f", option, endpoint])
-        .command(["/bin/cat"]);
-    let end = if option == "-l" {
-        end.opts(["-P", "unix:ctl"])
-    } else {
-        end
-    };
+    let end = lab.server().bare().opts(["-f", option, endpoint]).command(["/bin/cat"]);
+    let end = if option == "-l" { end.opts(["-P", "unix:ctl"]) } else { end };
     end.run().assert(code, "", stderr);
 }
 
@@ -257,13 +207,7 @@ fn s2_kinds_are_case_sensitive(lab: &Lab) {
 
 fn s2_names_are_no_specs(lab: &Lab) {
     for spec in ["localhost:2000", "::1:2000", "", "2000x", "127.0.0.1:"] {
-        refused(
-            lab,
-            "-P",
-            spec,
-            1,
-            &format!("Invalid socket spec '{spec}'\n"),
-        );
+        refused(lab, "-P", spec, 1, &format!("Invalid socket spec '{spec}'\n"));
     }
 }
 
@@ -288,33 +232,15 @@ fn s2_port_past_32_bits(lab: &Lab) {
 
 fn s2_address_out_of_range(lab: &Lab) {
     let endpoint = format!("127.0.0.258:{}", lab.free_port());
-    refused(
-        lab,
-        "-P",
-        &endpoint,
-        1,
-        &format!("Invalid socket spec '{endpoint}'\n"),
-    );
+    refused(lab, "-P", &endpoint, 1, &format!("Invalid socket spec '{endpoint}'\n"));
 }
 
 fn s2_unknown_user(lab: &Lab) {
-    refused(
-        lab,
-        "-P",
-        "unix:nosuchuser:::ctl",
-        1,
-        "Unknown user 'nosuchuser'\n",
-    );
+    refused(lab, "-P", "unix:nosuchuser:::ctl", 1, "Unknown user 'nosuchuser'\n");
 }
 
 fn s2_unknown_group(lab: &Lab) {
-    refused(
-        lab,
-        "-P",
-        "unix::nosuchgroup::ctl",
-        1,
-        "Unknown group 'nosuchgroup'\n",
-    );
+    refused(lab, "-P", "unix::nosuchgroup::ctl", 1, "Unknown group 'nosuchgroup'\n");
 }
 
 fn s2_wrong_number_of_colons(lab: &Lab) {
@@ -333,13 +259,7 @@ fn s2_empty_path(lab: &Lab) {
 fn s2_path_too_long(lab: &Lab) {
     for first in ["x", "@"] {
         let endpoint = format!("unix:{first}{}", "y".repeat(107));
-        refused(
-            lab,
-            "-P",
-            &endpoint,
-            1,
-            "Unix path is too long (must be <108)\n",
-        );
+        refused(lab, "-P", &endpoint, 1, "Unix path is too long (must be <108)\n");
     }
 }
 
@@ -347,32 +267,17 @@ fn s2_path_just_short_enough(lab: &Lab) {
     let path = "x".repeat(107);
     let server = lab.server().opts(["-P", &format!("unix:{path}")]).start();
     server.connect().greeting();
-    assert!(
-        fs::metadata(server.path(path))
-            .unwrap()
-            .file_type()
-            .is_socket()
-    );
+    assert!(fs::metadata(server.path(path)).unwrap().file_type().is_socket());
 }
 
 fn s2_port_in_use(lab: &Lab) {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = holder.local_addr().unwrap().to_string();
-    let end = lab
-        .server()
-        .bare()
-        .opts(["-f", "-P", &endpoint])
-        .command(["/bin/cat"])
-        .run();
+    let end = lab.server().bare().opts(["-f", "-P", &endpoint]).command(["/bin/cat"]).run();
     let lines: Vec<&str> = end.stderr.lines().collect();
-    let [reason, code] = lines[..] else {
-        panic!("{}", end.stderr)
-    };
+    let [reason, code] = lines[..] else { panic!("{}", end.stderr) };
     let start = "Caught an exception creating the initial control telnet port: ";
-    assert!(
-        reason.starts_with(start) && reason.contains(&endpoint),
-        "{reason}"
-    );
+    assert!(reason.starts_with(start) && reason.contains(&endpoint), "{reason}");
     assert!(reason.contains("Address already in use"), "{reason}");
     assert_eq!(code, "procServ: Exiting with error code: 98");
     assert_eq!(end.status.code(), Some(98));
@@ -382,10 +287,7 @@ fn exit_code(setup: Setup) -> Option<i32> {
     let end = setup.run();
     let code = end.status.code();
     let last = end.stderr.lines().last().unwrap_or_default();
-    assert_eq!(
-        last,
-        format!("procServ: Exiting with error code: {}", code.unwrap_or(-1))
-    );
+    assert_eq!(last, format!("procServ: Exiting with error code: {}", code.unwrap_or(-1)));
     code
 }
 
@@ -395,11 +297,7 @@ fn s2_port_in_use_exits_98(lab: &Lab) {
     assert_eq!(exit_code(lab.server().control(&endpoint)), Some(98));
     assert_eq!(exit_code(lab.server().opts(["-l", &endpoint])), Some(98));
     // The caller of a daemon sees it too.
-    let setup = lab
-        .server()
-        .bare()
-        .opts(["-P", &endpoint])
-        .command(["/bin/cat"]);
+    let setup = lab.server().bare().opts(["-P", &endpoint]).command(["/bin/cat"]);
     assert_eq!(exit_code(setup), Some(98));
 }
 
@@ -427,23 +325,14 @@ fn s2_socket_is_bound_under_the_name_given(lab: &Lab) {
     let server = lab.server().control(&format!("unix:{name}")).start();
     server.connect().greeting();
     let table = fs::read_to_string("/proc/net/unix").unwrap();
-    assert!(
-        table
-            .lines()
-            .any(|line| line.ends_with(&format!(" {name}")))
-    );
+    assert!(table.lines().any(|line| line.ends_with(&format!(" {name}"))));
 }
 
 fn s2_relative_path_is_relative_to_the_start_directory(lab: &Lab) {
     let setup = lab.server().opts(["-c", "/"]);
     let command = setup.path("fake-ioc").into_os_string();
     let (server, _) = waiting_greeting(setup.command([command, "cat".into()]));
-    assert!(
-        fs::metadata(server.path("ctl"))
-            .unwrap()
-            .file_type()
-            .is_socket()
-    );
+    assert!(fs::metadata(server.path("ctl")).unwrap().file_type().is_socket());
 }
 
 fn s2_reuseaddr_is_set(lab: &Lab) {
@@ -460,11 +349,7 @@ fn s2_reuseaddr_is_set(lab: &Lab) {
 }
 
 fn s2_socket_files_are_removed_at_exit(lab: &Lab) {
-    let server = lab
-        .server()
-        .opts(["-w", "-P", "unix:two"])
-        .log_endpoint()
-        .start();
+    let server = lab.server().opts(["-w", "-P", "unix:two"]).log_endpoint().start();
     for endpoint in ["unix:ctl", "unix:two", "unix:log-ctl"] {
         server.connect_to(endpoint).greeting();
     }
@@ -485,19 +370,12 @@ fn s2_live_socket_is_not_stolen(lab: &Lab) {
     let first = UnixListener::bind(setup.path("ctl")).unwrap();
     let end = setup.run();
     assert_eq!(end.status.code(), Some(98));
-    assert!(
-        end.stderr
-            .ends_with("procServ: Exiting with error code: 98\n"),
-        "{}",
-        end.stderr
-    );
+    assert!(end.stderr.ends_with("procServ: Exiting with error code: 98\n"), "{}", end.stderr);
     // It is still the first one's.
     let client = std::os::unix::net::UnixStream::connect(end.instance.path("ctl")).unwrap();
     first.set_nonblocking(true).unwrap();
     // The other server may have tried whether somebody answers: that connection comes first.
-    let accepted = std::iter::repeat_with(|| first.accept())
-        .take_while(Result::is_ok)
-        .count();
+    let accepted = std::iter::repeat_with(|| first.accept()).take_while(Result::is_ok).count();
     assert!((1..=2).contains(&accepted), "{accepted}");
     drop(client);
 }

@@ -45,9 +45,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn without_negotiation(greeting: &[u8]) -> &[u8] {
-    greeting
-        .strip_suffix(NEGOTIATION)
-        .expect("a greeting ends in the negotiation")
+    greeting.strip_suffix(NEGOTIATION).expect("a greeting ends in the negotiation")
 }
 
 fn s3_control_greeting_child_running(lab: &Lab) {
@@ -164,23 +162,11 @@ fn s3_logout_character_has_a_line_of_its_own(lab: &Lab) {
 }
 
 fn s3_log_client_is_told_of_no_logout_character(lab: &Lab) {
-    let server = lab
-        .server()
-        .opts(["-n", "ioc", "-x", "^L"])
-        .log_endpoint()
-        .start();
+    let server = lab.server().opts(["-n", "ioc", "-x", "^L"]).log_endpoint().start();
     server.child_start(1);
     let greeting = server.connect_log().greeting();
-    assert!(
-        find(&greeting, b"^L").is_none(),
-        "{}",
-        greeting.escape_ascii()
-    );
-    assert!(
-        greeting.starts_with(b"@@@ procServ server PID: "),
-        "{}",
-        greeting.escape_ascii()
-    );
+    assert!(find(&greeting, b"^L").is_none(), "{}", greeting.escape_ascii());
+    assert!(greeting.starts_with(b"@@@ procServ server PID: "), "{}", greeting.escape_ascii());
 }
 
 /// The line about commands that these options lead to.
@@ -242,10 +228,7 @@ fn s3_control_characters_show_as_caret_and_letter(lab: &Lab) {
             "@@@ Use ^B to kill the child, auto restart mode is ON, use t to toggle auto restart"
         )
     );
-    assert_eq!(
-        line(&greeting, "@@@ Use %"),
-        "@@@ Use % to logout from procServ server"
-    );
+    assert_eq!(line(&greeting, "@@@ Use %"), "@@@ Use % to logout from procServ server");
     assert_eq!(
         line(&greeting, "@@@ ^R or"),
         "@@@ ^R or ^B restarts the child, ^Q quits the server, % closes this connection"
@@ -254,17 +237,11 @@ fn s3_control_characters_show_as_caret_and_letter(lab: &Lab) {
 
 fn s3_name_equal_to_the_command_is_left_out(lab: &Lab) {
     let (_server, greeting) = waiting_greeting(lab.server().opts(["-n", "./fake-ioc"]));
-    assert_eq!(
-        line(&greeting, "@@@ Child started as"),
-        "@@@ Child started as: ./fake-ioc"
-    );
+    assert_eq!(line(&greeting, "@@@ Child started as"), "@@@ Child started as: ./fake-ioc");
 }
 
 fn s3_command_is_shown_without_arguments(lab: &Lab) {
-    let setup = lab
-        .server()
-        .command(["/bin/sh", "-c", "cat"])
-        .opts(["-n", "ioc"]);
+    let setup = lab.server().command(["/bin/sh", "-c", "cat"]).opts(["-n", "ioc"]);
     let (_server, greeting) = waiting_greeting(setup);
     assert_eq!(
         line(&greeting, "@@@ Child \"ioc\" started"),
@@ -273,10 +250,7 @@ fn s3_command_is_shown_without_arguments(lab: &Lab) {
 }
 
 fn s3_log_file_line_names_the_file(lab: &Lab) {
-    let setup = lab
-        .server()
-        .opts(["-n", "ioc", "-L", "./log"])
-        .log_endpoint();
+    let setup = lab.server().opts(["-n", "ioc", "-L", "./log"]).log_endpoint();
     let (server, greeting) = waiting_greeting(setup);
     let expected = "\
 @@@ Child \"ioc\" started as: ./fake-ioc
@@ -311,10 +285,7 @@ fn s3_log_file_line_is_fixed_at_the_start(lab: &Lab) {
 }
 
 fn s3_child_directory_is_shown_as_given(lab: &Lab) {
-    let setup = lab
-        .server()
-        .opts(["-c", "./sub/../sub/"])
-        .command(["/bin/cat"]);
+    let setup = lab.server().opts(["-c", "./sub/../sub/"]).command(["/bin/cat"]);
     fs::create_dir(setup.path("sub")).unwrap();
     let (_server, greeting) = waiting_greeting(setup);
     assert_eq!(
@@ -324,18 +295,12 @@ fn s3_child_directory_is_shown_as_given(lab: &Lab) {
 }
 
 fn s3_server_directory_has_its_links_resolved(lab: &Lab) {
-    let setup = lab
-        .server()
-        .launched_by(["chdir", "link"])
-        .control("unix:../ctl");
+    let setup = lab.server().launched_by(["chdir", "link"]).control("unix:../ctl");
     fs::create_dir(setup.path("real")).unwrap();
     std::os::unix::fs::symlink("real", setup.path("link")).unwrap();
     let server = setup.command(["/bin/cat"]).opts(["-w"]).start();
     let greeting = server.connect_to("unix:ctl").greeting();
-    let expected = format!(
-        "@@@ Server startup directory: {}/real",
-        server.dir().display()
-    );
+    let expected = format!("@@@ Server startup directory: {}/real", server.dir().display());
     assert_eq!(line(&greeting, "@@@ Server startup"), expected);
 }
 
@@ -346,10 +311,7 @@ fn s3_counters_count_the_others(lab: &Lab) {
         client.greeting();
     }
     let greeting = server.connect().greeting();
-    line(
-        &greeting,
-        "@@@ 1 user(s) and 2 logger(s) connected (plus you)",
-    );
+    line(&greeting, "@@@ 1 user(s) and 2 logger(s) connected (plus you)");
 }
 
 fn s3_counters_count_down_again(lab: &Lab) {
@@ -357,33 +319,19 @@ fn s3_counters_count_down_again(lab: &Lab) {
     let mut first = server.connect();
     first.greeting();
     let mut second = server.connect();
-    line(
-        &second.greeting(),
-        "@@@ 1 user(s) and 0 logger(s) connected (plus you)",
-    );
+    line(&second.greeting(), "@@@ 1 user(s) and 0 logger(s) connected (plus you)");
     first.send(b"\x0c");
     first.until_end();
     drop(first);
     let greeting = server.connect().greeting();
-    line(
-        &greeting,
-        "@@@ 1 user(s) and 0 logger(s) connected (plus you)",
-    );
+    line(&greeting, "@@@ 1 user(s) and 0 logger(s) connected (plus you)");
 }
 
 fn s3_greeting_is_never_stamped(lab: &Lab) {
-    let server = lab
-        .server()
-        .opts(["-w", "--logstamp=STAMP "])
-        .log_endpoint()
-        .start();
+    let server = lab.server().opts(["-w", "--logstamp=STAMP "]).log_endpoint().start();
     for mut client in [server.connect(), server.connect_log()] {
         let greeting = client.greeting();
-        assert!(
-            find(&greeting, b"STAMP").is_none(),
-            "{}",
-            greeting.escape_ascii()
-        );
+        assert!(find(&greeting, b"STAMP").is_none(), "{}", greeting.escape_ascii());
     }
 }
 
@@ -393,10 +341,7 @@ fn s3_not_running_covers_holdoff(lab: &Lab) {
     ended(&mut user, "Normal exit status = 0");
     let greeting = server.connect().greeting();
     line(&greeting, "@@@ Child \"ioc\" is SHUT DOWN");
-    line(
-        &greeting,
-        "@@@ ^R or ^X restarts the child, ^Q quits the server",
-    );
+    line(&greeting, "@@@ ^R or ^X restarts the child, ^Q quits the server");
     assert!(find(&greeting, b"@@@ Child \"ioc\" started at").is_none());
 }
 
@@ -425,10 +370,7 @@ fn s3_long_names_are_not_cut(lab: &Lab) {
 
 fn s3_long_directory_is_not_cut(lab: &Lab) {
     let deep = ["d".repeat(200), "e".repeat(200), "f".repeat(200)].join("/");
-    let setup = lab
-        .server()
-        .opts(["-c", deep.as_str()])
-        .command(["/bin/cat"]);
+    let setup = lab.server().opts(["-c", deep.as_str()]).command(["/bin/cat"]);
     fs::create_dir_all(setup.path(&deep)).unwrap();
     let (_server, greeting) = waiting_greeting(setup);
     assert_eq!(
@@ -440,18 +382,12 @@ fn s3_long_directory_is_not_cut(lab: &Lab) {
 fn s3_empty_time_leaves_the_line_intact(lab: &Lab) {
     let (_server, greeting) = waiting_greeting(lab.server().opts(["--timefmt", ""]));
     line(&greeting, "@@@ procServ server started at: ");
-    line(
-        &greeting,
-        "@@@ 0 user(s) and 0 logger(s) connected (plus you)",
-    );
+    line(&greeting, "@@@ 0 user(s) and 0 logger(s) connected (plus you)");
 }
 
 fn s3_kill_disabled_shortens_the_last_line(lab: &Lab) {
     let (_server, greeting) = waiting_greeting(lab.server().opts(["-k", ""]));
-    assert_eq!(
-        line(&greeting, "@@@ ^R"),
-        "@@@ ^R restarts the child, ^Q quits the server"
-    );
+    assert_eq!(line(&greeting, "@@@ ^R"), "@@@ ^R restarts the child, ^Q quits the server");
     let (_server, greeting) = waiting_greeting(lab.server().opts(["-k", "", "-x", "^L"]));
     assert_eq!(
         line(&greeting, "@@@ ^R"),
@@ -467,10 +403,6 @@ fn s3_start_directory_removed(lab: &Lab) {
     user.send(b"hello\n");
     user.expect("hello\nhello\n");
     let greeting = server.connect().greeting();
-    assert!(
-        find(&greeting, b"null").is_none(),
-        "{}",
-        greeting.escape_ascii()
-    );
+    assert!(find(&greeting, b"null").is_none(), "{}", greeting.escape_ascii());
     line(&greeting, "@@@ Server startup directory: ");
 }

@@ -2,12 +2,7 @@
 //! from outside, run against the program built here or the one named by `PROCSERV_BIN`.
 
 // Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod child;
 mod cmdline;

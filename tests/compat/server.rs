@@ -23,10 +23,7 @@ Warning: No log file and no port for log connections specified.
     );
     let mut user = server.connect();
     let greeting = user.greeting();
-    assert_eq!(
-        crate::support::number_after(&greeting, "server PID: "),
-        server.pid()
-    );
+    assert_eq!(crate::support::number_after(&greeting, "server PID: "), server.pid());
     assert_eq!(server.terminate().code(), Some(0));
 }
 
@@ -50,16 +47,9 @@ fn s7_sigterm_with_child_exits_0_and_says_so(lab: &Lab) {
 }
 
 fn s7_info_file_lists_pid_and_endpoints_last_first(lab: &Lab) {
-    let server = lab
-        .server()
-        .opts(["-I", "info", "-P", "unix:second"])
-        .log_endpoint()
-        .start();
+    let server = lab.server().opts(["-I", "info", "-P", "unix:second"]).log_endpoint().start();
     server.connect_to("unix:second").greeting();
-    let expected = format!(
-        "pid:{}\nunix:log-ctl\nunix:second\nunix:ctl\n",
-        server.pid()
-    );
+    let expected = format!("pid:{}\nunix:log-ctl\nunix:second\nunix:ctl\n", server.pid());
     assert_eq!(fs::read_to_string(server.path("info")).unwrap(), expected);
     server.terminate();
     assert!(!server.path("info").exists());

@@ -50,12 +50,7 @@ fn dialogue(user: &mut Client, sent: &[u8], answer: &[u8]) {
     user.send(b"\xff\xfd\x63");
     let got = user.until(b"\xff\xfc\x63");
     let expected = [answer, b"\xff\xfc\x63"].concat();
-    assert!(
-        got == expected,
-        "{} -> {}",
-        sent.escape_ascii(),
-        got.escape_ascii()
-    );
+    assert!(got == expected, "{} -> {}", sent.escape_ascii(), got.escape_ascii());
 }
 
 fn s4_every_other_will_gets_dont(lab: &Lab) {
@@ -74,16 +69,8 @@ fn s4_every_other_do_gets_wont(lab: &Lab) {
 
 fn s4_a_repeated_refusal_is_repeated(lab: &Lab) {
     let (_server, mut user) = negotiator(lab);
-    dialogue(
-        &mut user,
-        b"\xff\xfb\x05\xff\xfb\x05",
-        b"\xff\xfe\x05\xff\xfe\x05",
-    );
-    dialogue(
-        &mut user,
-        b"\xff\xfd\x05\xff\xfd\x05",
-        b"\xff\xfc\x05\xff\xfc\x05",
-    );
+    dialogue(&mut user, b"\xff\xfb\x05\xff\xfb\x05", b"\xff\xfe\x05\xff\xfe\x05");
+    dialogue(&mut user, b"\xff\xfd\x05\xff\xfd\x05", b"\xff\xfc\x05\xff\xfc\x05");
 }
 
 fn s4_will_echo_and_do_linemode_are_refused(lab: &Lab) {
@@ -122,25 +109,13 @@ fn s4_taken_up_again_after_refusal(lab: &Lab) {
 fn s4_taken_up_again_after_being_dropped(lab: &Lab) {
     let (_server, mut user) = negotiator(lab);
     dialogue(&mut user, b"\xff\xfd\x01\xff\xfb\x22", b"");
-    dialogue(
-        &mut user,
-        b"\xff\xfe\x01\xff\xfc\x22",
-        b"\xff\xfc\x01\xff\xfe\x22",
-    );
-    dialogue(
-        &mut user,
-        b"\xff\xfd\x01\xff\xfb\x22",
-        b"\xff\xfb\x01\xff\xfd\x22",
-    );
+    dialogue(&mut user, b"\xff\xfe\x01\xff\xfc\x22", b"\xff\xfc\x01\xff\xfe\x22");
+    dialogue(&mut user, b"\xff\xfd\x01\xff\xfb\x22", b"\xff\xfb\x01\xff\xfd\x22");
 }
 
 fn s4_wont_and_dont_of_unknown_options_get_no_answer(lab: &Lab) {
     let (_server, mut user) = negotiator(lab);
-    dialogue(
-        &mut user,
-        b"\xff\xfc\x05\xff\xfe\x05\xff\xfe\x18\xff\xfc\xfe",
-        b"",
-    );
+    dialogue(&mut user, b"\xff\xfc\x05\xff\xfe\x05\xff\xfe\x18\xff\xfc\xfe", b"");
 }
 
 fn s4_same_on_tcp_and_unix(lab: &Lab) {
@@ -148,11 +123,7 @@ fn s4_same_on_tcp_and_unix(lab: &Lab) {
     let server = lab.server().control(&port).opts(["-w"]).start();
     let mut user = server.connect();
     user.greeting();
-    dialogue(
-        &mut user,
-        b"\xff\xfb\x05\xff\xfd\x05",
-        b"\xff\xfe\x05\xff\xfc\x05",
-    );
+    dialogue(&mut user, b"\xff\xfb\x05\xff\xfd\x05", b"\xff\xfe\x05\xff\xfc\x05");
 }
 
 fn s4_command_bytes_are_swallowed(lab: &Lab) {
@@ -231,9 +202,7 @@ fn s4_iac_iac_is_one_byte_for_the_child(lab: &Lab) {
 }
 
 fn s4_child_output_ff_goes_out_doubled(lab: &Lab) {
-    let setup = lab
-        .server()
-        .child(["print", r"a\xffb\xff\xff\xf0\n", "cat"]);
+    let setup = lab.server().child(["print", r"a\xffb\xff\xff\xf0\n", "cat"]);
     let (_server, mut user) = started(setup);
     assert_eq!(user.until(b"\n"), b"a\xff\xffb\xff\xff\xff\xff\xf0\r\n");
 }

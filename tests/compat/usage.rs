@@ -40,10 +40,7 @@ fn s1_version_is_one_line(lab: &Lab) {
 
 fn s1_version_names_both_programs(lab: &Lab) {
     let package = env!("CARGO_PKG_VERSION");
-    assert_eq!(
-        lab.version(),
-        format!("procServ Process Server 2.9.0 (procserv-rs {package})")
-    );
+    assert_eq!(lab.version(), format!("procServ Process Server 2.9.0 (procserv-rs {package})"));
 }
 
 fn s1_help_begins_with_the_usage(lab: &Lab) {
@@ -57,10 +54,7 @@ fn s1_help_begins_with_the_usage(lab: &Lab) {
 fn s1_help_names_every_option(lab: &Lab) {
     let help = lab.run(["-h"]).stdout;
     let names = |name: &str| {
-        help.lines().any(|line| {
-            line.split([' ', '=', ',', '[', '/'])
-                .any(|word| word == name)
-        })
+        help.lines().any(|line| line.split([' ', '=', ',', '[', '/']).any(|word| word == name))
     };
     for name in [
         "--allow",
@@ -95,23 +89,18 @@ fn s1_help_names_every_option(lab: &Lab) {
         assert!(names(name), "{name} is missing:\n{help}");
     }
     for letter in "cdefghiIklLnopPqVwx".chars() {
-        assert!(
-            names(&format!("-{letter}")),
-            "-{letter} is missing:\n{help}"
-        );
+        assert!(names(&format!("-{letter}")), "-{letter} is missing:\n{help}");
     }
 }
 
 fn s1_unknown_long_option(lab: &Lab) {
     let stderr = "procServ: unrecognized option '--nonsense'\n";
-    lab.run(["--nonsense", "unix:ctl", "/bin/cat"])
-        .assert(1, USAGE, stderr);
+    lab.run(["--nonsense", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
 }
 
 fn s1_unknown_short_option(lab: &Lab) {
     let stderr = "procServ: invalid option -- 'Z'\n";
-    lab.run(["-Z", "unix:ctl", "/bin/cat"])
-        .assert(1, USAGE, stderr);
+    lab.run(["-Z", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
 }
 
 fn s1_missing_value_of_a_long_option(lab: &Lab) {
@@ -127,14 +116,12 @@ fn s1_missing_value_of_a_short_option(lab: &Lab) {
 fn s1_ambiguous_prefix_lists_the_possibilities(lab: &Lab) {
     let stderr = "procServ: option '--log' is ambiguous; \
                   possibilities: '--logport' '--logfile' '--logstamp' '--logoutcmd'\n";
-    lab.run(["--log", "unix:ctl", "/bin/cat"])
-        .assert(1, USAGE, stderr);
+    lab.run(["--log", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
 }
 
 fn s1_value_for_an_option_that_takes_none(lab: &Lab) {
     let stderr = "procServ: option '--wait' doesn't allow an argument\n";
-    lab.run(["--wait=x", "unix:ctl", "/bin/cat"])
-        .assert(1, USAGE, stderr);
+    lab.run(["--wait=x", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
 }
 
 fn s1_all_errors_are_reported(lab: &Lab) {
@@ -144,14 +131,12 @@ procServ: invalid option -- 'Z'
 procServ: option '--quiet' doesn't allow an argument
 procServ: missing argument
 ";
-    lab.run(["--nonsense", "-Z", "--qui=x"])
-        .assert(1, USAGE, stderr);
+    lab.run(["--nonsense", "-Z", "--qui=x"]).assert(1, USAGE, stderr);
 }
 
 fn s1_version_wins_over_errors(lab: &Lab) {
     let stderr = "procServ: unrecognized option '--nonsense'\n";
-    lab.run(["--nonsense", "-V"])
-        .assert(0, "<version>\n", stderr);
+    lab.run(["--nonsense", "-V"]).assert(0, "<version>\n", stderr);
 }
 
 fn s1_help_wins_over_errors(lab: &Lab) {
@@ -171,19 +156,12 @@ fn s1_too_few_arguments_besides_an_error(lab: &Lab) {
 }
 
 fn s1_endpoint_without_command(lab: &Lab) {
-    lab.run(["unix:ctl"])
-        .assert(1, USAGE, "procServ: missing argument\n");
-    lab.run(["-P", "unix:ctl"])
-        .assert(1, USAGE, "procServ: missing argument\n");
+    lab.run(["unix:ctl"]).assert(1, USAGE, "procServ: missing argument\n");
+    lab.run(["-P", "unix:ctl"]).assert(1, USAGE, "procServ: missing argument\n");
 }
 
 fn s1_messages_name_the_program_as_called(lab: &Lab) {
-    let called = lab
-        .server()
-        .bare()
-        .argv0("/opt/procmgrd0")
-        .opts(["-Z"])
-        .run();
+    let called = lab.server().bare().argv0("/opt/procmgrd0").opts(["-Z"]).run();
     let usage = USAGE.replace("procServ [", "/opt/procmgrd0 [");
     let stderr = "/opt/procmgrd0: invalid option -- 'Z'\n/opt/procmgrd0: missing argument\n";
     called.assert(1, &usage, stderr);
@@ -194,10 +172,7 @@ fn s1_bad_number_gets_a_warning(lab: &Lab) {
     server.connect().greeting();
     let stderr = server.stderr();
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(
-        stderr.contains("holdoff") && stderr.contains('5'),
-        "{stderr}"
-    );
+    assert!(stderr.contains("holdoff") && stderr.contains('5'), "{stderr}");
 }
 
 fn s1_bad_number_gets_no_warning_with_quiet(lab: &Lab) {

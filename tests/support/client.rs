@@ -33,14 +33,7 @@ impl Client {
         let flags = OFlag::from_bits_retain(fcntl(&stream, FcntlArg::F_GETFL).expect("F_GETFL"));
         fcntl(&stream, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).expect("F_SETFL");
         let stream = File::from(stream);
-        Client {
-            lab,
-            dir: dir.to_owned(),
-            stream,
-            received: Vec::new(),
-            taken: 0,
-            ended: false,
-        }
+        Client { lab, dir: dir.to_owned(), stream, received: Vec::new(), taken: 0, ended: false }
     }
 
     /// Connects to an endpoint, `unix:PATH`, `unix:@NAME`, `HOST:PORT` or, here, `PORT`.
@@ -82,9 +75,7 @@ impl Client {
     pub fn until(&mut self, pattern: impl AsRef<[u8]>) -> Vec<u8> {
         let pattern = pattern.as_ref();
         let what = format!("\"{}\"", pattern.escape_ascii());
-        self.take(&what, |new| {
-            text::find(new, pattern).map(|at| at + pattern.len())
-        })
+        self.take(&what, |new| text::find(new, pattern).map(|at| at + pattern.len()))
     }
 
     /// Takes all up to the end of the last of these patterns to come, in whatever order they come.
@@ -111,11 +102,7 @@ impl Client {
         let tail = words.len() - words.rfind('\n').map_or(0, |at| at + 1);
         let got = self.take(&format!("{expected:?}"), |new| {
             let mut ends = new.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-            let end = if lines == 0 {
-                0
-            } else {
-                ends.nth(lines - 1)?.0 + 1
-            };
+            let end = if lines == 0 { 0 } else { ends.nth(lines - 1)?.0 + 1 };
             Some(end + tail).filter(|end| *end <= new.len())
         });
         text::assert_console(&self.lab, &self.dir, &got, expected);
@@ -123,9 +110,7 @@ impl Client {
 
     /// Takes this many bytes.
     pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        self.take(&format!("{count} bytes"), |new| {
-            Some(count).filter(|count| *count <= new.len())
-        })
+        self.take(&format!("{count} bytes"), |new| Some(count).filter(|count| *count <= new.len()))
     }
 
     /// Takes all the rest, up to the end of the stream.
@@ -151,11 +136,7 @@ impl Client {
                 return self.received[from..self.taken].to_vec();
             }
             let new = &self.received[self.taken..];
-            assert!(
-                !self.ended,
-                "connection ended before {what}; new:\n{}",
-                text::show(new)
-            );
+            assert!(!self.ended, "connection ended before {what}; new:\n{}", text::show(new));
             self.receive(what, deadline);
         }
     }
@@ -163,11 +144,7 @@ impl Client {
     fn receive(&mut self, what: &str, deadline: Instant) {
         let ready = self.wait(PollFlags::POLLIN, deadline);
         let new = &self.received[self.taken..];
-        assert!(
-            ready,
-            "in vain waited for {what}; new:\n{}",
-            text::show(new)
-        );
+        assert!(ready, "in vain waited for {what}; new:\n{}", text::show(new));
         let mut buffer = [0; 65536];
         match self.stream.read(&mut buffer) {
             Ok(0) => self.ended = true,

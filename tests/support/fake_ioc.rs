@@ -79,14 +79,8 @@ fn scratch() -> PathBuf {
 
 fn record_start() -> usize {
     let path = scratch().join("starts");
-    let mut starts = File::options()
-        .append(true)
-        .create(true)
-        .open(&path)
-        .expect("starts");
-    starts
-        .write_all(format!("{}\n", std::process::id()).as_bytes())
-        .expect("starts");
+    let mut starts = File::options().append(true).create(true).open(&path).expect("starts");
+    starts.write_all(format!("{}\n", std::process::id()).as_bytes()).expect("starts");
     fs::read_to_string(path).expect("starts").lines().count()
 }
 
@@ -98,9 +92,7 @@ fn choose(steps: &[OsString], number: usize) -> Vec<OsString> {
     let mut steps = steps.iter();
     while let Some(step) = steps.next() {
         if step == "on-start" {
-            wanted = steps
-                .next()
-                .is_some_and(|n| n.to_str() == Some(&number.to_string()));
+            wanted = steps.next().is_some_and(|n| n.to_str() == Some(&number.to_string()));
             found |= wanted;
         } else if step == "otherwise" {
             wanted = !found;
@@ -166,11 +158,7 @@ fn do_show(step: &str, steps: &mut IntoIter<OsString>) {
 fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
     match step {
         "open-tty" => {
-            let terminal = File::options()
-                .read(true)
-                .write(true)
-                .open(text(steps))
-                .expect("a tty");
+            let terminal = File::options().read(true).write(true).open(text(steps)).expect("a tty");
             unistd::dup2_stdin(&terminal).expect("dup2");
         }
         "open-fd" => {
@@ -207,11 +195,7 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
 }
 
 fn text(steps: &mut IntoIter<OsString>) -> String {
-    steps
-        .next()
-        .expect("an argument")
-        .into_string()
-        .expect("UTF-8")
+    steps.next().expect("an argument").into_string().expect("UTF-8")
 }
 
 fn number<T: std::str::FromStr>(steps: &mut IntoIter<OsString>) -> T {
@@ -232,18 +216,16 @@ fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
-        bytes.push(
-            match (byte, if byte == b'\\' { rest.next() } else { None }) {
-                (_, Some(b'n')) => b'\n',
-                (_, Some(b'r')) => b'\r',
-                (_, Some(b'x')) => {
-                    let digits: String = rest.by_ref().take(2).map(char::from).collect();
-                    u8::from_str_radix(&digits, 16).expect("two hex digits")
-                }
-                (_, Some(other)) => other,
-                (byte, None) => byte,
-            },
-        );
+        bytes.push(match (byte, if byte == b'\\' { rest.next() } else { None }) {
+            (_, Some(b'n')) => b'\n',
+            (_, Some(b'r')) => b'\r',
+            (_, Some(b'x')) => {
+                let digits: String = rest.by_ref().take(2).map(char::from).collect();
+                u8::from_str_radix(&digits, 16).expect("two hex digits")
+            }
+            (_, Some(other)) => other,
+            (byte, None) => byte,
+        });
     }
     bytes
 }
@@ -294,25 +276,16 @@ fn record(name: &str) {
     fs::rename(unfinished, path).expect("record");
 }
 
-#[expect(
-    clippy::zombie_processes,
-    reason = "the child is meant to outlive this process"
-)]
+#[expect(clippy::zombie_processes, reason = "the child is meant to outlive this process")]
 fn background(steps: &mut IntoIter<OsString>) {
     let words = steps.by_ref().take_while(|word| word != ";");
     let mut command = Command::new(env::current_exe().expect("my own path"));
-    command
-        .args(["fake-ioc", "unrecorded"])
-        .args(words)
-        .spawn()
-        .expect("a child of my own");
+    command.args(["fake-ioc", "unrecorded"]).args(words).spawn().expect("a child of my own");
 }
 
 fn descriptors() -> String {
     let listing = fs::read_dir("/proc/self/fd").expect("/proc/self/fd");
-    let numbers = listing
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok());
+    let numbers = listing.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let mut numbers: Vec<String> = numbers.collect();
     // The one that listed them is closed by now.
     numbers.retain(|number| fs::read_link(format!("/proc/self/fd/{number}")).is_ok());
@@ -331,10 +304,7 @@ fn show_session() {
 
 fn show_line(path: &str, name: &str) {
     let content = fs::read_to_string(path).expect("proc");
-    let line = content
-        .lines()
-        .find(|line| line.starts_with(name))
-        .expect("such a line");
+    let line = content.lines().find(|line| line.starts_with(name)).expect("such a line");
     let words: Vec<&str> = line.split_whitespace().collect();
     print(format!("{}\n", words.join(" ")).as_bytes());
 }

@@ -81,16 +81,14 @@ impl Instance {
 
     /// A client of this endpoint: `unix:PATH`, `unix:@NAME`, `HOST:PORT` or, here, `PORT`.
     pub fn connect_to(&self, endpoint: &str) -> Client {
-        let stream = self
-            .lab
-            .wait_for(&format!("a connection to {endpoint}"), || {
-                let result = Client::connect(endpoint, &self.dir);
-                if result.is_err() && !self.daemon {
-                    let ended = self.process.borrow_mut().try_wait().expect("wait");
-                    assert!(ended.is_none(), "server ended: {ended:?}");
-                }
-                result.ok()
-            });
+        let stream = self.lab.wait_for(&format!("a connection to {endpoint}"), || {
+            let result = Client::connect(endpoint, &self.dir);
+            if result.is_err() && !self.daemon {
+                let ended = self.process.borrow_mut().try_wait().expect("wait");
+                assert!(ended.is_none(), "server ended: {ended:?}");
+            }
+            result.ok()
+        });
         Client::new(self.lab, &self.dir, stream)
     }
 
@@ -104,16 +102,10 @@ impl Instance {
 
     /// Waits for the `number`th start (from 1) of the stand-in child and returns its PID.
     pub fn child_start(&self, number: usize) -> i32 {
-        self.lab
-            .wait_for(&format!("start {number} of the child"), || {
-                let starts = fs::read_to_string(self.path("starts")).ok()?;
-                starts
-                    .split_inclusive('\n')
-                    .nth(number - 1)?
-                    .strip_suffix('\n')?
-                    .parse()
-                    .ok()
-            })
+        self.lab.wait_for(&format!("start {number} of the child"), || {
+            let starts = fs::read_to_string(self.path("starts")).ok()?;
+            starts.split_inclusive('\n').nth(number - 1)?.strip_suffix('\n')?.parse().ok()
+        })
     }
 
     /// Sends the server a signal.
@@ -133,12 +125,11 @@ impl Instance {
             return self.wait_parent();
         }
         let pid = self.pid();
-        self.lab
-            .wait_for("the end of the daemon", || match process::reap(pid)? {
-                WaitStatus::Exited(_, code) => Some(ExitStatus::from_raw(code << 8)),
-                WaitStatus::Signaled(_, signal, _) => Some(ExitStatus::from_raw(signal as i32)),
-                _ => None,
-            })
+        self.lab.wait_for("the end of the daemon", || match process::reap(pid)? {
+            WaitStatus::Exited(_, code) => Some(ExitStatus::from_raw(code << 8)),
+            WaitStatus::Signaled(_, signal, _) => Some(ExitStatus::from_raw(signal as i32)),
+            _ => None,
+        })
     }
 
     pub(super) fn wait_parent(&self) -> ExitStatus {
@@ -149,12 +140,7 @@ impl Instance {
 
     pub(super) fn finish(self) -> Finished {
         let status = self.wait_parent();
-        Finished {
-            status,
-            stdout: self.stdout(),
-            stderr: self.stderr(),
-            instance: self,
-        }
+        Finished { status, stdout: self.stdout(), stderr: self.stderr(), instance: self }
     }
 
     /// What the server wrote to standard output.
@@ -209,10 +195,7 @@ impl Drop for Instance {
         if std::thread::panicking() {
             for name in ["stdout", "stderr"] {
                 let content = fs::read(self.path(name)).unwrap_or_default();
-                suite::add_to_report(&format!(
-                    "\n{name} of the server:\n{}",
-                    text::show(&content)
-                ));
+                suite::add_to_report(&format!("\n{name} of the server:\n{}", text::show(&content)));
             }
         }
         let direct = self.process.borrow().id();

@@ -30,17 +30,11 @@ static PROGRAM: OnceLock<Program> = OnceLock::new();
 
 impl Lab {
     pub(super) fn new() -> Lab {
-        Lab {
-            program: PROGRAM.get_or_init(Program::find),
-            patience: PATIENCE,
-        }
+        Lab { program: PROGRAM.get_or_init(Program::find), patience: PATIENCE }
     }
 
     pub(super) fn impatient(self) -> Lab {
-        Lab {
-            patience: IMPATIENCE,
-            ..self
-        }
+        Lab { patience: IMPATIENCE, ..self }
     }
 
     /// The executable file.
@@ -120,9 +114,7 @@ impl Program {
         let path = std::env::var_os("PROCSERV_BIN").map_or_else(|| built.into(), PathBuf::from);
         let output = Command::new(&path).arg("-V").output();
         let output = output.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let version = String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned();
+        let version = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
         Program { path, version }
     }
 }

@@ -23,14 +23,10 @@ pub(super) fn become_subreaper() {
 pub fn processes_with(dir: &Path) -> Vec<i32> {
     let wanted = format!("{MARKER}={}", dir.display()).into_bytes();
     let entries = fs::read_dir("/proc").expect("/proc");
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == wanted)
+        environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
     })
     .collect()
 }
@@ -40,10 +36,8 @@ pub(super) fn kill_all(dir: &Path, direct: i32) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut seen = Vec::new();
     loop {
-        let living: Vec<i32> = processes_with(dir)
-            .into_iter()
-            .filter(|pid| *pid != direct || alive(*pid))
-            .collect();
+        let living: Vec<i32> =
+            processes_with(dir).into_iter().filter(|pid| *pid != direct || alive(*pid)).collect();
         for pid in &living {
             // It may have gone in between: nothing is lost then.
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
@@ -71,10 +65,7 @@ pub(super) fn reap(pid: i32) -> Option<WaitStatus> {
 
 /// Whether the process exists and is no zombie.
 pub fn alive(pid: i32) -> bool {
-    stat(pid).is_some_and(|stat| {
-        stat.first()
-            .is_some_and(|state| state != "Z" && state != "X")
-    })
+    stat(pid).is_some_and(|stat| stat.first().is_some_and(|state| state != "Z" && state != "X"))
 }
 
 /// The parent of a process.

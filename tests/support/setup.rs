@@ -80,8 +80,7 @@ impl Setup {
 
     /// More options.
     pub fn opts<S: AsRef<OsStr>>(mut self, options: impl IntoIterator<Item = S>) -> Setup {
-        self.options
-            .extend(options.into_iter().map(|option| option.as_ref().to_owned()));
+        self.options.extend(options.into_iter().map(|option| option.as_ref().to_owned()));
         self
     }
 
@@ -93,19 +92,13 @@ impl Setup {
 
     /// The child is this command.
     pub fn command<S: AsRef<OsStr>>(mut self, command: impl IntoIterator<Item = S>) -> Setup {
-        self.command = command
-            .into_iter()
-            .map(|word| word.as_ref().to_owned())
-            .collect();
+        self.command = command.into_iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }
 
     /// Has these steps of fake-ioc done by the process that then becomes the server.
     pub fn launched_by<S: AsRef<OsStr>>(mut self, steps: impl IntoIterator<Item = S>) -> Setup {
-        self.launch = steps
-            .into_iter()
-            .map(|step| step.as_ref().to_owned())
-            .collect();
+        self.launch = steps.into_iter().map(|step| step.as_ref().to_owned()).collect();
         self
     }
 
@@ -117,8 +110,7 @@ impl Setup {
 
     /// One more variable in the server's environment.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Setup {
-        self.environment
-            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -169,20 +161,14 @@ impl Setup {
         let dir = self.dir();
         let mut command = self.invocation();
         command.env(process::MARKER, &dir).current_dir(&dir);
-        command
-            .env_remove("PROCSERV_PID")
-            .env_remove("PROCSERV_DEBUG");
-        command
-            .env_remove("PROCSERV_INFO")
-            .env_remove("PROCSERV_BIN");
+        command.env_remove("PROCSERV_PID").env_remove("PROCSERV_DEBUG");
+        command.env_remove("PROCSERV_INFO").env_remove("PROCSERV_BIN");
         command.envs(std::mem::take(&mut self.environment));
         command.stdin(std::mem::replace(&mut self.stdin, Stdio::null()));
         let stdout = self.stdout.take();
         command.stdout(stdout.unwrap_or_else(|| output_file(&dir, "stdout").into()));
         command.stderr(output_file(&dir, "stderr"));
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Instance::new(self, child)
     }
 
@@ -208,9 +194,5 @@ impl Setup {
 
 fn output_file(dir: &Path, name: &str) -> File {
     // Appending, so that a file that is truncated in between has no hole.
-    File::options()
-        .append(true)
-        .create(true)
-        .open(dir.join(name))
-        .expect("a file for output")
+    File::options().append(true).create(true).open(dir.join(name)).expect("a file for output")
 }

@@ -27,51 +27,29 @@ enum Mark {
 impl Case {
     /// A case that passes on both programs. Use the macro `case!`.
     pub fn new(name: &'static str, body: fn(&Lab)) -> Case {
-        Case {
-            name,
-            body,
-            mark: Mark::Passes,
-            skip: None,
-        }
+        Case { name, body, mark: Mark::Passes, skip: None }
     }
 
     /// The other program fails here, always, and for this reason. If it passes, the run fails.
     pub fn differs_on_oracle(self, reason: &'static str) -> Case {
-        Case {
-            mark: Mark::Fails(reason),
-            ..self
-        }
+        Case { mark: Mark::Fails(reason), ..self }
     }
 
     /// The other program fails here now and then, for this reason. Not run on it.
     pub fn flaky_on_oracle(self, reason: &'static str) -> Case {
-        Case {
-            mark: Mark::Varies(reason),
-            ..self
-        }
+        Case { mark: Mark::Varies(reason), ..self }
     }
 
     /// Not run, and shown with the reason, unless `possible` (a peer is installed, we are root).
     pub fn only_if(self, possible: bool, reason: &str) -> Case {
-        let skip = if possible {
-            self.skip
-        } else {
-            Some(reason.to_owned())
-        };
+        let skip = if possible { self.skip } else { Some(reason.to_owned()) };
         Case { skip, ..self }
     }
 
     fn into_trial(self, lab: Lab) -> Trial {
-        let Case {
-            name,
-            body,
-            mark,
-            skip,
-        } = self;
+        let Case { name, body, mark, skip } = self;
         if let Some(reason) = skip {
-            return Trial::test(name, || Ok(()))
-                .with_kind(reason)
-                .with_ignored_flag(true);
+            return Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true);
         }
         match mark {
             Mark::Fails(reason) if !lab.ours() => {
@@ -98,10 +76,7 @@ pub fn main(cases: impl FnOnce() -> Vec<Case>) -> ExitCode {
     process::become_subreaper();
     collect_panics();
     let lab = Lab::new();
-    let trials = cases()
-        .into_iter()
-        .map(|case| case.into_trial(lab))
-        .collect();
+    let trials = cases().into_iter().map(|case| case.into_trial(lab)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -27,11 +27,7 @@ impl Terminal {
         unlockpt(&master).expect("unlockpt");
         let path = PathBuf::from(ptsname_r(&master).expect("ptsname_r"));
         let line = open(&path);
-        Terminal {
-            screen: Client::new(*lab, dir, OwnedFd::from(master)),
-            line,
-            path,
-        }
+        Terminal { screen: Client::new(*lab, dir, OwnedFd::from(master)), line, path }
     }
 
     /// The line end, for a server's standard input.
@@ -53,11 +49,6 @@ impl Terminal {
 fn open(path: &Path) -> File {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
-    options
-        .read(true)
-        .write(true)
-        .custom_flags(OFlag::O_NOCTTY.bits());
-    options
-        .open(path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    options.read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits());
+    options.open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -5,13 +5,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Words after which a number is a PID.
-const PID_PREFIXES: [&str; 5] = [
-    "server PID: ",
-    "\" PID: ",
-    "\" is: ",
-    "sigChild for process ",
-    "spawning daemon process: ",
-];
+const PID_PREFIXES: [&str; 5] =
+    ["server PID: ", "\" PID: ", "\" is: ", "sigChild for process ", "spawning daemon process: "];
 
 /// Panics unless `actual`, masked, is `expected` in the words of the program under test.
 ///
@@ -103,22 +98,16 @@ fn mask_times(text: &[u8]) -> Vec<u8> {
 
 /// Where `needle` begins in `haystack`.
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len().max(1))
-        .position(|window| window == needle)
+    haystack.windows(needle.len().max(1)).position(|window| window == needle)
 }
 
 /// The number that follows the first `prefix` in the text.
 pub fn number_after(text: &[u8], prefix: &str) -> i32 {
     let at = find(text, prefix.as_bytes())
         .unwrap_or_else(|| panic!("no {prefix:?} in:\n{}", show(text)));
-    let digits = text[at + prefix.len()..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit());
+    let digits = text[at + prefix.len()..].iter().take_while(|byte| byte.is_ascii_digit());
     let digits: String = digits.map(|byte| char::from(*byte)).collect();
-    digits
-        .parse()
-        .unwrap_or_else(|_| panic!("no number after {prefix:?} in:\n{}", show(text)))
+    digits.parse().unwrap_or_else(|_| panic!("no number after {prefix:?} in:\n{}", show(text)))
 }
 
 /// Bytes for people: one line a line, everything unprintable escaped, the line ends too.

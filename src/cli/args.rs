@@ -1,0 +1,158 @@
+//! The one definition of the options: names, values, help. Parsing, the help text and the check of
+//! the man page all start from here.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use clap::{Arg, ArgAction, Command, value_parser};
+
+/// The id of `-h`.
+pub(super) const HELP: &str = "help";
+/// The id of `-V`.
+pub(super) const VERSION: &str = "version";
+
+/// The heading over the options that procServ doesn't have.
+const OWN: &str = "Options beyond procServ 2.9";
+
+/// The column at which the descriptions begin in the help text.
+const HELP_COLUMN: usize = 26;
+
+/// Whether an option takes a value.
+pub(super) enum ValueUse {
+    None,
+    /// Only ever attached: `--name=value`.
+    Optional,
+    Required,
+}
+
+/// All options, procServ's first and in its order, which ambiguity messages show.
+#[must_use]
+pub fn definition() -> Command {
+    Command::new("procServ")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .args([
+            flag("allow", "allow control connections from anywhere"),
+            value("autorestartcmd", "c", "command to toggle auto restart flag (^ for ctrl)"),
+            value("coresize", "n", "set maximum core size for child to <n>"),
+            value("chdir", "dir", "change directory to <dir> before starting child").short('c'),
+            flag("debug", "debug mode (keeps child in foreground)").short('d'),
+            value("exec", "str", "specify child executable (default: arg0 of <command>)")
+                .short('e'),
+            flag("foreground", "keep child in foreground (interactive)").short('f'),
+            flag(HELP, "print this message").short('h'),
+            value("holdoff", "n", "set holdoff time [sec] between child restarts"),
+            value("ignore", "str", "ignore all chars in <str> (^ for ctrl)").short('i'),
+            value("info-file", "file", "write instance information to this file").short('I'),
+            value("killcmd", "c", "command to kill (reboot) the child (^ for ctrl)").short('k'),
+            value("killsig", "sig", "signal to send to child when killing (number or name)"),
+            value("logport", "endpoint", "allow log connections through telnet <endpoint>")
+                .short('l'),
+            value("logfile", "file", "write log to <file>, '-' logs to stdout").short('L'),
+            value("logstamp", "str", "prefix log lines with timestamp [strftime format]")
+                .num_args(0..=1)
+                .require_equals(true),
+            value("name", "str", "set child's name (default: arg0 of <command>)").short('n'),
+            flag("noautorestart", "do not restart child on exit by default")
+                .overrides_with("oneshot"),
+            flag("oneshot", "exit when the child has exited")
+                .short('o')
+                .overrides_with("noautorestart"),
+            value("pidfile", "file", "write PID file (for server PID)").short('p'),
+            value("port", "endpoint", "allow control connections through telnet <endpoint>")
+                .short('P')
+                .action(ArgAction::Append),
+            flag("quiet", "suppress informational output (server)").short('q'),
+            flag("restrict", "restrict log access to connections from localhost"),
+            value("timefmt", "str", "set time format (strftime) to <str>"),
+            flag(VERSION, "print program version").short('V'),
+            flag("wait", "wait for cmd on control connection to start child").short('w'),
+            value("logoutcmd", "c", "command to logout client connection (^ for ctrl)").short('x'),
+        ])
+        .next_help_heading(OWN)
+        .args([
+            value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
+                .short('g'),
+            flag("savelog", "rename an existing log file at start"),
+        ])
+}
+
+fn flag(long: &'static str, help: &'static str) -> Arg {
+    Arg::new(long).long(long).help(help).action(ArgAction::SetTrue)
+}
+
+fn value(long: &'static str, name: &'static str, help: &'static str) -> Arg {
+    Arg::new(long)
+        .long(long)
+        .help(help)
+        .value_name(name)
+        .value_parser(value_parser!(OsString))
+        .action(ArgAction::Set)
+}
+
+/// Whether `arg` takes a value.
+pub(super) fn value_use(arg: &Arg) -> ValueUse {
+    match arg.get_num_args() {
+        _ if !arg.get_action().takes_values() => ValueUse::None,
+        Some(count) if count.min_values() == 0 => ValueUse::Optional,
+        _ => ValueUse::Required,
+    }
+}
+
+/// Whether `arg` is an option that procServ doesn't have.
+pub(super) fn is_own(arg: &Arg) -> bool {
+    arg.get_help_heading() == Some(OWN)
+}
+
+/// The two lines that name both ways to call the server.
+pub(super) fn usage(argv0: &OsStr) -> Vec<u8> {
+    [
+        b"Usage: ",
+        argv0.as_bytes(),
+        b" [options] -P <endpoint>... <command args ...>    (-h for help)\n       ",
+        argv0.as_bytes(),
+        b" [options] <endpoint> <command args ...>\n",
+    ]
+    .concat()
+}
+
+/// The text of `-h`.
+pub(super) fn help(argv0: &OsStr) -> Vec<u8> {
+    let mut text = usage(argv0);
+    text.extend_from_slice(
+        b"\
+<endpoint>:          endpoint to use for control connections
+    <port>           TCP <port> on local/all interfaces (see --allow/--restrict)
+    <iface>:<port>   TCP <port> on specific IP <iface> (numeric)
+    unix:<path>      UNIX domain socket at <path> (@... for abstract)
+    unix:<user>:<group>:<perm>:<path>
+                     the same with owner, group and permissions (octal)
+<command args ...>   command line to start child process
+Options:
+",
+    );
+    let definition = definition();
+    let (own, original): (Vec<_>, _) = definition.get_arguments().partition(|arg| is_own(arg));
+    for arg in original {
+        text.extend_from_slice(help_line(arg).as_bytes());
+    }
+    text.extend_from_slice(format!("{OWN}:\n").as_bytes());
+    for arg in own {
+        text.extend_from_slice(help_line(arg).as_bytes());
+    }
+    text
+}
+
+fn help_line(arg: &Arg) -> String {
+    let short = arg.get_short().map_or_else(|| "   ".to_string(), |short| format!(" -{short}"));
+    let value = arg.get_value_names().and_then(<[_]>::first).map(|name| match value_use(arg) {
+        ValueUse::None => String::new(),
+        ValueUse::Optional => format!(" [<{name}>]"),
+        ValueUse::Required => format!(" <{name}>"),
+    });
+    let left =
+        format!("{short} --{}{}", arg.get_long().unwrap_or_default(), value.unwrap_or_default());
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    format!("{left:HELP_COLUMN$}{help}\n")
+}

@@ -1,0 +1,170 @@
+//! GNU getopt_long's habits, which clap doesn't have: abbreviated names, errors collected in GNU's
+//! words, an end at the first operand. Knows no option itself: it looks them up in the definition,
+//! and what it understood is written out again in a form that clap takes literally.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use clap::{Arg, Command};
+
+use super::args;
+
+/// One thing found on the command line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// An option.
+    Option {
+        /// Its full long name.
+        id: String,
+        /// Its value; `None` if it takes none, or an optional one was left out.
+        value: Option<OsString>,
+    },
+    /// What GNU says is wrong, to stand after the program's name.
+    Problem(Vec<u8>),
+}
+
+/// A command line taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// Options and problems, in the order typed.
+    pub(super) items: Vec<Item>,
+    /// Everything from the first word that is neither option nor value.
+    pub(super) operands: Vec<OsString>,
+}
+
+impl Scanned {
+    /// Whether the option `name` was given.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Option { id, .. } if id == name))
+    }
+
+    /// The options alone, spelled out: `--name` and `--name=value`, nothing abbreviated or bundled.
+    pub(super) fn canonical(&self, argv0: &OsStr) -> Vec<OsString> {
+        let options = self.items.iter().filter_map(|item| match item {
+            Item::Problem(_) => None,
+            Item::Option { id, value } => {
+                let mut word = OsString::from(format!("--{id}"));
+                if let Some(value) = value {
+                    word.push("=");
+                    word.push(value);
+                }
+                Some(word)
+            }
+        });
+        std::iter::once(argv0.to_os_string()).chain(options).collect()
+    }
+}
+
+/// Takes `words`, argv without its first, apart as getopt_long does with `+`.
+pub(super) fn scan(definition: &Command, words: Vec<OsString>) -> Scanned {
+    let mut items = Vec::new();
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next_if(|word| word.len() > 1 && word.as_bytes().starts_with(b"-"))
+    {
+        match word.as_bytes() {
+            b"--" => break,
+            [b'-', b'-', long @ ..] => items.push(scan_long(definition, long, &mut words)),
+            [_, bundle @ ..] => scan_bundle(definition, bundle, &mut words, &mut items),
+            [] => {}
+        }
+    }
+    let operands = words.collect();
+    Scanned { items, operands }
+}
+
+fn scan_long(
+    definition: &Command,
+    text: &[u8],
+    words: &mut impl Iterator<Item = OsString>,
+) -> Item {
+    let mut halves = text.splitn(2, |&byte| byte == b'=');
+    let name = halves.next().unwrap_or_default();
+    let attached = halves.next();
+    let found = candidates(definition, name);
+    let &[(id, arg)] = found.as_slice() else {
+        let typed = [b"option '--", text, b"'"].concat();
+        if found.is_empty() {
+            return Item::Problem([b"unrecognized ", typed.as_slice()].concat());
+        }
+        let list: String = found.iter().map(|(id, _)| format!(" '--{id}'")).collect();
+        return Item::Problem(
+            [&typed, &b" is ambiguous; possibilities:"[..], list.as_bytes()].concat(),
+        );
+    };
+    let value = match (args::value_use(arg), attached) {
+        (args::ValueUse::None, Some(_)) => {
+            return Item::Problem(
+                format!("option '--{id}' doesn't allow an argument").into_bytes(),
+            );
+        }
+        (_, Some(value)) => Some(OsString::from_vec(value.to_vec())),
+        (args::ValueUse::Required, None) => match words.next() {
+            Some(word) => Some(word),
+            None => {
+                return Item::Problem(format!("option '--{id}' requires an argument").into_bytes());
+            }
+        },
+        (args::ValueUse::None | args::ValueUse::Optional, None) => None,
+    };
+    let id = id.to_string();
+    Item::Option { id, value }
+}
+
+/// The options that `name` may mean. An option of our own never makes an abbreviation that
+/// procServ accepts ambiguous.
+fn candidates<'a>(definition: &'a Command, name: &[u8]) -> Vec<(&'a str, &'a Arg)> {
+    let of_kind = |own: bool| {
+        definition
+            .get_arguments()
+            .filter(move |arg| args::is_own(arg) == own)
+            .filter_map(|arg| Some((arg.get_long()?, arg)))
+    };
+    if let Some(exact) =
+        of_kind(false).chain(of_kind(true)).find(|(long, _)| long.as_bytes() == name)
+    {
+        return vec![exact];
+    }
+    let abbreviated = |own| -> Vec<_> {
+        of_kind(own).filter(|(long, _)| long.as_bytes().starts_with(name)).collect()
+    };
+    let original = abbreviated(false);
+    if original.is_empty() { abbreviated(true) } else { original }
+}
+
+fn scan_bundle(
+    definition: &Command,
+    bundle: &[u8],
+    words: &mut impl Iterator<Item = OsString>,
+    items: &mut Vec<Item>,
+) {
+    let mut rest = bundle;
+    while let [letter, tail @ ..] = rest {
+        rest = tail;
+        let arg =
+            definition.get_arguments().find(|arg| arg.get_short() == Some(char::from(*letter)));
+        let Some((id, arg)) = arg.and_then(|arg| Some((arg.get_long()?, arg))) else {
+            items.push(Item::Problem([b"invalid option -- '", &[*letter][..], b"'"].concat()));
+            continue;
+        };
+        let value = match args::value_use(arg) {
+            args::ValueUse::None | args::ValueUse::Optional => None,
+            args::ValueUse::Required => {
+                let attached = std::mem::take(&mut rest);
+                let value = if attached.is_empty() {
+                    words.next()
+                } else {
+                    Some(OsString::from_vec(attached.to_vec()))
+                };
+                if value.is_none() {
+                    items.push(Item::Problem(
+                        [b"option requires an argument -- '", &[*letter][..], b"'"].concat(),
+                    ));
+                    return;
+                }
+                value
+            }
+        };
+        let id = id.to_string();
+        items.push(Item::Option { id, value });
+    }
+}

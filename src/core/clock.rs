@@ -1,0 +1,44 @@
+//! The two times the core knows, both handed in by its caller, and how a time is shown.
+
+use std::ops::Add;
+use std::time::Duration;
+
+/// Nanoseconds of CLOCK_MONOTONIC. Unlike `std::time::Instant` it is a plain number: tests make
+/// one up, and it keeps its meaning across an exec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// The time from now until `self`; zero if it has passed.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, duration: Duration) -> Moment {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Moment(self.0.saturating_add(nanos))
+    }
+}
+
+/// Seconds since the epoch: the resolution of every time that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixTime(pub i64);
+
+/// The time of one turn of the event loop, read once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Decides.
+    pub mono: Moment,
+    /// Is shown.
+    pub wall: UnixTime,
+}
+
+/// Renders times as users asked for.
+pub trait Calendar {
+    /// `time` in local time as strftime(3) renders `format`, of any length.
+    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8>;
+}

@@ -1,0 +1,122 @@
+//! The whole vocabulary between the core and the server that drives it.
+
+use super::clock::UnixTime;
+
+/// A client for as long as it is connected; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// What a client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Types to the child and gives commands.
+    User,
+    /// Only listens.
+    Logger,
+}
+
+/// What a client is connected by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Medium {
+    /// A socket, TCP or Unix: speaks telnet.
+    Telnet,
+    /// The terminal of `-f`: no telnet.
+    Terminal,
+    /// A pipe as stdin of `-f`: only sends, and is not counted.
+    Pipe,
+}
+
+/// A reader of the console stream that is not a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    /// The log of `-L`.
+    Log,
+    /// Standard output under `-d`.
+    Stdout,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It called exit with this status.
+    Code(u8),
+    /// This signal killed it.
+    Signal(i32),
+}
+
+/// What happened. Told to the core by [`Console::handle`](super::Console::handle).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The child's terminal produced bytes.
+    Output(&'a [u8]),
+    /// No process has the child's terminal open any more, though the child lives.
+    OutputClosed,
+    /// The child asked for with [`Effect::Spawn`] runs.
+    Spawned(i32),
+    /// It could not be started; the reason.
+    SpawnFailed(&'a str),
+    /// The child ended and all its output has been handed over.
+    Exited(ExitStatus),
+    /// A client connected.
+    Joined {
+        /// Its identity from now on.
+        id: ClientId,
+        /// What it may do.
+        role: Role,
+        /// How it is connected.
+        medium: Medium,
+    },
+    /// A client sent bytes: one read, one buffer.
+    Input {
+        /// Who.
+        id: ClientId,
+        /// What, telnet included.
+        bytes: &'a [u8],
+    },
+    /// A client is gone.
+    Left {
+        /// Who.
+        id: ClientId,
+    },
+    /// SIGTERM.
+    Terminate,
+    /// SIGHUP.
+    ReopenLog,
+    /// The log could not be written; the reason, as strerror(3) has it.
+    LogFailed(&'a str),
+    /// The log was opened, or can be written again after a failure.
+    LogWorks,
+    /// No connection can be accepted for want of descriptors or memory.
+    AcceptFailed {
+        /// Where, as in the info file.
+        endpoint: &'a str,
+        /// Why, as strerror(3) has it.
+        reason: &'a str,
+    },
+}
+
+/// What the server is to do. Drained with [`Console::poll_effect`](super::Console::poll_effect).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Start the child; answer with [`Event::Spawned`] or [`Event::SpawnFailed`].
+    Spawn,
+    /// Send this signal to the child's process group.
+    SignalGroup(i32),
+    /// The child is dead: kill what is left of its process group, close its PTY, reap it.
+    Bury,
+    /// Close this client's connection once it has been sent what is pending.
+    Disconnect(ClientId),
+    /// Close the log file and open it anew.
+    ReopenLog,
+    /// Leave with this status.
+    Exit(u8),
+}
+
+/// The child, while there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// Its process and process group.
+    pub pid: i32,
+    /// When it was started.
+    pub started: UnixTime,
+}

@@ -1,0 +1,419 @@
+//! The console: the state machine that decides everything, and does nothing.
+//!
+//! The server tells it what happened ([`Console::handle`]), drains what is to be done
+//! ([`Console::poll_effect`]) after every call, and comes back at [`Console::deadline`]. Bytes are
+//! pulled: [`Console::output`] lends what a reader is to be written next, [`Console::child_input`]
+//! what the child is. No file descriptor, no clock, no environment here; the same code runs
+//! under the simulation.
+
+pub mod clock;
+pub mod event;
+mod history;
+mod input;
+mod notice;
+mod outbox;
+mod supervisor;
+mod typing;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use self::clock::{Calendar, Moment, Now, UnixTime};
+use self::event::{ClientId, Effect, Event, ExitStatus, Medium, Role, Sink};
+use self::history::History;
+use self::input::InputQueue;
+pub use self::outbox::Chunk;
+use self::outbox::{Encoding, Outbox};
+use self::supervisor::{Action, Supervisor};
+use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::limits::{HISTORY_MAX, PTY_BUDGET, STAGE_MAX};
+use crate::telnet;
+
+const SIGKILL: i32 = 9;
+
+/// What the console has to know, fixed at the start. Texts are bytes: paths need not be UTF-8.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What `-V` prints.
+    pub version: Vec<u8>,
+    /// The server's process.
+    pub server_pid: u32,
+    /// When it started.
+    pub server_started: UnixTime,
+    /// The directory it was started in.
+    pub server_dir: Vec<u8>,
+    /// The child's directory as given, or the server's.
+    pub child_dir: Vec<u8>,
+    /// The child's name in messages.
+    pub name: Vec<u8>,
+    /// `<command>` as given.
+    pub command: Vec<u8>,
+    /// What is executed and passed as argv\[0\].
+    pub executed: Vec<u8>,
+    /// The log file's name and whether it could be opened; `None` without `-L`.
+    pub log: Option<(Vec<u8>, bool)>,
+    /// `--logstamp`.
+    pub log_stamp: Option<Vec<u8>>,
+    /// Whether standard output is a reader (`-d`).
+    pub to_stdout: bool,
+    /// Command characters.
+    pub commands: CommandChars,
+    /// What never reaches the child, command characters included.
+    pub ignore: ByteSet,
+    /// Sent by the kill command and at the end; 0 sends nothing.
+    pub kill_signal: i32,
+    /// Least time between two starts.
+    pub holdoff: Duration,
+    /// What a child gets between the kill signal at SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// The mode to start in.
+    pub restart: RestartMode,
+    /// Whether the first start waits for a user.
+    pub wait: bool,
+    /// strftime format of times in messages.
+    pub time_format: Vec<u8>,
+}
+
+/// How many are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count {
+    users: usize,
+    loggers: usize,
+}
+
+#[derive(Debug)]
+struct Client {
+    role: Role,
+    medium: Medium,
+    outbox: Outbox,
+    decoder: telnet::Decoder,
+}
+
+/// The state machine.
+pub struct Console {
+    settings: Settings,
+    calendar: Box<dyn Calendar>,
+    supervisor: Supervisor,
+    history: History,
+    clients: BTreeMap<ClientId, Client>,
+    log: Option<Outbox>,
+    stdout: Option<Outbox>,
+    input: InputQueue,
+    effects: VecDeque<Effect>,
+    /// Whether the log's trouble has been told, until it is over.
+    log_trouble_told: bool,
+    exiting: bool,
+    /// Decoded input, reused.
+    scratch: Vec<u8>,
+}
+
+impl Console {
+    /// A console without clients. The first [`handle_timeout`](Self::handle_timeout) starts the
+    /// child, unless it is to wait.
+    pub fn new(settings: Settings, calendar: Box<dyn Calendar>) -> Console {
+        let plain = Encoding { telnet: false, stamp: None };
+        Console {
+            supervisor: Supervisor::new(settings.restart, settings.wait, settings.holdoff),
+            history: History::new(settings.log_stamp.is_some()),
+            clients: BTreeMap::new(),
+            log: None,
+            stdout: settings.to_stdout.then(|| Outbox::new(0, plain)),
+            input: InputQueue::default(),
+            effects: VecDeque::new(),
+            log_trouble_told: false,
+            exiting: false,
+            scratch: Vec::new(),
+            settings,
+            calendar,
+        }
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, event: Event<'_>, now: Now) {
+        match event {
+            Event::Output(bytes) => self.append(bytes, now.wall),
+            Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
+            Event::Spawned(pid) => {
+                self.supervisor.started(pid, now);
+                self.say(&notice::started(&self.settings, pid), now);
+            }
+            Event::SpawnFailed(reason) => {
+                self.supervisor.start_failed();
+                self.say_line(&notice::start_failed(&self.settings, reason), now);
+            }
+            Event::Exited(status) => self.child_ended(status, now),
+            Event::Joined { id, role, medium } => self.join(id, role, medium),
+            Event::Input { id, bytes } => self.receive(id, bytes, now),
+            Event::Left { id } => {
+                self.clients.remove(&id);
+            }
+            Event::Terminate => self.terminate(now),
+            Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
+            Event::LogFailed(reason) => self.log_failed(reason, now),
+            Event::LogWorks => {
+                self.log_trouble_told = false;
+                let stamp = self.settings.log_stamp.clone();
+                let encoding = Encoding { telnet: false, stamp };
+                let head = self.history.head();
+                self.log.get_or_insert_with(|| Outbox::new(head, encoding));
+            }
+            Event::AcceptFailed { endpoint, reason } => {
+                self.say_line(&notice::accept_failed(endpoint, reason), now);
+            }
+        }
+    }
+
+    /// Time has passed. Called too early or twice it does nothing.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.exiting {
+            return;
+        }
+        if let Some(action) = self.supervisor.due(now.mono) {
+            self.act(action, now);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub fn deadline(&self) -> Option<Moment> {
+        if self.exiting { None } else { self.supervisor.deadline() }
+    }
+
+    /// The next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The bytes this client is to be written next; empty if there are none.
+    pub fn output(&mut self, id: ClientId) -> (&[u8], &[u8]) {
+        match self.clients.get_mut(&id) {
+            Some(client) => client.outbox.pending(&self.history, &*self.calendar),
+            None => (&[], &[]),
+        }
+    }
+
+    /// The first `count` bytes of [`output`](Self::output) have been written.
+    pub fn written(&mut self, id: ClientId, count: usize) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.outbox.advance(&self.history, count);
+        }
+    }
+
+    /// Whether this client has been sent everything.
+    pub fn is_served(&self, id: ClientId) -> bool {
+        self.clients.get(&id).is_none_or(|client| client.outbox.is_empty(&self.history))
+    }
+
+    /// Whether bytes may be read from this client: not while the child does not take what it sent,
+    /// nor while it does not take the answers to its telnet requests.
+    pub fn accepts_input(&self, id: ClientId) -> bool {
+        self.input.accepts(id)
+            && self.clients.get(&id).is_some_and(|client| client.outbox.staged() < STAGE_MAX)
+    }
+
+    /// Takes the next bytes for a sink; `None` if there are none.
+    pub fn take(&mut self, sink: Sink) -> Option<Chunk> {
+        let outbox = match sink {
+            Sink::Log => self.log.as_mut(),
+            Sink::Stdout => self.stdout.as_mut(),
+        };
+        outbox?.take(&self.history, &*self.calendar)
+    }
+
+    /// A chunk taken for a sink failed after its first `written` bytes: what is lost will be
+    /// announced. `first` is false for those taken before the failure was known.
+    pub fn lost(&mut self, sink: Sink, chunk: &Chunk, written: usize, first: bool) {
+        if let (_, Some(outbox)) = self.sink(sink) {
+            outbox.lost(chunk, written, first);
+        }
+    }
+
+    /// Whether a sink has been given everything.
+    pub fn is_current(&self, sink: Sink) -> bool {
+        let outbox = match sink {
+            Sink::Log => &self.log,
+            Sink::Stdout => &self.stdout,
+        };
+        outbox.as_ref().is_none_or(|outbox| outbox.cursor() == self.history.head())
+    }
+
+    /// Counts all that a sink has not been given as lost.
+    pub fn give_up(&mut self, sink: Sink) {
+        if let (history, Some(outbox)) = self.sink(sink) {
+            outbox.give_up(history);
+        }
+    }
+
+    /// Whether the log has room for another read from the child's terminal.
+    pub fn log_has_room(&self) -> bool {
+        self.log.as_ref().is_none_or(|log| {
+            self.history.head() - log.cursor() <= (HISTORY_MAX - 2 * PTY_BUDGET) as u64
+        })
+    }
+
+    /// The bytes to write to the child.
+    pub fn child_input(&self) -> (&[u8], &[u8]) {
+        self.input.slices()
+    }
+
+    /// The first `count` of them have been written.
+    pub fn child_input_written(&mut self, count: usize) {
+        self.input.consume(count);
+    }
+
+    /// Gives back memory that nobody needs while nothing happens.
+    pub fn rest(&mut self) {
+        let sinks = [&self.log, &self.stdout];
+        self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
+        self.scratch = Vec::new();
+    }
+
+    fn sink(&mut self, sink: Sink) -> (&History, Option<&mut Outbox>) {
+        let outbox = match sink {
+            Sink::Log => self.log.as_mut(),
+            Sink::Stdout => self.stdout.as_mut(),
+        };
+        (&self.history, outbox)
+    }
+
+    fn append(&mut self, bytes: &[u8], wall: UnixTime) {
+        let Console { history, clients, log, stdout, .. } = self;
+        let head = history.head();
+        history.append(bytes, wall, || slowest(clients, [log, stdout], head));
+    }
+
+    /// To everybody, where the stream stands.
+    fn say(&mut self, text: &[u8], now: Now) {
+        self.append(text, now.wall);
+    }
+
+    /// To everybody, on a line of its own.
+    fn say_line(&mut self, text: &[u8], now: Now) {
+        if !self.history.at_line_start() {
+            self.say(b"\r\n", now);
+        }
+        self.say(text, now);
+    }
+
+    fn time(&self, time: UnixTime) -> Vec<u8> {
+        self.calendar.format(time, &self.settings.time_format)
+    }
+
+    fn act(&mut self, action: Action, now: Now) {
+        match action {
+            Action::Start => self.effects.push_back(Effect::Spawn),
+            Action::Kill => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
+            Action::Exit(code) => self.exit(code),
+            Action::Abandon => {
+                self.say_shutting_down(now);
+                self.exit(0);
+            }
+        }
+    }
+
+    fn exit(&mut self, code: u8) {
+        if !self.exiting {
+            self.exiting = true;
+            self.effects.push_back(Effect::Exit(code));
+        }
+    }
+
+    fn child_ended(&mut self, status: ExitStatus, now: Now) {
+        let Some(child) = self.supervisor.running() else {
+            return;
+        };
+        let leaving = self.supervisor.ended(status);
+        if !leaving {
+            self.say(&notice::ended(child, status), now);
+        }
+        self.say_shutting_down(now);
+        self.input.clear();
+        self.effects.push_back(Effect::Bury);
+        if leaving {
+            self.exit(0);
+        }
+    }
+
+    fn say_shutting_down(&mut self, now: Now) {
+        let time = self.time(now.wall);
+        self.say(&notice::shutting_down(&self.settings, self.supervisor.mode(), &time), now);
+    }
+
+    /// SIGTERM. A second one ends the grace period.
+    fn terminate(&mut self, now: Now) {
+        if self.supervisor.running().is_none() {
+            self.exit(0);
+        } else if self.supervisor.in_grace() {
+            self.supervisor.end_grace(now.mono);
+        } else if !self.supervisor.is_leaving() {
+            let Settings { kill_signal, grace, .. } = self.settings;
+            self.signal(kill_signal);
+            let killed = kill_signal == SIGKILL || grace.is_zero();
+            if killed && kill_signal != SIGKILL {
+                self.signal(SIGKILL);
+            }
+            self.supervisor.leave(killed, grace, now.mono);
+        }
+    }
+
+    fn signal(&mut self, signal: i32) {
+        if signal != 0 {
+            self.effects.push_back(Effect::SignalGroup(signal));
+        }
+    }
+
+    fn log_failed(&mut self, reason: &str, now: Now) {
+        if self.log_trouble_told {
+            return;
+        }
+        self.log_trouble_told = true;
+        if let Some((file, _)) = &self.settings.log {
+            let text = notice::log_failed(file, reason);
+            self.say_line(&text, now);
+        }
+    }
+
+    fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
+        let encoding = Encoding {
+            telnet: medium == Medium::Telnet,
+            stamp: match role {
+                Role::Logger => self.settings.log_stamp.clone(),
+                Role::User => None,
+            },
+        };
+        let mut outbox = Outbox::new(self.history.head(), encoding);
+        if medium != Medium::Pipe {
+            outbox.stage(&self.greeting(role));
+        }
+        if medium == Medium::Telnet {
+            outbox.stage(&telnet::OFFER);
+        }
+        let client = Client { role, medium, outbox, decoder: telnet::Decoder::new() };
+        self.clients.insert(id, client);
+    }
+
+    fn greeting(&self, role: Role) -> Vec<u8> {
+        let child = self.supervisor.running();
+        let server_started = self.time(self.settings.server_started);
+        let child_started = child.map(|child| self.time(child.started)).unwrap_or_default();
+        let clients = match role {
+            Role::User => Some(self.count()),
+            Role::Logger => None,
+        };
+        let times = (&*server_started, &*child_started);
+        notice::greeting(&self.settings, self.supervisor.mode(), child, times, clients)
+    }
+
+    fn count(&self) -> Count {
+        let counted = self.clients.values().filter(|client| client.medium != Medium::Pipe);
+        let loggers = counted.clone().filter(|client| client.role == Role::Logger).count();
+        Count { users: counted.count() - loggers, loggers }
+    }
+}
+
+/// The offset of the slowest reader, `head` if there is none.
+fn slowest(clients: &BTreeMap<ClientId, Client>, sinks: [&Option<Outbox>; 2], head: u64) -> u64 {
+    // A pipe never reads.
+    let clients = clients.values().filter(|client| client.medium != Medium::Pipe);
+    let outboxes = clients.map(|client| &client.outbox).chain(sinks.into_iter().flatten());
+    outboxes.map(Outbox::cursor).min().unwrap_or(head)
+}

@@ -1,0 +1,182 @@
+//! Every text that the server says on the console, one function for each, with the contract
+//! section it comes from. Whole lines, CR LF included.
+
+use super::event::{ExitStatus, Running};
+use super::{Count, Settings};
+use crate::caret;
+use crate::config::RestartMode;
+
+const RULE: &[u8] = b"@@@ @@@ @@@ @@@ @@@\r\n";
+
+/// A line from its pieces.
+macro_rules! line {
+    ($out:expr, $($piece:expr),+) => {{
+        $($out.extend_from_slice($piece.as_ref());)+
+        $out.extend_from_slice(b"\r\n");
+    }};
+}
+
+/// Section 3: what a client is told first. `times` are the server's and the child's start.
+pub fn greeting(
+    settings: &Settings,
+    mode: RestartMode,
+    child: Option<Running>,
+    times: (&[u8], &[u8]),
+    clients: Option<Count>,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    let commands = settings.commands;
+    if clients.is_some() {
+        line!(out, "@@@ Welcome to procServ (", settings.version, ")");
+        let kill = match commands.kill {
+            Some(kill) => [b"Use ", &*caret::display(kill), b" to kill the child"].concat(),
+            None => b"Kill command disabled".to_vec(),
+        };
+        let toggle = match commands.toggle {
+            Some(toggle) => {
+                [b"use ", &*caret::display(toggle), b" to toggle auto restart"].concat()
+            }
+            None => b"auto restart toggle disabled".to_vec(),
+        };
+        line!(out, "@@@ ", kill, ", auto restart mode is ", mode_name(mode), ", ", toggle);
+        if let Some(logout) = commands.logout {
+            line!(out, "@@@ Use ", caret::display(logout), " to logout from procServ server");
+        }
+    }
+    line!(out, "@@@ procServ server PID: ", settings.server_pid.to_string());
+    line!(out, "@@@ Server startup directory: ", settings.server_dir);
+    line!(out, "@@@ Child startup directory: ", settings.child_dir);
+    let child_name = [b"Child \"", &*settings.name, b"\""].concat();
+    if settings.name == settings.command {
+        line!(out, "@@@ Child started as: ", settings.command);
+    } else {
+        line!(out, "@@@ ", child_name, " started as: ", settings.command);
+    }
+    if let Some((file, opened)) = &settings.log {
+        let trouble = if *opened { "" } else { "unable to open log file " };
+        line!(out, "@@@ Child log file: ", trouble, file);
+    }
+    match child {
+        Some(child) => line!(out, "@@@ ", child_name, " PID: ", child.pid.to_string()),
+        None => line!(out, "@@@ ", child_name, " is SHUT DOWN"),
+    }
+    line!(out, "@@@ procServ server started at: ", times.0);
+    if child.is_some() {
+        line!(out, "@@@ ", child_name, " started at: ", times.1);
+    }
+    if let Some(Count { users, loggers }) = clients {
+        let count = format!("@@@ {users} user(s) and {loggers} logger(s) connected (plus you)");
+        line!(out, count);
+    }
+    if child.is_none() {
+        out.extend_from_slice(&restart_help(settings, true));
+    }
+    out
+}
+
+/// Section 6: a child was started.
+pub fn started(settings: &Settings, pid: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Restarting child \"", settings.name, "\"");
+    if settings.name != settings.executed {
+        line!(out, "@@@    (as ", settings.executed, ")");
+    }
+    line!(out, "@@@ The PID of new child \"", settings.name, "\" is: ", pid.to_string());
+    out.extend_from_slice(RULE);
+    out
+}
+
+/// A child could not be started at all. Ours: procServ has no words for it.
+pub fn start_failed(settings: &Settings, reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Child \"", settings.name, "\" could not be started: ", reason);
+    out
+}
+
+/// Section 6: the child ended.
+pub fn ended(child: Running, status: ExitStatus) -> Vec<u8> {
+    let mut out = b"\r\n".to_vec();
+    out.extend_from_slice(RULE);
+    let how = match status {
+        ExitStatus::Code(code) => format!("Normal exit status = {code}"),
+        ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
+    };
+    let pid = child.pid.to_string();
+    line!(out, "@@@ Received a sigChild for process ", pid, ". ", how);
+    out
+}
+
+/// Sections 6 and 7: what follows, at a child's end and at the server's.
+pub fn shutting_down(settings: &Settings, mode: RestartMode, time: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Current time: ", time);
+    let next = match mode {
+        RestartMode::On => "a new one will be restarted shortly",
+        RestartMode::Off => "auto restart is disabled",
+        RestartMode::Oneshot => "oneshot mode: server will exit",
+    };
+    line!(out, "@@@ Child process is shutting down, ", next);
+    if mode != RestartMode::Oneshot {
+        out.extend_from_slice(&restart_help(settings, false));
+    }
+    out
+}
+
+/// Section 5: the toggle character.
+pub fn toggled(mode: RestartMode) -> Vec<u8> {
+    let mut out = b"\r\n".to_vec();
+    line!(out, "@@@ Toggled auto restart mode to ", mode_name(mode));
+    out
+}
+
+/// Section 5: the kill character.
+pub fn killed() -> Vec<u8> {
+    b"\r\n@@@ Got a kill command\r\n".to_vec()
+}
+
+/// Section 8: the log could not be written.
+pub fn log_failed(file: &[u8], reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Log file ", file, ": ", reason, ", output is not being logged");
+    out
+}
+
+/// Connections have to wait. Ours: procServ dies of it.
+pub fn accept_failed(endpoint: &str, reason: &str) -> Vec<u8> {
+    format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n").into_bytes()
+}
+
+/// Section 8: in the log, where bytes are missing.
+pub fn missing(count: u64) -> Vec<u8> {
+    format!("@@@ {count} bytes are missing here\r\n").into_bytes()
+}
+
+/// To a reader that was passed by the stream.
+pub fn skipped(count: u64) -> Vec<u8> {
+    format!("@@@ {count} bytes skipped: this connection reads too slowly\r\n").into_bytes()
+}
+
+/// Section 3: what can be done while there is no child.
+fn restart_help(settings: &Settings, with_logout: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let kill = match settings.commands.kill {
+        Some(kill) => [b" or ", &*caret::display(kill), b" restarts"].concat(),
+        None => b" restarts".to_vec(),
+    };
+    let logout = match settings.commands.logout {
+        Some(logout) if with_logout => {
+            [b", ", &*caret::display(logout), b" closes this connection"].concat()
+        }
+        _ => Vec::new(),
+    };
+    line!(out, "@@@ ^R", kill, " the child, ^Q quits the server", logout);
+    out
+}
+
+fn mode_name(mode: RestartMode) -> &'static str {
+    match mode {
+        RestartMode::On => "ON",
+        RestartMode::Off => "OFF",
+        RestartMode::Oneshot => "ONESHOT",
+    }
+}

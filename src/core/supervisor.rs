@@ -1,0 +1,235 @@
+//! When a child is started, and when the server leaves.
+//!
+//! There is a child, or there is none. While there is none, what comes next follows from five
+//! facts, so it is computed and never stored:
+//!
+//! - Under `--wait`, until a user starts the first child by hand: nothing.
+//! - No child was started yet: one is, at once, in every mode.
+//! - Mode ON: one is started when the holdoff time since the last start is over.
+//! - Mode OFF: nothing.
+//! - Mode ONESHOT: if one more is due (the first one, or the one that choosing ONESHOT with the
+//!   toggle asks for), as in ON. If none is due, the server exits when the holdoff time since the
+//!   last start is over: units with `Restart=always` rely on that wait not to spin.
+//!
+//! A user's start (`^R`, or the kill character on a dead child) waits for none of this; in ONESHOT
+//! with nothing due it makes the server exit at once.
+//!
+//! SIGTERM with a child signals it and leaves when it is gone: after the grace period it gets
+//! SIGKILL, and should not even that end it, the server leaves without it.
+
+use std::time::Duration;
+
+use super::clock::{Moment, Now};
+use super::event::{ExitStatus, Running};
+use crate::config::RestartMode;
+use crate::limits::KILL_WAIT;
+
+/// The child's life cycle.
+#[derive(Debug)]
+pub struct Supervisor {
+    child: Child,
+    mode: RestartMode,
+    holdoff: Duration,
+    /// When the last child was started, or its start was tried.
+    last_start: Option<Moment>,
+    /// `--wait`, and no user has started a child yet.
+    waiting: bool,
+    /// In ONESHOT one more start is due.
+    due: bool,
+    /// Exit status of the last child that ended normally.
+    last_code: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Child {
+    None,
+    /// Asked for, not yet answered.
+    Starting,
+    Running(Running),
+    /// SIGTERM came. `until` is the time of the next step: SIGKILL, or after it leaving anyhow.
+    Leaving {
+        child: Running,
+        killed: bool,
+        until: Moment,
+    },
+}
+
+/// What comes next while there is no child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Nothing,
+    Start(Moment),
+    Exit(Moment),
+}
+
+/// What is to be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Start a child.
+    Start,
+    /// Exit with this status.
+    Exit(u8),
+    /// SIGTERM's grace is over: kill the child's process group.
+    Kill,
+    /// The child survives SIGKILL: leave without it.
+    Abandon,
+}
+
+impl Supervisor {
+    /// Before the first start.
+    pub fn new(mode: RestartMode, wait: bool, holdoff: Duration) -> Supervisor {
+        Supervisor {
+            child: Child::None,
+            mode,
+            holdoff,
+            last_start: None,
+            waiting: wait,
+            due: true,
+            last_code: 0,
+        }
+    }
+
+    /// The mode as users see it.
+    pub fn mode(&self) -> RestartMode {
+        self.mode
+    }
+
+    /// The child, while there is one.
+    pub fn running(&self) -> Option<Running> {
+        match self.child {
+            Child::Running(child) | Child::Leaving { child, .. } => Some(child),
+            Child::None | Child::Starting => None,
+        }
+    }
+
+    /// Exit status of the last child that ended normally, 0 if none did.
+    pub fn last_code(&self) -> u8 {
+        self.last_code
+    }
+
+    /// When [`due`](Self::due) has something to do.
+    pub fn deadline(&self) -> Option<Moment> {
+        match self.child {
+            Child::None => match self.next() {
+                Next::Nothing => None,
+                Next::Start(at) | Next::Exit(at) => Some(at),
+            },
+            Child::Starting | Child::Running(_) => None,
+            Child::Leaving { until, .. } => Some(until),
+        }
+    }
+
+    /// What time has made due. Asked too early or twice, it is nothing.
+    pub fn due(&mut self, now: Moment) -> Option<Action> {
+        match self.child {
+            Child::None => match self.next() {
+                Next::Start(at) if now >= at => Some(self.begin(now)),
+                Next::Exit(at) if now >= at => Some(Action::Exit(self.last_code)),
+                Next::Start(_) | Next::Exit(_) | Next::Nothing => None,
+            },
+            Child::Starting | Child::Running(_) => None,
+            Child::Leaving { until, .. } if now < until => None,
+            Child::Leaving { killed: true, .. } => Some(Action::Abandon),
+            Child::Leaving { child, killed: false, .. } => {
+                self.child = Child::Leaving { child, killed: true, until: now + KILL_WAIT };
+                Some(Action::Kill)
+            }
+        }
+    }
+
+    /// A user asked for a child while there was none.
+    pub fn start_by_hand(&mut self, now: Moment) -> Option<Action> {
+        match self.child {
+            Child::None => {
+                self.waiting = false;
+                if self.mode == RestartMode::Oneshot && !self.due {
+                    Some(Action::Exit(self.last_code))
+                } else {
+                    Some(self.begin(now))
+                }
+            }
+            Child::Starting | Child::Running(_) | Child::Leaving { .. } => None,
+        }
+    }
+
+    /// The next mode: ON, OFF, ONESHOT, ON.
+    pub fn toggle(&mut self) -> RestartMode {
+        self.mode = match self.mode {
+            RestartMode::On => RestartMode::Off,
+            RestartMode::Off => RestartMode::Oneshot,
+            RestartMode::Oneshot => RestartMode::On,
+        };
+        if self.mode == RestartMode::Oneshot {
+            self.due = true;
+        }
+        self.mode
+    }
+
+    /// The child asked for runs.
+    pub fn started(&mut self, pid: i32, now: Now) {
+        self.child = Child::Running(Running { pid, started: now.wall });
+    }
+
+    /// The child asked for could not be started; the try counts for the holdoff.
+    pub fn start_failed(&mut self) {
+        self.child = Child::None;
+        self.due = true;
+    }
+
+    /// The child ended. Whether the server was only waiting for that.
+    pub fn ended(&mut self, status: ExitStatus) -> bool {
+        if let ExitStatus::Code(code) = status {
+            self.last_code = code;
+        }
+        let leaving = matches!(self.child, Child::Leaving { .. });
+        self.child = Child::None;
+        leaving
+    }
+
+    /// SIGTERM with a child: from now on its end is the server's. The child has had the kill
+    /// signal; whether it has had SIGKILL too, and else how long it may take.
+    pub fn leave(&mut self, killed: bool, grace: Duration, now: Moment) {
+        if let Child::Running(child) = self.child {
+            let wait = if killed { KILL_WAIT } else { grace };
+            self.child = Child::Leaving { child, killed, until: now + wait };
+        }
+    }
+
+    /// Whether SIGTERM came already, and the child has not had SIGKILL.
+    pub fn in_grace(&self) -> bool {
+        matches!(self.child, Child::Leaving { killed: false, .. })
+    }
+
+    /// Whether SIGTERM came already.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.child, Child::Leaving { .. })
+    }
+
+    /// Ends the grace period.
+    pub fn end_grace(&mut self, now: Moment) {
+        if let Child::Leaving { child, killed: false, .. } = self.child {
+            self.child = Child::Leaving { child, killed: false, until: now };
+        }
+    }
+
+    fn begin(&mut self, now: Moment) -> Action {
+        self.child = Child::Starting;
+        self.last_start = Some(now);
+        self.due = false;
+        Action::Start
+    }
+
+    fn next(&self) -> Next {
+        let Some(last_start) = self.last_start else {
+            return if self.waiting { Next::Nothing } else { Next::Start(Moment(0)) };
+        };
+        let ready = last_start + self.holdoff;
+        match self.mode {
+            _ if self.waiting => Next::Nothing,
+            RestartMode::On => Next::Start(ready),
+            RestartMode::Off => Next::Nothing,
+            RestartMode::Oneshot if self.due => Next::Start(ready),
+            RestartMode::Oneshot => Next::Exit(ready),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What clients type: telnet decoded, commands obeyed, the rest queued for the child
+//! (contract section 5).
+
+use super::clock::Now;
+use super::event::{ClientId, Effect, Medium, Role};
+use super::{Console, notice};
+
+/// Restarts a dead child, whatever the kill character is.
+const RESTART: u8 = 0x12;
+/// Quits the server while no child runs.
+const QUIT: u8 = 0x11;
+
+impl Console {
+    /// One read from one client: the buffer that contract section 5 speaks of.
+    pub(super) fn receive(&mut self, id: ClientId, bytes: &[u8], now: Now) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        if client.role == Role::Logger {
+            return;
+        }
+        let mut data = std::mem::take(&mut self.scratch);
+        data.clear();
+        if client.medium == Medium::Telnet {
+            let mut reply = Vec::new();
+            client.decoder.decode(bytes, &mut data, &mut reply);
+            client.outbox.stage(&reply);
+        } else {
+            data.extend_from_slice(bytes);
+        }
+        self.typed(id, &data, now);
+        self.scratch = data;
+    }
+
+    fn typed(&mut self, id: ClientId, data: &[u8], now: Now) {
+        let running = self.supervisor.running().is_some();
+        let mut start = false;
+        for &byte in data {
+            start |= self.command(id, byte, running, now);
+        }
+        if start {
+            // The buffer that starts a child is not for it.
+            if let Some(action) = self.supervisor.start_by_hand(now.mono) {
+                self.act(action, now);
+            }
+        } else if running {
+            let ignore = &self.settings.ignore;
+            if data.iter().any(|&byte| ignore.contains(byte)) {
+                let kept = data.iter().copied().filter(|&byte| !ignore.contains(byte));
+                self.input.push(id, kept);
+            } else {
+                self.input.push(id, data.iter().copied());
+            }
+        }
+    }
+
+    /// Acts on a byte that is one command or several. Whether it asks for a child.
+    fn command(&mut self, id: ClientId, byte: u8, running: bool, now: Now) -> bool {
+        let commands = self.settings.commands;
+        let mut start = !running && byte == RESTART;
+        if !running && byte == QUIT {
+            self.exit(self.supervisor.last_code());
+        }
+        if commands.logout == Some(byte) {
+            self.effects.push_back(Effect::Disconnect(id));
+        }
+        if commands.toggle == Some(byte) {
+            let mode = self.supervisor.toggle();
+            self.say(&notice::toggled(mode), now);
+        }
+        if commands.kill == Some(byte) {
+            self.say(&notice::killed(), now);
+            if running {
+                self.input.clear();
+                self.signal(self.settings.kill_signal);
+            } else {
+                start = true;
+            }
+        }
+        start
+    }
+}

@@ -1,0 +1,70 @@
+//! Every size, timeout and budget of the server, each with its reason.
+
+use std::time::Duration;
+
+/// The console stream holds at most this much for readers that lag. More would only delay the
+/// moment a reader is told that it is too slow; less would skip output over a short pause.
+pub const HISTORY_MAX: usize = 1 << 20;
+
+/// What the stream holds while everybody keeps up: a page.
+pub const HISTORY_MIN: usize = 4096;
+
+/// A reader's staging area is refilled up to this size: large enough that a system call is
+/// worth its cost, small enough that thousands of stuck readers are affordable.
+pub const STAGE_MAX: usize = 32 << 10;
+
+/// Bytes from clients held for a child that does not read. A pasted megabyte fits, so that
+/// commands behind it still act.
+pub const INPUT_MAX: usize = 1 << 20;
+
+/// Each client may have this much queued even while others fill the queue, so that a typist is
+/// heard, commands included, next to a paste that a deaf child does not take.
+pub const INPUT_RESERVE: usize = 4 << 10;
+
+/// PTY bytes read in one turn. A turn is the latency of everything else.
+pub const PTY_BUDGET: usize = 64 << 10;
+
+/// Bytes read from one client in one turn.
+pub const CLIENT_BUDGET: usize = 16 << 10;
+
+/// Connections accepted from one listener in one turn.
+pub const ACCEPT_BUDGET: usize = 16;
+
+/// How long a listener pauses when the system has no descriptor left.
+pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Descriptors that are never given to clients: the log, the child's PTY and the rest need some.
+pub const RESERVED_FDS: u64 = 16;
+
+/// Output of a dead child that is read before its death is announced, when something that it
+/// left behind goes on writing.
+pub const LAST_WORDS_MAX: usize = 1 << 20;
+
+/// How long the server waits at SIGTERM for a child that got SIGKILL. A process in an
+/// uninterruptible sleep must not keep the server.
+pub const KILL_WAIT: Duration = Duration::from_secs(1);
+
+/// At exit: how long clients that still have output pending may take to accept it.
+pub const CLIENT_LINGER: Duration = Duration::from_millis(250);
+
+/// At exit: how long the log may take for what is left.
+pub const LOG_LINGER: Duration = Duration::from_secs(2);
+
+/// Data is synced to the disk at most this often, and at the latest this long after a write.
+pub const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A log that failed is tried again this often.
+pub const LOG_RETRY: Duration = Duration::from_secs(1);
+
+/// A log that made no progress for this long no longer pauses the child.
+pub const LOG_PATIENCE: Duration = Duration::from_secs(5);
+
+/// System calls for one writer in one turn: one that takes everything in small bites must not keep
+/// the others waiting.
+pub const WRITES_PER_TURN: usize = 8;
+
+/// Buffers on their way to the log writer. Two keep it busy while the loop fills a third.
+pub const LOG_JOBS: usize = 3;
+
+/// Bytes of one buffer for the log writer.
+pub const LOG_JOB_MAX: usize = 64 << 10;

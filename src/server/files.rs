@@ -1,0 +1,43 @@
+//! The pid file and the info file: written in place, removed if they are still this server's.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A file that names this server. Dropped, it is removed, unless it was replaced meanwhile, is no
+/// regular file, or holds something else by now.
+#[derive(Debug)]
+pub(super) struct OwnFile {
+    path: PathBuf,
+    content: Vec<u8>,
+    dev: u64,
+    ino: u64,
+}
+
+impl OwnFile {
+    /// Writes `content` to `path` in place: its directory may be one that we can't write to.
+    pub(super) fn write(path: &Path, content: Vec<u8>) -> io::Result<Option<OwnFile>> {
+        let mut file = File::options().write(true).create(true).truncate(true).open(path)?;
+        file.write_all(&content)?;
+        OwnFile::adopt(path, content)
+    }
+
+    /// Takes responsibility for a file with this content that another process wrote.
+    pub(super) fn adopt(path: &Path, content: Vec<u8>) -> io::Result<Option<OwnFile>> {
+        let metadata = fs::metadata(path)?;
+        let (dev, ino) = (metadata.dev(), metadata.ino());
+        Ok(metadata.is_file().then(|| OwnFile { path: path.to_owned(), content, dev, ino }))
+    }
+}
+
+impl Drop for OwnFile {
+    fn drop(&mut self) {
+        let ours = fs::metadata(&self.path).is_ok_and(|metadata| {
+            metadata.is_file() && (metadata.dev(), metadata.ino()) == (self.dev, self.ino)
+        }) && fs::read(&self.path).is_ok_and(|content| content == self.content);
+        if ours {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Signals as state of the event loop: a flag for each, and a socket that wakes the loop.
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::libc::{SIGCHLD, SIGHUP, SIGTERM};
+
+/// What has come since the last look.
+#[derive(Debug)]
+pub(super) struct Signals {
+    wake: UnixStream,
+    terminate: Arc<AtomicBool>,
+    reopen: Arc<AtomicBool>,
+    child: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Handles SIGTERM, SIGHUP and SIGCHLD from now on.
+    pub(super) fn new() -> io::Result<Signals> {
+        let (wake, writer) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        let register = |signal| -> io::Result<Arc<AtomicBool>> {
+            let flag = Arc::new(AtomicBool::new(false));
+            // The flag first: whoever is woken finds it set.
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+            signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+            Ok(flag)
+        };
+        Ok(Signals {
+            terminate: register(SIGTERM)?,
+            reopen: register(SIGHUP)?,
+            child: register(SIGCHLD)?,
+            wake,
+        })
+    }
+
+    /// To be polled for reading.
+    pub(super) fn wake(&self) -> &UnixStream {
+        &self.wake
+    }
+
+    /// Empties the socket. The flags are to be looked at after this.
+    pub(super) fn drain(&mut self) {
+        let mut buffer = [0; 64];
+        while self.wake.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    }
+
+    /// Whether SIGTERM came.
+    pub(super) fn take_terminate(&self) -> bool {
+        self.terminate.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether SIGHUP came.
+    pub(super) fn take_reopen(&self) -> bool {
+        self.reopen.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether SIGCHLD came.
+    pub(super) fn take_child(&self) -> bool {
+        self.child.swap(false, Ordering::AcqRel)
+    }
+}

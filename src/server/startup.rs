@@ -1,0 +1,361 @@
+//! From a configuration to a running server: everything that can fail is opened before the
+//! daemon leaves its caller, in the order in which procServ reports trouble.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Waker};
+
+use super::files::OwnFile;
+use super::listener::Listener;
+use super::logfile::{self, Writer};
+use super::peer::Stream;
+use super::signals::Signals;
+use super::{FIRST_TOKEN, SIGNALS, Server, WAKER, now};
+use crate::config::{Config, LogTarget, RunMode};
+use crate::core::clock::{Calendar, UnixTime};
+use crate::core::event::{Event, Role, Sink};
+use crate::core::{Console, Settings};
+use crate::endpoint::Endpoint;
+use crate::error::StartupError;
+use crate::sys::daemon::{self, Side};
+use crate::sys::spawn::{Plan, Program};
+use crate::sys::{fd, process, signal, time};
+
+/// Runs the server; the exit status.
+pub fn run(config: &Config) -> Result<u8, StartupError> {
+    let argv0 = config.argv0.as_bytes();
+    for warning in &config.warnings {
+        stderr(&[warning.as_slice(), b"\n"].concat());
+    }
+    let system = |what| move |error| StartupError::System { what, error };
+    signal::unblock_all().map_err(system("set the signal mask"))?;
+    // A log over its size limit is an error of write(2), not the end.
+    signal::ignore(nix::libc::SIGXFSZ);
+    if config.run_mode != RunMode::Daemon {
+        signal::ignore(nix::libc::SIGTTIN);
+        signal::ignore(nix::libc::SIGTTOU);
+    }
+    if is_foreground(config) {
+        signal::ignore(nix::libc::SIGINT);
+        signal::ignore(nix::libc::SIGQUIT);
+    }
+    fd::close_on_exec_all();
+    let limits = fd::raise_limit();
+    let listeners = bind(config)?;
+    let log = open_log(config);
+
+    if config.run_mode == RunMode::Daemon {
+        match daemon::fork_daemon().map_err(system("fork"))? {
+            Side::Parent { pid, gate: _gate } => {
+                announce_daemon(config, pid);
+                write_files(config, pid, &listeners);
+                // Not a return: sockets and files belong to the daemon now.
+                std::process::exit(0);
+            }
+            Side::Daemon => daemon::detach_stdio().map_err(system("open /dev/null"))?,
+        }
+    }
+    let pid = i32::try_from(std::process::id()).unwrap_or(0);
+    let files = match config.run_mode {
+        RunMode::Daemon => adopt_files(config, pid, &listeners),
+        _ => write_files(config, pid, &listeners),
+    };
+
+    let poll = Poll::new().map_err(system("poll"))?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("poll"))?);
+    let signals = Signals::new().map_err(system("handle signals"))?;
+    let wake = signals.wake().as_raw_fd();
+    poll.registry()
+        .register(&mut SourceFd(&wake), SIGNALS, Interest::READABLE)
+        .map_err(system("poll"))?;
+    let start = |sink, file| Writer::start(sink, file, Arc::clone(&waker));
+    let log_opened = log.is_some();
+    let log = log.map(|file| start(Sink::Log, file)).transpose();
+    let stdout = match config.run_mode {
+        RunMode::Debug | RunMode::DebugForeground => {
+            fd::duplicate(io::stdout()).and_then(|fd| start(Sink::Stdout, File::from(fd))).ok()
+        }
+        RunMode::Daemon | RunMode::Foreground => None,
+    };
+    let program = Program::new(&plan(config, limits, pid, &listeners));
+    let mut server = Server {
+        console: Console::new(settings(config, log_opened), Box::new(LocalCalendar)),
+        signals,
+        child: None,
+        program: program.map_err(system("prepare the child"))?,
+        listeners: Vec::new(),
+        peers: std::collections::BTreeMap::new(),
+        log: log.map_err(system("start a thread"))?,
+        log_path: log_path(config),
+        stdout,
+        argv0: argv0.to_vec(),
+        next_token: FIRST_TOKEN,
+        buffer: Vec::new(),
+        exit: None,
+        files,
+        poll,
+        waker,
+    };
+    for listener in listeners {
+        let token = server.take_token();
+        let raw = std::os::fd::AsFd::as_fd(&listener).as_raw_fd();
+        server
+            .poll
+            .registry()
+            .register(&mut SourceFd(&raw), token, Interest::READABLE)
+            .map_err(system("poll"))?;
+        server.listeners.push((token, listener));
+    }
+    if log_opened {
+        server.console.handle(Event::LogWorks, now());
+    }
+    if is_foreground(config)
+        && config.log_file != Some(LogTarget::Stdout)
+        && let Some(stream) = Stream::stdin()
+    {
+        server.join(stream, Role::User, now());
+    }
+    server.run().map_err(system("poll"))
+}
+
+/// `<argv0>: <what> <path>` on stderr.
+pub(super) fn complain(argv0: &[u8], what: &[u8], path: &Path) {
+    stderr(&[argv0, b": ", what, b" ", path.as_os_str().as_bytes(), b"\n"].concat());
+}
+
+fn stderr(text: &[u8]) {
+    // Nothing can be said about a stderr that is gone.
+    let _ = io::stderr().write_all(text);
+}
+
+fn is_foreground(config: &Config) -> bool {
+    matches!(config.run_mode, RunMode::Foreground | RunMode::DebugForeground)
+}
+
+/// All listeners, in the order of the info file: the log endpoint, then the last declared first.
+fn bind(config: &Config) -> Result<Vec<Listener>, StartupError> {
+    let open = |endpoint: &Endpoint, role, kind| {
+        Listener::bind(endpoint, role).map_err(|error| StartupError::Endpoint {
+            endpoint: endpoint.clone(),
+            kind,
+            error,
+        })
+    };
+    let mut listeners = Vec::new();
+    for endpoint in &config.controls {
+        listeners.push(open(endpoint, Role::User, "control")?);
+    }
+    if let Some(endpoint) = &config.log_endpoint {
+        listeners.push(open(endpoint, Role::Logger, "log")?);
+    }
+    listeners.reverse();
+    Ok(listeners)
+}
+
+fn log_path(config: &Config) -> Option<PathBuf> {
+    match &config.log_file {
+        Some(LogTarget::File(path)) => Some(path.clone()),
+        Some(LogTarget::Stdout) | None => None,
+    }
+}
+
+fn open_log(config: &Config) -> Option<File> {
+    match config.log_file.as_ref()? {
+        LogTarget::Stdout => fd::duplicate(io::stdout()).map(File::from).ok(),
+        LogTarget::File(path) => {
+            if config.save_log {
+                save_log(config, path);
+            }
+            match logfile::open(path) {
+                Ok(file) => Some(file),
+                Err(_) => {
+                    complain(config.argv0.as_bytes(), b"unable to open log file", path);
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// `--savelog`: an existing log is moved aside under the time of its last change, never over
+/// another file.
+fn save_log(config: &Config, path: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(metadata) = fs::metadata(path) else {
+        return;
+    };
+    if !metadata.is_file() {
+        return;
+    }
+    let stamp = time::strftime(metadata.mtime(), b".%Y%m%d-%H%M%S");
+    let base = [path.as_os_str().as_bytes(), &stamp].concat();
+    for number in 0..10_000 {
+        let suffix = if number == 0 { String::new() } else { format!("-{number}") };
+        let saved = PathBuf::from(OsString::from_vec([&*base, suffix.as_bytes()].concat()));
+        // A link fails where a rename would overwrite.
+        match fs::hard_link(path, &saved) {
+            Ok(()) if fs::remove_file(path).is_ok() => return,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            _ => break,
+        }
+    }
+    complain(config.argv0.as_bytes(), b"unable to save log file", path);
+}
+
+/// What the caller of a daemon is told (contract section 7).
+fn announce_daemon(config: &Config, pid: i32) {
+    if config.quiet {
+        return;
+    }
+    let line = format!(": spawning daemon process: {pid}\n");
+    stderr(&[config.argv0.as_bytes(), line.as_bytes()].concat());
+    if config.log_file.is_none() || (log_path(config).is_some_and(|path| !path.exists())) {
+        stderr(match config.log_endpoint {
+            Some(_) => b"Warning: No log file specified.\n",
+            None => b"Warning: No log file and no port for log connections specified.\n",
+        });
+    }
+}
+
+/// What the two files hold, with their names.
+fn file_contents<'a>(
+    config: &'a Config,
+    pid: i32,
+    listeners: &[Listener],
+) -> [(Option<&'a PathBuf>, Vec<u8>); 2] {
+    let mut info = format!("pid:{pid}\n").into_bytes();
+    for listener in listeners {
+        info.extend_from_slice(&listener.endpoint().to_bytes());
+        info.push(b'\n');
+    }
+    [(config.pid_file.as_ref(), format!("{pid}\n").into_bytes()), (config.info_file.as_ref(), info)]
+}
+
+/// Writes the pid file and the info file.
+fn write_files(config: &Config, pid: i32, listeners: &[Listener]) -> Vec<OwnFile> {
+    let argv0 = config.argv0.as_bytes();
+    let [(pid_file, pid_text), (info_file, info_text)] = file_contents(config, pid, listeners);
+    let mut files = Vec::new();
+    if let Some(path) = pid_file {
+        if !config.quiet
+            && let Some(other) = running_server(path, pid)
+        {
+            let line = format!(" names process {other}, another server that is running\n");
+            stderr(&[argv0, b": PID file ", path.as_os_str().as_bytes(), line.as_bytes()].concat());
+        }
+        match OwnFile::write(path, pid_text) {
+            Ok(file) => files.extend(file),
+            Err(_) => complain(argv0, b"unable to open PID file", path),
+        }
+    }
+    if let Some(path) = info_file {
+        // Skipped silently, as procServ does.
+        files.extend(OwnFile::write(path, info_text).ok().flatten());
+    }
+    files
+}
+
+/// Takes over the files that the daemon's parent wrote for it.
+fn adopt_files(config: &Config, pid: i32, listeners: &[Listener]) -> Vec<OwnFile> {
+    let contents = file_contents(config, pid, listeners);
+    let written = contents
+        .into_iter()
+        .filter_map(|(path, content)| OwnFile::adopt(path?, content).ok().flatten());
+    written.collect()
+}
+
+/// The live process that a pid file names, if it is a server like this one.
+fn running_server(path: &Path, own: i32) -> Option<i32> {
+    let pid: i32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let comm = |pid: i32| fs::read(format!("/proc/{pid}/comm")).ok();
+    let same = pid != own && process::exists(pid).is_ok_and(|exists| exists);
+    (same && comm(pid)? == comm(i32::try_from(std::process::id()).ok()?)?).then_some(pid)
+}
+
+/// The child: what to run, where, with which environment and limits.
+fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[Listener]) -> Plan {
+    let mut info = format!("PID={pid}").into_bytes();
+    for listener in listeners {
+        info.extend_from_slice(match listener.role() {
+            Role::Logger => b";LOG=",
+            Role::User => b";CTL=",
+        });
+        info.extend_from_slice(&listener.endpoint().to_bytes());
+    }
+    let name = OsStr::new("PROCSERV_INFO");
+    let inherited = std::env::vars_os().filter(|(key, _)| key != name);
+    let env = inherited.chain([(name.to_owned(), OsString::from_vec(info))]).collect();
+    let (executable, args) = match &config.exec {
+        Some(file) => {
+            let args = std::iter::once(&config.command).chain(&config.args);
+            (file.clone(), args.cloned().collect())
+        }
+        None => (config.command.clone(), config.args.clone()),
+    };
+    Plan {
+        argv0: config.argv0.clone(),
+        executable,
+        args,
+        env,
+        dir: config.chdir.clone().map(PathBuf::into_os_string),
+        core_size: config.core_size,
+        open_files,
+    }
+}
+
+fn settings(config: &Config, log_opened: bool) -> Settings {
+    let server_dir = start_directory();
+    let child_dir = match &config.chdir {
+        Some(dir) => dir.as_os_str().as_bytes().to_vec(),
+        None => server_dir.clone(),
+    };
+    let log = config.log_file.as_ref().map(|log| match log {
+        LogTarget::Stdout => (b"-".to_vec(), true),
+        LogTarget::File(path) => (path.as_os_str().as_bytes().to_vec(), log_opened),
+    });
+    Settings {
+        version: crate::VERSION.as_bytes().to_vec(),
+        server_pid: std::process::id(),
+        server_started: now().wall,
+        server_dir,
+        child_dir,
+        name: config.name.as_bytes().to_vec(),
+        command: config.command.as_bytes().to_vec(),
+        executed: config.exec.as_ref().unwrap_or(&config.command).as_bytes().to_vec(),
+        log,
+        log_stamp: config.log_stamp.clone(),
+        to_stdout: config.run_mode == RunMode::Debug,
+        commands: config.command_chars,
+        ignore: config.ignore.clone(),
+        kill_signal: config.kill_signal,
+        holdoff: std::time::Duration::from_secs(config.holdoff.into()),
+        grace: std::time::Duration::from_secs(config.grace_period.into()),
+        restart: config.restart,
+        wait: config.wait,
+        time_format: config.time_format.clone(),
+    }
+}
+
+/// The directory this process is in, as far as it can be known: it may have been removed.
+fn start_directory() -> Vec<u8> {
+    let dir = std::env::current_dir().or_else(|_| fs::read_link("/proc/self/cwd"));
+    match dir {
+        Ok(dir) => dir.into_os_string().into_vec(),
+        Err(_) => std::env::var_os("PWD").unwrap_or_default().into_vec(),
+    }
+}
+
+struct LocalCalendar;
+
+impl Calendar for LocalCalendar {
+    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
+        time::strftime(time.0, format)
+    }
+}

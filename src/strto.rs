@@ -1,0 +1,30 @@
+//! Numbers as the C library reads them: leading blanks, a sign, digits, and no error.
+
+/// isspace(3) of the C locale; unlike `u8::is_ascii_whitespace` it has the vertical tab.
+pub(crate) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// Takes one sign off the front: whether it was a minus, and the rest.
+pub(crate) fn split_sign(text: &[u8]) -> (bool, &[u8]) {
+    match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        _ => (false, text),
+    }
+}
+
+/// strtol(3) with a `base` up to 10 and room for more than a long: what follows the digits is
+/// ignored, no digits are 0, too many are the nearest `i128`.
+pub(crate) fn integer(text: &[u8], base: u8) -> i128 {
+    let start = text.iter().take_while(|&&byte| is_blank(byte)).count();
+    let (negative, digits) = split_sign(text.get(start..).unwrap_or_default());
+    let magnitude = digits
+        .iter()
+        .map(|byte| byte.wrapping_sub(b'0'))
+        .take_while(|&digit| digit < base)
+        .fold(0_i128, |value, digit| {
+            value.saturating_mul(base.into()).saturating_add(digit.into())
+        });
+    if negative { -magnitude } else { magnitude }
+}

@@ -1,0 +1,86 @@
+//! File descriptors: flags, and what kind of thing stands behind one.
+
+use std::fs::{self, File};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Makes every descriptor above 2 close on exec, also those that were inherited: a child gets
+/// 0, 1 and 2, and nothing that somebody forgot.
+pub fn close_on_exec_all() {
+    let open: Vec<i32> = match fs::read_dir("/dev/fd") {
+        Ok(entries) => {
+            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+        }
+        Err(_) => (3..1024).collect(),
+    };
+    for fd in open.into_iter().filter(|&fd| fd > 2) {
+        // SAFETY: sets a flag of a descriptor by number; one that is not open is an error.
+        let _ = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// Makes `fd` close on exec and non-blocking.
+pub fn prepare(fd: impl AsFd) -> io::Result<()> {
+    let fd = fd.as_fd();
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// A copy of standard input's or output's descriptor, to own.
+pub fn duplicate(fd: impl AsFd) -> io::Result<OwnedFd> {
+    fd.as_fd().try_clone_to_owned()
+}
+
+/// Writes both slices with one call.
+pub fn write_two(mut file: &File, slices: (&[u8], &[u8])) -> io::Result<usize> {
+    use std::io::Write;
+    file.write_vectored(&[IoSlice::new(slices.0), IoSlice::new(slices.1)])
+}
+
+/// Whether fewer than `reserve` descriptors are left below the limit. The kernel gives out the
+/// lowest free number, so a probe tells.
+pub fn is_scarce(probe: BorrowedFd<'_>, reserve: u64) -> bool {
+    let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return false;
+    };
+    match probe.try_clone_to_owned() {
+        Ok(copy) => {
+            let lowest = u64::try_from(copy.as_raw_fd()).unwrap_or(0);
+            lowest >= soft.saturating_sub(reserve)
+        }
+        Err(_) => true,
+    }
+}
+
+/// Raises the soft limit of open files to the hard one. What it was, for the child.
+pub fn raise_limit() -> Option<(u64, u64)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok()?;
+    Some((soft, hard))
+}
+
+/// For a TCP connection with a person at its end: keystrokes go out at once, a dead peer is found
+/// by keepalive after 60 s of silence and 10 probes 60 s apart. A failure leaves the defaults.
+pub fn tune_tcp(fd: impl AsFd) {
+    use nix::sys::socket::{setsockopt, sockopt};
+    let fd = fd.as_fd();
+    let _ = setsockopt(&fd, sockopt::TcpNoDelay, &true);
+    let _ = setsockopt(&fd, sockopt::KeepAlive, &true);
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    {
+        let _ = setsockopt(&fd, sockopt::TcpKeepIdle, &60);
+        let _ = setsockopt(&fd, sockopt::TcpKeepInterval, &60);
+        let _ = setsockopt(&fd, sockopt::TcpKeepCount, &10);
+    }
+}
+
+/// Waits until `fd` takes bytes, or has failed.
+pub fn wait_writable(fd: impl AsFd) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let _ = poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
+}

@@ -1,0 +1,37 @@
+//! The operating system, where the safe wrappers of others end. The only module that says
+//! `unsafe`; it knows nothing of consoles.
+//!
+//! The rule of fork: a child runs async-signal-safe calls on data made before the fork, and
+//! nothing else, until it execs or exits. `daemon` is the exception: it forks before any thread
+//! exists.
+
+#![allow(unsafe_code)]
+
+pub mod daemon;
+pub mod fd;
+pub mod process;
+pub mod pty;
+pub mod signal;
+pub mod spawn;
+pub mod time;
+
+use std::io;
+
+/// The `-1` of a C call as an error.
+fn cerr(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// What strerror(3) says of an error number, without the number that Rust adds.
+pub fn strerror(errno: i32) -> String {
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    match text.rfind(" (os error") {
+        Some(end) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text,
+    }
+}
+
+/// The reason of an error in strerror's words where it has a number.
+pub fn reason(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), strerror)
+}

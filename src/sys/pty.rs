@@ -1,0 +1,62 @@
+//! Pseudo terminals, and the modes of a real one.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::sys::termios::{self, InputFlags, LocalFlags, SetArg, Termios};
+use nix::unistd::{getpgrp, tcgetpgrp, ttyname};
+
+/// A new PTY: its master, non-blocking, and its slave, both closed on exec. The slave has the
+/// kernel's default modes and a window of 0x0.
+pub fn open() -> io::Result<(OwnedFd, OwnedFd)> {
+    let pair = nix::pty::openpty(None, None)?;
+    super::fd::prepare(&pair.master)?;
+    nix::fcntl::fcntl(&pair.slave, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
+    Ok((pair.master, pair.slave))
+}
+
+/// A terminal that somebody sits at, in the modes for a console. Dropped, it is as it was.
+#[derive(Debug)]
+pub struct Terminal {
+    file: File,
+    saved: Termios,
+}
+
+impl Terminal {
+    /// Opens the terminal behind `fd` anew by its name, so that O_NONBLOCK stays ours, and sets no
+    /// echo, no line mode, no XON/XOFF. `None` if it is no terminal, is dead, or if this process is
+    /// in its background, where touching it would take it from somebody else.
+    pub fn open(fd: BorrowedFd<'_>) -> Option<Terminal> {
+        let name = ttyname(fd).ok()?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(name)
+            .ok()?;
+        // A terminal that is not ours to control (no controlling terminal) is nobody's foreground.
+        if tcgetpgrp(&file).is_ok_and(|group| group != getpgrp()) {
+            return None;
+        }
+        let saved = termios::tcgetattr(&file).ok()?;
+        let mut modes = saved.clone();
+        modes.input_flags.remove(InputFlags::IXON | InputFlags::IXOFF);
+        modes.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON);
+        termios::tcsetattr(&file, SetArg::TCSANOW, &modes).ok()?;
+        Some(Terminal { file, saved })
+    }
+
+    /// To read from and write to.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // A terminal that was hung up has nothing to restore.
+        let _ = termios::tcsetattr(self.file.as_fd(), SetArg::TCSANOW, &self.saved);
+    }
+}

@@ -1,0 +1,30 @@
+//! Signal masks and dispositions.
+
+use std::io;
+
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+
+/// Empties this process's signal mask: it must hear signals, whoever started it.
+pub fn unblock_all() -> io::Result<()> {
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
+}
+
+/// Ignores `signal`. Does not affect the children, who start with defaults.
+pub fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN runs no code; an unknown signal is an error.
+    let _ = unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Sets all dispositions to their defaults and empties the mask. Async-signal-safe.
+pub(super) fn reset_all() {
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL runs no code; KILL, STOP and unknown numbers are errors.
+        let _ = unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: an all-zero sigset_t is valid memory for sigemptyset, which then initialises it.
+    unsafe {
+        let mut empty: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut empty);
+        libc::sigprocmask(libc::SIG_SETMASK, &empty, std::ptr::null_mut());
+    }
+}

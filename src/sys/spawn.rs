@@ -1,0 +1,234 @@
+//! Starting a child on a PTY. All that can be prepared is prepared before the fork; what fails
+//! after it is told on the child's terminal, in procServ's words, and ends it with status 255.
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::{cerr, signal, strerror};
+
+/// Error numbers that have a text; larger ones are shown without.
+const ERRNOS: i32 = 134;
+
+/// What to run, in the form that execve(2) takes.
+#[derive(Debug)]
+pub struct Program {
+    /// Where the executable may be, in the order tried.
+    candidates: Vec<CString>,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    dir: Option<CString>,
+    /// RLIMIT_CORE, soft.
+    core_size: Option<u64>,
+    /// RLIMIT_NOFILE, soft and hard.
+    open_files: Option<(u64, u64)>,
+    /// What stderr is told when chdir fails, up to the reason.
+    chdir_failed: Vec<u8>,
+    /// The same for exec.
+    exec_failed: Vec<u8>,
+}
+
+/// What a caller says of a program.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The server's name in error messages.
+    pub argv0: OsString,
+    /// The executable, argv\[0\] as well; searched in PATH if it has no slash.
+    pub executable: OsString,
+    /// The arguments after it.
+    pub args: Vec<OsString>,
+    /// The whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// The directory to run in.
+    pub dir: Option<OsString>,
+    /// Soft RLIMIT_CORE, bytes.
+    pub core_size: Option<u64>,
+    /// RLIMIT_NOFILE, soft and hard.
+    pub open_files: Option<(u64, u64)>,
+}
+
+impl Program {
+    /// Prepares `plan`. An argument with a NUL in it is an error; argv has none.
+    pub fn new(plan: &Plan) -> io::Result<Program> {
+        let argv: io::Result<Vec<CString>> =
+            std::iter::once(&plan.executable).chain(&plan.args).map(|arg| c_string(arg)).collect();
+        let env: io::Result<Vec<CString>> = plan
+            .env
+            .iter()
+            .map(|(name, value)| {
+                c_string(&OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat()))
+            })
+            .collect();
+        let told = |what: &[u8], which: &OsStr| {
+            [plan.argv0.as_bytes(), b": child could not ", what, which.as_bytes(), b", "].concat()
+        };
+        Ok(Program {
+            candidates: candidates(&plan.executable, &plan.env)?,
+            argv: argv?,
+            env: env?,
+            dir: plan.dir.as_deref().map(c_string).transpose()?,
+            core_size: plan.core_size,
+            open_files: plan.open_files,
+            chdir_failed: told(b"chdir to ", plan.dir.as_deref().unwrap_or_default()),
+            exec_failed: told(b"execute: ", &plan.executable),
+        })
+    }
+
+    /// Starts it as leader of a session and process group of its own, with `terminal` as 0, 1, 2
+    /// and controlling terminal. The PID.
+    pub fn spawn(&self, terminal: &OwnedFd) -> io::Result<i32> {
+        let argv = pointers(&self.argv);
+        let env = pointers(&self.env);
+        // An executable file that is no program is run by the shell: `sh FILE args...`.
+        let shell_argv: Vec<Vec<*const libc::c_char>> = self
+            .candidates
+            .iter()
+            .map(|file| {
+                let head = [c"/bin/sh".as_ptr(), file.as_ptr()];
+                head.into_iter().chain(argv.iter().skip(1).copied()).collect()
+            })
+            .collect();
+        let reasons: Vec<Vec<u8>> =
+            (0..ERRNOS).map(|errno| [strerror(errno).as_bytes(), b"\n"].concat()).collect();
+        let image = Image { program: self, argv, env, shell_argv, reasons };
+        // SAFETY: between fork and exec the child runs `Image::run` only, which keeps to
+        // async-signal-safe calls on data made above.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                image.run(terminal.as_raw_fd());
+                // SAFETY: ends the child without running anything of the parent's.
+                unsafe { libc::_exit(255) }
+            }
+            pid => Ok(pid),
+        }
+    }
+}
+
+/// A program with everything that its child needs between fork and exec.
+struct Image<'a> {
+    program: &'a Program,
+    argv: Vec<*const libc::c_char>,
+    env: Vec<*const libc::c_char>,
+    shell_argv: Vec<Vec<*const libc::c_char>>,
+    reasons: Vec<Vec<u8>>,
+}
+
+impl Image<'_> {
+    /// In the child. Returns only if something failed, and after that was told.
+    fn run(&self, terminal: RawFd) {
+        signal::reset_all();
+        if take_terminal(terminal).is_err() {
+            return;
+        }
+        self.set_limits();
+        if let Some(dir) = &self.program.dir {
+            // SAFETY: a NUL-terminated path.
+            if unsafe { libc::chdir(dir.as_ptr()) } == -1 {
+                let errno = errno();
+                self.tell(&self.program.chdir_failed, errno);
+                self.tell(&self.program.exec_failed, errno);
+                return;
+            }
+        }
+        let Err(errno) = self.exec();
+        self.tell(&self.program.exec_failed, errno);
+    }
+
+    fn set_limits(&self) {
+        if let Some((soft, hard)) = self.program.open_files {
+            set_limit(libc::RLIMIT_NOFILE as _, |limit| {
+                limit.rlim_cur = soft as _;
+                limit.rlim_max = hard as _;
+            });
+        }
+        if let Some(size) = self.program.core_size {
+            set_limit(libc::RLIMIT_CORE as _, |limit| limit.rlim_cur = size as _);
+        }
+    }
+
+    /// execvp(3) over the candidates: the error number that tells most.
+    fn exec(&self) -> Result<Infallible, i32> {
+        let mut result = libc::ENOENT;
+        for (file, shell_argv) in self.program.candidates.iter().zip(&self.shell_argv) {
+            // SAFETY: NUL-terminated strings in null-terminated lists, alive across the call.
+            unsafe { libc::execve(file.as_ptr(), self.argv.as_ptr(), self.env.as_ptr()) };
+            match errno() {
+                libc::ENOENT | libc::ENOTDIR => {}
+                libc::EACCES => result = libc::EACCES,
+                libc::ENOEXEC => {
+                    // SAFETY: as above.
+                    unsafe {
+                        libc::execve(c"/bin/sh".as_ptr(), shell_argv.as_ptr(), self.env.as_ptr())
+                    };
+                    return Err(errno());
+                }
+                other => return Err(other),
+            }
+        }
+        Err(result)
+    }
+
+    fn tell(&self, prefix: &[u8], errno: i32) {
+        let reason = usize::try_from(errno).ok().and_then(|errno| self.reasons.get(errno));
+        for text in [prefix, reason.map_or(b"\n".as_slice(), Vec::as_slice)] {
+            // SAFETY: a valid buffer; nothing can be done about a failure.
+            unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
+        }
+    }
+}
+
+/// A new session with `terminal` as 0, 1, 2 and controlling terminal. Async-signal-safe.
+fn take_terminal(terminal: RawFd) -> io::Result<()> {
+    // SAFETY: system calls on plain numbers; `terminal` is open.
+    unsafe {
+        cerr(libc::setsid())?;
+        cerr(libc::dup2(terminal, 0))?;
+        cerr(libc::dup2(terminal, 1))?;
+        cerr(libc::dup2(terminal, 2))?;
+        cerr(libc::ioctl(0, libc::TIOCSCTTY as _, 0))?;
+    }
+    Ok(())
+}
+
+/// Changes one limit of this process; one that can't be set stays. Async-signal-safe.
+fn set_limit(resource: libc::c_int, change: impl FnOnce(&mut libc::rlimit)) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for both calls.
+    unsafe {
+        if libc::getrlimit(resource as _, &mut limit) == 0 {
+            change(&mut limit);
+            libc::setrlimit(resource as _, &limit);
+        }
+    }
+}
+
+/// Where an executable may be: itself if it has a slash, else in each directory of PATH.
+fn candidates(name: &OsStr, env: &[(OsString, OsString)]) -> io::Result<Vec<CString>> {
+    if name.as_bytes().contains(&b'/') || name.is_empty() {
+        return Ok(vec![c_string(name)?]);
+    }
+    let path = env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_bytes());
+    path.unwrap_or(b"/bin:/usr/bin")
+        .split(|&byte| byte == b':')
+        .map(|dir| {
+            let dir: &[u8] = if dir.is_empty() { b"." } else { dir };
+            c_string(OsStr::from_bytes(&[dir, b"/", name.as_bytes()].concat()))
+        })
+        .collect()
+}
+
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    Ok(CString::new(text.as_bytes())?)
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    let null = std::iter::once(std::ptr::null());
+    strings.iter().map(CString::as_c_str).map(CStr::as_ptr).chain(null).collect()
+}
+
+fn errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}

@@ -1,0 +1,69 @@
+#!/bin/bash
+# contrib/conserver/conserver.cf as it is, with the real conserver and its client, before a server
+# on a Unix socket and one on a TCP port.
+. "$(dirname "$0")/lib.sh"
+need conserver console expect setpriv
+
+empty /run /var/log
+add_user ioc
+run=/run/procServ/example
+clog=/var/log/conserver
+mkdir -p $run $clog "$scratch/home"
+chown -R ioc:ioc $run $clog
+config=$contrib/conserver/conserver.cf
+diagnosis="$scratch/*.log $scratch/*.out $clog/*"
+
+as_ioc() { exec setpriv --reuid ioc --regid ioc --clear-groups "$@"; }
+start_servers() {
+    rm -f "$scratch/unix.log" "$scratch/tcp.log"
+    "$PROCSERV_BIN" -f -n example --holdoff 1 -L "$scratch/unix.log" \
+        -P "unix::ioc:0660:$run/control" /bin/cat >"$scratch/unix.out" 2>&1 </dev/null &
+    unix=$!
+    "$PROCSERV_BIN" -f -n example-tcp --holdoff 1 -L "$scratch/tcp.log" \
+        -P 20001 /bin/cat >"$scratch/tcp.out" 2>&1 </dev/null &
+    tcp=$!
+    within 10 grep -q 'PID of new child' "$scratch/unix.log" &&
+        within 10 grep -q 'PID of new child' "$scratch/tcp.log"
+}
+# consoles UP-OR-DOWN: whether both are.
+consoles() { [ "$(HOME=$scratch/home console -p 3109 -M localhost -u | grep -c " $1 ")" = 2 ]; }
+
+# attach CONSOLE: conserver's own client, left with ^Ec.
+attach() {
+    HOME=$scratch/home LC_ALL=C expect -f "$here/console.exp" '.Enter `.Ec.. for help.\r\n' raw yes '\x05c.' "$1" \
+        console -p 3109 -M localhost "$1"
+}
+
+conserver -S -C "$config" >"$scratch/syntax.out" 2>&1
+check "conserver accepts the configuration" [ $? = 0 ]
+check "without a complaint" not grep -iE 'error|unknown|ignor' "$scratch/syntax.out"
+
+check "servers and children start" start_servers
+as_ioc conserver -C "$config" -p 3109 -M 127.0.0.1 >"$scratch/conserver.out" 2>&1 &
+conserver=$!
+check "both consoles come up" within 10 consoles up
+check "console on a Unix socket" attach example
+check "console on a TCP port" attach example-tcp
+
+kill "$unix" "$tcp"
+wait "$unix" "$tcp"
+check "conserver sees the servers end" within 10 consoles down
+check "servers and children start again" start_servers
+check "attaching brings the Unix console up again" attach example
+check "attaching brings the TCP console up again" attach example-tcp
+
+# bytes FILE REGEXP: how many there are.
+bytes() { LC_ALL=C grep -aoP "$2" "$1" | wc -l; }
+check "conserver's logs hold the greetings" \
+    [ "$(grep -ac '@@@ Welcome to procServ (procServ Process Server ' $clog/example.log $clog/example-tcp.log)" \
+    = "$clog/example.log:2
+$clog/example-tcp.log:2" ]
+check "and the replies" [ "$(grep -ac '^again' $clog/example.log)" = 4 ]
+check "one negotiation per connection in the Unix console's log" \
+    [ "$(bytes $clog/example.log '\xff\xfb\x01\xff\xfd\x22')" = 2 ]
+check "no other telnet byte there" [ "$(bytes $clog/example.log '\xff')" = 4 ]
+check "none in the TCP console's log" [ "$(bytes $clog/example-tcp.log '\xff')" = 0 ]
+
+kill "$conserver" "$unix" "$tcp"
+check "servers end" wait "$unix" "$tcp"
+finish

@@ -1,0 +1,93 @@
+# Sourced first by the checks beside it: `bash tests/real/NAME.sh`, as root. PROCSERV_BIN is the
+# program to check, by default the debug build. Exit status: 0 passed, 1 failed, 77 something that
+# is needed is missing, and named.
+#
+# A check runs in namespaces of its own: ports, processes and what it mounts are nobody else's, and
+# nothing of it is left when its shell ends. $scratch is a directory that is removed after that.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+contrib=$here/../../contrib
+: "${PROCSERV_BIN:=$here/../../target/debug/procServ}"
+
+missing() { echo "missing: $*"; exit 77; }
+
+# need COMMAND...
+need() {
+    local command
+    for command; do type -P "$command" >/dev/null || missing "$command"; done
+}
+
+if [ -z "${scratch:-}" ]; then
+    [ "$(id -u)" = 0 ] || missing "root's rights"
+    need unshare realpath ip
+    [ -x "$PROCSERV_BIN" ] || missing "$PROCSERV_BIN"
+    PROCSERV_BIN=$(realpath "$PROCSERV_BIN")
+    scratch=$(mktemp -d)
+    chmod 755 "$scratch"
+    export PROCSERV_BIN scratch
+    trap 'rm -rf --one-file-system "$scratch"' EXIT
+    unshare --mount --net --pid --ipc --uts --fork --kill-child --mount-proc \
+        bash "$(realpath "$0")" </dev/null
+    exit
+fi
+
+ip link set lo up
+trap 'show_diagnosis' EXIT
+failed=0
+
+# What a failed check leaves for its reader: the files named in $diagnosis.
+show_diagnosis() {
+    [ "$failed" -eq 0 ] || tail -n 30 ${diagnosis:-/dev/null}
+}
+
+# check DESCRIPTION COMMAND...
+check() {
+    local description=$1
+    shift
+    if "$@"; then
+        echo "ok    $description"
+    else
+        echo "FAIL  $description"
+        failed=1
+    fi
+}
+
+not() { ! "$@"; }
+
+# within SECONDS COMMAND...: asks again and again, until the command succeeds or time is up.
+within() {
+    local deadline=$((SECONDS + $1 + 1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.05
+    done
+}
+
+finish() {
+    echo "$(basename "$0" .sh): $([ "$failed" = 0 ] && echo passed || echo FAILED) ($PROCSERV_BIN)"
+    exit "$failed"
+}
+
+# empty DIRECTORY...: hides what is there, for this check alone.
+empty() {
+    local directory
+    for directory; do mount -t tmpfs -o mode=755 none "$directory"; done
+}
+
+# add_user NAME: a user and a group of that name, known to this check alone.
+add_user() {
+    local file
+    for file in passwd group; do cp "/etc/$file" "$scratch/$file"; done
+    echo "$1:x:29990:29990::/:/bin/sh" >>"$scratch/passwd"
+    echo "$1:x:29990:" >>"$scratch/group"
+    for file in passwd group; do mount --bind "$scratch/$file" "/etc/$file"; done
+}
+
+# is_gone PID: no such process, or a dead one that nobody waited for yet.
+is_gone() {
+    case $(sed -n 's/^State:\s*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null) in
+    '' | Z) ;;
+    *) return 1 ;;
+    esac
+}
