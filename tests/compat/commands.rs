@@ -59,12 +59,7 @@ fn s5_child_output_goes_to_all_and_the_log(lab: &Lab) {
 }
 
 fn s5_server_messages_go_to_all_and_the_log(lab: &Lab) {
-    let server = lab
-        .server()
-        .opts(["-w", "-n", "ioc"])
-        .log_endpoint()
-        .logged()
-        .start();
+    let server = lab.server().opts(["-w", "-n", "ioc"]).log_endpoint().logged().start();
     let mut user = server.connect();
     let mut other = server.connect();
     let mut log = server.connect_log();
@@ -160,10 +155,7 @@ fn s5_toggle_goes_round(lab: &Lab) {
     let mut user = server.connect();
     user.greeting();
     toggle(&mut user, &["OFF", "ONESHOT", "ON", "OFF"]);
-    line(
-        &server.connect().greeting(),
-        "@@@ Use ^X to kill the child, auto restart mode is OFF",
-    );
+    line(&server.connect().greeting(), "@@@ Use ^X to kill the child, auto restart mode is OFF");
 }
 
 fn s5_toggle_under_wait_starts_nothing(lab: &Lab) {
@@ -253,9 +245,7 @@ fn s5_kill_reaches_the_process_group(lab: &Lab) {
     let other = crate::support::number_after(&server.file_with("other", "\n"), "");
     user.send(b"\x18");
     user.until("got it\r\n");
-    lab.wait_for("the end of the other process", || {
-        (!alive(other)).then_some(())
-    });
+    lab.wait_for("the end of the other process", || (!alive(other)).then_some(()));
 }
 
 fn s5_killsig_0_sends_nothing(lab: &Lab) {
@@ -400,26 +390,15 @@ fn s5_kill_then_restart_on_a_running_child_only_kills(lab: &Lab) {
     user.send(b"\x18\x12");
     ended(&mut user, "The process was killed by signal 9");
     // 2.7.0 may tell the other half of the news after this.
-    lab.wait_for("the end of the child", || {
-        (!alive(server.child_start(1))).then_some(())
-    });
+    lab.wait_for("the end of the child", || (!alive(server.child_start(1))).then_some(()));
     user.send(b"\x11");
     user.until_end();
     assert_eq!(server.wait_exit().code(), Some(0));
-    assert_eq!(
-        server
-            .file("starts")
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count(),
-        1
-    );
+    assert_eq!(server.file("starts").iter().filter(|byte| **byte == b'\n').count(), 1);
 }
 
 fn s5_one_byte_may_be_toggle_and_kill(lab: &Lab) {
-    let setup = lab
-        .server()
-        .opts(["--autorestartcmd", "^X", "--killsig", "0"]);
+    let setup = lab.server().opts(["--autorestartcmd", "^X", "--killsig", "0"]);
     let (_server, mut user) = started_hex(setup);
     user.send(b"\x18");
     user.expect("\n@@@ Toggled auto restart mode to OFF\n\n@@@ Got a kill command\n");
@@ -460,10 +439,7 @@ fn s5_half_close_closes_and_delivers(lab: &Lab) {
     other.until_end();
     // Only that connection is gone.
     let greeting = server.connect().greeting();
-    line(
-        &greeting,
-        "@@@ 1 user(s) and 0 logger(s) connected (plus you)",
-    );
+    line(&greeting, "@@@ 1 user(s) and 0 logger(s) connected (plus you)");
 }
 
 fn s5_nul_passes_without_an_ignore_list(lab: &Lab) {

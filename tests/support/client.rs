@@ -83,10 +83,7 @@ impl Client {
         self.take(&format!("{patterns:?}"), |new| {
             let ends =
                 patterns.map(|pattern| Some(text::find(new, pattern.as_bytes())? + pattern.len()));
-            ends.into_iter()
-                .collect::<Option<Vec<_>>>()?
-                .into_iter()
-                .max()
+            ends.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()
         })
     }
 
