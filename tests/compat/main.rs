@@ -9,6 +9,7 @@ mod cmdline;
 mod commands;
 mod common;
 mod endpoints;
+mod ends;
 mod greeting;
 mod server;
 #[path = "../support/mod.rs"]
@@ -26,6 +27,7 @@ fn main() -> std::process::ExitCode {
             telnet::cases(),
             commands::cases(),
             child::cases(),
+            ends::cases(),
             server::cases(),
         ];
         sections.into_iter().flatten().collect()

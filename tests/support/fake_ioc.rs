@@ -27,7 +27,7 @@
 //! | `open-fd` | leaves one more descriptor open over exec |
 //! | `close N` | closes a descriptor |
 //! | `block SIGNAL` | blocks a signal (by name) |
-//! | `limit-files N` | the soft limit of open files |
+//! | `limit-files N`, `limit-core N` | the soft limit of open files; both limits of core files |
 //! | `umask OCTAL`, `chdir DIR`, `lose-dir` | what they say; `lose-dir`: its directory is removed |
 //! | `exec FILE ARGV...` | becomes another program |
 //!
@@ -171,6 +171,10 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
         "limit-files" => {
             let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
             setrlimit(Resource::RLIMIT_NOFILE, number(steps), hard).expect("setrlimit");
+        }
+        "limit-core" => {
+            let limit = number(steps);
+            setrlimit(Resource::RLIMIT_CORE, limit, limit).expect("setrlimit");
         }
         "umask" => {
             let mode = u32::from_str_radix(&text(steps), 8).expect("octal");
