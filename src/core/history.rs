@@ -89,10 +89,15 @@ impl History {
         }
     }
 
+    /// Whether there is memory to give back.
+    pub fn is_grown(&self) -> bool {
+        self.ring.len() > HISTORY_MIN
+    }
+
     /// Gives memory back that no reader needs. Costs nothing when there is none.
     pub fn shrink(&mut self, needed_from: u64) {
         let needed = self.needed(needed_from);
-        if self.ring.len() > HISTORY_MIN && needed <= self.ring.len() / 4 {
+        if self.is_grown() && needed <= self.ring.len() / 4 {
             self.held = needed;
             self.set_size(needed.next_power_of_two().max(HISTORY_MIN));
         }

@@ -262,8 +262,10 @@ impl Console {
 
     /// Gives back memory that nobody needs while nothing happens.
     pub fn rest(&mut self) {
-        let sinks = [&self.log, &self.stdout];
-        self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
+        if self.history.is_grown() {
+            let sinks = [&self.log, &self.stdout];
+            self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
+        }
         self.scratch = Vec::new();
     }
 

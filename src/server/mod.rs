@@ -289,6 +289,8 @@ impl Server {
                     if let Some(child) = self.child.take() {
                         child.bury();
                     }
+                    // Its zombie may have hidden others.
+                    sys::process::reap_others(None);
                 }
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {

@@ -49,12 +49,16 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
     fd::close_on_exec_all();
     let limits = fd::raise_limit();
     let listeners = bind(config)?;
-    let log = open_log(config);
+    let log = match log_path(config) {
+        Some(path) => open_log(config, &path),
+        None => None,
+    };
 
     if config.run_mode == RunMode::Daemon {
         match daemon::fork_daemon().map_err(system("fork"))? {
             Side::Parent { pid, gate: _gate } => {
-                announce_daemon(config, pid);
+                let logging = log.is_some() || config.log_file == Some(LogTarget::Stdout);
+                announce_daemon(config, pid, logging);
                 write_files(config, pid, &listeners);
                 // Not a return: sockets and files belong to the daemon now.
                 std::process::exit(0);
@@ -76,6 +80,11 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         .register(&mut SourceFd(&wake), SIGNALS, Interest::READABLE)
         .map_err(system("poll"))?;
     let start = |sink, file| Writer::start(sink, file, Arc::clone(&waker));
+    let log = match config.log_file {
+        // Only now: a daemon's standard output is not its caller's.
+        Some(LogTarget::Stdout) => fd::duplicate(io::stdout()).map(File::from).ok(),
+        _ => log,
+    };
     let log_opened = log.is_some();
     let log = log.map(|file| start(Sink::Log, file)).transpose();
     let stdout = match config.run_mode {
@@ -166,22 +175,15 @@ fn log_path(config: &Config) -> Option<PathBuf> {
     }
 }
 
-fn open_log(config: &Config) -> Option<File> {
-    match config.log_file.as_ref()? {
-        LogTarget::Stdout => fd::duplicate(io::stdout()).map(File::from).ok(),
-        LogTarget::File(path) => {
-            if config.save_log {
-                save_log(config, path);
-            }
-            match logfile::open(path) {
-                Ok(file) => Some(file),
-                Err(_) => {
-                    complain(config.argv0.as_bytes(), b"unable to open log file", path);
-                    None
-                }
-            }
-        }
+fn open_log(config: &Config, path: &Path) -> Option<File> {
+    if config.save_log {
+        save_log(config, path);
     }
+    let log = logfile::open(path);
+    if log.is_err() {
+        complain(config.argv0.as_bytes(), b"unable to open log file", path);
+    }
+    log.ok()
 }
 
 /// `--savelog`: an existing log is moved aside under the time of its last change, never over
@@ -210,13 +212,13 @@ fn save_log(config: &Config, path: &Path) {
 }
 
 /// What the caller of a daemon is told (contract section 7).
-fn announce_daemon(config: &Config, pid: i32) {
+fn announce_daemon(config: &Config, pid: i32, logging: bool) {
     if config.quiet {
         return;
     }
     let line = format!(": spawning daemon process: {pid}\n");
     stderr(&[config.argv0.as_bytes(), line.as_bytes()].concat());
-    if config.log_file.is_none() || (log_path(config).is_some_and(|path| !path.exists())) {
+    if !logging {
         stderr(match config.log_endpoint {
             Some(_) => b"Warning: No log file specified.\n",
             None => b"Warning: No log file and no port for log connections specified.\n",
