@@ -243,6 +243,11 @@ impl Console {
         }
     }
 
+    /// Whether a log was asked for.
+    pub fn has_log(&self) -> bool {
+        self.settings.log.is_some()
+    }
+
     /// Whether the log has room for another read from the child's terminal.
     pub fn log_has_room(&self) -> bool {
         self.log.as_ref().is_none_or(|log| {

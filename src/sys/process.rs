@@ -2,7 +2,7 @@
 
 use std::io;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
@@ -45,16 +45,21 @@ pub fn reap_others(except: Option<i32>) {
     }
 }
 
-/// Sends `signal` to the process group `group`. A group that is gone is no error.
-pub fn signal_group(group: i32, signal: i32) {
-    if let Ok(signal) = Signal::try_from(signal) {
-        let _ = killpg(Pid::from_raw(group), signal);
+/// Sends `signal` to the process group of child `leader`, which is not reaped. A group that is gone
+/// is no error.
+pub fn signal_group(leader: i32, signal: i32) {
+    let leader = Pid::from_raw(leader);
+    if let Ok(signal) = Signal::try_from(signal)
+        && killpg(leader, signal).is_err()
+    {
+        // It was only just forked and leads no group yet.
+        let _ = kill(leader, signal);
     }
 }
 
 /// Whether a process `pid` exists.
 pub fn exists(pid: i32) -> io::Result<bool> {
-    match nix::sys::signal::kill(Pid::from_raw(pid), None) {
+    match kill(Pid::from_raw(pid), None) {
         Ok(()) | Err(nix::errno::Errno::EPERM) => Ok(true),
         Err(nix::errno::Errno::ESRCH) => Ok(false),
         Err(error) => Err(error.into()),

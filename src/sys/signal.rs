@@ -9,6 +9,25 @@ pub fn unblock_all() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
+/// While it lives, this thread takes no signals.
+pub(super) struct Blocked(SigSet);
+
+impl Blocked {
+    /// Blocks all signals.
+    pub(super) fn all() -> io::Result<Blocked> {
+        let mut before = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+        Ok(Blocked(before))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // A mask that the kernel gave is one that it takes.
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None);
+    }
+}
+
 /// Ignores `signal`. Does not affect the children, who start with defaults.
 pub fn ignore(signal: i32) {
     // SAFETY: SIG_IGN runs no code; an unknown signal is an error.
