@@ -1,8 +1,8 @@
 //! Contract section 6: the child, how it is set up and run.
 
 use crate::case;
-use crate::common::{started, started_hex};
-use crate::support::{Case, Client, Instance, Lab, Setup, Terminal, alive, number_after};
+use crate::common::{gone, started, started_hex};
+use crate::support::{Case, Client, Instance, Lab, Setup, Terminal, number_after};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -313,5 +313,5 @@ fn s6_child_that_never_reads_blocks_nothing(lab: &Lab) {
     server.connect().greeting();
     let child = server.child_start(1);
     assert_eq!(server.terminate().code(), Some(0));
-    assert!(!alive(child));
+    gone(lab, child);
 }

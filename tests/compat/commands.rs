@@ -1,8 +1,8 @@
 //! Contract section 5: party line, commands, ignore list.
 
 use crate::case;
-use crate::common::{HEX, RULE, ended, line, started, started_hex};
-use crate::support::{Case, Client, Lab, alive, find};
+use crate::common::{HEX, RULE, ended, gone, line, started, started_hex};
+use crate::support::{Case, Client, Lab, find};
 
 pub(super) fn cases() -> Vec<Case> {
     let modes = "2.7.0 has no ONESHOT (section 10)";
@@ -245,7 +245,7 @@ fn s5_kill_reaches_the_process_group(lab: &Lab) {
     let other = crate::support::number_after(&server.file_with("other", "\n"), "");
     user.send(b"\x18");
     user.until("got it\r\n");
-    lab.wait_for("the end of the other process", || (!alive(other)).then_some(()));
+    gone(lab, other);
 }
 
 fn s5_killsig_0_sends_nothing(lab: &Lab) {
@@ -390,7 +390,7 @@ fn s5_kill_then_restart_on_a_running_child_only_kills(lab: &Lab) {
     user.send(b"\x18\x12");
     ended(&mut user, "The process was killed by signal 9");
     // 2.7.0 may tell the other half of the news after this.
-    lab.wait_for("the end of the child", || (!alive(server.child_start(1))).then_some(()));
+    gone(lab, server.child_start(1));
     user.send(b"\x11");
     user.until_end();
     assert_eq!(server.wait_exit().code(), Some(0));

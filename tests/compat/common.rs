@@ -1,6 +1,6 @@
 //! What several sections do in the same way.
 
-use crate::support::{Client, Instance, Setup, show};
+use crate::support::{Client, Instance, Lab, Setup, alive, show};
 
 /// The line that ends the announcement of a start.
 pub(super) const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
@@ -41,6 +41,11 @@ pub(super) fn waiting_greeting(setup: Setup) -> (Instance, Vec<u8>) {
     let server = setup.opts(["-w"]).start();
     let greeting = server.connect().greeting();
     (server, greeting)
+}
+
+/// Waits until this process has ended.
+pub(super) fn gone(lab: &Lab, pid: i32) {
+    lab.wait_for(&format!("the end of process {pid}"), || (!alive(pid)).then_some(()));
 }
 
 /// The one line of `text` that begins so, without its end.

@@ -1,7 +1,7 @@
 //! Contract section 6: the end of the child, and what follows it.
 
 use crate::case;
-use crate::common::{ended, started};
+use crate::common::{ended, gone, started};
 use crate::support::{Case, Lab, alive, number_after};
 use std::time::{Duration, Instant};
 
@@ -133,7 +133,7 @@ fn s6_rest_of_the_process_group_is_killed(lab: &Lab) {
     let (server, mut user) = started(lab.server().child(steps));
     ended(&mut user, "Normal exit status = 0");
     let other = number_after(&server.file_with("other", "\n"), "");
-    lab.wait_for("the end of the other process", || (!alive(other)).then_some(()));
+    gone(lab, other);
 }
 
 fn s6_session_of_its_own_survives_the_end(lab: &Lab) {
@@ -198,7 +198,7 @@ bye
 @@@ ^R or ^X restarts the child, ^Q quits the server
 ",
     );
-    assert!(!alive(server.child_start(1)));
+    gone(lab, server.child_start(1));
 }
 
 fn s6_restart_follows_at_once_after_the_holdoff(lab: &Lab) {

@@ -11,10 +11,12 @@ mod common;
 mod endpoints;
 mod ends;
 mod greeting;
+mod log;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod telnet;
+mod terminal;
 mod usage;
 
 fn main() -> std::process::ExitCode {
@@ -29,6 +31,8 @@ fn main() -> std::process::ExitCode {
             child::cases(),
             ends::cases(),
             server::cases(),
+            terminal::cases(),
+            log::cases(),
         ];
         sections.into_iter().flatten().collect()
     })

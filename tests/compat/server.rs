@@ -1,8 +1,8 @@
 //! Contract section 7: the daemon, its files, and how the server ends.
 
 use crate::case;
-use crate::common::{RULE, ended, started, started_hex};
-use crate::support::{Case, Instance, Lab, Setup, alive, find, number_after};
+use crate::common::{RULE, ended, gone, started, started_hex};
+use crate::support::{Case, Instance, Lab, Setup, find, number_after};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,6 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 
 pub(super) fn cases() -> Vec<Case> {
     let from_daemon = "2.7.0 writes it from the daemon, some time later (section 10)";
+    let newer = "2.7.0 has no --grace-period (section 1)";
     let always_0 = "2.7.0 always exits 0 (section 10)";
     vec![
         case!(s7_daemon_parent_prints_pid_and_exits_0),
@@ -25,7 +26,8 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s7_pidfile_comes_from_the_environment),
         case!(s7_pidfile_option_goes_before_the_environment),
         case!(s7_pidfile_in_the_foreground).differs_on_oracle("2.7.0 writes none (section 10)"),
-        case!(s7_pidfile_that_cannot_be_written_is_told),
+        case!(s7_pidfile_that_cannot_be_written_is_told)
+            .differs_on_oracle("2.7.0's daemon says so to /dev/null (section 10)"),
         case!(s7_pidfile_is_written_in_place),
         case!(s7_pidfile_of_another_server_is_told)
             .differs_on_oracle("says nothing (section 7, [+])"),
@@ -47,6 +49,8 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s7_sigterm_tells_the_log_and_debug_output),
         case!(s7_sigterm_without_child_tells_nobody),
         case!(s7_sigterm_kills_a_child_that_ignores_killsig),
+        case!(s7_grace_period_lets_the_child_finish).differs_on_oracle(newer),
+        case!(s7_second_sigterm_ends_the_grace_period).differs_on_oracle(newer),
         case!(s7_sigterm_exits_0_whatever_child_ended_before),
         case!(s7_quit_exits_with_the_last_childs_status).differs_on_oracle(always_0),
         case!(s7_quit_ignores_a_death_by_signal).differs_on_oracle(always_0),
@@ -297,7 +301,7 @@ fn s7_sigterm_with_child_exits_0_and_says_so(lab: &Lab) {
     let child = server.child_start(1);
     assert_eq!(server.terminate().code(), Some(0));
     server.assert_console(user.until_end(), GOODBYE);
-    assert!(!alive(child));
+    gone(lab, child);
     assert!(!server.path("ctl").exists());
 }
 
@@ -378,8 +382,29 @@ fn s7_sigterm_kills_a_child_that_ignores_killsig(lab: &Lab) {
     let other = number_after(&server.file("other"), "");
     assert_eq!(server.terminate().code(), Some(0));
     for pid in [shell, other] {
-        lab.wait_for("the end of the child", || (!alive(pid)).then_some(()));
+        gone(lab, pid);
     }
+}
+
+fn s7_grace_period_lets_the_child_finish(lab: &Lab) {
+    let setup = lab.server().opts(["--killsig", "15", "-g", "600"]);
+    let script = "trap 'echo finished; exit 3' TERM; echo READY; read line";
+    let (server, mut user) = started(setup.command(["/bin/sh", "-c", script]));
+    user.expect("READY\n");
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(find(&user.until_end(), b"finished\r\n").is_some());
+}
+
+fn s7_second_sigterm_ends_the_grace_period(lab: &Lab) {
+    let setup = lab.server().opts(["--killsig", "15", "-g", "600"]);
+    let script = "trap 'echo still here' TERM; echo READY; while :; do read line; done";
+    let (server, mut user) = started(setup.command(["/bin/sh", "-c", script]));
+    user.expect("READY\n");
+    let child = number_after(user.received(), "\" is: ");
+    server.signal(Signal::SIGTERM);
+    user.until("still here\r\n");
+    assert_eq!(server.terminate().code(), Some(0));
+    gone(lab, child);
 }
 
 fn s7_sigterm_exits_0_whatever_child_ended_before(lab: &Lab) {
@@ -429,7 +454,7 @@ fn s7_daemon_killed_by_sigint_leaves_its_files(lab: &Lab) {
         for file in ["pid", "info", "ctl"] {
             assert!(server.path(file).exists(), "{file}");
         }
-        lab.wait_for("the hangup of the child", || (!alive(child)).then_some(()));
+        gone(lab, child);
     }
 }
 
@@ -438,7 +463,7 @@ fn s7_server_killed_hangs_up_the_child(lab: &Lab) {
     let child = server.child_start(1);
     server.signal(Signal::SIGKILL);
     server.wait_exit();
-    lab.wait_for("the hangup of the child", || (!alive(child)).then_some(()));
+    gone(lab, child);
 }
 
 fn s7_clients_see_an_orderly_end_of_file(lab: &Lab) {

@@ -24,6 +24,7 @@
 //! | `show-cwd`, `show-fds`, `show-session` | print `cwd: ...`, `fds: ...`, `session: ...` |
 //! | `show-status NAME`, `show-limit NAME` | print that line of /proc/self/status, .../limits |
 //! | `open-tty PATH` | makes that terminal standard input, for a session leader the controlling one |
+//! | `to-background` | another process group takes the foreground of the terminal |
 //! | `open-fd` | leaves one more descriptor open over exec |
 //! | `close N` | closes a descriptor |
 //! | `block SIGNAL` | blocks a signal (by name) |
@@ -161,6 +162,7 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
             let terminal = File::options().read(true).write(true).open(text(steps)).expect("a tty");
             unistd::dup2_stdin(&terminal).expect("dup2");
         }
+        "to-background" => to_background(),
         "open-fd" => {
             let null = File::open("/dev/null").expect("/dev/null");
             // The copy has no close-on-exec flag, and is meant to stay.
@@ -285,6 +287,16 @@ fn background(steps: &mut IntoIter<OsString>) {
     let words = steps.by_ref().take_while(|word| word != ";");
     let mut command = Command::new(env::current_exe().expect("my own path"));
     command.args(["fake-ioc", "unrecorded"]).args(words).spawn().expect("a child of my own");
+}
+
+/// A process of our own takes the foreground, and stays.
+fn to_background() {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(env::current_exe().expect("my own path"));
+    command.args(["fake-ioc", "unrecorded", "wait"]).process_group(0);
+    let other = command.spawn().expect("a child of my own").id();
+    let group = unistd::Pid::from_raw(i32::try_from(other).expect("a PID"));
+    unistd::tcsetpgrp(std::io::stdin(), group).expect("tcsetpgrp");
 }
 
 fn descriptors() -> String {
