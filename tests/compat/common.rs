@@ -29,6 +29,13 @@ pub(super) fn started_hex(setup: Setup) -> (Instance, Client) {
     (server, user)
 }
 
+/// A daemon whose child runs.
+pub(super) fn daemon(setup: Setup) -> Instance {
+    let server = setup.daemon().start();
+    server.child_start(1);
+    server
+}
+
 /// Takes the news of the end of a child: `how` it was, and that it can be started again.
 ///
 /// In either order: 2.7.0 and 2.8.0 swap the two halves now and then.
