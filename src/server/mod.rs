@@ -13,6 +13,8 @@ mod listener;
 mod logfile;
 mod peer;
 mod signals;
+#[cfg(test)]
+mod sim;
 mod source;
 pub mod startup;
 mod stream;
