@@ -25,10 +25,12 @@
 //! | `show-cwd`, `show-fds`, `show-session` | print `cwd: ...`, `fds: ...`, `session: ...` |
 //! | `show-status NAME`, `show-limit NAME` | print that line of /proc/self/status, .../limits |
 //! | `open-tty PATH` | makes that terminal standard input, for a session leader the controlling one |
+//! | `to-background` | another process group takes the foreground of the terminal |
 //! | `open-fd` | leaves one more descriptor open over exec |
 //! | `close N` | closes a descriptor |
 //! | `block SIGNAL` | blocks a signal (by name) |
 //! | `limit-files SOFT HARD`, `limit-file-size SOFT HARD` | the limits of open files, of bytes in a file |
+//! | `limit-core N` | both limits of core files |
 //! | `subreaper` | becomes the parent of its orphaned descendants |
 //! | `umask OCTAL`, `chdir DIR`, `lose-dir` | what they say; `lose-dir`: its directory is removed |
 //! | `unprivileged` | gives up root's rights for good; nothing if it has none |
@@ -178,6 +180,7 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
             let terminal = File::options().read(true).write(true).open(text(steps)).expect("a tty");
             unistd::dup2_stdin(&terminal).expect("dup2");
         }
+        "to-background" => to_background(),
         "open-fd" => {
             let null = File::open("/dev/null").expect("/dev/null");
             // The copy has no close-on-exec flag, and is meant to stay.
@@ -192,6 +195,10 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
             setrlimit(Resource::RLIMIT_FSIZE, number(steps), number(steps)).expect("setrlimit");
         }
         "subreaper" => nix::sys::prctl::set_child_subreaper(true).expect("prctl"),
+        "limit-core" => {
+            let limit = number(steps);
+            setrlimit(Resource::RLIMIT_CORE, limit, limit).expect("setrlimit");
+        }
         "umask" => {
             let mode = u32::from_str_radix(&text(steps), 8).expect("octal");
             umask(Mode::from_bits_truncate(mode));
@@ -314,6 +321,16 @@ fn background(steps: &mut IntoIter<OsString>) {
     let words = steps.by_ref().take_while(|word| word != ";");
     let mut command = Command::new(env::current_exe().expect("my own path"));
     command.args(["fake-ioc", "unrecorded"]).args(words).spawn().expect("a child of my own");
+}
+
+/// A process of our own takes the foreground, and stays.
+fn to_background() {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(env::current_exe().expect("my own path"));
+    command.args(["fake-ioc", "unrecorded", "wait"]).process_group(0);
+    let other = command.spawn().expect("a child of my own").id();
+    let group = unistd::Pid::from_raw(i32::try_from(other).expect("a PID"));
+    unistd::tcsetpgrp(std::io::stdin(), group).expect("tcsetpgrp");
 }
 
 fn descriptors() -> String {
