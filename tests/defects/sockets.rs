@@ -35,7 +35,10 @@ fn crowded(lab: &Lab) -> (Instance, Client, Vec<Client>) {
     let (server, mut user) = started(setup);
     let others = (0..FEW).map(|_| server.connect()).collect();
     user.expect("@@@ Endpoint unix:ctl: Too many open files, new connections have to wait\n");
-    let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().flatten();
+    let numbers = open.map(|fd| fd.file_name().into_string().unwrap().parse::<usize>().unwrap());
+    // One that was inherited may be beyond the limit.
+    let open = numbers.filter(|number| *number < FEW).count();
     assert!(open <= FEW - 16, "{open} descriptors are open, and some may be needed");
     (server, user, others)
 }

@@ -31,26 +31,33 @@
 //! | `limit-files SOFT HARD`, `limit-file-size SOFT HARD` | the limits of open files, of bytes in a file |
 //! | `subreaper` | becomes the parent of its orphaned descendants |
 //! | `umask OCTAL`, `chdir DIR`, `lose-dir` | what they say; `lose-dir`: its directory is removed |
+//! | `unprivileged` | gives up root's rights for good; nothing if it has none |
+//! | `notify TEXT` | tells the service manager so |
 //! | `exec FILE ARGV...` | becomes another program |
 //!
 //! First of all it appends its PID to the file `starts`, unless the first step is `unrecorded`.
 
 use super::process::MARKER;
+use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::termios::{self, LocalFlags, SetArg};
-use nix::unistd;
+use nix::unistd::{self, Gid, Uid};
 use std::env;
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 use std::vec::IntoIter;
+
+/// Whom `unprivileged` makes of root.
+const NOBODY: (Gid, Uid) = (Gid::from_raw(65534), Uid::from_raw(65534));
 
 /// The steps, if this process is to be the stand-in: told so, or started by an instance.
 pub(super) fn steps() -> Option<Vec<OsString>> {
@@ -195,6 +202,19 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
             fs::create_dir(&lost).expect("mkdir");
             env::set_current_dir(&lost).expect("chdir");
             fs::remove_dir(&lost).expect("rmdir");
+        }
+        "unprivileged" if unistd::geteuid().is_root() => {
+            let (group, user) = NOBODY;
+            unistd::setgroups(&[]).expect("setgroups");
+            unistd::setgid(group).expect("setgid");
+            unistd::setuid(user).expect("setuid");
+            prctl::set_no_new_privs().expect("no_new_privs");
+        }
+        "unprivileged" => {}
+        "notify" => {
+            let socket = UnixDatagram::unbound().expect("a socket");
+            let manager = env::var_os("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
+            socket.send_to(text(steps).as_bytes(), manager).expect("a service manager");
         }
         "exec" => {
             let words = steps.map(|word| CString::new(word.into_vec()).expect("no NUL"));

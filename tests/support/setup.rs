@@ -20,6 +20,7 @@ pub struct Setup {
     options: Vec<OsString>,
     command: Vec<OsString>,
     launch: Vec<OsString>,
+    program: PathBuf,
     argv0: OsString,
     environment: Vec<(OsString, OsString)>,
     stdin: Stdio,
@@ -40,6 +41,7 @@ impl Setup {
             options: Vec::new(),
             command: vec!["./fake-ioc".into(), "cat".into()],
             launch: Vec::new(),
+            program: lab.program().to_owned(),
             argv0: "procServ".into(),
             environment: Vec::new(),
             stdin: Stdio::null(),
@@ -105,6 +107,12 @@ impl Setup {
     /// The name the server is started by, instead of `procServ`.
     pub fn argv0(mut self, argv0: impl AsRef<OsStr>) -> Setup {
         self.argv0 = argv0.as_ref().to_owned();
+        self
+    }
+
+    /// The file executed, instead of the program under test itself: a link to it, a copy of it.
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Setup {
+        self.program = program.into();
         self
     }
 
@@ -174,13 +182,13 @@ impl Setup {
 
     fn invocation(&self) -> Command {
         let mut command = if self.launch.is_empty() {
-            let mut command = Command::new(self.lab.program());
+            let mut command = Command::new(&self.program);
             command.arg0(&self.argv0);
             command
         } else {
             let mut command = Command::new(self.dir.path().join("fake-ioc"));
             command.arg("unrecorded").args(&self.launch).arg("exec");
-            command.arg(self.lab.program()).arg(&self.argv0);
+            command.arg(&self.program).arg(&self.argv0);
             command
         };
         command.args(&self.basics);
