@@ -11,10 +11,12 @@
 // Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod clocks;
 #[path = "../compat/common.rs"]
 #[allow(dead_code)]
 mod common;
 mod ends;
+mod grace;
 mod logs;
 mod pastes;
 mod sockets;
@@ -23,6 +25,7 @@ mod starts;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminals;
+mod texts;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -39,6 +42,9 @@ fn main() -> std::process::ExitCode {
             sockets::cases(),
             terminals::cases(),
             logs::cases(),
+            clocks::cases(),
+            grace::cases(),
+            texts::cases(),
         ];
         themes.into_iter().flatten().collect()
     })

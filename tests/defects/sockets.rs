@@ -18,6 +18,8 @@ pub(super) fn cases() -> Vec<Case> {
         case!(child_gets_the_limits_that_the_server_was_started_with),
         case!(clients_that_reset_are_no_news_to_others)
             .differs_on_oracle("takes the signal for the child's"),
+        case!(dead_tcp_peers_are_looked_for_within_a_minute)
+            .differs_on_oracle("leaves it to the system's two hours"),
         case!(socket_with_a_full_backlog_is_not_stolen).differs_on_oracle("takes over any socket"),
         case!(socket_file_of_another_is_left_at_the_end)
             .differs_on_oracle("removes whatever has the name"),
@@ -33,6 +35,11 @@ fn crowded(lab: &Lab) -> (Instance, Client, Vec<Client>) {
     let (server, mut user) = started(setup);
     let others = (0..FEW).map(|_| server.connect()).collect();
     user.expect("@@@ Endpoint unix:ctl: Too many open files, new connections have to wait\n");
+    let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().flatten();
+    let numbers = open.map(|fd| fd.file_name().into_string().unwrap().parse::<usize>().unwrap());
+    // One that was inherited may be beyond the limit.
+    let open = numbers.filter(|number| *number < FEW).count();
+    assert!(open <= FEW - 16, "{open} descriptors are open, and some may be needed");
     (server, user, others)
 }
 
@@ -101,6 +108,26 @@ fn clients_that_reset_are_no_news_to_others(lab: &Lab) {
         user.send(&line);
         user.expect(&line.repeat(2));
     }
+}
+
+/// The kernel shows which timer a connection waits for, and for how many ticks of 10 ms.
+fn dead_tcp_peers_are_looked_for_within_a_minute(lab: &Lab) {
+    let port = lab.free_port();
+    let server = lab.server().control(&port.to_string()).start();
+    server.connect().until("connected (plus you)\r\n");
+    let _user = server.connect();
+    let is_timed = |row: &str| {
+        let fields: Vec<&str> = row.split_whitespace().collect();
+        let ours = fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "01";
+        let ticks = fields[5].strip_prefix("02:");
+        let soon = |ticks: &str| u32::from_str_radix(ticks, 16).is_ok_and(|ticks| ticks <= 6000);
+        ours && ticks.is_some_and(soon)
+    };
+    // Once the kernel has heard that the greeting arrived.
+    lab.wait_for("a keepalive timer of a minute", || {
+        let table = fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().skip(1).any(is_timed).then_some(())
+    });
 }
 
 /// Nobody answers, but somebody is there.
