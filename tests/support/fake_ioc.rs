@@ -13,6 +13,7 @@
 //! | `wait` | does nothing more, reads nothing |
 //! | `wait-for FILE` | waits until FILE is there |
 //! | `exit CODE` | exits |
+//! | `await SIGNAL` | waits for a signal (by name) and survives it |
 //! | `kill-self SIGNAL` | sends itself a signal (by name) |
 //! | `console COMMAND ARG...` | the interpreter of a script: see [`console`] |
 //! | `close-tty` | closes 0, 1 and 2 |
@@ -28,7 +29,8 @@
 //! | `open-fd` | leaves one more descriptor open over exec |
 //! | `close N` | closes a descriptor |
 //! | `block SIGNAL` | blocks a signal (by name) |
-//! | `limit-files N` | the soft limit of open files |
+//! | `limit-files SOFT HARD`, `limit-file-size SOFT HARD` | the limits of open files, of bytes in a file |
+//! | `subreaper` | becomes the parent of its orphaned descendants |
 //! | `umask OCTAL`, `chdir DIR`, `lose-dir` | what they say; `lose-dir`: its directory is removed |
 //! | `unprivileged` | gives up root's rights for good; nothing if it has none |
 //! | `notify TEXT` | tells the service manager so |
@@ -106,6 +108,10 @@ fn choose(steps: &[OsString], number: usize) -> Vec<OsString> {
             wanted = !found;
         } else if wanted {
             chosen.push(step.clone());
+            if step == "exec" {
+                // The words of another program.
+                chosen.extend(steps.by_ref().cloned());
+            }
         }
     }
     chosen
@@ -126,6 +132,10 @@ fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
             thread::park();
         },
         "wait-for" => wait_for(&scratch().join(text(steps))),
+        "await" => {
+            let awaited = SigSet::from(signal(steps));
+            awaited.thread_block().and_then(|()| awaited.wait()).expect("sigwait");
+        }
         "exit" => std::process::exit(number(steps)),
         "kill-self" => kill(unistd::getpid(), signal(steps)).expect("kill"),
         "console" => console(steps),
@@ -178,9 +188,12 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
         "close" => unistd::close(number::<i32>(steps)).expect("close"),
         "block" => SigSet::from(signal(steps)).thread_block().expect("block"),
         "limit-files" => {
-            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
-            setrlimit(Resource::RLIMIT_NOFILE, number(steps), hard).expect("setrlimit");
+            setrlimit(Resource::RLIMIT_NOFILE, number(steps), number(steps)).expect("setrlimit");
         }
+        "limit-file-size" => {
+            setrlimit(Resource::RLIMIT_FSIZE, number(steps), number(steps)).expect("setrlimit");
+        }
+        "subreaper" => nix::sys::prctl::set_child_subreaper(true).expect("prctl"),
         "umask" => {
             let mode = u32::from_str_radix(&text(steps), 8).expect("octal");
             umask(Mode::from_bits_truncate(mode));
