@@ -15,6 +15,7 @@
 //! | `exit CODE` | exits |
 //! | `await SIGNAL` | waits for a signal (by name) and survives it |
 //! | `kill-self SIGNAL` | sends itself a signal (by name) |
+//! | `console COMMAND ARG...` | the interpreter of a script: see [`console`] |
 //! | `close-tty` | closes 0, 1 and 2 |
 //! | `record FILE` | writes its PID to FILE |
 //! | `background STEP... ;` | a child of its own does these |
@@ -139,6 +140,7 @@ fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
         }
         "exit" => std::process::exit(number(steps)),
         "kill-self" => kill(unistd::getpid(), signal(steps)).expect("kill"),
+        "console" => console(steps),
         "close-tty" => (0..3).for_each(|fd| unistd::close(fd).expect("close")),
         "record" => record(&text(steps)),
         "background" => background(steps),
@@ -270,6 +272,24 @@ fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// The stand-in for a program of somebody's command line: `#!.../fake-ioc console` makes it of any
+/// file. It says in the file `report` how it was started, then shows its input like `hex`, until a
+/// `!` comes: then it exits with status 7.
+fn console(steps: &mut IntoIter<OsString>) {
+    steps.next().expect("the script");
+    let arguments: String = steps.map(|word| format!(" [{}]", word.display())).collect();
+    let (core, _) = getrlimit(Resource::RLIMIT_CORE).expect("getrlimit");
+    let cwd = env::current_dir().expect("cwd");
+    raw();
+    write_file("report", &format!("arguments:{arguments}\ncwd: {}\ncore: {core}\n", cwd.display()));
+    copy(|bytes| {
+        if bytes.contains(&b'!') {
+            std::process::exit(7);
+        }
+        hex(bytes)
+    });
+}
+
 fn emit(count: usize) {
     let lines = (0..count.div_ceil(64)).flat_map(|n| format!("{n:<63}\n").into_bytes());
     let bytes: Vec<u8> = lines.take(count).collect();
@@ -309,11 +329,15 @@ fn wait_for(path: &Path) {
 }
 
 fn record(name: &str) {
+    write_file(name, &format!("{}\n", std::process::id()));
+}
+
+fn write_file(name: &str, content: &str) {
     // Renamed into place, so that whoever sees the file sees all of it.
     let path = scratch().join(name);
     let unfinished = scratch().join(format!("{name}.part"));
-    fs::write(&unfinished, format!("{}\n", std::process::id())).expect("record");
-    fs::rename(unfinished, path).expect("record");
+    fs::write(&unfinished, content).expect("a file of the stand-in");
+    fs::rename(unfinished, path).expect("a file of the stand-in");
 }
 
 #[expect(clippy::zombie_processes, reason = "the child is meant to outlive this process")]
