@@ -93,8 +93,9 @@ impl History {
     pub fn shrink(&mut self, needed_from: u64) {
         let needed = self.needed(needed_from);
         if self.ring.len() > HISTORY_MIN && needed <= self.ring.len() / 4 {
-            self.held = needed;
-            self.set_size(needed.next_power_of_two().max(HISTORY_MIN));
+            // Not less than a page: the last byte tells whether a line is open.
+            self.held = self.held.min(needed.max(HISTORY_MIN));
+            self.set_size(self.held.next_power_of_two());
         }
     }
 
