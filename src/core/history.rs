@@ -127,6 +127,12 @@ impl History {
         }
     }
 
+    /// The size of the ring.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        self.ring.len()
+    }
+
     /// How much of what is held a reader at `offset` still needs.
     fn needed(&self, offset: u64) -> usize {
         usize::try_from(self.head.saturating_sub(offset)).map_or(self.held, |n| n.min(self.held))

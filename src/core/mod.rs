@@ -12,6 +12,8 @@ mod history;
 mod input;
 mod notice;
 mod outbox;
+#[cfg(test)]
+mod sim;
 mod supervisor;
 mod typing;
 
