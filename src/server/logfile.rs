@@ -123,13 +123,9 @@ impl<L: Link> Writer<L> {
 
     /// When [`turn`](Self::turn) has something to do without being woken.
     pub(super) fn deadline(&self, console: &Console) -> Option<Moment> {
-        match self.retry {
-            // What is under way wakes the loop when it is done.
-            _ if self.in_flight > 0 => None,
-            Some((_, true)) if console.is_current(self.sink) => None,
-            Some((at, _)) => Some(at),
-            None => None,
-        }
+        // What is in flight comes back by itself.
+        let (at, on_output) = self.retry.filter(|_| self.in_flight == 0)?;
+        (!on_output || !console.is_current(self.sink)).then_some(at)
     }
 
     /// Whether it can't be written at the moment.

@@ -36,8 +36,8 @@ pub(super) fn kill_all(dir: &Path, direct: i32) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut seen = Vec::new();
     loop {
-        let living: Vec<i32> =
-            processes_with(dir).into_iter().filter(|pid| *pid != direct || alive(*pid)).collect();
+        // A zombie has no environment any more and is not among them.
+        let living = processes_with(dir);
         for pid in &living {
             // It may have gone in between: nothing is lost then.
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
