@@ -63,6 +63,11 @@ pub const LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// the others waiting.
 pub const WRITES_PER_TURN: usize = 8;
 
+/// A client that is about to be lapped, and took bytes so shortly ago, pauses the child: it reads,
+/// and only waits for its turn on a busy machine. A socket's buffer takes nothing more until much
+/// of it has been read, so slow links don't count as reading.
+pub const CLIENT_PATIENCE: Duration = Duration::from_millis(20);
+
 /// Buffers on their way to the log writer. Two keep it busy while the loop fills a third.
 pub const LOG_JOBS: usize = 3;
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::clock::UnixTime;
-use crate::limits::{HISTORY_MAX, HISTORY_MIN};
+use crate::limits::{HISTORY_MAX, HISTORY_MIN, PTY_BUDGET};
 
 /// A ring of bytes at absolute offsets. It grows from a page to [`HISTORY_MAX`] only while a
 /// reader needs what it would overwrite, and shrinks again.
@@ -55,6 +55,17 @@ impl History {
     /// Whether a 0xFF may stand at or after `offset`.
     pub fn may_have_ff_from(&self, offset: u64) -> bool {
         offset < self.after_ff
+    }
+
+    /// Whether it holds as much as it ever will.
+    pub fn is_full(&self) -> bool {
+        self.held == HISTORY_MAX
+    }
+
+    /// Whether a turn's output may come without passing a reader at `offset`.
+    pub fn has_room_before(&self, offset: u64) -> bool {
+        // The server's own messages come on top of what is read.
+        self.head - offset <= (HISTORY_MAX - 2 * PTY_BUDGET) as u64
     }
 
     /// Appends `bytes`, at most [`HISTORY_MAX`] of them. `needed_from` tells the offset of the

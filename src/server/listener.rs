@@ -23,7 +23,7 @@ pub(super) struct Listener<S> {
     pub(super) ready: bool,
     /// After a failure: nothing is accepted before.
     paused_until: Option<Moment>,
-    /// Whether the failure has been told.
+    /// Whether the failure has been told, until nobody waits any more.
     told: bool,
 }
 
@@ -65,12 +65,10 @@ impl<S: Socket> Listener<S> {
             return self.pause(now, sys::strerror(nix::libc::EMFILE));
         }
         match self.socket.accept() {
-            Ok(connection) => {
-                self.told = false;
-                Accepted::Connection(connection)
-            }
+            Ok(connection) => Accepted::Connection(connection),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready = false;
+                self.told = false;
                 Accepted::Nobody
             }
             Err(error) if is_exhaustion(&error) => self.pause(now, sys::reason(&error)),

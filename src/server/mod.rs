@@ -107,7 +107,7 @@ impl<S: System> Server<S> {
         self.obey(now);
         self.write_child();
         self.write_sinks(now);
-        self.write_clients();
+        self.write_clients(now.mono);
         self.drop_departed(now);
     }
 
@@ -120,15 +120,18 @@ impl<S: System> Server<S> {
         let pauses = self.listeners.iter().filter_map(Listener::deadline);
         let sinks = [&self.log, &self.stdout].into_iter().flatten();
         let retries = sinks.filter_map(|writer| writer.deadline(&self.console));
-        let next =
-            pauses.chain(retries).chain(self.console.deadline()).chain(self.patience()).min()?;
+        let next = pauses
+            .chain(retries)
+            .chain(self.console.deadline())
+            .chain(self.child_waits_until(now))
+            .min()?;
         Some(next.since(now))
     }
 
     fn has_work(&self, now: Moment) -> bool {
         let input_waits = !self.console.child_input().0.is_empty();
         let child = self.child.as_ref().is_some_and(|child| {
-            (child.is_readable() && self.may_read_child(now))
+            (child.is_readable() && self.child_waits_until(now).is_none())
                 || (input_waits && child.is_writable())
                 || child.ended().is_some()
         });
@@ -160,19 +163,16 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// A log that can't keep up pauses the child, as long as it makes progress.
-    fn may_read_child(&self, now: Moment) -> bool {
-        self.console.log_has_room() || self.patience().is_none_or(|until| now >= until)
-    }
-
-    /// Until when a log that has no room pauses the child.
-    fn patience(&self) -> Option<Moment> {
-        let log = self.log.as_ref()?;
-        (!self.console.log_has_room() && !log.has_failed()).then(|| log.patience())
+    /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
+    /// can't keep up, as long as it makes progress, and for clients that only just can't.
+    fn child_waits_until(&self, now: Moment) -> Option<Moment> {
+        let log = self.log.as_ref().filter(|log| !self.console.log_has_room() && !log.has_failed());
+        let log = log.map(Writer::patience).filter(|&until| now < until);
+        log.max(self.console.clients_need_until(now))
     }
 
     fn read_child(&mut self, now: Now) {
-        let allowed = self.may_read_child(now.mono);
+        let allowed = self.child_waits_until(now.mono).is_none();
         let Some(child) = &mut self.child else {
             return;
         };
@@ -348,7 +348,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    fn write_clients(&mut self) {
+    fn write_clients(&mut self, now: Moment) {
         for (&id, peer) in &mut self.peers {
             if !peer.listens() {
                 continue;
@@ -362,7 +362,7 @@ impl<S: System> Server<S> {
                     break;
                 }
                 match peer.write(slices) {
-                    Some(count) => self.console.written(id, count),
+                    Some(count) => self.console.written(id, count, now),
                     None => break,
                 }
             }
@@ -388,7 +388,7 @@ impl<S: System> Server<S> {
         }
         let deadline = self.system.now().mono + CLIENT_LINGER;
         loop {
-            self.write_clients();
+            self.write_clients(self.system.now().mono);
             let Server { peers, console, .. } = &mut self;
             peers.retain(|&id, peer| !peer.leaving && peer.listens() && !console.is_served(id));
             let left = deadline.since(self.system.now().mono);

@@ -33,7 +33,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         stderr(&[warning.as_slice(), b"\n"].concat());
     }
     let system = |what| move |error| StartupError::System { what, error };
-    signal::unblock_all().map_err(system("set the signal mask"))?;
+    signal::hold_back().map_err(system("set the signal mask"))?;
     // A log over its size limit is an error of write(2), not the end.
     signal::ignore(nix::libc::SIGXFSZ);
     if config.run_mode != RunMode::Daemon {
@@ -73,6 +73,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
     let program = Program::new(&plan(config, limits, pid, &listeners));
     let program = program.map_err(system("prepare the child"))?;
     let kernel = Kernel::new(program, log_path(config), argv0.to_vec()).map_err(system("poll"))?;
+    signal::unblock_all().map_err(system("set the signal mask"))?;
     let log = match config.log_file {
         // Only now: a daemon's standard output is not its caller's.
         Some(LogTarget::Stdout) => fd::duplicate(io::stdout()).map(File::from).ok(),

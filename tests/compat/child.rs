@@ -185,7 +185,7 @@ fn s6_coresize_above_the_hard_limit_changes_nothing(lab: &Lab) {
 }
 
 fn s6_resource_limits_are_inherited(lab: &Lab) {
-    let setup = lab.server().launched_by(["limit-files", "321"]);
+    let setup = lab.server().launched_by(["limit-files", "321", "4096"]);
     let (_server, mut user) = started(setup.child(["show-limit", "Max open files", "cat"]));
     user.until("Max open files 321 ");
 }

@@ -1,5 +1,6 @@
 //! What several sections do in the same way.
 
+pub(super) use crate::support::listeners;
 use crate::support::{Client, Instance, Lab, Setup, alive, show};
 
 /// The line that ends the announcement of a start.
@@ -64,13 +65,4 @@ pub(super) fn line(text: &[u8], start: &str) -> String {
     assert!(lines.next().is_none(), "more than one line {start:?} in:\n{}", show(text));
     let line = found.strip_suffix(b"\r\n").unwrap_or_else(|| panic!("no CR LF: {}", show(found)));
     String::from_utf8_lossy(line).into_owned()
-}
-
-/// The addresses, as the kernel writes them, that somebody listens on with this TCP port.
-pub(super) fn listeners(port: u16) -> Vec<String> {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
-    let wanted = format!("{port:04X}");
-    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let local = rows.filter(|row| row[3] == "0A").filter_map(|row| row[1].split_once(':'));
-    local.filter(|(_, port)| *port == wanted).map(|(address, _)| address.to_owned()).collect()
 }

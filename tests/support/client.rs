@@ -71,11 +71,25 @@ impl Client {
         shutdown(self.stream.as_raw_fd(), Shutdown::Write).expect("shutdown");
     }
 
+    /// Closes a TCP connection with a reset.
+    pub fn reset(self) {
+        use nix::sys::socket::{setsockopt, sockopt};
+        let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        setsockopt(&self.stream, sockopt::Linger, &at_once).expect("SO_LINGER");
+    }
+
     /// Takes all up to and including the next occurrence of `pattern`.
     pub fn until(&mut self, pattern: impl AsRef<[u8]>) -> Vec<u8> {
         let pattern = pattern.as_ref();
         let what = format!("\"{}\"", pattern.escape_ascii());
-        self.take(&what, |new| text::find(new, pattern).map(|at| at + pattern.len()))
+        // Each byte is looked at once: a test that reads slowly would be passed by the stream.
+        let mut searched = 0;
+        self.take(&what, |new| {
+            let found =
+                text::find(&new[searched..], pattern).map(|at| searched + at + pattern.len());
+            searched = new.len().saturating_sub(pattern.len());
+            found
+        })
     }
 
     /// Takes all up to the end of the last of these patterns to come, in whatever order they come.
@@ -124,7 +138,7 @@ impl Client {
         &self.received
     }
 
-    fn take(&mut self, what: &str, end: impl Fn(&[u8]) -> Option<usize>) -> Vec<u8> {
+    fn take(&mut self, what: &str, mut end: impl FnMut(&[u8]) -> Option<usize>) -> Vec<u8> {
         let deadline = Instant::now() + self.lab.patience();
         loop {
             if let Some(count) = end(&self.received[self.taken..]) {
