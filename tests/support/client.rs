@@ -153,7 +153,8 @@ impl Client {
     }
 
     fn receive(&mut self, what: &str, deadline: Instant) {
-        let ready = self.wait(PollFlags::POLLIN, deadline);
+        // A flood of something else ends the wait too.
+        let ready = self.wait(PollFlags::POLLIN, deadline) && Instant::now() < deadline;
         let new = &self.received[self.taken..];
         assert!(ready, "in vain waited for {what}; new:\n{}", text::show(new));
         let mut buffer = [0; 65536];

@@ -80,6 +80,12 @@ pub fn stat(pid: i32) -> Option<Vec<String>> {
     Some(rest.split(' ').map(str::to_owned).collect())
 }
 
+/// How long the main thread of a process has run in all, in ns.
+pub fn running_time(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("schedstat");
+    text.split(' ').next().and_then(|word| word.parse().ok()).expect("a time")
+}
+
 /// Sends a signal; the process must exist.
 pub(super) fn send_signal(pid: i32, signal: Signal) {
     match kill(Pid::from_raw(pid), signal) {
