@@ -21,8 +21,16 @@ use crate::sys;
 
 /// Opens a log: appended to, created 0644 less umask.
 pub(super) fn open(path: &Path) -> io::Result<File> {
+    use nix::libc::{ENXIO, O_NOCTTY, O_NONBLOCK};
     use std::os::unix::fs::OpenOptionsExt;
-    File::options().append(true).create(true).mode(0o644).open(path)
+    let mut options = File::options();
+    // A FIFO must not make us wait for its reader, a terminal not become ours.
+    options.append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK | O_NOCTTY);
+    match options.open(path) {
+        // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
+        Err(error) if error.raw_os_error() == Some(ENXIO) => options.read(true).open(path),
+        result => result,
+    }
 }
 
 /// The loop's end of the channel.
@@ -176,7 +184,7 @@ impl Hand {
                 }
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Somebody else made our standard output non-blocking.
+                // A FIFO, a terminal, or a standard output that somebody made non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sys::fd::wait_writable(&self.file);
                 }
