@@ -5,9 +5,13 @@ mod child;
 mod files;
 mod log;
 mod signals;
+mod stdin;
 
 use crate::support::Case;
 
 pub(super) fn cases() -> Vec<Case> {
-    [child::cases(), files::cases(), log::cases(), signals::cases()].into_iter().flatten().collect()
+    [child::cases(), files::cases(), log::cases(), signals::cases(), stdin::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
