@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::super::event::Sink;
 use super::super::{Chunk, Console};
 use super::random::Random;
+use super::seen;
 use super::stream::{Follower, Gap, Stream, gap, show};
 use crate::limits::{LOG_JOB_MAX, LOG_JOBS};
 
@@ -73,6 +74,7 @@ impl Disk {
             self.lose_until(stream.head());
         }
         if stream.has_passed(self.taken.place) {
+            seen("the stream passed a file");
             self.lose_until(stream.resume(stream.head()));
         }
         let Some(chunk) = console.take(self.sink) else {
@@ -87,6 +89,7 @@ impl Disk {
                 panic!("{} are missing, but: {}", self.owed, show(bytes));
             };
             assert_eq!(missing, self.owed, "bytes missing");
+            seen("a file was told what is missing");
             announced = Some((len, missing));
             self.owed = 0;
             self.taken.line_start = true;
@@ -110,10 +113,14 @@ impl Disk {
         let all = job.chunk.bytes.len();
         let mut news = News::None;
         if self.bouncing {
+            seen("a chunk came back");
             console.lost(self.sink, &job.chunk, 0, false);
         } else if let Some(random) = fails {
             let count = random.length(all - 1);
             self.write(&job, count, stream);
+            if !self.written.is_between() {
+                seen("a file got half of a stamp");
+            }
             self.written.cut(self.last);
             console.lost(self.sink, &job.chunk, count, true);
             self.bouncing = true;
@@ -143,7 +150,9 @@ impl Disk {
     fn write(&mut self, job: &Job, count: usize, stream: &Stream) {
         let bytes = &job.chunk.bytes[..count];
         let (len, missing) = job.announced.unwrap_or((0, 0));
-        if count >= len {
+        if count < len {
+            seen("a file got half of an announcement");
+        } else {
             if len > 0 {
                 self.written.skip(missing);
             }
