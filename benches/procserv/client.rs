@@ -87,6 +87,13 @@ impl Client {
         }
     }
 
+    /// Reads whatever comes until nothing has come for so long.
+    pub fn discard(&self, quiet: Duration) -> Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        while self.read(&mut buffer, Instant::now() + quiet)?.is_some() {}
+        Ok(())
+    }
+
     /// Reads until `wanted` has come, in one piece or several; what came with it.
     pub fn expect(&self, wanted: &[u8], deadline: Instant) -> Result<Vec<u8>> {
         let mut seen = Vec::new();
@@ -94,7 +101,7 @@ impl Client {
         loop {
             let Some(count) = self.read(&mut buffer, deadline)? else {
                 let wanted = wanted.escape_ascii();
-                return Err(format!("no {wanted} in time").into());
+                return Err(format!("hung; no {wanted} in time").into());
             };
             // Only the new part can hold the end of it.
             let from = seen.len().saturating_sub(wanted.len());

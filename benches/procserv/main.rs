@@ -10,11 +10,18 @@
 
 mod child;
 mod client;
+mod crew;
+mod crowd;
+mod idle;
+mod latency;
+mod paste;
 mod payload;
 mod process;
 mod reference;
 mod server;
+mod start;
 mod stats;
+mod stuck;
 mod table;
 mod throughput;
 
@@ -23,10 +30,13 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use server::Kind;
+use server::{Kind, Transport};
 use table::{Row, Series};
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// In the order of a round.
+pub const ALL: [Kind; 3] = [Kind::Ours, Kind::Reference, Kind::Peer];
 
 /// procServ is slow in many rows; this many runs of it tell enough.
 const PEER_RUNS: usize = 3;
@@ -82,15 +92,29 @@ impl Bench {
         self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter))
     }
 
+    /// A count, less of it in a quick run.
+    pub fn few(&self, count: usize) -> usize {
+        if self.quick { count.div_ceil(4) } else { count }
+    }
+
     /// Runs all programs in turn, so often; each round begins with the next one. A program that
     /// failed is not tried again.
     pub fn interleave<T>(&self, run: impl Fn(Kind) -> Result<T>) -> Series<T> {
+        self.interleave_some(&ALL, [self.runs, PEER_RUNS], run)
+    }
+
+    /// The same for some programs: so many rounds, in so many of which procServ takes part.
+    pub fn interleave_some<T>(
+        &self,
+        kinds: &[Kind],
+        [runs, peer_runs]: [usize; 2],
+        run: impl Fn(Kind) -> Result<T>,
+    ) -> Series<T> {
         let mut series = Series::new();
-        for round in 0..self.runs {
-            let mut kinds = [Kind::Ours, Kind::Reference, Kind::Peer];
-            kinds.rotate_left(round % 3);
-            for kind in kinds {
-                let absent = kind == Kind::Peer && (self.peer.is_none() || round >= PEER_RUNS);
+        for round in 0..runs {
+            for turn in 0..kinds.len() {
+                let kind = kinds[(round + turn) % kinds.len()];
+                let absent = kind == Kind::Peer && (self.peer.is_none() || round >= peer_runs);
                 if absent || series.of(kind).iter().any(std::result::Result::is_err) {
                     continue;
                 }
@@ -98,6 +122,20 @@ impl Bench {
                 process::sweep();
                 series.of(kind).push(result);
             }
+        }
+        series
+    }
+
+    /// The best of so many rounds of all programs.
+    pub fn interleave_best(&self, rounds: usize, run: impl Fn(Kind) -> Result<f64>) -> Series<f64> {
+        let mut series = self.interleave_some(&ALL, [rounds, rounds], run);
+        for kind in ALL {
+            let runs = series.of(kind);
+            let all: std::result::Result<Vec<f64>, String> = runs.drain(..).collect();
+            runs.extend(match all {
+                Ok(values) => values.into_iter().reduce(f64::min).map(Ok),
+                Err(error) => Some(Err(error)),
+            });
         }
         series
     }
@@ -149,19 +187,51 @@ fn measure(words: &[String]) -> ExitCode {
     let start = Instant::now();
     println!("{}", table::head());
     let mut rows = Vec::new();
-    for work in throughput::WORK {
-        if bench.wants(&format!("throughput {}", work.name)) {
-            add(&mut rows, throughput::row(&bench, work));
+    for (name, measure) in scenarios() {
+        if bench.wants(&name) {
+            let new = measure(&bench);
+            for row in &new {
+                println!("{}", row.show());
+            }
+            rows.extend(new);
         }
     }
+    println!();
+    for note in rows.iter().flat_map(Row::notes) {
+        println!("{note}");
+    }
     let missed = rows.iter().filter(|row| row.is_met() == Some(false)).count();
-    println!("\n{} runs, {missed} goals missed, {} s", bench.runs, start.elapsed().as_secs());
+    println!("{} runs, {missed} goals missed, {} s", bench.runs, start.elapsed().as_secs());
     ExitCode::SUCCESS
 }
 
-fn add(rows: &mut Vec<Row>, new: Vec<Row>) {
-    for row in &new {
-        println!("{}", row.show());
+type Scenario = (String, Box<dyn Fn(&Bench) -> Vec<Row>>);
+
+/// All rows, by the name they are chosen by.
+fn scenarios() -> Vec<Scenario> {
+    fn scenario(name: &str, measure: impl Fn(&Bench) -> Vec<Row> + 'static) -> Scenario {
+        (name.to_owned(), Box::new(measure))
     }
-    rows.extend(new);
+    let throughput = throughput::WORK.map(|work| {
+        scenario(&format!("throughput-{}", work.name), move |bench| throughput::row(bench, work))
+    });
+    let others = [
+        scenario("echo-idle-unix", |bench| latency::idle(bench, Transport::Unix)),
+        scenario("echo-idle-tcp", |bench| latency::idle(bench, Transport::Tcp)),
+        scenario("echo-chatter-unix", |bench| latency::chatter(bench, Transport::Unix)),
+        scenario("echo-chatter-tcp", |bench| latency::chatter(bench, Transport::Tcp)),
+        scenario("key-full-speed", latency::key_at_full_speed),
+        scenario("kill-full-speed", latency::kill_at_full_speed),
+        scenario("stuck-client", stuck::rows),
+        scenario("start", start::start),
+        scenario("restart", start::restart),
+        scenario("restart-typing", start::restart_typing),
+        scenario("paste-deaf", paste::deaf),
+        scenario("paste-parrot", paste::parrot),
+        scenario("crowd", crowd::crowd),
+        scenario("churn", crowd::churn),
+        scenario("idle", idle::idle),
+        scenario("fleet", idle::fleet),
+    ];
+    throughput.into_iter().chain(others).collect()
 }

@@ -96,7 +96,7 @@ impl Checker {
     /// An error once it can't be right any more.
     pub fn verdict(&self) -> Result<(), String> {
         match self.wrong {
-            Some(at) => Err(format!("WRONG at byte {at}: {:?}", self.instead)),
+            Some(at) => Err(format!("WRONG; at byte {at}: {:?}", self.instead)),
             None => Ok(()),
         }
     }

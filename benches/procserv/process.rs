@@ -49,8 +49,37 @@ fn parent(pid: i32) -> Option<i32> {
     text.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
+/// Private memory of a process in KiB: what would be free again without it.
+pub fn private(pid: u32) -> Result<f64> {
+    let sizes = numbers(&format!("/proc/{pid}/smaps_rollup"))?;
+    let size = |name| sizes.get(name).copied().unwrap_or(0) as f64;
+    Ok(size("Private_Clean") + size("Private_Dirty"))
+}
+
+/// Its share of memory in KiB: what is private, and its part of what is shared.
+pub fn proportional(pid: u32) -> Result<f64> {
+    let sizes = numbers(&format!("/proc/{pid}/smaps_rollup"))?;
+    Ok(sizes.get("Pss").copied().ok_or("no Pss")? as f64)
+}
+
+/// How many descriptors it has open.
+pub fn descriptors(pid: u32) -> Result<f64> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count() as f64)
+}
+
+/// How often its threads went to sleep or were preempted so far.
+pub fn switches(pid: u32) -> Result<f64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let numbers = numbers(&task?.path().join("status").display().to_string())?;
+        let names = ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"];
+        sum += names.iter().filter_map(|&name| numbers.get(name)).sum::<u64>();
+    }
+    Ok(sum as f64)
+}
+
 /// The numbers of a file of lines like `Name:   123 kB`.
-pub fn numbers(path: &str) -> Result<BTreeMap<String, u64>> {
+fn numbers(path: &str) -> Result<BTreeMap<String, u64>> {
     let text = fs::read_to_string(path)?;
     let lines = text.lines().filter_map(|line| {
         let (name, rest) = line.split_once(':')?;

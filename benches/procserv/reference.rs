@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command};
 
@@ -143,12 +143,8 @@ fn converse(
     let mut buffer = vec![0; 64 << 10];
     loop {
         let (output, inputs) = {
-            let mut fds = vec![PollFd::new(std::os::fd::AsFd::as_fd(&master), PollFlags::POLLIN)];
-            fds.extend(
-                clients
-                    .iter()
-                    .map(|client| PollFd::new(std::os::fd::AsFd::as_fd(client), PollFlags::POLLIN)),
-            );
+            let mut fds = vec![PollFd::new(master.as_fd(), PollFlags::POLLIN)];
+            fds.extend(clients.iter().map(|client| PollFd::new(client.as_fd(), PollFlags::POLLIN)));
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -174,7 +170,8 @@ fn converse(
             if buffer[..count].contains(&KILL) {
                 killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL)?;
             }
-            master.write_all(&buffer[..count])?;
+            // A terminal whose child has just ended takes nothing.
+            let _ = master.write_all(&buffer[..count]);
         }
     }
 }

@@ -2,16 +2,19 @@
 //! that it started are gone.
 
 use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tempfile::TempDir;
 
-use super::client::{Client, Endpoint, free_port};
+use super::client::{Client, Endpoint, free_port, timeout, wait_readable};
 use super::{Bench, Result, process};
 
 /// Which program.
@@ -59,11 +62,26 @@ pub struct Plan {
     pub interactive: bool,
     /// What the child does: a command of `child.rs` and its arguments.
     pub child: Vec<String>,
+    /// Without the step between that ties its life to ours, which costs a millisecond.
+    pub direct: bool,
+}
+
+impl Plan {
+    /// A Unix socket, no log, one client that sends something.
+    pub fn new<const N: usize>(child: [&str; N]) -> Plan {
+        Plan {
+            transport: Transport::Unix,
+            log: Log::None,
+            clients: 1,
+            interactive: true,
+            child: child.map(str::to_owned).to_vec(),
+            direct: false,
+        }
+    }
 }
 
 /// A server and its scratch directories.
 pub struct Server {
-    pub kind: Kind,
     pub endpoint: Endpoint,
     pub log: Option<PathBuf>,
     process: Child,
@@ -93,11 +111,17 @@ impl Server {
             Transport::Unix => Endpoint::Unix(socket.clone()),
             Transport::Tcp => Endpoint::Tcp(port),
         };
-        let mut command = Command::new(&bench.own);
-        command.arg("launch");
+        let program = match kind {
+            Kind::Ours => &bench.ours,
+            Kind::Peer => bench.peer()?,
+            Kind::Reference => &bench.own,
+        };
+        let mut command = Command::new(if plan.direct { program } else { &bench.own });
+        if !plan.direct {
+            command.arg("launch").arg(program);
+        }
         match kind {
             Kind::Ours | Kind::Peer => {
-                command.arg(if kind == Kind::Ours { &bench.ours } else { bench.peer()? });
                 command.args(["-f", "-q", "--holdoff", "0"]);
                 match plan.transport {
                     Transport::Unix => command.arg("-P").arg("unix:ctl"),
@@ -109,7 +133,7 @@ impl Server {
                 command.arg(&bench.own);
             }
             Kind::Reference => {
-                command.arg(&bench.own).arg("reference");
+                command.arg("reference");
                 command.arg("--clients").arg(plan.clients.to_string());
                 match plan.transport {
                     Transport::Unix => command.arg("--unix").arg(&socket),
@@ -127,7 +151,7 @@ impl Server {
         command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(dir.path().join("stderr"))?);
         let process = command.spawn()?;
-        Ok(Server { kind, endpoint, log, process, ack, dir, _log_dir: log_dir })
+        Ok(Server { endpoint, log, process, ack, dir, _log_dir: log_dir })
     }
 
     pub fn pid(&self) -> u32 {
@@ -171,6 +195,31 @@ impl Server {
     /// The FIFO into which the child writes times, non-blocking.
     pub fn ack(&self) -> &File {
         &self.ack
+    }
+
+    /// Waits for a child's acknowledgement: when it was, in nanoseconds since 1970.
+    pub fn acknowledged(&self, deadline: Instant) -> Result<u64> {
+        let mut time = [0; 8];
+        if !wait_readable(self.ack.as_fd(), deadline)? {
+            return Err("hung; no answer from the child".into());
+        }
+        (&self.ack).read_exact(&mut time)?;
+        Ok(u64::from_le_bytes(time))
+    }
+
+    /// Waits for the end of the child, which has `ack` open as long as it lives.
+    pub fn child_ended(&self, deadline: Instant) -> Result<()> {
+        while Instant::now() < deadline {
+            let mut fds = [PollFd::new(self.ack.as_fd(), PollFlags::POLLIN)];
+            poll(&mut fds, timeout(deadline.saturating_duration_since(Instant::now())))?;
+            match (&self.ack).read(&mut [0; 4096]) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err("hung; child lives on".into())
     }
 
     /// CPU time of all threads so far.

@@ -24,6 +24,9 @@ impl<T> Series<T> {
     }
 }
 
+/// Characters of a cell.
+const WIDTH: usize = 9;
+
 /// What is to be reached.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
@@ -35,6 +38,7 @@ pub enum Goal {
     PeerAtMost(f64),
     /// Ours alone, in the row's unit.
     AtMost(f64),
+    AtLeast(f64),
     /// The first, or so many times the reference, whichever is more.
     AtMostOr(f64, f64),
 }
@@ -68,7 +72,10 @@ impl Cell {
     fn show(&self) -> String {
         match self {
             Cell::Number(number) => digits(*number),
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) => {
+                let short = text.split(';').next().unwrap_or_default();
+                if short.len() <= WIDTH { short.to_owned() } else { "failed".to_owned() }
+            }
         }
     }
 }
@@ -119,11 +126,25 @@ impl Row {
             Goal::ReferenceAtMost(most) => Some(self.to_reference? <= most),
             Goal::PeerAtMost(most) => Some(self.to_peer? <= most),
             Goal::AtMost(most) => Some(ours <= most),
+            Goal::AtLeast(least) => Some(ours >= least),
             Goal::AtMostOr(most, times) => {
                 let limit = self.reference.number().unwrap_or(0.0) * times;
                 Some(ours <= most.max(limit))
             }
         }
+    }
+
+    /// What did not fit in the line.
+    pub fn notes(&self) -> Vec<String> {
+        let cells =
+            [("ours", &self.ours), ("procServ", &self.peer), ("reference", &self.reference)];
+        let notes = cells.into_iter().filter_map(|(program, cell)| match cell {
+            Cell::Text(text) if cell.show() != *text => {
+                Some(format!("{}, {}, {program}: {text}", self.name, self.unit))
+            }
+            _ => None,
+        });
+        notes.collect()
     }
 
     /// The line.
@@ -152,7 +173,8 @@ impl Row {
             Goal::ReferenceAtLeast(least) => format!("ours/ref >= {least}"),
             Goal::ReferenceAtMost(most) => format!("ours/ref <= {most}"),
             Goal::PeerAtMost(most) => format!("ours/peer <= {most}"),
-            Goal::AtMost(most) => format!("<= {most} {}", self.unit),
+            Goal::AtMost(most) => format!("<= {most}"),
+            Goal::AtLeast(least) => format!(">= {least}"),
             Goal::AtMostOr(most, times) => format!("<= {most} or {times} x ref"),
         }
     }

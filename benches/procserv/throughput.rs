@@ -65,7 +65,7 @@ struct Sample {
 /// Measures one row, in all programs.
 pub fn row(bench: &Bench, work: Work) -> Vec<Row> {
     let series = bench.interleave(|kind| run(bench, kind, work));
-    let name = format!("throughput {}", work.name);
+    let name = format!("throughput-{}", work.name);
     let cpu_goal = if work.clients >= 10 { Goal::ReferenceAtMost(1.3) } else { Goal::None };
     vec![
         Row::new(name.clone(), "MB/s", &series, Goal::ReferenceAtLeast(0.85), |s| s.speed),
@@ -81,7 +81,7 @@ fn run(bench: &Bench, kind: Kind, work: Work) -> Result<Sample> {
         log: work.log,
         clients: work.clients,
         interactive: false,
-        child: vec!["emit".to_owned(), blocks.to_string()],
+        ..Plan::new(["emit", &blocks.to_string()])
     };
     let deadline = Instant::now() + PATIENCE;
     let server = Server::start(bench, kind, &plan)?;
@@ -220,6 +220,6 @@ impl<'a> Readers<'a> {
     /// What had not come at the deadline.
     fn missing(&self) -> String {
         let clients = self.clients.iter().filter(|(_, checker)| !checker.is_complete()).count();
-        format!("> {} s ({clients} clients wait)", PATIENCE.as_secs())
+        format!("hung; {clients} clients wait")
     }
 }
