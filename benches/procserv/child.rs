@@ -11,9 +11,10 @@
 //! | `deaf` | reads nothing, ever |
 //! | `parrot` | writes what it reads, byte for byte |
 //!
-//! Each takes a directory first, which holds two FIFOs: `gate` holds it back until somebody opens
-//! it for writing (not `hello`), into `ack` it writes the time (8 bytes, nanoseconds since 1970) of
-//! what is to be measured. It has `ack` open as long as it lives.
+//! Each takes a directory first, which holds two FIFOs. `gate` holds it back (not `hello`) until
+//! somebody opens it for writing; then it opens `ack`, for as long as it lives, and writes times
+//! into it (8 bytes, nanoseconds since 1970): of what is to be measured, and when it has set its
+//! terminal.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -47,14 +48,13 @@ pub fn run(words: &[String]) -> Result<()> {
     };
     let dir = Path::new(dir);
     let number = || -> Result<usize> { Ok(arguments.first().ok_or("a number")?.parse()?) };
-    let ack = File::options().write(true).open(dir.join("ack"))?;
     if command == "hello" {
         write(HELLO)?;
-        acknowledge(&ack);
     } else {
         // Opening waits for the other side.
         File::open(dir.join("gate"))?;
     }
+    let ack = File::options().write(true).open(dir.join("ack"))?;
     match command.as_str() {
         "emit" => emit(&ack, number()?)?,
         "chatter" => {
@@ -67,9 +67,10 @@ pub fn run(words: &[String]) -> Result<()> {
             thread::spawn(move || chatter(rate));
         }
         "flood" => flood(&ack)?,
-        "deaf" => wait_for_hangup()?,
-        "parrot" => parrot()?,
-        "idle" | "hello" => {}
+        "deaf" => wait_for_hangup(&ack)?,
+        "parrot" => parrot(&ack)?,
+        "hello" => acknowledge(&ack),
+        "idle" => {}
         other => return Err(format!("no command {other}").into()),
     }
     forget_input();
@@ -109,6 +110,7 @@ fn chatter(rate: usize) {
 
 fn flood(ack: &File) -> Result<()> {
     make_raw()?;
+    acknowledge(ack);
     thread::spawn(|| {
         let block = payload::block();
         while write(&block).is_ok() {}
@@ -120,8 +122,9 @@ fn flood(ack: &File) -> Result<()> {
     Ok(())
 }
 
-fn parrot() -> Result<()> {
+fn parrot(ack: &File) -> Result<()> {
     make_raw()?;
+    acknowledge(ack);
     let mut buffer = [0; 4096];
     // Not std's reader, which would keep what does not fit in the buffer.
     while let Ok(count @ 1..) = nix::unistd::read(io::stdin(), &mut buffer) {
@@ -130,8 +133,9 @@ fn parrot() -> Result<()> {
     Ok(())
 }
 
-fn wait_for_hangup() -> Result<()> {
+fn wait_for_hangup(ack: &File) -> Result<()> {
     make_raw()?;
+    acknowledge(ack);
     let stdin = io::stdin();
     poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::empty())], PollTimeout::NONE)?;
     Ok(())

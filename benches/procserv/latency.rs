@@ -125,6 +125,7 @@ pub fn kill_at_full_speed(bench: &Bench) -> Vec<Row> {
         for number in 0..bench.few(12) {
             if number > 0 {
                 server.open_gate(Instant::now() + PATIENCE)?;
+                server.acknowledged(Instant::now() + PATIENCE)?;
             }
             // Until every buffer on the way is full.
             thread::sleep(Duration::from_millis(30));
@@ -151,5 +152,6 @@ fn flooded(bench: &Bench, kind: Kind) -> Result<(Server, Client, Crew)> {
     let typist = Client { file: clients[0].file.try_clone()? };
     let crew = Crew::new(clients)?;
     server.open_gate(deadline)?;
+    server.acknowledged(deadline)?;
     Ok((server, typist, crew))
 }

@@ -62,8 +62,9 @@ fn start(bench: &Bench, kind: Kind, child: &str) -> Result<(Server, Client, Clie
     let mut clients = server.clients(2, deadline)?;
     server.open_gate(deadline)?;
     let (other, paster) = (clients.pop().ok_or("no client")?, clients.pop().ok_or("no client")?);
-    // The greeting and the news of the child's start, and time for the child to set its terminal.
-    paster.discard(Duration::from_millis(100))?;
+    server.acknowledged(deadline)?;
+    // The greeting and the news of the child's start.
+    paster.discard(Duration::from_millis(50))?;
     paster.set_nonblocking()?;
     Ok((server, paster, other))
 }

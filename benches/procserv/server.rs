@@ -2,19 +2,18 @@
 //! that it started are gone.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use tempfile::TempDir;
 
-use super::client::{Client, Endpoint, free_port, timeout, wait_readable};
+use super::client::{Client, Endpoint, free_port, wait_readable};
 use super::{Bench, Result, process};
 
 /// Which program.
@@ -200,23 +199,22 @@ impl Server {
     /// Waits for a child's acknowledgement: when it was, in nanoseconds since 1970.
     pub fn acknowledged(&self, deadline: Instant) -> Result<u64> {
         let mut time = [0; 8];
-        if !wait_readable(self.ack.as_fd(), deadline)? {
-            return Err("hung; no answer from the child".into());
+        while wait_readable(self.ack.as_fd(), deadline)? && Instant::now() < deadline {
+            match (&self.ack).read(&mut time)? {
+                // The last child's end; the next one has not opened it yet.
+                0 => std::thread::sleep(Duration::from_micros(200)),
+                _ => return Ok(u64::from_le_bytes(time)),
+            }
         }
-        (&self.ack).read_exact(&mut time)?;
-        Ok(u64::from_le_bytes(time))
+        Err("hung; no answer from the child".into())
     }
 
-    /// Waits for the end of the child, which has `ack` open as long as it lives.
+    /// Waits for the end of the child, which has `ack` open as long as it lives. The next one opens
+    /// it behind the gate.
     pub fn child_ended(&self, deadline: Instant) -> Result<()> {
-        while Instant::now() < deadline {
-            let mut fds = [PollFd::new(self.ack.as_fd(), PollFlags::POLLIN)];
-            poll(&mut fds, timeout(deadline.saturating_duration_since(Instant::now())))?;
-            match (&self.ack).read(&mut [0; 4096]) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
+        while wait_readable(self.ack.as_fd(), deadline)? {
+            if (&self.ack).read(&mut [0; 4096])? == 0 {
+                return Ok(());
             }
         }
         Err("hung; child lives on".into())
