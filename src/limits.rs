@@ -44,6 +44,10 @@ pub const LAST_WORDS_MAX: usize = 1 << 20;
 /// uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
+/// A start for which the system had no process or terminal to give is tried again at most this
+/// often, whatever the holdoff time.
+pub const START_RETRY: Duration = Duration::from_secs(1);
+
 /// At exit: how long clients that still have output pending may take to accept it.
 pub const CLIENT_LINGER: Duration = Duration::from_millis(250);
 
@@ -70,6 +74,10 @@ pub const CLIENT_PATIENCE: Duration = Duration::from_millis(20);
 
 /// Buffers on their way to the log writer. Two keep it busy while the loop fills a third.
 pub const LOG_JOBS: usize = 3;
+
+/// Other jobs that may wait for the log writer: reopenings, of which a later one is worth as much as
+/// an earlier one, and diagnostic lines.
+pub const LOG_OTHERS: usize = 16;
 
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;

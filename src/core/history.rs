@@ -109,8 +109,9 @@ impl History {
     pub fn shrink(&mut self, needed_from: u64) {
         let needed = self.needed(needed_from);
         if self.is_grown() && needed <= self.ring.len() / 4 {
-            self.held = needed;
-            self.set_size(needed.next_power_of_two().max(HISTORY_MIN));
+            // Not less than a page: the last byte tells whether a line is open.
+            self.held = self.held.min(needed.max(HISTORY_MIN));
+            self.set_size(self.held.next_power_of_two());
         }
     }
 
@@ -140,6 +141,12 @@ impl History {
             Some(newline) => middle + newline as u64 + 1,
             None => middle,
         }
+    }
+
+    /// The size of the ring.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        self.ring.len()
     }
 
     /// How much of what is held a reader at `offset` still needs.

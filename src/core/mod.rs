@@ -12,6 +12,8 @@ mod history;
 mod input;
 mod notice;
 mod outbox;
+#[cfg(test)]
+mod sim;
 mod supervisor;
 mod typing;
 
@@ -130,8 +132,11 @@ impl Console {
         }
     }
 
-    /// Something happened.
+    /// Something happened. Once it is decided to leave, nothing counts any more but that clients go.
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
+        if self.exiting && !matches!(event, Event::Left { .. }) {
+            return;
+        }
         match event {
             Event::Output(bytes) => self.append(bytes, now.wall),
             Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),

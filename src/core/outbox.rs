@@ -103,6 +103,12 @@ impl Outbox {
         self.staged.len() - self.sent
     }
 
+    /// The size of the staging area.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        self.staged.len()
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self, history: &History) -> bool {
         self.staged() == 0 && self.cursor == history.head() && self.missing == 0

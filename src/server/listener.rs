@@ -33,7 +33,7 @@ pub(super) enum Accepted<C> {
     Connection(C),
     /// Nobody waits, or nobody can be let in now.
     Nobody,
-    /// The system has no descriptor for it: the reason, the first time.
+    /// The system has no descriptor for it, or refuses otherwise: the reason, the first time.
     Exhausted(String),
 }
 
@@ -71,9 +71,11 @@ impl<S: Socket> Listener<S> {
                 self.told = false;
                 Accepted::Nobody
             }
-            Err(error) if is_exhaustion(&error) => self.pause(now, sys::reason(&error)),
-            // Interrupted, or the connection was gone before it was accepted. More may wait.
-            Err(_) => Accepted::Nobody,
+            // The connection was gone before it was accepted. More may wait.
+            Err(error) if is_passing(&error) => Accepted::Nobody,
+            // Descriptors or memory are short. Or something that may last is wrong: trying at once
+            // again would be all that this process does.
+            Err(error) => self.pause(now, sys::reason(&error)),
         }
     }
 
@@ -87,7 +89,45 @@ impl<S: Socket> Listener<S> {
     }
 }
 
-fn is_exhaustion(error: &io::Error) -> bool {
-    use nix::libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted};
+    matches!(error.kind(), ConnectionAborted | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket on which accept(2) always fails so.
+    struct Broken(i32);
+
+    impl Socket for Broken {
+        type Connection = ();
+
+        fn is_scarce(&self) -> bool {
+            false
+        }
+
+        fn accept(&self) -> io::Result<()> {
+            Err(io::Error::from_raw_os_error(self.0))
+        }
+    }
+
+    #[test]
+    fn lasting_failure_pauses_and_is_told_once() {
+        for errno in [nix::libc::EMFILE, nix::libc::ENOMEM, nix::libc::EPERM, nix::libc::EINVAL] {
+            let endpoint = Endpoint::Abstract(b"x".to_vec());
+            let mut listener = Listener::new(Token(7), Broken(errno), endpoint, Role::User);
+            listener.ready = true;
+            let mut now = Moment(0);
+            let mut told = 0;
+            for _ in 0..3 {
+                assert!(listener.has_work(now));
+                told += usize::from(matches!(listener.accept(now), Accepted::Exhausted(_)));
+                assert!(!listener.has_work(now), "{errno} would spin");
+                now = listener.deadline().expect("a time to go on");
+            }
+            assert_eq!(told, 1);
+        }
+    }
 }

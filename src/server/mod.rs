@@ -101,6 +101,8 @@ impl<S: System> Server<S> {
         }
         self.take_signals(now);
         self.console.handle_timeout(now);
+        // A child that is due is there before anybody is heard: what waits in a pipe is for it.
+        self.obey(now);
         self.read_child(now);
         self.read_clients(now);
         self.accept(now);
@@ -382,14 +384,14 @@ impl<S: System> Server<S> {
 
     /// The end: everybody gets what is pending, then every descriptor and file that is ours goes,
     /// `files` among them, and last the log gets its time.
-    fn finish<F>(mut self, files: F) -> io::Result<()> {
+    fn finish<F>(&mut self, files: F) -> io::Result<()> {
         if let Some(child) = self.child.take() {
             child.bury();
         }
         let deadline = self.system.now().mono + CLIENT_LINGER;
         loop {
             self.write_clients(self.system.now().mono);
-            let Server { peers, console, .. } = &mut self;
+            let Server { peers, console, .. } = self;
             peers.retain(|&id, peer| !peer.leaving && peer.listens() && !console.is_served(id));
             let left = deadline.since(self.system.now().mono);
             if self.peers.is_empty() || left.is_zero() {
@@ -400,7 +402,7 @@ impl<S: System> Server<S> {
         self.peers.clear();
         self.listeners.clear();
         drop(files);
-        let Server { system, console, log, stdout, .. } = &mut self;
+        let Server { system, console, log, stdout, .. } = self;
         for writer in [log.take(), stdout.take()].into_iter().flatten() {
             writer.finish(console, || system.now().mono);
         }

@@ -33,7 +33,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         stderr(&[warning.as_slice(), b"\n"].concat());
     }
     let system = |what| move |error| StartupError::System { what, error };
-    signal::unblock_all().map_err(system("set the signal mask"))?;
+    signal::hold_back().map_err(system("set the signal mask"))?;
     // A log over its size limit is an error of write(2), not the end.
     signal::ignore(nix::libc::SIGXFSZ);
     if config.run_mode != RunMode::Daemon {
@@ -73,6 +73,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
     let program = Program::new(&plan(config, limits, pid, &listeners));
     let program = program.map_err(system("prepare the child"))?;
     let kernel = Kernel::new(program, log_path(config), argv0.to_vec()).map_err(system("poll"))?;
+    signal::unblock_all().map_err(system("set the signal mask"))?;
     let log = match config.log_file {
         // Only now: a daemon's standard output is not its caller's.
         Some(LogTarget::Stdout) => fd::duplicate(io::stdout()).map(File::from).ok(),
@@ -252,6 +253,8 @@ fn adopt_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
 
 /// The live process that a pid file names, if it is a server like this one.
 fn running_server(path: &Path, own: i32) -> Option<i32> {
+    // Reading anything else, /dev/stdout perhaps, could wait for ever.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let pid: i32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
     let comm = |pid: i32| fs::read(format!("/proc/{pid}/comm")).ok();
     let same = pid != own && process::exists(pid).is_ok_and(|exists| exists);

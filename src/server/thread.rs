@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{
     Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
 };
@@ -16,13 +16,21 @@ use mio::Waker;
 use super::logfile::{Done, Job};
 use super::system::Link;
 use crate::core::Chunk;
-use crate::limits::{LOG_JOBS, SYNC_INTERVAL};
+use crate::limits::{LOG_JOBS, LOG_OTHERS, SYNC_INTERVAL};
 use crate::sys;
 
 /// Opens a log: appended to, created 0644 less umask.
 pub(super) fn open(path: &Path) -> io::Result<File> {
+    use nix::libc::{ENXIO, O_NOCTTY, O_NONBLOCK};
     use std::os::unix::fs::OpenOptionsExt;
-    File::options().append(true).create(true).mode(0o644).open(path)
+    let mut options = File::options();
+    // A FIFO must not make us wait for its reader, a terminal not become ours.
+    options.append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK | O_NOCTTY);
+    match options.open(path) {
+        // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
+        Err(error) if error.raw_os_error() == Some(ENXIO) => options.read(true).open(path),
+        result => result,
+    }
 }
 
 /// The loop's end of the channel.
@@ -31,14 +39,16 @@ pub(super) struct Thread {
     done: Receiver<Done>,
     /// Whether the loop wants to be woken when a job is done.
     wanted: Arc<AtomicBool>,
+    /// Jobs other than chunks that have not been begun.
+    others: Arc<AtomicUsize>,
 }
 
 /// Starts a thread that writes `file`, and opens it anew as `path`.
 pub(super) fn start(file: File, path: Option<PathBuf>, waker: Arc<Waker>) -> io::Result<Thread> {
-    // Room for every chunk and some lines, so that a thread that keeps up refuses nothing.
-    let (jobs, job_receiver) = sync_channel(LOG_JOBS + 16);
+    let (jobs, job_receiver) = sync_channel(LOG_JOBS + LOG_OTHERS);
     let (done_sender, done) = channel();
     let wanted = Arc::new(AtomicBool::new(false));
+    let others = Arc::new(AtomicUsize::new(0));
     let hand = Hand {
         sync: is_syncable(&file),
         file,
@@ -46,17 +56,25 @@ pub(super) fn start(file: File, path: Option<PathBuf>, waker: Arc<Waker>) -> io:
         epoch: 0,
         done: done_sender,
         wanted: Arc::clone(&wanted),
+        others: Arc::clone(&others),
         waker,
     };
     std::thread::Builder::new()
         .name("log".to_owned())
         .stack_size(64 << 10)
         .spawn(move || hand.run(&job_receiver))?;
-    Ok(Thread { jobs, done, wanted })
+    Ok(Thread { jobs, done, wanted, others })
 }
 
 impl Link for Thread {
     fn send(&mut self, job: Job) -> Result<(), Job> {
+        if !matches!(job, Job::Write(..)) {
+            // They never take the room of a chunk, which would be lost.
+            if self.others.load(Ordering::Acquire) >= LOG_OTHERS {
+                return Err(job);
+            }
+            self.others.fetch_add(1, Ordering::AcqRel);
+        }
         self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
         })
@@ -95,6 +113,7 @@ struct Hand {
     epoch: u64,
     done: Sender<Done>,
     wanted: Arc<AtomicBool>,
+    others: Arc<AtomicUsize>,
     waker: Arc<Waker>,
 }
 
@@ -106,6 +125,9 @@ impl Hand {
                 Some(at) => jobs.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            if matches!(job, Ok(Job::Say(_) | Job::Reopen)) {
+                self.others.fetch_sub(1, Ordering::AcqRel);
+            }
             match job {
                 Ok(Job::Write(chunk, epoch)) => {
                     self.write(chunk, epoch);
@@ -162,7 +184,7 @@ impl Hand {
                 }
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Somebody else made our standard output non-blocking.
+                // A FIFO, a terminal, or a standard output that somebody made non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sys::fd::wait_writable(&self.file);
                 }

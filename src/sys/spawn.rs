@@ -95,7 +95,7 @@ impl Program {
         let image = Image { program: self, argv, env, shell_argv, reasons };
         // A signal for the child that comes before it has default dispositions stays pending: this
         // process's handlers would swallow it.
-        let blocked = signal::Blocked::all()?;
+        let blocked = signal::Blocked::new()?;
         // SAFETY: between fork and exec the child runs `Image::run` only, which keeps to
         // async-signal-safe calls on data made above.
         let result = match unsafe { libc::fork() } {
@@ -124,10 +124,11 @@ struct Image<'a> {
 impl Image<'_> {
     /// In the child. Returns only if something failed, and after that was told.
     fn run(&self, terminal: RawFd) {
-        signal::reset_all();
+        // First away from the server's terminal: until then the child is as deaf to ^C as the server.
         if take_terminal(terminal).is_err() {
             return;
         }
+        signal::reset_all();
         self.set_limits();
         if let Some(dir) = &self.program.dir {
             // SAFETY: a NUL-terminated path.

@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod child;
+mod files;
+mod log;
 #[path = "../support/mod.rs"]
 mod support;
 
 fn main() -> std::process::ExitCode {
-    support::main(|| [child::cases()].into_iter().flatten().collect())
+    support::main(|| [child::cases(), files::cases(), log::cases()].into_iter().flatten().collect())
 }

@@ -2,7 +2,6 @@
 
 use crate::case;
 use crate::support::{Case, Client, Instance, Lab};
-use crate::systemd::for_anybody;
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -91,7 +90,7 @@ fn manage_iocs_rotates_with_hup_by_name(lab: &Lab) {
 }
 
 fn manage_iocs_unit_has_a_pid_file_it_cannot_write(lab: &Lab) {
-    let setup = for_anybody(lab);
+    let setup = lab.server().for_anybody();
     fs::create_dir(setup.path("run")).unwrap();
     let options = ["-q", "-p", "run/softioc-x.pid", "-n", "x", "--restrict", "-L", "log"];
     let server = setup.launched_by(["unprivileged"]).opts(options).start();
@@ -102,7 +101,7 @@ fn manage_iocs_unit_has_a_pid_file_it_cannot_write(lab: &Lab) {
 }
 
 fn manage_iocs_unit_has_a_pid_file_in_a_foreign_directory(lab: &Lab) {
-    let setup = for_anybody(lab);
+    let setup = lab.server().for_anybody();
     fs::create_dir(setup.path("run")).unwrap();
     let file = setup.path("run/softioc-x.pid");
     fs::write(&file, "4711 and an old text\n").unwrap();

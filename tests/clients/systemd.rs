@@ -2,9 +2,7 @@
 
 use crate::case;
 use crate::support::{Case, Lab, Setup};
-use std::fs::{self, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
@@ -22,25 +20,6 @@ pub(super) fn cases() -> Vec<Case> {
         case!(epnix_unit_runs_in_a_user_namespace)
             .only_if(unshare, "needs unshare and user namespaces"),
     ]
-}
-
-/// A server whose scratch directory anybody may use, with a copy of each program in it: the
-/// directories above the real ones may be closed to others.
-pub(super) fn for_anybody(lab: &Lab) -> Setup {
-    let setup = lab.server();
-    let dir = setup.dir();
-    fs::set_permissions(&dir, Permissions::from_mode(0o777)).unwrap();
-    let fake_ioc = fs::canonicalize(setup.path("fake-ioc")).unwrap();
-    fs::remove_file(setup.path("fake-ioc")).unwrap();
-    for (from, name) in [(fake_ioc.as_path(), "fake-ioc"), (lab.program(), "procServ")] {
-        // By another process: a file that this one has open for writing gets into whatever
-        // another thread starts meanwhile, and can't be executed as long as that has it.
-        let mut install = Command::new("install");
-        let copied = install.args(["-m", "755"]).arg(from).arg(setup.path(name)).status();
-        assert!(copied.is_ok_and(|status| status.success()), "install");
-    }
-    let program = setup.path("procServ");
-    setup.program(program)
 }
 
 /// The service manager's end of NOTIFY_SOCKET.
@@ -100,7 +79,7 @@ fn notify_unit_survives_a_restart_of_the_child(lab: &Lab) {
 }
 
 fn epnix_unit_runs_without_any_rights(lab: &Lab) {
-    let setup = for_anybody(lab);
+    let setup = lab.server().for_anybody();
     let port = lab.free_port().to_string();
     let mut path = setup.dir().into_os_string();
     path.push(":/usr/bin:/bin");
@@ -118,7 +97,7 @@ fn epnix_unit_runs_without_any_rights(lab: &Lab) {
 }
 
 fn epnix_unit_runs_as_a_dynamic_user(lab: &Lab) {
-    let setup = for_anybody(lab).launched_by(["unprivileged"]).logged();
+    let setup = lab.server().for_anybody().launched_by(["unprivileged"]).logged();
     let status = ["Uid:", "CapEff:", "NoNewPrivs:"];
     let steps = status.iter().flat_map(|name| ["show-status", *name]).chain(["cat"]);
     let server = setup.opts(["-I", "info"]).child(steps).start();
@@ -136,7 +115,7 @@ fn epnix_unit_runs_as_a_dynamic_user(lab: &Lab) {
 
 fn epnix_unit_runs_in_a_user_namespace(lab: &Lab) {
     // PrivateUsers: no user but the own one is known there.
-    let setup = for_anybody(lab);
+    let setup = lab.server().for_anybody();
     let program = setup.path("procServ");
     let setup = setup.bare().program("unshare").argv0("unshare").opts(["--user", "--"]);
     let words = ["-f", "-L", "log", "-P", "unix:ctl"];

@@ -92,6 +92,15 @@ impl Client {
         })
     }
 
+    /// Takes all up to the end of the last of these patterns to come, in whatever order they come.
+    pub fn until_all<const N: usize>(&mut self, patterns: [&str; N]) -> Vec<u8> {
+        self.take(&format!("{patterns:?}"), |new| {
+            let ends =
+                patterns.map(|pattern| Some(text::find(new, pattern.as_bytes())? + pattern.len()));
+            ends.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()
+        })
+    }
+
     /// Takes the greeting, telnet negotiation included.
     pub fn greeting(&mut self) -> Vec<u8> {
         self.until(NEGOTIATION)
@@ -144,7 +153,8 @@ impl Client {
     }
 
     fn receive(&mut self, what: &str, deadline: Instant) {
-        let ready = self.wait(PollFlags::POLLIN, deadline);
+        // A flood of something else ends the wait too.
+        let ready = self.wait(PollFlags::POLLIN, deadline) && Instant::now() < deadline;
         let new = &self.received[self.taken..];
         assert!(ready, "in vain waited for {what}; new:\n{}", text::show(new));
         let mut buffer = [0; 65536];

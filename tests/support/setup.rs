@@ -3,7 +3,8 @@
 use super::instance::{Finished, Instance};
 use super::{Lab, process};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -113,6 +114,24 @@ impl Setup {
     /// The file executed, instead of the program under test itself: a link to it, a copy of it.
     pub fn program(mut self, program: impl Into<PathBuf>) -> Setup {
         self.program = program.into();
+        self
+    }
+
+    /// Lets anybody use the scratch directory, and puts a copy of each program into it: the
+    /// directories above the real ones may be closed to others.
+    pub fn for_anybody(mut self) -> Setup {
+        let dir = self.dir();
+        fs::set_permissions(&dir, Permissions::from_mode(0o777)).expect("chmod");
+        let fake_ioc = fs::canonicalize(dir.join("fake-ioc")).expect("the stand-in");
+        fs::remove_file(dir.join("fake-ioc")).expect("the link to the stand-in");
+        for (from, name) in [(fake_ioc.as_path(), "fake-ioc"), (self.lab.program(), "procServ")] {
+            // By another process: a file that this one has open for writing gets into whatever
+            // another thread starts meanwhile, and can't be executed as long as that has it.
+            let mut install = Command::new("install");
+            let copied = install.args(["-m", "755"]).arg(from).arg(dir.join(name)).status();
+            assert!(copied.is_ok_and(|status| status.success()), "install");
+        }
+        self.program = dir.join("procServ");
         self
     }
 

@@ -110,7 +110,8 @@ impl Run {
         let timeout = self.server.timeout();
         let awake = {
             let world = self.world.borrow();
-            !world.news.is_empty() || world.woken || timeout == Some(Duration::ZERO)
+            let due = !world.news.is_empty() || world.woken || timeout == Some(Duration::ZERO);
+            due && self.server.exit.is_none()
         };
         if awake {
             // As `run` does before it sleeps: memory must be given back without losing a byte.
@@ -321,6 +322,12 @@ impl Run {
             let quiet = world.jobs.is_empty();
             world.write_log();
             drop(world);
+            if self.server.exit.is_some() {
+                self.server.finish(()).unwrap();
+                let mut world = self.world.borrow_mut();
+                self.clients.keys().for_each(|&id| world.take(id, usize::MAX));
+                return;
+            }
             if self.turn() {
                 continue;
             }
@@ -341,10 +348,11 @@ impl Run {
         for (id, joined) in &self.clients {
             let pipe = &world.pipes[id];
             if pipe.token.is_none() {
-                assert!(pipe.closed, "client {id} was neither served nor refused");
+                let refused = pipe.closed || self.server.exit.is_some();
+                assert!(refused, "client {id} was neither served nor refused");
                 continue;
             }
-            assert!(!pipe.closed, "client {id} was dropped");
+            assert_eq!(pipe.closed, self.server.exit.is_some(), "client {id}");
             let plain = plain(after_greeting(&pipe.received));
             let tail = b" bytes skipped: this connection reads too slowly\r\n";
             let from = trace_back(stream, &plain, tail);
@@ -382,6 +390,9 @@ fn run(seed: u64) -> Result<(), (String, Vec<String>)> {
     let result = catch_unwind(AssertUnwindSafe(|| {
         world.borrow_mut().faults = [0, 5, 20, 100][(seed % 4) as usize];
         for step in 0..120 {
+            if run.server.exit.is_some() {
+                break;
+            }
             run.act(step);
             if run.world.borrow_mut().dice.once_in(2) {
                 run.turn();
