@@ -135,10 +135,12 @@ impl History {
     /// half of what is held, or the middle if no line starts there.
     pub fn resume_point(&self) -> u64 {
         let middle = self.head - (self.held / 2) as u64;
-        let (first, second) = self.slices(middle);
+        // The byte before tells whether the middle itself begins a line.
+        let from = middle.saturating_sub(1).max(self.tail());
+        let (first, second) = self.slices(from);
         let mut bytes = first.iter().chain(second);
         match bytes.position(|&byte| byte == b'\n') {
-            Some(newline) => middle + newline as u64 + 1,
+            Some(newline) => from + newline as u64 + 1,
             None => middle,
         }
     }

@@ -1,8 +1,8 @@
 //! Contract section 2: endpoints.
 
 use crate::case;
-use crate::common::{listeners, waiting_greeting};
-use crate::support::{Case, Lab, Setup};
+use crate::common::waiting_greeting;
+use crate::support::{Case, Lab, Setup, listeners};
 use nix::unistd::{Gid, Uid, User, geteuid};
 use std::fs;
 use std::io::ErrorKind;

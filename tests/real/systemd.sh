@@ -43,9 +43,10 @@ After=basic.target
 AllowIsolate=yes
 UNIT
 
-# The site: two IOCs, the users that the units want, and what they are told to install.
+# The site: an IOC, the user that the units want, two people, and what a site installs.
 chroot "$root" useradd --system --user-group ioc
 chroot "$root" useradd --groups ioc visitor
+chroot "$root" useradd stranger
 cp "$contrib"/systemd/*.service "$root/etc/systemd/system/"
 install "$PROCSERV_BIN" "$root/usr/local/bin/procServ"
 mkdir -p "$root/opt/iocs/demo" "$root/srv/ioc" "$root/etc/ioc" "$root/etc/systemd/journald.conf.d"
@@ -115,10 +116,12 @@ check "procServ is the one of /usr/local/bin" \
 check "info file" [ "$(in_systemd cat /run/procServ/demo/info)" = "pid:$server
 unix:$console" ]
 check "console is the group's" [ "$(in_systemd stat -c '%U:%G %a' $console)" = 'ioc:ioc 660' ]
-check "member of the group gets in" in_systemd setpriv --reuid visitor --regid visitor \
-    --init-groups socat -u -T 1 UNIX-CONNECT:$console,readbytes=1 /dev/null
-check "others don't" not in_systemd setpriv --reuid nobody --regid nogroup --clear-groups \
-    socat -u -T 1 UNIX-CONNECT:$console,readbytes=1 /dev/null
+greets() {
+    in_systemd setpriv --reuid "$1" --regid "$1" --init-groups \
+        socat -u UNIX-CONNECT:$console,readbytes=11 - 2>/dev/null | grep -q '@@@ Welcome'
+}
+check "greets a member of the group" greets visitor
+check "and nobody else" not greets stranger
 check "log lines have time stamps" \
     in_file '^20[0-9][0-9]-[01][0-9]-[0-3][0-9] [0-9:]\{8\} demo: All' $log
 

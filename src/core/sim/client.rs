@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use super::super::event::{ClientId, Medium, Role};
 use super::random::Random;
+use super::seen;
 use super::stream::{Follower, Gap, Stream, gap, show};
 use crate::config::CommandChars;
-use crate::limits::CLIENT_BUDGET;
+use crate::limits::HISTORY_MAX;
 
 const WORDS: &str = " bytes skipped: this connection reads too slowly\r\n";
 const IAC: u8 = 0xFF;
@@ -88,6 +89,7 @@ impl Client {
             match gap(rest, self.follower.line_start, WORDS) {
                 Gap::None => {}
                 Gap::Perhaps => {
+                    seen("a client read half of an announcement");
                     self.held = joined;
                     return;
                 }
@@ -95,6 +97,10 @@ impl Client {
                     let head = self.passed_at.take().unwrap();
                     let expected = stream.resume(head) - self.follower.place;
                     assert_eq!(missing, expected, "skipped at {}", self.follower.place);
+                    seen("a client was told that it is too slow");
+                    if stream.bytes[head - HISTORY_MAX / 2 - 1] == b'\n' {
+                        seen("the middle of the history began a line");
+                    }
                     self.follower.skip(missing);
                     rest = &rest[len..];
                 }
@@ -126,11 +132,8 @@ impl Client {
             }
             2..6 if telnet => self.negotiate(random),
             6 => {
-                let count = random.length(CLIENT_BUDGET);
-                let from = random.below(pool.len() - count);
-                for &byte in &pool[from..from + count] {
-                    self.type_byte(byte, commands);
-                }
+                let count = random.length(2000);
+                self.paste(random, commands, pool, count);
             }
             _ => {
                 for _ in 0..=random.below(12) {
@@ -138,6 +141,20 @@ impl Client {
                     self.type_byte(byte, commands);
                 }
             }
+        }
+    }
+
+    /// Its user pastes a text without commands.
+    pub fn paste(
+        &mut self,
+        random: &mut Random,
+        commands: CommandChars,
+        pool: &[u8],
+        count: usize,
+    ) {
+        let from = random.below(pool.len() - count);
+        for &byte in &pool[from..from + count] {
+            self.type_byte(byte, commands);
         }
     }
 
