@@ -2,6 +2,7 @@
 //! server spin, or stop it.
 
 mod child;
+mod clients;
 mod files;
 mod log;
 mod signals;
@@ -10,8 +11,15 @@ mod stdin;
 use crate::support::Case;
 
 pub(super) fn cases() -> Vec<Case> {
-    [child::cases(), files::cases(), log::cases(), signals::cases(), stdin::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        child::cases(),
+        clients::cases(),
+        files::cases(),
+        log::cases(),
+        signals::cases(),
+        stdin::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
