@@ -15,6 +15,8 @@ mod outbox;
 #[cfg(test)]
 mod sim;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod typing;
 
 use std::collections::{BTreeMap, VecDeque};
