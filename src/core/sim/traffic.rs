@@ -57,9 +57,13 @@ impl World {
         let client = &mut self.clients[index];
         if self.kind == Kind::Paste && self.random.one_in(3) {
             // More than the queue to the child holds, as long as the console takes it.
+            let negotiates = self.random.one_in(4);
             for _ in 0..self.random.below(100) {
                 let client = &mut self.clients[index];
-                if client.unread() < CLIENT_BUDGET {
+                if client.unread() >= CLIENT_BUDGET {
+                } else if negotiates {
+                    client.ask_a_lot(&mut self.random);
+                } else {
                     client.paste(&mut self.random, self.commands, self.pool, CLIENT_BUDGET);
                 }
                 self.client_sends_bytes(index, CLIENT_BUDGET);
