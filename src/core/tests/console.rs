@@ -199,6 +199,14 @@ fn the_counters_count_terminals_but_no_pipes() {
 }
 
 #[test]
+fn nothing_is_pending_for_a_pipe() {
+    let mut console = running(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Pipe }, at(0));
+    console.handle(Event::Output(b"x"), at(0));
+    assert!(console.is_served(A));
+}
+
+#[test]
 fn a_socket_gets_the_offer_after_the_greeting() {
     let mut console = watched(settings());
     console.handle(Event::Joined { id: A, role: Role::Logger, medium: Medium::Telnet }, at(0));
