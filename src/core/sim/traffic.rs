@@ -67,6 +67,10 @@ impl World {
                     client.paste(&mut self.random, self.commands, self.pool, CLIENT_BUDGET);
                 }
                 self.client_sends_bytes(index, CLIENT_BUDGET);
+                if negotiates && self.random.one_in(2) {
+                    let most = self.random.below(2 * CLIENT_BUDGET);
+                    self.reads(index, most);
+                }
             }
         } else {
             if client.unread() < CLIENT_BUDGET {
@@ -111,6 +115,7 @@ impl World {
     pub fn reads(&mut self, index: usize, most: usize) -> bool {
         let client = &mut self.clients[index];
         if client.medium == Medium::Pipe {
+            assert!(self.console.is_served(client.id));
             return false;
         }
         let stream = &self.oracle.stream;

@@ -62,9 +62,9 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, told: bool) -> World {
         let mut random = Random::new(seed);
-        let kind = match seed % 64 {
+        let kind = match seed % 32 {
             0 => Kind::Flood,
-            32 => Kind::Paste,
+            16 => Kind::Paste,
             _ => Kind::Common,
         };
         let mut settings = settings::settings(&mut random);
