@@ -15,7 +15,9 @@ const WORDS: &str = " bytes are missing here\r\n";
 #[derive(Debug)]
 struct Job {
     chunk: Chunk,
-    /// Length of the announcement that it begins with, and what is missing by it.
+    /// Length of the rest of an earlier announcement that it begins with.
+    rest: usize,
+    /// Length of the announcement that follows, and what is missing by it.
     announced: Option<(usize, usize)>,
 }
 
@@ -37,6 +39,8 @@ pub struct Disk {
     taken: Follower,
     /// Missing and not announced.
     owed: usize,
+    /// What is left of an announcement that was cut short.
+    rest: Vec<u8>,
     jobs: VecDeque<Job>,
     /// The front job failed: the others come back.
     bouncing: bool,
@@ -52,6 +56,7 @@ impl Disk {
             last: None,
             taken: follower,
             owed: 0,
+            rest: Vec::new(),
             jobs: VecDeque::new(),
             bouncing: false,
             failing: false,
@@ -83,6 +88,10 @@ impl Disk {
         };
         let bytes = &chunk.bytes;
         assert!((1..=LOG_JOB_MAX + 200).contains(&bytes.len()), "{} bytes", bytes.len());
+        assert!(bytes.starts_with(&self.rest), "the rest of an announcement is lost");
+        let rest = std::mem::take(&mut self.rest).len();
+        self.taken.line_start |= rest > 0;
+        let bytes = &bytes[rest..];
         let mut announced = None;
         if self.owed > 0 {
             let Gap::Of { len, missing } = gap(bytes, self.taken.line_start, WORDS) else {
@@ -96,7 +105,7 @@ impl Disk {
         }
         self.taken.get(&bytes[announced.map_or(0, |(len, _)| len)..], stream);
         assert!(self.taken.is_between());
-        self.jobs.push_back(Job { chunk, announced });
+        self.jobs.push_back(Job { chunk, rest, announced });
         true
     }
 
@@ -150,14 +159,18 @@ impl Disk {
     fn write(&mut self, job: &Job, count: usize, stream: &Stream) {
         let bytes = &job.chunk.bytes[..count];
         let (len, missing) = job.announced.unwrap_or((0, 0));
-        if count < len {
+        let end = job.rest + len;
+        // An announcement that was begun will be finished.
+        let begun = if count > job.rest { end } else { job.rest };
+        self.rest = job.chunk.bytes[count.min(begun)..begun].to_vec();
+        if !self.rest.is_empty() {
             seen("a file got half of an announcement");
-        } else {
-            if len > 0 {
-                self.written.skip(missing);
-            }
-            self.written.get(&bytes[len..], stream);
         }
+        self.written.line_start |= job.rest > 0;
+        if count > job.rest && len > 0 {
+            self.written.skip(missing);
+        }
+        self.written.get(bytes.get(end..).unwrap_or_default(), stream);
         self.last = bytes.last().copied().or(self.last);
     }
 

@@ -48,9 +48,7 @@ impl Oracle {
             lines.push(format!("@@@ {both} connected (plus you)"));
         }
         if self.alive.is_none() {
-            let logout = s.commands.logout;
-            let end = logout.map(|byte| format!(", {} closes this connection", caret(byte)));
-            lines.push(self.help() + &end.unwrap_or_default());
+            lines.push(self.help());
         }
         (lines.join("\r\n") + "\r\n").into_bytes()
     }

@@ -44,6 +44,8 @@ pub struct Oracle {
     told_to_wait: bool,
     /// Starts that mode ONESHOT has still to make.
     one_more: bool,
+    /// The last start failed.
+    start_failed: bool,
     code: u8,
     pub exiting: bool,
     log_trouble: bool,
@@ -69,6 +71,7 @@ impl Oracle {
             leaving: None,
             last_start: None,
             one_more: true,
+            start_failed: false,
             code: 0,
             exiting: false,
             log_trouble: false,
@@ -97,6 +100,7 @@ impl Oracle {
         if self.exiting {
             return;
         }
+        self.start_failed = false;
         self.alive = Some(Alive { pid, since: now.wall.0 });
         let name = text(&self.settings.name);
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
@@ -113,6 +117,7 @@ impl Oracle {
             return;
         }
         self.one_more = true;
+        self.start_failed = true;
         let name = text(&self.settings.name);
         self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
     }
@@ -270,7 +275,7 @@ impl Oracle {
                 (None, _) if self.told_to_wait => None,
                 (None, _) => Some(0),
                 (Some(_), Off) => None,
-                (Some(last), On | Oneshot) => Some(last + self.settings.holdoff.as_nanos() as u64),
+                (Some(last), On | Oneshot) => Some(last + self.wait()),
             },
         }
     }
@@ -334,7 +339,10 @@ impl Oracle {
 
     pub fn help(&self) -> String {
         let kill = self.settings.commands.kill.map(|byte| format!(" or {}", caret(byte)));
-        format!("@@@ ^R{} restarts the child, ^Q quits the server", kill.unwrap_or_default())
+        let logout = self.settings.commands.logout;
+        let end = logout.map(|byte| format!(", {} closes this connection", caret(byte)));
+        let (kill, end) = (kill.unwrap_or_default(), end.unwrap_or_default());
+        format!("@@@ ^R{kill} restarts the child, ^Q quits the server{end}")
     }
 
     pub fn time(&self, seconds: i64) -> String {
@@ -366,7 +374,13 @@ impl Oracle {
     }
 
     fn too_early(&self, last_start: u64, now: Now) -> bool {
-        now.mono.0 < last_start + self.settings.holdoff.as_nanos() as u64
+        now.mono.0 < last_start + self.wait()
+    }
+
+    /// From one start to the next, in nanoseconds; after a start that failed at least a second.
+    fn wait(&self) -> u64 {
+        let holdoff = self.settings.holdoff.as_nanos() as u64;
+        if self.start_failed { holdoff.max(SECOND) } else { holdoff }
     }
 
     fn exit(&mut self, code: u8) {
