@@ -35,3 +35,76 @@ fn control(letter: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn expand(text: &[u8]) -> Vec<u8> {
+        list(text).collect()
+    }
+
+    #[test]
+    fn lists_from_the_field() {
+        assert_eq!(expand(b"^D^C^]"), [4, 3, 0x1d]);
+        assert_eq!(expand(b"^c^@x"), [3, 0, b'x']);
+        assert_eq!(expand(b"^?^[^\\^_"), [0x7f, 0x1b, 0x1c, 0x1f]);
+    }
+
+    #[test]
+    fn a_caret_before_anything_else_is_itself() {
+        assert_eq!(expand(b"^"), b"^");
+        assert_eq!(expand(b"a^"), b"a^");
+        assert_eq!(expand(b"^1^{^~"), b"^1^{^~");
+        assert_eq!(expand(b"^\xc3"), b"^\xc3");
+        assert_eq!(expand(b"^`"), b"^`");
+    }
+
+    /// As procServ 2.7.0 does it: `-i ^^C` swallows `^` and `C`, `-i ^^^C` `^` and 0x03.
+    #[test]
+    fn two_carets_are_one() {
+        assert_eq!(expand(b"^^"), b"^");
+        assert_eq!(expand(b"^^C"), b"^C");
+        assert_eq!(expand(b"^^^C"), b"^\x03");
+    }
+
+    #[test]
+    fn a_command_is_the_first_character() {
+        assert_eq!(command_char(b""), None);
+        assert_eq!(command_char(b"^@"), None);
+        assert_eq!(command_char(b"^x"), Some(0x18));
+        assert_eq!(command_char(b"^^"), Some(b'^'));
+        assert_eq!(command_char(b"^1"), Some(b'^'));
+        assert_eq!(command_char(b"xyz"), Some(b'x'));
+        assert_eq!(command_char(b"\xe9"), Some(0xe9));
+    }
+
+    #[test]
+    fn ascii_survives_display_and_parse() {
+        // All but 0x1e: its `^^` already means `^`.
+        for byte in (0..128).filter(|&byte| byte != 0x1e) {
+            assert_eq!(expand(&display(byte)), [byte]);
+        }
+        assert_eq!(display(0x1e), b"^^");
+        assert_eq!(display(0x18), b"^X");
+        assert_eq!(display(0x7f), b"^?");
+        assert_eq!(display(b'^'), b"^");
+        assert_eq!(display(0xe9), [0xe9]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_without_carets_is_itself(text in proptest::collection::vec(1..=255_u8, 0..20)) {
+            let text: Vec<u8> = text.into_iter().filter(|&byte| byte != b'^').collect();
+            prop_assert_eq!(expand(&text), text);
+        }
+
+        #[test]
+        fn no_list_grows(text in proptest::collection::vec(any::<u8>(), 0..20)) {
+            prop_assert!(expand(&text).len() <= text.len());
+            prop_assert!(expand(&text).len() * 2 >= text.len());
+        }
+    }
+}

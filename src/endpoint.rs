@@ -259,3 +259,6 @@ fn trim_blanks(mut text: &[u8]) -> &[u8] {
 fn os_string(bytes: &[u8]) -> OsString {
     OsStr::from_bytes(bytes).to_os_string()
 }
+
+#[cfg(test)]
+mod tests;

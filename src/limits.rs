@@ -44,6 +44,10 @@ pub const LAST_WORDS_MAX: usize = 1 << 20;
 /// uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
+/// A start for which the system had no process or terminal to give is tried again at most this
+/// often, whatever the holdoff time.
+pub const START_RETRY: Duration = Duration::from_secs(1);
+
 /// At exit: how long clients that still have output pending may take to accept it.
 pub const CLIENT_LINGER: Duration = Duration::from_millis(250);
 
@@ -63,8 +67,17 @@ pub const LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// the others waiting.
 pub const WRITES_PER_TURN: usize = 8;
 
+/// A client that is about to be lapped, and took bytes so shortly ago, pauses the child: it reads,
+/// and only waits for its turn on a busy machine. A socket's buffer takes nothing more until much
+/// of it has been read, so slow links don't count as reading.
+pub const CLIENT_PATIENCE: Duration = Duration::from_millis(20);
+
 /// Buffers on their way to the log writer. Two keep it busy while the loop fills a third.
 pub const LOG_JOBS: usize = 3;
+
+/// Other jobs that may wait for the log writer: reopenings, of which a later one is worth as much as
+/// an earlier one, and diagnostic lines.
+pub const LOG_OTHERS: usize = 16;
 
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;

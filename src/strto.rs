@@ -28,3 +28,27 @@ pub(crate) fn integer(text: &[u8], base: u8) -> i128 {
         });
     if negative { -magnitude } else { magnitude }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_c_library_reads() {
+        for (text, base, value) in [
+            ("", 10, 0),
+            ("x", 10, 0),
+            ("5s", 10, 5),
+            (" \t\n\x0b\x0c\r+007 8", 10, 7),
+            ("-12", 10, -12),
+            ("- 12", 10, 0),
+            ("--1", 10, 0),
+            ("0x10", 10, 0),
+            ("0778", 8, 0o77),
+        ] {
+            assert_eq!(integer(text.as_bytes(), base), value, "{text:?}");
+        }
+        assert_eq!(integer("9".repeat(60).as_bytes(), 10), i128::MAX);
+        assert_eq!(integer(("-".to_string() + &"9".repeat(60)).as_bytes(), 10), -i128::MAX);
+    }
+}

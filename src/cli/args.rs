@@ -61,8 +61,7 @@ pub fn definition() -> Command {
                 .overrides_with("noautorestart"),
             value("pidfile", "file", "write PID file (for server PID)").short('p'),
             value("port", "endpoint", "allow control connections through telnet <endpoint>")
-                .short('P')
-                .action(ArgAction::Append),
+                .short('P'),
             flag("quiet", "suppress informational output (server)").short('q'),
             flag("restrict", "restrict log access to connections from localhost"),
             value("timefmt", "str", "set time format (strftime) to <str>"),
@@ -88,7 +87,7 @@ fn value(long: &'static str, name: &'static str, help: &'static str) -> Arg {
         .help(help)
         .value_name(name)
         .value_parser(value_parser!(OsString))
-        .action(ArgAction::Set)
+        .action(ArgAction::Append)
 }
 
 /// Whether `arg` takes a value.

@@ -2,7 +2,6 @@
 //! prints nothing, opens nothing.
 
 mod args;
-
 mod getopt;
 mod number;
 
@@ -136,7 +135,10 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         },
         wait: given.flag("wait"),
         quiet: given.flag("quiet"),
-        pid_file: given.value("pidfile").or_else(|| env("PROCSERV_PID")).map(PathBuf::from),
+        pid_file: given
+            .value("pidfile")
+            .or_else(|| env("PROCSERV_PID").filter(|file| !file.is_empty()))
+            .map(PathBuf::from),
         info_file: given.value("info-file").map(PathBuf::from),
         time_format,
         warnings: stderr.lines(),
@@ -152,8 +154,14 @@ impl Given<'_> {
         self.0.get_flag(id)
     }
 
+    /// Every value of the option `id`, in the order given.
+    fn values(&self, id: &str) -> impl Iterator<Item = &OsString> {
+        self.0.get_many(id).unwrap_or_default()
+    }
+
+    /// The one that counts. A bare `--logstamp` has none and so takes no earlier one back.
     fn value(&self, id: &str) -> Option<OsString> {
-        self.0.get_one::<OsString>(id).cloned()
+        self.values(id).last().cloned()
     }
 }
 
@@ -169,8 +177,8 @@ fn endpoints(
 ) -> Result<(Vec<Endpoint>, Option<Endpoint>), crate::endpoint::EndpointError> {
     let control = Access::Control { allow: given.flag("allow") };
     let log = Access::Log { restrict: given.flag("restrict") };
-    let ports = given.0.get_many::<OsString>("port").unwrap_or_default();
-    let controls = ports
+    let controls = given
+        .values("port")
         .chain(old_style.as_ref())
         .map(|spec| Endpoint::parse(spec, control))
         .collect::<Result<_, _>>()?;

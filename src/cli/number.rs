@@ -27,43 +27,38 @@ impl Numbers {
         let used = match id {
             "holdoff" => {
                 self.holdoff = u32::try_from(atoi(text)).unwrap_or(self.holdoff);
-                i64::from(self.holdoff)
+                Some(self.holdoff.into())
             }
             "grace-period" => {
                 self.grace_period = u32::try_from(atoi(text)).unwrap_or(self.grace_period);
-                i64::from(self.grace_period)
+                Some(self.grace_period.into())
             }
             "coresize" => {
                 self.core_size = u64::try_from(atoll(text)).ok().or(self.core_size);
-                atoll(text)
+                self.core_size
             }
-            "killsig" => match signal_named(text) {
-                Some(signal) => return self.kill_signal = signal,
-                None => {
-                    let number = atoi(text).unsigned_abs();
-                    if number > 31 {
-                        let kept = self.kill_signal;
-                        return stderr.say(
-                            format!("invalid kill signal {number} (>31) - using default ({kept})")
-                                .as_bytes(),
-                        );
-                    }
-                    self.kill_signal = i32::try_from(number).unwrap_or(self.kill_signal);
-                    i64::from(self.kill_signal)
+            "killsig" => {
+                if let Some(signal) = signal_named(text) {
+                    self.kill_signal = signal;
+                    return;
                 }
-            },
+                let number = atoi(text).unsigned_abs();
+                if number > 31 {
+                    let kept = self.kill_signal;
+                    let text =
+                        format!("invalid kill signal {number} (>31) - using default ({kept})");
+                    return stderr.say(text.as_bytes());
+                }
+                self.kill_signal = i32::try_from(number).unwrap_or(self.kill_signal);
+                Some(number.into())
+            }
             _ => return,
         };
-        let digits = strto::split_sign(text).1;
+        let (_, digits) = strto::split_sign(text);
         if !digits.iter().all(u8::is_ascii_digit) {
-            stderr.warn(
-                &[
-                    format!("--{id}: '").as_bytes(),
-                    text,
-                    format!("' is not just a number - using {used}").as_bytes(),
-                ]
-                .concat(),
-            );
+            let used = used.map_or("the default".to_string(), |number| number.to_string());
+            let option = format!("' for --{id} - using {used}");
+            stderr.warn(&[b"invalid number '", text, option.as_bytes()].concat());
         }
     }
 }

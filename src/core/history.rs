@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::clock::UnixTime;
-use crate::limits::{HISTORY_MAX, HISTORY_MIN};
+use crate::limits::{HISTORY_MAX, HISTORY_MIN, PTY_BUDGET};
 
 /// A ring of bytes at absolute offsets. It grows from a page to [`HISTORY_MAX`] only while a
 /// reader needs what it would overwrite, and shrinks again.
@@ -57,6 +57,17 @@ impl History {
         offset < self.after_ff
     }
 
+    /// Whether it holds as much as it ever will.
+    pub fn is_full(&self) -> bool {
+        self.held == HISTORY_MAX
+    }
+
+    /// Whether a turn's output may come without passing a reader at `offset`.
+    pub fn has_room_before(&self, offset: u64) -> bool {
+        // The server's own messages come on top of what is read.
+        self.head - offset <= (HISTORY_MAX - 2 * PTY_BUDGET) as u64
+    }
+
     /// Appends `bytes`, at most [`HISTORY_MAX`] of them. `needed_from` tells the offset of the
     /// slowest reader; it is asked only when something would be overwritten.
     pub fn append(&mut self, bytes: &[u8], wall: UnixTime, needed_from: impl FnOnce() -> u64) {
@@ -89,12 +100,18 @@ impl History {
         }
     }
 
+    /// Whether there is memory to give back.
+    pub fn is_grown(&self) -> bool {
+        self.ring.len() > HISTORY_MIN
+    }
+
     /// Gives memory back that no reader needs. Costs nothing when there is none.
     pub fn shrink(&mut self, needed_from: u64) {
         let needed = self.needed(needed_from);
-        if self.ring.len() > HISTORY_MIN && needed <= self.ring.len() / 4 {
-            self.held = needed;
-            self.set_size(needed.next_power_of_two().max(HISTORY_MIN));
+        if self.is_grown() && needed <= self.ring.len() / 4 {
+            // Not less than a page: the last byte tells whether a line is open.
+            self.held = self.held.min(needed.max(HISTORY_MIN));
+            self.set_size(self.held.next_power_of_two());
         }
     }
 
@@ -124,6 +141,12 @@ impl History {
             Some(newline) => middle + newline as u64 + 1,
             None => middle,
         }
+    }
+
+    /// The size of the ring.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        self.ring.len()
     }
 
     /// How much of what is held a reader at `offset` still needs.

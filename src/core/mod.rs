@@ -12,6 +12,8 @@ mod history;
 mod input;
 mod notice;
 mod outbox;
+#[cfg(test)]
+mod sim;
 mod supervisor;
 mod typing;
 
@@ -26,7 +28,7 @@ pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
 use self::supervisor::{Action, Supervisor};
 use crate::config::{ByteSet, CommandChars, RestartMode};
-use crate::limits::{HISTORY_MAX, PTY_BUDGET, STAGE_MAX};
+use crate::limits::{CLIENT_PATIENCE, STAGE_MAX};
 use crate::telnet;
 
 const SIGKILL: i32 = 9;
@@ -87,6 +89,8 @@ struct Client {
     medium: Medium,
     outbox: Outbox,
     decoder: telnet::Decoder,
+    /// When it last took bytes.
+    took_at: Moment,
 }
 
 /// The state machine.
@@ -128,8 +132,11 @@ impl Console {
         }
     }
 
-    /// Something happened.
+    /// Something happened. Once it is decided to leave, nothing counts any more but that clients go.
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
+        if self.exiting && !matches!(event, Event::Left { .. }) {
+            return;
+        }
         match event {
             Event::Output(bytes) => self.append(bytes, now.wall),
             Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
@@ -142,7 +149,7 @@ impl Console {
                 self.say_line(&notice::start_failed(&self.settings, reason), now);
             }
             Event::Exited(status) => self.child_ended(status, now),
-            Event::Joined { id, role, medium } => self.join(id, role, medium),
+            Event::Joined { id, role, medium } => self.join(id, role, medium, now.mono),
             Event::Input { id, bytes } => self.receive(id, bytes, now),
             Event::Left { id } => {
                 self.clients.remove(&id);
@@ -192,9 +199,10 @@ impl Console {
     }
 
     /// The first `count` bytes of [`output`](Self::output) have been written.
-    pub fn written(&mut self, id: ClientId, count: usize) {
+    pub fn written(&mut self, id: ClientId, count: usize, now: Moment) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.outbox.advance(&self.history, count);
+            client.took_at = now;
         }
     }
 
@@ -243,11 +251,26 @@ impl Console {
         }
     }
 
+    /// Whether a log was asked for.
+    pub fn has_log(&self) -> bool {
+        self.settings.log.is_some()
+    }
+
+    /// Until when the child's output is to wait for clients that are about to be lapped though they
+    /// read. One that does not read is not waited for, but for a moment, once.
+    pub fn clients_need_until(&self, now: Moment) -> Option<Moment> {
+        if !self.history.is_full() {
+            return None;
+        }
+        let hurried = self.clients.values().filter(|client| {
+            client.medium != Medium::Pipe && !self.history.has_room_before(client.outbox.cursor())
+        });
+        hurried.map(|client| client.took_at + CLIENT_PATIENCE).max().filter(|&until| now < until)
+    }
+
     /// Whether the log has room for another read from the child's terminal.
     pub fn log_has_room(&self) -> bool {
-        self.log.as_ref().is_none_or(|log| {
-            self.history.head() - log.cursor() <= (HISTORY_MAX - 2 * PTY_BUDGET) as u64
-        })
+        self.log.as_ref().is_none_or(|log| self.history.has_room_before(log.cursor()))
     }
 
     /// The bytes to write to the child.
@@ -262,8 +285,10 @@ impl Console {
 
     /// Gives back memory that nobody needs while nothing happens.
     pub fn rest(&mut self) {
-        let sinks = [&self.log, &self.stdout];
-        self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
+        if self.history.is_grown() {
+            let sinks = [&self.log, &self.stdout];
+            self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
+        }
         self.scratch = Vec::new();
     }
 
@@ -372,7 +397,7 @@ impl Console {
         }
     }
 
-    fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
+    fn join(&mut self, id: ClientId, role: Role, medium: Medium, now: Moment) {
         let encoding = Encoding {
             telnet: medium == Medium::Telnet,
             stamp: match role {
@@ -387,7 +412,7 @@ impl Console {
         if medium == Medium::Telnet {
             outbox.stage(&telnet::OFFER);
         }
-        let client = Client { role, medium, outbox, decoder: telnet::Decoder::new() };
+        let client = Client { role, medium, outbox, decoder: telnet::Decoder::new(), took_at: now };
         self.clients.insert(id, client);
     }
 

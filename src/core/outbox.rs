@@ -44,20 +44,32 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// Where in `bytes` stamps stand.
     stamps: Vec<Range<usize>>,
-    /// How many of the first bytes announce `announced` missing ones.
-    announcement: usize,
+    /// Where the announcement of `announced` missing bytes stands. Before it, the rest of an
+    /// earlier one that was cut short.
+    announcement: Range<usize>,
     announced: u64,
     line_start_before: bool,
 }
 
 impl Chunk {
-    /// The bytes of the console that are missing when only the first `written` bytes arrived.
+    /// The bytes of the console that are missing when only the first `written` bytes arrived. An
+    /// announcement that was begun counts as made: its rest will follow.
     fn lost(&self, written: usize) -> u64 {
-        let from = written.max(self.announcement);
+        let from = written.max(self.announcement.end);
         let stamps: usize =
             self.stamps.iter().map(|stamp| stamp.end.max(from) - stamp.start.max(from)).sum();
-        let announced = if written < self.announcement { self.announced } else { 0 };
+        let announced = if written > self.announcement.start { 0 } else { self.announced };
         announced + (self.bytes.len() - from - stamps) as u64
+    }
+
+    /// What is left of the announcement that was cut short after `written` bytes.
+    fn unfinished(&self, written: usize) -> &[u8] {
+        let end = if written > self.announcement.start {
+            self.announcement.end
+        } else {
+            self.announcement.start
+        };
+        self.bytes.get(written..end).unwrap_or_default()
     }
 }
 
@@ -89,6 +101,12 @@ impl Outbox {
     /// How many bytes are staged and not yet written.
     pub fn staged(&self) -> usize {
         self.staged.len() - self.sent
+    }
+
+    /// The size of the staging area.
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        self.staged.len()
     }
 
     /// Whether there is nothing to write.
@@ -145,10 +163,12 @@ impl Outbox {
             line_start_before: self.line_start,
             ..Chunk::default()
         };
+        let start = self.staged.len();
+        self.line_start |= start > 0;
         if self.missing > 0 {
             self.announce(notice::missing);
-            chunk.announcement = self.staged.len();
         }
+        chunk.announcement = start..self.staged.len();
         if self.reads_direct(history) {
             let (first, second) = history.slices(self.cursor);
             for slice in [first, second] {
@@ -171,6 +191,7 @@ impl Outbox {
     pub fn lost(&mut self, chunk: &Chunk, written: usize, first: bool) {
         self.missing += chunk.lost(written);
         if first {
+            self.staged = chunk.unfinished(written).to_vec();
             self.line_start = match written.checked_sub(1) {
                 Some(last) => chunk.bytes.get(last) == Some(&b'\n'),
                 None => chunk.line_start_before,

@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::clock::{Moment, Now};
 use super::event::{ExitStatus, Running};
 use crate::config::RestartMode;
-use crate::limits::KILL_WAIT;
+use crate::limits::{KILL_WAIT, START_RETRY};
 
 /// The child's life cycle.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Supervisor {
     waiting: bool,
     /// In ONESHOT one more start is due.
     due: bool,
+    /// The last start failed.
+    failed: bool,
     /// Exit status of the last child that ended normally.
     last_code: u8,
 }
@@ -85,6 +87,7 @@ impl Supervisor {
             last_start: None,
             waiting: wait,
             due: true,
+            failed: false,
             last_code: 0,
         }
     }
@@ -168,12 +171,14 @@ impl Supervisor {
     /// The child asked for runs.
     pub fn started(&mut self, pid: i32, now: Now) {
         self.child = Child::Running(Running { pid, started: now.wall });
+        self.failed = false;
     }
 
     /// The child asked for could not be started; the try counts for the holdoff.
     pub fn start_failed(&mut self) {
         self.child = Child::None;
         self.due = true;
+        self.failed = true;
     }
 
     /// The child ended. Whether the server was only waiting for that.
@@ -223,13 +228,34 @@ impl Supervisor {
         let Some(last_start) = self.last_start else {
             return if self.waiting { Next::Nothing } else { Next::Start(Moment(0)) };
         };
-        let ready = last_start + self.holdoff;
+        // Without holdoff a system that has no process to give would be asked without pause.
+        let least = if self.failed { START_RETRY } else { Duration::ZERO };
+        let ready = last_start + self.holdoff.max(least);
         match self.mode {
             _ if self.waiting => Next::Nothing,
             RestartMode::On => Next::Start(ready),
             RestartMode::Off => Next::Nothing,
             RestartMode::Oneshot if self.due => Next::Start(ready),
             RestartMode::Oneshot => Next::Exit(ready),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failing_starts_are_not_tried_without_pause() {
+        let mut supervisor = Supervisor::new(RestartMode::On, false, Duration::ZERO);
+        let mut now = Moment(0);
+        for _ in 0..3 {
+            assert_eq!(supervisor.due(now), Some(Action::Start));
+            supervisor.start_failed();
+            assert_eq!(supervisor.due(now), None);
+            let next = supervisor.deadline().expect("another try");
+            assert_eq!(next, now + START_RETRY);
+            now = next;
         }
     }
 }

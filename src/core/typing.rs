@@ -38,7 +38,7 @@ impl Console {
         for &byte in data {
             start |= self.command(id, byte, running, now);
         }
-        if start {
+        if start && !self.exiting {
             // The buffer that starts a child is not for it.
             if let Some(action) = self.supervisor.start_by_hand(now.mono) {
                 self.act(action, now);

@@ -1,24 +1,20 @@
-//! The child as the server holds it: the master of its PTY and its unreaped PID.
+//! The child as the server holds it: a process, its terminal, and whether it has ended.
 
-use std::fs::File;
-use std::io::{self, Read};
-
-use mio::{Registry, Token};
+use mio::Token;
 
 use super::source::Source;
+use super::system::{Process, Readiness};
 use crate::core::event::ExitStatus;
 use crate::limits::LAST_WORDS_MAX;
-use crate::sys::process::{self, End};
-use crate::sys::{fd, pty, spawn};
+use crate::sys::process::End;
 
-/// A child that was started and has not been reaped.
+/// A child that was started and has not been buried.
 #[derive(Debug)]
-pub(super) struct Child {
-    pid: i32,
+pub(super) struct Child<P> {
     token: Token,
-    /// The PTY's master. It stays open until the end: closing it would hang up on the child.
-    master: Source<File>,
-    /// No process has the slave open any more.
+    /// Its PTY's master stays open until the end: closing it would hang up on the child.
+    source: Source<P>,
+    /// No process has the terminal open any more.
     closed: bool,
     /// It has ended so. Its announcement waits for its last words.
     end: Option<End>,
@@ -36,28 +32,22 @@ pub(super) enum Output {
     Closed,
 }
 
-impl Child {
-    /// Starts `program` on a new PTY.
-    pub(super) fn start(
-        program: &spawn::Program,
-        token: Token,
-        registry: &Registry,
-    ) -> io::Result<Child> {
-        let (master, slave) = pty::open()?;
-        let master = Source::new(File::from(master), token, registry)?;
-        let pid = program.spawn(&slave)?;
-        Ok(Child { pid, token, master, closed: false, end: None, read_since_end: 0 })
+impl<P: Process> Child<P> {
+    /// A child that was just started.
+    pub(super) fn new(process: P, token: Token) -> Child<P> {
+        let source = Source::new(process, false);
+        Child { token, source, closed: false, end: None, read_since_end: 0 }
     }
 
     /// Its process and process group.
     pub(super) fn pid(&self) -> i32 {
-        self.pid
+        self.source.stream().pid()
     }
 
-    /// Notes an event, if it is this PTY's.
-    pub(super) fn note(&mut self, token: Token, event: &mio::event::Event) -> bool {
+    /// Notes what was told under `token`, if that is its terminal's.
+    pub(super) fn note(&mut self, token: Token, ready: Readiness) -> bool {
         if token == self.token {
-            self.master.note(event);
+            self.source.note(ready);
         }
         token == self.token
     }
@@ -65,25 +55,25 @@ impl Child {
     /// Looks whether it has ended.
     pub(super) fn look(&mut self) {
         if self.end.is_none() {
-            self.end = process::peek(self.pid);
+            self.end = self.source.stream().peek();
             // Its last words may have come without an event.
-            self.master.readable |= self.end.is_some();
+            self.source.note(Readiness { readable: self.end.is_some(), writable: false });
         }
     }
 
     /// Whether reading its terminal may give something.
     pub(super) fn is_readable(&self) -> bool {
-        !self.closed && self.master.readable
+        !self.closed && self.source.is_readable()
     }
 
     /// Whether its terminal may take input.
     pub(super) fn is_writable(&self) -> bool {
-        self.closed || self.master.writable
+        self.closed || self.source.is_writable()
     }
 
     /// Reads what the child wrote.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Output {
-        match self.master.read(|mut file| file.read(buffer)) {
+        match self.source.read(buffer) {
             None => Output::Nothing,
             Some(Ok(count)) if count > 0 => {
                 if self.end.is_some() {
@@ -105,7 +95,7 @@ impl Child {
         if self.closed {
             return all;
         }
-        match self.master.write(|file| fd::write_two(file, slices)) {
+        match self.source.write(slices) {
             None => 0,
             Some(result) => result.unwrap_or(all),
         }
@@ -124,15 +114,14 @@ impl Child {
         })
     }
 
-    /// Sends `signal` to its process group, which can't be anybody else's: it is not reaped.
+    /// Sends `signal` to its process group.
     pub(super) fn signal(&self, signal: i32) {
-        process::signal_group(self.pid, signal);
+        self.source.stream().signal(signal);
     }
 
-    /// It has ended: kills what is left of its process group, closes its PTY, reaps it.
+    /// Kills what is left of its process group, closes its PTY, reaps it.
     pub(super) fn bury(self) {
         self.signal(nix::libc::SIGKILL);
-        drop(self.master);
-        process::reap(self.pid);
+        self.source.into_stream().bury();
     }
 }

@@ -5,115 +5,97 @@
 //! the console stream to everybody who takes it. No step waits for anybody, and each has a budget,
 //! so that a busy one cannot keep the others waiting.
 
+mod bind;
 mod child;
 mod files;
+mod kernel;
 mod listener;
 mod logfile;
 mod peer;
 mod signals;
+#[cfg(test)]
+mod sim;
 mod source;
 pub mod startup;
+mod stream;
+mod system;
+mod thread;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mio::{Events, Poll, Token, Waker};
+use mio::Token;
 
 use self::child::{Child, Output};
-use self::files::OwnFile;
 use self::listener::{Accepted, Listener};
 use self::logfile::{News, Writer};
-use self::peer::{Peer, Stream};
-use self::signals::Signals;
+use self::peer::Peer;
 use self::source::Source;
+use self::system::{Connection, Readiness, System};
 use crate::core::Console;
-use crate::core::clock::{Moment, Now, UnixTime};
-use crate::core::event::{ClientId, Effect, Event, Medium, Role, Sink};
-use crate::limits::{
-    ACCEPT_BUDGET, CLIENT_BUDGET, CLIENT_LINGER, LOG_LINGER, PTY_BUDGET, WRITES_PER_TURN,
-};
+use crate::core::clock::{Moment, Now};
+use crate::core::event::{ClientId, Effect, Event, Role, Sink};
+use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, CLIENT_LINGER, PTY_BUDGET, WRITES_PER_TURN};
 use crate::sys;
-use crate::sys::spawn::Program;
-
-const SIGNALS: Token = Token(0);
-const WAKER: Token = Token(1);
-const FIRST_TOKEN: usize = 2;
 
 /// Everything that runs.
-struct Server {
-    poll: Poll,
-    waker: Arc<Waker>,
+struct Server<S: System> {
+    system: S,
     console: Console,
-    signals: Signals,
-    child: Option<Child>,
-    program: Program,
-    listeners: Vec<(Token, Listener)>,
-    peers: BTreeMap<ClientId, Peer>,
-    log: Option<Writer>,
-    /// The name to open the log by, if it is a file.
-    log_path: Option<PathBuf>,
+    child: Option<Child<S::Process>>,
+    listeners: Vec<Listener<S::Socket>>,
+    peers: BTreeMap<ClientId, Peer<S::Connection>>,
+    log: Option<Writer<S::Link>>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
-    stdout: Option<Writer>,
-    /// For the message of a log that can't be opened.
-    argv0: Vec<u8>,
+    stdout: Option<Writer<S::Link>>,
     next_token: usize,
     /// For whatever is read in this turn.
     buffer: Vec<u8>,
     exit: Option<u8>,
-    /// The pid file and the info file.
-    files: Vec<OwnFile>,
 }
 
-impl Server {
-    /// Until the console says so.
-    fn run(mut self) -> io::Result<u8> {
-        let mut events = Events::with_capacity(64);
+impl<S: System> Server<S> {
+    /// On `system`, whose own tokens end before `first_token`; without endpoints so far.
+    fn new(system: S, console: Console, first_token: usize) -> Server<S> {
+        Server {
+            system,
+            console,
+            child: None,
+            listeners: Vec::new(),
+            peers: BTreeMap::new(),
+            log: None,
+            stdout: None,
+            next_token: first_token,
+            buffer: Vec::new(),
+            exit: None,
+        }
+    }
+
+    /// Until the console says so; the exit status.
+    fn run(&mut self) -> io::Result<u8> {
         loop {
             let timeout = self.timeout();
             if timeout != Some(Duration::ZERO) {
                 self.console.rest();
                 self.buffer = Vec::new();
             }
-            self.wait(&mut events, timeout)?;
+            self.wait(timeout)?;
             self.turn();
             if let Some(code) = self.exit {
-                self.finish(&mut events)?;
                 return Ok(code);
             }
         }
     }
 
     /// Waits for events and notes them.
-    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
-        for event in &*events {
-            self.note(event);
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, event: &mio::event::Event) {
-        let token = event.token();
-        if token == SIGNALS {
-            self.signals.drain();
-        } else if token == WAKER {
-            // The writers are looked at in every turn.
-        } else if let Some(peer) = self.peers.get_mut(&client_id(token)) {
-            peer.source.note(event);
-        } else if self.child.as_mut().is_some_and(|child| child.note(token, event)) {
-        } else if let Some((_, listener)) = self.listeners.iter_mut().find(|(t, _)| *t == token) {
-            listener.ready = true;
-        }
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Server { system, peers, child, listeners, .. } = self;
+        system.wait(timeout, &mut |token, ready| note::<S>(peers, child, listeners, token, ready))
     }
 
     fn turn(&mut self) {
-        let now = now();
+        let now = self.system.now();
         if self.buffer.is_empty() {
             self.buffer = vec![0; CLIENT_BUDGET];
         }
@@ -125,74 +107,72 @@ impl Server {
         self.obey(now);
         self.write_child();
         self.write_sinks(now);
-        self.write_clients();
+        self.write_clients(now.mono);
         self.drop_departed(now);
     }
 
     /// How long there is nothing to do; zero if something was left undone.
     fn timeout(&self) -> Option<Duration> {
-        let now = now().mono;
+        let now = self.system.now().mono;
         if self.has_work(now) {
             return Some(Duration::ZERO);
         }
-        let pauses = self.listeners.iter().filter_map(|(_, listener)| listener.paused_until);
+        let pauses = self.listeners.iter().filter_map(Listener::deadline);
         let sinks = [&self.log, &self.stdout].into_iter().flatten();
         let retries = sinks.filter_map(|writer| writer.deadline(&self.console));
-        let next =
-            pauses.chain(retries).chain(self.console.deadline()).chain(self.patience()).min()?;
+        let next = pauses
+            .chain(retries)
+            .chain(self.console.deadline())
+            .chain(self.child_waits_until(now))
+            .min()?;
         Some(next.since(now))
     }
 
     fn has_work(&self, now: Moment) -> bool {
         let input_waits = !self.console.child_input().0.is_empty();
         let child = self.child.as_ref().is_some_and(|child| {
-            (child.is_readable() && self.may_read_child(now))
+            (child.is_readable() && self.child_waits_until(now).is_none())
                 || (input_waits && child.is_writable())
                 || child.ended().is_some()
         });
-        let listeners = || {
-            self.listeners.iter().any(|(_, listener)| listener.ready && !listener.is_paused(now))
-        };
+        let listeners = || self.listeners.iter().any(|listener| listener.has_work(now));
         let peers = || {
             self.peers.iter().any(|(&id, peer)| {
-                (peer.source.readable && self.console.accepts_input(id))
-                    || (peer.source.writable && peer.reads() && !self.console.is_served(id))
+                (peer.source.is_readable() && self.console.accepts_input(id))
+                    || (peer.source.is_writable() && peer.listens() && !self.console.is_served(id))
             })
         };
         child || listeners() || peers()
     }
 
     fn take_signals(&mut self, now: Now) {
-        if self.signals.take_child() {
-            let ours = self.child.as_ref().map(Child::pid);
+        let pending = self.system.signals();
+        if pending.child {
             if let Some(child) = &mut self.child {
                 child.look();
             }
-            sys::process::reap_others(ours);
+            self.system.reap_orphans(self.child.as_ref().map(Child::pid));
         }
-        if self.signals.take_reopen() {
+        if pending.reopen {
             self.diagnose("SIGHUP: log file to be opened anew");
             self.console.handle(Event::ReopenLog, now);
         }
-        if self.signals.take_terminate() {
+        if pending.terminate {
             self.diagnose("SIGTERM: shutting down");
             self.console.handle(Event::Terminate, now);
         }
     }
 
-    /// A log that can't keep up pauses the child, as long as it makes progress.
-    fn may_read_child(&self, now: Moment) -> bool {
-        self.console.log_has_room() || self.patience().is_none_or(|until| now >= until)
-    }
-
-    /// Until when a log that has no room pauses the child.
-    fn patience(&self) -> Option<Moment> {
-        let log = self.log.as_ref()?;
-        (!self.console.log_has_room() && !log.has_failed()).then(|| log.patience())
+    /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
+    /// can't keep up, as long as it makes progress, and for clients that only just can't.
+    fn child_waits_until(&self, now: Moment) -> Option<Moment> {
+        let log = self.log.as_ref().filter(|log| !self.console.log_has_room() && !log.has_failed());
+        let log = log.map(Writer::patience).filter(|&until| now < until);
+        log.max(self.console.clients_need_until(now))
     }
 
     fn read_child(&mut self, now: Now) {
-        let allowed = self.may_read_child(now.mono);
+        let allowed = self.child_waits_until(now.mono).is_none();
         let Some(child) = &mut self.child else {
             return;
         };
@@ -220,7 +200,7 @@ impl Server {
 
     fn read_clients(&mut self, now: Now) {
         for (&id, peer) in &mut self.peers {
-            if !peer.source.readable || peer.leaving || !self.console.accepts_input(id) {
+            if !peer.source.is_readable() || peer.leaving || !self.console.accepts_input(id) {
                 continue;
             }
             match peer.read(&mut self.buffer) {
@@ -236,37 +216,35 @@ impl Server {
 
     fn accept(&mut self, now: Now) {
         let mut accepted = Vec::new();
-        for (_, listener) in &mut self.listeners {
+        for listener in &mut self.listeners {
             for _ in 0..ACCEPT_BUDGET {
-                if !listener.ready || listener.is_paused(now.mono) {
+                if !listener.has_work(now.mono) {
                     break;
                 }
-                listener.paused_until = None;
                 match listener.accept(now.mono) {
-                    Accepted::Connection(fd) => accepted.push((fd, listener.role())),
-                    Accepted::Nobody => break,
-                    Accepted::Exhausted(None) => break,
-                    Accepted::Exhausted(Some(reason)) => {
+                    Accepted::Connection(connection) => accepted.push((connection, listener.role)),
+                    Accepted::Nobody => {}
+                    Accepted::Exhausted(reason) => {
                         let endpoint = listener.endpoint().to_string();
                         let (endpoint, reason) = (endpoint.as_str(), reason.as_str());
                         self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
-                        break;
                     }
                 }
             }
         }
-        for (fd, role) in accepted {
-            self.join(Stream::socket(fd), role, now);
+        for (connection, role) in accepted {
+            self.join(connection, role, now);
         }
     }
 
     /// A connection becomes a client.
-    fn join(&mut self, stream: Stream, role: Role, now: Now) {
+    fn join(&mut self, connection: S::Connection, role: Role, now: Now) {
         let token = self.take_token();
-        let medium = stream.medium();
-        match Source::new(stream, token, self.poll.registry()) {
-            Ok(source) => {
+        let medium = connection.medium();
+        match self.system.watch(&connection, token) {
+            Ok(always) => {
                 let id = client_id(token);
+                let source = Source::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: false });
                 self.console.handle(Event::Joined { id, role, medium }, now);
                 self.diagnose(&format!("client {} connected", token.0));
@@ -289,6 +267,8 @@ impl Server {
                     if let Some(child) = self.child.take() {
                         child.bury();
                     }
+                    // Its zombie may have hidden others.
+                    self.system.reap_orphans(None);
                 }
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
@@ -303,8 +283,9 @@ impl Server {
 
     fn spawn(&mut self, now: Now) {
         let token = self.take_token();
-        match Child::start(&self.program, token, self.poll.registry()) {
-            Ok(child) => {
+        match self.system.spawn(token) {
+            Ok(process) => {
+                let child = Child::new(process, token);
                 let pid = child.pid();
                 self.child = Some(child);
                 self.console.handle(Event::Spawned(pid), now);
@@ -317,28 +298,17 @@ impl Server {
     }
 
     fn reopen_log(&mut self, now: Now) {
-        let Some(path) = &self.log_path else {
-            return;
-        };
         if let Some(log) = &mut self.log {
-            log.reopen(path);
-            return;
-        }
-        // It could not be opened at the start.
-        let writer = logfile::open(path)
-            .and_then(|file| Writer::start(Sink::Log, file, Arc::clone(&self.waker)));
-        match writer {
-            Ok(writer) => {
-                self.log = Some(writer);
-                self.console.handle(Event::LogWorks, now);
+            log.reopen();
+        } else if self.console.has_log() {
+            // It could not be opened at the start.
+            match self.system.open_log() {
+                Ok(link) => {
+                    self.log = Some(Writer::new(Sink::Log, link));
+                    self.console.handle(Event::LogWorks, now);
+                }
+                Err(_) => self.system.complain_of_log(),
             }
-            Err(_) => self.complain_of_log(),
-        }
-    }
-
-    fn complain_of_log(&self) {
-        if let Some(path) = &self.log_path {
-            startup::complain(&self.argv0, b"unable to open log file", path);
         }
     }
 
@@ -374,17 +344,17 @@ impl Server {
             }
         }
         if told {
-            self.complain_of_log();
+            self.system.complain_of_log();
         }
     }
 
-    fn write_clients(&mut self) {
+    fn write_clients(&mut self, now: Moment) {
         for (&id, peer) in &mut self.peers {
-            if !peer.reads() {
+            if !peer.listens() {
                 continue;
             }
             for _ in 0..WRITES_PER_TURN {
-                if !peer.source.writable {
+                if !peer.source.is_writable() {
                     break;
                 }
                 let slices = self.console.output(id);
@@ -392,7 +362,7 @@ impl Server {
                     break;
                 }
                 match peer.write(slices) {
-                    Some(count) => self.console.written(id, count),
+                    Some(count) => self.console.written(id, count, now),
                     None => break,
                 }
             }
@@ -410,28 +380,29 @@ impl Server {
         });
     }
 
-    /// The end: everybody gets what is pending, everything that is ours goes, and last the log
-    /// gets its time.
-    fn finish(mut self, events: &mut Events) -> io::Result<()> {
+    /// The end: everybody gets what is pending, then every descriptor and file that is ours goes,
+    /// `files` among them, and last the log gets its time.
+    fn finish<F>(mut self, files: F) -> io::Result<()> {
         if let Some(child) = self.child.take() {
             child.bury();
         }
-        let start = Instant::now();
+        let deadline = self.system.now().mono + CLIENT_LINGER;
         loop {
-            self.write_clients();
-            self.peers.retain(|&id, peer| !peer.leaving && !self.console.is_served(id));
-            let left = CLIENT_LINGER.saturating_sub(start.elapsed());
+            self.write_clients(self.system.now().mono);
+            let Server { peers, console, .. } = &mut self;
+            peers.retain(|&id, peer| !peer.leaving && peer.listens() && !console.is_served(id));
+            let left = deadline.since(self.system.now().mono);
             if self.peers.is_empty() || left.is_zero() {
                 break;
             }
-            self.wait(events, Some(left))?;
+            self.wait(Some(left))?;
         }
         self.peers.clear();
         self.listeners.clear();
-        self.files.clear();
-        let deadline = Instant::now() + LOG_LINGER;
-        for writer in [self.log.take(), self.stdout.take()].into_iter().flatten() {
-            writer.finish(&mut self.console, deadline);
+        drop(files);
+        let Server { system, console, log, stdout, .. } = &mut self;
+        for writer in [log.take(), stdout.take()].into_iter().flatten() {
+            writer.finish(console, || system.now().mono);
         }
         Ok(())
     }
@@ -449,17 +420,22 @@ impl Server {
     }
 }
 
-impl Peer {
-    /// Whether it is to be sent anything: a pipe is not.
-    fn reads(&self) -> bool {
-        self.source.fd().medium() != Medium::Pipe
+/// Notes what was told under `token`. One that is nobody's any more is nothing.
+fn note<S: System>(
+    peers: &mut BTreeMap<ClientId, Peer<S::Connection>>,
+    child: &mut Option<Child<S::Process>>,
+    listeners: &mut [Listener<S::Socket>],
+    token: Token,
+    ready: Readiness,
+) {
+    if let Some(peer) = peers.get_mut(&client_id(token)) {
+        peer.source.note(ready);
+    } else if child.as_mut().is_some_and(|child| child.note(token, ready)) {
+    } else if let Some(listener) = listeners.iter_mut().find(|l| l.token == token) {
+        listener.ready = true;
     }
 }
 
 fn client_id(token: Token) -> ClientId {
     ClientId(token.0 as u64)
-}
-
-fn now() -> Now {
-    Now { mono: Moment(sys::time::monotonic()), wall: UnixTime(sys::time::wall()) }
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::libc::{SIGCHLD, SIGHUP, SIGTERM};
 
+use super::system::Pending;
+
 /// What has come since the last look.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -47,18 +49,13 @@ impl Signals {
         while self.wake.read(&mut buffer).is_ok_and(|count| count > 0) {}
     }
 
-    /// Whether SIGTERM came.
-    pub(super) fn take_terminate(&self) -> bool {
-        self.terminate.swap(false, Ordering::AcqRel)
-    }
-
-    /// Whether SIGHUP came.
-    pub(super) fn take_reopen(&self) -> bool {
-        self.reopen.swap(false, Ordering::AcqRel)
-    }
-
-    /// Whether SIGCHLD came.
-    pub(super) fn take_child(&self) -> bool {
-        self.child.swap(false, Ordering::AcqRel)
+    /// What has come since the last call.
+    pub(super) fn take(&self) -> Pending {
+        let take = |flag: &AtomicBool| flag.swap(false, Ordering::AcqRel);
+        Pending {
+            terminate: take(&self.terminate),
+            reopen: take(&self.reopen),
+            child: take(&self.child),
+        }
     }
 }

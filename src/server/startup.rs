@@ -4,20 +4,18 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use mio::unix::SourceFd;
-use mio::{Interest, Poll, Waker};
-
+use super::Server;
+use super::bind::Bound;
 use super::files::OwnFile;
+use super::kernel::{FIRST_TOKEN, Kernel};
 use super::listener::Listener;
-use super::logfile::{self, Writer};
-use super::peer::Stream;
-use super::signals::Signals;
-use super::{FIRST_TOKEN, SIGNALS, Server, WAKER, now};
+use super::logfile::Writer;
+use super::stream::Terminus;
+use super::system::System;
+use super::thread;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::clock::{Calendar, UnixTime};
 use crate::core::event::{Event, Role, Sink};
@@ -35,7 +33,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         stderr(&[warning.as_slice(), b"\n"].concat());
     }
     let system = |what| move |error| StartupError::System { what, error };
-    signal::unblock_all().map_err(system("set the signal mask"))?;
+    signal::hold_back().map_err(system("set the signal mask"))?;
     // A log over its size limit is an error of write(2), not the end.
     signal::ignore(nix::libc::SIGXFSZ);
     if config.run_mode != RunMode::Daemon {
@@ -49,14 +47,18 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
     fd::close_on_exec_all();
     let limits = fd::raise_limit();
     let listeners = bind(config)?;
-    let log = open_log(config);
+    let log = match log_path(config) {
+        Some(path) => open_log(config, &path),
+        None => None,
+    };
 
     if config.run_mode == RunMode::Daemon {
         match daemon::fork_daemon().map_err(system("fork"))? {
             Side::Parent { pid, gate: _gate } => {
-                announce_daemon(config, pid);
-                write_files(config, pid, &listeners);
-                // Not a return: sockets and files belong to the daemon now.
+                let logging = log.is_some() || config.log_file == Some(LogTarget::Stdout);
+                announce_daemon(config, pid, logging);
+                // Neither dropped nor returned: files and sockets belong to the daemon now.
+                std::mem::forget(write_files(config, pid, &listeners));
                 std::process::exit(0);
             }
             Side::Daemon => daemon::detach_stdio().map_err(system("open /dev/null"))?,
@@ -68,61 +70,46 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         _ => write_files(config, pid, &listeners),
     };
 
-    let poll = Poll::new().map_err(system("poll"))?;
-    let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(system("poll"))?);
-    let signals = Signals::new().map_err(system("handle signals"))?;
-    let wake = signals.wake().as_raw_fd();
-    poll.registry()
-        .register(&mut SourceFd(&wake), SIGNALS, Interest::READABLE)
-        .map_err(system("poll"))?;
-    let start = |sink, file| Writer::start(sink, file, Arc::clone(&waker));
-    let log_opened = log.is_some();
-    let log = log.map(|file| start(Sink::Log, file)).transpose();
+    let program = Program::new(&plan(config, limits, pid, &listeners));
+    let program = program.map_err(system("prepare the child"))?;
+    let kernel = Kernel::new(program, log_path(config), argv0.to_vec()).map_err(system("poll"))?;
+    signal::unblock_all().map_err(system("set the signal mask"))?;
+    let log = match config.log_file {
+        // Only now: a daemon's standard output is not its caller's.
+        Some(LogTarget::Stdout) => fd::duplicate(io::stdout()).map(File::from).ok(),
+        _ => log,
+    };
+    let log = log.map(|file| kernel.write_behind(file)).transpose();
+    let log = log.map_err(system("start a thread"))?;
     let stdout = match config.run_mode {
-        RunMode::Debug | RunMode::DebugForeground => {
-            fd::duplicate(io::stdout()).and_then(|fd| start(Sink::Stdout, File::from(fd))).ok()
-        }
+        RunMode::Debug | RunMode::DebugForeground => fd::duplicate(io::stdout())
+            .and_then(|stdout| kernel.write_behind(File::from(stdout)))
+            .ok(),
         RunMode::Daemon | RunMode::Foreground => None,
     };
-    let program = Program::new(&plan(config, limits, pid, &listeners));
-    let mut server = Server {
-        console: Console::new(settings(config, log_opened), Box::new(LocalCalendar)),
-        signals,
-        child: None,
-        program: program.map_err(system("prepare the child"))?,
-        listeners: Vec::new(),
-        peers: std::collections::BTreeMap::new(),
-        log: log.map_err(system("start a thread"))?,
-        log_path: log_path(config),
-        stdout,
-        argv0: argv0.to_vec(),
-        next_token: FIRST_TOKEN,
-        buffer: Vec::new(),
-        exit: None,
-        files,
-        poll,
-        waker,
-    };
+
+    let console = Console::new(settings(config, log.is_some()), Box::new(LocalCalendar));
+    let mut server = Server::new(kernel, console, FIRST_TOKEN);
     for listener in listeners {
         let token = server.take_token();
-        let raw = std::os::fd::AsFd::as_fd(&listener).as_raw_fd();
-        server
-            .poll
-            .registry()
-            .register(&mut SourceFd(&raw), token, Interest::READABLE)
-            .map_err(system("poll"))?;
-        server.listeners.push((token, listener));
+        server.system.watch_listener(&listener, token).map_err(system("poll"))?;
+        let (endpoint, role) = (listener.endpoint.clone(), listener.role);
+        server.listeners.push(Listener::new(token, listener, endpoint, role));
     }
-    if log_opened {
-        server.console.handle(Event::LogWorks, now());
+    server.stdout = stdout.map(|link| Writer::new(Sink::Stdout, link));
+    if let Some(link) = log {
+        server.log = Some(Writer::new(Sink::Log, link));
+        server.console.handle(Event::LogWorks, server.system.now());
     }
     if is_foreground(config)
         && config.log_file != Some(LogTarget::Stdout)
-        && let Some(stream) = Stream::stdin()
+        && let Some(stdin) = Terminus::stdin()
     {
-        server.join(stream, Role::User, now());
+        server.join(stdin, Role::User, server.system.now());
     }
-    server.run().map_err(system("poll"))
+    let code = server.run().map_err(system("poll"))?;
+    server.finish(files).map_err(system("poll"))?;
+    Ok(code)
 }
 
 /// `<argv0>: <what> <path>` on stderr.
@@ -140,9 +127,9 @@ fn is_foreground(config: &Config) -> bool {
 }
 
 /// All listeners, in the order of the info file: the log endpoint, then the last declared first.
-fn bind(config: &Config) -> Result<Vec<Listener>, StartupError> {
+fn bind(config: &Config) -> Result<Vec<Bound>, StartupError> {
     let open = |endpoint: &Endpoint, role, kind| {
-        Listener::bind(endpoint, role).map_err(|error| StartupError::Endpoint {
+        Bound::bind(endpoint, role).map_err(|error| StartupError::Endpoint {
             endpoint: endpoint.clone(),
             kind,
             error,
@@ -166,22 +153,15 @@ fn log_path(config: &Config) -> Option<PathBuf> {
     }
 }
 
-fn open_log(config: &Config) -> Option<File> {
-    match config.log_file.as_ref()? {
-        LogTarget::Stdout => fd::duplicate(io::stdout()).map(File::from).ok(),
-        LogTarget::File(path) => {
-            if config.save_log {
-                save_log(config, path);
-            }
-            match logfile::open(path) {
-                Ok(file) => Some(file),
-                Err(_) => {
-                    complain(config.argv0.as_bytes(), b"unable to open log file", path);
-                    None
-                }
-            }
-        }
+fn open_log(config: &Config, path: &Path) -> Option<File> {
+    if config.save_log {
+        save_log(config, path);
     }
+    let log = thread::open(path);
+    if log.is_err() {
+        complain(config.argv0.as_bytes(), b"unable to open log file", path);
+    }
+    log.ok()
 }
 
 /// `--savelog`: an existing log is moved aside under the time of its last change, never over
@@ -210,13 +190,13 @@ fn save_log(config: &Config, path: &Path) {
 }
 
 /// What the caller of a daemon is told (contract section 7).
-fn announce_daemon(config: &Config, pid: i32) {
+fn announce_daemon(config: &Config, pid: i32, logging: bool) {
     if config.quiet {
         return;
     }
     let line = format!(": spawning daemon process: {pid}\n");
     stderr(&[config.argv0.as_bytes(), line.as_bytes()].concat());
-    if config.log_file.is_none() || (log_path(config).is_some_and(|path| !path.exists())) {
+    if !logging {
         stderr(match config.log_endpoint {
             Some(_) => b"Warning: No log file specified.\n",
             None => b"Warning: No log file and no port for log connections specified.\n",
@@ -228,18 +208,18 @@ fn announce_daemon(config: &Config, pid: i32) {
 fn file_contents<'a>(
     config: &'a Config,
     pid: i32,
-    listeners: &[Listener],
+    listeners: &[Bound],
 ) -> [(Option<&'a PathBuf>, Vec<u8>); 2] {
     let mut info = format!("pid:{pid}\n").into_bytes();
     for listener in listeners {
-        info.extend_from_slice(&listener.endpoint().to_bytes());
+        info.extend_from_slice(&listener.endpoint.to_bytes());
         info.push(b'\n');
     }
     [(config.pid_file.as_ref(), format!("{pid}\n").into_bytes()), (config.info_file.as_ref(), info)]
 }
 
 /// Writes the pid file and the info file.
-fn write_files(config: &Config, pid: i32, listeners: &[Listener]) -> Vec<OwnFile> {
+fn write_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
     let argv0 = config.argv0.as_bytes();
     let [(pid_file, pid_text), (info_file, info_text)] = file_contents(config, pid, listeners);
     let mut files = Vec::new();
@@ -263,7 +243,7 @@ fn write_files(config: &Config, pid: i32, listeners: &[Listener]) -> Vec<OwnFile
 }
 
 /// Takes over the files that the daemon's parent wrote for it.
-fn adopt_files(config: &Config, pid: i32, listeners: &[Listener]) -> Vec<OwnFile> {
+fn adopt_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
     let contents = file_contents(config, pid, listeners);
     let written = contents
         .into_iter()
@@ -280,14 +260,14 @@ fn running_server(path: &Path, own: i32) -> Option<i32> {
 }
 
 /// The child: what to run, where, with which environment and limits.
-fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[Listener]) -> Plan {
+fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[Bound]) -> Plan {
     let mut info = format!("PID={pid}").into_bytes();
     for listener in listeners {
-        info.extend_from_slice(match listener.role() {
+        info.extend_from_slice(match listener.role {
             Role::Logger => b";LOG=",
             Role::User => b";CTL=",
         });
-        info.extend_from_slice(&listener.endpoint().to_bytes());
+        info.extend_from_slice(&listener.endpoint.to_bytes());
     }
     let name = OsStr::new("PROCSERV_INFO");
     let inherited = std::env::vars_os().filter(|(key, _)| key != name);
@@ -323,7 +303,7 @@ fn settings(config: &Config, log_opened: bool) -> Settings {
     Settings {
         version: crate::VERSION.as_bytes().to_vec(),
         server_pid: std::process::id(),
-        server_started: now().wall,
+        server_started: UnixTime(time::wall()),
         server_dir,
         child_dir,
         name: config.name.as_bytes().to_vec(),

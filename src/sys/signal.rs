@@ -2,11 +2,43 @@
 
 use std::io;
 
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
 /// Empties this process's signal mask: it must hear signals, whoever started it.
 pub fn unblock_all() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
+}
+
+/// While it lives, this thread takes no signals, but those of a terminal's keys.
+pub(super) struct Blocked(SigSet);
+
+impl Blocked {
+    /// Blocks the signals. Those of a terminal would stay pending, where a server that ignores them
+    /// discards them.
+    pub(super) fn new() -> io::Result<Blocked> {
+        let (mut set, mut before) = (SigSet::all(), SigSet::empty());
+        for key in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
+            set.remove(key);
+        }
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), Some(&mut before))?;
+        Ok(Blocked(before))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // A mask that the kernel gave is one that it takes.
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None);
+    }
+}
+
+/// Holds SIGTERM and SIGHUP back until [`unblock_all`], so that they find somebody to clean up; all
+/// other signals come at once, whatever mask was inherited.
+pub fn hold_back() -> io::Result<()> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.add(Signal::SIGHUP);
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?)
 }
 
 /// Ignores `signal`. Does not affect the children, who start with defaults.

@@ -93,9 +93,12 @@ impl Program {
         let reasons: Vec<Vec<u8>> =
             (0..ERRNOS).map(|errno| [strerror(errno).as_bytes(), b"\n"].concat()).collect();
         let image = Image { program: self, argv, env, shell_argv, reasons };
+        // A signal for the child that comes before it has default dispositions stays pending: this
+        // process's handlers would swallow it.
+        let blocked = signal::Blocked::new()?;
         // SAFETY: between fork and exec the child runs `Image::run` only, which keeps to
         // async-signal-safe calls on data made above.
-        match unsafe { libc::fork() } {
+        let result = match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 image.run(terminal.as_raw_fd());
@@ -103,7 +106,9 @@ impl Program {
                 unsafe { libc::_exit(255) }
             }
             pid => Ok(pid),
-        }
+        };
+        drop(blocked);
+        result
     }
 }
 
@@ -119,10 +124,11 @@ struct Image<'a> {
 impl Image<'_> {
     /// In the child. Returns only if something failed, and after that was told.
     fn run(&self, terminal: RawFd) {
-        signal::reset_all();
+        // First away from the server's terminal: until then the child is as deaf to ^C as the server.
         if take_terminal(terminal).is_err() {
             return;
         }
+        signal::reset_all();
         self.set_limits();
         if let Some(dir) = &self.program.dir {
             // SAFETY: a NUL-terminated path.

@@ -1,9 +1,13 @@
 //! What several sections do in the same way.
 
-use crate::support::{Client, Instance, Setup, show};
+pub(super) use crate::support::listeners;
+use crate::support::{Client, Instance, Lab, Setup, alive, show};
 
 /// The line that ends the announcement of a start.
 pub(super) const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
+
+/// The last line of the news about an end, unless in mode ONESHOT.
+const CHOICES: &str = "@@@ ^R or ^X restarts the child, ^Q quits the server\r\n";
 
 /// The steps of a child that shows in hex what reaches it, each line of input as one of output.
 pub(super) const HEX: [&str; 4] = ["raw", "say", "READY", "hex"];
@@ -26,11 +30,30 @@ pub(super) fn started_hex(setup: Setup) -> (Instance, Client) {
     (server, user)
 }
 
+/// A daemon whose child runs.
+pub(super) fn daemon(setup: Setup) -> Instance {
+    let server = setup.daemon().start();
+    server.child_start(1);
+    server
+}
+
+/// Takes the news of the end of a child: `how` it was, and that it can be started again.
+///
+/// In either order: 2.7.0 and 2.8.0 swap the two halves now and then.
+pub(super) fn ended(user: &mut Client, how: &str) {
+    user.until_all([&format!("{how}\r\n"), CHOICES]);
+}
+
 /// The greeting of a server under `--wait`.
 pub(super) fn waiting_greeting(setup: Setup) -> (Instance, Vec<u8>) {
     let server = setup.opts(["-w"]).start();
     let greeting = server.connect().greeting();
     (server, greeting)
+}
+
+/// Waits until this process has ended.
+pub(super) fn gone(lab: &Lab, pid: i32) {
+    lab.wait_for(&format!("the end of process {pid}"), || (!alive(pid)).then_some(()));
 }
 
 /// The one line of `text` that begins so, without its end.
@@ -42,13 +65,4 @@ pub(super) fn line(text: &[u8], start: &str) -> String {
     assert!(lines.next().is_none(), "more than one line {start:?} in:\n{}", show(text));
     let line = found.strip_suffix(b"\r\n").unwrap_or_else(|| panic!("no CR LF: {}", show(found)));
     String::from_utf8_lossy(line).into_owned()
-}
-
-/// The addresses, as the kernel writes them, that somebody listens on with this TCP port.
-pub(super) fn listeners(port: u16) -> Vec<String> {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
-    let wanted = format!("{port:04X}");
-    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let local = rows.filter(|row| row[3] == "0A").filter_map(|row| row[1].split_once(':'));
-    local.filter(|(_, port)| *port == wanted).map(|(address, _)| address.to_owned()).collect()
 }

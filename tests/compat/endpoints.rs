@@ -51,6 +51,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s2_relative_path_is_relative_to_the_start_directory),
         case!(s2_reuseaddr_is_set),
         case!(s2_socket_files_are_removed_at_exit),
+        case!(s2_second_log_endpoint_wins),
         case!(s2_stale_socket_is_replaced),
         case!(s2_live_socket_is_not_stolen).differs_on_oracle("takes it over (DEFECTS)"),
         case!(s2_file_that_is_no_socket_is_left_alone).differs_on_oracle("deletes it (DEFECTS)"),
@@ -357,6 +358,14 @@ fn s2_socket_files_are_removed_at_exit(lab: &Lab) {
     for file in ["ctl", "two", "log-ctl"] {
         assert!(!server.path(file).exists(), "{file}");
     }
+}
+
+fn s2_second_log_endpoint_wins(lab: &Lab) {
+    let server = lab.server().opts(["-I", "info", "-l", "unix:one", "-l", "unix:two"]).start();
+    server.connect_to("unix:two").greeting();
+    let expected = format!("pid:{}\nunix:two\nunix:ctl\n", server.pid());
+    assert_eq!(String::from_utf8(server.file("info")).unwrap(), expected);
+    assert_eq!(server.refused("unix:one"), ErrorKind::NotFound);
 }
 
 fn s2_stale_socket_is_replaced(lab: &Lab) {

@@ -1,7 +1,7 @@
 //! Contract section 3: what a client sees on connecting.
 
 use crate::case;
-use crate::common::{line, started, waiting_greeting};
+use crate::common::{ended, line, started, waiting_greeting};
 use crate::support::{Case, Lab, NEGOTIATION, Setup, find, number_after};
 use std::fs;
 
@@ -338,9 +338,7 @@ fn s3_greeting_is_never_stamped(lab: &Lab) {
 fn s3_not_running_covers_holdoff(lab: &Lab) {
     let setup = lab.server().opts(["--holdoff", "600", "-n", "ioc"]);
     let (server, mut user) = started(setup.child(["exit", "0"]));
-    user.until("@@@ ^R or ^X restarts the child, ^Q quits the server\r\n");
-    user.send("\x14");
-    user.until("Toggled auto restart");
+    ended(&mut user, "Normal exit status = 0");
     let greeting = server.connect().greeting();
     line(&greeting, "@@@ Child \"ioc\" is SHUT DOWN");
     line(&greeting, "@@@ ^R or ^X restarts the child, ^Q quits the server");
@@ -350,7 +348,7 @@ fn s3_not_running_covers_holdoff(lab: &Lab) {
 fn s3_not_running_covers_mode_off_after_the_end(lab: &Lab) {
     let setup = lab.server().opts(["--noauto", "-n", "ioc"]);
     let (server, mut user) = started(setup.child(["exit", "0"]));
-    user.until("auto restart is disabled\r\n");
+    ended(&mut user, "Normal exit status = 0");
     let greeting = server.connect().greeting();
     line(&greeting, "@@@ Child \"ioc\" is SHUT DOWN");
     assert!(find(&greeting, b"@@@ Child \"ioc\" started at").is_none());

@@ -9,24 +9,36 @@ mod cmdline;
 mod commands;
 mod common;
 mod endpoints;
+mod ends;
+mod files;
 mod greeting;
+mod log;
+mod options;
+mod restarts;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod telnet;
+mod terminal;
 mod usage;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
         let sections = [
             cmdline::cases(),
+            options::cases(),
             usage::cases(),
             endpoints::cases(),
             greeting::cases(),
             telnet::cases(),
             commands::cases(),
+            restarts::cases(),
             child::cases(),
+            ends::cases(),
             server::cases(),
+            files::cases(),
+            terminal::cases(),
+            log::cases(),
         ];
         sections.into_iter().flatten().collect()
     })

@@ -25,6 +25,8 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s1_messages_name_the_program_as_called),
         case!(s1_bad_number_gets_a_warning).differs_on_oracle("says nothing (section 1, [+])"),
         case!(s1_bad_number_gets_no_warning_with_quiet),
+        case!(s1_no_warning_for_nothing_a_sign_or_a_signal),
+        case!(s1_shortest_abbreviations_are_accepted),
     ]
 }
 
@@ -179,4 +181,42 @@ fn s1_bad_number_gets_no_warning_with_quiet(lab: &Lab) {
     let server = lab.server().opts(["-w", "-q", "--holdoff", "5s"]).start();
     server.connect().greeting();
     assert_eq!(server.stderr(), "");
+}
+
+fn s1_no_warning_for_nothing_a_sign_or_a_signal(lab: &Lab) {
+    let options = ["-w", "--coresize=", "--killsig", "-15", "--killsig", "TERM", "--holdoff", "+5"];
+    let server = lab.server().opts(options).start();
+    server.connect().greeting();
+    assert_eq!(server.stderr(), "");
+}
+
+fn s1_shortest_abbreviations_are_accepted(lab: &Lab) {
+    let options = [
+        "--au=x",
+        "--co=1",
+        "--ch=.",
+        "--d",
+        "--e=x",
+        "--f",
+        "--ho=1",
+        "--ig=x",
+        "--in=x",
+        "--killc=x",
+        "--kills=9",
+        "--logp=0",
+        "--logf=x",
+        "--logs",
+        "--logs=x",
+        "--na=x",
+        "--no",
+        "--pi=x",
+        "--po=0",
+        "--q",
+        "--r",
+        "--t=x",
+        "--w",
+        "--logo=x",
+        "--v",
+    ];
+    lab.run(options).assert(0, "<version>\n", "");
 }

@@ -26,13 +26,15 @@ if [ -z "${scratch:-}" ]; then
     chmod 755 "$scratch"
     export PROCSERV_BIN scratch
     trap 'rm -rf --one-file-system "$scratch"' EXIT
+    trap 'exit 1' INT TERM
     unshare --mount --net --pid --ipc --uts --fork --kill-child --mount-proc \
         bash "$(realpath "$0")" </dev/null
     exit
 fi
 
 ip link set lo up
-trap 'show_diagnosis' EXIT
+trap show_diagnosis EXIT
+trap 'exit 1' INT TERM
 failed=0
 
 # What a failed check leaves for its reader: the files named in $diagnosis.

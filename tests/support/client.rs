@@ -71,11 +71,34 @@ impl Client {
         shutdown(self.stream.as_raw_fd(), Shutdown::Write).expect("shutdown");
     }
 
+    /// Closes a TCP connection with a reset.
+    pub fn reset(self) {
+        use nix::sys::socket::{setsockopt, sockopt};
+        let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        setsockopt(&self.stream, sockopt::Linger, &at_once).expect("SO_LINGER");
+    }
+
     /// Takes all up to and including the next occurrence of `pattern`.
     pub fn until(&mut self, pattern: impl AsRef<[u8]>) -> Vec<u8> {
         let pattern = pattern.as_ref();
         let what = format!("\"{}\"", pattern.escape_ascii());
-        self.take(&what, |new| text::find(new, pattern).map(|at| at + pattern.len()))
+        // Each byte is looked at once: a test that reads slowly would be passed by the stream.
+        let mut searched = 0;
+        self.take(&what, |new| {
+            let found =
+                text::find(&new[searched..], pattern).map(|at| searched + at + pattern.len());
+            searched = new.len().saturating_sub(pattern.len());
+            found
+        })
+    }
+
+    /// Takes all up to the end of the last of these patterns to come, in whatever order they come.
+    pub fn until_all<const N: usize>(&mut self, patterns: [&str; N]) -> Vec<u8> {
+        self.take(&format!("{patterns:?}"), |new| {
+            let ends =
+                patterns.map(|pattern| Some(text::find(new, pattern.as_bytes())? + pattern.len()));
+            ends.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()
+        })
     }
 
     /// Takes the greeting, telnet negotiation included.
@@ -115,7 +138,7 @@ impl Client {
         &self.received
     }
 
-    fn take(&mut self, what: &str, end: impl Fn(&[u8]) -> Option<usize>) -> Vec<u8> {
+    fn take(&mut self, what: &str, mut end: impl FnMut(&[u8]) -> Option<usize>) -> Vec<u8> {
         let deadline = Instant::now() + self.lab.patience();
         loop {
             if let Some(count) = end(&self.received[self.taken..]) {
@@ -130,7 +153,8 @@ impl Client {
     }
 
     fn receive(&mut self, what: &str, deadline: Instant) {
-        let ready = self.wait(PollFlags::POLLIN, deadline);
+        // A flood of something else ends the wait too.
+        let ready = self.wait(PollFlags::POLLIN, deadline) && Instant::now() < deadline;
         let new = &self.received[self.taken..];
         assert!(ready, "in vain waited for {what}; new:\n{}", text::show(new));
         let mut buffer = [0; 65536];

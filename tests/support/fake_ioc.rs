@@ -13,7 +13,9 @@
 //! | `wait` | does nothing more, reads nothing |
 //! | `wait-for FILE` | waits until FILE is there |
 //! | `exit CODE` | exits |
+//! | `await SIGNAL` | waits for a signal (by name) and survives it |
 //! | `kill-self SIGNAL` | sends itself a signal (by name) |
+//! | `console COMMAND ARG...` | the interpreter of a script: see [`console`] |
 //! | `close-tty` | closes 0, 1 and 2 |
 //! | `record FILE` | writes its PID to FILE |
 //! | `background STEP... ;` | a child of its own does these |
@@ -24,31 +26,41 @@
 //! | `show-cwd`, `show-fds`, `show-session` | print `cwd: ...`, `fds: ...`, `session: ...` |
 //! | `show-status NAME`, `show-limit NAME` | print that line of /proc/self/status, .../limits |
 //! | `open-tty PATH` | makes that terminal standard input, for a session leader the controlling one |
+//! | `to-background` | another process group takes the foreground of the terminal |
 //! | `open-fd` | leaves one more descriptor open over exec |
 //! | `close N` | closes a descriptor |
 //! | `block SIGNAL` | blocks a signal (by name) |
-//! | `limit-files N` | the soft limit of open files |
+//! | `limit-files SOFT HARD`, `limit-file-size SOFT HARD` | the limits of open files, of bytes in a file |
+//! | `limit-core N` | both limits of core files |
+//! | `subreaper` | becomes the parent of its orphaned descendants |
 //! | `umask OCTAL`, `chdir DIR`, `lose-dir` | what they say; `lose-dir`: its directory is removed |
+//! | `unprivileged` | gives up root's rights for good; nothing if it has none |
+//! | `notify TEXT` | tells the service manager so |
 //! | `exec FILE ARGV...` | becomes another program |
 //!
 //! First of all it appends its PID to the file `starts`, unless the first step is `unrecorded`.
 
 use super::process::MARKER;
+use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::termios::{self, LocalFlags, SetArg};
-use nix::unistd;
+use nix::unistd::{self, Gid, Uid};
 use std::env;
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 use std::vec::IntoIter;
+
+/// Whom `unprivileged` makes of root.
+const NOBODY: (Gid, Uid) = (Gid::from_raw(65534), Uid::from_raw(65534));
 
 /// The steps, if this process is to be the stand-in: told so, or started by an instance.
 pub(super) fn steps() -> Option<Vec<OsString>> {
@@ -98,6 +110,10 @@ fn choose(steps: &[OsString], number: usize) -> Vec<OsString> {
             wanted = !found;
         } else if wanted {
             chosen.push(step.clone());
+            if step == "exec" {
+                // The words of another program.
+                chosen.extend(steps.by_ref().cloned());
+            }
         }
     }
     chosen
@@ -118,8 +134,13 @@ fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
             thread::park();
         },
         "wait-for" => wait_for(&scratch().join(text(steps))),
+        "await" => {
+            let awaited = SigSet::from(signal(steps));
+            awaited.thread_block().and_then(|()| awaited.wait()).expect("sigwait");
+        }
         "exit" => std::process::exit(number(steps)),
         "kill-self" => kill(unistd::getpid(), signal(steps)).expect("kill"),
+        "console" => console(steps),
         "close-tty" => (0..3).for_each(|fd| unistd::close(fd).expect("close")),
         "record" => record(&text(steps)),
         "background" => background(steps),
@@ -161,6 +182,7 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
             let terminal = File::options().read(true).write(true).open(text(steps)).expect("a tty");
             unistd::dup2_stdin(&terminal).expect("dup2");
         }
+        "to-background" => to_background(),
         "open-fd" => {
             let null = File::open("/dev/null").expect("/dev/null");
             // The copy has no close-on-exec flag, and is meant to stay.
@@ -169,8 +191,15 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
         "close" => unistd::close(number::<i32>(steps)).expect("close"),
         "block" => SigSet::from(signal(steps)).thread_block().expect("block"),
         "limit-files" => {
-            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
-            setrlimit(Resource::RLIMIT_NOFILE, number(steps), hard).expect("setrlimit");
+            setrlimit(Resource::RLIMIT_NOFILE, number(steps), number(steps)).expect("setrlimit");
+        }
+        "limit-file-size" => {
+            setrlimit(Resource::RLIMIT_FSIZE, number(steps), number(steps)).expect("setrlimit");
+        }
+        "subreaper" => nix::sys::prctl::set_child_subreaper(true).expect("prctl"),
+        "limit-core" => {
+            let limit = number(steps);
+            setrlimit(Resource::RLIMIT_CORE, limit, limit).expect("setrlimit");
         }
         "umask" => {
             let mode = u32::from_str_radix(&text(steps), 8).expect("octal");
@@ -182,6 +211,19 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
             fs::create_dir(&lost).expect("mkdir");
             env::set_current_dir(&lost).expect("chdir");
             fs::remove_dir(&lost).expect("rmdir");
+        }
+        "unprivileged" if unistd::geteuid().is_root() => {
+            let (group, user) = NOBODY;
+            unistd::setgroups(&[]).expect("setgroups");
+            unistd::setgid(group).expect("setgid");
+            unistd::setuid(user).expect("setuid");
+            prctl::set_no_new_privs().expect("no_new_privs");
+        }
+        "unprivileged" => {}
+        "notify" => {
+            let socket = UnixDatagram::unbound().expect("a socket");
+            let manager = env::var_os("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
+            socket.send_to(text(steps).as_bytes(), manager).expect("a service manager");
         }
         "exec" => {
             let words = steps.map(|word| CString::new(word.into_vec()).expect("no NUL"));
@@ -230,6 +272,24 @@ fn unescape(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// The stand-in for a program of somebody's command line: `#!.../fake-ioc console` makes it of any
+/// file. It says in the file `report` how it was started, then shows its input like `hex`, until a
+/// `!` comes: then it exits with status 7.
+fn console(steps: &mut IntoIter<OsString>) {
+    steps.next().expect("the script");
+    let arguments: String = steps.map(|word| format!(" [{}]", word.display())).collect();
+    let (core, _) = getrlimit(Resource::RLIMIT_CORE).expect("getrlimit");
+    let cwd = env::current_dir().expect("cwd");
+    raw();
+    write_file("report", &format!("arguments:{arguments}\ncwd: {}\ncore: {core}\n", cwd.display()));
+    copy(|bytes| {
+        if bytes.contains(&b'!') {
+            std::process::exit(7);
+        }
+        hex(bytes)
+    });
+}
+
 fn emit(count: usize) {
     let lines = (0..count.div_ceil(64)).flat_map(|n| format!("{n:<63}\n").into_bytes());
     let bytes: Vec<u8> = lines.take(count).collect();
@@ -269,11 +329,15 @@ fn wait_for(path: &Path) {
 }
 
 fn record(name: &str) {
+    write_file(name, &format!("{}\n", std::process::id()));
+}
+
+fn write_file(name: &str, content: &str) {
     // Renamed into place, so that whoever sees the file sees all of it.
     let path = scratch().join(name);
     let unfinished = scratch().join(format!("{name}.part"));
-    fs::write(&unfinished, format!("{}\n", std::process::id())).expect("record");
-    fs::rename(unfinished, path).expect("record");
+    fs::write(&unfinished, content).expect("a file of the stand-in");
+    fs::rename(unfinished, path).expect("a file of the stand-in");
 }
 
 #[expect(clippy::zombie_processes, reason = "the child is meant to outlive this process")]
@@ -281,6 +345,16 @@ fn background(steps: &mut IntoIter<OsString>) {
     let words = steps.by_ref().take_while(|word| word != ";");
     let mut command = Command::new(env::current_exe().expect("my own path"));
     command.args(["fake-ioc", "unrecorded"]).args(words).spawn().expect("a child of my own");
+}
+
+/// A process of our own takes the foreground, and stays.
+fn to_background() {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new(env::current_exe().expect("my own path"));
+    command.args(["fake-ioc", "unrecorded", "wait"]).process_group(0);
+    let other = command.spawn().expect("a child of my own").id();
+    let group = unistd::Pid::from_raw(i32::try_from(other).expect("a PID"));
+    unistd::tcsetpgrp(std::io::stdin(), group).expect("tcsetpgrp");
 }
 
 fn descriptors() -> String {

@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A server under test. Dropped, it and all its descendants are killed and its files removed.
@@ -111,6 +112,19 @@ impl Instance {
     /// Sends the server a signal.
     pub fn signal(&self, signal: Signal) {
         process::send_signal(self.pid(), signal);
+    }
+
+    /// Waits until the server has not run at all for a while: nothing wakes it, it waits for
+    /// something to happen.
+    pub fn falls_asleep(&self) {
+        let mut last = (0, Instant::now());
+        self.lab.wait_for("the server to fall asleep", || {
+            let time = process::running_time(self.pid());
+            if time != last.0 {
+                last = (time, Instant::now());
+            }
+            (last.1.elapsed() > Duration::from_millis(1500)).then_some(())
+        });
     }
 
     /// SIGTERM, and waits for the end.

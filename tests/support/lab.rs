@@ -2,6 +2,8 @@
 
 use super::Setup;
 use std::io::ErrorKind;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -94,12 +96,18 @@ impl Lab {
     }
 
     /// A TCP port that nobody listens on, below those the kernel gives away by itself, and given to
-    /// no other case of this run.
+    /// no other case of any run that still runs.
     pub fn free_port(&self) -> u16 {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let start = u16::try_from(std::process::id() % 10_000).unwrap_or(0);
         loop {
             let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+            // A name that only one process can have, until it ends.
+            let name = SocketAddr::from_abstract_name(format!("procserv-test-port-{port}"));
+            let Ok(claim) = UnixDatagram::bind_addr(&name.expect("a short name")) else {
+                continue;
+            };
+            std::mem::forget(claim);
             match std::net::TcpListener::bind(("0.0.0.0", port)) {
                 Ok(_) => return port,
                 Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse),

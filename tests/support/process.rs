@@ -36,8 +36,8 @@ pub(super) fn kill_all(dir: &Path, direct: i32) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut seen = Vec::new();
     loop {
-        let living: Vec<i32> =
-            processes_with(dir).into_iter().filter(|pid| *pid != direct || alive(*pid)).collect();
+        // A zombie has no environment any more and is not among them.
+        let living = processes_with(dir);
         for pid in &living {
             // It may have gone in between: nothing is lost then.
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
@@ -78,6 +78,12 @@ pub fn stat(pid: i32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;
     Some(rest.split(' ').map(str::to_owned).collect())
+}
+
+/// How long the main thread of a process has run in all, in ns.
+pub fn running_time(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("schedstat");
+    text.split(' ').next().and_then(|word| word.parse().ok()).expect("a time")
 }
 
 /// Sends a signal; the process must exist.

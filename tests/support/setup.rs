@@ -3,7 +3,8 @@
 use super::instance::{Finished, Instance};
 use super::{Lab, process};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,6 +21,7 @@ pub struct Setup {
     options: Vec<OsString>,
     command: Vec<OsString>,
     launch: Vec<OsString>,
+    program: PathBuf,
     argv0: OsString,
     environment: Vec<(OsString, OsString)>,
     stdin: Stdio,
@@ -40,6 +42,7 @@ impl Setup {
             options: Vec::new(),
             command: vec!["./fake-ioc".into(), "cat".into()],
             launch: Vec::new(),
+            program: lab.program().to_owned(),
             argv0: "procServ".into(),
             environment: Vec::new(),
             stdin: Stdio::null(),
@@ -105,6 +108,30 @@ impl Setup {
     /// The name the server is started by, instead of `procServ`.
     pub fn argv0(mut self, argv0: impl AsRef<OsStr>) -> Setup {
         self.argv0 = argv0.as_ref().to_owned();
+        self
+    }
+
+    /// The file executed, instead of the program under test itself: a link to it, a copy of it.
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Setup {
+        self.program = program.into();
+        self
+    }
+
+    /// Lets anybody use the scratch directory, and puts a copy of each program into it: the
+    /// directories above the real ones may be closed to others.
+    pub fn for_anybody(mut self) -> Setup {
+        let dir = self.dir();
+        fs::set_permissions(&dir, Permissions::from_mode(0o777)).expect("chmod");
+        let fake_ioc = fs::canonicalize(dir.join("fake-ioc")).expect("the stand-in");
+        fs::remove_file(dir.join("fake-ioc")).expect("the link to the stand-in");
+        for (from, name) in [(fake_ioc.as_path(), "fake-ioc"), (self.lab.program(), "procServ")] {
+            // By another process: a file that this one has open for writing gets into whatever
+            // another thread starts meanwhile, and can't be executed as long as that has it.
+            let mut install = Command::new("install");
+            let copied = install.args(["-m", "755"]).arg(from).arg(dir.join(name)).status();
+            assert!(copied.is_ok_and(|status| status.success()), "install");
+        }
+        self.program = dir.join("procServ");
         self
     }
 
@@ -174,13 +201,13 @@ impl Setup {
 
     fn invocation(&self) -> Command {
         let mut command = if self.launch.is_empty() {
-            let mut command = Command::new(self.lab.program());
+            let mut command = Command::new(&self.program);
             command.arg0(&self.argv0);
             command
         } else {
             let mut command = Command::new(self.dir.path().join("fake-ioc"));
             command.arg("unrecorded").args(&self.launch).arg("exec");
-            command.arg(self.lab.program()).arg(&self.argv0);
+            command.arg(&self.program).arg(&self.argv0);
             command
         };
         command.args(&self.basics);

@@ -98,7 +98,10 @@ fn mask_times(text: &[u8]) -> Vec<u8> {
 
 /// Where `needle` begins in `haystack`.
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len().max(1)).position(|window| window == needle)
+    if needle.is_empty() {
+        return Some(0);
+    }
+    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 /// The number that follows the first `prefix` in the text.
@@ -110,11 +113,25 @@ pub fn number_after(text: &[u8], prefix: &str) -> i32 {
     digits.parse().unwrap_or_else(|_| panic!("no number after {prefix:?} in:\n{}", show(text)))
 }
 
-/// Bytes for people: one line a line, everything unprintable escaped, the line ends too.
+/// Bytes for people: one line a line, everything unprintable escaped, the line ends too. Of a long
+/// text only the ends.
 pub fn show(bytes: &[u8]) -> String {
+    const SHOWN: usize = 2000;
     let mut text = String::new();
+    let (head, tail) = match bytes.len().checked_sub(2 * SHOWN) {
+        Some(_) => (&bytes[..SHOWN], &bytes[bytes.len() - SHOWN..]),
+        None => (bytes, &[][..]),
+    };
+    show_lines(&mut text, head);
+    if !tail.is_empty() {
+        let _ = writeln!(text, "... {} bytes ...", bytes.len() - 2 * SHOWN);
+        show_lines(&mut text, tail);
+    }
+    text
+}
+
+fn show_lines(text: &mut String, bytes: &[u8]) {
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let _ = writeln!(text, "    {}", line.escape_ascii());
     }
-    text
 }

@@ -1,0 +1,159 @@
+//! A file that takes chunks of the stream and sometimes fails, as the log writer meets it.
+
+use std::collections::VecDeque;
+
+use super::super::event::Sink;
+use super::super::{Chunk, Console};
+use super::random::Random;
+use super::stream::{Follower, Gap, Stream, gap, show};
+use crate::limits::{LOG_JOB_MAX, LOG_JOBS};
+
+const WORDS: &str = " bytes are missing here\r\n";
+
+/// A chunk under way.
+#[derive(Debug)]
+struct Job {
+    chunk: Chunk,
+    /// Length of the announcement that it begins with, and what is missing by it.
+    announced: Option<(usize, usize)>,
+}
+
+/// What became of a step.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News {
+    None,
+    Failed,
+    Works,
+}
+
+#[derive(Debug)]
+pub struct Disk {
+    sink: Sink,
+    /// What reached the file.
+    written: Follower,
+    last: Option<u8>,
+    /// What was taken from the console.
+    taken: Follower,
+    /// Missing and not announced.
+    owed: usize,
+    jobs: VecDeque<Job>,
+    /// The front job failed: the others come back.
+    bouncing: bool,
+    pub failing: bool,
+}
+
+impl Disk {
+    pub fn new(sink: Sink, place: usize, stamp: Option<Vec<u8>>) -> Disk {
+        let follower = Follower::new(place, false, stamp);
+        Disk {
+            sink,
+            written: follower.clone(),
+            last: None,
+            taken: follower,
+            owed: 0,
+            jobs: VecDeque::new(),
+            bouncing: false,
+            failing: false,
+        }
+    }
+
+    /// The stream up to here has been taken.
+    pub fn taken(&self) -> usize {
+        self.taken.place
+    }
+
+    /// Takes a chunk, if the writer would, and looks at it. Whether there was one.
+    pub fn take(&mut self, console: &mut Console, stream: &Stream, give_up: bool) -> bool {
+        let held_back = self.bouncing || self.failing && !self.jobs.is_empty();
+        if held_back || self.jobs.len() >= LOG_JOBS {
+            return false;
+        }
+        if self.failing && give_up {
+            console.give_up(self.sink);
+            self.lose_until(stream.head());
+        }
+        if stream.has_passed(self.taken.place) {
+            self.lose_until(stream.resume(stream.head()));
+        }
+        let Some(chunk) = console.take(self.sink) else {
+            assert_eq!((self.taken.place, self.owed), (stream.head(), 0), "nothing to take");
+            return false;
+        };
+        let bytes = &chunk.bytes;
+        assert!((1..=LOG_JOB_MAX + 200).contains(&bytes.len()), "{} bytes", bytes.len());
+        let mut announced = None;
+        if self.owed > 0 {
+            let Gap::Of { len, missing } = gap(bytes, self.taken.line_start, WORDS) else {
+                panic!("{} are missing, but: {}", self.owed, show(bytes));
+            };
+            assert_eq!(missing, self.owed, "bytes missing");
+            announced = Some((len, missing));
+            self.owed = 0;
+            self.taken.line_start = true;
+        }
+        self.taken.get(&bytes[announced.map_or(0, |(len, _)| len)..], stream);
+        assert!(self.taken.is_between());
+        self.jobs.push_back(Job { chunk, announced });
+        true
+    }
+
+    /// One chunk is done, or comes back.
+    pub fn step(
+        &mut self,
+        console: &mut Console,
+        stream: &Stream,
+        fails: Option<&mut Random>,
+    ) -> News {
+        let Some(job) = self.jobs.pop_front() else {
+            return News::None;
+        };
+        let all = job.chunk.bytes.len();
+        let mut news = News::None;
+        if self.bouncing {
+            console.lost(self.sink, &job.chunk, 0, false);
+        } else if let Some(random) = fails {
+            let count = random.length(all - 1);
+            self.write(&job, count, stream);
+            self.written.cut(self.last);
+            console.lost(self.sink, &job.chunk, count, true);
+            self.bouncing = true;
+            self.failing = true;
+            news = News::Failed;
+        } else {
+            self.write(&job, all, stream);
+            assert!(self.written.is_between());
+            if std::mem::take(&mut self.failing) {
+                news = News::Works;
+            }
+        }
+        if self.bouncing && self.jobs.is_empty() {
+            self.bouncing = false;
+            self.owed = self.taken.place - self.written.place;
+            self.taken.line_start = self.written.line_start;
+        }
+        news
+    }
+
+    /// Whether everything is in the file or announced in it.
+    pub fn is_complete(&self, stream: &Stream) -> bool {
+        self.jobs.is_empty() && self.owed == 0 && self.written.is_complete(stream)
+    }
+
+    /// The first `count` bytes of a job arrive.
+    fn write(&mut self, job: &Job, count: usize, stream: &Stream) {
+        let bytes = &job.chunk.bytes[..count];
+        let (len, missing) = job.announced.unwrap_or((0, 0));
+        if count >= len {
+            if len > 0 {
+                self.written.skip(missing);
+            }
+            self.written.get(&bytes[len..], stream);
+        }
+        self.last = bytes.last().copied().or(self.last);
+    }
+
+    fn lose_until(&mut self, place: usize) {
+        self.owed += place - self.taken.place;
+        self.taken.place = place;
+    }
+}

@@ -1,0 +1,59 @@
+//! The console under simulation: a scripted child, clients and files, an integer clock and a seed
+//! that decides what happens. After every step all that can be seen of the console is compared with
+//! an independent model of it.
+//!
+//! `SIM_SEED=n cargo test sim` runs one seed and tells each step; `SIM_SEEDS=n` sets how many run.
+
+mod client;
+mod disk;
+mod oracle;
+mod random;
+mod settings;
+mod stream;
+mod world;
+
+use std::panic;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use self::world::World;
+
+const SEEDS: u64 = 10_000;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}
+
+#[test]
+fn every_seed_keeps_the_rules() {
+    if let Some(seed) = number("SIM_SEED") {
+        World::new(seed, true).run();
+        return;
+    }
+    let seeds = number("SIM_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(0);
+    let failed = AtomicU64::new(u64::MAX);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.min(failed.load(Ordering::Relaxed)) {
+                return;
+            }
+            if panic::catch_unwind(|| World::new(seed, false).run()).is_err() {
+                failed.fetch_min(seed, Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let failed = failed.into_inner();
+    if failed != u64::MAX {
+        // Again, with every step told.
+        World::new(failed, true).run();
+        panic!("seed {failed} failed once, and not again");
+    }
+}

@@ -1,0 +1,429 @@
+//! What the console has to do, written down a second time from contract sections 3, 5, 6 and 7,
+//! as plainly as possible: the stream, the effects, the deadline and the child's input that follow
+//! from each event.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::super::Settings;
+use super::super::clock::{Calendar, Now, UnixTime};
+use super::super::event::{ClientId, Effect, ExitStatus, Role};
+use super::stream::{Clockwork, Stream};
+use crate::config::RestartMode::{self, Off, On, Oneshot};
+
+const SIGKILL: i32 = 9;
+const SECOND: u64 = 1_000_000_000;
+const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alive {
+    pub pid: i32,
+    since: i64,
+}
+
+/// SIGTERM came.
+#[derive(Debug, Clone, Copy)]
+struct Leaving {
+    killed: bool,
+    until: u64,
+}
+
+#[derive(Debug)]
+pub struct Oracle {
+    settings: Settings,
+    pub stream: Stream,
+    /// In the order in which they have to come.
+    pub effects: VecDeque<Effect>,
+    mode: RestartMode,
+    /// A start was asked for and not answered.
+    starting: bool,
+    pub alive: Option<Alive>,
+    leaving: Option<Leaving>,
+    last_start: Option<u64>,
+    told_to_wait: bool,
+    /// Starts that mode ONESHOT has still to make.
+    one_more: bool,
+    code: u8,
+    pub exiting: bool,
+    log_trouble: bool,
+    /// What clients typed for the child.
+    pub input: VecDeque<u8>,
+    /// Whose it is.
+    pub owners: VecDeque<(ClientId, usize)>,
+    /// Clients that logged out, for the greeting they still count.
+    pub users: usize,
+    pub loggers: usize,
+}
+
+impl Oracle {
+    pub fn new(settings: Settings) -> Oracle {
+        Oracle {
+            mode: settings.restart,
+            told_to_wait: settings.wait,
+            settings,
+            stream: Stream::default(),
+            effects: VecDeque::new(),
+            starting: false,
+            alive: None,
+            leaving: None,
+            last_start: None,
+            one_more: true,
+            code: 0,
+            exiting: false,
+            log_trouble: false,
+            input: VecDeque::new(),
+            owners: VecDeque::new(),
+            users: 0,
+            loggers: 0,
+        }
+    }
+
+    pub fn output(&mut self, bytes: &[u8], now: Now) {
+        if !self.exiting {
+            self.stream.append(bytes, now.wall.0);
+        }
+    }
+
+    pub fn terminal_closed(&mut self) {
+        if !self.exiting {
+            self.effects.push_back(Effect::SignalGroup(SIGKILL));
+        }
+    }
+
+    pub fn started(&mut self, pid: i32, now: Now) {
+        assert!(self.starting && self.alive.is_none(), "a second child");
+        self.starting = false;
+        if self.exiting {
+            return;
+        }
+        self.alive = Some(Alive { pid, since: now.wall.0 });
+        let name = text(&self.settings.name);
+        let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
+        if self.settings.name != self.settings.executed {
+            lines += &format!("@@@    (as {})\r\n", text(&self.settings.executed));
+        }
+        lines += &format!("@@@ The PID of new child \"{name}\" is: {pid}\r\n{RULE}");
+        self.say(&lines, now);
+    }
+
+    pub fn not_started(&mut self, reason: &str, now: Now) {
+        self.starting = false;
+        if self.exiting {
+            return;
+        }
+        self.one_more = true;
+        let name = text(&self.settings.name);
+        self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
+    }
+
+    pub fn ended(&mut self, status: ExitStatus, now: Now) {
+        if self.exiting {
+            return;
+        }
+        let pid = self.alive.take().unwrap().pid;
+        let how = match status {
+            ExitStatus::Code(code) => {
+                self.code = code;
+                format!("Normal exit status = {code}")
+            }
+            ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
+        };
+        if self.leaving.is_none() {
+            let news = format!("@@@ Received a sigChild for process {pid}. {how}\r\n");
+            self.say(&format!("\r\n{RULE}{news}"), now);
+        }
+        self.say_shutting_down(now);
+        self.forget_input();
+        self.effects.push_back(Effect::Bury);
+        if self.leaving.is_some() {
+            self.exit(0);
+        }
+    }
+
+    pub fn terminate(&mut self, now: Now) {
+        if self.exiting {
+            return;
+        }
+        let Settings { kill_signal, grace, .. } = self.settings;
+        match &mut self.leaving {
+            _ if self.alive.is_none() => self.exit(0),
+            None => {
+                self.signal(kill_signal);
+                let killed = kill_signal == SIGKILL || grace == Duration::ZERO;
+                if killed && kill_signal != SIGKILL {
+                    self.signal(SIGKILL);
+                }
+                let wait = if killed { SECOND } else { grace.as_nanos() as u64 };
+                self.leaving = Some(Leaving { killed, until: now.mono.0 + wait });
+            }
+            Some(leaving) if !leaving.killed => leaving.until = now.mono.0,
+            Some(_) => {}
+        }
+    }
+
+    pub fn reopen(&mut self) {
+        if !self.exiting {
+            self.effects.push_back(Effect::ReopenLog);
+        }
+    }
+
+    pub fn accept_failed(&mut self, endpoint: &str, reason: &str, now: Now) {
+        let line = format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n");
+        self.say_line(&line, now);
+    }
+
+    pub fn log_failed(&mut self, reason: &str, now: Now) {
+        if !self.exiting && !std::mem::replace(&mut self.log_trouble, true) {
+            let file = text(&self.settings.log.as_ref().unwrap().0);
+            self.say_line(
+                &format!("@@@ Log file {file}: {reason}, output is not being logged\r\n"),
+                now,
+            );
+        }
+    }
+
+    pub fn log_works(&mut self) {
+        self.log_trouble &= self.exiting;
+    }
+
+    /// One buffer from a control client, telnet taken out of it.
+    pub fn typed(&mut self, id: ClientId, data: &[u8], now: Now) {
+        if self.exiting {
+            return;
+        }
+        let commands = self.settings.commands;
+        let dead = self.alive.is_none();
+        let mut start = false;
+        for &byte in data {
+            let is = |command: Option<u8>| command == Some(byte);
+            if dead && byte == 0x11 {
+                self.exit(self.code);
+            }
+            if is(commands.logout) {
+                self.effects.push_back(Effect::Disconnect(id));
+            }
+            if is(commands.toggle) {
+                self.toggle(now);
+            }
+            if is(commands.kill) {
+                self.say("\r\n@@@ Got a kill command\r\n", now);
+                if !dead {
+                    self.forget_input();
+                    self.signal(self.settings.kill_signal);
+                }
+            }
+            start |= dead && (byte == 0x12 || is(commands.kill));
+        }
+        if start && !self.starting && !self.exiting {
+            self.told_to_wait = false;
+            if self.mode == Oneshot && !self.one_more {
+                self.exit(self.code);
+            } else {
+                self.start(now);
+            }
+        }
+        if !dead {
+            let before = self.input.len();
+            let ignore = &self.settings.ignore;
+            self.input.extend(data.iter().filter(|&&byte| !ignore.contains(byte)));
+            self.owners.push_back((id, self.input.len() - before));
+        }
+    }
+
+    /// The child read so much.
+    pub fn read_by_child(&mut self, count: usize) {
+        self.input.drain(..count);
+        let mut left = count;
+        while left > 0 {
+            let (_, len) = self.owners.front_mut().unwrap();
+            let part = left.min(*len);
+            *len -= part;
+            left -= part;
+            if *len == 0 {
+                self.owners.pop_front();
+            }
+        }
+    }
+
+    pub fn share(&self, id: ClientId) -> usize {
+        self.owners.iter().filter(|owner| owner.0 == id).map(|owner| owner.1).sum()
+    }
+
+    /// The next thing that only time brings.
+    pub fn deadline(&self) -> Option<u64> {
+        match (self.alive, self.leaving) {
+            _ if self.exiting || self.starting => None,
+            (Some(_), None) => None,
+            (Some(_), Some(leaving)) => Some(leaving.until),
+            (None, _) => match (self.last_start, self.mode) {
+                (None, _) if self.told_to_wait => None,
+                (None, _) => Some(0),
+                (Some(_), Off) => None,
+                (Some(last), On | Oneshot) => Some(last + self.settings.holdoff.as_nanos() as u64),
+            },
+        }
+    }
+
+    pub fn time_passed(&mut self, now: Now) {
+        if self.deadline().is_none_or(|at| at > now.mono.0) {
+            return;
+        }
+        match &mut self.leaving {
+            Some(leaving) if leaving.killed => {
+                self.say_shutting_down(now);
+                self.exit(0);
+            }
+            Some(leaving) => {
+                *leaving = Leaving { killed: true, until: now.mono.0 + SECOND };
+                self.signal(SIGKILL);
+            }
+            None if self.mode == Oneshot && !self.one_more => self.exit(self.code),
+            None => self.start(now),
+        }
+    }
+
+    pub fn greeting(&self, role: Role) -> Vec<u8> {
+        let s = &self.settings;
+        let (name, command) = (text(&s.name), text(&s.command));
+        let mut lines = Vec::new();
+        if role == Role::User {
+            lines.push(format!("@@@ Welcome to procServ ({})", text(&s.version)));
+            let kill = match s.commands.kill {
+                Some(byte) => format!("Use {} to kill the child", caret(byte)),
+                None => "Kill command disabled".to_owned(),
+            };
+            let toggle = match s.commands.toggle {
+                Some(byte) => format!("use {} to toggle auto restart", caret(byte)),
+                None => "auto restart toggle disabled".to_owned(),
+            };
+            let mode = mode_name(self.mode);
+            lines.push(format!("@@@ {kill}, auto restart mode is {mode}, {toggle}"));
+            if let Some(byte) = s.commands.logout {
+                lines.push(format!("@@@ Use {} to logout from procServ server", caret(byte)));
+            }
+        }
+        lines.push(format!("@@@ procServ server PID: {}", s.server_pid));
+        lines.push(format!("@@@ Server startup directory: {}", text(&s.server_dir)));
+        lines.push(format!("@@@ Child startup directory: {}", text(&s.child_dir)));
+        let quoted = if name == command { String::new() } else { format!(" \"{name}\"") };
+        lines.push(format!("@@@ Child{quoted} started as: {command}"));
+        if let Some((file, opened)) = &s.log {
+            let trouble = if *opened { "" } else { "unable to open log file " };
+            lines.push(format!("@@@ Child log file: {trouble}{}", text(file)));
+        }
+        lines.push(match self.alive {
+            Some(Alive { pid, .. }) => format!("@@@ Child \"{name}\" PID: {pid}"),
+            None => format!("@@@ Child \"{name}\" is SHUT DOWN"),
+        });
+        let started = self.time(s.server_started.0);
+        lines.push(format!("@@@ procServ server started at: {started}"));
+        if let Some(Alive { since, .. }) = self.alive {
+            lines.push(format!("@@@ Child \"{name}\" started at: {}", self.time(since)));
+        }
+        if role == Role::User {
+            let (users, loggers) = (self.users, self.loggers);
+            let both = format!("{users} user(s) and {loggers} logger(s)");
+            lines.push(format!("@@@ {both} connected (plus you)"));
+        }
+        if self.alive.is_none() {
+            let logout = s.commands.logout;
+            let end = logout.map(|byte| format!(", {} closes this connection", caret(byte)));
+            lines.push(self.help() + &end.unwrap_or_default());
+        }
+        (lines.join("\r\n") + "\r\n").into_bytes()
+    }
+
+    fn toggle(&mut self, now: Now) {
+        self.mode = match self.mode {
+            On => Off,
+            Off => Oneshot,
+            Oneshot => On,
+        };
+        self.one_more |= self.mode == Oneshot;
+        let mode = mode_name(self.mode);
+        self.say(&format!("\r\n@@@ Toggled auto restart mode to {mode}\r\n"), now);
+    }
+
+    fn start(&mut self, now: Now) {
+        assert!(!self.starting && self.alive.is_none());
+        self.starting = true;
+        self.last_start = Some(now.mono.0);
+        self.one_more = false;
+        self.effects.push_back(Effect::Spawn);
+    }
+
+    fn say_shutting_down(&mut self, now: Now) {
+        let what = match self.mode {
+            On => "a new one will be restarted shortly",
+            Off => "auto restart is disabled",
+            Oneshot => "oneshot mode: server will exit",
+        };
+        let time = self.time(now.wall.0);
+        let mut lines = format!("@@@ Current time: {time}\r\n");
+        lines += &format!("@@@ Child process is shutting down, {what}\r\n");
+        if self.mode != Oneshot {
+            lines += &(self.help() + "\r\n");
+        }
+        self.say(&lines, now);
+    }
+
+    fn help(&self) -> String {
+        let kill = self.settings.commands.kill.map(|byte| format!(" or {}", caret(byte)));
+        format!("@@@ ^R{} restarts the child, ^Q quits the server", kill.unwrap_or_default())
+    }
+
+    fn time(&self, seconds: i64) -> String {
+        text(&Clockwork.format(UnixTime(seconds), &self.settings.time_format))
+    }
+
+    fn say(&mut self, lines: &str, now: Now) {
+        self.stream.append(lines.as_bytes(), now.wall.0);
+    }
+
+    /// On a line of its own.
+    fn say_line(&mut self, line: &str, now: Now) {
+        if self.exiting {
+            return;
+        }
+        let open = self.stream.bytes.last().is_some_and(|&byte| byte != b'\n');
+        self.say(&format!("{}{line}", if open { "\r\n" } else { "" }), now);
+    }
+
+    fn signal(&mut self, signal: i32) {
+        if signal != 0 {
+            self.effects.push_back(Effect::SignalGroup(signal));
+        }
+    }
+
+    fn forget_input(&mut self) {
+        self.input.clear();
+        self.owners.clear();
+    }
+
+    fn exit(&mut self, code: u8) {
+        if !std::mem::replace(&mut self.exiting, true) {
+            self.effects.push_back(Effect::Exit(code));
+        }
+    }
+}
+
+fn mode_name(mode: RestartMode) -> &'static str {
+    match mode {
+        On => "ON",
+        Off => "OFF",
+        Oneshot => "ONESHOT",
+    }
+}
+
+/// As users write control characters.
+fn caret(byte: u8) -> String {
+    match byte {
+        0..32 => format!("^{}", char::from(b'@' + byte)),
+        127 => "^?".to_owned(),
+        _ => char::from(byte).to_string(),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}

@@ -1,0 +1,169 @@
+//! Endpoints: bound so that nobody else's is taken, and removed if they are still ours.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, umask};
+
+use super::stream::Terminus;
+use super::system::Socket;
+use crate::core::event::Role;
+use crate::endpoint::Endpoint;
+use crate::limits::RESERVED_FDS;
+use crate::sys;
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A bound endpoint. Dropped, its socket file goes too, if it is still this one.
+#[derive(Debug)]
+pub(super) struct Bound {
+    socket: Kind,
+    /// What it is bound to: a port asked for as 0 is the one got.
+    pub(super) endpoint: Endpoint,
+    /// What its connections may do.
+    pub(super) role: Role,
+    /// The socket file: device and inode tell whether it is still ours.
+    file: Option<(PathBuf, u64, u64)>,
+}
+
+impl Bound {
+    /// Binds `endpoint` and listens.
+    pub(super) fn bind(endpoint: &Endpoint, role: Role) -> io::Result<Bound> {
+        let mut file = None;
+        let mut bound = endpoint.clone();
+        let socket = match endpoint {
+            Endpoint::Tcp(address) => {
+                let socket = TcpListener::bind(address)?;
+                bound = Endpoint::Tcp(socket.local_addr().unwrap_or(*address));
+                Kind::Tcp(socket)
+            }
+            Endpoint::Unix { path, uid, gid, mode } => {
+                let socket = bind_file(path)?;
+                let metadata = fs::symlink_metadata(path)?;
+                let guard = SocketFile(path);
+                if uid.is_some() || gid.is_some() {
+                    std::os::unix::fs::chown(path, *uid, *gid)?;
+                }
+                fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
+                std::mem::forget(guard);
+                file = Some((path.clone(), metadata.dev(), metadata.ino()));
+                Kind::Unix(socket)
+            }
+            Endpoint::Abstract(name) => Kind::Unix(bind_abstract(name)?),
+        };
+        let bound = Bound { socket, endpoint: bound, role, file };
+        sys::fd::prepare(&bound)?;
+        Ok(bound)
+    }
+}
+
+impl Socket for Bound {
+    type Connection = Terminus;
+
+    fn is_scarce(&self) -> bool {
+        sys::fd::is_scarce(self.as_fd(), RESERVED_FDS)
+    }
+
+    fn accept(&self) -> io::Result<Terminus> {
+        let stream: OwnedFd = match &self.socket {
+            Kind::Tcp(socket) => {
+                let stream = OwnedFd::from(socket.accept()?.0);
+                sys::fd::tune_tcp(&stream);
+                stream
+            }
+            Kind::Unix(socket) => socket.accept()?.0.into(),
+        };
+        sys::fd::prepare(&stream)?;
+        Ok(Terminus::socket(stream))
+    }
+}
+
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Kind::Tcp(socket) => socket.as_fd(),
+            Kind::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if let Some((path, dev, ino)) = &self.file
+            && let Ok(metadata) = fs::symlink_metadata(path)
+            && (metadata.dev(), metadata.ino()) == (*dev, *ino)
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// A socket file that is removed if its binding does not get finished.
+struct SocketFile<'a>(&'a Path);
+
+impl Drop for SocketFile<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0);
+    }
+}
+
+/// Binds a socket file that nobody may use yet: there is no moment at which it has wider
+/// permissions than asked for. One that a dead server left behind is replaced.
+fn bind_file(path: &Path) -> io::Result<UnixListener> {
+    make_way(path)?;
+    let saved = umask(Mode::from_bits_truncate(0o777));
+    let result = UnixListener::bind(path);
+    umask(saved);
+    result
+}
+
+/// Removes a socket that no server answers on. Anything else in the way is an error.
+fn make_way(path: &Path) -> io::Result<()> {
+    let in_use = || io::Error::from_raw_os_error(nix::libc::EADDRINUSE);
+    let kind = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        // Binding will say what is wrong, if anything is.
+        Err(_) => return Ok(()),
+    };
+    if kind.is_dir() {
+        return Err(io::Error::from_raw_os_error(nix::libc::EISDIR));
+    }
+    if !kind.is_socket() {
+        return Err(in_use());
+    }
+    match connect_at_once(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // Answered, or too busy to answer, or not ours to look at.
+        _ => Err(in_use()),
+    }
+}
+
+/// Connects without waiting for room in the backlog.
+fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &UnixAddr::new(path)?)?;
+    Ok(UnixStream::from(fd))
+}
+
+#[cfg(target_os = "linux")]
+fn bind_abstract(name: &[u8]) -> io::Result<UnixListener> {
+    use std::os::linux::net::SocketAddrExt;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    UnixListener::bind_addr(&address)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_abstract(_name: &[u8]) -> io::Result<UnixListener> {
+    Err(io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT))
+}

@@ -1,0 +1,419 @@
+//! The server on a simulated operating system that refuses, shortens and delays everything.
+//!
+//! A seed decides a storm of connects, input, output, stalls, deaths, signals and faults. Then the
+//! weather clears, and everybody must have what they are owed: each client the stream from where it
+//! joined to its end, less what it was told it missed; the log the whole stream, less what it says
+//! is missing; the child its input. A server that has nothing to do must sleep.
+//!
+//! `SIM_SEED=N` runs one seed, `SIM_SEEDS=N` so many. A seed that fails prints its trace.
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::Token;
+
+use self::world::{Id, Shared, Simulated, World};
+use super::Server;
+use super::listener::Listener;
+use super::logfile::Writer;
+use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::core::clock::{Calendar, UnixTime};
+use crate::core::event::{Event, Role, Sink};
+use crate::core::{Console, Settings};
+use crate::endpoint::Endpoint;
+use crate::sys::process::End;
+use crate::telnet;
+
+const LISTENER: Token = Token(0);
+const HOLDOFF: Duration = Duration::from_secs(3);
+
+struct Seconds;
+
+impl Calendar for Seconds {
+    fn format(&self, time: UnixTime, _format: &[u8]) -> Vec<u8> {
+        time.0.to_string().into_bytes()
+    }
+}
+
+fn settings() -> Settings {
+    let mut ignore = ByteSet::EMPTY;
+    for byte in [0x18, 0x14, 0] {
+        ignore.insert(byte);
+    }
+    Settings {
+        version: b"V".to_vec(),
+        server_pid: 1,
+        server_started: UnixTime(0),
+        server_dir: b"/".to_vec(),
+        child_dir: b"/".to_vec(),
+        name: b"sim".to_vec(),
+        command: b"sim".to_vec(),
+        executed: b"sim".to_vec(),
+        log: Some((b"log".to_vec(), true)),
+        log_stamp: None,
+        to_stdout: false,
+        commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
+        ignore,
+        kill_signal: 9,
+        holdoff: HOLDOFF,
+        grace: Duration::ZERO,
+        restart: RestartMode::On,
+        wait: false,
+        time_format: b"%c".to_vec(),
+    }
+}
+
+/// A run of one seed.
+struct Run {
+    world: Shared,
+    server: Server<Simulated>,
+    /// The reader that never fails: what it has is the stream.
+    witness: Id,
+    /// The length of its greeting.
+    greeting: usize,
+    /// The others, with the length of the stream when they joined, at least and at most.
+    clients: BTreeMap<Id, (usize, usize)>,
+    /// What each client typed, until its connection ended.
+    typed: u64,
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let world = World::new(seed);
+        let console = Console::new(settings(), Box::new(Seconds));
+        let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1);
+        let endpoint = Endpoint::Abstract(b"sim".to_vec());
+        let socket = Simulated(Rc::clone(&world));
+        server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
+        server.log = Some(Writer::new(Sink::Log, Simulated(Rc::clone(&world))));
+        let now = super::system::System::now(&server.system);
+        server.console.handle(Event::LogWorks, now);
+        let witness = world.borrow_mut().add(usize::MAX);
+        server.join(world::Far::terminal(&world, witness), Role::User, now);
+        let greeting = server.console.output(crate::core::event::ClientId(1)).0.len();
+        Run { world, server, witness, greeting, clients: BTreeMap::new(), typed: 0 }
+    }
+
+    /// How long the stream is so far.
+    fn stream_len(&self) -> usize {
+        let mut world = self.world.borrow_mut();
+        world.take(self.witness, usize::MAX);
+        world.pipe(self.witness).received.len().saturating_sub(self.greeting)
+    }
+
+    /// One turn of the server's loop, if it has one to make now. Whether it had.
+    fn turn(&mut self) -> bool {
+        let timeout = self.server.timeout();
+        let awake = {
+            let world = self.world.borrow();
+            !world.news.is_empty() || world.woken || timeout == Some(Duration::ZERO)
+        };
+        if awake {
+            // As `run` does before it sleeps: memory must be given back without losing a byte.
+            if self.world.borrow_mut().dice.once_in(4) {
+                self.server.console.rest();
+            }
+            self.server.wait(Some(Duration::ZERO)).unwrap();
+            let before = self.stream_len();
+            self.server.turn();
+            let after = self.stream_len();
+            let world = self.world.borrow();
+            for (id, joined) in &mut self.clients {
+                if joined.1 == usize::MAX && world.pipes[id].token.is_some() {
+                    *joined = (before, after);
+                }
+            }
+        }
+        awake
+    }
+
+    /// Turns until there is nothing to do now. A server that never rests spins.
+    fn settle(&mut self) {
+        for _ in 0..20_000 {
+            if !self.turn() {
+                return;
+            }
+        }
+        panic!("the server spins");
+    }
+
+    /// Time passes until the server's next deadline, at most so far.
+    fn sleep(&mut self, most: Duration) {
+        let nap = self.server.timeout().unwrap_or(most).min(most);
+        self.world.borrow_mut().now += nap.as_nanos() as u64;
+    }
+}
+
+/// What follows the greeting, telnet's offer not included.
+fn after_greeting(received: &[u8]) -> &[u8] {
+    let end = b"(plus you)\r\n";
+    let help = b"@@@ ^R or ^X restarts the child, ^Q quits the server\r\n";
+    let Some(at) = find(received, end) else {
+        return &[];
+    };
+    let mut rest = &received[at + end.len()..];
+    let down = find(&received[..at], b"is SHUT DOWN").is_some();
+    if down {
+        rest = rest.strip_prefix(help.as_slice()).unwrap_or_default();
+    }
+    rest.strip_prefix(telnet::OFFER.as_slice()).unwrap_or(rest)
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// Matches what a reader got against the end of the stream, from its end back over each
+/// announcement of missing bytes. Where in the stream it begins.
+fn trace_back(stream: &[u8], got: &[u8], tail: &[u8]) -> Result<usize, String> {
+    let mut got = got;
+    let mut end = stream.len();
+    loop {
+        let announced = last_announcement(got, tail);
+        let piece = &got[announced.map_or(0, |(_, after, _)| after)..];
+        if !stream[..end].ends_with(piece) {
+            let same = piece.iter().rev().zip(stream[..end].iter().rev());
+            let same = same.take_while(|(a, b)| a == b).count();
+            let tail = |bytes: &[u8]| {
+                let at = bytes.len().saturating_sub(same);
+                let range = at.saturating_sub(100)..(at + 30).min(bytes.len());
+                String::from_utf8_lossy(&bytes[range]).into_owned()
+            };
+            let (has, should) = (tail(piece), tail(&stream[..end]));
+            return Err(format!("{same} bytes before {end}: {has:?}\nis not: {should:?}"));
+        }
+        end -= piece.len();
+        let Some((before, _, count)) = announced else {
+            return Ok(end);
+        };
+        let missing = usize::try_from(count).map_err(|error| error.to_string())?;
+        end = end.checked_sub(missing).ok_or_else(|| format!("{missing} missing before {end}"))?;
+        got = &got[..before];
+        // The line that the announcement interrupted was ended for it.
+        if let Some(line) = got.strip_suffix(b"\r\n".as_slice())
+            && !stream[..end].ends_with(b"\n")
+            && !got.ends_with(tail)
+        {
+            got = line;
+        }
+    }
+}
+
+/// Where the last announcement begins and ends, and its number.
+fn last_announcement(got: &[u8], tail: &[u8]) -> Option<(usize, usize, u64)> {
+    let at = got.windows(tail.len()).rposition(|window| window == tail)?;
+    let before = got[..at].windows(4).rposition(|window| window == b"@@@ ")?;
+    let number = std::str::from_utf8(&got[before + 4..at]).ok()?.parse().ok()?;
+    Some((before, at + tail.len(), number))
+}
+
+impl Run {
+    /// One thing happens outside the server.
+    fn act(&mut self, step: u64) {
+        let mut world = self.world.borrow_mut();
+        let ids: Vec<Id> = self.clients.keys().copied().collect();
+        let anybody = (!ids.is_empty()).then(|| ids[world.dice.roll(ids.len() as u64) as usize]);
+        let pty = world.child.as_ref().map(|child| child.pipe);
+        match (world.dice.roll(16), anybody, pty) {
+            (0 | 1, _, _) if ids.len() < 6 => {
+                let room = 1 << (4 + world.dice.roll(12));
+                let id = world.add(room);
+                world.waiting.push_back(id);
+                world
+                    .news
+                    .push((LISTENER, super::system::Readiness { readable: true, writable: false }));
+                self.clients.insert(id, (0, usize::MAX));
+                world.note(format!("client {id} connects"));
+            }
+            (2 | 3, Some(id), _) => {
+                let most = 1 << world.dice.roll(17);
+                world.take(id, most);
+                world.note(format!("client {id} takes {most}"));
+            }
+            (4 | 5, Some(id), _) => {
+                let text: &[u8] = match world.dice.roll(8) {
+                    0 => b"\x18",
+                    1 => b"\x14",
+                    2 => b"\xff\xfd\x03\xff\xfb\x22",
+                    3 => b"\x12",
+                    _ => b"typed\r",
+                };
+                self.typed += 1;
+                world.send(id, text, false);
+                world.note(format!("client {id} sends {text:?}"));
+            }
+            (6, Some(id), _) if world.dice.once_in(3) => {
+                let reset = world.dice.once_in(2);
+                world.pipe(id).broken = reset;
+                world.send(id, b"", true);
+                self.clients.remove(&id);
+                world.note(format!("client {id} goes, reset {reset}"));
+            }
+            (7..=9, _, Some(pty)) if !world.pipe(pty).ended => {
+                let count = 1 << world.dice.roll(18);
+                let line = format!("{step} says the child \u{ff}\r\n").into_bytes();
+                let output: Vec<u8> = line.iter().copied().cycle().take(count).collect();
+                world.send(pty, &output, false);
+                world.note(format!("the child writes {count}"));
+            }
+            (10, _, Some(pty)) => {
+                let most = 1 << world.dice.roll(12);
+                world.take(pty, most);
+                world.note(format!("the child reads {most}"));
+            }
+            (11, _, Some(pty)) if world.dice.once_in(4) => {
+                let closes = world.dice.once_in(3);
+                if let Some(child) = world.child.as_mut().filter(|child| child.end.is_none())
+                    && !closes
+                {
+                    child.end = Some(End::Exited(3));
+                    world.signals.child = true;
+                    world.woken = true;
+                }
+                // Something that it left behind may hold the terminal.
+                let held = !closes && world.dice.once_in(3);
+                world.send(pty, b"last words\r\n", !held);
+                world.note(format!("the child ends, only its terminal {closes}, held {held}"));
+            }
+            (12 | 13, _, _) => {
+                world.write_log();
+                world.note("the disk writes".to_owned());
+            }
+            (14, _, _) if world.dice.once_in(4) => {
+                world.disk_full = !world.disk_full;
+                let full = world.disk_full;
+                world.note(format!("the disk is full: {full}"));
+            }
+            (15, _, _) if world.dice.once_in(8) => {
+                world.signals.reopen = true;
+                world.woken = true;
+                world.note("SIGHUP".to_owned());
+            }
+            _ => {
+                drop(world);
+                self.sleep(Duration::from_millis(700));
+            }
+        }
+    }
+
+    /// Everything works again and everybody takes everything, until the server sleeps.
+    fn clear_up(&mut self) {
+        {
+            let mut world = self.world.borrow_mut();
+            world.faults = 0;
+            world.disk_full = false;
+            world.note("the weather clears".to_owned());
+        }
+        for _ in 0..20_000 {
+            let mut world = self.world.borrow_mut();
+            for id in self.clients.keys() {
+                world.pipe(*id).room = usize::MAX;
+                world.take(*id, usize::MAX);
+            }
+            if let Some(child) = &world.child {
+                let pty = child.pipe;
+                world.take(pty, usize::MAX);
+            }
+            let quiet = world.jobs.is_empty();
+            world.write_log();
+            drop(world);
+            if self.turn() {
+                continue;
+            }
+            // Only a restart, or the log's next try, may still be due.
+            match self.server.timeout() {
+                Some(_) => self.sleep(HOLDOFF),
+                None if quiet => return,
+                None => {}
+            }
+        }
+        panic!("the server finds no rest");
+    }
+
+    fn check(&mut self) {
+        self.stream_len();
+        let world = self.world.borrow();
+        let stream = &world.pipes[&self.witness].received[self.greeting..];
+        for (id, joined) in &self.clients {
+            let pipe = &world.pipes[id];
+            if pipe.token.is_none() {
+                assert!(pipe.closed, "client {id} was neither served nor refused");
+                continue;
+            }
+            assert!(!pipe.closed, "client {id} was dropped");
+            let plain = plain(after_greeting(&pipe.received));
+            let tail = b" bytes skipped: this connection reads too slowly\r\n";
+            let from = trace_back(stream, &plain, tail);
+            let from = from.unwrap_or_else(|error| panic!("client {id}: {error}"));
+            assert!(
+                (joined.0..=joined.1).contains(&from),
+                "client {id} begins at {from}, joined in {joined:?}"
+            );
+        }
+        for (id, pipe) in &world.pipes {
+            if pipe.token.is_some() && !pipe.closed {
+                assert!(pipe.inbound.is_empty() && !pipe.ended, "{id} is not heard any more");
+            }
+        }
+        let from = trace_back(stream, &world.disk, b" bytes are missing here\r\n");
+        assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
+        for pair in world.starts.windows(2) {
+            let apart = Duration::from_nanos(pair[1] - pair[0]);
+            // A user may start one earlier; nobody did in runs without commands.
+            assert!(apart >= HOLDOFF || self.typed > 0, "started after {apart:?}");
+        }
+    }
+}
+
+/// What a telnet client shows: answers to requests left out, 0xFF single.
+fn plain(bytes: &[u8]) -> Vec<u8> {
+    let (mut data, mut reply) = (Vec::new(), Vec::new());
+    telnet::Decoder::new().decode(bytes, &mut data, &mut reply);
+    data
+}
+
+fn run(seed: u64) -> Result<(), (String, Vec<String>)> {
+    let mut run = Run::new(seed);
+    let world = Rc::clone(&run.world);
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        world.borrow_mut().faults = [0, 5, 20, 100][(seed % 4) as usize];
+        for step in 0..120 {
+            run.act(step);
+            if run.world.borrow_mut().dice.once_in(2) {
+                run.turn();
+            } else {
+                run.settle();
+            }
+        }
+        run.clear_up();
+        run.check();
+    }));
+    result.map_err(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        (text.unwrap_or_default(), std::mem::take(&mut world.borrow_mut().trace))
+    })
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn every_seed_gives_everybody_what_they_are_owed() {
+    let seeds = match number("SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_SEEDS").unwrap_or(2_000),
+    };
+    for seed in seeds {
+        if let Err((error, trace)) = run(seed) {
+            panic!("SIM_SEED={seed}\n{}\n{error}", trace.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The simulated operating system: sockets with finite buffers, a scripted child, a log on a disk
+//! that fills up. Readiness is told as an edge-triggered poll does, once at each change, so that a
+//! server that forgets one waits for ever. Every call can be refused, cut short or interrupted.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::Token;
+use nix::libc;
+
+use crate::core::Chunk;
+use crate::core::clock::{Moment, Now, UnixTime};
+use crate::core::event::Medium;
+use crate::server::logfile::{Done, Job};
+use crate::server::system::{
+    Connection, Link, Pending, Process, Readiness, Socket, Stream, System,
+};
+use crate::sys::process::End;
+
+/// A sequence of numbers that a seed decides.
+#[derive(Debug)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Dice {
+        Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// A number below `limit`.
+    pub(super) fn roll(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % limit
+    }
+
+    /// True once in `times`.
+    pub(super) fn once_in(&mut self, times: u64) -> bool {
+        self.roll(times) == 0
+    }
+}
+
+/// Two directions of bytes between the server and something else.
+#[derive(Debug, Default)]
+pub(super) struct Pipe {
+    pub(super) token: Option<Token>,
+    /// On their way to the server.
+    pub(super) inbound: VecDeque<u8>,
+    /// The other side has ended: the server reads an end, or an error.
+    pub(super) ended: bool,
+    /// Writing fails.
+    pub(super) broken: bool,
+    /// Written by the server, not yet taken.
+    pub(super) outbound: Vec<u8>,
+    pub(super) room: usize,
+    /// Taken by the other side, all of it.
+    pub(super) received: Vec<u8>,
+    /// The server has closed it.
+    pub(super) closed: bool,
+    /// A write found no room, so room is news.
+    starved: bool,
+}
+
+pub(super) type Id = u64;
+
+/// The child there is.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) pipe: Id,
+    pub(super) end: Option<End>,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) dice: Dice,
+    pub(super) now: u64,
+    /// Once in so many calls, something is refused, short or late; 0 is never.
+    pub(super) faults: u64,
+    pub(super) pipes: BTreeMap<Id, Pipe>,
+    /// Connections that wait to be accepted.
+    pub(super) waiting: VecDeque<Id>,
+    pub(super) news: Vec<(Token, Readiness)>,
+    pub(super) signals: Pending,
+    pub(super) child: Option<Child>,
+    pub(super) next: Id,
+    pub(super) starts: Vec<u64>,
+    pub(super) jobs: VecDeque<Job>,
+    pub(super) done: VecDeque<Done>,
+    pub(super) epoch: u64,
+    pub(super) woken: bool,
+    pub(super) wanted: bool,
+    pub(super) disk: Vec<u8>,
+    pub(super) disk_full: bool,
+    pub(super) trace: Vec<String>,
+}
+
+pub(super) type Shared = Rc<RefCell<World>>;
+
+impl World {
+    pub(super) fn new(seed: u64) -> Shared {
+        Rc::new(RefCell::new(World {
+            dice: Dice::new(seed),
+            now: 1_000_000_000,
+            faults: 0,
+            pipes: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            news: Vec::new(),
+            signals: Pending::default(),
+            child: None,
+            next: 1,
+            starts: Vec::new(),
+            jobs: VecDeque::new(),
+            done: VecDeque::new(),
+            epoch: 0,
+            woken: false,
+            wanted: false,
+            disk: Vec::new(),
+            disk_full: false,
+            trace: Vec::new(),
+        }))
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        self.trace.push(text);
+    }
+
+    pub(super) fn pipe(&mut self, id: Id) -> &mut Pipe {
+        self.pipes.get_mut(&id).unwrap()
+    }
+
+    pub(super) fn add(&mut self, room: usize) -> Id {
+        let id = self.next;
+        self.next += 1;
+        self.pipes.insert(id, Pipe { room, ..Pipe::default() });
+        id
+    }
+
+    /// The other side of `id` sends bytes, or ends.
+    pub(super) fn send(&mut self, id: Id, bytes: &[u8], end: bool) {
+        let pipe = self.pipe(id);
+        pipe.inbound.extend(bytes);
+        pipe.ended |= end;
+        self.tell(id, true, false);
+    }
+
+    /// The other side of `id` takes what was written.
+    pub(super) fn take(&mut self, id: Id, most: usize) {
+        let pipe = self.pipe(id);
+        let count = most.min(pipe.outbound.len());
+        let taken: Vec<u8> = pipe.outbound.drain(..count).collect();
+        pipe.received.extend(taken);
+        if count > 0 && std::mem::take(&mut pipe.starved) {
+            self.tell(id, false, true);
+        }
+    }
+
+    pub(super) fn tell(&mut self, id: Id, readable: bool, writable: bool) {
+        if let Some(token) = self.pipe(id).token {
+            self.news.push((token, Readiness { readable, writable }));
+        }
+    }
+
+    /// The log's thread does one job.
+    pub(super) fn write_log(&mut self) {
+        let Some(job) = self.jobs.pop_front() else {
+            return;
+        };
+        let mut urgent = true;
+        let done = match job {
+            Job::Write(chunk, epoch) if epoch != self.epoch => {
+                urgent = false;
+                Done::Bounced(chunk)
+            }
+            Job::Write(chunk, _) => match self.append(&chunk) {
+                count if count == chunk.bytes.len() => {
+                    urgent = false;
+                    Done::Written
+                }
+                count => {
+                    self.epoch += 1;
+                    Done::Failed(chunk, count, io::Error::from_raw_os_error(libc::ENOSPC))
+                }
+            },
+            Job::Say(_) => return,
+            Job::Reopen => Done::Reopened(match self.refuses(libc::EACCES) {
+                Some(error) => Err(error),
+                None => Ok(()),
+            }),
+        };
+        self.done.push_back(done);
+        self.woken |= urgent || self.wanted;
+    }
+
+    fn append(&mut self, chunk: &Chunk) -> usize {
+        let len = chunk.bytes.len();
+        let count = if self.disk_full { self.dice.roll(len as u64 + 1) as usize / 2 } else { len };
+        self.disk.extend_from_slice(&chunk.bytes[..count]);
+        count
+    }
+
+    fn refuses(&mut self, errno: i32) -> Option<io::Error> {
+        let fault = self.faults > 0 && self.dice.once_in(self.faults);
+        fault.then(|| io::Error::from_raw_os_error(errno))
+    }
+}
+
+/// The server's handle on the world.
+pub(super) struct Simulated(pub(super) Shared);
+
+/// The server's end of a pipe.
+pub(super) struct Far {
+    world: Shared,
+    id: Id,
+    medium: Medium,
+    pid: i32,
+}
+
+impl Far {
+    pub(super) fn terminal(world: &Shared, id: Id) -> Far {
+        Far { world: Rc::clone(world), id, medium: Medium::Terminal, pid: 0 }
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        self.world.borrow_mut().pipe(self.id).closed = true;
+    }
+}
+
+impl Stream for Far {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut world = self.world.borrow_mut();
+        if let Some(error) = world.refuses(libc::EINTR) {
+            return Err(error);
+        }
+        let short = world.refuses(0).is_some();
+        let reset = world.pipe(self.id).broken && world.dice.once_in(2);
+        let pipe = world.pipe(self.id);
+        if pipe.inbound.is_empty() {
+            return match pipe.ended {
+                true if reset => Err(io::Error::from_raw_os_error(libc::ECONNRESET)),
+                true => Ok(0),
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            };
+        }
+        let most = if short { 1 } else { buffer.len() };
+        let count = most.min(pipe.inbound.len());
+        for (place, byte) in buffer.iter_mut().zip(pipe.inbound.drain(..count)) {
+            *place = byte;
+        }
+        Ok(count)
+    }
+
+    fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize> {
+        let mut world = self.world.borrow_mut();
+        if let Some(error) = world.refuses(libc::EINTR) {
+            return Err(error);
+        }
+        let short = world.refuses(0).is_some();
+        let pipe = world.pipe(self.id);
+        if pipe.broken {
+            return Err(io::Error::from_raw_os_error(libc::EPIPE));
+        }
+        let room = pipe.room.saturating_sub(pipe.outbound.len());
+        if room == 0 {
+            pipe.starved = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let all = [slices.0, slices.1].concat();
+        let count = all.len().min(room).min(if short { 1 } else { usize::MAX });
+        pipe.outbound.extend_from_slice(&all[..count]);
+        Ok(count)
+    }
+}
+
+impl Connection for Far {
+    fn medium(&self) -> Medium {
+        self.medium
+    }
+}
+
+impl Process for Far {
+    fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    fn peek(&self) -> Option<End> {
+        self.world.borrow().child.as_ref().and_then(|child| child.end)
+    }
+
+    fn signal(&self, signal: i32) {
+        let mut world = self.world.borrow_mut();
+        if let Some(child) = &mut world.child
+            && child.end.is_none()
+        {
+            child.end = Some(End::Killed(signal));
+            let pipe = child.pipe;
+            world.signals.child = true;
+            world.woken = true;
+            world.send(pipe, b"", true);
+        }
+    }
+
+    fn bury(self) {
+        self.world.borrow_mut().child = None;
+    }
+}
+
+impl Socket for Simulated {
+    type Connection = Far;
+
+    fn is_scarce(&self) -> bool {
+        self.0.borrow_mut().refuses(0).is_some()
+    }
+
+    fn accept(&self) -> io::Result<Far> {
+        let mut world = self.0.borrow_mut();
+        for errno in [libc::EINTR, libc::ECONNABORTED, libc::EMFILE, libc::ENOMEM] {
+            if let Some(error) = world.refuses(errno) {
+                return Err(error);
+            }
+        }
+        let id = world.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        Ok(Far { world: Rc::clone(&self.0), id, medium: Medium::Telnet, pid: 0 })
+    }
+}
+
+impl Link for Simulated {
+    fn send(&mut self, job: Job) -> Result<(), Job> {
+        self.0.borrow_mut().jobs.push_back(job);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Option<Done> {
+        self.0.borrow_mut().done.pop_front()
+    }
+
+    fn want(&mut self, wanted: bool) {
+        self.0.borrow_mut().wanted = wanted;
+    }
+
+    fn wait(&mut self, _limit: Duration) -> Option<Done> {
+        let mut world = self.0.borrow_mut();
+        world.write_log();
+        world.done.pop_front()
+    }
+
+    fn close(self, _limit: Duration) {}
+}
+
+impl System for Simulated {
+    type Connection = Far;
+    type Socket = Simulated;
+    type Process = Far;
+    type Link = Simulated;
+
+    fn now(&self) -> Now {
+        let now = self.0.borrow().now;
+        Now { mono: Moment(now), wall: UnixTime((now / 1_000_000_000) as i64) }
+    }
+
+    fn wait(
+        &mut self,
+        limit: Option<Duration>,
+        tell: &mut dyn FnMut(Token, Readiness),
+    ) -> io::Result<()> {
+        let mut world = self.0.borrow_mut();
+        let news = std::mem::take(&mut world.news);
+        if let (true, false, Some(limit)) = (news.is_empty(), world.woken, limit) {
+            world.now += limit.as_nanos() as u64;
+        }
+        world.woken = false;
+        drop(world);
+        for (token, ready) in news {
+            tell(token, ready);
+        }
+        Ok(())
+    }
+
+    fn signals(&mut self) -> Pending {
+        std::mem::take(&mut self.0.borrow_mut().signals)
+    }
+
+    fn watch(&mut self, connection: &Far, token: Token) -> io::Result<bool> {
+        let mut world = self.0.borrow_mut();
+        if let Some(error) = world.refuses(libc::ENOMEM) {
+            return Err(error);
+        }
+        world.pipe(connection.id).token = Some(token);
+        // A fresh registration reports what is ready.
+        world.tell(connection.id, true, true);
+        Ok(false)
+    }
+
+    fn spawn(&mut self, token: Token) -> io::Result<Far> {
+        let mut world = self.0.borrow_mut();
+        let now = world.now;
+        world.starts.push(now);
+        assert!(world.child.is_none(), "a second child");
+        if let Some(error) = world.refuses(libc::EAGAIN) {
+            return Err(error);
+        }
+        let id = world.add(512);
+        world.pipe(id).token = Some(token);
+        world.tell(id, false, true);
+        let pid = 1000 + id as i32;
+        world.child = Some(Child { pipe: id, end: None });
+        Ok(Far { world: Rc::clone(&self.0), id, medium: Medium::Telnet, pid })
+    }
+
+    fn reap_orphans(&mut self, _ours: Option<i32>) {}
+
+    fn open_log(&mut self) -> io::Result<Simulated> {
+        let refused = self.0.borrow_mut().refuses(libc::EACCES);
+        refused.map_or(Ok(Simulated(Rc::clone(&self.0))), Err)
+    }
+
+    fn complain_of_log(&mut self) {}
+}

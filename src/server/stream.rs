@@ -1,0 +1,98 @@
+//! What is behind a connection: a socket, the terminal of `-f`, or a pipe that only sends.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::system::{Connection, Stream};
+use crate::core::event::Medium;
+use crate::limits::CLIENT_BUDGET;
+use crate::sys::fd;
+use crate::sys::pty::Terminal;
+
+/// The far end of a connection.
+#[derive(Debug)]
+pub(super) enum Terminus {
+    Socket(File),
+    Terminal(Terminal),
+    Pipe(File),
+}
+
+impl Terminus {
+    /// A connection that was accepted.
+    pub(super) fn socket(connection: OwnedFd) -> Terminus {
+        Terminus::Socket(File::from(connection))
+    }
+
+    /// What `-f` finds as standard input, if it can be a client: a terminal in the foreground,
+    /// or a pipe.
+    pub(super) fn stdin() -> Option<Terminus> {
+        let stdin = io::stdin();
+        if let Some(terminal) = Terminal::open(stdin.as_fd()) {
+            return Some(Terminus::Terminal(terminal));
+        }
+        let kind = nix::sys::stat::fstat(stdin.as_fd()).ok()?.st_mode & nix::libc::S_IFMT;
+        if kind != nix::libc::S_IFIFO {
+            return None;
+        }
+        // Opened anew, so that O_NONBLOCK is not shared with whoever gave it to us.
+        let pipe = File::options()
+            .read(true)
+            .custom_flags(nix::libc::O_NONBLOCK)
+            .open("/dev/fd/0")
+            .ok()?;
+        Some(Terminus::Pipe(pipe))
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Terminus::Socket(file) | Terminus::Pipe(file) => file,
+            Terminus::Terminal(terminal) => terminal.file(),
+        }
+    }
+}
+
+impl Stream for Terminus {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file().read(buffer)
+    }
+
+    fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize> {
+        fd::write_two(self.file(), slices)
+    }
+}
+
+impl Connection for Terminus {
+    fn medium(&self) -> Medium {
+        match self {
+            Terminus::Socket(_) => Medium::Telnet,
+            Terminus::Terminal(_) => Medium::Terminal,
+            Terminus::Pipe(_) => Medium::Pipe,
+        }
+    }
+}
+
+impl AsFd for Terminus {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file().as_fd()
+    }
+}
+
+impl Drop for Terminus {
+    /// An orderly end of file for the other side: input that nobody read would turn it into a
+    /// reset, which takes output on its way along.
+    fn drop(&mut self) {
+        if let Terminus::Socket(file) = self {
+            let _ = shutdown(file.as_raw_fd(), Shutdown::Write);
+            let mut buffer = [0; 4096];
+            for _ in 0..(4 * CLIENT_BUDGET / buffer.len()) {
+                if !file.read(&mut buffer).is_ok_and(|count| count > 0) {
+                    break;
+                }
+            }
+        }
+    }
+}

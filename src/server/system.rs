@@ -1,0 +1,115 @@
+//! All that the server asks of the operating system while it runs. Every call here may fail,
+//! do less than asked, or come late; the server has to live with each outcome, and the simulation
+//! has an operating system of its own to see that it does. [`Kernel`](super::kernel::Kernel) is
+//! the real one.
+
+use std::io;
+use std::time::Duration;
+
+use mio::Token;
+
+use super::logfile::{Done, Job};
+use crate::core::clock::Now;
+use crate::core::event::Medium;
+use crate::sys::process::End;
+
+/// What the kernel said of a descriptor. An end or an error is readiness: the next call tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Readiness {
+    /// A read may give something.
+    pub(super) readable: bool,
+    /// A write may take something.
+    pub(super) writable: bool,
+}
+
+/// Signals that have come since they were last asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Pending {
+    /// SIGTERM.
+    pub(super) terminate: bool,
+    /// SIGHUP.
+    pub(super) reopen: bool,
+    /// SIGCHLD.
+    pub(super) child: bool,
+}
+
+/// Something to read from and write to without blocking.
+pub(super) trait Stream {
+    /// read(2). 0 is the end.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// writev(2) of both slices.
+    fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize>;
+}
+
+/// A client's connection. Dropped, it is closed so that the other side sees an orderly end.
+pub(super) trait Connection: Stream {
+    /// How the core sees it.
+    fn medium(&self) -> Medium;
+}
+
+/// A listening socket. Dropped, it is closed, and its file removed.
+pub(super) trait Socket {
+    /// What it accepts.
+    type Connection;
+    /// Whether so few descriptors are left that the rest of the server may need them.
+    fn is_scarce(&self) -> bool;
+    /// accept(2): a connection, ready for use.
+    fn accept(&self) -> io::Result<Self::Connection>;
+}
+
+/// A child and the master of its PTY. Not reaped before it is buried, so its PID and process
+/// group can't be anybody else's.
+pub(super) trait Process: Stream {
+    /// Its PID and process group.
+    fn pid(&self) -> i32;
+    /// Whether it has ended, and how.
+    fn peek(&self) -> Option<End>;
+    /// Sends a signal to its process group.
+    fn signal(&self, signal: i32);
+    /// Closes its PTY and reaps it, if it has ended.
+    fn bury(self);
+}
+
+/// The loop's end of the channel to a thread that writes a file.
+pub(super) trait Link {
+    /// Hands a job over; gives it back if there is no room, or nobody.
+    fn send(&mut self, job: Job) -> Result<(), Job>;
+    /// What is done, in order.
+    fn receive(&mut self) -> Option<Done>;
+    /// Whether the loop is to be woken as soon as something is done.
+    fn want(&mut self, wanted: bool);
+    /// At the end: waits at most so long for something to be done.
+    fn wait(&mut self, limit: Duration) -> Option<Done>;
+    /// At the end: waits at most so long until everything sent is written and synced.
+    fn close(self, limit: Duration);
+}
+
+/// The operating system.
+pub(super) trait System {
+    type Connection: Connection;
+    type Socket: Socket<Connection = Self::Connection>;
+    type Process: Process;
+    type Link: Link;
+
+    /// The time.
+    fn now(&self) -> Now;
+    /// Waits until something is ready, at most so long (`None`: for ever), and tells what is.
+    fn wait(
+        &mut self,
+        limit: Option<Duration>,
+        tell: &mut dyn FnMut(Token, Readiness),
+    ) -> io::Result<()>;
+    /// The signals since the last call.
+    fn signals(&mut self) -> Pending;
+    /// Has a connection's readiness told under `token`. What can't be watched, a regular file, is
+    /// always ready: `true`.
+    fn watch(&mut self, connection: &Self::Connection, token: Token) -> io::Result<bool>;
+    /// Starts the child on a new PTY, to be told of under `token`.
+    fn spawn(&mut self, token: Token) -> io::Result<Self::Process>;
+    /// Reaps ended children that are not `ours`: orphans that came to us as PID 1.
+    fn reap_orphans(&mut self, ours: Option<i32>);
+    /// Opens the log, which could not be opened at the start.
+    fn open_log(&mut self) -> io::Result<Self::Link>;
+    /// Says on stderr that the log can't be opened.
+    fn complain_of_log(&mut self);
+}

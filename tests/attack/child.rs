@@ -1,0 +1,16 @@
+//! The child's birth and death.
+
+use crate::case;
+use crate::support::{Case, Lab};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![case!(death_by_a_real_time_signal_is_noticed)]
+}
+
+fn death_by_a_real_time_signal_is_noticed(lab: &Lab) {
+    let server = lab.server().opts(["-w"]).command(["/bin/sh", "-c", "kill -40 $$"]).start();
+    let mut user = server.connect();
+    user.greeting();
+    user.send(b"\x12");
+    user.until("The process was killed by signal 40\r\n");
+}

@@ -1,0 +1,250 @@
+//! procServControl: an EPICS driver that reads lines from a raw TCP port, without telnet.
+
+use crate::case;
+use crate::support::{Case, Instance, Lab};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case!(proc_serv_control_reads_name_and_state),
+        case!(proc_serv_control_reads_the_mode_of_2_7_only),
+        case!(proc_serv_control_sees_stop_and_start),
+        case!(proc_serv_control_sees_a_restart),
+        case!(proc_serv_control_cannot_stop_a_newer_server)
+            .differs_on_oracle("says the mode in the words of 2.7"),
+        case!(proc_serv_control_misses_a_line_behind_the_negotiation),
+        case!(proc_serv_control_reads_names_up_to_a_blank),
+    ]
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    Running,
+    Shutdown,
+}
+
+/// The driver's records, and the line reader behind them.
+struct Driver {
+    lab: Lab,
+    stream: TcpStream,
+    unread: Vec<u8>,
+    name: String,
+    state: State,
+    /// `None` until a line told, where the driver's record is 0: off.
+    auto_restart: Option<bool>,
+}
+
+impl Driver {
+    fn connect(lab: &Lab, port: u16) -> Driver {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        Driver {
+            lab: *lab,
+            stream,
+            unread: Vec::new(),
+            name: String::new(),
+            // So it takes it to be until told.
+            state: State::Shutdown,
+            auto_restart: None,
+        }
+    }
+
+    /// Reads lines until the records are as wanted.
+    fn until(&mut self, what: &str, wanted: impl Fn(&Driver) -> bool) {
+        let lab = self.lab;
+        lab.wait_for(what, || {
+            if wanted(self) {
+                return Some(());
+            }
+            self.line().iter().for_each(|line| self.scan(line));
+            None
+        });
+    }
+
+    /// Reads lines until one has come that begins so, and has been looked at.
+    fn until_line(&mut self, start: &str) {
+        let lab = self.lab;
+        lab.wait_for(start, || {
+            let line = self.line()?;
+            self.scan(&line);
+            line.starts_with(start).then_some(())
+        });
+    }
+
+    /// A line ends in CR LF. None comes in time: nothing.
+    fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(at) = self.unread.windows(2).position(|two| two == b"\r\n") {
+                let line: Vec<u8> = self.unread.drain(..at + 2).take(at).collect();
+                return Some(line.iter().map(|byte| char::from(*byte)).collect());
+            }
+            let mut buffer = [0; 256];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => panic!("the server has closed the connection"),
+                Ok(count) => self.unread.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// The patterns in the driver's order; each is a sscanf(3) format.
+    fn scan(&mut self, line: &str) {
+        let first_word = |rest: &str| rest.split_whitespace().next().unwrap_or("").to_owned();
+        if !line.starts_with("@@@") {
+            return;
+        }
+        // `@@@ Child "%s started as: %s`: a blank ends %s, the quote at its end is cut off.
+        if let Some(rest) = line.strip_prefix("@@@ Child \"")
+            && let Some((name, rest)) = rest.split_once(' ')
+            && rest.trim_start().starts_with("started as: ")
+        {
+            self.name = name[..name.len() - 1].to_owned();
+            return;
+        }
+        // `@@@ Child "%*s %s`
+        if let Some(rest) = line.strip_prefix("@@@ Child \"") {
+            match rest.split_whitespace().nth(1) {
+                Some("PID:") => self.state = State::Running,
+                Some("is") => self.state = State::Shutdown,
+                _ => {}
+            }
+            return;
+        }
+        if line.starts_with("@@@ Restarting child ") {
+            self.state = State::Running;
+        } else if line.starts_with("@@@ Child process is shutting ") {
+            self.state = State::Shutdown;
+        } else if let Some(rest) = line.strip_prefix("@@@ Toggled auto restart to ") {
+            self.auto_restart = Some(first_word(rest) == "ON");
+        } else if let Some(rest) =
+            line.strip_prefix("@@@ Use ^X to kill the child, auto restart is ")
+        {
+            self.auto_restart = Some(first_word(rest) == "ON,");
+        }
+    }
+
+    /// One character a write, as the driver does it.
+    fn put(&mut self, character: u8) {
+        self.stream.write_all(&[character]).unwrap();
+    }
+
+    /// The STOP record: auto restart off if it is known to be on, then the end.
+    fn stop(&mut self) {
+        if self.state == State::Running {
+            if self.auto_restart == Some(true) {
+                self.put(0x14);
+            }
+            self.put(0x18);
+        }
+    }
+
+    fn start(&mut self) {
+        if self.state == State::Shutdown {
+            self.put(0x18);
+        }
+    }
+
+    /// The RESTART record: auto restart on if it is not known to be, then the end.
+    fn restart(&mut self) {
+        if self.state == State::Running {
+            if self.auto_restart != Some(true) {
+                self.put(0x14);
+            }
+            self.put(0x18);
+        }
+    }
+}
+
+fn start(lab: &Lab, name: &str, options: &[&str]) -> (Instance, u16) {
+    let port = lab.free_port();
+    let setup = lab.server().control(&port.to_string()).opts(["-n", name, "--holdoff", "0"]);
+    let server = setup.opts(options).start();
+    server.connect().greeting();
+    (server, port)
+}
+
+fn connected(lab: &Lab) -> (Instance, Driver) {
+    let (server, port) = start(lab, "ioc", &[]);
+    server.child_start(1);
+    let mut driver = Driver::connect(lab, port);
+    driver.until("the state", |driver| driver.state == State::Running);
+    (server, driver)
+}
+
+fn proc_serv_control_reads_name_and_state(lab: &Lab) {
+    let (_server, driver) = connected(lab);
+    assert_eq!(driver.name, "ioc");
+    let (_server, port) = start(lab, "other", &["-w"]);
+    let mut driver = Driver::connect(lab, port);
+    driver.state = State::Running;
+    driver.until("the state", |driver| driver.state == State::Shutdown);
+    assert_eq!(driver.name, "other");
+}
+
+fn proc_serv_control_reads_the_mode_of_2_7_only(lab: &Lab) {
+    let (_server, mut driver) = connected(lab);
+    // The known difference: 2.8 and later say "mode", and the driver learns nothing.
+    let known = |on| if lab.ours() { None } else { Some(on) };
+    assert_eq!(driver.auto_restart, known(true));
+    driver.put(0x14);
+    driver.until_line("@@@ Toggled auto restart");
+    assert_eq!(driver.auto_restart, known(false));
+}
+
+fn proc_serv_control_sees_stop_and_start(lab: &Lab) {
+    let (server, mut driver) = connected(lab);
+    // An operator who sees what the driver doesn't has put this right.
+    driver.auto_restart = Some(true);
+    driver.stop();
+    driver.until("the stop", |driver| driver.state == State::Shutdown);
+    driver.until_line("@@@ ^R or ^X restarts the child");
+    assert!(!crate::support::alive(server.child_start(1)));
+    driver.start();
+    driver.until("the start", |driver| driver.state == State::Running);
+    server.child_start(2);
+}
+
+fn proc_serv_control_sees_a_restart(lab: &Lab) {
+    let (server, mut driver) = connected(lab);
+    driver.auto_restart = Some(true);
+    driver.restart();
+    driver.until("the end", |driver| driver.state == State::Shutdown);
+    driver.until("the restart", |driver| driver.state == State::Running);
+    server.child_start(2);
+}
+
+fn proc_serv_control_cannot_stop_a_newer_server(lab: &Lab) {
+    let (server, mut driver) = connected(lab);
+    // The mode reads as off, so that STOP leaves it on and the child comes back.
+    driver.stop();
+    driver.until("the end", |driver| driver.state == State::Shutdown);
+    driver.until("the restart", |driver| driver.state == State::Running);
+    server.child_start(2);
+}
+
+fn proc_serv_control_misses_a_line_behind_the_negotiation(lab: &Lab) {
+    let (server, port) = start(lab, "ioc", &["-w"]);
+    let mut user = server.connect();
+    user.greeting();
+    let mut driver = Driver::connect(lab, port);
+    driver.until_line("@@@ ^R or ^X restarts the child");
+    user.send(b"\x12");
+    // The start is announced on the line that the negotiation has begun.
+    driver.until_line("\u{ff}\u{fb}\u{1}\u{ff}\u{fd}\u{22}@@@ Restarting child \"ioc\"");
+    driver.until_line("@@@ @@@ @@@ @@@ @@@");
+    assert_eq!(driver.state, State::Shutdown);
+    // From the next start on it is right.
+    user.send(b"\x18");
+    driver.until("the next start", |driver| driver.state == State::Running);
+}
+
+fn proc_serv_control_reads_names_up_to_a_blank(lab: &Lab) {
+    let (_server, port) = start(lab, "Test IOC", &["-w"]);
+    let mut driver = Driver::connect(lab, port);
+    driver.until_line("@@@ procServ server started at");
+    // %s ends at the blank: neither name nor state is understood.
+    assert_eq!((driver.name.as_str(), driver.state), ("", State::Shutdown));
+}

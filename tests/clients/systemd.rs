@@ -1,0 +1,132 @@
+//! systemd units: Type=notify for the child, and the hardening of EPNix.
+
+use crate::case;
+use crate::support::{Case, Lab, Setup};
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
+pub(super) fn cases() -> Vec<Case> {
+    let root = nix::unistd::geteuid().is_root();
+    let unshare = Command::new("unshare").args(["--user", "true"]).stderr(Stdio::null()).status();
+    let unshare = unshare.is_ok_and(|status| status.success());
+    vec![
+        case!(notify_unit_is_told_ready_by_the_child_alone),
+        case!(notify_unit_survives_a_restart_of_the_child),
+        case!(epnix_unit_runs_without_any_rights)
+            .differs_on_oracle("2.7.0 has no -o, and takes no command from PATH (section 10)"),
+        case!(epnix_unit_runs_as_a_dynamic_user)
+            .only_if(root, "needs root to become somebody else"),
+        case!(epnix_unit_runs_in_a_user_namespace)
+            .only_if(unshare, "needs unshare and user namespaces"),
+    ]
+}
+
+/// The service manager's end of NOTIFY_SOCKET.
+fn manager(lab: &Lab, setup: &Setup) -> UnixDatagram {
+    let socket = UnixDatagram::bind(setup.path("notify")).unwrap();
+    socket.set_read_timeout(Some(lab.patience())).unwrap();
+    socket
+}
+
+fn next_message(manager: &UnixDatagram) -> String {
+    let mut buffer = [0; 1000];
+    let count = manager.recv(&mut buffer).expect("a message in time");
+    String::from_utf8(buffer[..count].to_vec()).unwrap()
+}
+
+fn no_message(manager: &UnixDatagram) {
+    manager.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 1000];
+    match manager.recv(&mut buffer) {
+        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        Ok(count) => panic!("unasked: {}", buffer[..count].escape_ascii()),
+    }
+}
+
+fn notify_unit_is_told_ready_by_the_child_alone(lab: &Lab) {
+    let setup = lab.server();
+    let manager = manager(lab, &setup);
+    let path = setup.path("notify");
+    let setup = setup.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "3000000").logged();
+    let setup = setup.child(["show-env", "NOTIFY_SOCKET", "notify", "READY=1", "cat"]);
+    let server = setup.start();
+    assert_eq!(next_message(&manager), "READY=1");
+    server.file_with("log", format!("NOTIFY_SOCKET={}\r\n", path.display()));
+    let mut user = server.connect();
+    user.greeting();
+    user.send(b"\x14");
+    user.expect("\n@@@ Toggled auto restart mode to OFF\n");
+    server.signal(nix::sys::signal::SIGHUP);
+    assert_eq!(server.terminate().code(), Some(0));
+    no_message(&manager);
+}
+
+fn notify_unit_survives_a_restart_of_the_child(lab: &Lab) {
+    let setup = lab.server();
+    let manager = manager(lab, &setup);
+    let path = setup.path("notify");
+    let setup = setup.env("NOTIFY_SOCKET", path).opts(["--holdoff", "0"]);
+    let child = ["on-start", "1", "notify", "READY=1", "exit", "1"];
+    let child = child.iter().chain(&["otherwise", "notify", "READY=1", "cat"]);
+    let server = setup.child(child).start();
+    for _ in 0..2 {
+        assert_eq!(next_message(&manager), "READY=1");
+    }
+    server.child_start(2);
+    assert_eq!(server.terminate().code(), Some(0));
+    no_message(&manager);
+}
+
+fn epnix_unit_runs_without_any_rights(lab: &Lab) {
+    let setup = lab.server().for_anybody();
+    let port = lab.free_port().to_string();
+    let mut path = setup.dir().into_os_string();
+    path.push(":/usr/bin:/bin");
+    let words = ["--foreground", "--oneshot", "--logfile", "-", "--holdoff", "0", &port];
+    let setup = setup.bare().launched_by(["unprivileged"]).opts(words).env("PATH", path);
+    let server = setup.command(["fake-ioc", "cat"]).start();
+    server.child_start(1);
+    let mut user = server.connect_to(&port);
+    user.greeting();
+    user.send(b"hello\n");
+    user.expect("hello\nhello\n");
+    user.send(b"\x04");
+    user.until("oneshot mode: server will exit\r\n");
+    assert_eq!(server.wait_exit().code(), Some(0));
+}
+
+fn epnix_unit_runs_as_a_dynamic_user(lab: &Lab) {
+    let setup = lab.server().for_anybody().launched_by(["unprivileged"]).logged();
+    let status = ["Uid:", "CapEff:", "NoNewPrivs:"];
+    let steps = status.iter().flat_map(|name| ["show-status", *name]).chain(["cat"]);
+    let server = setup.opts(["-I", "info"]).child(steps).start();
+    let log = server.file_with("log", "NoNewPrivs:");
+    let log = String::from_utf8_lossy(&log);
+    assert!(log.contains("Uid: 65534 65534 65534 65534\r\n"), "{log}");
+    assert!(log.contains("CapEff: 0000000000000000\r\n"), "{log}");
+    let mut user = server.connect();
+    user.greeting();
+    user.send(b"hello\n");
+    user.expect("hello\nhello\n");
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(!server.path("ctl").exists() && !server.path("info").exists());
+}
+
+fn epnix_unit_runs_in_a_user_namespace(lab: &Lab) {
+    // PrivateUsers: no user but the own one is known there.
+    let setup = lab.server().for_anybody();
+    let program = setup.path("procServ");
+    let setup = setup.bare().program("unshare").argv0("unshare").opts(["--user", "--"]);
+    let words = ["-f", "-L", "log", "-P", "unix:ctl"];
+    let setup = setup.opts([program]).opts(words).command(["./fake-ioc", "cat"]);
+    let server = setup.start();
+    server.child_start(1);
+    let mut user = server.connect_to("unix:ctl");
+    user.greeting();
+    user.send(b"\x18");
+    user.until("@@@ Received a sigChild for process ");
+    user.until("The process was killed by signal 9\r\n");
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(!server.path("ctl").exists());
+}

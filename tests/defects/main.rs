@@ -1,0 +1,51 @@
+//! What procServ gets wrong and this program must not: a case for each known defect, run against
+//! the program built here or the one named by `PROCSERV_BIN`. On procServ 2.7.0 the cases marked
+//! so fail.
+//!
+//! Defects that are a wrong word or number in one statement of the contract have their case among
+//! the compatibility tests: `s2_file_that_is_no_socket_is_left_alone`, `s2_live_socket_is_not_stolen`,
+//! `s2_first_socket_is_removed_when_the_second_fails`, `s2_port_in_use`, `s2_address_out_of_range`,
+//! `s2_port_past_32_bits`, `s3_long_names_are_not_cut`, `s3_long_directory_is_not_cut`,
+//! `s3_start_directory_removed`.
+
+// Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod clocks;
+#[path = "../compat/common.rs"]
+#[allow(dead_code)]
+mod common;
+mod ends;
+mod grace;
+mod logs;
+mod pastes;
+mod sockets;
+mod stalls;
+mod starts;
+#[path = "../support/mod.rs"]
+mod support;
+mod terminals;
+mod texts;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+fn main() -> std::process::ExitCode {
+    support::main(|| {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
+        // For clients by the thousand.
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("setrlimit");
+        let themes = [
+            starts::cases(),
+            ends::cases(),
+            stalls::cases(),
+            pastes::cases(),
+            sockets::cases(),
+            terminals::cases(),
+            logs::cases(),
+            clocks::cases(),
+            grace::cases(),
+            texts::cases(),
+        ];
+        themes.into_iter().flatten().collect()
+    })
+}

@@ -1,0 +1,86 @@
+/* Preloaded into a server under test. The file TEST_CLOCK holds seconds that its wall clock is
+   ahead; the file TEST_SYNCS gets a `b` at the begin and an `e` at the end of every call that syncs
+   a file, each of which takes TEST_SYNC_SECONDS longer. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long ahead(void)
+{
+    int saved = errno;
+    char text[32] = "";
+    const char *path = getenv("TEST_CLOCK");
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        if (read(fd, text, sizeof text - 1) < 0)
+            text[0] = 0;
+        close(fd);
+    }
+    errno = saved;
+    return atol(text);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+        now->tv_sec += ahead();
+    return result;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    struct timespec precise;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &precise);
+    now->tv_sec = precise.tv_sec;
+    now->tv_usec = precise.tv_nsec / 1000;
+    return 0;
+}
+
+time_t time(time_t *now)
+{
+    struct timespec precise;
+    clock_gettime(CLOCK_REALTIME, &precise);
+    if (now)
+        *now = precise.tv_sec;
+    return precise.tv_sec;
+}
+
+static void mark(const char *what)
+{
+    const char *path = getenv("TEST_SYNCS");
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+    if (fd >= 0) {
+        if (write(fd, what, 1) < 0)
+            abort();
+        close(fd);
+    }
+}
+
+static int slowly(long call, int file)
+{
+    const char *seconds = getenv("TEST_SYNC_SECONDS");
+    mark("b");
+    if (seconds)
+        sleep((unsigned)atoi(seconds));
+    int result = (int)syscall(call, file);
+    mark("e");
+    return result;
+}
+
+int fsync(int file)
+{
+    return slowly(SYS_fsync, file);
+}
+
+int fdatasync(int file)
+{
+    return slowly(SYS_fdatasync, file);
+}
