@@ -225,7 +225,7 @@ fn a_client_that_does_not_read_answers_is_not_read() {
     console.handle(Event::Input { id: A, bytes: &requests }, at(0));
     assert!(!console.accepts_input(A));
     let count = console.output(A).0.len();
-    console.written(A, count - STAGE_MAX + 1);
+    console.written(A, count - STAGE_MAX + 1, at(0).mono);
     assert!(console.accepts_input(A));
 }
 
