@@ -5,9 +5,6 @@
 #include <iocsh.h>
 #include <iocshRegisterCommon.h>
 
-/* In the generated part of an IOC, and so in no header. */
-extern int registerAllRecordDeviceDrivers(DBBASE *);
-
 int main(int argc, char **argv)
 {
     iocshRegisterCommon();
