@@ -1,54 +1,14 @@
 #!/bin/bash
-# The units of contrib/systemd as they are, under a real systemd: PID 1 of a pid namespace, with an
-# overlay of this machine's files as its root.
+# The units of contrib/systemd as they are, and one of the forking kind, under a real systemd.
 . "$(dirname "$0")/lib.sh"
-need nsenter pivot_root socat chroot useradd setpriv
-[ -x /lib/systemd/systemd ] || missing systemd
-
-cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-[ -n "$cgroups" ] || missing cgroup2
-cgroups=$cgroups/procserv-${scratch##*.}
-mkdir "$cgroups" || missing "a cgroup2 to write to"
-init=
-cleanup() {
-    [ "$failed" = 0 ] || in_systemd journalctl --no-pager --lines 30
-    [ -z "$init" ] || kill -KILL "$init"
-    wait
-    find "$cgroups" -depth -type d -exec rmdir {} +
-}
-trap cleanup EXIT
-
-# The root: this machine's files, which stay as they are, and what a machine has besides.
-mkdir "$scratch/overlay"
-mount -t tmpfs none "$scratch/overlay"
-mkdir "$scratch"/overlay/{upper,work,root}
-root=$scratch/overlay/root
-mount -t overlay -o "lowerdir=/,upperdir=$scratch/overlay/upper,workdir=$scratch/overlay/work" \
-    none "$root"
-mount -t sysfs -o ro none "$root/sys"
-mount -t tmpfs -o mode=755 none "$root/dev"
-mkdir "$root"/dev/{pts,shm}
-mount -t devpts -o newinstance,mode=620,ptmxmode=666 none "$root/dev/pts"
-ln -s pts/ptmx "$root/dev/ptmx"
-for device in null zero full random urandom; do cp -a "/dev/$device" "$root/dev/"; done
-mount -t tmpfs none "$root/run"
-mount -t tmpfs none "$root/tmp"
-rm -rf "$root/etc/systemd/system" "$root/var/log/journal" "$root/etc/fstab"
-mkdir "$root/etc/systemd/system"
-echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
-cat >"$root/etc/systemd/system/check.target" <<'UNIT'
-[Unit]
-Requires=basic.target
-After=basic.target
-AllowIsolate=yes
-UNIT
+need systemd-analyze socat useradd setpriv
+. "$here/machine.bash"
 
 # The site: an IOC, the user that the units want, two people, and what a site installs.
 chroot "$root" useradd --system --user-group ioc
 chroot "$root" useradd --groups ioc visitor
 chroot "$root" useradd stranger
 cp "$contrib"/systemd/*.service "$root/etc/systemd/system/"
-install "$PROCSERV_BIN" "$root/usr/local/bin/procServ"
 mkdir -p "$root/opt/iocs/demo" "$root/srv/ioc" "$root/etc/ioc" "$root/etc/systemd/journald.conf.d"
 # Less than what the flood below writes; the default grows with the size of the disk.
 printf '[Journal]\nRateLimitBurst=1000\n' >"$root/etc/systemd/journald.conf.d/burst.conf"
@@ -62,33 +22,7 @@ chroot "$root" chown -R ioc:ioc /opt/iocs/demo /srv/ioc
 printf 'CONSOLE_PORT=20001\nCONSOLE_OPTIONS=--holdoff=1 --logport=30001\nDEMO=from-env\n' \
     >"$root/etc/ioc/demo.env"
 
-(
-    echo 0 >"$cgroups/cgroup.procs"
-    exec unshare --mount --pid --cgroup --fork --kill-child bash -c '
-        mount -t proc none "$1/proc"
-        mount -t cgroup2 none "$1/sys/fs/cgroup"
-        cd "$1"
-        mkdir old
-        pivot_root . old
-        umount --lazy old
-        exec env -i PATH="$PATH" container=check \
-            /lib/systemd/systemd --system --unit=check.target' - "$root"
-) >"$scratch/boot.out" 2>&1 &
-unshare=$!
-in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd "$@"; }
-is_up() {
-    init=$(cat "/proc/$unshare/task/$unshare/children") && init=${init%% *} &&
-        [ "$(cat "/proc/$init/comm")" = systemd ] &&
-        in_systemd systemctl is-system-running | grep -E 'running|degraded'
-}
-within 20 is_up || missing "a systemd that boots here: $(cat "$scratch/boot.out")"
-
-property() { in_systemd systemctl show --property "$2" --value "$1"; }
-systemctl() { in_systemd systemctl --no-pager "$@"; }
-in_file() { in_systemd grep -q "$@"; }
-# The unit's processes. Its control group goes with the last one, and the property then, too.
-processes() { in_systemd cat "/sys/fs/cgroup$group/cgroup.procs" 2>/dev/null; }
-
+boot
 check "systemd-analyze verify has nothing to say" \
     [ -z "$(in_systemd systemd-analyze verify ioc@demo.service ioc-tcp@demo.service 2>&1)" ]
 
@@ -170,8 +104,6 @@ check "but the log" in_systemd test -e $log
 ### ioc-tcp@.service
 unit=ioc-tcp@demo.service
 say() { printf '%s\r' "$1" | socat -t 5 - TCP:127.0.0.1:20001 >/dev/null; }
-journal() { in_systemd journalctl --no-pager --output cat --unit $unit; }
-in_journal() { journal | grep -q "$1"; }
 starts() { journal | grep -c 'PID of new child "demo"'; }
 
 check "ioc@demo starts" systemctl start ioc@demo.service
@@ -211,6 +143,8 @@ Type=forking
 User=ioc
 RuntimeDirectory=forking
 PIDFile=/run/forking/pid
+Restart=always
+ExecReload=kill -HUP $MAINPID
 ExecStart=procServ -q -n demo -i ^D^C -c /opt/iocs/demo -p /run/forking/pid -L /run/forking/log \
     unix:/run/forking/control ./st.cmd
 UNIT
@@ -220,6 +154,17 @@ check "main process is the one in the pidfile" \
     [ "$(property $unit MainPID)" = "$(in_systemd cat /run/forking/pid)" ]
 check "IOC runs" within 10 in_file 'demo: All initialization complete' /run/forking/log
 group=$(property $unit ControlGroup)
+children=$(processes)
+in_systemd mv /run/forking/log /run/forking/log.1
+check "reload" systemctl reload $unit
+check "makes a new log file" within 5 in_systemd test -e /run/forking/log
+check "and changes no process" [ "$(processes)" = "$children" ]
+in_systemd kill -KILL "$(property $unit MainPID)"
+# /run/forking is made anew.
+restarted() { [ "$(property $unit NRestarts)" = 1 ] && in_file 'demo: All' /run/forking/log; }
+check "SIGKILL of procServ: systemd starts it again" within 20 restarted
+check "with a new pidfile" [ "$(property $unit MainPID)" = "$(in_systemd cat /run/forking/pid)" ]
+check "the old IOC is gone" [ "$(processes | wc -l)" = 2 ]
 check "stop" systemctl stop $unit
 check "leaves no process" [ -z "$(processes)" ]
 
