@@ -89,6 +89,8 @@ struct Client {
     medium: Medium,
     outbox: Outbox,
     decoder: telnet::Decoder,
+    /// How many bytes of answers to its telnet requests may still be staged.
+    replies: usize,
     /// When it last took bytes.
     took_at: Moment,
 }
@@ -203,6 +205,9 @@ impl Console {
         if let Some(client) = self.clients.get_mut(&id) {
             client.outbox.advance(&self.history, count);
             client.took_at = now;
+            if client.outbox.staged() == 0 {
+                client.replies = 0;
+            }
         }
     }
 
@@ -215,7 +220,7 @@ impl Console {
     /// nor while it does not take the answers to its telnet requests.
     pub fn accepts_input(&self, id: ClientId) -> bool {
         self.input.accepts(id)
-            && self.clients.get(&id).is_some_and(|client| client.outbox.staged() < STAGE_MAX)
+            && self.clients.get(&id).is_some_and(|client| client.replies < STAGE_MAX)
     }
 
     /// Takes the next bytes for a sink; `None` if there are none.
@@ -412,7 +417,8 @@ impl Console {
         if medium == Medium::Telnet {
             outbox.stage(&telnet::OFFER);
         }
-        let client = Client { role, medium, outbox, decoder: telnet::Decoder::new(), took_at: now };
+        let decoder = telnet::Decoder::new();
+        let client = Client { role, medium, outbox, decoder, replies: 0, took_at: now };
         self.clients.insert(id, client);
     }
 
