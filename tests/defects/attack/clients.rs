@@ -1,7 +1,7 @@
 //! Clients with bad manners.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use crate::case;
@@ -12,6 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
     let deaf = "drops a client that can't be written to, and what it sent";
     vec![
         case!(paste_of_a_unix_client_that_is_gone_arrives).differs_on_oracle(deaf),
+        case!(client_in_the_middle_of_a_paste_sees_an_end).differs_on_oracle("hangs"),
         case!(those_who_came_last_hear_that_nobody_else_can)
             .differs_on_oracle("dies when descriptors run out"),
     ]
@@ -35,6 +36,24 @@ fn paste_of_a_unix_client_that_is_gone_arrives(lab: &Lab) {
     let last = format!("line {:<58}\r\n", 2999);
     let arrived = String::from_utf8(user.until(last)).unwrap();
     assert_eq!(arrived.replace('\r', ""), paste());
+}
+
+fn client_in_the_middle_of_a_paste_sees_an_end(lab: &Lab) {
+    let (server, mut user) = started(lab.server().child(SLOW));
+    user.until("READY\r\n");
+    let mut client = UnixStream::connect(server.path("ctl")).unwrap();
+    client.set_nonblocking(true).unwrap();
+    // Neither the queue nor the socket takes more.
+    let mut filled = 0;
+    lab.wait_for("a full queue", || {
+        while let Ok(count) = client.write(&[b'x'; 4096]) {
+            filled += count;
+        }
+        (filled > (1 << 20) + (128 << 10)).then_some(())
+    });
+    assert_eq!(server.terminate().code(), Some(0));
+    client.set_nonblocking(false).unwrap();
+    client.read_to_end(&mut Vec::new()).expect("an orderly end");
 }
 
 fn those_who_came_last_hear_that_nobody_else_can(lab: &Lab) {
