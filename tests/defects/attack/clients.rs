@@ -1,7 +1,10 @@
 //! Clients with bad manners.
 
+use nix::sys::socket::{MsgFlags, send};
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use crate::case;
@@ -13,6 +16,8 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(paste_of_a_unix_client_that_is_gone_arrives).differs_on_oracle(deaf),
         case!(client_in_the_middle_of_a_paste_sees_an_end).differs_on_oracle("hangs"),
+        case!(key_after_a_telnet_interrupt_is_not_swallowed)
+            .differs_on_oracle("takes it for the end of the telnet command"),
         case!(those_who_came_last_hear_that_nobody_else_can)
             .differs_on_oracle("dies when descriptors run out"),
     ]
@@ -54,6 +59,17 @@ fn client_in_the_middle_of_a_paste_sees_an_end(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
     client.set_nonblocking(false).unwrap();
     client.read_to_end(&mut Vec::new()).expect("an orderly end");
+}
+
+/// As telnet(1) sends it: IAC IP, and IAC DM with the DM as urgent data.
+fn key_after_a_telnet_interrupt_is_not_swallowed(lab: &Lab) {
+    let port = lab.free_port();
+    let (_server, mut user) = started(lab.server().opts(["-P", &port.to_string()]));
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.write_all(b"a\xff\xf4\xff").unwrap();
+    send(client.as_raw_fd(), b"\xf2", MsgFlags::MSG_OOB).unwrap();
+    client.write_all(b"bc\n").unwrap();
+    user.expect("abc\nabc\n");
 }
 
 fn those_who_came_last_hear_that_nobody_else_can(lab: &Lab) {
