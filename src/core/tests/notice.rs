@@ -162,13 +162,13 @@ fn what_follows_an_end() {
         say(On),
         "@@@ Current time: T\r\n\
         @@@ Child process is shutting down, a new one will be restarted shortly\r\n\
-        @@@ ^R or ^X restarts the child, ^Q quits the server\r\n"
+        @@@ ^R or ^X restarts the child, ^Q quits the server, ^L closes this connection\r\n"
     );
     assert_eq!(
         say(Off),
         "@@@ Current time: T\r\n\
         @@@ Child process is shutting down, auto restart is disabled\r\n\
-        @@@ ^R or ^X restarts the child, ^Q quits the server\r\n"
+        @@@ ^R or ^X restarts the child, ^Q quits the server, ^L closes this connection\r\n"
     );
     assert_eq!(
         say(Oneshot),
