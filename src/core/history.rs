@@ -167,8 +167,8 @@ impl History {
     fn set_size(&mut self, size: usize) {
         let mut ring = vec![0; size];
         let (first, second) = self.slices(self.tail());
-        for (index, &byte) in (self.tail() as usize..).zip(first.iter().chain(second)) {
-            if let Some(place) = ring.get_mut(index & (size - 1)) {
+        for (index, &byte) in (self.tail()..).zip(first.iter().chain(second)) {
+            if let Some(place) = ring.get_mut(index as usize & (size - 1)) {
                 *place = byte;
             }
         }

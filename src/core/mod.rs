@@ -15,6 +15,8 @@ mod outbox;
 #[cfg(test)]
 mod sim;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod typing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -206,9 +208,11 @@ impl Console {
         }
     }
 
-    /// Whether this client has been sent everything.
+    /// Whether this client has been sent everything. A pipe is sent nothing.
     pub fn is_served(&self, id: ClientId) -> bool {
-        self.clients.get(&id).is_none_or(|client| client.outbox.is_empty(&self.history))
+        self.clients.get(&id).is_none_or(|client| {
+            client.medium == Medium::Pipe || client.outbox.is_empty(&self.history)
+        })
     }
 
     /// Whether bytes may be read from this client: not while the child does not take what it sent,

@@ -4,6 +4,33 @@
 //! output, what clients typed, new connections), does what the console then wants done, and hands
 //! the console stream to everybody who takes it. No step waits for anybody, and each has a budget,
 //! so that a busy one cannot keep the others waiting.
+//!
+//! # When the system says no
+//!
+//! | call | failure | outcome |
+//! |---|---|---|
+//! | epoll_wait, kevent | interrupted | a turn like any other |
+//! | | anything else | the one fatal failure: the server ends, says so, and exits with the errno |
+//! | accept | interrupted, connection gone | the next one |
+//! | | no descriptor, no memory, anything else; or fewer than 16 descriptors are left | that listener pauses for a second; told once, until nobody waits any more |
+//! | registering a connection | anything | that connection is closed |
+//! | reading from a client | interrupted, would block | again; later |
+//! | | anything else | as an end of file: the client is gone |
+//! | writing to a client | short, would block | the rest later |
+//! | | anything else | the client is gone |
+//! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, and again when the holdoff time is over, but not within a second |
+//! | chdir, exec | anything | told on the child's terminal, exit status 255, then as after any end |
+//! | reading from the PTY | EIO, end of file | the child has given up its terminal: its group is killed |
+//! | writing to the PTY | short, would block | the rest stays queued |
+//! | | anything else | the input is dropped: nobody can read it |
+//! | kill, waitid | anything | it was gone already |
+//! | writing the log | short | goes on with the rest |
+//! | | no space, read-only, I/O error, ... | told once; tried again each second; the log says how many bytes are missing |
+//! | | nobody reads the pipe any more | the same, but tried again only when there is something new |
+//! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
+//! | syncing the log | anything | ignored, as the next write will tell |
+//! | opening the log anew | anything | told on stderr; the old file goes on |
+//! | stderr | anything | ignored: there is nobody to tell |
 
 mod bind;
 mod child;

@@ -44,6 +44,7 @@ impl Terminal {
         let mut modes = saved.clone();
         modes.input_flags.remove(InputFlags::IXON | InputFlags::IXOFF);
         modes.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON);
+        restore_in_a_panic(&file, &saved).ok()?;
         termios::tcsetattr(&file, SetArg::TCSANOW, &modes).ok()?;
         Some(Terminal { file, saved })
     }
@@ -54,9 +55,39 @@ impl Terminal {
     }
 }
 
+/// A panic aborts and drops nothing, but whoever sits there wants to read about it and go on.
+fn restore_in_a_panic(file: &File, saved: &Termios) -> io::Result<()> {
+    let file = file.try_clone()?;
+    let saved = libc::termios::from(saved.clone());
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let _ = termios::tcsetattr(&file, SetArg::TCSANOW, &Termios::from(saved));
+        report(info);
+    }));
+    Ok(())
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
         // A terminal that was hung up has nothing to restore.
         let _ = termios::tcsetattr(self.file.as_fd(), SetArg::TCSANOW, &self.saved);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_is_restored_in_a_panic() {
+        let (_screen, line) = open().expect("a pseudo terminal");
+        let before = termios::tcgetattr(&line).expect("its modes");
+        let terminal = Terminal::open(line.as_fd()).expect("a terminal");
+        let during = termios::tcgetattr(&line).expect("its modes");
+        assert_ne!(during.local_flags, before.local_flags);
+        let panicked = std::panic::catch_unwind(|| panic!("on purpose"));
+        assert!(panicked.is_err());
+        assert_eq!(termios::tcgetattr(&line).expect("its modes"), before);
+        drop(terminal);
     }
 }

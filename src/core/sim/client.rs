@@ -7,7 +7,7 @@ use super::random::Random;
 use super::seen;
 use super::stream::{Follower, Gap, Stream, gap, show};
 use crate::config::CommandChars;
-use crate::limits::HISTORY_MAX;
+use crate::limits::{CLIENT_BUDGET, HISTORY_MAX};
 
 const WORDS: &str = " bytes skipped: this connection reads too slowly\r\n";
 const IAC: u8 = 0xFF;
@@ -120,15 +120,15 @@ impl Client {
     pub fn type_something(&mut self, random: &mut Random, commands: CommandChars, pool: &[u8]) {
         let telnet = self.medium == Medium::Telnet;
         match random.below(20) {
-            0 => {
-                let choices = [commands.kill, commands.toggle, commands.logout];
-                if let Some(byte) = random.pick(&choices) {
-                    self.put(byte, Some(byte), None);
+            0..2 => {
+                let CommandChars { kill, toggle, logout } = commands;
+                for _ in 0..=random.below(3) {
+                    let quit = Some(0x11).filter(|_| random.one_in(4));
+                    let choices = [kill, toggle, logout, Some(0x12), Some(0x12), quit];
+                    if let Some(byte) = random.pick(&choices) {
+                        self.put(byte, Some(byte), None);
+                    }
                 }
-            }
-            1 if random.one_in(2) => {
-                let byte = random.pick(&[0x11, 0x12, 0x12, 0x12]);
-                self.put(byte, Some(byte), None);
             }
             2..6 if telnet => self.negotiate(random),
             6 => {
@@ -167,6 +167,13 @@ impl Client {
             self.put(IAC, None, None);
         }
         self.put(byte, Some(byte), None);
+    }
+
+    /// It asks for so much that the answers are more than it reads.
+    pub fn ask_a_lot(&mut self, random: &mut Random) {
+        while self.medium == Medium::Telnet && self.unread() < CLIENT_BUDGET {
+            self.negotiate(random);
+        }
     }
 
     fn negotiate(&mut self, random: &mut Random) {

@@ -57,12 +57,20 @@ impl World {
         let client = &mut self.clients[index];
         if self.kind == Kind::Paste && self.random.one_in(3) {
             // More than the queue to the child holds, as long as the console takes it.
+            let negotiates = self.random.one_in(4);
             for _ in 0..self.random.below(100) {
                 let client = &mut self.clients[index];
-                if client.unread() < CLIENT_BUDGET {
+                if client.unread() >= CLIENT_BUDGET {
+                } else if negotiates {
+                    client.ask_a_lot(&mut self.random);
+                } else {
                     client.paste(&mut self.random, self.commands, self.pool, CLIENT_BUDGET);
                 }
                 self.client_sends_bytes(index, CLIENT_BUDGET);
+                if negotiates && self.random.one_in(2) {
+                    let most = self.random.below(2 * CLIENT_BUDGET);
+                    self.reads(index, most);
+                }
             }
         } else {
             if client.unread() < CLIENT_BUDGET {
@@ -107,6 +115,7 @@ impl World {
     pub fn reads(&mut self, index: usize, most: usize) -> bool {
         let client = &mut self.clients[index];
         if client.medium == Medium::Pipe {
+            assert!(self.console.is_served(client.id));
             return false;
         }
         let stream = &self.oracle.stream;

@@ -2,12 +2,24 @@
 //! server spin, or stop it.
 
 mod child;
+mod clients;
 mod files;
 mod log;
 mod signals;
+mod stdin;
 
 use crate::support::Case;
 
 pub(super) fn cases() -> Vec<Case> {
-    [child::cases(), files::cases(), log::cases(), signals::cases()].into_iter().flatten().collect()
+    [
+        child::cases(),
+        clients::cases(),
+        files::cases(),
+        log::cases(),
+        signals::cases(),
+        stdin::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
