@@ -24,6 +24,9 @@ impl Console {
         if let Some(client) = self.clients.get_mut(&id) {
             client.outbox.advance(&self.history, count);
             client.took_at = now;
+            if client.outbox.staged() == 0 {
+                client.replies = 0;
+            }
         }
     }
 
@@ -38,7 +41,7 @@ impl Console {
     /// nor while it does not take the answers to its telnet requests.
     pub fn accepts_input(&self, id: ClientId) -> bool {
         self.input.accepts(id)
-            && self.clients.get(&id).is_some_and(|client| client.outbox.staged() < STAGE_MAX)
+            && self.clients.get(&id).is_some_and(|client| client.replies < STAGE_MAX)
     }
 
     /// Takes the next bytes for a sink; `None` if there are none.

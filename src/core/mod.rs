@@ -91,6 +91,8 @@ struct Client {
     medium: Medium,
     outbox: Outbox,
     decoder: telnet::Decoder,
+    /// How many bytes of answers to its telnet requests may still be staged.
+    replies: usize,
     /// When it last took bytes.
     took_at: Moment,
 }
@@ -304,7 +306,8 @@ impl Console {
         if medium == Medium::Telnet {
             outbox.stage(&telnet::OFFER);
         }
-        let client = Client { role, medium, outbox, decoder: telnet::Decoder::new(), took_at: now };
+        let decoder = telnet::Decoder::new();
+        let client = Client { role, medium, outbox, decoder, replies: 0, took_at: now };
         self.clients.insert(id, client);
     }
 

@@ -245,7 +245,7 @@ impl<S: System> Server<S> {
     }
 
     fn accept(&mut self, now: Now) {
-        let mut accepted = Vec::new();
+        let (mut accepted, mut failed) = (Vec::new(), Vec::new());
         for listener in &mut self.listeners {
             for _ in 0..ACCEPT_BUDGET {
                 if !listener.has_work(now.mono) {
@@ -255,15 +255,17 @@ impl<S: System> Server<S> {
                     Accepted::Connection(connection) => accepted.push((connection, listener.role)),
                     Accepted::Nobody => {}
                     Accepted::Exhausted(reason) => {
-                        let endpoint = listener.endpoint().to_string();
-                        let (endpoint, reason) = (endpoint.as_str(), reason.as_str());
-                        self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
+                        failed.push((listener.endpoint().to_string(), reason));
                     }
                 }
             }
         }
         for (connection, role) in accepted {
             self.join(connection, role, now);
+        }
+        // Said last, so that those who came just before hear it too.
+        for (endpoint, reason) in &failed {
+            self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
         }
     }
 

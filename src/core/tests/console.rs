@@ -244,12 +244,14 @@ fn a_socket_gets_the_offer_after_the_greeting() {
 fn a_client_that_does_not_read_answers_is_not_read() {
     let mut console = watched(settings());
     console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
-    let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3);
+    let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3 + 1);
     assert!(console.accepts_input(A));
     console.handle(Event::Input { id: A, bytes: &requests }, at(0));
     assert!(!console.accepts_input(A));
     let count = console.output(A).0.len();
-    console.written(A, count - STAGE_MAX + 1, at(0).mono);
+    console.written(A, count - 1, at(0).mono);
+    assert!(!console.accepts_input(A));
+    console.written(A, 1, at(0).mono);
     assert!(console.accepts_input(A));
 }
 

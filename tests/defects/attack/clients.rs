@@ -6,11 +6,15 @@ use std::os::unix::net::UnixStream;
 
 use crate::case;
 use crate::common::started;
-use crate::support::{Case, Lab};
+use crate::support::{Case, Client, Lab};
 
 pub(super) fn cases() -> Vec<Case> {
     let deaf = "drops a client that can't be written to, and what it sent";
-    vec![case!(paste_of_a_unix_client_that_is_gone_arrives).differs_on_oracle(deaf)]
+    vec![
+        case!(paste_of_a_unix_client_that_is_gone_arrives).differs_on_oracle(deaf),
+        case!(those_who_came_last_hear_that_nobody_else_can)
+            .differs_on_oracle("dies when descriptors run out"),
+    ]
 }
 
 /// A child that reads nothing at first.
@@ -31,4 +35,14 @@ fn paste_of_a_unix_client_that_is_gone_arrives(lab: &Lab) {
     let last = format!("line {:<58}\r\n", 2999);
     let arrived = String::from_utf8(user.until(last)).unwrap();
     assert_eq!(arrived.replace('\r', ""), paste());
+}
+
+fn those_who_came_last_hear_that_nobody_else_can(lab: &Lab) {
+    let setup = lab.server().launched_by(["limit-files", "40", "40"]);
+    let server = setup.start();
+    let clients: Vec<Client> = (0..40).map(|_| server.connect()).collect();
+    for mut client in clients.into_iter().take(3) {
+        client
+            .until("@@@ Endpoint unix:ctl: Too many open files, new connections have to wait\r\n");
+    }
 }
