@@ -10,7 +10,10 @@ use crate::case;
 use crate::support::{Case, Lab};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![case!(daemon_stopped_right_after_its_start_leaves_nothing)]
+    vec![
+        case!(daemon_stopped_right_after_its_start_leaves_nothing)
+            .flaky_on_oracle("dies of a signal that comes too early, its files stay"),
+    ]
 }
 
 fn daemon_stopped_right_after_its_start_leaves_nothing(lab: &Lab) {
