@@ -17,6 +17,7 @@
 //! | reading from a client | interrupted, would block | again; later |
 //! | | anything else | as an end of file: the client is gone |
 //! | writing to a client | short, would block | the rest later |
+//! | | nobody is there any more | what it sent before is still read, up to its end |
 //! | | anything else | the client is gone |
 //! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, and again when the holdoff time is over, but not within a second |
 //! | chdir, exec | anything | told on the child's terminal, exit status 255, then as after any end |
