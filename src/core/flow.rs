@@ -89,7 +89,7 @@ impl Console {
             return None;
         }
         let hurried = self.clients.values().filter(|client| {
-            client.medium != Medium::Pipe && !self.history.has_room_before(client.outbox.cursor())
+            client.medium == Medium::Telnet && !self.history.has_room_before(client.outbox.cursor())
         });
         hurried.map(|client| client.took_at + CLIENT_PATIENCE).max().filter(|&until| now < until)
     }
