@@ -185,7 +185,7 @@ fn a_client_about_to_be_passed_is_waited_for_if_it_reads() {
     console.handle_timeout(at(0));
     effects(&mut console);
     console.handle(Event::Spawned(100), at(0));
-    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Terminal }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
     let count = console.output(A).0.len();
     console.written(A, count, at(1_000).mono);
     let need = |console: &Console, millis| console.clients_need_until(at(millis).mono);
