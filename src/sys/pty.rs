@@ -36,8 +36,7 @@ impl Terminal {
             .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC)
             .open(name)
             .ok()?;
-        // A terminal that is not ours to control (no controlling terminal) is nobody's foreground.
-        if tcgetpgrp(&file).is_ok_and(|group| group != getpgrp()) {
+        if is_anothers(&file) {
             return None;
         }
         let saved = termios::tcgetattr(&file).ok()?;
@@ -55,6 +54,12 @@ impl Terminal {
     }
 }
 
+/// Whether this process is in the background of a terminal. One that is not ours to control (no
+/// controlling terminal) is nobody's foreground.
+fn is_anothers(file: &File) -> bool {
+    tcgetpgrp(file).is_ok_and(|group| group != getpgrp())
+}
+
 /// A panic aborts and drops nothing, but whoever sits there wants to read about it and go on.
 fn restore_in_a_panic(file: &File, saved: &Termios) -> io::Result<()> {
     let file = file.try_clone()?;
@@ -69,8 +74,11 @@ fn restore_in_a_panic(file: &File, saved: &Termios) -> io::Result<()> {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A terminal that was hung up has nothing to restore.
-        let _ = termios::tcsetattr(self.file.as_fd(), SetArg::TCSANOW, &self.saved);
+        // A shell that took it back set the modes that it wants. One that was hung up has nothing
+        // to restore.
+        if !is_anothers(&self.file) {
+            let _ = termios::tcsetattr(self.file.as_fd(), SetArg::TCSANOW, &self.saved);
+        }
     }
 }
 

@@ -21,10 +21,11 @@ use super::Server;
 use super::listener::Listener;
 use super::logfile::Writer;
 use crate::config::{ByteSet, CommandChars, RestartMode};
-use crate::core::clock::{Calendar, UnixTime};
-use crate::core::event::{Event, Role, Sink};
+use crate::core::clock::{Calendar, Moment, Now, UnixTime};
+use crate::core::event::{ClientId, Event, Medium, Role, Sink};
 use crate::core::{Console, Settings};
 use crate::endpoint::Endpoint;
+use crate::limits::STAGE_MAX;
 use crate::sys::process::End;
 use crate::telnet;
 
@@ -427,4 +428,23 @@ fn every_seed_gives_everybody_what_they_are_owed() {
             panic!("SIM_SEED={seed}\n{}\n{error}", trace.join("\n"));
         }
     }
+}
+
+/// Its output waits encoded, and must not be taken for answers that it does not take.
+#[test]
+fn client_that_does_not_read_bytes_ff_is_heard() {
+    let mut console = Console::new(settings(), Box::new(Seconds));
+    let now = Now { mono: Moment(0), wall: UnixTime(0) };
+    let id = ClientId(1);
+    console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, now);
+    let greeting = console.output(id).0.len();
+    console.written(id, greeting, now.mono);
+    console.handle(Event::Output(&[0xFF; 100_000]), now);
+    assert!(!console.output(id).0.is_empty());
+    assert!(console.accepts_input(id));
+    // Of those there is a limit.
+    for _ in 0..STAGE_MAX {
+        console.handle(Event::Input { id, bytes: &[0xFF, 0xFD, 0x03] }, now);
+    }
+    assert!(!console.accepts_input(id));
 }

@@ -1,14 +1,19 @@
 //! Things that are standard input.
 
+use nix::sys::termios::LocalFlags;
+use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Case, Lab, Terminal, find};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![case!(stdin_may_be_a_socket).differs_on_oracle("takes no input from there")]
+    vec![
+        case!(stdin_may_be_a_socket).differs_on_oracle("takes no input from there"),
+        case!(terminal_that_a_shell_took_back_is_left_alone),
+    ]
 }
 
 fn stdin_may_be_a_socket(lab: &Lab) {
@@ -21,4 +26,26 @@ fn stdin_may_be_a_socket(lab: &Lab) {
     drop(far);
     server.falls_asleep();
     assert_eq!(server.terminate().code(), Some(0));
+}
+
+/// As after ^Z and bg: a shell reads its next command line in modes of its own.
+fn terminal_that_a_shell_took_back_is_left_alone(lab: &Lab) {
+    let setup = lab.server();
+    let mut terminal = Terminal::new(lab, &setup.dir());
+    let path = terminal.path().display().to_string();
+    let shell = ["background", "wait-for", "go", "to-background", "record", "done", ";"];
+    let launch = ["setsid", "open-tty", &path].into_iter().chain(shell);
+    let server = setup.launched_by(launch).start();
+    terminal.screen.until("connected (plus you)\r\r\n");
+    fs::write(server.path("go"), "").unwrap();
+    lab.wait_for("the shell", || fs::read(server.path("done")).ok());
+    let mut modes = terminal.modes();
+    modes.local_flags.remove(LocalFlags::ISIG);
+    terminal.set_modes(&modes);
+    // The server may not read any more, so this client ends.
+    terminal.screen.send("x");
+    lab.wait_for("the end of the client", || {
+        find(&server.connect().greeting(), b"@@@ 0 user(s) and 0 logger(s) connected").map(|_| ())
+    });
+    assert_eq!(terminal.modes().local_flags, modes.local_flags);
 }
