@@ -29,13 +29,15 @@ impl Terminal {
     /// echo, no line mode, no XON/XOFF. `None` if it is no terminal, is dead, or if this process is
     /// in its background, where touching it would take it from somebody else.
     pub fn open(fd: BorrowedFd<'_>) -> Option<Terminal> {
-        let name = ttyname(fd).ok()?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open(name)
-            .ok()?;
+        let mut options = File::options();
+        options.read(true).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
+        let named = ttyname(fd).map_err(io::Error::from).and_then(|name| options.open(name));
+        let file = named.or_else(|error| {
+            // Behind su(1) the name is another user's, in a container there may be none; our own
+            // terminal has one for everybody.
+            if tcgetpgrp(fd).is_ok() { options.open("/dev/tty") } else { Err(error) }
+        });
+        let file = file.ok()?;
         if is_anothers(&file) {
             return None;
         }

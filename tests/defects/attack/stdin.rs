@@ -1,9 +1,11 @@
 //! Things that are standard input.
 
 use nix::sys::termios::LocalFlags;
-use std::fs;
+use nix::unistd::geteuid;
+use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use crate::case;
@@ -13,6 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(stdin_may_be_a_socket).differs_on_oracle("takes no input from there"),
         case!(terminal_that_a_shell_took_back_is_left_alone),
+        case!(terminal_of_another_user_is_a_client).only_if(geteuid().is_root(), "only as root"),
     ]
 }
 
@@ -48,4 +51,18 @@ fn terminal_that_a_shell_took_back_is_left_alone(lab: &Lab) {
         find(&server.connect().greeting(), b"@@@ 0 user(s) and 0 logger(s) connected").map(|_| ())
     });
     assert_eq!(terminal.modes().local_flags, modes.local_flags);
+}
+
+/// As behind su(1), which leaves the terminal to the user who logged in.
+fn terminal_of_another_user_is_a_client(lab: &Lab) {
+    let setup = lab.server();
+    fs::set_permissions(setup.dir(), Permissions::from_mode(0o777)).unwrap();
+    let mut terminal = Terminal::new(lab, &setup.dir());
+    fs::set_permissions(terminal.path(), Permissions::from_mode(0o600)).unwrap();
+    let path = terminal.path().display().to_string();
+    let server = setup.launched_by(["setsid", "open-tty", &path, "unprivileged"]).start();
+    terminal.screen.until("@@@ @@@ @@@ @@@ @@@\r\r\n");
+    terminal.screen.send("hello\n");
+    terminal.screen.until("hello\r\r\nhello\r\r\n");
+    assert_eq!(server.terminate().code(), Some(0));
 }
