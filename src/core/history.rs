@@ -135,10 +135,12 @@ impl History {
     /// half of what is held, or the middle if no line starts there.
     pub fn resume_point(&self) -> u64 {
         let middle = self.head - (self.held / 2) as u64;
-        let (first, second) = self.slices(middle);
+        // The byte before tells whether the middle itself begins a line.
+        let from = middle.saturating_sub(1).max(self.tail());
+        let (first, second) = self.slices(from);
         let mut bytes = first.iter().chain(second);
         match bytes.position(|&byte| byte == b'\n') {
-            Some(newline) => middle + newline as u64 + 1,
+            Some(newline) => from + newline as u64 + 1,
             None => middle,
         }
     }
@@ -165,8 +167,8 @@ impl History {
     fn set_size(&mut self, size: usize) {
         let mut ring = vec![0; size];
         let (first, second) = self.slices(self.tail());
-        for (index, &byte) in (self.tail() as usize..).zip(first.iter().chain(second)) {
-            if let Some(place) = ring.get_mut(index & (size - 1)) {
+        for (index, &byte) in (self.tail()..).zip(first.iter().chain(second)) {
+            if let Some(place) = ring.get_mut(index as usize & (size - 1)) {
                 *place = byte;
             }
         }

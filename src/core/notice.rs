@@ -69,7 +69,7 @@ pub fn greeting(
         line!(out, count);
     }
     if child.is_none() {
-        out.extend_from_slice(&restart_help(settings, true));
+        out.extend_from_slice(&restart_help(settings));
     }
     out
 }
@@ -117,7 +117,7 @@ pub fn shutting_down(settings: &Settings, mode: RestartMode, time: &[u8]) -> Vec
     };
     line!(out, "@@@ Child process is shutting down, ", next);
     if mode != RestartMode::Oneshot {
-        out.extend_from_slice(&restart_help(settings, false));
+        out.extend_from_slice(&restart_help(settings));
     }
     out
 }
@@ -157,17 +157,15 @@ pub fn skipped(count: u64) -> Vec<u8> {
 }
 
 /// Section 3: what can be done while there is no child.
-fn restart_help(settings: &Settings, with_logout: bool) -> Vec<u8> {
+fn restart_help(settings: &Settings) -> Vec<u8> {
     let mut out = Vec::new();
     let kill = match settings.commands.kill {
         Some(kill) => [b" or ", &*caret::display(kill), b" restarts"].concat(),
         None => b" restarts".to_vec(),
     };
     let logout = match settings.commands.logout {
-        Some(logout) if with_logout => {
-            [b", ", &*caret::display(logout), b" closes this connection"].concat()
-        }
-        _ => Vec::new(),
+        Some(logout) => [b", ", &*caret::display(logout), b" closes this connection"].concat(),
+        None => Vec::new(),
     };
     line!(out, "@@@ ^R", kill, " the child, ^Q quits the server", logout);
     out

@@ -95,6 +95,9 @@ impl Outbox {
 
     /// Adds bytes for this reader alone, as they stand.
     pub fn stage(&mut self, bytes: &[u8]) {
+        // A client that keeps asking may never have read everything.
+        self.staged.drain(..self.sent);
+        self.sent = 0;
         self.staged.extend_from_slice(bytes);
     }
 

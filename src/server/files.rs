@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A file that names this server. Dropped, it is removed, unless it was replaced meanwhile, is no
@@ -18,7 +18,10 @@ pub(super) struct OwnFile {
 impl OwnFile {
     /// Writes `content` to `path` in place: its directory may be one that we can't write to.
     pub(super) fn write(path: &Path, content: Vec<u8>) -> io::Result<Option<OwnFile>> {
-        let mut file = File::options().write(true).create(true).truncate(true).open(path)?;
+        let mut options = File::options();
+        // A FIFO that nobody reads must not stop us, a terminal not become ours.
+        options.custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY);
+        let mut file = options.write(true).create(true).truncate(true).open(path)?;
         file.write_all(&content)?;
         OwnFile::adopt(path, content)
     }

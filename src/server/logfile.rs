@@ -142,9 +142,13 @@ impl<L: Link> Writer<L> {
     pub(super) fn finish(mut self, console: &mut Console, now: impl Fn() -> Moment) {
         let deadline = now() + LOG_LINGER;
         let left = || deadline.since(now());
+        // A log that has failed gets a last chance.
+        if let Some((at, _)) = &mut self.retry {
+            *at = now();
+        }
         loop {
             self.turn(console, now());
-            if self.retry.is_some() || self.in_flight == 0 {
+            if self.in_flight == 0 {
                 break;
             }
             match self.link.wait(left()) {

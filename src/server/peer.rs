@@ -1,7 +1,9 @@
 //! A client's connection as the server holds it.
 
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+
 use super::source::Source;
-use super::system::Connection;
+use super::system::{Connection, Readiness};
 use crate::core::event::Medium;
 
 /// One connection, while it lasts.
@@ -23,10 +25,19 @@ impl<C: Connection> Peer<C> {
         self.source.read(buffer).map(|result| result.unwrap_or(0))
     }
 
-    /// Writes once. `None`: it takes nothing at the moment, or has failed and is leaving.
+    /// Writes once. `None`: it takes nothing at the moment, or has failed and is leaving. To one who
+    /// is gone everything can be written: what it sent before is still to be read, up to its end.
     pub(super) fn write(&mut self, slices: (&[u8], &[u8])) -> Option<usize> {
-        let result = self.source.write(slices)?;
-        self.leaving |= result.is_err();
-        result.ok()
+        match self.source.write(slices)? {
+            Ok(count) => Some(count),
+            Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                self.source.note(Readiness { readable: true, writable: true });
+                Some(slices.0.len() + slices.1.len())
+            }
+            Err(_) => {
+                self.leaving = true;
+                None
+            }
+        }
     }
 }

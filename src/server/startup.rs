@@ -253,6 +253,8 @@ fn adopt_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
 
 /// The live process that a pid file names, if it is a server like this one.
 fn running_server(path: &Path, own: i32) -> Option<i32> {
+    // Reading anything else, /dev/stdout perhaps, could wait for ever.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let pid: i32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
     let comm = |pid: i32| fs::read(format!("/proc/{pid}/comm")).ok();
     let same = pid != own && process::exists(pid).is_ok_and(|exists| exists);

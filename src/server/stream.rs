@@ -9,7 +9,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::system::{Connection, Stream};
 use crate::core::event::Medium;
-use crate::limits::CLIENT_BUDGET;
+use crate::limits::DRAIN_MAX;
 use crate::sys::fd;
 use crate::sys::pty::Terminal;
 
@@ -35,16 +35,20 @@ impl Terminus {
             return Some(Terminus::Terminal(terminal));
         }
         let kind = nix::sys::stat::fstat(stdin.as_fd()).ok()?.st_mode & nix::libc::S_IFMT;
-        if kind != nix::libc::S_IFIFO {
+        // A socket is what some programs, ssh's server among them, make for a pipe.
+        if kind != nix::libc::S_IFIFO && kind != nix::libc::S_IFSOCK {
             return None;
         }
-        // Opened anew, so that O_NONBLOCK is not shared with whoever gave it to us.
-        let pipe = File::options()
-            .read(true)
-            .custom_flags(nix::libc::O_NONBLOCK)
-            .open("/dev/fd/0")
-            .ok()?;
-        Some(Terminus::Pipe(pipe))
+        // Opened anew, so that O_NONBLOCK is not shared with whoever gave it to us. That is not
+        // possible with a socket, nor with another user's pipe.
+        let mut options = File::options();
+        options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+        let pipe = options.open("/dev/fd/0").or_else(|_| {
+            let copy = fd::duplicate(&stdin)?;
+            fd::prepare(&copy)?;
+            Ok::<_, io::Error>(File::from(copy))
+        });
+        Some(Terminus::Pipe(pipe.ok()?))
     }
 
     fn file(&self) -> &File {
@@ -88,7 +92,7 @@ impl Drop for Terminus {
         if let Terminus::Socket(file) = self {
             let _ = shutdown(file.as_raw_fd(), Shutdown::Write);
             let mut buffer = [0; 4096];
-            for _ in 0..(4 * CLIENT_BUDGET / buffer.len()) {
+            for _ in 0..(DRAIN_MAX / buffer.len()) {
                 if !file.read(&mut buffer).is_ok_and(|count| count > 0) {
                     break;
                 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{
     Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
 };
@@ -21,8 +21,16 @@ use crate::sys;
 
 /// Opens a log: appended to, created 0644 less umask.
 pub(super) fn open(path: &Path) -> io::Result<File> {
+    use nix::libc::{ENXIO, O_NOCTTY, O_NONBLOCK};
     use std::os::unix::fs::OpenOptionsExt;
-    File::options().append(true).create(true).mode(0o644).open(path)
+    let mut options = File::options();
+    // A FIFO must not make us wait for its reader, a terminal not become ours.
+    options.append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK | O_NOCTTY);
+    match options.open(path) {
+        // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
+        Err(error) if error.raw_os_error() == Some(ENXIO) => options.read(true).open(path),
+        result => result,
+    }
 }
 
 /// The loop's end of the channel.
@@ -77,7 +85,9 @@ impl Link for Thread {
     }
 
     fn want(&mut self, wanted: bool) {
-        self.wanted.store(wanted, Ordering::Release);
+        self.wanted.store(wanted, Ordering::Relaxed);
+        // Here and in the thread: of the wish and what is done, one side sees the other's.
+        fence(Ordering::SeqCst);
     }
 
     fn wait(&mut self, limit: Duration) -> Option<Done> {
@@ -176,7 +186,7 @@ impl Hand {
                 }
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Somebody else made our standard output non-blocking.
+                // A FIFO, a terminal, or a standard output that somebody made non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sys::fd::wait_writable(&self.file);
                 }
@@ -194,7 +204,8 @@ impl Hand {
     fn tell(&self, done: Done, urgent: bool) {
         // A loop that is gone needs no answer.
         let _ = self.done.send(done);
-        if urgent || self.wanted.load(Ordering::Acquire) {
+        fence(Ordering::SeqCst);
+        if urgent || self.wanted.load(Ordering::Relaxed) {
             let _ = self.waker.wake();
         }
     }

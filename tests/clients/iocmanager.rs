@@ -4,6 +4,7 @@ use crate::case;
 use crate::support::{Case, Instance, Lab, find, show};
 use crate::telnetlib::{Telnet, search};
 use std::path::Path;
+use std::time::Duration;
 
 pub(super) fn cases() -> Vec<Case> {
     let bash = Path::new("/bin/bash").exists();
@@ -12,6 +13,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(iocmanager_reads_the_state_of_a_child_shut_down),
         case!(iocmanager_reads_oneshot).differs_on_oracle("2.7.0 has no -o (section 10)"),
         case!(iocmanager_kills_child_and_server),
+        case!(iocmanager_quits_a_tenth_of_a_second_after_a_kill),
         case!(iocmanager_restarts_the_child),
         case!(iocmanager_polls_do_not_keep_the_child_down)
             .differs_on_oracle("starts no child while clients connect (DEFECTS)"),
@@ -146,6 +148,21 @@ fn iocmanager_kills_child_and_server(lab: &Lab) {
     assert!(Telnet::try_open(port).is_err());
 }
 
+fn iocmanager_quits_a_tenth_of_a_second_after_a_kill(lab: &Lab) {
+    let (server, port) = start_running(lab, &["--holdoff", "0"]);
+    // An older one waits for no message, only this long: by then ^Q must be a command. Once of
+    // some times is enough, for the machine may be busy with something else.
+    let in_time = (1..=5).any(|number| {
+        server.child_start(number);
+        let mut telnet = Telnet::open(port);
+        telnet.read_until("plus you", 1);
+        telnet.write(b"\x18");
+        let answer = telnet.read_within("process was killed", Duration::from_millis(100));
+        answer.ends_with(b"process was killed")
+    });
+    assert!(in_time);
+}
+
 fn iocmanager_restarts_the_child(lab: &Lab) {
     let (server, port) = start_running(lab, &[]);
     let mut telnet = Telnet::open(port);
@@ -224,7 +241,7 @@ fn iocmanager_starts_servers_through_procmgrd(lab: &Lab) {
     // fixTelnetShell
     let mut telnet = Telnet::open(port);
     telnet.write(b"\x15\x0d");
-    let answer = telnet.expect(old_prompt, 2);
+    let answer = telnet.expect(old_prompt, Duration::from_secs(2));
     assert!(answer.ends_with(b"\r\n$ "), "{}", show(&answer));
     telnet.write(b"export PS1='> '\n");
     let answer = telnet.read_until("\r\n> ", 2);

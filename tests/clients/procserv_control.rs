@@ -11,6 +11,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(proc_serv_control_reads_name_and_state),
         case!(proc_serv_control_reads_the_mode_of_2_7_only),
         case!(proc_serv_control_sees_stop_and_start),
+        case!(proc_serv_control_sends_kill_and_toggle_in_one_packet),
         case!(proc_serv_control_sees_a_restart),
         case!(proc_serv_control_cannot_stop_a_newer_server)
             .differs_on_oracle("says the mode in the words of 2.7"),
@@ -205,6 +206,16 @@ fn proc_serv_control_sees_stop_and_start(lab: &Lab) {
     driver.start();
     driver.until("the start", |driver| driver.state == State::Running);
     server.child_start(2);
+}
+
+fn proc_serv_control_sends_kill_and_toggle_in_one_packet(lab: &Lab) {
+    // As it comes when the records are processed in one go.
+    let (server, mut driver) = connected(lab);
+    driver.stream.write_all(b"\x18\x14").unwrap();
+    driver.until_line("@@@ Toggled auto restart");
+    driver.until_line("@@@ Child process is shutting down, auto restart is disabled");
+    assert_eq!(driver.state, State::Shutdown);
+    assert!(!crate::support::alive(server.child_start(1)));
 }
 
 fn proc_serv_control_sees_a_restart(lab: &Lab) {

@@ -4,12 +4,14 @@ use crate::case;
 use crate::support::{Case, Lab, Setup};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 pub(super) fn cases() -> Vec<Case> {
     let root = nix::unistd::geteuid().is_root();
     let unshare = Command::new("unshare").args(["--user", "true"]).stderr(Stdio::null()).status();
     let unshare = unshare.is_ok_and(|status| status.success());
+    let python = Path::new("/usr/bin/python3").exists() && cfg!(target_arch = "x86_64");
     vec![
         case!(notify_unit_is_told_ready_by_the_child_alone),
         case!(notify_unit_survives_a_restart_of_the_child),
@@ -19,6 +21,8 @@ pub(super) fn cases() -> Vec<Case> {
             .only_if(root, "needs root to become somebody else"),
         case!(epnix_unit_runs_in_a_user_namespace)
             .only_if(unshare, "needs unshare and user namespaces"),
+        case!(epnix_unit_runs_behind_a_system_call_filter)
+            .only_if(python, "needs /usr/bin/python3 on x86_64"),
     ]
 }
 
@@ -129,4 +133,22 @@ fn epnix_unit_runs_in_a_user_namespace(lab: &Lab) {
     user.until("The process was killed by signal 9\r\n");
     assert_eq!(server.terminate().code(), Some(0));
     assert!(!server.path("ctl").exists());
+}
+
+fn epnix_unit_runs_behind_a_system_call_filter(lab: &Lab) {
+    let setup = lab.server().bare().with_file("filter.py", include_str!("filter.py"));
+    let setup = setup.program("/usr/bin/python3").argv0("python3").opts(["filter.py"]);
+    let port = lab.free_port().to_string();
+    let words = ["-f", "-L", "log", "-I", "info", "--coresize", "0", "-P", &port];
+    let setup = setup.opts([lab.program()]).opts(words).opts(["--holdoff", "0"]);
+    let server = setup.command(["./fake-ioc", "show-status", "Seccomp:", "cat"]).start();
+    server.child_start(1);
+    server.file_with("log", "Seccomp: 2\r\n");
+    let mut user = server.connect_to(&port);
+    user.greeting();
+    user.send(b"\x18");
+    server.child_start(2);
+    server.signal(nix::sys::signal::SIGHUP);
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(!server.path("info").exists());
 }

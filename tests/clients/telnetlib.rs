@@ -33,12 +33,21 @@ impl Telnet {
 
     /// `read_until(pattern, seconds)`: all up to the pattern, or whatever has come in that time.
     pub(crate) fn read_until(&mut self, pattern: &str, seconds: u64) -> Vec<u8> {
-        self.expect(|text| find(text, pattern.as_bytes()).map(|at| at + pattern.len()), seconds)
+        self.read_within(pattern, Duration::from_secs(seconds))
     }
 
-    /// `expect([pattern], seconds)`: the pattern here is a function that says where it ends.
-    pub(crate) fn expect(&mut self, end: impl Fn(&[u8]) -> Option<usize>, seconds: u64) -> Vec<u8> {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+    /// The same with a shorter limit.
+    pub(crate) fn read_within(&mut self, pattern: &str, limit: Duration) -> Vec<u8> {
+        self.expect(|text| find(text, pattern.as_bytes()).map(|at| at + pattern.len()), limit)
+    }
+
+    /// `expect([pattern], limit)`: the pattern here is a function that says where it ends.
+    pub(crate) fn expect(
+        &mut self,
+        end: impl Fn(&[u8]) -> Option<usize>,
+        limit: Duration,
+    ) -> Vec<u8> {
+        let deadline = Instant::now() + limit;
         while end(&self.cooked).is_none() && !self.ended && Instant::now() < deadline {
             self.fill(deadline);
         }

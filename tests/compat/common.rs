@@ -1,6 +1,5 @@
 //! What several sections do in the same way.
 
-pub(super) use crate::support::listeners;
 use crate::support::{Client, Instance, Lab, Setup, alive, show};
 
 /// The line that ends the announcement of a start.

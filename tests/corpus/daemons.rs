@@ -106,6 +106,7 @@ fn debian_init_empty_core_size(lab: &Lab) {
 fn debian_init_ignores(lab: &Lab) {
     let line = Site::of(lab, DEBIAN_INIT).port("4050").stand_in("/epics/iocs/example/st.cmd");
     let line = line.start();
+    line.file("report", "core: ");
     let mut user = line.client("4050");
     user.greeting();
     line.typed(&mut user, b"a\x03\x04\x1d^]b", b"a^]b");
@@ -163,6 +164,7 @@ const JLAB: &str = "procServ -n softsvt -i^D^C --logfile /tmp/softsvt.log --logs
 
 fn jlab_bare_log_stamp(lab: &Lab) {
     let line = Site::of(lab, JLAB).port("20000").stand_in("/opt/iocBoot/softsvt/st.cmd").start();
+    line.file("report", "core: ");
     let mut user = line.user(
         "20000",
         &Greeting {

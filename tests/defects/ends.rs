@@ -2,10 +2,12 @@
 
 use crate::case;
 use crate::common::started;
-use crate::support::{Case, Lab, alive};
+use crate::support::{Case, Client, Instance, Lab, number_after, parent_of};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What a client and the log get when the child ends, in this order.
@@ -40,6 +42,9 @@ pub(super) fn cases() -> Vec<Case> {
         case!(end_is_announced_in_order).flaky_on_oracle("the two halves come in either order"),
         case!(orphan_is_reaped_at_once_and_silently)
             .differs_on_oracle("announces it as the child's end, or leaves it a zombie"),
+        case!(process_1_reaps_orphans_and_obeys_sigterm)
+            .only_if(can_be_process_1(), "unshare(1) is not allowed here")
+            .differs_on_oracle("announces an orphan's end as the child's"),
         case!(sigterm_exits_0_whatever_the_last_child_said),
     ]
 }
@@ -136,27 +141,70 @@ fn end_is_announced_in_order(lab: &Lab) {
     }
 }
 
-/// The server is its subreaper, which is to an orphan what PID 1 is in a container.
-fn orphan_is_reaped_at_once_and_silently(lab: &Lab) {
-    let orphan = ["background", "setsid", "record", "orphan", "wait-for", "go", "exit", "7", ";"];
-    let first = [&["on-start", "1"][..], &orphan, &["wait-for", "orphan", "exit", "0"]].concat();
-    let setup = lab.server().launched_by(["subreaper"]).opts(["--noautorestart", "-w"]);
-    let server = setup.child([&first[..], &["otherwise", "cat"]].concat()).start();
-    let mut user = server.connect();
-    user.greeting();
+/// The first child leaves an orphan to the server; its end is nobody's business.
+fn orphan_ends_silently(
+    lab: &Lab,
+    server: &Instance,
+    user: &mut Client,
+    is_gone: impl Fn() -> bool,
+) {
     user.send(b"\x12");
     user.expect(&[START, END].concat());
     user.send(b"\x12");
     user.expect(START);
     server.child_start(2);
-    let orphan: i32 = String::from_utf8(server.file("orphan")).unwrap().trim().parse().unwrap();
-    assert!(alive(orphan));
+    assert!(!is_gone());
     fs::write(server.path("go"), "").unwrap();
-    lab.wait_for("the orphan to be reaped", || {
-        fs::metadata(format!("/proc/{orphan}")).is_err().then_some(())
-    });
+    let gone = || is_gone().then_some(());
+    lab.wait_for("the orphan to be reaped", gone);
     user.send("hello\n");
     user.expect("hello\nhello\n");
+}
+
+/// A server under `--wait` whose first child leaves an orphan that waits for the file `go`.
+fn leaving_orphan<S: AsRef<OsStr>>(lab: &Lab, launch: impl IntoIterator<Item = S>) -> Instance {
+    let orphan = ["background", "setsid", "record", "orphan", "wait-for", "go", "exit", "7", ";"];
+    let first = [&["on-start", "1"][..], &orphan, &["wait-for", "orphan", "exit", "0"]].concat();
+    let setup = lab.server().launched_by(launch).opts(["--noautorestart", "-w"]);
+    setup.child([&first[..], &["otherwise", "cat"]].concat()).start()
+}
+
+/// The server is its subreaper, which is to an orphan what PID 1 is in a container.
+fn orphan_is_reaped_at_once_and_silently(lab: &Lab) {
+    let server = leaving_orphan(lab, ["subreaper"]);
+    let mut user = server.connect();
+    user.greeting();
+    let is_gone = || {
+        let orphan = String::from_utf8(server.file("orphan")).unwrap();
+        fs::metadata(format!("/proc/{}", orphan.trim())).is_err()
+    };
+    orphan_ends_silently(lab, &server, &mut user, is_gone);
+}
+
+/// What makes the next program process 1 of a PID namespace.
+const UNSHARE: [&str; 5] = ["/usr/bin/unshare", "unshare", "--pid", "--fork", "--kill-child"];
+
+fn can_be_process_1() -> bool {
+    let mut command = Command::new(UNSHARE[0]);
+    command.args(&UNSHARE[2..]).arg("true");
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn process_1_reaps_orphans_and_obeys_sigterm(lab: &Lab) {
+    let launch = [&["exec"][..], &UNSHARE, &["./fake-ioc", "unrecorded"]].concat();
+    let server = leaving_orphan(lab, launch);
+    let mut user = server.connect();
+    let greeting = user.greeting();
+    assert_eq!(number_after(&greeting, "server PID: "), 1);
+    let children = |parent| {
+        let pids = fs::read_dir("/proc").unwrap().flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| parent_of(*pid) == Some(parent)).collect::<Vec<i32>>()
+    };
+    let process_1 = children(server.pid())[0];
+    orphan_ends_silently(lab, &server, &mut user, || children(process_1).len() == 1);
+    kill(Pid::from_raw(process_1), Signal::SIGTERM).unwrap();
+    assert_eq!(server.wait_exit().code(), Some(0));
 }
 
 fn sigterm_exits_0_whatever_the_last_child_said(lab: &Lab) {

@@ -11,6 +11,7 @@
 // Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod attack;
 mod clocks;
 #[path = "../compat/common.rs"]
 #[allow(dead_code)]
@@ -45,6 +46,7 @@ fn main() -> std::process::ExitCode {
             clocks::cases(),
             grace::cases(),
             texts::cases(),
+            attack::cases(),
         ];
         themes.into_iter().flatten().collect()
     })

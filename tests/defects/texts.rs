@@ -1,7 +1,8 @@
 //! Bytes on their way, and small facts that are easy to miss.
 
 use crate::case;
-use crate::common::{listeners, started, started_hex};
+use crate::common::{started, started_hex};
+use crate::support::listeners;
 use crate::support::{Case, Lab};
 use nix::sys::signal::Signal;
 use std::fs;

@@ -1,51 +1,13 @@
 #!/bin/bash
-# The units of contrib/systemd as they are, under a real systemd: PID 1 of a pid namespace, with an
-# overlay of this machine's files as its root.
+# The units of contrib/systemd as they are, under a real systemd.
 . "$(dirname "$0")/lib.sh"
-need nsenter pivot_root socat chroot useradd setpriv
-[ -x /lib/systemd/systemd ] || missing systemd
+need socat useradd setpriv
+. "$here/systemd.bash"
 
-cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-[ -n "$cgroups" ] || missing cgroup2
-cgroups=$cgroups/procserv-${scratch##*.}
-mkdir "$cgroups" || missing "a cgroup2 to write to"
-init=
-cleanup() {
-    [ "$failed" = 0 ] || in_systemd journalctl --no-pager --lines 30
-    [ -z "$init" ] || kill -KILL "$init"
-    wait
-    find "$cgroups" -depth -type d -exec rmdir {} +
-}
-trap cleanup EXIT
-
-# The root: this machine's files, which stay as they are, and what a machine has besides.
-mkdir "$scratch/overlay"
-mount -t tmpfs none "$scratch/overlay"
-mkdir "$scratch"/overlay/{upper,work,root}
-root=$scratch/overlay/root
-mount -t overlay -o "lowerdir=/,upperdir=$scratch/overlay/upper,workdir=$scratch/overlay/work" \
-    none "$root"
-mount -t sysfs -o ro none "$root/sys"
-mount -t tmpfs -o mode=755 none "$root/dev"
-mkdir "$root"/dev/{pts,shm}
-mount -t devpts -o newinstance,mode=620,ptmxmode=666 none "$root/dev/pts"
-ln -s pts/ptmx "$root/dev/ptmx"
-for device in null zero full random urandom; do cp -a "/dev/$device" "$root/dev/"; done
-mount -t tmpfs none "$root/run"
-mount -t tmpfs none "$root/tmp"
-rm -rf "$root/etc/systemd/system" "$root/var/log/journal" "$root/etc/fstab"
-mkdir "$root/etc/systemd/system"
-echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
-cat >"$root/etc/systemd/system/check.target" <<'UNIT'
-[Unit]
-Requires=basic.target
-After=basic.target
-AllowIsolate=yes
-UNIT
-
-# The site: two IOCs, the users that the units want, and what they are told to install.
+# The site: an IOC, the user that the units want, two people, and what a site installs.
 chroot "$root" useradd --system --user-group ioc
 chroot "$root" useradd --groups ioc visitor
+chroot "$root" useradd stranger
 cp "$contrib"/systemd/*.service "$root/etc/systemd/system/"
 install "$PROCSERV_BIN" "$root/usr/local/bin/procServ"
 mkdir -p "$root/opt/iocs/demo" "$root/srv/ioc" "$root/etc/ioc" "$root/etc/systemd/journald.conf.d"
@@ -61,29 +23,9 @@ chroot "$root" chown -R ioc:ioc /opt/iocs/demo /srv/ioc
 printf 'CONSOLE_PORT=20001\nCONSOLE_OPTIONS=--holdoff=1 --logport=30001\nDEMO=from-env\n' \
     >"$root/etc/ioc/demo.env"
 
-(
-    echo 0 >"$cgroups/cgroup.procs"
-    exec unshare --mount --pid --cgroup --fork --kill-child bash -c '
-        mount -t proc none "$1/proc"
-        mount -t cgroup2 none "$1/sys/fs/cgroup"
-        cd "$1"
-        mkdir old
-        pivot_root . old
-        umount --lazy old
-        exec env -i PATH="$PATH" container=check \
-            /lib/systemd/systemd --system --unit=check.target' - "$root"
-) >"$scratch/boot.out" 2>&1 &
-unshare=$!
-in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd "$@"; }
-is_up() {
-    init=$(cat "/proc/$unshare/task/$unshare/children") && init=${init%% *} &&
-        [ "$(cat "/proc/$init/comm")" = systemd ] &&
-        in_systemd systemctl is-system-running | grep -E 'running|degraded'
-}
-within 20 is_up || missing "a systemd that boots here: $(cat "$scratch/boot.out")"
+boot_systemd
 
 property() { in_systemd systemctl show --property "$2" --value "$1"; }
-systemctl() { in_systemd systemctl --no-pager "$@"; }
 in_file() { in_systemd grep -q "$@"; }
 # The unit's processes. Its control group goes with the last one, and the property then, too.
 processes() { in_systemd cat "/sys/fs/cgroup$group/cgroup.procs" 2>/dev/null; }
@@ -115,10 +57,12 @@ check "procServ is the one of /usr/local/bin" \
 check "info file" [ "$(in_systemd cat /run/procServ/demo/info)" = "pid:$server
 unix:$console" ]
 check "console is the group's" [ "$(in_systemd stat -c '%U:%G %a' $console)" = 'ioc:ioc 660' ]
-check "member of the group gets in" in_systemd setpriv --reuid visitor --regid visitor \
-    --init-groups socat -u -T 1 UNIX-CONNECT:$console,readbytes=1 /dev/null
-check "others don't" not in_systemd setpriv --reuid nobody --regid nogroup --clear-groups \
-    socat -u -T 1 UNIX-CONNECT:$console,readbytes=1 /dev/null
+greets() {
+    in_systemd setpriv --reuid "$1" --regid "$1" --init-groups \
+        socat -u UNIX-CONNECT:$console,readbytes=11 - 2>/dev/null | grep -q '@@@ Welcome'
+}
+check "greets a member of the group" greets visitor
+check "and nobody else" not greets stranger
 check "log lines have time stamps" \
     in_file '^20[0-9][0-9]-[01][0-9]-[0-3][0-9] [0-9:]\{8\} demo: All' $log
 

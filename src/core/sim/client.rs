@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use super::super::event::{ClientId, Medium, Role};
 use super::random::Random;
+use super::seen;
 use super::stream::{Follower, Gap, Stream, gap, show};
 use crate::config::CommandChars;
-use crate::limits::CLIENT_BUDGET;
+use crate::limits::{CLIENT_BUDGET, HISTORY_MAX};
 
 const WORDS: &str = " bytes skipped: this connection reads too slowly\r\n";
 const IAC: u8 = 0xFF;
@@ -88,6 +89,7 @@ impl Client {
             match gap(rest, self.follower.line_start, WORDS) {
                 Gap::None => {}
                 Gap::Perhaps => {
+                    seen("a client read half of an announcement");
                     self.held = joined;
                     return;
                 }
@@ -95,6 +97,10 @@ impl Client {
                     let head = self.passed_at.take().unwrap();
                     let expected = stream.resume(head) - self.follower.place;
                     assert_eq!(missing, expected, "skipped at {}", self.follower.place);
+                    seen("a client was told that it is too slow");
+                    if stream.bytes[head - HISTORY_MAX / 2 - 1] == b'\n' {
+                        seen("the middle of the history began a line");
+                    }
                     self.follower.skip(missing);
                     rest = &rest[len..];
                 }
@@ -114,23 +120,20 @@ impl Client {
     pub fn type_something(&mut self, random: &mut Random, commands: CommandChars, pool: &[u8]) {
         let telnet = self.medium == Medium::Telnet;
         match random.below(20) {
-            0 => {
-                let choices = [commands.kill, commands.toggle, commands.logout];
-                if let Some(byte) = random.pick(&choices) {
-                    self.put(byte, Some(byte), None);
+            0..2 => {
+                let CommandChars { kill, toggle, logout } = commands;
+                for _ in 0..=random.below(3) {
+                    let quit = Some(0x11).filter(|_| random.one_in(4));
+                    let choices = [kill, toggle, logout, Some(0x12), Some(0x12), quit];
+                    if let Some(byte) = random.pick(&choices) {
+                        self.put(byte, Some(byte), None);
+                    }
                 }
-            }
-            1 if random.one_in(2) => {
-                let byte = random.pick(&[0x11, 0x12, 0x12, 0x12]);
-                self.put(byte, Some(byte), None);
             }
             2..6 if telnet => self.negotiate(random),
             6 => {
-                let count = random.length(CLIENT_BUDGET);
-                let from = random.below(pool.len() - count);
-                for &byte in &pool[from..from + count] {
-                    self.type_byte(byte, commands);
-                }
+                let count = random.length(2000);
+                self.paste(random, commands, pool, count);
             }
             _ => {
                 for _ in 0..=random.below(12) {
@@ -138,6 +141,20 @@ impl Client {
                     self.type_byte(byte, commands);
                 }
             }
+        }
+    }
+
+    /// Its user pastes a text without commands.
+    pub fn paste(
+        &mut self,
+        random: &mut Random,
+        commands: CommandChars,
+        pool: &[u8],
+        count: usize,
+    ) {
+        let from = random.below(pool.len() - count);
+        for &byte in &pool[from..from + count] {
+            self.type_byte(byte, commands);
         }
     }
 
@@ -150,6 +167,13 @@ impl Client {
             self.put(IAC, None, None);
         }
         self.put(byte, Some(byte), None);
+    }
+
+    /// It asks for so much that the answers are more than it reads.
+    pub fn ask_a_lot(&mut self, random: &mut Random) {
+        while self.medium == Medium::Telnet && self.unread() < CLIENT_BUDGET {
+            self.negotiate(random);
+        }
     }
 
     fn negotiate(&mut self, random: &mut Random) {

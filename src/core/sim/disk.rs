@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::super::event::Sink;
 use super::super::{Chunk, Console};
 use super::random::Random;
+use super::seen;
 use super::stream::{Follower, Gap, Stream, gap, show};
 use crate::limits::{LOG_JOB_MAX, LOG_JOBS};
 
@@ -14,7 +15,9 @@ const WORDS: &str = " bytes are missing here\r\n";
 #[derive(Debug)]
 struct Job {
     chunk: Chunk,
-    /// Length of the announcement that it begins with, and what is missing by it.
+    /// Length of the rest of an earlier announcement that it begins with.
+    rest: usize,
+    /// Length of the announcement that follows, and what is missing by it.
     announced: Option<(usize, usize)>,
 }
 
@@ -36,6 +39,8 @@ pub struct Disk {
     taken: Follower,
     /// Missing and not announced.
     owed: usize,
+    /// What is left of an announcement that was cut short.
+    rest: Vec<u8>,
     jobs: VecDeque<Job>,
     /// The front job failed: the others come back.
     bouncing: bool,
@@ -51,6 +56,7 @@ impl Disk {
             last: None,
             taken: follower,
             owed: 0,
+            rest: Vec::new(),
             jobs: VecDeque::new(),
             bouncing: false,
             failing: false,
@@ -73,6 +79,7 @@ impl Disk {
             self.lose_until(stream.head());
         }
         if stream.has_passed(self.taken.place) {
+            seen("the stream passed a file");
             self.lose_until(stream.resume(stream.head()));
         }
         let Some(chunk) = console.take(self.sink) else {
@@ -81,19 +88,24 @@ impl Disk {
         };
         let bytes = &chunk.bytes;
         assert!((1..=LOG_JOB_MAX + 200).contains(&bytes.len()), "{} bytes", bytes.len());
+        assert!(bytes.starts_with(&self.rest), "the rest of an announcement is lost");
+        let rest = std::mem::take(&mut self.rest).len();
+        self.taken.line_start |= rest > 0;
+        let bytes = &bytes[rest..];
         let mut announced = None;
         if self.owed > 0 {
             let Gap::Of { len, missing } = gap(bytes, self.taken.line_start, WORDS) else {
                 panic!("{} are missing, but: {}", self.owed, show(bytes));
             };
             assert_eq!(missing, self.owed, "bytes missing");
+            seen("a file was told what is missing");
             announced = Some((len, missing));
             self.owed = 0;
             self.taken.line_start = true;
         }
         self.taken.get(&bytes[announced.map_or(0, |(len, _)| len)..], stream);
         assert!(self.taken.is_between());
-        self.jobs.push_back(Job { chunk, announced });
+        self.jobs.push_back(Job { chunk, rest, announced });
         true
     }
 
@@ -110,10 +122,14 @@ impl Disk {
         let all = job.chunk.bytes.len();
         let mut news = News::None;
         if self.bouncing {
+            seen("a chunk came back");
             console.lost(self.sink, &job.chunk, 0, false);
         } else if let Some(random) = fails {
             let count = random.length(all - 1);
             self.write(&job, count, stream);
+            if !self.written.is_between() {
+                seen("a file got half of a stamp");
+            }
             self.written.cut(self.last);
             console.lost(self.sink, &job.chunk, count, true);
             self.bouncing = true;
@@ -143,12 +159,18 @@ impl Disk {
     fn write(&mut self, job: &Job, count: usize, stream: &Stream) {
         let bytes = &job.chunk.bytes[..count];
         let (len, missing) = job.announced.unwrap_or((0, 0));
-        if count >= len {
-            if len > 0 {
-                self.written.skip(missing);
-            }
-            self.written.get(&bytes[len..], stream);
+        let end = job.rest + len;
+        // An announcement that was begun will be finished.
+        let begun = if count > job.rest { end } else { job.rest };
+        self.rest = job.chunk.bytes[count.min(begun)..begun].to_vec();
+        if !self.rest.is_empty() {
+            seen("a file got half of an announcement");
         }
+        self.written.line_start |= job.rest > 0;
+        if count > job.rest && len > 0 {
+            self.written.skip(missing);
+        }
+        self.written.get(bytes.get(end..).unwrap_or_default(), stream);
         self.last = bytes.last().copied().or(self.last);
     }
 

@@ -1,4 +1,4 @@
-//! What the console has to do, written down a second time from contract sections 3, 5, 6 and 7,
+//! What the console has to do, written down a second time from contract sections 5, 6 and 7,
 //! as plainly as possible: the stream, the effects, the deadline and the child's input that follow
 //! from each event.
 
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::super::Settings;
 use super::super::clock::{Calendar, Now, UnixTime};
-use super::super::event::{ClientId, Effect, ExitStatus, Role};
+use super::super::event::{ClientId, Effect, ExitStatus};
+use super::seen;
 use super::stream::{Clockwork, Stream};
 use crate::config::RestartMode::{self, Off, On, Oneshot};
 
@@ -18,7 +19,7 @@ const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alive {
     pub pid: i32,
-    since: i64,
+    pub since: i64,
 }
 
 /// SIGTERM came.
@@ -30,11 +31,11 @@ struct Leaving {
 
 #[derive(Debug)]
 pub struct Oracle {
-    settings: Settings,
+    pub settings: Settings,
     pub stream: Stream,
     /// In the order in which they have to come.
     pub effects: VecDeque<Effect>,
-    mode: RestartMode,
+    pub mode: RestartMode,
     /// A start was asked for and not answered.
     starting: bool,
     pub alive: Option<Alive>,
@@ -43,6 +44,8 @@ pub struct Oracle {
     told_to_wait: bool,
     /// Starts that mode ONESHOT has still to make.
     one_more: bool,
+    /// The last start failed.
+    start_failed: bool,
     code: u8,
     pub exiting: bool,
     log_trouble: bool,
@@ -50,7 +53,7 @@ pub struct Oracle {
     pub input: VecDeque<u8>,
     /// Whose it is.
     pub owners: VecDeque<(ClientId, usize)>,
-    /// Clients that logged out, for the greeting they still count.
+    /// For the greeting.
     pub users: usize,
     pub loggers: usize,
 }
@@ -68,6 +71,7 @@ impl Oracle {
             leaving: None,
             last_start: None,
             one_more: true,
+            start_failed: false,
             code: 0,
             exiting: false,
             log_trouble: false,
@@ -96,6 +100,7 @@ impl Oracle {
         if self.exiting {
             return;
         }
+        self.start_failed = false;
         self.alive = Some(Alive { pid, since: now.wall.0 });
         let name = text(&self.settings.name);
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
@@ -112,6 +117,7 @@ impl Oracle {
             return;
         }
         self.one_more = true;
+        self.start_failed = true;
         let name = text(&self.settings.name);
         self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
     }
@@ -156,7 +162,10 @@ impl Oracle {
                 let wait = if killed { SECOND } else { grace.as_nanos() as u64 };
                 self.leaving = Some(Leaving { killed, until: now.mono.0 + wait });
             }
-            Some(leaving) if !leaving.killed => leaving.until = now.mono.0,
+            Some(leaving) if !leaving.killed => {
+                seen("a second SIGTERM");
+                leaving.until = now.mono.0;
+            }
             Some(_) => {}
         }
     }
@@ -208,6 +217,9 @@ impl Oracle {
             if is(commands.kill) {
                 self.say("\r\n@@@ Got a kill command\r\n", now);
                 if !dead {
+                    if !self.input.is_empty() {
+                        seen("the kill character emptied the queue");
+                    }
                     self.forget_input();
                     self.signal(self.settings.kill_signal);
                 }
@@ -216,7 +228,11 @@ impl Oracle {
         }
         if start && !self.starting && !self.exiting {
             self.told_to_wait = false;
+            if self.last_start.is_some_and(|last| self.too_early(last, now)) {
+                seen("a child was started by hand within the holdoff time");
+            }
             if self.mode == Oneshot && !self.one_more {
+                seen("ONESHOT ended the server by hand");
                 self.exit(self.code);
             } else {
                 self.start(now);
@@ -259,7 +275,7 @@ impl Oracle {
                 (None, _) if self.told_to_wait => None,
                 (None, _) => Some(0),
                 (Some(_), Off) => None,
-                (Some(last), On | Oneshot) => Some(last + self.settings.holdoff.as_nanos() as u64),
+                (Some(last), On | Oneshot) => Some(last + self.wait()),
             },
         }
     }
@@ -270,67 +286,21 @@ impl Oracle {
         }
         match &mut self.leaving {
             Some(leaving) if leaving.killed => {
+                seen("the server left without its child");
                 self.say_shutting_down(now);
                 self.exit(0);
             }
             Some(leaving) => {
+                seen("the grace period was over");
                 *leaving = Leaving { killed: true, until: now.mono.0 + SECOND };
                 self.signal(SIGKILL);
             }
-            None if self.mode == Oneshot && !self.one_more => self.exit(self.code),
+            None if self.mode == Oneshot && !self.one_more => {
+                seen("ONESHOT ended the server");
+                self.exit(self.code);
+            }
             None => self.start(now),
         }
-    }
-
-    pub fn greeting(&self, role: Role) -> Vec<u8> {
-        let s = &self.settings;
-        let (name, command) = (text(&s.name), text(&s.command));
-        let mut lines = Vec::new();
-        if role == Role::User {
-            lines.push(format!("@@@ Welcome to procServ ({})", text(&s.version)));
-            let kill = match s.commands.kill {
-                Some(byte) => format!("Use {} to kill the child", caret(byte)),
-                None => "Kill command disabled".to_owned(),
-            };
-            let toggle = match s.commands.toggle {
-                Some(byte) => format!("use {} to toggle auto restart", caret(byte)),
-                None => "auto restart toggle disabled".to_owned(),
-            };
-            let mode = mode_name(self.mode);
-            lines.push(format!("@@@ {kill}, auto restart mode is {mode}, {toggle}"));
-            if let Some(byte) = s.commands.logout {
-                lines.push(format!("@@@ Use {} to logout from procServ server", caret(byte)));
-            }
-        }
-        lines.push(format!("@@@ procServ server PID: {}", s.server_pid));
-        lines.push(format!("@@@ Server startup directory: {}", text(&s.server_dir)));
-        lines.push(format!("@@@ Child startup directory: {}", text(&s.child_dir)));
-        let quoted = if name == command { String::new() } else { format!(" \"{name}\"") };
-        lines.push(format!("@@@ Child{quoted} started as: {command}"));
-        if let Some((file, opened)) = &s.log {
-            let trouble = if *opened { "" } else { "unable to open log file " };
-            lines.push(format!("@@@ Child log file: {trouble}{}", text(file)));
-        }
-        lines.push(match self.alive {
-            Some(Alive { pid, .. }) => format!("@@@ Child \"{name}\" PID: {pid}"),
-            None => format!("@@@ Child \"{name}\" is SHUT DOWN"),
-        });
-        let started = self.time(s.server_started.0);
-        lines.push(format!("@@@ procServ server started at: {started}"));
-        if let Some(Alive { since, .. }) = self.alive {
-            lines.push(format!("@@@ Child \"{name}\" started at: {}", self.time(since)));
-        }
-        if role == Role::User {
-            let (users, loggers) = (self.users, self.loggers);
-            let both = format!("{users} user(s) and {loggers} logger(s)");
-            lines.push(format!("@@@ {both} connected (plus you)"));
-        }
-        if self.alive.is_none() {
-            let logout = s.commands.logout;
-            let end = logout.map(|byte| format!(", {} closes this connection", caret(byte)));
-            lines.push(self.help() + &end.unwrap_or_default());
-        }
-        (lines.join("\r\n") + "\r\n").into_bytes()
     }
 
     fn toggle(&mut self, now: Now) {
@@ -367,12 +337,15 @@ impl Oracle {
         self.say(&lines, now);
     }
 
-    fn help(&self) -> String {
+    pub fn help(&self) -> String {
         let kill = self.settings.commands.kill.map(|byte| format!(" or {}", caret(byte)));
-        format!("@@@ ^R{} restarts the child, ^Q quits the server", kill.unwrap_or_default())
+        let logout = self.settings.commands.logout;
+        let end = logout.map(|byte| format!(", {} closes this connection", caret(byte)));
+        let (kill, end) = (kill.unwrap_or_default(), end.unwrap_or_default());
+        format!("@@@ ^R{kill} restarts the child, ^Q quits the server{end}")
     }
 
-    fn time(&self, seconds: i64) -> String {
+    pub fn time(&self, seconds: i64) -> String {
         text(&Clockwork.format(UnixTime(seconds), &self.settings.time_format))
     }
 
@@ -400,6 +373,16 @@ impl Oracle {
         self.owners.clear();
     }
 
+    fn too_early(&self, last_start: u64, now: Now) -> bool {
+        now.mono.0 < last_start + self.wait()
+    }
+
+    /// From one start to the next, in nanoseconds; after a start that failed at least a second.
+    fn wait(&self) -> u64 {
+        let holdoff = self.settings.holdoff.as_nanos() as u64;
+        if self.start_failed { holdoff.max(SECOND) } else { holdoff }
+    }
+
     fn exit(&mut self, code: u8) {
         if !std::mem::replace(&mut self.exiting, true) {
             self.effects.push_back(Effect::Exit(code));
@@ -407,7 +390,7 @@ impl Oracle {
     }
 }
 
-fn mode_name(mode: RestartMode) -> &'static str {
+pub fn mode_name(mode: RestartMode) -> &'static str {
     match mode {
         On => "ON",
         Off => "OFF",
@@ -416,7 +399,7 @@ fn mode_name(mode: RestartMode) -> &'static str {
 }
 
 /// As users write control characters.
-fn caret(byte: u8) -> String {
+pub fn caret(byte: u8) -> String {
     match byte {
         0..32 => format!("^{}", char::from(b'@' + byte)),
         127 => "^?".to_owned(),
@@ -424,6 +407,6 @@ fn caret(byte: u8) -> String {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }

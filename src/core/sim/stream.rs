@@ -154,10 +154,12 @@ impl Follower {
 
     /// Up to the next byte that is special to this reader.
     fn get_plain(&mut self, bytes: &[u8], stream: &Stream) -> usize {
-        let special = |&byte: &u8| self.telnet && byte == IAC;
-        let mut run = &bytes[..bytes.iter().position(special).unwrap_or(bytes.len())];
+        let mut run = bytes;
         if self.stamp.is_some() {
             run = run.split_inclusive(|&byte| byte == b'\n').next().unwrap_or(run);
+        }
+        if self.telnet {
+            run = run.split(|&byte| byte == IAC).next().unwrap_or(run);
         }
         let end = (self.place + run.len()).min(stream.head());
         let expected = &stream.bytes[self.place..end];

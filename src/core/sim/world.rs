@@ -1,57 +1,81 @@
 //! Everything around the console: what happens, and the comparison with the oracle.
 
+use std::time::Duration;
+
 use super::super::Console;
 use super::super::clock::{Moment, Now, UnixTime};
-use super::super::event::{ClientId, Effect, Event, ExitStatus, Medium, Role, Sink};
+use super::super::event::{Effect, Event, ExitStatus, Medium, Sink};
 use super::client::Client;
-use super::disk::{Disk, News};
+use super::disk::Disk;
 use super::oracle::Oracle;
 use super::random::Random;
+use super::seen;
 use super::settings;
-use super::stream::{Clockwork, Follower, show};
-use crate::config::CommandChars;
+use super::stream::Clockwork;
+use crate::config::{CommandChars, RestartMode};
 use crate::limits::{
-    CLIENT_BUDGET, HISTORY_MAX, HISTORY_MIN, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET, STAGE_MAX,
+    CLIENT_BUDGET, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET,
+    STAGE_MAX,
 };
-use crate::telnet;
 
 const SECOND: u64 = 1_000_000_000;
 
 /// The process, as the kernel has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kid {
+pub enum Kid {
     None,
     Runs { terminal_closed: bool },
     Ended,
 }
 
+/// What a world is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Common,
+    /// The child writes more than anybody takes.
+    Flood,
+    /// Clients send more than the child takes.
+    Paste,
+}
+
 pub struct World {
-    random: Random,
-    told: bool,
-    console: Console,
-    oracle: Oracle,
-    commands: CommandChars,
-    stamp: Option<Vec<u8>>,
-    pool: &'static [u8],
-    /// Writes a lot at once.
-    heavy: bool,
+    pub random: Random,
+    pub told: bool,
+    pub console: Console,
+    pub oracle: Oracle,
+    pub commands: CommandChars,
+    pub stamp: Option<Vec<u8>>,
+    pub pool: &'static [u8],
+    pub kind: Kind,
     /// Does not even end when killed.
-    immortal: bool,
-    mono: u64,
-    wall_offset: i64,
-    kid: Kid,
-    next_pid: i32,
-    clients: Vec<Client>,
-    next_client: u64,
-    log: Option<Disk>,
-    stdout: Option<Disk>,
-    left: bool,
+    pub immortal: bool,
+    pub mono: u64,
+    pub wall_offset: i64,
+    pub kid: Kid,
+    pub next_pid: i32,
+    pub clients: Vec<Client>,
+    pub next_client: u64,
+    pub log: Option<Disk>,
+    pub stdout: Option<Disk>,
+    pub left: bool,
 }
 
 impl World {
     pub fn new(seed: u64, told: bool) -> World {
         let mut random = Random::new(seed);
-        let settings = settings::settings(&mut random);
+        let kind = match seed % 32 {
+            0 => Kind::Flood,
+            16 => Kind::Paste,
+            _ => Kind::Common,
+        };
+        let mut settings = settings::settings(&mut random);
+        if kind != Kind::Common {
+            // It has to last.
+            settings.restart = RestartMode::On;
+            settings.wait = false;
+            settings.holdoff = Duration::ZERO;
+            settings.commands = CommandChars { kill: Some(b'k'), toggle: None, logout: None };
+        }
         if told {
             eprintln!("seed {seed}: {settings:?}");
         }
@@ -62,7 +86,7 @@ impl World {
             commands: settings.commands,
             stamp: settings.log_stamp.clone(),
             pool: settings::pool(&mut random),
-            heavy: seed.is_multiple_of(16),
+            kind,
             immortal: random.one_in(6),
             mono: random.pick(&[0, 1, 77 * SECOND]),
             wall_offset: 1_000_000_000,
@@ -121,18 +145,18 @@ impl World {
         }
     }
 
-    fn now(&self) -> Now {
+    pub fn now(&self) -> Now {
         let wall = UnixTime(self.wall_offset + (self.mono / SECOND) as i64);
         Now { mono: Moment(self.mono), wall }
     }
 
-    fn tell(&self, what: impl FnOnce(&World) -> String) {
+    pub fn tell(&self, what: impl FnOnce(&World) -> String) {
         if self.told {
             eprintln!("{:.9}: {}", self.mono as f64 / SECOND as f64, what(self));
         }
     }
 
-    fn handle(&mut self, event: Event<'_>) {
+    pub fn handle(&mut self, event: Event<'_>) {
         self.console.handle(event, self.now());
     }
 
@@ -165,8 +189,18 @@ impl World {
         if self.kid != (Kid::Runs { terminal_closed: false }) {
             return;
         }
-        let most = if self.heavy && !self.random.one_in(3) { PTY_BUDGET } else { 2000 };
-        let count = if self.heavy { self.random.below(most) } else { self.random.length(most) };
+        if self.kind == Kind::Flood && self.random.one_in(3) {
+            for _ in 0..self.random.below(32) {
+                let count = PTY_BUDGET - self.random.length(5000);
+                self.child_writes_bytes(count);
+            }
+        } else {
+            let count = self.random.length(2000);
+            self.child_writes_bytes(count);
+        }
+    }
+
+    fn child_writes_bytes(&mut self, count: usize) {
         let from = self.random.below(self.pool.len() - count);
         let bytes = &self.pool[from..from + count];
         self.tell(|world| format!("{count} bytes of output at {}", world.oracle.stream.head()));
@@ -209,199 +243,6 @@ impl World {
         self.kid = Kid::Ended;
         self.handle(Event::Exited(status));
         self.oracle.ended(status, self.now());
-    }
-
-    fn join(&mut self) {
-        if self.clients.len() >= 6 {
-            return;
-        }
-        let id = ClientId(self.next_client);
-        self.next_client += 1;
-        let (role, medium) = self.random.pick(&[
-            (Role::User, Medium::Telnet),
-            (Role::User, Medium::Telnet),
-            (Role::User, Medium::Telnet),
-            (Role::User, Medium::Terminal),
-            (Role::User, Medium::Pipe),
-            (Role::Logger, Medium::Telnet),
-            (Role::Logger, Medium::Telnet),
-        ]);
-        self.tell(|_| format!("{id:?} joins: {role:?} {medium:?}"));
-        self.handle(Event::Joined { id, role, medium });
-        if self.oracle.exiting {
-            return;
-        }
-        let mut greeting = match medium {
-            Medium::Pipe => Vec::new(),
-            Medium::Telnet | Medium::Terminal => self.oracle.greeting(role),
-        };
-        let telnet = medium == Medium::Telnet;
-        if telnet {
-            greeting.extend_from_slice(&telnet::OFFER);
-        }
-        let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
-        let follower = Follower::new(self.oracle.stream.head(), telnet, stamp);
-        self.clients.push(Client::new(id, role, medium, greeting, follower));
-        self.count_clients();
-    }
-
-    fn count_clients(&mut self) {
-        let counted = self.clients.iter().filter(|client| client.medium != Medium::Pipe);
-        let (users, loggers): (Vec<_>, _) = counted.partition(|client| client.role == Role::User);
-        (self.oracle.users, self.oracle.loggers) = (users.len(), loggers.len());
-    }
-
-    fn client_sends(&mut self) {
-        let Some(index) = self.any_client() else {
-            return;
-        };
-        let client = &mut self.clients[index];
-        let id = client.id;
-        if client.unread() < 2 * CLIENT_BUDGET {
-            let pastes = if self.heavy { self.random.below(4) } else { 1 };
-            for _ in 0..pastes {
-                client.type_something(&mut self.random, self.commands, self.pool);
-            }
-        }
-        // The child does not keep up in a paste: read on as long as the console does.
-        let reads = if self.heavy && self.random.one_in(4) { 80 } else { 1 };
-        for _ in 0..reads {
-            let client = &mut self.clients[index];
-            if reads > 1 && client.unread() < CLIENT_BUDGET {
-                client.type_something(&mut self.random, NO_COMMANDS, self.pool);
-            }
-            if client.leaving || !self.console.accepts_input(id) || client.unread() == 0 {
-                continue;
-            }
-            let most = if reads > 1 { CLIENT_BUDGET } else { 1 + self.random.length(200) };
-            let listens = client.role == Role::User && !self.oracle.exiting;
-            let (sent, typed) = client.send(most, listens);
-            let now = self.now();
-            self.tell(|_| format!("{id:?} sends {}", show(&sent)));
-            self.console.handle(Event::Input { id, bytes: &sent }, now);
-            if listens {
-                self.oracle.typed(id, &typed, now);
-            }
-        }
-    }
-
-    fn any_client(&mut self) -> Option<usize> {
-        let count = self.clients.len();
-        (count > 0).then(|| self.random.below(count))
-    }
-
-    fn client_reads(&mut self) {
-        if let Some(index) = self.any_client()
-            && !self.clients[index].stalled
-        {
-            let most = self.random.pick(&[1, 7, 100, 5000, usize::MAX]);
-            self.reads(index, most);
-        }
-    }
-
-    /// One write to a client takes at most so many bytes. Whether there was anything.
-    fn reads(&mut self, index: usize, most: usize) -> bool {
-        let client = &mut self.clients[index];
-        if client.medium == Medium::Pipe {
-            return false;
-        }
-        let stream = &self.oracle.stream;
-        let served = self.console.is_served(client.id);
-        let (first, second) = self.console.output(client.id);
-        assert_eq!(first.is_empty(), served);
-        assert!(!first.is_empty() || second.is_empty());
-        client.offered(first, stream);
-        let first = &first[..first.len().min(most)];
-        client.get(first, stream);
-        let second = &second[..second.len().min(most - first.len())];
-        client.get(second, stream);
-        let count = first.len() + second.len();
-        self.console.written(client.id, count, Moment(self.mono));
-        assert!(!served || client.is_complete(stream), "{client:?} is not served");
-        if self.told && count > 0 {
-            let id = self.clients[index].id;
-            self.tell(|world| {
-                format!("{id:?} reads {count} to {}", world.clients[index].follower.place)
-            });
-        }
-        count > 0
-    }
-
-    fn client_changes(&mut self) {
-        let Some(index) = self.any_client() else {
-            return;
-        };
-        let client = &mut self.clients[index];
-        if self.random.one_in(3) {
-            client.leaving = true;
-            self.drop_departed();
-        } else {
-            client.stalled = !client.stalled;
-        }
-    }
-
-    fn drop_departed(&mut self) {
-        for client in self.clients.extract_if(.., |client| client.leaving) {
-            if self.told {
-                eprintln!("{:?} is gone", client.id);
-            }
-            let now = Now { mono: Moment(self.mono), wall: UnixTime(0) };
-            self.console.handle(Event::Left { id: client.id }, now);
-        }
-        self.count_clients();
-    }
-
-    fn log_opened(&mut self) {
-        self.handle(Event::LogWorks);
-        self.oracle.log_works();
-        if !self.oracle.exiting && self.log.is_none() {
-            self.log = Some(Disk::new(Sink::Log, self.oracle.stream.head(), self.stamp.clone()));
-        }
-    }
-
-    fn disk_works(&mut self) {
-        let is_log = self.random.one_in(2);
-        for _ in 0..=self.random.below(3) {
-            let give_up = self.random.one_in(2);
-            self.disk_takes(is_log, give_up);
-        }
-        for _ in 0..self.random.below(4) {
-            self.disk_steps(is_log, true);
-        }
-    }
-
-    fn disk_takes(&mut self, is_log: bool, give_up: bool) -> bool {
-        let disk = if is_log { &mut self.log } else { &mut self.stdout };
-        disk.as_mut().is_some_and(|disk| disk.take(&mut self.console, &self.oracle.stream, give_up))
-    }
-
-    /// Whether the file has everything afterwards.
-    fn disk_steps(&mut self, is_log: bool, may_fail: bool) -> bool {
-        let disk = if is_log { &mut self.log } else { &mut self.stdout };
-        let Some(disk) = disk else {
-            return true;
-        };
-        let fails = may_fail && self.random.one_in(if disk.failing { 2 } else { 12 });
-        let fails = fails.then_some(&mut self.random);
-        let news = disk.step(&mut self.console, &self.oracle.stream, fails);
-        let complete = disk.is_complete(&self.oracle.stream);
-        self.tell(|_| format!("disk (log: {is_log}): {news:?}"));
-        if is_log {
-            self.news_of_log(&news);
-        }
-        complete && news == News::None
-    }
-
-    fn news_of_log(&mut self, news: &News) {
-        match news {
-            News::None => {}
-            News::Failed if self.oracle.exiting => {}
-            News::Failed => {
-                self.handle(Event::LogFailed("No space left on device"));
-                self.oracle.log_failed("No space left on device", self.now());
-            }
-            News::Works => self.log_opened(),
-        }
     }
 
     fn rare_event(&mut self) {
@@ -492,8 +333,25 @@ impl World {
             }
             let room = input < INPUT_MAX || self.oracle.share(client.id) < INPUT_RESERVE;
             let accepts = self.console.accepts_input(client.id);
+            if !room {
+                seen("the queue to the child was full");
+            }
+            if input >= INPUT_MAX && accepts {
+                seen("a client was heard although the queue was full");
+            }
             assert!(room || !accepts, "a full queue");
-            assert!(!room || accepts || !client.is_complete(&self.oracle.stream), "deaf");
+            let known = self.console.clients.get(&client.id);
+            // Answers count until all that is staged is gone, as nobody can tell them apart.
+            let answers = known.is_some_and(|known| known.outbox.staged() == 0);
+            assert!(!room || !answers || accepts, "deaf");
+        }
+        let now = Moment(self.mono);
+        if let Some(until) = self.console.clients_need_until(now) {
+            seen("the child was to wait for a client");
+            assert!(until > now && until <= now + CLIENT_PATIENCE);
+            let places = self.clients.iter().map(|client| client.follower.place);
+            let behind = self.oracle.stream.head() - places.min().unwrap();
+            assert!(behind > HISTORY_MAX - 2 * PTY_BUDGET);
         }
         if let Some(log) = &self.log {
             let behind = self.oracle.stream.head() - log.taken();
@@ -524,5 +382,3 @@ impl World {
         self.check();
     }
 }
-
-const NO_COMMANDS: CommandChars = CommandChars { kill: None, toggle: None, logout: None };

@@ -6,6 +6,7 @@ use nix::unistd::mkfifo;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 
 use crate::case;
 use crate::support::{Case, Instance, Lab, Setup, find};
@@ -21,6 +22,8 @@ pub(super) fn cases() -> Vec<Case> {
         case!(server_sleeps_beside_a_log_that_hangs).differs_on_oracle("hangs with its log"),
         case!(server_sleeps_beside_a_log_that_failed_and_now_hangs)
             .differs_on_oracle("hangs with its log"),
+        case!(log_that_is_a_fifo_without_a_reader_keeps_nobody_waiting)
+            .differs_on_oracle("does not start before there is a reader"),
         case!(hangups_do_not_cost_a_stuck_log_anything).differs_on_oracle("hangs with its log"),
     ]
 }
@@ -89,6 +92,21 @@ fn hangups_do_not_cost_a_stuck_log_anything(lab: &Lab) {
     find(&log, b"xone\r\ntwo\r\nthree\r\n").expect("all of it");
 }
 
+fn log_that_is_a_fifo_without_a_reader_keeps_nobody_waiting(lab: &Lab) {
+    let (setup, reader) = with_fifo(lab.server());
+    drop(reader);
+    let server = setup.start();
+    let mut user = server.connect();
+    user.greeting();
+    user.send("one\n");
+    user.until("one\r\none\r\n");
+    let (mut fifo, mut log) = (open_fifo(&server), Vec::new());
+    read_until(lab, &mut fifo, &mut log, "one\r\none\r\n");
+    server.signal(Signal::SIGHUP);
+    user.send("two\n");
+    read_until(lab, &mut fifo, &mut log, "two\r\ntwo\r\n");
+}
+
 /// Reads a log that goes on, up to `end`.
 fn read_until(lab: &Lab, from: &mut File, log: &mut Vec<u8>, end: &str) {
     lab.wait_for(end, || {
@@ -98,23 +116,33 @@ fn read_until(lab: &Lab, from: &mut File, log: &mut Vec<u8>, end: &str) {
     });
 }
 
-/// The FIFO, filled up, to read it from.
-fn filled(server: &Instance) -> File {
+/// The FIFO, from both ends.
+fn open_fifo(server: &Instance) -> File {
     let mut options = File::options();
     options.read(true).write(true).custom_flags(nix::libc::O_NONBLOCK);
-    let mut fifo = options.open(server.path("fifo")).unwrap();
+    options.open(server.path("fifo")).unwrap()
+}
+
+/// The FIFO, filled up, to read it from.
+fn filled(server: &Instance) -> File {
+    let mut fifo = open_fifo(server);
     while fifo.write(&[b'x'; 4096]).is_ok() {}
     fifo
 }
 
-/// Waits until the server's writer waits for room in its pipe.
+/// Waits until the server's writer waits for something else than work: for room in its pipe.
 fn wait_until_stuck(lab: &Lab, server: &Instance) {
-    // The number of write(2), and its arguments; "running" in no call.
-    let write = format!("{} ", nix::libc::SYS_write);
+    let futex = nix::libc::SYS_futex.to_string();
     lab.wait_for("a stuck writer", || {
         let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
-        let calls =
-            threads.flatten().map(|thread| fs::read_to_string(thread.path().join("syscall")));
-        calls.flatten().any(|call| call.starts_with(&write)).then_some(())
+        let of = |path: PathBuf, name| fs::read_to_string(path.join(name)).unwrap_or_default();
+        let writers = threads.flatten().filter(|thread| of(thread.path(), "comm") == "log\n");
+        // The number of a system call and its arguments, or "running".
+        let mut calls = writers.map(|thread| of(thread.path(), "syscall"));
+        let stuck = |call: String| {
+            let number = call.split(' ').next().unwrap_or_default();
+            number.parse::<u32>().is_ok() && number != futex
+        };
+        calls.any(stuck).then_some(())
     });
 }

@@ -1,0 +1,271 @@
+//! The console as a whole: short stories.
+
+use std::time::Duration;
+
+use super::super::event::{ClientId, Effect, Event, ExitStatus, Medium, Role, Sink};
+use super::super::{Console, Settings};
+use super::{at, console, settings, text};
+use crate::limits::{CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX};
+
+const A: ClientId = ClientId(1);
+
+/// A console with standard output as a reader.
+fn watched(settings: Settings) -> Console {
+    console(Settings { to_stdout: true, ..settings })
+}
+
+fn effects(console: &mut Console) -> Vec<Effect> {
+    std::iter::from_fn(|| console.poll_effect()).collect()
+}
+
+/// What standard output gets.
+fn said(console: &mut Console) -> String {
+    let chunks = std::iter::from_fn(|| console.take(Sink::Stdout));
+    text(&chunks.flat_map(|chunk| chunk.bytes).collect::<Vec<u8>>())
+}
+
+/// The child runs since 0.
+fn running(settings: Settings) -> Console {
+    let mut console = watched(settings);
+    console.handle_timeout(at(0));
+    assert_eq!(effects(&mut console), [Effect::Spawn]);
+    console.handle(Event::Spawned(100), at(0));
+    said(&mut console);
+    console
+}
+
+const START: &str = "@@@ Restarting child \"IOC\"\r\n@@@    (as ./st.cmd)\r\n\
+    @@@ The PID of new child \"IOC\" is: 101\r\n@@@ @@@ @@@ @@@ @@@\r\n";
+const END: &str = "\r\n@@@ @@@ @@@ @@@ @@@\r\n\
+    @@@ Received a sigChild for process 100. Normal exit status = 3\r\n";
+const SHUTTING_DOWN: &str = "@@@ Current time: T20 \r\n\
+    @@@ Child process is shutting down, a new one will be restarted shortly\r\n\
+    @@@ ^R or ^X restarts the child, ^Q quits the server\r\n";
+
+#[test]
+fn a_child_ends_and_is_replaced() {
+    let mut console = running(settings());
+    console.handle(Event::Output(b"last words"), at(20_000));
+    console.handle(Event::Exited(ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Bury]);
+    assert_eq!(said(&mut console), format!("last words{END}{SHUTTING_DOWN}"));
+    console.handle_timeout(at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Spawn]);
+    console.handle(Event::Spawned(101), at(20_000));
+    assert_eq!(said(&mut console), START);
+    assert_eq!(console.deadline(), None);
+}
+
+#[test]
+fn timeouts_without_need_do_nothing() {
+    let mut console = running(settings());
+    for millis in [0, 1, 15_000, 99_000] {
+        console.handle_timeout(at(millis));
+    }
+    assert_eq!(effects(&mut console), []);
+    assert_eq!(said(&mut console), "");
+}
+
+#[test]
+fn sigterm_with_a_child() {
+    let mut console = running(settings());
+    console.handle(Event::Terminate, at(19_000));
+    assert_eq!(effects(&mut console), [Effect::SignalGroup(9)]);
+    console.handle(Event::Terminate, at(19_000));
+    assert_eq!(effects(&mut console), []);
+    console.handle(Event::Output(b"half"), at(19_500));
+    console.handle(Event::Exited(ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Bury, Effect::Exit(0)]);
+    // No empty line before, not even here, and no word about the signal.
+    assert_eq!(said(&mut console), format!("half{SHUTTING_DOWN}"));
+}
+
+#[test]
+fn sigterm_with_another_signal_and_no_grace() {
+    let mut console = running(Settings { kill_signal: 15, ..settings() });
+    console.handle(Event::Terminate, at(19_000));
+    assert_eq!(effects(&mut console), [Effect::SignalGroup(15), Effect::SignalGroup(9)]);
+}
+
+#[test]
+fn sigterm_with_a_grace_period() {
+    let grace = Duration::from_secs(5);
+    let mut console = running(Settings { kill_signal: 15, grace, ..settings() });
+    console.handle(Event::Terminate, at(14_000));
+    assert_eq!(effects(&mut console), [Effect::SignalGroup(15)]);
+    console.handle_timeout(at(18_999));
+    assert_eq!(effects(&mut console), []);
+    console.handle_timeout(at(19_000));
+    assert_eq!(effects(&mut console), [Effect::SignalGroup(9)]);
+    // It survives even that, so the server leaves without it, once.
+    console.handle_timeout(at(20_000));
+    console.handle(Event::Exited(ExitStatus::Signal(9)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Exit(0)]);
+    assert_eq!(said(&mut console), SHUTTING_DOWN);
+    assert_eq!(console.deadline(), None);
+}
+
+#[test]
+fn sigterm_without_a_child_says_nothing() {
+    let mut console = watched(Settings { wait: true, ..settings() });
+    console.handle(Event::Terminate, at(0));
+    console.handle(Event::Terminate, at(0));
+    assert_eq!(effects(&mut console), [Effect::Exit(0)]);
+    assert_eq!(said(&mut console), "");
+}
+
+#[test]
+fn a_terminal_that_is_closed_is_the_end_of_the_child() {
+    let mut console = running(settings());
+    console.handle(Event::OutputClosed, at(1_000));
+    assert_eq!(effects(&mut console), [Effect::SignalGroup(9)]);
+}
+
+#[test]
+fn a_failed_start_is_said_on_a_line_of_its_own() {
+    let mut console = running(settings());
+    console.handle(Event::Output(b"\n$ "), at(0));
+    console.handle(Event::AcceptFailed { endpoint: "tcp:0.0.0.0:1", reason: "R" }, at(0));
+    let line = "@@@ Endpoint tcp:0.0.0.0:1: R, new connections have to wait\r\n";
+    assert_eq!(said(&mut console), format!("\n$ \r\n{line}"));
+    console.handle(Event::AcceptFailed { endpoint: "tcp:0.0.0.0:1", reason: "R" }, at(0));
+    assert_eq!(said(&mut console), line);
+}
+
+#[test]
+fn trouble_with_the_log_is_said_once() {
+    let log = Some((b"/l".to_vec(), true));
+    let mut console = watched(Settings { log, ..settings() });
+    console.handle(Event::LogWorks, at(0));
+    let line = "@@@ Log file /l: R, output is not being logged\r\n";
+    for _ in 0..3 {
+        console.handle(Event::LogFailed("R"), at(0));
+    }
+    assert_eq!(said(&mut console), line);
+    console.handle(Event::LogWorks, at(0));
+    assert_eq!(said(&mut console), "");
+    console.handle(Event::LogFailed("R"), at(0));
+    assert_eq!(said(&mut console), line);
+}
+
+#[test]
+fn a_log_that_works_later_starts_there() {
+    let mut console = running(settings());
+    console.handle(Event::Output(b"before"), at(0));
+    assert!(console.take(Sink::Log).is_none());
+    assert!(console.is_current(Sink::Log) && console.log_has_room());
+    console.handle(Event::LogWorks, at(0));
+    console.handle(Event::Output(b"after"), at(0));
+    assert!(!console.is_current(Sink::Log));
+    assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "after");
+    // That it works again is no new beginning.
+    console.handle(Event::LogWorks, at(0));
+    console.handle(Event::Output(b"more"), at(0));
+    assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "more");
+}
+
+#[test]
+fn a_log_that_is_far_behind_has_no_room() {
+    let mut console = running(settings());
+    console.handle(Event::LogWorks, at(0));
+    let room = HISTORY_MAX - 2 * PTY_BUDGET;
+    for _ in 0..room / PTY_BUDGET {
+        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(0));
+        assert!(console.log_has_room());
+    }
+    console.handle(Event::Output(b"x"), at(0));
+    assert!(!console.log_has_room());
+    console.take(Sink::Log);
+    assert!(console.log_has_room());
+}
+
+#[test]
+fn a_client_about_to_be_passed_is_waited_for_if_it_reads() {
+    let mut console = console(settings());
+    console.handle_timeout(at(0));
+    effects(&mut console);
+    console.handle(Event::Spawned(100), at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    let count = console.output(A).0.len();
+    console.written(A, count, at(1_000).mono);
+    let need = |console: &Console, millis| console.clients_need_until(at(millis).mono);
+    for _ in 0..15 {
+        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(1_000));
+        assert_eq!(need(&console, 1_000), None, "there is room");
+    }
+    console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(1_000));
+    let until = at(1_000).mono + CLIENT_PATIENCE;
+    assert_eq!(need(&console, 1_000), Some(until));
+    assert_eq!(need(&console, 1_020), None, "it does not read");
+    console.written(A, 1, at(2_000).mono);
+    assert_eq!(need(&console, 2_019), Some(at(2_000).mono + CLIENT_PATIENCE));
+    console.written(A, 3 * PTY_BUDGET, at(2_000).mono);
+    assert_eq!(need(&console, 2_000), None, "there is room again");
+}
+
+#[test]
+fn the_counters_count_terminals_but_no_pipes() {
+    let mut console = watched(settings());
+    let clients = [
+        (Role::User, Medium::Terminal),
+        (Role::User, Medium::Pipe),
+        (Role::User, Medium::Telnet),
+        (Role::Logger, Medium::Telnet),
+        (Role::Logger, Medium::Telnet),
+    ];
+    for (n, (role, medium)) in clients.into_iter().enumerate() {
+        console.handle(Event::Joined { id: ClientId(10 + n as u64), role, medium }, at(0));
+    }
+    console.handle(Event::Left { id: ClientId(13) }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    let greeting = text(console.output(A).0);
+    assert!(greeting.contains("@@@ 2 user(s) and 1 logger(s) connected (plus you)\r\n"));
+}
+
+#[test]
+fn nothing_is_pending_for_a_pipe() {
+    let mut console = running(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Pipe }, at(0));
+    console.handle(Event::Output(b"x"), at(0));
+    assert!(console.is_served(A));
+}
+
+#[test]
+fn a_socket_gets_the_offer_after_the_greeting() {
+    let mut console = watched(settings());
+    console.handle(Event::Joined { id: A, role: Role::Logger, medium: Medium::Telnet }, at(0));
+    assert!(console.output(A).0.ends_with(
+        b"T1 \r\n@@@ ^R or ^X restarts the child, ^Q quits the \
+        server\r\n\xFF\xFB\x01\xFF\xFD\x22"
+    ));
+}
+
+#[test]
+fn a_client_that_does_not_read_answers_is_not_read() {
+    let mut console = watched(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3 + 1);
+    assert!(console.accepts_input(A));
+    console.handle(Event::Input { id: A, bytes: &requests }, at(0));
+    assert!(!console.accepts_input(A));
+    let count = console.output(A).0.len();
+    console.written(A, count - 1, at(0).mono);
+    assert!(!console.accepts_input(A));
+    console.written(A, 1, at(0).mono);
+    assert!(console.accepts_input(A));
+}
+
+#[test]
+fn memory_that_nobody_needs_is_given_back() {
+    let mut console = running(settings());
+    for _ in 0..40 {
+        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(0));
+    }
+    console.rest();
+    assert_eq!(console.history.memory(), HISTORY_MAX, "standard output needs it");
+    said(&mut console);
+    console.rest();
+    assert_eq!(console.history.memory(), HISTORY_MIN);
+    console.handle(Event::AcceptFailed { endpoint: "E", reason: "R" }, at(0));
+    assert!(said(&mut console).starts_with("\r\n@@@"), "the line is open still");
+}

@@ -1,0 +1,53 @@
+# Sourced after lib.sh by the checks that need a systemd: PID 1 of a pid namespace, with
+# make_root's $root for its own, to be furnished before boot_systemd.
+
+need nsenter pivot_root
+[ -x /lib/systemd/systemd ] || missing systemd
+
+cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+[ -n "$cgroups" ] || missing cgroup2
+cgroups=$cgroups/procserv-${scratch##*.}
+mkdir "$cgroups" || missing "a cgroup2 to write to"
+init=
+cleanup() {
+    [ "$failed" = 0 ] || in_systemd journalctl --no-pager --lines 30
+    [ -z "$init" ] || kill -KILL "$init"
+    wait
+    find "$cgroups" -depth -type d -exec rmdir {} +
+}
+trap cleanup EXIT
+
+make_root
+rm -rf "$root/etc/systemd/system" "$root/var/log/journal" "$root/etc/fstab"
+mkdir "$root/etc/systemd/system"
+echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
+cat >"$root/etc/systemd/system/check.target" <<'UNIT'
+[Unit]
+Requires=basic.target
+After=basic.target
+AllowIsolate=yes
+UNIT
+
+boot_systemd() {
+    (
+        echo 0 >"$cgroups/cgroup.procs"
+        exec unshare --mount --pid --cgroup --fork --kill-child bash -c '
+            mount -t proc none "$1/proc"
+            mount -t cgroup2 none "$1/sys/fs/cgroup"
+            cd "$1"
+            mkdir old
+            pivot_root . old
+            umount --lazy old
+            exec env -i PATH="$PATH" container=check \
+                /lib/systemd/systemd --system --unit=check.target' - "$root"
+    ) >"$scratch/boot.out" 2>&1 &
+    unshare=$!
+    within 20 is_up || missing "a systemd that boots here: $(cat "$scratch/boot.out")"
+}
+in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd "$@"; }
+is_up() {
+    init=$(cat "/proc/$unshare/task/$unshare/children") && init=${init%% *} &&
+        [ "$(cat "/proc/$init/comm")" = systemd ] &&
+        in_systemd systemctl is-system-running | grep -E 'running|degraded'
+}
+systemctl() { in_systemd systemctl --no-pager "$@"; }
