@@ -224,6 +224,7 @@ fn scenarios() -> Vec<Scenario> {
         scenario("kill-full-speed", latency::kill_at_full_speed),
         scenario("stuck-client", stuck::rows),
         scenario("start", start::start),
+        scenario("start-accept", start::accept),
         scenario("restart", start::restart),
         scenario("restart-typing", start::restart_typing),
         scenario("paste-deaf", paste::deaf),

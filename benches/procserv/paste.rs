@@ -53,7 +53,7 @@ pub fn parrot(bench: &Bench) -> Vec<Row> {
         Ok(BYTES as f64 / 1e6 / start.elapsed().as_secs_f64())
     });
     let name = "paste-parrot 1 MB".to_owned();
-    vec![Row::new(name, "MB/s", &series, Goal::AtLeast(0.0), |&speed| speed)]
+    vec![Row::new(name, "MB/s", &series, Goal::Works, |&speed| speed)]
 }
 
 fn start(bench: &Bench, kind: Kind, child: &str) -> Result<(Server, Client, Client)> {

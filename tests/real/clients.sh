@@ -1,10 +1,11 @@
 #!/bin/bash
-# The clients that people attach with, each on a terminal, and those that scripts use, each in a pipe.
+# The clients that people attach with: each on a terminal, in tmux, and in a pipe, as scripts have
+# them. What they show is compared with what it must be, all of it.
 . "$(dirname "$0")/lib.sh"
-need expect telnet socat nc.openbsd ncat busybox tmux
+need expect telnet plink socat nc.openbsd ncat busybox tmux
 
 cd "$scratch"
-diagnosis="server.out console.log"
+diagnosis="server.out console.log difference"
 "$PROCSERV_BIN" -f -n kid --holdoff 1 -i ^D^C -x ^Q -L console.log \
     -P unix:console -P 2000 /bin/cat >server.out 2>&1 </dev/null &
 server=$!
@@ -29,40 +30,137 @@ check "nc -U, ^Q" on_terminal cooked no '\x16\x11\x04' nc.openbsd -U console
 check "nc on TCP, ^Q and ^D" on_terminal cooked no '\x16\x11\x04 {\^Q} \x04' nc.openbsd 127.0.0.1 2000
 check "ncat -U, ^D" on_terminal cooked no '\x04' ncat -U console
 check "ncat -t, ^D" on_terminal cooked no '\x04' ncat -t 127.0.0.1 2000
-# A window of tmux, with the size changed under the telnet in it.
-tmux() { TERM=vt100 command tmux -S "$scratch/tmux" -f /dev/null "$@"; }
-window_shows() { tmux capture-pane -p -t kid | grep -q "$1"; }
-tmux new-session -d -s kid -x 80 -y 24 telnet 127.0.0.1 2000
-check "telnet in tmux: greeting" within 5 window_shows '0 user(s) and 0 logger(s) connected (plus you)$'
-tmux resize-window -t kid -x 100 -y 30
-tmux send-keys -t kid hello-from-tmux Enter
-check "line and reply" within 5 eval '[ "$(tmux capture-pane -p -t kid | grep -c ^hello-from-tmux\$)" = 2 ]'
-tmux send-keys -t kid C-x
-check "^X" within 10 window_shows '^@@@ The PID of new child "kid" is: '
-tmux send-keys -t kid C-q
-check "^Q ends the session" within 5 not tmux has-session -t kid
+check "plink -telnet, ^Q" on_terminal silent yes '\x16\x11\x04' plink -telnet -P 2000 127.0.0.1
+check "plink -raw, ^Q and ^D" \
+    on_terminal cooked no '\x16\x11\x04 {\^Q} \x04' plink -raw -P 2000 127.0.0.1
 
-# Programs: greeting and answer in a pipe, the end of their input ends the connection.
-# piped COMMAND...: a line is sent, then the end; the child must get the line.
-lines=0
-piped() {
-    lines=$((lines + 1))
-    printf 'line-%d\n' $lines | timeout 10 "$@" >piped.out &&
-        grep -aq '^@@@ Welcome to procServ (procServ Process Server .*).$' piped.out &&
-        within 5 eval '[ "$(grep -c ^line-$lines console.log)" = 2 ]'
+version=$("$PROCSERV_BIN" -V)
+# Without the times and process numbers.
+masked() { sed -E 's/(PID: |new child "kid" is: |for process )[0-9]+/\1N/; s/((started at|Current time): )[^\r]*/\1T/' "$@"; }
+greeting() {
+    cat <<GREETING
+@@@ Welcome to procServ ($version)
+@@@ Use ^X to kill the child, auto restart mode is ON, use ^T to toggle auto restart
+@@@ Use ^Q to logout from procServ server
+@@@ procServ server PID: N
+@@@ Server startup directory: $PWD
+@@@ Child startup directory: $PWD
+@@@ Child "kid" started as: /bin/cat
+@@@ Child log file: console.log
+@@@ Child "kid" PID: N
+@@@ procServ server started at: T
+@@@ Child "kid" started at: T
+@@@ $1 user(s) and 0 logger(s) connected (plus you)
+GREETING
 }
-check "socat in a pipe" piped socat -t 5 - UNIX-CONNECT:console
-check "nc -N in a pipe" piped nc.openbsd -N -U console
-check "ncat in a pipe" piped ncat 127.0.0.1 2000
 
-socat -u UNIX-CONNECT:console CREATE:monitor.out &
+# In tmux: the screen, but for empty lines and what clients themselves say.
+windows=0
+tmux() { TERM=vt100 command tmux -u -S "$scratch/tmux$windows" -f /dev/null "$@"; }
+screen() {
+    tmux capture-pane -p -t kid | LC_ALL=C tr -cd '\n -~' | masked |
+        sed -E 's/^"//; /^$/d; /^(Trying|Connected to|Escape character is|Entering character mode)/d'
+}
+shows() { diff <(echo "$1") <(screen) >difference; }
+in_tmux() {
+    session "$@" && return
+    cat difference
+    tmux kill-server
+    return 1
+}
+# session TTY LEAVE COMMAND...: TTY as console.exp has it, LEAVE is what tmux calls the keys.
+session() {
+    local tty=$1 leave=$2 quote='' flush='' expected
+    shift 2
+    windows=$((windows + 1))
+    tmux new-session -d -s kid -x 150 -y 50 "$@"
+    expected=$(greeting 0)
+    within 5 shows "$expected" || return
+    tmux resize-window -t kid -x 120 -y 60
+    tmux send-keys -t kid hello Enter
+    expected+=$'\nhello\nhello'
+    if [ "$tty" = cooked ]; then expected+=$'\nhello\n^X'; fi
+    if [ "$tty" = cooked ] || [ "$tty" = silent ]; then quote=C-v flush=C-d; fi
+    within 5 eval '[ "$(screen | grep -c "hello$")" -gt 1 ]' || return
+    tmux send-keys -t kid $quote C-x $flush
+    expected+='
+@@@ Got a kill command
+@@@ @@@ @@@ @@@ @@@
+@@@ Received a sigChild for process N. The process was killed by signal 9
+@@@ Current time: T
+@@@ Child process is shutting down, a new one will be restarted shortly
+@@@ ^R or ^X restarts the child, ^Q quits the server, ^Q closes this connection
+@@@ Restarting child "kid"
+@@@    (as /bin/cat)
+@@@ The PID of new child "kid" is: N
+@@@ @@@ @@@ @@@ @@@'
+    within 10 shows "$expected" || return
+    tmux send-keys -t kid $leave
+    within 5 not tmux has-session -t kid
+}
+# But for busybox's telnet, which puts its notice about the mode anywhere in the greeting.
+check "in tmux: telnet, ^Q" in_tmux raw C-q telnet 127.0.0.1 2000
+check "telnet -8, ^Q" in_tmux raw C-q telnet -8 127.0.0.1 2000
+check "socat raw, ^Q" in_tmux raw C-q socat -,raw,echo=0 UNIX-CONNECT:console
+check "socat, ^D" in_tmux cooked C-d socat - UNIX-CONNECT:console
+check "nc -U, ^D" in_tmux cooked 'C-v C-q C-d' nc.openbsd -U console
+check "ncat, ^D" in_tmux cooked C-d ncat 127.0.0.1 2000
+check "ncat -t, ^D" in_tmux cooked C-d ncat -t 127.0.0.1 2000
+check "plink -telnet, ^Q" in_tmux silent 'C-v C-q C-d' plink -telnet -P 2000 127.0.0.1
+check "plink -raw, ^D" in_tmux cooked C-d plink -raw -P 2000 127.0.0.1
+
+# In a pipe: greeting, negotiation unless the client speaks telnet, the line and the reply.
+lines=0
+expected() {
+    greeting 0 | sed 's/$/\r/'
+    [ "$1" = yes ] || printf '\xff\xfb\x01\xff\xfd"'
+    printf 'line-%d\r\nline-%d\r\n' $lines $lines
+}
+replied() { [ "$(grep -ac "line-$lines.\$" piped)" = 2 ]; }
+# piped TELNET COMMAND...: its input ends when the reply is there.
+piped() {
+    local telnet=$1
+    shift
+    lines=$((lines + 1))
+    : >piped
+    { printf 'line-%d\n' $lines; within 5 replied; } | timeout 10 "$@" >piped || return
+    cmp <(sed '/^Trying/d; /^Connected to/d; /^Escape character/d' piped | LC_ALL=C masked) <(expected "$telnet")
+}
+check "in a pipe: socat on the Unix socket" piped no socat - UNIX-CONNECT:console
+check "socat on TCP" piped no socat - TCP:127.0.0.1:2000
+check "nc -N -U" piped no nc.openbsd -N -U console
+check "nc -N" piped no nc.openbsd -N 127.0.0.1 2000
+check "ncat -U" piped no ncat -U console
+check "ncat" piped no ncat 127.0.0.1 2000
+check "ncat -t" piped no ncat -t 127.0.0.1 2000
+check "plink -raw" piped no plink -raw -P 2000 127.0.0.1
+# It ends its lines with CR LF, which the child's terminal takes for two ends, and shows LF.
+check "telnet" piped yes bash -c \
+    '{ telnet 127.0.0.1 2000 2>/dev/null || [ $? = 1 ]; } | sed "/^$/d; /^\r$/d; s/\r*$/\r/"'
+
+# What is sent before the end arrives also when nobody waits for the reply.
+sent() { printf 'sent-%d\n' $1 | timeout 10 "${@:2}" >/dev/null && within 5 grep -q "^sent-$1" console.log; }
+check "at once: socat" sent 1 socat - UNIX-CONNECT:console
+check "nc -N" sent 2 nc.openbsd -N -U console
+check "ncat" sent 3 ncat 127.0.0.1 2000
+check "plink -raw" sent 4 plink -raw -P 2000 127.0.0.1
+
+socat -u UNIX-CONNECT:console CREATE:monitor &
 monitor=$!
-check "socat -u monitors" within 5 grep -q '^@@@ Welcome' monitor.out
-check "another client speaks" piped socat -t 5 - TCP:127.0.0.1:2000
-check "and the monitor sees it" within 5 grep -q "^line-$lines" monitor.out
+check "socat -u monitors" within 5 grep -q 'plus you' monitor
+lines=$((lines + 1))
+: >piped
+{ printf 'line-%d\n' $lines; within 5 replied; } | socat - TCP:127.0.0.1:2000 >piped
+check "another client sees it" grep -q '^@@@ 1 user(s) and 0 logger(s)' piped
 
 kill "$server"
 check "server ends" wait "$server"
 check "clients see the end" wait "$monitor"
+last_words() {
+    printf '%s\r\n' '@@@ Current time: T' \
+        '@@@ Child process is shutting down, a new one will be restarted shortly' \
+        '@@@ ^R or ^X restarts the child, ^Q quits the server, ^Q closes this connection'
+}
+check "socat -u has seen it all" cmp <(LC_ALL=C masked monitor) <(expected no; last_words)
 check "socket file is removed" [ ! -e console ]
 finish
