@@ -1,4 +1,37 @@
 //! A console server: one child process on a PTY, its console shared with many clients.
+//!
+//! # Layers
+//!
+//! | module | what it is | knows |
+//! |---|---|---|
+//! | [`core`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
+//! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
+//! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `core`, `sys` |
+//! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
+//! | [`cli`], [`endpoint`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
+//!
+//! Arrows point down only. The core has no descriptor, no clock and no environment: time comes in
+//! with each call, as plain numbers, so the same code runs under a simulation. The server's loop
+//! meets the operating system behind a trait, and a simulation stands behind the same trait.
+//! [`limits`] has every size, timeout and budget with its reason.
+//!
+//! # The console stream
+//!
+//! Everybody sees the same sequence of bytes: what the child writes, and what the server says. So
+//! there is one ring of them, at absolute offsets, and every reader (client, log, terminal,
+//! standard output) is a cursor in it and an encoding. A reader that lags costs nobody anything;
+//! one that the ring passes is told how much it missed.
+//!
+//! # The life of a byte
+//!
+//! From the child: the PTY's master becomes readable, the server reads at most a budget, the core
+//! appends it to the stream, and the server writes to every reader that takes it, straight from the
+//! ring where the encoding changes nothing. The log gets chunks over a bounded channel; its thread
+//! writes and syncs, and the loop never waits for it.
+//!
+//! From a client: the telnet decoder takes out what is telnet's, the scan obeys command characters,
+//! and what is neither command nor ignored waits in a bounded queue until the PTY takes it. A client
+//! whose share of the queue is full is not read, so that the pressure reaches whoever types.
 
 pub mod caret;
 pub mod cli;

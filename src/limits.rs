@@ -27,6 +27,10 @@ pub const PTY_BUDGET: usize = 64 << 10;
 /// Bytes read from one client in one turn.
 pub const CLIENT_BUDGET: usize = 16 << 10;
 
+/// Bytes thrown away of a client whose connection is closed: all that a Unix socket holds, so that
+/// it sees an end and no reset. One that goes on sending is not waited for.
+pub const DRAIN_MAX: usize = 1 << 20;
+
 /// Connections accepted from one listener in one turn.
 pub const ACCEPT_BUDGET: usize = 16;
 

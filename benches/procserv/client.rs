@@ -38,7 +38,7 @@ impl Client {
                 Err(error) if Instant::now() >= deadline => {
                     return Err(format!("no connection: {error}").into());
                 }
-                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => std::thread::sleep(Duration::from_micros(200)),
             }
         }
     }
@@ -71,9 +71,9 @@ impl Client {
         Ok(())
     }
 
-    /// Sends all of it.
-    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        (&self.file).write_all(bytes)
+    /// Sends all of it, which is little. A server that takes not even that has stopped.
+    pub fn send(&self, bytes: &[u8]) -> Result<()> {
+        Ok((&self.file).write_all(bytes).map_err(|error| format!("hung; sending: {error}"))?)
     }
 
     /// Reads once; `None` if nothing came until `deadline`.

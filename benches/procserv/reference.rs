@@ -1,7 +1,7 @@
 //! The reference: the leanest loop that does a row's work and nothing else, as the limit of what
 //! a server can reach on this kernel. It waits for its clients first, starts the child on a PTY,
-//! and writes each read to the log and to each client; blocking writes, no telnet, no messages,
-//! no fsync.
+//! and writes what it reads to the log and to each client; blocking writes, no telnet, no
+//! messages, no fsync.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,6 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::process::{Child, Command};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -19,6 +20,9 @@ use super::Result;
 
 /// What a client sees first, so that it knows that it was accepted.
 const GREETING: &[u8] = b"reference\r\n";
+
+/// What goes to a client at once.
+const BUFFER: usize = 64 << 10;
 
 /// The kill command.
 const KILL: u8 = 0x18;
@@ -69,8 +73,7 @@ pub fn run(words: &[String]) -> Result<()> {
     if plan.interactive {
         converse(&plan, clients, log, master, child)
     } else {
-        copy(&master, &mut log, &clients);
-        Ok(())
+        copy(&master, &mut log, &clients)
     }
 }
 
@@ -95,7 +98,8 @@ fn accept(plan: &Plan) -> Result<Vec<File>> {
 /// The child on a new PTY. It makes itself leader of its session.
 fn start(words: &[String]) -> Result<(File, Child)> {
     let pty = nix::pty::openpty(None, None)?;
-    nix::fcntl::fcntl(&pty.master, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
+    fcntl(&pty.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
     let child = Command::new(std::env::current_exe()?)
         .arg("on-tty")
         .args(words)
@@ -125,11 +129,29 @@ fn spread(bytes: &[u8], log: &mut Option<File>, clients: &[File]) {
 }
 
 /// Until the terminal ends.
-fn copy(mut master: &File, log: &mut Option<File>, clients: &[File]) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(count @ 1..) = master.read(&mut buffer) {
-        spread(&buffer[..count], log, clients);
+fn copy(master: &File, log: &mut Option<File>, clients: &[File]) -> Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        poll(&mut [PollFd::new(master.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+        match gather(master, &mut buffer) {
+            0 => return Ok(()),
+            count => spread(&buffer[..count], log, clients),
+        }
     }
+}
+
+/// All that is there, up to the buffer's size: a terminal gives 4 KiB at most at a time, and one
+/// write to each client is cheaper than sixteen. 0: the terminal has ended.
+fn gather(mut master: &File, buffer: &mut [u8]) -> usize {
+    let mut count = 0;
+    while count < buffer.len() {
+        match master.read(&mut buffer[count..]) {
+            Ok(more @ 1..) => count += more,
+            // Nothing more, or the end, which comes again.
+            _ => break,
+        }
+    }
+    count
 }
 
 /// Both ways. The child is started again when its terminal ends.
@@ -140,7 +162,7 @@ fn converse(
     mut master: File,
     mut child: Child,
 ) -> Result<()> {
-    let mut buffer = vec![0; 64 << 10];
+    let mut buffer = vec![0; BUFFER];
     loop {
         let (output, inputs) = {
             let mut fds = vec![PollFd::new(master.as_fd(), PollFlags::POLLIN)];
@@ -153,12 +175,12 @@ fn converse(
             (ready.next().unwrap_or(false), ready.collect::<Vec<bool>>())
         };
         if output {
-            match master.read(&mut buffer) {
-                Ok(count @ 1..) => spread(&buffer[..count], &mut log, &clients),
-                _ => {
+            match gather(&master, &mut buffer) {
+                0 => {
                     child.wait()?;
                     (master, child) = start(&plan.child)?;
                 }
+                count => spread(&buffer[..count], &mut log, &clients),
             }
         }
         for (mut client, _) in clients.iter().zip(inputs).filter(|(_, ready)| *ready) {

@@ -1,4 +1,4 @@
-//! How soon a child speaks: after the start of the server, and after the kill key.
+//! How soon a server answers and its child speaks: after the start, and after the kill key.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -37,6 +37,19 @@ pub fn start(bench: &Bench) -> Vec<Row> {
     });
     let name = "start to the child's output".to_owned();
     vec![Row::new(name, "ms", &series, Goal::AtMost(10.0), |&best| best)]
+}
+
+/// The server's start to the first greeting.
+pub fn accept(bench: &Bench) -> Vec<Row> {
+    let series = bench.interleave_best(TRIES, |kind| {
+        let plan = Plan { direct: true, ..Plan::new(["idle"]) };
+        let start = Instant::now();
+        let server = Server::start(bench, kind, &plan)?;
+        server.clients(1, start + PATIENCE)?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    });
+    let name = "start to the first greeting".to_owned();
+    vec![Row::new(name, "ms", &series, Goal::None, |&best| best)]
 }
 
 /// The kill key to the next child's first output, holdoff 0.

@@ -41,6 +41,8 @@ pub enum Goal {
     AtLeast(f64),
     /// The first, or so many times the reference, whichever is more.
     AtMostOr(f64, f64),
+    /// That it can be measured at all.
+    Works,
 }
 
 /// One line of the table.
@@ -127,6 +129,7 @@ impl Row {
             Goal::PeerAtMost(most) => Some(self.to_peer? <= most),
             Goal::AtMost(most) => Some(ours <= most),
             Goal::AtLeast(least) => Some(ours >= least),
+            Goal::Works => Some(true),
             Goal::AtMostOr(most, times) => {
                 let limit = self.reference.number().unwrap_or(0.0) * times;
                 Some(ours <= most.max(limit))
@@ -175,6 +178,7 @@ impl Row {
             Goal::PeerAtMost(most) => format!("ours/peer <= {most}"),
             Goal::AtMost(most) => format!("<= {most}"),
             Goal::AtLeast(least) => format!(">= {least}"),
+            Goal::Works => "arrives whole".to_owned(),
             Goal::AtMostOr(most, times) => format!("<= {most} or {times} x ref"),
         }
     }
@@ -195,8 +199,11 @@ fn line(cells: [&str; 8]) -> String {
     )
 }
 
-/// Three significant digits.
+/// Three significant digits; what could not be measured is not a number.
 fn digits(number: f64) -> String {
+    if number.is_nan() {
+        return "-".to_owned();
+    }
     let places = match number.abs() {
         size if size >= 100.0 || size == 0.0 => 0,
         size if size >= 10.0 => 1,

@@ -220,6 +220,6 @@ impl<'a> Readers<'a> {
     /// What had not come at the deadline.
     fn missing(&self) -> String {
         let clients = self.clients.iter().filter(|(_, checker)| !checker.is_complete()).count();
-        format!("hung; {clients} clients wait")
+        format!("> {} s; {clients} clients wait", PATIENCE.as_secs())
     }
 }

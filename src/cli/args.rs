@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use clap::{Arg, ArgAction, Command, value_parser};
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 /// The id of `-h`.
 pub(super) const HELP: &str = "help";
@@ -39,7 +39,8 @@ pub fn definition() -> Command {
             value("chdir", "dir", "change directory to <dir> before starting child").short('c'),
             flag("debug", "debug mode (keeps child in foreground)").short('d'),
             value("exec", "str", "specify child executable (default: arg0 of <command>)")
-                .short('e'),
+                .short('e')
+                .value_hint(ValueHint::ExecutablePath),
             flag("foreground", "keep child in foreground (interactive)").short('f'),
             flag(HELP, "print this message").short('h'),
             value("holdoff", "n", "set holdoff time [sec] between child restarts"),
@@ -86,6 +87,11 @@ fn value(long: &'static str, name: &'static str, help: &'static str) -> Arg {
         .long(long)
         .help(help)
         .value_name(name)
+        .value_hint(match name {
+            "file" => ValueHint::FilePath,
+            "dir" => ValueHint::DirPath,
+            _ => ValueHint::Other,
+        })
         .value_parser(value_parser!(OsString))
         .action(ArgAction::Append)
 }

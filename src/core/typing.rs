@@ -25,6 +25,7 @@ impl Console {
             let mut reply = Vec::new();
             client.decoder.decode(bytes, &mut data, &mut reply);
             client.outbox.stage(&reply);
+            client.replies += reply.len();
         } else {
             data.extend_from_slice(bytes);
         }

@@ -17,6 +17,7 @@
 //! | reading from a client | interrupted, would block | again; later |
 //! | | anything else | as an end of file: the client is gone |
 //! | writing to a client | short, would block | the rest later |
+//! | | nobody is there any more | what it sent before is still read, up to its end |
 //! | | anything else | the client is gone |
 //! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, and again when the holdoff time is over, but not within a second |
 //! | chdir, exec | anything | told on the child's terminal, exit status 255, then as after any end |
@@ -38,6 +39,7 @@ mod files;
 mod kernel;
 mod listener;
 mod logfile;
+mod output;
 mod peer;
 mod signals;
 #[cfg(test)]
@@ -56,14 +58,14 @@ use mio::Token;
 
 use self::child::{Child, Output};
 use self::listener::{Accepted, Listener};
-use self::logfile::{News, Writer};
+use self::logfile::Writer;
 use self::peer::Peer;
 use self::source::Source;
 use self::system::{Connection, Readiness, System};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{ClientId, Effect, Event, Role, Sink};
-use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, CLIENT_LINGER, PTY_BUDGET, WRITES_PER_TURN};
+use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
 use crate::sys;
 
 /// Everything that runs.
@@ -244,7 +246,7 @@ impl<S: System> Server<S> {
     }
 
     fn accept(&mut self, now: Now) {
-        let mut accepted = Vec::new();
+        let (mut accepted, mut failed) = (Vec::new(), Vec::new());
         for listener in &mut self.listeners {
             for _ in 0..ACCEPT_BUDGET {
                 if !listener.has_work(now.mono) {
@@ -254,15 +256,17 @@ impl<S: System> Server<S> {
                     Accepted::Connection(connection) => accepted.push((connection, listener.role)),
                     Accepted::Nobody => {}
                     Accepted::Exhausted(reason) => {
-                        let endpoint = listener.endpoint().to_string();
-                        let (endpoint, reason) = (endpoint.as_str(), reason.as_str());
-                        self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
+                        failed.push((listener.endpoint().to_string(), reason));
                     }
                 }
             }
         }
         for (connection, role) in accepted {
             self.join(connection, role, now);
+        }
+        // Said last, so that those who came just before hear it too.
+        for (endpoint, reason) in &failed {
+            self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
         }
     }
 
@@ -339,101 +343,6 @@ impl<S: System> Server<S> {
                 Err(_) => self.system.complain_of_log(),
             }
         }
-    }
-
-    fn write_child(&mut self) {
-        let Some(child) = &mut self.child else {
-            return;
-        };
-        for _ in 0..WRITES_PER_TURN {
-            let input = self.console.child_input();
-            if input.0.is_empty() || !child.is_writable() {
-                return;
-            }
-            let count = child.write(input);
-            self.console.child_input_written(count);
-        }
-    }
-
-    fn write_sinks(&mut self, now: Now) {
-        if let Some(stdout) = &mut self.stdout {
-            stdout.turn(&mut self.console, now.mono);
-        }
-        let Some(log) = &mut self.log else {
-            return;
-        };
-        let mut told = false;
-        for news in log.turn(&mut self.console, now.mono) {
-            match news {
-                News::Failed(reason) => {
-                    self.console.handle(Event::LogFailed(&reason), now);
-                }
-                News::Works => self.console.handle(Event::LogWorks, now),
-                News::NotReopened => told = true,
-            }
-        }
-        if told {
-            self.system.complain_of_log();
-        }
-    }
-
-    fn write_clients(&mut self, now: Moment) {
-        for (&id, peer) in &mut self.peers {
-            if !peer.listens() {
-                continue;
-            }
-            for _ in 0..WRITES_PER_TURN {
-                if !peer.source.is_writable() {
-                    break;
-                }
-                let slices = self.console.output(id);
-                if slices.0.is_empty() {
-                    break;
-                }
-                match peer.write(slices) {
-                    Some(count) => self.console.written(id, count, now),
-                    None => break,
-                }
-            }
-        }
-    }
-
-    /// Sources end here and nowhere else.
-    fn drop_departed(&mut self, now: Now) {
-        let Server { peers, console, .. } = self;
-        peers.retain(|&id, peer| {
-            if peer.leaving {
-                console.handle(Event::Left { id }, now);
-            }
-            !peer.leaving
-        });
-    }
-
-    /// The end: everybody gets what is pending, then every descriptor and file that is ours goes,
-    /// `files` among them, and last the log gets its time.
-    fn finish<F>(&mut self, files: F) -> io::Result<()> {
-        if let Some(child) = self.child.take() {
-            child.bury();
-        }
-        let deadline = self.system.now().mono + CLIENT_LINGER;
-        loop {
-            self.write_clients(self.system.now().mono);
-            let Server { peers, console, .. } = self;
-            peers.retain(|&id, peer| !peer.leaving && peer.listens() && !console.is_served(id));
-            let left = deadline.since(self.system.now().mono);
-            if self.peers.is_empty() || left.is_zero() {
-                break;
-            }
-            self.wait(Some(left))?;
-        }
-        self.peers.clear();
-        self.listeners.clear();
-        drop(files);
-        let Server { system, console, log, stdout, .. } = self;
-        for writer in [log.take(), stdout.take()].into_iter().flatten() {
-            writer.finish(console, || system.now().mono);
-        }
-        Ok(())
     }
 
     fn take_token(&mut self) -> Token {

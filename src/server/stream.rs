@@ -9,7 +9,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::system::{Connection, Stream};
 use crate::core::event::Medium;
-use crate::limits::CLIENT_BUDGET;
+use crate::limits::DRAIN_MAX;
 use crate::sys::fd;
 use crate::sys::pty::Terminal;
 
@@ -92,7 +92,7 @@ impl Drop for Terminus {
         if let Terminus::Socket(file) = self {
             let _ = shutdown(file.as_raw_fd(), Shutdown::Write);
             let mut buffer = [0; 4096];
-            for _ in 0..(4 * CLIENT_BUDGET / buffer.len()) {
+            for _ in 0..(DRAIN_MAX / buffer.len()) {
                 if !file.read(&mut buffer).is_ok_and(|count| count > 0) {
                     break;
                 }

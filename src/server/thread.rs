@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{
     Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
 };
@@ -85,7 +85,9 @@ impl Link for Thread {
     }
 
     fn want(&mut self, wanted: bool) {
-        self.wanted.store(wanted, Ordering::Release);
+        self.wanted.store(wanted, Ordering::Relaxed);
+        // Here and in the thread: of the wish and what is done, one side sees the other's.
+        fence(Ordering::SeqCst);
     }
 
     fn wait(&mut self, limit: Duration) -> Option<Done> {
@@ -202,7 +204,8 @@ impl Hand {
     fn tell(&self, done: Done, urgent: bool) {
         // A loop that is gone needs no answer.
         let _ = self.done.send(done);
-        if urgent || self.wanted.load(Ordering::Acquire) {
+        fence(Ordering::SeqCst);
+        if urgent || self.wanted.load(Ordering::Relaxed) {
             let _ = self.waker.wake();
         }
     }

@@ -71,6 +71,9 @@ pub fn tune_tcp(fd: impl AsFd) {
     let fd = fd.as_fd();
     let _ = setsockopt(&fd, sockopt::TcpNoDelay, &true);
     let _ = setsockopt(&fd, sockopt::KeepAlive, &true);
+    // Telnet sends the mark after an interrupt as urgent data. Taken out of the stream, its IAC
+    // would swallow the next key.
+    let _ = setsockopt(&fd, sockopt::OobInline, &true);
     #[cfg(any(target_os = "linux", target_os = "freebsd"))]
     {
         let _ = setsockopt(&fd, sockopt::TcpKeepIdle, &60);

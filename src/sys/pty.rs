@@ -29,15 +29,16 @@ impl Terminal {
     /// echo, no line mode, no XON/XOFF. `None` if it is no terminal, is dead, or if this process is
     /// in its background, where touching it would take it from somebody else.
     pub fn open(fd: BorrowedFd<'_>) -> Option<Terminal> {
-        let name = ttyname(fd).ok()?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open(name)
-            .ok()?;
-        // A terminal that is not ours to control (no controlling terminal) is nobody's foreground.
-        if tcgetpgrp(&file).is_ok_and(|group| group != getpgrp()) {
+        let mut options = File::options();
+        options.read(true).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
+        let named = ttyname(fd).map_err(io::Error::from).and_then(|name| options.open(name));
+        let file = named.or_else(|error| {
+            // Behind su(1) the name is another user's, in a container there may be none; our own
+            // terminal has one for everybody.
+            if tcgetpgrp(fd).is_ok() { options.open("/dev/tty") } else { Err(error) }
+        });
+        let file = file.ok()?;
+        if is_anothers(&file) {
             return None;
         }
         let saved = termios::tcgetattr(&file).ok()?;
@@ -55,6 +56,12 @@ impl Terminal {
     }
 }
 
+/// Whether this process is in the background of a terminal. One that is not ours to control (no
+/// controlling terminal) is nobody's foreground.
+fn is_anothers(file: &File) -> bool {
+    tcgetpgrp(file).is_ok_and(|group| group != getpgrp())
+}
+
 /// A panic aborts and drops nothing, but whoever sits there wants to read about it and go on.
 fn restore_in_a_panic(file: &File, saved: &Termios) -> io::Result<()> {
     let file = file.try_clone()?;
@@ -69,8 +76,11 @@ fn restore_in_a_panic(file: &File, saved: &Termios) -> io::Result<()> {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A terminal that was hung up has nothing to restore.
-        let _ = termios::tcsetattr(self.file.as_fd(), SetArg::TCSANOW, &self.saved);
+        // A shell that took it back set the modes that it wants. One that was hung up has nothing
+        // to restore.
+        if !is_anothers(&self.file) {
+            let _ = termios::tcsetattr(self.file.as_fd(), SetArg::TCSANOW, &self.saved);
+        }
     }
 }
 

@@ -10,7 +10,9 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(softioc_parses_the_second_line_of_the_info_file),
         case!(softioc_parses_the_last_line_of_the_info_file),
-        case!(softioc_sends_exit_and_half_closes),
+        case!(softioc_sends_exit_and_half_closes).flaky_on_oracle(
+            "fails now and then, why is not known: seen twice in some eighty runs",
+        ),
         case!(softioc_stops_by_kill_and_starts_again),
         case!(softioc_finds_its_ioc_below_a_process_named_proc_serv),
         case!(softioc_rewrites_the_log_in_place),

@@ -27,6 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s2_unix_user_sets_the_group_too).only_if(root, as_root),
         case!(s2_unix_user_and_group).only_if(root, as_root),
         case!(s2_unix_group_alone).only_if(root, as_root),
+        case!(s2_unix_owner_without_the_right_to_give_it).only_if(root, as_root),
         case!(s2_abstract_socket),
         case!(s2_port_0_shows_in_the_info_file),
         case!(s2_numbers_may_have_zeros_plus_and_blanks),
@@ -165,6 +166,11 @@ fn s2_unix_group_alone(lab: &Lab) {
     let group = nix::unistd::Group::from_name("tty").unwrap().expect("a group tty");
     let expected = (0o660, 0, group.gid.as_raw());
     assert_eq!(socket(lab.server().control("unix::tty:660:socket")), expected);
+}
+
+fn s2_unix_owner_without_the_right_to_give_it(lab: &Lab) {
+    let setup = lab.server().for_anybody().launched_by(["unprivileged"]);
+    assert_eq!(socket(setup.control("unix:root:root:0640:socket")), (0o640, 65534, 65534));
 }
 
 fn s2_abstract_socket(lab: &Lab) {

@@ -94,6 +94,25 @@ is_gone() {
     esac
 }
 
+# make_root: $root, an overlay of this machine's files, which stay as they are.
+make_root() {
+    need chroot
+    mkdir "$scratch/overlay"
+    mount -t tmpfs none "$scratch/overlay"
+    mkdir "$scratch"/overlay/{upper,work,root}
+    root=$scratch/overlay/root
+    mount -t overlay -o "lowerdir=/,upperdir=$scratch/overlay/upper,workdir=$scratch/overlay/work" \
+        none "$root"
+    mount -t sysfs -o ro none "$root/sys"
+    mount -t tmpfs -o mode=755 none "$root/dev"
+    mkdir "$root"/dev/{pts,shm}
+    mount -t devpts -o newinstance,mode=620,ptmxmode=666 none "$root/dev/pts"
+    ln -s pts/ptmx "$root/dev/ptmx"
+    for device in null zero full random urandom tty; do cp -a "/dev/$device" "$root/dev/"; done
+    mount -t tmpfs -o mode=755 none "$root/run"
+    mount -t tmpfs none "$root/tmp"
+}
+
 # masked FILE...: without times and process numbers.
 masked() {
     LC_ALL=C sed -E 's/(PID: |new child ".*" is: |for process )[0-9]+/\1N/

@@ -1,7 +1,7 @@
 # Sourced after lib.sh: a real systemd as PID 1 of a pid namespace, with an overlay of this machine's
 # files, $root, as its root. A check puts there what a site has, calls boot, and looks at it with
 # in_systemd, systemctl and so on.
-need nsenter pivot_root chroot
+need nsenter pivot_root
 [ -x /lib/systemd/systemd ] || missing systemd
 
 cgroups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
@@ -17,21 +17,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# The root: this machine's files, which stay as they are, and what a machine has besides.
-mkdir "$scratch/overlay"
-mount -t tmpfs none "$scratch/overlay"
-mkdir "$scratch"/overlay/{upper,work,root}
-root=$scratch/overlay/root
-mount -t overlay -o "lowerdir=/,upperdir=$scratch/overlay/upper,workdir=$scratch/overlay/work" \
-    none "$root"
-mount -t sysfs -o ro none "$root/sys"
-mount -t tmpfs -o mode=755 none "$root/dev"
-mkdir "$root"/dev/{pts,shm}
-mount -t devpts -o newinstance,mode=620,ptmxmode=666 none "$root/dev/pts"
-ln -s pts/ptmx "$root/dev/ptmx"
-for device in null zero full random urandom tty; do cp -a "/dev/$device" "$root/dev/"; done
-mount -t tmpfs -o mode=755 none "$root/run"
-mount -t tmpfs none "$root/tmp"
+make_root
 rm -rf "$root/etc/systemd/system" "$root/var/log/journal" "$root/etc/fstab"
 mkdir "$root/etc/systemd/system"
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"

@@ -3,7 +3,7 @@
 use super::{Client, Lab};
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
-use nix::sys::termios::{Termios, tcgetattr};
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,11 @@ impl Terminal {
     /// The modes as they are now.
     pub fn modes(&self) -> Termios {
         tcgetattr(&self.line).expect("tcgetattr")
+    }
+
+    /// Sets the modes, as somebody else on this terminal would.
+    pub fn set_modes(&self, modes: &Termios) {
+        tcsetattr(&self.line, SetArg::TCSANOW, modes).expect("tcsetattr");
     }
 }
 

@@ -14,7 +14,8 @@ use super::settings;
 use super::stream::Clockwork;
 use crate::config::{CommandChars, RestartMode};
 use crate::limits::{
-    CLIENT_BUDGET, HISTORY_MAX, HISTORY_MIN, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET, STAGE_MAX,
+    CLIENT_BUDGET, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET,
+    STAGE_MAX,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -340,8 +341,17 @@ impl World {
             }
             assert!(room || !accepts, "a full queue");
             let known = self.console.clients.get(&client.id);
-            let answers = known.is_some_and(|known| known.outbox.staged() < STAGE_MAX);
+            // Answers count until all that is staged is gone, as nobody can tell them apart.
+            let answers = known.is_some_and(|known| known.outbox.staged() == 0);
             assert!(!room || !answers || accepts, "deaf");
+        }
+        let now = Moment(self.mono);
+        if let Some(until) = self.console.clients_need_until(now) {
+            seen("the child was to wait for a client");
+            assert!(until > now && until <= now + CLIENT_PATIENCE);
+            let places = self.clients.iter().map(|client| client.follower.place);
+            let behind = self.oracle.stream.head() - places.min().unwrap();
+            assert!(behind > HISTORY_MAX - 2 * PTY_BUDGET);
         }
         if let Some(log) = &self.log {
             let behind = self.oracle.stream.head() - log.taken();

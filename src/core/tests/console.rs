@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::event::{ClientId, Effect, Event, ExitStatus, Medium, Role, Sink};
 use super::super::{Console, Settings};
 use super::{at, console, settings, text};
-use crate::limits::{HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX};
+use crate::limits::{CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX};
 
 const A: ClientId = ClientId(1);
 
@@ -180,6 +180,30 @@ fn a_log_that_is_far_behind_has_no_room() {
 }
 
 #[test]
+fn a_client_about_to_be_passed_is_waited_for_if_it_reads() {
+    let mut console = console(settings());
+    console.handle_timeout(at(0));
+    effects(&mut console);
+    console.handle(Event::Spawned(100), at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    let count = console.output(A).0.len();
+    console.written(A, count, at(1_000).mono);
+    let need = |console: &Console, millis| console.clients_need_until(at(millis).mono);
+    for _ in 0..15 {
+        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(1_000));
+        assert_eq!(need(&console, 1_000), None, "there is room");
+    }
+    console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(1_000));
+    let until = at(1_000).mono + CLIENT_PATIENCE;
+    assert_eq!(need(&console, 1_000), Some(until));
+    assert_eq!(need(&console, 1_020), None, "it does not read");
+    console.written(A, 1, at(2_000).mono);
+    assert_eq!(need(&console, 2_019), Some(at(2_000).mono + CLIENT_PATIENCE));
+    console.written(A, 3 * PTY_BUDGET, at(2_000).mono);
+    assert_eq!(need(&console, 2_000), None, "there is room again");
+}
+
+#[test]
 fn the_counters_count_terminals_but_no_pipes() {
     let mut console = watched(settings());
     let clients = [
@@ -220,12 +244,14 @@ fn a_socket_gets_the_offer_after_the_greeting() {
 fn a_client_that_does_not_read_answers_is_not_read() {
     let mut console = watched(settings());
     console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
-    let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3);
+    let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3 + 1);
     assert!(console.accepts_input(A));
     console.handle(Event::Input { id: A, bytes: &requests }, at(0));
     assert!(!console.accepts_input(A));
     let count = console.output(A).0.len();
-    console.written(A, count - STAGE_MAX + 1, at(0).mono);
+    console.written(A, count - 1, at(0).mono);
+    assert!(!console.accepts_input(A));
+    console.written(A, 1, at(0).mono);
     assert!(console.accepts_input(A));
 }
 

@@ -282,24 +282,50 @@ fn stamps_are_no_bytes_of_the_console() {
     }
 }
 
+/// A file that got 4 of 10 bytes, and of the next chunk, "abc" after an announcement of 32 bytes,
+/// the first `written`.
+fn announced_and_lost(written: usize) -> Pair {
+    let mut pair = Pair::new(PLAIN);
+    pair.say(b"0123456789", 0);
+    pair.take_and_lose(4);
+    pair.say(b"abc", 0);
+    assert_eq!(pair.take_and_lose(written), "\r\n@@@ 6 bytes are missing here\r\nabc");
+    pair
+}
+
+#[test]
+fn an_announcement_that_was_not_begun_is_made_again() {
+    let mut pair = announced_and_lost(0);
+    assert_eq!(text(&pair.take().unwrap().bytes), "\r\n@@@ 9 bytes are missing here\r\n");
+}
+
 #[test]
 fn an_announcement_that_was_begun_is_finished() {
-    let announcement = "\r\n@@@ 6 bytes are missing here\r\n";
-    for written in 0..announcement.len() + 3 {
-        let mut pair = Pair::new(PLAIN);
-        pair.say(b"0123456789", 0);
-        pair.take_and_lose(4);
-        pair.say(b"abc", 0);
-        assert_eq!(pair.take_and_lose(written), format!("{announcement}abc"));
-        let next = |before: &str, missing: usize| {
-            format!("{before}@@@ {missing} bytes are missing here\r\n")
-        };
-        let expected = match announcement.get(written..) {
-            _ if written == 0 => next("\r\n", 9),
-            Some(rest) => next(rest, 3),
-            None => next("\r\n", announcement.len() + 3 - written),
-        };
-        assert_eq!(text(&pair.take().unwrap().bytes), expected, "{written}");
+    for written in 1..=32 {
+        let rest = &"\r\n@@@ 6 bytes are missing here\r\n"[written..];
+        let expected = format!("{rest}@@@ 3 bytes are missing here\r\n");
+        let mut pair = announced_and_lost(written);
+        assert_eq!(text(&pair.take().unwrap().bytes), expected);
+        // Not even now.
+        let mut pair = announced_and_lost(written);
+        assert_eq!(pair.take_and_lose(0), expected);
+        pair.say(b"d", 0);
+        let again = format!("{rest}@@@ 3 bytes are missing here\r\nd");
+        assert_eq!(text(&pair.take().unwrap().bytes), again);
+        // Cut short in the second of the two.
+        let mut pair = announced_and_lost(written);
+        pair.take_and_lose(rest.len() + 5);
+        pair.say(b"d", 0);
+        assert_eq!(text(&pair.take().unwrap().bytes), " bytes are missing here\r\nd");
+    }
+}
+
+#[test]
+fn what_is_lost_after_an_announcement_is_counted_anew() {
+    for (written, expected) in [(33, "\r\n@@@ 2"), (34, "\r\n@@@ 1")] {
+        let mut pair = announced_and_lost(written);
+        let bytes = pair.take().unwrap().bytes;
+        assert_eq!(text(&bytes), format!("{expected} bytes are missing here\r\n"));
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! `SIM_SEED=N` runs one seed, `SIM_SEEDS=N` so many. A seed that fails prints its trace.
 
+mod trace;
 mod world;
 
 use std::collections::BTreeMap;
@@ -16,17 +17,18 @@ use std::time::Duration;
 
 use mio::Token;
 
+use self::trace::{after_greeting, plain, trace_back};
 use self::world::{Id, Shared, Simulated, World};
 use super::Server;
 use super::listener::Listener;
 use super::logfile::Writer;
 use crate::config::{ByteSet, CommandChars, RestartMode};
-use crate::core::clock::{Calendar, UnixTime};
-use crate::core::event::{Event, Role, Sink};
+use crate::core::clock::{Calendar, Moment, Now, UnixTime};
+use crate::core::event::{ClientId, Event, Medium, Role, Sink};
 use crate::core::{Console, Settings};
 use crate::endpoint::Endpoint;
+use crate::limits::STAGE_MAX;
 use crate::sys::process::End;
-use crate::telnet;
 
 const LISTENER: Token = Token(0);
 const HOLDOFF: Duration = Duration::from_secs(3);
@@ -147,69 +149,6 @@ impl Run {
         let nap = self.server.timeout().unwrap_or(most).min(most);
         self.world.borrow_mut().now += nap.as_nanos() as u64;
     }
-}
-
-/// What follows the greeting, telnet's offer not included.
-fn after_greeting(received: &[u8]) -> &[u8] {
-    let end = b"(plus you)\r\n";
-    let help = b"@@@ ^R or ^X restarts the child, ^Q quits the server\r\n";
-    let Some(at) = find(received, end) else {
-        return &[];
-    };
-    let mut rest = &received[at + end.len()..];
-    let down = find(&received[..at], b"is SHUT DOWN").is_some();
-    if down {
-        rest = rest.strip_prefix(help.as_slice()).unwrap_or_default();
-    }
-    rest.strip_prefix(telnet::OFFER.as_slice()).unwrap_or(rest)
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-/// Matches what a reader got against the end of the stream, from its end back over each
-/// announcement of missing bytes. Where in the stream it begins.
-fn trace_back(stream: &[u8], got: &[u8], tail: &[u8]) -> Result<usize, String> {
-    let mut got = got;
-    let mut end = stream.len();
-    loop {
-        let announced = last_announcement(got, tail);
-        let piece = &got[announced.map_or(0, |(_, after, _)| after)..];
-        if !stream[..end].ends_with(piece) {
-            let same = piece.iter().rev().zip(stream[..end].iter().rev());
-            let same = same.take_while(|(a, b)| a == b).count();
-            let tail = |bytes: &[u8]| {
-                let at = bytes.len().saturating_sub(same);
-                let range = at.saturating_sub(100)..(at + 30).min(bytes.len());
-                String::from_utf8_lossy(&bytes[range]).into_owned()
-            };
-            let (has, should) = (tail(piece), tail(&stream[..end]));
-            return Err(format!("{same} bytes before {end}: {has:?}\nis not: {should:?}"));
-        }
-        end -= piece.len();
-        let Some((before, _, count)) = announced else {
-            return Ok(end);
-        };
-        let missing = usize::try_from(count).map_err(|error| error.to_string())?;
-        end = end.checked_sub(missing).ok_or_else(|| format!("{missing} missing before {end}"))?;
-        got = &got[..before];
-        // The line that the announcement interrupted was ended for it.
-        if let Some(line) = got.strip_suffix(b"\r\n".as_slice())
-            && !stream[..end].ends_with(b"\n")
-            && !got.ends_with(tail)
-        {
-            got = line;
-        }
-    }
-}
-
-/// Where the last announcement begins and ends, and its number.
-fn last_announcement(got: &[u8], tail: &[u8]) -> Option<(usize, usize, u64)> {
-    let at = got.windows(tail.len()).rposition(|window| window == tail)?;
-    let before = got[..at].windows(4).rposition(|window| window == b"@@@ ")?;
-    let number = std::str::from_utf8(&got[before + 4..at]).ok()?.parse().ok()?;
-    Some((before, at + tail.len(), number))
 }
 
 impl Run {
@@ -377,13 +316,6 @@ impl Run {
     }
 }
 
-/// What a telnet client shows: answers to requests left out, 0xFF single.
-fn plain(bytes: &[u8]) -> Vec<u8> {
-    let (mut data, mut reply) = (Vec::new(), Vec::new());
-    telnet::Decoder::new().decode(bytes, &mut data, &mut reply);
-    data
-}
-
 fn run(seed: u64) -> Result<(), (String, Vec<String>)> {
     let mut run = Run::new(seed);
     let world = Rc::clone(&run.world);
@@ -427,4 +359,23 @@ fn every_seed_gives_everybody_what_they_are_owed() {
             panic!("SIM_SEED={seed}\n{}\n{error}", trace.join("\n"));
         }
     }
+}
+
+/// Its output waits encoded, and must not be taken for answers that it does not take.
+#[test]
+fn client_that_does_not_read_bytes_ff_is_heard() {
+    let mut console = Console::new(settings(), Box::new(Seconds));
+    let now = Now { mono: Moment(0), wall: UnixTime(0) };
+    let id = ClientId(1);
+    console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, now);
+    let greeting = console.output(id).0.len();
+    console.written(id, greeting, now.mono);
+    console.handle(Event::Output(&[0xFF; 100_000]), now);
+    assert!(!console.output(id).0.is_empty());
+    assert!(console.accepts_input(id));
+    // Of those there is a limit.
+    for _ in 0..STAGE_MAX {
+        console.handle(Event::Input { id, bytes: &[0xFF, 0xFD, 0x03] }, now);
+    }
+    assert!(!console.accepts_input(id));
 }

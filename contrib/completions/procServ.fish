@@ -1,0 +1,29 @@
+complete -c procServ -l autorestartcmd -d 'command to toggle auto restart flag (^ for ctrl)' -r -f
+complete -c procServ -l coresize -d 'set maximum core size for child to <n>' -r -f
+complete -c procServ -s c -l chdir -d 'change directory to <dir> before starting child' -r -f -a "(__fish_complete_directories)"
+complete -c procServ -s e -l exec -d 'specify child executable (default: arg0 of <command>)' -r -F
+complete -c procServ -l holdoff -d 'set holdoff time [sec] between child restarts' -r -f
+complete -c procServ -s i -l ignore -d 'ignore all chars in <str> (^ for ctrl)' -r -f
+complete -c procServ -s I -l info-file -d 'write instance information to this file' -r -F
+complete -c procServ -s k -l killcmd -d 'command to kill (reboot) the child (^ for ctrl)' -r -f
+complete -c procServ -l killsig -d 'signal to send to child when killing (number or name)' -r -f
+complete -c procServ -s l -l logport -d 'allow log connections through telnet <endpoint>' -r -f
+complete -c procServ -s L -l logfile -d 'write log to <file>, \'-\' logs to stdout' -r -F
+complete -c procServ -l logstamp -d 'prefix log lines with timestamp [strftime format]' -r -f
+complete -c procServ -s n -l name -d 'set child\'s name (default: arg0 of <command>)' -r -f
+complete -c procServ -s p -l pidfile -d 'write PID file (for server PID)' -r -F
+complete -c procServ -s P -l port -d 'allow control connections through telnet <endpoint>' -r -f
+complete -c procServ -l timefmt -d 'set time format (strftime) to <str>' -r -f
+complete -c procServ -s x -l logoutcmd -d 'command to logout client connection (^ for ctrl)' -r -f
+complete -c procServ -s g -l grace-period -d 'time [sec] after SIGTERM before child gets SIGKILL' -r -f
+complete -c procServ -l allow -d 'allow control connections from anywhere'
+complete -c procServ -s d -l debug -d 'debug mode (keeps child in foreground)'
+complete -c procServ -s f -l foreground -d 'keep child in foreground (interactive)'
+complete -c procServ -s h -l help -d 'print this message'
+complete -c procServ -l noautorestart -d 'do not restart child on exit by default'
+complete -c procServ -s o -l oneshot -d 'exit when the child has exited'
+complete -c procServ -s q -l quiet -d 'suppress informational output (server)'
+complete -c procServ -l restrict -d 'restrict log access to connections from localhost'
+complete -c procServ -s V -l version -d 'print program version'
+complete -c procServ -s w -l wait -d 'wait for cmd on control connection to start child'
+complete -c procServ -l savelog -d 'rename an existing log file at start'

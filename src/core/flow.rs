@@ -1,0 +1,140 @@
+//! The bytes that are pulled from the console: the stream for each of its readers, and the input
+//! for the child. Nothing is decided here.
+
+use std::collections::BTreeMap;
+
+use super::clock::Moment;
+use super::event::{ClientId, Medium, Sink};
+use super::history::History;
+use super::outbox::{Chunk, Outbox};
+use super::{Client, Console};
+use crate::limits::{CLIENT_PATIENCE, STAGE_MAX};
+
+impl Console {
+    /// The bytes this client is to be written next; empty if there are none.
+    pub fn output(&mut self, id: ClientId) -> (&[u8], &[u8]) {
+        match self.clients.get_mut(&id) {
+            Some(client) => client.outbox.pending(&self.history, &*self.calendar),
+            None => (&[], &[]),
+        }
+    }
+
+    /// The first `count` bytes of [`output`](Self::output) have been written.
+    pub fn written(&mut self, id: ClientId, count: usize, now: Moment) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.outbox.advance(&self.history, count);
+            client.took_at = now;
+            if client.outbox.staged() == 0 {
+                client.replies = 0;
+            }
+        }
+    }
+
+    /// Whether this client has been sent everything. A pipe is sent nothing.
+    pub fn is_served(&self, id: ClientId) -> bool {
+        self.clients.get(&id).is_none_or(|client| {
+            client.medium == Medium::Pipe || client.outbox.is_empty(&self.history)
+        })
+    }
+
+    /// Whether bytes may be read from this client: not while the child does not take what it sent,
+    /// nor while it does not take the answers to its telnet requests.
+    pub fn accepts_input(&self, id: ClientId) -> bool {
+        self.input.accepts(id)
+            && self.clients.get(&id).is_some_and(|client| client.replies < STAGE_MAX)
+    }
+
+    /// Takes the next bytes for a sink; `None` if there are none.
+    pub fn take(&mut self, sink: Sink) -> Option<Chunk> {
+        let outbox = match sink {
+            Sink::Log => self.log.as_mut(),
+            Sink::Stdout => self.stdout.as_mut(),
+        };
+        outbox?.take(&self.history, &*self.calendar)
+    }
+
+    /// A chunk taken for a sink failed after its first `written` bytes: what is lost will be
+    /// announced. `first` is false for those taken before the failure was known.
+    pub fn lost(&mut self, sink: Sink, chunk: &Chunk, written: usize, first: bool) {
+        if let (_, Some(outbox)) = self.sink(sink) {
+            outbox.lost(chunk, written, first);
+        }
+    }
+
+    /// Whether a sink has been given everything.
+    pub fn is_current(&self, sink: Sink) -> bool {
+        let outbox = match sink {
+            Sink::Log => &self.log,
+            Sink::Stdout => &self.stdout,
+        };
+        outbox.as_ref().is_none_or(|outbox| outbox.cursor() == self.history.head())
+    }
+
+    /// Counts all that a sink has not been given as lost.
+    pub fn give_up(&mut self, sink: Sink) {
+        if let (history, Some(outbox)) = self.sink(sink) {
+            outbox.give_up(history);
+        }
+    }
+
+    /// Whether a log was asked for.
+    pub fn has_log(&self) -> bool {
+        self.settings.log.is_some()
+    }
+
+    /// Until when the child's output is to wait for clients that are about to be lapped though they
+    /// read. One that does not read is not waited for, but for a moment, once.
+    pub fn clients_need_until(&self, now: Moment) -> Option<Moment> {
+        if !self.history.is_full() {
+            return None;
+        }
+        let hurried = self.clients.values().filter(|client| {
+            client.medium == Medium::Telnet && !self.history.has_room_before(client.outbox.cursor())
+        });
+        hurried.map(|client| client.took_at + CLIENT_PATIENCE).max().filter(|&until| now < until)
+    }
+
+    /// Whether the log has room for another read from the child's terminal.
+    pub fn log_has_room(&self) -> bool {
+        self.log.as_ref().is_none_or(|log| self.history.has_room_before(log.cursor()))
+    }
+
+    /// The bytes to write to the child.
+    pub fn child_input(&self) -> (&[u8], &[u8]) {
+        self.input.slices()
+    }
+
+    /// The first `count` of them have been written.
+    pub fn child_input_written(&mut self, count: usize) {
+        self.input.consume(count);
+    }
+
+    /// Gives back memory that nobody needs while nothing happens.
+    pub fn rest(&mut self) {
+        if self.history.is_grown() {
+            let sinks = [&self.log, &self.stdout];
+            self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
+        }
+        self.scratch = Vec::new();
+    }
+
+    fn sink(&mut self, sink: Sink) -> (&History, Option<&mut Outbox>) {
+        let outbox = match sink {
+            Sink::Log => self.log.as_mut(),
+            Sink::Stdout => self.stdout.as_mut(),
+        };
+        (&self.history, outbox)
+    }
+}
+
+/// The offset of the slowest reader, `head` if there is none.
+pub(super) fn slowest(
+    clients: &BTreeMap<ClientId, Client>,
+    sinks: [&Option<Outbox>; 2],
+    head: u64,
+) -> u64 {
+    // A pipe never reads.
+    let clients = clients.values().filter(|client| client.medium != Medium::Pipe);
+    let outboxes = clients.map(|client| &client.outbox).chain(sinks.into_iter().flatten());
+    outboxes.map(Outbox::cursor).min().unwrap_or(head)
+}

@@ -1,0 +1,73 @@
+//! What a reader got, laid beside the stream.
+
+use crate::telnet;
+
+/// What follows the greeting, telnet's offer not included.
+pub(super) fn after_greeting(received: &[u8]) -> &[u8] {
+    let end = b"(plus you)\r\n";
+    let help = b"@@@ ^R or ^X restarts the child, ^Q quits the server\r\n";
+    let Some(at) = find(received, end) else {
+        return &[];
+    };
+    let mut rest = &received[at + end.len()..];
+    let down = find(&received[..at], b"is SHUT DOWN").is_some();
+    if down {
+        rest = rest.strip_prefix(help.as_slice()).unwrap_or_default();
+    }
+    rest.strip_prefix(telnet::OFFER.as_slice()).unwrap_or(rest)
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// Matches what a reader got against the end of the stream, from its end back over each
+/// announcement of missing bytes. Where in the stream it begins.
+pub(super) fn trace_back(stream: &[u8], got: &[u8], tail: &[u8]) -> Result<usize, String> {
+    let mut got = got;
+    let mut end = stream.len();
+    loop {
+        let announced = last_announcement(got, tail);
+        let piece = &got[announced.map_or(0, |(_, after, _)| after)..];
+        if !stream[..end].ends_with(piece) {
+            let same = piece.iter().rev().zip(stream[..end].iter().rev());
+            let same = same.take_while(|(a, b)| a == b).count();
+            let tail = |bytes: &[u8]| {
+                let at = bytes.len().saturating_sub(same);
+                let range = at.saturating_sub(100)..(at + 30).min(bytes.len());
+                String::from_utf8_lossy(&bytes[range]).into_owned()
+            };
+            let (has, should) = (tail(piece), tail(&stream[..end]));
+            return Err(format!("{same} bytes before {end}: {has:?}\nis not: {should:?}"));
+        }
+        end -= piece.len();
+        let Some((before, _, count)) = announced else {
+            return Ok(end);
+        };
+        let missing = usize::try_from(count).map_err(|error| error.to_string())?;
+        end = end.checked_sub(missing).ok_or_else(|| format!("{missing} missing before {end}"))?;
+        got = &got[..before];
+        // The line that the announcement interrupted was ended for it.
+        if let Some(line) = got.strip_suffix(b"\r\n".as_slice())
+            && !stream[..end].ends_with(b"\n")
+            && !got.ends_with(tail)
+        {
+            got = line;
+        }
+    }
+}
+
+/// Where the last announcement begins and ends, and its number.
+fn last_announcement(got: &[u8], tail: &[u8]) -> Option<(usize, usize, u64)> {
+    let at = got.windows(tail.len()).rposition(|window| window == tail)?;
+    let before = got[..at].windows(4).rposition(|window| window == b"@@@ ")?;
+    let number = std::str::from_utf8(&got[before + 4..at]).ok()?.parse().ok()?;
+    Some((before, at + tail.len(), number))
+}
+
+/// What a telnet client shows: answers to requests left out, 0xFF single.
+pub(super) fn plain(bytes: &[u8]) -> Vec<u8> {
+    let (mut data, mut reply) = (Vec::new(), Vec::new());
+    telnet::Decoder::new().decode(bytes, &mut data, &mut reply);
+    data
+}

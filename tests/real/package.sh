@@ -1,0 +1,130 @@
+#!/bin/bash
+# The Debian package and the RPM, made of the program to check as Cargo.toml says: installed in
+# place of Debian's procserv, used and removed, in a root of their own.
+. "$(dirname "$0")/lib.sh"
+PATH=${CARGO_TARGET_DIR:-$here/../../target}/tools/bin:$PATH
+need cargo cargo-deb cargo-generate-rpm dpkg-deb dpkg-shlibdeps rpm strip socat man zcat
+dpkg-query -s procserv >/dev/null 2>&1 || missing "Debian's procserv"
+
+cd "$here/../.."
+export CARGO_NET_OFFLINE=true
+cargo metadata --format-version 1 --locked >/dev/null || missing "what cargo fetch --locked gets"
+export CARGO_TARGET_DIR=$scratch/target
+install -D --strip "$PROCSERV_BIN" "$CARGO_TARGET_DIR/release/procServ"
+diagnosis="$scratch/*.out"
+
+### .deb
+make_root
+mount -t proc none "$root/proc"
+# Images for containers have dpkg leave out manuals and documentation.
+rm -rf "$root/etc/dpkg/dpkg.cfg.d"
+in_root() { chroot "$root" env HOME=/root LC_ALL=C.UTF-8 "$@"; }
+dpkg() { in_root dpkg "$@" >>"$scratch/dpkg.out" 2>&1; }
+# is PACKAGE STATE: as dpkg has it.
+is() { [ "$(in_root dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = "$2" ]; }
+files() { in_root find /etc /usr /var /opt -xdev ! -path '/var/lib/dpkg/*-old' ! -path '/var/cache/*'; }
+
+check "cargo deb makes a package" \
+    eval 'cargo deb --no-build --locked --output "$root/ours.deb" >"$scratch/deb.out" 2>&1'
+check "without a complaint" not grep -i -e warning -e error "$scratch/deb.out"
+
+# What a site has that needs procServ, as a package.
+mkdir -p "$root/theirs/DEBIAN"
+cat >"$root/theirs/DEBIAN/control" <<'CONTROL'
+Package: site-iocs
+Version: 1
+Architecture: all
+Maintainer: the site
+Depends: procserv (>= 2.7)
+Description: what runs under procServ
+CONTROL
+check "a package that needs procserv is there" \
+    eval 'in_root dpkg-deb --build /theirs /theirs.deb >"$scratch/theirs.out" && dpkg -i /theirs.deb'
+check "as is Debian's procserv" is procserv installed
+check "dpkg -i" dpkg -i /ours.deb
+check "ours is installed" is procserv-rs installed
+check "Debian's is gone" not is procserv installed
+check "the other package has what it needs" eval \
+    'is site-iocs installed && [ -z "$(in_root dpkg --audit)" ] && in_root apt-get check >"$scratch/apt.out" 2>&1'
+
+doc=/usr/share/doc/procserv-rs
+check "its files" [ "$(in_root dpkg -L procserv-rs |
+    while read -r path; do [ -d "$root$path" ] || echo "$path"; done | LC_ALL=C sort)" = "\
+/usr/bin/procServ
+/usr/share/bash-completion/completions/procServ
+$doc/README.md
+$doc/changelog.gz
+$doc/copyright
+$doc/examples/conserver/conserver.cf
+$doc/examples/logrotate/procServ
+$doc/examples/systemd/ioc-tcp@.service
+$doc/examples/systemd/ioc@.service
+/usr/share/fish/vendor_completions.d/procServ.fish
+/usr/share/man/man1/procServ.1.gz
+/usr/share/zsh/vendor-completions/_procServ" ]
+check "dpkg --verify" [ -z "$(in_root dpkg --verify procserv-rs 2>&1)" ]
+check "the examples are those of contrib" eval '
+    for part in systemd conserver logrotate; do
+        diff -r "contrib/$part" "$root$doc/examples/$part" || exit 1
+    done'
+check "the man page is there" eval \
+    'in_root man procServ 2>"$scratch/man.out" | grep -q -- "--autorestartcmd" && [ ! -s "$scratch/man.out" ]'
+check "the changelog is this version's" eval \
+    'zcat "$root$doc/changelog.gz" | grep -q "[ :]$(in_root dpkg-query -W -f "\${Version}" procserv-rs)\b"'
+check "bash completes" eval '[ "$(in_root bash -c "
+    source /usr/share/bash-completion/completions/procServ
+    complete -p procServ")" = "complete -o bashdefault -o default -o nosort -F _procServ procServ" ]'
+
+greeted() { [ "$(socat -u TCP:127.0.0.1:2000,readbytes=48 -)" = "@@@ Welcome to procServ (procServ Process Server" ]; }
+in_root procServ -q -n demo -p /run/demo.pid -L /run/demo.log -P 2000 /bin/cat
+check "the server runs as a daemon" within 10 grep -q 'PID of new child "demo"' "$root/run/demo.log"
+server=$(cat "$root/run/demo.pid")
+check "from /usr/bin" [ "$(readlink "/proc/$server/exe")" = "$root/usr/bin/procServ" ]
+check "greets" greeted
+check "and answers" eval \
+    'echo hello | socat -t 5 - TCP:127.0.0.1:2000 >/dev/null; within 5 eval "[ \$(grep -c ^hello \"$root/run/demo.log\") = 2 ]"'
+kill "$server"
+check "server ends" within 5 is_gone "$server"
+
+dpkg -P site-iocs
+check "dpkg -P" dpkg -P procserv-rs
+check "nothing is installed" not is procserv-rs installed
+files >"$scratch/before"
+check "the program is gone" not grep -x -e /usr/bin/procServ -e $doc "$scratch/before"
+check "installed again" dpkg -i /ours.deb
+check "and removed" dpkg -r procserv-rs
+files >"$scratch/after"
+check "leaves no file" diff "$scratch/before" "$scratch/after"
+
+### .rpm, in an empty root: what it needs is Fedora's, not this machine's.
+check "cargo generate-rpm makes a package" \
+    eval 'cargo generate-rpm --output "$scratch/ours.rpm" >"$scratch/generate-rpm.out" 2>&1'
+rpm() { command rpm --root "$scratch/rpm" "$@" 2>>"$scratch/rpm.out"; }
+mkdir "$scratch/rpm"
+has() { command rpm -qp "$1" "$scratch/ours.rpm" 2>&1 | grep -qx "$2"; }
+check "for what needs procServ" has --provides 'procServ = 2.9.0'
+check "not beside it" has --conflicts procServ
+check "needs the C library" has --requires 'libc\.so\.6()(64bit)'
+check "and no shell" not has --requires /bin/sh
+check "rpm -i" rpm -i --nodeps "$scratch/ours.rpm"
+doc=/usr/share/doc/procserv-rs
+check "its files" [ "$(rpm -ql procserv-rs | LC_ALL=C sort)" = "\
+/usr/bin/procServ
+/usr/share/bash-completion/completions/procServ
+$doc/CHANGELOG.md
+$doc/README.md
+$doc/conserver/conserver.cf
+$doc/logrotate/procServ
+$doc/systemd/ioc-tcp@.service
+$doc/systemd/ioc@.service
+/usr/share/fish/vendor_completions.d/procServ.fish
+/usr/share/licenses/procserv-rs/LICENSE-APACHE
+/usr/share/licenses/procserv-rs/LICENSE-MIT
+/usr/share/man/man1/procServ.1
+/usr/share/zsh/site-functions/_procServ" ]
+check "rpm -V" rpm -V --nodeps procserv-rs
+check "its program is the one to check" \
+    cmp "$scratch/rpm/usr/bin/procServ" "$CARGO_TARGET_DIR/release/procServ"
+check "rpm -e" rpm -e procserv-rs
+check "leaves no file" [ -z "$(find "$scratch/rpm" -name '*rocServ*' -o -name 'LICENSE*')" ]
+finish
