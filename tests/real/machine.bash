@@ -10,6 +10,7 @@ cgroups=$cgroups/procserv-${scratch##*.}
 mkdir "$cgroups" || missing "a cgroup2 to write to"
 init=
 cleanup() {
+    show_diagnosis
     [ "$failed" = 0 ] || in_systemd journalctl --no-pager --lines 30
     [ -z "$init" ] || kill -KILL "$init"
     wait
