@@ -15,7 +15,7 @@ use super::{ALL, Bench, Result};
 const CROWD: usize = 5000;
 
 /// For all of them to be served.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Until a server that has nothing to do has put its things away.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -50,7 +50,8 @@ pub fn crowd(bench: &Bench) -> Vec<Row> {
 }
 
 fn stand_together(bench: &Bench, kind: Kind, count: usize) -> Result<Crowded> {
-    let deadline = Instant::now() + PATIENCE;
+    let patience = bench.patience(PATIENCE);
+    let deadline = Instant::now() + patience;
     let server = Server::start(bench, kind, &Plan { clients: count, ..Plan::new(["idle"]) })?;
     // The reference starts its child when all are there.
     if kind != Kind::Reference {
@@ -73,7 +74,7 @@ fn stand_together(bench: &Bench, kind: Kind, count: usize) -> Result<Crowded> {
     let memory = process::private(server.pid()).map_or(f64::NAN, |now| now - before);
     let start = Instant::now();
     let sent = clients.first().is_some_and(|client| client.send(b"~\r").is_ok());
-    let reached = if sent { count_reached(&clients, b"~", start + PATIENCE / 3) } else { 0 };
+    let reached = if sent { count_reached(&clients, b"~", start + patience / 3) } else { 0 };
     let line = start.elapsed().as_secs_f64() * 1e3;
     Ok(Crowded {
         served: served as f64,

@@ -23,8 +23,8 @@ struct Idle {
     proportional: f64,
 }
 
-/// An instance with a log and a client, and nothing going on. Another one runs beside it: what the
-/// two have in common is not private.
+/// An instance with a log and a client, and nothing going on. Another one does the same beside it:
+/// what the two have in common is not private.
 pub fn idle(bench: &Bench) -> Vec<Row> {
     let time = Duration::from_secs(if bench.quick { 3 } else { 10 });
     let series = bench.interleave_some(&ALL, [1, 1], |kind| {
@@ -34,6 +34,7 @@ pub fn idle(bench: &Bench) -> Vec<Row> {
         let other = Server::start(bench, kind, &plan)?;
         let _clients = (server.clients(1, deadline)?, other.clients(1, deadline)?);
         server.open_gate(deadline)?;
+        other.open_gate(deadline)?;
         thread::sleep(SETTLE);
         let before = process::switches(server.pid())?;
         thread::sleep(time);

@@ -28,7 +28,7 @@ mod throughput;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use server::{Kind, Transport};
 use table::{Row, Series};
@@ -97,10 +97,15 @@ impl Bench {
         if self.quick { count.div_ceil(4) } else { count }
     }
 
+    /// How long to wait for something that may never come, less in a quick run.
+    pub fn patience(&self, patience: Duration) -> Duration {
+        if self.quick { patience / 4 } else { patience }
+    }
+
     /// Runs all programs in turn, so often; each round begins with the next one. A program that
     /// failed is not tried again.
     pub fn interleave<T>(&self, run: impl Fn(Kind) -> Result<T>) -> Series<T> {
-        self.interleave_some(&ALL, [self.runs, PEER_RUNS], run)
+        self.interleave_some(&ALL, [self.runs, if self.quick { 1 } else { PEER_RUNS }], run)
     }
 
     /// The same for some programs: so many rounds, in so many of which procServ takes part.
@@ -128,6 +133,7 @@ impl Bench {
 
     /// The best of so many rounds of all programs.
     pub fn interleave_best(&self, rounds: usize, run: impl Fn(Kind) -> Result<f64>) -> Series<f64> {
+        let rounds = if self.quick { rounds.div_ceil(2) } else { rounds };
         let mut series = self.interleave_some(&ALL, [rounds, rounds], run);
         for kind in ALL {
             let runs = series.of(kind);

@@ -31,7 +31,7 @@ pub fn deaf(bench: &Bench) -> Vec<Row> {
         let (taken, _) = paste(&paster, Instant::now() + TAKEN, false)?;
         let start = Instant::now();
         other.send(KILL)?;
-        server.child_ended(start + PATIENCE)?;
+        server.child_ended(start + bench.patience(PATIENCE))?;
         Ok((taken as f64, start.elapsed().as_secs_f64() * 1e3))
     });
     let name = |what: &str| format!("paste-deaf 1 MB, {what}");
@@ -46,7 +46,7 @@ pub fn parrot(bench: &Bench) -> Vec<Row> {
     let series = bench.interleave_some(&KINDS, [bench.runs, 1], |kind| {
         let (_server, paster, _other) = start(bench, kind, "parrot")?;
         let start = Instant::now();
-        let (_, back) = paste(&paster, start + PATIENCE, true)?;
+        let (_, back) = paste(&paster, start + bench.patience(PATIENCE), true)?;
         if back < BYTES {
             return Err(format!("hung; {back} bytes came back").into());
         }

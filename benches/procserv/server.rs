@@ -2,7 +2,7 @@
 //! that it started are gone.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -200,10 +200,13 @@ impl Server {
     pub fn acknowledged(&self, deadline: Instant) -> Result<u64> {
         let mut time = [0; 8];
         while wait_readable(self.ack.as_fd(), deadline)? && Instant::now() < deadline {
-            match (&self.ack).read(&mut time)? {
+            match (&self.ack).read(&mut time) {
                 // The last child's end; the next one has not opened it yet.
-                0 => std::thread::sleep(Duration::from_micros(200)),
-                _ => return Ok(u64::from_le_bytes(time)),
+                Ok(0) => std::thread::sleep(Duration::from_micros(200)),
+                Ok(_) => return Ok(u64::from_le_bytes(time)),
+                // Just now it has.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Err("hung; no answer from the child".into())

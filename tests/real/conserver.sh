@@ -34,6 +34,8 @@ attach() {
         console -p 3109 -M localhost "$1"
 }
 
+users() { HOME=$scratch/home LC_ALL=C expect -f "$here/users.exp" console -p 3109 -M localhost "$1"; }
+
 conserver -S -C "$config" >"$scratch/syntax.out" 2>&1
 check "conserver accepts the configuration" [ $? = 0 ]
 check "without a complaint" not grep -iE 'error|unknown|ignor' "$scratch/syntax.out"
@@ -45,6 +47,9 @@ check "both consoles come up" within 10 consoles up
 check "console on a Unix socket" attach example
 check "console on a TCP port" attach example-tcp
 
+check "two users on it" users example
+check "and on the other one" users example-tcp
+
 kill "$unix" "$tcp"
 wait "$unix" "$tcp"
 check "conserver sees the servers end" within 10 consoles down
@@ -52,17 +57,35 @@ check "servers and children start again" start_servers
 check "attaching brings the Unix console up again" attach example
 check "attaching brings the TCP console up again" attach example-tcp
 
-# bytes FILE REGEXP: how many there are.
-bytes() { LC_ALL=C grep -aoP "$2" "$1" | wc -l; }
-check "conserver's logs hold the greetings" \
-    [ "$(grep -ac '@@@ Welcome to procServ (procServ Process Server ' $clog/example.log $clog/example-tcp.log)" \
-    = "$clog/example.log:2
-$clog/example-tcp.log:2" ]
-check "and the replies" [ "$(grep -ac '^again' $clog/example.log)" = 4 ]
-check "one negotiation per connection in the Unix console's log" \
-    [ "$(bytes $clog/example.log '\xff\xfb\x01\xff\xfd\x22')" = 2 ]
-check "no other telnet byte there" [ "$(bytes $clog/example.log '\xff')" = 4 ]
-check "none in the TCP console's log" [ "$(bytes $clog/example-tcp.log '\xff')" = 0 ]
+# conserver's logs, but for its own lines about the console and the hour.
+echoed() { printf '%s\r\n%s\r\n' "$1" "$1"; }
+toggled() { printf '\r\n@@@ Toggled auto restart mode to %s\r\n' OFF ONESHOT ON; }
+# logged NAME LOG NEGOTIATION
+logged() {
+    greeting "$1" "$2" 0
+    printf "$3"
+    echoed hello
+    toggled
+    killed "$1"
+    echoed again
+}
+# log_is NAME LOG NEGOTIATION
+log_is() {
+    cmp <(sed '/^\[-- .* --.*\]\r$/d' "$clog/$1.log" | masked) <(
+        logged "$@"
+        echoed 'from anna'
+        echoed again
+        killed "$1"
+        echoed 'ben now'
+        last_words
+        logged "$@"
+    )
+}
+# It speaks no telnet on Unix sockets.
+check "log of the Unix console, all of it" log_is example "$scratch/unix.log" '\xff\xfb\x01\xff\xfd"'
+check "log of the TCP console" log_is example-tcp "$scratch/tcp.log" ''
+check "both begin as the consoles come up" \
+    [ "$(head -qn 1 $clog/example.log $clog/example-tcp.log | grep -c '^\[-- Console up -- ')" = 2 ]
 
 kill "$conserver" "$unix" "$tcp"
 check "servers end" wait "$unix" "$tcp"

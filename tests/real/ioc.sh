@@ -7,7 +7,7 @@ export venv
 [ -n "${scratch:-}" ] || "$(dirname "$0")/ioc/prepare" "$venv" ||
     { echo "missing: python3-venv, gcc, or PyPI"; exit 77; }
 . "$(dirname "$0")/lib.sh"
-need socat telnet expect
+need socat telnet expect python3 gcc pgrep
 
 cd "$scratch"
 diagnosis="server.out log"

@@ -108,7 +108,59 @@ make_root() {
     mkdir "$root"/dev/{pts,shm}
     mount -t devpts -o newinstance,mode=620,ptmxmode=666 none "$root/dev/pts"
     ln -s pts/ptmx "$root/dev/ptmx"
-    for device in null zero full random urandom; do cp -a "/dev/$device" "$root/dev/"; done
-    mount -t tmpfs none "$root/run"
+    for device in null zero full random urandom tty; do cp -a "/dev/$device" "$root/dev/"; done
+    mount -t tmpfs -o mode=755 none "$root/run"
     mount -t tmpfs none "$root/tmp"
+}
+
+# masked FILE...: without times and process numbers.
+masked() {
+    LC_ALL=C sed -E 's/(PID: |new child ".*" is: |for process )[0-9]+/\1N/
+        s/((started at|Current time): )[^\r]*/\1T/' "$@"
+}
+
+# What servers say, masked, in lines that end in CR LF. Those of NAME, with /bin/cat as the child and
+# the logout key ^Q, if LOGOUT says so.
+crlf() { sed 's/$/\r/'; }
+# greeting NAME LOG USERS [LOGOUT]
+greeting() {
+    crlf <<GREETING
+@@@ Welcome to procServ ($("$PROCSERV_BIN" -V))
+@@@ Use ^X to kill the child, auto restart mode is ON, use ^T to toggle auto restart${4:+
+@@@ Use ^Q to logout from procServ server}
+@@@ procServ server PID: N
+@@@ Server startup directory: $PWD
+@@@ Child startup directory: $PWD
+@@@ Child "$1" started as: /bin/cat
+@@@ Child log file: $2
+@@@ Child "$1" PID: N
+@@@ procServ server started at: T
+@@@ Child "$1" started at: T
+@@@ $3 user(s) and 0 logger(s) connected (plus you)
+GREETING
+}
+# last_words [LOGOUT]
+last_words() {
+    crlf <<WORDS
+@@@ Current time: T
+@@@ Child process is shutting down, a new one will be restarted shortly
+@@@ ^R or ^X restarts the child, ^Q quits the server${1:+, ^Q closes this connection}
+WORDS
+}
+# killed NAME [LOGOUT]: by ^X, and started again.
+killed() {
+    crlf <<NEWS
+
+@@@ Got a kill command
+
+@@@ @@@ @@@ @@@ @@@
+@@@ Received a sigChild for process N. The process was killed by signal 9
+NEWS
+    last_words "${2:-}"
+    crlf <<NEWS
+@@@ Restarting child "$1"
+@@@    (as /bin/cat)
+@@@ The PID of new child "$1" is: N
+@@@ @@@ @@@ @@@ @@@
+NEWS
 }

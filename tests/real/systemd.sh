@@ -1,15 +1,14 @@
 #!/bin/bash
-# The units of contrib/systemd as they are, under a real systemd.
+# The units of contrib/systemd as they are, and one of the forking kind, under a real systemd.
 . "$(dirname "$0")/lib.sh"
-need socat useradd setpriv
-. "$here/systemd.bash"
+need systemd-analyze socat useradd setpriv
+. "$here/machine.bash"
 
 # The site: an IOC, the user that the units want, two people, and what a site installs.
 chroot "$root" useradd --system --user-group ioc
 chroot "$root" useradd --groups ioc visitor
 chroot "$root" useradd stranger
 cp "$contrib"/systemd/*.service "$root/etc/systemd/system/"
-install "$PROCSERV_BIN" "$root/usr/local/bin/procServ"
 mkdir -p "$root/opt/iocs/demo" "$root/srv/ioc" "$root/etc/ioc" "$root/etc/systemd/journald.conf.d"
 # Less than what the flood below writes; the default grows with the size of the disk.
 printf '[Journal]\nRateLimitBurst=1000\n' >"$root/etc/systemd/journald.conf.d/burst.conf"
@@ -23,13 +22,7 @@ chroot "$root" chown -R ioc:ioc /opt/iocs/demo /srv/ioc
 printf 'CONSOLE_PORT=20001\nCONSOLE_OPTIONS=--holdoff=1 --logport=30001\nDEMO=from-env\n' \
     >"$root/etc/ioc/demo.env"
 
-boot_systemd
-
-property() { in_systemd systemctl show --property "$2" --value "$1"; }
-in_file() { in_systemd grep -q "$@"; }
-# The unit's processes. Its control group goes with the last one, and the property then, too.
-processes() { in_systemd cat "/sys/fs/cgroup$group/cgroup.procs" 2>/dev/null; }
-
+boot
 check "systemd-analyze verify has nothing to say" \
     [ -z "$(in_systemd systemd-analyze verify ioc@demo.service ioc-tcp@demo.service 2>&1)" ]
 
@@ -111,8 +104,6 @@ check "but the log" in_systemd test -e $log
 ### ioc-tcp@.service
 unit=ioc-tcp@demo.service
 say() { printf '%s\r' "$1" | socat -t 5 - TCP:127.0.0.1:20001 >/dev/null; }
-journal() { in_systemd journalctl --no-pager --output cat --unit $unit; }
-in_journal() { journal | grep -q "$1"; }
 starts() { journal | grep -c 'PID of new child "demo"'; }
 
 check "ioc@demo starts" systemctl start ioc@demo.service
@@ -152,6 +143,8 @@ Type=forking
 User=ioc
 RuntimeDirectory=forking
 PIDFile=/run/forking/pid
+Restart=always
+ExecReload=kill -HUP $MAINPID
 ExecStart=procServ -q -n demo -i ^D^C -c /opt/iocs/demo -p /run/forking/pid -L /run/forking/log \
     unix:/run/forking/control ./st.cmd
 UNIT
@@ -161,6 +154,17 @@ check "main process is the one in the pidfile" \
     [ "$(property $unit MainPID)" = "$(in_systemd cat /run/forking/pid)" ]
 check "IOC runs" within 10 in_file 'demo: All initialization complete' /run/forking/log
 group=$(property $unit ControlGroup)
+children=$(processes)
+in_systemd mv /run/forking/log /run/forking/log.1
+check "reload" systemctl reload $unit
+check "makes a new log file" within 5 in_systemd test -e /run/forking/log
+check "and changes no process" [ "$(processes)" = "$children" ]
+in_systemd kill -KILL "$(property $unit MainPID)"
+# /run/forking is made anew.
+restarted() { [ "$(property $unit NRestarts)" = 1 ] && in_file 'demo: All' /run/forking/log; }
+check "SIGKILL of procServ: systemd starts it again" within 20 restarted
+check "with a new pidfile" [ "$(property $unit MainPID)" = "$(in_systemd cat /run/forking/pid)" ]
+check "the old IOC is gone" [ "$(processes | wc -l)" = 2 ]
 check "stop" systemctl stop $unit
 check "leaves no process" [ -z "$(processes)" ]
 

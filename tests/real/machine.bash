@@ -1,6 +1,6 @@
-# Sourced after lib.sh by the checks that need a systemd: PID 1 of a pid namespace, with
-# make_root's $root for its own, to be furnished before boot_systemd.
-
+# Sourced after lib.sh: a real systemd as PID 1 of a pid namespace, with an overlay of this machine's
+# files, $root, as its root. A check puts there what a site has, calls boot, and looks at it with
+# in_systemd, systemctl and so on.
 need nsenter pivot_root
 [ -x /lib/systemd/systemd ] || missing systemd
 
@@ -29,7 +29,24 @@ After=basic.target
 AllowIsolate=yes
 UNIT
 
-boot_systemd() {
+install "$PROCSERV_BIN" "$root/usr/local/bin/procServ"
+
+in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd "$@"; }
+is_up() {
+    init=$(cat "/proc/$unshare/task/$unshare/children") && init=${init%% *} &&
+        [ "$(cat "/proc/$init/comm")" = systemd ] &&
+        in_systemd systemctl is-system-running | grep -E 'running|degraded'
+}
+
+property() { in_systemd systemctl show --property "$2" --value "$1"; }
+systemctl() { in_systemd systemctl --no-pager "$@"; }
+in_file() { in_systemd grep -q "$@"; }
+# The unit's processes. Its control group goes with the last one, and the property then, too.
+processes() { in_systemd cat "/sys/fs/cgroup$group/cgroup.procs" 2>/dev/null; }
+in_journal() { journal | grep -q "$1"; }
+journal() { in_systemd journalctl --no-pager --output cat --unit "$unit"; }
+
+boot() {
     (
         echo 0 >"$cgroups/cgroup.procs"
         exec unshare --mount --pid --cgroup --fork --kill-child bash -c '
@@ -45,10 +62,3 @@ boot_systemd() {
     unshare=$!
     within 20 is_up || missing "a systemd that boots here: $(cat "$scratch/boot.out")"
 }
-in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd "$@"; }
-is_up() {
-    init=$(cat "/proc/$unshare/task/$unshare/children") && init=${init%% *} &&
-        [ "$(cat "/proc/$init/comm")" = systemd ] &&
-        in_systemd systemctl is-system-running | grep -E 'running|degraded'
-}
-systemctl() { in_systemd systemctl --no-pager "$@"; }
