@@ -21,6 +21,9 @@ pub const INPUT_MAX: usize = 1 << 20;
 /// heard, commands included, next to a paste that a deaf child does not take.
 pub const INPUT_RESERVE: usize = 4 << 10;
 
+/// Bytes read with one call: a PTY never gives more, and an idle server keeps this much.
+pub const READ_SIZE: usize = 4096;
+
 /// PTY bytes read in one turn. A turn is the latency of everything else.
 pub const PTY_BUDGET: usize = 64 << 10;
 

@@ -65,7 +65,7 @@ use self::system::{Connection, Readiness, System};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{ClientId, Effect, Event, Role, Sink};
-use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
+use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET, READ_SIZE};
 use crate::sys;
 
 /// Everything that runs.
@@ -79,8 +79,8 @@ struct Server<S: System> {
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
     stdout: Option<Writer<S::Link>>,
     next_token: usize,
-    /// For whatever is read in this turn.
-    buffer: Vec<u8>,
+    /// For whatever is read.
+    buffer: Box<[u8]>,
     exit: Option<u8>,
 }
 
@@ -96,7 +96,7 @@ impl<S: System> Server<S> {
             log: None,
             stdout: None,
             next_token: first_token,
-            buffer: Vec::new(),
+            buffer: vec![0; READ_SIZE].into_boxed_slice(),
             exit: None,
         }
     }
@@ -107,7 +107,6 @@ impl<S: System> Server<S> {
             let timeout = self.timeout();
             if timeout != Some(Duration::ZERO) {
                 self.console.rest();
-                self.buffer = Vec::new();
             }
             self.wait(timeout)?;
             self.turn();
@@ -125,9 +124,6 @@ impl<S: System> Server<S> {
 
     fn turn(&mut self) {
         let now = self.system.now();
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; CLIENT_BUDGET];
-        }
         self.take_signals(now);
         self.console.handle_timeout(now);
         // A child that is due is there before anybody is heard: what waits in a pipe is for it.
@@ -137,8 +133,9 @@ impl<S: System> Server<S> {
         self.accept(now);
         self.obey(now);
         self.write_child();
-        self.write_sinks(now);
+        // Whoever types sees the echo before the log's thread is woken for it.
         self.write_clients(now.mono);
+        self.write_sinks(now);
         self.drop_departed(now);
     }
 
@@ -231,16 +228,21 @@ impl<S: System> Server<S> {
 
     fn read_clients(&mut self, now: Now) {
         for (&id, peer) in &mut self.peers {
-            if !peer.source.is_readable() || peer.leaving || !self.console.accepts_input(id) {
-                continue;
-            }
-            match peer.read(&mut self.buffer) {
-                Some(0) => peer.leaving = true,
-                Some(count) => {
-                    let bytes = self.buffer.get(..count).unwrap_or_default();
-                    self.console.handle(Event::Input { id, bytes }, now);
+            let mut read = 0;
+            while read < CLIENT_BUDGET
+                && peer.source.is_readable()
+                && !peer.leaving
+                && self.console.accepts_input(id)
+            {
+                match peer.read(&mut self.buffer) {
+                    Some(0) => peer.leaving = true,
+                    Some(count) => {
+                        let bytes = self.buffer.get(..count).unwrap_or_default();
+                        self.console.handle(Event::Input { id, bytes }, now);
+                        read += count;
+                    }
+                    None => {}
                 }
-                None => {}
             }
         }
     }
