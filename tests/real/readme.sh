@@ -2,7 +2,8 @@
 # What README.md tells people to type and to put into files, word for word.
 . "$(dirname "$0")/lib.sh"
 need cargo expect telnet socat nc conserver console useradd
-. "$here/systemd.bash"
+# Without its $root the files below would be this machine's.
+. "$here/machine.bash" || exit
 diagnosis="$scratch/*.out"
 
 readme=$here/../../README.md
@@ -59,7 +60,7 @@ for file in "$(grep -o '/etc/systemd/system/[^`]*' "$readme")" "$(grep -o '/etc/
     block "Use it $count" >"$root$file"
     check "$file in five lines" [ "$(wc -l <"$root$file")" = 5 ]
 done
-boot_systemd
+boot
 check "unit has nothing wrong" [ -z "$(in_systemd systemd-analyze verify ioc1.service 2>&1)" ]
 check "unit starts" systemctl start ioc1
 up() { in_systemd journalctl --unit ioc1 | grep 'PID of new child "ioc1"'; }
