@@ -183,6 +183,8 @@ fn save_log(config: &Config, path: &Path) {
         match fs::hard_link(path, &saved) {
             Ok(()) if fs::remove_file(path).is_ok() => return,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Not every file system knows links.
+            Err(_) if !saved.exists() && fs::rename(path, &saved).is_ok() => return,
             _ => break,
         }
     }
