@@ -2,7 +2,8 @@
 # What README.md tells people to type and to put into files, word for word.
 . "$(dirname "$0")/lib.sh"
 need cargo expect telnet socat nc conserver console useradd
-. "$here/machine.bash"
+# Without its $root the files below would be this machine's.
+. "$here/machine.bash" || exit
 diagnosis="$scratch/*.out"
 
 readme=$here/../../README.md
