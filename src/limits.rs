@@ -74,10 +74,13 @@ pub const LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// the others waiting.
 pub const WRITES_PER_TURN: usize = 8;
 
-/// A client that is about to be lapped, and took bytes so shortly ago, pauses the child: it reads,
-/// and only waits for its turn on a busy machine. A socket's buffer takes nothing more until much
-/// of it has been read, so slow links don't count as reading.
+/// A client that is about to be passed pauses the child so long: on a busy machine it may only wait
+/// for its turn, and while the server pauses it gets it.
 pub const CLIENT_PATIENCE: Duration = Duration::from_millis(20);
+
+/// So much it has to take in that time to be waited for once more: 3 MB/s. Slower ones are told what
+/// they miss.
+pub const CLIENT_PACE: usize = 64 << 10;
 
 /// Buffers on their way to the log writer. Two keep it busy while the loop fills a third.
 pub const LOG_JOBS: usize = 3;

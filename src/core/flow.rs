@@ -7,8 +7,8 @@ use super::clock::Moment;
 use super::event::{ClientId, Medium, Sink};
 use super::history::History;
 use super::outbox::{Chunk, Outbox};
-use super::{Client, Console};
-use crate::limits::{CLIENT_PATIENCE, STAGE_MAX};
+use super::{Client, Console, Pace};
+use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STAGE_MAX};
 
 impl Console {
     /// The bytes this client is to be written next; empty if there are none.
@@ -20,12 +20,16 @@ impl Console {
     }
 
     /// The first `count` bytes of [`output`](Self::output) have been written.
-    pub fn written(&mut self, id: ClientId, count: usize, now: Moment) {
+    pub fn written(&mut self, id: ClientId, count: usize) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.outbox.advance(&self.history, count);
-            client.took_at = now;
             if client.outbox.staged() == 0 {
                 client.replies = 0;
+            }
+            if client.outbox.is_empty(&self.history) {
+                client.pace = Pace::Free;
+            } else if let Pace::Waited { taken, .. } = &mut client.pace {
+                *taken += count;
             }
         }
     }
@@ -82,16 +86,38 @@ impl Console {
         self.settings.log.is_some()
     }
 
-    /// Until when the child's output is to wait for clients that are about to be lapped though they
-    /// read. One that does not read is not waited for, but for a moment, once.
+    /// Looks which clients are about to be passed by the child's output though they read. Each is
+    /// waited for as long as it takes [`CLIENT_PACE`] bytes in each [`CLIENT_PATIENCE`], and once
+    /// it does not, no more before it has caught up.
+    pub fn pace_clients(&mut self, now: Moment) {
+        if !self.history.is_full() {
+            return;
+        }
+        for client in self.clients.values_mut().filter(|client| client.medium == Medium::Telnet) {
+            let fresh = Pace::Waited { since: now, taken: 0 };
+            client.pace = match client.pace {
+                Pace::Free if !self.history.has_room_before(client.outbox.cursor()) => fresh,
+                Pace::Waited { since, taken } if now >= since + CLIENT_PATIENCE => {
+                    if taken >= CLIENT_PACE { fresh } else { Pace::WrittenOff }
+                }
+                pace => pace,
+            };
+        }
+    }
+
+    /// Until when the child's output is to wait for them.
     pub fn clients_need_until(&self, now: Moment) -> Option<Moment> {
         if !self.history.is_full() {
             return None;
         }
-        let hurried = self.clients.values().filter(|client| {
-            client.medium == Medium::Telnet && !self.history.has_room_before(client.outbox.cursor())
+        let until = self.clients.values().filter_map(|client| match client.pace {
+            Pace::Waited { since, .. } => {
+                let hurried = !self.history.has_room_before(client.outbox.cursor());
+                hurried.then_some(since + CLIENT_PATIENCE)
+            }
+            Pace::Free | Pace::WrittenOff => None,
         });
-        hurried.map(|client| client.took_at + CLIENT_PATIENCE).max().filter(|&until| now < until)
+        until.max().filter(|&until| now < until)
     }
 
     /// Whether the log has room for another read from the child's terminal.

@@ -93,8 +93,18 @@ struct Client {
     decoder: telnet::Decoder,
     /// How many bytes of answers to its telnet requests may still be staged.
     replies: usize,
-    /// When it last took bytes.
-    took_at: Moment,
+    pace: Pace,
+}
+
+/// Whether a client that is about to be passed is waited for.
+#[derive(Debug, Clone, Copy)]
+enum Pace {
+    /// It keeps up, or has not been looked at since it did.
+    Free,
+    /// Since then, and it has taken so much.
+    Waited { since: Moment, taken: usize },
+    /// It reads too slowly; not before it has caught up.
+    WrittenOff,
 }
 
 /// The state machine.
@@ -153,7 +163,7 @@ impl Console {
                 self.say_line(&notice::start_failed(&self.settings, reason), now);
             }
             Event::Exited(status) => self.child_ended(status, now),
-            Event::Joined { id, role, medium } => self.join(id, role, medium, now.mono),
+            Event::Joined { id, role, medium } => self.join(id, role, medium),
             Event::Input { id, bytes } => self.receive(id, bytes, now),
             Event::Left { id } => {
                 self.clients.remove(&id);
@@ -291,7 +301,7 @@ impl Console {
         }
     }
 
-    fn join(&mut self, id: ClientId, role: Role, medium: Medium, now: Moment) {
+    fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
         let encoding = Encoding {
             telnet: medium == Medium::Telnet,
             stamp: match role {
@@ -307,7 +317,7 @@ impl Console {
             outbox.stage(&telnet::OFFER);
         }
         let decoder = telnet::Decoder::new();
-        let client = Client { role, medium, outbox, decoder, replies: 0, took_at: now };
+        let client = Client { role, medium, outbox, decoder, replies: 0, pace: Pace::Free };
         self.clients.insert(id, client);
     }
 

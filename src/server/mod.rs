@@ -134,7 +134,7 @@ impl<S: System> Server<S> {
         self.obey(now);
         self.write_child();
         // Whoever types sees the echo before the log's thread is woken for it.
-        self.write_clients(now.mono);
+        self.write_clients();
         self.write_sinks(now);
         self.drop_departed(now);
     }
@@ -200,6 +200,7 @@ impl<S: System> Server<S> {
     }
 
     fn read_child(&mut self, now: Now) {
+        self.console.pace_clients(now.mono);
         let allowed = self.child_waits_until(now.mono).is_none();
         let Some(child) = &mut self.child else {
             return;

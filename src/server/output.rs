@@ -6,7 +6,7 @@ use std::io;
 use super::Server;
 use super::logfile::News;
 use super::system::System;
-use crate::core::clock::{Moment, Now};
+use crate::core::clock::Now;
 use crate::core::event::Event;
 use crate::limits::{CLIENT_LINGER, WRITES_PER_TURN};
 
@@ -47,7 +47,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    pub(super) fn write_clients(&mut self, now: Moment) {
+    pub(super) fn write_clients(&mut self) {
         for (&id, peer) in &mut self.peers {
             if !peer.listens() {
                 continue;
@@ -61,7 +61,7 @@ impl<S: System> Server<S> {
                     break;
                 }
                 match peer.write(slices) {
-                    Some(count) => self.console.written(id, count, now),
+                    Some(count) => self.console.written(id, count),
                     None => break,
                 }
             }
@@ -87,7 +87,7 @@ impl<S: System> Server<S> {
         }
         let deadline = self.system.now().mono + CLIENT_LINGER;
         loop {
-            self.write_clients(self.system.now().mono);
+            self.write_clients();
             let Server { peers, console, .. } = self;
             peers.retain(|&id, peer| !peer.leaving && peer.listens() && !console.is_served(id));
             let left = deadline.since(self.system.now().mono);

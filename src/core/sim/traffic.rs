@@ -129,7 +129,7 @@ impl World {
         let second = &second[..second.len().min(most - first.len())];
         client.get(second, stream);
         let count = first.len() + second.len();
-        self.console.written(client.id, count, Moment(self.mono));
+        self.console.written(client.id, count);
         assert!(!served || client.is_complete(stream), "{client:?} is not served");
         if self.told && count > 0 {
             let id = self.clients[index].id;

@@ -346,6 +346,7 @@ impl World {
             assert!(!room || !answers || accepts, "deaf");
         }
         let now = Moment(self.mono);
+        self.console.pace_clients(now);
         if let Some(until) = self.console.clients_need_until(now) {
             seen("the child was to wait for a client");
             assert!(until > now && until <= now + CLIENT_PATIENCE);

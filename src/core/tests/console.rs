@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::super::event::{ClientId, Effect, Event, ExitStatus, Medium, Role, Sink};
 use super::super::{Console, Settings};
 use super::{at, console, settings, text};
-use crate::limits::{CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX};
+use crate::limits::{
+    CLIENT_PACE, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX,
+};
 
 const A: ClientId = ClientId(1);
 
@@ -180,27 +182,42 @@ fn a_log_that_is_far_behind_has_no_room() {
 }
 
 #[test]
-fn a_client_about_to_be_passed_is_waited_for_if_it_reads() {
+fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
     let mut console = console(settings());
     console.handle_timeout(at(0));
     effects(&mut console);
     console.handle(Event::Spawned(100), at(0));
     console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
     let count = console.output(A).0.len();
-    console.written(A, count, at(1_000).mono);
-    let need = |console: &Console, millis| console.clients_need_until(at(millis).mono);
+    console.written(A, count);
+    let need = |console: &mut Console, millis: u64| {
+        console.pace_clients(at(millis).mono);
+        console.clients_need_until(at(millis).mono)
+    };
+    let until = |millis| Some(at(millis).mono + CLIENT_PATIENCE);
     for _ in 0..15 {
         console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(1_000));
-        assert_eq!(need(&console, 1_000), None, "there is room");
+        assert_eq!(need(&mut console, 1_000), None, "there is room");
     }
     console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(1_000));
-    let until = at(1_000).mono + CLIENT_PATIENCE;
-    assert_eq!(need(&console, 1_000), Some(until));
-    assert_eq!(need(&console, 1_020), None, "it does not read");
-    console.written(A, 1, at(2_000).mono);
-    assert_eq!(need(&console, 2_019), Some(at(2_000).mono + CLIENT_PATIENCE));
-    console.written(A, 3 * PTY_BUDGET, at(2_000).mono);
-    assert_eq!(need(&console, 2_000), None, "there is room again");
+    assert_eq!(need(&mut console, 1_000), until(1_000));
+    console.written(A, CLIENT_PACE);
+    assert_eq!(need(&mut console, 1_020), until(1_020), "it reads");
+    console.written(A, CLIENT_PACE - 1);
+    assert_eq!(need(&mut console, 1_040), None, "it reads too slowly");
+    console.handle(Event::Output(&[b'x'; 2 * PTY_BUDGET]), at(1_041));
+    assert_eq!(need(&mut console, 1_041), None, "nor is it waited for again");
+    // Before it has caught up.
+    while !console.is_served(A) {
+        let count = console.output(A).0.len();
+        console.written(A, count);
+    }
+    for _ in 0..15 {
+        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(2_000));
+    }
+    assert_eq!(need(&mut console, 2_000), until(2_000));
+    console.written(A, 3 * PTY_BUDGET);
+    assert_eq!(need(&mut console, 2_000), None, "there is room again");
 }
 
 #[test]
@@ -249,9 +266,9 @@ fn a_client_that_does_not_read_answers_is_not_read() {
     console.handle(Event::Input { id: A, bytes: &requests }, at(0));
     assert!(!console.accepts_input(A));
     let count = console.output(A).0.len();
-    console.written(A, count - 1, at(0).mono);
+    console.written(A, count - 1);
     assert!(!console.accepts_input(A));
-    console.written(A, 1, at(0).mono);
+    console.written(A, 1);
     assert!(console.accepts_input(A));
 }
 

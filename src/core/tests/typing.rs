@@ -48,7 +48,7 @@ impl Desk {
             if bytes.is_empty() {
                 return all;
             }
-            self.0.written(id, bytes.len(), at(0).mono);
+            self.0.written(id, bytes.len());
             all.extend(bytes);
         }
     }

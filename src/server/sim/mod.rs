@@ -369,7 +369,7 @@ fn client_that_does_not_read_bytes_ff_is_heard() {
     let id = ClientId(1);
     console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, now);
     let greeting = console.output(id).0.len();
-    console.written(id, greeting, now.mono);
+    console.written(id, greeting);
     console.handle(Event::Output(&[0xFF; 100_000]), now);
     assert!(!console.output(id).0.is_empty());
     assert!(console.accepts_input(id));
