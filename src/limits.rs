@@ -82,6 +82,13 @@ pub const CLIENT_PATIENCE: Duration = Duration::from_millis(20);
 /// they miss.
 pub const CLIENT_PACE: usize = 64 << 10;
 
+/// More than a socket's buffers take when nobody reads at its other end.
+pub const SURELY_READ: u64 = 512 << 10;
+
+/// A client that took less than that so far may be one that never reads. If it is the only one that
+/// lags, the machine is not too busy for it, and it is waited for only so long.
+pub const STRANGER_PATIENCE: Duration = Duration::from_millis(4);
+
 /// Buffers on their way to the log writer. Two keep it busy while the loop fills a third.
 pub const LOG_JOBS: usize = 3;
 

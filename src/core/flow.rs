@@ -8,7 +8,7 @@ use super::event::{ClientId, Medium, Sink};
 use super::history::History;
 use super::outbox::{Chunk, Outbox};
 use super::{Client, Console, Pace};
-use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STAGE_MAX};
+use crate::limits::{HISTORY_MAX, STAGE_MAX};
 
 impl Console {
     /// The bytes this client is to be written next; empty if there are none.
@@ -26,10 +26,11 @@ impl Console {
             if client.outbox.staged() == 0 {
                 client.replies = 0;
             }
+            client.taken += count as u64;
             if client.outbox.is_empty(&self.history) {
                 client.pace = Pace::Free;
-            } else if let Pace::Waited { taken, .. } = &mut client.pace {
-                *taken += count;
+            } else if let Pace::Waited { owed, .. } = &mut client.pace {
+                *owed = owed.saturating_sub(count);
             }
         }
     }
@@ -87,19 +88,24 @@ impl Console {
     }
 
     /// Looks which clients are about to be passed by the child's output though they read. Each is
-    /// waited for as long as it takes [`CLIENT_PACE`] bytes in each [`CLIENT_PATIENCE`], and once
-    /// it does not, no more before it has caught up.
+    /// waited for as long as it goes on reading fast, and once it does not, no more before it has
+    /// caught up.
     pub fn pace_clients(&mut self, now: Moment) {
         if !self.history.is_full() {
             return;
         }
+        let behind = self.clients.values().filter(|client| {
+            let lag = self.history.head() - client.outbox.cursor();
+            lag > (HISTORY_MAX / 4) as u64 && !matches!(client.pace, Pace::WrittenOff)
+        });
+        let alone = behind.count() < 2;
         for client in self.clients.values_mut().filter(|client| client.medium == Medium::Telnet) {
-            let fresh = Pace::Waited { since: now, taken: 0 };
             client.pace = match client.pace {
-                Pace::Free if !self.history.has_room_before(client.outbox.cursor()) => fresh,
-                Pace::Waited { since, taken } if now >= since + CLIENT_PATIENCE => {
-                    if taken >= CLIENT_PACE { fresh } else { Pace::WrittenOff }
+                Pace::Free if !self.history.has_room_before(client.outbox.cursor()) => {
+                    client.wait_from(now, alone)
                 }
+                Pace::Waited { until, owed: 0 } if now >= until => client.wait_from(now, alone),
+                Pace::Waited { until, .. } if now >= until => Pace::WrittenOff,
                 pace => pace,
             };
         }
@@ -111,9 +117,9 @@ impl Console {
             return None;
         }
         let until = self.clients.values().filter_map(|client| match client.pace {
-            Pace::Waited { since, .. } => {
+            Pace::Waited { until, .. } => {
                 let hurried = !self.history.has_room_before(client.outbox.cursor());
-                hurried.then_some(since + CLIENT_PATIENCE)
+                hurried.then_some(until)
             }
             Pace::Free | Pace::WrittenOff => None,
         });

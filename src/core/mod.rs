@@ -31,6 +31,7 @@ pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
 use self::supervisor::{Action, Supervisor};
 use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
 use crate::telnet;
 
 const SIGKILL: i32 = 9;
@@ -93,7 +94,18 @@ struct Client {
     decoder: telnet::Decoder,
     /// How many bytes of answers to its telnet requests may still be staged.
     replies: usize,
+    /// Bytes that it took since it came.
+    taken: u64,
     pace: Pace,
+}
+
+impl Client {
+    /// It is about to be passed, `alone` or with others: how long it is waited for.
+    fn wait_from(&self, now: Moment, alone: bool) -> Pace {
+        let stranger = alone && self.taken <= SURELY_READ;
+        let patience = if stranger { STRANGER_PATIENCE } else { CLIENT_PATIENCE };
+        Pace::Waited { until: now + patience, owed: CLIENT_PACE }
+    }
 }
 
 /// Whether a client that is about to be passed is waited for.
@@ -101,8 +113,8 @@ struct Client {
 enum Pace {
     /// It keeps up, or has not been looked at since it did.
     Free,
-    /// Since then, and it has taken so much.
-    Waited { since: Moment, taken: usize },
+    /// Until then, if by then it has taken so much more.
+    Waited { until: Moment, owed: usize },
     /// It reads too slowly; not before it has caught up.
     WrittenOff,
 }
@@ -317,7 +329,8 @@ impl Console {
             outbox.stage(&telnet::OFFER);
         }
         let decoder = telnet::Decoder::new();
-        let client = Client { role, medium, outbox, decoder, replies: 0, pace: Pace::Free };
+        let client =
+            Client { role, medium, outbox, decoder, replies: 0, taken: 0, pace: Pace::Free };
         self.clients.insert(id, client);
     }
 

@@ -7,6 +7,7 @@ use super::super::{Console, Settings};
 use super::{at, console, settings, text};
 use crate::limits::{
     CLIENT_PACE, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX,
+    STRANGER_PATIENCE,
 };
 
 const A: ClientId = ClientId(1);
@@ -182,6 +183,32 @@ fn a_log_that_is_far_behind_has_no_room() {
 }
 
 #[test]
+fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
+    let mut console = console(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    let mut need = |millis: u64| {
+        console.handle(Event::Output(&[b'x'; 1 << 20]), at(millis));
+        console.pace_clients(at(millis).mono);
+        console.clients_need_until(at(millis).mono)
+    };
+    assert_eq!(need(1_000), Some(at(1_000).mono + STRANGER_PATIENCE));
+    assert_eq!(need(1_004), None);
+    assert_eq!(need(9_000), None);
+}
+
+#[test]
+fn clients_that_lag_together_are_waited_for() {
+    let mut console = console(settings());
+    for id in [A, ClientId(2)] {
+        console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, at(0));
+    }
+    console.handle(Event::Output(&[b'x'; 1 << 20]), at(1_000));
+    console.pace_clients(at(1_000).mono);
+    let until = Some(at(1_000).mono + CLIENT_PATIENCE);
+    assert_eq!(console.clients_need_until(at(1_000).mono), until);
+}
+
+#[test]
 fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
     let mut console = console(settings());
     console.handle_timeout(at(0));
@@ -195,6 +222,12 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
         console.clients_need_until(at(millis).mono)
     };
     let until = |millis| Some(at(millis).mono + CLIENT_PATIENCE);
+    // It is no stranger.
+    for _ in 0..9 {
+        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(500));
+        let count = console.output(A).0.len();
+        console.written(A, count);
+    }
     for _ in 0..15 {
         console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(1_000));
         assert_eq!(need(&mut console, 1_000), None, "there is room");
