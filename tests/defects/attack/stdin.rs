@@ -55,8 +55,7 @@ fn terminal_that_a_shell_took_back_is_left_alone(lab: &Lab) {
 
 /// As behind su(1), which leaves the terminal to the user who logged in.
 fn terminal_of_another_user_is_a_client(lab: &Lab) {
-    let setup = lab.server();
-    fs::set_permissions(setup.dir(), Permissions::from_mode(0o777)).unwrap();
+    let setup = lab.server().for_anybody();
     let mut terminal = Terminal::new(lab, &setup.dir());
     fs::set_permissions(terminal.path(), Permissions::from_mode(0o600)).unwrap();
     let path = terminal.path().display().to_string();
