@@ -7,6 +7,7 @@
 
 mod daemons;
 mod greeting;
+mod launchers;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
@@ -15,13 +16,15 @@ mod units;
 use support::Lab;
 
 /// The files that run the lines.
-const SOURCES: [&str; 2] = [include_str!("daemons.rs"), include_str!("units.rs")];
+const SOURCES: [&str; 3] =
+    [include_str!("daemons.rs"), include_str!("launchers.rs"), include_str!("units.rs")];
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
         let mut cases = vec![case!(every_line_is_run)];
         cases.extend(daemons::cases());
         cases.extend(units::cases());
+        cases.extend(launchers::cases());
         cases
     })
 }

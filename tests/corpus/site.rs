@@ -1,7 +1,7 @@
 //! A line of the corpus on a machine of its own, which is a scratch directory.
 
 use crate::greeting::Greeting;
-use crate::support::{Client, Instance, Lab, Setup, alive, listeners, processes_with};
+use crate::support::{Client, Instance, Lab, Setup, alive, listeners, parent_of, processes_with};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Group, Pid, Uid, User};
@@ -115,22 +115,17 @@ impl Site {
             .collect();
         let server = setup.opts(words).start();
         let pid = self.lab.wait_for("a process named procServ", || {
-            processes_with(&dir).into_iter().find(|pid| is_server(*pid, foreground, &server))
+            processes_with(&dir).into_iter().find(|pid| is_server(*pid, foreground))
         });
         Running { lab: self.lab, server, pid, ports: self.ports, foreground }
     }
 }
 
-/// Whether this is the server, and not on its way to be it.
-fn is_server(pid: i32, foreground: bool, server: &Instance) -> bool {
+/// Whether this is the server, and not the parent of a daemon or somebody on his way to be it.
+fn is_server(pid: i32, foreground: bool) -> bool {
     let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    comm == "procServ\n"
-        && (foreground || crate::support::parent_of(pid) == Some(own_pid()))
-        && server.dir().exists()
-}
-
-fn own_pid() -> i32 {
-    i32::try_from(std::process::id()).unwrap()
+    let own = i32::try_from(std::process::id()).unwrap();
+    comm == "procServ\n" && (foreground || parent_of(pid) == Some(own))
 }
 
 /// Splits at blanks outside double quotes; the corpus has nothing else for a shell to do.
