@@ -130,7 +130,7 @@ impl Client {
                     }
                 }
             }
-            2..6 if telnet => self.negotiate(random),
+            2..6 if telnet => self.negotiate(random, 6),
             6 => {
                 let count = random.length(2000);
                 self.paste(random, commands, pool, count);
@@ -172,18 +172,19 @@ impl Client {
     /// It asks for so much that the answers are more than it reads.
     pub fn ask_a_lot(&mut self, random: &mut Random) {
         while self.medium == Medium::Telnet && self.unread() < CLIENT_BUDGET {
-            self.negotiate(random);
+            // All of it has to be answered.
+            self.negotiate(random, 2);
         }
     }
 
-    fn negotiate(&mut self, random: &mut Random) {
+    fn negotiate(&mut self, random: &mut Random, kinds: usize) {
         const NOP: u8 = 0xF1;
         const SB: u8 = 0xFA;
         const SE: u8 = 0xF0;
         let [will, wont, do_, dont] = [0xFB, 0xFC, 0xFD, 0xFE];
         // Options that the server takes no part in.
         let option = random.pick(&[0, 3, 5, 24, 31, 39]);
-        let (bytes, answer): (&[u8], _) = match random.below(6) {
+        let (bytes, answer): (&[u8], _) = match random.below(kinds) {
             0 => (&[IAC, will, option], Some([IAC, dont, option])),
             1 => (&[IAC, do_, option], Some([IAC, wont, option])),
             2 => (&[IAC, wont, option], None),

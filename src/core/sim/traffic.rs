@@ -58,6 +58,7 @@ impl World {
         if self.kind == Kind::Paste && self.random.one_in(3) {
             // More than the queue to the child holds, as long as the console takes it.
             let negotiates = self.random.one_in(4);
+            let reads = self.random.one_in(2);
             for _ in 0..self.random.below(100) {
                 let client = &mut self.clients[index];
                 if client.unread() >= CLIENT_BUDGET {
@@ -67,8 +68,8 @@ impl World {
                     client.paste(&mut self.random, self.commands, self.pool, CLIENT_BUDGET);
                 }
                 self.client_sends_bytes(index, CLIENT_BUDGET);
-                if negotiates && self.random.one_in(2) {
-                    let most = self.random.below(2 * CLIENT_BUDGET);
+                if negotiates && reads {
+                    let most = self.random.below(CLIENT_BUDGET);
                     self.reads(index, most);
                 }
             }
