@@ -26,7 +26,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(foreground_starts_with_its_first_descriptors_closed)
             .differs_on_oracle("a socket becomes descriptor 0 to 2 and is lost"),
         case!(files_are_complete_when_the_parent_has_left)
-            .differs_on_oracle("the daemon writes them later (section 10)"),
+            .flaky_on_oracle("the daemon writes them later, most times soon enough (section 10)"),
         case!(debug_output_never_reaches_the_child)
             .differs_on_oracle("what stdio still holds is flushed by the child too"),
     ]
@@ -145,7 +145,6 @@ fn foreground_starts_with_its_first_descriptors_closed(lab: &Lab) {
 }
 
 fn files_are_complete_when_the_parent_has_left(lab: &Lab) {
-    // procServ succeeds most of the time.
     for _ in 0..60 {
         let server = lab.server().daemon().opts(["-p", "pid", "-I", "info"]).start();
         let (pid, info) = (fs::read(server.path("pid")), fs::read(server.path("info")));
