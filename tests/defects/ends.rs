@@ -2,11 +2,12 @@
 
 use crate::case;
 use crate::common::started;
-use crate::support::{Case, Client, Instance, Lab, number_after, parent_of};
+use crate::support::{Case, Client, Instance, Lab, find, number_after, parent_of, show};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub(super) fn cases() -> Vec<Case> {
         case!(last_words_of_few_lines_come_before_the_news)
             .differs_on_oracle("loses the last lines in one of four runs"),
         case!(last_words_are_logged).differs_on_oracle("loses most of what a dying child wrote"),
+        case!(last_words_of_1_mb_are_logged_100_times)
+            .differs_on_oracle("loses the end of what a dying child wrote"),
         case!(last_words_come_before_the_news_of_a_kill)
             .differs_on_oracle("loses most of what a dying child wrote"),
         case!(end_is_announced_in_order).flaky_on_oracle("the two halves come in either order"),
@@ -110,6 +113,27 @@ fn last_words_are_logged(lab: &Lab) {
     }
     server.terminate();
     server.assert_console(server.file("log"), &[START, &emitted(60_032), END].concat().repeat(10));
+}
+
+fn last_words_of_1_mb_are_logged_100_times(lab: &Lab) {
+    let child = ["emit", "1000000", "exit", "0"];
+    let server = lab.server().logged().opts(["--noautorestart", "-w"]).child(child).start();
+    let mut user = server.connect();
+    user.greeting();
+    let words = emitted(1_000_000).replace('\n', "\r\n").into_bytes();
+    let mut file = File::open(server.path("log")).unwrap();
+    for _ in 0..100 {
+        user.send(b"\x12");
+        user.until("^Q quits the server\r\n");
+        let mut log = Vec::new();
+        lab.wait_for("the end in the log", || {
+            file.read_to_end(&mut log).unwrap();
+            log.ends_with(b"^Q quits the server\r\n").then_some(())
+        });
+        let start = find(&log, &words).unwrap_or_else(|| panic!("not whole: {}", show(&log)));
+        server.assert_console(&log[..start], START);
+        server.assert_console(&log[start + words.len()..], END);
+    }
 }
 
 /// The kill command, on a child that has written and whose output nobody has read yet: it is

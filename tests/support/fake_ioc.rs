@@ -9,6 +9,7 @@
 //! | `lines N` | prints `line 1` to `line N` |
 //! | `cat` | copies its input to its output, to the end of the input |
 //! | `raw` | input as it comes, no echo |
+//! | `slowly FILE` | keeps its input in FILE, without haste; prints `N MB` after every million bytes |
 //! | `hex` | prints each byte of its input in hex and a blank; a newline after LF |
 //! | `wait` | does nothing more, reads nothing |
 //! | `wait-for FILE` | waits until FILE is there |
@@ -129,6 +130,7 @@ fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
         }
         "cat" => copy(|bytes| bytes.to_vec()),
         "hex" => copy(hex),
+        "slowly" => keep_slowly(&text(steps)),
         "raw" => raw(),
         "wait" => loop {
             thread::park();
@@ -296,12 +298,25 @@ fn emit(count: usize) {
     print(&bytes);
 }
 
-fn copy(convert: impl Fn(&[u8]) -> Vec<u8>) {
+fn copy(mut convert: impl FnMut(&[u8]) -> Vec<u8>) {
     let mut buffer = [0; 4096];
     let mut stdin = std::io::stdin().lock();
     while let Ok(count @ 1..) = stdin.read(&mut buffer) {
         print(&convert(&buffer[..count]));
     }
+}
+
+fn keep_slowly(name: &str) {
+    const MB: usize = 1_000_000;
+    let mut file = File::create(scratch().join(name)).expect("a file of the stand-in");
+    let mut kept = 0;
+    copy(|bytes| {
+        thread::sleep(Duration::from_millis(1));
+        file.write_all(bytes).expect("a file of the stand-in");
+        let whole = kept / MB;
+        kept += bytes.len();
+        if kept / MB > whole { format!("{} MB\n", kept / MB).into_bytes() } else { Vec::new() }
+    });
 }
 
 fn hex(bytes: &[u8]) -> Vec<u8> {
