@@ -1,0 +1,38 @@
+//! The inputs that fuzzing has found worth keeping, each put to the check that it was found by.
+// clippy.toml exempts test functions, but not their helpers.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+#[path = "../fuzz/checks.rs"]
+#[allow(missing_docs, unreachable_pub)]
+mod checks;
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut count = 0;
+    for file in fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        // Shown when the check fails.
+        println!("{}", path.display());
+        check(&fs::read(path).unwrap());
+        count += 1;
+    }
+    assert!(count >= 10, "{count} files");
+}
+
+#[test]
+fn telnet() {
+    replay("telnet", checks::telnet);
+}
+
+#[test]
+fn endpoint() {
+    replay("endpoint", checks::endpoint);
+}
+
+#[test]
+fn command_line() {
+    replay("command_line", checks::command_line);
+}
