@@ -1,7 +1,11 @@
 //! The program under test: where it is, whether it is ours, and its words.
 
 use super::Setup;
-use std::io::ErrorKind;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt,
+};
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
@@ -108,9 +112,14 @@ impl Lab {
                 continue;
             };
             std::mem::forget(claim);
-            match std::net::TcpListener::bind(("0.0.0.0", port)) {
-                Ok(_) => return port,
-                Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse),
+            // It never listens: a process that another thread starts meanwhile has it until it
+            // executes its program, but is in nobody's way with it.
+            let probe = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+            let probe = probe.expect("a socket");
+            setsockopt(&probe, sockopt::ReuseAddr, &true).expect("SO_REUSEADDR");
+            match bind(probe.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)) {
+                Ok(()) => return port,
+                Err(error) => assert_eq!(error, Errno::EADDRINUSE),
             }
         }
     }
