@@ -10,11 +10,9 @@ run=/run/procServ/example
 clog=/var/log/conserver
 mkdir -p $run $clog "$scratch/home"
 chown -R ioc:ioc $run $clog
-# Copies, that the user ioc can reach wherever this clone is.
+# A copy that the user ioc can reach wherever this clone is.
 config=$scratch/conserver.cf
 cp "$contrib/conserver/conserver.cf" "$config"
-install -m 755 "$PROCSERV_BIN" "$scratch/procServ"
-PROCSERV_BIN=$scratch/procServ
 diagnosis="$scratch/*.log $scratch/*.out $clog/*"
 
 as_ioc() { exec setpriv --reuid ioc --regid ioc --clear-groups "$@"; }

@@ -3,7 +3,8 @@
 # is needed is missing, and named.
 #
 # A check runs in namespaces of its own: ports, processes and what it mounts are nobody else's, and
-# nothing of it is left when its shell ends. $scratch is a directory that is removed after that.
+# nothing of it is left when its shell ends. This machine's files can't be written to from there.
+# $scratch is a directory that can, and is removed after that.
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 contrib=$here/../../contrib
@@ -31,6 +32,23 @@ if [ -z "${scratch:-}" ]; then
         bash "$(realpath "$0")" </dev/null
     exit
 fi
+
+# writable DIRECTORY...: for this check again.
+writable() {
+    local directory
+    for directory; do
+        mount --bind "$directory" "$directory" && mount -o remount,bind,rw "$directory" || exit
+    done
+}
+
+while read -r _ directory _; do
+    # Blanks and the like are \NNN there.
+    directory=$(printf %b "$directory")
+    case $directory/ in /proc/* | /sys/* | /dev/*) continue ;; esac
+    mount -o remount,bind,ro "$directory" || missing "$directory that can be made read-only"
+done </proc/self/mounts
+writable "$scratch"
+export TMPDIR=$scratch
 
 ip link set lo up
 trap show_diagnosis EXIT
@@ -77,9 +95,12 @@ empty() {
     for directory; do mount -t tmpfs -o mode=755 none "$directory"; done
 }
 
-# add_user NAME: a user and a group of that name, known to this check alone.
+# add_user NAME: a user and a group of that name, known to this check alone. $PROCSERV_BIN becomes a
+# copy that others than root can reach, wherever this clone is.
 add_user() {
     local file
+    install -m 755 "$PROCSERV_BIN" "$scratch/procServ"
+    PROCSERV_BIN=$scratch/procServ
     for file in passwd group; do cp "/etc/$file" "$scratch/$file"; done
     echo "$1:x:29990:29990::/:/bin/sh" >>"$scratch/passwd"
     echo "$1:x:29990:" >>"$scratch/group"

@@ -18,7 +18,7 @@ make_root
 mount -t proc none "$root/proc"
 # Images for containers have dpkg leave out manuals and documentation.
 rm -rf "$root/etc/dpkg/dpkg.cfg.d"
-in_root() { chroot "${root:?}" env HOME=/root LC_ALL=C.UTF-8 "$@"; }
+in_root() { chroot "${root:?}" env -u TMPDIR HOME=/root LC_ALL=C.UTF-8 "$@"; }
 dpkg() { in_root dpkg "$@" >>"$scratch/dpkg.out" 2>&1; }
 # is PACKAGE STATE: as dpkg has it.
 is() { [ "$(in_root dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = "$2" ]; }

@@ -17,6 +17,7 @@ block() { cat "$scratch/blocks/$1" && rm "$scratch/blocks/$1"; }
 
 # The build that .ci/run has made before; there is no network here.
 cd "$here/../.."
+writable "${CARGO_TARGET_DIR:-target}"
 export CARGO_NET_OFFLINE=true
 empty /usr/local/{bin,share}
 PATH=/usr/local/bin:$PATH
