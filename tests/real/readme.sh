@@ -27,14 +27,16 @@ block "Two commands 1" >"$scratch/two"
 command=$(sed -n 1p "$scratch/two")
 # dialogue STEPS COMMAND...: what dialogue.exp says.
 dialogue() { TERM=vt100 expect -f "$here/dialogue.exp" "$@" >>"$scratch/dialogue.out" 2>&1; }
-# The child says 42 to whom started it and 49 to the telnet client, which both see.
-dialogue '"PID of new child" "echo =\$((6*7))=\r" =42= "" =49= \x14 "to OFF" \x18 "@@@ @@@ @@@" \x11' \
+# The child says 42 to whom started it and 49 to the telnet client, which both see, and 56 when the
+# latter has left.
+dialogue '"PID of new child" "echo =\$((6*7))=\r" =42= "" =49= "" =56= \x14 "to OFF" \x18 "@@@ @@@ @@@" \x11' \
     bash -c "$command" &
 shell=$!
 answers_telnet() {
     within 200 socat -u TCP:localhost:2000,readbytes=4 OPEN:/dev/null &&
         dialogue '"Welcome to procServ" "echo =\$((7*7))=\r" =49= \x1d "telnet> " quit\r' \
-            telnet localhost 2000
+            telnet localhost 2000 &&
+        socat -t 5 - TCP:localhost:2000 <<<'echo =$((7*8))=' >/dev/null
 }
 ends() { wait "$shell"; }
 check "telnet localhost 2000" answers_telnet
