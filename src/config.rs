@@ -4,6 +4,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use minicbor::{Decode, Encode};
+
 use crate::endpoint::Endpoint;
 
 /// How the server relates to the terminal and process that started it (contract section 7).
@@ -20,13 +22,17 @@ pub enum RunMode {
 }
 
 /// What follows the end of a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
 pub enum RestartMode {
     /// A new child is started.
+    #[n(0)]
     On,
     /// Nothing is started until a user says so.
+    #[n(1)]
     Off,
     /// The server exits.
+    #[n(2)]
     Oneshot,
 }
 

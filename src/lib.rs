@@ -5,6 +5,7 @@
 //! | module | what it is | knows |
 //! |---|---|---|
 //! | [`core`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
+//! | [`handover`] | all that a server is, as bytes that another version of it can read | `core` |
 //! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
 //! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `core`, `sys` |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
@@ -39,6 +40,7 @@ pub mod config;
 pub mod core;
 pub mod endpoint;
 pub mod error;
+pub mod handover;
 pub mod limits;
 pub mod server;
 mod strto;

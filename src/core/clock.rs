@@ -3,10 +3,13 @@
 use std::ops::Add;
 use std::time::Duration;
 
+use minicbor::{Decode, Encode};
+
 /// Nanoseconds of CLOCK_MONOTONIC. Unlike `std::time::Instant` it is a plain number: tests make
 /// one up, and it keeps its meaning across an exec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(pub u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Moment(#[n(0)] pub u64);
 
 impl Moment {
     /// The time from now until `self`; zero if it has passed.
@@ -25,8 +28,9 @@ impl Add<Duration> for Moment {
 }
 
 /// Seconds since the epoch: the resolution of every time that is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UnixTime(pub i64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct UnixTime(#[n(0)] pub i64);
 
 /// The time of one turn of the event loop, read once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

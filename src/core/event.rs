@@ -1,28 +1,38 @@
 //! The whole vocabulary between the core and the server that drives it.
 
+use minicbor::{Decode, Encode};
+
 use super::clock::UnixTime;
 
 /// A client for as long as it is connected; never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ClientId(pub u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct ClientId(#[n(0)] pub u64);
 
 /// What a client may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
 pub enum Role {
     /// Types to the child and gives commands.
+    #[n(0)]
     User,
     /// Only listens.
+    #[n(1)]
     Logger,
 }
 
 /// What a client is connected by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
 pub enum Medium {
     /// A socket, TCP or Unix: speaks telnet.
+    #[n(0)]
     Telnet,
     /// The terminal of `-f`: no telnet.
+    #[n(1)]
     Terminal,
     /// A pipe as stdin of `-f`: only sends, and is not counted.
+    #[n(2)]
     Pipe,
 }
 
@@ -93,6 +103,13 @@ pub enum Event<'a> {
         /// Why, as strerror(3) has it.
         reason: &'a str,
     },
+    /// The server has become another version of itself.
+    Upgraded {
+        /// Which.
+        version: &'a str,
+    },
+    /// It could not; the reason.
+    UpgradeFailed(&'a str),
 }
 
 /// What the server is to do. Drained with [`Console::poll_effect`](super::Console::poll_effect).
@@ -113,10 +130,13 @@ pub enum Effect {
 }
 
 /// The child, while there is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct Running {
     /// Its process and process group.
+    #[n(0)]
     pub pid: i32,
     /// When it was started.
+    #[n(1)]
     pub started: UnixTime,
 }

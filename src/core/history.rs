@@ -3,7 +3,10 @@
 
 use std::collections::VecDeque;
 
+use minicbor::{Decode, Encode};
+
 use super::clock::UnixTime;
+use super::record::Invalid;
 use crate::limits::{HISTORY_MAX, HISTORY_MIN, PTY_BUDGET};
 
 /// A ring of bytes at absolute offsets. It grows from a page to [`HISTORY_MAX`] only while a
@@ -23,7 +26,57 @@ pub struct History {
     keep_times: bool,
 }
 
+/// The stream as plain data.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct HistoryRecord {
+    #[n(0)]
+    head: u64,
+    /// Those before `head`.
+    #[cbor(n(1), default, with = "minicbor::bytes")]
+    bytes: Vec<u8>,
+    #[cbor(n(2), default)]
+    marks: Vec<(u64, UnixTime)>,
+}
+
+/// More than any console says. The sums of smaller offsets do not overflow.
+pub const OFFSET_MAX: u64 = 1 << 62;
+
 impl History {
+    /// All that is held: where a reader goes on that was passed depends on how much that is.
+    pub fn record(&self) -> HistoryRecord {
+        let (first, second) = self.slices(self.tail());
+        HistoryRecord {
+            head: self.head,
+            bytes: [first, second].concat(),
+            marks: self.marks.iter().copied().collect(),
+        }
+    }
+
+    /// Goes on from a record. Of more bytes than it may hold it keeps the newest, as another
+    /// version may hold more.
+    pub fn restore(record: HistoryRecord, keep_times: bool) -> Result<History, Invalid> {
+        let HistoryRecord { head, bytes, marks } = record;
+        if head > OFFSET_MAX || head < bytes.len() as u64 {
+            return Err(Invalid("the end of the stream"));
+        }
+        if !marks.is_sorted_by(|a, b| a.0 < b.0) || marks.last().is_some_and(|last| last.0 > head) {
+            return Err(Invalid("the times of the stream"));
+        }
+        let from = bytes.len().saturating_sub(HISTORY_MAX);
+        let bytes = bytes.get(from..).unwrap_or_default();
+        let mut history = History::new(keep_times);
+        history.head = head - bytes.len() as u64;
+        if !bytes.is_empty() {
+            history.ring = vec![0; bytes.len().next_power_of_two().max(HISTORY_MIN)];
+        }
+        history.put(bytes);
+        if keep_times {
+            history.marks = marks.into();
+        }
+        Ok(history)
+    }
+
     /// An empty stream at offset 0. Arrival times cost memory and are kept only if asked for.
     pub fn new(keep_times: bool) -> History {
         History {
@@ -81,6 +134,15 @@ impl History {
         if self.keep_times && self.marks.back().is_none_or(|mark| mark.1 != wall) {
             self.marks.push_back((self.head, wall));
         }
+        self.put(bytes);
+        let tail = self.tail();
+        while self.marks.get(1).is_some_and(|mark| mark.0 <= tail) {
+            self.marks.pop_front();
+        }
+    }
+
+    /// Puts bytes at the end, over the oldest if need be.
+    fn put(&mut self, bytes: &[u8]) {
         // `contains` is a fast search; the exact place hardly ever matters.
         if bytes.contains(&0xFF) {
             self.after_ff = self.head + bytes.len() as u64;
@@ -94,10 +156,6 @@ impl History {
         }
         self.head += bytes.len() as u64;
         self.held = (self.held + bytes.len()).min(self.ring.len());
-        let tail = self.tail();
-        while self.marks.get(1).is_some_and(|mark| mark.0 <= tail) {
-            self.marks.pop_front();
-        }
     }
 
     /// Whether there is memory to give back.

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use minicbor::{Decode, Encode};
+
 use super::event::ClientId;
+use super::record::Invalid;
 use crate::limits::{INPUT_MAX, INPUT_RESERVE};
 
 /// The queue. Bytes keep the order in which they were read, across clients.
@@ -16,7 +19,36 @@ pub struct InputQueue {
     shares: BTreeMap<ClientId, usize>,
 }
 
+/// The queue as plain data.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct InputRecord {
+    #[cbor(n(0), default, with = "minicbor::bytes")]
+    bytes: Vec<u8>,
+    #[cbor(n(1), default)]
+    runs: Vec<(ClientId, usize)>,
+}
+
 impl InputQueue {
+    /// All of it.
+    pub fn record(&self) -> InputRecord {
+        let (first, second) = self.slices();
+        InputRecord { bytes: [first, second].concat(), runs: self.runs.iter().copied().collect() }
+    }
+
+    /// Goes on from a record.
+    pub fn restore(record: InputRecord) -> Result<InputQueue, Invalid> {
+        let total = record.runs.iter().try_fold(0_usize, |sum, run| sum.checked_add(run.1));
+        if total != Some(record.bytes.len()) || record.runs.iter().any(|run| run.1 == 0) {
+            return Err(Invalid("whose input waits"));
+        }
+        let mut shares = BTreeMap::new();
+        for &(id, len) in &record.runs {
+            *shares.entry(id).or_default() += len;
+        }
+        Ok(InputQueue { bytes: record.bytes.into(), runs: record.runs.into(), shares })
+    }
+
     /// Adds bytes of one client. The bound is kept by not reading a client that
     /// [`accepts`](Self::accepts) denies, never by dropping.
     pub fn push(&mut self, id: ClientId, bytes: impl Iterator<Item = u8>) {

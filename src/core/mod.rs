@@ -13,6 +13,7 @@ mod history;
 mod input;
 mod notice;
 mod outbox;
+pub mod record;
 #[cfg(test)]
 mod sim;
 mod supervisor;
@@ -22,6 +23,8 @@ mod typing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+use minicbor::{Decode, Encode};
 
 use self::clock::{Calendar, Moment, Now, UnixTime};
 use self::event::{ClientId, Effect, Event, ExitStatus, Medium, Role};
@@ -35,6 +38,8 @@ use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ
 use crate::telnet;
 
 const SIGKILL: i32 = 9;
+/// How the stream looks on standard output.
+const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 
 /// What the console has to know, fixed at the start. Texts are bytes: paths need not be UTF-8.
 #[derive(Debug, Clone)]
@@ -79,6 +84,22 @@ pub struct Settings {
     pub time_format: Vec<u8>,
 }
 
+impl Settings {
+    /// How the stream looks to a client.
+    fn encoding(&self, role: Role, medium: Medium) -> Encoding {
+        let stamp = match role {
+            Role::Logger => self.log_stamp.clone(),
+            Role::User => None,
+        };
+        Encoding { telnet: medium == Medium::Telnet, stamp }
+    }
+
+    /// How it looks in the log.
+    fn log_encoding(&self) -> Encoding {
+        Encoding { telnet: false, stamp: self.log_stamp.clone() }
+    }
+}
+
 /// How many are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Count {
@@ -109,13 +130,23 @@ impl Client {
 }
 
 /// Whether a client that is about to be passed is waited for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 enum Pace {
     /// It keeps up, or has not been looked at since it did.
+    #[default]
+    #[n(0)]
     Free,
     /// Until then, if by then it has taken so much more.
-    Waited { until: Moment, owed: usize },
+    #[n(1)]
+    Waited {
+        #[n(0)]
+        until: Moment,
+        #[n(1)]
+        owed: usize,
+    },
     /// It reads too slowly; not before it has caught up.
+    #[n(2)]
     WrittenOff,
 }
 
@@ -141,13 +172,12 @@ impl Console {
     /// A console without clients. The first [`handle_timeout`](Self::handle_timeout) starts the
     /// child, unless it is to wait.
     pub fn new(settings: Settings, calendar: Box<dyn Calendar>) -> Console {
-        let plain = Encoding { telnet: false, stamp: None };
         Console {
             supervisor: Supervisor::new(settings.restart, settings.wait, settings.holdoff),
             history: History::new(settings.log_stamp.is_some()),
             clients: BTreeMap::new(),
             log: None,
-            stdout: settings.to_stdout.then(|| Outbox::new(0, plain)),
+            stdout: settings.to_stdout.then(|| Outbox::new(0, PLAIN)),
             input: InputQueue::default(),
             effects: VecDeque::new(),
             log_trouble_told: false,
@@ -185,14 +215,15 @@ impl Console {
             Event::LogFailed(reason) => self.log_failed(reason, now),
             Event::LogWorks => {
                 self.log_trouble_told = false;
-                let stamp = self.settings.log_stamp.clone();
-                let encoding = Encoding { telnet: false, stamp };
+                let encoding = self.settings.log_encoding();
                 let head = self.history.head();
                 self.log.get_or_insert_with(|| Outbox::new(head, encoding));
             }
             Event::AcceptFailed { endpoint, reason } => {
                 self.say_line(&notice::accept_failed(endpoint, reason), now);
             }
+            Event::Upgraded { version } => self.note(&notice::upgraded(version), now),
+            Event::UpgradeFailed(reason) => self.note(&notice::not_upgraded(reason), now),
         }
     }
 
@@ -233,6 +264,13 @@ impl Console {
             self.say(b"\r\n", now);
         }
         self.say(text, now);
+    }
+
+    /// To the log alone, if there is one.
+    fn note(&mut self, text: &[u8], now: Now) {
+        if let Some(log) = &mut self.log {
+            log.note(text, now.wall, &*self.calendar);
+        }
     }
 
     fn time(&self, time: UnixTime) -> Vec<u8> {
@@ -314,13 +352,7 @@ impl Console {
     }
 
     fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
-        let encoding = Encoding {
-            telnet: medium == Medium::Telnet,
-            stamp: match role {
-                Role::Logger => self.settings.log_stamp.clone(),
-                Role::User => None,
-            },
-        };
+        let encoding = self.settings.encoding(role, medium);
         let mut outbox = Outbox::new(self.history.head(), encoding);
         if medium != Medium::Pipe {
             outbox.stage(&self.greeting(role));

@@ -146,6 +146,16 @@ pub fn accept_failed(endpoint: &str, reason: &str) -> Vec<u8> {
     format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n").into_bytes()
 }
 
+/// In the log: the server has become another version of itself.
+pub fn upgraded(version: &str) -> Vec<u8> {
+    format!("@@@ procServ server upgraded in place ({version})\r\n").into_bytes()
+}
+
+/// In the log: it could not.
+pub fn not_upgraded(reason: &str) -> Vec<u8> {
+    format!("@@@ procServ server not upgraded: {reason}\r\n").into_bytes()
+}
+
 /// Section 8: in the log, where bytes are missing.
 pub fn missing(count: u64) -> Vec<u8> {
     format!("@@@ {count} bytes are missing here\r\n").into_bytes()

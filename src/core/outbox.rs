@@ -4,9 +4,12 @@
 
 use std::ops::Range;
 
+use minicbor::{Decode, Encode};
+
 use super::clock::{Calendar, UnixTime};
 use super::history::History;
 use super::notice;
+use super::record::Invalid;
 use crate::limits::{LOG_JOB_MAX, STAGE_MAX};
 use crate::telnet;
 
@@ -35,6 +38,25 @@ pub struct Outbox {
     stamp: Option<(UnixTime, Vec<u8>)>,
     /// Bytes of the stream that this reader missed and has not been told of.
     missing: u64,
+    /// Lines for this reader, a file, alone.
+    notes: Vec<u8>,
+}
+
+/// A reader's place as plain data. Where stamps are staged matters only in what a file is being
+/// given, and no record is made meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct OutboxRecord {
+    #[n(0)]
+    cursor: u64,
+    #[cbor(n(1), default)]
+    line_start: bool,
+    #[cbor(n(2), default, with = "minicbor::bytes")]
+    staged: Vec<u8>,
+    #[cbor(n(3), default)]
+    missing: u64,
+    #[cbor(n(4), default, with = "minicbor::bytes")]
+    notes: Vec<u8>,
 }
 
 /// A piece of the stream on its way to a file. It knows what is lost if it does not arrive.
@@ -44,10 +66,11 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// Where in `bytes` stamps stand.
     stamps: Vec<Range<usize>>,
-    /// Where the announcement of `announced` missing bytes stands. Before it, the rest of an
-    /// earlier one that was cut short.
+    /// Where the announcement of `announced` missing bytes stands, and of `notes`. Before it, the
+    /// rest of an earlier one that was cut short.
     announcement: Range<usize>,
     announced: u64,
+    notes: Vec<u8>,
     line_start_before: bool,
 }
 
@@ -85,7 +108,28 @@ impl Outbox {
             stamps: Vec::new(),
             stamp: None,
             missing: 0,
+            notes: Vec::new(),
         }
+    }
+
+    /// The reader's place.
+    pub fn record(&self) -> OutboxRecord {
+        OutboxRecord {
+            cursor: self.cursor,
+            line_start: self.line_start,
+            staged: self.staged.get(self.sent..).unwrap_or_default().to_vec(),
+            missing: self.missing,
+            notes: self.notes.clone(),
+        }
+    }
+
+    /// Goes on from a record. A reader may have been passed, but is not ahead.
+    pub fn restore(record: OutboxRecord, encoding: Encoding, head: u64) -> Result<Outbox, Invalid> {
+        let OutboxRecord { cursor, line_start, staged, missing, notes } = record;
+        if cursor > head || missing > cursor {
+            return Err(Invalid("a reader's place"));
+        }
+        Ok(Outbox { line_start, staged, missing, notes, ..Outbox::new(cursor, encoding) })
     }
 
     /// The offset of the first byte of the stream that this reader still needs.
@@ -114,7 +158,10 @@ impl Outbox {
 
     /// Whether there is nothing to write.
     pub fn is_empty(&self, history: &History) -> bool {
-        self.staged() == 0 && self.cursor == history.head() && self.missing == 0
+        self.staged() == 0
+            && self.cursor == history.head()
+            && self.missing == 0
+            && self.notes.is_empty()
     }
 
     /// The next bytes to write to a client, in order. Empty slices: nothing is left.
@@ -125,7 +172,8 @@ impl Outbox {
     ) -> (&'a [u8], &'a [u8]) {
         if self.staged() == 0 && self.cursor < history.tail() {
             self.skip_to(history.resume_point());
-            self.announce(notice::skipped);
+            let skipped = std::mem::take(&mut self.missing);
+            self.announce(&notice::skipped(skipped));
         }
         if self.staged() == 0 {
             if self.reads_direct(history) {
@@ -169,7 +217,12 @@ impl Outbox {
         let start = self.staged.len();
         self.line_start |= start > 0;
         if self.missing > 0 {
-            self.announce(notice::missing);
+            let missing = std::mem::take(&mut self.missing);
+            self.announce(&notice::missing(missing));
+        }
+        if !self.notes.is_empty() {
+            chunk.notes = std::mem::take(&mut self.notes);
+            self.announce(&chunk.notes);
         }
         chunk.announcement = start..self.staged.len();
         if self.reads_direct(history) {
@@ -193,6 +246,9 @@ impl Outbox {
     /// chunks taken after it have to follow, in order, with `written` zero.
     pub fn lost(&mut self, chunk: &Chunk, written: usize, first: bool) {
         self.missing += chunk.lost(written);
+        if written <= chunk.announcement.start {
+            self.notes.splice(..0, chunk.notes.iter().copied());
+        }
         if first {
             self.staged = chunk.unfinished(written).to_vec();
             self.line_start = match written.checked_sub(1) {
@@ -208,6 +264,15 @@ impl Outbox {
         self.cursor = history.head();
     }
 
+    /// Says a line to this reader, a file, alone. It comes before the next bytes of the stream, and
+    /// is no part of what is missing when it is lost.
+    pub fn note(&mut self, text: &[u8], wall: UnixTime, calendar: &dyn Calendar) {
+        if let Some(format) = &self.encoding.stamp {
+            self.notes.extend_from_slice(&calendar.format(wall, format));
+        }
+        self.notes.extend_from_slice(text);
+    }
+
     fn reads_direct(&self, history: &History) -> bool {
         self.encoding.stamp.is_none()
             && !(self.encoding.telnet && history.may_have_ff_from(self.cursor))
@@ -218,13 +283,12 @@ impl Outbox {
         self.cursor = resume;
     }
 
-    /// Says on a line of its own how much is missing.
-    fn announce(&mut self, text: fn(u64) -> Vec<u8>) {
+    /// Stages whole lines on lines of their own.
+    fn announce(&mut self, lines: &[u8]) {
         if !self.line_start {
             self.stage(b"\r\n");
         }
-        self.stage(&text(self.missing));
-        self.missing = 0;
+        self.stage(lines);
         self.line_start = true;
     }
 

@@ -19,39 +19,61 @@
 
 use std::time::Duration;
 
+use minicbor::{Decode, Encode};
+
 use super::clock::{Moment, Now};
 use super::event::{ExitStatus, Running};
+use super::record::Invalid;
 use crate::config::RestartMode;
 use crate::limits::{KILL_WAIT, START_RETRY};
 
-/// The child's life cycle.
-#[derive(Debug)]
+/// The child's life cycle. It is its own record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct Supervisor {
+    // No Option: one of a kind that an older program does not know would be no child to it.
+    #[n(0)]
     child: Child,
+    #[n(1)]
     mode: RestartMode,
+    /// From the settings.
+    #[cbor(skip)]
     holdoff: Duration,
     /// When the last child was started, or its start was tried.
+    #[n(2)]
     last_start: Option<Moment>,
     /// `--wait`, and no user has started a child yet.
+    #[cbor(n(3), default)]
     waiting: bool,
     /// In ONESHOT one more start is due.
+    #[cbor(n(4), default)]
     due: bool,
     /// The last start failed.
+    #[cbor(n(5), default)]
     failed: bool,
     /// Exit status of the last child that ended normally.
+    #[cbor(n(6), default)]
     last_code: u8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 enum Child {
+    #[n(0)]
     None,
     /// Asked for, not yet answered.
+    #[n(1)]
     Starting,
-    Running(Running),
+    #[n(2)]
+    Running(#[n(0)] Running),
     /// SIGTERM came. `until` is the time of the next step: SIGKILL, or after it leaving anyhow.
+    #[n(3)]
     Leaving {
+        #[n(0)]
         child: Running,
+        #[n(1)]
         killed: bool,
+        #[n(2)]
         until: Moment,
     },
 }
@@ -90,6 +112,24 @@ impl Supervisor {
             failed: false,
             last_code: 0,
         }
+    }
+
+    /// What follows from no setting.
+    pub fn record(&self) -> Supervisor {
+        Supervisor { holdoff: Duration::ZERO, ..*self }
+    }
+
+    /// Goes on from a record.
+    pub fn restore(record: Supervisor, holdoff: Duration) -> Result<Supervisor, Invalid> {
+        if record.child == Child::Starting {
+            // The effect was obeyed, and its answer would never come.
+            return Err(Invalid("a child is being started"));
+        }
+        // A signal to the groups 0 and 1 is one to ourselves, or to everybody.
+        if record.running().is_some_and(|child| child.pid <= 1) {
+            return Err(Invalid("the child's PID"));
+        }
+        Ok(Supervisor { holdoff, ..record })
     }
 
     /// The mode as users see it.

@@ -7,15 +7,20 @@ mod option;
 #[cfg(test)]
 mod tests;
 
+use minicbor::{Decode, Encode};
+
 pub use option::{Agreement, OFFER, Options, Verb};
 
 /// One connection's place in the incoming telnet stream. Plain data, so that a handover can carry
 /// it to another process.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct Decoder {
     /// What the next byte will mean.
+    #[n(0)]
     pub state: State,
     /// What has been negotiated.
+    #[n(1)]
     pub options: Options,
 }
 
@@ -93,27 +98,37 @@ fn hold(held: u16) -> State {
 }
 
 /// What the next byte from the peer means.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub enum State {
     /// Typed by the user, or an IAC.
     #[default]
+    #[n(0)]
     Data,
     /// The command after an IAC.
+    #[n(1)]
     Iac,
     /// The option that this verb is about.
-    Option(Verb),
+    #[n(2)]
+    Option(#[n(0)] Verb),
     /// The option that a subnegotiation is about.
+    #[n(3)]
     SubOption,
     /// Content of a subnegotiation.
+    #[n(4)]
     Sub {
         /// Bytes of content so far.
+        #[n(0)]
         held: u16,
         /// Whether all so far is the beginning of `IAC SB 85 WILL SE`.
+        #[n(1)]
         mccp: bool,
     },
     /// The byte after an IAC in a subnegotiation.
+    #[n(5)]
     SubIac {
         /// Bytes of content so far.
+        #[n(0)]
         held: u16,
     },
 }

@@ -17,8 +17,9 @@ struct Job {
     chunk: Chunk,
     /// Length of the rest of an earlier announcement that it begins with.
     rest: usize,
-    /// Length of the announcement that follows, and what is missing by it.
-    announced: Option<(usize, usize)>,
+    /// Length of the announcement and the notes that follow, and what is missing by it.
+    announced: (usize, usize),
+    notes: Vec<u8>,
 }
 
 /// What became of a step.
@@ -41,6 +42,8 @@ pub struct Disk {
     owed: usize,
     /// What is left of an announcement that was cut short.
     rest: Vec<u8>,
+    /// Lines for this file alone.
+    notes: Vec<u8>,
     jobs: VecDeque<Job>,
     /// The front job failed: the others come back.
     bouncing: bool,
@@ -57,10 +60,22 @@ impl Disk {
             taken: follower,
             owed: 0,
             rest: Vec::new(),
+            notes: Vec::new(),
             jobs: VecDeque::new(),
             bouncing: false,
             failing: false,
         }
+    }
+
+    /// It is to hold this line.
+    pub fn note(&mut self, line: &[u8], stamp: &[u8]) {
+        self.notes.extend_from_slice(stamp);
+        self.notes.extend_from_slice(line);
+    }
+
+    /// Whether a chunk is under way.
+    pub fn is_busy(&self) -> bool {
+        !self.jobs.is_empty()
     }
 
     /// The stream up to here has been taken.
@@ -84,6 +99,7 @@ impl Disk {
         }
         let Some(chunk) = console.take(self.sink) else {
             assert_eq!((self.taken.place, self.owed), (stream.head(), 0), "nothing to take");
+            assert!(self.notes.is_empty(), "a note is lost");
             return false;
         };
         let bytes = &chunk.bytes;
@@ -92,20 +108,29 @@ impl Disk {
         let rest = std::mem::take(&mut self.rest).len();
         self.taken.line_start |= rest > 0;
         let bytes = &bytes[rest..];
-        let mut announced = None;
+        let mut announced = (0, 0);
         if self.owed > 0 {
             let Gap::Of { len, missing } = gap(bytes, self.taken.line_start, WORDS) else {
                 panic!("{} are missing, but: {}", self.owed, show(bytes));
             };
             assert_eq!(missing, self.owed, "bytes missing");
             seen("a file was told what is missing");
-            announced = Some((len, missing));
+            announced = (len, missing);
             self.owed = 0;
             self.taken.line_start = true;
         }
-        self.taken.get(&bytes[announced.map_or(0, |(len, _)| len)..], stream);
+        let notes = std::mem::take(&mut self.notes);
+        if !notes.is_empty() {
+            let before: &[u8] = if self.taken.line_start { b"" } else { b"\r\n" };
+            let expected = [before, &notes].concat();
+            assert!(bytes[announced.0..].starts_with(&expected), "no {}", show(&expected));
+            seen("a file got a note");
+            announced.0 += expected.len();
+            self.taken.line_start = true;
+        }
+        self.taken.get(&bytes[announced.0..], stream);
         assert!(self.taken.is_between());
-        self.jobs.push_back(Job { chunk, rest, announced });
+        self.jobs.push_back(Job { chunk, rest, announced, notes });
         true
     }
 
@@ -124,6 +149,7 @@ impl Disk {
         if self.bouncing {
             seen("a chunk came back");
             console.lost(self.sink, &job.chunk, 0, false);
+            self.notes.splice(..0, job.notes);
         } else if let Some(random) = fails {
             let count = random.length(all - 1);
             self.write(&job, count, stream);
@@ -131,6 +157,10 @@ impl Disk {
                 seen("a file got half of a stamp");
             }
             self.written.cut(self.last);
+            if count <= job.rest && !job.notes.is_empty() {
+                seen("a note came back");
+                self.notes.splice(..0, job.notes.iter().copied());
+            }
             console.lost(self.sink, &job.chunk, count, true);
             self.bouncing = true;
             self.failing = true;
@@ -152,13 +182,14 @@ impl Disk {
 
     /// Whether everything is in the file or announced in it.
     pub fn is_complete(&self, stream: &Stream) -> bool {
-        self.jobs.is_empty() && self.owed == 0 && self.written.is_complete(stream)
+        let told = self.owed == 0 && self.notes.is_empty();
+        self.jobs.is_empty() && told && self.written.is_complete(stream)
     }
 
     /// The first `count` bytes of a job arrive.
     fn write(&mut self, job: &Job, count: usize, stream: &Stream) {
         let bytes = &job.chunk.bytes[..count];
-        let (len, missing) = job.announced.unwrap_or((0, 0));
+        let (len, missing) = job.announced;
         let end = job.rest + len;
         // An announcement that was begun will be finished.
         let begun = if count > job.rest { end } else { job.rest };

@@ -12,6 +12,7 @@ mod random;
 mod settings;
 mod stream;
 mod traffic;
+mod upgrade;
 mod world;
 
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ use self::world::World;
 const SEEDS: u64 = 10_000;
 
 /// What must have happened in some world: a rule that none came near is not proved.
-const EXPECTED: [&str; 18] = [
+const EXPECTED: [&str; 22] = [
     "ONESHOT ended the server",
     "ONESHOT ended the server by hand",
     "a child was started by hand within the holdoff time",
@@ -33,9 +34,13 @@ const EXPECTED: [&str; 18] = [
     "a client read half of an announcement",
     "a client was heard although the queue was full",
     "a client was told that it is too slow",
+    "a console was replaced",
+    "a console was replaced while input waited",
+    "a file got a note",
     "a file got half of a stamp",
     "a file got half of an announcement",
     "a file was told what is missing",
+    "a note came back",
     "a second SIGTERM",
     "the child was to wait for a client",
     "the grace period was over",

@@ -96,6 +96,7 @@ impl World {
         if listens {
             self.oracle.typed(id, &typed, now);
         }
+        self.upgrade();
     }
 
     pub fn any_client(&mut self) -> Option<usize> {
@@ -200,6 +201,7 @@ impl World {
         let news = disk.step(&mut self.console, &self.oracle.stream, fails);
         let complete = disk.is_complete(&self.oracle.stream);
         self.tell(|_| format!("disk (log: {is_log}): {news:?}"));
+        self.upgrade();
         if is_log {
             self.news_of_log(&news);
         }

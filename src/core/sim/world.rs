@@ -12,6 +12,7 @@ use super::random::Random;
 use super::seen;
 use super::settings;
 use super::stream::Clockwork;
+use super::upgrade::Upgrades;
 use crate::config::{CommandChars, RestartMode};
 use crate::limits::{
     CLIENT_BUDGET, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET,
@@ -47,6 +48,7 @@ pub struct World {
     pub stamp: Option<Vec<u8>>,
     pub pool: &'static [u8],
     pub kind: Kind,
+    pub upgrades: Upgrades,
     /// Does not even end when killed.
     pub immortal: bool,
     pub mono: u64,
@@ -87,6 +89,7 @@ impl World {
             stamp: settings.log_stamp.clone(),
             pool: settings::pool(&mut random),
             kind,
+            upgrades: Upgrades::of(seed),
             immortal: random.one_in(6),
             mono: random.pick(&[0, 1, 77 * SECOND]),
             wall_offset: 1_000_000_000,
@@ -114,6 +117,7 @@ impl World {
             if !self.random.one_in(4) {
                 self.drain();
             }
+            self.upgrade();
             self.check();
             if self.left {
                 break;
@@ -247,7 +251,8 @@ impl World {
 
     fn rare_event(&mut self) {
         let now = self.now();
-        match self.random.below(8) {
+        match self.random.below(9) {
+            8 => self.upgrade_failed(),
             0..2 => {
                 self.tell(|_| "SIGTERM".to_owned());
                 self.console.handle(Event::Terminate, now);
@@ -273,6 +278,7 @@ impl World {
             self.tell(|_| format!("effect {effect:?}"));
             assert_eq!(Some(effect), self.oracle.effects.pop_front());
             self.obey(effect);
+            self.upgrade();
         }
         assert_eq!(self.oracle.effects.pop_front(), None, "not done");
         self.drop_departed();

@@ -1,0 +1,162 @@
+//! The console as plain data: what a server hands over to the one that takes its place. All of it
+//! that does not follow from the settings is recorded, so that the stream goes on with the same
+//! byte for everybody.
+//!
+//! Each field has a number, which is never given to another one. A reader skips the numbers that
+//! it does not know, and a field that is marked `default` may be missing. A variant that it does
+//! not know is an error: whatever it guessed, it would treat a child or a client as what it is not.
+
+use std::fmt;
+
+use minicbor::{Decode, Encode};
+
+use super::clock::Calendar;
+use super::event::{ClientId, Medium, Role, Running};
+use super::history::{History, HistoryRecord, OFFSET_MAX};
+use super::input::{InputQueue, InputRecord};
+use super::outbox::{Outbox, OutboxRecord};
+use super::supervisor::Supervisor;
+use super::{Client, Console, PLAIN, Pace, Settings};
+use crate::limits::STAGE_MAX;
+use crate::telnet;
+
+/// A console, from [`Console::record`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Record {
+    #[n(0)]
+    supervisor: Supervisor,
+    #[n(1)]
+    history: HistoryRecord,
+    #[cbor(n(2), default)]
+    clients: Vec<ClientRecord>,
+    #[n(3)]
+    log: Option<OutboxRecord>,
+    #[n(4)]
+    stdout: Option<OutboxRecord>,
+    #[cbor(n(5), default)]
+    input: InputRecord,
+    #[cbor(n(6), default)]
+    log_trouble_told: bool,
+    /// Whether the log could be opened at the start, as greetings say for ever.
+    #[n(7)]
+    log_opened: Option<bool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct ClientRecord {
+    #[n(0)]
+    id: ClientId,
+    #[n(1)]
+    role: Role,
+    #[n(2)]
+    medium: Medium,
+    #[n(3)]
+    outbox: OutboxRecord,
+    #[cbor(n(4), default)]
+    decoder: telnet::Decoder,
+    #[cbor(n(5), default)]
+    replies: usize,
+    #[cbor(n(6), default)]
+    taken: u64,
+    #[cbor(n(7), default)]
+    pace: Pace,
+}
+
+/// What makes a record one that no console made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Invalid(pub &'static str);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be", self.0)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl Record {
+    /// The child, if one runs.
+    pub fn child(&self) -> Option<Running> {
+        self.supervisor.running()
+    }
+
+    /// Who is connected, and how.
+    pub fn clients(&self) -> impl Iterator<Item = (ClientId, Medium)> {
+        self.clients.iter().map(|client| (client.id, client.medium))
+    }
+}
+
+impl Console {
+    /// The console as it stands. To be asked only between turns: all effects have been polled and
+    /// obeyed, none of them was to exit, and no chunk is on its way to a file.
+    pub fn record(&self) -> Record {
+        let clients = self.clients.iter().map(|(&id, client)| ClientRecord {
+            id,
+            role: client.role,
+            medium: client.medium,
+            outbox: client.outbox.record(),
+            decoder: client.decoder.clone(),
+            replies: client.replies,
+            taken: client.taken,
+            pace: client.pace,
+        });
+        Record {
+            supervisor: self.supervisor.record(),
+            history: self.history.record(),
+            clients: clients.collect(),
+            log: self.log.as_ref().map(Outbox::record),
+            stdout: self.stdout.as_ref().map(Outbox::record),
+            input: self.input.record(),
+            log_trouble_told: self.log_trouble_told,
+            log_opened: self.settings.log.as_ref().map(|log| log.1),
+        }
+    }
+
+    /// A console that goes on from a record of one with the same settings. What the record has for
+    /// a log or a standard output that the settings do not want is dropped.
+    pub fn restore(
+        settings: Settings,
+        calendar: Box<dyn Calendar>,
+        record: Record,
+    ) -> Result<Console, Invalid> {
+        let mut console = Console::new(settings, calendar);
+        let settings = &mut console.settings;
+        console.supervisor = Supervisor::restore(record.supervisor, settings.holdoff)?;
+        console.history = History::restore(record.history, settings.log_stamp.is_some())?;
+        let head = console.history.head();
+        for client in record.clients {
+            let id = client.id;
+            let client = restore_client(client, settings, head)?;
+            if console.clients.insert(id, client).is_some() {
+                return Err(Invalid("two clients of one name"));
+            }
+        }
+        if let Some((_, opened)) = &mut settings.log {
+            *opened = record.log_opened.unwrap_or(*opened);
+            let log = record.log.map(|log| Outbox::restore(log, settings.log_encoding(), head));
+            console.log = log.transpose()?;
+        }
+        if settings.to_stdout {
+            console.stdout = Some(match record.stdout {
+                Some(stdout) => Outbox::restore(stdout, PLAIN, head)?,
+                None => Outbox::new(head, PLAIN),
+            });
+        }
+        console.input = InputQueue::restore(record.input)?;
+        console.log_trouble_told = record.log_trouble_told;
+        Ok(console)
+    }
+}
+
+fn restore_client(record: ClientRecord, settings: &Settings, head: u64) -> Result<Client, Invalid> {
+    let ClientRecord { id: _, role, medium, outbox, decoder, replies, taken, pace } = record;
+    if taken > OFFSET_MAX {
+        return Err(Invalid("what a client took"));
+    }
+    let outbox = Outbox::restore(outbox, settings.encoding(role, medium), head)?;
+    // More is not told from as much.
+    let replies = replies.min(STAGE_MAX);
+    Ok(Client { role, medium, outbox, decoder, replies, taken, pace })
+}

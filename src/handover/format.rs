@@ -1,0 +1,89 @@
+//! The bytes of a [`State`]: a head that tells a cut or damaged one, and a body of numbered fields
+//! (CBOR). The body can grow without a new format: fields that a reader does not know are skipped,
+//! and later ones may be missing. The format's number changes only if that is not enough.
+
+use std::fmt;
+
+use super::state::State;
+use crate::core::record::Invalid;
+
+const MAGIC: &[u8] = b"procServ state\n";
+/// The one format there is.
+const FORMAT: u32 = 1;
+
+/// Why bytes are no state that this program can go on from.
+#[derive(Debug)]
+pub enum Unreadable {
+    /// They do not begin as one.
+    Foreign,
+    /// They are of another format.
+    Format(u32),
+    /// They are cut, or have changed.
+    Damaged,
+    /// The body's fields are not what they have to be.
+    Body(minicbor::decode::Error),
+    /// They do not fit together.
+    Invalid(Invalid),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unreadable::Foreign => f.write_str("not a state"),
+            Unreadable::Format(number) => write!(f, "a state of format {number}"),
+            Unreadable::Damaged => f.write_str("a damaged state"),
+            Unreadable::Body(error) => write!(f, "a state that cannot be read: {error}"),
+            Unreadable::Invalid(invalid) => write!(f, "a state in which {invalid}"),
+        }
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// The bytes of `state`.
+pub fn encode(state: &State) -> Vec<u8> {
+    let body = encode_body(state);
+    let numbers = [&FORMAT.to_le_bytes()[..], &(body.len() as u64).to_le_bytes()].concat();
+    [MAGIC, &numbers, &digest(&body).to_le_bytes(), &body].concat()
+}
+
+/// The state that [`encode`] made these bytes of, in this or another version of the program.
+pub fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::Foreign)?;
+    let (format, rest) = rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
+    let format = u32::from_le_bytes(*format);
+    if format != FORMAT {
+        return Err(Unreadable::Format(format));
+    }
+    let (len, rest) = rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
+    let (sum, body) = rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
+    if body.len() as u64 != u64::from_le_bytes(*len) || digest(body) != u64::from_le_bytes(*sum) {
+        return Err(Unreadable::Damaged);
+    }
+    decode_body(body)
+}
+
+/// The body alone.
+pub fn encode_body(state: &State) -> Vec<u8> {
+    // Writing to memory does not fail.
+    minicbor::to_vec(state).unwrap_or_default()
+}
+
+/// A body of which nothing is known: no bytes make this panic, nor take more memory than a small
+/// multiple of their number.
+pub fn decode_body(body: &[u8]) -> Result<State, Unreadable> {
+    let mut decoder = minicbor::Decoder::new(body);
+    let state: State = decoder.decode().map_err(Unreadable::Body)?;
+    if decoder.position() != body.len() {
+        return Err(Unreadable::Damaged);
+    }
+    state.check().map_err(Unreadable::Invalid)?;
+    Ok(state)
+}
+
+/// FNV-1a: that no byte has changed, against accidents only.
+pub fn digest(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
+    })
+}

@@ -1,0 +1,218 @@
+//! Everything that crosses the exec, as plain data. Fields have numbers, under the rules that
+//! [`core::record`](crate::core::record) tells.
+
+use std::collections::BTreeMap;
+
+use minicbor::{Decode, Encode};
+
+use crate::core::event::Medium;
+use crate::core::record::{Invalid, Record};
+
+/// All that a server is.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct State {
+    /// What `-V` of the writer prints.
+    #[n(0)]
+    pub version: String,
+    /// The command line that it was started with.
+    #[n(1)]
+    pub argv: Vec<Text>,
+    /// When it was started, in seconds since the epoch.
+    #[n(2)]
+    pub started: i64,
+    /// Soft and hard RLIMIT_NOFILE for children, if the server has changed its own.
+    #[n(3)]
+    pub open_files: Option<(u64, u64)>,
+    /// The next client's id, more than those of all before.
+    #[n(4)]
+    pub next_token: u64,
+    /// The console.
+    #[n(5)]
+    pub console: Record,
+    /// The child, if one runs.
+    #[n(6)]
+    pub child: Option<ChildState>,
+    /// The endpoints.
+    #[cbor(n(7), default)]
+    pub listeners: Vec<ListenerState>,
+    /// The clients.
+    #[cbor(n(8), default)]
+    pub connections: Vec<ConnectionState>,
+    /// The log of `-L`, if it could be opened.
+    #[n(9)]
+    pub log: Option<SinkState>,
+    /// Standard output under `-d`.
+    #[n(10)]
+    pub stdout: Option<SinkState>,
+}
+
+/// An argument: any bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Text(#[cbor(n(0), with = "minicbor::bytes")] pub Vec<u8>);
+
+/// An open descriptor, and what has to be behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Descriptor {
+    /// Its number.
+    #[n(0)]
+    pub number: i32,
+    /// `st_mode & S_IFMT`.
+    #[n(1)]
+    pub kind: u32,
+    /// `st_dev`.
+    #[n(2)]
+    pub device: u64,
+    /// `st_ino`.
+    #[n(3)]
+    pub inode: u64,
+}
+
+/// A child that has not been buried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ChildState {
+    /// Its process and process group.
+    #[n(0)]
+    pub pid: i32,
+    /// Its terminal's master.
+    #[n(1)]
+    pub pty: Descriptor,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ListenerState {
+    /// Which of the command line's: `control.0`, `log.0`.
+    #[n(0)]
+    pub name: String,
+    /// The listening socket.
+    #[n(1)]
+    pub socket: Descriptor,
+    /// Its socket file.
+    #[n(2)]
+    pub file: Option<FileId>,
+    /// Whether a failure to accept was told, and is not over.
+    #[cbor(n(3), default)]
+    pub told: bool,
+}
+
+/// A file, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct FileId {
+    /// `st_dev`.
+    #[n(0)]
+    pub device: u64,
+    /// `st_ino`.
+    #[n(1)]
+    pub inode: u64,
+}
+
+/// A client's connection.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ConnectionState {
+    /// The client's.
+    #[n(0)]
+    pub id: u64,
+    /// What is read and written.
+    #[n(1)]
+    pub stream: Descriptor,
+    /// What it is.
+    #[n(2)]
+    pub kind: ConnectionKind,
+}
+
+/// What is behind a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub enum ConnectionKind {
+    /// A socket, TCP or Unix.
+    #[n(0)]
+    Socket,
+    /// A pipe that only sends.
+    #[n(1)]
+    Pipe,
+    /// The terminal of `-f`, with the modes that it is to get back.
+    #[n(2)]
+    Terminal(#[n(0)] TerminalModes),
+}
+
+/// A `termios`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct TerminalModes {
+    /// `c_iflag`.
+    #[n(0)]
+    pub input: u64,
+    /// `c_oflag`.
+    #[n(1)]
+    pub output: u64,
+    /// `c_cflag`, with the speeds where they are part of it.
+    #[n(2)]
+    pub control: u64,
+    /// `c_lflag`.
+    #[n(3)]
+    pub local: u64,
+    /// `c_cc`.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub characters: Vec<u8>,
+}
+
+/// A file as a reader of the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SinkState {
+    /// The file.
+    #[n(0)]
+    pub file: Descriptor,
+    /// After a failed write.
+    #[n(1)]
+    pub retry: Option<Retry>,
+}
+
+/// When a file that failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Retry {
+    /// Nanoseconds of CLOCK_MONOTONIC.
+    #[n(0)]
+    pub at: u64,
+    /// Whether only new output makes it worth it.
+    #[n(1)]
+    pub on_output: bool,
+}
+
+impl State {
+    /// That the console and what is around it speak of the same child and the same clients.
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
+            return Err(Invalid("another child than the console's"));
+        }
+        let clients: BTreeMap<u64, Medium> =
+            self.console.clients().map(|(id, medium)| (id.0, medium)).collect();
+        let connections: BTreeMap<u64, Medium> =
+            self.connections.iter().map(|client| (client.id, client.kind.medium())).collect();
+        if clients != connections || connections.len() != self.connections.len() {
+            return Err(Invalid("other clients than the console's"));
+        }
+        if clients.keys().any(|&id| id >= self.next_token) {
+            return Err(Invalid("a client of the future"));
+        }
+        Ok(())
+    }
+}
+
+impl ConnectionKind {
+    fn medium(&self) -> Medium {
+        match self {
+            ConnectionKind::Socket => Medium::Telnet,
+            ConnectionKind::Pipe => Medium::Pipe,
+            ConnectionKind::Terminal(_) => Medium::Terminal,
+        }
+    }
+}
