@@ -98,3 +98,9 @@ pub const LOG_OTHERS: usize = 16;
 
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;
+
+/// How long an upgrade waits for the new program's answer, and then for the log.
+pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// An answer is shorter, as is what a program says that refuses.
+pub const ANSWER_MAX: usize = 4096;

@@ -1,13 +1,18 @@
 //! The console server. Everything is in the library; this file only starts it.
 #![allow(non_snake_case)]
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 use procserv::{cli, server};
 
 fn main() -> ExitCode {
-    let config = match cli::parse(std::env::args_os().collect(), &|name| std::env::var_os(name)) {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    if let Some((answer, code)) = server::adopt::rehearsal(&argv) {
+        return leave(&answer, &[], code);
+    }
+    let config = match cli::parse(argv, &|name| std::env::var_os(name)) {
         Ok(config) => config,
         Err(exit) => return leave(&exit.stdout, &exit.stderr, exit.code),
     };

@@ -7,3 +7,40 @@
 
 pub mod format;
 pub mod state;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::core::event::Role;
+
+/// Names the descriptor of the state in the environment of a program that is to go on from it.
+pub const VARIABLE: &str = "PROCSERV_HANDOVER";
+
+/// The only argument of a program that is to tell whether it could, followed by the descriptor.
+pub const CHECK: &str = "--handover-check=";
+
+/// What it answers then on standard output: that it has read the state with this digest.
+pub fn answer(digest: u64) -> Vec<u8> {
+    format!("procServ can go on from {digest:016x}\n").into_bytes()
+}
+
+/// The name of one of the endpoints.
+pub fn listener_name(role: Role, index: usize) -> String {
+    match role {
+        Role::User => format!("control.{index}"),
+        Role::Logger => format!("log.{index}"),
+    }
+}
+
+/// What connections to the endpoint with this name may do.
+pub fn listener_role(name: &str) -> Role {
+    if name.starts_with("log.") { Role::Logger } else { Role::User }
+}
+
+/// Whether a variable of the environment is between systemd and the server alone.
+pub fn is_for_the_server(variable: &OsStr) -> bool {
+    let variable = variable.as_bytes();
+    variable == b"NOTIFY_SOCKET"
+        || variable.starts_with(b"LISTEN_")
+        || variable.starts_with(b"WATCHDOG_")
+}

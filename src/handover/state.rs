@@ -1,7 +1,7 @@
 //! Everything that crosses the exec, as plain data. Fields have numbers, under the rules that
 //! [`core::record`](crate::core::record) tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decode, Encode};
 
@@ -45,10 +45,13 @@ pub struct State {
     /// Standard output under `-d`.
     #[n(10)]
     pub stdout: Option<SinkState>,
+    /// The directory that the server was started in.
+    #[cbor(n(11), default)]
+    pub dir: Text,
 }
 
-/// An argument: any bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+/// Any bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Text(#[cbor(n(0), with = "minicbor::bytes")] pub Vec<u8>);
 
@@ -95,9 +98,6 @@ pub struct ListenerState {
     /// Its socket file.
     #[n(2)]
     pub file: Option<FileId>,
-    /// Whether a failure to accept was told, and is not over.
-    #[cbor(n(3), default)]
-    pub told: bool,
 }
 
 /// A file, whatever its name.
@@ -188,6 +188,15 @@ pub struct Retry {
 }
 
 impl State {
+    /// All descriptors that stay open.
+    pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> {
+        let child = self.child.iter().map(|child| child.pty);
+        let listeners = self.listeners.iter().map(|listener| listener.socket);
+        let connections = self.connections.iter().map(|client| client.stream);
+        let sinks = [&self.log, &self.stdout].into_iter().flatten().map(|sink| sink.file);
+        child.chain(listeners).chain(connections).chain(sinks)
+    }
+
     /// That the console and what is around it speak of the same child and the same clients.
     pub(super) fn check(&self) -> Result<(), Invalid> {
         if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
@@ -199,6 +208,10 @@ impl State {
             self.connections.iter().map(|client| (client.id, client.kind.medium())).collect();
         if clients != connections || connections.len() != self.connections.len() {
             return Err(Invalid("other clients than the console's"));
+        }
+        let numbers: BTreeSet<i32> = self.descriptors().map(|fd| fd.number).collect();
+        if numbers.len() != self.descriptors().count() {
+            return Err(Invalid("one descriptor for two"));
         }
         if clients.keys().any(|&id| id >= self.next_token) {
             return Err(Invalid("a client of the future"));

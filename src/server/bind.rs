@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, umask};
 
+use super::handover::describe;
 use super::stream::Terminus;
-use super::system::Socket;
+use super::system::{Lasting, Socket};
 use crate::core::event::Role;
 use crate::endpoint::Endpoint;
+use crate::handover::state::{Descriptor, FileId};
 use crate::limits::RESERVED_FDS;
 use crate::sys;
 
@@ -68,8 +70,58 @@ impl Bound {
     }
 }
 
+impl Bound {
+    /// A socket that was bound and listens already; `file` tells which socket file is removed with it.
+    pub(super) fn adopt(socket: OwnedFd, role: Role, file: Option<FileId>) -> io::Result<Bound> {
+        let endpoint = bound_to(&socket)?;
+        let socket = match endpoint {
+            Endpoint::Tcp(_) => Kind::Tcp(socket.into()),
+            Endpoint::Unix { .. } | Endpoint::Abstract(_) => Kind::Unix(socket.into()),
+        };
+        let file = match (&endpoint, file) {
+            (Endpoint::Unix { path, .. }, Some(file)) => {
+                Some((path.clone(), file.device, file.inode))
+            }
+            _ => None,
+        };
+        Ok(Bound { socket, endpoint, role, file })
+    }
+}
+
+/// What a listening socket is bound to.
+fn bound_to(socket: &OwnedFd) -> io::Result<Endpoint> {
+    use nix::sys::socket::{SockaddrStorage, getsockname};
+    use std::os::fd::AsRawFd;
+    let address: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+    if let Some(address) = address.as_sockaddr_in() {
+        return Ok(Endpoint::Tcp(std::net::SocketAddrV4::from(*address).into()));
+    }
+    if let Some(address) = address.as_sockaddr_in6() {
+        return Ok(Endpoint::Tcp(std::net::SocketAddrV6::from(*address).into()));
+    }
+    let unknown = || io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT);
+    let unix = address.as_unix_addr().ok_or_else(unknown)?;
+    #[cfg(target_os = "linux")]
+    if let Some(name) = unix.as_abstract() {
+        return Ok(Endpoint::Abstract(name.to_vec()));
+    }
+    let path = unix.path().ok_or_else(unknown)?.to_owned();
+    Ok(Endpoint::Unix { path, uid: None, gid: None, mode: 0 })
+}
+
+impl Lasting for Bound {
+    fn descriptor(&self) -> io::Result<Descriptor> {
+        describe(self)
+    }
+}
+
 impl Socket for Bound {
     type Connection = Terminus;
+
+    fn file(&self) -> Option<FileId> {
+        let (_, device, inode) = self.file.as_ref()?;
+        Some(FileId { device: *device, inode: *inode })
+    }
 
     fn is_scarce(&self) -> bool {
         sys::fd::is_scarce(self.as_fd(), RESERVED_FDS)

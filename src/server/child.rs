@@ -1,10 +1,13 @@
 //! The child as the server holds it: a process, its terminal, and whether it has ended.
 
+use std::io;
+
 use mio::Token;
 
 use super::source::Source;
 use super::system::{Process, Readiness};
 use crate::core::event::ExitStatus;
+use crate::handover::state::Descriptor;
 use crate::limits::LAST_WORDS_MAX;
 use crate::sys::process::End;
 
@@ -42,6 +45,11 @@ impl<P: Process> Child<P> {
     /// Its process and process group.
     pub(super) fn pid(&self) -> i32 {
         self.source.stream().pid()
+    }
+
+    /// What another program in this process will know its terminal by.
+    pub(super) fn descriptor(&self) -> io::Result<Descriptor> {
+        self.source.stream().descriptor()
     }
 
     /// Notes what was told under `token`, if that is its terminal's.

@@ -2,21 +2,26 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::signal::Signal;
 
 use super::bind::Bound;
+use super::handover::describe;
 use super::signals::Signals;
 use super::stream::Terminus;
-use super::system::{Pending, Process, Readiness, Stream, System};
+use super::system::{Lasting, Pending, Process, Readiness, Stream, System};
 use super::thread::{self, Thread};
 use crate::core::clock::{Moment, Now, UnixTime};
+use crate::handover::{self, state::Descriptor};
+use crate::sys::exec::{self, Image};
 use crate::sys::process::{self, End};
+use crate::sys::signal::Blocked;
 use crate::sys::spawn::Program;
 use crate::sys::{fd, pty, time};
 
@@ -34,8 +39,10 @@ pub(super) struct Kernel {
     program: Program,
     /// The name to open the log by, if it is a file.
     log_path: Option<PathBuf>,
-    /// For the message of a log that can't be opened.
+    /// For messages on stderr.
     argv0: Vec<u8>,
+    /// What to become.
+    installed: PathBuf,
 }
 
 impl Kernel {
@@ -45,11 +52,12 @@ impl Kernel {
         log_path: Option<PathBuf>,
         argv0: Vec<u8>,
     ) -> io::Result<Kernel> {
+        let installed = exec::program_path();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let signals = Signals::new()?;
         let events = Events::with_capacity(64);
-        let kernel = Kernel { poll, events, waker, signals, program, log_path, argv0 };
+        let kernel = Kernel { poll, events, waker, signals, program, log_path, argv0, installed };
         kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
         Ok(kernel)
     }
@@ -62,6 +70,12 @@ impl Kernel {
     /// Starts a thread that writes `file`, and opens it anew by the log's name.
     pub(super) fn write_behind(&self, file: File) -> io::Result<Thread> {
         thread::start(file, self.log_path.clone(), Arc::clone(&self.waker))
+    }
+
+    /// Takes over a child that another program in this process started.
+    pub(super) fn adopt(&self, pid: i32, master: OwnedFd, token: Token) -> io::Result<PtyProcess> {
+        self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(PtyProcess { pid, master: File::from(master) })
     }
 
     fn register(&self, source: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
@@ -127,7 +141,7 @@ impl System for Kernel {
         Ok(PtyProcess { pid, master: File::from(master) })
     }
 
-    fn reap_orphans(&mut self, ours: Option<i32>) {
+    fn reap_orphans(&mut self, ours: [Option<i32>; 2]) {
         process::reap_others(ours);
     }
 
@@ -143,6 +157,54 @@ impl System for Kernel {
             super::startup::complain(&self.argv0, b"unable to open log file", path);
         }
     }
+
+    fn rehearse(&mut self, state: &[u8], token: Token) -> io::Result<PtyProcess> {
+        let state = fd::in_memory(state)?;
+        let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
+        let argv = [self.installed.clone().into_os_string(), check.into()];
+        let env = std::env::vars_os().filter(|(name, _)| !handover::is_for_the_server(name));
+        let (pid, answer) = Image::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
+        let program = PtyProcess { pid, master: File::from(OwnedFd::from(answer)) };
+        let watched = self.register(&program.master, token, Interest::READABLE);
+        match watched {
+            Ok(()) => Ok(program),
+            Err(error) => {
+                program.signal(nix::libc::SIGKILL);
+                Err(error)
+            }
+        }
+    }
+
+    fn become_other(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error {
+        // From here on they stay pending, for whoever is in this process then.
+        let _blocked = match Blocked::all() {
+            Ok(blocked) if !self.signals.any() => blocked,
+            Ok(_) => return io::ErrorKind::Interrupted.into(),
+            Err(error) => return error,
+        };
+        let image = fd::in_memory(state).and_then(|state| {
+            let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
+            let number = state.as_raw_fd().to_string();
+            let env = env.chain([(handover::VARIABLE.into(), number.into())]);
+            Ok((Image::new(&self.installed, std::env::args_os(), env)?, state))
+        });
+        let (image, state) = match image {
+            Ok(image) => image,
+            Err(error) => return error,
+        };
+        if again {
+            let _ = nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGUSR1);
+        }
+        let numbers = || lasting.iter().copied().chain([state.as_raw_fd()]);
+        numbers().for_each(|number| fd::set_inherited(number, true));
+        let error = image.exec();
+        numbers().for_each(|number| fd::set_inherited(number, false));
+        error
+    }
+
+    fn complain_of_upgrade(&mut self, reason: &str) {
+        super::startup::say(&self.argv0, ["not upgraded: ", reason].concat().as_bytes());
+    }
 }
 
 /// A child with the master of its PTY.
@@ -150,6 +212,12 @@ impl System for Kernel {
 pub(super) struct PtyProcess {
     pid: i32,
     master: File,
+}
+
+impl Lasting for PtyProcess {
+    fn descriptor(&self) -> io::Result<Descriptor> {
+        describe(&self.master)
+    }
 }
 
 impl Stream for PtyProcess {

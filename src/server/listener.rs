@@ -43,6 +43,11 @@ impl<S: Socket> Listener<S> {
         Listener { token, socket, endpoint, role, ready: false, paused_until: None, told: false }
     }
 
+    /// What it accepts from.
+    pub(super) fn socket(&self) -> &S {
+        &self.socket
+    }
+
     /// What it is bound to.
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -97,12 +102,24 @@ fn is_passing(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handover::state::{Descriptor, FileId};
+    use crate::server::system::Lasting;
 
     /// A socket on which accept(2) always fails so.
     struct Broken(i32);
 
+    impl Lasting for Broken {
+        fn descriptor(&self) -> io::Result<Descriptor> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
     impl Socket for Broken {
         type Connection = ();
+
+        fn file(&self) -> Option<FileId> {
+            None
+        }
 
         fn is_scarce(&self) -> bool {
             false

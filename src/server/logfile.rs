@@ -6,6 +6,7 @@
 //! was handed to it in an older one.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use super::system::Link;
 use crate::core::clock::Moment;
@@ -23,6 +24,8 @@ pub(super) enum Job {
     Say(Vec<u8>),
     /// Close the file and go on with the one that has its name now.
     Reopen,
+    /// Sync what was written and lend the file.
+    Rest,
 }
 
 /// What it has done.
@@ -36,6 +39,8 @@ pub(super) enum Done {
     Bounced(Chunk),
     /// Whether the file could be opened anew; if not, the old one goes on.
     Reopened(io::Result<()>),
+    /// Nothing is left to do, and this is the file; `None` if it can't be had.
+    AtRest(Option<OwnedFd>),
 }
 
 /// What became of the log since the last look.
@@ -59,23 +64,76 @@ pub(super) struct Writer<L> {
     retry: Option<(Moment, bool)>,
     /// When a chunk was last finished, or handed over to an idle thread.
     progress: Moment,
+    /// An upgrade is under way: nothing is handed over.
+    pause: Option<Pause>,
+    /// How often the thread was asked to rest and has not answered.
+    asked: usize,
 }
+
+/// A pause, and once the thread rests, its file.
+type Pause = Option<OwnedFd>;
 
 impl<L: Link> Writer<L> {
     /// Has what `sink` reads written by the thread at the other end of `link`.
     pub(super) fn new(sink: Sink, link: L) -> Writer<L> {
-        Writer { sink, link, in_flight: 0, epoch: 0, retry: None, progress: Moment(0) }
+        Writer {
+            sink,
+            link,
+            in_flight: 0,
+            epoch: 0,
+            retry: None,
+            progress: Moment(0),
+            pause: None,
+            asked: 0,
+        }
+    }
+
+    /// Has the thread finish; nothing more is handed to it until [`go_on`](Self::go_on).
+    pub(super) fn pause(&mut self) {
+        self.pause = Some(None);
+        // Refused only by a thread that hangs.
+        if self.link.send(Job::Rest).is_ok() {
+            self.asked += 1;
+        }
+    }
+
+    /// The file, once the thread has finished.
+    pub(super) fn at_rest(&self) -> Option<&OwnedFd> {
+        self.pause.as_ref()?.as_ref()
+    }
+
+    /// Ends the pause.
+    pub(super) fn go_on(&mut self) {
+        self.pause = None;
+    }
+
+    /// When to try again after a failure, and whether only new output makes that worth it.
+    pub(super) fn retry(&self) -> Option<(Moment, bool)> {
+        self.retry
+    }
+
+    /// Goes on after a failure that a server before this one had.
+    pub(super) fn with_retry(mut self, retry: Option<(Moment, bool)>) -> Writer<L> {
+        self.retry = retry;
+        self
     }
 
     /// Writes a diagnostic line, unless the thread is behind.
     pub(super) fn say(&mut self, line: &str) {
-        let _ = self.link.send(Job::Say(format!("{line}\n").into_bytes()));
+        self.send(Job::Say(format!("{line}\n").into_bytes()));
     }
 
     /// Closes the file and opens it anew by its name.
     pub(super) fn reopen(&mut self) {
         // Refused only by a thread that has not done the last ones.
-        let _ = self.link.send(Job::Reopen);
+        self.send(Job::Reopen);
+    }
+
+    fn send(&mut self, job: Job) {
+        let _ = self.link.send(job);
+        if self.pause.is_some() {
+            self.pause();
+        }
     }
 
     /// Takes back what is done, hands over what is new.
@@ -100,6 +158,9 @@ impl<L: Link> Writer<L> {
     }
 
     fn hand_over(&mut self, console: &mut Console, now: Moment) {
+        if self.pause.is_some() {
+            return;
+        }
         if let Some((at, on_output)) = self.retry {
             if now < at || self.in_flight > 0 || (on_output && console.is_current(self.sink)) {
                 return;
@@ -124,7 +185,8 @@ impl<L: Link> Writer<L> {
     /// When [`turn`](Self::turn) has something to do without being woken.
     pub(super) fn deadline(&self, console: &Console) -> Option<Moment> {
         // What is in flight comes back by itself.
-        let (at, on_output) = self.retry.filter(|_| self.in_flight == 0)?;
+        let idle = self.in_flight == 0 && self.pause.is_none();
+        let (at, on_output) = self.retry.filter(|_| idle)?;
         (!on_output || !console.is_current(self.sink)).then_some(at)
     }
 
@@ -187,6 +249,15 @@ impl<L: Link> Writer<L> {
                 }
             }
             Done::Reopened(Err(_)) => news.push(News::NotReopened),
+            Done::AtRest(file) => {
+                self.asked -= 1;
+                // An answer to an earlier question is none to this one.
+                if let Some(pause) = &mut self.pause
+                    && self.asked == 0
+                {
+                    *pause = file;
+                }
+            }
         }
     }
 }

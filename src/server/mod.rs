@@ -33,10 +33,13 @@
 //! | opening the log anew | anything | told on stderr; the old file goes on |
 //! | stderr | anything | ignored: there is nobody to tell |
 
+pub mod adopt;
 mod bind;
 mod child;
 mod files;
+mod handover;
 mod kernel;
+mod launch;
 mod listener;
 mod logfile;
 mod output;
@@ -57,6 +60,7 @@ use std::time::Duration;
 use mio::Token;
 
 use self::child::{Child, Output};
+use self::handover::{Handover, Origin};
 use self::listener::{Accepted, Listener};
 use self::logfile::Writer;
 use self::peer::Peer;
@@ -82,11 +86,13 @@ struct Server<S: System> {
     /// For whatever is read.
     buffer: Box<[u8]>,
     exit: Option<u8>,
+    origin: Origin,
+    handover: Handover<S::Process>,
 }
 
 impl<S: System> Server<S> {
     /// On `system`, whose own tokens end before `first_token`; without endpoints so far.
-    fn new(system: S, console: Console, first_token: usize) -> Server<S> {
+    fn new(system: S, console: Console, first_token: usize, origin: Origin) -> Server<S> {
         Server {
             system,
             console,
@@ -98,6 +104,8 @@ impl<S: System> Server<S> {
             next_token: first_token,
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             exit: None,
+            origin,
+            handover: Handover::new(),
         }
     }
 
@@ -118,8 +126,12 @@ impl<S: System> Server<S> {
 
     /// Waits for events and notes them.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Server { system, peers, child, listeners, .. } = self;
-        system.wait(timeout, &mut |token, ready| note::<S>(peers, child, listeners, token, ready))
+        let Server { system, peers, child, listeners, handover, .. } = self;
+        system.wait(timeout, &mut |token, ready| {
+            if handover.program().is_none_or(|program| !program.note(token, ready)) {
+                note::<S>(peers, child, listeners, token, ready);
+            }
+        })
     }
 
     fn turn(&mut self) {
@@ -137,6 +149,7 @@ impl<S: System> Server<S> {
         self.write_clients();
         self.write_sinks(now);
         self.drop_departed(now);
+        self.go_on_with_upgrade(now);
     }
 
     /// How long there is nothing to do; zero if something was left undone.
@@ -152,6 +165,7 @@ impl<S: System> Server<S> {
             .chain(retries)
             .chain(self.console.deadline())
             .chain(self.child_waits_until(now))
+            .chain(self.handover.deadline())
             .min()?;
         Some(next.since(now))
     }
@@ -176,10 +190,14 @@ impl<S: System> Server<S> {
     fn take_signals(&mut self, now: Now) {
         let pending = self.system.signals();
         if pending.child {
-            if let Some(child) = &mut self.child {
+            for child in [self.child.as_mut(), self.handover.program()].into_iter().flatten() {
                 child.look();
             }
-            self.system.reap_orphans(self.child.as_ref().map(Child::pid));
+            self.reap_orphans();
+        }
+        if pending.upgrade {
+            self.diagnose("SIGUSR1: upgrade");
+            self.upgrade(now);
         }
         if pending.reopen {
             self.diagnose("SIGHUP: log file to be opened anew");
@@ -304,7 +322,7 @@ impl<S: System> Server<S> {
                         child.bury();
                     }
                     // Its zombie may have hidden others.
-                    self.system.reap_orphans(None);
+                    self.reap_orphans();
                 }
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
@@ -346,6 +364,12 @@ impl<S: System> Server<S> {
                 Err(_) => self.system.complain_of_log(),
             }
         }
+    }
+
+    fn reap_orphans(&mut self) {
+        let child = self.child.as_ref().map(Child::pid);
+        let rehearsed = self.handover.program().map(|program| program.pid());
+        self.system.reap_orphans([child, rehearsed]);
     }
 
     fn take_token(&mut self) -> Token {

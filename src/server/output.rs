@@ -82,6 +82,7 @@ impl<S: System> Server<S> {
     /// The end: everybody gets what is pending, then every descriptor and file that is ours goes,
     /// `files` among them, and last the log gets its time.
     pub(super) fn finish<F>(&mut self, files: F) -> io::Result<()> {
+        self.give_up_upgrade();
         if let Some(child) = self.child.take() {
             child.bury();
         }

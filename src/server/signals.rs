@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::libc::{SIGCHLD, SIGHUP, SIGTERM};
+use nix::libc::{SIGCHLD, SIGHUP, SIGTERM, SIGUSR1};
 
 use super::system::Pending;
 
@@ -16,10 +16,11 @@ pub(super) struct Signals {
     terminate: Arc<AtomicBool>,
     reopen: Arc<AtomicBool>,
     child: Arc<AtomicBool>,
+    upgrade: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Handles SIGTERM, SIGHUP and SIGCHLD from now on.
+    /// Handles SIGTERM, SIGHUP, SIGCHLD and SIGUSR1 from now on.
     pub(super) fn new() -> io::Result<Signals> {
         let (wake, writer) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
@@ -34,6 +35,7 @@ impl Signals {
             terminate: register(SIGTERM)?,
             reopen: register(SIGHUP)?,
             child: register(SIGCHLD)?,
+            upgrade: register(SIGUSR1)?,
             wake,
         })
     }
@@ -49,6 +51,13 @@ impl Signals {
         while self.wake.read(&mut buffer).is_ok_and(|count| count > 0) {}
     }
 
+    /// Whether any has come since they were last taken.
+    pub(super) fn any(&self) -> bool {
+        [&self.terminate, &self.reopen, &self.child, &self.upgrade]
+            .into_iter()
+            .any(|flag| flag.load(Ordering::Acquire))
+    }
+
     /// What has come since the last call.
     pub(super) fn take(&self) -> Pending {
         let take = |flag: &AtomicBool| flag.swap(false, Ordering::AcqRel);
@@ -56,6 +65,7 @@ impl Signals {
             terminate: take(&self.terminate),
             reopen: take(&self.reopen),
             child: take(&self.child),
+            upgrade: take(&self.upgrade),
         }
     }
 }

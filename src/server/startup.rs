@@ -1,39 +1,31 @@
 //! From a configuration to a running server: everything that can fail is opened before the
 //! daemon leaves its caller, in the order in which procServ reports trouble.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::Server;
+use super::adopt::Inherited;
 use super::bind::Bound;
 use super::files::OwnFile;
-use super::kernel::{FIRST_TOKEN, Kernel};
-use super::listener::Listener;
-use super::logfile::Writer;
-use super::stream::Terminus;
-use super::system::System;
+use super::handover::Origin;
+use super::kernel::FIRST_TOKEN;
+use super::launch::{LocalCalendar, Output, Parts, launch, settings};
 use super::thread;
 use crate::config::{Config, LogTarget, RunMode};
-use crate::core::clock::{Calendar, UnixTime};
-use crate::core::event::{Event, Role, Sink};
-use crate::core::{Console, Settings};
+use crate::core::Console;
+use crate::core::clock::{Moment, Now, UnixTime};
+use crate::core::event::{Event, Role};
 use crate::endpoint::Endpoint;
 use crate::error::StartupError;
 use crate::sys::daemon::{self, Side};
-use crate::sys::spawn::{Plan, Program};
 use crate::sys::{fd, process, signal, time};
 
-/// Runs the server; the exit status.
+/// Runs the server; the exit status. Goes on where the program stopped that was this process
+/// before, if there was one.
 pub fn run(config: &Config) -> Result<u8, StartupError> {
-    let argv0 = config.argv0.as_bytes();
-    for warning in &config.warnings {
-        stderr(&[warning.as_slice(), b"\n"].concat());
-    }
-    let system = |what| move |error| StartupError::System { what, error };
-    signal::hold_back().map_err(system("set the signal mask"))?;
     // A log over its size limit is an error of write(2), not the end.
     signal::ignore(nix::libc::SIGXFSZ);
     if config.run_mode != RunMode::Daemon {
@@ -44,8 +36,21 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         signal::ignore(nix::libc::SIGINT);
         signal::ignore(nix::libc::SIGQUIT);
     }
+    match Inherited::from_environment()? {
+        Some(inherited) => launch(config, inherited.into_parts(config)?),
+        None => begin(config),
+    }
+}
+
+/// A new server.
+fn begin(config: &Config) -> Result<u8, StartupError> {
+    let system = |what| move |error| StartupError::System { what, error };
+    for warning in &config.warnings {
+        stderr(&[warning.as_slice(), b"\n"].concat());
+    }
+    signal::hold_back().map_err(system("set the signal mask"))?;
     fd::close_on_exec_all();
-    let limits = fd::raise_limit();
+    let open_files = fd::raise_limit();
     let listeners = bind(config)?;
     let log = match log_path(config) {
         Some(path) => open_log(config, &path),
@@ -64,57 +69,55 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
             Side::Daemon => daemon::detach_stdio().map_err(system("open /dev/null"))?,
         }
     }
-    let pid = i32::try_from(std::process::id()).unwrap_or(0);
+    let pid = own_pid();
     let files = match config.run_mode {
         RunMode::Daemon => adopt_files(config, pid, &listeners),
         _ => write_files(config, pid, &listeners),
     };
-
-    let program = Program::new(&plan(config, limits, pid, &listeners));
-    let program = program.map_err(system("prepare the child"))?;
-    let kernel = Kernel::new(program, log_path(config), argv0.to_vec()).map_err(system("poll"))?;
-    signal::unblock_all().map_err(system("set the signal mask"))?;
+    let stdout = || fd::duplicate(io::stdout()).map(File::from).ok();
     let log = match config.log_file {
         // Only now: a daemon's standard output is not its caller's.
-        Some(LogTarget::Stdout) => fd::duplicate(io::stdout()).map(File::from).ok(),
+        Some(LogTarget::Stdout) => stdout(),
         _ => log,
     };
-    let log = log.map(|file| kernel.write_behind(file)).transpose();
-    let log = log.map_err(system("start a thread"))?;
-    let stdout = match config.run_mode {
-        RunMode::Debug | RunMode::DebugForeground => fd::duplicate(io::stdout())
-            .and_then(|stdout| kernel.write_behind(File::from(stdout)))
-            .ok(),
-        RunMode::Daemon | RunMode::Foreground => None,
-    };
+    let debug = matches!(config.run_mode, RunMode::Debug | RunMode::DebugForeground);
+    let stdout = if debug { stdout() } else { None };
 
-    let console = Console::new(settings(config, log.is_some()), Box::new(LocalCalendar));
-    let mut server = Server::new(kernel, console, FIRST_TOKEN);
-    for listener in listeners {
-        let token = server.take_token();
-        server.system.watch_listener(&listener, token).map_err(system("poll"))?;
-        let (endpoint, role) = (listener.endpoint.clone(), listener.role);
-        server.listeners.push(Listener::new(token, listener, endpoint, role));
+    let origin = Origin {
+        argv: std::env::args_os().map(OsStringExt::into_vec).collect(),
+        started: time::wall(),
+        dir: start_directory(),
+        open_files,
+    };
+    let mut console =
+        Console::new(settings(config, &origin, log.is_some()), Box::new(LocalCalendar));
+    if log.is_some() {
+        let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
+        console.handle(Event::LogWorks, now);
     }
-    server.stdout = stdout.map(|link| Writer::new(Sink::Stdout, link));
-    if let Some(link) = log {
-        server.log = Some(Writer::new(Sink::Log, link));
-        server.console.handle(Event::LogWorks, server.system.now());
-    }
-    if is_foreground(config)
-        && config.log_file != Some(LogTarget::Stdout)
-        && let Some(stdin) = Terminus::stdin()
-    {
-        server.join(stdin, Role::User, server.system.now());
-    }
-    let code = server.run().map_err(system("poll"))?;
-    server.finish(files).map_err(system("poll"))?;
-    Ok(code)
+    let output = |file| Output { file, retry: None };
+    let parts = Parts {
+        origin,
+        console,
+        listeners,
+        log: log.map(output),
+        stdout: stdout.map(output),
+        child: None,
+        connections: Vec::new(),
+        next_token: FIRST_TOKEN,
+        files,
+    };
+    launch(config, parts)
 }
 
 /// `<argv0>: <what> <path>` on stderr.
 pub(super) fn complain(argv0: &[u8], what: &[u8], path: &Path) {
-    stderr(&[argv0, b": ", what, b" ", path.as_os_str().as_bytes(), b"\n"].concat());
+    say(argv0, &[what, b" ", path.as_os_str().as_bytes()].concat());
+}
+
+/// `<argv0>: <text>` on stderr.
+pub(super) fn say(argv0: &[u8], text: &[u8]) {
+    stderr(&[argv0, b": ", text, b"\n"].concat());
 }
 
 fn stderr(text: &[u8]) {
@@ -122,7 +125,7 @@ fn stderr(text: &[u8]) {
     let _ = io::stderr().write_all(text);
 }
 
-fn is_foreground(config: &Config) -> bool {
+pub(super) fn is_foreground(config: &Config) -> bool {
     matches!(config.run_mode, RunMode::Foreground | RunMode::DebugForeground)
 }
 
@@ -146,7 +149,7 @@ fn bind(config: &Config) -> Result<Vec<Bound>, StartupError> {
     Ok(listeners)
 }
 
-fn log_path(config: &Config) -> Option<PathBuf> {
+pub(super) fn log_path(config: &Config) -> Option<PathBuf> {
     match &config.log_file {
         Some(LogTarget::File(path)) => Some(path.clone()),
         Some(LogTarget::Stdout) | None => None,
@@ -245,7 +248,7 @@ fn write_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
 }
 
 /// Takes over the files that the daemon's parent wrote for it.
-fn adopt_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
+pub(super) fn adopt_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
     let contents = file_contents(config, pid, listeners);
     let written = contents
         .into_iter()
@@ -263,68 +266,8 @@ fn running_server(path: &Path, own: i32) -> Option<i32> {
     (same && comm(pid)? == comm(i32::try_from(std::process::id()).ok()?)?).then_some(pid)
 }
 
-/// The child: what to run, where, with which environment and limits.
-fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[Bound]) -> Plan {
-    let mut info = format!("PID={pid}").into_bytes();
-    for listener in listeners {
-        info.extend_from_slice(match listener.role {
-            Role::Logger => b";LOG=",
-            Role::User => b";CTL=",
-        });
-        info.extend_from_slice(&listener.endpoint.to_bytes());
-    }
-    let name = OsStr::new("PROCSERV_INFO");
-    let inherited = std::env::vars_os().filter(|(key, _)| key != name);
-    let env = inherited.chain([(name.to_owned(), OsString::from_vec(info))]).collect();
-    let (executable, args) = match &config.exec {
-        Some(file) => {
-            let args = std::iter::once(&config.command).chain(&config.args);
-            (file.clone(), args.cloned().collect())
-        }
-        None => (config.command.clone(), config.args.clone()),
-    };
-    Plan {
-        argv0: config.argv0.clone(),
-        executable,
-        args,
-        env,
-        dir: config.chdir.clone().map(PathBuf::into_os_string),
-        core_size: config.core_size,
-        open_files,
-    }
-}
-
-fn settings(config: &Config, log_opened: bool) -> Settings {
-    let server_dir = start_directory();
-    let child_dir = match &config.chdir {
-        Some(dir) => dir.as_os_str().as_bytes().to_vec(),
-        None => server_dir.clone(),
-    };
-    let log = config.log_file.as_ref().map(|log| match log {
-        LogTarget::Stdout => (b"-".to_vec(), true),
-        LogTarget::File(path) => (path.as_os_str().as_bytes().to_vec(), log_opened),
-    });
-    Settings {
-        version: crate::VERSION.as_bytes().to_vec(),
-        server_pid: std::process::id(),
-        server_started: UnixTime(time::wall()),
-        server_dir,
-        child_dir,
-        name: config.name.as_bytes().to_vec(),
-        command: config.command.as_bytes().to_vec(),
-        executed: config.exec.as_ref().unwrap_or(&config.command).as_bytes().to_vec(),
-        log,
-        log_stamp: config.log_stamp.clone(),
-        to_stdout: config.run_mode == RunMode::Debug,
-        commands: config.command_chars,
-        ignore: config.ignore.clone(),
-        kill_signal: config.kill_signal,
-        holdoff: std::time::Duration::from_secs(config.holdoff.into()),
-        grace: std::time::Duration::from_secs(config.grace_period.into()),
-        restart: config.restart,
-        wait: config.wait,
-        time_format: config.time_format.clone(),
-    }
+pub(super) fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(0)
 }
 
 /// The directory this process is in, as far as it can be known: it may have been removed.
@@ -333,13 +276,5 @@ fn start_directory() -> Vec<u8> {
     match dir {
         Ok(dir) => dir.into_os_string().into_vec(),
         Err(_) => std::env::var_os("PWD").unwrap_or_default().into_vec(),
-    }
-}
-
-struct LocalCalendar;
-
-impl Calendar for LocalCalendar {
-    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        time::strftime(time.0, format)
     }
 }

@@ -7,11 +7,13 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use nix::sys::socket::{Shutdown, shutdown};
 
-use super::system::{Connection, Stream};
+use super::handover::describe;
+use super::system::{Connection, Lasting, Stream};
 use crate::core::event::Medium;
+use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
 use crate::limits::DRAIN_MAX;
 use crate::sys::fd;
-use crate::sys::pty::Terminal;
+use crate::sys::pty::{Modes, Terminal};
 
 /// The far end of a connection.
 #[derive(Debug)]
@@ -51,6 +53,25 @@ impl Terminus {
         Some(Terminus::Pipe(pipe.ok()?))
     }
 
+    /// A connection that another program in this process had.
+    pub(super) fn adopt(connection: OwnedFd, kind: ConnectionKind) -> io::Result<Terminus> {
+        let file = File::from(connection);
+        Ok(match kind {
+            ConnectionKind::Socket => Terminus::Socket(file),
+            ConnectionKind::Pipe => Terminus::Pipe(file),
+            ConnectionKind::Terminal(modes) => {
+                let modes = Modes {
+                    input: modes.input,
+                    output: modes.output,
+                    control: modes.control,
+                    local: modes.local,
+                    characters: modes.characters,
+                };
+                Terminus::Terminal(Terminal::adopt(file, &modes)?)
+            }
+        })
+    }
+
     fn file(&self) -> &File {
         match self {
             Terminus::Socket(file) | Terminus::Pipe(file) => file,
@@ -76,6 +97,24 @@ impl Connection for Terminus {
             Terminus::Terminal(_) => Medium::Terminal,
             Terminus::Pipe(_) => Medium::Pipe,
         }
+    }
+
+    fn kind(&self) -> ConnectionKind {
+        match self {
+            Terminus::Socket(_) => ConnectionKind::Socket,
+            Terminus::Pipe(_) => ConnectionKind::Pipe,
+            Terminus::Terminal(terminal) => {
+                let Modes { input, output, control, local, characters } = terminal.saved();
+                let modes = TerminalModes { input, output, control, local, characters };
+                ConnectionKind::Terminal(modes)
+            }
+        }
+    }
+}
+
+impl Lasting for Terminus {
+    fn descriptor(&self) -> io::Result<Descriptor> {
+        describe(self.file())
     }
 }
 

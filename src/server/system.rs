@@ -11,6 +11,7 @@ use mio::Token;
 use super::logfile::{Done, Job};
 use crate::core::clock::Now;
 use crate::core::event::Medium;
+use crate::handover::state::{ConnectionKind, Descriptor, FileId};
 use crate::sys::process::End;
 
 /// What the kernel said of a descriptor. An end or an error is readiness: the next call tells.
@@ -31,10 +32,18 @@ pub(super) struct Pending {
     pub(super) reopen: bool,
     /// SIGCHLD.
     pub(super) child: bool,
+    /// SIGUSR1.
+    pub(super) upgrade: bool,
+}
+
+/// Something that another program in this process can take over.
+pub(super) trait Lasting {
+    /// What it will know it by.
+    fn descriptor(&self) -> io::Result<Descriptor>;
 }
 
 /// Something to read from and write to without blocking.
-pub(super) trait Stream {
+pub(super) trait Stream: Lasting {
     /// read(2). 0 is the end.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
     /// writev(2) of both slices.
@@ -45,16 +54,20 @@ pub(super) trait Stream {
 pub(super) trait Connection: Stream {
     /// How the core sees it.
     fn medium(&self) -> Medium;
+    /// What another program has to know of it.
+    fn kind(&self) -> ConnectionKind;
 }
 
 /// A listening socket. Dropped, it is closed, and its file removed.
-pub(super) trait Socket {
+pub(super) trait Socket: Lasting {
     /// What it accepts.
     type Connection;
     /// Whether so few descriptors are left that the rest of the server may need them.
     fn is_scarce(&self) -> bool;
     /// accept(2): a connection, ready for use.
     fn accept(&self) -> io::Result<Self::Connection>;
+    /// The socket file that is removed with it.
+    fn file(&self) -> Option<FileId>;
 }
 
 /// A child and the master of its PTY. Not reaped before it is buried, so its PID and process
@@ -107,9 +120,17 @@ pub(super) trait System {
     /// Starts the child on a new PTY, to be told of under `token`.
     fn spawn(&mut self, token: Token) -> io::Result<Self::Process>;
     /// Reaps ended children that are not `ours`: orphans that came to us as PID 1.
-    fn reap_orphans(&mut self, ours: Option<i32>);
+    fn reap_orphans(&mut self, ours: [Option<i32>; 2]);
     /// Opens the log, which could not be opened at the start.
     fn open_log(&mut self) -> io::Result<Self::Link>;
     /// Says on stderr that the log can't be opened.
     fn complain_of_log(&mut self);
+    /// Runs the program that is installed now on this state; its answer is told of under `token`.
+    fn rehearse(&mut self, state: &[u8], token: Token) -> io::Result<Self::Process>;
+    /// Becomes that program, which gets the state and the descriptors with these numbers, and,
+    /// `again`, SIGUSR1 right away. Comes back only with the reason why not; signals that
+    /// have to be heard first are an interruption.
+    fn become_other(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error;
+    /// Says on stderr why there is no upgrade.
+    fn complain_of_upgrade(&mut self, reason: &str);
 }

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
@@ -59,6 +60,8 @@ pub(super) fn start(file: File, path: Option<PathBuf>, waker: Arc<Waker>) -> io:
         others: Arc::clone(&others),
         waker,
     };
+    // All signals are for the loop's thread, which holds them back when it has to.
+    let _blocked = sys::signal::Blocked::all()?;
     std::thread::Builder::new()
         .name("log".to_owned())
         .stack_size(64 << 10)
@@ -127,7 +130,7 @@ impl Hand {
                 Some(at) => jobs.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            if matches!(job, Ok(Job::Say(_) | Job::Reopen)) {
+            if matches!(job, Ok(Job::Say(_) | Job::Reopen | Job::Rest)) {
                 self.others.fetch_sub(1, Ordering::AcqRel);
             }
             match job {
@@ -143,6 +146,13 @@ impl Hand {
                 Ok(Job::Reopen) => {
                     let result = self.reopen();
                     self.tell(Done::Reopened(result), true);
+                }
+                Ok(Job::Rest) => {
+                    if sync_at.take().is_some() {
+                        let _ = self.file.sync_data();
+                    }
+                    let file = self.file.try_clone().map(OwnedFd::from).ok();
+                    self.tell(Done::AtRest(file), true);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -29,6 +29,45 @@ pub fn prepare(fd: impl AsFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())
+}
+
+/// Takes a descriptor over that another program left open in this process, closed on exec from now
+/// on. Its number must not have been taken over before.
+pub fn adopt(number: i32) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: sets a flag of a descriptor by number; one that is not open is an error.
+    super::cerr(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and nothing in this process has opened it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Whether a program that this process becomes gets the descriptor with this number.
+pub fn set_inherited(number: i32, inherited: bool) {
+    let flags = if inherited { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: sets a flag of a descriptor by number; one that is not open is an error.
+    let _ = unsafe { libc::fcntl(number, libc::F_SETFD, flags) };
+}
+
+/// A file in memory, without a name, that holds `bytes`. Closed on exec.
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let mut file = File::from(memfd_create(c"procserv-state", MFdFlags::MFD_CLOEXEC)?);
+    io::Write::write_all(&mut file, bytes)?;
+    Ok(file)
+}
+
+/// Where there are none, one whose name is gone.
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let name = format!("procserv-state.{}.{}", std::process::id(), super::time::monotonic());
+    let path = std::env::temp_dir().join(name);
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
+    fs::remove_file(&path)?;
+    io::Write::write_all(&mut file, bytes)?;
+    Ok(file)
 }
 
 /// A copy of standard input's or output's descriptor, to own.

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 pub mod daemon;
+pub mod exec;
 pub mod fd;
 pub mod process;
 pub mod pty;
@@ -15,11 +16,18 @@ pub mod signal;
 pub mod spawn;
 pub mod time;
 
+use std::ffi::{CStr, CString};
 use std::io;
 
 /// The `-1` of a C call as an error.
 fn cerr(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The list that execve(2) takes.
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    let null = std::iter::once(std::ptr::null());
+    strings.iter().map(CString::as_c_str).map(CStr::as_ptr).chain(null).collect()
 }
 
 /// What strerror(3) says of an error number, without the number that Rust adds.

@@ -50,9 +50,60 @@ impl Terminal {
         Some(Terminal { file, saved })
     }
 
+    /// A terminal that another program in this process opened, and what it found `saved` there.
+    pub fn adopt(file: File, saved: &Modes) -> io::Result<Terminal> {
+        let saved = saved.to_termios(termios::tcgetattr(&file)?);
+        restore_in_a_panic(&file, &saved)?;
+        Ok(Terminal { file, saved })
+    }
+
+    /// The modes that it will get back.
+    pub fn saved(&self) -> Modes {
+        Modes::from(&self.saved)
+    }
+
     /// To read from and write to.
     pub fn file(&self) -> &File {
         &self.file
+    }
+}
+
+/// The modes of a terminal as plain numbers: the flags of a `termios` and its special characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Modes {
+    pub input: u64,
+    pub output: u64,
+    pub control: u64,
+    pub local: u64,
+    pub characters: Vec<u8>,
+}
+
+impl Modes {
+    // The flags are of 32 bits here and of 64 there.
+    #[allow(clippy::useless_conversion)]
+    fn from(modes: &Termios) -> Modes {
+        let modes = libc::termios::from(modes.clone());
+        Modes {
+            input: modes.c_iflag.into(),
+            output: modes.c_oflag.into(),
+            control: modes.c_cflag.into(),
+            local: modes.c_lflag.into(),
+            characters: modes.c_cc.to_vec(),
+        }
+    }
+
+    /// `modes` with these in it.
+    fn to_termios(&self, modes: Termios) -> Termios {
+        let mut modes = libc::termios::from(modes);
+        modes.c_iflag = self.input as libc::tcflag_t;
+        modes.c_oflag = self.output as libc::tcflag_t;
+        modes.c_cflag = self.control as libc::tcflag_t;
+        modes.c_lflag = self.local as libc::tcflag_t;
+        for (place, character) in modes.c_cc.iter_mut().zip(&self.characters) {
+            *place = *character;
+        }
+        Termios::from(modes)
     }
 }
 

@@ -9,17 +9,27 @@ pub fn unblock_all() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
-/// While it lives, this thread takes no signals, but those of a terminal's keys.
-pub(super) struct Blocked(SigSet);
+/// While it lives, this thread takes no signals, nor do threads and programs that it starts.
+pub struct Blocked(SigSet);
 
 impl Blocked {
-    /// Blocks the signals. Those of a terminal would stay pending, where a server that ignores them
-    /// discards them.
-    pub(super) fn new() -> io::Result<Blocked> {
-        let (mut set, mut before) = (SigSet::all(), SigSet::empty());
+    /// Blocks all signals: they stay pending, also across an exec.
+    pub fn all() -> io::Result<Blocked> {
+        Blocked::set(SigSet::all())
+    }
+
+    /// Blocks all but those of a terminal's keys. They would stay pending, where a server that
+    /// ignores them discards them.
+    pub(super) fn but_keys() -> io::Result<Blocked> {
+        let mut set = SigSet::all();
         for key in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
             set.remove(key);
         }
+        Blocked::set(set)
+    }
+
+    fn set(set: SigSet) -> io::Result<Blocked> {
+        let mut before = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), Some(&mut before))?;
         Ok(Blocked(before))
     }
@@ -32,12 +42,10 @@ impl Drop for Blocked {
     }
 }
 
-/// Holds SIGTERM and SIGHUP back until [`unblock_all`], so that they find somebody to clean up; all
-/// other signals come at once, whatever mask was inherited.
+/// Holds SIGTERM, SIGHUP and SIGUSR1 back until [`unblock_all`], so that they find somebody to clean
+/// up; all other signals come at once, whatever mask was inherited.
 pub fn hold_back() -> io::Result<()> {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGTERM);
-    set.add(Signal::SIGHUP);
+    let set = SigSet::from_iter([Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1]);
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?)
 }
 

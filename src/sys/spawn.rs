@@ -2,12 +2,12 @@
 //! after it is told on the child's terminal, in procServ's words, and ends it with status 255.
 
 use std::convert::Infallible;
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::{cerr, signal, strerror};
+use super::{cerr, pointers, signal, strerror};
 
 /// Error numbers that have a text; larger ones are shown without.
 const ERRNOS: i32 = 134;
@@ -95,7 +95,7 @@ impl Program {
         let image = Image { program: self, argv, env, shell_argv, reasons };
         // A signal for the child that comes before it has default dispositions stays pending: this
         // process's handlers would swallow it.
-        let blocked = signal::Blocked::new()?;
+        let blocked = signal::Blocked::but_keys()?;
         // SAFETY: between fork and exec the child runs `Image::run` only, which keeps to
         // async-signal-safe calls on data made above.
         let result = match unsafe { libc::fork() } {
@@ -228,11 +228,6 @@ fn candidates(name: &OsStr, env: &[(OsString, OsString)]) -> io::Result<Vec<CStr
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
     Ok(CString::new(text.as_bytes())?)
-}
-
-fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    let null = std::iter::once(std::ptr::null());
-    strings.iter().map(CString::as_c_str).map(CStr::as_ptr).chain(null).collect()
 }
 
 fn errno() -> i32 {

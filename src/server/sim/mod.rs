@@ -7,6 +7,7 @@
 //!
 //! `SIM_SEED=N` runs one seed, `SIM_SEEDS=N` so many. A seed that fails prints its trace.
 
+mod exchange;
 mod trace;
 mod world;
 
@@ -17,9 +18,10 @@ use std::time::Duration;
 
 use mio::Token;
 
-use self::trace::{after_greeting, plain, trace_back};
-use self::world::{Id, Shared, Simulated, World};
+use self::trace::{after_greeting, plain, trace_back, without_notes};
+use self::world::{Far, Id, Shared, Simulated, World};
 use super::Server;
+use super::handover::Origin;
 use super::listener::Listener;
 use super::logfile::Writer;
 use crate::config::{ByteSet, CommandChars, RestartMode};
@@ -81,13 +83,15 @@ struct Run {
     clients: BTreeMap<Id, (usize, usize)>,
     /// What each client typed, until its connection ended.
     typed: u64,
+    /// How often the server became another program.
+    upgrades: usize,
 }
 
 impl Run {
     fn new(seed: u64) -> Run {
         let world = World::new(seed);
         let console = Console::new(settings(), Box::new(Seconds));
-        let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1);
+        let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1, Origin::default());
         let endpoint = Endpoint::Abstract(b"sim".to_vec());
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
@@ -95,9 +99,9 @@ impl Run {
         let now = super::system::System::now(&server.system);
         server.console.handle(Event::LogWorks, now);
         let witness = world.borrow_mut().add(usize::MAX);
-        server.join(world::Far::terminal(&world, witness), Role::User, now);
+        server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, now);
         let greeting = server.console.output(crate::core::event::ClientId(1)).0.len();
-        Run { world, server, witness, greeting, clients: BTreeMap::new(), typed: 0 }
+        Run { world, server, witness, greeting, clients: BTreeMap::new(), typed: 0, upgrades: 0 }
     }
 
     /// How long the stream is so far.
@@ -123,6 +127,7 @@ impl Run {
             self.server.wait(Some(Duration::ZERO)).unwrap();
             let before = self.stream_len();
             self.server.turn();
+            self.go_on();
             let after = self.stream_len();
             let world = self.world.borrow();
             for (id, joined) in &mut self.clients {
@@ -158,7 +163,7 @@ impl Run {
         let ids: Vec<Id> = self.clients.keys().copied().collect();
         let anybody = (!ids.is_empty()).then(|| ids[world.dice.roll(ids.len() as u64) as usize]);
         let pty = world.child.as_ref().map(|child| child.pipe);
-        match (world.dice.roll(16), anybody, pty) {
+        match (world.dice.roll(18), anybody, pty) {
             (0 | 1, _, _) if ids.len() < 6 => {
                 let room = 1 << (4 + world.dice.roll(12));
                 let id = world.add(room);
@@ -228,6 +233,14 @@ impl Run {
                 let full = world.disk_full;
                 world.note(format!("the disk is full: {full}"));
             }
+            (16, _, _) => {
+                if world.rehearsal.is_none() || world.dice.once_in(4) {
+                    world.signals.upgrade = true;
+                    world.woken = true;
+                    world.note("SIGUSR1".to_owned());
+                }
+            }
+            (17, _, _) => exchange::go_on_with_rehearsal(&mut world),
             (15, _, _) if world.dice.once_in(8) => {
                 world.signals.reopen = true;
                 world.woken = true;
@@ -306,7 +319,8 @@ impl Run {
                 assert!(pipe.inbound.is_empty() && !pipe.ended, "{id} is not heard any more");
             }
         }
-        let from = trace_back(stream, &world.disk, b" bytes are missing here\r\n");
+        let disk = without_notes(&world.disk);
+        let from = trace_back(stream, &disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
         for pair in world.starts.windows(2) {
             let apart = Duration::from_nanos(pair[1] - pair[0]);
@@ -316,7 +330,8 @@ impl Run {
     }
 }
 
-fn run(seed: u64) -> Result<(), (String, Vec<String>)> {
+/// How often the server became another program.
+fn run(seed: u64) -> Result<usize, (String, Vec<String>)> {
     let mut run = Run::new(seed);
     let world = Rc::clone(&run.world);
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -335,7 +350,7 @@ fn run(seed: u64) -> Result<(), (String, Vec<String>)> {
         run.clear_up();
         run.check();
     }));
-    result.map_err(|panic| {
+    result.map(|()| run.upgrades).map_err(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .cloned()
@@ -354,11 +369,14 @@ fn every_seed_gives_everybody_what_they_are_owed() {
         Some(seed) => seed..seed + 1,
         None => 0..number("SIM_SEEDS").unwrap_or(2_000),
     };
+    let (mut upgrades, count) = (0, seeds.end - seeds.start);
     for seed in seeds {
-        if let Err((error, trace)) = run(seed) {
-            panic!("SIM_SEED={seed}\n{}\n{error}", trace.join("\n"));
+        match run(seed) {
+            Ok(done) => upgrades += done as u64,
+            Err((error, trace)) => panic!("SIM_SEED={seed}\n{}\n{error}", trace.join("\n")),
         }
     }
+    assert!(upgrades >= count / 10, "hardly any upgrade: {upgrades}");
 }
 
 /// Its output waits encoded, and must not be taken for answers that it does not take.

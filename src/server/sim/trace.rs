@@ -65,6 +65,18 @@ fn last_announcement(got: &[u8], tail: &[u8]) -> Option<(usize, usize, u64)> {
     Some((before, at + tail.len(), number))
 }
 
+/// A log in which lines about upgrades say that nothing is missing instead: they, too, stand between
+/// the lines of the stream.
+pub(super) fn without_notes(log: &[u8]) -> Vec<u8> {
+    let note = b"@@@ procServ server ".as_slice();
+    let lines = log.split_inclusive(|&byte| byte == b'\n');
+    let lines = lines.map(|line| match line {
+        line if line.starts_with(note) => b"@@@ 0 bytes are missing here\r\n",
+        line => line,
+    });
+    lines.collect::<Vec<_>>().concat()
+}
+
 /// What a telnet client shows: answers to requests left out, 0xFF single.
 pub(super) fn plain(bytes: &[u8]) -> Vec<u8> {
     let (mut data, mut reply) = (Vec::new(), Vec::new());

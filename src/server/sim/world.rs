@@ -4,7 +4,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,9 +16,10 @@ use nix::libc;
 use crate::core::Chunk;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::Medium;
+use crate::handover::state::{ConnectionKind, Descriptor, FileId, TerminalModes};
 use crate::server::logfile::{Done, Job};
 use crate::server::system::{
-    Connection, Link, Pending, Process, Readiness, Socket, Stream, System,
+    Connection, Lasting, Link, Pending, Process, Readiness, Socket, Stream, System,
 };
 use crate::sys::process::End;
 
@@ -85,6 +88,10 @@ pub(super) struct World {
     pub(super) news: Vec<(Token, Readiness)>,
     pub(super) signals: Pending,
     pub(super) child: Option<Child>,
+    /// The program that is rehearsed, and the state it was given.
+    pub(super) rehearsal: Option<(Child, Vec<u8>)>,
+    /// What the server became another program with.
+    pub(super) executed: Option<Vec<u8>>,
     pub(super) next: Id,
     pub(super) starts: Vec<u64>,
     pub(super) jobs: VecDeque<Job>,
@@ -110,6 +117,8 @@ impl World {
             news: Vec::new(),
             signals: Pending::default(),
             child: None,
+            rehearsal: None,
+            executed: None,
             next: 1,
             starts: Vec::new(),
             jobs: VecDeque::new(),
@@ -138,6 +147,14 @@ impl World {
         id
     }
 
+    /// A process at the other end of a new pipe, which is told of under `token`.
+    fn start(&mut self, token: Token) -> Child {
+        let pipe = self.add(512);
+        self.pipe(pipe).token = Some(token);
+        self.tell(pipe, false, true);
+        Child { pipe, end: None }
+    }
+
     /// The other side of `id` sends bytes, or ends.
     pub(super) fn send(&mut self, id: Id, bytes: &[u8], end: bool) {
         let pipe = self.pipe(id);
@@ -160,6 +177,24 @@ impl World {
     pub(super) fn tell(&mut self, id: Id, readable: bool, writable: bool) {
         if let Some(token) = self.pipe(id).token {
             self.news.push((token, Readiness { readable, writable }));
+        }
+    }
+
+    /// The child or the rehearsed program, by its end of a pipe.
+    fn process(&mut self, id: Id) -> Option<&mut Child> {
+        let program = self.rehearsal.as_mut().map(|(program, _)| program);
+        [self.child.as_mut(), program].into_iter().flatten().find(|process| process.pipe == id)
+    }
+
+    /// A process ends, unless it has.
+    pub(super) fn end(&mut self, id: Id, end: End) {
+        if let Some(process) = self.process(id)
+            && process.end.is_none()
+        {
+            process.end = Some(end);
+            self.signals.child = true;
+            self.woken = true;
+            self.send(id, b"", true);
         }
     }
 
@@ -189,6 +224,7 @@ impl World {
                 Some(error) => Err(error),
                 None => Ok(()),
             }),
+            Job::Rest => Done::AtRest(File::open("/dev/null").ok().map(OwnedFd::from)),
         };
         self.done.push_back(done);
         self.woken |= urgent || self.wanted;
@@ -201,7 +237,7 @@ impl World {
         count
     }
 
-    fn refuses(&mut self, errno: i32) -> Option<io::Error> {
+    pub(super) fn refuses(&mut self, errno: i32) -> Option<io::Error> {
         let fault = self.faults > 0 && self.dice.once_in(self.faults);
         fault.then(|| io::Error::from_raw_os_error(errno))
     }
@@ -219,14 +255,24 @@ pub(super) struct Far {
 }
 
 impl Far {
-    pub(super) fn terminal(world: &Shared, id: Id) -> Far {
-        Far { world: Rc::clone(world), id, medium: Medium::Terminal, pid: 0 }
+    pub(super) fn new(world: &Shared, id: Id, medium: Medium, pid: i32) -> Far {
+        Far { world: Rc::clone(world), id, medium, pid }
     }
 }
 
 impl Drop for Far {
     fn drop(&mut self) {
-        self.world.borrow_mut().pipe(self.id).closed = true;
+        let mut world = self.world.borrow_mut();
+        // An exec closes nothing that was to stay open.
+        if world.executed.is_none() {
+            world.pipe(self.id).closed = true;
+        }
+    }
+}
+
+impl Lasting for Far {
+    fn descriptor(&self) -> io::Result<Descriptor> {
+        Ok(Descriptor { number: -(self.id as i32), kind: 0, device: 0, inode: 0 })
     }
 }
 
@@ -280,6 +326,20 @@ impl Connection for Far {
     fn medium(&self) -> Medium {
         self.medium
     }
+
+    fn kind(&self) -> ConnectionKind {
+        match self.medium {
+            Medium::Telnet => ConnectionKind::Socket,
+            Medium::Pipe => ConnectionKind::Pipe,
+            Medium::Terminal => ConnectionKind::Terminal(TerminalModes {
+                input: 0,
+                output: 0,
+                control: 0,
+                local: 0,
+                characters: Vec::new(),
+            }),
+        }
+    }
 }
 
 impl Process for Far {
@@ -288,24 +348,23 @@ impl Process for Far {
     }
 
     fn peek(&self) -> Option<End> {
-        self.world.borrow().child.as_ref().and_then(|child| child.end)
+        self.world.borrow_mut().process(self.id)?.end
     }
 
     fn signal(&self, signal: i32) {
-        let mut world = self.world.borrow_mut();
-        if let Some(child) = &mut world.child
-            && child.end.is_none()
-        {
-            child.end = Some(End::Killed(signal));
-            let pipe = child.pipe;
-            world.signals.child = true;
-            world.woken = true;
-            world.send(pipe, b"", true);
-        }
+        self.world.borrow_mut().end(self.id, End::Killed(signal));
     }
 
     fn bury(self) {
-        self.world.borrow_mut().child = None;
+        let mut world = self.world.borrow_mut();
+        world.child.take_if(|child| child.pipe == self.id);
+        world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
+    }
+}
+
+impl Lasting for Simulated {
+    fn descriptor(&self) -> io::Result<Descriptor> {
+        Ok(Descriptor { number: 0, kind: 0, device: 0, inode: 0 })
     }
 }
 
@@ -324,7 +383,11 @@ impl Socket for Simulated {
             }
         }
         let id = world.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok(Far { world: Rc::clone(&self.0), id, medium: Medium::Telnet, pid: 0 })
+        Ok(Far::new(&self.0, id, Medium::Telnet, 0))
+    }
+
+    fn file(&self) -> Option<FileId> {
+        None
     }
 }
 
@@ -403,15 +466,13 @@ impl System for Simulated {
         if let Some(error) = world.refuses(libc::EAGAIN) {
             return Err(error);
         }
-        let id = world.add(512);
-        world.pipe(id).token = Some(token);
-        world.tell(id, false, true);
-        let pid = 1000 + id as i32;
-        world.child = Some(Child { pipe: id, end: None });
-        Ok(Far { world: Rc::clone(&self.0), id, medium: Medium::Telnet, pid })
+        let child = world.start(token);
+        let (id, pid) = (child.pipe, 1000 + child.pipe as i32);
+        world.child = Some(child);
+        Ok(Far::new(&self.0, id, Medium::Telnet, pid))
     }
 
-    fn reap_orphans(&mut self, _ours: Option<i32>) {}
+    fn reap_orphans(&mut self, _ours: [Option<i32>; 2]) {}
 
     fn open_log(&mut self) -> io::Result<Simulated> {
         let refused = self.0.borrow_mut().refuses(libc::EACCES);
@@ -419,4 +480,32 @@ impl System for Simulated {
     }
 
     fn complain_of_log(&mut self) {}
+
+    fn rehearse(&mut self, state: &[u8], token: Token) -> io::Result<Far> {
+        let mut world = self.0.borrow_mut();
+        assert!(world.rehearsal.is_none(), "a second rehearsal");
+        if let Some(error) = world.refuses(libc::EAGAIN) {
+            return Err(error);
+        }
+        let program = world.start(token);
+        let id = program.pipe;
+        world.rehearsal = Some((program, state.to_vec()));
+        Ok(Far::new(&self.0, id, Medium::Telnet, 1000 + id as i32))
+    }
+
+    fn become_other(&mut self, state: &[u8], _lasting: &[i32], again: bool) -> io::Error {
+        let mut world = self.0.borrow_mut();
+        if world.signals != Pending::default() {
+            return io::ErrorKind::Interrupted.into();
+        }
+        if let Some(error) = world.refuses(libc::ENOEXEC) {
+            return error;
+        }
+        world.signals.upgrade |= again;
+        world.executed = Some(state.to_vec());
+        // The server must do nothing more.
+        io::ErrorKind::Interrupted.into()
+    }
+
+    fn complain_of_upgrade(&mut self, _reason: &str) {}
 }

@@ -1,0 +1,174 @@
+//! Going on where another program stopped that was this process before: its state is read, and the
+//! descriptors it left open are taken over.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+
+use super::Server;
+use super::bind::Bound;
+use super::handover::{Origin, describe};
+use super::launch::{LocalCalendar, Output, Parts, settings};
+use super::peer::Peer;
+use super::source::Source;
+use super::startup;
+use super::stream::Terminus;
+use super::system::System;
+use crate::cli;
+use crate::config::Config;
+use crate::core::Console;
+use crate::core::clock::Moment;
+use crate::core::event::{ClientId, Event};
+use crate::error::StartupError;
+use crate::handover::state::{Descriptor, SinkState, State};
+use crate::handover::{self, format};
+use crate::sys::fd;
+
+/// What this process was when it executed this program.
+pub(super) struct Inherited {
+    state: State,
+    /// What it left open, by number.
+    held: BTreeMap<i32, OwnedFd>,
+}
+
+impl Inherited {
+    /// If the program before this one left a state: what it was. An error if it can't be read; then
+    /// nothing has been changed.
+    pub(super) fn from_environment() -> Result<Option<Inherited>, StartupError> {
+        let Some(number) = std::env::var_os(handover::VARIABLE) else {
+            return Ok(None);
+        };
+        let read = number
+            .to_str()
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EBADF))
+            .and_then(read)
+            .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
+        let state = read.map_err(system("read the state of the server before"))?;
+        fd::close_on_exec_all();
+        let take = |wanted: Descriptor| {
+            let fd = fd::adopt(wanted.number)?;
+            let fits = describe(&fd)? == wanted;
+            // What is not what it was is closed.
+            Ok::<_, io::Error>(fits.then_some((wanted.number, fd)))
+        };
+        let held = state.descriptors().filter_map(|wanted| take(wanted).ok().flatten()).collect();
+        Ok(Some(Inherited { state, held }))
+    }
+
+    /// What the server goes on with.
+    pub(super) fn into_parts(mut self, config: &Config) -> Result<Parts, StartupError> {
+        let origin = Origin {
+            argv: self.state.argv.iter().map(|word| word.0.clone()).collect(),
+            started: self.state.started,
+            dir: self.state.dir.0.clone(),
+            open_files: self.state.open_files,
+        };
+        let child = match self.state.child {
+            // Without its terminal there is no child.
+            Some(child) => Some((child.pid, self.take(child.pty)?)),
+            None => None,
+        };
+        let mut listeners = Vec::new();
+        for listener in std::mem::take(&mut self.state.listeners) {
+            let role = handover::listener_role(&listener.name);
+            let socket = self.take(listener.socket)?;
+            let bound = Bound::adopt(socket, role, listener.file)
+                .map_err(system("take over a listener"))?;
+            listeners.push(bound);
+        }
+        let mut connections = Vec::new();
+        for connection in std::mem::take(&mut self.state.connections) {
+            let id = ClientId(connection.id);
+            let stream = self.take(connection.stream)?;
+            let terminus = Terminus::adopt(stream, connection.kind);
+            connections.push((id, terminus.map_err(system("take over a terminal"))?));
+        }
+        let log = self.state.log.map(|sink| self.output(sink)).transpose()?;
+        let stdout = self.state.stdout.map(|sink| self.output(sink)).transpose()?;
+        let settings = settings(config, &origin, log.is_some());
+        let console = Console::restore(settings, Box::new(LocalCalendar), self.state.console)
+            .map_err(|error| io::Error::other(error.to_string()))
+            .map_err(system("go on from the state of the server before"))?;
+        let files = startup::adopt_files(config, startup::own_pid(), &listeners);
+        let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
+        Ok(Parts { origin, console, listeners, log, stdout, child, connections, next_token, files })
+    }
+
+    fn take(&mut self, wanted: Descriptor) -> Result<OwnedFd, StartupError> {
+        let gone = || io::Error::from_raw_os_error(nix::libc::EBADF);
+        let held = self.held.remove(&wanted.number).ok_or_else(gone);
+        held.map_err(system("take over the descriptors of the server before"))
+    }
+
+    fn output(&mut self, sink: SinkState) -> Result<Output, StartupError> {
+        let retry = sink.retry.map(|retry| (Moment(retry.at), retry.on_output));
+        Ok(Output { file: File::from(self.take(sink.file)?), retry })
+    }
+}
+
+impl<S: System> Server<S> {
+    /// Goes on with a client of the program before this one.
+    pub(super) fn go_on_with(&mut self, id: ClientId, connection: S::Connection) {
+        match self.system.watch(&connection, mio::Token(id.0 as usize)) {
+            Ok(always) => {
+                let source = Source::new(connection, always);
+                self.peers.insert(id, Peer { source, leaving: false });
+            }
+            Err(_) => self.console.handle(Event::Left { id }, self.system.now()),
+        }
+    }
+
+    /// The first that a server does that was another program before. What happened during the
+    /// exchange was told to nobody.
+    pub(super) fn settle_in(&mut self) {
+        let now = self.system.now();
+        if let Some(child) = &mut self.child {
+            child.look();
+        }
+        self.reap_orphans();
+        self.console.handle(Event::Upgraded { version: crate::VERSION }, now);
+    }
+}
+
+/// If `argv` asks for nothing but a rehearsal: what to print, and the status to leave with. Nothing
+/// is changed by it.
+pub fn rehearsal(argv: &[OsString]) -> Option<(Vec<u8>, u8)> {
+    let [_, only] = argv else {
+        return None;
+    };
+    let number = only.to_str()?.strip_prefix(handover::CHECK)?;
+    Some(match check(number) {
+        Ok(digest) => (handover::answer(digest), 0),
+        Err(reason) => (reason.into_bytes(), 1),
+    })
+}
+
+/// Whether this program could go on from the state behind `number`: the state's digest.
+fn check(number: &str) -> Result<u64, String> {
+    let number = number.parse().map_err(|_| format!("invalid descriptor '{number}'"))?;
+    let bytes = read(number).map_err(|error| format!("cannot read the state: {error}"))?;
+    let state = format::decode(&bytes).map_err(|error| error.to_string())?;
+    let argv = state.argv.iter().map(|word| OsString::from_vec(word.0.clone())).collect();
+    let config = cli::parse(argv, &|name| std::env::var_os(name))
+        .map_err(|exit| String::from_utf8_lossy(&exit.stderr).into_owned())?;
+    let settings = settings(&config, &Origin::default(), state.log.is_some());
+    Console::restore(settings, Box::new(LocalCalendar), state.console)
+        .map_err(|error| error.to_string())?;
+    Ok(format::digest(&bytes))
+}
+
+fn read(number: i32) -> io::Result<Vec<u8>> {
+    let mut file = File::from(fd::adopt(number)?);
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> StartupError {
+    move |error| StartupError::System { what, error }
+}

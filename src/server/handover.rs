@@ -1,0 +1,288 @@
+//! Upgrade in place: another program takes this server's place in the same process, with its child,
+//! its sockets and its state.
+//!
+//! 1. Rehearsal: the program installed now is run beside the server with the state as it is, and has
+//!    to prove that it can read it. The loop turns meanwhile.
+//! 2. The writing threads are told to finish: exec waits for threads, and one that hangs in a write
+//!    would hang the server. The loop turns meanwhile; nothing is handed to them any more.
+//! 3. At the end of a turn the state is taken anew, and the program executed.
+//!
+//! Whatever goes wrong before or in the exec, this server goes on and says why in its log.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::Server;
+use super::child::{Child, Output};
+use super::logfile::Writer;
+use super::system::{Connection, Lasting, Link, Process, Socket, System};
+use crate::core::clock::{Moment, Now};
+use crate::core::event::{Event, ExitStatus};
+use crate::handover::state::{
+    ChildState, ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
+};
+use crate::handover::{self, format};
+use crate::limits::{ANSWER_MAX, HANDOVER_PATIENCE, READ_SIZE};
+use crate::sys;
+
+/// What was true when the server started, and its successors need.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Origin {
+    /// The command line.
+    pub(super) argv: Vec<Vec<u8>>,
+    /// The second in which the first of them was started.
+    pub(super) started: i64,
+    /// The directory that it was started in.
+    pub(super) dir: Vec<u8>,
+    /// RLIMIT_NOFILE that the children get, soft and hard.
+    pub(super) open_files: Option<(u64, u64)>,
+}
+
+/// How far an upgrade is.
+pub(super) struct Handover<P> {
+    step: Step<P>,
+    /// Another one was asked for meanwhile.
+    again: bool,
+}
+
+enum Step<P> {
+    /// None is under way.
+    Idle,
+    /// The new program is tried.
+    Rehearsing {
+        program: Child<P>,
+        /// What it answered so far.
+        answer: Vec<u8>,
+        /// What it has to answer about the state it was given.
+        digest: u64,
+        /// It has to have answered by then.
+        until: Moment,
+    },
+    /// The new program will do; the writing threads are finishing.
+    Finishing {
+        /// They have to have finished by then.
+        until: Moment,
+    },
+}
+
+impl<P: Process> Handover<P> {
+    /// None is under way.
+    pub(super) fn new() -> Handover<P> {
+        Handover { step: Step::Idle, again: false }
+    }
+
+    /// The new program, while it is tried.
+    pub(super) fn program(&mut self) -> Option<&mut Child<P>> {
+        match &mut self.step {
+            Step::Rehearsing { program, .. } => Some(program),
+            Step::Idle | Step::Finishing { .. } => None,
+        }
+    }
+
+    /// When the patience with what it waits for ends.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        match self.step {
+            Step::Idle => None,
+            Step::Rehearsing { until, .. } | Step::Finishing { until } => Some(until),
+        }
+    }
+}
+
+impl<S: System> Server<S> {
+    /// SIGUSR1.
+    pub(super) fn upgrade(&mut self, now: Now) {
+        if !matches!(self.handover.step, Step::Idle) {
+            self.handover.again = true;
+            return;
+        }
+        let token = self.take_token();
+        let begun = self.state().and_then(|state| {
+            let bytes = format::encode(&state);
+            let program = self.system.rehearse(&bytes, token)?;
+            Ok((Child::new(program, token), format::digest(&bytes)))
+        });
+        match begun {
+            Ok((program, digest)) => {
+                let until = now.mono + HANDOVER_PATIENCE;
+                let answer = Vec::new();
+                self.handover.step = Step::Rehearsing { program, answer, digest, until };
+            }
+            Err(error) => self.refuse_upgrade(&sys::reason(&error), now),
+        }
+    }
+
+    /// The part of a turn that an upgrade under way has: its last.
+    pub(super) fn go_on_with_upgrade(&mut self, now: Now) {
+        match &mut self.handover.step {
+            Step::Idle => {}
+            Step::Rehearsing { program, answer, until, .. } => {
+                read_answer(program, answer);
+                if answer.len() > ANSWER_MAX {
+                    self.refuse_upgrade("the new program does something else", now);
+                } else if let Some(status) = program.ended() {
+                    self.judge(status, now);
+                } else if now.mono >= *until {
+                    self.refuse_upgrade("the new program gave no answer in time", now);
+                }
+            }
+            Step::Finishing { until } => {
+                let late = now.mono >= *until;
+                let writers = || [&self.log, &self.stdout].into_iter().flatten();
+                let at_rest = writers().all(|writer| writer.at_rest().is_some());
+                if at_rest {
+                    self.hand_over(now);
+                } else if late {
+                    self.refuse_upgrade("log is hung", now);
+                }
+            }
+        }
+    }
+
+    /// The rehearsal has ended.
+    fn judge(&mut self, status: ExitStatus, now: Now) {
+        let Step::Rehearsing { answer, digest, .. } = &self.handover.step else {
+            return;
+        };
+        let verdict = match (status, answer.as_slice()) {
+            (_, [0, error @ ..]) => {
+                let errno = <[u8; 4]>::try_from(error).map_or(0, i32::from_ne_bytes);
+                Err(sys::strerror(errno))
+            }
+            (ExitStatus::Code(0), answer) if answer == handover::answer(*digest) => Ok(()),
+            (ExitStatus::Code(0), _) => Err("the new program did not answer".to_owned()),
+            (ExitStatus::Code(code), answer) => {
+                let words = String::from_utf8_lossy(answer);
+                let words = words.lines().next().unwrap_or_default();
+                Err(format!("the new program refused with status {code}: {words}"))
+            }
+            (ExitStatus::Signal(signal), _) => {
+                Err(format!("the new program was killed by signal {signal}"))
+            }
+        };
+        match verdict {
+            Ok(()) => {
+                self.end_rehearsal();
+                for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
+                    writer.pause();
+                }
+                self.handover.step = Step::Finishing { until: now.mono + HANDOVER_PATIENCE };
+                // Most are idle anyway.
+                self.write_sinks(now);
+                self.go_on_with_upgrade(now);
+            }
+            Err(reason) => self.refuse_upgrade(&reason, now),
+        }
+    }
+
+    /// The server leaves instead.
+    pub(super) fn give_up_upgrade(&mut self) {
+        self.end_rehearsal();
+        for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
+            writer.go_on();
+        }
+    }
+
+    fn end_rehearsal(&mut self) {
+        let step = std::mem::replace(&mut self.handover.step, Step::Idle);
+        if let Step::Rehearsing { program, .. } = step {
+            program.bury();
+            self.reap_orphans();
+        }
+    }
+
+    /// The new program takes over. Comes back only if it does not.
+    fn hand_over(&mut self, now: Now) {
+        let again = self.handover.again;
+        let error = match self.state() {
+            Ok(state) => {
+                let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
+                self.system.become_other(&format::encode(&state), &numbers, again)
+            }
+            Err(error) => error,
+        };
+        // Signals may have come: first they are heard.
+        if error.kind() != io::ErrorKind::Interrupted {
+            self.refuse_upgrade(&sys::reason(&error), now);
+        }
+    }
+
+    fn refuse_upgrade(&mut self, reason: &str, now: Now) {
+        self.give_up_upgrade();
+        self.console.handle(Event::UpgradeFailed(reason), now);
+        self.system.complain_of_upgrade(reason);
+        self.diagnose(&format!("not upgraded: {reason}"));
+        if std::mem::take(&mut self.handover.again) {
+            self.upgrade(now);
+        }
+        self.write_sinks(now);
+    }
+
+    /// Everything that another program needs to go on where this one stands.
+    fn state(&self) -> io::Result<State> {
+        let child = match &self.child {
+            Some(child) => Some(ChildState { pid: child.pid(), pty: child.descriptor()? }),
+            None => None,
+        };
+        let listeners = self.listeners.iter().enumerate().map(|(index, listener)| {
+            Ok(ListenerState {
+                name: handover::listener_name(listener.role, index),
+                socket: listener.socket().descriptor()?,
+                file: listener.socket().file(),
+            })
+        });
+        let connections = self.peers.iter().map(|(id, peer)| {
+            let stream = peer.source.stream();
+            Ok(ConnectionState { id: id.0, stream: stream.descriptor()?, kind: stream.kind() })
+        });
+        Ok(State {
+            version: crate::VERSION.to_owned(),
+            argv: self.origin.argv.iter().cloned().map(Text).collect(),
+            started: self.origin.started,
+            dir: Text(self.origin.dir.clone()),
+            open_files: self.origin.open_files,
+            next_token: self.next_token as u64,
+            console: self.console.record(),
+            child,
+            listeners: listeners.collect::<io::Result<_>>()?,
+            connections: connections.collect::<io::Result<_>>()?,
+            log: sink(&self.log)?,
+            stdout: sink(&self.stdout)?,
+        })
+    }
+}
+
+fn sink<L: Link>(writer: &Option<Writer<L>>) -> io::Result<Option<SinkState>> {
+    // One that is not at rest is only rehearsed.
+    let Some((writer, file)) = writer.as_ref().and_then(|writer| Some((writer, writer.at_rest()?)))
+    else {
+        return Ok(None);
+    };
+    let retry = writer.retry().map(|(at, on_output)| Retry { at: at.0, on_output });
+    Ok(Some(SinkState { file: describe(file)?, retry }))
+}
+
+/// What another program in this process will know `fd` by.
+pub(super) fn describe(fd: impl AsFd) -> io::Result<Descriptor> {
+    let fd = fd.as_fd();
+    let stat = nix::sys::stat::fstat(fd)?;
+    Ok(Descriptor {
+        number: fd.as_raw_fd(),
+        kind: stat.st_mode & nix::libc::S_IFMT,
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    })
+}
+
+fn read_answer<P: Process>(program: &mut Child<P>, answer: &mut Vec<u8>) {
+    let mut buffer = [0; READ_SIZE];
+    while program.is_readable() && answer.len() <= ANSWER_MAX {
+        match program.read(&mut buffer) {
+            Output::Bytes(count) => {
+                answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            }
+            Output::Nothing => return,
+            // Its end is news of its own.
+            Output::Closed => {}
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A server is put together from its parts, new ones or those that another program had, and runs.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use super::Server;
+use super::bind::Bound;
+use super::child::Child;
+use super::files::OwnFile;
+use super::handover::Origin;
+use super::kernel::{FIRST_TOKEN, Kernel};
+use super::listener::Listener;
+use super::logfile::Writer;
+use super::startup::{is_foreground, log_path, own_pid};
+use super::stream::Terminus;
+use super::system::System;
+use crate::config::{Config, LogTarget, RunMode};
+use crate::core::clock::{Calendar, Moment, UnixTime};
+use crate::core::event::{ClientId, Role, Sink};
+use crate::core::{Console, Settings};
+use crate::error::StartupError;
+use crate::handover;
+use crate::sys::spawn::{Plan, Program};
+use crate::sys::{signal, time};
+
+/// Everything that a server is made of.
+pub(super) struct Parts {
+    pub(super) origin: Origin,
+    pub(super) console: Console,
+    pub(super) listeners: Vec<Bound>,
+    pub(super) log: Option<Output>,
+    pub(super) stdout: Option<Output>,
+    /// The process and the master of its PTY.
+    pub(super) child: Option<(i32, OwnedFd)>,
+    pub(super) connections: Vec<(ClientId, Terminus)>,
+    /// Tokens and clients below it have been.
+    pub(super) next_token: usize,
+    pub(super) files: Vec<OwnFile>,
+}
+
+/// A file for a thread to write.
+pub(super) struct Output {
+    pub(super) file: File,
+    /// After a failure: when to try again, and whether only new output makes that worth it.
+    pub(super) retry: Option<(Moment, bool)>,
+}
+
+/// Runs the server that is made of these parts; the exit status.
+pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> {
+    let system = |what| move |error| StartupError::System { what, error };
+    let is_new = parts.next_token == FIRST_TOKEN;
+    let program = Program::new(&plan(config, parts.origin.open_files, own_pid(), &parts.listeners));
+    let program = program.map_err(system("prepare the child"))?;
+    let argv0 = config.argv0.as_bytes().to_vec();
+    let kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
+    signal::unblock_all().map_err(system("set the signal mask"))?;
+    let writer = |sink, output: Option<Output>| {
+        let Some(Output { file, retry }) = output else {
+            return Ok(None);
+        };
+        let link = kernel.write_behind(file).map_err(system("start a thread"))?;
+        Ok(Some(Writer::new(sink, link).with_retry(retry)))
+    };
+    let log = writer(Sink::Log, parts.log)?;
+    let stdout = writer(Sink::Stdout, parts.stdout)?;
+
+    let mut server = Server::new(kernel, parts.console, parts.next_token, parts.origin);
+    (server.log, server.stdout) = (log, stdout);
+    for listener in parts.listeners {
+        let token = server.take_token();
+        server.system.watch_listener(&listener, token).map_err(system("poll"))?;
+        let (endpoint, role) = (listener.endpoint.clone(), listener.role);
+        server.listeners.push(Listener::new(token, listener, endpoint, role));
+    }
+    for (id, connection) in parts.connections {
+        server.go_on_with(id, connection);
+    }
+    if let Some((pid, master)) = parts.child {
+        let token = server.take_token();
+        let process = server.system.adopt(pid, master, token).map_err(system("poll"))?;
+        server.child = Some(Child::new(process, token));
+    }
+    if is_new {
+        if is_foreground(config)
+            && config.log_file != Some(LogTarget::Stdout)
+            && let Some(stdin) = Terminus::stdin()
+        {
+            server.join(stdin, Role::User, server.system.now());
+        }
+    } else {
+        server.settle_in();
+    }
+    let code = server.run().map_err(system("poll"))?;
+    server.finish(parts.files).map_err(system("poll"))?;
+    Ok(code)
+}
+
+/// The child: what to run, where, with which environment and limits.
+fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[Bound]) -> Plan {
+    let mut info = format!("PID={pid}").into_bytes();
+    for listener in listeners {
+        info.extend_from_slice(match listener.role {
+            Role::Logger => b";LOG=",
+            Role::User => b";CTL=",
+        });
+        info.extend_from_slice(&listener.endpoint.to_bytes());
+    }
+    let name = OsStr::new("PROCSERV_INFO");
+    let inherited = std::env::vars_os().filter(|(key, _)| key != name && key != handover::VARIABLE);
+    let env = inherited.chain([(name.to_owned(), OsString::from_vec(info))]).collect();
+    let (executable, args) = match &config.exec {
+        Some(file) => {
+            let args = std::iter::once(&config.command).chain(&config.args);
+            (file.clone(), args.cloned().collect())
+        }
+        None => (config.command.clone(), config.args.clone()),
+    };
+    Plan {
+        argv0: config.argv0.clone(),
+        executable,
+        args,
+        env,
+        dir: config.chdir.clone().map(PathBuf::into_os_string),
+        core_size: config.core_size,
+        open_files,
+    }
+}
+
+pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Settings {
+    let server_dir = origin.dir.clone();
+    let child_dir = match &config.chdir {
+        Some(dir) => dir.as_os_str().as_bytes().to_vec(),
+        None => server_dir.clone(),
+    };
+    let log = config.log_file.as_ref().map(|log| match log {
+        LogTarget::Stdout => (b"-".to_vec(), true),
+        LogTarget::File(path) => (path.as_os_str().as_bytes().to_vec(), log_opened),
+    });
+    Settings {
+        version: crate::VERSION.as_bytes().to_vec(),
+        server_pid: std::process::id(),
+        server_started: UnixTime(origin.started),
+        server_dir,
+        child_dir,
+        name: config.name.as_bytes().to_vec(),
+        command: config.command.as_bytes().to_vec(),
+        executed: config.exec.as_ref().unwrap_or(&config.command).as_bytes().to_vec(),
+        log,
+        log_stamp: config.log_stamp.clone(),
+        to_stdout: config.run_mode == RunMode::Debug,
+        commands: config.command_chars,
+        ignore: config.ignore.clone(),
+        kill_signal: config.kill_signal,
+        holdoff: std::time::Duration::from_secs(config.holdoff.into()),
+        grace: std::time::Duration::from_secs(config.grace_period.into()),
+        restart: config.restart,
+        wait: config.wait,
+        time_format: config.time_format.clone(),
+    }
+}
+
+pub(super) struct LocalCalendar;
+
+impl Calendar for LocalCalendar {
+    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
+        time::strftime(time.0, format)
+    }
+}

@@ -1,0 +1,103 @@
+//! Upgrades in the simulation: what the rehearsed program does, and a server that goes on where
+//! another stopped.
+
+use std::rc::Rc;
+
+use super::world::{Far, Id, Simulated, World};
+use super::{LISTENER, Run, Seconds, settings};
+use crate::core::Console;
+use crate::core::clock::Moment;
+use crate::core::event::{ClientId, Medium, Role, Sink};
+use crate::endpoint::Endpoint;
+use crate::handover::state::ConnectionKind;
+use crate::handover::{answer, format};
+use crate::server::Server;
+use crate::server::child::Child;
+use crate::server::handover::Origin;
+use crate::server::listener::Listener;
+use crate::server::logfile::Writer;
+use crate::server::system::Readiness;
+use crate::sys::process::End;
+
+/// The rehearsed program answers, says something else, fails, dies, or hangs.
+pub(super) fn go_on_with_rehearsal(world: &mut World) {
+    let Some((program, state)) = &world.rehearsal else {
+        return;
+    };
+    let (id, digest) = (program.pipe, format::digest(state));
+    let state = format::decode(state).unwrap();
+    Console::restore(settings(), Box::new(Seconds), state.console).unwrap();
+    let kind = world.dice.roll(10);
+    world.note(format!("the new program does {kind}"));
+    let end = match kind {
+        0 => End::Exited(0),
+        1 => End::Exited(1),
+        2 => End::Killed(11),
+        3 => {
+            world.send(id, b"something else", false);
+            End::Exited(0)
+        }
+        4 => return,
+        5 => {
+            world.send(id, &[b'x'; 10_000], false);
+            return;
+        }
+        _ => {
+            world.send(id, &answer(digest), false);
+            End::Exited(0)
+        }
+    };
+    world.end(id, end);
+}
+
+impl Run {
+    /// If the server has become another program: that one goes on.
+    pub(super) fn go_on(&mut self) {
+        let Some(state) = self.world.borrow().executed.clone() else {
+            return;
+        };
+        let state = format::decode(&state).unwrap();
+        let world = Rc::clone(&self.world);
+        let simulated = || Simulated(Rc::clone(&world));
+        let console = Console::restore(settings(), Box::new(Seconds), state.console).unwrap();
+        let next_token = state.next_token as usize;
+        // The old server is no more, and with it its descriptors, its thread and what it had heard.
+        self.server = Server::new(simulated(), console, next_token, Origin::default());
+        let faults = {
+            let mut world = world.borrow_mut();
+            world.note("upgraded".to_owned());
+            world.executed = None;
+            world.news.clear();
+            assert!(world.jobs.is_empty(), "the log was not at rest");
+            world.done.clear();
+            world.epoch = 0;
+            let readiness = Readiness { readable: true, writable: false };
+            world.news.push((LISTENER, readiness));
+            std::mem::take(&mut world.faults)
+        };
+        let endpoint = Endpoint::Abstract(b"sim".to_vec());
+        self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
+        let retry = state.log.unwrap().retry.map(|retry| (Moment(retry.at), retry.on_output));
+        self.server.log = Some(Writer::new(Sink::Log, simulated()).with_retry(retry));
+        for connection in state.connections {
+            let medium = match connection.kind {
+                ConnectionKind::Socket => Medium::Telnet,
+                ConnectionKind::Pipe => Medium::Pipe,
+                ConnectionKind::Terminal(_) => Medium::Terminal,
+            };
+            let far = Far::new(&world, -connection.stream.number as Id, medium, 0);
+            self.server.go_on_with(ClientId(connection.id), far);
+        }
+        if let Some(child) = state.child {
+            let id = -child.pty.number as Id;
+            let token = self.server.take_token();
+            world.borrow_mut().pipe(id).token = Some(token);
+            world.borrow_mut().tell(id, true, true);
+            self.server.child =
+                Some(Child::new(Far::new(&world, id, Medium::Telnet, child.pid), token));
+        }
+        self.server.settle_in();
+        world.borrow_mut().faults = faults;
+        self.upgrades += 1;
+    }
+}

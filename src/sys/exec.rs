@@ -1,0 +1,132 @@
+//! This process's own program: where it is, trying it, becoming it.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, PipeReader};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use super::{cerr, signal};
+
+/// The file that this process was started from, by the name it was started under and with links
+/// unresolved, so that what is installed there later is found. To be asked before any chdir. Names
+/// below /dev/fd mean something else by then; instead of one, what it names now. Empty if nothing is
+/// known.
+pub fn program_path() -> PathBuf {
+    match execfn() {
+        // In a directory that was removed a relative name stays one.
+        Some(path) if !path.starts_with("/dev/fd/") => std::path::absolute(&path).unwrap_or(path),
+        _ => std::env::current_exe().unwrap_or_default(),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn execfn() -> Option<PathBuf> {
+    // SAFETY: the kernel's auxiliary vector holds a NUL-terminated string that lives as long as we.
+    let name = unsafe {
+        let name = libc::getauxval(libc::AT_EXECFN) as *const libc::c_char;
+        (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name))
+    };
+    name.map(|name| OsStr::from_bytes(name.to_bytes()).into())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn execfn() -> Option<PathBuf> {
+    None
+}
+
+/// What to execute, in the form that execve(2) takes.
+#[derive(Debug)]
+pub struct Image {
+    file: CString,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+}
+
+impl Image {
+    /// `file` with these arguments, the name it gets to see first, and this environment.
+    pub fn new(
+        file: &Path,
+        argv: impl IntoIterator<Item = OsString>,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> io::Result<Image> {
+        let argv = argv.into_iter().map(|word| CString::new(word.into_vec()));
+        let env = env
+            .into_iter()
+            .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()));
+        Ok(Image {
+            file: CString::new(file.as_os_str().as_bytes())?,
+            argv: argv.collect::<Result<_, _>>()?,
+            env: env.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Replaces this process. Comes back only with the reason why not.
+    pub fn exec(&self) -> io::Error {
+        let Err(error) =
+            exec(&self.file, &super::pointers(&self.argv), &super::pointers(&self.env));
+        error
+    }
+
+    /// Runs it in a process group of its own, with no descriptors but `kept` and standard output,
+    /// a pipe. Its PID and the other end of the pipe, non-blocking. If it can't be executed, a NUL
+    /// and the error number's bytes arrive there.
+    pub fn spawn(&self, kept: BorrowedFd<'_>) -> io::Result<(i32, PipeReader)> {
+        let (answer, sink) = io::pipe()?;
+        super::fd::prepare(&answer)?;
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let (argv, env) = (super::pointers(&self.argv), super::pointers(&self.env));
+        let blocked = signal::Blocked::all()?;
+        // SAFETY: between fork and exec the child makes async-signal-safe calls only, on data made
+        // above.
+        let result = match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                let stdio = [null.as_raw_fd(), sink.as_raw_fd(), null.as_raw_fd()];
+                let Err(error) = become_other(stdio, kept.as_raw_fd())
+                    .and_then(|()| exec(&self.file, &argv, &env));
+                let [a, b, c, d] = error.raw_os_error().unwrap_or(0).to_ne_bytes();
+                // SAFETY: a valid buffer; ends the child without running anything of the parent's.
+                unsafe {
+                    libc::write(sink.as_raw_fd(), [0, a, b, c, d].as_ptr().cast(), 5);
+                    libc::_exit(255)
+                }
+            }
+            pid => {
+                // Here and there: whoever comes first, it leads a group before anybody signals it.
+                // SAFETY: system call on plain numbers.
+                unsafe { libc::setpgid(pid, pid) };
+                Ok((pid, answer))
+            }
+        };
+        drop(blocked);
+        result
+    }
+}
+
+/// The child's side. Async-signal-safe.
+fn become_other(stdio: [RawFd; 3], kept: RawFd) -> io::Result<()> {
+    signal::reset_all();
+    // SAFETY: system calls on plain numbers; the descriptors are open, and above 2.
+    unsafe {
+        libc::setpgid(0, 0);
+        for (number, fd) in (0..).zip(stdio) {
+            cerr(libc::dup2(fd, number))?;
+        }
+        cerr(libc::fcntl(kept, libc::F_SETFD, 0))?;
+    }
+    Ok(())
+}
+
+/// execve(2). Async-signal-safe.
+fn exec(
+    file: &CString,
+    argv: &[*const libc::c_char],
+    env: &[*const libc::c_char],
+) -> io::Result<Infallible> {
+    // SAFETY: NUL-terminated strings in null-terminated lists, alive across the call.
+    unsafe { libc::execve(file.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    Err(io::Error::last_os_error())
+}
