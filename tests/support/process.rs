@@ -6,8 +6,11 @@ use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use signal_hook::flag::register_conditional_shutdown;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +20,17 @@ pub(super) const MARKER: &str = "PROCSERV_TEST_DIR";
 /// Makes orphans our children, so that the exit status of a daemon can be seen and no zombie stays.
 pub(super) fn become_subreaper() {
     prctl::set_child_subreaper(true).expect("the kernel allows subreapers");
+}
+
+/// Has what we start begin with the signals of the keyboard at their default, though a shell in whose
+/// background we run ignores them. A handler doesn't outlive exec; this one ends us as the
+/// default does.
+pub(super) fn unignore_keyboard_signals() {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+        let always = Arc::new(AtomicBool::new(true));
+        register_conditional_shutdown(signal as i32, 128 + signal as i32, always)
+            .expect("a handler");
+    }
 }
 
 /// The processes, zombies excepted, whose environment marks them as being of this instance.

@@ -79,6 +79,7 @@ pub fn main(cases: impl FnOnce() -> Vec<Case>) -> ExitCode {
     // Most cases wait most of the time; more threads than cores shorten the run.
     arguments.test_threads = arguments.test_threads.or(Some(8));
     process::become_subreaper();
+    process::unignore_keyboard_signals();
     collect_panics();
     let lab = Lab::new();
     let trials = cases().into_iter().map(|case| case.into_trial(lab)).collect();
