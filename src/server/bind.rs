@@ -3,11 +3,15 @@
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect,
+    getsockname, getsockopt, socket, sockopt,
+};
 use nix::sys::stat::{Mode, umask};
 
 use super::stream::Terminus;
@@ -61,8 +65,37 @@ impl Bound {
                 Kind::Unix(socket)
             }
             Endpoint::Abstract(name) => Kind::Unix(bind_abstract(name)?),
+            Endpoint::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         let bound = Bound { socket, endpoint: bound, role, file };
+        sys::fd::prepare(&bound)?;
+        Ok(bound)
+    }
+
+    /// Takes over a socket that listens already. Its file stays its maker's.
+    pub(super) fn adopt(fd: OwnedFd, role: Role) -> io::Result<Bound> {
+        let unfit =
+            || io::Error::other("the socket passed is no listening TCP or Unix stream socket");
+        let listens = getsockopt(&fd, sockopt::SockType) == Ok(SockType::Stream)
+            && getsockopt(&fd, sockopt::AcceptConn) == Ok(true);
+        if !listens {
+            return Err(unfit());
+        }
+        let family = getsockname::<SockaddrStorage>(fd.as_raw_fd())?.family();
+        let (socket, endpoint) = match family {
+            Some(AddressFamily::Inet | AddressFamily::Inet6) => {
+                let socket = TcpListener::from(fd);
+                let address = socket.local_addr()?;
+                (Kind::Tcp(socket), Endpoint::Tcp(address))
+            }
+            Some(AddressFamily::Unix) => {
+                let socket = UnixListener::from(fd);
+                let address = socket.local_addr()?;
+                (Kind::Unix(socket), unix_endpoint(&address))
+            }
+            _ => return Err(unfit()),
+        };
+        let bound = Bound { socket, endpoint, role, file: None };
         sys::fd::prepare(&bound)?;
         Ok(bound)
     }
@@ -151,11 +184,20 @@ fn make_way(path: &Path) -> io::Result<()> {
 
 /// Connects without waiting for room in the backlog.
 fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &UnixAddr::new(path)?)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(UnixStream::from(fd))
+}
+
+/// What a socket is bound to that somebody else made. Its permissions are not looked at.
+fn unix_endpoint(address: &SocketAddr) -> Endpoint {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+        return Endpoint::Abstract(name.to_vec());
+    }
+    let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+    Endpoint::Unix { path, uid: None, gid: None, mode: 0 }
 }
 
 #[cfg(target_os = "linux")]

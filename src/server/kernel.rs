@@ -19,6 +19,7 @@ use crate::core::clock::{Moment, Now, UnixTime};
 use crate::sys::process::{self, End};
 use crate::sys::spawn::Program;
 use crate::sys::{fd, pty, time};
+use crate::systemd::notify::Notifier;
 
 const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -36,6 +37,8 @@ pub(super) struct Kernel {
     log_path: Option<PathBuf>,
     /// For the message of a log that can't be opened.
     argv0: Vec<u8>,
+    /// The way to the service manager, if it is to be told anything.
+    pub(super) notifier: Option<Notifier>,
 }
 
 impl Kernel {
@@ -49,7 +52,8 @@ impl Kernel {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let signals = Signals::new()?;
         let events = Events::with_capacity(64);
-        let kernel = Kernel { poll, events, waker, signals, program, log_path, argv0 };
+        let kernel =
+            Kernel { poll, events, waker, signals, program, log_path, argv0, notifier: None };
         kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
         Ok(kernel)
     }
@@ -136,6 +140,10 @@ impl System for Kernel {
             Some(path) => self.write_behind(thread::open(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    fn notify(&mut self, message: &[u8]) -> io::Result<()> {
+        self.notifier.as_ref().map_or(Ok(()), |notifier| notifier.send(message, &[]))
     }
 
     fn complain_of_log(&mut self) {

@@ -57,6 +57,8 @@ pub(super) struct Writer<L> {
     epoch: u64,
     /// After a failure: when to try again, and whether only new output makes that worth it.
     retry: Option<(Moment, bool)>,
+    /// Times that the file is yet to be opened anew.
+    reopening: usize,
     /// When a chunk was last finished, or handed over to an idle thread.
     progress: Moment,
 }
@@ -64,7 +66,8 @@ pub(super) struct Writer<L> {
 impl<L: Link> Writer<L> {
     /// Has what `sink` reads written by the thread at the other end of `link`.
     pub(super) fn new(sink: Sink, link: L) -> Writer<L> {
-        Writer { sink, link, in_flight: 0, epoch: 0, retry: None, progress: Moment(0) }
+        let progress = Moment(0);
+        Writer { sink, link, in_flight: 0, epoch: 0, retry: None, reopening: 0, progress }
     }
 
     /// Writes a diagnostic line, unless the thread is behind.
@@ -75,7 +78,9 @@ impl<L: Link> Writer<L> {
     /// Closes the file and opens it anew by its name.
     pub(super) fn reopen(&mut self) {
         // Refused only by a thread that has not done the last ones.
-        let _ = self.link.send(Job::Reopen);
+        if self.link.send(Job::Reopen).is_ok() {
+            self.reopening += 1;
+        }
     }
 
     /// Takes back what is done, hands over what is new.
@@ -126,6 +131,11 @@ impl<L: Link> Writer<L> {
         // What is in flight comes back by itself.
         let (at, on_output) = self.retry.filter(|_| self.in_flight == 0)?;
         (!on_output || !console.is_current(self.sink)).then_some(at)
+    }
+
+    /// Whether the file is yet to be opened anew.
+    pub(super) fn is_reopening(&self) -> bool {
+        self.reopening > 0
     }
 
     /// Whether it can't be written at the moment.
@@ -181,12 +191,14 @@ impl<L: Link> Writer<L> {
                 self.in_flight -= 1;
                 console.lost(self.sink, &chunk, 0, false);
             }
-            Done::Reopened(Ok(())) => {
-                if let Some((at, _)) = &mut self.retry {
+            Done::Reopened(result) => {
+                self.reopening = self.reopening.saturating_sub(1);
+                if result.is_err() {
+                    news.push(News::NotReopened);
+                } else if let Some((at, _)) = &mut self.retry {
                     *at = now;
                 }
             }
-            Done::Reopened(Err(_)) => news.push(News::NotReopened),
         }
     }
 }

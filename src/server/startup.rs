@@ -13,6 +13,7 @@ use super::files::OwnFile;
 use super::kernel::{FIRST_TOKEN, Kernel};
 use super::listener::Listener;
 use super::logfile::Writer;
+use super::manager::Manager;
 use super::stream::Terminus;
 use super::system::System;
 use super::thread;
@@ -25,6 +26,9 @@ use crate::error::StartupError;
 use crate::sys::daemon::{self, Side};
 use crate::sys::spawn::{Plan, Program};
 use crate::sys::{fd, process, signal, time};
+use crate::systemd;
+use crate::systemd::activation::Inherited;
+use crate::systemd::notify::{Notifier, watchdog};
 
 /// Runs the server; the exit status.
 pub fn run(config: &Config) -> Result<u8, StartupError> {
@@ -45,8 +49,15 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         signal::ignore(nix::libc::SIGQUIT);
     }
     fd::close_on_exec_all();
+    let env = |name: &str| std::env::var_os(name);
+    let mut inherited = Inherited::new(std::process::id(), &env);
     let limits = fd::raise_limit();
-    let listeners = bind(config)?;
+    let notifier = match env("NOTIFY_SOCKET").filter(|name| config.notify && !name.is_empty()) {
+        Some(address) => Some(Notifier::new(&address).map_err(system("use NOTIFY_SOCKET"))?),
+        None => None,
+    };
+    let listeners = bind(config, &mut inherited)?;
+    let unused = inherited.close();
     let log = match log_path(config) {
         Some(path) => open_log(config, &path),
         None => None,
@@ -72,7 +83,13 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
 
     let program = Program::new(&plan(config, limits, pid, &listeners));
     let program = program.map_err(system("prepare the child"))?;
-    let kernel = Kernel::new(program, log_path(config), argv0.to_vec()).map_err(system("poll"))?;
+    let kernel = Kernel::new(program, log_path(config), argv0.to_vec());
+    let mut kernel = kernel.map_err(system("poll"))?;
+    let manager = notifier.is_some().then(|| {
+        let [usec, watched] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(env);
+        Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
+    });
+    kernel.notifier = notifier;
     signal::unblock_all().map_err(system("set the signal mask"))?;
     let log = match config.log_file {
         // Only now: a daemon's standard output is not its caller's.
@@ -97,6 +114,8 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         server.listeners.push(Listener::new(token, listener, endpoint, role));
     }
     server.stdout = stdout.map(|link| Writer::new(Sink::Stdout, link));
+    server.manager = manager;
+    unused.iter().for_each(|line| server.diagnose(line));
     if let Some(link) = log {
         server.log = Some(Writer::new(Sink::Log, link));
         server.console.handle(Event::LogWorks, server.system.now());
@@ -127,20 +146,23 @@ fn is_foreground(config: &Config) -> bool {
 }
 
 /// All listeners, in the order of the info file: the log endpoint, then the last declared first.
-fn bind(config: &Config) -> Result<Vec<Bound>, StartupError> {
-    let open = |endpoint: &Endpoint, role, kind| {
-        Bound::bind(endpoint, role).map_err(|error| StartupError::Endpoint {
-            endpoint: endpoint.clone(),
-            kind,
-            error,
-        })
+fn bind(config: &Config, inherited: &mut Inherited) -> Result<Vec<Bound>, StartupError> {
+    let mut open = |endpoint: &Endpoint, role, kind| -> Result<Vec<Bound>, StartupError> {
+        let bound = match endpoint {
+            Endpoint::Passed(which) => inherited
+                .take(which)
+                .and_then(|taken| taken.into_iter().map(|fd| Bound::adopt(fd, role)).collect()),
+            _ => Bound::bind(endpoint, role).map(|bound| vec![bound]),
+        };
+        let endpoint = endpoint.clone();
+        bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
     };
     let mut listeners = Vec::new();
     for endpoint in &config.controls {
-        listeners.push(open(endpoint, Role::User, "control")?);
+        listeners.extend(open(endpoint, Role::User, "control")?);
     }
     if let Some(endpoint) = &config.log_endpoint {
-        listeners.push(open(endpoint, Role::Logger, "log")?);
+        listeners.extend(open(endpoint, Role::Logger, "log")?);
     }
     listeners.reverse();
     Ok(listeners)
@@ -274,7 +296,8 @@ fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }
     let name = OsStr::new("PROCSERV_INFO");
-    let inherited = std::env::vars_os().filter(|(key, _)| key != name);
+    let inherited = std::env::vars_os()
+        .filter(|(key, _)| key != name && !systemd::is_for_server(key, config.notify));
     let env = inherited.chain([(name.to_owned(), OsString::from_vec(info))]).collect();
     let (executable, args) = match &config.exec {
         Some(file) => {
@@ -323,6 +346,7 @@ fn settings(config: &Config, log_opened: bool) -> Settings {
         grace: std::time::Duration::from_secs(config.grace_period.into()),
         restart: config.restart,
         wait: config.wait,
+        ready: config.ready.clone(),
         time_format: config.time_format.clone(),
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::cerr;
 
 /// Makes every descriptor above 2 close on exec, also those that were inherited: a child gets
 /// 0, 1 and 2, and nothing that somebody forgot.
@@ -29,6 +31,16 @@ pub fn prepare(fd: impl AsFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())
+}
+
+/// Takes ownership of descriptor `number`, which somebody passed to this process over exec, and makes
+/// it close on exec. An error if there is none. To be called once for each, before anything else opens
+/// descriptors.
+pub fn adopt(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: sets a flag of a descriptor by number; one that is not open is an error.
+    cerr(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and nothing in this process made it, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// A copy of standard input's or output's descriptor, to own.

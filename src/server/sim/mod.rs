@@ -22,6 +22,7 @@ use self::world::{Id, Shared, Simulated, World};
 use super::Server;
 use super::listener::Listener;
 use super::logfile::Writer;
+use super::manager::Manager;
 use crate::config::{ByteSet, CommandChars, RestartMode};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Event, Medium, Role, Sink};
@@ -65,6 +66,7 @@ fn settings() -> Settings {
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
+        ready: None,
         time_format: b"%c".to_vec(),
     }
 }
@@ -92,6 +94,7 @@ impl Run {
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
         server.log = Some(Writer::new(Sink::Log, Simulated(Rc::clone(&world))));
+        server.manager = Some(Manager::new(None));
         let now = super::system::System::now(&server.system);
         server.console.handle(Event::LogWorks, now);
         let witness = world.borrow_mut().add(usize::MAX);
@@ -308,10 +311,39 @@ impl Run {
         }
         let from = trace_back(stream, &world.disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
+        self.check_told(&world.told);
         for pair in world.starts.windows(2) {
             let apart = Duration::from_nanos(pair[1] - pair[0]);
             // A user may start one earlier; nobody did in runs without commands.
             assert!(apart >= HOLDOFF || self.typed > 0, "started after {apart:?}");
+        }
+    }
+}
+
+impl Run {
+    /// The service manager knows how things are, and has heard of readiness once at the start and
+    /// once after each reload.
+    fn check_told(&self, told: &[String]) {
+        let status = self.server.console.status();
+        let line = format!("STATUS={}", status.line(b"sim"));
+        let last = told.iter().rfind(|message| message.starts_with("STATUS="));
+        let mut reloads = None;
+        for message in told {
+            match message.as_str() {
+                "READY=1" => assert!(reloads != Some(false), "ready again"),
+                _ if message.starts_with("RELOADING=1\n") => {
+                    assert!(reloads.is_some(), "reloads what was not ready");
+                }
+                _ => continue,
+            }
+            reloads = Some(message != "READY=1");
+        }
+        if status.leaving {
+            // What found no room then is lost.
+            assert!(!told.iter().rev().skip(1).any(|message| message == "STOPPING=1"));
+        } else {
+            assert_eq!(last, Some(&line));
+            assert_eq!(reloads, status.ready.then_some(false), "{told:?}");
         }
     }
 }
