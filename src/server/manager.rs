@@ -90,7 +90,9 @@ impl Manager {
 
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        self.retry.into_iter().chain(self.beat.map(|(_, at)| at)).min()
+        // The beginning is news too, even if nothing happens.
+        let first = self.known.is_none().then_some(Moment(0));
+        first.into_iter().chain(self.retry).chain(self.beat.map(|(_, at)| at)).min()
     }
 
     fn flush(
@@ -197,6 +199,7 @@ mod tests {
     #[test]
     fn each_change_is_said_once() {
         let mut desk = desk(None, 100);
+        assert_eq!(desk.manager.deadline(), Some(at(0)));
         let starting = Status { ready: false, ..RUNNING };
         assert_eq!(desk.turn(0, starting, false), ["STATUS=Child ioc starting, PID 1"]);
         assert!(desk.turn(1, starting, false).is_empty());

@@ -7,7 +7,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
-use std::time::Duration;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -177,7 +176,10 @@ fn text_makes_ready(lab: &Lab) {
 
 fn text_counts_only_from_the_child(lab: &Lab) {
     let (setup, manager) = told(lab);
-    let server = setup.opts(["--ready", "new child"]).child(["raw", "say", "UP", "cat"]).start();
+    let server = setup
+        .opts(["--ready", "new child", "--holdoff", "0"])
+        .child(["raw", "say", "UP", "cat"])
+        .start();
     let pid = server.child_start(1);
     manager.expect([&*format!("STATUS=Child ioc starting, PID {pid}")]);
     // The log of the start has the text, and so has what a client gets.
@@ -237,8 +239,9 @@ fn sigterm_is_said(lab: &Lab) {
 }
 
 fn exit_by_hand_and_oneshot_are_said(lab: &Lab) {
-    let (server, manager) = ready(lab, &["--noautorestart"]);
+    let (server, manager) = ready(lab, &["--holdoff", "1000"]);
     let mut user = user(&server);
+    user.send(b"\x14");
     user.send(b"\x18");
     user.until("^Q quits the server\r\n");
     user.send(b"\x11");
@@ -254,8 +257,7 @@ fn exit_by_hand_and_oneshot_are_said(lab: &Lab) {
 }
 
 fn microseconds() -> u64 {
-    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
-    Duration::from(now).as_micros().try_into().unwrap()
+    procserv::sys::time::monotonic() / 1000
 }
 
 fn reload_is_said_until_the_log_is_open(lab: &Lab) {
@@ -310,8 +312,10 @@ fn watchdog_of_another_process_is_none(lab: &Lab) {
     server.falls_asleep();
     assert!(manager.rest().is_empty());
 
-    let (setup, manager) = told(lab);
-    let setup = setup.env("WATCHDOG_USEC", "100000");
+    let setup = lab.server();
+    let manager = Manager::new(lab, &setup);
+    let path = setup.path("notify");
+    let setup = setup.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "100000");
     let server = with_pid(setup, "WATCHDOG_PID=$$ exec \"$@\"", lab.program()).start();
     manager.expect([&*running(&server, 1), "READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
 }
@@ -329,6 +333,7 @@ fn manager_that_does_not_read_delays_nobody(lab: &Lab) {
     stuffing.set_nonblocking(true).unwrap();
     while stuffing.send_to(b"x", setup.path("notify")).is_ok() {}
     let server = setup.opts(["--notify", "--holdoff", "0"]).start();
+    server.child_start(1);
     let mut user = user(&server);
     user.send(b"\x18");
     server.child_start(2);
