@@ -42,6 +42,9 @@ impl Calendar for Seconds {
     }
 }
 
+/// What the child of every other seed has to say to be ready.
+const READY: &[u8] = b"5 says the child";
+
 fn settings() -> Settings {
     let mut ignore = ByteSet::EMPTY;
     for byte in [0x18, 0x14, 0] {
@@ -88,7 +91,8 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Run {
         let world = World::new(seed);
-        let console = Console::new(settings(), Box::new(Seconds));
+        let ready = (seed % 2 == 1).then(|| READY.to_vec());
+        let console = Console::new(Settings { ready, ..settings() }, Box::new(Seconds));
         let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1);
         let endpoint = Endpoint::Abstract(b"sim".to_vec());
         let socket = Simulated(Rc::clone(&world));
@@ -312,6 +316,8 @@ impl Run {
         let from = trace_back(stream, &world.disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
         self.check_told(&world.told);
+        let heard = stream.windows(READY.len()).any(|window| window == READY);
+        assert!(self.server.console.status().ready || !heard, "not ready");
         for pair in world.starts.windows(2) {
             let apart = Duration::from_nanos(pair[1] - pair[0]);
             // A user may start one earlier; nobody did in runs without commands.
