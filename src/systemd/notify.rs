@@ -34,7 +34,7 @@ impl Notifier {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
         };
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let flags = SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
         Ok(Notifier { socket, manager })
     }

@@ -5,10 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod activation;
+mod manager;
 mod notify;
+mod ready;
 #[path = "../support/mod.rs"]
 mod support;
 
 fn main() -> std::process::ExitCode {
-    support::main(|| [notify::cases(), activation::cases()].into_iter().flatten().collect())
+    support::main(|| {
+        [notify::cases(), ready::cases(), activation::cases()].into_iter().flatten().collect()
+    })
 }

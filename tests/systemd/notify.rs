@@ -1,10 +1,10 @@
-//! `--notify` and `--ready`: what the service manager is told.
+//! `--notify`: what the service manager is told.
 
 use crate::case;
-use crate::support::{Case, Client, Instance, Lab, Setup};
+use crate::manager::{Manager, ready, running, told, user};
+use crate::support::{Case, Lab, Setup};
 use nix::sys::signal::Signal;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 
@@ -14,14 +14,9 @@ pub(super) fn cases() -> Vec<Case> {
         case!(ready_at_once_if_the_child_waits),
         case!(status_follows_child_and_mode),
         case!(name_cannot_forge_a_message),
-        case!(text_makes_ready),
-        case!(text_counts_only_from_the_child),
-        case!(text_is_awaited_even_if_the_child_waits),
-        case!(one_readiness_is_enough),
         case!(sigterm_is_said),
         case!(exit_by_hand_and_oneshot_are_said),
         case!(reload_is_said_until_the_log_is_open),
-        case!(reload_before_readiness_is_not_said),
         case!(watchdog_hears_from_an_idle_server),
         case!(watchdog_of_another_process_is_none),
         case!(idle_server_sleeps),
@@ -34,73 +29,6 @@ pub(super) fn cases() -> Vec<Case> {
         case!(variables_are_the_childs_without_notify),
         case!(nothing_starts_without_foreground),
     ]
-}
-
-/// The service manager's end of NOTIFY_SOCKET.
-struct Manager(UnixDatagram);
-
-impl Manager {
-    fn new(lab: &Lab, setup: &Setup) -> Manager {
-        let socket = UnixDatagram::bind(setup.path("notify")).unwrap();
-        socket.set_read_timeout(Some(lab.patience())).unwrap();
-        Manager(socket)
-    }
-
-    fn next(&self) -> String {
-        let mut buffer = [0; 5000];
-        let count = self.0.recv(&mut buffer).expect("a message in time");
-        String::from_utf8(buffer[..count].to_vec()).unwrap()
-    }
-
-    #[track_caller]
-    fn expect<const N: usize>(&self, messages: [&str; N]) {
-        for message in messages {
-            assert_eq!(self.next(), message);
-        }
-    }
-
-    /// All that has come and was not looked at.
-    fn rest(&self) -> Vec<String> {
-        self.0.set_nonblocking(true).unwrap();
-        let mut buffer = [0; 5000];
-        let next = || match self.0.recv(&mut buffer) {
-            Ok(count) => Some(String::from_utf8(buffer[..count].to_vec()).unwrap()),
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::WouldBlock);
-                None
-            }
-        };
-        let rest = std::iter::from_fn(next).collect();
-        self.0.set_nonblocking(false).unwrap();
-        rest
-    }
-}
-
-/// A server that is to tell a manager.
-fn told(lab: &Lab) -> (Setup, Manager) {
-    let setup = lab.server().opts(["-n", "ioc"]);
-    let manager = Manager::new(lab, &setup);
-    let path = setup.path("notify");
-    (setup.env("NOTIFY_SOCKET", path), manager)
-}
-
-/// The same, with a child that runs; the manager knows it.
-fn ready(lab: &Lab, options: &[&str]) -> (Instance, Manager) {
-    let (setup, manager) = told(lab);
-    let server = setup.opts(["--notify"]).opts(options).start();
-    manager.expect([&*running(&server, 1), "READY=1"]);
-    (server, manager)
-}
-
-fn running(server: &Instance, start: usize) -> String {
-    format!("STATUS=Child ioc running, PID {}", server.child_start(start))
-}
-
-/// A client that has been heard.
-fn user(server: &Instance) -> Client {
-    let mut user = server.connect();
-    user.greeting();
-    user
 }
 
 fn ready_when_the_child_has_been_started(lab: &Lab) {
@@ -158,68 +86,6 @@ fn name_cannot_forge_a_message(lab: &Lab) {
     manager.expect([&*format!("STATUS=Child a?MAINPID=1?b starting, PID {pid}")]);
 }
 
-fn text_makes_ready(lab: &Lab) {
-    let (setup, manager) = told(lab);
-    let child =
-        ["print", "iocRun: All init", "wait-for", "go", "print", "ialized\\nepics> ", "cat"];
-    let setup = setup.opts(["--ready", "All initialized"]).child(child).logged();
-    let server = setup.start();
-    let pid = server.child_start(1);
-    manager.expect([&*format!("STATUS=Child ioc starting, PID {pid}")]);
-    server.file_with("log", "All init");
-    assert!(manager.rest().is_empty());
-    fs::write(server.path("go"), "").unwrap();
-    manager.expect([&*running(&server, 1), "READY=1"]);
-    server.falls_asleep();
-    assert!(manager.rest().is_empty());
-}
-
-fn text_counts_only_from_the_child(lab: &Lab) {
-    let (setup, manager) = told(lab);
-    let server = setup
-        .opts(["--ready", "new child", "--holdoff", "0"])
-        .child(["raw", "say", "UP", "cat"])
-        .start();
-    let pid = server.child_start(1);
-    manager.expect([&*format!("STATUS=Child ioc starting, PID {pid}")]);
-    // The log of the start has the text, and so has what a client gets.
-    let mut user = user(&server);
-    user.send(b"\x18");
-    user.until("The PID of new child");
-    user.until("UP\r\n");
-    user.send(b"hello\n");
-    user.until("hello");
-    let said = manager.rest();
-    assert!(!said.is_empty() && said.iter().all(|one| one.starts_with("STATUS=")), "{said:?}");
-    // An echo is the child's.
-    user.send(b"a new child\n");
-    manager.expect([&*running(&server, 2), "READY=1"]);
-}
-
-fn text_is_awaited_even_if_the_child_waits(lab: &Lab) {
-    let (setup, manager) = told(lab);
-    let server = setup.opts(["--ready", "UP", "-w"]).child(["say", "UP", "cat"]).start();
-    manager.expect(["STATUS=Child ioc down until started by hand"]);
-    server.falls_asleep();
-    assert!(manager.rest().is_empty());
-    user(&server).send(b"\x12");
-    while manager.next() != "READY=1" {}
-}
-
-fn one_readiness_is_enough(lab: &Lab) {
-    let (setup, manager) = told(lab);
-    let setup = setup.opts(["--ready", "UP", "--holdoff", "0"]).logged();
-    let child = ["say", "UP", "on-start", "1", "wait-for", "go", "exit", "0", "otherwise", "cat"];
-    let server = setup.child(child).start();
-    while manager.next() != "READY=1" {}
-    fs::write(server.path("go"), "").unwrap();
-    let second = running(&server, 2);
-    while manager.next() != second {}
-    server.file_with("log", "UP\r\n");
-    server.falls_asleep();
-    assert!(manager.rest().is_empty());
-}
-
 fn sigterm_is_said(lab: &Lab) {
     let (setup, manager) = told(lab);
     let options = ["--notify", "--killsig", "15", "--grace-period", "1000"];
@@ -274,20 +140,6 @@ fn reload_is_said_until_the_log_is_open(lab: &Lab) {
         assert!(server.path("log").exists(), "not open yet");
     }
     server.falls_asleep();
-    assert!(manager.rest().is_empty());
-}
-
-fn reload_before_readiness_is_not_said(lab: &Lab) {
-    let (setup, manager) = told(lab);
-    let setup = setup.opts(["--ready", "UP"]).child(["wait-for", "go", "say", "UP", "cat"]);
-    let server = setup.logged().start();
-    let pid = server.child_start(1);
-    manager.expect([&*format!("STATUS=Child ioc starting, PID {pid}")]);
-    fs::rename(server.path("log"), server.path("log.1")).unwrap();
-    server.signal(Signal::SIGHUP);
-    lab.wait_for("the new log", || server.path("log").exists().then_some(()));
-    fs::write(server.path("go"), "").unwrap();
-    manager.expect([&*running(&server, 1), "READY=1"]);
     assert!(manager.rest().is_empty());
 }
 
