@@ -126,6 +126,10 @@ pub struct Config {
     pub restart: RestartMode,
     /// `-w`: no first start until told.
     pub wait: bool,
+    /// `--notify`, or what implies it: the service manager is told what goes on.
+    pub notify: bool,
+    /// `--ready`: what the child writes when it is ready.
+    pub ready: Option<Vec<u8>>,
     /// `-q`.
     pub quiet: bool,
     /// `-p`, or the environment's PROCSERV_PID.

@@ -1,5 +1,5 @@
 //! Where the server listens. Parses and prints endpoint specs (contract section 2) and applies the
-//! rule of access; opens nothing.
+//! rule of access; opens nothing. Who may reach a socket that is passed is its maker's decision.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -32,6 +32,17 @@ pub enum Endpoint {
     },
     /// A Linux abstract socket; the name without its `@`.
     Abstract(Vec<u8>),
+    /// Passed by the service manager, open already.
+    Passed(Passed),
+}
+
+/// Which of the sockets that a service manager passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passed {
+    /// The one with this descriptor.
+    Number(i32),
+    /// All that have this name.
+    Name(Vec<u8>),
 }
 
 /// Who may reach a TCP endpoint. Unix sockets have permissions instead.
@@ -108,9 +119,14 @@ impl Endpoint {
     /// # Errors
     /// Those of [`EndpointError`]; nothing is printed.
     pub fn parse(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {
-        match spec.as_bytes().strip_prefix(b"unix:") {
-            Some(rest) => parse_unix(rest),
-            None => parse_tcp(spec, access),
+        let bytes = spec.as_bytes();
+        if let Some(rest) = bytes.strip_prefix(b"unix:") {
+            parse_unix(rest)
+        } else if let Some(rest) = bytes.strip_prefix(b"fd:") {
+            let passed = parse_passed(rest).map(Endpoint::Passed);
+            passed.ok_or_else(|| EndpointError::NotASpec(spec.to_os_string()))
+        } else {
+            parse_tcp(spec, access)
         }
     }
 
@@ -122,6 +138,8 @@ impl Endpoint {
             Endpoint::Tcp(address) => format!("tcp:{address}").into_bytes(),
             Endpoint::Unix { path, .. } => [b"unix:", path.as_os_str().as_bytes()].concat(),
             Endpoint::Abstract(name) => [b"unix:@", name.as_slice()].concat(),
+            Endpoint::Passed(Passed::Number(number)) => format!("fd:{number}").into_bytes(),
+            Endpoint::Passed(Passed::Name(name)) => [b"fd:", name.as_slice()].concat(),
         }
     }
 }
@@ -183,6 +201,18 @@ fn octal(text: &[u8]) -> u32 {
         Ok(_) => u32::try_from(value & i128::from(ALL)).unwrap_or(ALL),
         Err(_) => ALL,
     }
+}
+
+/// A descriptor after 0, 1 and 2, or a name, which may have no colon in it.
+fn parse_passed(rest: &[u8]) -> Option<Passed> {
+    if rest.is_empty() || rest.contains(&b':') {
+        return None;
+    }
+    if !rest.iter().all(u8::is_ascii_digit) {
+        return Some(Passed::Name(rest.to_vec()));
+    }
+    let number = std::str::from_utf8(rest).ok()?.parse().ok()?;
+    (number >= 3).then_some(Passed::Number(number))
 }
 
 fn parse_tcp(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {

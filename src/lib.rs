@@ -8,6 +8,7 @@
 //! | [`handover`] | all that a server is, as bytes that another version of it can read | `core` |
 //! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
 //! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `core`, `sys` |
+//! | [`systemd`] | what a service manager passes to the server and is told by it | `sys`, [`endpoint`] |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
 //! | [`cli`], [`endpoint`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
 //!
@@ -45,6 +46,7 @@ pub mod limits;
 pub mod server;
 mod strto;
 pub mod sys;
+pub mod systemd;
 pub mod telnet;
 
 /// What `-V` prints and the greeting shows, without a line end (contract section 3).

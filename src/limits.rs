@@ -104,3 +104,13 @@ pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An answer is shorter, as is what a program says that refuses.
 pub const ANSWER_MAX: usize = 4096;
+
+/// Letters of the child's name that the service manager is shown: it takes no message over 4 KiB.
+pub const STATUS_NAME_MAX: usize = 200;
+
+/// A message that the service manager has no room for is tried again this often.
+pub const NOTIFY_RETRY: Duration = Duration::from_secs(1);
+
+/// A watchdog is fed at most this often: no service manager asks for more, and a typing error in a
+/// unit must not make the server spin.
+pub const WATCHDOG_MIN: Duration = Duration::from_millis(1);

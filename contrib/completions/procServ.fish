@@ -16,6 +16,7 @@ complete -c procServ -s P -l port -d 'allow control connections through telnet <
 complete -c procServ -l timefmt -d 'set time format (strftime) to <str>' -r -f
 complete -c procServ -s x -l logoutcmd -d 'command to logout client connection (^ for ctrl)' -r -f
 complete -c procServ -s g -l grace-period -d 'time [sec] after SIGTERM before child gets SIGKILL' -r -f
+complete -c procServ -l ready -d 'be ready when child says <text> (implies --notify)' -r -f
 complete -c procServ -l allow -d 'allow control connections from anywhere'
 complete -c procServ -s d -l debug -d 'debug mode (keeps child in foreground)'
 complete -c procServ -s f -l foreground -d 'keep child in foreground (interactive)'
@@ -26,4 +27,5 @@ complete -c procServ -s q -l quiet -d 'suppress informational output (server)'
 complete -c procServ -l restrict -d 'restrict log access to connections from localhost'
 complete -c procServ -s V -l version -d 'print program version'
 complete -c procServ -s w -l wait -d 'wait for cmd on control connection to start child'
+complete -c procServ -l notify -d 'tell systemd about state and health (with -f)'
 complete -c procServ -l savelog -d 'rename an existing log file at start'

@@ -74,6 +74,8 @@ pub fn definition() -> Command {
         .args([
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
+            flag("notify", "tell systemd about state and health (with -f)"),
+            value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),
         ])
 }
@@ -133,6 +135,7 @@ pub(super) fn help(argv0: &OsStr) -> Vec<u8> {
     unix:<path>      UNIX domain socket at <path> (@... for abstract)
     unix:<user>:<group>:<perm>:<path>
                      the same with owner, group and permissions (octal)
+    fd:<name>        socket passed by systemd, by its name or number
 <command args ...>   command line to start child process
 Options:
 ",

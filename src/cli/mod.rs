@@ -85,6 +85,11 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     if given.flag("quiet") {
         stderr.hush();
     }
+    let notify = given.flag("notify") || given.value("ready").is_some();
+    if let Err(problem) = check_notify(&given, notify) {
+        stderr.say(problem.as_bytes());
+        return Err(stderr.exit(Vec::new(), 1));
+    }
     let (controls, log_endpoint) = match endpoints(&given, old_style) {
         Ok(endpoints) => endpoints,
         Err(error) => {
@@ -134,6 +139,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             RestartMode::On
         },
         wait: given.flag("wait"),
+        notify,
+        ready: given.value("ready").map(bytes),
         quiet: given.flag("quiet"),
         pid_file: given
             .value("pidfile")
@@ -184,6 +191,19 @@ fn endpoints(
         .collect::<Result<_, _>>()?;
     let log = given.value("logport").map(|spec| Endpoint::parse(&spec, log)).transpose()?;
     Ok((controls, log))
+}
+
+/// What is wrong with `--notify` and `--ready`, if anything is. A daemon's first process leaves at
+/// once, which tells a service manager what it wants to know.
+fn check_notify(given: &Given, notify: bool) -> Result<(), &'static str> {
+    let text = given.value("ready");
+    match text.as_ref().map(|text| text.as_bytes()) {
+        Some(b"") => Err("--ready needs a text"),
+        Some(text) if text.contains(&b'\n') => Err("--ready looks for a text within one line"),
+        Some(_) if !given.flag("foreground") => Err("--ready needs --foreground"),
+        None if notify && !given.flag("foreground") => Err("--notify needs --foreground"),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn command_chars(given: &Given) -> CommandChars {

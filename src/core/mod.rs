@@ -13,9 +13,11 @@ mod history;
 mod input;
 mod notice;
 mod outbox;
+mod ready;
 pub mod record;
 #[cfg(test)]
 mod sim;
+pub mod status;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,8 @@ use self::history::History;
 use self::input::InputQueue;
 pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
+use self::ready::Readiness;
+use self::status::Status;
 use self::supervisor::{Action, Supervisor};
 use crate::config::{ByteSet, CommandChars, RestartMode};
 use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
@@ -80,6 +84,8 @@ pub struct Settings {
     pub restart: RestartMode,
     /// Whether the first start waits for a user.
     pub wait: bool,
+    /// `--ready`: what the child writes when it is ready; else it is once it has been started.
+    pub ready: Option<Vec<u8>>,
     /// strftime format of times in messages.
     pub time_format: Vec<u8>,
 }
@@ -155,6 +161,7 @@ pub struct Console {
     settings: Settings,
     calendar: Box<dyn Calendar>,
     supervisor: Supervisor,
+    readiness: Readiness,
     history: History,
     clients: BTreeMap<ClientId, Client>,
     log: Option<Outbox>,
@@ -174,6 +181,7 @@ impl Console {
     pub fn new(settings: Settings, calendar: Box<dyn Calendar>) -> Console {
         Console {
             supervisor: Supervisor::new(settings.restart, settings.wait, settings.holdoff),
+            readiness: Readiness::new(settings.ready.clone(), settings.wait),
             history: History::new(settings.log_stamp.is_some()),
             clients: BTreeMap::new(),
             log: None,
@@ -194,10 +202,14 @@ impl Console {
             return;
         }
         match event {
-            Event::Output(bytes) => self.append(bytes, now.wall),
+            Event::Output(bytes) => {
+                self.readiness.output(bytes);
+                self.append(bytes, now.wall);
+            }
             Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
             Event::Spawned(pid) => {
                 self.supervisor.started(pid, now);
+                self.readiness.started();
                 self.say(&notice::started(&self.settings, pid), now);
             }
             Event::SpawnFailed(reason) => {
@@ -240,6 +252,21 @@ impl Console {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Option<Moment> {
         if self.exiting { None } else { self.supervisor.deadline() }
+    }
+
+    /// What the child does, for whoever doesn't read the console.
+    pub fn status(&self) -> Status {
+        Status {
+            ready: self.readiness.is_reached(),
+            leaving: self.exiting || self.supervisor.is_leaving(),
+            mode: self.supervisor.mode(),
+            child: self.supervisor.stage(),
+        }
+    }
+
+    /// The child's name in messages.
+    pub fn child_name(&self) -> &[u8] {
+        &self.settings.name
     }
 
     /// The next thing to do.

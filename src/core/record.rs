@@ -15,6 +15,7 @@ use super::event::{ClientId, Medium, Role, Running};
 use super::history::{History, HistoryRecord, OFFSET_MAX};
 use super::input::{InputQueue, InputRecord};
 use super::outbox::{Outbox, OutboxRecord};
+use super::ready::ReadinessRecord;
 use super::supervisor::Supervisor;
 use super::{Client, Console, PLAIN, Pace, Settings};
 use crate::limits::STAGE_MAX;
@@ -41,6 +42,8 @@ pub struct Record {
     /// Whether the log could be opened at the start, as greetings say for ever.
     #[n(7)]
     log_opened: Option<bool>,
+    #[n(8)]
+    readiness: Option<ReadinessRecord>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -111,6 +114,7 @@ impl Console {
             input: self.input.record(),
             log_trouble_told: self.log_trouble_told,
             log_opened: self.settings.log.as_ref().map(|log| log.1),
+            readiness: Some(self.readiness.record()),
         }
     }
 
@@ -146,6 +150,11 @@ impl Console {
         }
         console.input = InputQueue::restore(record.input)?;
         console.log_trouble_told = record.log_trouble_told;
+        if let Some(readiness) = record.readiness {
+            console.readiness.restore(readiness)?;
+        } else if console.supervisor.running().is_some() {
+            console.readiness.started();
+        }
         Ok(console)
     }
 }

@@ -24,6 +24,7 @@ use minicbor::{Decode, Encode};
 use super::clock::{Moment, Now};
 use super::event::{ExitStatus, Running};
 use super::record::Invalid;
+use super::status::Stage;
 use crate::config::RestartMode;
 use crate::limits::{KILL_WAIT, START_RETRY};
 
@@ -142,6 +143,19 @@ impl Supervisor {
         match self.child {
             Child::Running(child) | Child::Leaving { child, .. } => Some(child),
             Child::None | Child::Starting => None,
+        }
+    }
+
+    /// The child, or what follows.
+    pub fn stage(&self) -> Stage {
+        match self.child {
+            Child::Running(child) | Child::Leaving { child, .. } => Stage::Running(child.pid),
+            Child::Starting => Stage::Due,
+            Child::None => match self.next() {
+                Next::Start(_) => Stage::Due,
+                Next::Nothing => Stage::ByHand,
+                Next::Exit(_) => Stage::Last,
+            },
         }
     }
 

@@ -57,6 +57,20 @@ fn numbers_may_have_zeros_a_plus_and_blanks() {
 }
 
 #[test]
+fn passed_sockets_have_a_number_or_a_name() {
+    let passed = |spec: &str| parse(spec, LOCAL).map(|endpoint| endpoint.to_string());
+    assert_eq!(parse("fd:3", LOCAL), Ok(Endpoint::Passed(Passed::Number(3))));
+    assert_eq!(parse("fd:x", ALLOW), Ok(Endpoint::Passed(Passed::Name(b"x".to_vec()))));
+    for spec in ["fd:3", "fd:2147483647", "fd:ioc-demo.socket", "fd:3x", "fd:-3", "fd: "] {
+        assert_eq!(passed(spec).unwrap(), spec);
+    }
+    assert_eq!(passed("fd:0005").unwrap(), "fd:5");
+    for spec in ["fd:", "fd:0", "fd:2", "fd:2147483648", "fd:a:b", "fd:3:", "fd"] {
+        assert_eq!(message(spec), format!("Invalid socket spec '{spec}'"));
+    }
+}
+
+#[test]
 fn what_is_no_spec_is_quoted_back() {
     for spec in [
         "",

@@ -8,9 +8,6 @@
 pub mod format;
 pub mod state;
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
 use crate::core::event::Role;
 
 /// Names the descriptor of the state in the environment of a program that is to go on from it.
@@ -35,12 +32,4 @@ pub fn listener_name(role: Role, index: usize) -> String {
 /// What connections to the endpoint with this name may do.
 pub fn listener_role(name: &str) -> Role {
     if name.starts_with("log.") { Role::Logger } else { Role::User }
-}
-
-/// Whether a variable of the environment is between systemd and the server alone.
-pub fn is_for_the_server(variable: &OsStr) -> bool {
-    let variable = variable.as_bytes();
-    variable == b"NOTIFY_SOCKET"
-        || variable.starts_with(b"LISTEN_")
-        || variable.starts_with(b"WATCHDOG_")
 }

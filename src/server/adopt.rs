@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use super::Server;
 use super::bind::Bound;
 use super::handover::{Origin, describe};
-use super::launch::{LocalCalendar, Output, Parts, settings};
+use super::launch::{LocalCalendar, Output, Parts, notifier, settings};
 use super::peer::Peer;
 use super::source::Source;
 use super::startup;
@@ -28,16 +28,16 @@ use crate::handover::{self, format};
 use crate::sys::fd;
 
 /// What this process was when it executed this program.
-pub(super) struct Inherited {
+pub(super) struct Predecessor {
     state: State,
     /// What it left open, by number.
     held: BTreeMap<i32, OwnedFd>,
 }
 
-impl Inherited {
+impl Predecessor {
     /// If the program before this one left a state: what it was. An error if it can't be read; then
     /// nothing has been changed.
-    pub(super) fn from_environment() -> Result<Option<Inherited>, StartupError> {
+    pub(super) fn from_environment() -> Result<Option<Predecessor>, StartupError> {
         let Some(number) = std::env::var_os(handover::VARIABLE) else {
             return Ok(None);
         };
@@ -56,7 +56,7 @@ impl Inherited {
             Ok::<_, io::Error>(fits.then_some((wanted.number, fd)))
         };
         let held = state.descriptors().filter_map(|wanted| take(wanted).ok().flatten()).collect();
-        Ok(Some(Inherited { state, held }))
+        Ok(Some(Predecessor { state, held }))
     }
 
     /// What the server goes on with.
@@ -93,9 +93,22 @@ impl Inherited {
         let console = Console::restore(settings, Box::new(LocalCalendar), self.state.console)
             .map_err(|error| io::Error::other(error.to_string()))
             .map_err(system("go on from the state of the server before"))?;
+        let notifier = notifier(config)?;
         let files = startup::adopt_files(config, startup::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
-        Ok(Parts { origin, console, listeners, log, stdout, child, connections, next_token, files })
+        Ok(Parts {
+            origin,
+            console,
+            listeners,
+            log,
+            stdout,
+            child,
+            connections,
+            next_token,
+            files,
+            notifier,
+            said: Vec::new(),
+        })
     }
 
     fn take(&mut self, wanted: Descriptor) -> Result<OwnedFd, StartupError> {

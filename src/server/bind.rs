@@ -3,11 +3,15 @@
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect,
+    getsockname, getsockopt, socket, sockopt,
+};
 use nix::sys::stat::{Mode, umask};
 
 use super::handover::describe;
@@ -63,20 +67,36 @@ impl Bound {
                 Kind::Unix(socket)
             }
             Endpoint::Abstract(name) => Kind::Unix(bind_abstract(name)?),
+            Endpoint::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         let bound = Bound { socket, endpoint: bound, role, file };
         sys::fd::prepare(&bound)?;
         Ok(bound)
     }
-}
 
-impl Bound {
-    /// A socket that was bound and listens already; `file` tells which socket file is removed with it.
-    pub(super) fn adopt(socket: OwnedFd, role: Role, file: Option<FileId>) -> io::Result<Bound> {
-        let endpoint = bound_to(&socket)?;
-        let socket = match endpoint {
-            Endpoint::Tcp(_) => Kind::Tcp(socket.into()),
-            Endpoint::Unix { .. } | Endpoint::Abstract(_) => Kind::Unix(socket.into()),
+    /// Takes over a socket that listens already. Its file is removed with it if it is `file`; else it
+    /// stays its maker's.
+    pub(super) fn adopt(fd: OwnedFd, role: Role, file: Option<FileId>) -> io::Result<Bound> {
+        let unfit =
+            || io::Error::other("the socket passed is no listening TCP or Unix stream socket");
+        let listens = getsockopt(&fd, sockopt::SockType) == Ok(SockType::Stream)
+            && getsockopt(&fd, sockopt::AcceptConn) == Ok(true);
+        if !listens {
+            return Err(unfit());
+        }
+        let family = getsockname::<SockaddrStorage>(fd.as_raw_fd())?.family();
+        let (socket, endpoint) = match family {
+            Some(AddressFamily::Inet | AddressFamily::Inet6) => {
+                let socket = TcpListener::from(fd);
+                let address = socket.local_addr()?;
+                (Kind::Tcp(socket), Endpoint::Tcp(address))
+            }
+            Some(AddressFamily::Unix) => {
+                let socket = UnixListener::from(fd);
+                let address = socket.local_addr()?;
+                (Kind::Unix(socket), unix_endpoint(&address))
+            }
+            _ => return Err(unfit()),
         };
         let file = match (&endpoint, file) {
             (Endpoint::Unix { path, .. }, Some(file)) => {
@@ -84,29 +104,10 @@ impl Bound {
             }
             _ => None,
         };
-        Ok(Bound { socket, endpoint, role, file })
+        let bound = Bound { socket, endpoint, role, file };
+        sys::fd::prepare(&bound)?;
+        Ok(bound)
     }
-}
-
-/// What a listening socket is bound to.
-fn bound_to(socket: &OwnedFd) -> io::Result<Endpoint> {
-    use nix::sys::socket::{SockaddrStorage, getsockname};
-    use std::os::fd::AsRawFd;
-    let address: SockaddrStorage = getsockname(socket.as_raw_fd())?;
-    if let Some(address) = address.as_sockaddr_in() {
-        return Ok(Endpoint::Tcp(std::net::SocketAddrV4::from(*address).into()));
-    }
-    if let Some(address) = address.as_sockaddr_in6() {
-        return Ok(Endpoint::Tcp(std::net::SocketAddrV6::from(*address).into()));
-    }
-    let unknown = || io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT);
-    let unix = address.as_unix_addr().ok_or_else(unknown)?;
-    #[cfg(target_os = "linux")]
-    if let Some(name) = unix.as_abstract() {
-        return Ok(Endpoint::Abstract(name.to_vec()));
-    }
-    let path = unix.path().ok_or_else(unknown)?.to_owned();
-    Ok(Endpoint::Unix { path, uid: None, gid: None, mode: 0 })
 }
 
 impl Lasting for Bound {
@@ -203,11 +204,20 @@ fn make_way(path: &Path) -> io::Result<()> {
 
 /// Connects without waiting for room in the backlog.
 fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &UnixAddr::new(path)?)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(UnixStream::from(fd))
+}
+
+/// What a socket is bound to that somebody else made. Its permissions are not looked at.
+fn unix_endpoint(address: &SocketAddr) -> Endpoint {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+        return Endpoint::Abstract(name.to_vec());
+    }
+    let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+    Endpoint::Unix { path, uid: None, gid: None, mode: 0 }
 }
 
 #[cfg(target_os = "linux")]

@@ -24,6 +24,7 @@ use crate::sys::process::{self, End};
 use crate::sys::signal::Blocked;
 use crate::sys::spawn::Program;
 use crate::sys::{fd, pty, time};
+use crate::systemd::{self, notify::Notifier};
 
 const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -43,6 +44,8 @@ pub(super) struct Kernel {
     argv0: Vec<u8>,
     /// What to become.
     installed: PathBuf,
+    /// The way to the service manager, if it is to be told anything.
+    pub(super) notifier: Option<Notifier>,
 }
 
 impl Kernel {
@@ -57,7 +60,17 @@ impl Kernel {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let signals = Signals::new()?;
         let events = Events::with_capacity(64);
-        let kernel = Kernel { poll, events, waker, signals, program, log_path, argv0, installed };
+        let kernel = Kernel {
+            poll,
+            events,
+            waker,
+            signals,
+            program,
+            log_path,
+            argv0,
+            installed,
+            notifier: None,
+        };
         kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
         Ok(kernel)
     }
@@ -152,6 +165,10 @@ impl System for Kernel {
         }
     }
 
+    fn notify(&mut self, message: &[u8]) -> io::Result<()> {
+        self.notifier.as_ref().map_or(Ok(()), |notifier| notifier.send(message, &[]))
+    }
+
     fn complain_of_log(&mut self) {
         if let Some(path) = &self.log_path {
             super::startup::complain(&self.argv0, b"unable to open log file", path);
@@ -162,7 +179,7 @@ impl System for Kernel {
         let state = fd::in_memory(state)?;
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
-        let env = std::env::vars_os().filter(|(name, _)| !handover::is_for_the_server(name));
+        let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
         let (pid, answer) = Image::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
         let program = PtyProcess { pid, master: File::from(OwnedFd::from(answer)) };
         let watched = self.register(&program.master, token, Interest::READABLE);

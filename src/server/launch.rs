@@ -14,6 +14,7 @@ use super::handover::Origin;
 use super::kernel::{FIRST_TOKEN, Kernel};
 use super::listener::Listener;
 use super::logfile::Writer;
+use super::manager::Manager;
 use super::startup::{is_foreground, log_path, own_pid};
 use super::stream::Terminus;
 use super::system::System;
@@ -25,6 +26,8 @@ use crate::error::StartupError;
 use crate::handover;
 use crate::sys::spawn::{Plan, Program};
 use crate::sys::{signal, time};
+use crate::systemd;
+use crate::systemd::notify::{Notifier, watchdog};
 
 /// Everything that a server is made of.
 pub(super) struct Parts {
@@ -39,6 +42,18 @@ pub(super) struct Parts {
     /// Tokens and clients below it have been.
     pub(super) next_token: usize,
     pub(super) files: Vec<OwnFile>,
+    /// The way to the service manager, if it is to be told anything.
+    pub(super) notifier: Option<Notifier>,
+    /// Lines for `-d`.
+    pub(super) said: Vec<String>,
+}
+
+/// The way to the service manager, with `--notify` and if there is one.
+pub(super) fn notifier(config: &Config) -> Result<Option<Notifier>, StartupError> {
+    let address = std::env::var_os("NOTIFY_SOCKET");
+    let notifier = address.filter(|name| config.notify && !name.is_empty());
+    let notifier = notifier.map(|address| Notifier::new(&address)).transpose();
+    notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
 }
 
 /// A file for a thread to write.
@@ -55,7 +70,12 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     let program = Program::new(&plan(config, parts.origin.open_files, own_pid(), &parts.listeners));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
-    let kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
+    let mut kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
+    let manager = parts.notifier.is_some().then(|| {
+        let [usec, watched] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(std::env::var_os);
+        Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
+    });
+    kernel.notifier = parts.notifier;
     signal::unblock_all().map_err(system("set the signal mask"))?;
     let writer = |sink, output: Option<Output>| {
         let Some(Output { file, retry }) = output else {
@@ -68,7 +88,8 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     let stdout = writer(Sink::Stdout, parts.stdout)?;
 
     let mut server = Server::new(kernel, parts.console, parts.next_token, parts.origin);
-    (server.log, server.stdout) = (log, stdout);
+    (server.log, server.stdout, server.manager) = (log, stdout, manager);
+    parts.said.iter().for_each(|line| server.diagnose(line));
     for listener in parts.listeners {
         let token = server.take_token();
         server.system.watch_listener(&listener, token).map_err(system("poll"))?;
@@ -109,7 +130,10 @@ fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }
     let name = OsStr::new("PROCSERV_INFO");
-    let inherited = std::env::vars_os().filter(|(key, _)| key != name && key != handover::VARIABLE);
+    let inherited = std::env::vars_os().filter(|(key, _)| {
+        let ours = key == name || key == handover::VARIABLE;
+        !ours && !systemd::is_for_server(key, config.notify)
+    });
     let env = inherited.chain([(name.to_owned(), OsString::from_vec(info))]).collect();
     let (executable, args) = match &config.exec {
         Some(file) => {
@@ -158,6 +182,7 @@ pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
         grace: std::time::Duration::from_secs(config.grace_period.into()),
         restart: config.restart,
         wait: config.wait,
+        ready: config.ready.clone(),
         time_format: config.time_format.clone(),
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Writer<L> {
     epoch: u64,
     /// After a failure: when to try again, and whether only new output makes that worth it.
     retry: Option<(Moment, bool)>,
+    /// Times that the file is yet to be opened anew.
+    reopening: usize,
     /// When a chunk was last finished, or handed over to an idle thread.
     progress: Moment,
     /// An upgrade is under way: nothing is handed over.
@@ -82,6 +84,7 @@ impl<L: Link> Writer<L> {
             in_flight: 0,
             epoch: 0,
             retry: None,
+            reopening: 0,
             progress: Moment(0),
             pause: None,
             asked: 0,
@@ -126,14 +129,18 @@ impl<L: Link> Writer<L> {
     /// Closes the file and opens it anew by its name.
     pub(super) fn reopen(&mut self) {
         // Refused only by a thread that has not done the last ones.
-        self.send(Job::Reopen);
+        if self.send(Job::Reopen) {
+            self.reopening += 1;
+        }
     }
 
-    fn send(&mut self, job: Job) {
-        let _ = self.link.send(job);
+    /// Whether there was room for it.
+    fn send(&mut self, job: Job) -> bool {
+        let sent = self.link.send(job).is_ok();
         if self.pause.is_some() {
             self.pause();
         }
+        sent
     }
 
     /// Takes back what is done, hands over what is new.
@@ -190,6 +197,11 @@ impl<L: Link> Writer<L> {
         (!on_output || !console.is_current(self.sink)).then_some(at)
     }
 
+    /// Whether the file is yet to be opened anew.
+    pub(super) fn is_reopening(&self) -> bool {
+        self.reopening > 0
+    }
+
     /// Whether it can't be written at the moment.
     pub(super) fn has_failed(&self) -> bool {
         self.retry.is_some()
@@ -243,12 +255,14 @@ impl<L: Link> Writer<L> {
                 self.in_flight -= 1;
                 console.lost(self.sink, &chunk, 0, false);
             }
-            Done::Reopened(Ok(())) => {
-                if let Some((at, _)) = &mut self.retry {
+            Done::Reopened(result) => {
+                self.reopening = self.reopening.saturating_sub(1);
+                if result.is_err() {
+                    news.push(News::NotReopened);
+                } else if let Some((at, _)) = &mut self.retry {
                     *at = now;
                 }
             }
-            Done::Reopened(Err(_)) => news.push(News::NotReopened),
             Done::AtRest(file) => {
                 self.asked -= 1;
                 // An answer to an earlier question is none to this one.

@@ -31,6 +31,8 @@
 //! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
 //! | syncing the log | anything | ignored, as the next write will tell |
 //! | opening the log anew | anything | told on stderr; the old file goes on |
+//! | sending to the service manager | no room | that is tried again each second, newer news in place of older |
+//! | | anything else | it is not told |
 //! | stderr | anything | ignored: there is nobody to tell |
 
 pub mod adopt;
@@ -42,6 +44,7 @@ mod kernel;
 mod launch;
 mod listener;
 mod logfile;
+mod manager;
 mod output;
 mod peer;
 mod signals;
@@ -63,6 +66,7 @@ use self::child::{Child, Output};
 use self::handover::{Handover, Origin};
 use self::listener::{Accepted, Listener};
 use self::logfile::Writer;
+use self::manager::Manager;
 use self::peer::Peer;
 use self::source::Source;
 use self::system::{Connection, Readiness, System};
@@ -82,6 +86,8 @@ struct Server<S: System> {
     log: Option<Writer<S::Link>>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
     stdout: Option<Writer<S::Link>>,
+    /// With `--notify`.
+    manager: Option<Manager>,
     next_token: usize,
     /// For whatever is read.
     buffer: Box<[u8]>,
@@ -101,6 +107,7 @@ impl<S: System> Server<S> {
             peers: BTreeMap::new(),
             log: None,
             stdout: None,
+            manager: None,
             next_token: first_token,
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             exit: None,
@@ -149,6 +156,7 @@ impl<S: System> Server<S> {
         self.write_clients();
         self.write_sinks(now);
         self.drop_departed(now);
+        self.tell_manager(now);
         self.go_on_with_upgrade(now);
     }
 
@@ -164,6 +172,7 @@ impl<S: System> Server<S> {
         let next = pauses
             .chain(retries)
             .chain(self.console.deadline())
+            .chain(self.manager.as_ref().and_then(Manager::deadline))
             .chain(self.child_waits_until(now))
             .chain(self.handover.deadline())
             .min()?;
@@ -201,6 +210,10 @@ impl<S: System> Server<S> {
         }
         if pending.reopen {
             self.diagnose("SIGHUP: log file to be opened anew");
+            if let Some(manager) = &mut self.manager {
+                // The signal may have come after this turn's time was read; the manager compares.
+                manager.reload(self.system.now().mono);
+            }
             self.console.handle(Event::ReopenLog, now);
         }
         if pending.terminate {

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::Server;
-use super::logfile::News;
+use super::logfile::{News, Writer};
 use super::system::System;
 use crate::core::clock::Now;
 use crate::core::event::Event;
@@ -65,6 +65,20 @@ impl<S: System> Server<S> {
                     None => break,
                 }
             }
+        }
+    }
+
+    /// Under `--notify`, what the service manager does not know yet.
+    pub(super) fn tell_manager(&mut self, now: Now) {
+        let Server { manager: Some(manager), system, console, log, .. } = self else {
+            return;
+        };
+        let reloads = log.as_ref().is_some_and(Writer::is_reopening);
+        let (status, name) = (console.status(), console.child_name());
+        let trouble =
+            manager.turn(status, name, reloads, now.mono, |message| system.notify(message));
+        if let Some(reason) = trouble {
+            self.diagnose(&format!("service manager not told: {reason}"));
         }
     }
 

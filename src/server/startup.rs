@@ -7,12 +7,12 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::adopt::Inherited;
+use super::adopt::Predecessor;
 use super::bind::Bound;
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
-use super::launch::{LocalCalendar, Output, Parts, launch, settings};
+use super::launch::{LocalCalendar, Output, Parts, launch, notifier, settings};
 use super::thread;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::Console;
@@ -22,6 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::error::StartupError;
 use crate::sys::daemon::{self, Side};
 use crate::sys::{fd, process, signal, time};
+use crate::systemd::activation::Inherited;
 
 /// Runs the server; the exit status. Goes on where the program stopped that was this process
 /// before, if there was one.
@@ -36,8 +37,8 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         signal::ignore(nix::libc::SIGINT);
         signal::ignore(nix::libc::SIGQUIT);
     }
-    match Inherited::from_environment()? {
-        Some(inherited) => launch(config, inherited.into_parts(config)?),
+    match Predecessor::from_environment()? {
+        Some(predecessor) => launch(config, predecessor.into_parts(config)?),
         None => begin(config),
     }
 }
@@ -50,8 +51,12 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     }
     signal::hold_back().map_err(system("set the signal mask"))?;
     fd::close_on_exec_all();
+    let env = |name: &str| std::env::var_os(name);
+    let mut passed = Inherited::new(std::process::id(), &env);
     let open_files = fd::raise_limit();
-    let listeners = bind(config)?;
+    let notifier = notifier(config)?;
+    let listeners = bind(config, &mut passed)?;
+    let said = passed.close();
     let log = match log_path(config) {
         Some(path) => open_log(config, &path),
         None => None,
@@ -106,6 +111,8 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         connections: Vec::new(),
         next_token: FIRST_TOKEN,
         files,
+        notifier,
+        said,
     };
     launch(config, parts)
 }
@@ -130,20 +137,23 @@ pub(super) fn is_foreground(config: &Config) -> bool {
 }
 
 /// All listeners, in the order of the info file: the log endpoint, then the last declared first.
-fn bind(config: &Config) -> Result<Vec<Bound>, StartupError> {
-    let open = |endpoint: &Endpoint, role, kind| {
-        Bound::bind(endpoint, role).map_err(|error| StartupError::Endpoint {
-            endpoint: endpoint.clone(),
-            kind,
-            error,
-        })
+fn bind(config: &Config, inherited: &mut Inherited) -> Result<Vec<Bound>, StartupError> {
+    let mut open = |endpoint: &Endpoint, role, kind| -> Result<Vec<Bound>, StartupError> {
+        let bound = match endpoint {
+            Endpoint::Passed(which) => inherited.take(which).and_then(|taken| {
+                taken.into_iter().map(|fd| Bound::adopt(fd, role, None)).collect()
+            }),
+            _ => Bound::bind(endpoint, role).map(|bound| vec![bound]),
+        };
+        let endpoint = endpoint.clone();
+        bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
     };
     let mut listeners = Vec::new();
     for endpoint in &config.controls {
-        listeners.push(open(endpoint, Role::User, "control")?);
+        listeners.extend(open(endpoint, Role::User, "control")?);
     }
     if let Some(endpoint) = &config.log_endpoint {
-        listeners.push(open(endpoint, Role::Logger, "log")?);
+        listeners.extend(open(endpoint, Role::Logger, "log")?);
     }
     listeners.reverse();
     Ok(listeners)

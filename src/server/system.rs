@@ -123,6 +123,8 @@ pub(super) trait System {
     fn reap_orphans(&mut self, ours: [Option<i32>; 2]);
     /// Opens the log, which could not be opened at the start.
     fn open_log(&mut self) -> io::Result<Self::Link>;
+    /// Sends a message to the service manager without waiting for it.
+    fn notify(&mut self, message: &[u8]) -> io::Result<()>;
     /// Says on stderr that the log can't be opened.
     fn complain_of_log(&mut self);
     /// Runs the program that is installed now on this state; its answer is told of under `token`.

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::cerr;
+
 /// Makes every descriptor above 2 close on exec, also those that were inherited: a child gets
 /// 0, 1 and 2, and nothing that somebody forgot.
 pub fn close_on_exec_all() {
@@ -38,7 +40,7 @@ pub fn adopt(number: i32) -> io::Result<OwnedFd> {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     // SAFETY: sets a flag of a descriptor by number; one that is not open is an error.
-    super::cerr(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    cerr(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     // SAFETY: it is open, and nothing in this process has opened it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

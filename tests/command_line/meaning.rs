@@ -58,6 +58,35 @@ fn restart_modes() {
 }
 
 #[test]
+fn service_manager_is_told_if_asked_for() {
+    assert!(!config(&["-f"]).notify);
+    assert!(config(&["-f", "--notify"]).notify);
+    assert_eq!(config(&["-f", "--notify"]).ready, None);
+    let ready = config(&["-d", "--rea", "it is up", "-f"]);
+    assert!(ready.notify);
+    assert_eq!(ready.ready.unwrap(), b"it is up");
+    assert_eq!(config(&["-f", "--ready=a", "--ready=b", "--not"]).ready.unwrap(), b"b");
+    // Nothing of procServ's means them.
+    assert_eq!(config(&["--no"]).restart, RestartMode::Off);
+    assert!(!config(&["--re"]).notify);
+}
+
+#[test]
+fn service_manager_needs_the_foreground_and_a_line() {
+    for (options, problem) in [
+        (&["--notify"][..], "--notify needs --foreground"),
+        (&["--notify", "-d"], "--notify needs --foreground"),
+        (&["--ready", "up"], "--ready needs --foreground"),
+        (&["-f", "--ready="], "--ready needs a text"),
+        (&["-f", "--ready", "a\nb"], "--ready looks for a text within one line"),
+    ] {
+        let exit = run(&[options, &["2000", "cmd"]].concat()).unwrap_err();
+        assert_eq!(String::from_utf8(exit.stderr).unwrap(), format!("ps: {problem}\n"));
+        assert_eq!((exit.stdout, exit.code), (Vec::new(), 1));
+    }
+}
+
+#[test]
 fn stamps() {
     let stamp =
         |options: &[&str]| config(options).log_stamp.map(|it| String::from_utf8(it).unwrap());

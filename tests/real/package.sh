@@ -57,6 +57,9 @@ $doc/changelog.gz
 $doc/copyright
 $doc/examples/conserver/conserver.cf
 $doc/examples/logrotate/procServ
+$doc/examples/systemd/ioc-notify@.service
+$doc/examples/systemd/ioc-socket@.service
+$doc/examples/systemd/ioc-socket@.socket
 $doc/examples/systemd/ioc-tcp@.service
 $doc/examples/systemd/ioc@.service
 /usr/share/fish/vendor_completions.d/procServ.fish
@@ -115,6 +118,9 @@ $doc/CHANGELOG.md
 $doc/README.md
 $doc/conserver/conserver.cf
 $doc/logrotate/procServ
+$doc/systemd/ioc-notify@.service
+$doc/systemd/ioc-socket@.service
+$doc/systemd/ioc-socket@.socket
 $doc/systemd/ioc-tcp@.service
 $doc/systemd/ioc@.service
 /usr/share/fish/vendor_completions.d/procServ.fish

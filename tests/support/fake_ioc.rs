@@ -37,10 +37,12 @@
 //! | `umask OCTAL`, `chdir DIR`, `lose-dir` | what they say; `lose-dir`: its directory is removed |
 //! | `unprivileged` | gives up root's rights for good; nothing if it has none |
 //! | `notify TEXT` | tells the service manager so |
+//! | `pass ENDPOINT NAME` | opens `tcp:HOST:PORT`, `unix:PATH` or, no listening socket, `dgram:PATH` to be passed by `exec` |
 //! | `exec FILE ARGV...` | becomes another program |
 //!
 //! First of all it appends its PID to the file `starts`, unless the first step is `unrecorded`.
 
+use super::passing;
 use super::process::MARKER;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -227,11 +229,12 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
             let manager = env::var_os("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
             socket.send_to(text(steps).as_bytes(), manager).expect("a service manager");
         }
+        "pass" => passing::pass(&text(steps), text(steps)),
         "exec" => {
             let words = steps.map(|word| CString::new(word.into_vec()).expect("no NUL"));
             let words: Vec<CString> = words.collect();
             // Not std's, which would reset the signal mask.
-            let Err(error) = unistd::execv(&words[0], &words[1..]);
+            let Err(error) = unistd::execve(&words[0], &words[1..], &passing::environment());
             panic!("exec: {error}");
         }
         other => panic!("fake-ioc knows no step {other:?}"),

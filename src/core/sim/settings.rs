@@ -48,6 +48,7 @@ pub fn settings(random: &mut Random) -> Settings {
         grace: Duration::from_secs(random.pick(&[0, 0, 2, 10])),
         restart: random.pick(&[RestartMode::On, RestartMode::Off, RestartMode::Oneshot]),
         wait: random.one_in(4),
+        ready: None,
         time_format: random.pick(&[&b"time #"[..], b"", b"%c"]).to_vec(),
     }
 }

@@ -53,6 +53,7 @@ fn settings() -> Settings {
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
+        ready: None,
         time_format: b"T".to_vec(),
     }
 }

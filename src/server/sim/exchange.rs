@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::world::{Far, Id, Simulated, World};
-use super::{LISTENER, Run, Seconds, settings};
+use super::{LISTENER, Run, Seconds, settings, settings_of};
 use crate::core::Console;
 use crate::core::clock::Moment;
 use crate::core::event::{ClientId, Medium, Role, Sink};
@@ -16,8 +16,12 @@ use crate::server::child::Child;
 use crate::server::handover::Origin;
 use crate::server::listener::Listener;
 use crate::server::logfile::Writer;
+use crate::server::manager::Manager;
 use crate::server::system::Readiness;
 use crate::sys::process::End;
+
+/// Stands among what the service manager is told where a new server begins to tell it.
+pub(super) const NEW: &str = "upgraded";
 
 /// The rehearsed program answers, says something else, fails, dies, or hangs.
 pub(super) fn go_on_with_rehearsal(world: &mut World) {
@@ -59,7 +63,8 @@ impl Run {
         let state = format::decode(&state).unwrap();
         let world = Rc::clone(&self.world);
         let simulated = || Simulated(Rc::clone(&world));
-        let console = Console::restore(settings(), Box::new(Seconds), state.console).unwrap();
+        let console =
+            Console::restore(settings_of(self.seed), Box::new(Seconds), state.console).unwrap();
         let next_token = state.next_token as usize;
         // The old server is no more, and with it its descriptors, its thread and what it had heard.
         self.server = Server::new(simulated(), console, next_token, Origin::default());
@@ -67,6 +72,7 @@ impl Run {
             let mut world = world.borrow_mut();
             world.note("upgraded".to_owned());
             world.executed = None;
+            world.told.push(NEW.to_owned());
             world.news.clear();
             assert!(world.jobs.is_empty(), "the log was not at rest");
             world.done.clear();
@@ -79,6 +85,7 @@ impl Run {
         self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
         let retry = state.log.unwrap().retry.map(|retry| (Moment(retry.at), retry.on_output));
         self.server.log = Some(Writer::new(Sink::Log, simulated()).with_retry(retry));
+        self.server.manager = Some(Manager::new(None));
         for connection in state.connections {
             let medium = match connection.kind {
                 ConnectionKind::Socket => Medium::Telnet,

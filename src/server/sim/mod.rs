@@ -24,6 +24,7 @@ use super::Server;
 use super::handover::Origin;
 use super::listener::Listener;
 use super::logfile::Writer;
+use super::manager::Manager;
 use crate::config::{ByteSet, CommandChars, RestartMode};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Event, Medium, Role, Sink};
@@ -42,6 +43,9 @@ impl Calendar for Seconds {
         time.0.to_string().into_bytes()
     }
 }
+
+/// What the child of every other seed has to say to be ready.
+const READY: &[u8] = b"5 says the child";
 
 fn settings() -> Settings {
     let mut ignore = ByteSet::EMPTY;
@@ -67,12 +71,20 @@ fn settings() -> Settings {
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
+        ready: None,
         time_format: b"%c".to_vec(),
     }
 }
 
+/// Those of a run: every other one waits for a text of the child's.
+fn settings_of(seed: u64) -> Settings {
+    let ready = (seed % 2 == 1).then(|| READY.to_vec());
+    Settings { ready, ..settings() }
+}
+
 /// A run of one seed.
 struct Run {
+    seed: u64,
     world: Shared,
     server: Server<Simulated>,
     /// The reader that never fails: what it has is the stream.
@@ -90,18 +102,28 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Run {
         let world = World::new(seed);
-        let console = Console::new(settings(), Box::new(Seconds));
+        let console = Console::new(settings_of(seed), Box::new(Seconds));
         let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1, Origin::default());
         let endpoint = Endpoint::Abstract(b"sim".to_vec());
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
         server.log = Some(Writer::new(Sink::Log, Simulated(Rc::clone(&world))));
+        server.manager = Some(Manager::new(None));
         let now = super::system::System::now(&server.system);
         server.console.handle(Event::LogWorks, now);
         let witness = world.borrow_mut().add(usize::MAX);
         server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, now);
         let greeting = server.console.output(crate::core::event::ClientId(1)).0.len();
-        Run { world, server, witness, greeting, clients: BTreeMap::new(), typed: 0, upgrades: 0 }
+        Run {
+            seed,
+            world,
+            server,
+            witness,
+            greeting,
+            clients: BTreeMap::new(),
+            typed: 0,
+            upgrades: 0,
+        }
     }
 
     /// How long the stream is so far.
@@ -322,10 +344,46 @@ impl Run {
         let disk = without_notes(&world.disk);
         let from = trace_back(stream, &disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
+        self.check_told(&world.told);
+        let heard = stream.windows(READY.len()).any(|window| window == READY);
+        assert!(self.server.console.status().ready || !heard, "not ready");
         for pair in world.starts.windows(2) {
             let apart = Duration::from_nanos(pair[1] - pair[0]);
             // A user may start one earlier; nobody did in runs without commands.
             assert!(apart >= HOLDOFF || self.typed > 0, "started after {apart:?}");
+        }
+    }
+}
+
+impl Run {
+    /// The service manager knows how things are, and has heard of readiness once at the start and
+    /// once after each reload.
+    fn check_told(&self, told: &[String]) {
+        let status = self.server.console.status();
+        let line = format!("STATUS={}", status.line(b"sim"));
+        let last = told.iter().rfind(|message| message.starts_with("STATUS="));
+        let mut reloads = None;
+        for message in told {
+            match message.as_str() {
+                "READY=1" => assert!(reloads != Some(false), "ready again"),
+                exchange::NEW => {
+                    reloads = None;
+                    continue;
+                }
+                _ if message.starts_with("RELOADING=1\n") => {
+                    assert!(reloads.is_some(), "reloads what was not ready");
+                }
+                _ => continue,
+            }
+            reloads = Some(message != "READY=1");
+        }
+        if status.leaving {
+            // What found no room then is lost.
+            let last = told.rsplit(|message| message == exchange::NEW).next().unwrap();
+            assert!(!last.iter().rev().skip(1).any(|message| message == "STOPPING=1"));
+        } else {
+            assert_eq!(last, Some(&line));
+            assert_eq!(reloads, status.ready.then_some(false), "{told:?}");
         }
     }
 }

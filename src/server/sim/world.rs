@@ -101,6 +101,8 @@ pub(super) struct World {
     pub(super) wanted: bool,
     pub(super) disk: Vec<u8>,
     pub(super) disk_full: bool,
+    /// What the service manager was told.
+    pub(super) told: Vec<String>,
     pub(super) trace: Vec<String>,
 }
 
@@ -128,6 +130,7 @@ impl World {
             wanted: false,
             disk: Vec::new(),
             disk_full: false,
+            told: Vec::new(),
             trace: Vec::new(),
         }))
     }
@@ -477,6 +480,17 @@ impl System for Simulated {
     fn open_log(&mut self) -> io::Result<Simulated> {
         let refused = self.0.borrow_mut().refuses(libc::EACCES);
         refused.map_or(Ok(Simulated(Rc::clone(&self.0))), Err)
+    }
+
+    fn notify(&mut self, message: &[u8]) -> io::Result<()> {
+        let mut world = self.0.borrow_mut();
+        for errno in [libc::EAGAIN, libc::EINTR] {
+            if let Some(error) = world.refuses(errno) {
+                return Err(error);
+            }
+        }
+        world.told.push(String::from_utf8_lossy(message).into_owned());
+        Ok(())
     }
 
     fn complain_of_log(&mut self) {}

@@ -1,0 +1,18 @@
+//! What systemd, or a service manager that speaks its protocols, passes to the server
+//! ([`activation`]) and is told by it ([`notify`]). Both come by the environment, which stays as it
+//! is: only the child's is another.
+
+pub mod activation;
+pub mod notify;
+
+use std::ffi::OsStr;
+
+/// Whether a variable of the environment is meant for the server alone, which `notifies` the service
+/// manager itself or leaves that to its child.
+pub fn is_for_server(name: &OsStr, notifies: bool) -> bool {
+    match name.to_str() {
+        Some("LISTEN_PID" | "LISTEN_PIDFDID" | "LISTEN_FDS" | "LISTEN_FDNAMES") => true,
+        Some("NOTIFY_SOCKET" | "WATCHDOG_USEC" | "WATCHDOG_PID") => notifies,
+        _ => false,
+    }
+}

@@ -1,0 +1,146 @@
+//! The way to the service manager: the datagram socket NOTIFY_SOCKET (sd_notify(3)).
+//!
+//! No crate for this: they all block while the manager's queue is full, and the event loop waits for
+//! nobody. What doesn't fit is an error here, and the caller's to try again.
+
+use std::ffi::OsStr;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
+};
+
+/// A socket, and where its messages go.
+#[derive(Debug)]
+pub struct Notifier {
+    socket: OwnedFd,
+    manager: UnixAddr,
+}
+
+impl Notifier {
+    /// To the manager that NOTIFY_SOCKET, `address`, names: a path, or `@` and an abstract name.
+    ///
+    /// # Errors
+    /// It is something else, such as a vsock address, or the system has no socket to give.
+    pub fn new(address: &OsStr) -> io::Result<Notifier> {
+        let manager = match address.as_bytes() {
+            [b'/', ..] => UnixAddr::new(address)?,
+            [b'@', name @ ..] => abstract_address(name)?,
+            _ => {
+                let text = format!("{} is no Unix socket", address.to_string_lossy());
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
+        };
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+        Ok(Notifier { socket, manager })
+    }
+
+    /// Sends one message, lines `NAME=VALUE`, with descriptors for the manager to keep. Never waits.
+    ///
+    /// # Errors
+    /// The manager has no room for it now, or does not listen any more.
+    pub fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        // An empty list of descriptors is not none.
+        let control = if raw.is_empty() { &[] } else { rights.as_slice() };
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let socket = self.socket.as_raw_fd();
+        sendmsg(socket, &[IoSlice::new(message)], control, flags, Some(&self.manager))?;
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn abstract_address(name: &[u8]) -> nix::Result<UnixAddr> {
+    UnixAddr::new_abstract(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn abstract_address(_name: &[u8]) -> nix::Result<UnixAddr> {
+    Err(nix::errno::Errno::EAFNOSUPPORT)
+}
+
+/// The time without a WATCHDOG=1 after which the manager takes the process `pid` for hung, if it
+/// watches that: WATCHDOG_USEC, WATCHDOG_PID.
+pub fn watchdog(usec: Option<&OsStr>, watched: Option<&OsStr>, pid: u32) -> Option<Duration> {
+    let number = |text: &OsStr| text.to_str()?.parse::<u64>().ok();
+    let usec = number(usec?).filter(|&usec| usec > 0)?;
+    let ours = watched.is_none_or(|watched| number(watched) == Some(pid.into()));
+    ours.then(|| Duration::from_micros(usec))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
+
+    fn refused(address: &str) -> String {
+        Notifier::new(address.as_ref()).expect_err("no address").to_string()
+    }
+
+    #[test]
+    fn only_unix_sockets_are_addresses() {
+        assert_eq!(refused("vsock:2:1234"), "vsock:2:1234 is no Unix socket");
+        assert_eq!(refused("run/notify"), "run/notify is no Unix socket");
+        assert!(Notifier::new("@name".as_ref()).is_ok());
+    }
+
+    #[test]
+    fn full_queue_is_an_error_and_no_wait() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("notify");
+        let notifier = Notifier::new(path.as_os_str()).expect("a socket");
+        assert_eq!(notifier.send(b"x", &[]).expect_err("nobody").kind(), io::ErrorKind::NotFound);
+        let manager = UnixDatagram::bind(&path).expect("a manager");
+        let full = loop {
+            if let Err(error) = notifier.send(b"x", &[]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        manager.recv(&mut [0; 10]).expect("a message");
+        notifier.send(b"x", &[]).expect("room");
+    }
+
+    #[test]
+    fn descriptors_go_along() {
+        let name = format!("@procserv-notify-{}", std::process::id());
+        let address = UnixAddr::new_abstract(&name.as_bytes()[1..]).expect("a name");
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let manager = socket(AddressFamily::Unix, SockType::Datagram, flags, None).expect("socket");
+        nix::sys::socket::bind(manager.as_raw_fd(), &address).expect("bind");
+        let notifier = Notifier::new(name.as_ref()).expect("a socket");
+        let (sent, _) = UnixDatagram::pair().expect("a pair");
+        notifier.send(b"FDSTORE=1", &[sent.as_fd()]).expect("sent");
+        let mut space = nix::cmsg_space!(RawFd);
+        let mut buffer = [0; 100];
+        let mut slices = [io::IoSliceMut::new(&mut buffer)];
+        let got = nix::sys::socket::recvmsg::<()>(
+            manager.as_raw_fd(),
+            &mut slices,
+            Some(&mut space),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        );
+        assert_eq!(got.expect("a message").cmsgs().expect("room").count(), 1);
+    }
+
+    #[test]
+    fn watchdog_is_that_of_this_process() {
+        let watchdog = |usec: Option<&str>, pid: Option<&str>| {
+            super::watchdog(usec.map(OsStr::new), pid.map(OsStr::new), 77)
+        };
+        assert_eq!(watchdog(Some("3000000"), None), Some(Duration::from_secs(3)));
+        assert_eq!(watchdog(Some("3000000"), Some("77")), Some(Duration::from_secs(3)));
+        assert_eq!(watchdog(Some("3000000"), Some("78")), None);
+        assert_eq!(watchdog(Some("3000000"), Some("")), None);
+        assert_eq!(watchdog(Some("0"), None), None);
+        assert_eq!(watchdog(Some("3s"), None), None);
+        assert_eq!(watchdog(None, Some("77")), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! `fd:NAME` and `fd:N`: sockets that are passed.
+
+use crate::case;
+use crate::support::{Case, Instance, Lab, Setup};
+use std::io::ErrorKind;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case!(socket_is_found_by_its_name),
+        case!(socket_is_found_by_its_number),
+        case!(sockets_of_one_name_are_all_served),
+        case!(old_style_endpoint_may_be_passed),
+        case!(log_endpoint_may_be_passed),
+        case!(daemon_keeps_what_was_passed),
+        case!(child_gets_nothing_of_it),
+        case!(unused_socket_is_closed),
+        case!(unknown_name_is_an_error),
+        case!(name_can_be_used_once),
+        case!(sockets_of_another_process_are_none),
+        case!(socket_that_is_not_open_is_none),
+        case!(socket_of_another_kind_is_an_error),
+    ]
+}
+
+/// A server that is passed these sockets, and has no endpoint so far.
+fn passed(lab: &Lab, sockets: &[(&str, &str)]) -> Setup {
+    let pass = |(endpoint, name): &(&str, &str)| {
+        ["pass".to_owned(), (*endpoint).to_owned(), (*name).to_owned()]
+    };
+    let steps: Vec<String> = sockets.iter().flat_map(pass).collect();
+    lab.server().bare().launched_by(steps)
+}
+
+/// In the foreground, with these options.
+fn start(setup: Setup, options: &[&str]) -> Instance {
+    setup.opts(["-f", "-I", "info"]).opts(options).command(["./fake-ioc", "cat"]).start()
+}
+
+fn is_served(server: &Instance, endpoint: &str) {
+    let mut user = server.connect_to(endpoint);
+    user.greeting();
+    user.send(b"hello\n");
+    user.until("hello\r\nhello\r\n");
+}
+
+fn info(server: &Instance) -> String {
+    let info = String::from_utf8(server.file_with("info", "\n")).unwrap();
+    info.replace(&server.pid().to_string(), "<pid>")
+}
+
+fn socket_is_found_by_its_name(lab: &Lab) {
+    let setup = passed(lab, &[("unix:other", "other"), ("unix:sock", "console")]);
+    let server = start(setup, &["-P", "fd:console"]);
+    is_served(&server, "unix:sock");
+    assert_eq!(info(&server), "pid:<pid>\nunix:sock\n");
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(!server.path("info").exists());
+    assert!(server.path("sock").exists(), "not the server's to remove");
+}
+
+fn socket_is_found_by_its_number(lab: &Lab) {
+    let port = lab.free_port();
+    let endpoint = format!("tcp:127.0.0.1:{port}");
+    let six = lab.free_port();
+    let endpoint6 = format!("tcp:[::1]:{six}");
+    let setup = passed(lab, &[("unix:other", "a"), (&endpoint, "a"), (&endpoint6, "a")]);
+    let server = start(setup, &["-P", "fd:4", "-P", "fd:5"]);
+    is_served(&server, &port.to_string());
+    is_served(&server, &format!("[::1]:{six}"));
+    assert_eq!(info(&server), format!("pid:<pid>\n{endpoint6}\n{endpoint}\n"));
+}
+
+fn sockets_of_one_name_are_all_served(lab: &Lab) {
+    let setup = passed(lab, &[("unix:one", "x"), ("unix:two", "x")]);
+    let server = start(setup, &["-P", "unix:own", "-P", "fd:x"]);
+    for endpoint in ["unix:own", "unix:one", "unix:two"] {
+        is_served(&server, endpoint);
+    }
+    assert_eq!(info(&server), "pid:<pid>\nunix:two\nunix:one\nunix:own\n");
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(server.path("one").exists() && !server.path("own").exists());
+}
+
+fn old_style_endpoint_may_be_passed(lab: &Lab) {
+    let server = start(passed(lab, &[("unix:sock", "x")]), &["fd:3"]);
+    is_served(&server, "unix:sock");
+}
+
+fn log_endpoint_may_be_passed(lab: &Lab) {
+    let setup = passed(lab, &[("unix:sock", "log")]);
+    let server = start(setup, &["-P", "unix:ctl", "-l", "fd:log"]);
+    let mut logger = server.connect_to("unix:sock");
+    logger.until("Child startup directory");
+    let mut user = server.connect_to("unix:ctl");
+    user.greeting();
+    // What a logger sends reaches nobody.
+    logger.send(b"\x18deaf\n");
+    user.send(b"hello\n");
+    user.until("hello\r\n");
+    logger.until("hello\r\n");
+    assert!(crate::support::find(user.received(), b"deaf").is_none());
+}
+
+fn daemon_keeps_what_was_passed(lab: &Lab) {
+    let setup = passed(lab, &[("unix:sock", "x")]).daemon();
+    let server = setup.opts(["-I", "info", "-P", "fd:x"]).command(["./fake-ioc", "cat"]).start();
+    assert_eq!(info(&server), "pid:<pid>\nunix:sock\n");
+    is_served(&server, "unix:sock");
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+fn child_gets_nothing_of_it(lab: &Lab) {
+    let variables = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+    let show = variables.iter().flat_map(|name| ["show-env", *name]);
+    let steps = ["show-env", "PROCSERV_INFO", "show-fds"].into_iter().chain(show);
+    let steps = steps.chain(["say", "SHOWN", "cat"]);
+    let setup = passed(lab, &[("unix:sock", "x"), ("unix:other", "y")]);
+    let setup = setup.opts(["-f", "-L", "log", "-P", "fd:x"]).child(steps);
+    let server = setup.start();
+    let log = String::from_utf8(server.file_with("log", "SHOWN")).unwrap();
+    assert!(log.contains("fds: 0 1 2\r\n"), "{log}");
+    assert!(log.contains(&format!("PID={};CTL=unix:sock\r\n", server.pid())), "{log}");
+    for name in variables {
+        assert!(log.contains(&format!("{name} unset\r\n")), "{log}");
+    }
+}
+
+fn unused_socket_is_closed(lab: &Lab) {
+    let setup = passed(lab, &[("unix:sock", "x"), ("unix:other", "y")]);
+    let server = start(setup, &["-d", "-P", "fd:x"]);
+    is_served(&server, "unix:sock");
+    assert_eq!(server.refused("unix:other"), ErrorKind::ConnectionRefused);
+    server.file_with("stdout", "descriptor 4 was passed as y and is not used: closed\n");
+}
+
+/// Exits with these words about an endpoint, and has started nothing.
+#[track_caller]
+fn refuses(setup: Setup, options: &[&str], endpoint: &str, reason: &str) {
+    let finished = setup.opts(["-f"]).opts(options).command(["./fake-ioc", "cat"]).run();
+    let kind = if options.contains(&"-l") { "log" } else { "control" };
+    let expected = format!(
+        "Caught an exception creating the initial {kind} telnet port: {reason} ({endpoint})
+procServ: Exiting with error code: 1
+"
+    );
+    finished.assert(1, "", &expected);
+    assert!(!finished.instance.path("starts").exists());
+}
+
+const NO_SUCH: &str = "the service manager has passed no such socket";
+
+fn unknown_name_is_an_error(lab: &Lab) {
+    let setup = || passed(lab, &[("unix:sock", "x")]);
+    refuses(setup(), &["-P", "fd:y"], "fd:y", NO_SUCH);
+    refuses(setup(), &["-P", "fd:4"], "fd:4", NO_SUCH);
+    refuses(lab.server().bare(), &["-P", "fd:3"], "fd:3", NO_SUCH);
+}
+
+fn name_can_be_used_once(lab: &Lab) {
+    let setup = passed(lab, &[("unix:sock", "x")]);
+    refuses(setup, &["-P", "fd:x", "-l", "fd:x"], "fd:x", NO_SUCH);
+}
+
+fn sockets_of_another_process_are_none(lab: &Lab) {
+    let setup = lab.server().bare().launched_by(["open-fd"]);
+    let setup = setup.env("LISTEN_FDS", "1").env("LISTEN_PID", "1");
+    refuses(setup, &["-P", "fd:3"], "fd:3", NO_SUCH);
+}
+
+fn socket_that_is_not_open_is_none(lab: &Lab) {
+    let setup = passed(lab, &[("unix:sock", "x"), ("unix:gone", "y")]);
+    let setup =
+        setup.launched_by(["pass", "unix:sock", "x", "pass", "unix:gone", "y", "close", "4"]);
+    refuses(setup, &["-P", "fd:y"], "fd:y", NO_SUCH);
+}
+
+fn socket_of_another_kind_is_an_error(lab: &Lab) {
+    let unfit = "the socket passed is no listening TCP or Unix stream socket";
+    let setup = || passed(lab, &[("dgram:sock", "x")]);
+    refuses(setup(), &["-P", "fd:x"], "fd:x", unfit);
+    refuses(setup(), &["-P", "unix:ctl", "-l", "fd:3"], "fd:3", unfit);
+}
