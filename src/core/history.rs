@@ -69,8 +69,8 @@ impl History {
         history.head = head - bytes.len() as u64;
         if !bytes.is_empty() {
             history.ring = vec![0; bytes.len().next_power_of_two().max(HISTORY_MIN)];
+            history.put(bytes);
         }
-        history.put(bytes);
         if keep_times {
             history.marks = marks.into();
         }

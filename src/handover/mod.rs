@@ -7,3 +7,5 @@
 
 pub mod format;
 pub mod state;
+#[cfg(test)]
+mod tests;
