@@ -58,10 +58,10 @@ impl History {
     pub fn restore(record: HistoryRecord, keep_times: bool) -> Result<History, Invalid> {
         let HistoryRecord { head, bytes, marks } = record;
         if head > OFFSET_MAX || head < bytes.len() as u64 {
-            return Err(Invalid("the end of the stream"));
+            return Err(Invalid("the stream cannot end there"));
         }
         if !marks.is_sorted_by(|a, b| a.0 < b.0) || marks.last().is_some_and(|last| last.0 > head) {
-            return Err(Invalid("the times of the stream"));
+            return Err(Invalid("the times of the stream are out of order"));
         }
         let from = bytes.len().saturating_sub(HISTORY_MAX);
         let bytes = bytes.get(from..).unwrap_or_default();

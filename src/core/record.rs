@@ -64,13 +64,13 @@ struct ClientRecord {
     pace: Pace,
 }
 
-/// What makes a record one that no console made.
+/// What makes a record one that no console made, as a sentence without its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invalid(pub &'static str);
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cannot be", self.0)
+        f.write_str(self.0)
     }
 }
 
@@ -130,7 +130,7 @@ impl Console {
             let id = client.id;
             let client = restore_client(client, settings, head)?;
             if console.clients.insert(id, client).is_some() {
-                return Err(Invalid("two clients of one name"));
+                return Err(Invalid("two clients have one id"));
             }
         }
         if let Some((_, opened)) = &mut settings.log {
@@ -153,7 +153,7 @@ impl Console {
 fn restore_client(record: ClientRecord, settings: &Settings, head: u64) -> Result<Client, Invalid> {
     let ClientRecord { id: _, role, medium, outbox, decoder, replies, taken, pace } = record;
     if taken > OFFSET_MAX {
-        return Err(Invalid("what a client took"));
+        return Err(Invalid("a client took more than there is"));
     }
     let outbox = Outbox::restore(outbox, settings.encoding(role, medium), head)?;
     // More is not told from as much.

@@ -191,17 +191,17 @@ impl State {
     /// That the console and what is around it speak of the same child and the same clients.
     pub(super) fn check(&self) -> Result<(), Invalid> {
         if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
-            return Err(Invalid("another child than the console's"));
+            return Err(Invalid("the child is not the console's"));
         }
         let clients: BTreeMap<u64, Medium> =
             self.console.clients().map(|(id, medium)| (id.0, medium)).collect();
         let connections: BTreeMap<u64, Medium> =
             self.connections.iter().map(|client| (client.id, client.kind.medium())).collect();
         if clients != connections || connections.len() != self.connections.len() {
-            return Err(Invalid("other clients than the console's"));
+            return Err(Invalid("the clients are not the console's"));
         }
         if clients.keys().any(|&id| id >= self.next_token) {
-            return Err(Invalid("a client of the future"));
+            return Err(Invalid("a client has an id that is still to be given"));
         }
         Ok(())
     }

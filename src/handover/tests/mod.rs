@@ -15,6 +15,7 @@ use crate::config::{ByteSet, CommandChars, RestartMode};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink};
 use crate::core::{Console, Settings};
+use crate::limits::HISTORY_MAX;
 
 /// Shows a time as its format and the seconds.
 struct Seconds;
@@ -200,4 +201,101 @@ fn a_damaged_body_does_no_harm() {
     }
     // Most of it is text.
     assert!(survived > 1000, "{survived}");
+}
+
+/// The reason for which a state is refused whose field at `path` is `value`.
+fn refusal(path: &[u64], value: Value) -> String {
+    let mut tree = tree();
+    *tree.at(path) = value;
+    let state = match decode_body(&tree.write()) {
+        Ok(state) => state,
+        Err(error) => return error.to_string(),
+    };
+    match Console::restore(settings(), Box::new(Seconds), state.console) {
+        Ok(_) => "none".to_owned(),
+        Err(invalid) => invalid.to_string(),
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    let no_child = Value::Array(vec![Value::of(0), Value::Map(Vec::new())]);
+    let starting = Value::Array(vec![Value::of(1), Value::Map(Vec::new())]);
+    let unknown = Value::Array(vec![Value::of(9), Value::Map(Vec::new())]);
+    let runs = |lens: &[u64]| {
+        Value::Array(lens.iter().map(|&len| Value::of((7_u64, len))).collect::<Vec<_>>())
+    };
+    let place = "a reader is ahead of the stream";
+    let child = "a state that cannot be: the child is not the console's";
+    let clients = "a state that cannot be: the clients are not the console's";
+    let input = "the input is not as long as its parts";
+    let end = "the stream cannot end there";
+    let times = "the times of the stream are out of order";
+    let cases: [(&[u64], Value, &str); 16] = [
+        (&[5, 0, 0], no_child, child),
+        (&[5, 0, 0], starting, child),
+        (&[6, 0], Value::of(4243), child),
+        (&[5, 2, 0, 0], Value::of(6_u64), clients),
+        (&[5, 2, 0, 2], Value::of(2_u64), clients),
+        (&[8, 0, 0], Value::of(8_u64), clients),
+        (
+            &[4],
+            Value::of(9_u64),
+            "a state that cannot be: a client has an id that is still to be given",
+        ),
+        (&[5, 1, 0], Value::of(3_u64), end),
+        (&[5, 1, 0], Value::of(u64::MAX), end),
+        (&[5, 1, 2], Value::of(vec![(5_u64, 1_i64), (5, 2)]), times),
+        (&[5, 2, 1, 3, 0], Value::of(1_u64 << 40), place),
+        (&[5, 3, 3], Value::of(1_u64 << 40), "a reader misses more than there was"),
+        (&[5, 5, 1], runs(&[3, u64::MAX]), input),
+        (&[5, 5, 1], runs(&[8, 0]), input),
+        (&[5, 5, 1], runs(&[7]), input),
+        (&[5, 2, 0, 6], Value::of(u64::MAX), "a client took more than there is"),
+    ];
+    for (path, value, reason) in cases {
+        assert_eq!(refusal(path, value), reason, "{path:?}");
+    }
+    // What this version has no name for.
+    for path in [&[5, 0, 0][..], &[5, 2, 0, 7], &[5, 2, 0, 4, 0], &[8, 0, 2]] {
+        let reason = refusal(path, unknown.clone());
+        assert!(reason.contains("unknown enum variant"), "{path:?}: {reason}");
+    }
+}
+
+#[test]
+fn a_start_that_nobody_answers_is_refused() {
+    let mut tree = tree();
+    *tree.at(&[5, 0, 0]) = Value::Array(vec![Value::of(1), Value::Map(Vec::new())]);
+    tree.fields().retain(|field| field.0 != 6);
+    let state = decode_body(&tree.write()).unwrap();
+    let invalid = Console::restore(settings(), Box::new(Seconds), state.console).err();
+    assert_eq!(invalid.unwrap().to_string(), "a child is being started");
+}
+
+#[test]
+fn a_signal_never_goes_to_everybody() {
+    for pid in [i32::MIN, -1, 0, 1] {
+        let mut tree = tree();
+        *tree.at(&[5, 0, 0, 1, 0, 0]) = Value::of(pid);
+        *tree.at(&[6, 0]) = Value::of(pid);
+        let state = decode_body(&tree.write()).unwrap();
+        let invalid = Console::restore(settings(), Box::new(Seconds), state.console).err();
+        assert_eq!(invalid.unwrap().to_string(), "the child's PID can be no child's");
+    }
+}
+
+#[test]
+fn of_a_longer_history_the_newest_is_kept() {
+    let mut tree = tree();
+    let long = [vec![b'x'; 2 * HISTORY_MAX], b"\nthe end".to_vec()].concat();
+    *tree.at(&[5, 1, 0]) = Value::of(long.len() as u64 + 100);
+    *tree.at(&[5, 1, 1]) = Value::of(minicbor::bytes::ByteVec::from(long));
+    let state = decode_body(&tree.write()).unwrap();
+    let mut console = Console::restore(settings(), Box::new(Seconds), state.console).unwrap();
+    let (first, _) = console.output(ClientId(7));
+    assert!(first.starts_with(b"\r\n@@@ "), "{}", first.escape_ascii());
+    let count = first.len();
+    console.written(ClientId(7), count);
+    assert_eq!(console.output(ClientId(7)).0, b"the end");
 }
