@@ -5,6 +5,7 @@
 //! Each field has a number, which is never given to another one. A reader skips the numbers that
 //! it does not know, and a field that is marked `default` may be missing. A variant that it does
 //! not know is an error: whatever it guessed, it would treat a child or a client as what it is not.
+//! So nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
 
 use std::fmt;
 
