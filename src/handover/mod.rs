@@ -3,7 +3,7 @@
 //! same child, same connections. Descriptors stay open across the exec, and are named here by
 //! their numbers; nothing in here touches one.
 //!
-//! Programs of different versions read each other's states: see [`format`](self::format).
+//! Programs of different versions read each other's states: see [`mod@format`].
 
 pub mod format;
 pub mod state;
