@@ -126,6 +126,8 @@ pub struct Config {
     pub restart: RestartMode,
     /// `-w`: no first start until told.
     pub wait: bool,
+    /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.
+    pub fdstore: bool,
     /// `--notify`, or what implies it: the service manager is told what goes on.
     pub notify: bool,
     /// `--ready`: what the child writes when it is ready.

@@ -114,3 +114,12 @@ pub const NOTIFY_RETRY: Duration = Duration::from_secs(1);
 /// A watchdog is fed at most this often: no service manager asks for more, and a typing error in a
 /// unit must not make the server spin.
 pub const WATCHDOG_MIN: Duration = Duration::from_millis(1);
+
+/// Half of the memory that outlives a crash. It takes only what is written to it.
+pub const VAULT_HALF: usize = 64 << 20;
+
+/// What the service manager is to keep, and has no room for, is offered again this often.
+pub const VAULT_RETRY: Duration = Duration::from_millis(20);
+
+/// The exit status of a child of which nobody can tell it.
+pub const UNKNOWN: u8 = 255;

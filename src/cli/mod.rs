@@ -85,7 +85,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     if given.flag("quiet") {
         stderr.hush();
     }
-    let notify = given.flag("notify") || given.value("ready").is_some();
+    let fdstore = given.flag("fdstore");
+    let notify = given.flag("notify") || given.value("ready").is_some() || fdstore;
     if let Err(problem) = check_notify(&given, notify) {
         stderr.say(problem.as_bytes());
         return Err(stderr.exit(Vec::new(), 1));
@@ -139,6 +140,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             RestartMode::On
         },
         wait: given.flag("wait"),
+        fdstore,
         notify,
         ready: given.value("ready").map(bytes),
         quiet: given.flag("quiet"),
@@ -201,6 +203,9 @@ fn check_notify(given: &Given, notify: bool) -> Result<(), &'static str> {
         Some(b"") => Err("--ready needs a text"),
         Some(text) if text.contains(&b'\n') => Err("--ready looks for a text within one line"),
         Some(_) if !given.flag("foreground") => Err("--ready needs --foreground"),
+        None if given.flag("fdstore") && !given.flag("foreground") => {
+            Err("--fdstore needs --foreground")
+        }
         None if notify && !given.flag("foreground") => Err("--notify needs --foreground"),
         Some(_) | None => Ok(()),
     }

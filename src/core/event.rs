@@ -103,6 +103,8 @@ pub enum Event<'a> {
         /// Why, as strerror(3) has it.
         reason: &'a str,
     },
+    /// The server before this one died, and its child and clients live.
+    Restarted,
     /// The server has become another version of itself.
     Upgraded {
         /// Which.

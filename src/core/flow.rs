@@ -35,6 +35,11 @@ impl Console {
         }
     }
 
+    /// Who is connected.
+    pub fn clients(&self) -> impl Iterator<Item = ClientId> {
+        self.clients.keys().copied()
+    }
+
     /// Whether this client has been sent everything. A pipe is sent nothing.
     pub fn is_served(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_none_or(|client| {

@@ -27,7 +27,7 @@ pub struct History {
 }
 
 /// The stream as plain data.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct HistoryRecord {
     #[n(0)]
@@ -58,10 +58,10 @@ impl History {
     pub fn restore(record: HistoryRecord, keep_times: bool) -> Result<History, Invalid> {
         let HistoryRecord { head, bytes, marks } = record;
         if head > OFFSET_MAX || head < bytes.len() as u64 {
-            return Err(Invalid("the end of the stream"));
+            return Err(Invalid("the stream cannot end there"));
         }
         if !marks.is_sorted_by(|a, b| a.0 < b.0) || marks.last().is_some_and(|last| last.0 > head) {
-            return Err(Invalid("the times of the stream"));
+            return Err(Invalid("the times of the stream are out of order"));
         }
         let from = bytes.len().saturating_sub(HISTORY_MAX);
         let bytes = bytes.get(from..).unwrap_or_default();
@@ -69,8 +69,8 @@ impl History {
         history.head = head - bytes.len() as u64;
         if !bytes.is_empty() {
             history.ring = vec![0; bytes.len().next_power_of_two().max(HISTORY_MIN)];
+            history.put(bytes);
         }
-        history.put(bytes);
         if keep_times {
             history.marks = marks.into();
         }

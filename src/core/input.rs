@@ -40,7 +40,7 @@ impl InputQueue {
     pub fn restore(record: InputRecord) -> Result<InputQueue, Invalid> {
         let total = record.runs.iter().try_fold(0_usize, |sum, run| sum.checked_add(run.1));
         if total != Some(record.bytes.len()) || record.runs.iter().any(|run| run.1 == 0) {
-            return Err(Invalid("whose input waits"));
+            return Err(Invalid("the input is not as long as its parts"));
         }
         let mut shares = BTreeMap::new();
         for &(id, len) in &record.runs {

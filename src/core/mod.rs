@@ -171,6 +171,8 @@ pub struct Console {
     /// Whether the log's trouble has been told, until it is over.
     log_trouble_told: bool,
     exiting: bool,
+    /// Counts what may have changed the outline.
+    revision: u64,
     /// Decoded input, reused.
     scratch: Vec<u8>,
 }
@@ -190,6 +192,7 @@ impl Console {
             effects: VecDeque::new(),
             log_trouble_told: false,
             exiting: false,
+            revision: 0,
             scratch: Vec::new(),
             settings,
             calendar,
@@ -200,6 +203,9 @@ impl Console {
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
         if self.exiting && !matches!(event, Event::Left { .. }) {
             return;
+        }
+        if !matches!(event, Event::Output(_) | Event::Input { .. }) {
+            self.revision += 1;
         }
         match event {
             Event::Output(bytes) => {
@@ -235,6 +241,7 @@ impl Console {
                 self.say_line(&notice::accept_failed(endpoint, reason), now);
             }
             Event::Upgraded { version } => self.note(&notice::upgraded(version), now),
+            Event::Restarted => self.say(&notice::restarted(), now),
             Event::UpgradeFailed(reason) => self.note(&notice::not_upgraded(reason), now),
         }
     }

@@ -146,6 +146,11 @@ pub fn accept_failed(endpoint: &str, reason: &str) -> Vec<u8> {
     format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n").into_bytes()
 }
 
+/// A server goes on after one that died. What was said last is not known, so a line is ended first.
+pub fn restarted() -> Vec<u8> {
+    b"\r\n@@@ procServ server restarted, output may be missing\r\n".to_vec()
+}
+
 /// In the log: the server has become another version of itself.
 pub fn upgraded(version: &str) -> Vec<u8> {
     format!("@@@ procServ server upgraded in place ({version})\r\n").into_bytes()

@@ -44,7 +44,7 @@ pub struct Outbox {
 
 /// A reader's place as plain data. Where stamps are staged matters only in what a file is being
 /// given, and no record is made meanwhile.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct OutboxRecord {
     #[n(0)]
@@ -126,8 +126,11 @@ impl Outbox {
     /// Goes on from a record. A reader may have been passed, but is not ahead.
     pub fn restore(record: OutboxRecord, encoding: Encoding, head: u64) -> Result<Outbox, Invalid> {
         let OutboxRecord { cursor, line_start, staged, missing, notes } = record;
-        if cursor > head || missing > cursor {
-            return Err(Invalid("a reader's place"));
+        if cursor > head {
+            return Err(Invalid("a reader is ahead of the stream"));
+        }
+        if missing > cursor {
+            return Err(Invalid("a reader misses more than there was"));
         }
         Ok(Outbox { line_start, staged, missing, notes, ..Outbox::new(cursor, encoding) })
     }

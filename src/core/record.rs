@@ -5,6 +5,7 @@
 //! Each field has a number, which is never given to another one. A reader skips the numbers that
 //! it does not know, and a field that is marked `default` may be missing. A variant that it does
 //! not know is an error: whatever it guessed, it would treat a child or a client as what it is not.
+//! So nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
 
 use std::fmt;
 
@@ -67,13 +68,13 @@ struct ClientRecord {
     pace: Pace,
 }
 
-/// What makes a record one that no console made.
+/// What makes a record one that no console made, as a sentence without its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Invalid(pub &'static str);
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cannot be", self.0)
+        f.write_str(self.0)
     }
 }
 
@@ -118,6 +119,39 @@ impl Console {
         }
     }
 
+    /// What is worth knowing of a console whose server is gone: who is connected, what the child
+    /// does. No byte of the stream, and nobody's place in it.
+    pub fn outline(&self) -> Record {
+        let outbox = OutboxRecord::default();
+        let clients = self.clients.iter().map(|(&id, client)| ClientRecord {
+            id,
+            role: client.role,
+            medium: client.medium,
+            outbox: outbox.clone(),
+            decoder: client.decoder.clone(),
+            replies: 0,
+            taken: 0,
+            pace: Pace::Free,
+        });
+        Record {
+            supervisor: self.supervisor.record(),
+            history: HistoryRecord::default(),
+            clients: clients.collect(),
+            // The log is opened anew.
+            log: None,
+            stdout: None,
+            input: InputRecord::default(),
+            log_trouble_told: false,
+            log_opened: None,
+            readiness: Some(self.readiness.record()),
+        }
+    }
+
+    /// Changes whenever the [`outline`](Self::outline) may have.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// A console that goes on from a record of one with the same settings. What the record has for
     /// a log or a standard output that the settings do not want is dropped.
     pub fn restore(
@@ -134,7 +168,7 @@ impl Console {
             let id = client.id;
             let client = restore_client(client, settings, head)?;
             if console.clients.insert(id, client).is_some() {
-                return Err(Invalid("two clients of one name"));
+                return Err(Invalid("two clients have one id"));
             }
         }
         if let Some((_, opened)) = &mut settings.log {
@@ -162,7 +196,7 @@ impl Console {
 fn restore_client(record: ClientRecord, settings: &Settings, head: u64) -> Result<Client, Invalid> {
     let ClientRecord { id: _, role, medium, outbox, decoder, replies, taken, pace } = record;
     if taken > OFFSET_MAX {
-        return Err(Invalid("what a client took"));
+        return Err(Invalid("a client took more than there is"));
     }
     let outbox = Outbox::restore(outbox, settings.encoding(role, medium), head)?;
     // More is not told from as much.

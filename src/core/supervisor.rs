@@ -128,7 +128,7 @@ impl Supervisor {
         }
         // A signal to the groups 0 and 1 is one to ourselves, or to everybody.
         if record.running().is_some_and(|child| child.pid <= 1) {
-            return Err(Invalid("the child's PID"));
+            return Err(Invalid("the child's PID can be no child's"));
         }
         Ok(Supervisor { holdoff, ..record })
     }

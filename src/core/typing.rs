@@ -23,7 +23,9 @@ impl Console {
         data.clear();
         if client.medium == Medium::Telnet {
             let mut reply = Vec::new();
+            let before = client.decoder.clone();
             client.decoder.decode(bytes, &mut data, &mut reply);
+            self.revision += u64::from(client.decoder != before);
             client.outbox.stage(&reply);
             client.replies += reply.len();
         } else {
@@ -67,6 +69,7 @@ impl Console {
         }
         if commands.toggle == Some(byte) {
             let mode = self.supervisor.toggle();
+            self.revision += 1;
             self.say(&notice::toggled(mode), now);
         }
         if commands.kill == Some(byte) {

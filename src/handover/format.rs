@@ -33,7 +33,7 @@ impl fmt::Display for Unreadable {
             Unreadable::Format(number) => write!(f, "a state of format {number}"),
             Unreadable::Damaged => f.write_str("a damaged state"),
             Unreadable::Body(error) => write!(f, "a state that cannot be read: {error}"),
-            Unreadable::Invalid(invalid) => write!(f, "a state in which {invalid}"),
+            Unreadable::Invalid(invalid) => write!(f, "a state that cannot be: {invalid}"),
         }
     }
 }

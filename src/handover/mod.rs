@@ -3,10 +3,12 @@
 //! same child, same connections. Descriptors stay open across the exec, and are named here by
 //! their numbers; nothing in here touches one.
 //!
-//! Programs of different versions read each other's states: see [`format`](self::format).
+//! Programs of different versions read each other's states: see [`mod@format`].
 
 pub mod format;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 use crate::core::event::Role;
 
@@ -21,12 +23,12 @@ pub fn answer(digest: u64) -> Vec<u8> {
     format!("procServ can go on from {digest:016x}\n").into_bytes()
 }
 
-/// The name of one of the endpoints.
-pub fn listener_name(role: Role, index: usize) -> String {
-    match role {
+/// The names of the endpoints with these roles.
+pub fn listener_names(roles: impl Iterator<Item = Role>) -> impl Iterator<Item = String> {
+    roles.enumerate().map(|(index, role)| match role {
         Role::User => format!("control.{index}"),
         Role::Logger => format!("log.{index}"),
-    }
+    })
 }
 
 /// What connections to the endpoint with this name may do.

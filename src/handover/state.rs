@@ -48,6 +48,9 @@ pub struct State {
     /// The directory that the server was started in.
     #[cbor(n(11), default)]
     pub dir: Text,
+    /// The memory that outlives a crash, under `--fdstore`.
+    #[n(12)]
+    pub store: Option<Descriptor>,
 }
 
 /// Any bytes.
@@ -83,6 +86,9 @@ pub struct ChildState {
     /// Its terminal's master.
     #[n(1)]
     pub pty: Descriptor,
+    /// The process by descriptor, if a server before this one started it and died.
+    #[n(2)]
+    pub orphan: Option<Descriptor>,
 }
 
 /// An endpoint.
@@ -190,31 +196,31 @@ pub struct Retry {
 impl State {
     /// All descriptors that stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> {
-        let child = self.child.iter().map(|child| child.pty);
+        let child = self.child.iter().flat_map(|child| [Some(child.pty), child.orphan]).flatten();
         let listeners = self.listeners.iter().map(|listener| listener.socket);
         let connections = self.connections.iter().map(|client| client.stream);
         let sinks = [&self.log, &self.stdout].into_iter().flatten().map(|sink| sink.file);
-        child.chain(listeners).chain(connections).chain(sinks)
+        child.chain(listeners).chain(connections).chain(sinks).chain(self.store)
     }
 
     /// That the console and what is around it speak of the same child and the same clients.
     pub(super) fn check(&self) -> Result<(), Invalid> {
         if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
-            return Err(Invalid("another child than the console's"));
+            return Err(Invalid("the child is not the console's"));
         }
         let clients: BTreeMap<u64, Medium> =
             self.console.clients().map(|(id, medium)| (id.0, medium)).collect();
         let connections: BTreeMap<u64, Medium> =
             self.connections.iter().map(|client| (client.id, client.kind.medium())).collect();
         if clients != connections || connections.len() != self.connections.len() {
-            return Err(Invalid("other clients than the console's"));
+            return Err(Invalid("the clients are not the console's"));
         }
         let numbers: BTreeSet<i32> = self.descriptors().map(|fd| fd.number).collect();
         if numbers.len() != self.descriptors().count() {
             return Err(Invalid("one descriptor for two"));
         }
         if clients.keys().any(|&id| id >= self.next_token) {
-            return Err(Invalid("a client of the future"));
+            return Err(Invalid("a client has an id that is still to be given"));
         }
         Ok(())
     }

@@ -11,20 +11,23 @@ use std::os::unix::ffi::OsStringExt;
 use super::Server;
 use super::bind::Bound;
 use super::handover::{Origin, describe};
-use super::launch::{LocalCalendar, Output, Parts, notifier, settings};
+use super::kernel::PtyProcess;
+use super::launch::{Begun, LocalCalendar, Output, Parts, notifier, settings};
 use super::peer::Peer;
 use super::source::Source;
 use super::startup;
 use super::stream::Terminus;
 use super::system::System;
+use super::vault::Vault;
 use crate::cli;
 use crate::config::Config;
 use crate::core::Console;
 use crate::core::clock::Moment;
-use crate::core::event::{ClientId, Event};
+use crate::core::event::{ClientId, Event, ExitStatus};
 use crate::error::StartupError;
 use crate::handover::state::{Descriptor, SinkState, State};
 use crate::handover::{self, format};
+use crate::limits::UNKNOWN;
 use crate::sys::fd;
 
 /// What this process was when it executed this program.
@@ -69,7 +72,11 @@ impl Predecessor {
         };
         let child = match self.state.child {
             // Without its terminal there is no child.
-            Some(child) => Some((child.pid, self.take(child.pty)?)),
+            Some(child) => {
+                let orphan = child.orphan.map(|orphan| self.take(orphan)).transpose()?;
+                let master = File::from(self.take(child.pty)?);
+                Some(PtyProcess { pid: child.pid, master, orphan })
+            }
             None => None,
         };
         let mut listeners = Vec::new();
@@ -87,6 +94,7 @@ impl Predecessor {
             let terminus = Terminus::adopt(stream, connection.kind);
             connections.push((id, terminus.map_err(system("take over a terminal"))?));
         }
+        let vault = self.state.store.map(|memory| self.take(memory)).transpose()?;
         let log = self.state.log.map(|sink| self.output(sink)).transpose()?;
         let stdout = self.state.stdout.map(|sink| self.output(sink)).transpose()?;
         let settings = settings(config, &origin, log.is_some());
@@ -97,6 +105,7 @@ impl Predecessor {
         let files = startup::adopt_files(config, startup::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
         Ok(Parts {
+            begun: Begun::Upgraded,
             origin,
             console,
             listeners,
@@ -107,6 +116,7 @@ impl Predecessor {
             next_token,
             files,
             notifier,
+            vault: vault.map(Vault::adopt),
             said: Vec::new(),
         })
     }
@@ -135,15 +145,20 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// The first that a server does that was another program before. What happened during the
-    /// exchange was told to nobody.
-    pub(super) fn settle_in(&mut self) {
+    /// The first that a server does that goes on where another stopped. What happened in between was
+    /// told to nobody.
+    pub(super) fn settle_in(&mut self, news: Event<'_>) {
         let now = self.system.now();
-        if let Some(child) = &mut self.child {
-            child.look();
+        let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
+        for id in gone.collect::<Vec<_>>() {
+            self.console.handle(Event::Left { id }, now);
+        }
+        self.console.handle(news, now);
+        match &mut self.child {
+            Some(child) => child.look(),
+            None => self.console.handle(Event::Exited(ExitStatus::Code(UNKNOWN)), now),
         }
         self.reap_orphans();
-        self.console.handle(Event::Upgraded { version: crate::VERSION }, now);
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Bound {
     pub(super) role: Role,
     /// The socket file: device and inode tell whether it is still ours.
     file: Option<(PathBuf, u64, u64)>,
+    /// The service manager has it anyway.
+    pub(super) passed: bool,
 }
 
 impl Bound {
@@ -69,8 +71,15 @@ impl Bound {
             Endpoint::Abstract(name) => Kind::Unix(bind_abstract(name)?),
             Endpoint::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
-        let bound = Bound { socket, endpoint: bound, role, file };
+        let bound = Bound { socket, endpoint: bound, role, file, passed: false };
         sys::fd::prepare(&bound)?;
+        Ok(bound)
+    }
+
+    /// Takes over one that the service manager made, and keeps.
+    pub(super) fn of_manager(fd: OwnedFd, role: Role) -> io::Result<Bound> {
+        let mut bound = Bound::adopt(fd, role, None)?;
+        bound.passed = true;
         Ok(bound)
     }
 
@@ -104,9 +113,25 @@ impl Bound {
             }
             _ => None,
         };
-        let bound = Bound { socket, endpoint, role, file };
+        let bound = Bound { socket, endpoint, role, file, passed: false };
         sys::fd::prepare(&bound)?;
         Ok(bound)
+    }
+}
+
+impl Bound {
+    /// Whether it is what binding `endpoint` would give.
+    pub(super) fn is(&self, endpoint: &Endpoint) -> bool {
+        match (&self.endpoint, endpoint) {
+            (Endpoint::Tcp(bound), Endpoint::Tcp(wanted)) => {
+                bound.ip() == wanted.ip() && [0, bound.port()].contains(&wanted.port())
+            }
+            (Endpoint::Unix { path: bound, .. }, Endpoint::Unix { path: wanted, .. }) => {
+                bound == wanted
+            }
+            (Endpoint::Abstract(bound), Endpoint::Abstract(wanted)) => bound == wanted,
+            _ => false,
+        }
     }
 }
 

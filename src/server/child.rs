@@ -4,10 +4,11 @@ use std::io;
 
 use mio::Token;
 
+use super::handover::describe;
 use super::source::Source;
 use super::system::{Process, Readiness};
 use crate::core::event::ExitStatus;
-use crate::handover::state::Descriptor;
+use crate::handover::state::ChildState;
 use crate::limits::LAST_WORDS_MAX;
 use crate::sys::process::End;
 
@@ -47,9 +48,14 @@ impl<P: Process> Child<P> {
         self.source.stream().pid()
     }
 
-    /// What another program in this process will know its terminal by.
-    pub(super) fn descriptor(&self) -> io::Result<Descriptor> {
-        self.source.stream().descriptor()
+    /// What a server after this one has to know of it.
+    pub(super) fn state(&self) -> io::Result<ChildState> {
+        let process = self.source.stream();
+        Ok(ChildState {
+            pid: process.pid(),
+            pty: process.descriptor()?,
+            orphan: process.orphan().map(describe).transpose()?,
+        })
     }
 
     /// Notes what was told under `token`, if that is its terminal's.

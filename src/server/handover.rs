@@ -18,8 +18,9 @@ use super::logfile::Writer;
 use super::system::{Connection, Lasting, Link, Process, Socket, System};
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{Event, ExitStatus};
+use crate::core::record::Record;
 use crate::handover::state::{
-    ChildState, ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
+    ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
 };
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_PATIENCE, READ_SIZE};
@@ -96,7 +97,7 @@ impl<S: System> Server<S> {
             return;
         }
         let token = self.take_token();
-        let begun = self.state().and_then(|state| {
+        let begun = self.state(self.console.record()).and_then(|state| {
             let bytes = format::encode(&state);
             let program = self.system.rehearse(&bytes, token)?;
             Ok((Child::new(program, token), format::digest(&bytes)))
@@ -193,7 +194,7 @@ impl<S: System> Server<S> {
     /// The new program takes over. Comes back only if it does not.
     fn hand_over(&mut self, now: Now) {
         let again = self.handover.again;
-        let error = match self.state() {
+        let error = match self.state(self.console.record()) {
             Ok(state) => {
                 let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
                 self.system.become_other(&format::encode(&state), &numbers, again)
@@ -217,15 +218,19 @@ impl<S: System> Server<S> {
         self.write_sinks(now);
     }
 
+    pub(super) fn listener_names(&self) -> Vec<String> {
+        handover::listener_names(self.listeners.iter().map(|listener| listener.role)).collect()
+    }
+
     /// Everything that another program needs to go on where this one stands.
-    fn state(&self) -> io::Result<State> {
+    pub(super) fn state(&self, console: Record) -> io::Result<State> {
         let child = match &self.child {
-            Some(child) => Some(ChildState { pid: child.pid(), pty: child.descriptor()? }),
+            Some(child) => Some(child.state()?),
             None => None,
         };
-        let listeners = self.listeners.iter().enumerate().map(|(index, listener)| {
+        let listeners = self.listeners.iter().zip(self.listener_names()).map(|(listener, name)| {
             Ok(ListenerState {
-                name: handover::listener_name(listener.role, index),
+                name,
                 socket: listener.socket().descriptor()?,
                 file: listener.socket().file(),
             })
@@ -241,12 +246,13 @@ impl<S: System> Server<S> {
             dir: Text(self.origin.dir.clone()),
             open_files: self.origin.open_files,
             next_token: self.next_token as u64,
-            console: self.console.record(),
+            console,
             child,
             listeners: listeners.collect::<io::Result<_>>()?,
             connections: connections.collect::<io::Result<_>>()?,
             log: sink(&self.log)?,
             stdout: sink(&self.stdout)?,
+            store: self.system.store().map(describe).transpose()?,
         })
     }
 }

@@ -17,19 +17,23 @@ use super::signals::Signals;
 use super::stream::Terminus;
 use super::system::{Lasting, Pending, Process, Readiness, Stream, System};
 use super::thread::{self, Thread};
+use super::vault::{self, CHILD, PTY, Vault};
 use crate::core::clock::{Moment, Now, UnixTime};
-use crate::handover::{self, state::Descriptor};
+use crate::core::event::ClientId;
+use crate::handover::{self, state::Descriptor, state::State};
+use crate::limits::{UNKNOWN, VAULT_RETRY};
 use crate::sys::exec::{self, Image};
 use crate::sys::process::{self, End};
 use crate::sys::signal::Blocked;
 use crate::sys::spawn::Program;
-use crate::sys::{fd, pty, time};
+use crate::sys::{fd, pidfd, pty, time};
 use crate::systemd::{self, notify::Notifier};
 
 const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
+const ORPHAN: Token = Token(2);
 /// The first token that is not the kernel's own.
-pub(super) const FIRST_TOKEN: usize = 2;
+pub(super) const FIRST_TOKEN: usize = 3;
 
 /// What the server runs on.
 pub(super) struct Kernel {
@@ -46,6 +50,10 @@ pub(super) struct Kernel {
     installed: PathBuf,
     /// The way to the service manager, if it is to be told anything.
     pub(super) notifier: Option<Notifier>,
+    /// With `--fdstore`: what outlives a crash.
+    pub(super) vault: Option<Vault>,
+    /// Something happened to a child that another server started.
+    orphan_stirred: bool,
 }
 
 impl Kernel {
@@ -70,6 +78,8 @@ impl Kernel {
             argv0,
             installed,
             notifier: None,
+            vault: None,
+            orphan_stirred: false,
         };
         kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
         Ok(kernel)
@@ -85,10 +95,19 @@ impl Kernel {
         thread::start(file, self.log_path.clone(), Arc::clone(&self.waker))
     }
 
-    /// Takes over a child that another program in this process started.
-    pub(super) fn adopt(&self, pid: i32, master: OwnedFd, token: Token) -> io::Result<PtyProcess> {
-        self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(PtyProcess { pid, master: File::from(master) })
+    /// Takes over a child that another server started.
+    pub(super) fn adopt(&self, child: PtyProcess, token: Token) -> io::Result<PtyProcess> {
+        self.register(&child.master, token, Interest::READABLE | Interest::WRITABLE)?;
+        if let Some(orphan) = &child.orphan {
+            self.register(orphan, ORPHAN, Interest::READABLE)?;
+        }
+        Ok(child)
+    }
+
+    /// Offers the manager what it had no room for. How long to wait at most before the next try.
+    fn fill_vault(&mut self) -> Option<Duration> {
+        let (vault, notifier) = (self.vault.as_mut()?, self.notifier.as_ref()?);
+        (!vault.flush(notifier)).then_some(VAULT_RETRY)
     }
 
     fn register(&self, source: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
@@ -112,6 +131,7 @@ impl System for Kernel {
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Token, Readiness),
     ) -> io::Result<()> {
+        let limit = self.fill_vault().into_iter().chain(limit).min();
         match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -121,6 +141,7 @@ impl System for Kernel {
                 SIGNALS => self.signals.drain(),
                 // What the thread has done is looked at in every turn.
                 WAKER => {}
+                ORPHAN => self.orphan_stirred = true,
                 token => tell(
                     token,
                     Readiness {
@@ -136,7 +157,9 @@ impl System for Kernel {
     }
 
     fn signals(&mut self) -> Pending {
-        self.signals.take()
+        let mut pending = self.signals.take();
+        pending.child |= std::mem::take(&mut self.orphan_stirred);
+        pending
     }
 
     fn watch(&mut self, connection: &Terminus, token: Token) -> io::Result<bool> {
@@ -151,7 +174,13 @@ impl System for Kernel {
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let pid = self.program.spawn(&slave)?;
-        Ok(PtyProcess { pid, master: File::from(master) })
+        if let Some(vault) = &mut self.vault {
+            vault.keep(PTY, &master, false);
+            if let Ok(process) = pidfd::open(pid) {
+                vault.keep(CHILD, &process, false);
+            }
+        }
+        Ok(PtyProcess { pid, master: File::from(master), orphan: None })
     }
 
     fn reap_orphans(&mut self, ours: [Option<i32>; 2]) {
@@ -181,7 +210,8 @@ impl System for Kernel {
         let argv = [self.installed.clone().into_os_string(), check.into()];
         let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
         let (pid, answer) = Image::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
-        let program = PtyProcess { pid, master: File::from(OwnedFd::from(answer)) };
+        let master = File::from(OwnedFd::from(answer));
+        let program = PtyProcess { pid, master, orphan: None };
         let watched = self.register(&program.master, token, Interest::READABLE);
         match watched {
             Ok(()) => Ok(program),
@@ -193,6 +223,10 @@ impl System for Kernel {
     }
 
     fn become_other(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error {
+        // What the manager is yet to get would be lost.
+        if self.fill_vault().is_some() {
+            return io::ErrorKind::Interrupted.into();
+        }
         // From here on they stay pending, for whoever is in this process then.
         let _blocked = match Blocked::all() {
             Ok(blocked) if !self.signals.any() => blocked,
@@ -219,6 +253,47 @@ impl System for Kernel {
         error
     }
 
+    fn store(&self) -> Option<&File> {
+        self.vault.as_ref().map(Vault::memory)
+    }
+
+    fn save(&mut self, state: &State) {
+        if let Some(vault) = &mut self.vault
+            && let Err(error) = vault.save(state)
+        {
+            let text = format!("a crash would not be survived: {}", crate::sys::reason(&error));
+            super::startup::say(&self.argv0, text.as_bytes());
+        }
+    }
+
+    fn keep(&mut self, id: ClientId, connection: &Terminus) {
+        if let Some(vault) = &mut self.vault {
+            vault.keep(&vault::client(id), connection, true);
+        }
+    }
+
+    fn forget(&mut self, id: ClientId) {
+        if let Some(vault) = &mut self.vault {
+            vault.forget(&vault::client(id));
+        }
+    }
+
+    fn forget_child(&mut self) {
+        if let Some(vault) = &mut self.vault {
+            [PTY, CHILD].iter().for_each(|what| vault.forget(what));
+        }
+    }
+
+    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String]) {
+        self.forget_child();
+        if let Some(vault) = &mut self.vault {
+            connections.iter().for_each(|&id| vault.forget(&vault::client(id)));
+            listeners.iter().for_each(|name| vault.forget(name));
+            vault.clear();
+        }
+        self.fill_vault();
+    }
+
     fn complain_of_upgrade(&mut self, reason: &str) {
         super::startup::say(&self.argv0, ["not upgraded: ", reason].concat().as_bytes());
     }
@@ -227,8 +302,10 @@ impl System for Kernel {
 /// A child with the master of its PTY.
 #[derive(Debug)]
 pub(super) struct PtyProcess {
-    pid: i32,
-    master: File,
+    pub(super) pid: i32,
+    pub(super) master: File,
+    /// The process by descriptor, if it is no child of this process: a server before started it.
+    pub(super) orphan: Option<OwnedFd>,
 }
 
 impl Lasting for PtyProcess {
@@ -253,15 +330,27 @@ impl Process for PtyProcess {
     }
 
     fn peek(&self) -> Option<End> {
-        process::peek(self.pid)
+        match &self.orphan {
+            None => process::peek(self.pid),
+            Some(orphan) => Some(pidfd::ended(orphan)?.unwrap_or(End::Exited(UNKNOWN.into()))),
+        }
     }
 
     fn signal(&self, signal: i32) {
-        process::signal_group(self.pid, signal);
+        match &self.orphan {
+            None => process::signal_group(self.pid, signal),
+            Some(orphan) => pidfd::signal_group(orphan, self.pid, signal),
+        }
     }
 
     fn bury(self) {
         drop(self.master);
-        process::reap(self.pid);
+        if self.orphan.is_none() {
+            process::reap(self.pid);
+        }
+    }
+
+    fn orphan(&self) -> Option<&OwnedFd> {
+        self.orphan.as_ref()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -11,39 +10,53 @@ use super::bind::Bound;
 use super::child::Child;
 use super::files::OwnFile;
 use super::handover::Origin;
-use super::kernel::{FIRST_TOKEN, Kernel};
+use super::kernel::{Kernel, PtyProcess};
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
 use super::startup::{is_foreground, log_path, own_pid};
 use super::stream::Terminus;
 use super::system::System;
+use super::vault::Vault;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::clock::{Calendar, Moment, UnixTime};
-use crate::core::event::{ClientId, Role, Sink};
+use crate::core::event::{ClientId, Event, Role, Sink};
 use crate::core::{Console, Settings};
 use crate::error::StartupError;
-use crate::handover;
+use crate::handover::{self, listener_names};
 use crate::sys::spawn::{Plan, Program};
 use crate::sys::{signal, time};
 use crate::systemd;
 use crate::systemd::notify::{Notifier, watchdog};
 
+/// Where a server comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It is the first.
+    New,
+    /// Another program in this process made way for it.
+    Upgraded,
+    /// The one before it died.
+    Restarted,
+}
+
 /// Everything that a server is made of.
 pub(super) struct Parts {
+    pub(super) begun: Begun,
     pub(super) origin: Origin,
     pub(super) console: Console,
     pub(super) listeners: Vec<Bound>,
     pub(super) log: Option<Output>,
     pub(super) stdout: Option<Output>,
-    /// The process and the master of its PTY.
-    pub(super) child: Option<(i32, OwnedFd)>,
+    pub(super) child: Option<PtyProcess>,
     pub(super) connections: Vec<(ClientId, Terminus)>,
     /// Tokens and clients below it have been.
     pub(super) next_token: usize,
     pub(super) files: Vec<OwnFile>,
     /// The way to the service manager, if it is to be told anything.
     pub(super) notifier: Option<Notifier>,
+    /// With `--fdstore`.
+    pub(super) vault: Option<Vault>,
     /// Lines for `-d`.
     pub(super) said: Vec<String>,
 }
@@ -66,7 +79,6 @@ pub(super) struct Output {
 /// Runs the server that is made of these parts; the exit status.
 pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    let is_new = parts.next_token == FIRST_TOKEN;
     let program = Program::new(&plan(config, parts.origin.open_files, own_pid(), &parts.listeners));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
@@ -75,7 +87,17 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         let [usec, watched] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(std::env::var_os);
         Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
     });
-    kernel.notifier = parts.notifier;
+    (kernel.notifier, kernel.vault) = (parts.notifier, parts.vault);
+    if parts.begun != Begun::Upgraded
+        && let Some(vault) = &mut kernel.vault
+    {
+        let names = listener_names(parts.listeners.iter().map(|listener| listener.role));
+        for (listener, name) in parts.listeners.iter().zip(names) {
+            if !listener.passed {
+                vault.keep(&name, listener, true);
+            }
+        }
+    }
     signal::unblock_all().map_err(system("set the signal mask"))?;
     let writer = |sink, output: Option<Output>| {
         let Some(Output { file, retry }) = output else {
@@ -99,20 +121,22 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     for (id, connection) in parts.connections {
         server.go_on_with(id, connection);
     }
-    if let Some((pid, master)) = parts.child {
+    if let Some(child) = parts.child {
         let token = server.take_token();
-        let process = server.system.adopt(pid, master, token).map_err(system("poll"))?;
+        let process = server.system.adopt(child, token).map_err(system("poll"))?;
         server.child = Some(Child::new(process, token));
     }
-    if is_new {
-        if is_foreground(config)
-            && config.log_file != Some(LogTarget::Stdout)
-            && let Some(stdin) = Terminus::stdin()
-        {
-            server.join(stdin, Role::User, server.system.now());
+    match parts.begun {
+        Begun::New => {
+            if is_foreground(config)
+                && config.log_file != Some(LogTarget::Stdout)
+                && let Some(stdin) = Terminus::stdin()
+            {
+                server.join(stdin, Role::User, server.system.now());
+            }
         }
-    } else {
-        server.settle_in();
+        Begun::Upgraded => server.settle_in(Event::Upgraded { version: crate::VERSION }),
+        Begun::Restarted => server.settle_in(Event::Restarted),
     }
     let code = server.run().map_err(system("poll"))?;
     server.finish(parts.files).map_err(system("poll"))?;

@@ -47,6 +47,7 @@ mod logfile;
 mod manager;
 mod output;
 mod peer;
+mod restart;
 mod signals;
 #[cfg(test)]
 mod sim;
@@ -55,6 +56,7 @@ pub mod startup;
 mod stream;
 mod system;
 mod thread;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -94,6 +96,8 @@ struct Server<S: System> {
     exit: Option<u8>,
     origin: Origin,
     handover: Handover<S::Process>,
+    /// The console's revision that is written down for after a crash.
+    saved: Option<u64>,
 }
 
 impl<S: System> Server<S> {
@@ -113,6 +117,7 @@ impl<S: System> Server<S> {
             exit: None,
             origin,
             handover: Handover::new(),
+            saved: None,
         }
     }
 
@@ -157,6 +162,7 @@ impl<S: System> Server<S> {
         self.write_sinks(now);
         self.drop_departed(now);
         self.tell_manager(now);
+        self.save();
         self.go_on_with_upgrade(now);
     }
 
@@ -311,6 +317,7 @@ impl<S: System> Server<S> {
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);
+                self.system.keep(id, &connection);
                 let source = Source::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: false });
                 self.console.handle(Event::Joined { id, role, medium }, now);
@@ -334,6 +341,7 @@ impl<S: System> Server<S> {
                     if let Some(child) = self.child.take() {
                         child.bury();
                     }
+                    self.system.forget_child();
                     // Its zombie may have hidden others.
                     self.reap_orphans();
                 }

@@ -7,7 +7,7 @@ use super::Server;
 use super::logfile::{News, Writer};
 use super::system::System;
 use crate::core::clock::Now;
-use crate::core::event::Event;
+use crate::core::event::{ClientId, Event};
 use crate::limits::{CLIENT_LINGER, WRITES_PER_TURN};
 
 impl<S: System> Server<S> {
@@ -84,19 +84,34 @@ impl<S: System> Server<S> {
 
     /// Sources end here and nowhere else.
     pub(super) fn drop_departed(&mut self, now: Now) {
-        let Server { peers, console, .. } = self;
+        let Server { peers, console, system, .. } = self;
         peers.retain(|&id, peer| {
             if peer.leaving {
                 console.handle(Event::Left { id }, now);
+                system.forget(id);
             }
             !peer.leaving
         });
+    }
+
+    /// Under `--fdstore`, writes down what a server would have to know that comes after a crash.
+    pub(super) fn save(&mut self) {
+        let revision = Some(self.console.revision());
+        if self.system.store().is_some()
+            && self.saved != revision
+            && let Ok(state) = self.state(self.console.outline())
+        {
+            self.system.save(&state);
+            self.saved = revision;
+        }
     }
 
     /// The end: everybody gets what is pending, then every descriptor and file that is ours goes,
     /// `files` among them, and last the log gets its time.
     pub(super) fn finish<F>(&mut self, files: F) -> io::Result<()> {
         self.give_up_upgrade();
+        let connections: Vec<ClientId> = self.peers.keys().copied().collect();
+        self.system.empty_store(&connections, &self.listener_names());
         if let Some(child) = self.child.take() {
             child.bury();
         }

@@ -12,7 +12,8 @@ use super::bind::Bound;
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
-use super::launch::{LocalCalendar, Output, Parts, launch, notifier, settings};
+use super::launch::{Begun, LocalCalendar, Output, Parts, launch, notifier, settings};
+use super::restart::Remains;
 use super::thread;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::Console;
@@ -53,9 +54,13 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     fd::close_on_exec_all();
     let env = |name: &str| std::env::var_os(name);
     let mut passed = Inherited::new(std::process::id(), &env);
+    let mut remains = Remains::find(&mut passed);
+    if !config.fdstore {
+        remains = Remains::default();
+    }
     let open_files = fd::raise_limit();
     let notifier = notifier(config)?;
-    let listeners = bind(config, &mut passed)?;
+    let listeners = bind(config, &mut passed, &mut remains)?;
     let said = passed.close();
     let log = match log_path(config) {
         Some(path) => open_log(config, &path),
@@ -94,24 +99,42 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         dir: start_directory(),
         open_files,
     };
-    let mut console =
-        Console::new(settings(config, &origin, log.is_some()), Box::new(LocalCalendar));
+    let settings = settings(config, &origin, log.is_some());
+    let state = remains.state().cloned();
+    let (child, connections) = (remains.child(), remains.connections());
+    let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
+    let (mut console, begun, next_token) = match state {
+        Some(state) => {
+            let next_token = usize::try_from(state.next_token).unwrap_or(usize::MAX);
+            let console = Console::restore(settings, Box::new(LocalCalendar), state.console);
+            let console = console.map_err(io::Error::other);
+            (
+                console.map_err(system("go on from the state of the server before"))?,
+                Begun::Restarted,
+                next_token,
+            )
+        }
+        None => (Console::new(settings, Box::new(LocalCalendar)), Begun::New, FIRST_TOKEN),
+    };
     if log.is_some() {
-        let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
         console.handle(Event::LogWorks, now);
     }
+    let vault = config.fdstore.then(|| remains.vault()).transpose();
+    let vault = vault.map_err(system("make what survives a crash"))?;
     let output = |file| Output { file, retry: None };
     let parts = Parts {
+        begun,
         origin,
         console,
         listeners,
         log: log.map(output),
         stdout: stdout.map(output),
-        child: None,
-        connections: Vec::new(),
-        next_token: FIRST_TOKEN,
+        child,
+        connections,
+        next_token,
         files,
         notifier,
+        vault,
         said,
     };
     launch(config, parts)
@@ -137,13 +160,20 @@ pub(super) fn is_foreground(config: &Config) -> bool {
 }
 
 /// All listeners, in the order of the info file: the log endpoint, then the last declared first.
-fn bind(config: &Config, inherited: &mut Inherited) -> Result<Vec<Bound>, StartupError> {
+fn bind(
+    config: &Config,
+    passed: &mut Inherited,
+    remains: &mut Remains,
+) -> Result<Vec<Bound>, StartupError> {
     let mut open = |endpoint: &Endpoint, role, kind| -> Result<Vec<Bound>, StartupError> {
         let bound = match endpoint {
-            Endpoint::Passed(which) => inherited.take(which).and_then(|taken| {
-                taken.into_iter().map(|fd| Bound::adopt(fd, role, None)).collect()
+            Endpoint::Passed(which) => passed.take(which).and_then(|taken| {
+                taken.into_iter().map(|fd| Bound::of_manager(fd, role)).collect()
             }),
-            _ => Bound::bind(endpoint, role).map(|bound| vec![bound]),
+            _ => match remains.listener(endpoint, role) {
+                Some(bound) => Ok(vec![bound]),
+                None => Bound::bind(endpoint, role).map(|bound| vec![bound]),
+            },
         };
         let endpoint = endpoint.clone();
         bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })

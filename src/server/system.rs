@@ -3,15 +3,17 @@
 //! has an operating system of its own to see that it does. [`Kernel`](super::kernel::Kernel) is
 //! the real one.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use mio::Token;
 
 use super::logfile::{Done, Job};
 use crate::core::clock::Now;
-use crate::core::event::Medium;
-use crate::handover::state::{ConnectionKind, Descriptor, FileId};
+use crate::core::event::{ClientId, Medium};
+use crate::handover::state::{ConnectionKind, Descriptor, FileId, State};
 use crate::sys::process::End;
 
 /// What the kernel said of a descriptor. An end or an error is readiness: the next call tells.
@@ -81,6 +83,8 @@ pub(super) trait Process: Stream {
     fn signal(&self, signal: i32);
     /// Closes its PTY and reaps it, if it has ended.
     fn bury(self);
+    /// The process by descriptor, if a server before this one started it.
+    fn orphan(&self) -> Option<&OwnedFd>;
 }
 
 /// The loop's end of the channel to a thread that writes a file.
@@ -133,6 +137,18 @@ pub(super) trait System {
     /// `again`, SIGUSR1 right away. Comes back only with the reason why not; signals that
     /// have to be heard first are an interruption.
     fn become_other(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error;
+    /// Whether there is a store for what is to outlive a crash, and the memory in it.
+    fn store(&self) -> Option<&File>;
+    /// Writes down what belongs to what is stored.
+    fn save(&mut self, state: &State);
+    /// Has a connection outlive a crash.
+    fn keep(&mut self, id: ClientId, connection: &Self::Connection);
+    /// The connection is to be no more.
+    fn forget(&mut self, id: ClientId);
+    /// The child, which outlives a crash by itself, is no more.
+    fn forget_child(&mut self);
+    /// An orderly end: nothing of these connections, of `listeners`, and of all else is left.
+    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String]);
     /// Says on stderr why there is no upgrade.
     fn complain_of_upgrade(&mut self, reason: &str);
 }

@@ -48,6 +48,11 @@ impl Inherited {
         Ok(taken)
     }
 
+    /// Those whose name `is_meant`, with their names.
+    pub fn take_by_name(&mut self, is_meant: impl Fn(&[u8]) -> bool) -> Vec<(Vec<u8>, OwnedFd)> {
+        self.0.extract_if(.., |(name, _)| is_meant(name)).collect()
+    }
+
     /// Closes what nobody took; what to say about each.
     pub fn close(self) -> Vec<String> {
         let said = self.0.into_iter().map(|(name, fd)| {

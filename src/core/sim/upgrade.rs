@@ -10,6 +10,7 @@ use super::seen;
 use super::stream::Clockwork;
 use super::world::World;
 use crate::config::RestartMode;
+use crate::limits::STAGE_MAX;
 
 /// When a world's console is replaced.
 #[derive(Debug, Clone)]
@@ -67,7 +68,15 @@ impl World {
         if let Some((_, opened)) = &mut settings.log {
             *opened = !*opened;
         }
-        self.console = Console::restore(settings, Box::new(Clockwork), read).unwrap();
+        let next = Console::restore(settings, Box::new(Clockwork), read).unwrap();
+        let last = std::mem::replace(&mut self.console, next);
+        // What says how long the child waits for whom, of which the oracle knows nothing.
+        for (id, client) in &self.console.clients {
+            let before = &last.clients[id];
+            assert_eq!((client.taken, client.pace), (before.taken, before.pace));
+            assert_eq!(client.replies, before.replies.min(STAGE_MAX));
+        }
+        assert_eq!(self.console.history.is_full(), last.history.is_full());
         seen("a console was replaced");
         if self.console.input.slices().0.len() > 1 {
             seen("a console was replaced while input waited");

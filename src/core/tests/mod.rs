@@ -5,6 +5,7 @@ mod history;
 mod input;
 mod notice;
 mod outbox;
+mod record;
 mod supervisor;
 mod typing;
 

@@ -7,7 +7,7 @@ use super::world::{Far, Id, Simulated, World};
 use super::{LISTENER, Run, Seconds, settings, settings_of};
 use crate::core::Console;
 use crate::core::clock::Moment;
-use crate::core::event::{ClientId, Medium, Role, Sink};
+use crate::core::event::{ClientId, Event, Medium, Role, Sink};
 use crate::endpoint::Endpoint;
 use crate::handover::state::ConnectionKind;
 use crate::handover::{answer, format};
@@ -103,7 +103,7 @@ impl Run {
             self.server.child =
                 Some(Child::new(Far::new(&world, id, Medium::Telnet, child.pid), token));
         }
-        self.server.settle_in();
+        self.server.settle_in(Event::Upgraded { version: crate::VERSION });
         world.borrow_mut().faults = faults;
         self.upgrades += 1;
     }

@@ -15,8 +15,8 @@ use nix::libc;
 
 use crate::core::Chunk;
 use crate::core::clock::{Moment, Now, UnixTime};
-use crate::core::event::Medium;
-use crate::handover::state::{ConnectionKind, Descriptor, FileId, TerminalModes};
+use crate::core::event::{ClientId, Medium};
+use crate::handover::state::{ConnectionKind, Descriptor, FileId, State, TerminalModes};
 use crate::server::logfile::{Done, Job};
 use crate::server::system::{
     Connection, Lasting, Link, Pending, Process, Readiness, Socket, Stream, System,
@@ -363,6 +363,10 @@ impl Process for Far {
         world.child.take_if(|child| child.pipe == self.id);
         world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
     }
+
+    fn orphan(&self) -> Option<&OwnedFd> {
+        None
+    }
 }
 
 impl Lasting for Simulated {
@@ -521,5 +525,14 @@ impl System for Simulated {
         io::ErrorKind::Interrupted.into()
     }
 
+    fn store(&self) -> Option<&File> {
+        None
+    }
+
+    fn save(&mut self, _state: &State) {}
+    fn keep(&mut self, _id: ClientId, _connection: &Far) {}
+    fn forget(&mut self, _id: ClientId) {}
+    fn forget_child(&mut self) {}
+    fn empty_store(&mut self, _connections: &[ClientId], _listeners: &[String]) {}
     fn complain_of_upgrade(&mut self, _reason: &str) {}
 }

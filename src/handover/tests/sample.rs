@@ -1,0 +1,149 @@
+//! A server in the middle of its work, and what has to come of it. Its state as each format wrote
+//! it is kept in `tests/samples` and read for ever.
+
+use super::*;
+use crate::core::Chunk;
+use crate::core::event::Role;
+use crate::core::record::Record;
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/state-1");
+
+/// A console with two users and a logger, of which none has everything; its log has just failed.
+fn busy_console() -> Console {
+    let mut console = Console::new(settings(), Box::new(Seconds));
+    let at =
+        |second: u64| Now { mono: Moment(second * 1_000_000_000), wall: UnixTime(second as i64) };
+    console.handle(Event::LogWorks, at(100));
+    console.handle_timeout(at(100));
+    assert_eq!(console.poll_effect(), Some(Effect::Spawn));
+    console.handle(Event::Spawned(4242), at(100));
+    let clients = [(7, Role::User), (8, Role::User), (9, Role::Logger)];
+    for (id, role) in clients {
+        let joined = Event::Joined { id: ClientId(id), role, medium: Medium::Telnet };
+        console.handle(joined, at(101));
+    }
+    let typed = Event::Input { id: ClientId(7), bytes: b"dbpr \xFF\xFA\x18\x01" };
+    console.handle(typed, at(101));
+    console.handle(Event::Output(b"epics> \xFFdbl\r\ntemp"), at(102));
+    read(&mut console, 7, usize::MAX);
+    read(&mut console, 8, 100);
+    read(&mut console, 9, usize::MAX);
+    let typed = Event::Input { id: ClientId(8), bytes: b"ls\r\xFF\xFD\x03\xFF" };
+    console.handle(typed, at(102));
+    console.handle(Event::Output(b"erature\r\npress"), at(103));
+    read(&mut console, 9, 10);
+    console.take(Sink::Stdout).unwrap();
+    let chunk = console.take(Sink::Log).unwrap();
+    console.lost(Sink::Log, &chunk, chunk.bytes.len() - 8, true);
+    console.handle(Event::LogFailed("No space left on device"), at(103));
+    console.handle(Event::UpgradeFailed("exit status 127"), at(104));
+    assert_eq!(console.poll_effect(), None);
+    console
+}
+
+pub fn state() -> State {
+    around(busy_console().record())
+}
+
+/// A console's server.
+fn around(console: Record) -> State {
+    let descriptor = |number, kind| Descriptor { number, kind, device: 24, inode: 9000 };
+    let connection = |id: u64| ConnectionState {
+        id,
+        stream: descriptor(id as i32 + 10, 0o140_000),
+        kind: ConnectionKind::Socket,
+    };
+    State {
+        version: "procServ Process Server 2.9.0 (procserv-rs 0.1.0)".to_owned(),
+        argv: [&b"procServ"[..], b"-n", b"IOC\xFF", b"2000", b"./st.cmd"]
+            .map(|arg| Text(arg.to_vec()))
+            .to_vec(),
+        started: 99,
+        open_files: Some((1024, 524_288)),
+        next_token: 10,
+        console,
+        child: Some(ChildState {
+            pid: 4242,
+            pty: descriptor(12, 0o020_000),
+            orphan: Some(descriptor(16, 0o100_000)),
+        }),
+        listeners: vec![ListenerState {
+            name: "control.0".to_owned(),
+            socket: descriptor(13, 0o140_000),
+            file: Some(FileId { device: 25, inode: 77 }),
+        }],
+        connections: vec![connection(7), connection(8), connection(9)],
+        log: Some(SinkState {
+            file: descriptor(14, 0o100_000),
+            retry: Some(Retry { at: 104_000_000_000, on_output: false }),
+        }),
+        stdout: Some(SinkState { file: descriptor(3, 0o010_000), retry: None }),
+        dir: Text(b"/srv/ioc".to_vec()),
+        store: Some(descriptor(15, 0o100_000)),
+    }
+}
+
+fn read(console: &mut Console, id: u64, most: usize) -> String {
+    let mut all = Vec::new();
+    while all.len() < most {
+        let (first, second) = console.output(ClientId(id));
+        let mut bytes = [first, second].concat();
+        bytes.truncate(most - all.len());
+        if bytes.is_empty() {
+            break;
+        }
+        console.written(ClientId(id), bytes.len());
+        all.extend(bytes);
+    }
+    all.escape_ascii().to_string()
+}
+
+fn text(chunk: Option<Chunk>) -> String {
+    chunk.unwrap().bytes.escape_ascii().to_string()
+}
+
+#[test]
+fn the_first_format_is_read() {
+    let state = decode(&std::fs::read(PATH).unwrap()).unwrap();
+    assert_eq!(state, around(state.console.clone()));
+    let mut console = Console::restore(settings(), Box::new(Seconds), state.console).unwrap();
+    let trouble = "@@@ Log file /log: No space left on device, output is not being logged\\r\\n";
+
+    let news = format!("erature\\r\\npress\\r\\n{trouble}");
+    assert_eq!(read(&mut console, 7, usize::MAX), news);
+    let rest = read(&mut console, 8, usize::MAX);
+    assert!(
+        rest.starts_with(" toggle auto restart\\r\\n@@@ procServ server PID: 7\\r\\n"),
+        "{rest}"
+    );
+    let end = format!("\\xff\\xfc\\x03epics> \\xff\\xffdbl\\r\\ntemp{news}");
+    assert!(rest.ends_with(&end), "{rest}");
+    assert_eq!(read(&mut console, 9, usize::MAX), format!("103] press\\r\\n[103] {trouble}"));
+    assert_eq!(text(console.take(Sink::Stdout)), format!("\\r\\n{trouble}"));
+    let log = "\\r\\n@@@ 5 bytes are missing here\\r\\n\
+               [104] @@@ procServ server not upgraded: exit status 127\\r\\n";
+    assert_eq!(text(console.take(Sink::Log)), format!("{log}[103] \\r\\n[103] {trouble}"));
+
+    let now = Now { mono: Moment(105_000_000_000), wall: UnixTime(105) };
+    assert_eq!(console.child_input(), (&b"dbpr ls\r"[..], &b""[..]));
+    // The one is in a subnegotiation, the other after an IAC.
+    for (id, bytes) in [(7, &b"no\xFF\xF0x"[..]), (8, b"\xFFy")] {
+        console.handle(Event::Input { id: ClientId(id), bytes }, now);
+    }
+    let (first, second) = console.child_input();
+    assert_eq!([first, second].concat(), b"dbpr ls\rx\xFFy");
+    // The log's trouble has been told, and the child's start counts.
+    console.handle(Event::LogFailed("No space left on device"), now);
+    assert_eq!(read(&mut console, 7, usize::MAX), "");
+    console.handle(Event::Exited(ExitStatus::Code(3)), now);
+    assert_eq!(console.deadline(), Some(Moment(115_000_000_000)));
+}
+
+/// For a new format, with its number in `PATH`; the samples of older ones are never written again.
+/// `cargo test --lib write_a_sample -- --ignored`
+#[test]
+#[ignore = "writes the sample"]
+fn write_a_sample() {
+    let file = std::fs::File::create_new(PATH).unwrap();
+    std::io::Write::write_all(&mut { file }, &encode(&state())).unwrap();
+}

@@ -1,0 +1,116 @@
+//! Processes by descriptor (pidfd_open(2)): for one that is not our child, the only name that never
+//! becomes another's. Linux only; elsewhere nothing can be had.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::cerr;
+use super::process::End;
+
+/// How long the parent of a dead process may take to reap it: only then is its status known.
+const REAP_MILLIS: u8 = 100;
+
+/// A descriptor of process `pid`, closed on exec.
+#[cfg(target_os = "linux")]
+pub fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: a system call on plain numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = cerr(libc::c_int::try_from(fd).unwrap_or(-1))?;
+    // SAFETY: the kernel has just made it, for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether the process has ended, and how. `Err` inside: nobody can tell how.
+pub fn ended(process: impl AsFd) -> Option<Result<End, ()>> {
+    let process = process.as_fd();
+    let is = |events, wait: PollTimeout| {
+        let mut fds = [PollFd::new(process, events)];
+        poll(&mut fds, wait).is_ok_and(|count| count > 0)
+    };
+    if !is(PollFlags::POLLIN, PollTimeout::ZERO) {
+        return None;
+    }
+    // Hangs up when it is reaped.
+    is(PollFlags::empty(), PollTimeout::from(REAP_MILLIS));
+    Some(wait_status(process.as_raw_fd()).map(end).ok_or(()))
+}
+
+fn end(status: i32) -> End {
+    if libc::WIFSIGNALED(status) {
+        End::Killed(libc::WTERMSIG(status))
+    } else {
+        End::Exited(libc::WEXITSTATUS(status))
+    }
+}
+
+/// PIDFD_GET_INFO, of Linux 6.15 and later, with what is needed of its `struct pidfd_info`.
+#[cfg(target_os = "linux")]
+fn wait_status(process: i32) -> Option<i32> {
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    const WITH_EXIT: u64 = 1 << 3;
+    const GET_INFO: libc::c_ulong = 0xC040_FF0B;
+    let mut info = Info { mask: WITH_EXIT, ..Info::default() };
+    // SAFETY: `info` has the size that the request's number tells, 64 bytes, and is valid for
+    // writing.
+    let result = unsafe { libc::ioctl(process, GET_INFO as _, &raw mut info) };
+    (result == 0 && info.mask & WITH_EXIT != 0).then_some(info.exit_code)
+}
+
+/// Sends `signal` to the process group that the process leads or led. A group that is gone is no
+/// error.
+#[cfg(target_os = "linux")]
+pub fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
+    const GROUP: libc::c_uint = 1 << 2;
+    let fd = process.as_fd().as_raw_fd();
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a system call on plain numbers and a null pointer, which it allows.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, GROUP) };
+    // Linux before 6.9 knows no groups here. While the leader lives, the number is its own.
+    let unknown = io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL);
+    if sent == -1 && unknown && pid > 1 && ended(process).is_none() {
+        super::process::signal_group(pid, signal);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn open(_pid: i32) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wait_status(_process: i32) -> Option<i32> {
+    None
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn signal_group(_process: impl AsFd, _pid: i32, _signal: i32) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn end_of_a_process_is_seen() {
+        let mut shell = Command::new("/bin/sh");
+        let shell = shell.args(["-c", "read x; exit 7"]).stdin(std::process::Stdio::piped());
+        let mut child = shell.spawn().expect("a child");
+        let process = open(child.id() as i32).expect("a descriptor");
+        assert!(ended(&process).is_none());
+        drop(child.stdin.take());
+        child.wait().expect("its end");
+        let end = ended(&process).expect("an end");
+        // Kernels before 6.15 can't tell.
+        assert!(matches!(end, Ok(End::Exited(7)) | Err(())), "{end:?}");
+        signal_group(&process, child.id() as i32, libc::SIGTERM);
+    }
+}
