@@ -1,15 +1,17 @@
 //! A thread that writes and syncs a file, so that a slow disk is never in the way of the console.
-//! The loop hands it jobs over a bounded channel and never waits for it.
+//! The loop hands it jobs and never waits for it: a write may stall on any file system, be it only
+//! for the time of a snapshot.
+//!
+//! What the two share is behind one lock, which nobody holds during a system call. Who has nothing
+//! to do parks, so that handing a line to a thread that rests is one wake-up and nothing else.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::Waker;
@@ -17,7 +19,7 @@ use mio::Waker;
 use super::logfile::{Done, Job};
 use super::system::Link;
 use crate::core::Chunk;
-use crate::limits::{LOG_JOBS, LOG_OTHERS, SYNC_INTERVAL};
+use crate::limits::{LOG_OTHERS, SYNC_INTERVAL};
 use crate::sys;
 
 /// Opens a log: appended to, created 0644 less umask.
@@ -34,74 +36,102 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The loop's end of the channel.
-pub(super) struct Thread {
-    jobs: SyncSender<Job>,
-    done: Receiver<Done>,
+/// What loop and thread share.
+#[derive(Default)]
+struct Desk {
+    /// Not begun yet.
+    jobs: VecDeque<Job>,
+    /// Not yet taken back by the loop.
+    done: VecDeque<Done>,
     /// Whether the loop wants to be woken when a job is done.
-    wanted: Arc<AtomicBool>,
-    /// Jobs other than chunks that have not been begun.
-    others: Arc<AtomicUsize>,
+    wanted: bool,
+    /// The loop has nothing more to hand over.
+    closed: bool,
+    /// Everything is written and synced, and the thread gone.
+    ended: bool,
 }
 
-/// Starts a thread that writes `file`, and opens it anew as `path`.
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The loop's side.
+pub(super) struct Thread {
+    desk: Arc<Mutex<Desk>>,
+    thread: thread::Thread,
+}
+
+/// Starts a thread that writes `file`, and opens it anew as `path`. The one that calls this is the
+/// one that waits at the end.
 pub(super) fn start(file: File, path: Option<PathBuf>, waker: Arc<Waker>) -> io::Result<Thread> {
-    let (jobs, job_receiver) = sync_channel(LOG_JOBS + LOG_OTHERS);
-    let (done_sender, done) = channel();
-    let wanted = Arc::new(AtomicBool::new(false));
-    let others = Arc::new(AtomicUsize::new(0));
+    let desk = Arc::default();
     let hand = Hand {
         sync: is_syncable(&file),
         file,
         path,
         epoch: 0,
-        done: done_sender,
-        wanted: Arc::clone(&wanted),
-        others: Arc::clone(&others),
+        desk: Arc::clone(&desk),
+        owner: thread::current(),
         waker,
     };
     // All signals are for the loop's thread, which holds them back when it has to.
     let _blocked = sys::signal::Blocked::all()?;
-    std::thread::Builder::new()
-        .name("log".to_owned())
-        .stack_size(64 << 10)
-        .spawn(move || hand.run(&job_receiver))?;
-    Ok(Thread { jobs, done, wanted, others })
+    let builder = thread::Builder::new().name("log".to_owned()).stack_size(64 << 10);
+    let thread = builder.spawn(move || hand.run())?.thread().clone();
+    Ok(Thread { desk, thread })
+}
+
+impl Thread {
+    /// Waits at most until `deadline` for `news` of the thread.
+    fn await_until<T>(
+        &self,
+        deadline: Instant,
+        mut news: impl FnMut(&mut Desk) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            if let Some(news) = news(&mut lock(&self.desk)) {
+                return Some(news);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            thread::park_timeout(left);
+        }
+    }
 }
 
 impl Link for Thread {
     fn send(&mut self, job: Job) -> Result<(), Job> {
+        let mut desk = lock(&self.desk);
         if !matches!(job, Job::Write(..)) {
-            // They never take the room of a chunk, which would be lost.
-            if self.others.load(Ordering::Acquire) >= LOG_OTHERS {
+            let others = desk.jobs.iter().filter(|job| !matches!(job, Job::Write(..)));
+            if others.count() >= LOG_OTHERS {
                 return Err(job);
             }
-            self.others.fetch_add(1, Ordering::AcqRel);
         }
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
-        })
+        desk.jobs.push_back(job);
+        drop(desk);
+        self.thread.unpark();
+        Ok(())
     }
 
     fn receive(&mut self) -> Option<Done> {
-        self.done.try_recv().ok()
+        lock(&self.desk).done.pop_front()
     }
 
     fn want(&mut self, wanted: bool) {
-        self.wanted.store(wanted, Ordering::Relaxed);
-        // Here and in the thread: of the wish and what is done, one side sees the other's.
-        fence(Ordering::SeqCst);
+        lock(&self.desk).wanted = wanted;
     }
 
     fn wait(&mut self, limit: Duration) -> Option<Done> {
-        self.done.recv_timeout(limit).ok()
+        self.await_until(Instant::now() + limit, |desk| desk.done.pop_front())
     }
 
     fn close(self, limit: Duration) {
-        // The thread ends when its channel does, and closes its own side after the last sync.
-        drop(self.jobs);
-        let deadline = Instant::now() + limit;
-        while self.done.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
+        lock(&self.desk).closed = true;
+        self.thread.unpark();
+        self.await_until(Instant::now() + limit, |desk| desk.ended.then_some(()));
     }
 }
 
@@ -116,55 +146,59 @@ struct Hand {
     /// Whether the file can be synced at all.
     sync: bool,
     epoch: u64,
-    done: Sender<Done>,
-    wanted: Arc<AtomicBool>,
-    others: Arc<AtomicUsize>,
+    desk: Arc<Mutex<Desk>>,
+    /// The loop's thread, which waits at the end.
+    owner: thread::Thread,
+    /// Wakes the loop before the end.
     waker: Arc<Waker>,
 }
 
 impl Hand {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self) {
         let mut sync_at: Option<Instant> = None;
         loop {
-            let job = match sync_at {
-                Some(at) => jobs.recv_timeout(at.saturating_duration_since(Instant::now())),
-                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let (job, closed) = {
+                let mut desk = lock(&self.desk);
+                (desk.jobs.pop_front(), desk.closed)
             };
-            if matches!(job, Ok(Job::Say(_) | Job::Reopen | Job::Rest)) {
-                self.others.fetch_sub(1, Ordering::AcqRel);
-            }
+            let idle = job.is_none();
             match job {
-                Ok(Job::Write(chunk, epoch)) => {
+                Some(Job::Write(chunk, epoch)) => {
                     self.write(chunk, epoch);
                     if self.sync && sync_at.is_none() {
                         sync_at = Some(Instant::now() + SYNC_INTERVAL);
                     }
                 }
-                Ok(Job::Say(line)) => {
+                Some(Job::Say(line)) => {
                     let _ = self.file.write_all(&line);
                 }
-                Ok(Job::Reopen) => {
+                Some(Job::Reopen) => {
                     let result = self.reopen();
                     self.tell(Done::Reopened(result), true);
                 }
-                Ok(Job::Rest) => {
+                Some(Job::Rest) => {
                     if sync_at.take().is_some() {
                         let _ = self.file.sync_data();
                     }
                     let file = self.file.try_clone().map(OwnedFd::from).ok();
                     self.tell(Done::AtRest(file), true);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                None => {}
             }
-            if sync_at.is_some_and(|at| Instant::now() >= at) {
-                let _ = self.file.sync_data();
-                sync_at = None;
+            let left = sync_at.map(|at| at.saturating_duration_since(Instant::now()));
+            match left {
+                Some(left) if left.is_zero() || (idle && closed) => {
+                    let _ = self.file.sync_data();
+                    sync_at = None;
+                }
+                None if idle && closed => break,
+                Some(left) if idle => thread::park_timeout(left),
+                None if idle => thread::park(),
+                _ => {}
             }
         }
-        if sync_at.is_some() {
-            let _ = self.file.sync_data();
-        }
+        lock(&self.desk).ended = true;
+        self.owner.unpark();
     }
 
     fn reopen(&mut self) -> io::Result<()> {
@@ -212,10 +246,12 @@ impl Hand {
     }
 
     fn tell(&self, done: Done, urgent: bool) {
-        // A loop that is gone needs no answer.
-        let _ = self.done.send(done);
-        fence(Ordering::SeqCst);
-        if urgent || self.wanted.load(Ordering::Relaxed) {
+        let mut desk = lock(&self.desk);
+        desk.done.push_back(done);
+        let wanted = desk.wanted;
+        drop(desk);
+        self.owner.unpark();
+        if urgent || wanted {
             let _ = self.waker.wake();
         }
     }
