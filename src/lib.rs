@@ -35,6 +35,14 @@
 //! and what is neither command nor ignored waits in a bounded queue until the PTY takes it. A client
 //! whose share of the queue is full is not read, so that the pressure reaches whoever types.
 
+//!
+//! # Servers come and go
+//!
+//! At an upgrade in place the server writes down all that it is ([`handover`]), executes the program
+//! that is installed now, and that one goes on, in the same process and with the same descriptors.
+//! After a crash there is nobody to do that: under `--fdstore` the descriptors and an outline of the
+//! state are with the service manager all the time, and the next server takes them from there.
+
 pub mod caret;
 pub mod cli;
 pub mod config;

@@ -74,10 +74,7 @@ pub fn definition() -> Command {
         .args([
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
-            flag(
-                "fdstore",
-                "survive crashes by systemd's file descriptor store (implies --notify)",
-            ),
+            flag("fdstore", "survive a crash with systemd's help (with -f)"),
             flag("notify", "tell systemd about state and health (with -f)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),

@@ -33,6 +33,10 @@
 //! | opening the log anew | anything | told on stderr; the old file goes on |
 //! | sending to the service manager | no room | that is tried again each second, newer news in place of older |
 //! | | anything else | it is not told |
+//! | keeping something in the manager's store | no room | kept in order, and tried again each 20 ms |
+//! | | anything else | that would not outlive a crash |
+//! | trying the new program at an upgrade | fork, exec, its answer | the log and stderr say why; this one goes on |
+//! | becoming it | anything | the same |
 //! | stderr | anything | ignored: there is nobody to tell |
 
 pub mod adopt;

@@ -136,6 +136,8 @@ impl Drop for Terminus {
                     break;
                 }
             }
+            // Should a service manager have a copy, it is over none the less.
+            let _ = shutdown(file.as_raw_fd(), Shutdown::Read);
         }
     }
 }

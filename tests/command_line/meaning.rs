@@ -62,6 +62,9 @@ fn service_manager_is_told_if_asked_for() {
     assert!(!config(&["-f"]).notify);
     assert!(config(&["-f", "--notify"]).notify);
     assert_eq!(config(&["-f", "--notify"]).ready, None);
+    assert!(!config(&["-f", "--notify"]).fdstore);
+    let kept = config(&["-f", "--fdstore"]);
+    assert!(kept.fdstore && kept.notify);
     let ready = config(&["-d", "--rea", "it is up", "-f"]);
     assert!(ready.notify);
     assert_eq!(ready.ready.unwrap(), b"it is up");
@@ -77,6 +80,7 @@ fn service_manager_needs_the_foreground_and_a_line() {
         (&["--notify"][..], "--notify needs --foreground"),
         (&["--notify", "-d"], "--notify needs --foreground"),
         (&["--ready", "up"], "--ready needs --foreground"),
+        (&["--fdstore"], "--fdstore needs --foreground"),
         (&["-f", "--ready="], "--ready needs a text"),
         (&["-f", "--ready", "a\nb"], "--ready looks for a text within one line"),
     ] {

@@ -57,6 +57,7 @@ $doc/changelog.gz
 $doc/copyright
 $doc/examples/conserver/conserver.cf
 $doc/examples/logrotate/procServ
+$doc/examples/systemd/ioc-fdstore@.service
 $doc/examples/systemd/ioc-notify@.service
 $doc/examples/systemd/ioc-socket@.service
 $doc/examples/systemd/ioc-socket@.socket
@@ -118,6 +119,7 @@ $doc/CHANGELOG.md
 $doc/README.md
 $doc/conserver/conserver.cf
 $doc/logrotate/procServ
+$doc/systemd/ioc-fdstore@.service
 $doc/systemd/ioc-notify@.service
 $doc/systemd/ioc-socket@.service
 $doc/systemd/ioc-socket@.socket
