@@ -182,6 +182,7 @@ fn not_executable(lab: &Lab) {
 
 fn program_that_does_nothing(lab: &Lab) {
     script(lab, "exit 0", "the new program did not answer");
+    file(lab, &fs::read("/bin/true").unwrap(), 0o755, "the new program did not answer");
 }
 
 fn program_that_crashes(lab: &Lab) {

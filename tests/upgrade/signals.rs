@@ -140,9 +140,7 @@ fn one_more_comes_after_it(lab: &Lab) {
     assert_echo(&mut user, "meanwhile");
     fs::write(server.path("go"), "").unwrap();
     // The program that takes over is the script: what it executes knows another path.
-    let notices = notice(lab).repeat(1);
-    server.file_with("log", &notices);
-    lab.wait_for("the second", || {
+    lab.wait_for("both", || {
         (count(&server.file("log"), notice(lab).as_bytes()) == 2).then_some(())
     });
     assert_echo(&mut user, "after both");
