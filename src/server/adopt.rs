@@ -131,6 +131,8 @@ impl<S: System> Server<S> {
         }
         self.reap_orphans();
         self.console.handle(Event::Upgraded { version: crate::VERSION }, now);
+        // Perhaps nothing else happens for long.
+        self.write_sinks(now);
     }
 }
 

@@ -149,7 +149,10 @@ impl<S: System> Server<S> {
         self.write_clients();
         self.write_sinks(now);
         self.drop_departed(now);
-        self.go_on_with_upgrade(now);
+        // Who leaves hands nothing over: that it leaves is no part of the state.
+        if self.exit.is_none() {
+            self.go_on_with_upgrade(now);
+        }
     }
 
     /// How long there is nothing to do; zero if something was left undone.

@@ -10,6 +10,7 @@ use std::fs;
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(only_the_log_is_told),
+        case!(log_is_told_at_once_when_nothing_else_happens),
         case!(renamed_log_goes_on_until_sighup),
         case!(sighup_opens_the_log_of_that_name),
         case!(truncated_log_is_appended_to),
@@ -35,6 +36,16 @@ fn only_the_log_is_told(lab: &Lab) {
     assert_eq!(show(&log[before.len()..]), show(expected.as_bytes()));
     assert!(log.starts_with(&before));
     assert_eq!(server.stdout() + &server.stderr(), "");
+}
+
+/// Nothing happens after the upgrade: no child writes, no client is there.
+fn log_is_told_at_once_when_nothing_else_happens(lab: &Lab) {
+    let server = lab.server().logged().opts(["-w"]).start();
+    lab.wait_for("the server", || fs::metadata(server.path("ctl")).ok());
+    // Its own start may still go on.
+    server.falls_asleep();
+    upgrade(lab, &server);
+    upgrade(lab, &server);
 }
 
 fn renamed_log_goes_on_until_sighup(lab: &Lab) {
