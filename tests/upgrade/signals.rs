@@ -74,12 +74,12 @@ fn sighup_is_not_lost(lab: &Lab) {
         spin(moment);
         server.signal(Signal::SIGHUP);
         lab.wait_for("the new log", || fs::metadata(server.path("log")).ok());
-        let word = format!("{moment:?}");
-        assert_echo(&mut user, &word);
         let log = || [server.file("old"), server.file("log")].concat();
         lab.wait_for("the upgrade", || {
             (count(&log(), notice(lab).as_bytes()) == before + 1).then_some(())
         });
+        let word = format!("{moment:?}");
+        assert_echo(&mut user, &word);
         let new = server.file_with("log", format!("{word}\r\n{word}\r\n"));
         assert_eq!(without_notices(lab, &new), format!("{word}\r\n{word}\r\n"));
         fs::remove_file(server.path("old")).unwrap();
