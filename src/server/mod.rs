@@ -31,6 +31,12 @@
 //! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
 //! | syncing the log | anything | ignored, as the next write will tell |
 //! | opening the log anew | anything | told on stderr; the old file goes on |
+//! | upgrade: memfd, fork, exec of the new program | anything | told in the log and on stderr; this server goes on |
+//! | the new program's rehearsal | wrong or no answer, death, 5 s | the same; it is killed with its process group |
+//! | waiting for the log before the exec | 5 s | the same, `log is hung` |
+//! | the exec itself | a signal has come meanwhile | heard first, then again |
+//! | | anything | as above |
+//! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
 //! | stderr | anything | ignored: there is nobody to tell |
 
 pub mod adopt;

@@ -71,7 +71,8 @@ for round in 1 2; do
     # As a package manager installs a program.
     install "$PROCSERV_BIN" "$root/usr/local/bin/procServ.new"
     mv "$root/usr/local/bin/procServ.new" "$root/usr/local/bin/procServ"
-    check "upgrade $round of all" systemctl kill --kill-whom=main -s USR1 'ioc@*' 'ioc-tcp@*' forking
+    check "upgrade $round" systemctl kill --kill-whom=main -s USR1 'ioc@*'
+    check "of all others" systemctl kill --kill-whom=main -s USR1 'ioc-tcp@*' forking
     for unit in $units; do
         check "$unit tells it in its log" within 10 noticed "$unit" $round
         check "is the program installed" \
