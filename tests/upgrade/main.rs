@@ -14,6 +14,7 @@ mod common;
 mod connections;
 mod files;
 mod leftovers;
+mod limits;
 mod load;
 mod modes;
 mod refusals;
@@ -22,6 +23,7 @@ mod signals;
 mod support;
 mod traffic;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use support::Case;
 
 fn main() -> std::process::ExitCode {
@@ -29,6 +31,9 @@ fn main() -> std::process::ExitCode {
         return traffic::flood();
     }
     support::main(|| {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
+        // For clients by the thousand.
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("setrlimit");
         let themes = [
             connections::cases(),
             children::cases(),
@@ -37,6 +42,7 @@ fn main() -> std::process::ExitCode {
             modes::cases(),
             refusals::cases(),
             leftovers::cases(),
+            limits::cases(),
             load::cases(),
         ];
         let ours = support::is_ours();
