@@ -247,7 +247,18 @@ fn installed_procserv_of_somebody_else(lab: &Lab) {
 fn program_exchanged_after_its_rehearsal(lab: &Lab) {
     let program = lab.program().display();
     let script = format!("'{program}' \"$@\" || exit; rm procServ; exec true");
-    self::script(lab, &script, "No such file or directory");
+    let mut subject = Subject::new(lab);
+    subject.install_script(&script);
+    subject.refuses(lab, "No such file or directory");
+    // No child is to get what the new program would have got.
+    for (number, what) in descriptors(subject.server.pid()).split_off(3) {
+        let info = format!("/proc/{}/fdinfo/{number}", subject.server.pid());
+        let info = fs::read_to_string(info).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap().trim();
+        let flags = i32::from_str_radix(flags, 8).unwrap();
+        assert_ne!(flags & nix::libc::O_CLOEXEC, 0, "{number} {what}");
+    }
+    subject.ends();
 }
 
 fn log_that_hangs(lab: &Lab) {

@@ -4,6 +4,7 @@ use crate::ask::{assert_echo, count, notice, upgrade, without_notices};
 use crate::case;
 use crate::common::{gone, started};
 use crate::support::{Case, Lab};
+use crate::traffic::FLOOD;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(sigterm_is_not_lost),
+        case!(sigterm_is_not_lost_while_the_child_writes),
         case!(sigterm_before_is_obeyed),
         case!(sighup_is_not_lost),
         case!(death_of_the_child_is_not_missed),
@@ -50,6 +52,21 @@ fn sigterm_is_not_lost(lab: &Lab) {
         gone(lab, child);
         user.until_end();
         assert!(!server.path("pid").exists() && !server.path("ctl").exists(), "{moment:?}");
+    }
+}
+
+/// Turns are long then: the last one before the exec, too.
+fn sigterm_is_not_lost_while_the_child_writes(lab: &Lab) {
+    for moment in moments(lab).chain(moments(lab)) {
+        let setup = lab.server().logged().with_file("go", "");
+        let server = setup.command(["./fake-ioc", FLOOD]).start();
+        let child = server.child_start(1);
+        let mut users: Vec<_> = (0..8).map(|_| server.connect()).collect();
+        users.iter_mut().for_each(|user| drop(user.greeting()));
+        server.signal(Signal::SIGUSR1);
+        spin(moment);
+        assert_eq!(server.terminate().code(), Some(0), "{moment:?}");
+        gone(lab, child);
     }
 }
 
