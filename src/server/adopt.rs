@@ -50,7 +50,7 @@ impl Predecessor {
             .ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EBADF))
             .and_then(read)
             .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
-        let state = read.map_err(system("read the state of the server before"))?;
+        let state = read.map_err(system("read the state named by PROCSERV_HANDOVER"))?;
         fd::close_on_exec_all();
         let take = |wanted: Descriptor| {
             let fd = fd::adopt(wanted.number)?;
@@ -159,6 +159,8 @@ impl<S: System> Server<S> {
             None => self.console.handle(Event::Exited(ExitStatus::Code(UNKNOWN)), now),
         }
         self.reap_orphans();
+        // Perhaps nothing else happens for long.
+        self.write_sinks(now);
     }
 }
 

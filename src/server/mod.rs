@@ -35,8 +35,12 @@
 //! | | anything else | it is not told |
 //! | keeping something in the manager's store | no room | kept in order, and tried again each 20 ms |
 //! | | anything else | that would not outlive a crash |
-//! | trying the new program at an upgrade | fork, exec, its answer | the log and stderr say why; this one goes on |
-//! | becoming it | anything | the same |
+//! | upgrade: memfd, fork, exec of the new program | anything | told in the log and on stderr; this server goes on |
+//! | the new program's rehearsal | wrong or no answer, death, 5 s | the same; it is killed with its process group |
+//! | waiting for the log before the exec | 5 s | the same, `log is hung` |
+//! | the exec itself | a signal has come meanwhile | heard first, then again |
+//! | | anything | as above |
+//! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
 //! | stderr | anything | ignored: there is nobody to tell |
 
 pub mod adopt;
@@ -167,7 +171,10 @@ impl<S: System> Server<S> {
         self.drop_departed(now);
         self.tell_manager(now);
         self.save();
-        self.go_on_with_upgrade(now);
+        // Who leaves hands nothing over: that it leaves is no part of the state.
+        if self.exit.is_none() {
+            self.go_on_with_upgrade(now);
+        }
     }
 
     /// How long there is nothing to do; zero if something was left undone.

@@ -95,5 +95,11 @@ done 3< <(rows)
 check "four other ways to attach" [ $count = 4 ]
 check "both stop" systemctl stop conserver-server ioc1
 
+command=$(block "Upgrade a running site 1")
+check "upgrade.sh does: $command" grep -qF "$command" "$here/upgrade.sh"
+notice=$(block "Upgrade a running site 2")
+check "log would say: $notice" \
+    [ "$notice" = "@@@ procServ server upgraded in place ($("$PROCSERV_BIN" -V))" ]
+
 check "no block of README.md is left out" [ -z "$(ls "$scratch/blocks")" ]
 finish

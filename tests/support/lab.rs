@@ -32,6 +32,11 @@ struct Program {
     version: String,
 }
 
+/// Whether the program under test is the one built here.
+pub fn is_ours() -> bool {
+    Lab::new().ours()
+}
+
 static PROGRAM: OnceLock<Program> = OnceLock::new();
 
 impl Lab {

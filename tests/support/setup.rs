@@ -117,6 +117,14 @@ impl Setup {
         self
     }
 
+    /// The file executed is the link `procServ` in the scratch directory: what is installed there can
+    /// be exchanged.
+    pub fn installed(self) -> Setup {
+        let path = self.path("procServ");
+        std::os::unix::fs::symlink(self.lab.program(), &path).expect("a link to the program");
+        self.program(path)
+    }
+
     /// Lets anybody use the scratch directory, and puts a copy of each program into it: the
     /// directories above the real ones may be closed to others.
     pub fn for_anybody(mut self) -> Setup {

@@ -60,6 +60,7 @@ impl Run {
         let Some(state) = self.world.borrow().executed.clone() else {
             return;
         };
+        assert!(self.server.exit.is_none(), "became another one instead of leaving");
         let state = format::decode(&state).unwrap();
         let world = Rc::clone(&self.world);
         let simulated = || Simulated(Rc::clone(&world));
