@@ -83,9 +83,11 @@ impl Vault {
         if bytes.len() + HEAD > VAULT_HALF {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let sequence = self.sequence + 1;
+        let sequence = self.sequence.wrapping_add(1);
         let head = [sequence.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat();
-        self.memory.write_all_at(&[&*head, &bytes].concat(), start(sequence))?;
+        // The head last: half a body under the old one is none, a whole one an old one.
+        self.memory.write_all_at(&bytes, start(sequence) + HEAD as u64)?;
+        self.memory.write_all_at(&head, start(sequence))?;
         self.sequence = sequence;
         Ok(())
     }
@@ -142,10 +144,115 @@ fn read(memory: &File, half: u64) -> Option<(u64, Vec<u8>)> {
     memory.read_exact_at(&mut head, start(half)).ok()?;
     let (sequence, len) = head.split_first_chunk()?;
     let len = usize::try_from(u64::from_le_bytes(*len.first_chunk()?)).ok()?;
-    if len + HEAD > VAULT_HALF {
+    if len > VAULT_HALF - HEAD {
         return None;
     }
     let mut bytes = vec![0; len];
     memory.read_exact_at(&mut bytes, start(half) + HEAD as u64).ok()?;
     Some((u64::from_le_bytes(*sequence), bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::tests::sample::state as sample;
+
+    fn state(dir: &str) -> State {
+        State { dir: crate::handover::state::Text(dir.into()), ..sample() }
+    }
+
+    fn found(vault: &Vault) -> Option<Vec<u8>> {
+        let memory = OwnedFd::from(vault.memory.try_clone().expect("a copy"));
+        Some(Vault::state(&memory)?.dir.0)
+    }
+
+    fn adopted(vault: &Vault) -> Vault {
+        Vault::adopt(vault.memory.try_clone().expect("a copy").into())
+    }
+
+    #[test]
+    fn last_state_is_found() {
+        let mut vault = Vault::new().expect("memory");
+        assert_eq!(found(&vault), None);
+        for number in 0..5 {
+            vault.save(&state(&number.to_string())).expect("room");
+            assert_eq!(found(&vault), Some(number.to_string().into()));
+            // A shorter one leaves the end of the longer one behind it.
+            vault.save(&state(&"x".repeat(100 - number))).expect("room");
+            vault = adopted(&vault);
+            assert_eq!(found(&vault), Some("x".repeat(100 - number).into()));
+        }
+    }
+
+    #[test]
+    fn torn_half_leaves_the_other() {
+        for after in 0..4 {
+            let mut vault = Vault::new().expect("memory");
+            (0..after).for_each(|_| vault.save(&state("older")).expect("room"));
+            vault.save(&state("old")).expect("room");
+            let (at, size) =
+                (start(vault.sequence + 1), HEAD + format::encode(&state("new")).len());
+            let mut before = vec![0; size];
+            let _ = vault.memory.read_exact_at(&mut before, at);
+            let mut next = adopted(&vault);
+            next.save(&state("new")).expect("room");
+            let mut whole = vec![0; size];
+            vault.memory.read_exact_at(&mut whole, at).expect("a half");
+            for cut in 0..size {
+                // The body comes before the head.
+                let order = (HEAD..size).chain(0..HEAD);
+                let mut torn = before.clone();
+                order.take(cut).for_each(|at| torn[at] = whole[at]);
+                vault.memory.write_all_at(&torn, at).expect("room");
+                let expected = if torn == whole { "new" } else { "old" };
+                assert_eq!(found(&vault), Some(expected.into()), "{cut} of {size}");
+                if torn == whole {
+                    break;
+                }
+                // And the next one goes where the torn one is.
+                let mut again = adopted(&vault);
+                again.save(&state("newer")).expect("room");
+                assert_eq!(found(&again), Some("newer".into()));
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_no_state_and_no_panic() {
+        let bytes = |text| format::encode(&state(text));
+        let [one, two] = [1, 2].map(start);
+        let mut vault = Vault::new().expect("memory");
+        for at in 0..HEAD + bytes("two").len() {
+            for flip in [1, 0x80, 0xff] {
+                vault.sequence = 0;
+                vault.save(&state("one")).expect("room");
+                vault.save(&state("two")).expect("room");
+                let at = two + at as u64;
+                let mut byte = [0];
+                vault.memory.read_exact_at(&mut byte, at).expect("a byte");
+                vault.memory.write_all_at(&[byte[0] ^ flip], at).expect("room");
+                assert!(found(&vault).is_some(), "{at}");
+                adopted(&vault).save(&state("three")).expect("room");
+            }
+        }
+        for head in [[0xff; HEAD], [0; HEAD]] {
+            vault.memory.write_all_at(&head, one).expect("room");
+            vault.memory.write_all_at(&head, two).expect("room");
+            assert_eq!(found(&vault), None);
+        }
+        vault.memory.set_len(7).expect("room");
+        assert_eq!(found(&vault), None);
+        let (pipe, _other) = std::io::pipe().expect("a pipe");
+        assert!(Vault::state(&pipe.into()).is_none());
+    }
+
+    #[test]
+    fn last_number_is_followed_by_another() {
+        let vault = Vault::new().expect("memory");
+        let bytes = format::encode(&state("end"));
+        let head = [u64::MAX.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat();
+        vault.memory.write_all_at(&[head, bytes].concat(), start(u64::MAX)).expect("room");
+        let mut next = adopted(&vault);
+        next.save(&state("begin")).expect("room");
+    }
 }
