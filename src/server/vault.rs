@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::core::event::ClientId;
 use crate::handover::format;
-use crate::handover::state::State;
+use crate::handover::state::{Descriptor, State};
 use crate::limits::VAULT_HALF;
 use crate::sys::fd;
 use crate::systemd::notify::Notifier;
@@ -21,22 +21,46 @@ use crate::systemd::notify::Notifier;
 const PREFIX: &str = "procserv.";
 /// The memory file's.
 pub(super) const STATE: &str = "state";
+/// What an endpoint's begins with.
+pub(super) const LISTENER: &str = "listener.";
+/// What a client's begins with.
+pub(super) const CLIENT: &str = "client.";
 /// A half begins with its number in the sequence and its length.
 const HEAD: usize = 16;
 
-/// The master of the child's PTY.
-pub(super) const PTY: &str = "pty";
-/// The child's process.
-pub(super) const CHILD: &str = "child";
+/// The master of the PTY of the child with this PID.
+pub(super) fn pty(pid: i32) -> String {
+    format!("pty.{pid}")
+}
+
+/// A child's process.
+pub(super) fn child(pid: i32) -> String {
+    format!("child.{pid}")
+}
+
+/// The child whose process has this name.
+pub(super) fn pid(what: &str) -> Option<i32> {
+    what.strip_prefix("child.")?.parse().ok()
+}
+
+/// An endpoint's socket. Its place among the endpoints may change; what is stored keeps its name.
+pub(super) fn listener(socket: Descriptor) -> String {
+    format!("{LISTENER}{}", socket.inode)
+}
 
 /// A client's connection.
 pub(super) fn client(id: ClientId) -> String {
-    format!("client.{}", id.0)
+    format!("{CLIENT}{}", id.0)
 }
 
 /// What a name in the store means, if it is one of ours.
 pub(super) fn what(name: &[u8]) -> Option<&str> {
     std::str::from_utf8(name.strip_prefix(PREFIX.as_bytes())?).ok()
+}
+
+/// The message that has the manager close what it keeps under this name.
+pub(super) fn removal(what: &str) -> Vec<u8> {
+    format!("FDSTOREREMOVE=1\nFDNAME={PREFIX}{what}").into_bytes()
 }
 
 /// The store as the server sees it.
@@ -45,8 +69,16 @@ pub(super) struct Vault {
     memory: File,
     /// The number of the last half written.
     sequence: u64,
-    /// What the manager is yet to be told, in this order.
-    queue: VecDeque<(String, Option<OwnedFd>)>,
+    /// What the manager is yet to be told, in this order: names, and what to keep under them.
+    queue: VecDeque<(String, Option<Kept>)>,
+}
+
+/// A copy for the manager to keep.
+#[derive(Debug)]
+struct Kept {
+    fd: OwnedFd,
+    /// It is dropped when the other side is gone.
+    watched: bool,
 }
 
 impl Vault {
@@ -56,6 +88,13 @@ impl Vault {
         let mut vault = Vault { memory, sequence: 0, queue: VecDeque::new() };
         let memory = vault.memory.try_clone()?;
         vault.keep(STATE, &memory, false);
+        Ok(vault)
+    }
+
+    /// An empty one in place of one that nobody can go on with.
+    pub(super) fn replace() -> io::Result<Vault> {
+        let mut vault = Vault::new()?;
+        vault.queue.push_front((STATE.to_owned(), None));
         Ok(vault)
     }
 
@@ -96,29 +135,38 @@ impl Vault {
     pub(super) fn keep(&mut self, what: &str, fd: impl AsFd, watched: bool) {
         // Without a descriptor for a copy it does not outlive a crash.
         if let Ok(copy) = fd.as_fd().try_clone_to_owned() {
-            let poll = if watched { "" } else { "\nFDPOLL=0" };
-            let message = format!("FDSTORE=1\nFDNAME={PREFIX}{what}{poll}");
-            self.queue.push_back((message, Some(copy)));
+            self.queue.push_back((what.to_owned(), Some(Kept { fd: copy, watched })));
         }
     }
 
     /// Has the manager close what it keeps under this name.
     pub(super) fn forget(&mut self, what: &str) {
-        self.queue.push_back((format!("FDSTOREREMOVE=1\nFDNAME={PREFIX}{what}"), None));
+        // Of what it was not told it need not know: the queue is no longer than what there is.
+        let untold = self.queue.iter().rposition(|(name, kept)| name == what && kept.is_some());
+        match untold {
+            Some(index) => drop(self.queue.remove(index)),
+            None => self.queue.push_back((what.to_owned(), None)),
+        }
     }
 
     /// An orderly end: nothing is to be found any more.
     pub(super) fn clear(&mut self) {
         let _ = self.memory.set_len(0);
-        self.queue.clear();
         self.forget(STATE);
     }
 
     /// Tells the manager as much as it has room for. Whether that is all.
     pub(super) fn flush(&mut self, notifier: &Notifier) -> bool {
-        while let Some((message, fd)) = self.queue.front() {
-            let fd = fd.as_ref().map(AsFd::as_fd);
-            match notifier.send(message.as_bytes(), fd.as_slice()) {
+        while let Some((what, kept)) = self.queue.front() {
+            let message = match kept {
+                Some(Kept { watched, .. }) => {
+                    let poll = if *watched { "" } else { "\nFDPOLL=0" };
+                    format!("FDSTORE=1\nFDNAME={PREFIX}{what}{poll}").into_bytes()
+                }
+                None => removal(what),
+            };
+            let fd = kept.as_ref().map(|kept| kept.fd.as_fd());
+            match notifier.send(&message, fd.as_slice()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // One that does not listen any more keeps nothing.
                 _ => self.queue.pop_front(),

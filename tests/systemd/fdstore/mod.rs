@@ -1,12 +1,18 @@
 //! `--fdstore`: a server is killed, and another one goes on with its child and its clients.
 
+mod damage;
+mod ends;
 mod store;
 mod survival;
+mod unit;
 
 use crate::support::{Case, Client};
 
 pub(super) fn cases() -> Vec<Case> {
-    [survival::cases()].into_iter().flatten().collect()
+    [survival::cases(), ends::cases(), unit::cases(), damage::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What everybody is told.
