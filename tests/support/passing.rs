@@ -2,7 +2,7 @@
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-use nix::unistd::dup2;
+use nix::unistd::{self, dup2};
 use procserv::sys::fd;
 use std::env;
 use std::ffi::CString;
@@ -63,6 +63,15 @@ pub fn serve<'a>(socket: &UnixStream, all: impl Iterator<Item = (&'a str, &'a Ow
 pub(super) fn fetch(path: &Path) {
     let socket = OwnedFd::from(UnixStream::connect(path).expect("somebody who serves"));
     assert_eq!(socket.as_raw_fd(), 3);
+    // What somebody before us left open would be in between.
+    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")
+        .expect("/proc/self/fd")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for number in open.into_iter().filter(|&number| number > 3) {
+        // The one that listed them is closed already.
+        let _ = unistd::close(number);
+    }
     let mut places = vec![socket];
     let mut names = NAMES.lock().expect("the names");
     while let Ok((name, Some(descriptor))) = receive(&places[0]) {

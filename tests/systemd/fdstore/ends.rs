@@ -292,6 +292,7 @@ fn what_the_manager_did_not_hear_of_the_end_is_removed_by_the_next(lab: &Lab) {
     late.until("fresh too\r\nfresh too\r\n");
     assert!(!String::from_utf8_lossy(late.received()).contains("restarted"));
     assert_eq!(unit.starts(), 2);
+    unit.store.settle();
     unit.store.expect(&kinds);
     assert_eq!(unit.store.state().console.clients().count(), 2);
     UnixStream::connect(unit.server.path("ctl")).unwrap();

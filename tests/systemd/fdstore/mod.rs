@@ -2,6 +2,7 @@
 
 mod damage;
 mod ends;
+mod manager;
 mod store;
 mod survival;
 mod unit;
@@ -9,7 +10,7 @@ mod unit;
 use crate::support::{Case, Client};
 
 pub(super) fn cases() -> Vec<Case> {
-    [survival::cases(), ends::cases(), unit::cases(), damage::cases()]
+    [survival::cases(), ends::cases(), unit::cases(), damage::cases(), manager::cases()]
         .into_iter()
         .flatten()
         .collect()

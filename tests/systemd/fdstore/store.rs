@@ -203,7 +203,6 @@ fn has_hung_up(fd: &OwnedFd) -> bool {
 
 /// A service: server after server with one store.
 pub(super) struct Unit {
-    pub(super) lab: Lab,
     pub(super) options: Vec<String>,
     pub(super) child: Vec<String>,
     /// The one that runs.
@@ -222,7 +221,7 @@ impl Unit {
         let options: Vec<String> = text(&[&["--fdstore"], options].concat());
         let child: Vec<String> = text(child);
         let server = ready(setup, &options, &child).start();
-        Unit { lab: *lab, options, child, server, store, past: Vec::new() }
+        Unit { options, child, server, store, past: Vec::new() }
     }
 
     /// Kills the server, when its store has all that it is to have.

@@ -188,11 +188,11 @@ fn wait_is_kept(lab: &Lab) {
 }
 
 fn files_and_variables_name_the_new_server(lab: &Lab) {
-    let options = ["-p", "pid", "-I", "info", "--holdoff", "0"];
+    let options = ["-p", "pid", "-I", "info", "--holdoff", "0", "-L", "log"];
     let child = ["show-env", "PROCSERV_INFO", "show-env", "NOTIFY_SOCKET", "cat"];
     let mut unit = Unit::start(lab, &options, &child);
+    unit.server.file_with("log", "NOTIFY_SOCKET unset\r\n");
     let mut user = user(&unit.server);
-    user.until("NOTIFY_SOCKET unset\r\n");
     unit.restart(&WITH_CLIENT);
     is_told(&mut user);
     let pid = unit.server.pid();
