@@ -114,6 +114,12 @@ impl EndpointError {
 }
 
 impl Endpoint {
+    /// Whether it is a TCP port that the system chooses.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        matches!(self, Endpoint::Tcp(address) if address.port() == 0)
+    }
+
     /// Reads `spec` and applies `access` to it. Users and groups are looked up at once.
     ///
     /// # Errors

@@ -47,8 +47,8 @@ pub const RESERVED_FDS: u64 = 16;
 /// left behind goes on writing.
 pub const LAST_WORDS_MAX: usize = 1 << 20;
 
-/// How long the server waits at SIGTERM for a child that got SIGKILL. A process in an
-/// uninterruptible sleep must not keep the server.
+/// How long the server waits, at SIGTERM or before it starts another one, for a child that got
+/// SIGKILL. A process in an uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
 /// A start for which the system had no process or terminal to give is tried again at most this

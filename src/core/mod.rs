@@ -209,7 +209,7 @@ impl Console {
         }
         match event {
             Event::Output(bytes) => {
-                self.readiness.output(bytes);
+                self.revision += u64::from(self.readiness.output(bytes));
                 self.append(bytes, now.wall);
             }
             Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),

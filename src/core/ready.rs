@@ -89,14 +89,21 @@ impl Readiness {
         ReadinessRecord { reached: self.reached, matched }
     }
 
-    /// Goes on from a record of one with the same text.
-    pub fn restore(&mut self, record: ReadinessRecord) -> Result<(), Invalid> {
-        self.reached = record.reached;
-        if let Some(matcher) = &mut self.matcher {
-            if record.matched > matcher.text.len() {
+    /// The same for somebody who does not see what comes next.
+    pub fn outline(&self) -> ReadinessRecord {
+        ReadinessRecord { reached: self.reached, matched: 0 }
+    }
+
+    /// Goes on from a record of one with the same text. Where none is waited for any more, a child
+    /// that `runs` is enough.
+    pub fn restore(&mut self, record: ReadinessRecord, runs: bool) -> Result<(), Invalid> {
+        self.reached |= record.reached;
+        match &mut self.matcher {
+            Some(matcher) if record.matched > matcher.text.len() => {
                 return Err(Invalid("so much of the text that is waited for"));
             }
-            matcher.matched = record.matched;
+            Some(matcher) => matcher.matched = record.matched,
+            None => self.reached |= runs,
         }
         Ok(())
     }
@@ -109,13 +116,15 @@ impl Readiness {
         }
     }
 
-    /// The child wrote this.
-    pub fn output(&mut self, bytes: &[u8]) {
+    /// The child wrote this. Whether that makes it ready.
+    pub fn output(&mut self, bytes: &[u8]) -> bool {
         if !self.reached
             && let Some(matcher) = &mut self.matcher
         {
             self.reached = matcher.feed(bytes);
+            return self.reached;
         }
+        false
     }
 
     /// Whether it was ready once.

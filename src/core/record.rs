@@ -143,7 +143,7 @@ impl Console {
             input: InputRecord::default(),
             log_trouble_told: false,
             log_opened: None,
-            readiness: Some(self.readiness.record()),
+            readiness: Some(self.readiness.outline()),
         }
     }
 
@@ -184,10 +184,11 @@ impl Console {
         }
         console.input = InputQueue::restore(record.input)?;
         console.log_trouble_told = record.log_trouble_told;
-        if let Some(readiness) = record.readiness {
-            console.readiness.restore(readiness)?;
-        } else if console.supervisor.running().is_some() {
-            console.readiness.started();
+        let runs = console.supervisor.running().is_some();
+        match record.readiness {
+            Some(readiness) => console.readiness.restore(readiness, runs)?,
+            None if runs => console.readiness.started(),
+            None => {}
         }
         Ok(console)
     }

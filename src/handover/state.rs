@@ -89,6 +89,9 @@ pub struct ChildState {
     /// The process by descriptor, if a server before this one started it and died.
     #[n(2)]
     pub orphan: Option<Descriptor>,
+    /// When the process was started, as its system counts: nobody else has this PID and this time.
+    #[n(3)]
+    pub begun: Option<u64>,
 }
 
 /// An endpoint.

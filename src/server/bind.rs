@@ -58,12 +58,7 @@ impl Bound {
                 let socket = bind_file(path)?;
                 let metadata = fs::symlink_metadata(path)?;
                 let guard = SocketFile(path);
-                if uid.is_some() || gid.is_some() {
-                    // Without the right to, it stays the process's own, as with procServ: that lets
-                    // in nobody who was not to be let in.
-                    let _ = std::os::unix::fs::chown(path, *uid, *gid);
-                }
-                fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
+                protect(path, *uid, *gid, *mode)?;
                 std::mem::forget(guard);
                 file = Some((path.clone(), metadata.dev(), metadata.ino()));
                 Kind::Unix(socket)
@@ -120,6 +115,19 @@ impl Bound {
 }
 
 impl Bound {
+    /// Lets those in whom `endpoint` means.
+    pub(super) fn protect(&self, endpoint: &Endpoint) -> io::Result<()> {
+        match endpoint {
+            Endpoint::Unix { path, uid, gid, mode } => protect(path, *uid, *gid, *mode),
+            Endpoint::Tcp(_) | Endpoint::Abstract(_) | Endpoint::Passed(_) => Ok(()),
+        }
+    }
+
+    /// Its socket file stays.
+    pub(super) fn keep_file(&mut self) {
+        self.file = None;
+    }
+
     /// Whether it is what binding `endpoint` would give.
     pub(super) fn is(&self, endpoint: &Endpoint) -> bool {
         match (&self.endpoint, endpoint) {
@@ -185,6 +193,16 @@ impl Drop for Bound {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Gives a socket file its owner and permissions.
+fn protect(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Result<()> {
+    if uid.is_some() || gid.is_some() {
+        // Without the right to, it stays the process's own, as with procServ: that lets in nobody
+        // who was not to be let in.
+        let _ = std::os::unix::fs::chown(path, uid, gid);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// A socket file that is removed if its binding does not get finished.

@@ -55,6 +55,7 @@ impl<P: Process> Child<P> {
             pid: process.pid(),
             pty: process.descriptor()?,
             orphan: process.orphan().map(describe).transpose()?,
+            begun: process.begun(),
         })
     }
 

@@ -130,10 +130,12 @@ impl<S: System> Server<S> {
                 let late = now.mono >= *until;
                 let writers = || [&self.log, &self.stdout].into_iter().flatten();
                 let at_rest = writers().all(|writer| writer.at_rest().is_some());
-                if at_rest {
-                    self.hand_over(now);
-                } else if late {
-                    self.refuse_upgrade("log is hung", now);
+                match (at_rest, late) {
+                    (true, false) => self.hand_over(now),
+                    // With the log at rest it is what the service manager does not take.
+                    (true, true) => self.refuse_upgrade("service manager is hung", now),
+                    (false, true) => self.refuse_upgrade("log is hung", now),
+                    (false, false) => {}
                 }
             }
         }

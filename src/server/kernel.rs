@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::stream::Terminus;
 use super::system::{Lasting, Pending, Process, Readiness, Stream, System};
 use super::thread::{self, Thread};
-use super::vault::{self, CHILD, PTY, Vault};
+use super::vault::{self, Vault};
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::ClientId;
 use crate::handover::{self, state::Descriptor, state::State};
@@ -175,10 +175,12 @@ impl System for Kernel {
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let pid = self.program.spawn(&slave)?;
         if let Some(vault) = &mut self.vault {
-            vault.keep(PTY, &master, false);
+            vault.keep(&vault::pty(pid), &master, false);
             if let Ok(process) = pidfd::open(pid) {
-                vault.keep(CHILD, &process, false);
+                vault.keep(&vault::child(pid), &process, false);
             }
+            // Killed before that, the server would leave a child that nobody knows.
+            self.fill_vault();
         }
         Ok(PtyProcess { pid, master: File::from(master), orphan: None })
     }
@@ -278,17 +280,16 @@ impl System for Kernel {
         }
     }
 
-    fn forget_child(&mut self) {
+    fn forget_child(&mut self, pid: i32) {
         if let Some(vault) = &mut self.vault {
-            [PTY, CHILD].iter().for_each(|what| vault.forget(what));
+            [vault::pty(pid), vault::child(pid)].iter().for_each(|what| vault.forget(what));
         }
     }
 
-    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String]) {
-        self.forget_child();
+    fn empty_store(&mut self, connections: &[ClientId], listeners: &[Descriptor]) {
         if let Some(vault) = &mut self.vault {
             connections.iter().for_each(|&id| vault.forget(&vault::client(id)));
-            listeners.iter().for_each(|name| vault.forget(name));
+            listeners.iter().for_each(|&socket| vault.forget(&vault::listener(socket)));
             vault.clear();
         }
         self.fill_vault();
@@ -348,6 +349,10 @@ impl Process for PtyProcess {
         if self.orphan.is_none() {
             process::reap(self.pid);
         }
+    }
+
+    fn begun(&self) -> Option<u64> {
+        process::begun(self.pid)
     }
 
     fn orphan(&self) -> Option<&OwnedFd> {

@@ -16,14 +16,14 @@ use super::logfile::Writer;
 use super::manager::Manager;
 use super::startup::{is_foreground, log_path, own_pid};
 use super::stream::Terminus;
-use super::system::System;
-use super::vault::Vault;
+use super::system::{Lasting, System};
+use super::vault::{self, Vault};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::clock::{Calendar, Moment, UnixTime};
 use crate::core::event::{ClientId, Event, Role, Sink};
 use crate::core::{Console, Settings};
 use crate::error::StartupError;
-use crate::handover::{self, listener_names};
+use crate::handover;
 use crate::sys::spawn::{Plan, Program};
 use crate::sys::{signal, time};
 use crate::systemd;
@@ -91,10 +91,9 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     if parts.begun != Begun::Upgraded
         && let Some(vault) = &mut kernel.vault
     {
-        let names = listener_names(parts.listeners.iter().map(|listener| listener.role));
-        for (listener, name) in parts.listeners.iter().zip(names) {
-            if !listener.passed {
-                vault.keep(&name, listener, true);
+        for listener in parts.listeners.iter().filter(|listener| !listener.passed) {
+            if let Ok(socket) = listener.descriptor() {
+                vault.keep(&vault::listener(socket), listener, true);
             }
         }
     }

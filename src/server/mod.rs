@@ -350,9 +350,9 @@ impl<S: System> Server<S> {
                 }
                 Effect::Bury => {
                     if let Some(child) = self.child.take() {
+                        self.system.forget_child(child.pid());
                         child.bury();
                     }
-                    self.system.forget_child();
                     // Its zombie may have hidden others.
                     self.reap_orphans();
                 }

@@ -5,7 +5,7 @@ use std::io;
 
 use super::Server;
 use super::logfile::{News, Writer};
-use super::system::System;
+use super::system::{Lasting, System};
 use crate::core::clock::Now;
 use crate::core::event::{ClientId, Event};
 use crate::limits::{CLIENT_LINGER, WRITES_PER_TURN};
@@ -111,10 +111,14 @@ impl<S: System> Server<S> {
     pub(super) fn finish<F>(&mut self, files: F) -> io::Result<()> {
         self.give_up_upgrade();
         let connections: Vec<ClientId> = self.peers.keys().copied().collect();
-        self.system.empty_store(&connections, &self.listener_names());
         if let Some(child) = self.child.take() {
+            self.system.forget_child(child.pid());
             child.bury();
         }
+        let listeners = self.listeners.iter();
+        let listeners: Vec<_> =
+            listeners.filter_map(|listener| listener.socket().descriptor().ok()).collect();
+        self.system.empty_store(&connections, &listeners);
         let deadline = self.system.now().mono + CLIENT_LINGER;
         loop {
             self.write_clients();

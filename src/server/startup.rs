@@ -24,6 +24,7 @@ use crate::error::StartupError;
 use crate::sys::daemon::{self, Side};
 use crate::sys::{fd, process, signal, time};
 use crate::systemd::activation::Inherited;
+use crate::systemd::notify::Notifier;
 
 /// Runs the server; the exit status. Goes on where the program stopped that was this process
 /// before, if there was one.
@@ -55,13 +56,14 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     let env = |name: &str| std::env::var_os(name);
     let mut passed = Inherited::new(std::process::id(), &env);
     let mut remains = Remains::find(&mut passed);
-    if !config.fdstore {
-        remains = Remains::default();
-    }
     let open_files = fd::raise_limit();
     let notifier = notifier(config)?;
     let listeners = bind(config, &mut passed, &mut remains)?;
     let said = passed.close();
+    let stores = config.fdstore && notifier.is_some();
+    if !stores {
+        remains.give_up_state();
+    }
     let log = match log_path(config) {
         Some(path) => open_log(config, &path),
         None => None,
@@ -100,27 +102,28 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         open_files,
     };
     let settings = settings(config, &origin, log.is_some());
-    let state = remains.state().cloned();
-    let (child, connections) = (remains.child(), remains.connections());
     let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
-    let (mut console, begun, next_token) = match state {
-        Some(state) => {
-            let next_token = usize::try_from(state.next_token).unwrap_or(usize::MAX);
-            let console = Console::restore(settings, Box::new(LocalCalendar), state.console);
-            let console = console.map_err(io::Error::other);
-            (
-                console.map_err(system("go on from the state of the server before"))?,
-                Begun::Restarted,
-                next_token,
-            )
-        }
-        None => (Console::new(settings, Box::new(LocalCalendar)), Begun::New, FIRST_TOKEN),
-    };
+    let restored = remains.state().cloned().and_then(|state| {
+        let next_token = usize::try_from(state.next_token).ok()?;
+        let console = Console::restore(settings.clone(), Box::new(LocalCalendar), state.console);
+        Some((console.ok()?, Begun::Restarted, next_token))
+    });
+    let (mut console, begun, next_token) = restored.unwrap_or_else(|| {
+        remains.give_up_state();
+        (Console::new(settings, Box::new(LocalCalendar)), Begun::New, FIRST_TOKEN)
+    });
+    let (child, connections) = (remains.child(), remains.connections());
     if log.is_some() {
         console.handle(Event::LogWorks, now);
     }
-    let vault = config.fdstore.then(|| remains.vault()).transpose();
-    let vault = vault.map_err(system("make what survives a crash"))?;
+    let vault = if stores {
+        Some(remains.vault().map_err(system("make what survives a crash"))?)
+    } else {
+        // Another unit's file may have had a store.
+        let manager = std::env::var_os("NOTIFY_SOCKET");
+        remains.discard(manager.and_then(|address| Notifier::new(&address).ok()));
+        None
+    };
     let output = |file| Output { file, retry: None };
     let parts = Parts {
         begun,
@@ -165,12 +168,13 @@ fn bind(
     passed: &mut Inherited,
     remains: &mut Remains,
 ) -> Result<Vec<Bound>, StartupError> {
+    let wanted: Vec<&Endpoint> = config.controls.iter().chain(&config.log_endpoint).collect();
     let mut open = |endpoint: &Endpoint, role, kind| -> Result<Vec<Bound>, StartupError> {
         let bound = match endpoint {
             Endpoint::Passed(which) => passed.take(which).and_then(|taken| {
                 taken.into_iter().map(|fd| Bound::of_manager(fd, role)).collect()
             }),
-            _ => match remains.listener(endpoint, role) {
+            _ => match remains.listener(endpoint, role, &wanted) {
                 Some(bound) => Ok(vec![bound]),
                 None => Bound::bind(endpoint, role).map(|bound| vec![bound]),
             },

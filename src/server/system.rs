@@ -83,6 +83,8 @@ pub(super) trait Process: Stream {
     fn signal(&self, signal: i32);
     /// Closes its PTY and reaps it, if it has ended.
     fn bury(self);
+    /// When it was started, if that can be told.
+    fn begun(&self) -> Option<u64>;
     /// The process by descriptor, if a server before this one started it.
     fn orphan(&self) -> Option<&OwnedFd>;
 }
@@ -146,9 +148,9 @@ pub(super) trait System {
     /// The connection is to be no more.
     fn forget(&mut self, id: ClientId);
     /// The child, which outlives a crash by itself, is no more.
-    fn forget_child(&mut self);
+    fn forget_child(&mut self, pid: i32);
     /// An orderly end: nothing of these connections, of `listeners`, and of all else is left.
-    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String]);
+    fn empty_store(&mut self, connections: &[ClientId], listeners: &[Descriptor]);
     /// Says on stderr why there is no upgrade.
     fn complain_of_upgrade(&mut self, reason: &str);
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -20,6 +21,26 @@ pub fn open(pid: i32) -> io::Result<OwnedFd> {
     let fd = cerr(libc::c_int::try_from(fd).unwrap_or(-1))?;
     // SAFETY: the kernel has just made it, for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether there is a process behind it, dead or alive.
+pub fn is_one(fd: impl AsFd) -> bool {
+    let info = std::fs::read(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()));
+    info.is_ok_and(|info| info.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"Pid:")))
+}
+
+/// Process `pid`, if that is still the one that was started at `begun`.
+pub fn find(pid: i32, begun: u64) -> Option<OwnedFd> {
+    let process = open(pid).ok()?;
+    (super::process::begun(pid) == Some(begun)).then_some(process)
+}
+
+/// Kills the process group that the process leads or led, and waits at most so long for its end.
+pub fn kill_group(process: impl AsFd, pid: i32, patience: Duration) {
+    let process = process.as_fd();
+    signal_group(process, pid, libc::SIGKILL);
+    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO);
+    let _ = poll(&mut [PollFd::new(process, PollFlags::POLLIN)], patience);
 }
 
 /// Whether the process has ended, and how. `Err` inside: nobody can tell how.

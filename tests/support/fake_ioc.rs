@@ -38,6 +38,7 @@
 //! | `unprivileged` | gives up root's rights for good; nothing if it has none |
 //! | `notify TEXT` | tells the service manager so |
 //! | `pass ENDPOINT NAME` | opens `tcp:HOST:PORT`, `unix:PATH` or, no listening socket, `dgram:PATH` to be passed by `exec` |
+//! | `fetch PATH` | connects there and gets descriptors to be passed by `exec`: name and descriptor by turns |
 //! | `exec FILE ARGV...` | becomes another program |
 //!
 //! First of all it appends its PID to the file `starts`, unless the first step is `unrecorded`.
@@ -229,6 +230,7 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
             let manager = env::var_os("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
             socket.send_to(text(steps).as_bytes(), manager).expect("a service manager");
         }
+        "fetch" => passing::fetch(&scratch().join(text(steps))),
         "pass" => passing::pass(&text(steps), text(steps)),
         "exec" => {
             let words = steps.map(|word| CString::new(word.into_vec()).expect("no NUL"));

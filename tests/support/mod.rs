@@ -23,7 +23,7 @@ mod fake_ioc;
 mod instance;
 mod lab;
 mod net;
-mod passing;
+pub mod passing;
 mod process;
 mod setup;
 mod suite;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod activation;
+mod fdstore;
 mod manager;
 mod notify;
 mod ready;
@@ -13,6 +14,9 @@ mod support;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        [notify::cases(), ready::cases(), activation::cases()].into_iter().flatten().collect()
+        [notify::cases(), ready::cases(), activation::cases(), fdstore::cases()]
+            .into_iter()
+            .flatten()
+            .collect()
     })
 }

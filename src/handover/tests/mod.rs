@@ -1,6 +1,6 @@
 //! States of other versions, and bytes that are no state.
 
-mod sample;
+pub(crate) mod sample;
 mod value;
 
 use std::time::Duration;

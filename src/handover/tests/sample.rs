@@ -66,6 +66,7 @@ fn around(console: Record) -> State {
             pid: 4242,
             pty: descriptor(12, 0o020_000),
             orphan: Some(descriptor(16, 0o100_000)),
+            begun: Some(123_456),
         }),
         listeners: vec![ListenerState {
             name: "control.0".to_owned(),

@@ -364,6 +364,10 @@ impl Process for Far {
         world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
     }
 
+    fn begun(&self) -> Option<u64> {
+        None
+    }
+
     fn orphan(&self) -> Option<&OwnedFd> {
         None
     }
@@ -532,7 +536,7 @@ impl System for Simulated {
     fn save(&mut self, _state: &State) {}
     fn keep(&mut self, _id: ClientId, _connection: &Far) {}
     fn forget(&mut self, _id: ClientId) {}
-    fn forget_child(&mut self) {}
-    fn empty_store(&mut self, _connections: &[ClientId], _listeners: &[String]) {}
+    fn forget_child(&mut self, _pid: i32) {}
+    fn empty_store(&mut self, _connections: &[ClientId], _listeners: &[Descriptor]) {}
     fn complain_of_upgrade(&mut self, _reason: &str) {}
 }
