@@ -64,6 +64,7 @@ mod vault;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mio::Token;
@@ -80,6 +81,7 @@ use crate::core::Console;
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{ClientId, Effect, Event, Role, Sink};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET, READ_SIZE};
+use crate::network::Networks;
 use crate::sys;
 
 /// Everything that runs.
@@ -102,6 +104,8 @@ struct Server<S: System> {
     handover: Handover<S::Process>,
     /// The console's revision that is written down for after a crash.
     saved: Option<u64>,
+    /// `--allow-from`.
+    allow_from: Option<Networks>,
 }
 
 impl<S: System> Server<S> {
@@ -122,6 +126,7 @@ impl<S: System> Server<S> {
             origin,
             handover: Handover::new(),
             saved: None,
+            allow_from: None,
         }
     }
 
@@ -297,7 +302,9 @@ impl<S: System> Server<S> {
                     break;
                 }
                 match listener.accept(now.mono) {
-                    Accepted::Connection(connection) => accepted.push((connection, listener.role)),
+                    Accepted::Connection(connection, from) => {
+                        accepted.push((connection, from, listener.role));
+                    }
                     Accepted::Nobody => {}
                     Accepted::Exhausted(reason) => {
                         failed.push((listener.endpoint().to_string(), reason));
@@ -305,13 +312,26 @@ impl<S: System> Server<S> {
                 }
             }
         }
-        for (connection, role) in accepted {
-            self.join(connection, role, now);
+        for (connection, from, role) in accepted {
+            match from {
+                Some(peer) if !self.admits(peer) => self.refused(peer),
+                _ => self.join(connection, role, now),
+            }
         }
         // Said last, so that those who came just before hear it too.
         for (endpoint, reason) in &failed {
             self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
         }
+    }
+
+    /// Whether a TCP client from there is let in.
+    fn admits(&self, peer: IpAddr) -> bool {
+        self.allow_from.as_ref().is_none_or(|networks| networks.admit(peer))
+    }
+
+    /// A TCP client from elsewhere was closed.
+    fn refused(&mut self, peer: IpAddr) {
+        self.diagnose(&format!("connection from {peer} refused: not from an allowed network"));
     }
 
     /// A connection becomes a client.

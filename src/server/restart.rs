@@ -12,7 +12,7 @@ use super::kernel::PtyProcess;
 use super::stream::Terminus;
 use super::vault::{self, CHILD, PTY, STATE, Vault};
 use crate::core::event::{ClientId, Role};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint};
 use crate::handover::state::{FileId, State};
 use crate::sys::pidfd;
 use crate::systemd::activation::Inherited;
@@ -49,7 +49,8 @@ impl Remains {
                 continue;
             }
             let copy = self.held.get(&listener.name).and_then(|fd| fd.try_clone().ok());
-            if let Some(bound) = copy.and_then(|fd| Bound::adopt(fd, role, listener.file).ok())
+            if let Some(bound) =
+                copy.and_then(|fd| Bound::adopt(fd, role, endpoint.raw, listener.file).ok())
                 && bound.is(endpoint)
             {
                 self.held.remove(&listener.name);
@@ -106,7 +107,7 @@ impl Drop for Remains {
 
 /// Whether the socket file of `endpoint` is still this one.
 fn is_at(endpoint: &Endpoint, file: FileId) -> bool {
-    let Endpoint::Unix { path, .. } = endpoint else {
+    let Address::Unix { path, .. } = &endpoint.address else {
         return false;
     };
     let metadata = fs::symlink_metadata(path);

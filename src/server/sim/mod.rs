@@ -25,11 +25,11 @@ use super::handover::Origin;
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
-use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Event, Medium, Role, Sink};
 use crate::core::{Console, Settings};
-use crate::endpoint::Endpoint;
+use crate::endpoint::Address;
 use crate::limits::STAGE_MAX;
 use crate::sys::process::End;
 
@@ -73,6 +73,8 @@ fn settings() -> Settings {
         wait: false,
         ready: None,
         time_format: b"%c".to_vec(),
+        history: 0,
+        wording: Wording::Current,
     }
 }
 
@@ -104,7 +106,7 @@ impl Run {
         let world = World::new(seed);
         let console = Console::new(settings_of(seed), Box::new(Seconds));
         let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1, Origin::default());
-        let endpoint = Endpoint::Abstract(b"sim".to_vec());
+        let endpoint = Address::Abstract(b"sim".to_vec()).into();
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
         server.log = Some(Writer::new(Sink::Log, Simulated(Rc::clone(&world))));
