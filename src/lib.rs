@@ -22,7 +22,8 @@
 //! Everybody sees the same sequence of bytes: what the child writes, and what the server says. So
 //! there is one ring of them, at absolute offsets, and every reader (client, log, terminal,
 //! standard output) is a cursor in it and an encoding. A reader that lags costs nobody anything;
-//! one that the ring passes is told how much it missed.
+//! one that the ring passes is told how much it missed. With `--history` the ring is larger by as much,
+//! and the cursor of a new client begins so far behind.
 //!
 //! # The life of a byte
 //!

@@ -39,6 +39,7 @@
 //! | becoming it | anything | the same |
 //! | stderr | anything | ignored: there is nobody to tell |
 
+mod admission;
 pub mod adopt;
 mod bind;
 mod child;
@@ -64,7 +65,6 @@ mod vault;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use mio::Token;
@@ -322,16 +322,6 @@ impl<S: System> Server<S> {
         for (endpoint, reason) in &failed {
             self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
         }
-    }
-
-    /// Whether a TCP client from there is let in.
-    fn admits(&self, peer: IpAddr) -> bool {
-        self.allow_from.as_ref().is_none_or(|networks| networks.admit(peer))
-    }
-
-    /// A TCP client from elsewhere was closed.
-    fn refused(&mut self, peer: IpAddr) {
-        self.diagnose(&format!("connection from {peer} refused: not from an allowed network"));
     }
 
     /// A connection becomes a client.
