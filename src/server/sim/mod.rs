@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use mio::Token;
 
-use self::trace::{after_greeting, plain, trace_back, without_notes};
+use self::trace::{after_greeting, past, plain, trace_back, without_notes};
 use self::world::{Far, Id, Shared, Simulated, World};
 use super::Server;
 use super::handover::Origin;
@@ -78,10 +78,11 @@ fn settings() -> Settings {
     }
 }
 
-/// Those of a run: every other one waits for a text of the child's.
+/// Those of a run: every other one waits for a text of the child's, half of them keep a history.
 fn settings_of(seed: u64) -> Settings {
     let ready = (seed % 2 == 1).then(|| READY.to_vec());
-    Settings { ready, ..settings() }
+    let history = [0, 100, 0, 40_000][(seed / 4 % 4) as usize];
+    Settings { ready, history, ..settings() }
 }
 
 /// A run of one seed.
@@ -329,12 +330,22 @@ impl Run {
                 continue;
             }
             assert_eq!(pipe.closed, self.server.exit.is_some(), "client {id}");
+            if pipe.closed && pipe.received.is_empty() {
+                assert_eq!(
+                    joined.1,
+                    stream.len(),
+                    "client {id} came before it was decided to leave"
+                );
+                continue;
+            }
             let plain = plain(after_greeting(&pipe.received));
             let tail = b" bytes skipped: this connection reads too slowly\r\n";
             let from = trace_back(stream, &plain, tail);
             let from = from.unwrap_or_else(|error| panic!("client {id}: {error}"));
+            let history = settings_of(self.seed).history;
+            let begin = |joined| past(&stream[..joined], history);
             assert!(
-                (joined.0..=joined.1).contains(&from),
+                (begin(joined.0)..=begin(joined.1)).contains(&from),
                 "client {id} begins at {from}, joined in {joined:?}"
             );
         }
