@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use minicbor::{Decode, Encode};
 
 use crate::endpoint::Endpoint;
+use crate::network::Networks;
 
 /// How the server relates to the terminal and process that started it (contract section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,16 @@ pub enum RestartMode {
     /// The server exits.
     #[n(2)]
     Oneshot,
+}
+
+/// Whose words the messages on the console are in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Wording {
+    /// procServ 2.9's.
+    #[default]
+    Current,
+    /// `--compat 2.7`: those of that version, which knows two restart modes (contract section 10).
+    Of2_7,
 }
 
 /// Where `-L` writes.
@@ -124,6 +135,12 @@ pub struct Config {
     pub save_log: bool,
     /// The mode to start in.
     pub restart: RestartMode,
+    /// `--history`: how many of the last bytes of the console a new client is given.
+    pub history: usize,
+    /// `--compat`.
+    pub wording: Wording,
+    /// `--allow-from`: where TCP clients may come from; `None` is anywhere.
+    pub allow_from: Option<Networks>,
     /// `-w`: no first start until told.
     pub wait: bool,
     /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.

@@ -10,7 +10,7 @@
 //! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `core`, `sys` |
 //! | [`systemd`] | what a service manager passes to the server and is told by it | `sys`, [`endpoint`] |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
-//! | [`cli`], [`endpoint`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
+//! | [`cli`], [`endpoint`], [`network`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
 //!
 //! Arrows point down only. The core has no descriptor, no clock and no environment: time comes in
 //! with each call, as plain numbers, so the same code runs under a simulation. The server's loop
@@ -22,7 +22,8 @@
 //! Everybody sees the same sequence of bytes: what the child writes, and what the server says. So
 //! there is one ring of them, at absolute offsets, and every reader (client, log, terminal,
 //! standard output) is a cursor in it and an encoding. A reader that lags costs nobody anything;
-//! one that the ring passes is told how much it missed.
+//! one that the ring passes is told how much it missed. With `--history` the ring is larger by as much,
+//! and the cursor of a new client begins so far behind.
 //!
 //! # The life of a byte
 //!
@@ -51,6 +52,7 @@ pub mod endpoint;
 pub mod error;
 pub mod handover;
 pub mod limits;
+pub mod network;
 pub mod server;
 mod strto;
 pub mod sys;

@@ -2,9 +2,18 @@
 
 use std::time::Duration;
 
-/// The console stream holds at most this much for readers that lag. More would only delay the
-/// moment a reader is told that it is too slow; less would skip output over a short pause.
+/// The console stream holds at most this much for readers that lag, and on top of it what
+/// `--history` wants. More would only delay the moment a reader is told that it is too slow; less
+/// would skip output over a short pause.
 pub const HISTORY_MAX: usize = 1 << 20;
+
+/// The largest `--history`: what a person can still look through, and a server can still hand over.
+pub const REPLAY_MAX: usize = 64 << 20;
+
+/// Arrival times are kept for one second in so many bytes of the stream, so that they take no more
+/// memory than the stream does. A console that says less in each second, for months, has older
+/// lines stamped with the time of one shortly before them.
+pub const MARK_SPACING: usize = 32;
 
 /// What the stream holds while everybody keeps up: a page.
 pub const HISTORY_MIN: usize = 4096;
@@ -36,6 +45,9 @@ pub const DRAIN_MAX: usize = 1 << 20;
 
 /// Connections accepted from one listener in one turn.
 pub const ACCEPT_BUDGET: usize = 16;
+
+/// Connections that wait to be accepted: what the standard library has for its listeners.
+pub const BACKLOG: i32 = 128;
 
 /// How long a listener pauses when the system has no descriptor left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use procserv::config::{ByteSet, CommandChars, RestartMode};
+use procserv::config::{ByteSet, CommandChars, RestartMode, Wording};
 use procserv::core::clock::{Calendar, Moment, Now, UnixTime};
 use procserv::core::event::{Event, ExitStatus, Sink};
 use procserv::core::{Console, Settings};
@@ -39,7 +39,10 @@ fn settings(stamped: bool) -> Settings {
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
+        ready: stamped.then(|| b"epics>".to_vec()),
         time_format: b"T".to_vec(),
+        history: if stamped { 0 } else { 1000 },
+        wording: Wording::Current,
     }
 }
 

@@ -74,7 +74,10 @@ pub fn definition() -> Command {
         .args([
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
+            value("allow-from", "nets", "let in TCP clients from networks <nets> only"),
+            value("compat", "version", "use the messages of procServ <version> (2.7)"),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
+            value("history", "size", "give new clients the last <size> bytes (k, M)"),
             flag("notify", "tell systemd about state and health (with -f)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),
@@ -132,11 +135,12 @@ pub(super) fn help(argv0: &OsStr) -> Vec<u8> {
         b"\
 <endpoint>:          endpoint to use for control connections
     <port>           TCP <port> on local/all interfaces (see --allow/--restrict)
-    <iface>:<port>   TCP <port> on specific IP <iface> (numeric)
+    <iface>:<port>   TCP <port> on specific IP <iface> (numeric; IPv6 in [])
     unix:<path>      UNIX domain socket at <path> (@... for abstract)
     unix:<user>:<group>:<perm>:<path>
                      the same with owner, group and permissions (octal)
     fd:<name>        socket passed by systemd, by its name or number
+    raw:<endpoint>   any of these, without telnet
 <command args ...>   command line to start child process
 Options:
 ",

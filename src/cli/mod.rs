@@ -4,6 +4,7 @@
 mod args;
 mod getopt;
 mod number;
+mod own;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -91,6 +92,15 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         stderr.say(problem.as_bytes());
         return Err(stderr.exit(Vec::new(), 1));
     }
+    let own = || Ok((own::history(&given)?, own::allow_from(&given)?, own::wording(&given)?));
+    let (history, allow_from, wording) = match own() {
+        Ok(values) => values,
+        Err(problem) => {
+            let problem: String = problem;
+            stderr.say(problem.as_bytes());
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
     let (controls, log_endpoint) = match endpoints(&given, old_style) {
         Ok(endpoints) => endpoints,
         Err(error) => {
@@ -139,6 +149,9 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         } else {
             RestartMode::On
         },
+        history,
+        wording,
+        allow_from,
         wait: given.flag("wait"),
         fdstore,
         notify,

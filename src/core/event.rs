@@ -34,6 +34,16 @@ pub enum Medium {
     /// A pipe as stdin of `-f`: only sends, and is not counted.
     #[n(2)]
     Pipe,
+    /// A socket, TCP or Unix, without telnet.
+    #[n(3)]
+    Raw,
+}
+
+impl Medium {
+    /// Whether it is a connection that was accepted.
+    pub fn is_socket(self) -> bool {
+        matches!(self, Medium::Telnet | Medium::Raw)
+    }
 }
 
 /// A reader of the console stream that is not a client.

@@ -8,7 +8,7 @@ use super::event::{ClientId, Medium, Sink};
 use super::history::History;
 use super::outbox::{Chunk, Outbox};
 use super::{Client, Console, Pace};
-use crate::limits::{HISTORY_MAX, STAGE_MAX};
+use crate::limits::{HISTORY_MAX, PTY_BUDGET, STAGE_MAX};
 
 impl Console {
     /// The bytes this client is to be written next; empty if there are none.
@@ -99,12 +99,14 @@ impl Console {
         if !self.history.is_full() {
             return;
         }
+        // With a history, readers begin a long way behind.
+        let near = (self.history.capacity() - HISTORY_MAX / 4 * 3) as u64;
         let behind = self.clients.values().filter(|client| {
             let lag = self.history.head() - client.outbox.cursor();
-            lag > (HISTORY_MAX / 4) as u64 && !matches!(client.pace, Pace::WrittenOff)
+            lag > near && !matches!(client.pace, Pace::WrittenOff)
         });
         let alone = behind.count() < 2;
-        for client in self.clients.values_mut().filter(|client| client.medium == Medium::Telnet) {
+        for client in self.clients.values_mut().filter(|client| client.medium.is_socket()) {
             client.pace = match client.pace {
                 Pace::Free if !self.history.has_room_before(client.outbox.cursor()) => {
                     client.wait_from(now, alone)
@@ -131,9 +133,11 @@ impl Console {
         until.max().filter(|&until| now < until)
     }
 
-    /// Whether the log has room for another read from the child's terminal.
+    /// Whether the log has room for another read from the child's terminal. With a history it would
+    /// have more.
     pub fn log_has_room(&self) -> bool {
-        self.log.as_ref().is_none_or(|log| self.history.has_room_before(log.cursor()))
+        let room = (HISTORY_MAX - 2 * PTY_BUDGET) as u64;
+        self.log.as_ref().is_none_or(|log| self.history.head() - log.cursor() <= room)
     }
 
     /// The bytes to write to the child.

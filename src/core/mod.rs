@@ -37,7 +37,7 @@ use self::outbox::{Encoding, Outbox};
 use self::ready::Readiness;
 use self::status::Status;
 use self::supervisor::{Action, Supervisor};
-use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
 use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
 use crate::telnet;
 
@@ -88,6 +88,11 @@ pub struct Settings {
     pub ready: Option<Vec<u8>>,
     /// strftime format of times in messages.
     pub time_format: Vec<u8>,
+    /// `--history`: how many of the last bytes a new client is given, at most
+    /// [`REPLAY_MAX`](crate::limits::REPLAY_MAX).
+    pub history: usize,
+    /// Whose words messages are in.
+    pub wording: Wording,
 }
 
 impl Settings {
@@ -184,7 +189,7 @@ impl Console {
         Console {
             supervisor: Supervisor::new(settings.restart, settings.wait, settings.holdoff),
             readiness: Readiness::new(settings.ready.clone(), settings.wait),
-            history: History::new(settings.log_stamp.is_some()),
+            history: History::new(settings.log_stamp.is_some(), settings.history),
             clients: BTreeMap::new(),
             log: None,
             stdout: settings.to_stdout.then(|| Outbox::new(0, PLAIN)),
@@ -387,7 +392,10 @@ impl Console {
 
     fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
         let encoding = self.settings.encoding(role, medium);
-        let mut outbox = Outbox::new(self.history.head(), encoding);
+        // What only sends is given nothing.
+        let from =
+            if medium == Medium::Pipe { self.history.head() } else { self.history.replay_point() };
+        let mut outbox = Outbox::new(from, encoding);
         if medium != Medium::Pipe {
             outbox.stage(&self.greeting(role));
         }

@@ -4,7 +4,7 @@
 use super::event::{ExitStatus, Running};
 use super::{Count, Settings};
 use crate::caret;
-use crate::config::RestartMode;
+use crate::config::{RestartMode, Wording};
 
 const RULE: &[u8] = b"@@@ @@@ @@@ @@@ @@@\r\n";
 
@@ -38,7 +38,11 @@ pub fn greeting(
             }
             None => b"auto restart toggle disabled".to_vec(),
         };
-        line!(out, "@@@ ", kill, ", auto restart mode is ", mode_name(mode), ", ", toggle);
+        let is = match settings.wording {
+            Wording::Current => ", auto restart mode is ",
+            Wording::Of2_7 => ", auto restart is ",
+        };
+        line!(out, "@@@ ", kill, is, mode_name(mode), ", ", toggle);
         if let Some(logout) = commands.logout {
             line!(out, "@@@ Use ", caret::display(logout), " to logout from procServ server");
         }
@@ -52,7 +56,9 @@ pub fn greeting(
     } else {
         line!(out, "@@@ ", child_name, " started as: ", settings.command);
     }
-    if let Some((file, opened)) = &settings.log {
+    if let Some((file, opened)) = &settings.log
+        && settings.wording == Wording::Current
+    {
         let trouble = if *opened { "" } else { "unable to open log file " };
         line!(out, "@@@ Child log file: ", trouble, file);
     }
@@ -123,15 +129,22 @@ pub fn shutting_down(settings: &Settings, mode: RestartMode, time: &[u8]) -> Vec
 }
 
 /// Section 5: the toggle character.
-pub fn toggled(mode: RestartMode) -> Vec<u8> {
+pub fn toggled(settings: &Settings, mode: RestartMode) -> Vec<u8> {
     let mut out = b"\r\n".to_vec();
-    line!(out, "@@@ Toggled auto restart mode to ", mode_name(mode));
+    let to = match settings.wording {
+        Wording::Current => "@@@ Toggled auto restart mode to ",
+        Wording::Of2_7 => "@@@ Toggled auto restart to ",
+    };
+    line!(out, to, mode_name(mode));
     out
 }
 
-/// Section 5: the kill character.
-pub fn killed() -> Vec<u8> {
-    b"\r\n@@@ Got a kill command\r\n".to_vec()
+/// Section 5: the kill character, of which 2.7 says nothing.
+pub fn killed(settings: &Settings) -> Vec<u8> {
+    match settings.wording {
+        Wording::Current => b"\r\n@@@ Got a kill command\r\n".to_vec(),
+        Wording::Of2_7 => Vec::new(),
+    }
 }
 
 /// Section 8: the log could not be written.

@@ -162,7 +162,8 @@ impl Console {
         let mut console = Console::new(settings, calendar);
         let settings = &mut console.settings;
         console.supervisor = Supervisor::restore(record.supervisor, settings.holdoff)?;
-        console.history = History::restore(record.history, settings.log_stamp.is_some())?;
+        let keep_times = settings.log_stamp.is_some();
+        console.history = History::restore(record.history, keep_times, settings.history)?;
         let head = console.history.head();
         for client in record.clients {
             let id = client.id;

@@ -209,12 +209,12 @@ impl Supervisor {
         }
     }
 
-    /// The next mode: ON, OFF, ONESHOT, ON.
-    pub fn toggle(&mut self) -> RestartMode {
+    /// The next mode: ON, OFF, ONESHOT if users know it, ON.
+    pub fn toggle(&mut self, with_oneshot: bool) -> RestartMode {
         self.mode = match self.mode {
             RestartMode::On => RestartMode::Off,
-            RestartMode::Off => RestartMode::Oneshot,
-            RestartMode::Oneshot => RestartMode::On,
+            RestartMode::Off if with_oneshot => RestartMode::Oneshot,
+            RestartMode::Off | RestartMode::Oneshot => RestartMode::On,
         };
         if self.mode == RestartMode::Oneshot {
             self.due = true;

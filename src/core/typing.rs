@@ -4,6 +4,7 @@
 use super::clock::Now;
 use super::event::{ClientId, Effect, Medium, Role};
 use super::{Console, notice};
+use crate::config::Wording;
 
 /// Restarts a dead child, whatever the kill character is.
 const RESTART: u8 = 0x12;
@@ -68,12 +69,13 @@ impl Console {
             self.effects.push_back(Effect::Disconnect(id));
         }
         if commands.toggle == Some(byte) {
-            let mode = self.supervisor.toggle();
+            // 2.7 has no ONESHOT, nor do those know it who read its words.
+            let mode = self.supervisor.toggle(self.settings.wording == Wording::Current);
             self.revision += 1;
-            self.say(&notice::toggled(mode), now);
+            self.say(&notice::toggled(&self.settings, mode), now);
         }
         if commands.kill == Some(byte) {
-            self.say(&notice::killed(), now);
+            self.say(&notice::killed(&self.settings), now);
             if running {
                 self.input.clear();
                 self.signal(self.settings.kill_signal);

@@ -107,6 +107,9 @@ pub struct ListenerState {
     /// Its socket file.
     #[n(2)]
     pub file: Option<FileId>,
+    /// Its connections are without telnet.
+    #[cbor(n(3), default)]
+    pub raw: bool,
 }
 
 /// A file, whatever its name.
@@ -149,6 +152,9 @@ pub enum ConnectionKind {
     /// The terminal of `-f`, with the modes that it is to get back.
     #[n(2)]
     Terminal(#[n(0)] TerminalModes),
+    /// A socket, TCP or Unix, without telnet.
+    #[n(3)]
+    Raw,
 }
 
 /// A `termios`.
@@ -235,6 +241,7 @@ impl ConnectionKind {
             ConnectionKind::Socket => Medium::Telnet,
             ConnectionKind::Pipe => Medium::Pipe,
             ConnectionKind::Terminal(_) => Medium::Terminal,
+            ConnectionKind::Raw => Medium::Raw,
         }
     }
 }

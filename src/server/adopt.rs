@@ -83,7 +83,7 @@ impl Predecessor {
         for listener in std::mem::take(&mut self.state.listeners) {
             let role = handover::listener_role(&listener.name);
             let socket = self.take(listener.socket)?;
-            let bound = Bound::adopt(socket, role, listener.file)
+            let bound = Bound::adopt(socket, role, listener.raw, listener.file)
                 .map_err(system("take over a listener"))?;
             listeners.push(bound);
         }

@@ -235,6 +235,7 @@ impl<S: System> Server<S> {
                 name,
                 socket: listener.socket().descriptor()?,
                 file: listener.socket().file(),
+                raw: listener.endpoint().raw,
             })
         });
         let connections = self.peers.iter().map(|(id, peer)| {

@@ -110,6 +110,7 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
 
     let mut server = Server::new(kernel, parts.console, parts.next_token, parts.origin);
     (server.log, server.stdout, server.manager) = (log, stdout, manager);
+    server.allow_from.clone_from(&config.allow_from);
     parts.said.iter().for_each(|line| server.diagnose(line));
     for listener in parts.listeners {
         let token = server.take_token();
@@ -207,6 +208,8 @@ pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
         wait: config.wait,
         ready: config.ready.clone(),
         time_format: config.time_format.clone(),
+        history: config.history,
+        wording: config.wording,
     }
 }
 

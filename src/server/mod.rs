@@ -43,6 +43,7 @@
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
 //! | stderr | anything | ignored: there is nobody to tell |
 
+mod admission;
 pub mod adopt;
 mod bind;
 mod child;
@@ -84,6 +85,7 @@ use crate::core::Console;
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{ClientId, Effect, Event, Role, Sink};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET, READ_SIZE};
+use crate::network::Networks;
 use crate::sys;
 
 /// Everything that runs.
@@ -106,6 +108,8 @@ struct Server<S: System> {
     handover: Handover<S::Process>,
     /// The console's revision that is written down for after a crash.
     saved: Option<u64>,
+    /// `--allow-from`.
+    allow_from: Option<Networks>,
 }
 
 impl<S: System> Server<S> {
@@ -126,6 +130,7 @@ impl<S: System> Server<S> {
             origin,
             handover: Handover::new(),
             saved: None,
+            allow_from: None,
         }
     }
 
@@ -304,7 +309,9 @@ impl<S: System> Server<S> {
                     break;
                 }
                 match listener.accept(now.mono) {
-                    Accepted::Connection(connection) => accepted.push((connection, listener.role)),
+                    Accepted::Connection(connection, from) => {
+                        accepted.push((connection, from, listener.role));
+                    }
                     Accepted::Nobody => {}
                     Accepted::Exhausted(reason) => {
                         failed.push((listener.endpoint().to_string(), reason));
@@ -312,8 +319,11 @@ impl<S: System> Server<S> {
                 }
             }
         }
-        for (connection, role) in accepted {
-            self.join(connection, role, now);
+        for (connection, from, role) in accepted {
+            match from {
+                Some(peer) if !self.admits(peer) => self.refused(peer),
+                _ => self.join(connection, role, now),
+            }
         }
         // Said last, so that those who came just before hear it too.
         for (endpoint, reason) in &failed {

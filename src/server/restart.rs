@@ -15,7 +15,7 @@ use super::kernel::PtyProcess;
 use super::stream::Terminus;
 use super::vault::{self, CLIENT, LISTENER, STATE, Vault};
 use crate::core::event::{ClientId, Role};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint};
 use crate::handover::state::{ChildState, FileId, State};
 use crate::limits::KILL_WAIT;
 use crate::sys::pidfd;
@@ -76,7 +76,9 @@ impl Remains {
         for what in sockets {
             let file = self.files.get(&what).copied();
             let copy = self.held.get(&what).and_then(|fd| fd.try_clone().ok());
-            let Some(mut bound) = copy.and_then(|fd| Bound::adopt(fd, role, file).ok()) else {
+            let Some(mut bound) =
+                copy.and_then(|fd| Bound::adopt(fd, role, endpoint.raw, file).ok())
+            else {
                 continue;
             };
             // Of any port another one may want just this.
@@ -159,7 +161,8 @@ impl Remains {
             let copy = || fd.try_clone().ok();
             let file = self.files.get(what);
             // Its file goes with the socket.
-            let _bound = file.and_then(|&file| Bound::adopt(copy()?, Role::User, Some(file)).ok());
+            let _bound =
+                file.and_then(|&file| Bound::adopt(copy()?, Role::User, false, Some(file)).ok());
             if let Some(pid) = vault::pid(what) {
                 pidfd::kill_group(fd, pid, KILL_WAIT);
             } else if what.starts_with(CLIENT) || what.starts_with(LISTENER) {
@@ -172,7 +175,7 @@ impl Remains {
 
 /// Whether clients that look for the endpoint find this: its socket file may be gone, or another's.
 fn is_reachable(endpoint: &Endpoint, file: Option<FileId>) -> bool {
-    let Endpoint::Unix { path, .. } = endpoint else {
+    let Address::Unix { path, .. } = &endpoint.address else {
         return true;
     };
     let found = fs::symlink_metadata(path);

@@ -19,7 +19,7 @@ use crate::config::{Config, LogTarget, RunMode};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{Event, Role};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint};
 use crate::error::StartupError;
 use crate::sys::daemon::{self, Side};
 use crate::sys::{fd, process, signal, time};
@@ -162,7 +162,8 @@ pub(super) fn is_foreground(config: &Config) -> bool {
     matches!(config.run_mode, RunMode::Foreground | RunMode::DebugForeground)
 }
 
-/// All listeners, in the order of the info file: the log endpoint, then the last declared first.
+/// All listeners, in the order of the info file: the log endpoint, then the last declared first, and
+/// those without telnet after all others, as older programs take the first that they find.
 fn bind(
     config: &Config,
     passed: &mut Inherited,
@@ -170,9 +171,10 @@ fn bind(
 ) -> Result<Vec<Bound>, StartupError> {
     let wanted: Vec<&Endpoint> = config.controls.iter().chain(&config.log_endpoint).collect();
     let mut open = |endpoint: &Endpoint, role, kind| -> Result<Vec<Bound>, StartupError> {
-        let bound = match endpoint {
-            Endpoint::Passed(which) => passed.take(which).and_then(|taken| {
-                taken.into_iter().map(|fd| Bound::of_manager(fd, role)).collect()
+        let bound = match &endpoint.address {
+            Address::Passed(which) => passed.take(which).and_then(|taken| {
+                let adopt = |fd| Bound::of_manager(fd, role, endpoint.raw);
+                taken.into_iter().map(adopt).collect()
             }),
             _ => match remains.listener(endpoint, role, &wanted) {
                 Some(bound) => Ok(vec![bound]),
@@ -190,6 +192,7 @@ fn bind(
         listeners.extend(open(endpoint, Role::Logger, "log")?);
     }
     listeners.reverse();
+    listeners.sort_by_key(|listener| listener.endpoint.raw);
     Ok(listeners)
 }
 

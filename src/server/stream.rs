@@ -19,14 +19,17 @@ use crate::sys::pty::{Modes, Terminal};
 #[derive(Debug)]
 pub(super) enum Terminus {
     Socket(File),
+    /// A socket without telnet.
+    Raw(File),
     Terminal(Terminal),
     Pipe(File),
 }
 
 impl Terminus {
     /// A connection that was accepted.
-    pub(super) fn socket(connection: OwnedFd) -> Terminus {
-        Terminus::Socket(File::from(connection))
+    pub(super) fn socket(connection: OwnedFd, raw: bool) -> Terminus {
+        let connection = File::from(connection);
+        if raw { Terminus::Raw(connection) } else { Terminus::Socket(connection) }
     }
 
     /// What `-f` finds as standard input, if it can be a client: a terminal in the foreground,
@@ -58,6 +61,7 @@ impl Terminus {
         let file = File::from(connection);
         Ok(match kind {
             ConnectionKind::Socket => Terminus::Socket(file),
+            ConnectionKind::Raw => Terminus::Raw(file),
             ConnectionKind::Pipe => Terminus::Pipe(file),
             ConnectionKind::Terminal(modes) => {
                 let modes = Modes {
@@ -74,7 +78,7 @@ impl Terminus {
 
     fn file(&self) -> &File {
         match self {
-            Terminus::Socket(file) | Terminus::Pipe(file) => file,
+            Terminus::Socket(file) | Terminus::Raw(file) | Terminus::Pipe(file) => file,
             Terminus::Terminal(terminal) => terminal.file(),
         }
     }
@@ -94,6 +98,7 @@ impl Connection for Terminus {
     fn medium(&self) -> Medium {
         match self {
             Terminus::Socket(_) => Medium::Telnet,
+            Terminus::Raw(_) => Medium::Raw,
             Terminus::Terminal(_) => Medium::Terminal,
             Terminus::Pipe(_) => Medium::Pipe,
         }
@@ -102,6 +107,7 @@ impl Connection for Terminus {
     fn kind(&self) -> ConnectionKind {
         match self {
             Terminus::Socket(_) => ConnectionKind::Socket,
+            Terminus::Raw(_) => ConnectionKind::Raw,
             Terminus::Pipe(_) => ConnectionKind::Pipe,
             Terminus::Terminal(terminal) => {
                 let Modes { input, output, control, local, characters } = terminal.saved();
@@ -128,7 +134,7 @@ impl Drop for Terminus {
     /// An orderly end of file for the other side: input that nobody read would turn it into a
     /// reset, which takes output on its way along.
     fn drop(&mut self) {
-        if let Terminus::Socket(file) = self {
+        if let Terminus::Socket(file) | Terminus::Raw(file) = self {
             let _ = shutdown(file.as_raw_fd(), Shutdown::Write);
             let mut buffer = [0; 4096];
             for _ in 0..(DRAIN_MAX / buffer.len()) {

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -66,8 +67,8 @@ pub(super) trait Socket: Lasting {
     type Connection;
     /// Whether so few descriptors are left that the rest of the server may need them.
     fn is_scarce(&self) -> bool;
-    /// accept(2): a connection, ready for use.
-    fn accept(&self) -> io::Result<Self::Connection>;
+    /// accept(2): a connection, ready for use, and the address of a TCP client.
+    fn accept(&self) -> io::Result<(Self::Connection, Option<IpAddr>)>;
     /// The socket file that is removed with it.
     fn file(&self) -> Option<FileId>;
 }

@@ -11,6 +11,7 @@ use super::super::event::{ClientId, Effect, ExitStatus};
 use super::seen;
 use super::stream::{Clockwork, Stream};
 use crate::config::RestartMode::{self, Off, On, Oneshot};
+use crate::config::Wording;
 
 const SIGKILL: i32 = 9;
 const SECOND: u64 = 1_000_000_000;
@@ -63,8 +64,8 @@ impl Oracle {
         Oracle {
             mode: settings.restart,
             told_to_wait: settings.wait,
+            stream: Stream::new(settings.history),
             settings,
-            stream: Stream::default(),
             effects: VecDeque::new(),
             starting: false,
             alive: None,
@@ -215,7 +216,9 @@ impl Oracle {
                 self.toggle(now);
             }
             if is(commands.kill) {
-                self.say("\r\n@@@ Got a kill command\r\n", now);
+                if self.settings.wording == Wording::Current {
+                    self.say("\r\n@@@ Got a kill command\r\n", now);
+                }
                 if !dead {
                     if !self.input.is_empty() {
                         seen("the kill character emptied the queue");
@@ -304,14 +307,16 @@ impl Oracle {
     }
 
     fn toggle(&mut self, now: Now) {
+        let old = self.settings.wording == Wording::Of2_7;
         self.mode = match self.mode {
             On => Off,
-            Off => Oneshot,
-            Oneshot => On,
+            Off if !old => Oneshot,
+            Off | Oneshot => On,
         };
         self.one_more |= self.mode == Oneshot;
         let mode = mode_name(self.mode);
-        self.say(&format!("\r\n@@@ Toggled auto restart mode to {mode}\r\n"), now);
+        let word = if old { "" } else { " mode" };
+        self.say(&format!("\r\n@@@ Toggled auto restart{word} to {mode}\r\n"), now);
     }
 
     fn start(&mut self, now: Now) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::Settings;
 use super::super::clock::UnixTime;
 use super::random::Random;
-use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
 
 /// The command line of a world.
 pub fn settings(random: &mut Random) -> Settings {
@@ -50,6 +50,8 @@ pub fn settings(random: &mut Random) -> Settings {
         wait: random.one_in(4),
         ready: None,
         time_format: random.pick(&[&b"time #"[..], b"", b"%c"]).to_vec(),
+        history: random.pick(&[0, 0, 0, 1, 100, 5_000, 70_000, 1_500_000]),
+        wording: random.pick(&[Wording::Current, Wording::Current, Wording::Of2_7]),
     }
 }
 

@@ -22,8 +22,10 @@ impl World {
             (Role::User, Medium::Telnet),
             (Role::User, Medium::Terminal),
             (Role::User, Medium::Pipe),
+            (Role::User, Medium::Raw),
             (Role::Logger, Medium::Telnet),
             (Role::Logger, Medium::Telnet),
+            (Role::Logger, Medium::Raw),
         ]);
         self.tell(|_| format!("{id:?} joins: {role:?} {medium:?}"));
         self.handle(Event::Joined { id, role, medium });
@@ -32,15 +34,17 @@ impl World {
         }
         let mut greeting = match medium {
             Medium::Pipe => Vec::new(),
-            Medium::Telnet | Medium::Terminal => self.oracle.greeting(role),
+            Medium::Telnet | Medium::Terminal | Medium::Raw => self.oracle.greeting(role),
         };
         let telnet = medium == Medium::Telnet;
         if telnet {
             greeting.extend_from_slice(&telnet::OFFER);
         }
         let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
-        let follower = Follower::new(self.oracle.stream.head(), telnet, stamp);
-        self.clients.push(Client::new(id, role, medium, greeting, follower));
+        let head = self.oracle.stream.head();
+        let from = if medium == Medium::Pipe { head } else { self.oracle.stream.replay() };
+        let follower = Follower::new(from, telnet, stamp);
+        self.clients.push(Client::new(id, role, medium, greeting, follower, head));
         self.count_clients();
     }
 

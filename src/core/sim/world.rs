@@ -328,7 +328,7 @@ impl World {
     fn check(&mut self) {
         let deadline = self.console.deadline().map(|moment| moment.0);
         assert_eq!(deadline, self.oracle.deadline(), "deadline");
-        assert!(self.console.history.memory() <= HISTORY_MAX);
+        assert!(self.console.history.memory() <= self.oracle.stream.held());
         let input = self.oracle.input.len();
         let (first, second) = self.console.child_input();
         assert_eq!(first.len() + second.len(), input, "input of the child");
@@ -358,7 +358,7 @@ impl World {
             assert!(until > now && until <= now + CLIENT_PATIENCE);
             let places = self.clients.iter().map(|client| client.follower.place);
             let behind = self.oracle.stream.head() - places.min().unwrap();
-            assert!(behind > HISTORY_MAX - 2 * PTY_BUDGET);
+            assert!(behind > self.oracle.stream.held() - 2 * PTY_BUDGET);
         }
         if let Some(log) = &self.log {
             let behind = self.oracle.stream.head() - log.taken();
@@ -378,7 +378,9 @@ impl World {
             while self.reads(index, usize::MAX) {}
         }
         self.console.rest();
-        assert!(self.console.history.memory() <= HISTORY_MIN);
+        // What is kept for clients to come fills a quarter of the memory or more.
+        let kept = self.oracle.settings.history.min(self.oracle.stream.head()) + 1;
+        assert!(self.console.history.memory() <= HISTORY_MIN.max(4 * kept));
         for client in &self.clients {
             if let Some(known) = self.console.clients.get(&client.id)
                 && client.medium != Medium::Pipe

@@ -6,6 +6,7 @@ mod input;
 mod notice;
 mod outbox;
 mod record;
+mod replay;
 mod supervisor;
 mod typing;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use super::clock::{Calendar, Moment, Now, UnixTime};
 use super::{Console, Settings};
-use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
 
 /// A time of the tests, in milliseconds.
 fn at(millis: u64) -> Now {
@@ -56,6 +57,8 @@ fn settings() -> Settings {
         wait: false,
         ready: None,
         time_format: b"T".to_vec(),
+        history: 0,
+        wording: Wording::Current,
     }
 }
 

@@ -124,7 +124,7 @@ fn wait_starts_nothing_until_told() {
         let mut supervisor = waiting(mode);
         supervisor.waits_until(None);
         for _ in 0..3 {
-            supervisor.toggle();
+            supervisor.toggle(true);
             supervisor.waits_until(None);
         }
         assert_eq!(supervisor.start_by_hand(at(50_000).mono), Some(Action::Start));
@@ -179,7 +179,7 @@ fn by_hand_oneshot_exits_at_once() {
 fn oneshot_chosen_while_a_child_runs_makes_one_more() {
     let mut supervisor = supervisor(On);
     supervisor.starts(0);
-    assert_eq!([supervisor.toggle(), supervisor.toggle()], [Off, Oneshot]);
+    assert_eq!([supervisor.toggle(true), supervisor.toggle(true)], [Off, Oneshot]);
     supervisor.exits(1);
     supervisor.waits_until(Some(15_000));
     supervisor.starts(15_000);
@@ -194,7 +194,7 @@ fn oneshot_chosen_while_no_child_runs_makes_one_more() {
     supervisor.starts(0);
     supervisor.exits(1);
     supervisor.waits_until(None);
-    assert_eq!(supervisor.toggle(), Oneshot);
+    assert_eq!(supervisor.toggle(true), Oneshot);
     supervisor.waits_until(Some(15_000));
     supervisor.starts(20_000);
     supervisor.exits(2);
@@ -207,10 +207,10 @@ fn the_toggle_goes_around_and_counts_at_once() {
     supervisor.starts(0);
     supervisor.exits(0);
     supervisor.waits_until(Some(15_000));
-    assert_eq!(supervisor.toggle(), Off);
+    assert_eq!(supervisor.toggle(true), Off);
     supervisor.waits_until(None);
-    assert_eq!(supervisor.toggle(), Oneshot);
-    assert_eq!(supervisor.toggle(), On);
+    assert_eq!(supervisor.toggle(true), Oneshot);
+    assert_eq!(supervisor.toggle(true), On);
     supervisor.starts(15_000);
 }
 
@@ -219,7 +219,7 @@ fn leaving_oneshot_in_time_goes_on() {
     let mut supervisor = supervisor(Oneshot);
     supervisor.starts(0);
     supervisor.exits(0);
-    assert_eq!(supervisor.toggle(), On);
+    assert_eq!(supervisor.toggle(true), On);
     supervisor.waits_until(Some(15_000));
     supervisor.starts(15_000);
 }

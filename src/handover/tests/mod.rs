@@ -11,7 +11,7 @@ use super::state::{
     ChildState, ConnectionKind, ConnectionState, Descriptor, FileId, ListenerState, Retry,
     SinkState, State, TerminalModes, Text,
 };
-use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink};
 use crate::core::{Console, Settings};
@@ -48,6 +48,8 @@ fn settings() -> Settings {
         wait: false,
         ready: Some(b"epics>".to_vec()),
         time_format: b"T".to_vec(),
+        history: 0,
+        wording: Wording::Current,
     }
 }
 
@@ -300,4 +302,9 @@ fn of_a_longer_history_the_newest_is_kept() {
     let count = first.len();
     console.written(ClientId(7), count);
     assert_eq!(console.output(ClientId(7)).0, b"the end");
+    // With a history of that size nobody was passed.
+    let state = decode_body(&tree.write()).unwrap();
+    let settings = Settings { history: 2 * HISTORY_MAX, ..settings() };
+    let mut console = Console::restore(settings, Box::new(Seconds), state.console).unwrap();
+    assert!(!console.output(ClientId(7)).0.starts_with(b"\r\n@@@ "));
 }

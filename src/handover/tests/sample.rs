@@ -72,6 +72,7 @@ fn around(console: Record) -> State {
             name: "control.0".to_owned(),
             socket: descriptor(13, 0o140_000),
             file: Some(FileId { device: 25, inode: 77 }),
+            raw: true,
         }],
         connections: vec![connection(7), connection(8), connection(9)],
         log: Some(SinkState {

@@ -8,7 +8,7 @@ use super::{LISTENER, Run, Seconds, settings, settings_of};
 use crate::core::Console;
 use crate::core::clock::Moment;
 use crate::core::event::{ClientId, Event, Medium, Role, Sink};
-use crate::endpoint::Endpoint;
+use crate::endpoint::Address;
 use crate::handover::state::ConnectionKind;
 use crate::handover::{answer, format};
 use crate::server::Server;
@@ -82,7 +82,7 @@ impl Run {
             world.news.push((LISTENER, readiness));
             std::mem::take(&mut world.faults)
         };
-        let endpoint = Endpoint::Abstract(b"sim".to_vec());
+        let endpoint = Address::Abstract(b"sim".to_vec()).into();
         self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
         let retry = state.log.unwrap().retry.map(|retry| (Moment(retry.at), retry.on_output));
         self.server.log = Some(Writer::new(Sink::Log, simulated()).with_retry(retry));
@@ -92,6 +92,7 @@ impl Run {
                 ConnectionKind::Socket => Medium::Telnet,
                 ConnectionKind::Pipe => Medium::Pipe,
                 ConnectionKind::Terminal(_) => Medium::Terminal,
+                ConnectionKind::Raw => Medium::Raw,
             };
             let far = Far::new(&world, -connection.stream.number as Id, medium, 0);
             self.server.go_on_with(ClientId(connection.id), far);

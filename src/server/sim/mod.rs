@@ -18,18 +18,18 @@ use std::time::Duration;
 
 use mio::Token;
 
-use self::trace::{after_greeting, plain, trace_back, without_notes};
+use self::trace::{after_greeting, past, plain, trace_back, without_notes};
 use self::world::{Far, Id, Shared, Simulated, World};
 use super::Server;
 use super::handover::Origin;
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
-use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Event, Medium, Role, Sink};
 use crate::core::{Console, Settings};
-use crate::endpoint::Endpoint;
+use crate::endpoint::Address;
 use crate::limits::STAGE_MAX;
 use crate::sys::process::End;
 
@@ -73,13 +73,16 @@ fn settings() -> Settings {
         wait: false,
         ready: None,
         time_format: b"%c".to_vec(),
+        history: 0,
+        wording: Wording::Current,
     }
 }
 
-/// Those of a run: every other one waits for a text of the child's.
+/// Those of a run: every other one waits for a text of the child's, half of them keep a history.
 fn settings_of(seed: u64) -> Settings {
     let ready = (seed % 2 == 1).then(|| READY.to_vec());
-    Settings { ready, ..settings() }
+    let history = [0, 100, 0, 40_000][(seed / 4 % 4) as usize];
+    Settings { ready, history, ..settings() }
 }
 
 /// A run of one seed.
@@ -104,7 +107,7 @@ impl Run {
         let world = World::new(seed);
         let console = Console::new(settings_of(seed), Box::new(Seconds));
         let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1, Origin::default());
-        let endpoint = Endpoint::Abstract(b"sim".to_vec());
+        let endpoint = Address::Abstract(b"sim".to_vec()).into();
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
         server.log = Some(Writer::new(Sink::Log, Simulated(Rc::clone(&world))));
@@ -327,12 +330,22 @@ impl Run {
                 continue;
             }
             assert_eq!(pipe.closed, self.server.exit.is_some(), "client {id}");
+            if pipe.closed && pipe.received.is_empty() {
+                assert_eq!(
+                    joined.1,
+                    stream.len(),
+                    "client {id} came before it was decided to leave"
+                );
+                continue;
+            }
             let plain = plain(after_greeting(&pipe.received));
             let tail = b" bytes skipped: this connection reads too slowly\r\n";
             let from = trace_back(stream, &plain, tail);
             let from = from.unwrap_or_else(|error| panic!("client {id}: {error}"));
+            let history = settings_of(self.seed).history;
+            let begin = |joined| past(&stream[..joined], history);
             assert!(
-                (joined.0..=joined.1).contains(&from),
+                (begin(joined.0)..=begin(joined.1)).contains(&from),
                 "client {id} begins at {from}, joined in {joined:?}"
             );
         }

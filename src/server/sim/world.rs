@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -333,6 +334,7 @@ impl Connection for Far {
     fn kind(&self) -> ConnectionKind {
         match self.medium {
             Medium::Telnet => ConnectionKind::Socket,
+            Medium::Raw => ConnectionKind::Raw,
             Medium::Pipe => ConnectionKind::Pipe,
             Medium::Terminal => ConnectionKind::Terminal(TerminalModes {
                 input: 0,
@@ -386,7 +388,7 @@ impl Socket for Simulated {
         self.0.borrow_mut().refuses(0).is_some()
     }
 
-    fn accept(&self) -> io::Result<Far> {
+    fn accept(&self) -> io::Result<(Far, Option<IpAddr>)> {
         let mut world = self.0.borrow_mut();
         for errno in [libc::EINTR, libc::ECONNABORTED, libc::EMFILE, libc::ENOMEM] {
             if let Some(error) = world.refuses(errno) {
@@ -394,7 +396,7 @@ impl Socket for Simulated {
             }
         }
         let id = world.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok(Far::new(&self.0, id, Medium::Telnet, 0))
+        Ok((Far::new(&self.0, id, Medium::Telnet, 0), None))
     }
 
     fn file(&self) -> Option<FileId> {
