@@ -138,6 +138,10 @@ pub struct Config {
     pub pid_file: Option<PathBuf>,
     /// `-I`.
     pub info_file: Option<PathBuf>,
+    /// `--events`.
+    pub events: Option<PathBuf>,
+    /// `--status-file`.
+    pub status_file: Option<PathBuf>,
     /// `--timefmt`, a strftime format.
     pub time_format: Vec<u8>,
     /// What to say on stderr before anything else, one line each without its newline.

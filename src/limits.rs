@@ -99,6 +99,12 @@ pub const LOG_OTHERS: usize = 16;
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;
 
+/// Events that wait for a file that can't be written, in bytes: some thousands.
+pub const EVENTS_MAX: usize = 1 << 20;
+
+/// The status file is replaced at most this often.
+pub const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
 /// How long an upgrade waits for the new program's answer, and then for the log.
 pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(5);
 

@@ -74,10 +74,12 @@ pub fn definition() -> Command {
         .args([
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
+            value("events", "file", "append what happens to <file>, as JSON"),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
             flag("notify", "tell systemd about state and health (with -f)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),
+            value("status-file", "file", "keep <file> up to date with how things are, as JSON"),
         ])
 }
 

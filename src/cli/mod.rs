@@ -149,6 +149,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             .or_else(|| env("PROCSERV_PID").filter(|file| !file.is_empty()))
             .map(PathBuf::from),
         info_file: given.value("info-file").map(PathBuf::from),
+        events: given.value("events").map(PathBuf::from),
+        status_file: given.value("status-file").map(PathBuf::from),
         time_format,
         warnings: stderr.lines(),
         argv0,

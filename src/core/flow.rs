@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::clock::Moment;
 use super::event::{ClientId, Medium, Sink};
 use super::history::History;
+use super::journal::Entry;
 use super::outbox::{Chunk, Outbox};
 use super::{Client, Console, Pace};
 use crate::limits::{HISTORY_MAX, STAGE_MAX};
@@ -14,7 +15,12 @@ impl Console {
     /// The bytes this client is to be written next; empty if there are none.
     pub fn output(&mut self, id: ClientId) -> (&[u8], &[u8]) {
         match self.clients.get_mut(&id) {
-            Some(client) => client.outbox.pending(&self.history, &*self.calendar),
+            Some(client) => {
+                if let Some(skipped) = client.outbox.catch_up(&self.history) {
+                    self.journal.push_back(Entry::Skipped(id, skipped));
+                }
+                client.outbox.pending(&self.history, &*self.calendar)
+            }
             None => (&[], &[]),
         }
     }

@@ -7,10 +7,12 @@
 //! under the simulation.
 
 pub mod clock;
+mod duty;
 pub mod event;
 mod flow;
 mod history;
 mod input;
+pub mod journal;
 mod notice;
 mod outbox;
 mod ready;
@@ -29,9 +31,10 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use self::clock::{Calendar, Moment, Now, UnixTime};
-use self::event::{ClientId, Effect, Event, ExitStatus, Medium, Role};
+use self::event::{ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Running};
 use self::history::History;
 use self::input::InputQueue;
+use self::journal::Entry;
 pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
 use self::ready::Readiness;
@@ -168,8 +171,11 @@ pub struct Console {
     stdout: Option<Outbox>,
     input: InputQueue,
     effects: VecDeque<Effect>,
+    journal: VecDeque<Entry>,
     /// Whether the log's trouble has been told, until it is over.
     log_trouble_told: bool,
+    /// The other duties whose trouble has been told, until it is over: a bit each.
+    troubles: u8,
     exiting: bool,
     /// Counts what may have changed the outline.
     revision: u64,
@@ -190,7 +196,9 @@ impl Console {
             stdout: settings.to_stdout.then(|| Outbox::new(0, PLAIN)),
             input: InputQueue::default(),
             effects: VecDeque::new(),
+            journal: VecDeque::new(),
             log_trouble_told: false,
+            troubles: 0,
             exiting: false,
             revision: 0,
             scratch: Vec::new(),
@@ -209,40 +217,63 @@ impl Console {
         }
         match event {
             Event::Output(bytes) => {
-                self.readiness.output(bytes);
+                if self.readiness.output(bytes)
+                    && let Some(child) = self.supervisor.running()
+                {
+                    self.revision += 1;
+                    self.journal.push_back(Entry::Ready(child.pid));
+                }
                 self.append(bytes, now.wall);
             }
             Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
             Event::Spawned(pid) => {
                 self.supervisor.started(pid, now);
                 self.readiness.started();
+                self.journal.push_back(Entry::Started(pid));
                 self.say(&notice::started(&self.settings, pid), now);
             }
             Event::SpawnFailed(reason) => {
                 self.supervisor.start_failed();
+                self.journal.push_back(Entry::NotStarted(reason.to_owned()));
                 self.say_line(&notice::start_failed(&self.settings, reason), now);
             }
             Event::Exited(status) => self.child_ended(status, now),
             Event::Joined { id, role, medium } => self.join(id, role, medium),
             Event::Input { id, bytes } => self.receive(id, bytes, now),
-            Event::Left { id } => {
-                self.clients.remove(&id);
-            }
+            Event::Left { id, farewell } => self.leave(id, farewell),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
             Event::LogFailed(reason) => self.log_failed(reason, now),
             Event::LogWorks => {
-                self.log_trouble_told = false;
+                let never_opened = matches!(self.settings.log, Some((_, false)));
+                let told = std::mem::take(&mut self.log_trouble_told);
+                if told || (never_opened && self.log.is_none()) {
+                    self.journal.push_back(Entry::Works(Duty::Log));
+                }
                 let encoding = self.settings.log_encoding();
                 let head = self.history.head();
                 self.log.get_or_insert_with(|| Outbox::new(head, encoding));
             }
+            Event::LogNotOpened(reason) => self.log_not_opened(reason),
+            Event::Failed(duty, reason) => self.failed(duty, reason, now),
+            Event::Works(duty) => self.works(duty),
             Event::AcceptFailed { endpoint, reason } => {
+                let entry = Entry::NotAccepted(endpoint.to_owned(), reason.to_owned());
+                self.journal.push_back(entry);
                 self.say_line(&notice::accept_failed(endpoint, reason), now);
             }
-            Event::Upgraded { version } => self.note(&notice::upgraded(version), now),
-            Event::Restarted => self.say(&notice::restarted(), now),
-            Event::UpgradeFailed(reason) => self.note(&notice::not_upgraded(reason), now),
+            Event::Upgraded { version } => {
+                self.journal.push_back(Entry::Upgraded);
+                self.note(&notice::upgraded(version), now);
+            }
+            Event::Restarted => {
+                self.journal.push_back(Entry::Restarted);
+                self.say(&notice::restarted(), now);
+            }
+            Event::UpgradeFailed(reason) => {
+                self.journal.push_back(Entry::NotUpgraded(reason.to_owned()));
+                self.note(&notice::not_upgraded(reason), now);
+            }
         }
     }
 
@@ -271,6 +302,21 @@ impl Console {
         }
     }
 
+    /// The child, while there is one.
+    pub fn child(&self) -> Option<Running> {
+        self.supervisor.running()
+    }
+
+    /// Whether the child is ready: it runs, or has written what is waited for.
+    pub fn child_is_ready(&self) -> bool {
+        self.supervisor.running().is_some() && self.readiness.is_child_ready()
+    }
+
+    /// How many children were started after the first.
+    pub fn restarts(&self) -> u64 {
+        self.supervisor.restarts()
+    }
+
     /// The child's name in messages.
     pub fn child_name(&self) -> &[u8] {
         &self.settings.name
@@ -279,6 +325,11 @@ impl Console {
     /// The next thing to do.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// The next thing to record.
+    pub fn poll_entry(&mut self) -> Option<Entry> {
+        self.journal.pop_front()
     }
 
     fn append(&mut self, bytes: &[u8], wall: UnixTime) {
@@ -334,6 +385,7 @@ impl Console {
         let Some(child) = self.supervisor.running() else {
             return;
         };
+        self.journal.push_back(Entry::Ended(child.pid, status));
         let leaving = self.supervisor.ended(status);
         if !leaving {
             self.say(&notice::ended(child, status), now);
@@ -374,17 +426,6 @@ impl Console {
         }
     }
 
-    fn log_failed(&mut self, reason: &str, now: Now) {
-        if self.log_trouble_told {
-            return;
-        }
-        self.log_trouble_told = true;
-        if let Some((file, _)) = &self.settings.log {
-            let text = notice::log_failed(file, reason);
-            self.say_line(&text, now);
-        }
-    }
-
     fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
         let encoding = self.settings.encoding(role, medium);
         let mut outbox = Outbox::new(self.history.head(), encoding);
@@ -398,6 +439,13 @@ impl Console {
         let client =
             Client { role, medium, outbox, decoder, replies: 0, taken: 0, pace: Pace::Free };
         self.clients.insert(id, client);
+        self.journal.push_back(Entry::Joined(id));
+    }
+
+    fn leave(&mut self, id: ClientId, farewell: Farewell) {
+        if self.clients.remove(&id).is_some() {
+            self.journal.push_back(Entry::Left(id, farewell));
+        }
     }
 
     fn greeting(&self, role: Role) -> Vec<u8> {

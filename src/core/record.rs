@@ -45,6 +45,8 @@ pub struct Record {
     log_opened: Option<bool>,
     #[n(8)]
     readiness: Option<ReadinessRecord>,
+    #[cbor(n(9), default)]
+    troubles: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -116,6 +118,7 @@ impl Console {
             log_trouble_told: self.log_trouble_told,
             log_opened: self.settings.log.as_ref().map(|log| log.1),
             readiness: Some(self.readiness.record()),
+            troubles: self.troubles,
         }
     }
 
@@ -144,6 +147,7 @@ impl Console {
             log_trouble_told: false,
             log_opened: None,
             readiness: Some(self.readiness.record()),
+            troubles: 0,
         }
     }
 
@@ -184,6 +188,7 @@ impl Console {
         }
         console.input = InputQueue::restore(record.input)?;
         console.log_trouble_told = record.log_trouble_told;
+        console.troubles = record.troubles;
         if let Some(readiness) = record.readiness {
             console.readiness.restore(readiness)?;
         } else if console.supervisor.running().is_some() {

@@ -3,6 +3,7 @@
 
 use super::clock::Now;
 use super::event::{ClientId, Effect, Medium, Role};
+use super::journal::{Command, Entry};
 use super::{Console, notice};
 
 /// Restarts a dead child, whatever the kill character is.
@@ -61,19 +62,27 @@ impl Console {
     fn command(&mut self, id: ClientId, byte: u8, running: bool, now: Now) -> bool {
         let commands = self.settings.commands;
         let mut start = !running && byte == RESTART;
+        if start {
+            self.journal.push_back(Entry::Command(id, Command::Restart));
+        }
         if !running && byte == QUIT {
+            self.journal.push_back(Entry::Command(id, Command::Quit));
             self.exit(self.supervisor.last_code());
         }
         if commands.logout == Some(byte) {
+            self.journal.push_back(Entry::Command(id, Command::Logout));
             self.effects.push_back(Effect::Disconnect(id));
         }
         if commands.toggle == Some(byte) {
+            self.journal.push_back(Entry::Command(id, Command::Toggle));
             let mode = self.supervisor.toggle();
             self.revision += 1;
             self.say(&notice::toggled(mode), now);
         }
         if commands.kill == Some(byte) {
             self.say(&notice::killed(), now);
+            let command = if running { Command::Kill } else { Command::Restart };
+            self.journal.push_back(Entry::Command(id, command));
             if running {
                 self.input.clear();
                 self.signal(self.settings.kill_signal);

@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use super::Server;
 use super::child::{Child, Output};
 use super::logfile::Writer;
+use super::records::Records;
 use super::system::{Connection, Lasting, Link, Process, Socket, System};
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{Event, ExitStatus};
@@ -129,11 +130,13 @@ impl<S: System> Server<S> {
             Step::Finishing { until } => {
                 let late = now.mono >= *until;
                 let writers = || [&self.log, &self.stdout].into_iter().flatten();
-                let at_rest = writers().all(|writer| writer.at_rest().is_some());
+                let records_rest = self.records.as_ref().is_none_or(Records::is_at_rest);
+                let at_rest = records_rest && writers().all(|writer| writer.at_rest().is_some());
                 if at_rest {
                     self.hand_over(now);
                 } else if late {
-                    self.refuse_upgrade("log is hung", now);
+                    let what = if records_rest { "log is hung" } else { "events are hung" };
+                    self.refuse_upgrade(what, now);
                 }
             }
         }
@@ -156,6 +159,7 @@ impl<S: System> Server<S> {
                 let words = words.lines().next().unwrap_or_default();
                 Err(format!("the new program refused with status {code}: {words}"))
             }
+            (ExitStatus::Unknown, _) => Err("the new program is gone".to_owned()),
             (ExitStatus::Signal(signal), _) => {
                 Err(format!("the new program was killed by signal {signal}"))
             }
@@ -165,6 +169,9 @@ impl<S: System> Server<S> {
                 self.end_rehearsal();
                 for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
                     writer.pause();
+                }
+                if let Some(records) = &mut self.records {
+                    records.pause();
                 }
                 self.handover.step = Step::Finishing { until: now.mono + HANDOVER_PATIENCE };
                 // Most are idle anyway.
@@ -181,6 +188,9 @@ impl<S: System> Server<S> {
         for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
             writer.go_on();
         }
+        if let Some(records) = &mut self.records {
+            records.go_on();
+        }
     }
 
     fn end_rehearsal(&mut self) {
@@ -194,8 +204,10 @@ impl<S: System> Server<S> {
     /// The new program takes over. Comes back only if it does not.
     fn hand_over(&mut self, now: Now) {
         let again = self.handover.again;
+        self.note_entries();
         let error = match self.state(self.console.record()) {
-            Ok(state) => {
+            Ok(mut state) => {
+                state.records = self.records.as_ref().map(|it| it.state(true)).unwrap_or_default();
                 let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
                 self.system.become_other(&format::encode(&state), &numbers, again)
             }
@@ -216,6 +228,7 @@ impl<S: System> Server<S> {
             self.upgrade(now);
         }
         self.write_sinks(now);
+        self.keep_records(now);
     }
 
     pub(super) fn listener_names(&self) -> Vec<String> {
@@ -253,6 +266,7 @@ impl<S: System> Server<S> {
             log: sink(&self.log)?,
             stdout: sink(&self.stdout)?,
             store: self.system.store().map(describe).transpose()?,
+            records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -14,15 +15,18 @@ use super::kernel::{Kernel, PtyProcess};
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
+use super::records::{EndpointLine, Fixed, Keeper, Records};
 use super::startup::{is_foreground, log_path, own_pid};
 use super::stream::Terminus;
 use super::system::System;
+use super::thread::Thread;
 use super::vault::Vault;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::clock::{Calendar, Moment, UnixTime};
 use crate::core::event::{ClientId, Event, Role, Sink};
 use crate::core::{Console, Settings};
 use crate::error::StartupError;
+use crate::handover::state::RecordsState;
 use crate::handover::{self, listener_names};
 use crate::sys::spawn::{Plan, Program};
 use crate::sys::{signal, time};
@@ -47,7 +51,11 @@ pub(super) struct Parts {
     pub(super) console: Console,
     pub(super) listeners: Vec<Bound>,
     pub(super) log: Option<Output>,
+    /// Why there is none.
+    pub(super) log_error: Option<String>,
     pub(super) stdout: Option<Output>,
+    /// What the records go on with, and the version of the program before.
+    pub(super) records: (RecordsState, String),
     pub(super) child: Option<PtyProcess>,
     pub(super) connections: Vec<(ClientId, Terminus)>,
     /// Tokens and clients below it have been.
@@ -111,6 +119,18 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
 
     let mut server = Server::new(kernel, parts.console, parts.next_token, parts.origin);
     (server.log, server.stdout, server.manager) = (log, stdout, manager);
+    let fixed = fixed(config, &server.origin, &parts.listeners, parts.records.1);
+    server.records = records(config, &server.system, fixed).map_err(system("start a thread"))?;
+    server.records = server.records.map(|records| records.with_state(parts.records.0));
+    if parts.begun == Begun::New
+        && let Some(records) = &mut server.records
+    {
+        records.begin(server.system.millis());
+    }
+    if parts.begun != Begun::Upgraded && server.log.is_none() && log_path(config).is_some() {
+        let reason = parts.log_error.unwrap_or_default();
+        server.console.handle(Event::LogNotOpened(&reason), server.system.now());
+    }
     parts.said.iter().for_each(|line| server.diagnose(line));
     for listener in parts.listeners {
         let token = server.take_token();
@@ -132,7 +152,7 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
                 && config.log_file != Some(LogTarget::Stdout)
                 && let Some(stdin) = Terminus::stdin()
             {
-                server.join(stdin, Role::User, server.system.now());
+                server.join(stdin, Role::User, "stdin", server.system.now());
             }
         }
         Begun::Upgraded => server.settle_in(Event::Upgraded { version: crate::VERSION }),
@@ -141,6 +161,31 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     let code = server.run().map_err(system("poll"))?;
     server.finish(parts.files).map_err(system("poll"))?;
     Ok(code)
+}
+
+/// The records, if any are wanted.
+fn records(config: &Config, kernel: &Kernel, fixed: Fixed) -> io::Result<Option<Records<Thread>>> {
+    let (events, status) = (config.events.clone(), config.status_file.clone());
+    let (with_events, with_status) = (events.is_some(), status.is_some());
+    if !with_events && !with_status {
+        return Ok(None);
+    }
+    let link = kernel.start_thread("records", Keeper::new(events, status))?;
+    Ok(Some(Records::new(link, fixed, with_events, with_status)))
+}
+
+/// What records say of the server.
+fn fixed(config: &Config, origin: &Origin, listeners: &[Bound], predecessor: String) -> Fixed {
+    let endpoints =
+        listeners.iter().map(|it| EndpointLine::new(it.role, it.endpoint.to_string())).collect();
+    Fixed {
+        pid: std::process::id(),
+        started: origin.started,
+        name: config.name.to_string_lossy().into_owned(),
+        argv: origin.argv.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+        endpoints,
+        predecessor,
+    }
 }
 
 /// The child: what to run, where, with which environment and limits.

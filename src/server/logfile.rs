@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::records::{Outcome, Sheet};
 use super::system::Link;
 use crate::core::clock::Moment;
 use crate::core::event::Sink;
@@ -26,6 +27,8 @@ pub(super) enum Job {
     Reopen,
     /// Sync what was written and lend the file.
     Rest,
+    /// Bring the records up to date.
+    Record(Sheet),
 }
 
 /// What it has done.
@@ -41,6 +44,8 @@ pub(super) enum Done {
     Reopened(io::Result<()>),
     /// Nothing is left to do, and this is the file; `None` if it can't be had.
     AtRest(Option<OwnedFd>),
+    /// The records are written as far as they could be.
+    Recorded(Outcome),
 }
 
 /// What became of the log since the last look.
@@ -51,7 +56,7 @@ pub(super) enum News {
     /// After a failure, a write succeeded.
     Works,
     /// SIGHUP: the file could not be opened anew, the old one goes on.
-    NotReopened,
+    NotReopened(String),
 }
 
 /// The reader of one sink.
@@ -257,8 +262,8 @@ impl<L: Link> Writer<L> {
             }
             Done::Reopened(result) => {
                 self.reopening = self.reopening.saturating_sub(1);
-                if result.is_err() {
-                    news.push(News::NotReopened);
+                if let Err(error) = result {
+                    news.push(News::NotReopened(sys::reason(&error)));
                 } else if let Some((at, _)) = &mut self.retry {
                     *at = now;
                 }
@@ -272,6 +277,8 @@ impl<L: Link> Writer<L> {
                     *pause = file;
                 }
             }
+            // Another thread's.
+            Done::Recorded(_) => {}
         }
     }
 }

@@ -51,7 +51,9 @@ mod logfile;
 mod manager;
 mod output;
 mod peer;
+mod records;
 mod restart;
+mod scribe;
 mod signals;
 #[cfg(test)]
 mod sim;
@@ -67,6 +69,7 @@ use std::io;
 use std::time::Duration;
 
 use mio::Token;
+use nix::libc::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use self::child::{Child, Output};
 use self::handover::{Handover, Origin};
@@ -74,11 +77,12 @@ use self::listener::{Accepted, Listener};
 use self::logfile::Writer;
 use self::manager::Manager;
 use self::peer::Peer;
+use self::records::{Records, What, Who};
 use self::source::Source;
 use self::system::{Connection, Readiness, System};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now};
-use crate::core::event::{ClientId, Effect, Event, Role, Sink};
+use crate::core::event::{ClientId, Effect, Event, Farewell, Role, Sink};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET, READ_SIZE};
 use crate::sys;
 
@@ -90,6 +94,8 @@ struct Server<S: System> {
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
     log: Option<Writer<S::Link>>,
+    /// With `--events` or `--status-file`.
+    records: Option<Records<S::Link>>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
     stdout: Option<Writer<S::Link>>,
     /// With `--notify`.
@@ -114,6 +120,7 @@ impl<S: System> Server<S> {
             listeners: Vec::new(),
             peers: BTreeMap::new(),
             log: None,
+            records: None,
             stdout: None,
             manager: None,
             next_token: first_token,
@@ -167,6 +174,7 @@ impl<S: System> Server<S> {
         self.drop_departed(now);
         self.tell_manager(now);
         self.save();
+        self.keep_records(now);
         self.go_on_with_upgrade(now);
     }
 
@@ -183,6 +191,7 @@ impl<S: System> Server<S> {
             .chain(retries)
             .chain(self.console.deadline())
             .chain(self.manager.as_ref().and_then(Manager::deadline))
+            .chain(self.records.as_ref().and_then(Records::deadline))
             .chain(self.child_waits_until(now))
             .chain(self.handover.deadline())
             .min()?;
@@ -215,10 +224,18 @@ impl<S: System> Server<S> {
             self.reap_orphans();
         }
         if pending.upgrade {
+            self.record_signal("SIGUSR1", SIGUSR1);
             self.diagnose("SIGUSR1: upgrade");
             self.upgrade(now);
         }
+        if pending.overlap {
+            self.record_signal("SIGUSR2", SIGUSR2);
+        }
         if pending.reopen {
+            if let Some(records) = &mut self.records {
+                records.reopen();
+            }
+            self.record_signal("SIGHUP", SIGHUP);
             self.diagnose("SIGHUP: log file to be opened anew");
             if let Some(manager) = &mut self.manager {
                 // The signal may have come after this turn's time was read; the manager compares.
@@ -227,9 +244,15 @@ impl<S: System> Server<S> {
             self.console.handle(Event::ReopenLog, now);
         }
         if pending.terminate {
+            self.record_signal("SIGTERM", SIGTERM);
             self.diagnose("SIGTERM: shutting down");
             self.console.handle(Event::Terminate, now);
         }
+    }
+
+    fn record_signal(&mut self, signal: &str, number: i32) {
+        let sender = self.system.sender(number);
+        self.record(&What::Signal { signal, sender });
     }
 
     /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
@@ -273,11 +296,11 @@ impl<S: System> Server<S> {
             let mut read = 0;
             while read < CLIENT_BUDGET
                 && peer.source.is_readable()
-                && !peer.leaving
+                && peer.leaving.is_none()
                 && self.console.accepts_input(id)
             {
                 match peer.read(&mut self.buffer) {
-                    Some(0) => peer.leaving = true,
+                    Some(0) => drop(peer.leaving.get_or_insert(Farewell::Closed)),
                     Some(count) => {
                         let bytes = self.buffer.get(..count).unwrap_or_default();
                         self.console.handle(Event::Input { id, bytes }, now);
@@ -297,7 +320,10 @@ impl<S: System> Server<S> {
                     break;
                 }
                 match listener.accept(now.mono) {
-                    Accepted::Connection(connection) => accepted.push((connection, listener.role)),
+                    Accepted::Connection(connection) => {
+                        let endpoint = listener.endpoint().to_string();
+                        accepted.push((connection, listener.role, endpoint));
+                    }
                     Accepted::Nobody => {}
                     Accepted::Exhausted(reason) => {
                         failed.push((listener.endpoint().to_string(), reason));
@@ -305,8 +331,8 @@ impl<S: System> Server<S> {
                 }
             }
         }
-        for (connection, role) in accepted {
-            self.join(connection, role, now);
+        for (connection, role, endpoint) in accepted {
+            self.join(connection, role, &endpoint, now);
         }
         // Said last, so that those who came just before hear it too.
         for (endpoint, reason) in &failed {
@@ -315,19 +341,28 @@ impl<S: System> Server<S> {
     }
 
     /// A connection becomes a client.
-    fn join(&mut self, connection: S::Connection, role: Role, now: Now) {
+    fn join(&mut self, connection: S::Connection, role: Role, endpoint: &str, now: Now) {
         let token = self.take_token();
         let medium = connection.medium();
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);
                 self.system.keep(id, &connection);
+                if let Some(records) = &mut self.records {
+                    let (endpoint, caller) = (endpoint.to_owned(), connection.caller());
+                    records.introduce(id, Who { role, endpoint, caller, since: now.wall.0 });
+                }
                 let source = Source::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: false });
+                self.peers.insert(id, Peer { source, leaving: None });
                 self.console.handle(Event::Joined { id, role, medium }, now);
                 self.diagnose(&format!("client {} connected", token.0));
             }
-            Err(error) => self.diagnose(&format!("connection refused: {error}")),
+            Err(error) => {
+                let reason = sys::reason(&error);
+                let peer = None;
+                self.record(&What::Refuse { endpoint, peer, reason: &reason });
+                self.diagnose(&format!("connection refused: {error}"));
+            }
         }
     }
 
@@ -351,7 +386,7 @@ impl<S: System> Server<S> {
                 }
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
-                        peer.leaving = true;
+                        peer.leaving = Some(Farewell::Logout);
                     }
                 }
                 Effect::ReopenLog => self.reopen_log(now),
@@ -386,7 +421,11 @@ impl<S: System> Server<S> {
                     self.log = Some(Writer::new(Sink::Log, link));
                     self.console.handle(Event::LogWorks, now);
                 }
-                Err(_) => self.system.complain_of_log(),
+                Err(error) => {
+                    let reason = sys::reason(&error);
+                    self.console.handle(Event::LogNotOpened(&reason), now);
+                    self.system.complain_of_log();
+                }
             }
         }
     }

@@ -5,9 +5,10 @@ use std::io;
 
 use super::Server;
 use super::logfile::{News, Writer};
+use super::records::What;
 use super::system::System;
 use crate::core::clock::Now;
-use crate::core::event::{ClientId, Event};
+use crate::core::event::{ClientId, Event, Farewell};
 use crate::limits::{CLIENT_LINGER, WRITES_PER_TURN};
 
 impl<S: System> Server<S> {
@@ -39,7 +40,10 @@ impl<S: System> Server<S> {
                     self.console.handle(Event::LogFailed(&reason), now);
                 }
                 News::Works => self.console.handle(Event::LogWorks, now),
-                News::NotReopened => told = true,
+                News::NotReopened(reason) => {
+                    self.console.handle(Event::LogNotOpened(&reason), now);
+                    told = true;
+                }
             }
         }
         if told {
@@ -86,11 +90,12 @@ impl<S: System> Server<S> {
     pub(super) fn drop_departed(&mut self, now: Now) {
         let Server { peers, console, system, .. } = self;
         peers.retain(|&id, peer| {
-            if peer.leaving {
-                console.handle(Event::Left { id }, now);
-                system.forget(id);
-            }
-            !peer.leaving
+            let Some(farewell) = peer.leaving else {
+                return true;
+            };
+            console.handle(Event::Left { id, farewell }, now);
+            system.forget(id);
+            false
         });
     }
 
@@ -115,23 +120,40 @@ impl<S: System> Server<S> {
         if let Some(child) = self.child.take() {
             child.bury();
         }
-        let deadline = self.system.now().mono + CLIENT_LINGER;
+        let now = self.system.now();
+        let deadline = now.mono + CLIENT_LINGER;
         loop {
             self.write_clients();
             let Server { peers, console, .. } = self;
-            peers.retain(|&id, peer| !peer.leaving && peer.listens() && !console.is_served(id));
+            peers.retain(|&id, peer| {
+                let stays = peer.leaving.is_none() && peer.listens() && !console.is_served(id);
+                if !stays {
+                    let farewell = peer.leaving.unwrap_or(Farewell::Exit);
+                    console.handle(Event::Left { id, farewell }, now);
+                }
+                stays
+            });
             let left = deadline.since(self.system.now().mono);
             if self.peers.is_empty() || left.is_zero() {
                 break;
             }
             self.wait(Some(left))?;
         }
-        self.peers.clear();
+        for id in std::mem::take(&mut self.peers).into_keys() {
+            self.console.handle(Event::Left { id, farewell: Farewell::Exit }, now);
+        }
         self.listeners.clear();
         drop(files);
-        let Server { system, console, log, stdout, .. } = self;
+        self.record(&What::ServerExit { status: self.exit.unwrap_or_default() });
+        if let Some(records) = &mut self.records {
+            records.hand_over_last();
+        }
+        let Server { system, console, log, stdout, records, .. } = self;
         for writer in [log.take(), stdout.take()].into_iter().flatten() {
             writer.finish(console, || system.now().mono);
+        }
+        if let Some(records) = records.take() {
+            records.finish(|| system.now().mono, || system.millis());
         }
         Ok(())
     }

@@ -237,7 +237,7 @@ impl World {
             self.oracle.terminal_closed();
         } else {
             let code = ExitStatus::Code(self.random.pick(&[0, 1, 255]));
-            let status = self.random.pick(&[code, ExitStatus::Signal(11)]);
+            let status = self.random.pick(&[code, ExitStatus::Signal(11), ExitStatus::Unknown]);
             self.child_ends_with(status);
         }
     }
@@ -282,6 +282,16 @@ impl World {
         }
         assert_eq!(self.oracle.effects.pop_front(), None, "not done");
         self.drop_departed();
+        self.check_entries();
+    }
+
+    /// What is recorded accounts for everything.
+    pub fn check_entries(&mut self) {
+        while let Some(entry) = self.console.poll_entry() {
+            self.tell(|_| format!("entry {entry:?}"));
+            assert_eq!(Some(entry), self.oracle.entries.pop_front());
+        }
+        assert_eq!(self.oracle.entries.pop_front(), None, "not recorded");
     }
 
     fn obey(&mut self, effect: Effect) {

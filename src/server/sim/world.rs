@@ -18,6 +18,7 @@ use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Medium};
 use crate::handover::state::{ConnectionKind, Descriptor, FileId, State, TerminalModes};
 use crate::server::logfile::{Done, Job};
+use crate::server::records::{Caller, Outcome, Sender, Sheet};
 use crate::server::system::{
     Connection, Lasting, Link, Pending, Process, Readiness, Socket, Stream, System,
 };
@@ -69,6 +70,10 @@ pub(super) struct Pipe {
 
 pub(super) type Id = u64;
 
+/// The lanes.
+pub(super) const LOG: usize = 0;
+pub(super) const RECORDS: usize = 1;
+
 /// The child there is.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -94,13 +99,15 @@ pub(super) struct World {
     pub(super) executed: Option<Vec<u8>>,
     pub(super) next: Id,
     pub(super) starts: Vec<u64>,
-    pub(super) jobs: VecDeque<Job>,
-    pub(super) done: VecDeque<Done>,
+    /// Of the log's thread and of the records'.
+    pub(super) lanes: [Lane; 2],
     pub(super) epoch: u64,
     pub(super) woken: bool,
-    pub(super) wanted: bool,
     pub(super) disk: Vec<u8>,
     pub(super) disk_full: bool,
+    /// The events file, and the status file.
+    pub(super) events: Vec<u8>,
+    pub(super) status: Option<Vec<u8>>,
     /// What the service manager was told.
     pub(super) told: Vec<String>,
     pub(super) trace: Vec<String>,
@@ -123,11 +130,11 @@ impl World {
             executed: None,
             next: 1,
             starts: Vec::new(),
-            jobs: VecDeque::new(),
-            done: VecDeque::new(),
+            lanes: <[Lane; 2]>::default(),
             epoch: 0,
             woken: false,
-            wanted: false,
+            events: Vec::new(),
+            status: None,
             disk: Vec::new(),
             disk_full: false,
             told: Vec::new(),
@@ -203,7 +210,7 @@ impl World {
 
     /// The log's thread does one job.
     pub(super) fn write_log(&mut self) {
-        let Some(job) = self.jobs.pop_front() else {
+        let Some(job) = self.lanes[LOG].jobs.pop_front() else {
             return;
         };
         let mut urgent = true;
@@ -228,9 +235,43 @@ impl World {
                 None => Ok(()),
             }),
             Job::Rest => Done::AtRest(File::open("/dev/null").ok().map(OwnedFd::from)),
+            Job::Record(_) => unreachable!("not its job"),
         };
-        self.done.push_back(done);
-        self.woken |= urgent || self.wanted;
+        self.lanes[LOG].done.push_back(done);
+        self.woken |= urgent || self.lanes[LOG].wanted;
+    }
+
+    /// The records' thread does its job.
+    pub(super) fn write_records(&mut self) {
+        let Some(Job::Record(sheet)) = self.lanes[RECORDS].jobs.pop_front() else {
+            return;
+        };
+        let Sheet { mut events, status, remove, .. } = sheet;
+        let refused = |world: &mut World| world.refuses(libc::EROFS).map_or(Ok(()), Err);
+        let mut outcome = Outcome { rest: Vec::new(), events: None, status: None };
+        if !events.is_empty() {
+            let result = refused(self);
+            if result.is_err() {
+                let ends = events.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+                let ends: Vec<usize> = ends.map(|(at, _)| at + 1).chain([0]).collect();
+                let end = ends[self.dice.roll(ends.len() as u64) as usize];
+                outcome.rest = events.split_off(end);
+            }
+            self.events.extend(events);
+            outcome.events = Some(result);
+        }
+        if let Some(content) = status {
+            let result = refused(self);
+            if result.is_ok() {
+                self.status = Some(content);
+            }
+            outcome.status = Some(result);
+        }
+        if remove {
+            self.status = None;
+        }
+        self.lanes[RECORDS].done.push_back(Done::Recorded(outcome));
+        self.woken = true;
     }
 
     fn append(&mut self, chunk: &Chunk) -> usize {
@@ -245,6 +286,17 @@ impl World {
         fault.then(|| io::Error::from_raw_os_error(errno))
     }
 }
+
+/// The way to a thread and back.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) jobs: VecDeque<Job>,
+    pub(super) done: VecDeque<Done>,
+    wanted: bool,
+}
+
+/// The server's handle on one of them.
+pub(super) struct LinkTo(pub(super) Shared, pub(super) usize);
 
 /// The server's handle on the world.
 pub(super) struct Simulated(pub(super) Shared);
@@ -330,6 +382,10 @@ impl Connection for Far {
         self.medium
     }
 
+    fn caller(&self) -> Caller {
+        Caller::Process { uid: 1, gid: 2, pid: self.id as i32 }
+    }
+
     fn kind(&self) -> ConnectionKind {
         match self.medium {
             Medium::Telnet => ConnectionKind::Socket,
@@ -398,24 +454,30 @@ impl Socket for Simulated {
     }
 }
 
-impl Link for Simulated {
+impl Link for LinkTo {
     fn send(&mut self, job: Job) -> Result<(), Job> {
-        self.0.borrow_mut().jobs.push_back(job);
+        let mut world = self.0.borrow_mut();
+        assert!(self.1 == LOG || world.lanes[RECORDS].jobs.is_empty(), "two jobs at once");
+        world.lanes[self.1].jobs.push_back(job);
         Ok(())
     }
 
     fn receive(&mut self) -> Option<Done> {
-        self.0.borrow_mut().done.pop_front()
+        self.0.borrow_mut().lanes[self.1].done.pop_front()
     }
 
     fn want(&mut self, wanted: bool) {
-        self.0.borrow_mut().wanted = wanted;
+        self.0.borrow_mut().lanes[self.1].wanted = wanted;
     }
 
     fn wait(&mut self, _limit: Duration) -> Option<Done> {
         let mut world = self.0.borrow_mut();
-        world.write_log();
-        world.done.pop_front()
+        if self.1 == LOG {
+            world.write_log();
+        } else {
+            world.write_records();
+        }
+        world.lanes[self.1].done.pop_front()
     }
 
     fn close(self, _limit: Duration) {}
@@ -425,7 +487,7 @@ impl System for Simulated {
     type Connection = Far;
     type Socket = Simulated;
     type Process = Far;
-    type Link = Simulated;
+    type Link = LinkTo;
 
     fn now(&self) -> Now {
         let now = self.0.borrow().now;
@@ -448,6 +510,14 @@ impl System for Simulated {
             tell(token, ready);
         }
         Ok(())
+    }
+
+    fn millis(&self) -> i64 {
+        (self.0.borrow().now / 1_000_000) as i64
+    }
+
+    fn sender(&self, _signal: i32) -> Option<Sender> {
+        None
     }
 
     fn signals(&mut self) -> Pending {
@@ -481,9 +551,9 @@ impl System for Simulated {
 
     fn reap_orphans(&mut self, _ours: [Option<i32>; 2]) {}
 
-    fn open_log(&mut self) -> io::Result<Simulated> {
+    fn open_log(&mut self) -> io::Result<LinkTo> {
         let refused = self.0.borrow_mut().refuses(libc::EACCES);
-        refused.map_or(Ok(Simulated(Rc::clone(&self.0))), Err)
+        refused.map_or(Ok(LinkTo(Rc::clone(&self.0), LOG)), Err)
     }
 
     fn notify(&mut self, message: &[u8]) -> io::Result<()> {
