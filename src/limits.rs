@@ -99,6 +99,11 @@ pub const LOG_OTHERS: usize = 16;
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;
 
+/// Older logs that `--log-rotate` keeps unless told otherwise, and at most: each of them is renamed.
+pub const LOG_KEEP: u32 = 5;
+/// See [`LOG_KEEP`].
+pub const LOG_KEEP_MAX: u32 = 1000;
+
 /// Events that wait for a file that can't be written, in bytes: some thousands.
 pub const EVENTS_MAX: usize = 1 << 20;
 

@@ -14,12 +14,14 @@ use nix::sys::signal::Signal;
 use super::bind::Bound;
 use super::handover::describe;
 use super::records::Sender;
+use super::rotate::Rotator;
 use super::scribe::{self, Scribe};
 use super::signals::Signals;
 use super::stream::Terminus;
 use super::system::{Lasting, Pending, Process, Readiness, Stream, System};
 use super::thread::{self, Hand, Thread};
 use super::vault::{self, CHILD, PTY, Vault};
+use crate::config::Rotation;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::ClientId;
 use crate::handover::{self, state::Descriptor, state::State};
@@ -46,6 +48,8 @@ pub(super) struct Kernel {
     program: Program,
     /// The name to open the log by, if it is a file.
     log_path: Option<PathBuf>,
+    /// When another log is begun.
+    pub(super) rotation: Option<Rotation>,
     /// For messages on stderr.
     argv0: Vec<u8>,
     /// What to become.
@@ -77,6 +81,7 @@ impl Kernel {
             signals,
             program,
             log_path,
+            rotation: None,
             argv0,
             installed,
             notifier: None,
@@ -92,9 +97,15 @@ impl Kernel {
         self.register(listener, token, Interest::READABLE)
     }
 
-    /// Starts a thread that writes `file`, and opens it anew by the log's name.
-    pub(super) fn write_behind(&self, file: File) -> io::Result<Thread> {
-        self.start_thread("log", Scribe::new(file, self.log_path.clone()))
+    /// Starts a thread that writes the log, `file`.
+    pub(super) fn write_log(&self, file: File) -> io::Result<Thread> {
+        let rotator = self.rotation.map(Rotator::new);
+        self.start_thread("log", Scribe::new(file, self.log_path.clone(), rotator))
+    }
+
+    /// Starts a thread that writes standard output, `file`.
+    pub(super) fn write_stdout(&self, file: File) -> io::Result<Thread> {
+        self.start_thread("stdout", Scribe::new(file, None, None))
     }
 
     /// Starts a thread for `hand`.
@@ -205,7 +216,7 @@ impl System for Kernel {
 
     fn open_log(&mut self) -> io::Result<Thread> {
         match &self.log_path {
-            Some(path) => self.write_behind(scribe::open(path)?),
+            Some(path) => self.write_log(scribe::open(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

@@ -84,6 +84,17 @@ pub(super) struct Output {
     pub(super) retry: Option<(Moment, bool)>,
 }
 
+impl Output {
+    /// Has it written by the thread that `start` starts.
+    fn writer(
+        self,
+        sink: Sink,
+        start: impl Fn(File) -> io::Result<Thread>,
+    ) -> io::Result<Writer<Thread>> {
+        Ok(Writer::new(sink, start(self.file)?).with_retry(self.retry))
+    }
+}
+
 /// Runs the server that is made of these parts; the exit status.
 pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
@@ -96,6 +107,7 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
     });
     (kernel.notifier, kernel.vault) = (parts.notifier, parts.vault);
+    kernel.rotation = config.log_rotate;
     if parts.begun != Begun::Upgraded
         && let Some(vault) = &mut kernel.vault
     {
@@ -107,15 +119,12 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         }
     }
     signal::unblock_all().map_err(system("set the signal mask"))?;
-    let writer = |sink, output: Option<Output>| {
-        let Some(Output { file, retry }) = output else {
-            return Ok(None);
-        };
-        let link = kernel.write_behind(file).map_err(system("start a thread"))?;
-        Ok(Some(Writer::new(sink, link).with_retry(retry)))
-    };
-    let log = writer(Sink::Log, parts.log)?;
-    let stdout = writer(Sink::Stdout, parts.stdout)?;
+    let write_log = |file| kernel.write_log(file);
+    let log = parts.log.map(|it| it.writer(Sink::Log, write_log)).transpose();
+    let log = log.map_err(system("start a thread"))?;
+    let write_stdout = |file| kernel.write_stdout(file);
+    let stdout = parts.stdout.map(|it| it.writer(Sink::Stdout, write_stdout)).transpose();
+    let stdout = stdout.map_err(system("start a thread"))?;
 
     let mut server = Server::new(kernel, parts.console, parts.next_token, parts.origin);
     (server.log, server.stdout, server.manager) = (log, stdout, manager);

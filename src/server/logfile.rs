@@ -42,6 +42,8 @@ pub(super) enum Done {
     Bounced(Chunk),
     /// Whether the file could be opened anew; if not, the old one goes on.
     Reopened(io::Result<()>),
+    /// Whether the file could be moved out of the way; if not, it goes on.
+    Rotated(io::Result<()>),
     /// Nothing is left to do, and this is the file; `None` if it can't be had.
     AtRest(Option<OwnedFd>),
     /// The records are written as far as they could be.
@@ -57,6 +59,8 @@ pub(super) enum News {
     Works,
     /// SIGHUP: the file could not be opened anew, the old one goes on.
     NotReopened(String),
+    /// It was due that another file is begun; the reason if that could not be.
+    Rotated(Result<(), String>),
 }
 
 /// The reader of one sink.
@@ -267,6 +271,9 @@ impl<L: Link> Writer<L> {
                 } else if let Some((at, _)) = &mut self.retry {
                     *at = now;
                 }
+            }
+            Done::Rotated(result) => {
+                news.push(News::Rotated(result.map_err(|error| sys::reason(&error))));
             }
             Done::AtRest(file) => {
                 self.asked -= 1;

@@ -53,6 +53,7 @@ mod output;
 mod peer;
 mod records;
 mod restart;
+mod rotate;
 mod scribe;
 mod signals;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::logfile::{News, Writer};
 use super::records::What;
 use super::system::System;
 use crate::core::clock::Now;
-use crate::core::event::{ClientId, Event, Farewell};
+use crate::core::event::{ClientId, Duty, Event, Farewell};
 use crate::limits::{CLIENT_LINGER, WRITES_PER_TURN};
 
 impl<S: System> Server<S> {
@@ -40,6 +40,13 @@ impl<S: System> Server<S> {
                     self.console.handle(Event::LogFailed(&reason), now);
                 }
                 News::Works => self.console.handle(Event::LogWorks, now),
+                News::Rotated(result) => {
+                    let event = match &result {
+                        Ok(()) => Event::Works(Duty::Rotation),
+                        Err(reason) => Event::Failed(Duty::Rotation, reason),
+                    };
+                    self.console.handle(event, now);
+                }
                 News::NotReopened(reason) => {
                     self.console.handle(Event::LogNotOpened(&reason), now);
                     told = true;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::logfile::{Done, Job};
+use super::rotate::Rotator;
 use super::thread::{Hand, Outlet};
 use crate::core::Chunk;
 use crate::limits::SYNC_INTERVAL;
@@ -39,12 +40,13 @@ pub(super) struct Scribe {
     /// When what was written is synced.
     sync_at: Option<Instant>,
     epoch: u64,
+    rotator: Option<Rotator>,
 }
 
 impl Scribe {
     /// Writes `file`, and opens it anew as `path`.
-    pub(super) fn new(file: File, path: Option<PathBuf>) -> Scribe {
-        Scribe { sync: is_syncable(&file), file, path, sync_at: None, epoch: 0 }
+    pub(super) fn new(file: File, path: Option<PathBuf>, rotator: Option<Rotator>) -> Scribe {
+        Scribe { sync: is_syncable(&file), file, path, sync_at: None, epoch: 0, rotator }
     }
 
     fn reopen(&mut self) -> io::Result<()> {
@@ -65,6 +67,14 @@ impl Scribe {
         self.sync = is_syncable(&self.file);
     }
 
+    fn rotate(&mut self, outlet: &Outlet) {
+        let (Some(rotator), Some(path)) = (&mut self.rotator, &self.path) else {
+            return;
+        };
+        let result = rotator.rotate(path, &self.file).map(|file| self.go_on_with(file));
+        outlet.tell(Done::Rotated(result), true);
+    }
+
     fn write(&mut self, chunk: Chunk, epoch: u64, outlet: &Outlet) {
         if epoch != self.epoch {
             return outlet.tell(Done::Bounced(chunk), false);
@@ -73,12 +83,23 @@ impl Scribe {
         while let Some(rest) = chunk.bytes.get(written..)
             && !rest.is_empty()
         {
-            match self.file.write(rest) {
+            let cut = self.rotator.as_ref().and_then(|rotator| rotator.cut(&self.file, rest));
+            if cut == Some(0) {
+                self.rotate(outlet);
+                continue;
+            }
+            let piece = rest.get(..cut.unwrap_or(rest.len())).unwrap_or(rest);
+            match self.file.write(piece) {
                 Ok(0) => {
                     let error = io::Error::from(io::ErrorKind::WriteZero);
                     return self.fail(chunk, written, error, outlet);
                 }
-                Ok(count) => written += count,
+                Ok(count) => {
+                    written += count;
+                    if cut == Some(count) {
+                        self.rotate(outlet);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A FIFO, a terminal, or a standard output that somebody made non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
