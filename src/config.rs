@@ -153,6 +153,8 @@ pub struct Config {
     pub events: Option<PathBuf>,
     /// `--status-file`.
     pub status_file: Option<PathBuf>,
+    /// `--syslog`: the tag.
+    pub syslog: Option<Vec<u8>>,
     /// `--timefmt`, a strftime format.
     pub time_format: Vec<u8>,
     /// What to say on stderr before anything else, one line each without its newline.

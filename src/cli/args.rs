@@ -84,6 +84,9 @@ pub fn definition() -> Command {
             ),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),
+            value("syslog", "tag", "send the console to syslog, too")
+                .num_args(0..=1)
+                .require_equals(true),
             value("status-file", "file", "keep <file> up to date with how things are, as JSON"),
         ])
 }

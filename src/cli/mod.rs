@@ -107,6 +107,10 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     };
     let command_chars = command_chars(&given);
     let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
+    let syslog = given.0.contains_id("syslog").then(|| {
+        let name = given.value("name").unwrap_or_else(|| command.clone());
+        bytes(given.value("syslog").unwrap_or(name))
+    });
     Ok(Config {
         controls,
         log_endpoint,
@@ -139,6 +143,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             given.value("logstamp").map_or_else(default, bytes)
         }),
         log_rotate,
+        syslog,
         save_log: given.flag("savelog"),
         restart: if given.flag("oneshot") {
             RestartMode::Oneshot

@@ -43,6 +43,8 @@ pub enum Sink {
     Log,
     /// Standard output under `-d`.
     Stdout,
+    /// Syslog.
+    Syslog,
 }
 
 /// How a child ended.

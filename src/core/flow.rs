@@ -65,6 +65,7 @@ impl Console {
         let outbox = match sink {
             Sink::Log => self.log.as_mut(),
             Sink::Stdout => self.stdout.as_mut(),
+            Sink::Syslog => self.syslog.as_mut(),
         };
         outbox?.take(&self.history, &*self.calendar)
     }
@@ -82,6 +83,7 @@ impl Console {
         let outbox = match sink {
             Sink::Log => &self.log,
             Sink::Stdout => &self.stdout,
+            Sink::Syslog => &self.syslog,
         };
         outbox.as_ref().is_none_or(|outbox| outbox.cursor() == self.history.head())
     }
@@ -155,7 +157,7 @@ impl Console {
     /// Gives back memory that nobody needs while nothing happens.
     pub fn rest(&mut self) {
         if self.history.is_grown() {
-            let sinks = [&self.log, &self.stdout];
+            let sinks = [&self.log, &self.stdout, &self.syslog];
             self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
         }
         self.scratch = Vec::new();
@@ -165,6 +167,7 @@ impl Console {
         let outbox = match sink {
             Sink::Log => self.log.as_mut(),
             Sink::Stdout => self.stdout.as_mut(),
+            Sink::Syslog => self.syslog.as_mut(),
         };
         (&self.history, outbox)
     }
@@ -173,7 +176,7 @@ impl Console {
 /// The offset of the slowest reader, `head` if there is none.
 pub(super) fn slowest(
     clients: &BTreeMap<ClientId, Client>,
-    sinks: [&Option<Outbox>; 2],
+    sinks: [&Option<Outbox>; 3],
     head: u64,
 ) -> u64 {
     // A pipe never reads.

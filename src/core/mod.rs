@@ -45,7 +45,7 @@ use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ
 use crate::telnet;
 
 const SIGKILL: i32 = 9;
-/// How the stream looks on standard output.
+/// How the stream looks on standard output, and to syslog.
 const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 
 /// What the console has to know, fixed at the start. Texts are bytes: paths need not be UTF-8.
@@ -73,6 +73,8 @@ pub struct Settings {
     pub log_stamp: Option<Vec<u8>>,
     /// Whether standard output is a reader (`-d`).
     pub to_stdout: bool,
+    /// Whether syslog is one.
+    pub to_syslog: bool,
     /// Command characters.
     pub commands: CommandChars,
     /// What never reaches the child, command characters included.
@@ -169,6 +171,7 @@ pub struct Console {
     clients: BTreeMap<ClientId, Client>,
     log: Option<Outbox>,
     stdout: Option<Outbox>,
+    syslog: Option<Outbox>,
     input: InputQueue,
     effects: VecDeque<Effect>,
     journal: VecDeque<Entry>,
@@ -194,6 +197,7 @@ impl Console {
             clients: BTreeMap::new(),
             log: None,
             stdout: settings.to_stdout.then(|| Outbox::new(0, PLAIN)),
+            syslog: settings.to_syslog.then(|| Outbox::new(0, PLAIN)),
             input: InputQueue::default(),
             effects: VecDeque::new(),
             journal: VecDeque::new(),
@@ -333,9 +337,9 @@ impl Console {
     }
 
     fn append(&mut self, bytes: &[u8], wall: UnixTime) {
-        let Console { history, clients, log, stdout, .. } = self;
+        let Console { history, clients, log, stdout, syslog, .. } = self;
         let head = history.head();
-        history.append(bytes, wall, || flow::slowest(clients, [log, stdout], head));
+        history.append(bytes, wall, || flow::slowest(clients, [log, stdout, syslog], head));
     }
 
     /// To everybody, where the stream stands.

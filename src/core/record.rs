@@ -47,6 +47,8 @@ pub struct Record {
     readiness: Option<ReadinessRecord>,
     #[cbor(n(9), default)]
     troubles: u8,
+    #[n(10)]
+    syslog: Option<OutboxRecord>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -119,6 +121,7 @@ impl Console {
             log_opened: self.settings.log.as_ref().map(|log| log.1),
             readiness: Some(self.readiness.record()),
             troubles: self.troubles,
+            syslog: self.syslog.as_ref().map(Outbox::record),
         }
     }
 
@@ -148,6 +151,7 @@ impl Console {
             log_opened: None,
             readiness: Some(self.readiness.record()),
             troubles: 0,
+            syslog: None,
         }
     }
 
@@ -183,6 +187,12 @@ impl Console {
         if settings.to_stdout {
             console.stdout = Some(match record.stdout {
                 Some(stdout) => Outbox::restore(stdout, PLAIN, head)?,
+                None => Outbox::new(head, PLAIN),
+            });
+        }
+        if settings.to_syslog {
+            console.syslog = Some(match record.syslog {
+                Some(syslog) => Outbox::restore(syslog, PLAIN, head)?,
                 None => Outbox::new(head, PLAIN),
             });
         }

@@ -129,7 +129,7 @@ impl<S: System> Server<S> {
             }
             Step::Finishing { until } => {
                 let late = now.mono >= *until;
-                let writers = || [&self.log, &self.stdout].into_iter().flatten();
+                let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
                 let records_rest = self.records.as_ref().is_none_or(Records::is_at_rest);
                 let at_rest = records_rest && writers().all(|writer| writer.at_rest().is_some());
                 if at_rest {
@@ -167,7 +167,9 @@ impl<S: System> Server<S> {
         match verdict {
             Ok(()) => {
                 self.end_rehearsal();
-                for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
+                for writer in
+                    [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten()
+                {
                     writer.pause();
                 }
                 if let Some(records) = &mut self.records {
@@ -185,7 +187,7 @@ impl<S: System> Server<S> {
     /// The server leaves instead.
     pub(super) fn give_up_upgrade(&mut self) {
         self.end_rehearsal();
-        for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
+        for writer in [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten() {
             writer.go_on();
         }
         if let Some(records) = &mut self.records {

@@ -18,6 +18,7 @@ use super::manager::Manager;
 use super::records::{EndpointLine, Fixed, Keeper, Records};
 use super::startup::{is_foreground, log_path, own_pid};
 use super::stream::Terminus;
+use super::syslog::Syslog;
 use super::system::System;
 use super::thread::Thread;
 use super::vault::Vault;
@@ -126,8 +127,15 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     let stdout = parts.stdout.map(|it| it.writer(Sink::Stdout, write_stdout)).transpose();
     let stdout = stdout.map_err(system("start a thread"))?;
 
+    let syslog = config.syslog.as_ref().map(|tag| {
+        let hand = Syslog::new("/dev/log".into(), tag, std::process::id());
+        Ok(Writer::new(Sink::Syslog, kernel.start_thread("syslog", hand)?))
+    });
+    let syslog = syslog.transpose().map_err(system("start a thread"))?;
+
     let mut server = Server::new(kernel, parts.console, parts.next_token, parts.origin);
     (server.log, server.stdout, server.manager) = (log, stdout, manager);
+    server.syslog = syslog;
     let fixed = fixed(config, &server.origin, &parts.listeners, parts.records.1);
     server.records = records(config, &server.system, fixed).map_err(system("start a thread"))?;
     server.records = server.records.map(|records| records.with_state(parts.records.0));
@@ -253,6 +261,7 @@ pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
         log,
         log_stamp: config.log_stamp.clone(),
         to_stdout: config.run_mode == RunMode::Debug,
+        to_syslog: config.syslog.is_some(),
         commands: config.command_chars,
         ignore: config.ignore.clone(),
         kill_signal: config.kill_signal,

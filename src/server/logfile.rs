@@ -46,6 +46,8 @@ pub(super) enum Done {
     Rotated(io::Result<()>),
     /// Nothing is left to do, and this is the file; `None` if it can't be had.
     AtRest(Option<OwnedFd>),
+    /// Whether syslog takes lines again, or the reason why it does not.
+    Heard(io::Result<()>),
     /// The records are written as far as they could be.
     Recorded(Outcome),
 }
@@ -59,6 +61,8 @@ pub(super) enum News {
     Works,
     /// SIGHUP: the file could not be opened anew, the old one goes on.
     NotReopened(String),
+    /// Syslog takes lines again, or does not for this reason.
+    Heard(Result<(), String>),
     /// It was due that another file is begun; the reason if that could not be.
     Rotated(Result<(), String>),
 }
@@ -274,6 +278,9 @@ impl<L: Link> Writer<L> {
             }
             Done::Rotated(result) => {
                 news.push(News::Rotated(result.map_err(|error| sys::reason(&error))));
+            }
+            Done::Heard(result) => {
+                news.push(News::Heard(result.map_err(|error| sys::reason(&error))));
             }
             Done::AtRest(file) => {
                 self.asked -= 1;

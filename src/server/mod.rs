@@ -61,6 +61,7 @@ mod sim;
 mod source;
 pub mod startup;
 mod stream;
+mod syslog;
 mod system;
 mod thread;
 mod vault;
@@ -99,6 +100,8 @@ struct Server<S: System> {
     records: Option<Records<S::Link>>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
     stdout: Option<Writer<S::Link>>,
+    /// With `--syslog`.
+    syslog: Option<Writer<S::Link>>,
     /// With `--notify`.
     manager: Option<Manager>,
     next_token: usize,
@@ -123,6 +126,7 @@ impl<S: System> Server<S> {
             log: None,
             records: None,
             stdout: None,
+            syslog: None,
             manager: None,
             next_token: first_token,
             buffer: vec![0; READ_SIZE].into_boxed_slice(),

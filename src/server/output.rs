@@ -30,6 +30,13 @@ impl<S: System> Server<S> {
         if let Some(stdout) = &mut self.stdout {
             stdout.turn(&mut self.console, now.mono);
         }
+        if let Some(syslog) = &mut self.syslog {
+            for news in syslog.turn(&mut self.console, now.mono) {
+                if let News::Heard(result) = news {
+                    self.report(Duty::Syslog, &result, now);
+                }
+            }
+        }
         let Some(log) = &mut self.log else {
             return;
         };
@@ -40,13 +47,9 @@ impl<S: System> Server<S> {
                     self.console.handle(Event::LogFailed(&reason), now);
                 }
                 News::Works => self.console.handle(Event::LogWorks, now),
-                News::Rotated(result) => {
-                    let event = match &result {
-                        Ok(()) => Event::Works(Duty::Rotation),
-                        Err(reason) => Event::Failed(Duty::Rotation, reason),
-                    };
-                    self.console.handle(event, now);
-                }
+                News::Rotated(result) => self.report(Duty::Rotation, &result, now),
+                // Another thread's.
+                News::Heard(_) => {}
                 News::NotReopened(reason) => {
                     self.console.handle(Event::LogNotOpened(&reason), now);
                     told = true;
@@ -56,6 +59,15 @@ impl<S: System> Server<S> {
         if told {
             self.system.complain_of_log();
         }
+    }
+
+    /// Whether a duty is done, and if not, why.
+    pub(super) fn report(&mut self, duty: Duty, result: &Result<(), String>, now: Now) {
+        let event = match result {
+            Ok(()) => Event::Works(duty),
+            Err(reason) => Event::Failed(duty, reason),
+        };
+        self.console.handle(event, now);
     }
 
     pub(super) fn write_clients(&mut self) {
@@ -155,8 +167,8 @@ impl<S: System> Server<S> {
         if let Some(records) = &mut self.records {
             records.hand_over_last();
         }
-        let Server { system, console, log, stdout, records, .. } = self;
-        for writer in [log.take(), stdout.take()].into_iter().flatten() {
+        let Server { system, console, log, stdout, syslog, records, .. } = self;
+        for writer in [log.take(), stdout.take(), syslog.take()].into_iter().flatten() {
             writer.finish(console, || system.now().mono);
         }
         if let Some(records) = records.take() {

@@ -103,7 +103,7 @@ impl Scribe {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A FIFO, a terminal, or a standard output that somebody made non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    sys::fd::wait_writable(&self.file);
+                    sys::fd::wait_writable(&self.file, None);
                 }
                 Err(error) => return self.fail(chunk, written, error, outlet),
             }

@@ -28,6 +28,8 @@ pub(super) trait Hand: Send + 'static {
     }
     /// Does that.
     fn tidy(&mut self) {}
+    /// There will be no more jobs.
+    fn finish(&mut self, _outlet: &Outlet) {}
 }
 
 /// What loop and thread share.
@@ -143,6 +145,21 @@ impl Outlet {
     }
 }
 
+#[cfg(test)]
+impl Outlet {
+    /// One that leads to nobody.
+    pub(super) fn to_nobody() -> Outlet {
+        let poll = mio::Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        Outlet { desk: Arc::default(), owner: thread::current(), waker }
+    }
+
+    /// What it was told.
+    pub(super) fn told(&self) -> Vec<Done> {
+        lock(&self.desk).done.drain(..).collect()
+    }
+}
+
 fn run(mut hand: impl Hand, outlet: &Outlet) {
     loop {
         let (job, closed) = {
@@ -162,6 +179,7 @@ fn run(mut hand: impl Hand, outlet: &Outlet) {
             _ => {}
         }
     }
+    hand.finish(outlet);
     lock(&outlet.desk).ended = true;
     outlet.owner.unpark();
 }

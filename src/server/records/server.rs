@@ -4,7 +4,6 @@ use super::super::Server;
 use super::super::system::System;
 use super::What;
 use crate::core::clock::Now;
-use crate::core::event::Event;
 
 impl<S: System> Server<S> {
     /// Notes what the console did.
@@ -31,13 +30,7 @@ impl<S: System> Server<S> {
             return;
         };
         for (duty, result) in records.turn(console, now.mono, system.millis()) {
-            self.console.handle(
-                match &result {
-                    Ok(()) => Event::Works(duty),
-                    Err(reason) => Event::Failed(duty, reason),
-                },
-                now,
-            );
+            self.report(duty, &result, now);
         }
         self.note_entries();
     }

@@ -65,6 +65,7 @@ fn settings() -> Settings {
         log: Some((b"log".to_vec(), true)),
         log_stamp: None,
         to_stdout: false,
+        to_syslog: false,
         commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore,
         kill_signal: 9,
