@@ -26,6 +26,10 @@ impl<S: System> Server<S> {
     /// The part of a turn that the records have.
     pub(in super::super) fn keep_records(&mut self, now: Now) {
         self.note_entries();
+        if self.exit.is_some() {
+            // What is left goes with the last job, which removes the status file.
+            return;
+        }
         let Server { records: Some(records), console, system, .. } = self else {
             return;
         };
