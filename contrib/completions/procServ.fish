@@ -17,8 +17,9 @@ complete -c procServ -l timefmt -d 'set time format (strftime) to <str>' -r -f
 complete -c procServ -s x -l logoutcmd -d 'command to logout client connection (^ for ctrl)' -r -f
 complete -c procServ -s g -l grace-period -d 'time [sec] after SIGTERM before child gets SIGKILL' -r -f
 complete -c procServ -l events -d 'append what happens to <file>, as JSON' -r -F
-complete -c procServ -l log-rotate -d 'begin a new log at <size> (k, M, G), keep 5 or <keep>' -r -f
+complete -c procServ -l log-rotate -d 'begin a new log at <size>[,<keep>] bytes (k, M, G)' -r -f
 complete -c procServ -l ready -d 'be ready when child says <text> (implies --notify)' -r -f
+complete -c procServ -l syslog -d 'send the console to syslog, too' -r -f
 complete -c procServ -l status-file -d 'keep <file> up to date with how things are, as JSON' -r -F
 complete -c procServ -l allow -d 'allow control connections from anywhere'
 complete -c procServ -s d -l debug -d 'debug mode (keeps child in foreground)'

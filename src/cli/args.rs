@@ -77,11 +77,7 @@ pub fn definition() -> Command {
             value("events", "file", "append what happens to <file>, as JSON"),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
             flag("notify", "tell systemd about state and health (with -f)"),
-            value(
-                "log-rotate",
-                "size[,keep]",
-                "begin a new log at <size> (k, M, G), keep 5 or <keep>",
-            ),
+            value("log-rotate", "size", "begin a new log at <size>[,<keep>] bytes (k, M, G)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),
             value("syslog", "tag", "send the console to syslog, too")

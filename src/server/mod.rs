@@ -30,6 +30,11 @@
 //! | | nobody reads the pipe any more | the same, but tried again only when there is something new |
 //! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
 //! | syncing the log | anything | ignored, as the next write will tell |
+//! | renaming the log, opening the next | anything | told once; the log goes on, and it is tried again, not within a second |
+//! | writing events | anything | told once; they wait, bounded, and are tried again each second; what has no room is counted |
+//! | replacing the status file | anything | told once; tried again each second |
+//! | sending to syslog | no room | waited for up to a second, by nobody else |
+//! | | anything | told once; lines are counted for a second, then it is tried again and told the number |
 //! | opening the log anew | anything | told on stderr; the old file goes on |
 //! | sending to the service manager | no room | that is tried again each second, newer news in place of older |
 //! | | anything else | it is not told |
