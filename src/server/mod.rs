@@ -183,8 +183,8 @@ impl<S: System> Server<S> {
         self.write_sinks(now);
         self.drop_departed(now);
         self.tell_manager(now);
-        self.save();
         self.keep_records(now);
+        self.save();
         self.go_on_with_upgrade(now);
     }
 

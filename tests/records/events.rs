@@ -22,6 +22,7 @@ pub fn cases() -> Vec<Case> {
         case!(an_upgrade_loses_and_doubles_nothing),
         case!(an_upgrade_that_is_refused),
         case!(idle_means_asleep),
+        case!(a_daemon_keeps_them_where_it_was_started),
         case!(nothing_without_the_option),
     ]
 }
@@ -198,6 +199,19 @@ fn idle_means_asleep(lab: &Lab) {
     user.send("\x14");
     user.until("Toggled");
     server.falls_asleep();
+}
+
+fn a_daemon_keeps_them_where_it_was_started(lab: &Lab) {
+    let records = ["--events", "events", "--status-file", "status", "-c", "/"];
+    let child = ["echo", "hello"];
+    let server = lab.server().daemon().opts(records).opts(["-o", "-w"]).command(child).start();
+    let start = &wait_events(lab, &server, "server_start", 1)[0];
+    assert_eq!(start["pid"], server.pid());
+    server.file_with("status", format!("\"pid\": {}", server.pid()));
+    server.connect().send("\x12");
+    server.wait_exit();
+    assert_eq!(kinds(&events_in(&server, "events")).last().unwrap(), "server_exit");
+    assert!(!server.path("status").exists());
 }
 
 fn nothing_without_the_option(lab: &Lab) {

@@ -5,24 +5,22 @@ mod keeper;
 mod line;
 mod server;
 mod status;
-#[cfg(test)]
-mod tests;
+mod who;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-
-use serde::Serialize;
 
 pub(super) use self::keeper::Keeper;
 pub(super) use self::line::{Sender, What};
 use self::line::{command_name, duty_name, farewell_name, line};
 use self::status::Present;
+pub(super) use self::who::{Caller, EndpointLine, Who};
+use self::who::{ClientLine, client_line};
 use super::logfile::{Done, Job};
 use super::system::Link;
 use crate::core::Console;
 use crate::core::clock::Moment;
-use crate::core::event::{ClientId, Duty, Role};
+use crate::core::event::{ClientId, Duty};
 use crate::core::journal::Entry;
 use crate::handover::state::{ClientState, RecordsState, Text};
 use crate::limits::{EVENTS_MAX, LOG_LINGER, LOG_RETRY, STATUS_INTERVAL};
@@ -51,62 +49,6 @@ pub(super) struct Outcome {
     pub(super) rest: Vec<u8>,
     pub(super) events: Option<io::Result<()>>,
     pub(super) status: Option<io::Result<()>>,
-}
-
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// This address.
-    Address(SocketAddr),
-    /// This process, when it connected.
-    Process { uid: u32, gid: u32, pid: i32 },
-    /// The system doesn't tell.
-    Unknown,
-}
-
-/// A client, as records know it.
-#[derive(Debug, Clone)]
-pub(super) struct Who {
-    pub(super) role: Role,
-    pub(super) endpoint: String,
-    pub(super) caller: Caller,
-    /// When it came, in seconds since the epoch.
-    pub(super) since: i64,
-}
-
-/// A client in a record.
-#[derive(Debug, Serialize)]
-pub(super) struct ClientLine<'a> {
-    id: u64,
-    #[serde(flatten)]
-    who: Option<WhoLine<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct WhoLine<'a> {
-    role: &'static str,
-    endpoint: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<i32>,
-}
-
-/// An endpoint in a record.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct EndpointLine {
-    role: &'static str,
-    endpoint: String,
-}
-
-impl EndpointLine {
-    pub(super) fn new(role: Role, endpoint: String) -> EndpointLine {
-        EndpointLine { role: role_name(role), endpoint }
-    }
 }
 
 /// What does not change while the server runs.
@@ -421,36 +363,10 @@ impl<L: Link> Records<L> {
     }
 
     fn status_text(&self, console: &Console) -> Vec<u8> {
-        let clients = self.clients.iter().map(|(&id, who)| Present {
+        let clients = console.clients().map(|id| Present {
             client: client_line(&self.clients, id),
-            since: time::rfc3339_seconds(who.since),
+            since: self.clients.get(&id).map(|who| time::rfc3339_seconds(who.since)),
         });
         status::text(console, &self.fixed, clients.collect())
-    }
-}
-
-fn client_line(clients: &BTreeMap<ClientId, Who>, id: ClientId) -> ClientLine<'_> {
-    let who = clients.get(&id).map(|who| {
-        let (address, process) = match &who.caller {
-            Caller::Address(address) => (Some(address.to_string()), None),
-            &Caller::Process { uid, gid, pid } => (None, Some((uid, gid, pid))),
-            Caller::Unknown => (None, None),
-        };
-        WhoLine {
-            role: role_name(who.role),
-            endpoint: &who.endpoint,
-            address,
-            uid: process.map(|(uid, _, _)| uid),
-            gid: process.map(|(_, gid, _)| gid),
-            pid: process.map(|(_, _, pid)| pid),
-        }
-    });
-    ClientLine { id: id.0, who }
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::User => "user",
-        Role::Logger => "logger",
     }
 }

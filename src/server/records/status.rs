@@ -40,7 +40,8 @@ struct Child {
 pub(crate) struct Present<'a> {
     #[serde(flatten)]
     pub(crate) client: ClientLine<'a>,
-    pub(crate) since: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<String>,
 }
 
 /// All of it, with a line end.

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::Run;
-use super::world::{LinkTo, RECORDS, Shared, World};
+use super::threads::{LinkTo, RECORDS};
+use super::world::{Shared, World};
 use crate::server::records::{Fixed, Records};
 
 /// Both kinds of them.

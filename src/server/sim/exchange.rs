@@ -3,7 +3,8 @@
 
 use std::rc::Rc;
 
-use super::world::{Far, Id, LOG, LinkTo, Simulated, World};
+use super::threads::{LOG, LinkTo};
+use super::world::{Far, Id, Simulated, World};
 use super::{LISTENER, Run, Seconds, settings, settings_of};
 use crate::core::Console;
 use crate::core::clock::Moment;

@@ -9,6 +9,7 @@
 
 mod accounts;
 mod exchange;
+mod threads;
 mod trace;
 mod world;
 
@@ -19,8 +20,9 @@ use std::time::Duration;
 
 use mio::Token;
 
+use self::threads::{LOG, LinkTo};
 use self::trace::{after_greeting, plain, trace_back, without_notes};
-use self::world::{Far, Id, LOG, LinkTo, Shared, Simulated, World};
+use self::world::{Far, Id, Shared, Simulated, World};
 use super::Server;
 use super::handover::Origin;
 use super::listener::Listener;
