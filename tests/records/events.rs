@@ -204,7 +204,13 @@ fn idle_means_asleep(lab: &Lab) {
 fn a_daemon_keeps_them_where_it_was_started(lab: &Lab) {
     let records = ["--events", "events", "--status-file", "status", "-c", "/"];
     let child = ["echo", "hello"];
-    let server = lab.server().daemon().opts(records).opts(["-o", "-w"]).command(child).start();
+    let server = lab
+        .server()
+        .daemon()
+        .opts(records)
+        .opts(["-o", "-w", "--holdoff", "0"])
+        .command(child)
+        .start();
     let start = &wait_events(lab, &server, "server_start", 1)[0];
     assert_eq!(start["pid"], server.pid());
     server.file_with("status", format!("\"pid\": {}", server.pid()));
