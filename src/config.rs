@@ -56,6 +56,15 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
+/// `--log-rotate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// At the first line end past so many bytes, another file is begun.
+    pub size: u64,
+    /// So many of the older ones are kept; not 0.
+    pub keep: u32,
+}
+
 /// The characters that never reach the child: `-i`, the command characters and NUL
 /// (contract section 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +140,8 @@ pub struct Config {
     pub log_file: Option<LogTarget>,
     /// `--logstamp`: the strftime format of a whole stamp; `None` without the option.
     pub log_stamp: Option<Vec<u8>>,
+    /// `--log-rotate`.
+    pub log_rotate: Option<Rotation>,
     /// `--savelog`.
     pub save_log: bool,
     /// The mode to start in.
@@ -155,6 +166,12 @@ pub struct Config {
     pub pid_file: Option<PathBuf>,
     /// `-I`.
     pub info_file: Option<PathBuf>,
+    /// `--events`.
+    pub events: Option<PathBuf>,
+    /// `--status-file`.
+    pub status_file: Option<PathBuf>,
+    /// `--syslog`: the tag.
+    pub syslog: Option<Vec<u8>>,
     /// `--timefmt`, a strftime format.
     pub time_format: Vec<u8>,
     /// What to say on stderr before anything else, one line each without its newline.

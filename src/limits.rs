@@ -111,6 +111,28 @@ pub const LOG_OTHERS: usize = 16;
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;
 
+/// Older logs that `--log-rotate` keeps unless told otherwise, and at most: each of them is renamed.
+pub const LOG_KEEP: u32 = 5;
+/// See [`LOG_KEEP`].
+pub const LOG_KEEP_MAX: u32 = 1000;
+
+/// A line for syslog is cut into pieces of this size: with its header a message that every syslog
+/// daemon takes.
+pub const SYSLOG_LINE_MAX: usize = 8 << 10;
+
+/// How long syslog may have no room before a line is given up: it may only be busy. Nobody waits
+/// for it, and an upgrade waits longer.
+pub const SYSLOG_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A syslog that refused nothing for so long works again: it is not to be said again and again.
+pub const SYSLOG_CALM: Duration = Duration::from_secs(10);
+
+/// Events that wait for a file that can't be written, in bytes: some thousands.
+pub const EVENTS_MAX: usize = 1 << 20;
+
+/// The status file is replaced at most this often.
+pub const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
 /// How long an upgrade waits for the new program's answer, and then for the log.
 pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(5);
 

@@ -18,8 +18,12 @@ complete -c procServ -s x -l logoutcmd -d 'command to logout client connection (
 complete -c procServ -s g -l grace-period -d 'time [sec] after SIGTERM before child gets SIGKILL' -r -f
 complete -c procServ -l allow-from -d 'let in TCP clients from networks <nets> only' -r -f
 complete -c procServ -l compat -d 'use the messages of procServ <version> (2.7)' -r -f
+complete -c procServ -l events -d 'append what happens to <file>, as JSON' -r -F
 complete -c procServ -l history -d 'give new clients the last <size> bytes (k, M)' -r -f
+complete -c procServ -l log-rotate -d 'begin a new log at <size>[,<keep>] bytes (k, M, G)' -r -f
 complete -c procServ -l ready -d 'be ready when child says <text> (implies --notify)' -r -f
+complete -c procServ -l syslog -d 'send the console to syslog, too' -r -f
+complete -c procServ -l status-file -d 'keep <file> up to date with how things are, as JSON' -r -F
 complete -c procServ -l allow -d 'allow control connections from anywhere'
 complete -c procServ -s d -l debug -d 'debug mode (keeps child in foreground)'
 complete -c procServ -s f -l foreground -d 'keep child in foreground (interactive)'

@@ -32,6 +32,7 @@ fn settings(stamped: bool) -> Settings {
         log: Some((b"/log".to_vec(), true)),
         log_stamp: stamped.then(|| b"@\xFF".to_vec()),
         to_stdout: true,
+        to_syslog: true,
         commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore: ByteSet::EMPTY,
         kill_signal: 9,
@@ -71,7 +72,7 @@ fuzz_target!(|body: &[u8]| {
             console.written(id, count);
         }
         console.handle(Event::Upgraded { version: "2" }, now);
-        for sink in [Sink::Log, Sink::Stdout] {
+        for sink in [Sink::Log, Sink::Stdout, Sink::Syslog] {
             if let Some(chunk) = console.take(sink) {
                 console.lost(sink, &chunk, (chunk.bytes.len() - 1) / round, true);
             }
@@ -82,6 +83,7 @@ fuzz_target!(|body: &[u8]| {
         console.child_input_written(3);
         console.rest();
         while console.poll_effect().is_some() {}
+        while console.poll_entry().is_some() {}
         let record = console.record();
         console = Console::restore(settings(stamped), Box::new(Seconds), record)
             .expect("what a console wrote");

@@ -76,11 +76,17 @@ pub fn definition() -> Command {
                 .short('g'),
             value("allow-from", "nets", "let in TCP clients from networks <nets> only"),
             value("compat", "version", "use the messages of procServ <version> (2.7)"),
+            value("events", "file", "append what happens to <file>, as JSON"),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
             value("history", "size", "give new clients the last <size> bytes (k, M)"),
             flag("notify", "tell systemd about state and health (with -f)"),
+            value("log-rotate", "size", "begin a new log at <size>[,<keep>] bytes (k, M, G)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),
+            value("syslog", "tag", "send the console to syslog, too")
+                .num_args(0..=1)
+                .require_equals(true),
+            value("status-file", "file", "keep <file> up to date with how things are, as JSON"),
         ])
 }
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 
 use crate::caret;
-use crate::config::{ByteSet, CommandChars, Config, LogTarget, RestartMode, RunMode};
+use crate::config::{ByteSet, CommandChars, Config, LogTarget, RestartMode, Rotation, RunMode};
 use crate::endpoint::{Access, Endpoint};
 pub use args::definition;
 use getopt::Item;
@@ -108,8 +108,19 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             return Err(stderr.exit(Vec::new(), 1));
         }
     };
+    let log_rotate = match log_rotate(&given) {
+        Ok(rotation) => rotation,
+        Err(problem) => {
+            stderr.say(problem.as_bytes());
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
     let command_chars = command_chars(&given);
     let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
+    let syslog = given.0.contains_id("syslog").then(|| {
+        let name = given.value("name").unwrap_or_else(|| command.clone());
+        bytes(given.value("syslog").unwrap_or(name))
+    });
     Ok(Config {
         controls,
         log_endpoint,
@@ -141,6 +152,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             let default = || [b"[", time_format.as_slice(), b"] "].concat();
             given.value("logstamp").map_or_else(default, bytes)
         }),
+        log_rotate,
+        syslog,
         save_log: given.flag("savelog"),
         restart: if given.flag("oneshot") {
             RestartMode::Oneshot
@@ -162,6 +175,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             .or_else(|| env("PROCSERV_PID").filter(|file| !file.is_empty()))
             .map(PathBuf::from),
         info_file: given.value("info-file").map(PathBuf::from),
+        events: given.value("events").map(PathBuf::from),
+        status_file: given.value("status-file").map(PathBuf::from),
         time_format,
         warnings: stderr.lines(),
         argv0,
@@ -222,6 +237,19 @@ fn check_notify(given: &Given, notify: bool) -> Result<(), &'static str> {
         None if notify && !given.flag("foreground") => Err("--notify needs --foreground"),
         Some(_) | None => Ok(()),
     }
+}
+
+/// What `--log-rotate` says, or what is wrong with it.
+fn log_rotate(given: &Given) -> Result<Option<Rotation>, &'static str> {
+    let Some(rule) = given.value("log-rotate") else {
+        return Ok(None);
+    };
+    match given.value("logfile") {
+        Some(file) if file != "-" => {}
+        Some(_) | None => return Err("--log-rotate needs --logfile with a file"),
+    }
+    let rule = number::rotation(rule.as_bytes());
+    rule.map(Some).ok_or("--log-rotate needs a size (1000, 64k, 10M, 2G) and perhaps ,<keep>")
 }
 
 fn command_chars(given: &Given) -> CommandChars {

@@ -53,6 +53,8 @@ pub enum Sink {
     Log,
     /// Standard output under `-d`.
     Stdout,
+    /// Syslog.
+    Syslog,
 }
 
 /// How a child ended.
@@ -62,6 +64,36 @@ pub enum ExitStatus {
     Code(u8),
     /// This signal killed it.
     Signal(i32),
+    /// Nobody can tell: a server before this one was its parent.
+    Unknown,
+}
+
+/// How a client left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// It closed its connection.
+    Closed,
+    /// Its connection failed.
+    Failed,
+    /// It gave the logout command.
+    Logout,
+    /// The server leaves.
+    Exit,
+}
+
+/// What the server does beside the console, and may fail in without consequences for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// The log of `-L`.
+    Log,
+    /// `--log-rotate`.
+    Rotation,
+    /// `--syslog`.
+    Syslog,
+    /// `--events`.
+    Events,
+    /// `--status-file`.
+    Status,
 }
 
 /// What happened. Told to the core by [`Console::handle`](super::Console::handle).
@@ -97,6 +129,8 @@ pub enum Event<'a> {
     Left {
         /// Who.
         id: ClientId,
+        /// How.
+        farewell: Farewell,
     },
     /// SIGTERM.
     Terminate,
@@ -106,6 +140,12 @@ pub enum Event<'a> {
     LogFailed(&'a str),
     /// The log was opened, or can be written again after a failure.
     LogWorks,
+    /// The log could not be opened, and an older one goes on if there is one; the reason.
+    LogNotOpened(&'a str),
+    /// A duty can't be done for this reason.
+    Failed(Duty, &'a str),
+    /// It can be done, whether it could before or not.
+    Works(Duty),
     /// No connection can be accepted for want of descriptors or memory.
     AcceptFailed {
         /// Where, as in the info file.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::clock::Moment;
 use super::event::{ClientId, Medium, Sink};
 use super::history::History;
+use super::journal::Entry;
 use super::outbox::{Chunk, Outbox};
 use super::{Client, Console, Pace};
 use crate::limits::{HISTORY_MAX, PTY_BUDGET, STAGE_MAX};
@@ -14,7 +15,12 @@ impl Console {
     /// The bytes this client is to be written next; empty if there are none.
     pub fn output(&mut self, id: ClientId) -> (&[u8], &[u8]) {
         match self.clients.get_mut(&id) {
-            Some(client) => client.outbox.pending(&self.history, &*self.calendar),
+            Some(client) => {
+                if let Some(skipped) = client.outbox.catch_up(&self.history) {
+                    self.journal.push_back(Entry::Skipped(id, skipped));
+                }
+                client.outbox.pending(&self.history, &*self.calendar)
+            }
             None => (&[], &[]),
         }
     }
@@ -59,6 +65,7 @@ impl Console {
         let outbox = match sink {
             Sink::Log => self.log.as_mut(),
             Sink::Stdout => self.stdout.as_mut(),
+            Sink::Syslog => self.syslog.as_mut(),
         };
         outbox?.take(&self.history, &*self.calendar)
     }
@@ -76,6 +83,7 @@ impl Console {
         let outbox = match sink {
             Sink::Log => &self.log,
             Sink::Stdout => &self.stdout,
+            Sink::Syslog => &self.syslog,
         };
         outbox.as_ref().is_none_or(|outbox| outbox.cursor() == self.history.head())
     }
@@ -153,7 +161,7 @@ impl Console {
     /// Gives back memory that nobody needs while nothing happens.
     pub fn rest(&mut self) {
         if self.history.is_grown() {
-            let sinks = [&self.log, &self.stdout];
+            let sinks = [&self.log, &self.stdout, &self.syslog];
             self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
         }
         self.scratch = Vec::new();
@@ -163,6 +171,7 @@ impl Console {
         let outbox = match sink {
             Sink::Log => self.log.as_mut(),
             Sink::Stdout => self.stdout.as_mut(),
+            Sink::Syslog => self.syslog.as_mut(),
         };
         (&self.history, outbox)
     }
@@ -171,7 +180,7 @@ impl Console {
 /// The offset of the slowest reader, `head` if there is none.
 pub(super) fn slowest(
     clients: &BTreeMap<ClientId, Client>,
-    sinks: [&Option<Outbox>; 2],
+    sinks: [&Option<Outbox>; 3],
     head: u64,
 ) -> u64 {
     // A pipe never reads.

@@ -7,10 +7,12 @@
 //! under the simulation.
 
 pub mod clock;
+mod duty;
 pub mod event;
 mod flow;
 mod history;
 mod input;
+pub mod journal;
 mod notice;
 mod outbox;
 mod ready;
@@ -29,9 +31,10 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use self::clock::{Calendar, Moment, Now, UnixTime};
-use self::event::{ClientId, Effect, Event, ExitStatus, Medium, Role};
+use self::event::{ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Running};
 use self::history::History;
 use self::input::InputQueue;
+use self::journal::Entry;
 pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
 use self::ready::Readiness;
@@ -42,7 +45,7 @@ use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ
 use crate::telnet;
 
 const SIGKILL: i32 = 9;
-/// How the stream looks on standard output.
+/// How the stream looks on standard output, and to syslog.
 const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 
 /// What the console has to know, fixed at the start. Texts are bytes: paths need not be UTF-8.
@@ -70,6 +73,8 @@ pub struct Settings {
     pub log_stamp: Option<Vec<u8>>,
     /// Whether standard output is a reader (`-d`).
     pub to_stdout: bool,
+    /// Whether syslog is one.
+    pub to_syslog: bool,
     /// Command characters.
     pub commands: CommandChars,
     /// What never reaches the child, command characters included.
@@ -171,10 +176,14 @@ pub struct Console {
     clients: BTreeMap<ClientId, Client>,
     log: Option<Outbox>,
     stdout: Option<Outbox>,
+    syslog: Option<Outbox>,
     input: InputQueue,
     effects: VecDeque<Effect>,
+    journal: VecDeque<Entry>,
     /// Whether the log's trouble has been told, until it is over.
     log_trouble_told: bool,
+    /// The other duties whose trouble has been told, until it is over: a bit each.
+    troubles: u8,
     exiting: bool,
     /// Counts what may have changed the outline.
     revision: u64,
@@ -193,9 +202,12 @@ impl Console {
             clients: BTreeMap::new(),
             log: None,
             stdout: settings.to_stdout.then(|| Outbox::new(0, PLAIN)),
+            syslog: settings.to_syslog.then(|| Outbox::new(0, PLAIN)),
             input: InputQueue::default(),
             effects: VecDeque::new(),
+            journal: VecDeque::new(),
             log_trouble_told: false,
+            troubles: 0,
             exiting: false,
             revision: 0,
             scratch: Vec::new(),
@@ -214,40 +226,63 @@ impl Console {
         }
         match event {
             Event::Output(bytes) => {
-                self.revision += u64::from(self.readiness.output(bytes));
+                if self.readiness.output(bytes)
+                    && let Some(child) = self.supervisor.running()
+                {
+                    self.revision += 1;
+                    self.journal.push_back(Entry::Ready(child.pid));
+                }
                 self.append(bytes, now.wall);
             }
             Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
             Event::Spawned(pid) => {
                 self.supervisor.started(pid, now);
                 self.readiness.started();
+                self.journal.push_back(Entry::Started(pid));
                 self.say(&notice::started(&self.settings, pid), now);
             }
             Event::SpawnFailed(reason) => {
                 self.supervisor.start_failed();
+                self.journal.push_back(Entry::NotStarted(reason.to_owned()));
                 self.say_line(&notice::start_failed(&self.settings, reason), now);
             }
             Event::Exited(status) => self.child_ended(status, now),
             Event::Joined { id, role, medium } => self.join(id, role, medium),
             Event::Input { id, bytes } => self.receive(id, bytes, now),
-            Event::Left { id } => {
-                self.clients.remove(&id);
-            }
+            Event::Left { id, farewell } => self.leave(id, farewell),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
             Event::LogFailed(reason) => self.log_failed(reason, now),
             Event::LogWorks => {
-                self.log_trouble_told = false;
+                let never_opened = matches!(self.settings.log, Some((_, false)));
+                let told = std::mem::take(&mut self.log_trouble_told);
+                if told || (never_opened && self.log.is_none()) {
+                    self.journal.push_back(Entry::Works(Duty::Log));
+                }
                 let encoding = self.settings.log_encoding();
                 let head = self.history.head();
                 self.log.get_or_insert_with(|| Outbox::new(head, encoding));
             }
+            Event::LogNotOpened(reason) => self.log_not_opened(reason),
+            Event::Failed(duty, reason) => self.failed(duty, reason, now),
+            Event::Works(duty) => self.works(duty),
             Event::AcceptFailed { endpoint, reason } => {
+                let entry = Entry::NotAccepted(endpoint.to_owned(), reason.to_owned());
+                self.journal.push_back(entry);
                 self.say_line(&notice::accept_failed(endpoint, reason), now);
             }
-            Event::Upgraded { version } => self.note(&notice::upgraded(version), now),
-            Event::Restarted => self.say(&notice::restarted(), now),
-            Event::UpgradeFailed(reason) => self.note(&notice::not_upgraded(reason), now),
+            Event::Upgraded { version } => {
+                self.journal.push_back(Entry::Upgraded);
+                self.note(&notice::upgraded(version), now);
+            }
+            Event::Restarted => {
+                self.journal.push_back(Entry::Restarted);
+                self.say(&notice::restarted(), now);
+            }
+            Event::UpgradeFailed(reason) => {
+                self.journal.push_back(Entry::NotUpgraded(reason.to_owned()));
+                self.note(&notice::not_upgraded(reason), now);
+            }
         }
     }
 
@@ -276,6 +311,21 @@ impl Console {
         }
     }
 
+    /// The child, while there is one.
+    pub fn child(&self) -> Option<Running> {
+        self.supervisor.running()
+    }
+
+    /// Whether the child is ready: it runs, or has written what is waited for.
+    pub fn child_is_ready(&self) -> bool {
+        self.supervisor.running().is_some() && self.readiness.is_child_ready()
+    }
+
+    /// How many children were started after the first.
+    pub fn restarts(&self) -> u64 {
+        self.supervisor.restarts()
+    }
+
     /// The child's name in messages.
     pub fn child_name(&self) -> &[u8] {
         &self.settings.name
@@ -286,10 +336,15 @@ impl Console {
         self.effects.pop_front()
     }
 
+    /// The next thing to record.
+    pub fn poll_entry(&mut self) -> Option<Entry> {
+        self.journal.pop_front()
+    }
+
     fn append(&mut self, bytes: &[u8], wall: UnixTime) {
-        let Console { history, clients, log, stdout, .. } = self;
+        let Console { history, clients, log, stdout, syslog, .. } = self;
         let head = history.head();
-        history.append(bytes, wall, || flow::slowest(clients, [log, stdout], head));
+        history.append(bytes, wall, || flow::slowest(clients, [log, stdout, syslog], head));
     }
 
     /// To everybody, where the stream stands.
@@ -339,6 +394,7 @@ impl Console {
         let Some(child) = self.supervisor.running() else {
             return;
         };
+        self.journal.push_back(Entry::Ended(child.pid, status));
         let leaving = self.supervisor.ended(status);
         if !leaving {
             self.say(&notice::ended(child, status), now);
@@ -379,17 +435,6 @@ impl Console {
         }
     }
 
-    fn log_failed(&mut self, reason: &str, now: Now) {
-        if self.log_trouble_told {
-            return;
-        }
-        self.log_trouble_told = true;
-        if let Some((file, _)) = &self.settings.log {
-            let text = notice::log_failed(file, reason);
-            self.say_line(&text, now);
-        }
-    }
-
     fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
         let encoding = self.settings.encoding(role, medium);
         // What only sends is given nothing.
@@ -406,6 +451,13 @@ impl Console {
         let client =
             Client { role, medium, outbox, decoder, replies: 0, taken: 0, pace: Pace::Free };
         self.clients.insert(id, client);
+        self.journal.push_back(Entry::Joined(id));
+    }
+
+    fn leave(&mut self, id: ClientId, farewell: Farewell) {
+        if self.clients.remove(&id).is_some() {
+            self.journal.push_back(Entry::Left(id, farewell));
+        }
     }
 
     fn greeting(&self, role: Role) -> Vec<u8> {

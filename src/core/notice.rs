@@ -5,6 +5,7 @@ use super::event::{ExitStatus, Running};
 use super::{Count, Settings};
 use crate::caret;
 use crate::config::{RestartMode, Wording};
+use crate::limits::UNKNOWN;
 
 const RULE: &[u8] = b"@@@ @@@ @@@ @@@ @@@\r\n";
 
@@ -106,6 +107,7 @@ pub fn ended(child: Running, status: ExitStatus) -> Vec<u8> {
     let how = match status {
         ExitStatus::Code(code) => format!("Normal exit status = {code}"),
         ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
+        ExitStatus::Unknown => format!("Normal exit status = {UNKNOWN}"),
     };
     let pid = child.pid.to_string();
     line!(out, "@@@ Received a sigChild for process ", pid, ". ", how);
@@ -152,6 +154,28 @@ pub fn log_failed(file: &[u8], reason: &str) -> Vec<u8> {
     let mut out = Vec::new();
     line!(out, "@@@ Log file ", file, ": ", reason, ", output is not being logged");
     out
+}
+
+/// The log grows: it could not be renamed. Ours, as all about the options that procServ has not.
+pub fn not_rotated(file: &[u8], reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Log file ", file, ": ", reason, ", it is not being rotated");
+    out
+}
+
+/// Syslog takes nothing.
+pub fn syslog_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ Syslog: {reason}, output is not being sent there\r\n").into_bytes()
+}
+
+/// Nothing can be written there.
+pub fn events_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ Events file: {reason}, events have to wait\r\n").into_bytes()
+}
+
+/// It is out of date.
+pub fn status_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ Status file: {reason}, it is not being written\r\n").into_bytes()
 }
 
 /// Connections have to wait. Ours: procServ dies of it.

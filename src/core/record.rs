@@ -45,6 +45,10 @@ pub struct Record {
     log_opened: Option<bool>,
     #[n(8)]
     readiness: Option<ReadinessRecord>,
+    #[cbor(n(9), default)]
+    troubles: u8,
+    #[n(10)]
+    syslog: Option<OutboxRecord>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -116,6 +120,8 @@ impl Console {
             log_trouble_told: self.log_trouble_told,
             log_opened: self.settings.log.as_ref().map(|log| log.1),
             readiness: Some(self.readiness.record()),
+            troubles: self.troubles,
+            syslog: self.syslog.as_ref().map(Outbox::record),
         }
     }
 
@@ -144,6 +150,8 @@ impl Console {
             log_trouble_told: false,
             log_opened: None,
             readiness: Some(self.readiness.outline()),
+            troubles: 0,
+            syslog: None,
         }
     }
 
@@ -183,8 +191,15 @@ impl Console {
                 None => Outbox::new(head, PLAIN),
             });
         }
+        if settings.to_syslog {
+            console.syslog = Some(match record.syslog {
+                Some(syslog) => Outbox::restore(syslog, PLAIN, head)?,
+                None => Outbox::new(head, PLAIN),
+            });
+        }
         console.input = InputQueue::restore(record.input)?;
         console.log_trouble_told = record.log_trouble_told;
+        console.troubles = record.troubles;
         let runs = console.supervisor.running().is_some();
         match record.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,

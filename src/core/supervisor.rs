@@ -26,7 +26,7 @@ use super::event::{ExitStatus, Running};
 use super::record::Invalid;
 use super::status::Stage;
 use crate::config::RestartMode;
-use crate::limits::{KILL_WAIT, START_RETRY};
+use crate::limits::{KILL_WAIT, START_RETRY, UNKNOWN};
 
 /// The child's life cycle. It is its own record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -55,6 +55,9 @@ pub struct Supervisor {
     /// Exit status of the last child that ended normally.
     #[cbor(n(6), default)]
     last_code: u8,
+    /// How many children were started.
+    #[cbor(n(7), default)]
+    starts: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -112,6 +115,7 @@ impl Supervisor {
             due: true,
             failed: false,
             last_code: 0,
+            starts: 0,
         }
     }
 
@@ -162,6 +166,11 @@ impl Supervisor {
     /// Exit status of the last child that ended normally, 0 if none did.
     pub fn last_code(&self) -> u8 {
         self.last_code
+    }
+
+    /// How many children were started after the first.
+    pub fn restarts(&self) -> u64 {
+        self.starts.saturating_sub(1)
     }
 
     /// When [`due`](Self::due) has something to do.
@@ -226,6 +235,7 @@ impl Supervisor {
     pub fn started(&mut self, pid: i32, now: Now) {
         self.child = Child::Running(Running { pid, started: now.wall });
         self.failed = false;
+        self.starts += 1;
     }
 
     /// The child asked for could not be started; the try counts for the holdoff.
@@ -237,8 +247,10 @@ impl Supervisor {
 
     /// The child ended. Whether the server was only waiting for that.
     pub fn ended(&mut self, status: ExitStatus) -> bool {
-        if let ExitStatus::Code(code) = status {
-            self.last_code = code;
+        match status {
+            ExitStatus::Code(code) => self.last_code = code,
+            ExitStatus::Unknown => self.last_code = UNKNOWN,
+            ExitStatus::Signal(_) => {}
         }
         let leaving = matches!(self.child, Child::Leaving { .. });
         self.child = Child::None;

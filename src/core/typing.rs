@@ -3,6 +3,7 @@
 
 use super::clock::Now;
 use super::event::{ClientId, Effect, Medium, Role};
+use super::journal::{Command, Entry};
 use super::{Console, notice};
 use crate::config::Wording;
 
@@ -62,13 +63,19 @@ impl Console {
     fn command(&mut self, id: ClientId, byte: u8, running: bool, now: Now) -> bool {
         let commands = self.settings.commands;
         let mut start = !running && byte == RESTART;
+        if start {
+            self.journal.push_back(Entry::Command(id, Command::Restart));
+        }
         if !running && byte == QUIT {
+            self.journal.push_back(Entry::Command(id, Command::Quit));
             self.exit(self.supervisor.last_code());
         }
         if commands.logout == Some(byte) {
+            self.journal.push_back(Entry::Command(id, Command::Logout));
             self.effects.push_back(Effect::Disconnect(id));
         }
         if commands.toggle == Some(byte) {
+            self.journal.push_back(Entry::Command(id, Command::Toggle));
             // 2.7 has no ONESHOT, nor do those know it who read its words.
             let mode = self.supervisor.toggle(self.settings.wording == Wording::Current);
             self.revision += 1;
@@ -76,6 +83,8 @@ impl Console {
         }
         if commands.kill == Some(byte) {
             self.say(&notice::killed(&self.settings), now);
+            let command = if running { Command::Kill } else { Command::Restart };
+            self.journal.push_back(Entry::Command(id, command));
             if running {
                 self.input.clear();
                 self.signal(self.settings.kill_signal);

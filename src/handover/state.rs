@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decode, Encode};
 
-use crate::core::event::Medium;
+use crate::core::event::{Medium, Role};
 use crate::core::record::{Invalid, Record};
 
 /// All that a server is.
@@ -51,6 +51,9 @@ pub struct State {
     /// The memory that outlives a crash, under `--fdstore`.
     #[n(12)]
     pub store: Option<Descriptor>,
+    /// What `--events` and `--status-file` go on with.
+    #[cbor(n(13), default)]
+    pub records: RecordsState,
 }
 
 /// Any bytes.
@@ -188,6 +191,39 @@ pub struct SinkState {
     /// After a failed write.
     #[n(1)]
     pub retry: Option<Retry>,
+}
+
+/// The records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RecordsState {
+    /// Lines of events that are still to be written.
+    #[cbor(n(0), default)]
+    pub pending: Text,
+    /// How many found no room.
+    #[cbor(n(1), default)]
+    pub lost: u64,
+    /// The clients.
+    #[cbor(n(2), default)]
+    pub clients: Vec<ClientState>,
+}
+
+/// What records know of a client.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ClientState {
+    /// The client's.
+    #[n(0)]
+    pub id: u64,
+    /// What it may do.
+    #[n(1)]
+    pub role: Role,
+    /// Where it connected.
+    #[cbor(n(2), default)]
+    pub endpoint: String,
+    /// When, in seconds since the epoch.
+    #[cbor(n(3), default)]
+    pub since: i64,
 }
 
 /// When a file that failed is tried again.

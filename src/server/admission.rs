@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::Server;
+use super::records::What;
 use super::system::System;
 
 impl<S: System> Server<S> {
@@ -12,7 +13,10 @@ impl<S: System> Server<S> {
     }
 
     /// A TCP client from elsewhere was closed.
-    pub(super) fn refused(&mut self, peer: IpAddr) {
-        self.diagnose(&format!("connection from {peer} refused: not from an allowed network"));
+    pub(super) fn refused(&mut self, peer: IpAddr, endpoint: &str) {
+        let reason = "not from an allowed network";
+        self.diagnose(&format!("connection from {peer} refused: {reason}"));
+        let peer = Some(peer.to_string());
+        self.record(&What::Refuse { endpoint, peer, reason });
     }
 }

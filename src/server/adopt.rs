@@ -17,17 +17,16 @@ use super::peer::Peer;
 use super::source::Source;
 use super::startup;
 use super::stream::Terminus;
-use super::system::System;
+use super::system::{Connection, System};
 use super::vault::Vault;
 use crate::cli;
 use crate::config::Config;
 use crate::core::Console;
 use crate::core::clock::Moment;
-use crate::core::event::{ClientId, Event, ExitStatus};
+use crate::core::event::{ClientId, Event, ExitStatus, Farewell};
 use crate::error::StartupError;
 use crate::handover::state::{Descriptor, SinkState, State};
 use crate::handover::{self, format};
-use crate::limits::UNKNOWN;
 use crate::sys::fd;
 
 /// What this process was when it executed this program.
@@ -104,13 +103,16 @@ impl Predecessor {
         let notifier = notifier(config)?;
         let files = startup::adopt_files(config, startup::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
+        let records = (self.state.records, self.state.version);
         Ok(Parts {
             begun: Begun::Upgraded,
             origin,
             console,
             listeners,
             log,
+            log_error: None,
             stdout,
+            records,
             child,
             connections,
             next_token,
@@ -138,10 +140,16 @@ impl<S: System> Server<S> {
     pub(super) fn go_on_with(&mut self, id: ClientId, connection: S::Connection) {
         match self.system.watch(&connection, mio::Token(id.0 as usize)) {
             Ok(always) => {
+                if let Some(records) = &mut self.records {
+                    records.recognise(id, connection.caller());
+                }
                 let source = Source::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: false });
+                self.peers.insert(id, Peer { source, leaving: None });
             }
-            Err(_) => self.console.handle(Event::Left { id }, self.system.now()),
+            Err(_) => {
+                let left = Event::Left { id, farewell: Farewell::Failed };
+                self.console.handle(left, self.system.now());
+            }
         }
     }
 
@@ -151,12 +159,12 @@ impl<S: System> Server<S> {
         let now = self.system.now();
         let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
         for id in gone.collect::<Vec<_>>() {
-            self.console.handle(Event::Left { id }, now);
+            self.console.handle(Event::Left { id, farewell: Farewell::Closed }, now);
         }
         self.console.handle(news, now);
         match &mut self.child {
             Some(child) => child.look(),
-            None => self.console.handle(Event::Exited(ExitStatus::Code(UNKNOWN)), now),
+            None => self.console.handle(Event::Exited(ExitStatus::Unknown), now),
         }
         self.reap_orphans();
         // Perhaps nothing else happens for long.

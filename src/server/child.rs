@@ -126,6 +126,7 @@ impl<P: Process> Child<P> {
             // The kernel keeps eight bits of it.
             End::Exited(code) => ExitStatus::Code(code as u8),
             End::Killed(signal) => ExitStatus::Signal(signal),
+            End::Unknown => ExitStatus::Unknown,
         })
     }
 

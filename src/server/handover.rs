@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use super::Server;
 use super::child::{Child, Output};
 use super::logfile::Writer;
+use super::records::Records;
 use super::system::{Connection, Lasting, Link, Process, Socket, System};
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{Event, ExitStatus};
@@ -128,13 +129,15 @@ impl<S: System> Server<S> {
             }
             Step::Finishing { until } => {
                 let late = now.mono >= *until;
-                let writers = || [&self.log, &self.stdout].into_iter().flatten();
-                let at_rest = writers().all(|writer| writer.at_rest().is_some());
-                match (at_rest, late) {
+                let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
+                let records_rest = self.records.as_ref().is_none_or(Records::is_at_rest);
+                let writers_rest = writers().all(|writer| writer.at_rest().is_some());
+                match (writers_rest && records_rest, late) {
                     (true, false) => self.hand_over(now),
-                    // With the log at rest it is what the service manager does not take.
+                    // With all at rest it is what the service manager does not take.
                     (true, true) => self.refuse_upgrade("service manager is hung", now),
-                    (false, true) => self.refuse_upgrade("log is hung", now),
+                    (false, true) if records_rest => self.refuse_upgrade("log is hung", now),
+                    (false, true) => self.refuse_upgrade("events are hung", now),
                     (false, false) => {}
                 }
             }
@@ -158,6 +161,7 @@ impl<S: System> Server<S> {
                 let words = words.lines().next().unwrap_or_default();
                 Err(format!("the new program refused with status {code}: {words}"))
             }
+            (ExitStatus::Unknown, _) => Err("the new program is gone".to_owned()),
             (ExitStatus::Signal(signal), _) => {
                 Err(format!("the new program was killed by signal {signal}"))
             }
@@ -165,8 +169,13 @@ impl<S: System> Server<S> {
         match verdict {
             Ok(()) => {
                 self.end_rehearsal();
-                for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
+                for writer in
+                    [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten()
+                {
                     writer.pause();
+                }
+                if let Some(records) = &mut self.records {
+                    records.pause();
                 }
                 self.handover.step = Step::Finishing { until: now.mono + HANDOVER_PATIENCE };
                 // Most are idle anyway.
@@ -180,8 +189,11 @@ impl<S: System> Server<S> {
     /// The server leaves instead.
     pub(super) fn give_up_upgrade(&mut self) {
         self.end_rehearsal();
-        for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
+        for writer in [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten() {
             writer.go_on();
+        }
+        if let Some(records) = &mut self.records {
+            records.go_on();
         }
     }
 
@@ -196,8 +208,10 @@ impl<S: System> Server<S> {
     /// The new program takes over. Comes back only if it does not.
     fn hand_over(&mut self, now: Now) {
         let again = self.handover.again;
+        self.note_entries();
         let error = match self.state(self.console.record()) {
-            Ok(state) => {
+            Ok(mut state) => {
+                state.records = self.records.as_ref().map(|it| it.state(true)).unwrap_or_default();
                 let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
                 self.system.become_other(&format::encode(&state), &numbers, again)
             }
@@ -218,6 +232,7 @@ impl<S: System> Server<S> {
             self.upgrade(now);
         }
         self.write_sinks(now);
+        self.keep_records(now);
     }
 
     pub(super) fn listener_names(&self) -> Vec<String> {
@@ -256,6 +271,7 @@ impl<S: System> Server<S> {
             log: sink(&self.log)?,
             stdout: sink(&self.stdout)?,
             store: self.system.store().map(describe).transpose()?,
+            records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
         })
     }
 }

@@ -13,15 +13,19 @@ use nix::sys::signal::Signal;
 
 use super::bind::Bound;
 use super::handover::describe;
+use super::records::Sender;
+use super::rotate::Rotator;
+use super::scribe::{self, Scribe};
 use super::signals::Signals;
 use super::stream::Terminus;
 use super::system::{Lasting, Pending, Process, Readiness, Stream, System};
-use super::thread::{self, Thread};
+use super::thread::{self, Hand, Thread};
 use super::vault::{self, Vault};
+use crate::config::Rotation;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::ClientId;
 use crate::handover::{self, state::Descriptor, state::State};
-use crate::limits::{UNKNOWN, VAULT_RETRY};
+use crate::limits::VAULT_RETRY;
 use crate::sys::exec::{self, Image};
 use crate::sys::process::{self, End};
 use crate::sys::signal::Blocked;
@@ -44,6 +48,8 @@ pub(super) struct Kernel {
     program: Program,
     /// The name to open the log by, if it is a file.
     log_path: Option<PathBuf>,
+    /// When another log is begun.
+    pub(super) rotation: Option<Rotation>,
     /// For messages on stderr.
     argv0: Vec<u8>,
     /// What to become.
@@ -75,6 +81,7 @@ impl Kernel {
             signals,
             program,
             log_path,
+            rotation: None,
             argv0,
             installed,
             notifier: None,
@@ -90,9 +97,20 @@ impl Kernel {
         self.register(listener, token, Interest::READABLE)
     }
 
-    /// Starts a thread that writes `file`, and opens it anew by the log's name.
-    pub(super) fn write_behind(&self, file: File) -> io::Result<Thread> {
-        thread::start(file, self.log_path.clone(), Arc::clone(&self.waker))
+    /// Starts a thread that writes the log, `file`.
+    pub(super) fn write_log(&self, file: File) -> io::Result<Thread> {
+        let rotator = self.rotation.map(Rotator::new);
+        self.start_thread("log", Scribe::new(file, self.log_path.clone(), rotator))
+    }
+
+    /// Starts a thread that writes standard output, `file`.
+    pub(super) fn write_stdout(&self, file: File) -> io::Result<Thread> {
+        self.start_thread("stdout", Scribe::new(file, None, None))
+    }
+
+    /// Starts a thread for `hand`.
+    pub(super) fn start_thread(&self, name: &str, hand: impl Hand) -> io::Result<Thread> {
+        thread::start(name, hand, Arc::clone(&self.waker))
     }
 
     /// Takes over a child that another server started.
@@ -124,6 +142,10 @@ impl System for Kernel {
 
     fn now(&self) -> Now {
         Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) }
+    }
+
+    fn millis(&self) -> i64 {
+        time::wall_millis()
     }
 
     fn wait(
@@ -162,6 +184,11 @@ impl System for Kernel {
         pending
     }
 
+    fn sender(&self, signal: i32) -> Option<Sender> {
+        let (pid, uid) = self.signals.sender(signal)?;
+        Some(Sender { pid, uid })
+    }
+
     fn watch(&mut self, connection: &Terminus, token: Token) -> io::Result<bool> {
         match self.register(connection, token, Interest::READABLE | Interest::WRITABLE) {
             Ok(()) => Ok(false),
@@ -191,7 +218,7 @@ impl System for Kernel {
 
     fn open_log(&mut self) -> io::Result<Thread> {
         match &self.log_path {
-            Some(path) => self.write_behind(thread::open(path)?),
+            Some(path) => self.write_log(scribe::open(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -333,7 +360,7 @@ impl Process for PtyProcess {
     fn peek(&self) -> Option<End> {
         match &self.orphan {
             None => process::peek(self.pid),
-            Some(orphan) => Some(pidfd::ended(orphan)?.unwrap_or(End::Exited(UNKNOWN.into()))),
+            Some(orphan) => Some(pidfd::ended(orphan)?.unwrap_or(End::Unknown)),
         }
     }
 

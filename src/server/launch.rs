@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -14,9 +15,12 @@ use super::kernel::{Kernel, PtyProcess};
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
+use super::records::{EndpointLine, Fixed, Keeper, Records};
 use super::startup::{is_foreground, log_path, own_pid};
 use super::stream::Terminus;
+use super::syslog::Syslog;
 use super::system::{Lasting, System};
+use super::thread::Thread;
 use super::vault::{self, Vault};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::clock::{Calendar, Moment, UnixTime};
@@ -24,6 +28,7 @@ use crate::core::event::{ClientId, Event, Role, Sink};
 use crate::core::{Console, Settings};
 use crate::error::StartupError;
 use crate::handover;
+use crate::handover::state::RecordsState;
 use crate::sys::spawn::{Plan, Program};
 use crate::sys::{signal, time};
 use crate::systemd;
@@ -47,7 +52,11 @@ pub(super) struct Parts {
     pub(super) console: Console,
     pub(super) listeners: Vec<Bound>,
     pub(super) log: Option<Output>,
+    /// Why there is none.
+    pub(super) log_error: Option<String>,
     pub(super) stdout: Option<Output>,
+    /// What the records go on with, and the version of the program before.
+    pub(super) records: (RecordsState, String),
     pub(super) child: Option<PtyProcess>,
     pub(super) connections: Vec<(ClientId, Terminus)>,
     /// Tokens and clients below it have been.
@@ -76,6 +85,17 @@ pub(super) struct Output {
     pub(super) retry: Option<(Moment, bool)>,
 }
 
+impl Output {
+    /// Has it written by the thread that `start` starts.
+    fn writer(
+        self,
+        sink: Sink,
+        start: impl Fn(File) -> io::Result<Thread>,
+    ) -> io::Result<Writer<Thread>> {
+        Ok(Writer::new(sink, start(self.file)?).with_retry(self.retry))
+    }
+}
+
 /// Runs the server that is made of these parts; the exit status.
 pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
@@ -88,6 +108,7 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
     });
     (kernel.notifier, kernel.vault) = (parts.notifier, parts.vault);
+    kernel.rotation = config.log_rotate;
     if parts.begun != Begun::Upgraded
         && let Some(vault) = &mut kernel.vault
     {
@@ -98,19 +119,35 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         }
     }
     signal::unblock_all().map_err(system("set the signal mask"))?;
-    let writer = |sink, output: Option<Output>| {
-        let Some(Output { file, retry }) = output else {
-            return Ok(None);
-        };
-        let link = kernel.write_behind(file).map_err(system("start a thread"))?;
-        Ok(Some(Writer::new(sink, link).with_retry(retry)))
-    };
-    let log = writer(Sink::Log, parts.log)?;
-    let stdout = writer(Sink::Stdout, parts.stdout)?;
+    let write_log = |file| kernel.write_log(file);
+    let log = parts.log.map(|it| it.writer(Sink::Log, write_log)).transpose();
+    let log = log.map_err(system("start a thread"))?;
+    let write_stdout = |file| kernel.write_stdout(file);
+    let stdout = parts.stdout.map(|it| it.writer(Sink::Stdout, write_stdout)).transpose();
+    let stdout = stdout.map_err(system("start a thread"))?;
+
+    let syslog = config.syslog.as_ref().map(|tag| {
+        let hand = Syslog::new("/dev/log".into(), tag, std::process::id());
+        Ok(Writer::new(Sink::Syslog, kernel.start_thread("syslog", hand)?))
+    });
+    let syslog = syslog.transpose().map_err(system("start a thread"))?;
 
     let mut server = Server::new(kernel, parts.console, parts.next_token, parts.origin);
     (server.log, server.stdout, server.manager) = (log, stdout, manager);
     server.allow_from.clone_from(&config.allow_from);
+    server.syslog = syslog;
+    let fixed = fixed(config, &server.origin, &parts.listeners, parts.records.1);
+    server.records = records(config, &server.system, fixed).map_err(system("start a thread"))?;
+    server.records = server.records.map(|records| records.with_state(parts.records.0));
+    if parts.begun == Begun::New
+        && let Some(records) = &mut server.records
+    {
+        records.begin(server.system.millis());
+    }
+    if parts.begun != Begun::Upgraded && server.log.is_none() && log_path(config).is_some() {
+        let reason = parts.log_error.unwrap_or_default();
+        server.console.handle(Event::LogNotOpened(&reason), server.system.now());
+    }
     parts.said.iter().for_each(|line| server.diagnose(line));
     for listener in parts.listeners {
         let token = server.take_token();
@@ -132,7 +169,7 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
                 && config.log_file != Some(LogTarget::Stdout)
                 && let Some(stdin) = Terminus::stdin()
             {
-                server.join(stdin, Role::User, server.system.now());
+                server.join(stdin, Role::User, "stdin", server.system.now());
             }
         }
         Begun::Upgraded => server.settle_in(Event::Upgraded { version: crate::VERSION }),
@@ -141,6 +178,31 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     let code = server.run().map_err(system("poll"))?;
     server.finish(parts.files).map_err(system("poll"))?;
     Ok(code)
+}
+
+/// The records, if any are wanted.
+fn records(config: &Config, kernel: &Kernel, fixed: Fixed) -> io::Result<Option<Records<Thread>>> {
+    let (events, status) = (config.events.clone(), config.status_file.clone());
+    let (with_events, with_status) = (events.is_some(), status.is_some());
+    if !with_events && !with_status {
+        return Ok(None);
+    }
+    let link = kernel.start_thread("records", Keeper::new(events, status))?;
+    Ok(Some(Records::new(link, fixed, with_events, with_status)))
+}
+
+/// What records say of the server.
+fn fixed(config: &Config, origin: &Origin, listeners: &[Bound], predecessor: String) -> Fixed {
+    let endpoints =
+        listeners.iter().map(|it| EndpointLine::new(it.role, it.endpoint.to_string())).collect();
+    Fixed {
+        pid: std::process::id(),
+        started: origin.started,
+        name: config.name.to_string_lossy().into_owned(),
+        argv: origin.argv.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+        endpoints,
+        predecessor,
+    }
 }
 
 /// The child: what to run, where, with which environment and limits.
@@ -199,6 +261,7 @@ pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
         log,
         log_stamp: config.log_stamp.clone(),
         to_stdout: config.run_mode == RunMode::Debug,
+        to_syslog: config.syslog.is_some(),
         commands: config.command_chars,
         ignore: config.ignore.clone(),
         kill_signal: config.kill_signal,

@@ -30,6 +30,11 @@
 //! | | nobody reads the pipe any more | the same, but tried again only when there is something new |
 //! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
 //! | syncing the log | anything | ignored, as the next write will tell |
+//! | renaming the log, opening the next | anything | told once; the log goes on, and it is tried again, not within a second |
+//! | writing events | anything | told once; they wait, bounded, and are tried again each second; what has no room is counted |
+//! | replacing the status file | anything | told once; tried again each second |
+//! | sending to syslog | no room | waited for up to a second, by nobody else |
+//! | | anything | told once; lines are counted for a second, then it is tried again and told the number |
 //! | opening the log anew | anything | told on stderr; the old file goes on |
 //! | sending to the service manager | no room | that is tried again each second, newer news in place of older |
 //! | | anything else | it is not told |
@@ -56,13 +61,17 @@ mod logfile;
 mod manager;
 mod output;
 mod peer;
+mod records;
 mod restart;
+mod rotate;
+mod scribe;
 mod signals;
 #[cfg(test)]
 mod sim;
 mod source;
 pub mod startup;
 mod stream;
+mod syslog;
 mod system;
 mod thread;
 mod vault;
@@ -72,6 +81,7 @@ use std::io;
 use std::time::Duration;
 
 use mio::Token;
+use nix::libc::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use self::child::{Child, Output};
 use self::handover::{Handover, Origin};
@@ -79,11 +89,12 @@ use self::listener::{Accepted, Listener};
 use self::logfile::Writer;
 use self::manager::Manager;
 use self::peer::Peer;
+use self::records::{Records, What, Who};
 use self::source::Source;
 use self::system::{Connection, Readiness, System};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now};
-use crate::core::event::{ClientId, Effect, Event, Role, Sink};
+use crate::core::event::{ClientId, Effect, Event, Farewell, Role, Sink};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET, READ_SIZE};
 use crate::network::Networks;
 use crate::sys;
@@ -96,8 +107,12 @@ struct Server<S: System> {
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
     log: Option<Writer<S::Link>>,
+    /// With `--events` or `--status-file`.
+    records: Option<Records<S::Link>>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
     stdout: Option<Writer<S::Link>>,
+    /// With `--syslog`.
+    syslog: Option<Writer<S::Link>>,
     /// With `--notify`.
     manager: Option<Manager>,
     next_token: usize,
@@ -122,7 +137,9 @@ impl<S: System> Server<S> {
             listeners: Vec::new(),
             peers: BTreeMap::new(),
             log: None,
+            records: None,
             stdout: None,
+            syslog: None,
             manager: None,
             next_token: first_token,
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
@@ -175,6 +192,7 @@ impl<S: System> Server<S> {
         self.write_sinks(now);
         self.drop_departed(now);
         self.tell_manager(now);
+        self.keep_records(now);
         self.save();
         // Who leaves hands nothing over: that it leaves is no part of the state.
         if self.exit.is_none() {
@@ -195,6 +213,7 @@ impl<S: System> Server<S> {
             .chain(retries)
             .chain(self.console.deadline())
             .chain(self.manager.as_ref().and_then(Manager::deadline))
+            .chain(self.records.as_ref().and_then(Records::deadline))
             .chain(self.child_waits_until(now))
             .chain(self.handover.deadline())
             .min()?;
@@ -227,10 +246,18 @@ impl<S: System> Server<S> {
             self.reap_orphans();
         }
         if pending.upgrade {
+            self.record_signal("SIGUSR1", SIGUSR1);
             self.diagnose("SIGUSR1: upgrade");
             self.upgrade(now);
         }
+        if pending.overlap {
+            self.record_signal("SIGUSR2", SIGUSR2);
+        }
         if pending.reopen {
+            if let Some(records) = &mut self.records {
+                records.reopen();
+            }
+            self.record_signal("SIGHUP", SIGHUP);
             self.diagnose("SIGHUP: log file to be opened anew");
             if let Some(manager) = &mut self.manager {
                 // The signal may have come after this turn's time was read; the manager compares.
@@ -239,9 +266,15 @@ impl<S: System> Server<S> {
             self.console.handle(Event::ReopenLog, now);
         }
         if pending.terminate {
+            self.record_signal("SIGTERM", SIGTERM);
             self.diagnose("SIGTERM: shutting down");
             self.console.handle(Event::Terminate, now);
         }
+    }
+
+    fn record_signal(&mut self, signal: &str, number: i32) {
+        let sender = self.system.sender(number);
+        self.record(&What::Signal { signal, sender });
     }
 
     /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
@@ -285,11 +318,11 @@ impl<S: System> Server<S> {
             let mut read = 0;
             while read < CLIENT_BUDGET
                 && peer.source.is_readable()
-                && !peer.leaving
+                && peer.leaving.is_none()
                 && self.console.accepts_input(id)
             {
                 match peer.read(&mut self.buffer) {
-                    Some(0) => peer.leaving = true,
+                    Some(0) => drop(peer.leaving.get_or_insert(Farewell::Closed)),
                     Some(count) => {
                         let bytes = self.buffer.get(..count).unwrap_or_default();
                         self.console.handle(Event::Input { id, bytes }, now);
@@ -310,7 +343,8 @@ impl<S: System> Server<S> {
                 }
                 match listener.accept(now.mono) {
                     Accepted::Connection(connection, from) => {
-                        accepted.push((connection, from, listener.role));
+                        let endpoint = listener.endpoint().to_string();
+                        accepted.push((connection, from, listener.role, endpoint));
                     }
                     Accepted::Nobody => {}
                     Accepted::Exhausted(reason) => {
@@ -319,10 +353,10 @@ impl<S: System> Server<S> {
                 }
             }
         }
-        for (connection, from, role) in accepted {
+        for (connection, from, role, endpoint) in accepted {
             match from {
-                Some(peer) if !self.admits(peer) => self.refused(peer),
-                _ => self.join(connection, role, now),
+                Some(peer) if !self.admits(peer) => self.refused(peer, &endpoint),
+                _ => self.join(connection, role, &endpoint, now),
             }
         }
         // Said last, so that those who came just before hear it too.
@@ -332,19 +366,28 @@ impl<S: System> Server<S> {
     }
 
     /// A connection becomes a client.
-    fn join(&mut self, connection: S::Connection, role: Role, now: Now) {
+    fn join(&mut self, connection: S::Connection, role: Role, endpoint: &str, now: Now) {
         let token = self.take_token();
         let medium = connection.medium();
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);
                 self.system.keep(id, &connection);
+                if let Some(records) = &mut self.records {
+                    let (endpoint, caller) = (endpoint.to_owned(), connection.caller());
+                    records.introduce(id, Who { role, endpoint, caller, since: now.wall.0 });
+                }
                 let source = Source::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: false });
+                self.peers.insert(id, Peer { source, leaving: None });
                 self.console.handle(Event::Joined { id, role, medium }, now);
                 self.diagnose(&format!("client {} connected", token.0));
             }
-            Err(error) => self.diagnose(&format!("connection refused: {error}")),
+            Err(error) => {
+                let reason = sys::reason(&error);
+                let peer = None;
+                self.record(&What::Refuse { endpoint, peer, reason: &reason });
+                self.diagnose(&format!("connection refused: {error}"));
+            }
         }
     }
 
@@ -368,7 +411,7 @@ impl<S: System> Server<S> {
                 }
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
-                        peer.leaving = true;
+                        peer.leaving = Some(Farewell::Logout);
                     }
                 }
                 Effect::ReopenLog => self.reopen_log(now),
@@ -403,7 +446,11 @@ impl<S: System> Server<S> {
                     self.log = Some(Writer::new(Sink::Log, link));
                     self.console.handle(Event::LogWorks, now);
                 }
-                Err(_) => self.system.complain_of_log(),
+                Err(error) => {
+                    let reason = sys::reason(&error);
+                    self.console.handle(Event::LogNotOpened(&reason), now);
+                    self.system.complain_of_log();
+                }
             }
         }
     }

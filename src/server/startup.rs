@@ -14,7 +14,7 @@ use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
 use super::launch::{Begun, LocalCalendar, Output, Parts, launch, notifier, settings};
 use super::restart::Remains;
-use super::thread;
+use super::scribe;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now, UnixTime};
@@ -22,7 +22,7 @@ use crate::core::event::{Event, Role};
 use crate::endpoint::{Address, Endpoint};
 use crate::error::StartupError;
 use crate::sys::daemon::{self, Side};
-use crate::sys::{fd, process, signal, time};
+use crate::sys::{self, fd, process, signal, time};
 use crate::systemd::activation::Inherited;
 use crate::systemd::notify::Notifier;
 
@@ -65,8 +65,12 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         remains.give_up_state();
     }
     let log = match log_path(config) {
-        Some(path) => open_log(config, &path),
-        None => None,
+        Some(path) => open_log(config, &path).map(Some),
+        None => Ok(None),
+    };
+    let (log, log_error) = match log {
+        Ok(log) => (log, None),
+        Err(error) => (None, Some(sys::reason(&error))),
     };
 
     if config.run_mode == RunMode::Daemon {
@@ -102,6 +106,8 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         open_files,
     };
     let settings = settings(config, &origin, log.is_some());
+    let records = remains.state().map(|state| (state.records.clone(), state.version.clone()));
+    let records = records.unwrap_or_default();
     let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
     let restored = remains.state().cloned().and_then(|state| {
         let next_token = usize::try_from(state.next_token).ok()?;
@@ -131,7 +137,9 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         console,
         listeners,
         log: log.map(output),
+        log_error,
         stdout: stdout.map(output),
+        records,
         child,
         connections,
         next_token,
@@ -203,15 +211,15 @@ pub(super) fn log_path(config: &Config) -> Option<PathBuf> {
     }
 }
 
-fn open_log(config: &Config, path: &Path) -> Option<File> {
+fn open_log(config: &Config, path: &Path) -> io::Result<File> {
     if config.save_log {
         save_log(config, path);
     }
-    let log = thread::open(path);
+    let log = scribe::open(path);
     if log.is_err() {
         complain(config.argv0.as_bytes(), b"unable to open log file", path);
     }
-    log.ok()
+    log
 }
 
 /// `--savelog`: an existing log is moved aside under the time of its last change, never over

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::{SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
 use super::handover::describe;
+use super::records::Caller;
 use super::system::{Connection, Lasting, Stream};
 use crate::core::event::Medium;
 use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
@@ -104,6 +106,13 @@ impl Connection for Terminus {
         }
     }
 
+    fn caller(&self) -> Caller {
+        match self {
+            Terminus::Socket(socket) | Terminus::Raw(socket) => caller(socket),
+            Terminus::Terminal(_) | Terminus::Pipe(_) => Caller::Unknown,
+        }
+    }
+
     fn kind(&self) -> ConnectionKind {
         match self {
             Terminus::Socket(_) => ConnectionKind::Socket,
@@ -116,6 +125,33 @@ impl Connection for Terminus {
             }
         }
     }
+}
+
+/// Who is at the other end of a socket.
+fn caller(socket: &File) -> Caller {
+    let Ok(address) = getpeername::<SockaddrStorage>(socket.as_raw_fd()) else {
+        return Caller::Unknown;
+    };
+    if let Some(&address) = address.as_sockaddr_in() {
+        Caller::Address(SocketAddrV4::from(address).into())
+    } else if let Some(&address) = address.as_sockaddr_in6() {
+        Caller::Address(SocketAddrV6::from(address).into())
+    } else {
+        process(socket).unwrap_or(Caller::Unknown)
+    }
+}
+
+/// The process that connected a Unix socket.
+#[cfg(target_os = "linux")]
+fn process(socket: &File) -> Option<Caller> {
+    use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+    let peer = getsockopt(socket, PeerCredentials).ok()?;
+    Some(Caller::Process { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process(_socket: &File) -> Option<Caller> {
+    None
 }
 
 impl Lasting for Terminus {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use mio::Token;
 
 use super::logfile::{Done, Job};
+use super::records::{Caller, Sender};
 use crate::core::clock::Now;
 use crate::core::event::{ClientId, Medium};
 use crate::handover::state::{ConnectionKind, Descriptor, FileId, State};
@@ -37,6 +38,8 @@ pub(super) struct Pending {
     pub(super) child: bool,
     /// SIGUSR1.
     pub(super) upgrade: bool,
+    /// SIGUSR2.
+    pub(super) overlap: bool,
 }
 
 /// Something that another program in this process can take over.
@@ -57,6 +60,8 @@ pub(super) trait Stream: Lasting {
 pub(super) trait Connection: Stream {
     /// How the core sees it.
     fn medium(&self) -> Medium;
+    /// Who is at its other end.
+    fn caller(&self) -> Caller;
     /// What another program has to know of it.
     fn kind(&self) -> ConnectionKind;
 }
@@ -113,6 +118,8 @@ pub(super) trait System {
 
     /// The time.
     fn now(&self) -> Now;
+    /// The time of day in milliseconds since the epoch.
+    fn millis(&self) -> i64;
     /// Waits until something is ready, at most so long (`None`: for ever), and tells what is.
     fn wait(
         &mut self,
@@ -121,6 +128,8 @@ pub(super) trait System {
     ) -> io::Result<()>;
     /// The signals since the last call.
     fn signals(&mut self) -> Pending;
+    /// Who sent the last signal of this kind, as far as the system tells.
+    fn sender(&self, signal: i32) -> Option<Sender>;
     /// Has a connection's readiness told under `token`. What can't be watched, a regular file, is
     /// always ready: `true`.
     fn watch(&mut self, connection: &Self::Connection, token: Token) -> io::Result<bool>;

@@ -14,6 +14,8 @@ pub enum End {
     Exited(i32),
     /// This signal killed it.
     Killed(i32),
+    /// Nobody can tell how.
+    Unknown,
 }
 
 /// Whether child `pid` has ended, and how. It is left unreaped, so that its PID and process

@@ -55,6 +55,8 @@ check "its files" [ "$(in_root dpkg -L procserv-rs |
 $doc/README.md
 $doc/changelog.gz
 $doc/copyright
+$doc/docs/events.md
+$doc/docs/status.md
 $doc/examples/conserver/conserver.cf
 $doc/examples/logrotate/procServ
 $doc/examples/systemd/ioc-fdstore@.service
@@ -118,6 +120,8 @@ check "its files" [ "$(rpm -ql procserv-rs | LC_ALL=C sort)" = "\
 $doc/CHANGELOG.md
 $doc/README.md
 $doc/conserver/conserver.cf
+$doc/docs/events.md
+$doc/docs/status.md
 $doc/logrotate/procServ
 $doc/systemd/ioc-fdstore@.service
 $doc/systemd/ioc-notify@.service

@@ -70,15 +70,17 @@ impl Client {
         self.greeting.is_empty() && self.held.is_empty() && self.follower.is_complete(stream)
     }
 
-    /// These bytes are offered to it.
-    pub fn offered(&mut self, bytes: &[u8], stream: &Stream) {
+    /// These bytes are offered to it. How much they say that it missed.
+    pub fn offered(&mut self, bytes: &[u8], stream: &Stream) -> Option<usize> {
         if self.may_be_told(stream)
             && self.held.is_empty()
             && self.passed_at.is_none()
-            && matches!(gap(bytes, self.follower.line_start, WORDS), Gap::Of { .. })
+            && let Gap::Of { missing, .. } = gap(bytes, self.follower.line_start, WORDS)
         {
             self.passed_at = Some(stream.head());
+            return Some(missing);
         }
+        None
     }
 
     /// It has read these bytes.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::super::Settings;
 use super::super::clock::{Calendar, Now, UnixTime};
-use super::super::event::{ClientId, Effect, ExitStatus};
+use super::super::event::{ClientId, Duty, Effect, ExitStatus};
+use super::super::journal::{Command, Entry};
 use super::seen;
 use super::stream::{Clockwork, Stream};
 use crate::config::RestartMode::{self, Off, On, Oneshot};
@@ -36,6 +37,8 @@ pub struct Oracle {
     pub stream: Stream,
     /// In the order in which they have to come.
     pub effects: VecDeque<Effect>,
+    /// What is to be recorded, in order.
+    pub entries: VecDeque<Entry>,
     pub mode: RestartMode,
     /// A start was asked for and not answered.
     starting: bool,
@@ -67,6 +70,7 @@ impl Oracle {
             stream: Stream::new(settings.history),
             settings,
             effects: VecDeque::new(),
+            entries: VecDeque::new(),
             starting: false,
             alive: None,
             leaving: None,
@@ -103,6 +107,7 @@ impl Oracle {
         }
         self.start_failed = false;
         self.alive = Some(Alive { pid, since: now.wall.0 });
+        self.entries.push_back(Entry::Started(pid));
         let name = text(&self.settings.name);
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
         if self.settings.name != self.settings.executed {
@@ -119,6 +124,7 @@ impl Oracle {
         }
         self.one_more = true;
         self.start_failed = true;
+        self.entries.push_back(Entry::NotStarted(reason.to_owned()));
         let name = text(&self.settings.name);
         self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
     }
@@ -128,12 +134,17 @@ impl Oracle {
             return;
         }
         let pid = self.alive.take().unwrap().pid;
+        self.entries.push_back(Entry::Ended(pid, status));
         let how = match status {
             ExitStatus::Code(code) => {
                 self.code = code;
                 format!("Normal exit status = {code}")
             }
             ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
+            ExitStatus::Unknown => {
+                self.code = 255;
+                "Normal exit status = 255".to_owned()
+            }
         };
         if self.leaving.is_none() {
             let news = format!("@@@ Received a sigChild for process {pid}. {how}\r\n");
@@ -178,12 +189,17 @@ impl Oracle {
     }
 
     pub fn accept_failed(&mut self, endpoint: &str, reason: &str, now: Now) {
+        if !self.exiting {
+            let entry = Entry::NotAccepted(endpoint.to_owned(), reason.to_owned());
+            self.entries.push_back(entry);
+        }
         let line = format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n");
         self.say_line(&line, now);
     }
 
     pub fn log_failed(&mut self, reason: &str, now: Now) {
         if !self.exiting && !std::mem::replace(&mut self.log_trouble, true) {
+            self.entries.push_back(Entry::Failed(Duty::Log, reason.to_owned()));
             let file = text(&self.settings.log.as_ref().unwrap().0);
             self.say_line(
                 &format!("@@@ Log file {file}: {reason}, output is not being logged\r\n"),
@@ -192,8 +208,15 @@ impl Oracle {
         }
     }
 
-    pub fn log_works(&mut self) {
-        self.log_trouble &= self.exiting;
+    /// The log can be written; whether it could not be opened before.
+    pub fn log_works(&mut self, first: bool) {
+        if self.exiting {
+            return;
+        }
+        let never = first && self.settings.log.as_ref().is_some_and(|log| !log.1);
+        if std::mem::take(&mut self.log_trouble) || never {
+            self.entries.push_back(Entry::Works(Duty::Log));
+        }
     }
 
     /// One buffer from a control client, telnet taken out of it.
@@ -206,16 +229,25 @@ impl Oracle {
         let mut start = false;
         for &byte in data {
             let is = |command: Option<u8>| command == Some(byte);
+            let mut note = |command| self.entries.push_back(Entry::Command(id, command));
+            if dead && byte == 0x12 {
+                note(Command::Restart);
+            }
             if dead && byte == 0x11 {
+                note(Command::Quit);
                 self.exit(self.code);
             }
             if is(commands.logout) {
+                self.entries.push_back(Entry::Command(id, Command::Logout));
                 self.effects.push_back(Effect::Disconnect(id));
             }
             if is(commands.toggle) {
+                self.entries.push_back(Entry::Command(id, Command::Toggle));
                 self.toggle(now);
             }
             if is(commands.kill) {
+                let command = if dead { Command::Restart } else { Command::Kill };
+                self.entries.push_back(Entry::Command(id, command));
                 if self.settings.wording == Wording::Current {
                     self.say("\r\n@@@ Got a kill command\r\n", now);
                 }

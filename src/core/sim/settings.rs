@@ -41,6 +41,7 @@ pub fn settings(random: &mut Random) -> Settings {
         log: random.pick(&logs),
         log_stamp: random.pick(&stamps).map(<[u8]>::to_vec),
         to_stdout: random.one_in(3),
+        to_syslog: false,
         commands,
         ignore,
         kill_signal: random.pick(&[9, 9, 15, 0]),

@@ -81,7 +81,12 @@ impl World {
         if told {
             eprintln!("seed {seed}: {settings:?}");
         }
-        let stdout = settings.to_stdout.then(|| Disk::new(Sink::Stdout, 0, None));
+        // One of the two that differ in nothing but their names.
+        settings.to_syslog = settings.to_stdout && random.one_in(2);
+        settings.to_stdout &= !settings.to_syslog;
+        let sink = if settings.to_syslog { Sink::Syslog } else { Sink::Stdout };
+        let wanted = settings.to_stdout || settings.to_syslog;
+        let stdout = wanted.then(|| Disk::new(sink, 0, None));
         let logs = settings.log.as_ref().is_some_and(|log| log.1);
         let mut world = World {
             told,
@@ -237,7 +242,7 @@ impl World {
             self.oracle.terminal_closed();
         } else {
             let code = ExitStatus::Code(self.random.pick(&[0, 1, 255]));
-            let status = self.random.pick(&[code, ExitStatus::Signal(11)]);
+            let status = self.random.pick(&[code, ExitStatus::Signal(11), ExitStatus::Unknown]);
             self.child_ends_with(status);
         }
     }
@@ -282,6 +287,16 @@ impl World {
         }
         assert_eq!(self.oracle.effects.pop_front(), None, "not done");
         self.drop_departed();
+        self.check_entries();
+    }
+
+    /// What is recorded accounts for everything.
+    pub fn check_entries(&mut self) {
+        while let Some(entry) = self.console.poll_entry() {
+            self.tell(|_| format!("entry {entry:?}"));
+            assert_eq!(Some(entry), self.oracle.entries.pop_front());
+        }
+        assert_eq!(self.oracle.entries.pop_front(), None, "not recorded");
     }
 
     fn obey(&mut self, effect: Effect) {
@@ -373,7 +388,11 @@ impl World {
         for is_log in [true, false] {
             while self.disk_takes(is_log, false) || !self.disk_steps(is_log, false) {}
         }
-        assert!([Sink::Log, Sink::Stdout].iter().all(|&sink| self.console.is_current(sink)));
+        assert!(
+            [Sink::Log, Sink::Stdout, Sink::Syslog]
+                .iter()
+                .all(|&sink| self.console.is_current(sink))
+        );
         for index in 0..self.clients.len() {
             while self.reads(index, usize::MAX) {}
         }

@@ -48,6 +48,7 @@ fn settings() -> Settings {
         log: None,
         log_stamp: None,
         to_stdout: false,
+        to_syslog: false,
         commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore,
         kill_signal: 9,

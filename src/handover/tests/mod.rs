@@ -39,6 +39,7 @@ fn settings() -> Settings {
         log: Some((b"/log".to_vec(), true)),
         log_stamp: Some(b"[".to_vec()),
         to_stdout: true,
+        to_syslog: true,
         commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore: ByteSet::EMPTY,
         kill_signal: 9,
@@ -54,8 +55,9 @@ fn settings() -> Settings {
 }
 
 /// The numbers that lead to the fields that can never be left out.
-const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 2 4 5 5.0 5.0.0 \
-    5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.1 5.0.1 5.1 5.1.0 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
+const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 \
+    13.2.0.0 13.2.0.1 2 4 5 5.0 5.0.0 \
+    5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.1 5.0.1 5.1 5.1.0 5.10.0 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
     5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 6.0 \
     6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 7.0.0 7.0.1 7.0.1.0 7.0.1.1 7.0.1.2 \
     7.0.1.3 7.0.2.0 7.0.2.1 8.0.0 8.0.1 8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 8.0.2 9.0 9.0.0 9.0.1 \
@@ -87,7 +89,7 @@ fn survive(body: &[u8]) -> bool {
             let count = console.output(id).0.len();
             console.written(id, count.div_ceil(2));
         }
-        for sink in [Sink::Log, Sink::Stdout] {
+        for sink in [Sink::Log, Sink::Stdout, Sink::Syslog] {
             if let Some(chunk) = console.take(sink) {
                 console.lost(sink, &chunk, 3.min(chunk.bytes.len() - 1), true);
             }

@@ -5,6 +5,7 @@ use super::*;
 use crate::core::Chunk;
 use crate::core::event::Role;
 use crate::core::record::Record;
+use crate::handover::state::{ClientState, RecordsState};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/state-1");
 
@@ -82,6 +83,16 @@ fn around(console: Record) -> State {
         stdout: Some(SinkState { file: descriptor(3, 0o010_000), retry: None }),
         dir: Text(b"/srv/ioc".to_vec()),
         store: Some(descriptor(15, 0o100_000)),
+        records: RecordsState {
+            pending: Text(b"{\"v\":1}\n".to_vec()),
+            lost: 3,
+            clients: vec![ClientState {
+                id: 7,
+                role: Role::User,
+                endpoint: "tcp:127.0.0.1:2000".to_owned(),
+                since: 101,
+            }],
+        },
     }
 }
 

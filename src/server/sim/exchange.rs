@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::threads::{LOG, LinkTo};
 use super::world::{Far, Id, Simulated, World};
 use super::{LISTENER, Run, Seconds, settings, settings_of};
 use crate::core::Console;
@@ -75,8 +76,10 @@ impl Run {
             world.executed = None;
             world.told.push(NEW.to_owned());
             world.news.clear();
-            assert!(world.jobs.is_empty(), "the log was not at rest");
-            world.done.clear();
+            for lane in &mut world.lanes {
+                assert!(lane.jobs.is_empty(), "a thread was not at rest");
+                lane.done.clear();
+            }
             world.epoch = 0;
             let readiness = Readiness { readable: true, writable: false };
             world.news.push((LISTENER, readiness));
@@ -85,8 +88,10 @@ impl Run {
         let endpoint = Address::Abstract(b"sim".to_vec()).into();
         self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
         let retry = state.log.unwrap().retry.map(|retry| (Moment(retry.at), retry.on_output));
-        self.server.log = Some(Writer::new(Sink::Log, simulated()).with_retry(retry));
+        self.server.log =
+            Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)).with_retry(retry));
         self.server.manager = Some(Manager::new(None));
+        self.server.records = Some(super::accounts::records(&world).with_state(state.records));
         for connection in state.connections {
             let medium = match connection.kind {
                 ConnectionKind::Socket => Medium::Telnet,

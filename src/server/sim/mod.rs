@@ -7,17 +7,20 @@
 //!
 //! `SIM_SEED=N` runs one seed, `SIM_SEEDS=N` so many. A seed that fails prints its trace.
 
+mod accounts;
 mod exchange;
+mod threads;
 mod trace;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use mio::Token;
 
+use self::threads::{LOG, LinkTo};
 use self::trace::{after_greeting, past, plain, trace_back, without_notes};
 use self::world::{Far, Id, Shared, Simulated, World};
 use super::Server;
@@ -64,6 +67,7 @@ fn settings() -> Settings {
         log: Some((b"log".to_vec(), true)),
         log_stamp: None,
         to_stdout: false,
+        to_syslog: false,
         commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore,
         kill_signal: 9,
@@ -96,6 +100,8 @@ struct Run {
     greeting: usize,
     /// The others, with the length of the stream when they joined, at least and at most.
     clients: BTreeMap<Id, (usize, usize)>,
+    /// All of them that there ever were, with the witness.
+    everybody: BTreeSet<Id>,
     /// What each client typed, until its connection ended.
     typed: u64,
     /// How often the server became another program.
@@ -110,12 +116,13 @@ impl Run {
         let endpoint = Address::Abstract(b"sim".to_vec()).into();
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
-        server.log = Some(Writer::new(Sink::Log, Simulated(Rc::clone(&world))));
+        server.log = Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)));
+        server.records = Some(accounts::records(&world));
         server.manager = Some(Manager::new(None));
         let now = super::system::System::now(&server.system);
         server.console.handle(Event::LogWorks, now);
         let witness = world.borrow_mut().add(usize::MAX);
-        server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, now);
+        server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, "stdin", now);
         let greeting = server.console.output(crate::core::event::ClientId(1)).0.len();
         Run {
             seed,
@@ -124,6 +131,7 @@ impl Run {
             witness,
             greeting,
             clients: BTreeMap::new(),
+            everybody: BTreeSet::from([witness]),
             typed: 0,
             upgrades: 0,
         }
@@ -197,6 +205,7 @@ impl Run {
                     .news
                     .push((LISTENER, super::system::Readiness { readable: true, writable: false }));
                 self.clients.insert(id, (0, usize::MAX));
+                self.everybody.insert(id);
                 world.note(format!("client {id} connects"));
             }
             (2 | 3, Some(id), _) => {
@@ -251,6 +260,9 @@ impl Run {
             }
             (12 | 13, _, _) => {
                 world.write_log();
+                if world.dice.once_in(2) {
+                    world.write_records();
+                }
                 world.note("the disk writes".to_owned());
             }
             (14, _, _) if world.dice.once_in(4) => {
@@ -296,8 +308,9 @@ impl Run {
                 let pty = child.pipe;
                 world.take(pty, usize::MAX);
             }
-            let quiet = world.jobs.is_empty();
+            let quiet = world.lanes.iter().all(|lane| lane.jobs.is_empty());
             world.write_log();
+            world.write_records();
             drop(world);
             if self.server.exit.is_some() {
                 self.server.finish(()).unwrap();
@@ -357,6 +370,7 @@ impl Run {
         let disk = without_notes(&world.disk);
         let from = trace_back(stream, &disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
+        self.check_records(&world);
         self.check_told(&world.told);
         let heard = stream.windows(READY.len()).any(|window| window == READY);
         assert!(self.server.console.status().ready || !heard, "not ready");

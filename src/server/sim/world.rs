@@ -14,13 +14,13 @@ use std::time::Duration;
 use mio::Token;
 use nix::libc;
 
-use crate::core::Chunk;
+use super::threads::{LOG, Lane, LinkTo};
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Medium};
 use crate::handover::state::{ConnectionKind, Descriptor, FileId, State, TerminalModes};
-use crate::server::logfile::{Done, Job};
+use crate::server::records::{Caller, Sender};
 use crate::server::system::{
-    Connection, Lasting, Link, Pending, Process, Readiness, Socket, Stream, System,
+    Connection, Lasting, Pending, Process, Readiness, Socket, Stream, System,
 };
 use crate::sys::process::End;
 
@@ -95,13 +95,15 @@ pub(super) struct World {
     pub(super) executed: Option<Vec<u8>>,
     pub(super) next: Id,
     pub(super) starts: Vec<u64>,
-    pub(super) jobs: VecDeque<Job>,
-    pub(super) done: VecDeque<Done>,
+    /// Of the log's thread and of the records'.
+    pub(super) lanes: [Lane; 2],
     pub(super) epoch: u64,
     pub(super) woken: bool,
-    pub(super) wanted: bool,
     pub(super) disk: Vec<u8>,
     pub(super) disk_full: bool,
+    /// The events file, and the status file.
+    pub(super) events: Vec<u8>,
+    pub(super) status: Option<Vec<u8>>,
     /// What the service manager was told.
     pub(super) told: Vec<String>,
     pub(super) trace: Vec<String>,
@@ -124,11 +126,11 @@ impl World {
             executed: None,
             next: 1,
             starts: Vec::new(),
-            jobs: VecDeque::new(),
-            done: VecDeque::new(),
+            lanes: <[Lane; 2]>::default(),
             epoch: 0,
             woken: false,
-            wanted: false,
+            events: Vec::new(),
+            status: None,
             disk: Vec::new(),
             disk_full: false,
             told: Vec::new(),
@@ -200,45 +202,6 @@ impl World {
             self.woken = true;
             self.send(id, b"", true);
         }
-    }
-
-    /// The log's thread does one job.
-    pub(super) fn write_log(&mut self) {
-        let Some(job) = self.jobs.pop_front() else {
-            return;
-        };
-        let mut urgent = true;
-        let done = match job {
-            Job::Write(chunk, epoch) if epoch != self.epoch => {
-                urgent = false;
-                Done::Bounced(chunk)
-            }
-            Job::Write(chunk, _) => match self.append(&chunk) {
-                count if count == chunk.bytes.len() => {
-                    urgent = false;
-                    Done::Written
-                }
-                count => {
-                    self.epoch += 1;
-                    Done::Failed(chunk, count, io::Error::from_raw_os_error(libc::ENOSPC))
-                }
-            },
-            Job::Say(_) => return,
-            Job::Reopen => Done::Reopened(match self.refuses(libc::EACCES) {
-                Some(error) => Err(error),
-                None => Ok(()),
-            }),
-            Job::Rest => Done::AtRest(File::open("/dev/null").ok().map(OwnedFd::from)),
-        };
-        self.done.push_back(done);
-        self.woken |= urgent || self.wanted;
-    }
-
-    fn append(&mut self, chunk: &Chunk) -> usize {
-        let len = chunk.bytes.len();
-        let count = if self.disk_full { self.dice.roll(len as u64 + 1) as usize / 2 } else { len };
-        self.disk.extend_from_slice(&chunk.bytes[..count]);
-        count
     }
 
     pub(super) fn refuses(&mut self, errno: i32) -> Option<io::Error> {
@@ -331,6 +294,10 @@ impl Connection for Far {
         self.medium
     }
 
+    fn caller(&self) -> Caller {
+        Caller::Process { uid: 1, gid: 2, pid: self.id as i32 }
+    }
+
     fn kind(&self) -> ConnectionKind {
         match self.medium {
             Medium::Telnet => ConnectionKind::Socket,
@@ -404,34 +371,11 @@ impl Socket for Simulated {
     }
 }
 
-impl Link for Simulated {
-    fn send(&mut self, job: Job) -> Result<(), Job> {
-        self.0.borrow_mut().jobs.push_back(job);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Option<Done> {
-        self.0.borrow_mut().done.pop_front()
-    }
-
-    fn want(&mut self, wanted: bool) {
-        self.0.borrow_mut().wanted = wanted;
-    }
-
-    fn wait(&mut self, _limit: Duration) -> Option<Done> {
-        let mut world = self.0.borrow_mut();
-        world.write_log();
-        world.done.pop_front()
-    }
-
-    fn close(self, _limit: Duration) {}
-}
-
 impl System for Simulated {
     type Connection = Far;
     type Socket = Simulated;
     type Process = Far;
-    type Link = Simulated;
+    type Link = LinkTo;
 
     fn now(&self) -> Now {
         let now = self.0.borrow().now;
@@ -454,6 +398,14 @@ impl System for Simulated {
             tell(token, ready);
         }
         Ok(())
+    }
+
+    fn millis(&self) -> i64 {
+        (self.0.borrow().now / 1_000_000) as i64
+    }
+
+    fn sender(&self, _signal: i32) -> Option<Sender> {
+        None
     }
 
     fn signals(&mut self) -> Pending {
@@ -487,9 +439,9 @@ impl System for Simulated {
 
     fn reap_orphans(&mut self, _ours: [Option<i32>; 2]) {}
 
-    fn open_log(&mut self) -> io::Result<Simulated> {
+    fn open_log(&mut self) -> io::Result<LinkTo> {
         let refused = self.0.borrow_mut().refuses(libc::EACCES);
-        refused.map_or(Ok(Simulated(Rc::clone(&self.0))), Err)
+        refused.map_or(Ok(LinkTo(Rc::clone(&self.0), LOG)), Err)
     }
 
     fn notify(&mut self, message: &[u8]) -> io::Result<()> {
