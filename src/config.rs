@@ -108,6 +108,8 @@ pub struct Config {
     pub run_mode: RunMode,
     /// `--holdoff`, seconds.
     pub holdoff: u32,
+    /// `--holdoff-max`, seconds: not less than `holdoff`.
+    pub holdoff_max: u32,
     /// `--grace-period`, seconds.
     pub grace_period: u32,
     /// `-i` with everything that section 1 adds to it.
@@ -124,6 +126,8 @@ pub struct Config {
     pub save_log: bool,
     /// The mode to start in.
     pub restart: RestartMode,
+    /// `--signal-status`.
+    pub signal_status: bool,
     /// `-w`: no first start until told.
     pub wait: bool,
     /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.

@@ -75,9 +75,11 @@ pub fn definition() -> Command {
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
+            value("holdoff-max", "n", "up to <n> sec, double holdoff while child dies early"),
             flag("notify", "tell systemd about state and health (with -f)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),
+            flag("signal-status", "exit with 128+N if signal N killed the last child"),
         ])
 }
 

@@ -3,6 +3,7 @@
 
 mod args;
 mod getopt;
+mod life;
 mod number;
 
 use std::ffi::{OsStr, OsString};
@@ -87,10 +88,14 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     }
     let fdstore = given.flag("fdstore");
     let notify = given.flag("notify") || given.value("ready").is_some() || fdstore;
-    if let Err(problem) = check_notify(&given, notify) {
-        stderr.say(problem.as_bytes());
-        return Err(stderr.exit(Vec::new(), 1));
-    }
+    let checked = check_notify(&given, notify).map_err(str::to_owned);
+    let holdoff_max = match checked.and_then(|()| life::holdoff_max(&given, numbers.holdoff)) {
+        Ok(holdoff_max) => holdoff_max,
+        Err(problem) => {
+            stderr.say(problem.as_bytes());
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
     let (controls, log_endpoint) = match endpoints(&given, old_style) {
         Ok(endpoints) => endpoints,
         Err(error) => {
@@ -119,6 +124,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             (true, true) => RunMode::DebugForeground,
         },
         holdoff: numbers.holdoff,
+        holdoff_max,
         grace_period: numbers.grace_period,
         ignore: ignored(&given, command_chars),
         command_chars,
@@ -139,6 +145,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         } else {
             RestartMode::On
         },
+        signal_status: given.flag("signal-status"),
         wait: given.flag("wait"),
         fdstore,
         notify,

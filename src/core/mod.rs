@@ -10,6 +10,7 @@ pub mod clock;
 pub mod event;
 mod flow;
 mod history;
+mod holdoff;
 mod input;
 mod notice;
 mod outbox;
@@ -31,12 +32,13 @@ use minicbor::{Decode, Encode};
 use self::clock::{Calendar, Moment, Now, UnixTime};
 use self::event::{ClientId, Effect, Event, ExitStatus, Medium, Role};
 use self::history::History;
+use self::holdoff::Holdoff;
 use self::input::InputQueue;
 pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
 use self::ready::Readiness;
 use self::status::Status;
-use self::supervisor::{Action, Supervisor};
+use self::supervisor::{Action, Policy, Supervisor};
 use crate::config::{ByteSet, CommandChars, RestartMode};
 use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
 use crate::telnet;
@@ -78,6 +80,10 @@ pub struct Settings {
     pub kill_signal: i32,
     /// Least time between two starts.
     pub holdoff: Duration,
+    /// The limit up to which that doubles while children die within it; not above it: it never does.
+    pub holdoff_max: Duration,
+    /// Whether the server exits with 128 and the number of the signal that killed the last child.
+    pub signal_status: bool,
     /// What a child gets between the kill signal at SIGTERM and SIGKILL.
     pub grace: Duration,
     /// The mode to start in.
@@ -98,6 +104,15 @@ impl Settings {
             Role::User => None,
         };
         Encoding { telnet: medium == Medium::Telnet, stamp }
+    }
+
+    /// What the supervisor has to know.
+    fn policy(&self) -> Policy {
+        let server = [self.server_pid.to_string(), self.server_started.0.to_string()];
+        let words = server.iter().map(String::as_bytes).chain([&*self.name]);
+        let (least, most) = (self.holdoff, self.holdoff_max);
+        let holdoff = Holdoff { least, most, seed: holdoff::seed(words) };
+        Policy { holdoff, signal_status: self.signal_status }
     }
 
     /// How it looks in the log.
@@ -182,7 +197,7 @@ impl Console {
     /// child, unless it is to wait.
     pub fn new(settings: Settings, calendar: Box<dyn Calendar>) -> Console {
         Console {
-            supervisor: Supervisor::new(settings.restart, settings.wait, settings.holdoff),
+            supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
             readiness: Readiness::new(settings.ready.clone(), settings.wait),
             history: History::new(settings.log_stamp.is_some()),
             clients: BTreeMap::new(),
@@ -334,7 +349,7 @@ impl Console {
         let Some(child) = self.supervisor.running() else {
             return;
         };
-        let leaving = self.supervisor.ended(status);
+        let leaving = self.supervisor.ended(status, now.mono);
         if !leaving {
             self.say(&notice::ended(child, status), now);
         }

@@ -161,7 +161,7 @@ impl Console {
     ) -> Result<Console, Invalid> {
         let mut console = Console::new(settings, calendar);
         let settings = &mut console.settings;
-        console.supervisor = Supervisor::restore(record.supervisor, settings.holdoff)?;
+        console.supervisor = Supervisor::restore(record.supervisor, settings.policy())?;
         console.history = History::restore(record.history, settings.log_stamp.is_some())?;
         let head = console.history.head();
         for client in record.clients {

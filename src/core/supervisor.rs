@@ -5,7 +5,8 @@
 //!
 //! - Under `--wait`, until a user starts the first child by hand: nothing.
 //! - No child was started yet: one is, at once, in every mode.
-//! - Mode ON: one is started when the holdoff time since the last start is over.
+//! - Mode ON: one is started when the holdoff time since the last start is over
+//!   ([`holdoff`](super::holdoff)).
 //! - Mode OFF: nothing.
 //! - Mode ONESHOT: if one more is due (the first one, or the one that choosing ONESHOT with the
 //!   toggle asks for), as in ON. If none is due, the server exits when the holdoff time since the
@@ -23,6 +24,7 @@ use minicbor::{Decode, Encode};
 
 use super::clock::{Moment, Now};
 use super::event::{ExitStatus, Running};
+use super::holdoff::Holdoff;
 use super::record::Invalid;
 use super::status::Stage;
 use crate::config::RestartMode;
@@ -39,7 +41,7 @@ pub struct Supervisor {
     mode: RestartMode,
     /// From the settings.
     #[cbor(skip)]
-    holdoff: Duration,
+    policy: Policy,
     /// When the last child was started, or its start was tried.
     #[n(2)]
     last_start: Option<Moment>,
@@ -52,9 +54,21 @@ pub struct Supervisor {
     /// The last start failed.
     #[cbor(n(5), default)]
     failed: bool,
-    /// Exit status of the last child that ended normally.
+    /// Exit status of the last child that ended normally, or under `--signal-status` at all.
     #[cbor(n(6), default)]
     last_code: u8,
+    /// So many children in a row died within the holdoff time.
+    #[cbor(n(7), default)]
+    deaths: u32,
+}
+
+/// What of the settings decides here.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long it is from one start to the next.
+    pub holdoff: Holdoff,
+    /// Whether a death by a signal counts as an exit status: 128 and its number.
+    pub signal_status: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -102,26 +116,27 @@ pub enum Action {
 
 impl Supervisor {
     /// Before the first start.
-    pub fn new(mode: RestartMode, wait: bool, holdoff: Duration) -> Supervisor {
+    pub fn new(mode: RestartMode, wait: bool, policy: Policy) -> Supervisor {
         Supervisor {
             child: Child::None,
             mode,
-            holdoff,
+            policy,
             last_start: None,
             waiting: wait,
             due: true,
             failed: false,
             last_code: 0,
+            deaths: 0,
         }
     }
 
     /// What follows from no setting.
     pub fn record(&self) -> Supervisor {
-        Supervisor { holdoff: Duration::ZERO, ..*self }
+        Supervisor { policy: Policy::default(), ..*self }
     }
 
     /// Goes on from a record.
-    pub fn restore(record: Supervisor, holdoff: Duration) -> Result<Supervisor, Invalid> {
+    pub fn restore(record: Supervisor, policy: Policy) -> Result<Supervisor, Invalid> {
         if record.child == Child::Starting {
             // The effect was obeyed, and its answer would never come.
             return Err(Invalid("a child is being started"));
@@ -130,7 +145,7 @@ impl Supervisor {
         if record.running().is_some_and(|child| child.pid <= 1) {
             return Err(Invalid("the child's PID can be no child's"));
         }
-        Ok(Supervisor { holdoff, ..record })
+        Ok(Supervisor { policy, ..record })
     }
 
     /// The mode as users see it.
@@ -159,7 +174,8 @@ impl Supervisor {
         }
     }
 
-    /// Exit status of the last child that ended normally, 0 if none did.
+    /// The status that the server exits with by itself: that of the last child that ended normally,
+    /// 0 if none did.
     pub fn last_code(&self) -> u8 {
         self.last_code
     }
@@ -236,9 +252,17 @@ impl Supervisor {
     }
 
     /// The child ended. Whether the server was only waiting for that.
-    pub fn ended(&mut self, status: ExitStatus) -> bool {
-        if let ExitStatus::Code(code) = status {
-            self.last_code = code;
+    pub fn ended(&mut self, status: ExitStatus, now: Moment) -> bool {
+        match status {
+            ExitStatus::Code(code) => self.last_code = code,
+            // Signals have numbers up to 64.
+            ExitStatus::Signal(signal) if self.policy.signal_status => {
+                self.last_code = 128 | signal as u8;
+            }
+            ExitStatus::Signal(_) => {}
+        }
+        if let Some(start) = self.last_start {
+            self.deaths = self.policy.holdoff.count(self.deaths, now.since(start));
         }
         let leaving = matches!(self.child, Child::Leaving { .. });
         self.child = Child::None;
@@ -284,7 +308,7 @@ impl Supervisor {
         };
         // Without holdoff a system that has no process to give would be asked without pause.
         let least = if self.failed { START_RETRY } else { Duration::ZERO };
-        let ready = last_start + self.holdoff.max(least);
+        let ready = last_start + self.policy.holdoff.wait(self.deaths).max(least);
         match self.mode {
             _ if self.waiting => Next::Nothing,
             RestartMode::On => Next::Start(ready),
@@ -301,7 +325,7 @@ mod tests {
 
     #[test]
     fn failing_starts_are_not_tried_without_pause() {
-        let mut supervisor = Supervisor::new(RestartMode::On, false, Duration::ZERO);
+        let mut supervisor = Supervisor::new(RestartMode::On, false, Policy::default());
         let mut now = Moment(0);
         for _ in 0..3 {
             assert_eq!(supervisor.due(now), Some(Action::Start));

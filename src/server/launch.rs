@@ -203,6 +203,8 @@ pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
         ignore: config.ignore.clone(),
         kill_signal: config.kill_signal,
         holdoff: std::time::Duration::from_secs(config.holdoff.into()),
+        holdoff_max: std::time::Duration::from_secs(config.holdoff_max.into()),
+        signal_status: config.signal_status,
         grace: std::time::Duration::from_secs(config.grace_period.into()),
         restart: config.restart,
         wait: config.wait,

@@ -91,6 +91,18 @@ fn service_manager_needs_the_foreground_and_a_line() {
 }
 
 #[test]
+fn holdoff_limit() {
+    let both = |options: &[&str]| {
+        let config = config(options);
+        (config.holdoff, config.holdoff_max)
+    };
+    assert_eq!(both(&[]), (15, 15));
+    assert_eq!(both(&["--holdoff", "0"]), (0, 0));
+    assert_eq!(both(&["--holdoff-max", "60", "--ho", "2"]), (2, 60));
+    assert_eq!(both(&["--holdoff-max=15"]), (15, 15));
+}
+
+#[test]
 fn stamps() {
     let stamp =
         |options: &[&str]| config(options).log_stamp.map(|it| String::from_utf8(it).unwrap());

@@ -47,6 +47,8 @@ pub struct Oracle {
     /// The last start failed.
     start_failed: bool,
     code: u8,
+    /// Children that died within the holdoff time, one after the other.
+    died_early: u32,
     pub exiting: bool,
     log_trouble: bool,
     /// What clients typed for the child.
@@ -73,6 +75,7 @@ impl Oracle {
             one_more: true,
             start_failed: false,
             code: 0,
+            died_early: 0,
             exiting: false,
             log_trouble: false,
             input: VecDeque::new(),
@@ -132,8 +135,20 @@ impl Oracle {
                 self.code = code;
                 format!("Normal exit status = {code}")
             }
-            ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
+            ExitStatus::Signal(signal) => {
+                if self.settings.signal_status {
+                    seen("a signal became the exit status");
+                    self.code = 128 + signal as u8;
+                }
+                format!("The process was killed by signal {signal}")
+            }
         };
+        let ran = now.mono.0 - self.last_start.unwrap();
+        let early = ran < self.settings.holdoff.as_nanos() as u64;
+        if self.died_early > 1 && !early {
+            seen("a long run ended a row of deaths");
+        }
+        self.died_early = if early { self.died_early + 1 } else { 0 };
         if self.leaving.is_none() {
             let news = format!("@@@ Received a sigChild for process {pid}. {how}\r\n");
             self.say(&format!("\r\n{RULE}{news}"), now);
@@ -379,8 +394,25 @@ impl Oracle {
 
     /// From one start to the next, in nanoseconds; after a start that failed at least a second.
     fn wait(&self) -> u64 {
-        let holdoff = self.settings.holdoff.as_nanos() as u64;
+        let holdoff = self.doubled().as_nanos() as u64;
         if self.start_failed { holdoff.max(SECOND) } else { holdoff }
+    }
+
+    /// The holdoff time, doubled for each early death after the first.
+    fn doubled(&self) -> Duration {
+        let Settings { holdoff, holdoff_max, .. } = self.settings;
+        let mut wait = holdoff;
+        for _ in 1..self.died_early {
+            wait = (wait * 2).min(holdoff_max).max(holdoff);
+        }
+        if wait == holdoff {
+            return holdoff;
+        }
+        seen("the holdoff time was doubled");
+        // Which part of a quarter it is less is the servers' own.
+        let exact = self.settings.policy().holdoff.wait(self.died_early);
+        assert!(exact <= wait && wait - exact <= (wait - holdoff) / 4);
+        exact
     }
 
     fn exit(&mut self, code: u8) {

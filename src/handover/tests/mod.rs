@@ -43,6 +43,8 @@ fn settings() -> Settings {
         ignore: ByteSet::EMPTY,
         kill_signal: 9,
         holdoff: Duration::from_secs(15),
+        holdoff_max: Duration::ZERO,
+        signal_status: false,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,

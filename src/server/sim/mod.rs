@@ -68,6 +68,8 @@ fn settings() -> Settings {
         ignore,
         kill_signal: 9,
         holdoff: HOLDOFF,
+        holdoff_max: Duration::ZERO,
+        signal_status: false,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,

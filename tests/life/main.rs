@@ -1,0 +1,23 @@
+//! The options of the child's life that procServ doesn't have, on real processes.
+//!
+//! Counts and times are small, unless `PROCSERV_LIFE_FULL` is set.
+
+// Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../compat/common.rs"]
+#[allow(dead_code)]
+mod common;
+mod holdoff;
+mod status;
+#[path = "../support/mod.rs"]
+mod support;
+
+fn main() -> std::process::ExitCode {
+    support::main(|| [status::cases(), holdoff::cases()].into_iter().flatten().collect())
+}
+
+/// One of two counts.
+fn reduced<T>(few: T, all: T) -> T {
+    if std::env::var_os("PROCSERV_LIFE_FULL").is_some() { all } else { few }
+}
