@@ -106,6 +106,8 @@ pub struct Config {
     pub core_size: Option<u64>,
     /// `-f`, `-d`, PROCSERV_DEBUG.
     pub run_mode: RunMode,
+    /// `--user`, a name or a number.
+    pub user: Option<OsString>,
     /// `--holdoff`, seconds.
     pub holdoff: u32,
     /// `--holdoff-max`, seconds: not less than `holdoff`.

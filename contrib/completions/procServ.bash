@@ -23,7 +23,7 @@ _procServ() {
 
     case "${cmd}" in
         procServ)
-            opts="-c -d -e -f -h -i -I -k -l -L -n -o -p -P -q -V -w -x -g --allow --autorestartcmd --coresize --chdir --debug --exec --foreground --help --holdoff --ignore --info-file --killcmd --killsig --logport --logfile --logstamp --name --noautorestart --oneshot --pidfile --port --quiet --restrict --timefmt --version --wait --logoutcmd --grace-period --fdstore --notify --ready --savelog"
+            opts="-c -d -e -f -h -i -I -k -l -L -n -o -p -P -q -V -w -x -g --allow --autorestartcmd --coresize --chdir --debug --exec --foreground --help --holdoff --ignore --info-file --killcmd --killsig --logport --logfile --logstamp --name --noautorestart --oneshot --pidfile --port --quiet --restrict --timefmt --version --wait --logoutcmd --grace-period --fdstore --holdoff-max --notify --ready --savelog --signal-status --user"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -281,11 +281,22 @@ _procServ() {
                     fi
                     return 0
                     ;;
+                --holdoff-max)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --ready)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -80,6 +80,8 @@ pub fn definition() -> Command {
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),
             flag("signal-status", "exit with 128+N if signal N killed the last child"),
+            value("user", "name", "run the child as this user (server started as root)")
+                .value_hint(ValueHint::Username),
         ])
 }
 

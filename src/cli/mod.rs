@@ -114,6 +114,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         exec: given.value("exec"),
         chdir: given.value("chdir").map(PathBuf::from),
         core_size: numbers.core_size,
+        user: given.value("user"),
         run_mode: match (
             given.flag("debug") || env("PROCSERV_DEBUG").is_some(),
             given.flag("foreground"),

@@ -7,6 +7,7 @@ use minicbor::{Decode, Encode};
 
 use crate::core::event::Medium;
 use crate::core::record::{Invalid, Record};
+use crate::sys::user::Account;
 
 /// All that a server is.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -51,6 +52,9 @@ pub struct State {
     /// The memory that outlives a crash, under `--fdstore`.
     #[n(12)]
     pub store: Option<Descriptor>,
+    /// Whom children are run as, under `--user`.
+    #[n(13)]
+    pub account: Option<Account>,
 }
 
 /// Any bytes.

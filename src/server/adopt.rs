@@ -69,6 +69,7 @@ impl Predecessor {
             started: self.state.started,
             dir: self.state.dir.0.clone(),
             open_files: self.state.open_files,
+            account: self.state.account.take(),
         };
         let child = match self.state.child {
             // Without its terminal there is no child.

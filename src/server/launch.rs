@@ -1,8 +1,9 @@
 //! A server is put together from its parts, new ones or those that another program had, and runs.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::Server;
@@ -25,6 +26,7 @@ use crate::core::{Console, Settings};
 use crate::error::StartupError;
 use crate::handover::{self, listener_names};
 use crate::sys::spawn::{Plan, Program};
+use crate::sys::user::{self, Account};
 use crate::sys::{signal, time};
 use crate::systemd;
 use crate::systemd::notify::{Notifier, watchdog};
@@ -69,6 +71,21 @@ pub(super) fn notifier(config: &Config) -> Result<Option<Notifier>, StartupError
     notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
 }
 
+/// Whom to run the child as, under `--user`.
+pub(super) fn account(config: &Config) -> Result<Option<Account>, StartupError> {
+    let Some(who) = &config.user else {
+        return Ok(None);
+    };
+    let refused = |error| StartupError::System { what: "obey --user", error };
+    if !user::is_root() {
+        return Err(refused(io::Error::other("the server was not started as root")));
+    }
+    match Account::find(who).map_err(refused)? {
+        Some(account) => Ok(Some(account)),
+        None => Err(refused(io::Error::other(format!("unknown user '{}'", who.display())))),
+    }
+}
+
 /// A file for a thread to write.
 pub(super) struct Output {
     pub(super) file: File,
@@ -79,7 +96,7 @@ pub(super) struct Output {
 /// Runs the server that is made of these parts; the exit status.
 pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    let program = Program::new(&plan(config, parts.origin.open_files, own_pid(), &parts.listeners));
+    let program = Program::new(&plan(config, &parts.origin, own_pid(), &parts.listeners));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
     let mut kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
@@ -144,7 +161,7 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
 }
 
 /// The child: what to run, where, with which environment and limits.
-fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[Bound]) -> Plan {
+fn plan(config: &Config, origin: &Origin, pid: i32, listeners: &[Bound]) -> Plan {
     let mut info = format!("PID={pid}").into_bytes();
     for listener in listeners {
         info.extend_from_slice(match listener.role {
@@ -153,12 +170,15 @@ fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[
         });
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }
-    let name = OsStr::new("PROCSERV_INFO");
+    let set = [("PROCSERV_INFO", OsStr::from_bytes(&info))];
+    let user = origin.account.iter().flat_map(Account::variables);
+    let set: Vec<(&str, &OsStr)> = set.into_iter().chain(user).collect();
     let inherited = std::env::vars_os().filter(|(key, _)| {
-        let ours = key == name || key == handover::VARIABLE;
+        let ours = key == handover::VARIABLE || set.iter().any(|(name, _)| key == name);
         !ours && !systemd::is_for_server(key, config.notify)
     });
-    let env = inherited.chain([(name.to_owned(), OsString::from_vec(info))]).collect();
+    let set = set.iter().map(|&(name, value)| (name.into(), value.to_owned()));
+    let env = inherited.chain(set).collect();
     let (executable, args) = match &config.exec {
         Some(file) => {
             let args = std::iter::once(&config.command).chain(&config.args);
@@ -173,7 +193,8 @@ fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[
         env,
         dir: config.chdir.clone().map(PathBuf::into_os_string),
         core_size: config.core_size,
-        open_files,
+        open_files: origin.open_files,
+        user: origin.account.clone(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::bind::Bound;
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
-use super::launch::{Begun, LocalCalendar, Output, Parts, launch, notifier, settings};
+use super::launch::{Begun, LocalCalendar, Output, Parts, account, launch, notifier, settings};
 use super::restart::Remains;
 use super::thread;
 use crate::config::{Config, LogTarget, RunMode};
@@ -47,6 +47,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
 /// A new server.
 fn begin(config: &Config) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
+    let account = account(config)?;
     for warning in &config.warnings {
         stderr(&[warning.as_slice(), b"\n"].concat());
     }
@@ -98,6 +99,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         started: time::wall(),
         dir: start_directory(),
         open_files,
+        account,
     };
     let settings = settings(config, &origin, log.is_some());
     let state = remains.state().cloned();

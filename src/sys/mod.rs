@@ -16,6 +16,7 @@ pub mod pty;
 pub mod signal;
 pub mod spawn;
 pub mod time;
+pub mod user;
 
 use std::ffi::{CStr, CString};
 use std::io;

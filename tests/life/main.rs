@@ -12,9 +12,12 @@ mod holdoff;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;
+mod user;
 
 fn main() -> std::process::ExitCode {
-    support::main(|| [status::cases(), holdoff::cases()].into_iter().flatten().collect())
+    support::main(|| {
+        [status::cases(), holdoff::cases(), user::cases()].into_iter().flatten().collect()
+    })
 }
 
 /// One of two counts.

@@ -5,6 +5,7 @@ use super::*;
 use crate::core::Chunk;
 use crate::core::event::Role;
 use crate::core::record::Record;
+use crate::sys::user::Account;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/state-1");
 
@@ -80,6 +81,19 @@ fn around(console: Record) -> State {
         stdout: Some(SinkState { file: descriptor(3, 0o010_000), retry: None }),
         dir: Text(b"/srv/ioc".to_vec()),
         store: Some(descriptor(15, 0o100_000)),
+        account: Some(account()),
+    }
+}
+
+fn account() -> Account {
+    Account {
+        uid: 1001,
+        gid: 1001,
+        groups: vec![1001, 20],
+        tty: Some(5),
+        name: b"ioc".to_vec(),
+        home: b"/home/ioc".to_vec(),
+        shell: b"/bin/sh".to_vec(),
     }
 }
 
