@@ -128,6 +128,10 @@ pub struct Config {
     pub save_log: bool,
     /// The mode to start in.
     pub restart: RestartMode,
+    /// `--kill-orphans`.
+    pub kill_orphans: bool,
+    /// `--child-pidfile`: where a child that makes itself a daemon tells its PID.
+    pub child_pid_file: Option<PathBuf>,
     /// `--signal-status`.
     pub signal_status: bool,
     /// `-w`: no first start until told.

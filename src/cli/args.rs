@@ -74,8 +74,10 @@ pub fn definition() -> Command {
         .args([
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
+            value("child-pidfile", "file", "child makes itself a daemon, with its PID in <file>"),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
             value("holdoff-max", "n", "up to <n> sec, double holdoff while child dies early"),
+            flag("kill-orphans", "kill what left the child's process group, too"),
             flag("notify", "tell systemd about state and health (with -f)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),

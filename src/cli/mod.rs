@@ -146,6 +146,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         } else {
             RestartMode::On
         },
+        kill_orphans: given.flag("kill-orphans"),
+        child_pid_file: given.value("child-pidfile").map(PathBuf::from),
         signal_status: given.flag("signal-status"),
         wait: given.flag("wait"),
         fdstore,

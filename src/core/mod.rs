@@ -6,7 +6,9 @@
 //! what the child is. No file descriptor, no clock, no environment here; the same code runs
 //! under the simulation.
 
+mod clearing;
 pub mod clock;
+mod daemon;
 pub mod event;
 mod flow;
 mod history;
@@ -92,6 +94,10 @@ pub struct Settings {
     pub wait: bool,
     /// `--ready`: what the child writes when it is ready; else it is once it has been started.
     pub ready: Option<Vec<u8>>,
+    /// `--kill-orphans`: what left the child's process group is killed after it.
+    pub kill_orphans: bool,
+    /// `--child-pidfile`: the child makes itself a daemon.
+    pub daemonizes: bool,
     /// strftime format of times in messages.
     pub time_format: Vec<u8>,
 }
@@ -227,6 +233,8 @@ impl Console {
                 self.readiness.output(bytes);
                 self.append(bytes, now.wall);
             }
+            // A daemon closes its terminal.
+            Event::OutputClosed if self.settings.daemonizes => {}
             Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
             Event::Spawned(pid) => {
                 self.supervisor.started(pid, now);
@@ -238,6 +246,9 @@ impl Console {
                 self.say_line(&notice::start_failed(&self.settings, reason), now);
             }
             Event::Exited(status) => self.child_ended(status, now),
+            Event::Daemonized(pid) => self.daemonized(pid, now),
+            Event::NoDaemon(reason) => self.not_daemonized(reason, now),
+            Event::Swept(count) => self.swept(count, now),
             Event::Joined { id, role, medium } => self.join(id, role, medium),
             Event::Input { id, bytes } => self.receive(id, bytes, now),
             Event::Left { id } => {
@@ -333,13 +344,15 @@ impl Console {
             Action::Exit(code) => self.exit(code),
             Action::Abandon => {
                 self.say_shutting_down(now);
-                self.exit(0);
+                self.leave_behind(Some(0), now);
             }
+            Action::Look => self.effects.push_back(Effect::Look),
+            Action::Sweep(signal) => self.effects.push_back(Effect::Sweep(signal)),
         }
     }
 
     fn exit(&mut self, code: u8) {
-        if !self.exiting {
+        if !self.exiting && !self.supervisor.exit_when_clear(code) {
             self.exiting = true;
             self.effects.push_back(Effect::Exit(code));
         }
@@ -347,8 +360,13 @@ impl Console {
 
     fn child_ended(&mut self, status: ExitStatus, now: Now) {
         let Some(child) = self.supervisor.running() else {
+            // It outlived the server's patience, and what it left behind is being killed.
+            self.effects.push_back(Effect::Bury);
             return;
         };
+        if self.becomes_daemon(status, now) {
+            return;
+        }
         let leaving = self.supervisor.ended(status, now.mono);
         if !leaving {
             self.say(&notice::ended(child, status), now);
@@ -356,9 +374,7 @@ impl Console {
         self.say_shutting_down(now);
         self.input.clear();
         self.effects.push_back(Effect::Bury);
-        if leaving {
-            self.exit(0);
-        }
+        self.leave_behind(leaving.then_some(0), now);
     }
 
     fn say_shutting_down(&mut self, now: Now) {
@@ -368,7 +384,13 @@ impl Console {
 
     /// SIGTERM. A second one ends the grace period.
     fn terminate(&mut self, now: Now) {
-        if self.supervisor.running().is_none() {
+        if self.supervisor.is_forked() {
+            self.supervisor.ended(ExitStatus::Code(0), now.mono);
+            self.say_shutting_down(now);
+            self.input.clear();
+            self.effects.push_back(Effect::Bury);
+            self.leave_behind(Some(0), now);
+        } else if self.supervisor.running().is_none() && !self.supervisor.is_leaving() {
             self.exit(0);
         } else if self.supervisor.in_grace() {
             self.supervisor.end_grace(now.mono);

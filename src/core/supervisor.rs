@@ -22,13 +22,14 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
+use super::clearing::{Clearing, Then};
 use super::clock::{Moment, Now};
 use super::event::{ExitStatus, Running};
 use super::holdoff::Holdoff;
 use super::record::Invalid;
 use super::status::Stage;
 use crate::config::RestartMode;
-use crate::limits::{KILL_WAIT, START_RETRY};
+use crate::limits::{DAEMON_LOOK, DAEMON_WAIT, KILL_WAIT, START_RETRY};
 
 /// The child's life cycle. It is its own record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -57,6 +58,9 @@ pub struct Supervisor {
     /// Exit status of the last child that ended normally, or under `--signal-status` at all.
     #[cbor(n(6), default)]
     last_code: u8,
+    /// The child is one that made itself a daemon.
+    #[cbor(n(8), default)]
+    daemon: bool,
     /// So many children in a row died within the holdoff time.
     #[cbor(n(7), default)]
     deaths: u32,
@@ -91,6 +95,22 @@ enum Child {
         #[n(2)]
         until: Moment,
     },
+    /// The child has ended as one that makes itself a daemon does; which process that is is not
+    /// known yet.
+    #[n(4)]
+    Forked {
+        #[n(0)]
+        first: Running,
+        /// It has to be known by then.
+        #[n(1)]
+        until: Moment,
+        /// When to look next.
+        #[n(2)]
+        look: Moment,
+    },
+    /// What it left behind is being killed.
+    #[n(5)]
+    Clearing(#[n(0)] Clearing),
 }
 
 /// What comes next while there is no child.
@@ -112,6 +132,10 @@ pub enum Action {
     Kill,
     /// The child survives SIGKILL: leave without it.
     Abandon,
+    /// Look which process the child has become.
+    Look,
+    /// Send this signal to what the child left behind.
+    Sweep(i32),
 }
 
 impl Supervisor {
@@ -127,6 +151,7 @@ impl Supervisor {
             failed: false,
             last_code: 0,
             deaths: 0,
+            daemon: false,
         }
     }
 
@@ -156,17 +181,22 @@ impl Supervisor {
     /// The child, while there is one.
     pub fn running(&self) -> Option<Running> {
         match self.child {
-            Child::Running(child) | Child::Leaving { child, .. } => Some(child),
-            Child::None | Child::Starting => None,
+            Child::Running(child)
+            | Child::Leaving { child, .. }
+            | Child::Forked { first: child, .. } => Some(child),
+            Child::None | Child::Starting | Child::Clearing(_) => None,
         }
     }
 
     /// The child, or what follows.
     pub fn stage(&self) -> Stage {
         match self.child {
-            Child::Running(child) | Child::Leaving { child, .. } => Stage::Running(child.pid),
-            Child::Starting => Stage::Due,
-            Child::None => match self.next() {
+            Child::Running(child)
+            | Child::Leaving { child, .. }
+            | Child::Forked { first: child, .. } => Stage::Running(child.pid),
+            Child::Starting | Child::Clearing(Clearing { then: Then::Start, .. }) => Stage::Due,
+            Child::Clearing(Clearing { then: Then::Exit(_), .. }) => Stage::Last,
+            Child::None | Child::Clearing(_) => match self.next() {
                 Next::Start(_) => Stage::Due,
                 Next::Nothing => Stage::ByHand,
                 Next::Exit(_) => Stage::Last,
@@ -189,18 +219,29 @@ impl Supervisor {
             },
             Child::Starting | Child::Running(_) => None,
             Child::Leaving { until, .. } => Some(until),
+            Child::Forked { look, .. } => Some(look),
+            Child::Clearing(clearing) => Some(clearing.deadline()),
         }
     }
 
     /// What time has made due. Asked too early or twice, it is nothing.
     pub fn due(&mut self, now: Moment) -> Option<Action> {
+        match &mut self.child {
+            Child::Forked { look, .. } if now < *look => return None,
+            Child::Forked { look, .. } => {
+                *look = now + DAEMON_LOOK;
+                return Some(Action::Look);
+            }
+            Child::Clearing(clearing) => return clearing.due(now).map(Action::Sweep),
+            Child::None | Child::Starting | Child::Running(_) | Child::Leaving { .. } => {}
+        }
         match self.child {
             Child::None => match self.next() {
                 Next::Start(at) if now >= at => Some(self.begin(now)),
                 Next::Exit(at) if now >= at => Some(Action::Exit(self.last_code)),
                 Next::Start(_) | Next::Exit(_) | Next::Nothing => None,
             },
-            Child::Starting | Child::Running(_) => None,
+            Child::Starting | Child::Running(_) | Child::Forked { .. } | Child::Clearing(_) => None,
             Child::Leaving { until, .. } if now < until => None,
             Child::Leaving { killed: true, .. } => Some(Action::Abandon),
             Child::Leaving { child, killed: false, .. } => {
@@ -212,16 +253,23 @@ impl Supervisor {
 
     /// A user asked for a child while there was none.
     pub fn start_by_hand(&mut self, now: Moment) -> Option<Action> {
-        match self.child {
+        let exits = self.mode == RestartMode::Oneshot && !self.due;
+        match &mut self.child {
+            Child::Clearing(clearing) => {
+                self.waiting = false;
+                let then = if exits { Then::Exit(self.last_code) } else { Then::Start };
+                if clearing.then == Then::Wait {
+                    clearing.then = then;
+                }
+                None
+            }
             Child::None => {
                 self.waiting = false;
-                if self.mode == RestartMode::Oneshot && !self.due {
-                    Some(Action::Exit(self.last_code))
-                } else {
-                    Some(self.begin(now))
-                }
+                if exits { Some(Action::Exit(self.last_code)) } else { Some(self.begin(now)) }
             }
-            Child::Starting | Child::Running(_) | Child::Leaving { .. } => None,
+            Child::Starting | Child::Running(_) | Child::Leaving { .. } | Child::Forked { .. } => {
+                None
+            }
         }
     }
 
@@ -280,23 +328,94 @@ impl Supervisor {
 
     /// Whether SIGTERM came already, and the child has not had SIGKILL.
     pub fn in_grace(&self) -> bool {
-        matches!(self.child, Child::Leaving { killed: false, .. })
+        let clearing = matches!(self.child, Child::Clearing(Clearing { then: Then::Exit(_), .. }));
+        clearing || matches!(self.child, Child::Leaving { killed: false, .. })
     }
 
-    /// Whether SIGTERM came already.
+    /// Whether SIGTERM came already, or something else decided that the server leaves.
     pub fn is_leaving(&self) -> bool {
-        matches!(self.child, Child::Leaving { .. })
+        let clearing = matches!(self.child, Child::Clearing(Clearing { then: Then::Exit(_), .. }));
+        clearing || matches!(self.child, Child::Leaving { .. })
     }
 
     /// Ends the grace period.
     pub fn end_grace(&mut self, now: Moment) {
-        if let Child::Leaving { child, killed: false, .. } = self.child {
-            self.child = Child::Leaving { child, killed: false, until: now };
+        match &mut self.child {
+            Child::Leaving { killed: false, until, .. } => *until = now,
+            Child::Clearing(clearing) => clearing.end_grace(now),
+            _ => {}
         }
+    }
+
+    /// There is no child any more, and what it left behind is to be killed, with a grace period or
+    /// without; what comes then.
+    pub fn clear(&mut self, grace: Duration, then: Then, now: Moment) {
+        self.child = Child::Clearing(Clearing::new(grace, then, now));
+    }
+
+    /// So many of what the child left behind are there. What is to be done if that is the end of it.
+    pub fn swept(&mut self, count: usize, now: Moment) -> Option<Action> {
+        let Child::Clearing(clearing) = &mut self.child else {
+            return None;
+        };
+        if !clearing.found(count, now) {
+            return None;
+        }
+        let then = clearing.then;
+        self.child = Child::None;
+        match then {
+            Then::Wait => None,
+            Then::Start => Some(self.begin(now)),
+            Then::Exit(code) => Some(Action::Exit(code)),
+        }
+    }
+
+    /// If what the child left behind is being killed: the server exits when that is done.
+    pub fn exit_when_clear(&mut self, code: u8) -> bool {
+        if let Child::Clearing(clearing) = &mut self.child {
+            clearing.then = Then::Exit(code);
+        }
+        matches!(self.child, Child::Clearing(_))
+    }
+
+    /// The child, which was to make itself a daemon, has ended as one does. Not if it is the daemon,
+    /// or SIGTERM came.
+    pub fn forked(&mut self, now: Moment) -> bool {
+        if let (Child::Running(first), false) = (self.child, self.daemon) {
+            let (until, look) = (now + DAEMON_WAIT, now + DAEMON_LOOK);
+            self.child = Child::Forked { first, until, look };
+        }
+        self.is_forked()
+    }
+
+    /// Whether it is not known yet what the child became.
+    pub fn is_forked(&self) -> bool {
+        matches!(self.child, Child::Forked { .. })
+    }
+
+    /// This process is what it became.
+    pub fn daemon(&mut self, pid: i32) -> bool {
+        let Child::Forked { first, .. } = self.child else {
+            return false;
+        };
+        self.child = Child::Running(Running { pid, ..first });
+        self.daemon = true;
+        true
+    }
+
+    /// Whether the time is over in which that has to be known.
+    pub fn is_overdue(&self, now: Moment) -> bool {
+        matches!(self.child, Child::Forked { until, .. } if now >= until)
+    }
+
+    /// Whether the child is one that made itself a daemon.
+    pub fn is_daemon(&self) -> bool {
+        self.daemon
     }
 
     fn begin(&mut self, now: Moment) -> Action {
         self.child = Child::Starting;
+        self.daemon = false;
         self.last_start = Some(now);
         self.due = false;
         Action::Start

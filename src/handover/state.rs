@@ -55,6 +55,9 @@ pub struct State {
     /// Whom children are run as, under `--user`.
     #[n(13)]
     pub account: Option<Account>,
+    /// Since when the child's descendants are in the world, in the kernel's ticks.
+    #[n(14)]
+    pub kin_since: Option<u64>,
 }
 
 /// Any bytes.

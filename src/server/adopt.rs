@@ -118,6 +118,7 @@ impl Predecessor {
             files,
             notifier,
             vault: vault.map(Vault::adopt),
+            kin_since: self.state.kin_since,
             said: Vec::new(),
         })
     }

@@ -255,6 +255,7 @@ impl<S: System> Server<S> {
             log: sink(&self.log)?,
             stdout: sink(&self.stdout)?,
             account: self.origin.account.clone(),
+            kin_since: self.system.kin_since(),
             store: self.system.store().map(describe).transpose()?,
         })
     }

@@ -27,7 +27,7 @@ use crate::error::StartupError;
 use crate::handover::{self, listener_names};
 use crate::sys::spawn::{Plan, Program};
 use crate::sys::user::{self, Account};
-use crate::sys::{signal, time};
+use crate::sys::{process, signal, time};
 use crate::systemd;
 use crate::systemd::notify::{Notifier, watchdog};
 
@@ -59,6 +59,8 @@ pub(super) struct Parts {
     pub(super) notifier: Option<Notifier>,
     /// With `--fdstore`.
     pub(super) vault: Option<Vault>,
+    /// Since when the child's kin are in the world.
+    pub(super) kin_since: Option<u64>,
     /// Lines for `-d`.
     pub(super) said: Vec<String>,
 }
@@ -105,6 +107,11 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
     });
     (kernel.notifier, kernel.vault) = (parts.notifier, parts.vault);
+    (kernel.lineage.pid_file, kernel.lineage.since) =
+        (config.child_pid_file.clone(), parts.kin_since);
+    if config.kill_orphans || config.child_pid_file.is_some() {
+        process::adopt_orphans().map_err(system("become the parent of orphans"))?;
+    }
     if parts.begun != Begun::Upgraded
         && let Some(vault) = &mut kernel.vault
     {
@@ -194,6 +201,7 @@ fn plan(config: &Config, origin: &Origin, pid: i32, listeners: &[Bound]) -> Plan
         dir: config.chdir.clone().map(PathBuf::into_os_string),
         core_size: config.core_size,
         open_files: origin.open_files,
+        ignore_hangup: config.child_pid_file.is_some(),
         user: origin.account.clone(),
     }
 }
@@ -226,6 +234,8 @@ pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
         holdoff: std::time::Duration::from_secs(config.holdoff.into()),
         holdoff_max: std::time::Duration::from_secs(config.holdoff_max.into()),
         signal_status: config.signal_status,
+        kill_orphans: config.kill_orphans,
+        daemonizes: config.child_pid_file.is_some(),
         grace: std::time::Duration::from_secs(config.grace_period.into()),
         restart: config.restart,
         wait: config.wait,

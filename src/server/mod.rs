@@ -46,6 +46,7 @@ mod files;
 mod handover;
 mod kernel;
 mod launch;
+mod lineage;
 mod listener;
 mod logfile;
 mod manager;
@@ -349,6 +350,8 @@ impl<S: System> Server<S> {
                     // Its zombie may have hidden others.
                     self.reap_orphans();
                 }
+                Effect::Look => self.look_for_daemon(now),
+                Effect::Sweep(signal) => self.sweep(signal, now),
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
                         peer.leaving = true;

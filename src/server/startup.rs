@@ -103,6 +103,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     };
     let settings = settings(config, &origin, log.is_some());
     let state = remains.state().cloned();
+    let kin_since = state.as_ref().and_then(|state| state.kin_since);
     let (child, connections) = (remains.child(), remains.connections());
     let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
     let (mut console, begun, next_token) = match state {
@@ -137,6 +138,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         files,
         notifier,
         vault,
+        kin_since,
         said,
     };
     launch(config, parts)

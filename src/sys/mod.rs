@@ -12,6 +12,7 @@ pub mod exec;
 pub mod fd;
 pub mod pidfd;
 pub mod process;
+pub mod procfs;
 pub mod pty;
 pub mod signal;
 pub mod spawn;

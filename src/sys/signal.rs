@@ -49,7 +49,7 @@ pub fn hold_back() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?)
 }
 
-/// Ignores `signal`. Does not affect the children, who start with defaults.
+/// Ignores `signal`. Does not affect the children, who start with defaults. Async-signal-safe.
 pub fn ignore(signal: i32) {
     // SAFETY: SIG_IGN runs no code; an unknown signal is an error.
     let _ = unsafe { libc::signal(signal, libc::SIG_IGN) };

@@ -25,6 +25,8 @@ pub struct Program {
     core_size: Option<u64>,
     /// RLIMIT_NOFILE, soft and hard.
     open_files: Option<(u64, u64)>,
+    /// Whether SIGHUP is ignored.
+    ignore_hangup: bool,
     /// Whom to become.
     user: Option<Account>,
     /// What stderr is told when that fails, up to the reason.
@@ -52,6 +54,9 @@ pub struct Plan {
     pub core_size: Option<u64>,
     /// RLIMIT_NOFILE, soft and hard.
     pub open_files: Option<(u64, u64)>,
+    /// Whether SIGHUP is ignored: the end of a session's leader is one to all in its foreground, and
+    /// a daemon that has not yet left it would die of it.
+    pub ignore_hangup: bool,
     /// Whom to run it as, if not as whoever this is.
     pub user: Option<Account>,
 }
@@ -78,6 +83,7 @@ impl Program {
             dir: plan.dir.as_deref().map(c_string).transpose()?,
             core_size: plan.core_size,
             open_files: plan.open_files,
+            ignore_hangup: plan.ignore_hangup,
             user_failed: told(
                 b"become user ",
                 plan.user.as_ref().map(Account::name).unwrap_or_default(),
@@ -144,6 +150,9 @@ impl Image<'_> {
             return;
         }
         signal::reset_all();
+        if self.program.ignore_hangup {
+            signal::ignore(libc::SIGHUP);
+        }
         self.set_limits();
         if let Some(user) = &self.program.user
             && user.become_it().is_err()

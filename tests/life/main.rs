@@ -8,7 +8,10 @@
 #[path = "../compat/common.rs"]
 #[allow(dead_code)]
 mod common;
+mod daemon;
+mod daemon_bad;
 mod holdoff;
+mod orphans;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;
@@ -16,7 +19,15 @@ mod user;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        [status::cases(), holdoff::cases(), user::cases()].into_iter().flatten().collect()
+        let themes = [
+            status::cases(),
+            holdoff::cases(),
+            user::cases(),
+            orphans::cases(),
+            daemon::cases(),
+            daemon_bad::cases(),
+        ];
+        themes.into_iter().flatten().collect()
     })
 }
 

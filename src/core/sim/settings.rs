@@ -46,6 +46,8 @@ pub fn settings(random: &mut Random) -> Settings {
         kill_signal: random.pick(&[9, 9, 15, 0]),
         holdoff: Duration::from_secs(random.pick(&[0, 1, 3, 15])),
         holdoff_max: Duration::from_secs(random.pick(&[0, 15, 100])),
+        kill_orphans: random.one_in(3),
+        daemonizes: random.one_in(3),
         signal_status: random.one_in(2),
         grace: Duration::from_secs(random.pick(&[0, 0, 2, 10])),
         restart: random.pick(&[RestartMode::On, RestartMode::Off, RestartMode::Oneshot]),

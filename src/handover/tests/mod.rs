@@ -45,6 +45,8 @@ fn settings() -> Settings {
         holdoff: Duration::from_secs(15),
         holdoff_max: Duration::ZERO,
         signal_status: false,
+        kill_orphans: false,
+        daemonizes: false,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,

@@ -82,6 +82,7 @@ fn around(console: Record) -> State {
         dir: Text(b"/srv/ioc".to_vec()),
         store: Some(descriptor(15, 0o100_000)),
         account: Some(account()),
+        kin_since: Some(77_000),
     }
 }
 

@@ -70,6 +70,8 @@ fn settings() -> Settings {
         holdoff: HOLDOFF,
         holdoff_max: Duration::ZERO,
         signal_status: false,
+        kill_orphans: false,
+        daemonizes: false,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,

@@ -17,6 +17,7 @@ use crate::core::Chunk;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Medium};
 use crate::handover::state::{ConnectionKind, Descriptor, FileId, State, TerminalModes};
+use crate::server::lineage::Daemon;
 use crate::server::logfile::{Done, Job};
 use crate::server::system::{
     Connection, Lasting, Link, Pending, Process, Readiness, Socket, Stream, System,
@@ -358,6 +359,10 @@ impl Process for Far {
         self.world.borrow_mut().end(self.id, End::Killed(signal));
     }
 
+    fn become_daemon(&mut self, daemon: Daemon) {
+        self.pid = daemon.pid;
+    }
+
     fn bury(self) {
         let mut world = self.world.borrow_mut();
         world.child.take_if(|child| child.pipe == self.id);
@@ -477,6 +482,18 @@ impl System for Simulated {
         let (id, pid) = (child.pipe, 1000 + child.pipe as i32);
         world.child = Some(child);
         Ok(Far::new(&self.0, id, Medium::Telnet, pid))
+    }
+
+    fn daemon(&mut self, _stranger: Option<i32>) -> Result<Daemon, String> {
+        Err("there are none here".to_owned())
+    }
+
+    fn sweep(&mut self, _signal: i32, _ours: [Option<i32>; 2]) -> usize {
+        0
+    }
+
+    fn kin_since(&self) -> Option<u64> {
+        None
     }
 
     fn reap_orphans(&mut self, _ours: [Option<i32>; 2]) {}
