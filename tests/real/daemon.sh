@@ -58,4 +58,38 @@ check "one server, one daemon and one helper are there" within 5 eval '[ "$(proc
 check "stop" systemctl stop $unit
 check "is a success" [ "$(property $unit Result),$(property $unit ExecMainStatus)" = success,0 ]
 check "nothing is left" [ -z "$(processes)" ]
+
+# A server that is killed leaves the daemon to the next one, but not what is no longer its kin.
+{
+    cat <<'UNIT'
+KillMode=process
+FileDescriptorStoreMax=16
+RuntimeDirectoryPreserve=restart
+RestartSec=100ms
+ExecStart=
+UNIT
+    sed -n '/^ExecStart=.../,/[^\\]$/p' "$root/etc/systemd/system/telldusd.service.d/fast.conf" |
+        sed 's,--notify,--fdstore,'
+} >>"$root/etc/systemd/system/telldusd.service.d/fast.conf"
+check "reload" systemctl daemon-reload
+check "start with --fdstore" systemctl start $unit
+check "the daemon is the child" within 5 runs
+group=$(property $unit ControlGroup)
+daemon=$(pid)
+server=$(property $unit MainPID)
+check "terminal, child, endpoint and state are stored" within 5 \
+    eval '[ "$(property $unit NFileDescriptorStore)" = 4 ]'
+in_systemd kill -KILL "$server"
+other() { ! [[ $(property $unit MainPID) =~ ^(0|$server)$ ]]; }
+check "the server is killed: there is another one" within 10 other
+check "with the same daemon" within 5 runs
+check "that lives on" [ "$(pid)" = "$daemon" ]
+in_systemd kill -KILL "$daemon"
+back() { [ "$(pid)" != "$daemon" ] && runs; }
+check "the daemon is killed: it is back" within 10 back
+check "its end was announced" in_journal "sigChild for process $daemon\\."
+check "its helper was left alone" within 5 eval '[ "$(processes | wc -l)" = 4 ]'
+check "stop" systemctl stop $unit
+check "is a success" [ "$(property $unit Result),$(property $unit ExecMainStatus)" = success,0 ]
+check "only that is left" [ "$(processes | wc -l)" = 1 ]
 finish
