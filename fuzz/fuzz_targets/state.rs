@@ -36,9 +36,14 @@ fn settings(stamped: bool) -> Settings {
         ignore: ByteSet::EMPTY,
         kill_signal: 9,
         holdoff: Duration::from_secs(15),
+        holdoff_max: Duration::from_secs(60),
+        signal_status: true,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
+        ready: Some(b"epics>".to_vec()),
+        kill_orphans: true,
+        daemonizes: true,
         time_format: b"T".to_vec(),
     }
 }

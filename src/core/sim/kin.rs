@@ -1,5 +1,9 @@
-//! The oracle's part about daemons and about what children leave behind.
+//! The oracle's part about what an end means: for the next start, for daemons, for what children
+//! leave behind.
 
+use std::time::Duration;
+
+use super::super::Settings;
 use super::super::clock::Now;
 use super::super::event::{Effect, ExitStatus};
 use super::oracle::Oracle;
@@ -153,5 +157,40 @@ impl Oracle {
             self.effects.push_back(Effect::Sweep(if hunt.killed { 9 } else { 15 }));
         }
         self.wait.is_some() || self.hunt.is_some()
+    }
+
+    /// What an end means for later.
+    pub fn count_end(&mut self, status: ExitStatus, now: Now) {
+        match status {
+            ExitStatus::Code(code) => self.code = code,
+            ExitStatus::Signal(signal) if self.settings.signal_status => {
+                seen("a signal became the exit status");
+                self.code = 128 + signal as u8;
+            }
+            ExitStatus::Signal(_) => {}
+        }
+        let ran = now.mono.0 - self.last_start.unwrap();
+        let early = ran < self.settings.holdoff.as_nanos() as u64;
+        if self.died_early > 1 && !early {
+            seen("a long run ended a row of deaths");
+        }
+        self.died_early = if early { self.died_early + 1 } else { 0 };
+    }
+
+    /// The holdoff time, doubled for each early death after the first.
+    pub fn doubled(&self) -> Duration {
+        let Settings { holdoff, holdoff_max, .. } = self.settings;
+        let mut wait = holdoff;
+        for _ in 1..self.died_early {
+            wait = (wait * 2).min(holdoff_max).max(holdoff);
+        }
+        if wait == holdoff {
+            return holdoff;
+        }
+        seen("the holdoff time was doubled");
+        // Which part of a quarter it is less is the servers' own.
+        let exact = self.settings.policy().holdoff.wait(self.died_early);
+        assert!(exact <= wait && wait - exact <= (wait - holdoff) / 4);
+        exact
     }
 }

@@ -41,19 +41,19 @@ pub struct Oracle {
     starting: bool,
     pub alive: Option<Alive>,
     leaving: Option<Leaving>,
-    last_start: Option<u64>,
+    pub last_start: Option<u64>,
     told_to_wait: bool,
     /// Starts that mode ONESHOT has still to make.
     one_more: bool,
     /// The last start failed.
     start_failed: bool,
-    code: u8,
+    pub code: u8,
     /// The child is a daemon that it made itself.
     pub is_daemon: bool,
     pub wait: Option<Wait>,
     pub hunt: Option<Hunt>,
     /// Children that died within the holdoff time, one after the other.
-    died_early: u32,
+    pub died_early: u32,
     pub exiting: bool,
     log_trouble: bool,
     /// What clients typed for the child.
@@ -163,24 +163,6 @@ impl Oracle {
         self.effects.push_back(Effect::Bury);
         let exit = self.leaving.take().map(|_| 0);
         self.leave_behind(exit, now);
-    }
-
-    /// What an end means for later.
-    pub fn count_end(&mut self, status: ExitStatus, now: Now) {
-        match status {
-            ExitStatus::Code(code) => self.code = code,
-            ExitStatus::Signal(signal) if self.settings.signal_status => {
-                seen("a signal became the exit status");
-                self.code = 128 + signal as u8;
-            }
-            ExitStatus::Signal(_) => {}
-        }
-        let ran = now.mono.0 - self.last_start.unwrap();
-        let early = ran < self.settings.holdoff.as_nanos() as u64;
-        if self.died_early > 1 && !early {
-            seen("a long run ended a row of deaths");
-        }
-        self.died_early = if early { self.died_early + 1 } else { 0 };
     }
 
     pub fn is_leaving(&self) -> bool {
@@ -443,23 +425,6 @@ impl Oracle {
     fn wait(&self) -> u64 {
         let holdoff = self.doubled().as_nanos() as u64;
         if self.start_failed { holdoff.max(SECOND) } else { holdoff }
-    }
-
-    /// The holdoff time, doubled for each early death after the first.
-    fn doubled(&self) -> Duration {
-        let Settings { holdoff, holdoff_max, .. } = self.settings;
-        let mut wait = holdoff;
-        for _ in 1..self.died_early {
-            wait = (wait * 2).min(holdoff_max).max(holdoff);
-        }
-        if wait == holdoff {
-            return holdoff;
-        }
-        seen("the holdoff time was doubled");
-        // Which part of a quarter it is less is the servers' own.
-        let exact = self.settings.policy().holdoff.wait(self.died_early);
-        assert!(exact <= wait && wait - exact <= (wait - holdoff) / 4);
-        exact
     }
 
     pub fn exit(&mut self, code: u8) {
