@@ -16,7 +16,7 @@ complete -c procServ -s P -l port -d 'allow control connections through telnet <
 complete -c procServ -l timefmt -d 'set time format (strftime) to <str>' -r -f
 complete -c procServ -s x -l logoutcmd -d 'command to logout client connection (^ for ctrl)' -r -f
 complete -c procServ -s g -l grace-period -d 'time [sec] after SIGTERM before child gets SIGKILL' -r -f
-complete -c procServ -l child-pidfile -d 'child makes itself a daemon, with its PID in <file>' -r -F
+complete -c procServ -l child-pidfile -d 'child makes itself a daemon, with its PID in <f>' -r -F
 complete -c procServ -l holdoff-max -d 'up to <n> sec, double holdoff while child dies early' -r -f
 complete -c procServ -l ready -d 'be ready when child says <text> (implies --notify)' -r -f
 complete -c procServ -l user -d 'run the child as this user (server started as root)' -r -f -a "(__fish_complete_users)"

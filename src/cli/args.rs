@@ -74,7 +74,8 @@ pub fn definition() -> Command {
         .args([
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
-            value("child-pidfile", "file", "child makes itself a daemon, with its PID in <file>"),
+            value("child-pidfile", "f", "child makes itself a daemon, with its PID in <f>")
+                .value_hint(ValueHint::FilePath),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
             value("holdoff-max", "n", "up to <n> sec, double holdoff while child dies early"),
             flag("kill-orphans", "kill what left the child's process group, too"),
