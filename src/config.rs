@@ -126,8 +126,12 @@ pub struct Config {
     pub core_size: Option<u64>,
     /// `-f`, `-d`, PROCSERV_DEBUG.
     pub run_mode: RunMode,
+    /// `--user`, a name or a number.
+    pub user: Option<OsString>,
     /// `--holdoff`, seconds.
     pub holdoff: u32,
+    /// `--holdoff-max`, seconds: not less than `holdoff`.
+    pub holdoff_max: u32,
     /// `--grace-period`, seconds.
     pub grace_period: u32,
     /// `-i` with everything that section 1 adds to it.
@@ -152,6 +156,12 @@ pub struct Config {
     pub wording: Wording,
     /// `--allow-from`: where TCP clients may come from; `None` is anywhere.
     pub allow_from: Option<Networks>,
+    /// `--kill-orphans`.
+    pub kill_orphans: bool,
+    /// `--child-pidfile`: where a child that makes itself a daemon tells its PID.
+    pub child_pid_file: Option<PathBuf>,
+    /// `--signal-status`.
+    pub signal_status: bool,
     /// `-w`: no first start until told.
     pub wait: bool,
     /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.

@@ -5,7 +5,7 @@
 //! | module | what it is | knows |
 //! |---|---|---|
 //! | [`core`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
-//! | [`handover`] | all that a server is, as bytes that another version of it can read | `core` |
+//! | [`handover`] | all that a server is, as bytes that another version of it can read | `core`, `sys` |
 //! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
 //! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `core`, `sys` |
 //! | [`systemd`] | what a service manager passes to the server and is told by it | `sys`, [`endpoint`] |

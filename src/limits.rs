@@ -63,6 +63,24 @@ pub const LAST_WORDS_MAX: usize = 1 << 20;
 /// SIGKILL. A process in an uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
+/// What a child left behind is looked for again after so long, then after twice that, and so on.
+pub const ORPHAN_LOOK: Duration = Duration::from_millis(5);
+
+/// But no longer than that: it is looked for in all of the system's processes.
+pub const ORPHAN_LOOK_MAX: Duration = Duration::from_millis(200);
+
+/// What survives SIGKILL so long, in an uninterruptible sleep, does not keep the next child waiting.
+pub const ORPHAN_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a program that makes itself a daemon may take to tell its PID.
+pub const DAEMON_WAIT: Duration = Duration::from_secs(10);
+
+/// Meanwhile it is looked for this often.
+pub const DAEMON_LOOK: Duration = Duration::from_millis(50);
+
+/// So much of a PID file is read.
+pub const PID_MAX: u64 = 64;
+
 /// A start for which the system had no process or terminal to give is tried again at most this
 /// often, whatever the holdoff time.
 pub const START_RETRY: Duration = Duration::from_secs(1);

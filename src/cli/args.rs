@@ -77,8 +77,12 @@ pub fn definition() -> Command {
             value("allow-from", "nets", "let in TCP clients from networks <nets> only"),
             value("compat", "version", "use the messages of procServ <version> (2.7)"),
             value("events", "file", "append what happens to <file>, as JSON"),
+            value("child-pidfile", "f", "child makes itself a daemon, with its PID in <f>")
+                .value_hint(ValueHint::FilePath),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
             value("history", "size", "give new clients the last <size> bytes (k, M)"),
+            value("holdoff-max", "n", "up to <n> sec, double holdoff while child dies early"),
+            flag("kill-orphans", "kill what left the child's process group, too"),
             flag("notify", "tell systemd about state and health (with -f)"),
             value("log-rotate", "size", "begin a new log at <size>[,<keep>] bytes (k, M, G)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
@@ -87,6 +91,9 @@ pub fn definition() -> Command {
                 .num_args(0..=1)
                 .require_equals(true),
             value("status-file", "file", "keep <file> up to date with how things are, as JSON"),
+            flag("signal-status", "exit with 128+N if signal N killed the last child"),
+            value("user", "name", "run the child as this user (server started as root)")
+                .value_hint(ValueHint::Username),
         ])
 }
 

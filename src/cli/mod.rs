@@ -3,6 +3,7 @@
 
 mod args;
 mod getopt;
+mod life;
 mod number;
 mod own;
 
@@ -88,12 +89,16 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     }
     let fdstore = given.flag("fdstore");
     let notify = given.flag("notify") || given.value("ready").is_some() || fdstore;
-    if let Err(problem) = check_notify(&given, notify) {
-        stderr.say(problem.as_bytes());
-        return Err(stderr.exit(Vec::new(), 1));
-    }
-    let own = || Ok((own::history(&given)?, own::allow_from(&given)?, own::wording(&given)?));
-    let (history, allow_from, wording) = match own() {
+    let own = || {
+        check_notify(&given, notify)?;
+        Ok((
+            own::history(&given)?,
+            own::allow_from(&given)?,
+            own::wording(&given)?,
+            life::holdoff_max(&given, numbers.holdoff)?,
+        ))
+    };
+    let (history, allow_from, wording, holdoff_max) = match own() {
         Ok(values) => values,
         Err(problem) => {
             let problem: String = problem;
@@ -130,6 +135,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         exec: given.value("exec"),
         chdir: given.value("chdir").map(PathBuf::from),
         core_size: numbers.core_size,
+        user: given.value("user"),
         run_mode: match (
             given.flag("debug") || env("PROCSERV_DEBUG").is_some(),
             given.flag("foreground"),
@@ -140,6 +146,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             (true, true) => RunMode::DebugForeground,
         },
         holdoff: numbers.holdoff,
+        holdoff_max,
         grace_period: numbers.grace_period,
         ignore: ignored(&given, command_chars),
         command_chars,
@@ -165,6 +172,9 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         history,
         wording,
         allow_from,
+        kill_orphans: given.flag("kill-orphans"),
+        child_pid_file: given.value("child-pidfile").map(PathBuf::from),
+        signal_status: given.flag("signal-status"),
         wait: given.flag("wait"),
         fdstore,
         notify,

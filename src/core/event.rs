@@ -109,6 +109,12 @@ pub enum Event<'a> {
     SpawnFailed(&'a str),
     /// The child ended and all its output has been handed over.
     Exited(ExitStatus),
+    /// [`Effect::Look`] found the process that the child has become.
+    Daemonized(i32),
+    /// It did not; the reason.
+    NoDaemon(&'a str),
+    /// [`Effect::Sweep`] found so many processes.
+    Swept(usize),
     /// A client connected.
     Joined {
         /// Its identity from now on.
@@ -173,6 +179,11 @@ pub enum Effect {
     SignalGroup(i32),
     /// The child is dead: kill what is left of its process group, close its PTY, reap it.
     Bury,
+    /// The child's first process has ended, and is to be buried only when it is known what it became:
+    /// look for that, and answer with [`Event::Daemonized`] or [`Event::NoDaemon`].
+    Look,
+    /// Look for what the child left behind, and send it this signal; answer with [`Event::Swept`].
+    Sweep(i32),
     /// Close this client's connection once it has been sent what is pending.
     Disconnect(ClientId),
     /// Close the log file and open it anew.

@@ -6,11 +6,14 @@
 //! what the child is. No file descriptor, no clock, no environment here; the same code runs
 //! under the simulation.
 
+mod clearing;
 pub mod clock;
+mod daemon;
 mod duty;
 pub mod event;
 mod flow;
 mod history;
+mod holdoff;
 mod input;
 pub mod journal;
 mod notice;
@@ -33,13 +36,14 @@ use minicbor::{Decode, Encode};
 use self::clock::{Calendar, Moment, Now, UnixTime};
 use self::event::{ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Running};
 use self::history::History;
+use self::holdoff::Holdoff;
 use self::input::InputQueue;
 use self::journal::Entry;
 pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
 use self::ready::Readiness;
 use self::status::Status;
-use self::supervisor::{Action, Supervisor};
+use self::supervisor::{Action, Policy, Supervisor};
 use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
 use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
 use crate::telnet;
@@ -83,6 +87,10 @@ pub struct Settings {
     pub kill_signal: i32,
     /// Least time between two starts.
     pub holdoff: Duration,
+    /// The limit up to which that doubles while children die within it; not above it: it never does.
+    pub holdoff_max: Duration,
+    /// Whether the server exits with 128 and the number of the signal that killed the last child.
+    pub signal_status: bool,
     /// What a child gets between the kill signal at SIGTERM and SIGKILL.
     pub grace: Duration,
     /// The mode to start in.
@@ -91,6 +99,10 @@ pub struct Settings {
     pub wait: bool,
     /// `--ready`: what the child writes when it is ready; else it is once it has been started.
     pub ready: Option<Vec<u8>>,
+    /// `--kill-orphans`: what left the child's process group is killed after it.
+    pub kill_orphans: bool,
+    /// `--child-pidfile`: the child makes itself a daemon.
+    pub daemonizes: bool,
     /// strftime format of times in messages.
     pub time_format: Vec<u8>,
     /// `--history`: how many of the last bytes a new client is given, at most
@@ -108,6 +120,15 @@ impl Settings {
             Role::User => None,
         };
         Encoding { telnet: medium == Medium::Telnet, stamp }
+    }
+
+    /// What the supervisor has to know.
+    fn policy(&self) -> Policy {
+        let server = [self.server_pid.to_string(), self.server_started.0.to_string()];
+        let words = server.iter().map(String::as_bytes).chain([&*self.name]);
+        let (least, most) = (self.holdoff, self.holdoff_max);
+        let holdoff = Holdoff { least, most, seed: holdoff::seed(words) };
+        Policy { holdoff, signal_status: self.signal_status }
     }
 
     /// How it looks in the log.
@@ -196,7 +217,7 @@ impl Console {
     /// child, unless it is to wait.
     pub fn new(settings: Settings, calendar: Box<dyn Calendar>) -> Console {
         Console {
-            supervisor: Supervisor::new(settings.restart, settings.wait, settings.holdoff),
+            supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
             readiness: Readiness::new(settings.ready.clone(), settings.wait),
             history: History::new(settings.log_stamp.is_some(), settings.history),
             clients: BTreeMap::new(),
@@ -234,6 +255,8 @@ impl Console {
                 }
                 self.append(bytes, now.wall);
             }
+            // A daemon closes its terminal.
+            Event::OutputClosed if self.settings.daemonizes => {}
             Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
             Event::Spawned(pid) => {
                 self.supervisor.started(pid, now);
@@ -247,6 +270,9 @@ impl Console {
                 self.say_line(&notice::start_failed(&self.settings, reason), now);
             }
             Event::Exited(status) => self.child_ended(status, now),
+            Event::Daemonized(pid) => self.daemonized(pid, now),
+            Event::NoDaemon(reason) => self.not_daemonized(reason, now),
+            Event::Swept(count) => self.swept(count, now),
             Event::Joined { id, role, medium } => self.join(id, role, medium),
             Event::Input { id, bytes } => self.receive(id, bytes, now),
             Event::Left { id, farewell } => self.leave(id, farewell),
@@ -378,13 +404,15 @@ impl Console {
             Action::Exit(code) => self.exit(code),
             Action::Abandon => {
                 self.say_shutting_down(now);
-                self.exit(0);
+                self.leave_behind(Some(0), now);
             }
+            Action::Look => self.effects.push_back(Effect::Look),
+            Action::Sweep(signal) => self.effects.push_back(Effect::Sweep(signal)),
         }
     }
 
     fn exit(&mut self, code: u8) {
-        if !self.exiting {
+        if !self.exiting && !self.supervisor.exit_when_clear(code) {
             self.exiting = true;
             self.effects.push_back(Effect::Exit(code));
         }
@@ -392,19 +420,22 @@ impl Console {
 
     fn child_ended(&mut self, status: ExitStatus, now: Now) {
         let Some(child) = self.supervisor.running() else {
+            // It outlived the server's patience, and what it left behind is being killed.
+            self.effects.push_back(Effect::Bury);
             return;
         };
+        if self.becomes_daemon(status, now) {
+            return;
+        }
         self.journal.push_back(Entry::Ended(child.pid, status));
-        let leaving = self.supervisor.ended(status);
+        let leaving = self.supervisor.ended(status, now.mono);
         if !leaving {
             self.say(&notice::ended(child, status), now);
         }
         self.say_shutting_down(now);
         self.input.clear();
         self.effects.push_back(Effect::Bury);
-        if leaving {
-            self.exit(0);
-        }
+        self.leave_behind(leaving.then_some(0), now);
     }
 
     fn say_shutting_down(&mut self, now: Now) {
@@ -414,7 +445,13 @@ impl Console {
 
     /// SIGTERM. A second one ends the grace period.
     fn terminate(&mut self, now: Now) {
-        if self.supervisor.running().is_none() {
+        if self.supervisor.is_forked() {
+            self.supervisor.ended(ExitStatus::Code(0), now.mono);
+            self.say_shutting_down(now);
+            self.input.clear();
+            self.effects.push_back(Effect::Bury);
+            self.leave_behind(Some(0), now);
+        } else if self.supervisor.running().is_none() && !self.supervisor.is_leaving() {
             self.exit(0);
         } else if self.supervisor.in_grace() {
             self.supervisor.end_grace(now.mono);

@@ -100,6 +100,20 @@ pub fn start_failed(settings: &Settings, reason: &str) -> Vec<u8> {
     out
 }
 
+/// The child has become another process, a daemon. Ours: procServ takes it for dead.
+pub fn daemon_started(settings: &Settings, pid: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ The PID of new child \"", settings.name, "\" is: ", pid.to_string());
+    out
+}
+
+/// It was to become one, and none was found.
+pub fn no_daemon(settings: &Settings, reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Child \"", settings.name, "\" left no daemon: ", reason);
+    out
+}
+
 /// Section 6: the child ended.
 pub fn ended(child: Running, status: ExitStatus) -> Vec<u8> {
     let mut out = b"\r\n".to_vec();

@@ -169,7 +169,7 @@ impl Console {
     ) -> Result<Console, Invalid> {
         let mut console = Console::new(settings, calendar);
         let settings = &mut console.settings;
-        console.supervisor = Supervisor::restore(record.supervisor, settings.holdoff)?;
+        console.supervisor = Supervisor::restore(record.supervisor, settings.policy())?;
         let keep_times = settings.log_stamp.is_some();
         console.history = History::restore(record.history, keep_times, settings.history)?;
         let head = console.history.head();

@@ -48,7 +48,7 @@ impl Console {
             if let Some(action) = self.supervisor.start_by_hand(now.mono) {
                 self.act(action, now);
             }
-        } else if running {
+        } else if running && self.supervisor.running().is_some() {
             let ignore = &self.settings.ignore;
             if data.iter().any(|&byte| ignore.contains(byte)) {
                 let kept = data.iter().copied().filter(|&byte| !ignore.contains(byte));
@@ -87,7 +87,12 @@ impl Console {
             self.journal.push_back(Entry::Command(id, command));
             if running {
                 self.input.clear();
-                self.signal(self.settings.kill_signal);
+                if self.supervisor.is_forked() && self.settings.kill_signal != 0 {
+                    // There is no process yet that a signal could be sent to.
+                    self.give_daemon_up(now);
+                } else {
+                    self.signal(self.settings.kill_signal);
+                }
             } else {
                 start = true;
             }

@@ -7,6 +7,7 @@ use minicbor::{Decode, Encode};
 
 use crate::core::event::{Medium, Role};
 use crate::core::record::{Invalid, Record};
+use crate::sys::user::Account;
 
 /// All that a server is.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -54,6 +55,12 @@ pub struct State {
     /// What `--events` and `--status-file` go on with.
     #[cbor(n(13), default)]
     pub records: RecordsState,
+    /// Whom children are run as, under `--user`.
+    #[n(14)]
+    pub account: Option<Account>,
+    /// Since when the child's descendants are in the world, in the kernel's ticks.
+    #[n(15)]
+    pub kin_since: Option<u64>,
 }
 
 /// Any bytes.

@@ -68,6 +68,7 @@ impl Predecessor {
             started: self.state.started,
             dir: self.state.dir.0.clone(),
             open_files: self.state.open_files,
+            account: self.state.account.take(),
         };
         let child = match self.state.child {
             // Without its terminal there is no child.
@@ -119,6 +120,7 @@ impl Predecessor {
             files,
             notifier,
             vault: vault.map(Vault::adopt),
+            kin_since: self.state.kin_since,
             said: Vec::new(),
         })
     }

@@ -5,6 +5,7 @@ use std::io;
 use mio::Token;
 
 use super::handover::describe;
+use super::lineage::Daemon;
 use super::source::Source;
 use super::system::{Process, Readiness};
 use crate::core::event::ExitStatus;
@@ -24,6 +25,8 @@ pub(super) struct Child<P> {
     end: Option<End>,
     /// What was read since it ended.
     read_since_end: usize,
+    /// It has ended, and another process is to take its place.
+    forked: bool,
 }
 
 /// What reading the child's terminal gave.
@@ -40,7 +43,12 @@ impl<P: Process> Child<P> {
     /// A child that was just started.
     pub(super) fn new(process: P, token: Token) -> Child<P> {
         let source = Source::new(process, false);
-        Child { token, source, closed: false, end: None, read_since_end: 0 }
+        Child { token, source, closed: false, end: None, read_since_end: 0, forked: false }
+    }
+
+    /// The process.
+    pub(super) fn process(&self) -> &P {
+        self.source.stream()
     }
 
     /// Its process and process group.
@@ -69,7 +77,7 @@ impl<P: Process> Child<P> {
 
     /// Looks whether it has ended.
     pub(super) fn look(&mut self) {
-        if self.end.is_none() {
+        if self.end.is_none() && !self.forked {
             self.end = self.source.stream().peek();
             // Its last words may have come without an event.
             self.source.note(Readiness { readable: self.end.is_some(), writable: false });
@@ -128,6 +136,18 @@ impl<P: Process> Child<P> {
             End::Killed(signal) => ExitStatus::Signal(signal),
             End::Unknown => ExitStatus::Unknown,
         })
+    }
+
+    /// It has ended, but that is not yet the end: a daemon takes its place.
+    pub(super) fn await_daemon(&mut self) {
+        (self.forked, self.end, self.read_since_end) = (true, None, 0);
+    }
+
+    /// This is the daemon.
+    pub(super) fn become_daemon(&mut self, daemon: Daemon) {
+        self.forked = false;
+        self.source.stream_mut().become_daemon(daemon);
+        self.look();
     }
 
     /// Sends `signal` to its process group.

@@ -25,7 +25,7 @@ use crate::handover::state::{
 };
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_PATIENCE, READ_SIZE};
-use crate::sys;
+use crate::sys::{self, user::Account};
 
 /// What was true when the server started, and its successors need.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +38,8 @@ pub(super) struct Origin {
     pub(super) dir: Vec<u8>,
     /// RLIMIT_NOFILE that the children get, soft and hard.
     pub(super) open_files: Option<(u64, u64)>,
+    /// Whom they are run as, under `--user`.
+    pub(super) account: Option<Account>,
 }
 
 /// How far an upgrade is.
@@ -270,6 +272,8 @@ impl<S: System> Server<S> {
             connections: connections.collect::<io::Result<_>>()?,
             log: sink(&self.log)?,
             stdout: sink(&self.stdout)?,
+            account: self.origin.account.clone(),
+            kin_since: self.system.kin_since(),
             store: self.system.store().map(describe).transpose()?,
             records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
         })

@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 
 use super::bind::Bound;
 use super::handover::describe;
+use super::lineage::{Daemon, Lineage};
 use super::records::Sender;
 use super::rotate::Rotator;
 use super::scribe::{self, Scribe};
@@ -58,6 +59,8 @@ pub(super) struct Kernel {
     pub(super) notifier: Option<Notifier>,
     /// With `--fdstore`: what outlives a crash.
     pub(super) vault: Option<Vault>,
+    /// The child's descendants.
+    pub(super) lineage: Lineage,
     /// Something happened to a child that another server started.
     orphan_stirred: bool,
 }
@@ -86,6 +89,7 @@ impl Kernel {
             installed,
             notifier: None,
             vault: None,
+            lineage: Lineage::default(),
             orphan_stirred: false,
         };
         kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
@@ -198,22 +202,35 @@ impl System for Kernel {
     }
 
     fn spawn(&mut self, token: Token) -> io::Result<PtyProcess> {
+        self.lineage.prepare();
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let pid = self.program.spawn(&slave)?;
-        if let Some(vault) = &mut self.vault {
-            vault.keep(&vault::pty(pid), &master, false);
-            if let Ok(process) = pidfd::open(pid) {
-                vault.keep(&vault::child(pid), &process, false);
-            }
-            // Killed before that, the server would leave a child that nobody knows.
-            self.fill_vault();
-        }
-        Ok(PtyProcess { pid, master: File::from(master), orphan: None })
+        self.lineage.begin(pid);
+        let child = PtyProcess { pid, master: File::from(master), orphan: None };
+        self.keep_child(&child);
+        Ok(child)
     }
 
     fn reap_orphans(&mut self, ours: [Option<i32>; 2]) {
         process::reap_others(ours);
+    }
+
+    fn daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String> {
+        let daemon = self.lineage.daemon(stranger)?;
+        if !daemon.is_child {
+            let registered = self.register(&daemon.process, ORPHAN, Interest::READABLE);
+            registered.map_err(|error| crate::sys::reason(&error))?;
+        }
+        Ok(daemon)
+    }
+
+    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 2]) -> usize {
+        self.lineage.sweep(signal, ours)
+    }
+
+    fn kin_since(&self) -> Option<u64> {
+        self.lineage.since
     }
 
     fn open_log(&mut self) -> io::Result<Thread> {
@@ -307,6 +324,18 @@ impl System for Kernel {
         }
     }
 
+    fn keep_child(&mut self, child: &PtyProcess) {
+        let Some(vault) = &mut self.vault else {
+            return;
+        };
+        vault.keep(&vault::pty(child.pid), &child.master, false);
+        if let Ok(process) = pidfd::open(child.pid) {
+            vault.keep(&vault::child(child.pid), &process, false);
+        }
+        // Killed before that, the server would leave a child that nobody knows.
+        self.fill_vault();
+    }
+
     fn forget_child(&mut self, pid: i32) {
         if let Some(vault) = &mut self.vault {
             [vault::pty(pid), vault::child(pid)].iter().for_each(|what| vault.forget(what));
@@ -332,7 +361,8 @@ impl System for Kernel {
 pub(super) struct PtyProcess {
     pub(super) pid: i32,
     pub(super) master: File,
-    /// The process by descriptor, if it is no child of this process: a server before started it.
+    /// The process by descriptor, if it is no child of this process: a server before this one was
+    /// its parent, or it is a daemon with another.
     pub(super) orphan: Option<OwnedFd>,
 }
 
@@ -360,7 +390,9 @@ impl Process for PtyProcess {
     fn peek(&self) -> Option<End> {
         match &self.orphan {
             None => process::peek(self.pid),
-            Some(orphan) => Some(pidfd::ended(orphan)?.unwrap_or(End::Unknown)),
+            // Its parent may have ended, and this process be it now.
+            Some(orphan) => process::peek(self.pid)
+                .or_else(|| Some(pidfd::ended(orphan)?.unwrap_or(End::Unknown))),
         }
     }
 
@@ -371,11 +403,15 @@ impl Process for PtyProcess {
         }
     }
 
+    fn become_daemon(&mut self, daemon: Daemon) {
+        process::reap(self.pid);
+        self.pid = daemon.pid;
+        self.orphan = (!daemon.is_child).then_some(daemon.process);
+    }
+
     fn bury(self) {
         drop(self.master);
-        if self.orphan.is_none() {
-            process::reap(self.pid);
-        }
+        process::reap(self.pid);
     }
 
     fn begun(&self) -> Option<u64> {

@@ -1,9 +1,9 @@
 //! A server is put together from its parts, new ones or those that another program had, and runs.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::Server;
@@ -30,7 +30,8 @@ use crate::error::StartupError;
 use crate::handover;
 use crate::handover::state::RecordsState;
 use crate::sys::spawn::{Plan, Program};
-use crate::sys::{signal, time};
+use crate::sys::user::{self, Account};
+use crate::sys::{process, signal, time};
 use crate::systemd;
 use crate::systemd::notify::{Notifier, watchdog};
 
@@ -66,6 +67,8 @@ pub(super) struct Parts {
     pub(super) notifier: Option<Notifier>,
     /// With `--fdstore`.
     pub(super) vault: Option<Vault>,
+    /// Since when the child's kin are in the world.
+    pub(super) kin_since: Option<u64>,
     /// Lines for `-d`.
     pub(super) said: Vec<String>,
 }
@@ -76,6 +79,21 @@ pub(super) fn notifier(config: &Config) -> Result<Option<Notifier>, StartupError
     let notifier = address.filter(|name| config.notify && !name.is_empty());
     let notifier = notifier.map(|address| Notifier::new(&address)).transpose();
     notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
+}
+
+/// Whom to run the child as, under `--user`.
+pub(super) fn account(config: &Config) -> Result<Option<Account>, StartupError> {
+    let Some(who) = &config.user else {
+        return Ok(None);
+    };
+    let refused = |error| StartupError::System { what: "obey --user", error };
+    if !user::is_root() {
+        return Err(refused(io::Error::other("the server was not started as root")));
+    }
+    match Account::find(who).map_err(refused)? {
+        Some(account) => Ok(Some(account)),
+        None => Err(refused(io::Error::other(format!("unknown user '{}'", who.display())))),
+    }
 }
 
 /// A file for a thread to write.
@@ -99,7 +117,7 @@ impl Output {
 /// Runs the server that is made of these parts; the exit status.
 pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    let program = Program::new(&plan(config, parts.origin.open_files, own_pid(), &parts.listeners));
+    let program = Program::new(&plan(config, &parts.origin, own_pid(), &parts.listeners));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
     let mut kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
@@ -109,6 +127,11 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     });
     (kernel.notifier, kernel.vault) = (parts.notifier, parts.vault);
     kernel.rotation = config.log_rotate;
+    (kernel.lineage.pid_file, kernel.lineage.since) =
+        (config.child_pid_file.clone(), parts.kin_since);
+    if config.kill_orphans || config.child_pid_file.is_some() {
+        process::adopt_orphans().map_err(system("become the parent of orphans"))?;
+    }
     if parts.begun != Begun::Upgraded
         && let Some(vault) = &mut kernel.vault
     {
@@ -206,7 +229,7 @@ fn fixed(config: &Config, origin: &Origin, listeners: &[Bound], predecessor: Str
 }
 
 /// The child: what to run, where, with which environment and limits.
-fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[Bound]) -> Plan {
+fn plan(config: &Config, origin: &Origin, pid: i32, listeners: &[Bound]) -> Plan {
     let mut info = format!("PID={pid}").into_bytes();
     for listener in listeners {
         info.extend_from_slice(match listener.role {
@@ -215,12 +238,15 @@ fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[
         });
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }
-    let name = OsStr::new("PROCSERV_INFO");
+    let set = [("PROCSERV_INFO", OsStr::from_bytes(&info))];
+    let user = origin.account.iter().flat_map(Account::variables);
+    let set: Vec<(&str, &OsStr)> = set.into_iter().chain(user).collect();
     let inherited = std::env::vars_os().filter(|(key, _)| {
-        let ours = key == name || key == handover::VARIABLE;
+        let ours = key == handover::VARIABLE || set.iter().any(|(name, _)| key == name);
         !ours && !systemd::is_for_server(key, config.notify)
     });
-    let env = inherited.chain([(name.to_owned(), OsString::from_vec(info))]).collect();
+    let set = set.iter().map(|&(name, value)| (name.into(), value.to_owned()));
+    let env = inherited.chain(set).collect();
     let (executable, args) = match &config.exec {
         Some(file) => {
             let args = std::iter::once(&config.command).chain(&config.args);
@@ -235,7 +261,9 @@ fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[
         env,
         dir: config.chdir.clone().map(PathBuf::into_os_string),
         core_size: config.core_size,
-        open_files,
+        open_files: origin.open_files,
+        ignore_hangup: config.child_pid_file.is_some(),
+        user: origin.account.clone(),
     }
 }
 
@@ -266,6 +294,10 @@ pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
         ignore: config.ignore.clone(),
         kill_signal: config.kill_signal,
         holdoff: std::time::Duration::from_secs(config.holdoff.into()),
+        holdoff_max: std::time::Duration::from_secs(config.holdoff_max.into()),
+        signal_status: config.signal_status,
+        kill_orphans: config.kill_orphans,
+        daemonizes: config.child_pid_file.is_some(),
         grace: std::time::Duration::from_secs(config.grace_period.into()),
         restart: config.restart,
         wait: config.wait,

@@ -21,6 +21,10 @@
 //! | | anything else | the client is gone |
 //! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, and again when the holdoff time is over, but not within a second |
 //! | chdir, exec | anything | told on the child's terminal, exit status 255, then as after any end |
+//! | setgroups, setgid, setuid (`--user`) | anything | as chdir |
+//! | reading the child's PID file, /proc | anything | looked again for 10 s; then everybody is told, and what is there is killed |
+//! | killing what the child left behind | not allowed | it is left alone |
+//! | | it does not end | the same, 5 s after SIGKILL |
 //! | reading from the PTY | EIO, end of file | the child has given up its terminal: its group is killed |
 //! | writing to the PTY | short, would block | the rest stays queued |
 //! | | anything else | the input is dropped: nobody can read it |
@@ -56,6 +60,7 @@ mod files;
 mod handover;
 mod kernel;
 mod launch;
+mod lineage;
 mod listener;
 mod logfile;
 mod manager;
@@ -409,6 +414,8 @@ impl<S: System> Server<S> {
                     // Its zombie may have hidden others.
                     self.reap_orphans();
                 }
+                Effect::Look => self.look_for_daemon(now),
+                Effect::Sweep(signal) => self.sweep(signal, now),
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
                         peer.leaving = Some(Farewell::Logout);

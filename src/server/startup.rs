@@ -12,7 +12,7 @@ use super::bind::Bound;
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
-use super::launch::{Begun, LocalCalendar, Output, Parts, launch, notifier, settings};
+use super::launch::{Begun, LocalCalendar, Output, Parts, account, launch, notifier, settings};
 use super::restart::Remains;
 use super::scribe;
 use crate::config::{Config, LogTarget, RunMode};
@@ -48,6 +48,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
 /// A new server.
 fn begin(config: &Config) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
+    let account = account(config)?;
     for warning in &config.warnings {
         stderr(&[warning.as_slice(), b"\n"].concat());
     }
@@ -104,10 +105,12 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         started: time::wall(),
         dir: start_directory(),
         open_files,
+        account,
     };
     let settings = settings(config, &origin, log.is_some());
     let records = remains.state().map(|state| (state.records.clone(), state.version.clone()));
     let records = records.unwrap_or_default();
+    let kin_since = remains.state().and_then(|state| state.kin_since);
     let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
     let restored = remains.state().cloned().and_then(|state| {
         let next_token = usize::try_from(state.next_token).ok()?;
@@ -146,6 +149,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         files,
         notifier,
         vault,
+        kin_since,
         said,
     };
     launch(config, parts)

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mio::Token;
 
+use super::lineage::Daemon;
 use super::logfile::{Done, Job};
 use super::records::{Caller, Sender};
 use crate::core::clock::Now;
@@ -87,11 +88,13 @@ pub(super) trait Process: Stream {
     fn peek(&self) -> Option<End>;
     /// Sends a signal to its process group.
     fn signal(&self, signal: i32);
+    /// It has ended, is reaped, and another process takes its place.
+    fn become_daemon(&mut self, daemon: Daemon);
     /// Closes its PTY and reaps it, if it has ended.
     fn bury(self);
     /// When it was started, if that can be told.
     fn begun(&self) -> Option<u64>;
-    /// The process by descriptor, if a server before this one started it.
+    /// The process by descriptor, if it is no child of this one.
     fn orphan(&self) -> Option<&OwnedFd>;
 }
 
@@ -137,6 +140,12 @@ pub(super) trait System {
     fn spawn(&mut self, token: Token) -> io::Result<Self::Process>;
     /// Reaps ended children that are not `ours`: orphans that came to us as PID 1.
     fn reap_orphans(&mut self, ours: [Option<i32>; 2]);
+    /// The process that the child has become, which is nothing of `stranger`; or why there is none.
+    fn daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String>;
+    /// Sends a signal to what the child left behind, but not to `ours`; how many that are.
+    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 2]) -> usize;
+    /// Since when the child's kin are in the world, in the kernel's ticks.
+    fn kin_since(&self) -> Option<u64>;
     /// Opens the log, which could not be opened at the start.
     fn open_log(&mut self) -> io::Result<Self::Link>;
     /// Sends a message to the service manager without waiting for it.
@@ -159,6 +168,8 @@ pub(super) trait System {
     fn forget(&mut self, id: ClientId);
     /// The child, which outlives a crash by itself, is no more.
     fn forget_child(&mut self, pid: i32);
+    /// A child that has become another process outlives a crash as that.
+    fn keep_child(&mut self, child: &Self::Process);
     /// An orderly end: nothing of these connections, of `listeners`, and of all else is left.
     fn empty_store(&mut self, connections: &[ClientId], listeners: &[Descriptor]);
     /// Says on stderr why there is no upgrade.

@@ -12,10 +12,12 @@ pub mod exec;
 pub mod fd;
 pub mod pidfd;
 pub mod process;
+pub mod procfs;
 pub mod pty;
 pub mod signal;
 pub mod spawn;
 pub mod time;
+pub mod user;
 
 use std::ffi::{CStr, CString};
 use std::io;

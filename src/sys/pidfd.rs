@@ -58,6 +58,12 @@ pub fn ended(process: impl AsFd) -> Option<Result<End, ()>> {
     Some(wait_status(process.as_raw_fd()).map(end).ok_or(()))
 }
 
+/// Whether it has not ended.
+pub fn lives(process: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count == 0)
+}
+
 fn end(status: i32) -> End {
     if libc::WIFSIGNALED(status) {
         End::Killed(libc::WTERMSIG(status))
@@ -86,11 +92,14 @@ fn wait_status(process: i32) -> Option<i32> {
     (result == 0 && info.mask & WITH_EXIT != 0).then_some(info.exit_code)
 }
 
-/// Sends `signal` to the process group that the process leads or led. A group that is gone is no
-/// error.
+/// Sends `signal` to the process group of process `pid`, of which this is a descriptor: to the one
+/// that it leads or led, or that it is in while it lives. A group that is gone is no error.
 #[cfg(target_os = "linux")]
 pub fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     const GROUP: libc::c_uint = 1 << 2;
+    if pid > 1 && super::process::is_follower(pid) && lives(&process) {
+        return super::process::signal_group(pid, signal);
+    }
     let fd = process.as_fd().as_raw_fd();
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a system call on plain numbers and a null pointer, which it allows.

@@ -89,6 +89,7 @@ impl Sender {
 }
 
 /// Ignores `signal`. Does not affect the children, who start with defaults.
+/// Ignores `signal`. Does not affect the children, who start with defaults. Async-signal-safe.
 pub fn ignore(signal: i32) {
     // SAFETY: SIG_IGN runs no code; an unknown signal is an error.
     let _ = unsafe { libc::signal(signal, libc::SIG_IGN) };

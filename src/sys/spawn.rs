@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use super::user::Account;
 use super::{cerr, pointers, signal, strerror};
 
 /// Error numbers that have a text; larger ones are shown without.
@@ -24,7 +25,13 @@ pub struct Program {
     core_size: Option<u64>,
     /// RLIMIT_NOFILE, soft and hard.
     open_files: Option<(u64, u64)>,
-    /// What stderr is told when chdir fails, up to the reason.
+    /// Whether SIGHUP is ignored.
+    ignore_hangup: bool,
+    /// Whom to become.
+    user: Option<Account>,
+    /// What stderr is told when that fails, up to the reason.
+    user_failed: Vec<u8>,
+    /// The same for chdir.
     chdir_failed: Vec<u8>,
     /// The same for exec.
     exec_failed: Vec<u8>,
@@ -47,6 +54,11 @@ pub struct Plan {
     pub core_size: Option<u64>,
     /// RLIMIT_NOFILE, soft and hard.
     pub open_files: Option<(u64, u64)>,
+    /// Whether SIGHUP is ignored: the end of a session's leader is one to all in its foreground, and
+    /// a daemon that has not yet left it would die of it.
+    pub ignore_hangup: bool,
+    /// Whom to run it as, if not as whoever this is.
+    pub user: Option<Account>,
 }
 
 impl Program {
@@ -71,6 +83,12 @@ impl Program {
             dir: plan.dir.as_deref().map(c_string).transpose()?,
             core_size: plan.core_size,
             open_files: plan.open_files,
+            ignore_hangup: plan.ignore_hangup,
+            user_failed: told(
+                b"become user ",
+                plan.user.as_ref().map(Account::name).unwrap_or_default(),
+            ),
+            user: plan.user.clone(),
             chdir_failed: told(b"chdir to ", plan.dir.as_deref().unwrap_or_default()),
             exec_failed: told(b"execute: ", &plan.executable),
         })
@@ -79,6 +97,9 @@ impl Program {
     /// Starts it as leader of a session and process group of its own, with `terminal` as 0, 1, 2
     /// and controlling terminal. The PID.
     pub fn spawn(&self, terminal: &OwnedFd) -> io::Result<i32> {
+        if let Some(user) = &self.user {
+            user.own(terminal)?;
+        }
         let argv = pointers(&self.argv);
         let env = pointers(&self.env);
         // An executable file that is no program is run by the shell: `sh FILE args...`.
@@ -129,7 +150,18 @@ impl Image<'_> {
             return;
         }
         signal::reset_all();
+        if self.program.ignore_hangup {
+            signal::ignore(libc::SIGHUP);
+        }
         self.set_limits();
+        if let Some(user) = &self.program.user
+            && user.become_it().is_err()
+        {
+            let errno = errno();
+            self.tell(&self.program.user_failed, errno);
+            self.tell(&self.program.exec_failed, errno);
+            return;
+        }
         if let Some(dir) = &self.program.dir {
             // SAFETY: a NUL-terminated path.
             if unsafe { libc::chdir(dir.as_ptr()) } == -1 {

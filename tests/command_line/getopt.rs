@@ -75,7 +75,7 @@ fn error_text_is_not_reencoded() {
 
 #[test]
 fn options_not_built_are_unknown() {
-    for option in ["--listen", "--user", "--overlap"] {
+    for option in ["--listen", "--overlap"] {
         refused(&[option, "1", "c"], &[&format!("unrecognized option '{option}'")]);
     }
 }
@@ -238,6 +238,7 @@ fn options_of_our_own_may_be_shortened_where_procserv_has_none() {
     assert_eq!(config(&["--g", "7"]).grace_period, 7);
     assert_eq!(config(&["-g7"]).grace_period, 7);
     assert!(config(&["--sa"]).save_log);
+    assert!(config(&["--sig"]).signal_status);
     assert!(!config(&["--re", "--no"]).save_log);
 }
 

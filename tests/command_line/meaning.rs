@@ -131,6 +131,18 @@ fn options_of_our_own_are_strict() {
 }
 
 #[test]
+fn holdoff_limit() {
+    let both = |options: &[&str]| {
+        let config = config(options);
+        (config.holdoff, config.holdoff_max)
+    };
+    assert_eq!(both(&[]), (15, 15));
+    assert_eq!(both(&["--holdoff", "0"]), (0, 0));
+    assert_eq!(both(&["--holdoff-max", "60", "--ho", "2"]), (2, 60));
+    assert_eq!(both(&["--holdoff-max=15"]), (15, 15));
+}
+
+#[test]
 fn stamps() {
     let stamp =
         |options: &[&str]| config(options).log_stamp.map(|it| String::from_utf8(it).unwrap());

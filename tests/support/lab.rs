@@ -48,6 +48,11 @@ impl Lab {
         Lab { patience: IMPATIENCE, ..self }
     }
 
+    /// One whose cases wait so long for something.
+    pub fn patient(self, patience: Duration) -> Lab {
+        Lab { patience, ..self }
+    }
+
     /// The executable file.
     pub fn program(&self) -> &Path {
         &self.program.path

@@ -23,6 +23,7 @@ mod fake_ioc;
 mod instance;
 mod lab;
 mod net;
+mod offspring;
 pub mod passing;
 mod process;
 mod setup;

@@ -9,6 +9,7 @@ use super::super::Settings;
 use super::super::clock::{Calendar, Now, UnixTime};
 use super::super::event::{ClientId, Duty, Effect, ExitStatus};
 use super::super::journal::{Command, Entry};
+use super::kin::{After, Hunt, Wait};
 use super::seen;
 use super::stream::{Clockwork, Stream};
 use crate::config::RestartMode::{self, Off, On, Oneshot};
@@ -44,13 +45,19 @@ pub struct Oracle {
     starting: bool,
     pub alive: Option<Alive>,
     leaving: Option<Leaving>,
-    last_start: Option<u64>,
+    pub last_start: Option<u64>,
     told_to_wait: bool,
     /// Starts that mode ONESHOT has still to make.
     one_more: bool,
     /// The last start failed.
     start_failed: bool,
-    code: u8,
+    pub code: u8,
+    /// The child is a daemon that it made itself.
+    pub is_daemon: bool,
+    pub wait: Option<Wait>,
+    pub hunt: Option<Hunt>,
+    /// Children that died within the holdoff time, one after the other.
+    pub died_early: u32,
     pub exiting: bool,
     log_trouble: bool,
     /// What clients typed for the child.
@@ -78,6 +85,10 @@ impl Oracle {
             one_more: true,
             start_failed: false,
             code: 0,
+            is_daemon: false,
+            wait: None,
+            hunt: None,
+            died_early: 0,
             exiting: false,
             log_trouble: false,
             input: VecDeque::new(),
@@ -94,7 +105,7 @@ impl Oracle {
     }
 
     pub fn terminal_closed(&mut self) {
-        if !self.exiting {
+        if !self.exiting && !self.settings.daemonizes {
             self.effects.push_back(Effect::SignalGroup(SIGKILL));
         }
     }
@@ -133,19 +144,25 @@ impl Oracle {
         if self.exiting {
             return;
         }
+        if self.alive.is_none() {
+            seen("a child ended that had been given up");
+            self.effects.push_back(Effect::Bury);
+        } else if !self.forks(status, now) {
+            self.gone(status, now);
+        }
+    }
+
+    /// The child is no more.
+    pub fn gone(&mut self, status: ExitStatus, now: Now) {
         let pid = self.alive.take().unwrap().pid;
         self.entries.push_back(Entry::Ended(pid, status));
+        self.wait = None;
         let how = match status {
-            ExitStatus::Code(code) => {
-                self.code = code;
-                format!("Normal exit status = {code}")
-            }
+            ExitStatus::Code(code) => format!("Normal exit status = {code}"),
             ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
-            ExitStatus::Unknown => {
-                self.code = 255;
-                "Normal exit status = 255".to_owned()
-            }
+            ExitStatus::Unknown => "Normal exit status = 255".to_owned(),
         };
+        self.count_end(status, now);
         if self.leaving.is_none() {
             let news = format!("@@@ Received a sigChild for process {pid}. {how}\r\n");
             self.say(&format!("\r\n{RULE}{news}"), now);
@@ -153,13 +170,19 @@ impl Oracle {
         self.say_shutting_down(now);
         self.forget_input();
         self.effects.push_back(Effect::Bury);
-        if self.leaving.is_some() {
-            self.exit(0);
-        }
+        let exit = self.leaving.take().map(|_| 0);
+        self.leave_behind(exit, now);
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
     }
 
     pub fn terminate(&mut self, now: Now) {
         if self.exiting {
+            return;
+        }
+        if self.terminate_kin(now) {
             return;
         }
         let Settings { kill_signal, grace, .. } = self.settings;
@@ -256,7 +279,12 @@ impl Oracle {
                         seen("the kill character emptied the queue");
                     }
                     self.forget_input();
-                    self.signal(self.settings.kill_signal);
+                    if self.wait.is_some() && self.settings.kill_signal != 0 {
+                        seen("a daemon that was waited for was given up");
+                        self.gone(ExitStatus::Code(0), now);
+                    } else {
+                        self.signal(self.settings.kill_signal);
+                    }
                 }
             }
             start |= dead && (byte == 0x12 || is(commands.kill));
@@ -266,14 +294,19 @@ impl Oracle {
             if self.last_start.is_some_and(|last| self.too_early(last, now)) {
                 seen("a child was started by hand within the holdoff time");
             }
-            if self.mode == Oneshot && !self.one_more {
+            if let Some(hunt) = &mut self.hunt {
+                if hunt.then == After::Nothing {
+                    let exits = self.mode == Oneshot && !self.one_more;
+                    hunt.then = if exits { After::Exit(self.code) } else { After::Start };
+                }
+            } else if self.mode == Oneshot && !self.one_more {
                 seen("ONESHOT ended the server by hand");
                 self.exit(self.code);
             } else {
-                self.start(now);
+                self.start(now.mono.0);
             }
         }
-        if !dead {
+        if !dead && self.alive.is_some() {
             let before = self.input.len();
             let ignore = &self.settings.ignore;
             self.input.extend(data.iter().filter(|&&byte| !ignore.contains(byte)));
@@ -304,6 +337,8 @@ impl Oracle {
     pub fn deadline(&self) -> Option<u64> {
         match (self.alive, self.leaving) {
             _ if self.exiting || self.starting => None,
+            _ if self.wait.is_some() => self.wait.map(|wait| wait.look),
+            _ if self.hunt.is_some() => self.hunt.map(|hunt| hunt.look),
             (Some(_), None) => None,
             (Some(_), Some(leaving)) => Some(leaving.until),
             (None, _) => match (self.last_start, self.mode) {
@@ -319,11 +354,16 @@ impl Oracle {
         if self.deadline().is_none_or(|at| at > now.mono.0) {
             return;
         }
+        if self.kin_time_passed(now.mono.0) {
+            return;
+        }
         match &mut self.leaving {
             Some(leaving) if leaving.killed => {
                 seen("the server left without its child");
                 self.say_shutting_down(now);
-                self.exit(0);
+                self.alive = None;
+                self.leaving = None;
+                self.leave_behind(Some(0), now);
             }
             Some(leaving) => {
                 seen("the grace period was over");
@@ -334,7 +374,7 @@ impl Oracle {
                 seen("ONESHOT ended the server");
                 self.exit(self.code);
             }
-            None => self.start(now),
+            None => self.start(now.mono.0),
         }
     }
 
@@ -351,15 +391,16 @@ impl Oracle {
         self.say(&format!("\r\n@@@ Toggled auto restart{word} to {mode}\r\n"), now);
     }
 
-    fn start(&mut self, now: Now) {
+    pub fn start(&mut self, now: u64) {
         assert!(!self.starting && self.alive.is_none());
         self.starting = true;
-        self.last_start = Some(now.mono.0);
+        self.last_start = Some(now);
+        self.is_daemon = false;
         self.one_more = false;
         self.effects.push_back(Effect::Spawn);
     }
 
-    fn say_shutting_down(&mut self, now: Now) {
+    pub fn say_shutting_down(&mut self, now: Now) {
         let what = match self.mode {
             On => "a new one will be restarted shortly",
             Off => "auto restart is disabled",
@@ -391,7 +432,7 @@ impl Oracle {
     }
 
     /// On a line of its own.
-    fn say_line(&mut self, line: &str, now: Now) {
+    pub fn say_line(&mut self, line: &str, now: Now) {
         if self.exiting {
             return;
         }
@@ -405,7 +446,7 @@ impl Oracle {
         }
     }
 
-    fn forget_input(&mut self) {
+    pub fn forget_input(&mut self) {
         self.input.clear();
         self.owners.clear();
     }
@@ -416,12 +457,14 @@ impl Oracle {
 
     /// From one start to the next, in nanoseconds; after a start that failed at least a second.
     fn wait(&self) -> u64 {
-        let holdoff = self.settings.holdoff.as_nanos() as u64;
+        let holdoff = self.doubled().as_nanos() as u64;
         if self.start_failed { holdoff.max(SECOND) } else { holdoff }
     }
 
-    fn exit(&mut self, code: u8) {
-        if !std::mem::replace(&mut self.exiting, true) {
+    pub fn exit(&mut self, code: u8) {
+        if let Some(hunt) = &mut self.hunt {
+            hunt.then = After::Exit(code);
+        } else if !std::mem::replace(&mut self.exiting, true) {
             self.effects.push_back(Effect::Exit(code));
         }
     }

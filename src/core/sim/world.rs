@@ -54,6 +54,8 @@ pub struct World {
     pub mono: u64,
     pub wall_offset: i64,
     pub kid: Kid,
+    /// What the last one left behind.
+    pub orphans: usize,
     pub next_pid: i32,
     pub clients: Vec<Client>,
     pub next_client: u64,
@@ -99,6 +101,7 @@ impl World {
             mono: random.pick(&[0, 1, 77 * SECOND]),
             wall_offset: 1_000_000_000,
             kid: Kid::None,
+            orphans: 0,
             next_pid: 100,
             clients: Vec::new(),
             next_client: 1,
@@ -324,7 +327,10 @@ impl World {
             Effect::Bury => {
                 assert_eq!(self.kid, Kid::Ended);
                 self.kid = Kid::None;
+                self.orphans = self.random.below(3);
             }
+            Effect::Look => self.look(),
+            Effect::Sweep(signal) => self.sweep(signal),
             Effect::Disconnect(id) => {
                 for client in self.clients.iter_mut().filter(|client| client.id == id) {
                     client.leaving = true;
@@ -337,6 +343,37 @@ impl World {
             }
             Effect::Exit(_) => self.left = true,
         }
+    }
+
+    /// The process that the child became, if that can be told.
+    fn look(&mut self) {
+        assert_eq!(self.console.awaits_daemon(), self.oracle.wait.is_some());
+        if !self.console.awaits_daemon() {
+            seen("nobody waited for a daemon any more");
+            return;
+        }
+        assert_eq!(self.kid, Kid::Ended);
+        let now = self.now();
+        if self.random.one_in(3) {
+            let pid = self.next_pid;
+            self.next_pid += 1;
+            self.kid = Kid::Runs { terminal_closed: self.random.one_in(2) };
+            self.console.handle(Event::Daemonized(pid), now);
+            self.oracle.daemonized(pid, now);
+        } else {
+            self.console.handle(Event::NoDaemon("no PID file"), now);
+            self.oracle.not_daemonized("no PID file", now);
+        }
+    }
+
+    fn sweep(&mut self, signal: i32) {
+        let (found, now) = (self.orphans, self.now());
+        if signal == 9 && !self.immortal || self.random.one_in(3) {
+            self.orphans = self.random.below(found + 1);
+        }
+        self.tell(|_| format!("{found} orphans"));
+        self.console.handle(Event::Swept(found), now);
+        self.oracle.swept(found, now);
     }
 
     /// What has to hold at any time.

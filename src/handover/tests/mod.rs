@@ -44,6 +44,10 @@ fn settings() -> Settings {
         ignore: ByteSet::EMPTY,
         kill_signal: 9,
         holdoff: Duration::from_secs(15),
+        holdoff_max: Duration::ZERO,
+        signal_status: false,
+        kill_orphans: false,
+        daemonizes: false,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
@@ -56,7 +60,7 @@ fn settings() -> Settings {
 
 /// The numbers that lead to the fields that can never be left out.
 const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 \
-    13.2.0.0 13.2.0.1 2 4 5 5.0 5.0.0 \
+    13.2.0.0 13.2.0.1 14.0 14.1 14.2 14.4 14.5 14.6 2 4 5 5.0 5.0.0 \
     5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.1 5.0.1 5.1 5.1.0 5.10.0 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
     5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 6.0 \
     6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 7.0.0 7.0.1 7.0.1.0 7.0.1.1 7.0.1.2 \

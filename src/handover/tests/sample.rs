@@ -6,6 +6,7 @@ use crate::core::Chunk;
 use crate::core::event::Role;
 use crate::core::record::Record;
 use crate::handover::state::{ClientState, RecordsState};
+use crate::sys::user::Account;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/state-1");
 
@@ -93,6 +94,20 @@ fn around(console: Record) -> State {
                 since: 101,
             }],
         },
+        account: Some(account()),
+        kin_since: Some(77_000),
+    }
+}
+
+fn account() -> Account {
+    Account {
+        uid: 1001,
+        gid: 1001,
+        groups: vec![1001, 20],
+        tty: Some(5),
+        name: b"ioc".to_vec(),
+        home: b"/home/ioc".to_vec(),
+        shell: b"/bin/sh".to_vec(),
     }
 }
 

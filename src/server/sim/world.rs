@@ -18,6 +18,7 @@ use super::threads::{LOG, Lane, LinkTo};
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Medium};
 use crate::handover::state::{ConnectionKind, Descriptor, FileId, State, TerminalModes};
+use crate::server::lineage::Daemon;
 use crate::server::records::{Caller, Sender};
 use crate::server::system::{
     Connection, Lasting, Pending, Process, Readiness, Socket, Stream, System,
@@ -327,6 +328,10 @@ impl Process for Far {
         self.world.borrow_mut().end(self.id, End::Killed(signal));
     }
 
+    fn become_daemon(&mut self, daemon: Daemon) {
+        self.pid = daemon.pid;
+    }
+
     fn bury(self) {
         let mut world = self.world.borrow_mut();
         world.child.take_if(|child| child.pipe == self.id);
@@ -437,6 +442,18 @@ impl System for Simulated {
         Ok(Far::new(&self.0, id, Medium::Telnet, pid))
     }
 
+    fn daemon(&mut self, _stranger: Option<i32>) -> Result<Daemon, String> {
+        Err("there are none here".to_owned())
+    }
+
+    fn sweep(&mut self, _signal: i32, _ours: [Option<i32>; 2]) -> usize {
+        0
+    }
+
+    fn kin_since(&self) -> Option<u64> {
+        None
+    }
+
     fn reap_orphans(&mut self, _ours: [Option<i32>; 2]) {}
 
     fn open_log(&mut self) -> io::Result<LinkTo> {
@@ -491,6 +508,7 @@ impl System for Simulated {
     fn keep(&mut self, _id: ClientId, _connection: &Far) {}
     fn forget(&mut self, _id: ClientId) {}
     fn forget_child(&mut self, _pid: i32) {}
+    fn keep_child(&mut self, _child: &Far) {}
     fn empty_store(&mut self, _connections: &[ClientId], _listeners: &[Descriptor]) {}
     fn complain_of_upgrade(&mut self, _reason: &str) {}
 }
