@@ -230,6 +230,8 @@ fn proc_serv_control_sees_a_restart(lab: &Lab) {
     driver.until_line("@@@ ^R or ^X restarts the child");
     driver.start();
     driver.until("the start", |driver| driver.state == State::Running);
+    // Killed before it runs, it would not be counted.
+    server.child_start(3);
     driver.restart();
     driver.until("the end", |driver| driver.state == State::Shutdown);
     driver.until("the restart", |driver| driver.state == State::Running);
