@@ -27,9 +27,10 @@ pub fn command(site: &Site, given: &ArgMatches) -> Outcome {
         return Err(Failure::usage(format!("--detach: {key:?} is no character")));
     };
     let (target, stream) = target::open(site, console)?;
+    let console = target.shown(console);
     let shown = String::from_utf8_lossy(&caret::display(detach)).into_owned();
     if std::io::stdin().is_terminal() {
-        say(&format!("{console}: {target}; {shown} leaves"));
+        say(&format!("{console}; {shown} leaves"));
     }
     let end = Session::new(&stream, target.telnet, detach)?.run();
     match end {
@@ -41,7 +42,7 @@ pub fn command(site: &Site, given: &ArgMatches) -> Outcome {
             say(&format!("{console}: closed by the server"));
             Ok(0)
         }
-        End::Failed(error) => Err(Failure::system(console, &error)),
+        End::Failed(error) => Err(Failure::system(&console, &error)),
         End::Terminal(error) => Err(Failure::system("the terminal", &error)),
         End::Signal(signal) => {
             // Now that the terminal is as it was: ended by the signal, as whoever sent it expects.

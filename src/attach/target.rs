@@ -61,6 +61,12 @@ impl Target {
         place.map(|place| Target { telnet, place })
     }
 
+    /// For people, beside the name that they have used for it.
+    pub(super) fn shown(&self, name: &str) -> String {
+        let place = self.to_string();
+        if name == place { place } else { format!("{name}: {place}") }
+    }
+
     fn connect(&self) -> io::Result<Stream> {
         match &self.place {
             Place::Unix(path) => match path.strip_prefix('@') {
@@ -166,7 +172,7 @@ pub(super) fn open(site: &Site, console: &str) -> Result<(Target, Stream), Failu
     for target in endpoints.iter().filter_map(|endpoint| Target::parse(endpoint)) {
         match target.connect() {
             Ok(stream) => return Ok((target, stream)),
-            Err(error) => problem = format!("{console}: {target}: {}", sys::reason(&error)),
+            Err(error) => problem = format!("{}: {}", target.shown(console), sys::reason(&error)),
         }
     }
     Err(Failure::new(problem))

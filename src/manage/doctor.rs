@@ -85,10 +85,7 @@ impl Report {
 
     /// What would keep an instance from starting.
     fn configuration(&mut self, site: &Site, instance: &Instance) {
-        let below = |path: &Path| match &site.root {
-            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-            None => path.to_owned(),
-        };
+        let below = |path: &Path| site.below_root(path);
         let (name, chdir) = (&instance.name, below(&instance.chdir));
         let file = instance.file.display();
         if let Err(error) = fs::read_dir(&chdir) {
@@ -125,8 +122,8 @@ impl Report {
         match fs::read_to_string(&path) {
             Err(error) => self.add(&instance.name, Failure::file(&path, &error).text, again),
             Ok(old) => {
-                let new =
-                    unit::launcher().map(|launcher| unit::text(site.scope, instance, &launcher));
+                let new = unit::launcher(site)
+                    .map(|launcher| unit::text(site.scope, instance, &launcher));
                 // procServ's own helper starts another launcher and writes no SourcePath=.
                 let settings = |text: &str| {
                     let mut lines = unit::normalised(text);

@@ -41,7 +41,7 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         .create(&directory)
         .map_err(|error| Failure::file(&directory, &error))?;
     let unit_file = site.unit_file(&name);
-    let unit = unit::text(site.scope, &instance, &unit::launcher()?);
+    let unit = unit::text(site.scope, &instance, &unit::launcher(site)?);
     files::write(&unit_file, &unit, 0o644, Existing::Replace)
         .map_err(|error| Failure::file(&unit_file, &error))?;
     let existing = if force { Existing::Replace } else { Existing::Keep };
@@ -83,7 +83,7 @@ fn requested(
     let all = |id| given.get_many::<String>(id).into_iter().flatten().cloned();
     let chdir = absolute(&text("chdir").unwrap_or_else(|| ".".to_owned()))?;
     let mut command: Vec<String> = all("command").collect();
-    if !force && !in_root(site, &chdir).is_dir() {
+    if !force && !site.below_root(&chdir).is_dir() {
         return Err(Failure::new(format!("--chdir: {} is not a directory", chdir.display())));
     }
     if let Some(program) = command.first_mut() {
@@ -120,7 +120,7 @@ fn requested(
 /// by its name.
 fn resolve(site: &Site, chdir: &Path, program: &mut String, force: bool) -> Result<(), Failure> {
     let local = chdir.join(&program);
-    let inside = in_root(site, &local);
+    let inside = site.below_root(&local);
     if launcher::is_program(&inside) {
         if !program.contains('/') {
             *program = local.to_string_lossy().into_owned();
@@ -137,7 +137,7 @@ fn resolve(site: &Site, chdir: &Path, program: &mut String, force: bool) -> Resu
 fn on_path(site: &Site, program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .any(|directory| launcher::is_program(&in_root(site, &directory.join(program))))
+        .any(|directory| launcher::is_program(&site.below_root(&directory.join(program))))
 }
 
 fn absolute(path: &str) -> Result<PathBuf, Failure> {
@@ -145,14 +145,7 @@ fn absolute(path: &str) -> Result<PathBuf, Failure> {
     Ok(path.components().collect())
 }
 
-/// A path of the image as this system reaches it, and the other way round.
-fn in_root(site: &Site, path: &Path) -> PathBuf {
-    match &site.root {
-        Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-        None => path.to_owned(),
-    }
-}
-
+/// A path as the image has it.
 fn in_image(site: &Site, path: &Path) -> PathBuf {
     let below = site.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
     below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))

@@ -115,6 +115,14 @@ impl Site {
         Ok(Site { scope, config: below(config), runtime: below(runtime), root })
     }
 
+    /// Where a file of the image is, if this is one.
+    pub fn below_root(&self, path: &Path) -> PathBuf {
+        match &self.root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_owned(),
+        }
+    }
+
     /// `procServ.conf`, with any number of instances.
     pub fn main_file(&self) -> PathBuf {
         self.config.join("procServ.conf")

@@ -14,6 +14,11 @@ use super::words;
 
 /// The unit of an instance. `launcher` is the command that becomes its server, as words.
 pub fn text(scope: Scope, instance: &Instance, launcher: &[String]) -> String {
+    made(scope, instance, launcher, None)
+}
+
+/// `source` is what a change of makes systemd ask for a reload.
+fn made(scope: Scope, instance: &Instance, launcher: &[String], source: Option<&Path>) -> String {
     let name = &instance.name;
     let mut unit = String::new();
     let mut line = |text: String| {
@@ -25,7 +30,9 @@ pub fn text(scope: Scope, instance: &Instance, launcher: &[String]) -> String {
     line(format!("Description=procServ for {name}"));
     line("After=network.target remote-fs.target".to_owned());
     line(format!("ConditionPathIsDirectory={}", literal(&instance.chdir.to_string_lossy())));
-    line(format!("SourcePath={}", literal(&instance.file.to_string_lossy())));
+    if let Some(source) = source {
+        line(format!("SourcePath={}", literal(&source.to_string_lossy())));
+    }
     line("\n[Service]".to_owned());
     line("Type=simple".to_owned());
     let command: Vec<String> = launcher.iter().map(|word| argument(word)).collect();
@@ -106,7 +113,10 @@ pub fn assignment(text: &str) -> String {
 ///
 /// # Errors
 /// If nobody knows where this program is.
-pub fn launcher() -> Result<Vec<String>, Failure> {
+pub fn launcher(site: &Site) -> Result<Vec<String>, Failure> {
+    if site.root.is_some() && site.below_root(INSTALLED.as_ref()).exists() {
+        return Ok(vec![INSTALLED.to_owned()]);
+    }
     let myself =
         std::env::current_exe().map_err(|error| Failure::file(Path::new("/proc"), &error))?;
     let words = |path: PathBuf| vec![path.to_string_lossy().into_owned()];
@@ -116,6 +126,9 @@ pub fn launcher() -> Result<Vec<String>, Failure> {
     }
     Ok([words(myself), vec!["launcher".to_owned()]].concat())
 }
+
+/// Where packages have it.
+const INSTALLED: &str = "/usr/bin/procServ-launcher";
 
 /// A generator: `argv` names up to three directories, the first for units. A problem with one
 /// instance goes to stderr, which is the kernel's log or the journal.
@@ -127,12 +140,17 @@ pub fn generate(scope: Scope, argv: &[OsString]) -> Outcome {
         return Err(Failure::usage("a generator is run by systemd, with a directory to write to"));
     };
     let site = Site::of(scope, None)?;
-    let launcher = launcher()?;
+    let launcher = launcher(&site)?;
     let wants = directory.join(format!("{}.wants", target(scope)));
     for instance in site.instances()?.values() {
         let unit = unit_name(&instance.name);
-        write_generated(&directory, &wants, &unit, &text(scope, instance, &launcher))
-            .map_err(|error| Failure::file(&directory.join(&unit), &error))?;
+        write_generated(
+            &directory,
+            &wants,
+            &unit,
+            &made(scope, instance, &launcher, Some(&instance.file)),
+        )
+        .map_err(|error| Failure::file(&directory.join(&unit), &error))?;
     }
     Ok(0)
 }
