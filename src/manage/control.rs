@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use clap::ArgMatches;
 use serde_json::json;
 
+use super::edit;
 use super::error::{Failure, Outcome};
 use super::site::{Scope, Site, unit_name};
 
@@ -20,7 +21,11 @@ pub fn units(site: &Site, verb: &str, given: &ArgMatches, json: bool) -> Outcome
     let units: Vec<String> = instances.iter().map(|instance| unit_name(&instance.name)).collect();
     let mut words = vec![verb];
     words.extend(units.iter().map(String::as_str));
-    systemctl(site, given.get_flag("verbose"), &words)?;
+    let verbose = given.get_flag("verbose");
+    if verb != "stop" {
+        edit::refresh(site, verbose, &instances)?;
+    }
+    systemctl(site, verbose, &words)?;
     if json {
         let names: Vec<_> = instances.iter().map(|instance| &instance.name).collect();
         super::print_json(&json!({ "command": verb, "instances": names }))?;

@@ -1,6 +1,6 @@
 //! `doctor`: what is wrong with the instances and with the servers that run, and what to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -13,7 +13,7 @@ use super::launcher::is_program;
 use super::probe;
 use super::proc::{self, Clock};
 use super::site::{Instance, Site};
-use super::unit;
+use super::unit::{self, UnitState};
 use crate::cli;
 use crate::config::{Config, LogTarget};
 use crate::endpoint::Endpoint;
@@ -28,11 +28,12 @@ pub fn doctor(site: &Site, json: bool) -> Outcome {
     for problem in configured.problems {
         report.add("configuration", problem, "correct the file");
     }
+    let sockets = proc::unix_sockets().ok();
     let servers = if site.root.is_none() { servers() } else { Vec::new() };
     let clock = Clock::read();
     for instance in configured.instances.values() {
         report.configuration(site, instance);
-        report.runtime(site, instance, clock);
+        report.runtime(site, instance, clock, sockets.as_ref());
     }
     report.leftovers(site, &configured.instances);
     report.ports(site, &configured.instances, &servers, clock);
@@ -117,32 +118,36 @@ impl Report {
     }
 
     fn unit(&mut self, site: &Site, instance: &Instance) {
-        let path = site.unit_file(&instance.name);
-        let again = "write it anew: manage-procs add --force";
-        match fs::read_to_string(&path) {
-            Err(error) => self.add(&instance.name, Failure::file(&path, &error).text, again),
-            Ok(old) => {
-                let new = unit::launcher(site)
-                    .map(|launcher| unit::text(site.scope, instance, &launcher));
-                // procServ's own helper starts another launcher and writes no SourcePath=.
-                let settings = |text: &str| {
-                    let mut lines = unit::normalised(text);
-                    let same =
-                        ["User=", "Group=", "Environment=", "EnvironmentFile=", "ConditionPath"];
-                    lines.retain(|line| same.iter().any(|key| line.contains(&format!(" {key}"))));
-                    lines
-                };
-                if new.is_ok_and(|new| settings(&new) != settings(&old)) {
-                    let problem =
-                        format!("{} is not what {} says", path.display(), instance.file.display());
-                    self.add(&instance.name, problem, again);
-                }
+        let name = &instance.name;
+        let path = site.unit_file(name);
+        let path = path.display();
+        match unit::state(site, instance) {
+            UnitState::Good => {}
+            UnitState::Missing => {
+                let problem = format!("{path} is not there");
+                self.add(name, problem, format!("manage-procs restart {name} writes it"));
             }
+            UnitState::Old => self.add(
+                name,
+                format!("{path} is not what {} says", instance.file.display()),
+                format!("manage-procs restart {name} writes it anew"),
+            ),
+            UnitState::Foreign => self.add(
+                name,
+                format!("{path} is not what {} says", instance.file.display()),
+                "change the one or the other, or remove the unit and restart the instance",
+            ),
         }
     }
 
     /// What a server has left behind.
-    fn runtime(&mut self, site: &Site, instance: &Instance, clock: Option<Clock>) {
+    fn runtime(
+        &mut self,
+        site: &Site,
+        instance: &Instance,
+        clock: Option<Clock>,
+        sockets: Option<&BTreeSet<String>>,
+    ) {
         let name = &instance.name;
         let run = site.run_directory(name);
         match fs::read_dir(&run) {
@@ -161,7 +166,8 @@ impl Report {
             );
         }
         let control = run.join("control");
-        if is_socket(&control) && is_dead(&control) {
+        let path = control.to_string_lossy();
+        if is_socket(&control) && sockets.is_some_and(|open| !open.contains(path.as_ref())) {
             self.add(
                 name,
                 format!("{}: nobody listens on it", control.display()),
@@ -339,11 +345,6 @@ fn servers() -> Vec<Server> {
 
 fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
-}
-
-fn is_dead(path: &Path) -> bool {
-    let open = proc::unix_sockets();
-    open.is_ok_and(|open| !open.contains(path.to_string_lossy().as_ref()))
 }
 
 /// The TCP port of an endpoint in procServ's notation.

@@ -13,7 +13,8 @@ use super::control::systemctl;
 use super::error::{Failure, Outcome};
 use super::files::{self, Existing};
 use super::site::{Instance, Site, check_name, unit_name};
-use super::{ini, launcher, unit, words};
+use super::unit::{self, UnitState};
+use super::{ini, launcher, words};
 
 /// `add`.
 ///
@@ -40,21 +41,12 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         .mode(0o755)
         .create(&directory)
         .map_err(|error| Failure::file(&directory, &error))?;
-    let unit_file = site.unit_file(&name);
-    let unit = unit::text(site.scope, &instance, &unit::launcher(site)?);
-    files::write(&unit_file, &unit, 0o644, Existing::Replace)
-        .map_err(|error| Failure::file(&unit_file, &error))?;
+    let unit_file = unit::write(site, &instance)?;
     let existing = if force { Existing::Replace } else { Existing::Keep };
     files::write(&file, &content, 0o644, existing).map_err(|error| Failure::file(&file, &error))?;
 
     let verbose = given.get_flag("verbose");
-    let enabled = if site.root.is_some() {
-        // Paths are those of the image.
-        systemctl(site, verbose, &["enable", &in_image(site, &unit_file).to_string_lossy()])
-    } else {
-        systemctl(site, verbose, &["enable", &unit_file.to_string_lossy()])
-            .and_then(|()| systemctl(site, verbose, &["daemon-reload"]))
-    };
+    let enabled = enable(site, verbose, &unit_file);
     enabled.map_err(|failure| {
         Failure::new(format!("{name}: is in {}, but not enabled: {}", file.display(), failure.text))
     })?;
@@ -143,6 +135,30 @@ fn on_path(site: &Site, program: &str) -> bool {
 fn absolute(path: &str) -> Result<PathBuf, Failure> {
     let path = std::path::absolute(path).map_err(|error| Failure::file(Path::new(path), &error))?;
     Ok(path.components().collect())
+}
+
+/// Has systemd know a unit, and start it at boot.
+fn enable(site: &Site, verbose: bool, unit: &Path) -> Result<(), Failure> {
+    if site.root.is_some() {
+        return systemctl(site, verbose, &["enable", &in_image(site, unit).to_string_lossy()]);
+    }
+    systemctl(site, verbose, &["enable", &unit.to_string_lossy()])?;
+    systemctl(site, verbose, &["daemon-reload"])
+}
+
+/// Brings the units in line with their instances, whose files somebody may have written or changed.
+///
+/// # Errors
+/// A unit that can't be written; what systemctl says.
+pub fn refresh(site: &Site, verbose: bool, instances: &[Instance]) -> Result<(), Failure> {
+    for instance in instances {
+        if instance.file == site.own_file(&instance.name)
+            && matches!(unit::state(site, instance), UnitState::Missing | UnitState::Old)
+        {
+            enable(site, verbose, &unit::write(site, instance)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// A path as the image has it.

@@ -25,7 +25,7 @@ fn made(scope: Scope, instance: &Instance, launcher: &[String], source: Option<&
         unit.push_str(&text);
         unit.push('\n');
     };
-    line("# Made by manage-procs; a change here is lost. See systemctl edit.".to_owned());
+    line(HEAD.to_owned());
     line("[Unit]".to_owned());
     line(format!("Description=procServ for {name}"));
     line("After=network.target remote-fs.target".to_owned());
@@ -163,21 +163,65 @@ fn write_generated(directory: &Path, wants: &Path, unit: &str, text: &str) -> st
     symlink(Path::new("..").join(unit), link)
 }
 
-/// The settings of a unit without what changes nothing: comments, empty lines, their order within a
-/// section.
-pub fn normalised(text: &str) -> Vec<String> {
-    let mut section = "";
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.lines().map(str::trim) {
-        if line.starts_with('[') {
-            section = line;
-        } else if !line.is_empty() && !line.starts_with(['#', ';']) {
-            lines.push(format!("{section} {line}"));
-        }
+/// A unit that `add` made, beside its instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitState {
+    /// As the instance says, or made by the generator.
+    Good,
+    /// Not there, and nothing makes it.
+    Missing,
+    /// The instance has been changed since.
+    Old,
+    /// The same, but it was written by something else, or by hand.
+    Foreign,
+}
+
+/// Compares the unit of an instance that has a file of its own with what the instance says.
+pub fn state(site: &Site, instance: &Instance) -> UnitState {
+    let Ok(old) = fs::read_to_string(site.unit_file(&instance.name)) else {
+        return if has_generator(site) { UnitState::Good } else { UnitState::Missing };
+    };
+    if settings(&old) == settings(&text(site.scope, instance, &[])) {
+        UnitState::Good
+    } else if old.starts_with(HEAD) {
+        UnitState::Old
+    } else {
+        UnitState::Foreign
     }
-    lines.sort();
+}
+
+/// What a unit has from its instance, all other settings being the same for all.
+fn settings(text: &str) -> Vec<&str> {
+    let keys = ["User=", "Group=", "Environment=", "EnvironmentFile=", "ConditionPathIsDirectory="];
+    let is_own = |line: &&str| keys.iter().any(|key| line.starts_with(key));
+    let mut lines: Vec<&str> = text.lines().filter(is_own).collect();
+    lines.sort_unstable();
     lines
 }
+
+fn has_generator(site: &Site) -> bool {
+    let kind = site.scope.option().trim_start_matches("--");
+    ["/etc", "/usr/local/lib", "/usr/lib", "/lib"].iter().any(|directory| {
+        let path =
+            format!("{directory}/systemd/{kind}-generators/systemd-procserv-generator-{kind}");
+        site.below_root(path.as_ref()).exists()
+    })
+}
+
+/// Writes a unit where `add` does.
+///
+/// # Errors
+/// If it can't be written.
+pub fn write(site: &Site, instance: &Instance) -> Result<PathBuf, Failure> {
+    let path = site.unit_file(&instance.name);
+    let unit = text(site.scope, instance, &launcher(site)?);
+    files::write(&path, &unit, 0o644, Existing::Replace)
+        .map_err(|error| Failure::file(&path, &error))?;
+    Ok(path)
+}
+
+/// How a unit begins that is ours to replace.
+const HEAD: &str = "# Made by manage-procs; a change here is lost. See systemctl edit.";
 
 /// The command line of `instance`'s server, without the program, with the files of its run directory.
 pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {

@@ -20,6 +20,7 @@ pub fn cases() -> Vec<Case> {
         case!(remove_finishes_what_was_interrupted),
         case!(instances_of_the_main_file_are_edited_there),
         case!(patterns_choose),
+        case!(an_edited_instance_gets_a_new_unit),
         case!(a_bad_file_spoils_no_other),
         case!(generators_make_units),
         case!(an_image_is_prepared),
@@ -213,6 +214,28 @@ fn patterns_choose(_: &Lab) {
     let done = fleet.run(&["stop", "vac-1", "x*"]);
     assert!(done.code == 1 && done.stderr.contains("no instance x* in "), "{done:?}");
     assert_eq!(fleet.must(&["list", "*-1"]).lines().count(), 3);
+}
+
+fn an_edited_instance_gets_a_new_unit(_: &Lab) {
+    let fleet = with_ioc();
+    fleet.file(CONF, "[ioc1]\ncommand = /bin/true\nchdir = /tmp\n");
+    fleet.must(&["start", "ioc1"]);
+    let unit = fleet.path(UNIT).display().to_string();
+    let calls =
+        format!("--user enable {unit}\n--user daemon-reload\n--user start procserv-ioc1.service\n");
+    assert_eq!(fleet.read("systemctl"), calls);
+    fleet.must(&["start", "ioc1"]);
+    assert_eq!(fleet.read("systemctl"), calls.clone() + "--user start procserv-ioc1.service\n");
+    fleet.file(CONF, "[ioc1]\ncommand = /bin/true\nchdir = /usr\n");
+    let done = fleet.run(&["doctor"]);
+    assert!(done.stdout.contains("procserv-ioc1.service is not what "), "{done:?}");
+    fleet.must(&["restart", "ioc1"]);
+    assert!(fleet.read(UNIT).contains("\nConditionPathIsDirectory=/usr\n"));
+    assert_eq!(fleet.run(&["doctor", "--json"]).stdout.matches("ioc1").count(), 0);
+    // One that is not ours stays.
+    fleet.file(UNIT, "[Service]\nUser=x\n");
+    fleet.must(&["restart", "ioc1"]);
+    assert_eq!(fleet.read(UNIT), "[Service]\nUser=x\n");
 }
 
 fn a_bad_file_spoils_no_other(_: &Lab) {
