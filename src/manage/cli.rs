@@ -55,7 +55,7 @@ fn add() -> Command {
         value("chdir", 'C', "dir", "Run the command in <dir> (default: here)")
             .value_hint(ValueHint::DirPath),
         value("port", 'P', "endpoint", "One more control endpoint, such as a TCP port"),
-        value("username", 'U', "user", "Run as <user>").visible_alias("user-name"),
+        value("username", 'U', "user", "Run as <user>"),
         value("group", 'G', "group", "Run as <group>"),
         value("environment", 'e', "name=value", "Set a variable; may be repeated")
             .action(ArgAction::Append),
@@ -65,7 +65,7 @@ fn add() -> Command {
             .long("options")
             .value_name("words")
             .allow_hyphen_values(true)
-            .help("More options for procServ, quoted as for a shell"),
+            .help("More options for procServ"),
         flag("force", Some('f'), "Replace one of this name"),
         flag("autostart", Some('A'), "Start it at once"),
         name(),
@@ -107,7 +107,7 @@ fn attach() -> Command {
             .help("The key that leaves"),
         Arg::new("console")
             .required(true)
-            .help("An instance, or an endpoint: port, host:port, unix:path, raw:..."),
+            .help("An instance, or an endpoint: port, host:port, unix:path"),
     ])
 }
 
@@ -120,7 +120,9 @@ fn logs() -> Command {
             .value_name("when")
             .value_parser(["auto", "always", "never"])
             .default_value("auto")
-            .help("Colour the names"),
+            .hide_default_value(true)
+            .hide_possible_values(true)
+            .help("Colour the names: auto, always, never"),
         patterns(),
     ])
 }
@@ -137,16 +139,16 @@ fn upgrade() -> Command {
 
 fn write_procs_cf() -> Command {
     Command::new("write-procs-cf").about("Write a configuration for conserver").args([
-        value("out", 'f', "file", "Write to <file>, - is stdout")
+        value("out", 'f', "file", "Where to, - is stdout")
             .default_value("/etc/conserver/procs.cf")
             .value_hint(ValueHint::FilePath),
-        value("hosts", 'H', "file", "Also the machine's instances on the hosts in <file>")
+        value("hosts", 'H', "file", "Also those of the hosts in <file>")
             .value_hint(ValueHint::FilePath),
         Arg::new("ssh")
             .long("ssh")
             .value_name("command")
             .default_value("ssh -o BatchMode=yes")
-            .help("What runs a command on a host"),
+            .help("Instead of ssh"),
         patterns(),
     ])
 }

@@ -45,8 +45,9 @@ use serde_json::Value;
 use error::{Failure, Outcome};
 use site::{Scope, Site};
 
-/// Runs the command that `argv` names, or what the name of the program says (a link to it may be
-/// called as one of procServ's other helpers). The exit status: 0, 1 for a failure, 2 for a command
+/// Runs the command that `argv` names, or what the name of the program says: a link to it, or a
+/// script that begins with `#!/usr/bin/manage-procs as`, may be called as one of procServ's other
+/// helpers. The exit status: 0, 1 for a failure, 2 for a command
 /// line that is none; errors are on stderr by then.
 pub fn main(argv: Vec<OsString>) -> u8 {
     let name = argv.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
@@ -54,6 +55,9 @@ pub fn main(argv: Vec<OsString>) -> u8 {
         Some("procServ-launcher") => launcher::main(argv),
         Some("systemd-procserv-generator-system") => unit::generate(Scope::System, &argv),
         Some("systemd-procserv-generator-user") => unit::generate(Scope::User, &argv),
+        _ if argv.get(1).is_some_and(|word| word == "as") => {
+            return main(argv.into_iter().skip(2).collect());
+        }
         _ if argv.get(1).is_some_and(|word| word == "launcher") => {
             launcher::main(argv.into_iter().skip(1).collect())
         }

@@ -253,18 +253,23 @@ fn a_bad_file_spoils_no_other(_: &Lab) {
 fn generators_make_units(_: &Lab) {
     let fleet = with_ioc();
     fleet.file("home/.config/procServ.conf", "[a]\ncommand = x\n[b]\ncommand = y\nchdir = /tmp\n");
-    let generate = || {
+    let generate = |linked| {
         let mut command = fleet.command(&[]);
         let mut again = Command::new(MANAGE);
         again.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command = again;
         let to = fleet.path("generated");
-        command.arg0("systemd-procserv-generator-user").arg(&to).arg(&to).arg(&to);
+        // As a link, and as the script that packages have.
+        match linked {
+            true => command.arg0("systemd-procserv-generator-user"),
+            false => command.args(["as", "/x/systemd-procserv-generator-user"]),
+        };
+        command.arg(&to).arg(&to).arg(&to);
         assert!(command.status().unwrap().success());
     };
     fs::create_dir(fleet.path("generated")).unwrap();
-    generate();
-    generate();
+    generate(true);
+    generate(false);
     let unit = fleet.read("generated/procserv-b.service");
     assert!(unit.contains("\nConditionPathIsDirectory=/tmp\n"), "{unit}");
     let source = fleet.path("home/.config/procServ.conf");
