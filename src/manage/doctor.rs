@@ -1,6 +1,6 @@
 //! `doctor`: what is wrong with the instances and with the servers that run, and what to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -28,13 +28,13 @@ pub fn doctor(site: &Site, json: bool) -> Outcome {
     for problem in configured.problems {
         report.add("configuration", problem, "correct the file");
     }
-    let sockets = proc::unix_sockets().ok();
     let servers = if site.root.is_none() { servers() } else { Vec::new() };
     let clock = Clock::read();
     for instance in configured.instances.values() {
         report.configuration(site, instance);
-        report.runtime(site, instance, clock, sockets.as_ref());
+        report.runtime(site, instance, clock);
     }
+    report.sockets(site, &configured.instances);
     report.leftovers(site, &configured.instances);
     report.ports(site, &configured.instances, &servers, clock);
     report.shared(&servers);
@@ -141,13 +141,7 @@ impl Report {
     }
 
     /// What a server has left behind.
-    fn runtime(
-        &mut self,
-        site: &Site,
-        instance: &Instance,
-        clock: Option<Clock>,
-        sockets: Option<&BTreeSet<String>>,
-    ) {
+    fn runtime(&mut self, site: &Site, instance: &Instance, clock: Option<Clock>) {
         let name = &instance.name;
         let run = site.run_directory(name);
         match fs::read_dir(&run) {
@@ -165,14 +159,26 @@ impl Report {
                 format!("the server was killed: manage-procs restart {name}"),
             );
         }
-        let control = run.join("control");
-        let path = control.to_string_lossy();
-        if is_socket(&control) && sockets.is_some_and(|open| !open.contains(path.as_ref())) {
-            self.add(
-                name,
-                format!("{}: nobody listens on it", control.display()),
-                format!("manage-procs restart {name}, or remove the file"),
-            );
+    }
+
+    /// Sockets of servers that are gone.
+    fn sockets(&mut self, site: &Site, instances: &BTreeMap<String, Instance>) {
+        let control = |name: &String| site.run_directory(name).join("control");
+        let there: Vec<_> = instances
+            .keys()
+            .map(|name| (name, control(name)))
+            .filter(|(_, path)| is_socket(path))
+            .collect();
+        // Asked after the files were seen: a server may have come meanwhile, or gone with its file.
+        let Ok(open) = proc::unix_sockets() else { return };
+        for (name, path) in there {
+            if !open.contains(path.to_string_lossy().as_ref()) && is_socket(&path) {
+                self.add(
+                    name,
+                    format!("{}: nobody listens on it", path.display()),
+                    format!("manage-procs restart {name}, or remove the file"),
+                );
+            }
         }
     }
 

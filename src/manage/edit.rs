@@ -140,9 +140,13 @@ fn absolute(path: &str) -> Result<PathBuf, Failure> {
 /// Has systemd know a unit, and start it at boot.
 fn enable(site: &Site, verbose: bool, unit: &Path) -> Result<(), Failure> {
     if site.root.is_some() {
-        return systemctl(site, verbose, &["enable", &in_image(site, unit).to_string_lossy()]);
+        return systemctl(
+            site,
+            verbose,
+            &["enable", "--quiet", &in_image(site, unit).to_string_lossy()],
+        );
     }
-    systemctl(site, verbose, &["enable", &unit.to_string_lossy()])?;
+    systemctl(site, verbose, &["enable", "--quiet", &unit.to_string_lossy()])?;
     systemctl(site, verbose, &["daemon-reload"])
 }
 
@@ -231,7 +235,7 @@ pub fn remove(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     }
     let gone = |path: &Path| files::remove(path).map_err(|error| Failure::file(path, &error));
     // Disabled while the unit is there: systemctl finds its links by it.
-    let disabled = systemctl(site, verbose, &["disable", &unit]);
+    let disabled = systemctl(site, verbose, &["disable", "--quiet", &unit]);
     gone(&file)?;
     gone(&unit_file)?;
     let reloaded =

@@ -96,7 +96,8 @@ pub fn read_info(path: &Path, clock: Option<Clock>) -> Option<Live> {
     };
     let start = |process: &Process| clock.map(|clock| clock.start(process));
     let Some(server) = proc::process(pid) else {
-        return Some(live);
+        // One that ended in good order meanwhile has removed its file before.
+        return path.exists().then_some(live);
     };
     let since = start(&server);
     // A process that is younger than the file has only got its PID.

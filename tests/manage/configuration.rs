@@ -49,7 +49,10 @@ fn add_makes_an_instance(_: &Lab) {
     let dir = fleet.path("ioc1").display().to_string();
     assert_eq!(fleet.read(CONF), format!("[ioc1]\ncommand = {dir}/st.cmd 'a b'\nchdir = {dir}\n"));
     let unit = fleet.path(UNIT).display().to_string();
-    assert_eq!(fleet.read("systemctl"), format!("--user enable {unit}\n--user daemon-reload\n"));
+    assert_eq!(
+        fleet.read("systemctl"),
+        format!("--user enable --quiet {unit}\n--user daemon-reload\n")
+    );
     assert_eq!(fleet.names("home/.config/procServ.d"), ["ioc1.conf", "procserv-ioc1.service"]);
     assert_eq!(add(&fleet, &["-A", "ioc2", "./st.cmd"]), "");
     assert!(fleet.read("systemctl").ends_with("--user start procserv-ioc2.service\n"));
@@ -170,7 +173,7 @@ fn remove_leaves_nothing(_: &Lab) {
     let unit = "procserv-ioc1.service";
     assert_eq!(
         fleet.read("systemctl"),
-        format!("--user stop {unit}\n--user disable {unit}\n--user daemon-reload\n")
+        format!("--user stop {unit}\n--user disable --quiet {unit}\n--user daemon-reload\n")
     );
     assert_eq!(fleet.names("home/.config/procServ.d"), [""; 0]);
     assert_eq!(fleet.run(&["remove", "ioc1"]).code, 1);
@@ -221,8 +224,9 @@ fn an_edited_instance_gets_a_new_unit(_: &Lab) {
     fleet.file(CONF, "[ioc1]\ncommand = /bin/true\nchdir = /tmp\n");
     fleet.must(&["start", "ioc1"]);
     let unit = fleet.path(UNIT).display().to_string();
-    let calls =
-        format!("--user enable {unit}\n--user daemon-reload\n--user start procserv-ioc1.service\n");
+    let calls = format!(
+        "--user enable --quiet {unit}\n--user daemon-reload\n--user start procserv-ioc1.service\n"
+    );
     assert_eq!(fleet.read("systemctl"), calls);
     fleet.must(&["start", "ioc1"]);
     assert_eq!(fleet.read("systemctl"), calls.clone() + "--user start procserv-ioc1.service\n");
@@ -299,7 +303,10 @@ fn an_image_is_prepared(_: &Lab) {
     assert!(unit.contains("\nUser=ioc\n") && !unit.contains(image.to_str().unwrap()), "{unit}");
     assert_eq!(
         fleet.read("systemctl"),
-        format!("--root={} enable /etc/procServ.d/procserv-ioc1.service\n", image.display())
+        format!(
+            "--root={} enable --quiet /etc/procServ.d/procserv-ioc1.service\n",
+            image.display()
+        )
     );
 }
 
