@@ -64,22 +64,24 @@ pub fn status(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     let now = SystemTime::now();
     let found = instances.iter().map(|instance| (instance, probe::probe(site, instance, clock)));
     if json {
-        super::print_json(&found.map(|(instance, live)| state(instance, live.as_ref())).collect())?;
+        let all = found.map(|(instance, live)| state(site, instance, live.as_ref()));
+        super::print_json(&all.collect())?;
         return Ok(0);
     }
     let mut rows =
         vec![["NAME", "STATE", "SERVER", "CHILD", "UP", "CONSOLE"].map(str::to_owned).to_vec()];
     for (instance, live) in found {
-        rows.push(row(instance, live.as_ref(), now));
+        rows.push(row(site, instance, live.as_ref(), now));
     }
     super::print(&super::table(&rows))?;
     Ok(0)
 }
 
-fn row(instance: &Instance, live: Option<&Live>, now: SystemTime) -> Vec<String> {
+fn row(site: &Site, instance: &Instance, live: Option<&Live>, now: SystemTime) -> Vec<String> {
     let dash = || "-".to_owned();
     let Some(live) = live else {
-        return vec![instance.name.clone(), "stopped".to_owned(), dash(), dash(), dash(), dash()];
+        let state = absent(site, instance).to_owned();
+        return vec![instance.name.clone(), state, dash(), dash(), dash(), dash()];
     };
     let pid = |process: &Option<proc::Process>| {
         process.as_ref().map_or_else(dash, |process| process.pid.to_string())
@@ -95,11 +97,11 @@ fn row(instance: &Instance, live: Option<&Live>, now: SystemTime) -> Vec<String>
     ]
 }
 
-fn state(instance: &Instance, live: Option<&Live>) -> Value {
+fn state(site: &Site, instance: &Instance, live: Option<&Live>) -> Value {
     let pid = |process: Option<&proc::Process>| process.map(|process| process.pid);
     json!({
         "name": instance.name,
-        "state": live.map_or("stopped", Live::state),
+        "state": live.map_or_else(|| absent(site, instance), Live::state),
         "server_pid": live.and_then(|live| pid(live.server.as_ref())),
         "server_since": live.and_then(|live| live.since).map(proc::seconds),
         "child_pid": live.and_then(|live| pid(live.child.as_ref())),
@@ -107,6 +109,11 @@ fn state(instance: &Instance, live: Option<&Live>) -> Value {
         "endpoints": live.map(|live| live.endpoints.clone()).unwrap_or_default(),
         "status": live.and_then(|live| live.status.clone()),
     })
+}
+
+/// The state of an instance without an info file.
+fn absent(site: &Site, instance: &Instance) -> &'static str {
+    if probe::is_hidden(site, instance) { "hidden" } else { "stopped" }
 }
 
 /// A length of time, its two largest units.

@@ -58,6 +58,12 @@ pub fn probe(site: &Site, instance: &Instance, clock: Option<Clock>) -> Option<L
     Some(live)
 }
 
+/// Whether this user may not see what there is of an instance.
+pub fn is_hidden(site: &Site, instance: &Instance) -> bool {
+    let run = fs::read_dir(site.run_directory(&instance.name));
+    run.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
 /// The value of an option in the words of a command line, the last if it is there more than once.
 fn option_value<'a>(words: &'a [String], names: &[&str]) -> Option<&'a str> {
     let mut found = None;

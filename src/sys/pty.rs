@@ -168,12 +168,14 @@ mod tests {
     fn terminal_is_restored_in_a_panic() {
         let (_screen, line) = open().expect("a pseudo terminal");
         let before = termios::tcgetattr(&line).expect("its modes");
-        let terminal = Terminal::open(line.as_fd()).expect("a terminal");
-        let during = termios::tcgetattr(&line).expect("its modes");
-        assert_ne!(during.local_flags, before.local_flags);
-        let panicked = std::panic::catch_unwind(|| panic!("on purpose"));
-        assert!(panicked.is_err());
-        assert_eq!(termios::tcgetattr(&line).expect("its modes"), before);
-        drop(terminal);
+        for open in [Terminal::open, Terminal::raw] {
+            let terminal = open(line.as_fd()).expect("a terminal");
+            let during = termios::tcgetattr(&line).expect("its modes");
+            assert_ne!(during.local_flags, before.local_flags);
+            let panicked = std::panic::catch_unwind(|| panic!("on purpose"));
+            assert!(panicked.is_err());
+            assert_eq!(termios::tcgetattr(&line).expect("its modes"), before);
+            drop(terminal);
+        }
     }
 }

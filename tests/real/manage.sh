@@ -2,7 +2,7 @@
 # What docs/tutorial.md tells people to type, word for word, under a real systemd; and what lives on
 # meanwhile.
 . "$(dirname "$0")/lib.sh"
-need expect socat useradd conserver
+need expect socat useradd conserver setpriv
 . "$here/machine.bash"
 
 tutorial=$here/../../docs/tutorial.md
@@ -56,6 +56,10 @@ check "the generator's unit is there" [ "$(property procserv-by-hand.service Loa
 check "wanted at boot" eval '[[ $(property procserv-by-hand.service WantedBy) == multi-user.target ]]'
 check "and starts" procs start by-hand
 check "its server" within 10 are running1 by-hand
+
+in_systemd chmod 700 /run/procserv-by-hand
+check "what others hide is not called stopped" eval 'in_systemd setpriv --reuid nobody --clear-groups \
+    manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
 
 ### One
 check "an IOC" run "One 1"
