@@ -171,9 +171,13 @@ fn stopped_and_continued(lab: &Lab) {
     let mut person = Person::attach(lab, &[&endpoint(&server)]);
     person.greeted();
     let raw = person.terminal.modes();
-    // As if by the shell: an orphaned group is not stopped by SIGTSTP, but gives its terminal back.
-    person.client.signal(Signal::SIGSTOP);
-    person.terminal.set_modes(&person.before);
+    // What it is after this is the shell's.
+    person.client.signal(Signal::SIGTSTP);
+    let status = format!("/proc/{}/status", person.client.pid());
+    lab.wait_for("the stop", || {
+        std::fs::read_to_string(&status).unwrap().contains("State:\tT").then_some(())
+    });
+    assert_eq!(person.terminal.modes(), person.before);
     person.client.signal(Signal::SIGCONT);
     lab.wait_for("raw mode", || (person.terminal.modes() == raw).then_some(()));
     person.terminal.screen.send("again\r\x1d");
