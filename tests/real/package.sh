@@ -171,5 +171,5 @@ check "its program is the one to check" \
 check "manage-procs too" \
     cmp "$scratch/rpm/usr/bin/manage-procs" "$CARGO_TARGET_DIR/release/manage-procs"
 check "rpm -e" rpm -e procserv-rs
-check "leaves no file" [ -z "$(find "$scratch/rpm" -name '*rocServ*' -o -name '*procs*' -o -name 'LICENSE*')" ]
+check "leaves no file" [ -z "$(find "$scratch/rpm" -name '*rocServ*' -o -name '*manage-procs*' -o -name '*-generator-*' -o -name 'LICENSE*')" ]
 finish
