@@ -124,7 +124,7 @@ impl Report {
         match unit::state(site, instance) {
             UnitState::Good => {}
             UnitState::Missing => {
-                let problem = format!("{path} is not there");
+                let problem = format!("{path} is not there, or systemd has no link to it");
                 self.add(name, problem, format!("manage-procs restart {name} writes it"));
             }
             UnitState::Old => self.add(

@@ -143,6 +143,15 @@ impl Site {
         self.directory().join(unit_name(name))
     }
 
+    /// The link by which systemd finds that unit.
+    pub fn unit_link(&self, name: &str) -> PathBuf {
+        let directory = match self.scope {
+            Scope::System => "systemd/system",
+            Scope::User => "systemd/user",
+        };
+        self.config.join(directory).join(unit_name(name))
+    }
+
     /// What systemd makes for the instance while it runs.
     pub fn run_directory(&self, name: &str) -> PathBuf {
         self.runtime.join(format!("procserv-{name}"))

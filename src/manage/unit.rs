@@ -168,7 +168,8 @@ fn write_generated(directory: &Path, wants: &Path, unit: &str, text: &str) -> st
 pub enum UnitState {
     /// As the instance says, or made by the generator.
     Good,
-    /// Not there, and nothing makes it.
+    /// Not there or not known to systemd, as after an `add` that was interrupted, and nothing makes
+    /// it.
     Missing,
     /// The instance has been changed since.
     Old,
@@ -178,7 +179,9 @@ pub enum UnitState {
 
 /// Compares the unit of an instance that has a file of its own with what the instance says.
 pub fn state(site: &Site, instance: &Instance) -> UnitState {
-    let Ok(old) = fs::read_to_string(site.unit_file(&instance.name)) else {
+    let old = fs::read_to_string(site.unit_file(&instance.name));
+    let is_linked = site.unit_link(&instance.name).symlink_metadata().is_ok();
+    let Some(old) = old.ok().filter(|_| is_linked) else {
         return if has_generator(site) { UnitState::Good } else { UnitState::Missing };
     };
     if settings(&old) == settings(&text(site.scope, instance, &[])) {

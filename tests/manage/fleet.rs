@@ -10,6 +10,18 @@ use tempfile::TempDir;
 /// The program under test.
 pub const MANAGE: &str = env!("CARGO_BIN_EXE_manage-procs");
 
+const SYSTEMCTL: &str = r#"
+echo "$*" >>$dir/systemctl
+[ ! -e $dir/kills ] || { kill -KILL $PPID; exit 1; }
+[ ! -e $dir/fails ] || exit 1
+links=$dir/home/.config/systemd/user
+for last; do :; done
+case "$*" in
+--user\ enable*) mkdir -p $links && ln -sf "$last" $links/ ;;
+--user\ disable*) rm -f $links/"$last" ;;
+esac
+"#;
+
 /// A home directory with what belongs to it.
 pub struct Fleet {
     dir: TempDir,
@@ -27,17 +39,14 @@ pub struct Done {
 }
 
 impl Fleet {
-    /// With a stand-in for systemctl that writes down its arguments, and fails if there is a file
-    /// `fails`.
+    /// With a stand-in for systemctl that writes down its arguments and makes links. It fails if there
+    /// is a file `fails`, and first kills who calls it if there is a file `kills`.
     pub fn new() -> Fleet {
         let fleet = Fleet { dir: tempfile::tempdir().unwrap() };
         for directory in ["bin", "home", "run"] {
             fs::create_dir(fleet.path(directory)).unwrap();
         }
-        let script = format!(
-            "#!/bin/sh\necho \"$*\" >>{0}/systemctl\n[ ! -e {0}/fails ]\n",
-            fleet.dir.path().display()
-        );
+        let script = format!("#!/bin/sh\ndir={}\n{SYSTEMCTL}", fleet.dir.path().display());
         fleet.program("bin/systemctl", &script);
         fleet
     }

@@ -134,8 +134,7 @@ check "and leaves" wait $attached
 ### conserver
 check "write-procs-cf" run "conserver 1"
 printf '#include /etc/conserver/procs.cf\naccess * { trusted 127.0.0.1; }\n' >"$root/etc/conserver/conserver.cf"
-check "conserver takes it" eval \
-    '! in_systemd conserver -S -C /etc/conserver/conserver.cf >"$scratch/said" 2>&1 || ! grep -i error "$scratch/said"'
+check "conserver takes it" in_systemd conserver -S -C /etc/conserver/conserver.cf
 check "with all consoles" [ "$(in_systemd grep -c '^console ' /etc/conserver/procs.cf)" = 101 ]
 
 ### And back
