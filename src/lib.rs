@@ -9,6 +9,8 @@
 //! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
 //! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `core`, `sys` |
 //! | [`systemd`] | what a service manager passes to the server and is told by it | `sys`, [`endpoint`] |
+//! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives | files, `/proc`, systemctl |
+//! | [`attach`] | a person's terminal and a console | `telnet`, `sys` |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
 //! | [`cli`], [`endpoint`], [`network`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
 //!
@@ -46,6 +48,7 @@
 //! After a crash there is nobody to do that: under `--fdstore` the descriptors and an outline of the
 //! state are with the service manager all the time, and the next server takes them from there.
 
+pub mod attach;
 pub mod caret;
 pub mod cli;
 pub mod config;
@@ -54,6 +57,7 @@ pub mod endpoint;
 pub mod error;
 pub mod handover;
 pub mod limits;
+pub mod manage;
 pub mod network;
 pub mod server;
 mod strto;
