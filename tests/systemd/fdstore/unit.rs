@@ -157,6 +157,7 @@ fn permissions_may_change(lab: &Lab) {
     unit.kill(&TWO);
     set(&mut unit, &["-P", "unix:::0600:more"]);
     unit.next();
+    is_there(&unit);
     unit.server.connect_to("unix:more").greeting();
     let mode = fs::metadata(unit.server.path("more")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
