@@ -66,9 +66,9 @@ fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
     }
     let first = numbered(path, 1);
     fs::rename(path, &first)?;
-    match scribe::open(path) {
+    match scribe::open_for(path, old.mode() & 0o644) {
         Ok(new) => {
-            // As far as we may: who could read the log still can, and nobody else.
+            // As far as we may: who could read the log still can, and nobody else at any moment.
             let _ = fchown(&new, Some(old.uid()), Some(old.gid()));
             let _ = new.set_permissions(old.permissions());
             Ok(new)

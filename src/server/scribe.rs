@@ -15,11 +15,16 @@ use crate::sys;
 
 /// Opens a log: appended to, created 0644 less umask.
 pub(super) fn open(path: &Path) -> io::Result<File> {
+    open_for(path, 0o644)
+}
+
+/// The same, created with these rights less umask.
+pub(super) fn open_for(path: &Path, mode: u32) -> io::Result<File> {
     use nix::libc::{ENXIO, O_NOCTTY, O_NONBLOCK};
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
     // A FIFO must not make us wait for its reader, a terminal not become ours.
-    options.append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK | O_NOCTTY);
+    options.append(true).create(true).mode(mode).custom_flags(O_NONBLOCK | O_NOCTTY);
     match options.open(path) {
         // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
         Err(error) if error.raw_os_error() == Some(ENXIO) => options.read(true).open(path),

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -44,12 +45,25 @@ fn files(server: &Instance) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Waits until the last words are in one of them.
-fn wait_end(lab: &Lab, server: &Instance) {
-    lab.wait_for("the end", || find(&files(server).concat(), b"the end\r\n"));
+/// Waits until the last words are in one of them, and none is to be renamed any more: a log of that
+/// size makes way.
+fn wait_end(lab: &Lab, server: &Instance, size: usize) {
+    let end = |text: &[u8]| find(text, b"the end\r\n").is_some();
+    lab.wait_for("the end", || {
+        let log = fs::read(server.path("log")).ok()?;
+        let at_rest = if end(&log) {
+            log.len() < size
+        } else {
+            // The renaming is over with this one.
+            end(&fs::read(server.path("log.1")).unwrap_or_default())
+        };
+        at_rest.then_some(())
+    });
 }
 
 fn every_byte_is_in_one_of_the_files(lab: &Lab) {
+    // Hundreds of files are synced and renamed.
+    let lab = &lab.patient(Duration::from_secs(60));
     let options = ["--log-rotate", "10k,1000"];
     let child = ["wait-for", "go", "emit", "3000000", "say", "the end", "cat"];
     let setup = lab.server().logged().opts(options).child(child);
@@ -57,7 +71,7 @@ fn every_byte_is_in_one_of_the_files(lab: &Lab) {
     let mut user = server.connect();
     user.greeting();
     fs::write(server.path("go"), "").unwrap();
-    wait_end(lab, &server);
+    wait_end(lab, &server, 10_240);
     let all = files(&server);
     assert!(all.len() > 250, "{}", all.len());
     for file in &all[..all.len() - 1] {
@@ -78,9 +92,9 @@ fn every_byte_is_in_one_of_the_files(lab: &Lab) {
 
 fn only_so_many_are_kept(lab: &Lab) {
     let child = ["lines", "5000", "say", "the end", "cat"];
-    for (option, kept) in [("1000", 5), ("1K,2", 2), ("1k,1", 1)] {
+    for (option, size, kept) in [("1000", 1000, 5), ("1K,2", 1024, 2), ("1k,1", 1024, 1)] {
         let server = lab.server().logged().opts(["--log-rotate", option]).child(child).start();
-        wait_end(lab, &server);
+        wait_end(lab, &server, size);
         assert_eq!(sizes(&server).len(), kept);
         let all = files(&server).concat();
         let lines = String::from_utf8(all).unwrap();
@@ -108,7 +122,7 @@ fn with_stamps(lab: &Lab) {
     let options = ["--log-rotate", "1000,100", "--logstamp=[%Y] "];
     let child = ["lines", "1000", "say", "the end", "cat"];
     let server = lab.server().logged().opts(options).child(child).start();
-    wait_end(lab, &server);
+    wait_end(lab, &server, 1000);
     for file in files(&server) {
         let text = String::from_utf8(file).unwrap();
         for line in text.split_inclusive("\r\n").filter(|line| line.contains("line ")) {
@@ -139,7 +153,11 @@ fn copytruncate_and_sighup_begin_anew(lab: &Lab) {
             user.until(&line);
             user.until(&line);
         }
-        server.file_with("log", &line);
+        // The echo and the answer, all of it: what came later would count after the cut.
+        lab.wait_for("all lines in the log", || {
+            let log = String::from_utf8_lossy(&server.file("log")).into_owned();
+            (log.matches(&format!("{line}\r\n")).count() == 8).then_some(())
+        });
         if round == 2 {
             fs::rename(server.path("log"), server.path("elsewhere")).unwrap();
             server.signal(Signal::SIGHUP);
@@ -165,7 +183,7 @@ fn a_failing_rename_is_said_once_and_the_log_goes_on(lab: &Lab) {
     assert!(find(&log, b"line 1\r\n").is_some());
     fs::remove_dir(server.path("log.1")).unwrap();
     fs::write(server.path("go"), "").unwrap();
-    wait_end(lab, &server);
+    server.file_with("log", "the end\r\n");
     let mut user = server.connect();
     user.greeting();
     // It is tried again a second later at the earliest, and when there is something to write.
@@ -191,11 +209,13 @@ fn an_upgrade_changes_nothing(lab: &Lab) {
         server.signal(Signal::SIGUSR1);
         wait_events(lab, &server, "server_upgrade", round);
     }
-    wait_end(lab, &server);
+    wait_end(lab, &server, 4096);
     let all = String::from_utf8(files(&server).concat()).unwrap();
-    // The news of an upgrade may stand in the middle of a line.
-    let lines = all.lines().filter(|line| !line.starts_with("@@@ ") && *line != "the end");
+    // The news of an upgrade may stand in the middle of a line, even of its end.
+    let lines = all.lines().filter(|line| !line.starts_with("@@@ "));
+    let lines = lines.map(|line| line.trim_end_matches('\r'));
     let expected = (1..=100_000).map(|number| format!("line {number}"));
+    let expected = expected.chain(["the end".to_owned()]);
     assert!(lines.collect::<String>() == expected.collect::<String>());
 }
 
@@ -203,10 +223,16 @@ fn who_could_read_it_still_can(lab: &Lab) {
     let setup = lab.server().logged().opts(["--log-rotate", "1000"]).with_file("log", "");
     fs::set_permissions(setup.path("log"), fs::Permissions::from_mode(0o620)).unwrap();
     let server = setup.child(["lines", "1000", "say", "the end", "cat"]).start();
-    wait_end(lab, &server);
-    for name in ["log", "log.1", "log.5"] {
-        let mode = fs::metadata(server.path(name)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o620, "{name}");
+    wait_end(lab, &server, 1000);
+    // The first one is there before it has its rights, but never with more than these.
+    let mode = |name| Some(fs::metadata(server.path(name)).ok()?.permissions().mode() & 0o777);
+    lab.wait_for("the log's rights", || {
+        let mode = mode("log")?;
+        assert_eq!(mode & !0o620, 0);
+        (mode == 0o620).then_some(())
+    });
+    for name in ["log.1", "log.5"] {
+        assert_eq!(mode(name), Some(0o620), "{name}");
     }
 }
 

@@ -101,6 +101,16 @@ impl Client {
         })
     }
 
+    /// Takes all up to the end of the first of these patterns to come.
+    pub fn until_any<const N: usize>(&mut self, patterns: [&str; N]) -> Vec<u8> {
+        self.take(&format!("any of {patterns:?}"), |new| {
+            let ends = patterns
+                .iter()
+                .filter_map(|pattern| Some(text::find(new, pattern.as_bytes())? + pattern.len()));
+            ends.min()
+        })
+    }
+
     /// Takes the greeting, telnet negotiation included.
     pub fn greeting(&mut self) -> Vec<u8> {
         self.until(NEGOTIATION)

@@ -269,6 +269,7 @@ fn what_the_manager_did_not_hear_of_the_end_is_removed_by_the_next(lab: &Lab) {
     let mut tcp = unit.server.connect_to(&port);
     tcp.greeting();
     let kinds = ["child", "client", "client", "listener", "listener", "pty", "state"];
+    unit.server.child_start(1);
     unit.store.expect(&kinds);
     let copies: Vec<_> = unit
         .store

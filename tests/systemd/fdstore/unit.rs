@@ -50,6 +50,12 @@ fn port_may_change(lab: &Lab) {
     assert_eq!(unit.starts(), 1);
 }
 
+/// Waits until the new server has opened its endpoints: until then, a socket that it replaces still
+/// takes connections, which end with it.
+fn is_there(unit: &Unit) {
+    user(&unit.server);
+}
+
 /// The second endpoint's port.
 fn port(unit: &Unit) -> String {
     let info = String::from_utf8(unit.server.file_with("info", "tcp:")).unwrap();
@@ -133,6 +139,7 @@ fn log_endpoint_may_become_a_control_endpoint(lab: &Lab) {
     unit.kill(&TWO);
     set(&mut unit, &["-P", "unix:log-ctl"]);
     unit.next();
+    is_there(&unit);
     let mut client = unit.server.connect_log();
     client.greeting();
     is_served(&mut client, "heard");
@@ -150,6 +157,7 @@ fn permissions_may_change(lab: &Lab) {
     unit.kill(&TWO);
     set(&mut unit, &["-P", "unix:::0600:more"]);
     unit.next();
+    is_there(&unit);
     unit.server.connect_to("unix:more").greeting();
     let mode = fs::metadata(unit.server.path("more")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
