@@ -65,6 +65,7 @@ $doc/changelog.gz
 $doc/copyright
 $doc/docs/events.md
 $doc/docs/status.md
+$doc/docs/tutorial.md
 $doc/examples/conserver/conserver.cf
 $doc/examples/logrotate/procServ
 $doc/examples/systemd/ioc-fdstore@.service
@@ -73,7 +74,7 @@ $doc/examples/systemd/ioc-socket@.service
 $doc/examples/systemd/ioc-socket@.socket
 $doc/examples/systemd/ioc-tcp@.service
 $doc/examples/systemd/ioc@.service
-$doc/tutorial.md
+$doc/examples/systemd/telldusd.service
 /usr/share/fish/vendor_completions.d/manage-procs.fish
 /usr/share/fish/vendor_completions.d/procServ.fish
 /usr/share/man/man1/manage-procs.1.gz
@@ -153,6 +154,7 @@ $doc/README.md
 $doc/conserver/conserver.cf
 $doc/docs/events.md
 $doc/docs/status.md
+$doc/docs/tutorial.md
 $doc/logrotate/procServ
 $doc/systemd/ioc-fdstore@.service
 $doc/systemd/ioc-notify@.service
@@ -160,7 +162,7 @@ $doc/systemd/ioc-socket@.service
 $doc/systemd/ioc-socket@.socket
 $doc/systemd/ioc-tcp@.service
 $doc/systemd/ioc@.service
-$doc/tutorial.md
+$doc/systemd/telldusd.service
 /usr/share/fish/vendor_completions.d/manage-procs.fish
 /usr/share/fish/vendor_completions.d/procServ.fish
 /usr/share/licenses/procserv-rs/LICENSE-APACHE

@@ -36,9 +36,8 @@ variant newer 7.8.9
 patch src/handover/state.rs \
     '/^pub struct State \{/a #[n(99)] pub extra: Option<u64>,' \
     '/^pub struct ChildState \{/a #[n(99)] pub extra: Option<u64>,'
-patch src/server/handover.rs \
-    's/^( *)Ok\(State \{/&\n extra: Some(7),/' \
-    's/ChildState \{ pid:/ChildState { extra: Some(7), pid:/'
+patch src/server/handover.rs 's/^( *)Ok\(State \{/&\n extra: Some(7),/'
+patch src/server/child.rs 's/^( *)Ok\(ChildState \{/&\n extra: Some(7),/'
 check "a program that hands over more can be made" built
 
 variant older 0.0.1
