@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use minicbor::{Decode, Encode};
 
 use crate::endpoint::Endpoint;
+use crate::listen::ListenUri;
 
 /// How the server relates to the terminal and process that started it (contract section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,8 @@ pub struct Config {
     pub wait: bool,
     /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.
     pub fdstore: bool,
+    /// `--listen`: sockets for the child.
+    pub listen: Vec<ListenUri>,
     /// `--notify`, or what implies it: the service manager is told what goes on.
     pub notify: bool,
     /// `--ready`: what the child writes when it is ready.

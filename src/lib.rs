@@ -10,7 +10,7 @@
 //! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `core`, `sys` |
 //! | [`systemd`] | what a service manager passes to the server and is told by it | `sys`, [`endpoint`] |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
-//! | [`cli`], [`endpoint`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
+//! | [`cli`], [`endpoint`], [`listen`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
 //!
 //! Arrows point down only. The core has no descriptor, no clock and no environment: time comes in
 //! with each call, as plain numbers, so the same code runs under a simulation. The server's loop
@@ -51,6 +51,7 @@ pub mod endpoint;
 pub mod error;
 pub mod handover;
 pub mod limits;
+pub mod listen;
 pub mod server;
 mod strto;
 pub mod sys;

@@ -75,6 +75,7 @@ pub fn definition() -> Command {
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
+            value("listen", "uri", "open a socket for the child (LISTEN_FDS); repeatable"),
             flag("notify", "tell systemd about state and health (with -f)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),

@@ -14,6 +14,7 @@ use clap::ArgMatches;
 use crate::caret;
 use crate::config::{ByteSet, CommandChars, Config, LogTarget, RestartMode, RunMode};
 use crate::endpoint::{Access, Endpoint};
+use crate::listen::{ListenUri, Place};
 pub use args::definition;
 use getopt::Item;
 use number::Numbers;
@@ -98,6 +99,13 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             return Err(stderr.exit(Vec::new(), 1));
         }
     };
+    let listen = match listen(&given) {
+        Ok(listen) => listen,
+        Err(problem) => {
+            stderr.say(&problem);
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
     let command_chars = command_chars(&given);
     let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
     Ok(Config {
@@ -141,6 +149,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         },
         wait: given.flag("wait"),
         fdstore,
+        listen,
         notify,
         ready: given.value("ready").map(bytes),
         quiet: given.flag("quiet"),
@@ -209,6 +218,24 @@ fn check_notify(given: &Given, notify: bool) -> Result<(), &'static str> {
         None if notify && !given.flag("foreground") => Err("--notify needs --foreground"),
         Some(_) | None => Ok(()),
     }
+}
+
+/// The sockets for the child, or what is wrong with one.
+fn listen(given: &Given) -> Result<Vec<ListenUri>, Vec<u8>> {
+    let mut all: Vec<ListenUri> = Vec::new();
+    for text in given.values("listen") {
+        let wrong =
+            |problem: &str| [b"--listen ", text.as_bytes(), b" ", problem.as_bytes()].concat();
+        let uri = ListenUri::parse(text).map_err(wrong)?;
+        let twice = |other: &ListenUri| {
+            other.place == uri.place && matches!(uri.place, Place::Descriptor(_))
+        };
+        if all.iter().any(twice) {
+            return Err(wrong("is given twice"));
+        }
+        all.push(uri);
+    }
+    Ok(all)
 }
 
 fn command_chars(given: &Given) -> CommandChars {

@@ -51,6 +51,9 @@ pub struct State {
     /// The memory that outlives a crash, under `--fdstore`.
     #[n(12)]
     pub store: Option<Descriptor>,
+    /// The sockets for the child, in the order of the command line.
+    #[cbor(n(13), default)]
+    pub child_sockets: Vec<ChildSocketState>,
 }
 
 /// Any bytes.
@@ -104,6 +107,27 @@ pub struct ListenerState {
     /// Its socket file.
     #[n(2)]
     pub file: Option<FileId>,
+}
+
+/// A socket that children are given.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ChildSocketState {
+    /// The address of `--listen`.
+    #[n(0)]
+    pub uri: Text,
+    /// The socket.
+    #[n(1)]
+    pub socket: Descriptor,
+    /// What children know it by.
+    #[cbor(n(2), default)]
+    pub name: Text,
+    /// Its socket file.
+    #[n(3)]
+    pub file: Option<FileId>,
+    /// Whether the service manager has it anyway.
+    #[cbor(n(4), default)]
+    pub passed: bool,
 }
 
 /// A file, whatever its name.
@@ -200,7 +224,9 @@ impl State {
         let listeners = self.listeners.iter().map(|listener| listener.socket);
         let connections = self.connections.iter().map(|client| client.stream);
         let sinks = [&self.log, &self.stdout].into_iter().flatten().map(|sink| sink.file);
-        child.chain(listeners).chain(connections).chain(sinks).chain(self.store)
+        let child_sockets = self.child_sockets.iter().map(|socket| socket.socket);
+        let all = child.chain(listeners).chain(connections).chain(sinks).chain(self.store);
+        all.chain(child_sockets)
     }
 
     /// That the console and what is around it speak of the same child and the same clients.

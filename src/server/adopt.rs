@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::Server;
 use super::bind::Bound;
+use super::child_sockets::ChildSocket;
 use super::handover::{Origin, describe};
 use super::kernel::PtyProcess;
 use super::launch::{Begun, LocalCalendar, Output, Parts, notifier, settings};
@@ -87,6 +88,10 @@ impl Predecessor {
                 .map_err(system("take over a listener"))?;
             listeners.push(bound);
         }
+        let mut child_sockets = Vec::new();
+        for socket in std::mem::take(&mut self.state.child_sockets) {
+            child_sockets.push(ChildSocket::adopt(self.take(socket.socket)?, &socket));
+        }
         let mut connections = Vec::new();
         for connection in std::mem::take(&mut self.state.connections) {
             let id = ClientId(connection.id);
@@ -109,6 +114,7 @@ impl Predecessor {
             origin,
             console,
             listeners,
+            child_sockets,
             log,
             stdout,
             child,

@@ -253,6 +253,7 @@ impl<S: System> Server<S> {
             log: sink(&self.log)?,
             stdout: sink(&self.stdout)?,
             store: self.system.store().map(describe).transpose()?,
+            child_sockets: self.system.child_sockets()?,
         })
     }
 }

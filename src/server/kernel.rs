@@ -12,6 +12,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::signal::Signal;
 
 use super::bind::Bound;
+use super::child_sockets::{ChildSocket, vault_name};
 use super::handover::describe;
 use super::signals::Signals;
 use super::stream::Terminus;
@@ -20,9 +21,10 @@ use super::thread::{self, Thread};
 use super::vault::{self, CHILD, PTY, Vault};
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::ClientId;
-use crate::handover::{self, state::Descriptor, state::State};
+use crate::handover::{self, state::ChildSocketState, state::Descriptor, state::State};
 use crate::limits::{UNKNOWN, VAULT_RETRY};
 use crate::sys::exec::{self, Image};
+use crate::sys::passing::Passing;
 use crate::sys::process::{self, End};
 use crate::sys::signal::Blocked;
 use crate::sys::spawn::Program;
@@ -52,6 +54,8 @@ pub(super) struct Kernel {
     pub(super) notifier: Option<Notifier>,
     /// With `--fdstore`: what outlives a crash.
     pub(super) vault: Option<Vault>,
+    /// What every child is given.
+    pub(super) child_sockets: Vec<ChildSocket>,
     /// Something happened to a child that another server started.
     orphan_stirred: bool,
 }
@@ -79,6 +83,7 @@ impl Kernel {
             installed,
             notifier: None,
             vault: None,
+            child_sockets: Vec::new(),
             orphan_stirred: false,
         };
         kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
@@ -173,7 +178,8 @@ impl System for Kernel {
     fn spawn(&mut self, token: Token) -> io::Result<PtyProcess> {
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
-        let pid = self.program.spawn(&slave)?;
+        let sockets: Vec<_> = self.child_sockets.iter().map(AsFd::as_fd).collect();
+        let pid = self.program.spawn(&slave, Passing::new(&sockets), &[])?;
         if let Some(vault) = &mut self.vault {
             vault.keep(PTY, &master, false);
             if let Ok(process) = pidfd::open(pid) {
@@ -253,6 +259,10 @@ impl System for Kernel {
         error
     }
 
+    fn child_sockets(&self) -> io::Result<Vec<ChildSocketState>> {
+        self.child_sockets.iter().map(ChildSocket::state).collect()
+    }
+
     fn store(&self) -> Option<&File> {
         self.vault.as_ref().map(Vault::memory)
     }
@@ -289,6 +299,7 @@ impl System for Kernel {
         if let Some(vault) = &mut self.vault {
             connections.iter().for_each(|&id| vault.forget(&vault::client(id)));
             listeners.iter().for_each(|name| vault.forget(name));
+            (0..self.child_sockets.len()).for_each(|index| vault.forget(&vault_name(index)));
             vault.clear();
         }
         self.fill_vault();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::Server;
 use super::bind::Bound;
 use super::child::Child;
+use super::child_sockets::{ChildSocket, environment, is_about_sockets, vault_name};
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::{Kernel, PtyProcess};
@@ -46,6 +47,7 @@ pub(super) struct Parts {
     pub(super) origin: Origin,
     pub(super) console: Console,
     pub(super) listeners: Vec<Bound>,
+    pub(super) child_sockets: Vec<ChildSocket>,
     pub(super) log: Option<Output>,
     pub(super) stdout: Option<Output>,
     pub(super) child: Option<PtyProcess>,
@@ -79,7 +81,7 @@ pub(super) struct Output {
 /// Runs the server that is made of these parts; the exit status.
 pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    let program = Program::new(&plan(config, parts.origin.open_files, own_pid(), &parts.listeners));
+    let program = Program::new(&plan(config, &parts, own_pid()));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
     let mut kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
@@ -88,6 +90,7 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
     });
     (kernel.notifier, kernel.vault) = (parts.notifier, parts.vault);
+    kernel.child_sockets = parts.child_sockets;
     if parts.begun != Begun::Upgraded
         && let Some(vault) = &mut kernel.vault
     {
@@ -95,6 +98,11 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         for (listener, name) in parts.listeners.iter().zip(names) {
             if !listener.passed {
                 vault.keep(&name, listener, true);
+            }
+        }
+        for (index, socket) in kernel.child_sockets.iter().enumerate() {
+            if !socket.passed {
+                vault.keep(&vault_name(index), socket, true);
             }
         }
     }
@@ -144,9 +152,9 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
 }
 
 /// The child: what to run, where, with which environment and limits.
-fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[Bound]) -> Plan {
+fn plan(config: &Config, parts: &Parts, pid: i32) -> Plan {
     let mut info = format!("PID={pid}").into_bytes();
-    for listener in listeners {
+    for listener in &parts.listeners {
         info.extend_from_slice(match listener.role {
             Role::Logger => b";LOG=",
             Role::User => b";CTL=",
@@ -155,10 +163,12 @@ fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[
     }
     let name = OsStr::new("PROCSERV_INFO");
     let inherited = std::env::vars_os().filter(|(key, _)| {
-        let ours = key == name || key == handover::VARIABLE;
+        let sockets = !parts.child_sockets.is_empty() && is_about_sockets(key);
+        let ours = key == name || key == handover::VARIABLE || sockets;
         !ours && !systemd::is_for_server(key, config.notify)
     });
-    let env = inherited.chain([(name.to_owned(), OsString::from_vec(info))]).collect();
+    let info = [(name.to_owned(), OsString::from_vec(info))];
+    let env = inherited.chain(info).chain(environment(&parts.child_sockets)).collect();
     let (executable, args) = match &config.exec {
         Some(file) => {
             let args = std::iter::once(&config.command).chain(&config.args);
@@ -173,7 +183,7 @@ fn plan(config: &Config, open_files: Option<(u64, u64)>, pid: i32, listeners: &[
         env,
         dir: config.chdir.clone().map(PathBuf::into_os_string),
         core_size: config.core_size,
-        open_files,
+        open_files: parts.origin.open_files,
     }
 }
 

@@ -42,6 +42,7 @@
 pub mod adopt;
 mod bind;
 mod child;
+mod child_sockets;
 mod files;
 mod handover;
 mod kernel;

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
 use super::bind::Bound;
+use super::child_sockets::{ChildSocket, vault_name};
 use super::kernel::PtyProcess;
 use super::stream::Terminus;
 use super::vault::{self, CHILD, PTY, STATE, Vault};
@@ -57,6 +58,20 @@ impl Remains {
             }
         }
         None
+    }
+
+    /// The socket for the child with this place and address on the command line, if that server had
+    /// it.
+    pub(super) fn child_socket(&mut self, index: usize, uri: &[u8]) -> Option<ChildSocket> {
+        let state = self.state.as_ref()?.child_sockets.get(index).filter(|it| it.uri.0 == uri)?;
+        let copy = self.held.get(&vault_name(index))?.try_clone().ok()?;
+        let socket = ChildSocket::adopt(copy, state);
+        // One whose file is gone can't be reached.
+        if socket.is_lost() {
+            return None;
+        }
+        self.held.remove(&vault_name(index));
+        Some(socket)
     }
 
     /// The child, if it is all there.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::adopt::Predecessor;
 use super::bind::Bound;
+use super::child_sockets;
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
@@ -54,6 +55,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     fd::close_on_exec_all();
     let env = |name: &str| std::env::var_os(name);
     let mut passed = Inherited::new(std::process::id(), &env);
+    let given = child_sockets::given(config, &mut passed);
     let mut remains = Remains::find(&mut passed);
     if !config.fdstore {
         remains = Remains::default();
@@ -61,6 +63,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     let open_files = fd::raise_limit();
     let notifier = notifier(config)?;
     let listeners = bind(config, &mut passed, &mut remains)?;
+    let child_sockets = child_sockets::open(config, given, &mut remains)?;
     let said = passed.close();
     let log = match log_path(config) {
         Some(path) => open_log(config, &path),
@@ -127,6 +130,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         origin,
         console,
         listeners,
+        child_sockets,
         log: log.map(output),
         stdout: stdout.map(output),
         child,

@@ -13,7 +13,7 @@ use mio::Token;
 use super::logfile::{Done, Job};
 use crate::core::clock::Now;
 use crate::core::event::{ClientId, Medium};
-use crate::handover::state::{ConnectionKind, Descriptor, FileId, State};
+use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, FileId, State};
 use crate::sys::process::End;
 
 /// What the kernel said of a descriptor. An end or an error is readiness: the next call tells.
@@ -137,6 +137,8 @@ pub(super) trait System {
     /// `again`, SIGUSR1 right away. Comes back only with the reason why not; signals that
     /// have to be heard first are an interruption.
     fn become_other(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error;
+    /// The sockets that children are given.
+    fn child_sockets(&self) -> io::Result<Vec<ChildSocketState>>;
     /// Whether there is a store for what is to outlive a crash, and the memory in it.
     fn store(&self) -> Option<&File>;
     /// Writes down what belongs to what is stored.

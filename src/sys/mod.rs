@@ -10,6 +10,7 @@
 pub mod daemon;
 pub mod exec;
 pub mod fd;
+pub mod passing;
 pub mod pidfd;
 pub mod process;
 pub mod pty;

@@ -75,7 +75,7 @@ fn error_text_is_not_reencoded() {
 
 #[test]
 fn options_not_built_are_unknown() {
-    for option in ["--history", "--listen", "--user", "--compat", "--events"] {
+    for option in ["--history", "--user", "--compat", "--events"] {
         refused(&[option, "1", "c"], &[&format!("unrecognized option '{option}'")]);
     }
 }

@@ -91,6 +91,17 @@ fn service_manager_needs_the_foreground_and_a_line() {
 }
 
 #[test]
+fn sockets_for_the_child_add_up() {
+    assert!(config(&["-f"]).listen.is_empty());
+    let listen = config(&["--listen", "tcp://:80", "--liste=unix:///run/x"]).listen;
+    let texts: Vec<&[u8]> = listen.iter().map(|uri| uri.text.as_slice()).collect();
+    assert_eq!(texts, [&b"tcp://:80"[..], b"unix:///run/x"]);
+    let exit = run(&["--listen", "x", "2000", "cmd"]).unwrap_err();
+    assert!(exit.stderr.starts_with(b"ps: --listen x is none of tcp://"));
+    assert_eq!(exit.code, 1);
+}
+
+#[test]
 fn stamps() {
     let stamp =
         |options: &[&str]| config(options).log_stamp.map(|it| String::from_utf8(it).unwrap());

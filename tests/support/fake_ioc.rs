@@ -38,6 +38,8 @@
 //! | `unprivileged` | gives up root's rights for good; nothing if it has none |
 //! | `notify TEXT` | tells the service manager so |
 //! | `pass ENDPOINT NAME` | opens `tcp:HOST:PORT`, `unix:PATH` or, no listening socket, `dgram:PATH` to be passed by `exec` |
+//! | `inherit ENDPOINT` | opens such a socket, for whatever program this becomes, and tells nobody |
+//! | `answer` | answers each connection to one of its LISTEN_FDS with that descriptor and its PID |
 //! | `exec FILE ARGV...` | becomes another program |
 //!
 //! First of all it appends its PID to the file `starts`, unless the first step is `unrecorded`.
@@ -230,6 +232,8 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
             socket.send_to(text(steps).as_bytes(), manager).expect("a service manager");
         }
         "pass" => passing::pass(&text(steps), text(steps)),
+        "inherit" => drop(passing::open(&text(steps))),
+        "answer" => passing::answer(),
         "exec" => {
             let words = steps.map(|word| CString::new(word.into_vec()).expect("no NUL"));
             let words: Vec<CString> = words.collect();

@@ -1,19 +1,30 @@
 //! Sockets that the stand-in passes to the program it becomes, as systemd does (sd_listen_fds(3)).
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{MsgFlags, accept, send};
+use nix::unistd::close;
 use std::env;
 use std::ffi::CString;
 use std::net::TcpListener;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::sync::Mutex;
+use std::thread;
 
 /// The names of the sockets opened, descriptors 3 and up.
 static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Opens a socket and keeps it open over exec.
+/// Opens a socket and keeps it open over exec, to be told of.
 pub(super) fn pass(endpoint: &str, name: String) {
+    let number = open(endpoint);
+    let mut names = NAMES.lock().expect("the names");
+    assert_eq!(number, 3 + i32::try_from(names.len()).expect("few"));
+    names.push(name);
+}
+
+/// Opens a socket and keeps it open over exec.
+pub(super) fn open(endpoint: &str) -> RawFd {
     let (kind, place) = endpoint.split_once(':').expect("KIND:PLACE");
     let socket: OwnedFd = match kind {
         "tcp" => TcpListener::bind(place).expect("bind").into(),
@@ -22,9 +33,24 @@ pub(super) fn pass(endpoint: &str, name: String) {
         other => panic!("no kind of socket: {other}"),
     };
     fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())).expect("F_SETFD");
-    let mut names = NAMES.lock().expect("the names");
-    assert_eq!(socket.into_raw_fd(), 3 + i32::try_from(names.len()).expect("few"));
-    names.push(name);
+    socket.into_raw_fd()
+}
+
+/// Answers connections as a server that systemd passes sockets to, which block. For ever.
+pub(super) fn answer() {
+    let number = |name: &str| env::var(name).expect(name).parse::<i32>().expect("a number");
+    assert_eq!(number("LISTEN_PID"), std::process::id().cast_signed());
+    let serve = |socket: RawFd| loop {
+        // No word of std's without unsafe that makes a listener of a number.
+        let connection = accept(socket).expect("accept");
+        let text = format!("{socket} {}\n", std::process::id());
+        // Whoever asked may be gone.
+        let _ = send(connection, text.as_bytes(), MsgFlags::MSG_NOSIGNAL);
+        let _ = close(connection);
+    };
+    thread::scope(|scope| {
+        (3..3 + number("LISTEN_FDS")).for_each(|socket| drop(scope.spawn(move || serve(socket))));
+    });
 }
 
 /// The environment for what this process becomes.

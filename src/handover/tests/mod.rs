@@ -8,8 +8,8 @@ use std::time::Duration;
 use self::value::Value;
 use super::format::{Unreadable, decode, decode_body, encode, encode_body};
 use super::state::{
-    ChildState, ConnectionKind, ConnectionState, Descriptor, FileId, ListenerState, Retry,
-    SinkState, State, TerminalModes, Text,
+    ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, FileId,
+    ListenerState, Retry, SinkState, State, TerminalModes, Text,
 };
 use crate::config::{ByteSet, CommandChars, RestartMode};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
@@ -52,7 +52,8 @@ fn settings() -> Settings {
 }
 
 /// The numbers that lead to the fields that can never be left out.
-const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 2 4 5 5.0 5.0.0 \
+const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 13.0.0 13.0.1 \
+    13.0.1.0 13.0.1.1 13.0.1.2 13.0.1.3 13.0.3.0 13.0.3.1 2 4 5 5.0 5.0.0 \
     5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.1 5.0.1 5.1 5.1.0 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
     5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 6.0 \
     6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 7.0.0 7.0.1 7.0.1.0 7.0.1.1 7.0.1.2 \

@@ -80,6 +80,13 @@ fn around(console: Record) -> State {
         stdout: Some(SinkState { file: descriptor(3, 0o010_000), retry: None }),
         dir: Text(b"/srv/ioc".to_vec()),
         store: Some(descriptor(15, 0o100_000)),
+        child_sockets: vec![ChildSocketState {
+            uri: Text(b"unix:///run/web".to_vec()),
+            socket: descriptor(20, 0o140_000),
+            name: Text(b"listen.0".to_vec()),
+            file: Some(FileId { device: 25, inode: 78 }),
+            passed: true,
+        }],
     }
 }
 

@@ -16,7 +16,9 @@ use nix::libc;
 use crate::core::Chunk;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Medium};
-use crate::handover::state::{ConnectionKind, Descriptor, FileId, State, TerminalModes};
+use crate::handover::state::{
+    ChildSocketState, ConnectionKind, Descriptor, FileId, State, TerminalModes,
+};
 use crate::server::logfile::{Done, Job};
 use crate::server::system::{
     Connection, Lasting, Link, Pending, Process, Readiness, Socket, Stream, System,
@@ -523,6 +525,10 @@ impl System for Simulated {
         world.executed = Some(state.to_vec());
         // The server must do nothing more.
         io::ErrorKind::Interrupted.into()
+    }
+
+    fn child_sockets(&self) -> io::Result<Vec<ChildSocketState>> {
+        Ok(Vec::new())
     }
 
     fn store(&self) -> Option<&File> {
