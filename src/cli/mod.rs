@@ -8,12 +8,14 @@ mod number;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgMatches;
 
 use crate::caret;
-use crate::config::{ByteSet, CommandChars, Config, LogTarget, RestartMode, RunMode};
+use crate::config::{ByteSet, CommandChars, Config, LogTarget, Overlap, RestartMode, RunMode};
 use crate::endpoint::{Access, Endpoint};
+use crate::limits::OVERLAP_GRACE;
 use crate::listen::{ListenUri, Place};
 pub use args::definition;
 use getopt::Item;
@@ -106,6 +108,13 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             return Err(stderr.exit(Vec::new(), 1));
         }
     };
+    let overlap = match overlap(&given, &numbers) {
+        Ok(overlap) => overlap,
+        Err(problem) => {
+            stderr.say(&problem);
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
     let command_chars = command_chars(&given);
     let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
     Ok(Config {
@@ -128,7 +137,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         },
         holdoff: numbers.holdoff,
         grace_period: numbers.grace_period,
-        ignore: ignored(&given, command_chars),
+        ignore: ignored(&given, command_chars, overlap),
         command_chars,
         kill_signal: numbers.kill_signal,
         log_file: given.value("logfile").map(|file| match file {
@@ -150,6 +159,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         wait: given.flag("wait"),
         fdstore,
         listen,
+        overlap,
         notify,
         ready: given.value("ready").map(bytes),
         quiet: given.flag("quiet"),
@@ -238,6 +248,37 @@ fn listen(given: &Given) -> Result<Vec<ListenUri>, Vec<u8>> {
     Ok(all)
 }
 
+/// `--overlap` and what belongs to it, or what is wrong with it.
+fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap>, Vec<u8>> {
+    let command = given.value("reloadcmd");
+    let Some(text) = given.value("overlap") else {
+        return match command {
+            Some(_) => Err(b"--reloadcmd needs --overlap".to_vec()),
+            None => Ok(None),
+        };
+    };
+    let digits = text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(after) = digits.and_then(|text| text.parse::<u32>().ok()) else {
+        return Err([b"--overlap ", text.as_bytes(), b" is no number of milliseconds"].concat());
+    };
+    let command = match command
+        .as_ref()
+        .map(|text| (text.as_bytes(), caret::list(text.as_bytes()).count()))
+    {
+        None | Some((b"", _)) => None,
+        Some((text, 1)) => caret::command_char(text),
+        Some((text, _)) => {
+            return Err([b"--reloadcmd ", text, b" is no single character"].concat());
+        }
+    };
+    let grace = if numbers.grace_given { numbers.grace_period } else { OVERLAP_GRACE };
+    Ok(Some(Overlap {
+        after: Duration::from_millis(after.into()),
+        grace: Duration::from_secs(grace.into()),
+        command,
+    }))
+}
+
 fn command_chars(given: &Given) -> CommandChars {
     let command =
         |id, default| given.value(id).map_or(default, |text| caret::command_char(text.as_bytes()));
@@ -249,10 +290,11 @@ fn command_chars(given: &Given) -> CommandChars {
 }
 
 /// The list of `-i`, the command characters, and NUL as soon as there is any list.
-fn ignored(given: &Given, commands: CommandChars) -> ByteSet {
+fn ignored(given: &Given, commands: CommandChars, overlap: Option<Overlap>) -> ByteSet {
     let mut set = ByteSet::EMPTY;
     let list = given.value("ignore");
-    let commands = [commands.kill, commands.toggle, commands.logout];
+    let reload = overlap.and_then(|overlap| overlap.command);
+    let commands = [commands.kill, commands.toggle, commands.logout, reload];
     for byte in commands.into_iter().flatten() {
         set.insert(byte);
     }

@@ -13,6 +13,7 @@ mod history;
 mod input;
 mod notice;
 mod outbox;
+mod overlap;
 mod ready;
 pub mod record;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 mod typing;
+pub mod weave;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -34,10 +36,12 @@ use self::history::History;
 use self::input::InputQueue;
 pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
+use self::overlap::Overlap;
 use self::ready::Readiness;
 use self::status::Status;
 use self::supervisor::{Action, Supervisor};
-use crate::config::{ByteSet, CommandChars, RestartMode};
+use self::weave::Who;
+use crate::config::{self, ByteSet, CommandChars, RestartMode};
 use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
 use crate::telnet;
 
@@ -86,6 +90,8 @@ pub struct Settings {
     pub wait: bool,
     /// `--ready`: what the child writes when it is ready; else it is once it has been started.
     pub ready: Option<Vec<u8>>,
+    /// `--overlap`.
+    pub overlap: Option<config::Overlap>,
     /// strftime format of times in messages.
     pub time_format: Vec<u8>,
 }
@@ -162,6 +168,7 @@ pub struct Console {
     calendar: Box<dyn Calendar>,
     supervisor: Supervisor,
     readiness: Readiness,
+    overlap: Overlap,
     history: History,
     clients: BTreeMap<ClientId, Client>,
     log: Option<Outbox>,
@@ -184,6 +191,7 @@ impl Console {
         Console {
             supervisor: Supervisor::new(settings.restart, settings.wait, settings.holdoff),
             readiness: Readiness::new(settings.ready.clone(), settings.wait),
+            overlap: Overlap::default(),
             history: History::new(settings.log_stamp.is_some()),
             clients: BTreeMap::new(),
             log: None,
@@ -204,23 +212,37 @@ impl Console {
         if self.exiting && !matches!(event, Event::Left { .. }) {
             return;
         }
-        if !matches!(event, Event::Output(_) | Event::Input { .. }) {
+        if !matches!(event, Event::Output(_) | Event::OldOutput(_) | Event::Input { .. }) {
             self.revision += 1;
         }
         match event {
             Event::Output(bytes) => {
                 self.readiness.output(bytes);
-                self.append(bytes, now.wall);
+                self.weave(Who::New, bytes, now);
             }
-            Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
+            Event::OldOutput(bytes) => self.weave(Who::Old, bytes, now),
+            Event::OutputClosed => {
+                self.cancel_beside();
+                self.effects.push_back(Effect::SignalGroup(SIGKILL));
+            }
+            Event::OldOutputClosed => self.signal_old(SIGKILL),
+            Event::OldExited(status) => self.old_ended(status, now),
+            Event::ChildReady => self.child_is_ready(now),
+            Event::Reload => self.reload(now),
             Event::Spawned(pid) => {
-                self.supervisor.started(pid, now);
+                let old = self.supervisor.started(pid, now);
                 self.readiness.started();
-                self.say(&notice::started(&self.settings, pid), now);
+                self.begun(pid, old, now);
             }
             Event::SpawnFailed(reason) => {
-                self.supervisor.start_failed();
+                let old = self.supervisor.running();
+                if !self.supervisor.cancel_beside() {
+                    self.supervisor.start_failed();
+                }
                 self.say_line(&notice::start_failed(&self.settings, reason), now);
+                if let Some(old) = old {
+                    self.not_begun(old, now);
+                }
             }
             Event::Exited(status) => self.child_ended(status, now),
             Event::Joined { id, role, medium } => self.join(id, role, medium),
@@ -254,11 +276,15 @@ impl Console {
         if let Some(action) = self.supervisor.due(now.mono) {
             self.act(action, now);
         }
+        if !self.exiting {
+            self.overlap_due(now);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Option<Moment> {
-        if self.exiting { None } else { self.supervisor.deadline() }
+        let deadlines = [self.supervisor.deadline(), self.overlap_deadline()];
+        if self.exiting { None } else { deadlines.into_iter().flatten().min() }
     }
 
     /// What the child does, for whoever doesn't read the console.
@@ -314,9 +340,13 @@ impl Console {
     fn act(&mut self, action: Action, now: Now) {
         match action {
             Action::Start => self.effects.push_back(Effect::Spawn),
-            Action::Kill => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
-            Action::Exit(code) => self.exit(code),
+            Action::Kill => self.signal(SIGKILL),
+            Action::Exit(code) => {
+                self.flush(now);
+                self.exit(code);
+            }
             Action::Abandon => {
+                self.flush(now);
                 self.say_shutting_down(now);
                 self.exit(0);
             }
@@ -331,9 +361,13 @@ impl Console {
     }
 
     fn child_ended(&mut self, status: ExitStatus, now: Now) {
+        self.cancel_beside();
         let Some(child) = self.supervisor.running() else {
             return;
         };
+        if self.old_stands_in(child, status, now) {
+            return;
+        }
         let leaving = self.supervisor.ended(status);
         if !leaving {
             self.say(&notice::ended(child, status), now);
@@ -353,7 +387,8 @@ impl Console {
 
     /// SIGTERM. A second one ends the grace period.
     fn terminate(&mut self, now: Now) {
-        if self.supervisor.running().is_none() {
+        self.cancel_beside();
+        if self.supervisor.running().is_none() && !self.old_is_last(now) {
             self.exit(0);
         } else if self.supervisor.in_grace() {
             self.supervisor.end_grace(now.mono);
@@ -368,9 +403,11 @@ impl Console {
         }
     }
 
+    /// To the child, and the old one if there is one.
     fn signal(&mut self, signal: i32) {
         if signal != 0 {
             self.effects.push_back(Effect::SignalGroup(signal));
+            self.signal_old(signal);
         }
     }
 

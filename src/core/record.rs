@@ -16,6 +16,7 @@ use super::event::{ClientId, Medium, Role, Running};
 use super::history::{History, HistoryRecord, OFFSET_MAX};
 use super::input::{InputQueue, InputRecord};
 use super::outbox::{Outbox, OutboxRecord};
+use super::overlap::Overlap;
 use super::ready::ReadinessRecord;
 use super::supervisor::Supervisor;
 use super::{Client, Console, PLAIN, Pace, Settings};
@@ -45,6 +46,8 @@ pub struct Record {
     log_opened: Option<bool>,
     #[n(8)]
     readiness: Option<ReadinessRecord>,
+    #[cbor(n(9), default)]
+    overlap: Overlap,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -86,6 +89,11 @@ impl Record {
         self.supervisor.running()
     }
 
+    /// The old child, if there is one.
+    pub fn old_child(&self) -> Option<Running> {
+        self.overlap.old()
+    }
+
     /// Who is connected, and how.
     pub fn clients(&self) -> impl Iterator<Item = (ClientId, Medium)> {
         self.clients.iter().map(|client| (client.id, client.medium))
@@ -116,6 +124,7 @@ impl Console {
             log_trouble_told: self.log_trouble_told,
             log_opened: self.settings.log.as_ref().map(|log| log.1),
             readiness: Some(self.readiness.record()),
+            overlap: self.overlap.clone(),
         }
     }
 
@@ -144,6 +153,7 @@ impl Console {
             log_trouble_told: false,
             log_opened: None,
             readiness: Some(self.readiness.record()),
+            overlap: self.overlap.outline(),
         }
     }
 
@@ -162,6 +172,7 @@ impl Console {
         let mut console = Console::new(settings, calendar);
         let settings = &mut console.settings;
         console.supervisor = Supervisor::restore(record.supervisor, settings.holdoff)?;
+        console.overlap = Overlap::restore(record.overlap, console.supervisor.running())?;
         console.history = History::restore(record.history, settings.log_stamp.is_some())?;
         let head = console.history.head();
         for client in record.clients {

@@ -14,6 +14,9 @@
 //! A user's start (`^R`, or the kill character on a dead child) waits for none of this; in ONESHOT
 //! with nothing due it makes the server exit at once.
 //!
+//! A child may be replaced by one that is started beside it; what becomes of the other then is told
+//! in [`overlap`](super::overlap). All of the above looks at the new one.
+//!
 //! SIGTERM with a child signals it and leaves when it is gone: after the grace period it gets
 //! SIGKILL, and should not even that end it, the server leaves without it.
 
@@ -77,6 +80,9 @@ enum Child {
         #[n(2)]
         until: Moment,
     },
+    /// Another one was asked for beside it, not yet answered.
+    #[n(4)]
+    Replacing(#[n(0)] Running),
 }
 
 /// What comes next while there is no child.
@@ -122,7 +128,7 @@ impl Supervisor {
 
     /// Goes on from a record.
     pub fn restore(record: Supervisor, holdoff: Duration) -> Result<Supervisor, Invalid> {
-        if record.child == Child::Starting {
+        if matches!(record.child, Child::Starting | Child::Replacing(_)) {
             // The effect was obeyed, and its answer would never come.
             return Err(Invalid("a child is being started"));
         }
@@ -141,7 +147,9 @@ impl Supervisor {
     /// The child, while there is one.
     pub fn running(&self) -> Option<Running> {
         match self.child {
-            Child::Running(child) | Child::Leaving { child, .. } => Some(child),
+            Child::Running(child) | Child::Replacing(child) | Child::Leaving { child, .. } => {
+                Some(child)
+            }
             Child::None | Child::Starting => None,
         }
     }
@@ -149,7 +157,9 @@ impl Supervisor {
     /// The child, or what follows.
     pub fn stage(&self) -> Stage {
         match self.child {
-            Child::Running(child) | Child::Leaving { child, .. } => Stage::Running(child.pid),
+            Child::Running(child) | Child::Replacing(child) | Child::Leaving { child, .. } => {
+                Stage::Running(child.pid)
+            }
             Child::Starting => Stage::Due,
             Child::None => match self.next() {
                 Next::Start(_) => Stage::Due,
@@ -171,7 +181,7 @@ impl Supervisor {
                 Next::Nothing => None,
                 Next::Start(at) | Next::Exit(at) => Some(at),
             },
-            Child::Starting | Child::Running(_) => None,
+            Child::Starting | Child::Running(_) | Child::Replacing(_) => None,
             Child::Leaving { until, .. } => Some(until),
         }
     }
@@ -184,7 +194,7 @@ impl Supervisor {
                 Next::Exit(at) if now >= at => Some(Action::Exit(self.last_code)),
                 Next::Start(_) | Next::Exit(_) | Next::Nothing => None,
             },
-            Child::Starting | Child::Running(_) => None,
+            Child::Starting | Child::Running(_) | Child::Replacing(_) => None,
             Child::Leaving { until, .. } if now < until => None,
             Child::Leaving { killed: true, .. } => Some(Action::Abandon),
             Child::Leaving { child, killed: false, .. } => {
@@ -205,7 +215,44 @@ impl Supervisor {
                     Some(self.begin(now))
                 }
             }
-            Child::Starting | Child::Running(_) | Child::Leaving { .. } => None,
+            Child::Starting | Child::Running(_) | Child::Replacing(_) | Child::Leaving { .. } => {
+                None
+            }
+        }
+    }
+
+    /// A child is to be started beside the one there is. Whether there is one that may be replaced.
+    pub fn begin_beside(&mut self) -> bool {
+        let Child::Running(child) = self.child else {
+            return false;
+        };
+        self.child = Child::Replacing(child);
+        true
+    }
+
+    /// It is not to be started. Whether it was to be.
+    pub fn cancel_beside(&mut self) -> bool {
+        let Child::Replacing(child) = self.child else {
+            return false;
+        };
+        self.child = Child::Running(child);
+        true
+    }
+
+    /// Whether it has been asked for.
+    pub fn is_replacing(&self) -> bool {
+        matches!(self.child, Child::Replacing(_))
+    }
+
+    /// This one is the child.
+    pub fn stand_in(&mut self, child: Running) {
+        self.child = Child::Running(child);
+    }
+
+    /// The child ended after SIGTERM; this one is still to end.
+    pub fn leave_with(&mut self, other: Running) {
+        if let Child::Leaving { child, .. } = &mut self.child {
+            *child = other;
         }
     }
 
@@ -222,10 +269,19 @@ impl Supervisor {
         self.mode
     }
 
-    /// The child asked for runs.
-    pub fn started(&mut self, pid: i32, now: Now) {
+    /// The child asked for runs. The one beside which it was started.
+    pub fn started(&mut self, pid: i32, now: Now) -> Option<Running> {
+        let beside = match self.child {
+            Child::Replacing(child) => Some(child),
+            Child::None | Child::Starting | Child::Running(_) | Child::Leaving { .. } => None,
+        };
+        if beside.is_some() {
+            self.last_start = Some(now.mono);
+            self.due = false;
+        }
         self.child = Child::Running(Running { pid, started: now.wall });
         self.failed = false;
+        beside
     }
 
     /// The child asked for could not be started; the try counts for the holdoff.

@@ -62,6 +62,7 @@ impl Console {
         let commands = self.settings.commands;
         let mut start = !running && byte == RESTART;
         if !running && byte == QUIT {
+            self.flush(now);
             self.exit(self.supervisor.last_code());
         }
         if commands.logout == Some(byte) {
@@ -72,11 +73,22 @@ impl Console {
             self.revision += 1;
             self.say(&notice::toggled(mode), now);
         }
+        if self.settings.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
+            if running {
+                self.reload(now);
+            } else {
+                start = true;
+            }
+        }
         if commands.kill == Some(byte) {
             self.say(&notice::killed(), now);
             if running {
+                self.cancel_beside();
                 self.input.clear();
                 self.signal(self.settings.kill_signal);
+                if self.settings.kill_signal != 0 {
+                    self.old_was_killed(now);
+                }
             } else {
                 start = true;
             }

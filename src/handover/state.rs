@@ -54,6 +54,9 @@ pub struct State {
     /// The sockets for the child, in the order of the command line.
     #[cbor(n(13), default)]
     pub child_sockets: Vec<ChildSocketState>,
+    /// The old child, if one is being replaced.
+    #[n(14)]
+    pub old_child: Option<ChildState>,
 }
 
 /// Any bytes.
@@ -92,6 +95,9 @@ pub struct ChildState {
     /// The process by descriptor, if a server before this one started it and died.
     #[n(2)]
     pub orphan: Option<Descriptor>,
+    /// The socket behind its NOTIFY_SOCKET, under `--overlap`.
+    #[n(3)]
+    pub notices: Option<Descriptor>,
 }
 
 /// An endpoint.
@@ -220,7 +226,9 @@ pub struct Retry {
 impl State {
     /// All descriptors that stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> {
-        let child = self.child.iter().flat_map(|child| [Some(child.pty), child.orphan]).flatten();
+        let children = [&self.child, &self.old_child].into_iter().flatten();
+        let child = children.flat_map(|child| [Some(child.pty), child.orphan, child.notices]);
+        let child = child.flatten();
         let listeners = self.listeners.iter().map(|listener| listener.socket);
         let connections = self.connections.iter().map(|client| client.stream);
         let sinks = [&self.log, &self.stdout].into_iter().flatten().map(|sink| sink.file);
@@ -233,6 +241,10 @@ impl State {
     pub(super) fn check(&self) -> Result<(), Invalid> {
         if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
             return Err(Invalid("the child is not the console's"));
+        }
+        let old = self.console.old_child().map(|child| child.pid);
+        if old != self.old_child.map(|child| child.pid) {
+            return Err(Invalid("the old child is not the console's"));
         }
         let clients: BTreeMap<u64, Medium> =
             self.console.clients().map(|(id, medium)| (id.0, medium)).collect();

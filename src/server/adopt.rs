@@ -26,10 +26,11 @@ use crate::core::Console;
 use crate::core::clock::Moment;
 use crate::core::event::{ClientId, Event, ExitStatus};
 use crate::error::StartupError;
-use crate::handover::state::{Descriptor, SinkState, State};
+use crate::handover::state::{ChildState, Descriptor, SinkState, State};
 use crate::handover::{self, format};
 use crate::limits::UNKNOWN;
 use crate::sys::fd;
+use crate::systemd::child::Ear;
 
 /// What this process was when it executed this program.
 pub(super) struct Predecessor {
@@ -71,15 +72,8 @@ impl Predecessor {
             dir: self.state.dir.0.clone(),
             open_files: self.state.open_files,
         };
-        let child = match self.state.child {
-            // Without its terminal there is no child.
-            Some(child) => {
-                let orphan = child.orphan.map(|orphan| self.take(orphan)).transpose()?;
-                let master = File::from(self.take(child.pty)?);
-                Some(PtyProcess { pid: child.pid, master, orphan })
-            }
-            None => None,
-        };
+        let child = self.state.child.map(|child| self.process(child)).transpose()?;
+        let old_child = self.state.old_child.map(|child| self.process(child)).transpose()?;
         let mut listeners = Vec::new();
         for listener in std::mem::take(&mut self.state.listeners) {
             let role = handover::listener_role(&listener.name);
@@ -118,6 +112,7 @@ impl Predecessor {
             log,
             stdout,
             child,
+            old_child,
             connections,
             next_token,
             files,
@@ -131,6 +126,14 @@ impl Predecessor {
         let gone = || io::Error::from_raw_os_error(nix::libc::EBADF);
         let held = self.held.remove(&wanted.number).ok_or_else(gone);
         held.map_err(system("take over the descriptors of the server before"))
+    }
+
+    /// Without its terminal there is no child.
+    fn process(&mut self, child: ChildState) -> Result<PtyProcess, StartupError> {
+        let orphan = child.orphan.map(|orphan| self.take(orphan)).transpose()?;
+        let ear = child.notices.map(|ear| self.take(ear)).transpose()?.map(Ear::adopt);
+        let master = File::from(self.take(child.pty)?);
+        Ok(PtyProcess { pid: child.pid, master, ear, orphan })
     }
 
     fn output(&mut self, sink: SinkState) -> Result<Output, StartupError> {
@@ -160,6 +163,14 @@ impl<S: System> Server<S> {
             self.console.handle(Event::Left { id }, now);
         }
         self.console.handle(news, now);
+        match &mut self.old_child {
+            Some(child) => child.look(),
+            // After a crash it was not taken over but killed.
+            None => {
+                let killed = ExitStatus::Signal(nix::libc::SIGKILL);
+                self.console.handle(Event::OldExited(killed), now);
+            }
+        }
         match &mut self.child {
             Some(child) => child.look(),
             None => self.console.handle(Event::Exited(ExitStatus::Code(UNKNOWN)), now),

@@ -1,8 +1,10 @@
 //! The real operating system: one poll, signals, processes, threads that write.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use super::signals::Signals;
 use super::stream::Terminus;
 use super::system::{Lasting, Pending, Process, Readiness, Stream, System};
 use super::thread::{self, Thread};
-use super::vault::{self, CHILD, PTY, Vault};
+use super::vault::{self, Vault};
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::ClientId;
 use crate::handover::{self, state::ChildSocketState, state::Descriptor, state::State};
@@ -28,8 +30,8 @@ use crate::sys::passing::Passing;
 use crate::sys::process::{self, End};
 use crate::sys::signal::Blocked;
 use crate::sys::spawn::Program;
-use crate::sys::{fd, pidfd, pty, time};
-use crate::systemd::{self, notify::Notifier};
+use crate::sys::{fd, pidfd, pty, time, tree};
+use crate::systemd::{self, child::Ear, notify::Notifier};
 
 const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -54,6 +56,8 @@ pub(super) struct Kernel {
     pub(super) notifier: Option<Notifier>,
     /// With `--fdstore`: what outlives a crash.
     pub(super) vault: Option<Vault>,
+    /// With `--overlap`: each child has a NOTIFY_SOCKET.
+    pub(super) hears: bool,
     /// What every child is given.
     pub(super) child_sockets: Vec<ChildSocket>,
     /// Something happened to a child that another server started.
@@ -83,6 +87,7 @@ impl Kernel {
             installed,
             notifier: None,
             vault: None,
+            hears: false,
             child_sockets: Vec::new(),
             orphan_stirred: false,
         };
@@ -103,6 +108,9 @@ impl Kernel {
     /// Takes over a child that another server started.
     pub(super) fn adopt(&self, child: PtyProcess, token: Token) -> io::Result<PtyProcess> {
         self.register(&child.master, token, Interest::READABLE | Interest::WRITABLE)?;
+        if let Some(ear) = &child.ear {
+            self.register(ear, token, Interest::READABLE)?;
+        }
         if let Some(orphan) = &child.orphan {
             self.register(orphan, ORPHAN, Interest::READABLE)?;
         }
@@ -179,17 +187,25 @@ impl System for Kernel {
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let sockets: Vec<_> = self.child_sockets.iter().map(AsFd::as_fd).collect();
-        let pid = self.program.spawn(&slave, Passing::new(&sockets), &[])?;
+        let (ear, address) = if self.hears { open_ear()? } else { (None, Vec::new()) };
+        if let Some(ear) = &ear {
+            // Whatever comes, the child is looked after.
+            self.register(ear, token, Interest::READABLE)?;
+        }
+        let pid = self.program.spawn(&slave, Passing::new(&sockets), &address)?;
         if let Some(vault) = &mut self.vault {
-            vault.keep(PTY, &master, false);
+            vault.keep(&vault::pty(pid), &master, false);
+            if let Some(ear) = &ear {
+                vault.keep(&vault::notices(pid), ear, false);
+            }
             if let Ok(process) = pidfd::open(pid) {
-                vault.keep(CHILD, &process, false);
+                vault.keep(&vault::child(pid), &process, false);
             }
         }
-        Ok(PtyProcess { pid, master: File::from(master), orphan: None })
+        Ok(PtyProcess { pid, master: File::from(master), ear, orphan: None })
     }
 
-    fn reap_orphans(&mut self, ours: [Option<i32>; 2]) {
+    fn reap_orphans(&mut self, ours: [Option<i32>; 3]) {
         process::reap_others(ours);
     }
 
@@ -217,7 +233,7 @@ impl System for Kernel {
         let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
         let (pid, answer) = Image::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
         let master = File::from(OwnedFd::from(answer));
-        let program = PtyProcess { pid, master, orphan: None };
+        let program = PtyProcess { pid, master, ear: None, orphan: None };
         let watched = self.register(&program.master, token, Interest::READABLE);
         match watched {
             Ok(()) => Ok(program),
@@ -288,20 +304,25 @@ impl System for Kernel {
         }
     }
 
-    fn forget_child(&mut self) {
+    fn forget_child(&mut self, pid: i32) {
         if let Some(vault) = &mut self.vault {
-            [PTY, CHILD].iter().for_each(|what| vault.forget(what));
+            let names = [vault::pty(pid), vault::child(pid)];
+            names.iter().for_each(|what| vault.forget(what));
+            if self.hears {
+                vault.forget(&vault::notices(pid));
+            }
         }
     }
 
-    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String]) {
-        self.forget_child();
+    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String], children: &[i32]) {
+        // First of all the state: without it, the rest is only closed.
         if let Some(vault) = &mut self.vault {
+            vault.clear();
             connections.iter().for_each(|&id| vault.forget(&vault::client(id)));
             listeners.iter().for_each(|name| vault.forget(name));
             (0..self.child_sockets.len()).for_each(|index| vault.forget(&vault_name(index)));
-            vault.clear();
         }
+        children.iter().for_each(|&pid| self.forget_child(pid));
         self.fill_vault();
     }
 
@@ -310,11 +331,26 @@ impl System for Kernel {
     }
 }
 
+/// Where a child can say that it is ready, and the variable that tells it.
+fn open_ear() -> io::Result<(Option<Ear>, Vec<CString>)> {
+    match Ear::open() {
+        Ok((ear, address)) => {
+            let variable = [b"NOTIFY_SOCKET=", address.as_bytes()].concat();
+            Ok((Some(ear), vec![CString::new(variable)?]))
+        }
+        // Then it can't.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok((None, Vec::new())),
+        Err(error) => Err(error),
+    }
+}
+
 /// A child with the master of its PTY.
 #[derive(Debug)]
 pub(super) struct PtyProcess {
     pub(super) pid: i32,
     pub(super) master: File,
+    /// Where it says that it is ready, under `--overlap`.
+    pub(super) ear: Option<Ear>,
     /// The process by descriptor, if it is no child of this process: a server before started it.
     pub(super) orphan: Option<OwnedFd>,
 }
@@ -359,6 +395,16 @@ impl Process for PtyProcess {
         if self.orphan.is_none() {
             process::reap(self.pid);
         }
+    }
+
+    fn hear(&self) -> Option<bool> {
+        // Which another may have sent, is nothing.
+        let (sender, ready) = self.ear.as_ref()?.next().ok()?;
+        Some(ready && tree::is_within(sender, self.pid))
+    }
+
+    fn ear(&self) -> Option<BorrowedFd<'_>> {
+        self.ear.as_ref().map(AsFd::as_fd)
     }
 
     fn orphan(&self) -> Option<&OwnedFd> {

@@ -51,6 +51,7 @@ pub(super) struct Parts {
     pub(super) log: Option<Output>,
     pub(super) stdout: Option<Output>,
     pub(super) child: Option<PtyProcess>,
+    pub(super) old_child: Option<PtyProcess>,
     pub(super) connections: Vec<(ClientId, Terminus)>,
     /// Tokens and clients below it have been.
     pub(super) next_token: usize,
@@ -91,6 +92,7 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     });
     (kernel.notifier, kernel.vault) = (parts.notifier, parts.vault);
     kernel.child_sockets = parts.child_sockets;
+    kernel.hears = config.overlap.is_some();
     if parts.begun != Begun::Upgraded
         && let Some(vault) = &mut kernel.vault
     {
@@ -129,11 +131,14 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     for (id, connection) in parts.connections {
         server.go_on_with(id, connection);
     }
-    if let Some(child) = parts.child {
+    let mut adopt = |child| {
         let token = server.take_token();
         let process = server.system.adopt(child, token).map_err(system("poll"))?;
-        server.child = Some(Child::new(process, token));
-    }
+        Ok(Child::new(process, token))
+    };
+    let child = parts.child.map(&mut adopt).transpose()?;
+    let old_child = parts.old_child.map(adopt).transpose()?;
+    (server.child, server.old_child) = (child, old_child);
     match parts.begun {
         Begun::New => {
             if is_foreground(config)
@@ -165,7 +170,7 @@ fn plan(config: &Config, parts: &Parts, pid: i32) -> Plan {
     let inherited = std::env::vars_os().filter(|(key, _)| {
         let sockets = !parts.child_sockets.is_empty() && is_about_sockets(key);
         let ours = key == name || key == handover::VARIABLE || sockets;
-        !ours && !systemd::is_for_server(key, config.notify)
+        !ours && !systemd::is_for_server(key, config.notify || config.overlap.is_some())
     });
     let info = [(name.to_owned(), OsString::from_vec(info))];
     let env = inherited.chain(info).chain(environment(&parts.child_sockets)).collect();
@@ -217,6 +222,7 @@ pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
         restart: config.restart,
         wait: config.wait,
         ready: config.ready.clone(),
+        overlap: config.overlap,
         time_format: config.time_format.clone(),
     }
 }

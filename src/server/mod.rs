@@ -51,6 +51,7 @@ mod listener;
 mod logfile;
 mod manager;
 mod output;
+mod overlap;
 mod peer;
 mod restart;
 mod signals;
@@ -80,6 +81,7 @@ use self::system::{Connection, Readiness, System};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{ClientId, Effect, Event, Role, Sink};
+use crate::core::weave::Who;
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET, READ_SIZE};
 use crate::sys;
 
@@ -88,6 +90,8 @@ struct Server<S: System> {
     system: S,
     console: Console,
     child: Option<Child<S::Process>>,
+    /// The one before it, under `--overlap`, until it has ended.
+    old_child: Option<Child<S::Process>>,
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
     log: Option<Writer<S::Link>>,
@@ -112,6 +116,7 @@ impl<S: System> Server<S> {
             system,
             console,
             child: None,
+            old_child: None,
             listeners: Vec::new(),
             peers: BTreeMap::new(),
             log: None,
@@ -143,9 +148,10 @@ impl<S: System> Server<S> {
 
     /// Waits for events and notes them.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Server { system, peers, child, listeners, handover, .. } = self;
+        let Server { system, peers, child, old_child, listeners, handover, .. } = self;
         system.wait(timeout, &mut |token, ready| {
-            if handover.program().is_none_or(|program| !program.note(token, ready)) {
+            let mut others = [old_child.as_mut(), handover.program()].into_iter().flatten();
+            if !others.any(|process| process.note(token, ready)) {
                 note::<S>(peers, child, listeners, token, ready);
             }
         })
@@ -158,6 +164,9 @@ impl<S: System> Server<S> {
         // A child that is due is there before anybody is heard: what waits in a pipe is for it.
         self.obey(now);
         self.read_child(now);
+        // It may be that the old one is the child again.
+        self.obey(now);
+        self.read_old_child(now);
         self.read_clients(now);
         self.accept(now);
         self.obey(now);
@@ -193,10 +202,12 @@ impl<S: System> Server<S> {
     fn has_work(&self, now: Moment) -> bool {
         let input_waits = !self.console.child_input().0.is_empty();
         let child = self.child.as_ref().is_some_and(|child| {
-            (child.is_readable() && self.child_waits_until(now).is_none())
+            (child.is_readable() && self.may_read(Who::New, now))
+                || child.is_to_be_heard()
                 || (input_waits && child.is_writable())
                 || child.ended().is_some()
         });
+        let old_child = || self.old_child_has_work(now);
         let listeners = || self.listeners.iter().any(|listener| listener.has_work(now));
         let peers = || {
             self.peers.iter().any(|(&id, peer)| {
@@ -204,13 +215,14 @@ impl<S: System> Server<S> {
                     || (peer.source.is_writable() && peer.listens() && !self.console.is_served(id))
             })
         };
-        child || listeners() || peers()
+        child || old_child() || listeners() || peers()
     }
 
     fn take_signals(&mut self, now: Now) {
         let pending = self.system.signals();
         if pending.child {
-            for child in [self.child.as_mut(), self.handover.program()].into_iter().flatten() {
+            let children = [self.child.as_mut(), self.old_child.as_mut(), self.handover.program()];
+            for child in children.into_iter().flatten() {
                 child.look();
             }
             self.reap_orphans();
@@ -218,6 +230,9 @@ impl<S: System> Server<S> {
         if pending.upgrade {
             self.diagnose("SIGUSR1: upgrade");
             self.upgrade(now);
+        }
+        if pending.restart {
+            self.restart(now);
         }
         if pending.reopen {
             self.diagnose("SIGHUP: log file to be opened anew");
@@ -247,8 +262,15 @@ impl<S: System> Server<S> {
         let Some(child) = &mut self.child else {
             return;
         };
+        if child.hear() {
+            self.console.handle(Event::ChildReady, now);
+        }
         let mut read = 0;
-        while allowed && read < PTY_BUDGET && child.is_readable() {
+        while allowed
+            && read < PTY_BUDGET
+            && child.is_readable()
+            && self.console.has_room_for(Who::New)
+        {
             match child.read(&mut self.buffer) {
                 Output::Bytes(count) => {
                     let bytes = self.buffer.get(..count).unwrap_or_default();
@@ -337,18 +359,18 @@ impl<S: System> Server<S> {
         while let Some(effect) = self.console.poll_effect() {
             match effect {
                 Effect::Spawn => self.spawn(now),
+                Effect::SpawnBeside => self.spawn_beside(now),
+                Effect::SignalOld(_) | Effect::BuryOld | Effect::Reinstate => {
+                    self.obey_about_old(effect);
+                }
                 Effect::SignalGroup(signal) => {
                     if let Some(child) = &self.child {
                         child.signal(signal);
                     }
                 }
                 Effect::Bury => {
-                    if let Some(child) = self.child.take() {
-                        child.bury();
-                    }
-                    self.system.forget_child();
-                    // Its zombie may have hidden others.
-                    self.reap_orphans();
+                    let child = self.child.take();
+                    self.bury(child);
                 }
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
@@ -377,6 +399,16 @@ impl<S: System> Server<S> {
         }
     }
 
+    fn bury(&mut self, child: Option<Child<S::Process>>) {
+        if let Some(child) = child {
+            let pid = child.pid();
+            child.bury();
+            self.system.forget_child(pid);
+        }
+        // Its zombie may have hidden others.
+        self.reap_orphans();
+    }
+
     fn reopen_log(&mut self, now: Now) {
         if let Some(log) = &mut self.log {
             log.reopen();
@@ -393,9 +425,9 @@ impl<S: System> Server<S> {
     }
 
     fn reap_orphans(&mut self) {
-        let child = self.child.as_ref().map(Child::pid);
+        let [child, old] = [&self.child, &self.old_child].map(|it| it.as_ref().map(Child::pid));
         let rehearsed = self.handover.program().map(|program| program.pid());
-        self.system.reap_orphans([child, rehearsed]);
+        self.system.reap_orphans([child, old, rehearsed]);
     }
 
     fn take_token(&mut self) -> Token {

@@ -4,6 +4,7 @@
 use std::io;
 
 use super::Server;
+use super::child::Child;
 use super::logfile::{News, Writer};
 use super::system::System;
 use crate::core::clock::Now;
@@ -73,7 +74,8 @@ impl<S: System> Server<S> {
         let Server { manager: Some(manager), system, console, log, .. } = self else {
             return;
         };
-        let reloads = log.as_ref().is_some_and(Writer::is_reopening);
+        let reopens = log.as_ref().is_some_and(Writer::is_reopening);
+        let reloads = reopens || (console.tells_of_reload() && console.is_reloading());
         let (status, name) = (console.status(), console.child_name());
         let trouble =
             manager.turn(status, name, reloads, now.mono, |message| system.notify(message));
@@ -111,9 +113,11 @@ impl<S: System> Server<S> {
     pub(super) fn finish<F>(&mut self, files: F) -> io::Result<()> {
         self.give_up_upgrade();
         let connections: Vec<ClientId> = self.peers.keys().copied().collect();
-        self.system.empty_store(&connections, &self.listener_names());
-        if let Some(child) = self.child.take() {
-            child.bury();
+        let children = [&self.child, &self.old_child].into_iter().flatten().map(Child::pid);
+        let children: Vec<i32> = children.collect();
+        self.system.empty_store(&connections, &self.listener_names(), &children);
+        for child in [self.child.take(), self.old_child.take()] {
+            self.bury(child);
         }
         let deadline = self.system.now().mono + CLIENT_LINGER;
         loop {

@@ -11,14 +11,16 @@ use super::bind::Bound;
 use super::child_sockets::{ChildSocket, vault_name};
 use super::kernel::PtyProcess;
 use super::stream::Terminus;
-use super::vault::{self, CHILD, PTY, STATE, Vault};
+use super::vault::{self, STATE, Vault};
 use crate::core::event::{ClientId, Role};
 use crate::endpoint::Endpoint;
 use crate::handover::state::{FileId, State};
 use crate::sys::pidfd;
 use crate::systemd::activation::Inherited;
+use crate::systemd::child::Ear;
 
-/// What a server that died had. Dropped, a child that nobody took over is killed: there are never two.
+/// What a server that died had. Dropped, a child that nobody took over is killed, as is one
+/// that was being replaced.
 #[derive(Debug, Default)]
 pub(super) struct Remains {
     state: Option<State>,
@@ -77,11 +79,13 @@ impl Remains {
     /// The child, if it is all there.
     pub(super) fn child(&mut self) -> Option<PtyProcess> {
         let pid = self.state.as_ref()?.child?.pid;
-        if !self.held.contains_key(PTY) {
+        let (child, pty) = (vault::child(pid), vault::pty(pid));
+        if !self.held.contains_key(&pty) {
             return None;
         }
-        let orphan = Some(self.held.remove(CHILD)?);
-        Some(PtyProcess { pid, master: File::from(self.held.remove(PTY)?), orphan })
+        let orphan = Some(self.held.remove(&child)?);
+        let ear = self.held.remove(&vault::notices(pid)).map(Ear::adopt);
+        Some(PtyProcess { pid, master: File::from(self.held.remove(&pty)?), ear, orphan })
     }
 
     /// The clients that are still there.
@@ -111,10 +115,10 @@ impl Remains {
 
 impl Drop for Remains {
     fn drop(&mut self) {
-        if let Some(process) = self.held.get(CHILD) {
-            let pid =
-                self.state.as_ref().and_then(|state| state.child).map_or(0, |child| child.pid);
-            pidfd::signal_group(process, pid, nix::libc::SIGKILL);
+        for (what, process) in &self.held {
+            if let Some(pid) = vault::pid(what) {
+                pidfd::signal_group(process, pid, nix::libc::SIGKILL);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::libc::{SIGCHLD, SIGHUP, SIGTERM, SIGUSR1};
+use nix::libc::{SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::system::Pending;
 
@@ -17,10 +17,11 @@ pub(super) struct Signals {
     reopen: Arc<AtomicBool>,
     child: Arc<AtomicBool>,
     upgrade: Arc<AtomicBool>,
+    restart: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Handles SIGTERM, SIGHUP, SIGCHLD and SIGUSR1 from now on.
+    /// Handles SIGTERM, SIGHUP, SIGCHLD, SIGUSR1 and SIGUSR2 from now on.
     pub(super) fn new() -> io::Result<Signals> {
         let (wake, writer) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
@@ -36,6 +37,7 @@ impl Signals {
             reopen: register(SIGHUP)?,
             child: register(SIGCHLD)?,
             upgrade: register(SIGUSR1)?,
+            restart: register(SIGUSR2)?,
             wake,
         })
     }
@@ -53,7 +55,7 @@ impl Signals {
 
     /// Whether any has come since they were last taken.
     pub(super) fn any(&self) -> bool {
-        [&self.terminate, &self.reopen, &self.child, &self.upgrade]
+        [&self.terminate, &self.reopen, &self.child, &self.upgrade, &self.restart]
             .into_iter()
             .any(|flag| flag.load(Ordering::Acquire))
     }
@@ -66,6 +68,7 @@ impl Signals {
             reopen: take(&self.reopen),
             child: take(&self.child),
             upgrade: take(&self.upgrade),
+            restart: take(&self.restart),
         }
     }
 }

@@ -134,6 +134,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         log: log.map(output),
         stdout: stdout.map(output),
         child,
+        old_child: None,
         connections,
         next_token,
         files,

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mio::Token;
@@ -36,6 +36,8 @@ pub(super) struct Pending {
     pub(super) child: bool,
     /// SIGUSR1.
     pub(super) upgrade: bool,
+    /// SIGUSR2.
+    pub(super) restart: bool,
 }
 
 /// Something that another program in this process can take over.
@@ -83,6 +85,11 @@ pub(super) trait Process: Stream {
     fn signal(&self, signal: i32);
     /// Closes its PTY and reaps it, if it has ended.
     fn bury(self);
+    /// The next thing that it told its service manager, which this server is to it: whether it is
+    /// that it is ready. `None`: nothing, for now.
+    fn hear(&self) -> Option<bool>;
+    /// Where that comes, for a server after this one.
+    fn ear(&self) -> Option<BorrowedFd<'_>>;
     /// The process by descriptor, if a server before this one started it.
     fn orphan(&self) -> Option<&OwnedFd>;
 }
@@ -124,7 +131,7 @@ pub(super) trait System {
     /// Starts the child on a new PTY, to be told of under `token`.
     fn spawn(&mut self, token: Token) -> io::Result<Self::Process>;
     /// Reaps ended children that are not `ours`: orphans that came to us as PID 1.
-    fn reap_orphans(&mut self, ours: [Option<i32>; 2]);
+    fn reap_orphans(&mut self, ours: [Option<i32>; 3]);
     /// Opens the log, which could not be opened at the start.
     fn open_log(&mut self) -> io::Result<Self::Link>;
     /// Sends a message to the service manager without waiting for it.
@@ -147,10 +154,11 @@ pub(super) trait System {
     fn keep(&mut self, id: ClientId, connection: &Self::Connection);
     /// The connection is to be no more.
     fn forget(&mut self, id: ClientId);
-    /// The child, which outlives a crash by itself, is no more.
-    fn forget_child(&mut self);
-    /// An orderly end: nothing of these connections, of `listeners`, and of all else is left.
-    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String]);
+    /// This child, which outlives a crash by itself, is no more.
+    fn forget_child(&mut self, pid: i32);
+    /// An orderly end: nothing of these connections, of `listeners` and `children`, and of all else is
+    /// left.
+    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String], children: &[i32]);
     /// Says on stderr why there is no upgrade.
     fn complain_of_upgrade(&mut self, reason: &str);
 }

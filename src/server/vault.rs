@@ -24,10 +24,25 @@ pub(super) const STATE: &str = "state";
 /// A half begins with its number in the sequence and its length.
 const HEAD: usize = 16;
 
-/// The master of the child's PTY.
-pub(super) const PTY: &str = "pty";
-/// The child's process.
-pub(super) const CHILD: &str = "child";
+/// The master of a child's PTY.
+pub(super) fn pty(pid: i32) -> String {
+    format!("pty.{pid}")
+}
+
+/// A child's process.
+pub(super) fn child(pid: i32) -> String {
+    format!("child.{pid}")
+}
+
+/// Where a child tells that it is ready.
+pub(super) fn notices(pid: i32) -> String {
+    format!("notices.{pid}")
+}
+
+/// The process that [`child`] has named so.
+pub(super) fn pid(name: &str) -> Option<i32> {
+    name.strip_prefix("child.")?.parse().ok()
+}
 
 /// A client's connection.
 pub(super) fn client(id: ClientId) -> String {

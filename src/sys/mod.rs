@@ -17,6 +17,7 @@ pub mod pty;
 pub mod signal;
 pub mod spawn;
 pub mod time;
+pub mod tree;
 
 use std::ffi::{CStr, CString};
 use std::io;

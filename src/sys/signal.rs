@@ -42,10 +42,11 @@ impl Drop for Blocked {
     }
 }
 
-/// Holds SIGTERM, SIGHUP and SIGUSR1 back until [`unblock_all`], so that they find somebody to clean
+/// Holds SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 back until [`unblock_all`], so that they find somebody to clean
 /// up; all other signals come at once, whatever mask was inherited.
 pub fn hold_back() -> io::Result<()> {
-    let set = SigSet::from_iter([Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1]);
+    let set =
+        SigSet::from_iter([Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2]);
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?)
 }
 

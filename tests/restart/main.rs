@@ -5,9 +5,13 @@
 
 mod addresses;
 mod listen;
+mod overlap;
 #[path = "../support/mod.rs"]
 mod support;
 
 fn main() -> std::process::ExitCode {
-    support::main(|| [listen::cases(), addresses::cases()].into_iter().flatten().collect())
+    support::main(|| {
+        let all = [listen::cases(), addresses::cases(), overlap::cases()];
+        all.into_iter().flatten().collect()
+    })
 }

@@ -7,8 +7,9 @@ use std::env;
 use std::ffi::CString;
 use std::net::TcpListener;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::sync::Mutex;
 use std::thread;
 
@@ -34,6 +35,18 @@ pub(super) fn open(endpoint: &str) -> RawFd {
     };
     fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())).expect("F_SETFD");
     socket.into_raw_fd()
+}
+
+/// Tells the service manager.
+pub(super) fn notify(text: &str) {
+    let socket = UnixDatagram::unbound().expect("a socket");
+    let manager = env::var("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
+    let manager = match manager.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(manager),
+    };
+    let sent = socket.send_to_addr(text.as_bytes(), &manager.expect("an address"));
+    sent.expect("a service manager");
 }
 
 /// Answers connections as a server that systemd passes sockets to, which block. For ever.

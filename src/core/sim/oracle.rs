@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::Settings;
 use super::super::clock::{Calendar, Now, UnixTime};
 use super::super::event::{ClientId, Effect, ExitStatus};
+use super::pair::{Lines, OldChild};
 use super::seen;
 use super::stream::{Clockwork, Stream};
 use crate::config::RestartMode::{self, Off, On, Oneshot};
@@ -24,7 +25,7 @@ pub struct Alive {
 
 /// SIGTERM came.
 #[derive(Debug, Clone, Copy)]
-struct Leaving {
+pub struct Leaving {
     killed: bool,
     until: u64,
 }
@@ -37,16 +38,16 @@ pub struct Oracle {
     pub effects: VecDeque<Effect>,
     pub mode: RestartMode,
     /// A start was asked for and not answered.
-    starting: bool,
+    pub starting: bool,
     pub alive: Option<Alive>,
-    leaving: Option<Leaving>,
-    last_start: Option<u64>,
-    told_to_wait: bool,
+    pub leaving: Option<Leaving>,
+    pub last_start: Option<u64>,
+    pub told_to_wait: bool,
     /// Starts that mode ONESHOT has still to make.
-    one_more: bool,
+    pub one_more: bool,
     /// The last start failed.
     start_failed: bool,
-    code: u8,
+    pub code: u8,
     pub exiting: bool,
     log_trouble: bool,
     /// What clients typed for the child.
@@ -56,6 +57,11 @@ pub struct Oracle {
     /// For the greeting.
     pub users: usize,
     pub loggers: usize,
+    /// Another child was asked for beside the one there is, and once more.
+    pub beside: bool,
+    pub again: bool,
+    pub old: Option<OldChild>,
+    pub lines: Lines,
 }
 
 impl Oracle {
@@ -79,28 +85,36 @@ impl Oracle {
             owners: VecDeque::new(),
             users: 0,
             loggers: 0,
-        }
-    }
-
-    pub fn output(&mut self, bytes: &[u8], now: Now) {
-        if !self.exiting {
-            self.stream.append(bytes, now.wall.0);
+            beside: false,
+            again: false,
+            old: None,
+            lines: Lines::default(),
         }
     }
 
     pub fn terminal_closed(&mut self) {
         if !self.exiting {
+            self.cancel();
             self.effects.push_back(Effect::SignalGroup(SIGKILL));
         }
     }
 
     pub fn started(&mut self, pid: i32, now: Now) {
-        assert!(self.starting && self.alive.is_none(), "a second child");
+        let beside = self.alive.filter(|_| self.beside);
+        assert!(beside.is_some() || self.starting && self.alive.is_none(), "a second child");
         self.starting = false;
+        self.beside = false;
         if self.exiting {
             return;
         }
         self.start_failed = false;
+        if let Some(old) = beside {
+            self.last_start = Some(now.mono.0);
+            self.one_more = false;
+            self.replace(old, now);
+        } else {
+            self.again = false;
+        }
         self.alive = Some(Alive { pid, since: now.wall.0 });
         let name = text(&self.settings.name);
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
@@ -108,25 +122,39 @@ impl Oracle {
             lines += &format!("@@@    (as {})\r\n", text(&self.settings.executed));
         }
         lines += &format!("@@@ The PID of new child \"{name}\" is: {pid}\r\n{RULE}");
+        if beside.is_some() {
+            self.say_line("", now);
+        }
         self.say(&lines, now);
     }
 
     pub fn not_started(&mut self, reason: &str, now: Now) {
         self.starting = false;
+        let beside = std::mem::take(&mut self.beside);
         if self.exiting {
             return;
         }
-        self.one_more = true;
-        self.start_failed = true;
+        if !beside {
+            self.one_more = true;
+            self.start_failed = true;
+        }
         let name = text(&self.settings.name);
         self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
+        if beside {
+            self.goes_on(self.alive.unwrap().pid, now);
+        }
     }
 
     pub fn ended(&mut self, status: ExitStatus, now: Now) {
         if self.exiting {
             return;
         }
-        let pid = self.alive.take().unwrap().pid;
+        self.cancel();
+        let alive = self.alive.take().unwrap();
+        let pid = alive.pid;
+        if self.old_stands_in(alive, status, now) {
+            return;
+        }
         let how = match status {
             ExitStatus::Code(code) => {
                 self.code = code;
@@ -150,6 +178,8 @@ impl Oracle {
         if self.exiting {
             return;
         }
+        self.cancel();
+        self.old_is_last(now);
         let Settings { kill_signal, grace, .. } = self.settings;
         match &mut self.leaving {
             _ if self.alive.is_none() => self.exit(0),
@@ -206,6 +236,7 @@ impl Oracle {
         for &byte in data {
             let is = |command: Option<u8>| command == Some(byte);
             if dead && byte == 0x11 {
+                self.flush(now);
                 self.exit(self.code);
             }
             if is(commands.logout) {
@@ -214,14 +245,23 @@ impl Oracle {
             if is(commands.toggle) {
                 self.toggle(now);
             }
+            if is(self.settings.overlap.and_then(|overlap| overlap.command)) {
+                if dead {
+                    start = true;
+                } else {
+                    self.reload(now);
+                }
+            }
             if is(commands.kill) {
                 self.say("\r\n@@@ Got a kill command\r\n", now);
                 if !dead {
                     if !self.input.is_empty() {
                         seen("the kill character emptied the queue");
                     }
+                    self.cancel();
                     self.forget_input();
                     self.signal(self.settings.kill_signal);
+                    self.old_killed(now);
                 }
             }
             start |= dead && (byte == 0x12 || is(commands.kill));
@@ -233,6 +273,7 @@ impl Oracle {
             }
             if self.mode == Oneshot && !self.one_more {
                 seen("ONESHOT ended the server by hand");
+                self.flush(now);
                 self.exit(self.code);
             } else {
                 self.start(now);
@@ -267,6 +308,11 @@ impl Oracle {
 
     /// The next thing that only time brings.
     pub fn deadline(&self) -> Option<u64> {
+        let both = [self.child_deadline(), self.pair_deadline()];
+        both.into_iter().flatten().min().filter(|_| !self.exiting)
+    }
+
+    fn child_deadline(&self) -> Option<u64> {
         match (self.alive, self.leaving) {
             _ if self.exiting || self.starting => None,
             (Some(_), None) => None,
@@ -281,12 +327,17 @@ impl Oracle {
     }
 
     pub fn time_passed(&mut self, now: Now) {
-        if self.deadline().is_none_or(|at| at > now.mono.0) {
-            return;
+        if self.child_deadline().is_some_and(|at| at <= now.mono.0) {
+            self.time_passed_for_child(now);
         }
+        self.time_passed_for_pair(now);
+    }
+
+    fn time_passed_for_child(&mut self, now: Now) {
         match &mut self.leaving {
             Some(leaving) if leaving.killed => {
                 seen("the server left without its child");
+                self.flush(now);
                 self.say_shutting_down(now);
                 self.exit(0);
             }
@@ -297,6 +348,7 @@ impl Oracle {
             }
             None if self.mode == Oneshot && !self.one_more => {
                 seen("ONESHOT ended the server");
+                self.flush(now);
                 self.exit(self.code);
             }
             None => self.start(now),
@@ -314,7 +366,7 @@ impl Oracle {
         self.say(&format!("\r\n@@@ Toggled auto restart mode to {mode}\r\n"), now);
     }
 
-    fn start(&mut self, now: Now) {
+    pub fn start(&mut self, now: Now) {
         assert!(!self.starting && self.alive.is_none());
         self.starting = true;
         self.last_start = Some(now.mono.0);
@@ -349,12 +401,12 @@ impl Oracle {
         text(&Clockwork.format(UnixTime(seconds), &self.settings.time_format))
     }
 
-    fn say(&mut self, lines: &str, now: Now) {
+    pub fn say(&mut self, lines: &str, now: Now) {
         self.stream.append(lines.as_bytes(), now.wall.0);
     }
 
     /// On a line of its own.
-    fn say_line(&mut self, line: &str, now: Now) {
+    pub fn say_line(&mut self, line: &str, now: Now) {
         if self.exiting {
             return;
         }
@@ -365,10 +417,13 @@ impl Oracle {
     fn signal(&mut self, signal: i32) {
         if signal != 0 {
             self.effects.push_back(Effect::SignalGroup(signal));
+            if self.old.is_some() {
+                self.effects.push_back(Effect::SignalOld(signal));
+            }
         }
     }
 
-    fn forget_input(&mut self) {
+    pub fn forget_input(&mut self) {
         self.input.clear();
         self.owners.clear();
     }

@@ -29,6 +29,11 @@ pub fn settings(random: &mut Random) -> Settings {
     let stamps: [Option<&[u8]>; 5] = [None, None, Some(b"[#] "), Some(b"# \xFF#"), Some(b"")];
     let logs: [Option<(Vec<u8>, bool)>; 3] =
         [None, Some((b"/log".to_vec(), true)), Some((b"/log".to_vec(), false))];
+    let overlap = super::pair::overlap(random);
+    if overlap.is_some_and(|overlap| overlap.command.is_some()) {
+        ignore.insert(super::pair::RELOAD);
+        ignore.insert(0);
+    }
     Settings {
         version: b"procServ Process Server 2.9.0".to_vec(),
         server_pid: 4711,
@@ -49,6 +54,7 @@ pub fn settings(random: &mut Random) -> Settings {
         restart: random.pick(&[RestartMode::On, RestartMode::Off, RestartMode::Oneshot]),
         wait: random.one_in(4),
         ready: None,
+        overlap,
         time_format: random.pick(&[&b"time #"[..], b"", b"%c"]).to_vec(),
     }
 }

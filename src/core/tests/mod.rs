@@ -55,6 +55,7 @@ fn settings() -> Settings {
         restart: RestartMode::On,
         wait: false,
         ready: None,
+        overlap: None,
         time_format: b"T".to_vec(),
     }
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub(super) struct Pipe {
     pub(super) closed: bool,
     /// A write found no room, so room is news.
     starved: bool,
+    /// What the process tells its service manager: whether it is ready.
+    pub(super) notices: VecDeque<bool>,
 }
 
 pub(super) type Id = u64;
@@ -89,12 +91,15 @@ pub(super) struct World {
     pub(super) waiting: VecDeque<Id>,
     pub(super) news: Vec<(Token, Readiness)>,
     pub(super) signals: Pending,
-    pub(super) child: Option<Child>,
+    /// The oldest first: the last one is the child.
+    pub(super) children: Vec<Child>,
     /// The program that is rehearsed, and the state it was given.
     pub(super) rehearsal: Option<(Child, Vec<u8>)>,
     /// What the server became another program with.
     pub(super) executed: Option<Vec<u8>>,
     pub(super) next: Id,
+    /// How often there were two children.
+    pub(super) pairs: usize,
     pub(super) starts: Vec<u64>,
     pub(super) jobs: VecDeque<Job>,
     pub(super) done: VecDeque<Done>,
@@ -120,10 +125,11 @@ impl World {
             waiting: VecDeque::new(),
             news: Vec::new(),
             signals: Pending::default(),
-            child: None,
+            children: Vec::new(),
             rehearsal: None,
             executed: None,
             next: 1,
+            pairs: 0,
             starts: Vec::new(),
             jobs: VecDeque::new(),
             done: VecDeque::new(),
@@ -188,7 +194,7 @@ impl World {
     /// The child or the rehearsed program, by its end of a pipe.
     fn process(&mut self, id: Id) -> Option<&mut Child> {
         let program = self.rehearsal.as_mut().map(|(program, _)| program);
-        [self.child.as_mut(), program].into_iter().flatten().find(|process| process.pipe == id)
+        self.children.iter_mut().chain(program).find(|process| process.pipe == id)
     }
 
     /// A process ends, unless it has.
@@ -362,8 +368,16 @@ impl Process for Far {
 
     fn bury(self) {
         let mut world = self.world.borrow_mut();
-        world.child.take_if(|child| child.pipe == self.id);
+        world.children.retain(|child| child.pipe != self.id);
         world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
+    }
+
+    fn hear(&self) -> Option<bool> {
+        self.world.borrow_mut().pipe(self.id).notices.pop_front()
+    }
+
+    fn ear(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     fn orphan(&self) -> Option<&OwnedFd> {
@@ -471,17 +485,18 @@ impl System for Simulated {
         let mut world = self.0.borrow_mut();
         let now = world.now;
         world.starts.push(now);
-        assert!(world.child.is_none(), "a second child");
+        assert!(world.children.len() < 2, "a third child");
+        world.pairs += world.children.len();
         if let Some(error) = world.refuses(libc::EAGAIN) {
             return Err(error);
         }
         let child = world.start(token);
         let (id, pid) = (child.pipe, 1000 + child.pipe as i32);
-        world.child = Some(child);
+        world.children.push(child);
         Ok(Far::new(&self.0, id, Medium::Telnet, pid))
     }
 
-    fn reap_orphans(&mut self, _ours: [Option<i32>; 2]) {}
+    fn reap_orphans(&mut self, _ours: [Option<i32>; 3]) {}
 
     fn open_log(&mut self) -> io::Result<Simulated> {
         let refused = self.0.borrow_mut().refuses(libc::EACCES);
@@ -538,7 +553,7 @@ impl System for Simulated {
     fn save(&mut self, _state: &State) {}
     fn keep(&mut self, _id: ClientId, _connection: &Far) {}
     fn forget(&mut self, _id: ClientId) {}
-    fn forget_child(&mut self) {}
-    fn empty_store(&mut self, _connections: &[ClientId], _listeners: &[String]) {}
+    fn forget_child(&mut self, _pid: i32) {}
+    fn empty_store(&mut self, _: &[ClientId], _: &[String], _: &[i32]) {}
     fn complain_of_upgrade(&mut self, _reason: &str) {}
 }
