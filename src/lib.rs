@@ -36,6 +36,12 @@
 //! whose share of the queue is full is not read, so that the pressure reaches whoever types.
 
 //!
+//! # Children come and go
+//!
+//! Sockets for the child are opened once and passed to each ([`listen`]). A child can be replaced by
+//! one that is started beside it: for as long as there are two, the core weaves their output together
+//! by lines, and the server holds the old one in a place of its own.
+//!
 //! # Servers come and go
 //!
 //! At an upgrade in place the server writes down all that it is ([`handover`]), executes the program

@@ -17,6 +17,8 @@ complete -c procServ -l timefmt -d 'set time format (strftime) to <str>' -r -f
 complete -c procServ -s x -l logoutcmd -d 'command to logout client connection (^ for ctrl)' -r -f
 complete -c procServ -s g -l grace-period -d 'time [sec] after SIGTERM before child gets SIGKILL' -r -f
 complete -c procServ -l listen -d 'open a socket for the child (LISTEN_FDS); repeatable' -r -f
+complete -c procServ -l overlap -d 'SIGUSR2: start new child, end old one after <ms>' -r -f
+complete -c procServ -l reloadcmd -d 'command to do what SIGUSR2 does (^ for ctrl)' -r -f
 complete -c procServ -l ready -d 'be ready when child says <text> (implies --notify)' -r -f
 complete -c procServ -l allow -d 'allow control connections from anywhere'
 complete -c procServ -s d -l debug -d 'debug mode (keeps child in foreground)'

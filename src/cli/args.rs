@@ -76,7 +76,7 @@ pub fn definition() -> Command {
                 .short('g'),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
             value("listen", "uri", "open a socket for the child (LISTEN_FDS); repeatable"),
-            value("overlap", "ms", "SIGUSR2: new child beside the old, which ends after <ms>"),
+            value("overlap", "ms", "SIGUSR2: start new child, end old one after <ms>"),
             value("reloadcmd", "c", "command to do what SIGUSR2 does (^ for ctrl)"),
             flag("notify", "tell systemd about state and health (with -f)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),

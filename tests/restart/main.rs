@@ -5,13 +5,14 @@
 
 mod addresses;
 mod listen;
+mod load;
 mod overlap;
 #[path = "../support/mod.rs"]
 mod support;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        let all = [listen::cases(), addresses::cases(), overlap::cases()];
+        let all = [listen::cases(), addresses::cases(), overlap::cases(), load::cases()];
         all.into_iter().flatten().collect()
     })
 }
