@@ -81,4 +81,41 @@ check "stop" systemctl stop $unit
 check "in order" [ "$(property $unit Result),$(property $unit ExecMainStatus)" = success,0 ]
 check "the last one has finished, too" eval '[ "$(journal | grep -c finished)" = 4 ]'
 check "nothing is left" not in_systemd test -e $console
+
+# The server is killed in the middle of an overlap: the new child is taken over, the old one killed.
+in_systemd mkdir -p "/etc/systemd/system/web-overlap@.service.d"
+{
+    printf '[Service]\nRestartSec=0\nKillMode=process\nFileDescriptorStoreMax=20\n'
+    printf 'RuntimeDirectoryPreserve=restart\nExecStart=\n'
+    sed -n '/^ExecStart=/,/[^\\]$/p' "$contrib/systemd/web-overlap@.service" |
+        sed 's/--notify/--fdstore/; s/--overlap=10000/--overlap=60000/'
+} | in_systemd tee "/etc/systemd/system/web-overlap@.service.d/store.conf" >/dev/null
+systemctl daemon-reload
+serve five
+check "it starts with a store" systemctl start $unit
+first=$(answer)
+check "state, terminal, child, its messages, endpoint and socket are stored" within 5 eval \
+    '[ "$(property $unit NFileDescriptorStore)" = 6 ]'
+# One that is never ready.
+printf '#!/bin/sh\necho "this is version six"\nexec sleep 1000\n' |
+    in_systemd tee /opt/web/demo/serve >/dev/null
+in_systemd kill -USR2 "$(property $unit MainPID)"
+check "another one is started beside it" within 10 in_journal 'this is version six'
+check "all of it is stored" within 5 eval '[ "$(property $unit NFileDescriptorStore)" = 9 ]'
+new=$(journal | sed -n 's/.*new child "demo" is: //p' | tail -n 1)
+server=$(property $unit MainPID)
+in_systemd kill -KILL "$server"
+check "another server comes" within 10 in_journal 'server restarted, output may be missing'
+check "it is another" within 10 eval '[ "$(property $unit MainPID)" != "$server" ]'
+check "the old child is killed" within 10 in_journal \
+    "sigChild for process $first. The process was killed by signal 9"
+check "the new one runs on" in_systemd kill -0 "$new"
+check "nothing of the old one is stored" within 5 eval \
+    '[ "$(property $unit NFileDescriptorStore)" = 6 ]'
+serve seven
+in_systemd kill -USR2 "$(property $unit MainPID)"
+check "a working one takes the same socket" eval '[ "$(answer)" -gt 1 ]'
+check "the one that was taken over ends" within 15 in_journal "sigChild for process $new"
+check "stop" systemctl stop $unit
+check "nothing is stored" [ "$(property $unit NFileDescriptorStore)" = 0 ]
 finish

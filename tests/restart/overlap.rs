@@ -33,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(without_a_child_one_is_started),
         case!(without_overlap_it_is_ignored),
         case!(upgrade_keeps_both),
+        case!(upgrade_hears_the_new_child),
         case!(bad_values_are_errors),
     ]
 }
@@ -446,6 +447,18 @@ fn upgrade_keeps_both(lab: &Lab) {
     user.until(format!("@@@ Child \"web\" is not replaced, process {new} goes on\r\n"));
     assert_eq!(server.terminate().code(), Some(0));
     assert!(!alive(new));
+}
+
+fn upgrade_hears_the_new_child(lab: &Lab) {
+    let server = logged(lab, &["--overlap", "4000000000"]);
+    let steps = ["wait-for", "go", "notify", "READY=1", "wait"];
+    let server = server.child(READY.into_iter().chain(steps)).start();
+    let mut user = user(&server);
+    reload(&server);
+    server.child_start(2);
+    upgrade(lab, &server, 1);
+    std::fs::write(server.path("go"), "").unwrap();
+    user.until(crlf(&killed(server.child_start(1), 15)));
 }
 
 fn bad_values_are_errors(lab: &Lab) {

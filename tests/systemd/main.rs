@@ -7,12 +7,14 @@
 mod activation;
 mod manager;
 mod notify;
+mod overlap;
 mod ready;
 #[path = "../support/mod.rs"]
 mod support;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        [notify::cases(), ready::cases(), activation::cases()].into_iter().flatten().collect()
+        let all = [notify::cases(), ready::cases(), activation::cases(), overlap::cases()];
+        all.into_iter().flatten().collect()
     })
 }
