@@ -398,9 +398,12 @@ impl Process for PtyProcess {
     }
 
     fn hear(&self) -> Option<bool> {
-        // Which another may have sent, is nothing.
-        let (sender, ready) = self.ear.as_ref()?.next().ok()?;
-        Some(ready && tree::is_within(sender, self.pid))
+        // What others say is heard as nothing.
+        match self.ear.as_ref()?.next() {
+            Ok((sender, ready)) => Some(ready && tree::is_within(sender, self.pid)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(false),
+            Err(_) => None,
+        }
     }
 
     fn ear(&self) -> Option<BorrowedFd<'_>> {

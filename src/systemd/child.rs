@@ -31,8 +31,11 @@ mod linux {
         UnixCredentials, bind, getsockname, recvmsg, setsockopt, socket, sockopt,
     };
     use std::io::IoSliceMut;
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsRawFd, RawFd};
     use std::os::unix::ffi::OsStringExt;
+
+    /// No message has more descriptors (SCM_MAX_FD of the kernel).
+    const MOST_FDS: usize = 253;
 
     impl Ear {
         /// A new one, and its address for NOTIFY_SOCKET.
@@ -56,16 +59,24 @@ mod linux {
         /// There is none.
         pub fn next(&self) -> io::Result<(i32, bool)> {
             let mut text = [0; 4096];
-            // No room for descriptors: the kernel closes what comes along.
-            let mut space = nix::cmsg_space!(UnixCredentials);
+            let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; MOST_FDS]);
             let mut slices = [IoSliceMut::new(&mut text)];
             let socket = self.0.as_raw_fd();
-            let message =
-                recvmsg::<()>(socket, &mut slices, Some(&mut space), MsgFlags::MSG_DONTWAIT)?;
-            let sender = message.cmsgs()?.find_map(|control| match control {
-                ControlMessageOwned::ScmCredentials(sender) => Some(sender.pid()),
-                _ => None,
-            });
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+            let message = recvmsg::<()>(socket, &mut slices, Some(&mut space), flags)?;
+            let mut sender = None;
+            for control in message.cmsgs()? {
+                match control {
+                    ControlMessageOwned::ScmCredentials(credentials) => {
+                        sender = Some(credentials.pid());
+                    }
+                    // There is no store to keep them in. Who waits for a barrier waits for this.
+                    ControlMessageOwned::ScmRights(fds) => {
+                        fds.into_iter().for_each(|fd| drop(nix::unistd::close(fd)));
+                    }
+                    _ => {}
+                }
+            }
             let count = message.bytes;
             let mut lines = text.get(..count).unwrap_or_default().split(|&byte| byte == b'\n');
             Ok((sender.unwrap_or(0), lines.any(|line| line == b"READY=1")))
