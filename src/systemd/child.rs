@@ -72,7 +72,9 @@ mod linux {
                     }
                     // There is no store to keep them in. Who waits for a barrier waits for this.
                     ControlMessageOwned::ScmRights(fds) => {
-                        fds.into_iter().for_each(|fd| drop(nix::unistd::close(fd)));
+                        for fd in fds {
+                            let _ = nix::unistd::close(fd);
+                        }
                     }
                     _ => {}
                 }

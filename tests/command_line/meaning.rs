@@ -102,6 +102,22 @@ fn sockets_for_the_child_add_up() {
 }
 
 #[test]
+fn children_overlap_if_asked_to() {
+    assert_eq!(config(&["--killsig", "9"]).overlap, None);
+    let overlap = |options: &[&str]| config(options).overlap.unwrap();
+    let default = overlap(&["--overlap", "1500"]);
+    assert_eq!((default.after.as_millis(), default.grace.as_secs()), (1500, 10));
+    assert_eq!(default.command, None);
+    assert_eq!(config(&["--overlap=0"]).grace_period, 0, "that of SIGTERM");
+    assert_eq!(overlap(&["--overlap=0", "-g", "0"]).grace.as_secs(), 0);
+    assert_eq!(overlap(&["-g7", "--overl=1", "--reload=^U"]).command, Some(0x15));
+    assert_eq!(overlap(&["--overlap=1", "--reloadcmd="]).command, None);
+    assert!(config(&["--overlap=1", "--reloadcmd=^U"]).ignore.contains(0x15));
+    // Shortened as procServ shortens its own, these are its own.
+    assert!(config(&["--re"]).overlap.is_none());
+}
+
+#[test]
 fn stamps() {
     let stamp =
         |options: &[&str]| config(options).log_stamp.map(|it| String::from_utf8(it).unwrap());

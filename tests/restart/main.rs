@@ -7,12 +7,14 @@ mod addresses;
 mod listen;
 mod load;
 mod overlap;
+mod ready;
 #[path = "../support/mod.rs"]
 mod support;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        let all = [listen::cases(), addresses::cases(), overlap::cases(), load::cases()];
+        let all =
+            [listen::cases(), addresses::cases(), overlap::cases(), ready::cases(), load::cases()];
         all.into_iter().flatten().collect()
     })
 }

@@ -5,19 +5,11 @@ use crate::case;
 use crate::support::{Case, Client, Instance, Lab, Setup, alive, number_after};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(old_child_ends_when_the_time_is_over),
         case!(reload_command_does_the_same),
-        case!(readiness_ends_the_wait),
-        case!(descendant_may_say_it),
-        case!(others_may_not_say_it),
-        case!(ready_from_outside_alone_is_nothing),
-        case!(messages_of_a_child_never_fill_up),
-        case!(child_has_a_socket_of_its_own),
         case!(new_child_that_ends_first_changes_nothing),
         case!(old_child_that_ends_first_is_told_of),
         case!(old_child_is_killed_after_its_grace),
@@ -33,21 +25,20 @@ pub(super) fn cases() -> Vec<Case> {
         case!(without_a_child_one_is_started),
         case!(without_overlap_it_is_ignored),
         case!(upgrade_keeps_both),
-        case!(upgrade_hears_the_new_child),
         case!(bad_values_are_errors),
     ]
 }
 
-fn logged(lab: &Lab, options: &[&str]) -> Setup {
+pub(super) fn logged(lab: &Lab, options: &[&str]) -> Setup {
     lab.server().opts(["-n", "web", "--holdoff", "1", "-L", "log"]).opts(options)
 }
 
 /// Another child is asked for.
-fn reload(server: &Instance) {
+pub(super) fn reload(server: &Instance) {
     server.signal(Signal::SIGUSR2);
 }
 
-fn user(server: &Instance) -> Client {
+pub(super) fn user(server: &Instance) -> Client {
     server.child_start(1);
     let mut user = server.connect();
     user.greeting();
@@ -61,11 +52,11 @@ fn block(pid: i32) -> String {
     )
 }
 
-fn crlf(text: &str) -> String {
+pub(super) fn crlf(text: &str) -> String {
     text.replace('\n', "\r\n")
 }
 
-fn killed(pid: i32, signal: i32) -> String {
+pub(super) fn killed(pid: i32, signal: i32) -> String {
     format!(
         "@@@ Received a sigChild for process {pid}. The process was killed by signal {signal}\n"
     )
@@ -107,99 +98,14 @@ fn reload_command_does_the_same(lab: &Lab) {
     user.until_all([&*crlf(&killed(second, 15)), "61 62 0a \r\n"]);
 }
 
-const READY: [&str; 4] = ["on-start", "1", "wait", "otherwise"];
-
-fn readiness_ends_the_wait(lab: &Lab) {
-    // Longer than anybody waits.
-    let server = logged(lab, &["--overlap", "4000000000"]);
-    let steps = ["wait-for", "go", "notify", "STATUS=up\nREADY=1", "wait"];
-    let server = server.child(READY.into_iter().chain(steps)).start();
-    let mut user = user(&server);
-    reload(&server);
-    let (old, new) = (server.child_start(1), server.child_start(2));
-    user.until("@@@ @@@ @@@ @@@ @@@\r\n");
-    assert!(alive(old) && alive(new), "not ready yet");
-    std::fs::write(server.path("go"), "").unwrap();
-    user.until(crlf(&killed(old, 15)));
-}
-
-fn descendant_may_say_it(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "4000000000"]);
-    // A grandchild, in a session of its own.
-    let steps = ["background", "setsid", "notify", "READY=1", "wait", ";", "wait"];
-    let server = server.child(READY.into_iter().chain(steps)).start();
-    let mut user = user(&server);
-    reload(&server);
-    user.until(crlf(&killed(server.child_start(1), 15)));
-}
-
 /// The rest of the `number`th line of the log, from 1, that has `name` in it, after that.
-fn line_after(lab: &Lab, server: &Instance, name: &str, number: usize) -> String {
+pub(super) fn line_after(lab: &Lab, server: &Instance, name: &str, number: usize) -> String {
     lab.wait_for(&format!("{name} in the log, {number} times"), || {
         let log = std::fs::read_to_string(server.path("log")).ok()?;
         let lines = log.split_inclusive("\r\n").filter_map(|line| line.strip_suffix("\r\n"));
         let mut found = lines.filter_map(|line| Some(line.split_once(name)?.1.to_owned()));
         found.nth(number - 1)
     })
-}
-
-fn send_to(address: &str, text: &str) {
-    let name = address.strip_prefix('@').expect("an abstract name");
-    let address = SocketAddr::from_abstract_name(name).unwrap();
-    UnixDatagram::unbound().unwrap().send_to_addr(text.as_bytes(), &address).unwrap();
-}
-
-fn others_may_not_say_it(lab: &Lab) {
-    let setup = logged(lab, &["--overlap", "4000000000"]);
-    let steps = ["show-env", "NOTIFY_SOCKET", "on-start", "1", "wait", "otherwise"];
-    let more = ["wait-for", "go", "notify", "READY=1", "wait"];
-    let server = setup.child(steps.into_iter().chain(more)).start();
-    let mut user = user(&server);
-    reload(&server);
-    let new = line_after(lab, &server, "NOTIFY_SOCKET=", 2);
-    // This process is none of its descendants. One after the other: heard in this order.
-    for _ in 0..50 {
-        send_to(&new, "READY=1");
-    }
-    std::fs::write(server.path("go"), "").unwrap();
-    user.until(crlf(&killed(server.child_start(1), 15)));
-    // The other way round: the old one's words are nothing, either.
-    assert!(server.path("go").exists());
-}
-
-fn ready_from_outside_alone_is_nothing(lab: &Lab) {
-    let setup = logged(lab, &["--overlap", "4000000000"]);
-    let server = setup.child(["show-env", "NOTIFY_SOCKET", "wait"]).start();
-    let mut user = user(&server);
-    reload(&server);
-    let addresses = [1, 2].map(|n| line_after(lab, &server, "NOTIFY_SOCKET=", n));
-    user.until("@@@ @@@ @@@ @@@ @@@\r\n");
-    for address in &addresses {
-        send_to(address, "READY=1");
-    }
-    server.falls_asleep();
-    assert!(alive(server.child_start(1)) && alive(server.child_start(2)));
-}
-
-fn messages_of_a_child_never_fill_up(lab: &Lab) {
-    // More than a socket's queue holds: sending would wait.
-    let many: Vec<&str> = std::iter::repeat_n(["notify", "WATCHDOG=1"], 300).flatten().collect();
-    let setup = logged(lab, &["--overlap", "0"]);
-    let server = setup.child(many.into_iter().chain(["say", "all said", "wait"])).start();
-    server.file_with("log", "all said\r\n");
-}
-
-fn child_has_a_socket_of_its_own(lab: &Lab) {
-    let setup = logged(lab, &["--overlap", "0"]).env("NOTIFY_SOCKET", "/run/another");
-    let setup = setup.env("WATCHDOG_USEC", "1000000");
-    let shown = ["show-env", "WATCHDOG_USEC", "show-env", "NOTIFY_SOCKET", "show-fds", "wait"];
-    let server = setup.child(shown).start();
-    let first = line_after(lab, &server, "NOTIFY_SOCKET=", 1);
-    server.file_with("log", "WATCHDOG_USEC unset\r\n");
-    line_after(lab, &server, "fds: 0 1 2", 1);
-    reload(&server);
-    let second = line_after(lab, &server, "NOTIFY_SOCKET=", 2);
-    assert!(first.starts_with('@') && second.starts_with('@') && first != second);
 }
 
 fn new_child_that_ends_first_changes_nothing(lab: &Lab) {
@@ -447,18 +353,6 @@ fn upgrade_keeps_both(lab: &Lab) {
     user.until(format!("@@@ Child \"web\" is not replaced, process {new} goes on\r\n"));
     assert_eq!(server.terminate().code(), Some(0));
     assert!(!alive(new));
-}
-
-fn upgrade_hears_the_new_child(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "4000000000"]);
-    let steps = ["wait-for", "go", "notify", "READY=1", "wait"];
-    let server = server.child(READY.into_iter().chain(steps)).start();
-    let mut user = user(&server);
-    reload(&server);
-    server.child_start(2);
-    upgrade(lab, &server, 1);
-    std::fs::write(server.path("go"), "").unwrap();
-    user.until(crlf(&killed(server.child_start(1), 15)));
 }
 
 fn bad_values_are_errors(lab: &Lab) {
