@@ -39,6 +39,7 @@ fn settings(stamped: bool) -> Settings {
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
+        ready: None,
         overlap: None,
         time_format: b"T".to_vec(),
     }

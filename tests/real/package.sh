@@ -63,6 +63,8 @@ $doc/examples/systemd/ioc-socket@.service
 $doc/examples/systemd/ioc-socket@.socket
 $doc/examples/systemd/ioc-tcp@.service
 $doc/examples/systemd/ioc@.service
+$doc/examples/systemd/web-overlap@.service
+$doc/socketmaster.md
 /usr/share/fish/vendor_completions.d/procServ.fish
 /usr/share/man/man1/procServ.1.gz
 /usr/share/zsh/vendor-completions/_procServ" ]
@@ -119,12 +121,14 @@ $doc/CHANGELOG.md
 $doc/README.md
 $doc/conserver/conserver.cf
 $doc/logrotate/procServ
+$doc/socketmaster.md
 $doc/systemd/ioc-fdstore@.service
 $doc/systemd/ioc-notify@.service
 $doc/systemd/ioc-socket@.service
 $doc/systemd/ioc-socket@.socket
 $doc/systemd/ioc-tcp@.service
 $doc/systemd/ioc@.service
+$doc/systemd/web-overlap@.service
 /usr/share/fish/vendor_completions.d/procServ.fish
 /usr/share/licenses/procserv-rs/LICENSE-APACHE
 /usr/share/licenses/procserv-rs/LICENSE-MIT
