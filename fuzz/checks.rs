@@ -40,7 +40,8 @@ pub fn telnet(input: &[u8]) {
 pub fn endpoint(input: &[u8]) {
     let Some((letter, spec)) = input.split_first() else { return };
     // The user database is no part of this.
-    if spec.starts_with(b"unix:") && spec.iter().filter(|&&byte| byte == b':').count() >= 4 {
+    let place = spec.strip_prefix(b"raw:").unwrap_or(spec);
+    if place.starts_with(b"unix:") && place.iter().filter(|&&byte| byte == b':').count() >= 4 {
         return;
     }
     let open = letter.is_ascii_uppercase();
@@ -51,8 +52,10 @@ pub fn endpoint(input: &[u8]) {
     match Endpoint::parse(OsStr::from_bytes(spec), access) {
         Ok(endpoint) => {
             let printed = endpoint.to_bytes();
-            let spec = printed.strip_prefix(b"tcp:").unwrap_or(&printed);
-            assert_eq!(Endpoint::parse(OsStr::from_bytes(spec), access), Ok(endpoint));
+            let raw: &[u8] = if endpoint.raw { b"raw:" } else { b"" };
+            let place = printed.strip_prefix(raw).unwrap_or(&printed);
+            let spec = [raw, place.strip_prefix(b"tcp:").unwrap_or(place)].concat();
+            assert_eq!(Endpoint::parse(OsStr::from_bytes(&spec), access), Ok(endpoint));
         }
         Err(error) => assert!(!error.message(OsStr::new("procServ")).is_empty()),
     }

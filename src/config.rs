@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 
 use crate::endpoint::Endpoint;
 use crate::listen::ListenUri;
+use crate::network::Networks;
 
 /// How the server relates to the terminal and process that started it (contract section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,16 @@ pub enum RestartMode {
     Oneshot,
 }
 
+/// Whose words the messages on the console are in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Wording {
+    /// procServ 2.9's.
+    #[default]
+    Current,
+    /// `--compat 2.7`: those of that version, which knows two restart modes (contract section 10).
+    Of2_7,
+}
+
 /// Where `-L` writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTarget {
@@ -45,6 +56,15 @@ pub enum LogTarget {
     Stdout,
     /// A file, as typed (relative to the server's start directory).
     File(PathBuf),
+}
+
+/// `--log-rotate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// At the first line end past so many bytes, another file is begun.
+    pub size: u64,
+    /// So many of the older ones are kept; not 0.
+    pub keep: u32,
 }
 
 /// The characters that never reach the child: `-i`, the command characters and NUL
@@ -119,8 +139,12 @@ pub struct Config {
     pub core_size: Option<u64>,
     /// `-f`, `-d`, PROCSERV_DEBUG.
     pub run_mode: RunMode,
+    /// `--user`, a name or a number.
+    pub user: Option<OsString>,
     /// `--holdoff`, seconds.
     pub holdoff: u32,
+    /// `--holdoff-max`, seconds: not less than `holdoff`.
+    pub holdoff_max: u32,
     /// `--grace-period`, seconds.
     pub grace_period: u32,
     /// `-i` with everything that section 1 adds to it.
@@ -133,10 +157,24 @@ pub struct Config {
     pub log_file: Option<LogTarget>,
     /// `--logstamp`: the strftime format of a whole stamp; `None` without the option.
     pub log_stamp: Option<Vec<u8>>,
+    /// `--log-rotate`.
+    pub log_rotate: Option<Rotation>,
     /// `--savelog`.
     pub save_log: bool,
     /// The mode to start in.
     pub restart: RestartMode,
+    /// `--history`: how many of the last bytes of the console a new client is given.
+    pub history: usize,
+    /// `--compat`.
+    pub wording: Wording,
+    /// `--allow-from`: where TCP clients may come from; `None` is anywhere.
+    pub allow_from: Option<Networks>,
+    /// `--kill-orphans`.
+    pub kill_orphans: bool,
+    /// `--child-pidfile`: where a child that makes itself a daemon tells its PID.
+    pub child_pid_file: Option<PathBuf>,
+    /// `--signal-status`.
+    pub signal_status: bool,
     /// `-w`: no first start until told.
     pub wait: bool,
     /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.
@@ -155,6 +193,12 @@ pub struct Config {
     pub pid_file: Option<PathBuf>,
     /// `-I`.
     pub info_file: Option<PathBuf>,
+    /// `--events`.
+    pub events: Option<PathBuf>,
+    /// `--status-file`.
+    pub status_file: Option<PathBuf>,
+    /// `--syslog`: the tag.
+    pub syslog: Option<Vec<u8>>,
     /// `--timefmt`, a strftime format.
     pub time_format: Vec<u8>,
     /// What to say on stderr before anything else, one line each without its newline.

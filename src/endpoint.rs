@@ -3,10 +3,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use nix::net::if_::if_nametoindex;
 use nix::unistd::{Group, User};
 
 use crate::strto;
@@ -14,9 +15,18 @@ use crate::strto;
 /// The size of `sun_path` on Linux; a socket's name, with the `@` of an abstract one, is shorter.
 const SUN_PATH_SIZE: usize = 108;
 
+/// Where clients connect, and what is spoken there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where.
+    pub address: Address,
+    /// Bytes as they are, without telnet.
+    pub raw: bool,
+}
+
 /// One place to listen on, resolved: rules of access applied, users and groups looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum Address {
     /// A TCP address; port 0 asks for a free one.
     Tcp(SocketAddr),
     /// A Unix stream socket in the file system.
@@ -80,6 +90,8 @@ pub enum EndpointError {
     UnknownUser(OsString),
     /// The group database doesn't have it.
     UnknownGroup(OsString),
+    /// The machine has no network interface of that name.
+    UnknownInterface(OsString),
     /// One or two colons after `unix:`; what stands after it.
     Unparsable(OsString),
     /// Nothing where the path should be.
@@ -104,6 +116,7 @@ impl EndpointError {
             .concat(),
             EndpointError::UnknownUser(name) => quoted("Unknown user", name),
             EndpointError::UnknownGroup(name) => quoted("Unknown group", name),
+            EndpointError::UnknownInterface(name) => quoted("Unknown network interface", name),
             EndpointError::Unparsable(rest) => {
                 quoted("Unix path+permissions spec unparsable", rest)
             }
@@ -114,33 +127,53 @@ impl EndpointError {
 }
 
 impl Endpoint {
+    /// Whether it is a TCP port that the system chooses.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        matches!(&self.address, Address::Tcp(address) if address.port() == 0)
+    }
+
     /// Reads `spec` and applies `access` to it. Users and groups are looked up at once.
     ///
     /// # Errors
     /// Those of [`EndpointError`]; nothing is printed.
     pub fn parse(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {
         let bytes = spec.as_bytes();
-        if let Some(rest) = bytes.strip_prefix(b"unix:") {
+        let (raw, rest) = match bytes.strip_prefix(b"raw:") {
+            Some(rest) => (true, rest),
+            None => (false, bytes),
+        };
+        let not_a_spec = || EndpointError::NotASpec(spec.to_os_string());
+        let address = if let Some(rest) = rest.strip_prefix(b"unix:") {
             parse_unix(rest)
-        } else if let Some(rest) = bytes.strip_prefix(b"fd:") {
-            let passed = parse_passed(rest).map(Endpoint::Passed);
-            passed.ok_or_else(|| EndpointError::NotASpec(spec.to_os_string()))
+        } else if let Some(rest) = rest.strip_prefix(b"fd:") {
+            parse_passed(rest).map(Address::Passed).ok_or_else(not_a_spec)
         } else {
-            parse_tcp(spec, access)
-        }
+            parse_tcp(rest, access, not_a_spec)
+        };
+        Ok(Endpoint { address: address?, raw })
     }
 
     /// As in the info file: `tcp:127.0.0.1:2000`, `unix:/path`, `unix:@name`, byte for byte
-    /// (contract section 7).
+    /// (contract section 7), after `raw:` if it is one without telnet.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Endpoint::Tcp(address) => format!("tcp:{address}").into_bytes(),
-            Endpoint::Unix { path, .. } => [b"unix:", path.as_os_str().as_bytes()].concat(),
-            Endpoint::Abstract(name) => [b"unix:@", name.as_slice()].concat(),
-            Endpoint::Passed(Passed::Number(number)) => format!("fd:{number}").into_bytes(),
-            Endpoint::Passed(Passed::Name(name)) => [b"fd:", name.as_slice()].concat(),
-        }
+        let address = match &self.address {
+            Address::Tcp(address) => format!("tcp:{address}").into_bytes(),
+            Address::Unix { path, .. } => [b"unix:", path.as_os_str().as_bytes()].concat(),
+            Address::Abstract(name) => [b"unix:@", name.as_slice()].concat(),
+            Address::Passed(Passed::Number(number)) => format!("fd:{number}").into_bytes(),
+            Address::Passed(Passed::Name(name)) => [b"fd:", name.as_slice()].concat(),
+        };
+        let raw: &[u8] = if self.raw { b"raw:" } else { b"" };
+        [raw, &address].concat()
+    }
+}
+
+impl From<Address> for Endpoint {
+    /// One with telnet.
+    fn from(address: Address) -> Endpoint {
+        Endpoint { address, raw: false }
     }
 }
 
@@ -151,7 +184,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-fn parse_unix(rest: &[u8]) -> Result<Endpoint, EndpointError> {
+fn parse_unix(rest: &[u8]) -> Result<Address, EndpointError> {
     let mut fields = rest.splitn(4, |&byte| byte == b':');
     let fields = (fields.next(), fields.next(), fields.next(), fields.next());
     let (user, group, perm, path): (&[u8], &[u8], &[u8], &[u8]) = match fields {
@@ -168,9 +201,9 @@ fn parse_unix(rest: &[u8]) -> Result<Endpoint, EndpointError> {
         return Err(EndpointError::PathTooLong);
     }
     if let Some(name) = path.strip_prefix(b"@") {
-        return Ok(Endpoint::Abstract(name.to_vec()));
+        return Ok(Address::Abstract(name.to_vec()));
     }
-    Ok(Endpoint::Unix {
+    Ok(Address::Unix {
         path: os_string(path).into(),
         uid: user.as_ref().map(|user| user.uid.as_raw()),
         gid: group.map(|group| group.gid).or(user.map(|user| user.gid)).map(|gid| gid.as_raw()),
@@ -215,18 +248,56 @@ fn parse_passed(rest: &[u8]) -> Option<Passed> {
     (number >= 3).then_some(Passed::Number(number))
 }
 
-fn parse_tcp(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {
-    let not_a_spec = || EndpointError::NotASpec(spec.to_os_string());
-    let mut fields = spec.as_bytes().split(|&byte| byte == b':');
+fn parse_tcp(
+    spec: &[u8],
+    access: Access,
+    not_a_spec: impl Fn() -> EndpointError,
+) -> Result<Address, EndpointError> {
+    if let Some(rest) = spec.strip_prefix(b"[") {
+        let end = rest.iter().position(|&byte| byte == b']').ok_or_else(&not_a_spec)?;
+        let (address, rest) = rest.split_at(end);
+        let port = rest.strip_prefix(b"]:").ok_or_else(&not_a_spec)?;
+        let address = parse_ipv6(address, &not_a_spec)?;
+        let port = parse_port(port, not_a_spec)?;
+        let local = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0);
+        let mut address = if access.local_only() { local } else { address };
+        address.set_port(port);
+        return Ok(Address::Tcp(address.into()));
+    }
+    let mut fields = spec.split(|&byte| byte == b':');
     let (address, port) = match (fields.next(), fields.next(), fields.next()) {
         (Some(port), None, None) => (Ipv4Addr::UNSPECIFIED, port),
-        (Some(address), Some(port), None) => (parse_ipv4(address).ok_or_else(not_a_spec)?, port),
+        (Some(address), Some(port), None) => (parse_ipv4(address).ok_or_else(&not_a_spec)?, port),
         _ => return Err(not_a_spec()),
     };
-    let port = Number::parse(port).ok_or_else(not_a_spec)?;
-    let port: u16 = port.value().ok_or_else(|| EndpointError::PortOutOfRange(port.to_string()))?;
+    let port = parse_port(port, not_a_spec)?;
     let address = if access.local_only() { Ipv4Addr::LOCALHOST } else { address };
-    Ok(Endpoint::Tcp(SocketAddr::from((address, port))))
+    Ok(Address::Tcp(SocketAddr::from((address, port))))
+}
+
+fn parse_port(text: &[u8], not_a_spec: impl Fn() -> EndpointError) -> Result<u16, EndpointError> {
+    let port = Number::parse(text).ok_or_else(not_a_spec)?;
+    port.value().ok_or_else(|| EndpointError::PortOutOfRange(port.to_string()))
+}
+
+/// An address, and after `%` the name or number of the interface that it is meant on. Port 0.
+fn parse_ipv6(
+    text: &[u8],
+    not_a_spec: impl Fn() -> EndpointError,
+) -> Result<SocketAddrV6, EndpointError> {
+    let text = std::str::from_utf8(text).map_err(|_| not_a_spec())?;
+    let (address, interface) = match text.split_once('%') {
+        Some((_, "")) => return Err(not_a_spec()),
+        Some((address, interface)) => (address, Some(interface)),
+        None => (text, None),
+    };
+    let address = address.parse().map_err(|_| not_a_spec())?;
+    let scope = match interface {
+        Some(name) => name.parse().or_else(|_| if_nametoindex(name)),
+        None => Ok(0),
+    };
+    let unknown = |_| EndpointError::UnknownInterface(interface.unwrap_or_default().into());
+    Ok(SocketAddrV6::new(address, 0, 0, scope.map_err(unknown)?))
 }
 
 fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {

@@ -5,12 +5,14 @@
 //! | module | what it is | knows |
 //! |---|---|---|
 //! | [`core`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
-//! | [`handover`] | all that a server is, as bytes that another version of it can read | `core` |
+//! | [`handover`] | all that a server is, as bytes that another version of it can read | `core`, `sys` |
 //! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
 //! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `core`, `sys` |
 //! | [`systemd`] | what a service manager passes to the server and is told by it | `sys`, [`endpoint`] |
+//! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives | files, `/proc`, systemctl |
+//! | [`attach`] | a person's terminal and a console | `telnet`, `sys` |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
-//! | [`cli`], [`endpoint`], [`listen`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
+//! | [`cli`], [`endpoint`], [`listen`], [`network`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
 //!
 //! Arrows point down only. The core has no descriptor, no clock and no environment: time comes in
 //! with each call, as plain numbers, so the same code runs under a simulation. The server's loop
@@ -22,14 +24,17 @@
 //! Everybody sees the same sequence of bytes: what the child writes, and what the server says. So
 //! there is one ring of them, at absolute offsets, and every reader (client, log, terminal,
 //! standard output) is a cursor in it and an encoding. A reader that lags costs nobody anything;
-//! one that the ring passes is told how much it missed.
+//! one that the ring passes is told how much it missed. With `--history` the ring is larger by as much,
+//! and the cursor of a new client begins so far behind.
 //!
 //! # The life of a byte
 //!
 //! From the child: the PTY's master becomes readable, the server reads at most a budget, the core
 //! appends it to the stream, and the server writes to every reader that takes it, straight from the
 //! ring where the encoding changes nothing. The log gets chunks over a bounded channel; its thread
-//! writes and syncs, and the loop never waits for it.
+//! writes and syncs, and the loop never waits for it. Syslog is one more reader with a thread of its
+//! own. What happened, who came and who did what, the core notes as plain entries; the server makes
+//! the lines of the events file and the status file of them, and a third thread writes these.
 //!
 //! From a client: the telnet decoder takes out what is telnet's, the scan obeys command characters,
 //! and what is neither command nor ignored waits in a bounded queue until the PTY takes it. A client
@@ -49,6 +54,7 @@
 //! After a crash there is nobody to do that: under `--fdstore` the descriptors and an outline of the
 //! state are with the service manager all the time, and the next server takes them from there.
 
+pub mod attach;
 pub mod caret;
 pub mod cli;
 pub mod config;
@@ -58,6 +64,8 @@ pub mod error;
 pub mod handover;
 pub mod limits;
 pub mod listen;
+pub mod manage;
+pub mod network;
 pub mod server;
 mod strto;
 pub mod sys;

@@ -2,9 +2,18 @@
 
 use std::time::Duration;
 
-/// The console stream holds at most this much for readers that lag. More would only delay the
-/// moment a reader is told that it is too slow; less would skip output over a short pause.
+/// The console stream holds at most this much for readers that lag, and on top of it what
+/// `--history` wants. More would only delay the moment a reader is told that it is too slow; less
+/// would skip output over a short pause.
 pub const HISTORY_MAX: usize = 1 << 20;
+
+/// The largest `--history`: what a person can still look through, and a server can still hand over.
+pub const REPLAY_MAX: usize = 64 << 20;
+
+/// Arrival times are kept for one second in so many bytes of the stream, so that they take no more
+/// memory than the stream does. A console that says less in each second, for months, has older
+/// lines stamped with the time of one shortly before them.
+pub const MARK_SPACING: usize = 32;
 
 /// What the stream holds while everybody keeps up: a page.
 pub const HISTORY_MIN: usize = 4096;
@@ -37,6 +46,9 @@ pub const DRAIN_MAX: usize = 1 << 20;
 /// Connections accepted from one listener in one turn.
 pub const ACCEPT_BUDGET: usize = 16;
 
+/// Connections that wait to be accepted: what the standard library has for its listeners.
+pub const BACKLOG: i32 = 128;
+
 /// How long a listener pauses when the system has no descriptor left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -47,9 +59,27 @@ pub const RESERVED_FDS: u64 = 16;
 /// left behind goes on writing.
 pub const LAST_WORDS_MAX: usize = 1 << 20;
 
-/// How long the server waits at SIGTERM for a child that got SIGKILL. A process in an
-/// uninterruptible sleep must not keep the server.
+/// How long the server waits, at SIGTERM or before it starts another one, for a child that got
+/// SIGKILL. A process in an uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
+
+/// What a child left behind is looked for again after so long, then after twice that, and so on.
+pub const ORPHAN_LOOK: Duration = Duration::from_millis(5);
+
+/// But no longer than that: it is looked for in all of the system's processes.
+pub const ORPHAN_LOOK_MAX: Duration = Duration::from_millis(200);
+
+/// What survives SIGKILL so long, in an uninterruptible sleep, does not keep the next child waiting.
+pub const ORPHAN_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a program that makes itself a daemon may take to tell its PID.
+pub const DAEMON_WAIT: Duration = Duration::from_secs(10);
+
+/// Meanwhile it is looked for this often.
+pub const DAEMON_LOOK: Duration = Duration::from_millis(50);
+
+/// So much of a PID file is read.
+pub const PID_MAX: u64 = 64;
 
 /// A start for which the system had no process or terminal to give is tried again at most this
 /// often, whatever the holdoff time.
@@ -98,6 +128,28 @@ pub const LOG_OTHERS: usize = 16;
 
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;
+
+/// Older logs that `--log-rotate` keeps unless told otherwise, and at most: each of them is renamed.
+pub const LOG_KEEP: u32 = 5;
+/// See [`LOG_KEEP`].
+pub const LOG_KEEP_MAX: u32 = 1000;
+
+/// A line for syslog is cut into pieces of this size: with its header a message that every syslog
+/// daemon takes.
+pub const SYSLOG_LINE_MAX: usize = 8 << 10;
+
+/// How long syslog may have no room before a line is given up: it may only be busy. Nobody waits
+/// for it, and an upgrade waits longer.
+pub const SYSLOG_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A syslog that refused nothing for so long works again: it is not to be said again and again.
+pub const SYSLOG_CALM: Duration = Duration::from_secs(10);
+
+/// Events that wait for a file that can't be written, in bytes: some thousands.
+pub const EVENTS_MAX: usize = 1 << 20;
+
+/// The status file is replaced at most this often.
+pub const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long an upgrade waits for the new program's answer, and then for the log.
 pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(5);

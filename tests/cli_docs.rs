@@ -9,15 +9,23 @@ use std::process::Command;
 
 use procserv::cli;
 
-const MAN_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/man/procServ.1");
+const MAN_PATHS: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/man/procServ.1"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/man/manage-procs.1"),
+];
+const MANAGE_MAN: &str = include_str!("../man/manage-procs.1");
 const MAN: &str = include_str!("../man/procServ.1");
 
 /// An option as people write it: `-c --chdir <dir>`, `--logstamp [<str>]`, `--wait`.
 type Shown = BTreeSet<String>;
 
 fn defined() -> Shown {
-    cli::definition()
-        .get_arguments()
+    shown(&cli::definition())
+}
+
+fn shown(definition: &clap::Command) -> Shown {
+    definition
+        .get_opts()
         .map(|arg| {
             let short = arg.get_short().map(|short| format!("-{short} "));
             let value = arg.get_value_names().map(|names| format!("<{}>", names[0]));
@@ -48,7 +56,11 @@ fn helped(help: &str) -> Shown {
 
 /// The items of the man page's lists that are options, as in the help.
 fn documented() -> Shown {
-    let items = MAN.lines().filter_map(|line| line.strip_prefix(".It Fl "));
+    documented_in(MAN)
+}
+
+fn documented_in(page: &str) -> Shown {
+    let items = page.lines().filter_map(|line| line.strip_prefix(".It Fl "));
     items
         .map(|item| {
             let words: Vec<_> =
@@ -114,12 +126,51 @@ fn the_help_fits_a_terminal_and_its_columns() {
     }
 }
 
+/// Each command of manage-procs has a section of its own with its options, and what it takes.
+#[test]
+fn commands_and_man_page_agree() {
+    let definition = procserv::manage::cli::definition();
+    let (top, commands) = MANAGE_MAN.split_once(".Sh COMMANDS\n").unwrap();
+    let (commands, _) = commands.split_once(".Sh FILES\n").unwrap();
+    // Clap adds these two by itself when it parses.
+    let mut global = documented_in(top);
+    assert!(global.remove("-h --help") && global.remove("-V --version"));
+    assert_eq!(global, shown(&definition));
+    let mut described = BTreeSet::new();
+    for section in commands.split(".Ss ").skip(1) {
+        let name = unescaped(section.split_ascii_whitespace().next().unwrap());
+        let command = definition.find_subcommand(&name).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(documented_in(section), shown(command), "{name}");
+        described.insert(name);
+    }
+    let defined: BTreeSet<String> =
+        definition.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    assert_eq!(defined, described);
+}
+
+#[test]
+fn the_help_of_commands_fits_a_terminal() {
+    let mut definition = procserv::manage::cli::definition();
+    definition.build();
+    let helps = definition.get_subcommands_mut().map(|command| command.render_help().to_string());
+    for line in helps.collect::<String>().lines() {
+        assert!(line.len() <= 80, "{line}");
+    }
+}
+
 /// Runs a tool that may not be installed and asserts that it has nothing to complain about.
 #[track_caller]
 fn has_no_complaint(program: &str, arguments: &[&str]) {
+    for page in MAN_PATHS {
+        has_no_complaint_of(program, arguments, page);
+    }
+}
+
+#[track_caller]
+fn has_no_complaint_of(program: &str, arguments: &[&str], page: &str) {
     let run = Command::new(program)
         .args(arguments)
-        .arg(MAN_PATH)
+        .arg(page)
         .env("LC_ALL", "C.UTF-8")
         .env("MANWIDTH", "80")
         .output();

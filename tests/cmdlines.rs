@@ -10,7 +10,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Group, Uid, User};
 use procserv::cli;
 use procserv::config::{CommandChars, Config, LogTarget, RestartMode, RunMode};
-use procserv::endpoint::Endpoint;
+use procserv::endpoint::{Address, Endpoint};
 
 const LINES: &str = include_str!("fixtures/cmdlines.txt");
 
@@ -63,8 +63,8 @@ fn parse(words: &[String]) -> Config {
 
 /// The endpoint as in the info file, and what differs from the default of a Unix socket.
 fn endpoint(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Unix { uid, gid, mode, .. } if (*uid, *gid, *mode) != (None, None, 0o666) => {
+    match &endpoint.address {
+        Address::Unix { uid, gid, mode, .. } if (*uid, *gid, *mode) != (None, None, 0o666) => {
             format!("{endpoint} {uid:?} {gid:?} {mode:o}")
         }
         _ => endpoint.to_string(),

@@ -10,7 +10,7 @@ use std::{env, fs};
 
 use clap::{Arg, ArgAction, ValueHint};
 use clap_complete::{Shell, generate_to};
-use procserv::cli;
+use procserv::{cli, manage};
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/completions");
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
@@ -25,9 +25,14 @@ fn files_are_what_the_definition_makes() {
             .trailing_var_arg(true)
             .value_hint(ValueHint::CommandWithArguments),
     );
+    compare("procServ", &mut definition);
+    compare("manage-procs", &mut manage::cli::definition());
+}
+
+fn compare(name: &str, definition: &mut clap::Command) {
     let made = tempfile::tempdir().unwrap();
     for shell in SHELLS {
-        let path = generate_to(shell, &mut definition, "procServ", made.path()).unwrap();
+        let path = generate_to(shell, definition, name, made.path()).unwrap();
         let kept = Path::new(DIRECTORY).join(path.file_name().unwrap());
         if env::var_os("PROCSERV_WRITE").is_some() {
             fs::copy(&path, &kept).unwrap();
@@ -94,6 +99,17 @@ fn bash_completes() {
         offered(&run("bash", &["--norc"], script).unwrap()),
         ["procServ.bash", "procServ.fish"]
     );
+}
+
+#[test]
+fn bash_completes_manage_procs() {
+    let script = "source ./manage-procs.bash || exit
+        COMP_WORDS=(manage-procs re) COMP_CWORD=1
+        _manage__procs manage-procs re manage-procs
+        printf '%s\\n' \"${COMPREPLY[@]}\"";
+    if let Some(said) = run("bash", &["--norc"], script) {
+        assert_eq!(offered(&said), ["remove", "restart"]);
+    }
 }
 
 #[test]

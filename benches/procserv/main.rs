@@ -24,6 +24,7 @@ mod stats;
 mod stuck;
 mod table;
 mod throughput;
+mod upgrade;
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -239,6 +240,7 @@ fn scenarios() -> Vec<Scenario> {
         scenario("churn", crowd::churn),
         scenario("idle", idle::idle),
         scenario("fleet", idle::fleet),
+        scenario("upgrade-pause", upgrade::pause),
     ];
     throughput.into_iter().chain(others).collect()
 }

@@ -16,10 +16,20 @@ complete -c procServ -s P -l port -d 'allow control connections through telnet <
 complete -c procServ -l timefmt -d 'set time format (strftime) to <str>' -r -f
 complete -c procServ -s x -l logoutcmd -d 'command to logout client connection (^ for ctrl)' -r -f
 complete -c procServ -s g -l grace-period -d 'time [sec] after SIGTERM before child gets SIGKILL' -r -f
+complete -c procServ -l allow-from -d 'let in TCP clients from networks <nets> only' -r -f
+complete -c procServ -l compat -d 'use the messages of procServ <version> (2.7)' -r -f
+complete -c procServ -l events -d 'append what happens to <file>, as JSON' -r -F
+complete -c procServ -l child-pidfile -d 'child makes itself a daemon, with its PID in <f>' -r -F
+complete -c procServ -l history -d 'give new clients the last <size> bytes (k, M)' -r -f
+complete -c procServ -l holdoff-max -d 'up to <n> sec, double holdoff while child dies early' -r -f
 complete -c procServ -l listen -d 'open a socket for the child (LISTEN_FDS); repeatable' -r -f
 complete -c procServ -l overlap -d 'SIGUSR2: start new child, end old one after <ms>' -r -f
 complete -c procServ -l reloadcmd -d 'command to do what SIGUSR2 does (^ for ctrl)' -r -f
+complete -c procServ -l log-rotate -d 'begin a new log at <size>[,<keep>] bytes (k, M, G)' -r -f
 complete -c procServ -l ready -d 'be ready when child says <text> (implies --notify)' -r -f
+complete -c procServ -l syslog -d 'send the console to syslog, too' -r -f
+complete -c procServ -l status-file -d 'keep <file> up to date with how things are, as JSON' -r -F
+complete -c procServ -l user -d 'run the child as this user (server started as root)' -r -f -a "(__fish_complete_users)"
 complete -c procServ -l allow -d 'allow control connections from anywhere'
 complete -c procServ -s d -l debug -d 'debug mode (keeps child in foreground)'
 complete -c procServ -s f -l foreground -d 'keep child in foreground (interactive)'
@@ -31,5 +41,7 @@ complete -c procServ -l restrict -d 'restrict log access to connections from loc
 complete -c procServ -s V -l version -d 'print program version'
 complete -c procServ -s w -l wait -d 'wait for cmd on control connection to start child'
 complete -c procServ -l fdstore -d 'survive a crash with systemd\'s help (with -f)'
+complete -c procServ -l kill-orphans -d 'kill what left the child\'s process group, too'
 complete -c procServ -l notify -d 'tell systemd about state and health (with -f)'
 complete -c procServ -l savelog -d 'rename an existing log file at start'
+complete -c procServ -l signal-status -d 'exit with 128+N if signal N killed the last child'

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use procserv::config::{ByteSet, CommandChars, RestartMode};
+use procserv::config::{ByteSet, CommandChars, RestartMode, Wording};
 use procserv::core::clock::{Calendar, Moment, Now, UnixTime};
 use procserv::core::event::{Event, ExitStatus, Sink};
 use procserv::core::{Console, Settings};
@@ -32,16 +32,23 @@ fn settings(stamped: bool) -> Settings {
         log: Some((b"/log".to_vec(), true)),
         log_stamp: stamped.then(|| b"@\xFF".to_vec()),
         to_stdout: true,
+        to_syslog: true,
         commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore: ByteSet::EMPTY,
         kill_signal: 9,
         holdoff: Duration::from_secs(15),
+        holdoff_max: Duration::from_secs(60),
+        signal_status: true,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
-        ready: None,
+        ready: stamped.then(|| b"epics>".to_vec()),
+        kill_orphans: true,
+        daemonizes: true,
         overlap: None,
         time_format: b"T".to_vec(),
+        history: if stamped { 0 } else { 1000 },
+        wording: Wording::Current,
     }
 }
 
@@ -70,7 +77,7 @@ fuzz_target!(|body: &[u8]| {
             console.written(id, count);
         }
         console.handle(Event::Upgraded { version: "2" }, now);
-        for sink in [Sink::Log, Sink::Stdout] {
+        for sink in [Sink::Log, Sink::Stdout, Sink::Syslog] {
             if let Some(chunk) = console.take(sink) {
                 console.lost(sink, &chunk, (chunk.bytes.len() - 1) / round, true);
             }
@@ -81,6 +88,7 @@ fuzz_target!(|body: &[u8]| {
         console.child_input_written(3);
         console.rest();
         while console.poll_effect().is_some() {}
+        while console.poll_entry().is_some() {}
         let record = console.record();
         console = Console::restore(settings(stamped), Box::new(Seconds), record)
             .expect("what a console wrote");

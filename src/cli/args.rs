@@ -74,13 +74,29 @@ pub fn definition() -> Command {
         .args([
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
+            value("allow-from", "nets", "let in TCP clients from networks <nets> only"),
+            value("compat", "version", "use the messages of procServ <version> (2.7)"),
+            value("events", "file", "append what happens to <file>, as JSON"),
+            value("child-pidfile", "f", "child makes itself a daemon, with its PID in <f>")
+                .value_hint(ValueHint::FilePath),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
+            value("history", "size", "give new clients the last <size> bytes (k, M)"),
+            value("holdoff-max", "n", "up to <n> sec, double holdoff while child dies early"),
+            flag("kill-orphans", "kill what left the child's process group, too"),
             value("listen", "uri", "open a socket for the child (LISTEN_FDS); repeatable"),
             value("overlap", "ms", "SIGUSR2: start new child, end old one after <ms>"),
             value("reloadcmd", "c", "command to do what SIGUSR2 does (^ for ctrl)"),
             flag("notify", "tell systemd about state and health (with -f)"),
+            value("log-rotate", "size", "begin a new log at <size>[,<keep>] bytes (k, M, G)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),
+            value("syslog", "tag", "send the console to syslog, too")
+                .num_args(0..=1)
+                .require_equals(true),
+            value("status-file", "file", "keep <file> up to date with how things are, as JSON"),
+            flag("signal-status", "exit with 128+N if signal N killed the last child"),
+            value("user", "name", "run the child as this user (server started as root)")
+                .value_hint(ValueHint::Username),
         ])
 }
 
@@ -135,11 +151,12 @@ pub(super) fn help(argv0: &OsStr) -> Vec<u8> {
         b"\
 <endpoint>:          endpoint to use for control connections
     <port>           TCP <port> on local/all interfaces (see --allow/--restrict)
-    <iface>:<port>   TCP <port> on specific IP <iface> (numeric)
+    <iface>:<port>   TCP <port> on specific IP <iface> (numeric; IPv6 in [])
     unix:<path>      UNIX domain socket at <path> (@... for abstract)
     unix:<user>:<group>:<perm>:<path>
                      the same with owner, group and permissions (octal)
     fd:<name>        socket passed by systemd, by its name or number
+    raw:<endpoint>   any of these, without telnet
 <command args ...>   command line to start child process
 Options:
 ",

@@ -3,7 +3,9 @@
 
 mod args;
 mod getopt;
+mod life;
 mod number;
+mod own;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +15,9 @@ use std::time::Duration;
 use clap::ArgMatches;
 
 use crate::caret;
-use crate::config::{ByteSet, CommandChars, Config, LogTarget, Overlap, RestartMode, RunMode};
+use crate::config::{
+    ByteSet, CommandChars, Config, LogTarget, Overlap, RestartMode, Rotation, RunMode,
+};
 use crate::endpoint::{Access, Endpoint};
 use crate::limits::OVERLAP_GRACE;
 use crate::listen::{ListenUri, Place};
@@ -90,10 +94,23 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     }
     let fdstore = given.flag("fdstore");
     let notify = given.flag("notify") || given.value("ready").is_some() || fdstore;
-    if let Err(problem) = check_notify(&given, notify) {
-        stderr.say(problem.as_bytes());
-        return Err(stderr.exit(Vec::new(), 1));
-    }
+    let own = || {
+        check_notify(&given, notify)?;
+        Ok((
+            own::history(&given)?,
+            own::allow_from(&given)?,
+            own::wording(&given)?,
+            life::holdoff_max(&given, numbers.holdoff)?,
+        ))
+    };
+    let (history, allow_from, wording, holdoff_max) = match own() {
+        Ok(values) => values,
+        Err(problem) => {
+            let problem: String = problem;
+            stderr.say(problem.as_bytes());
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
     let (controls, log_endpoint) = match endpoints(&given, old_style) {
         Ok(endpoints) => endpoints,
         Err(error) => {
@@ -115,8 +132,19 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             return Err(stderr.exit(Vec::new(), 1));
         }
     };
+    let log_rotate = match log_rotate(&given) {
+        Ok(rotation) => rotation,
+        Err(problem) => {
+            stderr.say(problem.as_bytes());
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
     let command_chars = command_chars(&given);
     let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
+    let syslog = given.0.contains_id("syslog").then(|| {
+        let name = given.value("name").unwrap_or_else(|| command.clone());
+        bytes(given.value("syslog").unwrap_or(name))
+    });
     Ok(Config {
         controls,
         log_endpoint,
@@ -126,6 +154,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         exec: given.value("exec"),
         chdir: given.value("chdir").map(PathBuf::from),
         core_size: numbers.core_size,
+        user: given.value("user"),
         run_mode: match (
             given.flag("debug") || env("PROCSERV_DEBUG").is_some(),
             given.flag("foreground"),
@@ -136,6 +165,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             (true, true) => RunMode::DebugForeground,
         },
         holdoff: numbers.holdoff,
+        holdoff_max,
         grace_period: numbers.grace_period,
         ignore: ignored(&given, command_chars, overlap),
         command_chars,
@@ -148,6 +178,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             let default = || [b"[", time_format.as_slice(), b"] "].concat();
             given.value("logstamp").map_or_else(default, bytes)
         }),
+        log_rotate,
+        syslog,
         save_log: given.flag("savelog"),
         restart: if given.flag("oneshot") {
             RestartMode::Oneshot
@@ -156,6 +188,12 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         } else {
             RestartMode::On
         },
+        history,
+        wording,
+        allow_from,
+        kill_orphans: given.flag("kill-orphans"),
+        child_pid_file: given.value("child-pidfile").map(PathBuf::from),
+        signal_status: given.flag("signal-status"),
         wait: given.flag("wait"),
         fdstore,
         listen,
@@ -168,6 +206,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             .or_else(|| env("PROCSERV_PID").filter(|file| !file.is_empty()))
             .map(PathBuf::from),
         info_file: given.value("info-file").map(PathBuf::from),
+        events: given.value("events").map(PathBuf::from),
+        status_file: given.value("status-file").map(PathBuf::from),
         time_format,
         warnings: stderr.lines(),
         argv0,
@@ -257,6 +297,11 @@ fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap>, Vec<u8>>
             None => Ok(None),
         };
     };
+    if given.value("child-pidfile").is_some() {
+        return Err(
+            b"--overlap does not go with --child-pidfile: a daemon is not replaced".to_vec()
+        );
+    }
     let digits = text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let Some(after) = digits.and_then(|text| text.parse::<u32>().ok()) else {
         return Err([b"--overlap ", text.as_bytes(), b" is no number of milliseconds"].concat());
@@ -277,6 +322,19 @@ fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap>, Vec<u8>>
         grace: Duration::from_secs(grace.into()),
         command,
     }))
+}
+
+/// What `--log-rotate` says, or what is wrong with it.
+fn log_rotate(given: &Given) -> Result<Option<Rotation>, &'static str> {
+    let Some(rule) = given.value("log-rotate") else {
+        return Ok(None);
+    };
+    match given.value("logfile") {
+        Some(file) if file != "-" => {}
+        Some(_) | None => return Err("--log-rotate needs --logfile with a file"),
+    }
+    let rule = number::rotation(rule.as_bytes());
+    rule.map(Some).ok_or("--log-rotate needs a size (1000, 64k, 10M, 2G) and perhaps ,<keep>")
 }
 
 fn command_chars(given: &Given) -> CommandChars {

@@ -34,6 +34,16 @@ pub enum Medium {
     /// A pipe as stdin of `-f`: only sends, and is not counted.
     #[n(2)]
     Pipe,
+    /// A socket, TCP or Unix, without telnet.
+    #[n(3)]
+    Raw,
+}
+
+impl Medium {
+    /// Whether it is a connection that was accepted.
+    pub fn is_socket(self) -> bool {
+        matches!(self, Medium::Telnet | Medium::Raw)
+    }
 }
 
 /// A reader of the console stream that is not a client.
@@ -43,6 +53,8 @@ pub enum Sink {
     Log,
     /// Standard output under `-d`.
     Stdout,
+    /// Syslog.
+    Syslog,
 }
 
 /// How a child ended.
@@ -52,6 +64,36 @@ pub enum ExitStatus {
     Code(u8),
     /// This signal killed it.
     Signal(i32),
+    /// Nobody can tell: a server before this one was its parent.
+    Unknown,
+}
+
+/// How a client left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// It closed its connection.
+    Closed,
+    /// Its connection failed.
+    Failed,
+    /// It gave the logout command.
+    Logout,
+    /// The server leaves.
+    Exit,
+}
+
+/// What the server does beside the console, and may fail in without consequences for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// The log of `-L`.
+    Log,
+    /// `--log-rotate`.
+    Rotation,
+    /// `--syslog`.
+    Syslog,
+    /// `--events`.
+    Events,
+    /// `--status-file`.
+    Status,
 }
 
 /// What happened. Told to the core by [`Console::handle`](super::Console::handle).
@@ -77,6 +119,12 @@ pub enum Event<'a> {
     ChildReady,
     /// SIGUSR2.
     Reload,
+    /// [`Effect::Look`] found the process that the child has become.
+    Daemonized(i32),
+    /// It did not; the reason.
+    NoDaemon(&'a str),
+    /// [`Effect::Sweep`] found so many processes.
+    Swept(usize),
     /// A client connected.
     Joined {
         /// Its identity from now on.
@@ -97,6 +145,8 @@ pub enum Event<'a> {
     Left {
         /// Who.
         id: ClientId,
+        /// How.
+        farewell: Farewell,
     },
     /// SIGTERM.
     Terminate,
@@ -106,6 +156,12 @@ pub enum Event<'a> {
     LogFailed(&'a str),
     /// The log was opened, or can be written again after a failure.
     LogWorks,
+    /// The log could not be opened, and an older one goes on if there is one; the reason.
+    LogNotOpened(&'a str),
+    /// A duty can't be done for this reason.
+    Failed(Duty, &'a str),
+    /// It can be done, whether it could before or not.
+    Works(Duty),
     /// No connection can be accepted for want of descriptors or memory.
     AcceptFailed {
         /// Where, as in the info file.
@@ -142,6 +198,11 @@ pub enum Effect {
     Reinstate,
     /// The child is dead: kill what is left of its process group, close its PTY, reap it.
     Bury,
+    /// The child's first process has ended, and is to be buried only when it is known what it became:
+    /// look for that, and answer with [`Event::Daemonized`] or [`Event::NoDaemon`].
+    Look,
+    /// Look for what the child left behind, and send it this signal; answer with [`Event::Swept`].
+    Sweep(i32),
     /// Close this client's connection once it has been sent what is pending.
     Disconnect(ClientId),
     /// Close the log file and open it anew.

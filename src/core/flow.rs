@@ -6,15 +6,21 @@ use std::collections::BTreeMap;
 use super::clock::Moment;
 use super::event::{ClientId, Medium, Sink};
 use super::history::History;
+use super::journal::Entry;
 use super::outbox::{Chunk, Outbox};
 use super::{Client, Console, Pace};
-use crate::limits::{HISTORY_MAX, STAGE_MAX};
+use crate::limits::{HISTORY_MAX, PTY_BUDGET, STAGE_MAX};
 
 impl Console {
     /// The bytes this client is to be written next; empty if there are none.
     pub fn output(&mut self, id: ClientId) -> (&[u8], &[u8]) {
         match self.clients.get_mut(&id) {
-            Some(client) => client.outbox.pending(&self.history, &*self.calendar),
+            Some(client) => {
+                if let Some(skipped) = client.outbox.catch_up(&self.history) {
+                    self.journal.push_back(Entry::Skipped(id, skipped));
+                }
+                client.outbox.pending(&self.history, &*self.calendar)
+            }
             None => (&[], &[]),
         }
     }
@@ -59,6 +65,7 @@ impl Console {
         let outbox = match sink {
             Sink::Log => self.log.as_mut(),
             Sink::Stdout => self.stdout.as_mut(),
+            Sink::Syslog => self.syslog.as_mut(),
         };
         outbox?.take(&self.history, &*self.calendar)
     }
@@ -76,6 +83,7 @@ impl Console {
         let outbox = match sink {
             Sink::Log => &self.log,
             Sink::Stdout => &self.stdout,
+            Sink::Syslog => &self.syslog,
         };
         outbox.as_ref().is_none_or(|outbox| outbox.cursor() == self.history.head())
     }
@@ -99,12 +107,14 @@ impl Console {
         if !self.history.is_full() {
             return;
         }
+        // With a history, readers begin a long way behind.
+        let near = (self.history.capacity() - HISTORY_MAX / 4 * 3) as u64;
         let behind = self.clients.values().filter(|client| {
             let lag = self.history.head() - client.outbox.cursor();
-            lag > (HISTORY_MAX / 4) as u64 && !matches!(client.pace, Pace::WrittenOff)
+            lag > near && !matches!(client.pace, Pace::WrittenOff)
         });
         let alone = behind.count() < 2;
-        for client in self.clients.values_mut().filter(|client| client.medium == Medium::Telnet) {
+        for client in self.clients.values_mut().filter(|client| client.medium.is_socket()) {
             client.pace = match client.pace {
                 Pace::Free if !self.history.has_room_before(client.outbox.cursor()) => {
                     client.wait_from(now, alone)
@@ -131,9 +141,11 @@ impl Console {
         until.max().filter(|&until| now < until)
     }
 
-    /// Whether the log has room for another read from the child's terminal.
+    /// Whether the log has room for another read from the child's terminal. With a history it would
+    /// have more.
     pub fn log_has_room(&self) -> bool {
-        self.log.as_ref().is_none_or(|log| self.history.has_room_before(log.cursor()))
+        let room = (HISTORY_MAX - 2 * PTY_BUDGET) as u64;
+        self.log.as_ref().is_none_or(|log| self.history.head() - log.cursor() <= room)
     }
 
     /// The bytes to write to the child.
@@ -149,7 +161,7 @@ impl Console {
     /// Gives back memory that nobody needs while nothing happens.
     pub fn rest(&mut self) {
         if self.history.is_grown() {
-            let sinks = [&self.log, &self.stdout];
+            let sinks = [&self.log, &self.stdout, &self.syslog];
             self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
         }
         self.scratch = Vec::new();
@@ -159,6 +171,7 @@ impl Console {
         let outbox = match sink {
             Sink::Log => self.log.as_mut(),
             Sink::Stdout => self.stdout.as_mut(),
+            Sink::Syslog => self.syslog.as_mut(),
         };
         (&self.history, outbox)
     }
@@ -167,7 +180,7 @@ impl Console {
 /// The offset of the slowest reader, `head` if there is none.
 pub(super) fn slowest(
     clients: &BTreeMap<ClientId, Client>,
-    sinks: [&Option<Outbox>; 2],
+    sinks: [&Option<Outbox>; 3],
     head: u64,
 ) -> u64 {
     // A pipe never reads.

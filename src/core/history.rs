@@ -7,14 +7,16 @@ use minicbor::{Decode, Encode};
 
 use super::clock::UnixTime;
 use super::record::Invalid;
-use crate::limits::{HISTORY_MAX, HISTORY_MIN, PTY_BUDGET};
+use crate::limits::{HISTORY_MAX, HISTORY_MIN, MARK_SPACING, PTY_BUDGET};
 
-/// A ring of bytes at absolute offsets. It grows from a page to [`HISTORY_MAX`] only while a
-/// reader needs what it would overwrite, and shrinks again.
+/// A ring of bytes at absolute offsets. It grows from a page to its capacity only while what it
+/// would overwrite is to be replayed or needed by a reader, and shrinks again.
 #[derive(Debug)]
 pub struct History {
-    /// Its length is a power of two, or zero before the first byte.
+    /// Empty before the first byte.
     ring: Vec<u8>,
+    /// How many of the last bytes are kept for readers to come.
+    replayed: usize,
     /// The offset after the last byte.
     head: u64,
     /// How many bytes before `head` are held.
@@ -55,7 +57,11 @@ impl History {
 
     /// Goes on from a record. Of more bytes than it may hold it keeps the newest, as another
     /// version may hold more.
-    pub fn restore(record: HistoryRecord, keep_times: bool) -> Result<History, Invalid> {
+    pub fn restore(
+        record: HistoryRecord,
+        keep_times: bool,
+        replayed: usize,
+    ) -> Result<History, Invalid> {
         let HistoryRecord { head, bytes, marks } = record;
         if head > OFFSET_MAX || head < bytes.len() as u64 {
             return Err(Invalid("the stream cannot end there"));
@@ -63,24 +69,27 @@ impl History {
         if !marks.is_sorted_by(|a, b| a.0 < b.0) || marks.last().is_some_and(|last| last.0 > head) {
             return Err(Invalid("the times of the stream are out of order"));
         }
-        let from = bytes.len().saturating_sub(HISTORY_MAX);
+        let mut history = History::new(keep_times, replayed);
+        let from = bytes.len().saturating_sub(history.capacity());
         let bytes = bytes.get(from..).unwrap_or_default();
-        let mut history = History::new(keep_times);
         history.head = head - bytes.len() as u64;
         if !bytes.is_empty() {
-            history.ring = vec![0; bytes.len().next_power_of_two().max(HISTORY_MIN)];
+            history.set_size(history.size_for(bytes.len()));
             history.put(bytes);
         }
         if keep_times {
             history.marks = marks.into();
+            history.forget_marks();
         }
         Ok(history)
     }
 
-    /// An empty stream at offset 0. Arrival times cost memory and are kept only if asked for.
-    pub fn new(keep_times: bool) -> History {
+    /// An empty stream at offset 0, of which the last `replayed` bytes are kept for readers to
+    /// come. Arrival times cost memory and are kept only if asked for.
+    pub fn new(keep_times: bool, replayed: usize) -> History {
         History {
             ring: Vec::new(),
+            replayed,
             head: 0,
             held: 0,
             after_ff: 0,
@@ -89,7 +98,23 @@ impl History {
         }
     }
 
-    /// The offset after the last byte: where a new reader starts.
+    /// How much it holds at most: of what is replayed, too, no byte is overwritten before a reader
+    /// has had the time for it that others have.
+    pub fn capacity(&self) -> usize {
+        HISTORY_MAX + self.replayed
+    }
+
+    /// Where a new reader starts: with the first line of what is replayed, or with its first byte
+    /// if no line starts there.
+    pub fn replay_point(&self) -> u64 {
+        let first = self.head.saturating_sub(self.replayed as u64).max(self.tail());
+        if first == 0 {
+            return 0;
+        }
+        self.line_from(first).filter(|&start| start < self.head).unwrap_or(first)
+    }
+
+    /// The offset after the last byte.
     pub fn head(&self) -> u64 {
         self.head
     }
@@ -112,13 +137,13 @@ impl History {
 
     /// Whether it holds as much as it ever will.
     pub fn is_full(&self) -> bool {
-        self.held == HISTORY_MAX
+        self.held == self.capacity()
     }
 
     /// Whether a turn's output may come without passing a reader at `offset`.
     pub fn has_room_before(&self, offset: u64) -> bool {
         // The server's own messages come on top of what is read.
-        self.head - offset <= (HISTORY_MAX - 2 * PTY_BUDGET) as u64
+        self.head - offset <= (self.capacity() - 2 * PTY_BUDGET) as u64
     }
 
     /// Appends `bytes`, at most [`HISTORY_MAX`] of them. `needed_from` tells the offset of the
@@ -135,9 +160,23 @@ impl History {
             self.marks.push_back((self.head, wall));
         }
         self.put(bytes);
+        self.forget_marks();
+    }
+
+    /// Times of what is not held are forgotten. Should there still be more of them than bytes to
+    /// bear them, every other one of the older half goes, too.
+    fn forget_marks(&mut self) {
         let tail = self.tail();
         while self.marks.get(1).is_some_and(|mark| mark.0 <= tail) {
             self.marks.pop_front();
+        }
+        if self.marks.len() > self.capacity() / MARK_SPACING {
+            let half = self.marks.len() / 2;
+            let mut index = 0;
+            self.marks.retain(|_| {
+                index += 1;
+                index > half || index % 2 == 1
+            });
         }
     }
 
@@ -147,6 +186,10 @@ impl History {
         if bytes.contains(&0xFF) {
             self.after_ff = self.head + bytes.len() as u64;
         }
+        self.place(bytes);
+    }
+
+    fn place(&mut self, bytes: &[u8]) {
         let at = self.index(self.head);
         let (first, second) = bytes.split_at(bytes.len().min(self.ring.len() - at));
         for (from, part) in [(at, first), (0, second)] {
@@ -169,7 +212,7 @@ impl History {
         if self.is_grown() && needed <= self.ring.len() / 4 {
             // Not less than a page: the last byte tells whether a line is open.
             self.held = self.held.min(needed.max(HISTORY_MIN));
-            self.set_size(self.held.next_power_of_two());
+            self.set_size(self.size_for(self.held));
         }
     }
 
@@ -193,14 +236,17 @@ impl History {
     /// half of what is held, or the middle if no line starts there.
     pub fn resume_point(&self) -> u64 {
         let middle = self.head - (self.held / 2) as u64;
-        // The byte before tells whether the middle itself begins a line.
-        let from = middle.saturating_sub(1).max(self.tail());
+        self.line_from(middle).unwrap_or(middle)
+    }
+
+    /// The first start of a line at or after `offset`, if only of one that is still to come.
+    fn line_from(&self, offset: u64) -> Option<u64> {
+        // The byte before tells whether a line begins there.
+        let from = offset.saturating_sub(1).max(self.tail());
         let (first, second) = self.slices(from);
-        let mut bytes = first.iter().chain(second);
-        match bytes.position(|&byte| byte == b'\n') {
-            Some(newline) => from + newline as u64 + 1,
-            None => middle,
-        }
+        let newline = |part: &[u8]| part.iter().position(|&byte| byte == b'\n');
+        let at = newline(first).or_else(|| Some(first.len() + newline(second)?))?;
+        Some(from + at as u64 + 1)
     }
 
     /// The size of the ring.
@@ -209,31 +255,49 @@ impl History {
         self.ring.len()
     }
 
-    /// How much of what is held a reader at `offset` still needs.
+    /// How many arrival times there are.
+    #[cfg(test)]
+    pub fn marks(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// How much of what is held is to be replayed, or is what a reader at `offset` still needs.
     fn needed(&self, offset: u64) -> usize {
-        usize::try_from(self.head.saturating_sub(offset)).map_or(self.held, |n| n.min(self.held))
+        let behind = usize::try_from(self.head.saturating_sub(offset)).unwrap_or(usize::MAX);
+        // The byte before what is replayed tells whether that begins with a line.
+        let replayed = if self.replayed > 0 { self.replayed + 1 } else { 0 };
+        behind.max(replayed).min(self.held)
     }
 
-    /// Makes room for `wanted` bytes, as far as the limit allows.
+    /// Makes room for `wanted` bytes, as far as the capacity allows.
     fn resize(&mut self, wanted: usize) {
-        if wanted > self.ring.len() && self.ring.len() < HISTORY_MAX {
-            self.set_size(wanted.next_power_of_two().clamp(HISTORY_MIN, HISTORY_MAX));
+        if wanted > self.ring.len() && self.ring.len() < self.capacity() {
+            self.set_size(self.size_for(wanted));
         }
     }
 
-    /// Moves what is held into a ring of `size` bytes, a power of two that it fits in.
+    /// The size of a ring that holds so much: few sizes, so that it is seldom moved.
+    fn size_for(&self, wanted: usize) -> usize {
+        wanted.next_power_of_two().clamp(HISTORY_MIN, self.capacity())
+    }
+
+    /// Moves what is held into a ring of `size` bytes, which it fits in.
     fn set_size(&mut self, size: usize) {
-        let mut ring = vec![0; size];
-        let (first, second) = self.slices(self.tail());
-        for (index, &byte) in (self.tail()..).zip(first.iter().chain(second)) {
-            if let Some(place) = ring.get_mut(index as usize & (size - 1)) {
-                *place = byte;
-            }
-        }
-        self.ring = ring;
+        let ring = vec![0; size];
+        let old = History {
+            ring: std::mem::replace(&mut self.ring, ring),
+            marks: VecDeque::new(),
+            ..*self
+        };
+        self.head = old.tail();
+        self.held = 0;
+        let (first, second) = old.slices(old.tail());
+        self.place(first);
+        self.place(second);
     }
 
+    /// The place of `offset` in the ring.
     fn index(&self, offset: u64) -> usize {
-        offset as usize & self.ring.len().wrapping_sub(1)
+        usize::try_from(offset.checked_rem(self.ring.len() as u64).unwrap_or(0)).unwrap_or(0)
     }
 }

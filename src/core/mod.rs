@@ -6,11 +6,16 @@
 //! what the child is. No file descriptor, no clock, no environment here; the same code runs
 //! under the simulation.
 
+mod clearing;
 pub mod clock;
+mod daemon;
+mod duty;
 pub mod event;
 mod flow;
 mod history;
+mod holdoff;
 mod input;
+pub mod journal;
 mod notice;
 mod outbox;
 mod overlap;
@@ -31,22 +36,24 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use self::clock::{Calendar, Moment, Now, UnixTime};
-use self::event::{ClientId, Effect, Event, ExitStatus, Medium, Role};
+use self::event::{ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Running};
 use self::history::History;
+use self::holdoff::Holdoff;
 use self::input::InputQueue;
+use self::journal::Entry;
 pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
 use self::overlap::Overlap;
 use self::ready::Readiness;
 use self::status::Status;
-use self::supervisor::{Action, Supervisor};
+use self::supervisor::{Action, Policy, Supervisor};
 use self::weave::Who;
-use crate::config::{self, ByteSet, CommandChars, RestartMode};
+use crate::config::{self, ByteSet, CommandChars, RestartMode, Wording};
 use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
 use crate::telnet;
 
 const SIGKILL: i32 = 9;
-/// How the stream looks on standard output.
+/// How the stream looks on standard output, and to syslog.
 const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 
 /// What the console has to know, fixed at the start. Texts are bytes: paths need not be UTF-8.
@@ -74,6 +81,8 @@ pub struct Settings {
     pub log_stamp: Option<Vec<u8>>,
     /// Whether standard output is a reader (`-d`).
     pub to_stdout: bool,
+    /// Whether syslog is one.
+    pub to_syslog: bool,
     /// Command characters.
     pub commands: CommandChars,
     /// What never reaches the child, command characters included.
@@ -82,6 +91,10 @@ pub struct Settings {
     pub kill_signal: i32,
     /// Least time between two starts.
     pub holdoff: Duration,
+    /// The limit up to which that doubles while children die within it; not above it: it never does.
+    pub holdoff_max: Duration,
+    /// Whether the server exits with 128 and the number of the signal that killed the last child.
+    pub signal_status: bool,
     /// What a child gets between the kill signal at SIGTERM and SIGKILL.
     pub grace: Duration,
     /// The mode to start in.
@@ -92,8 +105,17 @@ pub struct Settings {
     pub ready: Option<Vec<u8>>,
     /// `--overlap`.
     pub overlap: Option<config::Overlap>,
+    /// `--kill-orphans`: what left the child's process group is killed after it.
+    pub kill_orphans: bool,
+    /// `--child-pidfile`: the child makes itself a daemon.
+    pub daemonizes: bool,
     /// strftime format of times in messages.
     pub time_format: Vec<u8>,
+    /// `--history`: how many of the last bytes a new client is given, at most
+    /// [`REPLAY_MAX`](crate::limits::REPLAY_MAX).
+    pub history: usize,
+    /// Whose words messages are in.
+    pub wording: Wording,
 }
 
 impl Settings {
@@ -104,6 +126,15 @@ impl Settings {
             Role::User => None,
         };
         Encoding { telnet: medium == Medium::Telnet, stamp }
+    }
+
+    /// What the supervisor has to know.
+    fn policy(&self) -> Policy {
+        let server = [self.server_pid.to_string(), self.server_started.0.to_string()];
+        let words = server.iter().map(String::as_bytes).chain([&*self.name]);
+        let (least, most) = (self.holdoff, self.holdoff_max);
+        let holdoff = Holdoff { least, most, seed: holdoff::seed(words) };
+        Policy { holdoff, signal_status: self.signal_status }
     }
 
     /// How it looks in the log.
@@ -173,10 +204,14 @@ pub struct Console {
     clients: BTreeMap<ClientId, Client>,
     log: Option<Outbox>,
     stdout: Option<Outbox>,
+    syslog: Option<Outbox>,
     input: InputQueue,
     effects: VecDeque<Effect>,
+    journal: VecDeque<Entry>,
     /// Whether the log's trouble has been told, until it is over.
     log_trouble_told: bool,
+    /// The other duties whose trouble has been told, until it is over: a bit each.
+    troubles: u8,
     exiting: bool,
     /// Counts what may have changed the outline.
     revision: u64,
@@ -189,16 +224,19 @@ impl Console {
     /// child, unless it is to wait.
     pub fn new(settings: Settings, calendar: Box<dyn Calendar>) -> Console {
         Console {
-            supervisor: Supervisor::new(settings.restart, settings.wait, settings.holdoff),
+            supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
             readiness: Readiness::new(settings.ready.clone(), settings.wait),
             overlap: Overlap::default(),
-            history: History::new(settings.log_stamp.is_some()),
+            history: History::new(settings.log_stamp.is_some(), settings.history),
             clients: BTreeMap::new(),
             log: None,
             stdout: settings.to_stdout.then(|| Outbox::new(0, PLAIN)),
+            syslog: settings.to_syslog.then(|| Outbox::new(0, PLAIN)),
             input: InputQueue::default(),
             effects: VecDeque::new(),
+            journal: VecDeque::new(),
             log_trouble_told: false,
+            troubles: 0,
             exiting: false,
             revision: 0,
             scratch: Vec::new(),
@@ -217,21 +255,29 @@ impl Console {
         }
         match event {
             Event::Output(bytes) => {
-                self.readiness.output(bytes);
+                if self.readiness.output(bytes)
+                    && let Some(child) = self.supervisor.running()
+                {
+                    self.revision += 1;
+                    self.journal.push_back(Entry::Ready(child.pid));
+                }
                 self.weave(Who::New, bytes, now);
             }
             Event::OldOutput(bytes) => self.weave(Who::Old, bytes, now),
+            // A daemon closes its terminal.
+            Event::OutputClosed if self.settings.daemonizes => {}
             Event::OutputClosed => {
                 self.cancel_beside();
                 self.effects.push_back(Effect::SignalGroup(SIGKILL));
             }
             Event::OldOutputClosed => self.signal_old(SIGKILL),
             Event::OldExited(status) => self.old_ended(status, now),
-            Event::ChildReady => self.child_is_ready(now),
+            Event::ChildReady => self.child_says_ready(now),
             Event::Reload => self.reload(now),
             Event::Spawned(pid) => {
                 let old = self.supervisor.started(pid, now);
                 self.readiness.started();
+                self.journal.push_back(Entry::Started(pid));
                 self.begun(pid, old, now);
             }
             Event::SpawnFailed(reason) => {
@@ -239,32 +285,52 @@ impl Console {
                 if !self.supervisor.cancel_beside() {
                     self.supervisor.start_failed();
                 }
+                self.journal.push_back(Entry::NotStarted(reason.to_owned()));
                 self.say_line(&notice::start_failed(&self.settings, reason), now);
                 if let Some(old) = old {
                     self.not_begun(old, now);
                 }
             }
             Event::Exited(status) => self.child_ended(status, now),
+            Event::Daemonized(pid) => self.daemonized(pid, now),
+            Event::NoDaemon(reason) => self.not_daemonized(reason, now),
+            Event::Swept(count) => self.swept(count, now),
             Event::Joined { id, role, medium } => self.join(id, role, medium),
             Event::Input { id, bytes } => self.receive(id, bytes, now),
-            Event::Left { id } => {
-                self.clients.remove(&id);
-            }
+            Event::Left { id, farewell } => self.leave(id, farewell),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
             Event::LogFailed(reason) => self.log_failed(reason, now),
             Event::LogWorks => {
-                self.log_trouble_told = false;
+                let never_opened = matches!(self.settings.log, Some((_, false)));
+                let told = std::mem::take(&mut self.log_trouble_told);
+                if told || (never_opened && self.log.is_none()) {
+                    self.journal.push_back(Entry::Works(Duty::Log));
+                }
                 let encoding = self.settings.log_encoding();
                 let head = self.history.head();
                 self.log.get_or_insert_with(|| Outbox::new(head, encoding));
             }
+            Event::LogNotOpened(reason) => self.log_not_opened(reason),
+            Event::Failed(duty, reason) => self.failed(duty, reason, now),
+            Event::Works(duty) => self.works(duty),
             Event::AcceptFailed { endpoint, reason } => {
+                let entry = Entry::NotAccepted(endpoint.to_owned(), reason.to_owned());
+                self.journal.push_back(entry);
                 self.say_line(&notice::accept_failed(endpoint, reason), now);
             }
-            Event::Upgraded { version } => self.note(&notice::upgraded(version), now),
-            Event::Restarted => self.say(&notice::restarted(), now),
-            Event::UpgradeFailed(reason) => self.note(&notice::not_upgraded(reason), now),
+            Event::Upgraded { version } => {
+                self.journal.push_back(Entry::Upgraded);
+                self.note(&notice::upgraded(version), now);
+            }
+            Event::Restarted => {
+                self.journal.push_back(Entry::Restarted);
+                self.say(&notice::restarted(), now);
+            }
+            Event::UpgradeFailed(reason) => {
+                self.journal.push_back(Entry::NotUpgraded(reason.to_owned()));
+                self.note(&notice::not_upgraded(reason), now);
+            }
         }
     }
 
@@ -297,6 +363,21 @@ impl Console {
         }
     }
 
+    /// The child, while there is one.
+    pub fn child(&self) -> Option<Running> {
+        self.supervisor.running()
+    }
+
+    /// Whether the child is ready: it runs, or has written what is waited for.
+    pub fn child_is_ready(&self) -> bool {
+        self.supervisor.running().is_some() && self.readiness.is_child_ready()
+    }
+
+    /// How many children were started after the first.
+    pub fn restarts(&self) -> u64 {
+        self.supervisor.restarts()
+    }
+
     /// The child's name in messages.
     pub fn child_name(&self) -> &[u8] {
         &self.settings.name
@@ -307,10 +388,15 @@ impl Console {
         self.effects.pop_front()
     }
 
+    /// The next thing to record.
+    pub fn poll_entry(&mut self) -> Option<Entry> {
+        self.journal.pop_front()
+    }
+
     fn append(&mut self, bytes: &[u8], wall: UnixTime) {
-        let Console { history, clients, log, stdout, .. } = self;
+        let Console { history, clients, log, stdout, syslog, .. } = self;
         let head = history.head();
-        history.append(bytes, wall, || flow::slowest(clients, [log, stdout], head));
+        history.append(bytes, wall, || flow::slowest(clients, [log, stdout, syslog], head));
     }
 
     /// To everybody, where the stream stands.
@@ -348,13 +434,15 @@ impl Console {
             Action::Abandon => {
                 self.flush(now);
                 self.say_shutting_down(now);
-                self.exit(0);
+                self.leave_behind(Some(0), now);
             }
+            Action::Look => self.effects.push_back(Effect::Look),
+            Action::Sweep(signal) => self.effects.push_back(Effect::Sweep(signal)),
         }
     }
 
     fn exit(&mut self, code: u8) {
-        if !self.exiting {
+        if !self.exiting && !self.supervisor.exit_when_clear(code) {
             self.exiting = true;
             self.effects.push_back(Effect::Exit(code));
         }
@@ -363,21 +451,25 @@ impl Console {
     fn child_ended(&mut self, status: ExitStatus, now: Now) {
         self.cancel_beside();
         let Some(child) = self.supervisor.running() else {
+            // It outlived the server's patience, and what it left behind is being killed.
+            self.effects.push_back(Effect::Bury);
             return;
         };
+        if self.becomes_daemon(status, now) {
+            return;
+        }
+        self.journal.push_back(Entry::Ended(child.pid, status));
         if self.old_stands_in(child, status, now) {
             return;
         }
-        let leaving = self.supervisor.ended(status);
+        let leaving = self.supervisor.ended(status, now.mono);
         if !leaving {
             self.say(&notice::ended(child, status), now);
         }
         self.say_shutting_down(now);
         self.input.clear();
         self.effects.push_back(Effect::Bury);
-        if leaving {
-            self.exit(0);
-        }
+        self.leave_behind(leaving.then_some(0), now);
     }
 
     fn say_shutting_down(&mut self, now: Now) {
@@ -388,7 +480,16 @@ impl Console {
     /// SIGTERM. A second one ends the grace period.
     fn terminate(&mut self, now: Now) {
         self.cancel_beside();
-        if self.supervisor.running().is_none() && !self.old_is_last(now) {
+        if self.supervisor.is_forked() {
+            self.supervisor.ended(ExitStatus::Code(0), now.mono);
+            self.say_shutting_down(now);
+            self.input.clear();
+            self.effects.push_back(Effect::Bury);
+            self.leave_behind(Some(0), now);
+        } else if self.supervisor.running().is_none()
+            && !self.supervisor.is_leaving()
+            && !self.old_is_last(now)
+        {
             self.exit(0);
         } else if self.supervisor.in_grace() {
             self.supervisor.end_grace(now.mono);
@@ -411,20 +512,12 @@ impl Console {
         }
     }
 
-    fn log_failed(&mut self, reason: &str, now: Now) {
-        if self.log_trouble_told {
-            return;
-        }
-        self.log_trouble_told = true;
-        if let Some((file, _)) = &self.settings.log {
-            let text = notice::log_failed(file, reason);
-            self.say_line(&text, now);
-        }
-    }
-
     fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
         let encoding = self.settings.encoding(role, medium);
-        let mut outbox = Outbox::new(self.history.head(), encoding);
+        // What only sends is given nothing.
+        let from =
+            if medium == Medium::Pipe { self.history.head() } else { self.history.replay_point() };
+        let mut outbox = Outbox::new(from, encoding);
         if medium != Medium::Pipe {
             outbox.stage(&self.greeting(role));
         }
@@ -435,6 +528,13 @@ impl Console {
         let client =
             Client { role, medium, outbox, decoder, replies: 0, taken: 0, pace: Pace::Free };
         self.clients.insert(id, client);
+        self.journal.push_back(Entry::Joined(id));
+    }
+
+    fn leave(&mut self, id: ClientId, farewell: Farewell) {
+        if self.clients.remove(&id).is_some() {
+            self.journal.push_back(Entry::Left(id, farewell));
+        }
     }
 
     fn greeting(&self, role: Role) -> Vec<u8> {

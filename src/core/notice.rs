@@ -4,7 +4,8 @@
 use super::event::{ExitStatus, Running};
 use super::{Count, Settings};
 use crate::caret;
-use crate::config::RestartMode;
+use crate::config::{RestartMode, Wording};
+use crate::limits::UNKNOWN;
 
 const RULE: &[u8] = b"@@@ @@@ @@@ @@@ @@@\r\n";
 
@@ -38,7 +39,11 @@ pub fn greeting(
             }
             None => b"auto restart toggle disabled".to_vec(),
         };
-        line!(out, "@@@ ", kill, ", auto restart mode is ", mode_name(mode), ", ", toggle);
+        let is = match settings.wording {
+            Wording::Current => ", auto restart mode is ",
+            Wording::Of2_7 => ", auto restart is ",
+        };
+        line!(out, "@@@ ", kill, is, mode_name(mode), ", ", toggle);
         if let Some(logout) = commands.logout {
             line!(out, "@@@ Use ", caret::display(logout), " to logout from procServ server");
         }
@@ -52,7 +57,9 @@ pub fn greeting(
     } else {
         line!(out, "@@@ ", child_name, " started as: ", settings.command);
     }
-    if let Some((file, opened)) = &settings.log {
+    if let Some((file, opened)) = &settings.log
+        && settings.wording == Wording::Current
+    {
         let trouble = if *opened { "" } else { "unable to open log file " };
         line!(out, "@@@ Child log file: ", trouble, file);
     }
@@ -93,6 +100,20 @@ pub fn start_failed(settings: &Settings, reason: &str) -> Vec<u8> {
     out
 }
 
+/// The child has become another process, a daemon. Ours: procServ takes it for dead.
+pub fn daemon_started(settings: &Settings, pid: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ The PID of new child \"", settings.name, "\" is: ", pid.to_string());
+    out
+}
+
+/// It was to become one, and none was found.
+pub fn no_daemon(settings: &Settings, reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Child \"", settings.name, "\" left no daemon: ", reason);
+    out
+}
+
 /// Section 6: the child ended.
 pub fn ended(child: Running, status: ExitStatus) -> Vec<u8> {
     let mut out = b"\r\n".to_vec();
@@ -107,6 +128,7 @@ pub fn old_ended(child: Running, status: ExitStatus) -> Vec<u8> {
     let how = match status {
         ExitStatus::Code(code) => format!("Normal exit status = {code}"),
         ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
+        ExitStatus::Unknown => format!("Normal exit status = {UNKNOWN}"),
     };
     let pid = child.pid.to_string();
     line!(out, "@@@ Received a sigChild for process ", pid, ". ", how);
@@ -138,15 +160,22 @@ pub fn shutting_down(settings: &Settings, mode: RestartMode, time: &[u8]) -> Vec
 }
 
 /// Section 5: the toggle character.
-pub fn toggled(mode: RestartMode) -> Vec<u8> {
+pub fn toggled(settings: &Settings, mode: RestartMode) -> Vec<u8> {
     let mut out = b"\r\n".to_vec();
-    line!(out, "@@@ Toggled auto restart mode to ", mode_name(mode));
+    let to = match settings.wording {
+        Wording::Current => "@@@ Toggled auto restart mode to ",
+        Wording::Of2_7 => "@@@ Toggled auto restart to ",
+    };
+    line!(out, to, mode_name(mode));
     out
 }
 
-/// Section 5: the kill character.
-pub fn killed() -> Vec<u8> {
-    b"\r\n@@@ Got a kill command\r\n".to_vec()
+/// Section 5: the kill character, of which 2.7 says nothing.
+pub fn killed(settings: &Settings) -> Vec<u8> {
+    match settings.wording {
+        Wording::Current => b"\r\n@@@ Got a kill command\r\n".to_vec(),
+        Wording::Of2_7 => Vec::new(),
+    }
 }
 
 /// Section 8: the log could not be written.
@@ -154,6 +183,28 @@ pub fn log_failed(file: &[u8], reason: &str) -> Vec<u8> {
     let mut out = Vec::new();
     line!(out, "@@@ Log file ", file, ": ", reason, ", output is not being logged");
     out
+}
+
+/// The log grows: it could not be renamed. Ours, as all about the options that procServ has not.
+pub fn not_rotated(file: &[u8], reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Log file ", file, ": ", reason, ", it is not being rotated");
+    out
+}
+
+/// Syslog takes nothing.
+pub fn syslog_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ Syslog: {reason}, output is not being sent there\r\n").into_bytes()
+}
+
+/// Nothing can be written there.
+pub fn events_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ Events file: {reason}, events have to wait\r\n").into_bytes()
+}
+
+/// It is out of date.
+pub fn status_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ Status file: {reason}, it is not being written\r\n").into_bytes()
 }
 
 /// Connections have to wait. Ours: procServ dies of it.

@@ -173,11 +173,7 @@ impl Outbox {
         history: &'a History,
         calendar: &dyn Calendar,
     ) -> (&'a [u8], &'a [u8]) {
-        if self.staged() == 0 && self.cursor < history.tail() {
-            self.skip_to(history.resume_point());
-            let skipped = std::mem::take(&mut self.missing);
-            self.announce(&notice::skipped(skipped));
-        }
+        self.catch_up(history);
         if self.staged() == 0 {
             if self.reads_direct(history) {
                 return history.slices(self.cursor);
@@ -185,6 +181,17 @@ impl Outbox {
             self.encode(history, calendar);
         }
         (self.staged.get(self.sent..).unwrap_or_default(), &[])
+    }
+
+    /// If the stream has passed this client: goes on where it can, and tells it. How much it missed.
+    pub fn catch_up(&mut self, history: &History) -> Option<u64> {
+        if self.staged() > 0 || self.cursor >= history.tail() {
+            return None;
+        }
+        self.skip_to(history.resume_point());
+        let skipped = std::mem::take(&mut self.missing);
+        self.announce(&notice::skipped(skipped));
+        Some(skipped)
     }
 
     /// The first `count` bytes of [`pending`](Self::pending) have been written.

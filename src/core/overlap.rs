@@ -15,6 +15,7 @@ use minicbor::{Decode, Encode};
 
 use super::clock::{Moment, Now};
 use super::event::{Effect, ExitStatus, Running};
+use super::journal::Entry;
 use super::record::Invalid;
 use super::status::Stage;
 use super::weave::{Weave, Who};
@@ -174,7 +175,7 @@ impl Console {
     }
 
     /// The new child says that it is ready.
-    pub(super) fn child_is_ready(&mut self, now: Now) {
+    pub(super) fn child_says_ready(&mut self, now: Now) {
         if self.overlap.on_trial() && !self.supervisor.is_leaving() {
             self.retire(now);
         }
@@ -235,6 +236,7 @@ impl Console {
             return;
         };
         self.flush(now);
+        self.journal.push_back(Entry::Ended(old.pid, status));
         self.overlap.old = None;
         self.effects.push_back(Effect::BuryOld);
         if !self.supervisor.is_leaving() {
@@ -252,7 +254,7 @@ impl Console {
         if self.supervisor.is_leaving() {
             self.supervisor.leave_with(old);
         } else if self.overlap.on_trial() {
-            self.supervisor.ended(status);
+            self.supervisor.ended(status, now.mono);
             self.supervisor.stand_in(old);
             self.say_line(&notice::old_ended(child, status), now);
             self.say(&notice::goes_on(&self.settings, old.pid), now);

@@ -66,12 +66,17 @@ pub struct ReadinessRecord {
     reached: bool,
     #[cbor(n(1), default)]
     matched: usize,
+    /// Whether this child was.
+    #[cbor(n(2), default)]
+    child: bool,
 }
 
 /// Whether the child was ready once; it stays so, whatever becomes of it.
 #[derive(Debug)]
 pub struct Readiness {
     reached: bool,
+    /// Whether the child that runs has written the text, or there is none to wait for.
+    child: bool,
     /// What is waited for beyond the child's start.
     matcher: Option<Matcher>,
 }
@@ -80,42 +85,59 @@ impl Readiness {
     /// Without a child so far; whether the first one waits for a user to start it. The text to wait
     /// for, if any.
     pub fn new(text: Option<Vec<u8>>, wait: bool) -> Readiness {
-        Readiness { reached: wait && text.is_none(), matcher: text.map(Matcher::new) }
+        Readiness { reached: wait && text.is_none(), child: false, matcher: text.map(Matcher::new) }
     }
 
     /// How it stands.
     pub fn record(&self) -> ReadinessRecord {
         let matched = self.matcher.as_ref().map_or(0, |matcher| matcher.matched);
-        ReadinessRecord { reached: self.reached, matched }
+        ReadinessRecord { reached: self.reached, matched, child: self.child }
     }
 
-    /// Goes on from a record of one with the same text.
-    pub fn restore(&mut self, record: ReadinessRecord) -> Result<(), Invalid> {
-        self.reached = record.reached;
-        if let Some(matcher) = &mut self.matcher {
-            if record.matched > matcher.text.len() {
+    /// The same for somebody who does not see what comes next.
+    pub fn outline(&self) -> ReadinessRecord {
+        ReadinessRecord { matched: 0, ..self.record() }
+    }
+
+    /// Goes on from a record of one with the same text. Where none is waited for any more, a child
+    /// that `runs` is enough.
+    pub fn restore(&mut self, record: ReadinessRecord, runs: bool) -> Result<(), Invalid> {
+        self.reached |= record.reached;
+        self.child = record.child;
+        match &mut self.matcher {
+            Some(matcher) if record.matched > matcher.text.len() => {
                 return Err(Invalid("so much of the text that is waited for"));
             }
-            matcher.matched = record.matched;
+            Some(matcher) => matcher.matched = record.matched,
+            None => self.reached |= runs,
         }
         Ok(())
     }
 
     /// A child was started.
     pub fn started(&mut self) {
+        self.child = self.matcher.is_none();
         match &mut self.matcher {
             Some(matcher) => matcher.reset(),
             None => self.reached = true,
         }
     }
 
-    /// The child wrote this.
-    pub fn output(&mut self, bytes: &[u8]) {
-        if !self.reached
+    /// The child wrote this. Whether that made it ready.
+    pub fn output(&mut self, bytes: &[u8]) -> bool {
+        if !self.child
             && let Some(matcher) = &mut self.matcher
         {
-            self.reached = matcher.feed(bytes);
+            self.child = matcher.feed(bytes);
+            self.reached |= self.child;
+            return self.child;
         }
+        false
+    }
+
+    /// Whether the last child that was started is.
+    pub fn is_child_ready(&self) -> bool {
+        self.child
     }
 
     /// Whether it was ready once.

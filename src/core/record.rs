@@ -47,6 +47,10 @@ pub struct Record {
     #[n(8)]
     readiness: Option<ReadinessRecord>,
     #[cbor(n(9), default)]
+    troubles: u8,
+    #[n(10)]
+    syslog: Option<OutboxRecord>,
+    #[cbor(n(11), default)]
     overlap: Overlap,
 }
 
@@ -124,6 +128,8 @@ impl Console {
             log_trouble_told: self.log_trouble_told,
             log_opened: self.settings.log.as_ref().map(|log| log.1),
             readiness: Some(self.readiness.record()),
+            troubles: self.troubles,
+            syslog: self.syslog.as_ref().map(Outbox::record),
             overlap: self.overlap.clone(),
         }
     }
@@ -152,7 +158,9 @@ impl Console {
             input: InputRecord::default(),
             log_trouble_told: false,
             log_opened: None,
-            readiness: Some(self.readiness.record()),
+            readiness: Some(self.readiness.outline()),
+            troubles: 0,
+            syslog: None,
             overlap: self.overlap.outline(),
         }
     }
@@ -171,9 +179,10 @@ impl Console {
     ) -> Result<Console, Invalid> {
         let mut console = Console::new(settings, calendar);
         let settings = &mut console.settings;
-        console.supervisor = Supervisor::restore(record.supervisor, settings.holdoff)?;
+        console.supervisor = Supervisor::restore(record.supervisor, settings.policy())?;
         console.overlap = Overlap::restore(record.overlap, console.supervisor.running())?;
-        console.history = History::restore(record.history, settings.log_stamp.is_some())?;
+        let keep_times = settings.log_stamp.is_some();
+        console.history = History::restore(record.history, keep_times, settings.history)?;
         let head = console.history.head();
         for client in record.clients {
             let id = client.id;
@@ -193,12 +202,20 @@ impl Console {
                 None => Outbox::new(head, PLAIN),
             });
         }
+        if settings.to_syslog {
+            console.syslog = Some(match record.syslog {
+                Some(syslog) => Outbox::restore(syslog, PLAIN, head)?,
+                None => Outbox::new(head, PLAIN),
+            });
+        }
         console.input = InputQueue::restore(record.input)?;
         console.log_trouble_told = record.log_trouble_told;
-        if let Some(readiness) = record.readiness {
-            console.readiness.restore(readiness)?;
-        } else if console.supervisor.running().is_some() {
-            console.readiness.started();
+        console.troubles = record.troubles;
+        let runs = console.supervisor.running().is_some();
+        match record.readiness {
+            Some(readiness) => console.readiness.restore(readiness, runs)?,
+            None if runs => console.readiness.started(),
+            None => {}
         }
         Ok(console)
     }

@@ -5,7 +5,8 @@
 //!
 //! - Under `--wait`, until a user starts the first child by hand: nothing.
 //! - No child was started yet: one is, at once, in every mode.
-//! - Mode ON: one is started when the holdoff time since the last start is over.
+//! - Mode ON: one is started when the holdoff time since the last start is over
+//!   ([`holdoff`](super::holdoff)).
 //! - Mode OFF: nothing.
 //! - Mode ONESHOT: if one more is due (the first one, or the one that choosing ONESHOT with the
 //!   toggle asks for), as in ON. If none is due, the server exits when the holdoff time since the
@@ -14,22 +15,30 @@
 //! A user's start (`^R`, or the kill character on a dead child) waits for none of this; in ONESHOT
 //! with nothing due it makes the server exit at once.
 //!
+//! A child that makes itself a daemon ends well and goes on as another process: until that is known
+//! it counts as running. What a child left behind may have to be killed: until that is done nothing
+//! else comes, neither a start nor the exit.
+//!
 //! A child may be replaced by one that is started beside it; what becomes of the other then is told
 //! in [`overlap`](super::overlap). All of the above looks at the new one.
 //!
 //! SIGTERM with a child signals it and leaves when it is gone: after the grace period it gets
 //! SIGKILL, and should not even that end it, the server leaves without it.
 
+mod kin;
+
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
+use super::clearing::{Clearing, Then};
 use super::clock::{Moment, Now};
 use super::event::{ExitStatus, Running};
+use super::holdoff::Holdoff;
 use super::record::Invalid;
 use super::status::Stage;
 use crate::config::RestartMode;
-use crate::limits::{KILL_WAIT, START_RETRY};
+use crate::limits::{DAEMON_LOOK, KILL_WAIT, START_RETRY, UNKNOWN};
 
 /// The child's life cycle. It is its own record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -42,7 +51,7 @@ pub struct Supervisor {
     mode: RestartMode,
     /// From the settings.
     #[cbor(skip)]
-    holdoff: Duration,
+    policy: Policy,
     /// When the last child was started, or its start was tried.
     #[n(2)]
     last_start: Option<Moment>,
@@ -55,9 +64,27 @@ pub struct Supervisor {
     /// The last start failed.
     #[cbor(n(5), default)]
     failed: bool,
-    /// Exit status of the last child that ended normally.
+    /// Exit status of the last child that ended normally, or under `--signal-status` at all.
     #[cbor(n(6), default)]
     last_code: u8,
+    /// How many children were started.
+    #[cbor(n(7), default)]
+    starts: u64,
+    /// The child is one that made itself a daemon.
+    #[cbor(n(8), default)]
+    daemon: bool,
+    /// So many children in a row died within the holdoff time.
+    #[cbor(n(9), default)]
+    deaths: u32,
+}
+
+/// What of the settings decides here.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long it is from one start to the next.
+    pub holdoff: Holdoff,
+    /// Whether a death by a signal counts as an exit status: 128 and its number.
+    pub signal_status: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -80,8 +107,24 @@ enum Child {
         #[n(2)]
         until: Moment,
     },
-    /// Another one was asked for beside it, not yet answered.
+    /// The child has ended as one that makes itself a daemon does; which process that is is not
+    /// known yet.
     #[n(4)]
+    Forked {
+        #[n(0)]
+        first: Running,
+        /// It has to be known by then.
+        #[n(1)]
+        until: Moment,
+        /// When to look next.
+        #[n(2)]
+        look: Moment,
+    },
+    /// What it left behind is being killed.
+    #[n(5)]
+    Clearing(#[n(0)] Clearing),
+    /// Another one was asked for beside it, not yet answered.
+    #[n(6)]
     Replacing(#[n(0)] Running),
 }
 
@@ -104,30 +147,37 @@ pub enum Action {
     Kill,
     /// The child survives SIGKILL: leave without it.
     Abandon,
+    /// Look which process the child has become.
+    Look,
+    /// Send this signal to what the child left behind.
+    Sweep(i32),
 }
 
 impl Supervisor {
     /// Before the first start.
-    pub fn new(mode: RestartMode, wait: bool, holdoff: Duration) -> Supervisor {
+    pub fn new(mode: RestartMode, wait: bool, policy: Policy) -> Supervisor {
         Supervisor {
             child: Child::None,
             mode,
-            holdoff,
+            policy,
             last_start: None,
             waiting: wait,
             due: true,
             failed: false,
             last_code: 0,
+            starts: 0,
+            deaths: 0,
+            daemon: false,
         }
     }
 
     /// What follows from no setting.
     pub fn record(&self) -> Supervisor {
-        Supervisor { holdoff: Duration::ZERO, ..*self }
+        Supervisor { policy: Policy::default(), ..*self }
     }
 
     /// Goes on from a record.
-    pub fn restore(record: Supervisor, holdoff: Duration) -> Result<Supervisor, Invalid> {
+    pub fn restore(record: Supervisor, policy: Policy) -> Result<Supervisor, Invalid> {
         if matches!(record.child, Child::Starting | Child::Replacing(_)) {
             // The effect was obeyed, and its answer would never come.
             return Err(Invalid("a child is being started"));
@@ -136,7 +186,7 @@ impl Supervisor {
         if record.running().is_some_and(|child| child.pid <= 1) {
             return Err(Invalid("the child's PID can be no child's"));
         }
-        Ok(Supervisor { holdoff, ..record })
+        Ok(Supervisor { policy, ..record })
     }
 
     /// The mode as users see it.
@@ -147,21 +197,24 @@ impl Supervisor {
     /// The child, while there is one.
     pub fn running(&self) -> Option<Running> {
         match self.child {
-            Child::Running(child) | Child::Replacing(child) | Child::Leaving { child, .. } => {
-                Some(child)
-            }
-            Child::None | Child::Starting => None,
+            Child::Running(child)
+            | Child::Replacing(child)
+            | Child::Leaving { child, .. }
+            | Child::Forked { first: child, .. } => Some(child),
+            Child::None | Child::Starting | Child::Clearing(_) => None,
         }
     }
 
     /// The child, or what follows.
     pub fn stage(&self) -> Stage {
         match self.child {
-            Child::Running(child) | Child::Replacing(child) | Child::Leaving { child, .. } => {
-                Stage::Running(child.pid)
-            }
-            Child::Starting => Stage::Due,
-            Child::None => match self.next() {
+            Child::Running(child)
+            | Child::Replacing(child)
+            | Child::Leaving { child, .. }
+            | Child::Forked { first: child, .. } => Stage::Running(child.pid),
+            Child::Starting | Child::Clearing(Clearing { then: Then::Start, .. }) => Stage::Due,
+            Child::Clearing(Clearing { then: Then::Exit(_), .. }) => Stage::Last,
+            Child::None | Child::Clearing(_) => match self.next() {
                 Next::Start(_) => Stage::Due,
                 Next::Nothing => Stage::ByHand,
                 Next::Exit(_) => Stage::Last,
@@ -169,9 +222,15 @@ impl Supervisor {
         }
     }
 
-    /// Exit status of the last child that ended normally, 0 if none did.
+    /// The status that the server exits with by itself: that of the last child that ended normally,
+    /// 0 if none did.
     pub fn last_code(&self) -> u8 {
         self.last_code
+    }
+
+    /// How many children were started after the first.
+    pub fn restarts(&self) -> u64 {
+        self.starts.saturating_sub(1)
     }
 
     /// When [`due`](Self::due) has something to do.
@@ -183,18 +242,37 @@ impl Supervisor {
             },
             Child::Starting | Child::Running(_) | Child::Replacing(_) => None,
             Child::Leaving { until, .. } => Some(until),
+            Child::Forked { look, .. } => Some(look),
+            Child::Clearing(clearing) => Some(clearing.deadline()),
         }
     }
 
     /// What time has made due. Asked too early or twice, it is nothing.
     pub fn due(&mut self, now: Moment) -> Option<Action> {
+        match &mut self.child {
+            Child::Forked { look, .. } if now < *look => return None,
+            Child::Forked { look, .. } => {
+                *look = now + DAEMON_LOOK;
+                return Some(Action::Look);
+            }
+            Child::Clearing(clearing) => return clearing.due(now).map(Action::Sweep),
+            Child::None
+            | Child::Starting
+            | Child::Running(_)
+            | Child::Replacing(_)
+            | Child::Leaving { .. } => {}
+        }
         match self.child {
             Child::None => match self.next() {
                 Next::Start(at) if now >= at => Some(self.begin(now)),
                 Next::Exit(at) if now >= at => Some(Action::Exit(self.last_code)),
                 Next::Start(_) | Next::Exit(_) | Next::Nothing => None,
             },
-            Child::Starting | Child::Running(_) | Child::Replacing(_) => None,
+            Child::Starting
+            | Child::Running(_)
+            | Child::Replacing(_)
+            | Child::Forked { .. }
+            | Child::Clearing(_) => None,
             Child::Leaving { until, .. } if now < until => None,
             Child::Leaving { killed: true, .. } => Some(Action::Abandon),
             Child::Leaving { child, killed: false, .. } => {
@@ -206,18 +284,25 @@ impl Supervisor {
 
     /// A user asked for a child while there was none.
     pub fn start_by_hand(&mut self, now: Moment) -> Option<Action> {
-        match self.child {
-            Child::None => {
+        let exits = self.mode == RestartMode::Oneshot && !self.due;
+        match &mut self.child {
+            Child::Clearing(clearing) => {
                 self.waiting = false;
-                if self.mode == RestartMode::Oneshot && !self.due {
-                    Some(Action::Exit(self.last_code))
-                } else {
-                    Some(self.begin(now))
+                let then = if exits { Then::Exit(self.last_code) } else { Then::Start };
+                if clearing.then == Then::Wait {
+                    clearing.then = then;
                 }
-            }
-            Child::Starting | Child::Running(_) | Child::Replacing(_) | Child::Leaving { .. } => {
                 None
             }
+            Child::None => {
+                self.waiting = false;
+                if exits { Some(Action::Exit(self.last_code)) } else { Some(self.begin(now)) }
+            }
+            Child::Starting
+            | Child::Running(_)
+            | Child::Replacing(_)
+            | Child::Leaving { .. }
+            | Child::Forked { .. } => None,
         }
     }
 
@@ -256,12 +341,12 @@ impl Supervisor {
         }
     }
 
-    /// The next mode: ON, OFF, ONESHOT, ON.
-    pub fn toggle(&mut self) -> RestartMode {
+    /// The next mode: ON, OFF, ONESHOT if users know it, ON.
+    pub fn toggle(&mut self, with_oneshot: bool) -> RestartMode {
         self.mode = match self.mode {
             RestartMode::On => RestartMode::Off,
-            RestartMode::Off => RestartMode::Oneshot,
-            RestartMode::Oneshot => RestartMode::On,
+            RestartMode::Off if with_oneshot => RestartMode::Oneshot,
+            RestartMode::Off | RestartMode::Oneshot => RestartMode::On,
         };
         if self.mode == RestartMode::Oneshot {
             self.due = true;
@@ -273,7 +358,12 @@ impl Supervisor {
     pub fn started(&mut self, pid: i32, now: Now) -> Option<Running> {
         let beside = match self.child {
             Child::Replacing(child) => Some(child),
-            Child::None | Child::Starting | Child::Running(_) | Child::Leaving { .. } => None,
+            Child::None
+            | Child::Starting
+            | Child::Running(_)
+            | Child::Leaving { .. }
+            | Child::Forked { .. }
+            | Child::Clearing(_) => None,
         };
         if beside.is_some() {
             self.last_start = Some(now.mono);
@@ -281,6 +371,7 @@ impl Supervisor {
         }
         self.child = Child::Running(Running { pid, started: now.wall });
         self.failed = false;
+        self.starts += 1;
         beside
     }
 
@@ -292,9 +383,18 @@ impl Supervisor {
     }
 
     /// The child ended. Whether the server was only waiting for that.
-    pub fn ended(&mut self, status: ExitStatus) -> bool {
-        if let ExitStatus::Code(code) = status {
-            self.last_code = code;
+    pub fn ended(&mut self, status: ExitStatus, now: Moment) -> bool {
+        match status {
+            ExitStatus::Code(code) => self.last_code = code,
+            // Signals have numbers up to 64.
+            ExitStatus::Signal(signal) if self.policy.signal_status => {
+                self.last_code = 128 | signal as u8;
+            }
+            ExitStatus::Unknown => self.last_code = UNKNOWN,
+            ExitStatus::Signal(_) => {}
+        }
+        if let Some(start) = self.last_start {
+            self.deaths = self.policy.holdoff.count(self.deaths, now.since(start));
         }
         let leaving = matches!(self.child, Child::Leaving { .. });
         self.child = Child::None;
@@ -312,23 +412,28 @@ impl Supervisor {
 
     /// Whether SIGTERM came already, and the child has not had SIGKILL.
     pub fn in_grace(&self) -> bool {
-        matches!(self.child, Child::Leaving { killed: false, .. })
+        let clearing = matches!(self.child, Child::Clearing(Clearing { then: Then::Exit(_), .. }));
+        clearing || matches!(self.child, Child::Leaving { killed: false, .. })
     }
 
-    /// Whether SIGTERM came already.
+    /// Whether SIGTERM came already, or something else decided that the server leaves.
     pub fn is_leaving(&self) -> bool {
-        matches!(self.child, Child::Leaving { .. })
+        let clearing = matches!(self.child, Child::Clearing(Clearing { then: Then::Exit(_), .. }));
+        clearing || matches!(self.child, Child::Leaving { .. })
     }
 
     /// Ends the grace period.
     pub fn end_grace(&mut self, now: Moment) {
-        if let Child::Leaving { child, killed: false, .. } = self.child {
-            self.child = Child::Leaving { child, killed: false, until: now };
+        match &mut self.child {
+            Child::Leaving { killed: false, until, .. } => *until = now,
+            Child::Clearing(clearing) => clearing.end_grace(now),
+            _ => {}
         }
     }
 
     fn begin(&mut self, now: Moment) -> Action {
         self.child = Child::Starting;
+        self.daemon = false;
         self.last_start = Some(now);
         self.due = false;
         Action::Start
@@ -340,7 +445,7 @@ impl Supervisor {
         };
         // Without holdoff a system that has no process to give would be asked without pause.
         let least = if self.failed { START_RETRY } else { Duration::ZERO };
-        let ready = last_start + self.holdoff.max(least);
+        let ready = last_start + self.policy.holdoff.wait(self.deaths).max(least);
         match self.mode {
             _ if self.waiting => Next::Nothing,
             RestartMode::On => Next::Start(ready),
@@ -357,7 +462,7 @@ mod tests {
 
     #[test]
     fn failing_starts_are_not_tried_without_pause() {
-        let mut supervisor = Supervisor::new(RestartMode::On, false, Duration::ZERO);
+        let mut supervisor = Supervisor::new(RestartMode::On, false, Policy::default());
         let mut now = Moment(0);
         for _ in 0..3 {
             assert_eq!(supervisor.due(now), Some(Action::Start));

@@ -3,7 +3,9 @@
 
 use super::clock::Now;
 use super::event::{ClientId, Effect, Medium, Role};
+use super::journal::{Command, Entry};
 use super::{Console, notice};
+use crate::config::Wording;
 
 /// Restarts a dead child, whatever the kill character is.
 const RESTART: u8 = 0x12;
@@ -46,7 +48,7 @@ impl Console {
             if let Some(action) = self.supervisor.start_by_hand(now.mono) {
                 self.act(action, now);
             }
-        } else if running {
+        } else if running && self.supervisor.running().is_some() {
             let ignore = &self.settings.ignore;
             if data.iter().any(|&byte| ignore.contains(byte)) {
                 let kept = data.iter().copied().filter(|&byte| !ignore.contains(byte));
@@ -61,19 +63,28 @@ impl Console {
     fn command(&mut self, id: ClientId, byte: u8, running: bool, now: Now) -> bool {
         let commands = self.settings.commands;
         let mut start = !running && byte == RESTART;
+        if start {
+            self.journal.push_back(Entry::Command(id, Command::Restart));
+        }
         if !running && byte == QUIT {
+            self.journal.push_back(Entry::Command(id, Command::Quit));
             self.flush(now);
             self.exit(self.supervisor.last_code());
         }
         if commands.logout == Some(byte) {
+            self.journal.push_back(Entry::Command(id, Command::Logout));
             self.effects.push_back(Effect::Disconnect(id));
         }
         if commands.toggle == Some(byte) {
-            let mode = self.supervisor.toggle();
+            self.journal.push_back(Entry::Command(id, Command::Toggle));
+            // 2.7 has no ONESHOT, nor do those know it who read its words.
+            let mode = self.supervisor.toggle(self.settings.wording == Wording::Current);
             self.revision += 1;
-            self.say(&notice::toggled(mode), now);
+            self.say(&notice::toggled(&self.settings, mode), now);
         }
         if self.settings.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
+            let command = if running { Command::Reload } else { Command::Restart };
+            self.journal.push_back(Entry::Command(id, command));
             if running {
                 self.reload(now);
             } else {
@@ -81,11 +92,18 @@ impl Console {
             }
         }
         if commands.kill == Some(byte) {
-            self.say(&notice::killed(), now);
+            self.say(&notice::killed(&self.settings), now);
+            let command = if running { Command::Kill } else { Command::Restart };
+            self.journal.push_back(Entry::Command(id, command));
             if running {
                 self.cancel_beside();
                 self.input.clear();
-                self.signal(self.settings.kill_signal);
+                if self.supervisor.is_forked() && self.settings.kill_signal != 0 {
+                    // There is no process yet that a signal could be sent to.
+                    self.give_daemon_up(now);
+                } else {
+                    self.signal(self.settings.kill_signal);
+                }
                 if self.settings.kill_signal != 0 {
                     self.old_was_killed(now);
                 }

@@ -15,7 +15,7 @@ fn parse(spec: impl AsRef<[u8]>, access: Access) -> Result<Endpoint, EndpointErr
 }
 
 fn tcp(a: u8, b: u8, c: u8, d: u8, port: u16) -> Result<Endpoint, EndpointError> {
-    Ok(Endpoint::Tcp((Ipv4Addr::new(a, b, c, d), port).into()))
+    Ok(Address::Tcp((Ipv4Addr::new(a, b, c, d), port).into()).into())
 }
 
 fn message(spec: impl AsRef<[u8]>) -> String {
@@ -25,7 +25,7 @@ fn message(spec: impl AsRef<[u8]>) -> String {
 
 fn unix(path: &str, uid: Option<u32>, gid: Option<u32>, mode: u32) -> Endpoint {
     let path = path.into();
-    Endpoint::Unix { path, uid, gid, mode }
+    Address::Unix { path, uid, gid, mode }.into()
 }
 
 #[test]
@@ -59,8 +59,8 @@ fn numbers_may_have_zeros_a_plus_and_blanks() {
 #[test]
 fn passed_sockets_have_a_number_or_a_name() {
     let passed = |spec: &str| parse(spec, LOCAL).map(|endpoint| endpoint.to_string());
-    assert_eq!(parse("fd:3", LOCAL), Ok(Endpoint::Passed(Passed::Number(3))));
-    assert_eq!(parse("fd:x", ALLOW), Ok(Endpoint::Passed(Passed::Name(b"x".to_vec()))));
+    assert_eq!(parse("fd:3", LOCAL), Ok(Address::Passed(Passed::Number(3)).into()));
+    assert_eq!(parse("fd:x", ALLOW), Ok(Address::Passed(Passed::Name(b"x".to_vec())).into()));
     for spec in ["fd:3", "fd:2147483647", "fd:ioc-demo.socket", "fd:3x", "fd:-3", "fd: "] {
         assert_eq!(passed(spec).unwrap(), spec);
     }
@@ -68,6 +68,68 @@ fn passed_sockets_have_a_number_or_a_name() {
     for spec in ["fd:", "fd:0", "fd:2", "fd:2147483648", "fd:a:b", "fd:3:", "fd"] {
         assert_eq!(message(spec), format!("Invalid socket spec '{spec}'"));
     }
+}
+
+fn tcp6(address: &str) -> Result<Endpoint, EndpointError> {
+    Ok(Address::Tcp(address.parse::<SocketAddrV6>().unwrap().into()).into())
+}
+
+#[test]
+fn ipv6_addresses_stand_in_brackets() {
+    for (spec, address) in [
+        ("[::1]:2000", "[::1]:2000"),
+        ("[::]:0", "[::]:0"),
+        ("[2001:DB8:0::1]: +02000 ", "[2001:db8::1]:2000"),
+        ("[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.1]:1"),
+        ("[fe80::1%7]:2000", "[fe80::1%7]:2000"),
+    ] {
+        assert_eq!(parse(spec, ALLOW), tcp6(address), "{spec}");
+        assert_eq!(parse(spec, ALLOW).unwrap().to_string(), format!("tcp:{address}"));
+    }
+}
+
+#[test]
+fn access_decides_the_ipv6_address() {
+    assert_eq!(parse("[2001:db8::1]:2000", LOCAL), tcp6("[::1]:2000"));
+    assert_eq!(parse("[fe80::1%7]:2000", LOCAL), tcp6("[::1]:2000"));
+    assert_eq!(parse("[2001:db8::1]:2000", ALLOW), tcp6("[2001:db8::1]:2000"));
+    let (open, restricted) = (Access::Log { restrict: false }, Access::Log { restrict: true });
+    assert_eq!(parse("[::]:2000", open), tcp6("[::]:2000"));
+    assert_eq!(parse("[::]:2000", restricted), tcp6("[::1]:2000"));
+}
+
+#[test]
+fn interfaces_are_known_by_name() {
+    let Ok(lo) = if_nametoindex("lo") else { return };
+    assert_eq!(parse("[fe80::1%lo]:2000", ALLOW), tcp6(&format!("[fe80::1%{lo}]:2000")));
+    for access in [ALLOW, LOCAL] {
+        let error = parse("[fe80::1%no such]:2000", access).unwrap_err();
+        assert_eq!(
+            error.message(OsStr::new("ps")),
+            b"Unknown network interface 'no such'",
+            "{access:?}"
+        );
+    }
+}
+
+#[test]
+fn any_endpoint_may_be_raw() {
+    let group = Group::from_gid(Gid::from_raw(1)).unwrap().unwrap().name;
+    let with_group = format!("unix::{group}:600:/run/x");
+    for spec in
+        ["2000", "10.0.0.1:2000", "[::1]:0", "unix:x", "unix:@x", "fd:3", "fd:x", &with_group]
+    {
+        for access in [ALLOW, LOCAL] {
+            let plain = parse(spec, access).unwrap();
+            let raw = parse(format!("raw:{spec}"), access).unwrap();
+            assert!(raw.raw && !plain.raw);
+            assert_eq!(raw.address, plain.address);
+            assert_eq!(raw.to_string(), format!("raw:{plain}"));
+        }
+    }
+    assert_eq!(message("raw:unix:"), "expected unix socket path spec.");
+    assert_eq!(message("raw:unix:a:b"), "Unix path+permissions spec unparsable 'a:b'");
+    assert_eq!(message("raw:70000"), "ps: invalid control port 70000 (must be <65536)");
 }
 
 #[test]
@@ -94,7 +156,6 @@ fn what_is_no_spec_is_quoted_back() {
         "1.2.3.4:5:6",
         "1.2.3.4:5 x",
         "localhost:2000",
-        "[::1]:2000",
         "127.0.0.258:2000",
         "127.0.0.-1:2000",
         "4294967423.0.0.1:2000",
@@ -103,6 +164,28 @@ fn what_is_no_spec_is_quoted_back() {
         " unix:/x",
         "tcp:2000",
         "unix",
+        "::1",
+        "::1:2000",
+        "[::1]",
+        "[::1]2000",
+        "[::1]:",
+        "[::1]:x",
+        "[::1]:1:2",
+        "[]:2000",
+        "[:]:99999",
+        "[10.0.0.1]:2000",
+        "[fe80::1%]:2000",
+        " [::1]:2000",
+        "[ ::1]:2000",
+        "[::1",
+        "raw",
+        "raw:",
+        "raw: 2000x",
+        "raw:raw:2000",
+        "Raw:2000",
+        "unix",
+        "raw:UNIX:x",
+        "raw:fd:",
     ] {
         assert_eq!(message(spec), format!("Invalid socket spec '{spec}'"));
     }
@@ -115,6 +198,7 @@ fn a_port_out_of_range_is_named_as_a_number() {
     for (spec, shown) in [
         ("65536", "65536"),
         ("-1", "-1"),
+        ("[::1]:65536", "65536"),
         (" -007 ", "-7"),
         ("+00070000", "70000"),
         ("127.0.0.1:4294969296", "4294969296"),
@@ -133,8 +217,8 @@ fn unix_paths_are_kept_as_given() {
         assert_eq!(endpoint.to_bytes(), format!("unix:{path}").into_bytes());
     }
     assert_eq!(parse("unix:x", LOCAL), Ok(unix("x", None, None, 0o666)));
-    assert_eq!(parse("unix:@x", LOCAL), Ok(Endpoint::Abstract(b"x".to_vec())));
-    assert_eq!(parse("unix:@", LOCAL), Ok(Endpoint::Abstract(Vec::new())));
+    assert_eq!(parse("unix:@x", LOCAL), Ok(Address::Abstract(b"x".to_vec()).into()));
+    assert_eq!(parse("unix:@", LOCAL), Ok(Address::Abstract(Vec::new()).into()));
 }
 
 #[test]
@@ -151,7 +235,7 @@ fn owner_group_and_permissions_may_each_be_left_out() {
     for (spec, endpoint) in cases {
         assert_eq!(parse(&spec, LOCAL), Ok(endpoint), "{spec}");
     }
-    assert_eq!(parse("unix:::600:@a:b", LOCAL), Ok(Endpoint::Abstract(b"a:b".to_vec())));
+    assert_eq!(parse("unix:::600:@a:b", LOCAL), Ok(Address::Abstract(b"a:b".to_vec()).into()));
 }
 
 /// Each of these was seen on a socket of procServ 2.7.0.
@@ -220,7 +304,15 @@ proptest! {
 
     #[test]
     fn a_tcp_address_survives_print_and_parse(address: [u8; 4], port: u16) {
-        let endpoint = Endpoint::Tcp((Ipv4Addr::from(address), port).into());
+        let endpoint = Endpoint::from(Address::Tcp((Ipv4Addr::from(address), port).into()));
+        let printed = endpoint.to_string();
+        prop_assert_eq!(parse(printed.strip_prefix("tcp:").unwrap(), ALLOW), Ok(endpoint));
+    }
+
+    #[test]
+    fn an_ipv6_address_survives_print_and_parse(address: u128, port: u16, scope: u32) {
+        let address = SocketAddrV6::new(Ipv6Addr::from(address), port, 0, scope);
+        let endpoint = Endpoint::from(Address::Tcp(address.into()));
         let printed = endpoint.to_string();
         prop_assert_eq!(parse(printed.strip_prefix("tcp:").unwrap(), ALLOW), Ok(endpoint));
     }
@@ -259,7 +351,7 @@ proptest! {
     #[test]
     fn any_other_character_makes_it_no_spec(
         spec in "[0-9.:+ -]{0,8}[^0-9.:+\\-\\s\\x00][0-9a-z.:+ -]{0,8}"
-            .prop_filter("another kind", |spec| !spec.starts_with("unix:"))
+            .prop_filter("another kind", |spec| !spec.starts_with("unix:") && !spec.starts_with("raw:"))
     ) {
         prop_assert_eq!(parse(&spec, ALLOW), Err(EndpointError::NotASpec(spec.into())));
     }

@@ -8,7 +8,7 @@
 pub mod format;
 pub mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::core::event::Role;
 

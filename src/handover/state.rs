@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decode, Encode};
 
-use crate::core::event::Medium;
+use crate::core::event::{Medium, Role};
 use crate::core::record::{Invalid, Record};
+use crate::sys::user::Account;
 
 /// All that a server is.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -51,11 +52,20 @@ pub struct State {
     /// The memory that outlives a crash, under `--fdstore`.
     #[n(12)]
     pub store: Option<Descriptor>,
-    /// The sockets for the child, in the order of the command line.
+    /// What `--events` and `--status-file` go on with.
     #[cbor(n(13), default)]
+    pub records: RecordsState,
+    /// Whom children are run as, under `--user`.
+    #[n(14)]
+    pub account: Option<Account>,
+    /// Since when the child's descendants are in the world, in the kernel's ticks.
+    #[n(15)]
+    pub kin_since: Option<u64>,
+    /// The sockets for the child, in the order of the command line.
+    #[cbor(n(16), default)]
     pub child_sockets: Vec<ChildSocketState>,
     /// The old child, if one is being replaced.
-    #[n(14)]
+    #[n(17)]
     pub old_child: Option<ChildState>,
 }
 
@@ -95,8 +105,11 @@ pub struct ChildState {
     /// The process by descriptor, if a server before this one started it and died.
     #[n(2)]
     pub orphan: Option<Descriptor>,
-    /// The socket behind its NOTIFY_SOCKET, under `--overlap`.
+    /// When the process was started, as its system counts: nobody else has this PID and this time.
     #[n(3)]
+    pub begun: Option<u64>,
+    /// The socket behind its NOTIFY_SOCKET, under `--overlap`.
+    #[n(4)]
     pub notices: Option<Descriptor>,
 }
 
@@ -113,6 +126,9 @@ pub struct ListenerState {
     /// Its socket file.
     #[n(2)]
     pub file: Option<FileId>,
+    /// Its connections are without telnet.
+    #[cbor(n(3), default)]
+    pub raw: bool,
 }
 
 /// A socket that children are given.
@@ -176,6 +192,9 @@ pub enum ConnectionKind {
     /// The terminal of `-f`, with the modes that it is to get back.
     #[n(2)]
     Terminal(#[n(0)] TerminalModes),
+    /// A socket, TCP or Unix, without telnet.
+    #[n(3)]
+    Raw,
 }
 
 /// A `termios`.
@@ -209,6 +228,39 @@ pub struct SinkState {
     /// After a failed write.
     #[n(1)]
     pub retry: Option<Retry>,
+}
+
+/// The records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RecordsState {
+    /// Lines of events that are still to be written.
+    #[cbor(n(0), default)]
+    pub pending: Text,
+    /// How many found no room.
+    #[cbor(n(1), default)]
+    pub lost: u64,
+    /// The clients.
+    #[cbor(n(2), default)]
+    pub clients: Vec<ClientState>,
+}
+
+/// What records know of a client.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ClientState {
+    /// The client's.
+    #[n(0)]
+    pub id: u64,
+    /// What it may do.
+    #[n(1)]
+    pub role: Role,
+    /// Where it connected.
+    #[cbor(n(2), default)]
+    pub endpoint: String,
+    /// When, in seconds since the epoch.
+    #[cbor(n(3), default)]
+    pub since: i64,
 }
 
 /// When a file that failed is tried again.
@@ -270,6 +322,7 @@ impl ConnectionKind {
             ConnectionKind::Socket => Medium::Telnet,
             ConnectionKind::Pipe => Medium::Pipe,
             ConnectionKind::Terminal(_) => Medium::Terminal,
+            ConnectionKind::Raw => Medium::Raw,
         }
     }
 }

@@ -18,17 +18,16 @@ use super::peer::Peer;
 use super::source::Source;
 use super::startup;
 use super::stream::Terminus;
-use super::system::System;
+use super::system::{Connection, System};
 use super::vault::Vault;
 use crate::cli;
 use crate::config::Config;
 use crate::core::Console;
 use crate::core::clock::Moment;
-use crate::core::event::{ClientId, Event, ExitStatus};
+use crate::core::event::{ClientId, Event, ExitStatus, Farewell};
 use crate::error::StartupError;
 use crate::handover::state::{ChildState, Descriptor, SinkState, State};
 use crate::handover::{self, format};
-use crate::limits::UNKNOWN;
 use crate::sys::fd;
 use crate::systemd::child::Ear;
 
@@ -52,7 +51,7 @@ impl Predecessor {
             .ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EBADF))
             .and_then(read)
             .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
-        let state = read.map_err(system("read the state of the server before"))?;
+        let state = read.map_err(system("read the state named by PROCSERV_HANDOVER"))?;
         fd::close_on_exec_all();
         let take = |wanted: Descriptor| {
             let fd = fd::adopt(wanted.number)?;
@@ -71,6 +70,7 @@ impl Predecessor {
             started: self.state.started,
             dir: self.state.dir.0.clone(),
             open_files: self.state.open_files,
+            account: self.state.account.take(),
         };
         let child = self.state.child.map(|child| self.process(child)).transpose()?;
         let old_child = self.state.old_child.map(|child| self.process(child)).transpose()?;
@@ -78,7 +78,7 @@ impl Predecessor {
         for listener in std::mem::take(&mut self.state.listeners) {
             let role = handover::listener_role(&listener.name);
             let socket = self.take(listener.socket)?;
-            let bound = Bound::adopt(socket, role, listener.file)
+            let bound = Bound::adopt(socket, role, listener.raw, listener.file)
                 .map_err(system("take over a listener"))?;
             listeners.push(bound);
         }
@@ -103,6 +103,7 @@ impl Predecessor {
         let notifier = notifier(config)?;
         let files = startup::adopt_files(config, startup::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
+        let records = (self.state.records, self.state.version);
         Ok(Parts {
             begun: Begun::Upgraded,
             origin,
@@ -110,7 +111,9 @@ impl Predecessor {
             listeners,
             child_sockets,
             log,
+            log_error: None,
             stdout,
+            records,
             child,
             old_child,
             connections,
@@ -118,6 +121,7 @@ impl Predecessor {
             files,
             notifier,
             vault: vault.map(Vault::adopt),
+            kin_since: self.state.kin_since,
             said: Vec::new(),
         })
     }
@@ -147,10 +151,16 @@ impl<S: System> Server<S> {
     pub(super) fn go_on_with(&mut self, id: ClientId, connection: S::Connection) {
         match self.system.watch(&connection, mio::Token(id.0 as usize)) {
             Ok(always) => {
+                if let Some(records) = &mut self.records {
+                    records.recognise(id, connection.caller());
+                }
                 let source = Source::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: false });
+                self.peers.insert(id, Peer { source, leaving: None });
             }
-            Err(_) => self.console.handle(Event::Left { id }, self.system.now()),
+            Err(_) => {
+                let left = Event::Left { id, farewell: Farewell::Failed };
+                self.console.handle(left, self.system.now());
+            }
         }
     }
 
@@ -160,7 +170,7 @@ impl<S: System> Server<S> {
         let now = self.system.now();
         let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
         for id in gone.collect::<Vec<_>>() {
-            self.console.handle(Event::Left { id }, now);
+            self.console.handle(Event::Left { id, farewell: Farewell::Closed }, now);
         }
         self.console.handle(news, now);
         match &mut self.old_child {
@@ -173,9 +183,11 @@ impl<S: System> Server<S> {
         }
         match &mut self.child {
             Some(child) => child.look(),
-            None => self.console.handle(Event::Exited(ExitStatus::Code(UNKNOWN)), now),
+            None => self.console.handle(Event::Exited(ExitStatus::Unknown), now),
         }
         self.reap_orphans();
+        // Perhaps nothing else happens for long.
+        self.write_sinks(now);
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
+use std::net::{self, IpAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, connect,
-    getsockname, getsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn6, SockaddrLike, SockaddrStorage,
+    UnixAddr, bind, connect, getsockname, getsockopt, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, umask};
 
@@ -18,9 +18,9 @@ use super::handover::describe;
 use super::stream::Terminus;
 use super::system::{Lasting, Socket};
 use crate::core::event::Role;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint};
 use crate::handover::state::{Descriptor, FileId};
-use crate::limits::RESERVED_FDS;
+use crate::limits::{BACKLOG, RESERVED_FDS};
 use crate::sys;
 
 #[derive(Debug)]
@@ -48,28 +48,26 @@ impl Bound {
     pub(super) fn bind(endpoint: &Endpoint, role: Role) -> io::Result<Bound> {
         let mut file = None;
         let mut bound = endpoint.clone();
-        let socket = match endpoint {
-            Endpoint::Tcp(address) => {
-                let socket = TcpListener::bind(address)?;
-                bound = Endpoint::Tcp(socket.local_addr().unwrap_or(*address));
+        let socket = match &endpoint.address {
+            Address::Tcp(address) => {
+                let socket = match address {
+                    net::SocketAddr::V4(_) => TcpListener::bind(address)?,
+                    net::SocketAddr::V6(address) => bind_ipv6(*address)?,
+                };
+                bound.address = Address::Tcp(socket.local_addr().unwrap_or(*address));
                 Kind::Tcp(socket)
             }
-            Endpoint::Unix { path, uid, gid, mode } => {
+            Address::Unix { path, uid, gid, mode } => {
                 let socket = bind_file(path)?;
                 let metadata = fs::symlink_metadata(path)?;
                 let guard = SocketFile(path);
-                if uid.is_some() || gid.is_some() {
-                    // Without the right to, it stays the process's own, as with procServ: that lets
-                    // in nobody who was not to be let in.
-                    let _ = std::os::unix::fs::chown(path, *uid, *gid);
-                }
-                fs::set_permissions(path, fs::Permissions::from_mode(*mode))?;
+                protect(path, *uid, *gid, *mode)?;
                 std::mem::forget(guard);
                 file = Some((path.clone(), metadata.dev(), metadata.ino()));
                 Kind::Unix(socket)
             }
-            Endpoint::Abstract(name) => Kind::Unix(bind_abstract(name)?),
-            Endpoint::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
+            Address::Abstract(name) => Kind::Unix(bind_abstract(name)?),
+            Address::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         let bound = Bound { socket, endpoint: bound, role, file, passed: false };
         sys::fd::prepare(&bound)?;
@@ -77,15 +75,20 @@ impl Bound {
     }
 
     /// Takes over one that the service manager made, and keeps.
-    pub(super) fn of_manager(fd: OwnedFd, role: Role) -> io::Result<Bound> {
-        let mut bound = Bound::adopt(fd, role, None)?;
+    pub(super) fn of_manager(fd: OwnedFd, role: Role, raw: bool) -> io::Result<Bound> {
+        let mut bound = Bound::adopt(fd, role, raw, None)?;
         bound.passed = true;
         Ok(bound)
     }
 
     /// Takes over a socket that listens already. Its file is removed with it if it is `file`; else it
     /// stays its maker's.
-    pub(super) fn adopt(fd: OwnedFd, role: Role, file: Option<FileId>) -> io::Result<Bound> {
+    pub(super) fn adopt(
+        fd: OwnedFd,
+        role: Role,
+        raw: bool,
+        file: Option<FileId>,
+    ) -> io::Result<Bound> {
         let unfit =
             || io::Error::other("the socket passed is no listening TCP or Unix stream socket");
         let listens = getsockopt(&fd, sockopt::SockType) == Ok(SockType::Stream)
@@ -94,25 +97,26 @@ impl Bound {
             return Err(unfit());
         }
         let family = getsockname::<SockaddrStorage>(fd.as_raw_fd())?.family();
-        let (socket, endpoint) = match family {
+        let (socket, address) = match family {
             Some(AddressFamily::Inet | AddressFamily::Inet6) => {
                 let socket = TcpListener::from(fd);
                 let address = socket.local_addr()?;
-                (Kind::Tcp(socket), Endpoint::Tcp(address))
+                (Kind::Tcp(socket), Address::Tcp(address))
             }
             Some(AddressFamily::Unix) => {
                 let socket = UnixListener::from(fd);
                 let address = socket.local_addr()?;
-                (Kind::Unix(socket), unix_endpoint(&address))
+                (Kind::Unix(socket), unix_address(&address))
             }
             _ => return Err(unfit()),
         };
-        let file = match (&endpoint, file) {
-            (Endpoint::Unix { path, .. }, Some(file)) => {
+        let file = match (&address, file) {
+            (Address::Unix { path, .. }, Some(file)) => {
                 Some((path.clone(), file.device, file.inode))
             }
             _ => None,
         };
+        let endpoint = Endpoint { address, raw };
         let bound = Bound { socket, endpoint, role, file, passed: false };
         sys::fd::prepare(&bound)?;
         Ok(bound)
@@ -120,16 +124,29 @@ impl Bound {
 }
 
 impl Bound {
+    /// Lets those in whom `endpoint` means.
+    pub(super) fn protect(&self, endpoint: &Endpoint) -> io::Result<()> {
+        match &endpoint.address {
+            Address::Unix { path, uid, gid, mode } => protect(path, *uid, *gid, *mode),
+            Address::Tcp(_) | Address::Abstract(_) | Address::Passed(_) => Ok(()),
+        }
+    }
+
+    /// Its socket file stays.
+    pub(super) fn keep_file(&mut self) {
+        self.file = None;
+    }
+
     /// Whether it is what binding `endpoint` would give.
     pub(super) fn is(&self, endpoint: &Endpoint) -> bool {
-        match (&self.endpoint, endpoint) {
-            (Endpoint::Tcp(bound), Endpoint::Tcp(wanted)) => {
+        match (&self.endpoint.address, &endpoint.address) {
+            (Address::Tcp(bound), Address::Tcp(wanted)) => {
                 bound.ip() == wanted.ip() && [0, bound.port()].contains(&wanted.port())
             }
-            (Endpoint::Unix { path: bound, .. }, Endpoint::Unix { path: wanted, .. }) => {
+            (Address::Unix { path: bound, .. }, Address::Unix { path: wanted, .. }) => {
                 bound == wanted
             }
-            (Endpoint::Abstract(bound), Endpoint::Abstract(wanted)) => bound == wanted,
+            (Address::Abstract(bound), Address::Abstract(wanted)) => bound == wanted,
             _ => false,
         }
     }
@@ -153,17 +170,17 @@ impl Socket for Bound {
         sys::fd::is_scarce(self.as_fd(), RESERVED_FDS)
     }
 
-    fn accept(&self) -> io::Result<Terminus> {
-        let stream: OwnedFd = match &self.socket {
+    fn accept(&self) -> io::Result<(Terminus, Option<IpAddr>)> {
+        let (stream, from) = match &self.socket {
             Kind::Tcp(socket) => {
-                let stream = OwnedFd::from(socket.accept()?.0);
+                let (stream, from) = socket.accept()?;
                 sys::fd::tune_tcp(&stream);
-                stream
+                (OwnedFd::from(stream), Some(from.ip()))
             }
-            Kind::Unix(socket) => socket.accept()?.0.into(),
+            Kind::Unix(socket) => (socket.accept()?.0.into(), None),
         };
         sys::fd::prepare(&stream)?;
-        Ok(Terminus::socket(stream))
+        Ok((Terminus::socket(stream, self.endpoint.raw), from))
     }
 }
 
@@ -195,6 +212,26 @@ pub(super) fn remove_file(path: &Path, id: FileId) {
 pub(super) fn is_at(path: &Path, id: FileId) -> bool {
     let metadata = fs::symlink_metadata(path);
     metadata.is_ok_and(|found| (found.dev(), found.ino()) == (id.device, id.inode))
+}
+
+/// Gives a socket file its owner and permissions.
+fn protect(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Result<()> {
+    if uid.is_some() || gid.is_some() {
+        // Without the right to, it stays the process's own, as with procServ: that lets in nobody
+        // who was not to be let in.
+        let _ = std::os::unix::fs::chown(path, uid, gid);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// Binds an IPv6 address for IPv6 clients only, whatever the system's default is.
+fn bind_ipv6(address: net::SocketAddrV6) -> io::Result<TcpListener> {
+    let socket = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    bind(socket.as_raw_fd(), &SockaddrIn6::from(address))?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(TcpListener::from(socket))
 }
 
 /// A socket file that is removed if its binding does not get finished.
@@ -246,13 +283,13 @@ fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
 }
 
 /// What a socket is bound to that somebody else made. Its permissions are not looked at.
-fn unix_endpoint(address: &SocketAddr) -> Endpoint {
+fn unix_address(address: &SocketAddr) -> Address {
     #[cfg(target_os = "linux")]
     if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
-        return Endpoint::Abstract(name.to_vec());
+        return Address::Abstract(name.to_vec());
     }
     let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
-    Endpoint::Unix { path, uid: None, gid: None, mode: 0 }
+    Address::Unix { path, uid: None, gid: None, mode: 0 }
 }
 
 #[cfg(target_os = "linux")]

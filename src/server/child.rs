@@ -5,6 +5,7 @@ use std::io;
 use mio::Token;
 
 use super::handover::describe;
+use super::lineage::Daemon;
 use super::source::Source;
 use super::system::{Process, Readiness};
 use crate::core::event::ExitStatus;
@@ -24,6 +25,8 @@ pub(super) struct Child<P> {
     end: Option<End>,
     /// What was read since it ended.
     read_since_end: usize,
+    /// It has ended, and another process is to take its place.
+    forked: bool,
     /// It may have told its service manager something.
     told: bool,
 }
@@ -42,7 +45,20 @@ impl<P: Process> Child<P> {
     /// A child that was just started.
     pub(super) fn new(process: P, token: Token) -> Child<P> {
         let source = Source::new(process, false);
-        Child { token, source, closed: false, end: None, read_since_end: 0, told: true }
+        Child {
+            token,
+            source,
+            closed: false,
+            end: None,
+            read_since_end: 0,
+            forked: false,
+            told: true,
+        }
+    }
+
+    /// The process.
+    pub(super) fn process(&self) -> &P {
+        self.source.stream()
     }
 
     /// Its process and process group.
@@ -57,6 +73,7 @@ impl<P: Process> Child<P> {
             pid: process.pid(),
             pty: process.descriptor()?,
             orphan: process.orphan().map(describe).transpose()?,
+            begun: process.begun(),
             notices: process.ear().map(describe).transpose()?,
         })
     }
@@ -91,7 +108,7 @@ impl<P: Process> Child<P> {
 
     /// Looks whether it has ended.
     pub(super) fn look(&mut self) {
-        if self.end.is_none() {
+        if self.end.is_none() && !self.forked {
             self.end = self.source.stream().peek();
             // Its last words may have come without an event.
             self.source.note(Readiness { readable: self.end.is_some(), writable: false });
@@ -149,7 +166,20 @@ impl<P: Process> Child<P> {
             // The kernel keeps eight bits of it.
             End::Exited(code) => ExitStatus::Code(code as u8),
             End::Killed(signal) => ExitStatus::Signal(signal),
+            End::Unknown => ExitStatus::Unknown,
         })
+    }
+
+    /// It has ended, but that is not yet the end: a daemon takes its place.
+    pub(super) fn await_daemon(&mut self) {
+        (self.forked, self.end, self.read_since_end) = (true, None, 0);
+    }
+
+    /// This is the daemon.
+    pub(super) fn become_daemon(&mut self, daemon: Daemon) {
+        self.forked = false;
+        self.source.stream_mut().become_daemon(daemon);
+        self.look();
     }
 
     /// Sends `signal` to its process group.

@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use super::Server;
 use super::child::{Child, Output};
 use super::logfile::Writer;
+use super::records::Records;
 use super::system::{Connection, Lasting, Link, Process, Socket, System};
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{Event, ExitStatus};
@@ -24,7 +25,7 @@ use crate::handover::state::{
 };
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_PATIENCE, READ_SIZE};
-use crate::sys;
+use crate::sys::{self, user::Account};
 
 /// What was true when the server started, and its successors need.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +38,8 @@ pub(super) struct Origin {
     pub(super) dir: Vec<u8>,
     /// RLIMIT_NOFILE that the children get, soft and hard.
     pub(super) open_files: Option<(u64, u64)>,
+    /// Whom they are run as, under `--user`.
+    pub(super) account: Option<Account>,
 }
 
 /// How far an upgrade is.
@@ -128,12 +131,16 @@ impl<S: System> Server<S> {
             }
             Step::Finishing { until } => {
                 let late = now.mono >= *until;
-                let writers = || [&self.log, &self.stdout].into_iter().flatten();
-                let at_rest = writers().all(|writer| writer.at_rest().is_some());
-                if at_rest {
-                    self.hand_over(now);
-                } else if late {
-                    self.refuse_upgrade("log is hung", now);
+                let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
+                let records_rest = self.records.as_ref().is_none_or(Records::is_at_rest);
+                let writers_rest = writers().all(|writer| writer.at_rest().is_some());
+                match (writers_rest && records_rest, late) {
+                    (true, false) => self.hand_over(now),
+                    // With all at rest it is what the service manager does not take.
+                    (true, true) => self.refuse_upgrade("service manager is hung", now),
+                    (false, true) if records_rest => self.refuse_upgrade("log is hung", now),
+                    (false, true) => self.refuse_upgrade("events are hung", now),
+                    (false, false) => {}
                 }
             }
         }
@@ -156,6 +163,7 @@ impl<S: System> Server<S> {
                 let words = words.lines().next().unwrap_or_default();
                 Err(format!("the new program refused with status {code}: {words}"))
             }
+            (ExitStatus::Unknown, _) => Err("the new program is gone".to_owned()),
             (ExitStatus::Signal(signal), _) => {
                 Err(format!("the new program was killed by signal {signal}"))
             }
@@ -163,8 +171,13 @@ impl<S: System> Server<S> {
         match verdict {
             Ok(()) => {
                 self.end_rehearsal();
-                for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
+                for writer in
+                    [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten()
+                {
                     writer.pause();
+                }
+                if let Some(records) = &mut self.records {
+                    records.pause();
                 }
                 self.handover.step = Step::Finishing { until: now.mono + HANDOVER_PATIENCE };
                 // Most are idle anyway.
@@ -178,8 +191,11 @@ impl<S: System> Server<S> {
     /// The server leaves instead.
     pub(super) fn give_up_upgrade(&mut self) {
         self.end_rehearsal();
-        for writer in [&mut self.log, &mut self.stdout].into_iter().flatten() {
+        for writer in [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten() {
             writer.go_on();
+        }
+        if let Some(records) = &mut self.records {
+            records.go_on();
         }
     }
 
@@ -194,8 +210,10 @@ impl<S: System> Server<S> {
     /// The new program takes over. Comes back only if it does not.
     fn hand_over(&mut self, now: Now) {
         let again = self.handover.again;
+        self.note_entries();
         let error = match self.state(self.console.record()) {
-            Ok(state) => {
+            Ok(mut state) => {
+                state.records = self.records.as_ref().map(|it| it.state(true)).unwrap_or_default();
                 let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
                 self.system.become_other(&format::encode(&state), &numbers, again)
             }
@@ -216,6 +234,7 @@ impl<S: System> Server<S> {
             self.upgrade(now);
         }
         self.write_sinks(now);
+        self.keep_records(now);
     }
 
     pub(super) fn listener_names(&self) -> Vec<String> {
@@ -231,6 +250,7 @@ impl<S: System> Server<S> {
                 name,
                 socket: listener.socket().descriptor()?,
                 file: listener.socket().file(),
+                raw: listener.endpoint().raw,
             })
         });
         let connections = self.peers.iter().map(|(id, peer)| {
@@ -250,7 +270,10 @@ impl<S: System> Server<S> {
             connections: connections.collect::<io::Result<_>>()?,
             log: sink(&self.log)?,
             stdout: sink(&self.stdout)?,
+            account: self.origin.account.clone(),
+            kin_since: self.system.kin_since(),
             store: self.system.store().map(describe).transpose()?,
+            records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
             child_sockets: self.system.child_sockets()?,
             old_child,
         })

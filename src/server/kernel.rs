@@ -16,15 +16,20 @@ use nix::sys::signal::Signal;
 use super::bind::Bound;
 use super::child_sockets::{ChildSocket, vault_name};
 use super::handover::describe;
+use super::lineage::{Daemon, Lineage};
+use super::records::Sender;
+use super::rotate::Rotator;
+use super::scribe::{self, Scribe};
 use super::signals::Signals;
 use super::stream::Terminus;
 use super::system::{Lasting, Pending, Process, Readiness, Stream, System};
-use super::thread::{self, Thread};
+use super::thread::{self, Hand, Thread};
 use super::vault::{self, Vault};
+use crate::config::Rotation;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::ClientId;
 use crate::handover::{self, state::ChildSocketState, state::Descriptor, state::State};
-use crate::limits::{UNKNOWN, VAULT_RETRY};
+use crate::limits::VAULT_RETRY;
 use crate::sys::exec::{self, Image};
 use crate::sys::passing::Passing;
 use crate::sys::process::{self, End};
@@ -48,6 +53,8 @@ pub(super) struct Kernel {
     program: Program,
     /// The name to open the log by, if it is a file.
     log_path: Option<PathBuf>,
+    /// When another log is begun.
+    pub(super) rotation: Option<Rotation>,
     /// For messages on stderr.
     argv0: Vec<u8>,
     /// What to become.
@@ -60,6 +67,8 @@ pub(super) struct Kernel {
     pub(super) hears: bool,
     /// What every child is given.
     pub(super) child_sockets: Vec<ChildSocket>,
+    /// The child's descendants.
+    pub(super) lineage: Lineage,
     /// Something happened to a child that another server started.
     orphan_stirred: bool,
 }
@@ -83,12 +92,14 @@ impl Kernel {
             signals,
             program,
             log_path,
+            rotation: None,
             argv0,
             installed,
             notifier: None,
             vault: None,
             hears: false,
             child_sockets: Vec::new(),
+            lineage: Lineage::default(),
             orphan_stirred: false,
         };
         kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
@@ -100,9 +111,20 @@ impl Kernel {
         self.register(listener, token, Interest::READABLE)
     }
 
-    /// Starts a thread that writes `file`, and opens it anew by the log's name.
-    pub(super) fn write_behind(&self, file: File) -> io::Result<Thread> {
-        thread::start(file, self.log_path.clone(), Arc::clone(&self.waker))
+    /// Starts a thread that writes the log, `file`.
+    pub(super) fn write_log(&self, file: File) -> io::Result<Thread> {
+        let rotator = self.rotation.map(Rotator::new);
+        self.start_thread("log", Scribe::new(file, self.log_path.clone(), rotator))
+    }
+
+    /// Starts a thread that writes standard output, `file`.
+    pub(super) fn write_stdout(&self, file: File) -> io::Result<Thread> {
+        self.start_thread("stdout", Scribe::new(file, None, None))
+    }
+
+    /// Starts a thread for `hand`.
+    pub(super) fn start_thread(&self, name: &str, hand: impl Hand) -> io::Result<Thread> {
+        thread::start(name, hand, Arc::clone(&self.waker))
     }
 
     /// Takes over a child that another server started.
@@ -137,6 +159,10 @@ impl System for Kernel {
 
     fn now(&self) -> Now {
         Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) }
+    }
+
+    fn millis(&self) -> i64 {
+        time::wall_millis()
     }
 
     fn wait(
@@ -175,6 +201,11 @@ impl System for Kernel {
         pending
     }
 
+    fn sender(&self, signal: i32) -> Option<Sender> {
+        let (pid, uid) = self.signals.sender(signal)?;
+        Some(Sender { pid, uid })
+    }
+
     fn watch(&mut self, connection: &Terminus, token: Token) -> io::Result<bool> {
         match self.register(connection, token, Interest::READABLE | Interest::WRITABLE) {
             Ok(()) => Ok(false),
@@ -183,7 +214,8 @@ impl System for Kernel {
         }
     }
 
-    fn spawn(&mut self, token: Token) -> io::Result<PtyProcess> {
+    fn spawn(&mut self, token: Token, beside: bool) -> io::Result<PtyProcess> {
+        self.lineage.prepare();
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let sockets: Vec<_> = self.child_sockets.iter().map(AsFd::as_fd).collect();
@@ -193,25 +225,36 @@ impl System for Kernel {
             self.register(ear, token, Interest::READABLE)?;
         }
         let pid = self.program.spawn(&slave, Passing::new(&sockets), &address)?;
-        if let Some(vault) = &mut self.vault {
-            vault.keep(&vault::pty(pid), &master, false);
-            if let Some(ear) = &ear {
-                vault.keep(&vault::notices(pid), ear, false);
-            }
-            if let Ok(process) = pidfd::open(pid) {
-                vault.keep(&vault::child(pid), &process, false);
-            }
-        }
-        Ok(PtyProcess { pid, master: File::from(master), ear, orphan: None })
+        self.lineage.begin(pid, beside);
+        let child = PtyProcess { pid, master: File::from(master), ear, orphan: None };
+        self.keep_child(&child);
+        Ok(child)
     }
 
     fn reap_orphans(&mut self, ours: [Option<i32>; 3]) {
         process::reap_others(ours);
     }
 
+    fn daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String> {
+        let daemon = self.lineage.daemon(stranger)?;
+        if !daemon.is_child {
+            let registered = self.register(&daemon.process, ORPHAN, Interest::READABLE);
+            registered.map_err(|error| crate::sys::reason(&error))?;
+        }
+        Ok(daemon)
+    }
+
+    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
+        self.lineage.sweep(signal, ours)
+    }
+
+    fn kin_since(&self) -> Option<u64> {
+        self.lineage.since
+    }
+
     fn open_log(&mut self) -> io::Result<Thread> {
         match &self.log_path {
-            Some(path) => self.write_behind(thread::open(path)?),
+            Some(path) => self.write_log(scribe::open(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -304,22 +347,41 @@ impl System for Kernel {
         }
     }
 
+    fn keep_child(&mut self, child: &PtyProcess) {
+        let Some(vault) = &mut self.vault else {
+            return;
+        };
+        vault.keep(&vault::pty(child.pid), &child.master, false);
+        if let Some(ear) = &child.ear {
+            vault.keep(&vault::notices(child.pid), ear, false);
+        }
+        if let Ok(process) = pidfd::open(child.pid) {
+            vault.keep(&vault::child(child.pid), &process, false);
+        }
+        // Killed before that, the server would leave a child that nobody knows.
+        self.fill_vault();
+    }
+
     fn forget_child(&mut self, pid: i32) {
         if let Some(vault) = &mut self.vault {
-            let names = [vault::pty(pid), vault::child(pid)];
-            names.iter().for_each(|what| vault.forget(what));
+            [vault::pty(pid), vault::child(pid)].iter().for_each(|what| vault.forget(what));
             if self.hears {
                 vault.forget(&vault::notices(pid));
             }
         }
     }
 
-    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String], children: &[i32]) {
+    fn empty_store(
+        &mut self,
+        connections: &[ClientId],
+        listeners: &[Descriptor],
+        children: &[i32],
+    ) {
         // First of all the state: without it, the rest is only closed.
         if let Some(vault) = &mut self.vault {
             vault.clear();
             connections.iter().for_each(|&id| vault.forget(&vault::client(id)));
-            listeners.iter().for_each(|name| vault.forget(name));
+            listeners.iter().for_each(|&socket| vault.forget(&vault::listener(socket)));
             (0..self.child_sockets.len()).for_each(|index| vault.forget(&vault_name(index)));
         }
         children.iter().for_each(|&pid| self.forget_child(pid));
@@ -351,7 +413,8 @@ pub(super) struct PtyProcess {
     pub(super) master: File,
     /// Where it says that it is ready, under `--overlap`.
     pub(super) ear: Option<Ear>,
-    /// The process by descriptor, if it is no child of this process: a server before started it.
+    /// The process by descriptor, if it is no child of this process: a server before this one was
+    /// its parent, or it is a daemon with another.
     pub(super) orphan: Option<OwnedFd>,
 }
 
@@ -379,7 +442,9 @@ impl Process for PtyProcess {
     fn peek(&self) -> Option<End> {
         match &self.orphan {
             None => process::peek(self.pid),
-            Some(orphan) => Some(pidfd::ended(orphan)?.unwrap_or(End::Exited(UNKNOWN.into()))),
+            // Its parent may have ended, and this process be it now.
+            Some(orphan) => process::peek(self.pid)
+                .or_else(|| Some(pidfd::ended(orphan)?.unwrap_or(End::Unknown))),
         }
     }
 
@@ -390,11 +455,19 @@ impl Process for PtyProcess {
         }
     }
 
+    fn become_daemon(&mut self, daemon: Daemon) {
+        process::reap(self.pid);
+        self.pid = daemon.pid;
+        self.orphan = (!daemon.is_child).then_some(daemon.process);
+    }
+
     fn bury(self) {
         drop(self.master);
-        if self.orphan.is_none() {
-            process::reap(self.pid);
-        }
+        process::reap(self.pid);
+    }
+
+    fn begun(&self) -> Option<u64> {
+        process::begun(self.pid)
     }
 
     fn hear(&self) -> Option<bool> {

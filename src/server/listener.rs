@@ -1,6 +1,7 @@
 //! A listening endpoint as the server holds it: never lets clients take the last descriptors.
 
 use std::io;
+use std::net::IpAddr;
 
 use mio::Token;
 
@@ -29,8 +30,8 @@ pub(super) struct Listener<S> {
 
 /// What came of accepting.
 pub(super) enum Accepted<C> {
-    /// A connection.
-    Connection(C),
+    /// A connection, and the address of a TCP client.
+    Connection(C, Option<IpAddr>),
     /// Nobody waits, or nobody can be let in now.
     Nobody,
     /// The system has no descriptor for it, or refuses otherwise: the reason, the first time.
@@ -70,7 +71,7 @@ impl<S: Socket> Listener<S> {
             return self.pause(now, sys::strerror(nix::libc::EMFILE));
         }
         match self.socket.accept() {
-            Ok(connection) => Accepted::Connection(connection),
+            Ok((connection, from)) => Accepted::Connection(connection, from),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready = false;
                 self.told = false;
@@ -102,6 +103,7 @@ fn is_passing(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::Address;
     use crate::handover::state::{Descriptor, FileId};
     use crate::server::system::Lasting;
 
@@ -125,7 +127,7 @@ mod tests {
             false
         }
 
-        fn accept(&self) -> io::Result<()> {
+        fn accept(&self) -> io::Result<((), Option<IpAddr>)> {
             Err(io::Error::from_raw_os_error(self.0))
         }
     }
@@ -133,7 +135,7 @@ mod tests {
     #[test]
     fn lasting_failure_pauses_and_is_told_once() {
         for errno in [nix::libc::EMFILE, nix::libc::ENOMEM, nix::libc::EPERM, nix::libc::EINVAL] {
-            let endpoint = Endpoint::Abstract(b"x".to_vec());
+            let endpoint = Address::Abstract(b"x".to_vec()).into();
             let mut listener = Listener::new(Token(7), Broken(errno), endpoint, Role::User);
             listener.ready = true;
             let mut now = Moment(0);

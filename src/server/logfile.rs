@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::records::{Outcome, Sheet};
 use super::system::Link;
 use crate::core::clock::Moment;
 use crate::core::event::Sink;
@@ -26,6 +27,8 @@ pub(super) enum Job {
     Reopen,
     /// Sync what was written and lend the file.
     Rest,
+    /// Bring the records up to date.
+    Record(Sheet),
 }
 
 /// What it has done.
@@ -39,8 +42,14 @@ pub(super) enum Done {
     Bounced(Chunk),
     /// Whether the file could be opened anew; if not, the old one goes on.
     Reopened(io::Result<()>),
+    /// Whether the file could be moved out of the way; if not, it goes on.
+    Rotated(io::Result<()>),
     /// Nothing is left to do, and this is the file; `None` if it can't be had.
     AtRest(Option<OwnedFd>),
+    /// Whether syslog takes lines again, or the reason why it does not.
+    Heard(io::Result<()>),
+    /// The records are written as far as they could be.
+    Recorded(Outcome),
 }
 
 /// What became of the log since the last look.
@@ -51,7 +60,11 @@ pub(super) enum News {
     /// After a failure, a write succeeded.
     Works,
     /// SIGHUP: the file could not be opened anew, the old one goes on.
-    NotReopened,
+    NotReopened(String),
+    /// Syslog takes lines again, or does not for this reason.
+    Heard(Result<(), String>),
+    /// It was due that another file is begun; the reason if that could not be.
+    Rotated(Result<(), String>),
 }
 
 /// The reader of one sink.
@@ -257,11 +270,17 @@ impl<L: Link> Writer<L> {
             }
             Done::Reopened(result) => {
                 self.reopening = self.reopening.saturating_sub(1);
-                if result.is_err() {
-                    news.push(News::NotReopened);
+                if let Err(error) = result {
+                    news.push(News::NotReopened(sys::reason(&error)));
                 } else if let Some((at, _)) = &mut self.retry {
                     *at = now;
                 }
+            }
+            Done::Rotated(result) => {
+                news.push(News::Rotated(result.map_err(|error| sys::reason(&error))));
+            }
+            Done::Heard(result) => {
+                news.push(News::Heard(result.map_err(|error| sys::reason(&error))));
             }
             Done::AtRest(file) => {
                 self.asked -= 1;
@@ -272,6 +291,8 @@ impl<L: Link> Writer<L> {
                     *pause = file;
                 }
             }
+            // Another thread's.
+            Done::Recorded(_) => {}
         }
     }
 }

@@ -21,6 +21,10 @@
 //! | | anything else | the client is gone |
 //! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, and again when the holdoff time is over, but not within a second |
 //! | chdir, exec | anything | told on the child's terminal, exit status 255, then as after any end |
+//! | setgroups, setgid, setuid (`--user`) | anything | as chdir |
+//! | reading the child's PID file, /proc | anything | looked again for 10 s; then everybody is told, and what is there is killed |
+//! | killing what the child left behind | not allowed | it is left alone |
+//! | | it does not end | the same, 5 s after SIGKILL |
 //! | reading from the PTY | EIO, end of file | the child has given up its terminal: its group is killed |
 //! | writing to the PTY | short, would block | the rest stays queued |
 //! | | anything else | the input is dropped: nobody can read it |
@@ -30,15 +34,25 @@
 //! | | nobody reads the pipe any more | the same, but tried again only when there is something new |
 //! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
 //! | syncing the log | anything | ignored, as the next write will tell |
+//! | renaming the log, opening the next | anything | told once; the log goes on, and it is tried again, not within a second |
+//! | writing events | anything | told once; they wait, bounded, and are tried again each second; what has no room is counted |
+//! | replacing the status file | anything | told once; tried again each second |
+//! | sending to syslog | no room | waited for up to a second, by nobody else |
+//! | | anything | told once; lines are counted for a second, then it is tried again and told the number |
 //! | opening the log anew | anything | told on stderr; the old file goes on |
 //! | sending to the service manager | no room | that is tried again each second, newer news in place of older |
 //! | | anything else | it is not told |
 //! | keeping something in the manager's store | no room | kept in order, and tried again each 20 ms |
 //! | | anything else | that would not outlive a crash |
-//! | trying the new program at an upgrade | fork, exec, its answer | the log and stderr say why; this one goes on |
-//! | becoming it | anything | the same |
+//! | upgrade: memfd, fork, exec of the new program | anything | told in the log and on stderr; this server goes on |
+//! | the new program's rehearsal | wrong or no answer, death, 5 s | the same; it is killed with its process group |
+//! | waiting for the log before the exec | 5 s | the same, `log is hung` |
+//! | the exec itself | a signal has come meanwhile | heard first, then again |
+//! | | anything | as above |
+//! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
 //! | stderr | anything | ignored: there is nobody to tell |
 
+mod admission;
 pub mod adopt;
 mod bind;
 mod child;
@@ -47,19 +61,24 @@ mod files;
 mod handover;
 mod kernel;
 mod launch;
+mod lineage;
 mod listener;
 mod logfile;
 mod manager;
 mod output;
 mod overlap;
 mod peer;
+mod records;
 mod restart;
+mod rotate;
+mod scribe;
 mod signals;
 #[cfg(test)]
 mod sim;
 mod source;
 pub mod startup;
 mod stream;
+mod syslog;
 mod system;
 mod thread;
 mod vault;
@@ -69,6 +88,7 @@ use std::io;
 use std::time::Duration;
 
 use mio::Token;
+use nix::libc::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use self::child::{Child, Output};
 use self::handover::{Handover, Origin};
@@ -76,13 +96,15 @@ use self::listener::{Accepted, Listener};
 use self::logfile::Writer;
 use self::manager::Manager;
 use self::peer::Peer;
+use self::records::{Records, What, Who};
 use self::source::Source;
 use self::system::{Connection, Readiness, System};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now};
-use crate::core::event::{ClientId, Effect, Event, Role, Sink};
-use crate::core::weave::Who;
+use crate::core::event::{ClientId, Effect, Event, Farewell, Role, Sink};
+use crate::core::weave;
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET, READ_SIZE};
+use crate::network::Networks;
 use crate::sys;
 
 /// Everything that runs.
@@ -95,8 +117,12 @@ struct Server<S: System> {
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
     log: Option<Writer<S::Link>>,
+    /// With `--events` or `--status-file`.
+    records: Option<Records<S::Link>>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
     stdout: Option<Writer<S::Link>>,
+    /// With `--syslog`.
+    syslog: Option<Writer<S::Link>>,
     /// With `--notify`.
     manager: Option<Manager>,
     next_token: usize,
@@ -107,6 +133,8 @@ struct Server<S: System> {
     handover: Handover<S::Process>,
     /// The console's revision that is written down for after a crash.
     saved: Option<u64>,
+    /// `--allow-from`.
+    allow_from: Option<Networks>,
 }
 
 impl<S: System> Server<S> {
@@ -120,7 +148,9 @@ impl<S: System> Server<S> {
             listeners: Vec::new(),
             peers: BTreeMap::new(),
             log: None,
+            records: None,
             stdout: None,
+            syslog: None,
             manager: None,
             next_token: first_token,
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
@@ -128,6 +158,7 @@ impl<S: System> Server<S> {
             origin,
             handover: Handover::new(),
             saved: None,
+            allow_from: None,
         }
     }
 
@@ -176,8 +207,12 @@ impl<S: System> Server<S> {
         self.write_sinks(now);
         self.drop_departed(now);
         self.tell_manager(now);
+        self.keep_records(now);
         self.save();
-        self.go_on_with_upgrade(now);
+        // Who leaves hands nothing over: that it leaves is no part of the state.
+        if self.exit.is_none() {
+            self.go_on_with_upgrade(now);
+        }
     }
 
     /// How long there is nothing to do; zero if something was left undone.
@@ -193,6 +228,7 @@ impl<S: System> Server<S> {
             .chain(retries)
             .chain(self.console.deadline())
             .chain(self.manager.as_ref().and_then(Manager::deadline))
+            .chain(self.records.as_ref().and_then(Records::deadline))
             .chain(self.child_waits_until(now))
             .chain(self.handover.deadline())
             .min()?;
@@ -202,7 +238,7 @@ impl<S: System> Server<S> {
     fn has_work(&self, now: Moment) -> bool {
         let input_waits = !self.console.child_input().0.is_empty();
         let child = self.child.as_ref().is_some_and(|child| {
-            (child.is_readable() && self.may_read(Who::New, now))
+            (child.is_readable() && self.may_read(weave::Who::New, now))
                 || child.is_to_be_heard()
                 || (input_waits && child.is_writable())
                 || child.ended().is_some()
@@ -228,13 +264,19 @@ impl<S: System> Server<S> {
             self.reap_orphans();
         }
         if pending.upgrade {
+            self.record_signal("SIGUSR1", SIGUSR1);
             self.diagnose("SIGUSR1: upgrade");
             self.upgrade(now);
         }
-        if pending.restart {
+        if pending.overlap {
+            self.record_signal("SIGUSR2", SIGUSR2);
             self.restart(now);
         }
         if pending.reopen {
+            if let Some(records) = &mut self.records {
+                records.reopen();
+            }
+            self.record_signal("SIGHUP", SIGHUP);
             self.diagnose("SIGHUP: log file to be opened anew");
             if let Some(manager) = &mut self.manager {
                 // The signal may have come after this turn's time was read; the manager compares.
@@ -243,9 +285,15 @@ impl<S: System> Server<S> {
             self.console.handle(Event::ReopenLog, now);
         }
         if pending.terminate {
+            self.record_signal("SIGTERM", SIGTERM);
             self.diagnose("SIGTERM: shutting down");
             self.console.handle(Event::Terminate, now);
         }
+    }
+
+    fn record_signal(&mut self, signal: &str, number: i32) {
+        let sender = self.system.sender(number);
+        self.record(&What::Signal { signal, sender });
     }
 
     /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
@@ -269,7 +317,7 @@ impl<S: System> Server<S> {
         while allowed
             && read < PTY_BUDGET
             && child.is_readable()
-            && self.console.has_room_for(Who::New)
+            && self.console.has_room_for(weave::Who::New)
         {
             match child.read(&mut self.buffer) {
                 Output::Bytes(count) => {
@@ -296,11 +344,11 @@ impl<S: System> Server<S> {
             let mut read = 0;
             while read < CLIENT_BUDGET
                 && peer.source.is_readable()
-                && !peer.leaving
+                && peer.leaving.is_none()
                 && self.console.accepts_input(id)
             {
                 match peer.read(&mut self.buffer) {
-                    Some(0) => peer.leaving = true,
+                    Some(0) => drop(peer.leaving.get_or_insert(Farewell::Closed)),
                     Some(count) => {
                         let bytes = self.buffer.get(..count).unwrap_or_default();
                         self.console.handle(Event::Input { id, bytes }, now);
@@ -320,7 +368,10 @@ impl<S: System> Server<S> {
                     break;
                 }
                 match listener.accept(now.mono) {
-                    Accepted::Connection(connection) => accepted.push((connection, listener.role)),
+                    Accepted::Connection(connection, from) => {
+                        let endpoint = listener.endpoint().to_string();
+                        accepted.push((connection, from, listener.role, endpoint));
+                    }
                     Accepted::Nobody => {}
                     Accepted::Exhausted(reason) => {
                         failed.push((listener.endpoint().to_string(), reason));
@@ -328,8 +379,11 @@ impl<S: System> Server<S> {
                 }
             }
         }
-        for (connection, role) in accepted {
-            self.join(connection, role, now);
+        for (connection, from, role, endpoint) in accepted {
+            match from {
+                Some(peer) if !self.admits(peer) => self.refused(peer, &endpoint),
+                _ => self.join(connection, role, &endpoint, now),
+            }
         }
         // Said last, so that those who came just before hear it too.
         for (endpoint, reason) in &failed {
@@ -338,19 +392,28 @@ impl<S: System> Server<S> {
     }
 
     /// A connection becomes a client.
-    fn join(&mut self, connection: S::Connection, role: Role, now: Now) {
+    fn join(&mut self, connection: S::Connection, role: Role, endpoint: &str, now: Now) {
         let token = self.take_token();
         let medium = connection.medium();
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);
                 self.system.keep(id, &connection);
+                if let Some(records) = &mut self.records {
+                    let (endpoint, caller) = (endpoint.to_owned(), connection.caller());
+                    records.introduce(id, Who { role, endpoint, caller, since: now.wall.0 });
+                }
                 let source = Source::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: false });
+                self.peers.insert(id, Peer { source, leaving: None });
                 self.console.handle(Event::Joined { id, role, medium }, now);
                 self.diagnose(&format!("client {} connected", token.0));
             }
-            Err(error) => self.diagnose(&format!("connection refused: {error}")),
+            Err(error) => {
+                let reason = sys::reason(&error);
+                let peer = None;
+                self.record(&What::Refuse { endpoint, peer, reason: &reason });
+                self.diagnose(&format!("connection refused: {error}"));
+            }
         }
     }
 
@@ -372,9 +435,11 @@ impl<S: System> Server<S> {
                     let child = self.child.take();
                     self.bury(child);
                 }
+                Effect::Look => self.look_for_daemon(now),
+                Effect::Sweep(signal) => self.sweep(signal, now),
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
-                        peer.leaving = true;
+                        peer.leaving = Some(Farewell::Logout);
                     }
                 }
                 Effect::ReopenLog => self.reopen_log(now),
@@ -385,7 +450,7 @@ impl<S: System> Server<S> {
 
     fn spawn(&mut self, now: Now) {
         let token = self.take_token();
-        match self.system.spawn(token) {
+        match self.system.spawn(token, self.old_child.is_some()) {
             Ok(process) => {
                 let child = Child::new(process, token);
                 let pid = child.pid();
@@ -419,15 +484,24 @@ impl<S: System> Server<S> {
                     self.log = Some(Writer::new(Sink::Log, link));
                     self.console.handle(Event::LogWorks, now);
                 }
-                Err(_) => self.system.complain_of_log(),
+                Err(error) => {
+                    let reason = sys::reason(&error);
+                    self.console.handle(Event::LogNotOpened(&reason), now);
+                    self.system.complain_of_log();
+                }
             }
         }
     }
 
-    fn reap_orphans(&mut self) {
+    /// Processes that are no orphans.
+    fn ours(&mut self) -> [Option<i32>; 3] {
         let [child, old] = [&self.child, &self.old_child].map(|it| it.as_ref().map(Child::pid));
-        let rehearsed = self.handover.program().map(|program| program.pid());
-        self.system.reap_orphans([child, old, rehearsed]);
+        [child, old, self.handover.program().map(|program| program.pid())]
+    }
+
+    fn reap_orphans(&mut self) {
+        let ours = self.ours();
+        self.system.reap_orphans(ours);
     }
 
     fn take_token(&mut self) -> Token {

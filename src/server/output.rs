@@ -6,9 +6,10 @@ use std::io;
 use super::Server;
 use super::child::Child;
 use super::logfile::{News, Writer};
-use super::system::System;
+use super::records::What;
+use super::system::{Lasting, System};
 use crate::core::clock::Now;
-use crate::core::event::{ClientId, Event};
+use crate::core::event::{ClientId, Duty, Event, Farewell};
 use crate::limits::{CLIENT_LINGER, WRITES_PER_TURN};
 
 impl<S: System> Server<S> {
@@ -30,6 +31,13 @@ impl<S: System> Server<S> {
         if let Some(stdout) = &mut self.stdout {
             stdout.turn(&mut self.console, now.mono);
         }
+        if let Some(syslog) = &mut self.syslog {
+            for news in syslog.turn(&mut self.console, now.mono) {
+                if let News::Heard(result) = news {
+                    self.report(Duty::Syslog, &result, now);
+                }
+            }
+        }
         let Some(log) = &mut self.log else {
             return;
         };
@@ -40,12 +48,27 @@ impl<S: System> Server<S> {
                     self.console.handle(Event::LogFailed(&reason), now);
                 }
                 News::Works => self.console.handle(Event::LogWorks, now),
-                News::NotReopened => told = true,
+                News::Rotated(result) => self.report(Duty::Rotation, &result, now),
+                // Another thread's.
+                News::Heard(_) => {}
+                News::NotReopened(reason) => {
+                    self.console.handle(Event::LogNotOpened(&reason), now);
+                    told = true;
+                }
             }
         }
         if told {
             self.system.complain_of_log();
         }
+    }
+
+    /// Whether a duty is done, and if not, why.
+    pub(super) fn report(&mut self, duty: Duty, result: &Result<(), String>, now: Now) {
+        let event = match result {
+            Ok(()) => Event::Works(duty),
+            Err(reason) => Event::Failed(duty, reason),
+        };
+        self.console.handle(event, now);
     }
 
     pub(super) fn write_clients(&mut self) {
@@ -88,11 +111,12 @@ impl<S: System> Server<S> {
     pub(super) fn drop_departed(&mut self, now: Now) {
         let Server { peers, console, system, .. } = self;
         peers.retain(|&id, peer| {
-            if peer.leaving {
-                console.handle(Event::Left { id }, now);
-                system.forget(id);
-            }
-            !peer.leaving
+            let Some(farewell) = peer.leaving else {
+                return true;
+            };
+            console.handle(Event::Left { id, farewell }, now);
+            system.forget(id);
+            false
         });
     }
 
@@ -115,27 +139,47 @@ impl<S: System> Server<S> {
         let connections: Vec<ClientId> = self.peers.keys().copied().collect();
         let children = [&self.child, &self.old_child].into_iter().flatten().map(Child::pid);
         let children: Vec<i32> = children.collect();
-        self.system.empty_store(&connections, &self.listener_names(), &children);
+        let listeners = self.listeners.iter();
+        let listeners: Vec<_> =
+            listeners.filter_map(|listener| listener.socket().descriptor().ok()).collect();
+        self.system.empty_store(&connections, &listeners, &children);
         for child in [self.child.take(), self.old_child.take()] {
             self.bury(child);
         }
-        let deadline = self.system.now().mono + CLIENT_LINGER;
+        let now = self.system.now();
+        let deadline = now.mono + CLIENT_LINGER;
         loop {
             self.write_clients();
             let Server { peers, console, .. } = self;
-            peers.retain(|&id, peer| !peer.leaving && peer.listens() && !console.is_served(id));
+            peers.retain(|&id, peer| {
+                let stays = peer.leaving.is_none() && peer.listens() && !console.is_served(id);
+                if !stays {
+                    let farewell = peer.leaving.unwrap_or(Farewell::Exit);
+                    console.handle(Event::Left { id, farewell }, now);
+                }
+                stays
+            });
             let left = deadline.since(self.system.now().mono);
             if self.peers.is_empty() || left.is_zero() {
                 break;
             }
             self.wait(Some(left))?;
         }
-        self.peers.clear();
+        for id in std::mem::take(&mut self.peers).into_keys() {
+            self.console.handle(Event::Left { id, farewell: Farewell::Exit }, now);
+        }
         self.listeners.clear();
         drop(files);
-        let Server { system, console, log, stdout, .. } = self;
-        for writer in [log.take(), stdout.take()].into_iter().flatten() {
+        self.record(&What::ServerExit { status: self.exit.unwrap_or_default() });
+        if let Some(records) = &mut self.records {
+            records.hand_over_last();
+        }
+        let Server { system, console, log, stdout, syslog, records, .. } = self;
+        for writer in [log.take(), stdout.take(), syslog.take()].into_iter().flatten() {
             writer.finish(console, || system.now().mono);
+        }
+        if let Some(records) = records.take() {
+            records.finish(|| system.now().mono, || system.millis());
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl<S: System> Server<S> {
         // It may have been asked for on the console.
         self.say_reloading();
         let token = self.take_token();
-        match self.system.spawn(token) {
+        match self.system.spawn(token, true) {
             Ok(process) => {
                 let child = Child::new(process, token);
                 let pid = child.pid();

@@ -4,14 +4,14 @@ use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 
 use super::source::Source;
 use super::system::{Connection, Readiness};
-use crate::core::event::Medium;
+use crate::core::event::{Farewell, Medium};
 
 /// One connection, while it lasts.
 #[derive(Debug)]
 pub(super) struct Peer<C> {
     pub(super) source: Source<C>,
-    /// It is to be closed at the end of the turn.
-    pub(super) leaving: bool,
+    /// It is to be closed at the end of the turn, for this reason.
+    pub(super) leaving: Option<Farewell>,
 }
 
 impl<C: Connection> Peer<C> {
@@ -22,7 +22,11 @@ impl<C: Connection> Peer<C> {
 
     /// Reads once. `None`: nothing at the moment; 0: it has ended or failed.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        self.source.read(buffer).map(|result| result.unwrap_or(0))
+        let result = self.source.read(buffer)?;
+        if result.is_err() {
+            self.leaving = Some(Farewell::Failed);
+        }
+        Some(result.unwrap_or(0))
     }
 
     /// Writes once. `None`: it takes nothing at the moment, or has failed and is leaving. To one who
@@ -35,7 +39,7 @@ impl<C: Connection> Peer<C> {
                 Some(slices.0.len() + slices.1.len())
             }
             Err(_) => {
-                self.leaving = true;
+                self.leaving = Some(Farewell::Failed);
                 None
             }
         }

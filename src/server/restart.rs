@@ -4,27 +4,41 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+
+use nix::sys::socket::{Shutdown, shutdown};
 
 use super::bind::Bound;
 use super::child_sockets::{ChildSocket, vault_name};
 use super::kernel::PtyProcess;
 use super::stream::Terminus;
-use super::vault::{self, STATE, Vault};
+use super::vault::{self, CLIENT, LISTENER, STATE, Vault};
 use crate::core::event::{ClientId, Role};
-use crate::endpoint::Endpoint;
-use crate::handover::state::{FileId, State};
+use crate::endpoint::{Address, Endpoint};
+use crate::handover::state::{ChildState, FileId, State};
+use crate::limits::KILL_WAIT;
 use crate::sys::pidfd;
 use crate::systemd::activation::Inherited;
 use crate::systemd::child::Ear;
+use crate::systemd::notify::Notifier;
 
-/// What a server that died had. Dropped, a child that nobody took over is killed, as is one
-/// that was being replaced.
+/// What a server that died had. Before another one begins, what that did not take over has to be put
+/// to rest, with [`vault`](Self::vault) or [`discard`](Self::discard): there are never two children.
+/// A server that can't begin leaves it all to the next one.
 #[derive(Debug, Default)]
 pub(super) struct Remains {
     state: Option<State>,
+    /// Until it is taken over.
+    child: Option<ChildState>,
+    /// One that was being replaced: nobody takes it over.
+    old_child: Option<ChildState>,
     held: BTreeMap<String, OwnedFd>,
+    /// All names in the store.
+    names: Vec<String>,
+    /// The endpoints' socket files.
+    files: BTreeMap<String, FileId>,
 }
 
 impl Remains {
@@ -35,7 +49,14 @@ impl Remains {
             ours.into_iter().filter_map(|(name, fd)| Some((vault::what(&name)?.into(), fd)));
         let held: BTreeMap<String, OwnedFd> = named.collect();
         let state = held.get(STATE).and_then(Vault::state);
-        Remains { state, held }
+        let listeners = state.iter().flat_map(|state| &state.listeners);
+        let files = listeners
+            .filter_map(|listener| Some((vault::listener(listener.socket), listener.file?)))
+            .collect();
+        let names = held.keys().cloned().collect();
+        let child = state.as_ref().and_then(|state| state.child);
+        let old_child = state.as_ref().and_then(|state| state.old_child);
+        Remains { state, child, old_child, held, names, files }
     }
 
     /// What that server wrote down, if it came to no orderly end.
@@ -43,20 +64,39 @@ impl Remains {
         self.state.as_ref()
     }
 
-    /// The endpoint, if that server had it.
-    pub(super) fn listener(&mut self, endpoint: &Endpoint, role: Role) -> Option<Bound> {
-        let state = self.state.as_ref()?;
-        for listener in &state.listeners {
-            // A socket whose file is gone can't be reached.
-            if listener.file.is_some_and(|file| !is_at(endpoint, file)) {
+    /// It can't be gone on from.
+    pub(super) fn give_up_state(&mut self) {
+        self.state = None;
+    }
+
+    /// The endpoint, if that server had it and it is none of the `others`, which are wanted too.
+    pub(super) fn listener(
+        &mut self,
+        endpoint: &Endpoint,
+        role: Role,
+        others: &[&Endpoint],
+    ) -> Option<Bound> {
+        let sockets: Vec<String> =
+            self.held.keys().filter(|what| what.starts_with(LISTENER)).cloned().collect();
+        for what in sockets {
+            let file = self.files.get(&what).copied();
+            let copy = self.held.get(&what).and_then(|fd| fd.try_clone().ok());
+            let Some(mut bound) =
+                copy.and_then(|fd| Bound::adopt(fd, role, endpoint.raw, file).ok())
+            else {
                 continue;
-            }
-            let copy = self.held.get(&listener.name).and_then(|fd| fd.try_clone().ok());
-            if let Some(bound) = copy.and_then(|fd| Bound::adopt(fd, role, listener.file).ok())
-                && bound.is(endpoint)
-            {
-                self.held.remove(&listener.name);
+            };
+            // Of any port another one may want just this.
+            let anothers = others.iter().any(|&other| other != endpoint && bound.is(other));
+            if !bound.is(endpoint) || (endpoint.is_any_port() && anothers) {
+                bound.keep_file();
+            } else if is_reachable(endpoint, file) && bound.protect(endpoint).is_ok() {
+                self.held.remove(&what);
                 return Some(bound);
+            } else {
+                // The manager has it too, and it must not be in the way of another one.
+                let _ = shutdown(bound.as_fd().as_raw_fd(), Shutdown::Both);
+                bound.keep_file();
             }
         }
         None
@@ -79,13 +119,16 @@ impl Remains {
     /// The child, if it is all there.
     pub(super) fn child(&mut self) -> Option<PtyProcess> {
         let pid = self.state.as_ref()?.child?.pid;
-        let (child, pty) = (vault::child(pid), vault::pty(pid));
-        if !self.held.contains_key(&pty) {
+        let (pty, child) = (vault::pty(pid), vault::child(pid));
+        let whole = self.held.get(&pty).is_some_and(OwnedFd::is_terminal)
+            && self.held.get(&child).is_some_and(pidfd::is_one);
+        if !whole {
             return None;
         }
-        let orphan = Some(self.held.remove(&child)?);
+        let (orphan, master) = (self.held.remove(&child), self.held.remove(&pty)?);
         let ear = self.held.remove(&vault::notices(pid)).map(Ear::adopt);
-        Some(PtyProcess { pid, master: File::from(self.held.remove(&pty)?), ear, orphan })
+        self.child = None;
+        Some(PtyProcess { pid, master: File::from(master), ear, orphan })
     }
 
     /// The clients that are still there.
@@ -104,30 +147,60 @@ impl Remains {
 
     /// The vault itself, without what nobody took.
     pub(super) fn vault(mut self) -> std::io::Result<Vault> {
-        let mut vault = match self.held.remove(STATE) {
+        let memory = self.held.remove(STATE).filter(|_| self.state.is_some());
+        let mut vault = match memory {
             Some(memory) => Vault::adopt(memory),
-            None => Vault::new()?,
+            // What can't be read may not even be memory.
+            None => Vault::replace()?,
         };
         self.held.keys().for_each(|what| vault.forget(what));
+        self.put_to_rest();
         Ok(vault)
     }
-}
 
-impl Drop for Remains {
-    fn drop(&mut self) {
-        for (what, process) in &self.held {
+    /// Has the manager close everything, if it listens. What it has no room to hear it goes on keeping.
+    pub(super) fn discard(self, notifier: Option<Notifier>) {
+        self.put_to_rest();
+        let Some(notifier) = notifier else {
+            return;
+        };
+        for what in &self.names {
+            let _ = notifier.send(&vault::removal(what), &[]);
+        }
+    }
+
+    /// A child that nobody took over is killed, connections are ended, endpoints closed.
+    fn put_to_rest(&self) {
+        for child in [self.child, self.old_child].into_iter().flatten() {
+            if let ChildState { pid, begun: Some(begun), .. } = child
+                && let Some(process) = pidfd::find(pid, begun)
+            {
+                // The store may have had no room for it.
+                pidfd::kill_group(process, pid, KILL_WAIT);
+            }
+        }
+        for (what, fd) in &self.held {
+            let copy = || fd.try_clone().ok();
+            let file = self.files.get(what);
+            // Its file goes with the socket.
+            let _bound =
+                file.and_then(|&file| Bound::adopt(copy()?, Role::User, false, Some(file)).ok());
             if let Some(pid) = vault::pid(what) {
-                pidfd::signal_group(process, pid, nix::libc::SIGKILL);
+                pidfd::kill_group(fd, pid, KILL_WAIT);
+            } else if what.starts_with(CLIENT) || what.starts_with(LISTENER) {
+                // The manager has it too. A terminal, which is no socket, stays as it is.
+                let _ = shutdown(fd.as_raw_fd(), Shutdown::Both);
             }
         }
     }
 }
 
-/// Whether the socket file of `endpoint` is still this one.
-fn is_at(endpoint: &Endpoint, file: FileId) -> bool {
-    let Endpoint::Unix { path, .. } = endpoint else {
-        return false;
+/// Whether clients that look for the endpoint find this: its socket file may be gone, or another's.
+fn is_reachable(endpoint: &Endpoint, file: Option<FileId>) -> bool {
+    let Address::Unix { path, .. } = &endpoint.address else {
+        return true;
     };
-    let metadata = fs::symlink_metadata(path);
-    metadata.is_ok_and(|found| (found.dev(), found.ino()) == (file.device, file.inode))
+    let found = fs::symlink_metadata(path);
+    let found = found.ok().map(|found| FileId { device: found.dev(), inode: found.ino() });
+    found.is_some() && found == file
 }

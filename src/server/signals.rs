@@ -1,5 +1,6 @@
 //! Signals as state of the event loop: a flag for each, and a socket that wakes the loop.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::libc::{SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::system::Pending;
+use crate::sys::signal::Sender;
 
 /// What has come since the last look.
 #[derive(Debug)]
@@ -17,7 +19,8 @@ pub(super) struct Signals {
     reopen: Arc<AtomicBool>,
     child: Arc<AtomicBool>,
     upgrade: Arc<AtomicBool>,
-    restart: Arc<AtomicBool>,
+    overlap: Arc<AtomicBool>,
+    senders: BTreeMap<i32, Sender>,
 }
 
 impl Signals {
@@ -25,8 +28,10 @@ impl Signals {
     pub(super) fn new() -> io::Result<Signals> {
         let (wake, writer) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let register = |signal| -> io::Result<Arc<AtomicBool>> {
+        let mut senders = BTreeMap::new();
+        let mut register = |signal| -> io::Result<Arc<AtomicBool>> {
             let flag = Arc::new(AtomicBool::new(false));
+            senders.insert(signal, Sender::note(signal)?);
             // The flag first: whoever is woken finds it set.
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
@@ -37,7 +42,8 @@ impl Signals {
             reopen: register(SIGHUP)?,
             child: register(SIGCHLD)?,
             upgrade: register(SIGUSR1)?,
-            restart: register(SIGUSR2)?,
+            overlap: register(SIGUSR2)?,
+            senders,
             wake,
         })
     }
@@ -53,9 +59,14 @@ impl Signals {
         while self.wake.read(&mut buffer).is_ok_and(|count| count > 0) {}
     }
 
+    /// Process and user that sent this signal last, if it was a process.
+    pub(super) fn sender(&self, signal: i32) -> Option<(i32, u32)> {
+        self.senders.get(&signal)?.last()
+    }
+
     /// Whether any has come since they were last taken.
     pub(super) fn any(&self) -> bool {
-        [&self.terminate, &self.reopen, &self.child, &self.upgrade, &self.restart]
+        [&self.terminate, &self.reopen, &self.child, &self.upgrade, &self.overlap]
             .into_iter()
             .any(|flag| flag.load(Ordering::Acquire))
     }
@@ -68,7 +79,7 @@ impl Signals {
             reopen: take(&self.reopen),
             child: take(&self.child),
             upgrade: take(&self.upgrade),
-            restart: take(&self.restart),
+            overlap: take(&self.overlap),
         }
     }
 }

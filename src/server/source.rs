@@ -26,6 +26,11 @@ impl<S: Stream> Source<S> {
         &self.stream
     }
 
+    /// The same, to be changed.
+    pub(super) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// Takes the stream back.
     pub(super) fn into_stream(self) -> S {
         self.stream

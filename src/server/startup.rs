@@ -13,18 +13,19 @@ use super::child_sockets;
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
-use super::launch::{Begun, LocalCalendar, Output, Parts, launch, notifier, settings};
+use super::launch::{Begun, LocalCalendar, Output, Parts, account, launch, notifier, settings};
 use super::restart::Remains;
-use super::thread;
+use super::scribe;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{Event, Role};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Address, Endpoint};
 use crate::error::StartupError;
 use crate::sys::daemon::{self, Side};
-use crate::sys::{fd, process, signal, time};
+use crate::sys::{self, fd, process, signal, time};
 use crate::systemd::activation::Inherited;
+use crate::systemd::notify::Notifier;
 
 /// Runs the server; the exit status. Goes on where the program stopped that was this process
 /// before, if there was one.
@@ -48,6 +49,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
 /// A new server.
 fn begin(config: &Config) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
+    let account = account(config)?;
     for warning in &config.warnings {
         stderr(&[warning.as_slice(), b"\n"].concat());
     }
@@ -57,17 +59,22 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     let mut passed = Inherited::new(std::process::id(), &env);
     let given = child_sockets::given(config, &mut passed);
     let mut remains = Remains::find(&mut passed);
-    if !config.fdstore {
-        remains = Remains::default();
-    }
     let open_files = fd::raise_limit();
     let notifier = notifier(config)?;
     let listeners = bind(config, &mut passed, &mut remains)?;
     let child_sockets = child_sockets::open(config, given, &mut remains)?;
     let said = passed.close();
+    let stores = config.fdstore && notifier.is_some();
+    if !stores {
+        remains.give_up_state();
+    }
     let log = match log_path(config) {
-        Some(path) => open_log(config, &path),
-        None => None,
+        Some(path) => open_log(config, &path).map(Some),
+        None => Ok(None),
+    };
+    let (log, log_error) = match log {
+        Ok(log) => (log, None),
+        Err(error) => (None, Some(sys::reason(&error))),
     };
 
     if config.run_mode == RunMode::Daemon {
@@ -101,29 +108,34 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         started: time::wall(),
         dir: start_directory(),
         open_files,
+        account,
     };
     let settings = settings(config, &origin, log.is_some());
-    let state = remains.state().cloned();
-    let (child, connections) = (remains.child(), remains.connections());
+    let records = remains.state().map(|state| (state.records.clone(), state.version.clone()));
+    let records = records.unwrap_or_default();
+    let kin_since = remains.state().and_then(|state| state.kin_since);
     let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
-    let (mut console, begun, next_token) = match state {
-        Some(state) => {
-            let next_token = usize::try_from(state.next_token).unwrap_or(usize::MAX);
-            let console = Console::restore(settings, Box::new(LocalCalendar), state.console);
-            let console = console.map_err(io::Error::other);
-            (
-                console.map_err(system("go on from the state of the server before"))?,
-                Begun::Restarted,
-                next_token,
-            )
-        }
-        None => (Console::new(settings, Box::new(LocalCalendar)), Begun::New, FIRST_TOKEN),
-    };
+    let restored = remains.state().cloned().and_then(|state| {
+        let next_token = usize::try_from(state.next_token).ok()?;
+        let console = Console::restore(settings.clone(), Box::new(LocalCalendar), state.console);
+        Some((console.ok()?, Begun::Restarted, next_token))
+    });
+    let (mut console, begun, next_token) = restored.unwrap_or_else(|| {
+        remains.give_up_state();
+        (Console::new(settings, Box::new(LocalCalendar)), Begun::New, FIRST_TOKEN)
+    });
+    let (child, connections) = (remains.child(), remains.connections());
     if log.is_some() {
         console.handle(Event::LogWorks, now);
     }
-    let vault = config.fdstore.then(|| remains.vault()).transpose();
-    let vault = vault.map_err(system("make what survives a crash"))?;
+    let vault = if stores {
+        Some(remains.vault().map_err(system("make what survives a crash"))?)
+    } else {
+        // Another unit's file may have had a store.
+        let manager = std::env::var_os("NOTIFY_SOCKET");
+        remains.discard(manager.and_then(|address| Notifier::new(&address).ok()));
+        None
+    };
     let output = |file| Output { file, retry: None };
     let parts = Parts {
         begun,
@@ -132,7 +144,9 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         listeners,
         child_sockets,
         log: log.map(output),
+        log_error,
         stdout: stdout.map(output),
+        records,
         child,
         old_child: None,
         connections,
@@ -140,6 +154,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         files,
         notifier,
         vault,
+        kin_since,
         said,
     };
     launch(config, parts)
@@ -164,18 +179,21 @@ pub(super) fn is_foreground(config: &Config) -> bool {
     matches!(config.run_mode, RunMode::Foreground | RunMode::DebugForeground)
 }
 
-/// All listeners, in the order of the info file: the log endpoint, then the last declared first.
+/// All listeners, in the order of the info file: the log endpoint, then the last declared first, and
+/// those without telnet after all others, as older programs take the first that they find.
 fn bind(
     config: &Config,
     passed: &mut Inherited,
     remains: &mut Remains,
 ) -> Result<Vec<Bound>, StartupError> {
+    let wanted: Vec<&Endpoint> = config.controls.iter().chain(&config.log_endpoint).collect();
     let mut open = |endpoint: &Endpoint, role, kind| -> Result<Vec<Bound>, StartupError> {
-        let bound = match endpoint {
-            Endpoint::Passed(which) => passed.take(which).and_then(|taken| {
-                taken.into_iter().map(|fd| Bound::of_manager(fd, role)).collect()
+        let bound = match &endpoint.address {
+            Address::Passed(which) => passed.take(which).and_then(|taken| {
+                let adopt = |fd| Bound::of_manager(fd, role, endpoint.raw);
+                taken.into_iter().map(adopt).collect()
             }),
-            _ => match remains.listener(endpoint, role) {
+            _ => match remains.listener(endpoint, role, &wanted) {
                 Some(bound) => Ok(vec![bound]),
                 None => Bound::bind(endpoint, role).map(|bound| vec![bound]),
             },
@@ -191,6 +209,7 @@ fn bind(
         listeners.extend(open(endpoint, Role::Logger, "log")?);
     }
     listeners.reverse();
+    listeners.sort_by_key(|listener| listener.endpoint.raw);
     Ok(listeners)
 }
 
@@ -201,15 +220,15 @@ pub(super) fn log_path(config: &Config) -> Option<PathBuf> {
     }
 }
 
-fn open_log(config: &Config, path: &Path) -> Option<File> {
+fn open_log(config: &Config, path: &Path) -> io::Result<File> {
     if config.save_log {
         save_log(config, path);
     }
-    let log = thread::open(path);
+    let log = scribe::open(path);
     if log.is_err() {
         complain(config.argv0.as_bytes(), b"unable to open log file", path);
     }
-    log.ok()
+    log
 }
 
 /// `--savelog`: an existing log is moved aside under the time of its last change, never over

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::{SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
 use super::handover::describe;
+use super::records::Caller;
 use super::system::{Connection, Lasting, Stream};
 use crate::core::event::Medium;
 use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
@@ -19,14 +21,17 @@ use crate::sys::pty::{Modes, Terminal};
 #[derive(Debug)]
 pub(super) enum Terminus {
     Socket(File),
+    /// A socket without telnet.
+    Raw(File),
     Terminal(Terminal),
     Pipe(File),
 }
 
 impl Terminus {
     /// A connection that was accepted.
-    pub(super) fn socket(connection: OwnedFd) -> Terminus {
-        Terminus::Socket(File::from(connection))
+    pub(super) fn socket(connection: OwnedFd, raw: bool) -> Terminus {
+        let connection = File::from(connection);
+        if raw { Terminus::Raw(connection) } else { Terminus::Socket(connection) }
     }
 
     /// What `-f` finds as standard input, if it can be a client: a terminal in the foreground,
@@ -58,6 +63,7 @@ impl Terminus {
         let file = File::from(connection);
         Ok(match kind {
             ConnectionKind::Socket => Terminus::Socket(file),
+            ConnectionKind::Raw => Terminus::Raw(file),
             ConnectionKind::Pipe => Terminus::Pipe(file),
             ConnectionKind::Terminal(modes) => {
                 let modes = Modes {
@@ -74,7 +80,7 @@ impl Terminus {
 
     fn file(&self) -> &File {
         match self {
-            Terminus::Socket(file) | Terminus::Pipe(file) => file,
+            Terminus::Socket(file) | Terminus::Raw(file) | Terminus::Pipe(file) => file,
             Terminus::Terminal(terminal) => terminal.file(),
         }
     }
@@ -94,14 +100,23 @@ impl Connection for Terminus {
     fn medium(&self) -> Medium {
         match self {
             Terminus::Socket(_) => Medium::Telnet,
+            Terminus::Raw(_) => Medium::Raw,
             Terminus::Terminal(_) => Medium::Terminal,
             Terminus::Pipe(_) => Medium::Pipe,
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        match self {
+            Terminus::Socket(socket) | Terminus::Raw(socket) => caller(socket),
+            Terminus::Terminal(_) | Terminus::Pipe(_) => Caller::Unknown,
         }
     }
 
     fn kind(&self) -> ConnectionKind {
         match self {
             Terminus::Socket(_) => ConnectionKind::Socket,
+            Terminus::Raw(_) => ConnectionKind::Raw,
             Terminus::Pipe(_) => ConnectionKind::Pipe,
             Terminus::Terminal(terminal) => {
                 let Modes { input, output, control, local, characters } = terminal.saved();
@@ -110,6 +125,33 @@ impl Connection for Terminus {
             }
         }
     }
+}
+
+/// Who is at the other end of a socket.
+fn caller(socket: &File) -> Caller {
+    let Ok(address) = getpeername::<SockaddrStorage>(socket.as_raw_fd()) else {
+        return Caller::Unknown;
+    };
+    if let Some(&address) = address.as_sockaddr_in() {
+        Caller::Address(SocketAddrV4::from(address).into())
+    } else if let Some(&address) = address.as_sockaddr_in6() {
+        Caller::Address(SocketAddrV6::from(address).into())
+    } else {
+        process(socket).unwrap_or(Caller::Unknown)
+    }
+}
+
+/// The process that connected a Unix socket.
+#[cfg(target_os = "linux")]
+fn process(socket: &File) -> Option<Caller> {
+    use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+    let peer = getsockopt(socket, PeerCredentials).ok()?;
+    Some(Caller::Process { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process(_socket: &File) -> Option<Caller> {
+    None
 }
 
 impl Lasting for Terminus {
@@ -128,7 +170,7 @@ impl Drop for Terminus {
     /// An orderly end of file for the other side: input that nobody read would turn it into a
     /// reset, which takes output on its way along.
     fn drop(&mut self) {
-        if let Terminus::Socket(file) = self {
+        if let Terminus::Socket(file) | Terminus::Raw(file) = self {
             let _ = shutdown(file.as_raw_fd(), Shutdown::Write);
             let mut buffer = [0; 4096];
             for _ in 0..(DRAIN_MAX / buffer.len()) {

@@ -5,12 +5,15 @@
 
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mio::Token;
 
+use super::lineage::Daemon;
 use super::logfile::{Done, Job};
+use super::records::{Caller, Sender};
 use crate::core::clock::Now;
 use crate::core::event::{ClientId, Medium};
 use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, FileId, State};
@@ -37,7 +40,7 @@ pub(super) struct Pending {
     /// SIGUSR1.
     pub(super) upgrade: bool,
     /// SIGUSR2.
-    pub(super) restart: bool,
+    pub(super) overlap: bool,
 }
 
 /// Something that another program in this process can take over.
@@ -58,6 +61,8 @@ pub(super) trait Stream: Lasting {
 pub(super) trait Connection: Stream {
     /// How the core sees it.
     fn medium(&self) -> Medium;
+    /// Who is at its other end.
+    fn caller(&self) -> Caller;
     /// What another program has to know of it.
     fn kind(&self) -> ConnectionKind;
 }
@@ -68,8 +73,8 @@ pub(super) trait Socket: Lasting {
     type Connection;
     /// Whether so few descriptors are left that the rest of the server may need them.
     fn is_scarce(&self) -> bool;
-    /// accept(2): a connection, ready for use.
-    fn accept(&self) -> io::Result<Self::Connection>;
+    /// accept(2): a connection, ready for use, and the address of a TCP client.
+    fn accept(&self) -> io::Result<(Self::Connection, Option<IpAddr>)>;
     /// The socket file that is removed with it.
     fn file(&self) -> Option<FileId>;
 }
@@ -83,6 +88,8 @@ pub(super) trait Process: Stream {
     fn peek(&self) -> Option<End>;
     /// Sends a signal to its process group.
     fn signal(&self, signal: i32);
+    /// It has ended, is reaped, and another process takes its place.
+    fn become_daemon(&mut self, daemon: Daemon);
     /// Closes its PTY and reaps it, if it has ended.
     fn bury(self);
     /// The next thing that it told its service manager, which this server is to it: whether it is
@@ -90,7 +97,9 @@ pub(super) trait Process: Stream {
     fn hear(&self) -> Option<bool>;
     /// Where that comes, for a server after this one.
     fn ear(&self) -> Option<BorrowedFd<'_>>;
-    /// The process by descriptor, if a server before this one started it.
+    /// When it was started, if that can be told.
+    fn begun(&self) -> Option<u64>;
+    /// The process by descriptor, if it is no child of this one.
     fn orphan(&self) -> Option<&OwnedFd>;
 }
 
@@ -117,6 +126,8 @@ pub(super) trait System {
 
     /// The time.
     fn now(&self) -> Now;
+    /// The time of day in milliseconds since the epoch.
+    fn millis(&self) -> i64;
     /// Waits until something is ready, at most so long (`None`: for ever), and tells what is.
     fn wait(
         &mut self,
@@ -125,13 +136,21 @@ pub(super) trait System {
     ) -> io::Result<()>;
     /// The signals since the last call.
     fn signals(&mut self) -> Pending;
+    /// Who sent the last signal of this kind, as far as the system tells.
+    fn sender(&self, signal: i32) -> Option<Sender>;
     /// Has a connection's readiness told under `token`. What can't be watched, a regular file, is
     /// always ready: `true`.
     fn watch(&mut self, connection: &Self::Connection, token: Token) -> io::Result<bool>;
-    /// Starts the child on a new PTY, to be told of under `token`.
-    fn spawn(&mut self, token: Token) -> io::Result<Self::Process>;
+    /// Starts the child on a new PTY, to be told of under `token`; `beside` another one or not.
+    fn spawn(&mut self, token: Token, beside: bool) -> io::Result<Self::Process>;
     /// Reaps ended children that are not `ours`: orphans that came to us as PID 1.
     fn reap_orphans(&mut self, ours: [Option<i32>; 3]);
+    /// The process that the child has become, which is nothing of `stranger`; or why there is none.
+    fn daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String>;
+    /// Sends a signal to what the child left behind, but not to `ours`; how many that are.
+    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize;
+    /// Since when the child's kin are in the world, in the kernel's ticks.
+    fn kin_since(&self) -> Option<u64>;
     /// Opens the log, which could not be opened at the start.
     fn open_log(&mut self) -> io::Result<Self::Link>;
     /// Sends a message to the service manager without waiting for it.
@@ -156,9 +175,11 @@ pub(super) trait System {
     fn forget(&mut self, id: ClientId);
     /// This child, which outlives a crash by itself, is no more.
     fn forget_child(&mut self, pid: i32);
+    /// A child that has become another process outlives a crash as that.
+    fn keep_child(&mut self, child: &Self::Process);
     /// An orderly end: nothing of these connections, of `listeners` and `children`, and of all else is
     /// left.
-    fn empty_store(&mut self, connections: &[ClientId], listeners: &[String], children: &[i32]);
+    fn empty_store(&mut self, connections: &[ClientId], listeners: &[Descriptor], children: &[i32]);
     /// Says on stderr why there is no upgrade.
     fn complain_of_upgrade(&mut self, reason: &str);
 }

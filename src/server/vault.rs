@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 
 use crate::core::event::ClientId;
 use crate::handover::format;
-use crate::handover::state::State;
+use crate::handover::state::{Descriptor, State};
 use crate::limits::VAULT_HALF;
 use crate::sys::fd;
 use crate::systemd::notify::Notifier;
@@ -21,10 +21,14 @@ use crate::systemd::notify::Notifier;
 const PREFIX: &str = "procserv.";
 /// The memory file's.
 pub(super) const STATE: &str = "state";
+/// What an endpoint's begins with.
+pub(super) const LISTENER: &str = "listener.";
+/// What a client's begins with.
+pub(super) const CLIENT: &str = "client.";
 /// A half begins with its number in the sequence and its length.
 const HEAD: usize = 16;
 
-/// The master of a child's PTY.
+/// The master of the PTY of the child with this PID.
 pub(super) fn pty(pid: i32) -> String {
     format!("pty.{pid}")
 }
@@ -39,19 +43,29 @@ pub(super) fn notices(pid: i32) -> String {
     format!("notices.{pid}")
 }
 
-/// The process that [`child`] has named so.
-pub(super) fn pid(name: &str) -> Option<i32> {
-    name.strip_prefix("child.")?.parse().ok()
+/// The child whose process has this name.
+pub(super) fn pid(what: &str) -> Option<i32> {
+    what.strip_prefix("child.")?.parse().ok()
+}
+
+/// An endpoint's socket. Its place among the endpoints may change; what is stored keeps its name.
+pub(super) fn listener(socket: Descriptor) -> String {
+    format!("{LISTENER}{}", socket.inode)
 }
 
 /// A client's connection.
 pub(super) fn client(id: ClientId) -> String {
-    format!("client.{}", id.0)
+    format!("{CLIENT}{}", id.0)
 }
 
 /// What a name in the store means, if it is one of ours.
 pub(super) fn what(name: &[u8]) -> Option<&str> {
     std::str::from_utf8(name.strip_prefix(PREFIX.as_bytes())?).ok()
+}
+
+/// The message that has the manager close what it keeps under this name.
+pub(super) fn removal(what: &str) -> Vec<u8> {
+    format!("FDSTOREREMOVE=1\nFDNAME={PREFIX}{what}").into_bytes()
 }
 
 /// The store as the server sees it.
@@ -60,8 +74,16 @@ pub(super) struct Vault {
     memory: File,
     /// The number of the last half written.
     sequence: u64,
-    /// What the manager is yet to be told, in this order.
-    queue: VecDeque<(String, Option<OwnedFd>)>,
+    /// What the manager is yet to be told, in this order: names, and what to keep under them.
+    queue: VecDeque<(String, Option<Kept>)>,
+}
+
+/// A copy for the manager to keep.
+#[derive(Debug)]
+struct Kept {
+    fd: OwnedFd,
+    /// It is dropped when the other side is gone.
+    watched: bool,
 }
 
 impl Vault {
@@ -71,6 +93,13 @@ impl Vault {
         let mut vault = Vault { memory, sequence: 0, queue: VecDeque::new() };
         let memory = vault.memory.try_clone()?;
         vault.keep(STATE, &memory, false);
+        Ok(vault)
+    }
+
+    /// An empty one in place of one that nobody can go on with.
+    pub(super) fn replace() -> io::Result<Vault> {
+        let mut vault = Vault::new()?;
+        vault.queue.push_front((STATE.to_owned(), None));
         Ok(vault)
     }
 
@@ -98,9 +127,11 @@ impl Vault {
         if bytes.len() + HEAD > VAULT_HALF {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let sequence = self.sequence + 1;
+        let sequence = self.sequence.wrapping_add(1);
         let head = [sequence.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat();
-        self.memory.write_all_at(&[&*head, &bytes].concat(), start(sequence))?;
+        // The head last: half a body under the old one is none, a whole one an old one.
+        self.memory.write_all_at(&bytes, start(sequence) + HEAD as u64)?;
+        self.memory.write_all_at(&head, start(sequence))?;
         self.sequence = sequence;
         Ok(())
     }
@@ -109,29 +140,38 @@ impl Vault {
     pub(super) fn keep(&mut self, what: &str, fd: impl AsFd, watched: bool) {
         // Without a descriptor for a copy it does not outlive a crash.
         if let Ok(copy) = fd.as_fd().try_clone_to_owned() {
-            let poll = if watched { "" } else { "\nFDPOLL=0" };
-            let message = format!("FDSTORE=1\nFDNAME={PREFIX}{what}{poll}");
-            self.queue.push_back((message, Some(copy)));
+            self.queue.push_back((what.to_owned(), Some(Kept { fd: copy, watched })));
         }
     }
 
     /// Has the manager close what it keeps under this name.
     pub(super) fn forget(&mut self, what: &str) {
-        self.queue.push_back((format!("FDSTOREREMOVE=1\nFDNAME={PREFIX}{what}"), None));
+        // Of what it was not told it need not know: the queue is no longer than what there is.
+        let untold = self.queue.iter().rposition(|(name, kept)| name == what && kept.is_some());
+        match untold {
+            Some(index) => drop(self.queue.remove(index)),
+            None => self.queue.push_back((what.to_owned(), None)),
+        }
     }
 
     /// An orderly end: nothing is to be found any more.
     pub(super) fn clear(&mut self) {
         let _ = self.memory.set_len(0);
-        self.queue.clear();
         self.forget(STATE);
     }
 
     /// Tells the manager as much as it has room for. Whether that is all.
     pub(super) fn flush(&mut self, notifier: &Notifier) -> bool {
-        while let Some((message, fd)) = self.queue.front() {
-            let fd = fd.as_ref().map(AsFd::as_fd);
-            match notifier.send(message.as_bytes(), fd.as_slice()) {
+        while let Some((what, kept)) = self.queue.front() {
+            let message = match kept {
+                Some(Kept { watched, .. }) => {
+                    let poll = if *watched { "" } else { "\nFDPOLL=0" };
+                    format!("FDSTORE=1\nFDNAME={PREFIX}{what}{poll}").into_bytes()
+                }
+                None => removal(what),
+            };
+            let fd = kept.as_ref().map(|kept| kept.fd.as_fd());
+            match notifier.send(&message, fd.as_slice()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // One that does not listen any more keeps nothing.
                 _ => self.queue.pop_front(),
@@ -157,10 +197,115 @@ fn read(memory: &File, half: u64) -> Option<(u64, Vec<u8>)> {
     memory.read_exact_at(&mut head, start(half)).ok()?;
     let (sequence, len) = head.split_first_chunk()?;
     let len = usize::try_from(u64::from_le_bytes(*len.first_chunk()?)).ok()?;
-    if len + HEAD > VAULT_HALF {
+    if len > VAULT_HALF - HEAD {
         return None;
     }
     let mut bytes = vec![0; len];
     memory.read_exact_at(&mut bytes, start(half) + HEAD as u64).ok()?;
     Some((u64::from_le_bytes(*sequence), bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::tests::sample::state as sample;
+
+    fn state(dir: &str) -> State {
+        State { dir: crate::handover::state::Text(dir.into()), ..sample() }
+    }
+
+    fn found(vault: &Vault) -> Option<Vec<u8>> {
+        let memory = OwnedFd::from(vault.memory.try_clone().expect("a copy"));
+        Some(Vault::state(&memory)?.dir.0)
+    }
+
+    fn adopted(vault: &Vault) -> Vault {
+        Vault::adopt(vault.memory.try_clone().expect("a copy").into())
+    }
+
+    #[test]
+    fn last_state_is_found() {
+        let mut vault = Vault::new().expect("memory");
+        assert_eq!(found(&vault), None);
+        for number in 0..5 {
+            vault.save(&state(&number.to_string())).expect("room");
+            assert_eq!(found(&vault), Some(number.to_string().into()));
+            // A shorter one leaves the end of the longer one behind it.
+            vault.save(&state(&"x".repeat(100 - number))).expect("room");
+            vault = adopted(&vault);
+            assert_eq!(found(&vault), Some("x".repeat(100 - number).into()));
+        }
+    }
+
+    #[test]
+    fn torn_half_leaves_the_other() {
+        for after in 0..4 {
+            let mut vault = Vault::new().expect("memory");
+            (0..after).for_each(|_| vault.save(&state("older")).expect("room"));
+            vault.save(&state("old")).expect("room");
+            let (at, size) =
+                (start(vault.sequence + 1), HEAD + format::encode(&state("new")).len());
+            let mut before = vec![0; size];
+            let _ = vault.memory.read_exact_at(&mut before, at);
+            let mut next = adopted(&vault);
+            next.save(&state("new")).expect("room");
+            let mut whole = vec![0; size];
+            vault.memory.read_exact_at(&mut whole, at).expect("a half");
+            for cut in 0..size {
+                // The body comes before the head.
+                let order = (HEAD..size).chain(0..HEAD);
+                let mut torn = before.clone();
+                order.take(cut).for_each(|at| torn[at] = whole[at]);
+                vault.memory.write_all_at(&torn, at).expect("room");
+                let expected = if torn == whole { "new" } else { "old" };
+                assert_eq!(found(&vault), Some(expected.into()), "{cut} of {size}");
+                if torn == whole {
+                    break;
+                }
+                // And the next one goes where the torn one is.
+                let mut again = adopted(&vault);
+                again.save(&state("newer")).expect("room");
+                assert_eq!(found(&again), Some("newer".into()));
+            }
+        }
+    }
+
+    #[test]
+    fn damage_is_no_state_and_no_panic() {
+        let bytes = |text| format::encode(&state(text));
+        let [one, two] = [1, 2].map(start);
+        let mut vault = Vault::new().expect("memory");
+        for at in 0..HEAD + bytes("two").len() {
+            for flip in [1, 0x80, 0xff] {
+                vault.sequence = 0;
+                vault.save(&state("one")).expect("room");
+                vault.save(&state("two")).expect("room");
+                let at = two + at as u64;
+                let mut byte = [0];
+                vault.memory.read_exact_at(&mut byte, at).expect("a byte");
+                vault.memory.write_all_at(&[byte[0] ^ flip], at).expect("room");
+                assert!(found(&vault).is_some(), "{at}");
+                adopted(&vault).save(&state("three")).expect("room");
+            }
+        }
+        for head in [[0xff; HEAD], [0; HEAD]] {
+            vault.memory.write_all_at(&head, one).expect("room");
+            vault.memory.write_all_at(&head, two).expect("room");
+            assert_eq!(found(&vault), None);
+        }
+        vault.memory.set_len(7).expect("room");
+        assert_eq!(found(&vault), None);
+        let (pipe, _other) = std::io::pipe().expect("a pipe");
+        assert!(Vault::state(&pipe.into()).is_none());
+    }
+
+    #[test]
+    fn last_number_is_followed_by_another() {
+        let vault = Vault::new().expect("memory");
+        let bytes = format::encode(&state("end"));
+        let head = [u64::MAX.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat();
+        vault.memory.write_all_at(&[head, bytes].concat(), start(u64::MAX)).expect("room");
+        let mut next = adopted(&vault);
+        next.save(&state("begin")).expect("room");
+    }
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -123,8 +124,11 @@ pub fn tune_tcp(fd: impl AsFd) {
     }
 }
 
-/// Waits until `fd` takes bytes, or has failed.
-pub fn wait_writable(fd: impl AsFd) {
+/// Waits until `fd` takes bytes, or has failed, at most so long (`None`: for ever).
+pub fn wait_writable(fd: impl AsFd, limit: Option<Duration>) {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let _ = poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
+    let limit = limit.map_or(PollTimeout::NONE, |limit| {
+        PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+    });
+    let _ = poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)], limit);
 }

@@ -13,11 +13,13 @@ pub mod fd;
 pub mod passing;
 pub mod pidfd;
 pub mod process;
+pub mod procfs;
 pub mod pty;
 pub mod signal;
 pub mod spawn;
 pub mod time;
 pub mod tree;
+pub mod user;
 
 use std::ffi::{CStr, CString};
 use std::io;

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -22,6 +23,26 @@ pub fn open(pid: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Whether there is a process behind it, dead or alive.
+pub fn is_one(fd: impl AsFd) -> bool {
+    let info = std::fs::read(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()));
+    info.is_ok_and(|info| info.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"Pid:")))
+}
+
+/// Process `pid`, if that is still the one that was started at `begun`.
+pub fn find(pid: i32, begun: u64) -> Option<OwnedFd> {
+    let process = open(pid).ok()?;
+    (super::process::begun(pid) == Some(begun)).then_some(process)
+}
+
+/// Kills the process group that the process leads or led, and waits at most so long for its end.
+pub fn kill_group(process: impl AsFd, pid: i32, patience: Duration) {
+    let process = process.as_fd();
+    signal_group(process, pid, libc::SIGKILL);
+    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO);
+    let _ = poll(&mut [PollFd::new(process, PollFlags::POLLIN)], patience);
+}
+
 /// Whether the process has ended, and how. `Err` inside: nobody can tell how.
 pub fn ended(process: impl AsFd) -> Option<Result<End, ()>> {
     let process = process.as_fd();
@@ -35,6 +56,12 @@ pub fn ended(process: impl AsFd) -> Option<Result<End, ()>> {
     // Hangs up when it is reaped.
     is(PollFlags::empty(), PollTimeout::from(REAP_MILLIS));
     Some(wait_status(process.as_raw_fd()).map(end).ok_or(()))
+}
+
+/// Whether it has not ended.
+pub fn lives(process: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count == 0)
 }
 
 fn end(status: i32) -> End {
@@ -65,11 +92,14 @@ fn wait_status(process: i32) -> Option<i32> {
     (result == 0 && info.mask & WITH_EXIT != 0).then_some(info.exit_code)
 }
 
-/// Sends `signal` to the process group that the process leads or led. A group that is gone is no
-/// error.
+/// Sends `signal` to the process group of process `pid`, of which this is a descriptor: to the one
+/// that it leads or led, or that it is in while it lives. A group that is gone is no error.
 #[cfg(target_os = "linux")]
 pub fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     const GROUP: libc::c_uint = 1 << 2;
+    if pid > 1 && super::process::is_follower(pid) && lives(&process) {
+        return super::process::signal_group(pid, signal);
+    }
     let fd = process.as_fd().as_raw_fd();
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a system call on plain numbers and a null pointer, which it allows.

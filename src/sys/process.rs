@@ -3,7 +3,7 @@
 use std::io;
 
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid, getpgrp};
 
 use super::cerr;
 
@@ -14,12 +14,23 @@ pub enum End {
     Exited(i32),
     /// This signal killed it.
     Killed(i32),
+    /// Nobody can tell how.
+    Unknown,
 }
 
 /// Whether child `pid` has ended, and how. It is left unreaped, so that its PID and process
 /// group can't be anybody else's yet.
 pub fn peek(pid: i32) -> Option<End> {
     look(libc::P_PID, pid, libc::WNOWAIT).map(|(_, end)| end)
+}
+
+/// When process `pid` was started, in ticks since the system was (proc_pid_stat(5)). Linux only.
+pub fn begun(pid: i32) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may be anything.
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end..)?).ok()?;
+    rest.split(' ').nth(20)?.parse().ok()
 }
 
 /// Reaps child `pid`, which has ended.
@@ -56,16 +67,49 @@ fn look(which: libc::idtype_t, pid: i32, flags: libc::c_int) -> Option<(i32, End
     (pid != 0).then(|| (pid, end(status)))
 }
 
-/// Sends `signal` to the process group of child `leader`, which is not reaped. A group that is gone
+/// Sends `signal` to the process group of child `pid`, which is not reaped. A group that is gone
 /// is no error.
-pub fn signal_group(leader: i32, signal: i32) {
-    let leader = Pid::from_raw(leader);
-    if let Ok(signal) = Signal::try_from(signal)
-        && killpg(leader, signal).is_err()
-    {
-        // It was only just forked and leads no group yet.
-        let _ = kill(leader, signal);
+pub fn signal_group(pid: i32, signal: i32) {
+    let pid = Pid::from_raw(pid);
+    if let Ok(signal) = Signal::try_from(signal) {
+        let sent = match getpgid(Some(pid)) {
+            Ok(group) if group != getpgrp() && group.as_raw() > 1 => killpg(group, signal),
+            // It was only just forked and is in our own yet.
+            _ => Err(nix::errno::Errno::ESRCH),
+        };
+        if sent.is_err() {
+            let _ = kill(pid, signal);
+        }
     }
+}
+
+/// Whether process `pid` is in a process group that another one leads or led.
+pub fn is_follower(pid: i32) -> bool {
+    getpgid(Some(Pid::from_raw(pid))).is_ok_and(|group| group.as_raw() != pid)
+}
+
+/// Sends `signal` to child `pid`, which is not reaped.
+pub fn signal(pid: i32, signal: i32) {
+    if let Ok(signal) = Signal::try_from(signal) {
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+/// Whether a process `pid` exists that this one may signal.
+pub fn exists_for_us(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None).is_ok()
+}
+
+/// Makes this process the parent of all its descendants that lose theirs. That lasts over exec.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// It can't be done here.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn adopt_orphans() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Whether a process `pid` exists.

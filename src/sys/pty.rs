@@ -29,6 +29,18 @@ impl Terminal {
     /// echo, no line mode, no XON/XOFF. `None` if it is no terminal, is dead, or if this process is
     /// in its background, where touching it would take it from somebody else.
     pub fn open(fd: BorrowedFd<'_>) -> Option<Terminal> {
+        Terminal::open_with(fd, |modes| {
+            modes.input_flags.remove(InputFlags::IXON | InputFlags::IXOFF);
+            modes.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON);
+        })
+    }
+
+    /// The same, but in raw mode: every key is a byte to be read, nothing written is changed.
+    pub fn raw(fd: BorrowedFd<'_>) -> Option<Terminal> {
+        Terminal::open_with(fd, termios::cfmakeraw)
+    }
+
+    fn open_with(fd: BorrowedFd<'_>, change: fn(&mut Termios)) -> Option<Terminal> {
         let mut options = File::options();
         options.read(true).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
         let named = ttyname(fd).map_err(io::Error::from).and_then(|name| options.open(name));
@@ -43,8 +55,7 @@ impl Terminal {
         }
         let saved = termios::tcgetattr(&file).ok()?;
         let mut modes = saved.clone();
-        modes.input_flags.remove(InputFlags::IXON | InputFlags::IXOFF);
-        modes.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON);
+        change(&mut modes);
         restore_in_a_panic(&file, &saved).ok()?;
         termios::tcsetattr(&file, SetArg::TCSANOW, &modes).ok()?;
         Some(Terminal { file, saved })
@@ -60,6 +71,20 @@ impl Terminal {
     /// The modes that it will get back.
     pub fn saved(&self) -> Modes {
         Modes::from(&self.saved)
+    }
+
+    /// Gives it back as it was, for as long as this process is stopped.
+    pub fn restore(&self) {
+        let _ = termios::tcsetattr(&self.file, SetArg::TCSANOW, &self.saved);
+    }
+
+    /// Puts it in raw mode again, unless this process is in its background now.
+    pub fn take_again(&self) {
+        if !is_anothers(&self.file) {
+            let mut modes = self.saved.clone();
+            termios::cfmakeraw(&mut modes);
+            let _ = termios::tcsetattr(&self.file, SetArg::TCSANOW, &modes);
+        }
     }
 
     /// To read from and write to.
@@ -143,12 +168,14 @@ mod tests {
     fn terminal_is_restored_in_a_panic() {
         let (_screen, line) = open().expect("a pseudo terminal");
         let before = termios::tcgetattr(&line).expect("its modes");
-        let terminal = Terminal::open(line.as_fd()).expect("a terminal");
-        let during = termios::tcgetattr(&line).expect("its modes");
-        assert_ne!(during.local_flags, before.local_flags);
-        let panicked = std::panic::catch_unwind(|| panic!("on purpose"));
-        assert!(panicked.is_err());
-        assert_eq!(termios::tcgetattr(&line).expect("its modes"), before);
-        drop(terminal);
+        for open in [Terminal::open, Terminal::raw] {
+            let terminal = open(line.as_fd()).expect("a terminal");
+            let during = termios::tcgetattr(&line).expect("its modes");
+            assert_ne!(during.local_flags, before.local_flags);
+            let panicked = std::panic::catch_unwind(|| panic!("on purpose"));
+            assert!(panicked.is_err());
+            assert_eq!(termios::tcgetattr(&line).expect("its modes"), before);
+            drop(terminal);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Signal masks and dispositions.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
@@ -50,7 +52,44 @@ pub fn hold_back() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?)
 }
 
+/// Who sent a signal.
+#[derive(Debug)]
+pub struct Sender(Arc<AtomicU64>);
+
+/// In what is noted: that there is somebody.
+const KNOWN: u64 = 1 << 63;
+
+impl Sender {
+    /// Notes it from now on, at each `signal`.
+    pub fn note(signal: i32) -> io::Result<Sender> {
+        let noted = Arc::new(AtomicU64::new(0));
+        let place = Arc::clone(&noted);
+        let action = move |info: &libc::siginfo_t| {
+            // The codes above are the kernel's own.
+            let sender = if info.si_code <= 0 {
+                // SAFETY: a signal that a process sent has these two fields.
+                let (pid, uid) = unsafe { (info.si_pid(), info.si_uid()) };
+                KNOWN | u64::from(pid.unsigned_abs()) << 32 | u64::from(uid)
+            } else {
+                0
+            };
+            place.store(sender, Ordering::Release);
+        };
+        // SAFETY: all that the action does is to read its argument and to store a number.
+        unsafe { signal_hook_registry::register_sigaction(signal, action) }?;
+        Ok(Sender(noted))
+    }
+
+    /// The process and its user. A process of another PID namespace is 0.
+    pub fn last(&self) -> Option<(i32, u32)> {
+        let sender = self.0.load(Ordering::Acquire);
+        let pid = i32::try_from((sender & !KNOWN) >> 32).ok()?;
+        (sender & KNOWN != 0).then_some((pid, sender as u32))
+    }
+}
+
 /// Ignores `signal`. Does not affect the children, who start with defaults.
+/// Ignores `signal`. Does not affect the children, who start with defaults. Async-signal-safe.
 pub fn ignore(signal: i32) {
     // SAFETY: SIG_IGN runs no code; an unknown signal is an error.
     let _ = unsafe { libc::signal(signal, libc::SIG_IGN) };

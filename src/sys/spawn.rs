@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::passing::Passing;
+use super::user::Account;
 use super::{cerr, pointers, signal, strerror};
 
 /// Error numbers that have a text; larger ones are shown without.
@@ -25,7 +26,13 @@ pub struct Program {
     core_size: Option<u64>,
     /// RLIMIT_NOFILE, soft and hard.
     open_files: Option<(u64, u64)>,
-    /// What stderr is told when chdir fails, up to the reason.
+    /// Whether SIGHUP is ignored.
+    ignore_hangup: bool,
+    /// Whom to become.
+    user: Option<Account>,
+    /// What stderr is told when that fails, up to the reason.
+    user_failed: Vec<u8>,
+    /// The same for chdir.
     chdir_failed: Vec<u8>,
     /// The same for exec.
     exec_failed: Vec<u8>,
@@ -48,6 +55,11 @@ pub struct Plan {
     pub core_size: Option<u64>,
     /// RLIMIT_NOFILE, soft and hard.
     pub open_files: Option<(u64, u64)>,
+    /// Whether SIGHUP is ignored: the end of a session's leader is one to all in its foreground, and
+    /// a daemon that has not yet left it would die of it.
+    pub ignore_hangup: bool,
+    /// Whom to run it as, if not as whoever this is.
+    pub user: Option<Account>,
 }
 
 impl Program {
@@ -72,6 +84,12 @@ impl Program {
             dir: plan.dir.as_deref().map(c_string).transpose()?,
             core_size: plan.core_size,
             open_files: plan.open_files,
+            ignore_hangup: plan.ignore_hangup,
+            user_failed: told(
+                b"become user ",
+                plan.user.as_ref().map(Account::name).unwrap_or_default(),
+            ),
+            user: plan.user.clone(),
             chdir_failed: told(b"chdir to ", plan.dir.as_deref().unwrap_or_default()),
             exec_failed: told(b"execute: ", &plan.executable),
         })
@@ -86,6 +104,9 @@ impl Program {
         mut passed: Passing,
         more: &[CString],
     ) -> io::Result<i32> {
+        if let Some(user) = &self.user {
+            user.own(terminal)?;
+        }
         let argv = pointers(&self.argv);
         let mut env = pointers(more);
         let variable = passed.variable();
@@ -144,7 +165,18 @@ impl Image<'_> {
             self.tell(&self.program.exec_failed, error.raw_os_error().unwrap_or(0));
             return;
         }
+        if self.program.ignore_hangup {
+            signal::ignore(libc::SIGHUP);
+        }
         self.set_limits();
+        if let Some(user) = &self.program.user
+            && user.become_it().is_err()
+        {
+            let errno = errno();
+            self.tell(&self.program.user_failed, errno);
+            self.tell(&self.program.exec_failed, errno);
+            return;
+        }
         if let Some(dir) = &self.program.dir {
             // SAFETY: a NUL-terminated path.
             if unsafe { libc::chdir(dir.as_ptr()) } == -1 {

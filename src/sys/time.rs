@@ -20,6 +20,30 @@ pub fn wall() -> i64 {
     }
 }
 
+/// Milliseconds since the epoch.
+pub fn wall_millis() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(elapsed) => i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
+        Err(_) => 0,
+    }
+}
+
+/// Milliseconds since the epoch as RFC 3339 has it, in local time with its offset.
+pub fn rfc3339(millis: i64) -> String {
+    let local = strftime(millis.div_euclid(1000), b"%Y-%m-%dT%H:%M:%S%z");
+    let text = String::from_utf8_lossy(&local);
+    let (time, offset) = text.split_at_checked(19).unwrap_or((&text, "+0000"));
+    let (hours, minutes) = offset.split_at_checked(3).unwrap_or(("+00", "00"));
+    format!("{time}.{:03}{hours}:{minutes}", millis.rem_euclid(1000))
+}
+
+/// The same without a fraction.
+pub fn rfc3339_seconds(seconds: i64) -> String {
+    let mut text = rfc3339(seconds.saturating_mul(1000));
+    text.replace_range(19.min(text.len())..23.min(text.len()), "");
+    text
+}
+
 /// `seconds` since the epoch in local time as strftime(3) renders `format`, in the C locale, of
 /// any length. A format with a NUL ends there, as in C.
 pub fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {

@@ -74,13 +74,6 @@ fn error_text_is_not_reencoded() {
 }
 
 #[test]
-fn options_not_built_are_unknown() {
-    for option in ["--history", "--user", "--compat", "--events"] {
-        refused(&[option, "1", "c"], &[&format!("unrecognized option '{option}'")]);
-    }
-}
-
-#[test]
 fn help_and_version_win_over_errors_before_them() {
     let version =
         concat!("procServ Process Server 2.9.0 (procserv-rs ", env!("CARGO_PKG_VERSION"), ")\n");
@@ -237,7 +230,8 @@ fn every_unambiguous_prefix_is_the_option() {
 fn options_of_our_own_may_be_shortened_where_procserv_has_none() {
     assert_eq!(config(&["--g", "7"]).grace_period, 7);
     assert_eq!(config(&["-g7"]).grace_period, 7);
-    assert!(config(&["--s"]).save_log);
+    assert!(config(&["--sa"]).save_log);
+    assert!(config(&["--sig"]).signal_status);
     assert!(!config(&["--re", "--no"]).save_log);
 }
 

@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-use procserv::config::{RestartMode, RunMode};
+use procserv::config::{RestartMode, RunMode, Wording};
+use procserv::network::Networks;
 
 use super::{config, run, run_with, warnings};
 
@@ -113,8 +114,62 @@ fn children_overlap_if_asked_to() {
     assert_eq!(overlap(&["-g7", "--overl=1", "--reload=^U"]).command, Some(0x15));
     assert_eq!(overlap(&["--overlap=1", "--reloadcmd="]).command, None);
     assert!(config(&["--overlap=1", "--reloadcmd=^U"]).ignore.contains(0x15));
+    let exit = run(&["--overlap=1", "--child-pidfile=p", "2000", "cmd"]).unwrap_err();
+    let refused = b"ps: --overlap does not go with --child-pidfile: a daemon is not replaced\n";
+    assert_eq!((&*exit.stderr, exit.code), (&refused[..], 1));
     // Shortened as procServ shortens its own, these are its own.
     assert!(config(&["--re"]).overlap.is_none());
+}
+
+#[test]
+fn options_of_our_own_are_strict() {
+    assert_eq!(config(&[]).history, 0);
+    assert_eq!(config(&["--history", "64M"]).history, 64 << 20);
+    assert_eq!(config(&["--history=10k", "--hist", "7"]).history, 7);
+    assert_eq!(config(&[]).wording, Wording::Current);
+    assert_eq!(config(&["--compat", "2.7"]).wording, Wording::Of2_7);
+    assert_eq!(config(&[]).allow_from, None);
+    let networks = config(&["--allow-from", "10.0.0.0/8", "--allow-f=::1,10.1.1.1"]).allow_from;
+    let mut expected = Networks::default();
+    expected.add("10.0.0.0/8,::1,10.1.1.1").unwrap();
+    assert_eq!(networks, Some(expected));
+    // It opens nothing.
+    assert_eq!(
+        config(&["--allow-from", "0.0.0.0/0"]).controls[0].to_string(),
+        "tcp:127.0.0.1:2000"
+    );
+    for (options, problem) in [
+        (
+            ["--history", "65M"],
+            "invalid size '65M' for --history (bytes, or with k or M, up to 64M)",
+        ),
+        (["--compat", "2.8"], "invalid version '2.8' for --compat (only 2.7)"),
+        (
+            ["--allow-from", "10/8"],
+            "invalid network '10/8' for --allow-from (ADDRESS or ADDRESS/BITS)",
+        ),
+    ] {
+        let exit = run(&[&options[..], &["2000", "cmd"]].concat()).unwrap_err();
+        assert_eq!(String::from_utf8(exit.stderr).unwrap(), format!("ps: {problem}\n"));
+        assert_eq!((exit.stdout, exit.code), (Vec::new(), 1));
+    }
+    // Nothing of procServ's means them.
+    assert_eq!(config(&["--allow"]).controls[0].to_string(), "tcp:0.0.0.0:2000");
+    assert_eq!(config(&["--al"]).controls[0].to_string(), "tcp:0.0.0.0:2000");
+    assert_eq!(config(&["--co", "5"]).core_size, Some(5));
+    assert_eq!(config(&["--ho", "5"]).holdoff, 5);
+}
+
+#[test]
+fn holdoff_limit() {
+    let both = |options: &[&str]| {
+        let config = config(options);
+        (config.holdoff, config.holdoff_max)
+    };
+    assert_eq!(both(&[]), (15, 15));
+    assert_eq!(both(&["--holdoff", "0"]), (0, 0));
+    assert_eq!(both(&["--holdoff-max", "60", "--ho", "2"]), (2, 60));
+    assert_eq!(both(&["--holdoff-max=15"]), (15, 15));
 }
 
 #[test]

@@ -1,15 +1,16 @@
 #!/bin/bash
 # contrib/conserver/conserver.cf as it is, with the real conserver and its client, before a server
-# on a Unix socket and one on a TCP port.
+# on a Unix socket, one on a Unix socket without telnet and one on a TCP port.
 . "$(dirname "$0")/lib.sh"
 need conserver console expect setpriv
 
 empty /run /var/log
 add_user ioc
 run=/run/procServ/example
+raw_run=/run/procServ/example-raw
 clog=/var/log/conserver
-mkdir -p $run $clog "$scratch/home"
-chown -R ioc:ioc $run $clog
+mkdir -p $run $raw_run $clog "$scratch/home"
+chown -R ioc:ioc $run $raw_run $clog
 # A copy that the user ioc can reach wherever this clone is.
 config=$scratch/conserver.cf
 cp "$contrib/conserver/conserver.cf" "$config"
@@ -17,18 +18,22 @@ diagnosis="$scratch/*.log $scratch/*.out $clog/*"
 
 as_ioc() { exec setpriv --reuid ioc --regid ioc --clear-groups "$@"; }
 start_servers() {
-    rm -f "$scratch/unix.log" "$scratch/tcp.log"
+    rm -f "$scratch/unix.log" "$scratch/raw.log" "$scratch/tcp.log"
     "$PROCSERV_BIN" -f -n example --holdoff 1 -L "$scratch/unix.log" \
         -P "unix::ioc:0660:$run/control" /bin/cat >"$scratch/unix.out" 2>&1 </dev/null &
     unix=$!
+    "$PROCSERV_BIN" -f -n example-raw --holdoff 1 -L "$scratch/raw.log" \
+        -P "raw:unix::ioc:0660:$raw_run/raw" /bin/cat >"$scratch/raw.out" 2>&1 </dev/null &
+    raw=$!
     "$PROCSERV_BIN" -f -n example-tcp --holdoff 1 -L "$scratch/tcp.log" \
         -P 20001 /bin/cat >"$scratch/tcp.out" 2>&1 </dev/null &
     tcp=$!
     within 10 grep -q 'PID of new child' "$scratch/unix.log" &&
+        within 10 grep -q 'PID of new child' "$scratch/raw.log" &&
         within 10 grep -q 'PID of new child' "$scratch/tcp.log"
 }
-# consoles UP-OR-DOWN: whether both are.
-consoles() { [ "$(HOME=$scratch/home console -p 3109 -M localhost -u | grep -c " $1 ")" = 2 ]; }
+# consoles UP-OR-DOWN: whether all are.
+consoles() { [ "$(HOME=$scratch/home console -p 3109 -M localhost -u | grep -c " $1 ")" = 3 ]; }
 
 # attach CONSOLE: conserver's own client, left with ^Ec.
 attach() {
@@ -45,18 +50,21 @@ check "without a complaint" not grep -iE 'error|unknown|ignor' "$scratch/syntax.
 check "servers and children start" start_servers
 as_ioc conserver -C "$config" -p 3109 -M 127.0.0.1 >"$scratch/conserver.out" 2>&1 &
 conserver=$!
-check "both consoles come up" within 10 consoles up
+check "all consoles come up" within 10 consoles up
 check "console on a Unix socket" attach example
+check "console without telnet" attach example-raw
 check "console on a TCP port" attach example-tcp
 
 check "two users on it" users example
-check "and on the other one" users example-tcp
+check "on the one without telnet" users example-raw
+check "and on the one on TCP" users example-tcp
 
-kill "$unix" "$tcp"
-wait "$unix" "$tcp"
+kill "$unix" "$raw" "$tcp"
+wait "$unix" "$raw" "$tcp"
 check "conserver sees the servers end" within 10 consoles down
 check "servers and children start again" start_servers
 check "attaching brings the Unix console up again" attach example
+check "attaching brings the one without telnet up again" attach example-raw
 check "attaching brings the TCP console up again" attach example-tcp
 
 # conserver's logs, but for its own lines about the console and the hour.
@@ -85,6 +93,8 @@ log_is() {
 }
 # It speaks no telnet on Unix sockets.
 check "log of the Unix console, all of it" log_is example "$scratch/unix.log" '\xff\xfb\x01\xff\xfd"'
+# And need not with this one.
+check "log of the one without telnet is clean" log_is example-raw "$scratch/raw.log" ''
 # On TCP conserver sometimes orders its own answers and the first lines otherwise, so not as a whole.
 tcp_log_has() {
     local line
@@ -95,9 +105,9 @@ tcp_log_has() {
     ! grep -q "$(printf '\377')" "$clog/example-tcp.log"
 }
 check "log of the TCP console has it all, and no telnet" tcp_log_has
-check "both begin as the consoles come up" \
-    [ "$(head -qn 1 $clog/example.log $clog/example-tcp.log | grep -c '^\[-- Console up -- ')" = 2 ]
+check "all begin as the consoles come up" \
+    [ "$(head -qn 1 $clog/example.log $clog/example-raw.log $clog/example-tcp.log | grep -c '^\[-- Console up -- ')" = 3 ]
 
-kill "$conserver" "$unix" "$tcp"
-check "servers end" wait "$unix" "$tcp"
+kill "$conserver" "$unix" "$raw" "$tcp"
+check "servers end" wait "$unix" "$raw" "$tcp"
 finish

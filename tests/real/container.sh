@@ -22,7 +22,8 @@ chmod 755 child
 
 # start OPTION...: $container is the namespace's first process, as seen from here.
 start() {
-    rm -f control
+    # The output of the last one would be taken for this one's.
+    rm -f control output
     unshare --pid --fork --mount --mount-proc --kill-child \
         "$PROCSERV_BIN" --holdoff 1 -n kid -P unix:control "$@" ./child >output 2>errors </dev/null &
     unshare=$!

@@ -11,6 +11,9 @@ export CARGO_NET_OFFLINE=true
 cargo metadata --format-version 1 --locked >/dev/null || missing "what cargo fetch --locked gets"
 export CARGO_TARGET_DIR=$scratch/target
 install -D --strip "$PROCSERV_BIN" "$CARGO_TARGET_DIR/release/procServ"
+manage=$(dirname "$PROCSERV_BIN")/manage-procs
+[ -x "$manage" ] || missing "$manage"
+install --strip "$manage" "$CARGO_TARGET_DIR/release/manage-procs"
 diagnosis="$scratch/*.out"
 
 ### .deb
@@ -50,11 +53,18 @@ check "the other package has what it needs" eval \
 doc=/usr/share/doc/procserv-rs
 check "its files" [ "$(in_root dpkg -L procserv-rs |
     while read -r path; do [ -d "$root$path" ] || echo "$path"; done | LC_ALL=C sort)" = "\
+/usr/bin/manage-procs
 /usr/bin/procServ
+/usr/bin/procServ-launcher
+/usr/lib/systemd/system-generators/systemd-procserv-generator-system
+/usr/lib/systemd/user-generators/systemd-procserv-generator-user
+/usr/share/bash-completion/completions/manage-procs
 /usr/share/bash-completion/completions/procServ
 $doc/README.md
 $doc/changelog.gz
 $doc/copyright
+$doc/docs/events.md
+$doc/docs/status.md
 $doc/examples/conserver/conserver.cf
 $doc/examples/logrotate/procServ
 $doc/examples/systemd/ioc-fdstore@.service
@@ -63,10 +73,14 @@ $doc/examples/systemd/ioc-socket@.service
 $doc/examples/systemd/ioc-socket@.socket
 $doc/examples/systemd/ioc-tcp@.service
 $doc/examples/systemd/ioc@.service
+$doc/tutorial.md
+/usr/share/fish/vendor_completions.d/manage-procs.fish
 $doc/examples/systemd/web-overlap@.service
 $doc/socketmaster.md
 /usr/share/fish/vendor_completions.d/procServ.fish
+/usr/share/man/man1/manage-procs.1.gz
 /usr/share/man/man1/procServ.1.gz
+/usr/share/zsh/vendor-completions/_manage-procs
 /usr/share/zsh/vendor-completions/_procServ" ]
 check "dpkg --verify" [ -z "$(in_root dpkg --verify procserv-rs 2>&1)" ]
 check "the examples are those of contrib" eval '
@@ -80,6 +94,20 @@ check "the changelog is this version's" eval \
 check "bash completes" eval '[ "$(in_root bash -c "
     source /usr/share/bash-completion/completions/procServ
     complete -p procServ")" = "complete -o bashdefault -o default -o nosort -F _procServ procServ" ]'
+
+# The unit that the generator makes, and what it runs, as far as there is no systemd to run it.
+printf '[demo]\ncommand = /bin/cat\n' >"$root/etc/procServ.conf"
+mkdir -p "$root/run/units" "$root/run/procserv-demo"
+in_root /usr/lib/systemd/system-generators/systemd-procserv-generator-system /run/units
+check "the generator makes a unit" grep -qx 'ExecStart=/usr/bin/procServ-launcher --system demo' \
+    "$root/run/units/procserv-demo.service"
+in_root /usr/bin/procServ-launcher --system demo </dev/null >"$scratch/launcher.out" 2>&1 &
+launched() { in_root manage-procs --system status demo | grep -q '^demo *running '; }
+check "the launcher starts the server" within 10 launched
+pid=$(sed -n 's/^pid://p' "$root/run/procserv-demo/info")
+kill "$pid"
+check "which ends" within 5 is_gone "$pid"
+rm "$root/etc/procServ.conf"
 
 greeted() { [ "$(socat -u TCP:127.0.0.1:2000,readbytes=48 -)" = "@@@ Welcome to procServ (procServ Process Server" ]; }
 in_root procServ -q -n demo -p /run/demo.pid -L /run/demo.log -P 2000 /bin/cat
@@ -115,11 +143,18 @@ check "and no shell" not has --requires /bin/sh
 check "rpm -i" rpm -i --nodeps "$scratch/ours.rpm"
 doc=/usr/share/doc/procserv-rs
 check "its files" [ "$(rpm -ql procserv-rs | LC_ALL=C sort)" = "\
+/usr/bin/manage-procs
 /usr/bin/procServ
+/usr/bin/procServ-launcher
+/usr/lib/systemd/system-generators/systemd-procserv-generator-system
+/usr/lib/systemd/user-generators/systemd-procserv-generator-user
+/usr/share/bash-completion/completions/manage-procs
 /usr/share/bash-completion/completions/procServ
 $doc/CHANGELOG.md
 $doc/README.md
 $doc/conserver/conserver.cf
+$doc/docs/events.md
+$doc/docs/status.md
 $doc/logrotate/procServ
 $doc/socketmaster.md
 $doc/systemd/ioc-fdstore@.service
@@ -128,15 +163,21 @@ $doc/systemd/ioc-socket@.service
 $doc/systemd/ioc-socket@.socket
 $doc/systemd/ioc-tcp@.service
 $doc/systemd/ioc@.service
+$doc/tutorial.md
+/usr/share/fish/vendor_completions.d/manage-procs.fish
 $doc/systemd/web-overlap@.service
 /usr/share/fish/vendor_completions.d/procServ.fish
 /usr/share/licenses/procserv-rs/LICENSE-APACHE
 /usr/share/licenses/procserv-rs/LICENSE-MIT
+/usr/share/man/man1/manage-procs.1
 /usr/share/man/man1/procServ.1
+/usr/share/zsh/site-functions/_manage-procs
 /usr/share/zsh/site-functions/_procServ" ]
 check "rpm -V" rpm -V --nodeps procserv-rs
 check "its program is the one to check" \
     cmp "$scratch/rpm/usr/bin/procServ" "$CARGO_TARGET_DIR/release/procServ"
+check "manage-procs too" \
+    cmp "$scratch/rpm/usr/bin/manage-procs" "$CARGO_TARGET_DIR/release/manage-procs"
 check "rpm -e" rpm -e procserv-rs
-check "leaves no file" [ -z "$(find "$scratch/rpm" -name '*rocServ*' -o -name 'LICENSE*')" ]
+check "leaves no file" [ -z "$(find "$scratch/rpm" -name '*rocServ*' -o -name '*manage-procs*' -o -name '*-generator-*' -o -name 'LICENSE*')" ]
 finish

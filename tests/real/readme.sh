@@ -51,6 +51,8 @@ block "Install 1" >"$scratch/install"
 check "$(tr '\n' ';' <"$scratch/install")" eval 'bash -e "$scratch/install" >"$scratch/install.out" 2>&1'
 check "procServ is there" [ "$(type -P procServ)" = /usr/local/bin/procServ ]
 check "and its man page" [ -e /usr/local/share/man/man1/procServ.1 ]
+check "and manage-procs with its own" \
+    [ "$(type -P manage-procs)" = /usr/local/bin/manage-procs -a -e /usr/local/share/man/man1/manage-procs.1 ]
 
 ### Use it
 chroot "$root" useradd --system --user-group ioc
@@ -94,6 +96,27 @@ while read -r command <&3; do
 done 3< <(rows)
 check "four other ways to attach" [ $count = 4 ]
 check "both stop" systemctl stop conserver-server ioc1
+
+command=$(block "Upgrade a running site 1")
+check "upgrade.sh does: $command" grep -qF "$command" "$here/upgrade.sh"
+notice=$(block "Upgrade a running site 2")
+check "log would say: $notice" \
+    [ "$notice" = "@@@ procServ server upgraded in place ($("$PROCSERV_BIN" -V))" ]
+
+### Many of them
+install /usr/local/bin/manage-procs "$root/usr/local/bin/manage-procs"
+block "Many of them 1" >"$scratch/many"
+in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd env PATH=/usr/local/bin:"$PATH" "$@"; }
+while read -r command <&3; do
+    case $command in
+    *attach*)
+        check "$command" within 10 attached "$command" "$welcome $speaks \x1d {: left}"
+        ;;
+    *) check "$command" eval "in_systemd $command >>\"\$scratch/many.out\"" ;;
+    esac
+done 3<"$scratch/many"
+check "status shows it" grep -q '^ioc1 ' "$scratch/many.out"
+check "it stops" in_systemd manage-procs stop ioc1
 
 check "no block of README.md is left out" [ -z "$(ls "$scratch/blocks")" ]
 finish

@@ -20,6 +20,7 @@
 //! | `close-tty` | closes 0, 1 and 2 |
 //! | `record FILE` | writes its PID to FILE |
 //! | `background STEP... ;` | a child of its own does these |
+//! | `daemonize STEP... ;` | a grandchild of its own, in the session of a process that has ended, does these |
 //! | `setsid` | becomes the leader of a session |
 //! | `on-start N STEP...`, `otherwise STEP...` | only in the Nth start of this instance's child |
 //! | `show-args ARG...` | prints its arguments, then `cat` |
@@ -38,14 +39,15 @@
 //! | `unprivileged` | gives up root's rights for good; nothing if it has none |
 //! | `notify TEXT` | tells the service manager so |
 //! | `pass ENDPOINT NAME` | opens `tcp:HOST:PORT`, `unix:PATH` or, no listening socket, `dgram:PATH` to be passed by `exec` |
+//! | `fetch PATH` | connects there and gets descriptors to be passed by `exec`: name and descriptor by turns |
 //! | `inherit ENDPOINT` | opens such a socket, for whatever program this becomes, and tells nobody |
 //! | `answer` | answers each connection to one of its LISTEN_FDS with that descriptor and its PID |
 //! | `exec FILE ARGV...` | becomes another program |
 //!
 //! First of all it appends its PID to the file `starts`, unless the first step is `unrecorded`.
 
-use super::passing;
 use super::process::MARKER;
+use super::{offspring, passing};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -148,7 +150,8 @@ fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
         "console" => console(steps),
         "close-tty" => (0..3).for_each(|fd| unistd::close(fd).expect("close")),
         "record" => record(&text(steps)),
-        "background" => background(steps),
+        "background" => offspring::background(steps),
+        "daemonize" => offspring::daemonize(steps),
         "setsid" => drop(unistd::setsid().expect("setsid")),
         _ => do_show(step, steps),
     }
@@ -228,6 +231,7 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
         "notify" => {
             passing::notify(&text(steps));
         }
+        "fetch" => passing::fetch(&scratch().join(text(steps))),
         "pass" => passing::pass(&text(steps), text(steps)),
         "inherit" => drop(passing::open(&text(steps))),
         "answer" => passing::answer(),
@@ -357,13 +361,6 @@ fn write_file(name: &str, content: &str) {
     let unfinished = scratch().join(format!("{name}.part"));
     fs::write(&unfinished, content).expect("a file of the stand-in");
     fs::rename(unfinished, path).expect("a file of the stand-in");
-}
-
-#[expect(clippy::zombie_processes, reason = "the child is meant to outlive this process")]
-fn background(steps: &mut IntoIter<OsString>) {
-    let words = steps.by_ref().take_while(|word| word != ";");
-    let mut command = Command::new(env::current_exe().expect("my own path"));
-    command.args(["fake-ioc", "unrecorded"]).args(words).spawn().expect("a child of my own");
 }
 
 /// A process of our own takes the foreground, and stays.

@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -20,7 +21,7 @@ pub struct Instance {
     daemon: bool,
     process: RefCell<Child>,
     // Removes the directory: last, when the processes are gone.
-    _scratch: TempDir,
+    scratch: Arc<TempDir>,
 }
 
 /// A server that has ended.
@@ -43,12 +44,20 @@ impl Instance {
             endpoint: setup.endpoint,
             daemon: setup.daemon,
             process: RefCell::new(process),
-            _scratch: setup.dir,
+            scratch: setup.dir,
         }
     }
 
     pub(super) fn is_daemon(&self) -> bool {
         self.daemon
+    }
+
+    pub(super) fn lab(&self) -> Lab {
+        self.lab
+    }
+
+    pub(super) fn scratch(&self) -> Arc<TempDir> {
+        Arc::clone(&self.scratch)
     }
 
     /// The scratch directory, in which the server was started.

@@ -32,6 +32,11 @@ struct Program {
     version: String,
 }
 
+/// Whether the program under test is the one built here.
+pub fn is_ours() -> bool {
+    Lab::new().ours()
+}
+
 static PROGRAM: OnceLock<Program> = OnceLock::new();
 
 impl Lab {
@@ -41,6 +46,11 @@ impl Lab {
 
     pub(super) fn impatient(self) -> Lab {
         Lab { patience: IMPATIENCE, ..self }
+    }
+
+    /// One whose cases wait so long for something.
+    pub fn patient(self, patience: Duration) -> Lab {
+        Lab { patience, ..self }
     }
 
     /// The executable file.

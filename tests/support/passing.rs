@@ -1,15 +1,20 @@
 //! Sockets that the stand-in passes to the program it becomes, as systemd does (sd_listen_fds(3)).
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::socket::{MsgFlags, accept, send};
-use nix::unistd::close;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, accept, recvmsg, send, sendmsg,
+};
+use nix::unistd::{self, close, dup2};
+use procserv::sys::fd;
 use std::env;
 use std::ffi::CString;
+use std::io::{IoSlice, IoSliceMut};
 use std::net::TcpListener;
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
@@ -64,6 +69,61 @@ pub(super) fn answer() {
     thread::scope(|scope| {
         (3..3 + number("LISTEN_FDS")).for_each(|socket| drop(scope.spawn(move || serve(socket))));
     });
+}
+
+/// Receives one message with at most one descriptor. An empty one is the end.
+pub fn receive(socket: &impl AsRawFd) -> nix::Result<(String, Option<OwnedFd>)> {
+    let mut buffer = [0; 5000];
+    let mut slices = [IoSliceMut::new(&mut buffer)];
+    let mut space = nix::cmsg_space!(i32);
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), flags)?;
+    let mut received = None;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            received = numbers.first().map(|number| fd::adopt(*number).expect("a descriptor"));
+        }
+    }
+    let count = message.bytes;
+    Ok((String::from_utf8(buffer[..count].to_vec()).expect("UTF-8"), received))
+}
+
+/// Lets a stand-in [`fetch`] these.
+pub fn serve<'a>(socket: &UnixStream, all: impl Iterator<Item = (&'a str, &'a OwnedFd)>) {
+    for (name, descriptor) in all {
+        let numbers = [descriptor.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&numbers)];
+        let text = [IoSlice::new(name.as_bytes())];
+        sendmsg::<()>(socket.as_raw_fd(), &text, &rights, MsgFlags::empty(), None).expect("sent");
+    }
+}
+
+/// Gets all that [`serve`] sends.
+pub(super) fn fetch(path: &Path) {
+    let socket = OwnedFd::from(UnixStream::connect(path).expect("somebody who serves"));
+    assert_eq!(socket.as_raw_fd(), 3);
+    // What somebody before us left open would be in between.
+    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")
+        .expect("/proc/self/fd")
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for number in open.into_iter().filter(|&number| number > 3) {
+        // The one that listed them is closed already.
+        let _ = unistd::close(number);
+    }
+    let mut places = vec![socket];
+    let mut names = NAMES.lock().expect("the names");
+    while let Ok((name, Some(descriptor))) = receive(&places[0]) {
+        names.push(name);
+        places.push(descriptor);
+    }
+    // Each moves down by one: the first takes the socket's place.
+    for index in 1..places.len() {
+        let (before, rest) = places.split_at_mut(index);
+        dup2(&rest[0], &mut before[index - 1]).expect("dup2");
+    }
+    places.pop();
+    places.into_iter().for_each(std::mem::forget);
 }
 
 /// The environment for what this process becomes.

@@ -94,6 +94,20 @@ pub fn stat(pid: i32) -> Option<Vec<String>> {
     Some(rest.split(' ').map(str::to_owned).collect())
 }
 
+/// The open descriptors of a process, and what they are.
+pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("a living process");
+    let mut open: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let what = fs::read_link(entry.path()).ok()?;
+            Some((entry.file_name().to_str()?.parse().ok()?, what.display().to_string()))
+        })
+        .collect();
+    open.sort();
+    open
+}
+
 /// How long the main thread of a process has run in all, in ns.
 pub fn running_time(pid: i32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("schedstat");

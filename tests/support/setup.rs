@@ -8,13 +8,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A server not yet started. As it is made, it stays in the foreground without a terminal, listens
 /// for control clients on `unix:ctl`, and its child is `./fake-ioc cat`.
 pub struct Setup {
     pub(super) lab: Lab,
-    pub(super) dir: TempDir,
+    pub(super) dir: Arc<TempDir>,
     pub(super) daemon: bool,
     pub(super) endpoint: Option<String>,
     basics: Vec<OsString>,
@@ -35,7 +36,7 @@ impl Setup {
         std::os::unix::fs::symlink(myself, dir.path().join("fake-ioc")).expect("a link to it");
         Setup {
             lab,
-            dir,
+            dir: Arc::new(dir),
             daemon: false,
             endpoint: Some("unix:ctl".to_owned()),
             basics: vec!["-f".into()],
@@ -48,6 +49,12 @@ impl Setup {
             stdin: Stdio::null(),
             stdout: None,
         }
+    }
+
+    /// One more in the scratch directory of a server that has ended, which has to be kept: dropped,
+    /// it kills what it left behind.
+    pub fn after(ended: &Instance) -> Setup {
+        Setup { dir: ended.scratch(), ..Setup::new(ended.lab()) }
     }
 
     /// Only what is said from here on: no `-f`, no endpoint, no command.
@@ -115,6 +122,14 @@ impl Setup {
     pub fn program(mut self, program: impl Into<PathBuf>) -> Setup {
         self.program = program.into();
         self
+    }
+
+    /// The file executed is the link `procServ` in the scratch directory: what is installed there can
+    /// be exchanged.
+    pub fn installed(self) -> Setup {
+        let path = self.path("procServ");
+        std::os::unix::fs::symlink(self.lab.program(), &path).expect("a link to the program");
+        self.program(path)
     }
 
     /// Lets anybody use the scratch directory, and puts a copy of each program into it: the

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod activation;
+mod fdstore;
 mod manager;
 mod notify;
 mod overlap;
@@ -14,7 +15,13 @@ mod support;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        let all = [notify::cases(), ready::cases(), activation::cases(), overlap::cases()];
+        let all = [
+            notify::cases(),
+            ready::cases(),
+            activation::cases(),
+            fdstore::cases(),
+            overlap::cases(),
+        ];
         all.into_iter().flatten().collect()
     })
 }

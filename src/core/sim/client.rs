@@ -7,7 +7,7 @@ use super::random::Random;
 use super::seen;
 use super::stream::{Follower, Gap, Stream, gap, show};
 use crate::config::CommandChars;
-use crate::limits::{CLIENT_BUDGET, HISTORY_MAX};
+use crate::limits::CLIENT_BUDGET;
 
 const WORDS: &str = " bytes skipped: this connection reads too slowly\r\n";
 const IAC: u8 = 0xFF;
@@ -28,6 +28,8 @@ pub struct Client {
     /// What it has to get before anything else.
     greeting: Vec<u8>,
     pub follower: Follower,
+    /// Where the stream ended when it came.
+    joined: usize,
     /// Received, and perhaps the beginning of an announcement.
     held: Vec<u8>,
     /// Where the stream ended when an announcement was offered.
@@ -46,6 +48,7 @@ impl Client {
         medium: Medium,
         greeting: Vec<u8>,
         follower: Follower,
+        joined: usize,
     ) -> Client {
         Client {
             id,
@@ -53,6 +56,7 @@ impl Client {
             medium,
             greeting,
             follower,
+            joined,
             held: Vec::new(),
             passed_at: None,
             wire: VecDeque::new(),
@@ -66,15 +70,17 @@ impl Client {
         self.greeting.is_empty() && self.held.is_empty() && self.follower.is_complete(stream)
     }
 
-    /// These bytes are offered to it.
-    pub fn offered(&mut self, bytes: &[u8], stream: &Stream) {
+    /// These bytes are offered to it. How much they say that it missed.
+    pub fn offered(&mut self, bytes: &[u8], stream: &Stream) -> Option<usize> {
         if self.may_be_told(stream)
             && self.held.is_empty()
             && self.passed_at.is_none()
-            && matches!(gap(bytes, self.follower.line_start, WORDS), Gap::Of { .. })
+            && let Gap::Of { missing, .. } = gap(bytes, self.follower.line_start, WORDS)
         {
             self.passed_at = Some(stream.head());
+            return Some(missing);
         }
+        None
     }
 
     /// It has read these bytes.
@@ -98,7 +104,10 @@ impl Client {
                     let expected = stream.resume(head) - self.follower.place;
                     assert_eq!(missing, expected, "skipped at {}", self.follower.place);
                     seen("a client was told that it is too slow");
-                    if stream.bytes[head - HISTORY_MAX / 2 - 1] == b'\n' {
+                    if self.follower.place < self.joined {
+                        seen("a client was too slow for the past");
+                    }
+                    if stream.bytes[head - stream.held() / 2 - 1] == b'\n' {
                         seen("the middle of the history began a line");
                     }
                     self.follower.skip(missing);

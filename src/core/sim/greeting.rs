@@ -2,6 +2,7 @@
 
 use super::super::event::Role;
 use super::oracle::{Alive, Oracle, caret, mode_name, text};
+use crate::config::Wording;
 
 impl Oracle {
     pub fn greeting(&self, role: Role) -> Vec<u8> {
@@ -19,7 +20,8 @@ impl Oracle {
                 None => "auto restart toggle disabled".to_owned(),
             };
             let mode = mode_name(self.mode);
-            lines.push(format!("@@@ {kill}, auto restart mode is {mode}, {toggle}"));
+            let word = if s.wording == Wording::Of2_7 { "" } else { " mode" };
+            lines.push(format!("@@@ {kill}, auto restart{word} is {mode}, {toggle}"));
             if let Some(byte) = s.commands.logout {
                 lines.push(format!("@@@ Use {} to logout from procServ server", caret(byte)));
             }
@@ -29,7 +31,7 @@ impl Oracle {
         lines.push(format!("@@@ Child startup directory: {}", text(&s.child_dir)));
         let quoted = if name == command { String::new() } else { format!(" \"{name}\"") };
         lines.push(format!("@@@ Child{quoted} started as: {command}"));
-        if let Some((file, opened)) = &s.log {
+        if let Some((file, opened)) = s.log.as_ref().filter(|_| s.wording == Wording::Current) {
             let trouble = if *opened { "" } else { "unable to open log file " };
             lines.push(format!("@@@ Child log file: {trouble}{}", text(file)));
         }

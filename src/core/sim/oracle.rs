@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use super::super::Settings;
 use super::super::clock::{Calendar, Now, UnixTime};
-use super::super::event::{ClientId, Effect, ExitStatus};
+use super::super::event::{ClientId, Duty, Effect, ExitStatus};
+use super::super::journal::{Command, Entry};
+use super::kin::{After, Hunt, Wait};
 use super::pair::{Lines, OldChild};
 use super::seen;
 use super::stream::{Clockwork, Stream};
 use crate::config::RestartMode::{self, Off, On, Oneshot};
+use crate::config::Wording;
 
 const SIGKILL: i32 = 9;
 const SECOND: u64 = 1_000_000_000;
@@ -36,6 +39,8 @@ pub struct Oracle {
     pub stream: Stream,
     /// In the order in which they have to come.
     pub effects: VecDeque<Effect>,
+    /// What is to be recorded, in order.
+    pub entries: VecDeque<Entry>,
     pub mode: RestartMode,
     /// A start was asked for and not answered.
     pub starting: bool,
@@ -48,6 +53,12 @@ pub struct Oracle {
     /// The last start failed.
     start_failed: bool,
     pub code: u8,
+    /// The child is a daemon that it made itself.
+    pub is_daemon: bool,
+    pub wait: Option<Wait>,
+    pub hunt: Option<Hunt>,
+    /// Children that died within the holdoff time, one after the other.
+    pub died_early: u32,
     pub exiting: bool,
     log_trouble: bool,
     /// What clients typed for the child.
@@ -69,9 +80,10 @@ impl Oracle {
         Oracle {
             mode: settings.restart,
             told_to_wait: settings.wait,
+            stream: Stream::new(settings.history),
             settings,
-            stream: Stream::default(),
             effects: VecDeque::new(),
+            entries: VecDeque::new(),
             starting: false,
             alive: None,
             leaving: None,
@@ -79,6 +91,10 @@ impl Oracle {
             one_more: true,
             start_failed: false,
             code: 0,
+            is_daemon: false,
+            wait: None,
+            hunt: None,
+            died_early: 0,
             exiting: false,
             log_trouble: false,
             input: VecDeque::new(),
@@ -93,7 +109,7 @@ impl Oracle {
     }
 
     pub fn terminal_closed(&mut self) {
-        if !self.exiting {
+        if !self.exiting && !self.settings.daemonizes {
             self.cancel();
             self.effects.push_back(Effect::SignalGroup(SIGKILL));
         }
@@ -116,6 +132,7 @@ impl Oracle {
             self.again = false;
         }
         self.alive = Some(Alive { pid, since: now.wall.0 });
+        self.entries.push_back(Entry::Started(pid));
         let name = text(&self.settings.name);
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
         if self.settings.name != self.settings.executed {
@@ -138,6 +155,7 @@ impl Oracle {
             self.one_more = true;
             self.start_failed = true;
         }
+        self.entries.push_back(Entry::NotStarted(reason.to_owned()));
         let name = text(&self.settings.name);
         self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
         if beside {
@@ -150,18 +168,29 @@ impl Oracle {
             return;
         }
         self.cancel();
+        if self.alive.is_none() {
+            seen("a child ended that had been given up");
+            self.effects.push_back(Effect::Bury);
+        } else if !self.forks(status, now) {
+            self.gone(status, now);
+        }
+    }
+
+    /// The child is no more.
+    pub fn gone(&mut self, status: ExitStatus, now: Now) {
         let alive = self.alive.take().unwrap();
         let pid = alive.pid;
+        self.entries.push_back(Entry::Ended(pid, status));
+        self.wait = None;
         if self.old_stands_in(alive, status, now) {
             return;
         }
         let how = match status {
-            ExitStatus::Code(code) => {
-                self.code = code;
-                format!("Normal exit status = {code}")
-            }
+            ExitStatus::Code(code) => format!("Normal exit status = {code}"),
             ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
+            ExitStatus::Unknown => "Normal exit status = 255".to_owned(),
         };
+        self.count_end(status, now);
         if self.leaving.is_none() {
             let news = format!("@@@ Received a sigChild for process {pid}. {how}\r\n");
             self.say(&format!("\r\n{RULE}{news}"), now);
@@ -169,9 +198,13 @@ impl Oracle {
         self.say_shutting_down(now);
         self.forget_input();
         self.effects.push_back(Effect::Bury);
-        if self.leaving.is_some() {
-            self.exit(0);
-        }
+        let exit = self.leaving.take().map(|_| 0);
+        self.leave_behind(exit, now);
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        let hunts = self.hunt.is_some_and(|hunt| matches!(hunt.then, After::Exit(_)));
+        hunts || self.leaving.is_some()
     }
 
     pub fn terminate(&mut self, now: Now) {
@@ -179,7 +212,12 @@ impl Oracle {
             return;
         }
         self.cancel();
-        self.old_is_last(now);
+        if !self.is_leaving() {
+            self.old_is_last(now);
+        }
+        if self.terminate_kin(now) {
+            return;
+        }
         let Settings { kill_signal, grace, .. } = self.settings;
         match &mut self.leaving {
             _ if self.alive.is_none() => self.exit(0),
@@ -207,12 +245,17 @@ impl Oracle {
     }
 
     pub fn accept_failed(&mut self, endpoint: &str, reason: &str, now: Now) {
+        if !self.exiting {
+            let entry = Entry::NotAccepted(endpoint.to_owned(), reason.to_owned());
+            self.entries.push_back(entry);
+        }
         let line = format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n");
         self.say_line(&line, now);
     }
 
     pub fn log_failed(&mut self, reason: &str, now: Now) {
         if !self.exiting && !std::mem::replace(&mut self.log_trouble, true) {
+            self.entries.push_back(Entry::Failed(Duty::Log, reason.to_owned()));
             let file = text(&self.settings.log.as_ref().unwrap().0);
             self.say_line(
                 &format!("@@@ Log file {file}: {reason}, output is not being logged\r\n"),
@@ -221,8 +264,15 @@ impl Oracle {
         }
     }
 
-    pub fn log_works(&mut self) {
-        self.log_trouble &= self.exiting;
+    /// The log can be written; whether it could not be opened before.
+    pub fn log_works(&mut self, first: bool) {
+        if self.exiting {
+            return;
+        }
+        let never = first && self.settings.log.as_ref().is_some_and(|log| !log.1);
+        if std::mem::take(&mut self.log_trouble) || never {
+            self.entries.push_back(Entry::Works(Duty::Log));
+        }
     }
 
     /// One buffer from a control client, telnet taken out of it.
@@ -235,17 +285,26 @@ impl Oracle {
         let mut start = false;
         for &byte in data {
             let is = |command: Option<u8>| command == Some(byte);
+            let mut note = |command| self.entries.push_back(Entry::Command(id, command));
+            if dead && byte == 0x12 {
+                note(Command::Restart);
+            }
             if dead && byte == 0x11 {
+                note(Command::Quit);
                 self.flush(now);
                 self.exit(self.code);
             }
             if is(commands.logout) {
+                self.entries.push_back(Entry::Command(id, Command::Logout));
                 self.effects.push_back(Effect::Disconnect(id));
             }
             if is(commands.toggle) {
+                self.entries.push_back(Entry::Command(id, Command::Toggle));
                 self.toggle(now);
             }
             if is(self.settings.overlap.and_then(|overlap| overlap.command)) {
+                let command = if dead { Command::Restart } else { Command::Reload };
+                self.entries.push_back(Entry::Command(id, command));
                 if dead {
                     start = true;
                 } else {
@@ -253,14 +312,23 @@ impl Oracle {
                 }
             }
             if is(commands.kill) {
-                self.say("\r\n@@@ Got a kill command\r\n", now);
+                let command = if dead { Command::Restart } else { Command::Kill };
+                self.entries.push_back(Entry::Command(id, command));
+                if self.settings.wording == Wording::Current {
+                    self.say("\r\n@@@ Got a kill command\r\n", now);
+                }
                 if !dead {
                     if !self.input.is_empty() {
                         seen("the kill character emptied the queue");
                     }
                     self.cancel();
                     self.forget_input();
-                    self.signal(self.settings.kill_signal);
+                    if self.wait.is_some() && self.settings.kill_signal != 0 {
+                        seen("a daemon that was waited for was given up");
+                        self.gone(ExitStatus::Code(0), now);
+                    } else {
+                        self.signal(self.settings.kill_signal);
+                    }
                     self.old_killed(now);
                 }
             }
@@ -271,15 +339,20 @@ impl Oracle {
             if self.last_start.is_some_and(|last| self.too_early(last, now)) {
                 seen("a child was started by hand within the holdoff time");
             }
-            if self.mode == Oneshot && !self.one_more {
+            if let Some(hunt) = &mut self.hunt {
+                if hunt.then == After::Nothing {
+                    let exits = self.mode == Oneshot && !self.one_more;
+                    hunt.then = if exits { After::Exit(self.code) } else { After::Start };
+                }
+            } else if self.mode == Oneshot && !self.one_more {
                 seen("ONESHOT ended the server by hand");
                 self.flush(now);
                 self.exit(self.code);
             } else {
-                self.start(now);
+                self.start(now.mono.0);
             }
         }
-        if !dead {
+        if !dead && self.alive.is_some() {
             let before = self.input.len();
             let ignore = &self.settings.ignore;
             self.input.extend(data.iter().filter(|&&byte| !ignore.contains(byte)));
@@ -315,6 +388,8 @@ impl Oracle {
     fn child_deadline(&self) -> Option<u64> {
         match (self.alive, self.leaving) {
             _ if self.exiting || self.starting => None,
+            _ if self.wait.is_some() => self.wait.map(|wait| wait.look),
+            _ if self.hunt.is_some() => self.hunt.map(|hunt| hunt.look),
             (Some(_), None) => None,
             (Some(_), Some(leaving)) => Some(leaving.until),
             (None, _) => match (self.last_start, self.mode) {
@@ -334,12 +409,17 @@ impl Oracle {
     }
 
     fn time_passed_for_child(&mut self, now: Now) {
+        if self.kin_time_passed(now.mono.0) {
+            return;
+        }
         match &mut self.leaving {
             Some(leaving) if leaving.killed => {
                 seen("the server left without its child");
                 self.flush(now);
                 self.say_shutting_down(now);
-                self.exit(0);
+                self.alive = None;
+                self.leaving = None;
+                self.leave_behind(Some(0), now);
             }
             Some(leaving) => {
                 seen("the grace period was over");
@@ -351,30 +431,33 @@ impl Oracle {
                 self.flush(now);
                 self.exit(self.code);
             }
-            None => self.start(now),
+            None => self.start(now.mono.0),
         }
     }
 
     fn toggle(&mut self, now: Now) {
+        let old = self.settings.wording == Wording::Of2_7;
         self.mode = match self.mode {
             On => Off,
-            Off => Oneshot,
-            Oneshot => On,
+            Off if !old => Oneshot,
+            Off | Oneshot => On,
         };
         self.one_more |= self.mode == Oneshot;
         let mode = mode_name(self.mode);
-        self.say(&format!("\r\n@@@ Toggled auto restart mode to {mode}\r\n"), now);
+        let word = if old { "" } else { " mode" };
+        self.say(&format!("\r\n@@@ Toggled auto restart{word} to {mode}\r\n"), now);
     }
 
-    pub fn start(&mut self, now: Now) {
+    pub fn start(&mut self, now: u64) {
         assert!(!self.starting && self.alive.is_none());
         self.starting = true;
-        self.last_start = Some(now.mono.0);
+        self.last_start = Some(now);
+        self.is_daemon = false;
         self.one_more = false;
         self.effects.push_back(Effect::Spawn);
     }
 
-    fn say_shutting_down(&mut self, now: Now) {
+    pub fn say_shutting_down(&mut self, now: Now) {
         let what = match self.mode {
             On => "a new one will be restarted shortly",
             Off => "auto restart is disabled",
@@ -434,12 +517,14 @@ impl Oracle {
 
     /// From one start to the next, in nanoseconds; after a start that failed at least a second.
     fn wait(&self) -> u64 {
-        let holdoff = self.settings.holdoff.as_nanos() as u64;
+        let holdoff = self.doubled().as_nanos() as u64;
         if self.start_failed { holdoff.max(SECOND) } else { holdoff }
     }
 
-    fn exit(&mut self, code: u8) {
-        if !std::mem::replace(&mut self.exiting, true) {
+    pub fn exit(&mut self, code: u8) {
+        if let Some(hunt) = &mut self.hunt {
+            hunt.then = After::Exit(code);
+        } else if !std::mem::replace(&mut self.exiting, true) {
             self.effects.push_back(Effect::Exit(code));
         }
     }

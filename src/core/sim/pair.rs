@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::super::clock::Now;
 use super::super::event::{Effect, Event, ExitStatus};
+use super::super::journal::Entry;
+use super::kin::After;
 use super::oracle::{Alive, Oracle};
 use super::random::Random;
 use super::seen;
@@ -148,9 +150,13 @@ impl Oracle {
                 self.effects.push_back(Effect::SpawnBeside);
             }
         } else if self.mode != crate::config::RestartMode::Oneshot || self.one_more {
-            if !self.starting {
+            if let Some(hunt) = &mut self.hunt {
+                if hunt.then == After::Nothing {
+                    hunt.then = After::Start;
+                }
+            } else if !self.starting {
                 self.told_to_wait = false;
-                self.start(now);
+                self.start(now.mono.0);
             }
         } else if self.told_to_wait || self.last_start.is_none() {
             unreachable!("one is due before the first");
@@ -209,7 +215,7 @@ impl Oracle {
     }
 
     pub fn ready(&mut self, now: Now) {
-        if !self.exiting && self.leaving.is_none() && self.is_on_trial() {
+        if !self.exiting && !self.is_leaving() && self.is_on_trial() {
             seen("a child was ready before its time");
             self.tell_old(now);
         }
@@ -234,8 +240,9 @@ impl Oracle {
         }
         self.flush(now);
         let old = self.old.take().unwrap();
+        self.entries.push_back(Entry::Ended(old.alive.pid, status));
         self.effects.push_back(Effect::BuryOld);
-        if self.leaving.is_none() {
+        if !self.is_leaving() {
             self.say_line(&sigchild(old.alive.pid, status), now);
             self.once_more(now);
         }
@@ -250,9 +257,7 @@ impl Oracle {
         self.old = None;
         self.alive = Some(old.alive);
         if self.leaving.is_none() {
-            if let ExitStatus::Code(code) = status {
-                self.code = code;
-            }
+            self.count_end(status, now);
             seen("the new child ended first");
             self.say_line(&sigchild(ended.pid, status), now);
             let name = super::oracle::text(&self.settings.name);
@@ -277,6 +282,7 @@ impl Oracle {
             self.flush(now);
             self.old = None;
             self.alive = Some(old.alive);
+            self.hunt = None;
             self.starting = false;
             self.effects.retain(|effect| *effect != Effect::Spawn);
             self.effects.push_back(Effect::Reinstate);
@@ -285,7 +291,7 @@ impl Oracle {
 
     /// What the old child's time brings, and that of half a line.
     pub fn pair_deadline(&self) -> Option<u64> {
-        let old = self.old.filter(|_| self.leaving.is_none()).and_then(|old| old.until);
+        let old = self.old.filter(|_| !self.is_leaving()).and_then(|old| old.until);
         [old, self.lines.until].into_iter().flatten().min()
     }
 
@@ -297,7 +303,7 @@ impl Oracle {
             seen("half a line was not waited for");
             self.flush(now);
         }
-        if self.leaving.is_some() {
+        if self.is_leaving() {
             return;
         }
         match &mut self.old {
@@ -362,6 +368,7 @@ fn sigchild(pid: i32, status: ExitStatus) -> String {
     let how = match status {
         ExitStatus::Code(code) => format!("Normal exit status = {code}"),
         ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
+        ExitStatus::Unknown => "Normal exit status = 255".to_owned(),
     };
     format!("@@@ Received a sigChild for process {pid}. {how}\r\n")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::Settings;
 use super::super::clock::UnixTime;
 use super::random::Random;
-use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
 
 /// The command line of a world.
 pub fn settings(random: &mut Random) -> Settings {
@@ -46,16 +46,23 @@ pub fn settings(random: &mut Random) -> Settings {
         log: random.pick(&logs),
         log_stamp: random.pick(&stamps).map(<[u8]>::to_vec),
         to_stdout: random.one_in(3),
+        to_syslog: false,
         commands,
         ignore,
         kill_signal: random.pick(&[9, 9, 15, 0]),
         holdoff: Duration::from_secs(random.pick(&[0, 1, 3, 15])),
+        holdoff_max: Duration::from_secs(random.pick(&[0, 15, 100])),
+        kill_orphans: random.one_in(3),
+        daemonizes: overlap.is_none() && !random.one_in(3),
+        signal_status: random.one_in(2),
         grace: Duration::from_secs(random.pick(&[0, 0, 2, 10])),
         restart: random.pick(&[RestartMode::On, RestartMode::Off, RestartMode::Oneshot]),
         wait: random.one_in(4),
         ready: None,
         overlap,
         time_format: random.pick(&[&b"time #"[..], b"", b"%c"]).to_vec(),
+        history: random.pick(&[0, 0, 0, 1, 100, 5_000, 70_000, 1_500_000]),
+        wording: random.pick(&[Wording::Current, Wording::Current, Wording::Of2_7]),
     }
 }
 

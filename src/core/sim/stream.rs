@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::super::clock::{Calendar, UnixTime};
+use super::seen;
 use crate::limits::HISTORY_MAX;
 
 const IAC: u8 = 0xFF;
@@ -12,9 +13,15 @@ const IAC: u8 = 0xFF;
 pub struct Stream {
     pub bytes: Vec<u8>,
     seconds: Vec<(usize, i64)>,
+    /// How many of the last bytes a new reader gets (`--history`).
+    replayed: usize,
 }
 
 impl Stream {
+    pub fn new(replayed: usize) -> Stream {
+        Stream { replayed, ..Stream::default() }
+    }
+
     pub fn append(&mut self, bytes: &[u8], second: i64) {
         if !bytes.is_empty() {
             self.seconds.push((self.bytes.len(), second));
@@ -30,16 +37,37 @@ impl Stream {
         self.seconds[self.seconds.partition_point(|mark| mark.0 <= at) - 1].1
     }
 
+    /// How much is held at most: what new readers get, and 1 MiB.
+    pub fn held(&self) -> usize {
+        HISTORY_MAX + self.replayed
+    }
+
     /// Where a reader goes on that fell too far behind when the stream ended at `head`: at the
-    /// first line start of the newer half of the 1 MiB held, or with any byte if there is none.
+    /// first line start of the newer half of what is held, or with any byte if there is none.
     pub fn resume(&self, head: usize) -> usize {
-        let half = head - HISTORY_MAX / 2;
+        let half = head - self.held() / 2;
         (half..=head).find(|&at| self.bytes[at - 1] == b'\n').unwrap_or(half)
     }
 
     /// Whether a reader that has everything up to `place` has lost its place.
     pub fn has_passed(&self, place: usize) -> bool {
-        self.head() - place > HISTORY_MAX
+        self.head() - place > self.held()
+    }
+
+    /// Where a new reader begins: with the first line that starts in the last bytes, or with the
+    /// first of these.
+    pub fn replay(&self) -> usize {
+        let first = self.head().saturating_sub(self.replayed);
+        if first == 0 || first == self.head() {
+            return first;
+        }
+        let start = (first..self.head()).find(|&at| self.bytes[at - 1] == b'\n');
+        match start {
+            Some(start) if start > first => seen("a client got whole lines of the past"),
+            Some(_) => seen("a line began where the past does"),
+            None => seen("a client got a part of a line of the past"),
+        }
+        start.unwrap_or(first)
     }
 }
 

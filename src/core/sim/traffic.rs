@@ -1,7 +1,8 @@
 //! The traffic of a world: clients come, type, read and go; files take what they are to hold.
 
 use super::super::clock::{Moment, Now, UnixTime};
-use super::super::event::{ClientId, Event, Medium, Role, Sink};
+use super::super::event::{ClientId, Event, Farewell, Medium, Role, Sink};
+use super::super::journal::Entry;
 use super::client::Client;
 use super::disk::{Disk, News};
 use super::stream::{Follower, show};
@@ -22,25 +23,30 @@ impl World {
             (Role::User, Medium::Telnet),
             (Role::User, Medium::Terminal),
             (Role::User, Medium::Pipe),
+            (Role::User, Medium::Raw),
             (Role::Logger, Medium::Telnet),
             (Role::Logger, Medium::Telnet),
+            (Role::Logger, Medium::Raw),
         ]);
         self.tell(|_| format!("{id:?} joins: {role:?} {medium:?}"));
         self.handle(Event::Joined { id, role, medium });
         if self.oracle.exiting {
             return;
         }
+        self.oracle.entries.push_back(Entry::Joined(id));
         let mut greeting = match medium {
             Medium::Pipe => Vec::new(),
-            Medium::Telnet | Medium::Terminal => self.oracle.greeting(role),
+            Medium::Telnet | Medium::Terminal | Medium::Raw => self.oracle.greeting(role),
         };
         let telnet = medium == Medium::Telnet;
         if telnet {
             greeting.extend_from_slice(&telnet::OFFER);
         }
         let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
-        let follower = Follower::new(self.oracle.stream.head(), telnet, stamp);
-        self.clients.push(Client::new(id, role, medium, greeting, follower));
+        let head = self.oracle.stream.head();
+        let from = if medium == Medium::Pipe { head } else { self.oracle.stream.replay() };
+        let follower = Follower::new(from, telnet, stamp);
+        self.clients.push(Client::new(id, role, medium, greeting, follower, head));
         self.count_clients();
     }
 
@@ -125,7 +131,10 @@ impl World {
         let (first, second) = self.console.output(client.id);
         assert_eq!(first.is_empty(), served);
         assert!(!first.is_empty() || second.is_empty());
-        client.offered(first, stream);
+        if let Some(missing) = client.offered(first, stream) {
+            self.oracle.entries.push_back(Entry::Skipped(client.id, missing as u64));
+        }
+        let stream = &self.oracle.stream;
         let first = &first[..first.len().min(most)];
         client.get(first, stream);
         let second = &second[..second.len().min(most - first.len())];
@@ -160,15 +169,16 @@ impl World {
             if self.told {
                 eprintln!("{:?} is gone", client.id);
             }
+            self.oracle.entries.push_back(Entry::Left(client.id, Farewell::Closed));
             let now = Now { mono: Moment(self.mono), wall: UnixTime(0) };
-            self.console.handle(Event::Left { id: client.id }, now);
+            self.console.handle(Event::Left { id: client.id, farewell: Farewell::Closed }, now);
         }
         self.count_clients();
     }
 
     pub fn log_opened(&mut self) {
         self.handle(Event::LogWorks);
-        self.oracle.log_works();
+        self.oracle.log_works(self.log.is_none());
         if !self.oracle.exiting && self.log.is_none() {
             self.log = Some(Disk::new(Sink::Log, self.oracle.stream.head(), self.stamp.clone()));
         }

@@ -3,6 +3,7 @@
 use super::super::Console;
 use super::super::clock::Calendar;
 use super::super::event::Event;
+use super::super::journal::Entry;
 use super::super::record::Record;
 use super::disk::Disk;
 use super::random::Random;
@@ -52,6 +53,7 @@ impl World {
         {
             return;
         }
+        self.check_entries();
         let record = self.console.record();
         let bytes = minicbor::to_vec(&record).unwrap();
         self.tell(|_| format!("upgrade with {} bytes", bytes.len()));
@@ -83,6 +85,7 @@ impl World {
         }
         if matches!(self.upgrades, Upgrades::Sometimes(_)) {
             self.handle(Event::Upgraded { version: "2.9.1" });
+            self.oracle.entries.push_back(Entry::Upgraded);
             self.note("@@@ procServ server upgraded in place (2.9.1)\r\n");
         }
     }
@@ -90,6 +93,9 @@ impl World {
     pub fn upgrade_failed(&mut self) {
         self.tell(|_| "upgrade failed".to_owned());
         self.handle(Event::UpgradeFailed("log is hung"));
+        if !self.oracle.exiting {
+            self.oracle.entries.push_back(Entry::NotUpgraded("log is hung".to_owned()));
+        }
         self.note("@@@ procServ server not upgraded: log is hung\r\n");
     }
 

@@ -60,6 +60,8 @@ pub struct World {
     pub wall_offset: i64,
     pub kid: Kid,
     pub old_kid: Kid,
+    /// What the last one left behind.
+    pub orphans: usize,
     pub next_pid: i32,
     pub clients: Vec<Client>,
     pub next_client: u64,
@@ -87,7 +89,12 @@ impl World {
         if told {
             eprintln!("seed {seed}: {settings:?}");
         }
-        let stdout = settings.to_stdout.then(|| Disk::new(Sink::Stdout, 0, None));
+        // One of the two that differ in nothing but their names.
+        settings.to_syslog = settings.to_stdout && random.one_in(2);
+        settings.to_stdout &= !settings.to_syslog;
+        let sink = if settings.to_syslog { Sink::Syslog } else { Sink::Stdout };
+        let wanted = settings.to_stdout || settings.to_syslog;
+        let stdout = wanted.then(|| Disk::new(sink, 0, None));
         let logs = settings.log.as_ref().is_some_and(|log| log.1);
         let mut world = World {
             told,
@@ -101,6 +108,7 @@ impl World {
             wall_offset: 1_000_000_000,
             kid: Kid::None,
             old_kid: Kid::None,
+            orphans: 0,
             next_pid: 100,
             clients: Vec::new(),
             next_client: 1,
@@ -256,7 +264,7 @@ impl World {
             self.oracle.terminal_closed();
         } else {
             let code = ExitStatus::Code(self.random.pick(&[0, 1, 255]));
-            let status = self.random.pick(&[code, ExitStatus::Signal(11)]);
+            let status = self.random.pick(&[code, ExitStatus::Signal(11), ExitStatus::Unknown]);
             self.child_ends_with(status);
         }
     }
@@ -304,6 +312,16 @@ impl World {
             self.drain();
         }
         self.drop_departed();
+        self.check_entries();
+    }
+
+    /// What is recorded accounts for everything.
+    pub fn check_entries(&mut self) {
+        while let Some(entry) = self.console.poll_entry() {
+            self.tell(|_| format!("entry {entry:?}"));
+            assert_eq!(Some(entry), self.oracle.entries.pop_front());
+        }
+        assert_eq!(self.oracle.entries.pop_front(), None, "not recorded");
     }
 
     fn obey(&mut self, effect: Effect) {
@@ -332,7 +350,10 @@ impl World {
             Effect::Bury => {
                 assert_eq!(self.kid, Kid::Ended);
                 self.kid = Kid::None;
+                self.orphans = self.random.below(3);
             }
+            Effect::Look => self.look(),
+            Effect::Sweep(signal) => self.sweep(signal),
             Effect::Disconnect(id) => {
                 for client in self.clients.iter_mut().filter(|client| client.id == id) {
                     client.leaving = true;
@@ -355,11 +376,42 @@ impl World {
         self.oracle.started(pid, now);
     }
 
+    /// The process that the child became, if that can be told.
+    fn look(&mut self) {
+        assert_eq!(self.console.awaits_daemon(), self.oracle.wait.is_some());
+        if !self.console.awaits_daemon() {
+            seen("nobody waited for a daemon any more");
+            return;
+        }
+        assert_eq!(self.kid, Kid::Ended);
+        let now = self.now();
+        if self.random.one_in(3) {
+            let pid = self.next_pid;
+            self.next_pid += 1;
+            self.kid = Kid::Runs { terminal_closed: self.random.one_in(2) };
+            self.console.handle(Event::Daemonized(pid), now);
+            self.oracle.daemonized(pid, now);
+        } else {
+            self.console.handle(Event::NoDaemon("no PID file"), now);
+            self.oracle.not_daemonized("no PID file", now);
+        }
+    }
+
+    fn sweep(&mut self, signal: i32) {
+        let (found, now) = (self.orphans, self.now());
+        if signal == 9 && !self.immortal || self.random.one_in(3) {
+            self.orphans = self.random.below(found + 1);
+        }
+        self.tell(|_| format!("{found} orphans"));
+        self.console.handle(Event::Swept(found), now);
+        self.oracle.swept(found, now);
+    }
+
     /// What has to hold at any time.
     fn check(&mut self) {
         let deadline = self.console.deadline().map(|moment| moment.0);
         assert_eq!(deadline, self.oracle.deadline(), "deadline");
-        assert!(self.console.history.memory() <= HISTORY_MAX);
+        assert!(self.console.history.memory() <= self.oracle.stream.held());
         let input = self.oracle.input.len();
         let (first, second) = self.console.child_input();
         assert_eq!(first.len() + second.len(), input, "input of the child");
@@ -389,7 +441,7 @@ impl World {
             assert!(until > now && until <= now + CLIENT_PATIENCE);
             let places = self.clients.iter().map(|client| client.follower.place);
             let behind = self.oracle.stream.head() - places.min().unwrap();
-            assert!(behind > HISTORY_MAX - 2 * PTY_BUDGET);
+            assert!(behind > self.oracle.stream.held() - 2 * PTY_BUDGET);
         }
         if let Some(log) = &self.log {
             let behind = self.oracle.stream.head() - log.taken();
@@ -404,12 +456,18 @@ impl World {
         for is_log in [true, false] {
             while self.disk_takes(is_log, false) || !self.disk_steps(is_log, false) {}
         }
-        assert!([Sink::Log, Sink::Stdout].iter().all(|&sink| self.console.is_current(sink)));
+        assert!(
+            [Sink::Log, Sink::Stdout, Sink::Syslog]
+                .iter()
+                .all(|&sink| self.console.is_current(sink))
+        );
         for index in 0..self.clients.len() {
             while self.reads(index, usize::MAX) {}
         }
         self.console.rest();
-        assert!(self.console.history.memory() <= HISTORY_MIN);
+        // What is kept for clients to come fills a quarter of the memory or more.
+        let kept = self.oracle.settings.history.min(self.oracle.stream.head()) + 1;
+        assert!(self.console.history.memory() <= HISTORY_MIN.max(4 * kept));
         for client in &self.clients {
             if let Some(known) = self.console.clients.get(&client.id)
                 && client.medium != Medium::Pipe

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::event::{ClientId, Effect, Event, ExitStatus, Medium, Role, Sink};
+use super::super::event::{ClientId, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink};
 use super::super::{Console, Settings};
 use super::{at, console, settings, text};
 use crate::limits::{
@@ -266,7 +266,7 @@ fn the_counters_count_terminals_but_no_pipes() {
     for (n, (role, medium)) in clients.into_iter().enumerate() {
         console.handle(Event::Joined { id: ClientId(10 + n as u64), role, medium }, at(0));
     }
-    console.handle(Event::Left { id: ClientId(13) }, at(0));
+    console.handle(Event::Left { id: ClientId(13), farewell: Farewell::Closed }, at(0));
     console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
     let greeting = text(console.output(A).0);
     assert!(greeting.contains("@@@ 2 user(s) and 1 logger(s) connected (plus you)\r\n"));

@@ -6,6 +6,7 @@ mod input;
 mod notice;
 mod outbox;
 mod record;
+mod replay;
 mod supervisor;
 mod typing;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use super::clock::{Calendar, Moment, Now, UnixTime};
 use super::{Console, Settings};
-use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
 
 /// A time of the tests, in milliseconds.
 fn at(millis: u64) -> Now {
@@ -47,16 +48,23 @@ fn settings() -> Settings {
         log: None,
         log_stamp: None,
         to_stdout: false,
+        to_syslog: false,
         commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore,
         kill_signal: 9,
         holdoff: Duration::from_secs(15),
+        holdoff_max: Duration::ZERO,
+        signal_status: false,
+        kill_orphans: false,
+        daemonizes: false,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
         ready: None,
         overlap: None,
         time_format: b"T".to_vec(),
+        history: 0,
+        wording: Wording::Current,
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::{Count, Settings, notice};
 use super::{settings, text};
 use crate::config::CommandChars;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
+use crate::config::Wording;
 
 const CHILD: Running = Running { pid: 15549, started: UnixTime(2) };
 
@@ -179,11 +180,22 @@ fn what_follows_an_end() {
 
 #[test]
 fn commands() {
-    assert_eq!(text(&notice::killed()), "\r\n@@@ Got a kill command\r\n");
+    assert_eq!(text(&notice::killed(&settings())), "\r\n@@@ Got a kill command\r\n");
     for (mode, name) in [(On, "ON"), (Off, "OFF"), (Oneshot, "ONESHOT")] {
         let expected = format!("\r\n@@@ Toggled auto restart mode to {name}\r\n");
-        assert_eq!(text(&notice::toggled(mode)), expected);
+        assert_eq!(text(&notice::toggled(&settings(), mode)), expected);
     }
+}
+
+#[test]
+fn old_words() {
+    let log = Some((b"/var/log/x".to_vec(), true));
+    let settings = Settings { wording: Wording::Of2_7, log, ..settings() };
+    let greeting = greeting(&settings, On, None, count(0, 0));
+    assert!(greeting.contains("\r\n@@@ Use ^X to kill the child, auto restart is ON, use ^T to"));
+    assert!(!greeting.contains("log file"), "{greeting}");
+    assert_eq!(notice::killed(&settings), b"");
+    assert_eq!(text(&notice::toggled(&settings, Off)), "\r\n@@@ Toggled auto restart to OFF\r\n");
 }
 
 #[test]

@@ -25,7 +25,7 @@ struct Pair {
 
 impl Pair {
     fn new(encoding: Encoding) -> Pair {
-        Pair { history: History::new(true), outbox: Outbox::new(0, encoding) }
+        Pair { history: History::new(true, 0), outbox: Outbox::new(0, encoding) }
     }
 
     fn say(&mut self, text: &[u8], second: i64) {

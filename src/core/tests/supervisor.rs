@@ -4,16 +4,23 @@ use std::time::Duration;
 
 use super::super::clock::Moment;
 use super::super::event::ExitStatus;
-use super::super::supervisor::{Action, Supervisor};
+use super::super::holdoff::Holdoff;
+use super::super::supervisor::{Action, Policy, Supervisor};
 use super::at;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
 
+fn policy() -> Policy {
+    let time = Duration::from_secs(15);
+    let holdoff = Holdoff { least: time, most: time, seed: 0 };
+    Policy { holdoff, signal_status: false }
+}
+
 fn supervisor(mode: RestartMode) -> Supervisor {
-    Supervisor::new(mode, false, Duration::from_secs(15))
+    Supervisor::new(mode, false, policy())
 }
 
 fn waiting(mode: RestartMode) -> Supervisor {
-    Supervisor::new(mode, true, Duration::from_secs(15))
+    Supervisor::new(mode, true, policy())
 }
 
 impl Supervisor {
@@ -35,7 +42,7 @@ impl Supervisor {
     }
 
     fn exits(&mut self, code: u8) {
-        assert!(!self.ended(ExitStatus::Code(code)));
+        assert!(!self.ended(ExitStatus::Code(code), Moment(0)));
         assert!(self.running().is_none());
     }
 }
@@ -124,7 +131,7 @@ fn wait_starts_nothing_until_told() {
         let mut supervisor = waiting(mode);
         supervisor.waits_until(None);
         for _ in 0..3 {
-            supervisor.toggle();
+            supervisor.toggle(true);
             supervisor.waits_until(None);
         }
         assert_eq!(supervisor.start_by_hand(at(50_000).mono), Some(Action::Start));
@@ -155,7 +162,7 @@ fn oneshot_exits_with_the_code_of_the_last_normal_end() {
     supervisor.starts(0);
     supervisor.exits(3);
     supervisor.starts(15_000);
-    assert!(!supervisor.ended(ExitStatus::Signal(11)));
+    assert!(!supervisor.ended(ExitStatus::Signal(11), Moment(0)));
     assert_eq!(supervisor.last_code(), 3);
 }
 
@@ -163,8 +170,54 @@ fn oneshot_exits_with_the_code_of_the_last_normal_end() {
 fn a_killed_child_is_code_0_if_none_ever_ended_normally() {
     let mut supervisor = supervisor(Oneshot);
     supervisor.starts(0);
-    assert!(!supervisor.ended(ExitStatus::Signal(9)));
+    assert!(!supervisor.ended(ExitStatus::Signal(9), Moment(0)));
     assert_eq!(supervisor.due(at(15_000).mono), Some(Action::Exit(0)));
+}
+
+#[test]
+fn a_signal_is_a_status_if_it_is_to_be() {
+    let policy = Policy { signal_status: true, ..policy() };
+    let mut supervisor = Supervisor::new(On, false, policy);
+    for (start, status, expected) in [
+        (0, ExitStatus::Code(3), 3),
+        (100_000, ExitStatus::Signal(11), 139),
+        (200_000, ExitStatus::Signal(64), 192),
+        (300_000, ExitStatus::Code(0), 0),
+    ] {
+        supervisor.starts(start);
+        assert!(!supervisor.ended(status, at(start).mono));
+        assert_eq!(supervisor.last_code(), expected);
+    }
+}
+
+#[test]
+fn the_wait_doubles_while_children_die_early() {
+    let mut policy = policy();
+    policy.holdoff.most = Duration::from_secs(50);
+    let mut supervisor = Supervisor::new(On, false, policy);
+    let mut start = 1_000_000;
+    for (deaths, longest) in [(1, 15), (2, 30), (3, 50), (4, 50)] {
+        supervisor.starts(start);
+        assert!(!supervisor.ended(ExitStatus::Code(1), at(start + 14_999).mono));
+        let next = supervisor.deadline().unwrap();
+        assert_eq!(next, at(start).mono + policy.holdoff.wait(deaths));
+        assert!(next <= at(start + longest * 1000).mono);
+        start = next.0.div_ceil(1_000_000);
+        // An upgrade in between changes nothing.
+        supervisor = Supervisor::restore(supervisor.record(), policy).unwrap();
+        assert_eq!(supervisor.deadline(), Some(next));
+    }
+    // Neither a start by hand nor one that fails ends the row, or adds to it.
+    assert_eq!(supervisor.start_by_hand(at(start).mono), Some(Action::Start));
+    supervisor.start_failed();
+    assert_eq!(supervisor.deadline(), Some(at(start).mono + policy.holdoff.wait(4)));
+    supervisor.starts(start + 50_000);
+    assert!(!supervisor.ended(ExitStatus::Code(1), at(start + 65_000).mono));
+    // A long run does.
+    supervisor.waits_until(Some(start + 65_000));
+    supervisor.starts(start + 65_000);
+    supervisor.exits(0);
+    supervisor.waits_until(Some(start + 80_000));
 }
 
 #[test]
@@ -179,7 +232,7 @@ fn by_hand_oneshot_exits_at_once() {
 fn oneshot_chosen_while_a_child_runs_makes_one_more() {
     let mut supervisor = supervisor(On);
     supervisor.starts(0);
-    assert_eq!([supervisor.toggle(), supervisor.toggle()], [Off, Oneshot]);
+    assert_eq!([supervisor.toggle(true), supervisor.toggle(true)], [Off, Oneshot]);
     supervisor.exits(1);
     supervisor.waits_until(Some(15_000));
     supervisor.starts(15_000);
@@ -194,7 +247,7 @@ fn oneshot_chosen_while_no_child_runs_makes_one_more() {
     supervisor.starts(0);
     supervisor.exits(1);
     supervisor.waits_until(None);
-    assert_eq!(supervisor.toggle(), Oneshot);
+    assert_eq!(supervisor.toggle(true), Oneshot);
     supervisor.waits_until(Some(15_000));
     supervisor.starts(20_000);
     supervisor.exits(2);
@@ -207,10 +260,10 @@ fn the_toggle_goes_around_and_counts_at_once() {
     supervisor.starts(0);
     supervisor.exits(0);
     supervisor.waits_until(Some(15_000));
-    assert_eq!(supervisor.toggle(), Off);
+    assert_eq!(supervisor.toggle(true), Off);
     supervisor.waits_until(None);
-    assert_eq!(supervisor.toggle(), Oneshot);
-    assert_eq!(supervisor.toggle(), On);
+    assert_eq!(supervisor.toggle(true), Oneshot);
+    assert_eq!(supervisor.toggle(true), On);
     supervisor.starts(15_000);
 }
 
@@ -219,7 +272,7 @@ fn leaving_oneshot_in_time_goes_on() {
     let mut supervisor = supervisor(Oneshot);
     supervisor.starts(0);
     supervisor.exits(0);
-    assert_eq!(supervisor.toggle(), On);
+    assert_eq!(supervisor.toggle(true), On);
     supervisor.waits_until(Some(15_000));
     supervisor.starts(15_000);
 }
@@ -246,7 +299,7 @@ fn a_failed_start_in_mode_off_is_left_to_the_user() {
 
 #[test]
 fn no_holdoff_time_is_no_wait() {
-    let mut supervisor = Supervisor::new(On, false, Duration::ZERO);
+    let mut supervisor = Supervisor::new(On, false, Policy::default());
     supervisor.starts(1_000);
     supervisor.exits(0);
     supervisor.starts(1_000);
@@ -285,5 +338,5 @@ fn the_server_leaves_with_the_child() {
     supervisor.leave(true, Duration::from_secs(5), at(20_000).mono);
     assert!(!supervisor.in_grace());
     supervisor.waits_until(Some(21_000));
-    assert!(supervisor.ended(ExitStatus::Signal(9)));
+    assert!(supervisor.ended(ExitStatus::Signal(9), Moment(0)));
 }

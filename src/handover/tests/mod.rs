@@ -1,6 +1,6 @@
 //! States of other versions, and bytes that are no state.
 
-mod sample;
+pub(crate) mod sample;
 mod value;
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::state::{
     ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, FileId,
     ListenerState, Retry, SinkState, State, TerminalModes, Text,
 };
-use crate::config::{ByteSet, CommandChars, Overlap, RestartMode};
+use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink};
 use crate::core::{Console, Settings};
@@ -39,16 +39,23 @@ fn settings() -> Settings {
         log: Some((b"/log".to_vec(), true)),
         log_stamp: Some(b"[".to_vec()),
         to_stdout: true,
+        to_syslog: true,
         commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore: ByteSet::EMPTY,
         kill_signal: 9,
         holdoff: Duration::from_secs(15),
+        holdoff_max: Duration::ZERO,
+        signal_status: false,
+        kill_orphans: false,
+        daemonizes: false,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
         ready: Some(b"epics>".to_vec()),
         overlap: Some(OVERLAP),
         time_format: b"T".to_vec(),
+        history: 0,
+        wording: Wording::Current,
     }
 }
 
@@ -56,13 +63,14 @@ const OVERLAP: Overlap =
     Overlap { after: Duration::from_secs(1), grace: Duration::from_secs(100), command: None };
 
 /// The numbers that lead to the fields that can never be left out.
-const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 13.0.0 13.0.1 13.0.1.0 13.0.1.1 \
-    13.0.1.2 13.0.1.3 13.0.3.0 13.0.3.1 14.0 14.1 14.1.0 14.1.1 14.1.2 14.1.3 2 4 5 5.0 5.0.0 \
-    5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.1 5.0.1 5.1 5.1.0 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
+const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 13.2.0.0 13.2.0.1 14.0 14.1 14.2 \
+    14.4 14.5 14.6 16.0.0 16.0.1 16.0.1.0 16.0.1.1 16.0.1.2 16.0.1.3 16.0.3.0 16.0.3.1 17.0 17.1 \
+    17.1.0 17.1.1 17.1.2 17.1.3 2 4 5 5.0 5.0.0 5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.1 5.0.1 5.1 \
+    5.1.0 5.10.0 5.11.0.0 5.11.0.0.0 5.11.0.0.1 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
     5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 \
-    5.9.0.0 5.9.0.0.0 5.9.0.0.1 6.0 6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 6.3.0 \
-    6.3.1 6.3.2 6.3.3 7.0.0 7.0.1 7.0.1.0 7.0.1.1 7.0.1.2 7.0.1.3 7.0.2.0 7.0.2.1 8.0.0 8.0.1 \
-    8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 8.0.2 9.0 9.0.0 9.0.1 9.0.2 9.0.3 9.1.0 9.1.1";
+    6.0 6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 6.4.0 6.4.1 6.4.2 6.4.3 7.0.0 7.0.1 \
+    7.0.1.0 7.0.1.1 7.0.1.2 7.0.1.3 7.0.2.0 7.0.2.1 8.0.0 8.0.1 8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 \
+    8.0.2 9.0 9.0.0 9.0.1 9.0.2 9.0.3 9.1.0 9.1.1";
 
 /// The sample's body, taken apart.
 fn tree() -> Value {
@@ -90,7 +98,7 @@ fn survive(body: &[u8]) -> bool {
             let count = console.output(id).0.len();
             console.written(id, count.div_ceil(2));
         }
-        for sink in [Sink::Log, Sink::Stdout] {
+        for sink in [Sink::Log, Sink::Stdout, Sink::Syslog] {
             if let Some(chunk) = console.take(sink) {
                 console.lost(sink, &chunk, 3.min(chunk.bytes.len() - 1), true);
             }
@@ -242,7 +250,7 @@ fn what_does_not_fit_together_is_refused() {
         (&[5, 0, 0], no_child, child),
         (&[5, 0, 0], starting, child),
         (&[6, 0], Value::of(4243), child),
-        (&[14, 0], Value::of(4240), "a state that cannot be: the old child is not the console's"),
+        (&[17, 0], Value::of(4240), "a state that cannot be: the old child is not the console's"),
         (&[5, 2, 0, 0], Value::of(6_u64), clients),
         (&[5, 2, 0, 2], Value::of(2_u64), clients),
         (&[8, 0, 0], Value::of(8_u64), clients),
@@ -294,8 +302,8 @@ fn a_signal_never_goes_to_everybody() {
     for (pid, reason) in [(0, "the old child's PID can be no child's"), (4242, "one child is two")]
     {
         let mut tree = tree();
-        *tree.at(&[5, 9, 0, 0, 0]) = Value::of(pid);
-        *tree.at(&[14, 0]) = Value::of(pid);
+        *tree.at(&[5, 11, 0, 0, 0]) = Value::of(pid);
+        *tree.at(&[17, 0]) = Value::of(pid);
         let state = decode_body(&tree.write()).unwrap();
         let invalid = Console::restore(settings(), Box::new(Seconds), state.console).err();
         assert_eq!(invalid.unwrap().to_string(), reason);
@@ -315,4 +323,9 @@ fn of_a_longer_history_the_newest_is_kept() {
     let count = first.len();
     console.written(ClientId(7), count);
     assert_eq!(console.output(ClientId(7)).0, b"the end");
+    // With a history of that size nobody was passed.
+    let state = decode_body(&tree.write()).unwrap();
+    let settings = Settings { history: 2 * HISTORY_MAX, ..settings() };
+    let mut console = Console::restore(settings, Box::new(Seconds), state.console).unwrap();
+    assert!(!console.output(ClientId(7)).0.starts_with(b"\r\n@@@ "));
 }

@@ -5,6 +5,8 @@ use super::*;
 use crate::core::Chunk;
 use crate::core::event::Role;
 use crate::core::record::Record;
+use crate::handover::state::{ClientState, RecordsState};
+use crate::sys::user::Account;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/state-1");
 
@@ -73,17 +75,20 @@ fn around(console: Record) -> State {
             pty: descriptor(12, 0o020_000),
             orphan: Some(descriptor(16, 0o100_000)),
             notices: Some(descriptor(21, 0o140_000)),
+            begun: Some(123_456),
         }),
         old_child: Some(ChildState {
             pid: 4241,
             pty: descriptor(22, 0o020_000),
             orphan: None,
             notices: None,
+            begun: Some(123_455),
         }),
         listeners: vec![ListenerState {
             name: "control.0".to_owned(),
             socket: descriptor(13, 0o140_000),
             file: Some(FileId { device: 25, inode: 77 }),
+            raw: true,
         }],
         connections: vec![connection(7), connection(8), connection(9)],
         log: Some(SinkState {
@@ -100,6 +105,30 @@ fn around(console: Record) -> State {
             file: Some(FileId { device: 25, inode: 78 }),
             passed: true,
         }],
+        records: RecordsState {
+            pending: Text(b"{\"v\":1}\n".to_vec()),
+            lost: 3,
+            clients: vec![ClientState {
+                id: 7,
+                role: Role::User,
+                endpoint: "tcp:127.0.0.1:2000".to_owned(),
+                since: 101,
+            }],
+        },
+        account: Some(account()),
+        kin_since: Some(77_000),
+    }
+}
+
+fn account() -> Account {
+    Account {
+        uid: 1001,
+        gid: 1001,
+        groups: vec![1001, 20],
+        tty: Some(5),
+        name: b"ioc".to_vec(),
+        home: b"/home/ioc".to_vec(),
+        shell: b"/bin/sh".to_vec(),
     }
 }
 

@@ -3,12 +3,13 @@
 
 use std::rc::Rc;
 
+use super::threads::{LOG, LinkTo};
 use super::world::{Far, Id, Simulated, World};
 use super::{LISTENER, Run, Seconds, settings, settings_of};
 use crate::core::Console;
 use crate::core::clock::Moment;
 use crate::core::event::{ClientId, Event, Medium, Role, Sink};
-use crate::endpoint::Endpoint;
+use crate::endpoint::Address;
 use crate::handover::state::{ChildState, ConnectionKind};
 use crate::handover::{answer, format};
 use crate::server::Server;
@@ -60,6 +61,7 @@ impl Run {
         let Some(state) = self.world.borrow().executed.clone() else {
             return;
         };
+        assert!(self.server.exit.is_none(), "became another one instead of leaving");
         let state = format::decode(&state).unwrap();
         let world = Rc::clone(&self.world);
         let simulated = || Simulated(Rc::clone(&world));
@@ -74,23 +76,28 @@ impl Run {
             world.executed = None;
             world.told.push(NEW.to_owned());
             world.news.clear();
-            assert!(world.jobs.is_empty(), "the log was not at rest");
-            world.done.clear();
+            for lane in &mut world.lanes {
+                assert!(lane.jobs.is_empty(), "a thread was not at rest");
+                lane.done.clear();
+            }
             world.epoch = 0;
             let readiness = Readiness { readable: true, writable: false };
             world.news.push((LISTENER, readiness));
             std::mem::take(&mut world.faults)
         };
-        let endpoint = Endpoint::Abstract(b"sim".to_vec());
+        let endpoint = Address::Abstract(b"sim".to_vec()).into();
         self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
         let retry = state.log.unwrap().retry.map(|retry| (Moment(retry.at), retry.on_output));
-        self.server.log = Some(Writer::new(Sink::Log, simulated()).with_retry(retry));
+        self.server.log =
+            Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)).with_retry(retry));
         self.server.manager = Some(Manager::new(None));
+        self.server.records = Some(super::accounts::records(&world).with_state(state.records));
         for connection in state.connections {
             let medium = match connection.kind {
                 ConnectionKind::Socket => Medium::Telnet,
                 ConnectionKind::Pipe => Medium::Pipe,
                 ConnectionKind::Terminal(_) => Medium::Terminal,
+                ConnectionKind::Raw => Medium::Raw,
             };
             let far = Far::new(&world, -connection.stream.number as Id, medium, 0);
             self.server.go_on_with(ClientId(connection.id), far);

@@ -7,29 +7,32 @@
 //!
 //! `SIM_SEED=N` runs one seed, `SIM_SEEDS=N` so many. A seed that fails prints its trace.
 
+mod accounts;
 mod exchange;
+mod threads;
 mod trace;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
 use mio::Token;
 
-use self::trace::{after_greeting, plain, trace_back, without_notes};
+use self::threads::{LOG, LinkTo};
+use self::trace::{after_greeting, past, plain, trace_back, without_notes};
 use self::world::{Child, Far, Id, Shared, Simulated, World};
 use super::Server;
 use super::handover::Origin;
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
-use crate::config::{ByteSet, CommandChars, Overlap, RestartMode};
+use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Event, Medium, Role, Sink};
 use crate::core::{Console, Settings};
-use crate::endpoint::Endpoint;
+use crate::endpoint::Address;
 use crate::limits::STAGE_MAX;
 use crate::sys::process::End;
 
@@ -64,16 +67,23 @@ fn settings() -> Settings {
         log: Some((b"log".to_vec(), true)),
         log_stamp: None,
         to_stdout: false,
+        to_syslog: false,
         commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore,
         kill_signal: 9,
         holdoff: HOLDOFF,
+        holdoff_max: Duration::ZERO,
+        signal_status: false,
+        kill_orphans: false,
+        daemonizes: false,
         grace: Duration::ZERO,
         restart: RestartMode::On,
         wait: false,
         ready: None,
         overlap: None,
         time_format: b"%c".to_vec(),
+        history: 0,
+        wording: Wording::Current,
     }
 }
 
@@ -83,11 +93,12 @@ const OVERLAP: Overlap =
 const OTHER: u8 = 0x15;
 
 /// Those of a run: every other one waits for a text of the child's, two of four have children beside
-/// each other.
+/// each other, half of them keep a history.
 fn settings_of(seed: u64) -> Settings {
     let ready = (seed % 2 == 1).then(|| READY.to_vec());
     let overlap = (seed / 2 % 2 == 1).then_some(OVERLAP);
-    Settings { ready, overlap, ..settings() }
+    let history = [0, 100, 0, 40_000][(seed / 4 % 4) as usize];
+    Settings { ready, overlap, history, ..settings() }
 }
 
 /// A run of one seed.
@@ -101,6 +112,8 @@ struct Run {
     greeting: usize,
     /// The others, with the length of the stream when they joined, at least and at most.
     clients: BTreeMap<Id, (usize, usize)>,
+    /// All of them that there ever were, with the witness.
+    everybody: BTreeSet<Id>,
     /// What each client typed, until its connection ended.
     typed: u64,
     /// How often the server became another program.
@@ -112,15 +125,16 @@ impl Run {
         let world = World::new(seed);
         let console = Console::new(settings_of(seed), Box::new(Seconds));
         let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1, Origin::default());
-        let endpoint = Endpoint::Abstract(b"sim".to_vec());
+        let endpoint = Address::Abstract(b"sim".to_vec()).into();
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
-        server.log = Some(Writer::new(Sink::Log, Simulated(Rc::clone(&world))));
+        server.log = Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)));
+        server.records = Some(accounts::records(&world));
         server.manager = Some(Manager::new(None));
         let now = super::system::System::now(&server.system);
         server.console.handle(Event::LogWorks, now);
         let witness = world.borrow_mut().add(usize::MAX);
-        server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, now);
+        server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, "stdin", now);
         let greeting = server.console.output(crate::core::event::ClientId(1)).0.len();
         Run {
             seed,
@@ -129,6 +143,7 @@ impl Run {
             witness,
             greeting,
             clients: BTreeMap::new(),
+            everybody: BTreeSet::from([witness]),
             typed: 0,
             upgrades: 0,
         }
@@ -195,7 +210,7 @@ impl Run {
         let pty = world.children.last().map(|child| child.pipe);
         match (world.dice.roll(21), anybody, pty) {
             (18, _, _) if world.dice.once_in(2) => {
-                world.signals.restart = true;
+                world.signals.overlap = true;
                 world.woken = true;
                 world.note("SIGUSR2".to_owned());
             }
@@ -214,6 +229,7 @@ impl Run {
                     .news
                     .push((LISTENER, super::system::Readiness { readable: true, writable: false }));
                 self.clients.insert(id, (0, usize::MAX));
+                self.everybody.insert(id);
                 world.note(format!("client {id} connects"));
             }
             (2 | 3, Some(id), _) => {
@@ -269,6 +285,9 @@ impl Run {
             }
             (12 | 13, _, _) => {
                 world.write_log();
+                if world.dice.once_in(2) {
+                    world.write_records();
+                }
                 world.note("the disk writes".to_owned());
             }
             (14, _, _) if world.dice.once_in(4) => {
@@ -312,8 +331,9 @@ impl Run {
             }
             let ptys: Vec<Id> = world.children.iter().map(|child| child.pipe).collect();
             ptys.into_iter().for_each(|pty| world.take(pty, usize::MAX));
-            let quiet = world.jobs.is_empty();
+            let quiet = world.lanes.iter().all(|lane| lane.jobs.is_empty());
             world.write_log();
+            world.write_records();
             drop(world);
             if self.server.exit.is_some() {
                 self.server.finish(()).unwrap();
@@ -346,12 +366,22 @@ impl Run {
                 continue;
             }
             assert_eq!(pipe.closed, self.server.exit.is_some(), "client {id}");
+            if pipe.closed && pipe.received.is_empty() {
+                assert_eq!(
+                    joined.1,
+                    stream.len(),
+                    "client {id} came before it was decided to leave"
+                );
+                continue;
+            }
             let plain = plain(after_greeting(&pipe.received));
             let tail = b" bytes skipped: this connection reads too slowly\r\n";
             let from = trace_back(stream, &plain, tail);
             let from = from.unwrap_or_else(|error| panic!("client {id}: {error}"));
+            let history = settings_of(self.seed).history;
+            let begin = |joined| past(&stream[..joined], history);
             assert!(
-                (joined.0..=joined.1).contains(&from),
+                (begin(joined.0)..=begin(joined.1)).contains(&from),
                 "client {id} begins at {from}, joined in {joined:?}"
             );
         }
@@ -363,6 +393,7 @@ impl Run {
         let disk = without_notes(&world.disk);
         let from = trace_back(stream, &disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
+        self.check_records(&world);
         self.check_told(&world.told);
         let heard = stream.windows(READY.len()).any(|window| window == READY);
         assert!(self.server.console.status().ready || !heard, "not ready");

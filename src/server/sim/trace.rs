@@ -65,6 +65,14 @@ fn last_announcement(got: &[u8], tail: &[u8]) -> Option<(usize, usize, u64)> {
     Some((before, at + tail.len(), number))
 }
 
+/// Where a client begins that comes when this was said: with a line in the last bytes, or with the
+/// first of them.
+pub(super) fn past(said: &[u8], history: usize) -> usize {
+    let first = said.len().saturating_sub(history);
+    let starts_line = |&at: &usize| at == 0 || said[at - 1] == b'\n';
+    (first..said.len()).find(starts_line).unwrap_or(first)
+}
+
 /// A log in which lines about upgrades say that nothing is missing instead: they, too, stand between
 /// the lines of the stream.
 pub(super) fn without_notes(log: &[u8]) -> Vec<u8> {

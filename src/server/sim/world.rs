@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,15 +14,16 @@ use std::time::Duration;
 use mio::Token;
 use nix::libc;
 
-use crate::core::Chunk;
+use super::threads::{LOG, Lane, LinkTo};
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Medium};
 use crate::handover::state::{
     ChildSocketState, ConnectionKind, Descriptor, FileId, State, TerminalModes,
 };
-use crate::server::logfile::{Done, Job};
+use crate::server::lineage::Daemon;
+use crate::server::records::{Caller, Sender};
 use crate::server::system::{
-    Connection, Lasting, Link, Pending, Process, Readiness, Socket, Stream, System,
+    Connection, Lasting, Pending, Process, Readiness, Socket, Stream, System,
 };
 use crate::sys::process::End;
 
@@ -101,13 +103,15 @@ pub(super) struct World {
     /// How often there were two children.
     pub(super) pairs: usize,
     pub(super) starts: Vec<u64>,
-    pub(super) jobs: VecDeque<Job>,
-    pub(super) done: VecDeque<Done>,
+    /// Of the log's thread and of the records'.
+    pub(super) lanes: [Lane; 2],
     pub(super) epoch: u64,
     pub(super) woken: bool,
-    pub(super) wanted: bool,
     pub(super) disk: Vec<u8>,
     pub(super) disk_full: bool,
+    /// The events file, and the status file.
+    pub(super) events: Vec<u8>,
+    pub(super) status: Option<Vec<u8>>,
     /// What the service manager was told.
     pub(super) told: Vec<String>,
     pub(super) trace: Vec<String>,
@@ -131,11 +135,11 @@ impl World {
             next: 1,
             pairs: 0,
             starts: Vec::new(),
-            jobs: VecDeque::new(),
-            done: VecDeque::new(),
+            lanes: <[Lane; 2]>::default(),
             epoch: 0,
             woken: false,
-            wanted: false,
+            events: Vec::new(),
+            status: None,
             disk: Vec::new(),
             disk_full: false,
             told: Vec::new(),
@@ -207,45 +211,6 @@ impl World {
             self.woken = true;
             self.send(id, b"", true);
         }
-    }
-
-    /// The log's thread does one job.
-    pub(super) fn write_log(&mut self) {
-        let Some(job) = self.jobs.pop_front() else {
-            return;
-        };
-        let mut urgent = true;
-        let done = match job {
-            Job::Write(chunk, epoch) if epoch != self.epoch => {
-                urgent = false;
-                Done::Bounced(chunk)
-            }
-            Job::Write(chunk, _) => match self.append(&chunk) {
-                count if count == chunk.bytes.len() => {
-                    urgent = false;
-                    Done::Written
-                }
-                count => {
-                    self.epoch += 1;
-                    Done::Failed(chunk, count, io::Error::from_raw_os_error(libc::ENOSPC))
-                }
-            },
-            Job::Say(_) => return,
-            Job::Reopen => Done::Reopened(match self.refuses(libc::EACCES) {
-                Some(error) => Err(error),
-                None => Ok(()),
-            }),
-            Job::Rest => Done::AtRest(File::open("/dev/null").ok().map(OwnedFd::from)),
-        };
-        self.done.push_back(done);
-        self.woken |= urgent || self.wanted;
-    }
-
-    fn append(&mut self, chunk: &Chunk) -> usize {
-        let len = chunk.bytes.len();
-        let count = if self.disk_full { self.dice.roll(len as u64 + 1) as usize / 2 } else { len };
-        self.disk.extend_from_slice(&chunk.bytes[..count]);
-        count
     }
 
     pub(super) fn refuses(&mut self, errno: i32) -> Option<io::Error> {
@@ -338,9 +303,14 @@ impl Connection for Far {
         self.medium
     }
 
+    fn caller(&self) -> Caller {
+        Caller::Process { uid: 1, gid: 2, pid: self.id as i32 }
+    }
+
     fn kind(&self) -> ConnectionKind {
         match self.medium {
             Medium::Telnet => ConnectionKind::Socket,
+            Medium::Raw => ConnectionKind::Raw,
             Medium::Pipe => ConnectionKind::Pipe,
             Medium::Terminal => ConnectionKind::Terminal(TerminalModes {
                 input: 0,
@@ -366,10 +336,18 @@ impl Process for Far {
         self.world.borrow_mut().end(self.id, End::Killed(signal));
     }
 
+    fn become_daemon(&mut self, daemon: Daemon) {
+        self.pid = daemon.pid;
+    }
+
     fn bury(self) {
         let mut world = self.world.borrow_mut();
         world.children.retain(|child| child.pipe != self.id);
         world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
+    }
+
+    fn begun(&self) -> Option<u64> {
+        None
     }
 
     fn hear(&self) -> Option<bool> {
@@ -398,7 +376,7 @@ impl Socket for Simulated {
         self.0.borrow_mut().refuses(0).is_some()
     }
 
-    fn accept(&self) -> io::Result<Far> {
+    fn accept(&self) -> io::Result<(Far, Option<IpAddr>)> {
         let mut world = self.0.borrow_mut();
         for errno in [libc::EINTR, libc::ECONNABORTED, libc::EMFILE, libc::ENOMEM] {
             if let Some(error) = world.refuses(errno) {
@@ -406,7 +384,7 @@ impl Socket for Simulated {
             }
         }
         let id = world.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok(Far::new(&self.0, id, Medium::Telnet, 0))
+        Ok((Far::new(&self.0, id, Medium::Telnet, 0), None))
     }
 
     fn file(&self) -> Option<FileId> {
@@ -414,34 +392,11 @@ impl Socket for Simulated {
     }
 }
 
-impl Link for Simulated {
-    fn send(&mut self, job: Job) -> Result<(), Job> {
-        self.0.borrow_mut().jobs.push_back(job);
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Option<Done> {
-        self.0.borrow_mut().done.pop_front()
-    }
-
-    fn want(&mut self, wanted: bool) {
-        self.0.borrow_mut().wanted = wanted;
-    }
-
-    fn wait(&mut self, _limit: Duration) -> Option<Done> {
-        let mut world = self.0.borrow_mut();
-        world.write_log();
-        world.done.pop_front()
-    }
-
-    fn close(self, _limit: Duration) {}
-}
-
 impl System for Simulated {
     type Connection = Far;
     type Socket = Simulated;
     type Process = Far;
-    type Link = Simulated;
+    type Link = LinkTo;
 
     fn now(&self) -> Now {
         let now = self.0.borrow().now;
@@ -466,6 +421,14 @@ impl System for Simulated {
         Ok(())
     }
 
+    fn millis(&self) -> i64 {
+        (self.0.borrow().now / 1_000_000) as i64
+    }
+
+    fn sender(&self, _signal: i32) -> Option<Sender> {
+        None
+    }
+
     fn signals(&mut self) -> Pending {
         std::mem::take(&mut self.0.borrow_mut().signals)
     }
@@ -481,7 +444,7 @@ impl System for Simulated {
         Ok(false)
     }
 
-    fn spawn(&mut self, token: Token) -> io::Result<Far> {
+    fn spawn(&mut self, token: Token, _beside: bool) -> io::Result<Far> {
         let mut world = self.0.borrow_mut();
         let now = world.now;
         world.starts.push(now);
@@ -496,11 +459,23 @@ impl System for Simulated {
         Ok(Far::new(&self.0, id, Medium::Telnet, pid))
     }
 
+    fn daemon(&mut self, _stranger: Option<i32>) -> Result<Daemon, String> {
+        Err("there are none here".to_owned())
+    }
+
+    fn sweep(&mut self, _signal: i32, _ours: [Option<i32>; 3]) -> usize {
+        0
+    }
+
+    fn kin_since(&self) -> Option<u64> {
+        None
+    }
+
     fn reap_orphans(&mut self, _ours: [Option<i32>; 3]) {}
 
-    fn open_log(&mut self) -> io::Result<Simulated> {
+    fn open_log(&mut self) -> io::Result<LinkTo> {
         let refused = self.0.borrow_mut().refuses(libc::EACCES);
-        refused.map_or(Ok(Simulated(Rc::clone(&self.0))), Err)
+        refused.map_or(Ok(LinkTo(Rc::clone(&self.0), LOG)), Err)
     }
 
     fn notify(&mut self, message: &[u8]) -> io::Result<()> {
@@ -554,6 +529,7 @@ impl System for Simulated {
     fn keep(&mut self, _id: ClientId, _connection: &Far) {}
     fn forget(&mut self, _id: ClientId) {}
     fn forget_child(&mut self, _pid: i32) {}
-    fn empty_store(&mut self, _: &[ClientId], _: &[String], _: &[i32]) {}
+    fn keep_child(&mut self, _child: &Far) {}
+    fn empty_store(&mut self, _: &[ClientId], _: &[Descriptor], _: &[i32]) {}
     fn complain_of_upgrade(&mut self, _reason: &str) {}
 }

@@ -1,0 +1,58 @@
+//! `manage-procs attach`: a person's terminal and a console, until one of them leaves. Needs neither
+//! telnet nor socat.
+
+pub mod filter;
+mod session;
+mod target;
+mod telnet;
+
+use std::io::{IsTerminal, Write};
+
+use clap::ArgMatches;
+
+use crate::caret;
+use crate::manage::error::{Failure, Outcome};
+use crate::manage::site::Site;
+use session::{End, Session};
+
+/// `attach`. Ends with status 0 when the person or the server leaves; a signal ends it by that
+/// signal. The terminal is what it was then, in any case.
+///
+/// # Errors
+/// An instance that does not run, an endpoint that can't be reached, a terminal that can't be used.
+pub fn command(site: &Site, given: &ArgMatches) -> Outcome {
+    let console = given.get_one::<String>("console").map(String::as_str).unwrap_or_default();
+    let key = given.get_one::<String>("detach").map(String::as_str).unwrap_or_default();
+    let Some(detach) = caret::command_char(key.as_bytes()) else {
+        return Err(Failure::usage(format!("--detach: {key:?} is no character")));
+    };
+    let (target, stream) = target::open(site, console)?;
+    let console = target.shown(console);
+    let shown = String::from_utf8_lossy(&caret::display(detach)).into_owned();
+    if std::io::stdin().is_terminal() {
+        say(&format!("{console}; {shown} leaves"));
+    }
+    let end = Session::new(&stream, target.telnet, detach)?.run();
+    match end {
+        End::Detached => {
+            say(&format!("{console}: left"));
+            Ok(0)
+        }
+        End::Closed => {
+            say(&format!("{console}: closed by the server"));
+            Ok(0)
+        }
+        End::Failed(error) => Err(Failure::system(&console, &error)),
+        End::Terminal(error) => Err(Failure::system("the terminal", &error)),
+        End::Signal(signal) => {
+            // Now that the terminal is as it was: ended by the signal, as whoever sent it expects.
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+            Ok(u8::try_from(128 + signal).unwrap_or(1))
+        }
+    }
+}
+
+/// A line for the person at the terminal. A terminal that is gone reads nothing.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

@@ -1,0 +1,352 @@
+//! The loop between terminal and connection: one thread, one poll. Nothing in it can block, so that
+//! a signal always finds it able to put the terminal back.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+
+use super::filter::Filter;
+use super::target::Stream;
+use super::telnet::{self, Codec};
+use crate::manage::error::Failure;
+use crate::sys::fd::duplicate;
+use crate::sys::pty::Terminal;
+
+/// Bytes that wait for the terminal or for the server before the other side is no longer read.
+const QUEUE_MAX: usize = 64 << 10;
+
+/// Bytes read at once, and written at once to what may block: a pipe that takes anything takes this.
+const CHUNK: usize = 4096;
+
+/// A console that has been quiet for so long has shown what it had to replay.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// One that is never quiet has done so by then.
+const REPLAY_MAX: Duration = Duration::from_secs(5);
+
+/// How long the terminal may take for what puts its modes back.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// Why a session is over.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The detach key.
+    Detached,
+    /// The server closed the connection.
+    Closed,
+    /// The connection broke.
+    Failed(io::Error),
+    /// The terminal, or what stands in its place, can't be read or written.
+    Terminal(io::Error),
+    /// This signal came.
+    Signal(i32),
+}
+
+/// A terminal and a connection.
+pub(super) struct Session<'a> {
+    stream: &'a Stream,
+    /// In raw mode while it lives; `None` if standard input is no terminal.
+    terminal: Option<Terminal>,
+    input: Option<File>,
+    output: File,
+    wake: UnixStream,
+    signal: Arc<AtomicUsize>,
+    codec: Option<Codec>,
+    detach: u8,
+    filter: Filter,
+    replay: Replay,
+    to_server: Vec<u8>,
+    to_screen: Vec<u8>,
+    /// Whether the server has been told that nothing more comes.
+    ended: bool,
+}
+
+/// Whether what comes from the server may be older than this connection.
+struct Replay {
+    start: Instant,
+    last: Instant,
+    quiet: bool,
+    typed: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Takes the terminal, if standard input is one.
+    pub(super) fn new(
+        stream: &'a Stream,
+        telnet: bool,
+        detach: u8,
+    ) -> Result<Session<'a>, Failure> {
+        let no_terminal = |error: io::Error| Failure::system("the terminal", &error);
+        stream.set_nonblocking().map_err(|error| Failure::system("the connection", &error))?;
+        let (wake, signal) = signals().map_err(no_terminal)?;
+        let stdin = io::stdin();
+        let terminal =
+            if stdin.is_terminal() {
+                let terminal = Terminal::raw(stdin.as_fd());
+                Some(terminal.ok_or_else(|| {
+                    Failure::new("the terminal can't be used: in the background?")
+                })?)
+            } else {
+                None
+            };
+        let own = |terminal: &Terminal| terminal.file().try_clone();
+        let input = match &terminal {
+            Some(terminal) => own(terminal),
+            None => duplicate(&stdin).map(File::from),
+        };
+        let output = match &terminal {
+            Some(terminal) if io::stdout().is_terminal() => own(terminal),
+            _ => duplicate(io::stdout()).map(File::from),
+        };
+        let now = Instant::now();
+        Ok(Session {
+            stream,
+            terminal,
+            input: Some(input.map_err(no_terminal)?),
+            output: output.map_err(no_terminal)?,
+            wake,
+            signal,
+            codec: telnet.then(Codec::default),
+            detach,
+            filter: Filter::new(),
+            replay: Replay { start: now, last: now, quiet: false, typed: false },
+            to_server: Vec::new(),
+            to_screen: Vec::new(),
+            ended: false,
+        })
+    }
+
+    /// Runs until somebody leaves. The terminal is put back at the end.
+    pub(super) fn run(mut self) -> End {
+        let end = loop {
+            if let Err(end) = self.turn() {
+                break end;
+            }
+        };
+        let _ = self.send();
+        if !matches!(end, End::Terminal(_)) {
+            self.filter.pass(b"", &mut self.to_screen);
+            let undo = self.filter.undo();
+            self.to_screen.extend(undo);
+            if self.terminal.is_some() {
+                self.to_screen.extend_from_slice(b"\r\n");
+            }
+            let deadline = Instant::now() + LAST_WORDS;
+            while !self.to_screen.is_empty() && Instant::now() < deadline {
+                let mut fds = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
+                let _ = poll(&mut fds, PollTimeout::from(20u8));
+                if fds.iter().all(ready) && self.show().is_err() {
+                    break;
+                }
+            }
+        }
+        end
+    }
+
+    fn turn(&mut self) -> Result<(), End> {
+        let reads_server = self.to_screen.len() < QUEUE_MAX;
+        let reads_input = self.to_server.len() < QUEUE_MAX;
+        let wants_both = |wanted: bool, more: bool| {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::POLLIN, wanted);
+            flags.set(PollFlags::POLLOUT, more);
+            flags
+        };
+        let server = wants_both(reads_server, !self.to_server.is_empty());
+        let screen = wants_both(false, !self.to_screen.is_empty());
+        let typed = wants_both(reads_input, false);
+        let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        // A descriptor that nothing is wanted of would still report that its peer is gone, for ever.
+        let mut places = [None; 3];
+        let input = self.input.as_ref().map(AsFd::as_fd);
+        let asked = [
+            (Some(self.stream.as_fd()), server),
+            (Some(self.output.as_fd()), screen),
+            (input, typed),
+        ];
+        for (place, (fd, flags)) in places.iter_mut().zip(asked) {
+            if let Some(fd) = fd
+                && !flags.is_empty()
+            {
+                *place = Some(fds.len());
+                fds.push(PollFd::new(fd, flags));
+            }
+        }
+        let timeout = if self.replay.quiet { PollTimeout::NONE } else { PollTimeout::from(100u8) };
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(End::Failed(error.into())),
+        }
+        let is_ready =
+            |place: Option<usize>| place.and_then(|place| fds.get(place)).is_some_and(ready);
+        let [server, screen, typed] = places.map(is_ready);
+        self.replay.note();
+        self.obey()?;
+        if typed && reads_input {
+            self.take()?;
+        }
+        if server {
+            if reads_server {
+                self.receive()?;
+            }
+            self.send()?;
+        }
+        if screen {
+            self.show()?;
+        }
+        Ok(())
+    }
+
+    /// Signals.
+    fn obey(&mut self) -> Result<(), End> {
+        let mut woken = [0; 16];
+        while matches!({ &self.wake }.read(&mut woken), Ok(1..)) {}
+        match i32::try_from(self.signal.swap(0, Ordering::SeqCst)).unwrap_or(0) {
+            0 => Ok(()),
+            SIGTSTP => {
+                self.put_back();
+                // Comes back when somebody says so.
+                let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
+                self.take_again();
+                Ok(())
+            }
+            SIGCONT => {
+                self.take_again();
+                Ok(())
+            }
+            signal => Err(End::Signal(signal)),
+        }
+    }
+
+    fn put_back(&self) {
+        if let Some(terminal) = &self.terminal {
+            terminal.restore();
+        }
+    }
+
+    fn take_again(&self) {
+        if let Some(terminal) = &self.terminal {
+            terminal.take_again();
+        }
+    }
+
+    /// What was typed.
+    fn take(&mut self) -> Result<(), End> {
+        let Some(input) = &mut self.input else {
+            return Ok(());
+        };
+        let mut buffer = [0; CHUNK];
+        let typed = match input.read(&mut buffer) {
+            Ok(length) => buffer.get(..length).unwrap_or_default(),
+            Err(error) if is_passing(&error) => return Ok(()),
+            Err(error) => return Err(End::Terminal(error)),
+        };
+        if typed.is_empty() {
+            if self.terminal.is_some() {
+                return Err(End::Signal(SIGHUP));
+            }
+            self.input = None;
+            return self.send();
+        }
+        self.replay.typed = true;
+        let key = typed.iter().position(|&byte| byte == self.detach);
+        let key = key.filter(|_| self.terminal.is_some());
+        let kept = typed.get(..key.unwrap_or(typed.len())).unwrap_or_default();
+        match self.codec {
+            Some(_) => telnet::escape(kept, &mut self.to_server),
+            None => self.to_server.extend_from_slice(kept),
+        }
+        self.send()?;
+        if key.is_some() { Err(End::Detached) } else { Ok(()) }
+    }
+
+    fn send(&mut self) -> Result<(), End> {
+        while !self.to_server.is_empty() {
+            match self.stream.write(&self.to_server) {
+                Ok(length) => drop(self.to_server.drain(..length)),
+                Err(error) if is_passing(&error) => return Ok(()),
+                // What the server has said before it went is still to be read.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.to_server.clear(),
+                Err(error) => return Err(End::Failed(error)),
+            }
+        }
+        if self.input.is_none() && !self.ended {
+            self.ended = true;
+            let _ = self.stream.end();
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<(), End> {
+        let mut buffer = [0; CHUNK];
+        let received = match self.stream.read(&mut buffer) {
+            Ok(0) => return Err(End::Closed),
+            Ok(length) => buffer.get(..length).unwrap_or_default(),
+            Err(error) if is_passing(&error) => return Ok(()),
+            Err(error) => return Err(End::Failed(error)),
+        };
+        self.replay.last = Instant::now();
+        let mut plain = Vec::new();
+        match &mut self.codec {
+            Some(codec) => codec.decode(received, &mut plain, &mut self.to_server),
+            None => plain.extend_from_slice(received),
+        }
+        if self.replay.is_over() {
+            self.filter.pass(&plain, &mut self.to_screen);
+        } else {
+            self.filter.strip(&plain, &mut self.to_screen);
+        }
+        Ok(())
+    }
+
+    fn show(&mut self) -> Result<(), End> {
+        let chunk = self.to_screen.get(..CHUNK).unwrap_or(&self.to_screen);
+        match self.output.write(chunk) {
+            Ok(length) => drop(self.to_screen.drain(..length)),
+            Err(error) if is_passing(&error) => {}
+            Err(error) => return Err(End::Terminal(error)),
+        }
+        Ok(())
+    }
+}
+
+impl Replay {
+    fn note(&mut self) {
+        let now = Instant::now();
+        self.quiet |= now - self.last > QUIET || now - self.start > REPLAY_MAX;
+    }
+
+    /// Nobody has to be asked before somebody is there to use the answer.
+    fn is_over(&self) -> bool {
+        self.quiet && self.typed
+    }
+}
+
+fn ready(fd: &PollFd<'_>) -> bool {
+    fd.any().unwrap_or(true)
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// From now on signals make the returned socket readable and leave their number.
+fn signals() -> io::Result<(UnixStream, Arc<AtomicUsize>)> {
+    let (wake, sender) = UnixStream::pair()?;
+    wake.set_nonblocking(true)?;
+    let signal = Arc::new(AtomicUsize::new(0));
+    for number in [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT] {
+        let value = usize::try_from(number).unwrap_or(0);
+        signal_hook::flag::register_usize(number, Arc::clone(&signal), value)?;
+        signal_hook::low_level::pipe::register(number, OwnedFd::from(sender.try_clone()?))?;
+    }
+    Ok((wake, signal))
+}

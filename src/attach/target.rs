@@ -1,0 +1,202 @@
+//! What to attach to: an instance by its name, or an endpoint as procServ writes it.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::time::Duration;
+
+use crate::manage::error::Failure;
+use crate::manage::probe;
+use crate::manage::proc::Clock;
+use crate::manage::site::Site;
+use crate::sys;
+
+/// How long a host may take to answer: a person waits.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a console is, and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Whether telnet is spoken there.
+    pub(super) telnet: bool,
+    place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Tcp(String, u16),
+    Unix(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Place::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Place::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+impl Target {
+    /// Reads `PORT`, `HOST:PORT`, `[ADDRESS]:PORT`, `tcp:...`, `unix:PATH`, `unix:@NAME`, `/PATH`, all
+    /// also after `raw:`. `None` if it is none of these.
+    pub(super) fn parse(text: &str) -> Option<Target> {
+        let (telnet, text) = match text.strip_prefix("raw:") {
+            Some(rest) => (false, rest),
+            None => (true, text),
+        };
+        let place = if let Some(rest) = text.strip_prefix("unix:") {
+            // As the server takes it: `unix:user:group:mode:path`.
+            let path = rest.splitn(4, ':').nth(3).unwrap_or(rest);
+            (!path.is_empty()).then(|| Place::Unix(path.to_owned()))
+        } else if text.starts_with('/') {
+            Some(Place::Unix(text.to_owned()))
+        } else {
+            tcp(text.strip_prefix("tcp:").unwrap_or(text))
+        };
+        place.map(|place| Target { telnet, place })
+    }
+
+    /// For people, beside the name that they have used for it.
+    pub(super) fn shown(&self, name: &str) -> String {
+        let place = self.to_string();
+        if name == place { place } else { format!("{name}: {place}") }
+    }
+
+    fn connect(&self) -> io::Result<Stream> {
+        match &self.place {
+            Place::Unix(path) => match path.strip_prefix('@') {
+                Some(name) => UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?),
+                None => UnixStream::connect(path),
+            }
+            .map(Stream::Unix),
+            Place::Tcp(host, port) => {
+                let mut error = io::ErrorKind::NotFound.into();
+                for address in (host.as_str(), *port).to_socket_addrs()? {
+                    match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+                        Ok(stream) => {
+                            sys::fd::tune_tcp(&stream);
+                            return Ok(Stream::Tcp(stream));
+                        }
+                        Err(refused) => error = refused,
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn tcp(text: &str) -> Option<Place> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port),
+        None => ("localhost", text),
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = port.parse().ok().filter(|&port| port != 0)?;
+    (!host.is_empty()).then(|| Place::Tcp(host.to_owned(), port))
+}
+
+/// A connection to a console.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.set_nonblocking(true),
+            Stream::Unix(stream) => stream.set_nonblocking(true),
+        }
+    }
+
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => { stream }.read(buffer),
+            Stream::Unix(stream) => { stream }.read(buffer),
+        }
+    }
+
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => { stream }.write(bytes),
+            Stream::Unix(stream) => { stream }.write(bytes),
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) fn end(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// Connects to what `console` says: the first endpoint of an instance that can be reached, or the
+/// endpoint.
+///
+/// # Errors
+/// Nothing of that name, or nobody there.
+pub(super) fn open(site: &Site, console: &str) -> Result<(Target, Stream), Failure> {
+    let instances = site.instances()?;
+    let endpoints = match instances.get(console) {
+        Some(instance) => {
+            let live = probe::probe(site, instance, Clock::read());
+            let Some(live) = live.filter(|live| live.server.is_some()) else {
+                return Err(Failure::new(format!(
+                    "{console}: does not run; manage-procs {} start {console} starts it",
+                    site.scope.option()
+                )));
+            };
+            live.endpoints
+        }
+        None => vec![console.to_owned()],
+    };
+    let mut problem = format!("{console}: neither an instance nor an endpoint");
+    for target in endpoints.iter().filter_map(|endpoint| Target::parse(endpoint)) {
+        match target.connect() {
+            Ok(stream) => return Ok((target, stream)),
+            Err(error) => problem = format!("{}: {}", target.shown(console), sys::reason(&error)),
+        }
+    }
+    Err(Failure::new(problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_as_they_are_written() {
+        let shown = |text| Target::parse(text).map(|target| (target.to_string(), target.telnet));
+        let telnet = |text: &str| Some((text.to_owned(), true));
+        assert_eq!(shown("2000"), telnet("localhost:2000"));
+        assert_eq!(shown("tcp:0.0.0.0:2000"), telnet("0.0.0.0:2000"));
+        assert_eq!(shown("ioc.example:2000"), telnet("ioc.example:2000"));
+        assert_eq!(shown("tcp:[::1]:2000"), telnet("[::1]:2000"));
+        assert_eq!(shown("unix:/a"), telnet("unix:/a"));
+        assert_eq!(shown("unix:@a"), telnet("unix:@a"));
+        assert_eq!(shown("unix:ioc:ioc:0660:/a:b"), telnet("unix:/a:b"));
+        assert_eq!(shown("raw:unix:/a"), Some(("unix:/a".to_owned(), false)));
+        assert_eq!(shown("/a"), telnet("unix:/a"));
+        for text in ["ioc1", "", ":", "0", "x:", "unix:", "70000"] {
+            assert_eq!(shown(text), None, "{text}");
+        }
+    }
+}

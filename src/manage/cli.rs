@@ -1,0 +1,170 @@
+//! The definition of commands and options: behind parsing, help, man page check and completions.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+
+/// All commands and their options.
+pub fn definition() -> Command {
+    let mut definition = Command::new("manage-procs")
+        .about("Manage the procServ instances of this machine or of one user")
+        .version(concat!(env!("CARGO_PKG_VERSION"), " (procserv-rs)"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .args(common())
+        .args([
+            flag("json", None, "Print JSON, for programs").global(true),
+            flag("verbose", Some('v'), "Say what is run").global(true),
+        ]);
+    for command in [
+        add(),
+        remove(),
+        units("start", "Start instances"),
+        units("stop", "Stop instances"),
+        units("restart", "Stop and start instances"),
+        attach(),
+        list("list", "Show what is configured"),
+        list("status", "Show what runs, without connecting to it"),
+        logs(),
+        upgrade(),
+        Command::new("doctor").about("Look for what is wrong, and say what to do about it"),
+        write_procs_cf(),
+    ] {
+        definition = definition.subcommand(command);
+    }
+    definition
+}
+
+fn common() -> [Arg; 3] {
+    [
+        flag("user", None, "The calling user's instances (default, unless root)")
+            .conflicts_with("system"),
+        flag("system", None, "The machine's instances (default for root)"),
+        Arg::new("root")
+            .long("root")
+            .value_name("dir")
+            .value_hint(ValueHint::DirPath)
+            .value_parser(value_parser!(PathBuf))
+            .help("Those of an image of a system below <dir>"),
+    ]
+}
+
+fn add() -> Command {
+    Command::new("add").about("Configure a new instance").args([
+        value("chdir", 'C', "dir", "Run the command in <dir> (default: here)")
+            .value_hint(ValueHint::DirPath),
+        value("port", 'P', "endpoint", "One more control endpoint, such as a TCP port"),
+        value("username", 'U', "user", "Run as <user>"),
+        value("group", 'G', "group", "Run as <group>"),
+        value("environment", 'e', "name=value", "Set a variable; may be repeated")
+            .action(ArgAction::Append),
+        value("env-file", 'E', "file", "Set the variables in <file>")
+            .value_hint(ValueHint::FilePath),
+        Arg::new("options")
+            .long("options")
+            .value_name("words")
+            .allow_hyphen_values(true)
+            .help("More options for procServ"),
+        flag("force", Some('f'), "Replace one of this name"),
+        flag("autostart", Some('A'), "Start it at once"),
+        name(),
+        Arg::new("command")
+            .required(true)
+            .num_args(1..)
+            .trailing_var_arg(true)
+            .allow_hyphen_values(true)
+            .value_hint(ValueHint::CommandWithArguments)
+            .help("The command and its arguments"),
+    ])
+}
+
+fn remove() -> Command {
+    Command::new("remove")
+        .about("Stop an instance and forget it")
+        .args([flag("force", Some('f'), "Go on when it can't be stopped"), name()])
+}
+
+fn units(command: &'static str, about: &'static str) -> Command {
+    Command::new(command).about(about).arg(patterns())
+}
+
+fn list(command: &'static str, about: &'static str) -> Command {
+    Command::new(command).about(about).args([
+        // procServ's helper leaves some out without it.
+        flag("all", None, "All instances, also those that don't run (always so)"),
+        patterns(),
+    ])
+}
+
+fn attach() -> Command {
+    Command::new("attach").about("Use a console").args([
+        Arg::new("detach")
+            .short('k')
+            .long("detach")
+            .value_name("char")
+            .default_value("^]")
+            .help("The key that leaves"),
+        Arg::new("console")
+            .required(true)
+            .help("An instance, or an endpoint: port, host:port, unix:path"),
+    ])
+}
+
+fn logs() -> Command {
+    Command::new("logs").about("Show what instances say").args([
+        flag("follow", Some('f'), "Go on with what they will say"),
+        value("lines", 'n', "number", "The last lines only").value_parser(value_parser!(u32)),
+        Arg::new("color")
+            .long("color")
+            .value_name("when")
+            .value_parser(["auto", "always", "never"])
+            .default_value("auto")
+            .hide_default_value(true)
+            .hide_possible_values(true)
+            .help("Colour the names: auto, always, never"),
+        patterns(),
+    ])
+}
+
+fn upgrade() -> Command {
+    Command::new("upgrade").about("Replace running servers by the program installed now").args([
+        flag("keep-going", None, "Go on with the next one when one fails"),
+        value("timeout", 't', "seconds", "Wait so long for each")
+            .value_parser(value_parser!(u64))
+            .default_value("20"),
+        patterns().required(true),
+    ])
+}
+
+fn write_procs_cf() -> Command {
+    Command::new("write-procs-cf").about("Write a configuration for conserver").args([
+        value("out", 'f', "file", "Where to, - is stdout")
+            .default_value("/etc/conserver/procs.cf")
+            .value_hint(ValueHint::FilePath),
+        value("hosts", 'H', "file", "Also those of the hosts in <file>")
+            .value_hint(ValueHint::FilePath),
+        Arg::new("ssh")
+            .long("ssh")
+            .value_name("command")
+            .default_value("ssh -o BatchMode=yes")
+            .help("Instead of ssh"),
+        patterns(),
+    ])
+}
+
+fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Arg {
+    Arg::new(long).long(long).short(short).action(ArgAction::SetTrue).help(help)
+}
+
+fn value(long: &'static str, short: char, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(long).long(long).short(short).value_name(value).help(help)
+}
+
+fn name() -> Arg {
+    Arg::new("name").required(true).help("The instance's name")
+}
+
+fn patterns() -> Arg {
+    Arg::new("pattern").num_args(0..).help("Names, or patterns such as 'vac-*'; default: all")
+}

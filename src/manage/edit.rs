@@ -1,0 +1,250 @@
+//! `add` and `remove`. An instance is there when its file is, which comes and goes in one step: the
+//! unit is made of it, and a unit without it starts nothing.
+
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use serde_json::json;
+
+use super::control::systemctl;
+use super::error::{Failure, Outcome};
+use super::files::{self, Existing};
+use super::site::{Instance, Site, check_name, unit_name};
+use super::unit::{self, UnitState};
+use super::{ini, launcher, words};
+
+/// `add`.
+///
+/// # Errors
+/// A name or a value that can't be; an instance of this name; files that can't be written.
+pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
+    let text = |id| given.get_one::<String>(id).cloned();
+    let name = text("name").unwrap_or_default();
+    check_name(&name).map_err(Failure::usage)?;
+    let force = given.get_flag("force");
+    let file = site.own_file(&name);
+    if let Some(other) = site.instances()?.get(&name)
+        && (other.file != file || !force)
+    {
+        let how = if other.file == file { "; --force replaces it" } else { ": edit it there" };
+        return Err(Failure::new(format!("{name}: is in {}{how}", other.file.display())));
+    }
+    let instance = requested(site, given, &name, file.clone(), force)?;
+    let content = content(&instance)?;
+
+    let directory = site.directory();
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&directory)
+        .map_err(|error| Failure::file(&directory, &error))?;
+    let unit_file = unit::write(site, &instance)?;
+    let existing = if force { Existing::Replace } else { Existing::Keep };
+    files::write(&file, &content, 0o644, existing).map_err(|error| Failure::file(&file, &error))?;
+
+    let verbose = given.get_flag("verbose");
+    let enabled = enable(site, verbose, &unit_file);
+    enabled.map_err(|failure| {
+        Failure::new(format!("{name}: is in {}, but not enabled: {}", file.display(), failure.text))
+    })?;
+    let start = given.get_flag("autostart");
+    if start {
+        systemctl(site, verbose, &["start", &unit_name(&name)])?;
+    }
+    if json {
+        super::print_json(
+            &json!({ "name": name, "file": file, "unit": unit_file, "started": start }),
+        )?;
+    } else if !start {
+        super::print(&format!("# manage-procs {} start {name}\n", site.scope.option()))?;
+    }
+    Ok(0)
+}
+
+fn requested(
+    site: &Site,
+    given: &ArgMatches,
+    name: &str,
+    file: PathBuf,
+    force: bool,
+) -> Result<Instance, Failure> {
+    let text = |id| given.get_one::<String>(id).cloned();
+    let all = |id| given.get_many::<String>(id).into_iter().flatten().cloned();
+    let chdir = absolute(&text("chdir").unwrap_or_else(|| ".".to_owned()))?;
+    let mut command: Vec<String> = all("command").collect();
+    if !force && !site.below_root(&chdir).is_dir() {
+        return Err(Failure::new(format!("--chdir: {} is not a directory", chdir.display())));
+    }
+    if let Some(program) = command.first_mut() {
+        resolve(site, &chdir, program, force)?;
+    }
+    let options = words::split(&text("options").unwrap_or_default())
+        .map_err(|problem| Failure::usage(format!("--options: {problem}")))?;
+    let assignments: Vec<String> = all("environment").collect();
+    for assignment in &assignments {
+        let name = assignment.split_once('=').map(|(name, _)| name);
+        let letters =
+            |name: &str| name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+        if !name.is_some_and(|name| !name.is_empty() && letters(name)) {
+            return Err(Failure::usage(format!("--environment: {assignment} is not NAME=VALUE")));
+        }
+    }
+    let environment: Vec<String> = assignments.iter().map(|text| unit::assignment(text)).collect();
+    let env_file = text("env-file").map(|file| absolute(&file)).transpose()?;
+    Ok(Instance {
+        name: name.to_owned(),
+        file,
+        command,
+        chdir,
+        user: text("username"),
+        group: text("group"),
+        port: text("port"),
+        environment: (!environment.is_empty()).then(|| environment.join(" ")),
+        env_file: env_file.map(|path| path.to_string_lossy().into_owned()),
+        options,
+    })
+}
+
+/// Names the program so that the server finds it: a file of the directory by its path, one of PATH
+/// by its name.
+fn resolve(site: &Site, chdir: &Path, program: &mut String, force: bool) -> Result<(), Failure> {
+    let local = chdir.join(&program);
+    let inside = site.below_root(&local);
+    if launcher::is_program(&inside) {
+        if !program.contains('/') {
+            *program = local.to_string_lossy().into_owned();
+        }
+        return Ok(());
+    }
+    if force || (!program.contains('/') && on_path(site, program)) {
+        return Ok(());
+    }
+    let what = if inside.exists() { "is not executable" } else { "is not there" };
+    Err(Failure::new(format!("{}: {what}; --force adds it all the same", local.display())))
+}
+
+fn on_path(site: &Site, program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .any(|directory| launcher::is_program(&site.below_root(&directory.join(program))))
+}
+
+fn absolute(path: &str) -> Result<PathBuf, Failure> {
+    let path = std::path::absolute(path).map_err(|error| Failure::file(Path::new(path), &error))?;
+    Ok(path.components().collect())
+}
+
+/// Has systemd know a unit, and start it at boot.
+fn enable(site: &Site, verbose: bool, unit: &Path) -> Result<(), Failure> {
+    if site.root.is_some() {
+        return systemctl(
+            site,
+            verbose,
+            &["enable", "--quiet", &in_image(site, unit).to_string_lossy()],
+        );
+    }
+    systemctl(site, verbose, &["enable", "--quiet", &unit.to_string_lossy()])?;
+    systemctl(site, verbose, &["daemon-reload"])
+}
+
+/// Brings the units in line with their instances, whose files somebody may have written or changed.
+///
+/// # Errors
+/// A unit that can't be written; what systemctl says.
+pub fn refresh(site: &Site, verbose: bool, instances: &[Instance]) -> Result<(), Failure> {
+    for instance in instances {
+        if instance.file == site.own_file(&instance.name)
+            && matches!(unit::state(site, instance), UnitState::Missing | UnitState::Old)
+        {
+            enable(site, verbose, &unit::write(site, instance)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// A path as the image has it.
+fn in_image(site: &Site, path: &Path) -> PathBuf {
+    let below = site.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
+    below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))
+}
+
+fn content(instance: &Instance) -> Result<String, Failure> {
+    let chdir = instance.chdir.to_str().ok_or_else(|| Failure::usage("--chdir: is not UTF-8"))?;
+    let lines = [
+        ("command", Some(words::join(&instance.command))),
+        ("chdir", Some(chdir.to_owned())),
+        ("user", instance.user.clone()),
+        ("group", instance.group.clone()),
+        ("port", instance.port.clone()),
+        ("environment", instance.environment.clone()),
+        ("env_file", instance.env_file.clone()),
+        ("options", (!instance.options.is_empty()).then(|| words::join(&instance.options))),
+    ];
+    let mut content = format!("[{}]\n", instance.name);
+    for (key, value) in lines {
+        if let Some(value) = value {
+            let value = ini::escaped(&value).map_err(|problem| {
+                Failure::usage(format!("{}: {key}: {problem}", instance.name))
+            })?;
+            // A String takes everything.
+            let _ = writeln!(content, "{key} = {value}");
+        }
+    }
+    Ok(content)
+}
+
+/// `remove`.
+///
+/// # Errors
+/// An instance that is not there, that stands in a file with others, or that can't be stopped.
+pub fn remove(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
+    let name = given.get_one::<String>("name").cloned().unwrap_or_default();
+    check_name(&name).map_err(Failure::usage)?;
+    let file = site.own_file(&name);
+    let unit_file = site.unit_file(&name);
+    if !file.exists() {
+        if let Some(other) = site.instances()?.get(&name) {
+            return Err(Failure::new(format!(
+                "{name}: edit {}, where it is",
+                other.file.display()
+            )));
+        }
+        // The rest of one whose removal was interrupted.
+        if !unit_file.exists() {
+            return Err(Failure::new(format!(
+                "no instance {name}: {} is not there",
+                file.display()
+            )));
+        }
+    }
+    let verbose = given.get_flag("verbose");
+    let unit = unit_name(&name);
+    if site.root.is_none()
+        && let Err(failure) = systemctl(site, verbose, &["stop", &unit])
+    {
+        if !given.get_flag("force") {
+            return Err(Failure::new(format!(
+                "{name}: not stopped and not removed: {}",
+                failure.text
+            )));
+        }
+        eprintln!("manage-procs: {}", failure.text);
+    }
+    let gone = |path: &Path| files::remove(path).map_err(|error| Failure::file(path, &error));
+    // Disabled while the unit is there: systemctl finds its links by it.
+    let disabled = systemctl(site, verbose, &["disable", "--quiet", &unit]);
+    gone(&file)?;
+    gone(&unit_file)?;
+    let reloaded =
+        if site.root.is_none() { systemctl(site, verbose, &["daemon-reload"]) } else { Ok(()) };
+    disabled.and(reloaded).map_err(|failure| {
+        Failure::new(format!("{name}: is removed, but systemd may still know it: {}", failure.text))
+    })?;
+    if json {
+        super::print_json(&json!({ "name": name, "removed": true }))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,72 @@
+//! Files that are there whole or not at all, whatever happens meanwhile.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Whether a file may take the place of one that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It may.
+    Replace,
+    /// It is an error of kind `AlreadyExists`.
+    Keep,
+}
+
+/// Writes a file with these permissions, less umask, under a name that nobody reads, brings it to
+/// the disk, and gives it its name in one step. The directory must be there.
+pub fn write(path: &Path, content: &str, mode: u32, existing: Existing) -> io::Result<()> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let hidden = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
+    let hidden = directory.join(hidden);
+    let result = fill(&hidden, content, mode).and_then(|()| match existing {
+        Existing::Replace => fs::rename(&hidden, path),
+        // Unlike rename, this never replaces.
+        Existing::Keep => fs::hard_link(&hidden, path),
+    });
+    if result.is_err() || existing == Existing::Keep {
+        let _ = fs::remove_file(&hidden);
+    }
+    result?;
+    File::open(directory)?.sync_all()
+}
+
+fn fill(path: &Path, content: &str, mode: u32) -> io::Result<()> {
+    // What a crash has left under this name is nobody's.
+    let _ = fs::remove_file(path);
+    let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()
+}
+
+/// Removes a file and says whether there was one.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_or_not_at_all() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a");
+        write(&path, "1", 0o644, Existing::Keep).unwrap();
+        let error = write(&path, "2", 0o644, Existing::Keep).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1");
+        write(&path, "3", 0o644, Existing::Replace).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "3");
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+        assert!(remove(&path).unwrap() && !remove(&path).unwrap());
+    }
+}

@@ -1,0 +1,63 @@
+//! What a unit runs: it becomes the server of an instance.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::error::{Failure, Outcome};
+use super::site::{Scope, Site};
+use super::unit;
+
+/// `procServ-launcher [--system|--user] NAME`: comes back only with the reason why not.
+pub fn main(argv: Vec<OsString>) -> Outcome {
+    let words: Vec<String> =
+        argv.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["--user", name] => launch(Scope::User, name),
+        ["--system", name] => launch(Scope::System, name),
+        [name] if !name.starts_with('-') => launch(Scope::System, name),
+        _ => Err(Failure::usage("usage: procServ-launcher [--system|--user] NAME")),
+    }
+}
+
+/// Becomes the server of instance `name`.
+///
+/// # Errors
+/// Always, if it comes back.
+pub fn launch(scope: Scope, name: &str) -> Outcome {
+    let site = Site::of(scope, None)?;
+    let instances = site.instances()?;
+    let Some(instance) = instances.get(name) else {
+        return Err(Failure::new(format!("no usable instance {name}")));
+    };
+    // What systemd made for RuntimeDirectory=, if it was systemd that started us.
+    let directory = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
+    let directory = directory.unwrap_or_else(|| site.run_directory(name));
+    let program = server();
+    let error = Command::new(&program).args(unit::server_arguments(instance, &directory)).exec();
+    Err(Failure::file(&program, &error))
+}
+
+/// The server beside this program, or else the one on PATH.
+fn server() -> PathBuf {
+    let beside = std::env::current_exe().map(|path| path.with_file_name("procServ"));
+    beside
+        .ok()
+        .filter(|path| path.exists())
+        .or_else(|| on_path("procServ"))
+        .unwrap_or("procServ".into())
+}
+
+/// An absolute path, so that the server finds what is installed there at an upgrade.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| is_program(file))
+}
+
+/// Whether this is a file that somebody may execute.
+pub fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,138 @@
+//! `manage-procs`: many servers of a machine, each an *instance*: a section of a configuration
+//! file, and a unit of systemd that is made of it. Knows nothing of a server's inside: it reads what
+//! servers write for everybody (info files, status files) and what `/proc` says, and connects to a
+//! console only to `attach`.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`cli`] | the definition of commands and options |
+//! | [`site`] | where things are, and the instances that are configured there |
+//! | [`ini`], [`words`] | what configuration files are made of |
+//! | [`unit`] | units, and the generators |
+//! | [`launcher`] | the command of a unit: becomes the server of an instance |
+//! | [`edit`], [`control`] | commands that change something |
+//! | [`probe`], [`proc`] | what of an instance lives |
+//! | [`list`], [`logs`], [`doctor`] | commands that only look |
+//! | [`upgrade`] | servers replaced while they run |
+//! | [`conserver`] | a configuration for conserver |
+
+pub mod cli;
+pub mod conserver;
+pub mod control;
+pub mod doctor;
+pub mod edit;
+pub mod error;
+pub mod files;
+pub mod ini;
+pub mod launcher;
+pub mod list;
+pub mod logs;
+pub mod pattern;
+pub mod probe;
+pub mod proc;
+pub mod site;
+pub mod unit;
+pub mod upgrade;
+pub mod words;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+
+use clap::ArgMatches;
+use serde_json::Value;
+
+use error::{Failure, Outcome};
+use site::{Scope, Site};
+
+/// Runs the command that `argv` names, or what the name of the program says: a link to it, or a
+/// script that begins with `#!/usr/bin/manage-procs as`, may be called as one of procServ's other
+/// helpers. The exit status: 0, 1 for a failure, 2 for a command
+/// line that is none; errors are on stderr by then.
+pub fn main(argv: Vec<OsString>) -> u8 {
+    let name = argv.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
+    let result = match name.to_str() {
+        Some("procServ-launcher") => launcher::main(argv),
+        Some("systemd-procserv-generator-system") => unit::generate(Scope::System, &argv),
+        Some("systemd-procserv-generator-user") => unit::generate(Scope::User, &argv),
+        _ if argv.get(1).is_some_and(|word| word == "as") => {
+            return main(argv.into_iter().skip(2).collect());
+        }
+        _ if argv.get(1).is_some_and(|word| word == "launcher") => {
+            launcher::main(argv.into_iter().skip(1).collect())
+        }
+        _ => match cli::definition().try_get_matches_from(argv) {
+            Ok(matches) => command(&matches),
+            Err(error) => {
+                // A closed stdout changes nothing about the exit status.
+                let _ = error.print();
+                return u8::try_from(error.exit_code()).unwrap_or(2);
+            }
+        },
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "manage-procs: {}", failure.text);
+            failure.code
+        }
+    }
+}
+
+fn command(matches: &ArgMatches) -> Outcome {
+    let Some((name, given)) = matches.subcommand() else {
+        return Err(Failure::usage("no command"));
+    };
+    let site = Site::new(matches)?;
+    let json = given.get_flag("json");
+    match name {
+        "add" => edit::add(&site, given, json),
+        "remove" => edit::remove(&site, given, json),
+        "start" | "stop" | "restart" => control::units(&site, name, given, json),
+        "attach" => crate::attach::command(&site, given),
+        "list" => list::list(&site, given, json),
+        "status" => list::status(&site, given, json),
+        "logs" => logs::logs(&site, given, json),
+        "upgrade" => upgrade::upgrade(&site, given, json),
+        "doctor" => doctor::doctor(&site, json),
+        "write-procs-cf" => conserver::write(&site, given, json),
+        _ => Err(Failure::usage(format!("no such command: {name}"))),
+    }
+}
+
+/// Writes a text to stdout. Whoever reads it may leave.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::system("standard output", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn print_json(value: &Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}
+
+/// Rows as columns, the first row being their names.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell: &String| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,117 @@
+//! `upgrade`: running servers become the program that is installed now, under their clients and
+//! with their children. One after the other, so that a program that is no good is noticed with the
+//! first.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use super::control::patterns;
+use super::error::Outcome;
+use super::probe;
+use super::proc::{self, Clock};
+use super::site::{Instance, Site};
+use crate::sys;
+
+/// `upgrade`. The exit status is 1 if one was not upgraded.
+///
+/// # Errors
+/// A pattern that describes nothing, files that can't be read.
+pub fn upgrade(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
+    let instances = site.matching(&patterns(given))?;
+    let seconds = given.get_one::<u64>("timeout").copied().unwrap_or(20);
+    let keep_going = given.get_flag("keep-going");
+    let clock = Clock::read();
+    let mut failed = false;
+    let mut report = Vec::new();
+    for instance in &instances {
+        let result = if failed && !keep_going {
+            Err("not tried, after a failure".to_owned())
+        } else {
+            one(site, instance, clock, Duration::from_secs(seconds))
+        };
+        let (word, text) = match &result {
+            Ok(Some(text)) => ("upgraded", text.clone()),
+            Ok(None) => ("stopped", "has no server".to_owned()),
+            Err(problem) => ("failed", problem.clone()),
+        };
+        failed |= result.is_err();
+        if !json {
+            super::print(&format!("{}: {word}: {text}\n", instance.name))?;
+        }
+        report.push(json!({ "name": instance.name, "result": word, "text": text }));
+    }
+    if json {
+        super::print_json(&report.into())?;
+    }
+    Ok(u8::from(failed))
+}
+
+/// `None` if there is no server to be upgraded.
+fn one(
+    site: &Site,
+    instance: &Instance,
+    clock: Option<Clock>,
+    patience: Duration,
+) -> Result<Option<String>, String> {
+    let server = probe::probe(site, instance, clock).and_then(|live| live.server);
+    let Some(server) = server else {
+        return Ok(None);
+    };
+    let pid = server.pid;
+    match proc::catches(pid, Signal::SIGUSR1 as i32) {
+        Some(true) => {}
+        Some(false) => {
+            return Err(format!(
+                "PID {pid} ({}) knows nothing of upgrades, and SIGUSR1 would kill it; restart it",
+                server.comm
+            ));
+        }
+        None => return Err(format!("PID {pid}: /proc/{pid}/status can't be read")),
+    }
+    let before = look(pid).ok_or_else(|| format!("PID {pid}: not to be seen; are you root?"))?;
+    kill(Pid::from_raw(pid), Signal::SIGUSR1)
+        .map_err(|error| format!("PID {pid}: {}", sys::strerror(error as i32)))?;
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+        match look(pid) {
+            None => return Err(format!("PID {pid} has ended")),
+            Some(now) if now.started != before.started => {
+                return Err(format!("PID {pid} has ended"));
+            }
+            Some(now) if now.image != before.image => {
+                return Ok(Some(format!("PID {pid} is {}", now.path)));
+            }
+            Some(_) => {}
+        }
+    }
+    let name = &instance.name;
+    Err(format!("PID {pid} goes on as it was; \"manage-procs logs {name}\" has its reason"))
+}
+
+/// What a process is executing.
+struct Look {
+    started: u64,
+    image: (u64, u64, Vec<u64>),
+    path: String,
+}
+
+/// `None` if it is gone, or somebody else's. The file alone tells nothing when it is the same again;
+/// its place in memory is random.
+fn look(pid: i32) -> Option<Look> {
+    let exe = format!("/proc/{pid}/exe");
+    let file = fs::metadata(&exe).ok()?;
+    let process = proc::process(pid)?;
+    Some(Look {
+        started: process.started,
+        image: (file.dev(), file.ino(), process.layout),
+        path: fs::read_link(&exe).ok()?.display().to_string(),
+    })
+}

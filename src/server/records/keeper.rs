@@ -1,0 +1,135 @@
+//! The hand that writes the records: appends to the events file, replaces the status file. What it
+//! needs it opens itself, so that nothing that hangs is in anybody's way.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Outcome, Sheet};
+use crate::server::logfile::{Done, Job};
+use crate::server::scribe;
+use crate::server::thread::{Hand, Outlet};
+
+/// What the thread has.
+pub(crate) struct Keeper {
+    events: Option<PathBuf>,
+    status: Option<PathBuf>,
+    file: Option<File>,
+    /// The status file that was written last: device and inode.
+    written: Option<(u64, u64)>,
+}
+
+impl Keeper {
+    /// Writes the files with these names.
+    pub(crate) fn new(events: Option<PathBuf>, status: Option<PathBuf>) -> Keeper {
+        Keeper { events, status, file: None, written: None }
+    }
+
+    /// Appends whole lines. What is left of them after a failure.
+    fn append(&mut self, mut lines: Vec<u8>) -> (Vec<u8>, io::Result<()>) {
+        let Some(path) = &self.events else {
+            return (Vec::new(), Ok(()));
+        };
+        let file = match self.file.take().map_or_else(|| scribe::open(path), Ok) {
+            Ok(file) => self.file.insert(file),
+            Err(error) => return (lines, Err(error)),
+        };
+        let mut written = 0;
+        let result = loop {
+            match file.write(lines.get(written..).unwrap_or_default()) {
+                _ if written == lines.len() => return (Vec::new(), Ok(())),
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        // Half a line is taken back; where that is not possible, the other half follows.
+        let done = lines.get(..written).unwrap_or_default();
+        let whole = done.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let half = (written - whole) as u64;
+        if half > 0
+            && let Ok(metadata) = file.metadata()
+            && metadata.is_file()
+            && metadata.len() >= half
+            && file.set_len(metadata.len() - half).is_ok()
+        {
+            written = whole;
+        }
+        // Perhaps another file has its name by then.
+        if written == whole {
+            self.file = None;
+        }
+        (lines.split_off(written), result)
+    }
+
+    /// Puts a file with this content in the place of the old one.
+    fn replace(&mut self, content: &[u8]) -> io::Result<()> {
+        let Some(path) = &self.status else {
+            return Ok(());
+        };
+        // Nobody wants a regular file instead of a device.
+        if fs::symlink_metadata(path).is_ok_and(|it| !it.is_file() && !it.is_symlink()) {
+            return Err(io::Error::from_raw_os_error(nix::libc::EEXIST));
+        }
+        let new = beside(path);
+        let written = write_new(&new, content).and_then(|id| {
+            fs::rename(&new, path)?;
+            Ok(id)
+        });
+        if written.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        self.written = Some(written?);
+        Ok(())
+    }
+
+    /// Removes the status file, unless it is somebody else's by now.
+    fn remove(&self) {
+        if let (Some(path), Some(id)) = (&self.status, self.written)
+            && fs::symlink_metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == id)
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The name under which the next status file is written.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(std::ffi::OsStr::from_bytes(b".new"));
+    PathBuf::from(name)
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<(u64, u64)> {
+    // One that a crash left behind, or a trap that somebody laid.
+    let _ = fs::remove_file(path);
+    let mut file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
+    file.write_all(content)?;
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+impl Hand for Keeper {
+    fn work(&mut self, job: Job, outlet: &Outlet) {
+        let Job::Record(Sheet { reopen, events, status, remove }) = job else {
+            return;
+        };
+        if reopen {
+            self.file = None;
+        }
+        let (rest, events) = if events.is_empty() {
+            (Vec::new(), None)
+        } else {
+            let (rest, result) = self.append(events);
+            (rest, Some(result))
+        };
+        let status = status.map(|content| self.replace(&content));
+        if remove {
+            self.remove();
+        }
+        outlet.tell(Done::Recorded(Outcome { rest, events, status }), true);
+    }
+}

@@ -1,0 +1,156 @@
+//! The hand that writes the log, or standard output: appends, syncs now and then, opens it anew.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::logfile::{Done, Job};
+use super::rotate::Rotator;
+use super::thread::{Hand, Outlet};
+use crate::core::Chunk;
+use crate::limits::SYNC_INTERVAL;
+use crate::sys;
+
+/// Opens a log: appended to, created 0644 less umask.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    use nix::libc::{ENXIO, O_NOCTTY, O_NONBLOCK};
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = File::options();
+    // A FIFO must not make us wait for its reader, a terminal not become ours.
+    options.append(true).create(true).mode(0o644).custom_flags(O_NONBLOCK | O_NOCTTY);
+    match options.open(path) {
+        // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
+        Err(error) if error.raw_os_error() == Some(ENXIO) => options.read(true).open(path),
+        result => result,
+    }
+}
+
+fn is_syncable(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
+/// What the thread has.
+pub(super) struct Scribe {
+    file: File,
+    path: Option<PathBuf>,
+    /// Whether the file can be synced at all.
+    sync: bool,
+    /// When what was written is synced.
+    sync_at: Option<Instant>,
+    epoch: u64,
+    rotator: Option<Rotator>,
+}
+
+impl Scribe {
+    /// Writes `file`, and opens it anew as `path`.
+    pub(super) fn new(file: File, path: Option<PathBuf>, rotator: Option<Rotator>) -> Scribe {
+        Scribe { sync: is_syncable(&file), file, path, sync_at: None, epoch: 0, rotator }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        // Standard output stays what it is.
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let file = open(path)?;
+        self.go_on_with(file);
+        Ok(())
+    }
+
+    fn go_on_with(&mut self, file: File) {
+        if self.sync {
+            let _ = self.file.sync_data();
+        }
+        self.file = file;
+        self.sync = is_syncable(&self.file);
+    }
+
+    fn rotate(&mut self, outlet: &Outlet) {
+        let (Some(rotator), Some(path)) = (&mut self.rotator, &self.path) else {
+            return;
+        };
+        let result = rotator.rotate(path, &self.file).map(|file| self.go_on_with(file));
+        outlet.tell(Done::Rotated(result), true);
+    }
+
+    fn write(&mut self, chunk: Chunk, epoch: u64, outlet: &Outlet) {
+        if epoch != self.epoch {
+            return outlet.tell(Done::Bounced(chunk), false);
+        }
+        let mut written = 0;
+        while let Some(rest) = chunk.bytes.get(written..)
+            && !rest.is_empty()
+        {
+            let cut = self.rotator.as_ref().and_then(|rotator| rotator.cut(&self.file, rest));
+            if cut == Some(0) {
+                self.rotate(outlet);
+                continue;
+            }
+            let piece = rest.get(..cut.unwrap_or(rest.len())).unwrap_or(rest);
+            match self.file.write(piece) {
+                Ok(0) => {
+                    let error = io::Error::from(io::ErrorKind::WriteZero);
+                    return self.fail(chunk, written, error, outlet);
+                }
+                Ok(count) => {
+                    written += count;
+                    if cut == Some(count) {
+                        self.rotate(outlet);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A FIFO, a terminal, or a standard output that somebody made non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    sys::fd::wait_writable(&self.file, None);
+                }
+                Err(error) => return self.fail(chunk, written, error, outlet),
+            }
+        }
+        outlet.tell(Done::Written, false);
+    }
+
+    fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, outlet: &Outlet) {
+        self.epoch += 1;
+        outlet.tell(Done::Failed(chunk, written, error), true);
+    }
+}
+
+impl Hand for Scribe {
+    fn work(&mut self, job: Job, outlet: &Outlet) {
+        match job {
+            Job::Write(chunk, epoch) => {
+                self.write(chunk, epoch, outlet);
+                if self.sync && self.sync_at.is_none() {
+                    self.sync_at = Some(Instant::now() + SYNC_INTERVAL);
+                }
+            }
+            Job::Say(line) => {
+                let _ = self.file.write_all(&line);
+            }
+            Job::Reopen => {
+                let result = self.reopen();
+                outlet.tell(Done::Reopened(result), true);
+            }
+            Job::Rest => {
+                if self.sync_at.is_some() {
+                    self.tidy();
+                }
+                let file = self.file.try_clone().map(OwnedFd::from).ok();
+                outlet.tell(Done::AtRest(file), true);
+            }
+            // Somebody else's.
+            Job::Record(_) => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.sync_at
+    }
+
+    fn tidy(&mut self) {
+        let _ = self.file.sync_data();
+        self.sync_at = None;
+    }
+}

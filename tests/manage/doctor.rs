@@ -1,0 +1,122 @@
+//! `doctor` finds what is wrong, and nothing else.
+
+use crate::case;
+use crate::fleet::Fleet;
+use crate::support::{Case, Lab};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case!(a_killed_server_is_found),
+        case!(shared_files_are_found),
+        case!(ports_in_use_are_found),
+        case!(what_would_not_start_is_found),
+    ]
+}
+
+/// What it says of `subject`, each as problem and advice.
+fn findings(fleet: &Fleet, subject: &str) -> Vec<(String, String)> {
+    let done = fleet.run(&["doctor", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    let list = list.as_array().unwrap();
+    assert_eq!(done.code, i32::from(!list.is_empty()));
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    // Other tests run other servers.
+    let ours = list.iter().filter(|finding| text(&finding["subject"]).contains(subject));
+    ours.map(|finding| (text(&finding["problem"]), text(&finding["advice"]))).collect()
+}
+
+fn add(fleet: &Fleet, name: &str, more: &[&str]) {
+    fleet.must(&[&["add", "-C", "/"], more, &[name, "/bin/true"]].concat());
+}
+
+fn a_killed_server_is_found(lab: &Lab) {
+    let fleet = Fleet::new();
+    let setup = lab.server();
+    fleet.instance(&setup, "killed", "cat", "");
+    fleet.must(&[
+        "add",
+        "-f",
+        "-C",
+        "/",
+        "killed",
+        setup.path("fake-ioc").to_str().unwrap(),
+        "cat",
+    ]);
+    let server = fleet.launch(lab, setup, "killed");
+    server.child_start(1);
+    assert_eq!(findings(&fleet, "killed"), []);
+    kill(Pid::from_raw(server.pid()), Signal::SIGKILL).unwrap();
+    server.wait_exit();
+    let found = findings(&fleet, "killed");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].0.contains("info: names PID ")
+            && found[0].1.contains("manage-procs restart killed")
+    );
+    assert!(found[1].0.contains("control: nobody listens on it"));
+}
+
+fn shared_files_are_found(lab: &Lab) {
+    let fleet = Fleet::new();
+    let log = fleet.file("log", "");
+    let log = format!("--logfile={}", log.display());
+    let one = lab.server().opts([&log, "-p", "pid", "--name=shares-1"]).start();
+    assert_eq!(findings(&fleet, "shares-"), []);
+    let two = lab.server().opts([&log, "--name=shares-2"]).start();
+    two.child_start(1);
+    one.child_start(1);
+    let found = findings(&fleet, "shares-");
+    assert!(found.len() == 1 && found[0].0.starts_with("all have the log file "), "{found:?}");
+    drop(two);
+    fs::write(one.path("pid"), "1\n").unwrap();
+    let found = findings(&fleet, "shares-1");
+    assert!(found.len() == 1 && found[0].0.contains(" names PID 1 ("), "{found:?}");
+    assert!(found[0].1.contains(&one.pid().to_string()));
+}
+
+fn ports_in_use_are_found(_: &Lab) {
+    let fleet = Fleet::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    add(&fleet, "port-1", &["-P", &port]);
+    let found = findings(&fleet, "port-");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, format!("port {port} is in use by another program"));
+    add(&fleet, "port-2", &["-P", &format!("0.0.0.0:{port}")]);
+    assert_eq!(findings(&fleet, "port-1, port-2")[0].0, format!("all want port {port}"));
+}
+
+fn what_would_not_start_is_found(_: &Lab) {
+    let fleet = Fleet::new();
+    fleet.program("ioc/st.cmd", "");
+    for name in ["try-dir", "try-cmd", "try-env", "try-unit", "try-socket"] {
+        fleet.must(&["add", "-C", "ioc", "-E", "/etc/passwd", name, "./st.cmd"]);
+    }
+    assert_eq!(findings(&fleet, "try-"), []);
+    let edit = |name: &str, old: &str, new: &str| {
+        let file = format!("home/.config/procServ.d/{name}");
+        fleet.file(&file, &fleet.read(&file).replace(old, new));
+    };
+    edit("try-dir.conf", "/ioc\n", "/none\n");
+    edit("try-dir.conf", "env_file", "# ");
+    edit("try-cmd.conf", "st.cmd", "none");
+    edit("try-env.conf", "/etc/passwd", "/none");
+    edit("procserv-try-unit.service", "/etc/passwd", "/etc/group");
+    fs::create_dir(fleet.path("run/procserv-try-socket")).unwrap();
+    drop(UnixListener::bind(fleet.path("run/procserv-try-socket/control")).unwrap());
+    for (name, says) in [
+        ("try-dir", "none: No such file"),
+        ("try-cmd", "./none: no program there"),
+        ("try-env", "/none: No such file"),
+        ("try-unit", "procserv-try-unit.service is not what "),
+        ("try-socket", "control: nobody listens on it"),
+    ] {
+        let found = findings(&fleet, name);
+        assert!(found.iter().any(|(problem, _)| problem.contains(says)), "{name}: {found:?}");
+    }
+}

@@ -1,0 +1,20 @@
+//! `manage-procs`: what it makes of configuration files and commands, and its console client on a
+//! terminal. Real servers, no systemd: a stand-in notes down how it is called.
+
+// Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod attach;
+mod configuration;
+mod doctor;
+mod fleet;
+mod running;
+#[path = "../support/mod.rs"]
+mod support;
+
+fn main() -> std::process::ExitCode {
+    support::main(|| {
+        let all = [configuration::cases(), doctor::cases(), running::cases(), attach::cases()];
+        all.into_iter().flatten().collect()
+    })
+}

@@ -1,0 +1,147 @@
+#!/bin/bash
+# What docs/tutorial.md tells people to type, word for word, under a real systemd; and what lives on
+# meanwhile.
+. "$(dirname "$0")/lib.sh"
+need expect socat useradd conserver setpriv
+. "$here/machine.bash"
+
+tutorial=$here/../../docs/tutorial.md
+manage=$(dirname "$PROCSERV_BIN")/manage-procs
+[ -x "$manage" ] || missing "$manage"
+PATH=/usr/local/bin:$PATH
+
+# As packages install them.
+bin=$root/usr/bin
+install "$PROCSERV_BIN" "$bin/procServ"
+rm -f "$root/usr/local/bin/procServ"
+install "$manage" "$bin/manage-procs"
+install "$contrib/links/procServ-launcher" "$bin/"
+for kind in system user; do
+    install -D "$contrib/links/systemd-procserv-generator-$kind" \
+        "$root/usr/lib/systemd/$kind-generators/systemd-procserv-generator-$kind"
+done
+mkdir -p "$root/etc/conserver"
+# One that nobody has added: the generator makes its unit.
+mkdir -p "$root/etc/procServ.d"
+printf '[by-hand]\ncommand = cat\n' >"$root/etc/procServ.conf"
+
+# Each block is a command of its own, in a file of the name of its section and its number there.
+mkdir "$scratch/blocks"
+awk -v directory="$scratch/blocks/" '
+    /^## / { section = substr($0, 4); count = 0; inside = 0; next }
+    /^    / { if (!inside) count++; inside = 1; print substr($0, 5) >(directory section " " count); next }
+    { inside = 0 }' "$tutorial"
+left() { ls "$scratch/blocks"; }
+# Runs a block, which is taken away; its output is in $scratch/said.
+run() {
+    local text
+    text=$(cat "$scratch/blocks/$1") && rm "$scratch/blocks/$1" || return
+    in_systemd bash -e -c "$text" </dev/null >"$scratch/said" 2>"$scratch/complaints"
+    local status=$?
+    cat "$scratch/complaints" >>"$scratch/all.out"
+    return $status
+}
+diagnosis="$scratch/said $scratch/all.out"
+says() { grep -q -e "$1" "$scratch/said"; }
+quiet() { [ ! -s "$scratch/complaints" ]; }
+procs() { in_systemd manage-procs "$@"; }
+# state NAME...: as status has it.
+states() { procs status "$@" | awk 'NR > 1 { print $2 }' | sort | uniq -c | awk '{ print $2 $1 }' | tr '\n' ' '; }
+are() { [ "$(states "${@:2}")" = "$1 " ]; }
+child() { procs status "$1" | awk 'NR == 2 { print $4 }'; }
+server() { procs status "$1" | awk 'NR == 2 { print $3 }'; }
+
+boot
+check "the generator's unit is there" [ "$(property procserv-by-hand.service LoadState)" = loaded ]
+check "wanted at boot" eval '[[ $(property procserv-by-hand.service WantedBy) == multi-user.target ]]'
+check "and starts" procs start by-hand
+check "its server" within 10 are running1 by-hand
+
+in_systemd chmod 700 /run/procserv-by-hand
+check "what others hide is not called stopped" eval 'in_systemd setpriv --reuid nobody --clear-groups \
+    manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
+
+### One
+check "an IOC" run "One 1"
+check "its user" run "One 2"
+check "add and start" run "One 3"
+check "without a complaint" quiet
+check "the IOC runs" within 10 are running1 ioc1
+check "its unit is enabled" [ "$(systemctl is-enabled procserv-ioc1.service)" = enabled ]
+check "as its user" [ "$(in_systemd ps -o user= -p "$(child ioc1)")" = ioc ]
+check "list and status" run "One 4"
+check "show it" says '^ioc1 *running '
+check "both run" are running2
+
+# A person at a terminal: a line, a kill, and the key that leaves.
+dialogue() { TERM=vt100 expect -f "$here/dialogue.exp" "$@" >>"$scratch/dialogue.out" 2>&1; }
+attach=$(cat "$scratch/blocks/One 5") && rm "$scratch/blocks/One 5"
+before=$(child ioc1)
+check "$attach" dialogue \
+    '"Welcome to procServ" hello\r "hello\r\nhello" \x18 "Received a sigChild" \x1d ": left"' \
+    nsenter -t "$init" --mount --pid --cgroup --root --wd $attach
+renewed() { [ "$(child ioc1)" != "$before" ] && are running1 ioc1; }
+check "^X has restarted the IOC" within 30 renewed
+in_log() { procs logs ioc1 | grep -q "$1"; }
+check "logs" run "One 6"
+check "have its first words" says '^ioc1: All initialization complete'
+check "and what was typed" within 10 in_log '^hello'
+
+### A hundred
+check "99 more" run "A hundred 1"
+check "not running yet" are stopped99 'ioc[2-9]*' 'ioc1?*'
+check "start, status" run "A hundred 2"
+check "all run" within 60 are running101
+check "on ports of their own" eval \
+    'in_systemd socat -u TCP:localhost:20077,readbytes=11 - | grep -q "@@@ Welcome"'
+check "status for programs" run "A hundred 3"
+check "is JSON" eval 'python3 -c "import json, sys; assert json.load(sys.stdin)[0][\"state\"] == \"running\"" <"$scratch/said"'
+check "logs of several" run "A hundred 4"
+check "have their names" says '^ioc1[0-9]  *| ioc1[0-9]: All'
+check "an edited file" run "A hundred 5"
+is_there() { [ "$(in_systemd readlink "/proc/$(child ioc7)/cwd")" = /opt/iocs/ioc1 ]; }
+check "counts" within 10 is_there
+check "without a complaint" quiet
+
+### What is wrong?
+check "doctor finds nothing" run "What is wrong? 1"
+in_systemd kill -STOP "$(server ioc8)"
+in_systemd kill -KILL "$(server ioc8)"
+within 10 not are running1 ioc8
+check "after a kill systemd has tidied up" procs doctor
+
+### A new version of procServ
+# Somebody is attached meanwhile.
+mkfifo "$scratch/keys"
+procs attach unix:/run/procserv-ioc1/control <"$scratch/keys" >"$scratch/console" 2>&1 &
+attached=$!
+exec 7>"$scratch/keys"
+check "attached" within 10 grep -q 'plus you' "$scratch/console"
+before=$(server ioc1),$(child ioc1)
+cp "$bin/procServ" "$bin/procServ.new"
+mv "$bin/procServ.new" "$bin/procServ"
+check "upgrade" run "A new version of procServ 1"
+check "all but the one that is down" says '^ioc99: upgraded: '
+check "one is down" says '^ioc8: stopped: '
+check "PIDs are what they were" [ "$(server ioc1),$(child ioc1)" = "$before" ]
+check "the program is the new one" \
+    [ "$(in_systemd stat -Lc %i "/proc/${before%,*}/exe")" = "$(in_systemd stat -c %i /usr/bin/procServ)" ]
+echo typed >&7
+check "who is attached still is" within 10 grep -q '^typed' "$scratch/console"
+exec 7>&-
+check "and leaves" wait $attached
+
+### conserver
+check "write-procs-cf" run "conserver 1"
+printf '#include /etc/conserver/procs.cf\naccess * { trusted 127.0.0.1; }\n' >"$root/etc/conserver/conserver.cf"
+check "conserver takes it" in_systemd conserver -S -C /etc/conserver/conserver.cf
+check "with all consoles" [ "$(in_systemd grep -c '^console ' /etc/conserver/procs.cf)" = 101 ]
+
+### And back
+check "stop, remove" run "And back 1"
+check "stopped" are stopped11 'ioc9*'
+check "it is gone" eval '! procs list ioc100 2>/dev/null && [ ! -e "$root/etc/procServ.d/ioc100.conf" ]'
+check "systemd has forgotten it" [ "$(property procserv-ioc100.service LoadState)" = not-found ]
+check "nothing of it runs" [ -z "$(in_systemd pgrep -f 'name ioc100 ')" ]
+check "nothing of the tutorial is left" [ -z "$(left)" ]
+finish

@@ -1,0 +1,90 @@
+//! The variable and the option of an upgrade, where there is none: told, and nothing done.
+
+use crate::case;
+use crate::support::{Case, Finished, Lab, Setup};
+use std::fs;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case!(variable_that_names_no_descriptor),
+        case!(variable_that_names_no_state),
+        case!(variable_is_not_looked_at_for_help),
+        case!(check_of_nothing),
+        case!(check_of_no_state),
+        case!(check_is_no_option),
+    ]
+}
+
+/// What gives the next program a descriptor 9, of something that is no state.
+const OPEN: [&str; 8] = [
+    "exec",
+    "/bin/sh",
+    "sh",
+    "-c",
+    "exec 9</etc/passwd; exec \"$@\"",
+    "sh",
+    "./fake-ioc",
+    "unrecorded",
+];
+
+/// Panics unless nothing was started and opened.
+fn assert_untouched(finished: &Finished) {
+    for name in ["starts", "log", "ctl", "pid"] {
+        assert!(!finished.instance.path(name).exists(), "{name}");
+    }
+    assert_eq!(finished.stdout, "");
+}
+
+fn with_variable(lab: &Lab, value: &str) -> Setup {
+    lab.server().logged().opts(["-p", "pid"]).env("PROCSERV_HANDOVER", value)
+}
+
+fn variable_that_names_no_descriptor(lab: &Lab) {
+    for value in ["", "x", "99", "-1", "1", "0x5", "5 ", "99999999999"] {
+        let finished = with_variable(lab, value).run();
+        let expected = "\
+procServ: cannot read the state named by PROCSERV_HANDOVER: Bad file descriptor
+procServ: Exiting with error code: 9
+";
+        finished.assert(9, "", expected);
+        assert_untouched(&finished);
+    }
+}
+
+fn variable_that_names_no_state(lab: &Lab) {
+    let finished = with_variable(lab, "9").launched_by(OPEN).run();
+    let expected = "procServ: cannot read the state named by PROCSERV_HANDOVER: not a state\n";
+    assert!(finished.stderr.starts_with(expected), "{}", finished.stderr);
+    assert!(matches!(finished.status.code(), Some(1..)), "{}", finished.status);
+    assert_untouched(&finished);
+}
+
+fn variable_is_not_looked_at_for_help(lab: &Lab) {
+    let finished = lab.server().bare().opts(["-V"]).env("PROCSERV_HANDOVER", "99").run();
+    assert_eq!(finished.stdout, format!("{}\n", lab.version()));
+    assert_eq!(finished.status.code(), Some(0));
+}
+
+fn check_of_nothing(lab: &Lab) {
+    for rest in ["", "x", "99", "-1", "1", "99999999999"] {
+        let finished = lab.run([&format!("--handover-check={rest}")]);
+        assert_eq!(finished.status.code(), Some(1), "{rest:?}");
+        let reason = finished.stdout;
+        assert!(!reason.contains("can go on"), "{rest:?}: {reason}");
+        assert!(reason.contains("descriptor"), "{rest:?}: {reason}");
+    }
+}
+
+fn check_of_no_state(lab: &Lab) {
+    let check = ["--handover-check=9"];
+    let finished = lab.server().bare().launched_by(OPEN).opts(check).run();
+    assert_eq!((finished.stdout.as_str(), finished.status.code()), ("not a state", Some(1)));
+}
+
+/// Beside anything else it is an option that does not exist.
+fn check_is_no_option(lab: &Lab) {
+    let finished = lab.server().opts(["--handover-check=3"]).run();
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.stdout);
+    assert!(finished.stderr.contains("handover-check"), "{}", finished.stderr);
+    assert!(fs::metadata(finished.instance.path("starts")).is_err());
+}
