@@ -63,6 +63,10 @@ pub const LAST_WORDS_MAX: usize = 1 << 20;
 /// SIGKILL. A process in an uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
+/// The unit in which the kernel tells when a process was started, 1/`USER_HZ`; on some machines it is
+/// shorter.
+pub const KERNEL_TICK: Duration = Duration::from_millis(10);
+
 /// What a child left behind is looked for again after so long, then after twice that, and so on.
 pub const ORPHAN_LOOK: Duration = Duration::from_millis(5);
 

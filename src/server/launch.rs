@@ -32,7 +32,7 @@ use crate::handover;
 use crate::handover::state::RecordsState;
 use crate::sys::spawn::{Plan, Program};
 use crate::sys::user::{self, Account};
-use crate::sys::{process, signal, time};
+use crate::sys::{process, procfs, signal, time};
 use crate::systemd;
 use crate::systemd::notify::{Notifier, watchdog};
 
@@ -136,6 +136,10 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         (config.child_pid_file.clone(), parts.kin_since);
     if config.kill_orphans || config.child_pid_file.is_some() {
         process::adopt_orphans().map_err(system("become the parent of orphans"))?;
+        if parts.kin_since.is_none() {
+            // They are not the child's, and stay alive.
+            procfs::outlast_elders();
+        }
     }
     if parts.begun != Begun::Upgraded
         && let Some(vault) = &mut kernel.vault

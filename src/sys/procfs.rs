@@ -5,6 +5,7 @@ use std::fs;
 use nix::unistd::getpid;
 
 use super::pidfd;
+use crate::limits::KERNEL_TICK;
 
 /// What is read of `/proc/PID/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,14 @@ pub fn children_since(since: u64) -> Vec<i32> {
     if found.is_empty() { look() } else { found }
 }
 
+/// Waits, if this process has children already, until [`children_since`] can tell them from those that
+/// it starts from now on.
+pub fn outlast_elders() {
+    if !children_since(0).is_empty() {
+        std::thread::sleep(KERNEL_TICK);
+    }
+}
+
 /// Process `pid` with its ancestors up to this process, which is not among them. `None` if it is not
 /// a living descendant. To be trusted, it needs a descriptor of the process that shows it alive after
 /// this.
@@ -94,6 +103,10 @@ mod tests {
         assert_eq!(descendant(pid).expect("a descendant").1, [pid]);
         assert!(children_since(start).contains(&pid));
         assert!(!children_since(start + 1).contains(&pid));
+        outlast_elders();
+        let mut younger = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().expect("a child");
+        assert!(start_of(younger.id() as i32) > Some(start));
+        younger.kill().and_then(|()| younger.wait()).expect("its end");
         for other in [0, -1, 1, getpid().as_raw(), nix::unistd::getppid().as_raw(), i32::MAX] {
             assert!(descendant(other).is_none(), "{other}");
         }

@@ -167,7 +167,8 @@ fn orphans_of_others_are_left_alone(lab: &Lab) {
         .map(|name| String::from_utf8(server.file(name)).unwrap().trim().parse().unwrap());
     user.send(b"\x18");
     user.until("is: ");
-    assert!(alive(elder) && !alive(orphan));
+    assert!(alive(elder), "older than the child");
+    assert!(!alive(orphan));
     assert_eq!(server.terminate().code(), Some(0));
     assert!(alive(elder));
     kill(Pid::from_raw(elder), Signal::SIGKILL).unwrap();
