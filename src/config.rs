@@ -3,10 +3,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
 use crate::endpoint::Endpoint;
+use crate::listen::ListenUri;
 use crate::network::Networks;
 
 /// How the server relates to the terminal and process that started it (contract section 7).
@@ -103,6 +105,17 @@ pub struct CommandChars {
     pub logout: Option<u8>,
 }
 
+/// `--overlap`: a new child is started beside the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlap {
+    /// The new one is on trial for so long, unless it says earlier that it is ready.
+    pub after: Duration,
+    /// Then the old one has so long to end before it is killed.
+    pub grace: Duration,
+    /// `--reloadcmd`.
+    pub command: Option<u8>,
+}
+
 /// Everything the command line says, resolved and checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -166,6 +179,10 @@ pub struct Config {
     pub wait: bool,
     /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.
     pub fdstore: bool,
+    /// `--listen`: sockets for the child.
+    pub listen: Vec<ListenUri>,
+    /// `--overlap`, with what belongs to it.
+    pub overlap: Option<Overlap>,
     /// `--notify`, or what implies it: the service manager is told what goes on.
     pub notify: bool,
     /// `--ready`: what the child writes when it is ready.

@@ -19,6 +19,13 @@ pub enum StartupError {
         /// What the system said.
         error: io::Error,
     },
+    /// A socket for the child could not be opened.
+    Listen {
+        /// The address as given.
+        uri: Vec<u8>,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The system refuses something that no server can do without.
     System {
         /// What was being done.
@@ -38,6 +45,11 @@ impl StartupError {
                     sys::reason(error)
                 );
                 ([head.as_bytes(), &endpoint.to_bytes(), b")"].concat(), error)
+            }
+            StartupError::Listen { uri, error } => {
+                let reason = sys::reason(error);
+                let line = [argv0.as_bytes(), b": --listen ", uri, b": ", reason.as_bytes()];
+                (line.concat(), error)
             }
             StartupError::System { what, error } => {
                 let text = format!(": cannot {what}: {}", sys::reason(error));

@@ -12,7 +12,7 @@
 //! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives | files, `/proc`, systemctl |
 //! | [`attach`] | a person's terminal and a console | `telnet`, `sys` |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
-//! | [`cli`], [`endpoint`], [`network`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
+//! | [`cli`], [`endpoint`], [`listen`], [`network`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
 //!
 //! Arrows point down only. The core has no descriptor, no clock and no environment: time comes in
 //! with each call, as plain numbers, so the same code runs under a simulation. The server's loop
@@ -41,6 +41,12 @@
 //! whose share of the queue is full is not read, so that the pressure reaches whoever types.
 
 //!
+//! # Children come and go
+//!
+//! Sockets for the child are opened once and passed to each ([`listen`]). A child can be replaced by
+//! one that is started beside it: for as long as there are two, the core weaves their output together
+//! by lines, and the server holds the old one in a place of its own.
+//!
 //! # Servers come and go
 //!
 //! At an upgrade in place the server writes down all that it is ([`handover`]), executes the program
@@ -57,6 +63,7 @@ pub mod endpoint;
 pub mod error;
 pub mod handover;
 pub mod limits;
+pub mod listen;
 pub mod manage;
 pub mod network;
 pub mod server;

@@ -179,3 +179,18 @@ pub const VAULT_RETRY: Duration = Duration::from_millis(20);
 
 /// The exit status of a child of which nobody can tell it.
 pub const UNKNOWN: u8 = 255;
+
+/// With two children beside each other: so long a line of one is waited for while the other has
+/// something to say. A line that a program writes in pieces is whole by then, and nobody at a
+/// keyboard takes it for a pause.
+pub const LINE_PATIENCE: Duration = Duration::from_millis(200);
+
+/// What is held of a child meanwhile, about; then it is not read.
+pub const LINES_HELD_MAX: usize = 64 << 10;
+
+/// What a child has of its `--grace-period` when another takes its place and the option is not given,
+/// in seconds: time to finish what it has begun.
+pub const OVERLAP_GRACE: u32 = 10;
+
+/// Messages that are taken in one turn from a child that tells its service manager something.
+pub const NOTICES_PER_TURN: usize = 16;

@@ -22,6 +22,9 @@ complete -c procServ -l events -d 'append what happens to <file>, as JSON' -r -F
 complete -c procServ -l child-pidfile -d 'child makes itself a daemon, with its PID in <f>' -r -F
 complete -c procServ -l history -d 'give new clients the last <size> bytes (k, M)' -r -f
 complete -c procServ -l holdoff-max -d 'up to <n> sec, double holdoff while child dies early' -r -f
+complete -c procServ -l listen -d 'open a socket for the child (LISTEN_FDS); repeatable' -r -f
+complete -c procServ -l overlap -d 'SIGUSR2: start new child, end old one after <ms>' -r -f
+complete -c procServ -l reloadcmd -d 'command to do what SIGUSR2 does (^ for ctrl)' -r -f
 complete -c procServ -l log-rotate -d 'begin a new log at <size>[,<keep>] bytes (k, M, G)' -r -f
 complete -c procServ -l ready -d 'be ready when child says <text> (implies --notify)' -r -f
 complete -c procServ -l syslog -d 'send the console to syslog, too' -r -f

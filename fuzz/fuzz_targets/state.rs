@@ -45,6 +45,7 @@ fn settings(stamped: bool) -> Settings {
         ready: stamped.then(|| b"epics>".to_vec()),
         kill_orphans: true,
         daemonizes: true,
+        overlap: None,
         time_format: b"T".to_vec(),
         history: if stamped { 0 } else { 1000 },
         wording: Wording::Current,

@@ -10,12 +10,17 @@ mod own;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgMatches;
 
 use crate::caret;
-use crate::config::{ByteSet, CommandChars, Config, LogTarget, RestartMode, Rotation, RunMode};
+use crate::config::{
+    ByteSet, CommandChars, Config, LogTarget, Overlap, RestartMode, Rotation, RunMode,
+};
 use crate::endpoint::{Access, Endpoint};
+use crate::limits::OVERLAP_GRACE;
+use crate::listen::{ListenUri, Place};
 pub use args::definition;
 use getopt::Item;
 use number::Numbers;
@@ -113,6 +118,20 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             return Err(stderr.exit(Vec::new(), 1));
         }
     };
+    let listen = match listen(&given) {
+        Ok(listen) => listen,
+        Err(problem) => {
+            stderr.say(&problem);
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
+    let overlap = match overlap(&given, &numbers) {
+        Ok(overlap) => overlap,
+        Err(problem) => {
+            stderr.say(&problem);
+            return Err(stderr.exit(Vec::new(), 1));
+        }
+    };
     let log_rotate = match log_rotate(&given) {
         Ok(rotation) => rotation,
         Err(problem) => {
@@ -148,7 +167,7 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         holdoff: numbers.holdoff,
         holdoff_max,
         grace_period: numbers.grace_period,
-        ignore: ignored(&given, command_chars),
+        ignore: ignored(&given, command_chars, overlap),
         command_chars,
         kill_signal: numbers.kill_signal,
         log_file: given.value("logfile").map(|file| match file {
@@ -177,6 +196,8 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
         signal_status: given.flag("signal-status"),
         wait: given.flag("wait"),
         fdstore,
+        listen,
+        overlap,
         notify,
         ready: given.value("ready").map(bytes),
         quiet: given.flag("quiet"),
@@ -249,6 +270,60 @@ fn check_notify(given: &Given, notify: bool) -> Result<(), &'static str> {
     }
 }
 
+/// The sockets for the child, or what is wrong with one.
+fn listen(given: &Given) -> Result<Vec<ListenUri>, Vec<u8>> {
+    let mut all: Vec<ListenUri> = Vec::new();
+    for text in given.values("listen") {
+        let wrong =
+            |problem: &str| [b"--listen ", text.as_bytes(), b" ", problem.as_bytes()].concat();
+        let uri = ListenUri::parse(text).map_err(wrong)?;
+        let twice = |other: &ListenUri| {
+            other.place == uri.place && matches!(uri.place, Place::Descriptor(_))
+        };
+        if all.iter().any(twice) {
+            return Err(wrong("is given twice"));
+        }
+        all.push(uri);
+    }
+    Ok(all)
+}
+
+/// `--overlap` and what belongs to it, or what is wrong with it.
+fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap>, Vec<u8>> {
+    let command = given.value("reloadcmd");
+    let Some(text) = given.value("overlap") else {
+        return match command {
+            Some(_) => Err(b"--reloadcmd needs --overlap".to_vec()),
+            None => Ok(None),
+        };
+    };
+    if given.value("child-pidfile").is_some() {
+        return Err(
+            b"--overlap does not go with --child-pidfile: a daemon is not replaced".to_vec()
+        );
+    }
+    let digits = text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(after) = digits.and_then(|text| text.parse::<u32>().ok()) else {
+        return Err([b"--overlap ", text.as_bytes(), b" is no number of milliseconds"].concat());
+    };
+    let command = match command
+        .as_ref()
+        .map(|text| (text.as_bytes(), caret::list(text.as_bytes()).count()))
+    {
+        None | Some((b"", _)) => None,
+        Some((text, 1)) => caret::command_char(text),
+        Some((text, _)) => {
+            return Err([b"--reloadcmd ", text, b" is no single character"].concat());
+        }
+    };
+    let grace = if numbers.grace_given { numbers.grace_period } else { OVERLAP_GRACE };
+    Ok(Some(Overlap {
+        after: Duration::from_millis(after.into()),
+        grace: Duration::from_secs(grace.into()),
+        command,
+    }))
+}
+
 /// What `--log-rotate` says, or what is wrong with it.
 fn log_rotate(given: &Given) -> Result<Option<Rotation>, &'static str> {
     let Some(rule) = given.value("log-rotate") else {
@@ -273,10 +348,11 @@ fn command_chars(given: &Given) -> CommandChars {
 }
 
 /// The list of `-i`, the command characters, and NUL as soon as there is any list.
-fn ignored(given: &Given, commands: CommandChars) -> ByteSet {
+fn ignored(given: &Given, commands: CommandChars, overlap: Option<Overlap>) -> ByteSet {
     let mut set = ByteSet::EMPTY;
     let list = given.value("ignore");
-    let commands = [commands.kill, commands.toggle, commands.logout];
+    let reload = overlap.and_then(|overlap| overlap.command);
+    let commands = [commands.kill, commands.toggle, commands.logout, reload];
     for byte in commands.into_iter().flatten() {
         set.insert(byte);
     }

@@ -12,13 +12,21 @@ use crate::strto;
 pub(super) struct Numbers {
     pub(super) holdoff: u32,
     pub(super) grace_period: u32,
+    /// Whether it is not the default.
+    pub(super) grace_given: bool,
     pub(super) core_size: Option<u64>,
     pub(super) kill_signal: i32,
 }
 
 impl Default for Numbers {
     fn default() -> Self {
-        Numbers { holdoff: 15, grace_period: 0, core_size: None, kill_signal: 9 }
+        Numbers {
+            holdoff: 15,
+            grace_period: 0,
+            grace_given: false,
+            core_size: None,
+            kill_signal: 9,
+        }
     }
 }
 
@@ -32,7 +40,9 @@ impl Numbers {
                 Some(self.holdoff.into())
             }
             "grace-period" => {
-                self.grace_period = u32::try_from(atoi(text)).unwrap_or(self.grace_period);
+                if let Ok(number) = u32::try_from(atoi(text)) {
+                    (self.grace_period, self.grace_given) = (number, true);
+                }
                 Some(self.grace_period.into())
             }
             "coresize" => {

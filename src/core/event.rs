@@ -109,6 +109,16 @@ pub enum Event<'a> {
     SpawnFailed(&'a str),
     /// The child ended and all its output has been handed over.
     Exited(ExitStatus),
+    /// The old child's terminal produced bytes.
+    OldOutput(&'a [u8]),
+    /// No process has the old child's terminal open any more, though that child lives.
+    OldOutputClosed,
+    /// The old child ended and all its output has been handed over.
+    OldExited(ExitStatus),
+    /// The child says that it is ready.
+    ChildReady,
+    /// SIGUSR2.
+    Reload,
     /// [`Effect::Look`] found the process that the child has become.
     Daemonized(i32),
     /// It did not; the reason.
@@ -175,8 +185,17 @@ pub enum Event<'a> {
 pub enum Effect {
     /// Start the child; answer with [`Event::Spawned`] or [`Event::SpawnFailed`].
     Spawn,
+    /// Start another child beside the one there is, which becomes the old one; answer as above. If it
+    /// can't be started, nothing changes.
+    SpawnBeside,
     /// Send this signal to the child's process group.
     SignalGroup(i32),
+    /// The same with the old child's.
+    SignalOld(i32),
+    /// The old child is dead: bury it.
+    BuryOld,
+    /// There is no child any more but the old one, which is the child from now on.
+    Reinstate,
     /// The child is dead: kill what is left of its process group, close its PTY, reap it.
     Bury,
     /// The child's first process has ended, and is to be buried only when it is known what it became:

@@ -12,6 +12,8 @@ pub enum Command {
     Toggle,
     /// A child, while there is none.
     Restart,
+    /// A new child beside the one there is.
+    Reload,
     /// The server's end, while there is no child.
     Quit,
     /// The end of the client's own connection.

@@ -18,6 +18,7 @@ mod input;
 pub mod journal;
 mod notice;
 mod outbox;
+mod overlap;
 mod ready;
 pub mod record;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 mod typing;
+pub mod weave;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -41,10 +43,12 @@ use self::input::InputQueue;
 use self::journal::Entry;
 pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
+use self::overlap::Overlap;
 use self::ready::Readiness;
 use self::status::Status;
 use self::supervisor::{Action, Policy, Supervisor};
-use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
+use self::weave::Who;
+use crate::config::{self, ByteSet, CommandChars, RestartMode, Wording};
 use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
 use crate::telnet;
 
@@ -99,6 +103,8 @@ pub struct Settings {
     pub wait: bool,
     /// `--ready`: what the child writes when it is ready; else it is once it has been started.
     pub ready: Option<Vec<u8>>,
+    /// `--overlap`.
+    pub overlap: Option<config::Overlap>,
     /// `--kill-orphans`: what left the child's process group is killed after it.
     pub kill_orphans: bool,
     /// `--child-pidfile`: the child makes itself a daemon.
@@ -193,6 +199,7 @@ pub struct Console {
     calendar: Box<dyn Calendar>,
     supervisor: Supervisor,
     readiness: Readiness,
+    overlap: Overlap,
     history: History,
     clients: BTreeMap<ClientId, Client>,
     log: Option<Outbox>,
@@ -219,6 +226,7 @@ impl Console {
         Console {
             supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
             readiness: Readiness::new(settings.ready.clone(), settings.wait),
+            overlap: Overlap::default(),
             history: History::new(settings.log_stamp.is_some(), settings.history),
             clients: BTreeMap::new(),
             log: None,
@@ -242,7 +250,7 @@ impl Console {
         if self.exiting && !matches!(event, Event::Left { .. }) {
             return;
         }
-        if !matches!(event, Event::Output(_) | Event::Input { .. }) {
+        if !matches!(event, Event::Output(_) | Event::OldOutput(_) | Event::Input { .. }) {
             self.revision += 1;
         }
         match event {
@@ -253,21 +261,35 @@ impl Console {
                     self.revision += 1;
                     self.journal.push_back(Entry::Ready(child.pid));
                 }
-                self.append(bytes, now.wall);
+                self.weave(Who::New, bytes, now);
             }
+            Event::OldOutput(bytes) => self.weave(Who::Old, bytes, now),
             // A daemon closes its terminal.
             Event::OutputClosed if self.settings.daemonizes => {}
-            Event::OutputClosed => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
+            Event::OutputClosed => {
+                self.cancel_beside();
+                self.effects.push_back(Effect::SignalGroup(SIGKILL));
+            }
+            Event::OldOutputClosed => self.signal_old(SIGKILL),
+            Event::OldExited(status) => self.old_ended(status, now),
+            Event::ChildReady => self.child_says_ready(now),
+            Event::Reload => self.reload(now),
             Event::Spawned(pid) => {
-                self.supervisor.started(pid, now);
+                let old = self.supervisor.started(pid, now);
                 self.readiness.started();
                 self.journal.push_back(Entry::Started(pid));
-                self.say(&notice::started(&self.settings, pid), now);
+                self.begun(pid, old, now);
             }
             Event::SpawnFailed(reason) => {
-                self.supervisor.start_failed();
+                let old = self.supervisor.running();
+                if !self.supervisor.cancel_beside() {
+                    self.supervisor.start_failed();
+                }
                 self.journal.push_back(Entry::NotStarted(reason.to_owned()));
                 self.say_line(&notice::start_failed(&self.settings, reason), now);
+                if let Some(old) = old {
+                    self.not_begun(old, now);
+                }
             }
             Event::Exited(status) => self.child_ended(status, now),
             Event::Daemonized(pid) => self.daemonized(pid, now),
@@ -320,11 +342,15 @@ impl Console {
         if let Some(action) = self.supervisor.due(now.mono) {
             self.act(action, now);
         }
+        if !self.exiting {
+            self.overlap_due(now);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Option<Moment> {
-        if self.exiting { None } else { self.supervisor.deadline() }
+        let deadlines = [self.supervisor.deadline(), self.overlap_deadline()];
+        if self.exiting { None } else { deadlines.into_iter().flatten().min() }
     }
 
     /// What the child does, for whoever doesn't read the console.
@@ -400,9 +426,13 @@ impl Console {
     fn act(&mut self, action: Action, now: Now) {
         match action {
             Action::Start => self.effects.push_back(Effect::Spawn),
-            Action::Kill => self.effects.push_back(Effect::SignalGroup(SIGKILL)),
-            Action::Exit(code) => self.exit(code),
+            Action::Kill => self.signal(SIGKILL),
+            Action::Exit(code) => {
+                self.flush(now);
+                self.exit(code);
+            }
             Action::Abandon => {
+                self.flush(now);
                 self.say_shutting_down(now);
                 self.leave_behind(Some(0), now);
             }
@@ -419,6 +449,7 @@ impl Console {
     }
 
     fn child_ended(&mut self, status: ExitStatus, now: Now) {
+        self.cancel_beside();
         let Some(child) = self.supervisor.running() else {
             // It outlived the server's patience, and what it left behind is being killed.
             self.effects.push_back(Effect::Bury);
@@ -428,6 +459,9 @@ impl Console {
             return;
         }
         self.journal.push_back(Entry::Ended(child.pid, status));
+        if self.old_stands_in(child, status, now) {
+            return;
+        }
         let leaving = self.supervisor.ended(status, now.mono);
         if !leaving {
             self.say(&notice::ended(child, status), now);
@@ -445,13 +479,17 @@ impl Console {
 
     /// SIGTERM. A second one ends the grace period.
     fn terminate(&mut self, now: Now) {
+        self.cancel_beside();
         if self.supervisor.is_forked() {
             self.supervisor.ended(ExitStatus::Code(0), now.mono);
             self.say_shutting_down(now);
             self.input.clear();
             self.effects.push_back(Effect::Bury);
             self.leave_behind(Some(0), now);
-        } else if self.supervisor.running().is_none() && !self.supervisor.is_leaving() {
+        } else if self.supervisor.running().is_none()
+            && !self.supervisor.is_leaving()
+            && !self.old_is_last(now)
+        {
             self.exit(0);
         } else if self.supervisor.in_grace() {
             self.supervisor.end_grace(now.mono);
@@ -466,9 +504,11 @@ impl Console {
         }
     }
 
+    /// To the child, and the old one if there is one.
     fn signal(&mut self, signal: i32) {
         if signal != 0 {
             self.effects.push_back(Effect::SignalGroup(signal));
+            self.signal_old(signal);
         }
     }
 

@@ -118,6 +118,13 @@ pub fn no_daemon(settings: &Settings, reason: &str) -> Vec<u8> {
 pub fn ended(child: Running, status: ExitStatus) -> Vec<u8> {
     let mut out = b"\r\n".to_vec();
     out.extend_from_slice(RULE);
+    out.extend_from_slice(&old_ended(child, status));
+    out
+}
+
+/// One of two children ended, and the other goes on. Ours.
+pub fn old_ended(child: Running, status: ExitStatus) -> Vec<u8> {
+    let mut out = Vec::new();
     let how = match status {
         ExitStatus::Code(code) => format!("Normal exit status = {code}"),
         ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
@@ -125,6 +132,14 @@ pub fn ended(child: Running, status: ExitStatus) -> Vec<u8> {
     };
     let pid = child.pid.to_string();
     line!(out, "@@@ Received a sigChild for process ", pid, ". ", how);
+    out
+}
+
+/// What was to take the place of the child `pid` is no more, or never was. Ours.
+pub fn goes_on(settings: &Settings, pid: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let pid = pid.to_string();
+    line!(out, "@@@ Child \"", settings.name, "\" is not replaced, process ", pid, " goes on");
     out
 }
 

@@ -16,6 +16,7 @@ use super::event::{ClientId, Medium, Role, Running};
 use super::history::{History, HistoryRecord, OFFSET_MAX};
 use super::input::{InputQueue, InputRecord};
 use super::outbox::{Outbox, OutboxRecord};
+use super::overlap::Overlap;
 use super::ready::ReadinessRecord;
 use super::supervisor::Supervisor;
 use super::{Client, Console, PLAIN, Pace, Settings};
@@ -49,6 +50,8 @@ pub struct Record {
     troubles: u8,
     #[n(10)]
     syslog: Option<OutboxRecord>,
+    #[cbor(n(11), default)]
+    overlap: Overlap,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -90,6 +93,11 @@ impl Record {
         self.supervisor.running()
     }
 
+    /// The old child, if there is one.
+    pub fn old_child(&self) -> Option<Running> {
+        self.overlap.old()
+    }
+
     /// Who is connected, and how.
     pub fn clients(&self) -> impl Iterator<Item = (ClientId, Medium)> {
         self.clients.iter().map(|client| (client.id, client.medium))
@@ -122,6 +130,7 @@ impl Console {
             readiness: Some(self.readiness.record()),
             troubles: self.troubles,
             syslog: self.syslog.as_ref().map(Outbox::record),
+            overlap: self.overlap.clone(),
         }
     }
 
@@ -152,6 +161,7 @@ impl Console {
             readiness: Some(self.readiness.outline()),
             troubles: 0,
             syslog: None,
+            overlap: self.overlap.outline(),
         }
     }
 
@@ -170,6 +180,7 @@ impl Console {
         let mut console = Console::new(settings, calendar);
         let settings = &mut console.settings;
         console.supervisor = Supervisor::restore(record.supervisor, settings.policy())?;
+        console.overlap = Overlap::restore(record.overlap, console.supervisor.running())?;
         let keep_times = settings.log_stamp.is_some();
         console.history = History::restore(record.history, keep_times, settings.history)?;
         let head = console.history.head();

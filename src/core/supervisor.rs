@@ -19,6 +19,9 @@
 //! it counts as running. What a child left behind may have to be killed: until that is done nothing
 //! else comes, neither a start nor the exit.
 //!
+//! A child may be replaced by one that is started beside it; what becomes of the other then is told
+//! in [`overlap`](super::overlap). All of the above looks at the new one.
+//!
 //! SIGTERM with a child signals it and leaves when it is gone: after the grace period it gets
 //! SIGKILL, and should not even that end it, the server leaves without it.
 
@@ -120,6 +123,9 @@ enum Child {
     /// What it left behind is being killed.
     #[n(5)]
     Clearing(#[n(0)] Clearing),
+    /// Another one was asked for beside it, not yet answered.
+    #[n(6)]
+    Replacing(#[n(0)] Running),
 }
 
 /// What comes next while there is no child.
@@ -172,7 +178,7 @@ impl Supervisor {
 
     /// Goes on from a record.
     pub fn restore(record: Supervisor, policy: Policy) -> Result<Supervisor, Invalid> {
-        if record.child == Child::Starting {
+        if matches!(record.child, Child::Starting | Child::Replacing(_)) {
             // The effect was obeyed, and its answer would never come.
             return Err(Invalid("a child is being started"));
         }
@@ -192,6 +198,7 @@ impl Supervisor {
     pub fn running(&self) -> Option<Running> {
         match self.child {
             Child::Running(child)
+            | Child::Replacing(child)
             | Child::Leaving { child, .. }
             | Child::Forked { first: child, .. } => Some(child),
             Child::None | Child::Starting | Child::Clearing(_) => None,
@@ -202,6 +209,7 @@ impl Supervisor {
     pub fn stage(&self) -> Stage {
         match self.child {
             Child::Running(child)
+            | Child::Replacing(child)
             | Child::Leaving { child, .. }
             | Child::Forked { first: child, .. } => Stage::Running(child.pid),
             Child::Starting | Child::Clearing(Clearing { then: Then::Start, .. }) => Stage::Due,
@@ -232,7 +240,7 @@ impl Supervisor {
                 Next::Nothing => None,
                 Next::Start(at) | Next::Exit(at) => Some(at),
             },
-            Child::Starting | Child::Running(_) => None,
+            Child::Starting | Child::Running(_) | Child::Replacing(_) => None,
             Child::Leaving { until, .. } => Some(until),
             Child::Forked { look, .. } => Some(look),
             Child::Clearing(clearing) => Some(clearing.deadline()),
@@ -248,7 +256,11 @@ impl Supervisor {
                 return Some(Action::Look);
             }
             Child::Clearing(clearing) => return clearing.due(now).map(Action::Sweep),
-            Child::None | Child::Starting | Child::Running(_) | Child::Leaving { .. } => {}
+            Child::None
+            | Child::Starting
+            | Child::Running(_)
+            | Child::Replacing(_)
+            | Child::Leaving { .. } => {}
         }
         match self.child {
             Child::None => match self.next() {
@@ -256,7 +268,11 @@ impl Supervisor {
                 Next::Exit(at) if now >= at => Some(Action::Exit(self.last_code)),
                 Next::Start(_) | Next::Exit(_) | Next::Nothing => None,
             },
-            Child::Starting | Child::Running(_) | Child::Forked { .. } | Child::Clearing(_) => None,
+            Child::Starting
+            | Child::Running(_)
+            | Child::Replacing(_)
+            | Child::Forked { .. }
+            | Child::Clearing(_) => None,
             Child::Leaving { until, .. } if now < until => None,
             Child::Leaving { killed: true, .. } => Some(Action::Abandon),
             Child::Leaving { child, killed: false, .. } => {
@@ -282,9 +298,46 @@ impl Supervisor {
                 self.waiting = false;
                 if exits { Some(Action::Exit(self.last_code)) } else { Some(self.begin(now)) }
             }
-            Child::Starting | Child::Running(_) | Child::Leaving { .. } | Child::Forked { .. } => {
-                None
-            }
+            Child::Starting
+            | Child::Running(_)
+            | Child::Replacing(_)
+            | Child::Leaving { .. }
+            | Child::Forked { .. } => None,
+        }
+    }
+
+    /// A child is to be started beside the one there is. Whether there is one that may be replaced.
+    pub fn begin_beside(&mut self) -> bool {
+        let Child::Running(child) = self.child else {
+            return false;
+        };
+        self.child = Child::Replacing(child);
+        true
+    }
+
+    /// It is not to be started. Whether it was to be.
+    pub fn cancel_beside(&mut self) -> bool {
+        let Child::Replacing(child) = self.child else {
+            return false;
+        };
+        self.child = Child::Running(child);
+        true
+    }
+
+    /// Whether it has been asked for.
+    pub fn is_replacing(&self) -> bool {
+        matches!(self.child, Child::Replacing(_))
+    }
+
+    /// This one is the child.
+    pub fn stand_in(&mut self, child: Running) {
+        self.child = Child::Running(child);
+    }
+
+    /// The child ended after SIGTERM; this one is still to end.
+    pub fn leave_with(&mut self, other: Running) {
+        if let Child::Leaving { child, .. } = &mut self.child {
+            *child = other;
         }
     }
 
@@ -301,11 +354,25 @@ impl Supervisor {
         self.mode
     }
 
-    /// The child asked for runs.
-    pub fn started(&mut self, pid: i32, now: Now) {
+    /// The child asked for runs. The one beside which it was started.
+    pub fn started(&mut self, pid: i32, now: Now) -> Option<Running> {
+        let beside = match self.child {
+            Child::Replacing(child) => Some(child),
+            Child::None
+            | Child::Starting
+            | Child::Running(_)
+            | Child::Leaving { .. }
+            | Child::Forked { .. }
+            | Child::Clearing(_) => None,
+        };
+        if beside.is_some() {
+            self.last_start = Some(now.mono);
+            self.due = false;
+        }
         self.child = Child::Running(Running { pid, started: now.wall });
         self.failed = false;
         self.starts += 1;
+        beside
     }
 
     /// The child asked for could not be started; the try counts for the holdoff.

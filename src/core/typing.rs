@@ -68,6 +68,7 @@ impl Console {
         }
         if !running && byte == QUIT {
             self.journal.push_back(Entry::Command(id, Command::Quit));
+            self.flush(now);
             self.exit(self.supervisor.last_code());
         }
         if commands.logout == Some(byte) {
@@ -81,17 +82,30 @@ impl Console {
             self.revision += 1;
             self.say(&notice::toggled(&self.settings, mode), now);
         }
+        if self.settings.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
+            let command = if running { Command::Reload } else { Command::Restart };
+            self.journal.push_back(Entry::Command(id, command));
+            if running {
+                self.reload(now);
+            } else {
+                start = true;
+            }
+        }
         if commands.kill == Some(byte) {
             self.say(&notice::killed(&self.settings), now);
             let command = if running { Command::Kill } else { Command::Restart };
             self.journal.push_back(Entry::Command(id, command));
             if running {
+                self.cancel_beside();
                 self.input.clear();
                 if self.supervisor.is_forked() && self.settings.kill_signal != 0 {
                     // There is no process yet that a signal could be sent to.
                     self.give_daemon_up(now);
                 } else {
                     self.signal(self.settings.kill_signal);
+                }
+                if self.settings.kill_signal != 0 {
+                    self.old_was_killed(now);
                 }
             } else {
                 start = true;

@@ -61,6 +61,12 @@ pub struct State {
     /// Since when the child's descendants are in the world, in the kernel's ticks.
     #[n(15)]
     pub kin_since: Option<u64>,
+    /// The sockets for the child, in the order of the command line.
+    #[cbor(n(16), default)]
+    pub child_sockets: Vec<ChildSocketState>,
+    /// The old child, if one is being replaced.
+    #[n(17)]
+    pub old_child: Option<ChildState>,
 }
 
 /// Any bytes.
@@ -102,6 +108,9 @@ pub struct ChildState {
     /// When the process was started, as its system counts: nobody else has this PID and this time.
     #[n(3)]
     pub begun: Option<u64>,
+    /// The socket behind its NOTIFY_SOCKET, under `--overlap`.
+    #[n(4)]
+    pub notices: Option<Descriptor>,
 }
 
 /// An endpoint.
@@ -120,6 +129,27 @@ pub struct ListenerState {
     /// Its connections are without telnet.
     #[cbor(n(3), default)]
     pub raw: bool,
+}
+
+/// A socket that children are given.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ChildSocketState {
+    /// The address of `--listen`.
+    #[n(0)]
+    pub uri: Text,
+    /// The socket.
+    #[n(1)]
+    pub socket: Descriptor,
+    /// What children know it by.
+    #[cbor(n(2), default)]
+    pub name: Text,
+    /// Its socket file.
+    #[n(3)]
+    pub file: Option<FileId>,
+    /// Whether the service manager has it anyway.
+    #[cbor(n(4), default)]
+    pub passed: bool,
 }
 
 /// A file, whatever its name.
@@ -248,17 +278,25 @@ pub struct Retry {
 impl State {
     /// All descriptors that stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> {
-        let child = self.child.iter().flat_map(|child| [Some(child.pty), child.orphan]).flatten();
+        let children = [&self.child, &self.old_child].into_iter().flatten();
+        let child = children.flat_map(|child| [Some(child.pty), child.orphan, child.notices]);
+        let child = child.flatten();
         let listeners = self.listeners.iter().map(|listener| listener.socket);
         let connections = self.connections.iter().map(|client| client.stream);
         let sinks = [&self.log, &self.stdout].into_iter().flatten().map(|sink| sink.file);
-        child.chain(listeners).chain(connections).chain(sinks).chain(self.store)
+        let child_sockets = self.child_sockets.iter().map(|socket| socket.socket);
+        let all = child.chain(listeners).chain(connections).chain(sinks).chain(self.store);
+        all.chain(child_sockets)
     }
 
     /// That the console and what is around it speak of the same child and the same clients.
     pub(super) fn check(&self) -> Result<(), Invalid> {
         if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
             return Err(Invalid("the child is not the console's"));
+        }
+        let old = self.console.old_child().map(|child| child.pid);
+        if old != self.old_child.map(|child| child.pid) {
+            return Err(Invalid("the old child is not the console's"));
         }
         let clients: BTreeMap<u64, Medium> =
             self.console.clients().map(|(id, medium)| (id.0, medium)).collect();

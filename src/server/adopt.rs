@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use super::Server;
 use super::bind::Bound;
+use super::child_sockets::ChildSocket;
 use super::handover::{Origin, describe};
 use super::kernel::PtyProcess;
 use super::launch::{Begun, LocalCalendar, Output, Parts, notifier, settings};
@@ -25,9 +26,10 @@ use crate::core::Console;
 use crate::core::clock::Moment;
 use crate::core::event::{ClientId, Event, ExitStatus, Farewell};
 use crate::error::StartupError;
-use crate::handover::state::{Descriptor, SinkState, State};
+use crate::handover::state::{ChildState, Descriptor, SinkState, State};
 use crate::handover::{self, format};
 use crate::sys::fd;
+use crate::systemd::child::Ear;
 
 /// What this process was when it executed this program.
 pub(super) struct Predecessor {
@@ -70,15 +72,8 @@ impl Predecessor {
             open_files: self.state.open_files,
             account: self.state.account.take(),
         };
-        let child = match self.state.child {
-            // Without its terminal there is no child.
-            Some(child) => {
-                let orphan = child.orphan.map(|orphan| self.take(orphan)).transpose()?;
-                let master = File::from(self.take(child.pty)?);
-                Some(PtyProcess { pid: child.pid, master, orphan })
-            }
-            None => None,
-        };
+        let child = self.state.child.map(|child| self.process(child)).transpose()?;
+        let old_child = self.state.old_child.map(|child| self.process(child)).transpose()?;
         let mut listeners = Vec::new();
         for listener in std::mem::take(&mut self.state.listeners) {
             let role = handover::listener_role(&listener.name);
@@ -86,6 +81,10 @@ impl Predecessor {
             let bound = Bound::adopt(socket, role, listener.raw, listener.file)
                 .map_err(system("take over a listener"))?;
             listeners.push(bound);
+        }
+        let mut child_sockets = Vec::new();
+        for socket in std::mem::take(&mut self.state.child_sockets) {
+            child_sockets.push(ChildSocket::adopt(self.take(socket.socket)?, &socket));
         }
         let mut connections = Vec::new();
         for connection in std::mem::take(&mut self.state.connections) {
@@ -110,11 +109,13 @@ impl Predecessor {
             origin,
             console,
             listeners,
+            child_sockets,
             log,
             log_error: None,
             stdout,
             records,
             child,
+            old_child,
             connections,
             next_token,
             files,
@@ -129,6 +130,14 @@ impl Predecessor {
         let gone = || io::Error::from_raw_os_error(nix::libc::EBADF);
         let held = self.held.remove(&wanted.number).ok_or_else(gone);
         held.map_err(system("take over the descriptors of the server before"))
+    }
+
+    /// Without its terminal there is no child.
+    fn process(&mut self, child: ChildState) -> Result<PtyProcess, StartupError> {
+        let orphan = child.orphan.map(|orphan| self.take(orphan)).transpose()?;
+        let ear = child.notices.map(|ear| self.take(ear)).transpose()?.map(Ear::adopt);
+        let master = File::from(self.take(child.pty)?);
+        Ok(PtyProcess { pid: child.pid, master, ear, orphan })
     }
 
     fn output(&mut self, sink: SinkState) -> Result<Output, StartupError> {
@@ -164,6 +173,14 @@ impl<S: System> Server<S> {
             self.console.handle(Event::Left { id, farewell: Farewell::Closed }, now);
         }
         self.console.handle(news, now);
+        match &mut self.old_child {
+            Some(child) => child.look(),
+            // After a crash it was not taken over but killed.
+            None => {
+                let killed = ExitStatus::Signal(nix::libc::SIGKILL);
+                self.console.handle(Event::OldExited(killed), now);
+            }
+        }
         match &mut self.child {
             Some(child) => child.look(),
             None => self.console.handle(Event::Exited(ExitStatus::Unknown), now),

@@ -195,13 +195,23 @@ impl AsFd for Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let Some((path, dev, ino)) = &self.file
-            && let Ok(metadata) = fs::symlink_metadata(path)
-            && (metadata.dev(), metadata.ino()) == (*dev, *ino)
-        {
-            let _ = fs::remove_file(path);
+        if let Some((path, device, inode)) = &self.file {
+            remove_file(path, FileId { device: *device, inode: *inode });
         }
     }
+}
+
+/// Removes a socket file if it is still this one.
+pub(super) fn remove_file(path: &Path, id: FileId) {
+    if is_at(path, id) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Whether the file at `path` is this one.
+pub(super) fn is_at(path: &Path, id: FileId) -> bool {
+    let metadata = fs::symlink_metadata(path);
+    metadata.is_ok_and(|found| (found.dev(), found.ino()) == (id.device, id.inode))
 }
 
 /// Gives a socket file its owner and permissions.
@@ -235,7 +245,7 @@ impl Drop for SocketFile<'_> {
 
 /// Binds a socket file that nobody may use yet: there is no moment at which it has wider
 /// permissions than asked for. One that a dead server left behind is replaced.
-fn bind_file(path: &Path) -> io::Result<UnixListener> {
+pub(super) fn bind_file(path: &Path) -> io::Result<UnixListener> {
     make_way(path)?;
     let saved = umask(Mode::from_bits_truncate(0o777));
     let result = UnixListener::bind(path);

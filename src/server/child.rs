@@ -10,7 +10,7 @@ use super::source::Source;
 use super::system::{Process, Readiness};
 use crate::core::event::ExitStatus;
 use crate::handover::state::ChildState;
-use crate::limits::LAST_WORDS_MAX;
+use crate::limits::{LAST_WORDS_MAX, NOTICES_PER_TURN};
 use crate::sys::process::End;
 
 /// A child that was started and has not been buried.
@@ -27,6 +27,8 @@ pub(super) struct Child<P> {
     read_since_end: usize,
     /// It has ended, and another process is to take its place.
     forked: bool,
+    /// It may have told its service manager something.
+    told: bool,
 }
 
 /// What reading the child's terminal gave.
@@ -43,7 +45,15 @@ impl<P: Process> Child<P> {
     /// A child that was just started.
     pub(super) fn new(process: P, token: Token) -> Child<P> {
         let source = Source::new(process, false);
-        Child { token, source, closed: false, end: None, read_since_end: 0, forked: false }
+        Child {
+            token,
+            source,
+            closed: false,
+            end: None,
+            read_since_end: 0,
+            forked: false,
+            told: true,
+        }
     }
 
     /// The process.
@@ -64,6 +74,7 @@ impl<P: Process> Child<P> {
             pty: process.descriptor()?,
             orphan: process.orphan().map(describe).transpose()?,
             begun: process.begun(),
+            notices: process.ear().map(describe).transpose()?,
         })
     }
 
@@ -71,8 +82,28 @@ impl<P: Process> Child<P> {
     pub(super) fn note(&mut self, token: Token, ready: Readiness) -> bool {
         if token == self.token {
             self.source.note(ready);
+            self.told |= ready.readable;
         }
         token == self.token
+    }
+
+    /// Hears what it told its service manager. Whether it said that it is ready.
+    pub(super) fn hear(&mut self) -> bool {
+        let mut ready = false;
+        for _ in 0..NOTICES_PER_TURN {
+            if !self.told {
+                break;
+            }
+            let notice = self.source.stream().hear();
+            self.told = notice.is_some();
+            ready |= notice == Some(true);
+        }
+        ready
+    }
+
+    /// Whether it may have told something that was not heard.
+    pub(super) fn is_to_be_heard(&self) -> bool {
+        self.told
     }
 
     /// Looks whether it has ended.
@@ -81,6 +112,7 @@ impl<P: Process> Child<P> {
             self.end = self.source.stream().peek();
             // Its last words may have come without an event.
             self.source.note(Readiness { readable: self.end.is_some(), writable: false });
+            self.told |= self.end.is_some();
         }
     }
 

@@ -243,10 +243,8 @@ impl<S: System> Server<S> {
 
     /// Everything that another program needs to go on where this one stands.
     pub(super) fn state(&self, console: Record) -> io::Result<State> {
-        let child = match &self.child {
-            Some(child) => Some(child.state()?),
-            None => None,
-        };
+        let child = self.child.as_ref().map(Child::state).transpose()?;
+        let old_child = self.old_child.as_ref().map(Child::state).transpose()?;
         let listeners = self.listeners.iter().zip(self.listener_names()).map(|(listener, name)| {
             Ok(ListenerState {
                 name,
@@ -276,6 +274,8 @@ impl<S: System> Server<S> {
             kin_since: self.system.kin_since(),
             store: self.system.store().map(describe).transpose()?,
             records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
+            child_sockets: self.system.child_sockets()?,
+            old_child,
         })
     }
 }

@@ -1,8 +1,10 @@
 //! The real operating system: one poll, signals, processes, threads that write.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::signal::Signal;
 
 use super::bind::Bound;
+use super::child_sockets::{ChildSocket, vault_name};
 use super::handover::describe;
 use super::lineage::{Daemon, Lineage};
 use super::records::Sender;
@@ -25,14 +28,15 @@ use super::vault::{self, Vault};
 use crate::config::Rotation;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::ClientId;
-use crate::handover::{self, state::Descriptor, state::State};
+use crate::handover::{self, state::ChildSocketState, state::Descriptor, state::State};
 use crate::limits::VAULT_RETRY;
 use crate::sys::exec::{self, Image};
+use crate::sys::passing::Passing;
 use crate::sys::process::{self, End};
 use crate::sys::signal::Blocked;
 use crate::sys::spawn::Program;
-use crate::sys::{fd, pidfd, pty, time};
-use crate::systemd::{self, notify::Notifier};
+use crate::sys::{fd, pidfd, pty, time, tree};
+use crate::systemd::{self, child::Ear, notify::Notifier};
 
 const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -59,6 +63,10 @@ pub(super) struct Kernel {
     pub(super) notifier: Option<Notifier>,
     /// With `--fdstore`: what outlives a crash.
     pub(super) vault: Option<Vault>,
+    /// With `--overlap`: each child has a NOTIFY_SOCKET.
+    pub(super) hears: bool,
+    /// What every child is given.
+    pub(super) child_sockets: Vec<ChildSocket>,
     /// The child's descendants.
     pub(super) lineage: Lineage,
     /// Something happened to a child that another server started.
@@ -89,6 +97,8 @@ impl Kernel {
             installed,
             notifier: None,
             vault: None,
+            hears: false,
+            child_sockets: Vec::new(),
             lineage: Lineage::default(),
             orphan_stirred: false,
         };
@@ -120,6 +130,9 @@ impl Kernel {
     /// Takes over a child that another server started.
     pub(super) fn adopt(&self, child: PtyProcess, token: Token) -> io::Result<PtyProcess> {
         self.register(&child.master, token, Interest::READABLE | Interest::WRITABLE)?;
+        if let Some(ear) = &child.ear {
+            self.register(ear, token, Interest::READABLE)?;
+        }
         if let Some(orphan) = &child.orphan {
             self.register(orphan, ORPHAN, Interest::READABLE)?;
         }
@@ -201,18 +214,24 @@ impl System for Kernel {
         }
     }
 
-    fn spawn(&mut self, token: Token) -> io::Result<PtyProcess> {
+    fn spawn(&mut self, token: Token, beside: bool) -> io::Result<PtyProcess> {
         self.lineage.prepare();
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
-        let pid = self.program.spawn(&slave)?;
-        self.lineage.begin(pid);
-        let child = PtyProcess { pid, master: File::from(master), orphan: None };
+        let sockets: Vec<_> = self.child_sockets.iter().map(AsFd::as_fd).collect();
+        let (ear, address) = if self.hears { open_ear()? } else { (None, Vec::new()) };
+        if let Some(ear) = &ear {
+            // Whatever comes, the child is looked after.
+            self.register(ear, token, Interest::READABLE)?;
+        }
+        let pid = self.program.spawn(&slave, Passing::new(&sockets), &address)?;
+        self.lineage.begin(pid, beside);
+        let child = PtyProcess { pid, master: File::from(master), ear, orphan: None };
         self.keep_child(&child);
         Ok(child)
     }
 
-    fn reap_orphans(&mut self, ours: [Option<i32>; 2]) {
+    fn reap_orphans(&mut self, ours: [Option<i32>; 3]) {
         process::reap_others(ours);
     }
 
@@ -225,7 +244,7 @@ impl System for Kernel {
         Ok(daemon)
     }
 
-    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 2]) -> usize {
+    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
         self.lineage.sweep(signal, ours)
     }
 
@@ -257,7 +276,7 @@ impl System for Kernel {
         let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
         let (pid, answer) = Image::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
         let master = File::from(OwnedFd::from(answer));
-        let program = PtyProcess { pid, master, orphan: None };
+        let program = PtyProcess { pid, master, ear: None, orphan: None };
         let watched = self.register(&program.master, token, Interest::READABLE);
         match watched {
             Ok(()) => Ok(program),
@@ -299,6 +318,10 @@ impl System for Kernel {
         error
     }
 
+    fn child_sockets(&self) -> io::Result<Vec<ChildSocketState>> {
+        self.child_sockets.iter().map(ChildSocket::state).collect()
+    }
+
     fn store(&self) -> Option<&File> {
         self.vault.as_ref().map(Vault::memory)
     }
@@ -329,6 +352,9 @@ impl System for Kernel {
             return;
         };
         vault.keep(&vault::pty(child.pid), &child.master, false);
+        if let Some(ear) = &child.ear {
+            vault.keep(&vault::notices(child.pid), ear, false);
+        }
         if let Ok(process) = pidfd::open(child.pid) {
             vault.keep(&vault::child(child.pid), &process, false);
         }
@@ -339,15 +365,26 @@ impl System for Kernel {
     fn forget_child(&mut self, pid: i32) {
         if let Some(vault) = &mut self.vault {
             [vault::pty(pid), vault::child(pid)].iter().for_each(|what| vault.forget(what));
+            if self.hears {
+                vault.forget(&vault::notices(pid));
+            }
         }
     }
 
-    fn empty_store(&mut self, connections: &[ClientId], listeners: &[Descriptor]) {
+    fn empty_store(
+        &mut self,
+        connections: &[ClientId],
+        listeners: &[Descriptor],
+        children: &[i32],
+    ) {
+        // First of all the state: without it, the rest is only closed.
         if let Some(vault) = &mut self.vault {
+            vault.clear();
             connections.iter().for_each(|&id| vault.forget(&vault::client(id)));
             listeners.iter().for_each(|&socket| vault.forget(&vault::listener(socket)));
-            vault.clear();
+            (0..self.child_sockets.len()).for_each(|index| vault.forget(&vault_name(index)));
         }
+        children.iter().for_each(|&pid| self.forget_child(pid));
         self.fill_vault();
     }
 
@@ -356,11 +393,26 @@ impl System for Kernel {
     }
 }
 
+/// Where a child can say that it is ready, and the variable that tells it.
+fn open_ear() -> io::Result<(Option<Ear>, Vec<CString>)> {
+    match Ear::open() {
+        Ok((ear, address)) => {
+            let variable = [b"NOTIFY_SOCKET=", address.as_bytes()].concat();
+            Ok((Some(ear), vec![CString::new(variable)?]))
+        }
+        // Then it can't.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok((None, Vec::new())),
+        Err(error) => Err(error),
+    }
+}
+
 /// A child with the master of its PTY.
 #[derive(Debug)]
 pub(super) struct PtyProcess {
     pub(super) pid: i32,
     pub(super) master: File,
+    /// Where it says that it is ready, under `--overlap`.
+    pub(super) ear: Option<Ear>,
     /// The process by descriptor, if it is no child of this process: a server before this one was
     /// its parent, or it is a daemon with another.
     pub(super) orphan: Option<OwnedFd>,
@@ -416,6 +468,19 @@ impl Process for PtyProcess {
 
     fn begun(&self) -> Option<u64> {
         process::begun(self.pid)
+    }
+
+    fn hear(&self) -> Option<bool> {
+        // What others say is heard as nothing.
+        match self.ear.as_ref()?.next() {
+            Ok((sender, ready)) => Some(ready && tree::is_within(sender, self.pid)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    fn ear(&self) -> Option<BorrowedFd<'_>> {
+        self.ear.as_ref().map(AsFd::as_fd)
     }
 
     fn orphan(&self) -> Option<&OwnedFd> {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::Server;
 use super::bind::Bound;
 use super::child::Child;
+use super::child_sockets::{ChildSocket, environment, is_about_sockets, vault_name};
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::{Kernel, PtyProcess};
@@ -52,6 +53,7 @@ pub(super) struct Parts {
     pub(super) origin: Origin,
     pub(super) console: Console,
     pub(super) listeners: Vec<Bound>,
+    pub(super) child_sockets: Vec<ChildSocket>,
     pub(super) log: Option<Output>,
     /// Why there is none.
     pub(super) log_error: Option<String>,
@@ -59,6 +61,7 @@ pub(super) struct Parts {
     /// What the records go on with, and the version of the program before.
     pub(super) records: (RecordsState, String),
     pub(super) child: Option<PtyProcess>,
+    pub(super) old_child: Option<PtyProcess>,
     pub(super) connections: Vec<(ClientId, Terminus)>,
     /// Tokens and clients below it have been.
     pub(super) next_token: usize,
@@ -117,7 +120,7 @@ impl Output {
 /// Runs the server that is made of these parts; the exit status.
 pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    let program = Program::new(&plan(config, &parts.origin, own_pid(), &parts.listeners));
+    let program = Program::new(&plan(config, &parts, own_pid()));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
     let mut kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
@@ -126,6 +129,8 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
     });
     (kernel.notifier, kernel.vault) = (parts.notifier, parts.vault);
+    kernel.child_sockets = parts.child_sockets;
+    kernel.hears = config.overlap.is_some();
     kernel.rotation = config.log_rotate;
     (kernel.lineage.pid_file, kernel.lineage.since) =
         (config.child_pid_file.clone(), parts.kin_since);
@@ -142,6 +147,11 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
         for listener in parts.listeners.iter().filter(|listener| !listener.passed) {
             if let Ok(socket) = listener.descriptor() {
                 vault.keep(&vault::listener(socket), listener, true);
+            }
+        }
+        for (index, socket) in kernel.child_sockets.iter().enumerate() {
+            if !socket.passed {
+                vault.keep(&vault_name(index), socket, true);
             }
         }
     }
@@ -185,11 +195,14 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     for (id, connection) in parts.connections {
         server.go_on_with(id, connection);
     }
-    if let Some(child) = parts.child {
+    let mut adopt = |child| {
         let token = server.take_token();
         let process = server.system.adopt(child, token).map_err(system("poll"))?;
-        server.child = Some(Child::new(process, token));
-    }
+        Ok(Child::new(process, token))
+    };
+    let child = parts.child.map(&mut adopt).transpose()?;
+    let old_child = parts.old_child.map(adopt).transpose()?;
+    (server.child, server.old_child) = (child, old_child);
     match parts.begun {
         Begun::New => {
             if is_foreground(config)
@@ -233,9 +246,9 @@ fn fixed(config: &Config, origin: &Origin, listeners: &[Bound], predecessor: Str
 }
 
 /// The child: what to run, where, with which environment and limits.
-fn plan(config: &Config, origin: &Origin, pid: i32, listeners: &[Bound]) -> Plan {
+fn plan(config: &Config, parts: &Parts, pid: i32) -> Plan {
     let mut info = format!("PID={pid}").into_bytes();
-    for listener in listeners {
+    for listener in &parts.listeners {
         info.extend_from_slice(match listener.role {
             Role::Logger => b";LOG=",
             Role::User => b";CTL=",
@@ -243,14 +256,15 @@ fn plan(config: &Config, origin: &Origin, pid: i32, listeners: &[Bound]) -> Plan
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }
     let set = [("PROCSERV_INFO", OsStr::from_bytes(&info))];
-    let user = origin.account.iter().flat_map(Account::variables);
+    let user = parts.origin.account.iter().flat_map(Account::variables);
     let set: Vec<(&str, &OsStr)> = set.into_iter().chain(user).collect();
     let inherited = std::env::vars_os().filter(|(key, _)| {
-        let ours = key == handover::VARIABLE || set.iter().any(|(name, _)| key == name);
-        !ours && !systemd::is_for_server(key, config.notify)
+        let sockets = !parts.child_sockets.is_empty() && is_about_sockets(key);
+        let ours = key == handover::VARIABLE || set.iter().any(|(name, _)| key == name) || sockets;
+        !ours && !systemd::is_for_server(key, config.notify || config.overlap.is_some())
     });
     let set = set.iter().map(|&(name, value)| (name.into(), value.to_owned()));
-    let env = inherited.chain(set).collect();
+    let env = inherited.chain(set).chain(environment(&parts.child_sockets)).collect();
     let (executable, args) = match &config.exec {
         Some(file) => {
             let args = std::iter::once(&config.command).chain(&config.args);
@@ -265,9 +279,9 @@ fn plan(config: &Config, origin: &Origin, pid: i32, listeners: &[Bound]) -> Plan
         env,
         dir: config.chdir.clone().map(PathBuf::into_os_string),
         core_size: config.core_size,
-        open_files: origin.open_files,
+        open_files: parts.origin.open_files,
         ignore_hangup: config.child_pid_file.is_some(),
-        user: origin.account.clone(),
+        user: parts.origin.account.clone(),
     }
 }
 
@@ -306,6 +320,7 @@ pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
         restart: config.restart,
         wait: config.wait,
         ready: config.ready.clone(),
+        overlap: config.overlap,
         time_format: config.time_format.clone(),
         history: config.history,
         wording: config.wording,

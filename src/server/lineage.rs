@@ -47,9 +47,11 @@ impl Lineage {
         }
     }
 
-    /// The child was started.
-    pub(super) fn begin(&mut self, pid: i32) {
-        self.since = procfs::start_of(pid);
+    /// The child was started; `beside` another one, whose kin counts too.
+    pub(super) fn begin(&mut self, pid: i32, beside: bool) {
+        if !beside || self.since.is_none() {
+            self.since = procfs::start_of(pid);
+        }
         self.asked.clear();
     }
 
@@ -66,7 +68,7 @@ impl Lineage {
     }
 
     /// Sends the signal to all that the child left behind, SIGTERM only once; how many there are.
-    pub(super) fn sweep(&mut self, signal: i32, ours: [Option<i32>; 2]) -> usize {
+    pub(super) fn sweep(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
         let Some(since) = self.since else {
             return 0;
         };
@@ -134,9 +136,8 @@ impl<S: System> Server<S> {
 
     /// What the child left behind gets a signal.
     pub(super) fn sweep(&mut self, signal: i32, now: Now) {
-        let child = self.child.as_ref().map(|child| child.pid());
-        let rehearsed = self.handover.program().map(|program| program.pid());
-        let count = self.system.sweep(signal, [child, rehearsed]);
+        let ours = self.ours();
+        let count = self.system.sweep(signal, ours);
         if count > 0 {
             self.diagnose(&format!("signal {signal} to {count} orphans"));
         }

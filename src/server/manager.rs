@@ -54,6 +54,11 @@ impl Manager {
         }
     }
 
+    /// Whether a reload is under way.
+    pub(super) fn is_reloading(&self) -> bool {
+        self.reloads
+    }
+
     /// Takes note of how things are, and says with `send` what has changed. Whether the reload, if
     /// there was one, is still under way. What is wrong, the first time.
     pub(super) fn turn(

@@ -56,6 +56,7 @@ mod admission;
 pub mod adopt;
 mod bind;
 mod child;
+mod child_sockets;
 mod files;
 mod handover;
 mod kernel;
@@ -65,6 +66,7 @@ mod listener;
 mod logfile;
 mod manager;
 mod output;
+mod overlap;
 mod peer;
 mod records;
 mod restart;
@@ -100,6 +102,7 @@ use self::system::{Connection, Readiness, System};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{ClientId, Effect, Event, Farewell, Role, Sink};
+use crate::core::weave;
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET, READ_SIZE};
 use crate::network::Networks;
 use crate::sys;
@@ -109,6 +112,8 @@ struct Server<S: System> {
     system: S,
     console: Console,
     child: Option<Child<S::Process>>,
+    /// The one before it, under `--overlap`, until it has ended.
+    old_child: Option<Child<S::Process>>,
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
     log: Option<Writer<S::Link>>,
@@ -139,6 +144,7 @@ impl<S: System> Server<S> {
             system,
             console,
             child: None,
+            old_child: None,
             listeners: Vec::new(),
             peers: BTreeMap::new(),
             log: None,
@@ -173,9 +179,10 @@ impl<S: System> Server<S> {
 
     /// Waits for events and notes them.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Server { system, peers, child, listeners, handover, .. } = self;
+        let Server { system, peers, child, old_child, listeners, handover, .. } = self;
         system.wait(timeout, &mut |token, ready| {
-            if handover.program().is_none_or(|program| !program.note(token, ready)) {
+            let mut others = [old_child.as_mut(), handover.program()].into_iter().flatten();
+            if !others.any(|process| process.note(token, ready)) {
                 note::<S>(peers, child, listeners, token, ready);
             }
         })
@@ -188,6 +195,9 @@ impl<S: System> Server<S> {
         // A child that is due is there before anybody is heard: what waits in a pipe is for it.
         self.obey(now);
         self.read_child(now);
+        // It may be that the old one is the child again.
+        self.obey(now);
+        self.read_old_child(now);
         self.read_clients(now);
         self.accept(now);
         self.obey(now);
@@ -228,10 +238,12 @@ impl<S: System> Server<S> {
     fn has_work(&self, now: Moment) -> bool {
         let input_waits = !self.console.child_input().0.is_empty();
         let child = self.child.as_ref().is_some_and(|child| {
-            (child.is_readable() && self.child_waits_until(now).is_none())
+            (child.is_readable() && self.may_read(weave::Who::New, now))
+                || child.is_to_be_heard()
                 || (input_waits && child.is_writable())
                 || child.ended().is_some()
         });
+        let old_child = || self.old_child_has_work(now);
         let listeners = || self.listeners.iter().any(|listener| listener.has_work(now));
         let peers = || {
             self.peers.iter().any(|(&id, peer)| {
@@ -239,13 +251,14 @@ impl<S: System> Server<S> {
                     || (peer.source.is_writable() && peer.listens() && !self.console.is_served(id))
             })
         };
-        child || listeners() || peers()
+        child || old_child() || listeners() || peers()
     }
 
     fn take_signals(&mut self, now: Now) {
         let pending = self.system.signals();
         if pending.child {
-            for child in [self.child.as_mut(), self.handover.program()].into_iter().flatten() {
+            let children = [self.child.as_mut(), self.old_child.as_mut(), self.handover.program()];
+            for child in children.into_iter().flatten() {
                 child.look();
             }
             self.reap_orphans();
@@ -257,6 +270,7 @@ impl<S: System> Server<S> {
         }
         if pending.overlap {
             self.record_signal("SIGUSR2", SIGUSR2);
+            self.restart(now);
         }
         if pending.reopen {
             if let Some(records) = &mut self.records {
@@ -296,8 +310,15 @@ impl<S: System> Server<S> {
         let Some(child) = &mut self.child else {
             return;
         };
+        if child.hear() {
+            self.console.handle(Event::ChildReady, now);
+        }
         let mut read = 0;
-        while allowed && read < PTY_BUDGET && child.is_readable() {
+        while allowed
+            && read < PTY_BUDGET
+            && child.is_readable()
+            && self.console.has_room_for(weave::Who::New)
+        {
             match child.read(&mut self.buffer) {
                 Output::Bytes(count) => {
                     let bytes = self.buffer.get(..count).unwrap_or_default();
@@ -401,18 +422,18 @@ impl<S: System> Server<S> {
         while let Some(effect) = self.console.poll_effect() {
             match effect {
                 Effect::Spawn => self.spawn(now),
+                Effect::SpawnBeside => self.spawn_beside(now),
+                Effect::SignalOld(_) | Effect::BuryOld | Effect::Reinstate => {
+                    self.obey_about_old(effect);
+                }
                 Effect::SignalGroup(signal) => {
                     if let Some(child) = &self.child {
                         child.signal(signal);
                     }
                 }
                 Effect::Bury => {
-                    if let Some(child) = self.child.take() {
-                        self.system.forget_child(child.pid());
-                        child.bury();
-                    }
-                    // Its zombie may have hidden others.
-                    self.reap_orphans();
+                    let child = self.child.take();
+                    self.bury(child);
                 }
                 Effect::Look => self.look_for_daemon(now),
                 Effect::Sweep(signal) => self.sweep(signal, now),
@@ -429,7 +450,7 @@ impl<S: System> Server<S> {
 
     fn spawn(&mut self, now: Now) {
         let token = self.take_token();
-        match self.system.spawn(token) {
+        match self.system.spawn(token, self.old_child.is_some()) {
             Ok(process) => {
                 let child = Child::new(process, token);
                 let pid = child.pid();
@@ -441,6 +462,16 @@ impl<S: System> Server<S> {
                 self.console.handle(Event::SpawnFailed(&sys::reason(&error)), now);
             }
         }
+    }
+
+    fn bury(&mut self, child: Option<Child<S::Process>>) {
+        if let Some(child) = child {
+            let pid = child.pid();
+            child.bury();
+            self.system.forget_child(pid);
+        }
+        // Its zombie may have hidden others.
+        self.reap_orphans();
     }
 
     fn reopen_log(&mut self, now: Now) {
@@ -462,10 +493,15 @@ impl<S: System> Server<S> {
         }
     }
 
+    /// Processes that are no orphans.
+    fn ours(&mut self) -> [Option<i32>; 3] {
+        let [child, old] = [&self.child, &self.old_child].map(|it| it.as_ref().map(Child::pid));
+        [child, old, self.handover.program().map(|program| program.pid())]
+    }
+
     fn reap_orphans(&mut self) {
-        let child = self.child.as_ref().map(Child::pid);
-        let rehearsed = self.handover.program().map(|program| program.pid());
-        self.system.reap_orphans([child, rehearsed]);
+        let ours = self.ours();
+        self.system.reap_orphans(ours);
     }
 
     fn take_token(&mut self) -> Token {

@@ -4,6 +4,7 @@
 use std::io;
 
 use super::Server;
+use super::child::Child;
 use super::logfile::{News, Writer};
 use super::records::What;
 use super::system::{Lasting, System};
@@ -96,7 +97,8 @@ impl<S: System> Server<S> {
         let Server { manager: Some(manager), system, console, log, .. } = self else {
             return;
         };
-        let reloads = log.as_ref().is_some_and(Writer::is_reopening);
+        let reopens = log.as_ref().is_some_and(Writer::is_reopening);
+        let reloads = reopens || (console.tells_of_reload() && console.is_reloading());
         let (status, name) = (console.status(), console.child_name());
         let trouble =
             manager.turn(status, name, reloads, now.mono, |message| system.notify(message));
@@ -135,14 +137,15 @@ impl<S: System> Server<S> {
     pub(super) fn finish<F>(&mut self, files: F) -> io::Result<()> {
         self.give_up_upgrade();
         let connections: Vec<ClientId> = self.peers.keys().copied().collect();
-        if let Some(child) = self.child.take() {
-            self.system.forget_child(child.pid());
-            child.bury();
-        }
+        let children = [&self.child, &self.old_child].into_iter().flatten().map(Child::pid);
+        let children: Vec<i32> = children.collect();
         let listeners = self.listeners.iter();
         let listeners: Vec<_> =
             listeners.filter_map(|listener| listener.socket().descriptor().ok()).collect();
-        self.system.empty_store(&connections, &listeners);
+        self.system.empty_store(&connections, &listeners, &children);
+        for child in [self.child.take(), self.old_child.take()] {
+            self.bury(child);
+        }
         let now = self.system.now();
         let deadline = now.mono + CLIENT_LINGER;
         loop {

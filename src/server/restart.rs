@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::bind::Bound;
+use super::child_sockets::{ChildSocket, vault_name};
 use super::kernel::PtyProcess;
 use super::stream::Terminus;
 use super::vault::{self, CLIENT, LISTENER, STATE, Vault};
@@ -20,6 +21,7 @@ use crate::handover::state::{ChildState, FileId, State};
 use crate::limits::KILL_WAIT;
 use crate::sys::pidfd;
 use crate::systemd::activation::Inherited;
+use crate::systemd::child::Ear;
 use crate::systemd::notify::Notifier;
 
 /// What a server that died had. Before another one begins, what that did not take over has to be put
@@ -30,6 +32,8 @@ pub(super) struct Remains {
     state: Option<State>,
     /// Until it is taken over.
     child: Option<ChildState>,
+    /// One that was being replaced: nobody takes it over.
+    old_child: Option<ChildState>,
     held: BTreeMap<String, OwnedFd>,
     /// All names in the store.
     names: Vec<String>,
@@ -51,7 +55,8 @@ impl Remains {
             .collect();
         let names = held.keys().cloned().collect();
         let child = state.as_ref().and_then(|state| state.child);
-        Remains { state, child, held, names, files }
+        let old_child = state.as_ref().and_then(|state| state.old_child);
+        Remains { state, child, old_child, held, names, files }
     }
 
     /// What that server wrote down, if it came to no orderly end.
@@ -97,6 +102,20 @@ impl Remains {
         None
     }
 
+    /// The socket for the child with this place and address on the command line, if that server had
+    /// it.
+    pub(super) fn child_socket(&mut self, index: usize, uri: &[u8]) -> Option<ChildSocket> {
+        let state = self.state.as_ref()?.child_sockets.get(index).filter(|it| it.uri.0 == uri)?;
+        let copy = self.held.get(&vault_name(index))?.try_clone().ok()?;
+        let socket = ChildSocket::adopt(copy, state);
+        // One whose file is gone can't be reached.
+        if socket.is_lost() {
+            return None;
+        }
+        self.held.remove(&vault_name(index));
+        Some(socket)
+    }
+
     /// The child, if it is all there.
     pub(super) fn child(&mut self) -> Option<PtyProcess> {
         let pid = self.state.as_ref()?.child?.pid;
@@ -107,8 +126,9 @@ impl Remains {
             return None;
         }
         let (orphan, master) = (self.held.remove(&child), self.held.remove(&pty)?);
+        let ear = self.held.remove(&vault::notices(pid)).map(Ear::adopt);
         self.child = None;
-        Some(PtyProcess { pid, master: File::from(master), orphan })
+        Some(PtyProcess { pid, master: File::from(master), ear, orphan })
     }
 
     /// The clients that are still there.
@@ -151,11 +171,13 @@ impl Remains {
 
     /// A child that nobody took over is killed, connections are ended, endpoints closed.
     fn put_to_rest(&self) {
-        if let Some(ChildState { pid, begun: Some(begun), .. }) = self.child
-            && let Some(process) = pidfd::find(pid, begun)
-        {
-            // The store may have had no room for it.
-            pidfd::kill_group(process, pid, KILL_WAIT);
+        for child in [self.child, self.old_child].into_iter().flatten() {
+            if let ChildState { pid, begun: Some(begun), .. } = child
+                && let Some(process) = pidfd::find(pid, begun)
+            {
+                // The store may have had no room for it.
+                pidfd::kill_group(process, pid, KILL_WAIT);
+            }
         }
         for (what, fd) in &self.held {
             let copy = || fd.try_clone().ok();

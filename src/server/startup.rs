@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::adopt::Predecessor;
 use super::bind::Bound;
+use super::child_sockets;
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
@@ -56,10 +57,12 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     fd::close_on_exec_all();
     let env = |name: &str| std::env::var_os(name);
     let mut passed = Inherited::new(std::process::id(), &env);
+    let given = child_sockets::given(config, &mut passed);
     let mut remains = Remains::find(&mut passed);
     let open_files = fd::raise_limit();
     let notifier = notifier(config)?;
     let listeners = bind(config, &mut passed, &mut remains)?;
+    let child_sockets = child_sockets::open(config, given, &mut remains)?;
     let said = passed.close();
     let stores = config.fdstore && notifier.is_some();
     if !stores {
@@ -139,11 +142,13 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         origin,
         console,
         listeners,
+        child_sockets,
         log: log.map(output),
         log_error,
         stdout: stdout.map(output),
         records,
         child,
+        old_child: None,
         connections,
         next_token,
         files,

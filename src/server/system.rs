@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mio::Token;
@@ -16,7 +16,7 @@ use super::logfile::{Done, Job};
 use super::records::{Caller, Sender};
 use crate::core::clock::Now;
 use crate::core::event::{ClientId, Medium};
-use crate::handover::state::{ConnectionKind, Descriptor, FileId, State};
+use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, FileId, State};
 use crate::sys::process::End;
 
 /// What the kernel said of a descriptor. An end or an error is readiness: the next call tells.
@@ -92,6 +92,11 @@ pub(super) trait Process: Stream {
     fn become_daemon(&mut self, daemon: Daemon);
     /// Closes its PTY and reaps it, if it has ended.
     fn bury(self);
+    /// The next thing that it told its service manager, which this server is to it: whether it is
+    /// that it is ready. `None`: nothing, for now.
+    fn hear(&self) -> Option<bool>;
+    /// Where that comes, for a server after this one.
+    fn ear(&self) -> Option<BorrowedFd<'_>>;
     /// When it was started, if that can be told.
     fn begun(&self) -> Option<u64>;
     /// The process by descriptor, if it is no child of this one.
@@ -136,14 +141,14 @@ pub(super) trait System {
     /// Has a connection's readiness told under `token`. What can't be watched, a regular file, is
     /// always ready: `true`.
     fn watch(&mut self, connection: &Self::Connection, token: Token) -> io::Result<bool>;
-    /// Starts the child on a new PTY, to be told of under `token`.
-    fn spawn(&mut self, token: Token) -> io::Result<Self::Process>;
+    /// Starts the child on a new PTY, to be told of under `token`; `beside` another one or not.
+    fn spawn(&mut self, token: Token, beside: bool) -> io::Result<Self::Process>;
     /// Reaps ended children that are not `ours`: orphans that came to us as PID 1.
-    fn reap_orphans(&mut self, ours: [Option<i32>; 2]);
+    fn reap_orphans(&mut self, ours: [Option<i32>; 3]);
     /// The process that the child has become, which is nothing of `stranger`; or why there is none.
     fn daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String>;
     /// Sends a signal to what the child left behind, but not to `ours`; how many that are.
-    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 2]) -> usize;
+    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize;
     /// Since when the child's kin are in the world, in the kernel's ticks.
     fn kin_since(&self) -> Option<u64>;
     /// Opens the log, which could not be opened at the start.
@@ -158,6 +163,8 @@ pub(super) trait System {
     /// `again`, SIGUSR1 right away. Comes back only with the reason why not; signals that
     /// have to be heard first are an interruption.
     fn become_other(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error;
+    /// The sockets that children are given.
+    fn child_sockets(&self) -> io::Result<Vec<ChildSocketState>>;
     /// Whether there is a store for what is to outlive a crash, and the memory in it.
     fn store(&self) -> Option<&File>;
     /// Writes down what belongs to what is stored.
@@ -166,12 +173,13 @@ pub(super) trait System {
     fn keep(&mut self, id: ClientId, connection: &Self::Connection);
     /// The connection is to be no more.
     fn forget(&mut self, id: ClientId);
-    /// The child, which outlives a crash by itself, is no more.
+    /// This child, which outlives a crash by itself, is no more.
     fn forget_child(&mut self, pid: i32);
     /// A child that has become another process outlives a crash as that.
     fn keep_child(&mut self, child: &Self::Process);
-    /// An orderly end: nothing of these connections, of `listeners`, and of all else is left.
-    fn empty_store(&mut self, connections: &[ClientId], listeners: &[Descriptor]);
+    /// An orderly end: nothing of these connections, of `listeners` and `children`, and of all else is
+    /// left.
+    fn empty_store(&mut self, connections: &[ClientId], listeners: &[Descriptor], children: &[i32]);
     /// Says on stderr why there is no upgrade.
     fn complain_of_upgrade(&mut self, reason: &str);
 }

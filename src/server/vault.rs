@@ -38,6 +38,11 @@ pub(super) fn child(pid: i32) -> String {
     format!("child.{pid}")
 }
 
+/// Where a child tells that it is ready.
+pub(super) fn notices(pid: i32) -> String {
+    format!("notices.{pid}")
+}
+
 /// The child whose process has this name.
 pub(super) fn pid(what: &str) -> Option<i32> {
     what.strip_prefix("child.")?.parse().ok()

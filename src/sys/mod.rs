@@ -10,6 +10,7 @@
 pub mod daemon;
 pub mod exec;
 pub mod fd;
+pub mod passing;
 pub mod pidfd;
 pub mod process;
 pub mod procfs;
@@ -17,6 +18,7 @@ pub mod pty;
 pub mod signal;
 pub mod spawn;
 pub mod time;
+pub mod tree;
 pub mod user;
 
 use std::ffi::{CStr, CString};

@@ -39,7 +39,7 @@ pub fn reap(pid: i32) {
 }
 
 /// Reaps every ended child but `except`: orphans that came to us as PID 1.
-pub fn reap_others(except: [Option<i32>; 2]) {
+pub fn reap_others(except: [Option<i32>; 3]) {
     while let Some((pid, _)) = look(libc::P_ALL, 0, libc::WNOWAIT) {
         if except.contains(&Some(pid)) {
             // Looking again would only show the same one.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use super::passing::Passing;
 use super::user::Account;
 use super::{cerr, pointers, signal, strerror};
 
@@ -95,13 +96,22 @@ impl Program {
     }
 
     /// Starts it as leader of a session and process group of its own, with `terminal` as 0, 1, 2
-    /// and controlling terminal. The PID.
-    pub fn spawn(&self, terminal: &OwnedFd) -> io::Result<i32> {
+    /// and controlling terminal, and with what is `passed` after them; `more` are variables for its
+    /// environment. The PID.
+    pub fn spawn(
+        &self,
+        terminal: &OwnedFd,
+        mut passed: Passing,
+        more: &[CString],
+    ) -> io::Result<i32> {
         if let Some(user) = &self.user {
             user.own(terminal)?;
         }
         let argv = pointers(&self.argv);
-        let env = pointers(&self.env);
+        let mut env = pointers(more);
+        let variable = passed.variable();
+        let own = self.env.iter().map(|variable| variable.as_ptr());
+        env.splice(0..0, own.chain(variable.map(<*mut _>::cast_const)));
         // An executable file that is no program is run by the shell: `sh FILE args...`.
         let shell_argv: Vec<Vec<*const libc::c_char>> = self
             .candidates
@@ -114,6 +124,7 @@ impl Program {
         let reasons: Vec<Vec<u8>> =
             (0..ERRNOS).map(|errno| [strerror(errno).as_bytes(), b"\n"].concat()).collect();
         let image = Image { program: self, argv, env, shell_argv, reasons };
+        let mut arrive = || passed.arrive(variable);
         // A signal for the child that comes before it has default dispositions stays pending: this
         // process's handlers would swallow it.
         let blocked = signal::Blocked::but_keys()?;
@@ -122,7 +133,7 @@ impl Program {
         let result = match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
-                image.run(terminal.as_raw_fd());
+                image.run(terminal.as_raw_fd(), &mut arrive);
                 // SAFETY: ends the child without running anything of the parent's.
                 unsafe { libc::_exit(255) }
             }
@@ -144,12 +155,16 @@ struct Image<'a> {
 
 impl Image<'_> {
     /// In the child. Returns only if something failed, and after that was told.
-    fn run(&self, terminal: RawFd) {
+    fn run(&self, terminal: RawFd, arrive: &mut dyn FnMut() -> io::Result<()>) {
         // First away from the server's terminal: until then the child is as deaf to ^C as the server.
         if take_terminal(terminal).is_err() {
             return;
         }
         signal::reset_all();
+        if let Err(error) = arrive() {
+            self.tell(&self.program.exec_failed, error.raw_os_error().unwrap_or(0));
+            return;
+        }
         if self.program.ignore_hangup {
             signal::ignore(libc::SIGHUP);
         }

@@ -48,6 +48,12 @@ impl Inherited {
         Ok(taken)
     }
 
+    /// The one that `which` means, with its name.
+    pub fn take_named(&mut self, which: i32) -> Option<(Vec<u8>, OwnedFd)> {
+        let at = self.0.iter().position(|(_, fd)| fd.as_raw_fd() == which)?;
+        Some(self.0.remove(at))
+    }
+
     /// Those whose name `is_meant`, with their names.
     pub fn take_by_name(&mut self, is_meant: impl Fn(&[u8]) -> bool) -> Vec<(Vec<u8>, OwnedFd)> {
         self.0.extract_if(.., |(name, _)| is_meant(name)).collect()

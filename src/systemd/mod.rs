@@ -1,8 +1,10 @@
 //! What systemd, or a service manager that speaks its protocols, passes to the server
-//! ([`activation`]) and is told by it ([`notify`]). Both come by the environment, which stays as it
+//! ([`activation`]) and is told by it ([`notify`]), and the server in
+//! its place before a child ([`child`]). The first two come by the environment, which stays as it
 //! is: only the child's is another.
 
 pub mod activation;
+pub mod child;
 pub mod notify;
 
 use std::ffi::OsStr;

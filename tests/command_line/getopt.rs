@@ -74,13 +74,6 @@ fn error_text_is_not_reencoded() {
 }
 
 #[test]
-fn options_not_built_are_unknown() {
-    for option in ["--listen", "--overlap"] {
-        refused(&[option, "1", "c"], &[&format!("unrecognized option '{option}'")]);
-    }
-}
-
-#[test]
 fn help_and_version_win_over_errors_before_them() {
     let version =
         concat!("procServ Process Server 2.9.0 (procserv-rs ", env!("CARGO_PKG_VERSION"), ")\n");

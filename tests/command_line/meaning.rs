@@ -92,6 +92,36 @@ fn service_manager_needs_the_foreground_and_a_line() {
 }
 
 #[test]
+fn sockets_for_the_child_add_up() {
+    assert!(config(&["-f"]).listen.is_empty());
+    let listen = config(&["--listen", "tcp://:80", "--liste=unix:///run/x"]).listen;
+    let texts: Vec<&[u8]> = listen.iter().map(|uri| uri.text.as_slice()).collect();
+    assert_eq!(texts, [&b"tcp://:80"[..], b"unix:///run/x"]);
+    let exit = run(&["--listen", "x", "2000", "cmd"]).unwrap_err();
+    assert!(exit.stderr.starts_with(b"ps: --listen x is none of tcp://"));
+    assert_eq!(exit.code, 1);
+}
+
+#[test]
+fn children_overlap_if_asked_to() {
+    assert_eq!(config(&["--killsig", "9"]).overlap, None);
+    let overlap = |options: &[&str]| config(options).overlap.unwrap();
+    let default = overlap(&["--overlap", "1500"]);
+    assert_eq!((default.after.as_millis(), default.grace.as_secs()), (1500, 10));
+    assert_eq!(default.command, None);
+    assert_eq!(config(&["--overlap=0"]).grace_period, 0, "that of SIGTERM");
+    assert_eq!(overlap(&["--overlap=0", "-g", "0"]).grace.as_secs(), 0);
+    assert_eq!(overlap(&["-g7", "--overl=1", "--reload=^U"]).command, Some(0x15));
+    assert_eq!(overlap(&["--overlap=1", "--reloadcmd="]).command, None);
+    assert!(config(&["--overlap=1", "--reloadcmd=^U"]).ignore.contains(0x15));
+    let exit = run(&["--overlap=1", "--child-pidfile=p", "2000", "cmd"]).unwrap_err();
+    let refused = b"ps: --overlap does not go with --child-pidfile: a daemon is not replaced\n";
+    assert_eq!((&*exit.stderr, exit.code), (&refused[..], 1));
+    // Shortened as procServ shortens its own, these are its own.
+    assert!(config(&["--re"]).overlap.is_none());
+}
+
+#[test]
 fn options_of_our_own_are_strict() {
     assert_eq!(config(&[]).history, 0);
     assert_eq!(config(&["--history", "64M"]).history, 64 << 20);

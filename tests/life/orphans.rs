@@ -16,6 +16,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(orphans_live_on_without_the_option),
         case!(orphans_are_gone_at_sigterm),
         case!(orphans_are_gone_at_quit),
+        case!(orphans_of_a_replaced_child_are_not_forgotten),
         case!(orphans_get_a_grace_period),
         case!(orphans_that_wait_out_the_grace_period_are_killed),
         case!(orphans_in_their_grace_period_end_with_a_second_sigterm),
@@ -104,6 +105,17 @@ fn orphans_are_gone_at_quit(lab: &Lab) {
     user.until("quits the server\r\n");
     user.send(b"\x11");
     assert_eq!(server.wait_exit().code(), Some(0));
+    assert!(!orphans.iter().any(|&pid| alive(pid)));
+}
+
+fn orphans_of_a_replaced_child_are_not_forgotten(lab: &Lab) {
+    let options = [&KILLED[..], &["--overlap", "0"]].concat();
+    let (server, mut user) = busy(lab, &options, 8);
+    let orphans = orphans(&server);
+    server.signal(Signal::SIGUSR2);
+    user.until("was killed by signal 15\r\n");
+    assert!(orphans.iter().all(|&pid| alive(pid)), "a child lives");
+    assert_eq!(server.terminate().code(), Some(0));
     assert!(!orphans.iter().any(|&pid| alive(pid)));
 }
 

@@ -76,6 +76,8 @@ $doc/examples/systemd/ioc-tcp@.service
 $doc/examples/systemd/ioc@.service
 $doc/examples/systemd/telldusd.service
 /usr/share/fish/vendor_completions.d/manage-procs.fish
+$doc/examples/systemd/web-overlap@.service
+$doc/socketmaster.md
 /usr/share/fish/vendor_completions.d/procServ.fish
 /usr/share/man/man1/manage-procs.1.gz
 /usr/share/man/man1/procServ.1.gz
@@ -156,6 +158,7 @@ $doc/docs/events.md
 $doc/docs/status.md
 $doc/docs/tutorial.md
 $doc/logrotate/procServ
+$doc/socketmaster.md
 $doc/systemd/ioc-fdstore@.service
 $doc/systemd/ioc-notify@.service
 $doc/systemd/ioc-socket@.service
@@ -164,6 +167,7 @@ $doc/systemd/ioc-tcp@.service
 $doc/systemd/ioc@.service
 $doc/systemd/telldusd.service
 /usr/share/fish/vendor_completions.d/manage-procs.fish
+$doc/systemd/web-overlap@.service
 /usr/share/fish/vendor_completions.d/procServ.fish
 /usr/share/licenses/procserv-rs/LICENSE-APACHE
 /usr/share/licenses/procserv-rs/LICENSE-MIT

@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
         case!(how_a_child_ended),
         case!(readiness_of_each_child),
         case!(signals_with_their_senders),
+        case!(a_child_that_is_replaced),
         case!(a_start_that_fails),
         case!(a_client_that_skipped),
         case!(a_renamed_file_is_left_at_sighup),
@@ -96,6 +97,32 @@ fn signals_with_their_senders(lab: &Lab) {
         let uid = nix::unistd::getuid().as_raw();
         assert_eq!(signal["sender"], serde_json::json!({ "pid": own_pid(), "uid": uid }));
     }
+}
+
+fn a_child_that_is_replaced(lab: &Lab) {
+    let options = ["--overlap", "100", "--reloadcmd", "^U", "--events", "events"];
+    let server = lab.server().opts(options).child(["wait"]).start();
+    let first = server.child_start(1);
+    server.connect().send("\x15");
+    let end = &wait_events(lab, &server, "child_exit", 1)[0];
+    assert_eq!((end["pid"].as_i64(), end["signal"].as_i64()), (Some(first.into()), Some(15)));
+    server.signal(Signal::SIGUSR2);
+    let ends = wait_events(lab, &server, "child_exit", 2);
+    assert_eq!(ends[1]["pid"], server.child_start(2));
+    assert_eq!(wait_events(lab, &server, "child_start", 3)[2]["pid"], server.child_start(3));
+    let mut events = events_in(&server, "events");
+    events.retain(|event| event["event"] != "connect" && event["event"] != "disconnect");
+    let expected = [
+        "server_start",
+        "child_start",
+        "command reload",
+        "child_start",
+        "child_exit",
+        "signal SIGUSR2",
+        "child_start",
+        "child_exit",
+    ];
+    assert_eq!(kinds(&events), expected);
 }
 
 fn a_start_that_fails(lab: &Lab) {

@@ -40,6 +40,8 @@
 //! | `notify TEXT` | tells the service manager so |
 //! | `pass ENDPOINT NAME` | opens `tcp:HOST:PORT`, `unix:PATH` or, no listening socket, `dgram:PATH` to be passed by `exec` |
 //! | `fetch PATH` | connects there and gets descriptors to be passed by `exec`: name and descriptor by turns |
+//! | `inherit ENDPOINT` | opens such a socket, for whatever program this becomes, and tells nobody |
+//! | `answer` | answers each connection to one of its LISTEN_FDS with that descriptor and its PID |
 //! | `exec FILE ARGV...` | becomes another program |
 //!
 //! First of all it appends its PID to the file `starts`, unless the first step is `unrecorded`.
@@ -57,7 +59,6 @@ use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread;
@@ -228,12 +229,12 @@ fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
         }
         "unprivileged" => {}
         "notify" => {
-            let socket = UnixDatagram::unbound().expect("a socket");
-            let manager = env::var_os("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
-            socket.send_to(text(steps).as_bytes(), manager).expect("a service manager");
+            passing::notify(&text(steps));
         }
         "fetch" => passing::fetch(&scratch().join(text(steps))),
         "pass" => passing::pass(&text(steps), text(steps)),
+        "inherit" => drop(passing::open(&text(steps))),
+        "answer" => passing::answer(),
         "exec" => {
             let words = steps.map(|word| CString::new(word.into_vec()).expect("no NUL"));
             let words: Vec<CString> = words.collect();

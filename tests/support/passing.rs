@@ -1,24 +1,36 @@
 //! Sockets that the stand-in passes to the program it becomes, as systemd does (sd_listen_fds(3)).
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-use nix::unistd::{self, dup2};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, accept, recvmsg, send, sendmsg,
+};
+use nix::unistd::{self, close, dup2};
 use procserv::sys::fd;
 use std::env;
 use std::ffi::CString;
 use std::io::{IoSlice, IoSliceMut};
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Mutex;
+use std::thread;
 
 /// The names of the sockets opened, descriptors 3 and up.
 static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Opens a socket and keeps it open over exec.
+/// Opens a socket and keeps it open over exec, to be told of.
 pub(super) fn pass(endpoint: &str, name: String) {
+    let number = open(endpoint);
+    let mut names = NAMES.lock().expect("the names");
+    assert_eq!(number, 3 + i32::try_from(names.len()).expect("few"));
+    names.push(name);
+}
+
+/// Opens a socket and keeps it open over exec.
+pub(super) fn open(endpoint: &str) -> RawFd {
     let (kind, place) = endpoint.split_once(':').expect("KIND:PLACE");
     let socket: OwnedFd = match kind {
         "tcp" => TcpListener::bind(place).expect("bind").into(),
@@ -27,9 +39,36 @@ pub(super) fn pass(endpoint: &str, name: String) {
         other => panic!("no kind of socket: {other}"),
     };
     fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())).expect("F_SETFD");
-    let mut names = NAMES.lock().expect("the names");
-    assert_eq!(socket.into_raw_fd(), 3 + i32::try_from(names.len()).expect("few"));
-    names.push(name);
+    socket.into_raw_fd()
+}
+
+/// Tells the service manager.
+pub(super) fn notify(text: &str) {
+    let socket = UnixDatagram::unbound().expect("a socket");
+    let manager = env::var("NOTIFY_SOCKET").expect("NOTIFY_SOCKET");
+    let manager = match manager.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(manager),
+    };
+    let sent = socket.send_to_addr(text.as_bytes(), &manager.expect("an address"));
+    sent.expect("a service manager");
+}
+
+/// Answers connections as a server that systemd passes sockets to, which block. For ever.
+pub(super) fn answer() {
+    let number = |name: &str| env::var(name).expect(name).parse::<i32>().expect("a number");
+    assert_eq!(number("LISTEN_PID"), std::process::id().cast_signed());
+    let serve = |socket: RawFd| loop {
+        // No word of std's without unsafe that makes a listener of a number.
+        let connection = accept(socket).expect("accept");
+        let text = format!("{socket} {}\n", std::process::id());
+        // Whoever asked may be gone.
+        let _ = send(connection, text.as_bytes(), MsgFlags::MSG_NOSIGNAL);
+        let _ = close(connection);
+    };
+    thread::scope(|scope| {
+        (3..3 + number("LISTEN_FDS")).for_each(|socket| drop(scope.spawn(move || serve(socket))));
+    });
 }
 
 /// Receives one message with at most one descriptor. An empty one is the end.

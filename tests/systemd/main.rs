@@ -8,15 +8,20 @@ mod activation;
 mod fdstore;
 mod manager;
 mod notify;
+mod overlap;
 mod ready;
 #[path = "../support/mod.rs"]
 mod support;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        [notify::cases(), ready::cases(), activation::cases(), fdstore::cases()]
-            .into_iter()
-            .flatten()
-            .collect()
+        let all = [
+            notify::cases(),
+            ready::cases(),
+            activation::cases(),
+            fdstore::cases(),
+            overlap::cases(),
+        ];
+        all.into_iter().flatten().collect()
     })
 }

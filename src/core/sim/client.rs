@@ -133,7 +133,8 @@ impl Client {
                 let CommandChars { kill, toggle, logout } = commands;
                 for _ in 0..=random.below(3) {
                     let quit = Some(0x11).filter(|_| random.one_in(4));
-                    let choices = [kill, toggle, logout, Some(0x12), Some(0x12), quit];
+                    let reload = Some(super::pair::RELOAD);
+                    let choices = [kill, toggle, logout, reload, Some(0x12), Some(0x12), quit];
                     if let Some(byte) = random.pick(&choices) {
                         self.put(byte, Some(byte), None);
                     }

@@ -87,13 +87,13 @@ impl Oracle {
         let Some(hunt) = self.hunt.filter(|_| !self.exiting) else {
             return;
         };
-        let now = now.mono.0;
-        if count > 0 && now < hunt.until {
+        let mono = now.mono.0;
+        if count > 0 && mono < hunt.until {
             return;
         }
         if count > 0 && !hunt.killed {
             seen("orphans outlived their grace");
-            self.hunt = Some(Hunt::new(0, hunt.then, now));
+            self.hunt = Some(Hunt::new(0, hunt.then, mono));
             return;
         }
         if count > 0 {
@@ -104,9 +104,12 @@ impl Oracle {
             After::Nothing => {}
             After::Start => {
                 seen("a user's start waited for orphans");
-                self.start(now);
+                self.start(mono);
             }
-            After::Exit(code) => self.exit(code),
+            After::Exit(code) => {
+                self.flush(now);
+                self.exit(code);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use super::super::clock::{Calendar, Now, UnixTime};
 use super::super::event::{ClientId, Duty, Effect, ExitStatus};
 use super::super::journal::{Command, Entry};
 use super::kin::{After, Hunt, Wait};
+use super::pair::{Lines, OldChild};
 use super::seen;
 use super::stream::{Clockwork, Stream};
 use crate::config::RestartMode::{self, Off, On, Oneshot};
@@ -27,7 +28,7 @@ pub struct Alive {
 
 /// SIGTERM came.
 #[derive(Debug, Clone, Copy)]
-struct Leaving {
+pub struct Leaving {
     killed: bool,
     until: u64,
 }
@@ -42,13 +43,13 @@ pub struct Oracle {
     pub entries: VecDeque<Entry>,
     pub mode: RestartMode,
     /// A start was asked for and not answered.
-    starting: bool,
+    pub starting: bool,
     pub alive: Option<Alive>,
-    leaving: Option<Leaving>,
+    pub leaving: Option<Leaving>,
     pub last_start: Option<u64>,
-    told_to_wait: bool,
+    pub told_to_wait: bool,
     /// Starts that mode ONESHOT has still to make.
-    one_more: bool,
+    pub one_more: bool,
     /// The last start failed.
     start_failed: bool,
     pub code: u8,
@@ -67,6 +68,11 @@ pub struct Oracle {
     /// For the greeting.
     pub users: usize,
     pub loggers: usize,
+    /// Another child was asked for beside the one there is, and once more.
+    pub beside: bool,
+    pub again: bool,
+    pub old: Option<OldChild>,
+    pub lines: Lines,
 }
 
 impl Oracle {
@@ -95,28 +101,36 @@ impl Oracle {
             owners: VecDeque::new(),
             users: 0,
             loggers: 0,
-        }
-    }
-
-    pub fn output(&mut self, bytes: &[u8], now: Now) {
-        if !self.exiting {
-            self.stream.append(bytes, now.wall.0);
+            beside: false,
+            again: false,
+            old: None,
+            lines: Lines::default(),
         }
     }
 
     pub fn terminal_closed(&mut self) {
         if !self.exiting && !self.settings.daemonizes {
+            self.cancel();
             self.effects.push_back(Effect::SignalGroup(SIGKILL));
         }
     }
 
     pub fn started(&mut self, pid: i32, now: Now) {
-        assert!(self.starting && self.alive.is_none(), "a second child");
+        let beside = self.alive.filter(|_| self.beside);
+        assert!(beside.is_some() || self.starting && self.alive.is_none(), "a second child");
         self.starting = false;
+        self.beside = false;
         if self.exiting {
             return;
         }
         self.start_failed = false;
+        if let Some(old) = beside {
+            self.last_start = Some(now.mono.0);
+            self.one_more = false;
+            self.replace(old, now);
+        } else {
+            self.again = false;
+        }
         self.alive = Some(Alive { pid, since: now.wall.0 });
         self.entries.push_back(Entry::Started(pid));
         let name = text(&self.settings.name);
@@ -125,25 +139,35 @@ impl Oracle {
             lines += &format!("@@@    (as {})\r\n", text(&self.settings.executed));
         }
         lines += &format!("@@@ The PID of new child \"{name}\" is: {pid}\r\n{RULE}");
+        if beside.is_some() {
+            self.say_line("", now);
+        }
         self.say(&lines, now);
     }
 
     pub fn not_started(&mut self, reason: &str, now: Now) {
         self.starting = false;
+        let beside = std::mem::take(&mut self.beside);
         if self.exiting {
             return;
         }
-        self.one_more = true;
-        self.start_failed = true;
+        if !beside {
+            self.one_more = true;
+            self.start_failed = true;
+        }
         self.entries.push_back(Entry::NotStarted(reason.to_owned()));
         let name = text(&self.settings.name);
         self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
+        if beside {
+            self.goes_on(self.alive.unwrap().pid, now);
+        }
     }
 
     pub fn ended(&mut self, status: ExitStatus, now: Now) {
         if self.exiting {
             return;
         }
+        self.cancel();
         if self.alive.is_none() {
             seen("a child ended that had been given up");
             self.effects.push_back(Effect::Bury);
@@ -154,9 +178,13 @@ impl Oracle {
 
     /// The child is no more.
     pub fn gone(&mut self, status: ExitStatus, now: Now) {
-        let pid = self.alive.take().unwrap().pid;
+        let alive = self.alive.take().unwrap();
+        let pid = alive.pid;
         self.entries.push_back(Entry::Ended(pid, status));
         self.wait = None;
+        if self.old_stands_in(alive, status, now) {
+            return;
+        }
         let how = match status {
             ExitStatus::Code(code) => format!("Normal exit status = {code}"),
             ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
@@ -175,12 +203,17 @@ impl Oracle {
     }
 
     pub fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
+        let hunts = self.hunt.is_some_and(|hunt| matches!(hunt.then, After::Exit(_)));
+        hunts || self.leaving.is_some()
     }
 
     pub fn terminate(&mut self, now: Now) {
         if self.exiting {
             return;
+        }
+        self.cancel();
+        if !self.is_leaving() {
+            self.old_is_last(now);
         }
         if self.terminate_kin(now) {
             return;
@@ -258,6 +291,7 @@ impl Oracle {
             }
             if dead && byte == 0x11 {
                 note(Command::Quit);
+                self.flush(now);
                 self.exit(self.code);
             }
             if is(commands.logout) {
@@ -267,6 +301,15 @@ impl Oracle {
             if is(commands.toggle) {
                 self.entries.push_back(Entry::Command(id, Command::Toggle));
                 self.toggle(now);
+            }
+            if is(self.settings.overlap.and_then(|overlap| overlap.command)) {
+                let command = if dead { Command::Restart } else { Command::Reload };
+                self.entries.push_back(Entry::Command(id, command));
+                if dead {
+                    start = true;
+                } else {
+                    self.reload(now);
+                }
             }
             if is(commands.kill) {
                 let command = if dead { Command::Restart } else { Command::Kill };
@@ -278,6 +321,7 @@ impl Oracle {
                     if !self.input.is_empty() {
                         seen("the kill character emptied the queue");
                     }
+                    self.cancel();
                     self.forget_input();
                     if self.wait.is_some() && self.settings.kill_signal != 0 {
                         seen("a daemon that was waited for was given up");
@@ -285,6 +329,7 @@ impl Oracle {
                     } else {
                         self.signal(self.settings.kill_signal);
                     }
+                    self.old_killed(now);
                 }
             }
             start |= dead && (byte == 0x12 || is(commands.kill));
@@ -301,6 +346,7 @@ impl Oracle {
                 }
             } else if self.mode == Oneshot && !self.one_more {
                 seen("ONESHOT ended the server by hand");
+                self.flush(now);
                 self.exit(self.code);
             } else {
                 self.start(now.mono.0);
@@ -335,6 +381,11 @@ impl Oracle {
 
     /// The next thing that only time brings.
     pub fn deadline(&self) -> Option<u64> {
+        let both = [self.child_deadline(), self.pair_deadline()];
+        both.into_iter().flatten().min().filter(|_| !self.exiting)
+    }
+
+    fn child_deadline(&self) -> Option<u64> {
         match (self.alive, self.leaving) {
             _ if self.exiting || self.starting => None,
             _ if self.wait.is_some() => self.wait.map(|wait| wait.look),
@@ -351,15 +402,20 @@ impl Oracle {
     }
 
     pub fn time_passed(&mut self, now: Now) {
-        if self.deadline().is_none_or(|at| at > now.mono.0) {
-            return;
+        if self.child_deadline().is_some_and(|at| at <= now.mono.0) {
+            self.time_passed_for_child(now);
         }
+        self.time_passed_for_pair(now);
+    }
+
+    fn time_passed_for_child(&mut self, now: Now) {
         if self.kin_time_passed(now.mono.0) {
             return;
         }
         match &mut self.leaving {
             Some(leaving) if leaving.killed => {
                 seen("the server left without its child");
+                self.flush(now);
                 self.say_shutting_down(now);
                 self.alive = None;
                 self.leaving = None;
@@ -372,6 +428,7 @@ impl Oracle {
             }
             None if self.mode == Oneshot && !self.one_more => {
                 seen("ONESHOT ended the server");
+                self.flush(now);
                 self.exit(self.code);
             }
             None => self.start(now.mono.0),
@@ -427,7 +484,7 @@ impl Oracle {
         text(&Clockwork.format(UnixTime(seconds), &self.settings.time_format))
     }
 
-    fn say(&mut self, lines: &str, now: Now) {
+    pub fn say(&mut self, lines: &str, now: Now) {
         self.stream.append(lines.as_bytes(), now.wall.0);
     }
 
@@ -443,6 +500,9 @@ impl Oracle {
     fn signal(&mut self, signal: i32) {
         if signal != 0 {
             self.effects.push_back(Effect::SignalGroup(signal));
+            if self.old.is_some() {
+                self.effects.push_back(Effect::SignalOld(signal));
+            }
         }
     }
 

@@ -29,6 +29,11 @@ pub fn settings(random: &mut Random) -> Settings {
     let stamps: [Option<&[u8]>; 5] = [None, None, Some(b"[#] "), Some(b"# \xFF#"), Some(b"")];
     let logs: [Option<(Vec<u8>, bool)>; 3] =
         [None, Some((b"/log".to_vec(), true)), Some((b"/log".to_vec(), false))];
+    let overlap = super::pair::overlap(random);
+    if overlap.is_some_and(|overlap| overlap.command.is_some()) {
+        ignore.insert(super::pair::RELOAD);
+        ignore.insert(0);
+    }
     Settings {
         version: b"procServ Process Server 2.9.0".to_vec(),
         server_pid: 4711,
@@ -48,12 +53,13 @@ pub fn settings(random: &mut Random) -> Settings {
         holdoff: Duration::from_secs(random.pick(&[0, 1, 3, 15])),
         holdoff_max: Duration::from_secs(random.pick(&[0, 15, 100])),
         kill_orphans: random.one_in(3),
-        daemonizes: random.one_in(3),
+        daemonizes: overlap.is_none() && !random.one_in(3),
         signal_status: random.one_in(2),
         grace: Duration::from_secs(random.pick(&[0, 0, 2, 10])),
         restart: random.pick(&[RestartMode::On, RestartMode::Off, RestartMode::Oneshot]),
         wait: random.one_in(4),
         ready: None,
+        overlap,
         time_format: random.pick(&[&b"time #"[..], b"", b"%c"]).to_vec(),
         history: random.pick(&[0, 0, 0, 1, 100, 5_000, 70_000, 1_500_000]),
         wording: random.pick(&[Wording::Current, Wording::Current, Wording::Of2_7]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::Console;
 use super::super::clock::{Moment, Now, UnixTime};
 use super::super::event::{Effect, Event, ExitStatus, Medium, Sink};
+use super::super::weave::Who;
 use super::client::Client;
 use super::disk::Disk;
 use super::oracle::Oracle;
@@ -25,7 +26,11 @@ const SECOND: u64 = 1_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kid {
     None,
-    Runs { terminal_closed: bool },
+    Runs {
+        terminal_closed: bool,
+    },
+    /// A signal has killed it, of which the server has not heard.
+    Struck(i32),
     Ended,
 }
 
@@ -54,6 +59,7 @@ pub struct World {
     pub mono: u64,
     pub wall_offset: i64,
     pub kid: Kid,
+    pub old_kid: Kid,
     /// What the last one left behind.
     pub orphans: usize,
     pub next_pid: i32,
@@ -101,6 +107,7 @@ impl World {
             mono: random.pick(&[0, 1, 77 * SECOND]),
             wall_offset: 1_000_000_000,
             kid: Kid::None,
+            old_kid: Kid::None,
             orphans: 0,
             next_pid: 100,
             clients: Vec::new(),
@@ -136,7 +143,7 @@ impl World {
 
     /// Something happens.
     fn act(&mut self) {
-        match self.random.below(64) {
+        match self.random.below(68) {
             0..8 => self.pass_time(),
             8..12 => self.time_out(),
             12..26 => self.child_writes(),
@@ -149,6 +156,8 @@ impl World {
             53..61 => self.disk_works(),
             61 => self.console.rest(),
             62 => self.rare_event(),
+            64..67 => self.old_child_acts(),
+            67 => self.asks_for_another(),
             _ => {
                 if self.random.one_in(8) {
                     self.settle();
@@ -198,6 +207,9 @@ impl World {
     }
 
     fn child_writes(&mut self) {
+        if self.old_kid != Kid::None {
+            self.drain();
+        }
         if self.kid != (Kid::Runs { terminal_closed: false }) {
             return;
         }
@@ -213,11 +225,15 @@ impl World {
     }
 
     fn child_writes_bytes(&mut self, count: usize) {
+        if !self.console.has_room_for(Who::New) {
+            seen("a child had to wait for the other's line");
+            return;
+        }
         let from = self.random.below(self.pool.len() - count);
         let bytes = &self.pool[from..from + count];
         self.tell(|world| format!("{count} bytes of output at {}", world.oracle.stream.head()));
         self.handle(Event::Output(bytes));
-        self.oracle.output(bytes, self.now());
+        self.oracle.woven(false, bytes, self.now());
     }
 
     fn child_reads(&mut self) {
@@ -235,6 +251,9 @@ impl World {
     }
 
     fn child_ends(&mut self) {
+        if self.old_kid != Kid::None {
+            self.drain();
+        }
         let Kid::Runs { terminal_closed } = self.kid else {
             return;
         };
@@ -250,7 +269,7 @@ impl World {
         }
     }
 
-    fn child_ends_with(&mut self, status: ExitStatus) {
+    pub fn child_ends_with(&mut self, status: ExitStatus) {
         self.tell(|_| format!("child ends: {status:?}"));
         self.kid = Kid::Ended;
         self.handle(Event::Exited(status));
@@ -281,7 +300,7 @@ impl World {
     }
 
     /// Does what the console decided; it must be what the oracle decided.
-    fn drain(&mut self) {
+    pub fn drain(&mut self) {
         while let Some(effect) = self.console.poll_effect() {
             self.tell(|_| format!("effect {effect:?}"));
             assert_eq!(Some(effect), self.oracle.effects.pop_front());
@@ -289,6 +308,9 @@ impl World {
             self.upgrade();
         }
         assert_eq!(self.oracle.effects.pop_front(), None, "not done");
+        if self.struck_end() {
+            self.drain();
+        }
         self.drop_departed();
         self.check_entries();
     }
@@ -311,16 +333,17 @@ impl World {
                     self.console.handle(Event::SpawnFailed("No more processes"), now);
                     self.oracle.not_started("No more processes", now);
                 } else {
-                    let pid = self.next_pid;
-                    self.next_pid += 1;
-                    self.kid = Kid::Runs { terminal_closed: false };
-                    self.console.handle(Event::Spawned(pid), now);
-                    self.oracle.started(pid, now);
+                    self.start(now);
                 }
+            }
+            Effect::SpawnBeside | Effect::SignalOld(_) | Effect::BuryOld | Effect::Reinstate => {
+                self.obey_about_old(effect);
             }
             Effect::SignalGroup(signal) => {
                 let kills = signal == 9 && !self.immortal || self.random.one_in(3);
-                if matches!(self.kid, Kid::Runs { .. }) && kills {
+                if matches!(self.kid, Kid::Runs { .. }) && kills && self.old_kid != Kid::None {
+                    self.kid = Kid::Struck(signal);
+                } else if matches!(self.kid, Kid::Runs { .. }) && kills {
                     self.child_ends_with(ExitStatus::Signal(signal));
                 }
             }
@@ -343,6 +366,14 @@ impl World {
             }
             Effect::Exit(_) => self.left = true,
         }
+    }
+
+    pub fn start(&mut self, now: Now) {
+        let pid = self.next_pid;
+        self.next_pid += 1;
+        self.kid = Kid::Runs { terminal_closed: false };
+        self.console.handle(Event::Spawned(pid), now);
+        self.oracle.started(pid, now);
     }
 
     /// The process that the child became, if that can be told.

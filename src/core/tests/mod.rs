@@ -61,6 +61,7 @@ fn settings() -> Settings {
         restart: RestartMode::On,
         wait: false,
         ready: None,
+        overlap: None,
         time_format: b"T".to_vec(),
         history: 0,
         wording: Wording::Current,

@@ -8,10 +8,10 @@ use std::time::Duration;
 use self::value::Value;
 use super::format::{Unreadable, decode, decode_body, encode, encode_body};
 use super::state::{
-    ChildState, ConnectionKind, ConnectionState, Descriptor, FileId, ListenerState, Retry,
-    SinkState, State, TerminalModes, Text,
+    ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, FileId,
+    ListenerState, Retry, SinkState, State, TerminalModes, Text,
 };
-use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
+use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink};
 use crate::core::{Console, Settings};
@@ -52,20 +52,25 @@ fn settings() -> Settings {
         restart: RestartMode::On,
         wait: false,
         ready: Some(b"epics>".to_vec()),
+        overlap: Some(OVERLAP),
         time_format: b"T".to_vec(),
         history: 0,
         wording: Wording::Current,
     }
 }
 
+const OVERLAP: Overlap =
+    Overlap { after: Duration::from_secs(1), grace: Duration::from_secs(100), command: None };
+
 /// The numbers that lead to the fields that can never be left out.
-const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 \
-    13.2.0.0 13.2.0.1 14.0 14.1 14.2 14.4 14.5 14.6 2 4 5 5.0 5.0.0 \
-    5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.1 5.0.1 5.1 5.1.0 5.10.0 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
-    5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 6.0 \
-    6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 7.0.0 7.0.1 7.0.1.0 7.0.1.1 7.0.1.2 \
-    7.0.1.3 7.0.2.0 7.0.2.1 8.0.0 8.0.1 8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 8.0.2 9.0 9.0.0 9.0.1 \
-    9.0.2 9.0.3 9.1.0 9.1.1";
+const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 13.2.0.0 13.2.0.1 14.0 14.1 14.2 \
+    14.4 14.5 14.6 16.0.0 16.0.1 16.0.1.0 16.0.1.1 16.0.1.2 16.0.1.3 16.0.3.0 16.0.3.1 17.0 17.1 \
+    17.1.0 17.1.1 17.1.2 17.1.3 2 4 5 5.0 5.0.0 5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.1 5.0.1 5.1 \
+    5.1.0 5.10.0 5.11.0.0 5.11.0.0.0 5.11.0.0.1 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
+    5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 \
+    6.0 6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 6.4.0 6.4.1 6.4.2 6.4.3 7.0.0 7.0.1 \
+    7.0.1.0 7.0.1.1 7.0.1.2 7.0.1.3 7.0.2.0 7.0.2.1 8.0.0 8.0.1 8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 \
+    8.0.2 9.0 9.0.0 9.0.1 9.0.2 9.0.3 9.1.0 9.1.1";
 
 /// The sample's body, taken apart.
 fn tree() -> Value {
@@ -241,10 +246,11 @@ fn what_does_not_fit_together_is_refused() {
     let input = "the input is not as long as its parts";
     let end = "the stream cannot end there";
     let times = "the times of the stream are out of order";
-    let cases: [(&[u64], Value, &str); 16] = [
+    let cases: [(&[u64], Value, &str); 17] = [
         (&[5, 0, 0], no_child, child),
         (&[5, 0, 0], starting, child),
         (&[6, 0], Value::of(4243), child),
+        (&[17, 0], Value::of(4240), "a state that cannot be: the old child is not the console's"),
         (&[5, 2, 0, 0], Value::of(6_u64), clients),
         (&[5, 2, 0, 2], Value::of(2_u64), clients),
         (&[8, 0, 0], Value::of(8_u64), clients),
@@ -292,6 +298,15 @@ fn a_signal_never_goes_to_everybody() {
         let state = decode_body(&tree.write()).unwrap();
         let invalid = Console::restore(settings(), Box::new(Seconds), state.console).err();
         assert_eq!(invalid.unwrap().to_string(), "the child's PID can be no child's");
+    }
+    for (pid, reason) in [(0, "the old child's PID can be no child's"), (4242, "one child is two")]
+    {
+        let mut tree = tree();
+        *tree.at(&[5, 11, 0, 0, 0]) = Value::of(pid);
+        *tree.at(&[17, 0]) = Value::of(pid);
+        let state = decode_body(&tree.write()).unwrap();
+        let invalid = Console::restore(settings(), Box::new(Seconds), state.console).err();
+        assert_eq!(invalid.unwrap().to_string(), reason);
     }
 }
 

@@ -18,7 +18,12 @@ fn busy_console() -> Console {
     console.handle(Event::LogWorks, at(100));
     console.handle_timeout(at(100));
     assert_eq!(console.poll_effect(), Some(Effect::Spawn));
+    console.handle(Event::Spawned(4241), at(100));
+    console.handle(Event::Reload, at(100));
+    assert_eq!(console.poll_effect(), Some(Effect::SpawnBeside));
     console.handle(Event::Spawned(4242), at(100));
+    console.handle(Event::ChildReady, at(100));
+    assert_eq!(console.poll_effect(), Some(Effect::SignalOld(15)));
     let clients = [(7, Role::User), (8, Role::User), (9, Role::Logger)];
     for (id, role) in clients {
         let joined = Event::Joined { id: ClientId(id), role, medium: Medium::Telnet };
@@ -37,6 +42,7 @@ fn busy_console() -> Console {
     console.take(Sink::Stdout).unwrap();
     let chunk = console.take(Sink::Log).unwrap();
     console.lost(Sink::Log, &chunk, chunk.bytes.len() - 8, true);
+    console.handle(Event::OldOutput(b"bye\r\n"), at(103));
     console.handle(Event::LogFailed("No space left on device"), at(103));
     console.handle(Event::UpgradeFailed("exit status 127"), at(104));
     assert_eq!(console.poll_effect(), None);
@@ -68,7 +74,15 @@ fn around(console: Record) -> State {
             pid: 4242,
             pty: descriptor(12, 0o020_000),
             orphan: Some(descriptor(16, 0o100_000)),
+            notices: Some(descriptor(21, 0o140_000)),
             begun: Some(123_456),
+        }),
+        old_child: Some(ChildState {
+            pid: 4241,
+            pty: descriptor(22, 0o020_000),
+            orphan: None,
+            notices: None,
+            begun: Some(123_455),
         }),
         listeners: vec![ListenerState {
             name: "control.0".to_owned(),
@@ -84,6 +98,13 @@ fn around(console: Record) -> State {
         stdout: Some(SinkState { file: descriptor(3, 0o010_000), retry: None }),
         dir: Text(b"/srv/ioc".to_vec()),
         store: Some(descriptor(15, 0o100_000)),
+        child_sockets: vec![ChildSocketState {
+            uri: Text(b"unix:///run/web".to_vec()),
+            socket: descriptor(20, 0o140_000),
+            name: Text(b"listen.0".to_vec()),
+            file: Some(FileId { device: 25, inode: 78 }),
+            passed: true,
+        }],
         records: RecordsState {
             pending: Text(b"{\"v\":1}\n".to_vec()),
             lost: 3,

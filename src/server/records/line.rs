@@ -139,6 +139,7 @@ pub(crate) fn command_name(command: Command) -> &'static str {
         Command::Kill => "kill",
         Command::Toggle => "toggle",
         Command::Restart => "restart",
+        Command::Reload => "reload",
         Command::Quit => "quit",
         Command::Logout => "logout",
     }

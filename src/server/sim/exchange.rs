@@ -10,7 +10,7 @@ use crate::core::Console;
 use crate::core::clock::Moment;
 use crate::core::event::{ClientId, Event, Medium, Role, Sink};
 use crate::endpoint::Address;
-use crate::handover::state::ConnectionKind;
+use crate::handover::state::{ChildState, ConnectionKind};
 use crate::handover::{answer, format};
 use crate::server::Server;
 use crate::server::child::Child;
@@ -102,14 +102,15 @@ impl Run {
             let far = Far::new(&world, -connection.stream.number as Id, medium, 0);
             self.server.go_on_with(ClientId(connection.id), far);
         }
-        if let Some(child) = state.child {
+        let mut adopt = |child: ChildState| {
             let id = -child.pty.number as Id;
             let token = self.server.take_token();
             world.borrow_mut().pipe(id).token = Some(token);
             world.borrow_mut().tell(id, true, true);
-            self.server.child =
-                Some(Child::new(Far::new(&world, id, Medium::Telnet, child.pid), token));
-        }
+            Child::new(Far::new(&world, id, Medium::Telnet, child.pid), token)
+        };
+        let (child, old_child) = (state.child.map(&mut adopt), state.old_child.map(adopt));
+        (self.server.child, self.server.old_child) = (child, old_child);
         self.server.settle_in(Event::Upgraded { version: crate::VERSION });
         world.borrow_mut().faults = faults;
         self.upgrades += 1;

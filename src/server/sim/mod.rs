@@ -22,13 +22,13 @@ use mio::Token;
 
 use self::threads::{LOG, LinkTo};
 use self::trace::{after_greeting, past, plain, trace_back, without_notes};
-use self::world::{Far, Id, Shared, Simulated, World};
+use self::world::{Child, Far, Id, Shared, Simulated, World};
 use super::Server;
 use super::handover::Origin;
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
-use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
+use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Event, Medium, Role, Sink};
 use crate::core::{Console, Settings};
@@ -52,7 +52,7 @@ const READY: &[u8] = b"5 says the child";
 
 fn settings() -> Settings {
     let mut ignore = ByteSet::EMPTY;
-    for byte in [0x18, 0x14, 0] {
+    for byte in [0x18, 0x14, OTHER, 0] {
         ignore.insert(byte);
     }
     Settings {
@@ -80,17 +80,25 @@ fn settings() -> Settings {
         restart: RestartMode::On,
         wait: false,
         ready: None,
+        overlap: None,
         time_format: b"%c".to_vec(),
         history: 0,
         wording: Wording::Current,
     }
 }
 
-/// Those of a run: every other one waits for a text of the child's, half of them keep a history.
+const OVERLAP: Overlap =
+    Overlap { after: Duration::from_secs(2), grace: Duration::from_secs(1), command: Some(OTHER) };
+/// What is typed for another child beside the one there is.
+const OTHER: u8 = 0x15;
+
+/// Those of a run: every other one waits for a text of the child's, two of four have children beside
+/// each other, half of them keep a history.
 fn settings_of(seed: u64) -> Settings {
     let ready = (seed % 2 == 1).then(|| READY.to_vec());
+    let overlap = (seed / 2 % 2 == 1).then_some(OVERLAP);
     let history = [0, 100, 0, 40_000][(seed / 4 % 4) as usize];
-    Settings { ready, history, ..settings() }
+    Settings { ready, overlap, history, ..settings() }
 }
 
 /// A run of one seed.
@@ -199,8 +207,20 @@ impl Run {
         let mut world = self.world.borrow_mut();
         let ids: Vec<Id> = self.clients.keys().copied().collect();
         let anybody = (!ids.is_empty()).then(|| ids[world.dice.roll(ids.len() as u64) as usize]);
-        let pty = world.child.as_ref().map(|child| child.pipe);
-        match (world.dice.roll(18), anybody, pty) {
+        let pty = world.children.last().map(|child| child.pipe);
+        match (world.dice.roll(21), anybody, pty) {
+            (18, _, _) if world.dice.once_in(2) => {
+                world.signals.overlap = true;
+                world.woken = true;
+                world.note("SIGUSR2".to_owned());
+            }
+            (18, _, Some(pty)) => {
+                let ready = world.dice.once_in(2);
+                world.pipe(pty).notices.push_back(ready);
+                world.tell(pty, true, false);
+                world.note(format!("the child tells something, ready {ready}"));
+            }
+            (19 | 20, _, _) if world.children.len() == 2 => old_child_acts(&mut world),
             (0 | 1, _, _) if ids.len() < 6 => {
                 let room = 1 << (4 + world.dice.roll(12));
                 let id = world.add(room);
@@ -218,11 +238,12 @@ impl Run {
                 world.note(format!("client {id} takes {most}"));
             }
             (4 | 5, Some(id), _) => {
-                let text: &[u8] = match world.dice.roll(8) {
+                let text: &[u8] = match world.dice.roll(9) {
                     0 => b"\x18",
                     1 => b"\x14",
                     2 => b"\xff\xfd\x03\xff\xfb\x22",
                     3 => b"\x12",
+                    4 => &[OTHER],
                     _ => b"typed\r",
                 };
                 self.typed += 1;
@@ -250,7 +271,7 @@ impl Run {
             }
             (11, _, Some(pty)) if world.dice.once_in(4) => {
                 let closes = world.dice.once_in(3);
-                if let Some(child) = world.child.as_mut().filter(|child| child.end.is_none())
+                if let Some(child) = world.children.last_mut().filter(|child| child.end.is_none())
                     && !closes
                 {
                     child.end = Some(End::Exited(3));
@@ -308,10 +329,8 @@ impl Run {
                 world.pipe(*id).room = usize::MAX;
                 world.take(*id, usize::MAX);
             }
-            if let Some(child) = &world.child {
-                let pty = child.pipe;
-                world.take(pty, usize::MAX);
-            }
+            let ptys: Vec<Id> = world.children.iter().map(|child| child.pipe).collect();
+            ptys.into_iter().for_each(|pty| world.take(pty, usize::MAX));
             let quiet = world.lanes.iter().all(|lane| lane.jobs.is_empty());
             world.write_log();
             world.write_records();
@@ -378,7 +397,10 @@ impl Run {
         self.check_told(&world.told);
         let heard = stream.windows(READY.len()).any(|window| window == READY);
         assert!(self.server.console.status().ready || !heard, "not ready");
-        for pair in world.starts.windows(2) {
+        assert!(self.server.old_child.is_none() || self.server.exit.is_some(), "two children stay");
+        // Those beside another wait for nothing.
+        let alone = settings_of(self.seed).overlap.is_none();
+        for pair in world.starts.windows(2).filter(|_| alone) {
             let apart = Duration::from_nanos(pair[1] - pair[0]);
             // A user may start one earlier; nobody did in runs without commands.
             assert!(apart >= HOLDOFF || self.typed > 0, "started after {apart:?}");
@@ -419,8 +441,26 @@ impl Run {
     }
 }
 
-/// How often the server became another program.
-fn run(seed: u64) -> Result<usize, (String, Vec<String>)> {
+/// The one that is being replaced writes, or ends.
+fn old_child_acts(world: &mut World) {
+    let Some(Child { pipe, end: None }) = world.children.first() else {
+        return;
+    };
+    let (pipe, kind) = (*pipe, world.dice.roll(6));
+    if kind == 0 {
+        world.note("the old child ends".to_owned());
+        world.end(pipe, End::Exited(4));
+    } else {
+        let text: &[u8] = [b"the old one\r\n", &b"half a line"[..]][(kind % 2) as usize];
+        let count = 1 << world.dice.roll(18);
+        let output: Vec<u8> = text.iter().copied().cycle().take(count).collect();
+        world.note(format!("the old child writes {count}"));
+        world.send(pipe, &output, false);
+    }
+}
+
+/// How often the server became another program, and how often it had two children.
+fn run(seed: u64) -> Result<[usize; 2], (String, Vec<String>)> {
     let mut run = Run::new(seed);
     let world = Rc::clone(&run.world);
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -439,7 +479,7 @@ fn run(seed: u64) -> Result<usize, (String, Vec<String>)> {
         run.clear_up();
         run.check();
     }));
-    result.map(|()| run.upgrades).map_err(|panic| {
+    result.map(|()| [run.upgrades, world.borrow().pairs]).map_err(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .cloned()
@@ -458,14 +498,15 @@ fn every_seed_gives_everybody_what_they_are_owed() {
         Some(seed) => seed..seed + 1,
         None => 0..number("SIM_SEEDS").unwrap_or(2_000),
     };
-    let (mut upgrades, count) = (0, seeds.end - seeds.start);
+    let ([mut upgrades, mut pairs], count) = ([0, 0], seeds.end - seeds.start);
     for seed in seeds {
         match run(seed) {
-            Ok(done) => upgrades += done as u64,
+            Ok(done) => (upgrades, pairs) = (upgrades + done[0] as u64, pairs + done[1] as u64),
             Err((error, trace)) => panic!("SIM_SEED={seed}\n{}\n{error}", trace.join("\n")),
         }
     }
     assert!(upgrades >= count / 10, "hardly any upgrade: {upgrades}");
+    assert!(pairs >= count / 4, "hardly ever two children: {pairs}");
 }
 
 /// Its output waits encoded, and must not be taken for answers that it does not take.

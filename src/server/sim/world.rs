@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,7 +17,9 @@ use nix::libc;
 use super::threads::{LOG, Lane, LinkTo};
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Medium};
-use crate::handover::state::{ConnectionKind, Descriptor, FileId, State, TerminalModes};
+use crate::handover::state::{
+    ChildSocketState, ConnectionKind, Descriptor, FileId, State, TerminalModes,
+};
 use crate::server::lineage::Daemon;
 use crate::server::records::{Caller, Sender};
 use crate::server::system::{
@@ -67,6 +69,8 @@ pub(super) struct Pipe {
     pub(super) closed: bool,
     /// A write found no room, so room is news.
     starved: bool,
+    /// What the process tells its service manager: whether it is ready.
+    pub(super) notices: VecDeque<bool>,
 }
 
 pub(super) type Id = u64;
@@ -89,12 +93,15 @@ pub(super) struct World {
     pub(super) waiting: VecDeque<Id>,
     pub(super) news: Vec<(Token, Readiness)>,
     pub(super) signals: Pending,
-    pub(super) child: Option<Child>,
+    /// The oldest first: the last one is the child.
+    pub(super) children: Vec<Child>,
     /// The program that is rehearsed, and the state it was given.
     pub(super) rehearsal: Option<(Child, Vec<u8>)>,
     /// What the server became another program with.
     pub(super) executed: Option<Vec<u8>>,
     pub(super) next: Id,
+    /// How often there were two children.
+    pub(super) pairs: usize,
     pub(super) starts: Vec<u64>,
     /// Of the log's thread and of the records'.
     pub(super) lanes: [Lane; 2],
@@ -122,10 +129,11 @@ impl World {
             waiting: VecDeque::new(),
             news: Vec::new(),
             signals: Pending::default(),
-            child: None,
+            children: Vec::new(),
             rehearsal: None,
             executed: None,
             next: 1,
+            pairs: 0,
             starts: Vec::new(),
             lanes: <[Lane; 2]>::default(),
             epoch: 0,
@@ -190,7 +198,7 @@ impl World {
     /// The child or the rehearsed program, by its end of a pipe.
     fn process(&mut self, id: Id) -> Option<&mut Child> {
         let program = self.rehearsal.as_mut().map(|(program, _)| program);
-        [self.child.as_mut(), program].into_iter().flatten().find(|process| process.pipe == id)
+        self.children.iter_mut().chain(program).find(|process| process.pipe == id)
     }
 
     /// A process ends, unless it has.
@@ -334,11 +342,19 @@ impl Process for Far {
 
     fn bury(self) {
         let mut world = self.world.borrow_mut();
-        world.child.take_if(|child| child.pipe == self.id);
+        world.children.retain(|child| child.pipe != self.id);
         world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
     }
 
     fn begun(&self) -> Option<u64> {
+        None
+    }
+
+    fn hear(&self) -> Option<bool> {
+        self.world.borrow_mut().pipe(self.id).notices.pop_front()
+    }
+
+    fn ear(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
@@ -428,17 +444,18 @@ impl System for Simulated {
         Ok(false)
     }
 
-    fn spawn(&mut self, token: Token) -> io::Result<Far> {
+    fn spawn(&mut self, token: Token, _beside: bool) -> io::Result<Far> {
         let mut world = self.0.borrow_mut();
         let now = world.now;
         world.starts.push(now);
-        assert!(world.child.is_none(), "a second child");
+        assert!(world.children.len() < 2, "a third child");
+        world.pairs += world.children.len();
         if let Some(error) = world.refuses(libc::EAGAIN) {
             return Err(error);
         }
         let child = world.start(token);
         let (id, pid) = (child.pipe, 1000 + child.pipe as i32);
-        world.child = Some(child);
+        world.children.push(child);
         Ok(Far::new(&self.0, id, Medium::Telnet, pid))
     }
 
@@ -446,7 +463,7 @@ impl System for Simulated {
         Err("there are none here".to_owned())
     }
 
-    fn sweep(&mut self, _signal: i32, _ours: [Option<i32>; 2]) -> usize {
+    fn sweep(&mut self, _signal: i32, _ours: [Option<i32>; 3]) -> usize {
         0
     }
 
@@ -454,7 +471,7 @@ impl System for Simulated {
         None
     }
 
-    fn reap_orphans(&mut self, _ours: [Option<i32>; 2]) {}
+    fn reap_orphans(&mut self, _ours: [Option<i32>; 3]) {}
 
     fn open_log(&mut self) -> io::Result<LinkTo> {
         let refused = self.0.borrow_mut().refuses(libc::EACCES);
@@ -500,6 +517,10 @@ impl System for Simulated {
         io::ErrorKind::Interrupted.into()
     }
 
+    fn child_sockets(&self) -> io::Result<Vec<ChildSocketState>> {
+        Ok(Vec::new())
+    }
+
     fn store(&self) -> Option<&File> {
         None
     }
@@ -509,6 +530,6 @@ impl System for Simulated {
     fn forget(&mut self, _id: ClientId) {}
     fn forget_child(&mut self, _pid: i32) {}
     fn keep_child(&mut self, _child: &Far) {}
-    fn empty_store(&mut self, _connections: &[ClientId], _listeners: &[Descriptor]) {}
+    fn empty_store(&mut self, _: &[ClientId], _: &[Descriptor], _: &[i32]) {}
     fn complain_of_upgrade(&mut self, _reason: &str) {}
 }

@@ -1,0 +1,231 @@
+//! Sockets that the server opens for its child (`--listen`): every child gets the same ones, so that
+//! connections wait in their queues while there is none. Nothing is ever accepted here.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen,
+    setsockopt, socket, sockopt,
+};
+
+use super::bind::{bind_file, is_at, remove_file};
+use super::handover::describe;
+use super::restart::Remains;
+use crate::config::Config;
+use crate::error::StartupError;
+use crate::handover::state::{ChildSocketState, FileId, Text};
+use crate::listen::{Family, ListenUri, Place};
+use crate::sys::fd;
+use crate::systemd::activation::Inherited;
+
+/// One of them. Dropped, its socket file goes too, if it is still this one.
+#[derive(Debug)]
+pub(super) struct ChildSocket {
+    socket: OwnedFd,
+    /// The address as given.
+    uri: Vec<u8>,
+    /// What LISTEN_FDNAMES calls it.
+    name: Vec<u8>,
+    file: Option<(PathBuf, FileId)>,
+    /// The service manager has it anyway.
+    pub(super) passed: bool,
+}
+
+/// What a process was started with, by number, with its name if a service manager has given one.
+pub(super) type Given = Vec<(i32, io::Result<(OwnedFd, Option<Vec<u8>>)>)>;
+
+/// Takes the descriptors of `fd://`. To be called before anything else opens or takes descriptors.
+pub(super) fn given(config: &Config, passed: &mut Inherited) -> Given {
+    let numbers = config.listen.iter().filter_map(|uri| match uri.place {
+        Place::Descriptor(number) => Some(number),
+        Place::Tcp { .. } | Place::Unix(_) => None,
+    });
+    let mut take = |number| match passed.take_named(number) {
+        Some((name, socket)) => Ok((socket, Some(name))),
+        None => Ok((fd::adopt(number)?, None)),
+    };
+    numbers.map(|number| (number, take(number))).collect()
+}
+
+/// Opens all of them, or goes on with those of a server that died.
+pub(super) fn open(
+    config: &Config,
+    mut given: Given,
+    remains: &mut Remains,
+) -> Result<Vec<ChildSocket>, StartupError> {
+    let open = |(index, uri): (usize, &ListenUri)| {
+        let socket = match remains.child_socket(index, &uri.text) {
+            Some(socket) => Ok(socket),
+            None => ChildSocket::open(index, uri, &mut given),
+        };
+        socket.map_err(|error| StartupError::Listen { uri: uri.text.clone(), error })
+    };
+    config.listen.iter().enumerate().map(open).collect()
+}
+
+/// What a child needs to find them: systemd's protocol (sd_listen_fds(3)) without LISTEN_PID, and
+/// einhorn's.
+pub(super) fn environment(sockets: &[ChildSocket]) -> Vec<(OsString, OsString)> {
+    if sockets.is_empty() {
+        return Vec::new();
+    }
+    let count = sockets.len().to_string();
+    let names: Vec<&[u8]> = sockets.iter().map(|socket| &*socket.name).collect();
+    let mut env = vec![
+        ("LISTEN_FDS".into(), count.clone().into()),
+        ("LISTEN_FDNAMES".into(), OsString::from_vec(names.join(&b':'))),
+        ("EINHORN_FDS".into(), "3".into()),
+        ("EINHORN_FD_COUNT".into(), count.into()),
+    ];
+    env.extend(
+        (0..sockets.len())
+            .map(|index| (format!("EINHORN_FD_{index}").into(), (index + 3).to_string().into())),
+    );
+    env
+}
+
+/// Whether a variable is of those that [`environment`] sets anew.
+pub(super) fn is_about_sockets(name: &std::ffi::OsStr) -> bool {
+    name.as_bytes().starts_with(b"EINHORN_FD")
+}
+
+impl ChildSocket {
+    fn open(index: usize, uri: &ListenUri, given: &mut Given) -> io::Result<ChildSocket> {
+        let (mut name, mut file, mut passed) = (None, None, false);
+        let socket = match &uri.place {
+            Place::Tcp { host, port, family } => listen_tcp(host, *port, *family)?,
+            Place::Unix(path) => {
+                let (socket, id) = listen_unix(path)?;
+                file = Some((path.clone(), id));
+                socket
+            }
+            Place::Descriptor(number) => {
+                let at = given.iter().position(|(taken, _)| taken == number);
+                let at = at.ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EBADF))?;
+                let (socket, known) = given.swap_remove(at).1?;
+                getsockopt(&socket, sockopt::SockType)?;
+                passed = known.is_some();
+                name = known;
+                socket
+            }
+        };
+        let name = name.unwrap_or_else(|| vault_name(index).into_bytes());
+        Ok(ChildSocket { socket, uri: uri.text.clone(), name, file, passed })
+    }
+
+    /// Takes over one that another server opened.
+    pub(super) fn adopt(socket: OwnedFd, state: &ChildSocketState) -> ChildSocket {
+        let path = state.uri.0.strip_prefix(b"unix://");
+        let path = path.map(|path| PathBuf::from(OsString::from_vec(path.to_vec())));
+        ChildSocket {
+            socket,
+            uri: state.uri.0.clone(),
+            name: state.name.0.clone(),
+            file: path.zip(state.file),
+            passed: state.passed,
+        }
+    }
+
+    /// Whether its socket file is not there any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.file.as_ref().is_some_and(|(path, id)| !is_at(path, *id))
+    }
+
+    /// What a server after this one has to know of it.
+    pub(super) fn state(&self) -> io::Result<ChildSocketState> {
+        Ok(ChildSocketState {
+            uri: Text(self.uri.clone()),
+            socket: describe(self)?,
+            name: Text(self.name.clone()),
+            file: self.file.as_ref().map(|(_, id)| *id),
+            passed: self.passed,
+        })
+    }
+}
+
+/// Its name in LISTEN_FDNAMES and, after `procserv.`, in the service manager's store.
+pub(super) fn vault_name(index: usize) -> String {
+    format!("listen.{index}")
+}
+
+impl AsFd for ChildSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for ChildSocket {
+    fn drop(&mut self) {
+        if let Some((path, id)) = &self.file {
+            remove_file(path, *id);
+        }
+    }
+}
+
+/// One socket for the first address of `host`, IPv4 before IPv6. Blocking, as whoever takes sockets
+/// from systemd expects.
+fn listen_tcp(host: &str, port: u16, family: Family) -> io::Result<OwnedFd> {
+    if host.is_empty() && family == Family::Any {
+        let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        return listen_at(all, false).or_else(|error| match error.raw_os_error() {
+            // A machine without IPv6.
+            Some(nix::libc::EAFNOSUPPORT | nix::libc::EADDRNOTAVAIL) => {
+                listen_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false)
+            }
+            _ => Err(error),
+        });
+    }
+    let mut addresses: Vec<SocketAddr> = match (host, family) {
+        ("", Family::V6) => vec![(Ipv6Addr::UNSPECIFIED, port).into()],
+        ("", _) => vec![(Ipv4Addr::UNSPECIFIED, port).into()],
+        _ => (host, port).to_socket_addrs()?.collect(),
+    };
+    addresses.retain(|address| match family {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    });
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    let address = addresses
+        .first()
+        .ok_or_else(|| io::Error::other(format!("{host} has no address of that kind")))?;
+    listen_at(*address, family == Family::V6)
+}
+
+fn listen_at(address: SocketAddr, only_v6: bool) -> io::Result<OwnedFd> {
+    let kind = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let socket = socket(kind, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &only_v6)?;
+    }
+    let address = match address {
+        SocketAddr::V6(v6) => {
+            SockaddrStorage::from(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()))
+        }
+        SocketAddr::V4(v4) => SockaddrStorage::from(v4),
+    };
+    bind(socket.as_raw_fd(), &address)?;
+    listen(&socket, Backlog::MAXCONN)?;
+    Ok(socket)
+}
+
+/// With mode 0666, as endpoints and systemd have it.
+fn listen_unix(path: &Path) -> io::Result<(OwnedFd, FileId)> {
+    let socket = bind_file(path)?;
+    let metadata = std::fs::symlink_metadata(path)?;
+    let id = FileId { device: metadata.dev(), inode: metadata.ino() };
+    let ready = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
+        .and_then(|()| Ok(listen(&socket, Backlog::MAXCONN)?));
+    if let Err(error) = ready {
+        remove_file(path, id);
+        return Err(error);
+    }
+    Ok((socket.into(), id))
+}
