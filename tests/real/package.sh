@@ -64,6 +64,7 @@ $doc/README.md
 $doc/changelog.gz
 $doc/copyright
 $doc/docs/events.md
+$doc/docs/socketmaster.md
 $doc/docs/status.md
 $doc/docs/tutorial.md
 $doc/examples/conserver/conserver.cf
@@ -75,9 +76,8 @@ $doc/examples/systemd/ioc-socket@.socket
 $doc/examples/systemd/ioc-tcp@.service
 $doc/examples/systemd/ioc@.service
 $doc/examples/systemd/telldusd.service
-/usr/share/fish/vendor_completions.d/manage-procs.fish
 $doc/examples/systemd/web-overlap@.service
-$doc/socketmaster.md
+/usr/share/fish/vendor_completions.d/manage-procs.fish
 /usr/share/fish/vendor_completions.d/procServ.fish
 /usr/share/man/man1/manage-procs.1.gz
 /usr/share/man/man1/procServ.1.gz
@@ -155,10 +155,10 @@ $doc/CHANGELOG.md
 $doc/README.md
 $doc/conserver/conserver.cf
 $doc/docs/events.md
+$doc/docs/socketmaster.md
 $doc/docs/status.md
 $doc/docs/tutorial.md
 $doc/logrotate/procServ
-$doc/socketmaster.md
 $doc/systemd/ioc-fdstore@.service
 $doc/systemd/ioc-notify@.service
 $doc/systemd/ioc-socket@.service
@@ -166,8 +166,8 @@ $doc/systemd/ioc-socket@.socket
 $doc/systemd/ioc-tcp@.service
 $doc/systemd/ioc@.service
 $doc/systemd/telldusd.service
-/usr/share/fish/vendor_completions.d/manage-procs.fish
 $doc/systemd/web-overlap@.service
+/usr/share/fish/vendor_completions.d/manage-procs.fish
 /usr/share/fish/vendor_completions.d/procServ.fish
 /usr/share/licenses/procserv-rs/LICENSE-APACHE
 /usr/share/licenses/procserv-rs/LICENSE-MIT
