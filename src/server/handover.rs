@@ -209,7 +209,7 @@ impl<S: System> Server<S> {
 
     /// The new program takes over. Comes back only if it does not.
     fn hand_over(&mut self, now: Now) {
-        let again = self.handover.again;
+        let again = std::mem::take(&mut self.handover.again);
         self.note_entries();
         let error = match self.state(self.console.record()) {
             Ok(mut state) => {
@@ -217,10 +217,16 @@ impl<S: System> Server<S> {
                 let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
                 self.system.become_other(&format::encode(&state), &numbers, again)
             }
-            Err(error) => error,
+            Err(error) => {
+                self.handover.again = again;
+                error
+            }
         };
-        // Signals may have come: first they are heard.
-        if error.kind() != io::ErrorKind::Interrupted {
+        if error.kind() == io::ErrorKind::Interrupted {
+            // Signals may have come: first they are heard.
+            self.handover.again |= again;
+        } else {
+            // If another one was asked for, its signal has been sent anew.
             self.refuse_upgrade(&sys::reason(&error), now);
         }
     }

@@ -298,6 +298,9 @@ impl System for Kernel {
             Ok(_) => return io::ErrorKind::Interrupted.into(),
             Err(error) => return error,
         };
+        if again {
+            let _ = nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGUSR1);
+        }
         let image = fd::in_memory(state).and_then(|state| {
             let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
             let number = state.as_raw_fd().to_string();
@@ -308,9 +311,6 @@ impl System for Kernel {
             Ok(image) => image,
             Err(error) => return error,
         };
-        if again {
-            let _ = nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGUSR1);
-        }
         let numbers = || lasting.iter().copied().chain([state.as_raw_fd()]);
         numbers().for_each(|number| fd::set_inherited(number, true));
         let error = image.exec();

@@ -116,3 +116,32 @@ impl Run {
         self.upgrades += 1;
     }
 }
+
+/// Each signal is one try, also while one is under way and when all fail.
+#[test]
+fn upgrade_that_fails_is_tried_no_more_often_than_asked_for() {
+    let mut run = Run::new(0);
+    run.settle();
+    run.world.borrow_mut().never_executes = true;
+    let mut tries = 0;
+    for round in 0..200 {
+        {
+            let mut world = run.world.borrow_mut();
+            // The second signal comes while the first program is tried.
+            if round < 2 {
+                world.signals.upgrade = true;
+                world.woken = true;
+            } else if let Some((program, state)) = &world.rehearsal {
+                let (id, digest) = (program.pipe, format::digest(state));
+                tries += 1;
+                world.send(id, &answer(digest), false);
+                world.end(id, End::Exited(0));
+            }
+            world.write_log();
+            world.write_records();
+        }
+        run.settle();
+    }
+    assert_eq!(tries, 2);
+    assert_eq!(run.upgrades, 0);
+}

@@ -97,6 +97,8 @@ pub(super) struct World {
     pub(super) children: Vec<Child>,
     /// The program that is rehearsed, and the state it was given.
     pub(super) rehearsal: Option<(Child, Vec<u8>)>,
+    /// The program passes its rehearsals, and can't be executed.
+    pub(super) never_executes: bool,
     /// What the server became another program with.
     pub(super) executed: Option<Vec<u8>>,
     pub(super) next: Id,
@@ -131,6 +133,7 @@ impl World {
             signals: Pending::default(),
             children: Vec::new(),
             rehearsal: None,
+            never_executes: false,
             executed: None,
             next: 1,
             pairs: 0,
@@ -508,10 +511,13 @@ impl System for Simulated {
         if world.signals != Pending::default() {
             return io::ErrorKind::Interrupted.into();
         }
+        world.signals.upgrade |= again;
+        if world.never_executes {
+            return io::Error::from_raw_os_error(libc::E2BIG);
+        }
         if let Some(error) = world.refuses(libc::ENOEXEC) {
             return error;
         }
-        world.signals.upgrade |= again;
         world.executed = Some(state.to_vec());
         // The server must do nothing more.
         io::ErrorKind::Interrupted.into()
