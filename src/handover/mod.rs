@@ -10,8 +10,6 @@ pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::core::event::Role;
-
 /// Names the descriptor of the state in the environment of a program that is to go on from it.
 pub const VARIABLE: &str = "PROCSERV_HANDOVER";
 
@@ -21,17 +19,4 @@ pub const CHECK: &str = "--handover-check=";
 /// What it answers then on standard output: that it has read the state with this digest.
 pub fn answer(digest: u64) -> Vec<u8> {
     format!("procServ can go on from {digest:016x}\n").into_bytes()
-}
-
-/// The names of the endpoints with these roles.
-pub fn listener_names(roles: impl Iterator<Item = Role>) -> impl Iterator<Item = String> {
-    roles.enumerate().map(|(index, role)| match role {
-        Role::User => format!("control.{index}"),
-        Role::Logger => format!("log.{index}"),
-    })
-}
-
-/// What connections to the endpoint with this name may do.
-pub fn listener_role(name: &str) -> Role {
-    if name.starts_with("log.") { Role::Logger } else { Role::User }
 }

@@ -117,9 +117,9 @@ pub struct ChildState {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ListenerState {
-    /// Which of the command line's: `control.0`, `log.0`.
+    /// What its connections may do.
     #[n(0)]
-    pub name: String,
+    pub role: Role,
     /// The listening socket.
     #[n(1)]
     pub socket: Descriptor,

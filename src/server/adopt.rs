@@ -76,9 +76,8 @@ impl Predecessor {
         let old_child = self.state.old_child.map(|child| self.process(child)).transpose()?;
         let mut listeners = Vec::new();
         for listener in std::mem::take(&mut self.state.listeners) {
-            let role = handover::listener_role(&listener.name);
             let socket = self.take(listener.socket)?;
-            let bound = Bound::adopt(socket, role, listener.raw, listener.file)
+            let bound = Bound::adopt(socket, listener.role, listener.raw, listener.file)
                 .map_err(system("take over a listener"))?;
             listeners.push(bound);
         }

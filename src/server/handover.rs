@@ -243,17 +243,13 @@ impl<S: System> Server<S> {
         self.keep_records(now);
     }
 
-    pub(super) fn listener_names(&self) -> Vec<String> {
-        handover::listener_names(self.listeners.iter().map(|listener| listener.role)).collect()
-    }
-
     /// Everything that another program needs to go on where this one stands.
     pub(super) fn state(&self, console: Record) -> io::Result<State> {
         let child = self.child.as_ref().map(Child::state).transpose()?;
         let old_child = self.old_child.as_ref().map(Child::state).transpose()?;
-        let listeners = self.listeners.iter().zip(self.listener_names()).map(|(listener, name)| {
+        let listeners = self.listeners.iter().map(|listener| {
             Ok(ListenerState {
-                name,
+                role: listener.role,
                 socket: listener.socket().descriptor()?,
                 file: listener.socket().file(),
                 raw: listener.endpoint().raw,

@@ -85,7 +85,7 @@ fn around(console: Record) -> State {
             begun: Some(123_455),
         }),
         listeners: vec![ListenerState {
-            name: "control.0".to_owned(),
+            role: Role::User,
             socket: descriptor(13, 0o140_000),
             file: Some(FileId { device: 25, inode: 77 }),
             raw: true,
