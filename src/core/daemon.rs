@@ -2,7 +2,7 @@
 
 use super::clearing::Then;
 use super::clock::Now;
-use super::event::{Effect, ExitStatus};
+use super::event::{Effect, ExitStatus, Which};
 use super::journal::Entry;
 use super::{Console, notice};
 
@@ -48,7 +48,7 @@ impl Console {
         self.say(&notice::ended(first, status), now);
         self.say_shutting_down(now);
         self.input.clear();
-        self.effects.push_back(Effect::Bury);
+        self.effects.push_back(Effect::Bury(Which::New));
         self.leave_behind(None, now);
     }
 

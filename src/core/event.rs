@@ -57,6 +57,15 @@ pub enum Sink {
     Syslog,
 }
 
+/// One of two children, while there is another under `--overlap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The one that runs from now on; the only one when there is no other.
+    New,
+    /// The one that is to end.
+    Old,
+}
+
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
@@ -99,22 +108,16 @@ pub enum Duty {
 /// What happened. Told to the core by [`Console::handle`](super::Console::handle).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// The child's terminal produced bytes.
-    Output(&'a [u8]),
-    /// No process has the child's terminal open any more, though the child lives.
-    OutputClosed,
+    /// A child's terminal produced bytes.
+    Output(Which, &'a [u8]),
+    /// No process has a child's terminal open any more, though that child lives.
+    OutputClosed(Which),
+    /// A child ended and all its output has been handed over.
+    Exited(Which, ExitStatus),
     /// The child asked for with [`Effect::Spawn`] runs.
     Spawned(i32),
     /// It could not be started; the reason.
     SpawnFailed(&'a str),
-    /// The child ended and all its output has been handed over.
-    Exited(ExitStatus),
-    /// The old child's terminal produced bytes.
-    OldOutput(&'a [u8]),
-    /// No process has the old child's terminal open any more, though that child lives.
-    OldOutputClosed,
-    /// The old child ended and all its output has been handed over.
-    OldExited(ExitStatus),
     /// The child says that it is ready.
     ChildReady,
     /// SIGUSR2.
@@ -188,16 +191,12 @@ pub enum Effect {
     /// Start another child beside the one there is, which becomes the old one; answer as above. If it
     /// can't be started, nothing changes.
     SpawnBeside,
-    /// Send this signal to the child's process group.
-    SignalGroup(i32),
-    /// The same with the old child's.
-    SignalOld(i32),
-    /// The old child is dead: bury it.
-    BuryOld,
+    /// Send this signal to a child's process group.
+    Signal(Which, i32),
+    /// A child is dead: kill what is left of its process group, close its PTY, reap it.
+    Bury(Which),
     /// There is no child any more but the old one, which is the child from now on.
     Reinstate,
-    /// The child is dead: kill what is left of its process group, close its PTY, reap it.
-    Bury,
     /// The child's first process has ended, and is to be buried only when it is known what it became:
     /// look for that, and answer with [`Event::Daemonized`] or [`Event::NoDaemon`].
     Look,

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use super::Console;
+use super::client::{Client, Pace};
 use super::clock::Moment;
 use super::event::{ClientId, Medium, Sink};
 use super::history::History;
 use super::journal::Entry;
 use super::outbox::{Chunk, Outbox};
-use super::{Client, Console, Pace};
 use crate::limits::{HISTORY_MAX, PTY_BUDGET, STAGE_MAX};
 
 impl Console {

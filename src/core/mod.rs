@@ -7,6 +7,7 @@
 //! under the simulation.
 
 mod clearing;
+mod client;
 pub mod clock;
 mod daemon;
 mod duty;
@@ -21,6 +22,7 @@ mod outbox;
 mod overlap;
 mod ready;
 pub mod record;
+mod settings;
 #[cfg(test)]
 mod sim;
 pub mod status;
@@ -31,167 +33,24 @@ mod typing;
 pub mod weave;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
-use minicbor::{Decode, Encode};
-
+use self::client::Client;
 use self::clock::{Calendar, Moment, Now, UnixTime};
-use self::event::{ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Running};
+use self::event::{ClientId, Duty, Effect, Event, ExitStatus, Running, Which};
 use self::history::History;
-use self::holdoff::Holdoff;
 use self::input::InputQueue;
 use self::journal::Entry;
 pub use self::outbox::Chunk;
 use self::outbox::{Encoding, Outbox};
 use self::overlap::Overlap;
 use self::ready::Readiness;
+pub use self::settings::Settings;
 use self::status::Status;
-use self::supervisor::{Action, Policy, Supervisor};
-use self::weave::Who;
-use crate::config::{self, ByteSet, CommandChars, RestartMode, Wording};
-use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
-use crate::telnet;
+use self::supervisor::{Action, Supervisor};
 
 const SIGKILL: i32 = 9;
 /// How the stream looks on standard output, and to syslog.
 const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
-
-/// What the console has to know, fixed at the start. Texts are bytes: paths need not be UTF-8.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// What `-V` prints.
-    pub version: Vec<u8>,
-    /// The server's process.
-    pub server_pid: u32,
-    /// When it started.
-    pub server_started: UnixTime,
-    /// The directory it was started in.
-    pub server_dir: Vec<u8>,
-    /// The child's directory as given, or the server's.
-    pub child_dir: Vec<u8>,
-    /// The child's name in messages.
-    pub name: Vec<u8>,
-    /// `<command>` as given.
-    pub command: Vec<u8>,
-    /// What is executed and passed as argv\[0\].
-    pub executed: Vec<u8>,
-    /// The log file's name and whether it could be opened; `None` without `-L`.
-    pub log: Option<(Vec<u8>, bool)>,
-    /// `--logstamp`.
-    pub log_stamp: Option<Vec<u8>>,
-    /// Whether standard output is a reader (`-d`).
-    pub to_stdout: bool,
-    /// Whether syslog is one.
-    pub to_syslog: bool,
-    /// Command characters.
-    pub commands: CommandChars,
-    /// What never reaches the child, command characters included.
-    pub ignore: ByteSet,
-    /// Sent by the kill command and at the end; 0 sends nothing.
-    pub kill_signal: i32,
-    /// Least time between two starts.
-    pub holdoff: Duration,
-    /// The limit up to which that doubles while children die within it; not above it: it never does.
-    pub holdoff_max: Duration,
-    /// Whether the server exits with 128 and the number of the signal that killed the last child.
-    pub signal_status: bool,
-    /// What a child gets between the kill signal at SIGTERM and SIGKILL.
-    pub grace: Duration,
-    /// The mode to start in.
-    pub restart: RestartMode,
-    /// Whether the first start waits for a user.
-    pub wait: bool,
-    /// `--ready`: what the child writes when it is ready; else it is once it has been started.
-    pub ready: Option<Vec<u8>>,
-    /// `--overlap`.
-    pub overlap: Option<config::Overlap>,
-    /// `--kill-orphans`: what left the child's process group is killed after it.
-    pub kill_orphans: bool,
-    /// `--child-pidfile`: the child makes itself a daemon.
-    pub daemonizes: bool,
-    /// strftime format of times in messages.
-    pub time_format: Vec<u8>,
-    /// `--history`: how many of the last bytes a new client is given, at most
-    /// [`REPLAY_MAX`](crate::limits::REPLAY_MAX).
-    pub history: usize,
-    /// Whose words messages are in.
-    pub wording: Wording,
-}
-
-impl Settings {
-    /// How the stream looks to a client.
-    fn encoding(&self, role: Role, medium: Medium) -> Encoding {
-        let stamp = match role {
-            Role::Logger => self.log_stamp.clone(),
-            Role::User => None,
-        };
-        Encoding { telnet: medium == Medium::Telnet, stamp }
-    }
-
-    /// What the supervisor has to know.
-    fn policy(&self) -> Policy {
-        let server = [self.server_pid.to_string(), self.server_started.0.to_string()];
-        let words = server.iter().map(String::as_bytes).chain([&*self.name]);
-        let (least, most) = (self.holdoff, self.holdoff_max);
-        let holdoff = Holdoff { least, most, seed: holdoff::seed(words) };
-        Policy { holdoff, signal_status: self.signal_status }
-    }
-
-    /// How it looks in the log.
-    fn log_encoding(&self) -> Encoding {
-        Encoding { telnet: false, stamp: self.log_stamp.clone() }
-    }
-}
-
-/// How many are connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Count {
-    users: usize,
-    loggers: usize,
-}
-
-#[derive(Debug)]
-struct Client {
-    role: Role,
-    medium: Medium,
-    outbox: Outbox,
-    decoder: telnet::Decoder,
-    /// How many bytes of answers to its telnet requests may still be staged.
-    replies: usize,
-    /// Bytes that it took since it came.
-    taken: u64,
-    pace: Pace,
-}
-
-impl Client {
-    /// It is about to be passed, `alone` or with others: how long it is waited for.
-    fn wait_from(&self, now: Moment, alone: bool) -> Pace {
-        let stranger = alone && self.taken <= SURELY_READ;
-        let patience = if stranger { STRANGER_PATIENCE } else { CLIENT_PATIENCE };
-        Pace::Waited { until: now + patience, owed: CLIENT_PACE }
-    }
-}
-
-/// Whether a client that is about to be passed is waited for.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-enum Pace {
-    /// It keeps up, or has not been looked at since it did.
-    #[default]
-    #[n(0)]
-    Free,
-    /// Until then, if by then it has taken so much more.
-    #[n(1)]
-    Waited {
-        #[n(0)]
-        until: Moment,
-        #[n(1)]
-        owed: usize,
-    },
-    /// It reads too slowly; not before it has caught up.
-    #[n(2)]
-    WrittenOff,
-}
 
 /// The state machine.
 pub struct Console {
@@ -250,28 +109,29 @@ impl Console {
         if self.exiting && !matches!(event, Event::Left { .. }) {
             return;
         }
-        if !matches!(event, Event::Output(_) | Event::OldOutput(_) | Event::Input { .. }) {
+        if !matches!(event, Event::Output(..) | Event::Input { .. }) {
             self.revision += 1;
         }
         match event {
-            Event::Output(bytes) => {
-                if self.readiness.output(bytes)
+            Event::Output(which, bytes) => {
+                if which == Which::New
+                    && self.readiness.output(bytes)
                     && let Some(child) = self.supervisor.running()
                 {
                     self.revision += 1;
                     self.journal.push_back(Entry::Ready(child.pid));
                 }
-                self.weave(Who::New, bytes, now);
+                self.weave(which, bytes, now);
             }
-            Event::OldOutput(bytes) => self.weave(Who::Old, bytes, now),
             // A daemon closes its terminal.
-            Event::OutputClosed if self.settings.daemonizes => {}
-            Event::OutputClosed => {
+            Event::OutputClosed(Which::New) if self.settings.daemonizes => {}
+            Event::OutputClosed(Which::New) => {
                 self.cancel_beside();
-                self.effects.push_back(Effect::SignalGroup(SIGKILL));
+                self.effects.push_back(Effect::Signal(Which::New, SIGKILL));
             }
-            Event::OldOutputClosed => self.signal_old(SIGKILL),
-            Event::OldExited(status) => self.old_ended(status, now),
+            Event::OutputClosed(Which::Old) => self.signal_old(SIGKILL),
+            Event::Exited(Which::New, status) => self.child_ended(status, now),
+            Event::Exited(Which::Old, status) => self.old_ended(status, now),
             Event::ChildReady => self.child_says_ready(now),
             Event::Reload => self.reload(now),
             Event::Spawned(pid) => {
@@ -291,7 +151,6 @@ impl Console {
                     self.not_begun(old, now);
                 }
             }
-            Event::Exited(status) => self.child_ended(status, now),
             Event::Daemonized(pid) => self.daemonized(pid, now),
             Event::NoDaemon(reason) => self.not_daemonized(reason, now),
             Event::Swept(count) => self.swept(count, now),
@@ -452,7 +311,7 @@ impl Console {
         self.cancel_beside();
         let Some(child) = self.supervisor.running() else {
             // It outlived the server's patience, and what it left behind is being killed.
-            self.effects.push_back(Effect::Bury);
+            self.effects.push_back(Effect::Bury(Which::New));
             return;
         };
         if self.becomes_daemon(status, now) {
@@ -468,7 +327,7 @@ impl Console {
         }
         self.say_shutting_down(now);
         self.input.clear();
-        self.effects.push_back(Effect::Bury);
+        self.effects.push_back(Effect::Bury(Which::New));
         self.leave_behind(leaving.then_some(0), now);
     }
 
@@ -484,7 +343,7 @@ impl Console {
             self.supervisor.ended(ExitStatus::Code(0), now.mono);
             self.say_shutting_down(now);
             self.input.clear();
-            self.effects.push_back(Effect::Bury);
+            self.effects.push_back(Effect::Bury(Which::New));
             self.leave_behind(Some(0), now);
         } else if self.supervisor.running().is_none()
             && !self.supervisor.is_leaving()
@@ -507,51 +366,8 @@ impl Console {
     /// To the child, and the old one if there is one.
     fn signal(&mut self, signal: i32) {
         if signal != 0 {
-            self.effects.push_back(Effect::SignalGroup(signal));
+            self.effects.push_back(Effect::Signal(Which::New, signal));
             self.signal_old(signal);
         }
-    }
-
-    fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
-        let encoding = self.settings.encoding(role, medium);
-        // What only sends is given nothing.
-        let from =
-            if medium == Medium::Pipe { self.history.head() } else { self.history.replay_point() };
-        let mut outbox = Outbox::new(from, encoding);
-        if medium != Medium::Pipe {
-            outbox.stage(&self.greeting(role));
-        }
-        if medium == Medium::Telnet {
-            outbox.stage(&telnet::OFFER);
-        }
-        let decoder = telnet::Decoder::new();
-        let client =
-            Client { role, medium, outbox, decoder, replies: 0, taken: 0, pace: Pace::Free };
-        self.clients.insert(id, client);
-        self.journal.push_back(Entry::Joined(id));
-    }
-
-    fn leave(&mut self, id: ClientId, farewell: Farewell) {
-        if self.clients.remove(&id).is_some() {
-            self.journal.push_back(Entry::Left(id, farewell));
-        }
-    }
-
-    fn greeting(&self, role: Role) -> Vec<u8> {
-        let child = self.supervisor.running();
-        let server_started = self.time(self.settings.server_started);
-        let child_started = child.map(|child| self.time(child.started)).unwrap_or_default();
-        let clients = match role {
-            Role::User => Some(self.count()),
-            Role::Logger => None,
-        };
-        let times = (&*server_started, &*child_started);
-        notice::greeting(&self.settings, self.supervisor.mode(), child, times, clients)
-    }
-
-    fn count(&self) -> Count {
-        let counted = self.clients.values().filter(|client| client.medium != Medium::Pipe);
-        let loggers = counted.clone().filter(|client| client.role == Role::Logger).count();
-        Count { users: counted.count() - loggers, loggers }
     }
 }

@@ -1,8 +1,9 @@
 //! Every text that the server says on the console, one function for each, with the contract
 //! section it comes from. Whole lines, CR LF included.
 
+use super::Settings;
+use super::client::Count;
 use super::event::{ExitStatus, Running};
-use super::{Count, Settings};
 use crate::caret;
 use crate::config::{RestartMode, Wording};
 use crate::limits::UNKNOWN;

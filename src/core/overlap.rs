@@ -14,11 +14,11 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use super::clock::{Moment, Now};
-use super::event::{Effect, ExitStatus, Running};
+use super::event::{Effect, ExitStatus, Running, Which};
 use super::journal::Entry;
 use super::record::Invalid;
 use super::status::Stage;
-use super::weave::{Weave, Who};
+use super::weave::Weave;
 use super::{Console, SIGKILL, notice};
 use crate::limits::LINES_HELD_MAX;
 
@@ -127,8 +127,8 @@ impl Console {
     }
 
     /// Whether this child's output may be read: it is held for the other's sake only up to a bound.
-    pub fn has_room_for(&self, who: Who) -> bool {
-        self.overlap.weave.held(who) < LINES_HELD_MAX
+    pub fn has_room_for(&self, which: Which) -> bool {
+        self.overlap.weave.held(which) < LINES_HELD_MAX
     }
 
     /// What comes next is for the child there is. If another was to be started beside it, it is not.
@@ -159,12 +159,12 @@ impl Console {
     }
 
     /// One of two wrote this.
-    pub(super) fn weave(&mut self, who: Who, bytes: &[u8], now: Now) {
+    pub(super) fn weave(&mut self, which: Which, bytes: &[u8], now: Now) {
         if self.overlap.old.is_none() {
             return self.append(bytes, now.wall);
         }
         let at_line_start = self.history.at_line_start();
-        let out = self.overlap.weave.output(who, bytes, at_line_start, now.mono);
+        let out = self.overlap.weave.output(which, bytes, at_line_start, now.mono);
         self.append(&out, now.wall);
     }
 
@@ -197,7 +197,7 @@ impl Console {
         };
         if due(old) && old.told {
             old.until = None;
-            self.effects.push_back(Effect::SignalOld(SIGKILL));
+            self.effects.push_back(Effect::Signal(Which::Old, SIGKILL));
         } else if due(old) {
             self.retire(now);
         }
@@ -208,16 +208,16 @@ impl Console {
             return;
         };
         self.overlap.tell(overlap.grace, now.mono);
-        self.effects.push_back(Effect::SignalOld(SIGTERM));
+        self.effects.push_back(Effect::Signal(Which::Old, SIGTERM));
         if overlap.grace.is_zero() {
-            self.effects.push_back(Effect::SignalOld(SIGKILL));
+            self.effects.push_back(Effect::Signal(Which::Old, SIGKILL));
         }
     }
 
     /// The old one gets what the new one gets.
     pub(super) fn signal_old(&mut self, signal: i32) {
         if self.overlap.old.is_some() && signal != 0 {
-            self.effects.push_back(Effect::SignalOld(signal));
+            self.effects.push_back(Effect::Signal(Which::Old, signal));
         }
     }
 
@@ -238,7 +238,7 @@ impl Console {
         self.flush(now);
         self.journal.push_back(Entry::Ended(old.pid, status));
         self.overlap.old = None;
-        self.effects.push_back(Effect::BuryOld);
+        self.effects.push_back(Effect::Bury(Which::Old));
         if !self.supervisor.is_leaving() {
             self.say_line(&notice::old_ended(old, status), now);
             self.go_on_reloading(now);
@@ -263,7 +263,7 @@ impl Console {
         }
         self.overlap.old = None;
         self.input.clear();
-        self.effects.extend([Effect::Bury, Effect::Reinstate]);
+        self.effects.extend([Effect::Bury(Which::New), Effect::Reinstate]);
         if !self.supervisor.is_leaving() {
             self.go_on_reloading(now);
         }

@@ -11,6 +11,7 @@ use std::fmt;
 
 use minicbor::{Decode, Encode};
 
+use super::client::{Client, Pace};
 use super::clock::Calendar;
 use super::event::{ClientId, Medium, Role, Running};
 use super::history::{History, HistoryRecord, OFFSET_MAX};
@@ -19,7 +20,7 @@ use super::outbox::{Outbox, OutboxRecord};
 use super::overlap::Overlap;
 use super::ready::ReadinessRecord;
 use super::supervisor::Supervisor;
-use super::{Client, Console, PLAIN, Pace, Settings};
+use super::{Console, PLAIN, Settings};
 use crate::limits::STAGE_MAX;
 use crate::telnet;
 

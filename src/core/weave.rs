@@ -9,16 +9,8 @@
 use minicbor::{Decode, Encode};
 
 use super::clock::Moment;
+use super::event::Which;
 use crate::limits::LINE_PATIENCE;
-
-/// One of two children.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    /// The one that runs from now on.
-    New,
-    /// The one that is to end.
-    Old,
-}
 
 /// Whose turn it is, and what the other has written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
@@ -45,9 +37,15 @@ impl Weave {
         Weave { turn_of_old: self.turn_of_old, ..Weave::default() }
     }
 
-    /// `who` wrote `bytes`; the stream is at the start of a line, or not. What goes to the stream.
-    pub fn output(&mut self, who: Who, bytes: &[u8], at_line_start: bool, now: Moment) -> Vec<u8> {
-        if (who == Who::Old) == self.turn_of_old {
+    /// `which` wrote `bytes`; the stream is at the start of a line, or not. What goes to the stream.
+    pub fn output(
+        &mut self,
+        which: Which,
+        bytes: &[u8],
+        at_line_start: bool,
+        now: Moment,
+    ) -> Vec<u8> {
+        if (which == Which::Old) == self.turn_of_old {
             let end = self.held_lines();
             return match last_line_end(bytes).and_then(|at| bytes.split_at_checked(at)) {
                 Some((lines, rest)) if end > 0 => {
@@ -68,9 +66,9 @@ impl Weave {
         Vec::new()
     }
 
-    /// Whether as much as this may be read of `who`.
-    pub fn held(&self, who: Who) -> usize {
-        if (who == Who::Old) == self.turn_of_old { 0 } else { self.held.len() }
+    /// Whether as much as this may be read of `which`.
+    pub fn held(&self, which: Which) -> usize {
+        if (which == Which::Old) == self.turn_of_old { 0 } else { self.held.len() }
     }
 
     /// When [`due`](Self::due) has something to do.
@@ -117,7 +115,7 @@ fn last_line_end(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Who::{New, Old};
+    use Which::{New, Old};
 
     /// A stream of two children.
     struct Stream(Weave, Vec<u8>, Moment);
@@ -131,9 +129,9 @@ mod tests {
             self.1.last().is_none_or(|&byte| byte == b'\n')
         }
 
-        fn write(&mut self, who: Who, text: &str) {
+        fn write(&mut self, which: Which, text: &str) {
             let start = self.at_line_start();
-            let out = self.0.output(who, text.as_bytes(), start, self.2);
+            let out = self.0.output(which, text.as_bytes(), start, self.2);
             self.1.extend(out);
         }
 
@@ -215,11 +213,11 @@ mod tests {
             let mut stream = Stream::new();
             let mut written = [String::new(), String::new()];
             for step in 0..7 {
-                let (who, kind) = ((choices >> (2 * step)) & 1, (choices >> (2 * step + 1)) & 1);
-                let letters = if who == 0 { "ab" } else { "12" };
+                let (which, kind) = ((choices >> (2 * step)) & 1, (choices >> (2 * step + 1)) & 1);
+                let letters = if which == 0 { "ab" } else { "12" };
                 let text = if kind == 0 { letters.to_owned() } else { format!("{letters}\n") };
-                written[who as usize] += &text;
-                stream.write(if who == 0 { Old } else { New }, &text);
+                written[which as usize] += &text;
+                stream.write(if which == 0 { Old } else { New }, &text);
             }
             let start = stream.at_line_start();
             let rest = stream.0.flush(start);
@@ -230,10 +228,10 @@ mod tests {
                 let old = line.bytes().filter(u8::is_ascii_lowercase).count();
                 assert!(old == 0 || old == line.len(), "{choices:b}: {text:?}");
             }
-            for (who, letters) in [(0, "ab"), (1, "12")] {
+            for (which, letters) in [(0, "ab"), (1, "12")] {
                 let of =
                     |text: &str| text.chars().filter(|c| letters.contains(*c)).collect::<String>();
-                assert_eq!(of(&text), of(&written[who]), "{choices:b}: {text:?}");
+                assert_eq!(of(&text), of(&written[which]), "{choices:b}: {text:?}");
             }
         }
     }

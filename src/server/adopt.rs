@@ -24,7 +24,7 @@ use crate::cli;
 use crate::config::Config;
 use crate::core::Console;
 use crate::core::clock::Moment;
-use crate::core::event::{ClientId, Event, ExitStatus, Farewell};
+use crate::core::event::{ClientId, Event, ExitStatus, Farewell, Which};
 use crate::error::StartupError;
 use crate::handover::state::{ChildState, Descriptor, SinkState, State};
 use crate::handover::{self, format};
@@ -177,12 +177,12 @@ impl<S: System> Server<S> {
             // After a crash it was not taken over but killed.
             None => {
                 let killed = ExitStatus::Signal(nix::libc::SIGKILL);
-                self.console.handle(Event::OldExited(killed), now);
+                self.console.handle(Event::Exited(Which::Old, killed), now);
             }
         }
         match &mut self.child {
             Some(child) => child.look(),
-            None => self.console.handle(Event::Exited(ExitStatus::Unknown), now),
+            None => self.console.handle(Event::Exited(Which::New, ExitStatus::Unknown), now),
         }
         self.reap_orphans();
         // Perhaps nothing else happens for long.

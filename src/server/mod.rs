@@ -59,6 +59,7 @@ mod child;
 mod child_sockets;
 mod files;
 mod handover;
+mod input;
 mod kernel;
 mod launch;
 mod lineage;
@@ -88,22 +89,19 @@ use std::io;
 use std::time::Duration;
 
 use mio::Token;
-use nix::libc::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
-use self::child::{Child, Output};
+use self::child::Child;
 use self::handover::{Handover, Origin};
-use self::listener::{Accepted, Listener};
+use self::listener::Listener;
 use self::logfile::Writer;
 use self::manager::Manager;
 use self::peer::Peer;
-use self::records::{Records, What, Who};
-use self::source::Source;
-use self::system::{Connection, Readiness, System};
+use self::records::Records;
+use self::system::{Readiness, System};
 use crate::core::Console;
 use crate::core::clock::{Moment, Now};
-use crate::core::event::{ClientId, Effect, Event, Farewell, Role, Sink};
-use crate::core::weave;
-use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET, READ_SIZE};
+use crate::core::event::{ClientId, Effect, Event, Farewell, Sink, Which};
+use crate::limits::READ_SIZE;
 use crate::network::Networks;
 use crate::sys;
 
@@ -194,10 +192,11 @@ impl<S: System> Server<S> {
         self.console.handle_timeout(now);
         // A child that is due is there before anybody is heard: what waits in a pipe is for it.
         self.obey(now);
-        self.read_child(now);
+        self.console.pace_clients(now.mono);
+        self.read_child(Which::New, now);
         // It may be that the old one is the child again.
         self.obey(now);
-        self.read_old_child(now);
+        self.read_child(Which::Old, now);
         self.read_clients(now);
         self.accept(now);
         self.obey(now);
@@ -237,13 +236,18 @@ impl<S: System> Server<S> {
 
     fn has_work(&self, now: Moment) -> bool {
         let input_waits = !self.console.child_input().0.is_empty();
-        let child = self.child.as_ref().is_some_and(|child| {
-            (child.is_readable() && self.may_read(weave::Who::New, now))
-                || child.is_to_be_heard()
-                || (input_waits && child.is_writable())
-                || child.ended().is_some()
-        });
-        let old_child = || self.old_child_has_work(now);
+        let reading = |child: &Option<Child<_>>, which| {
+            child.as_ref().is_some_and(|child| {
+                (child.is_readable() && self.may_read(which, now))
+                    || child.is_to_be_heard()
+                    || child.ended().is_some()
+            })
+        };
+        let children = || {
+            reading(&self.child, Which::New)
+                || reading(&self.old_child, Which::Old)
+                || (input_waits && self.child.as_ref().is_some_and(Child::is_writable))
+        };
         let listeners = || self.listeners.iter().any(|listener| listener.has_work(now));
         let peers = || {
             self.peers.iter().any(|(&id, peer)| {
@@ -251,170 +255,7 @@ impl<S: System> Server<S> {
                     || (peer.source.is_writable() && peer.listens() && !self.console.is_served(id))
             })
         };
-        child || old_child() || listeners() || peers()
-    }
-
-    fn take_signals(&mut self, now: Now) {
-        let pending = self.system.signals();
-        if pending.child {
-            let children = [self.child.as_mut(), self.old_child.as_mut(), self.handover.program()];
-            for child in children.into_iter().flatten() {
-                child.look();
-            }
-            self.reap_orphans();
-        }
-        if pending.upgrade {
-            self.record_signal("SIGUSR1", SIGUSR1);
-            self.diagnose("SIGUSR1: upgrade");
-            self.upgrade(now);
-        }
-        if pending.overlap {
-            self.record_signal("SIGUSR2", SIGUSR2);
-            self.restart(now);
-        }
-        if pending.reopen {
-            if let Some(records) = &mut self.records {
-                records.reopen();
-            }
-            self.record_signal("SIGHUP", SIGHUP);
-            self.diagnose("SIGHUP: log file to be opened anew");
-            if let Some(manager) = &mut self.manager {
-                // The signal may have come after this turn's time was read; the manager compares.
-                manager.reload(self.system.now().mono);
-            }
-            self.console.handle(Event::ReopenLog, now);
-        }
-        if pending.terminate {
-            self.record_signal("SIGTERM", SIGTERM);
-            self.diagnose("SIGTERM: shutting down");
-            self.console.handle(Event::Terminate, now);
-        }
-    }
-
-    fn record_signal(&mut self, signal: &str, number: i32) {
-        let sender = self.system.sender(number);
-        self.record(&What::Signal { signal, sender });
-    }
-
-    /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
-    /// can't keep up, as long as it makes progress, and for clients that only just can't.
-    fn child_waits_until(&self, now: Moment) -> Option<Moment> {
-        let log = self.log.as_ref().filter(|log| !self.console.log_has_room() && !log.has_failed());
-        let log = log.map(Writer::patience).filter(|&until| now < until);
-        log.max(self.console.clients_need_until(now))
-    }
-
-    fn read_child(&mut self, now: Now) {
-        self.console.pace_clients(now.mono);
-        let allowed = self.child_waits_until(now.mono).is_none();
-        let Some(child) = &mut self.child else {
-            return;
-        };
-        if child.hear() {
-            self.console.handle(Event::ChildReady, now);
-        }
-        let mut read = 0;
-        while allowed
-            && read < PTY_BUDGET
-            && child.is_readable()
-            && self.console.has_room_for(weave::Who::New)
-        {
-            match child.read(&mut self.buffer) {
-                Output::Bytes(count) => {
-                    let bytes = self.buffer.get(..count).unwrap_or_default();
-                    self.console.handle(Event::Output(bytes), now);
-                    read += count;
-                }
-                Output::Nothing => break,
-                Output::Closed => {
-                    child.look();
-                    if child.ended().is_none() {
-                        self.console.handle(Event::OutputClosed, now);
-                    }
-                }
-            }
-        }
-        if let Some(status) = child.ended() {
-            self.console.handle(Event::Exited(status), now);
-        }
-    }
-
-    fn read_clients(&mut self, now: Now) {
-        for (&id, peer) in &mut self.peers {
-            let mut read = 0;
-            while read < CLIENT_BUDGET
-                && peer.source.is_readable()
-                && peer.leaving.is_none()
-                && self.console.accepts_input(id)
-            {
-                match peer.read(&mut self.buffer) {
-                    Some(0) => drop(peer.leaving.get_or_insert(Farewell::Closed)),
-                    Some(count) => {
-                        let bytes = self.buffer.get(..count).unwrap_or_default();
-                        self.console.handle(Event::Input { id, bytes }, now);
-                        read += count;
-                    }
-                    None => {}
-                }
-            }
-        }
-    }
-
-    fn accept(&mut self, now: Now) {
-        let (mut accepted, mut failed) = (Vec::new(), Vec::new());
-        for listener in &mut self.listeners {
-            for _ in 0..ACCEPT_BUDGET {
-                if !listener.has_work(now.mono) {
-                    break;
-                }
-                match listener.accept(now.mono) {
-                    Accepted::Connection(connection, from) => {
-                        let endpoint = listener.endpoint().to_string();
-                        accepted.push((connection, from, listener.role, endpoint));
-                    }
-                    Accepted::Nobody => {}
-                    Accepted::Exhausted(reason) => {
-                        failed.push((listener.endpoint().to_string(), reason));
-                    }
-                }
-            }
-        }
-        for (connection, from, role, endpoint) in accepted {
-            match from {
-                Some(peer) if !self.admits(peer) => self.refused(peer, &endpoint),
-                _ => self.join(connection, role, &endpoint, now),
-            }
-        }
-        // Said last, so that those who came just before hear it too.
-        for (endpoint, reason) in &failed {
-            self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
-        }
-    }
-
-    /// A connection becomes a client.
-    fn join(&mut self, connection: S::Connection, role: Role, endpoint: &str, now: Now) {
-        let token = self.take_token();
-        let medium = connection.medium();
-        match self.system.watch(&connection, token) {
-            Ok(always) => {
-                let id = client_id(token);
-                self.system.keep(id, &connection);
-                if let Some(records) = &mut self.records {
-                    let (endpoint, caller) = (endpoint.to_owned(), connection.caller());
-                    records.introduce(id, Who { role, endpoint, caller, since: now.wall.0 });
-                }
-                let source = Source::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: None });
-                self.console.handle(Event::Joined { id, role, medium }, now);
-                self.diagnose(&format!("client {} connected", token.0));
-            }
-            Err(error) => {
-                let reason = sys::reason(&error);
-                let peer = None;
-                self.record(&What::Refuse { endpoint, peer, reason: &reason });
-                self.diagnose(&format!("connection refused: {error}"));
-            }
-        }
+        children() || listeners() || peers()
     }
 
     /// Does what the console decided.
@@ -423,18 +264,16 @@ impl<S: System> Server<S> {
             match effect {
                 Effect::Spawn => self.spawn(now),
                 Effect::SpawnBeside => self.spawn_beside(now),
-                Effect::SignalOld(_) | Effect::BuryOld | Effect::Reinstate => {
-                    self.obey_about_old(effect);
-                }
-                Effect::SignalGroup(signal) => {
-                    if let Some(child) = &self.child {
+                Effect::Signal(which, signal) => {
+                    if let Some(child) = self.place(which) {
                         child.signal(signal);
                     }
                 }
-                Effect::Bury => {
-                    let child = self.child.take();
+                Effect::Bury(which) => {
+                    let child = self.place(which).take();
                     self.bury(child);
                 }
+                Effect::Reinstate => self.child = self.old_child.take(),
                 Effect::Look => self.look_for_daemon(now),
                 Effect::Sweep(signal) => self.sweep(signal, now),
                 Effect::Disconnect(id) => {
@@ -461,6 +300,13 @@ impl<S: System> Server<S> {
             Err(error) => {
                 self.console.handle(Event::SpawnFailed(&sys::reason(&error)), now);
             }
+        }
+    }
+
+    fn place(&mut self, which: Which) -> &mut Option<Child<S::Process>> {
+        match which {
+            Which::New => &mut self.child,
+            Which::Old => &mut self.old_child,
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::Settings;
 use super::super::clock::Now;
-use super::super::event::{Effect, ExitStatus};
+use super::super::event::{Effect, ExitStatus, Which};
 use super::super::journal::Entry;
 use super::oracle::Oracle;
 use super::seen;
@@ -133,7 +133,7 @@ impl Oracle {
             self.alive = None;
             self.say_shutting_down(now);
             self.forget_input();
-            self.effects.push_back(Effect::Bury);
+            self.effects.push_back(Effect::Bury(Which::New));
             self.leave_behind(Some(0), now);
             return true;
         }

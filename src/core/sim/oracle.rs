@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::Settings;
 use super::super::clock::{Calendar, Now, UnixTime};
-use super::super::event::{ClientId, Duty, Effect, ExitStatus};
+use super::super::event::{ClientId, Duty, Effect, ExitStatus, Which};
 use super::super::journal::{Command, Entry};
 use super::kin::{After, Hunt, Wait};
 use super::pair::{Lines, OldChild};
@@ -111,7 +111,7 @@ impl Oracle {
     pub fn terminal_closed(&mut self) {
         if !self.exiting && !self.settings.daemonizes {
             self.cancel();
-            self.effects.push_back(Effect::SignalGroup(SIGKILL));
+            self.effects.push_back(Effect::Signal(Which::New, SIGKILL));
         }
     }
 
@@ -170,7 +170,7 @@ impl Oracle {
         self.cancel();
         if self.alive.is_none() {
             seen("a child ended that had been given up");
-            self.effects.push_back(Effect::Bury);
+            self.effects.push_back(Effect::Bury(Which::New));
         } else if !self.forks(status, now) {
             self.gone(status, now);
         }
@@ -197,7 +197,7 @@ impl Oracle {
         }
         self.say_shutting_down(now);
         self.forget_input();
-        self.effects.push_back(Effect::Bury);
+        self.effects.push_back(Effect::Bury(Which::New));
         let exit = self.leaving.take().map(|_| 0);
         self.leave_behind(exit, now);
     }
@@ -499,9 +499,9 @@ impl Oracle {
 
     fn signal(&mut self, signal: i32) {
         if signal != 0 {
-            self.effects.push_back(Effect::SignalGroup(signal));
+            self.effects.push_back(Effect::Signal(Which::New, signal));
             if self.old.is_some() {
-                self.effects.push_back(Effect::SignalOld(signal));
+                self.effects.push_back(Effect::Signal(Which::Old, signal));
             }
         }
     }

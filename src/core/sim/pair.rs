@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::clock::Now;
-use super::super::event::{Effect, Event, ExitStatus};
+use super::super::event::{Effect, Event, ExitStatus, Which};
 use super::super::journal::Entry;
 use super::kin::After;
 use super::oracle::{Alive, Oracle};
@@ -37,7 +37,7 @@ impl World {
             0 if !terminal_closed => {
                 self.tell(|_| "the old child closes its terminal".to_owned());
                 self.old_kid = Kid::Runs { terminal_closed: true };
-                self.handle(Event::OldOutputClosed);
+                self.handle(Event::OutputClosed(Which::Old));
                 self.oracle.old_terminal_closed();
             }
             1 => {
@@ -49,7 +49,7 @@ impl World {
                 let from = self.random.below(self.pool.len() - count);
                 let bytes = &self.pool[from..from + count];
                 self.tell(|_| format!("{count} bytes of the old child"));
-                self.handle(Event::OldOutput(bytes));
+                self.handle(Event::Output(Which::Old, bytes));
                 self.oracle.woven(true, bytes, self.now());
             }
             _ => {}
@@ -59,7 +59,7 @@ impl World {
     pub fn old_child_ends(&mut self, status: ExitStatus) {
         self.tell(|_| format!("the old child ends: {status:?}"));
         self.old_kid = Kid::Ended;
-        self.handle(Event::OldExited(status));
+        self.handle(Event::Exited(Which::Old, status));
         self.oracle.old_ended(status, self.now());
     }
 
@@ -101,13 +101,13 @@ impl World {
                     self.start(now);
                 }
             }
-            Effect::SignalOld(signal) => {
+            Effect::Signal(Which::Old, signal) => {
                 let kills = signal == 9 && !self.immortal || self.random.one_in(3);
                 if matches!(self.old_kid, Kid::Runs { .. }) && kills {
                     self.old_kid = Kid::Struck(signal);
                 }
             }
-            Effect::BuryOld => {
+            Effect::Bury(Which::Old) => {
                 assert_eq!(self.old_kid, Kid::Ended);
                 self.old_kid = Kid::None;
             }
@@ -208,9 +208,9 @@ impl Oracle {
 
     fn tell_old(&mut self, now: Now) {
         self.retire(now);
-        self.effects.push_back(Effect::SignalOld(15));
+        self.effects.push_back(Effect::Signal(Which::Old, 15));
         if self.settings.overlap.unwrap().grace.is_zero() {
-            self.effects.push_back(Effect::SignalOld(9));
+            self.effects.push_back(Effect::Signal(Which::Old, 9));
         }
     }
 
@@ -230,7 +230,7 @@ impl Oracle {
 
     pub fn old_terminal_closed(&mut self) {
         if !self.exiting && self.old.is_some() {
-            self.effects.push_back(Effect::SignalOld(9));
+            self.effects.push_back(Effect::Signal(Which::Old, 9));
         }
     }
 
@@ -241,7 +241,7 @@ impl Oracle {
         self.flush(now);
         let old = self.old.take().unwrap();
         self.entries.push_back(Entry::Ended(old.alive.pid, status));
-        self.effects.push_back(Effect::BuryOld);
+        self.effects.push_back(Effect::Bury(Which::Old));
         if !self.is_leaving() {
             self.say_line(&sigchild(old.alive.pid, status), now);
             self.once_more(now);
@@ -268,7 +268,7 @@ impl Oracle {
             seen("both children were told to end");
         }
         self.forget_input();
-        self.effects.extend([Effect::Bury, Effect::Reinstate]);
+        self.effects.extend([Effect::Bury(Which::New), Effect::Reinstate]);
         if self.leaving.is_none() {
             self.once_more(now);
         }
@@ -311,7 +311,7 @@ impl Oracle {
                 if *told {
                     *until = None;
                     seen("the old child was killed");
-                    self.effects.push_back(Effect::SignalOld(9));
+                    self.effects.push_back(Effect::Signal(Which::Old, 9));
                 } else {
                     self.tell_old(now);
                 }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::super::Console;
 use super::super::clock::{Moment, Now, UnixTime};
-use super::super::event::{Effect, Event, ExitStatus, Medium, Sink};
-use super::super::weave::Who;
+use super::super::event::{Effect, Event, ExitStatus, Medium, Sink, Which};
 use super::client::Client;
 use super::disk::Disk;
 use super::oracle::Oracle;
@@ -225,14 +224,14 @@ impl World {
     }
 
     fn child_writes_bytes(&mut self, count: usize) {
-        if !self.console.has_room_for(Who::New) {
+        if !self.console.has_room_for(Which::New) {
             seen("a child had to wait for the other's line");
             return;
         }
         let from = self.random.below(self.pool.len() - count);
         let bytes = &self.pool[from..from + count];
         self.tell(|world| format!("{count} bytes of output at {}", world.oracle.stream.head()));
-        self.handle(Event::Output(bytes));
+        self.handle(Event::Output(Which::New, bytes));
         self.oracle.woven(false, bytes, self.now());
     }
 
@@ -260,7 +259,7 @@ impl World {
         if !terminal_closed && self.random.one_in(4) {
             self.tell(|_| "child closes its terminal".to_owned());
             self.kid = Kid::Runs { terminal_closed: true };
-            self.handle(Event::OutputClosed);
+            self.handle(Event::OutputClosed(Which::New));
             self.oracle.terminal_closed();
         } else {
             let code = ExitStatus::Code(self.random.pick(&[0, 1, 255]));
@@ -272,7 +271,7 @@ impl World {
     pub fn child_ends_with(&mut self, status: ExitStatus) {
         self.tell(|_| format!("child ends: {status:?}"));
         self.kid = Kid::Ended;
-        self.handle(Event::Exited(status));
+        self.handle(Event::Exited(Which::New, status));
         self.oracle.ended(status, self.now());
     }
 
@@ -336,10 +335,13 @@ impl World {
                     self.start(now);
                 }
             }
-            Effect::SpawnBeside | Effect::SignalOld(_) | Effect::BuryOld | Effect::Reinstate => {
+            Effect::SpawnBeside
+            | Effect::Signal(Which::Old, _)
+            | Effect::Bury(Which::Old)
+            | Effect::Reinstate => {
                 self.obey_about_old(effect);
             }
-            Effect::SignalGroup(signal) => {
+            Effect::Signal(Which::New, signal) => {
                 let kills = signal == 9 && !self.immortal || self.random.one_in(3);
                 if matches!(self.kid, Kid::Runs { .. }) && kills && self.old_kid != Kid::None {
                     self.kid = Kid::Struck(signal);
@@ -347,7 +349,7 @@ impl World {
                     self.child_ends_with(ExitStatus::Signal(signal));
                 }
             }
-            Effect::Bury => {
+            Effect::Bury(Which::New) => {
                 assert_eq!(self.kid, Kid::Ended);
                 self.kid = Kid::None;
                 self.orphans = self.random.below(3);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::event::{ClientId, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink};
+use super::super::event::{
+    ClientId, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink, Which,
+};
 use super::super::{Console, Settings};
 use super::{at, console, settings, text};
 use crate::limits::{
@@ -48,9 +50,9 @@ const SHUTTING_DOWN: &str = "@@@ Current time: T20 \r\n\
 #[test]
 fn a_child_ends_and_is_replaced() {
     let mut console = running(settings());
-    console.handle(Event::Output(b"last words"), at(20_000));
-    console.handle(Event::Exited(ExitStatus::Code(3)), at(20_000));
-    assert_eq!(effects(&mut console), [Effect::Bury]);
+    console.handle(Event::Output(Which::New, b"last words"), at(20_000));
+    console.handle(Event::Exited(Which::New, ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Bury(Which::New)]);
     assert_eq!(said(&mut console), format!("last words{END}{SHUTTING_DOWN}"));
     console.handle_timeout(at(20_000));
     assert_eq!(effects(&mut console), [Effect::Spawn]);
@@ -73,12 +75,12 @@ fn timeouts_without_need_do_nothing() {
 fn sigterm_with_a_child() {
     let mut console = running(settings());
     console.handle(Event::Terminate, at(19_000));
-    assert_eq!(effects(&mut console), [Effect::SignalGroup(9)]);
+    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 9)]);
     console.handle(Event::Terminate, at(19_000));
     assert_eq!(effects(&mut console), []);
-    console.handle(Event::Output(b"half"), at(19_500));
-    console.handle(Event::Exited(ExitStatus::Code(3)), at(20_000));
-    assert_eq!(effects(&mut console), [Effect::Bury, Effect::Exit(0)]);
+    console.handle(Event::Output(Which::New, b"half"), at(19_500));
+    console.handle(Event::Exited(Which::New, ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Bury(Which::New), Effect::Exit(0)]);
     // No empty line before, not even here, and no word about the signal.
     assert_eq!(said(&mut console), format!("half{SHUTTING_DOWN}"));
 }
@@ -87,7 +89,10 @@ fn sigterm_with_a_child() {
 fn sigterm_with_another_signal_and_no_grace() {
     let mut console = running(Settings { kill_signal: 15, ..settings() });
     console.handle(Event::Terminate, at(19_000));
-    assert_eq!(effects(&mut console), [Effect::SignalGroup(15), Effect::SignalGroup(9)]);
+    assert_eq!(
+        effects(&mut console),
+        [Effect::Signal(Which::New, 15), Effect::Signal(Which::New, 9)]
+    );
 }
 
 #[test]
@@ -95,14 +100,14 @@ fn sigterm_with_a_grace_period() {
     let grace = Duration::from_secs(5);
     let mut console = running(Settings { kill_signal: 15, grace, ..settings() });
     console.handle(Event::Terminate, at(14_000));
-    assert_eq!(effects(&mut console), [Effect::SignalGroup(15)]);
+    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 15)]);
     console.handle_timeout(at(18_999));
     assert_eq!(effects(&mut console), []);
     console.handle_timeout(at(19_000));
-    assert_eq!(effects(&mut console), [Effect::SignalGroup(9)]);
+    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 9)]);
     // It survives even that, so the server leaves without it, once.
     console.handle_timeout(at(20_000));
-    console.handle(Event::Exited(ExitStatus::Signal(9)), at(20_000));
+    console.handle(Event::Exited(Which::New, ExitStatus::Signal(9)), at(20_000));
     assert_eq!(effects(&mut console), [Effect::Exit(0)]);
     assert_eq!(said(&mut console), SHUTTING_DOWN);
     assert_eq!(console.deadline(), None);
@@ -120,14 +125,14 @@ fn sigterm_without_a_child_says_nothing() {
 #[test]
 fn a_terminal_that_is_closed_is_the_end_of_the_child() {
     let mut console = running(settings());
-    console.handle(Event::OutputClosed, at(1_000));
-    assert_eq!(effects(&mut console), [Effect::SignalGroup(9)]);
+    console.handle(Event::OutputClosed(Which::New), at(1_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 9)]);
 }
 
 #[test]
 fn a_failed_start_is_said_on_a_line_of_its_own() {
     let mut console = running(settings());
-    console.handle(Event::Output(b"\n$ "), at(0));
+    console.handle(Event::Output(Which::New, b"\n$ "), at(0));
     console.handle(Event::AcceptFailed { endpoint: "tcp:0.0.0.0:1", reason: "R" }, at(0));
     let line = "@@@ Endpoint tcp:0.0.0.0:1: R, new connections have to wait\r\n";
     assert_eq!(said(&mut console), format!("\n$ \r\n{line}"));
@@ -154,16 +159,16 @@ fn trouble_with_the_log_is_said_once() {
 #[test]
 fn a_log_that_works_later_starts_there() {
     let mut console = running(settings());
-    console.handle(Event::Output(b"before"), at(0));
+    console.handle(Event::Output(Which::New, b"before"), at(0));
     assert!(console.take(Sink::Log).is_none());
     assert!(console.is_current(Sink::Log) && console.log_has_room());
     console.handle(Event::LogWorks, at(0));
-    console.handle(Event::Output(b"after"), at(0));
+    console.handle(Event::Output(Which::New, b"after"), at(0));
     assert!(!console.is_current(Sink::Log));
     assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "after");
     // That it works again is no new beginning.
     console.handle(Event::LogWorks, at(0));
-    console.handle(Event::Output(b"more"), at(0));
+    console.handle(Event::Output(Which::New, b"more"), at(0));
     assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "more");
 }
 
@@ -173,10 +178,10 @@ fn a_log_that_is_far_behind_has_no_room() {
     console.handle(Event::LogWorks, at(0));
     let room = HISTORY_MAX - 2 * PTY_BUDGET;
     for _ in 0..room / PTY_BUDGET {
-        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(0));
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(0));
         assert!(console.log_has_room());
     }
-    console.handle(Event::Output(b"x"), at(0));
+    console.handle(Event::Output(Which::New, b"x"), at(0));
     assert!(!console.log_has_room());
     console.take(Sink::Log);
     assert!(console.log_has_room());
@@ -187,7 +192,7 @@ fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
     let mut console = console(settings());
     console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
     let mut need = |millis: u64| {
-        console.handle(Event::Output(&[b'x'; 1 << 20]), at(millis));
+        console.handle(Event::Output(Which::New, &[b'x'; 1 << 20]), at(millis));
         console.pace_clients(at(millis).mono);
         console.clients_need_until(at(millis).mono)
     };
@@ -202,7 +207,7 @@ fn clients_that_lag_together_are_waited_for() {
     for id in [A, ClientId(2)] {
         console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, at(0));
     }
-    console.handle(Event::Output(&[b'x'; 1 << 20]), at(1_000));
+    console.handle(Event::Output(Which::New, &[b'x'; 1 << 20]), at(1_000));
     console.pace_clients(at(1_000).mono);
     let until = Some(at(1_000).mono + CLIENT_PATIENCE);
     assert_eq!(console.clients_need_until(at(1_000).mono), until);
@@ -224,21 +229,21 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
     let until = |millis| Some(at(millis).mono + CLIENT_PATIENCE);
     // It is no stranger.
     for _ in 0..9 {
-        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(500));
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(500));
         let count = console.output(A).0.len();
         console.written(A, count);
     }
     for _ in 0..15 {
-        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(1_000));
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(1_000));
         assert_eq!(need(&mut console, 1_000), None, "there is room");
     }
-    console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(1_000));
+    console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(1_000));
     assert_eq!(need(&mut console, 1_000), until(1_000));
     console.written(A, CLIENT_PACE);
     assert_eq!(need(&mut console, 1_020), until(1_020), "it reads");
     console.written(A, CLIENT_PACE - 1);
     assert_eq!(need(&mut console, 1_040), None, "it reads too slowly");
-    console.handle(Event::Output(&[b'x'; 2 * PTY_BUDGET]), at(1_041));
+    console.handle(Event::Output(Which::New, &[b'x'; 2 * PTY_BUDGET]), at(1_041));
     assert_eq!(need(&mut console, 1_041), None, "nor is it waited for again");
     // Before it has caught up.
     while !console.is_served(A) {
@@ -246,7 +251,7 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
         console.written(A, count);
     }
     for _ in 0..15 {
-        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(2_000));
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(2_000));
     }
     assert_eq!(need(&mut console, 2_000), until(2_000));
     console.written(A, 3 * PTY_BUDGET);
@@ -276,7 +281,7 @@ fn the_counters_count_terminals_but_no_pipes() {
 fn nothing_is_pending_for_a_pipe() {
     let mut console = running(settings());
     console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Pipe }, at(0));
-    console.handle(Event::Output(b"x"), at(0));
+    console.handle(Event::Output(Which::New, b"x"), at(0));
     assert!(console.is_served(A));
 }
 
@@ -309,7 +314,7 @@ fn a_client_that_does_not_read_answers_is_not_read() {
 fn memory_that_nobody_needs_is_given_back() {
     let mut console = running(settings());
     for _ in 0..40 {
-        console.handle(Event::Output(&[b'x'; PTY_BUDGET]), at(0));
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(0));
     }
     console.rest();
     assert_eq!(console.history.memory(), HISTORY_MAX, "standard output needs it");

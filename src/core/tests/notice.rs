@@ -1,8 +1,9 @@
 //! Every text, byte for byte.
 
+use super::super::client::Count;
 use super::super::clock::UnixTime;
 use super::super::event::{ExitStatus, Running};
-use super::super::{Count, Settings, notice};
+use super::super::{Settings, notice};
 use super::{settings, text};
 use crate::config::CommandChars;
 use crate::config::RestartMode::{self, Off, On, Oneshot};

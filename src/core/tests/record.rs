@@ -1,7 +1,7 @@
 //! What a record has to keep that the simulation's oracle knows nothing of, and the lines that only
 //! the log gets.
 
-use super::super::event::{ClientId, Effect, Event, Medium, Role, Sink};
+use super::super::event::{ClientId, Effect, Event, Medium, Role, Sink, Which};
 use super::super::record::Record;
 use super::super::{Console, Settings};
 use super::{Seconds, at, console, settings, text};
@@ -25,7 +25,7 @@ fn lagging_console() -> Console {
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
     for _ in 0..HISTORY_MAX / 65536 {
-        console.handle(Event::Output(&[b'x'; 65536]), at(0));
+        console.handle(Event::Output(Which::New, &[b'x'; 65536]), at(0));
     }
     console
 }
@@ -57,7 +57,7 @@ fn a_client_that_has_read_a_lot_is_no_stranger_afterwards() {
     let mut old = lagging_console();
     old.written(ClientId(1), HISTORY_MAX);
     for _ in 0..HISTORY_MAX / 65536 {
-        old.handle(Event::Output(&[b'x'; 65536]), at(0));
+        old.handle(Event::Output(Which::New, &[b'x'; 65536]), at(0));
     }
     let mut new = upgraded(&old, settings());
     new.pace_clients(at(1).mono);
@@ -88,7 +88,7 @@ fn logged() -> Settings {
 fn logging_console() -> Console {
     let mut console = console(logged());
     console.handle(Event::LogWorks, at(0));
-    console.handle(Event::Output(b"half"), at(1000));
+    console.handle(Event::Output(Which::New, b"half"), at(1000));
     console
 }
 
@@ -110,7 +110,7 @@ fn only_the_log_hears_of_upgrades() {
     assert_eq!(log(&mut console), "\r\n@2 @@@ procServ server upgraded in place (2.9.1)\r\n");
     console.handle(Event::UpgradeFailed("no such file"), at(3000));
     assert_eq!(log(&mut console), "@3 @@@ procServ server not upgraded: no such file\r\n");
-    console.handle(Event::Output(b"line\r\n"), at(4000));
+    console.handle(Event::Output(Which::New, b"line\r\n"), at(4000));
     assert_eq!(log(&mut console), "@4 line\r\n");
 }
 
@@ -131,7 +131,7 @@ fn a_note_is_no_part_of_what_is_missing() {
     for written in 0..whole.len() {
         let mut console = logging_console();
         log(&mut console);
-        console.handle(Event::Output(b"later"), at(1000));
+        console.handle(Event::Output(Which::New, b"later"), at(1000));
         console.handle(Event::UpgradeFailed("why"), at(2000));
         let chunk = console.take(Sink::Log).unwrap();
         assert_eq!(text(&chunk.bytes), whole);

@@ -1,7 +1,7 @@
 //! What of the stream is kept for readers to come.
 
 use super::super::clock::UnixTime;
-use super::super::event::{ClientId, Event, Medium, Role};
+use super::super::event::{ClientId, Event, Medium, Role, Which};
 use super::super::history::History;
 use super::super::{Console, Settings};
 use super::{Seconds, at, console, settings};
@@ -152,12 +152,12 @@ fn every_new_client_gets_the_past() {
     let stamped = Settings { history: 9, log_stamp: Some(b"@".to_vec()), ..settings() };
     let mut console = console(stamped);
     for (line, second) in [("one\n", 1), ("two\n", 2), ("three", 3)] {
-        console.handle(Event::Output(line.as_bytes()), at(1000 * second));
+        console.handle(Event::Output(Which::New, line.as_bytes()), at(1000 * second));
     }
     assert_eq!(past(&mut console, 1, Role::User), "two\nthree");
     assert_eq!(past(&mut console, 2, Role::Logger), "@2 two\n@3 three");
     // What comes next comes once.
-    console.handle(Event::Output(b"!\n"), at(4000));
+    console.handle(Event::Output(Which::New, b"!\n"), at(4000));
     console.written(ClientId(1), 9);
     assert_eq!(console.output(ClientId(1)).0, b"!\n");
 }
@@ -165,7 +165,7 @@ fn every_new_client_gets_the_past() {
 #[test]
 fn a_pipe_is_given_nothing() {
     let mut console = console(Settings { history: 9, ..settings() });
-    console.handle(Event::Output(b"one\n"), at(0));
+    console.handle(Event::Output(Which::New, b"one\n"), at(0));
     let (id, role, medium) = (ClientId(1), Role::User, Medium::Pipe);
     console.handle(Event::Joined { id, role, medium }, at(0));
     assert_eq!(console.output(id).0, b"");
@@ -175,7 +175,7 @@ fn a_pipe_is_given_nothing() {
 fn nothing_of_it_outlives_a_crash() {
     let settings = Settings { history: 100, ..settings() };
     let mut console = console(settings.clone());
-    console.handle(Event::Output(b"one\n"), at(0));
+    console.handle(Event::Output(Which::New, b"one\n"), at(0));
     let outline = console.outline();
     let mut next = Console::restore(settings, Box::new(Seconds), outline).unwrap();
     assert_eq!(past(&mut next, 1, Role::User), "");

@@ -13,7 +13,7 @@ use super::state::{
 };
 use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
-use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink};
+use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink, Which};
 use crate::core::{Console, Settings};
 use crate::limits::HISTORY_MAX;
 
@@ -91,7 +91,7 @@ fn survive(body: &[u8]) -> bool {
         console.pace_clients(now.mono);
         console.clients_need_until(now.mono);
         console.handle_timeout(now);
-        console.handle(Event::Output(b"\xFFoutput\n"), now);
+        console.handle(Event::Output(Which::New, b"\xFFoutput\n"), now);
         for &id in &clients {
             let id = ClientId(id);
             console.handle(Event::Input { id, bytes: b"typed\xFF\xFD\x03" }, now);

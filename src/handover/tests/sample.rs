@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::core::Chunk;
-use crate::core::event::Role;
+use crate::core::event::{Role, Which};
 use crate::core::record::Record;
 use crate::handover::state::{ClientState, RecordsState};
 use crate::sys::user::Account;
@@ -23,7 +23,7 @@ fn busy_console() -> Console {
     assert_eq!(console.poll_effect(), Some(Effect::SpawnBeside));
     console.handle(Event::Spawned(4242), at(100));
     console.handle(Event::ChildReady, at(100));
-    assert_eq!(console.poll_effect(), Some(Effect::SignalOld(15)));
+    assert_eq!(console.poll_effect(), Some(Effect::Signal(Which::Old, 15)));
     let clients = [(7, Role::User), (8, Role::User), (9, Role::Logger)];
     for (id, role) in clients {
         let joined = Event::Joined { id: ClientId(id), role, medium: Medium::Telnet };
@@ -31,18 +31,18 @@ fn busy_console() -> Console {
     }
     let typed = Event::Input { id: ClientId(7), bytes: b"dbpr \xFF\xFA\x18\x01" };
     console.handle(typed, at(101));
-    console.handle(Event::Output(b"epics> \xFFdbl\r\ntemp"), at(102));
+    console.handle(Event::Output(Which::New, b"epics> \xFFdbl\r\ntemp"), at(102));
     read(&mut console, 7, usize::MAX);
     read(&mut console, 8, 100);
     read(&mut console, 9, usize::MAX);
     let typed = Event::Input { id: ClientId(8), bytes: b"ls\r\xFF\xFD\x03\xFF" };
     console.handle(typed, at(102));
-    console.handle(Event::Output(b"erature\r\npress"), at(103));
+    console.handle(Event::Output(Which::New, b"erature\r\npress"), at(103));
     read(&mut console, 9, 10);
     console.take(Sink::Stdout).unwrap();
     let chunk = console.take(Sink::Log).unwrap();
     console.lost(Sink::Log, &chunk, chunk.bytes.len() - 8, true);
-    console.handle(Event::OldOutput(b"bye\r\n"), at(103));
+    console.handle(Event::Output(Which::Old, b"bye\r\n"), at(103));
     console.handle(Event::LogFailed("No space left on device"), at(103));
     console.handle(Event::UpgradeFailed("exit status 127"), at(104));
     assert_eq!(console.poll_effect(), None);
@@ -184,7 +184,7 @@ fn the_first_format_is_read() {
     // The log's trouble has been told, and the child's start counts.
     console.handle(Event::LogFailed("No space left on device"), now);
     assert_eq!(read(&mut console, 7, usize::MAX), "");
-    console.handle(Event::Exited(ExitStatus::Code(3)), now);
+    console.handle(Event::Exited(Which::New, ExitStatus::Code(3)), now);
     assert_eq!(console.deadline(), Some(Moment(115_000_000_000)));
 }
 

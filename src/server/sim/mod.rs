@@ -30,7 +30,7 @@ use super::logfile::Writer;
 use super::manager::Manager;
 use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
-use crate::core::event::{ClientId, Event, Medium, Role, Sink};
+use crate::core::event::{ClientId, Event, Medium, Role, Sink, Which};
 use crate::core::{Console, Settings};
 use crate::endpoint::Address;
 use crate::limits::STAGE_MAX;
@@ -518,7 +518,7 @@ fn client_that_does_not_read_bytes_ff_is_heard() {
     console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, now);
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
-    console.handle(Event::Output(&[0xFF; 100_000]), now);
+    console.handle(Event::Output(Which::New, &[0xFF; 100_000]), now);
     assert!(!console.output(id).0.is_empty());
     assert!(console.accepts_input(id));
     // Of those there is a limit.
