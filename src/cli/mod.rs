@@ -6,8 +6,9 @@ mod getopt;
 mod life;
 mod number;
 mod own;
+mod stderr;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::listen::{ListenUri, Place};
 pub use args::definition;
 use getopt::Item;
 use number::Numbers;
+use stderr::Stderr;
 
 /// The server does not start: what to print, and the status to leave with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -363,54 +365,4 @@ fn ignored(given: &Given, commands: CommandChars, overlap: Option<Overlap>) -> B
         set.insert(0);
     }
     set
-}
-
-/// The lines for stderr in the order they came up.
-struct Stderr<'a> {
-    argv0: &'a OsStr,
-    /// Each with whether `-q` hides it.
-    lines: Vec<(Vec<u8>, bool)>,
-}
-
-impl<'a> Stderr<'a> {
-    fn new(argv0: &'a OsStr) -> Self {
-        let lines = Vec::new();
-        Stderr { argv0, lines }
-    }
-
-    fn named(&self, text: &[u8]) -> Vec<u8> {
-        [self.argv0.as_bytes(), b": ", text].concat()
-    }
-
-    /// `text` after the server's name.
-    fn say(&mut self, text: &[u8]) {
-        self.lines.push((self.named(text), false));
-    }
-
-    /// As [`Stderr::say`], but only if the server gets as far as starting, and not under `-q`.
-    fn warn(&mut self, text: &[u8]) {
-        self.lines.push((self.named(text), true));
-    }
-
-    /// `text` alone.
-    fn line(&mut self, text: Vec<u8>) {
-        self.lines.push((text, false));
-    }
-
-    fn hush(&mut self) {
-        self.lines.retain(|(_, informational)| !informational);
-    }
-
-    fn lines(self) -> Vec<Vec<u8>> {
-        self.lines.into_iter().map(|(line, _)| line).collect()
-    }
-
-    fn exit(mut self, stdout: Vec<u8>, code: u8) -> Exit {
-        self.hush();
-        let mut stderr = self.lines().join(&b'\n');
-        if !stderr.is_empty() {
-            stderr.push(b'\n');
-        }
-        Exit { stdout, stderr, code }
-    }
 }

@@ -25,6 +25,7 @@
 //! SIGTERM with a child signals it and leaves when it is gone: after the grace period it gets
 //! SIGKILL, and should not even that end it, the server leaves without it.
 
+mod beside;
 mod kin;
 
 use std::time::Duration;
@@ -306,41 +307,6 @@ impl Supervisor {
         }
     }
 
-    /// A child is to be started beside the one there is. Whether there is one that may be replaced.
-    pub fn begin_beside(&mut self) -> bool {
-        let Child::Running(child) = self.child else {
-            return false;
-        };
-        self.child = Child::Replacing(child);
-        true
-    }
-
-    /// It is not to be started. Whether it was to be.
-    pub fn cancel_beside(&mut self) -> bool {
-        let Child::Replacing(child) = self.child else {
-            return false;
-        };
-        self.child = Child::Running(child);
-        true
-    }
-
-    /// Whether it has been asked for.
-    pub fn is_replacing(&self) -> bool {
-        matches!(self.child, Child::Replacing(_))
-    }
-
-    /// This one is the child.
-    pub fn stand_in(&mut self, child: Running) {
-        self.child = Child::Running(child);
-    }
-
-    /// The child ended after SIGTERM; this one is still to end.
-    pub fn leave_with(&mut self, other: Running) {
-        if let Child::Leaving { child, .. } = &mut self.child {
-            *child = other;
-        }
-    }
-
     /// The next mode: ON, OFF, ONESHOT if users know it, ON.
     pub fn toggle(&mut self, with_oneshot: bool) -> RestartMode {
         self.mode = match self.mode {
@@ -452,25 +418,6 @@ impl Supervisor {
             RestartMode::Off => Next::Nothing,
             RestartMode::Oneshot if self.due => Next::Start(ready),
             RestartMode::Oneshot => Next::Exit(ready),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failing_starts_are_not_tried_without_pause() {
-        let mut supervisor = Supervisor::new(RestartMode::On, false, Policy::default());
-        let mut now = Moment(0);
-        for _ in 0..3 {
-            assert_eq!(supervisor.due(now), Some(Action::Start));
-            supervisor.start_failed();
-            assert_eq!(supervisor.due(now), None);
-            let next = supervisor.deadline().expect("another try");
-            assert_eq!(next, now + START_RETRY);
-            now = next;
         }
     }
 }

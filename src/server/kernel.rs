@@ -2,8 +2,8 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use nix::sys::signal::Signal;
 
 use super::bind::Bound;
 use super::child_sockets::{ChildSocket, vault_name};
-use super::handover::describe;
 use super::lineage::{Daemon, Lineage};
+use super::pty_process::PtyProcess;
 use super::records::Sender;
 use super::rotate::Rotator;
 use super::scribe::{self, Scribe};
 use super::signals::Signals;
 use super::stream::Terminus;
-use super::system::{Lasting, Pending, Process, Readiness, Stream, System};
+use super::system::{Pending, Process, Readiness, System};
 use super::thread::{self, Hand, Thread};
 use super::vault::{self, Vault};
 use crate::config::Rotation;
@@ -32,10 +32,10 @@ use crate::handover::{self, state::ChildSocketState, state::Descriptor, state::S
 use crate::limits::VAULT_RETRY;
 use crate::sys::exec::{self, Image};
 use crate::sys::passing::Passing;
-use crate::sys::process::{self, End};
+use crate::sys::process;
 use crate::sys::signal::Blocked;
 use crate::sys::spawn::Program;
-use crate::sys::{fd, pidfd, pty, time, tree};
+use crate::sys::{fd, pidfd, pty, time};
 use crate::systemd::{self, child::Ear, notify::Notifier};
 
 const SIGNALS: Token = Token(0);
@@ -403,87 +403,5 @@ fn open_ear() -> io::Result<(Option<Ear>, Vec<CString>)> {
         // Then it can't.
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok((None, Vec::new())),
         Err(error) => Err(error),
-    }
-}
-
-/// A child with the master of its PTY.
-#[derive(Debug)]
-pub(super) struct PtyProcess {
-    pub(super) pid: i32,
-    pub(super) master: File,
-    /// Where it says that it is ready, under `--overlap`.
-    pub(super) ear: Option<Ear>,
-    /// The process by descriptor, if it is no child of this process: a server before this one was
-    /// its parent, or it is a daemon with another.
-    pub(super) orphan: Option<OwnedFd>,
-}
-
-impl Lasting for PtyProcess {
-    fn descriptor(&self) -> io::Result<Descriptor> {
-        describe(&self.master)
-    }
-}
-
-impl Stream for PtyProcess {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&self.master).read(buffer)
-    }
-
-    fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize> {
-        fd::write_two(&self.master, slices)
-    }
-}
-
-impl Process for PtyProcess {
-    fn pid(&self) -> i32 {
-        self.pid
-    }
-
-    fn peek(&self) -> Option<End> {
-        match &self.orphan {
-            None => process::peek(self.pid),
-            // Its parent may have ended, and this process be it now.
-            Some(orphan) => process::peek(self.pid)
-                .or_else(|| Some(pidfd::ended(orphan)?.unwrap_or(End::Unknown))),
-        }
-    }
-
-    fn signal(&self, signal: i32) {
-        match &self.orphan {
-            None => process::signal_group(self.pid, signal),
-            Some(orphan) => pidfd::signal_group(orphan, self.pid, signal),
-        }
-    }
-
-    fn become_daemon(&mut self, daemon: Daemon) {
-        process::reap(self.pid);
-        self.pid = daemon.pid;
-        self.orphan = (!daemon.is_child).then_some(daemon.process);
-    }
-
-    fn bury(self) {
-        drop(self.master);
-        process::reap(self.pid);
-    }
-
-    fn begun(&self) -> Option<u64> {
-        process::begun(self.pid)
-    }
-
-    fn hear(&self) -> Option<bool> {
-        // What others say is heard as nothing.
-        match self.ear.as_ref()?.next() {
-            Ok((sender, ready)) => Some(ready && tree::is_within(sender, self.pid)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(false),
-            Err(_) => None,
-        }
-    }
-
-    fn ear(&self) -> Option<BorrowedFd<'_>> {
-        self.ear.as_ref().map(AsFd::as_fd)
-    }
-
-    fn orphan(&self) -> Option<&OwnedFd> {
-        self.orphan.as_ref()
     }
 }

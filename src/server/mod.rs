@@ -69,6 +69,7 @@ mod manager;
 mod output;
 mod overlap;
 mod peer;
+mod pty_process;
 mod records;
 mod restart;
 mod rotate;

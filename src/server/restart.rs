@@ -12,7 +12,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::bind::Bound;
 use super::child_sockets::{ChildSocket, vault_name};
-use super::kernel::PtyProcess;
+use super::pty_process::PtyProcess;
 use super::stream::Terminus;
 use super::vault::{self, CLIENT, LISTENER, STATE, Vault};
 use crate::core::event::{ClientId, Role};

@@ -7,7 +7,9 @@
 mod client;
 mod disk;
 mod greeting;
+mod keyboard;
 mod kin;
+mod obey;
 mod oracle;
 mod pair;
 mod random;

@@ -8,6 +8,7 @@ use super::super::holdoff::Holdoff;
 use super::super::supervisor::{Action, Policy, Supervisor};
 use super::at;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
+use crate::limits::START_RETRY;
 
 fn policy() -> Policy {
     let time = Duration::from_secs(15);
@@ -339,4 +340,18 @@ fn the_server_leaves_with_the_child() {
     assert!(!supervisor.in_grace());
     supervisor.waits_until(Some(21_000));
     assert!(supervisor.ended(ExitStatus::Signal(9), Moment(0)));
+}
+
+#[test]
+fn failing_starts_are_not_tried_without_pause() {
+    let mut supervisor = Supervisor::new(RestartMode::On, false, Policy::default());
+    let mut now = Moment(0);
+    for _ in 0..3 {
+        assert_eq!(supervisor.due(now), Some(Action::Start));
+        supervisor.start_failed();
+        assert_eq!(supervisor.due(now), None);
+        let next = supervisor.deadline().expect("another try");
+        assert_eq!(next, now + START_RETRY);
+        now = next;
+    }
 }

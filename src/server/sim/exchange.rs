@@ -3,8 +3,9 @@
 
 use std::rc::Rc;
 
+use super::far::Far;
 use super::threads::{LOG, LinkTo};
-use super::world::{Far, Id, Simulated, World};
+use super::world::{Id, Simulated, World};
 use super::{LISTENER, Run, Seconds, settings, settings_of};
 use crate::core::Console;
 use crate::core::clock::Moment;

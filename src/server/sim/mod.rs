@@ -8,7 +8,10 @@
 //! `SIM_SEED=N` runs one seed, `SIM_SEEDS=N` so many. A seed that fails prints its trace.
 
 mod accounts;
+mod check;
 mod exchange;
+mod far;
+mod settings;
 mod threads;
 mod trace;
 mod world;
@@ -20,86 +23,23 @@ use std::time::Duration;
 
 use mio::Token;
 
+use self::far::Far;
+use self::settings::{HOLDOFF, OTHER, Seconds, settings, settings_of};
 use self::threads::{LOG, LinkTo};
-use self::trace::{after_greeting, past, plain, trace_back, without_notes};
-use self::world::{Child, Far, Id, Shared, Simulated, World};
+use self::world::{Child, Id, Shared, Simulated, World};
 use super::Server;
 use super::handover::Origin;
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
-use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
-use crate::core::clock::{Calendar, Moment, Now, UnixTime};
+use crate::core::Console;
+use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Event, Medium, Role, Sink, Which};
-use crate::core::{Console, Settings};
 use crate::endpoint::Address;
 use crate::limits::STAGE_MAX;
 use crate::sys::process::End;
 
 const LISTENER: Token = Token(0);
-const HOLDOFF: Duration = Duration::from_secs(3);
-
-struct Seconds;
-
-impl Calendar for Seconds {
-    fn format(&self, time: UnixTime, _format: &[u8]) -> Vec<u8> {
-        time.0.to_string().into_bytes()
-    }
-}
-
-/// What the child of every other seed has to say to be ready.
-const READY: &[u8] = b"5 says the child";
-
-fn settings() -> Settings {
-    let mut ignore = ByteSet::EMPTY;
-    for byte in [0x18, 0x14, OTHER, 0] {
-        ignore.insert(byte);
-    }
-    Settings {
-        version: b"V".to_vec(),
-        server_pid: 1,
-        server_started: UnixTime(0),
-        server_dir: b"/".to_vec(),
-        child_dir: b"/".to_vec(),
-        name: b"sim".to_vec(),
-        command: b"sim".to_vec(),
-        executed: b"sim".to_vec(),
-        log: Some((b"log".to_vec(), true)),
-        log_stamp: None,
-        to_stdout: false,
-        to_syslog: false,
-        commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
-        ignore,
-        kill_signal: 9,
-        holdoff: HOLDOFF,
-        holdoff_max: Duration::ZERO,
-        signal_status: false,
-        kill_orphans: false,
-        daemonizes: false,
-        grace: Duration::ZERO,
-        restart: RestartMode::On,
-        wait: false,
-        ready: None,
-        overlap: None,
-        time_format: b"%c".to_vec(),
-        history: 0,
-        wording: Wording::Current,
-    }
-}
-
-const OVERLAP: Overlap =
-    Overlap { after: Duration::from_secs(2), grace: Duration::from_secs(1), command: Some(OTHER) };
-/// What is typed for another child beside the one there is.
-const OTHER: u8 = 0x15;
-
-/// Those of a run: every other one waits for a text of the child's, two of four have children beside
-/// each other, half of them keep a history.
-fn settings_of(seed: u64) -> Settings {
-    let ready = (seed % 2 == 1).then(|| READY.to_vec());
-    let overlap = (seed / 2 % 2 == 1).then_some(OVERLAP);
-    let history = [0, 100, 0, 40_000][(seed / 4 % 4) as usize];
-    Settings { ready, overlap, history, ..settings() }
-}
 
 /// A run of one seed.
 struct Run {
@@ -352,92 +292,6 @@ impl Run {
             }
         }
         panic!("the server finds no rest");
-    }
-
-    fn check(&mut self) {
-        self.stream_len();
-        let world = self.world.borrow();
-        let stream = &world.pipes[&self.witness].received[self.greeting..];
-        for (id, joined) in &self.clients {
-            let pipe = &world.pipes[id];
-            if pipe.token.is_none() {
-                let refused = pipe.closed || self.server.exit.is_some();
-                assert!(refused, "client {id} was neither served nor refused");
-                continue;
-            }
-            assert_eq!(pipe.closed, self.server.exit.is_some(), "client {id}");
-            if pipe.closed && pipe.received.is_empty() {
-                assert_eq!(
-                    joined.1,
-                    stream.len(),
-                    "client {id} came before it was decided to leave"
-                );
-                continue;
-            }
-            let plain = plain(after_greeting(&pipe.received));
-            let tail = b" bytes skipped: this connection reads too slowly\r\n";
-            let from = trace_back(stream, &plain, tail);
-            let from = from.unwrap_or_else(|error| panic!("client {id}: {error}"));
-            let history = settings_of(self.seed).history;
-            let begin = |joined| past(&stream[..joined], history);
-            assert!(
-                (begin(joined.0)..=begin(joined.1)).contains(&from),
-                "client {id} begins at {from}, joined in {joined:?}"
-            );
-        }
-        for (id, pipe) in &world.pipes {
-            if pipe.token.is_some() && !pipe.closed {
-                assert!(pipe.inbound.is_empty() && !pipe.ended, "{id} is not heard any more");
-            }
-        }
-        let disk = without_notes(&world.disk);
-        let from = trace_back(stream, &disk, b" bytes are missing here\r\n");
-        assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
-        self.check_records(&world);
-        self.check_told(&world.told);
-        let heard = stream.windows(READY.len()).any(|window| window == READY);
-        assert!(self.server.console.status().ready || !heard, "not ready");
-        assert!(self.server.old_child.is_none() || self.server.exit.is_some(), "two children stay");
-        // Those beside another wait for nothing.
-        let alone = settings_of(self.seed).overlap.is_none();
-        for pair in world.starts.windows(2).filter(|_| alone) {
-            let apart = Duration::from_nanos(pair[1] - pair[0]);
-            // A user may start one earlier; nobody did in runs without commands.
-            assert!(apart >= HOLDOFF || self.typed > 0, "started after {apart:?}");
-        }
-    }
-}
-
-impl Run {
-    /// The service manager knows how things are, and has heard of readiness once at the start and
-    /// once after each reload.
-    fn check_told(&self, told: &[String]) {
-        let status = self.server.console.status();
-        let line = format!("STATUS={}", status.line(b"sim"));
-        let last = told.iter().rfind(|message| message.starts_with("STATUS="));
-        let mut reloads = None;
-        for message in told {
-            match message.as_str() {
-                "READY=1" => assert!(reloads != Some(false), "ready again"),
-                exchange::NEW => {
-                    reloads = None;
-                    continue;
-                }
-                _ if message.starts_with("RELOADING=1\n") => {
-                    assert!(reloads.is_some(), "reloads what was not ready");
-                }
-                _ => continue,
-            }
-            reloads = Some(message != "READY=1");
-        }
-        if status.leaving {
-            // What found no room then is lost.
-            let last = told.rsplit(|message| message == exchange::NEW).next().unwrap();
-            assert!(!last.iter().rev().skip(1).any(|message| message == "STOPPING=1"));
-        } else {
-            assert_eq!(last, Some(&line));
-            assert_eq!(reloads, status.ready.then_some(false), "{told:?}");
-        }
     }
 }
 

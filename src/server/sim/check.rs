@@ -1,0 +1,95 @@
+//! What everybody is owed.
+
+use std::time::Duration;
+
+use super::settings::{HOLDOFF, READY, settings_of};
+use super::trace::{after_greeting, past, plain, trace_back, without_notes};
+use super::{Run, exchange};
+
+impl Run {
+    pub(super) fn check(&mut self) {
+        self.stream_len();
+        let world = self.world.borrow();
+        let stream = &world.pipes[&self.witness].received[self.greeting..];
+        for (id, joined) in &self.clients {
+            let pipe = &world.pipes[id];
+            if pipe.token.is_none() {
+                let refused = pipe.closed || self.server.exit.is_some();
+                assert!(refused, "client {id} was neither served nor refused");
+                continue;
+            }
+            assert_eq!(pipe.closed, self.server.exit.is_some(), "client {id}");
+            if pipe.closed && pipe.received.is_empty() {
+                assert_eq!(
+                    joined.1,
+                    stream.len(),
+                    "client {id} came before it was decided to leave"
+                );
+                continue;
+            }
+            let plain = plain(after_greeting(&pipe.received));
+            let tail = b" bytes skipped: this connection reads too slowly\r\n";
+            let from = trace_back(stream, &plain, tail);
+            let from = from.unwrap_or_else(|error| panic!("client {id}: {error}"));
+            let history = settings_of(self.seed).history;
+            let begin = |joined| past(&stream[..joined], history);
+            assert!(
+                (begin(joined.0)..=begin(joined.1)).contains(&from),
+                "client {id} begins at {from}, joined in {joined:?}"
+            );
+        }
+        for (id, pipe) in &world.pipes {
+            if pipe.token.is_some() && !pipe.closed {
+                assert!(pipe.inbound.is_empty() && !pipe.ended, "{id} is not heard any more");
+            }
+        }
+        let disk = without_notes(&world.disk);
+        let from = trace_back(stream, &disk, b" bytes are missing here\r\n");
+        assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
+        self.check_records(&world);
+        self.check_told(&world.told);
+        let heard = stream.windows(READY.len()).any(|window| window == READY);
+        assert!(self.server.console.status().ready || !heard, "not ready");
+        assert!(self.server.old_child.is_none() || self.server.exit.is_some(), "two children stay");
+        // Those beside another wait for nothing.
+        let alone = settings_of(self.seed).overlap.is_none();
+        for pair in world.starts.windows(2).filter(|_| alone) {
+            let apart = Duration::from_nanos(pair[1] - pair[0]);
+            // A user may start one earlier; nobody did in runs without commands.
+            assert!(apart >= HOLDOFF || self.typed > 0, "started after {apart:?}");
+        }
+    }
+}
+
+impl Run {
+    /// The service manager knows how things are, and has heard of readiness once at the start and
+    /// once after each reload.
+    fn check_told(&self, told: &[String]) {
+        let status = self.server.console.status();
+        let line = format!("STATUS={}", status.line(b"sim"));
+        let last = told.iter().rfind(|message| message.starts_with("STATUS="));
+        let mut reloads = None;
+        for message in told {
+            match message.as_str() {
+                "READY=1" => assert!(reloads != Some(false), "ready again"),
+                exchange::NEW => {
+                    reloads = None;
+                    continue;
+                }
+                _ if message.starts_with("RELOADING=1\n") => {
+                    assert!(reloads.is_some(), "reloads what was not ready");
+                }
+                _ => continue,
+            }
+            reloads = Some(message != "READY=1");
+        }
+        if status.leaving {
+            // What found no room then is lost.
+            let last = told.rsplit(|message| message == exchange::NEW).next().unwrap();
+            assert!(!last.iter().rev().skip(1).any(|message| message == "STOPPING=1"));
+        } else {
+            assert_eq!(last, Some(&line));
+            assert_eq!(reloads, status.ready.then_some(false), "{told:?}");
+        }
+    }
+}
