@@ -95,3 +95,44 @@ impl Settings {
         Encoding { telnet: false, stamp: self.log_stamp.clone() }
     }
 }
+
+#[cfg(test)]
+impl Settings {
+    /// Those of a command line without options.
+    pub(crate) fn plain() -> Settings {
+        let mut ignore = ByteSet::EMPTY;
+        for byte in [0, 0x18, 0x14] {
+            ignore.insert(byte);
+        }
+        Settings {
+            version: b"procServ Process Server 2.9.0".to_vec(),
+            server_pid: 15539,
+            server_started: UnixTime(1),
+            server_dir: b"/home/x".to_vec(),
+            child_dir: b"/home/x".to_vec(),
+            name: b"./st.cmd".to_vec(),
+            command: b"./st.cmd".to_vec(),
+            executed: b"./st.cmd".to_vec(),
+            log: None,
+            log_stamp: None,
+            to_stdout: false,
+            to_syslog: false,
+            commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
+            ignore,
+            kill_signal: 9,
+            holdoff: Duration::from_secs(15),
+            holdoff_max: Duration::ZERO,
+            signal_status: false,
+            kill_orphans: false,
+            daemonizes: false,
+            grace: Duration::ZERO,
+            restart: RestartMode::On,
+            wait: false,
+            ready: None,
+            overlap: None,
+            time_format: b"%c".to_vec(),
+            history: 0,
+            wording: Wording::Current,
+        }
+    }
+}

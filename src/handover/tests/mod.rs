@@ -11,7 +11,7 @@ use super::state::{
     ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, FileId,
     ListenerState, Retry, SinkState, State, TerminalModes, Text,
 };
-use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
+use crate::config::{ByteSet, Overlap};
 use crate::core::clock::{Calendar, Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink, Which};
 use crate::core::{Console, Settings};
@@ -28,34 +28,15 @@ impl Calendar for Seconds {
 
 fn settings() -> Settings {
     Settings {
-        version: b"procServ".to_vec(),
-        server_pid: 7,
-        server_started: UnixTime(99),
-        server_dir: b"/".to_vec(),
-        child_dir: b"/".to_vec(),
-        name: b"IOC".to_vec(),
-        command: b"./st.cmd".to_vec(),
-        executed: b"./st.cmd".to_vec(),
         log: Some((b"/log".to_vec(), true)),
         log_stamp: Some(b"[".to_vec()),
         to_stdout: true,
         to_syslog: true,
-        commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
         ignore: ByteSet::EMPTY,
-        kill_signal: 9,
-        holdoff: Duration::from_secs(15),
-        holdoff_max: Duration::ZERO,
-        signal_status: false,
-        kill_orphans: false,
-        daemonizes: false,
-        grace: Duration::ZERO,
-        restart: RestartMode::On,
-        wait: false,
         ready: Some(b"epics>".to_vec()),
         overlap: Some(OVERLAP),
         time_format: b"T".to_vec(),
-        history: 0,
-        wording: Wording::Current,
+        ..Settings::plain()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
+use crate::config::Overlap;
 use crate::core::Settings;
 use crate::core::clock::{Calendar, UnixTime};
 
@@ -20,39 +20,13 @@ impl Calendar for Seconds {
 pub(super) const READY: &[u8] = b"5 says the child";
 
 pub(super) fn settings() -> Settings {
-    let mut ignore = ByteSet::EMPTY;
-    for byte in [0x18, 0x14, OTHER, 0] {
-        ignore.insert(byte);
-    }
+    let mut plain = Settings::plain();
+    plain.ignore.insert(OTHER);
     Settings {
-        version: b"V".to_vec(),
-        server_pid: 1,
-        server_started: UnixTime(0),
-        server_dir: b"/".to_vec(),
-        child_dir: b"/".to_vec(),
-        name: b"sim".to_vec(),
-        command: b"sim".to_vec(),
-        executed: b"sim".to_vec(),
         log: Some((b"log".to_vec(), true)),
-        log_stamp: None,
-        to_stdout: false,
-        to_syslog: false,
-        commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
-        ignore,
-        kill_signal: 9,
+        name: b"sim".to_vec(),
         holdoff: HOLDOFF,
-        holdoff_max: Duration::ZERO,
-        signal_status: false,
-        kill_orphans: false,
-        daemonizes: false,
-        grace: Duration::ZERO,
-        restart: RestartMode::On,
-        wait: false,
-        ready: None,
-        overlap: None,
-        time_format: b"%c".to_vec(),
-        history: 0,
-        wording: Wording::Current,
+        ..plain
     }
 }
 
