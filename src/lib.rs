@@ -31,15 +31,14 @@
 //!
 //! From the child: the PTY's master becomes readable, the server reads at most a budget, the core
 //! appends it to the stream, and the server writes to every reader that takes it, straight from the
-//! ring where the encoding changes nothing. The log gets chunks over a bounded channel; its thread
-//! writes and syncs, and the loop never waits for it. Syslog is one more reader with a thread of its
+//! ring where the encoding changes nothing. The log's chunks are laid in a bounded place that its thread
+//! takes them from, to write and sync, and the loop never waits for it. Syslog is one more reader with a thread of its
 //! own. What happened, who came and who did what, the core notes as plain entries; the server makes
 //! the lines of the events file and the status file of them, and a third thread writes these.
 //!
 //! From a client: the telnet decoder takes out what is telnet's, the scan obeys command characters,
 //! and what is neither command nor ignored waits in a bounded queue until the PTY takes it. A client
 //! whose share of the queue is full is not read, so that the pressure reaches whoever types.
-
 //!
 //! # Children come and go
 //!

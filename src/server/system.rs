@@ -103,7 +103,7 @@ pub(super) trait Process: Stream {
     fn orphan(&self) -> Option<&OwnedFd>;
 }
 
-/// The loop's end of the channel to a thread that writes a file.
+/// The loop's side of what it shares with a thread that writes a file.
 pub(super) trait Link {
     /// Hands a job over; gives it back if there is no room, or nobody.
     fn send(&mut self, job: Job) -> Result<(), Job>;
