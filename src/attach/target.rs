@@ -4,8 +4,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crate::manage::error::Failure;
@@ -70,7 +69,9 @@ impl Target {
     fn connect(&self) -> io::Result<Stream> {
         match &self.place {
             Place::Unix(path) => match path.strip_prefix('@') {
-                Some(name) => UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?),
+                Some(name) => {
+                    UnixStream::connect_addr(&sys::socket::abstract_address(name.as_bytes())?)
+                }
                 None => UnixStream::connect(path),
             }
             .map(Stream::Unix),

@@ -9,8 +9,8 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn6, SockaddrLike, SockaddrStorage,
-    UnixAddr, bind, connect, getsockname, getsockopt, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockType, SockaddrIn6, SockaddrLike, SockaddrStorage, UnixAddr, bind,
+    connect, getsockname, getsockopt, listen, setsockopt, sockopt,
 };
 use nix::sys::stat::{Mode, umask};
 
@@ -66,7 +66,9 @@ impl Bound {
                 file = Some((path.clone(), metadata.dev(), metadata.ino()));
                 Kind::Unix(socket)
             }
-            Address::Abstract(name) => Kind::Unix(bind_abstract(name)?),
+            Address::Abstract(name) => {
+                Kind::Unix(UnixListener::bind_addr(&sys::socket::abstract_address(name)?)?)
+            }
             Address::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         let bound = Bound { socket, endpoint: bound, role, file, passed: false };
@@ -226,7 +228,7 @@ fn protect(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Re
 
 /// Binds an IPv6 address for IPv6 clients only, whatever the system's default is.
 fn bind_ipv6(address: net::SocketAddrV6) -> io::Result<TcpListener> {
-    let socket = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = sys::socket::open(AddressFamily::Inet6, SockType::Stream)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     bind(socket.as_raw_fd(), &SockaddrIn6::from(address))?;
@@ -276,8 +278,8 @@ fn make_way(path: &Path) -> io::Result<()> {
 
 /// Connects without waiting for room in the backlog.
 fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    let fd = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
+    sys::fd::prepare(&fd)?;
     connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(UnixStream::from(fd))
 }
@@ -290,16 +292,4 @@ fn unix_address(address: &SocketAddr) -> Address {
     }
     let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
     Address::Unix { path, uid: None, gid: None, mode: 0 }
-}
-
-#[cfg(target_os = "linux")]
-fn bind_abstract(name: &[u8]) -> io::Result<UnixListener> {
-    use std::os::linux::net::SocketAddrExt;
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-    UnixListener::bind_addr(&address)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn bind_abstract(_name: &[u8]) -> io::Result<UnixListener> {
-    Err(io::Error::from_raw_os_error(nix::libc::EAFNOSUPPORT))
 }

@@ -10,8 +10,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen,
-    setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockType, SockaddrStorage, bind, getsockopt, listen, setsockopt,
+    sockopt,
 };
 
 use super::bind::{bind_file, is_at, remove_file};
@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::error::StartupError;
 use crate::handover::state::{ChildSocketState, FileId, Text};
 use crate::listen::{Family, ListenUri, Place};
-use crate::sys::fd;
+use crate::sys::{fd, socket};
 use crate::systemd::activation::Inherited;
 
 /// One of them. Dropped, its socket file goes too, if it is still this one.
@@ -200,7 +200,7 @@ fn listen_tcp(host: &str, port: u16, family: Family) -> io::Result<OwnedFd> {
 
 fn listen_at(address: SocketAddr, only_v6: bool) -> io::Result<OwnedFd> {
     let kind = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let socket = socket(kind, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let socket = socket::open(kind, SockType::Stream)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     if address.is_ipv6() {
         setsockopt(&socket, sockopt::Ipv6V6Only, &only_v6)?;

@@ -295,13 +295,8 @@ fn sink<L: Link>(writer: &Option<Writer<L>>) -> io::Result<Option<SinkState>> {
 /// What another program in this process will know `fd` by.
 pub(super) fn describe(fd: impl AsFd) -> io::Result<Descriptor> {
     let fd = fd.as_fd();
-    let stat = nix::sys::stat::fstat(fd)?;
-    Ok(Descriptor {
-        number: fd.as_raw_fd(),
-        kind: stat.st_mode & nix::libc::S_IFMT,
-        device: stat.st_dev,
-        inode: stat.st_ino,
-    })
+    let (kind, device, inode) = sys::fd::identity(fd)?;
+    Ok(Descriptor { number: fd.as_raw_fd(), kind, device, inode })
 }
 
 fn read_answer<P: Process>(program: &mut Child<P>, answer: &mut Vec<u8>) {

@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-use nix::fcntl::OFlag;
-use nix::unistd::{ForkResult, fork, pipe2, setsid};
+use nix::unistd::{ForkResult, fork, setsid};
 
 /// Which side of the fork this is.
 pub enum Side {
@@ -23,15 +22,15 @@ pub enum Side {
 /// Forks. The daemon's side returns only when the parent has closed its gate, by exiting: so
 /// nothing that the parent still writes can come after something that the daemon does.
 pub fn fork_daemon() -> io::Result<Side> {
-    let (wait, gate) = pipe2(OFlag::O_CLOEXEC)?;
+    let (mut wait, gate) = io::pipe()?;
     // SAFETY: no thread was started yet, so the child may go on as it likes.
     match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok(Side::Parent { pid: child.as_raw(), gate }),
+        ForkResult::Parent { child } => Ok(Side::Parent { pid: child.as_raw(), gate: gate.into() }),
         ForkResult::Child => {
             drop(gate);
             setsid()?;
             // End of file or an error: either way the parent is gone.
-            let _ = File::from(wait).read(&mut [0]);
+            let _ = wait.read(&mut [0]);
             Ok(Side::Daemon)
         }
     }

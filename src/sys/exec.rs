@@ -1,7 +1,7 @@
 //! This process's own program: where it is, trying it, becoming it.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -29,7 +29,7 @@ fn execfn() -> Option<PathBuf> {
         let name = libc::getauxval(libc::AT_EXECFN) as *const libc::c_char;
         (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name))
     };
-    name.map(|name| OsStr::from_bytes(name.to_bytes()).into())
+    name.map(|name| OsString::from_vec(name.to_bytes().to_vec()).into())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::stat::fstat;
 
 use super::cerr;
 
@@ -84,10 +85,26 @@ pub fn write_two(mut file: &File, slices: (&[u8], &[u8])) -> io::Result<usize> {
     file.write_vectored(&[IoSlice::new(slices.0), IoSlice::new(slices.1)])
 }
 
+/// What kind of thing stands behind `fd`, a value of `S_IFMT`, and which one: device and inode.
+// The widths differ from system to system.
+#[allow(clippy::unnecessary_cast)]
+pub fn identity(fd: impl AsFd) -> io::Result<(u32, u64, u64)> {
+    let stat = fstat(fd)?;
+    Ok(((stat.st_mode & libc::S_IFMT) as u32, stat.st_dev as u64, stat.st_ino as u64))
+}
+
+/// The soft and the hard limit of open files.
+// As above.
+#[allow(clippy::unnecessary_cast)]
+fn limits() -> io::Result<(u64, u64)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok((soft as u64, hard as u64))
+}
+
 /// Whether fewer than `reserve` descriptors are left below the limit. The kernel gives out the
 /// lowest free number, so a probe tells.
 pub fn is_scarce(probe: BorrowedFd<'_>, reserve: u64) -> bool {
-    let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+    let Ok((soft, _)) = limits() else {
         return false;
     };
     match probe.try_clone_to_owned() {
@@ -101,9 +118,10 @@ pub fn is_scarce(probe: BorrowedFd<'_>, reserve: u64) -> bool {
 
 /// Raises the soft limit of open files to the hard one. What it was, for the child.
 pub fn raise_limit() -> Option<(u64, u64)> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let before = limits().ok()?;
+    let hard = before.1 as rlim_t;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok()?;
-    Some((soft, hard))
+    Some(before)
 }
 
 /// For a TCP connection with a person at its end: keystrokes go out at once, a dead peer is found

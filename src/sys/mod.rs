@@ -16,6 +16,7 @@ pub mod process;
 pub mod procfs;
 pub mod pty;
 pub mod signal;
+pub mod socket;
 pub mod spawn;
 pub mod time;
 pub mod tree;

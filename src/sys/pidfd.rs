@@ -2,12 +2,11 @@
 //! becomes another's. Linux only; elsewhere nothing can be had.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::cerr;
 use super::process::End;
 
 /// How long the parent of a dead process may take to reap it: only then is its status known.
@@ -18,9 +17,9 @@ const REAP_MILLIS: u8 = 100;
 pub fn open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: a system call on plain numbers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = cerr(libc::c_int::try_from(fd).unwrap_or(-1))?;
+    let fd = super::cerr(libc::c_int::try_from(fd).unwrap_or(-1))?;
     // SAFETY: the kernel has just made it, for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) })
 }
 
 /// Whether there is a process behind it, dead or alive.
@@ -111,6 +110,7 @@ pub fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     }
 }
 
+/// There are none here.
 #[cfg(not(target_os = "linux"))]
 pub fn open(_pid: i32) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
@@ -121,6 +121,7 @@ fn wait_status(_process: i32) -> Option<i32> {
     None
 }
 
+/// Nobody can have a descriptor for this.
 #[cfg(not(target_os = "linux"))]
 pub fn signal_group(_process: impl AsFd, _pid: i32, _signal: i32) {}
 

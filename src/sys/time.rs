@@ -55,9 +55,8 @@ pub fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {
     };
     // SAFETY: tm is plain data, all zero is a valid value of it.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
-    let clock: libc::time_t = seconds as libc::time_t;
     // SAFETY: both pointers are valid; localtime_r fills `parts` or leaves it alone.
-    unsafe { libc::localtime_r(&clock, &mut parts) };
+    unsafe { libc::localtime_r(&(seconds as _), &mut parts) };
     let mut out = vec![0_u8; 64 + 2 * format.len()];
     while out.len() <= 1 << 20 {
         // SAFETY: writes at most `out.len()` bytes; the format is NUL-terminated.

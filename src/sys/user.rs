@@ -1,6 +1,6 @@
 //! Users of the system: who somebody is, and becoming them.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -104,7 +104,7 @@ pub fn is_root() -> bool {
 
 #[cfg(not(target_vendor = "apple"))]
 fn groups(name: &str, gid: Gid) -> io::Result<Vec<u32>> {
-    let groups = nix::unistd::getgrouplist(&CString::new(name)?, gid)?;
+    let groups = nix::unistd::getgrouplist(&std::ffi::CString::new(name)?, gid)?;
     Ok(groups.into_iter().map(Gid::as_raw).collect())
 }
 

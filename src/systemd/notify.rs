@@ -5,18 +5,17 @@
 
 use std::ffi::OsStr;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
-};
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 /// A socket, and where its messages go.
 #[derive(Debug)]
 pub struct Notifier {
-    socket: OwnedFd,
+    socket: UnixDatagram,
     manager: UnixAddr,
 }
 
@@ -34,9 +33,7 @@ impl Notifier {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
         };
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-        Ok(Notifier { socket, manager })
+        Ok(Notifier { socket: UnixDatagram::unbound()?, manager })
     }
 
     /// Sends one message, lines `NAME=VALUE`, with descriptors for the manager to keep. Never waits.
@@ -48,9 +45,8 @@ impl Notifier {
         let rights = [ControlMessage::ScmRights(&raw)];
         // An empty list of descriptors is not none.
         let control = if raw.is_empty() { &[] } else { rights.as_slice() };
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let socket = self.socket.as_raw_fd();
-        sendmsg(socket, &[IoSlice::new(message)], control, flags, Some(&self.manager))?;
+        let (socket, text) = (self.socket.as_raw_fd(), [IoSlice::new(message)]);
+        sendmsg(socket, &text, control, MsgFlags::MSG_DONTWAIT, Some(&self.manager))?;
         Ok(())
     }
 }
@@ -78,7 +74,8 @@ pub fn watchdog(usec: Option<&OsStr>, watched: Option<&OsStr>, pid: u32) -> Opti
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
-    use std::os::unix::net::UnixDatagram;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
 
     fn refused(address: &str) -> String {
         Notifier::new(address.as_ref()).expect_err("no address").to_string()
@@ -111,10 +108,8 @@ mod tests {
     #[test]
     fn descriptors_go_along() {
         let name = format!("@procserv-notify-{}", std::process::id());
-        let address = UnixAddr::new_abstract(&name.as_bytes()[1..]).expect("a name");
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let manager = socket(AddressFamily::Unix, SockType::Datagram, flags, None).expect("socket");
-        nix::sys::socket::bind(manager.as_raw_fd(), &address).expect("bind");
+        let address = SocketAddr::from_abstract_name(&name[1..]).expect("a name");
+        let manager = UnixDatagram::bind_addr(&address).expect("a socket");
         let notifier = Notifier::new(name.as_ref()).expect("a socket");
         let (sent, _) = UnixDatagram::pair().expect("a pair");
         notifier.send(b"FDSTORE=1", &[sent.as_fd()]).expect("sent");

@@ -12,7 +12,8 @@ use crate::core::event::{ClientId, Role};
 pub(in crate::server) enum Caller {
     /// This address.
     Address(SocketAddr),
-    /// This process, when it connected.
+    /// This process, when it connected. Linux only.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     Process { uid: u32, gid: u32, pid: i32 },
     /// The system doesn't tell.
     Unknown,
