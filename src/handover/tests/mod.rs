@@ -245,7 +245,7 @@ fn what_does_not_fit_together_is_refused() {
         (&[5, 1, 2], Value::of(vec![(5_u64, 1_i64), (5, 2)]), times),
         (&[5, 2, 1, 3, 0], Value::of(1_u64 << 40), place),
         (&[5, 3, 3], Value::of(1_u64 << 40), "a reader misses more than there was"),
-        (&[5, 5, 1], runs(&[3, u64::MAX]), input),
+        (&[5, 5, 1], runs(&[3, usize::MAX as u64]), input),
         (&[5, 5, 1], runs(&[8, 0]), input),
         (&[5, 5, 1], runs(&[7]), input),
         (&[5, 2, 0, 6], Value::of(u64::MAX), "a client took more than there is"),
