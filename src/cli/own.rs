@@ -1,9 +1,15 @@
 //! Values of the options that procServ doesn't have. They are strict: what is wrong with one is an
 //! error that names it, and nothing is started.
 
-use super::Given;
-use crate::config::Wording;
-use crate::limits::REPLAY_MAX;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use super::meaning::Given;
+use super::number::{self, Numbers};
+use crate::caret;
+use crate::config::{Overlap, Rotation, Wording};
+use crate::limits::{OVERLAP_GRACE, REPLAY_MAX};
+use crate::listen::{ListenUri, Place};
 use crate::network::Networks;
 
 /// `--history`, in bytes.
@@ -39,6 +45,108 @@ pub(super) fn wording(given: &Given) -> Result<Wording, String> {
             Err(format!("invalid version '{other}' for --compat (only 2.7)"))
         }
     }
+}
+
+/// `--holdoff-max` in seconds, or what is wrong with it. Without it `holdoff`.
+pub(super) fn holdoff_max(given: &Given, holdoff: u32) -> Result<u32, String> {
+    let Some(value) = given.value("holdoff-max") else {
+        return Ok(holdoff);
+    };
+    let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(most) = digits.and_then(|text| text.parse().ok()) else {
+        let shown = String::from_utf8_lossy(value.as_bytes());
+        return Err(format!("--holdoff-max needs a number of seconds, not '{shown}'"));
+    };
+    match holdoff {
+        0 => Err("--holdoff-max needs a --holdoff that can be doubled, not 0".to_owned()),
+        _ if most < holdoff => {
+            Err(format!("--holdoff-max {most} is less than the holdoff time, {holdoff}"))
+        }
+        _ => Ok(most),
+    }
+}
+
+/// What is wrong with `--notify` and `--ready`, if anything is. A daemon's first process leaves at
+/// once, which tells a service manager what it wants to know.
+pub(super) fn check_notify(given: &Given, notify: bool) -> Result<(), &'static str> {
+    let text = given.value("ready");
+    match text.as_ref().map(|text| text.as_bytes()) {
+        Some(b"") => Err("--ready needs a text"),
+        Some(text) if text.contains(&b'\n') => Err("--ready looks for a text within one line"),
+        Some(_) if !given.flag("foreground") => Err("--ready needs --foreground"),
+        None if given.flag("fdstore") && !given.flag("foreground") => {
+            Err("--fdstore needs --foreground")
+        }
+        None if notify && !given.flag("foreground") => Err("--notify needs --foreground"),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The sockets for the child, or what is wrong with one.
+pub(super) fn listen(given: &Given) -> Result<Vec<ListenUri>, Vec<u8>> {
+    let mut all: Vec<ListenUri> = Vec::new();
+    for text in given.values("listen") {
+        let wrong =
+            |problem: &str| [b"--listen ", text.as_bytes(), b" ", problem.as_bytes()].concat();
+        let uri = ListenUri::parse(text).map_err(wrong)?;
+        let twice = |other: &ListenUri| {
+            other.place == uri.place && matches!(uri.place, Place::Descriptor(_))
+        };
+        if all.iter().any(twice) {
+            return Err(wrong("is given twice"));
+        }
+        all.push(uri);
+    }
+    Ok(all)
+}
+
+/// `--overlap` and what belongs to it, or what is wrong with it.
+pub(super) fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap>, Vec<u8>> {
+    let command = given.value("reloadcmd");
+    let Some(text) = given.value("overlap") else {
+        return match command {
+            Some(_) => Err(b"--reloadcmd needs --overlap".to_vec()),
+            None => Ok(None),
+        };
+    };
+    if given.value("child-pidfile").is_some() {
+        return Err(
+            b"--overlap does not go with --child-pidfile: a daemon is not replaced".to_vec()
+        );
+    }
+    let digits = text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(after) = digits.and_then(|text| text.parse::<u32>().ok()) else {
+        return Err([b"--overlap ", text.as_bytes(), b" is no number of milliseconds"].concat());
+    };
+    let command = match command
+        .as_ref()
+        .map(|text| (text.as_bytes(), caret::list(text.as_bytes()).count()))
+    {
+        None | Some((b"", _)) => None,
+        Some((text, 1)) => caret::command_char(text),
+        Some((text, _)) => {
+            return Err([b"--reloadcmd ", text, b" is no single character"].concat());
+        }
+    };
+    let grace = if numbers.grace_given { numbers.grace_period } else { OVERLAP_GRACE };
+    Ok(Some(Overlap {
+        after: Duration::from_millis(after.into()),
+        grace: Duration::from_secs(grace.into()),
+        command,
+    }))
+}
+
+/// What `--log-rotate` says, or what is wrong with it.
+pub(super) fn log_rotate(given: &Given) -> Result<Option<Rotation>, &'static str> {
+    let Some(rule) = given.value("log-rotate") else {
+        return Ok(None);
+    };
+    match given.value("logfile") {
+        Some(file) if file != "-" => {}
+        Some(_) | None => return Err("--log-rotate needs --logfile with a file"),
+    }
+    let rule = number::rotation(rule.as_bytes());
+    rule.map(Some).ok_or("--log-rotate needs a size (1000, 64k, 10M, 2G) and perhaps ,<keep>")
 }
 
 /// A number of bytes: digits, and `k` or `M` for 1024 or 1024² of them.
