@@ -119,43 +119,13 @@ impl Output {
 }
 
 /// Runs the server that is made of these parts; the exit status.
-pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> {
+pub(super) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    let program = Program::new(&plan(config, &parts, own_pid()));
-    let program = program.map_err(system("prepare the child"))?;
-    let argv0 = config.argv0.as_bytes().to_vec();
-    let mut kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
     let manager = parts.notifier.is_some().then(|| {
         let [usec, watched] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(std::env::var_os);
         Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
     });
-    (kernel.notifier, kernel.vault) = (parts.notifier, parts.vault);
-    kernel.child_sockets = parts.child_sockets;
-    kernel.hears = config.overlap.is_some();
-    kernel.rotation = config.log_rotate;
-    (kernel.lineage.pid_file, kernel.lineage.since) =
-        (config.child_pid_file.clone(), parts.kin_since);
-    if config.kill_orphans || config.child_pid_file.is_some() {
-        process::adopt_orphans().map_err(system("become the parent of orphans"))?;
-        if parts.kin_since.is_none() {
-            // They are not the child's, and stay alive.
-            procfs::outlast_elders();
-        }
-    }
-    if parts.begun != Begun::Upgraded
-        && let Some(vault) = &mut kernel.vault
-    {
-        for listener in parts.listeners.iter().filter(|listener| !listener.passed) {
-            if let Ok(socket) = listener.descriptor() {
-                vault.keep(&vault::listener(socket), listener, true);
-            }
-        }
-        for (index, socket) in kernel.child_sockets.iter().enumerate() {
-            if !socket.passed {
-                vault.keep(&vault_name(index), socket, true);
-            }
-        }
-    }
+    let kernel = kernel(config, &mut parts)?;
     signal::unblock_all().map_err(system("set the signal mask"))?;
     let write_log = |file| kernel.write_log(file);
     let log = parts.log.map(|it| it.writer(Sink::Log, write_log)).transpose();
@@ -219,6 +189,43 @@ pub(super) fn launch(config: &Config, parts: Parts) -> Result<u8, StartupError> 
     let code = server.run().map_err(system("poll"))?;
     server.finish(parts.files).map_err(system("poll"))?;
     Ok(code)
+}
+
+/// The kernel as this server wants it; what survives a crash is kept from here on.
+fn kernel(config: &Config, parts: &mut Parts) -> Result<Kernel, StartupError> {
+    let system = |what| move |error| StartupError::System { what, error };
+    let program = Program::new(&plan(config, parts, own_pid()));
+    let program = program.map_err(system("prepare the child"))?;
+    let argv0 = config.argv0.as_bytes().to_vec();
+    let mut kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
+    (kernel.notifier, kernel.vault) = (parts.notifier.take(), parts.vault.take());
+    kernel.child_sockets = std::mem::take(&mut parts.child_sockets);
+    kernel.hears = config.overlap.is_some();
+    kernel.rotation = config.log_rotate;
+    (kernel.lineage.pid_file, kernel.lineage.since) =
+        (config.child_pid_file.clone(), parts.kin_since);
+    if config.kill_orphans || config.child_pid_file.is_some() {
+        process::adopt_orphans().map_err(system("become the parent of orphans"))?;
+        if parts.kin_since.is_none() {
+            // They are not the child's, and stay alive.
+            procfs::outlast_elders();
+        }
+    }
+    if parts.begun != Begun::Upgraded
+        && let Some(vault) = &mut kernel.vault
+    {
+        for listener in parts.listeners.iter().filter(|listener| !listener.passed) {
+            if let Ok(socket) = listener.descriptor() {
+                vault.keep(&vault::listener(socket), listener, true);
+            }
+        }
+        for (index, socket) in kernel.child_sockets.iter().enumerate() {
+            if !socket.passed {
+                vault.keep(&vault_name(index), socket, true);
+            }
+        }
+    }
+    Ok(kernel)
 }
 
 /// The records, if any are wanted.

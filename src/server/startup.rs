@@ -17,9 +17,9 @@ use super::launch::{Begun, LocalCalendar, Output, Parts, account, launch, notifi
 use super::restart::Remains;
 use super::scribe;
 use crate::config::{Config, LogTarget, RunMode};
-use crate::core::Console;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{Event, Role};
+use crate::core::{Console, Settings};
 use crate::endpoint::{Address, Endpoint};
 use crate::error::StartupError;
 use crate::sys::daemon::{self, Side};
@@ -78,16 +78,8 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     };
 
     if config.run_mode == RunMode::Daemon {
-        match daemon::fork_daemon().map_err(system("fork"))? {
-            Side::Parent { pid, gate: _gate } => {
-                let logging = log.is_some() || config.log_file == Some(LogTarget::Stdout);
-                announce_daemon(config, pid, logging);
-                // Neither dropped nor returned: files and sockets belong to the daemon now.
-                std::mem::forget(write_files(config, pid, &listeners));
-                std::process::exit(0);
-            }
-            Side::Daemon => daemon::detach_stdio().map_err(system("open /dev/null"))?,
-        }
+        let logging = log.is_some() || config.log_file == Some(LogTarget::Stdout);
+        become_daemon(config, &listeners, logging)?;
     }
     let pid = own_pid();
     let files = match config.run_mode {
@@ -114,18 +106,10 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     let records = remains.state().map(|state| (state.records.clone(), state.version.clone()));
     let records = records.unwrap_or_default();
     let kin_since = remains.state().and_then(|state| state.kin_since);
-    let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
-    let restored = remains.state().cloned().and_then(|state| {
-        let next_token = usize::try_from(state.next_token).ok()?;
-        let console = Console::restore(settings.clone(), Box::new(LocalCalendar), state.console);
-        Some((console.ok()?, Begun::Restarted, next_token))
-    });
-    let (mut console, begun, next_token) = restored.unwrap_or_else(|| {
-        remains.give_up_state();
-        (Console::new(settings, Box::new(LocalCalendar)), Begun::New, FIRST_TOKEN)
-    });
+    let (mut console, begun, next_token) = console(settings, &mut remains);
     let (child, connections) = (remains.child(), remains.connections());
     if log.is_some() {
+        let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
         console.handle(Event::LogWorks, now);
     }
     let vault = if stores {
@@ -158,6 +142,33 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         said,
     };
     launch(config, parts)
+}
+
+/// Forks; returns in the daemon only, once its caller has been told and is gone.
+fn become_daemon(config: &Config, listeners: &[Bound], logging: bool) -> Result<(), StartupError> {
+    let system = |what| move |error| StartupError::System { what, error };
+    match daemon::fork_daemon().map_err(system("fork"))? {
+        Side::Parent { pid, gate: _gate } => {
+            announce_daemon(config, pid, logging);
+            // Neither dropped nor returned: files and sockets belong to the daemon now.
+            std::mem::forget(write_files(config, pid, listeners));
+            std::process::exit(0);
+        }
+        Side::Daemon => daemon::detach_stdio().map_err(system("open /dev/null")),
+    }
+}
+
+/// The console that a server before this one left, or else a new one; and which token comes next.
+fn console(settings: Settings, remains: &mut Remains) -> (Console, Begun, usize) {
+    let restored = remains.state().cloned().and_then(|state| {
+        let next_token = usize::try_from(state.next_token).ok()?;
+        let console = Console::restore(settings.clone(), Box::new(LocalCalendar), state.console);
+        Some((console.ok()?, Begun::Restarted, next_token))
+    });
+    restored.unwrap_or_else(|| {
+        remains.give_up_state();
+        (Console::new(settings, Box::new(LocalCalendar)), Begun::New, FIRST_TOKEN)
+    })
 }
 
 /// `<argv0>: <what> <path>` on stderr.
