@@ -3,6 +3,7 @@
 
 pub mod filter;
 mod session;
+mod signals;
 mod target;
 mod telnet;
 
@@ -34,8 +35,12 @@ pub fn command(site: &Site, given: &ArgMatches) -> Outcome {
     }
     let end = Session::new(&stream, target.telnet, detach)?.run();
     match end {
-        End::Detached => {
+        End::Detached(0) => {
             say(&format!("{console}: left"));
+            Ok(0)
+        }
+        End::Detached(unsent) => {
+            say(&format!("{console}: left; the server did not take the last {unsent} bytes"));
             Ok(0)
         }
         End::Closed => {
