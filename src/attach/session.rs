@@ -142,8 +142,11 @@ impl<'a> Session<'a> {
             self.last_words();
         }
         self.terminal = None;
-        self.signals.let_go();
-        if let End::Detached(_) = end { End::Detached(unsent) } else { end }
+        match (self.signals.let_go(), end) {
+            (Some(signal), _) => End::Signal(signal),
+            (None, End::Detached(_)) => End::Detached(unsent),
+            (None, end) => end,
+        }
     }
 
     /// How many bytes the server does not take.

@@ -48,9 +48,10 @@ impl Signals {
     }
 
     /// From now on those that end a session end the process: what is still said may find a terminal
-    /// that is stuck.
-    pub(super) fn let_go(&self) {
+    /// that is stuck. One that came before.
+    pub(super) fn let_go(&self) -> Option<i32> {
         self.over.store(true, Ordering::SeqCst);
+        i32::try_from(self.end.swap(0, Ordering::SeqCst)).ok().filter(|&number| number != 0)
     }
 }
 
