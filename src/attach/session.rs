@@ -390,6 +390,7 @@ impl Replay {
     fn note(&mut self, read: bool) {
         let now = Instant::now();
         if !read {
+            self.start += now - self.last;
             self.last = now;
         }
         self.quiet |= now - self.last > QUIET || now - self.start > REPLAY_MAX;
@@ -407,4 +408,22 @@ fn ready(fd: &PollFd<'_>) -> bool {
 
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The server has more to say, and can't.
+    #[test]
+    fn a_slow_terminal_is_no_end_of_the_replay() {
+        let long_ago = Instant::now().checked_sub(2 * REPLAY_MAX).unwrap();
+        let mut replay = Replay { start: long_ago, last: long_ago, quiet: false, typed: true };
+        replay.note(false);
+        replay.note(true);
+        assert!(!replay.is_over());
+        replay.last = long_ago;
+        replay.note(true);
+        assert!(replay.is_over());
+    }
 }
