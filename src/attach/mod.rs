@@ -2,6 +2,7 @@
 //! telnet nor socat.
 
 pub mod filter;
+mod replay;
 mod session;
 mod signals;
 mod target;

@@ -11,12 +11,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
 
 use super::filter::Filter;
+use super::replay::Replay;
 use super::signals::Signals;
 use super::target::Stream;
 use super::telnet::{self, Codec};
 use crate::manage::error::Failure;
 use crate::sys::fd::duplicate;
-use crate::sys::pty::Terminal;
+use crate::sys::pty::{Terminal, reopen};
 
 /// Bytes that wait for the terminal or for the server before the other side is no longer read.
 const QUEUE_MAX: usize = 64 << 10;
@@ -26,12 +27,6 @@ const TYPED_MAX: usize = 64 << 20;
 
 /// Bytes read at once, and written at once to what may block: a pipe that takes anything takes this.
 const CHUNK: usize = 4096;
-
-/// A console that has been quiet for so long has shown what it had to replay.
-const QUIET: Duration = Duration::from_millis(200);
-
-/// One that is never quiet has done so by then.
-const REPLAY_MAX: Duration = Duration::from_secs(5);
 
 /// How long the terminal may take for what puts its modes back.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -62,6 +57,8 @@ pub(super) struct Session<'a> {
     terminal: Option<Terminal>,
     input: Option<File>,
     output: File,
+    /// Whether that is a terminal, perhaps another one.
+    screen: bool,
     signals: Signals,
     codec: Option<Codec>,
     detach: u8,
@@ -73,14 +70,6 @@ pub(super) struct Session<'a> {
     ended: bool,
     /// Nothing more comes from the server. What came is still to be shown.
     closed: Option<End>,
-}
-
-/// Whether what comes from the server may be older than this connection.
-struct Replay {
-    start: Instant,
-    last: Instant,
-    quiet: bool,
-    typed: bool,
 }
 
 impl<'a> Session<'a> {
@@ -103,26 +92,25 @@ impl<'a> Session<'a> {
             } else {
                 None
             };
-        let own = |terminal: &Terminal| terminal.file().try_clone();
         let input = match &terminal {
-            Some(terminal) => own(terminal),
+            Some(terminal) => terminal.file().try_clone(),
             None => duplicate(&stdin).map(File::from),
         };
-        let output = match &terminal {
-            Some(terminal) if io::stdout().is_terminal() => own(terminal),
-            _ => duplicate(io::stdout()).map(File::from),
-        };
-        let now = Instant::now();
+        let stdout = io::stdout();
+        let screen = stdout.is_terminal();
+        let output = if screen { reopen(stdout.as_fd()) } else { Err(io::ErrorKind::Other.into()) };
+        let output = output.or_else(|_| duplicate(&stdout).map(File::from));
         Ok(Session {
             stream,
             terminal,
             input: Some(input.map_err(no_terminal)?),
             output: output.map_err(no_terminal)?,
+            screen,
             signals,
             codec: telnet.then(Codec::default),
             detach,
             filter: Filter::new(),
-            replay: Replay { start: now, last: now, quiet: false, typed: false },
+            replay: Replay::begin(),
             to_server: Vec::new(),
             to_screen: Vec::new(),
             ended: false,
@@ -164,8 +152,10 @@ impl<'a> Session<'a> {
     fn last_words(&mut self) {
         self.filter.pass(b"", &mut self.to_screen);
         let mut undo = Vec::new();
-        if self.terminal.is_some() {
+        if self.screen || self.terminal.is_some() {
             undo = self.filter.undo();
+        }
+        if self.terminal.is_some() {
             undo.extend_from_slice(b"\r\n");
         }
         self.to_screen.extend_from_slice(&undo);
@@ -227,7 +217,8 @@ impl<'a> Session<'a> {
                 fds.push(PollFd::new(fd, flags));
             }
         }
-        let timeout = if self.replay.quiet { PollTimeout::NONE } else { PollTimeout::from(100u8) };
+        let timeout =
+            if self.replay.is_shown() { PollTimeout::NONE } else { PollTimeout::from(100u8) };
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(End::Failed(error.into())),
@@ -301,7 +292,7 @@ impl<'a> Session<'a> {
             self.input = None;
             return self.send();
         }
-        self.replay.typed = true;
+        self.replay.typed();
         let key = typed.iter().position(|&byte| byte == self.detach);
         let key = key.filter(|_| self.terminal.is_some());
         let kept = typed.get(..key.unwrap_or(typed.len())).unwrap_or_default();
@@ -346,7 +337,7 @@ impl<'a> Session<'a> {
             Err(error) if is_passing(&error) => return Ok(()),
             Err(error) => return self.close(End::Failed(error)),
         };
-        self.replay.last = Instant::now();
+        self.replay.heard();
         let mut plain = Vec::new();
         match &mut self.codec {
             Some(codec) => {
@@ -359,8 +350,9 @@ impl<'a> Session<'a> {
             }
             None => plain.extend_from_slice(received),
         }
-        // Without a terminal nobody answers.
-        if self.terminal.is_none() || self.replay.is_over() {
+        // An answer to what is only shown would be for whoever reads that terminal next.
+        let answered = if self.terminal.is_some() { self.replay.is_over() } else { !self.screen };
+        if answered {
             self.filter.pass(&plain, &mut self.to_screen);
         } else {
             self.filter.strip(&plain, &mut self.to_screen);
@@ -385,45 +377,10 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Replay {
-    /// `read`: whether the server could say something.
-    fn note(&mut self, read: bool) {
-        let now = Instant::now();
-        if !read {
-            self.start += now - self.last;
-            self.last = now;
-        }
-        self.quiet |= now - self.last > QUIET || now - self.start > REPLAY_MAX;
-    }
-
-    /// Nobody has to be asked before somebody is there to use the answer.
-    fn is_over(&self) -> bool {
-        self.quiet && self.typed
-    }
-}
-
 fn ready(fd: &PollFd<'_>) -> bool {
     fd.any().unwrap_or(true)
 }
 
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The server has more to say, and can't.
-    #[test]
-    fn a_slow_terminal_is_no_end_of_the_replay() {
-        let long_ago = Instant::now().checked_sub(2 * REPLAY_MAX).unwrap();
-        let mut replay = Replay { start: long_ago, last: long_ago, quiet: false, typed: true };
-        replay.note(false);
-        replay.note(true);
-        assert!(!replay.is_over());
-        replay.last = long_ago;
-        replay.note(true);
-        assert!(replay.is_over());
-    }
 }

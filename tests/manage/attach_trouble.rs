@@ -23,6 +23,8 @@ pub fn cases() -> Vec<Case> {
         case!(a_server_that_says_nothing),
         case!(who_can_not_be_reached),
         case!(a_pipe_gets_what_the_child_wrote),
+        case!(a_terminal_that_only_shows),
+        case!(a_terminal_to_type_and_one_to_show),
     ]
 }
 
@@ -204,4 +206,38 @@ fn a_pipe_gets_what_the_child_wrote(lab: &Lab) {
     let output = client.wait_with_output().unwrap();
     assert_eq!(output.stdout, text);
     assert!(find(&output.stderr, b": closed by the server\n").is_some());
+}
+
+/// Standard output alone.
+fn a_terminal_that_only_shows(lab: &Lab) {
+    for stuck in [false, true] {
+        let stranger = Stranger::new();
+        let mut terminal = Terminal::new(lab, stranger.dir.path());
+        let mut command = stranger.command("raw:");
+        command.stdin(Stdio::piped()).stdout(terminal.stdin()).stderr(Stdio::null());
+        let mut client = command.spawn().unwrap();
+        let mut stream = stranger.accept(lab);
+        stream.write_all(b"a\x1b[c\x1b[?1049hb").unwrap();
+        if stuck {
+            flood(&stream, b"lots and lots\r\n", usize::MAX);
+            kill(Pid::from_raw(client.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        }
+        drop(stream);
+        let status = lab.wait_for("the end", || client.try_wait().unwrap());
+        assert_eq!(status.signal(), stuck.then_some(Signal::SIGTERM as i32), "{status}");
+        terminal.screen.until(if stuck { "a\x1b[?1049hb" } else { "a\x1b[?1049hb\x1b[?1049l" });
+    }
+}
+
+fn a_terminal_to_type_and_one_to_show(lab: &Lab) {
+    let stranger = Stranger::new();
+    let mut keyboard = Terminal::new(lab, stranger.dir.path());
+    let mut screen = Terminal::new(lab, stranger.dir.path());
+    let mut command = stranger.command("raw:");
+    command.stdin(keyboard.stdin()).stdout(screen.stdin()).stderr(Stdio::null());
+    let mut client = command.spawn().unwrap();
+    stranger.accept(lab).write_all(b"hello").unwrap();
+    screen.screen.until("hello");
+    keyboard.screen.send("\x1d");
+    lab.wait_for("the end", || client.try_wait().unwrap());
 }
