@@ -217,8 +217,8 @@ impl<'a> Session<'a> {
                 fds.push(PollFd::new(fd, flags));
             }
         }
-        let timeout =
-            if self.replay.is_shown() { PollTimeout::NONE } else { PollTimeout::from(100u8) };
+        let timed = reads_server && !self.replay.is_shown();
+        let timeout = if timed { PollTimeout::from(100u8) } else { PollTimeout::NONE };
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(End::Failed(error.into())),
