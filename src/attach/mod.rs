@@ -50,6 +50,7 @@ pub fn command(site: &Site, given: &ArgMatches) -> Outcome {
         }
         End::Failed(error) => Err(Failure::system(&console, &error)),
         End::Terminal(error) => Err(Failure::system("the terminal", &error)),
+        End::Output(error) => Err(Failure::system("standard output", &error)),
         End::Signal(signal) => {
             // Now that the terminal is as it was: ended by the signal, as whoever sent it expects.
             let _ = signal_hook::low_level::emulate_default_handler(signal);

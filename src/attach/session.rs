@@ -46,6 +46,8 @@ pub(super) enum End {
     Failed(io::Error),
     /// The terminal, or what stands in its place, can't be read or written.
     Terminal(io::Error),
+    /// Standard output, no terminal, can't be written.
+    Output(io::Error),
     /// This signal came.
     Signal(i32),
 }
@@ -126,7 +128,7 @@ impl<'a> Session<'a> {
             }
         };
         let unsent = self.send_rest(matches!(end, End::Detached(_)));
-        if !matches!(end, End::Terminal(_)) {
+        if !matches!(end, End::Terminal(_) | End::Output(_)) {
             self.last_words();
         }
         self.terminal = None;
@@ -371,7 +373,8 @@ impl<'a> Session<'a> {
         match self.output.write(chunk) {
             Ok(length) => drop(self.to_screen.drain(..length)),
             Err(error) if is_passing(&error) => {}
-            Err(error) => return Err(End::Terminal(error)),
+            Err(error) if self.screen => return Err(End::Terminal(error)),
+            Err(error) => return Err(End::Output(error)),
         }
         Ok(())
     }

@@ -206,6 +206,13 @@ fn a_pipe_gets_what_the_child_wrote(lab: &Lab) {
     let output = client.wait_with_output().unwrap();
     assert_eq!(output.stdout, text);
     assert!(find(&output.stderr, b": closed by the server\n").is_some());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = stranger.command("raw:");
+    let client = command.stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    stranger.accept(lab).write_all(text).unwrap();
+    let output = client.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "manage-procs: standard output: No space left on device\n");
 }
 
 /// Standard output alone.
