@@ -139,13 +139,24 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// How many bytes the server does not take.
+    /// How many bytes the server does not take, or not before a signal comes.
     fn send_rest(&mut self, patient: bool) -> usize {
         let mut left = usize::MAX;
-        while self.send().is_ok() && patient && (1..left).contains(&self.to_server.len()) {
-            left = self.to_server.len();
-            let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLOUT)];
-            let _ = poll(&mut fds, PollTimeout::try_from(UNSENT).unwrap_or(PollTimeout::MAX));
+        let mut deadline = Instant::now();
+        while self.send().is_ok() && patient && !self.to_server.is_empty() {
+            if self.to_server.len() < left {
+                left = self.to_server.len();
+                deadline = Instant::now() + UNSENT;
+            }
+            let time = deadline.saturating_duration_since(Instant::now());
+            let mut fds = [
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.stream.as_fd(), PollFlags::POLLOUT),
+            ];
+            let _ = poll(&mut fds, PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
+            if time.is_zero() || fds.first().is_some_and(ready) {
+                break;
+            }
         }
         self.to_server.len()
     }

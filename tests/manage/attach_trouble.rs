@@ -3,7 +3,7 @@
 use crate::attach::Person;
 use crate::case;
 use crate::fleet::MANAGE;
-use crate::support::{Case, Lab, Terminal, find};
+use crate::support::{Case, Lab, Terminal, alive, find};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read, Write};
@@ -18,6 +18,7 @@ pub fn cases() -> Vec<Case> {
         case!(the_last_words_of_a_server_are_all_shown),
         case!(a_stuck_terminal_holds_nobody),
         case!(a_stuck_server_holds_nobody),
+        case!(a_signal_ends_what_is_left_to_send),
         case!(a_title_without_an_end_is_broken_off),
         case!(endless_questions_are_not_all_answered),
         case!(a_server_that_says_nothing),
@@ -123,11 +124,36 @@ fn a_stuck_server_holds_nobody(lab: &Lab) {
     let mut person = Person::attach(lab, &[&format!("raw:{}", stranger.endpoint())]);
     let _stream = stranger.accept(lab);
     lab.wait_for("raw mode", || (person.terminal.modes() != person.before).then_some(()));
-    person.terminal.screen.send([b'y'; 1_000_000]);
+    person.terminal.screen.send(vec![b'y'; 1_000_000]);
     person.terminal.screen.send("\x1d");
     person.left(0);
     let stderr = person.client.stderr();
     assert!(stderr.contains(": left; the server did not take the last "), "{stderr}");
+}
+
+/// After the detach key, while the server takes what was typed before, little by little.
+fn a_signal_ends_what_is_left_to_send(lab: &Lab) {
+    let stranger = Stranger::new();
+    let mut person = Person::attach(lab, &[&format!("raw:{}", stranger.endpoint())]);
+    let mut stream = stranger.accept(lab);
+    lab.wait_for("raw mode", || (person.terminal.modes() != person.before).then_some(()));
+    person.terminal.screen.send(vec![b'y'; 3_000_000]);
+    person.terminal.screen.send("\x1d");
+    let mut buffer = [0; 4096];
+    let mut taken = 0;
+    // By then it has read all that was typed.
+    lab.wait_for("some of it", || {
+        taken += stream.read(&mut buffer).unwrap_or_default();
+        (taken > 500_000).then_some(())
+    });
+    person.client.signal(Signal::SIGTERM);
+    lab.wait_for("the end", || {
+        taken += stream.read(&mut buffer).unwrap_or_default();
+        (!alive(person.client.pid())).then_some(())
+    });
+    assert!(taken < 2_000_000, "{taken}");
+    assert_eq!(person.client.wait_exit().signal(), Some(Signal::SIGTERM as i32));
+    assert_eq!(person.terminal.modes(), person.before);
 }
 
 fn a_title_without_an_end_is_broken_off(lab: &Lab) {
