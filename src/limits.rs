@@ -138,9 +138,9 @@ pub const LOG_KEEP: u32 = 5;
 /// See [`LOG_KEEP`].
 pub const LOG_KEEP_MAX: u32 = 1000;
 
-/// A line for syslog is cut into pieces of this size: with its header a message that every syslog
-/// daemon takes.
-pub const SYSLOG_LINE_MAX: usize = 8 << 10;
+/// A line for syslog is cut into pieces of this size: with its header a message that rsyslog, which
+/// cuts the rest off, and others take whole.
+pub const SYSLOG_LINE_MAX: usize = 7 << 10;
 
 /// How long syslog may have no room before a line is given up: it may only be busy. Nobody waits
 /// for it, and an upgrade waits longer.

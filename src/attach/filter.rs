@@ -3,10 +3,14 @@
 //! which modes of the terminal have been changed, so that they can be put back. Pure, resumable at
 //! any byte; what is no sequence of these passes untouched.
 
+use std::borrow::Cow;
+
 /// A terminal's place in the stream, and its modes.
 #[derive(Debug, Default)]
 pub struct Filter {
     state: State,
+    /// Bytes that a character of UTF-8 still has.
+    rest: u8,
     /// The sequence so far.
     held: Vec<u8>,
     /// How many bytes of it have been passed on already.
@@ -18,6 +22,8 @@ pub struct Filter {
 enum State {
     #[default]
     Text,
+    /// The first byte of a control of 8 bits as UTF-8 has it, or of another character.
+    Wide,
     Escape,
     /// `ESC` and intermediates.
     Short,
@@ -27,23 +33,30 @@ enum State {
     Long,
     /// An escape in there.
     LongEscape,
+    /// In there what [`State::Wide`] is outside.
+    LongWide,
 }
 
 /// What has been changed and is still so.
 #[derive(Debug, Default)]
 struct Modes {
-    /// Private modes that are on and are off in a terminal that nobody has changed.
-    on: Vec<u16>,
-    cursor_hidden: bool,
+    /// Private modes that are not as in a terminal that nobody has changed.
+    private: Vec<u16>,
     colours: bool,
     keypad: bool,
     line_drawing: bool,
     region: bool,
+    /// Keys are sequences that no shell knows: xterm's way, and how often kitty's.
+    keys: bool,
+    more_keys: u16,
 }
 
 /// The private modes of programs that use the whole screen or the mouse.
 const FOREIGN: [u16; 17] =
     [1, 5, 9, 47, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 1047, 1049, 2004];
+
+/// Private modes that are on in a terminal that nobody has changed: line wrap, the cursor.
+const USUAL: [u16; 2] = [7, 25];
 
 /// Longer sequences are data, such as pictures, and no questions.
 const HELD_MAX: usize = 4096;
@@ -53,6 +66,10 @@ const BEL: u8 = 0x07;
 const ENQ: u8 = 0x05;
 const CAN: u8 = 0x18;
 const SUB: u8 = 0x1a;
+/// `ESC \` in 8 bits.
+const ST: u8 = 0x9c;
+/// The first byte of each control of 8 bits in UTF-8.
+const WIDE: u8 = 0xc2;
 
 impl Filter {
     /// For a terminal in its usual modes.
@@ -76,22 +93,28 @@ impl Filter {
         self.flush(out);
     }
 
-    /// What puts the modes back that have been changed.
+    /// What puts the modes back that have been changed, after the end of a sequence that has none: a
+    /// terminal would take what comes next for a part of it.
     pub fn undo(&self) -> Vec<u8> {
         let modes = &self.modes;
         let mut undo = Vec::new();
-        let parts: [(bool, &[u8]); 5] = [
+        let parts: [(bool, &[u8]); 6] = [
+            (!matches!(self.state, State::Text | State::Wide), &[CAN]),
             (modes.region, b"\x1b7\x1b[r\x1b8"),
             (modes.line_drawing, b"\x0f\x1b(B"),
             (modes.keypad, b"\x1b>"),
             (modes.colours, b"\x1b[m"),
-            (modes.cursor_hidden, b"\x1b[?25h"),
+            (modes.keys, b"\x1b[>4m"),
         ];
         for (_, part) in parts.into_iter().filter(|(changed, _)| *changed) {
             undo.extend_from_slice(part);
         }
-        for mode in &modes.on {
-            undo.extend_from_slice(format!("\x1b[?{mode}l").as_bytes());
+        if modes.more_keys > 0 {
+            undo.extend_from_slice(format!("\x1b[<{}u", modes.more_keys).as_bytes());
+        }
+        for mode in modes.private.iter().rev() {
+            let letter = if USUAL.contains(mode) { 'h' } else { 'l' };
+            undo.extend_from_slice(format!("\x1b[?{mode}{letter}").as_bytes());
         }
         undo
     }
@@ -102,34 +125,52 @@ impl Filter {
     }
 
     fn step(&mut self, byte: u8, strip: bool, out: &mut Vec<u8>) {
+        let inside = self.rest > 0 && matches!(byte, 0x80..=0xbf);
+        self.rest = match byte {
+            _ if inside => self.rest - 1,
+            0xc3..=0xdf => 1,
+            0xe0..=0xef => 2,
+            0xf0..=0xf4 => 3,
+            _ => 0,
+        };
+        let begun = matches!(self.state, State::Escape | State::Short | State::Control);
+        if begun && byte < b' ' && !matches!(byte, ESC | CAN | SUB) {
+            // Obeyed at once, amid the sequence.
+            if !strip {
+                self.flush(out);
+            }
+            if !(strip && byte == ENQ) {
+                out.push(byte);
+            }
+            return;
+        }
         self.held.push(byte);
         let next = match (self.state, byte) {
             (State::Text, ESC) => Some(State::Escape),
+            (State::Text, WIDE) => Some(State::Wide),
+            (State::Text, 0x80..=0x9f) if !inside => introduced_by(byte - 0x40),
             (State::Text, _) => None,
-            // A sequence that is broken off; a new one.
-            (State::Escape | State::Short | State::Control, ESC) => {
-                self.held.pop();
-                self.flush(out);
-                self.held = vec![ESC];
-                self.passed = 0;
-                Some(State::Escape)
-            }
-            (State::Escape, b'[') => Some(State::Control),
-            (State::Escape, b']' | b'P' | b'_' | b'^' | b'X') => Some(State::Long),
-            (State::Escape | State::Short, 0x20..=0x2f) => Some(State::Short),
-            (State::Control, 0x20..=0x3f) => Some(State::Control),
-            (State::Long, ESC) => Some(State::LongEscape),
-            (State::Long, BEL | CAN | SUB) => None,
-            (State::Long, _) => Some(State::Long),
+            (State::Wide, 0x80..=0x9f) => introduced_by(byte - 0x40),
+            (State::Wide, 0xa0..=0xbf) => None,
+            // What is broken off. This byte begins anew.
+            (State::Wide | State::Escape | State::Short | State::Control, ESC)
+            | (State::Wide, _) => return self.begin_anew(1, State::Text, strip, out),
             (State::LongEscape, b'\\') => None,
-            (State::LongEscape, ESC) => Some(State::LongEscape),
-            (State::LongEscape, _) => Some(State::Long),
-            (State::Escape | State::Short | State::Control, _) => None,
+            (State::LongEscape, _) => return self.begin_anew(2, State::Escape, strip, out),
+            (State::Escape, _) => introduced_by(byte),
+            (State::Short, 0x20..=0x2f) => Some(State::Short),
+            (State::Control, 0x20..=0x3f) => Some(State::Control),
+            (State::Short | State::Control, _) => None,
+            (State::Long | State::LongWide, ESC) => Some(State::LongEscape),
+            (State::Long | State::LongWide, BEL | CAN | SUB) | (State::LongWide, ST) => None,
+            (State::Long, ST) if !inside => None,
+            (State::Long | State::LongWide, WIDE) => Some(State::LongWide),
+            (State::Long | State::LongWide, _) => Some(State::Long),
         };
         match next {
             Some(state) => {
                 self.state = state;
-                if self.held.len() > HELD_MAX {
+                if self.held.len() > HELD_MAX && matches!(state, State::Control | State::Long) {
                     self.flush(out);
                     self.held.truncate(2);
                     self.passed = self.held.len();
@@ -137,14 +178,51 @@ impl Filter {
             }
             None => {
                 self.state = State::Text;
-                self.modes.note(&self.held);
-                if !(strip && self.passed == 0 && is_question(&self.held)) {
+                // Within a character such a byte is no control.
+                let sequence =
+                    if inside { self.held.as_slice().into() } else { of_7_bits(&self.held) };
+                self.modes.note(&sequence);
+                if !(strip && self.passed == 0 && is_question(&sequence)) {
                     self.flush(out);
                 }
                 self.held.clear();
                 self.passed = 0;
             }
         }
+    }
+
+    /// All but the last `count` bytes held are of no sequence. The last one is looked at again, in
+    /// this state.
+    fn begin_anew(&mut self, count: usize, state: State, strip: bool, out: &mut Vec<u8>) {
+        let tail = self.held.split_off(self.held.len().saturating_sub(count));
+        let passed = self.passed.saturating_sub(self.held.len());
+        self.flush(out);
+        self.held = tail;
+        self.passed = passed;
+        self.state = state;
+        if let Some(byte) = self.held.pop() {
+            self.step(byte, strip, out);
+        }
+    }
+}
+
+/// What begins with `ESC` and this byte. `None`: it ends with it.
+fn introduced_by(byte: u8) -> Option<State> {
+    match byte {
+        b'[' => Some(State::Control),
+        b']' | b'P' | b'_' | b'^' | b'X' => Some(State::Long),
+        0x20..=0x2f => Some(State::Short),
+        _ => None,
+    }
+}
+
+/// A control of 8 bits as what `ESC` and a letter make.
+fn of_7_bits(sequence: &[u8]) -> Cow<'_, [u8]> {
+    match sequence {
+        [WIDE, first @ 0x80..=0x9f, rest @ ..] | [first @ 0x80..=0x9f, rest @ ..] => {
+            [&[ESC, first - 0x40], rest].concat().into()
+        }
+        _ => sequence.into(),
     }
 }
 
@@ -153,13 +231,27 @@ fn is_question(sequence: &[u8]) -> bool {
     match sequence {
         [ENQ] | [ESC, b'Z'] => true,
         [ESC, b'[', rest @ ..] => Control::parse(rest).is_some_and(|control| control.is_question()),
-        // Colours, the clipboard and the like: `?` in the place of a value.
-        [ESC, b']', rest @ ..] => {
-            rest.split(|&byte| matches!(byte, b';' | BEL | ESC)).skip(1).any(|field| field == b"?")
+        [ESC, b']', rest @ ..] => asks_the_system(rest),
+        // Settings, terminfo's capabilities, resources.
+        [ESC, b'P', rest @ ..] => {
+            [b"$q", b"+q", b"+Q"].iter().any(|start| rest.starts_with(*start))
         }
-        [ESC, b'P', rest @ ..] => rest.starts_with(b"$q") || rest.starts_with(b"+q"),
         [ESC, b'_', b'G', rest @ ..] => rest.windows(3).any(|bytes| bytes == b"a=q"),
         _ => false,
+    }
+}
+
+/// What follows `ESC ]`, with its end: colours, the clipboard, the font and the like have `?` in the
+/// place of a value.
+fn asks_the_system(sequence: &[u8]) -> bool {
+    let mut fields = sequence.split(|&byte| matches!(byte, b';' | BEL | ESC | ST | WIDE));
+    match fields.next() {
+        // Titles and links may have any text.
+        Some(b"0" | b"1" | b"2" | b"8") => false,
+        Some(b"60" | b"61") => true,
+        _ => fields.any(|field| {
+            field.starts_with(b"?") || field.ends_with(b"=?") || field.starts_with(b"Report")
+        }),
     }
 }
 
@@ -195,8 +287,11 @@ impl Control<'_> {
             (None | Some(b'=' | b'>'), b"", b'c')
             | (None | Some(b'?'), b"", b'n')
             | (None, b"", b'x')
-            // Modes, presentation, settings, checksums, locator; name; graphics; keyboard.
+            // Modes, presentation, settings, checksums, locator, extent, stacks; name; graphics;
+            // keyboard.
             | (_, b"$", b'p' | b'w' | b'u')
+            | (_, b"\"", b'v')
+            | (_, b"#", b'|' | b'R' | b'S')
             | (_, b"&", b'u')
             | (_, b"*", b'y')
             | (_, b"'", b'|')
@@ -234,14 +329,24 @@ impl Modes {
                 self.colours = !matches!(control.parameters, b"" | b"0");
             }
             (None, b"", b'r') => self.region = !control.parameters.is_empty(),
+            (Some(b'>'), b"", b'm') => {
+                let mut numbers = control.numbers();
+                if numbers.next() == Some(4) {
+                    self.keys = numbers.next().is_some_and(|number| number > 0);
+                }
+            }
+            (Some(b'>'), b"", b'u') => self.more_keys = self.more_keys.saturating_add(1),
+            (Some(b'<'), b"", b'u') => {
+                let count = control.numbers().next().unwrap_or(1);
+                self.more_keys = self.more_keys.saturating_sub(count);
+            }
             (Some(b'?'), b"", set @ (b'h' | b'l')) => {
                 for mode in control.numbers() {
-                    if mode == 25 {
-                        self.cursor_hidden = set == b'l';
-                    } else if FOREIGN.contains(&mode) {
-                        self.on.retain(|other| *other != mode);
-                        if set == b'h' {
-                            self.on.push(mode);
+                    let usual = USUAL.contains(&mode);
+                    if usual || FOREIGN.contains(&mode) {
+                        self.private.retain(|other| *other != mode);
+                        if usual != (set == b'h') {
+                            self.private.push(mode);
                         }
                     }
                 }
@@ -252,113 +357,4 @@ impl Modes {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn stripped(bytes: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        Filter::new().strip(bytes, &mut out);
-        out
-    }
-
-    #[test]
-    fn questions_are_taken_out() {
-        for question in [
-            "\x1b[c",
-            "\x1b[0c",
-            "\x1b[>c",
-            "\x1b[=0c",
-            "\x1b[5n",
-            "\x1b[6n",
-            "\x1b[?6n",
-            "\x1b[?996n",
-            "\x1bZ",
-            "\x05",
-            "\x1b[x",
-            "\x1b[?2004$p",
-            "\x1b[4$p",
-            "\x1b[>0q",
-            "\x1b[18t",
-            "\x1b[21t",
-            "\x1b[1$w",
-            "\x1b]10;?\x07",
-            "\x1b]4;1;?\x1b\\",
-            "\x1b]52;c;?\x07",
-            "\x1bP$qm\x1b\\",
-            "\x1bP+q544e\x1b\\",
-            "\x1b[?u",
-            "\x1b[?4m",
-            "\x1b_Gi=1,a=q;AAAA\x1b\\",
-            "\x1b[?1;1;0S",
-        ] {
-            assert_eq!(stripped(format!("a{question}b").as_bytes()), b"ab", "{question:?}");
-        }
-    }
-
-    #[test]
-    fn everything_else_stays() {
-        for text in [
-            "plain\r\n\t\x08",
-            "\x1b[1;31mred\x1b[m",
-            "\x1b[2J\x1b[H",
-            "\x1b[?25l\x1b[?1049h",
-            "\x1b]0;title?\x07",
-            "\x1b]0;why;not\x1b\\",
-            "\x1b(0x\x1b(B",
-            "\x1b[8;24;80t",
-            "\x1b[22;0t",
-            "\u{e4}\u{20ac}",
-            "\x1b[?1c",
-            "\x1b[4 q",
-            "\x1bPq#0;2~\x1b\\",
-            "\x1b[>4;2m",
-            "\x1b[!p",
-            "\x1b\x1b[m",
-            "\x1b[1\x1b[2m",
-        ] {
-            assert_eq!(stripped(text.as_bytes()), text.as_bytes(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn modes_are_put_back() {
-        let mut filter = Filter::new();
-        filter.pass(b"\x1b[?1049;1000h\x1b[?25l\x1b[1m\x1b=\x1b[2;5r\x1b(0", &mut Vec::new());
-        assert_eq!(
-            filter.undo(),
-            b"\x1b7\x1b[r\x1b8\x0f\x1b(B\x1b>\x1b[m\x1b[?25h\x1b[?1049l\x1b[?1000l"
-        );
-        filter.pass(b"\x1b[?1049;1000l\x1b[?25h\x1b[0m\x1b>\x1b[r\x1b(B", &mut Vec::new());
-        assert_eq!(filter.undo(), b"");
-    }
-
-    #[test]
-    fn a_long_string_is_not_held() {
-        let picture =
-            [b"\x1bPq".to_vec(), vec![b'~'; 3 * HELD_MAX], b"\x1b\\end".to_vec()].concat();
-        assert_eq!(stripped(&picture), picture);
-    }
-
-    proptest! {
-        #[test]
-        fn chunks_make_no_difference(
-            bytes in prop::collection::vec(prop::sample::select(b"\x1b[]P?;$0156cnmqtZ\\\x07a\x05".to_vec()), 0..40),
-            cut in 0usize..40,
-        ) {
-            let cut = cut.min(bytes.len());
-            let mut filter = Filter::new();
-            let mut out = Vec::new();
-            filter.strip(&bytes[..cut], &mut out);
-            filter.strip(&bytes[cut..], &mut out);
-            prop_assert_eq!(&out, &stripped(&bytes));
-            filter.pass(b"", &mut out);
-            // What passes is all that there is.
-            let (mut filter, mut all) = (Filter::new(), Vec::new());
-            filter.pass(&bytes[..cut], &mut all);
-            filter.pass(&bytes[cut..], &mut all);
-            prop_assert_eq!(all, bytes);
-        }
-    }
-}
+mod tests;

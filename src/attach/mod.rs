@@ -2,7 +2,9 @@
 //! telnet nor socat.
 
 pub mod filter;
+mod replay;
 mod session;
+mod signals;
 mod target;
 mod telnet;
 
@@ -34,8 +36,12 @@ pub fn command(site: &Site, given: &ArgMatches) -> Outcome {
     }
     let end = Session::new(&stream, target.telnet, detach)?.run();
     match end {
-        End::Detached => {
+        End::Detached(0) => {
             say(&format!("{console}: left"));
+            Ok(0)
+        }
+        End::Detached(unsent) => {
+            say(&format!("{console}: left; the server did not take the last {unsent} bytes"));
             Ok(0)
         }
         End::Closed => {
@@ -44,6 +50,7 @@ pub fn command(site: &Site, given: &ArgMatches) -> Outcome {
         }
         End::Failed(error) => Err(Failure::system(&console, &error)),
         End::Terminal(error) => Err(Failure::system("the terminal", &error)),
+        End::Output(error) => Err(Failure::system("standard output", &error)),
         End::Signal(signal) => {
             // Now that the terminal is as it was: ended by the signal, as whoever sent it expects.
             let _ = signal_hook::low_level::emulate_default_handler(signal);

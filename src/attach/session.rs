@@ -3,49 +3,51 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
 
 use super::filter::Filter;
+use super::replay::Replay;
+use super::signals::Signals;
 use super::target::Stream;
 use super::telnet::{self, Codec};
 use crate::manage::error::Failure;
 use crate::sys::fd::duplicate;
-use crate::sys::pty::Terminal;
+use crate::sys::pty::{Terminal, reopen};
 
 /// Bytes that wait for the terminal or for the server before the other side is no longer read.
 const QUEUE_MAX: usize = 64 << 10;
 
+/// What a person has typed and pasted may wait in this size: the detach key is behind it.
+const TYPED_MAX: usize = 64 << 20;
+
 /// Bytes read at once, and written at once to what may block: a pipe that takes anything takes this.
 const CHUNK: usize = 4096;
-
-/// A console that has been quiet for so long has shown what it had to replay.
-const QUIET: Duration = Duration::from_millis(200);
-
-/// One that is never quiet has done so by then.
-const REPLAY_MAX: Duration = Duration::from_secs(5);
 
 /// How long the terminal may take for what puts its modes back.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
+/// After the detach key: what was typed before it is given up when the server took nothing of it for
+/// so long.
+const UNSENT: Duration = Duration::from_secs(1);
+
 /// Why a session is over.
 #[derive(Debug)]
 pub(super) enum End {
-    /// The detach key.
-    Detached,
+    /// The detach key; so many bytes typed before it have not been sent.
+    Detached(usize),
     /// The server closed the connection.
     Closed,
     /// The connection broke.
     Failed(io::Error),
     /// The terminal, or what stands in its place, can't be read or written.
     Terminal(io::Error),
+    /// Standard output, no terminal, can't be written.
+    Output(io::Error),
     /// This signal came.
     Signal(i32),
 }
@@ -57,8 +59,9 @@ pub(super) struct Session<'a> {
     terminal: Option<Terminal>,
     input: Option<File>,
     output: File,
-    wake: UnixStream,
-    signal: Arc<AtomicUsize>,
+    /// Whether that is a terminal, perhaps another one.
+    screen: bool,
+    signals: Signals,
     codec: Option<Codec>,
     detach: u8,
     filter: Filter,
@@ -67,14 +70,8 @@ pub(super) struct Session<'a> {
     to_screen: Vec<u8>,
     /// Whether the server has been told that nothing more comes.
     ended: bool,
-}
-
-/// Whether what comes from the server may be older than this connection.
-struct Replay {
-    start: Instant,
-    last: Instant,
-    quiet: bool,
-    typed: bool,
+    /// Nothing more comes from the server. What came is still to be shown.
+    closed: Option<End>,
 }
 
 impl<'a> Session<'a> {
@@ -86,7 +83,7 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>, Failure> {
         let no_terminal = |error: io::Error| Failure::system("the terminal", &error);
         stream.set_nonblocking().map_err(|error| Failure::system("the connection", &error))?;
-        let (wake, signal) = signals().map_err(no_terminal)?;
+        let signals = Signals::catch().map_err(no_terminal)?;
         let stdin = io::stdin();
         let terminal =
             if stdin.is_terminal() {
@@ -97,30 +94,29 @@ impl<'a> Session<'a> {
             } else {
                 None
             };
-        let own = |terminal: &Terminal| terminal.file().try_clone();
         let input = match &terminal {
-            Some(terminal) => own(terminal),
+            Some(terminal) => terminal.file().try_clone(),
             None => duplicate(&stdin).map(File::from),
         };
-        let output = match &terminal {
-            Some(terminal) if io::stdout().is_terminal() => own(terminal),
-            _ => duplicate(io::stdout()).map(File::from),
-        };
-        let now = Instant::now();
+        let stdout = io::stdout();
+        let screen = stdout.is_terminal();
+        let output = if screen { reopen(stdout.as_fd()) } else { Err(io::ErrorKind::Other.into()) };
+        let output = output.or_else(|_| duplicate(&stdout).map(File::from));
         Ok(Session {
             stream,
             terminal,
             input: Some(input.map_err(no_terminal)?),
             output: output.map_err(no_terminal)?,
-            wake,
-            signal,
+            screen,
+            signals,
             codec: telnet.then(Codec::default),
             detach,
             filter: Filter::new(),
-            replay: Replay { start: now, last: now, quiet: false, typed: false },
+            replay: Replay::begin(),
             to_server: Vec::new(),
             to_screen: Vec::new(),
             ended: false,
+            closed: None,
         })
     }
 
@@ -131,39 +127,93 @@ impl<'a> Session<'a> {
                 break end;
             }
         };
-        let _ = self.send();
-        if !matches!(end, End::Terminal(_)) {
-            self.filter.pass(b"", &mut self.to_screen);
-            let undo = self.filter.undo();
-            self.to_screen.extend(undo);
-            if self.terminal.is_some() {
-                self.to_screen.extend_from_slice(b"\r\n");
+        let unsent = self.send_rest(matches!(end, End::Detached(_)));
+        if !matches!(end, End::Terminal(_) | End::Output(_)) {
+            self.last_words();
+        }
+        self.terminal = None;
+        match (self.signals.let_go(), end) {
+            (Some(signal), _) => End::Signal(signal),
+            (None, End::Detached(_)) => End::Detached(unsent),
+            (None, end) => end,
+        }
+    }
+
+    /// How many bytes the server does not take, or not before a signal comes.
+    fn send_rest(&mut self, patient: bool) -> usize {
+        let mut left = usize::MAX;
+        let mut deadline = Instant::now();
+        while self.send().is_ok() && patient && !self.to_server.is_empty() {
+            if self.to_server.len() < left {
+                left = self.to_server.len();
+                deadline = Instant::now() + UNSENT;
             }
-            let deadline = Instant::now() + LAST_WORDS;
-            while !self.to_screen.is_empty() && Instant::now() < deadline {
-                let mut fds = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
-                let _ = poll(&mut fds, PollTimeout::from(20u8));
-                if fds.iter().all(ready) && self.show().is_err() {
-                    break;
-                }
+            let time = deadline.saturating_duration_since(Instant::now());
+            let mut fds = [
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.stream.as_fd(), PollFlags::POLLOUT),
+            ];
+            let _ = poll(&mut fds, PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
+            if time.is_zero() || fds.first().is_some_and(ready) {
+                break;
             }
         }
-        end
+        self.to_server.len()
+    }
+
+    /// Puts the modes of the screen back.
+    fn last_words(&mut self) {
+        self.filter.pass(b"", &mut self.to_screen);
+        let mut undo = Vec::new();
+        if self.screen || self.terminal.is_some() {
+            undo = self.filter.undo();
+        }
+        if self.terminal.is_some() {
+            undo.extend_from_slice(b"\r\n");
+        }
+        self.to_screen.extend_from_slice(&undo);
+        if !self.show_all() {
+            // A slow terminal; this is what matters.
+            self.to_screen = undo;
+            self.show_all();
+        }
+    }
+
+    /// Whether the terminal has taken everything.
+    fn show_all(&mut self) -> bool {
+        let deadline = Instant::now() + LAST_WORDS;
+        while !self.to_screen.is_empty() && Instant::now() < deadline {
+            let mut fds = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
+            let _ = poll(&mut fds, PollTimeout::from(20u8));
+            if fds.iter().all(ready) && self.show().is_err() {
+                break;
+            }
+        }
+        self.to_screen.is_empty()
     }
 
     fn turn(&mut self) -> Result<(), End> {
-        let reads_server = self.to_screen.len() < QUEUE_MAX;
-        let reads_input = self.to_server.len() < QUEUE_MAX;
+        if self.to_screen.is_empty()
+            && let Some(end) = self.closed.take()
+        {
+            return Err(end);
+        }
+        let open = self.closed.is_none();
+        let reads_server = open && self.to_screen.len() < QUEUE_MAX;
+        let reads_input = match &self.terminal {
+            Some(_) => self.to_server.len() < TYPED_MAX,
+            None => open && self.to_server.len() < QUEUE_MAX,
+        };
         let wants_both = |wanted: bool, more: bool| {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::POLLIN, wanted);
             flags.set(PollFlags::POLLOUT, more);
             flags
         };
-        let server = wants_both(reads_server, !self.to_server.is_empty());
+        let server = wants_both(reads_server, open && !self.to_server.is_empty());
         let screen = wants_both(false, !self.to_screen.is_empty());
         let typed = wants_both(reads_input, false);
-        let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         // A descriptor that nothing is wanted of would still report that its peer is gone, for ever.
         let mut places = [None; 3];
         let input = self.input.as_ref().map(AsFd::as_fd);
@@ -180,7 +230,8 @@ impl<'a> Session<'a> {
                 fds.push(PollFd::new(fd, flags));
             }
         }
-        let timeout = if self.replay.quiet { PollTimeout::NONE } else { PollTimeout::from(100u8) };
+        let timed = reads_server && !self.replay.is_shown();
+        let timeout = if timed { PollTimeout::from(100u8) } else { PollTimeout::NONE };
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(End::Failed(error.into())),
@@ -188,7 +239,7 @@ impl<'a> Session<'a> {
         let is_ready =
             |place: Option<usize>| place.and_then(|place| fds.get(place)).is_some_and(ready);
         let [server, screen, typed] = places.map(is_ready);
-        self.replay.note();
+        self.replay.note(reads_server);
         self.obey()?;
         if typed && reads_input {
             self.take()?;
@@ -207,9 +258,7 @@ impl<'a> Session<'a> {
 
     /// Signals.
     fn obey(&mut self) -> Result<(), End> {
-        let mut woken = [0; 16];
-        while matches!({ &self.wake }.read(&mut woken), Ok(1..)) {}
-        match i32::try_from(self.signal.swap(0, Ordering::SeqCst)).unwrap_or(0) {
+        match self.signals.take() {
             0 => Ok(()),
             SIGTSTP => {
                 self.put_back();
@@ -256,7 +305,7 @@ impl<'a> Session<'a> {
             self.input = None;
             return self.send();
         }
-        self.replay.typed = true;
+        self.replay.typed();
         let key = typed.iter().position(|&byte| byte == self.detach);
         let key = key.filter(|_| self.terminal.is_some());
         let kept = typed.get(..key.unwrap_or(typed.len())).unwrap_or_default();
@@ -265,18 +314,26 @@ impl<'a> Session<'a> {
             None => self.to_server.extend_from_slice(kept),
         }
         self.send()?;
-        if key.is_some() { Err(End::Detached) } else { Ok(()) }
+        if key.is_some() { Err(End::Detached(0)) } else { Ok(()) }
     }
 
     fn send(&mut self) -> Result<(), End> {
-        while !self.to_server.is_empty() {
-            match self.stream.write(&self.to_server) {
-                Ok(length) => drop(self.to_server.drain(..length)),
-                Err(error) if is_passing(&error) => return Ok(()),
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        let mut sent = 0;
+        while let Some(rest @ [_, ..]) = self.to_server.get(sent..) {
+            match self.stream.write(rest) {
+                Ok(length) => sent += length,
+                Err(error) if is_passing(&error) => break,
                 // What the server has said before it went is still to be read.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.to_server.clear(),
+                Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                    sent = self.to_server.len();
+                }
                 Err(error) => return Err(End::Failed(error)),
             }
+        }
+        self.to_server.drain(..sent);
+        if !self.to_server.is_empty() {
+            return Ok(());
         }
         if self.input.is_none() && !self.ended {
             self.ended = true;
@@ -288,22 +345,37 @@ impl<'a> Session<'a> {
     fn receive(&mut self) -> Result<(), End> {
         let mut buffer = [0; CHUNK];
         let received = match self.stream.read(&mut buffer) {
-            Ok(0) => return Err(End::Closed),
+            Ok(0) => return self.close(End::Closed),
             Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(error) if is_passing(&error) => return Ok(()),
-            Err(error) => return Err(End::Failed(error)),
+            Err(error) => return self.close(End::Failed(error)),
         };
-        self.replay.last = Instant::now();
+        self.replay.heard();
         let mut plain = Vec::new();
         match &mut self.codec {
-            Some(codec) => codec.decode(received, &mut plain, &mut self.to_server),
+            Some(codec) => {
+                let mut answer = Vec::new();
+                codec.decode(received, &mut plain, &mut answer);
+                // Who reads no answers gets no more of them.
+                if self.to_server.len() < QUEUE_MAX {
+                    self.to_server.extend(answer);
+                }
+            }
             None => plain.extend_from_slice(received),
         }
-        if self.replay.is_over() {
+        // An answer to what is only shown would be for whoever reads that terminal next.
+        let answered = if self.terminal.is_some() { self.replay.is_over() } else { !self.screen };
+        if answered {
             self.filter.pass(&plain, &mut self.to_screen);
         } else {
             self.filter.strip(&plain, &mut self.to_screen);
         }
+        Ok(())
+    }
+
+    fn close(&mut self, end: End) -> Result<(), End> {
+        self.filter.pass(b"", &mut self.to_screen);
+        self.closed = Some(end);
         Ok(())
     }
 
@@ -312,21 +384,10 @@ impl<'a> Session<'a> {
         match self.output.write(chunk) {
             Ok(length) => drop(self.to_screen.drain(..length)),
             Err(error) if is_passing(&error) => {}
-            Err(error) => return Err(End::Terminal(error)),
+            Err(error) if self.screen => return Err(End::Terminal(error)),
+            Err(error) => return Err(End::Output(error)),
         }
         Ok(())
-    }
-}
-
-impl Replay {
-    fn note(&mut self) {
-        let now = Instant::now();
-        self.quiet |= now - self.last > QUIET || now - self.start > REPLAY_MAX;
-    }
-
-    /// Nobody has to be asked before somebody is there to use the answer.
-    fn is_over(&self) -> bool {
-        self.quiet && self.typed
     }
 }
 
@@ -336,17 +397,4 @@ fn ready(fd: &PollFd<'_>) -> bool {
 
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// From now on signals make the returned socket readable and leave their number.
-fn signals() -> io::Result<(UnixStream, Arc<AtomicUsize>)> {
-    let (wake, sender) = UnixStream::pair()?;
-    wake.set_nonblocking(true)?;
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT] {
-        let value = usize::try_from(number).unwrap_or(0);
-        signal_hook::flag::register_usize(number, Arc::clone(&signal), value)?;
-        signal_hook::low_level::pipe::register(number, OwnedFd::from(sender.try_clone()?))?;
-    }
-    Ok((wake, signal))
 }

@@ -32,6 +32,9 @@ enum Place {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.telnet {
+            f.write_str("raw:")?;
+        }
         match &self.place {
             Place::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
             Place::Tcp(host, port) => write!(f, "{host}:{port}"),
@@ -49,8 +52,10 @@ impl Target {
             None => (true, text),
         };
         let place = if let Some(rest) = text.strip_prefix("unix:") {
-            // As the server takes it: `unix:user:group:mode:path`.
-            let path = rest.splitn(4, ':').nth(3).unwrap_or(rest);
+            // As the server takes it, `unix:user:group:mode:path`, and as it shows it.
+            let fields =
+                if rest.starts_with(['/', '@']) { None } else { rest.splitn(4, ':').nth(3) };
+            let path = fields.unwrap_or(rest);
             (!path.is_empty()).then(|| Place::Unix(path.to_owned()))
         } else if text.starts_with('/') {
             Some(Place::Unix(text.to_owned()))
@@ -194,8 +199,11 @@ mod tests {
         assert_eq!(shown("unix:/a"), telnet("unix:/a"));
         assert_eq!(shown("unix:@a"), telnet("unix:@a"));
         assert_eq!(shown("unix:ioc:ioc:0660:/a:b"), telnet("unix:/a:b"));
-        assert_eq!(shown("raw:unix:/a"), Some(("unix:/a".to_owned(), false)));
+        assert_eq!(shown("raw:unix:/a"), Some(("raw:unix:/a".to_owned(), false)));
         assert_eq!(shown("/a"), telnet("unix:/a"));
+        assert_eq!(shown("unix:/a:b:c:d"), telnet("unix:/a:b:c:d"));
+        assert_eq!(shown("unix::::/a:b:c:d"), telnet("unix:/a:b:c:d"));
+        assert_eq!(shown("unix:@a:b:c:d"), telnet("unix:@a:b:c:d"));
         for text in ["ioc1", "", ":", "0", "x:", "unix:", "70000"] {
             assert_eq!(shown(text), None, "{text}");
         }

@@ -59,6 +59,8 @@ fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
     if !fs::metadata(path).is_ok_and(|found| id(&found) == id(&old)) {
         return scribe::open(path);
     }
+    // A link stays, and the logs where it leads: there is the room for them.
+    let path = &fs::canonicalize(path)?;
     // Up to the first gap only: one that an earlier failure left must not cost the oldest log.
     let gap = (1..keep).find(|&number| !exists(&numbered(path, number))).unwrap_or(keep);
     for number in (1..gap).rev() {
@@ -183,6 +185,26 @@ mod tests {
         fs::rename(&path, dir.path().join("moved")).unwrap();
         rotator.rotate(&path, &file).unwrap();
         assert_eq!(names(dir.path()), [&all[..], &[pair("moved", "")]].concat());
+    }
+
+    #[test]
+    fn a_link_stays_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = tempfile::tempdir().unwrap();
+        let link = dir.path().join("log");
+        std::os::unix::fs::symlink(large.path().join("ioc.log"), &link).unwrap();
+        let mut file = scribe::open(&link).unwrap();
+        let mut rotator = Rotator::new(Rotation { size: 1, keep: 2 });
+        for number in 1..=3 {
+            fs::write(&link, format!("{number}")).unwrap();
+            file = rotator.rotate(&link, &file).unwrap();
+        }
+        let names = names(large.path());
+        let names: Vec<_> =
+            names.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(names, [("ioc.log", ""), ("ioc.log.1", "3"), ("ioc.log.2", "2")]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
     #[test]

@@ -231,6 +231,8 @@ mod tests {
         let mut buffer = vec![0; 100_000];
         let messages = std::iter::from_fn(|| {
             let count = daemon.recv(&mut buffer).ok()?;
+            // rsyslog's limit, where nobody has changed it.
+            assert!(count <= 8096);
             let message = String::from_utf8(buffer[..count].to_vec()).unwrap();
             let (time, text) = message.split_once(" IOC_1__a_[7]: ").expect("a tag");
             let shape: String = time

@@ -41,15 +41,7 @@ impl Terminal {
     }
 
     fn open_with(fd: BorrowedFd<'_>, change: fn(&mut Termios)) -> Option<Terminal> {
-        let mut options = File::options();
-        options.read(true).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
-        let named = ttyname(fd).map_err(io::Error::from).and_then(|name| options.open(name));
-        let file = named.or_else(|error| {
-            // Behind su(1) the name is another user's, in a container there may be none; our own
-            // terminal has one for everybody.
-            if tcgetpgrp(fd).is_ok() { options.open("/dev/tty") } else { Err(error) }
-        });
-        let file = file.ok()?;
+        let file = reopen(fd).ok()?;
         if is_anothers(&file) {
             return None;
         }
@@ -91,6 +83,18 @@ impl Terminal {
     pub fn file(&self) -> &File {
         &self.file
     }
+}
+
+/// Opens the terminal behind `fd` anew by its name, so that O_NONBLOCK stays ours.
+pub fn reopen(fd: BorrowedFd<'_>) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
+    let named = ttyname(fd).map_err(io::Error::from).and_then(|name| options.open(name));
+    named.or_else(|error| {
+        // Behind su(1) the name is another user's, in a container there may be none; our own
+        // terminal has one for everybody.
+        if tcgetpgrp(fd).is_ok() { options.open("/dev/tty") } else { Err(error) }
+    })
 }
 
 /// The modes of a terminal as plain numbers: the flags of a `termios` and its special characters.

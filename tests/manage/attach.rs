@@ -1,12 +1,13 @@
 //! The console client on a terminal. The test is the person and the hardware.
 
 use crate::case;
-use crate::fleet::MANAGE;
+use crate::fleet::{Fleet, MANAGE};
 use crate::support::{Case, Instance, Lab, Terminal, alive};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, Termios};
 use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -26,21 +27,38 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Somebody who is attached.
-struct Person {
-    terminal: Terminal,
-    before: Termios,
-    client: Instance,
+pub struct Person {
+    /// What they sit at.
+    pub terminal: Terminal,
+    /// Its modes before.
+    pub before: Termios,
+    /// The program.
+    pub client: Instance,
 }
 
 impl Person {
-    fn attach(lab: &Lab, words: &[&str]) -> Person {
-        let setup = lab.server().bare().program(MANAGE).argv0("manage-procs");
+    /// Who has no instances.
+    pub fn attach(lab: &Lab, words: &[&str]) -> Person {
+        Person::with(lab, &[], &[&["attach"], words].concat())
+    }
+
+    /// Who has these.
+    pub fn attach_in(lab: &Lab, fleet: &Fleet, words: &[&str]) -> Person {
+        let mut pairs = Vec::new();
+        fleet.dress(|name, value| pairs.push((name, value.to_owned())));
+        Person::with(lab, &pairs, &[&["--user", "attach"], words].concat())
+    }
+
+    fn with(lab: &Lab, environment: &[(&str, PathBuf)], words: &[&str]) -> Person {
+        let mut setup = lab.server().bare().program(MANAGE).argv0("manage-procs");
+        setup = setup.env("HOME", "/nonexistent");
+        for (name, value) in environment {
+            setup = setup.env(name, value);
+        }
         let terminal = Terminal::new(lab, &setup.dir());
         let before = terminal.modes();
         let tty = terminal.path().to_str().unwrap().to_owned();
         let client = setup
-            .env("HOME", "/nonexistent")
-            .opts(["attach"])
             .opts(words)
             .launched_by(["setsid", "open-tty", &tty])
             .stdout(terminal.stdin())
@@ -49,14 +67,14 @@ impl Person {
     }
 
     /// The greeting has come and the terminal is taken.
-    fn greeted(&mut self) {
+    pub fn greeted(&mut self) {
         self.terminal.screen.until("@@@ Welcome to procServ");
         self.terminal.screen.until("(plus you)\r\n");
         assert!(!self.terminal.modes().local_flags.contains(LocalFlags::ECHO));
     }
 
     /// It ended with this status, and the terminal is as it was.
-    fn left(&self, code: i32) {
+    pub fn left(&self, code: i32) {
         let status = self.client.wait_exit();
         assert_eq!(status.code(), Some(code), "{status}: {}", self.client.stderr());
         assert_eq!(self.terminal.modes(), self.before);

@@ -131,7 +131,8 @@ impl Fleet {
         server
     }
 
-    fn dress(&self, mut set: impl FnMut(&'static str, &Path)) {
+    /// What a command's environment has of it.
+    pub fn dress(&self, mut set: impl FnMut(&'static str, &Path)) {
         let path = std::env::join_paths(
             [self.path("bin")]
                 .into_iter()

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod attach;
+mod attach_raw;
+mod attach_trouble;
 mod configuration;
 mod doctor;
 mod fleet;
@@ -14,7 +16,14 @@ mod support;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        let all = [configuration::cases(), doctor::cases(), running::cases(), attach::cases()];
+        let all = [
+            configuration::cases(),
+            doctor::cases(),
+            running::cases(),
+            attach::cases(),
+            attach_raw::cases(),
+            attach_trouble::cases(),
+        ];
         all.into_iter().flatten().collect()
     })
 }

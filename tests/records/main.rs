@@ -15,6 +15,9 @@ mod trouble;
 use serde_json::Value;
 use support::{Instance, Lab};
 
+/// What is told of the events.
+const EVENTS_MD: &str = include_str!("../../docs/events.md");
+
 fn main() -> std::process::ExitCode {
     support::main(|| {
         let cases = [
@@ -39,7 +42,8 @@ fn events_in(server: &Instance, name: &str) -> Vec<Value> {
         let shape: String =
             time.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
         assert_eq!(shape.replace('-', "+"), "0000+00+00T00:00:00.000+00:00", "{line}");
-        assert!(event["event"].is_string(), "{line}");
+        let kind = event["event"].as_str().expect("a kind");
+        assert!(EVENTS_MD.contains(&format!("\n| `{kind}` | ")), "{kind} is not documented");
         event
     });
     events.collect()

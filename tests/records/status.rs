@@ -13,6 +13,7 @@ use crate::case;
 pub fn cases() -> Vec<Case> {
     vec![
         case!(how_things_are),
+        case!(each_field_is_documented),
         case!(how_things_change),
         case!(a_reader_never_sees_half_of_it),
         case!(it_is_not_replaced_without_pause),
@@ -75,6 +76,38 @@ fn how_things_are(lab: &Lab) {
     }
     let mode = fs::metadata(server.path("status")).unwrap().mode() & 0o777;
     assert_eq!(mode & 0o600, 0o600);
+}
+
+fn each_field_is_documented(lab: &Lab) {
+    let tcp = format!("127.0.0.1:{}", lab.free_port());
+    let server = with_status(lab).opts(["-P", &tcp]).start();
+    let mut users = [server.connect(), server.connect_to(&tcp)];
+    users.iter_mut().for_each(|user| drop(user.greeting()));
+    let status = wait_status(lab, &server, "two clients", |status| clients(status) == 2);
+    let text = include_str!("../../docs/status.md");
+    // The names in the first column.
+    let rows = || text.lines().filter(|line| line.starts_with('|'));
+    let names = rows().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+    let keys =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let mut documented: Vec<&str> = names.collect();
+    documented.sort_unstable();
+    assert_eq!(keys(&status), documented);
+    let rows: Vec<&str> = rows().collect();
+    let told = |row: &str, key: &str| row.contains(&format!("`{key}`"));
+    for (what, object) in [
+        ("child", &status["child"]),
+        ("endpoints", &status["endpoints"][0]),
+        ("clients", &status["clients"][0]),
+        ("clients", &status["clients"][1]),
+    ] {
+        let at = rows.iter().position(|row| row.starts_with(&format!("| `{what}`"))).unwrap();
+        let after = rows[at + 1..].iter().take_while(|row| row.starts_with("| |"));
+        let row = rows[at].to_owned() + &after.copied().collect::<String>();
+        for key in keys(object) {
+            assert!(told(&row, &key), "{what}: {key}");
+        }
+    }
 }
 
 fn how_things_change(lab: &Lab) {
@@ -172,7 +205,7 @@ fn a_device_is_not_replaced(lab: &Lab) {
     let fifo = setup.path("status");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let server = setup.start();
-    server.file_with("log", "@@@ Status file: File exists, it is not being written\r\n");
+    server.file_with("log", "@@@ Status file: not a regular file, it is not being written\r\n");
     assert!(server.terminate().success());
     assert!(fs::metadata(server.path("status")).unwrap().file_type().is_fifo());
 }

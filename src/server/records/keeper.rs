@@ -38,8 +38,10 @@ impl Keeper {
         };
         let mut written = 0;
         let result = loop {
-            match file.write(lines.get(written..).unwrap_or_default()) {
-                _ if written == lines.len() => return (Vec::new(), Ok(())),
+            let Some(rest @ [_, ..]) = lines.get(written..) else {
+                return (Vec::new(), Ok(()));
+            };
+            match file.write(rest) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -72,7 +74,7 @@ impl Keeper {
         };
         // Nobody wants a regular file instead of a device.
         if fs::symlink_metadata(path).is_ok_and(|it| !it.is_file() && !it.is_symlink()) {
-            return Err(io::Error::from_raw_os_error(nix::libc::EEXIST));
+            return Err(io::Error::other("not a regular file"));
         }
         let new = beside(path);
         let written = write_new(&new, content).and_then(|id| {

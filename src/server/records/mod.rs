@@ -5,6 +5,8 @@ mod keeper;
 mod line;
 mod server;
 mod status;
+#[cfg(test)]
+mod tests;
 mod who;
 
 use std::collections::BTreeMap;
@@ -337,7 +339,8 @@ impl<L: Link> Records<L> {
         match events {
             Some(Ok(())) => {
                 if let count @ 1.. = std::mem::take(&mut self.lost) {
-                    self.write(&What::EventsLost { count }, millis);
+                    // Behind what waits, which may be as much as can.
+                    self.pending.extend(line(&What::EventsLost { count }, millis));
                 }
             }
             Some(Err(_)) => self.events_at = now + LOG_RETRY,
