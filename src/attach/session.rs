@@ -1,6 +1,7 @@
 //! The loop between terminal and connection: one thread, one poll. Nothing in it can block, so that
 //! a signal always finds it able to put the terminal back.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -66,7 +67,7 @@ pub(super) struct Session<'a> {
     detach: u8,
     filter: Filter,
     replay: Replay,
-    to_server: Vec<u8>,
+    to_server: VecDeque<u8>,
     to_screen: Vec<u8>,
     /// Whether the server has been told that nothing more comes.
     ended: bool,
@@ -113,7 +114,7 @@ impl<'a> Session<'a> {
             detach,
             filter: Filter::new(),
             replay: Replay::begin(),
-            to_server: Vec::new(),
+            to_server: VecDeque::new(),
             to_screen: Vec::new(),
             ended: false,
             closed: None,
@@ -310,8 +311,12 @@ impl<'a> Session<'a> {
         let key = key.filter(|_| self.terminal.is_some());
         let kept = typed.get(..key.unwrap_or(typed.len())).unwrap_or_default();
         match self.codec {
-            Some(_) => telnet::escape(kept, &mut self.to_server),
-            None => self.to_server.extend_from_slice(kept),
+            Some(_) => {
+                let mut escaped = Vec::new();
+                telnet::escape(kept, &mut escaped);
+                self.to_server.extend(escaped);
+            }
+            None => self.to_server.extend(kept),
         }
         self.send()?;
         if key.is_some() { Err(End::Detached(0)) } else { Ok(()) }
@@ -319,21 +324,16 @@ impl<'a> Session<'a> {
 
     fn send(&mut self) -> Result<(), End> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
-        let mut sent = 0;
-        while let Some(rest @ [_, ..]) = self.to_server.get(sent..) {
+        while let (rest @ [_, ..], _) = self.to_server.as_slices() {
             match self.stream.write(rest) {
-                Ok(length) => sent += length,
-                Err(error) if is_passing(&error) => break,
+                Ok(length) => drop(self.to_server.drain(..length)),
+                Err(error) if is_passing(&error) => return Ok(()),
                 // What the server has said before it went is still to be read.
                 Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
-                    sent = self.to_server.len();
+                    self.to_server.clear();
                 }
                 Err(error) => return Err(End::Failed(error)),
             }
-        }
-        self.to_server.drain(..sent);
-        if !self.to_server.is_empty() {
-            return Ok(());
         }
         if self.input.is_none() && !self.ended {
             self.ended = true;
