@@ -108,10 +108,12 @@ pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
     open
 }
 
-/// How long the main thread of a process has run in all, in ns.
+/// How long the threads of a process have run in all, in ns.
 pub fn running_time(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("schedstat");
-    text.split(' ').next().and_then(|word| word.parse().ok()).expect("a time")
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("threads").flatten();
+    // One that has ended meanwhile has no file any more.
+    let texts = threads.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+    texts.map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum::<Option<_>>().expect("times")
 }
 
 /// Sends a signal; the process must exist.
