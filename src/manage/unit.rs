@@ -37,7 +37,8 @@ fn made(scope: Scope, instance: &Instance, launcher: &[String], source: Option<&
     line("Type=simple".to_owned());
     let command: Vec<String> = launcher.iter().map(|word| argument(word)).collect();
     line(format!("ExecStart={} {} {name}", command.join(" "), scope.option()));
-    line(format!("RuntimeDirectory=procserv-{name}"));
+    // What follows a bare colon is the name of a link to it, since systemd 251.
+    line(format!("RuntimeDirectory=procserv-{}", name.replace(':', "\\:")));
     line("StandardOutput=journal".to_owned());
     line("StandardError=inherit".to_owned());
     line(format!("SyslogIdentifier=procserv-{name}"));
@@ -195,7 +196,14 @@ pub fn state(site: &Site, instance: &Instance) -> UnitState {
 
 /// What a unit has from its instance, all other settings being the same for all.
 fn settings(text: &str) -> Vec<&str> {
-    let keys = ["User=", "Group=", "Environment=", "EnvironmentFile=", "ConditionPathIsDirectory="];
+    let keys = [
+        "User=",
+        "Group=",
+        "Environment=",
+        "EnvironmentFile=",
+        "ConditionPathIsDirectory=",
+        "RuntimeDirectory=",
+    ];
     let is_own = |line: &&str| keys.iter().any(|key| line.starts_with(key));
     let mut lines: Vec<&str> = text.lines().filter(is_own).collect();
     lines.sort_unstable();

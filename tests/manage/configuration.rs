@@ -88,6 +88,10 @@ fn unit_is_what_procservs_helper_makes(_: &Lab) {
         "WantedBy=default.target",
     ];
     assert_eq!(lines[1..], expected);
+    // Theirs has no backslash, with which IOC:a and IOC:b get one directory, IOC.
+    add(&fleet, &["IOC:a", "st.cmd"]);
+    let unit = fleet.read("home/.config/procServ.d/procserv-IOC:a.service");
+    assert!(unit.contains("\nRuntimeDirectory=procserv-IOC\\:a\n"), "{unit}");
 }
 
 fn what_was_added_is_read_as_it_was(_: &Lab) {

@@ -61,6 +61,11 @@ in_systemd chmod 700 /run/procserv-by-hand
 check "what others hide is not called stopped" eval 'in_systemd setpriv --reuid nobody --clear-groups \
     manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
 
+check "a name with a colon" procs add -A -C /tmp LI20:IOC-1 cat
+check "and another" procs add -A -C /tmp LI20:IOC-2 cat
+check "run apart" within 10 are running2 'LI20:*'
+check "and are gone" eval 'procs remove LI20:IOC-1 && procs remove LI20:IOC-2'
+
 ### One
 check "an IOC" run "One 1"
 check "its user" run "One 2"
