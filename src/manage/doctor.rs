@@ -112,9 +112,7 @@ impl Report {
             let problem = Failure::system(path, &error).text;
             self.add(name, problem, format!("make the file, or change env_file in {file}"));
         }
-        if instance.file == site.own_file(name) {
-            self.unit(site, instance);
-        }
+        self.unit(site, instance);
     }
 
     fn unit(&mut self, site: &Site, instance: &Instance) {
@@ -123,6 +121,16 @@ impl Report {
         let path = path.display();
         match unit::state(site, instance) {
             UnitState::Good => {}
+            UnitState::Unread => self.add(
+                name,
+                format!("systemd has not read what {} says", instance.file.display()),
+                format!("manage-procs restart {name}, or systemctl daemon-reload"),
+            ),
+            UnitState::Missing if instance.file != site.own_file(name) => self.add(
+                name,
+                "nothing makes a unit of it: there is no generator",
+                format!("install the generator, or give it a file {name}.conf of its own"),
+            ),
             UnitState::Missing => {
                 let problem = format!("{path} is not there, or systemd has no link to it");
                 self.add(name, problem, format!("manage-procs restart {name} writes it"));

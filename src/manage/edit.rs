@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +13,10 @@ use serde_json::json;
 use super::control::systemctl;
 use super::error::{Failure, Outcome};
 use super::files::{self, Existing};
+use super::ini::{self, Ini};
 use super::site::{Instance, Site, check_name, unit_name};
 use super::unit::{self, UnitState};
-use super::{ini, launcher, words};
+use super::{launcher, words};
 
 /// `add`.
 ///
@@ -26,11 +28,13 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     check_name(&name).map_err(Failure::usage)?;
     let force = given.get_flag("force");
     let file = site.own_file(&name);
-    if let Some(other) = site.instances()?.get(&name)
-        && (other.file != file || !force)
-    {
-        let how = if other.file == file { "; --force replaces it" } else { ": edit it there" };
-        return Err(Failure::new(format!("{name}: is in {}{how}", other.file.display())));
+    match site.instances()?.get(&name) {
+        Some(other) if other.file != file => {
+            let other = other.file.display();
+            return Err(Failure::new(format!("{name}: is in {other}: edit it there")));
+        }
+        Some(_) if !force => return Err(is_there(&name, &file)),
+        _ => holds_no_other(&name, &file)?,
     }
     let instance = requested(site, given, &name, file.clone(), force)?;
     let content = content(&instance)?;
@@ -41,12 +45,16 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         .mode(0o755)
         .create(&directory)
         .map_err(|error| Failure::file(&directory, &error))?;
-    let unit_file = unit::write(site, &instance)?;
+    // First what another add of this name refuses, then what it would have replaced.
     let existing = if force { Existing::Replace } else { Existing::Keep };
-    files::write(&file, &content, 0o644, existing).map_err(|error| Failure::file(&file, &error))?;
+    files::write(&file, &content, 0o644, existing).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => is_there(&name, &file),
+        _ => Failure::file(&file, &error),
+    })?;
+    let unit_file = unit::write(site, &instance)?;
 
     let verbose = given.get_flag("verbose");
-    let enabled = enable(site, verbose, &unit_file);
+    let enabled = enable(site, verbose, std::slice::from_ref(&unit_file));
     enabled.map_err(|failure| {
         Failure::new(format!("{name}: is in {}, but not enabled: {}", file.display(), failure.text))
     })?;
@@ -62,6 +70,25 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         super::print(&format!("# manage-procs {} start {name}\n", site.scope.option()))?;
     }
     Ok(0)
+}
+
+fn is_there(name: &str, file: &Path) -> Failure {
+    Failure::new(format!("{name}: is in {}; --force replaces it", file.display()))
+}
+
+/// The file of an instance goes as a whole, and others may have been written into it.
+fn holds_no_other(name: &str, file: &Path) -> Result<(), Failure> {
+    let text = match fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        text => text.map_err(|error| Failure::file(file, &error))?,
+    };
+    let wrong = |what| Failure::new(format!("{name}: edit {}: {what}", file.display()));
+    let ini =
+        Ini::parse(&text).map_err(|error| wrong(format!("line {}: {}", error.line, error.what)))?;
+    match ini.sections().find(|section| *section != name) {
+        Some(other) => Err(wrong(format!("[{other}] is in it, too"))),
+        None => Ok(()),
+    }
 }
 
 fn requested(
@@ -137,17 +164,15 @@ fn absolute(path: &str) -> Result<PathBuf, Failure> {
     Ok(path.components().collect())
 }
 
-/// Has systemd know a unit, and start it at boot.
-fn enable(site: &Site, verbose: bool, unit: &Path) -> Result<(), Failure> {
-    if site.root.is_some() {
-        return systemctl(
-            site,
-            verbose,
-            &["enable", "--quiet", &in_image(site, unit).to_string_lossy()],
-        );
+/// Has systemd know units, and start them at boot.
+fn enable(site: &Site, verbose: bool, units: &[PathBuf]) -> Result<(), Failure> {
+    if !units.is_empty() {
+        let paths = units.iter().map(|unit| in_image(site, unit).to_string_lossy().into_owned());
+        let paths: Vec<String> = paths.collect();
+        let words = ["enable", "--quiet"].into_iter().chain(paths.iter().map(String::as_str));
+        systemctl(site, verbose, &words.collect::<Vec<_>>())?;
     }
-    systemctl(site, verbose, &["enable", "--quiet", &unit.to_string_lossy()])?;
-    systemctl(site, verbose, &["daemon-reload"])
+    if site.root.is_some() { Ok(()) } else { systemctl(site, verbose, &["daemon-reload"]) }
 }
 
 /// Brings the units in line with their instances, whose files somebody may have written or changed.
@@ -155,14 +180,20 @@ fn enable(site: &Site, verbose: bool, unit: &Path) -> Result<(), Failure> {
 /// # Errors
 /// A unit that can't be written; what systemctl says.
 pub fn refresh(site: &Site, verbose: bool, instances: &[Instance]) -> Result<(), Failure> {
+    let mut units = Vec::new();
+    let mut is_unread = false;
     for instance in instances {
-        if instance.file == site.own_file(&instance.name)
-            && matches!(unit::state(site, instance), UnitState::Missing | UnitState::Old)
-        {
-            enable(site, verbose, &unit::write(site, instance)?)?;
+        match unit::state(site, instance) {
+            UnitState::Missing | UnitState::Old
+                if instance.file == site.own_file(&instance.name) =>
+            {
+                units.push(unit::write(site, instance)?);
+            }
+            UnitState::Unread => is_unread = true,
+            _ => {}
         }
     }
-    Ok(())
+    if units.is_empty() && !is_unread { Ok(()) } else { enable(site, verbose, &units) }
 }
 
 /// A path as the image has it.
@@ -220,6 +251,7 @@ pub fn remove(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
             )));
         }
     }
+    holds_no_other(&name, &file)?;
     let verbose = given.get_flag("verbose");
     let unit = unit_name(&name);
     if site.root.is_none()

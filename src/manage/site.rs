@@ -152,6 +152,11 @@ impl Site {
         self.config.join(directory).join(unit_name(name))
     }
 
+    /// The unit that the generator made, when systemd last read its units.
+    pub fn generated_unit(&self, name: &str) -> PathBuf {
+        self.runtime.join("systemd/generator").join(unit_name(name))
+    }
+
     /// What systemd makes for the instance while it runs.
     pub fn run_directory(&self, name: &str) -> PathBuf {
         self.runtime.join(format!("procserv-{name}"))

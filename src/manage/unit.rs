@@ -176,21 +176,27 @@ pub enum UnitState {
     Old,
     /// The same, but it was written by something else, or by hand.
     Foreign,
+    /// The generator has not run since the instance was written or changed.
+    Unread,
 }
 
-/// Compares the unit of an instance that has a file of its own with what the instance says.
+/// Compares the unit of an instance with what the instance says.
 pub fn state(site: &Site, instance: &Instance) -> UnitState {
-    let old = fs::read_to_string(site.unit_file(&instance.name));
-    let is_linked = site.unit_link(&instance.name).symlink_metadata().is_ok();
-    let Some(old) = old.ok().filter(|_| is_linked) else {
-        return if has_generator(site) { UnitState::Good } else { UnitState::Missing };
-    };
-    if settings(&old) == settings(&text(site.scope, instance, &[])) {
-        UnitState::Good
-    } else if old.starts_with(HEAD) {
-        UnitState::Old
-    } else {
-        UnitState::Foreign
+    let name = &instance.name;
+    let new = text(site.scope, instance, &[]);
+    let is = |old: &str| settings(old) == settings(&new);
+    let is_linked = site.unit_link(name).symlink_metadata().is_ok();
+    match fs::read_to_string(site.unit_file(name)).ok().filter(|_| is_linked) {
+        Some(old) if is(&old) => UnitState::Good,
+        Some(old) if old.starts_with(HEAD) => UnitState::Old,
+        Some(_) => UnitState::Foreign,
+        None if !has_generator(site) => UnitState::Missing,
+        // It runs at boot.
+        None if site.root.is_some() => UnitState::Good,
+        None => match fs::read_to_string(site.generated_unit(name)) {
+            Ok(old) if is(&old) => UnitState::Good,
+            _ => UnitState::Unread,
+        },
     }
 }
 

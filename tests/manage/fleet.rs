@@ -17,7 +17,7 @@ echo "$*" >>$dir/systemctl
 links=$dir/home/.config/systemd/user
 for last; do :; done
 case "$*" in
---user\ enable*) mkdir -p $links && ln -sf "$last" $links/ ;;
+--user\ enable*) mkdir -p $links && shift 3 && ln -sf "$@" $links/ ;;
 --user\ disable*) rm -f $links/"$last" ;;
 esac
 "#;

@@ -9,12 +9,19 @@ mod configuration;
 mod doctor;
 mod fleet;
 mod running;
+mod shared;
 #[path = "../support/mod.rs"]
 mod support;
 
 fn main() -> std::process::ExitCode {
     support::main(|| {
-        let all = [configuration::cases(), doctor::cases(), running::cases(), attach::cases()];
+        let all = [
+            configuration::cases(),
+            shared::cases(),
+            doctor::cases(),
+            running::cases(),
+            attach::cases(),
+        ];
         all.into_iter().flatten().collect()
     })
 }

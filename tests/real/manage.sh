@@ -57,6 +57,14 @@ check "wanted at boot" eval '[[ $(property procserv-by-hand.service WantedBy) ==
 check "and starts" procs start by-hand
 check "its server" within 10 are running1 by-hand
 
+printf '[late]\ncommand = cat\n' >"$root/etc/procServ.d/late.conf"
+check "one that came since starts, too" procs start late
+printf 'user = nobody\n' >>"$root/etc/procServ.d/late.conf"
+check "doctor sees what has changed" eval 'procs doctor | grep -q "^late: systemd has not read"'
+check "and is restarted" procs restart late
+check "as its user" within 10 eval '[ "$(in_systemd ps -o user= -p "$(child late)")" = nobody ]'
+check "and is gone" procs remove late
+
 in_systemd chmod 700 /run/procserv-by-hand
 check "what others hide is not called stopped" eval 'in_systemd setpriv --reuid nobody --clear-groups \
     manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
