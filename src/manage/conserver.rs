@@ -1,7 +1,7 @@
 //! `write-procs-cf`: a console of conserver for each instance, here and on other hosts.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use clap::ArgMatches;
@@ -40,7 +40,7 @@ pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     }
     if let Some(hosts) = given.get_one::<String>("hosts") {
         let path = PathBuf::from(hosts);
-        let list = std::fs::read_to_string(&path).map_err(|error| Failure::file(&path, &error))?;
+        let list = files::read_text(&path).map_err(|error| Failure::file(&path, &error))?;
         let ssh = given.get_one::<String>("ssh").map(String::as_str).unwrap_or_default();
         for host in list.lines().filter_map(|line| line.split('#').next()).map(str::trim) {
             if !host.is_empty() {
@@ -53,9 +53,10 @@ pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         super::print(&text)?;
         return Ok(0);
     }
-    let path = Path::new(out);
-    files::write(path, &text, 0o644, Existing::Replace)
-        .map_err(|error| Failure::file(path, &error))?;
+    // A link stays one.
+    let path = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
+    files::write(&path, &text, 0o644, Existing::Replace)
+        .map_err(|error| Failure::file(&path, &error))?;
     if json {
         super::print_json(&json!({ "file": out, "consoles": consoles }))?;
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::error::{Failure, Outcome};
+use super::files;
 use super::launcher::is_program;
 use super::probe;
 use super::proc::{self, Clock};
@@ -158,15 +159,19 @@ impl Report {
             }
             _ => {}
         }
-        if let Some(live) = probe::probe(site, instance, clock)
-            && live.server.is_none()
-        {
-            self.add(
-                name,
-                format!("{}: names PID {}, which is not its server", live.info.display(), live.pid),
-                format!("the server was killed: manage-procs restart {name}"),
-            );
-        }
+        let live = probe::probe(site, instance, clock);
+        let info = live.as_ref().map_or_else(|| run.join("info"), |live| live.info.clone());
+        let says = match &live {
+            Some(live) if live.server.is_some() => return,
+            Some(live) => format!("PID {}, which is not its server", live.pid),
+            None if info.symlink_metadata().is_ok() => "no server".to_owned(),
+            None => return,
+        };
+        self.add(
+            name,
+            format!("{}: names {says}", info.display()),
+            format!("the server was killed: manage-procs restart {name}"),
+        );
     }
 
     /// Sockets of servers that are gone.
@@ -276,10 +281,13 @@ impl Report {
     /// A pidfile that names a process which is gone, or another.
     fn pid_file(&mut self, server: &Server) {
         for (kind, path) in server.files() {
-            let Ok(text) = fs::read_to_string(&path) else { continue };
+            if kind == "log file" {
+                continue;
+            }
+            let Ok(text) = files::read_text(&path) else { continue };
             let pid = text.lines().next().map(|line| line.trim_start_matches("pid:").trim());
             let pid = pid.and_then(|pid| pid.parse::<i32>().ok());
-            if kind == "log file" || pid == Some(server.pid) {
+            if pid == Some(server.pid) {
                 continue;
             }
             let named = pid.map_or("no process".to_owned(), |pid| match proc::process(pid) {

@@ -78,7 +78,7 @@ fn is_there(name: &str, file: &Path) -> Failure {
 
 /// The file of an instance goes as a whole, and others may have been written into it.
 fn holds_no_other(name: &str, file: &Path) -> Result<(), Failure> {
-    let text = match fs::read_to_string(file) {
+    let text = match files::read_text(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         text => text.map_err(|error| Failure::file(file, &error))?,
     };

@@ -1,9 +1,11 @@
 //! Files that are there whole or not at all, whatever happens meanwhile.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use nix::libc;
 
 /// Whether a file may take the place of one that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,12 @@ pub fn write(path: &Path, content: &str, mode: u32, existing: Existing) -> io::R
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
+    // Nobody wants a regular file in the place of /dev/null.
+    match path.metadata() {
+        Ok(metadata) => is_regular(&metadata)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let hidden = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
     let hidden = directory.join(hidden);
@@ -42,6 +50,39 @@ fn fill(path: &Path, content: &str, mode: u32) -> io::Result<()> {
     file.write_all(content.as_bytes())?;
     file.sync_all()
 }
+
+/// Reads a file that anybody may have put there: only a regular one, for which nobody waits, and not
+/// more than anybody writes in good faith.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a device may do something to it.
+    is_regular(&path.metadata()?)?;
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    is_regular(&file.metadata()?)?;
+    let mut content = Vec::new();
+    file.take(SIZE_MAX).read_to_end(&mut content)?;
+    match content.len() as u64 {
+        SIZE_MAX => Err(io::Error::from_raw_os_error(libc::EFBIG)),
+        _ => Ok(content),
+    }
+}
+
+/// The same, of a text.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))
+}
+
+fn is_regular(metadata: &Metadata) -> io::Result<()> {
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => Ok(()),
+        (_, true) => Err(io::Error::from_raw_os_error(libc::EISDIR)),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file")),
+    }
+}
+
+/// Far more than a thousand instances need.
+const SIZE_MAX: u64 = 4 << 20;
 
 /// Removes a file and says whether there was one.
 pub fn remove(path: &Path) -> io::Result<bool> {

@@ -115,8 +115,17 @@ fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
 
-/// Rows as columns, the first row being their names.
+/// Rows as columns, the first row being their names. What would end a line or move a cursor is
+/// written as an escape: not all of it is ours.
 fn table(rows: &[Vec<String>]) -> String {
+    let shown = |cell: &String| -> String {
+        let letter = |letter: char| match letter.is_control() {
+            true => letter.escape_default().collect(),
+            false => letter.to_string(),
+        };
+        cell.chars().map(letter).collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column| {
         rows.iter()
@@ -126,7 +135,7 @@ fn table(rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(&format!("{cell:width$}  "));

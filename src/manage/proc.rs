@@ -71,12 +71,20 @@ pub fn directory(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
-/// Whether a process has a handler for a signal. `None` if that is not to be seen.
+/// The control groups that a process is in, as the kernel lists them.
+pub fn control_group(pid: i32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
+}
+
+/// Whether a process has a handler for a signal, or holds it back, as servers do while they become
+/// another program. `None` if that is not to be seen.
 pub fn catches(pid: i32, signal: i32) -> Option<bool> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
-    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
-    Some(mask & (1 << (signal - 1)) != 0)
+    let mask = |field| {
+        let mask = text.lines().find_map(|line| line.strip_prefix(field))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    Some((mask("SigCgt:")? | mask("SigBlk:")?) & (1 << (signal - 1)) != 0)
 }
 
 /// The clock that start times are told by.

@@ -10,7 +10,7 @@ use nix::unistd::{Uid, User};
 
 use super::error::Failure;
 use super::ini::Ini;
-use super::{pattern, words};
+use super::{files, pattern, words};
 
 /// Whose instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,6 +162,14 @@ impl Site {
         self.runtime.join(format!("procserv-{name}"))
     }
 
+    /// Where units without `WorkingDirectory=` are started.
+    pub fn server_directory(&self) -> PathBuf {
+        match self.scope {
+            Scope::System => self.below_root(Path::new("/")),
+            Scope::User => self.config.parent().unwrap_or(&self.config).to_owned(),
+        }
+    }
+
     /// The files that are read, the later ones over the earlier ones.
     ///
     /// # Errors
@@ -194,7 +202,7 @@ impl Site {
     pub fn configured(&self) -> Result<Configured, Failure> {
         let mut found = Configured::default();
         for file in self.files()? {
-            let text = match fs::read_to_string(&file) {
+            let text = match files::read_text(&file) {
                 Ok(text) => text,
                 Err(error) => {
                     found.problems.push(Failure::file(&file, &error).text);

@@ -11,6 +11,8 @@ use super::error::{Failure, Outcome};
 use super::files::{self, Existing};
 use super::site::{Instance, Scope, Site, unit_name};
 use super::words;
+use crate::cli;
+use crate::config::Config;
 
 /// The unit of an instance. `launcher` is the command that becomes its server, as words.
 pub fn text(scope: Scope, instance: &Instance, launcher: &[String]) -> String {
@@ -186,14 +188,14 @@ pub fn state(site: &Site, instance: &Instance) -> UnitState {
     let new = text(site.scope, instance, &[]);
     let is = |old: &str| settings(old) == settings(&new);
     let is_linked = site.unit_link(name).symlink_metadata().is_ok();
-    match fs::read_to_string(site.unit_file(name)).ok().filter(|_| is_linked) {
+    match files::read_text(&site.unit_file(name)).ok().filter(|_| is_linked) {
         Some(old) if is(&old) => UnitState::Good,
         Some(old) if old.starts_with(HEAD) => UnitState::Old,
         Some(_) => UnitState::Foreign,
         None if !has_generator(site) => UnitState::Missing,
         // It runs at boot.
         None if site.root.is_some() => UnitState::Good,
-        None => match fs::read_to_string(site.generated_unit(name)) {
+        None => match files::read_text(&site.generated_unit(name)) {
             Ok(old) if is(&old) => UnitState::Good,
             _ => UnitState::Unread,
         },
@@ -244,8 +246,10 @@ const HEAD: &str = "# Made by manage-procs; a change here is lost. See systemctl
 pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
     let shown = |path: PathBuf| path.to_string_lossy().into_owned();
     let chdir = shown(instance.chdir.clone());
-    let info = shown(run.join("info"));
-    let control = format!("unix:{}", run.join("control").display());
+    let (info, status) = (shown(run.join("info")), shown(run.join("status")));
+    let control = shown(run.join("control"));
+    // In a path without owner, group and mode before it a colon would end one of these.
+    let control = format!("unix:{}{control}", if control.contains(':') { ":::" } else { "" });
     let fixed = [
         "--foreground",
         "--logfile",
@@ -260,6 +264,8 @@ pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
         &chdir,
         "--info-file",
         &info,
+        "--status-file",
+        &status,
         "--port",
         &control,
     ];
@@ -273,6 +279,16 @@ pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
     }
     arguments.extend(instance.command.iter().cloned());
     arguments
+}
+
+/// What the server of `instance` makes of its command line, or why it refuses it.
+pub fn config(site: &Site, instance: &Instance) -> Result<Config, String> {
+    let arguments = server_arguments(instance, &site.run_directory(&instance.name));
+    let argv = std::iter::once("procServ".to_owned()).chain(arguments).map(OsString::from);
+    cli::parse(argv.collect(), &|_| None).map_err(|exit| {
+        let text = String::from_utf8_lossy(&exit.stderr).into_owned();
+        text.lines().next().unwrap_or("only prints something").to_owned()
+    })
 }
 
 /// The same as one text, for people.

@@ -8,6 +8,7 @@ mod attach;
 mod configuration;
 mod doctor;
 mod fleet;
+mod hostile;
 mod running;
 mod shared;
 #[path = "../support/mod.rs"]
@@ -18,6 +19,7 @@ fn main() -> std::process::ExitCode {
         let all = [
             configuration::cases(),
             shared::cases(),
+            hostile::cases(),
             doctor::cases(),
             running::cases(),
             attach::cases(),
