@@ -56,7 +56,7 @@ pub fn systemctl(site: &Site, verbose: bool, words: &[&str]) -> Result<(), Failu
     command.args(words).stdin(Stdio::null());
     let shown = format!("systemctl {}", words.join(" "));
     if verbose {
-        eprintln!("manage-procs: {shown}");
+        super::complain(&shown);
     }
     let status = command.status().map_err(|error| Failure::system(&shown, &error))?;
     if status.success() { Ok(()) } else { Err(Failure::new(format!("{shown}: {status}"))) }

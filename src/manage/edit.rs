@@ -263,7 +263,7 @@ pub fn remove(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
                 failure.text
             )));
         }
-        eprintln!("manage-procs: {}", failure.text);
+        super::complain(&failure.text);
     }
     let gone = |path: &Path| files::remove(path).map_err(|error| Failure::file(path, &error));
     // Disabled while the unit is there: systemctl finds its links by it.

@@ -73,7 +73,7 @@ pub fn main(argv: Vec<OsString>) -> u8 {
     match result {
         Ok(code) => code,
         Err(failure) => {
-            let _ = writeln!(io::stderr(), "manage-procs: {}", failure.text);
+            complain(&failure.text);
             failure.code
         }
     }
@@ -98,6 +98,11 @@ fn command(matches: &ArgMatches) -> Outcome {
         "write-procs-cf" => conserver::write(&site, given, json),
         _ => Err(Failure::usage(format!("no such command: {name}"))),
     }
+}
+
+/// Says something on stderr. Whoever reads it may leave.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "manage-procs: {text}");
 }
 
 /// Writes a text to stdout. Whoever reads it may leave.

@@ -226,9 +226,7 @@ impl Site {
     /// Those of [`Site::files`].
     pub fn instances(&self) -> Result<BTreeMap<String, Instance>, Failure> {
         let found = self.configured()?;
-        for problem in &found.problems {
-            eprintln!("manage-procs: {problem}");
-        }
+        found.problems.iter().for_each(|problem| super::complain(problem));
         Ok(found.instances)
     }
 

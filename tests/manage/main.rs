@@ -9,6 +9,7 @@ mod configuration;
 mod doctor;
 mod fleet;
 mod hostile;
+mod logs;
 mod running;
 mod shared;
 #[path = "../support/mod.rs"]
@@ -20,6 +21,7 @@ fn main() -> std::process::ExitCode {
             configuration::cases(),
             shared::cases(),
             hostile::cases(),
+            logs::cases(),
             doctor::cases(),
             running::cases(),
             attach::cases(),
