@@ -25,7 +25,6 @@ pub fn cases() -> Vec<Case> {
         case!(a_bad_file_spoils_no_other),
         case!(generators_make_units),
         case!(an_image_is_prepared),
-        case!(consoles_for_conserver),
         case!(command_lines_that_are_none),
     ]
 }
@@ -330,39 +329,6 @@ fn an_image_is_prepared(_: &Lab) {
             image.display()
         )
     );
-}
-
-fn consoles_for_conserver(_: &Lab) {
-    let fleet = with_ioc();
-    add(&fleet, &["ioc1", "st.cmd"]);
-    let run = fleet.path("run").display().to_string();
-    let local =
-        format!("console ioc1 {{ include procserv; type uds; uds {run}/procserv-ioc1/control; }}");
-    assert!(fleet.must(&["write-procs-cf", "-f", "-"]).ends_with(&format!("\n{local}\n")));
-    // A host that answers with what this one has.
-    let ssh = fleet.program(
-        "bin/fake-ssh",
-        &format!(
-            "#!/bin/sh\necho \"$*\" >>{}\nexec {MANAGE} --user list --json\n",
-            fleet.path("ssh").display()
-        ),
-    );
-    fleet.file("hosts", "# ours\nops@host1 # the first\n\n");
-    let out = fleet.path("procs.cf");
-    let ssh = ssh.display().to_string();
-    fleet.must(&["write-procs-cf", "-f", out.to_str().unwrap(), "-H", "hosts", "--ssh", &ssh]);
-    let remote = format!(
-        "console ioc1.host1 {{ include procserv; type exec; exec {ssh} -t ops@host1 manage-procs --system attach ioc1; }}"
-    );
-    assert!(fleet.read("procs.cf").ends_with(&format!("\n{local}\n{remote}\n")));
-    assert_eq!(fleet.read("ssh"), "ops@host1 manage-procs --system list --json\n");
-    // One that doesn't leaves the file as it was.
-    fleet.file("hosts", "host2\n");
-    fleet.program("bin/fake-ssh", "#!/bin/sh\nexit 255\n");
-    let done =
-        fleet.run(&["write-procs-cf", "-f", out.to_str().unwrap(), "-H", "hosts", "--ssh", &ssh]);
-    assert!(done.code == 1 && done.stderr.contains("host2: "), "{done:?}");
-    assert!(fleet.read("procs.cf").contains("ioc1.host1"));
 }
 
 fn command_lines_that_are_none(_: &Lab) {

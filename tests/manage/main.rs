@@ -6,6 +6,7 @@
 
 mod attach;
 mod configuration;
+mod conserver;
 mod doctor;
 mod fleet;
 mod hostile;
@@ -20,6 +21,7 @@ fn main() -> std::process::ExitCode {
         let all = [
             configuration::cases(),
             shared::cases(),
+            conserver::cases(),
             hostile::cases(),
             logs::cases(),
             doctor::cases(),
