@@ -37,6 +37,9 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         _ => holds_no_other(&name, &file)?,
     }
     let instance = requested(site, given, &name, file.clone(), force)?;
+    if !force {
+        unit::config(site, &instance).map_err(Failure::usage)?;
+    }
     let content = content(&instance)?;
 
     let directory = site.directory();
@@ -167,7 +170,7 @@ fn absolute(path: &str) -> Result<PathBuf, Failure> {
 /// Has systemd know units, and start them at boot.
 fn enable(site: &Site, verbose: bool, units: &[PathBuf]) -> Result<(), Failure> {
     if !units.is_empty() {
-        let paths = units.iter().map(|unit| in_image(site, unit).to_string_lossy().into_owned());
+        let paths = units.iter().map(|unit| site.in_image(unit).to_string_lossy().into_owned());
         let paths: Vec<String> = paths.collect();
         let words = ["enable", "--quiet"].into_iter().chain(paths.iter().map(String::as_str));
         systemctl(site, verbose, &words.collect::<Vec<_>>())?;
@@ -194,12 +197,6 @@ pub fn refresh(site: &Site, verbose: bool, instances: &[Instance]) -> Result<(),
         }
     }
     if units.is_empty() && !is_unread { Ok(()) } else { enable(site, verbose, &units) }
-}
-
-/// A path as the image has it.
-fn in_image(site: &Site, path: &Path) -> PathBuf {
-    let below = site.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
-    below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))
 }
 
 fn content(instance: &Instance) -> Result<String, Failure> {

@@ -7,11 +7,12 @@
 //! |---|---|
 //! | [`cli`] | the definition of commands and options |
 //! | [`site`] | where things are, and the instances that are configured there |
+//! | [`image`] | paths below `--root` |
 //! | [`ini`], [`words`] | what configuration files are made of |
 //! | [`unit`] | units, and the generators |
 //! | [`launcher`] | the command of a unit: becomes the server of an instance |
 //! | [`edit`], [`control`] | commands that change something |
-//! | [`probe`], [`proc`] | what of an instance lives |
+//! | [`probe`], [`proc`], [`servers`] | what of an instance lives |
 //! | [`list`], [`logs`], [`doctor`] | commands that only look |
 //! | [`upgrade`] | servers replaced while they run |
 //! | [`conserver`] | a configuration for conserver |
@@ -23,6 +24,7 @@ pub mod doctor;
 pub mod edit;
 pub mod error;
 pub mod files;
+pub mod image;
 pub mod ini;
 pub mod launcher;
 pub mod list;
@@ -30,6 +32,7 @@ pub mod logs;
 pub mod pattern;
 pub mod probe;
 pub mod proc;
+pub mod servers;
 pub mod site;
 pub mod unit;
 pub mod upgrade;
@@ -40,6 +43,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::ArgMatches;
+use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 
 use error::{Failure, Outcome};
@@ -85,6 +89,10 @@ fn command(matches: &ArgMatches) -> Outcome {
     };
     let site = Site::new(matches)?;
     let json = given.get_flag("json");
+    if site.scope == Scope::System {
+        // Launchers and generators read what is written here, whatever root keeps from others.
+        umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    }
     match name {
         "add" => edit::add(&site, given, json),
         "remove" => edit::remove(&site, given, json),

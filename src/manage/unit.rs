@@ -32,7 +32,9 @@ fn made(scope: Scope, instance: &Instance, launcher: &[String], source: Option<&
     line(format!("Description=procServ for {name}"));
     line("After=network.target remote-fs.target".to_owned());
     line(format!("ConditionPathIsDirectory={}", literal(&instance.chdir.to_string_lossy())));
-    if let Some(source) = source {
+    if let Some(source) = source
+        && !source.to_string_lossy().contains(char::is_control)
+    {
         line(format!("SourcePath={}", literal(&source.to_string_lossy())));
     }
     line("\n[Service]".to_owned());
@@ -287,7 +289,7 @@ pub fn config(site: &Site, instance: &Instance) -> Result<Config, String> {
     let argv = std::iter::once("procServ".to_owned()).chain(arguments).map(OsString::from);
     cli::parse(argv.collect(), &|_| None).map_err(|exit| {
         let text = String::from_utf8_lossy(&exit.stderr).into_owned();
-        text.lines().next().unwrap_or("only prints something").to_owned()
+        text.lines().next().unwrap_or("prints something and starts nothing").to_owned()
     })
 }
 

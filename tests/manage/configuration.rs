@@ -24,7 +24,7 @@ pub fn cases() -> Vec<Case> {
         case!(an_edited_instance_gets_a_new_unit),
         case!(a_bad_file_spoils_no_other),
         case!(generators_make_units),
-        case!(an_image_is_prepared),
+        case!(values_end_with_their_line),
         case!(command_lines_that_are_none),
     ]
 }
@@ -305,30 +305,16 @@ fn generators_make_units(_: &Lab) {
     assert_eq!(fleet.names("generated").len(), 3);
 }
 
-fn an_image_is_prepared(_: &Lab) {
+/// What came after it would be a setting of the unit.
+fn values_end_with_their_line(_: &Lab) {
     let fleet = Fleet::new();
-    fleet.program("image/opt/ioc1/st.cmd", "#!/bin/sh\n");
-    fleet.program("image/usr/bin/procServ-launcher", "");
-    let image = fleet.path("image");
-    let root = ["--root", image.to_str().unwrap()];
-    let done = {
-        let mut command = Command::new(MANAGE);
-        command.env("PATH", fleet.path("bin")).args(root);
-        command.args(["add", "-C", "/opt/ioc1", "-U", "ioc", "ioc1", "st.cmd"]).output().unwrap()
-    };
-    assert!(done.status.success(), "{done:?}");
-    let conf = fleet.read("image/etc/procServ.d/ioc1.conf");
-    assert_eq!(conf, "[ioc1]\ncommand = /opt/ioc1/st.cmd\nchdir = /opt/ioc1\nuser = ioc\n");
-    let unit = fleet.read("image/etc/procServ.d/procserv-ioc1.service");
-    assert!(unit.contains("\nExecStart=/usr/bin/procServ-launcher --system ioc1\n"), "{unit}");
-    assert!(unit.contains("\nUser=ioc\n") && !unit.contains(image.to_str().unwrap()), "{unit}");
-    assert_eq!(
-        fleet.read("systemctl"),
-        format!(
-            "--root={} enable --quiet /etc/procServ.d/procserv-ioc1.service\n",
-            image.display()
-        )
-    );
+    for line in ["chdir = /\n  User=root", "env_file = /a\\", "user = a\n b", "environment = A=b\\"]
+    {
+        fleet.file(CONF, &format!("[ioc1]\ncommand = x\n{line}\n"));
+        let done = fleet.run(&["start"]);
+        assert!(done.stderr.contains(": a line end, or a backslash at the end"), "{done:?}");
+        assert!(!fleet.path(UNIT).exists());
+    }
 }
 
 fn command_lines_that_are_none(_: &Lab) {
@@ -348,4 +334,6 @@ fn command_lines_that_are_none(_: &Lab) {
     assert_eq!(fleet.run(&["attach", "-k", "", "x"]).code, 2);
     assert_eq!(fleet.run(&["--help"]).code, 0);
     assert_eq!(fleet.run(&["start"]).code, 1);
+    let refused = fleet.run(&["add", "-C", "/", "--options", "--frob", "x", "/bin/true"]);
+    assert!(refused.code == 2 && refused.stderr.contains("unrecognized option '--frob'"));
 }

@@ -10,6 +10,7 @@ mod conserver;
 mod doctor;
 mod fleet;
 mod hostile;
+mod image;
 mod logs;
 mod running;
 mod shared;
@@ -20,6 +21,7 @@ fn main() -> std::process::ExitCode {
     support::main(|| {
         let all = [
             configuration::cases(),
+            image::cases(),
             shared::cases(),
             conserver::cases(),
             hostile::cases(),
