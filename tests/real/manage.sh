@@ -116,6 +116,20 @@ is_there() { [ "$(in_systemd readlink "/proc/$(child ioc7)/cwd")" = /opt/iocs/io
 check "counts" within 10 is_there
 check "without a complaint" quiet
 
+### What it said before
+earlier() { in_systemd sh -c 'printf "\004" | manage-procs attach ioc1' | grep -q '^ioc1: All init'; }
+check "nothing of it is told" not earlier
+check "a history" run "What it said before 1"
+check "tells it" within 10 earlier
+
+### Who may use a console
+may() { in_systemd setpriv --reuid "$1" --regid "$2" --clear-groups manage-procs --system attach ioc1 </dev/null; }
+check "everybody may" may nobody nogroup
+check "a drop-in" run "Who may use a console 1"
+check "the IOC runs" within 10 are running1 ioc1
+check "keeps others out" not may nobody nogroup
+check "and lets its group in" may nobody ioc
+
 ### What is wrong?
 check "doctor finds nothing" run "What is wrong? 1"
 in_systemd kill -STOP "$(server ioc8)"
