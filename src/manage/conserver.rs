@@ -50,7 +50,7 @@ pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         let ssh = given.get_one::<String>("ssh").map(String::as_str).unwrap_or_default();
         for host in list.lines().filter_map(|line| line.split('#').next()).map(str::trim) {
             if !host.is_empty() {
-                page.remote(host, ssh, &is_wanted)?;
+                page.remote(host, ssh, is_wanted)?;
             }
         }
     }

@@ -55,7 +55,8 @@ pub fn doctor(site: &Site, json: bool) -> Outcome {
     } else {
         for finding in &report.0 {
             let Finding { subject, problem, advice } = finding;
-            super::print(&format!("{subject}: {problem}\n    {advice}\n"))?;
+            let problem = super::shown(&format!("{subject}: {problem}"));
+            super::print(&format!("{problem}\n    {}\n", super::shown(advice)))?;
         }
     }
     Ok(u8::from(!report.0.is_empty()))

@@ -128,17 +128,19 @@ fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
 
-/// Rows as columns, the first row being their names. What would end a line or move a cursor is
-/// written as an escape: not all of it is ours.
-fn table(rows: &[Vec<String>]) -> String {
-    let shown = |cell: &String| -> String {
-        let letter = |letter: char| match letter.is_control() {
-            true => letter.escape_default().collect(),
-            false => letter.to_string(),
-        };
-        cell.chars().map(letter).collect()
+/// What would end a line or move a cursor, as escapes: not all that is shown is ours.
+fn shown(text: &str) -> String {
+    let letter = |letter: char| match letter.is_control() {
+        true => letter.escape_default().collect(),
+        false => letter.to_string(),
     };
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
+    text.chars().map(letter).collect()
+}
+
+/// Rows as columns, the first row being their names.
+fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column| {
         rows.iter()

@@ -51,7 +51,7 @@ impl Live {
 pub fn probe(site: &Site, instance: &Instance, clock: Option<Clock>) -> Option<Live> {
     let run = site.run_directory(&instance.name);
     let (mut info, mut status) = (run.join("info"), run.join("status"));
-    if !instance.options.is_empty()
+    if instance.options.iter().any(|word| may_move_files(word))
         && let Ok(config) = unit::config(site, instance)
     {
         info = config.info_file.unwrap_or(info);
@@ -65,6 +65,14 @@ pub fn probe(site: &Site, instance: &Instance, clock: Option<Clock>) -> Option<L
         live.child_since = live.child.as_ref().and_then(|child| Some(clock?.start(child)));
     }
     Some(live)
+}
+
+/// Whether a word of a command line may be `--info-file`, `--status-file` or `-I`, all of which may
+/// be abbreviated or joined. Reading all options takes longer than all else of a probe.
+fn may_move_files(word: &str) -> bool {
+    word.starts_with("--i")
+        || word.starts_with("--s")
+        || (word.starts_with('-') && !word.starts_with("--") && word.contains('I'))
 }
 
 /// Whether this user may not see what there is of an instance.

@@ -68,11 +68,14 @@ fn shared_files_are_found(lab: &Lab) {
     let fleet = Fleet::new();
     let log = fleet.file("log", "");
     let log = format!("--logfile={}", log.display());
-    let one = lab.server().opts([&log, "-p", "pid", "--name=shares-1"]).start();
+    let one = lab.server().opts([&log, "-p", "pid", "--name=shares-1\x1b[2J"]).start();
     assert_eq!(findings(&fleet, "shares-"), []);
     let two = lab.server().opts([&log, "--name=shares-2"]).start();
     two.child_start(1);
     one.child_start(1);
+    // Anybody may call a server anything.
+    let said = fleet.run(&["doctor"]).stdout;
+    assert!(said.contains("shares-1\\u{1b}[2J (PID ") && !said.contains('\x1b'), "{said}");
     let found = findings(&fleet, "shares-");
     assert!(found.len() == 1 && found[0].0.starts_with("all have the log file "), "{found:?}");
     drop(two);
