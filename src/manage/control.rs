@@ -14,6 +14,7 @@ use super::site::{Scope, Site, unit_name};
 /// # Errors
 /// A pattern that describes nothing, and what systemctl says.
 pub fn units(site: &Site, verb: &str, given: &ArgMatches, json: bool) -> Outcome {
+    site.must_run(verb)?;
     let instances = site.matching(&patterns(given))?;
     if instances.is_empty() {
         return Err(Failure::new("there are no instances"));

@@ -26,7 +26,10 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     let text = |id| given.get_one::<String>(id).cloned();
     let name = text("name").unwrap_or_default();
     check_name(&name).map_err(Failure::usage)?;
-    let force = given.get_flag("force");
+    let (force, start) = (given.get_flag("force"), given.get_flag("autostart"));
+    if start {
+        site.must_run("--autostart")?;
+    }
     let file = site.own_file(&name);
     match site.instances()?.get(&name) {
         Some(other) if other.file != file => {
@@ -61,7 +64,6 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     enabled.map_err(|failure| {
         Failure::new(format!("{name}: is in {}, but not enabled: {}", file.display(), failure.text))
     })?;
-    let start = given.get_flag("autostart");
     if start {
         systemctl(site, verbose, &["start", &unit_name(&name)])?;
     }

@@ -111,6 +111,19 @@ impl Site {
         Ok(Site { scope, root, config, runtime })
     }
 
+    /// Whether this is a machine, and not an image of one.
+    ///
+    /// # Errors
+    /// That `what` needs a machine.
+    pub fn must_run(&self, what: &str) -> Result<(), Failure> {
+        match self.root {
+            Some(_) => {
+                Err(Failure::usage(format!("nothing runs in an image: no {what} with --root")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Where a file of the image is, if this is one.
     pub fn below_root(&self, path: &Path) -> PathBuf {
         match &self.root {

@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::control::patterns;
-use super::error::{Failure, Outcome};
+use super::error::Outcome;
 use super::probe;
 use super::proc::{self, Clock};
 use super::site::{Instance, Site};
@@ -23,9 +23,7 @@ use crate::sys::{self, pidfd};
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
 pub fn upgrade(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
-    if site.root.is_some() {
-        return Err(Failure::usage("nothing runs in an image: upgrade does not go with --root"));
-    }
+    site.must_run("upgrade")?;
     let instances = site.matching(&patterns(given))?;
     let seconds = given.get_one::<u64>("timeout").copied().unwrap_or(20);
     let keep_going = given.get_flag("keep-going");

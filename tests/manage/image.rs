@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 pub fn cases() -> Vec<Case> {
     vec![
         case!(an_image_is_prepared),
+        case!(nothing_runs_in_an_image),
         case!(links_of_an_image_stay_in_it),
         case!(what_others_must_read_they_can),
     ]
@@ -47,6 +48,23 @@ fn in_image(fleet: &Fleet, shell: &str, words: &[&str]) -> Output {
     let script = format!("{shell}; exec {MANAGE} --root image \"$@\"");
     command.env("PATH", path).current_dir(fleet.path(""));
     command.args(["-c", &script, "-"]).args(words).output().unwrap()
+}
+
+fn nothing_runs_in_an_image(_: &Lab) {
+    let fleet = Fleet::new();
+    fleet.file("image/etc/procServ.conf", "[a]\ncommand = x\n");
+    for words in
+        [&["start"][..], &["stop"], &["restart", "a"], &["upgrade", "a"], &["add", "-Af", "b", "x"]]
+    {
+        let done = in_image(&fleet, ":", words);
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(
+            done.status.code() == Some(2) && said.contains("nothing runs in an image"),
+            "{said}"
+        );
+    }
+    assert!(!fleet.path("systemctl").exists());
+    assert_eq!(fleet.names("image/etc"), ["procServ.conf"]);
 }
 
 /// As they lead when the image is what runs.
