@@ -164,7 +164,7 @@ impl Report {
         let live = probe::probe(site, instance, clock);
         let info = live.as_ref().map_or_else(|| run.join("info"), |live| live.info.clone());
         let says = match &live {
-            Some(live) if live.server.is_some() => return,
+            Some(live) if live.server.is_some() || live.state() == "hidden" => return,
             Some(live) => format!("PID {}, which is not its server", live.pid),
             None if info.symlink_metadata().is_ok() => "no server".to_owned(),
             None => return,

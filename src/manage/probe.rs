@@ -38,6 +38,7 @@ impl Live {
     pub fn state(&self) -> &str {
         let said = self.status.as_ref().and_then(|status| status.pointer("/child/state"));
         match (&self.server, said.and_then(Value::as_str), &self.child) {
+            (None, ..) if proc::is_hidden(self.pid) => "hidden",
             (None, ..) => "dead",
             (_, Some(said), _) => said,
             (_, None, Some(_)) => "running",

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::sys;
+
 /// A process that lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -41,6 +43,13 @@ pub fn process(pid: i32) -> Option<Process> {
         started: number(22)?,
         layout: (26..=28).chain(45..=51).map(|field| number(field).unwrap_or(0)).collect(),
     })
+}
+
+/// Whether there is a process with this number, of which `/proc` shows nothing (hidepid).
+pub fn is_hidden(pid: i32) -> bool {
+    pid > 0
+        && sys::process::exists(pid).unwrap_or(false)
+        && fs::read(format!("/proc/{pid}/stat")).is_err()
 }
 
 /// The children that the main thread of a process has started, in order.

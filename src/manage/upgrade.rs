@@ -25,7 +25,7 @@ use crate::sys::{self, pidfd};
 pub fn upgrade(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     site.must_run("upgrade")?;
     let instances = site.matching(&patterns(given))?;
-    let seconds = given.get_one::<u64>("timeout").copied().unwrap_or(20);
+    let seconds = given.get_one::<u32>("timeout").copied().unwrap_or(20);
     let keep_going = given.get_flag("keep-going");
     let clock = Clock::read();
     let mut failed = false;
@@ -34,7 +34,7 @@ pub fn upgrade(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         let result = if failed && !keep_going {
             Err("not tried, after a failure".to_owned())
         } else {
-            one(site, instance, clock, Duration::from_secs(seconds))
+            one(site, instance, clock, Duration::from_secs(seconds.into()))
         };
         let (word, text) = match &result {
             Ok(Some(text)) => ("upgraded", text.clone()),
@@ -60,12 +60,16 @@ fn one(
     clock: Option<Clock>,
     patience: Duration,
 ) -> Result<Option<String>, String> {
-    let server = probe::probe(site, instance, clock).and_then(|live| live.server);
-    let Some(server) = server else {
-        return match probe::is_hidden(site, instance) {
-            true => Err("only others may see it; are you root?".to_owned()),
-            false => Ok(None),
-        };
+    let live = probe::probe(site, instance, clock);
+    let is_hidden = match &live {
+        Some(live) => live.state() == "hidden",
+        None => probe::is_hidden(site, instance),
+    };
+    if is_hidden {
+        return Err("only others may see it; are you root?".to_owned());
+    }
+    let Some(server) = live.and_then(|live| live.server) else {
+        return Ok(None);
     };
     let pid = server.pid;
     // From here on the number may become another's.

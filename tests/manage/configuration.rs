@@ -332,6 +332,8 @@ fn command_lines_that_are_none(_: &Lab) {
     }
     assert_eq!(fleet.run(&["list", "--frob"]).code, 2);
     assert_eq!(fleet.run(&["attach", "-k", "", "x"]).code, 2);
+    // More than a clock can be set to.
+    assert_eq!(fleet.run(&["upgrade", "-t", "18446744073709551615", "x"]).code, 2);
     assert_eq!(fleet.run(&["--help"]).code, 0);
     assert_eq!(fleet.run(&["start"]).code, 1);
     let refused = fleet.run(&["add", "-C", "/", "--options", "--frob", "x", "/bin/true"]);

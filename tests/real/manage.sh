@@ -68,6 +68,11 @@ check "and is gone" procs remove late
 in_systemd chmod 700 /run/procserv-by-hand
 check "what others hide is not called stopped" eval 'in_systemd setpriv --reuid nobody --clear-groups \
     manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
+in_systemd chmod 755 /run/procserv-by-hand
+in_systemd mount -o remount,hidepid=invisible /proc
+check "nor dead, whose process is hidden" eval 'in_systemd setpriv --reuid nobody --regid nogroup --clear-groups \
+    manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
+in_systemd mount -o remount,hidepid=off /proc
 
 check "a name with a colon" procs add -A -C /tmp LI20:IOC-1 cat
 check "and another" procs add -A -C /tmp LI20:IOC-2 cat
