@@ -124,6 +124,9 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Wide enough for paths.
+const WIDTH_MAX: usize = 120;
+
 fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
@@ -148,7 +151,9 @@ fn table(rows: &[Vec<String>]) -> String {
             .map(|cell: &String| cell.chars().count())
             .max()
     };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    // One that is longer than any other has reason to be puts only its own row out of line.
+    let widths: Vec<usize> =
+        (0..columns).map(|column| width(column).unwrap_or(0).min(WIDTH_MAX)).collect();
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();

@@ -72,4 +72,10 @@ fn a_table_has_no_control_characters(_: &Lab) {
     let fleet = Fleet::new();
     fleet.file(CONF, "[a]\ncommand = 'x\n  \u{1b}[2J'\n");
     assert!(fleet.must(&["list"]).ends_with(" 'x\\n\\u{1b}[2J'\n"));
+    // Nor an end to its width.
+    let long = "x".repeat(1 << 20);
+    fleet.file(CONF, &format!("[a]\ncommand = {long}\nport = {long}\n[b]\ncommand = y\n"));
+    let table = fleet.must(&["list"]);
+    assert!(table.lines().nth(1).unwrap().ends_with(&long));
+    assert!(table.lines().last().unwrap().len() < 200);
 }
