@@ -131,7 +131,7 @@ fn upgrade() -> Command {
     Command::new("upgrade").about("Replace running servers by the program installed now").args([
         flag("keep-going", None, "Go on with the next one when one fails"),
         value("timeout", 't', "seconds", "Wait so long for each")
-            .value_parser(value_parser!(u64))
+            .value_parser(value_parser!(u32))
             .default_value("20"),
         patterns().required(true),
     ])

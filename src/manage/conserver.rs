@@ -1,7 +1,7 @@
 //! `write-procs-cf`: a console of conserver for each instance, here and on other hosts.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use clap::ArgMatches;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::control::patterns;
 use super::error::{Failure, Outcome};
 use super::files::{self, Existing};
-use super::site::Site;
+use super::site::{Instance, Site};
 use super::{pattern, words};
 
 /// What of a configuration is no console. Only what conserver does not take as a default.
@@ -27,87 +27,120 @@ default procserv {
 /// `write-procs-cf`.
 ///
 /// # Errors
-/// A pattern that describes nothing here; a host that doesn't answer; a file that can't be written.
+/// Patterns that describe nothing; a host that doesn't answer; a file that can't be written.
 pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
-    let mut text = HEAD.to_owned();
-    let mut consoles = Vec::new();
-    for instance in site.matching(&patterns(given))? {
-        let control = site.run_directory(&instance.name).join("control");
+    let patterns = patterns(given);
+    let is_wanted = |name: &str| {
+        patterns.is_empty() || patterns.iter().any(|wanted| pattern::matches(wanted, name))
+    };
+    let mut page = Page { text: HEAD.to_owned(), consoles: Vec::new() };
+    let hosts = given.get_one::<String>("hosts").map(Path::new);
+    let here = match hosts {
+        None => site.matching(&patterns)?,
+        Some(_) => site.instances()?.into_values().collect(),
+    };
+    for Instance { name, .. } in here.into_iter().filter(|instance| is_wanted(&instance.name)) {
+        let control = site.run_directory(&name).join("control");
         // conserver speaks no telnet here: the six bytes of the server's offer show up in its log.
-        let how = format!("type uds; uds {};", control.display());
-        console(&mut text, &instance.name, &how);
-        consoles.push(instance.name);
+        let how = format!("type uds; uds {};", literal(&control.to_string_lossy()));
+        page.console(name, &how)?;
     }
-    if let Some(hosts) = given.get_one::<String>("hosts") {
-        let path = PathBuf::from(hosts);
-        let list = std::fs::read_to_string(&path).map_err(|error| Failure::file(&path, &error))?;
+    if let Some(path) = hosts {
+        let list = files::read_text(path).map_err(|error| Failure::file(path, &error))?;
         let ssh = given.get_one::<String>("ssh").map(String::as_str).unwrap_or_default();
         for host in list.lines().filter_map(|line| line.split('#').next()).map(str::trim) {
             if !host.is_empty() {
-                remote(&mut text, &mut consoles, host, ssh, &patterns(given))?;
+                page.remote(host, ssh, is_wanted)?;
             }
         }
     }
+    if page.consoles.is_empty() && !patterns.is_empty() {
+        return Err(Failure::new(format!("no instance {}, here or there", patterns.join(" "))));
+    }
     let out = given.get_one::<String>("out").map(String::as_str).unwrap_or_default();
     if out == "-" {
-        super::print(&text)?;
+        super::print(&page.text)?;
         return Ok(0);
     }
-    let path = Path::new(out);
-    files::write(path, &text, 0o644, Existing::Replace)
-        .map_err(|error| Failure::file(path, &error))?;
+    // A link stays one.
+    let path = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
+    files::write(&path, &page.text, 0o644, Existing::Replace)
+        .map_err(|error| Failure::file(&path, &error))?;
     if json {
-        super::print_json(&json!({ "file": out, "consoles": consoles }))?;
+        super::print_json(&json!({ "file": out, "consoles": page.consoles }))?;
     }
     Ok(0)
 }
 
-fn console(text: &mut String, name: &str, how: &str) {
-    // A String takes everything.
-    let _ = writeln!(text, "console {name} {{ include procserv; {how} }}");
+/// A value of conserver's as it has to be written.
+fn literal(text: &str) -> String {
+    let mut literal = String::new();
+    for letter in text.chars() {
+        if "{};#\\\"".contains(letter) {
+            literal.push('\\');
+        }
+        literal.push(letter);
+    }
+    literal
 }
 
-/// The machine's instances on `host`, as its own manage-procs has them: each a command that attaches
-/// to it there.
-fn remote(
-    text: &mut String,
-    consoles: &mut Vec<String>,
-    host: &str,
-    ssh: &str,
-    patterns: &[&str],
-) -> Result<(), Failure> {
-    let good = |letter: char| letter.is_ascii_alphanumeric() || "_-.:@[]".contains(letter);
-    if host.starts_with('-') || !host.chars().all(good) {
-        return Err(Failure::new(format!("--hosts: {host:?} is no host")));
-    }
-    let failed = |what: String| Failure::new(format!("{host}: {what}"));
-    let ssh_words = words::split(ssh).map_err(|what| Failure::usage(format!("--ssh: {what}")))?;
-    let Some((program, arguments)) = ssh_words.split_first() else {
-        return Err(Failure::usage("--ssh: no command"));
-    };
-    let output = Command::new(program)
-        .args(arguments)
-        .args([host, "manage-procs --system list --json"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| failed(crate::sys::reason(&error)))?;
-    if !output.status.success() {
-        return Err(failed(format!("manage-procs --system list: {}", output.status)));
-    }
-    let list: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| failed(format!("manage-procs --system list: {error}")))?;
-    let short = host.rsplit('@').next().unwrap_or(host);
-    for name in list.as_array().into_iter().flatten() {
-        let name = name.get("name").and_then(Value::as_str).unwrap_or_default();
-        super::site::check_name(name).map_err(failed)?;
-        if !patterns.is_empty() && !patterns.iter().any(|wanted| pattern::matches(wanted, name)) {
-            continue;
+struct Page {
+    text: String,
+    consoles: Vec<String>,
+}
+
+impl Page {
+    fn console(&mut self, name: String, how: &str) -> Result<(), Failure> {
+        // The later would replace the earlier.
+        if self.consoles.contains(&name) {
+            return Err(Failure::new(format!("console {name}: is there twice")));
         }
-        let shown = format!("{name}.{short}");
-        let how = format!("type exec; exec {ssh} -t {host} manage-procs --system attach {name};");
-        console(text, &shown, &how);
-        consoles.push(shown);
+        // A String takes everything.
+        let _ = writeln!(self.text, "console {name} {{ include procserv; {how} }}");
+        self.consoles.push(name);
+        Ok(())
     }
-    Ok(())
+
+    /// The machine's instances on `host`, as its own manage-procs has them: each a command that
+    /// attaches to it there.
+    fn remote(
+        &mut self,
+        host: &str,
+        ssh: &str,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<(), Failure> {
+        let good = |letter: char| letter.is_ascii_alphanumeric() || "_-.:@[]".contains(letter);
+        if host.starts_with('-') || !host.chars().all(good) {
+            return Err(Failure::new(format!("--hosts: {host:?} is no host")));
+        }
+        let failed = |what: String| Failure::new(format!("{host}: {what}"));
+        let words = words::split(ssh).map_err(|what| Failure::usage(format!("--ssh: {what}")))?;
+        let Some((program, arguments)) = words.split_first() else {
+            return Err(Failure::usage("--ssh: no command"));
+        };
+        let output = Command::new(program)
+            .args(arguments)
+            .args([host, "manage-procs --system list --json"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| failed(crate::sys::reason(&error)))?;
+        let failed = |what: String| failed(format!("manage-procs --system list: {what}"));
+        if !output.status.success() {
+            return Err(failed(output.status.to_string()));
+        }
+        let list: Vec<Value> = serde_json::from_slice(&output.stdout)
+            .map_err(|error| failed(format!("no list of instances: {error}")))?;
+        let short = host.rsplit('@').next().unwrap_or(host);
+        for instance in list {
+            let name = instance.get("name").and_then(Value::as_str).unwrap_or_default();
+            super::site::check_name(name).map_err(failed)?;
+            if is_wanted(name) {
+                let attach = format!("{ssh} -t {host} manage-procs --system attach {name}");
+                let how = format!("type exec; exec {};", literal(&attach));
+                self.console(format!("{name}.{short}"), &how)?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -14,6 +14,7 @@ use super::site::{Scope, Site, unit_name};
 /// # Errors
 /// A pattern that describes nothing, and what systemctl says.
 pub fn units(site: &Site, verb: &str, given: &ArgMatches, json: bool) -> Outcome {
+    site.must_run(verb)?;
     let instances = site.matching(&patterns(given))?;
     if instances.is_empty() {
         return Err(Failure::new("there are no instances"));
@@ -56,7 +57,7 @@ pub fn systemctl(site: &Site, verbose: bool, words: &[&str]) -> Result<(), Failu
     command.args(words).stdin(Stdio::null());
     let shown = format!("systemctl {}", words.join(" "));
     if verbose {
-        eprintln!("manage-procs: {shown}");
+        super::complain(&shown);
     }
     let status = command.status().map_err(|error| Failure::system(&shown, &error))?;
     if status.success() { Ok(()) } else { Err(Failure::new(format!("{shown}: {status}"))) }

@@ -1,22 +1,21 @@
 //! `doctor`: what is wrong with the instances and with the servers that run, and what to do.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::error::{Failure, Outcome};
+use super::files;
 use super::launcher::is_program;
 use super::probe;
 use super::proc::{self, Clock};
-use super::site::{Instance, Site};
+use super::servers::{self, Server, addresses};
+use super::site::{Configured, Instance, Site};
 use super::unit::{self, UnitState};
-use crate::cli;
-use crate::config::{Config, LogTarget};
-use crate::endpoint::Address;
 
 /// `doctor`. The exit status is 1 if something was found.
 ///
@@ -24,11 +23,14 @@ use crate::endpoint::Address;
 /// Files that can't be read.
 pub fn doctor(site: &Site, json: bool) -> Outcome {
     let mut report = Report::default();
-    let configured = site.configured()?;
+    let configured = site.configured().unwrap_or_else(|failure| Configured {
+        problems: vec![failure.text],
+        ..Configured::default()
+    });
     for problem in configured.problems {
-        report.add("configuration", problem, "correct the file");
+        report.add("configuration", problem, "correct the file, or ask as a user who may read it");
     }
-    let servers = if site.root.is_none() { servers() } else { Vec::new() };
+    let servers = if site.root.is_none() { servers::running() } else { Vec::new() };
     let clock = Clock::read();
     for instance in configured.instances.values() {
         report.configuration(site, instance);
@@ -53,7 +55,8 @@ pub fn doctor(site: &Site, json: bool) -> Outcome {
     } else {
         for finding in &report.0 {
             let Finding { subject, problem, advice } = finding;
-            super::print(&format!("{subject}: {problem}\n    {advice}\n"))?;
+            let problem = super::shown(&format!("{subject}: {problem}"));
+            super::print(&format!("{problem}\n    {}\n", super::shown(advice)))?;
         }
     }
     Ok(u8::from(!report.0.is_empty()))
@@ -112,9 +115,7 @@ impl Report {
             let problem = Failure::system(path, &error).text;
             self.add(name, problem, format!("make the file, or change env_file in {file}"));
         }
-        if instance.file == site.own_file(name) {
-            self.unit(site, instance);
-        }
+        self.unit(site, instance);
     }
 
     fn unit(&mut self, site: &Site, instance: &Instance) {
@@ -123,6 +124,16 @@ impl Report {
         let path = path.display();
         match unit::state(site, instance) {
             UnitState::Good => {}
+            UnitState::Unread => self.add(
+                name,
+                format!("systemd has not read what {} says", instance.file.display()),
+                format!("manage-procs restart {name}, or systemctl daemon-reload"),
+            ),
+            UnitState::Missing if instance.file != site.own_file(name) => self.add(
+                name,
+                "nothing makes a unit of it: there is no generator",
+                format!("install the generator, or give it a file {name}.conf of its own"),
+            ),
             UnitState::Missing => {
                 let problem = format!("{path} is not there, or systemd has no link to it");
                 self.add(name, problem, format!("manage-procs restart {name} writes it"));
@@ -150,15 +161,19 @@ impl Report {
             }
             _ => {}
         }
-        if let Some(live) = probe::probe(site, instance, clock)
-            && live.server.is_none()
-        {
-            self.add(
-                name,
-                format!("{}: names PID {}, which is not its server", live.info.display(), live.pid),
-                format!("the server was killed: manage-procs restart {name}"),
-            );
-        }
+        let live = probe::probe(site, instance, clock);
+        let info = live.as_ref().map_or_else(|| run.join("info"), |live| live.info.clone());
+        let says = match &live {
+            Some(live) if live.server.is_some() || live.state() == "hidden" => return,
+            Some(live) => format!("PID {}, which is not its server", live.pid),
+            None if info.symlink_metadata().is_ok() => "no server".to_owned(),
+            None => return,
+        };
+        self.add(
+            name,
+            format!("{}: names {says}", info.display()),
+            format!("the server was killed: manage-procs restart {name}"),
+        );
     }
 
     /// Sockets of servers that are gone.
@@ -190,6 +205,7 @@ impl Report {
                 file.strip_prefix("procserv-").and_then(|name| name.strip_suffix(".service"));
             if let Some(name) = name
                 && !instances.contains_key(name)
+                && !site.own_file(name).exists()
             {
                 self.add(
                     name,
@@ -208,33 +224,47 @@ impl Report {
         servers: &[Server],
         clock: Option<Clock>,
     ) {
-        let mut owners: BTreeMap<u16, Vec<&Instance>> = BTreeMap::new();
+        let mut owners: BTreeMap<u16, Vec<(SocketAddr, &Instance)>> = BTreeMap::new();
         for instance in instances.values() {
-            let port = instance.port.as_deref().and_then(port_of);
-            if let Some(port) = port.filter(|&port| port != 0) {
-                owners.entry(port).or_default().push(instance);
+            match unit::config(site, instance) {
+                Ok(config) => {
+                    addresses(&config).filter(|address| address.port() != 0).for_each(|address| {
+                        owners.entry(address.port()).or_default().push((address, instance))
+                    })
+                }
+                Err(problem) => self.add(
+                    &instance.name,
+                    format!("its server refuses to start: {problem}"),
+                    format!("correct port and options in {}", instance.file.display()),
+                ),
             }
         }
         let listening = proc::listening_ports();
         for (port, owners) in owners {
-            if let [instance] = owners.as_slice() {
-                let runs =
-                    probe::probe(site, instance, clock).is_some_and(|live| live.server.is_some());
-                if site.root.is_none() && !runs && listening.contains(&port) {
-                    let whose = servers.iter().find(|server| server.has_port(port));
-                    let whose = whose.map_or("another program".to_owned(), Server::to_string);
-                    self.add(
-                        &instance.name,
-                        format!("port {port} is in use by {whose}"),
-                        format!("stop that, or change port in {}", instance.file.display()),
-                    );
-                }
-            } else {
-                let names: Vec<&str> = owners.iter().map(|owner| owner.name.as_str()).collect();
+            let clashes = |(address, _): &&(SocketAddr, &Instance)| {
+                owners.iter().filter(|(other, _)| is_same(*address, *other)).count() > 1
+            };
+            let names: Vec<&str> =
+                owners.iter().filter(clashes).map(|(_, owner)| owner.name.as_str()).collect();
+            if !names.is_empty() {
                 self.add(
                     names.join(", "),
                     format!("all want port {port}"),
-                    "give each its own: manage-procs add --force --port",
+                    "give each its own: port and options in its file",
+                );
+            } else if let [(_, instance), ..] = owners.as_slice()
+                && site.root.is_none()
+                && listening.contains(&port)
+                && !owners.iter().any(|(_, owner)| {
+                    probe::probe(site, owner, clock).is_some_and(|live| live.server.is_some())
+                })
+            {
+                let whose = servers.iter().find(|server| server.has_port(port));
+                let whose = whose.map_or("another program".to_owned(), Server::to_string);
+                self.add(
+                    &instance.name,
+                    format!("port {port} is in use by {whose}"),
+                    format!("stop that, or change port in {}", instance.file.display()),
                 );
             }
         }
@@ -268,10 +298,13 @@ impl Report {
     /// A pidfile that names a process which is gone, or another.
     fn pid_file(&mut self, server: &Server) {
         for (kind, path) in server.files() {
-            let Ok(text) = fs::read_to_string(&path) else { continue };
+            if matches!(kind, "log file" | "status file") {
+                continue;
+            }
+            let Ok(text) = files::read_text(&path) else { continue };
             let pid = text.lines().next().map(|line| line.trim_start_matches("pid:").trim());
             let pid = pid.and_then(|pid| pid.parse::<i32>().ok());
-            if kind == "log file" || pid == Some(server.pid) {
+            if pid == Some(server.pid) {
                 continue;
             }
             let named = pid.map_or("no process".to_owned(), |pid| match proc::process(pid) {
@@ -287,88 +320,12 @@ impl Report {
     }
 }
 
-/// A procServ that runs in the same file system as this program.
-struct Server {
-    pid: i32,
-    directory: PathBuf,
-    config: Config,
-}
-
-impl std::fmt::Display for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (PID {})", self.config.name.to_string_lossy(), self.pid)
-    }
-}
-
-impl Server {
-    /// The files that no other may have, with what they are called.
-    fn files(&self) -> Vec<(&'static str, PathBuf)> {
-        let log = match &self.config.log_file {
-            Some(LogTarget::File(path)) => Some(path),
-            _ => None,
-        };
-        let files = [
-            ("log file", log),
-            ("pidfile", self.config.pid_file.as_ref()),
-            ("info file", self.config.info_file.as_ref()),
-        ];
-        files
-            .into_iter()
-            .filter_map(|(kind, path)| Some((kind, self.directory.join(path?))))
-            .collect()
-    }
-
-    fn has_port(&self, port: u16) -> bool {
-        let config = &self.config;
-        config.controls.iter().chain(&config.log_endpoint).any(
-            |endpoint| matches!(&endpoint.address, Address::Tcp(address) if address.port() == port),
-        )
-    }
-}
-
-/// All that run here. Those of containers have files of their own.
-fn servers() -> Vec<Server> {
-    let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    let here = mounts("self");
-    let mut found: Vec<Server> = Vec::new();
-    for pid in proc::pids() {
-        let Some(process) = proc::process(pid) else { continue };
-        if process.comm != "procServ" || mounts(&pid.to_string()) != here {
-            continue;
-        }
-        let argv: Vec<OsString> = proc::arguments(pid);
-        if let (Some(directory), Ok(config)) = (proc::directory(pid), cli::parse(argv, &|_| None)) {
-            found.push(Server { pid, directory, config });
-        }
-    }
-    // Between fork and exec a child looks like its server.
-    let children: Vec<i32> = found.iter().flat_map(|server| proc::children(server.pid)).collect();
-    found.retain(|server| !children.contains(&server.pid));
-    found
-}
-
 fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
 
-/// The TCP port of an endpoint in procServ's notation.
-fn port_of(endpoint: &str) -> Option<u16> {
-    let endpoint = endpoint.strip_prefix("raw:").unwrap_or(endpoint);
-    if endpoint.starts_with("unix:") || endpoint.starts_with("fd:") {
-        return None;
-    }
-    endpoint.rsplit(':').next()?.trim().parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_of_endpoints() {
-        assert_eq!(port_of("2000"), Some(2000));
-        assert_eq!(port_of("0.0.0.0:2000"), Some(2000));
-        assert_eq!(port_of("raw:[::1]:2000"), Some(2000));
-        assert_eq!(port_of("unix:/a:2000"), None);
-    }
+/// Whether who listens on the one keeps others from the other, their ports being the same.
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.is_ipv4() == other.is_ipv4() && (any || one.ip() == other.ip())
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +13,10 @@ use serde_json::json;
 use super::control::systemctl;
 use super::error::{Failure, Outcome};
 use super::files::{self, Existing};
+use super::ini::{self, Ini};
 use super::site::{Instance, Site, check_name, unit_name};
 use super::unit::{self, UnitState};
-use super::{ini, launcher, words};
+use super::{launcher, words};
 
 /// `add`.
 ///
@@ -24,15 +26,23 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     let text = |id| given.get_one::<String>(id).cloned();
     let name = text("name").unwrap_or_default();
     check_name(&name).map_err(Failure::usage)?;
-    let force = given.get_flag("force");
+    let (force, start) = (given.get_flag("force"), given.get_flag("autostart"));
+    if start {
+        site.must_run("--autostart")?;
+    }
     let file = site.own_file(&name);
-    if let Some(other) = site.instances()?.get(&name)
-        && (other.file != file || !force)
-    {
-        let how = if other.file == file { "; --force replaces it" } else { ": edit it there" };
-        return Err(Failure::new(format!("{name}: is in {}{how}", other.file.display())));
+    match site.instances()?.get(&name) {
+        Some(other) if other.file != file => {
+            let other = other.file.display();
+            return Err(Failure::new(format!("{name}: is in {other}: edit it there")));
+        }
+        Some(_) if !force => return Err(is_there(&name, &file)),
+        _ => holds_no_other(&name, &file)?,
     }
     let instance = requested(site, given, &name, file.clone(), force)?;
+    if !force {
+        unit::config(site, &instance).map_err(Failure::usage)?;
+    }
     let content = content(&instance)?;
 
     let directory = site.directory();
@@ -41,16 +51,19 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         .mode(0o755)
         .create(&directory)
         .map_err(|error| Failure::file(&directory, &error))?;
-    let unit_file = unit::write(site, &instance)?;
+    // First what another add of this name refuses, then what it would have replaced.
     let existing = if force { Existing::Replace } else { Existing::Keep };
-    files::write(&file, &content, 0o644, existing).map_err(|error| Failure::file(&file, &error))?;
+    files::write(&file, &content, 0o644, existing).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => is_there(&name, &file),
+        _ => Failure::file(&file, &error),
+    })?;
+    let unit_file = unit::write(site, &instance)?;
 
     let verbose = given.get_flag("verbose");
-    let enabled = enable(site, verbose, &unit_file);
+    let enabled = enable(site, verbose, std::slice::from_ref(&unit_file));
     enabled.map_err(|failure| {
         Failure::new(format!("{name}: is in {}, but not enabled: {}", file.display(), failure.text))
     })?;
-    let start = given.get_flag("autostart");
     if start {
         systemctl(site, verbose, &["start", &unit_name(&name)])?;
     }
@@ -62,6 +75,25 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         super::print(&format!("# manage-procs {} start {name}\n", site.scope.option()))?;
     }
     Ok(0)
+}
+
+fn is_there(name: &str, file: &Path) -> Failure {
+    Failure::new(format!("{name}: is in {}; --force replaces it", file.display()))
+}
+
+/// The file of an instance goes as a whole, and others may have been written into it.
+fn holds_no_other(name: &str, file: &Path) -> Result<(), Failure> {
+    let text = match files::read_text(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        text => text.map_err(|error| Failure::file(file, &error))?,
+    };
+    let wrong = |what| Failure::new(format!("{name}: edit {}: {what}", file.display()));
+    let ini =
+        Ini::parse(&text).map_err(|error| wrong(format!("line {}: {}", error.line, error.what)))?;
+    match ini.sections().find(|section| *section != name) {
+        Some(other) => Err(wrong(format!("[{other}] is in it, too"))),
+        None => Ok(()),
+    }
 }
 
 fn requested(
@@ -137,17 +169,15 @@ fn absolute(path: &str) -> Result<PathBuf, Failure> {
     Ok(path.components().collect())
 }
 
-/// Has systemd know a unit, and start it at boot.
-fn enable(site: &Site, verbose: bool, unit: &Path) -> Result<(), Failure> {
-    if site.root.is_some() {
-        return systemctl(
-            site,
-            verbose,
-            &["enable", "--quiet", &in_image(site, unit).to_string_lossy()],
-        );
+/// Has systemd know units, and start them at boot.
+fn enable(site: &Site, verbose: bool, units: &[PathBuf]) -> Result<(), Failure> {
+    if !units.is_empty() {
+        let paths = units.iter().map(|unit| site.in_image(unit).to_string_lossy().into_owned());
+        let paths: Vec<String> = paths.collect();
+        let words = ["enable", "--quiet"].into_iter().chain(paths.iter().map(String::as_str));
+        systemctl(site, verbose, &words.collect::<Vec<_>>())?;
     }
-    systemctl(site, verbose, &["enable", "--quiet", &unit.to_string_lossy()])?;
-    systemctl(site, verbose, &["daemon-reload"])
+    if site.root.is_some() { Ok(()) } else { systemctl(site, verbose, &["daemon-reload"]) }
 }
 
 /// Brings the units in line with their instances, whose files somebody may have written or changed.
@@ -155,20 +185,20 @@ fn enable(site: &Site, verbose: bool, unit: &Path) -> Result<(), Failure> {
 /// # Errors
 /// A unit that can't be written; what systemctl says.
 pub fn refresh(site: &Site, verbose: bool, instances: &[Instance]) -> Result<(), Failure> {
+    let mut units = Vec::new();
+    let mut is_unread = false;
     for instance in instances {
-        if instance.file == site.own_file(&instance.name)
-            && matches!(unit::state(site, instance), UnitState::Missing | UnitState::Old)
-        {
-            enable(site, verbose, &unit::write(site, instance)?)?;
+        match unit::state(site, instance) {
+            UnitState::Missing | UnitState::Old
+                if instance.file == site.own_file(&instance.name) =>
+            {
+                units.push(unit::write(site, instance)?);
+            }
+            UnitState::Unread => is_unread = true,
+            _ => {}
         }
     }
-    Ok(())
-}
-
-/// A path as the image has it.
-fn in_image(site: &Site, path: &Path) -> PathBuf {
-    let below = site.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
-    below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))
+    if units.is_empty() && !is_unread { Ok(()) } else { enable(site, verbose, &units) }
 }
 
 fn content(instance: &Instance) -> Result<String, Failure> {
@@ -220,6 +250,7 @@ pub fn remove(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
             )));
         }
     }
+    holds_no_other(&name, &file)?;
     let verbose = given.get_flag("verbose");
     let unit = unit_name(&name);
     if site.root.is_none()
@@ -231,7 +262,7 @@ pub fn remove(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
                 failure.text
             )));
         }
-        eprintln!("manage-procs: {}", failure.text);
+        super::complain(&failure.text);
     }
     let gone = |path: &Path| files::remove(path).map_err(|error| Failure::file(path, &error));
     // Disabled while the unit is there: systemctl finds its links by it.

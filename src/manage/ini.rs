@@ -29,6 +29,10 @@ pub struct IniError {
 /// How deep a value may refer to others that refer to others: Python's limit.
 const DEPTH_MAX: usize = 10;
 
+/// How long a value may become, and how much may be looked at for it. Ten references to ten
+/// references and so on are more than there is memory for.
+const EXPANSION_MAX: usize = 4 << 20;
+
 impl Ini {
     /// Takes a file apart.
     ///
@@ -55,7 +59,10 @@ impl Ini {
     /// # Errors
     /// What is wrong with its interpolation.
     pub fn get(&self, section: &str, key: &str) -> Result<Option<String>, String> {
-        self.raw(section, key).map(|raw| self.interpolate(section, key, raw, 1)).transpose()
+        let mut left = EXPANSION_MAX;
+        self.raw(section, key)
+            .map(|raw| self.interpolate(section, key, raw, 1, &mut left))
+            .transpose()
     }
 
     fn raw(&self, section: &str, key: &str) -> Option<&str> {
@@ -69,10 +76,13 @@ impl Ini {
         key: &str,
         raw: &str,
         depth: usize,
+        left: &mut usize,
     ) -> Result<String, String> {
         if depth > DEPTH_MAX {
             return Err(format!("{key}: refers to itself"));
         }
+        *left =
+            left.checked_sub(raw.len() + 1).ok_or_else(|| format!("{key}: becomes too long"))?;
         let mut value = String::new();
         let mut rest = raw;
         while let Some((before, after)) = rest.split_once('%') {
@@ -89,7 +99,7 @@ impl Ini {
                 let other = self
                     .raw(section, &name)
                     .ok_or_else(|| format!("{key}: refers to {name}, which is not there"))?;
-                value.push_str(&self.interpolate(section, &name, other, depth + 1)?);
+                value.push_str(&self.interpolate(section, &name, other, depth + 1, left)?);
                 after
             } else {
                 value.push('%');

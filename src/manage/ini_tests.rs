@@ -28,6 +28,18 @@ fn a_single_percent_is_itself() {
 }
 
 #[test]
+fn references_have_an_end() {
+    for last in ["x", ""] {
+        let mut text = format!("[a]\nk9 = {last}\n");
+        for level in 0..9 {
+            text += &format!("k{level} = {}\n", format!("%(k{})s", level + 1).repeat(50));
+        }
+        let problem = value(&text, "k1").unwrap_err();
+        assert!(problem.ends_with(": becomes too long"), "{problem}");
+    }
+}
+
+#[test]
 fn errors_name_their_line() {
     for (text, line) in
         [("x = 1", 1), ("[a]\n\nwords", 3), ("[a]\nx=1\nX=2", 3), ("[a]\n[a]", 2), ("[a]\n=x", 2)]

@@ -32,11 +32,10 @@ pub fn launch(scope: Scope, name: &str) -> Outcome {
     let Some(instance) = instances.get(name) else {
         return Err(Failure::new(format!("no usable instance {name}")));
     };
-    // What systemd made for RuntimeDirectory=, if it was systemd that started us.
-    let directory = std::env::var_os("RUNTIME_DIRECTORY").map(PathBuf::from);
-    let directory = directory.unwrap_or_else(|| site.run_directory(name));
     let program = server();
-    let error = Command::new(&program).args(unit::server_arguments(instance, &directory)).exec();
+    // Not RUNTIME_DIRECTORY, a list with colons in between: a name may have one, too.
+    let arguments = unit::server_arguments(instance, &site.run_directory(name));
+    let error = Command::new(&program).args(arguments).exec();
     Err(Failure::file(&program, &error))
 }
 

@@ -68,8 +68,7 @@ pub fn status(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         super::print_json(&all.collect())?;
         return Ok(0);
     }
-    let mut rows =
-        vec![["NAME", "STATE", "SERVER", "CHILD", "UP", "CONSOLE"].map(str::to_owned).to_vec()];
+    let mut rows = vec![STATUS.map(str::to_owned).to_vec()];
     for (instance, live) in found {
         rows.push(row(site, instance, live.as_ref(), now));
     }
@@ -77,11 +76,13 @@ pub fn status(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     Ok(0)
 }
 
+const STATUS: [&str; 7] = ["NAME", "STATE", "SERVER", "CHILD", "UP", "RESTARTS", "CONSOLE"];
+
 fn row(site: &Site, instance: &Instance, live: Option<&Live>, now: SystemTime) -> Vec<String> {
     let dash = || "-".to_owned();
     let Some(live) = live else {
         let state = absent(site, instance).to_owned();
-        return vec![instance.name.clone(), state, dash(), dash(), dash(), dash()];
+        return vec![instance.name.clone(), state, dash(), dash(), dash(), dash(), dash()];
     };
     let pid = |process: &Option<proc::Process>| {
         process.as_ref().map_or_else(dash, |process| process.pid.to_string())
@@ -93,6 +94,10 @@ fn row(site: &Site, instance: &Instance, live: Option<&Live>, now: SystemTime) -
         pid(&live.server),
         pid(&live.child),
         up.map_or_else(dash, |up| span(up.as_secs())),
+        live.status
+            .as_ref()
+            .and_then(|status| status.get("restarts"))
+            .map_or_else(dash, Value::to_string),
         if live.endpoints.is_empty() { dash() } else { live.endpoints.join(" ") },
     ]
 }

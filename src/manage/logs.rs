@@ -1,26 +1,32 @@
 //! `logs`: what instances say, from the journal, line by line with their names.
 
 use std::io::{BufRead, BufReader, IsTerminal};
-use std::process::{Command, Stdio};
+use std::os::fd::AsFd;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use clap::ArgMatches;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
 use super::control::patterns;
 use super::error::{Failure, Outcome};
-use super::site::{Scope, Site, unit_name};
+use super::site::{Instance, Scope, Site, unit_name};
+use super::unit;
 use crate::attach::filter::Filter;
+use crate::config::LogTarget;
 
 /// `logs`.
 ///
 /// # Errors
 /// A pattern that describes nothing; a journal that can't be read.
 pub fn logs(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
-    let names: Vec<String> =
-        site.matching(&patterns(given))?.into_iter().map(|instance| instance.name).collect();
-    if names.is_empty() {
+    let instances = site.matching(&patterns(given))?;
+    if instances.is_empty() {
         return Err(Failure::new("there are no instances"));
     }
+    instances.iter().for_each(|instance| point_to_log(site, instance));
+    let names: Vec<String> = instances.into_iter().map(|instance| instance.name).collect();
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]).stdin(Stdio::null());
     if let Some(root) = &site.root {
@@ -41,31 +47,68 @@ pub fn logs(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         command.arg("--lines=10");
     }
     if given.get_flag("verbose") {
-        eprintln!("manage-procs: {command:?}");
+        super::complain(&format!("{command:?}"));
     }
-    let mut journal = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| Failure::system("journalctl", &error))?;
+    let journal = command.stdout(Stdio::piped()).spawn();
+    let mut journal = Journal(journal.map_err(|error| Failure::system("journalctl", &error))?);
     let colour = match given.get_one::<String>("color").map(String::as_str) {
         Some("always") => true,
         Some("never") => false,
         _ => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
-    let mut page = Page { names: &names, colour, json };
-    let lines = BufReader::new(journal.stdout.take().into_iter().next().ok_or_else(no_output)?);
-    for line in lines.split(b'\n') {
-        let line = line.map_err(|error| Failure::system("journalctl", &error))?;
+    let page = Page { names: &names, colour, json };
+    let output = journal.0.stdout.take();
+    let mut output = BufReader::new(output.ok_or_else(|| Failure::new("journalctl: no output"))?);
+    let mut line = Vec::new();
+    loop {
+        if output.buffer().is_empty() && !somebody_reads_until(output.get_ref()) {
+            return Ok(0);
+        }
+        line.clear();
+        let read = output.read_until(b'\n', &mut line);
+        if read.map_err(|error| Failure::system("journalctl", &error))? == 0 {
+            break;
+        }
         if let Ok(entry) = serde_json::from_slice(&line) {
-            page.entry(&entry)?;
+            super::print(&page.entry(&entry))?;
         }
     }
-    let status = journal.wait().map_err(|error| Failure::system("journalctl", &error))?;
+    let status = journal.0.wait().map_err(|error| Failure::system("journalctl", &error))?;
     if status.success() { Ok(0) } else { Err(Failure::new(format!("journalctl: {status}"))) }
 }
 
-fn no_output() -> Failure {
-    Failure::new("journalctl: no output")
+/// Says where the rest is, if an instance has a log of its own.
+fn point_to_log(site: &Site, instance: &Instance) {
+    if !instance.options.is_empty()
+        && let Ok(config) = unit::config(site, instance)
+        && let Some(LogTarget::File(log)) = config.log_file
+    {
+        let log = site.server_directory().join(log);
+        let name = &instance.name;
+        super::complain(&format!("{name}: what its child writes is in {}", log.display()));
+    }
+}
+
+/// Waits for something to read. Whoever reads our output may leave, and then there is nobody to
+/// follow the journal for.
+fn somebody_reads_until(output: &ChildStdout) -> bool {
+    let stdout = std::io::stdout();
+    let mut fds = [
+        PollFd::new(output.as_fd(), PollFlags::POLLIN),
+        PollFd::new(stdout.as_fd(), PollFlags::empty()),
+    ];
+    while poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {}
+    fds.last().and_then(PollFd::any) != Some(true)
+}
+
+/// journalctl, which ends with us.
+struct Journal(Child);
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 struct Page<'a> {
@@ -75,7 +118,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn entry(&mut self, entry: &Value) -> Result<(), Failure> {
+    fn entry(&self, entry: &Value) -> String {
         let name = instance(entry).unwrap_or_default();
         let message = message(entry);
         if self.json {
@@ -84,7 +127,7 @@ impl Page<'_> {
             let entry = json!({
                 "name": name, "time_us": micros, "message": String::from_utf8_lossy(&message)
             });
-            return print_or_leave(&format!("{entry}\n"));
+            return format!("{entry}\n");
         }
         // What the child has written may be anything.
         let mut shown = Vec::new();
@@ -92,7 +135,7 @@ impl Page<'_> {
         let text = String::from_utf8_lossy(&shown);
         let text = text.trim_end_matches(['\r', '\n']);
         if self.names.len() == 1 {
-            return print_or_leave(&format!("{text}\n"));
+            return format!("{text}\n");
         }
         let width = self.names.iter().map(String::len).max().unwrap_or(0);
         let label = format!("{name:width$}");
@@ -101,18 +144,8 @@ impl Page<'_> {
             Some(colour) if self.colour => format!("\x1b[{colour}m{label}\x1b[0m"),
             _ => label,
         };
-        print_or_leave(&format!("{label} | {text}\n"))
+        format!("{label} | {text}\n")
     }
-}
-
-/// Whoever reads it may leave, and then there is nobody to follow the journal for.
-fn print_or_leave(text: &str) -> Result<(), Failure> {
-    use std::io::Write;
-    let mut stdout = std::io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::system("standard output", &error))
 }
 
 /// The foregrounds that are read well on black and on white.

@@ -7,11 +7,12 @@
 //! |---|---|
 //! | [`cli`] | the definition of commands and options |
 //! | [`site`] | where things are, and the instances that are configured there |
+//! | [`image`] | paths below `--root` |
 //! | [`ini`], [`words`] | what configuration files are made of |
 //! | [`unit`] | units, and the generators |
 //! | [`launcher`] | the command of a unit: becomes the server of an instance |
 //! | [`edit`], [`control`] | commands that change something |
-//! | [`probe`], [`proc`] | what of an instance lives |
+//! | [`probe`], [`proc`], [`servers`] | what of an instance lives |
 //! | [`list`], [`logs`], [`doctor`] | commands that only look |
 //! | [`upgrade`] | servers replaced while they run |
 //! | [`conserver`] | a configuration for conserver |
@@ -23,6 +24,7 @@ pub mod doctor;
 pub mod edit;
 pub mod error;
 pub mod files;
+pub mod image;
 pub mod ini;
 pub mod launcher;
 pub mod list;
@@ -30,6 +32,7 @@ pub mod logs;
 pub mod pattern;
 pub mod probe;
 pub mod proc;
+pub mod servers;
 pub mod site;
 pub mod unit;
 pub mod upgrade;
@@ -40,6 +43,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use clap::ArgMatches;
+use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 
 use error::{Failure, Outcome};
@@ -73,7 +77,7 @@ pub fn main(argv: Vec<OsString>) -> u8 {
     match result {
         Ok(code) => code,
         Err(failure) => {
-            let _ = writeln!(io::stderr(), "manage-procs: {}", failure.text);
+            complain(&failure.text);
             failure.code
         }
     }
@@ -85,6 +89,10 @@ fn command(matches: &ArgMatches) -> Outcome {
     };
     let site = Site::new(matches)?;
     let json = given.get_flag("json");
+    if site.scope == Scope::System {
+        // Launchers and generators read what is written here, whatever root keeps from others.
+        umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    }
     match name {
         "add" => edit::add(&site, given, json),
         "remove" => edit::remove(&site, given, json),
@@ -100,6 +108,11 @@ fn command(matches: &ArgMatches) -> Outcome {
     }
 }
 
+/// Says something on stderr. Whoever reads it may leave.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "manage-procs: {text}");
+}
+
 /// Writes a text to stdout. Whoever reads it may leave.
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
@@ -111,12 +124,26 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Wide enough for paths.
+const WIDTH_MAX: usize = 120;
+
 fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
 
+/// What would end a line or move a cursor, as escapes: not all that is shown is ours.
+fn shown(text: &str) -> String {
+    let letter = |letter: char| match letter.is_control() {
+        true => letter.escape_default().collect(),
+        false => letter.to_string(),
+    };
+    text.chars().map(letter).collect()
+}
+
 /// Rows as columns, the first row being their names.
 fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column| {
         rows.iter()
@@ -124,9 +151,11 @@ fn table(rows: &[Vec<String>]) -> String {
             .map(|cell: &String| cell.chars().count())
             .max()
     };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    // One that is longer than any other has reason to be puts only its own row out of line.
+    let widths: Vec<usize> =
+        (0..columns).map(|column| width(column).unwrap_or(0).min(WIDTH_MAX)).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
             line.push_str(&format!("{cell:width$}  "));

@@ -1,18 +1,19 @@
 //! What of an instance lives. Nobody is connected to and nobody is asked: the server's info file,
 //! its status file if it writes one, and `/proc`.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::Value;
 
 use super::proc::{self, Clock, Process};
 use super::site::{Instance, Site};
+use super::{files, unit};
 
 /// A server that wrote an info file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Live {
     /// The file.
     pub info: PathBuf,
@@ -20,7 +21,7 @@ pub struct Live {
     pub pid: i32,
     /// The endpoints in it, in procServ's notation, the first declared first.
     pub endpoints: Vec<String>,
-    /// The process, if the one that wrote the file still lives.
+    /// The process, if it lives and is the server.
     pub server: Option<Process>,
     /// When the server was started.
     pub since: Option<SystemTime>,
@@ -37,6 +38,7 @@ impl Live {
     pub fn state(&self) -> &str {
         let said = self.status.as_ref().and_then(|status| status.pointer("/child/state"));
         match (&self.server, said.and_then(Value::as_str), &self.child) {
+            (None, ..) if proc::is_hidden(self.pid) => "hidden",
             (None, ..) => "dead",
             (_, Some(said), _) => said,
             (_, None, Some(_)) => "running",
@@ -49,13 +51,29 @@ impl Live {
 /// started.
 pub fn probe(site: &Site, instance: &Instance, clock: Option<Clock>) -> Option<Live> {
     let run = site.run_directory(&instance.name);
-    let info = option_value(&instance.options, &["--info-file", "-I"]);
-    let info = info.map_or_else(|| run.join("info"), |path| instance.chdir.join(path));
-    let mut live = read_info(&info, clock)?;
-    let status = option_value(&instance.options, &["--status-file"]);
-    let status = status.map_or_else(|| run.join("status"), |path| instance.chdir.join(path));
-    live.status = fs::read(status).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let (mut info, mut status) = (run.join("info"), run.join("status"));
+    if instance.options.iter().any(|word| may_move_files(word))
+        && let Ok(config) = unit::config(site, instance)
+    {
+        info = config.info_file.unwrap_or(info);
+        status = config.status_file.unwrap_or(status);
+    }
+    let mut live = read_info(&site.server_directory(), &info)?;
+    if let Some(server) = &live.server {
+        live.status = read_status(&site.server_directory().join(status), server.pid);
+        live.child = child(server.pid, live.status.as_ref());
+        live.since = clock.map(|clock| clock.start(server));
+        live.child_since = live.child.as_ref().and_then(|child| Some(clock?.start(child)));
+    }
     Some(live)
+}
+
+/// Whether a word of a command line may be `--info-file`, `--status-file` or `-I`, all of which may
+/// be abbreviated or joined. Reading all options takes longer than all else of a probe.
+fn may_move_files(word: &str) -> bool {
+    word.starts_with("--i")
+        || word.starts_with("--s")
+        || (word.starts_with('-') && !word.starts_with("--") && word.contains('I'))
 }
 
 /// Whether this user may not see what there is of an instance.
@@ -64,85 +82,51 @@ pub fn is_hidden(site: &Site, instance: &Instance) -> bool {
     run.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// The value of an option in the words of a command line, the last if it is there more than once.
-fn option_value<'a>(words: &'a [String], names: &[&str]) -> Option<&'a str> {
-    let mut found = None;
-    let mut rest = words.iter();
-    while let Some(word) = rest.next() {
-        for name in names {
-            match word.strip_prefix(name) {
-                Some("") => found = rest.clone().next().map(String::as_str),
-                Some(value) if value.starts_with('=') => found = value.get(1..),
-                _ => {}
-            }
-        }
-    }
-    found
-}
-
-/// What an info file says, and who of it lives.
-pub fn read_info(path: &Path, clock: Option<Clock>) -> Option<Live> {
-    let mut file = File::open(path).ok()?;
-    let written = file.metadata().and_then(|file| file.modified()).ok()?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
+/// What an info file says, and whether the server of it lives. `info` is what that was told, and
+/// `directory` where it was started.
+fn read_info(directory: &Path, info: &Path) -> Option<Live> {
+    let path = directory.join(info);
+    let text = files::read(&path).ok()?;
+    let text = String::from_utf8_lossy(&text);
     let pid = text.lines().find_map(|line| line.strip_prefix("pid:"))?.trim().parse().ok()?;
+    let server = proc::process(pid).filter(|process| keeps(process, info));
+    // One that ended in good order meanwhile has removed its file before.
+    if server.is_none() && !path.exists() {
+        return None;
+    }
     // The last declared is the first there.
     let endpoints =
         text.lines().rev().filter(|line| !line.starts_with("pid:") && line.contains(':'));
-    let mut live = Live {
-        info: path.to_owned(),
-        pid,
-        endpoints: endpoints.map(str::to_owned).collect(),
-        server: None,
-        since: None,
-        child: None,
-        child_since: None,
-        status: None,
-    };
-    let start = |process: &Process| clock.map(|clock| clock.start(process));
-    let Some(server) = proc::process(pid) else {
-        // One that ended in good order meanwhile has removed its file before.
-        return path.exists().then_some(live);
-    };
-    let since = start(&server);
-    // A process that is younger than the file has only got its PID.
-    if since.is_some_and(|since| since > written + SLACK) {
-        return Some(live);
-    }
-    live.child = proc::children(pid).into_iter().find_map(proc::process);
-    live.child_since = live.child.as_ref().and_then(start);
-    live.since = since;
-    live.server = Some(server);
-    Some(live)
+    let endpoints = endpoints.map(str::to_owned).collect();
+    Some(Live { info: path, pid, endpoints, server, ..Live::default() })
 }
 
-/// How far a file's time and a process's may be apart: the one is the clock's on the wall, the other
-/// is counted from boot.
-const SLACK: Duration = Duration::from_secs(2);
+/// Whether a process is a server, and the one that was told to keep this info file. The file may be
+/// a dead server's, whose PID is another's by now, and an instance's user may write into it whatever
+/// he likes.
+fn keeps(process: &Process, info: &Path) -> bool {
+    let info = info.as_os_str().as_bytes();
+    process.comm == "procServ"
+        && proc::arguments(process.pid).iter().any(|word| word.as_bytes().ends_with(info))
+}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a server with this PID says in its status file.
+fn read_status(path: &Path, server: i32) -> Option<Value> {
+    let status: Value = serde_json::from_slice(&files::read(path).ok()?).ok()?;
+    (status.get("pid")?.as_i64() == Some(server.into())).then_some(status)
+}
 
-    #[test]
-    fn options_have_their_values() {
-        let words = ["-x", "--info-file=a", "-I", "b c", "--status-file"].map(str::to_owned);
-        assert_eq!(option_value(&words, &["--info-file", "-I"]), Some("b c"));
-        assert_eq!(option_value(&words, &["--status-file"]), None);
-    }
-
-    #[test]
-    fn a_file_that_is_older_than_the_process_is_a_dead_servers() {
-        let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("info");
-        fs::write(&path, format!("pid:{}\ntcp:127.0.0.1:1\nunix:/x\n", std::process::id()))
-            .unwrap();
-        let live = read_info(&path, Clock::read()).unwrap();
-        assert_eq!(live.state(), "down");
-        assert_eq!(live.endpoints, ["unix:/x", "tcp:127.0.0.1:1"]);
-        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
-        File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
-        assert_eq!(read_info(&path, Clock::read()).unwrap().state(), "dead");
-    }
+/// The child that a server says it has, if it is one of its processes. If it says nothing, the one
+/// that it started first.
+fn child(server: i32, status: Option<&Value>) -> Option<Process> {
+    let children = proc::children(server);
+    let Some(status) = status else {
+        return children.into_iter().find_map(proc::process);
+    };
+    let pid = status.pointer("/child/pid")?.as_i64()?;
+    let pid = i32::try_from(pid).ok()?;
+    // A server that was restarted goes on with the child of the one before.
+    let is_its =
+        children.contains(&pid) || proc::control_group(pid)? == proc::control_group(server)?;
+    proc::process(pid).filter(|_| is_its)
 }

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::sys;
+
 /// A process that lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -43,6 +45,13 @@ pub fn process(pid: i32) -> Option<Process> {
     })
 }
 
+/// Whether there is a process with this number, of which `/proc` shows nothing (hidepid).
+pub fn is_hidden(pid: i32) -> bool {
+    pid > 0
+        && sys::process::exists(pid).unwrap_or(false)
+        && fs::read(format!("/proc/{pid}/stat")).is_err()
+}
+
 /// The children that the main thread of a process has started, in order.
 pub fn children(pid: i32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -71,12 +80,20 @@ pub fn directory(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
-/// Whether a process has a handler for a signal. `None` if that is not to be seen.
+/// The control groups that a process is in, as the kernel lists them.
+pub fn control_group(pid: i32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
+}
+
+/// Whether a process has a handler for a signal, or holds it back, as servers do while they become
+/// another program. `None` if that is not to be seen.
 pub fn catches(pid: i32, signal: i32) -> Option<bool> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
-    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
-    Some(mask & (1 << (signal - 1)) != 0)
+    let mask = |field| {
+        let mask = text.lines().find_map(|line| line.strip_prefix(field))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    Some((mask("SigCgt:")? | mask("SigBlk:")?) & (1 << (signal - 1)) != 0)
 }
 
 /// The clock that start times are told by.
@@ -142,7 +159,9 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let myself = process(pid).unwrap();
         let age = SystemTime::now().duration_since(Clock::read().unwrap().start(&myself));
-        assert!(age.unwrap() < Duration::from_secs(3600));
+        // Times are in hundredths, and this may be its first.
+        let age = age.unwrap_or_else(|early| early.duration());
+        assert!(age < Duration::from_secs(3600));
         assert_eq!(arguments(pid), std::env::args_os().collect::<Vec<_>>());
         assert_eq!(directory(pid), std::env::current_dir().ok());
         assert_eq!(catches(pid, nix::libc::SIGSEGV), Some(true));

@@ -10,7 +10,7 @@ use nix::unistd::{Uid, User};
 
 use super::error::Failure;
 use super::ini::Ini;
-use super::{pattern, words};
+use super::{files, image, pattern, words};
 
 /// Whose instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,29 +108,44 @@ impl Site {
                 (home.join(".config"), runtime.unwrap_or_else(|| format!("/run/user/{uid}").into()))
             }
         };
-        let below = |path: PathBuf| match &root {
-            Some(root) => root.join(path.strip_prefix("/").unwrap_or(&path)),
-            None => path,
-        };
-        Ok(Site { scope, config: below(config), runtime: below(runtime), root })
+        Ok(Site { scope, root, config, runtime })
+    }
+
+    /// Whether this is a machine, and not an image of one.
+    ///
+    /// # Errors
+    /// That `what` needs a machine.
+    pub fn must_run(&self, what: &str) -> Result<(), Failure> {
+        match self.root {
+            Some(_) => {
+                Err(Failure::usage(format!("nothing runs in an image: no {what} with --root")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Where a file of the image is, if this is one.
     pub fn below_root(&self, path: &Path) -> PathBuf {
         match &self.root {
-            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            Some(root) => image::inside(root, path),
             None => path.to_owned(),
         }
     }
 
+    /// A path as the image has it.
+    pub fn in_image(&self, path: &Path) -> PathBuf {
+        let below = self.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
+        below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))
+    }
+
     /// `procServ.conf`, with any number of instances.
     pub fn main_file(&self) -> PathBuf {
-        self.config.join("procServ.conf")
+        self.below_root(&self.config.join("procServ.conf"))
     }
 
     /// `procServ.d`, with a file for each instance that `add` made.
     pub fn directory(&self) -> PathBuf {
-        self.config.join("procServ.d")
+        self.below_root(&self.config.join("procServ.d"))
     }
 
     /// The file that `add` makes.
@@ -149,12 +164,25 @@ impl Site {
             Scope::System => "systemd/system",
             Scope::User => "systemd/user",
         };
-        self.config.join(directory).join(unit_name(name))
+        self.below_root(&self.config.join(directory)).join(unit_name(name))
+    }
+
+    /// The unit that the generator made, when systemd last read its units.
+    pub fn generated_unit(&self, name: &str) -> PathBuf {
+        self.below_root(&self.runtime.join("systemd/generator").join(unit_name(name)))
     }
 
     /// What systemd makes for the instance while it runs.
     pub fn run_directory(&self, name: &str) -> PathBuf {
-        self.runtime.join(format!("procserv-{name}"))
+        self.below_root(&self.runtime.join(format!("procserv-{name}")))
+    }
+
+    /// Where units without `WorkingDirectory=` are started.
+    pub fn server_directory(&self) -> PathBuf {
+        match self.scope {
+            Scope::System => self.below_root(Path::new("/")),
+            Scope::User => self.below_root(self.config.parent().unwrap_or(&self.config)),
+        }
     }
 
     /// The files that are read, the later ones over the earlier ones.
@@ -189,7 +217,7 @@ impl Site {
     pub fn configured(&self) -> Result<Configured, Failure> {
         let mut found = Configured::default();
         for file in self.files()? {
-            let text = match fs::read_to_string(&file) {
+            let text = match files::read_text(&self.below_root(&self.in_image(&file))) {
                 Ok(text) => text,
                 Err(error) => {
                     found.problems.push(Failure::file(&file, &error).text);
@@ -213,9 +241,7 @@ impl Site {
     /// Those of [`Site::files`].
     pub fn instances(&self) -> Result<BTreeMap<String, Instance>, Failure> {
         let found = self.configured()?;
-        for problem in &found.problems {
-            eprintln!("manage-procs: {problem}");
-        }
+        found.problems.iter().for_each(|problem| super::complain(problem));
         Ok(found.instances)
     }
 
@@ -290,10 +316,12 @@ impl Instance {
         if !instance.chdir.is_absolute() {
             return Err(format!("chdir: {} is not absolute", instance.chdir.display()));
         }
-        // They become lines of a unit, where a line end would begin another setting.
-        let lines = [&instance.user, &instance.group, &instance.port, &instance.env_file];
-        if lines.into_iter().flatten().any(|value| value.contains('\n')) {
-            return Err("a line end in user, group, port or env_file".to_owned());
+        // They become lines of a unit, which a line end would end, and a backslash would not.
+        for key in ["chdir", "user", "group", "port", "environment", "env_file"] {
+            let ends = |letter: char| letter.is_control() && key != "environment";
+            if value(key)?.is_some_and(|value| value.contains(ends) || value.ends_with('\\')) {
+                return Err(format!("{key}: a line end, or a backslash at the end"));
+            }
         }
         Ok(instance)
     }

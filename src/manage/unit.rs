@@ -11,6 +11,8 @@ use super::error::{Failure, Outcome};
 use super::files::{self, Existing};
 use super::site::{Instance, Scope, Site, unit_name};
 use super::words;
+use crate::cli;
+use crate::config::Config;
 
 /// The unit of an instance. `launcher` is the command that becomes its server, as words.
 pub fn text(scope: Scope, instance: &Instance, launcher: &[String]) -> String {
@@ -30,14 +32,17 @@ fn made(scope: Scope, instance: &Instance, launcher: &[String], source: Option<&
     line(format!("Description=procServ for {name}"));
     line("After=network.target remote-fs.target".to_owned());
     line(format!("ConditionPathIsDirectory={}", literal(&instance.chdir.to_string_lossy())));
-    if let Some(source) = source {
+    if let Some(source) = source
+        && !source.to_string_lossy().contains(char::is_control)
+    {
         line(format!("SourcePath={}", literal(&source.to_string_lossy())));
     }
     line("\n[Service]".to_owned());
     line("Type=simple".to_owned());
     let command: Vec<String> = launcher.iter().map(|word| argument(word)).collect();
     line(format!("ExecStart={} {} {name}", command.join(" "), scope.option()));
-    line(format!("RuntimeDirectory=procserv-{name}"));
+    // What follows a bare colon is the name of a link to it, since systemd 251.
+    line(format!("RuntimeDirectory=procserv-{}", name.replace(':', "\\:")));
     line("StandardOutput=journal".to_owned());
     line("StandardError=inherit".to_owned());
     line(format!("SyslogIdentifier=procserv-{name}"));
@@ -175,27 +180,40 @@ pub enum UnitState {
     Old,
     /// The same, but it was written by something else, or by hand.
     Foreign,
+    /// The generator has not run since the instance was written or changed.
+    Unread,
 }
 
-/// Compares the unit of an instance that has a file of its own with what the instance says.
+/// Compares the unit of an instance with what the instance says.
 pub fn state(site: &Site, instance: &Instance) -> UnitState {
-    let old = fs::read_to_string(site.unit_file(&instance.name));
-    let is_linked = site.unit_link(&instance.name).symlink_metadata().is_ok();
-    let Some(old) = old.ok().filter(|_| is_linked) else {
-        return if has_generator(site) { UnitState::Good } else { UnitState::Missing };
-    };
-    if settings(&old) == settings(&text(site.scope, instance, &[])) {
-        UnitState::Good
-    } else if old.starts_with(HEAD) {
-        UnitState::Old
-    } else {
-        UnitState::Foreign
+    let name = &instance.name;
+    let new = text(site.scope, instance, &[]);
+    let is = |old: &str| settings(old) == settings(&new);
+    let is_linked = site.unit_link(name).symlink_metadata().is_ok();
+    match files::read_text(&site.unit_file(name)).ok().filter(|_| is_linked) {
+        Some(old) if is(&old) => UnitState::Good,
+        Some(old) if old.starts_with(HEAD) => UnitState::Old,
+        Some(_) => UnitState::Foreign,
+        None if !has_generator(site) => UnitState::Missing,
+        // It runs at boot.
+        None if site.root.is_some() => UnitState::Good,
+        None => match files::read_text(&site.generated_unit(name)) {
+            Ok(old) if is(&old) => UnitState::Good,
+            _ => UnitState::Unread,
+        },
     }
 }
 
 /// What a unit has from its instance, all other settings being the same for all.
 fn settings(text: &str) -> Vec<&str> {
-    let keys = ["User=", "Group=", "Environment=", "EnvironmentFile=", "ConditionPathIsDirectory="];
+    let keys = [
+        "User=",
+        "Group=",
+        "Environment=",
+        "EnvironmentFile=",
+        "ConditionPathIsDirectory=",
+        "RuntimeDirectory=",
+    ];
     let is_own = |line: &&str| keys.iter().any(|key| line.starts_with(key));
     let mut lines: Vec<&str> = text.lines().filter(is_own).collect();
     lines.sort_unstable();
@@ -230,8 +248,10 @@ const HEAD: &str = "# Made by manage-procs; a change here is lost. See systemctl
 pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
     let shown = |path: PathBuf| path.to_string_lossy().into_owned();
     let chdir = shown(instance.chdir.clone());
-    let info = shown(run.join("info"));
-    let control = format!("unix:{}", run.join("control").display());
+    let (info, status) = (shown(run.join("info")), shown(run.join("status")));
+    let control = shown(run.join("control"));
+    // In a path without owner, group and mode before it a colon would end one of these.
+    let control = format!("unix:{}{control}", if control.contains(':') { ":::" } else { "" });
     let fixed = [
         "--foreground",
         "--logfile",
@@ -246,6 +266,8 @@ pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
         &chdir,
         "--info-file",
         &info,
+        "--status-file",
+        &status,
         "--port",
         &control,
     ];
@@ -259,6 +281,16 @@ pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
     }
     arguments.extend(instance.command.iter().cloned());
     arguments
+}
+
+/// What the server of `instance` makes of its command line, or why it refuses it.
+pub fn config(site: &Site, instance: &Instance) -> Result<Config, String> {
+    let arguments = server_arguments(instance, &site.run_directory(&instance.name));
+    let argv = std::iter::once("procServ".to_owned()).chain(arguments).map(OsString::from);
+    cli::parse(argv.collect(), &|_| None).map_err(|exit| {
+        let text = String::from_utf8_lossy(&exit.stderr).into_owned();
+        text.lines().next().unwrap_or("prints something and starts nothing").to_owned()
+    })
 }
 
 /// The same as one text, for people.

@@ -8,8 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::control::patterns;
@@ -17,15 +16,16 @@ use super::error::Outcome;
 use super::probe;
 use super::proc::{self, Clock};
 use super::site::{Instance, Site};
-use crate::sys;
+use crate::sys::{self, pidfd};
 
 /// `upgrade`. The exit status is 1 if one was not upgraded.
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
 pub fn upgrade(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
+    site.must_run("upgrade")?;
     let instances = site.matching(&patterns(given))?;
-    let seconds = given.get_one::<u64>("timeout").copied().unwrap_or(20);
+    let seconds = given.get_one::<u32>("timeout").copied().unwrap_or(20);
     let keep_going = given.get_flag("keep-going");
     let clock = Clock::read();
     let mut failed = false;
@@ -34,7 +34,7 @@ pub fn upgrade(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         let result = if failed && !keep_going {
             Err("not tried, after a failure".to_owned())
         } else {
-            one(site, instance, clock, Duration::from_secs(seconds))
+            one(site, instance, clock, Duration::from_secs(seconds.into()))
         };
         let (word, text) = match &result {
             Ok(Some(text)) => ("upgraded", text.clone()),
@@ -60,32 +60,38 @@ fn one(
     clock: Option<Clock>,
     patience: Duration,
 ) -> Result<Option<String>, String> {
-    let server = probe::probe(site, instance, clock).and_then(|live| live.server);
-    let Some(server) = server else {
+    let live = probe::probe(site, instance, clock);
+    let is_hidden = match &live {
+        Some(live) => live.state() == "hidden",
+        None => probe::is_hidden(site, instance),
+    };
+    if is_hidden {
+        return Err("only others may see it; are you root?".to_owned());
+    }
+    let Some(server) = live.and_then(|live| live.server) else {
         return Ok(None);
     };
     let pid = server.pid;
+    // From here on the number may become another's.
+    let process = pidfd::find(pid, server.started).ok_or_else(|| ended(pid))?;
     match proc::catches(pid, Signal::SIGUSR1 as i32) {
         Some(true) => {}
         Some(false) => {
             return Err(format!(
-                "PID {pid} ({}) knows nothing of upgrades, and SIGUSR1 would kill it; restart it",
-                server.comm
+                "PID {pid} knows nothing of upgrades, and SIGUSR1 would kill it; restart it"
             ));
         }
         None => return Err(format!("PID {pid}: /proc/{pid}/status can't be read")),
     }
     let before = look(pid).ok_or_else(|| format!("PID {pid}: not to be seen; are you root?"))?;
-    kill(Pid::from_raw(pid), Signal::SIGUSR1)
-        .map_err(|error| format!("PID {pid}: {}", sys::strerror(error as i32)))?;
+    pidfd::signal(&process, Signal::SIGUSR1 as i32)
+        .map_err(|error| format!("PID {pid}: {}", sys::reason(&error)))?;
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
         match look(pid) {
-            None => return Err(format!("PID {pid} has ended")),
-            Some(now) if now.started != before.started => {
-                return Err(format!("PID {pid} has ended"));
-            }
+            _ if !pidfd::lives(&process) => return Err(ended(pid)),
+            None => return Err(ended(pid)),
             Some(now) if now.image != before.image => {
                 return Ok(Some(format!("PID {pid} is {}", now.path)));
             }
@@ -96,9 +102,12 @@ fn one(
     Err(format!("PID {pid} goes on as it was; \"manage-procs logs {name}\" has its reason"))
 }
 
+fn ended(pid: i32) -> String {
+    format!("PID {pid} has ended")
+}
+
 /// What a process is executing.
 struct Look {
-    started: u64,
     image: (u64, u64, Vec<u64>),
     path: String,
 }
@@ -110,7 +119,6 @@ fn look(pid: i32) -> Option<Look> {
     let file = fs::metadata(&exe).ok()?;
     let process = proc::process(pid)?;
     Some(Look {
-        started: process.started,
         image: (file.dev(), file.ino(), process.layout),
         path: fs::read_link(&exe).ok()?.display().to_string(),
     })

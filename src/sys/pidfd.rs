@@ -110,6 +110,22 @@ pub fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     }
 }
 
+/// Sends `signal` to the process.
+#[cfg(target_os = "linux")]
+pub fn signal(process: impl AsFd, signal: i32) -> io::Result<()> {
+    let fd = process.as_fd().as_raw_fd();
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a system call on plain numbers and a null pointer, which it allows.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, 0) };
+    super::cerr(libc::c_int::try_from(sent).unwrap_or(-1)).map(drop)
+}
+
+/// Nobody can have a descriptor for this.
+#[cfg(not(target_os = "linux"))]
+pub fn signal(_process: impl AsFd, _signal: i32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// There are none here.
 #[cfg(not(target_os = "linux"))]
 pub fn open(_pid: i32) -> io::Result<OwnedFd> {

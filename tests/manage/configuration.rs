@@ -24,8 +24,7 @@ pub fn cases() -> Vec<Case> {
         case!(an_edited_instance_gets_a_new_unit),
         case!(a_bad_file_spoils_no_other),
         case!(generators_make_units),
-        case!(an_image_is_prepared),
-        case!(consoles_for_conserver),
+        case!(values_end_with_their_line),
         case!(command_lines_that_are_none),
     ]
 }
@@ -88,6 +87,10 @@ fn unit_is_what_procservs_helper_makes(_: &Lab) {
         "WantedBy=default.target",
     ];
     assert_eq!(lines[1..], expected);
+    // Theirs has no backslash, with which IOC:a and IOC:b get one directory, IOC.
+    add(&fleet, &["IOC:a", "st.cmd"]);
+    let unit = fleet.read("home/.config/procServ.d/procserv-IOC:a.service");
+    assert!(unit.contains("\nRuntimeDirectory=procserv-IOC\\:a\n"), "{unit}");
 }
 
 fn what_was_added_is_read_as_it_was(_: &Lab) {
@@ -302,63 +305,16 @@ fn generators_make_units(_: &Lab) {
     assert_eq!(fleet.names("generated").len(), 3);
 }
 
-fn an_image_is_prepared(_: &Lab) {
+/// What came after it would be a setting of the unit.
+fn values_end_with_their_line(_: &Lab) {
     let fleet = Fleet::new();
-    fleet.program("image/opt/ioc1/st.cmd", "#!/bin/sh\n");
-    fleet.program("image/usr/bin/procServ-launcher", "");
-    let image = fleet.path("image");
-    let root = ["--root", image.to_str().unwrap()];
-    let done = {
-        let mut command = Command::new(MANAGE);
-        command.env("PATH", fleet.path("bin")).args(root);
-        command.args(["add", "-C", "/opt/ioc1", "-U", "ioc", "ioc1", "st.cmd"]).output().unwrap()
-    };
-    assert!(done.status.success(), "{done:?}");
-    let conf = fleet.read("image/etc/procServ.d/ioc1.conf");
-    assert_eq!(conf, "[ioc1]\ncommand = /opt/ioc1/st.cmd\nchdir = /opt/ioc1\nuser = ioc\n");
-    let unit = fleet.read("image/etc/procServ.d/procserv-ioc1.service");
-    assert!(unit.contains("\nExecStart=/usr/bin/procServ-launcher --system ioc1\n"), "{unit}");
-    assert!(unit.contains("\nUser=ioc\n") && !unit.contains(image.to_str().unwrap()), "{unit}");
-    assert_eq!(
-        fleet.read("systemctl"),
-        format!(
-            "--root={} enable --quiet /etc/procServ.d/procserv-ioc1.service\n",
-            image.display()
-        )
-    );
-}
-
-fn consoles_for_conserver(_: &Lab) {
-    let fleet = with_ioc();
-    add(&fleet, &["ioc1", "st.cmd"]);
-    let run = fleet.path("run").display().to_string();
-    let local =
-        format!("console ioc1 {{ include procserv; type uds; uds {run}/procserv-ioc1/control; }}");
-    assert!(fleet.must(&["write-procs-cf", "-f", "-"]).ends_with(&format!("\n{local}\n")));
-    // A host that answers with what this one has.
-    let ssh = fleet.program(
-        "bin/fake-ssh",
-        &format!(
-            "#!/bin/sh\necho \"$*\" >>{}\nexec {MANAGE} --user list --json\n",
-            fleet.path("ssh").display()
-        ),
-    );
-    fleet.file("hosts", "# ours\nops@host1 # the first\n\n");
-    let out = fleet.path("procs.cf");
-    let ssh = ssh.display().to_string();
-    fleet.must(&["write-procs-cf", "-f", out.to_str().unwrap(), "-H", "hosts", "--ssh", &ssh]);
-    let remote = format!(
-        "console ioc1.host1 {{ include procserv; type exec; exec {ssh} -t ops@host1 manage-procs --system attach ioc1; }}"
-    );
-    assert!(fleet.read("procs.cf").ends_with(&format!("\n{local}\n{remote}\n")));
-    assert_eq!(fleet.read("ssh"), "ops@host1 manage-procs --system list --json\n");
-    // One that doesn't leaves the file as it was.
-    fleet.file("hosts", "host2\n");
-    fleet.program("bin/fake-ssh", "#!/bin/sh\nexit 255\n");
-    let done =
-        fleet.run(&["write-procs-cf", "-f", out.to_str().unwrap(), "-H", "hosts", "--ssh", &ssh]);
-    assert!(done.code == 1 && done.stderr.contains("host2: "), "{done:?}");
-    assert!(fleet.read("procs.cf").contains("ioc1.host1"));
+    for line in ["chdir = /\n  User=root", "env_file = /a\\", "user = a\n b", "environment = A=b\\"]
+    {
+        fleet.file(CONF, &format!("[ioc1]\ncommand = x\n{line}\n"));
+        let done = fleet.run(&["start"]);
+        assert!(done.stderr.contains(": a line end, or a backslash at the end"), "{done:?}");
+        assert!(!fleet.path(UNIT).exists());
+    }
 }
 
 fn command_lines_that_are_none(_: &Lab) {
@@ -376,6 +332,10 @@ fn command_lines_that_are_none(_: &Lab) {
     }
     assert_eq!(fleet.run(&["list", "--frob"]).code, 2);
     assert_eq!(fleet.run(&["attach", "-k", "", "x"]).code, 2);
+    // More than a clock can be set to.
+    assert_eq!(fleet.run(&["upgrade", "-t", "18446744073709551615", "x"]).code, 2);
     assert_eq!(fleet.run(&["--help"]).code, 0);
     assert_eq!(fleet.run(&["start"]).code, 1);
+    let refused = fleet.run(&["add", "-C", "/", "--options", "--frob", "x", "/bin/true"]);
+    assert!(refused.code == 2 && refused.stderr.contains("unrecognized option '--frob'"));
 }

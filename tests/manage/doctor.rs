@@ -15,6 +15,9 @@ pub fn cases() -> Vec<Case> {
         case!(shared_files_are_found),
         case!(ports_in_use_are_found),
         case!(what_would_not_start_is_found),
+        case!(options_are_read_as_the_server_does),
+        case!(a_broken_file_is_no_instance_less),
+        case!(a_directory_that_is_none),
     ]
 }
 
@@ -65,11 +68,14 @@ fn shared_files_are_found(lab: &Lab) {
     let fleet = Fleet::new();
     let log = fleet.file("log", "");
     let log = format!("--logfile={}", log.display());
-    let one = lab.server().opts([&log, "-p", "pid", "--name=shares-1"]).start();
+    let one = lab.server().opts([&log, "-p", "pid", "--name=shares-1\x1b[2J"]).start();
     assert_eq!(findings(&fleet, "shares-"), []);
     let two = lab.server().opts([&log, "--name=shares-2"]).start();
     two.child_start(1);
     one.child_start(1);
+    // Anybody may call a server anything.
+    let said = fleet.run(&["doctor"]).stdout;
+    assert!(said.contains("shares-1\\u{1b}[2J (PID ") && !said.contains('\x1b'), "{said}");
     let found = findings(&fleet, "shares-");
     assert!(found.len() == 1 && found[0].0.starts_with("all have the log file "), "{found:?}");
     drop(two);
@@ -118,5 +124,48 @@ fn what_would_not_start_is_found(_: &Lab) {
     ] {
         let found = findings(&fleet, name);
         assert!(found.iter().any(|(problem, _)| problem.contains(says)), "{name}: {found:?}");
+    }
+}
+
+fn options_are_read_as_the_server_does(_: &Lab) {
+    let fleet = Fleet::new();
+    for (name, options) in [
+        ("opt-bad", "--frob"),
+        ("opt-one", "-l 127.0.0.2:65001"),
+        ("opt-two", "--logp=127.0.0.3:65001"),
+        ("opt-any", "-wP65002"),
+        ("opt-own", "--port=127.0.0.1:65002"),
+    ] {
+        let content = format!("[{name}]\ncommand = /bin/true\noptions = {options}\n");
+        fleet.file(&format!("home/.config/procServ.d/{name}.conf"), &content);
+    }
+    let found = findings(&fleet, "opt-bad");
+    let says = "its server refuses to start: procServ: unrecognized option '--frob'";
+    assert!(found.iter().any(|(problem, _)| problem == says), "{found:?}");
+    assert_eq!(findings(&fleet, "opt-any, opt-own")[0].0, "all want port 65002");
+    // Each has an address of its own.
+    assert_eq!(findings(&fleet, "opt-one, opt-two"), []);
+}
+
+/// Whoever believed that its unit is left over would remove it.
+fn a_broken_file_is_no_instance_less(_: &Lab) {
+    let fleet = Fleet::new();
+    add(&fleet, "broken-1", &[]);
+    fleet.file("home/.config/procServ.d/broken-1.conf", "[broken-1]\ncommand = 'x\n");
+    let found = findings(&fleet, "broken-1");
+    assert!(!found.iter().any(|(problem, _)| problem.contains("of no instance")), "{found:?}");
+}
+
+fn a_directory_that_is_none(_: &Lab) {
+    let fleet = Fleet::new();
+    fleet.file("home/.config/procServ.d", "");
+    let found = findings(&fleet, "configuration");
+    assert!(found[0].0.ends_with("procServ.d: Not a directory"), "{found:?}");
+    for words in [&["list"][..], &["start"], &["add", "a", "/bin/true"], &["write-procs-cf"]] {
+        let done = fleet.run(words);
+        assert!(
+            done.code == 1 && done.stderr.ends_with("procServ.d: Not a directory\n"),
+            "{done:?}"
+        );
     }
 }

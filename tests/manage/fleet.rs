@@ -17,7 +17,7 @@ echo "$*" >>$dir/systemctl
 links=$dir/home/.config/systemd/user
 for last; do :; done
 case "$*" in
---user\ enable*) mkdir -p $links && ln -sf "$last" $links/ ;;
+--user\ enable*) mkdir -p $links && shift 3 && ln -sf "$@" $links/ ;;
 --user\ disable*) rm -f $links/"$last" ;;
 esac
 "#;
@@ -118,6 +118,11 @@ impl Fleet {
 
     /// Starts its server as its unit does. It is up when it has its info file.
     pub fn launch(&self, lab: &Lab, setup: Setup, name: &str) -> Instance {
+        self.launch_until(lab, setup, name, &format!("run/procserv-{name}/info"))
+    }
+
+    /// The same, but it is up when it has this file.
+    pub fn launch_until(&self, lab: &Lab, setup: Setup, name: &str, file: &str) -> Instance {
         let mut setup = setup.bare().program(MANAGE).argv0("procServ-launcher");
         setup = setup.opts(["--user", name]);
         let mut pairs = Vec::new();
@@ -126,8 +131,8 @@ impl Fleet {
             setup = setup.env(name, value);
         }
         let server = setup.start();
-        let info = self.path(&format!("run/procserv-{name}/info"));
-        lab.wait_for("the info file", || fs::read(&info).ok().filter(|text| !text.is_empty()));
+        let file = self.path(file);
+        lab.wait_for("the file", || fs::read(&file).ok().filter(|text| !text.is_empty()));
         server
     }
 

@@ -8,9 +8,14 @@ mod attach;
 mod attach_raw;
 mod attach_trouble;
 mod configuration;
+mod conserver;
 mod doctor;
 mod fleet;
+mod hostile;
+mod image;
+mod logs;
 mod running;
+mod shared;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -18,6 +23,11 @@ fn main() -> std::process::ExitCode {
     support::main(|| {
         let all = [
             configuration::cases(),
+            image::cases(),
+            shared::cases(),
+            conserver::cases(),
+            hostile::cases(),
+            logs::cases(),
             doctor::cases(),
             running::cases(),
             attach::cases(),

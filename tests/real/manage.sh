@@ -57,9 +57,27 @@ check "wanted at boot" eval '[[ $(property procserv-by-hand.service WantedBy) ==
 check "and starts" procs start by-hand
 check "its server" within 10 are running1 by-hand
 
+printf '[late]\ncommand = cat\n' >"$root/etc/procServ.d/late.conf"
+check "one that came since starts, too" procs start late
+printf 'user = nobody\n' >>"$root/etc/procServ.d/late.conf"
+check "doctor sees what has changed" eval 'procs doctor | grep -q "^late: systemd has not read"'
+check "and is restarted" procs restart late
+check "as its user" within 10 eval '[ "$(in_systemd ps -o user= -p "$(child late)")" = nobody ]'
+check "and is gone" procs remove late
+
 in_systemd chmod 700 /run/procserv-by-hand
 check "what others hide is not called stopped" eval 'in_systemd setpriv --reuid nobody --clear-groups \
     manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
+in_systemd chmod 755 /run/procserv-by-hand
+in_systemd mount -o remount,hidepid=invisible /proc
+check "nor dead, whose process is hidden" eval 'in_systemd setpriv --reuid nobody --regid nogroup --clear-groups \
+    manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
+in_systemd mount -o remount,hidepid=off /proc
+
+check "a name with a colon" procs add -A -C /tmp LI20:IOC-1 cat
+check "and another" procs add -A -C /tmp LI20:IOC-2 cat
+check "run apart" within 10 are running2 'LI20:*'
+check "and are gone" eval 'procs remove LI20:IOC-1 && procs remove LI20:IOC-2'
 
 ### One
 check "an IOC" run "One 1"
@@ -102,6 +120,20 @@ check "an edited file" run "A hundred 5"
 is_there() { [ "$(in_systemd readlink "/proc/$(child ioc7)/cwd")" = /opt/iocs/ioc1 ]; }
 check "counts" within 10 is_there
 check "without a complaint" quiet
+
+### What it said before
+earlier() { in_systemd sh -c 'printf "\004" | manage-procs attach ioc1' | grep -q '^ioc1: All init'; }
+check "nothing of it is told" not earlier
+check "a history" run "What it said before 1"
+check "tells it" within 10 earlier
+
+### Who may use a console
+may() { in_systemd setpriv --reuid "$1" --regid "$2" --clear-groups manage-procs --system attach ioc1 </dev/null; }
+check "everybody may" may nobody nogroup
+check "a drop-in" run "Who may use a console 1"
+check "the IOC runs" within 10 are running1 ioc1
+check "keeps others out" not may nobody nogroup
+check "and lets its group in" may nobody ioc
 
 ### What is wrong?
 check "doctor finds nothing" run "What is wrong? 1"
