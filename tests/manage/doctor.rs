@@ -68,19 +68,25 @@ fn shared_files_are_found(lab: &Lab) {
     let fleet = Fleet::new();
     let log = fleet.file("log", "");
     let log = format!("--logfile={}", log.display());
-    let one = lab.server().opts([&log, "-p", "pid", "--name=shares-1\x1b[2J"]).start();
-    assert_eq!(findings(&fleet, "shares-"), []);
-    let two = lab.server().opts([&log, "--name=shares-2"]).start();
+    // Another run of this test may be under way.
+    let shares = format!("shares-{}-", std::process::id());
+    let names = [format!("--name={shares}1\x1b[2J"), format!("--name={shares}2")];
+    let one = lab.server().opts([&log, "-p", "pid", &names[0]]).start();
+    assert_eq!(findings(&fleet, &shares), []);
+    let two = lab.server().opts([&log, &names[1]]).start();
     two.child_start(1);
     one.child_start(1);
     // Anybody may call a server anything.
     let said = fleet.run(&["doctor"]).stdout;
-    assert!(said.contains("shares-1\\u{1b}[2J (PID ") && !said.contains('\x1b'), "{said}");
-    let found = findings(&fleet, "shares-");
+    assert!(
+        said.contains(&format!("{shares}1\\u{{1b}}[2J (PID ")) && !said.contains('\x1b'),
+        "{said}"
+    );
+    let found = findings(&fleet, &shares);
     assert!(found.len() == 1 && found[0].0.starts_with("all have the log file "), "{found:?}");
     drop(two);
     fs::write(one.path("pid"), "1\n").unwrap();
-    let found = findings(&fleet, "shares-1");
+    let found = findings(&fleet, &format!("{shares}1"));
     assert!(found.len() == 1 && found[0].0.contains(" names PID 1 ("), "{found:?}");
     assert!(found[0].1.contains(&one.pid().to_string()));
 }

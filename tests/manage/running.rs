@@ -75,7 +75,11 @@ fn status_is_read_from_files(lab: &Lab) {
     assert_eq!(status(&fleet)[0]["state"], "stopped");
     let server = fleet.launch(lab, setup, "ioc1");
     let child = server.child_start(1);
-    let now = status(&fleet)[0].clone();
+    // The server writes its status file soon, not at once.
+    let now = lab.wait_for("a status file", || {
+        let now = status(&fleet)[0].clone();
+        (now["status"]["child"]["pid"] == json!(child)).then_some(now)
+    });
     assert_eq!(now["state"], "running");
     assert_eq!((&now["server_pid"], &now["child_pid"]), (&json!(server.pid()), &json!(child)));
     let control = format!("unix:{}", fleet.path("run/procserv-ioc1/control").display());
