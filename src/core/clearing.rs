@@ -10,10 +10,8 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 
 use super::clock::Moment;
+use super::{SIGKILL, SIGTERM};
 use crate::limits::{ORPHAN_LOOK, ORPHAN_LOOK_MAX, ORPHAN_WAIT};
-
-const SIGKILL: i32 = 9;
-const SIGTERM: i32 = 15;
 
 /// The killing, under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]

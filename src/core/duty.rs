@@ -3,21 +3,10 @@
 use super::clock::Now;
 use super::event::Duty;
 use super::journal::Entry;
+use super::outbox::Outbox;
 use super::{Console, notice};
 
 impl Console {
-    pub(super) fn log_failed(&mut self, reason: &str, now: Now) {
-        if self.log_trouble_told {
-            return;
-        }
-        self.log_trouble_told = true;
-        self.journal.push_back(Entry::Failed(Duty::Log, reason.to_owned()));
-        if let Some((file, _)) = &self.settings.log {
-            let text = notice::log_failed(file, reason);
-            self.say_line(&text, now);
-        }
-    }
-
     /// Told on standard error, and never on the console.
     pub(super) fn log_not_opened(&mut self, reason: &str) {
         let reason = format!("could not be opened: {reason}");
@@ -26,7 +15,7 @@ impl Console {
 
     pub(super) fn failed(&mut self, duty: Duty, reason: &str, now: Now) {
         let text = match duty {
-            Duty::Log => return self.log_failed(reason, now),
+            Duty::Log => notice::log_failed(self.log_name(), reason),
             Duty::Rotation => notice::not_rotated(self.log_name(), reason),
             Duty::Syslog => notice::syslog_failed(reason),
             Duty::Events => notice::events_failed(reason),
@@ -46,6 +35,17 @@ impl Console {
         }
     }
 
+    /// The log was opened, or can be written again.
+    pub(super) fn log_works(&mut self) {
+        if self.log.is_none() && matches!(self.settings.log, Some((_, false))) {
+            // Told on standard error at the start.
+            self.troubles |= bit(Duty::Log);
+        }
+        self.works(Duty::Log);
+        let (head, encoding) = (self.history.head(), self.settings.log_encoding());
+        self.log.get_or_insert_with(|| Outbox::new(head, encoding));
+    }
+
     fn log_name(&self) -> &[u8] {
         self.settings.log.as_ref().map_or(b"", |(name, _)| name)
     }
@@ -54,10 +54,10 @@ impl Console {
 /// The numbers are part of the record.
 fn bit(duty: Duty) -> u8 {
     match duty {
-        Duty::Log => 0,
         Duty::Rotation => 1,
         Duty::Syslog => 2,
         Duty::Events => 4,
         Duty::Status => 8,
+        Duty::Log => 16,
     }
 }

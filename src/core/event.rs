@@ -155,13 +155,11 @@ pub enum Event<'a> {
     Terminate,
     /// SIGHUP.
     ReopenLog,
-    /// The log could not be written; the reason, as strerror(3) has it.
-    LogFailed(&'a str),
     /// The log was opened, or can be written again after a failure.
     LogWorks,
     /// The log could not be opened, and an older one goes on if there is one; the reason.
     LogNotOpened(&'a str),
-    /// A duty can't be done for this reason.
+    /// A duty can't be done for this reason, as strerror(3) has it.
     Failed(Duty, &'a str),
     /// It can be done, whether it could before or not.
     Works(Duty),

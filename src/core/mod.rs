@@ -36,7 +36,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use self::client::Client;
 use self::clock::{Calendar, Moment, Now, UnixTime};
-use self::event::{ClientId, Duty, Effect, Event, ExitStatus, Running, Which};
+use self::event::{ClientId, Effect, Event, ExitStatus, Running, Which};
 use self::history::History;
 use self::input::InputQueue;
 use self::journal::Entry;
@@ -49,6 +49,7 @@ use self::status::Status;
 use self::supervisor::{Action, Supervisor};
 
 const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 /// How the stream looks on standard output, and to syslog.
 const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 
@@ -67,9 +68,7 @@ pub struct Console {
     input: InputQueue,
     effects: VecDeque<Effect>,
     journal: VecDeque<Entry>,
-    /// Whether the log's trouble has been told, until it is over.
-    log_trouble_told: bool,
-    /// The other duties whose trouble has been told, until it is over: a bit each.
+    /// The duties whose trouble has been told, until it is over: a bit each.
     troubles: u8,
     exiting: bool,
     /// Counts what may have changed the outline.
@@ -94,7 +93,6 @@ impl Console {
             input: InputQueue::default(),
             effects: VecDeque::new(),
             journal: VecDeque::new(),
-            log_trouble_told: false,
             troubles: 0,
             exiting: false,
             revision: 0,
@@ -159,17 +157,7 @@ impl Console {
             Event::Left { id, farewell } => self.leave(id, farewell),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
-            Event::LogFailed(reason) => self.log_failed(reason, now),
-            Event::LogWorks => {
-                let never_opened = matches!(self.settings.log, Some((_, false)));
-                let told = std::mem::take(&mut self.log_trouble_told);
-                if told || (never_opened && self.log.is_none()) {
-                    self.journal.push_back(Entry::Works(Duty::Log));
-                }
-                let encoding = self.settings.log_encoding();
-                let head = self.history.head();
-                self.log.get_or_insert_with(|| Outbox::new(head, encoding));
-            }
+            Event::LogWorks => self.log_works(),
             Event::LogNotOpened(reason) => self.log_not_opened(reason),
             Event::Failed(duty, reason) => self.failed(duty, reason, now),
             Event::Works(duty) => self.works(duty),

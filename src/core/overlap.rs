@@ -19,10 +19,8 @@ use super::journal::Entry;
 use super::record::Invalid;
 use super::status::Stage;
 use super::weave::Weave;
-use super::{Console, SIGKILL, notice};
+use super::{Console, SIGKILL, SIGTERM, notice};
 use crate::limits::LINES_HELD_MAX;
-
-const SIGTERM: i32 = 15;
 
 /// The old one, if there is one. It is its own record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]

@@ -40,8 +40,6 @@ pub struct Record {
     stdout: Option<OutboxRecord>,
     #[cbor(n(5), default)]
     input: InputRecord,
-    #[cbor(n(6), default)]
-    log_trouble_told: bool,
     /// Whether the log could be opened at the start, as greetings say for ever.
     #[n(7)]
     log_opened: Option<bool>,
@@ -126,7 +124,6 @@ impl Console {
             log: self.log.as_ref().map(Outbox::record),
             stdout: self.stdout.as_ref().map(Outbox::record),
             input: self.input.record(),
-            log_trouble_told: self.log_trouble_told,
             log_opened: self.settings.log.as_ref().map(|log| log.1),
             readiness: Some(self.readiness.record()),
             troubles: self.troubles,
@@ -157,7 +154,6 @@ impl Console {
             log: None,
             stdout: None,
             input: InputRecord::default(),
-            log_trouble_told: false,
             log_opened: None,
             readiness: Some(self.readiness.outline()),
             troubles: 0,
@@ -210,7 +206,6 @@ impl Console {
             });
         }
         console.input = InputQueue::restore(record.input)?;
-        console.log_trouble_told = record.log_trouble_told;
         console.troubles = record.troubles;
         let runs = console.supervisor.running().is_some();
         match record.readiness {

@@ -263,7 +263,7 @@ impl<S: System> Server<S> {
     fn obey(&mut self, now: Now) {
         while let Some(effect) = self.console.poll_effect() {
             match effect {
-                Effect::Spawn => self.spawn(now),
+                Effect::Spawn => self.spawn(false, now),
                 Effect::SpawnBeside => self.spawn_beside(now),
                 Effect::Signal(which, signal) => {
                     if let Some(child) = self.place(which) {
@@ -288,15 +288,20 @@ impl<S: System> Server<S> {
         }
     }
 
-    fn spawn(&mut self, now: Now) {
+    /// Starts a child, `beside` the one there is or in the place of one that has ended.
+    fn spawn(&mut self, beside: bool, now: Now) {
         let token = self.take_token();
-        match self.system.spawn(token, self.old_child.is_some()) {
+        match self.system.spawn(token, beside || self.old_child.is_some()) {
             Ok(process) => {
                 let child = Child::new(process, token);
                 let pid = child.pid();
-                self.child = Some(child);
+                let other = self.child.replace(child);
+                if beside {
+                    self.old_child = other;
+                }
                 self.console.handle(Event::Spawned(pid), now);
-                self.diagnose(&format!("child process {pid} started"));
+                let place = if beside { " beside the old one" } else { "" };
+                self.diagnose(&format!("child process {pid} started{place}"));
             }
             Err(error) => {
                 self.console.handle(Event::SpawnFailed(&sys::reason(&error)), now);

@@ -45,7 +45,7 @@ impl<S: System> Server<S> {
         for news in log.turn(&mut self.console, now.mono) {
             match news {
                 News::Failed(reason) => {
-                    self.console.handle(Event::LogFailed(&reason), now);
+                    self.console.handle(Event::Failed(Duty::Log, &reason), now);
                 }
                 News::Works => self.console.handle(Event::LogWorks, now),
                 News::Rotated(result) => self.report(Duty::Rotation, &result, now),

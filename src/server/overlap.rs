@@ -1,11 +1,9 @@
 //! Two children beside each other (`--overlap`): what the server does about the old one.
 
 use super::Server;
-use super::child::Child;
 use super::system::System;
 use crate::core::clock::Now;
 use crate::core::event::Event;
-use crate::sys;
 
 impl<S: System> Server<S> {
     /// SIGUSR2.
@@ -32,18 +30,6 @@ impl<S: System> Server<S> {
     pub(super) fn spawn_beside(&mut self, now: Now) {
         // It may have been asked for on the console.
         self.say_reloading();
-        let token = self.take_token();
-        match self.system.spawn(token, true) {
-            Ok(process) => {
-                let child = Child::new(process, token);
-                let pid = child.pid();
-                self.old_child = self.child.replace(child);
-                self.console.handle(Event::Spawned(pid), now);
-                self.diagnose(&format!("child process {pid} started beside the old one"));
-            }
-            Err(error) => {
-                self.console.handle(Event::SpawnFailed(&sys::reason(&error)), now);
-            }
-        }
+        self.spawn(true, now);
     }
 }

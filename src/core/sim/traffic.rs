@@ -1,7 +1,7 @@
 //! The traffic of a world: clients come, type, read and go; files take what they are to hold.
 
 use super::super::clock::{Moment, Now, UnixTime};
-use super::super::event::{ClientId, Event, Farewell, Medium, Role, Sink};
+use super::super::event::{ClientId, Duty, Event, Farewell, Medium, Role, Sink};
 use super::super::journal::Entry;
 use super::client::Client;
 use super::disk::{Disk, News};
@@ -223,7 +223,7 @@ impl World {
             News::None => {}
             News::Failed if self.oracle.exiting => {}
             News::Failed => {
-                self.handle(Event::LogFailed("No space left on device"));
+                self.handle(Event::Failed(Duty::Log, "No space left on device"));
                 self.oracle.log_failed("No space left on device", self.now());
             }
             News::Works => self.log_opened(),

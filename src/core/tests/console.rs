@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::event::{
-    ClientId, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink, Which,
+    ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink, Which,
 };
 use super::super::{Console, Settings};
 use super::{at, console, settings, text};
@@ -147,12 +147,12 @@ fn trouble_with_the_log_is_said_once() {
     console.handle(Event::LogWorks, at(0));
     let line = "@@@ Log file /l: R, output is not being logged\r\n";
     for _ in 0..3 {
-        console.handle(Event::LogFailed("R"), at(0));
+        console.handle(Event::Failed(Duty::Log, "R"), at(0));
     }
     assert_eq!(said(&mut console), line);
     console.handle(Event::LogWorks, at(0));
     assert_eq!(said(&mut console), "");
-    console.handle(Event::LogFailed("R"), at(0));
+    console.handle(Event::Failed(Duty::Log, "R"), at(0));
     assert_eq!(said(&mut console), line);
 }
 

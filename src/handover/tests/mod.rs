@@ -28,6 +28,12 @@ impl Calendar for Seconds {
 
 fn settings() -> Settings {
     Settings {
+        version: b"procServ".to_vec(),
+        server_pid: 7,
+        server_started: UnixTime(99),
+        server_dir: b"/".to_vec(),
+        child_dir: b"/".to_vec(),
+        name: b"IOC".to_vec(),
         log: Some((b"/log".to_vec(), true)),
         log_stamp: Some(b"[".to_vec()),
         to_stdout: true,

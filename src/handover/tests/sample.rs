@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::core::Chunk;
-use crate::core::event::{Role, Which};
+use crate::core::event::{Duty, Role, Which};
 use crate::core::record::Record;
 use crate::handover::state::{ClientState, RecordsState};
 use crate::sys::user::Account;
@@ -43,7 +43,7 @@ fn busy_console() -> Console {
     let chunk = console.take(Sink::Log).unwrap();
     console.lost(Sink::Log, &chunk, chunk.bytes.len() - 8, true);
     console.handle(Event::Output(Which::Old, b"bye\r\n"), at(103));
-    console.handle(Event::LogFailed("No space left on device"), at(103));
+    console.handle(Event::Failed(Duty::Log, "No space left on device"), at(103));
     console.handle(Event::UpgradeFailed("exit status 127"), at(104));
     assert_eq!(console.poll_effect(), None);
     console
@@ -182,7 +182,7 @@ fn the_first_format_is_read() {
     let (first, second) = console.child_input();
     assert_eq!([first, second].concat(), b"dbpr ls\rx\xFFy");
     // The log's trouble has been told, and the child's start counts.
-    console.handle(Event::LogFailed("No space left on device"), now);
+    console.handle(Event::Failed(Duty::Log, "No space left on device"), now);
     assert_eq!(read(&mut console, 7, usize::MAX), "");
     console.handle(Event::Exited(Which::New, ExitStatus::Code(3)), now);
     assert_eq!(console.deadline(), Some(Moment(115_000_000_000)));
