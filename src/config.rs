@@ -204,3 +204,18 @@ pub struct Config {
     /// What to say on stderr before anything else, one line each without its newline.
     pub warnings: Vec<Vec<u8>>,
 }
+
+impl Config {
+    /// Whether the terminal, or what else is stdin, is a client.
+    pub fn is_foreground(&self) -> bool {
+        matches!(self.run_mode, RunMode::Foreground | RunMode::DebugForeground)
+    }
+
+    /// The log, if it is a file.
+    pub fn log_path(&self) -> Option<PathBuf> {
+        match &self.log_file {
+            Some(LogTarget::File(path)) => Some(path.clone()),
+            Some(LogTarget::Stdout) | None => None,
+        }
+    }
+}

@@ -12,7 +12,7 @@ use super::Server;
 use super::bind::Bound;
 use super::child_sockets::ChildSocket;
 use super::handover::{Origin, describe};
-use super::launch::{Begun, LocalCalendar, Output, Parts, notifier, settings};
+use super::parts::{Begun, LocalCalendar, Output, Parts, notifier, settings};
 use super::peer::Peer;
 use super::pty_process::PtyProcess;
 use super::source::Source;

@@ -9,114 +9,29 @@ use std::path::PathBuf;
 use super::Server;
 use super::bind::Bound;
 use super::child::Child;
-use super::child_sockets::{ChildSocket, environment, is_about_sockets, vault_name};
-use super::files::OwnFile;
+use super::child_sockets::{environment, is_about_sockets, vault_name};
 use super::handover::Origin;
 use super::kernel::Kernel;
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
-use super::pty_process::PtyProcess;
+use super::parts::{Begun, Output, Parts};
 use super::records::{EndpointLine, Fixed, Keeper, Records};
-use super::startup::{is_foreground, log_path, own_pid};
+use super::startup::own_pid;
 use super::stream::Terminus;
 use super::syslog::Syslog;
 use super::system::{Lasting, System};
 use super::thread::Thread;
-use super::vault::{self, Vault};
-use crate::config::{Config, LogTarget, RunMode};
-use crate::core::clock::{Calendar, Moment, UnixTime};
-use crate::core::event::{ClientId, Event, Role, Sink};
-use crate::core::{Console, Settings};
+use super::vault;
+use crate::config::{Config, LogTarget};
+use crate::core::event::{Event, Role, Sink};
 use crate::error::StartupError;
 use crate::handover;
-use crate::handover::state::RecordsState;
 use crate::sys::spawn::{Plan, Program};
-use crate::sys::user::{self, Account};
-use crate::sys::{process, procfs, signal, time};
+use crate::sys::user::Account;
+use crate::sys::{process, procfs, signal};
 use crate::systemd;
-use crate::systemd::notify::{Notifier, watchdog};
-
-/// Where a server comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Begun {
-    /// It is the first.
-    New,
-    /// Another program in this process made way for it.
-    Upgraded,
-    /// The one before it died.
-    Restarted,
-}
-
-/// Everything that a server is made of.
-pub(super) struct Parts {
-    pub(super) begun: Begun,
-    pub(super) origin: Origin,
-    pub(super) console: Console,
-    pub(super) listeners: Vec<Bound>,
-    pub(super) child_sockets: Vec<ChildSocket>,
-    pub(super) log: Option<Output>,
-    /// Why there is none.
-    pub(super) log_error: Option<String>,
-    pub(super) stdout: Option<Output>,
-    /// What the records go on with, and the version of the program before.
-    pub(super) records: (RecordsState, String),
-    pub(super) child: Option<PtyProcess>,
-    pub(super) old_child: Option<PtyProcess>,
-    pub(super) connections: Vec<(ClientId, Terminus)>,
-    /// Tokens and clients below it have been.
-    pub(super) next_token: usize,
-    pub(super) files: Vec<OwnFile>,
-    /// The way to the service manager, if it is to be told anything.
-    pub(super) notifier: Option<Notifier>,
-    /// With `--fdstore`.
-    pub(super) vault: Option<Vault>,
-    /// Since when the child's kin are in the world.
-    pub(super) kin_since: Option<u64>,
-    /// Lines for `-d`.
-    pub(super) said: Vec<String>,
-}
-
-/// The way to the service manager, with `--notify` and if there is one.
-pub(super) fn notifier(config: &Config) -> Result<Option<Notifier>, StartupError> {
-    let address = std::env::var_os("NOTIFY_SOCKET");
-    let notifier = address.filter(|name| config.notify && !name.is_empty());
-    let notifier = notifier.map(|address| Notifier::new(&address)).transpose();
-    notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
-}
-
-/// Whom to run the child as, under `--user`.
-pub(super) fn account(config: &Config) -> Result<Option<Account>, StartupError> {
-    let Some(who) = &config.user else {
-        return Ok(None);
-    };
-    let refused = |error| StartupError::System { what: "obey --user", error };
-    if !user::is_root() {
-        return Err(refused(io::Error::other("the server was not started as root")));
-    }
-    match Account::find(who).map_err(refused)? {
-        Some(account) => Ok(Some(account)),
-        None => Err(refused(io::Error::other(format!("unknown user '{}'", who.display())))),
-    }
-}
-
-/// A file for a thread to write.
-pub(super) struct Output {
-    pub(super) file: File,
-    /// After a failure: when to try again, and whether only new output makes that worth it.
-    pub(super) retry: Option<(Moment, bool)>,
-}
-
-impl Output {
-    /// Has it written by the thread that `start` starts.
-    fn writer(
-        self,
-        sink: Sink,
-        start: impl Fn(File) -> io::Result<Thread>,
-    ) -> io::Result<Writer<Thread>> {
-        Ok(Writer::new(sink, start(self.file)?).with_retry(self.retry))
-    }
-}
+use crate::systemd::notify::watchdog;
 
 /// Runs the server that is made of these parts; the exit status.
 pub(super) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupError> {
@@ -152,7 +67,7 @@ pub(super) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
     {
         records.begin(server.system.millis());
     }
-    if parts.begun != Begun::Upgraded && server.log.is_none() && log_path(config).is_some() {
+    if parts.begun != Begun::Upgraded && server.log.is_none() && config.log_path().is_some() {
         let reason = parts.log_error.unwrap_or_default();
         server.console.handle(Event::LogNotOpened(&reason), server.system.now());
     }
@@ -176,7 +91,7 @@ pub(super) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
     (server.child, server.old_child) = (child, old_child);
     match parts.begun {
         Begun::New => {
-            if is_foreground(config)
+            if config.is_foreground()
                 && config.log_file != Some(LogTarget::Stdout)
                 && let Some(stdin) = Terminus::stdin()
             {
@@ -197,7 +112,7 @@ fn kernel(config: &Config, parts: &mut Parts) -> Result<Kernel, StartupError> {
     let program = Program::new(&plan(config, parts, own_pid()));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
-    let mut kernel = Kernel::new(program, log_path(config), argv0).map_err(system("poll"))?;
+    let mut kernel = Kernel::new(program, config.log_path(), argv0).map_err(system("poll"))?;
     (kernel.notifier, kernel.vault) = (parts.notifier.take(), parts.vault.take());
     kernel.child_sockets = std::mem::take(&mut parts.child_sockets);
     kernel.hears = config.overlap.is_some();
@@ -293,52 +208,13 @@ fn plan(config: &Config, parts: &Parts, pid: i32) -> Plan {
     }
 }
 
-pub(super) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Settings {
-    let server_dir = origin.dir.clone();
-    let child_dir = match &config.chdir {
-        Some(dir) => dir.as_os_str().as_bytes().to_vec(),
-        None => server_dir.clone(),
-    };
-    let log = config.log_file.as_ref().map(|log| match log {
-        LogTarget::Stdout => (b"-".to_vec(), true),
-        LogTarget::File(path) => (path.as_os_str().as_bytes().to_vec(), log_opened),
-    });
-    Settings {
-        version: crate::VERSION.as_bytes().to_vec(),
-        server_pid: std::process::id(),
-        server_started: UnixTime(origin.started),
-        server_dir,
-        child_dir,
-        name: config.name.as_bytes().to_vec(),
-        command: config.command.as_bytes().to_vec(),
-        executed: config.exec.as_ref().unwrap_or(&config.command).as_bytes().to_vec(),
-        log,
-        log_stamp: config.log_stamp.clone(),
-        to_stdout: config.run_mode == RunMode::Debug,
-        to_syslog: config.syslog.is_some(),
-        commands: config.command_chars,
-        ignore: config.ignore.clone(),
-        kill_signal: config.kill_signal,
-        holdoff: std::time::Duration::from_secs(config.holdoff.into()),
-        holdoff_max: std::time::Duration::from_secs(config.holdoff_max.into()),
-        signal_status: config.signal_status,
-        kill_orphans: config.kill_orphans,
-        daemonizes: config.child_pid_file.is_some(),
-        grace: std::time::Duration::from_secs(config.grace_period.into()),
-        restart: config.restart,
-        wait: config.wait,
-        ready: config.ready.clone(),
-        overlap: config.overlap,
-        time_format: config.time_format.clone(),
-        history: config.history,
-        wording: config.wording,
-    }
-}
-
-pub(super) struct LocalCalendar;
-
-impl Calendar for LocalCalendar {
-    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        time::strftime(time.0, format)
+impl Output {
+    /// Has it written by the thread that `start` starts.
+    fn writer(
+        self,
+        sink: Sink,
+        start: impl Fn(File) -> io::Result<Thread>,
+    ) -> io::Result<Writer<Thread>> {
+        Ok(Writer::new(sink, start(self.file)?).with_retry(self.retry))
     }
 }

@@ -68,6 +68,7 @@ mod logfile;
 mod manager;
 mod output;
 mod overlap;
+mod parts;
 mod peer;
 mod pty_process;
 mod records;

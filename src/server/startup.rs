@@ -13,7 +13,8 @@ use super::child_sockets;
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
-use super::launch::{Begun, LocalCalendar, Output, Parts, account, launch, notifier, settings};
+use super::launch::launch;
+use super::parts::{Begun, LocalCalendar, Output, Parts, notifier, settings};
 use super::restart::Remains;
 use super::scribe;
 use crate::config::{Config, LogTarget, RunMode};
@@ -23,6 +24,7 @@ use crate::core::{Console, Settings};
 use crate::endpoint::{Address, Endpoint};
 use crate::error::StartupError;
 use crate::sys::daemon::{self, Side};
+use crate::sys::user::{self, Account};
 use crate::sys::{self, fd, process, signal, time};
 use crate::systemd::activation::Inherited;
 use crate::systemd::notify::Notifier;
@@ -36,7 +38,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         signal::ignore(nix::libc::SIGTTIN);
         signal::ignore(nix::libc::SIGTTOU);
     }
-    if is_foreground(config) {
+    if config.is_foreground() {
         signal::ignore(nix::libc::SIGINT);
         signal::ignore(nix::libc::SIGQUIT);
     }
@@ -68,7 +70,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     if !stores {
         remains.give_up_state();
     }
-    let log = match log_path(config) {
+    let log = match config.log_path() {
         Some(path) => open_log(config, &path).map(Some),
         None => Ok(None),
     };
@@ -186,8 +188,19 @@ fn stderr(text: &[u8]) {
     let _ = io::stderr().write_all(text);
 }
 
-pub(super) fn is_foreground(config: &Config) -> bool {
-    matches!(config.run_mode, RunMode::Foreground | RunMode::DebugForeground)
+/// Whom to run the child as, under `--user`.
+fn account(config: &Config) -> Result<Option<Account>, StartupError> {
+    let Some(who) = &config.user else {
+        return Ok(None);
+    };
+    let refused = |error| StartupError::System { what: "obey --user", error };
+    if !user::is_root() {
+        return Err(refused(io::Error::other("the server was not started as root")));
+    }
+    match Account::find(who).map_err(refused)? {
+        Some(account) => Ok(Some(account)),
+        None => Err(refused(io::Error::other(format!("unknown user '{}'", who.display())))),
+    }
 }
 
 /// All listeners, in the order of the info file: the log endpoint, then the last declared first, and
@@ -222,13 +235,6 @@ fn bind(
     listeners.reverse();
     listeners.sort_by_key(|listener| listener.endpoint.raw);
     Ok(listeners)
-}
-
-pub(super) fn log_path(config: &Config) -> Option<PathBuf> {
-    match &config.log_file {
-        Some(LogTarget::File(path)) => Some(path.clone()),
-        Some(LogTarget::Stdout) | None => None,
-    }
 }
 
 fn open_log(config: &Config, path: &Path) -> io::Result<File> {
