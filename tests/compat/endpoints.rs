@@ -2,7 +2,7 @@
 
 use crate::case;
 use crate::common::waiting_greeting;
-use crate::support::{Case, Lab, Setup, listeners};
+use crate::support::{Case, Lab, Setup};
 use nix::unistd::{Gid, Uid, User, geteuid};
 use std::fs;
 use std::io::ErrorKind;
@@ -68,14 +68,14 @@ fn s2_control_port_is_on_localhost(lab: &Lab) {
     let port = lab.free_port();
     let server = lab.server().control(&port.to_string()).start();
     server.connect().greeting();
-    assert_eq!(listeners(port), [LOCAL]);
+    lab.listens(port, LOCAL);
 }
 
 fn s2_control_port_with_allow_is_everywhere(lab: &Lab) {
     let port = lab.free_port();
     let server = lab.server().opts(["--allow"]).control(&port.to_string()).start();
     server.connect().greeting();
-    assert_eq!(listeners(port), [ANY]);
+    lab.listens(port, ANY);
     assert_eq!(server.stderr(), "");
 }
 
@@ -83,28 +83,28 @@ fn s2_log_port_is_everywhere(lab: &Lab) {
     let port = lab.free_port();
     let server = lab.server().opts(["-l", &port.to_string()]).start();
     server.connect().greeting();
-    assert_eq!(listeners(port), [ANY]);
+    lab.listens(port, ANY);
 }
 
 fn s2_log_port_with_restrict_is_on_localhost(lab: &Lab) {
     let port = lab.free_port();
     let server = lab.server().opts(["--restrict", "-l", &port.to_string()]).start();
     server.connect().greeting();
-    assert_eq!(listeners(port), [LOCAL]);
+    lab.listens(port, LOCAL);
 }
 
 fn s2_control_address_is_moved_to_localhost(lab: &Lab) {
     let port = lab.free_port();
     let server = lab.server().opts(["-P", &format!("0.0.0.0:{port}")]).start();
     server.connect().greeting();
-    assert_eq!(listeners(port), [LOCAL]);
+    lab.listens(port, LOCAL);
 }
 
 fn s2_log_address_is_honoured(lab: &Lab) {
     let port = lab.free_port();
     let server = lab.server().opts(["-l", &format!("127.0.0.2:{port}")]).start();
     server.connect().greeting();
-    assert_eq!(listeners(port), ["0200007F"]);
+    lab.listens(port, "0200007F");
 }
 
 fn s2_log_address_with_restrict_is_moved_to_localhost(lab: &Lab) {
@@ -112,7 +112,7 @@ fn s2_log_address_with_restrict_is_moved_to_localhost(lab: &Lab) {
     let endpoint = format!("127.0.0.2:{port}");
     let server = lab.server().opts(["--restrict", "-l", &endpoint]).start();
     server.connect().greeting();
-    assert_eq!(listeners(port), [LOCAL]);
+    lab.listens(port, LOCAL);
 }
 
 /// Mode, owner and group of the socket that this control endpoint makes; always named `socket`.
@@ -198,7 +198,7 @@ fn s2_numbers_may_have_zeros_plus_and_blanks(lab: &Lab) {
     let server = lab.server().opts(["-P", &spaced, "-P", &plus, "-P", &zeros]).start();
     server.connect().greeting();
     for port in ports {
-        assert_eq!(listeners(port), [LOCAL]);
+        lab.listens(port, LOCAL);
     }
 }
 

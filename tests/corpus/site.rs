@@ -1,7 +1,7 @@
 //! A line of the corpus on a machine of its own, which is a scratch directory.
 
 use crate::greeting::Greeting;
-use crate::support::{Client, Instance, Lab, Setup, alive, listeners, parent_of, processes_with};
+use crate::support::{Client, Instance, Lab, Setup, alive, parent_of, processes_with};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Group, Pid, Uid, User};
@@ -226,9 +226,7 @@ impl Running {
     /// Compares the one address that this port is listened to on.
     pub(super) fn listens(&self, port: &str, address: &str) {
         let port = self.port(port);
-        self.lab.wait_for(&format!("port {port} to be listened to on {address}"), || {
-            (listeners(port) == [address]).then_some(())
-        });
+        self.lab.listens(port, address);
     }
 
     /// Compares the mode bits of a socket, which listens under exactly this name.

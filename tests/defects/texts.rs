@@ -2,7 +2,6 @@
 
 use crate::case;
 use crate::common::{started, started_hex};
-use crate::support::listeners;
 use crate::support::{Case, Lab};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -127,8 +126,8 @@ fn restrict_concerns_the_log_endpoint_only(lab: &Lab) {
     let setup = lab.server().control(&control.to_string());
     let server = setup.opts(["--allow", "--restrict", "-l", &log.to_string()]).start();
     server.connect().greeting();
-    assert_eq!(listeners(control), ["00000000"]);
-    assert_eq!(listeners(log), ["0100007F"]);
+    lab.listens(control, "00000000");
+    lab.listens(log, "0100007F");
 }
 
 /// Six starts would take four and a half seconds.

@@ -1,10 +1,22 @@
 //! What the kernel says about sockets.
 
+use super::Lab;
+
 /// The addresses, as the kernel writes them, that somebody listens on with this TCP port.
-pub fn listeners(port: u16) -> Vec<String> {
+fn listeners(port: u16) -> Vec<String> {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp");
     let wanted = format!("{port:04X}");
     let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     let local = rows.filter(|row| row[3] == "0A").filter_map(|row| row[1].split_once(':'));
     local.filter(|(_, port)| *port == wanted).map(|(address, _)| address.to_owned()).collect()
+}
+
+impl Lab {
+    /// Waits until this port is listened to on this address, as the kernel's table has it, and on no
+    /// other. A row may be missing there while others come and go.
+    pub fn listens(&self, port: u16, address: &str) {
+        self.wait_for(&format!("port {port} to be listened to on {address}"), || {
+            (listeners(port) == [address]).then_some(())
+        });
+    }
 }
