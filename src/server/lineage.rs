@@ -50,7 +50,7 @@ impl Lineage {
     /// The child was started; `beside` another one, whose kin counts too.
     pub(super) fn begin(&mut self, pid: i32, beside: bool) {
         if !beside || self.since.is_none() {
-            self.since = procfs::start_of(pid);
+            self.since = procfs::begun(pid);
         }
         self.asked.clear();
     }

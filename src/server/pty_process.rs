@@ -9,7 +9,7 @@ use super::lineage::Daemon;
 use super::system::{Lasting, Process, Stream};
 use crate::handover::state::Descriptor;
 use crate::sys::process::{self, End};
-use crate::sys::{fd, pidfd, tree};
+use crate::sys::{fd, pidfd, procfs};
 use crate::systemd::child::Ear;
 
 /// A child with the master of its PTY.
@@ -73,13 +73,13 @@ impl Process for PtyProcess {
     }
 
     fn begun(&self) -> Option<u64> {
-        process::begun(self.pid)
+        procfs::begun(self.pid)
     }
 
     fn hear(&self) -> Option<bool> {
         // What others say is heard as nothing.
         match self.ear.as_ref()?.next() {
-            Ok((sender, ready)) => Some(ready && tree::is_within(sender, self.pid)),
+            Ok((sender, ready)) => Some(ready && procfs::is_within(sender, self.pid)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(false),
             Err(_) => None,
         }

@@ -19,7 +19,6 @@ pub mod signal;
 pub mod socket;
 pub mod spawn;
 pub mod time;
-pub mod tree;
 pub mod user;
 
 use std::ffi::{CStr, CString};

@@ -31,7 +31,7 @@ pub fn is_one(fd: impl AsFd) -> bool {
 /// Process `pid`, if that is still the one that was started at `begun`.
 pub fn find(pid: i32, begun: u64) -> Option<OwnedFd> {
     let process = open(pid).ok()?;
-    (super::process::begun(pid) == Some(begun)).then_some(process)
+    (super::procfs::begun(pid) == Some(begun)).then_some(process)
 }
 
 /// Kills the process group that the process leads or led, and waits at most so long for its end.

@@ -24,15 +24,6 @@ pub fn peek(pid: i32) -> Option<End> {
     look(libc::P_PID, pid, libc::WNOWAIT).map(|(_, end)| end)
 }
 
-/// When process `pid` was started, in ticks since the system was (proc_pid_stat(5)). Linux only.
-pub fn begun(pid: i32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may be anything.
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let rest = std::str::from_utf8(stat.get(end..)?).ok()?;
-    rest.split(' ').nth(20)?.parse().ok()
-}
-
 /// Reaps child `pid`, which has ended.
 pub fn reap(pid: i32) {
     let _ = look(libc::P_PID, pid, 0);

@@ -1,4 +1,4 @@
-//! Who descends from this process, by /proc. Where there is none, nobody does.
+//! Who descends from whom, by /proc. Where there is none, nobody does.
 
 use std::fs;
 
@@ -30,8 +30,8 @@ fn stat(pid: i32) -> Option<Stat> {
     Some(Stat { pid, parent, start, lives })
 }
 
-/// When process `pid` was started, in the kernel's ticks.
-pub fn start_of(pid: i32) -> Option<u64> {
+/// When process `pid` was started, in the kernel's ticks since the system was (proc_pid_stat(5)).
+pub fn begun(pid: i32) -> Option<u64> {
     Some(stat(pid)?.start)
 }
 
@@ -81,6 +81,23 @@ pub fn line_of(pid: i32) -> Option<Vec<i32>> {
     (look()? == line).then(|| line.iter().map(|stat| stat.pid).collect())
 }
 
+/// Whether process `pid` is `root` or descends from it. One that is gone does not. Where there is no
+/// /proc, only itself is known to be.
+pub fn is_within(pid: i32, root: i32) -> bool {
+    let mut process = pid;
+    // While one looks, parents may die and numbers be given anew: no chain is endless.
+    for _ in 0..10_000 {
+        if process == root {
+            return true;
+        }
+        match stat(process) {
+            Some(stat) if stat.parent > 1 => process = stat.parent,
+            Some(_) | None => return false,
+        }
+    }
+    false
+}
+
 /// A descriptor of process `pid` and its line of ancestors, if it is a living descendant.
 pub fn descendant(pid: i32) -> Option<(std::os::fd::OwnedFd, Vec<i32>)> {
     let process = pidfd::open(pid).ok()?;
@@ -99,13 +116,13 @@ mod tests {
         let shell = shell.args(["-c", "read x"]).stdin(Stdio::piped());
         let mut child = shell.spawn().expect("a child");
         let pid = child.id() as i32;
-        let start = start_of(pid).expect("its start");
+        let start = begun(pid).expect("its start");
         assert_eq!(descendant(pid).expect("a descendant").1, [pid]);
         assert!(children_since(start).contains(&pid));
         assert!(!children_since(start + 1).contains(&pid));
         outlast_elders();
         let mut younger = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().expect("a child");
-        assert!(start_of(younger.id() as i32) > Some(start));
+        assert!(begun(younger.id() as i32) > Some(start));
         younger.kill().and_then(|()| younger.wait()).expect("its end");
         for other in [0, -1, 1, getpid().as_raw(), nix::unistd::getppid().as_raw(), i32::MAX] {
             assert!(descendant(other).is_none(), "{other}");
@@ -113,5 +130,22 @@ mod tests {
         drop(child.stdin.take());
         child.wait().expect("its end");
         assert!(descendant(pid).is_none());
+    }
+
+    #[test]
+    fn parents_are_found() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(
+            is_within(own, own)
+                && is_within(pid, own)
+                && is_within(pid, nix::unistd::getppid().as_raw())
+        );
+        assert!(!is_within(own, pid) && !is_within(1, own) && !is_within(i32::MAX, own));
+        child.kill().expect("kill");
+        assert!(is_within(pid, own), "a dead child is one until it is reaped");
+        child.wait().expect("its end");
+        assert!(!is_within(pid, own));
     }
 }
