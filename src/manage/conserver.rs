@@ -30,9 +30,7 @@ default procserv {
 /// Patterns that describe nothing; a host that doesn't answer; a file that can't be written.
 pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     let patterns = patterns(given);
-    let is_wanted = |name: &str| {
-        patterns.is_empty() || patterns.iter().any(|wanted| pattern::matches(wanted, name))
-    };
+    let is_wanted = |name: &str| pattern::selects(&patterns, name);
     let mut page = Page { text: HEAD.to_owned(), consoles: Vec::new() };
     let hosts = given.get_one::<String>("hosts").map(Path::new);
     let here = match hosts {

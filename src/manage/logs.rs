@@ -13,8 +13,8 @@ use super::control::patterns;
 use super::error::{Failure, Outcome};
 use super::site::{Instance, Scope, Site, unit_name};
 use super::unit;
-use crate::attach::filter::Filter;
 use crate::config::LogTarget;
+use crate::filter::Filter;
 
 /// `logs`.
 ///

@@ -6,17 +6,22 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | the definition of commands and options |
+//! | [`error`] | why a command failed |
 //! | [`site`] | where things are, and the instances that are configured there |
+//! | [`pattern`] | names as a command line describes them |
 //! | [`image`] | paths below `--root` |
+//! | [`files`] | files that are there whole or not at all |
 //! | [`ini`], [`words`] | what configuration files are made of |
 //! | [`unit`] | units, and the generators |
 //! | [`launcher`] | the command of a unit: becomes the server of an instance |
 //! | [`edit`], [`control`] | commands that change something |
 //! | [`probe`], [`proc`], [`servers`] | what of an instance lives |
 //! | [`list`], [`logs`], [`doctor`] | commands that only look |
+//! | [`attach`] | a person's terminal and a console |
 //! | [`upgrade`] | servers replaced while they run |
 //! | [`conserver`] | a configuration for conserver |
 
+pub mod attach;
 pub mod cli;
 pub mod conserver;
 pub mod control;
@@ -97,7 +102,7 @@ fn command(matches: &ArgMatches) -> Outcome {
         "add" => edit::add(&site, given, json),
         "remove" => edit::remove(&site, given, json),
         "start" | "stop" | "restart" => control::units(&site, name, given, json),
-        "attach" => crate::attach::command(&site, given),
+        "attach" => attach::command(&site, given),
         "list" => list::list(&site, given, json),
         "status" => list::status(&site, given, json),
         "logs" => logs::logs(&site, given, json),

@@ -260,10 +260,8 @@ impl Site {
                 )));
             }
         }
-        let is_wanted = |name: &str| {
-            patterns.is_empty() || patterns.iter().any(|wanted| pattern::matches(wanted, name))
-        };
-        Ok(all.into_values().filter(|instance| is_wanted(&instance.name)).collect())
+        let is_wanted = |instance: &Instance| pattern::selects(patterns, &instance.name);
+        Ok(all.into_values().filter(is_wanted).collect())
     }
 }
 

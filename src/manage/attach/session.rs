@@ -11,11 +11,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
 
-use super::filter::Filter;
 use super::replay::Replay;
 use super::signals::Signals;
 use super::target::Stream;
-use super::telnet::{self, Codec};
+use super::telnet::Codec;
+use crate::filter::Filter;
 use crate::manage::error::Failure;
 use crate::sys::fd::duplicate;
 use crate::sys::pty::{Terminal, reopen};
@@ -313,7 +313,7 @@ impl<'a> Session<'a> {
         match self.codec {
             Some(_) => {
                 let mut escaped = Vec::new();
-                telnet::escape(kept, &mut escaped);
+                crate::telnet::escape(kept, &mut escaped);
                 self.to_server.extend(escaped);
             }
             None => self.to_server.extend(kept),
