@@ -170,7 +170,8 @@ impl Filter {
         match next {
             Some(state) => {
                 self.state = state;
-                if self.held.len() > HELD_MAX && matches!(state, State::Control | State::Long) {
+                // An escape is looked at again with the next byte, which comes to one of the others.
+                if self.held.len() > HELD_MAX && state != State::LongEscape {
                     self.flush(out);
                     self.held.truncate(2);
                     self.passed = self.held.len();
