@@ -288,7 +288,11 @@ impl Configured {
 }
 
 impl Instance {
-    fn read(file: &Path, ini: &Ini, name: &str) -> Result<Instance, String> {
+    /// What a section of a file says.
+    ///
+    /// # Errors
+    /// What keeps it from being an instance.
+    pub fn read(file: &Path, ini: &Ini, name: &str) -> Result<Instance, String> {
         let value =
             |key: &str| ini.get(name, key).map(|value| value.filter(|value| !value.is_empty()));
         let split = |key: &str| {
