@@ -93,13 +93,13 @@ impl Filter {
         self.flush(out);
     }
 
-    /// What puts the modes back that have been changed, after the end of a sequence that has none: a
-    /// terminal would take what comes next for a part of it.
+    /// What puts the modes back that have been changed, after the end of a sequence that has none but
+    /// has been passed on: a terminal would take what comes next for a part of it.
     pub fn undo(&self) -> Vec<u8> {
         let modes = &self.modes;
         let mut undo = Vec::new();
         let parts: [(bool, &[u8]); 6] = [
-            (!matches!(self.state, State::Text | State::Wide), &[CAN]),
+            (self.passed > 0 && !matches!(self.state, State::Text | State::Wide), &[CAN]),
             (modes.region, b"\x1b7\x1b[r\x1b8"),
             (modes.line_drawing, b"\x0f\x1b(B"),
             (modes.keypad, b"\x1b>"),
