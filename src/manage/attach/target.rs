@@ -154,8 +154,8 @@ impl AsFd for Stream {
     }
 }
 
-/// Connects to what `console` says: the first endpoint of an instance that can be reached, or the
-/// endpoint.
+/// Connects to what `console` says: the first control endpoint of an instance that can be reached, or
+/// the endpoint.
 ///
 /// # Errors
 /// Nothing of that name, or nobody there.
@@ -164,13 +164,14 @@ pub(super) fn open(site: &Site, console: &str) -> Result<(Target, Stream), Failu
     let endpoints = match instances.get(console) {
         Some(instance) => {
             let live = probe::probe(site, instance, Clock::read());
-            let Some(live) = live.filter(|live| live.server.is_some()) else {
+            let Some(mut live) = live.filter(|live| live.server.is_some()) else {
                 return Err(Failure::new(format!(
                     "{console}: does not run; manage-procs {} start {console} starts it",
                     site.scope.option()
                 )));
             };
-            live.endpoints
+            let endpoints = std::mem::take(&mut live.endpoints);
+            endpoints.into_iter().filter(|endpoint| !live.is_log(endpoint)).collect()
         }
         None => vec![console.to_owned()],
     };
