@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::limits::SEQUENCE_MAX;
+
 /// A terminal's place in the stream, and its modes.
 #[derive(Debug, Default)]
 pub struct Filter {
@@ -57,9 +59,6 @@ const FOREIGN: [u16; 17] =
 
 /// Private modes that are on in a terminal that nobody has changed: line wrap, the cursor.
 const USUAL: [u16; 2] = [7, 25];
-
-/// Longer sequences are data, such as pictures, and no questions.
-const HELD_MAX: usize = 4096;
 
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
@@ -171,7 +170,7 @@ impl Filter {
             Some(state) => {
                 self.state = state;
                 // An escape is looked at again with the next byte, which comes to one of the others.
-                if self.held.len() > HELD_MAX && state != State::LongEscape {
+                if self.held.len() > SEQUENCE_MAX && state != State::LongEscape {
                     self.flush(out);
                     self.held.truncate(2);
                     self.passed = self.held.len();

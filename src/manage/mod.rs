@@ -51,6 +51,7 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 
+use crate::limits::COLUMN_MAX;
 use error::{Failure, Outcome};
 use site::{Scope, Site};
 
@@ -129,9 +130,6 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Wide enough for paths.
-const WIDTH_MAX: usize = 120;
-
 fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
@@ -156,9 +154,8 @@ fn table(rows: &[Vec<String>]) -> String {
             .map(|cell: &String| cell.chars().count())
             .max()
     };
-    // One that is longer than any other has reason to be puts only its own row out of line.
     let widths: Vec<usize> =
-        (0..columns).map(|column| width(column).unwrap_or(0).min(WIDTH_MAX)).collect();
+        (0..columns).map(|column| width(column).unwrap_or(0).min(COLUMN_MAX)).collect();
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();

@@ -5,16 +5,13 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
+use crate::limits::CONNECT_PATIENCE;
 use crate::manage::error::Failure;
 use crate::manage::probe;
 use crate::manage::proc::Clock;
 use crate::manage::site::Site;
 use crate::sys;
-
-/// How long a host may take to answer: a person waits.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a console is, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +80,7 @@ impl Target {
             Place::Tcp(host, port) => {
                 let mut error = io::ErrorKind::NotFound.into();
                 for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+                    match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
                         Ok(stream) => {
                             sys::fd::tune_tcp(&stream);
                             return Ok(Stream::Tcp(stream));
