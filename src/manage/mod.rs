@@ -12,7 +12,7 @@
 //! | [`image`] | paths below `--root` |
 //! | [`files`] | files that are there whole or not at all |
 //! | [`ini`], [`words`] | what configuration files are made of |
-//! | [`unit`] | units, and the generators |
+//! | [`mod@unit`] | units, and the generators |
 //! | [`launcher`] | the command of a unit: becomes the server of an instance |
 //! | [`edit`], [`control`] | commands that change something |
 //! | [`probe`], [`proc`], [`servers`] | what of an instance lives |
