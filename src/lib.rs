@@ -4,15 +4,15 @@
 //!
 //! | module | what it is | knows |
 //! |---|---|---|
-//! | [`core`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
+//! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives, their consoles | [`cli`] and what it makes, `filter`, `telnet`, `sys` |
+//! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `handover`, `core`, `systemd`, [`cli`] and what it makes, `sys` |
 //! | [`handover`] | all that a server is, as bytes that another version of it can read | `core`, `sys` |
+//! | [`core`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
+//! | [`systemd`] | what a service manager passes to the server and is told by it | [`endpoint`], `sys` |
+//! | [`cli`] | the definition of the options: what was typed, made into a [`config`] | [`endpoint`], [`listen`], [`network`], [`caret`] |
 //! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
-//! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `core`, `sys` |
-//! | [`systemd`] | what a service manager passes to the server and is told by it | `sys`, [`endpoint`] |
-//! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives | files, `/proc`, systemctl |
-//! | [`attach`] | a person's terminal and a console | `telnet`, `sys` |
+//! | [`filter`] | what a console says to a terminal: what that would answer, and the modes it is left in | nothing |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
-//! | [`cli`], [`endpoint`], [`listen`], [`network`], [`caret`] | what was typed, made into a [`config`] | the definition of the options |
 //!
 //! Arrows point down only. The core has no descriptor, no clock and no environment: time comes in
 //! with each call, as plain numbers, so the same code runs under a simulation. The server's loop
@@ -53,13 +53,13 @@
 //! After a crash there is nobody to do that: under `--fdstore` the descriptors and an outline of the
 //! state are with the service manager all the time, and the next server takes them from there.
 
-pub mod attach;
 pub mod caret;
 pub mod cli;
 pub mod config;
 pub mod core;
 pub mod endpoint;
 pub mod error;
+pub mod filter;
 pub mod handover;
 pub mod limits;
 pub mod listen;

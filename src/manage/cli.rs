@@ -133,7 +133,7 @@ fn upgrade() -> Command {
         value("timeout", 't', "seconds", "Wait so long for each")
             .value_parser(value_parser!(u32))
             .default_value("20"),
-        patterns().required(true),
+        patterns().required(true).help("Names, or patterns such as 'vac-*'"),
     ])
 }
 

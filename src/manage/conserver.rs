@@ -29,10 +29,12 @@ default procserv {
 /// # Errors
 /// Patterns that describe nothing; a host that doesn't answer; a file that can't be written.
 pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
+    let out = given.get_one::<String>("out").map(String::as_str).unwrap_or_default();
+    if json && out == "-" {
+        return Err(Failure::usage("--json: the configuration itself goes to standard output"));
+    }
     let patterns = patterns(given);
-    let is_wanted = |name: &str| {
-        patterns.is_empty() || patterns.iter().any(|wanted| pattern::matches(wanted, name))
-    };
+    let is_wanted = |name: &str| pattern::selects(&patterns, name);
     let mut page = Page { text: HEAD.to_owned(), consoles: Vec::new() };
     let hosts = given.get_one::<String>("hosts").map(Path::new);
     let here = match hosts {
@@ -57,7 +59,6 @@ pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     if page.consoles.is_empty() && !patterns.is_empty() {
         return Err(Failure::new(format!("no instance {}, here or there", patterns.join(" "))));
     }
-    let out = given.get_one::<String>("out").map(String::as_str).unwrap_or_default();
     if out == "-" {
         super::print(&page.text)?;
         return Ok(0);

@@ -14,7 +14,7 @@ use super::launcher::is_program;
 use super::probe;
 use super::proc::{self, Clock};
 use super::servers::{self, Server, addresses};
-use super::site::{Configured, Instance, Site};
+use super::site::{Configured, Instance, Scope, Site};
 use super::unit::{self, UnitState};
 
 /// `doctor`. The exit status is 1 if something was found.
@@ -122,12 +122,16 @@ impl Report {
         let name = &instance.name;
         let path = site.unit_file(name);
         let path = path.display();
+        let restart = command(site, "restart", name);
         match unit::state(site, instance) {
             UnitState::Good => {}
             UnitState::Unread => self.add(
                 name,
                 format!("systemd has not read what {} says", instance.file.display()),
-                format!("manage-procs restart {name}, or systemctl daemon-reload"),
+                match site.scope {
+                    Scope::System => format!("{restart}, or systemctl daemon-reload"),
+                    Scope::User => format!("{restart}, or systemctl --user daemon-reload"),
+                },
             ),
             UnitState::Missing if instance.file != site.own_file(name) => self.add(
                 name,
@@ -136,12 +140,12 @@ impl Report {
             ),
             UnitState::Missing => {
                 let problem = format!("{path} is not there, or systemd has no link to it");
-                self.add(name, problem, format!("manage-procs restart {name} writes it"));
+                self.add(name, problem, format!("{restart} writes it"));
             }
             UnitState::Old => self.add(
                 name,
                 format!("{path} is not what {} says", instance.file.display()),
-                format!("manage-procs restart {name} writes it anew"),
+                format!("{restart} writes it anew"),
             ),
             UnitState::Foreign => self.add(
                 name,
@@ -172,7 +176,7 @@ impl Report {
         self.add(
             name,
             format!("{}: names {says}", info.display()),
-            format!("the server was killed: manage-procs restart {name}"),
+            format!("the server was killed: {}", command(site, "restart", name)),
         );
     }
 
@@ -191,7 +195,7 @@ impl Report {
                 self.add(
                     name,
                     format!("{}: nobody listens on it", path.display()),
-                    format!("manage-procs restart {name}, or remove the file"),
+                    format!("{}, or remove the file", command(site, "restart", name)),
                 );
             }
         }
@@ -210,7 +214,7 @@ impl Report {
                 self.add(
                     name,
                     format!("{} is the unit of no instance", entry.path().display()),
-                    format!("manage-procs remove {name}"),
+                    command(site, "remove", name),
                 );
             }
         }
@@ -318,6 +322,12 @@ impl Report {
             );
         }
     }
+}
+
+/// What to type, wherever and as whomever.
+fn command(site: &Site, verb: &str, name: &str) -> String {
+    let root = site.root.as_ref().map(|root| format!(" --root {}", root.display()));
+    format!("manage-procs {}{} {verb} {name}", site.scope.option(), root.unwrap_or_default())
 }
 
 fn is_socket(path: &Path) -> bool {

@@ -40,10 +40,10 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         _ => holds_no_other(&name, &file)?,
     }
     let instance = requested(site, given, &name, file.clone(), force)?;
+    let content = content(&instance)?;
     if !force {
         unit::config(site, &instance).map_err(Failure::usage)?;
     }
-    let content = content(&instance)?;
 
     let directory = site.directory();
     fs::DirBuilder::new()
@@ -201,6 +201,7 @@ pub fn refresh(site: &Site, verbose: bool, instances: &[Instance]) -> Result<(),
     if units.is_empty() && !is_unread { Ok(()) } else { enable(site, verbose, &units) }
 }
 
+/// The file of an instance, which is read as what was asked for.
 fn content(instance: &Instance) -> Result<String, Failure> {
     let chdir = instance.chdir.to_str().ok_or_else(|| Failure::usage("--chdir: is not UTF-8"))?;
     let lines = [
@@ -223,7 +224,15 @@ fn content(instance: &Instance) -> Result<String, Failure> {
             let _ = writeln!(content, "{key} = {value}");
         }
     }
-    Ok(content)
+    // Whoever reads it has the checks.
+    let read = Ini::parse(&content)
+        .map_err(|error| error.what)
+        .and_then(|ini| Instance::read(&instance.file, &ini, &instance.name));
+    match read {
+        Ok(read) if read == *instance => Ok(content),
+        Ok(_) => Err(Failure::usage(format!("{}: a value is empty", instance.name))),
+        Err(problem) => Err(Failure::usage(format!("{}: {problem}", instance.name))),
+    }
 }
 
 /// `remove`.

@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::libc;
 
 use super::proc;
+use crate::limits::FILE_MAX;
 
 /// Whether a file may take the place of one that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +65,9 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     is_regular(&file.metadata()?)?;
     let mut content = Vec::new();
-    file.take(SIZE_MAX).read_to_end(&mut content)?;
+    file.take(FILE_MAX).read_to_end(&mut content)?;
     match content.len() as u64 {
-        SIZE_MAX => Err(io::Error::from_raw_os_error(libc::EFBIG)),
+        FILE_MAX => Err(io::Error::from_raw_os_error(libc::EFBIG)),
         _ => Ok(content),
     }
 }
@@ -84,9 +85,6 @@ fn is_regular(metadata: &Metadata) -> io::Result<()> {
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file")),
     }
 }
-
-/// Far more than a thousand instances need.
-const SIZE_MAX: u64 = 4 << 20;
 
 /// Removes what those have left who were killed while they wrote this file.
 fn sweep(directory: &Path, name: &OsStr) {

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::limits::{EXPANSION_MAX, REFERENCES_MAX};
+
 /// The keys of one section, in lower case, and their values as they stand in the file.
 type Section = BTreeMap<String, String>;
 
@@ -25,13 +27,6 @@ pub struct IniError {
     /// What is wrong with it.
     pub what: String,
 }
-
-/// How deep a value may refer to others that refer to others: Python's limit.
-const DEPTH_MAX: usize = 10;
-
-/// How long a value may become, and how much may be looked at for it. Ten references to ten
-/// references and so on are more than there is memory for.
-const EXPANSION_MAX: usize = 4 << 20;
 
 impl Ini {
     /// Takes a file apart.
@@ -78,7 +73,7 @@ impl Ini {
         depth: usize,
         left: &mut usize,
     ) -> Result<String, String> {
-        if depth > DEPTH_MAX {
+        if depth > REFERENCES_MAX {
             return Err(format!("{key}: refers to itself"));
         }
         *left =

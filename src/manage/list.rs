@@ -10,7 +10,7 @@ use super::error::Outcome;
 use super::probe::{self, Live};
 use super::proc::{self, Clock};
 use super::site::{Instance, Site, unit_name};
-use super::unit;
+use super::words;
 
 /// `list`.
 ///
@@ -31,7 +31,7 @@ pub fn list(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
             or_dash(&instance.user),
             or_dash(&instance.port),
             instance.chdir.display().to_string(),
-            unit::shown_command(instance),
+            words::join(&instance.command),
         ]);
     }
     super::print(&super::table(&rows))?;

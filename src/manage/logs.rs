@@ -13,8 +13,8 @@ use super::control::patterns;
 use super::error::{Failure, Outcome};
 use super::site::{Instance, Scope, Site, unit_name};
 use super::unit;
-use crate::attach::filter::Filter;
 use crate::config::LogTarget;
+use crate::filter::Filter;
 
 /// `logs`.
 ///
@@ -131,9 +131,12 @@ impl Page<'_> {
         }
         // What the child has written may be anything.
         let mut shown = Vec::new();
-        Filter::new().strip(&message, &mut shown);
+        let mut filter = Filter::new();
+        filter.strip(&message, &mut shown);
         let text = String::from_utf8_lossy(&shown);
         let text = text.trim_end_matches(['\r', '\n']);
+        // Nor is its colour the next line's.
+        let text = format!("{text}{}", String::from_utf8_lossy(&filter.undo()));
         if self.names.len() == 1 {
             return format!("{text}\n");
         }

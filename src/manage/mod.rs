@@ -6,17 +6,22 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | the definition of commands and options |
+//! | [`error`] | why a command failed |
 //! | [`site`] | where things are, and the instances that are configured there |
+//! | [`pattern`] | names as a command line describes them |
 //! | [`image`] | paths below `--root` |
+//! | [`files`] | files that are there whole or not at all |
 //! | [`ini`], [`words`] | what configuration files are made of |
-//! | [`unit`] | units, and the generators |
+//! | [`mod@unit`] | units, and the generators |
 //! | [`launcher`] | the command of a unit: becomes the server of an instance |
 //! | [`edit`], [`control`] | commands that change something |
 //! | [`probe`], [`proc`], [`servers`] | what of an instance lives |
 //! | [`list`], [`logs`], [`doctor`] | commands that only look |
+//! | [`attach`] | a person's terminal and a console |
 //! | [`upgrade`] | servers replaced while they run |
 //! | [`conserver`] | a configuration for conserver |
 
+pub mod attach;
 pub mod cli;
 pub mod conserver;
 pub mod control;
@@ -46,6 +51,7 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 
+use crate::limits::COLUMN_MAX;
 use error::{Failure, Outcome};
 use site::{Scope, Site};
 
@@ -97,7 +103,7 @@ fn command(matches: &ArgMatches) -> Outcome {
         "add" => edit::add(&site, given, json),
         "remove" => edit::remove(&site, given, json),
         "start" | "stop" | "restart" => control::units(&site, name, given, json),
-        "attach" => crate::attach::command(&site, given),
+        "attach" => attach::command(&site, given),
         "list" => list::list(&site, given, json),
         "status" => list::status(&site, given, json),
         "logs" => logs::logs(&site, given, json),
@@ -124,9 +130,6 @@ fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Wide enough for paths.
-const WIDTH_MAX: usize = 120;
-
 fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
@@ -151,9 +154,8 @@ fn table(rows: &[Vec<String>]) -> String {
             .map(|cell: &String| cell.chars().count())
             .max()
     };
-    // One that is longer than any other has reason to be puts only its own row out of line.
     let widths: Vec<usize> =
-        (0..columns).map(|column| width(column).unwrap_or(0).min(WIDTH_MAX)).collect();
+        (0..columns).map(|column| width(column).unwrap_or(0).min(COLUMN_MAX)).collect();
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();

@@ -19,7 +19,8 @@ pub struct Live {
     pub info: PathBuf,
     /// The PID in it.
     pub pid: i32,
-    /// The endpoints in it, in procServ's notation, the first declared first.
+    /// The endpoints in it, in procServ's notation, from its end: there the server has its control
+    /// endpoints, and the log endpoint before all.
     pub endpoints: Vec<String>,
     /// The process, if it lives and is the server.
     pub server: Option<Process>,
@@ -34,6 +35,16 @@ pub struct Live {
 }
 
 impl Live {
+    /// Whether nobody can type there, as far as the server says it.
+    pub fn is_log(&self, endpoint: &str) -> bool {
+        let all = self.status.as_ref().and_then(|status| status.get("endpoints")?.as_array());
+        let text = |it: &Value, key| it.get(key).and_then(Value::as_str).map(str::to_owned);
+        all.into_iter().flatten().any(|it| {
+            text(it, "role").as_deref() == Some("logger")
+                && text(it, "endpoint").as_deref() == Some(endpoint)
+        })
+    }
+
     /// In one word.
     pub fn state(&self) -> &str {
         let said = self.status.as_ref().and_then(|status| status.pointer("/child/state"));
@@ -94,7 +105,6 @@ fn read_info(directory: &Path, info: &Path) -> Option<Live> {
     if server.is_none() && !path.exists() {
         return None;
     }
-    // The last declared is the first there.
     let endpoints =
         text.lines().rev().filter(|line| !line.starts_with("pid:") && line.contains(':'));
     let endpoints = endpoints.map(str::to_owned).collect();

@@ -260,10 +260,8 @@ impl Site {
                 )));
             }
         }
-        let is_wanted = |name: &str| {
-            patterns.is_empty() || patterns.iter().any(|wanted| pattern::matches(wanted, name))
-        };
-        Ok(all.into_values().filter(|instance| is_wanted(&instance.name)).collect())
+        let is_wanted = |instance: &Instance| pattern::selects(patterns, &instance.name);
+        Ok(all.into_values().filter(is_wanted).collect())
     }
 }
 
@@ -290,7 +288,11 @@ impl Configured {
 }
 
 impl Instance {
-    fn read(file: &Path, ini: &Ini, name: &str) -> Result<Instance, String> {
+    /// What a section of a file says.
+    ///
+    /// # Errors
+    /// What keeps it from being an instance.
+    pub fn read(file: &Path, ini: &Ini, name: &str) -> Result<Instance, String> {
         let value =
             |key: &str| ini.get(name, key).map(|value| value.filter(|value| !value.is_empty()));
         let split = |key: &str| {

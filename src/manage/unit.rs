@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use super::error::{Failure, Outcome};
 use super::files::{self, Existing};
 use super::site::{Instance, Scope, Site, unit_name};
-use super::words;
 use crate::cli;
 use crate::config::Config;
 
@@ -291,11 +290,6 @@ pub fn config(site: &Site, instance: &Instance) -> Result<Config, String> {
         let text = String::from_utf8_lossy(&exit.stderr).into_owned();
         text.lines().next().unwrap_or("prints something and starts nothing").to_owned()
     })
-}
-
-/// The same as one text, for people.
-pub fn shown_command(instance: &Instance) -> String {
-    words::join(&instance.command)
 }
 
 #[cfg(test)]

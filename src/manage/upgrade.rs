@@ -98,8 +98,8 @@ fn one(
             Some(_) => {}
         }
     }
-    let name = &instance.name;
-    Err(format!("PID {pid} goes on as it was; \"manage-procs logs {name}\" has its reason"))
+    let (scope, name) = (site.scope.option(), &instance.name);
+    Err(format!("PID {pid} goes on as it was; \"manage-procs {scope} logs {name}\" has its reason"))
 }
 
 fn ended(pid: i32) -> String {

@@ -9,6 +9,7 @@ mod tests;
 
 use minicbor::{Decode, Encode};
 
+pub(crate) use option::ECHO;
 pub use option::{Agreement, OFFER, Options, Verb};
 
 /// One connection's place in the incoming telnet stream. Plain data, so that a handover can carry
@@ -148,10 +149,10 @@ const SUB_MAX: u16 = 16384;
 /// The option of version 1 of the MUD Client Compression Protocol, the only one whose
 /// subnegotiation ends without an IAC.
 const COMPRESS: u8 = 85;
-const IAC: u8 = 0xff;
-const DONT: u8 = 0xfe;
-const DO: u8 = 0xfd;
-const WONT: u8 = 0xfc;
-const WILL: u8 = 0xfb;
-const SB: u8 = 0xfa;
-const SE: u8 = 0xf0;
+pub(crate) const IAC: u8 = 0xff;
+pub(crate) const DONT: u8 = 0xfe;
+pub(crate) const DO: u8 = 0xfd;
+pub(crate) const WONT: u8 = 0xfc;
+pub(crate) const WILL: u8 = 0xfb;
+pub(crate) const SB: u8 = 0xfa;
+pub(crate) const SE: u8 = 0xf0;

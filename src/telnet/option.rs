@@ -86,5 +86,5 @@ pub enum Verb {
     Dont = DONT,
 }
 
-const ECHO: u8 = 1;
+pub(crate) const ECHO: u8 = 1;
 const LINEMODE: u8 = 34;

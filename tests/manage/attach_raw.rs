@@ -7,12 +7,14 @@ use crate::support::{Case, Instance, Lab, Setup, alive, find};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::net::{Ipv6Addr, TcpListener};
 use std::time::Duration;
 
 pub fn cases() -> Vec<Case> {
     vec![
         case!(raw_over_unix),
         case!(raw_over_tcp),
+        case!(raw_over_ipv6).only_if(has_ipv6(), "no IPv6"),
         case!(raw_instance),
         case!(raw_bytes_reach_the_child),
         case!(raw_bytes_reach_the_screen),
@@ -21,6 +23,11 @@ pub fn cases() -> Vec<Case> {
         case!(raw_end_of_the_server),
         case!(raw_server_is_killed),
     ]
+}
+
+/// Whether this machine has it.
+pub fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 /// No character is a command.
@@ -57,17 +64,23 @@ fn raw_over_unix(lab: &Lab) {
 }
 
 fn raw_over_tcp(lab: &Lab) {
+    over_tcp(lab, "127.0.0.1", "", "localhost");
+    over_tcp(lab, "127.0.0.1", "127.0.0.1:", "127.0.0.1");
+}
+
+fn raw_over_ipv6(lab: &Lab) {
+    over_tcp(lab, "[::1]", "[::1]:", "[::1]");
+}
+
+fn over_tcp(lab: &Lab, listen: &str, host: &str, shown: &str) {
     let port = lab.free_port();
-    for (host, shown) in [("", "localhost"), ("127.0.0.1:", "127.0.0.1"), ("[::1]:", "[::1]")] {
-        let listen = if host.starts_with('[') { "[::1]" } else { "127.0.0.1" };
-        let server = lab.server().opts(["-P", &format!("raw:{listen}:{port}")]).start();
-        server.child_start(1);
-        server.connect().greeting();
-        let mut person = Person::attach(lab, &[&format!("raw:{host}{port}")]);
-        there_and_back(&mut person);
-        let stderr = person.client.stderr();
-        assert!(stderr.contains(&format!("raw:{shown}:{port}; ^] leaves")), "{stderr}");
-    }
+    let server = lab.server().opts(["-P", &format!("raw:{listen}:{port}")]).start();
+    server.child_start(1);
+    server.connect().greeting();
+    let mut person = Person::attach(lab, &[&format!("raw:{host}{port}")]);
+    there_and_back(&mut person);
+    let stderr = person.client.stderr();
+    assert!(stderr.contains(&format!("raw:{shown}:{port}; ^] leaves")), "{stderr}");
 }
 
 fn raw_instance(lab: &Lab) {

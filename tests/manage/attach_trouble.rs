@@ -1,16 +1,17 @@
 //! The console client, strange servers, and terminals that nobody reads.
 
 use crate::attach::Person;
+use crate::attach_raw::has_ipv6;
 use crate::case;
 use crate::fleet::MANAGE;
-use crate::support::{Case, Lab, Terminal, alive, find};
+use crate::support::{Case, Lab, Terminal, alive, find, running_time, stat};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub fn cases() -> Vec<Case> {
@@ -23,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         case!(endless_questions_are_not_all_answered),
         case!(a_server_that_says_nothing),
         case!(who_can_not_be_reached),
+        case!(who_can_not_be_reached_over_ipv6).only_if(has_ipv6(), "no IPv6"),
         case!(a_pipe_gets_what_the_child_wrote),
         case!(a_terminal_that_only_shows),
         case!(a_terminal_to_type_and_one_to_show),
@@ -62,20 +64,48 @@ impl Stranger {
     }
 }
 
-/// Writes until nothing more is taken for a while; how much was.
-fn flood(mut stream: &UnixStream, piece: &[u8], most: usize) -> usize {
-    let (mut sent, mut refusals) = (0, 0);
-    while refusals < 50 && sent < most {
-        match stream.write(piece) {
-            Ok(count) => (sent, refusals) = (sent + count, 0),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                refusals += 1;
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(error) => panic!("{error}"),
+/// As much of `piece` as is taken at once, if any.
+fn write(mut stream: &UnixStream, piece: &[u8]) -> Option<usize> {
+    match stream.write(piece) {
+        Ok(count) => Some(count),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Writes so much, however long it takes.
+fn flood(lab: &Lab, stream: &UnixStream, piece: &[u8], much: usize) {
+    let mut sent = 0;
+    while sent < much {
+        let most = piece.len().min(much - sent);
+        sent += lab.wait_for("a reader", || write(stream, &piece[..most]));
+    }
+}
+
+/// Writes until nothing more is taken by a client that waits for something else.
+fn clog(lab: &Lab, stream: &UnixStream, piece: &[u8], client: &Child) {
+    loop {
+        while write(stream, piece).is_some() {}
+        rests(lab, client);
+        // It may have made room before it fell asleep.
+        if write(stream, piece).is_none() {
+            return;
         }
     }
-    sent
+}
+
+/// Waits until a client has slept for longer than a terminal gets for what puts its modes back.
+fn rests(lab: &Lab, client: &Child) {
+    let pid = client.id().try_into().unwrap();
+    let mut last = (0, Instant::now());
+    lab.wait_for("the client to rest", || {
+        let is_asleep = stat(pid).is_some_and(|fields| fields[0] == "S");
+        let time = running_time(pid);
+        if !is_asleep || time != last.0 {
+            last = (time, Instant::now());
+        }
+        (last.1.elapsed() > Duration::from_millis(600)).then_some(())
+    });
 }
 
 /// Whoever reads them may be slower than the server was.
@@ -86,13 +116,12 @@ fn the_last_words_of_a_server_are_all_shown(lab: &Lab) {
     let mut client = command.spawn().unwrap();
     let stream = stranger.accept(lab);
     // More than the pipe takes, less than would keep it from reading that this is all.
-    let sent = flood(&stream, &[b'x'; 4096], 100_000);
+    flood(lab, &stream, &[b'x'; 4096], 100_000);
     drop(stream);
-    // Longer than a terminal gets for what puts its modes back.
-    std::thread::sleep(Duration::from_millis(600));
+    rests(lab, &client);
     let mut shown = Vec::new();
     client.stdout.take().unwrap().read_to_end(&mut shown).unwrap();
-    assert_eq!(shown.len(), sent);
+    assert_eq!(shown.len(), 100_000);
     assert!(client.wait().unwrap().success());
 }
 
@@ -106,7 +135,7 @@ fn a_stuck_terminal_holds_nobody(lab: &Lab) {
         command.stdin(terminal.stdin()).stdout(terminal.stdin()).stderr(terminal.stdin());
         let mut client = command.spawn().unwrap();
         let stream = stranger.accept(lab);
-        flood(&stream, b"\x1b[?1049h lots and lots\r\n", usize::MAX);
+        clog(lab, &stream, b"\x1b[?1049h lots and lots\r\n", &client);
         assert_ne!(terminal.modes(), before);
         if detach {
             terminal.screen.send("\x1d");
@@ -171,8 +200,7 @@ fn endless_questions_are_not_all_answered(lab: &Lab) {
     let stranger = Stranger::new();
     let mut person = Person::attach(lab, &[&stranger.endpoint()]);
     let stream = stranger.accept(lab);
-    const MOST: usize = 30_000_000;
-    assert!(flood(&stream, &b"\xff\xfd\x22".repeat(20_000), MOST) >= MOST);
+    flood(lab, &stream, &b"\xff\xfd\x22".repeat(20_000), 30_000_000);
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", person.client.pid())).unwrap();
     let resident: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
     assert!(resident < 5000, "{resident} pages");
@@ -197,24 +225,23 @@ fn a_server_that_says_nothing(lab: &Lab) {
 }
 
 fn who_can_not_be_reached(_: &Lab) {
-    let long = format!("raw:unix:/{}", "x".repeat(200));
-    for (endpoint, why) in [
-        (long.as_str(), "path must be shorter than SUN_LEN"),
-        ("unix:/dev/null", "Connection refused"),
-        ("127.0.0.1:1", "Connection refused"),
-        ("raw:[::1]:1", "Connection refused"),
-        ("unix:@nobody-is-there", "Connection refused"),
-    ] {
-        let output = Command::new(MANAGE)
-            .args(["attach", endpoint])
-            .env("HOME", "/nonexistent")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said, format!("manage-procs: {endpoint}: {why}\n"));
+    not_reached(&format!("raw:unix:/{}", "x".repeat(200)), "path must be shorter than SUN_LEN");
+    for endpoint in ["unix:/dev/null", "127.0.0.1:1", "unix:@nobody-is-there"] {
+        not_reached(endpoint, "Connection refused");
     }
+}
+
+fn who_can_not_be_reached_over_ipv6(_: &Lab) {
+    not_reached("raw:[::1]:1", "Connection refused");
+}
+
+fn not_reached(endpoint: &str, why: &str) {
+    let mut command = Command::new(MANAGE);
+    command.args(["attach", endpoint]).env("HOME", "/nonexistent").stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, format!("manage-procs: {endpoint}: {why}\n"));
 }
 
 /// There is no terminal that would answer, and none to be put back.
@@ -252,7 +279,7 @@ fn a_terminal_that_only_shows(lab: &Lab) {
         let mut stream = stranger.accept(lab);
         stream.write_all(b"a\x1b[c\x1b[?1049hb").unwrap();
         if stuck {
-            flood(&stream, b"lots and lots\r\n", usize::MAX);
+            clog(lab, &stream, b"lots and lots\r\n", &client);
             kill(Pid::from_raw(client.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         }
         drop(stream);

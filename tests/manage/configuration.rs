@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
         case!(a_bad_file_spoils_no_other),
         case!(generators_make_units),
         case!(values_end_with_their_line),
+        case!(what_could_not_be_read_is_not_added),
         case!(command_lines_that_are_none),
     ]
 }
@@ -178,7 +179,7 @@ fn an_add_that_was_interrupted_is_finished(_: &Lab) {
     fleet.file("home/.config/procServ.d/.ioc2.conf.1.tmp", "[ioc2]\ncomm");
     assert_eq!(fleet.must(&["list"]).lines().count(), 2);
     let done = fleet.run(&["doctor"]);
-    assert!(done.stdout.contains("manage-procs restart ioc1 writes it"), "{done:?}");
+    assert!(done.stdout.contains("manage-procs --user restart ioc1 writes it"), "{done:?}");
     fleet.must(&["start", "ioc1"]);
     assert!(fleet.path("home/.config/systemd/user/procserv-ioc1.service").exists());
     let unit = fleet.path(UNIT);
@@ -205,6 +206,7 @@ fn remove_finishes_what_was_interrupted(_: &Lab) {
     fs::remove_file(fleet.path(CONF)).unwrap();
     let done = fleet.run(&["doctor"]);
     assert!(done.code == 1 && done.stdout.contains("is the unit of no instance"), "{done:?}");
+    assert!(done.stdout.contains("\n    manage-procs --user remove ioc1\n"), "{done:?}");
     fleet.must(&["remove", "ioc1"]);
     assert_eq!(fleet.names("home/.config/procServ.d"), [""; 0]);
 }
@@ -315,6 +317,30 @@ fn values_end_with_their_line(_: &Lab) {
         assert!(done.stderr.contains(": a line end, or a backslash at the end"), "{done:?}");
         assert!(!fleet.path(UNIT).exists());
     }
+}
+
+/// Nor can one be added that the file could not be read with.
+fn what_could_not_be_read_is_not_added(_: &Lab) {
+    let fleet = with_ioc();
+    for (words, says) in [
+        (["-U", "ioc\\"], "user: a line end, or a backslash at the end"),
+        (["-G", "ioc\\"], "group: a line end, or a backslash at the end"),
+        (["-E", "/a\\"], "env_file: a line end, or a backslash at the end"),
+        (["-P", "unix:/a\\"], "port: a line end, or a backslash at the end"),
+        (["-U", ""], "a value is empty"),
+        (["-U", "a\n[b]"], "user: has blanks at an end, a line end or"),
+    ] {
+        // Whatever else is forced.
+        for force in [&["-f"][..], &[]] {
+            let done = fleet.run(&[&["add"], force, &words, &["ioc1", "/bin/true"]].concat());
+            let says = format!("manage-procs: ioc1: {says}");
+            assert!(done.code == 2 && done.stderr.starts_with(&says), "{words:?} {done:?}");
+        }
+    }
+    // It would be the defaults of others.
+    let done = fleet.run(&["add", "DEFAULT", "/bin/true"]);
+    assert!(done.code == 2 && done.stderr.contains("DEFAULT: "), "{done:?}");
+    assert!(!fleet.path("home/.config").exists() && !fleet.path("systemctl").exists());
 }
 
 fn command_lines_that_are_none(_: &Lab) {

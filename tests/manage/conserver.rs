@@ -26,6 +26,8 @@ fn consoles_for_conserver(_: &Lab) {
     let local =
         format!("console ioc1 {{ include procserv; type uds; uds {run}/procserv-ioc1/control; }}");
     assert!(fleet.must(&["write-procs-cf", "-f", "-"]).ends_with(&format!("\n{local}\n")));
+    let done = fleet.run(&["write-procs-cf", "--json", "-f", "-"]);
+    assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{done:?}");
     // A host that answers with what this one has.
     let ssh = fleet.program(
         "bin/fake-ssh",

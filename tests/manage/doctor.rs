@@ -59,9 +59,10 @@ fn a_killed_server_is_found(lab: &Lab) {
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(
         found[0].0.contains("info: names PID ")
-            && found[0].1.contains("manage-procs restart killed")
+            && found[0].1.contains(": manage-procs --user restart killed")
     );
     assert!(found[1].0.contains("control: nobody listens on it"));
+    assert!(found[1].1.starts_with("manage-procs --user restart killed, or "));
 }
 
 fn shared_files_are_found(lab: &Lab) {

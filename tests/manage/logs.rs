@@ -10,6 +10,7 @@ use std::process::Stdio;
 pub fn cases() -> Vec<Case> {
     vec![
         case!(logs_have_names_and_colours),
+        case!(what_a_line_sets_ends_with_it),
         case!(logs_say_where_the_rest_is),
         case!(who_leaves_ends_logs),
         case!(a_reader_that_leaves_is_no_error),
@@ -45,6 +46,19 @@ fn logs_have_names_and_colours(_: &Lab) {
     fleet.program("bin/journalctl", "#!/bin/sh\nexit 3\n");
     let done = fleet.run(&["logs"]);
     assert_eq!(done.stderr, "manage-procs: journalctl: exit status: 3\n");
+}
+
+/// Colours, a cursor that is not to be seen; what has only begun is not there at all.
+fn what_a_line_sets_ends_with_it(_: &Lab) {
+    let fleet = fleet("");
+    let line = |message: &str| serde_json::json!({ "MESSAGE": message.as_bytes(), "UNIT": "procserv-a.service" });
+    let lines =
+        ["\x1b[31mred\r", "\x1b[?25l\x1b[1mbold", "\x1b[1mbold\x1b[m", "half\x1b[3", "last"];
+    let lines = lines.map(|message| format!("echo '{}'\n", line(message))).concat();
+    fleet.program("bin/journalctl", &format!("#!/bin/sh\n{lines}"));
+    let shown =
+        "\x1b[31mred\x1b[m\n\x1b[?25l\x1b[1mbold\x1b[m\x1b[?25h\n\x1b[1mbold\x1b[m\nhalf\nlast\n";
+    assert_eq!(fleet.must(&["logs", "a"]), shown);
 }
 
 fn logs_say_where_the_rest_is(_: &Lab) {

@@ -19,6 +19,7 @@ pub fn cases() -> Vec<Case> {
         case!(who_knows_no_upgrade_is_not_killed),
         case!(who_is_no_server_gets_no_signal),
         case!(attach_finds_an_instance),
+        case!(attach_takes_no_log_endpoint),
     ]
 }
 
@@ -226,4 +227,20 @@ fn attach_finds_an_instance(lab: &Lab) {
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.starts_with("@@@ Welcome to procServ") && !said.contains('\u{fffd}'), "{said:?}");
+}
+
+/// Nobody could type there.
+fn attach_takes_no_log_endpoint(lab: &Lab) {
+    let fleet = Fleet::new();
+    let setup = lab.server();
+    let log = format!("unix:{}", fleet.path("log").display());
+    fleet.instance(&setup, "ioc1", "cat", &format!("options = --logport {log}"));
+    let server = fleet.launch_until(lab, setup, "ioc1", "run/procserv-ioc1/status");
+    server.child_start(1);
+    let control = fleet.path("run/procserv-ioc1/control");
+    assert_eq!(status(&fleet)[0]["endpoints"], json!([format!("unix:{}", control.display()), log]));
+    fs::remove_file(&control).unwrap();
+    let done = fleet.run(&["attach", "ioc1"]);
+    assert_eq!(done.code, 1);
+    assert!(done.stderr.ends_with("/control: No such file or directory\n"), "{done:?}");
 }

@@ -1,7 +1,6 @@
 //! `manage-procs attach`: a person's terminal and a console, until one of them leaves. Needs neither
 //! telnet nor socat.
 
-pub mod filter;
 mod replay;
 mod session;
 mod signals;
@@ -12,9 +11,9 @@ use std::io::{IsTerminal, Write};
 
 use clap::ArgMatches;
 
+use super::error::{Failure, Outcome};
+use super::site::Site;
 use crate::caret;
-use crate::manage::error::{Failure, Outcome};
-use crate::manage::site::Site;
 use session::{End, Session};
 
 /// `attach`. Ends with status 0 when the person or the server leaves; a signal ends it by that

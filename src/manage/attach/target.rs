@@ -5,16 +5,13 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
+use crate::limits::CONNECT_PATIENCE;
 use crate::manage::error::Failure;
 use crate::manage::probe;
 use crate::manage::proc::Clock;
 use crate::manage::site::Site;
 use crate::sys;
-
-/// How long a host may take to answer: a person waits.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a console is, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +80,7 @@ impl Target {
             Place::Tcp(host, port) => {
                 let mut error = io::ErrorKind::NotFound.into();
                 for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+                    match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
                         Ok(stream) => {
                             sys::fd::tune_tcp(&stream);
                             return Ok(Stream::Tcp(stream));
@@ -154,8 +151,8 @@ impl AsFd for Stream {
     }
 }
 
-/// Connects to what `console` says: the first endpoint of an instance that can be reached, or the
-/// endpoint.
+/// Connects to what `console` says: the first control endpoint of an instance that can be reached, or
+/// the endpoint.
 ///
 /// # Errors
 /// Nothing of that name, or nobody there.
@@ -164,13 +161,14 @@ pub(super) fn open(site: &Site, console: &str) -> Result<(Target, Stream), Failu
     let endpoints = match instances.get(console) {
         Some(instance) => {
             let live = probe::probe(site, instance, Clock::read());
-            let Some(live) = live.filter(|live| live.server.is_some()) else {
+            let Some(mut live) = live.filter(|live| live.server.is_some()) else {
                 return Err(Failure::new(format!(
                     "{console}: does not run; manage-procs {} start {console} starts it",
                     site.scope.option()
                 )));
             };
-            live.endpoints
+            let endpoints = std::mem::take(&mut live.endpoints);
+            endpoints.into_iter().filter(|endpoint| !live.is_log(endpoint)).collect()
         }
         None => vec![console.to_owned()],
     };

@@ -5,36 +5,23 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
 
-use super::filter::Filter;
 use super::replay::Replay;
 use super::signals::Signals;
 use super::target::Stream;
-use super::telnet::{self, Codec};
+use super::telnet::Codec;
+use crate::filter::Filter;
+use crate::limits::{
+    ATTACH_CHUNK, ATTACH_QUEUE_MAX, LAST_WORDS_PATIENCE, TYPED_MAX, UNSENT_PATIENCE,
+};
 use crate::manage::error::Failure;
 use crate::sys::fd::duplicate;
 use crate::sys::pty::{Terminal, reopen};
-
-/// Bytes that wait for the terminal or for the server before the other side is no longer read.
-const QUEUE_MAX: usize = 64 << 10;
-
-/// What a person has typed and pasted may wait in this size: the detach key is behind it.
-const TYPED_MAX: usize = 64 << 20;
-
-/// Bytes read at once, and written at once to what may block: a pipe that takes anything takes this.
-const CHUNK: usize = 4096;
-
-/// How long the terminal may take for what puts its modes back.
-const LAST_WORDS: Duration = Duration::from_millis(300);
-
-/// After the detach key: what was typed before it is given up when the server took nothing of it for
-/// so long.
-const UNSENT: Duration = Duration::from_secs(1);
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -147,7 +134,7 @@ impl<'a> Session<'a> {
         while self.send().is_ok() && patient && !self.to_server.is_empty() {
             if self.to_server.len() < left {
                 left = self.to_server.len();
-                deadline = Instant::now() + UNSENT;
+                deadline = Instant::now() + UNSENT_PATIENCE;
             }
             let time = deadline.saturating_duration_since(Instant::now());
             let mut fds = [
@@ -182,7 +169,7 @@ impl<'a> Session<'a> {
 
     /// Whether the terminal has taken everything.
     fn show_all(&mut self) -> bool {
-        let deadline = Instant::now() + LAST_WORDS;
+        let deadline = Instant::now() + LAST_WORDS_PATIENCE;
         while !self.to_screen.is_empty() && Instant::now() < deadline {
             let mut fds = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
             let _ = poll(&mut fds, PollTimeout::from(20u8));
@@ -200,10 +187,10 @@ impl<'a> Session<'a> {
             return Err(end);
         }
         let open = self.closed.is_none();
-        let reads_server = open && self.to_screen.len() < QUEUE_MAX;
+        let reads_server = open && self.to_screen.len() < ATTACH_QUEUE_MAX;
         let reads_input = match &self.terminal {
             Some(_) => self.to_server.len() < TYPED_MAX,
-            None => open && self.to_server.len() < QUEUE_MAX,
+            None => open && self.to_server.len() < ATTACH_QUEUE_MAX,
         };
         let wants_both = |wanted: bool, more: bool| {
             let mut flags = PollFlags::empty();
@@ -293,7 +280,7 @@ impl<'a> Session<'a> {
         let Some(input) = &mut self.input else {
             return Ok(());
         };
-        let mut buffer = [0; CHUNK];
+        let mut buffer = [0; ATTACH_CHUNK];
         let typed = match input.read(&mut buffer) {
             Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(error) if is_passing(&error) => return Ok(()),
@@ -313,7 +300,7 @@ impl<'a> Session<'a> {
         match self.codec {
             Some(_) => {
                 let mut escaped = Vec::new();
-                telnet::escape(kept, &mut escaped);
+                crate::telnet::escape(kept, &mut escaped);
                 self.to_server.extend(escaped);
             }
             None => self.to_server.extend(kept),
@@ -343,7 +330,7 @@ impl<'a> Session<'a> {
     }
 
     fn receive(&mut self) -> Result<(), End> {
-        let mut buffer = [0; CHUNK];
+        let mut buffer = [0; ATTACH_CHUNK];
         let received = match self.stream.read(&mut buffer) {
             Ok(0) => return self.close(End::Closed),
             Ok(length) => buffer.get(..length).unwrap_or_default(),
@@ -357,7 +344,7 @@ impl<'a> Session<'a> {
                 let mut answer = Vec::new();
                 codec.decode(received, &mut plain, &mut answer);
                 // Who reads no answers gets no more of them.
-                if self.to_server.len() < QUEUE_MAX {
+                if self.to_server.len() < ATTACH_QUEUE_MAX {
                     self.to_server.extend(answer);
                 }
             }
@@ -380,7 +367,7 @@ impl<'a> Session<'a> {
     }
 
     fn show(&mut self) -> Result<(), End> {
-        let chunk = self.to_screen.get(..CHUNK).unwrap_or(&self.to_screen);
+        let chunk = self.to_screen.get(..ATTACH_CHUNK).unwrap_or(&self.to_screen);
         match self.output.write(chunk) {
             Ok(length) => drop(self.to_screen.drain(..length)),
             Err(error) if is_passing(&error) => {}

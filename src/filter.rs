@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::limits::SEQUENCE_MAX;
+
 /// A terminal's place in the stream, and its modes.
 #[derive(Debug, Default)]
 pub struct Filter {
@@ -58,9 +60,6 @@ const FOREIGN: [u16; 17] =
 /// Private modes that are on in a terminal that nobody has changed: line wrap, the cursor.
 const USUAL: [u16; 2] = [7, 25];
 
-/// Longer sequences are data, such as pictures, and no questions.
-const HELD_MAX: usize = 4096;
-
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
 const ENQ: u8 = 0x05;
@@ -93,13 +92,13 @@ impl Filter {
         self.flush(out);
     }
 
-    /// What puts the modes back that have been changed, after the end of a sequence that has none: a
-    /// terminal would take what comes next for a part of it.
+    /// What puts the modes back that have been changed, after the end of a sequence that has none but
+    /// has been passed on: a terminal would take what comes next for a part of it.
     pub fn undo(&self) -> Vec<u8> {
         let modes = &self.modes;
         let mut undo = Vec::new();
         let parts: [(bool, &[u8]); 6] = [
-            (!matches!(self.state, State::Text | State::Wide), &[CAN]),
+            (self.passed > 0 && !matches!(self.state, State::Text | State::Wide), &[CAN]),
             (modes.region, b"\x1b7\x1b[r\x1b8"),
             (modes.line_drawing, b"\x0f\x1b(B"),
             (modes.keypad, b"\x1b>"),
@@ -170,7 +169,8 @@ impl Filter {
         match next {
             Some(state) => {
                 self.state = state;
-                if self.held.len() > HELD_MAX && matches!(state, State::Control | State::Long) {
+                // An escape is looked at again with the next byte, which comes to one of the others.
+                if self.held.len() > SEQUENCE_MAX && state != State::LongEscape {
                     self.flush(out);
                     self.held.truncate(2);
                     self.passed = self.held.len();

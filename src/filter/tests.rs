@@ -142,8 +142,34 @@ fn a_sequence_without_an_end_is_broken_off() {
 
 #[test]
 fn a_long_string_is_not_held() {
-    let picture = [b"\x1bPq".to_vec(), vec![b'~'; 3 * HELD_MAX], b"\x1b\\end".to_vec()].concat();
+    let picture =
+        [b"\x1bPq".to_vec(), vec![b'~'; 3 * SEQUENCE_MAX], b"\x1b\\end".to_vec()].concat();
     assert_eq!(stripped(&picture), picture);
+}
+
+/// Nor any other beginning whose end never comes.
+#[test]
+fn no_state_holds_without_end() {
+    let states: [(&[u8], &[u8]); 8] = [
+        (b"\x1b(", b" "),
+        (b"\x1b[", b"1;"),
+        (b"\x1b]", b"x"),
+        (b"\x1b]", b"\xc2"),
+        (b"\x1b]", b"\xc2x"),
+        (b"\xc2\x9d", b"\xc2"),
+        (b"\x1b]", b"\x1b"),
+        (b"", b"\xc2"),
+    ];
+    for (begin, more) in states {
+        let bytes = [begin, &more.repeat(3 * SEQUENCE_MAX)].concat();
+        let (mut filter, mut out) = (Filter::new(), Vec::new());
+        for byte in &bytes {
+            filter.strip(&[*byte], &mut out);
+            assert!(filter.held.len() <= SEQUENCE_MAX + 1, "{begin:?} {more:?}");
+        }
+        filter.pass(b"", &mut out);
+        assert_eq!(out, bytes, "{begin:?} {more:?}");
+    }
 }
 
 proptest! {

@@ -1,12 +1,8 @@
 //! When what comes is no longer what the server shows of the past.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// A console that has been quiet for so long has shown what it had to replay.
-const QUIET: Duration = Duration::from_millis(200);
-
-/// One that is never quiet has done so by then.
-const REPLAY_MAX: Duration = Duration::from_secs(5);
+use crate::limits::{REPLAY_PATIENCE, REPLAY_QUIET};
 
 /// Whether what comes from the server may be older than this connection.
 pub(super) struct Replay {
@@ -40,7 +36,7 @@ impl Replay {
             self.start += now - self.last;
             self.last = now;
         }
-        self.quiet |= now - self.last > QUIET || now - self.start > REPLAY_MAX;
+        self.quiet |= now - self.last > REPLAY_QUIET || now - self.start > REPLAY_PATIENCE;
     }
 
     /// Whether time makes no difference any more.
@@ -61,7 +57,7 @@ mod tests {
     /// The server has more to say, and can't.
     #[test]
     fn a_slow_terminal_is_no_end_of_the_replay() {
-        let long_ago = Instant::now().checked_sub(2 * REPLAY_MAX).unwrap();
+        let long_ago = Instant::now().checked_sub(2 * REPLAY_PATIENCE).unwrap();
         let mut replay = Replay { start: long_ago, last: long_ago, quiet: false, typed: true };
         replay.note(false);
         replay.note(true);

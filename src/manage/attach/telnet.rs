@@ -1,15 +1,9 @@
 //! A telnet client's side of what a console needs: its echo is the server's, everything else is
 //! declined. Pure, resumable at any byte.
 
-const IAC: u8 = 0xff;
-const DONT: u8 = 0xfe;
-const DO: u8 = 0xfd;
-const WONT: u8 = 0xfc;
-const WILL: u8 = 0xfb;
-const SB: u8 = 0xfa;
-const SE: u8 = 0xf0;
-/// Options of the server that suit a terminal in raw mode.
-const ECHO: u8 = 1;
+use crate::telnet::{DO, DONT, ECHO, IAC, SB, SE, WILL, WONT};
+
+/// Beside ECHO, an option of the server that suits a terminal in raw mode.
 const SUPPRESS_GO_AHEAD: u8 = 3;
 
 /// A connection's place in the stream from the server.
@@ -81,11 +75,6 @@ impl Codec {
     }
 }
 
-/// Appends what was typed as it goes to the server.
-pub(super) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
-    crate::telnet::escape(bytes, out);
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -133,7 +122,7 @@ mod tests {
         #[test]
         fn what_is_escaped_arrives(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let mut sent = Vec::new();
-            escape(&bytes, &mut sent);
+            crate::telnet::escape(&bytes, &mut sent);
             prop_assert_eq!(decoded(&[&sent]), (bytes, Vec::new()));
         }
     }
