@@ -66,8 +66,9 @@ fn client_that_does_not_read_does_not_delay_sigterm(lab: &Lab) {
     let mut deaf = server.connect();
     deaf.greeting();
     fs::write(server.path("go"), "").unwrap();
-    // More than a socket holds: on procServ the stall has begun.
-    server.file_with("log", format!("\r\n{:<63}\r\n", 400_000 / 64));
+    // More than a socket holds. On procServ the stall has begun, and no more than this is logged.
+    let logged = if lab.ours() { 400_000 } else { 100_000 };
+    server.file_with("log", format!("\r\n{:<63}\r\n", logged / 64));
     assert_eq!(server.terminate().code(), Some(0));
 }
 
