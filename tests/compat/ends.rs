@@ -6,7 +6,7 @@ use crate::support::{Case, Lab, alive, number_after};
 use std::time::{Duration, Instant};
 
 pub(super) fn cases() -> Vec<Case> {
-    let order = "the two halves of the news come in either order (DEFECTS)";
+    let order = "the two halves of the news come in either order";
     let oneshot = "2.7.0 has no -o (section 10)";
     vec![
         case!(s6_end_by_exit_is_told).flaky_on_oracle(order),
@@ -27,9 +27,9 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s6_oneshot_waits_for_the_holdoff).differs_on_oracle(oneshot),
         case!(s6_oneshot_exits_0_after_a_signal).differs_on_oracle(oneshot),
         case!(s6_last_output_comes_before_the_news)
-            .flaky_on_oracle("loses the last output now and then (DEFECTS)"),
+            .flaky_on_oracle("loses the last output now and then"),
         case!(s6_last_output_is_logged)
-            .flaky_on_oracle("loses the last output now and then (DEFECTS)"),
+            .flaky_on_oracle("loses the last output now and then"),
     ]
 }
 
