@@ -29,8 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s6_coresize_above_the_hard_limit_changes_nothing),
         case!(s6_resource_limits_are_inherited),
         case!(s6_umask_is_inherited),
-        case!(s6_no_descriptors_but_three)
-            .differs_on_oracle("leaks sockets into the child"),
+        case!(s6_no_descriptors_but_three).differs_on_oracle("leaks sockets into the child"),
         case!(s6_no_inherited_descriptors)
             .differs_on_oracle("passes what it inherited to the child (section 6, [+])"),
         case!(s6_signal_mask_is_empty).differs_on_oracle(blocked),

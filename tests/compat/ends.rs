@@ -28,8 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s6_oneshot_exits_0_after_a_signal).differs_on_oracle(oneshot),
         case!(s6_last_output_comes_before_the_news)
             .flaky_on_oracle("loses the last output now and then"),
-        case!(s6_last_output_is_logged)
-            .flaky_on_oracle("loses the last output now and then"),
+        case!(s6_last_output_is_logged).flaky_on_oracle("loses the last output now and then"),
     ]
 }
 

@@ -15,8 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s7_terminal_modes_while_it_runs),
         case!(s7_terminal_modes_are_restored_by_sigterm),
         case!(s7_terminal_modes_are_restored_by_quit),
-        case!(s7_terminal_modes_are_restored_by_logout)
-            .differs_on_oracle("not restored then"),
+        case!(s7_terminal_modes_are_restored_by_logout).differs_on_oracle("not restored then"),
         case!(s7_terminal_interrupt_does_not_reach_the_child),
         case!(s7_terminal_hangup_ends_that_client_only),
         case!(s7_terminal_with_the_log_on_stdout_is_no_client),
