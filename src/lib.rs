@@ -19,6 +19,8 @@
 //! meets the operating system behind a trait, and a simulation stands behind the same trait.
 //! [`limits`] has every size, timeout and budget with its reason.
 //!
+//! *The contract*, with its sections, is `docs/procserv.md`: what procServ does, and this program too.
+//!
 //! # The console stream
 //!
 //! Everybody sees the same sequence of bytes: what the child writes, and what the server says. So

@@ -1,13 +1,15 @@
 //! The definition of the options, the help text and the man page name the same options, each with
 //! its short form and its value, and no others; and the man page is free of markup errors.
-// clippy.toml exempts test functions, but not their helpers.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+// Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use procserv::cli;
+use support::{Lab, installed};
+
+mod support;
 
 const MAN_PATHS: [&str; 2] = [
     concat!(env!("CARGO_MANIFEST_DIR"), "/man/procServ.1"),
@@ -15,6 +17,20 @@ const MAN_PATHS: [&str; 2] = [
 ];
 const MANAGE_MAN: &str = include_str!("../man/manage-procs.1");
 const MAN: &str = include_str!("../man/procServ.1");
+
+fn main() -> ExitCode {
+    support::main(|| {
+        vec![
+            case!(definition_help_and_man_page_agree),
+            case!(no_text_mentions_an_option_that_is_none),
+            case!(the_help_fits_a_terminal_and_its_columns),
+            case!(commands_and_man_page_agree),
+            case!(the_help_of_commands_fits_a_terminal),
+            case!(man_renders_the_pages_without_warnings).only_if(installed("man"), "needs man"),
+            case!(mandoc_finds_nothing).only_if(installed("mandoc"), "needs mandoc"),
+        ]
+    })
+}
 
 /// An option as people write it: `-c --chdir <dir>`, `--logstamp [<str>]`, `--wait`.
 type Shown = BTreeSet<String>;
@@ -88,15 +104,13 @@ fn names(options: &Shown) -> BTreeSet<&str> {
     words.filter(|word| word.starts_with('-')).collect()
 }
 
-#[test]
-fn definition_help_and_man_page_agree() {
+fn definition_help_and_man_page_agree(_: &Lab) {
     assert!(defined().len() > 25);
     assert_eq!(defined(), helped(&help()), "definition against help");
     assert_eq!(defined(), documented(), "definition against man page");
 }
 
-#[test]
-fn no_text_mentions_an_option_that_is_none() {
+fn no_text_mentions_an_option_that_is_none(_: &Lab) {
     let options = defined();
     let options = names(&options);
     let help = help();
@@ -115,8 +129,7 @@ fn no_text_mentions_an_option_that_is_none() {
     }
 }
 
-#[test]
-fn the_help_fits_a_terminal_and_its_columns() {
+fn the_help_fits_a_terminal_and_its_columns(_: &Lab) {
     for line in help().lines() {
         assert!(line.len() <= 80, "{line}");
         if line.starts_with(" -") || line.starts_with("    --") {
@@ -127,8 +140,7 @@ fn the_help_fits_a_terminal_and_its_columns() {
 }
 
 /// Each command of manage-procs has a section of its own with its options, and what it takes.
-#[test]
-fn commands_and_man_page_agree() {
+fn commands_and_man_page_agree(_: &Lab) {
     let definition = procserv::manage::cli::definition();
     let (top, commands) = MANAGE_MAN.split_once(".Sh COMMANDS\n").unwrap();
     let (commands, _) = commands.split_once(".Sh FILES\n").unwrap();
@@ -148,8 +160,7 @@ fn commands_and_man_page_agree() {
     assert_eq!(defined, described);
 }
 
-#[test]
-fn the_help_of_commands_fits_a_terminal() {
+fn the_help_of_commands_fits_a_terminal(_: &Lab) {
     let mut definition = procserv::manage::cli::definition();
     definition.build();
     let helps = definition.get_subcommands_mut().map(|command| command.render_help().to_string());
@@ -158,42 +169,24 @@ fn the_help_of_commands_fits_a_terminal() {
     }
 }
 
-/// Runs a tool that may not be installed and asserts that it has nothing to complain about.
+/// Asserts that a program has nothing to complain about in the pages.
 #[track_caller]
 fn has_no_complaint(program: &str, arguments: &[&str]) {
     for page in MAN_PATHS {
-        has_no_complaint_of(program, arguments, page);
+        let mut command = Command::new(program);
+        command.args(arguments).arg(page).env("LC_ALL", "C.UTF-8").env("MANWIDTH", "80");
+        let output = command.output().unwrap();
+        let said =
+            [output.stderr, if program == "man" { Vec::new() } else { output.stdout }].concat();
+        assert_eq!(String::from_utf8_lossy(&said), "");
+        assert!(output.status.success());
     }
 }
 
-#[track_caller]
-fn has_no_complaint_of(program: &str, arguments: &[&str], page: &str) {
-    let run = Command::new(program)
-        .args(arguments)
-        .arg(page)
-        .env("LC_ALL", "C.UTF-8")
-        .env("MANWIDTH", "80")
-        .output();
-    match run {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("{program} is not installed: nothing checked");
-        }
-        Err(error) => panic!("{program}: {error}"),
-        Ok(output) => {
-            let said =
-                [output.stderr, if program == "man" { Vec::new() } else { output.stdout }].concat();
-            assert_eq!(String::from_utf8_lossy(&said), "");
-            assert!(output.status.success());
-        }
-    }
-}
-
-#[test]
-fn man_renders_the_page_without_warnings() {
+fn man_renders_the_pages_without_warnings(_: &Lab) {
     has_no_complaint("man", &["--warnings", "-l"]);
 }
 
-#[test]
-fn mandoc_finds_nothing() {
+fn mandoc_finds_nothing(_: &Lab) {
     has_no_complaint("mandoc", &["-Tlint", "-W", "warning"]);
 }

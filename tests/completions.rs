@@ -1,22 +1,36 @@
 //! The shell completions in contrib/completions are what the definition of the options makes, and
 //! their shells complete with them. After a change: `PROCSERV_WRITE=1 cargo test --test completions`.
-// clippy.toml exempts test functions, but not their helpers.
-#![allow(clippy::unwrap_used, clippy::panic)]
+// Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::io::ErrorKind;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 use clap::{Arg, ArgAction, ValueHint};
 use clap_complete::{Shell, generate_to};
 use procserv::{cli, manage};
+use support::{Case, Lab, installed};
+
+mod support;
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/completions");
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
-#[test]
-fn files_are_what_the_definition_makes() {
+fn main() -> ExitCode {
+    let shell = |case: Case, name: &str| case.only_if(installed(name), &format!("needs {name}"));
+    support::main(|| {
+        vec![
+            case!(files_are_what_the_definition_makes),
+            shell(case!(bash_completes), "bash"),
+            shell(case!(bash_completes_manage_procs), "bash"),
+            shell(case!(zsh_takes_its_file), "zsh"),
+            shell(case!(fish_completes), "fish"),
+        ]
+    })
+}
+
+fn files_are_what_the_definition_makes(_: &Lab) {
     // The child's command line, which the server's own parsing takes off before clap sees the rest.
     let mut definition = cli::definition().arg(
         Arg::new("command")
@@ -43,22 +57,14 @@ fn compare(name: &str, definition: &mut clap::Command) {
 }
 
 /// What `script` writes, run by `shell` in the directory of the files; nothing may go to stderr.
-/// `None` if there is no such shell here.
 #[track_caller]
-fn run(shell: &str, options: &[&str], script: &str) -> Option<String> {
+fn run(shell: &str, options: &[&str], script: &str) -> String {
     let mut command = Command::new(shell);
-    match command.args(options).args(["-c", script]).current_dir(DIRECTORY).output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("{shell} is not installed: nothing checked");
-            None
-        }
-        Err(error) => panic!("{shell}: {error}"),
-        Ok(output) => {
-            assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-            assert!(output.status.success(), "{}", output.status);
-            Some(String::from_utf8(output.stdout).unwrap())
-        }
-    }
+    command.args(options).args(["-c", script]).current_dir(DIRECTORY);
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success(), "{}", output.status);
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// The options that begin with `--log`.
@@ -78,14 +84,13 @@ fn offered(lines: &str) -> Vec<&str> {
     words
 }
 
-#[test]
-fn bash_completes() {
+fn bash_completes(_: &Lab) {
     let script = "source ./procServ.bash || exit
         complete -p procServ
         COMP_WORDS=(procServ --log) COMP_CWORD=1
         _procServ procServ --log procServ
         printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let Some(said) = run("bash", &["--norc"], script) else { return };
+    let said = run("bash", &["--norc"], script);
     let (rule, words) = said.split_once('\n').unwrap();
     assert_eq!(rule, "complete -o bashdefault -o default -o nosort -F _procServ procServ");
     assert_eq!(offered(words), expected());
@@ -95,38 +100,29 @@ fn bash_completes() {
         COMP_WORDS=(procServ --logfile proc) COMP_CWORD=2
         _procServ procServ proc --logfile
         printf '%s\\n' \"${COMPREPLY[@]}\"";
-    assert_eq!(
-        offered(&run("bash", &["--norc"], script).unwrap()),
-        ["procServ.bash", "procServ.fish"]
-    );
+    assert_eq!(offered(&run("bash", &["--norc"], script)), ["procServ.bash", "procServ.fish"]);
 }
 
-#[test]
-fn bash_completes_manage_procs() {
+fn bash_completes_manage_procs(_: &Lab) {
     let script = "source ./manage-procs.bash || exit
         COMP_WORDS=(manage-procs re) COMP_CWORD=1
         _manage__procs manage-procs re manage-procs
         printf '%s\\n' \"${COMPREPLY[@]}\"";
-    if let Some(said) = run("bash", &["--norc"], script) {
-        assert_eq!(offered(&said), ["remove", "restart"]);
-    }
+    let said = run("bash", &["--norc"], script);
+    assert_eq!(offered(&said), ["remove", "restart"]);
 }
 
-#[test]
-fn zsh_takes_its_file() {
+fn zsh_takes_its_file(_: &Lab) {
     let script = "zsh -fn _procServ || exit
         fpath=($PWD $fpath)
         autoload -U compinit && compinit -D -u
         print $_comps[procServ]";
-    if let Some(said) = run("zsh", &["-f"], script) {
-        assert_eq!(said, "_procServ\n");
-    }
+    let said = run("zsh", &["-f"], script);
+    assert_eq!(said, "_procServ\n");
 }
 
-#[test]
-fn fish_completes() {
+fn fish_completes(_: &Lab) {
     let script = "source procServ.fish; and complete -C 'procServ --log'";
-    if let Some(said) = run("fish", &["--no-config"], script) {
-        assert_eq!(offered(&said), expected());
-    }
+    let said = run("fish", &["--no-config"], script);
+    assert_eq!(offered(&said), expected());
 }

@@ -4,8 +4,6 @@
 use nix::sys::signal::Signal;
 
 use super::Stderr;
-use crate::config::Rotation;
-use crate::limits::{LOG_KEEP, LOG_KEEP_MAX};
 use crate::strto;
 
 /// The values in force; starts with the defaults.
@@ -73,33 +71,6 @@ impl Numbers {
             stderr.warn(&[b"invalid number '", text, option.as_bytes()].concat());
         }
     }
-}
-
-/// `SIZE[,KEEP]`.
-pub(super) fn rotation(text: &[u8]) -> Option<Rotation> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (size, keep) = match text.split_once(',') {
-        Some((size, keep)) => (size, digits(keep)?),
-        None => (text, u64::from(LOG_KEEP)),
-    };
-    let keep = u32::try_from(keep).ok().filter(|keep| (1..=LOG_KEEP_MAX).contains(keep))?;
-    Some(Rotation { size: self::size(size).filter(|&size| size > 0)?, keep })
-}
-
-/// Digits, and perhaps k, M or G for powers of 1024.
-fn size(text: &str) -> Option<u64> {
-    let (number, shift) = match text.as_bytes().last()? {
-        b'k' | b'K' => (text.get(..text.len() - 1)?, 10),
-        b'm' | b'M' => (text.get(..text.len() - 1)?, 20),
-        b'g' | b'G' => (text.get(..text.len() - 1)?, 30),
-        _ => (text, 0),
-    };
-    digits(number)?.checked_mul(1 << shift)
-}
-
-fn digits(text: &str) -> Option<u64> {
-    let all = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    all.then(|| text.parse().ok())?
 }
 
 /// The number of the signal `TERM` or `SIGTERM`, in letters of either case.

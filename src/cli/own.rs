@@ -5,10 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::meaning::Given;
-use super::number::{self, Numbers};
+use super::number::Numbers;
 use crate::caret;
 use crate::config::{Overlap, Rotation, Wording};
-use crate::limits::{OVERLAP_GRACE, REPLAY_MAX};
+use crate::limits::{LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE, REPLAY_MAX};
 use crate::listen::{ListenUri, Place};
 use crate::network::Networks;
 
@@ -17,7 +17,8 @@ pub(super) fn history(given: &Given) -> Result<usize, String> {
     let Some(text) = given.value("history") else {
         return Ok(0);
     };
-    text.to_str().and_then(size).filter(|&size| size <= REPLAY_MAX).ok_or_else(|| {
+    let size = size(text.as_bytes()).and_then(|size| usize::try_from(size).ok());
+    size.filter(|&size| size <= REPLAY_MAX).ok_or_else(|| {
         let text = text.to_string_lossy();
         format!("invalid size '{text}' for --history (bytes, or with k or M, up to 64M)")
     })
@@ -52,8 +53,7 @@ pub(super) fn holdoff_max(given: &Given, holdoff: u32) -> Result<u32, String> {
     let Some(value) = given.value("holdoff-max") else {
         return Ok(holdoff);
     };
-    let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let Some(most) = digits.and_then(|text| text.parse().ok()) else {
+    let Some(most) = digits(value.as_bytes()).and_then(|most| u32::try_from(most).ok()) else {
         let shown = String::from_utf8_lossy(value.as_bytes());
         return Err(format!("--holdoff-max needs a number of seconds, not '{shown}'"));
     };
@@ -114,8 +114,7 @@ pub(super) fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap
             b"--overlap does not go with --child-pidfile: a daemon is not replaced".to_vec()
         );
     }
-    let digits = text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let Some(after) = digits.and_then(|text| text.parse::<u32>().ok()) else {
+    let Some(after) = digits(text.as_bytes()).and_then(|after| u32::try_from(after).ok()) else {
         return Err([b"--overlap ", text.as_bytes(), b" is no number of milliseconds"].concat());
     };
     let command = match command
@@ -145,21 +144,37 @@ pub(super) fn log_rotate(given: &Given) -> Result<Option<Rotation>, &'static str
         Some(file) if file != "-" => {}
         Some(_) | None => return Err("--log-rotate needs --logfile with a file"),
     }
-    let rule = number::rotation(rule.as_bytes());
+    let rule = rotation(rule.as_bytes());
     rule.map(Some).ok_or("--log-rotate needs a size (1000, 64k, 10M, 2G) and perhaps ,<keep>")
 }
 
-/// A number of bytes: digits, and `k` or `M` for 1024 or 1024² of them.
-fn size(text: &str) -> Option<usize> {
-    let (digits, unit) = match text.as_bytes() {
-        [.., b'k'] => (text.strip_suffix('k')?, 1 << 10),
-        [.., b'M'] => (text.strip_suffix('M')?, 1 << 20),
-        _ => (text, 1),
+/// `SIZE[,KEEP]`.
+fn rotation(text: &[u8]) -> Option<Rotation> {
+    let mut parts = text.splitn(2, |&byte| byte == b',');
+    let size = size(parts.next()?).filter(|&size| size > 0)?;
+    let keep = match parts.next() {
+        Some(keep) => u32::try_from(digits(keep)?).ok()?,
+        None => LOG_KEEP,
     };
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse::<usize>().ok()?.checked_mul(unit)
+    (1..=LOG_KEEP_MAX).contains(&keep).then_some(Rotation { size, keep })
+}
+
+/// A number of bytes: digits, and perhaps k, M or G, in either case, for powers of 1024.
+fn size(text: &[u8]) -> Option<u64> {
+    let (number, shift) = match text {
+        [number @ .., b'k' | b'K'] => (number, 10),
+        [number @ .., b'm' | b'M'] => (number, 20),
+        [number @ .., b'g' | b'G'] => (number, 30),
+        number => (number, 0),
+    };
+    digits(number)?.checked_mul(1 << shift)
+}
+
+/// A number of digits and nothing else.
+fn digits(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    // Parsing would take a sign.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -168,9 +183,20 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        let sizes = [("0", 0), ("1", 1), ("007", 7), ("3k", 3072), ("64M", 64 << 20), ("0M", 0)];
-        for (text, bytes) in sizes {
-            assert_eq!(size(text), Some(bytes), "{text}");
+        for (text, bytes) in [
+            ("0", 0),
+            ("1", 1),
+            ("007", 7),
+            ("3k", 3072),
+            ("64K", 64 << 10),
+            ("64M", 64 << 20),
+            ("1m", 1 << 20),
+            ("0M", 0),
+            ("2G", 2 << 30),
+            ("2g", 2 << 30),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(size(text.as_bytes()), Some(bytes), "{text}");
         }
         for text in [
             "",
@@ -182,17 +208,15 @@ mod tests {
             "+1",
             "-1",
             "1.5M",
-            "1K",
-            "1m",
-            "1G",
+            "1T",
             "1kM",
             "1kk",
             "0x10",
             "1\u{e9}",
             "18446744073709551616",
-            "18446744073709551615M",
+            "18446744073709551615k",
         ] {
-            assert_eq!(size(text), None, "{text}");
+            assert_eq!(size(text.as_bytes()), None, "{text}");
         }
     }
 }

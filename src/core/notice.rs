@@ -1,5 +1,5 @@
-//! Every text that the server says on the console, one function for each, with the contract
-//! section it comes from. Whole lines, CR LF included.
+//! Every text that the server says on the console, one function for each, with the section
+//! of the contract (docs/procserv.md) it comes from. Whole lines, CR LF included.
 
 use super::Settings;
 use super::client::Count;

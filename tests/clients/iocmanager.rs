@@ -16,9 +16,9 @@ pub(super) fn cases() -> Vec<Case> {
         case!(iocmanager_quits_a_tenth_of_a_second_after_a_kill),
         case!(iocmanager_restarts_the_child),
         case!(iocmanager_polls_do_not_keep_the_child_down)
-            .differs_on_oracle("starts no child while clients connect (DEFECTS)"),
+            .differs_on_oracle("starts no child while clients connect"),
         case!(iocmanager_polls_leave_no_trace)
-            .flaky_on_oracle("tells all of a signal when a client resets (DEFECTS)"),
+            .flaky_on_oracle("tells all of a signal when a client resets"),
         case!(iocmanager_starts_servers_through_procmgrd)
             .differs_on_oracle("has no --savelog, which is of SLAC's own fork")
             .only_if(bash, "needs /bin/bash"),

@@ -12,7 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(procmgr_restarts_a_child_shut_down),
         case!(procmgr_stops_child_and_server),
         case!(procmgr_sees_a_clean_end_after_interrupt)
-            .differs_on_oracle("with -f the child ignores ^C (DEFECTS)"),
+            .differs_on_oracle("with -f the child ignores ^C"),
         case!(procmgr_kill_is_told_before_restart)
             .flaky_on_oracle("swaps the lines about end and start (section 6)"),
         case!(procmgr_pid_file_may_be_a_device)

@@ -126,6 +126,10 @@ fn options_of_our_own_are_strict() {
     assert_eq!(config(&[]).history, 0);
     assert_eq!(config(&["--history", "64M"]).history, 64 << 20);
     assert_eq!(config(&["--history=10k", "--hist", "7"]).history, 7);
+    assert_eq!(config(&["--history=64K"]).history, 64 << 10);
+    for size in ["64k", "64K", "64m", "64M", "64g", "64G"] {
+        assert!(config(&["-L", "log", "--log-rotate", size]).log_rotate.is_some(), "{size}");
+    }
     assert_eq!(config(&[]).wording, Wording::Current);
     assert_eq!(config(&["--compat", "2.7"]).wording, Wording::Of2_7);
     assert_eq!(config(&[]).allow_from, None);
@@ -193,6 +197,7 @@ fn numbers_are_read_like_atoi() {
         ("", 0),
         ("+7", 7),
         (" 8", 8),
+        ("0.9", 0),
         ("1.5", 1),
         ("-3", 15),
         ("4294967301", 5),

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 pub(super) fn cases() -> Vec<Case> {
-    let blocked = "leaves signals blocked or ignored in the child (DEFECTS)";
+    let blocked = "leaves signals blocked or ignored in the child";
     let by_path = "2.7.0 wants an executable file given by path (section 10)";
     vec![
         case!(s6_start_is_announced_with_name_and_command),
@@ -29,8 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s6_coresize_above_the_hard_limit_changes_nothing),
         case!(s6_resource_limits_are_inherited),
         case!(s6_umask_is_inherited),
-        case!(s6_no_descriptors_but_three)
-            .differs_on_oracle("leaks sockets into the child (DEFECTS)"),
+        case!(s6_no_descriptors_but_three).differs_on_oracle("leaks sockets into the child"),
         case!(s6_no_inherited_descriptors)
             .differs_on_oracle("passes what it inherited to the child (section 6, [+])"),
         case!(s6_signal_mask_is_empty).differs_on_oracle(blocked),
@@ -43,9 +42,9 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s6_failing_chdir_is_told_and_exits_255)
             .flaky_on_oracle("the order of the news varies"),
         case!(s6_paste_reaches_a_slow_child_whole)
-            .differs_on_oracle("300 KB to a child that doesn't read hang it (DEFECTS)"),
+            .differs_on_oracle("300 KB to a child that doesn't read hang it"),
         case!(s6_child_that_never_reads_blocks_nothing)
-            .differs_on_oracle("300 KB to a child that doesn't read hang it (DEFECTS)"),
+            .differs_on_oracle("300 KB to a child that doesn't read hang it"),
     ]
 }
 

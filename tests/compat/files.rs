@@ -20,7 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
             .differs_on_oracle("says nothing (section 7, [+])"),
         case!(s7_info_file_lists_pid_and_endpoints_last_first),
         case!(s7_info_file_is_there_when_the_parent_exits)
-            .flaky_on_oracle("missing in some starts (DEFECTS)"),
+            .flaky_on_oracle("missing in some starts"),
         case!(s7_info_file_that_cannot_be_written_is_skipped),
         case!(s7_files_are_removed_at_exit),
         case!(s7_files_have_mode_0666_less_umask),

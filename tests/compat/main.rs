@@ -1,5 +1,6 @@
-//! What procServ does, observably: one case for each statement of the contract that can be seen
-//! from outside, run against the program built here or the one named by `PROCSERV_BIN`.
+//! What procServ does, observably: one case for each statement of the contract
+//! (docs/procserv.md) that can be seen from outside, run against the program built here or the one
+//! named by `PROCSERV_BIN`. `[+]` and sections in the reasons of marks are the contract's.
 
 // Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

@@ -6,7 +6,7 @@ use crate::support::{Case, Instance, Lab, Terminal, find};
 use nix::sys::termios::{InputFlags, LocalFlags, OutputFlags, Termios};
 
 pub(super) fn cases() -> Vec<Case> {
-    let clean = "has telnet bytes on it, and a greeting with lines missing (DEFECTS)";
+    let clean = "has telnet bytes on it, and a greeting with lines missing";
     vec![
         case!(s7_terminal_gets_the_greeting_before_the_start).differs_on_oracle(clean),
         case!(s7_terminal_is_a_control_client),
@@ -15,17 +15,16 @@ pub(super) fn cases() -> Vec<Case> {
         case!(s7_terminal_modes_while_it_runs),
         case!(s7_terminal_modes_are_restored_by_sigterm),
         case!(s7_terminal_modes_are_restored_by_quit),
-        case!(s7_terminal_modes_are_restored_by_logout)
-            .differs_on_oracle("not restored then (DEFECTS)"),
+        case!(s7_terminal_modes_are_restored_by_logout).differs_on_oracle("not restored then"),
         case!(s7_terminal_interrupt_does_not_reach_the_child),
         case!(s7_terminal_hangup_ends_that_client_only),
         case!(s7_terminal_with_the_log_on_stdout_is_no_client),
         case!(s7_terminal_in_the_background_is_no_client)
             .differs_on_oracle("takes it all the same (section 7, [+])"),
-        case!(s7_pipe_as_stdin_only_sends).differs_on_oracle("loses its input (DEFECTS)"),
+        case!(s7_pipe_as_stdin_only_sends).differs_on_oracle("loses its input"),
         case!(s7_pipe_as_stdin_is_no_user).differs_on_oracle("counts it (section 7)"),
         case!(s7_null_as_stdin_is_no_user).flaky_on_oracle("counts it until it has read its end"),
-        case!(s7_closed_stdin_works).differs_on_oracle("spins (DEFECTS)"),
+        case!(s7_closed_stdin_works).differs_on_oracle("spins"),
     ]
 }
 

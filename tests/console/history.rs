@@ -256,7 +256,7 @@ fn last_size_counts(lab: &Lab) {
 }
 
 fn bad_sizes_are_errors(lab: &Lab) {
-    for size in ["", "x", "65M", "67108865", "-1", "1.5M", "10 k", "1G", "1K", "k", "0x10"] {
+    for size in ["", "x", "65M", "67108865", "-1", "1.5M", "10 k", "1G", "1T", "k", "0x10"] {
         let finished = lab.server().opts(["--history", size]).run();
         let reason = "(bytes, or with k or M, up to 64M)";
         let line = format!("procServ: invalid size '{size}' for --history {reason}\n");

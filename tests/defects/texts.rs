@@ -5,7 +5,6 @@ use crate::common::{started, started_hex};
 use crate::support::{Case, Lab};
 use nix::sys::signal::Signal;
 use std::fs;
-use std::time::{Duration, Instant};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -21,7 +20,6 @@ pub(super) fn cases() -> Vec<Case> {
         case!(second_log_endpoint_wins),
         case!(restrict_concerns_the_log_endpoint_only)
             .differs_on_oracle("Debian's build has no --allow (section 10)"),
-        case!(holdoff_is_in_whole_seconds),
     ]
 }
 
@@ -128,14 +126,4 @@ fn restrict_concerns_the_log_endpoint_only(lab: &Lab) {
     server.connect().greeting();
     lab.listens(control, "00000000");
     lab.listens(log, "0100007F");
-}
-
-/// Six starts would take four and a half seconds.
-fn holdoff_is_in_whole_seconds(lab: &Lab) {
-    let child = ["on-start", "6", "wait", "otherwise", "exit", "0"];
-    let server = lab.server().opts(["--holdoff", "0.9"]).child(child).start();
-    server.child_start(1);
-    let begin = Instant::now();
-    server.child_start(6);
-    assert!(begin.elapsed() < Duration::from_millis(4400), "{:?}", begin.elapsed());
 }

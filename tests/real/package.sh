@@ -64,6 +64,7 @@ $doc/README.md
 $doc/changelog.gz
 $doc/copyright
 $doc/docs/events.md
+$doc/docs/procserv.md
 $doc/docs/socketmaster.md
 $doc/docs/status.md
 $doc/docs/tutorial.md
@@ -155,6 +156,7 @@ $doc/CHANGELOG.md
 $doc/README.md
 $doc/conserver/conserver.cf
 $doc/docs/events.md
+$doc/docs/procserv.md
 $doc/docs/socketmaster.md
 $doc/docs/status.md
 $doc/docs/tutorial.md

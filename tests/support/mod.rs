@@ -34,7 +34,7 @@ mod text;
 pub use client::{Client, NEGOTIATION};
 pub use instance::{Finished, Instance};
 pub use lab::{Lab, is_ours};
-pub use process::{alive, descriptors, parent_of, processes_with, running_time, stat};
+pub use process::{alive, descriptors, installed, parent_of, processes_with, running_time, stat};
 pub use setup::Setup;
 pub use suite::{Case, main};
 pub use terminal::Terminal;

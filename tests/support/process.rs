@@ -124,3 +124,9 @@ pub(super) fn send_signal(pid: i32, signal: Signal) {
         Err(error) => panic!("{signal} to {pid}: {error}"),
     }
 }
+
+/// Whether there is a program of this name.
+pub fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
