@@ -50,7 +50,9 @@
 //! | the exec itself | a signal has come meanwhile | heard first, then again |
 //! | | anything | as above |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
+//! | writing down what outlives a crash | anything | told once on stderr; tried again, not within a second |
 //! | stderr | anything | ignored: there is nobody to tell |
+//! | | no room | not waited for: it is not told there |
 
 mod admission;
 pub mod adopt;
@@ -132,6 +134,8 @@ struct Server<S: System> {
     handover: Handover<S::Process>,
     /// The console's revision that is written down for after a crash.
     saved: Option<u64>,
+    /// After a failure: when that is tried again.
+    save_again: Option<Moment>,
     /// `--allow-from`.
     allow_from: Option<Networks>,
 }
@@ -157,6 +161,7 @@ impl<S: System> Server<S> {
             origin,
             handover: Handover::new(),
             saved: None,
+            save_again: None,
             allow_from: None,
         }
     }
@@ -208,7 +213,7 @@ impl<S: System> Server<S> {
         self.drop_departed(now);
         self.tell_manager(now);
         self.keep_records(now);
-        self.save();
+        self.save(now);
         // Who leaves hands nothing over: that it leaves is no part of the state.
         if self.exit.is_none() {
             self.go_on_with_upgrade(now);
@@ -231,6 +236,7 @@ impl<S: System> Server<S> {
             .chain(self.records.as_ref().and_then(Records::deadline))
             .chain(self.child_waits_until(now))
             .chain(self.handover.deadline())
+            .chain(self.save_again)
             .min()?;
         Some(next.since(now))
     }
