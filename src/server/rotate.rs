@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::scribe;
 use crate::config::Rotation;
+use crate::handover::state::FileId;
 use crate::limits::LOG_RETRY;
 
 /// The log's rotation.
@@ -55,8 +56,7 @@ fn cut(size: u64, len: u64, next: &[u8]) -> Option<usize> {
 
 fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
     let old = file.metadata()?;
-    let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
-    if !fs::metadata(path).is_ok_and(|found| id(&found) == id(&old)) {
+    if !fs::metadata(path).is_ok_and(|found| FileId::of(&found) == FileId::of(&old)) {
         return scribe::open(path);
     }
     // A link stays, and the logs where it leads: there is the room for them.
