@@ -304,3 +304,25 @@ fn unix_address(address: &SocketAddr) -> Address {
     let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
     Address::Unix { path, uid: None, gid: None, mode: 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn planted_link_changes_nobodys_rights() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| dir.path().join(name));
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&file, &link).unwrap();
+        let before = fs::metadata(&file).unwrap();
+        // As root it would be given away.
+        let _ = protect(&link, Some(65534), Some(65534), 0o666);
+        let after = fs::metadata(&file).unwrap();
+        let rights = |of: &fs::Metadata| (of.uid(), of.gid(), of.mode());
+        assert_eq!(rights(&after), rights(&before));
+    }
+}
