@@ -283,12 +283,10 @@ fn state_that_can_not_be_saved_is_told_once_and_saved_later(lab: &Lab) {
         assert!(run.expect("prlimit").success());
     };
     let mut users = Vec::new();
-    for round in 1..=2 {
+    for (round, count) in [(1, 3), (2, 1)] {
         // So much of stderr has room, and no state.
         limit("200:");
-        for _ in 0..3 {
-            users.push(user(&unit.server));
-        }
+        users.extend((0..count).map(|_| user(&unit.server)));
         limit("unlimited:");
         lab.wait_for("the state to be saved", || {
             (unit.store.state().connections.len() == users.len()).then_some(())
