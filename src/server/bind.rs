@@ -259,7 +259,7 @@ pub(super) fn listen_file(
     bound?;
     let id = FileId::of(&fs::symlink_metadata(path)?);
     let ready =
-        protect(path, uid, gid, mode).and_then(|()| Ok(listen(&socket, Backlog::MAXALLOWABLE)?));
+        protect(path, uid, gid, mode).and_then(|()| Ok(listen(&socket, sys::socket::MAX_BACKLOG)?));
     if ready.is_err() {
         remove_file(path, id);
     }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use nix::sys::socket::{Backlog, getsockopt, sockopt};
+use nix::sys::socket::{getsockopt, sockopt};
 
 use super::bind::{is_at, listen_at, listen_file, remove_file};
 use super::handover::describe;
@@ -18,6 +18,7 @@ use crate::error::StartupError;
 use crate::handover::state::{ChildSocketState, FileId, Text};
 use crate::listen::{Family, ListenUri, Place};
 use crate::sys::fd;
+use crate::sys::socket::MAX_BACKLOG;
 use crate::systemd::activation::Inherited;
 
 /// One of them. Dropped, its socket file goes too, if it is still this one.
@@ -32,8 +33,6 @@ pub(super) struct ChildSocket {
     /// The service manager has it anyway.
     pub(super) passed: bool,
 }
-
-const BACKLOG: Backlog = Backlog::MAXCONN;
 
 /// What a process was started with, by number, with its name if a service manager has given one.
 pub(super) type Given = Vec<(i32, io::Result<(OwnedFd, Option<Vec<u8>>)>)>;
@@ -172,10 +171,10 @@ impl Drop for ChildSocket {
 fn listen_tcp(host: &str, port: u16, family: Family) -> io::Result<OwnedFd> {
     if host.is_empty() && family == Family::Any {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        return listen_at(all, false, BACKLOG).or_else(|error| match error.raw_os_error() {
+        return listen_at(all, false, MAX_BACKLOG).or_else(|error| match error.raw_os_error() {
             // A machine without IPv6.
             Some(nix::libc::EAFNOSUPPORT | nix::libc::EADDRNOTAVAIL) => {
-                listen_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false, BACKLOG)
+                listen_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false, MAX_BACKLOG)
             }
             _ => Err(error),
         });
@@ -194,5 +193,5 @@ fn listen_tcp(host: &str, port: u16, family: Family) -> io::Result<OwnedFd> {
     let address = addresses
         .first()
         .ok_or_else(|| io::Error::other(format!("{host} has no address of that kind")))?;
-    listen_at(*address, family == Family::V6, BACKLOG)
+    listen_at(*address, family == Family::V6, MAX_BACKLOG)
 }
