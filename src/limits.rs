@@ -63,6 +63,10 @@ pub const LAST_WORDS_MAX: usize = 1 << 20;
 /// SIGKILL. A process in an uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
+/// How long the parent of a dead child that is not ours may take to reap it: only then is its status
+/// known. The loop stands still meanwhile; an init does it at once.
+pub const REAP_WAIT: Duration = Duration::from_millis(100);
+
 /// The unit in which the kernel tells when a process was started, 1/`USER_HZ`; on some machines it is
 /// shorter.
 pub const KERNEL_TICK: Duration = Duration::from_millis(10);

@@ -110,7 +110,9 @@ impl Console {
         }
         // With a history, readers begin a long way behind.
         let near = (self.history.capacity() - HISTORY_MAX / 4 * 3) as u64;
-        let behind = self.clients.values().filter(|client| {
+        // A terminal that somebody has stopped says nothing of the machine, and a pipe never reads.
+        let sockets = self.clients.values().filter(|client| client.medium.is_socket());
+        let behind = sockets.filter(|client| {
             let lag = self.history.head() - client.outbox.cursor();
             lag > near && !matches!(client.pace, Pace::WrittenOff)
         });

@@ -2,6 +2,8 @@
 //! [`core::record`](crate::core::record) tells.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 
 use minicbor::{Decode, Encode};
 
@@ -162,6 +164,13 @@ pub struct FileId {
     /// `st_ino`.
     #[n(1)]
     pub inode: u64,
+}
+
+impl FileId {
+    /// The file that has this metadata.
+    pub fn of(metadata: &Metadata) -> FileId {
+        FileId { device: metadata.dev(), inode: metadata.ino() }
+    }
 }
 
 /// A client's connection.

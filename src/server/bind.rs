@@ -4,15 +4,17 @@ use std::fs;
 use std::io;
 use std::net::{self, IpAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::AT_FDCWD;
+use nix::libc::mode_t;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockType, SockaddrIn6, SockaddrLike, SockaddrStorage, UnixAddr, bind,
-    connect, getsockname, getsockopt, listen, setsockopt, sockopt,
+    AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
+    getsockname, getsockopt, listen, setsockopt, sockopt,
 };
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, umask};
 
 use super::handover::describe;
 use super::stream::Terminus;
@@ -37,8 +39,8 @@ pub(super) struct Bound {
     pub(super) endpoint: Endpoint,
     /// What its connections may do.
     pub(super) role: Role,
-    /// The socket file: device and inode tell whether it is still ours.
-    file: Option<(PathBuf, u64, u64)>,
+    /// The socket file, as long as it is still this one.
+    file: Option<(PathBuf, FileId)>,
     /// The service manager has it anyway.
     pub(super) passed: bool,
 }
@@ -50,21 +52,15 @@ impl Bound {
         let mut bound = endpoint.clone();
         let socket = match &endpoint.address {
             Address::Tcp(address) => {
-                let socket = match address {
-                    net::SocketAddr::V4(_) => TcpListener::bind(address)?,
-                    net::SocketAddr::V6(address) => bind_ipv6(*address)?,
-                };
+                let socket = listen_at(*address, true, Backlog::new(BACKLOG)?)?;
+                let socket = TcpListener::from(socket);
                 bound.address = Address::Tcp(socket.local_addr().unwrap_or(*address));
                 Kind::Tcp(socket)
             }
             Address::Unix { path, uid, gid, mode } => {
-                let socket = bind_file(path)?;
-                let metadata = fs::symlink_metadata(path)?;
-                let guard = SocketFile(path);
-                protect(path, *uid, *gid, *mode)?;
-                std::mem::forget(guard);
-                file = Some((path.clone(), metadata.dev(), metadata.ino()));
-                Kind::Unix(socket)
+                let (socket, id) = listen_file(path, *uid, *gid, *mode)?;
+                file = Some((path.clone(), id));
+                Kind::Unix(socket.into())
             }
             Address::Abstract(name) => {
                 Kind::Unix(UnixListener::bind_addr(&sys::socket::abstract_address(name)?)?)
@@ -113,9 +109,7 @@ impl Bound {
             _ => return Err(unfit()),
         };
         let file = match (&address, file) {
-            (Address::Unix { path, .. }, Some(file)) => {
-                Some((path.clone(), file.device, file.inode))
-            }
+            (Address::Unix { path, .. }, Some(file)) => Some((path.clone(), file)),
             _ => None,
         };
         let endpoint = Endpoint { address, raw };
@@ -126,12 +120,13 @@ impl Bound {
 }
 
 impl Bound {
-    /// Lets those in whom `endpoint` means.
-    pub(super) fn protect(&self, endpoint: &Endpoint) -> io::Result<()> {
-        match &endpoint.address {
-            Address::Unix { path, uid, gid, mode } => protect(path, *uid, *gid, *mode),
-            Address::Tcp(_) | Address::Abstract(_) | Address::Passed(_) => Ok(()),
-        }
+    /// Lets those in whom `endpoint` means. Whether they find it: its socket file may be gone, or
+    /// another's.
+    pub(super) fn serves(&self, endpoint: &Endpoint) -> bool {
+        let Address::Unix { path, uid, gid, mode } = &endpoint.address else {
+            return true;
+        };
+        self.file().is_some_and(|id| is_at(path, id)) && protect(path, *uid, *gid, *mode).is_ok()
     }
 
     /// Its socket file stays.
@@ -164,8 +159,7 @@ impl Socket for Bound {
     type Connection = Terminus;
 
     fn file(&self) -> Option<FileId> {
-        let (_, device, inode) = self.file.as_ref()?;
-        Some(FileId { device: *device, inode: *inode })
+        self.file.as_ref().map(|(_, id)| *id)
     }
 
     fn is_scarce(&self) -> bool {
@@ -197,8 +191,8 @@ impl AsFd for Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let Some((path, device, inode)) = &self.file {
-            remove_file(path, FileId { device: *device, inode: *inode });
+        if let Some((path, id)) = &self.file {
+            remove_file(path, *id);
         }
     }
 }
@@ -212,47 +206,64 @@ pub(super) fn remove_file(path: &Path, id: FileId) {
 
 /// Whether the file at `path` is this one.
 pub(super) fn is_at(path: &Path, id: FileId) -> bool {
-    let metadata = fs::symlink_metadata(path);
-    metadata.is_ok_and(|found| (found.dev(), found.ino()) == (id.device, id.inode))
+    fs::symlink_metadata(path).is_ok_and(|found| FileId::of(&found) == id)
 }
 
-/// Gives a socket file its owner and permissions.
+/// Gives a socket file its owner and permissions. What a link with its name leads to keeps its own.
 fn protect(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Result<()> {
     if uid.is_some() || gid.is_some() {
         // Without the right to, it stays the process's own, as with procServ: that lets in nobody
         // who was not to be let in.
-        let _ = std::os::unix::fs::chown(path, uid, gid);
+        let _ = lchown(path, uid, gid);
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    if fs::symlink_metadata(path)?.mode() & 0o7777 != mode & 0o7777 {
+        let mode = Mode::from_bits_truncate(mode as mode_t);
+        fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)?;
+    }
+    Ok(())
 }
 
-/// Binds an IPv6 address for IPv6 clients only, whatever the system's default is.
-fn bind_ipv6(address: net::SocketAddrV6) -> io::Result<TcpListener> {
-    let socket = sys::socket::open(AddressFamily::Inet6, SockType::Stream)?;
+/// Listens on a TCP address; on an IPv6 one for IPv6 clients only or not, whatever the system's
+/// default is. Blocking.
+pub(super) fn listen_at(
+    address: net::SocketAddr,
+    only_v6: bool,
+    backlog: Backlog,
+) -> io::Result<OwnedFd> {
+    let kind = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let socket = sys::socket::open(kind, SockType::Stream)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
-    bind(socket.as_raw_fd(), &SockaddrIn6::from(address))?;
-    listen(&socket, Backlog::new(BACKLOG)?)?;
-    Ok(TcpListener::from(socket))
-}
-
-/// A socket file that is removed if its binding does not get finished.
-struct SocketFile<'a>(&'a Path);
-
-impl Drop for SocketFile<'_> {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.0);
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &only_v6)?;
     }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&socket, backlog)?;
+    Ok(socket)
 }
 
-/// Binds a socket file that nobody may use yet: there is no moment at which it has wider
-/// permissions than asked for. One that a dead server left behind is replaced.
-pub(super) fn bind_file(path: &Path) -> io::Result<UnixListener> {
+/// Listens on a socket file. There is no moment at which it has wider permissions than asked for,
+/// and nobody gets in before it has its owner. One that a dead server left behind is replaced.
+pub(super) fn listen_file(
+    path: &Path,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    mode: u32,
+) -> io::Result<(OwnedFd, FileId)> {
     make_way(path)?;
-    let saved = umask(Mode::from_bits_truncate(0o777));
-    let result = UnixListener::bind(path);
+    let socket = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
+    let address = UnixAddr::new(path)?;
+    // Where the directory has no default ACL, that is all that is needed.
+    let saved = umask(Mode::from_bits_truncate(!mode as mode_t & 0o777));
+    let bound = bind(socket.as_raw_fd(), &address);
     umask(saved);
-    result
+    bound?;
+    let id = FileId::of(&fs::symlink_metadata(path)?);
+    let ready =
+        protect(path, uid, gid, mode).and_then(|()| Ok(listen(&socket, sys::socket::MAX_BACKLOG)?));
+    if ready.is_err() {
+        remove_file(path, id);
+    }
+    ready.map(|()| (socket, id))
 }
 
 /// Removes a socket that no server answers on. Anything else in the way is an error.
@@ -292,4 +303,26 @@ fn unix_address(address: &SocketAddr) -> Address {
     }
     let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
     Address::Unix { path, uid: None, gid: None, mode: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn planted_link_changes_nobodys_rights() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| dir.path().join(name));
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&file, &link).unwrap();
+        let before = fs::metadata(&file).unwrap();
+        // As root it would be given away.
+        let _ = protect(&link, Some(65534), Some(65534), 0o666);
+        let after = fs::metadata(&file).unwrap();
+        let rights = |of: &fs::Metadata| (of.uid(), of.gid(), of.mode());
+        assert_eq!(rights(&after), rights(&before));
+    }
 }

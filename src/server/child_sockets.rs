@@ -3,25 +3,22 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockType, SockaddrStorage, bind, getsockopt, listen, setsockopt,
-    sockopt,
-};
+use nix::sys::socket::{getsockopt, sockopt};
 
-use super::bind::{bind_file, is_at, remove_file};
+use super::bind::{is_at, listen_at, listen_file, remove_file};
 use super::handover::describe;
 use super::restart::Remains;
 use crate::config::Config;
 use crate::error::StartupError;
 use crate::handover::state::{ChildSocketState, FileId, Text};
 use crate::listen::{Family, ListenUri, Place};
-use crate::sys::{fd, socket};
+use crate::sys::fd;
+use crate::sys::socket::MAX_BACKLOG;
 use crate::systemd::activation::Inherited;
 
 /// One of them. Dropped, its socket file goes too, if it is still this one.
@@ -101,7 +98,8 @@ impl ChildSocket {
         let socket = match &uri.place {
             Place::Tcp { host, port, family } => listen_tcp(host, *port, *family)?,
             Place::Unix(path) => {
-                let (socket, id) = listen_unix(path)?;
+                // As endpoints and systemd have it.
+                let (socket, id) = listen_file(path, None, None, 0o666)?;
                 file = Some((path.clone(), id));
                 socket
             }
@@ -173,10 +171,10 @@ impl Drop for ChildSocket {
 fn listen_tcp(host: &str, port: u16, family: Family) -> io::Result<OwnedFd> {
     if host.is_empty() && family == Family::Any {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        return listen_at(all, false).or_else(|error| match error.raw_os_error() {
+        return listen_at(all, false, MAX_BACKLOG).or_else(|error| match error.raw_os_error() {
             // A machine without IPv6.
             Some(nix::libc::EAFNOSUPPORT | nix::libc::EADDRNOTAVAIL) => {
-                listen_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false)
+                listen_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false, MAX_BACKLOG)
             }
             _ => Err(error),
         });
@@ -195,37 +193,5 @@ fn listen_tcp(host: &str, port: u16, family: Family) -> io::Result<OwnedFd> {
     let address = addresses
         .first()
         .ok_or_else(|| io::Error::other(format!("{host} has no address of that kind")))?;
-    listen_at(*address, family == Family::V6)
-}
-
-fn listen_at(address: SocketAddr, only_v6: bool) -> io::Result<OwnedFd> {
-    let kind = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-    let socket = socket::open(kind, SockType::Stream)?;
-    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    if address.is_ipv6() {
-        setsockopt(&socket, sockopt::Ipv6V6Only, &only_v6)?;
-    }
-    let address = match address {
-        SocketAddr::V6(v6) => {
-            SockaddrStorage::from(SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()))
-        }
-        SocketAddr::V4(v4) => SockaddrStorage::from(v4),
-    };
-    bind(socket.as_raw_fd(), &address)?;
-    listen(&socket, Backlog::MAXCONN)?;
-    Ok(socket)
-}
-
-/// With mode 0666, as endpoints and systemd have it.
-fn listen_unix(path: &Path) -> io::Result<(OwnedFd, FileId)> {
-    let socket = bind_file(path)?;
-    let metadata = std::fs::symlink_metadata(path)?;
-    let id = FileId { device: metadata.dev(), inode: metadata.ino() };
-    let ready = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))
-        .and_then(|()| Ok(listen(&socket, Backlog::MAXCONN)?));
-    if let Err(error) = ready {
-        remove_file(path, id);
-        return Err(error);
-    }
-    Ok((socket.into(), id))
+    listen_at(*address, family == Family::V6, MAX_BACKLOG)
 }

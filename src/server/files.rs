@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::handover::state::FileId;
 
 /// A file that names this server. Dropped, it is removed, unless it was replaced meanwhile, is no
 /// regular file, or holds something else by now.
@@ -11,8 +13,7 @@ use std::path::{Path, PathBuf};
 pub(super) struct OwnFile {
     path: PathBuf,
     content: Vec<u8>,
-    dev: u64,
-    ino: u64,
+    id: FileId,
 }
 
 impl OwnFile {
@@ -29,16 +30,16 @@ impl OwnFile {
     /// Takes responsibility for a file with this content that another process wrote.
     pub(super) fn adopt(path: &Path, content: Vec<u8>) -> io::Result<Option<OwnFile>> {
         let metadata = fs::metadata(path)?;
-        let (dev, ino) = (metadata.dev(), metadata.ino());
-        Ok(metadata.is_file().then(|| OwnFile { path: path.to_owned(), content, dev, ino }))
+        let id = FileId::of(&metadata);
+        Ok(metadata.is_file().then(|| OwnFile { path: path.to_owned(), content, id }))
     }
 }
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        let ours = fs::metadata(&self.path).is_ok_and(|metadata| {
-            metadata.is_file() && (metadata.dev(), metadata.ino()) == (self.dev, self.ino)
-        }) && fs::read(&self.path).is_ok_and(|content| content == self.content);
+        let ours = fs::metadata(&self.path)
+            .is_ok_and(|metadata| metadata.is_file() && FileId::of(&metadata) == self.id)
+            && fs::read(&self.path).is_ok_and(|content| content == self.content);
         if ours {
             let _ = fs::remove_file(&self.path);
         }

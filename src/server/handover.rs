@@ -234,8 +234,9 @@ impl<S: System> Server<S> {
     fn refuse_upgrade(&mut self, reason: &str, now: Now) {
         self.give_up_upgrade();
         self.console.handle(Event::UpgradeFailed(reason), now);
-        self.system.complain_of_upgrade(reason);
-        self.diagnose(&format!("not upgraded: {reason}"));
+        let text = format!("not upgraded: {reason}");
+        self.system.complain(&text);
+        self.diagnose(&text);
         if std::mem::take(&mut self.handover.again) {
             self.upgrade(now);
         }

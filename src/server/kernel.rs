@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use nix::libc::PIPE_BUF;
 use nix::sys::signal::Signal;
 
 use super::bind::Bound;
@@ -145,6 +146,16 @@ impl Kernel {
         (!vault.flush(notifier)).then_some(VAULT_RETRY)
     }
 
+    /// `<argv0>: <text>` on stderr, unless that would have to be waited for.
+    fn say(&self, text: &[u8]) {
+        let line = [&self.argv0, b": ".as_slice(), text].concat();
+        // A pipe that takes anything takes so much.
+        let line = line.get(..PIPE_BUF - 1).unwrap_or(&line);
+        if fd::has_room(io::stderr()) {
+            let _ = io::stderr().write_all(&[line, b"\n"].concat());
+        }
+    }
+
     fn register(&self, source: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
         let raw = source.as_fd().as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&raw), token, interest)
@@ -265,7 +276,7 @@ impl System for Kernel {
 
     fn complain_of_log(&mut self) {
         if let Some(path) = &self.log_path {
-            super::startup::complain(&self.argv0, b"unable to open log file", path);
+            self.say(&[b"unable to open log file ", path.as_os_str().as_bytes()].concat());
         }
     }
 
@@ -326,13 +337,8 @@ impl System for Kernel {
         self.vault.as_ref().map(Vault::memory)
     }
 
-    fn save(&mut self, state: &State) {
-        if let Some(vault) = &mut self.vault
-            && let Err(error) = vault.save(state)
-        {
-            let text = format!("a crash would not be survived: {}", crate::sys::reason(&error));
-            super::startup::say(&self.argv0, text.as_bytes());
-        }
+    fn save(&mut self, state: &State) -> io::Result<()> {
+        self.vault.as_mut().map_or(Ok(()), |vault| vault.save(state))
     }
 
     fn keep(&mut self, id: ClientId, connection: &Terminus) {
@@ -388,8 +394,8 @@ impl System for Kernel {
         self.fill_vault();
     }
 
-    fn complain_of_upgrade(&mut self, reason: &str) {
-        super::startup::say(&self.argv0, ["not upgraded: ", reason].concat().as_bytes());
+    fn complain(&mut self, text: &str) {
+        self.say(text.as_bytes());
     }
 }
 

@@ -1,4 +1,4 @@
-//! A file, or standard output, as a reader of the console stream: what the loop does about it.
+//! A file, standard output or syslog as a reader of the console stream: what the loop does about it.
 //! A thread of its own writes; the loop hands it chunks of the stream and takes back what is done.
 //!
 //! After a failed write the chunks behind it come back unwritten: nothing is written after a gap

@@ -2,8 +2,14 @@
 //!
 //! A turn takes what has come, in the order in which it matters (signals, timers, the child's
 //! output, what clients typed, new connections), does what the console then wants done, and hands
-//! the console stream to everybody who takes it. No step waits for anybody, and each has a budget,
-//! so that a busy one cannot keep the others waiting.
+//! the console stream to everybody who takes it. Each step has a budget, so that a busy one cannot
+//! keep the others waiting, and none waits for anybody, but for these, which are rare:
+//!
+//! - SIGHUP opens a log that could not be opened at the start, and with `--child-pidfile` each start
+//!   removes the PID file and each daemon's is read: that takes as long as the file system does.
+//! - The end of a child that a server before this one started is waited for up to [`REAP_WAIT`].
+//!
+//! [`REAP_WAIT`]: crate::limits::REAP_WAIT
 //!
 //! # When the system says no
 //!
@@ -46,11 +52,13 @@
 //! | | anything else | that would not outlive a crash |
 //! | upgrade: memfd, fork, exec of the new program | anything | told in the log and on stderr; this server goes on |
 //! | the new program's rehearsal | wrong or no answer, death, 5 s | the same; it is killed with its process group |
-//! | waiting for the log before the exec | 5 s | the same, `log is hung` |
+//! | waiting for the log, events and status, the manager's store before the exec | 5 s | the same, `log is hung`, `events are hung`, `service manager is hung` |
 //! | the exec itself | a signal has come meanwhile | heard first, then again |
 //! | | anything | as above |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
+//! | writing down what outlives a crash | anything | told once on stderr; tried again, not within a second |
 //! | stderr | anything | ignored: there is nobody to tell |
+//! | | no room | not waited for: it is not told there |
 
 mod admission;
 pub mod adopt;
@@ -133,6 +141,8 @@ struct Server<S: System> {
     handover: Handover<S::Process>,
     /// The console's revision that is written down for after a crash.
     saved: Option<u64>,
+    /// After a failure: when that is tried again.
+    save_again: Option<Moment>,
     /// `--allow-from`.
     allow_from: Option<Networks>,
 }
@@ -158,6 +168,7 @@ impl<S: System> Server<S> {
             origin,
             handover: Handover::new(),
             saved: None,
+            save_again: None,
             allow_from: None,
         }
     }
@@ -209,7 +220,7 @@ impl<S: System> Server<S> {
         self.drop_departed(now);
         self.tell_manager(now);
         self.keep_records(now);
-        self.save();
+        self.save(now);
         // Who leaves hands nothing over: that it leaves is no part of the state.
         if self.exit.is_none() {
             self.go_on_with_upgrade(now);
@@ -232,6 +243,7 @@ impl<S: System> Server<S> {
             .chain(self.records.as_ref().and_then(Records::deadline))
             .chain(self.child_waits_until(now))
             .chain(self.handover.deadline())
+            .chain(self.save_again)
             .min()?;
         Some(next.since(now))
     }

@@ -10,7 +10,8 @@ use super::records::What;
 use super::system::{Lasting, System};
 use crate::core::clock::Now;
 use crate::core::event::{ClientId, Duty, Event, Farewell};
-use crate::limits::{CLIENT_LINGER, WRITES_PER_TURN};
+use crate::limits::{CLIENT_LINGER, LOG_RETRY, WRITES_PER_TURN};
+use crate::sys;
 
 impl<S: System> Server<S> {
     pub(super) fn write_child(&mut self) {
@@ -121,14 +122,21 @@ impl<S: System> Server<S> {
     }
 
     /// Under `--fdstore`, writes down what a server would have to know that comes after a crash.
-    pub(super) fn save(&mut self) {
+    pub(super) fn save(&mut self, now: Now) {
         let revision = Some(self.console.revision());
-        if self.system.store().is_some()
-            && self.saved != revision
-            && let Ok(state) = self.state(self.console.outline())
-        {
-            self.system.save(&state);
-            self.saved = revision;
+        let early = self.save_again.is_some_and(|at| now.mono < at);
+        if self.system.store().is_none() || self.saved == revision || early {
+            return;
+        }
+        let state = self.state(self.console.outline());
+        match state.and_then(|state| self.system.save(&state)) {
+            Ok(()) => (self.saved, self.save_again) = (revision, None),
+            Err(error) => {
+                if self.save_again.replace(now.mono + LOG_RETRY).is_none() {
+                    let reason = sys::reason(&error);
+                    self.system.complain(&format!("a crash would not be survived: {reason}"));
+                }
+            }
         }
     }
 

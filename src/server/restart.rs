@@ -2,11 +2,9 @@
 //! to the next one ([`vault`]).
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 
 use nix::sys::socket::{Shutdown, shutdown};
 
@@ -16,7 +14,7 @@ use super::pty_process::PtyProcess;
 use super::stream::Terminus;
 use super::vault::{self, CLIENT, LISTENER, STATE, Vault};
 use crate::core::event::{ClientId, Role};
-use crate::endpoint::{Address, Endpoint};
+use crate::endpoint::Endpoint;
 use crate::handover::state::{ChildState, FileId, State};
 use crate::limits::KILL_WAIT;
 use crate::sys::pidfd;
@@ -90,7 +88,7 @@ impl Remains {
             let anothers = others.iter().any(|&other| other != endpoint && bound.is(other));
             if !bound.is(endpoint) || (endpoint.is_any_port() && anothers) {
                 bound.keep_file();
-            } else if is_reachable(endpoint, file) && bound.protect(endpoint).is_ok() {
+            } else if bound.serves(endpoint) {
                 self.held.remove(&what);
                 return Some(bound);
             } else {
@@ -193,14 +191,4 @@ impl Remains {
             }
         }
     }
-}
-
-/// Whether clients that look for the endpoint find this: its socket file may be gone, or another's.
-fn is_reachable(endpoint: &Endpoint, file: Option<FileId>) -> bool {
-    let Address::Unix { path, .. } = &endpoint.address else {
-        return true;
-    };
-    let found = fs::symlink_metadata(path);
-    let found = found.ok().map(|found| FileId { device: found.dev(), inode: found.ino() });
-    found.is_some() && found == file
 }

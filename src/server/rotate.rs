@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::scribe;
 use crate::config::Rotation;
+use crate::handover::state::FileId;
 use crate::limits::LOG_RETRY;
 
 /// The log's rotation.
@@ -55,8 +56,7 @@ fn cut(size: u64, len: u64, next: &[u8]) -> Option<usize> {
 
 fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
     let old = file.metadata()?;
-    let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
-    if !fs::metadata(path).is_ok_and(|found| id(&found) == id(&old)) {
+    if !fs::metadata(path).is_ok_and(|found| FileId::of(&found) == FileId::of(&old)) {
         return scribe::open(path);
     }
     // A link stays, and the logs where it leads: there is the room for them.
@@ -68,17 +68,27 @@ fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
     }
     let first = numbered(path, 1);
     fs::rename(path, &first)?;
-    match scribe::open_for(path, old.mode() & 0o644) {
+    match open_next(path, &old) {
+        Err(error) => {
+            fs::rename(&first, path)?;
+            Err(error)
+        }
+        new => new,
+    }
+}
+
+/// Opens the log that follows `old`.
+fn open_next(path: &Path, old: &fs::Metadata) -> io::Result<File> {
+    match scribe::options(old.mode() & 0o644).create_new(true).open(path) {
         Ok(new) => {
             // As far as we may: who could read the log still can, and nobody else at any moment.
             let _ = fchown(&new, Some(old.uid()), Some(old.gid()));
             let _ = new.set_permissions(old.permissions());
             Ok(new)
         }
-        Err(error) => {
-            fs::rename(&first, path)?;
-            Err(error)
-        }
+        // What somebody has put there keeps its rights: it may be a link to anything.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => scribe::open(path),
+        error => error,
     }
 }
 
@@ -94,6 +104,8 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -205,6 +217,22 @@ mod tests {
         assert_eq!(names, [("ioc.log", ""), ("ioc.log.1", "3"), ("ioc.log.2", "2")]);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn planted_link_changes_nobodys_rights() {
+        let dir = tempfile::tempdir().unwrap();
+        let [old, other, link] = ["old", "other", "log"].map(|name| dir.path().join(name));
+        for (path, mode) in [(&old, 0o666), (&other, 0o600)] {
+            fs::write(path, "").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        open_next(&link, &fs::metadata(&old).unwrap()).unwrap();
+        assert_eq!(fs::metadata(&other).unwrap().mode() & 0o777, 0o600);
+        fs::remove_file(&link).unwrap();
+        open_next(&link, &fs::metadata(&old).unwrap()).unwrap();
+        assert_eq!(fs::metadata(&link).unwrap().mode() & 0o777, 0o666);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The hand that writes the log, or standard output: appends, syncs now and then, opens it anew.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -15,21 +15,25 @@ use crate::sys;
 
 /// Opens a log: appended to, created 0644 less umask.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    open_for(path, 0o644)
+    let mut options = options(0o644);
+    options.create(true);
+    match options.open(path) {
+        // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {
+            options.read(true).open(path)
+        }
+        result => result,
+    }
 }
 
-/// The same, created with these rights less umask.
-pub(super) fn open_for(path: &Path, mode: u32) -> io::Result<File> {
-    use nix::libc::{ENXIO, O_NOCTTY, O_NONBLOCK};
+/// How a log is opened, and with which rights less umask it is created, if it is.
+pub(super) fn options(mode: u32) -> OpenOptions {
+    use nix::libc::{O_NOCTTY, O_NONBLOCK};
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
     // A FIFO must not make us wait for its reader, a terminal not become ours.
-    options.append(true).create(true).mode(mode).custom_flags(O_NONBLOCK | O_NOCTTY);
-    match options.open(path) {
-        // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
-        Err(error) if error.raw_os_error() == Some(ENXIO) => options.read(true).open(path),
-        result => result,
-    }
+    options.append(true).mode(mode).custom_flags(O_NONBLOCK | O_NOCTTY);
+    options
 }
 
 fn is_syncable(file: &File) -> bool {

@@ -174,13 +174,8 @@ fn console(settings: Settings, remains: &mut Remains) -> (Console, Begun, usize)
 }
 
 /// `<argv0>: <what> <path>` on stderr.
-pub(super) fn complain(argv0: &[u8], what: &[u8], path: &Path) {
-    say(argv0, &[what, b" ", path.as_os_str().as_bytes()].concat());
-}
-
-/// `<argv0>: <text>` on stderr.
-pub(super) fn say(argv0: &[u8], text: &[u8]) {
-    stderr(&[argv0, b": ", text, b"\n"].concat());
+fn complain(argv0: &[u8], what: &[u8], path: &Path) {
+    stderr(&[argv0, b": ", what, b" ", path.as_os_str().as_bytes(), b"\n"].concat());
 }
 
 fn stderr(text: &[u8]) {

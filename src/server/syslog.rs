@@ -104,11 +104,16 @@ impl Syslog {
             return Err(None);
         }
         self.not_before = None;
+        self.tell_lost()?;
+        Ok(self.send(line)?)
+    }
+
+    fn tell_lost(&mut self) -> io::Result<()> {
         if self.lost > 0 {
             self.send(format!("@@@ {} lines are missing here", self.lost).as_bytes())?;
             self.lost = 0;
         }
-        Ok(self.send(line)?)
+        Ok(())
     }
 
     fn send(&mut self, line: &[u8]) -> io::Result<()> {
@@ -152,8 +157,12 @@ impl Syslog {
         result
     }
 
+    /// Perhaps for good: nobody knows of what is lost after that.
     fn flush(&mut self, outlet: &Outlet) {
-        if !self.partial.is_empty() {
+        self.not_before = None;
+        if self.partial.is_empty() {
+            let _ = self.tell_lost();
+        } else {
             self.send_partial(outlet);
         }
     }
@@ -298,6 +307,24 @@ mod tests {
         desk.write(b"h\n");
         assert_eq!(received(&daemon), ["@@@ 1 lines are missing here", "h"]);
         assert_eq!(desk.heard(), [Ok(())]);
+    }
+
+    #[test]
+    fn end_leaves_nothing_untold() {
+        for (end, expected) in [
+            ("", &["@@@ 2 lines are missing here"][..]),
+            ("> ", &["@@@ 2 lines are missing here", "> "]),
+        ] {
+            let mut desk = desk();
+            desk.write(b"a\nb\n");
+            desk.hand.work(Job::Rest, &desk.outlet);
+            let daemon = desk.daemon();
+            desk.write(end.as_bytes());
+            desk.hand.work(Job::Rest, &desk.outlet);
+            assert_eq!(received(&daemon), expected);
+            desk.hand.finish(&desk.outlet);
+            assert_eq!(received(&daemon), [""; 0]);
+        }
     }
 
     #[test]

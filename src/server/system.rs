@@ -143,7 +143,8 @@ pub(super) trait System {
     fn watch(&mut self, connection: &Self::Connection, token: Token) -> io::Result<bool>;
     /// Starts the child on a new PTY, to be told of under `token`; `beside` another one or not.
     fn spawn(&mut self, token: Token, beside: bool) -> io::Result<Self::Process>;
-    /// Reaps ended children that are not `ours`: orphans that came to us as PID 1.
+    /// Reaps ended children that are not `ours`: orphans that came to us, as PID 1 or
+    /// as a subreaper.
     fn reap_orphans(&mut self, ours: [Option<i32>; 3]);
     /// The process that the child has become, which is nothing of `stranger`; or why there is none.
     fn daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String>;
@@ -168,7 +169,7 @@ pub(super) trait System {
     /// Whether there is a store for what is to outlive a crash, and the memory in it.
     fn store(&self) -> Option<&File>;
     /// Writes down what belongs to what is stored.
-    fn save(&mut self, state: &State);
+    fn save(&mut self, state: &State) -> io::Result<()>;
     /// Has a connection outlive a crash.
     fn keep(&mut self, id: ClientId, connection: &Self::Connection);
     /// The connection is to be no more.
@@ -180,6 +181,6 @@ pub(super) trait System {
     /// An orderly end: nothing of these connections, of `listeners` and `children`, and of all else is
     /// left.
     fn empty_store(&mut self, connections: &[ClientId], listeners: &[Descriptor], children: &[i32]);
-    /// Says on stderr why there is no upgrade.
-    fn complain_of_upgrade(&mut self, reason: &str);
+    /// Says something on stderr, if that takes it at once.
+    fn complain(&mut self, text: &str);
 }

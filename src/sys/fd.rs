@@ -142,6 +142,13 @@ pub fn tune_tcp(fd: impl AsFd) {
     }
 }
 
+/// Whether `fd` takes bytes now, or fails at once.
+pub fn has_room(fd: impl AsFd) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+}
+
 /// Waits until `fd` takes bytes, or has failed, at most so long (`None`: for ever).
 pub fn wait_writable(fd: impl AsFd, limit: Option<Duration>) {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -8,9 +8,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::process::End;
-
-/// How long the parent of a dead process may take to reap it: only then is its status known.
-const REAP_MILLIS: u8 = 100;
+use crate::limits::REAP_WAIT;
 
 /// A descriptor of process `pid`, closed on exec.
 #[cfg(target_os = "linux")]
@@ -53,7 +51,7 @@ pub fn ended(process: impl AsFd) -> Option<Result<End, ()>> {
         return None;
     }
     // Hangs up when it is reaped.
-    is(PollFlags::empty(), PollTimeout::from(REAP_MILLIS));
+    is(PollFlags::empty(), PollTimeout::try_from(REAP_WAIT).unwrap_or(PollTimeout::ZERO));
     Some(wait_status(process.as_raw_fd()).map(end).ok_or(()))
 }
 

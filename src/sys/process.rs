@@ -29,7 +29,8 @@ pub fn reap(pid: i32) {
     let _ = look(libc::P_PID, pid, 0);
 }
 
-/// Reaps every ended child but `except`: orphans that came to us as PID 1.
+/// Reaps every ended child but `except`: orphans that came to us, as PID 1 or as a
+/// subreaper.
 pub fn reap_others(except: [Option<i32>; 3]) {
     while let Some((pid, _)) = look(libc::P_ALL, 0, libc::WNOWAIT) {
         if except.contains(&Some(pid)) {

@@ -4,7 +4,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socket};
+
+/// As many connections may wait as the system allows. Some C libraries name an older limit.
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+pub const MAX_BACKLOG: Backlog = Backlog::MAXALLOWABLE;
+/// As many connections may wait as the system allows.
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+pub const MAX_BACKLOG: Backlog = Backlog::MAXCONN;
 
 /// A socket, closed on exec.
 #[cfg(not(target_vendor = "apple"))]

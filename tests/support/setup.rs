@@ -27,6 +27,7 @@ pub struct Setup {
     environment: Vec<(OsString, OsString)>,
     stdin: Stdio,
     stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
 }
 
 impl Setup {
@@ -48,6 +49,7 @@ impl Setup {
             environment: Vec::new(),
             stdin: Stdio::null(),
             stdout: None,
+            stderr: None,
         }
     }
 
@@ -168,6 +170,12 @@ impl Setup {
         self
     }
 
+    /// The server's standard error, instead of the file `stderr`.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Setup {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
     /// The scratch directory, links resolved. The server is started in it.
     pub fn dir(&self) -> PathBuf {
         fs::canonicalize(self.dir.path()).expect("the scratch directory")
@@ -209,7 +217,8 @@ impl Setup {
         command.stdin(std::mem::replace(&mut self.stdin, Stdio::null()));
         let stdout = self.stdout.take();
         command.stdout(stdout.unwrap_or_else(|| output_file(&dir, "stdout").into()));
-        command.stderr(output_file(&dir, "stderr"));
+        let stderr = self.stderr.take();
+        command.stderr(stderr.unwrap_or_else(|| output_file(&dir, "stderr").into()));
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Instance::new(self, child)
     }

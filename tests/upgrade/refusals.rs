@@ -4,9 +4,10 @@ use crate::ask::{assert_echo, count, notice, upgrade};
 use crate::case;
 use crate::common::started;
 use crate::support::{Case, Client, Instance, Lab, descriptors, find, processes_with, show};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 use std::fs::{self, Permissions};
-use std::io::{Read, pipe};
+use std::io::{Read, Write, pipe};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -32,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(installed_procserv_of_somebody_else).only_if(peer, "no /usr/bin/procServ"),
         case!(program_exchanged_after_its_rehearsal),
         case!(log_that_hangs),
+        case!(stderr_that_nobody_reads_stops_nothing),
         case!(sigterm_ends_a_rehearsal),
         case!(after_a_refusal_it_can_be_tried_again),
     ]
@@ -290,6 +292,24 @@ fn log_that_hangs(lab: &Lab) {
     // A line may have been ended for the notice.
     let (text, end) = (text.replace("\r\n", ""), end.replace("\r\n", ""));
     assert!(text.ends_with(&end), "{}", show(text.as_bytes()));
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+/// Both have something to say on stderr: a log that can't be opened, and an upgrade.
+fn stderr_that_nobody_reads_stops_nothing(lab: &Lab) {
+    let (_reader, mut writer) = pipe().unwrap();
+    let room = fcntl(&writer, FcntlArg::F_GETPIPE_SZ).unwrap();
+    writer.write_all(&vec![b'x'; room as usize]).unwrap();
+    let setup = lab.server().installed().stderr(writer);
+    fs::create_dir(setup.path("logs")).unwrap();
+    let (server, mut user) = started(setup.opts(["-L", "logs/log", "--events", "events"]));
+    fs::remove_dir_all(server.path("logs")).unwrap();
+    server.signal(Signal::SIGHUP);
+    server.file_with("events", "No such file or directory");
+    fs::remove_file(server.path("procServ")).unwrap();
+    server.signal(Signal::SIGUSR1);
+    server.file_with("events", "upgrade_failed");
+    assert_echo(&mut user, "goes on");
     assert_eq!(server.terminate().code(), Some(0));
 }
 

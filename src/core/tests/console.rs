@@ -214,6 +214,18 @@ fn clients_that_lag_together_are_waited_for() {
 }
 
 #[test]
+fn stopped_terminal_and_pipe_do_not_lag_with_a_client() {
+    let mut console = console(settings());
+    for (id, medium) in [(1, Medium::Telnet), (2, Medium::Terminal), (3, Medium::Pipe)] {
+        console.handle(Event::Joined { id: ClientId(id), role: Role::User, medium }, at(0));
+    }
+    console.handle(Event::Output(Which::New, &[b'x'; 1 << 20]), at(1_000));
+    console.pace_clients(at(1_000).mono);
+    let until = Some(at(1_000).mono + STRANGER_PATIENCE);
+    assert_eq!(console.clients_need_until(at(1_000).mono), until);
+}
+
+#[test]
 fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
     let mut console = console(settings());
     console.handle_timeout(at(0));

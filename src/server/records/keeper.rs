@@ -4,10 +4,11 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Outcome, Sheet};
+use crate::handover::state::FileId;
 use crate::server::logfile::{Done, Job};
 use crate::server::scribe;
 use crate::server::thread::{Hand, Outlet};
@@ -17,8 +18,8 @@ pub(crate) struct Keeper {
     events: Option<PathBuf>,
     status: Option<PathBuf>,
     file: Option<File>,
-    /// The status file that was written last: device and inode.
-    written: Option<(u64, u64)>,
+    /// The status file that was written last.
+    written: Option<FileId>,
 }
 
 impl Keeper {
@@ -91,7 +92,7 @@ impl Keeper {
     /// Removes the status file, unless it is somebody else's by now.
     fn remove(&self) {
         if let (Some(path), Some(id)) = (&self.status, self.written)
-            && fs::symlink_metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == id)
+            && fs::symlink_metadata(path).is_ok_and(|it| FileId::of(&it) == id)
         {
             let _ = fs::remove_file(path);
         }
@@ -105,13 +106,12 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn write_new(path: &Path, content: &[u8]) -> io::Result<(u64, u64)> {
+fn write_new(path: &Path, content: &[u8]) -> io::Result<FileId> {
     // One that a crash left behind, or a trap that somebody laid.
     let _ = fs::remove_file(path);
     let mut file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
     file.write_all(content)?;
-    let metadata = file.metadata()?;
-    Ok((metadata.dev(), metadata.ino()))
+    Ok(FileId::of(&file.metadata()?))
 }
 
 impl Hand for Keeper {

@@ -236,7 +236,10 @@ impl<L: Link> Records<L> {
 
     fn push(&mut self, line: &[u8]) {
         if !self.events {
-        } else if self.lost > 0 || self.pending.len() + line.len() > EVENTS_MAX {
+        } else if self.lost > 0
+            // A single one has room whatever its length, or it would never be told of.
+            || (!self.pending.is_empty() && self.pending.len() + line.len() > EVENTS_MAX)
+        {
             self.lost += 1;
         } else {
             self.pending.extend_from_slice(line);

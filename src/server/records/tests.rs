@@ -60,6 +60,25 @@ fn what_is_lost_is_counted_while_as_much_as_can_waits() {
     assert_eq!((&last["event"], &last["count"]), (&"events_lost".into(), &7.into()));
 }
 
+/// One that is longer than all that may wait is written all the same, and so are those behind it.
+#[test]
+fn long_event_ends_no_records() {
+    let lane = Rc::<RefCell<Lane>>::default();
+    let mut records = Records::new(LinkTo(Rc::clone(&lane)), Fixed::default(), true, false);
+    let reason = "x".repeat(EVENTS_MAX);
+    records.write(&What::ChildStartFailed { reason: &reason }, 0);
+    records.write(&What::ChildStart { pid: 1 }, 0);
+    assert!(records.pending.len() > EVENTS_MAX);
+    records.hand_over_last();
+    let done = Outcome { rest: Vec::new(), events: Some(Ok(())), status: None };
+    records.take_back(Done::Recorded(done), Moment(0), 0, &mut Vec::new());
+    records.write(&What::ChildStart { pid: 2 }, 0);
+    let text = String::from_utf8(records.pending).unwrap();
+    let names = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let names: Vec<Value> = names.map(|mut line| line["event"].take()).collect();
+    assert_eq!(names, ["events_lost", "child_start"]);
+}
+
 /// One of each, with all that it can have.
 fn examples() -> Vec<Value> {
     let clients: BTreeMap<ClientId, Who> = [

@@ -13,6 +13,7 @@ use crate::core::event::{ClientId, Event, Medium, Role, Sink};
 use crate::endpoint::Address;
 use crate::handover::state::{ChildState, ConnectionKind};
 use crate::handover::{answer, format};
+use crate::limits::HANDOVER_PATIENCE;
 use crate::server::Server;
 use crate::server::child::Child;
 use crate::server::handover::Origin;
@@ -116,6 +117,34 @@ impl Run {
         world.borrow_mut().faults = faults;
         self.upgrades += 1;
     }
+}
+
+/// A disk that does not take the events holds an upgrade up for so long, and is named as the reason.
+#[test]
+fn events_that_hang_refuse_an_upgrade() {
+    let mut run = Run::new(0);
+    // The thread has got the start of the child by then.
+    run.settle();
+    run.world.borrow_mut().signals.upgrade = true;
+    run.world.borrow_mut().woken = true;
+    run.settle();
+    {
+        let mut world = run.world.borrow_mut();
+        let (program, state) = world.rehearsal.as_ref().expect("a rehearsal");
+        let (id, digest) = (program.pipe, format::digest(state));
+        world.send(id, &answer(digest), false);
+        world.end(id, End::Exited(0));
+    }
+    for _ in 0..20 {
+        run.settle();
+        run.world.borrow_mut().write_log();
+        run.settle();
+        run.sleep(HANDOVER_PATIENCE / 4);
+    }
+    assert_eq!(run.upgrades, 0);
+    let world = run.world.borrow();
+    let log = String::from_utf8_lossy(&world.disk);
+    assert!(log.contains("server not upgraded: events are hung\r\n"), "{log}");
 }
 
 /// Each signal is one try, also while one is under way and when all fail.

@@ -386,11 +386,14 @@ impl System for Simulated {
         None
     }
 
-    fn save(&mut self, _state: &State) {}
+    fn save(&mut self, _state: &State) -> io::Result<()> {
+        Ok(())
+    }
+
     fn keep(&mut self, _id: ClientId, _connection: &Far) {}
     fn forget(&mut self, _id: ClientId) {}
     fn forget_child(&mut self, _pid: i32) {}
     fn keep_child(&mut self, _child: &Far) {}
     fn empty_store(&mut self, _: &[ClientId], _: &[Descriptor], _: &[i32]) {}
-    fn complain_of_upgrade(&mut self, _reason: &str) {}
+    fn complain(&mut self, _text: &str) {}
 }

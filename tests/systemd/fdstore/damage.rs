@@ -9,6 +9,7 @@ use procserv::limits::VAULT_HALF;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -24,6 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(nothing_may_be_passed),
         case!(nothing_leaks),
         case!(store_may_have_no_room),
+        case!(state_that_can_not_be_saved_is_told_once_and_saved_later),
     ]
 }
 
@@ -268,4 +270,27 @@ fn store_may_have_no_room(lab: &Lab) {
     unit.server.child_start(4);
     assert!(!alive(second) && !alive(third), "the child that was not kept");
     is_served(&mut user(&unit.server), "fourth");
+}
+
+fn state_that_can_not_be_saved_is_told_once_and_saved_later(lab: &Lab) {
+    const COMPLAINT: &str = "procServ: a crash would not be survived: File too large\n";
+    let unit = Unit::start(lab, &[], &["cat"]);
+    unit.store.expect(&BASICS);
+    let limit = |size: &str| {
+        let pid = unit.server.pid().to_string();
+        let run =
+            Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={size}")]).status();
+        assert!(run.expect("prlimit").success());
+    };
+    let mut users = Vec::new();
+    for (round, count) in [(1, 3), (2, 1)] {
+        // So much of stderr has room, and no state.
+        limit("200:");
+        users.extend((0..count).map(|_| user(&unit.server)));
+        limit("unlimited:");
+        lab.wait_for("the state to be saved", || {
+            (unit.store.state().connections.len() == users.len()).then_some(())
+        });
+        assert_eq!(unit.server.stderr(), COMPLAINT.repeat(round));
+    }
 }
