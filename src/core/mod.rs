@@ -112,9 +112,12 @@ impl Console {
         }
         match event {
             Event::Output(which, bytes) => {
-                if which == Which::New
-                    && self.readiness.output(bytes)
-                    && let Some(child) = self.supervisor.running()
+                let child = match which {
+                    Which::New => self.supervisor.running(),
+                    Which::Old => self.overlap.old(),
+                };
+                if self.readiness.output(which, bytes)
+                    && let Some(child) = child
                 {
                     self.revision += 1;
                     self.journal.push_back(Entry::Ready(child.pid));

@@ -261,6 +261,7 @@ impl Console {
         }
         self.overlap.old = None;
         self.input.clear();
+        self.readiness.reinstated();
         self.effects.extend([Effect::Bury(Which::New), Effect::Reinstate]);
         if !self.supervisor.is_leaving() {
             self.go_on_reloading(now);
@@ -279,6 +280,7 @@ impl Console {
         // One that is about to be started is not.
         self.effects.retain(|effect| *effect != Effect::Spawn);
         self.supervisor.stand_in(old);
+        self.readiness.reinstated();
         self.effects.push_back(Effect::Reinstate);
         true
     }

@@ -3,6 +3,7 @@
 
 use minicbor::{Decode, Encode};
 
+use super::event::Which;
 use super::record::Invalid;
 
 /// Looks for a text in a stream of bytes, however it is cut.
@@ -14,8 +15,6 @@ pub struct Matcher {
     /// For each length of what has matched: how long a beginning of the text what comes before the
     /// last byte still is, if the next byte is another one (Knuth, Morris and Pratt).
     fallback: Vec<usize>,
-    /// How many bytes of the text the stream ends with: all there is to know of it.
-    matched: usize,
 }
 
 impl Matcher {
@@ -27,23 +26,16 @@ impl Matcher {
             length = advance(&text, &fallback, length, byte);
             fallback.push(length);
         }
-        Matcher { text, fallback, matched: 0 }
+        Matcher { text, fallback }
     }
 
-    /// Takes what comes next in the stream. Whether the text is now complete.
-    pub fn feed(&mut self, bytes: &[u8]) -> bool {
-        for &byte in bytes {
-            self.matched = advance(&self.text, &self.fallback, self.matched, byte);
-            if self.matched == self.text.len() {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Begins a new stream.
-    pub fn reset(&mut self) {
-        self.matched = 0;
+    /// Takes what comes next in a stream that ends with `matched` bytes of the text: all there is to
+    /// know of it. Whether the text is now complete.
+    pub fn feed(&self, matched: &mut usize, bytes: &[u8]) -> bool {
+        bytes.iter().any(|&byte| {
+            *matched = advance(&self.text, &self.fallback, *matched, byte);
+            *matched == self.text.len()
+        })
     }
 }
 
@@ -58,25 +50,35 @@ fn advance(text: &[u8], fallback: &[usize], mut matched: usize, byte: u8) -> usi
     matched + 1
 }
 
-/// Whether the child was ready once, and how much of the text has come.
+/// One child on its way to be ready.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct Progress {
+    /// It has written the text, or there is none to wait for.
+    #[cbor(n(0), default)]
+    ready: bool,
+    /// How much of the text its output ends with.
+    #[cbor(n(1), default)]
+    matched: usize,
+}
+
+/// Whether the child was ready once, and how far those are that there are now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ReadinessRecord {
     #[n(0)]
     reached: bool,
     #[cbor(n(1), default)]
-    matched: usize,
-    /// Whether this child was.
+    child: Progress,
+    /// The one before it, under `--overlap`.
     #[cbor(n(2), default)]
-    child: bool,
+    old: Progress,
 }
 
 /// Whether the child was ready once; it stays so, whatever becomes of it.
 #[derive(Debug)]
 pub struct Readiness {
-    reached: bool,
-    /// Whether the child that runs has written the text, or there is none to wait for.
-    child: bool,
+    now: ReadinessRecord,
     /// What is waited for beyond the child's start.
     matcher: Option<Matcher>,
 }
@@ -85,64 +87,71 @@ impl Readiness {
     /// Without a child so far; whether the first one waits for a user to start it. The text to wait
     /// for, if any.
     pub fn new(text: Option<Vec<u8>>, wait: bool) -> Readiness {
-        Readiness { reached: wait && text.is_none(), child: false, matcher: text.map(Matcher::new) }
+        let (child, old) = (Progress::default(), Progress::default());
+        let now = ReadinessRecord { reached: wait && text.is_none(), child, old };
+        Readiness { now, matcher: text.map(Matcher::new) }
     }
 
     /// How it stands.
     pub fn record(&self) -> ReadinessRecord {
-        let matched = self.matcher.as_ref().map_or(0, |matcher| matcher.matched);
-        ReadinessRecord { reached: self.reached, matched, child: self.child }
+        self.now
     }
 
     /// The same for somebody who does not see what comes next.
     pub fn outline(&self) -> ReadinessRecord {
-        ReadinessRecord { matched: 0, ..self.record() }
+        let without = |progress| Progress { matched: 0, ..progress };
+        let ReadinessRecord { reached, child, old } = self.now;
+        ReadinessRecord { reached, child: without(child), old: without(old) }
     }
 
     /// Goes on from a record of one with the same text. Where none is waited for any more, a child
     /// that `runs` is enough.
     pub fn restore(&mut self, record: ReadinessRecord, runs: bool) -> Result<(), Invalid> {
-        self.reached |= record.reached;
-        self.child = record.child;
-        match &mut self.matcher {
-            Some(matcher) if record.matched > matcher.text.len() => {
-                return Err(Invalid("so much of the text that is waited for"));
-            }
-            Some(matcher) => matcher.matched = record.matched,
-            None => self.reached |= runs,
+        let most = self.matcher.as_ref().map_or(usize::MAX, |matcher| matcher.text.len());
+        if [record.child, record.old].iter().any(|progress| progress.matched > most) {
+            return Err(Invalid("so much of the text that is waited for"));
         }
+        let reached = self.now.reached || record.reached || (self.matcher.is_none() && runs);
+        self.now = ReadinessRecord { reached, ..record };
         Ok(())
     }
 
-    /// A child was started.
+    /// A child was started. One that runs beside it is the old one.
     pub fn started(&mut self) {
-        self.child = self.matcher.is_none();
-        match &mut self.matcher {
-            Some(matcher) => matcher.reset(),
-            None => self.reached = true,
-        }
+        self.now.old = self.now.child;
+        self.now.child = Progress { ready: self.matcher.is_none(), matched: 0 };
+        self.now.reached |= self.now.child.ready;
     }
 
-    /// The child wrote this. Whether that made it ready.
-    pub fn output(&mut self, bytes: &[u8]) -> bool {
-        if !self.child
-            && let Some(matcher) = &mut self.matcher
+    /// The old one is the child again.
+    pub fn reinstated(&mut self) {
+        self.now.child = self.now.old;
+    }
+
+    /// A child wrote this. Whether that made it ready.
+    pub fn output(&mut self, which: Which, bytes: &[u8]) -> bool {
+        let progress = match which {
+            Which::New => &mut self.now.child,
+            Which::Old => &mut self.now.old,
+        };
+        if !progress.ready
+            && let Some(matcher) = &self.matcher
         {
-            self.child = matcher.feed(bytes);
-            self.reached |= self.child;
-            return self.child;
+            progress.ready = matcher.feed(&mut progress.matched, bytes);
+            self.now.reached |= progress.ready;
+            return progress.ready;
         }
         false
     }
 
-    /// Whether the last child that was started is.
+    /// Whether the child that there is, or was last, is.
     pub fn is_child_ready(&self) -> bool {
-        self.child
+        self.now.child.ready
     }
 
-    /// Whether it was ready once.
+    /// Whether one was ready once.
     pub fn is_reached(&self) -> bool {
-        self.reached
+        self.now.reached
     }
 }
 
@@ -176,7 +185,7 @@ mod tests {
         let streams = words(b"ab\n", 7);
         for text in words(b"ab", 4).into_iter().filter(|text| !text.is_empty()) {
             for stream in &streams {
-                let found = Matcher::new(text.clone()).feed(stream);
+                let found = Matcher::new(text.clone()).feed(&mut 0, stream);
                 assert_eq!(found, contains(stream, &text), "{text:?} in {stream:?}");
             }
         }
@@ -187,17 +196,17 @@ mod tests {
         let text = b"aba d";
         for stream in [b"abababa d!\r\n".as_slice(), b"aba\n daba  d", b"aba\raba d"] {
             for cuts in 0..1_u32 << (stream.len() - 1) {
-                let mut matcher = Matcher::new(text.to_vec());
+                let (matcher, mut matched) = (Matcher::new(text.to_vec()), 0);
                 let mut found = false;
                 let mut chunk = Vec::new();
                 for (index, &byte) in stream.iter().enumerate() {
                     chunk.push(byte);
                     if (cuts >> index) & 1 == 1 {
-                        found |= matcher.feed(&chunk);
+                        found |= matcher.feed(&mut matched, &chunk);
                         chunk.clear();
                     }
                 }
-                found |= matcher.feed(&chunk);
+                found |= matcher.feed(&mut matched, &chunk);
                 assert_eq!(found, contains(stream, text), "{cuts:b}");
             }
         }
@@ -207,24 +216,37 @@ mod tests {
     fn text_of_two_children_is_none() {
         let mut readiness = Readiness::new(Some(b"ready".to_vec()), true);
         readiness.started();
-        readiness.output(b"rea");
+        readiness.output(Which::New, b"rea");
         readiness.started();
-        readiness.output(b"dy");
+        readiness.output(Which::New, b"dy");
         assert!(!readiness.is_reached());
-        readiness.output(b", is it? ready");
+        readiness.output(Which::New, b", is it? ready");
         assert!(readiness.is_reached());
         readiness.started();
-        readiness.output(b"x");
+        readiness.output(Which::New, b"x");
         assert!(readiness.is_reached(), "once is for ever");
     }
 
     #[test]
     fn without_a_text_the_start_counts() {
         let mut readiness = Readiness::new(None, false);
-        readiness.output(b"x");
+        readiness.output(Which::New, b"x");
         assert!(!readiness.is_reached());
         readiness.started();
         assert!(readiness.is_reached());
         assert!(Readiness::new(None, true).is_reached(), "nothing is to be started");
+    }
+
+    #[test]
+    fn each_of_two_children_has_a_text_of_its_own() {
+        let mut readiness = Readiness::new(Some(b"ready".to_vec()), false);
+        readiness.started();
+        readiness.output(Which::New, b"rea");
+        readiness.started();
+        assert!(!readiness.output(Which::New, b"dy, re"));
+        assert!(readiness.output(Which::Old, b"dy"));
+        assert!(readiness.is_reached() && !readiness.is_child_ready());
+        readiness.reinstated();
+        assert!(readiness.is_child_ready());
     }
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::super::event::{
     ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink, Which,
 };
+use super::super::journal::Entry;
 use super::super::{Console, Settings};
 use super::{at, console, settings, text};
+use crate::config::Overlap;
 use crate::limits::{
     CLIENT_PACE, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX,
     STRANGER_PATIENCE,
@@ -335,4 +337,24 @@ fn memory_that_nobody_needs_is_given_back() {
     assert_eq!(console.history.memory(), HISTORY_MIN);
     console.handle(Event::AcceptFailed { endpoint: "E", reason: "R" }, at(0));
     assert!(said(&mut console).starts_with("\r\n@@@"), "the line is open still");
+}
+
+/// The one that stays although it was to be replaced is ready as soon as it says so.
+#[test]
+fn old_child_gets_ready_too() {
+    let overlap = Overlap { after: Duration::from_secs(9), grace: Duration::ZERO, command: None };
+    let ready = Some(b"ready".to_vec());
+    let mut console = running(Settings { overlap: Some(overlap), ready, ..settings() });
+    console.handle(Event::Output(Which::New, b"rea"), at(0));
+    console.handle(Event::Reload, at(0));
+    assert_eq!(effects(&mut console), [Effect::SpawnBeside]);
+    console.handle(Event::Spawned(101), at(0));
+    console.handle(Event::Output(Which::New, b"dy"), at(0));
+    assert!(!console.status().ready);
+    console.handle(Event::Output(Which::Old, b"dy"), at(0));
+    assert!(console.status().ready && !console.child_is_ready());
+    let entries: Vec<Entry> = std::iter::from_fn(|| console.poll_entry()).collect();
+    assert_eq!(entries.last(), Some(&Entry::Ready(100)));
+    console.handle(Event::Exited(Which::New, ExitStatus::Code(1)), at(1));
+    assert!(console.child_is_ready());
 }
