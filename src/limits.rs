@@ -179,7 +179,7 @@ pub const WATCHDOG_MIN: Duration = Duration::from_millis(1);
 pub const VAULT_HALF: usize = 64 << 20;
 
 /// What the service manager is to keep, and has no room for, is offered again this often.
-pub const VAULT_RETRY: Duration = Duration::from_millis(20);
+pub const FDSTORE_RETRY: Duration = Duration::from_millis(20);
 
 /// The exit status of a child of which nobody can tell it.
 pub const UNKNOWN: u8 = 255;

@@ -11,15 +11,15 @@ use std::os::unix::ffi::OsStringExt;
 use super::Server;
 use super::bind::Bound;
 use super::child_sockets::ChildSocket;
+use super::fdstore::FdStore;
 use super::handover::{Origin, describe};
 use super::parts::{Begun, LocalCalendar, Output, Parts, notifier, settings};
 use super::peer::Peer;
 use super::pty_process::PtyProcess;
 use super::source::Source;
 use super::startup;
-use super::stream::Terminus;
+use super::stream::ClientStream;
 use super::system::{Connection, System};
-use super::vault::Vault;
 use crate::cli;
 use crate::config::Config;
 use crate::core::Console;
@@ -29,7 +29,7 @@ use crate::error::StartupError;
 use crate::handover::state::{ChildState, Descriptor, SinkState, State};
 use crate::handover::{self, format};
 use crate::sys::fd;
-use crate::systemd::child::Ear;
+use crate::systemd::child::NotifySocket;
 
 /// What this process was when it executed this program.
 pub(super) struct Predecessor {
@@ -89,10 +89,10 @@ impl Predecessor {
         for connection in std::mem::take(&mut self.state.connections) {
             let id = ClientId(connection.id);
             let stream = self.take(connection.stream)?;
-            let terminus = Terminus::adopt(stream, connection.kind);
+            let terminus = ClientStream::adopt(stream, connection.kind);
             connections.push((id, terminus.map_err(system("take over a terminal"))?));
         }
-        let vault = self.state.store.map(|memory| self.take(memory)).transpose()?;
+        let fdstore = self.state.store.map(|memory| self.take(memory)).transpose()?;
         let log = self.state.log.map(|sink| self.output(sink)).transpose()?;
         let stdout = self.state.stdout.map(|sink| self.output(sink)).transpose()?;
         let settings = settings(config, &origin, log.is_some());
@@ -119,7 +119,7 @@ impl Predecessor {
             next_token,
             files,
             notifier,
-            vault: vault.map(Vault::adopt),
+            fdstore: fdstore.map(FdStore::adopt),
             kin_since: self.state.kin_since,
             said: Vec::new(),
         })
@@ -134,9 +134,13 @@ impl Predecessor {
     /// Without its terminal there is no child.
     fn process(&mut self, child: ChildState) -> Result<PtyProcess, StartupError> {
         let orphan = child.orphan.map(|orphan| self.take(orphan)).transpose()?;
-        let ear = child.notices.map(|ear| self.take(ear)).transpose()?.map(Ear::adopt);
+        let notify_socket = child
+            .notices
+            .map(|notify_socket| self.take(notify_socket))
+            .transpose()?
+            .map(NotifySocket::adopt);
         let master = File::from(self.take(child.pty)?);
-        Ok(PtyProcess { pid: child.pid, master, ear, orphan })
+        Ok(PtyProcess { pid: child.pid, master, notify_socket, orphan })
     }
 
     fn output(&mut self, sink: SinkState) -> Result<Output, StartupError> {

@@ -17,7 +17,7 @@ use nix::sys::socket::{
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, umask};
 
 use super::handover::describe;
-use super::stream::Terminus;
+use super::stream::ClientStream;
 use super::system::{Lasting, Socket};
 use crate::core::event::Role;
 use crate::endpoint::{Address, Endpoint};
@@ -156,7 +156,7 @@ impl Lasting for Bound {
 }
 
 impl Socket for Bound {
-    type Connection = Terminus;
+    type Connection = ClientStream;
 
     fn file(&self) -> Option<FileId> {
         self.file.as_ref().map(|(_, id)| *id)
@@ -166,7 +166,7 @@ impl Socket for Bound {
         sys::fd::is_scarce(self.as_fd(), RESERVED_FDS)
     }
 
-    fn accept(&self) -> io::Result<(Terminus, Option<IpAddr>)> {
+    fn accept(&self) -> io::Result<(ClientStream, Option<IpAddr>)> {
         let (stream, from) = match &self.socket {
             Kind::Tcp(socket) => {
                 let (stream, from) = socket.accept()?;
@@ -176,7 +176,7 @@ impl Socket for Bound {
             Kind::Unix(socket) => (socket.accept()?.0.into(), None),
         };
         sys::fd::prepare(&stream)?;
-        Ok((Terminus::socket(stream, self.endpoint.raw), from))
+        Ok((ClientStream::socket(stream, self.endpoint.raw), from))
     }
 }
 

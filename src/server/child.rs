@@ -74,7 +74,7 @@ impl<P: Process> Child<P> {
             pty: process.descriptor()?,
             orphan: process.orphan().map(describe).transpose()?,
             begun: process.begun(),
-            notices: process.ear().map(describe).transpose()?,
+            notices: process.notify_socket().map(describe).transpose()?,
         })
     }
 

@@ -12,7 +12,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 
 use super::bind::{is_at, listen_at, listen_file, remove_file};
 use super::handover::describe;
-use super::restart::Remains;
+use super::stored::Stored;
 use crate::config::Config;
 use crate::error::StartupError;
 use crate::handover::state::{ChildSocketState, FileId, Text};
@@ -54,10 +54,10 @@ pub(super) fn given(config: &Config, passed: &mut Inherited) -> Given {
 pub(super) fn open(
     config: &Config,
     mut given: Given,
-    remains: &mut Remains,
+    stored: &mut Stored,
 ) -> Result<Vec<ChildSocket>, StartupError> {
     let open = |(index, uri): (usize, &ListenUri)| {
-        let socket = match remains.child_socket(index, &uri.text) {
+        let socket = match stored.child_socket(index, &uri.text) {
             Some(socket) => Ok(socket),
             None => ChildSocket::open(index, uri, &mut given),
         };
@@ -113,7 +113,7 @@ impl ChildSocket {
                 socket
             }
         };
-        let name = name.unwrap_or_else(|| vault_name(index).into_bytes());
+        let name = name.unwrap_or_else(|| fdstore_name(index).into_bytes());
         Ok(ChildSocket { socket, uri: uri.text.clone(), name, file, passed })
     }
 
@@ -148,7 +148,7 @@ impl ChildSocket {
 }
 
 /// Its name in LISTEN_FDNAMES and, after `procserv.`, in the service manager's store.
-pub(super) fn vault_name(index: usize) -> String {
+pub(super) fn fdstore_name(index: usize) -> String {
     format!("listen.{index}")
 }
 

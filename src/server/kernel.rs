@@ -15,29 +15,29 @@ use nix::libc::PIPE_BUF;
 use nix::sys::signal::Signal;
 
 use super::bind::Bound;
-use super::child_sockets::{ChildSocket, vault_name};
+use super::child_sockets::{ChildSocket, fdstore_name};
+use super::fdstore::{self, FdStore};
 use super::lineage::{Daemon, Lineage};
+use super::log_writer::{self, LogWriter};
 use super::pty_process::PtyProcess;
 use super::records::Sender;
 use super::rotate::Rotator;
-use super::scribe::{self, Scribe};
 use super::signals::Signals;
-use super::stream::Terminus;
+use super::stream::ClientStream;
 use super::system::{Pending, Process, Readiness, System};
-use super::thread::{self, Hand, Thread};
-use super::vault::{self, Vault};
+use super::thread::{self, Thread, Worker};
 use crate::config::Rotation;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::ClientId;
 use crate::handover::{self, state::ChildSocketState, state::Descriptor, state::State};
-use crate::limits::VAULT_RETRY;
+use crate::limits::FDSTORE_RETRY;
 use crate::sys::exec::{self, Image};
 use crate::sys::passing::Passing;
 use crate::sys::process;
 use crate::sys::signal::Blocked;
 use crate::sys::spawn::Program;
 use crate::sys::{fd, pidfd, pty, time};
-use crate::systemd::{self, child::Ear, notify::Notifier};
+use crate::systemd::{self, child::NotifySocket, notify::Notifier};
 
 const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -63,7 +63,7 @@ pub(super) struct Kernel {
     /// The way to the service manager, if it is to be told anything.
     pub(super) notifier: Option<Notifier>,
     /// With `--fdstore`: what outlives a crash.
-    pub(super) vault: Option<Vault>,
+    pub(super) fdstore: Option<FdStore>,
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
     pub(super) hears: bool,
     /// What every child is given.
@@ -97,7 +97,7 @@ impl Kernel {
             argv0,
             installed,
             notifier: None,
-            vault: None,
+            fdstore: None,
             hears: false,
             child_sockets: Vec::new(),
             lineage: Lineage::default(),
@@ -115,24 +115,24 @@ impl Kernel {
     /// Starts a thread that writes the log, `file`.
     pub(super) fn write_log(&self, file: File) -> io::Result<Thread> {
         let rotator = self.rotation.map(Rotator::new);
-        self.start_thread("log", Scribe::new(file, self.log_path.clone(), rotator))
+        self.start_thread("log", LogWriter::new(file, self.log_path.clone(), rotator))
     }
 
     /// Starts a thread that writes standard output, `file`.
     pub(super) fn write_stdout(&self, file: File) -> io::Result<Thread> {
-        self.start_thread("stdout", Scribe::new(file, None, None))
+        self.start_thread("stdout", LogWriter::new(file, None, None))
     }
 
-    /// Starts a thread for `hand`.
-    pub(super) fn start_thread(&self, name: &str, hand: impl Hand) -> io::Result<Thread> {
-        thread::start(name, hand, Arc::clone(&self.waker))
+    /// Starts a thread for `worker`.
+    pub(super) fn start_thread(&self, name: &str, worker: impl Worker) -> io::Result<Thread> {
+        thread::start(name, worker, Arc::clone(&self.waker))
     }
 
     /// Takes over a child that another server started.
     pub(super) fn adopt(&self, child: PtyProcess, token: Token) -> io::Result<PtyProcess> {
         self.register(&child.master, token, Interest::READABLE | Interest::WRITABLE)?;
-        if let Some(ear) = &child.ear {
-            self.register(ear, token, Interest::READABLE)?;
+        if let Some(notify_socket) = &child.notify_socket {
+            self.register(notify_socket, token, Interest::READABLE)?;
         }
         if let Some(orphan) = &child.orphan {
             self.register(orphan, ORPHAN, Interest::READABLE)?;
@@ -141,9 +141,9 @@ impl Kernel {
     }
 
     /// Offers the manager what it had no room for. How long to wait at most before the next try.
-    fn fill_vault(&mut self) -> Option<Duration> {
-        let (vault, notifier) = (self.vault.as_mut()?, self.notifier.as_ref()?);
-        (!vault.flush(notifier)).then_some(VAULT_RETRY)
+    fn fill_fdstore(&mut self) -> Option<Duration> {
+        let (fdstore, notifier) = (self.fdstore.as_mut()?, self.notifier.as_ref()?);
+        (!fdstore.flush(notifier)).then_some(FDSTORE_RETRY)
     }
 
     /// `<argv0>: <text>` on stderr, unless that would have to be waited for.
@@ -163,7 +163,7 @@ impl Kernel {
 }
 
 impl System for Kernel {
-    type Connection = Terminus;
+    type Connection = ClientStream;
     type Socket = Bound;
     type Process = PtyProcess;
     type Link = Thread;
@@ -181,7 +181,7 @@ impl System for Kernel {
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Token, Readiness),
     ) -> io::Result<()> {
-        let limit = self.fill_vault().into_iter().chain(limit).min();
+        let limit = self.fill_fdstore().into_iter().chain(limit).min();
         match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -217,7 +217,7 @@ impl System for Kernel {
         Some(Sender { pid, uid })
     }
 
-    fn watch(&mut self, connection: &Terminus, token: Token) -> io::Result<bool> {
+    fn watch(&mut self, connection: &ClientStream, token: Token) -> io::Result<bool> {
         match self.register(connection, token, Interest::READABLE | Interest::WRITABLE) {
             Ok(()) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
@@ -230,14 +230,15 @@ impl System for Kernel {
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let sockets: Vec<_> = self.child_sockets.iter().map(AsFd::as_fd).collect();
-        let (ear, address) = if self.hears { open_ear()? } else { (None, Vec::new()) };
-        if let Some(ear) = &ear {
+        let (notify_socket, address) =
+            if self.hears { open_notify_socket()? } else { (None, Vec::new()) };
+        if let Some(notify_socket) = &notify_socket {
             // Whatever comes, the child is looked after.
-            self.register(ear, token, Interest::READABLE)?;
+            self.register(notify_socket, token, Interest::READABLE)?;
         }
         let pid = self.program.spawn(&slave, Passing::new(&sockets), &address)?;
         self.lineage.begin(pid, beside);
-        let child = PtyProcess { pid, master: File::from(master), ear, orphan: None };
+        let child = PtyProcess { pid, master: File::from(master), notify_socket, orphan: None };
         self.keep_child(&child);
         Ok(child)
     }
@@ -265,7 +266,7 @@ impl System for Kernel {
 
     fn open_log(&mut self) -> io::Result<Thread> {
         match &self.log_path {
-            Some(path) => self.write_log(scribe::open(path)?),
+            Some(path) => self.write_log(log_writer::open(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -287,7 +288,7 @@ impl System for Kernel {
         let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
         let (pid, answer) = Image::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
         let master = File::from(OwnedFd::from(answer));
-        let program = PtyProcess { pid, master, ear: None, orphan: None };
+        let program = PtyProcess { pid, master, notify_socket: None, orphan: None };
         let watched = self.register(&program.master, token, Interest::READABLE);
         match watched {
             Ok(()) => Ok(program),
@@ -300,7 +301,7 @@ impl System for Kernel {
 
     fn become_other(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error {
         // What the manager is yet to get would be lost.
-        if self.fill_vault().is_some() {
+        if self.fill_fdstore().is_some() {
             return io::ErrorKind::Interrupted.into();
         }
         // From here on they stay pending, for whoever is in this process then.
@@ -334,45 +335,45 @@ impl System for Kernel {
     }
 
     fn store(&self) -> Option<&File> {
-        self.vault.as_ref().map(Vault::memory)
+        self.fdstore.as_ref().map(FdStore::memory)
     }
 
     fn save(&mut self, state: &State) -> io::Result<()> {
-        self.vault.as_mut().map_or(Ok(()), |vault| vault.save(state))
+        self.fdstore.as_mut().map_or(Ok(()), |fdstore| fdstore.save(state))
     }
 
-    fn keep(&mut self, id: ClientId, connection: &Terminus) {
-        if let Some(vault) = &mut self.vault {
-            vault.keep(&vault::client(id), connection, true);
+    fn keep(&mut self, id: ClientId, connection: &ClientStream) {
+        if let Some(fdstore) = &mut self.fdstore {
+            fdstore.keep(&fdstore::client(id), connection, true);
         }
     }
 
     fn forget(&mut self, id: ClientId) {
-        if let Some(vault) = &mut self.vault {
-            vault.forget(&vault::client(id));
+        if let Some(fdstore) = &mut self.fdstore {
+            fdstore.forget(&fdstore::client(id));
         }
     }
 
     fn keep_child(&mut self, child: &PtyProcess) {
-        let Some(vault) = &mut self.vault else {
+        let Some(fdstore) = &mut self.fdstore else {
             return;
         };
-        vault.keep(&vault::pty(child.pid), &child.master, false);
-        if let Some(ear) = &child.ear {
-            vault.keep(&vault::notices(child.pid), ear, false);
+        fdstore.keep(&fdstore::pty(child.pid), &child.master, false);
+        if let Some(notify_socket) = &child.notify_socket {
+            fdstore.keep(&fdstore::notices(child.pid), notify_socket, false);
         }
         if let Ok(process) = pidfd::open(child.pid) {
-            vault.keep(&vault::child(child.pid), &process, false);
+            fdstore.keep(&fdstore::child(child.pid), &process, false);
         }
         // Killed before that, the server would leave a child that nobody knows.
-        self.fill_vault();
+        self.fill_fdstore();
     }
 
     fn forget_child(&mut self, pid: i32) {
-        if let Some(vault) = &mut self.vault {
-            [vault::pty(pid), vault::child(pid)].iter().for_each(|what| vault.forget(what));
+        if let Some(fdstore) = &mut self.fdstore {
+            [fdstore::pty(pid), fdstore::child(pid)].iter().for_each(|what| fdstore.forget(what));
             if self.hears {
-                vault.forget(&vault::notices(pid));
+                fdstore.forget(&fdstore::notices(pid));
             }
         }
     }
@@ -384,14 +385,14 @@ impl System for Kernel {
         children: &[i32],
     ) {
         // First of all the state: without it, the rest is only closed.
-        if let Some(vault) = &mut self.vault {
-            vault.clear();
-            connections.iter().for_each(|&id| vault.forget(&vault::client(id)));
-            listeners.iter().for_each(|&socket| vault.forget(&vault::listener(socket)));
-            (0..self.child_sockets.len()).for_each(|index| vault.forget(&vault_name(index)));
+        if let Some(fdstore) = &mut self.fdstore {
+            fdstore.clear();
+            connections.iter().for_each(|&id| fdstore.forget(&fdstore::client(id)));
+            listeners.iter().for_each(|&socket| fdstore.forget(&fdstore::listener(socket)));
+            (0..self.child_sockets.len()).for_each(|index| fdstore.forget(&fdstore_name(index)));
         }
         children.iter().for_each(|&pid| self.forget_child(pid));
-        self.fill_vault();
+        self.fill_fdstore();
     }
 
     fn complain(&mut self, text: &str) {
@@ -400,11 +401,11 @@ impl System for Kernel {
 }
 
 /// Where a child can say that it is ready, and the variable that tells it.
-fn open_ear() -> io::Result<(Option<Ear>, Vec<CString>)> {
-    match Ear::open() {
-        Ok((ear, address)) => {
+fn open_notify_socket() -> io::Result<(Option<NotifySocket>, Vec<CString>)> {
+    match NotifySocket::open() {
+        Ok((notify_socket, address)) => {
             let variable = [b"NOTIFY_SOCKET=", address.as_bytes()].concat();
-            Ok((Some(ear), vec![CString::new(variable)?]))
+            Ok((Some(notify_socket), vec![CString::new(variable)?]))
         }
         // Then it can't.
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok((None, Vec::new())),

@@ -9,20 +9,20 @@ use std::path::PathBuf;
 use super::Server;
 use super::bind::Bound;
 use super::child::Child;
-use super::child_sockets::{environment, is_about_sockets, vault_name};
+use super::child_sockets::{environment, fdstore_name, is_about_sockets};
+use super::fdstore;
 use super::handover::Origin;
 use super::kernel::Kernel;
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
 use super::parts::{Begun, Output, Parts};
-use super::records::{EndpointLine, Fixed, Keeper, Records};
+use super::records::{EndpointLine, Fixed, RecordWriter, Records};
 use super::startup::own_pid;
-use super::stream::Terminus;
+use super::stream::ClientStream;
 use super::syslog::Syslog;
 use super::system::{Lasting, System};
 use super::thread::Thread;
-use super::vault;
 use crate::config::{Config, LogTarget};
 use crate::core::event::{Event, Role, Sink};
 use crate::error::StartupError;
@@ -50,8 +50,8 @@ pub(super) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
     let stdout = stdout.map_err(system("start a thread"))?;
 
     let syslog = config.syslog.as_ref().map(|tag| {
-        let hand = Syslog::new("/dev/log".into(), tag, std::process::id());
-        Ok(Writer::new(Sink::Syslog, kernel.start_thread("syslog", hand)?))
+        let worker = Syslog::new("/dev/log".into(), tag, std::process::id());
+        Ok(Writer::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
     });
     let syslog = syslog.transpose().map_err(system("start a thread"))?;
 
@@ -93,7 +93,7 @@ pub(super) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
         Begun::New => {
             if config.is_foreground()
                 && config.log_file != Some(LogTarget::Stdout)
-                && let Some(stdin) = Terminus::stdin()
+                && let Some(stdin) = ClientStream::stdin()
             {
                 server.join(stdin, Role::User, "stdin", server.system.now());
             }
@@ -113,7 +113,7 @@ fn kernel(config: &Config, parts: &mut Parts) -> Result<Kernel, StartupError> {
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
     let mut kernel = Kernel::new(program, config.log_path(), argv0).map_err(system("poll"))?;
-    (kernel.notifier, kernel.vault) = (parts.notifier.take(), parts.vault.take());
+    (kernel.notifier, kernel.fdstore) = (parts.notifier.take(), parts.fdstore.take());
     kernel.child_sockets = std::mem::take(&mut parts.child_sockets);
     kernel.hears = config.overlap.is_some();
     kernel.rotation = config.log_rotate;
@@ -127,16 +127,16 @@ fn kernel(config: &Config, parts: &mut Parts) -> Result<Kernel, StartupError> {
         }
     }
     if parts.begun != Begun::Upgraded
-        && let Some(vault) = &mut kernel.vault
+        && let Some(fdstore) = &mut kernel.fdstore
     {
         for listener in parts.listeners.iter().filter(|listener| !listener.passed) {
             if let Ok(socket) = listener.descriptor() {
-                vault.keep(&vault::listener(socket), listener, true);
+                fdstore.keep(&fdstore::listener(socket), listener, true);
             }
         }
         for (index, socket) in kernel.child_sockets.iter().enumerate() {
             if !socket.passed {
-                vault.keep(&vault_name(index), socket, true);
+                fdstore.keep(&fdstore_name(index), socket, true);
             }
         }
     }
@@ -150,7 +150,7 @@ fn records(config: &Config, kernel: &Kernel, fixed: Fixed) -> io::Result<Option<
     if !with_events && !with_status {
         return Ok(None);
     }
-    let link = kernel.start_thread("records", Keeper::new(events, status))?;
+    let link = kernel.start_thread("records", RecordWriter::new(events, status))?;
     Ok(Some(Records::new(link, fixed, with_events, with_status)))
 }
 

@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::records::{Outcome, Sheet};
+use super::records::{Batch, Outcome};
 use super::system::Link;
 use crate::core::clock::Moment;
 use crate::core::event::Sink;
@@ -28,7 +28,7 @@ pub(super) enum Job {
     /// Sync what was written and lend the file.
     Rest,
     /// Bring the records up to date.
-    Record(Sheet),
+    Record(Batch),
 }
 
 /// What it has done.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::bind::Bound;
 use super::child_sockets::ChildSocket;
+use super::fdstore::FdStore;
 use super::files::OwnFile;
 use super::handover::Origin;
 use super::pty_process::PtyProcess;
-use super::stream::Terminus;
-use super::vault::Vault;
+use super::stream::ClientStream;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::clock::{Calendar, Moment, UnixTime};
 use crate::core::event::ClientId;
@@ -46,14 +46,14 @@ pub(super) struct Parts {
     pub(super) records: (RecordsState, String),
     pub(super) child: Option<PtyProcess>,
     pub(super) old_child: Option<PtyProcess>,
-    pub(super) connections: Vec<(ClientId, Terminus)>,
+    pub(super) connections: Vec<(ClientId, ClientStream)>,
     /// Tokens and clients below it have been.
     pub(super) next_token: usize,
     pub(super) files: Vec<OwnFile>,
     /// The way to the service manager, if it is to be told anything.
     pub(super) notifier: Option<Notifier>,
     /// With `--fdstore`.
-    pub(super) vault: Option<Vault>,
+    pub(super) fdstore: Option<FdStore>,
     /// Since when the child's kin are in the world.
     pub(super) kin_since: Option<u64>,
     /// Lines for `-d`.

@@ -10,7 +10,7 @@ use super::system::{Lasting, Process, Stream};
 use crate::handover::state::Descriptor;
 use crate::sys::process::{self, End};
 use crate::sys::{fd, pidfd, procfs};
-use crate::systemd::child::Ear;
+use crate::systemd::child::NotifySocket;
 
 /// A child with the master of its PTY.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct PtyProcess {
     pub(super) pid: i32,
     pub(super) master: File,
     /// Where it says that it is ready, under `--overlap`.
-    pub(super) ear: Option<Ear>,
+    pub(super) notify_socket: Option<NotifySocket>,
     /// The process by descriptor, if it is no child of this process: a server before this one was
     /// its parent, or it is a daemon with another.
     pub(super) orphan: Option<OwnedFd>,
@@ -78,15 +78,15 @@ impl Process for PtyProcess {
 
     fn hear(&self) -> Option<bool> {
         // What others say is heard as nothing.
-        match self.ear.as_ref()?.next() {
+        match self.notify_socket.as_ref()?.next() {
             Ok((sender, ready)) => Some(ready && procfs::is_within(sender, self.pid)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(false),
             Err(_) => None,
         }
     }
 
-    fn ear(&self) -> Option<BorrowedFd<'_>> {
-        self.ear.as_ref().map(AsFd::as_fd)
+    fn notify_socket(&self) -> Option<BorrowedFd<'_>> {
+        self.notify_socket.as_ref().map(AsFd::as_fd)
     }
 
     fn orphan(&self) -> Option<&OwnedFd> {

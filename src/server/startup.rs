@@ -14,9 +14,9 @@ use super::files::OwnFile;
 use super::handover::Origin;
 use super::kernel::FIRST_TOKEN;
 use super::launch::launch;
+use super::log_writer;
 use super::parts::{Begun, LocalCalendar, Output, Parts, notifier, settings};
-use super::restart::Remains;
-use super::scribe;
+use super::stored::Stored;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{Event, Role};
@@ -60,15 +60,15 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     let env = |name: &str| std::env::var_os(name);
     let mut passed = Inherited::new(std::process::id(), &env);
     let given = child_sockets::given(config, &mut passed);
-    let mut remains = Remains::find(&mut passed);
+    let mut stored = Stored::find(&mut passed);
     let open_files = fd::raise_limit();
     let notifier = notifier(config)?;
-    let listeners = bind(config, &mut passed, &mut remains)?;
-    let child_sockets = child_sockets::open(config, given, &mut remains)?;
+    let listeners = bind(config, &mut passed, &mut stored)?;
+    let child_sockets = child_sockets::open(config, given, &mut stored)?;
     let said = passed.close();
     let stores = config.fdstore && notifier.is_some();
     if !stores {
-        remains.give_up_state();
+        stored.give_up_state();
     }
     let log = match config.log_path() {
         Some(path) => open_log(config, &path).map(Some),
@@ -105,21 +105,21 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         account,
     };
     let settings = settings(config, &origin, log.is_some());
-    let records = remains.state().map(|state| (state.records.clone(), state.version.clone()));
+    let records = stored.state().map(|state| (state.records.clone(), state.version.clone()));
     let records = records.unwrap_or_default();
-    let kin_since = remains.state().and_then(|state| state.kin_since);
-    let (mut console, begun, next_token) = console(settings, &mut remains);
-    let (child, connections) = (remains.child(), remains.connections());
+    let kin_since = stored.state().and_then(|state| state.kin_since);
+    let (mut console, begun, next_token) = console(settings, &mut stored);
+    let (child, connections) = (stored.child(), stored.connections());
     if log.is_some() {
         let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
         console.handle(Event::LogWorks, now);
     }
-    let vault = if stores {
-        Some(remains.vault().map_err(system("make what survives a crash"))?)
+    let fdstore = if stores {
+        Some(stored.fdstore().map_err(system("make what survives a crash"))?)
     } else {
         // Another unit's file may have had a store.
         let manager = std::env::var_os("NOTIFY_SOCKET");
-        remains.discard(manager.and_then(|address| Notifier::new(&address).ok()));
+        stored.discard(manager.and_then(|address| Notifier::new(&address).ok()));
         None
     };
     let output = |file| Output { file, retry: None };
@@ -139,7 +139,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         next_token,
         files,
         notifier,
-        vault,
+        fdstore,
         kin_since,
         said,
     };
@@ -161,14 +161,14 @@ fn become_daemon(config: &Config, listeners: &[Bound], logging: bool) -> Result<
 }
 
 /// The console that a server before this one left, or else a new one; and which token comes next.
-fn console(settings: Settings, remains: &mut Remains) -> (Console, Begun, usize) {
-    let restored = remains.state().cloned().and_then(|state| {
+fn console(settings: Settings, stored: &mut Stored) -> (Console, Begun, usize) {
+    let restored = stored.state().cloned().and_then(|state| {
         let next_token = usize::try_from(state.next_token).ok()?;
         let console = Console::restore(settings.clone(), Box::new(LocalCalendar), state.console);
         Some((console.ok()?, Begun::Restarted, next_token))
     });
     restored.unwrap_or_else(|| {
-        remains.give_up_state();
+        stored.give_up_state();
         (Console::new(settings, Box::new(LocalCalendar)), Begun::New, FIRST_TOKEN)
     })
 }
@@ -203,7 +203,7 @@ fn account(config: &Config) -> Result<Option<Account>, StartupError> {
 fn bind(
     config: &Config,
     passed: &mut Inherited,
-    remains: &mut Remains,
+    stored: &mut Stored,
 ) -> Result<Vec<Bound>, StartupError> {
     let wanted: Vec<&Endpoint> = config.controls.iter().chain(&config.log_endpoint).collect();
     let mut open = |endpoint: &Endpoint, role, kind| -> Result<Vec<Bound>, StartupError> {
@@ -212,7 +212,7 @@ fn bind(
                 let adopt = |fd| Bound::of_manager(fd, role, endpoint.raw);
                 taken.into_iter().map(adopt).collect()
             }),
-            _ => match remains.listener(endpoint, role, &wanted) {
+            _ => match stored.listener(endpoint, role, &wanted) {
                 Some(bound) => Ok(vec![bound]),
                 None => Bound::bind(endpoint, role).map(|bound| vec![bound]),
             },
@@ -236,7 +236,7 @@ fn open_log(config: &Config, path: &Path) -> io::Result<File> {
     if config.save_log {
         save_log(config, path);
     }
-    let log = scribe::open(path);
+    let log = log_writer::open(path);
     if log.is_err() {
         complain(config.argv0.as_bytes(), b"unable to open log file", path);
     }

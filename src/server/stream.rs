@@ -19,7 +19,7 @@ use crate::sys::pty::{Modes, Terminal};
 
 /// The far end of a connection.
 #[derive(Debug)]
-pub(super) enum Terminus {
+pub(super) enum ClientStream {
     Socket(File),
     /// A socket without telnet.
     Raw(File),
@@ -27,19 +27,19 @@ pub(super) enum Terminus {
     Pipe(File),
 }
 
-impl Terminus {
+impl ClientStream {
     /// A connection that was accepted.
-    pub(super) fn socket(connection: OwnedFd, raw: bool) -> Terminus {
+    pub(super) fn socket(connection: OwnedFd, raw: bool) -> ClientStream {
         let connection = File::from(connection);
-        if raw { Terminus::Raw(connection) } else { Terminus::Socket(connection) }
+        if raw { ClientStream::Raw(connection) } else { ClientStream::Socket(connection) }
     }
 
     /// What `-f` finds as standard input, if it can be a client: a terminal in the foreground,
     /// or a pipe.
-    pub(super) fn stdin() -> Option<Terminus> {
+    pub(super) fn stdin() -> Option<ClientStream> {
         let stdin = io::stdin();
         if let Some(terminal) = Terminal::open(stdin.as_fd()) {
-            return Some(Terminus::Terminal(terminal));
+            return Some(ClientStream::Terminal(terminal));
         }
         let kind = nix::sys::stat::fstat(stdin.as_fd()).ok()?.st_mode & nix::libc::S_IFMT;
         // A socket is what some programs, ssh's server among them, make for a pipe.
@@ -55,16 +55,16 @@ impl Terminus {
             fd::prepare(&copy)?;
             Ok::<_, io::Error>(File::from(copy))
         });
-        Some(Terminus::Pipe(pipe.ok()?))
+        Some(ClientStream::Pipe(pipe.ok()?))
     }
 
     /// A connection that another program in this process had.
-    pub(super) fn adopt(connection: OwnedFd, kind: ConnectionKind) -> io::Result<Terminus> {
+    pub(super) fn adopt(connection: OwnedFd, kind: ConnectionKind) -> io::Result<ClientStream> {
         let file = File::from(connection);
         Ok(match kind {
-            ConnectionKind::Socket => Terminus::Socket(file),
-            ConnectionKind::Raw => Terminus::Raw(file),
-            ConnectionKind::Pipe => Terminus::Pipe(file),
+            ConnectionKind::Socket => ClientStream::Socket(file),
+            ConnectionKind::Raw => ClientStream::Raw(file),
+            ConnectionKind::Pipe => ClientStream::Pipe(file),
             ConnectionKind::Terminal(modes) => {
                 let modes = Modes {
                     input: modes.input,
@@ -73,20 +73,20 @@ impl Terminus {
                     local: modes.local,
                     characters: modes.characters,
                 };
-                Terminus::Terminal(Terminal::adopt(file, &modes)?)
+                ClientStream::Terminal(Terminal::adopt(file, &modes)?)
             }
         })
     }
 
     fn file(&self) -> &File {
         match self {
-            Terminus::Socket(file) | Terminus::Raw(file) | Terminus::Pipe(file) => file,
-            Terminus::Terminal(terminal) => terminal.file(),
+            ClientStream::Socket(file) | ClientStream::Raw(file) | ClientStream::Pipe(file) => file,
+            ClientStream::Terminal(terminal) => terminal.file(),
         }
     }
 }
 
-impl Stream for Terminus {
+impl Stream for ClientStream {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.file().read(buffer)
     }
@@ -96,29 +96,29 @@ impl Stream for Terminus {
     }
 }
 
-impl Connection for Terminus {
+impl Connection for ClientStream {
     fn medium(&self) -> Medium {
         match self {
-            Terminus::Socket(_) => Medium::Telnet,
-            Terminus::Raw(_) => Medium::Raw,
-            Terminus::Terminal(_) => Medium::Terminal,
-            Terminus::Pipe(_) => Medium::Pipe,
+            ClientStream::Socket(_) => Medium::Telnet,
+            ClientStream::Raw(_) => Medium::Raw,
+            ClientStream::Terminal(_) => Medium::Terminal,
+            ClientStream::Pipe(_) => Medium::Pipe,
         }
     }
 
     fn caller(&self) -> Caller {
         match self {
-            Terminus::Socket(socket) | Terminus::Raw(socket) => caller(socket),
-            Terminus::Terminal(_) | Terminus::Pipe(_) => Caller::Unknown,
+            ClientStream::Socket(socket) | ClientStream::Raw(socket) => caller(socket),
+            ClientStream::Terminal(_) | ClientStream::Pipe(_) => Caller::Unknown,
         }
     }
 
     fn kind(&self) -> ConnectionKind {
         match self {
-            Terminus::Socket(_) => ConnectionKind::Socket,
-            Terminus::Raw(_) => ConnectionKind::Raw,
-            Terminus::Pipe(_) => ConnectionKind::Pipe,
-            Terminus::Terminal(terminal) => {
+            ClientStream::Socket(_) => ConnectionKind::Socket,
+            ClientStream::Raw(_) => ConnectionKind::Raw,
+            ClientStream::Pipe(_) => ConnectionKind::Pipe,
+            ClientStream::Terminal(terminal) => {
                 let Modes { input, output, control, local, characters } = terminal.saved();
                 let modes = TerminalModes { input, output, control, local, characters };
                 ConnectionKind::Terminal(modes)
@@ -154,23 +154,23 @@ fn process(_socket: &File) -> Option<Caller> {
     None
 }
 
-impl Lasting for Terminus {
+impl Lasting for ClientStream {
     fn descriptor(&self) -> io::Result<Descriptor> {
         describe(self.file())
     }
 }
 
-impl AsFd for Terminus {
+impl AsFd for ClientStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file().as_fd()
     }
 }
 
-impl Drop for Terminus {
+impl Drop for ClientStream {
     /// An orderly end of file for the other side: input that nobody read would turn it into a
     /// reset, which takes output on its way along.
     fn drop(&mut self) {
-        if let Terminus::Socket(file) | Terminus::Raw(file) = self {
+        if let ClientStream::Socket(file) | ClientStream::Raw(file) = self {
             let _ = shutdown(file.as_raw_fd(), Shutdown::Write);
             let mut buffer = [0; 4096];
             for _ in 0..(DRAIN_MAX / buffer.len()) {

@@ -1,4 +1,4 @@
-//! The hand that sends the console to syslog: a datagram a line, as syslog(3) makes them. What
+//! The worker that sends the console to syslog: a datagram a line, as syslog(3) makes them. What
 //! /dev/log does not take is counted, and syslog is told the number when it takes something again.
 
 use std::io;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::logfile::{Done, Job};
-use super::thread::{Hand, Outlet};
+use super::thread::{Replies, Worker};
 use crate::limits::{LOG_RETRY, SYSLOG_CALM, SYSLOG_LINE_MAX, SYSLOG_PATIENCE};
 use crate::sys::{fd, time};
 
@@ -48,7 +48,7 @@ impl Syslog {
         }
     }
 
-    fn take(&mut self, bytes: &[u8], outlet: &Outlet) {
+    fn take(&mut self, bytes: &[u8], replies: &Replies) {
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (mut text, ends) = match line.strip_suffix(b"\n") {
                 Some(text) => (text, true),
@@ -60,16 +60,16 @@ impl Syslog {
                 let (now, later) = text.split_at_checked(room).unwrap_or((text, b""));
                 self.partial.extend_from_slice(now);
                 text = later;
-                self.send_partial(outlet);
+                self.send_partial(replies);
             }
             self.partial.extend_from_slice(text);
             if ends {
-                self.send_partial(outlet);
+                self.send_partial(replies);
             }
         }
     }
 
-    fn send_partial(&mut self, outlet: &Outlet) {
+    fn send_partial(&mut self, replies: &Replies) {
         let mut line = std::mem::take(&mut self.partial);
         while line.last() == Some(&b'\r') {
             line.pop();
@@ -82,7 +82,7 @@ impl Syslog {
             Ok(()) => {
                 if self.refused.is_some_and(|at| now >= at + SYSLOG_CALM) {
                     self.refused = None;
-                    outlet.tell(Done::Heard(Ok(())), true);
+                    replies.tell(Done::Heard(Ok(())), true);
                 }
             }
             Err(error) => {
@@ -92,7 +92,7 @@ impl Syslog {
                 };
                 self.not_before = Some(now + LOG_RETRY);
                 if self.refused.replace(now).is_none() {
-                    outlet.tell(Done::Heard(Err(error)), true);
+                    replies.tell(Done::Heard(Err(error)), true);
                 }
             }
         }
@@ -158,35 +158,35 @@ impl Syslog {
     }
 
     /// Perhaps for good: nobody knows of what is lost after that.
-    fn flush(&mut self, outlet: &Outlet) {
+    fn flush(&mut self, replies: &Replies) {
         self.not_before = None;
         if self.partial.is_empty() {
             let _ = self.tell_lost();
         } else {
-            self.send_partial(outlet);
+            self.send_partial(replies);
         }
     }
 }
 
-impl Hand for Syslog {
-    fn work(&mut self, job: Job, outlet: &Outlet) {
+impl Worker for Syslog {
+    fn work(&mut self, job: Job, replies: &Replies) {
         match job {
             Job::Write(chunk, _) => {
-                self.take(&chunk.bytes, outlet);
-                outlet.tell(Done::Written, false);
+                self.take(&chunk.bytes, replies);
+                replies.tell(Done::Written, false);
             }
             Job::Rest => {
-                self.flush(outlet);
+                self.flush(replies);
                 // Any will do: the next program opens its own.
-                outlet.tell(Done::AtRest(UnixDatagram::unbound().map(OwnedFd::from).ok()), true);
+                replies.tell(Done::AtRest(UnixDatagram::unbound().map(OwnedFd::from).ok()), true);
             }
             // Somebody else's.
             Job::Say(_) | Job::Reopen | Job::Record(_) => {}
         }
     }
 
-    fn finish(&mut self, outlet: &Outlet) {
-        self.flush(outlet);
+    fn finish(&mut self, replies: &Replies) {
+        self.flush(replies);
     }
 }
 
@@ -198,15 +198,15 @@ mod tests {
     use tempfile::TempDir;
 
     struct Desk {
-        hand: Syslog,
-        outlet: Outlet,
+        worker: Syslog,
+        replies: Replies,
         dir: TempDir,
     }
 
     fn desk() -> Desk {
         let dir = tempfile::tempdir().unwrap();
-        let hand = Syslog::new(dir.path().join("log"), b"IOC 1:[a]", 7);
-        Desk { hand, outlet: Outlet::to_nobody(), dir }
+        let worker = Syslog::new(dir.path().join("log"), b"IOC 1:[a]", 7);
+        Desk { worker, replies: Replies::to_nobody(), dir }
     }
 
     impl Desk {
@@ -221,12 +221,12 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) {
             let mut chunk = Chunk::default();
             chunk.bytes = bytes.to_vec();
-            self.hand.work(Job::Write(chunk, 0), &self.outlet);
+            self.worker.work(Job::Write(chunk, 0), &self.replies);
         }
 
         /// What syslog was found to do, by the answers to writes.
         fn heard(&self) -> Vec<Result<(), io::ErrorKind>> {
-            let told = self.outlet.told();
+            let told = self.replies.told();
             let heard = told.into_iter().filter_map(|done| match done {
                 Done::Heard(result) => Some(result.map_err(|error| error.kind())),
                 _ => None,
@@ -267,7 +267,7 @@ mod tests {
         desk.write(b"one\r\ntw");
         desk.write(b"o\n\r\nepics> ");
         assert_eq!(received(&daemon), ["one", "two", ""]);
-        desk.hand.finish(&desk.outlet);
+        desk.worker.finish(&desk.replies);
         assert_eq!(received(&daemon), ["epics> "]);
         assert_eq!(desk.heard(), []);
     }
@@ -295,15 +295,15 @@ mod tests {
         // Not tried before its time.
         desk.write(b"d\n");
         assert_eq!(received(&daemon), [""; 0]);
-        desk.hand.not_before = None;
+        desk.worker.not_before = None;
         desk.write(b"e\nf\n");
         assert_eq!(received(&daemon), ["@@@ 4 lines are missing here", "e", "f"]);
         drop(daemon);
         desk.write(b"g\n");
         assert_eq!(desk.heard(), [], "said again so soon");
         let daemon = desk.daemon();
-        desk.hand.not_before = None;
-        desk.hand.refused = Instant::now().checked_sub(SYSLOG_CALM);
+        desk.worker.not_before = None;
+        desk.worker.refused = Instant::now().checked_sub(SYSLOG_CALM);
         desk.write(b"h\n");
         assert_eq!(received(&daemon), ["@@@ 1 lines are missing here", "h"]);
         assert_eq!(desk.heard(), [Ok(())]);
@@ -317,12 +317,12 @@ mod tests {
         ] {
             let mut desk = desk();
             desk.write(b"a\nb\n");
-            desk.hand.work(Job::Rest, &desk.outlet);
+            desk.worker.work(Job::Rest, &desk.replies);
             let daemon = desk.daemon();
             desk.write(end.as_bytes());
-            desk.hand.work(Job::Rest, &desk.outlet);
+            desk.worker.work(Job::Rest, &desk.replies);
             assert_eq!(received(&daemon), expected);
-            desk.hand.finish(&desk.outlet);
+            desk.worker.finish(&desk.replies);
             assert_eq!(received(&daemon), [""; 0]);
         }
     }

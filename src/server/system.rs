@@ -96,7 +96,7 @@ pub(super) trait Process: Stream {
     /// that it is ready. `None`: nothing, for now.
     fn hear(&self) -> Option<bool>;
     /// Where that comes, for a server after this one.
-    fn ear(&self) -> Option<BorrowedFd<'_>>;
+    fn notify_socket(&self) -> Option<BorrowedFd<'_>>;
     /// When it was started, if that can be told.
     fn begun(&self) -> Option<u64>;
     /// The process by descriptor, if it is no child of this one.

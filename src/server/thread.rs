@@ -19,9 +19,9 @@ use crate::limits::LOG_OTHERS;
 use crate::sys;
 
 /// What a thread does with its jobs.
-pub(super) trait Hand: Send + 'static {
+pub(super) trait Worker: Send + 'static {
     /// Does a job, and tells what came of it.
-    fn work(&mut self, job: Job, outlet: &Outlet);
+    fn work(&mut self, job: Job, replies: &Replies);
     /// When something is left to do that can wait until then, but not longer.
     fn deadline(&self) -> Option<Instant> {
         None
@@ -29,12 +29,12 @@ pub(super) trait Hand: Send + 'static {
     /// Does that.
     fn tidy(&mut self) {}
     /// There will be no more jobs.
-    fn finish(&mut self, _outlet: &Outlet) {}
+    fn finish(&mut self, _replies: &Replies) {}
 }
 
 /// What loop and thread share.
 #[derive(Default)]
-struct Desk {
+struct Shared {
     /// Not begun yet.
     jobs: VecDeque<Job>,
     /// Not yet taken back by the loop.
@@ -47,25 +47,25 @@ struct Desk {
     ended: bool,
 }
 
-fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
-    desk.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The loop's side.
 pub(super) struct Thread {
-    desk: Arc<Mutex<Desk>>,
+    shared: Arc<Mutex<Shared>>,
     thread: thread::Thread,
 }
 
-/// Starts a thread for `hand`. The one that calls this is the one that waits at the end.
-pub(super) fn start(name: &str, hand: impl Hand, waker: Arc<Waker>) -> io::Result<Thread> {
-    let desk = Arc::default();
-    let outlet = Outlet { desk: Arc::clone(&desk), owner: thread::current(), waker };
+/// Starts a thread for `worker`. The one that calls this is the one that waits at the end.
+pub(super) fn start(name: &str, worker: impl Worker, waker: Arc<Waker>) -> io::Result<Thread> {
+    let shared = Arc::default();
+    let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
     // All signals are for the loop's thread, which holds them back when it has to.
     let _blocked = sys::signal::Blocked::all()?;
     let builder = thread::Builder::new().name(name.to_owned()).stack_size(64 << 10);
-    let thread = builder.spawn(move || run(hand, &outlet))?.thread().clone();
-    Ok(Thread { desk, thread })
+    let thread = builder.spawn(move || run(worker, &replies))?.thread().clone();
+    Ok(Thread { shared, thread })
 }
 
 impl Thread {
@@ -73,10 +73,10 @@ impl Thread {
     fn await_until<T>(
         &self,
         deadline: Instant,
-        mut news: impl FnMut(&mut Desk) -> Option<T>,
+        mut news: impl FnMut(&mut Shared) -> Option<T>,
     ) -> Option<T> {
         loop {
-            if let Some(news) = news(&mut lock(&self.desk)) {
+            if let Some(news) = news(&mut lock(&self.shared)) {
                 return Some(news);
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -90,54 +90,54 @@ impl Thread {
 
 impl Link for Thread {
     fn send(&mut self, job: Job) -> Result<(), Job> {
-        let mut desk = lock(&self.desk);
+        let mut shared = lock(&self.shared);
         if !matches!(job, Job::Write(..)) {
-            let others = desk.jobs.iter().filter(|job| !matches!(job, Job::Write(..)));
+            let others = shared.jobs.iter().filter(|job| !matches!(job, Job::Write(..)));
             if others.count() >= LOG_OTHERS {
                 return Err(job);
             }
         }
-        desk.jobs.push_back(job);
-        drop(desk);
+        shared.jobs.push_back(job);
+        drop(shared);
         self.thread.unpark();
         Ok(())
     }
 
     fn receive(&mut self) -> Option<Done> {
-        lock(&self.desk).done.pop_front()
+        lock(&self.shared).done.pop_front()
     }
 
     fn want(&mut self, wanted: bool) {
-        lock(&self.desk).wanted = wanted;
+        lock(&self.shared).wanted = wanted;
     }
 
     fn wait(&mut self, limit: Duration) -> Option<Done> {
-        self.await_until(Instant::now() + limit, |desk| desk.done.pop_front())
+        self.await_until(Instant::now() + limit, |shared| shared.done.pop_front())
     }
 
     fn close(self, limit: Duration) {
-        lock(&self.desk).closed = true;
+        lock(&self.shared).closed = true;
         self.thread.unpark();
-        self.await_until(Instant::now() + limit, |desk| desk.ended.then_some(()));
+        self.await_until(Instant::now() + limit, |shared| shared.ended.then_some(()));
     }
 }
 
 /// The thread's side: where it tells what it has done.
-pub(super) struct Outlet {
-    desk: Arc<Mutex<Desk>>,
+pub(super) struct Replies {
+    shared: Arc<Mutex<Shared>>,
     /// The loop's thread, which waits at the end.
     owner: thread::Thread,
     /// Wakes the loop before the end.
     waker: Arc<Waker>,
 }
 
-impl Outlet {
+impl Replies {
     /// Tells the loop, which is woken for it if that is `urgent` or it asked to be.
     pub(super) fn tell(&self, done: Done, urgent: bool) {
-        let mut desk = lock(&self.desk);
-        desk.done.push_back(done);
-        let wanted = desk.wanted;
-        drop(desk);
+        let mut shared = lock(&self.shared);
+        shared.done.push_back(done);
+        let wanted = shared.wanted;
+        drop(shared);
         self.owner.unpark();
         if urgent || wanted {
             let _ = self.waker.wake();
@@ -146,40 +146,40 @@ impl Outlet {
 }
 
 #[cfg(test)]
-impl Outlet {
+impl Replies {
     /// One that leads to nobody.
-    pub(super) fn to_nobody() -> Outlet {
+    pub(super) fn to_nobody() -> Replies {
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
-        Outlet { desk: Arc::default(), owner: thread::current(), waker }
+        Replies { shared: Arc::default(), owner: thread::current(), waker }
     }
 
     /// What it was told.
     pub(super) fn told(&self) -> Vec<Done> {
-        lock(&self.desk).done.drain(..).collect()
+        lock(&self.shared).done.drain(..).collect()
     }
 }
 
-fn run(mut hand: impl Hand, outlet: &Outlet) {
+fn run(mut worker: impl Worker, replies: &Replies) {
     loop {
         let (job, closed) = {
-            let mut desk = lock(&outlet.desk);
-            (desk.jobs.pop_front(), desk.closed)
+            let mut shared = lock(&replies.shared);
+            (shared.jobs.pop_front(), shared.closed)
         };
         let idle = job.is_none();
         if let Some(job) = job {
-            hand.work(job, outlet);
+            worker.work(job, replies);
         }
-        let left = hand.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let left = worker.deadline().map(|at| at.saturating_duration_since(Instant::now()));
         match left {
-            Some(left) if left.is_zero() || (idle && closed) => hand.tidy(),
+            Some(left) if left.is_zero() || (idle && closed) => worker.tidy(),
             None if idle && closed => break,
             Some(left) if idle => thread::park_timeout(left),
             None if idle => thread::park(),
             _ => {}
         }
     }
-    hand.finish(outlet);
-    lock(&outlet.desk).ended = true;
-    outlet.owner.unpark();
+    worker.finish(replies);
+    lock(&replies.shared).ended = true;
+    replies.owner.unpark();
 }

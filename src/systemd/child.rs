@@ -8,16 +8,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Where one child's messages come. Its name is abstract and the kernel's choice, so that nobody can
 /// have taken it; as anybody can send to it, each message tells who did.
 #[derive(Debug)]
-pub struct Ear(OwnedFd);
+pub struct NotifySocket(OwnedFd);
 
-impl Ear {
+impl NotifySocket {
     /// One that another program in this process had, or a server that died.
-    pub fn adopt(socket: OwnedFd) -> Ear {
-        Ear(socket)
+    pub fn adopt(socket: OwnedFd) -> NotifySocket {
+        NotifySocket(socket)
     }
 }
 
-impl AsFd for Ear {
+impl AsFd for NotifySocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -37,20 +37,20 @@ mod linux {
     /// No message has more descriptors (SCM_MAX_FD of the kernel).
     const MOST_FDS: usize = 253;
 
-    impl Ear {
+    impl NotifySocket {
         /// A new one, and its address for NOTIFY_SOCKET.
         ///
         /// # Errors
         /// The system has no socket to give.
-        pub fn open() -> io::Result<(Ear, OsString)> {
+        pub fn open() -> io::Result<(NotifySocket, OsString)> {
             let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-            let ear = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
-            setsockopt(&ear, sockopt::PassCred, &true)?;
-            bind(ear.as_raw_fd(), &UnixAddr::new_unnamed())?;
-            let address: UnixAddr = getsockname(ear.as_raw_fd())?;
+            let notify_socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+            setsockopt(&notify_socket, sockopt::PassCred, &true)?;
+            bind(notify_socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
+            let address: UnixAddr = getsockname(notify_socket.as_raw_fd())?;
             let name = address.as_abstract().ok_or(io::ErrorKind::AddrNotAvailable)?;
             let address = OsString::from_vec([b"@", name].concat());
-            Ok((Ear(ear), address))
+            Ok((NotifySocket(notify_socket), address))
         }
 
         /// The next message: who sent it, and whether it has the line READY=1. Never waits.
@@ -87,12 +87,12 @@ mod linux {
 }
 
 #[cfg(not(target_os = "linux"))]
-impl Ear {
+impl NotifySocket {
     /// There are none.
     ///
     /// # Errors
     /// Always.
-    pub fn open() -> io::Result<(Ear, OsString)> {
+    pub fn open() -> io::Result<(NotifySocket, OsString)> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn readiness_is_a_line_of_its_own() {
-        let (ear, address) = Ear::open().expect("a socket");
+        let (notify_socket, address) = NotifySocket::open().expect("a socket");
         let child = Notifier::new(&address).expect("its address");
         let (other, _) = UnixStream::pair().expect("a pair");
         let texts: [(&[u8], bool); 6] = [
@@ -127,8 +127,8 @@ mod tests {
         for (text, ready) in texts {
             child.send(text, &[other.as_fd()]).expect("sent");
             let pid = i32::try_from(std::process::id()).expect("a PID");
-            assert_eq!(ear.next().expect("a message"), (pid, ready));
+            assert_eq!(notify_socket.next().expect("a message"), (pid, ready));
         }
-        assert_eq!(ear.next().expect_err("nothing").kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(notify_socket.next().expect_err("nothing").kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -1,23 +1,23 @@
 //! The records of `--events` and `--status-file`: what the loop does about them. A thread of their
 //! own writes, one job at a time; what comes meanwhile waits here.
 
-mod keeper;
 mod line;
 mod server;
 mod status;
 #[cfg(test)]
 mod tests;
 mod who;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::io;
 
-pub(super) use self::keeper::Keeper;
 pub(super) use self::line::{Sender, What};
 use self::line::{command_name, duty_name, farewell_name, line};
 use self::status::Present;
 pub(super) use self::who::{Caller, EndpointLine, Who};
 use self::who::{ClientLine, client_line};
+pub(super) use self::writer::RecordWriter;
 use super::logfile::{Done, Job};
 use super::system::Link;
 use crate::core::Console;
@@ -33,7 +33,7 @@ const VERSION: u32 = 1;
 
 /// A job for the thread.
 #[derive(Debug, Default)]
-pub(super) struct Sheet {
+pub(super) struct Batch {
     /// Whether the events file is to be opened anew.
     pub(super) reopen: bool,
     /// Lines to append.
@@ -264,10 +264,10 @@ impl<L: Link> Records<L> {
         if self.busy || self.paused {
             return news;
         }
-        let mut sheet = Sheet::default();
+        let mut batch = Batch::default();
         if !self.pending.is_empty() && now >= self.events_at {
-            sheet.events = std::mem::take(&mut self.pending);
-            sheet.reopen = std::mem::take(&mut self.reopen);
+            batch.events = std::mem::take(&mut self.pending);
+            batch.reopen = std::mem::take(&mut self.reopen);
         }
         if self.outdated && now >= self.status_at {
             self.outdated = false;
@@ -275,11 +275,11 @@ impl<L: Link> Records<L> {
             if status != self.shown {
                 self.status_at = now + STATUS_INTERVAL;
                 self.shown.clone_from(&status);
-                sheet.status = Some(status);
+                batch.status = Some(status);
             }
         }
-        if !sheet.events.is_empty() || sheet.status.is_some() {
-            self.hand_over(sheet);
+        if !batch.events.is_empty() || batch.status.is_some() {
+            self.hand_over(batch);
         }
         news
     }
@@ -301,7 +301,7 @@ impl<L: Link> Records<L> {
             self.ended = true;
             let events = std::mem::take(&mut self.pending);
             let (reopen, remove) = (self.reopen, self.status);
-            self.hand_over(Sheet { reopen, events, status: None, remove });
+            self.hand_over(Batch { reopen, events, status: None, remove });
         }
     }
 
@@ -321,9 +321,9 @@ impl<L: Link> Records<L> {
         self.link.close(deadline.since(now()));
     }
 
-    fn hand_over(&mut self, sheet: Sheet) {
+    fn hand_over(&mut self, batch: Batch) {
         // There is always room for it, so only a thread that is gone refuses.
-        self.busy = self.link.send(Job::Record(sheet)).is_ok();
+        self.busy = self.link.send(Job::Record(batch)).is_ok();
     }
 
     fn take_back(

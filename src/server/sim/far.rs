@@ -146,7 +146,7 @@ impl Process for Far {
         self.world.borrow_mut().pipe(self.id).notices.pop_front()
     }
 
-    fn ear(&self) -> Option<BorrowedFd<'_>> {
+    fn notify_socket(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 

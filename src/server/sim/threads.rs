@@ -12,7 +12,7 @@ use nix::libc;
 use super::world::{Shared, World};
 use crate::core::Chunk;
 use crate::server::logfile::{Done, Job};
-use crate::server::records::{Outcome, Sheet};
+use crate::server::records::{Batch, Outcome};
 use crate::server::system::Link;
 
 /// The lanes.
@@ -66,10 +66,10 @@ impl World {
 
     /// The records' thread does its job.
     pub(super) fn write_records(&mut self) {
-        let Some(Job::Record(sheet)) = self.lanes[RECORDS].jobs.pop_front() else {
+        let Some(Job::Record(batch)) = self.lanes[RECORDS].jobs.pop_front() else {
             return;
         };
-        let Sheet { mut events, status, remove, .. } = sheet;
+        let Batch { mut events, status, remove, .. } = batch;
         let refused = |world: &mut World| world.refuses(libc::EROFS).map_or(Ok(()), Err);
         let mut outcome = Outcome { rest: Vec::new(), events: None, status: None };
         if !events.is_empty() {

@@ -1,4 +1,4 @@
-//! The hand that writes the log, or standard output: appends, syncs now and then, opens it anew.
+//! The worker that writes the log, or standard output: appends, syncs now and then, opens it anew.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::logfile::{Done, Job};
 use super::rotate::Rotator;
-use super::thread::{Hand, Outlet};
+use super::thread::{Replies, Worker};
 use crate::core::Chunk;
 use crate::limits::SYNC_INTERVAL;
 use crate::sys;
@@ -41,7 +41,7 @@ fn is_syncable(file: &File) -> bool {
 }
 
 /// What the thread has.
-pub(super) struct Scribe {
+pub(super) struct LogWriter {
     file: File,
     path: Option<PathBuf>,
     /// Whether the file can be synced at all.
@@ -52,10 +52,10 @@ pub(super) struct Scribe {
     rotator: Option<Rotator>,
 }
 
-impl Scribe {
+impl LogWriter {
     /// Writes `file`, and opens it anew as `path`.
-    pub(super) fn new(file: File, path: Option<PathBuf>, rotator: Option<Rotator>) -> Scribe {
-        Scribe { sync: is_syncable(&file), file, path, sync_at: None, epoch: 0, rotator }
+    pub(super) fn new(file: File, path: Option<PathBuf>, rotator: Option<Rotator>) -> LogWriter {
+        LogWriter { sync: is_syncable(&file), file, path, sync_at: None, epoch: 0, rotator }
     }
 
     fn reopen(&mut self) -> io::Result<()> {
@@ -76,17 +76,17 @@ impl Scribe {
         self.sync = is_syncable(&self.file);
     }
 
-    fn rotate(&mut self, outlet: &Outlet) {
+    fn rotate(&mut self, replies: &Replies) {
         let (Some(rotator), Some(path)) = (&mut self.rotator, &self.path) else {
             return;
         };
         let result = rotator.rotate(path, &self.file).map(|file| self.go_on_with(file));
-        outlet.tell(Done::Rotated(result), true);
+        replies.tell(Done::Rotated(result), true);
     }
 
-    fn write(&mut self, chunk: Chunk, epoch: u64, outlet: &Outlet) {
+    fn write(&mut self, chunk: Chunk, epoch: u64, replies: &Replies) {
         if epoch != self.epoch {
-            return outlet.tell(Done::Bounced(chunk), false);
+            return replies.tell(Done::Bounced(chunk), false);
         }
         let mut written = 0;
         while let Some(rest) = chunk.bytes.get(written..)
@@ -94,19 +94,19 @@ impl Scribe {
         {
             let cut = self.rotator.as_ref().and_then(|rotator| rotator.cut(&self.file, rest));
             if cut == Some(0) {
-                self.rotate(outlet);
+                self.rotate(replies);
                 continue;
             }
             let piece = rest.get(..cut.unwrap_or(rest.len())).unwrap_or(rest);
             match self.file.write(piece) {
                 Ok(0) => {
                     let error = io::Error::from(io::ErrorKind::WriteZero);
-                    return self.fail(chunk, written, error, outlet);
+                    return self.fail(chunk, written, error, replies);
                 }
                 Ok(count) => {
                     written += count;
                     if cut == Some(count) {
-                        self.rotate(outlet);
+                        self.rotate(replies);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -114,23 +114,23 @@ impl Scribe {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sys::fd::wait_writable(&self.file, None);
                 }
-                Err(error) => return self.fail(chunk, written, error, outlet),
+                Err(error) => return self.fail(chunk, written, error, replies),
             }
         }
-        outlet.tell(Done::Written, false);
+        replies.tell(Done::Written, false);
     }
 
-    fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, outlet: &Outlet) {
+    fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &Replies) {
         self.epoch += 1;
-        outlet.tell(Done::Failed(chunk, written, error), true);
+        replies.tell(Done::Failed(chunk, written, error), true);
     }
 }
 
-impl Hand for Scribe {
-    fn work(&mut self, job: Job, outlet: &Outlet) {
+impl Worker for LogWriter {
+    fn work(&mut self, job: Job, replies: &Replies) {
         match job {
             Job::Write(chunk, epoch) => {
-                self.write(chunk, epoch, outlet);
+                self.write(chunk, epoch, replies);
                 if self.sync && self.sync_at.is_none() {
                     self.sync_at = Some(Instant::now() + SYNC_INTERVAL);
                 }
@@ -140,14 +140,14 @@ impl Hand for Scribe {
             }
             Job::Reopen => {
                 let result = self.reopen();
-                outlet.tell(Done::Reopened(result), true);
+                replies.tell(Done::Reopened(result), true);
             }
             Job::Rest => {
                 if self.sync_at.is_some() {
                     self.tidy();
                 }
                 let file = self.file.try_clone().map(OwnedFd::from).ok();
-                outlet.tell(Done::AtRest(file), true);
+                replies.tell(Done::AtRest(file), true);
             }
             // Somebody else's.
             Job::Record(_) => {}

@@ -1,5 +1,5 @@
 //! Going on after a server that died: what it had is in the service manager's store, which passes it
-//! to the next one ([`vault`]).
+//! to the next one ([`fdstore`]).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,24 +9,24 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::bind::Bound;
-use super::child_sockets::{ChildSocket, vault_name};
+use super::child_sockets::{ChildSocket, fdstore_name};
+use super::fdstore::{self, CLIENT, FdStore, LISTENER, STATE};
 use super::pty_process::PtyProcess;
-use super::stream::Terminus;
-use super::vault::{self, CLIENT, LISTENER, STATE, Vault};
+use super::stream::ClientStream;
 use crate::core::event::{ClientId, Role};
 use crate::endpoint::Endpoint;
 use crate::handover::state::{ChildState, FileId, State};
 use crate::limits::KILL_WAIT;
 use crate::sys::pidfd;
 use crate::systemd::activation::Inherited;
-use crate::systemd::child::Ear;
+use crate::systemd::child::NotifySocket;
 use crate::systemd::notify::Notifier;
 
 /// What a server that died had. Before another one begins, what that did not take over has to be put
-/// to rest, with [`vault`](Self::vault) or [`discard`](Self::discard): there are never two children.
+/// to rest, with [`fdstore`](Self::fdstore) or [`discard`](Self::discard): there are never two children.
 /// A server that can't begin leaves it all to the next one.
 #[derive(Debug, Default)]
-pub(super) struct Remains {
+pub(super) struct Stored {
     state: Option<State>,
     /// Until it is taken over.
     child: Option<ChildState>,
@@ -39,22 +39,22 @@ pub(super) struct Remains {
     files: BTreeMap<String, FileId>,
 }
 
-impl Remains {
+impl Stored {
     /// What was passed of ours.
-    pub(super) fn find(passed: &mut Inherited) -> Remains {
-        let ours = passed.take_by_name(|name| vault::what(name).is_some());
+    pub(super) fn find(passed: &mut Inherited) -> Stored {
+        let ours = passed.take_by_name(|name| fdstore::what(name).is_some());
         let named =
-            ours.into_iter().filter_map(|(name, fd)| Some((vault::what(&name)?.into(), fd)));
+            ours.into_iter().filter_map(|(name, fd)| Some((fdstore::what(&name)?.into(), fd)));
         let held: BTreeMap<String, OwnedFd> = named.collect();
-        let state = held.get(STATE).and_then(Vault::state);
+        let state = held.get(STATE).and_then(FdStore::state);
         let listeners = state.iter().flat_map(|state| &state.listeners);
         let files = listeners
-            .filter_map(|listener| Some((vault::listener(listener.socket), listener.file?)))
+            .filter_map(|listener| Some((fdstore::listener(listener.socket), listener.file?)))
             .collect();
         let names = held.keys().cloned().collect();
         let child = state.as_ref().and_then(|state| state.child);
         let old_child = state.as_ref().and_then(|state| state.old_child);
-        Remains { state, child, old_child, held, names, files }
+        Stored { state, child, old_child, held, names, files }
     }
 
     /// What that server wrote down, if it came to no orderly end.
@@ -104,56 +104,56 @@ impl Remains {
     /// it.
     pub(super) fn child_socket(&mut self, index: usize, uri: &[u8]) -> Option<ChildSocket> {
         let state = self.state.as_ref()?.child_sockets.get(index).filter(|it| it.uri.0 == uri)?;
-        let copy = self.held.get(&vault_name(index))?.try_clone().ok()?;
+        let copy = self.held.get(&fdstore_name(index))?.try_clone().ok()?;
         let socket = ChildSocket::adopt(copy, state);
         // One whose file is gone can't be reached.
         if socket.is_lost() {
             return None;
         }
-        self.held.remove(&vault_name(index));
+        self.held.remove(&fdstore_name(index));
         Some(socket)
     }
 
     /// The child, if it is all there.
     pub(super) fn child(&mut self) -> Option<PtyProcess> {
         let pid = self.state.as_ref()?.child?.pid;
-        let (pty, child) = (vault::pty(pid), vault::child(pid));
+        let (pty, child) = (fdstore::pty(pid), fdstore::child(pid));
         let whole = self.held.get(&pty).is_some_and(OwnedFd::is_terminal)
             && self.held.get(&child).is_some_and(pidfd::is_one);
         if !whole {
             return None;
         }
         let (orphan, master) = (self.held.remove(&child), self.held.remove(&pty)?);
-        let ear = self.held.remove(&vault::notices(pid)).map(Ear::adopt);
+        let notify_socket = self.held.remove(&fdstore::notices(pid)).map(NotifySocket::adopt);
         self.child = None;
-        Some(PtyProcess { pid, master: File::from(master), ear, orphan })
+        Some(PtyProcess { pid, master: File::from(master), notify_socket, orphan })
     }
 
     /// The clients that are still there.
-    pub(super) fn connections(&mut self) -> Vec<(ClientId, Terminus)> {
+    pub(super) fn connections(&mut self) -> Vec<(ClientId, ClientStream)> {
         let Some(state) = &self.state else {
             return Vec::new();
         };
         let held = &mut self.held;
         let adopted = state.connections.iter().filter_map(|connection| {
             let id = ClientId(connection.id);
-            let stream = held.remove(&vault::client(id))?;
-            Some((id, Terminus::adopt(stream, connection.kind.clone()).ok()?))
+            let stream = held.remove(&fdstore::client(id))?;
+            Some((id, ClientStream::adopt(stream, connection.kind.clone()).ok()?))
         });
         adopted.collect()
     }
 
-    /// The vault itself, without what nobody took.
-    pub(super) fn vault(mut self) -> std::io::Result<Vault> {
+    /// The store itself, without what nobody took.
+    pub(super) fn fdstore(mut self) -> std::io::Result<FdStore> {
         let memory = self.held.remove(STATE).filter(|_| self.state.is_some());
-        let mut vault = match memory {
-            Some(memory) => Vault::adopt(memory),
+        let mut fdstore = match memory {
+            Some(memory) => FdStore::adopt(memory),
             // What can't be read may not even be memory.
-            None => Vault::replace()?,
+            None => FdStore::replace()?,
         };
-        self.held.keys().for_each(|what| vault.forget(what));
+        self.held.keys().for_each(|what| fdstore.forget(what));
         self.put_to_rest();
-        Ok(vault)
+        Ok(fdstore)
     }
 
     /// Has the manager close everything, if it listens. What it has no room to hear it goes on keeping.
@@ -163,7 +163,7 @@ impl Remains {
             return;
         };
         for what in &self.names {
-            let _ = notifier.send(&vault::removal(what), &[]);
+            let _ = notifier.send(&fdstore::removal(what), &[]);
         }
     }
 
@@ -183,7 +183,7 @@ impl Remains {
             // Its file goes with the socket.
             let _bound =
                 file.and_then(|&file| Bound::adopt(copy()?, Role::User, false, Some(file)).ok());
-            if let Some(pid) = vault::pid(what) {
+            if let Some(pid) = fdstore::pid(what) {
                 pidfd::kill_group(fd, pid, KILL_WAIT);
             } else if what.starts_with(CLIENT) || what.starts_with(LISTENER) {
                 // The manager has it too. A terminal, which is no socket, stays as it is.

@@ -70,7 +70,7 @@ pub(super) fn removal(what: &str) -> Vec<u8> {
 
 /// The store as the server sees it.
 #[derive(Debug)]
-pub(super) struct Vault {
+pub(super) struct FdStore {
     memory: File,
     /// The number of the last half written.
     sequence: u64,
@@ -86,28 +86,28 @@ struct Kept {
     watched: bool,
 }
 
-impl Vault {
+impl FdStore {
     /// An empty one.
-    pub(super) fn new() -> io::Result<Vault> {
+    pub(super) fn new() -> io::Result<FdStore> {
         let memory = fd::in_memory(&[])?;
-        let mut vault = Vault { memory, sequence: 0, queue: VecDeque::new() };
-        let memory = vault.memory.try_clone()?;
-        vault.keep(STATE, &memory, false);
-        Ok(vault)
+        let mut fdstore = FdStore { memory, sequence: 0, queue: VecDeque::new() };
+        let memory = fdstore.memory.try_clone()?;
+        fdstore.keep(STATE, &memory, false);
+        Ok(fdstore)
     }
 
     /// An empty one in place of one that nobody can go on with.
-    pub(super) fn replace() -> io::Result<Vault> {
-        let mut vault = Vault::new()?;
-        vault.queue.push_front((STATE.to_owned(), None));
-        Ok(vault)
+    pub(super) fn replace() -> io::Result<FdStore> {
+        let mut fdstore = FdStore::new()?;
+        fdstore.queue.push_front((STATE.to_owned(), None));
+        Ok(fdstore)
     }
 
     /// One that a server before this one had.
-    pub(super) fn adopt(memory: OwnedFd) -> Vault {
+    pub(super) fn adopt(memory: OwnedFd) -> FdStore {
         let memory = File::from(memory);
         let sequence = last(&memory).map_or(0, |(sequence, _)| sequence);
-        Vault { memory, sequence, queue: VecDeque::new() }
+        FdStore { memory, sequence, queue: VecDeque::new() }
     }
 
     /// What the last server wrote down, unless it came to an orderly end.
@@ -214,56 +214,56 @@ mod tests {
         State { dir: crate::handover::state::Text(dir.into()), ..sample() }
     }
 
-    fn found(vault: &Vault) -> Option<Vec<u8>> {
-        let memory = OwnedFd::from(vault.memory.try_clone().expect("a copy"));
-        Some(Vault::state(&memory)?.dir.0)
+    fn found(fdstore: &FdStore) -> Option<Vec<u8>> {
+        let memory = OwnedFd::from(fdstore.memory.try_clone().expect("a copy"));
+        Some(FdStore::state(&memory)?.dir.0)
     }
 
-    fn adopted(vault: &Vault) -> Vault {
-        Vault::adopt(vault.memory.try_clone().expect("a copy").into())
+    fn adopted(fdstore: &FdStore) -> FdStore {
+        FdStore::adopt(fdstore.memory.try_clone().expect("a copy").into())
     }
 
     #[test]
     fn last_state_is_found() {
-        let mut vault = Vault::new().expect("memory");
-        assert_eq!(found(&vault), None);
+        let mut fdstore = FdStore::new().expect("memory");
+        assert_eq!(found(&fdstore), None);
         for number in 0..5 {
-            vault.save(&state(&number.to_string())).expect("room");
-            assert_eq!(found(&vault), Some(number.to_string().into()));
+            fdstore.save(&state(&number.to_string())).expect("room");
+            assert_eq!(found(&fdstore), Some(number.to_string().into()));
             // A shorter one leaves the end of the longer one behind it.
-            vault.save(&state(&"x".repeat(100 - number))).expect("room");
-            vault = adopted(&vault);
-            assert_eq!(found(&vault), Some("x".repeat(100 - number).into()));
+            fdstore.save(&state(&"x".repeat(100 - number))).expect("room");
+            fdstore = adopted(&fdstore);
+            assert_eq!(found(&fdstore), Some("x".repeat(100 - number).into()));
         }
     }
 
     #[test]
     fn torn_half_leaves_the_other() {
         for after in 0..4 {
-            let mut vault = Vault::new().expect("memory");
-            (0..after).for_each(|_| vault.save(&state("older")).expect("room"));
-            vault.save(&state("old")).expect("room");
+            let mut fdstore = FdStore::new().expect("memory");
+            (0..after).for_each(|_| fdstore.save(&state("older")).expect("room"));
+            fdstore.save(&state("old")).expect("room");
             let (at, size) =
-                (start(vault.sequence + 1), HEAD + format::encode(&state("new")).len());
+                (start(fdstore.sequence + 1), HEAD + format::encode(&state("new")).len());
             let mut before = vec![0; size];
-            let _ = vault.memory.read_exact_at(&mut before, at);
-            let mut next = adopted(&vault);
+            let _ = fdstore.memory.read_exact_at(&mut before, at);
+            let mut next = adopted(&fdstore);
             next.save(&state("new")).expect("room");
             let mut whole = vec![0; size];
-            vault.memory.read_exact_at(&mut whole, at).expect("a half");
+            fdstore.memory.read_exact_at(&mut whole, at).expect("a half");
             for cut in 0..size {
                 // The body comes before the head.
                 let order = (HEAD..size).chain(0..HEAD);
                 let mut torn = before.clone();
                 order.take(cut).for_each(|at| torn[at] = whole[at]);
-                vault.memory.write_all_at(&torn, at).expect("room");
+                fdstore.memory.write_all_at(&torn, at).expect("room");
                 let expected = if torn == whole { "new" } else { "old" };
-                assert_eq!(found(&vault), Some(expected.into()), "{cut} of {size}");
+                assert_eq!(found(&fdstore), Some(expected.into()), "{cut} of {size}");
                 if torn == whole {
                     break;
                 }
                 // And the next one goes where the torn one is.
-                let mut again = adopted(&vault);
+                let mut again = adopted(&fdstore);
                 again.save(&state("newer")).expect("room");
                 assert_eq!(found(&again), Some("newer".into()));
             }
@@ -274,38 +274,38 @@ mod tests {
     fn damage_is_no_state_and_no_panic() {
         let bytes = |text| format::encode(&state(text));
         let [one, two] = [1, 2].map(start);
-        let mut vault = Vault::new().expect("memory");
+        let mut fdstore = FdStore::new().expect("memory");
         for at in 0..HEAD + bytes("two").len() {
             for flip in [1, 0x80, 0xff] {
-                vault.sequence = 0;
-                vault.save(&state("one")).expect("room");
-                vault.save(&state("two")).expect("room");
+                fdstore.sequence = 0;
+                fdstore.save(&state("one")).expect("room");
+                fdstore.save(&state("two")).expect("room");
                 let at = two + at as u64;
                 let mut byte = [0];
-                vault.memory.read_exact_at(&mut byte, at).expect("a byte");
-                vault.memory.write_all_at(&[byte[0] ^ flip], at).expect("room");
-                assert!(found(&vault).is_some(), "{at}");
-                adopted(&vault).save(&state("three")).expect("room");
+                fdstore.memory.read_exact_at(&mut byte, at).expect("a byte");
+                fdstore.memory.write_all_at(&[byte[0] ^ flip], at).expect("room");
+                assert!(found(&fdstore).is_some(), "{at}");
+                adopted(&fdstore).save(&state("three")).expect("room");
             }
         }
         for head in [[0xff; HEAD], [0; HEAD]] {
-            vault.memory.write_all_at(&head, one).expect("room");
-            vault.memory.write_all_at(&head, two).expect("room");
-            assert_eq!(found(&vault), None);
+            fdstore.memory.write_all_at(&head, one).expect("room");
+            fdstore.memory.write_all_at(&head, two).expect("room");
+            assert_eq!(found(&fdstore), None);
         }
-        vault.memory.set_len(7).expect("room");
-        assert_eq!(found(&vault), None);
+        fdstore.memory.set_len(7).expect("room");
+        assert_eq!(found(&fdstore), None);
         let (pipe, _other) = std::io::pipe().expect("a pipe");
-        assert!(Vault::state(&pipe.into()).is_none());
+        assert!(FdStore::state(&pipe.into()).is_none());
     }
 
     #[test]
     fn last_number_is_followed_by_another() {
-        let vault = Vault::new().expect("memory");
+        let fdstore = FdStore::new().expect("memory");
         let bytes = format::encode(&state("end"));
         let head = [u64::MAX.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat();
-        vault.memory.write_all_at(&[head, bytes].concat(), start(u64::MAX)).expect("room");
-        let mut next = adopted(&vault);
+        fdstore.memory.write_all_at(&[head, bytes].concat(), start(u64::MAX)).expect("room");
+        let mut next = adopted(&fdstore);
         next.save(&state("begin")).expect("room");
     }
 }

@@ -1,4 +1,4 @@
-//! The hand that writes the records: appends to the events file, replaces the status file. What it
+//! The worker that writes the records: appends to the events file, replaces the status file. What it
 //! needs it opens itself, so that nothing that hangs is in anybody's way.
 
 use std::fs::{self, File};
@@ -7,14 +7,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Outcome, Sheet};
+use super::{Batch, Outcome};
 use crate::handover::state::FileId;
+use crate::server::log_writer;
 use crate::server::logfile::{Done, Job};
-use crate::server::scribe;
-use crate::server::thread::{Hand, Outlet};
+use crate::server::thread::{Replies, Worker};
 
 /// What the thread has.
-pub(crate) struct Keeper {
+pub(crate) struct RecordWriter {
     events: Option<PathBuf>,
     status: Option<PathBuf>,
     file: Option<File>,
@@ -22,10 +22,10 @@ pub(crate) struct Keeper {
     written: Option<FileId>,
 }
 
-impl Keeper {
+impl RecordWriter {
     /// Writes the files with these names.
-    pub(crate) fn new(events: Option<PathBuf>, status: Option<PathBuf>) -> Keeper {
-        Keeper { events, status, file: None, written: None }
+    pub(crate) fn new(events: Option<PathBuf>, status: Option<PathBuf>) -> RecordWriter {
+        RecordWriter { events, status, file: None, written: None }
     }
 
     /// Appends whole lines. What is left of them after a failure.
@@ -33,7 +33,7 @@ impl Keeper {
         let Some(path) = &self.events else {
             return (Vec::new(), Ok(()));
         };
-        let file = match self.file.take().map_or_else(|| scribe::open(path), Ok) {
+        let file = match self.file.take().map_or_else(|| log_writer::open(path), Ok) {
             Ok(file) => self.file.insert(file),
             Err(error) => return (lines, Err(error)),
         };
@@ -114,9 +114,9 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<FileId> {
     Ok(FileId::of(&file.metadata()?))
 }
 
-impl Hand for Keeper {
-    fn work(&mut self, job: Job, outlet: &Outlet) {
-        let Job::Record(Sheet { reopen, events, status, remove }) = job else {
+impl Worker for RecordWriter {
+    fn work(&mut self, job: Job, replies: &Replies) {
+        let Job::Record(Batch { reopen, events, status, remove }) = job else {
             return;
         };
         if reopen {
@@ -132,6 +132,6 @@ impl Hand for Keeper {
         if remove {
             self.remove();
         }
-        outlet.tell(Done::Recorded(Outcome { rest, events, status }), true);
+        replies.tell(Done::Recorded(Outcome { rest, events, status }), true);
     }
 }
