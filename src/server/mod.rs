@@ -213,6 +213,8 @@ impl<S: System> Server<S> {
         self.read_clients(now);
         self.accept(now);
         self.obey(now);
+        // What anybody is told of, a crash does not undo.
+        self.save(now);
         self.write_child();
         // Whoever types sees the echo before the log's thread is woken for it.
         self.write_clients();
