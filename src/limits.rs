@@ -176,7 +176,7 @@ pub const NOTIFY_RETRY: Duration = Duration::from_secs(1);
 pub const WATCHDOG_MIN: Duration = Duration::from_millis(1);
 
 /// Half of the memory that outlives a crash. It takes only what is written to it.
-pub const VAULT_HALF: usize = 64 << 20;
+pub const FDSTORE_HALF: usize = 64 << 20;
 
 /// What the service manager is to keep, and has no room for, is offered again this often.
 pub const FDSTORE_RETRY: Duration = Duration::from_millis(20);

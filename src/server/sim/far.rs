@@ -70,6 +70,7 @@ impl Stream for Far {
 
     fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
+        assert!(self.pid != 0 || !world.unsaved, "told of a child that a crash would undo");
         if let Some(error) = world.refuses(libc::EINTR) {
             return Err(error);
         }

@@ -4,6 +4,7 @@
 //! weather clears, and everybody must have what they are owed: each client the stream from where it
 //! joined to its end, less what it was told it missed; the log the whole stream, less what it says
 //! is missing; the child its input. A server that has nothing to do must sleep.
+//! Nobody is told of a child that was not written down for after a crash.
 //!
 //! `SIM_SEED=N` runs one seed, `SIM_SEEDS=N` so many. A seed that fails prints its trace.
 
