@@ -4,14 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
-use procserv::cli;
-use procserv::config::{ByteSet, CommandChars, RestartMode, Wording};
-use procserv::core::clock::{Calendar, Moment, Now, UnixTime};
-use procserv::core::event::{Event, ExitStatus, Sink, Which};
-use procserv::core::{Console, Settings};
-use procserv::endpoint::{Access, Endpoint};
-use procserv::handover::format::decode_body;
-use procserv::telnet::{Decoder, escape};
+use procserv_ng::cli;
+use procserv_ng::config::{ByteSet, CommandChars, RestartMode, Wording};
+use procserv_ng::core::clock::{Calendar, Moment, Now, UnixTime};
+use procserv_ng::core::event::{Event, ExitStatus, Sink, Which};
+use procserv_ng::core::{Console, Settings};
+use procserv_ng::endpoint::{Access, Endpoint};
+use procserv_ng::handover::format::decode_body;
+use procserv_ng::telnet::{Decoder, escape};
 
 /// The telnet decoder: however its input is cut, it gives the same; what it answers is bounded;
 /// what is escaped comes back. The input begins with the number of cuts and their distances.

@@ -75,4 +75,4 @@ pub mod telnet;
 
 /// What `-V` prints and the greeting shows, without a line end (contract section 3).
 pub const VERSION: &str =
-    concat!("procServ Process Server 2.9.0 (procserv-rs ", env!("CARGO_PKG_VERSION"), ")");
+    concat!("procServ Process Server 2.9.0 (procserv-ng ", env!("CARGO_PKG_VERSION"), ")");

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
 
-use procserv::cli;
+use procserv_ng::cli;
 use support::{Lab, installed};
 
 mod support;
@@ -141,7 +141,7 @@ fn the_help_fits_a_terminal_and_its_columns(_: &Lab) {
 
 /// Each command of manage-procs has a section of its own with its options, and what it takes.
 fn commands_and_man_page_agree(_: &Lab) {
-    let definition = procserv::manage::cli::definition();
+    let definition = procserv_ng::manage::cli::definition();
     let (top, commands) = MANAGE_MAN.split_once(".Sh COMMANDS\n").unwrap();
     let (commands, _) = commands.split_once(".Sh FILES\n").unwrap();
     // Clap adds these two by itself when it parses.
@@ -161,7 +161,7 @@ fn commands_and_man_page_agree(_: &Lab) {
 }
 
 fn the_help_of_commands_fits_a_terminal(_: &Lab) {
-    let mut definition = procserv::manage::cli::definition();
+    let mut definition = procserv_ng::manage::cli::definition();
     definition.build();
     let helps = definition.get_subcommands_mut().map(|command| command.render_help().to_string());
     for line in helps.collect::<String>().lines() {

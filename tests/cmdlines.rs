@@ -8,9 +8,9 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User};
-use procserv::cli;
-use procserv::config::{CommandChars, Config, LogTarget, RestartMode, RunMode};
-use procserv::endpoint::{Address, Endpoint};
+use procserv_ng::cli;
+use procserv_ng::config::{CommandChars, Config, LogTarget, RestartMode, RunMode};
+use procserv_ng::endpoint::{Address, Endpoint};
 
 const LINES: &str = include_str!("fixtures/cmdlines.txt");
 

@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use clap::{Arg, ArgAction, ValueHint};
 use clap_complete::{Shell, generate_to};
-use procserv::{cli, manage};
+use procserv_ng::{cli, manage};
 use support::{Case, Lab, installed};
 
 mod support;

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use procserv::handover::format::decode_body;
+use procserv_ng::handover::format::decode_body;
 
 #[path = "../fuzz/checks.rs"]
 #[allow(missing_docs, unreachable_pub)]

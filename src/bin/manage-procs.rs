@@ -6,5 +6,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
-    ExitCode::from(procserv::manage::main(argv))
+    ExitCode::from(procserv_ng::manage::main(argv))
 }

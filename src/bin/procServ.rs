@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use procserv::{cli, server};
+use procserv_ng::{cli, server};
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();

@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 pub fn definition() -> Command {
     let mut definition = Command::new("manage-procs")
         .about("Manage the procServ instances of this machine or of one user")
-        .version(concat!(env!("CARGO_PKG_VERSION"), " (procserv-rs)"))
+        .version(concat!(env!("CARGO_PKG_VERSION"), " (procserv-ng)"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)

@@ -3,8 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use procserv::cli;
-use procserv::config::LogTarget;
+use procserv_ng::cli;
+use procserv_ng::config::LogTarget;
 use proptest::prelude::*;
 
 use super::{USAGE, config, long_options, refused, run, run_with};
@@ -76,7 +76,7 @@ fn error_text_is_not_reencoded() {
 #[test]
 fn help_and_version_win_over_errors_before_them() {
     let version =
-        concat!("procServ Process Server 2.9.0 (procserv-rs ", env!("CARGO_PKG_VERSION"), ")\n");
+        concat!("procServ Process Server 2.9.0 (procserv-ng ", env!("CARGO_PKG_VERSION"), ")\n");
     for (words, stderr) in [
         (&["-V"][..], ""),
         (&["-fqV"], ""),

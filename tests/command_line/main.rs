@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 
-use procserv::cli::{self, Exit};
-use procserv::config::Config;
+use procserv_ng::cli::{self, Exit};
+use procserv_ng::config::Config;
 
 mod getopt;
 mod meaning;

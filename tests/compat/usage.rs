@@ -42,7 +42,7 @@ fn s1_version_is_one_line(lab: &Lab) {
 
 fn s1_version_names_both_programs(lab: &Lab) {
     let package = env!("CARGO_PKG_VERSION");
-    assert_eq!(lab.version(), format!("procServ Process Server 2.9.0 (procserv-rs {package})"));
+    assert_eq!(lab.version(), format!("procServ Process Server 2.9.0 (procserv-ng {package})"));
 }
 
 fn s1_help_begins_with_the_usage(lab: &Lab) {

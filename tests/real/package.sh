@@ -45,13 +45,13 @@ check "a package that needs procserv is there" \
     eval 'in_root dpkg-deb --build /theirs /theirs.deb >"$scratch/theirs.out" && dpkg -i /theirs.deb'
 check "as is Debian's procserv" is procserv installed
 check "dpkg -i" dpkg -i /ours.deb
-check "ours is installed" is procserv-rs installed
+check "ours is installed" is procserv-ng installed
 check "Debian's is gone" not is procserv installed
 check "the other package has what it needs" eval \
     'is site-iocs installed && [ -z "$(in_root dpkg --audit)" ] && in_root apt-get check >"$scratch/apt.out" 2>&1'
 
-doc=/usr/share/doc/procserv-rs
-check "its files" [ "$(in_root dpkg -L procserv-rs |
+doc=/usr/share/doc/procserv-ng
+check "its files" [ "$(in_root dpkg -L procserv-ng |
     while read -r path; do [ -d "$root$path" ] || echo "$path"; done | LC_ALL=C sort)" = "\
 /usr/bin/manage-procs
 /usr/bin/procServ
@@ -84,7 +84,7 @@ $doc/examples/systemd/web-overlap@.service
 /usr/share/man/man1/procServ.1.gz
 /usr/share/zsh/vendor-completions/_manage-procs
 /usr/share/zsh/vendor-completions/_procServ" ]
-check "dpkg --verify" [ -z "$(in_root dpkg --verify procserv-rs 2>&1)" ]
+check "dpkg --verify" [ -z "$(in_root dpkg --verify procserv-ng 2>&1)" ]
 check "the examples are those of contrib" eval '
     for part in systemd conserver logrotate; do
         diff -r "contrib/$part" "$root$doc/examples/$part" || exit 1
@@ -92,7 +92,7 @@ check "the examples are those of contrib" eval '
 check "the man page is there" eval \
     'in_root man procServ 2>"$scratch/man.out" | grep -q -- "--autorestartcmd" && [ ! -s "$scratch/man.out" ]'
 check "the changelog is this version's" eval \
-    'zcat "$root$doc/changelog.gz" | grep -q "[ :]$(in_root dpkg-query -W -f "\${Version}" procserv-rs)\b"'
+    'zcat "$root$doc/changelog.gz" | grep -q "[ :]$(in_root dpkg-query -W -f "\${Version}" procserv-ng)\b"'
 check "bash completes" eval '[ "$(in_root bash -c "
     source /usr/share/bash-completion/completions/procServ
     complete -p procServ")" = "complete -o bashdefault -o default -o nosort -F _procServ procServ" ]'
@@ -123,12 +123,12 @@ kill "$server"
 check "server ends" within 5 is_gone "$server"
 
 dpkg -P site-iocs
-check "dpkg -P" dpkg -P procserv-rs
-check "nothing is installed" not is procserv-rs installed
+check "dpkg -P" dpkg -P procserv-ng
+check "nothing is installed" not is procserv-ng installed
 files >"$scratch/before"
 check "the program is gone" not grep -x -e /usr/bin/procServ -e $doc "$scratch/before"
 check "installed again" dpkg -i /ours.deb
-check "and removed" dpkg -r procserv-rs
+check "and removed" dpkg -r procserv-ng
 files >"$scratch/after"
 check "leaves no file" diff "$scratch/before" "$scratch/after"
 
@@ -143,8 +143,8 @@ check "not beside it" has --conflicts procServ
 check "needs the C library" has --requires 'libc\.so\.6()(64bit)'
 check "and no shell" not has --requires /bin/sh
 check "rpm -i" rpm -i --nodeps "$scratch/ours.rpm"
-doc=/usr/share/doc/procserv-rs
-check "its files" [ "$(rpm -ql procserv-rs | LC_ALL=C sort)" = "\
+doc=/usr/share/doc/procserv-ng
+check "its files" [ "$(rpm -ql procserv-ng | LC_ALL=C sort)" = "\
 /usr/bin/manage-procs
 /usr/bin/procServ
 /usr/bin/procServ-launcher
@@ -171,17 +171,17 @@ $doc/systemd/telldusd.service
 $doc/systemd/web-overlap@.service
 /usr/share/fish/vendor_completions.d/manage-procs.fish
 /usr/share/fish/vendor_completions.d/procServ.fish
-/usr/share/licenses/procserv-rs/LICENSE-APACHE
-/usr/share/licenses/procserv-rs/LICENSE-MIT
+/usr/share/licenses/procserv-ng/LICENSE-APACHE
+/usr/share/licenses/procserv-ng/LICENSE-MIT
 /usr/share/man/man1/manage-procs.1
 /usr/share/man/man1/procServ.1
 /usr/share/zsh/site-functions/_manage-procs
 /usr/share/zsh/site-functions/_procServ" ]
-check "rpm -V" rpm -V --nodeps procserv-rs
+check "rpm -V" rpm -V --nodeps procserv-ng
 check "its program is the one to check" \
     cmp "$scratch/rpm/usr/bin/procServ" "$CARGO_TARGET_DIR/release/procServ"
 check "manage-procs too" \
     cmp "$scratch/rpm/usr/bin/manage-procs" "$CARGO_TARGET_DIR/release/manage-procs"
-check "rpm -e" rpm -e procserv-rs
+check "rpm -e" rpm -e procserv-ng
 check "leaves no file" [ -z "$(find "$scratch/rpm" -name '*rocServ*' -o -name '*manage-procs*' -o -name '*-generator-*' -o -name 'LICENSE*')" ]
 finish

@@ -65,7 +65,7 @@ impl Lab {
 
     /// Whether the program is the one built here.
     pub fn ours(&self) -> bool {
-        self.version().contains("procserv-rs")
+        self.version().contains("procserv-ng")
     }
 
     /// How long to wait for something that must happen.

@@ -5,7 +5,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, accept, recvmsg, send, sendmsg,
 };
 use nix::unistd::{self, close, dup2};
-use procserv::sys::fd;
+use procserv_ng::sys::fd;
 use std::env;
 use std::ffi::CString;
 use std::io::{IoSlice, IoSliceMut};

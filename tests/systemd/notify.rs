@@ -123,7 +123,7 @@ fn exit_by_hand_and_oneshot_are_said(lab: &Lab) {
 }
 
 fn microseconds() -> u64 {
-    procserv::sys::time::monotonic() / 1000
+    procserv_ng::sys::time::monotonic() / 1000
 }
 
 fn reload_is_said_until_the_log_is_open(lab: &Lab) {

@@ -62,7 +62,7 @@ fn around(console: Record) -> State {
         kind: ConnectionKind::Socket,
     };
     State {
-        version: "procServ Process Server 2.9.0 (procserv-rs 0.1.0)".to_owned(),
+        version: "procServ Process Server 2.9.0 (procserv-ng 0.1.0)".to_owned(),
         argv: [&b"procServ"[..], b"-n", b"IOC\xFF", b"2000", b"./st.cmd"]
             .map(|arg| Text(arg.to_vec()))
             .to_vec(),

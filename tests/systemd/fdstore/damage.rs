@@ -5,7 +5,7 @@ use super::{BASICS, WITH_CLIENT, is_served, is_told};
 use crate::case;
 use crate::manager::user;
 use crate::support::{Case, Client, Lab, alive};
-use procserv::limits::FDSTORE_HALF;
+use procserv_ng::limits::FDSTORE_HALF;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
