@@ -5,11 +5,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use procserv_ng::cli;
+use procserv_ng::config::endpoint::{Access, Endpoint};
 use procserv_ng::config::{ByteSet, CommandChars, RestartMode, Wording};
 use procserv_ng::core::clock::{Calendar, Moment, Now, UnixTime};
 use procserv_ng::core::event::{Event, ExitStatus, Sink, Which};
 use procserv_ng::core::{Console, Settings};
-use procserv_ng::endpoint::{Access, Endpoint};
 use procserv_ng::handover::format::decode_body;
 use procserv_ng::telnet::{Decoder, escape};
 

@@ -4,7 +4,7 @@
 use super::Settings;
 use super::client::Count;
 use super::event::{ExitStatus, Running};
-use crate::caret;
+use crate::config::control_char;
 use crate::config::{RestartMode, Wording};
 use crate::limits::UNKNOWN;
 
@@ -31,12 +31,12 @@ pub fn greeting(
     if clients.is_some() {
         line!(out, "@@@ Welcome to procServ (", settings.version, ")");
         let kill = match commands.kill {
-            Some(kill) => [b"Use ", &*caret::display(kill), b" to kill the child"].concat(),
+            Some(kill) => [b"Use ", &*control_char::display(kill), b" to kill the child"].concat(),
             None => b"Kill command disabled".to_vec(),
         };
         let toggle = match commands.toggle {
             Some(toggle) => {
-                [b"use ", &*caret::display(toggle), b" to toggle auto restart"].concat()
+                [b"use ", &*control_char::display(toggle), b" to toggle auto restart"].concat()
             }
             None => b"auto restart toggle disabled".to_vec(),
         };
@@ -46,7 +46,12 @@ pub fn greeting(
         };
         line!(out, "@@@ ", kill, is, mode_name(mode), ", ", toggle);
         if let Some(logout) = commands.logout {
-            line!(out, "@@@ Use ", caret::display(logout), " to logout from procServ server");
+            line!(
+                out,
+                "@@@ Use ",
+                control_char::display(logout),
+                " to logout from procServ server"
+            );
         }
     }
     line!(out, "@@@ procServ server PID: ", settings.server_pid.to_string());
@@ -242,11 +247,13 @@ pub fn skipped(count: u64) -> Vec<u8> {
 fn restart_help(settings: &Settings) -> Vec<u8> {
     let mut out = Vec::new();
     let kill = match settings.commands.kill {
-        Some(kill) => [b" or ", &*caret::display(kill), b" restarts"].concat(),
+        Some(kill) => [b" or ", &*control_char::display(kill), b" restarts"].concat(),
         None => b" restarts".to_vec(),
     };
     let logout = match settings.commands.logout {
-        Some(logout) => [b", ", &*caret::display(logout), b" closes this connection"].concat(),
+        Some(logout) => {
+            [b", ", &*control_char::display(logout), b" closes this connection"].concat()
+        }
         None => Vec::new(),
     };
     line!(out, "@@@ ^R", kill, " the child, ^Q quits the server", logout);

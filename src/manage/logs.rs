@@ -14,7 +14,7 @@ use super::error::{Failure, Outcome};
 use super::site::{Instance, Scope, Site, unit_name};
 use super::unit;
 use crate::config::LogTarget;
-use crate::filter::Filter;
+use crate::reply_filter::Filter;
 
 /// `logs`.
 ///

@@ -51,9 +51,9 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 
+use self::error::{Failure, Outcome};
+use self::site::{Scope, Site};
 use crate::limits::COLUMN_MAX;
-use error::{Failure, Outcome};
-use site::{Scope, Site};
 
 /// Runs the command that `argv` names, or what the name of the program says: a link to it, or a
 /// script that begins with `#!/usr/bin/manage-procs as`, may be called as one of procServ's other

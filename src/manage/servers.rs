@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::proc;
 use crate::cli;
+use crate::config::endpoint::Address;
 use crate::config::{Config, LogTarget};
-use crate::endpoint::Address;
 
 /// A procServ that runs in the same file system as this program.
 pub struct Server {

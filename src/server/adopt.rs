@@ -25,11 +25,11 @@ use crate::config::Config;
 use crate::core::Console;
 use crate::core::clock::Moment;
 use crate::core::event::{ClientId, Event, ExitStatus, Farewell, Which};
-use crate::error::StartupError;
 use crate::handover::state::{ChildState, Descriptor, SinkState, State};
 use crate::handover::{self, format};
+use crate::server::error::StartupError;
 use crate::sys::fd;
-use crate::systemd::child::NotifySocket;
+use crate::systemd::notify_socket::NotifySocket;
 
 /// What this process was when it executed this program.
 pub(super) struct Predecessor {

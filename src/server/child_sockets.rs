@@ -14,12 +14,12 @@ use super::bind::{is_at, listen_at, listen_file, remove_file};
 use super::handover::describe;
 use super::stored::Stored;
 use crate::config::Config;
-use crate::error::StartupError;
+use crate::config::listen::{Family, ListenUri, Place};
 use crate::handover::state::{ChildSocketState, FileId, Text};
-use crate::listen::{Family, ListenUri, Place};
+use crate::server::error::StartupError;
 use crate::sys::fd;
 use crate::sys::socket::MAX_BACKLOG;
-use crate::systemd::activation::Inherited;
+use crate::systemd::listen_fds::Inherited;
 
 /// One of them. Dropped, its socket file goes too, if it is still this one.
 #[derive(Debug)]

@@ -25,7 +25,8 @@ use crate::handover::state::{
 };
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_PATIENCE, READ_SIZE};
-use crate::sys::{self, user::Account};
+use crate::sys;
+use crate::sys::user::Account;
 
 /// What was true when the server started, and its successors need.
 #[derive(Debug, Clone, Default)]

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use mio::Token;
 
 use super::system::Socket;
+use crate::config::endpoint::Endpoint;
 use crate::core::clock::Moment;
 use crate::core::event::Role;
-use crate::endpoint::Endpoint;
 use crate::limits::ACCEPT_PAUSE;
 use crate::sys;
 
@@ -103,7 +103,7 @@ fn is_passing(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::Address;
+    use crate::config::endpoint::Address;
     use crate::handover::state::{Descriptor, FileId};
     use crate::server::system::Lasting;
 

@@ -65,6 +65,7 @@ pub mod adopt;
 mod bind;
 mod child;
 mod child_sockets;
+pub mod error;
 mod fdstore;
 mod files;
 mod handover;
@@ -108,11 +109,11 @@ use self::manager::Manager;
 use self::peer::Peer;
 use self::records::Records;
 use self::system::{Readiness, System};
+use crate::config::network::Networks;
 use crate::core::Console;
 use crate::core::clock::{Moment, Now};
 use crate::core::event::{ClientId, Effect, Event, Farewell, Sink, Which};
 use crate::limits::READ_SIZE;
-use crate::network::Networks;
 use crate::sys;
 
 /// Everything that runs.

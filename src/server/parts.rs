@@ -15,8 +15,8 @@ use crate::config::{Config, LogTarget, RunMode};
 use crate::core::clock::{Calendar, Moment, UnixTime};
 use crate::core::event::ClientId;
 use crate::core::{Console, Settings};
-use crate::error::StartupError;
 use crate::handover::state::RecordsState;
+use crate::server::error::StartupError;
 use crate::sys::time;
 use crate::systemd::notify::Notifier;
 

@@ -10,7 +10,7 @@ use super::system::{Lasting, Process, Stream};
 use crate::handover::state::Descriptor;
 use crate::sys::process::{self, End};
 use crate::sys::{fd, pidfd, procfs};
-use crate::systemd::child::NotifySocket;
+use crate::systemd::notify_socket::NotifySocket;
 
 /// A child with the master of its PTY.
 #[derive(Debug)]

@@ -17,16 +17,16 @@ use super::launch::launch;
 use super::log_writer;
 use super::parts::{Begun, LocalCalendar, Output, Parts, notifier, settings};
 use super::stored::Stored;
+use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{Event, Role};
 use crate::core::{Console, Settings};
-use crate::endpoint::{Address, Endpoint};
-use crate::error::StartupError;
-use crate::sys::daemon::{self, Side};
+use crate::server::error::StartupError;
+use crate::sys::daemonize::{self, Side};
 use crate::sys::user::{self, Account};
 use crate::sys::{self, fd, process, signal, time};
-use crate::systemd::activation::Inherited;
+use crate::systemd::listen_fds::Inherited;
 use crate::systemd::notify::Notifier;
 
 /// Runs the server; the exit status. Goes on where the program stopped that was this process
@@ -149,14 +149,14 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
 /// Forks; returns in the daemon only, once its caller has been told and is gone.
 fn become_daemon(config: &Config, listeners: &[Bound], logging: bool) -> Result<(), StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    match daemon::fork_daemon().map_err(system("fork"))? {
+    match daemonize::fork_daemon().map_err(system("fork"))? {
         Side::Parent { pid, gate: _gate } => {
             announce_daemon(config, pid, logging);
             // Neither dropped nor returned: files and sockets belong to the daemon now.
             std::mem::forget(write_files(config, pid, listeners));
             std::process::exit(0);
         }
-        Side::Daemon => daemon::detach_stdio().map_err(system("open /dev/null")),
+        Side::Daemon => daemonize::detach_stdio().map_err(system("open /dev/null")),
     }
 }
 

@@ -13,14 +13,14 @@ use super::child_sockets::{ChildSocket, fdstore_name};
 use super::fdstore::{self, CLIENT, FdStore, LISTENER, STATE};
 use super::pty_process::PtyProcess;
 use super::stream::ClientStream;
+use crate::config::endpoint::Endpoint;
 use crate::core::event::{ClientId, Role};
-use crate::endpoint::Endpoint;
 use crate::handover::state::{ChildState, FileId, State};
 use crate::limits::KILL_WAIT;
 use crate::sys::pidfd;
-use crate::systemd::activation::Inherited;
-use crate::systemd::child::NotifySocket;
+use crate::systemd::listen_fds::Inherited;
 use crate::systemd::notify::Notifier;
+use crate::systemd::notify_socket::NotifySocket;
 
 /// What a server that died had. Before another one begins, what that did not take over has to be put
 /// to rest, with [`fdstore`](Self::fdstore) or [`discard`](Self::discard): there are never two children.

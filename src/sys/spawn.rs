@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::passing::Passing;
+use super::passed_fds::Passing;
 use super::user::Account;
 use super::{cerr, pointers, signal, strerror};
 

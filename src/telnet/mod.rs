@@ -9,8 +9,8 @@ mod tests;
 
 use minicbor::{Decode, Encode};
 
-pub(crate) use option::ECHO;
-pub use option::{Agreement, OFFER, Options, Verb};
+pub(crate) use self::option::ECHO;
+pub use self::option::{Agreement, OFFER, Options, Verb};
 
 /// One connection's place in the incoming telnet stream. Plain data, so that a handover can carry
 /// it to another process.

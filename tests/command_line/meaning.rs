@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 
+use procserv_ng::config::network::Networks;
 use procserv_ng::config::{RestartMode, RunMode, Wording};
-use procserv_ng::network::Networks;
 
 use super::{config, run, run_with, warnings};
 

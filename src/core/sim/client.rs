@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::super::event::{ClientId, Medium, Role};
 use super::random::Random;
 use super::seen;
 use super::stream::{Follower, Gap, Stream, gap, show};
 use crate::config::CommandChars;
+use crate::core::event::{ClientId, Medium, Role};
 use crate::limits::CLIENT_BUDGET;
 
 const WORDS: &str = " bytes skipped: this connection reads too slowly\r\n";

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::super::event::Sink;
-use super::super::{Chunk, Console};
 use super::random::Random;
 use super::seen;
 use super::stream::{Follower, Gap, Stream, gap, show};
+use crate::core::event::Sink;
+use crate::core::{Chunk, Console};
 use crate::limits::{LOG_JOB_MAX, LOG_JOBS};
 
 const WORDS: &str = " bytes are missing here\r\n";

@@ -1,8 +1,8 @@
 //! What a client has to be told first (contract section 3).
 
-use super::super::event::Role;
 use super::oracle::{Alive, Oracle, caret, mode_name, text};
 use crate::config::Wording;
+use crate::core::event::Role;
 
 impl Oracle {
     pub fn greeting(&self, role: Role) -> Vec<u8> {

@@ -1,13 +1,13 @@
 //! What clients type, and what becomes of it.
 
-use super::super::clock::Now;
-use super::super::event::{ClientId, Effect, ExitStatus};
-use super::super::journal::{Command, Entry};
 use super::kin::After;
 use super::oracle::Oracle;
 use super::seen;
 use crate::config::RestartMode::Oneshot;
 use crate::config::Wording;
+use crate::core::clock::Now;
+use crate::core::event::{ClientId, Effect, ExitStatus};
+use crate::core::journal::{Command, Entry};
 
 impl Oracle {
     /// One buffer from a control client, telnet taken out of it.

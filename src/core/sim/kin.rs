@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::super::Settings;
-use super::super::clock::Now;
-use super::super::event::{Effect, ExitStatus, Which};
-use super::super::journal::Entry;
 use super::oracle::Oracle;
 use super::seen;
+use crate::core::Settings;
+use crate::core::clock::Now;
+use crate::core::event::{Effect, ExitStatus, Which};
+use crate::core::journal::Entry;
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;

@@ -1,9 +1,9 @@
 //! What the console asks for is done, or fails.
 
-use super::super::clock::Now;
-use super::super::event::{Effect, Event, ExitStatus, Which};
 use super::seen;
 use super::world::{Kid, World};
+use crate::core::clock::Now;
+use crate::core::event::{Effect, Event, ExitStatus, Which};
 
 impl World {
     pub fn obey(&mut self, effect: Effect) {

@@ -5,16 +5,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::super::Settings;
-use super::super::clock::{Calendar, Now, UnixTime};
-use super::super::event::{ClientId, Duty, Effect, ExitStatus, Which};
-use super::super::journal::Entry;
 use super::kin::{After, Hunt, Wait};
 use super::pair::{Lines, OldChild};
 use super::seen;
 use super::stream::{Clockwork, Stream};
 use crate::config::RestartMode::{self, Off, On, Oneshot};
 use crate::config::Wording;
+use crate::core::Settings;
+use crate::core::clock::{Calendar, Now, UnixTime};
+use crate::core::event::{ClientId, Duty, Effect, ExitStatus, Which};
+use crate::core::journal::Entry;
 
 const SIGKILL: i32 = 9;
 const SECOND: u64 = 1_000_000_000;

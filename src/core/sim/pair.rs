@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::super::clock::Now;
-use super::super::event::{Effect, Event, ExitStatus, Which};
-use super::super::journal::Entry;
 use super::kin::After;
 use super::oracle::{Alive, Oracle};
 use super::random::Random;
 use super::seen;
 use super::world::{Kid, World};
 use crate::config::Overlap;
+use crate::core::clock::Now;
+use crate::core::event::{Effect, Event, ExitStatus, Which};
+use crate::core::journal::Entry;
 use crate::limits::LINE_PATIENCE;
 
 /// What a user types for another child.

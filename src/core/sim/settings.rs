@@ -3,10 +3,10 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::super::Settings;
-use super::super::clock::UnixTime;
 use super::random::Random;
 use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
+use crate::core::Settings;
+use crate::core::clock::UnixTime;
 
 /// The command line of a world.
 pub fn settings(random: &mut Random) -> Settings {

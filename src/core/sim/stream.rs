@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::super::clock::{Calendar, UnixTime};
 use super::seen;
+use crate::core::clock::{Calendar, UnixTime};
 use crate::limits::HISTORY_MAX;
 
 const IAC: u8 = 0xFF;

@@ -1,12 +1,12 @@
 //! The traffic of a world: clients come, type, read and go; files take what they are to hold.
 
-use super::super::clock::{Moment, Now, UnixTime};
-use super::super::event::{ClientId, Duty, Event, Farewell, Medium, Role, Sink};
-use super::super::journal::Entry;
 use super::client::Client;
 use super::disk::{Disk, News};
 use super::stream::{Follower, show};
 use super::world::{Kind, World};
+use crate::core::clock::{Moment, Now, UnixTime};
+use crate::core::event::{ClientId, Duty, Event, Farewell, Medium, Role, Sink};
+use crate::core::journal::Entry;
 use crate::limits::CLIENT_BUDGET;
 use crate::telnet;
 

@@ -1,16 +1,16 @@
 //! A console that is written down and taken up again, by which nothing may change.
 
-use super::super::Console;
-use super::super::clock::Calendar;
-use super::super::event::Event;
-use super::super::journal::Entry;
-use super::super::record::Record;
 use super::disk::Disk;
 use super::random::Random;
 use super::seen;
 use super::stream::Clockwork;
 use super::world::World;
 use crate::config::RestartMode;
+use crate::core::Console;
+use crate::core::clock::Calendar;
+use crate::core::event::Event;
+use crate::core::journal::Entry;
+use crate::core::record::Record;
 use crate::limits::STAGE_MAX;
 
 /// When a world's console is replaced.

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use super::super::Console;
-use super::super::clock::{Moment, Now, UnixTime};
-use super::super::event::{Event, ExitStatus, Medium, Sink, Which};
 use super::client::Client;
 use super::disk::Disk;
 use super::oracle::Oracle;
@@ -14,6 +11,9 @@ use super::settings;
 use super::stream::Clockwork;
 use super::upgrade::Upgrades;
 use crate::config::{CommandChars, RestartMode};
+use crate::core::Console;
+use crate::core::clock::{Moment, Now, UnixTime};
+use crate::core::event::{Event, ExitStatus, Medium, Sink, Which};
 use crate::limits::{
     CLIENT_BUDGET, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET,
     STAGE_MAX,

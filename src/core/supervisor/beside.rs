@@ -1,7 +1,7 @@
 //! The part of the life cycle that has to do with a child that takes the place of another.
 
-use super::super::event::Running;
 use super::{Child, Supervisor};
+use crate::core::event::Running;
 
 impl Supervisor {
     /// A child is to be started beside the one there is. Whether there is one that may be replaced.

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::super::clearing::{Clearing, Then};
-use super::super::clock::Moment;
-use super::super::event::Running;
 use super::{Action, Child, Supervisor};
+use crate::core::clearing::{Clearing, Then};
+use crate::core::clock::Moment;
+use crate::core::event::Running;
 use crate::limits::{DAEMON_LOOK, DAEMON_WAIT};
 
 impl Supervisor {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::event::{
-    ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink, Which,
-};
-use super::super::journal::Entry;
-use super::super::{Console, Settings};
 use super::{at, console, settings, text};
 use crate::config::Overlap;
+use crate::core::event::{
+    ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink, Which,
+};
+use crate::core::journal::Entry;
+use crate::core::{Console, Settings};
 use crate::limits::{
     CLIENT_PACE, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX,
     STRANGER_PATIENCE,

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::clock::UnixTime;
-use super::super::history::History;
+use crate::core::clock::UnixTime;
+use crate::core::history::History;
 use crate::limits::{HISTORY_MAX, HISTORY_MIN};
 
 /// All that is held from `offset` on.

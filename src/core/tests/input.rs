@@ -1,7 +1,7 @@
 //! The queue to the child and its shares.
 
-use super::super::event::ClientId;
-use super::super::input::InputQueue;
+use crate::core::event::ClientId;
+use crate::core::input::InputQueue;
 use crate::limits::{INPUT_MAX, INPUT_RESERVE};
 
 const A: ClientId = ClientId(1);

@@ -1,13 +1,13 @@
 //! Every text, byte for byte.
 
-use super::super::client::Count;
-use super::super::clock::UnixTime;
-use super::super::event::{ExitStatus, Running};
-use super::super::{Settings, notice};
 use super::{settings, text};
 use crate::config::CommandChars;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
 use crate::config::Wording;
+use crate::core::client::Count;
+use crate::core::clock::UnixTime;
+use crate::core::event::{ExitStatus, Running};
+use crate::core::{Settings, notice};
 
 const CHILD: Running = Running { pid: 15549, started: UnixTime(2) };
 

@@ -1,9 +1,9 @@
 //! One reader's view of the stream, and the account of what a file did not take.
 
-use super::super::clock::UnixTime;
-use super::super::history::History;
-use super::super::outbox::{Chunk, Encoding, Outbox};
 use super::{Seconds, text};
+use crate::core::clock::UnixTime;
+use crate::core::history::History;
+use crate::core::outbox::{Chunk, Encoding, Outbox};
 use crate::limits::{HISTORY_MAX, LOG_JOB_MAX, STAGE_MAX};
 
 const PLAIN: Encoding = Encoding { telnet: false, stamp: None };

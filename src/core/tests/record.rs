@@ -1,10 +1,10 @@
 //! What a record has to keep that the simulation's oracle knows nothing of, and the lines that only
 //! the log gets.
 
-use super::super::event::{ClientId, Effect, Event, Medium, Role, Sink, Which};
-use super::super::record::Record;
-use super::super::{Console, Settings};
 use super::{Seconds, at, console, settings, text};
+use crate::core::event::{ClientId, Effect, Event, Medium, Role, Sink, Which};
+use crate::core::record::Record;
+use crate::core::{Console, Settings};
 use crate::limits::{CLIENT_PACE, HISTORY_MAX, STAGE_MAX};
 
 fn upgraded(console: &Console, settings: Settings) -> Console {

@@ -1,10 +1,10 @@
 //! What of the stream is kept for readers to come.
 
-use super::super::clock::UnixTime;
-use super::super::event::{ClientId, Event, Medium, Role, Which};
-use super::super::history::History;
-use super::super::{Console, Settings};
 use super::{Seconds, at, console, settings};
+use crate::core::clock::UnixTime;
+use crate::core::event::{ClientId, Event, Medium, Role, Which};
+use crate::core::history::History;
+use crate::core::{Console, Settings};
 use crate::limits::{HISTORY_MAX, HISTORY_MIN, MARK_SPACING, REPLAY_MAX};
 
 /// Appends for readers that have everything.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::clock::Moment;
-use super::super::event::ExitStatus;
-use super::super::holdoff::Holdoff;
-use super::super::supervisor::{Action, Policy, Supervisor};
 use super::at;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
+use crate::core::clock::Moment;
+use crate::core::event::ExitStatus;
+use crate::core::holdoff::Holdoff;
+use crate::core::supervisor::{Action, Policy, Supervisor};
 use crate::limits::START_RETRY;
 
 fn policy() -> Policy {

@@ -1,11 +1,11 @@
 //! What clients type: commands, the ignore list, input for the child.
 
-use super::super::event::Medium::{Pipe, Telnet, Terminal};
-use super::super::event::Role::{Logger, User};
-use super::super::event::{ClientId, Effect, Event, ExitStatus, Medium, Role, Which};
-use super::super::{Console, Settings};
 use super::{at, console, settings, text};
 use crate::config::{ByteSet, CommandChars, RestartMode};
+use crate::core::event::Medium::{Pipe, Telnet, Terminal};
+use crate::core::event::Role::{Logger, User};
+use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Role, Which};
+use crate::core::{Console, Settings};
 
 const A: ClientId = ClientId(1);
 const B: ClientId = ClientId(2);

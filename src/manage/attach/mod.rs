@@ -11,10 +11,10 @@ use std::io::{IsTerminal, Write};
 
 use clap::ArgMatches;
 
+use self::session::{End, Session};
 use super::error::{Failure, Outcome};
 use super::site::Site;
-use crate::caret;
-use session::{End, Session};
+use crate::config::control_char;
 
 /// `attach`. Ends with status 0 when the person or the server leaves; a signal ends it by that
 /// signal. The terminal is what it was then, in any case.
@@ -24,12 +24,12 @@ use session::{End, Session};
 pub fn command(site: &Site, given: &ArgMatches) -> Outcome {
     let console = given.get_one::<String>("console").map(String::as_str).unwrap_or_default();
     let key = given.get_one::<String>("detach").map(String::as_str).unwrap_or_default();
-    let Some(detach) = caret::command_char(key.as_bytes()) else {
+    let Some(detach) = control_char::command_char(key.as_bytes()) else {
         return Err(Failure::usage(format!("--detach: {key:?} is no character")));
     };
     let (target, stream) = target::open(site, console)?;
     let console = target.shown(console);
-    let shown = String::from_utf8_lossy(&caret::display(detach)).into_owned();
+    let shown = String::from_utf8_lossy(&control_char::display(detach)).into_owned();
     if std::io::stdin().is_terminal() {
         say(&format!("{console}; {shown} leaves"));
     }

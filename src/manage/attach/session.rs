@@ -15,11 +15,11 @@ use super::replay::Replay;
 use super::signals::Signals;
 use super::target::Stream;
 use super::telnet::Codec;
-use crate::filter::Filter;
 use crate::limits::{
     ATTACH_CHUNK, ATTACH_QUEUE_MAX, LAST_WORDS_PATIENCE, TYPED_MAX, UNSENT_PATIENCE,
 };
 use crate::manage::error::Failure;
+use crate::reply_filter::Filter;
 use crate::sys::fd::duplicate;
 use crate::sys::pty::{Terminal, reopen};
 

@@ -1,9 +1,9 @@
 //! What the server does for its records.
 
-use super::super::Server;
-use super::super::system::System;
 use super::What;
 use crate::core::clock::Now;
+use crate::server::Server;
+use crate::server::system::System;
 
 impl<S: System> Server<S> {
     /// Notes what the console did.

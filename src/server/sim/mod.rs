@@ -33,10 +33,10 @@ use super::handover::Origin;
 use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
+use crate::config::endpoint::Address;
 use crate::core::Console;
 use crate::core::clock::{Moment, Now, UnixTime};
 use crate::core::event::{ClientId, Event, Medium, Role, Sink, Which};
-use crate::endpoint::Address;
 use crate::limits::STAGE_MAX;
 use crate::sys::process::End;
 

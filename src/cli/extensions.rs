@@ -4,13 +4,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::meaning::Given;
-use super::number::Numbers;
-use crate::caret;
+use super::interpret::Given;
+use super::numeric::Numbers;
+use crate::config::control_char;
+use crate::config::listen::{ListenUri, Place};
+use crate::config::network::Networks;
 use crate::config::{Overlap, Rotation, Wording};
 use crate::limits::{LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE, REPLAY_MAX};
-use crate::listen::{ListenUri, Place};
-use crate::network::Networks;
 
 /// `--history`, in bytes.
 pub(super) fn history(given: &Given) -> Result<usize, String> {
@@ -119,10 +119,10 @@ pub(super) fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap
     };
     let command = match command
         .as_ref()
-        .map(|text| (text.as_bytes(), caret::list(text.as_bytes()).count()))
+        .map(|text| (text.as_bytes(), control_char::list(text.as_bytes()).count()))
     {
         None | Some((b"", _)) => None,
-        Some((text, 1)) => caret::command_char(text),
+        Some((text, 1)) => control_char::command_char(text),
         Some((text, _)) => {
             return Err([b"--reloadcmd ", text, b" is no single character"].concat());
         }

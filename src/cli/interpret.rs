@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use super::number::Numbers;
-use super::own;
-use crate::caret;
+use super::extensions;
+use super::numeric::Numbers;
+use crate::config::control_char;
+use crate::config::endpoint::{Access, Endpoint, EndpointError};
 use crate::config::{ByteSet, CommandChars, Config, LogTarget, Overlap, RestartMode, RunMode};
-use crate::endpoint::{Access, Endpoint, EndpointError};
 
 /// The words that are no options.
 pub(super) struct Words {
@@ -61,15 +61,15 @@ pub(super) fn config(
 ) -> Result<Config, Wrong> {
     let fdstore = given.flag("fdstore");
     let notify = given.flag("notify") || given.value("ready").is_some() || fdstore;
-    own::check_notify(given, notify)?;
-    let history = own::history(given)?;
-    let allow_from = own::allow_from(given)?;
-    let wording = own::wording(given)?;
-    let holdoff_max = own::holdoff_max(given, numbers.holdoff)?;
+    extensions::check_notify(given, notify)?;
+    let history = extensions::history(given)?;
+    let allow_from = extensions::allow_from(given)?;
+    let wording = extensions::wording(given)?;
+    let holdoff_max = extensions::holdoff_max(given, numbers.holdoff)?;
     let (controls, log_endpoint) = endpoints(given, old_style)?;
-    let listen = own::listen(given)?;
-    let overlap = own::overlap(given, numbers)?;
-    let log_rotate = own::log_rotate(given)?;
+    let listen = extensions::listen(given)?;
+    let overlap = extensions::overlap(given, numbers)?;
+    let log_rotate = extensions::log_rotate(given)?;
     let command_chars = command_chars(given);
     let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
     let name = given.value("name").unwrap_or_else(|| command.clone());
@@ -185,8 +185,9 @@ fn endpoints(
 }
 
 fn command_chars(given: &Given) -> CommandChars {
-    let command =
-        |id, default| given.value(id).map_or(default, |text| caret::command_char(text.as_bytes()));
+    let command = |id, default| {
+        given.value(id).map_or(default, |text| control_char::command_char(text.as_bytes()))
+    };
     CommandChars {
         kill: command("killcmd", Some(0x18)),
         toggle: command("autorestartcmd", Some(0x14)),
@@ -203,7 +204,7 @@ fn ignored(given: &Given, commands: CommandChars, overlap: Option<Overlap>) -> B
     for byte in commands.into_iter().flatten() {
         set.insert(byte);
     }
-    for byte in caret::list(list.as_deref().unwrap_or_default().as_bytes()) {
+    for byte in control_char::list(list.as_deref().unwrap_or_default().as_bytes()) {
         set.insert(byte);
     }
     if list.is_some() || !set.is_empty() {

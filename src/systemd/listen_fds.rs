@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::endpoint::Passed;
+use crate::config::endpoint::Passed;
 use crate::sys::fd;
 
 /// The first descriptor that is passed.

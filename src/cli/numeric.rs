@@ -4,7 +4,7 @@
 use nix::sys::signal::Signal;
 
 use super::Stderr;
-use crate::strto;
+use crate::config::c_number;
 
 /// The values in force; starts with the defaults.
 pub(super) struct Numbers {
@@ -64,7 +64,7 @@ impl Numbers {
             }
             _ => return,
         };
-        let (_, digits) = strto::split_sign(text);
+        let (_, digits) = c_number::split_sign(text);
         if !digits.iter().all(u8::is_ascii_digit) {
             let used = used.map_or("the default".to_string(), |number| number.to_string());
             let option = format!("' for --{id} - using {used}");
@@ -88,6 +88,6 @@ fn atoi(text: &[u8]) -> i32 {
 
 /// atoll(3): as much as fits.
 fn atoll(text: &[u8]) -> i64 {
-    let nearest = strto::integer(text, 10).clamp(i64::MIN.into(), i64::MAX.into());
+    let nearest = c_number::integer(text, 10).clamp(i64::MIN.into(), i64::MAX.into());
     i64::try_from(nearest).unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::endpoint::Endpoint;
+use crate::config::endpoint::Endpoint;
 use crate::sys;
 
 /// Why nothing was started.

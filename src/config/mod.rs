@@ -1,15 +1,20 @@
 //! What the command line means. Owns validated values only; nothing in here is looked at twice.
 //! It knows nothing of argv, clap or sockets: `cli` makes a [`Config`], the server consumes it.
 
+pub(crate) mod c_number;
+pub mod control_char;
+pub mod endpoint;
+pub mod listen;
+pub mod network;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
-use crate::endpoint::Endpoint;
-use crate::listen::ListenUri;
-use crate::network::Networks;
+use crate::config::endpoint::Endpoint;
+use crate::config::listen::ListenUri;
+use crate::config::network::Networks;
 
 /// How the server relates to the terminal and process that started it (contract section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

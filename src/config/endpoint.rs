@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use nix::net::if_::if_nametoindex;
 use nix::unistd::{Group, User};
 
-use crate::strto;
+use crate::config::c_number;
 
 /// The size of `sun_path` on Linux; a socket's name, with the `@` of an abstract one, is shorter.
 const SUN_PATH_SIZE: usize = 108;
@@ -229,7 +229,7 @@ fn lookup<T>(
 /// Permissions as strtoul(3) base 8 reads them: garbage is 0, too much is all ones.
 fn octal(text: &[u8]) -> u32 {
     const ALL: u32 = 0o7777;
-    let value = strto::integer(text, 8);
+    let value = c_number::integer(text, 8);
     match u64::try_from(value.unsigned_abs()) {
         Ok(_) => u32::try_from(value & i128::from(ALL)).unwrap_or(ALL),
         Err(_) => ALL,
@@ -316,7 +316,7 @@ struct Number<'a> {
 
 impl<'a> Number<'a> {
     fn parse(text: &'a [u8]) -> Option<Number<'a>> {
-        let (negative, digits) = strto::split_sign(trim_blanks(text));
+        let (negative, digits) = c_number::split_sign(trim_blanks(text));
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
             return None;
         }
@@ -345,12 +345,12 @@ impl fmt::Display for Number<'_> {
 
 fn trim_blanks(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
-        && strto::is_blank(*first)
+        && c_number::is_blank(*first)
     {
         text = rest;
     }
     while let [rest @ .., last] = text
-        && strto::is_blank(*last)
+        && c_number::is_blank(*last)
     {
         text = rest;
     }
