@@ -7,9 +7,9 @@ use std::time::Duration;
 use procserv_ng::cli;
 use procserv_ng::config::endpoint::{Access, Endpoint};
 use procserv_ng::config::{ByteSet, CommandChars, RestartMode, Wording};
-use procserv_ng::core::clock::{Calendar, Moment, Now, UnixTime};
-use procserv_ng::core::event::{Event, ExitStatus, Sink, Which};
-use procserv_ng::core::{Console, Settings};
+use procserv_ng::console::clock::{Calendar, Moment, Now, UnixTime};
+use procserv_ng::console::event::{Event, ExitStatus, Sink, Which};
+use procserv_ng::console::{Console, Settings};
 use procserv_ng::handover::format::decode_body;
 use procserv_ng::telnet::{Decoder, escape};
 

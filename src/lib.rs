@@ -7,7 +7,7 @@
 //! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives, their consoles | [`cli`] and what it makes, `filter`, `telnet`, `sys` |
 //! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `handover`, `core`, `systemd`, [`cli`] and what it makes, `sys` |
 //! | [`handover`] | all that a server is, as bytes that another version of it can read | `core`, `sys` |
-//! | [`core`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
+//! | [`console`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
 //! | [`systemd`] | what a service manager passes to the server and is told by it | [`endpoint`], `sys` |
 //! | [`cli`] | the definition of the options: what was typed, made into a [`config`] | [`endpoint`], [`listen`], [`network`], [`control_char`] |
 //! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
@@ -57,7 +57,7 @@
 
 pub mod cli;
 pub mod config;
-pub mod core;
+pub mod console;
 pub mod handover;
 pub mod limits;
 pub mod manage;

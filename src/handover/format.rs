@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::state::State;
-use crate::core::record::Invalid;
+use crate::console::snapshot::Invalid;
 
 const MAGIC: &[u8] = b"procServ state\n";
 /// The one format there is.

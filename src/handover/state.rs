@@ -1,5 +1,5 @@
 //! Everything that crosses the exec, as plain data. Fields have numbers, under the rules that
-//! [`core::record`](crate::core::record) tells.
+//! [`core::record`](crate::console::snapshot) tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 
 use minicbor::{Decode, Encode};
 
-use crate::core::event::{Medium, Role};
-use crate::core::record::{Invalid, Record};
+use crate::console::event::{Medium, Role};
+use crate::console::snapshot::{Invalid, Record};
 use crate::sys::user::Account;
 
 /// All that a server is.

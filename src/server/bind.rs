@@ -20,7 +20,7 @@ use super::handover::describe;
 use super::stream::ClientStream;
 use super::system::{Lasting, Socket};
 use crate::config::endpoint::{Address, Endpoint};
-use crate::core::event::Role;
+use crate::console::event::Role;
 use crate::handover::state::{Descriptor, FileId};
 use crate::limits::{BACKLOG, RESERVED_FDS};
 use crate::sys;

@@ -8,7 +8,7 @@ use super::handover::describe;
 use super::lineage::Daemon;
 use super::source::Source;
 use super::system::{Process, Readiness};
-use crate::core::event::ExitStatus;
+use crate::console::event::ExitStatus;
 use crate::handover::state::ChildState;
 use crate::limits::{LAST_WORDS_MAX, NOTICES_PER_TURN};
 use crate::sys::process::End;

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use crate::core::event::ClientId;
+use crate::console::event::ClientId;
 use crate::handover::format;
 use crate::handover::state::{Descriptor, State};
 use crate::limits::FDSTORE_HALF;

@@ -17,9 +17,9 @@ use super::child::{Child, Output};
 use super::logfile::Writer;
 use super::records::Records;
 use super::system::{Connection, Lasting, Link, Process, Socket, System};
-use crate::core::clock::{Moment, Now};
-use crate::core::event::{Event, ExitStatus};
-use crate::core::record::Record;
+use crate::console::clock::{Moment, Now};
+use crate::console::event::{Event, ExitStatus};
+use crate::console::snapshot::Record;
 use crate::handover::state::{
     ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
 };

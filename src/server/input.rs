@@ -11,8 +11,8 @@ use super::records::{What, Who};
 use super::source::Source;
 use super::system::{Connection, System};
 use super::{Server, client_id};
-use crate::core::clock::{Moment, Now};
-use crate::core::event::{Event, Farewell, Role, Which};
+use crate::console::clock::{Moment, Now};
+use crate::console::event::{Event, Farewell, Role, Which};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
 use crate::sys;
 

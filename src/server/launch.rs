@@ -24,7 +24,7 @@ use super::syslog::Syslog;
 use super::system::{Lasting, System};
 use super::thread::Thread;
 use crate::config::{Config, LogTarget};
-use crate::core::event::{Event, Role, Sink};
+use crate::console::event::{Event, Role, Sink};
 use crate::handover;
 use crate::server::error::StartupError;
 use crate::sys::spawn::{Plan, Program};

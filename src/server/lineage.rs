@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::Server;
 use super::system::System;
-use crate::core::clock::Now;
-use crate::core::event::Event;
+use crate::console::clock::Now;
+use crate::console::event::Event;
 use crate::limits::PID_MAX;
 use crate::sys::{process, procfs};
 

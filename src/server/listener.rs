@@ -7,8 +7,8 @@ use mio::Token;
 
 use super::system::Socket;
 use crate::config::endpoint::Endpoint;
-use crate::core::clock::Moment;
-use crate::core::event::Role;
+use crate::console::clock::Moment;
+use crate::console::event::Role;
 use crate::limits::ACCEPT_PAUSE;
 use crate::sys;
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::logfile::{Done, Job};
 use super::rotate::Rotator;
 use super::thread::{Replies, Worker};
-use crate::core::Chunk;
+use crate::console::Chunk;
 use crate::limits::SYNC_INTERVAL;
 use crate::sys;
 

@@ -10,9 +10,9 @@ use std::os::fd::OwnedFd;
 
 use super::records::{Batch, Outcome};
 use super::system::Link;
-use crate::core::clock::Moment;
-use crate::core::event::Sink;
-use crate::core::{Chunk, Console};
+use crate::console::clock::Moment;
+use crate::console::event::Sink;
+use crate::console::{Chunk, Console};
 use crate::limits::{LOG_JOBS, LOG_LINGER, LOG_PATIENCE, LOG_RETRY};
 use crate::sys;
 

@@ -7,8 +7,8 @@
 use std::io;
 use std::time::Duration;
 
-use crate::core::clock::Moment;
-use crate::core::status::Status;
+use crate::console::child::status::Status;
+use crate::console::clock::Moment;
 use crate::limits::{NOTIFY_RETRY, WATCHDOG_MIN};
 use crate::sys;
 
@@ -166,7 +166,7 @@ fn is_passing(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::config::RestartMode;
-    use crate::core::status::Stage;
+    use crate::console::child::status::Stage;
 
     const RUNNING: Status =
         Status { ready: true, leaving: false, mode: RestartMode::On, child: Stage::Running(1) };

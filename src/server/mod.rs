@@ -110,9 +110,9 @@ use self::peer::Peer;
 use self::records::Records;
 use self::system::{Readiness, System};
 use crate::config::network::Networks;
-use crate::core::Console;
-use crate::core::clock::{Moment, Now};
-use crate::core::event::{ClientId, Effect, Event, Farewell, Sink, Which};
+use crate::console::Console;
+use crate::console::clock::{Moment, Now};
+use crate::console::event::{ClientId, Effect, Event, Farewell, Sink, Which};
 use crate::limits::READ_SIZE;
 use crate::sys;
 

@@ -8,8 +8,8 @@ use super::child::Child;
 use super::logfile::{News, Writer};
 use super::records::What;
 use super::system::{Lasting, System};
-use crate::core::clock::Now;
-use crate::core::event::{ClientId, Duty, Event, Farewell};
+use crate::console::clock::Now;
+use crate::console::event::{ClientId, Duty, Event, Farewell};
 use crate::limits::{CLIENT_LINGER, LOG_RETRY, WRITES_PER_TURN};
 use crate::sys;
 

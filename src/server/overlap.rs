@@ -2,8 +2,8 @@
 
 use super::Server;
 use super::system::System;
-use crate::core::clock::Now;
-use crate::core::event::Event;
+use crate::console::clock::Now;
+use crate::console::event::Event;
 
 impl<S: System> Server<S> {
     /// SIGUSR2.

@@ -4,7 +4,7 @@ use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 
 use super::source::Source;
 use super::system::{Connection, Readiness};
-use crate::core::event::{Farewell, Medium};
+use crate::console::event::{Farewell, Medium};
 
 /// One connection, while it lasts.
 #[derive(Debug)]

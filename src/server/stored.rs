@@ -14,7 +14,7 @@ use super::fdstore::{self, CLIENT, FdStore, LISTENER, STATE};
 use super::pty_process::PtyProcess;
 use super::stream::ClientStream;
 use crate::config::endpoint::Endpoint;
-use crate::core::event::{ClientId, Role};
+use crate::console::event::{ClientId, Role};
 use crate::handover::state::{ChildState, FileId, State};
 use crate::limits::KILL_WAIT;
 use crate::sys::pidfd;

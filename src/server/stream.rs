@@ -11,7 +11,7 @@ use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 use super::handover::describe;
 use super::records::Caller;
 use super::system::{Connection, Lasting, Stream};
-use crate::core::event::Medium;
+use crate::console::event::Medium;
 use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
 use crate::limits::DRAIN_MAX;
 use crate::sys::fd;

@@ -193,7 +193,7 @@ impl Worker for Syslog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::Chunk;
+    use crate::console::Chunk;
     use std::path::Path;
     use tempfile::TempDir;
 

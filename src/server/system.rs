@@ -14,8 +14,8 @@ use mio::Token;
 use super::lineage::Daemon;
 use super::logfile::{Done, Job};
 use super::records::{Caller, Sender};
-use crate::core::clock::Now;
-use crate::core::event::{ClientId, Medium};
+use crate::console::clock::Now;
+use crate::console::event::{ClientId, Medium};
 use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, FileId, State};
 use crate::sys::process::End;
 

@@ -12,9 +12,9 @@ use super::state::{
     ListenerState, Retry, SinkState, State, TerminalModes, Text,
 };
 use crate::config::{ByteSet, Overlap};
-use crate::core::clock::{Calendar, Moment, Now, UnixTime};
-use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink, Which};
-use crate::core::{Console, Settings};
+use crate::console::clock::{Calendar, Moment, Now, UnixTime};
+use crate::console::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink, Which};
+use crate::console::{Console, Settings};
 use crate::limits::HISTORY_MAX;
 
 /// Shows a time as its format and the seconds.

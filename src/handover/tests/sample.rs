@@ -2,9 +2,9 @@
 //! it is kept in `tests/samples` and read for ever.
 
 use super::*;
-use crate::core::Chunk;
-use crate::core::event::{Duty, Role, Which};
-use crate::core::record::Record;
+use crate::console::Chunk;
+use crate::console::event::{Duty, Role, Which};
+use crate::console::snapshot::Record;
 use crate::handover::state::{ClientState, RecordsState};
 use crate::sys::user::Account;
 

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{ClientLine, VERSION};
-use crate::core::event::{Duty, ExitStatus, Farewell};
-use crate::core::journal::Command;
+use crate::console::audit::Command;
+use crate::console::event::{Duty, ExitStatus, Farewell};
 use crate::sys::time;
 
 /// Who sent a signal.

@@ -1,7 +1,7 @@
 //! What the server does for its records.
 
 use super::What;
-use crate::core::clock::Now;
+use crate::console::clock::Now;
 use crate::server::Server;
 use crate::server::system::System;
 

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{ClientLine, EndpointLine, VERSION};
 use crate::config::RestartMode;
-use crate::core::Console;
-use crate::core::status::Stage;
+use crate::console::Console;
+use crate::console::child::status::Stage;
 use crate::sys::time;
 
 #[derive(Serialize)]

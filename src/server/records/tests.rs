@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::line::End;
 use super::*;
-use crate::core::event::Role;
+use crate::console::event::Role;
 
 const EVENTS_MD: &str = include_str!("../../../docs/events.md");
 

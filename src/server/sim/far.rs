@@ -7,7 +7,7 @@ use std::rc::Rc;
 use nix::libc;
 
 use super::world::{Id, Shared};
-use crate::core::event::Medium;
+use crate::console::event::Medium;
 use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
 use crate::server::lineage::Daemon;
 use crate::server::records::Caller;

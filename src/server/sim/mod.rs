@@ -34,9 +34,9 @@ use super::listener::Listener;
 use super::logfile::Writer;
 use super::manager::Manager;
 use crate::config::endpoint::Address;
-use crate::core::Console;
-use crate::core::clock::{Moment, Now, UnixTime};
-use crate::core::event::{ClientId, Event, Medium, Role, Sink, Which};
+use crate::console::Console;
+use crate::console::clock::{Moment, Now, UnixTime};
+use crate::console::event::{ClientId, Event, Medium, Role, Sink, Which};
 use crate::limits::STAGE_MAX;
 use crate::sys::process::End;
 
@@ -76,7 +76,7 @@ impl Run {
         server.console.handle(Event::LogWorks, now);
         let witness = world.borrow_mut().add(usize::MAX);
         server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, "stdin", now);
-        let greeting = server.console.output(crate::core::event::ClientId(1)).0.len();
+        let greeting = server.console.output(crate::console::event::ClientId(1)).0.len();
         Run {
             seed,
             world,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::config::Overlap;
-use crate::core::Settings;
-use crate::core::clock::{Calendar, UnixTime};
+use crate::console::Settings;
+use crate::console::clock::{Calendar, UnixTime};
 
 pub(super) const HOLDOFF: Duration = Duration::from_secs(3);
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::libc;
 
 use super::world::{Shared, World};
-use crate::core::Chunk;
+use crate::console::Chunk;
 use crate::server::logfile::{Done, Job};
 use crate::server::records::{Batch, Outcome};
 use crate::server::system::Link;

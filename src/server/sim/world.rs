@@ -16,8 +16,8 @@ use nix::libc;
 
 use super::far::Far;
 use super::threads::{LOG, Lane, LinkTo};
-use crate::core::clock::{Moment, Now, UnixTime};
-use crate::core::event::{ClientId, Medium};
+use crate::console::clock::{Moment, Now, UnixTime};
+use crate::console::event::{ClientId, Medium};
 use crate::handover::state::{ChildSocketState, Descriptor, FileId, State};
 use crate::server::lineage::Daemon;
 use crate::server::records::Sender;

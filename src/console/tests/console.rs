@@ -1,0 +1,360 @@
+//! The console as a whole: short stories.
+
+use std::time::Duration;
+
+use super::{at, console, settings, text};
+use crate::config::Overlap;
+use crate::console::audit::Entry;
+use crate::console::event::{
+    ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink, Which,
+};
+use crate::console::{Console, Settings};
+use crate::limits::{
+    CLIENT_PACE, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX,
+    STRANGER_PATIENCE,
+};
+
+const A: ClientId = ClientId(1);
+
+/// A console with standard output as a reader.
+fn watched(settings: Settings) -> Console {
+    console(Settings { to_stdout: true, ..settings })
+}
+
+fn effects(console: &mut Console) -> Vec<Effect> {
+    std::iter::from_fn(|| console.poll_effect()).collect()
+}
+
+/// What standard output gets.
+fn said(console: &mut Console) -> String {
+    let chunks = std::iter::from_fn(|| console.take(Sink::Stdout));
+    text(&chunks.flat_map(|chunk| chunk.bytes).collect::<Vec<u8>>())
+}
+
+/// The child runs since 0.
+fn running(settings: Settings) -> Console {
+    let mut console = watched(settings);
+    console.handle_timeout(at(0));
+    assert_eq!(effects(&mut console), [Effect::Spawn]);
+    console.handle(Event::Spawned(100), at(0));
+    said(&mut console);
+    console
+}
+
+const START: &str = "@@@ Restarting child \"IOC\"\r\n@@@    (as ./st.cmd)\r\n\
+    @@@ The PID of new child \"IOC\" is: 101\r\n@@@ @@@ @@@ @@@ @@@\r\n";
+const END: &str = "\r\n@@@ @@@ @@@ @@@ @@@\r\n\
+    @@@ Received a sigChild for process 100. Normal exit status = 3\r\n";
+const SHUTTING_DOWN: &str = "@@@ Current time: T20 \r\n\
+    @@@ Child process is shutting down, a new one will be restarted shortly\r\n\
+    @@@ ^R or ^X restarts the child, ^Q quits the server\r\n";
+
+#[test]
+fn a_child_ends_and_is_replaced() {
+    let mut console = running(settings());
+    console.handle(Event::Output(Which::New, b"last words"), at(20_000));
+    console.handle(Event::Exited(Which::New, ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Bury(Which::New)]);
+    assert_eq!(said(&mut console), format!("last words{END}{SHUTTING_DOWN}"));
+    console.handle_timeout(at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Spawn]);
+    console.handle(Event::Spawned(101), at(20_000));
+    assert_eq!(said(&mut console), START);
+    assert_eq!(console.deadline(), None);
+}
+
+#[test]
+fn timeouts_without_need_do_nothing() {
+    let mut console = running(settings());
+    for millis in [0, 1, 15_000, 99_000] {
+        console.handle_timeout(at(millis));
+    }
+    assert_eq!(effects(&mut console), []);
+    assert_eq!(said(&mut console), "");
+}
+
+#[test]
+fn sigterm_with_a_child() {
+    let mut console = running(settings());
+    console.handle(Event::Terminate, at(19_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 9)]);
+    console.handle(Event::Terminate, at(19_000));
+    assert_eq!(effects(&mut console), []);
+    console.handle(Event::Output(Which::New, b"half"), at(19_500));
+    console.handle(Event::Exited(Which::New, ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Bury(Which::New), Effect::Exit(0)]);
+    // No empty line before, not even here, and no word about the signal.
+    assert_eq!(said(&mut console), format!("half{SHUTTING_DOWN}"));
+}
+
+#[test]
+fn sigterm_with_another_signal_and_no_grace() {
+    let mut console = running(Settings { kill_signal: 15, ..settings() });
+    console.handle(Event::Terminate, at(19_000));
+    assert_eq!(
+        effects(&mut console),
+        [Effect::Signal(Which::New, 15), Effect::Signal(Which::New, 9)]
+    );
+}
+
+#[test]
+fn sigterm_with_a_grace_period() {
+    let grace = Duration::from_secs(5);
+    let mut console = running(Settings { kill_signal: 15, grace, ..settings() });
+    console.handle(Event::Terminate, at(14_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 15)]);
+    console.handle_timeout(at(18_999));
+    assert_eq!(effects(&mut console), []);
+    console.handle_timeout(at(19_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 9)]);
+    // It survives even that, so the server leaves without it, once.
+    console.handle_timeout(at(20_000));
+    console.handle(Event::Exited(Which::New, ExitStatus::Signal(9)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Exit(0)]);
+    assert_eq!(said(&mut console), SHUTTING_DOWN);
+    assert_eq!(console.deadline(), None);
+}
+
+#[test]
+fn sigterm_without_a_child_says_nothing() {
+    let mut console = watched(Settings { wait: true, ..settings() });
+    console.handle(Event::Terminate, at(0));
+    console.handle(Event::Terminate, at(0));
+    assert_eq!(effects(&mut console), [Effect::Exit(0)]);
+    assert_eq!(said(&mut console), "");
+}
+
+#[test]
+fn a_terminal_that_is_closed_is_the_end_of_the_child() {
+    let mut console = running(settings());
+    console.handle(Event::OutputClosed(Which::New), at(1_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 9)]);
+}
+
+#[test]
+fn a_failed_start_is_said_on_a_line_of_its_own() {
+    let mut console = running(settings());
+    console.handle(Event::Output(Which::New, b"\n$ "), at(0));
+    console.handle(Event::AcceptFailed { endpoint: "tcp:0.0.0.0:1", reason: "R" }, at(0));
+    let line = "@@@ Endpoint tcp:0.0.0.0:1: R, new connections have to wait\r\n";
+    assert_eq!(said(&mut console), format!("\n$ \r\n{line}"));
+    console.handle(Event::AcceptFailed { endpoint: "tcp:0.0.0.0:1", reason: "R" }, at(0));
+    assert_eq!(said(&mut console), line);
+}
+
+#[test]
+fn trouble_with_the_log_is_said_once() {
+    let log = Some((b"/l".to_vec(), true));
+    let mut console = watched(Settings { log, ..settings() });
+    console.handle(Event::LogWorks, at(0));
+    let line = "@@@ Log file /l: R, output is not being logged\r\n";
+    for _ in 0..3 {
+        console.handle(Event::Failed(Duty::Log, "R"), at(0));
+    }
+    assert_eq!(said(&mut console), line);
+    console.handle(Event::LogWorks, at(0));
+    assert_eq!(said(&mut console), "");
+    console.handle(Event::Failed(Duty::Log, "R"), at(0));
+    assert_eq!(said(&mut console), line);
+}
+
+#[test]
+fn a_log_that_works_later_starts_there() {
+    let mut console = running(settings());
+    console.handle(Event::Output(Which::New, b"before"), at(0));
+    assert!(console.take(Sink::Log).is_none());
+    assert!(console.is_current(Sink::Log) && console.log_has_room());
+    console.handle(Event::LogWorks, at(0));
+    console.handle(Event::Output(Which::New, b"after"), at(0));
+    assert!(!console.is_current(Sink::Log));
+    assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "after");
+    // That it works again is no new beginning.
+    console.handle(Event::LogWorks, at(0));
+    console.handle(Event::Output(Which::New, b"more"), at(0));
+    assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "more");
+}
+
+#[test]
+fn a_log_that_is_far_behind_has_no_room() {
+    let mut console = running(settings());
+    console.handle(Event::LogWorks, at(0));
+    let room = HISTORY_MAX - 2 * PTY_BUDGET;
+    for _ in 0..room / PTY_BUDGET {
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(0));
+        assert!(console.log_has_room());
+    }
+    console.handle(Event::Output(Which::New, b"x"), at(0));
+    assert!(!console.log_has_room());
+    console.take(Sink::Log);
+    assert!(console.log_has_room());
+}
+
+#[test]
+fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
+    let mut console = console(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    let mut need = |millis: u64| {
+        console.handle(Event::Output(Which::New, &[b'x'; 1 << 20]), at(millis));
+        console.pace_clients(at(millis).mono);
+        console.clients_need_until(at(millis).mono)
+    };
+    assert_eq!(need(1_000), Some(at(1_000).mono + STRANGER_PATIENCE));
+    assert_eq!(need(1_004), None);
+    assert_eq!(need(9_000), None);
+}
+
+#[test]
+fn clients_that_lag_together_are_waited_for() {
+    let mut console = console(settings());
+    for id in [A, ClientId(2)] {
+        console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, at(0));
+    }
+    console.handle(Event::Output(Which::New, &[b'x'; 1 << 20]), at(1_000));
+    console.pace_clients(at(1_000).mono);
+    let until = Some(at(1_000).mono + CLIENT_PATIENCE);
+    assert_eq!(console.clients_need_until(at(1_000).mono), until);
+}
+
+#[test]
+fn stopped_terminal_and_pipe_do_not_lag_with_a_client() {
+    let mut console = console(settings());
+    for (id, medium) in [(1, Medium::Telnet), (2, Medium::Terminal), (3, Medium::Pipe)] {
+        console.handle(Event::Joined { id: ClientId(id), role: Role::User, medium }, at(0));
+    }
+    console.handle(Event::Output(Which::New, &[b'x'; 1 << 20]), at(1_000));
+    console.pace_clients(at(1_000).mono);
+    let until = Some(at(1_000).mono + STRANGER_PATIENCE);
+    assert_eq!(console.clients_need_until(at(1_000).mono), until);
+}
+
+#[test]
+fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
+    let mut console = console(settings());
+    console.handle_timeout(at(0));
+    effects(&mut console);
+    console.handle(Event::Spawned(100), at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    let count = console.output(A).0.len();
+    console.written(A, count);
+    let need = |console: &mut Console, millis: u64| {
+        console.pace_clients(at(millis).mono);
+        console.clients_need_until(at(millis).mono)
+    };
+    let until = |millis| Some(at(millis).mono + CLIENT_PATIENCE);
+    // It is no stranger.
+    for _ in 0..9 {
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(500));
+        let count = console.output(A).0.len();
+        console.written(A, count);
+    }
+    for _ in 0..15 {
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(1_000));
+        assert_eq!(need(&mut console, 1_000), None, "there is room");
+    }
+    console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(1_000));
+    assert_eq!(need(&mut console, 1_000), until(1_000));
+    console.written(A, CLIENT_PACE);
+    assert_eq!(need(&mut console, 1_020), until(1_020), "it reads");
+    console.written(A, CLIENT_PACE - 1);
+    assert_eq!(need(&mut console, 1_040), None, "it reads too slowly");
+    console.handle(Event::Output(Which::New, &[b'x'; 2 * PTY_BUDGET]), at(1_041));
+    assert_eq!(need(&mut console, 1_041), None, "nor is it waited for again");
+    // Before it has caught up.
+    while !console.is_served(A) {
+        let count = console.output(A).0.len();
+        console.written(A, count);
+    }
+    for _ in 0..15 {
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(2_000));
+    }
+    assert_eq!(need(&mut console, 2_000), until(2_000));
+    console.written(A, 3 * PTY_BUDGET);
+    assert_eq!(need(&mut console, 2_000), None, "there is room again");
+}
+
+#[test]
+fn the_counters_count_terminals_but_no_pipes() {
+    let mut console = watched(settings());
+    let clients = [
+        (Role::User, Medium::Terminal),
+        (Role::User, Medium::Pipe),
+        (Role::User, Medium::Telnet),
+        (Role::Logger, Medium::Telnet),
+        (Role::Logger, Medium::Telnet),
+    ];
+    for (n, (role, medium)) in clients.into_iter().enumerate() {
+        console.handle(Event::Joined { id: ClientId(10 + n as u64), role, medium }, at(0));
+    }
+    console.handle(Event::Left { id: ClientId(13), farewell: Farewell::Closed }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    let greeting = text(console.output(A).0);
+    assert!(greeting.contains("@@@ 2 user(s) and 1 logger(s) connected (plus you)\r\n"));
+}
+
+#[test]
+fn nothing_is_pending_for_a_pipe() {
+    let mut console = running(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Pipe }, at(0));
+    console.handle(Event::Output(Which::New, b"x"), at(0));
+    assert!(console.is_served(A));
+}
+
+#[test]
+fn a_socket_gets_the_offer_after_the_greeting() {
+    let mut console = watched(settings());
+    console.handle(Event::Joined { id: A, role: Role::Logger, medium: Medium::Telnet }, at(0));
+    assert!(console.output(A).0.ends_with(
+        b"T1 \r\n@@@ ^R or ^X restarts the child, ^Q quits the \
+        server\r\n\xFF\xFB\x01\xFF\xFD\x22"
+    ));
+}
+
+#[test]
+fn a_client_that_does_not_read_answers_is_not_read() {
+    let mut console = watched(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3 + 1);
+    assert!(console.accepts_input(A));
+    console.handle(Event::Input { id: A, bytes: &requests }, at(0));
+    assert!(!console.accepts_input(A));
+    let count = console.output(A).0.len();
+    console.written(A, count - 1);
+    assert!(!console.accepts_input(A));
+    console.written(A, 1);
+    assert!(console.accepts_input(A));
+}
+
+#[test]
+fn memory_that_nobody_needs_is_given_back() {
+    let mut console = running(settings());
+    for _ in 0..40 {
+        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(0));
+    }
+    console.rest();
+    assert_eq!(console.history.memory(), HISTORY_MAX, "standard output needs it");
+    said(&mut console);
+    console.rest();
+    assert_eq!(console.history.memory(), HISTORY_MIN);
+    console.handle(Event::AcceptFailed { endpoint: "E", reason: "R" }, at(0));
+    assert!(said(&mut console).starts_with("\r\n@@@"), "the line is open still");
+}
+
+/// The one that stays although it was to be replaced is ready as soon as it says so.
+#[test]
+fn old_child_gets_ready_too() {
+    let overlap = Overlap { after: Duration::from_secs(9), grace: Duration::ZERO, command: None };
+    let ready = Some(b"ready".to_vec());
+    let mut console = running(Settings { overlap: Some(overlap), ready, ..settings() });
+    console.handle(Event::Output(Which::New, b"rea"), at(0));
+    console.handle(Event::Reload, at(0));
+    assert_eq!(effects(&mut console), [Effect::SpawnBeside]);
+    console.handle(Event::Spawned(101), at(0));
+    console.handle(Event::Output(Which::New, b"dy"), at(0));
+    assert!(!console.status().ready);
+    console.handle(Event::Output(Which::Old, b"dy"), at(0));
+    assert!(console.status().ready && !console.child_is_ready());
+    let entries: Vec<Entry> = std::iter::from_fn(|| console.poll_entry()).collect();
+    assert_eq!(entries.last(), Some(&Entry::Ready(100)));
+    console.handle(Event::Exited(Which::New, ExitStatus::Code(1)), at(1));
+    assert!(console.child_is_ready());
+}
