@@ -60,40 +60,14 @@
 //! | stderr | anything | ignored: there is nobody to tell |
 //! | | no room | not waited for: it is not told there |
 
-mod admission;
-pub mod adopt;
-mod bind;
-mod child;
-mod child_sockets;
-pub mod error;
-mod fdstore;
-mod files;
-mod handover;
-mod input;
-mod kernel;
-mod launch;
-mod lineage;
-mod listener;
-mod log_writer;
-mod logfile;
-mod manager;
-mod output;
-mod overlap;
-mod parts;
-mod peer;
-mod pty_process;
+mod event_loop;
+mod os;
 mod records;
-mod rotate;
-mod signals;
+mod service_manager;
 #[cfg(test)]
 mod sim;
-mod source;
 pub mod startup;
-mod stored;
-mod stream;
-mod syslog;
-mod system;
-mod thread;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -101,14 +75,14 @@ use std::time::Duration;
 
 use mio::Token;
 
-use self::child::Child;
-use self::handover::{Handover, Origin};
-use self::listener::Listener;
-use self::logfile::Writer;
-use self::manager::Manager;
-use self::peer::Peer;
+use self::event_loop::child::Child;
+use self::event_loop::listener::Listener;
+use self::event_loop::peer::Peer;
+use self::event_loop::upgrade::{Handover, Origin};
+use self::os::{Readiness, System};
 use self::records::Records;
-use self::system::{Readiness, System};
+use self::service_manager::Manager;
+use self::writers::sink::Writer;
 use crate::config::network::Networks;
 use crate::console::Console;
 use crate::console::clock::{Moment, Now};

@@ -1,14 +1,14 @@
 //! Unit tests of the core's parts; the whole of it is tested by the simulation.
 
+mod buffer;
+mod commands;
 mod console;
-mod history;
-mod input;
-mod notice;
-mod outbox;
-mod record;
+mod input_queue;
+mod messages;
+mod reader;
 mod replay;
+mod snapshot;
 mod supervisor;
-mod typing;
 
 use super::clock::{Calendar, Moment, Now, UnixTime};
 use super::{Console, Settings};

@@ -1,8 +1,7 @@
 //! The records of `--events` and `--status-file`: what the loop does about them. A thread of their
 //! own writes, one job at a time; what comes meanwhile waits here.
 
-mod line;
-mod server;
+mod json;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -12,14 +11,14 @@ mod writer;
 use std::collections::BTreeMap;
 use std::io;
 
-pub(super) use self::line::{Sender, What};
-use self::line::{command_name, duty_name, farewell_name, line};
+pub(super) use self::json::{Sender, What};
+use self::json::{command_name, duty_name, farewell_name, line};
 use self::status::Present;
 pub(super) use self::who::{Caller, EndpointLine, Who};
 use self::who::{ClientLine, client_line};
 pub(super) use self::writer::RecordWriter;
-use super::logfile::{Done, Job};
-use super::system::Link;
+use super::os::Link;
+use super::writers::sink::{Done, Job};
 use crate::console::Console;
 use crate::console::audit::Entry;
 use crate::console::clock::Moment;

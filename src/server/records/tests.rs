@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::line::End;
+use super::json::End;
 use super::*;
 use crate::console::event::Role;
 

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Batch, Outcome};
 use crate::handover::state::FileId;
-use crate::server::log_writer;
-use crate::server::logfile::{Done, Job};
-use crate::server::thread::{Replies, Worker};
+use crate::server::writers::log_file;
+use crate::server::writers::sink::{Done, Job};
+use crate::server::writers::thread::{Replies, Worker};
 
 /// What the thread has.
 pub(crate) struct RecordWriter {
@@ -33,7 +33,7 @@ impl RecordWriter {
         let Some(path) = &self.events else {
             return (Vec::new(), Ok(()));
         };
-        let file = match self.file.take().map_or_else(|| log_writer::open(path), Ok) {
+        let file = match self.file.take().map_or_else(|| log_file::open(path), Ok) {
             Ok(file) => self.file.insert(file),
             Err(error) => return (lines, Err(error)),
         };

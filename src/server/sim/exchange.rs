@@ -15,12 +15,12 @@ use crate::handover::state::{ChildState, ConnectionKind};
 use crate::handover::{answer, format};
 use crate::limits::HANDOVER_PATIENCE;
 use crate::server::Server;
-use crate::server::child::Child;
-use crate::server::handover::Origin;
-use crate::server::listener::Listener;
-use crate::server::logfile::Writer;
-use crate::server::manager::Manager;
-use crate::server::system::Readiness;
+use crate::server::event_loop::child::Child;
+use crate::server::event_loop::listener::Listener;
+use crate::server::event_loop::upgrade::Origin;
+use crate::server::os::Readiness;
+use crate::server::service_manager::Manager;
+use crate::server::writers::sink::Writer;
 use crate::sys::process::End;
 
 /// Stands among what the service manager is told where a new server begins to tell it.

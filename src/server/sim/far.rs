@@ -9,9 +9,9 @@ use nix::libc;
 use super::world::{Id, Shared};
 use crate::console::event::Medium;
 use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
-use crate::server::lineage::Daemon;
+use crate::server::os::descendants::Daemon;
+use crate::server::os::{Connection, Lasting, Process, Stream};
 use crate::server::records::Caller;
-use crate::server::system::{Connection, Lasting, Process, Stream};
 use crate::sys::process::End;
 
 /// The server's end of a pipe.

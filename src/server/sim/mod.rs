@@ -29,10 +29,10 @@ use self::settings::{HOLDOFF, OTHER, Seconds, settings, settings_of};
 use self::threads::{LOG, LinkTo};
 use self::world::{Child, Id, Shared, Simulated, World};
 use super::Server;
-use super::handover::Origin;
-use super::listener::Listener;
-use super::logfile::Writer;
-use super::manager::Manager;
+use super::event_loop::listener::Listener;
+use super::event_loop::upgrade::Origin;
+use super::service_manager::Manager;
+use super::writers::sink::Writer;
 use crate::config::endpoint::Address;
 use crate::console::Console;
 use crate::console::clock::{Moment, Now, UnixTime};
@@ -72,7 +72,7 @@ impl Run {
         server.log = Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)));
         server.records = Some(accounts::records(&world));
         server.manager = Some(Manager::new(None));
-        let now = super::system::System::now(&server.system);
+        let now = super::os::System::now(&server.system);
         server.console.handle(Event::LogWorks, now);
         let witness = world.borrow_mut().add(usize::MAX);
         server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, "stdin", now);
@@ -168,7 +168,7 @@ impl Run {
                 world.waiting.push_back(id);
                 world
                     .news
-                    .push((LISTENER, super::system::Readiness { readable: true, writable: false }));
+                    .push((LISTENER, super::os::Readiness { readable: true, writable: false }));
                 self.clients.insert(id, (0, usize::MAX));
                 self.everybody.insert(id);
                 world.note(format!("client {id} connects"));

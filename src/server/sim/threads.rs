@@ -11,9 +11,9 @@ use nix::libc;
 
 use super::world::{Shared, World};
 use crate::console::Chunk;
-use crate::server::logfile::{Done, Job};
+use crate::server::os::Link;
 use crate::server::records::{Batch, Outcome};
-use crate::server::system::Link;
+use crate::server::writers::sink::{Done, Job};
 
 /// The lanes.
 pub(super) const LOG: usize = 0;

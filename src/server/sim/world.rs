@@ -19,9 +19,9 @@ use super::threads::{LOG, Lane, LinkTo};
 use crate::console::clock::{Moment, Now, UnixTime};
 use crate::console::event::{ClientId, Medium};
 use crate::handover::state::{ChildSocketState, Descriptor, FileId, State};
-use crate::server::lineage::Daemon;
+use crate::server::os::descendants::Daemon;
+use crate::server::os::{Lasting, Pending, Readiness, Socket, System};
 use crate::server::records::Sender;
-use crate::server::system::{Lasting, Pending, Readiness, Socket, System};
 use crate::sys::process::End;
 
 /// A sequence of numbers that a seed decides.

@@ -1,0 +1,195 @@
+//! The child as the server holds it: a process, its terminal, and whether it has ended.
+
+use std::io;
+
+use mio::Token;
+
+use super::poll_stream::Source;
+use super::upgrade::describe;
+use crate::console::event::ExitStatus;
+use crate::handover::state::ChildState;
+use crate::limits::{LAST_WORDS_MAX, NOTICES_PER_TURN};
+use crate::server::os::descendants::Daemon;
+use crate::server::os::{Process, Readiness};
+use crate::sys::process::End;
+
+/// A child that was started and has not been buried.
+#[derive(Debug)]
+pub(crate) struct Child<P> {
+    token: Token,
+    /// Its PTY's master stays open until the end: closing it would hang up on the child.
+    source: Source<P>,
+    /// No process has the terminal open any more.
+    closed: bool,
+    /// It has ended so. Its announcement waits for its last words.
+    end: Option<End>,
+    /// What was read since it ended.
+    read_since_end: usize,
+    /// It has ended, and another process is to take its place.
+    forked: bool,
+    /// It may have told its service manager something.
+    told: bool,
+}
+
+/// What reading the child's terminal gave.
+pub(crate) enum Output {
+    /// That many bytes.
+    Bytes(usize),
+    /// Nothing at the moment.
+    Nothing,
+    /// No process has it open any more.
+    Closed,
+}
+
+impl<P: Process> Child<P> {
+    /// A child that was just started.
+    pub(crate) fn new(process: P, token: Token) -> Child<P> {
+        let source = Source::new(process, false);
+        Child {
+            token,
+            source,
+            closed: false,
+            end: None,
+            read_since_end: 0,
+            forked: false,
+            told: true,
+        }
+    }
+
+    /// The process.
+    pub(crate) fn process(&self) -> &P {
+        self.source.stream()
+    }
+
+    /// Its process and process group.
+    pub(crate) fn pid(&self) -> i32 {
+        self.source.stream().pid()
+    }
+
+    /// What a server after this one has to know of it.
+    pub(crate) fn state(&self) -> io::Result<ChildState> {
+        let process = self.source.stream();
+        Ok(ChildState {
+            pid: process.pid(),
+            pty: process.descriptor()?,
+            orphan: process.orphan().map(describe).transpose()?,
+            begun: process.begun(),
+            notices: process.notify_socket().map(describe).transpose()?,
+        })
+    }
+
+    /// Notes what was told under `token`, if that is its terminal's.
+    pub(crate) fn note(&mut self, token: Token, ready: Readiness) -> bool {
+        if token == self.token {
+            self.source.note(ready);
+            self.told |= ready.readable;
+        }
+        token == self.token
+    }
+
+    /// Hears what it told its service manager. Whether it said that it is ready.
+    pub(crate) fn hear(&mut self) -> bool {
+        let mut ready = false;
+        for _ in 0..NOTICES_PER_TURN {
+            if !self.told {
+                break;
+            }
+            let notice = self.source.stream().hear();
+            self.told = notice.is_some();
+            ready |= notice == Some(true);
+        }
+        ready
+    }
+
+    /// Whether it may have told something that was not heard.
+    pub(crate) fn is_to_be_heard(&self) -> bool {
+        self.told
+    }
+
+    /// Looks whether it has ended.
+    pub(crate) fn look(&mut self) {
+        if self.end.is_none() && !self.forked {
+            self.end = self.source.stream().peek();
+            // Its last words may have come without an event.
+            self.source.note(Readiness { readable: self.end.is_some(), writable: false });
+            self.told |= self.end.is_some();
+        }
+    }
+
+    /// Whether reading its terminal may give something.
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.closed && self.source.is_readable()
+    }
+
+    /// Whether its terminal may take input.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.closed || self.source.is_writable()
+    }
+
+    /// Reads what the child wrote.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Output {
+        match self.source.read(buffer) {
+            None => Output::Nothing,
+            Some(Ok(count)) if count > 0 => {
+                if self.end.is_some() {
+                    self.read_since_end += count;
+                }
+                Output::Bytes(count)
+            }
+            // Linux says EIO where others say end of file.
+            Some(_) => {
+                self.closed = true;
+                Output::Closed
+            }
+        }
+    }
+
+    /// Writes input; how much of it can be forgotten. Input for a terminal that is gone is.
+    pub(crate) fn write(&mut self, slices: (&[u8], &[u8])) -> usize {
+        let all = slices.0.len() + slices.1.len();
+        if self.closed {
+            return all;
+        }
+        match self.source.write(slices) {
+            None => 0,
+            Some(result) => result.unwrap_or(all),
+        }
+    }
+
+    /// How it ended, once all that it wrote has been read. What others go on writing to its
+    /// terminal is waited for only so long.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        if self.is_readable() && self.read_since_end < LAST_WORDS_MAX {
+            return None;
+        }
+        self.end.map(|end| match end {
+            // The kernel keeps eight bits of it.
+            End::Exited(code) => ExitStatus::Code(code as u8),
+            End::Killed(signal) => ExitStatus::Signal(signal),
+            End::Unknown => ExitStatus::Unknown,
+        })
+    }
+
+    /// It has ended, but that is not yet the end: a daemon takes its place.
+    pub(crate) fn await_daemon(&mut self) {
+        (self.forked, self.end, self.read_since_end) = (true, None, 0);
+    }
+
+    /// This is the daemon.
+    pub(crate) fn become_daemon(&mut self, daemon: Daemon) {
+        self.forked = false;
+        self.source.stream_mut().become_daemon(daemon);
+        self.look();
+    }
+
+    /// Sends `signal` to its process group.
+    pub(crate) fn signal(&self, signal: i32) {
+        self.source.stream().signal(signal);
+    }
+
+    /// Kills what is left of its process group, closes its PTY, reaps it.
+    pub(crate) fn bury(self) {
+        self.signal(nix::libc::SIGKILL);
+        self.source.into_stream().bury();
+    }
+}

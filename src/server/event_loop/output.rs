@@ -1,0 +1,194 @@
+//! The half of a turn that gives things away: input to the child, the console stream to whoever
+//! takes it, and at the end everything to everybody.
+
+use std::io;
+
+use super::child::Child;
+use crate::console::clock::Now;
+use crate::console::event::{ClientId, Duty, Event, Farewell};
+use crate::limits::{CLIENT_LINGER, LOG_RETRY, WRITES_PER_TURN};
+use crate::server::Server;
+use crate::server::os::{Lasting, System};
+use crate::server::records::What;
+use crate::server::writers::sink::{News, Writer};
+use crate::sys;
+
+impl<S: System> Server<S> {
+    pub(crate) fn write_child(&mut self) {
+        let Some(child) = &mut self.child else {
+            return;
+        };
+        for _ in 0..WRITES_PER_TURN {
+            let input = self.console.child_input();
+            if input.0.is_empty() || !child.is_writable() {
+                return;
+            }
+            let count = child.write(input);
+            self.console.child_input_written(count);
+        }
+    }
+
+    pub(crate) fn write_sinks(&mut self, now: Now) {
+        if let Some(stdout) = &mut self.stdout {
+            stdout.turn(&mut self.console, now.mono);
+        }
+        if let Some(syslog) = &mut self.syslog {
+            for news in syslog.turn(&mut self.console, now.mono) {
+                if let News::Heard(result) = news {
+                    self.report(Duty::Syslog, &result, now);
+                }
+            }
+        }
+        let Some(log) = &mut self.log else {
+            return;
+        };
+        let mut told = false;
+        for news in log.turn(&mut self.console, now.mono) {
+            match news {
+                News::Failed(reason) => {
+                    self.console.handle(Event::Failed(Duty::Log, &reason), now);
+                }
+                News::Works => self.console.handle(Event::LogWorks, now),
+                News::Rotated(result) => self.report(Duty::Rotation, &result, now),
+                // Another thread's.
+                News::Heard(_) => {}
+                News::NotReopened(reason) => {
+                    self.console.handle(Event::LogNotOpened(&reason), now);
+                    told = true;
+                }
+            }
+        }
+        if told {
+            self.system.complain_of_log();
+        }
+    }
+
+    /// Whether a duty is done, and if not, why.
+    pub(crate) fn report(&mut self, duty: Duty, result: &Result<(), String>, now: Now) {
+        let event = match result {
+            Ok(()) => Event::Works(duty),
+            Err(reason) => Event::Failed(duty, reason),
+        };
+        self.console.handle(event, now);
+    }
+
+    pub(crate) fn write_clients(&mut self) {
+        for (&id, peer) in &mut self.peers {
+            if !peer.listens() {
+                continue;
+            }
+            for _ in 0..WRITES_PER_TURN {
+                if !peer.source.is_writable() {
+                    break;
+                }
+                let slices = self.console.output(id);
+                if slices.0.is_empty() {
+                    break;
+                }
+                match peer.write(slices) {
+                    Some(count) => self.console.written(id, count),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// Under `--notify`, what the service manager does not know yet.
+    pub(crate) fn tell_manager(&mut self, now: Now) {
+        let Server { manager: Some(manager), system, console, log, .. } = self else {
+            return;
+        };
+        let reopens = log.as_ref().is_some_and(Writer::is_reopening);
+        let reloads = reopens || (console.tells_of_reload() && console.is_reloading());
+        let (status, name) = (console.status(), console.child_name());
+        let trouble =
+            manager.turn(status, name, reloads, now.mono, |message| system.notify(message));
+        if let Some(reason) = trouble {
+            self.diagnose(&format!("service manager not told: {reason}"));
+        }
+    }
+
+    /// Sources end here and nowhere else.
+    pub(crate) fn drop_departed(&mut self, now: Now) {
+        let Server { peers, console, system, .. } = self;
+        peers.retain(|&id, peer| {
+            let Some(farewell) = peer.leaving else {
+                return true;
+            };
+            console.handle(Event::Left { id, farewell }, now);
+            system.forget(id);
+            false
+        });
+    }
+
+    /// Under `--fdstore`, writes down what a server would have to know that comes after a crash.
+    pub(crate) fn save(&mut self, now: Now) {
+        let revision = Some(self.console.revision());
+        let early = self.save_again.is_some_and(|at| now.mono < at);
+        if self.system.store().is_none() || self.saved == revision || early {
+            return;
+        }
+        let state = self.state(self.console.outline());
+        match state.and_then(|state| self.system.save(&state)) {
+            Ok(()) => (self.saved, self.save_again) = (revision, None),
+            Err(error) => {
+                if self.save_again.replace(now.mono + LOG_RETRY).is_none() {
+                    let reason = sys::reason(&error);
+                    self.system.complain(&format!("a crash would not be survived: {reason}"));
+                }
+            }
+        }
+    }
+
+    /// The end: everybody gets what is pending, then every descriptor and file that is ours goes,
+    /// `files` among them, and last the log gets its time.
+    pub(crate) fn finish<F>(&mut self, files: F) -> io::Result<()> {
+        self.give_up_upgrade();
+        let connections: Vec<ClientId> = self.peers.keys().copied().collect();
+        let children = [&self.child, &self.old_child].into_iter().flatten().map(Child::pid);
+        let children: Vec<i32> = children.collect();
+        let listeners = self.listeners.iter();
+        let listeners: Vec<_> =
+            listeners.filter_map(|listener| listener.socket().descriptor().ok()).collect();
+        self.system.empty_store(&connections, &listeners, &children);
+        for child in [self.child.take(), self.old_child.take()] {
+            self.bury(child);
+        }
+        let now = self.system.now();
+        let deadline = now.mono + CLIENT_LINGER;
+        loop {
+            self.write_clients();
+            let Server { peers, console, .. } = self;
+            peers.retain(|&id, peer| {
+                let stays = peer.leaving.is_none() && peer.listens() && !console.is_served(id);
+                if !stays {
+                    let farewell = peer.leaving.unwrap_or(Farewell::Exit);
+                    console.handle(Event::Left { id, farewell }, now);
+                }
+                stays
+            });
+            let left = deadline.since(self.system.now().mono);
+            if self.peers.is_empty() || left.is_zero() {
+                break;
+            }
+            self.wait(Some(left))?;
+        }
+        for id in std::mem::take(&mut self.peers).into_keys() {
+            self.console.handle(Event::Left { id, farewell: Farewell::Exit }, now);
+        }
+        self.listeners.clear();
+        drop(files);
+        self.record(&What::ServerExit { status: self.exit.unwrap_or_default() });
+        if let Some(records) = &mut self.records {
+            records.hand_over_last();
+        }
+        let Server { system, console, log, stdout, syslog, records, .. } = self;
+        for writer in [log.take(), stdout.take(), syslog.take()].into_iter().flatten() {
+            writer.finish(console, || system.now().mono);
+        }
+        if let Some(records) = records.take() {
+            records.finish(|| system.now().mono, || system.millis());
+        }
+        Ok(())
+    }
+}
