@@ -6,6 +6,7 @@ pub mod control_char;
 pub mod endpoint;
 pub mod listen;
 pub mod network;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::libc;
 
-use super::proc;
+use super::inspect::proc;
 use crate::limits::FILE_MAX;
 
 /// Whether a file may take the place of one that is there.

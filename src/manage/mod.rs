@@ -7,42 +7,38 @@
 //! |---|---|
 //! | [`cli`] | the definition of commands and options |
 //! | [`error`] | why a command failed |
-//! | [`site`] | where things are, and the instances that are configured there |
-//! | [`pattern`] | names as a command line describes them |
-//! | [`image`] | paths below `--root` |
+//! | [`registry`] | where things are, and the instances that are configured there |
+//! | [`registry::pattern`] | names as a command line describes them |
+//! | [`registry::sysroot`] | paths below `--root` |
 //! | [`files`] | files that are there whole or not at all |
-//! | [`ini`], [`words`] | what configuration files are made of |
-//! | [`mod@unit`] | units, and the generators |
-//! | [`launcher`] | the command of a unit: becomes the server of an instance |
-//! | [`edit`], [`control`] | commands that change something |
-//! | [`probe`], [`proc`], [`servers`] | what of an instance lives |
-//! | [`list`], [`logs`], [`doctor`] | commands that only look |
-//! | [`attach`] | a person's terminal and a console |
-//! | [`upgrade`] | servers replaced while they run |
-//! | [`conserver`] | a configuration for conserver |
+//! | [`registry::ini`], [`registry::shlex`] | what configuration files are made of |
+//! | [`mod@systemd::unit`] | units, and the generators |
+//! | [`systemd::launcher`] | the command of a unit: becomes the server of an instance |
+//! | [`commands::edit`], [`commands::control`] | commands that change something |
+//! | [`inspect`] | what of an instance lives |
+//! | [`commands::list`], [`commands::logs`], [`commands::doctor`] | commands that only look |
+//! | [`commands::attach`] | a person's terminal and a console |
+//! | [`commands::upgrade`] | servers replaced while they run |
+//! | [`commands::conserver`] | a configuration for conserver |
 
-pub mod attach;
 pub mod cli;
-pub mod conserver;
-pub mod control;
-pub mod doctor;
-pub mod edit;
+pub mod commands;
 pub mod error;
 pub mod files;
-pub mod image;
-pub mod ini;
-pub mod launcher;
-pub mod list;
-pub mod logs;
-pub mod pattern;
-pub mod probe;
-pub mod proc;
-pub mod servers;
-pub mod site;
-pub mod unit;
-pub mod upgrade;
-pub mod words;
+pub mod inspect;
+pub mod registry;
+pub mod systemd;
 
+use crate::manage::commands::attach;
+use crate::manage::commands::conserver;
+use crate::manage::commands::control;
+use crate::manage::commands::doctor;
+use crate::manage::commands::edit;
+use crate::manage::commands::list;
+use crate::manage::commands::logs;
+use crate::manage::commands::upgrade;
+use crate::manage::systemd::launcher;
+use crate::manage::systemd::unit;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -52,7 +48,7 @@ use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 
 use self::error::{Failure, Outcome};
-use self::site::{Scope, Site};
+use self::registry::{Scope, Site};
 use crate::limits::COLUMN_MAX;
 
 /// Runs the command that `argv` names, or what the name of the program says: a link to it, or a

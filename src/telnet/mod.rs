@@ -3,6 +3,7 @@
 //! way. Never does I/O and keeps no data: subnegotiations are counted, not stored. What a log
 //! client sends is thrown away unread, so it needs no decoder.
 
+pub(crate) mod client;
 mod option;
 #[cfg(test)]
 mod tests;

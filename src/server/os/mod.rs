@@ -10,6 +10,7 @@ pub(crate) mod kernel;
 pub(crate) mod listening_socket;
 pub(crate) mod pty_process;
 pub(crate) mod signals;
+
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;

@@ -8,6 +8,7 @@ pub(crate) mod parts;
 pub(crate) mod pid_files;
 pub(crate) mod recovery;
 pub mod successor;
+
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};

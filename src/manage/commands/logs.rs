@@ -10,10 +10,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
 use super::control::patterns;
-use super::error::{Failure, Outcome};
-use super::site::{Instance, Scope, Site, unit_name};
-use super::unit;
 use crate::config::LogTarget;
+use crate::manage::error::{Failure, Outcome};
+use crate::manage::registry::{Instance, Scope, Site, unit_name};
+use crate::manage::systemd::unit;
 use crate::reply_filter::Filter;
 
 /// `logs`.
@@ -47,7 +47,7 @@ pub fn logs(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         command.arg("--lines=10");
     }
     if given.get_flag("verbose") {
-        super::complain(&format!("{command:?}"));
+        crate::manage::complain(&format!("{command:?}"));
     }
     let journal = command.stdout(Stdio::piped()).spawn();
     let mut journal = Journal(journal.map_err(|error| Failure::system("journalctl", &error))?);
@@ -70,7 +70,7 @@ pub fn logs(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
             break;
         }
         if let Ok(entry) = serde_json::from_slice(&line) {
-            super::print(&page.entry(&entry))?;
+            crate::manage::print(&page.entry(&entry))?;
         }
     }
     let status = journal.0.wait().map_err(|error| Failure::system("journalctl", &error))?;
@@ -85,7 +85,7 @@ fn point_to_log(site: &Site, instance: &Instance) {
     {
         let log = site.server_directory().join(log);
         let name = &instance.name;
-        super::complain(&format!("{name}: what its child writes is in {}", log.display()));
+        crate::manage::complain(&format!("{name}: what its child writes is in {}", log.display()));
     }
 }
 

@@ -8,9 +8,9 @@ use std::os::unix::net::UnixStream;
 
 use crate::limits::CONNECT_PATIENCE;
 use crate::manage::error::Failure;
-use crate::manage::probe;
-use crate::manage::proc::Clock;
-use crate::manage::site::Site;
+use crate::manage::inspect::probe;
+use crate::manage::inspect::proc::Clock;
+use crate::manage::registry::Site;
 use crate::sys;
 
 /// Where a console is, and how it is spoken to.

@@ -7,11 +7,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::error::{Failure, Outcome};
-use super::files::{self, Existing};
-use super::site::{Instance, Scope, Site, unit_name};
 use crate::cli;
 use crate::config::Config;
+use crate::manage::error::{Failure, Outcome};
+use crate::manage::files::{self, Existing};
+use crate::manage::registry::{Instance, Scope, Site, unit_name};
 
 /// The unit of an instance. `launcher` is the command that becomes its server, as words.
 pub fn text(scope: Scope, instance: &Instance, launcher: &[String]) -> String {

@@ -12,10 +12,10 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::control::patterns;
-use super::error::Outcome;
-use super::probe;
-use super::proc::{self, Clock};
-use super::site::{Instance, Site};
+use crate::manage::error::Outcome;
+use crate::manage::inspect::probe;
+use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::registry::{Instance, Site};
 use crate::sys::{self, pidfd};
 
 /// `upgrade`. The exit status is 1 if one was not upgraded.
@@ -43,12 +43,12 @@ pub fn upgrade(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         };
         failed |= result.is_err();
         if !json {
-            super::print(&format!("{}: {word}: {text}\n", instance.name))?;
+            crate::manage::print(&format!("{}: {word}: {text}\n", instance.name))?;
         }
         report.push(json!({ "name": instance.name, "result": word, "text": text }));
     }
     if json {
-        super::print_json(&report.into())?;
+        crate::manage::print_json(&report.into())?;
     }
     Ok(u8::from(failed))
 }

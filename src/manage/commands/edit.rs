@@ -11,12 +11,13 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use super::control::systemctl;
-use super::error::{Failure, Outcome};
-use super::files::{self, Existing};
-use super::ini::{self, Ini};
-use super::site::{Instance, Site, check_name, unit_name};
-use super::unit::{self, UnitState};
-use super::{launcher, words};
+use crate::manage::error::{Failure, Outcome};
+use crate::manage::files::{self, Existing};
+use crate::manage::registry::ini::{self, Ini};
+use crate::manage::registry::shlex;
+use crate::manage::registry::{Instance, Site, check_name, unit_name};
+use crate::manage::systemd::launcher;
+use crate::manage::systemd::unit::{self, UnitState};
 
 /// `add`.
 ///
@@ -68,11 +69,11 @@ pub fn add(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         systemctl(site, verbose, &["start", &unit_name(&name)])?;
     }
     if json {
-        super::print_json(
+        crate::manage::print_json(
             &json!({ "name": name, "file": file, "unit": unit_file, "started": start }),
         )?;
     } else if !start {
-        super::print(&format!("# manage-procs {} start {name}\n", site.scope.option()))?;
+        crate::manage::print(&format!("# manage-procs {} start {name}\n", site.scope.option()))?;
     }
     Ok(0)
 }
@@ -113,7 +114,7 @@ fn requested(
     if let Some(program) = command.first_mut() {
         resolve(site, &chdir, program, force)?;
     }
-    let options = words::split(&text("options").unwrap_or_default())
+    let options = shlex::split(&text("options").unwrap_or_default())
         .map_err(|problem| Failure::usage(format!("--options: {problem}")))?;
     let assignments: Vec<String> = all("environment").collect();
     for assignment in &assignments {
@@ -205,14 +206,14 @@ pub fn refresh(site: &Site, verbose: bool, instances: &[Instance]) -> Result<(),
 fn content(instance: &Instance) -> Result<String, Failure> {
     let chdir = instance.chdir.to_str().ok_or_else(|| Failure::usage("--chdir: is not UTF-8"))?;
     let lines = [
-        ("command", Some(words::join(&instance.command))),
+        ("command", Some(shlex::join(&instance.command))),
         ("chdir", Some(chdir.to_owned())),
         ("user", instance.user.clone()),
         ("group", instance.group.clone()),
         ("port", instance.port.clone()),
         ("environment", instance.environment.clone()),
         ("env_file", instance.env_file.clone()),
-        ("options", (!instance.options.is_empty()).then(|| words::join(&instance.options))),
+        ("options", (!instance.options.is_empty()).then(|| shlex::join(&instance.options))),
     ];
     let mut content = format!("[{}]\n", instance.name);
     for (key, value) in lines {
@@ -271,7 +272,7 @@ pub fn remove(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
                 failure.text
             )));
         }
-        super::complain(&failure.text);
+        crate::manage::complain(&failure.text);
     }
     let gone = |path: &Path| files::remove(path).map_err(|error| Failure::file(path, &error));
     // Disabled while the unit is there: systemctl finds its links by it.
@@ -284,7 +285,7 @@ pub fn remove(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         Failure::new(format!("{name}: is removed, but systemd may still know it: {}", failure.text))
     })?;
     if json {
-        super::print_json(&json!({ "name": name, "removed": true }))?;
+        crate::manage::print_json(&json!({ "name": name, "removed": true }))?;
     }
     Ok(0)
 }

@@ -6,8 +6,8 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use super::edit;
-use super::error::{Failure, Outcome};
-use super::site::{Scope, Site, unit_name};
+use crate::manage::error::{Failure, Outcome};
+use crate::manage::registry::{Scope, Site, unit_name};
 
 /// `start`, `stop` or `restart`: `verb` is systemctl's, too.
 ///
@@ -29,7 +29,7 @@ pub fn units(site: &Site, verb: &str, given: &ArgMatches, json: bool) -> Outcome
     systemctl(site, verbose, &words)?;
     if json {
         let names: Vec<_> = instances.iter().map(|instance| &instance.name).collect();
-        super::print_json(&json!({ "command": verb, "instances": names }))?;
+        crate::manage::print_json(&json!({ "command": verb, "instances": names }))?;
     }
     Ok(0)
 }
@@ -57,7 +57,7 @@ pub fn systemctl(site: &Site, verbose: bool, words: &[&str]) -> Result<(), Failu
     command.args(words).stdin(Stdio::null());
     let shown = format!("systemctl {}", words.join(" "));
     if verbose {
-        super::complain(&shown);
+        crate::manage::complain(&shown);
     }
     let status = command.status().map_err(|error| Failure::system(&shown, &error))?;
     if status.success() { Ok(()) } else { Err(Failure::new(format!("{shown}: {status}"))) }

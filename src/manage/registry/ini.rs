@@ -204,5 +204,4 @@ fn header(text: &str) -> Option<&str> {
 const DEFAULT: &str = "DEFAULT";
 
 #[cfg(test)]
-#[path = "ini_tests.rs"]
 mod tests;

@@ -8,7 +8,7 @@ const SUPPRESS_GO_AHEAD: u8 = 3;
 
 /// A connection's place in the stream from the server.
 #[derive(Debug, Default)]
-pub(super) struct Codec {
+pub(crate) struct Codec {
     state: State,
     /// The server's options that are on, so that a repeated offer is not answered again: two
     /// programs that answer each answer would never end.
@@ -28,7 +28,7 @@ enum State {
 
 impl Codec {
     /// Takes bytes from the server apart, into what is for the terminal and what is to be answered.
-    pub(super) fn decode(&mut self, input: &[u8], data: &mut Vec<u8>, answer: &mut Vec<u8>) {
+    pub(crate) fn decode(&mut self, input: &[u8], data: &mut Vec<u8>, answer: &mut Vec<u8>) {
         for &byte in input {
             self.state = match self.state {
                 State::Data if byte == IAC => State::Command,

@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::proc::{self, Clock, Process};
-use super::site::{Instance, Site};
-use super::{files, unit};
+use crate::manage::files;
+use crate::manage::registry::{Instance, Site};
+use crate::manage::systemd::unit;
 
 /// A server that wrote an info file.
 #[derive(Debug, Clone, Default)]

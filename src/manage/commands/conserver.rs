@@ -8,10 +8,10 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use super::control::patterns;
-use super::error::{Failure, Outcome};
-use super::files::{self, Existing};
-use super::site::{Instance, Site};
-use super::{pattern, words};
+use crate::manage::error::{Failure, Outcome};
+use crate::manage::files::{self, Existing};
+use crate::manage::registry::{Instance, Site};
+use crate::manage::registry::{pattern, shlex};
 
 /// What of a configuration is no console. Only what conserver does not take as a default.
 const HEAD: &str = "\
@@ -60,7 +60,7 @@ pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         return Err(Failure::new(format!("no instance {}, here or there", patterns.join(" "))));
     }
     if out == "-" {
-        super::print(&page.text)?;
+        crate::manage::print(&page.text)?;
         return Ok(0);
     }
     // A link stays one.
@@ -68,7 +68,7 @@ pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     files::write(&path, &page.text, 0o644, Existing::Replace)
         .map_err(|error| Failure::file(&path, &error))?;
     if json {
-        super::print_json(&json!({ "file": out, "consoles": page.consoles }))?;
+        crate::manage::print_json(&json!({ "file": out, "consoles": page.consoles }))?;
     }
     Ok(0)
 }
@@ -115,7 +115,7 @@ impl Page {
             return Err(Failure::new(format!("--hosts: {host:?} is no host")));
         }
         let failed = |what: String| Failure::new(format!("{host}: {what}"));
-        let words = words::split(ssh).map_err(|what| Failure::usage(format!("--ssh: {what}")))?;
+        let words = shlex::split(ssh).map_err(|what| Failure::usage(format!("--ssh: {what}")))?;
         let Some((program, arguments)) = words.split_first() else {
             return Err(Failure::usage("--ssh: no command"));
         };
@@ -135,7 +135,7 @@ impl Page {
         let short = host.rsplit('@').next().unwrap_or(host);
         for instance in list {
             let name = instance.get("name").and_then(Value::as_str).unwrap_or_default();
-            super::site::check_name(name).map_err(failed)?;
+            crate::manage::registry::check_name(name).map_err(failed)?;
             if is_wanted(name) {
                 let attach = format!("{ssh} -t {host} manage-procs --system attach {name}");
                 let how = format!("type exec; exec {};", literal(&attach));

@@ -1,5 +1,10 @@
 //! Where the instances of this machine, or of this user, are configured, and what they are.
 
+pub mod ini;
+pub mod pattern;
+pub mod shlex;
+pub mod sysroot;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -9,8 +14,8 @@ use clap::ArgMatches;
 use nix::unistd::{Uid, User};
 
 use super::error::Failure;
-use super::ini::Ini;
-use super::{files, image, pattern, words};
+use super::files;
+use super::registry::ini::Ini;
 
 /// Whose instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +132,7 @@ impl Site {
     /// Where a file of the image is, if this is one.
     pub fn below_root(&self, path: &Path) -> PathBuf {
         match &self.root {
-            Some(root) => image::inside(root, path),
+            Some(root) => sysroot::inside(root, path),
             None => path.to_owned(),
         }
     }
@@ -296,7 +301,7 @@ impl Instance {
         let value =
             |key: &str| ini.get(name, key).map(|value| value.filter(|value| !value.is_empty()));
         let split = |key: &str| {
-            let words = value(key)?.map(|text| words::split(&text)).transpose();
+            let words = value(key)?.map(|text| shlex::split(&text)).transpose();
             words.map(Option::unwrap_or_default).map_err(|problem| format!("{key}: {problem}"))
         };
         let command = split("command")?;

@@ -6,11 +6,11 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use super::control::patterns;
-use super::error::Outcome;
-use super::probe::{self, Live};
-use super::proc::{self, Clock};
-use super::site::{Instance, Site, unit_name};
-use super::words;
+use crate::manage::error::Outcome;
+use crate::manage::inspect::probe::{self, Live};
+use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::registry::shlex;
+use crate::manage::registry::{Instance, Site, unit_name};
 
 /// `list`.
 ///
@@ -19,7 +19,7 @@ use super::words;
 pub fn list(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     let instances = site.matching(&patterns(given))?;
     if json {
-        super::print_json(&instances.iter().map(configured).collect())?;
+        crate::manage::print_json(&instances.iter().map(configured).collect())?;
         return Ok(0);
     }
     let mut rows =
@@ -31,10 +31,10 @@ pub fn list(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
             or_dash(&instance.user),
             or_dash(&instance.port),
             instance.chdir.display().to_string(),
-            words::join(&instance.command),
+            shlex::join(&instance.command),
         ]);
     }
-    super::print(&super::table(&rows))?;
+    crate::manage::print(&crate::manage::table(&rows))?;
     Ok(0)
 }
 
@@ -65,14 +65,14 @@ pub fn status(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     let found = instances.iter().map(|instance| (instance, probe::probe(site, instance, clock)));
     if json {
         let all = found.map(|(instance, live)| state(site, instance, live.as_ref()));
-        super::print_json(&all.collect())?;
+        crate::manage::print_json(&all.collect())?;
         return Ok(0);
     }
     let mut rows = vec![STATUS.map(str::to_owned).to_vec()];
     for (instance, live) in found {
         rows.push(row(site, instance, live.as_ref(), now));
     }
-    super::print(&super::table(&rows))?;
+    crate::manage::print(&crate::manage::table(&rows))?;
     Ok(0)
 }
 

@@ -5,16 +5,15 @@ mod replay;
 mod session;
 mod signals;
 mod target;
-mod telnet;
 
 use std::io::{IsTerminal, Write};
 
 use clap::ArgMatches;
 
 use self::session::{End, Session};
-use super::error::{Failure, Outcome};
-use super::site::Site;
 use crate::config::control_char;
+use crate::manage::error::{Failure, Outcome};
+use crate::manage::registry::Site;
 
 /// `attach`. Ends with status 0 when the person or the server leaves; a signal ends it by that
 /// signal. The terminal is what it was then, in any case.

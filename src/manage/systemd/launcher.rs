@@ -5,9 +5,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::error::{Failure, Outcome};
-use super::site::{Scope, Site};
 use super::unit;
+use crate::manage::error::{Failure, Outcome};
+use crate::manage::registry::{Scope, Site};
 
 /// `procServ-launcher [--system|--user] NAME`: comes back only with the reason why not.
 pub fn main(argv: Vec<OsString>) -> Outcome {

@@ -14,7 +14,6 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
 use super::replay::Replay;
 use super::signals::Signals;
 use super::target::Stream;
-use super::telnet::Codec;
 use crate::limits::{
     ATTACH_CHUNK, ATTACH_QUEUE_MAX, LAST_WORDS_PATIENCE, TYPED_MAX, UNSENT_PATIENCE,
 };
@@ -22,6 +21,7 @@ use crate::manage::error::Failure;
 use crate::reply_filter::Filter;
 use crate::sys::fd::duplicate;
 use crate::sys::pty::{Terminal, reopen};
+use crate::telnet::client::Codec;
 
 /// Why a session is over.
 #[derive(Debug)]

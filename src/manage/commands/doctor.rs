@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::error::{Failure, Outcome};
-use super::files;
-use super::launcher::is_program;
-use super::probe;
-use super::proc::{self, Clock};
-use super::servers::{self, Server, addresses};
-use super::site::{Configured, Instance, Scope, Site};
-use super::unit::{self, UnitState};
+use crate::manage::error::{Failure, Outcome};
+use crate::manage::files;
+use crate::manage::inspect::probe;
+use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::inspect::servers::{self, Server, addresses};
+use crate::manage::registry::{Configured, Instance, Scope, Site};
+use crate::manage::systemd::launcher::is_program;
+use crate::manage::systemd::unit::{self, UnitState};
 
 /// `doctor`. The exit status is 1 if something was found.
 ///
@@ -45,9 +45,9 @@ pub fn doctor(site: &Site, json: bool) -> Outcome {
     }
     if json {
         let found: Vec<_> = report.0.iter().map(Finding::json).collect();
-        super::print_json(&found.into())?;
+        crate::manage::print_json(&found.into())?;
     } else if report.0.is_empty() {
-        super::print(&format!(
+        crate::manage::print(&format!(
             "nothing found: {} instances, {} servers\n",
             configured.instances.len(),
             servers.len()
@@ -55,8 +55,8 @@ pub fn doctor(site: &Site, json: bool) -> Outcome {
     } else {
         for finding in &report.0 {
             let Finding { subject, problem, advice } = finding;
-            let problem = super::shown(&format!("{subject}: {problem}"));
-            super::print(&format!("{problem}\n    {}\n", super::shown(advice)))?;
+            let problem = crate::manage::shown(&format!("{subject}: {problem}"));
+            crate::manage::print(&format!("{problem}\n    {}\n", crate::manage::shown(advice)))?;
         }
     }
     Ok(u8::from(!report.0.is_empty()))
