@@ -1,7 +1,7 @@
 //! Programs that read the console by machine, played as they are: their time limits, the order in
 //! which they look, their patterns. What one of them relies on may not change.
 //!
-//! A limit of a second or two is that client's own; elsewhere a case waits as long as any.
+//! A limit of a second or two is that client's own, and longer here: see `telnetlib`.
 
 // Clippy's allowances for tests look for `#[test]`, which a harness of our own doesn't have.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

@@ -5,6 +5,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+/// By how much a limit of a client is longer here: the machine may be busy with something else. All
+/// that a client waits for comes, and ends the wait.
+const SLACK: u32 = 10;
+
 /// A `telnetlib.Telnet`.
 pub(crate) struct Telnet {
     stream: TcpStream,
@@ -33,12 +37,8 @@ impl Telnet {
 
     /// `read_until(pattern, seconds)`: all up to the pattern, or whatever has come in that time.
     pub(crate) fn read_until(&mut self, pattern: &str, seconds: u64) -> Vec<u8> {
-        self.read_within(pattern, Duration::from_secs(seconds))
-    }
-
-    /// The same with a shorter limit.
-    pub(crate) fn read_within(&mut self, pattern: &str, limit: Duration) -> Vec<u8> {
-        self.expect(|text| find(text, pattern.as_bytes()).map(|at| at + pattern.len()), limit)
+        let end = |text: &[u8]| find(text, pattern.as_bytes()).map(|at| at + pattern.len());
+        self.expect(end, Duration::from_secs(seconds))
     }
 
     /// `expect([pattern], limit)`: the pattern here is a function that says where it ends.
@@ -47,7 +47,7 @@ impl Telnet {
         end: impl Fn(&[u8]) -> Option<usize>,
         limit: Duration,
     ) -> Vec<u8> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + limit * SLACK;
         while end(&self.cooked).is_none() && !self.ended && Instant::now() < deadline {
             self.fill(deadline);
         }

@@ -221,8 +221,9 @@ fn s6_restart_follows_at_once_after_the_holdoff(lab: &Lab) {
 
 fn s6_restart_waits_for_the_holdoff(lab: &Lab) {
     let setup = lab.server().opts(["--holdoff", "3"]);
-    let (server, mut user) = started(setup.child(["say", "READY", "cat"]));
+    // The child starts after this.
     let start = Instant::now();
+    let (server, mut user) = started(setup.child(["say", "READY", "cat"]));
     user.expect("READY\n");
     user.send(b"\x04");
     ended(&mut user, "Normal exit status = 0");
@@ -250,8 +251,8 @@ fn s6_oneshot_exits_with_the_childs_status(lab: &Lab) {
 
 fn s6_oneshot_waits_for_the_holdoff(lab: &Lab) {
     let setup = lab.server().opts(["-o", "--holdoff", "2"]);
-    let (server, mut user) = started(setup.child(["exit", "7"]));
     let start = Instant::now();
+    let (server, mut user) = started(setup.child(["exit", "7"]));
     user.until("oneshot mode: server will exit\r\n");
     user.until_end();
     assert!(start.elapsed() > Duration::from_millis(1900), "{:?}", start.elapsed());

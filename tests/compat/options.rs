@@ -249,8 +249,8 @@ fn s1_killcmd_nul_disables(lab: &Lab) {
 
 fn s1_holdoff_negative_is_ignored(lab: &Lab) {
     let setup = lab.server().opts(["--holdoff", "3", "--holdoff", "-1"]);
-    let (server, mut user) = started(setup.child(["exit", "0"]));
     let start = Instant::now();
+    let (server, mut user) = started(setup.child(["exit", "0"]));
     user.until("@@@ Restarting child ");
     assert!(start.elapsed() > Duration::from_millis(1900), "{:?}", start.elapsed());
     server.child_start(2);

@@ -2,7 +2,7 @@
 
 use crate::case;
 use crate::common::started;
-use crate::support::{Case, Instance, Lab, Setup};
+use crate::support::{Case, Instance, Lab, Setup, sleeps};
 use std::fs;
 use std::io::pipe;
 use std::path::{Path, PathBuf};
@@ -57,12 +57,12 @@ fn preloaded(lab: &Lab) -> Setup {
     setup.env("TEST_CLOCK", clock).env("TEST_SYNCS", syncs)
 }
 
-/// A server that is to start its second child after a holdoff of two seconds; the time of the first
+/// A server that is to start its second child after a holdoff of two seconds; a time before the first
 /// start.
 fn holding_off(lab: &Lab) -> (Instance, Instant) {
     let child = ["on-start", "1", "exit", "0", "otherwise", "wait"];
-    let (server, mut user) = started(preloaded(lab).opts(["--holdoff", "2"]).child(child));
     let start = Instant::now();
+    let (server, mut user) = started(preloaded(lab).opts(["--holdoff", "2"]).child(child));
     user.until("the child, ^Q quits the server\r\n");
     (server, start)
 }
@@ -109,8 +109,9 @@ fn log_is_synced_at_most_twice_a_second(lab: &Lab) {
 }
 
 fn slow_sync_is_not_in_the_way(lab: &Lab) {
-    let setup = preloaded(lab).env("TEST_SYNC_SECONDS", "4").logged();
-    let server = setup.start();
+    let setup = preloaded(lab).logged();
+    let synced = setup.path("synced");
+    let server = setup.env("TEST_SYNC_UNTIL", &synced).start();
     server.child_start(1);
     let mut user = server.connect();
     user.greeting();
@@ -124,6 +125,8 @@ fn slow_sync_is_not_in_the_way(lab: &Lab) {
     }
     server.connect().greeting();
     assert_eq!(server.file("syncs"), b"b", "all that was to be done during the sync");
+    fs::write(synced, "").unwrap();
+    server.file_with("syncs", "be");
 }
 
 /// How often the threads of a process gave up a processor, and took one from others; the clock
@@ -141,16 +144,17 @@ fn activity(pid: i32) -> (u64, u64) {
     (switches, fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
 }
 
-/// Panics unless the server does nothing at all for two seconds. The holdoff of a second server
-/// measures them, after as much time again in which what was begun comes to its end: the last
-/// sync of a log, say.
+/// Panics unless the server does nothing at all for two seconds, once what was begun has come to its
+/// end: the last sync of a log, say.
 fn assert_sleeps(lab: &Lab, server: &Instance) {
-    let child = ["on-start", "1", "exit", "0", "on-start", "2", "exit", "0", "otherwise", "wait"];
-    let clock = lab.server().opts(["--holdoff", "2"]).child(child).start();
-    clock.child_start(2);
-    let before = activity(server.pid());
-    clock.child_start(3);
-    assert_eq!(activity(server.pid()), before, "context switches and ticks");
+    let mut last = (activity(server.pid()), Instant::now());
+    lab.wait_for("two seconds without context switches and ticks", || {
+        let activity = activity(server.pid());
+        if activity != last.0 || !sleeps(server.pid()) {
+            last = (activity, Instant::now());
+        }
+        (last.1.elapsed() > Duration::from_secs(2)).then_some(())
+    });
 }
 
 fn idle_server_sleeps(lab: &Lab) {

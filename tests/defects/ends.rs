@@ -63,10 +63,10 @@ fn first_start_does_not_wait_for_clients_to_pause(lab: &Lab) {
 
 fn restart_does_not_wait_for_clients_to_pause(lab: &Lab) {
     let child = ["on-start", "1", "exit", "0", "otherwise", "wait"];
+    let first = Instant::now();
     let server = lab.server().opts(["--holdoff", "1"]).child(child).start();
     let mut user = server.connect();
     server.child_start(1);
-    let first = Instant::now();
     lab.wait_for("the second start", || {
         user.send("x");
         let starts = fs::read_to_string(server.path("starts")).ok()?;

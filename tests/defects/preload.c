@@ -1,6 +1,6 @@
 /* Preloaded into a server under test. The file TEST_CLOCK holds seconds that its wall clock is
    ahead; the file TEST_SYNCS gets a `b` at the begin and an `e` at the end of every call that syncs
-   a file, each of which takes TEST_SYNC_SECONDS longer. */
+   a file, each of which takes until the file TEST_SYNC_UNTIL is there. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -66,10 +66,10 @@ static void mark(const char *what)
 
 static int slowly(long call, int file)
 {
-    const char *seconds = getenv("TEST_SYNC_SECONDS");
+    const char *end = getenv("TEST_SYNC_UNTIL");
     mark("b");
-    if (seconds)
-        sleep((unsigned)atoi(seconds));
+    while (end && access(end, F_OK) != 0)
+        usleep(10000);
     int result = (int)syscall(call, file);
     mark("e");
     return result;

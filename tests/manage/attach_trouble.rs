@@ -4,7 +4,7 @@ use crate::attach::Person;
 use crate::attach_raw::has_ipv6;
 use crate::case;
 use crate::fleet::MANAGE;
-use crate::support::{Case, Lab, Terminal, alive, find, running_time, stat};
+use crate::support::{Case, Lab, Terminal, alive, anonymous_memory, find, running_time, sleeps};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read, Write};
@@ -94,14 +94,14 @@ fn clog(lab: &Lab, stream: &UnixStream, piece: &[u8], client: &Child) {
     }
 }
 
-/// Waits until a client has slept for longer than a terminal gets for what puts its modes back.
+/// Waits until a client has slept for longer than a terminal gets for what puts its modes back. A
+/// client that is kept from running by others does not sleep.
 fn rests(lab: &Lab, client: &Child) {
     let pid = client.id().try_into().unwrap();
     let mut last = (0, Instant::now());
     lab.wait_for("the client to rest", || {
-        let is_asleep = stat(pid).is_some_and(|fields| fields[0] == "S");
         let time = running_time(pid);
-        if !is_asleep || time != last.0 {
+        if !sleeps(pid) || time != last.0 {
             last = (time, Instant::now());
         }
         (last.1.elapsed() > Duration::from_millis(600)).then_some(())
@@ -201,9 +201,8 @@ fn endless_questions_are_not_all_answered(lab: &Lab) {
     let mut person = Person::attach(lab, &[&stranger.endpoint()]);
     let stream = stranger.accept(lab);
     flood(lab, &stream, &b"\xff\xfd\x22".repeat(20_000), 30_000_000);
-    let statm = std::fs::read_to_string(format!("/proc/{}/statm", person.client.pid())).unwrap();
-    let resident: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    assert!(resident < 5000, "{resident} pages");
+    let kept = anonymous_memory(person.client.pid());
+    assert!(kept < 16_000, "{kept} KiB");
     person.terminal.screen.send("\x1d");
     person.left(0);
 }

@@ -124,12 +124,12 @@ impl Instance {
     }
 
     /// Waits until the server has not run at all for a while: nothing wakes it, it waits for
-    /// something to happen.
+    /// something to happen. A server that is kept from running by others is not asleep.
     pub fn falls_asleep(&self) {
         let mut last = (0, Instant::now());
         self.lab.wait_for("the server to fall asleep", || {
             let time = process::running_time(self.pid());
-            if time != last.0 {
+            if time != last.0 || !process::sleeps(self.pid()) {
                 last = (time, Instant::now());
             }
             (last.1.elapsed() > Duration::from_millis(1500)).then_some(())
@@ -216,8 +216,8 @@ impl Finished {
 impl Drop for Instance {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for name in ["stdout", "stderr"] {
-                let content = fs::read(self.path(name)).unwrap_or_default();
+            for name in ["stdout", "stderr", "log", "events", "starts"] {
+                let Ok(content) = fs::read(self.path(name)) else { continue };
                 suite::add_to_report(&format!("\n{name} of the server:\n{}", text::show(&content)));
             }
         }

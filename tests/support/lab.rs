@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Generous: the machine that runs the tests may have two busy cores.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Generous: the machine that runs the tests may have two cores that are busy with something else.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Enough where a failure is expected, so that waiting for it doesn't dominate the run.
 const IMPATIENCE: Duration = Duration::from_secs(4);
 
@@ -25,6 +25,8 @@ const IMPATIENCE: Duration = Duration::from_secs(4);
 pub struct Lab {
     program: &'static Program,
     patience: Duration,
+    /// When the case's own time is over, however patient it is.
+    end: Option<Instant>,
 }
 
 struct Program {
@@ -41,11 +43,16 @@ static PROGRAM: OnceLock<Program> = OnceLock::new();
 
 impl Lab {
     pub(super) fn new() -> Lab {
-        Lab { program: PROGRAM.get_or_init(Program::find), patience: PATIENCE }
+        Lab { program: PROGRAM.get_or_init(Program::find), patience: PATIENCE, end: None }
     }
 
     pub(super) fn impatient(self) -> Lab {
         Lab { patience: IMPATIENCE, ..self }
+    }
+
+    /// One for a case that has to be over at `end`.
+    pub(super) fn until(self, end: Instant) -> Lab {
+        Lab { end: Some(end), ..self }
     }
 
     /// One whose cases wait so long for something.
@@ -68,9 +75,10 @@ impl Lab {
         self.version().contains("procserv-ng")
     }
 
-    /// How long to wait for something that must happen.
+    /// How long to wait for something that must happen. Never zero, which is no timeout for sockets.
     pub fn patience(&self) -> Duration {
-        self.patience
+        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+        self.patience.min(left.unwrap_or(self.patience)).max(Duration::from_millis(1))
     }
 
     /// A server to be set up and started, in a scratch directory of its own.
@@ -99,7 +107,7 @@ impl Lab {
 
     /// Asks until there is an answer; panics with `what` when none has come in time.
     pub fn wait_for<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.patience();
         loop {
             if let Some(answer) = ask() {
                 return answer;

@@ -26,6 +26,7 @@ mod net;
 mod offspring;
 pub mod passing;
 mod process;
+mod reaper;
 mod setup;
 mod suite;
 mod terminal;
@@ -34,7 +35,10 @@ mod text;
 pub use client::{Client, NEGOTIATION};
 pub use instance::{Finished, Instance};
 pub use lab::{Lab, is_ours};
-pub use process::{alive, descriptors, installed, parent_of, processes_with, running_time, stat};
+pub use process::{
+    alive, anonymous_memory, descriptors, installed, parent_of, processes_with, running_time,
+    sleeps, stat,
+};
 pub use setup::Setup;
 pub use suite::{Case, main};
 pub use terminal::Terminal;

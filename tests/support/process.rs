@@ -35,7 +35,11 @@ pub(super) fn unignore_keyboard_signals() {
 
 /// The processes, zombies excepted, whose environment marks them as being of this instance.
 pub fn processes_with(dir: &Path) -> Vec<i32> {
-    let wanted = format!("{MARKER}={}", dir.display()).into_bytes();
+    marked(&[MARKER.as_bytes(), b"=", dir.as_os_str().as_encoded_bytes()].concat())
+}
+
+/// The processes, zombies excepted, with this variable and value in their environment.
+pub(super) fn marked(wanted: &[u8]) -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("/proc");
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &i32| {
@@ -106,6 +110,24 @@ pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
         .collect();
     open.sort();
     open
+}
+
+/// Whether no thread of the process runs, waits for a processor or for a disk.
+pub fn sleeps(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut texts = threads.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    texts.all(|text| text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
+}
+
+/// The anonymous memory of a process, in KiB: its heap, stacks and changed data. Unlike "private"
+/// memory it has no pages of the program's file, which are private whenever nobody else happens to
+/// run the same file.
+pub fn anonymous_memory(pid: i32) -> u64 {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let rollup = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let row = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+    let size = row.and_then(|row| row.split_whitespace().next()?.parse().ok());
+    size.unwrap_or_else(|| panic!("no size in {rollup}"))
 }
 
 /// How long the threads of a process have run in all, in ns.

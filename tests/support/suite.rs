@@ -2,15 +2,29 @@
 //!
 //! With `PROCSERV_SHOW_MARKED` set it prints how the marked cases failed: right for the right reason?
 
+use super::reaper::{self, Reaper};
 use super::{Lab, fake_ioc, process};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 /// How often a marked case is run until it fails. A difference seen once is a difference, for which
 /// a race may need some luck; where there is none any more, the case passes always.
 const TRIES: usize = 10;
+
+/// How long a case may take in all, so that none takes minutes to fail.
+const LIMIT: Duration = Duration::from_secs(100);
+
+/// When the run is given up because a case has not ended, after the end of the case's own time: it
+/// waits for something without a deadline.
+const HANGS: Duration = Duration::from_secs(30);
+
+/// The cases that run now, by their threads, and when their time is over.
+static RUNNING: Mutex<Vec<(ThreadId, &str, Instant)>> = Mutex::new(Vec::new());
 
 /// One test: a function that panics when the program under test is not as it should be.
 pub struct Case {
@@ -18,6 +32,7 @@ pub struct Case {
     body: fn(&Lab),
     mark: Mark,
     skip: Option<String>,
+    limit: Duration,
 }
 
 /// What is expected of a case on a program that is not ours.
@@ -31,7 +46,7 @@ enum Mark {
 impl Case {
     /// A case that passes on both programs. Use the macro `case!`.
     pub fn new(name: &'static str, body: fn(&Lab)) -> Case {
-        Case { name, body, mark: Mark::Passes, skip: None }
+        Case { name, body, mark: Mark::Passes, skip: None, limit: LIMIT }
     }
 
     /// The other program fails here, and for this reason. If it passes each of [`TRIES`] times, the
@@ -51,30 +66,40 @@ impl Case {
         Case { skip, ..self }
     }
 
+    /// May take so long in all.
+    pub fn takes_up_to(self, limit: Duration) -> Case {
+        Case { limit, ..self }
+    }
+
     fn into_trial(self, lab: Lab) -> Trial {
-        let Case { name, body, mark, skip } = self;
+        let Case { name, body, mark, skip, limit } = self;
+        let run = move |lab: &Lab| caught(lab, name, body, limit);
         if let Some(reason) = skip {
             return Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true);
         }
         match mark {
             Mark::Fails(reason) if !lab.ours() => {
-                Trial::test(name, move || must_fail(reason, &lab.impatient(), body))
+                Trial::test(name, move || must_fail(reason, &lab.impatient(), run))
             }
             Mark::Varies(reason) if !lab.ours() => {
-                Trial::test(name, move || caught(&lab, body).map_err(Failed::from))
+                Trial::test(name, move || run(&lab).map_err(Failed::from))
                     .with_kind(reason)
                     .with_ignored_flag(true)
             }
-            _ => Trial::test(name, move || caught(&lab, body).map_err(Failed::from)),
+            _ => Trial::test(name, move || run(&lab).map_err(Failed::from)),
         }
     }
 }
 
 /// Runs the cases as the command line says, or is the stand-in child if started as one.
 pub fn main(cases: impl FnOnce() -> Vec<Case>) -> ExitCode {
+    if let Some(code) = reaper::act() {
+        return code;
+    }
     if let Some(steps) = fake_ioc::steps() {
         return fake_ioc::run(&steps);
     }
+    let reaper = Reaper::start();
     let mut arguments = Arguments::from_args();
     // Most cases wait most of the time; more threads than cores shorten the run.
     arguments.test_threads = arguments.test_threads.or(Some(8));
@@ -83,11 +108,32 @@ pub fn main(cases: impl FnOnce() -> Vec<Case>) -> ExitCode {
     collect_panics();
     let lab = Lab::new();
     let trials = cases().into_iter().map(|case| case.into_trial(lab)).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    thread::spawn(give_up_hanging);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !reaper.finish() {
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
 }
 
-fn must_fail(reason: &str, lab: &Lab, body: fn(&Lab)) -> Result<(), Failed> {
-    let Some(report) = (0..TRIES).find_map(|_| caught(lab, body).err()) else {
+/// Ends the run when a case hangs.
+fn give_up_hanging() {
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let running = RUNNING.lock().expect("the running cases");
+        if let Some((_, name, _)) = running.iter().find(|(.., end)| end.elapsed() > HANGS) {
+            eprintln!("\n{name} waits without a deadline; the run is given up");
+            std::process::exit(101);
+        }
+    }
+}
+
+fn must_fail(
+    reason: &str,
+    lab: &Lab,
+    run: impl Fn(&Lab) -> Result<(), String>,
+) -> Result<(), Failed> {
+    let Some(report) = (0..TRIES).find_map(|_| run(lab).err()) else {
         return Err(format!("passes on this program, but is marked: {reason}").into());
     };
     if std::env::var_os("PROCSERV_SHOW_MARKED").is_some() {
@@ -124,9 +170,12 @@ fn collect_panics() {
     }));
 }
 
-fn caught(lab: &Lab, body: fn(&Lab)) -> Result<(), String> {
+fn caught(lab: &Lab, name: &'static str, body: fn(&Lab), limit: Duration) -> Result<(), String> {
+    let (thread, end) = (thread::current().id(), Instant::now() + limit);
+    RUNNING.lock().expect("the running cases").push((thread, name, end));
     PANIC.set(Some(String::new()));
-    let result = panic::catch_unwind(AssertUnwindSafe(|| body(lab)));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| body(&lab.until(end))));
     let report = PANIC.take().unwrap_or_default();
+    RUNNING.lock().expect("the running cases").retain(|(other, ..)| *other != thread);
     result.map_err(|_| report)
 }

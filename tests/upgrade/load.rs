@@ -3,8 +3,12 @@
 
 use crate::ask::notice;
 use crate::case;
-use crate::support::{Case, Instance, Lab, NEGOTIATION, alive, descriptors, find};
+use crate::support::{
+    Case, Instance, Lab, NEGOTIATION, alive, anonymous_memory, descriptors, find,
+};
 use crate::traffic::{FLOOD, Follower, follow};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeVal;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,11 +20,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![case!(upgrades_in_a_row_under_load)]
+    // Thirty take some seconds.
+    let limit =
+        Duration::from_secs(90).max(Duration::from_secs(2) * u32::try_from(wanted()).unwrap());
+    vec![case!(upgrades_in_a_row_under_load).takes_up_to(limit)]
 }
 
-/// For one upgrade, and for a stream to go on: everything is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+fn wanted() -> usize {
+    std::env::var("UPGRADES").map_or(30, |number| number.parse().unwrap())
+}
 
 /// What an idle server may have grown by from the first upgrade to the last, in KiB. Under load the
 /// stream and the input that it holds are as full as they happen to be.
@@ -39,7 +47,7 @@ struct Shared {
 }
 
 fn upgrades_in_a_row_under_load(lab: &Lab) {
-    let wanted = std::env::var("UPGRADES").map_or(30, |number| number.parse().unwrap());
+    let wanted = wanted();
     let port = lab.free_port().to_string();
     let setup = lab.server().logged().log_endpoint().opts(["-P", &port, "-w"]);
     let server = setup.command(["./fake-ioc", FLOOD]).start();
@@ -52,6 +60,12 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
         })
         .map(|stream: OwnedFd| File::from(stream))
         .collect();
+    // Whoever waits for a stream to go on does not wait for ever.
+    let patience = TimeVal::new(lab.patience().as_secs().cast_signed(), 0);
+    for stream in &streams {
+        setsockopt(stream, sockopt::ReceiveTimeout, &patience).unwrap();
+        setsockopt(stream, sockopt::SendTimeout, &patience).unwrap();
+    }
     streams.iter_mut().for_each(|stream| read_until(stream, NEGOTIATION));
     streams[0].write_all(b"\x12").unwrap();
     streams.iter_mut().for_each(|stream| read_until(stream, b"READY\r\n"));
@@ -61,8 +75,8 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
         let upgraded = b"@@@ procServ server upgraded in place".as_slice();
         let told =
             || server.file("log").windows(upgraded.len()).filter(|it| *it == upgraded).count();
-        wait("an upgrade of an idle server", || told() >= number);
-        size(server.pid())
+        lab.wait_for("an upgrade of an idle server", || (told() >= number).then_some(()));
+        anonymous_memory(server.pid())
     };
     let before = idle_size(1);
 
@@ -79,12 +93,12 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
     let begin = Instant::now();
     for number in 1..=wanted {
         server.signal(nix::sys::signal::SIGUSR1);
-        wait(&format!("upgrade {number}"), || {
+        lab.wait_for(&format!("upgrade {number} of {wanted}"), || {
             assert!(!log.is_finished() && alive(server.pid()));
-            shared.upgrades.load(Ordering::Acquire) > number
+            (shared.upgrades.load(Ordering::Acquire) > number).then_some(())
         });
         if number.is_multiple_of((wanted / LOOKS).max(1)) {
-            sizes.push(size(server.pid()));
+            sizes.push(anonymous_memory(server.pid()));
             counts.push(descriptors(server.pid()).len());
         }
     }
@@ -92,7 +106,9 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
 
     shared.enough.store(true, Ordering::Release);
     let typed = typed.join().unwrap();
-    wait("all that was typed", || fs::metadata(server.path("kept")).unwrap().len() >= typed);
+    lab.wait_for("the child to keep all that was typed", || {
+        (fs::metadata(server.path("kept")).unwrap().len() >= typed).then_some(())
+    });
     fs::write(server.path("end"), "").unwrap();
     let log = log.join().unwrap();
     let mut followers: Vec<Follower> = readers.into_iter().map(|r| r.join().unwrap()).collect();
@@ -108,21 +124,13 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
     let skipped: u64 = followers.iter().map(|follower| follower.skipped).sum();
     println!(
         "{wanted} upgrades in {took:?}: {} bytes written, {typed} typed, {skipped} skipped by \
-         readers in all; private memory, KiB: idle {before}, {sizes:?}, idle {after}; \
+         readers in all; anonymous memory, KiB: idle {before}, {sizes:?}, idle {after}; \
          descriptors: {counts:?}",
         log.position(),
     );
     assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
     assert!(after <= before + GROWTH, "{before} KiB, then {after}");
     assert_eq!(server.terminate().code(), Some(0));
-}
-
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "in vain waited for {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn read_until(stream: &mut File, end: &[u8]) {
@@ -132,14 +140,6 @@ fn read_until(stream: &mut File, end: &[u8]) {
         assert_eq!(stream.read(&mut byte).unwrap(), 1);
         read.extend_from_slice(&byte);
     }
-}
-
-/// Private memory, in KiB.
-fn size(pid: i32) -> u64 {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let row = |name| rollup.lines().find(|line: &&str| line.starts_with(name)).unwrap();
-    let kib = |name| row(name).split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
-    kib("Private_Dirty:") + kib("Private_Clean:")
 }
 
 fn paste_line(number: u64) -> Vec<u8> {
@@ -171,8 +171,8 @@ fn pasted(len: u64) -> Vec<u8> {
 /// Reads the log while it grows.
 fn follow_log(server: &Instance, lab: &Lab, shared: &Arc<Shared>) -> JoinHandle<Follower> {
     let mut log = File::open(server.path("log")).unwrap();
-    let (notice, shared) = (notice(lab), Arc::clone(shared));
-    read_until_there(&mut log, b"READY\r\n");
+    let (notice, shared, patience) = (notice(lab), Arc::clone(shared), lab.patience());
+    read_until_there(lab, &mut log, b"READY\r\n");
     thread::spawn(move || {
         let mut follower = Follower::default();
         let mut buffer = vec![0; 1 << 20];
@@ -180,7 +180,7 @@ fn follow_log(server: &Instance, lab: &Lab, shared: &Arc<Shared>) -> JoinHandle<
         while !follower.ended {
             match log.read(&mut buffer).unwrap() {
                 0 => {
-                    assert!(last.elapsed() < PATIENCE, "the log stands still");
+                    assert!(last.elapsed() < patience, "the log stands still");
                     thread::sleep(Duration::from_millis(1));
                 }
                 count => {
@@ -194,13 +194,13 @@ fn follow_log(server: &Instance, lab: &Lab, shared: &Arc<Shared>) -> JoinHandle<
     })
 }
 
-fn read_until_there(log: &mut File, end: &[u8]) {
+fn read_until_there(lab: &Lab, log: &mut File, end: &[u8]) {
     let mut read = Vec::new();
-    wait("the log's begin", || {
+    lab.wait_for("the log's begin", || {
         let mut byte = [0];
         while find(&read, end).is_none() && log.read(&mut byte).unwrap() == 1 {
             read.extend_from_slice(&byte);
         }
-        find(&read, end).is_some()
+        find(&read, end)
     });
 }
