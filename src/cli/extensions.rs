@@ -9,7 +9,7 @@ use super::numeric::Numbers;
 use crate::config::control_char;
 use crate::config::listen::{ListenUri, Place};
 use crate::config::network::Networks;
-use crate::config::{Overlap, Rotation, Wording};
+use crate::config::{MessageStyle, OverlapOptions, Rotation};
 use crate::limits::{LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE, REPLAY_MAX};
 
 /// `--history`, in bytes.
@@ -37,10 +37,10 @@ pub(super) fn allow_from(given: &Given) -> Result<Option<Networks>, String> {
 }
 
 /// `--compat`.
-pub(super) fn wording(given: &Given) -> Result<Wording, String> {
+pub(super) fn wording(given: &Given) -> Result<MessageStyle, String> {
     match given.value("compat") {
-        None => Ok(Wording::Current),
-        Some(version) if version == "2.7" => Ok(Wording::Of2_7),
+        None => Ok(MessageStyle::Current),
+        Some(version) if version == "2.7" => Ok(MessageStyle::V2_7),
         Some(other) => {
             let other = other.to_string_lossy();
             Err(format!("invalid version '{other}' for --compat (only 2.7)"))
@@ -101,7 +101,7 @@ pub(super) fn listen(given: &Given) -> Result<Vec<ListenUri>, Vec<u8>> {
 }
 
 /// `--overlap` and what belongs to it, or what is wrong with it.
-pub(super) fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap>, Vec<u8>> {
+pub(super) fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<OverlapOptions>, Vec<u8>> {
     let command = given.value("reloadcmd");
     let Some(text) = given.value("overlap") else {
         return match command {
@@ -128,7 +128,7 @@ pub(super) fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap
         }
     };
     let grace = if numbers.grace_given { numbers.grace_period } else { OVERLAP_GRACE };
-    Ok(Some(Overlap {
+    Ok(Some(OverlapOptions {
         after: Duration::from_millis(after.into()),
         grace: Duration::from_secs(grace.into()),
         command,

@@ -10,7 +10,9 @@ use super::extensions;
 use super::numeric::Numbers;
 use crate::config::control_char;
 use crate::config::endpoint::{Access, Endpoint, EndpointError};
-use crate::config::{ByteSet, CommandChars, Config, LogTarget, Overlap, RestartMode, RunMode};
+use crate::config::{
+    ByteSet, CommandChars, Config, LogTarget, OverlapOptions, RestartMode, RunMode,
+};
 
 /// The words that are no options.
 pub(super) struct Words {
@@ -196,7 +198,7 @@ fn command_chars(given: &Given) -> CommandChars {
 }
 
 /// The list of `-i`, the command characters, and NUL as soon as there is any list.
-fn ignored(given: &Given, commands: CommandChars, overlap: Option<Overlap>) -> ByteSet {
+fn ignored(given: &Given, commands: CommandChars, overlap: Option<OverlapOptions>) -> ByteSet {
     let mut set = ByteSet::EMPTY;
     let list = given.value("ignore");
     let reload = overlap.and_then(|overlap| overlap.command);

@@ -47,12 +47,12 @@ pub enum RestartMode {
 
 /// Whose words the messages on the console are in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Wording {
+pub enum MessageStyle {
     /// procServ 2.9's.
     #[default]
     Current,
     /// `--compat 2.7`: those of that version, which knows two restart modes (contract section 10).
-    Of2_7,
+    V2_7,
 }
 
 /// Where `-L` writes.
@@ -113,7 +113,7 @@ pub struct CommandChars {
 
 /// `--overlap`: a new child is started beside the old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overlap {
+pub struct OverlapOptions {
     /// The new one is on trial for so long, unless it says earlier that it is ready.
     pub after: Duration,
     /// Then the old one has so long to end before it is killed.
@@ -172,7 +172,7 @@ pub struct Config {
     /// `--history`: how many of the last bytes of the console a new client is given.
     pub history: usize,
     /// `--compat`.
-    pub wording: Wording,
+    pub wording: MessageStyle,
     /// `--allow-from`: where TCP clients may come from; `None` is anywhere.
     pub allow_from: Option<Networks>,
     /// `--kill-orphans`.
@@ -188,7 +188,7 @@ pub struct Config {
     /// `--listen`: sockets for the child.
     pub listen: Vec<ListenUri>,
     /// `--overlap`, with what belongs to it.
-    pub overlap: Option<Overlap>,
+    pub overlap: Option<OverlapOptions>,
     /// `--notify`, or what implies it: the service manager is told what goes on.
     pub notify: bool,
     /// `--ready`: what the child writes when it is ready.

@@ -1,7 +1,7 @@
 //! What happened, for whoever keeps records of it. The console only notes it; drained with
 //! [`Console::poll_entry`](super::Console::poll_entry).
 
-use super::event::{ClientId, Duty, ExitStatus, Farewell};
+use super::event::{ClientId, DisconnectReason, ExitStatus, Subsystem};
 
 /// What a client asks for by a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub enum Command {
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry {
+pub enum AuditEvent {
     /// A client connected.
     Joined(ClientId),
     /// A client is gone.
-    Left(ClientId, Farewell),
+    Left(ClientId, DisconnectReason),
     /// A client gave a command.
     Command(ClientId, Command),
     /// A client was told that it missed so many bytes.
@@ -34,21 +34,21 @@ pub enum Entry {
     /// A child was started; its PID.
     Started(i32),
     /// None could be; the reason.
-    NotStarted(String),
+    SpawnFailed(String),
     /// The child wrote what is waited for; its PID.
     Ready(i32),
     /// The child ended; its PID.
     Ended(i32, ExitStatus),
     /// A duty is not done, for this reason.
-    Failed(Duty, String),
+    Failed(Subsystem, String),
     /// It is done again.
-    Works(Duty),
+    Recovered(Subsystem),
     /// An endpoint accepts nobody for the moment; the reason.
-    NotAccepted(String, String),
+    AcceptFailed(String, String),
     /// The server before this one died.
     Restarted,
     /// The server has become another version of itself.
     Upgraded,
     /// It could not; the reason.
-    NotUpgraded(String),
+    UpgradeFailed(String),
 }

@@ -9,21 +9,21 @@ use minicbor::{Decode, Encode};
 /// one up, and it keeps its meaning across an exec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(transparent)]
-pub struct Moment(#[n(0)] pub u64);
+pub struct Monotonic(#[n(0)] pub u64);
 
-impl Moment {
+impl Monotonic {
     /// The time from now until `self`; zero if it has passed.
-    pub fn since(self, earlier: Moment) -> Duration {
+    pub fn saturating_duration_since(self, earlier: Monotonic) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-impl Add<Duration> for Moment {
-    type Output = Moment;
+impl Add<Duration> for Monotonic {
+    type Output = Monotonic;
 
-    fn add(self, duration: Duration) -> Moment {
+    fn add(self, duration: Duration) -> Monotonic {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Moment(self.0.saturating_add(nanos))
+        Monotonic(self.0.saturating_add(nanos))
     }
 }
 
@@ -34,15 +34,15 @@ pub struct UnixTime(#[n(0)] pub i64);
 
 /// The time of one turn of the event loop, read once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
+pub struct Timestamps {
     /// Decides.
-    pub mono: Moment,
+    pub mono: Monotonic,
     /// Is shown.
     pub wall: UnixTime,
 }
 
 /// Renders times as users asked for.
-pub trait Calendar {
+pub trait TimeFormatter {
     /// `time` in local time as strftime(3) renders `format`, of any length.
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8>;
 }

@@ -24,7 +24,7 @@ pub enum Role {
 /// What a client is connected by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
-pub enum Medium {
+pub enum ClientKind {
     /// A socket, TCP or Unix: speaks telnet.
     #[n(0)]
     Telnet,
@@ -39,10 +39,10 @@ pub enum Medium {
     Raw,
 }
 
-impl Medium {
+impl ClientKind {
     /// Whether it is a connection that was accepted.
     pub fn is_socket(self) -> bool {
-        matches!(self, Medium::Telnet | Medium::Raw)
+        matches!(self, ClientKind::Telnet | ClientKind::Raw)
     }
 }
 
@@ -59,9 +59,9 @@ pub enum Sink {
 
 /// One of two children, while there is another under `--overlap`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum ChildSlot {
     /// The one that runs from now on; the only one when there is no other.
-    New,
+    Current,
     /// The one that is to end.
     Old,
 }
@@ -79,7 +79,7 @@ pub enum ExitStatus {
 
 /// How a client left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Farewell {
+pub enum DisconnectReason {
     /// It closed its connection.
     Closed,
     /// Its connection failed.
@@ -92,7 +92,7 @@ pub enum Farewell {
 
 /// What the server does beside the console, and may fail in without consequences for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Duty {
+pub enum Subsystem {
     /// The log of `-L`.
     Log,
     /// `--log-rotate`.
@@ -109,11 +109,11 @@ pub enum Duty {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A child's terminal produced bytes.
-    Output(Which, &'a [u8]),
+    Output(ChildSlot, &'a [u8]),
     /// No process has a child's terminal open any more, though that child lives.
-    OutputClosed(Which),
+    OutputClosed(ChildSlot),
     /// A child ended and all its output has been handed over.
-    Exited(Which, ExitStatus),
+    Exited(ChildSlot, ExitStatus),
     /// The child asked for with [`Effect::Spawn`] runs.
     Spawned(i32),
     /// It could not be started; the reason.
@@ -125,9 +125,9 @@ pub enum Event<'a> {
     /// [`Effect::Look`] found the process that the child has become.
     Daemonized(i32),
     /// It did not; the reason.
-    NoDaemon(&'a str),
+    DaemonNotFound(&'a str),
     /// [`Effect::Sweep`] found so many processes.
-    Swept(usize),
+    OrphansSignaled(usize),
     /// A client connected.
     Joined {
         /// Its identity from now on.
@@ -135,7 +135,7 @@ pub enum Event<'a> {
         /// What it may do.
         role: Role,
         /// How it is connected.
-        medium: Medium,
+        medium: ClientKind,
     },
     /// A client sent bytes: one read, one buffer.
     Input {
@@ -149,20 +149,20 @@ pub enum Event<'a> {
         /// Who.
         id: ClientId,
         /// How.
-        farewell: Farewell,
+        farewell: DisconnectReason,
     },
     /// SIGTERM.
     Terminate,
     /// SIGHUP.
     ReopenLog,
     /// The log was opened, or can be written again after a failure.
-    LogWorks,
+    LogOpened,
     /// The log could not be opened, and an older one goes on if there is one; the reason.
-    LogNotOpened(&'a str),
+    LogOpenFailed(&'a str),
     /// A duty can't be done for this reason, as strerror(3) has it.
-    Failed(Duty, &'a str),
+    Failed(Subsystem, &'a str),
     /// It can be done, whether it could before or not.
-    Works(Duty),
+    Recovered(Subsystem),
     /// No connection can be accepted for want of descriptors or memory.
     AcceptFailed {
         /// Where, as in the info file.
@@ -188,18 +188,18 @@ pub enum Effect {
     Spawn,
     /// Start another child beside the one there is, which becomes the old one; answer as above. If it
     /// can't be started, nothing changes.
-    SpawnBeside,
+    SpawnReplacement,
     /// Send this signal to a child's process group.
-    Signal(Which, i32),
+    Signal(ChildSlot, i32),
     /// A child is dead: kill what is left of its process group, close its PTY, reap it.
-    Bury(Which),
+    Reap(ChildSlot),
     /// There is no child any more but the old one, which is the child from now on.
-    Reinstate,
+    RestoreOld,
     /// The child's first process has ended, and is to be buried only when it is known what it became:
     /// look for that, and answer with [`Event::Daemonized`] or [`Event::NoDaemon`].
-    Look,
+    FindDaemon,
     /// Look for what the child left behind, and send it this signal; answer with [`Event::Swept`].
-    Sweep(i32),
+    SignalOrphans(i32),
     /// Close this client's connection once it has been sent what is pending.
     Disconnect(ClientId),
     /// Close the log file and open it anew.
@@ -211,7 +211,7 @@ pub enum Effect {
 /// The child, while there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct Running {
+pub struct ChildProcess {
     /// Its process and process group.
     #[n(0)]
     pub pid: i32,

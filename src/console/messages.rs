@@ -2,10 +2,10 @@
 //! of the contract (docs/procserv.md) it comes from. Whole lines, CR LF included.
 
 use super::Settings;
-use super::clients::client::Count;
-use super::event::{ExitStatus, Running};
+use super::clients::client::ClientCount;
+use super::event::{ChildProcess, ExitStatus};
 use crate::config::control_char;
-use crate::config::{RestartMode, Wording};
+use crate::config::{MessageStyle, RestartMode};
 use crate::limits::UNKNOWN;
 
 const RULE: &[u8] = b"@@@ @@@ @@@ @@@ @@@\r\n";
@@ -22,9 +22,9 @@ macro_rules! line {
 pub fn greeting(
     settings: &Settings,
     mode: RestartMode,
-    child: Option<Running>,
+    child: Option<ChildProcess>,
     times: (&[u8], &[u8]),
-    clients: Option<Count>,
+    clients: Option<ClientCount>,
 ) -> Vec<u8> {
     let mut out = Vec::new();
     let commands = settings.commands;
@@ -41,8 +41,8 @@ pub fn greeting(
             None => b"auto restart toggle disabled".to_vec(),
         };
         let is = match settings.wording {
-            Wording::Current => ", auto restart mode is ",
-            Wording::Of2_7 => ", auto restart is ",
+            MessageStyle::Current => ", auto restart mode is ",
+            MessageStyle::V2_7 => ", auto restart is ",
         };
         line!(out, "@@@ ", kill, is, mode_name(mode), ", ", toggle);
         if let Some(logout) = commands.logout {
@@ -64,7 +64,7 @@ pub fn greeting(
         line!(out, "@@@ ", child_name, " started as: ", settings.command);
     }
     if let Some((file, opened)) = &settings.log
-        && settings.wording == Wording::Current
+        && settings.wording == MessageStyle::Current
     {
         let trouble = if *opened { "" } else { "unable to open log file " };
         line!(out, "@@@ Child log file: ", trouble, file);
@@ -77,7 +77,7 @@ pub fn greeting(
     if child.is_some() {
         line!(out, "@@@ ", child_name, " started at: ", times.1);
     }
-    if let Some(Count { users, loggers }) = clients {
+    if let Some(ClientCount { users, loggers }) = clients {
         let count = format!("@@@ {users} user(s) and {loggers} logger(s) connected (plus you)");
         line!(out, count);
     }
@@ -114,14 +114,14 @@ pub fn daemon_started(settings: &Settings, pid: i32) -> Vec<u8> {
 }
 
 /// It was to become one, and none was found.
-pub fn no_daemon(settings: &Settings, reason: &str) -> Vec<u8> {
+pub fn daemon_not_found(settings: &Settings, reason: &str) -> Vec<u8> {
     let mut out = Vec::new();
     line!(out, "@@@ Child \"", settings.name, "\" left no daemon: ", reason);
     out
 }
 
 /// Section 6: the child ended.
-pub fn ended(child: Running, status: ExitStatus) -> Vec<u8> {
+pub fn ended(child: ChildProcess, status: ExitStatus) -> Vec<u8> {
     let mut out = b"\r\n".to_vec();
     out.extend_from_slice(RULE);
     out.extend_from_slice(&old_ended(child, status));
@@ -129,7 +129,7 @@ pub fn ended(child: Running, status: ExitStatus) -> Vec<u8> {
 }
 
 /// One of two children ended, and the other goes on. Ours.
-pub fn old_ended(child: Running, status: ExitStatus) -> Vec<u8> {
+pub fn old_ended(child: ChildProcess, status: ExitStatus) -> Vec<u8> {
     let mut out = Vec::new();
     let how = match status {
         ExitStatus::Code(code) => format!("Normal exit status = {code}"),
@@ -142,7 +142,7 @@ pub fn old_ended(child: Running, status: ExitStatus) -> Vec<u8> {
 }
 
 /// What was to take the place of the child `pid` is no more, or never was. Ours.
-pub fn goes_on(settings: &Settings, pid: i32) -> Vec<u8> {
+pub fn old_child_stays(settings: &Settings, pid: i32) -> Vec<u8> {
     let mut out = Vec::new();
     let pid = pid.to_string();
     line!(out, "@@@ Child \"", settings.name, "\" is not replaced, process ", pid, " goes on");
@@ -169,8 +169,8 @@ pub fn shutting_down(settings: &Settings, mode: RestartMode, time: &[u8]) -> Vec
 pub fn toggled(settings: &Settings, mode: RestartMode) -> Vec<u8> {
     let mut out = b"\r\n".to_vec();
     let to = match settings.wording {
-        Wording::Current => "@@@ Toggled auto restart mode to ",
-        Wording::Of2_7 => "@@@ Toggled auto restart to ",
+        MessageStyle::Current => "@@@ Toggled auto restart mode to ",
+        MessageStyle::V2_7 => "@@@ Toggled auto restart to ",
     };
     line!(out, to, mode_name(mode));
     out
@@ -179,8 +179,8 @@ pub fn toggled(settings: &Settings, mode: RestartMode) -> Vec<u8> {
 /// Section 5: the kill character, of which 2.7 says nothing.
 pub fn killed(settings: &Settings) -> Vec<u8> {
     match settings.wording {
-        Wording::Current => b"\r\n@@@ Got a kill command\r\n".to_vec(),
-        Wording::Of2_7 => Vec::new(),
+        MessageStyle::Current => b"\r\n@@@ Got a kill command\r\n".to_vec(),
+        MessageStyle::V2_7 => Vec::new(),
     }
 }
 
@@ -192,7 +192,7 @@ pub fn log_failed(file: &[u8], reason: &str) -> Vec<u8> {
 }
 
 /// The log grows: it could not be renamed. Ours, as all about the options that procServ has not.
-pub fn not_rotated(file: &[u8], reason: &str) -> Vec<u8> {
+pub fn rotation_failed(file: &[u8], reason: &str) -> Vec<u8> {
     let mut out = Vec::new();
     line!(out, "@@@ Log file ", file, ": ", reason, ", it is not being rotated");
     out
@@ -229,7 +229,7 @@ pub fn upgraded(version: &str) -> Vec<u8> {
 }
 
 /// In the log: it could not.
-pub fn not_upgraded(reason: &str) -> Vec<u8> {
+pub fn upgrade_failed(reason: &str) -> Vec<u8> {
     format!("@@@ procServ server not upgraded: {reason}\r\n").into_bytes()
 }
 

@@ -24,19 +24,19 @@ mod tests;
 use crate::console::stream::flow;
 use std::collections::{BTreeMap, VecDeque};
 
-use self::audit::Entry;
-use self::child::overlap::Overlap;
-use self::child::readiness::Readiness;
+use self::audit::AuditEvent;
+use self::child::overlap::OverlapState;
+use self::child::readiness::ReadinessTracker;
 use self::child::status::Status;
 use self::child::supervisor::{Action, Supervisor};
 use self::clients::client::Client;
 use self::clients::input_queue::InputQueue;
-use self::clock::{Calendar, Moment, Now, UnixTime};
-use self::event::{ClientId, Effect, Event, ExitStatus, Running, Which};
+use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
+use self::event::{ChildProcess, ChildSlot, ClientId, Effect, Event, ExitStatus};
 pub use self::settings::Settings;
-use self::stream::buffer::History;
+use self::stream::buffer::StreamBuffer;
 pub use self::stream::reader::Chunk;
-use self::stream::reader::{Encoding, Outbox};
+use self::stream::reader::{Encoding, StreamReader};
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
@@ -46,20 +46,20 @@ const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 /// The state machine.
 pub struct Console {
     settings: Settings,
-    calendar: Box<dyn Calendar>,
+    formatter: Box<dyn TimeFormatter>,
     supervisor: Supervisor,
-    readiness: Readiness,
-    overlap: Overlap,
-    history: History,
+    readiness: ReadinessTracker,
+    overlap: OverlapState,
+    stream: StreamBuffer,
     clients: BTreeMap<ClientId, Client>,
-    log: Option<Outbox>,
-    stdout: Option<Outbox>,
-    syslog: Option<Outbox>,
+    log: Option<StreamReader>,
+    stdout: Option<StreamReader>,
+    syslog: Option<StreamReader>,
     input: InputQueue,
     effects: VecDeque<Effect>,
-    journal: VecDeque<Entry>,
+    audit_events: VecDeque<AuditEvent>,
     /// The duties whose trouble has been told, until it is over: a bit each.
-    troubles: u8,
+    failing: u8,
     exiting: bool,
     /// Counts what may have changed the outline.
     revision: u64,
@@ -70,30 +70,30 @@ pub struct Console {
 impl Console {
     /// A console without clients. The first [`handle_timeout`](Self::handle_timeout) starts the
     /// child, unless it is to wait.
-    pub fn new(settings: Settings, calendar: Box<dyn Calendar>) -> Console {
+    pub fn new(settings: Settings, formatter: Box<dyn TimeFormatter>) -> Console {
         Console {
             supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
-            readiness: Readiness::new(settings.ready.clone(), settings.wait),
-            overlap: Overlap::default(),
-            history: History::new(settings.log_stamp.is_some(), settings.history),
+            readiness: ReadinessTracker::new(settings.ready.clone(), settings.wait),
+            overlap: OverlapState::default(),
+            stream: StreamBuffer::new(settings.log_stamp.is_some(), settings.history),
             clients: BTreeMap::new(),
             log: None,
-            stdout: settings.to_stdout.then(|| Outbox::new(0, PLAIN)),
-            syslog: settings.to_syslog.then(|| Outbox::new(0, PLAIN)),
+            stdout: settings.to_stdout.then(|| StreamReader::new(0, PLAIN)),
+            syslog: settings.to_syslog.then(|| StreamReader::new(0, PLAIN)),
             input: InputQueue::default(),
             effects: VecDeque::new(),
-            journal: VecDeque::new(),
-            troubles: 0,
+            audit_events: VecDeque::new(),
+            failing: 0,
             exiting: false,
             revision: 0,
             scratch: Vec::new(),
             settings,
-            calendar,
+            formatter,
         }
     }
 
     /// Something happened. Once it is decided to leave, nothing counts any more but that clients go.
-    pub fn handle(&mut self, event: Event<'_>, now: Now) {
+    pub fn handle(&mut self, event: Event<'_>, now: Timestamps) {
         if self.exiting && !matches!(event, Event::Left { .. }) {
             return;
         }
@@ -103,92 +103,92 @@ impl Console {
         match event {
             Event::Output(which, bytes) => {
                 let child = match which {
-                    Which::New => self.supervisor.running(),
-                    Which::Old => self.overlap.old(),
+                    ChildSlot::Current => self.supervisor.running(),
+                    ChildSlot::Old => self.overlap.old(),
                 };
                 if self.readiness.output(which, bytes)
                     && let Some(child) = child
                 {
                     self.revision += 1;
-                    self.journal.push_back(Entry::Ready(child.pid));
+                    self.audit_events.push_back(AuditEvent::Ready(child.pid));
                 }
-                self.weave(which, bytes, now);
+                self.interleave(which, bytes, now);
             }
             // A daemon closes its terminal.
-            Event::OutputClosed(Which::New) if self.settings.daemonizes => {}
-            Event::OutputClosed(Which::New) => {
-                self.cancel_beside();
-                self.effects.push_back(Effect::Signal(Which::New, SIGKILL));
+            Event::OutputClosed(ChildSlot::Current) if self.settings.daemonizes => {}
+            Event::OutputClosed(ChildSlot::Current) => {
+                self.cancel_replacement();
+                self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
             }
-            Event::OutputClosed(Which::Old) => self.signal_old(SIGKILL),
-            Event::Exited(Which::New, status) => self.child_ended(status, now),
-            Event::Exited(Which::Old, status) => self.old_ended(status, now),
-            Event::ChildReady => self.child_says_ready(now),
+            Event::OutputClosed(ChildSlot::Old) => self.signal_old(SIGKILL),
+            Event::Exited(ChildSlot::Current, status) => self.child_ended(status, now),
+            Event::Exited(ChildSlot::Old, status) => self.old_ended(status, now),
+            Event::ChildReady => self.child_ready(now),
             Event::Reload => self.reload(now),
             Event::Spawned(pid) => {
                 let old = self.supervisor.started(pid, now);
                 self.readiness.started();
-                self.journal.push_back(Entry::Started(pid));
-                self.begun(pid, old, now);
+                self.audit_events.push_back(AuditEvent::Started(pid));
+                self.child_started(pid, old, now);
             }
             Event::SpawnFailed(reason) => {
                 let old = self.supervisor.running();
-                if !self.supervisor.cancel_beside() {
+                if !self.supervisor.cancel_replacement() {
                     self.supervisor.start_failed();
                 }
-                self.journal.push_back(Entry::NotStarted(reason.to_owned()));
+                self.audit_events.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
                 self.say_line(&messages::start_failed(&self.settings, reason), now);
                 if let Some(old) = old {
-                    self.not_begun(old, now);
+                    self.replacement_failed(old, now);
                 }
             }
             Event::Daemonized(pid) => self.daemonized(pid, now),
-            Event::NoDaemon(reason) => self.not_daemonized(reason, now),
-            Event::Swept(count) => self.swept(count, now),
+            Event::DaemonNotFound(reason) => self.daemon_not_found(reason, now),
+            Event::OrphansSignaled(count) => self.orphans_signaled(count, now),
             Event::Joined { id, role, medium } => self.join(id, role, medium),
-            Event::Input { id, bytes } => self.receive(id, bytes, now),
+            Event::Input { id, bytes } => self.client_input(id, bytes, now),
             Event::Left { id, farewell } => self.leave(id, farewell),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
-            Event::LogWorks => self.log_works(),
-            Event::LogNotOpened(reason) => self.log_not_opened(reason),
-            Event::Failed(duty, reason) => self.failed(duty, reason, now),
-            Event::Works(duty) => self.works(duty),
+            Event::LogOpened => self.log_opened(),
+            Event::LogOpenFailed(reason) => self.log_open_failed(reason),
+            Event::Failed(duty, reason) => self.subsystem_failed(duty, reason, now),
+            Event::Recovered(duty) => self.subsystem_recovered(duty),
             Event::AcceptFailed { endpoint, reason } => {
-                let entry = Entry::NotAccepted(endpoint.to_owned(), reason.to_owned());
-                self.journal.push_back(entry);
+                let entry = AuditEvent::AcceptFailed(endpoint.to_owned(), reason.to_owned());
+                self.audit_events.push_back(entry);
                 self.say_line(&messages::accept_failed(endpoint, reason), now);
             }
             Event::Upgraded { version } => {
-                self.journal.push_back(Entry::Upgraded);
+                self.audit_events.push_back(AuditEvent::Upgraded);
                 self.note(&messages::upgraded(version), now);
             }
             Event::Restarted => {
-                self.journal.push_back(Entry::Restarted);
+                self.audit_events.push_back(AuditEvent::Restarted);
                 self.say(&messages::restarted(), now);
             }
             Event::UpgradeFailed(reason) => {
-                self.journal.push_back(Entry::NotUpgraded(reason.to_owned()));
-                self.note(&messages::not_upgraded(reason), now);
+                self.audit_events.push_back(AuditEvent::UpgradeFailed(reason.to_owned()));
+                self.note(&messages::upgrade_failed(reason), now);
             }
         }
     }
 
     /// Time has passed. Called too early or twice it does nothing.
-    pub fn handle_timeout(&mut self, now: Now) {
+    pub fn handle_timeout(&mut self, now: Timestamps) {
         if self.exiting {
             return;
         }
-        if let Some(action) = self.supervisor.due(now.mono) {
+        if let Some(action) = self.supervisor.poll(now.mono) {
             self.act(action, now);
         }
         if !self.exiting {
-            self.overlap_due(now);
+            self.poll_overlap(now);
         }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self) -> Option<Monotonic> {
         let deadlines = [self.supervisor.deadline(), self.overlap_deadline()];
         if self.exiting { None } else { deadlines.into_iter().flatten().min() }
     }
@@ -199,12 +199,12 @@ impl Console {
             ready: self.readiness.is_reached(),
             leaving: self.exiting || self.supervisor.is_leaving(),
             mode: self.supervisor.mode(),
-            child: self.supervisor.stage(),
+            child: self.supervisor.phase(),
         }
     }
 
     /// The child, while there is one.
-    pub fn child(&self) -> Option<Running> {
+    pub fn child(&self) -> Option<ChildProcess> {
         self.supervisor.running()
     }
 
@@ -229,41 +229,41 @@ impl Console {
     }
 
     /// The next thing to record.
-    pub fn poll_entry(&mut self) -> Option<Entry> {
-        self.journal.pop_front()
+    pub fn poll_audit_event(&mut self) -> Option<AuditEvent> {
+        self.audit_events.pop_front()
     }
 
     fn append(&mut self, bytes: &[u8], wall: UnixTime) {
-        let Console { history, clients, log, stdout, syslog, .. } = self;
+        let Console { stream: history, clients, log, stdout, syslog, .. } = self;
         let head = history.head();
         history.append(bytes, wall, || flow::slowest(clients, [log, stdout, syslog], head));
     }
 
     /// To everybody, where the stream stands.
-    fn say(&mut self, text: &[u8], now: Now) {
+    fn say(&mut self, text: &[u8], now: Timestamps) {
         self.append(text, now.wall);
     }
 
     /// To everybody, on a line of its own.
-    fn say_line(&mut self, text: &[u8], now: Now) {
-        if !self.history.at_line_start() {
+    fn say_line(&mut self, text: &[u8], now: Timestamps) {
+        if !self.stream.at_line_start() {
             self.say(b"\r\n", now);
         }
         self.say(text, now);
     }
 
     /// To the log alone, if there is one.
-    fn note(&mut self, text: &[u8], now: Now) {
+    fn note(&mut self, text: &[u8], now: Timestamps) {
         if let Some(log) = &mut self.log {
-            log.note(text, now.wall, &*self.calendar);
+            log.append_private(text, now.wall, &*self.formatter);
         }
     }
 
     fn time(&self, time: UnixTime) -> Vec<u8> {
-        self.calendar.format(time, &self.settings.time_format)
+        self.formatter.format(time, &self.settings.time_format)
     }
 
-    fn act(&mut self, action: Action, now: Now) {
+    fn act(&mut self, action: Action, now: Timestamps) {
         match action {
             Action::Start => self.effects.push_back(Effect::Spawn),
             Action::Kill => self.signal(SIGKILL),
@@ -271,13 +271,13 @@ impl Console {
                 self.flush(now);
                 self.exit(code);
             }
-            Action::Abandon => {
+            Action::ExitWithoutChild => {
                 self.flush(now);
                 self.say_shutting_down(now);
                 self.leave_behind(Some(0), now);
             }
-            Action::Look => self.effects.push_back(Effect::Look),
-            Action::Sweep(signal) => self.effects.push_back(Effect::Sweep(signal)),
+            Action::FindDaemon => self.effects.push_back(Effect::FindDaemon),
+            Action::SignalOrphans(signal) => self.effects.push_back(Effect::SignalOrphans(signal)),
         }
     }
 
@@ -288,18 +288,18 @@ impl Console {
         }
     }
 
-    fn child_ended(&mut self, status: ExitStatus, now: Now) {
-        self.cancel_beside();
+    fn child_ended(&mut self, status: ExitStatus, now: Timestamps) {
+        self.cancel_replacement();
         let Some(child) = self.supervisor.running() else {
             // It outlived the server's patience, and what it left behind is being killed.
-            self.effects.push_back(Effect::Bury(Which::New));
+            self.effects.push_back(Effect::Reap(ChildSlot::Current));
             return;
         };
         if self.becomes_daemon(status, now) {
             return;
         }
-        self.journal.push_back(Entry::Ended(child.pid, status));
-        if self.old_stands_in(child, status, now) {
+        self.audit_events.push_back(AuditEvent::Ended(child.pid, status));
+        if self.fall_back_to_old(child, status, now) {
             return;
         }
         let leaving = self.supervisor.ended(status, now.mono);
@@ -308,23 +308,23 @@ impl Console {
         }
         self.say_shutting_down(now);
         self.input.clear();
-        self.effects.push_back(Effect::Bury(Which::New));
+        self.effects.push_back(Effect::Reap(ChildSlot::Current));
         self.leave_behind(leaving.then_some(0), now);
     }
 
-    fn say_shutting_down(&mut self, now: Now) {
+    fn say_shutting_down(&mut self, now: Timestamps) {
         let time = self.time(now.wall);
         self.say(&messages::shutting_down(&self.settings, self.supervisor.mode(), &time), now);
     }
 
     /// SIGTERM. A second one ends the grace period.
-    fn terminate(&mut self, now: Now) {
-        self.cancel_beside();
-        if self.supervisor.is_forked() {
+    fn terminate(&mut self, now: Timestamps) {
+        self.cancel_replacement();
+        if self.supervisor.awaits_daemon() {
             self.supervisor.ended(ExitStatus::Code(0), now.mono);
             self.say_shutting_down(now);
             self.input.clear();
-            self.effects.push_back(Effect::Bury(Which::New));
+            self.effects.push_back(Effect::Reap(ChildSlot::Current));
             self.leave_behind(Some(0), now);
         } else if self.supervisor.running().is_none()
             && !self.supervisor.is_leaving()
@@ -340,14 +340,14 @@ impl Console {
             if killed && kill_signal != SIGKILL {
                 self.signal(SIGKILL);
             }
-            self.supervisor.leave(killed, grace, now.mono);
+            self.supervisor.begin_shutdown(killed, grace, now.mono);
         }
     }
 
     /// To the child, and the old one if there is one.
     fn signal(&mut self, signal: i32) {
         if signal != 0 {
-            self.effects.push_back(Effect::Signal(Which::New, signal));
+            self.effects.push_back(Effect::Signal(ChildSlot::Current, signal));
             self.signal_old(signal);
         }
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::child::restart_delay::{self, Holdoff};
+use super::child::restart_delay::{self, RestartDelay};
 use super::child::supervisor::Policy;
 use super::clock::UnixTime;
-use super::event::{Medium, Role};
+use super::event::{ClientKind, Role};
 use super::stream::reader::Encoding;
-use crate::config::{ByteSet, CommandChars, Overlap, RestartMode, Wording};
+use crate::config::{ByteSet, CommandChars, MessageStyle, OverlapOptions, RestartMode};
 
 /// What the console has to know, fixed at the start. Texts are bytes: paths need not be UTF-8.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ pub struct Settings {
     /// `--ready`: what the child writes when it is ready; else it is once it has been started.
     pub ready: Option<Vec<u8>>,
     /// `--overlap`.
-    pub overlap: Option<Overlap>,
+    pub overlap: Option<OverlapOptions>,
     /// `--kill-orphans`: what left the child's process group is killed after it.
     pub kill_orphans: bool,
     /// `--child-pidfile`: the child makes itself a daemon.
@@ -68,17 +68,17 @@ pub struct Settings {
     /// [`REPLAY_MAX`](crate::limits::REPLAY_MAX).
     pub history: usize,
     /// Whose words messages are in.
-    pub wording: Wording,
+    pub wording: MessageStyle,
 }
 
 impl Settings {
     /// How the stream looks to a client.
-    pub(super) fn encoding(&self, role: Role, medium: Medium) -> Encoding {
+    pub(super) fn encoding(&self, role: Role, medium: ClientKind) -> Encoding {
         let stamp = match role {
             Role::Logger => self.log_stamp.clone(),
             Role::User => None,
         };
-        Encoding { telnet: medium == Medium::Telnet, stamp }
+        Encoding { telnet: medium == ClientKind::Telnet, stamp }
     }
 
     /// What the supervisor has to know.
@@ -86,7 +86,7 @@ impl Settings {
         let server = [self.server_pid.to_string(), self.server_started.0.to_string()];
         let words = server.iter().map(String::as_bytes).chain([&*self.name]);
         let (least, most) = (self.holdoff, self.holdoff_max);
-        let holdoff = Holdoff { least, most, seed: restart_delay::seed(words) };
+        let holdoff = RestartDelay { least, most, seed: restart_delay::seed(words) };
         Policy { holdoff, signal_status: self.signal_status }
     }
 
@@ -132,7 +132,7 @@ impl Settings {
             overlap: None,
             time_format: b"%c".to_vec(),
             history: 0,
-            wording: Wording::Current,
+            wording: MessageStyle::Current,
         }
     }
 }

@@ -11,15 +11,15 @@ use std::fmt;
 
 use minicbor::{Decode, Encode};
 
-use super::child::overlap::Overlap;
-use super::child::readiness::ReadinessRecord;
+use super::child::overlap::OverlapState;
+use super::child::readiness::ReadinessSnapshot;
 use super::child::supervisor::Supervisor;
-use super::clients::client::{Client, Pace};
-use super::clients::input_queue::{InputQueue, InputRecord};
-use super::clock::Calendar;
-use super::event::{ClientId, Medium, Role, Running};
-use super::stream::buffer::{History, HistoryRecord, OFFSET_MAX};
-use super::stream::reader::{Outbox, OutboxRecord};
+use super::clients::client::{Backpressure, Client};
+use super::clients::input_queue::{InputQueue, InputSnapshot};
+use super::clock::TimeFormatter;
+use super::event::{ChildProcess, ClientId, ClientKind, Role};
+use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
+use super::stream::reader::{ReaderSnapshot, StreamReader};
 use super::{Console, PLAIN, Settings};
 use crate::limits::STAGE_MAX;
 use crate::telnet;
@@ -27,43 +27,43 @@ use crate::telnet;
 /// A console, from [`Console::record`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct Record {
+pub struct Snapshot {
     #[n(0)]
     supervisor: Supervisor,
     #[n(1)]
-    history: HistoryRecord,
+    stream: StreamSnapshot,
     #[cbor(n(2), default)]
-    clients: Vec<ClientRecord>,
+    clients: Vec<ClientSnapshot>,
     #[n(3)]
-    log: Option<OutboxRecord>,
+    log: Option<ReaderSnapshot>,
     #[n(4)]
-    stdout: Option<OutboxRecord>,
+    stdout: Option<ReaderSnapshot>,
     #[cbor(n(5), default)]
-    input: InputRecord,
+    input: InputSnapshot,
     /// Whether the log could be opened at the start, as greetings say for ever.
     #[n(7)]
     log_opened: Option<bool>,
     #[n(8)]
-    readiness: Option<ReadinessRecord>,
+    readiness: Option<ReadinessSnapshot>,
     #[cbor(n(9), default)]
-    troubles: u8,
+    failing: u8,
     #[n(10)]
-    syslog: Option<OutboxRecord>,
+    syslog: Option<ReaderSnapshot>,
     #[cbor(n(11), default)]
-    overlap: Overlap,
+    overlap: OverlapState,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-struct ClientRecord {
+struct ClientSnapshot {
     #[n(0)]
     id: ClientId,
     #[n(1)]
     role: Role,
     #[n(2)]
-    medium: Medium,
+    kind: ClientKind,
     #[n(3)]
-    outbox: OutboxRecord,
+    reader: ReaderSnapshot,
     #[cbor(n(4), default)]
     decoder: telnet::Decoder,
     #[cbor(n(5), default)]
@@ -71,94 +71,94 @@ struct ClientRecord {
     #[cbor(n(6), default)]
     taken: u64,
     #[cbor(n(7), default)]
-    pace: Pace,
+    backpressure: Backpressure,
 }
 
 /// What makes a record one that no console made, as a sentence without its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Invalid(pub &'static str);
+pub struct InvalidSnapshot(pub &'static str);
 
-impl fmt::Display for Invalid {
+impl fmt::Display for InvalidSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for Invalid {}
+impl std::error::Error for InvalidSnapshot {}
 
-impl Record {
+impl Snapshot {
     /// The child, if one runs.
-    pub fn child(&self) -> Option<Running> {
+    pub fn child(&self) -> Option<ChildProcess> {
         self.supervisor.running()
     }
 
     /// The old child, if there is one.
-    pub fn old_child(&self) -> Option<Running> {
+    pub fn old_child(&self) -> Option<ChildProcess> {
         self.overlap.old()
     }
 
     /// Who is connected, and how.
-    pub fn clients(&self) -> impl Iterator<Item = (ClientId, Medium)> {
-        self.clients.iter().map(|client| (client.id, client.medium))
+    pub fn clients(&self) -> impl Iterator<Item = (ClientId, ClientKind)> {
+        self.clients.iter().map(|client| (client.id, client.kind))
     }
 }
 
 impl Console {
     /// The console as it stands. To be asked only between turns: all effects have been polled and
     /// obeyed, none of them was to exit, and no chunk is on its way to a file.
-    pub fn record(&self) -> Record {
-        let clients = self.clients.iter().map(|(&id, client)| ClientRecord {
+    pub fn snapshot(&self) -> Snapshot {
+        let clients = self.clients.iter().map(|(&id, client)| ClientSnapshot {
             id,
             role: client.role,
-            medium: client.medium,
-            outbox: client.outbox.record(),
+            kind: client.kind,
+            reader: client.reader.snapshot(),
             decoder: client.decoder.clone(),
             replies: client.replies,
             taken: client.taken,
-            pace: client.pace,
+            backpressure: client.backpressure,
         });
-        Record {
-            supervisor: self.supervisor.record(),
-            history: self.history.record(),
+        Snapshot {
+            supervisor: self.supervisor.snapshot(),
+            stream: self.stream.snapshot(),
             clients: clients.collect(),
-            log: self.log.as_ref().map(Outbox::record),
-            stdout: self.stdout.as_ref().map(Outbox::record),
-            input: self.input.record(),
+            log: self.log.as_ref().map(StreamReader::snapshot),
+            stdout: self.stdout.as_ref().map(StreamReader::snapshot),
+            input: self.input.snapshot(),
             log_opened: self.settings.log.as_ref().map(|log| log.1),
-            readiness: Some(self.readiness.record()),
-            troubles: self.troubles,
-            syslog: self.syslog.as_ref().map(Outbox::record),
+            readiness: Some(self.readiness.snapshot()),
+            failing: self.failing,
+            syslog: self.syslog.as_ref().map(StreamReader::snapshot),
             overlap: self.overlap.clone(),
         }
     }
 
     /// What is worth knowing of a console whose server is gone: who is connected, what the child
     /// does. No byte of the stream, and nobody's place in it.
-    pub fn outline(&self) -> Record {
-        let outbox = OutboxRecord::default();
-        let clients = self.clients.iter().map(|(&id, client)| ClientRecord {
+    pub fn crash_snapshot(&self) -> Snapshot {
+        let outbox = ReaderSnapshot::default();
+        let clients = self.clients.iter().map(|(&id, client)| ClientSnapshot {
             id,
             role: client.role,
-            medium: client.medium,
-            outbox: outbox.clone(),
+            kind: client.kind,
+            reader: outbox.clone(),
             decoder: client.decoder.clone(),
             replies: 0,
             taken: 0,
-            pace: Pace::Free,
+            backpressure: Backpressure::None,
         });
-        Record {
-            supervisor: self.supervisor.record(),
-            history: HistoryRecord::default(),
+        Snapshot {
+            supervisor: self.supervisor.snapshot(),
+            stream: StreamSnapshot::default(),
             clients: clients.collect(),
             // The log is opened anew.
             log: None,
             stdout: None,
-            input: InputRecord::default(),
+            input: InputSnapshot::default(),
             log_opened: None,
-            readiness: Some(self.readiness.outline()),
-            troubles: 0,
+            readiness: Some(self.readiness.crash_snapshot()),
+            failing: 0,
             syslog: None,
-            overlap: self.overlap.outline(),
+            overlap: self.overlap.crash_snapshot(),
         }
     }
 
@@ -171,42 +171,43 @@ impl Console {
     /// a log or a standard output that the settings do not want is dropped.
     pub fn restore(
         settings: Settings,
-        calendar: Box<dyn Calendar>,
-        record: Record,
-    ) -> Result<Console, Invalid> {
+        calendar: Box<dyn TimeFormatter>,
+        record: Snapshot,
+    ) -> Result<Console, InvalidSnapshot> {
         let mut console = Console::new(settings, calendar);
         let settings = &mut console.settings;
         console.supervisor = Supervisor::restore(record.supervisor, settings.policy())?;
-        console.overlap = Overlap::restore(record.overlap, console.supervisor.running())?;
+        console.overlap = OverlapState::restore(record.overlap, console.supervisor.running())?;
         let keep_times = settings.log_stamp.is_some();
-        console.history = History::restore(record.history, keep_times, settings.history)?;
-        let head = console.history.head();
+        console.stream = StreamBuffer::restore(record.stream, keep_times, settings.history)?;
+        let head = console.stream.head();
         for client in record.clients {
             let id = client.id;
             let client = restore_client(client, settings, head)?;
             if console.clients.insert(id, client).is_some() {
-                return Err(Invalid("two clients have one id"));
+                return Err(InvalidSnapshot("two clients have one id"));
             }
         }
         if let Some((_, opened)) = &mut settings.log {
             *opened = record.log_opened.unwrap_or(*opened);
-            let log = record.log.map(|log| Outbox::restore(log, settings.log_encoding(), head));
+            let log =
+                record.log.map(|log| StreamReader::restore(log, settings.log_encoding(), head));
             console.log = log.transpose()?;
         }
         if settings.to_stdout {
             console.stdout = Some(match record.stdout {
-                Some(stdout) => Outbox::restore(stdout, PLAIN, head)?,
-                None => Outbox::new(head, PLAIN),
+                Some(stdout) => StreamReader::restore(stdout, PLAIN, head)?,
+                None => StreamReader::new(head, PLAIN),
             });
         }
         if settings.to_syslog {
             console.syslog = Some(match record.syslog {
-                Some(syslog) => Outbox::restore(syslog, PLAIN, head)?,
-                None => Outbox::new(head, PLAIN),
+                Some(syslog) => StreamReader::restore(syslog, PLAIN, head)?,
+                None => StreamReader::new(head, PLAIN),
             });
         }
         console.input = InputQueue::restore(record.input)?;
-        console.troubles = record.troubles;
+        console.failing = record.failing;
         let runs = console.supervisor.running().is_some();
         match record.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,
@@ -217,13 +218,26 @@ impl Console {
     }
 }
 
-fn restore_client(record: ClientRecord, settings: &Settings, head: u64) -> Result<Client, Invalid> {
-    let ClientRecord { id: _, role, medium, outbox, decoder, replies, taken, pace } = record;
+fn restore_client(
+    record: ClientSnapshot,
+    settings: &Settings,
+    head: u64,
+) -> Result<Client, InvalidSnapshot> {
+    let ClientSnapshot {
+        id: _,
+        role,
+        kind: medium,
+        reader: outbox,
+        decoder,
+        replies,
+        taken,
+        backpressure: pace,
+    } = record;
     if taken > OFFSET_MAX {
-        return Err(Invalid("a client took more than there is"));
+        return Err(InvalidSnapshot("a client took more than there is"));
     }
-    let outbox = Outbox::restore(outbox, settings.encoding(role, medium), head)?;
+    let outbox = StreamReader::restore(outbox, settings.encoding(role, medium), head)?;
     // More is not told from as much.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, medium, outbox, decoder, replies, taken, pace })
+    Ok(Client { role, kind: medium, reader: outbox, decoder, replies, taken, backpressure: pace })
 }

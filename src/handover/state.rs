@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 
 use minicbor::{Decode, Encode};
 
-use crate::console::event::{Medium, Role};
-use crate::console::snapshot::{Invalid, Record};
+use crate::console::event::{ClientKind, Role};
+use crate::console::snapshot::{InvalidSnapshot, Snapshot};
 use crate::sys::user::Account;
 
 /// All that a server is.
@@ -32,7 +32,7 @@ pub struct State {
     pub next_token: u64,
     /// The console.
     #[n(5)]
-    pub console: Record,
+    pub console: Snapshot,
     /// The child, if one runs.
     #[n(6)]
     pub child: Option<ChildState>,
@@ -299,39 +299,39 @@ impl State {
     }
 
     /// That the console and what is around it speak of the same child and the same clients.
-    pub(super) fn check(&self) -> Result<(), Invalid> {
+    pub(super) fn check(&self) -> Result<(), InvalidSnapshot> {
         if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
-            return Err(Invalid("the child is not the console's"));
+            return Err(InvalidSnapshot("the child is not the console's"));
         }
         let old = self.console.old_child().map(|child| child.pid);
         if old != self.old_child.map(|child| child.pid) {
-            return Err(Invalid("the old child is not the console's"));
+            return Err(InvalidSnapshot("the old child is not the console's"));
         }
-        let clients: BTreeMap<u64, Medium> =
+        let clients: BTreeMap<u64, ClientKind> =
             self.console.clients().map(|(id, medium)| (id.0, medium)).collect();
-        let connections: BTreeMap<u64, Medium> =
+        let connections: BTreeMap<u64, ClientKind> =
             self.connections.iter().map(|client| (client.id, client.kind.medium())).collect();
         if clients != connections || connections.len() != self.connections.len() {
-            return Err(Invalid("the clients are not the console's"));
+            return Err(InvalidSnapshot("the clients are not the console's"));
         }
         let numbers: BTreeSet<i32> = self.descriptors().map(|fd| fd.number).collect();
         if numbers.len() != self.descriptors().count() {
-            return Err(Invalid("one descriptor for two"));
+            return Err(InvalidSnapshot("one descriptor for two"));
         }
         if clients.keys().any(|&id| id >= self.next_token) {
-            return Err(Invalid("a client has an id that is still to be given"));
+            return Err(InvalidSnapshot("a client has an id that is still to be given"));
         }
         Ok(())
     }
 }
 
 impl ConnectionKind {
-    fn medium(&self) -> Medium {
+    fn medium(&self) -> ClientKind {
         match self {
-            ConnectionKind::Socket => Medium::Telnet,
-            ConnectionKind::Pipe => Medium::Pipe,
-            ConnectionKind::Terminal(_) => Medium::Terminal,
-            ConnectionKind::Raw => Medium::Raw,
+            ConnectionKind::Socket => ClientKind::Telnet,
+            ConnectionKind::Pipe => ClientKind::Pipe,
+            ConnectionKind::Terminal(_) => ClientKind::Terminal,
+            ConnectionKind::Raw => ClientKind::Raw,
         }
     }
 }

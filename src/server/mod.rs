@@ -85,8 +85,8 @@ use self::service_manager::Manager;
 use self::writers::sink::Writer;
 use crate::config::network::Networks;
 use crate::console::Console;
-use crate::console::clock::{Moment, Now};
-use crate::console::event::{ClientId, Effect, Event, Farewell, Sink, Which};
+use crate::console::clock::{Monotonic, Timestamps};
+use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Effect, Event, Sink};
 use crate::limits::READ_SIZE;
 use crate::sys;
 
@@ -117,7 +117,7 @@ struct Server<S: System> {
     /// The console's revision that is written down for after a crash.
     saved: Option<u64>,
     /// After a failure: when that is tried again.
-    save_again: Option<Moment>,
+    save_again: Option<Monotonic>,
     /// `--allow-from`.
     allow_from: Option<Networks>,
 }
@@ -153,7 +153,7 @@ impl<S: System> Server<S> {
         loop {
             let timeout = self.timeout();
             if timeout != Some(Duration::ZERO) {
-                self.console.rest();
+                self.console.release_idle_memory();
             }
             self.wait(timeout)?;
             self.turn();
@@ -180,11 +180,11 @@ impl<S: System> Server<S> {
         self.console.handle_timeout(now);
         // A child that is due is there before anybody is heard: what waits in a pipe is for it.
         self.obey(now);
-        self.console.pace_clients(now.mono);
-        self.read_child(Which::New, now);
+        self.console.update_backpressure(now.mono);
+        self.read_child(ChildSlot::Current, now);
         // It may be that the old one is the child again.
         self.obey(now);
-        self.read_child(Which::Old, now);
+        self.read_child(ChildSlot::Old, now);
         self.read_clients(now);
         self.accept(now);
         self.obey(now);
@@ -222,10 +222,10 @@ impl<S: System> Server<S> {
             .chain(self.handover.deadline())
             .chain(self.save_again)
             .min()?;
-        Some(next.since(now))
+        Some(next.saturating_duration_since(now))
     }
 
-    fn has_work(&self, now: Moment) -> bool {
+    fn has_work(&self, now: Monotonic) -> bool {
         let input_waits = !self.console.child_input().0.is_empty();
         let reading = |child: &Option<Child<_>>, which| {
             child.as_ref().is_some_and(|child| {
@@ -235,41 +235,41 @@ impl<S: System> Server<S> {
             })
         };
         let children = || {
-            reading(&self.child, Which::New)
-                || reading(&self.old_child, Which::Old)
+            reading(&self.child, ChildSlot::Current)
+                || reading(&self.old_child, ChildSlot::Old)
                 || (input_waits && self.child.as_ref().is_some_and(Child::is_writable))
         };
         let listeners = || self.listeners.iter().any(|listener| listener.has_work(now));
         let peers = || {
             self.peers.iter().any(|(&id, peer)| {
                 (peer.source.is_readable() && self.console.accepts_input(id))
-                    || (peer.source.is_writable() && peer.listens() && !self.console.is_served(id))
+                    || (peer.source.is_writable() && peer.listens() && !self.console.is_drained(id))
             })
         };
         children() || listeners() || peers()
     }
 
     /// Does what the console decided.
-    fn obey(&mut self, now: Now) {
+    fn obey(&mut self, now: Timestamps) {
         while let Some(effect) = self.console.poll_effect() {
             match effect {
                 Effect::Spawn => self.spawn(false, now),
-                Effect::SpawnBeside => self.spawn_beside(now),
+                Effect::SpawnReplacement => self.spawn_beside(now),
                 Effect::Signal(which, signal) => {
                     if let Some(child) = self.place(which) {
                         child.signal(signal);
                     }
                 }
-                Effect::Bury(which) => {
+                Effect::Reap(which) => {
                     let child = self.place(which).take();
                     self.bury(child);
                 }
-                Effect::Reinstate => self.child = self.old_child.take(),
-                Effect::Look => self.look_for_daemon(now),
-                Effect::Sweep(signal) => self.sweep(signal, now),
+                Effect::RestoreOld => self.child = self.old_child.take(),
+                Effect::FindDaemon => self.look_for_daemon(now),
+                Effect::SignalOrphans(signal) => self.sweep(signal, now),
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
-                        peer.leaving = Some(Farewell::Logout);
+                        peer.leaving = Some(DisconnectReason::Logout);
                     }
                 }
                 Effect::ReopenLog => self.reopen_log(now),
@@ -279,7 +279,7 @@ impl<S: System> Server<S> {
     }
 
     /// Starts a child, `beside` the one there is or in the place of one that has ended.
-    fn spawn(&mut self, beside: bool, now: Now) {
+    fn spawn(&mut self, beside: bool, now: Timestamps) {
         let token = self.take_token();
         match self.system.spawn(token, beside || self.old_child.is_some()) {
             Ok(process) => {
@@ -299,10 +299,10 @@ impl<S: System> Server<S> {
         }
     }
 
-    fn place(&mut self, which: Which) -> &mut Option<Child<S::Process>> {
+    fn place(&mut self, which: ChildSlot) -> &mut Option<Child<S::Process>> {
         match which {
-            Which::New => &mut self.child,
-            Which::Old => &mut self.old_child,
+            ChildSlot::Current => &mut self.child,
+            ChildSlot::Old => &mut self.old_child,
         }
     }
 
@@ -316,7 +316,7 @@ impl<S: System> Server<S> {
         self.reap_orphans();
     }
 
-    fn reopen_log(&mut self, now: Now) {
+    fn reopen_log(&mut self, now: Timestamps) {
         if let Some(log) = &mut self.log {
             log.reopen();
         } else if self.console.has_log() {
@@ -324,11 +324,11 @@ impl<S: System> Server<S> {
             match self.system.open_log() {
                 Ok(link) => {
                     self.log = Some(Writer::new(Sink::Log, link));
-                    self.console.handle(Event::LogWorks, now);
+                    self.console.handle(Event::LogOpened, now);
                 }
                 Err(error) => {
                     let reason = sys::reason(&error);
-                    self.console.handle(Event::LogNotOpened(&reason), now);
+                    self.console.handle(Event::LogOpenFailed(&reason), now);
                     self.system.complain_of_log();
                 }
             }

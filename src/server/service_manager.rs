@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::console::child::status::Status;
-use crate::console::clock::Moment;
+use crate::console::clock::Monotonic;
 use crate::limits::{NOTIFY_RETRY, WATCHDOG_MIN};
 use crate::sys;
 
@@ -16,7 +16,7 @@ use crate::sys;
 #[derive(Debug, Default)]
 pub(super) struct Manager {
     /// What is to be sent, in this order.
-    reloading: Option<Moment>,
+    reloading: Option<Monotonic>,
     status: Option<String>,
     ready: bool,
     stopping: bool,
@@ -29,9 +29,9 @@ pub(super) struct Manager {
     /// Told, or to be told, that it reloads, and not that it has.
     reloads: bool,
     /// Half of the watchdog's time, and when it is over.
-    beat: Option<(Duration, Moment)>,
+    beat: Option<(Duration, Monotonic)>,
     /// Nothing is sent before: the manager had no room.
-    retry: Option<Moment>,
+    retry: Option<Monotonic>,
     /// A failure has been told, until something is sent again.
     told: bool,
 }
@@ -40,13 +40,13 @@ impl Manager {
     /// Has told nothing yet. After the time `watchdog` without a sign of life, the manager takes the
     /// server for hung.
     pub(super) fn new(watchdog: Option<Duration>) -> Manager {
-        let beat = watchdog.map(|limit| ((limit / 2).max(WATCHDOG_MIN), Moment(0)));
+        let beat = watchdog.map(|limit| ((limit / 2).max(WATCHDOG_MIN), Monotonic(0)));
         Manager { beat, ..Manager::default() }
     }
 
     /// A reload begins; the time is not before that of the signal. Before the first READY=1 the
     /// manager doesn't want to know.
-    pub(super) fn reload(&mut self, now: Moment) {
+    pub(super) fn reload(&mut self, now: Monotonic) {
         if self.started {
             self.reloading = Some(now);
             self.reloads = true;
@@ -66,7 +66,7 @@ impl Manager {
         status: Status,
         name: &[u8],
         reloads: bool,
-        now: Moment,
+        now: Monotonic,
         send: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Option<String> {
         let before = self.known.replace(status);
@@ -94,15 +94,15 @@ impl Manager {
     }
 
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
-    pub(super) fn deadline(&self) -> Option<Moment> {
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
         // The beginning is news too, even if nothing happens.
-        let first = self.known.is_none().then_some(Moment(0));
+        let first = self.known.is_none().then_some(Monotonic(0));
         first.into_iter().chain(self.retry).chain(self.beat.map(|(_, at)| at)).min()
     }
 
     fn flush(
         &mut self,
-        now: Moment,
+        now: Monotonic,
         mut send: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Option<String> {
         self.retry = None;
@@ -166,10 +166,14 @@ fn is_passing(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::config::RestartMode;
-    use crate::console::child::status::Stage;
+    use crate::console::child::status::ChildPhase;
 
-    const RUNNING: Status =
-        Status { ready: true, leaving: false, mode: RestartMode::On, child: Stage::Running(1) };
+    const RUNNING: Status = Status {
+        ready: true,
+        leaving: false,
+        mode: RestartMode::On,
+        child: ChildPhase::Running(1),
+    };
     const STATUS: &str = "STATUS=Child ioc running, PID 1";
 
     /// A manager with room for so many messages.
@@ -197,8 +201,8 @@ mod tests {
         }
     }
 
-    fn at(millis: u64) -> Moment {
-        Moment(millis * 1_000_000)
+    fn at(millis: u64) -> Monotonic {
+        Monotonic(millis * 1_000_000)
     }
 
     #[test]
@@ -210,7 +214,7 @@ mod tests {
         assert!(desk.turn(1, starting, false).is_empty());
         assert_eq!(desk.turn(2, RUNNING, false), [STATUS, "READY=1"]);
         assert!(desk.turn(3, RUNNING, false).is_empty());
-        let down = Status { child: Stage::Due, ..RUNNING };
+        let down = Status { child: ChildPhase::StartPending, ..RUNNING };
         assert_eq!(desk.turn(4, down, false), ["STATUS=Child ioc down, to be started"]);
         assert_eq!(desk.turn(5, RUNNING, false), [STATUS]);
         let leaving = Status { leaving: true, ..RUNNING };
@@ -241,7 +245,7 @@ mod tests {
     #[test]
     fn what_has_no_room_comes_later() {
         let mut desk = desk(None, 0);
-        let down = Status { ready: false, child: Stage::Due, ..RUNNING };
+        let down = Status { ready: false, child: ChildPhase::StartPending, ..RUNNING };
         assert!(desk.turn(0, down, false).is_empty());
         assert_eq!(desk.manager.deadline(), Some(at(1000)));
         desk.room = 1;
@@ -284,7 +288,7 @@ mod tests {
         let gone = |_: &[u8]| Err(io::Error::from_raw_os_error(nix::libc::ECONNREFUSED));
         let said = manager.turn(RUNNING, b"ioc", false, at(0), gone);
         assert_eq!(said.as_deref(), Some("Connection refused"));
-        let down = Status { child: Stage::Due, ..RUNNING };
+        let down = Status { child: ChildPhase::StartPending, ..RUNNING };
         assert_eq!(manager.turn(down, b"ioc", false, at(1), gone), None);
         assert_eq!(manager.deadline(), None);
     }

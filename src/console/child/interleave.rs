@@ -8,44 +8,44 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::console::clock::Moment;
-use crate::console::event::Which;
+use crate::console::clock::Monotonic;
+use crate::console::event::ChildSlot;
 use crate::limits::LINE_PATIENCE;
 
 /// Whose turn it is, and what the other has written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct Weave {
+pub struct LineInterleaver {
     #[cbor(n(0), default)]
-    turn_of_old: bool,
+    old_has_turn: bool,
     /// Of the one whose turn it is not.
     #[cbor(n(1), default, with = "minicbor::bytes")]
     held: Vec<u8>,
     /// When it gets its turn at the latest.
     #[n(2)]
-    until: Option<Moment>,
+    until: Option<Monotonic>,
 }
 
-impl Weave {
+impl LineInterleaver {
     /// The old one has been alone so far.
-    pub fn new() -> Weave {
-        Weave { turn_of_old: true, ..Weave::default() }
+    pub fn new() -> LineInterleaver {
+        LineInterleaver { old_has_turn: true, ..LineInterleaver::default() }
     }
 
     /// Without what is held.
-    pub fn outline(&self) -> Weave {
-        Weave { turn_of_old: self.turn_of_old, ..Weave::default() }
+    pub fn crash_snapshot(&self) -> LineInterleaver {
+        LineInterleaver { old_has_turn: self.old_has_turn, ..LineInterleaver::default() }
     }
 
     /// `which` wrote `bytes`; the stream is at the start of a line, or not. What goes to the stream.
-    pub fn output(
+    pub fn push(
         &mut self,
-        which: Which,
+        which: ChildSlot,
         bytes: &[u8],
         at_line_start: bool,
-        now: Moment,
+        now: Monotonic,
     ) -> Vec<u8> {
-        if (which == Which::Old) == self.turn_of_old {
+        if (which == ChildSlot::Old) == self.old_has_turn {
             let end = self.held_lines();
             return match last_line_end(bytes).and_then(|at| bytes.split_at_checked(at)) {
                 Some((lines, rest)) if end > 0 => {
@@ -58,7 +58,7 @@ impl Weave {
         }
         self.held.extend_from_slice(bytes);
         if at_line_start {
-            return self.change();
+            return self.switch();
         }
         if !self.held.is_empty() {
             self.until.get_or_insert(now + LINE_PATIENCE);
@@ -67,17 +67,17 @@ impl Weave {
     }
 
     /// Whether as much as this may be read of `which`.
-    pub fn held(&self, which: Which) -> usize {
-        if (which == Which::Old) == self.turn_of_old { 0 } else { self.held.len() }
+    pub fn held_bytes(&self, which: ChildSlot) -> usize {
+        if (which == ChildSlot::Old) == self.old_has_turn { 0 } else { self.held.len() }
     }
 
     /// When [`due`](Self::due) has something to do.
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self) -> Option<Monotonic> {
         self.until
     }
 
     /// What time has brought to the stream. Asked too early, it is nothing.
-    pub fn due(&mut self, at_line_start: bool, now: Moment) -> Vec<u8> {
+    pub fn poll(&mut self, at_line_start: bool, now: Monotonic) -> Vec<u8> {
         if self.until.is_some_and(|until| now >= until) {
             self.flush(at_line_start)
         } else {
@@ -91,12 +91,12 @@ impl Weave {
             return Vec::new();
         }
         let end: &[u8] = if at_line_start { b"" } else { b"\r\n" };
-        [end, &self.change()].concat()
+        [end, &self.switch()].concat()
     }
 
     /// The other's turn, with all it has.
-    fn change(&mut self) -> Vec<u8> {
-        self.turn_of_old = !self.turn_of_old;
+    fn switch(&mut self) -> Vec<u8> {
+        self.old_has_turn = !self.old_has_turn;
         self.until = None;
         std::mem::take(&mut self.held)
     }
@@ -115,23 +115,23 @@ fn last_line_end(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Which::{New, Old};
+    use ChildSlot::{Current, Old};
 
     /// A stream of two children.
-    struct Stream(Weave, Vec<u8>, Moment);
+    struct Stream(LineInterleaver, Vec<u8>, Monotonic);
 
     impl Stream {
         fn new() -> Stream {
-            Stream(Weave::new(), Vec::new(), Moment(0))
+            Stream(LineInterleaver::new(), Vec::new(), Monotonic(0))
         }
 
         fn at_line_start(&self) -> bool {
             self.1.last().is_none_or(|&byte| byte == b'\n')
         }
 
-        fn write(&mut self, which: Which, text: &str) {
+        fn write(&mut self, which: ChildSlot, text: &str) {
             let start = self.at_line_start();
-            let out = self.0.output(which, text.as_bytes(), start, self.2);
+            let out = self.0.push(which, text.as_bytes(), start, self.2);
             self.1.extend(out);
         }
 
@@ -140,7 +140,7 @@ mod tests {
                 self.2 = until;
             }
             let start = self.at_line_start();
-            let out = self.0.due(start, self.2);
+            let out = self.0.poll(start, self.2);
             self.1.extend(out);
         }
 
@@ -154,7 +154,7 @@ mod tests {
     fn whole_lines_pass_as_they_come() {
         let mut stream = Stream::new();
         stream.write(Old, "a\n");
-        stream.write(New, "1\n2\n");
+        stream.write(Current, "1\n2\n");
         stream.write(Old, "b\n");
         stream.is("a\n1\n2\nb\n");
         assert_eq!(stream.0.deadline(), None);
@@ -164,12 +164,12 @@ mod tests {
     fn a_line_is_not_interrupted() {
         let mut stream = Stream::new();
         stream.write(Old, "a");
-        stream.write(New, "1\n2\n3");
+        stream.write(Current, "1\n2\n3");
         stream.write(Old, "b");
         stream.is("ab");
         stream.write(Old, "c\nd");
         stream.is("abc\n1\n2\nd");
-        stream.write(New, "4\n");
+        stream.write(Current, "4\n");
         stream.write(Old, "\n");
         stream.is("abc\n1\n2\nd\n34\n");
     }
@@ -178,16 +178,16 @@ mod tests {
     fn a_line_is_waited_for_only_so_long() {
         let mut stream = Stream::new();
         stream.write(Old, "prompt> ");
-        stream.write(New, "1\n2");
-        assert_eq!(stream.0.deadline(), Some(Moment(0) + LINE_PATIENCE));
-        assert!(stream.0.due(false, Moment(0)).is_empty());
+        stream.write(Current, "1\n2");
+        assert_eq!(stream.0.deadline(), Some(Monotonic(0) + LINE_PATIENCE));
+        assert!(stream.0.poll(false, Monotonic(0)).is_empty());
         stream.wait();
         stream.is("prompt> \r\n1\n2");
-        stream.write(New, "3");
+        stream.write(Current, "3");
         stream.is("prompt> \r\n1\n23");
         stream.write(Old, "x\n");
-        assert_eq!(stream.0.held(Old), 2);
-        assert_eq!(stream.0.held(New), 0);
+        assert_eq!(stream.0.held_bytes(Old), 2);
+        assert_eq!(stream.0.held_bytes(Current), 0);
         stream.wait();
         stream.is("prompt> \r\n1\n23\r\nx\n");
     }
@@ -196,11 +196,11 @@ mod tests {
     fn a_line_in_bytes_is_waited_for_only_so_long() {
         let mut stream = Stream::new();
         stream.write(Old, ".");
-        stream.write(New, "1\n");
+        stream.write(Current, "1\n");
         let until = stream.0.deadline();
         for _ in 0..10 {
             stream.write(Old, ".");
-            stream.write(New, "2\n");
+            stream.write(Current, "2\n");
         }
         assert_eq!(stream.0.deadline(), until, "from the first that waits");
     }
@@ -217,7 +217,7 @@ mod tests {
                 let letters = if which == 0 { "ab" } else { "12" };
                 let text = if kind == 0 { letters.to_owned() } else { format!("{letters}\n") };
                 written[which as usize] += &text;
-                stream.write(if which == 0 { Old } else { New }, &text);
+                stream.write(if which == 0 { Old } else { Current }, &text);
             }
             let start = stream.at_line_start();
             let rest = stream.0.flush(start);

@@ -9,34 +9,34 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
-use crate::console::clock::Moment;
+use crate::console::clock::Monotonic;
 use crate::console::{SIGKILL, SIGTERM};
 use crate::limits::{ORPHAN_LOOK, ORPHAN_LOOK_MAX, ORPHAN_WAIT};
 
 /// The killing, under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct Clearing {
+pub struct OrphanCleanup {
     /// Whether it has come to SIGKILL.
     #[n(0)]
     killed: bool,
     /// When the next step is due: SIGKILL, or giving up.
     #[n(1)]
-    until: Moment,
+    until: Monotonic,
     /// When to look again.
     #[n(2)]
-    look: Moment,
+    next_scan: Monotonic,
     /// How often that was done.
     #[cbor(n(3), default)]
-    looks: u32,
+    scans: u32,
     /// What comes after it.
     #[n(4)]
-    pub then: Then,
+    pub then: AfterCleanup,
 }
 
 /// What comes when nothing is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub enum Then {
+pub enum AfterCleanup {
     /// Whatever the time brings.
     #[n(0)]
     Wait,
@@ -48,44 +48,44 @@ pub enum Then {
     Exit(#[n(0)] u8),
 }
 
-impl Clearing {
+impl OrphanCleanup {
     /// Begins; without a grace period with SIGKILL.
-    pub fn new(grace: Duration, then: Then, now: Moment) -> Clearing {
+    pub fn new(grace: Duration, then: AfterCleanup, now: Monotonic) -> OrphanCleanup {
         let killed = grace.is_zero();
         let until = now + if killed { ORPHAN_WAIT } else { grace };
-        Clearing { killed, until, look: now, looks: 0, then }
+        OrphanCleanup { killed, until, next_scan: now, scans: 0, then }
     }
 
     /// When to look next.
-    pub fn deadline(&self) -> Moment {
-        self.look
+    pub fn deadline(&self) -> Monotonic {
+        self.next_scan
     }
 
     /// The signal that is due now for whoever is there, if one is.
-    pub fn due(&mut self, now: Moment) -> Option<i32> {
-        if now < self.look {
+    pub fn poll(&mut self, now: Monotonic) -> Option<i32> {
+        if now < self.next_scan {
             return None;
         }
-        let pause = ORPHAN_LOOK.saturating_mul(1 << self.looks.min(16)).min(ORPHAN_LOOK_MAX);
-        self.looks = self.looks.saturating_add(1);
+        let pause = ORPHAN_LOOK.saturating_mul(1 << self.scans.min(16)).min(ORPHAN_LOOK_MAX);
+        self.scans = self.scans.saturating_add(1);
         // A step is not slept over.
-        self.look = if now < self.until { (now + pause).min(self.until) } else { now + pause };
+        self.next_scan = if now < self.until { (now + pause).min(self.until) } else { now + pause };
         Some(if self.killed { SIGKILL } else { SIGTERM })
     }
 
     /// So many were there. Whether that is the end of it.
-    pub fn found(&mut self, count: usize, now: Moment) -> bool {
+    pub fn scanned(&mut self, count: usize, now: Monotonic) -> bool {
         if count > 0 && now >= self.until && !self.killed {
-            *self = Clearing::new(Duration::ZERO, self.then, now);
+            *self = OrphanCleanup::new(Duration::ZERO, self.then, now);
             return false;
         }
         count == 0 || now >= self.until
     }
 
     /// Ends the grace period.
-    pub fn end_grace(&mut self, now: Moment) {
+    pub fn end_grace(&mut self, now: Monotonic) {
         if !self.killed {
-            *self = Clearing::new(Duration::ZERO, self.then, now);
+            *self = OrphanCleanup::new(Duration::ZERO, self.then, now);
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::console::event::Which;
-use crate::console::snapshot::Invalid;
+use crate::console::event::ChildSlot;
+use crate::console::snapshot::InvalidSnapshot;
 
 /// Looks for a text in a stream of bytes, however it is cut.
 ///
@@ -65,7 +65,7 @@ struct Progress {
 /// Whether the child was ready once, and how far those are that there are now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct ReadinessRecord {
+pub struct ReadinessSnapshot {
     #[n(0)]
     reached: bool,
     #[cbor(n(1), default)]
@@ -77,42 +77,46 @@ pub struct ReadinessRecord {
 
 /// Whether the child was ready once; it stays so, whatever becomes of it.
 #[derive(Debug)]
-pub struct Readiness {
-    now: ReadinessRecord,
+pub struct ReadinessTracker {
+    now: ReadinessSnapshot,
     /// What is waited for beyond the child's start.
     matcher: Option<Matcher>,
 }
 
-impl Readiness {
+impl ReadinessTracker {
     /// Without a child so far; whether the first one waits for a user to start it. The text to wait
     /// for, if any.
-    pub fn new(text: Option<Vec<u8>>, wait: bool) -> Readiness {
+    pub fn new(text: Option<Vec<u8>>, wait: bool) -> ReadinessTracker {
         let (child, old) = (Progress::default(), Progress::default());
-        let now = ReadinessRecord { reached: wait && text.is_none(), child, old };
-        Readiness { now, matcher: text.map(Matcher::new) }
+        let now = ReadinessSnapshot { reached: wait && text.is_none(), child, old };
+        ReadinessTracker { now, matcher: text.map(Matcher::new) }
     }
 
     /// How it stands.
-    pub fn record(&self) -> ReadinessRecord {
+    pub fn snapshot(&self) -> ReadinessSnapshot {
         self.now
     }
 
     /// The same for somebody who does not see what comes next.
-    pub fn outline(&self) -> ReadinessRecord {
+    pub fn crash_snapshot(&self) -> ReadinessSnapshot {
         let without = |progress| Progress { matched: 0, ..progress };
-        let ReadinessRecord { reached, child, old } = self.now;
-        ReadinessRecord { reached, child: without(child), old: without(old) }
+        let ReadinessSnapshot { reached, child, old } = self.now;
+        ReadinessSnapshot { reached, child: without(child), old: without(old) }
     }
 
     /// Goes on from a record of one with the same text. Where none is waited for any more, a child
     /// that `runs` is enough.
-    pub fn restore(&mut self, record: ReadinessRecord, runs: bool) -> Result<(), Invalid> {
+    pub fn restore(
+        &mut self,
+        record: ReadinessSnapshot,
+        runs: bool,
+    ) -> Result<(), InvalidSnapshot> {
         let most = self.matcher.as_ref().map_or(usize::MAX, |matcher| matcher.text.len());
         if [record.child, record.old].iter().any(|progress| progress.matched > most) {
-            return Err(Invalid("so much of the text that is waited for"));
+            return Err(InvalidSnapshot("so much of the text that is waited for"));
         }
         let reached = self.now.reached || record.reached || (self.matcher.is_none() && runs);
-        self.now = ReadinessRecord { reached, ..record };
+        self.now = ReadinessSnapshot { reached, ..record };
         Ok(())
     }
 
@@ -124,15 +128,15 @@ impl Readiness {
     }
 
     /// The old one is the child again.
-    pub fn reinstated(&mut self) {
+    pub fn restored_old(&mut self) {
         self.now.child = self.now.old;
     }
 
     /// A child wrote this. Whether that made it ready.
-    pub fn output(&mut self, which: Which, bytes: &[u8]) -> bool {
+    pub fn output(&mut self, which: ChildSlot, bytes: &[u8]) -> bool {
         let progress = match which {
-            Which::New => &mut self.now.child,
-            Which::Old => &mut self.now.old,
+            ChildSlot::Current => &mut self.now.child,
+            ChildSlot::Old => &mut self.now.old,
         };
         if !progress.ready
             && let Some(matcher) = &self.matcher
@@ -214,39 +218,39 @@ mod tests {
 
     #[test]
     fn text_of_two_children_is_none() {
-        let mut readiness = Readiness::new(Some(b"ready".to_vec()), true);
+        let mut readiness = ReadinessTracker::new(Some(b"ready".to_vec()), true);
         readiness.started();
-        readiness.output(Which::New, b"rea");
+        readiness.output(ChildSlot::Current, b"rea");
         readiness.started();
-        readiness.output(Which::New, b"dy");
+        readiness.output(ChildSlot::Current, b"dy");
         assert!(!readiness.is_reached());
-        readiness.output(Which::New, b", is it? ready");
+        readiness.output(ChildSlot::Current, b", is it? ready");
         assert!(readiness.is_reached());
         readiness.started();
-        readiness.output(Which::New, b"x");
+        readiness.output(ChildSlot::Current, b"x");
         assert!(readiness.is_reached(), "once is for ever");
     }
 
     #[test]
     fn without_a_text_the_start_counts() {
-        let mut readiness = Readiness::new(None, false);
-        readiness.output(Which::New, b"x");
+        let mut readiness = ReadinessTracker::new(None, false);
+        readiness.output(ChildSlot::Current, b"x");
         assert!(!readiness.is_reached());
         readiness.started();
         assert!(readiness.is_reached());
-        assert!(Readiness::new(None, true).is_reached(), "nothing is to be started");
+        assert!(ReadinessTracker::new(None, true).is_reached(), "nothing is to be started");
     }
 
     #[test]
     fn each_of_two_children_has_a_text_of_its_own() {
-        let mut readiness = Readiness::new(Some(b"ready".to_vec()), false);
+        let mut readiness = ReadinessTracker::new(Some(b"ready".to_vec()), false);
         readiness.started();
-        readiness.output(Which::New, b"rea");
+        readiness.output(ChildSlot::Current, b"rea");
         readiness.started();
-        assert!(!readiness.output(Which::New, b"dy, re"));
-        assert!(readiness.output(Which::Old, b"dy"));
+        assert!(!readiness.output(ChildSlot::Current, b"dy, re"));
+        assert!(readiness.output(ChildSlot::Old, b"dy"));
         assert!(readiness.is_reached() && !readiness.is_child_ready());
-        readiness.reinstated();
+        readiness.restored_old();
         assert!(readiness.is_child_ready());
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The rules, from the settings.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Holdoff {
+pub struct RestartDelay {
     /// The holdoff time: also the run that ends a row of deaths.
     pub least: Duration,
     /// Where doubling ends. Not more than `least`: it never begins.
@@ -17,22 +17,22 @@ pub struct Holdoff {
     pub seed: u64,
 }
 
-impl Holdoff {
+impl RestartDelay {
     /// How many have died in a row, after so many and one more that ran so long.
-    pub fn count(&self, deaths: u32, run: Duration) -> u32 {
+    pub fn next_streak(&self, deaths: u32, run: Duration) -> u32 {
         if run < self.least { deaths.saturating_add(1) } else { 0 }
     }
 
     /// From the last start to the next, after so many deaths in a row.
-    pub fn wait(&self, deaths: u32) -> Duration {
+    pub fn delay(&self, deaths: u32) -> Duration {
         let doublings = deaths.saturating_sub(1).min(31);
         let beyond = self.least.saturating_mul(1 << doublings).min(self.most);
         let beyond = beyond.saturating_sub(self.least);
-        self.least + beyond - beyond / 4 * self.dice(deaths) / u32::from(u16::MAX)
+        self.least + beyond - beyond / 4 * self.jitter(deaths) / u32::from(u16::MAX)
     }
 
     /// A number up to `u16::MAX`, another one for each death.
-    fn dice(&self, deaths: u32) -> u32 {
+    fn jitter(&self, deaths: u32) -> u32 {
         u32::from((mix(self.seed ^ mix(deaths.into())) >> 48) as u16)
     }
 }
@@ -59,8 +59,8 @@ mod tests {
         Duration::from_secs(count)
     }
 
-    fn holdoff(seed: u64) -> Holdoff {
-        Holdoff { least: seconds(1), most: seconds(60), seed }
+    fn holdoff(seed: u64) -> RestartDelay {
+        RestartDelay { least: seconds(1), most: seconds(60), seed }
     }
 
     #[test]
@@ -69,17 +69,17 @@ mod tests {
         for server in 0..1000 {
             let holdoff = holdoff(server);
             for (deaths, whole) in (0..).zip(whole) {
-                let wait = holdoff.wait(deaths);
+                let wait = holdoff.delay(deaths);
                 let least = whole - (whole - seconds(1)) / 4;
                 assert!((least..=whole).contains(&wait), "{wait:?} after {deaths}, {server}");
             }
-            assert!(holdoff.wait(u32::MAX) <= seconds(60));
+            assert!(holdoff.delay(u32::MAX) <= seconds(60));
         }
     }
 
     #[test]
     fn servers_spread_over_all_of_the_quarter() {
-        let mut waits: Vec<Duration> = (0..1000).map(|server| holdoff(server).wait(7)).collect();
+        let mut waits: Vec<Duration> = (0..1000).map(|server| holdoff(server).delay(7)).collect();
         waits.sort();
         let tenths = waits.chunks(100).map(|chunk| chunk[0]);
         for (tenth, wait) in (0..).zip(tenths) {
@@ -91,16 +91,16 @@ mod tests {
     #[test]
     fn without_a_limit_nothing_doubles() {
         for least in [0, 15].map(seconds) {
-            let holdoff = Holdoff { least, most: least, seed: 7 };
-            assert!((0..100).all(|deaths| holdoff.wait(deaths) == least));
+            let holdoff = RestartDelay { least, most: least, seed: 7 };
+            assert!((0..100).all(|deaths| holdoff.delay(deaths) == least));
         }
     }
 
     #[test]
     fn one_long_run_ends_a_row() {
         let holdoff = holdoff(1);
-        assert_eq!(holdoff.count(5, Duration::from_millis(999)), 6);
-        assert_eq!(holdoff.count(5, seconds(1)), 0);
+        assert_eq!(holdoff.next_streak(5, Duration::from_millis(999)), 6);
+        assert_eq!(holdoff.next_streak(5, seconds(1)), 0);
     }
 
     #[test]

@@ -5,15 +5,15 @@ use crate::limits::STATUS_NAME_MAX;
 
 /// The child, as somebody sees it who looks now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum ChildPhase {
     /// It runs; its PID.
     Running(i32),
     /// There is none; one is started when the holdoff time is over.
-    Due,
+    StartPending,
     /// There is none, until a user starts one.
-    ByHand,
+    Stopped,
     /// There is none and will be none: the server exits when the holdoff time is over.
-    Last,
+    ExitPending,
 }
 
 /// The state of the child and of the server, in a form that is cheap to compare.
@@ -26,7 +26,7 @@ pub struct Status {
     /// The restart mode.
     pub mode: RestartMode,
     /// The child.
-    pub child: Stage,
+    pub child: ChildPhase,
 }
 
 impl Status {
@@ -38,8 +38,8 @@ impl Status {
             .take(STATUS_NAME_MAX)
             .collect();
         let state = match (self.child, self.leaving) {
-            (Stage::Running(pid), true) => format!("ending, PID {pid}"),
-            (Stage::Running(pid), false) => {
+            (ChildPhase::Running(pid), true) => format!("ending, PID {pid}"),
+            (ChildPhase::Running(pid), false) => {
                 let running = if self.ready { "running" } else { "starting" };
                 let mode = match self.mode {
                     RestartMode::On => "",
@@ -48,9 +48,9 @@ impl Status {
                 };
                 format!("{running}, PID {pid}{mode}")
             }
-            (_, true) | (Stage::Last, false) => "down, server exits".to_owned(),
-            (Stage::Due, false) => "down, to be started".to_owned(),
-            (Stage::ByHand, false) => "down until started by hand".to_owned(),
+            (_, true) | (ChildPhase::ExitPending, false) => "down, server exits".to_owned(),
+            (ChildPhase::StartPending, false) => "down, to be started".to_owned(),
+            (ChildPhase::Stopped, false) => "down until started by hand".to_owned(),
         };
         format!("Child {name} {state}")
     }
@@ -60,29 +60,42 @@ impl Status {
 mod tests {
     use super::*;
 
-    fn line(child: Stage, mode: RestartMode, leaving: bool, ready: bool) -> String {
+    fn line(child: ChildPhase, mode: RestartMode, leaving: bool, ready: bool) -> String {
         Status { ready, leaving, mode, child }.line(b"ioc")
     }
 
     #[test]
     fn few_words_tell_it() {
         use RestartMode::{Off, On, Oneshot};
-        let running = Stage::Running(123);
+        let running = ChildPhase::Running(123);
         assert_eq!(line(running, On, false, true), "Child ioc running, PID 123");
         assert_eq!(line(running, On, false, false), "Child ioc starting, PID 123");
         assert_eq!(line(running, Off, false, true), "Child ioc running, PID 123, auto restart OFF");
         assert_eq!(line(running, Oneshot, false, true), "Child ioc running, PID 123, ONESHOT");
         assert_eq!(line(running, On, true, true), "Child ioc ending, PID 123");
-        assert_eq!(line(Stage::Due, On, false, true), "Child ioc down, to be started");
-        assert_eq!(line(Stage::ByHand, Off, false, true), "Child ioc down until started by hand");
-        assert_eq!(line(Stage::Last, Oneshot, false, true), "Child ioc down, server exits");
-        assert_eq!(line(Stage::ByHand, Off, true, true), "Child ioc down, server exits");
+        assert_eq!(
+            line(ChildPhase::StartPending, On, false, true),
+            "Child ioc down, to be started"
+        );
+        assert_eq!(
+            line(ChildPhase::Stopped, Off, false, true),
+            "Child ioc down until started by hand"
+        );
+        assert_eq!(
+            line(ChildPhase::ExitPending, Oneshot, false, true),
+            "Child ioc down, server exits"
+        );
+        assert_eq!(line(ChildPhase::Stopped, Off, true, true), "Child ioc down, server exits");
     }
 
     #[test]
     fn name_is_one_short_line_of_text() {
-        let status =
-            Status { ready: true, leaving: false, mode: RestartMode::On, child: Stage::Due };
+        let status = Status {
+            ready: true,
+            leaving: false,
+            mode: RestartMode::On,
+            child: ChildPhase::StartPending,
+        };
         let line = status.line(b"a\nREADY=1\n\xff");
         assert_eq!(line, "Child a?READY=1?\u{fffd} down, to be started");
         assert!(status.line(&[b'x'; 100_000]).len() < 1000);

@@ -32,13 +32,13 @@ use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
-use super::orphan_cleanup::{Clearing, Then};
-use super::restart_delay::Holdoff;
-use super::status::Stage;
+use super::orphan_cleanup::{AfterCleanup, OrphanCleanup};
+use super::restart_delay::RestartDelay;
+use super::status::ChildPhase;
 use crate::config::RestartMode;
-use crate::console::clock::{Moment, Now};
-use crate::console::event::{ExitStatus, Running};
-use crate::console::snapshot::Invalid;
+use crate::console::clock::{Monotonic, Timestamps};
+use crate::console::event::{ChildProcess, ExitStatus};
+use crate::console::snapshot::InvalidSnapshot;
 use crate::limits::{DAEMON_LOOK, KILL_WAIT, START_RETRY, UNKNOWN};
 
 /// The child's life cycle. It is its own record.
@@ -47,7 +47,7 @@ use crate::limits::{DAEMON_LOOK, KILL_WAIT, START_RETRY, UNKNOWN};
 pub struct Supervisor {
     // No Option: one of a kind that an older program does not know would be no child to it.
     #[n(0)]
-    child: Child,
+    child: Lifecycle,
     #[n(1)]
     mode: RestartMode,
     /// From the settings.
@@ -55,16 +55,16 @@ pub struct Supervisor {
     policy: Policy,
     /// When the last child was started, or its start was tried.
     #[n(2)]
-    last_start: Option<Moment>,
+    last_start: Option<Monotonic>,
     /// `--wait`, and no user has started a child yet.
     #[cbor(n(3), default)]
     waiting: bool,
     /// In ONESHOT one more start is due.
     #[cbor(n(4), default)]
-    due: bool,
+    oneshot_start_pending: bool,
     /// The last start failed.
     #[cbor(n(5), default)]
-    failed: bool,
+    last_start_failed: bool,
     /// Exit status of the last child that ended normally, or under `--signal-status` at all.
     #[cbor(n(6), default)]
     last_code: u8,
@@ -83,58 +83,58 @@ pub struct Supervisor {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// How long it is from one start to the next.
-    pub holdoff: Holdoff,
+    pub holdoff: RestartDelay,
     /// Whether a death by a signal counts as an exit status: 128 and its number.
     pub signal_status: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-enum Child {
+enum Lifecycle {
     #[n(0)]
     None,
     /// Asked for, not yet answered.
     #[n(1)]
     Starting,
     #[n(2)]
-    Running(#[n(0)] Running),
+    Running(#[n(0)] ChildProcess),
     /// SIGTERM came. `until` is the time of the next step: SIGKILL, or after it leaving anyhow.
     #[n(3)]
     Leaving {
         #[n(0)]
-        child: Running,
+        child: ChildProcess,
         #[n(1)]
         killed: bool,
         #[n(2)]
-        until: Moment,
+        until: Monotonic,
     },
     /// The child has ended as one that makes itself a daemon does; which process that is is not
     /// known yet.
     #[n(4)]
     Forked {
         #[n(0)]
-        first: Running,
+        first: ChildProcess,
         /// It has to be known by then.
         #[n(1)]
-        until: Moment,
+        until: Monotonic,
         /// When to look next.
         #[n(2)]
-        look: Moment,
+        look: Monotonic,
     },
     /// What it left behind is being killed.
     #[n(5)]
-    Clearing(#[n(0)] Clearing),
+    CleaningUp(#[n(0)] OrphanCleanup),
     /// Another one was asked for beside it, not yet answered.
     #[n(6)]
-    Replacing(#[n(0)] Running),
+    Replacing(#[n(0)] ChildProcess),
 }
 
 /// What comes next while there is no child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Nothing,
-    Start(Moment),
-    Exit(Moment),
+    Start(Monotonic),
+    Exit(Monotonic),
 }
 
 /// What is to be done now.
@@ -147,24 +147,24 @@ pub enum Action {
     /// SIGTERM's grace is over: kill the child's process group.
     Kill,
     /// The child survives SIGKILL: leave without it.
-    Abandon,
+    ExitWithoutChild,
     /// Look which process the child has become.
-    Look,
+    FindDaemon,
     /// Send this signal to what the child left behind.
-    Sweep(i32),
+    SignalOrphans(i32),
 }
 
 impl Supervisor {
     /// Before the first start.
     pub fn new(mode: RestartMode, wait: bool, policy: Policy) -> Supervisor {
         Supervisor {
-            child: Child::None,
+            child: Lifecycle::None,
             mode,
             policy,
             last_start: None,
             waiting: wait,
-            due: true,
-            failed: false,
+            oneshot_start_pending: true,
+            last_start_failed: false,
             last_code: 0,
             starts: 0,
             deaths: 0,
@@ -173,19 +173,19 @@ impl Supervisor {
     }
 
     /// What follows from no setting.
-    pub fn record(&self) -> Supervisor {
+    pub fn snapshot(&self) -> Supervisor {
         Supervisor { policy: Policy::default(), ..*self }
     }
 
     /// Goes on from a record.
-    pub fn restore(record: Supervisor, policy: Policy) -> Result<Supervisor, Invalid> {
-        if matches!(record.child, Child::Starting | Child::Replacing(_)) {
+    pub fn restore(record: Supervisor, policy: Policy) -> Result<Supervisor, InvalidSnapshot> {
+        if matches!(record.child, Lifecycle::Starting | Lifecycle::Replacing(_)) {
             // The effect was obeyed, and its answer would never come.
-            return Err(Invalid("a child is being started"));
+            return Err(InvalidSnapshot("a child is being started"));
         }
         // A signal to the groups 0 and 1 is one to ourselves, or to everybody.
         if record.running().is_some_and(|child| child.pid <= 1) {
-            return Err(Invalid("the child's PID can be no child's"));
+            return Err(InvalidSnapshot("the child's PID can be no child's"));
         }
         Ok(Supervisor { policy, ..record })
     }
@@ -196,29 +196,34 @@ impl Supervisor {
     }
 
     /// The child, while there is one.
-    pub fn running(&self) -> Option<Running> {
+    pub fn running(&self) -> Option<ChildProcess> {
         match self.child {
-            Child::Running(child)
-            | Child::Replacing(child)
-            | Child::Leaving { child, .. }
-            | Child::Forked { first: child, .. } => Some(child),
-            Child::None | Child::Starting | Child::Clearing(_) => None,
+            Lifecycle::Running(child)
+            | Lifecycle::Replacing(child)
+            | Lifecycle::Leaving { child, .. }
+            | Lifecycle::Forked { first: child, .. } => Some(child),
+            Lifecycle::None | Lifecycle::Starting | Lifecycle::CleaningUp(_) => None,
         }
     }
 
     /// The child, or what follows.
-    pub fn stage(&self) -> Stage {
+    pub fn phase(&self) -> ChildPhase {
         match self.child {
-            Child::Running(child)
-            | Child::Replacing(child)
-            | Child::Leaving { child, .. }
-            | Child::Forked { first: child, .. } => Stage::Running(child.pid),
-            Child::Starting | Child::Clearing(Clearing { then: Then::Start, .. }) => Stage::Due,
-            Child::Clearing(Clearing { then: Then::Exit(_), .. }) => Stage::Last,
-            Child::None | Child::Clearing(_) => match self.next() {
-                Next::Start(_) => Stage::Due,
-                Next::Nothing => Stage::ByHand,
-                Next::Exit(_) => Stage::Last,
+            Lifecycle::Running(child)
+            | Lifecycle::Replacing(child)
+            | Lifecycle::Leaving { child, .. }
+            | Lifecycle::Forked { first: child, .. } => ChildPhase::Running(child.pid),
+            Lifecycle::Starting
+            | Lifecycle::CleaningUp(OrphanCleanup { then: AfterCleanup::Start, .. }) => {
+                ChildPhase::StartPending
+            }
+            Lifecycle::CleaningUp(OrphanCleanup { then: AfterCleanup::Exit(_), .. }) => {
+                ChildPhase::ExitPending
+            }
+            Lifecycle::None | Lifecycle::CleaningUp(_) => match self.next() {
+                Next::Start(_) => ChildPhase::StartPending,
+                Next::Nothing => ChildPhase::Stopped,
+                Next::Exit(_) => ChildPhase::ExitPending,
             },
         }
     }
@@ -235,75 +240,78 @@ impl Supervisor {
     }
 
     /// When [`due`](Self::due) has something to do.
-    pub fn deadline(&self) -> Option<Moment> {
+    pub fn deadline(&self) -> Option<Monotonic> {
         match self.child {
-            Child::None => match self.next() {
+            Lifecycle::None => match self.next() {
                 Next::Nothing => None,
                 Next::Start(at) | Next::Exit(at) => Some(at),
             },
-            Child::Starting | Child::Running(_) | Child::Replacing(_) => None,
-            Child::Leaving { until, .. } => Some(until),
-            Child::Forked { look, .. } => Some(look),
-            Child::Clearing(clearing) => Some(clearing.deadline()),
+            Lifecycle::Starting | Lifecycle::Running(_) | Lifecycle::Replacing(_) => None,
+            Lifecycle::Leaving { until, .. } => Some(until),
+            Lifecycle::Forked { look, .. } => Some(look),
+            Lifecycle::CleaningUp(clearing) => Some(clearing.deadline()),
         }
     }
 
     /// What time has made due. Asked too early or twice, it is nothing.
-    pub fn due(&mut self, now: Moment) -> Option<Action> {
+    pub fn poll(&mut self, now: Monotonic) -> Option<Action> {
         match &mut self.child {
-            Child::Forked { look, .. } if now < *look => return None,
-            Child::Forked { look, .. } => {
+            Lifecycle::Forked { look, .. } if now < *look => return None,
+            Lifecycle::Forked { look, .. } => {
                 *look = now + DAEMON_LOOK;
-                return Some(Action::Look);
+                return Some(Action::FindDaemon);
             }
-            Child::Clearing(clearing) => return clearing.due(now).map(Action::Sweep),
-            Child::None
-            | Child::Starting
-            | Child::Running(_)
-            | Child::Replacing(_)
-            | Child::Leaving { .. } => {}
+            Lifecycle::CleaningUp(clearing) => {
+                return clearing.poll(now).map(Action::SignalOrphans);
+            }
+            Lifecycle::None
+            | Lifecycle::Starting
+            | Lifecycle::Running(_)
+            | Lifecycle::Replacing(_)
+            | Lifecycle::Leaving { .. } => {}
         }
         match self.child {
-            Child::None => match self.next() {
-                Next::Start(at) if now >= at => Some(self.begin(now)),
+            Lifecycle::None => match self.next() {
+                Next::Start(at) if now >= at => Some(self.start(now)),
                 Next::Exit(at) if now >= at => Some(Action::Exit(self.last_code)),
                 Next::Start(_) | Next::Exit(_) | Next::Nothing => None,
             },
-            Child::Starting
-            | Child::Running(_)
-            | Child::Replacing(_)
-            | Child::Forked { .. }
-            | Child::Clearing(_) => None,
-            Child::Leaving { until, .. } if now < until => None,
-            Child::Leaving { killed: true, .. } => Some(Action::Abandon),
-            Child::Leaving { child, killed: false, .. } => {
-                self.child = Child::Leaving { child, killed: true, until: now + KILL_WAIT };
+            Lifecycle::Starting
+            | Lifecycle::Running(_)
+            | Lifecycle::Replacing(_)
+            | Lifecycle::Forked { .. }
+            | Lifecycle::CleaningUp(_) => None,
+            Lifecycle::Leaving { until, .. } if now < until => None,
+            Lifecycle::Leaving { killed: true, .. } => Some(Action::ExitWithoutChild),
+            Lifecycle::Leaving { child, killed: false, .. } => {
+                self.child = Lifecycle::Leaving { child, killed: true, until: now + KILL_WAIT };
                 Some(Action::Kill)
             }
         }
     }
 
     /// A user asked for a child while there was none.
-    pub fn start_by_hand(&mut self, now: Moment) -> Option<Action> {
-        let exits = self.mode == RestartMode::Oneshot && !self.due;
+    pub fn start_by_hand(&mut self, now: Monotonic) -> Option<Action> {
+        let exits = self.mode == RestartMode::Oneshot && !self.oneshot_start_pending;
         match &mut self.child {
-            Child::Clearing(clearing) => {
+            Lifecycle::CleaningUp(clearing) => {
                 self.waiting = false;
-                let then = if exits { Then::Exit(self.last_code) } else { Then::Start };
-                if clearing.then == Then::Wait {
+                let then =
+                    if exits { AfterCleanup::Exit(self.last_code) } else { AfterCleanup::Start };
+                if clearing.then == AfterCleanup::Wait {
                     clearing.then = then;
                 }
                 None
             }
-            Child::None => {
+            Lifecycle::None => {
                 self.waiting = false;
-                if exits { Some(Action::Exit(self.last_code)) } else { Some(self.begin(now)) }
+                if exits { Some(Action::Exit(self.last_code)) } else { Some(self.start(now)) }
             }
-            Child::Starting
-            | Child::Running(_)
-            | Child::Replacing(_)
-            | Child::Leaving { .. }
-            | Child::Forked { .. } => None,
+            Lifecycle::Starting
+            | Lifecycle::Running(_)
+            | Lifecycle::Replacing(_)
+            | Lifecycle::Leaving { .. }
+            | Lifecycle::Forked { .. } => None,
         }
     }
 
@@ -315,41 +323,41 @@ impl Supervisor {
             RestartMode::Off | RestartMode::Oneshot => RestartMode::On,
         };
         if self.mode == RestartMode::Oneshot {
-            self.due = true;
+            self.oneshot_start_pending = true;
         }
         self.mode
     }
 
     /// The child asked for runs. The one beside which it was started.
-    pub fn started(&mut self, pid: i32, now: Now) -> Option<Running> {
+    pub fn started(&mut self, pid: i32, now: Timestamps) -> Option<ChildProcess> {
         let beside = match self.child {
-            Child::Replacing(child) => Some(child),
-            Child::None
-            | Child::Starting
-            | Child::Running(_)
-            | Child::Leaving { .. }
-            | Child::Forked { .. }
-            | Child::Clearing(_) => None,
+            Lifecycle::Replacing(child) => Some(child),
+            Lifecycle::None
+            | Lifecycle::Starting
+            | Lifecycle::Running(_)
+            | Lifecycle::Leaving { .. }
+            | Lifecycle::Forked { .. }
+            | Lifecycle::CleaningUp(_) => None,
         };
         if beside.is_some() {
             self.last_start = Some(now.mono);
-            self.due = false;
+            self.oneshot_start_pending = false;
         }
-        self.child = Child::Running(Running { pid, started: now.wall });
-        self.failed = false;
+        self.child = Lifecycle::Running(ChildProcess { pid, started: now.wall });
+        self.last_start_failed = false;
         self.starts += 1;
         beside
     }
 
     /// The child asked for could not be started; the try counts for the holdoff.
     pub fn start_failed(&mut self) {
-        self.child = Child::None;
-        self.due = true;
-        self.failed = true;
+        self.child = Lifecycle::None;
+        self.oneshot_start_pending = true;
+        self.last_start_failed = true;
     }
 
     /// The child ended. Whether the server was only waiting for that.
-    pub fn ended(&mut self, status: ExitStatus, now: Moment) -> bool {
+    pub fn ended(&mut self, status: ExitStatus, now: Monotonic) -> bool {
         match status {
             ExitStatus::Code(code) => self.last_code = code,
             // Signals have numbers up to 64.
@@ -360,63 +368,70 @@ impl Supervisor {
             ExitStatus::Signal(_) => {}
         }
         if let Some(start) = self.last_start {
-            self.deaths = self.policy.holdoff.count(self.deaths, now.since(start));
+            self.deaths =
+                self.policy.holdoff.next_streak(self.deaths, now.saturating_duration_since(start));
         }
-        let leaving = matches!(self.child, Child::Leaving { .. });
-        self.child = Child::None;
+        let leaving = matches!(self.child, Lifecycle::Leaving { .. });
+        self.child = Lifecycle::None;
         leaving
     }
 
     /// SIGTERM with a child: from now on its end is the server's. The child has had the kill
     /// signal; whether it has had SIGKILL too, and else how long it may take.
-    pub fn leave(&mut self, killed: bool, grace: Duration, now: Moment) {
-        if let Child::Running(child) = self.child {
+    pub fn begin_shutdown(&mut self, killed: bool, grace: Duration, now: Monotonic) {
+        if let Lifecycle::Running(child) = self.child {
             let wait = if killed { KILL_WAIT } else { grace };
-            self.child = Child::Leaving { child, killed, until: now + wait };
+            self.child = Lifecycle::Leaving { child, killed, until: now + wait };
         }
     }
 
     /// Whether SIGTERM came already, and the child has not had SIGKILL.
     pub fn in_grace(&self) -> bool {
-        let clearing = matches!(self.child, Child::Clearing(Clearing { then: Then::Exit(_), .. }));
-        clearing || matches!(self.child, Child::Leaving { killed: false, .. })
+        let clearing = matches!(
+            self.child,
+            Lifecycle::CleaningUp(OrphanCleanup { then: AfterCleanup::Exit(_), .. })
+        );
+        clearing || matches!(self.child, Lifecycle::Leaving { killed: false, .. })
     }
 
     /// Whether SIGTERM came already, or something else decided that the server leaves.
     pub fn is_leaving(&self) -> bool {
-        let clearing = matches!(self.child, Child::Clearing(Clearing { then: Then::Exit(_), .. }));
-        clearing || matches!(self.child, Child::Leaving { .. })
+        let clearing = matches!(
+            self.child,
+            Lifecycle::CleaningUp(OrphanCleanup { then: AfterCleanup::Exit(_), .. })
+        );
+        clearing || matches!(self.child, Lifecycle::Leaving { .. })
     }
 
     /// Ends the grace period.
-    pub fn end_grace(&mut self, now: Moment) {
+    pub fn end_grace(&mut self, now: Monotonic) {
         match &mut self.child {
-            Child::Leaving { killed: false, until, .. } => *until = now,
-            Child::Clearing(clearing) => clearing.end_grace(now),
+            Lifecycle::Leaving { killed: false, until, .. } => *until = now,
+            Lifecycle::CleaningUp(clearing) => clearing.end_grace(now),
             _ => {}
         }
     }
 
-    fn begin(&mut self, now: Moment) -> Action {
-        self.child = Child::Starting;
+    fn start(&mut self, now: Monotonic) -> Action {
+        self.child = Lifecycle::Starting;
         self.daemon = false;
         self.last_start = Some(now);
-        self.due = false;
+        self.oneshot_start_pending = false;
         Action::Start
     }
 
     fn next(&self) -> Next {
         let Some(last_start) = self.last_start else {
-            return if self.waiting { Next::Nothing } else { Next::Start(Moment(0)) };
+            return if self.waiting { Next::Nothing } else { Next::Start(Monotonic(0)) };
         };
         // Without holdoff a system that has no process to give would be asked without pause.
-        let least = if self.failed { START_RETRY } else { Duration::ZERO };
-        let ready = last_start + self.policy.holdoff.wait(self.deaths).max(least);
+        let least = if self.last_start_failed { START_RETRY } else { Duration::ZERO };
+        let ready = last_start + self.policy.holdoff.delay(self.deaths).max(least);
         match self.mode {
             _ if self.waiting => Next::Nothing,
             RestartMode::On => Next::Start(ready),
             RestartMode::Off => Next::Nothing,
-            RestartMode::Oneshot if self.due => Next::Start(ready),
+            RestartMode::Oneshot if self.oneshot_start_pending => Next::Start(ready),
             RestartMode::Oneshot => Next::Exit(ready),
         }
     }

@@ -2,17 +2,17 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::console::audit::Entry;
-use crate::console::clock::Moment;
-use crate::console::event::{ClientId, Farewell, Medium, Role};
-use crate::console::stream::reader::Outbox;
+use crate::console::audit::AuditEvent;
+use crate::console::clock::Monotonic;
+use crate::console::event::{ClientId, ClientKind, DisconnectReason, Role};
+use crate::console::stream::reader::StreamReader;
 use crate::console::{Console, messages};
 use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
 use crate::telnet;
 
 /// How many are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Count {
+pub(crate) struct ClientCount {
     pub(crate) users: usize,
     pub(crate) loggers: usize,
 }
@@ -20,69 +20,79 @@ pub(crate) struct Count {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) role: Role,
-    pub(crate) medium: Medium,
-    pub(crate) outbox: Outbox,
+    pub(crate) kind: ClientKind,
+    pub(crate) reader: StreamReader,
     pub(crate) decoder: telnet::Decoder,
     /// How many bytes of answers to its telnet requests may still be staged.
     pub(crate) replies: usize,
     /// Bytes that it took since it came.
     pub(crate) taken: u64,
-    pub(crate) pace: Pace,
+    pub(crate) backpressure: Backpressure,
 }
 
 impl Client {
     /// It is about to be passed, `alone` or with others: how long it is waited for.
-    pub(crate) fn wait_from(&self, now: Moment, alone: bool) -> Pace {
+    pub(crate) fn grant_wait(&self, now: Monotonic, alone: bool) -> Backpressure {
         let stranger = alone && self.taken <= SURELY_READ;
         let patience = if stranger { STRANGER_PATIENCE } else { CLIENT_PATIENCE };
-        Pace::Waited { until: now + patience, owed: CLIENT_PACE }
+        Backpressure::WaitingUntil { until: now + patience, owed: CLIENT_PACE }
     }
 }
 
 /// Whether a client that is about to be passed is waited for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub(crate) enum Pace {
+pub(crate) enum Backpressure {
     /// It keeps up, or has not been looked at since it did.
     #[default]
     #[n(0)]
-    Free,
+    None,
     /// Until then, if by then it has taken so much more.
     #[n(1)]
-    Waited {
+    WaitingUntil {
         #[n(0)]
-        until: Moment,
+        until: Monotonic,
         #[n(1)]
         owed: usize,
     },
     /// It reads too slowly; not before it has caught up.
     #[n(2)]
-    WrittenOff,
+    GivenUp,
 }
 
 impl Console {
-    pub(crate) fn join(&mut self, id: ClientId, role: Role, medium: Medium) {
+    pub(crate) fn join(&mut self, id: ClientId, role: Role, medium: ClientKind) {
         let encoding = self.settings.encoding(role, medium);
         // What only sends is given nothing.
-        let from =
-            if medium == Medium::Pipe { self.history.head() } else { self.history.replay_point() };
-        let mut outbox = Outbox::new(from, encoding);
-        if medium != Medium::Pipe {
+        let from = if medium == ClientKind::Pipe {
+            self.stream.head()
+        } else {
+            self.stream.replay_point()
+        };
+        let mut outbox = StreamReader::new(from, encoding);
+        if medium != ClientKind::Pipe {
             outbox.stage(&self.greeting(role));
         }
-        if medium == Medium::Telnet {
+        if medium == ClientKind::Telnet {
             outbox.stage(&telnet::OFFER);
         }
         let decoder = telnet::Decoder::new();
-        let client =
-            Client { role, medium, outbox, decoder, replies: 0, taken: 0, pace: Pace::Free };
+        let client = Client {
+            role,
+            kind: medium,
+            reader: outbox,
+            decoder,
+            replies: 0,
+            taken: 0,
+            backpressure: Backpressure::None,
+        };
         self.clients.insert(id, client);
-        self.journal.push_back(Entry::Joined(id));
+        self.audit_events.push_back(AuditEvent::Joined(id));
     }
 
-    pub(crate) fn leave(&mut self, id: ClientId, farewell: Farewell) {
+    pub(crate) fn leave(&mut self, id: ClientId, farewell: DisconnectReason) {
         if self.clients.remove(&id).is_some() {
-            self.journal.push_back(Entry::Left(id, farewell));
+            self.audit_events.push_back(AuditEvent::Left(id, farewell));
         }
     }
 
@@ -98,9 +108,9 @@ impl Console {
         messages::greeting(&self.settings, self.supervisor.mode(), child, times, clients)
     }
 
-    pub(crate) fn count(&self) -> Count {
-        let counted = self.clients.values().filter(|client| client.medium != Medium::Pipe);
+    pub(crate) fn count(&self) -> ClientCount {
+        let counted = self.clients.values().filter(|client| client.kind != ClientKind::Pipe);
         let loggers = counted.clone().filter(|client| client.role == Role::Logger).count();
-        Count { users: counted.count() - loggers, loggers }
+        ClientCount { users: counted.count() - loggers, loggers }
     }
 }

@@ -1,10 +1,10 @@
 //! What clients type: telnet decoded, commands obeyed, the rest queued for the child
 //! (contract section 5).
 
-use crate::config::Wording;
-use crate::console::audit::{Command, Entry};
-use crate::console::clock::Now;
-use crate::console::event::{ClientId, Effect, Medium, Role};
+use crate::config::MessageStyle;
+use crate::console::audit::{AuditEvent, Command};
+use crate::console::clock::Timestamps;
+use crate::console::event::{ClientId, ClientKind, Effect, Role};
 use crate::console::{Console, messages};
 
 /// Restarts a dead child, whatever the kill character is.
@@ -14,7 +14,7 @@ const QUIT: u8 = 0x11;
 
 impl Console {
     /// One read from one client: the buffer that contract section 5 speaks of.
-    pub(crate) fn receive(&mut self, id: ClientId, bytes: &[u8], now: Now) {
+    pub(crate) fn client_input(&mut self, id: ClientId, bytes: &[u8], now: Timestamps) {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
@@ -23,25 +23,25 @@ impl Console {
         }
         let mut data = std::mem::take(&mut self.scratch);
         data.clear();
-        if client.medium == Medium::Telnet {
+        if client.kind == ClientKind::Telnet {
             let mut reply = Vec::new();
             let before = client.decoder.clone();
             client.decoder.decode(bytes, &mut data, &mut reply);
             self.revision += u64::from(client.decoder != before);
-            client.outbox.stage(&reply);
+            client.reader.stage(&reply);
             client.replies += reply.len();
         } else {
             data.extend_from_slice(bytes);
         }
-        self.typed(id, &data, now);
+        self.process_input(id, &data, now);
         self.scratch = data;
     }
 
-    fn typed(&mut self, id: ClientId, data: &[u8], now: Now) {
+    fn process_input(&mut self, id: ClientId, data: &[u8], now: Timestamps) {
         let running = self.supervisor.running().is_some();
         let mut start = false;
         for &byte in data {
-            start |= self.command(id, byte, running, now);
+            start |= self.run_command(id, byte, running, now);
         }
         if start && !self.exiting {
             // The buffer that starts a child is not for it.
@@ -60,31 +60,31 @@ impl Console {
     }
 
     /// Acts on a byte that is one command or several. Whether it asks for a child.
-    fn command(&mut self, id: ClientId, byte: u8, running: bool, now: Now) -> bool {
+    fn run_command(&mut self, id: ClientId, byte: u8, running: bool, now: Timestamps) -> bool {
         let commands = self.settings.commands;
         let mut start = !running && byte == RESTART;
         if start {
-            self.journal.push_back(Entry::Command(id, Command::Restart));
+            self.audit_events.push_back(AuditEvent::Command(id, Command::Restart));
         }
         if !running && byte == QUIT {
-            self.journal.push_back(Entry::Command(id, Command::Quit));
+            self.audit_events.push_back(AuditEvent::Command(id, Command::Quit));
             self.flush(now);
             self.exit(self.supervisor.last_code());
         }
         if commands.logout == Some(byte) {
-            self.journal.push_back(Entry::Command(id, Command::Logout));
+            self.audit_events.push_back(AuditEvent::Command(id, Command::Logout));
             self.effects.push_back(Effect::Disconnect(id));
         }
         if commands.toggle == Some(byte) {
-            self.journal.push_back(Entry::Command(id, Command::Toggle));
+            self.audit_events.push_back(AuditEvent::Command(id, Command::Toggle));
             // 2.7 has no ONESHOT, nor do those know it who read its words.
-            let mode = self.supervisor.toggle(self.settings.wording == Wording::Current);
+            let mode = self.supervisor.toggle(self.settings.wording == MessageStyle::Current);
             self.revision += 1;
             self.say(&messages::toggled(&self.settings, mode), now);
         }
         if self.settings.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
             let command = if running { Command::Reload } else { Command::Restart };
-            self.journal.push_back(Entry::Command(id, command));
+            self.audit_events.push_back(AuditEvent::Command(id, command));
             if running {
                 self.reload(now);
             } else {
@@ -94,13 +94,13 @@ impl Console {
         if commands.kill == Some(byte) {
             self.say(&messages::killed(&self.settings), now);
             let command = if running { Command::Kill } else { Command::Restart };
-            self.journal.push_back(Entry::Command(id, command));
+            self.audit_events.push_back(AuditEvent::Command(id, command));
             if running {
-                self.cancel_beside();
+                self.cancel_replacement();
                 self.input.clear();
-                if self.supervisor.is_forked() && self.settings.kill_signal != 0 {
+                if self.supervisor.awaits_daemon() && self.settings.kill_signal != 0 {
                     // There is no process yet that a signal could be sent to.
-                    self.give_daemon_up(now);
+                    self.give_up_daemon(now);
                 } else {
                     self.signal(self.settings.kill_signal);
                 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use minicbor::{Decode, Encode};
 
 use crate::console::event::ClientId;
-use crate::console::snapshot::Invalid;
+use crate::console::snapshot::InvalidSnapshot;
 use crate::limits::{INPUT_MAX, INPUT_RESERVE};
 
 /// The queue. Bytes keep the order in which they were read, across clients.
@@ -22,7 +22,7 @@ pub struct InputQueue {
 /// The queue as plain data.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct InputRecord {
+pub struct InputSnapshot {
     #[cbor(n(0), default, with = "minicbor::bytes")]
     bytes: Vec<u8>,
     #[cbor(n(1), default)]
@@ -31,16 +31,16 @@ pub struct InputRecord {
 
 impl InputQueue {
     /// All of it.
-    pub fn record(&self) -> InputRecord {
+    pub fn snapshot(&self) -> InputSnapshot {
         let (first, second) = self.slices();
-        InputRecord { bytes: [first, second].concat(), runs: self.runs.iter().copied().collect() }
+        InputSnapshot { bytes: [first, second].concat(), runs: self.runs.iter().copied().collect() }
     }
 
     /// Goes on from a record.
-    pub fn restore(record: InputRecord) -> Result<InputQueue, Invalid> {
+    pub fn restore(record: InputSnapshot) -> Result<InputQueue, InvalidSnapshot> {
         let total = record.runs.iter().try_fold(0_usize, |sum, run| sum.checked_add(run.1));
         if total != Some(record.bytes.len()) || record.runs.iter().any(|run| run.1 == 0) {
-            return Err(Invalid("the input is not as long as its parts"));
+            return Err(InvalidSnapshot("the input is not as long as its parts"));
         }
         let mut shares = BTreeMap::new();
         for &(id, len) in &record.runs {

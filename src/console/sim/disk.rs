@@ -90,7 +90,7 @@ impl Disk {
             return false;
         }
         if self.failing && give_up {
-            console.give_up(self.sink);
+            console.discard_pending(self.sink);
             self.lose_until(stream.head());
         }
         if stream.has_passed(self.taken.place) {

@@ -1,7 +1,7 @@
 //! What a client has to be told first (contract section 3).
 
 use super::oracle::{Alive, Oracle, caret, mode_name, text};
-use crate::config::Wording;
+use crate::config::MessageStyle;
 use crate::console::event::Role;
 
 impl Oracle {
@@ -20,7 +20,7 @@ impl Oracle {
                 None => "auto restart toggle disabled".to_owned(),
             };
             let mode = mode_name(self.mode);
-            let word = if s.wording == Wording::Of2_7 { "" } else { " mode" };
+            let word = if s.wording == MessageStyle::V2_7 { "" } else { " mode" };
             lines.push(format!("@@@ {kill}, auto restart{word} is {mode}, {toggle}"));
             if let Some(byte) = s.commands.logout {
                 lines.push(format!("@@@ Use {} to logout from procServ server", caret(byte)));
@@ -31,7 +31,8 @@ impl Oracle {
         lines.push(format!("@@@ Child startup directory: {}", text(&s.child_dir)));
         let quoted = if name == command { String::new() } else { format!(" \"{name}\"") };
         lines.push(format!("@@@ Child{quoted} started as: {command}"));
-        if let Some((file, opened)) = s.log.as_ref().filter(|_| s.wording == Wording::Current) {
+        if let Some((file, opened)) = s.log.as_ref().filter(|_| s.wording == MessageStyle::Current)
+        {
             let trouble = if *opened { "" } else { "unable to open log file " };
             lines.push(format!("@@@ Child log file: {trouble}{}", text(file)));
         }

@@ -3,15 +3,15 @@
 use super::kin::After;
 use super::oracle::Oracle;
 use super::seen;
+use crate::config::MessageStyle;
 use crate::config::RestartMode::Oneshot;
-use crate::config::Wording;
-use crate::console::audit::{Command, Entry};
-use crate::console::clock::Now;
+use crate::console::audit::{AuditEvent, Command};
+use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, Effect, ExitStatus};
 
 impl Oracle {
     /// One buffer from a control client, telnet taken out of it.
-    pub fn typed(&mut self, id: ClientId, data: &[u8], now: Now) {
+    pub fn typed(&mut self, id: ClientId, data: &[u8], now: Timestamps) {
         if self.exiting {
             return;
         }
@@ -20,7 +20,7 @@ impl Oracle {
         let mut start = false;
         for &byte in data {
             let is = |command: Option<u8>| command == Some(byte);
-            let mut note = |command| self.entries.push_back(Entry::Command(id, command));
+            let mut note = |command| self.entries.push_back(AuditEvent::Command(id, command));
             if dead && byte == 0x12 {
                 note(Command::Restart);
             }
@@ -30,16 +30,16 @@ impl Oracle {
                 self.exit(self.code);
             }
             if is(commands.logout) {
-                self.entries.push_back(Entry::Command(id, Command::Logout));
+                self.entries.push_back(AuditEvent::Command(id, Command::Logout));
                 self.effects.push_back(Effect::Disconnect(id));
             }
             if is(commands.toggle) {
-                self.entries.push_back(Entry::Command(id, Command::Toggle));
+                self.entries.push_back(AuditEvent::Command(id, Command::Toggle));
                 self.toggle(now);
             }
             if is(self.settings.overlap.and_then(|overlap| overlap.command)) {
                 let command = if dead { Command::Restart } else { Command::Reload };
-                self.entries.push_back(Entry::Command(id, command));
+                self.entries.push_back(AuditEvent::Command(id, command));
                 if dead {
                     start = true;
                 } else {
@@ -48,8 +48,8 @@ impl Oracle {
             }
             if is(commands.kill) {
                 let command = if dead { Command::Restart } else { Command::Kill };
-                self.entries.push_back(Entry::Command(id, command));
-                if self.settings.wording == Wording::Current {
+                self.entries.push_back(AuditEvent::Command(id, command));
+                if self.settings.wording == MessageStyle::Current {
                     self.say("\r\n@@@ Got a kill command\r\n", now);
                 }
                 if !dead {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::oracle::Oracle;
 use super::seen;
 use crate::console::Settings;
-use crate::console::audit::Entry;
-use crate::console::clock::Now;
-use crate::console::event::{Effect, ExitStatus, Which};
+use crate::console::audit::AuditEvent;
+use crate::console::clock::Timestamps;
+use crate::console::event::{ChildSlot, Effect, ExitStatus};
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -46,7 +46,7 @@ impl Hunt {
 
 impl Oracle {
     /// An end that is only that of a daemon's first process.
-    pub fn forks(&mut self, status: ExitStatus, now: Now) -> bool {
+    pub fn forks(&mut self, status: ExitStatus, now: Timestamps) -> bool {
         let forks = self.settings.daemonizes
             && status == ExitStatus::Code(0)
             && !self.is_daemon
@@ -54,12 +54,12 @@ impl Oracle {
         if forks {
             let now = now.mono.0;
             self.wait = Some(Wait { until: now + 10 * SECOND, look: now + 50 * MILLISECOND });
-            self.effects.push_back(Effect::Look);
+            self.effects.push_back(Effect::FindDaemon);
         }
         forks
     }
 
-    pub fn daemonized(&mut self, pid: i32, now: Now) {
+    pub fn daemonized(&mut self, pid: i32, now: Timestamps) {
         if self.exiting {
             return;
         }
@@ -67,12 +67,12 @@ impl Oracle {
         seen("a child made itself a daemon");
         self.is_daemon = true;
         self.alive.as_mut().unwrap().pid = pid;
-        self.entries.push_back(Entry::Started(pid));
+        self.entries.push_back(AuditEvent::Started(pid));
         let name = String::from_utf8_lossy(&self.settings.name).into_owned();
         self.say_line(&format!("@@@ The PID of new child \"{name}\" is: {pid}\r\n"), now);
     }
 
-    pub fn not_daemonized(&mut self, reason: &str, now: Now) {
+    pub fn not_daemonized(&mut self, reason: &str, now: Timestamps) {
         if self.exiting || self.wait.is_none_or(|wait| now.mono.0 < wait.until) {
             return;
         }
@@ -83,7 +83,7 @@ impl Oracle {
     }
 
     /// So many were found.
-    pub fn swept(&mut self, count: usize, now: Now) {
+    pub fn swept(&mut self, count: usize, now: Timestamps) {
         let Some(hunt) = self.hunt.filter(|_| !self.exiting) else {
             return;
         };
@@ -114,7 +114,7 @@ impl Oracle {
     }
 
     /// There is no child any more.
-    pub fn leave_behind(&mut self, exit: Option<u8>, now: Now) {
+    pub fn leave_behind(&mut self, exit: Option<u8>, now: Timestamps) {
         let unfinished = self.settings.daemonizes && !self.is_daemon;
         if self.settings.kill_orphans || unfinished {
             let then = exit.map_or(After::Nothing, After::Exit);
@@ -126,14 +126,14 @@ impl Oracle {
     }
 
     /// SIGTERM while there is a daemon to come, or orphans to kill. Whether it was that.
-    pub fn terminate_kin(&mut self, now: Now) -> bool {
+    pub fn terminate_kin(&mut self, now: Timestamps) -> bool {
         if self.wait.take().is_some() {
             seen("SIGTERM came while a daemon was waited for");
             self.count_end(ExitStatus::Code(0), now);
             self.alive = None;
             self.say_shutting_down(now);
             self.forget_input();
-            self.effects.push_back(Effect::Bury(Which::New));
+            self.effects.push_back(Effect::Reap(ChildSlot::Current));
             self.leave_behind(Some(0), now);
             return true;
         }
@@ -153,19 +153,19 @@ impl Oracle {
     pub fn kin_time_passed(&mut self, now: u64) -> bool {
         if let Some(wait) = &mut self.wait {
             wait.look = now + 50 * MILLISECOND;
-            self.effects.push_back(Effect::Look);
+            self.effects.push_back(Effect::FindDaemon);
         }
         if let Some(hunt) = &mut self.hunt {
             let end = if now < hunt.until { hunt.until } else { u64::MAX };
             hunt.look = end.min(now + hunt.pause);
             hunt.pause = (2 * hunt.pause).min(200 * MILLISECOND);
-            self.effects.push_back(Effect::Sweep(if hunt.killed { 9 } else { 15 }));
+            self.effects.push_back(Effect::SignalOrphans(if hunt.killed { 9 } else { 15 }));
         }
         self.wait.is_some() || self.hunt.is_some()
     }
 
     /// What an end means for later.
-    pub fn count_end(&mut self, status: ExitStatus, now: Now) {
+    pub fn count_end(&mut self, status: ExitStatus, now: Timestamps) {
         match status {
             ExitStatus::Code(code) => self.code = code,
             ExitStatus::Signal(signal) if self.settings.signal_status => {
@@ -195,7 +195,7 @@ impl Oracle {
         }
         seen("the holdoff time was doubled");
         // Which part of a quarter it is less is the servers' own.
-        let exact = self.settings.policy().holdoff.wait(self.died_early);
+        let exact = self.settings.policy().holdoff.delay(self.died_early);
         assert!(exact <= wait && wait - exact <= (wait - holdoff) / 4);
         exact
     }

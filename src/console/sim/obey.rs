@@ -2,8 +2,8 @@
 
 use super::seen;
 use super::world::{Kid, World};
-use crate::console::clock::Now;
-use crate::console::event::{Effect, Event, ExitStatus, Which};
+use crate::console::clock::Timestamps;
+use crate::console::event::{ChildSlot, Effect, Event, ExitStatus};
 
 impl World {
     pub fn obey(&mut self, effect: Effect) {
@@ -18,13 +18,13 @@ impl World {
                     self.start(now);
                 }
             }
-            Effect::SpawnBeside
-            | Effect::Signal(Which::Old, _)
-            | Effect::Bury(Which::Old)
-            | Effect::Reinstate => {
+            Effect::SpawnReplacement
+            | Effect::Signal(ChildSlot::Old, _)
+            | Effect::Reap(ChildSlot::Old)
+            | Effect::RestoreOld => {
                 self.obey_about_old(effect);
             }
-            Effect::Signal(Which::New, signal) => {
+            Effect::Signal(ChildSlot::Current, signal) => {
                 let kills = signal == 9 && !self.immortal || self.random.one_in(3);
                 if matches!(self.kid, Kid::Runs { .. }) && kills && self.old_kid != Kid::None {
                     self.kid = Kid::Struck(signal);
@@ -32,13 +32,13 @@ impl World {
                     self.child_ends_with(ExitStatus::Signal(signal));
                 }
             }
-            Effect::Bury(Which::New) => {
+            Effect::Reap(ChildSlot::Current) => {
                 assert_eq!(self.kid, Kid::Ended);
                 self.kid = Kid::None;
                 self.orphans = self.random.below(3);
             }
-            Effect::Look => self.look(),
-            Effect::Sweep(signal) => self.sweep(signal),
+            Effect::FindDaemon => self.look(),
+            Effect::SignalOrphans(signal) => self.sweep(signal),
             Effect::Disconnect(id) => {
                 for client in self.clients.iter_mut().filter(|client| client.id == id) {
                     client.leaving = true;
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    pub fn start(&mut self, now: Now) {
+    pub fn start(&mut self, now: Timestamps) {
         let pid = self.next_pid;
         self.next_pid += 1;
         self.kid = Kid::Runs { terminal_closed: false };
@@ -77,7 +77,7 @@ impl World {
             self.console.handle(Event::Daemonized(pid), now);
             self.oracle.daemonized(pid, now);
         } else {
-            self.console.handle(Event::NoDaemon("no PID file"), now);
+            self.console.handle(Event::DaemonNotFound("no PID file"), now);
             self.oracle.not_daemonized("no PID file", now);
         }
     }
@@ -88,7 +88,7 @@ impl World {
             self.orphans = self.random.below(found + 1);
         }
         self.tell(|_| format!("{found} orphans"));
-        self.console.handle(Event::Swept(found), now);
+        self.console.handle(Event::OrphansSignaled(found), now);
         self.oracle.swept(found, now);
     }
 }

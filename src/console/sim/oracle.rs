@@ -9,12 +9,12 @@ use super::kin::{After, Hunt, Wait};
 use super::pair::{Lines, OldChild};
 use super::seen;
 use super::stream::{Clockwork, Stream};
+use crate::config::MessageStyle;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
-use crate::config::Wording;
 use crate::console::Settings;
-use crate::console::audit::Entry;
-use crate::console::clock::{Calendar, Now, UnixTime};
-use crate::console::event::{ClientId, Duty, Effect, ExitStatus, Which};
+use crate::console::audit::AuditEvent;
+use crate::console::clock::{TimeFormatter, Timestamps, UnixTime};
+use crate::console::event::{ChildSlot, ClientId, Effect, ExitStatus, Subsystem};
 
 const SIGKILL: i32 = 9;
 const SECOND: u64 = 1_000_000_000;
@@ -40,7 +40,7 @@ pub struct Oracle {
     /// In the order in which they have to come.
     pub effects: VecDeque<Effect>,
     /// What is to be recorded, in order.
-    pub entries: VecDeque<Entry>,
+    pub entries: VecDeque<AuditEvent>,
     pub mode: RestartMode,
     /// A start was asked for and not answered.
     pub starting: bool,
@@ -111,11 +111,11 @@ impl Oracle {
     pub fn terminal_closed(&mut self) {
         if !self.exiting && !self.settings.daemonizes {
             self.cancel();
-            self.effects.push_back(Effect::Signal(Which::New, SIGKILL));
+            self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
         }
     }
 
-    pub fn started(&mut self, pid: i32, now: Now) {
+    pub fn started(&mut self, pid: i32, now: Timestamps) {
         let beside = self.alive.filter(|_| self.beside);
         assert!(beside.is_some() || self.starting && self.alive.is_none(), "a second child");
         self.starting = false;
@@ -132,7 +132,7 @@ impl Oracle {
             self.again = false;
         }
         self.alive = Some(Alive { pid, since: now.wall.0 });
-        self.entries.push_back(Entry::Started(pid));
+        self.entries.push_back(AuditEvent::Started(pid));
         let name = text(&self.settings.name);
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
         if self.settings.name != self.settings.executed {
@@ -145,7 +145,7 @@ impl Oracle {
         self.say(&lines, now);
     }
 
-    pub fn not_started(&mut self, reason: &str, now: Now) {
+    pub fn not_started(&mut self, reason: &str, now: Timestamps) {
         self.starting = false;
         let beside = std::mem::take(&mut self.beside);
         if self.exiting {
@@ -155,7 +155,7 @@ impl Oracle {
             self.one_more = true;
             self.start_failed = true;
         }
-        self.entries.push_back(Entry::NotStarted(reason.to_owned()));
+        self.entries.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
         let name = text(&self.settings.name);
         self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
         if beside {
@@ -163,24 +163,24 @@ impl Oracle {
         }
     }
 
-    pub fn ended(&mut self, status: ExitStatus, now: Now) {
+    pub fn ended(&mut self, status: ExitStatus, now: Timestamps) {
         if self.exiting {
             return;
         }
         self.cancel();
         if self.alive.is_none() {
             seen("a child ended that had been given up");
-            self.effects.push_back(Effect::Bury(Which::New));
+            self.effects.push_back(Effect::Reap(ChildSlot::Current));
         } else if !self.forks(status, now) {
             self.gone(status, now);
         }
     }
 
     /// The child is no more.
-    pub fn gone(&mut self, status: ExitStatus, now: Now) {
+    pub fn gone(&mut self, status: ExitStatus, now: Timestamps) {
         let alive = self.alive.take().unwrap();
         let pid = alive.pid;
-        self.entries.push_back(Entry::Ended(pid, status));
+        self.entries.push_back(AuditEvent::Ended(pid, status));
         self.wait = None;
         if self.old_stands_in(alive, status, now) {
             return;
@@ -197,7 +197,7 @@ impl Oracle {
         }
         self.say_shutting_down(now);
         self.forget_input();
-        self.effects.push_back(Effect::Bury(Which::New));
+        self.effects.push_back(Effect::Reap(ChildSlot::Current));
         let exit = self.leaving.take().map(|_| 0);
         self.leave_behind(exit, now);
     }
@@ -207,7 +207,7 @@ impl Oracle {
         hunts || self.leaving.is_some()
     }
 
-    pub fn terminate(&mut self, now: Now) {
+    pub fn terminate(&mut self, now: Timestamps) {
         if self.exiting {
             return;
         }
@@ -244,18 +244,18 @@ impl Oracle {
         }
     }
 
-    pub fn accept_failed(&mut self, endpoint: &str, reason: &str, now: Now) {
+    pub fn accept_failed(&mut self, endpoint: &str, reason: &str, now: Timestamps) {
         if !self.exiting {
-            let entry = Entry::NotAccepted(endpoint.to_owned(), reason.to_owned());
+            let entry = AuditEvent::AcceptFailed(endpoint.to_owned(), reason.to_owned());
             self.entries.push_back(entry);
         }
         let line = format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n");
         self.say_line(&line, now);
     }
 
-    pub fn log_failed(&mut self, reason: &str, now: Now) {
+    pub fn log_failed(&mut self, reason: &str, now: Timestamps) {
         if !self.exiting && !std::mem::replace(&mut self.log_trouble, true) {
-            self.entries.push_back(Entry::Failed(Duty::Log, reason.to_owned()));
+            self.entries.push_back(AuditEvent::Failed(Subsystem::Log, reason.to_owned()));
             let file = text(&self.settings.log.as_ref().unwrap().0);
             self.say_line(
                 &format!("@@@ Log file {file}: {reason}, output is not being logged\r\n"),
@@ -271,7 +271,7 @@ impl Oracle {
         }
         let never = first && self.settings.log.as_ref().is_some_and(|log| !log.1);
         if std::mem::take(&mut self.log_trouble) || never {
-            self.entries.push_back(Entry::Works(Duty::Log));
+            self.entries.push_back(AuditEvent::Recovered(Subsystem::Log));
         }
     }
 
@@ -297,14 +297,14 @@ impl Oracle {
         }
     }
 
-    pub fn time_passed(&mut self, now: Now) {
+    pub fn time_passed(&mut self, now: Timestamps) {
         if self.child_deadline().is_some_and(|at| at <= now.mono.0) {
             self.time_passed_for_child(now);
         }
         self.time_passed_for_pair(now);
     }
 
-    fn time_passed_for_child(&mut self, now: Now) {
+    fn time_passed_for_child(&mut self, now: Timestamps) {
         if self.kin_time_passed(now.mono.0) {
             return;
         }
@@ -331,8 +331,8 @@ impl Oracle {
         }
     }
 
-    pub fn toggle(&mut self, now: Now) {
-        let old = self.settings.wording == Wording::Of2_7;
+    pub fn toggle(&mut self, now: Timestamps) {
+        let old = self.settings.wording == MessageStyle::V2_7;
         self.mode = match self.mode {
             On => Off,
             Off if !old => Oneshot,
@@ -353,7 +353,7 @@ impl Oracle {
         self.effects.push_back(Effect::Spawn);
     }
 
-    pub fn say_shutting_down(&mut self, now: Now) {
+    pub fn say_shutting_down(&mut self, now: Timestamps) {
         let what = match self.mode {
             On => "a new one will be restarted shortly",
             Off => "auto restart is disabled",
@@ -380,12 +380,12 @@ impl Oracle {
         text(&Clockwork.format(UnixTime(seconds), &self.settings.time_format))
     }
 
-    pub fn say(&mut self, lines: &str, now: Now) {
+    pub fn say(&mut self, lines: &str, now: Timestamps) {
         self.stream.append(lines.as_bytes(), now.wall.0);
     }
 
     /// On a line of its own.
-    pub fn say_line(&mut self, line: &str, now: Now) {
+    pub fn say_line(&mut self, line: &str, now: Timestamps) {
         if self.exiting {
             return;
         }
@@ -395,9 +395,9 @@ impl Oracle {
 
     pub fn signal(&mut self, signal: i32) {
         if signal != 0 {
-            self.effects.push_back(Effect::Signal(Which::New, signal));
+            self.effects.push_back(Effect::Signal(ChildSlot::Current, signal));
             if self.old.is_some() {
-                self.effects.push_back(Effect::Signal(Which::Old, signal));
+                self.effects.push_back(Effect::Signal(ChildSlot::Old, signal));
             }
         }
     }
@@ -407,7 +407,7 @@ impl Oracle {
         self.owners.clear();
     }
 
-    pub fn too_early(&self, last_start: u64, now: Now) -> bool {
+    pub fn too_early(&self, last_start: u64, now: Timestamps) -> bool {
         now.mono.0 < last_start + self.wait()
     }
 

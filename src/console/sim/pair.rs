@@ -7,18 +7,18 @@ use super::oracle::{Alive, Oracle};
 use super::random::Random;
 use super::seen;
 use super::world::{Kid, World};
-use crate::config::Overlap;
-use crate::console::audit::Entry;
-use crate::console::clock::Now;
-use crate::console::event::{Effect, Event, ExitStatus, Which};
+use crate::config::OverlapOptions;
+use crate::console::audit::AuditEvent;
+use crate::console::clock::Timestamps;
+use crate::console::event::{ChildSlot, Effect, Event, ExitStatus};
 use crate::limits::LINE_PATIENCE;
 
 /// What a user types for another child.
 pub const RELOAD: u8 = 0x0F;
 
 /// `--overlap` of a world.
-pub fn overlap(random: &mut Random) -> Option<Overlap> {
-    random.one_in(2).then(|| Overlap {
+pub fn overlap(random: &mut Random) -> Option<OverlapOptions> {
+    random.one_in(2).then(|| OverlapOptions {
         after: Duration::from_millis(random.pick(&[0, 100, 5_000])),
         grace: Duration::from_secs(random.pick(&[0, 2, 10])),
         command: random.pick(&[None, Some(RELOAD)]),
@@ -37,7 +37,7 @@ impl World {
             0 if !terminal_closed => {
                 self.tell(|_| "the old child closes its terminal".to_owned());
                 self.old_kid = Kid::Runs { terminal_closed: true };
-                self.handle(Event::OutputClosed(Which::Old));
+                self.handle(Event::OutputClosed(ChildSlot::Old));
                 self.oracle.old_terminal_closed();
             }
             1 => {
@@ -49,7 +49,7 @@ impl World {
                 let from = self.random.below(self.pool.len() - count);
                 let bytes = &self.pool[from..from + count];
                 self.tell(|_| format!("{count} bytes of the old child"));
-                self.handle(Event::Output(Which::Old, bytes));
+                self.handle(Event::Output(ChildSlot::Old, bytes));
                 self.oracle.woven(true, bytes, self.now());
             }
             _ => {}
@@ -59,7 +59,7 @@ impl World {
     pub fn old_child_ends(&mut self, status: ExitStatus) {
         self.tell(|_| format!("the old child ends: {status:?}"));
         self.old_kid = Kid::Ended;
-        self.handle(Event::Exited(Which::Old, status));
+        self.handle(Event::Exited(ChildSlot::Old, status));
         self.oracle.old_ended(status, self.now());
     }
 
@@ -89,7 +89,7 @@ impl World {
     /// Does what is about the old child.
     pub fn obey_about_old(&mut self, effect: Effect) {
         match effect {
-            Effect::SpawnBeside => {
+            Effect::SpawnReplacement => {
                 assert!(!matches!(self.kid, Kid::None | Kid::Ended), "beside nobody");
                 assert_eq!(self.old_kid, Kid::None, "three children");
                 let now = self.now();
@@ -101,17 +101,17 @@ impl World {
                     self.start(now);
                 }
             }
-            Effect::Signal(Which::Old, signal) => {
+            Effect::Signal(ChildSlot::Old, signal) => {
                 let kills = signal == 9 && !self.immortal || self.random.one_in(3);
                 if matches!(self.old_kid, Kid::Runs { .. }) && kills {
                     self.old_kid = Kid::Struck(signal);
                 }
             }
-            Effect::Bury(Which::Old) => {
+            Effect::Reap(ChildSlot::Old) => {
                 assert_eq!(self.old_kid, Kid::Ended);
                 self.old_kid = Kid::None;
             }
-            Effect::Reinstate => {
+            Effect::RestoreOld => {
                 assert_eq!(self.kid, Kid::None, "two children");
                 self.kid = std::mem::replace(&mut self.old_kid, Kid::None);
             }
@@ -139,7 +139,7 @@ pub struct Lines {
 }
 
 impl Oracle {
-    pub fn reload(&mut self, now: Now) {
+    pub fn reload(&mut self, now: Timestamps) {
         if self.exiting || self.settings.overlap.is_none() {
         } else if self.old.is_some() || self.beside {
             seen("another child was asked for twice");
@@ -147,7 +147,7 @@ impl Oracle {
         } else if self.alive.is_some() {
             if self.leaving.is_none() {
                 self.beside = true;
-                self.effects.push_back(Effect::SpawnBeside);
+                self.effects.push_back(Effect::SpawnReplacement);
             }
         } else if self.mode != crate::config::RestartMode::Oneshot || self.one_more {
             if let Some(hunt) = &mut self.hunt {
@@ -167,25 +167,25 @@ impl Oracle {
     pub fn cancel(&mut self) {
         if std::mem::take(&mut self.beside) {
             seen("another child was not started after all");
-            self.effects.retain(|effect| *effect != Effect::SpawnBeside);
+            self.effects.retain(|effect| *effect != Effect::SpawnReplacement);
         }
     }
 
-    pub fn replace(&mut self, old: Alive, now: Now) {
+    pub fn replace(&mut self, old: Alive, now: Timestamps) {
         seen("two children ran");
         let until = now.mono.0 + self.settings.overlap.unwrap().after.as_nanos() as u64;
         self.old = Some(OldChild { alive: old, told: false, until: Some(until) });
         self.lines = Lines { of_old: true, ..Lines::default() };
     }
 
-    pub fn goes_on(&mut self, pid: i32, now: Now) {
+    pub fn goes_on(&mut self, pid: i32, now: Timestamps) {
         let name = super::oracle::text(&self.settings.name);
         let line = format!("@@@ Child \"{name}\" is not replaced, process {pid} goes on\r\n");
         self.say(&line, now);
         self.once_more(now);
     }
 
-    fn once_more(&mut self, now: Now) {
+    fn once_more(&mut self, now: Timestamps) {
         if std::mem::take(&mut self.again) {
             seen("another child after another");
             self.reload(now);
@@ -196,7 +196,7 @@ impl Oracle {
         self.old.is_some_and(|old| !old.told)
     }
 
-    fn retire(&mut self, grace_begins: Now) {
+    fn retire(&mut self, grace_begins: Timestamps) {
         let grace = self.settings.overlap.unwrap().grace;
         let old = self.old.as_mut().unwrap();
         old.told = true;
@@ -206,15 +206,15 @@ impl Oracle {
         }
     }
 
-    fn tell_old(&mut self, now: Now) {
+    fn tell_old(&mut self, now: Timestamps) {
         self.retire(now);
-        self.effects.push_back(Effect::Signal(Which::Old, 15));
+        self.effects.push_back(Effect::Signal(ChildSlot::Old, 15));
         if self.settings.overlap.unwrap().grace.is_zero() {
-            self.effects.push_back(Effect::Signal(Which::Old, 9));
+            self.effects.push_back(Effect::Signal(ChildSlot::Old, 9));
         }
     }
 
-    pub fn ready(&mut self, now: Now) {
+    pub fn ready(&mut self, now: Timestamps) {
         if !self.exiting && !self.is_leaving() && self.is_on_trial() {
             seen("a child was ready before its time");
             self.tell_old(now);
@@ -222,7 +222,7 @@ impl Oracle {
     }
 
     /// `^X`.
-    pub fn old_killed(&mut self, now: Now) {
+    pub fn old_killed(&mut self, now: Timestamps) {
         if self.settings.kill_signal != 0 && self.is_on_trial() {
             self.retire(now);
         }
@@ -230,18 +230,18 @@ impl Oracle {
 
     pub fn old_terminal_closed(&mut self) {
         if !self.exiting && self.old.is_some() {
-            self.effects.push_back(Effect::Signal(Which::Old, 9));
+            self.effects.push_back(Effect::Signal(ChildSlot::Old, 9));
         }
     }
 
-    pub fn old_ended(&mut self, status: ExitStatus, now: Now) {
+    pub fn old_ended(&mut self, status: ExitStatus, now: Timestamps) {
         if self.exiting {
             return;
         }
         self.flush(now);
         let old = self.old.take().unwrap();
-        self.entries.push_back(Entry::Ended(old.alive.pid, status));
-        self.effects.push_back(Effect::Bury(Which::Old));
+        self.entries.push_back(AuditEvent::Ended(old.alive.pid, status));
+        self.effects.push_back(Effect::Reap(ChildSlot::Old));
         if !self.is_leaving() {
             self.say_line(&sigchild(old.alive.pid, status), now);
             self.once_more(now);
@@ -249,7 +249,7 @@ impl Oracle {
     }
 
     /// The new one has ended. Whether the old one is the child again.
-    pub fn old_stands_in(&mut self, ended: Alive, status: ExitStatus, now: Now) -> bool {
+    pub fn old_stands_in(&mut self, ended: Alive, status: ExitStatus, now: Timestamps) -> bool {
         self.flush(now);
         let Some(old) = self.old.filter(|old| !old.told || self.leaving.is_some()) else {
             return false;
@@ -268,7 +268,7 @@ impl Oracle {
             seen("both children were told to end");
         }
         self.forget_input();
-        self.effects.extend([Effect::Bury(Which::New), Effect::Reinstate]);
+        self.effects.extend([Effect::Reap(ChildSlot::Current), Effect::RestoreOld]);
         if self.leaving.is_none() {
             self.once_more(now);
         }
@@ -276,7 +276,7 @@ impl Oracle {
     }
 
     /// SIGTERM while there is only an old one.
-    pub fn old_is_last(&mut self, now: Now) {
+    pub fn old_is_last(&mut self, now: Timestamps) {
         if let Some(old) = self.old.filter(|_| self.alive.is_none()) {
             seen("only an old child was told to end");
             self.flush(now);
@@ -285,7 +285,7 @@ impl Oracle {
             self.hunt = None;
             self.starting = false;
             self.effects.retain(|effect| *effect != Effect::Spawn);
-            self.effects.push_back(Effect::Reinstate);
+            self.effects.push_back(Effect::RestoreOld);
         }
     }
 
@@ -295,7 +295,7 @@ impl Oracle {
         [old, self.lines.until].into_iter().flatten().min()
     }
 
-    pub fn time_passed_for_pair(&mut self, now: Now) {
+    pub fn time_passed_for_pair(&mut self, now: Timestamps) {
         if self.exiting {
             return;
         }
@@ -311,7 +311,7 @@ impl Oracle {
                 if *told {
                     *until = None;
                     seen("the old child was killed");
-                    self.effects.push_back(Effect::Signal(Which::Old, 9));
+                    self.effects.push_back(Effect::Signal(ChildSlot::Old, 9));
                 } else {
                     self.tell_old(now);
                 }
@@ -321,7 +321,7 @@ impl Oracle {
     }
 
     /// One of the two wrote this.
-    pub fn woven(&mut self, of_old: bool, bytes: &[u8], now: Now) {
+    pub fn woven(&mut self, of_old: bool, bytes: &[u8], now: Timestamps) {
         if self.exiting {
             return;
         }
@@ -353,7 +353,7 @@ impl Oracle {
         }
     }
 
-    pub fn flush(&mut self, now: Now) {
+    pub fn flush(&mut self, now: Timestamps) {
         let all = std::mem::take(&mut self.lines.waiting);
         if !all.is_empty() && !self.exiting {
             self.say_line("", now);

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::random::Random;
-use crate::config::{ByteSet, CommandChars, RestartMode, Wording};
+use crate::config::{ByteSet, CommandChars, MessageStyle, RestartMode};
 use crate::console::Settings;
 use crate::console::clock::UnixTime;
 
@@ -62,7 +62,7 @@ pub fn settings(random: &mut Random) -> Settings {
         overlap,
         time_format: random.pick(&[&b"time #"[..], b"", b"%c"]).to_vec(),
         history: random.pick(&[0, 0, 0, 1, 100, 5_000, 70_000, 1_500_000]),
-        wording: random.pick(&[Wording::Current, Wording::Current, Wording::Of2_7]),
+        wording: random.pick(&[MessageStyle::Current, MessageStyle::Current, MessageStyle::V2_7]),
     }
 }
 

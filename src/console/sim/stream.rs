@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::seen;
-use crate::console::clock::{Calendar, UnixTime};
+use crate::console::clock::{TimeFormatter, UnixTime};
 use crate::limits::HISTORY_MAX;
 
 const IAC: u8 = 0xFF;
@@ -75,7 +75,7 @@ impl Stream {
 #[derive(Debug)]
 pub struct Clockwork;
 
-impl Calendar for Clockwork {
+impl TimeFormatter for Clockwork {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
         let digits = time.0.to_string().into_bytes();
         let parts: Vec<&[u8]> = format.split(|&byte| byte == b'#').collect();

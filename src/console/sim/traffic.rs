@@ -4,9 +4,9 @@ use super::client::Client;
 use super::disk::{Disk, News};
 use super::stream::{Follower, show};
 use super::world::{Kind, World};
-use crate::console::audit::Entry;
-use crate::console::clock::{Moment, Now, UnixTime};
-use crate::console::event::{ClientId, Duty, Event, Farewell, Medium, Role, Sink};
+use crate::console::audit::AuditEvent;
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::{ClientId, ClientKind, DisconnectReason, Event, Role, Sink, Subsystem};
 use crate::limits::CLIENT_BUDGET;
 use crate::telnet;
 
@@ -18,40 +18,42 @@ impl World {
         let id = ClientId(self.next_client);
         self.next_client += 1;
         let (role, medium) = self.random.pick(&[
-            (Role::User, Medium::Telnet),
-            (Role::User, Medium::Telnet),
-            (Role::User, Medium::Telnet),
-            (Role::User, Medium::Terminal),
-            (Role::User, Medium::Pipe),
-            (Role::User, Medium::Raw),
-            (Role::Logger, Medium::Telnet),
-            (Role::Logger, Medium::Telnet),
-            (Role::Logger, Medium::Raw),
+            (Role::User, ClientKind::Telnet),
+            (Role::User, ClientKind::Telnet),
+            (Role::User, ClientKind::Telnet),
+            (Role::User, ClientKind::Terminal),
+            (Role::User, ClientKind::Pipe),
+            (Role::User, ClientKind::Raw),
+            (Role::Logger, ClientKind::Telnet),
+            (Role::Logger, ClientKind::Telnet),
+            (Role::Logger, ClientKind::Raw),
         ]);
         self.tell(|_| format!("{id:?} joins: {role:?} {medium:?}"));
         self.handle(Event::Joined { id, role, medium });
         if self.oracle.exiting {
             return;
         }
-        self.oracle.entries.push_back(Entry::Joined(id));
+        self.oracle.entries.push_back(AuditEvent::Joined(id));
         let mut greeting = match medium {
-            Medium::Pipe => Vec::new(),
-            Medium::Telnet | Medium::Terminal | Medium::Raw => self.oracle.greeting(role),
+            ClientKind::Pipe => Vec::new(),
+            ClientKind::Telnet | ClientKind::Terminal | ClientKind::Raw => {
+                self.oracle.greeting(role)
+            }
         };
-        let telnet = medium == Medium::Telnet;
+        let telnet = medium == ClientKind::Telnet;
         if telnet {
             greeting.extend_from_slice(&telnet::OFFER);
         }
         let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
         let head = self.oracle.stream.head();
-        let from = if medium == Medium::Pipe { head } else { self.oracle.stream.replay() };
+        let from = if medium == ClientKind::Pipe { head } else { self.oracle.stream.replay() };
         let follower = Follower::new(from, telnet, stamp);
         self.clients.push(Client::new(id, role, medium, greeting, follower, head));
         self.count_clients();
     }
 
     pub fn count_clients(&mut self) {
-        let counted = self.clients.iter().filter(|client| client.medium != Medium::Pipe);
+        let counted = self.clients.iter().filter(|client| client.medium != ClientKind::Pipe);
         let (users, loggers): (Vec<_>, _) = counted.partition(|client| client.role == Role::User);
         (self.oracle.users, self.oracle.loggers) = (users.len(), loggers.len());
     }
@@ -122,17 +124,17 @@ impl World {
     /// One write to a client takes at most so many bytes. Whether there was anything.
     pub fn reads(&mut self, index: usize, most: usize) -> bool {
         let client = &mut self.clients[index];
-        if client.medium == Medium::Pipe {
-            assert!(self.console.is_served(client.id));
+        if client.medium == ClientKind::Pipe {
+            assert!(self.console.is_drained(client.id));
             return false;
         }
         let stream = &self.oracle.stream;
-        let served = self.console.is_served(client.id);
+        let served = self.console.is_drained(client.id);
         let (first, second) = self.console.output(client.id);
         assert_eq!(first.is_empty(), served);
         assert!(!first.is_empty() || second.is_empty());
         if let Some(missing) = client.offered(first, stream) {
-            self.oracle.entries.push_back(Entry::Skipped(client.id, missing as u64));
+            self.oracle.entries.push_back(AuditEvent::Skipped(client.id, missing as u64));
         }
         let stream = &self.oracle.stream;
         let first = &first[..first.len().min(most)];
@@ -169,15 +171,16 @@ impl World {
             if self.told {
                 eprintln!("{:?} is gone", client.id);
             }
-            self.oracle.entries.push_back(Entry::Left(client.id, Farewell::Closed));
-            let now = Now { mono: Moment(self.mono), wall: UnixTime(0) };
-            self.console.handle(Event::Left { id: client.id, farewell: Farewell::Closed }, now);
+            self.oracle.entries.push_back(AuditEvent::Left(client.id, DisconnectReason::Closed));
+            let now = Timestamps { mono: Monotonic(self.mono), wall: UnixTime(0) };
+            self.console
+                .handle(Event::Left { id: client.id, farewell: DisconnectReason::Closed }, now);
         }
         self.count_clients();
     }
 
     pub fn log_opened(&mut self) {
-        self.handle(Event::LogWorks);
+        self.handle(Event::LogOpened);
         self.oracle.log_works(self.log.is_none());
         if !self.oracle.exiting && self.log.is_none() {
             self.log = Some(Disk::new(Sink::Log, self.oracle.stream.head(), self.stamp.clone()));
@@ -223,7 +226,7 @@ impl World {
             News::None => {}
             News::Failed if self.oracle.exiting => {}
             News::Failed => {
-                self.handle(Event::Failed(Duty::Log, "No space left on device"));
+                self.handle(Event::Failed(Subsystem::Log, "No space left on device"));
                 self.oracle.log_failed("No space left on device", self.now());
             }
             News::Works => self.log_opened(),

@@ -7,10 +7,10 @@ use super::stream::Clockwork;
 use super::world::World;
 use crate::config::RestartMode;
 use crate::console::Console;
-use crate::console::audit::Entry;
-use crate::console::clock::Calendar;
+use crate::console::audit::AuditEvent;
+use crate::console::clock::TimeFormatter;
 use crate::console::event::Event;
-use crate::console::snapshot::Record;
+use crate::console::snapshot::Snapshot;
 use crate::limits::STAGE_MAX;
 
 /// When a world's console is replaced.
@@ -54,10 +54,10 @@ impl World {
             return;
         }
         self.check_entries();
-        let record = self.console.record();
+        let record = self.console.snapshot();
         let bytes = minicbor::to_vec(&record).unwrap();
         self.tell(|_| format!("upgrade with {} bytes", bytes.len()));
-        let read: Record = minicbor::decode(&bytes).unwrap();
+        let read: Snapshot = minicbor::decode(&bytes).unwrap();
         assert!(read == record, "{record:?} became {read:?}");
         // What the record tells counts for more than the command line.
         let mut settings = self.oracle.settings.clone();
@@ -75,17 +75,17 @@ impl World {
         // What says how long the child waits for whom, of which the oracle knows nothing.
         for (id, client) in &self.console.clients {
             let before = &last.clients[id];
-            assert_eq!((client.taken, client.pace), (before.taken, before.pace));
+            assert_eq!((client.taken, client.backpressure), (before.taken, before.backpressure));
             assert_eq!(client.replies, before.replies.min(STAGE_MAX));
         }
-        assert_eq!(self.console.history.is_full(), last.history.is_full());
+        assert_eq!(self.console.stream.is_full(), last.stream.is_full());
         seen("a console was replaced");
         if self.console.input.slices().0.len() > 1 {
             seen("a console was replaced while input waited");
         }
         if matches!(self.upgrades, Upgrades::Sometimes(_)) {
             self.handle(Event::Upgraded { version: "2.9.1" });
-            self.oracle.entries.push_back(Entry::Upgraded);
+            self.oracle.entries.push_back(AuditEvent::Upgraded);
             self.note("@@@ procServ server upgraded in place (2.9.1)\r\n");
         }
     }
@@ -94,7 +94,7 @@ impl World {
         self.tell(|_| "upgrade failed".to_owned());
         self.handle(Event::UpgradeFailed("log is hung"));
         if !self.oracle.exiting {
-            self.oracle.entries.push_back(Entry::NotUpgraded("log is hung".to_owned()));
+            self.oracle.entries.push_back(AuditEvent::UpgradeFailed("log is hung".to_owned()));
         }
         self.note("@@@ procServ server not upgraded: log is hung\r\n");
     }

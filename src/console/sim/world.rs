@@ -12,8 +12,8 @@ use super::stream::Clockwork;
 use super::upgrade::Upgrades;
 use crate::config::{CommandChars, RestartMode};
 use crate::console::Console;
-use crate::console::clock::{Moment, Now, UnixTime};
-use crate::console::event::{Event, ExitStatus, Medium, Sink, Which};
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::{ChildSlot, ClientKind, Event, ExitStatus, Sink};
 use crate::limits::{
     CLIENT_BUDGET, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET,
     STAGE_MAX,
@@ -153,7 +153,7 @@ impl World {
             42..52 => self.client_reads(),
             52 => self.client_changes(),
             53..61 => self.disk_works(),
-            61 => self.console.rest(),
+            61 => self.console.release_idle_memory(),
             62 => self.rare_event(),
             64..67 => self.old_child_acts(),
             67 => self.asks_for_another(),
@@ -165,9 +165,9 @@ impl World {
         }
     }
 
-    pub fn now(&self) -> Now {
+    pub fn now(&self) -> Timestamps {
         let wall = UnixTime(self.wall_offset + (self.mono / SECOND) as i64);
-        Now { mono: Moment(self.mono), wall }
+        Timestamps { mono: Monotonic(self.mono), wall }
     }
 
     pub fn tell(&self, what: impl FnOnce(&World) -> String) {
@@ -224,14 +224,14 @@ impl World {
     }
 
     fn child_writes_bytes(&mut self, count: usize) {
-        if !self.console.has_room_for(Which::New) {
+        if !self.console.has_room_for(ChildSlot::Current) {
             seen("a child had to wait for the other's line");
             return;
         }
         let from = self.random.below(self.pool.len() - count);
         let bytes = &self.pool[from..from + count];
         self.tell(|world| format!("{count} bytes of output at {}", world.oracle.stream.head()));
-        self.handle(Event::Output(Which::New, bytes));
+        self.handle(Event::Output(ChildSlot::Current, bytes));
         self.oracle.woven(false, bytes, self.now());
     }
 
@@ -259,7 +259,7 @@ impl World {
         if !terminal_closed && self.random.one_in(4) {
             self.tell(|_| "child closes its terminal".to_owned());
             self.kid = Kid::Runs { terminal_closed: true };
-            self.handle(Event::OutputClosed(Which::New));
+            self.handle(Event::OutputClosed(ChildSlot::Current));
             self.oracle.terminal_closed();
         } else {
             let code = ExitStatus::Code(self.random.pick(&[0, 1, 255]));
@@ -271,7 +271,7 @@ impl World {
     pub fn child_ends_with(&mut self, status: ExitStatus) {
         self.tell(|_| format!("child ends: {status:?}"));
         self.kid = Kid::Ended;
-        self.handle(Event::Exited(Which::New, status));
+        self.handle(Event::Exited(ChildSlot::Current, status));
         self.oracle.ended(status, self.now());
     }
 
@@ -316,7 +316,7 @@ impl World {
 
     /// What is recorded accounts for everything.
     pub fn check_entries(&mut self) {
-        while let Some(entry) = self.console.poll_entry() {
+        while let Some(entry) = self.console.poll_audit_event() {
             self.tell(|_| format!("entry {entry:?}"));
             assert_eq!(Some(entry), self.oracle.entries.pop_front());
         }
@@ -327,14 +327,14 @@ impl World {
     fn check(&mut self) {
         let deadline = self.console.deadline().map(|moment| moment.0);
         assert_eq!(deadline, self.oracle.deadline(), "deadline");
-        assert!(self.console.history.memory() <= self.oracle.stream.held());
+        assert!(self.console.stream.memory() <= self.oracle.stream.held());
         let input = self.oracle.input.len();
         let (first, second) = self.console.child_input();
         assert_eq!(first.len() + second.len(), input, "input of the child");
         assert!(input <= INPUT_MAX + CLIENT_BUDGET + 16 * (INPUT_RESERVE + CLIENT_BUDGET));
         for client in &self.clients {
             if let Some(known) = self.console.clients.get(&client.id) {
-                assert!(known.outbox.memory() <= 4 * STAGE_MAX, "{}", known.outbox.memory());
+                assert!(known.reader.memory() <= 4 * STAGE_MAX, "{}", known.reader.memory());
             }
             let room = input < INPUT_MAX || self.oracle.share(client.id) < INPUT_RESERVE;
             let accepts = self.console.accepts_input(client.id);
@@ -347,12 +347,12 @@ impl World {
             assert!(room || !accepts, "a full queue");
             let known = self.console.clients.get(&client.id);
             // Answers count until all that is staged is gone, as nobody can tell them apart.
-            let answers = known.is_some_and(|known| known.outbox.staged() == 0);
+            let answers = known.is_some_and(|known| known.reader.staged() == 0);
             assert!(!room || !answers || accepts, "deaf");
         }
-        let now = Moment(self.mono);
-        self.console.pace_clients(now);
-        if let Some(until) = self.console.clients_need_until(now) {
+        let now = Monotonic(self.mono);
+        self.console.update_backpressure(now);
+        if let Some(until) = self.console.backpressure_deadline(now) {
             seen("the child was to wait for a client");
             assert!(until > now && until <= now + CLIENT_PATIENCE);
             let places = self.clients.iter().map(|client| client.follower.place);
@@ -375,20 +375,20 @@ impl World {
         assert!(
             [Sink::Log, Sink::Stdout, Sink::Syslog]
                 .iter()
-                .all(|&sink| self.console.is_current(sink))
+                .all(|&sink| self.console.is_sink_drained(sink))
         );
         for index in 0..self.clients.len() {
             while self.reads(index, usize::MAX) {}
         }
-        self.console.rest();
+        self.console.release_idle_memory();
         // What is kept for clients to come fills a quarter of the memory or more.
         let kept = self.oracle.settings.history.min(self.oracle.stream.head()) + 1;
-        assert!(self.console.history.memory() <= HISTORY_MIN.max(4 * kept));
+        assert!(self.console.stream.memory() <= HISTORY_MIN.max(4 * kept));
         for client in &self.clients {
             if let Some(known) = self.console.clients.get(&client.id)
-                && client.medium != Medium::Pipe
+                && client.medium != ClientKind::Pipe
             {
-                assert_eq!(known.outbox.memory(), 0);
+                assert_eq!(known.reader.memory(), 0);
             }
         }
         self.check();

@@ -6,17 +6,17 @@ use std::collections::VecDeque;
 use minicbor::{Decode, Encode};
 
 use crate::console::clock::UnixTime;
-use crate::console::snapshot::Invalid;
+use crate::console::snapshot::InvalidSnapshot;
 use crate::limits::{HISTORY_MAX, HISTORY_MIN, MARK_SPACING, PTY_BUDGET};
 
 /// A ring of bytes at absolute offsets. It grows from a page to its capacity only while what it
 /// would overwrite is to be replayed or needed by a reader, and shrinks again.
 #[derive(Debug)]
-pub struct History {
+pub struct StreamBuffer {
     /// Empty before the first byte.
     ring: Vec<u8>,
     /// How many of the last bytes are kept for readers to come.
-    replayed: usize,
+    replay_len: usize,
     /// The offset after the last byte.
     head: u64,
     /// How many bytes before `head` are held.
@@ -24,76 +24,76 @@ pub struct History {
     /// No 0xFF stands from here on: telnet and plain readers see the same bytes.
     after_ff: u64,
     /// Arrival times: the second in which the bytes from each offset came. Empty unless wanted.
-    marks: VecDeque<(u64, UnixTime)>,
+    timestamps: VecDeque<(u64, UnixTime)>,
     keep_times: bool,
 }
 
 /// The stream as plain data.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct HistoryRecord {
+pub struct StreamSnapshot {
     #[n(0)]
     head: u64,
     /// Those before `head`.
     #[cbor(n(1), default, with = "minicbor::bytes")]
     bytes: Vec<u8>,
     #[cbor(n(2), default)]
-    marks: Vec<(u64, UnixTime)>,
+    timestamps: Vec<(u64, UnixTime)>,
 }
 
 /// More than any console says. The sums of smaller offsets do not overflow.
 pub const OFFSET_MAX: u64 = 1 << 62;
 
-impl History {
+impl StreamBuffer {
     /// All that is held: where a reader goes on that was passed depends on how much that is.
-    pub fn record(&self) -> HistoryRecord {
+    pub fn snapshot(&self) -> StreamSnapshot {
         let (first, second) = self.slices(self.tail());
-        HistoryRecord {
+        StreamSnapshot {
             head: self.head,
             bytes: [first, second].concat(),
-            marks: self.marks.iter().copied().collect(),
+            timestamps: self.timestamps.iter().copied().collect(),
         }
     }
 
     /// Goes on from a record. Of more bytes than it may hold it keeps the newest, as another
     /// version may hold more.
     pub fn restore(
-        record: HistoryRecord,
+        record: StreamSnapshot,
         keep_times: bool,
         replayed: usize,
-    ) -> Result<History, Invalid> {
-        let HistoryRecord { head, bytes, marks } = record;
+    ) -> Result<StreamBuffer, InvalidSnapshot> {
+        let StreamSnapshot { head, bytes, timestamps: marks } = record;
         if head > OFFSET_MAX || head < bytes.len() as u64 {
-            return Err(Invalid("the stream cannot end there"));
+            return Err(InvalidSnapshot("the stream cannot end there"));
         }
         if !marks.is_sorted_by(|a, b| a.0 < b.0) || marks.last().is_some_and(|last| last.0 > head) {
-            return Err(Invalid("the times of the stream are out of order"));
+            return Err(InvalidSnapshot("the times of the stream are out of order"));
         }
-        let mut history = History::new(keep_times, replayed);
+        let mut history = StreamBuffer::new(keep_times, replayed);
         let from = bytes.len().saturating_sub(history.capacity());
         let bytes = bytes.get(from..).unwrap_or_default();
         history.head = head - bytes.len() as u64;
         if !bytes.is_empty() {
             history.set_size(history.size_for(bytes.len()));
-            history.put(bytes);
+            history.push(bytes);
         }
         if keep_times {
-            history.marks = marks.into();
-            history.forget_marks();
+            history.timestamps = marks.into();
+            history.forget_timestamps();
         }
         Ok(history)
     }
 
     /// An empty stream at offset 0, of which the last `replayed` bytes are kept for readers to
     /// come. Arrival times cost memory and are kept only if asked for.
-    pub fn new(keep_times: bool, replayed: usize) -> History {
-        History {
+    pub fn new(keep_times: bool, replay_len: usize) -> StreamBuffer {
+        StreamBuffer {
             ring: Vec::new(),
-            replayed,
+            replay_len,
             head: 0,
             held: 0,
             after_ff: 0,
-            marks: VecDeque::new(),
+            timestamps: VecDeque::new(),
             keep_times,
         }
     }
@@ -101,13 +101,13 @@ impl History {
     /// How much it holds at most: of what is replayed, too, no byte is overwritten before a reader
     /// has had the time for it that others have.
     pub fn capacity(&self) -> usize {
-        HISTORY_MAX + self.replayed
+        HISTORY_MAX + self.replay_len
     }
 
     /// Where a new reader starts: with the first line of what is replayed, or with its first byte
     /// if no line starts there.
     pub fn replay_point(&self) -> u64 {
-        let first = self.head.saturating_sub(self.replayed as u64).max(self.tail());
+        let first = self.head.saturating_sub(self.replay_len as u64).max(self.tail());
         if first == 0 {
             return 0;
         }
@@ -153,27 +153,27 @@ impl History {
             return;
         }
         if self.held + bytes.len() > self.ring.len() {
-            let needed = self.needed(needed_from());
+            let needed = self.retained_len(needed_from());
             self.resize(needed + bytes.len());
         }
-        if self.keep_times && self.marks.back().is_none_or(|mark| mark.1 != wall) {
-            self.marks.push_back((self.head, wall));
+        if self.keep_times && self.timestamps.back().is_none_or(|mark| mark.1 != wall) {
+            self.timestamps.push_back((self.head, wall));
         }
-        self.put(bytes);
-        self.forget_marks();
+        self.push(bytes);
+        self.forget_timestamps();
     }
 
     /// Times of what is not held are forgotten. Should there still be more of them than bytes to
     /// bear them, every other one of the older half goes, too.
-    fn forget_marks(&mut self) {
+    fn forget_timestamps(&mut self) {
         let tail = self.tail();
-        while self.marks.get(1).is_some_and(|mark| mark.0 <= tail) {
-            self.marks.pop_front();
+        while self.timestamps.get(1).is_some_and(|mark| mark.0 <= tail) {
+            self.timestamps.pop_front();
         }
-        if self.marks.len() > self.capacity() / MARK_SPACING {
-            let half = self.marks.len() / 2;
+        if self.timestamps.len() > self.capacity() / MARK_SPACING {
+            let half = self.timestamps.len() / 2;
             let mut index = 0;
-            self.marks.retain(|_| {
+            self.timestamps.retain(|_| {
                 index += 1;
                 index > half || index % 2 == 1
             });
@@ -181,15 +181,15 @@ impl History {
     }
 
     /// Puts bytes at the end, over the oldest if need be.
-    fn put(&mut self, bytes: &[u8]) {
+    fn push(&mut self, bytes: &[u8]) {
         // `contains` is a fast search; the exact place hardly ever matters.
         if bytes.contains(&0xFF) {
             self.after_ff = self.head + bytes.len() as u64;
         }
-        self.place(bytes);
+        self.copy_in(bytes);
     }
 
-    fn place(&mut self, bytes: &[u8]) {
+    fn copy_in(&mut self, bytes: &[u8]) {
         let at = self.index(self.head);
         let (first, second) = bytes.split_at(bytes.len().min(self.ring.len() - at));
         for (from, part) in [(at, first), (0, second)] {
@@ -208,7 +208,7 @@ impl History {
 
     /// Gives memory back that no reader needs. Costs nothing when there is none.
     pub fn shrink(&mut self, needed_from: u64) {
-        let needed = self.needed(needed_from);
+        let needed = self.retained_len(needed_from);
         if self.is_grown() && needed <= self.ring.len() / 4 {
             // Not less than a page: the last byte tells whether a line is open.
             self.held = self.held.min(needed.max(HISTORY_MIN));
@@ -228,8 +228,8 @@ impl History {
 
     /// The second in which the byte at `offset` arrived, if times are kept.
     pub fn arrived(&self, offset: u64) -> Option<UnixTime> {
-        let next = self.marks.partition_point(|mark| mark.0 <= offset);
-        self.marks.get(next.checked_sub(1)?).map(|mark| mark.1)
+        let next = self.timestamps.partition_point(|mark| mark.0 <= offset);
+        self.timestamps.get(next.checked_sub(1)?).map(|mark| mark.1)
     }
 
     /// Where a reader goes on that has lost its place: the first start of a line in the newer
@@ -257,15 +257,15 @@ impl History {
 
     /// How many arrival times there are.
     #[cfg(test)]
-    pub fn marks(&self) -> usize {
-        self.marks.len()
+    pub fn timestamps(&self) -> usize {
+        self.timestamps.len()
     }
 
     /// How much of what is held is to be replayed, or is what a reader at `offset` still needs.
-    fn needed(&self, offset: u64) -> usize {
+    fn retained_len(&self, offset: u64) -> usize {
         let behind = usize::try_from(self.head.saturating_sub(offset)).unwrap_or(usize::MAX);
         // The byte before what is replayed tells whether that begins with a line.
-        let replayed = if self.replayed > 0 { self.replayed + 1 } else { 0 };
+        let replayed = if self.replay_len > 0 { self.replay_len + 1 } else { 0 };
         behind.max(replayed).min(self.held)
     }
 
@@ -284,16 +284,16 @@ impl History {
     /// Moves what is held into a ring of `size` bytes, which it fits in.
     fn set_size(&mut self, size: usize) {
         let ring = vec![0; size];
-        let old = History {
+        let old = StreamBuffer {
             ring: std::mem::replace(&mut self.ring, ring),
-            marks: VecDeque::new(),
+            timestamps: VecDeque::new(),
             ..*self
         };
         self.head = old.tail();
         self.held = 0;
         let (first, second) = old.slices(old.tail());
-        self.place(first);
-        self.place(second);
+        self.copy_in(first);
+        self.copy_in(second);
     }
 
     /// The place of `offset` in the ring.

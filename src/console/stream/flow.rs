@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::buffer::History;
-use super::reader::{Chunk, Outbox};
+use super::buffer::StreamBuffer;
+use super::reader::{Chunk, StreamReader};
 use crate::console::Console;
-use crate::console::audit::Entry;
-use crate::console::clients::client::{Client, Pace};
-use crate::console::clock::Moment;
-use crate::console::event::{ClientId, Medium, Sink};
+use crate::console::audit::AuditEvent;
+use crate::console::clients::client::{Backpressure, Client};
+use crate::console::clock::Monotonic;
+use crate::console::event::{ClientId, ClientKind, Sink};
 use crate::limits::{HISTORY_MAX, PTY_BUDGET, STAGE_MAX};
 
 impl Console {
@@ -17,10 +17,10 @@ impl Console {
     pub fn output(&mut self, id: ClientId) -> (&[u8], &[u8]) {
         match self.clients.get_mut(&id) {
             Some(client) => {
-                if let Some(skipped) = client.outbox.catch_up(&self.history) {
-                    self.journal.push_back(Entry::Skipped(id, skipped));
+                if let Some(skipped) = client.reader.skip_if_overrun(&self.stream) {
+                    self.audit_events.push_back(AuditEvent::Skipped(id, skipped));
                 }
-                client.outbox.pending(&self.history, &*self.calendar)
+                client.reader.pending(&self.stream, &*self.formatter)
             }
             None => (&[], &[]),
         }
@@ -29,14 +29,14 @@ impl Console {
     /// The first `count` bytes of [`output`](Self::output) have been written.
     pub fn written(&mut self, id: ClientId, count: usize) {
         if let Some(client) = self.clients.get_mut(&id) {
-            client.outbox.advance(&self.history, count);
-            if client.outbox.staged() == 0 {
+            client.reader.advance(&self.stream, count);
+            if client.reader.staged() == 0 {
                 client.replies = 0;
             }
             client.taken += count as u64;
-            if client.outbox.is_empty(&self.history) {
-                client.pace = Pace::Free;
-            } else if let Pace::Waited { owed, .. } = &mut client.pace {
+            if client.reader.is_empty(&self.stream) {
+                client.backpressure = Backpressure::None;
+            } else if let Backpressure::WaitingUntil { owed, .. } = &mut client.backpressure {
                 *owed = owed.saturating_sub(count);
             }
         }
@@ -48,9 +48,9 @@ impl Console {
     }
 
     /// Whether this client has been sent everything. A pipe is sent nothing.
-    pub fn is_served(&self, id: ClientId) -> bool {
+    pub fn is_drained(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_none_or(|client| {
-            client.medium == Medium::Pipe || client.outbox.is_empty(&self.history)
+            client.kind == ClientKind::Pipe || client.reader.is_empty(&self.stream)
         })
     }
 
@@ -68,7 +68,7 @@ impl Console {
             Sink::Stdout => self.stdout.as_mut(),
             Sink::Syslog => self.syslog.as_mut(),
         };
-        outbox?.take(&self.history, &*self.calendar)
+        outbox?.take(&self.stream, &*self.formatter)
     }
 
     /// A chunk taken for a sink failed after its first `written` bytes: what is lost will be
@@ -80,19 +80,19 @@ impl Console {
     }
 
     /// Whether a sink has been given everything.
-    pub fn is_current(&self, sink: Sink) -> bool {
+    pub fn is_sink_drained(&self, sink: Sink) -> bool {
         let outbox = match sink {
             Sink::Log => &self.log,
             Sink::Stdout => &self.stdout,
             Sink::Syslog => &self.syslog,
         };
-        outbox.as_ref().is_none_or(|outbox| outbox.cursor() == self.history.head())
+        outbox.as_ref().is_none_or(|outbox| outbox.cursor() == self.stream.head())
     }
 
     /// Counts all that a sink has not been given as lost.
-    pub fn give_up(&mut self, sink: Sink) {
+    pub fn discard_pending(&mut self, sink: Sink) {
         if let (history, Some(outbox)) = self.sink(sink) {
-            outbox.give_up(history);
+            outbox.discard_pending(history);
         }
     }
 
@@ -104,42 +104,44 @@ impl Console {
     /// Looks which clients are about to be passed by the child's output though they read. Each is
     /// waited for as long as it goes on reading fast, and once it does not, no more before it has
     /// caught up.
-    pub fn pace_clients(&mut self, now: Moment) {
-        if !self.history.is_full() {
+    pub fn update_backpressure(&mut self, now: Monotonic) {
+        if !self.stream.is_full() {
             return;
         }
         // With a history, readers begin a long way behind.
-        let near = (self.history.capacity() - HISTORY_MAX / 4 * 3) as u64;
+        let near = (self.stream.capacity() - HISTORY_MAX / 4 * 3) as u64;
         // A terminal that somebody has stopped says nothing of the machine, and a pipe never reads.
-        let sockets = self.clients.values().filter(|client| client.medium.is_socket());
+        let sockets = self.clients.values().filter(|client| client.kind.is_socket());
         let behind = sockets.filter(|client| {
-            let lag = self.history.head() - client.outbox.cursor();
-            lag > near && !matches!(client.pace, Pace::WrittenOff)
+            let lag = self.stream.head() - client.reader.cursor();
+            lag > near && !matches!(client.backpressure, Backpressure::GivenUp)
         });
         let alone = behind.count() < 2;
-        for client in self.clients.values_mut().filter(|client| client.medium.is_socket()) {
-            client.pace = match client.pace {
-                Pace::Free if !self.history.has_room_before(client.outbox.cursor()) => {
-                    client.wait_from(now, alone)
+        for client in self.clients.values_mut().filter(|client| client.kind.is_socket()) {
+            client.backpressure = match client.backpressure {
+                Backpressure::None if !self.stream.has_room_before(client.reader.cursor()) => {
+                    client.grant_wait(now, alone)
                 }
-                Pace::Waited { until, owed: 0 } if now >= until => client.wait_from(now, alone),
-                Pace::Waited { until, .. } if now >= until => Pace::WrittenOff,
+                Backpressure::WaitingUntil { until, owed: 0 } if now >= until => {
+                    client.grant_wait(now, alone)
+                }
+                Backpressure::WaitingUntil { until, .. } if now >= until => Backpressure::GivenUp,
                 pace => pace,
             };
         }
     }
 
     /// Until when the child's output is to wait for them.
-    pub fn clients_need_until(&self, now: Moment) -> Option<Moment> {
-        if !self.history.is_full() {
+    pub fn backpressure_deadline(&self, now: Monotonic) -> Option<Monotonic> {
+        if !self.stream.is_full() {
             return None;
         }
-        let until = self.clients.values().filter_map(|client| match client.pace {
-            Pace::Waited { until, .. } => {
-                let hurried = !self.history.has_room_before(client.outbox.cursor());
+        let until = self.clients.values().filter_map(|client| match client.backpressure {
+            Backpressure::WaitingUntil { until, .. } => {
+                let hurried = !self.stream.has_room_before(client.reader.cursor());
                 hurried.then_some(until)
             }
-            Pace::Free | Pace::WrittenOff => None,
+            Backpressure::None | Backpressure::GivenUp => None,
         });
         until.max().filter(|&until| now < until)
     }
@@ -148,7 +150,7 @@ impl Console {
     /// have more.
     pub fn log_has_room(&self) -> bool {
         let room = (HISTORY_MAX - 2 * PTY_BUDGET) as u64;
-        self.log.as_ref().is_none_or(|log| self.history.head() - log.cursor() <= room)
+        self.log.as_ref().is_none_or(|log| self.stream.head() - log.cursor() <= room)
     }
 
     /// The bytes to write to the child.
@@ -162,32 +164,32 @@ impl Console {
     }
 
     /// Gives back memory that nobody needs while nothing happens.
-    pub fn rest(&mut self) {
-        if self.history.is_grown() {
+    pub fn release_idle_memory(&mut self) {
+        if self.stream.is_grown() {
             let sinks = [&self.log, &self.stdout, &self.syslog];
-            self.history.shrink(slowest(&self.clients, sinks, self.history.head()));
+            self.stream.shrink(slowest(&self.clients, sinks, self.stream.head()));
         }
         self.scratch = Vec::new();
     }
 
-    fn sink(&mut self, sink: Sink) -> (&History, Option<&mut Outbox>) {
+    fn sink(&mut self, sink: Sink) -> (&StreamBuffer, Option<&mut StreamReader>) {
         let outbox = match sink {
             Sink::Log => self.log.as_mut(),
             Sink::Stdout => self.stdout.as_mut(),
             Sink::Syslog => self.syslog.as_mut(),
         };
-        (&self.history, outbox)
+        (&self.stream, outbox)
     }
 }
 
 /// The offset of the slowest reader, `head` if there is none.
 pub(crate) fn slowest(
     clients: &BTreeMap<ClientId, Client>,
-    sinks: [&Option<Outbox>; 3],
+    sinks: [&Option<StreamReader>; 3],
     head: u64,
 ) -> u64 {
     // A pipe never reads.
-    let clients = clients.values().filter(|client| client.medium != Medium::Pipe);
-    let outboxes = clients.map(|client| &client.outbox).chain(sinks.into_iter().flatten());
-    outboxes.map(Outbox::cursor).min().unwrap_or(head)
+    let clients = clients.values().filter(|client| client.kind != ClientKind::Pipe);
+    let outboxes = clients.map(|client| &client.reader).chain(sinks.into_iter().flatten());
+    outboxes.map(StreamReader::cursor).min().unwrap_or(head)
 }

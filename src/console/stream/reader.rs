@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use minicbor::{Decode, Encode};
 
-use super::buffer::History;
-use crate::console::clock::{Calendar, UnixTime};
+use super::buffer::StreamBuffer;
+use crate::console::clock::{TimeFormatter, UnixTime};
 use crate::console::messages;
-use crate::console::snapshot::Invalid;
+use crate::console::snapshot::InvalidSnapshot;
 use crate::limits::{LOG_JOB_MAX, STAGE_MAX};
 use crate::telnet;
 
@@ -24,7 +24,7 @@ pub struct Encoding {
 
 /// One reader's place in the stream.
 #[derive(Debug)]
-pub struct Outbox {
+pub struct StreamReader {
     cursor: u64,
     encoding: Encoding,
     /// Whether the next byte of the stream begins a line for this reader.
@@ -39,14 +39,14 @@ pub struct Outbox {
     /// Bytes of the stream that this reader missed and has not been told of.
     missing: u64,
     /// Lines for this reader, a file, alone.
-    notes: Vec<u8>,
+    private: Vec<u8>,
 }
 
 /// A reader's place as plain data. Where stamps are staged matters only in what a file is being
 /// given, and no record is made meanwhile.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct OutboxRecord {
+pub struct ReaderSnapshot {
     #[n(0)]
     cursor: u64,
     #[cbor(n(1), default)]
@@ -56,7 +56,7 @@ pub struct OutboxRecord {
     #[cbor(n(3), default)]
     missing: u64,
     #[cbor(n(4), default, with = "minicbor::bytes")]
-    notes: Vec<u8>,
+    private: Vec<u8>,
 }
 
 /// A piece of the stream on its way to a file. It knows what is lost if it does not arrive.
@@ -70,7 +70,7 @@ pub struct Chunk {
     /// rest of an earlier one that was cut short.
     announcement: Range<usize>,
     announced: u64,
-    notes: Vec<u8>,
+    private: Vec<u8>,
     line_start_before: bool,
 }
 
@@ -96,10 +96,10 @@ impl Chunk {
     }
 }
 
-impl Outbox {
+impl StreamReader {
     /// A reader of all that comes after `cursor`.
-    pub fn new(cursor: u64, encoding: Encoding) -> Outbox {
-        Outbox {
+    pub fn new(cursor: u64, encoding: Encoding) -> StreamReader {
+        StreamReader {
             cursor,
             encoding,
             line_start: true,
@@ -108,31 +108,41 @@ impl Outbox {
             stamps: Vec::new(),
             stamp: None,
             missing: 0,
-            notes: Vec::new(),
+            private: Vec::new(),
         }
     }
 
     /// The reader's place.
-    pub fn record(&self) -> OutboxRecord {
-        OutboxRecord {
+    pub fn snapshot(&self) -> ReaderSnapshot {
+        ReaderSnapshot {
             cursor: self.cursor,
             line_start: self.line_start,
             staged: self.staged.get(self.sent..).unwrap_or_default().to_vec(),
             missing: self.missing,
-            notes: self.notes.clone(),
+            private: self.private.clone(),
         }
     }
 
     /// Goes on from a record. A reader may have been passed, but is not ahead.
-    pub fn restore(record: OutboxRecord, encoding: Encoding, head: u64) -> Result<Outbox, Invalid> {
-        let OutboxRecord { cursor, line_start, staged, missing, notes } = record;
+    pub fn restore(
+        record: ReaderSnapshot,
+        encoding: Encoding,
+        head: u64,
+    ) -> Result<StreamReader, InvalidSnapshot> {
+        let ReaderSnapshot { cursor, line_start, staged, missing, private: notes } = record;
         if cursor > head {
-            return Err(Invalid("a reader is ahead of the stream"));
+            return Err(InvalidSnapshot("a reader is ahead of the stream"));
         }
         if missing > cursor {
-            return Err(Invalid("a reader misses more than there was"));
+            return Err(InvalidSnapshot("a reader misses more than there was"));
         }
-        Ok(Outbox { line_start, staged, missing, notes, ..Outbox::new(cursor, encoding) })
+        Ok(StreamReader {
+            line_start,
+            staged,
+            missing,
+            private: notes,
+            ..StreamReader::new(cursor, encoding)
+        })
     }
 
     /// The offset of the first byte of the stream that this reader still needs.
@@ -160,20 +170,20 @@ impl Outbox {
     }
 
     /// Whether there is nothing to write.
-    pub fn is_empty(&self, history: &History) -> bool {
+    pub fn is_empty(&self, history: &StreamBuffer) -> bool {
         self.staged() == 0
             && self.cursor == history.head()
             && self.missing == 0
-            && self.notes.is_empty()
+            && self.private.is_empty()
     }
 
     /// The next bytes to write to a client, in order. Empty slices: nothing is left.
     pub fn pending<'a>(
         &'a mut self,
-        history: &'a History,
-        calendar: &dyn Calendar,
+        history: &'a StreamBuffer,
+        calendar: &dyn TimeFormatter,
     ) -> (&'a [u8], &'a [u8]) {
-        self.catch_up(history);
+        self.skip_if_overrun(history);
         if self.staged() == 0 {
             if self.reads_direct(history) {
                 return history.slices(self.cursor);
@@ -184,18 +194,18 @@ impl Outbox {
     }
 
     /// If the stream has passed this client: goes on where it can, and tells it. How much it missed.
-    pub fn catch_up(&mut self, history: &History) -> Option<u64> {
+    pub fn skip_if_overrun(&mut self, history: &StreamBuffer) -> Option<u64> {
         if self.staged() > 0 || self.cursor >= history.tail() {
             return None;
         }
         self.skip_to(history.resume_point());
         let skipped = std::mem::take(&mut self.missing);
-        self.announce(&messages::skipped(skipped));
+        self.stage_lines(&messages::skipped(skipped));
         Some(skipped)
     }
 
     /// The first `count` bytes of [`pending`](Self::pending) have been written.
-    pub fn advance(&mut self, history: &History, count: usize) {
+    pub fn advance(&mut self, history: &StreamBuffer, count: usize) {
         if self.staged() > 0 {
             self.sent += count;
             if self.staged() == 0 {
@@ -212,7 +222,7 @@ impl Outbox {
 
     /// Takes the next bytes to write to a file, after an announcement of what is missing before
     /// them. `None`: there is nothing.
-    pub fn take(&mut self, history: &History, calendar: &dyn Calendar) -> Option<Chunk> {
+    pub fn take(&mut self, history: &StreamBuffer, calendar: &dyn TimeFormatter) -> Option<Chunk> {
         if self.cursor < history.tail() {
             self.skip_to(history.resume_point());
         }
@@ -228,11 +238,11 @@ impl Outbox {
         self.line_start |= start > 0;
         if self.missing > 0 {
             let missing = std::mem::take(&mut self.missing);
-            self.announce(&messages::missing(missing));
+            self.stage_lines(&messages::missing(missing));
         }
-        if !self.notes.is_empty() {
-            chunk.notes = std::mem::take(&mut self.notes);
-            self.announce(&chunk.notes);
+        if !self.private.is_empty() {
+            chunk.private = std::mem::take(&mut self.private);
+            self.stage_lines(&chunk.private);
         }
         chunk.announcement = start..self.staged.len();
         if self.reads_direct(history) {
@@ -257,7 +267,7 @@ impl Outbox {
     pub fn lost(&mut self, chunk: &Chunk, written: usize, first: bool) {
         self.missing += chunk.lost(written);
         if written <= chunk.announcement.start {
-            self.notes.splice(..0, chunk.notes.iter().copied());
+            self.private.splice(..0, chunk.private.iter().copied());
         }
         if first {
             self.staged = chunk.unfinished(written).to_vec();
@@ -269,21 +279,21 @@ impl Outbox {
     }
 
     /// Gives up all of the stream that has not been taken; it counts as missing.
-    pub fn give_up(&mut self, history: &History) {
+    pub fn discard_pending(&mut self, history: &StreamBuffer) {
         self.missing += history.head() - self.cursor;
         self.cursor = history.head();
     }
 
     /// Says a line to this reader, a file, alone. It comes before the next bytes of the stream, and
     /// is no part of what is missing when it is lost.
-    pub fn note(&mut self, text: &[u8], wall: UnixTime, calendar: &dyn Calendar) {
+    pub fn append_private(&mut self, text: &[u8], wall: UnixTime, calendar: &dyn TimeFormatter) {
         if let Some(format) = &self.encoding.stamp {
-            self.notes.extend_from_slice(&calendar.format(wall, format));
+            self.private.extend_from_slice(&calendar.format(wall, format));
         }
-        self.notes.extend_from_slice(text);
+        self.private.extend_from_slice(text);
     }
 
-    fn reads_direct(&self, history: &History) -> bool {
+    fn reads_direct(&self, history: &StreamBuffer) -> bool {
         self.encoding.stamp.is_none()
             && !(self.encoding.telnet && history.may_have_ff_from(self.cursor))
     }
@@ -294,7 +304,7 @@ impl Outbox {
     }
 
     /// Stages whole lines on lines of their own.
-    fn announce(&mut self, lines: &[u8]) {
+    fn stage_lines(&mut self, lines: &[u8]) {
         if !self.line_start {
             self.stage(b"\r\n");
         }
@@ -303,7 +313,7 @@ impl Outbox {
     }
 
     /// Fills the staging area from the stream.
-    fn encode(&mut self, history: &History, calendar: &dyn Calendar) {
+    fn encode(&mut self, history: &StreamBuffer, calendar: &dyn TimeFormatter) {
         let (first, second) = history.slices(self.cursor);
         for slice in [first, second] {
             for line in slice.split_inclusive(|&byte| byte == b'\n') {
@@ -326,7 +336,7 @@ impl Outbox {
         }
     }
 
-    fn put_stamp(&mut self, history: &History, calendar: &dyn Calendar) {
+    fn put_stamp(&mut self, history: &StreamBuffer, calendar: &dyn TimeFormatter) {
         let (Some(format), Some(arrived)) = (&self.encoding.stamp, history.arrived(self.cursor))
         else {
             return;

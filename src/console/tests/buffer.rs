@@ -3,29 +3,29 @@
 use proptest::prelude::*;
 
 use crate::console::clock::UnixTime;
-use crate::console::stream::buffer::History;
+use crate::console::stream::buffer::StreamBuffer;
 use crate::limits::{HISTORY_MAX, HISTORY_MIN};
 
 /// All that is held from `offset` on.
-fn held(history: &History, offset: u64) -> Vec<u8> {
+fn held(history: &StreamBuffer, offset: u64) -> Vec<u8> {
     let (first, second) = history.slices(offset);
     [first, second].concat()
 }
 
 /// Appends for a reader that needs everything.
-fn append(history: &mut History, bytes: &[u8]) {
+fn append(history: &mut StreamBuffer, bytes: &[u8]) {
     history.append(bytes, UnixTime(0), || 0);
 }
 
 /// Appends for readers that have everything.
-fn append_read(history: &mut History, bytes: &[u8], second: i64) {
+fn append_read(history: &mut StreamBuffer, bytes: &[u8], second: i64) {
     let head = history.head();
     history.append(bytes, UnixTime(second), || head);
 }
 
 #[test]
 fn a_new_stream_is_empty() {
-    let history = History::new(true, 0);
+    let history = StreamBuffer::new(true, 0);
     assert_eq!((history.head(), history.tail(), history.memory()), (0, 0, 0));
     assert_eq!(held(&history, 0), b"");
     assert!(history.at_line_start());
@@ -35,14 +35,14 @@ fn a_new_stream_is_empty() {
 
 #[test]
 fn nothing_appended_is_nothing() {
-    let mut history = History::new(true, 0);
+    let mut history = StreamBuffer::new(true, 0);
     append(&mut history, b"");
     assert_eq!((history.head(), history.memory()), (0, 0));
 }
 
 #[test]
 fn a_line_is_open_until_its_end() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     for (bytes, closed) in [(&b"a"[..], false), (b"b\n", true), (b"\r", false), (b"\n", true)] {
         append(&mut history, bytes);
         assert_eq!(history.at_line_start(), closed, "{bytes:?}");
@@ -51,7 +51,7 @@ fn a_line_is_open_until_its_end() {
 
 #[test]
 fn wraps_around() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     append_read(&mut history, &[b'a'; 4000], 0);
     append_read(&mut history, &[b'b'; 96], 0);
     // The ring is full to its last byte.
@@ -69,7 +69,7 @@ fn wraps_around() {
 
 #[test]
 fn an_append_may_end_at_the_end_of_the_ring() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     append_read(&mut history, &[b'a'; HISTORY_MIN], 0);
     append_read(&mut history, &[b'b'; HISTORY_MIN], 0);
     assert_eq!(history.slices(4096), (&[b'b'; HISTORY_MIN][..], &b""[..]));
@@ -78,7 +78,7 @@ fn an_append_may_end_at_the_end_of_the_ring() {
 
 #[test]
 fn grows_for_a_reader_that_needs_it_only() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     append(&mut history, &[b'a'; 4096]);
     assert_eq!(history.memory(), 4096);
     append(&mut history, b"b");
@@ -93,7 +93,7 @@ fn grows_for_a_reader_that_needs_it_only() {
 
 #[test]
 fn grows_to_its_limit_and_no_further() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     for _ in 0..40 {
         append(&mut history, &[b'x'; 65_536]);
         assert!(history.memory() <= HISTORY_MAX);
@@ -103,7 +103,7 @@ fn grows_to_its_limit_and_no_further() {
 
 #[test]
 fn keeps_what_is_held_when_it_grows_in_the_middle_of_a_lap() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     let bytes: Vec<u8> = (0..10_000_u32).map(|n| (n / 7) as u8).collect();
     append_read(&mut history, &bytes[..4096], 0);
     append_read(&mut history, &bytes[4096..6000], 0);
@@ -115,7 +115,7 @@ fn keeps_what_is_held_when_it_grows_in_the_middle_of_a_lap() {
 
 #[test]
 fn shrinks_to_what_is_needed() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     for _ in 0..17 {
         append(&mut history, &[b'x'; 65_536]);
     }
@@ -132,7 +132,7 @@ fn shrinks_to_what_is_needed() {
 
 #[test]
 fn shrinks_to_a_page_when_nothing_is_needed() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     append(&mut history, &[b'x'; 65_536]);
     history.shrink(history.head());
     assert_eq!(history.memory(), HISTORY_MIN);
@@ -146,7 +146,7 @@ fn shrinks_to_a_page_when_nothing_is_needed() {
 
 #[test]
 fn lines_have_the_second_in_which_they_came() {
-    let mut history = History::new(true, 0);
+    let mut history = StreamBuffer::new(true, 0);
     for (bytes, second) in [(&b"ab"[..], 10), (b"c", 10), (b"d", 11), (b"ef", 9)] {
         append_read(&mut history, bytes, second);
     }
@@ -156,7 +156,7 @@ fn lines_have_the_second_in_which_they_came() {
 
 #[test]
 fn times_of_bytes_that_are_gone_are_forgotten() {
-    let mut history = History::new(true, 0);
+    let mut history = StreamBuffer::new(true, 0);
     for second in 0..3 * HISTORY_MIN as i64 {
         append_read(&mut history, b"x", second);
     }
@@ -168,14 +168,14 @@ fn times_of_bytes_that_are_gone_are_forgotten() {
 
 #[test]
 fn no_time_is_kept_unless_wanted() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     append_read(&mut history, b"x", 7);
     assert_eq!(history.arrived(0), None);
 }
 
 #[test]
 fn knows_from_where_on_there_is_no_0xff() {
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     append_read(&mut history, b"abc", 0);
     assert!(!history.may_have_ff_from(0));
     append_read(&mut history, b"d\xFF", 0);
@@ -186,9 +186,9 @@ fn knows_from_where_on_there_is_no_0xff() {
 }
 
 /// The ring after 2 MiB of which the last is `last`.
-fn full(last: &[u8]) -> History {
+fn full(last: &[u8]) -> StreamBuffer {
     assert_eq!(last.len(), HISTORY_MAX);
-    let mut history = History::new(false, 0);
+    let mut history = StreamBuffer::new(false, 0);
     for part in last.chunks(65_536).chain(last.chunks(65_536)) {
         append(&mut history, part);
     }
@@ -225,7 +225,7 @@ proptest! {
             (0_usize..70_000, 0_u64..200_000, any::<bool>(), any::<u8>()), 1..40,
         ),
     ) {
-        let mut history = History::new(true, replayed);
+        let mut history = StreamBuffer::new(true, replayed);
         let mut stream = Vec::new();
         for (len, behind, shrink, byte) in steps {
             let bytes: Vec<u8> = (0..len).map(|n| (n as u8) ^ byte).collect();

@@ -2,9 +2,9 @@
 
 use super::{at, console, settings, text};
 use crate::config::{ByteSet, CommandChars, RestartMode};
-use crate::console::event::Medium::{Pipe, Telnet, Terminal};
+use crate::console::event::ClientKind::{Pipe, Telnet, Terminal};
 use crate::console::event::Role::{Logger, User};
-use crate::console::event::{ClientId, Effect, Event, ExitStatus, Medium, Role, Which};
+use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, ExitStatus, Role};
 use crate::console::{Console, Settings};
 
 const A: ClientId = ClientId(1);
@@ -30,7 +30,7 @@ impl Desk {
         desk
     }
 
-    fn joins(&mut self, id: ClientId, role: Role, medium: Medium) {
+    fn joins(&mut self, id: ClientId, role: Role, medium: ClientKind) {
         self.0.handle(Event::Joined { id, role, medium }, at(0));
         self.reads(id);
     }
@@ -71,7 +71,10 @@ const OFF: &str = "\r\n@@@ Toggled auto restart mode to OFF\r\n";
 #[test]
 fn input_reaches_the_child_without_the_ignored_characters() {
     let mut desk = Desk::up(settings());
-    assert_eq!(desk.types(A, b"a\0b\x18\x14c\x12\x11\xFF\n"), [Effect::Signal(Which::New, 9)]);
+    assert_eq!(
+        desk.types(A, b"a\0b\x18\x14c\x12\x11\xFF\n"),
+        [Effect::Signal(ChildSlot::Current, 9)]
+    );
     assert_eq!(desk.child_reads(), b"abc\x12\x11\xFF\n");
     assert_eq!(text(&desk.reads(A)), format!("{KILLED}{OFF}"));
 }
@@ -117,7 +120,7 @@ fn the_kill_character_empties_the_queue_but_not_its_own_buffer() {
 fn the_end_of_the_child_empties_the_queue() {
     let mut desk = Desk::up(settings());
     desk.types(A, b"never read");
-    desk.0.handle(Event::Exited(Which::New, ExitStatus::Code(0)), at(0));
+    desk.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(0)), at(0));
     assert_eq!(desk.child_reads(), b"");
 }
 
@@ -131,7 +134,7 @@ fn kill_and_restart_in_one_buffer() {
     }
     // On a running one the restart character is input.
     let mut desk = Desk::up(settings());
-    assert_eq!(desk.types(A, b"\x18\x12"), [Effect::Signal(Which::New, 9)]);
+    assert_eq!(desk.types(A, b"\x18\x12"), [Effect::Signal(ChildSlot::Current, 9)]);
     assert_eq!(desk.child_reads(), b"\x12");
 }
 
@@ -153,8 +156,8 @@ fn the_restart_character_says_nothing() {
 fn quit_leaves_with_the_last_code_and_starts_nothing_more() {
     for buffer in [&b"\x11"[..], b"\x11\x12", b"\x12\x11", b"\x11\x18", b"\x11\x11"] {
         let mut desk = Desk::up(settings());
-        desk.0.handle(Event::Exited(Which::New, ExitStatus::Code(7)), at(0));
-        assert_eq!(desk.0.poll_effect(), Some(Effect::Bury(Which::New)));
+        desk.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(7)), at(0));
+        assert_eq!(desk.0.poll_effect(), Some(Effect::Reap(ChildSlot::Current)));
         assert_eq!(desk.types(A, buffer), [Effect::Exit(7)], "{buffer:?}");
         assert_eq!(desk.types(A, b"\x12"), [], "it is decided");
         assert_eq!(desk.0.deadline(), None);
@@ -180,7 +183,7 @@ fn without_a_kill_character_the_restart_character_still_starts() {
 fn one_byte_may_be_several_commands() {
     let x = Some(b'x');
     let mut desk = Desk::up(with_commands(x, x, x));
-    assert_eq!(desk.types(A, b"x"), [Effect::Disconnect(A), Effect::Signal(Which::New, 9)]);
+    assert_eq!(desk.types(A, b"x"), [Effect::Disconnect(A), Effect::Signal(ChildSlot::Current, 9)]);
     assert_eq!(text(&desk.reads(A)), format!("{OFF}{KILLED}"));
     let restart = Some(0x12);
     let mut desk = Desk::down(with_commands(restart, restart, restart));
@@ -195,7 +198,7 @@ fn one_byte_may_be_several_commands() {
 fn what_follows_the_logout_character_still_counts() {
     let mut desk = Desk::up(with_commands(Some(0x18), None, Some(b'L')));
     let effects = desk.types(A, b"aLb\x18c");
-    assert_eq!(effects, [Effect::Disconnect(A), Effect::Signal(Which::New, 9)]);
+    assert_eq!(effects, [Effect::Disconnect(A), Effect::Signal(ChildSlot::Current, 9)]);
     assert_eq!(desk.child_reads(), b"aLbc");
 }
 
@@ -247,7 +250,7 @@ fn strangers_are_not_heard() {
 #[test]
 fn in_oneshot_a_start_by_hand_is_the_end() {
     let mut desk = Desk::up(Settings { restart: RestartMode::Oneshot, ..settings() });
-    desk.0.handle(Event::Exited(Which::New, ExitStatus::Code(5)), at(100));
-    assert_eq!(desk.0.poll_effect(), Some(Effect::Bury(Which::New)));
+    desk.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(5)), at(100));
+    assert_eq!(desk.0.poll_effect(), Some(Effect::Reap(ChildSlot::Current)));
     assert_eq!(desk.types(A, b"\x12"), [Effect::Exit(5)]);
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::{at, console, settings, text};
-use crate::config::Overlap;
-use crate::console::audit::Entry;
+use crate::config::OverlapOptions;
+use crate::console::audit::AuditEvent;
 use crate::console::event::{
-    ClientId, Duty, Effect, Event, ExitStatus, Farewell, Medium, Role, Sink, Which,
+    ChildSlot, ClientId, ClientKind, DisconnectReason, Effect, Event, ExitStatus, Role, Sink,
+    Subsystem,
 };
 use crate::console::{Console, Settings};
 use crate::limits::{
@@ -52,9 +53,9 @@ const SHUTTING_DOWN: &str = "@@@ Current time: T20 \r\n\
 #[test]
 fn a_child_ends_and_is_replaced() {
     let mut console = running(settings());
-    console.handle(Event::Output(Which::New, b"last words"), at(20_000));
-    console.handle(Event::Exited(Which::New, ExitStatus::Code(3)), at(20_000));
-    assert_eq!(effects(&mut console), [Effect::Bury(Which::New)]);
+    console.handle(Event::Output(ChildSlot::Current, b"last words"), at(20_000));
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Reap(ChildSlot::Current)]);
     assert_eq!(said(&mut console), format!("last words{END}{SHUTTING_DOWN}"));
     console.handle_timeout(at(20_000));
     assert_eq!(effects(&mut console), [Effect::Spawn]);
@@ -77,12 +78,12 @@ fn timeouts_without_need_do_nothing() {
 fn sigterm_with_a_child() {
     let mut console = running(settings());
     console.handle(Event::Terminate, at(19_000));
-    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 9)]);
+    assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 9)]);
     console.handle(Event::Terminate, at(19_000));
     assert_eq!(effects(&mut console), []);
-    console.handle(Event::Output(Which::New, b"half"), at(19_500));
-    console.handle(Event::Exited(Which::New, ExitStatus::Code(3)), at(20_000));
-    assert_eq!(effects(&mut console), [Effect::Bury(Which::New), Effect::Exit(0)]);
+    console.handle(Event::Output(ChildSlot::Current, b"half"), at(19_500));
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Reap(ChildSlot::Current), Effect::Exit(0)]);
     // No empty line before, not even here, and no word about the signal.
     assert_eq!(said(&mut console), format!("half{SHUTTING_DOWN}"));
 }
@@ -93,7 +94,7 @@ fn sigterm_with_another_signal_and_no_grace() {
     console.handle(Event::Terminate, at(19_000));
     assert_eq!(
         effects(&mut console),
-        [Effect::Signal(Which::New, 15), Effect::Signal(Which::New, 9)]
+        [Effect::Signal(ChildSlot::Current, 15), Effect::Signal(ChildSlot::Current, 9)]
     );
 }
 
@@ -102,14 +103,14 @@ fn sigterm_with_a_grace_period() {
     let grace = Duration::from_secs(5);
     let mut console = running(Settings { kill_signal: 15, grace, ..settings() });
     console.handle(Event::Terminate, at(14_000));
-    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 15)]);
+    assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 15)]);
     console.handle_timeout(at(18_999));
     assert_eq!(effects(&mut console), []);
     console.handle_timeout(at(19_000));
-    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 9)]);
+    assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 9)]);
     // It survives even that, so the server leaves without it, once.
     console.handle_timeout(at(20_000));
-    console.handle(Event::Exited(Which::New, ExitStatus::Signal(9)), at(20_000));
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Signal(9)), at(20_000));
     assert_eq!(effects(&mut console), [Effect::Exit(0)]);
     assert_eq!(said(&mut console), SHUTTING_DOWN);
     assert_eq!(console.deadline(), None);
@@ -127,14 +128,14 @@ fn sigterm_without_a_child_says_nothing() {
 #[test]
 fn a_terminal_that_is_closed_is_the_end_of_the_child() {
     let mut console = running(settings());
-    console.handle(Event::OutputClosed(Which::New), at(1_000));
-    assert_eq!(effects(&mut console), [Effect::Signal(Which::New, 9)]);
+    console.handle(Event::OutputClosed(ChildSlot::Current), at(1_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 9)]);
 }
 
 #[test]
 fn a_failed_start_is_said_on_a_line_of_its_own() {
     let mut console = running(settings());
-    console.handle(Event::Output(Which::New, b"\n$ "), at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"\n$ "), at(0));
     console.handle(Event::AcceptFailed { endpoint: "tcp:0.0.0.0:1", reason: "R" }, at(0));
     let line = "@@@ Endpoint tcp:0.0.0.0:1: R, new connections have to wait\r\n";
     assert_eq!(said(&mut console), format!("\n$ \r\n{line}"));
@@ -146,44 +147,44 @@ fn a_failed_start_is_said_on_a_line_of_its_own() {
 fn trouble_with_the_log_is_said_once() {
     let log = Some((b"/l".to_vec(), true));
     let mut console = watched(Settings { log, ..settings() });
-    console.handle(Event::LogWorks, at(0));
+    console.handle(Event::LogOpened, at(0));
     let line = "@@@ Log file /l: R, output is not being logged\r\n";
     for _ in 0..3 {
-        console.handle(Event::Failed(Duty::Log, "R"), at(0));
+        console.handle(Event::Failed(Subsystem::Log, "R"), at(0));
     }
     assert_eq!(said(&mut console), line);
-    console.handle(Event::LogWorks, at(0));
+    console.handle(Event::LogOpened, at(0));
     assert_eq!(said(&mut console), "");
-    console.handle(Event::Failed(Duty::Log, "R"), at(0));
+    console.handle(Event::Failed(Subsystem::Log, "R"), at(0));
     assert_eq!(said(&mut console), line);
 }
 
 #[test]
 fn a_log_that_works_later_starts_there() {
     let mut console = running(settings());
-    console.handle(Event::Output(Which::New, b"before"), at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"before"), at(0));
     assert!(console.take(Sink::Log).is_none());
-    assert!(console.is_current(Sink::Log) && console.log_has_room());
-    console.handle(Event::LogWorks, at(0));
-    console.handle(Event::Output(Which::New, b"after"), at(0));
-    assert!(!console.is_current(Sink::Log));
+    assert!(console.is_sink_drained(Sink::Log) && console.log_has_room());
+    console.handle(Event::LogOpened, at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"after"), at(0));
+    assert!(!console.is_sink_drained(Sink::Log));
     assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "after");
     // That it works again is no new beginning.
-    console.handle(Event::LogWorks, at(0));
-    console.handle(Event::Output(Which::New, b"more"), at(0));
+    console.handle(Event::LogOpened, at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"more"), at(0));
     assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "more");
 }
 
 #[test]
 fn a_log_that_is_far_behind_has_no_room() {
     let mut console = running(settings());
-    console.handle(Event::LogWorks, at(0));
+    console.handle(Event::LogOpened, at(0));
     let room = HISTORY_MAX - 2 * PTY_BUDGET;
     for _ in 0..room / PTY_BUDGET {
-        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(0));
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(0));
         assert!(console.log_has_room());
     }
-    console.handle(Event::Output(Which::New, b"x"), at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"x"), at(0));
     assert!(!console.log_has_room());
     console.take(Sink::Log);
     assert!(console.log_has_room());
@@ -192,11 +193,11 @@ fn a_log_that_is_far_behind_has_no_room() {
 #[test]
 fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
     let mut console = console(settings());
-    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
     let mut need = |millis: u64| {
-        console.handle(Event::Output(Which::New, &[b'x'; 1 << 20]), at(millis));
-        console.pace_clients(at(millis).mono);
-        console.clients_need_until(at(millis).mono)
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(millis));
+        console.update_backpressure(at(millis).mono);
+        console.backpressure_deadline(at(millis).mono)
     };
     assert_eq!(need(1_000), Some(at(1_000).mono + STRANGER_PATIENCE));
     assert_eq!(need(1_004), None);
@@ -207,24 +208,25 @@ fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
 fn clients_that_lag_together_are_waited_for() {
     let mut console = console(settings());
     for id in [A, ClientId(2)] {
-        console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, at(0));
+        console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, at(0));
     }
-    console.handle(Event::Output(Which::New, &[b'x'; 1 << 20]), at(1_000));
-    console.pace_clients(at(1_000).mono);
+    console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
+    console.update_backpressure(at(1_000).mono);
     let until = Some(at(1_000).mono + CLIENT_PATIENCE);
-    assert_eq!(console.clients_need_until(at(1_000).mono), until);
+    assert_eq!(console.backpressure_deadline(at(1_000).mono), until);
 }
 
 #[test]
 fn stopped_terminal_and_pipe_do_not_lag_with_a_client() {
     let mut console = console(settings());
-    for (id, medium) in [(1, Medium::Telnet), (2, Medium::Terminal), (3, Medium::Pipe)] {
+    for (id, medium) in [(1, ClientKind::Telnet), (2, ClientKind::Terminal), (3, ClientKind::Pipe)]
+    {
         console.handle(Event::Joined { id: ClientId(id), role: Role::User, medium }, at(0));
     }
-    console.handle(Event::Output(Which::New, &[b'x'; 1 << 20]), at(1_000));
-    console.pace_clients(at(1_000).mono);
+    console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
+    console.update_backpressure(at(1_000).mono);
     let until = Some(at(1_000).mono + STRANGER_PATIENCE);
-    assert_eq!(console.clients_need_until(at(1_000).mono), until);
+    assert_eq!(console.backpressure_deadline(at(1_000).mono), until);
 }
 
 #[test]
@@ -233,39 +235,39 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
     console.handle_timeout(at(0));
     effects(&mut console);
     console.handle(Event::Spawned(100), at(0));
-    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
     let count = console.output(A).0.len();
     console.written(A, count);
     let need = |console: &mut Console, millis: u64| {
-        console.pace_clients(at(millis).mono);
-        console.clients_need_until(at(millis).mono)
+        console.update_backpressure(at(millis).mono);
+        console.backpressure_deadline(at(millis).mono)
     };
     let until = |millis| Some(at(millis).mono + CLIENT_PATIENCE);
     // It is no stranger.
     for _ in 0..9 {
-        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(500));
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(500));
         let count = console.output(A).0.len();
         console.written(A, count);
     }
     for _ in 0..15 {
-        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(1_000));
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(1_000));
         assert_eq!(need(&mut console, 1_000), None, "there is room");
     }
-    console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(1_000));
+    console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(1_000));
     assert_eq!(need(&mut console, 1_000), until(1_000));
     console.written(A, CLIENT_PACE);
     assert_eq!(need(&mut console, 1_020), until(1_020), "it reads");
     console.written(A, CLIENT_PACE - 1);
     assert_eq!(need(&mut console, 1_040), None, "it reads too slowly");
-    console.handle(Event::Output(Which::New, &[b'x'; 2 * PTY_BUDGET]), at(1_041));
+    console.handle(Event::Output(ChildSlot::Current, &[b'x'; 2 * PTY_BUDGET]), at(1_041));
     assert_eq!(need(&mut console, 1_041), None, "nor is it waited for again");
     // Before it has caught up.
-    while !console.is_served(A) {
+    while !console.is_drained(A) {
         let count = console.output(A).0.len();
         console.written(A, count);
     }
     for _ in 0..15 {
-        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(2_000));
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(2_000));
     }
     assert_eq!(need(&mut console, 2_000), until(2_000));
     console.written(A, 3 * PTY_BUDGET);
@@ -276,17 +278,17 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
 fn the_counters_count_terminals_but_no_pipes() {
     let mut console = watched(settings());
     let clients = [
-        (Role::User, Medium::Terminal),
-        (Role::User, Medium::Pipe),
-        (Role::User, Medium::Telnet),
-        (Role::Logger, Medium::Telnet),
-        (Role::Logger, Medium::Telnet),
+        (Role::User, ClientKind::Terminal),
+        (Role::User, ClientKind::Pipe),
+        (Role::User, ClientKind::Telnet),
+        (Role::Logger, ClientKind::Telnet),
+        (Role::Logger, ClientKind::Telnet),
     ];
     for (n, (role, medium)) in clients.into_iter().enumerate() {
         console.handle(Event::Joined { id: ClientId(10 + n as u64), role, medium }, at(0));
     }
-    console.handle(Event::Left { id: ClientId(13), farewell: Farewell::Closed }, at(0));
-    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    console.handle(Event::Left { id: ClientId(13), farewell: DisconnectReason::Closed }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
     let greeting = text(console.output(A).0);
     assert!(greeting.contains("@@@ 2 user(s) and 1 logger(s) connected (plus you)\r\n"));
 }
@@ -294,15 +296,15 @@ fn the_counters_count_terminals_but_no_pipes() {
 #[test]
 fn nothing_is_pending_for_a_pipe() {
     let mut console = running(settings());
-    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Pipe }, at(0));
-    console.handle(Event::Output(Which::New, b"x"), at(0));
-    assert!(console.is_served(A));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Pipe }, at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"x"), at(0));
+    assert!(console.is_drained(A));
 }
 
 #[test]
 fn a_socket_gets_the_offer_after_the_greeting() {
     let mut console = watched(settings());
-    console.handle(Event::Joined { id: A, role: Role::Logger, medium: Medium::Telnet }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::Logger, medium: ClientKind::Telnet }, at(0));
     assert!(console.output(A).0.ends_with(
         b"T1 \r\n@@@ ^R or ^X restarts the child, ^Q quits the \
         server\r\n\xFF\xFB\x01\xFF\xFD\x22"
@@ -312,7 +314,7 @@ fn a_socket_gets_the_offer_after_the_greeting() {
 #[test]
 fn a_client_that_does_not_read_answers_is_not_read() {
     let mut console = watched(settings());
-    console.handle(Event::Joined { id: A, role: Role::User, medium: Medium::Telnet }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
     let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3 + 1);
     assert!(console.accepts_input(A));
     console.handle(Event::Input { id: A, bytes: &requests }, at(0));
@@ -328,13 +330,13 @@ fn a_client_that_does_not_read_answers_is_not_read() {
 fn memory_that_nobody_needs_is_given_back() {
     let mut console = running(settings());
     for _ in 0..40 {
-        console.handle(Event::Output(Which::New, &[b'x'; PTY_BUDGET]), at(0));
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(0));
     }
-    console.rest();
-    assert_eq!(console.history.memory(), HISTORY_MAX, "standard output needs it");
+    console.release_idle_memory();
+    assert_eq!(console.stream.memory(), HISTORY_MAX, "standard output needs it");
     said(&mut console);
-    console.rest();
-    assert_eq!(console.history.memory(), HISTORY_MIN);
+    console.release_idle_memory();
+    assert_eq!(console.stream.memory(), HISTORY_MIN);
     console.handle(Event::AcceptFailed { endpoint: "E", reason: "R" }, at(0));
     assert!(said(&mut console).starts_with("\r\n@@@"), "the line is open still");
 }
@@ -342,19 +344,20 @@ fn memory_that_nobody_needs_is_given_back() {
 /// The one that stays although it was to be replaced is ready as soon as it says so.
 #[test]
 fn old_child_gets_ready_too() {
-    let overlap = Overlap { after: Duration::from_secs(9), grace: Duration::ZERO, command: None };
+    let overlap =
+        OverlapOptions { after: Duration::from_secs(9), grace: Duration::ZERO, command: None };
     let ready = Some(b"ready".to_vec());
     let mut console = running(Settings { overlap: Some(overlap), ready, ..settings() });
-    console.handle(Event::Output(Which::New, b"rea"), at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"rea"), at(0));
     console.handle(Event::Reload, at(0));
-    assert_eq!(effects(&mut console), [Effect::SpawnBeside]);
+    assert_eq!(effects(&mut console), [Effect::SpawnReplacement]);
     console.handle(Event::Spawned(101), at(0));
-    console.handle(Event::Output(Which::New, b"dy"), at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"dy"), at(0));
     assert!(!console.status().ready);
-    console.handle(Event::Output(Which::Old, b"dy"), at(0));
+    console.handle(Event::Output(ChildSlot::Old, b"dy"), at(0));
     assert!(console.status().ready && !console.child_is_ready());
-    let entries: Vec<Entry> = std::iter::from_fn(|| console.poll_entry()).collect();
-    assert_eq!(entries.last(), Some(&Entry::Ready(100)));
-    console.handle(Event::Exited(Which::New, ExitStatus::Code(1)), at(1));
+    let entries: Vec<AuditEvent> = std::iter::from_fn(|| console.poll_audit_event()).collect();
+    assert_eq!(entries.last(), Some(&AuditEvent::Ready(100)));
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(1)), at(1));
     assert!(console.child_is_ready());
 }

@@ -2,27 +2,27 @@
 
 use super::{settings, text};
 use crate::config::CommandChars;
+use crate::config::MessageStyle;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
-use crate::config::Wording;
-use crate::console::clients::client::Count;
+use crate::console::clients::client::ClientCount;
 use crate::console::clock::UnixTime;
-use crate::console::event::{ExitStatus, Running};
+use crate::console::event::{ChildProcess, ExitStatus};
 use crate::console::{Settings, messages};
 
-const CHILD: Running = Running { pid: 15549, started: UnixTime(2) };
+const CHILD: ChildProcess = ChildProcess { pid: 15549, started: UnixTime(2) };
 
 fn greeting(
     settings: &Settings,
     mode: RestartMode,
-    child: Option<Running>,
-    clients: Option<Count>,
+    child: Option<ChildProcess>,
+    clients: Option<ClientCount>,
 ) -> String {
     let times = (&b"Wed Aug 11 13:38:00 2021"[..], &b"Wed Aug 11 13:38:01 2021"[..]);
     text(&messages::greeting(settings, mode, child, times, clients))
 }
 
-fn count(users: usize, loggers: usize) -> Option<Count> {
-    Some(Count { users, loggers })
+fn count(users: usize, loggers: usize) -> Option<ClientCount> {
+    Some(ClientCount { users, loggers })
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn commands() {
 #[test]
 fn old_words() {
     let log = Some((b"/var/log/x".to_vec(), true));
-    let settings = Settings { wording: Wording::Of2_7, log, ..settings() };
+    let settings = Settings { wording: MessageStyle::V2_7, log, ..settings() };
     let greeting = greeting(&settings, On, None, count(0, 0));
     assert!(greeting.contains("\r\n@@@ Use ^X to kill the child, auto restart is ON, use ^T to"));
     assert!(!greeting.contains("log file"), "{greeting}");

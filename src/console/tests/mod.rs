@@ -10,18 +10,18 @@ mod replay;
 mod snapshot;
 mod supervisor;
 
-use super::clock::{Calendar, Moment, Now, UnixTime};
+use super::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use super::{Console, Settings};
 
 /// A time of the tests, in milliseconds.
-fn at(millis: u64) -> Now {
-    Now { mono: Moment(millis * 1_000_000), wall: UnixTime((millis / 1000) as i64) }
+fn at(millis: u64) -> Timestamps {
+    Timestamps { mono: Monotonic(millis * 1_000_000), wall: UnixTime((millis / 1000) as i64) }
 }
 
 /// Shows a time as its format and the seconds.
 struct Seconds;
 
-impl Calendar for Seconds {
+impl TimeFormatter for Seconds {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
         [format, time.0.to_string().as_bytes(), b" "].concat()
     }

@@ -2,8 +2,8 @@
 
 use super::{Seconds, text};
 use crate::console::clock::UnixTime;
-use crate::console::stream::buffer::History;
-use crate::console::stream::reader::{Chunk, Encoding, Outbox};
+use crate::console::stream::buffer::StreamBuffer;
+use crate::console::stream::reader::{Chunk, Encoding, StreamReader};
 use crate::limits::{HISTORY_MAX, LOG_JOB_MAX, STAGE_MAX};
 
 const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
@@ -19,13 +19,13 @@ fn stamped() -> Encoding {
 
 /// A stream with one reader.
 struct Pair {
-    history: History,
-    outbox: Outbox,
+    history: StreamBuffer,
+    outbox: StreamReader,
 }
 
 impl Pair {
     fn new(encoding: Encoding) -> Pair {
-        Pair { history: History::new(true, 0), outbox: Outbox::new(0, encoding) }
+        Pair { history: StreamBuffer::new(true, 0), outbox: StreamReader::new(0, encoding) }
     }
 
     fn say(&mut self, text: &[u8], second: i64) {
@@ -119,7 +119,7 @@ fn a_stamp_is_escaped_for_telnet() {
 fn a_reader_that_joins_in_a_line_gets_a_stamp_first() {
     let mut pair = Pair::new(stamped());
     pair.say(b"half ", 5);
-    pair.outbox = Outbox::new(pair.history.head(), stamped());
+    pair.outbox = StreamReader::new(pair.history.head(), stamped());
     assert!(pair.outbox.is_empty(&pair.history));
     pair.say(b"line\n", 6);
     assert_eq!(pair.read_all(100), b"@6 line\n");
@@ -349,8 +349,8 @@ fn what_is_given_up_is_missing() {
     pair.say(b"one\n", 0);
     pair.take_and_lose(1);
     pair.say(b"two\n", 0);
-    pair.outbox.give_up(&pair.history);
-    pair.outbox.give_up(&pair.history);
+    pair.outbox.discard_pending(&pair.history);
+    pair.outbox.discard_pending(&pair.history);
     pair.say(b"three\n", 0);
     let bytes = pair.take().unwrap().bytes;
     assert_eq!(text(&bytes), "\r\n@@@ 7 bytes are missing here\r\nthree\n");

@@ -2,27 +2,27 @@
 
 use super::{Seconds, at, console, settings};
 use crate::console::clock::UnixTime;
-use crate::console::event::{ClientId, Event, Medium, Role, Which};
-use crate::console::stream::buffer::History;
+use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role};
+use crate::console::stream::buffer::StreamBuffer;
 use crate::console::{Console, Settings};
 use crate::limits::{HISTORY_MAX, HISTORY_MIN, MARK_SPACING, REPLAY_MAX};
 
 /// Appends for readers that have everything.
-fn append(history: &mut History, bytes: &[u8], second: i64) {
+fn append(history: &mut StreamBuffer, bytes: &[u8], second: i64) {
     let head = history.head();
     for part in bytes.chunks(65_536) {
         history.append(part, UnixTime(second), || head);
     }
 }
 
-fn replay(history: &History) -> Vec<u8> {
+fn replay(history: &StreamBuffer) -> Vec<u8> {
     let (first, second) = history.slices(history.replay_point());
     [first, second].concat()
 }
 
 #[track_caller]
 fn check(replayed: usize, said: &[u8], expected: &[u8]) {
-    let mut history = History::new(false, replayed);
+    let mut history = StreamBuffer::new(false, replayed);
     append(&mut history, said, 0);
     assert_eq!(replay(&history).escape_ascii().to_string(), expected.escape_ascii().to_string());
 }
@@ -49,21 +49,21 @@ fn begins_anywhere_if_no_line_does() {
 /// What another program handed over may be less than what this one would have kept.
 #[test]
 fn begins_with_the_first_byte_there_is() {
-    let mut old = History::new(false, 0);
+    let mut old = StreamBuffer::new(false, 0);
     append(&mut old, &vec![b'x'; 3 * HISTORY_MIN], 0);
     append(&mut old, b"end", 0);
-    let new = History::restore(old.record(), false, REPLAY_MAX).unwrap();
+    let new = StreamBuffer::restore(old.snapshot(), false, REPLAY_MAX).unwrap();
     assert_eq!(replay(&new).len() as u64, old.head() - old.tail());
 }
 
 #[test]
 fn an_older_program_cuts_it_to_what_it_can_hold() {
-    let mut old = History::new(true, HISTORY_MAX);
+    let mut old = StreamBuffer::new(true, HISTORY_MAX);
     append(&mut old, &vec![b'x'; 3 * HISTORY_MAX], 7);
     append(&mut old, b"end", 8);
     assert_eq!(old.memory(), 2 * HISTORY_MAX);
     for (replayed, kept) in [(0, 1), (HISTORY_MAX / 2, 1), (HISTORY_MAX, 2), (REPLAY_MAX, 2)] {
-        let new = History::restore(old.record(), true, replayed).unwrap();
+        let new = StreamBuffer::restore(old.snapshot(), true, replayed).unwrap();
         let kept = (kept * HISTORY_MAX + replayed % HISTORY_MAX) as u64;
         assert_eq!((new.head(), new.head() - new.tail()), (old.head(), kept));
         assert!(new.slices(new.tail()).0.starts_with(b"xxx"));
@@ -74,7 +74,7 @@ fn an_older_program_cuts_it_to_what_it_can_hold() {
 
 #[test]
 fn memory_comes_with_the_bytes() {
-    let mut history = History::new(true, REPLAY_MAX);
+    let mut history = StreamBuffer::new(true, REPLAY_MAX);
     assert_eq!(history.memory(), 0);
     append(&mut history, b"first\n", 0);
     assert_eq!(history.memory(), HISTORY_MIN);
@@ -91,7 +91,7 @@ fn memory_comes_with_the_bytes() {
 
 #[test]
 fn memory_for_readers_that_lag_is_given_back() {
-    let mut history = History::new(false, 10_000);
+    let mut history = StreamBuffer::new(false, 10_000);
     for _ in 0..20 {
         history.append(&[b'x'; 65_536], UnixTime(0), || 0);
     }
@@ -103,7 +103,7 @@ fn memory_for_readers_that_lag_is_given_back() {
 
 #[test]
 fn room_for_readers_comes_on_top() {
-    let mut history = History::new(false, 100_000);
+    let mut history = StreamBuffer::new(false, 100_000);
     append(&mut history, &vec![b'x'; 2 * HISTORY_MAX], 0);
     let oldest = history.replay_point();
     assert!(history.has_room_before(oldest));
@@ -118,12 +118,12 @@ fn room_for_readers_comes_on_top() {
 /// A console that says an empty line a second, for weeks.
 #[test]
 fn times_take_no_more_memory_than_bytes() {
-    let mut history = History::new(true, 2 * HISTORY_MAX);
+    let mut history = StreamBuffer::new(true, 2 * HISTORY_MAX);
     let count = history.capacity() as i64 + 5;
     for second in 0..count {
         append(&mut history, b"\n", second);
     }
-    assert!(history.marks() <= history.capacity() / MARK_SPACING, "{}", history.marks());
+    assert!(history.timestamps() <= history.capacity() / MARK_SPACING, "{}", history.timestamps());
     // The newest are exact; the others are those of a line before.
     let exact = (history.capacity() / MARK_SPACING / 4) as i64;
     for second in count - exact..count {
@@ -140,7 +140,7 @@ fn times_take_no_more_memory_than_bytes() {
 /// What a client that comes now is given after its greeting, without telnet's offer.
 fn past(console: &mut Console, id: u64, role: Role) -> String {
     let id = ClientId(id);
-    console.handle(Event::Joined { id, role, medium: Medium::Raw }, at(9000));
+    console.handle(Event::Joined { id, role, medium: ClientKind::Raw }, at(9000));
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
     let (first, second) = console.output(id);
@@ -152,12 +152,12 @@ fn every_new_client_gets_the_past() {
     let stamped = Settings { history: 9, log_stamp: Some(b"@".to_vec()), ..settings() };
     let mut console = console(stamped);
     for (line, second) in [("one\n", 1), ("two\n", 2), ("three", 3)] {
-        console.handle(Event::Output(Which::New, line.as_bytes()), at(1000 * second));
+        console.handle(Event::Output(ChildSlot::Current, line.as_bytes()), at(1000 * second));
     }
     assert_eq!(past(&mut console, 1, Role::User), "two\nthree");
     assert_eq!(past(&mut console, 2, Role::Logger), "@2 two\n@3 three");
     // What comes next comes once.
-    console.handle(Event::Output(Which::New, b"!\n"), at(4000));
+    console.handle(Event::Output(ChildSlot::Current, b"!\n"), at(4000));
     console.written(ClientId(1), 9);
     assert_eq!(console.output(ClientId(1)).0, b"!\n");
 }
@@ -165,8 +165,8 @@ fn every_new_client_gets_the_past() {
 #[test]
 fn a_pipe_is_given_nothing() {
     let mut console = console(Settings { history: 9, ..settings() });
-    console.handle(Event::Output(Which::New, b"one\n"), at(0));
-    let (id, role, medium) = (ClientId(1), Role::User, Medium::Pipe);
+    console.handle(Event::Output(ChildSlot::Current, b"one\n"), at(0));
+    let (id, role, medium) = (ClientId(1), Role::User, ClientKind::Pipe);
     console.handle(Event::Joined { id, role, medium }, at(0));
     assert_eq!(console.output(id).0, b"");
 }
@@ -175,8 +175,8 @@ fn a_pipe_is_given_nothing() {
 fn nothing_of_it_outlives_a_crash() {
     let settings = Settings { history: 100, ..settings() };
     let mut console = console(settings.clone());
-    console.handle(Event::Output(Which::New, b"one\n"), at(0));
-    let outline = console.outline();
+    console.handle(Event::Output(ChildSlot::Current, b"one\n"), at(0));
+    let outline = console.crash_snapshot();
     let mut next = Console::restore(settings, Box::new(Seconds), outline).unwrap();
     assert_eq!(past(&mut next, 1, Role::User), "");
 }

@@ -2,15 +2,15 @@
 //! the log gets.
 
 use super::{Seconds, at, console, settings, text};
-use crate::console::event::{ClientId, Effect, Event, Medium, Role, Sink, Which};
-use crate::console::snapshot::Record;
+use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, Role, Sink};
+use crate::console::snapshot::Snapshot;
 use crate::console::{Console, Settings};
 use crate::limits::{CLIENT_PACE, HISTORY_MAX, STAGE_MAX};
 
 fn upgraded(console: &Console, settings: Settings) -> Console {
-    let bytes = minicbor::to_vec(console.record()).unwrap();
-    let record: Record = minicbor::decode(&bytes).unwrap();
-    assert_eq!(record, console.record());
+    let bytes = minicbor::to_vec(console.snapshot()).unwrap();
+    let record: Snapshot = minicbor::decode(&bytes).unwrap();
+    assert_eq!(record, console.snapshot());
     Console::restore(settings, Box::new(Seconds), record).unwrap()
 }
 
@@ -21,11 +21,11 @@ fn lagging_console() -> Console {
     assert_eq!(console.poll_effect(), Some(Effect::Spawn));
     console.handle(Event::Spawned(100), at(0));
     let id = ClientId(1);
-    console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, at(0));
+    console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, at(0));
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
     for _ in 0..HISTORY_MAX / 65536 {
-        console.handle(Event::Output(Which::New, &[b'x'; 65536]), at(0));
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; 65536]), at(0));
     }
     console
 }
@@ -33,23 +33,23 @@ fn lagging_console() -> Console {
 #[test]
 fn a_client_is_waited_for_as_long_as_before() {
     let mut old = lagging_console();
-    old.pace_clients(at(1).mono);
-    assert_eq!(old.clients_need_until(at(1).mono), Some(at(5).mono));
+    old.update_backpressure(at(1).mono);
+    assert_eq!(old.backpressure_deadline(at(1).mono), Some(at(5).mono));
     let mut new = upgraded(&old, settings());
-    assert_eq!(new.clients_need_until(at(1).mono), Some(at(5).mono));
+    assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(5).mono));
     // It reads as fast as it has to, but not quite.
     for console in [&mut old, &mut new] {
         console.written(ClientId(1), CLIENT_PACE - 1);
     }
     let mut new = upgraded(&new, settings());
     for console in [&mut old, &mut new] {
-        console.pace_clients(at(5).mono);
-        assert_eq!(console.clients_need_until(at(5).mono), None);
+        console.update_backpressure(at(5).mono);
+        assert_eq!(console.backpressure_deadline(at(5).mono), None);
     }
     // Written off it stays.
     let mut new = upgraded(&new, settings());
-    new.pace_clients(at(6).mono);
-    assert_eq!(new.clients_need_until(at(6).mono), None);
+    new.update_backpressure(at(6).mono);
+    assert_eq!(new.backpressure_deadline(at(6).mono), None);
 }
 
 #[test]
@@ -57,11 +57,11 @@ fn a_client_that_has_read_a_lot_is_no_stranger_afterwards() {
     let mut old = lagging_console();
     old.written(ClientId(1), HISTORY_MAX);
     for _ in 0..HISTORY_MAX / 65536 {
-        old.handle(Event::Output(Which::New, &[b'x'; 65536]), at(0));
+        old.handle(Event::Output(ChildSlot::Current, &[b'x'; 65536]), at(0));
     }
     let mut new = upgraded(&old, settings());
-    new.pace_clients(at(1).mono);
-    assert_eq!(new.clients_need_until(at(1).mono), Some(at(21).mono));
+    new.update_backpressure(at(1).mono);
+    assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(21).mono));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_client_that_owes_the_reading_of_answers_owes_it_afterwards() {
     }
     let mut console = upgraded(&console, settings());
     assert!(!console.accepts_input(id));
-    while !console.is_served(id) {
+    while !console.is_drained(id) {
         assert!(console.output(id).0.len() <= HISTORY_MAX.max(2 * STAGE_MAX));
         let count = console.output(id).0.len();
         console.written(id, count);
@@ -87,8 +87,8 @@ fn logged() -> Settings {
 
 fn logging_console() -> Console {
     let mut console = console(logged());
-    console.handle(Event::LogWorks, at(0));
-    console.handle(Event::Output(Which::New, b"half"), at(1000));
+    console.handle(Event::LogOpened, at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"half"), at(1000));
     console
 }
 
@@ -99,18 +99,18 @@ fn log(console: &mut Console) -> String {
 #[test]
 fn only_the_log_hears_of_upgrades() {
     let mut console = logging_console();
-    let (id, role, medium) = (ClientId(1), Role::User, Medium::Terminal);
+    let (id, role, medium) = (ClientId(1), Role::User, ClientKind::Terminal);
     console.handle(Event::Joined { id, role, medium }, at(1000));
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
     assert_eq!(log(&mut console), "@1 half");
     let mut console = upgraded(&console, logged());
     console.handle(Event::Upgraded { version: "2.9.1" }, at(2000));
-    assert!(console.is_served(id));
+    assert!(console.is_drained(id));
     assert_eq!(log(&mut console), "\r\n@2 @@@ procServ server upgraded in place (2.9.1)\r\n");
     console.handle(Event::UpgradeFailed("no such file"), at(3000));
     assert_eq!(log(&mut console), "@3 @@@ procServ server not upgraded: no such file\r\n");
-    console.handle(Event::Output(Which::New, b"line\r\n"), at(4000));
+    console.handle(Event::Output(ChildSlot::Current, b"line\r\n"), at(4000));
     assert_eq!(log(&mut console), "@4 line\r\n");
 }
 
@@ -131,7 +131,7 @@ fn a_note_is_no_part_of_what_is_missing() {
     for written in 0..whole.len() {
         let mut console = logging_console();
         log(&mut console);
-        console.handle(Event::Output(Which::New, b"later"), at(1000));
+        console.handle(Event::Output(ChildSlot::Current, b"later"), at(1000));
         console.handle(Event::UpgradeFailed("why"), at(2000));
         let chunk = console.take(Sink::Log).unwrap();
         assert_eq!(text(&chunk.bytes), whole);

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::at;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
-use crate::console::child::restart_delay::Holdoff;
+use crate::console::child::restart_delay::RestartDelay;
 use crate::console::child::supervisor::{Action, Policy, Supervisor};
-use crate::console::clock::Moment;
+use crate::console::clock::Monotonic;
 use crate::console::event::ExitStatus;
 use crate::limits::START_RETRY;
 
 fn policy() -> Policy {
     let time = Duration::from_secs(15);
-    let holdoff = Holdoff { least: time, most: time, seed: 0 };
+    let holdoff = RestartDelay { least: time, most: time, seed: 0 };
     Policy { holdoff, signal_status: false }
 }
 
@@ -27,7 +27,7 @@ fn waiting(mode: RestartMode) -> Supervisor {
 impl Supervisor {
     /// At this time a start is due, and the child runs.
     fn starts(&mut self, millis: u64) {
-        assert_eq!(self.due(at(millis).mono), Some(Action::Start), "at {millis}");
+        assert_eq!(self.poll(at(millis).mono), Some(Action::Start), "at {millis}");
         self.started(100, at(millis));
         assert_eq!(self.deadline(), None);
     }
@@ -36,14 +36,14 @@ impl Supervisor {
     fn waits_until(&mut self, millis: Option<u64>) {
         let expected = millis.map(|millis| at(millis).mono);
         assert_eq!(self.deadline(), expected);
-        let before = expected.map_or(u64::MAX, |Moment(nanos)| nanos.saturating_sub(1));
+        let before = expected.map_or(u64::MAX, |Monotonic(nanos)| nanos.saturating_sub(1));
         if before > 0 {
-            assert_eq!(self.due(Moment(before)), None);
+            assert_eq!(self.poll(Monotonic(before)), None);
         }
     }
 
     fn exits(&mut self, code: u8) {
-        assert!(!self.ended(ExitStatus::Code(code), Moment(0)));
+        assert!(!self.ended(ExitStatus::Code(code), Monotonic(0)));
         assert!(self.running().is_none());
     }
 }
@@ -52,7 +52,7 @@ impl Supervisor {
 fn the_first_child_starts_at_once_in_every_mode() {
     for mode in [On, Off, Oneshot] {
         let mut supervisor = supervisor(mode);
-        assert_eq!(supervisor.deadline(), Some(Moment(0)));
+        assert_eq!(supervisor.deadline(), Some(Monotonic(0)));
         supervisor.starts(77_000);
         assert_eq!(supervisor.running().unwrap().pid, 100);
         assert_eq!(supervisor.mode(), mode);
@@ -62,13 +62,13 @@ fn the_first_child_starts_at_once_in_every_mode() {
 #[test]
 fn there_is_never_a_second_child() {
     let mut supervisor = supervisor(On);
-    assert_eq!(supervisor.due(at(0).mono), Some(Action::Start));
+    assert_eq!(supervisor.poll(at(0).mono), Some(Action::Start));
     // Asked for, not answered.
     assert_eq!(supervisor.running(), None);
-    assert_eq!(supervisor.due(at(99_000).mono), None);
+    assert_eq!(supervisor.poll(at(99_000).mono), None);
     assert_eq!(supervisor.start_by_hand(at(99_000).mono), None);
     supervisor.started(100, at(0));
-    assert_eq!(supervisor.due(at(99_000).mono), None);
+    assert_eq!(supervisor.poll(at(99_000).mono), None);
     assert_eq!(supervisor.start_by_hand(at(99_000).mono), None);
 }
 
@@ -154,7 +154,7 @@ fn oneshot_exits_when_the_holdoff_time_is_over() {
     supervisor.starts(0);
     supervisor.exits(3);
     supervisor.waits_until(Some(15_000));
-    assert_eq!(supervisor.due(at(15_000).mono), Some(Action::Exit(3)));
+    assert_eq!(supervisor.poll(at(15_000).mono), Some(Action::Exit(3)));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn oneshot_exits_with_the_code_of_the_last_normal_end() {
     supervisor.starts(0);
     supervisor.exits(3);
     supervisor.starts(15_000);
-    assert!(!supervisor.ended(ExitStatus::Signal(11), Moment(0)));
+    assert!(!supervisor.ended(ExitStatus::Signal(11), Monotonic(0)));
     assert_eq!(supervisor.last_code(), 3);
 }
 
@@ -171,8 +171,8 @@ fn oneshot_exits_with_the_code_of_the_last_normal_end() {
 fn a_killed_child_is_code_0_if_none_ever_ended_normally() {
     let mut supervisor = supervisor(Oneshot);
     supervisor.starts(0);
-    assert!(!supervisor.ended(ExitStatus::Signal(9), Moment(0)));
-    assert_eq!(supervisor.due(at(15_000).mono), Some(Action::Exit(0)));
+    assert!(!supervisor.ended(ExitStatus::Signal(9), Monotonic(0)));
+    assert_eq!(supervisor.poll(at(15_000).mono), Some(Action::Exit(0)));
 }
 
 #[test]
@@ -201,17 +201,17 @@ fn the_wait_doubles_while_children_die_early() {
         supervisor.starts(start);
         assert!(!supervisor.ended(ExitStatus::Code(1), at(start + 14_999).mono));
         let next = supervisor.deadline().unwrap();
-        assert_eq!(next, at(start).mono + policy.holdoff.wait(deaths));
+        assert_eq!(next, at(start).mono + policy.holdoff.delay(deaths));
         assert!(next <= at(start + longest * 1000).mono);
         start = next.0.div_ceil(1_000_000);
         // An upgrade in between changes nothing.
-        supervisor = Supervisor::restore(supervisor.record(), policy).unwrap();
+        supervisor = Supervisor::restore(supervisor.snapshot(), policy).unwrap();
         assert_eq!(supervisor.deadline(), Some(next));
     }
     // Neither a start by hand nor one that fails ends the row, or adds to it.
     assert_eq!(supervisor.start_by_hand(at(start).mono), Some(Action::Start));
     supervisor.start_failed();
-    assert_eq!(supervisor.deadline(), Some(at(start).mono + policy.holdoff.wait(4)));
+    assert_eq!(supervisor.deadline(), Some(at(start).mono + policy.holdoff.delay(4)));
     supervisor.starts(start + 50_000);
     assert!(!supervisor.ended(ExitStatus::Code(1), at(start + 65_000).mono));
     // A long run does.
@@ -239,7 +239,7 @@ fn oneshot_chosen_while_a_child_runs_makes_one_more() {
     supervisor.starts(15_000);
     supervisor.exits(2);
     supervisor.waits_until(Some(30_000));
-    assert_eq!(supervisor.due(at(30_000).mono), Some(Action::Exit(2)));
+    assert_eq!(supervisor.poll(at(30_000).mono), Some(Action::Exit(2)));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn oneshot_chosen_while_no_child_runs_makes_one_more() {
     supervisor.waits_until(Some(15_000));
     supervisor.starts(20_000);
     supervisor.exits(2);
-    assert_eq!(supervisor.due(at(35_000).mono), Some(Action::Exit(2)));
+    assert_eq!(supervisor.poll(at(35_000).mono), Some(Action::Exit(2)));
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn leaving_oneshot_in_time_goes_on() {
 fn a_failed_start_is_tried_again_after_the_holdoff_time() {
     for mode in [On, Oneshot] {
         let mut supervisor = supervisor(mode);
-        assert_eq!(supervisor.due(at(1_000).mono), Some(Action::Start));
+        assert_eq!(supervisor.poll(at(1_000).mono), Some(Action::Start));
         supervisor.start_failed();
         supervisor.waits_until(Some(16_000));
         supervisor.starts(16_000);
@@ -292,7 +292,7 @@ fn a_failed_start_is_tried_again_after_the_holdoff_time() {
 #[test]
 fn a_failed_start_in_mode_off_is_left_to_the_user() {
     let mut supervisor = supervisor(Off);
-    assert_eq!(supervisor.due(at(0).mono), Some(Action::Start));
+    assert_eq!(supervisor.poll(at(0).mono), Some(Action::Start));
     supervisor.start_failed();
     supervisor.waits_until(None);
     assert_eq!(supervisor.start_by_hand(at(1_000).mono), Some(Action::Start));
@@ -310,23 +310,23 @@ fn no_holdoff_time_is_no_wait() {
 fn sigterm_gives_the_child_its_grace_and_then_kills_it() {
     let mut supervisor = supervisor(On);
     supervisor.starts(0);
-    supervisor.leave(false, Duration::from_secs(5), at(20_000).mono);
+    supervisor.begin_shutdown(false, Duration::from_secs(5), at(20_000).mono);
     assert!(supervisor.is_leaving() && supervisor.in_grace());
     assert!(supervisor.running().is_some());
     supervisor.waits_until(Some(25_000));
-    assert_eq!(supervisor.due(at(25_000).mono), Some(Action::Kill));
+    assert_eq!(supervisor.poll(at(25_000).mono), Some(Action::Kill));
     assert!(!supervisor.in_grace());
     supervisor.waits_until(Some(26_000));
-    assert_eq!(supervisor.due(at(26_000).mono), Some(Action::Abandon));
+    assert_eq!(supervisor.poll(at(26_000).mono), Some(Action::ExitWithoutChild));
 }
 
 #[test]
 fn a_second_sigterm_ends_the_grace() {
     let mut supervisor = supervisor(On);
     supervisor.starts(0);
-    supervisor.leave(false, Duration::from_secs(5), at(20_000).mono);
+    supervisor.begin_shutdown(false, Duration::from_secs(5), at(20_000).mono);
     supervisor.end_grace(at(21_000).mono);
-    assert_eq!(supervisor.due(at(21_000).mono), Some(Action::Kill));
+    assert_eq!(supervisor.poll(at(21_000).mono), Some(Action::Kill));
     // A third one changes nothing.
     supervisor.end_grace(at(21_500).mono);
     supervisor.waits_until(Some(22_000));
@@ -336,20 +336,20 @@ fn a_second_sigterm_ends_the_grace() {
 fn the_server_leaves_with_the_child() {
     let mut supervisor = supervisor(On);
     supervisor.starts(0);
-    supervisor.leave(true, Duration::from_secs(5), at(20_000).mono);
+    supervisor.begin_shutdown(true, Duration::from_secs(5), at(20_000).mono);
     assert!(!supervisor.in_grace());
     supervisor.waits_until(Some(21_000));
-    assert!(supervisor.ended(ExitStatus::Signal(9), Moment(0)));
+    assert!(supervisor.ended(ExitStatus::Signal(9), Monotonic(0)));
 }
 
 #[test]
 fn failing_starts_are_not_tried_without_pause() {
     let mut supervisor = Supervisor::new(RestartMode::On, false, Policy::default());
-    let mut now = Moment(0);
+    let mut now = Monotonic(0);
     for _ in 0..3 {
-        assert_eq!(supervisor.due(now), Some(Action::Start));
+        assert_eq!(supervisor.poll(now), Some(Action::Start));
         supervisor.start_failed();
-        assert_eq!(supervisor.due(now), None);
+        assert_eq!(supervisor.poll(now), None);
         let next = supervisor.deadline().expect("another try");
         assert_eq!(next, now + START_RETRY);
         now = next;

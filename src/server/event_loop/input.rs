@@ -7,8 +7,8 @@ use super::child::Output;
 use super::listener::Accepted;
 use super::peer::Peer;
 use super::poll_stream::Source;
-use crate::console::clock::{Moment, Now};
-use crate::console::event::{Event, Farewell, Role, Which};
+use crate::console::clock::{Monotonic, Timestamps};
+use crate::console::event::{ChildSlot, DisconnectReason, Event, Role};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
 use crate::server::os::{Connection, System};
 use crate::server::records::{What, Who};
@@ -17,7 +17,7 @@ use crate::server::{Server, client_id};
 use crate::sys;
 
 impl<S: System> Server<S> {
-    pub(crate) fn take_signals(&mut self, now: Now) {
+    pub(crate) fn take_signals(&mut self, now: Timestamps) {
         let pending = self.system.signals();
         if pending.child {
             let children = [self.child.as_mut(), self.old_child.as_mut(), self.handover.program()];
@@ -61,29 +61,29 @@ impl<S: System> Server<S> {
 
     /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
     /// can't keep up, as long as it makes progress, and for clients that only just can't.
-    pub(crate) fn child_waits_until(&self, now: Moment) -> Option<Moment> {
+    pub(crate) fn child_waits_until(&self, now: Monotonic) -> Option<Monotonic> {
         let log = self.log.as_ref().filter(|log| !self.console.log_has_room() && !log.has_failed());
         let log = log.map(Writer::patience).filter(|&until| now < until);
-        log.max(self.console.clients_need_until(now))
+        log.max(self.console.backpressure_deadline(now))
     }
 
     /// Whether a child's output may be read now.
-    pub(crate) fn may_read(&self, which: Which, now: Moment) -> bool {
+    pub(crate) fn may_read(&self, which: ChildSlot, now: Monotonic) -> bool {
         self.child_waits_until(now).is_none() && self.console.has_room_for(which)
     }
 
     /// Reads what one of the children wrote, and hears what it tells its service manager.
-    pub(crate) fn read_child(&mut self, which: Which, now: Now) {
+    pub(crate) fn read_child(&mut self, which: ChildSlot, now: Timestamps) {
         let allowed = self.child_waits_until(now.mono).is_none();
         let child = match which {
-            Which::New => &mut self.child,
-            Which::Old => &mut self.old_child,
+            ChildSlot::Current => &mut self.child,
+            ChildSlot::Old => &mut self.old_child,
         };
         let Some(child) = child else {
             return;
         };
         // What the old one tells is of no more use, but must not fill its queue.
-        if child.hear() && which == Which::New {
+        if child.hear() && which == ChildSlot::Current {
             self.console.handle(Event::ChildReady, now);
         }
         let mut read = 0;
@@ -112,7 +112,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    pub(crate) fn read_clients(&mut self, now: Now) {
+    pub(crate) fn read_clients(&mut self, now: Timestamps) {
         for (&id, peer) in &mut self.peers {
             let mut read = 0;
             while read < CLIENT_BUDGET
@@ -121,7 +121,7 @@ impl<S: System> Server<S> {
                 && self.console.accepts_input(id)
             {
                 match peer.read(&mut self.buffer) {
-                    Some(0) => drop(peer.leaving.get_or_insert(Farewell::Closed)),
+                    Some(0) => drop(peer.leaving.get_or_insert(DisconnectReason::Closed)),
                     Some(count) => {
                         let bytes = self.buffer.get(..count).unwrap_or_default();
                         self.console.handle(Event::Input { id, bytes }, now);
@@ -133,7 +133,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    pub(crate) fn accept(&mut self, now: Now) {
+    pub(crate) fn accept(&mut self, now: Timestamps) {
         let (mut accepted, mut failed) = (Vec::new(), Vec::new());
         for listener in &mut self.listeners {
             for _ in 0..ACCEPT_BUDGET {
@@ -165,7 +165,13 @@ impl<S: System> Server<S> {
     }
 
     /// A connection becomes a client.
-    pub(crate) fn join(&mut self, connection: S::Connection, role: Role, endpoint: &str, now: Now) {
+    pub(crate) fn join(
+        &mut self,
+        connection: S::Connection,
+        role: Role,
+        endpoint: &str,
+        now: Timestamps,
+    ) {
         let token = self.take_token();
         let medium = connection.medium();
         match self.system.watch(&connection, token) {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use mio::Token;
 
 use crate::config::endpoint::Endpoint;
-use crate::console::clock::Moment;
+use crate::console::clock::Monotonic;
 use crate::console::event::Role;
 use crate::limits::ACCEPT_PAUSE;
 use crate::server::os::Socket;
@@ -23,7 +23,7 @@ pub(crate) struct Listener<S> {
     /// Whether connections may be waiting.
     pub(crate) ready: bool,
     /// After a failure: nothing is accepted before.
-    paused_until: Option<Moment>,
+    paused_until: Option<Monotonic>,
     /// Whether the failure has been told, until nobody waits any more.
     told: bool,
 }
@@ -55,17 +55,17 @@ impl<S: Socket> Listener<S> {
     }
 
     /// Whether accepting may give something.
-    pub(crate) fn has_work(&self, now: Moment) -> bool {
+    pub(crate) fn has_work(&self, now: Monotonic) -> bool {
         self.ready && self.paused_until.is_none_or(|until| now >= until)
     }
 
     /// When it goes on after a failure.
-    pub(crate) fn deadline(&self) -> Option<Moment> {
+    pub(crate) fn deadline(&self) -> Option<Monotonic> {
         if self.ready { self.paused_until } else { None }
     }
 
     /// Accepts one connection, unless few descriptors are left.
-    pub(crate) fn accept(&mut self, now: Moment) -> Accepted<S::Connection> {
+    pub(crate) fn accept(&mut self, now: Monotonic) -> Accepted<S::Connection> {
         self.paused_until = None;
         if self.socket.is_scarce() {
             return self.pause(now, sys::strerror(nix::libc::EMFILE));
@@ -85,7 +85,7 @@ impl<S: Socket> Listener<S> {
         }
     }
 
-    fn pause(&mut self, now: Moment, reason: String) -> Accepted<S::Connection> {
+    fn pause(&mut self, now: Monotonic, reason: String) -> Accepted<S::Connection> {
         self.paused_until = Some(now + ACCEPT_PAUSE);
         if std::mem::replace(&mut self.told, true) {
             Accepted::Nobody
@@ -138,7 +138,7 @@ mod tests {
             let endpoint = Address::Abstract(b"x".to_vec()).into();
             let mut listener = Listener::new(Token(7), Broken(errno), endpoint, Role::User);
             listener.ready = true;
-            let mut now = Moment(0);
+            let mut now = Monotonic(0);
             let mut told = 0;
             for _ in 0..3 {
                 assert!(listener.has_work(now));

@@ -4,8 +4,8 @@
 use std::io;
 
 use super::child::Child;
-use crate::console::clock::Now;
-use crate::console::event::{ClientId, Duty, Event, Farewell};
+use crate::console::clock::Timestamps;
+use crate::console::event::{ClientId, DisconnectReason, Event, Subsystem};
 use crate::limits::{CLIENT_LINGER, LOG_RETRY, WRITES_PER_TURN};
 use crate::server::Server;
 use crate::server::os::{Lasting, System};
@@ -28,14 +28,14 @@ impl<S: System> Server<S> {
         }
     }
 
-    pub(crate) fn write_sinks(&mut self, now: Now) {
+    pub(crate) fn write_sinks(&mut self, now: Timestamps) {
         if let Some(stdout) = &mut self.stdout {
             stdout.turn(&mut self.console, now.mono);
         }
         if let Some(syslog) = &mut self.syslog {
             for news in syslog.turn(&mut self.console, now.mono) {
                 if let News::Heard(result) = news {
-                    self.report(Duty::Syslog, &result, now);
+                    self.report(Subsystem::Syslog, &result, now);
                 }
             }
         }
@@ -46,14 +46,14 @@ impl<S: System> Server<S> {
         for news in log.turn(&mut self.console, now.mono) {
             match news {
                 News::Failed(reason) => {
-                    self.console.handle(Event::Failed(Duty::Log, &reason), now);
+                    self.console.handle(Event::Failed(Subsystem::Log, &reason), now);
                 }
-                News::Works => self.console.handle(Event::LogWorks, now),
-                News::Rotated(result) => self.report(Duty::Rotation, &result, now),
+                News::Works => self.console.handle(Event::LogOpened, now),
+                News::Rotated(result) => self.report(Subsystem::Rotation, &result, now),
                 // Another thread's.
                 News::Heard(_) => {}
                 News::NotReopened(reason) => {
-                    self.console.handle(Event::LogNotOpened(&reason), now);
+                    self.console.handle(Event::LogOpenFailed(&reason), now);
                     told = true;
                 }
             }
@@ -64,9 +64,9 @@ impl<S: System> Server<S> {
     }
 
     /// Whether a duty is done, and if not, why.
-    pub(crate) fn report(&mut self, duty: Duty, result: &Result<(), String>, now: Now) {
+    pub(crate) fn report(&mut self, duty: Subsystem, result: &Result<(), String>, now: Timestamps) {
         let event = match result {
-            Ok(()) => Event::Works(duty),
+            Ok(()) => Event::Recovered(duty),
             Err(reason) => Event::Failed(duty, reason),
         };
         self.console.handle(event, now);
@@ -94,12 +94,12 @@ impl<S: System> Server<S> {
     }
 
     /// Under `--notify`, what the service manager does not know yet.
-    pub(crate) fn tell_manager(&mut self, now: Now) {
+    pub(crate) fn tell_manager(&mut self, now: Timestamps) {
         let Server { manager: Some(manager), system, console, log, .. } = self else {
             return;
         };
         let reopens = log.as_ref().is_some_and(Writer::is_reopening);
-        let reloads = reopens || (console.tells_of_reload() && console.is_reloading());
+        let reloads = reopens || (console.reports_reload() && console.is_reloading());
         let (status, name) = (console.status(), console.child_name());
         let trouble =
             manager.turn(status, name, reloads, now.mono, |message| system.notify(message));
@@ -109,7 +109,7 @@ impl<S: System> Server<S> {
     }
 
     /// Sources end here and nowhere else.
-    pub(crate) fn drop_departed(&mut self, now: Now) {
+    pub(crate) fn drop_departed(&mut self, now: Timestamps) {
         let Server { peers, console, system, .. } = self;
         peers.retain(|&id, peer| {
             let Some(farewell) = peer.leaving else {
@@ -122,13 +122,13 @@ impl<S: System> Server<S> {
     }
 
     /// Under `--fdstore`, writes down what a server would have to know that comes after a crash.
-    pub(crate) fn save(&mut self, now: Now) {
+    pub(crate) fn save(&mut self, now: Timestamps) {
         let revision = Some(self.console.revision());
         let early = self.save_again.is_some_and(|at| now.mono < at);
         if self.system.store().is_none() || self.saved == revision || early {
             return;
         }
-        let state = self.state(self.console.outline());
+        let state = self.state(self.console.crash_snapshot());
         match state.and_then(|state| self.system.save(&state)) {
             Ok(()) => (self.saved, self.save_again) = (revision, None),
             Err(error) => {
@@ -160,21 +160,21 @@ impl<S: System> Server<S> {
             self.write_clients();
             let Server { peers, console, .. } = self;
             peers.retain(|&id, peer| {
-                let stays = peer.leaving.is_none() && peer.listens() && !console.is_served(id);
+                let stays = peer.leaving.is_none() && peer.listens() && !console.is_drained(id);
                 if !stays {
-                    let farewell = peer.leaving.unwrap_or(Farewell::Exit);
+                    let farewell = peer.leaving.unwrap_or(DisconnectReason::Exit);
                     console.handle(Event::Left { id, farewell }, now);
                 }
                 stays
             });
-            let left = deadline.since(self.system.now().mono);
+            let left = deadline.saturating_duration_since(self.system.now().mono);
             if self.peers.is_empty() || left.is_zero() {
                 break;
             }
             self.wait(Some(left))?;
         }
         for id in std::mem::take(&mut self.peers).into_keys() {
-            self.console.handle(Event::Left { id, farewell: Farewell::Exit }, now);
+            self.console.handle(Event::Left { id, farewell: DisconnectReason::Exit }, now);
         }
         self.listeners.clear();
         drop(files);

@@ -3,7 +3,7 @@
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 
 use super::poll_stream::Source;
-use crate::console::event::{Farewell, Medium};
+use crate::console::event::{ClientKind, DisconnectReason};
 use crate::server::os::{Connection, Readiness};
 
 /// One connection, while it lasts.
@@ -11,20 +11,20 @@ use crate::server::os::{Connection, Readiness};
 pub(crate) struct Peer<C> {
     pub(crate) source: Source<C>,
     /// It is to be closed at the end of the turn, for this reason.
-    pub(crate) leaving: Option<Farewell>,
+    pub(crate) leaving: Option<DisconnectReason>,
 }
 
 impl<C: Connection> Peer<C> {
     /// Whether it is to be sent anything: a pipe is not.
     pub(crate) fn listens(&self) -> bool {
-        self.source.stream().medium() != Medium::Pipe
+        self.source.stream().medium() != ClientKind::Pipe
     }
 
     /// Reads once. `None`: nothing at the moment; 0: it has ended or failed.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let result = self.source.read(buffer)?;
         if result.is_err() {
-            self.leaving = Some(Farewell::Failed);
+            self.leaving = Some(DisconnectReason::Failed);
         }
         Some(result.unwrap_or(0))
     }
@@ -39,7 +39,7 @@ impl<C: Connection> Peer<C> {
                 Some(slices.0.len() + slices.1.len())
             }
             Err(_) => {
-                self.leaving = Some(Farewell::Failed);
+                self.leaving = Some(DisconnectReason::Failed);
                 None
             }
         }

@@ -1,6 +1,6 @@
 //! What the server does for its records.
 
-use crate::console::clock::Now;
+use crate::console::clock::Timestamps;
 use crate::server::Server;
 use crate::server::os::System;
 use crate::server::records::What;
@@ -8,7 +8,7 @@ use crate::server::records::What;
 impl<S: System> Server<S> {
     /// Notes what the console did.
     pub(crate) fn note_entries(&mut self) {
-        while let Some(entry) = self.console.poll_entry() {
+        while let Some(entry) = self.console.poll_audit_event() {
             if let Some(records) = &mut self.records {
                 records.note(entry, self.system.millis());
             }
@@ -24,7 +24,7 @@ impl<S: System> Server<S> {
     }
 
     /// The part of a turn that the records have.
-    pub(crate) fn keep_records(&mut self, now: Now) {
+    pub(crate) fn keep_records(&mut self, now: Timestamps) {
         self.note_entries();
         if self.exit.is_some() {
             // What is left goes with the last job, which removes the status file.

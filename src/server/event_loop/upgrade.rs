@@ -13,9 +13,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use super::child::{Child, Output};
-use crate::console::clock::{Moment, Now};
+use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{Event, ExitStatus};
-use crate::console::snapshot::Record;
+use crate::console::snapshot::Snapshot;
 use crate::handover::state::{
     ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
 };
@@ -61,12 +61,12 @@ enum Step<P> {
         /// What it has to answer about the state it was given.
         digest: u64,
         /// It has to have answered by then.
-        until: Moment,
+        until: Monotonic,
     },
     /// The new program will do; the writing threads are finishing.
     Finishing {
         /// They have to have finished by then.
-        until: Moment,
+        until: Monotonic,
     },
 }
 
@@ -85,7 +85,7 @@ impl<P: Process> Handover<P> {
     }
 
     /// When the patience with what it waits for ends.
-    pub(crate) fn deadline(&self) -> Option<Moment> {
+    pub(crate) fn deadline(&self) -> Option<Monotonic> {
         match self.step {
             Step::Idle => None,
             Step::Rehearsing { until, .. } | Step::Finishing { until } => Some(until),
@@ -95,13 +95,13 @@ impl<P: Process> Handover<P> {
 
 impl<S: System> Server<S> {
     /// SIGUSR1.
-    pub(crate) fn upgrade(&mut self, now: Now) {
+    pub(crate) fn upgrade(&mut self, now: Timestamps) {
         if !matches!(self.handover.step, Step::Idle) {
             self.handover.again = true;
             return;
         }
         let token = self.take_token();
-        let begun = self.state(self.console.record()).and_then(|state| {
+        let begun = self.state(self.console.snapshot()).and_then(|state| {
             let bytes = format::encode(&state);
             let program = self.system.rehearse(&bytes, token)?;
             Ok((Child::new(program, token), format::digest(&bytes)))
@@ -117,7 +117,7 @@ impl<S: System> Server<S> {
     }
 
     /// The part of a turn that an upgrade under way has: its last.
-    pub(crate) fn go_on_with_upgrade(&mut self, now: Now) {
+    pub(crate) fn go_on_with_upgrade(&mut self, now: Timestamps) {
         match &mut self.handover.step {
             Step::Idle => {}
             Step::Rehearsing { program, answer, until, .. } => {
@@ -148,7 +148,7 @@ impl<S: System> Server<S> {
     }
 
     /// The rehearsal has ended.
-    fn judge(&mut self, status: ExitStatus, now: Now) {
+    fn judge(&mut self, status: ExitStatus, now: Timestamps) {
         let Step::Rehearsing { answer, digest, .. } = &self.handover.step else {
             return;
         };
@@ -209,10 +209,10 @@ impl<S: System> Server<S> {
     }
 
     /// The new program takes over. Comes back only if it does not.
-    fn hand_over(&mut self, now: Now) {
+    fn hand_over(&mut self, now: Timestamps) {
         let again = std::mem::take(&mut self.handover.again);
         self.note_entries();
-        let error = match self.state(self.console.record()) {
+        let error = match self.state(self.console.snapshot()) {
             Ok(mut state) => {
                 state.records = self.records.as_ref().map(|it| it.state(true)).unwrap_or_default();
                 let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
@@ -232,7 +232,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    fn refuse_upgrade(&mut self, reason: &str, now: Now) {
+    fn refuse_upgrade(&mut self, reason: &str, now: Timestamps) {
         self.give_up_upgrade();
         self.console.handle(Event::UpgradeFailed(reason), now);
         let text = format!("not upgraded: {reason}");
@@ -246,7 +246,7 @@ impl<S: System> Server<S> {
     }
 
     /// Everything that another program needs to go on where this one stands.
-    pub(crate) fn state(&self, console: Record) -> io::Result<State> {
+    pub(crate) fn state(&self, console: Snapshot) -> io::Result<State> {
         let child = self.child.as_ref().map(Child::state).transpose()?;
         let old_child = self.old_child.as_ref().map(Child::state).transpose()?;
         let listeners = self.listeners.iter().map(|listener| {

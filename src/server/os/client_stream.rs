@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
 use super::{Connection, Lasting, Stream};
-use crate::console::event::Medium;
+use crate::console::event::ClientKind;
 use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
 use crate::limits::DRAIN_MAX;
 use crate::server::event_loop::upgrade::describe;
@@ -97,12 +97,12 @@ impl Stream for ClientStream {
 }
 
 impl Connection for ClientStream {
-    fn medium(&self) -> Medium {
+    fn medium(&self) -> ClientKind {
         match self {
-            ClientStream::Socket(_) => Medium::Telnet,
-            ClientStream::Raw(_) => Medium::Raw,
-            ClientStream::Terminal(_) => Medium::Terminal,
-            ClientStream::Pipe(_) => Medium::Pipe,
+            ClientStream::Socket(_) => ClientKind::Telnet,
+            ClientStream::Raw(_) => ClientKind::Raw,
+            ClientStream::Terminal(_) => ClientKind::Terminal,
+            ClientStream::Pipe(_) => ClientKind::Pipe,
         }
     }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::System;
-use crate::console::clock::Now;
+use crate::console::clock::Timestamps;
 use crate::console::event::Event;
 use crate::limits::PID_MAX;
 use crate::server::Server;
@@ -108,14 +108,14 @@ fn read_pid(path: &Path) -> Result<i32, String> {
 
 impl<S: System> Server<S> {
     /// The child's first process has ended: who is the child now?
-    pub(crate) fn look_for_daemon(&mut self, now: Now) {
+    pub(crate) fn look_for_daemon(&mut self, now: Timestamps) {
         if !self.console.awaits_daemon() {
             return;
         }
         let rehearsed = self.handover.program().map(|program| program.pid());
         let Some(child) = &mut self.child else {
             // A server before this one had it, and died.
-            return self.console.handle(Event::NoDaemon("it is not known"), now);
+            return self.console.handle(Event::DaemonNotFound("it is not known"), now);
         };
         child.await_daemon();
         match self.system.daemon(rehearsed) {
@@ -130,18 +130,18 @@ impl<S: System> Server<S> {
                 self.console.handle(Event::Daemonized(pid), now);
                 self.diagnose(&format!("child is daemon {pid}"));
             }
-            Err(reason) => self.console.handle(Event::NoDaemon(&reason), now),
+            Err(reason) => self.console.handle(Event::DaemonNotFound(&reason), now),
         }
     }
 
     /// What the child left behind gets a signal.
-    pub(crate) fn sweep(&mut self, signal: i32, now: Now) {
+    pub(crate) fn sweep(&mut self, signal: i32, now: Timestamps) {
         let ours = self.ours();
         let count = self.system.sweep(signal, ours);
         if count > 0 {
             self.diagnose(&format!("signal {signal} to {count} orphans"));
         }
         self.reap_orphans();
-        self.console.handle(Event::Swept(count), now);
+        self.console.handle(Event::OrphansSignaled(count), now);
     }
 }

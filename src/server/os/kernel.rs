@@ -22,7 +22,7 @@ use super::pty_process::PtyProcess;
 use super::signals::Signals;
 use super::{Pending, Process, Readiness, System};
 use crate::config::Rotation;
-use crate::console::clock::{Moment, Now, UnixTime};
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::ClientId;
 use crate::handover;
 use crate::handover::state::{ChildSocketState, Descriptor, State};
@@ -171,8 +171,8 @@ impl System for Kernel {
     type Process = PtyProcess;
     type Link = Thread;
 
-    fn now(&self) -> Now {
-        Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) }
+    fn now(&self) -> Timestamps {
+        Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) }
     }
 
     fn millis(&self) -> i64 {

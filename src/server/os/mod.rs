@@ -22,8 +22,8 @@ use mio::Token;
 use super::os::descendants::Daemon;
 use super::records::{Caller, Sender};
 use super::writers::sink::{Done, Job};
-use crate::console::clock::Now;
-use crate::console::event::{ClientId, Medium};
+use crate::console::clock::Timestamps;
+use crate::console::event::{ClientId, ClientKind};
 use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, FileId, State};
 use crate::sys::process::End;
 
@@ -68,7 +68,7 @@ pub(super) trait Stream: Lasting {
 /// A client's connection. Dropped, it is closed so that the other side sees an orderly end.
 pub(super) trait Connection: Stream {
     /// How the core sees it.
-    fn medium(&self) -> Medium;
+    fn medium(&self) -> ClientKind;
     /// Who is at its other end.
     fn caller(&self) -> Caller;
     /// What another program has to know of it.
@@ -133,7 +133,7 @@ pub(super) trait System {
     type Link: Link;
 
     /// The time.
-    fn now(&self) -> Now;
+    fn now(&self) -> Timestamps;
     /// The time of day in milliseconds since the epoch.
     fn millis(&self) -> i64;
     /// Waits until something is ready, at most so long (`None`: for ever), and tells what is.

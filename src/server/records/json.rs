@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{ClientLine, VERSION};
 use crate::console::audit::Command;
-use crate::console::event::{Duty, ExitStatus, Farewell};
+use crate::console::event::{DisconnectReason, ExitStatus, Subsystem};
 use crate::sys::time;
 
 /// Who sent a signal.
@@ -145,21 +145,21 @@ pub(crate) fn command_name(command: Command) -> &'static str {
     }
 }
 
-pub(crate) fn farewell_name(farewell: Farewell) -> &'static str {
+pub(crate) fn farewell_name(farewell: DisconnectReason) -> &'static str {
     match farewell {
-        Farewell::Closed => "closed",
-        Farewell::Failed => "failed",
-        Farewell::Logout => "logout",
-        Farewell::Exit => "server_exit",
+        DisconnectReason::Closed => "closed",
+        DisconnectReason::Failed => "failed",
+        DisconnectReason::Logout => "logout",
+        DisconnectReason::Exit => "server_exit",
     }
 }
 
-pub(crate) fn duty_name(duty: Duty) -> &'static str {
+pub(crate) fn duty_name(duty: Subsystem) -> &'static str {
     match duty {
-        Duty::Log => "log",
-        Duty::Rotation => "log_rotate",
-        Duty::Syslog => "syslog",
-        Duty::Events => "events",
-        Duty::Status => "status_file",
+        Subsystem::Log => "log",
+        Subsystem::Rotation => "log_rotate",
+        Subsystem::Syslog => "syslog",
+        Subsystem::Events => "events",
+        Subsystem::Status => "status_file",
     }
 }

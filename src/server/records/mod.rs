@@ -20,9 +20,9 @@ pub(super) use self::writer::RecordWriter;
 use super::os::Link;
 use super::writers::sink::{Done, Job};
 use crate::console::Console;
-use crate::console::audit::Entry;
-use crate::console::clock::Moment;
-use crate::console::event::{ClientId, Duty};
+use crate::console::audit::AuditEvent;
+use crate::console::clock::Monotonic;
+use crate::console::event::{ClientId, Subsystem};
 use crate::handover::state::{ClientState, RecordsState, Text};
 use crate::limits::{EVENTS_MAX, LOG_LINGER, LOG_RETRY, STATUS_INTERVAL};
 use crate::sys::{self, time};
@@ -77,7 +77,7 @@ pub(super) struct Records<L> {
     pending: Vec<u8>,
     lost: u64,
     /// Lines are not tried again before.
-    events_at: Moment,
+    events_at: Monotonic,
     /// The events file is to be opened anew.
     reopen: bool,
     /// The console's revision that the status file was last compared with.
@@ -85,7 +85,7 @@ pub(super) struct Records<L> {
     /// It may have changed since it was last written, or could not be.
     outdated: bool,
     /// It is not written before.
-    status_at: Moment,
+    status_at: Monotonic,
     /// What it was last given.
     shown: Vec<u8>,
     /// What was last heard of each: that it works, or not.
@@ -110,11 +110,11 @@ impl<L: Link> Records<L> {
             clients: BTreeMap::new(),
             pending: Vec::new(),
             lost: 0,
-            events_at: Moment(0),
+            events_at: Monotonic(0),
             reopen: false,
             revision: None,
             outdated: false,
-            status_at: Moment(0),
+            status_at: Monotonic(0),
             shown: Vec::new(),
             events_work: None,
             status_works: None,
@@ -185,36 +185,36 @@ impl<L: Link> Records<L> {
     }
 
     /// Notes what the console did.
-    pub(super) fn note(&mut self, entry: Entry, millis: i64) {
+    pub(super) fn note(&mut self, entry: AuditEvent, millis: i64) {
         let client = |id: ClientId| client_line(&self.clients, id);
         let what = match &entry {
-            &Entry::Joined(id) => What::Connect { client: client(id) },
-            &Entry::Left(id, farewell) => {
+            &AuditEvent::Joined(id) => What::Connect { client: client(id) },
+            &AuditEvent::Left(id, farewell) => {
                 What::Disconnect { client: client(id), reason: farewell_name(farewell) }
             }
-            &Entry::Command(id, command) => {
+            &AuditEvent::Command(id, command) => {
                 What::Command { command: command_name(command), client: client(id) }
             }
-            &Entry::Skipped(id, bytes) => What::Skipped { client: client(id), bytes },
-            &Entry::Started(pid) => What::ChildStart { pid },
-            Entry::NotStarted(reason) => What::ChildStartFailed { reason },
-            &Entry::Ready(pid) => What::ChildReady { pid },
-            &Entry::Ended(pid, status) => What::ChildExit { pid, end: status.into() },
-            Entry::Failed(duty, reason) => What::Trouble { with: duty_name(*duty), reason },
-            Entry::Works(duty) => What::Recovery { with: duty_name(*duty) },
-            Entry::NotAccepted(endpoint, reason) => What::AcceptFailed { endpoint, reason },
-            Entry::Restarted => {
+            &AuditEvent::Skipped(id, bytes) => What::Skipped { client: client(id), bytes },
+            &AuditEvent::Started(pid) => What::ChildStart { pid },
+            AuditEvent::SpawnFailed(reason) => What::ChildStartFailed { reason },
+            &AuditEvent::Ready(pid) => What::ChildReady { pid },
+            &AuditEvent::Ended(pid, status) => What::ChildExit { pid, end: status.into() },
+            AuditEvent::Failed(duty, reason) => What::Trouble { with: duty_name(*duty), reason },
+            AuditEvent::Recovered(duty) => What::Recovery { with: duty_name(*duty) },
+            AuditEvent::AcceptFailed(endpoint, reason) => What::AcceptFailed { endpoint, reason },
+            AuditEvent::Restarted => {
                 let Fixed { pid, name, argv, endpoints, .. } = &self.fixed;
                 What::ServerRestart { version: crate::VERSION, pid: *pid, name, argv, endpoints }
             }
-            Entry::Upgraded => {
+            AuditEvent::Upgraded => {
                 What::ServerUpgrade { from: &self.fixed.predecessor, to: crate::VERSION }
             }
-            Entry::NotUpgraded(reason) => What::UpgradeFailed { reason },
+            AuditEvent::UpgradeFailed(reason) => What::UpgradeFailed { reason },
         };
         let line = line(&what, millis);
         self.push(&line);
-        if let Entry::Left(id, _) = entry {
+        if let AuditEvent::Left(id, _) = entry {
             self.clients.remove(&id);
         }
     }
@@ -249,9 +249,9 @@ impl<L: Link> Records<L> {
     pub(super) fn turn(
         &mut self,
         console: &Console,
-        now: Moment,
+        now: Monotonic,
         millis: i64,
-    ) -> Vec<(Duty, Result<(), String>)> {
+    ) -> Vec<(Subsystem, Result<(), String>)> {
         let mut news = Vec::new();
         while let Some(done) = self.link.receive() {
             self.take_back(done, now, millis, &mut news);
@@ -284,7 +284,7 @@ impl<L: Link> Records<L> {
     }
 
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
-    pub(super) fn deadline(&self) -> Option<Moment> {
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
         // What it does comes back by itself.
         if self.busy || self.paused {
             return None;
@@ -305,19 +305,19 @@ impl<L: Link> Records<L> {
     }
 
     /// Waits until it is written, though not for ever. `now` and `millis` tell the time.
-    pub(super) fn finish(mut self, now: impl Fn() -> Moment, millis: impl Fn() -> i64) {
+    pub(super) fn finish(mut self, now: impl Fn() -> Monotonic, millis: impl Fn() -> i64) {
         let deadline = now() + LOG_LINGER;
         loop {
             self.hand_over_last();
             if !self.busy {
                 break;
             }
-            match self.link.wait(deadline.since(now())) {
+            match self.link.wait(deadline.saturating_duration_since(now())) {
                 Some(done) => self.take_back(done, now(), millis(), &mut Vec::new()),
                 None => break,
             }
         }
-        self.link.close(deadline.since(now()));
+        self.link.close(deadline.saturating_duration_since(now()));
     }
 
     fn hand_over(&mut self, batch: Batch) {
@@ -328,9 +328,9 @@ impl<L: Link> Records<L> {
     fn take_back(
         &mut self,
         done: Done,
-        now: Moment,
+        now: Monotonic,
         millis: i64,
-        news: &mut Vec<(Duty, Result<(), String>)>,
+        news: &mut Vec<(Subsystem, Result<(), String>)>,
     ) {
         let Done::Recorded(Outcome { mut rest, events, status }) = done else {
             return;
@@ -354,8 +354,8 @@ impl<L: Link> Records<L> {
             self.status_at = now + LOG_RETRY;
         }
         let both = [
-            (Duty::Events, events, &mut self.events_work),
-            (Duty::Status, status, &mut self.status_works),
+            (Subsystem::Events, events, &mut self.events_work),
+            (Subsystem::Status, status, &mut self.status_works),
         ];
         for (duty, result, works) in both {
             let Some(result) = result else {

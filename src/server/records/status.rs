@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{ClientLine, EndpointLine, VERSION};
 use crate::config::RestartMode;
 use crate::console::Console;
-use crate::console::child::status::Stage;
+use crate::console::child::status::ChildPhase;
 use crate::sys::time;
 
 #[derive(Serialize)]
@@ -49,10 +49,10 @@ pub(crate) fn text(console: &Console, fixed: &super::Fixed, clients: Vec<Present
     let status = console.status();
     let running = console.child();
     let state = match status.child {
-        Stage::Running(_) => "running",
-        Stage::Due => "due",
-        Stage::ByHand => "by_hand",
-        Stage::Last => "last",
+        ChildPhase::Running(_) => "running",
+        ChildPhase::StartPending => "due",
+        ChildPhase::Stopped => "by_hand",
+        ChildPhase::ExitPending => "last",
     };
     let status = Status {
         v: VERSION,

@@ -54,7 +54,7 @@ fn what_is_lost_is_counted_while_as_much_as_can_waits() {
         records.write(&What::ChildStart { pid }, 0);
     }
     let done = Outcome { rest: Vec::new(), events: Some(Ok(())), status: None };
-    records.take_back(Done::Recorded(done), Moment(0), 0, &mut Vec::new());
+    records.take_back(Done::Recorded(done), Monotonic(0), 0, &mut Vec::new());
     let last = records.pending.split_inclusive(|&byte| byte == b'\n').next_back().unwrap();
     let last: Value = serde_json::from_slice(last).unwrap();
     assert_eq!((&last["event"], &last["count"]), (&"events_lost".into(), &7.into()));
@@ -71,7 +71,7 @@ fn long_event_ends_no_records() {
     assert!(records.pending.len() > EVENTS_MAX);
     records.hand_over_last();
     let done = Outcome { rest: Vec::new(), events: Some(Ok(())), status: None };
-    records.take_back(Done::Recorded(done), Moment(0), 0, &mut Vec::new());
+    records.take_back(Done::Recorded(done), Monotonic(0), 0, &mut Vec::new());
     records.write(&What::ChildStart { pid: 2 }, 0);
     let text = String::from_utf8(records.pending).unwrap();
     let names = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

@@ -25,7 +25,7 @@ impl Run {
         let mut count = BTreeMap::<&str, usize>::new();
         let mut present = BTreeMap::new();
         let mut children = Vec::new();
-        let most = if self.server.console.overlaps() { 2 } else { 1 };
+        let most = if self.server.console.has_overlap() { 2 } else { 1 };
         for event in &events {
             let kind = event["event"].as_str().unwrap();
             *count.entry(kind).or_default() += 1;

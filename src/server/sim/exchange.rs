@@ -9,8 +9,8 @@ use super::world::{Id, Simulated, World};
 use super::{LISTENER, Run, Seconds, settings, settings_of};
 use crate::config::endpoint::Address;
 use crate::console::Console;
-use crate::console::clock::Moment;
-use crate::console::event::{ClientId, Event, Medium, Role, Sink};
+use crate::console::clock::Monotonic;
+use crate::console::event::{ClientId, ClientKind, Event, Role, Sink};
 use crate::handover::state::{ChildState, ConnectionKind};
 use crate::handover::{answer, format};
 use crate::limits::HANDOVER_PATIENCE;
@@ -89,17 +89,17 @@ impl Run {
         };
         let endpoint = Address::Abstract(b"sim".to_vec()).into();
         self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
-        let retry = state.log.unwrap().retry.map(|retry| (Moment(retry.at), retry.on_output));
+        let retry = state.log.unwrap().retry.map(|retry| (Monotonic(retry.at), retry.on_output));
         self.server.log =
             Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)).with_retry(retry));
         self.server.manager = Some(Manager::new(None));
         self.server.records = Some(super::accounts::records(&world).with_state(state.records));
         for connection in state.connections {
             let medium = match connection.kind {
-                ConnectionKind::Socket => Medium::Telnet,
-                ConnectionKind::Pipe => Medium::Pipe,
-                ConnectionKind::Terminal(_) => Medium::Terminal,
-                ConnectionKind::Raw => Medium::Raw,
+                ConnectionKind::Socket => ClientKind::Telnet,
+                ConnectionKind::Pipe => ClientKind::Pipe,
+                ConnectionKind::Terminal(_) => ClientKind::Terminal,
+                ConnectionKind::Raw => ClientKind::Raw,
             };
             let far = Far::new(&world, -connection.stream.number as Id, medium, 0);
             self.server.go_on_with(ClientId(connection.id), far);
@@ -109,7 +109,7 @@ impl Run {
             let token = self.server.take_token();
             world.borrow_mut().pipe(id).token = Some(token);
             world.borrow_mut().tell(id, true, true);
-            Child::new(Far::new(&world, id, Medium::Telnet, child.pid), token)
+            Child::new(Far::new(&world, id, ClientKind::Telnet, child.pid), token)
         };
         let (child, old_child) = (state.child.map(&mut adopt), state.old_child.map(adopt));
         (self.server.child, self.server.old_child) = (child, old_child);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use nix::libc;
 
 use super::world::{Id, Shared};
-use crate::console::event::Medium;
+use crate::console::event::ClientKind;
 use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
 use crate::server::os::descendants::Daemon;
 use crate::server::os::{Connection, Lasting, Process, Stream};
@@ -18,12 +18,12 @@ use crate::sys::process::End;
 pub(super) struct Far {
     world: Shared,
     pub(super) id: Id,
-    medium: Medium,
+    medium: ClientKind,
     pid: i32,
 }
 
 impl Far {
-    pub(super) fn new(world: &Shared, id: Id, medium: Medium, pid: i32) -> Far {
+    pub(super) fn new(world: &Shared, id: Id, medium: ClientKind, pid: i32) -> Far {
         Far { world: Rc::clone(world), id, medium, pid }
     }
 }
@@ -92,7 +92,7 @@ impl Stream for Far {
 }
 
 impl Connection for Far {
-    fn medium(&self) -> Medium {
+    fn medium(&self) -> ClientKind {
         self.medium
     }
 
@@ -102,10 +102,10 @@ impl Connection for Far {
 
     fn kind(&self) -> ConnectionKind {
         match self.medium {
-            Medium::Telnet => ConnectionKind::Socket,
-            Medium::Raw => ConnectionKind::Raw,
-            Medium::Pipe => ConnectionKind::Pipe,
-            Medium::Terminal => ConnectionKind::Terminal(TerminalModes {
+            ClientKind::Telnet => ConnectionKind::Socket,
+            ClientKind::Raw => ConnectionKind::Raw,
+            ClientKind::Pipe => ConnectionKind::Pipe,
+            ClientKind::Terminal => ConnectionKind::Terminal(TerminalModes {
                 input: 0,
                 output: 0,
                 control: 0,

@@ -35,8 +35,8 @@ use super::service_manager::Manager;
 use super::writers::sink::Writer;
 use crate::config::endpoint::Address;
 use crate::console::Console;
-use crate::console::clock::{Moment, Now, UnixTime};
-use crate::console::event::{ClientId, Event, Medium, Role, Sink, Which};
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role, Sink};
 use crate::limits::STAGE_MAX;
 use crate::sys::process::End;
 
@@ -73,9 +73,9 @@ impl Run {
         server.records = Some(accounts::records(&world));
         server.manager = Some(Manager::new(None));
         let now = super::os::System::now(&server.system);
-        server.console.handle(Event::LogWorks, now);
+        server.console.handle(Event::LogOpened, now);
         let witness = world.borrow_mut().add(usize::MAX);
-        server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, "stdin", now);
+        server.join(Far::new(&world, witness, ClientKind::Terminal, 0), Role::User, "stdin", now);
         let greeting = server.console.output(crate::console::event::ClientId(1)).0.len();
         Run {
             seed,
@@ -108,7 +108,7 @@ impl Run {
         if awake {
             // As `run` does before it sleeps: memory must be given back without losing a byte.
             if self.world.borrow_mut().dice.once_in(4) {
-                self.server.console.rest();
+                self.server.console.release_idle_memory();
             }
             self.server.wait(Some(Duration::ZERO)).unwrap();
             let before = self.stream_len();
@@ -368,12 +368,12 @@ fn every_seed_gives_everybody_what_they_are_owed() {
 #[test]
 fn client_that_does_not_read_bytes_ff_is_heard() {
     let mut console = Console::new(settings(), Box::new(Seconds));
-    let now = Now { mono: Moment(0), wall: UnixTime(0) };
+    let now = Timestamps { mono: Monotonic(0), wall: UnixTime(0) };
     let id = ClientId(1);
-    console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, now);
+    console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, now);
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
-    console.handle(Event::Output(Which::New, &[0xFF; 100_000]), now);
+    console.handle(Event::Output(ChildSlot::Current, &[0xFF; 100_000]), now);
     assert!(!console.output(id).0.is_empty());
     assert!(console.accepts_input(id));
     // Of those there is a limit.

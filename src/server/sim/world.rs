@@ -16,8 +16,8 @@ use nix::libc;
 
 use super::far::Far;
 use super::threads::{LOG, Lane, LinkTo};
-use crate::console::clock::{Moment, Now, UnixTime};
-use crate::console::event::{ClientId, Medium};
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::{ClientId, ClientKind};
 use crate::handover::state::{ChildSocketState, Descriptor, FileId, State};
 use crate::server::os::descendants::Daemon;
 use crate::server::os::{Lasting, Pending, Readiness, Socket, System};
@@ -246,7 +246,7 @@ impl Socket for Simulated {
             }
         }
         let id = world.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok((Far::new(&self.0, id, Medium::Telnet, 0), None))
+        Ok((Far::new(&self.0, id, ClientKind::Telnet, 0), None))
     }
 
     fn file(&self) -> Option<FileId> {
@@ -260,9 +260,9 @@ impl System for Simulated {
     type Process = Far;
     type Link = LinkTo;
 
-    fn now(&self) -> Now {
+    fn now(&self) -> Timestamps {
         let now = self.0.borrow().now;
-        Now { mono: Moment(now), wall: UnixTime((now / 1_000_000_000) as i64) }
+        Timestamps { mono: Monotonic(now), wall: UnixTime((now / 1_000_000_000) as i64) }
     }
 
     fn wait(
@@ -319,7 +319,7 @@ impl System for Simulated {
         let (id, pid) = (child.pipe, 1000 + child.pipe as i32);
         world.children.push(child);
         world.unsaved = true;
-        Ok(Far::new(&self.0, id, Medium::Telnet, pid))
+        Ok(Far::new(&self.0, id, ClientKind::Telnet, pid))
     }
 
     fn daemon(&mut self, _stranger: Option<i32>) -> Result<Daemon, String> {
@@ -363,7 +363,7 @@ impl System for Simulated {
         let program = world.start(token);
         let id = program.pipe;
         world.rehearsal = Some((program, state.to_vec()));
-        Ok(Far::new(&self.0, id, Medium::Telnet, 1000 + id as i32))
+        Ok(Far::new(&self.0, id, ClientKind::Telnet, 1000 + id as i32))
     }
 
     fn become_other(&mut self, state: &[u8], _lasting: &[i32], again: bool) -> io::Error {

@@ -69,7 +69,7 @@ pub(crate) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
     }
     if parts.begun != Begun::Upgraded && server.log.is_none() && config.log_path().is_some() {
         let reason = parts.log_error.unwrap_or_default();
-        server.console.handle(Event::LogNotOpened(&reason), server.system.now());
+        server.console.handle(Event::LogOpenFailed(&reason), server.system.now());
     }
     parts.said.iter().for_each(|line| server.diagnose(line));
     for listener in parts.listeners {

@@ -19,14 +19,14 @@ use super::event_loop::upgrade::Origin;
 use super::os::kernel::FIRST_TOKEN;
 use super::os::listening_socket::Bound;
 use super::startup::launch::launch;
-use super::startup::parts::{Begun, LocalCalendar, Output, Parts, notifier, settings};
+use super::startup::parts::{Begun, LocalTime, Output, Parts, notifier, settings};
 use super::startup::pid_files::OwnFile;
 use super::startup::recovery::Stored;
 use super::startup::successor::Predecessor;
 use super::writers::log_file;
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
-use crate::console::clock::{Moment, Now, UnixTime};
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{Event, Role};
 use crate::console::{Console, Settings};
 use crate::server::startup::error::StartupError;
@@ -118,8 +118,8 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     let (mut console, begun, next_token) = console(settings, &mut stored);
     let (child, connections) = (stored.child(), stored.connections());
     if log.is_some() {
-        let now = Now { mono: Moment(time::monotonic()), wall: UnixTime(time::wall()) };
-        console.handle(Event::LogWorks, now);
+        let now = Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) };
+        console.handle(Event::LogOpened, now);
     }
     let fdstore = if stores {
         Some(stored.fdstore().map_err(system("make what survives a crash"))?)
@@ -171,12 +171,12 @@ fn become_daemon(config: &Config, listeners: &[Bound], logging: bool) -> Result<
 fn console(settings: Settings, stored: &mut Stored) -> (Console, Begun, usize) {
     let restored = stored.state().cloned().and_then(|state| {
         let next_token = usize::try_from(state.next_token).ok()?;
-        let console = Console::restore(settings.clone(), Box::new(LocalCalendar), state.console);
+        let console = Console::restore(settings.clone(), Box::new(LocalTime), state.console);
         Some((console.ok()?, Begun::Restarted, next_token))
     });
     restored.unwrap_or_else(|| {
         stored.give_up_state();
-        (Console::new(settings, Box::new(LocalCalendar)), Begun::New, FIRST_TOKEN)
+        (Console::new(settings, Box::new(LocalTime)), Begun::New, FIRST_TOKEN)
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::child_sockets::ChildSocket;
 use super::pid_files::OwnFile;
 use crate::config::{Config, LogTarget, RunMode};
-use crate::console::clock::{Calendar, Moment, UnixTime};
+use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
 use crate::console::{Console, Settings};
 use crate::handover::state::RecordsState;
@@ -64,7 +64,7 @@ pub(crate) struct Parts {
 pub(crate) struct Output {
     pub(crate) file: File,
     /// After a failure: when to try again, and whether only new output makes that worth it.
-    pub(crate) retry: Option<(Moment, bool)>,
+    pub(crate) retry: Option<(Monotonic, bool)>,
 }
 
 /// The way to the service manager, with `--notify` and if there is one.
@@ -119,9 +119,9 @@ pub(crate) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Se
 }
 
 /// Local time.
-pub(crate) struct LocalCalendar;
+pub(crate) struct LocalTime;
 
-impl Calendar for LocalCalendar {
+impl TimeFormatter for LocalTime {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
         time::strftime(time.0, format)
     }

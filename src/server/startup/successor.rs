@@ -9,12 +9,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 
 use super::child_sockets::ChildSocket;
-use super::parts::{Begun, LocalCalendar, Output, Parts, notifier, settings};
+use super::parts::{Begun, LocalTime, Output, Parts, notifier, settings};
 use crate::cli;
 use crate::config::Config;
 use crate::console::Console;
-use crate::console::clock::Moment;
-use crate::console::event::{ClientId, Event, ExitStatus, Farewell, Which};
+use crate::console::clock::Monotonic;
+use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Event, ExitStatus};
 use crate::handover::state::{ChildState, Descriptor, SinkState, State};
 use crate::handover::{self, format};
 use crate::server::Server;
@@ -95,7 +95,7 @@ impl Predecessor {
         let log = self.state.log.map(|sink| self.output(sink)).transpose()?;
         let stdout = self.state.stdout.map(|sink| self.output(sink)).transpose()?;
         let settings = settings(config, &origin, log.is_some());
-        let console = Console::restore(settings, Box::new(LocalCalendar), self.state.console)
+        let console = Console::restore(settings, Box::new(LocalTime), self.state.console)
             .map_err(|error| io::Error::other(error.to_string()))
             .map_err(system("go on from the state of the server before"))?;
         let notifier = notifier(config)?;
@@ -143,7 +143,7 @@ impl Predecessor {
     }
 
     fn output(&mut self, sink: SinkState) -> Result<Output, StartupError> {
-        let retry = sink.retry.map(|retry| (Moment(retry.at), retry.on_output));
+        let retry = sink.retry.map(|retry| (Monotonic(retry.at), retry.on_output));
         Ok(Output { file: File::from(self.take(sink.file)?), retry })
     }
 }
@@ -160,7 +160,7 @@ impl<S: System> Server<S> {
                 self.peers.insert(id, Peer { source, leaving: None });
             }
             Err(_) => {
-                let left = Event::Left { id, farewell: Farewell::Failed };
+                let left = Event::Left { id, farewell: DisconnectReason::Failed };
                 self.console.handle(left, self.system.now());
             }
         }
@@ -172,7 +172,7 @@ impl<S: System> Server<S> {
         let now = self.system.now();
         let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
         for id in gone.collect::<Vec<_>>() {
-            self.console.handle(Event::Left { id, farewell: Farewell::Closed }, now);
+            self.console.handle(Event::Left { id, farewell: DisconnectReason::Closed }, now);
         }
         self.console.handle(news, now);
         match &mut self.old_child {
@@ -180,12 +180,14 @@ impl<S: System> Server<S> {
             // After a crash it was not taken over but killed.
             None => {
                 let killed = ExitStatus::Signal(nix::libc::SIGKILL);
-                self.console.handle(Event::Exited(Which::Old, killed), now);
+                self.console.handle(Event::Exited(ChildSlot::Old, killed), now);
             }
         }
         match &mut self.child {
             Some(child) => child.look(),
-            None => self.console.handle(Event::Exited(Which::New, ExitStatus::Unknown), now),
+            None => {
+                self.console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Unknown), now)
+            }
         }
         self.reap_orphans();
         // Perhaps nothing else happens for long.
@@ -215,7 +217,7 @@ fn check(number: &str) -> Result<u64, String> {
     let config = cli::parse(argv, &|name| std::env::var_os(name))
         .map_err(|exit| String::from_utf8_lossy(&exit.stderr).into_owned())?;
     let settings = settings(&config, &Origin::default(), state.log.is_some());
-    Console::restore(settings, Box::new(LocalCalendar), state.console)
+    Console::restore(settings, Box::new(LocalTime), state.console)
         .map_err(|error| error.to_string())?;
     Ok(format::digest(&bytes))
 }

@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use crate::console::clock::Moment;
+use crate::console::clock::Monotonic;
 use crate::console::event::Sink;
 use crate::console::{Chunk, Console};
 use crate::limits::{LOG_JOBS, LOG_LINGER, LOG_PATIENCE, LOG_RETRY};
@@ -74,11 +74,11 @@ pub(crate) struct Writer<L> {
     in_flight: usize,
     epoch: u64,
     /// After a failure: when to try again, and whether only new output makes that worth it.
-    retry: Option<(Moment, bool)>,
+    retry: Option<(Monotonic, bool)>,
     /// Times that the file is yet to be opened anew.
     reopening: usize,
     /// When a chunk was last finished, or handed over to an idle thread.
-    progress: Moment,
+    progress: Monotonic,
     /// An upgrade is under way: nothing is handed over.
     pause: Option<Pause>,
     /// How often the thread was asked to rest and has not answered.
@@ -98,7 +98,7 @@ impl<L: Link> Writer<L> {
             epoch: 0,
             retry: None,
             reopening: 0,
-            progress: Moment(0),
+            progress: Monotonic(0),
             pause: None,
             asked: 0,
         }
@@ -124,12 +124,12 @@ impl<L: Link> Writer<L> {
     }
 
     /// When to try again after a failure, and whether only new output makes that worth it.
-    pub(crate) fn retry(&self) -> Option<(Moment, bool)> {
+    pub(crate) fn retry(&self) -> Option<(Monotonic, bool)> {
         self.retry
     }
 
     /// Goes on after a failure that a server before this one had.
-    pub(crate) fn with_retry(mut self, retry: Option<(Moment, bool)>) -> Writer<L> {
+    pub(crate) fn with_retry(mut self, retry: Option<(Monotonic, bool)>) -> Writer<L> {
         self.retry = retry;
         self
     }
@@ -157,7 +157,7 @@ impl<L: Link> Writer<L> {
     }
 
     /// Takes back what is done, hands over what is new.
-    pub(crate) fn turn(&mut self, console: &mut Console, now: Moment) -> Vec<News> {
+    pub(crate) fn turn(&mut self, console: &mut Console, now: Monotonic) -> Vec<News> {
         let mut news = Vec::new();
         self.link.want(false);
         loop {
@@ -177,15 +177,15 @@ impl<L: Link> Writer<L> {
         }
     }
 
-    fn hand_over(&mut self, console: &mut Console, now: Moment) {
+    fn hand_over(&mut self, console: &mut Console, now: Monotonic) {
         if self.pause.is_some() {
             return;
         }
         if let Some((at, on_output)) = self.retry {
-            if now < at || self.in_flight > 0 || (on_output && console.is_current(self.sink)) {
+            if now < at || self.in_flight > 0 || (on_output && console.is_sink_drained(self.sink)) {
                 return;
             }
-            console.give_up(self.sink);
+            console.discard_pending(self.sink);
             self.retry = Some((now + LOG_RETRY, on_output));
         }
         while self.in_flight < LOG_JOBS
@@ -203,11 +203,11 @@ impl<L: Link> Writer<L> {
     }
 
     /// When [`turn`](Self::turn) has something to do without being woken.
-    pub(crate) fn deadline(&self, console: &Console) -> Option<Moment> {
+    pub(crate) fn deadline(&self, console: &Console) -> Option<Monotonic> {
         // What is in flight comes back by itself.
         let idle = self.in_flight == 0 && self.pause.is_none();
         let (at, on_output) = self.retry.filter(|_| idle)?;
-        (!on_output || !console.is_current(self.sink)).then_some(at)
+        (!on_output || !console.is_sink_drained(self.sink)).then_some(at)
     }
 
     /// Whether the file is yet to be opened anew.
@@ -221,14 +221,14 @@ impl<L: Link> Writer<L> {
     }
 
     /// Until when a full log pauses the child: it has made no progress since.
-    pub(crate) fn patience(&self) -> Moment {
+    pub(crate) fn patience(&self) -> Monotonic {
         self.progress + LOG_PATIENCE
     }
 
     /// At the end: hands over the rest and waits for it, though not for ever. `now` tells the time.
-    pub(crate) fn finish(mut self, console: &mut Console, now: impl Fn() -> Moment) {
+    pub(crate) fn finish(mut self, console: &mut Console, now: impl Fn() -> Monotonic) {
         let deadline = now() + LOG_LINGER;
-        let left = || deadline.since(now());
+        let left = || deadline.saturating_duration_since(now());
         // A log that has failed gets a last chance.
         if let Some((at, _)) = &mut self.retry {
             *at = now();
@@ -246,7 +246,13 @@ impl<L: Link> Writer<L> {
         self.link.close(left());
     }
 
-    fn take_back(&mut self, done: Done, console: &mut Console, now: Moment, news: &mut Vec<News>) {
+    fn take_back(
+        &mut self,
+        done: Done,
+        console: &mut Console,
+        now: Monotonic,
+        news: &mut Vec<News>,
+    ) {
         match done {
             Done::Written => {
                 self.in_flight -= 1;

@@ -3,72 +3,72 @@
 
 use std::time::Duration;
 
-use super::{Action, Child, Supervisor};
-use crate::console::child::orphan_cleanup::{Clearing, Then};
-use crate::console::clock::Moment;
-use crate::console::event::Running;
+use super::{Action, Lifecycle, Supervisor};
+use crate::console::child::orphan_cleanup::{AfterCleanup, OrphanCleanup};
+use crate::console::clock::Monotonic;
+use crate::console::event::ChildProcess;
 use crate::limits::{DAEMON_LOOK, DAEMON_WAIT};
 
 impl Supervisor {
     /// There is no child any more, and what it left behind is to be killed, with a grace period or
     /// without; what comes then.
-    pub fn clear(&mut self, grace: Duration, then: Then, now: Moment) {
-        self.child = Child::Clearing(Clearing::new(grace, then, now));
+    pub fn begin_cleanup(&mut self, grace: Duration, then: AfterCleanup, now: Monotonic) {
+        self.child = Lifecycle::CleaningUp(OrphanCleanup::new(grace, then, now));
     }
 
     /// So many of what the child left behind are there. What is to be done if that is the end of it.
-    pub fn swept(&mut self, count: usize, now: Moment) -> Option<Action> {
-        let Child::Clearing(clearing) = &mut self.child else {
+    pub fn cleanup_scanned(&mut self, count: usize, now: Monotonic) -> Option<Action> {
+        let Lifecycle::CleaningUp(clearing) = &mut self.child else {
             return None;
         };
-        if !clearing.found(count, now) {
+        if !clearing.scanned(count, now) {
             return None;
         }
         let then = clearing.then;
-        self.child = Child::None;
+        self.child = Lifecycle::None;
         match then {
-            Then::Wait => None,
-            Then::Start => Some(self.begin(now)),
-            Then::Exit(code) => Some(Action::Exit(code)),
+            AfterCleanup::Wait => None,
+            AfterCleanup::Start => Some(self.start(now)),
+            AfterCleanup::Exit(code) => Some(Action::Exit(code)),
         }
     }
 
     /// If what the child left behind is being killed: the server exits when that is done.
     pub fn exit_when_clear(&mut self, code: u8) -> bool {
-        if let Child::Clearing(clearing) = &mut self.child {
-            clearing.then = Then::Exit(code);
+        if let Lifecycle::CleaningUp(clearing) = &mut self.child {
+            clearing.then = AfterCleanup::Exit(code);
         }
-        matches!(self.child, Child::Clearing(_))
+        matches!(self.child, Lifecycle::CleaningUp(_))
     }
 
     /// The child, which was to make itself a daemon, has ended as one does. Not if it is the daemon,
     /// or SIGTERM came.
-    pub fn forked(&mut self, now: Moment) -> bool {
-        if let (Child::Running(first), false) = (self.child, self.daemon) {
+    pub fn await_daemon(&mut self, now: Monotonic) -> bool {
+        if let (Lifecycle::Running(first), false) = (self.child, self.daemon) {
             let (until, look) = (now + DAEMON_WAIT, now + DAEMON_LOOK);
-            self.child = Child::Forked { first, until, look };
+            self.child = Lifecycle::Forked { first, until, look };
         }
-        self.is_forked()
+        self.awaits_daemon()
     }
 
     /// Whether it is not known yet what the child became.
-    pub fn is_forked(&self) -> bool {
-        matches!(self.child, Child::Forked { .. })
+    pub fn awaits_daemon(&self) -> bool {
+        matches!(self.child, Lifecycle::Forked { .. })
     }
 
     /// This process is what it became.
-    pub fn daemon(&mut self, pid: i32) -> bool {
-        let Child::Forked { first, .. } = self.child else {
+    pub fn daemon_found(&mut self, pid: i32) -> bool {
+        let Lifecycle::Forked { first, .. } = self.child else {
             return false;
         };
-        self.child = Child::Running(Running { pid, ..first });
+        self.child = Lifecycle::Running(ChildProcess { pid, ..first });
         self.daemon = true;
         true
     }
 
     /// Whether the time is over in which that has to be known.
-    pub fn is_overdue(&self, now: Moment) -> bool {
-        matches!(self.child, Child::Forked { until, .. } if now >= until)
+    pub fn is_overdue(&self, now: Monotonic) -> bool {
+        matches!(self.child, Lifecycle::Forked { until, .. } if now >= until)
     }
 
     /// Whether the child is one that made itself a daemon.
