@@ -29,7 +29,7 @@ impl Networks {
 
     /// Whether a client from `address` is let in. One of this machine always is.
     #[must_use]
-    pub fn admit(&self, address: IpAddr) -> bool {
+    pub fn allows(&self, address: IpAddr) -> bool {
         // A socket that was passed may take IPv4 clients under IPv6 addresses.
         let address = address.to_canonical();
         address.is_loopback() || self.0.iter().any(|network| network.contains(address))
@@ -84,10 +84,10 @@ mod tests {
     fn check(lists: &[&str], admitted: &[&str], refused: &[&str]) {
         let networks = networks(lists);
         for address in admitted {
-            assert!(networks.admit(address.parse().unwrap()), "{address}");
+            assert!(networks.allows(address.parse().unwrap()), "{address}");
         }
         for address in refused {
-            assert!(!networks.admit(address.parse().unwrap()), "{address}");
+            assert!(!networks.allows(address.parse().unwrap()), "{address}");
         }
     }
 

@@ -62,7 +62,7 @@ pub struct State {
     pub account: Option<Account>,
     /// Since when the child's descendants are in the world, in the kernel's ticks.
     #[n(15)]
-    pub kin_since: Option<u64>,
+    pub descendants_since: Option<u64>,
     /// The sockets for the child, in the order of the command line.
     #[cbor(n(16), default)]
     pub child_sockets: Vec<ChildSocketState>,
@@ -106,13 +106,13 @@ pub struct ChildState {
     pub pty: Descriptor,
     /// The process by descriptor, if a server before this one started it and died.
     #[n(2)]
-    pub orphan: Option<Descriptor>,
+    pub pidfd: Option<Descriptor>,
     /// When the process was started, as its system counts: nobody else has this PID and this time.
     #[n(3)]
-    pub begun: Option<u64>,
+    pub start_ticks: Option<u64>,
     /// The socket behind its NOTIFY_SOCKET, under `--overlap`.
     #[n(4)]
-    pub notices: Option<Descriptor>,
+    pub notify_socket: Option<Descriptor>,
 }
 
 /// An endpoint.
@@ -194,13 +194,13 @@ pub struct ConnectionState {
 pub enum ConnectionKind {
     /// A socket, TCP or Unix.
     #[n(0)]
-    Socket,
+    Telnet,
     /// A pipe that only sends.
     #[n(1)]
     Pipe,
     /// The terminal of `-f`, with the modes that it is to get back.
     #[n(2)]
-    Terminal(#[n(0)] TerminalModes),
+    Terminal(#[n(0)] SavedTermios),
     /// A socket, TCP or Unix, without telnet.
     #[n(3)]
     Raw,
@@ -209,7 +209,7 @@ pub enum ConnectionKind {
 /// A `termios`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct TerminalModes {
+pub struct SavedTermios {
     /// `c_iflag`.
     #[n(0)]
     pub input: u64,
@@ -288,7 +288,7 @@ impl State {
     /// All descriptors that stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> {
         let children = [&self.child, &self.old_child].into_iter().flatten();
-        let child = children.flat_map(|child| [Some(child.pty), child.orphan, child.notices]);
+        let child = children.flat_map(|child| [Some(child.pty), child.pidfd, child.notify_socket]);
         let child = child.flatten();
         let listeners = self.listeners.iter().map(|listener| listener.socket);
         let connections = self.connections.iter().map(|client| client.stream);
@@ -328,7 +328,7 @@ impl State {
 impl ConnectionKind {
     fn medium(&self) -> ClientKind {
         match self {
-            ConnectionKind::Socket => ClientKind::Telnet,
+            ConnectionKind::Telnet => ClientKind::Telnet,
             ConnectionKind::Pipe => ClientKind::Pipe,
             ConnectionKind::Terminal(_) => ClientKind::Terminal,
             ConnectionKind::Raw => ClientKind::Raw,

@@ -14,40 +14,40 @@ use crate::sys;
 
 /// The conversation with the service manager.
 #[derive(Debug, Default)]
-pub(super) struct Manager {
+pub(super) struct ServiceReporter {
     /// What is to be sent, in this order.
     reloading: Option<Monotonic>,
     status: Option<String>,
     ready: bool,
     stopping: bool,
-    alive: bool,
+    watchdog_due: bool,
     /// What all of it is about.
-    known: Option<Status>,
+    last_status: Option<Status>,
     /// Whether READY=1 was wanted once, and whether it was sent once.
-    wanted: bool,
-    started: bool,
+    ready_wanted: bool,
+    ready_sent: bool,
     /// Told, or to be told, that it reloads, and not that it has.
     reloads: bool,
     /// Half of the watchdog's time, and when it is over.
-    beat: Option<(Duration, Monotonic)>,
+    watchdog: Option<(Duration, Monotonic)>,
     /// Nothing is sent before: the manager had no room.
     retry: Option<Monotonic>,
     /// A failure has been told, until something is sent again.
-    told: bool,
+    failure_reported: bool,
 }
 
-impl Manager {
+impl ServiceReporter {
     /// Has told nothing yet. After the time `watchdog` without a sign of life, the manager takes the
     /// server for hung.
-    pub(super) fn new(watchdog: Option<Duration>) -> Manager {
-        let beat = watchdog.map(|limit| ((limit / 2).max(WATCHDOG_MIN), Monotonic(0)));
-        Manager { beat, ..Manager::default() }
+    pub(super) fn new(watchdog: Option<Duration>) -> ServiceReporter {
+        let watchdog = watchdog.map(|limit| ((limit / 2).max(WATCHDOG_MIN), Monotonic(0)));
+        ServiceReporter { watchdog, ..ServiceReporter::default() }
     }
 
     /// A reload begins; the time is not before that of the signal. Before the first READY=1 the
     /// manager doesn't want to know.
     pub(super) fn reload(&mut self, now: Monotonic) {
-        if self.started {
+        if self.ready_sent {
             self.reloading = Some(now);
             self.reloads = true;
             self.ready = false;
@@ -69,23 +69,23 @@ impl Manager {
         now: Monotonic,
         send: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Option<String> {
-        let before = self.known.replace(status);
-        if before != self.known {
+        let before = self.last_status.replace(status);
+        if before != self.last_status {
             self.status = Some(status.line(name));
         }
         if status.leaving {
             self.stopping |= !before.is_some_and(|before| before.leaving);
         } else {
-            self.ready |= status.ready && !std::mem::replace(&mut self.wanted, status.ready);
+            self.ready |= status.ready && !std::mem::replace(&mut self.ready_wanted, status.ready);
             if self.reloads && !reloads {
                 self.reloads = false;
                 self.ready = true;
             }
         }
-        if let Some((half, at)) = &mut self.beat
+        if let Some((half, at)) = &mut self.watchdog
             && now >= *at
         {
-            self.alive = true;
+            self.watchdog_due = true;
             *at = now + *half;
         }
         // There may be no other chance.
@@ -96,8 +96,8 @@ impl Manager {
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         // The beginning is news too, even if nothing happens.
-        let first = self.known.is_none().then_some(Monotonic(0));
-        first.into_iter().chain(self.retry).chain(self.beat.map(|(_, at)| at)).min()
+        let first = self.last_status.is_none().then_some(Monotonic(0));
+        first.into_iter().chain(self.retry).chain(self.watchdog.map(|(_, at)| at)).min()
     }
 
     fn flush(
@@ -109,18 +109,18 @@ impl Manager {
         while let Some(message) = self.next() {
             match send(message.as_bytes()) {
                 Ok(()) => {
-                    self.told = false;
-                    self.started |= self.sent();
+                    self.failure_reported = false;
+                    self.ready_sent |= self.sent();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_passing(&error) => {
+                Err(error) if is_queue_full(&error) => {
                     self.retry = Some(now + NOTIFY_RETRY);
                     return None;
                 }
                 // It doesn't listen any more.
                 Err(error) => {
                     self.sent();
-                    if !std::mem::replace(&mut self.told, true) {
+                    if !std::mem::replace(&mut self.failure_reported, true) {
                         return Some(sys::reason(&error));
                     }
                 }
@@ -136,8 +136,11 @@ impl Manager {
         if let Some(line) = &self.status {
             return Some(format!("STATUS={line}"));
         }
-        let rest =
-            [(self.ready, "READY=1"), (self.stopping, "STOPPING=1"), (self.alive, "WATCHDOG=1")];
+        let rest = [
+            (self.ready, "READY=1"),
+            (self.stopping, "STOPPING=1"),
+            (self.watchdog_due, "WATCHDOG=1"),
+        ];
         rest.into_iter().find(|(due, _)| *due).map(|(_, message)| message.to_owned())
     }
 
@@ -150,14 +153,14 @@ impl Manager {
             return true;
         }
         if !std::mem::take(&mut self.stopping) {
-            self.alive = false;
+            self.watchdog_due = false;
         }
         false
     }
 }
 
 /// Whether the same message may go through a little later.
-fn is_passing(error: &io::Error) -> bool {
+fn is_queue_full(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
         || matches!(error.raw_os_error(), Some(nix::libc::ENOBUFS | nix::libc::ENOMEM))
 }
@@ -178,13 +181,13 @@ mod tests {
 
     /// A manager with room for so many messages.
     struct Desk {
-        manager: Manager,
+        manager: ServiceReporter,
         room: usize,
         got: Vec<String>,
     }
 
     fn desk(watchdog: Option<u64>, room: usize) -> Desk {
-        let manager = Manager::new(watchdog.map(Duration::from_millis));
+        let manager = ServiceReporter::new(watchdog.map(Duration::from_millis));
         Desk { manager, room, got: Vec::new() }
     }
 
@@ -284,7 +287,7 @@ mod tests {
 
     #[test]
     fn manager_that_is_gone_is_told_of_once_and_not_asked_again() {
-        let mut manager = Manager::new(None);
+        let mut manager = ServiceReporter::new(None);
         let gone = |_: &[u8]| Err(io::Error::from_raw_os_error(nix::libc::ECONNREFUSED));
         let said = manager.turn(RUNNING, b"ioc", false, at(0), gone);
         assert_eq!(said.as_deref(), Some("Connection refused"));

@@ -17,17 +17,17 @@ const NO_NAME: &[u8] = b"unknown";
 
 /// The sockets that were passed and have not been taken.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<(Vec<u8>, OwnedFd)>);
+pub struct ListenFds(Vec<(Vec<u8>, OwnedFd)>);
 
-impl Inherited {
+impl ListenFds {
     /// Takes what was passed to this process, `pid`; `env` looks variables up. To be called once, and
     /// before anything else opens descriptors.
-    pub fn new(pid: u32, env: &dyn Fn(&str) -> Option<OsString>) -> Inherited {
+    pub fn new(pid: u32, env: &dyn Fn(&str) -> Option<OsString>) -> ListenFds {
         let [listen_pid, count, names] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]
             .map(|name| env(name).unwrap_or_default());
         let passed = passed(pid, &listen_pid, &count, &names).into_iter();
         // One that is not open ends the list: the variables say too much.
-        Inherited(
+        ListenFds(
             passed.map_while(|(number, name)| Some((name, fd::adopt(number).ok()?))).collect(),
         )
     }

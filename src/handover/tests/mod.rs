@@ -9,7 +9,7 @@ use self::value::Value;
 use super::format::{Unreadable, decode, decode_body, encode, encode_body};
 use super::state::{
     ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, FileId,
-    ListenerState, Retry, SinkState, State, TerminalModes, Text,
+    ListenerState, Retry, SavedTermios, SinkState, State, Text,
 };
 use crate::config::{ByteSet, OverlapOptions};
 use crate::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
@@ -111,7 +111,7 @@ fn what_was_written_is_read() {
 
 #[test]
 fn a_terminal_gets_its_modes_back() {
-    let modes = TerminalModes {
+    let modes = SavedTermios {
         input: 0x500,
         output: 5,
         control: 0xBF,

@@ -61,7 +61,7 @@ fn around(console: Snapshot) -> State {
     let connection = |id: u64| ConnectionState {
         id,
         stream: descriptor(id as i32 + 10, 0o140_000),
-        kind: ConnectionKind::Socket,
+        kind: ConnectionKind::Telnet,
     };
     State {
         version: "procServ Process Server 2.9.0 (procserv-ng 0.1.0)".to_owned(),
@@ -75,16 +75,16 @@ fn around(console: Snapshot) -> State {
         child: Some(ChildState {
             pid: 4242,
             pty: descriptor(12, 0o020_000),
-            orphan: Some(descriptor(16, 0o100_000)),
-            notices: Some(descriptor(21, 0o140_000)),
-            begun: Some(123_456),
+            pidfd: Some(descriptor(16, 0o100_000)),
+            notify_socket: Some(descriptor(21, 0o140_000)),
+            start_ticks: Some(123_456),
         }),
         old_child: Some(ChildState {
             pid: 4241,
             pty: descriptor(22, 0o020_000),
-            orphan: None,
-            notices: None,
-            begun: Some(123_455),
+            pidfd: None,
+            notify_socket: None,
+            start_ticks: Some(123_455),
         }),
         listeners: vec![ListenerState {
             role: Role::User,
@@ -118,7 +118,7 @@ fn around(console: Snapshot) -> State {
             }],
         },
         account: Some(account()),
-        kin_since: Some(77_000),
+        descendants_since: Some(77_000),
     }
 }
 

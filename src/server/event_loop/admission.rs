@@ -4,19 +4,19 @@ use std::net::IpAddr;
 
 use crate::server::Server;
 use crate::server::os::System;
-use crate::server::records::What;
+use crate::server::records::EventBody;
 
 impl<S: System> Server<S> {
     /// Whether a TCP client from there is let in.
-    pub(crate) fn admits(&self, peer: IpAddr) -> bool {
-        self.allow_from.as_ref().is_none_or(|networks| networks.admit(peer))
+    pub(crate) fn allows(&self, peer: IpAddr) -> bool {
+        self.allowed_networks.as_ref().is_none_or(|networks| networks.allows(peer))
     }
 
     /// A TCP client from elsewhere was closed.
     pub(crate) fn refused(&mut self, peer: IpAddr, endpoint: &str) {
         let reason = "not from an allowed network";
-        self.diagnose(&format!("connection from {peer} refused: {reason}"));
+        self.debug_line(&format!("connection from {peer} refused: {reason}"));
         let peer = Some(peer.to_string());
-        self.record(&What::Refuse { endpoint, peer, reason });
+        self.record(&EventBody::Refuse { endpoint, peer, reason });
     }
 }

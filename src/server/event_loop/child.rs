@@ -4,13 +4,13 @@ use std::io;
 
 use mio::Token;
 
-use super::poll_stream::Source;
+use super::poll_stream::PollStream;
 use super::upgrade::describe;
 use crate::console::event::ExitStatus;
 use crate::handover::state::ChildState;
 use crate::limits::{LAST_WORDS_MAX, NOTICES_PER_TURN};
 use crate::server::os::descendants::Daemon;
-use crate::server::os::{Process, Readiness};
+use crate::server::os::{Process, Ready};
 use crate::sys::process::End;
 
 /// A child that was started and has not been buried.
@@ -18,21 +18,21 @@ use crate::sys::process::End;
 pub(crate) struct Child<P> {
     token: Token,
     /// Its PTY's master stays open until the end: closing it would hang up on the child.
-    source: Source<P>,
+    source: PollStream<P>,
     /// No process has the terminal open any more.
-    closed: bool,
+    pty_closed: bool,
     /// It has ended so. Its announcement waits for its last words.
     end: Option<End>,
     /// What was read since it ended.
     read_since_end: usize,
     /// It has ended, and another process is to take its place.
-    forked: bool,
+    awaiting_daemon: bool,
     /// It may have told its service manager something.
-    told: bool,
+    notification_pending: bool,
 }
 
 /// What reading the child's terminal gave.
-pub(crate) enum Output {
+pub(crate) enum ReadResult {
     /// That many bytes.
     Bytes(usize),
     /// Nothing at the moment.
@@ -44,15 +44,15 @@ pub(crate) enum Output {
 impl<P: Process> Child<P> {
     /// A child that was just started.
     pub(crate) fn new(process: P, token: Token) -> Child<P> {
-        let source = Source::new(process, false);
+        let source = PollStream::new(process, false);
         Child {
             token,
             source,
-            closed: false,
+            pty_closed: false,
             end: None,
             read_since_end: 0,
-            forked: false,
-            told: true,
+            awaiting_daemon: false,
+            notification_pending: true,
         }
     }
 
@@ -72,74 +72,74 @@ impl<P: Process> Child<P> {
         Ok(ChildState {
             pid: process.pid(),
             pty: process.descriptor()?,
-            orphan: process.orphan().map(describe).transpose()?,
-            begun: process.begun(),
-            notices: process.notify_socket().map(describe).transpose()?,
+            pidfd: process.pidfd().map(describe).transpose()?,
+            start_ticks: process.start_ticks(),
+            notify_socket: process.notify_socket().map(describe).transpose()?,
         })
     }
 
     /// Notes what was told under `token`, if that is its terminal's.
-    pub(crate) fn note(&mut self, token: Token, ready: Readiness) -> bool {
+    pub(crate) fn set_ready(&mut self, token: Token, ready: Ready) -> bool {
         if token == self.token {
-            self.source.note(ready);
-            self.told |= ready.readable;
+            self.source.set_ready(ready);
+            self.notification_pending |= ready.readable;
         }
         token == self.token
     }
 
     /// Hears what it told its service manager. Whether it said that it is ready.
-    pub(crate) fn hear(&mut self) -> bool {
+    pub(crate) fn read_notification(&mut self) -> bool {
         let mut ready = false;
         for _ in 0..NOTICES_PER_TURN {
-            if !self.told {
+            if !self.notification_pending {
                 break;
             }
-            let notice = self.source.stream().hear();
-            self.told = notice.is_some();
+            let notice = self.source.stream().read_notification();
+            self.notification_pending = notice.is_some();
             ready |= notice == Some(true);
         }
         ready
     }
 
     /// Whether it may have told something that was not heard.
-    pub(crate) fn is_to_be_heard(&self) -> bool {
-        self.told
+    pub(crate) fn has_notifications(&self) -> bool {
+        self.notification_pending
     }
 
     /// Looks whether it has ended.
-    pub(crate) fn look(&mut self) {
-        if self.end.is_none() && !self.forked {
-            self.end = self.source.stream().peek();
+    pub(crate) fn poll_exit(&mut self) {
+        if self.end.is_none() && !self.awaiting_daemon {
+            self.end = self.source.stream().poll_exit();
             // Its last words may have come without an event.
-            self.source.note(Readiness { readable: self.end.is_some(), writable: false });
-            self.told |= self.end.is_some();
+            self.source.set_ready(Ready { readable: self.end.is_some(), writable: false });
+            self.notification_pending |= self.end.is_some();
         }
     }
 
     /// Whether reading its terminal may give something.
     pub(crate) fn is_readable(&self) -> bool {
-        !self.closed && self.source.is_readable()
+        !self.pty_closed && self.source.is_readable()
     }
 
     /// Whether its terminal may take input.
     pub(crate) fn is_writable(&self) -> bool {
-        self.closed || self.source.is_writable()
+        self.pty_closed || self.source.is_writable()
     }
 
     /// Reads what the child wrote.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Output {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> ReadResult {
         match self.source.read(buffer) {
-            None => Output::Nothing,
+            None => ReadResult::Nothing,
             Some(Ok(count)) if count > 0 => {
                 if self.end.is_some() {
                     self.read_since_end += count;
                 }
-                Output::Bytes(count)
+                ReadResult::Bytes(count)
             }
             // Linux says EIO where others say end of file.
             Some(_) => {
-                self.closed = true;
-                Output::Closed
+                self.pty_closed = true;
+                ReadResult::Closed
             }
         }
     }
@@ -147,7 +147,7 @@ impl<P: Process> Child<P> {
     /// Writes input; how much of it can be forgotten. Input for a terminal that is gone is.
     pub(crate) fn write(&mut self, slices: (&[u8], &[u8])) -> usize {
         let all = slices.0.len() + slices.1.len();
-        if self.closed {
+        if self.pty_closed {
             return all;
         }
         match self.source.write(slices) {
@@ -172,14 +172,14 @@ impl<P: Process> Child<P> {
 
     /// It has ended, but that is not yet the end: a daemon takes its place.
     pub(crate) fn await_daemon(&mut self) {
-        (self.forked, self.end, self.read_since_end) = (true, None, 0);
+        (self.awaiting_daemon, self.end, self.read_since_end) = (true, None, 0);
     }
 
     /// This is the daemon.
     pub(crate) fn become_daemon(&mut self, daemon: Daemon) {
-        self.forked = false;
+        self.awaiting_daemon = false;
         self.source.stream_mut().become_daemon(daemon);
-        self.look();
+        self.poll_exit();
     }
 
     /// Sends `signal` to its process group.
@@ -188,8 +188,8 @@ impl<P: Process> Child<P> {
     }
 
     /// Kills what is left of its process group, closes its PTY, reaps it.
-    pub(crate) fn bury(self) {
+    pub(crate) fn reap(self) {
         self.signal(nix::libc::SIGKILL);
-        self.source.into_stream().bury();
+        self.source.into_stream().reap();
     }
 }

@@ -3,16 +3,16 @@
 
 use nix::libc::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::child::Output;
+use super::child::ReadResult;
 use super::listener::Accepted;
 use super::peer::Peer;
-use super::poll_stream::Source;
+use super::poll_stream::PollStream;
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, DisconnectReason, Event, Role};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
 use crate::server::os::{Connection, System};
-use crate::server::records::{What, Who};
-use crate::server::writers::sink::Writer;
+use crate::server::records::{ClientInfo, EventBody};
+use crate::server::writers::sink::SinkWriter;
 use crate::server::{Server, client_id};
 use crate::sys;
 
@@ -22,13 +22,13 @@ impl<S: System> Server<S> {
         if pending.child {
             let children = [self.child.as_mut(), self.old_child.as_mut(), self.handover.program()];
             for child in children.into_iter().flatten() {
-                child.look();
+                child.poll_exit();
             }
             self.reap_orphans();
         }
         if pending.upgrade {
             self.record_signal("SIGUSR1", SIGUSR1);
-            self.diagnose("SIGUSR1: upgrade");
+            self.debug_line("SIGUSR1: upgrade");
             self.upgrade(now);
         }
         if pending.overlap {
@@ -40,8 +40,8 @@ impl<S: System> Server<S> {
                 records.reopen();
             }
             self.record_signal("SIGHUP", SIGHUP);
-            self.diagnose("SIGHUP: log file to be opened anew");
-            if let Some(manager) = &mut self.manager {
+            self.debug_line("SIGHUP: log file to be opened anew");
+            if let Some(manager) = &mut self.service {
                 // The signal may have come after this turn's time was read; the manager compares.
                 manager.reload(self.system.now().mono);
             }
@@ -49,21 +49,21 @@ impl<S: System> Server<S> {
         }
         if pending.terminate {
             self.record_signal("SIGTERM", SIGTERM);
-            self.diagnose("SIGTERM: shutting down");
+            self.debug_line("SIGTERM: shutting down");
             self.console.handle(Event::Terminate, now);
         }
     }
 
     fn record_signal(&mut self, signal: &str, number: i32) {
-        let sender = self.system.sender(number);
-        self.record(&What::Signal { signal, sender });
+        let sender = self.system.signal_sender(number);
+        self.record(&EventBody::Signal { signal, sender });
     }
 
     /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
     /// can't keep up, as long as it makes progress, and for clients that only just can't.
     pub(crate) fn child_waits_until(&self, now: Monotonic) -> Option<Monotonic> {
         let log = self.log.as_ref().filter(|log| !self.console.log_has_room() && !log.has_failed());
-        let log = log.map(Writer::patience).filter(|&until| now < until);
+        let log = log.map(SinkWriter::stall_deadline).filter(|&until| now < until);
         log.max(self.console.backpressure_deadline(now))
     }
 
@@ -83,7 +83,7 @@ impl<S: System> Server<S> {
             return;
         };
         // What the old one tells is of no more use, but must not fill its queue.
-        if child.hear() && which == ChildSlot::Current {
+        if child.read_notification() && which == ChildSlot::Current {
             self.console.handle(Event::ChildReady, now);
         }
         let mut read = 0;
@@ -93,14 +93,14 @@ impl<S: System> Server<S> {
             && self.console.has_room_for(which)
         {
             match child.read(&mut self.buffer) {
-                Output::Bytes(count) => {
+                ReadResult::Bytes(count) => {
                     let bytes = self.buffer.get(..count).unwrap_or_default();
                     self.console.handle(Event::Output(which, bytes), now);
                     read += count;
                 }
-                Output::Nothing => break,
-                Output::Closed => {
-                    child.look();
+                ReadResult::Nothing => break,
+                ReadResult::Closed => {
+                    child.poll_exit();
                     if child.ended().is_none() {
                         self.console.handle(Event::OutputClosed(which), now);
                     }
@@ -145,8 +145,8 @@ impl<S: System> Server<S> {
                         let endpoint = listener.endpoint().to_string();
                         accepted.push((connection, from, listener.role, endpoint));
                     }
-                    Accepted::Nobody => {}
-                    Accepted::Exhausted(reason) => {
+                    Accepted::Empty => {}
+                    Accepted::Failed(reason) => {
                         failed.push((listener.endpoint().to_string(), reason));
                     }
                 }
@@ -154,7 +154,7 @@ impl<S: System> Server<S> {
         }
         for (connection, from, role, endpoint) in accepted {
             match from {
-                Some(peer) if !self.admits(peer) => self.refused(peer, &endpoint),
+                Some(peer) if !self.allows(peer) => self.refused(peer, &endpoint),
                 _ => self.join(connection, role, &endpoint, now),
             }
         }
@@ -173,25 +173,26 @@ impl<S: System> Server<S> {
         now: Timestamps,
     ) {
         let token = self.take_token();
-        let medium = connection.medium();
+        let medium = connection.client_kind();
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);
                 self.system.keep(id, &connection);
                 if let Some(records) = &mut self.records {
-                    let (endpoint, caller) = (endpoint.to_owned(), connection.caller());
-                    records.introduce(id, Who { role, endpoint, caller, since: now.wall.0 });
+                    let (endpoint, caller) = (endpoint.to_owned(), connection.peer_identity());
+                    records
+                        .add_client(id, ClientInfo { role, endpoint, caller, since: now.wall.0 });
                 }
-                let source = Source::new(connection, always);
+                let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: None });
                 self.console.handle(Event::Joined { id, role, medium }, now);
-                self.diagnose(&format!("client {} connected", token.0));
+                self.debug_line(&format!("client {} connected", token.0));
             }
             Err(error) => {
                 let reason = sys::reason(&error);
                 let peer = None;
-                self.record(&What::Refuse { endpoint, peer, reason: &reason });
-                self.diagnose(&format!("connection refused: {error}"));
+                self.record(&EventBody::Refuse { endpoint, peer, reason: &reason });
+                self.debug_line(&format!("connection refused: {error}"));
             }
         }
     }

@@ -25,7 +25,7 @@ pub(crate) struct Listener<S> {
     /// After a failure: nothing is accepted before.
     paused_until: Option<Monotonic>,
     /// Whether the failure has been told, until nobody waits any more.
-    told: bool,
+    failure_reported: bool,
 }
 
 /// What came of accepting.
@@ -33,15 +33,23 @@ pub(crate) enum Accepted<C> {
     /// A connection, and the address of a TCP client.
     Connection(C, Option<IpAddr>),
     /// Nobody waits, or nobody can be let in now.
-    Nobody,
+    Empty,
     /// The system has no descriptor for it, or refuses otherwise: the reason, the first time.
-    Exhausted(String),
+    Failed(String),
 }
 
 impl<S: Socket> Listener<S> {
     /// Accepts from `socket`, which is bound to `endpoint`.
     pub(crate) fn new(token: Token, socket: S, endpoint: Endpoint, role: Role) -> Listener<S> {
-        Listener { token, socket, endpoint, role, ready: false, paused_until: None, told: false }
+        Listener {
+            token,
+            socket,
+            endpoint,
+            role,
+            ready: false,
+            paused_until: None,
+            failure_reported: false,
+        }
     }
 
     /// What it accepts from.
@@ -67,18 +75,18 @@ impl<S: Socket> Listener<S> {
     /// Accepts one connection, unless few descriptors are left.
     pub(crate) fn accept(&mut self, now: Monotonic) -> Accepted<S::Connection> {
         self.paused_until = None;
-        if self.socket.is_scarce() {
+        if self.socket.is_near_fd_limit() {
             return self.pause(now, sys::strerror(nix::libc::EMFILE));
         }
         match self.socket.accept() {
             Ok((connection, from)) => Accepted::Connection(connection, from),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.ready = false;
-                self.told = false;
-                Accepted::Nobody
+                self.failure_reported = false;
+                Accepted::Empty
             }
             // The connection was gone before it was accepted. More may wait.
-            Err(error) if is_passing(&error) => Accepted::Nobody,
+            Err(error) if is_transient_accept_error(&error) => Accepted::Empty,
             // Descriptors or memory are short. Or something that may last is wrong: trying at once
             // again would be all that this process does.
             Err(error) => self.pause(now, sys::reason(&error)),
@@ -87,15 +95,15 @@ impl<S: Socket> Listener<S> {
 
     fn pause(&mut self, now: Monotonic, reason: String) -> Accepted<S::Connection> {
         self.paused_until = Some(now + ACCEPT_PAUSE);
-        if std::mem::replace(&mut self.told, true) {
-            Accepted::Nobody
+        if std::mem::replace(&mut self.failure_reported, true) {
+            Accepted::Empty
         } else {
-            Accepted::Exhausted(reason)
+            Accepted::Failed(reason)
         }
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient_accept_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, Interrupted};
     matches!(error.kind(), ConnectionAborted | Interrupted)
 }
@@ -105,12 +113,12 @@ mod tests {
     use super::*;
     use crate::config::endpoint::Address;
     use crate::handover::state::{Descriptor, FileId};
-    use crate::server::os::Lasting;
+    use crate::server::os::Inheritable;
 
     /// A socket on which accept(2) always fails so.
     struct Broken(i32);
 
-    impl Lasting for Broken {
+    impl Inheritable for Broken {
         fn descriptor(&self) -> io::Result<Descriptor> {
             Err(io::ErrorKind::Unsupported.into())
         }
@@ -123,7 +131,7 @@ mod tests {
             None
         }
 
-        fn is_scarce(&self) -> bool {
+        fn is_near_fd_limit(&self) -> bool {
             false
         }
 
@@ -142,7 +150,7 @@ mod tests {
             let mut told = 0;
             for _ in 0..3 {
                 assert!(listener.has_work(now));
-                told += usize::from(matches!(listener.accept(now), Accepted::Exhausted(_)));
+                told += usize::from(matches!(listener.accept(now), Accepted::Failed(_)));
                 assert!(!listener.has_work(now), "{errno} would spin");
                 now = listener.deadline().expect("a time to go on");
             }

@@ -8,9 +8,9 @@ use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, DisconnectReason, Event, Subsystem};
 use crate::limits::{CLIENT_LINGER, LOG_RETRY, WRITES_PER_TURN};
 use crate::server::Server;
-use crate::server::os::{Lasting, System};
-use crate::server::records::What;
-use crate::server::writers::sink::{News, Writer};
+use crate::server::os::{Inheritable, System};
+use crate::server::records::EventBody;
+use crate::server::writers::sink::{SinkEvent, SinkWriter};
 use crate::sys;
 
 impl<S: System> Server<S> {
@@ -34,7 +34,7 @@ impl<S: System> Server<S> {
         }
         if let Some(syslog) = &mut self.syslog {
             for news in syslog.turn(&mut self.console, now.mono) {
-                if let News::Heard(result) = news {
+                if let SinkEvent::SyslogState(result) = news {
                     self.report(Subsystem::Syslog, &result, now);
                 }
             }
@@ -45,21 +45,21 @@ impl<S: System> Server<S> {
         let mut told = false;
         for news in log.turn(&mut self.console, now.mono) {
             match news {
-                News::Failed(reason) => {
+                SinkEvent::Failed(reason) => {
                     self.console.handle(Event::Failed(Subsystem::Log, &reason), now);
                 }
-                News::Works => self.console.handle(Event::LogOpened, now),
-                News::Rotated(result) => self.report(Subsystem::Rotation, &result, now),
+                SinkEvent::Recovered => self.console.handle(Event::LogOpened, now),
+                SinkEvent::Rotated(result) => self.report(Subsystem::Rotation, &result, now),
                 // Another thread's.
-                News::Heard(_) => {}
-                News::NotReopened(reason) => {
+                SinkEvent::SyslogState(_) => {}
+                SinkEvent::ReopenFailed(reason) => {
                     self.console.handle(Event::LogOpenFailed(&reason), now);
                     told = true;
                 }
             }
         }
         if told {
-            self.system.complain_of_log();
+            self.system.log_open_failed();
         }
     }
 
@@ -94,17 +94,17 @@ impl<S: System> Server<S> {
     }
 
     /// Under `--notify`, what the service manager does not know yet.
-    pub(crate) fn tell_manager(&mut self, now: Timestamps) {
-        let Server { manager: Some(manager), system, console, log, .. } = self else {
+    pub(crate) fn notify_service_manager(&mut self, now: Timestamps) {
+        let Server { service: Some(manager), system, console, log, .. } = self else {
             return;
         };
-        let reopens = log.as_ref().is_some_and(Writer::is_reopening);
+        let reopens = log.as_ref().is_some_and(SinkWriter::is_reopening);
         let reloads = reopens || (console.reports_reload() && console.is_reloading());
         let (status, name) = (console.status(), console.child_name());
         let trouble =
             manager.turn(status, name, reloads, now.mono, |message| system.notify(message));
         if let Some(reason) = trouble {
-            self.diagnose(&format!("service manager not told: {reason}"));
+            self.debug_line(&format!("service manager not told: {reason}"));
         }
     }
 
@@ -124,17 +124,17 @@ impl<S: System> Server<S> {
     /// Under `--fdstore`, writes down what a server would have to know that comes after a crash.
     pub(crate) fn save(&mut self, now: Timestamps) {
         let revision = Some(self.console.revision());
-        let early = self.save_again.is_some_and(|at| now.mono < at);
-        if self.system.store().is_none() || self.saved == revision || early {
+        let early = self.save_retry.is_some_and(|at| now.mono < at);
+        if self.system.store().is_none() || self.saved_revision == revision || early {
             return;
         }
         let state = self.state(self.console.crash_snapshot());
         match state.and_then(|state| self.system.save(&state)) {
-            Ok(()) => (self.saved, self.save_again) = (revision, None),
+            Ok(()) => (self.saved_revision, self.save_retry) = (revision, None),
             Err(error) => {
-                if self.save_again.replace(now.mono + LOG_RETRY).is_none() {
+                if self.save_retry.replace(now.mono + LOG_RETRY).is_none() {
                     let reason = sys::reason(&error);
-                    self.system.complain(&format!("a crash would not be survived: {reason}"));
+                    self.system.log_stderr(&format!("a crash would not be survived: {reason}"));
                 }
             }
         }
@@ -143,7 +143,7 @@ impl<S: System> Server<S> {
     /// The end: everybody gets what is pending, then every descriptor and file that is ours goes,
     /// `files` among them, and last the log gets its time.
     pub(crate) fn finish<F>(&mut self, files: F) -> io::Result<()> {
-        self.give_up_upgrade();
+        self.cancel_upgrade();
         let connections: Vec<ClientId> = self.peers.keys().copied().collect();
         let children = [&self.child, &self.old_child].into_iter().flatten().map(Child::pid);
         let children: Vec<i32> = children.collect();
@@ -152,7 +152,7 @@ impl<S: System> Server<S> {
             listeners.filter_map(|listener| listener.socket().descriptor().ok()).collect();
         self.system.empty_store(&connections, &listeners, &children);
         for child in [self.child.take(), self.old_child.take()] {
-            self.bury(child);
+            self.reap_child(child);
         }
         let now = self.system.now();
         let deadline = now.mono + CLIENT_LINGER;
@@ -178,7 +178,7 @@ impl<S: System> Server<S> {
         }
         self.listeners.clear();
         drop(files);
-        self.record(&What::ServerExit { status: self.exit.unwrap_or_default() });
+        self.record(&EventBody::ServerExit { status: self.exit.unwrap_or_default() });
         if let Some(records) = &mut self.records {
             records.hand_over_last();
         }

@@ -9,17 +9,17 @@ impl<S: System> Server<S> {
     /// SIGUSR2.
     pub(crate) fn restart(&mut self, now: Timestamps) {
         if !self.console.has_overlap() {
-            self.diagnose("SIGUSR2: ignored without --overlap");
+            self.debug_line("SIGUSR2: ignored without --overlap");
             return;
         }
-        self.diagnose("SIGUSR2: another child beside the one there is");
-        self.say_reloading();
+        self.debug_line("SIGUSR2: another child beside the one there is");
+        self.report_reloading();
         self.console.handle(Event::Reload, now);
     }
 
     /// The service manager is told, unless it waits for a text of the child's.
-    fn say_reloading(&mut self) {
-        if let Some(manager) = &mut self.manager
+    fn report_reloading(&mut self) {
+        if let Some(manager) = &mut self.service
             && self.console.reports_reload()
             && !manager.is_reloading()
         {
@@ -27,9 +27,9 @@ impl<S: System> Server<S> {
         }
     }
 
-    pub(crate) fn spawn_beside(&mut self, now: Timestamps) {
+    pub(crate) fn spawn_replacement(&mut self, now: Timestamps) {
         // It may have been asked for on the console.
-        self.say_reloading();
+        self.report_reloading();
         self.spawn(true, now);
     }
 }

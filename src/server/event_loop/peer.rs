@@ -2,14 +2,14 @@
 
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 
-use super::poll_stream::Source;
+use super::poll_stream::PollStream;
 use crate::console::event::{ClientKind, DisconnectReason};
-use crate::server::os::{Connection, Readiness};
+use crate::server::os::{Connection, Ready};
 
 /// One connection, while it lasts.
 #[derive(Debug)]
 pub(crate) struct Peer<C> {
-    pub(crate) source: Source<C>,
+    pub(crate) source: PollStream<C>,
     /// It is to be closed at the end of the turn, for this reason.
     pub(crate) leaving: Option<DisconnectReason>,
 }
@@ -17,7 +17,7 @@ pub(crate) struct Peer<C> {
 impl<C: Connection> Peer<C> {
     /// Whether it is to be sent anything: a pipe is not.
     pub(crate) fn listens(&self) -> bool {
-        self.source.stream().medium() != ClientKind::Pipe
+        self.source.stream().client_kind() != ClientKind::Pipe
     }
 
     /// Reads once. `None`: nothing at the moment; 0: it has ended or failed.
@@ -35,7 +35,7 @@ impl<C: Connection> Peer<C> {
         match self.source.write(slices)? {
             Ok(count) => Some(count),
             Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
-                self.source.note(Readiness { readable: true, writable: true });
+                self.source.set_ready(Ready { readable: true, writable: true });
                 Some(slices.0.len() + slices.1.len())
             }
             Err(_) => {

@@ -6,19 +6,19 @@
 
 use std::io;
 
-use crate::server::os::{Readiness, Stream};
+use crate::server::os::{NonblockingIo, Ready};
 
 /// A stream with cached readiness.
 #[derive(Debug)]
-pub(crate) struct Source<S> {
+pub(crate) struct PollStream<S> {
     stream: S,
-    ready: Readiness,
+    ready: Ready,
 }
 
-impl<S: Stream> Source<S> {
+impl<S: NonblockingIo> PollStream<S> {
     /// A stream of which nothing is known, or one that is `always` ready.
-    pub(crate) fn new(stream: S, always: bool) -> Source<S> {
-        Source { stream, ready: Readiness { readable: always, writable: always } }
+    pub(crate) fn new(stream: S, always: bool) -> PollStream<S> {
+        PollStream { stream, ready: Ready { readable: always, writable: always } }
     }
 
     /// What it is made of.
@@ -47,28 +47,28 @@ impl<S: Stream> Source<S> {
     }
 
     /// Notes what an event says.
-    pub(crate) fn note(&mut self, ready: Readiness) {
+    pub(crate) fn set_ready(&mut self, ready: Ready) {
         self.ready.readable |= ready.readable;
         self.ready.writable |= ready.writable;
     }
 
     /// Reads once. `None`: it would block.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        let result = patiently(|| self.stream.read(buffer));
+        let result = retry_on_eintr(|| self.stream.read(buffer));
         self.ready.readable = result.is_some();
         result
     }
 
     /// Writes once. `None`: it would block.
     pub(crate) fn write(&mut self, slices: (&[u8], &[u8])) -> Option<io::Result<usize>> {
-        let result = patiently(|| self.stream.write(slices));
+        let result = retry_on_eintr(|| self.stream.write(slices));
         self.ready.writable = result.is_some();
         result
     }
 }
 
 /// Calls that a signal interrupted are made again.
-fn patiently(mut call: impl FnMut() -> io::Result<usize>) -> Option<io::Result<usize>> {
+fn retry_on_eintr(mut call: impl FnMut() -> io::Result<usize>) -> Option<io::Result<usize>> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

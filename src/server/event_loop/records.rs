@@ -3,29 +3,29 @@
 use crate::console::clock::Timestamps;
 use crate::server::Server;
 use crate::server::os::System;
-use crate::server::records::What;
+use crate::server::records::EventBody;
 
 impl<S: System> Server<S> {
     /// Notes what the console did.
-    pub(crate) fn note_entries(&mut self) {
+    pub(crate) fn record_audit_events(&mut self) {
         while let Some(entry) = self.console.poll_audit_event() {
             if let Some(records) = &mut self.records {
-                records.note(entry, self.system.millis());
+                records.record_audit_event(entry, self.system.millis());
             }
         }
     }
 
     /// Notes what the server did, or what was done to it.
-    pub(crate) fn record(&mut self, what: &What) {
-        self.note_entries();
+    pub(crate) fn record(&mut self, what: &EventBody) {
+        self.record_audit_events();
         if let Some(records) = &mut self.records {
-            records.write(what, self.system.millis());
+            records.record(what, self.system.millis());
         }
     }
 
     /// The part of a turn that the records have.
-    pub(crate) fn keep_records(&mut self, now: Timestamps) {
-        self.note_entries();
+    pub(crate) fn write_records(&mut self, now: Timestamps) {
+        self.record_audit_events();
         if self.exit.is_some() {
             // What is left goes with the last job, which removes the status file.
             return;
@@ -36,6 +36,6 @@ impl<S: System> Server<S> {
         for (duty, result) in records.turn(console, now.mono, system.millis()) {
             self.report(duty, &result, now);
         }
-        self.note_entries();
+        self.record_audit_events();
     }
 }

@@ -12,7 +12,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::child::{Child, Output};
+use super::child::{Child, ReadResult};
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{Event, ExitStatus};
 use crate::console::snapshot::Snapshot;
@@ -22,15 +22,15 @@ use crate::handover::state::{
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_PATIENCE, READ_SIZE};
 use crate::server::Server;
-use crate::server::os::{Connection, Lasting, Link, Process, Socket, System};
+use crate::server::os::{Connection, Inheritable, Process, Socket, System, WorkerHandle};
 use crate::server::records::Records;
-use crate::server::writers::sink::Writer;
+use crate::server::writers::sink::SinkWriter;
 use crate::sys;
 use crate::sys::user::Account;
 
 /// What was true when the server started, and its successors need.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Origin {
+pub(crate) struct ServerIdentity {
     /// The command line.
     pub(crate) argv: Vec<Vec<u8>>,
     /// The second in which the first of them was started.
@@ -47,14 +47,14 @@ pub(crate) struct Origin {
 pub(crate) struct Handover<P> {
     step: Step<P>,
     /// Another one was asked for meanwhile.
-    again: bool,
+    upgrade_requested: bool,
 }
 
 enum Step<P> {
     /// None is under way.
     Idle,
     /// The new program is tried.
-    Rehearsing {
+    Checking {
         program: Child<P>,
         /// What it answered so far.
         answer: Vec<u8>,
@@ -73,13 +73,13 @@ enum Step<P> {
 impl<P: Process> Handover<P> {
     /// None is under way.
     pub(crate) fn new() -> Handover<P> {
-        Handover { step: Step::Idle, again: false }
+        Handover { step: Step::Idle, upgrade_requested: false }
     }
 
     /// The new program, while it is tried.
     pub(crate) fn program(&mut self) -> Option<&mut Child<P>> {
         match &mut self.step {
-            Step::Rehearsing { program, .. } => Some(program),
+            Step::Checking { program, .. } => Some(program),
             Step::Idle | Step::Finishing { .. } => None,
         }
     }
@@ -88,7 +88,7 @@ impl<P: Process> Handover<P> {
     pub(crate) fn deadline(&self) -> Option<Monotonic> {
         match self.step {
             Step::Idle => None,
-            Step::Rehearsing { until, .. } | Step::Finishing { until } => Some(until),
+            Step::Checking { until, .. } | Step::Finishing { until } => Some(until),
         }
     }
 }
@@ -97,50 +97,50 @@ impl<S: System> Server<S> {
     /// SIGUSR1.
     pub(crate) fn upgrade(&mut self, now: Timestamps) {
         if !matches!(self.handover.step, Step::Idle) {
-            self.handover.again = true;
+            self.handover.upgrade_requested = true;
             return;
         }
         let token = self.take_token();
         let begun = self.state(self.console.snapshot()).and_then(|state| {
             let bytes = format::encode(&state);
-            let program = self.system.rehearse(&bytes, token)?;
+            let program = self.system.spawn_check(&bytes, token)?;
             Ok((Child::new(program, token), format::digest(&bytes)))
         });
         match begun {
             Ok((program, digest)) => {
                 let until = now.mono + HANDOVER_PATIENCE;
                 let answer = Vec::new();
-                self.handover.step = Step::Rehearsing { program, answer, digest, until };
+                self.handover.step = Step::Checking { program, answer, digest, until };
             }
-            Err(error) => self.refuse_upgrade(&sys::reason(&error), now),
+            Err(error) => self.upgrade_failed(&sys::reason(&error), now),
         }
     }
 
     /// The part of a turn that an upgrade under way has: its last.
-    pub(crate) fn go_on_with_upgrade(&mut self, now: Timestamps) {
+    pub(crate) fn continue_upgrade(&mut self, now: Timestamps) {
         match &mut self.handover.step {
             Step::Idle => {}
-            Step::Rehearsing { program, answer, until, .. } => {
+            Step::Checking { program, answer, until, .. } => {
                 read_answer(program, answer);
                 if answer.len() > ANSWER_MAX {
-                    self.refuse_upgrade("the new program does something else", now);
+                    self.upgrade_failed("the new program does something else", now);
                 } else if let Some(status) = program.ended() {
-                    self.judge(status, now);
+                    self.check_finished(status, now);
                 } else if now.mono >= *until {
-                    self.refuse_upgrade("the new program gave no answer in time", now);
+                    self.upgrade_failed("the new program gave no answer in time", now);
                 }
             }
             Step::Finishing { until } => {
                 let late = now.mono >= *until;
                 let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
                 let records_rest = self.records.as_ref().is_none_or(Records::is_at_rest);
-                let writers_rest = writers().all(|writer| writer.at_rest().is_some());
+                let writers_rest = writers().all(|writer| writer.quiesced_file().is_some());
                 match (writers_rest && records_rest, late) {
-                    (true, false) => self.hand_over(now),
+                    (true, false) => self.exec_upgrade(now),
                     // With all at rest it is what the service manager does not take.
-                    (true, true) => self.refuse_upgrade("service manager is hung", now),
-                    (false, true) if records_rest => self.refuse_upgrade("log is hung", now),
-                    (false, true) => self.refuse_upgrade("events are hung", now),
+                    (true, true) => self.upgrade_failed("service manager is hung", now),
+                    (false, true) if records_rest => self.upgrade_failed("log is hung", now),
+                    (false, true) => self.upgrade_failed("events are hung", now),
                     (false, false) => {}
                 }
             }
@@ -148,8 +148,8 @@ impl<S: System> Server<S> {
     }
 
     /// The rehearsal has ended.
-    fn judge(&mut self, status: ExitStatus, now: Timestamps) {
-        let Step::Rehearsing { answer, digest, .. } = &self.handover.step else {
+    fn check_finished(&mut self, status: ExitStatus, now: Timestamps) {
+        let Step::Checking { answer, digest, .. } = &self.handover.step else {
             return;
         };
         let verdict = match (status, answer.as_slice()) {
@@ -171,7 +171,7 @@ impl<S: System> Server<S> {
         };
         match verdict {
             Ok(()) => {
-                self.end_rehearsal();
+                self.end_check();
                 for writer in
                     [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten()
                 {
@@ -183,66 +183,66 @@ impl<S: System> Server<S> {
                 self.handover.step = Step::Finishing { until: now.mono + HANDOVER_PATIENCE };
                 // Most are idle anyway.
                 self.write_sinks(now);
-                self.go_on_with_upgrade(now);
+                self.continue_upgrade(now);
             }
-            Err(reason) => self.refuse_upgrade(&reason, now),
+            Err(reason) => self.upgrade_failed(&reason, now),
         }
     }
 
     /// The server leaves instead.
-    pub(crate) fn give_up_upgrade(&mut self) {
-        self.end_rehearsal();
+    pub(crate) fn cancel_upgrade(&mut self) {
+        self.end_check();
         for writer in [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten() {
-            writer.go_on();
+            writer.resume();
         }
         if let Some(records) = &mut self.records {
             records.go_on();
         }
     }
 
-    fn end_rehearsal(&mut self) {
+    fn end_check(&mut self) {
         let step = std::mem::replace(&mut self.handover.step, Step::Idle);
-        if let Step::Rehearsing { program, .. } = step {
-            program.bury();
+        if let Step::Checking { program, .. } = step {
+            program.reap();
             self.reap_orphans();
         }
     }
 
     /// The new program takes over. Comes back only if it does not.
-    fn hand_over(&mut self, now: Timestamps) {
-        let again = std::mem::take(&mut self.handover.again);
-        self.note_entries();
+    fn exec_upgrade(&mut self, now: Timestamps) {
+        let again = std::mem::take(&mut self.handover.upgrade_requested);
+        self.record_audit_events();
         let error = match self.state(self.console.snapshot()) {
             Ok(mut state) => {
                 state.records = self.records.as_ref().map(|it| it.state(true)).unwrap_or_default();
                 let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
-                self.system.become_other(&format::encode(&state), &numbers, again)
+                self.system.exec_successor(&format::encode(&state), &numbers, again)
             }
             Err(error) => {
-                self.handover.again = again;
+                self.handover.upgrade_requested = again;
                 error
             }
         };
         if error.kind() == io::ErrorKind::Interrupted {
             // Signals may have come: first they are heard.
-            self.handover.again |= again;
+            self.handover.upgrade_requested |= again;
         } else {
             // If another one was asked for, its signal has been sent anew.
-            self.refuse_upgrade(&sys::reason(&error), now);
+            self.upgrade_failed(&sys::reason(&error), now);
         }
     }
 
-    fn refuse_upgrade(&mut self, reason: &str, now: Timestamps) {
-        self.give_up_upgrade();
+    fn upgrade_failed(&mut self, reason: &str, now: Timestamps) {
+        self.cancel_upgrade();
         self.console.handle(Event::UpgradeFailed(reason), now);
         let text = format!("not upgraded: {reason}");
-        self.system.complain(&text);
-        self.diagnose(&text);
-        if std::mem::take(&mut self.handover.again) {
+        self.system.log_stderr(&text);
+        self.debug_line(&text);
+        if std::mem::take(&mut self.handover.upgrade_requested) {
             self.upgrade(now);
         }
         self.write_sinks(now);
-        self.keep_records(now);
+        self.write_records(now);
     }
 
     /// Everything that another program needs to go on where this one stands.
@@ -263,10 +263,10 @@ impl<S: System> Server<S> {
         });
         Ok(State {
             version: crate::VERSION.to_owned(),
-            argv: self.origin.argv.iter().cloned().map(Text).collect(),
-            started: self.origin.started,
-            dir: Text(self.origin.dir.clone()),
-            open_files: self.origin.open_files,
+            argv: self.identity.argv.iter().cloned().map(Text).collect(),
+            started: self.identity.started,
+            dir: Text(self.identity.dir.clone()),
+            open_files: self.identity.open_files,
             next_token: self.next_token as u64,
             console,
             child,
@@ -274,8 +274,8 @@ impl<S: System> Server<S> {
             connections: connections.collect::<io::Result<_>>()?,
             log: sink(&self.log)?,
             stdout: sink(&self.stdout)?,
-            account: self.origin.account.clone(),
-            kin_since: self.system.kin_since(),
+            account: self.identity.account.clone(),
+            descendants_since: self.system.descendants_since(),
             store: self.system.store().map(describe).transpose()?,
             records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
             child_sockets: self.system.child_sockets()?,
@@ -284,9 +284,10 @@ impl<S: System> Server<S> {
     }
 }
 
-fn sink<L: Link>(writer: &Option<Writer<L>>) -> io::Result<Option<SinkState>> {
+fn sink<L: WorkerHandle>(writer: &Option<SinkWriter<L>>) -> io::Result<Option<SinkState>> {
     // One that is not at rest is only rehearsed.
-    let Some((writer, file)) = writer.as_ref().and_then(|writer| Some((writer, writer.at_rest()?)))
+    let Some((writer, file)) =
+        writer.as_ref().and_then(|writer| Some((writer, writer.quiesced_file()?)))
     else {
         return Ok(None);
     };
@@ -305,12 +306,12 @@ fn read_answer<P: Process>(program: &mut Child<P>, answer: &mut Vec<u8>) {
     let mut buffer = [0; READ_SIZE];
     while program.is_readable() && answer.len() <= ANSWER_MAX {
         match program.read(&mut buffer) {
-            Output::Bytes(count) => {
+            ReadResult::Bytes(count) => {
                 answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
             }
-            Output::Nothing => return,
+            ReadResult::Nothing => return,
             // Its end is news of its own.
-            Output::Closed => {}
+            ReadResult::Closed => {}
         }
     }
 }

@@ -8,19 +8,19 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
-use super::{Connection, Lasting, Stream};
+use super::{Connection, Inheritable, NonblockingIo};
 use crate::console::event::ClientKind;
-use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
+use crate::handover::state::{ConnectionKind, Descriptor, SavedTermios};
 use crate::limits::DRAIN_MAX;
 use crate::server::event_loop::upgrade::describe;
-use crate::server::records::Caller;
+use crate::server::records::PeerIdentity;
 use crate::sys::fd;
 use crate::sys::pty::{Modes, Terminal};
 
 /// The far end of a connection.
 #[derive(Debug)]
 pub(crate) enum ClientStream {
-    Socket(File),
+    Telnet(File),
     /// A socket without telnet.
     Raw(File),
     Terminal(Terminal),
@@ -31,7 +31,7 @@ impl ClientStream {
     /// A connection that was accepted.
     pub(crate) fn socket(connection: OwnedFd, raw: bool) -> ClientStream {
         let connection = File::from(connection);
-        if raw { ClientStream::Raw(connection) } else { ClientStream::Socket(connection) }
+        if raw { ClientStream::Raw(connection) } else { ClientStream::Telnet(connection) }
     }
 
     /// What `-f` finds as standard input, if it can be a client: a terminal in the foreground,
@@ -62,7 +62,7 @@ impl ClientStream {
     pub(crate) fn adopt(connection: OwnedFd, kind: ConnectionKind) -> io::Result<ClientStream> {
         let file = File::from(connection);
         Ok(match kind {
-            ConnectionKind::Socket => ClientStream::Socket(file),
+            ConnectionKind::Telnet => ClientStream::Telnet(file),
             ConnectionKind::Raw => ClientStream::Raw(file),
             ConnectionKind::Pipe => ClientStream::Pipe(file),
             ConnectionKind::Terminal(modes) => {
@@ -80,13 +80,13 @@ impl ClientStream {
 
     fn file(&self) -> &File {
         match self {
-            ClientStream::Socket(file) | ClientStream::Raw(file) | ClientStream::Pipe(file) => file,
+            ClientStream::Telnet(file) | ClientStream::Raw(file) | ClientStream::Pipe(file) => file,
             ClientStream::Terminal(terminal) => terminal.file(),
         }
     }
 }
 
-impl Stream for ClientStream {
+impl NonblockingIo for ClientStream {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.file().read(buffer)
     }
@@ -97,30 +97,30 @@ impl Stream for ClientStream {
 }
 
 impl Connection for ClientStream {
-    fn medium(&self) -> ClientKind {
+    fn client_kind(&self) -> ClientKind {
         match self {
-            ClientStream::Socket(_) => ClientKind::Telnet,
+            ClientStream::Telnet(_) => ClientKind::Telnet,
             ClientStream::Raw(_) => ClientKind::Raw,
             ClientStream::Terminal(_) => ClientKind::Terminal,
             ClientStream::Pipe(_) => ClientKind::Pipe,
         }
     }
 
-    fn caller(&self) -> Caller {
+    fn peer_identity(&self) -> PeerIdentity {
         match self {
-            ClientStream::Socket(socket) | ClientStream::Raw(socket) => caller(socket),
-            ClientStream::Terminal(_) | ClientStream::Pipe(_) => Caller::Unknown,
+            ClientStream::Telnet(socket) | ClientStream::Raw(socket) => caller(socket),
+            ClientStream::Terminal(_) | ClientStream::Pipe(_) => PeerIdentity::Unknown,
         }
     }
 
     fn kind(&self) -> ConnectionKind {
         match self {
-            ClientStream::Socket(_) => ConnectionKind::Socket,
+            ClientStream::Telnet(_) => ConnectionKind::Telnet,
             ClientStream::Raw(_) => ConnectionKind::Raw,
             ClientStream::Pipe(_) => ConnectionKind::Pipe,
             ClientStream::Terminal(terminal) => {
                 let Modes { input, output, control, local, characters } = terminal.saved();
-                let modes = TerminalModes { input, output, control, local, characters };
+                let modes = SavedTermios { input, output, control, local, characters };
                 ConnectionKind::Terminal(modes)
             }
         }
@@ -128,33 +128,33 @@ impl Connection for ClientStream {
 }
 
 /// Who is at the other end of a socket.
-fn caller(socket: &File) -> Caller {
+fn caller(socket: &File) -> PeerIdentity {
     let Ok(address) = getpeername::<SockaddrStorage>(socket.as_raw_fd()) else {
-        return Caller::Unknown;
+        return PeerIdentity::Unknown;
     };
     if let Some(&address) = address.as_sockaddr_in() {
-        Caller::Address(SocketAddrV4::from(address).into())
+        PeerIdentity::Address(SocketAddrV4::from(address).into())
     } else if let Some(&address) = address.as_sockaddr_in6() {
-        Caller::Address(SocketAddrV6::from(address).into())
+        PeerIdentity::Address(SocketAddrV6::from(address).into())
     } else {
-        process(socket).unwrap_or(Caller::Unknown)
+        process(socket).unwrap_or(PeerIdentity::Unknown)
     }
 }
 
 /// The process that connected a Unix socket.
 #[cfg(target_os = "linux")]
-fn process(socket: &File) -> Option<Caller> {
+fn process(socket: &File) -> Option<PeerIdentity> {
     use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
     let peer = getsockopt(socket, PeerCredentials).ok()?;
-    Some(Caller::Process { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() })
+    Some(PeerIdentity::Process { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn process(_socket: &File) -> Option<Caller> {
+fn process(_socket: &File) -> Option<PeerIdentity> {
     None
 }
 
-impl Lasting for ClientStream {
+impl Inheritable for ClientStream {
     fn descriptor(&self) -> io::Result<Descriptor> {
         describe(self.file())
     }
@@ -170,7 +170,7 @@ impl Drop for ClientStream {
     /// An orderly end of file for the other side: input that nobody read would turn it into a
     /// reset, which takes output on its way along.
     fn drop(&mut self) {
-        if let ClientStream::Socket(file) | ClientStream::Raw(file) = self {
+        if let ClientStream::Telnet(file) | ClientStream::Raw(file) = self {
             let _ = shutdown(file.as_raw_fd(), Shutdown::Write);
             let mut buffer = [0; 4096];
             for _ in 0..(DRAIN_MAX / buffer.len()) {

@@ -27,16 +27,16 @@ pub(crate) struct Daemon {
 
 /// What the kernel has to know of the child's descendants.
 #[derive(Debug, Default)]
-pub(crate) struct Lineage {
+pub(crate) struct Descendants {
     /// `--child-pidfile`.
     pub(crate) pid_file: Option<PathBuf>,
     /// When the child was started: older processes are not of its kin.
-    pub(crate) since: Option<u64>,
+    pub(crate) since_ticks: Option<u64>,
     /// Who got SIGTERM already.
-    asked: BTreeSet<i32>,
+    terminated: BTreeSet<i32>,
 }
 
-impl Lineage {
+impl Descendants {
     /// A child is about to be started: what the last one said is no longer true.
     pub(crate) fn prepare(&self) {
         if let Some(path) = &self.pid_file
@@ -49,14 +49,14 @@ impl Lineage {
 
     /// The child was started; `beside` another one, whose kin counts too.
     pub(crate) fn begin(&mut self, pid: i32, beside: bool) {
-        if !beside || self.since.is_none() {
-            self.since = procfs::begun(pid);
+        if !beside || self.since_ticks.is_none() {
+            self.since_ticks = procfs::begun(pid);
         }
-        self.asked.clear();
+        self.terminated.clear();
     }
 
     /// The process that the PID file names, if that descends from this one and not from `stranger`.
-    pub(crate) fn daemon(&self, stranger: Option<i32>) -> Result<Daemon, String> {
+    pub(crate) fn find_daemon(&self, stranger: Option<i32>) -> Result<Daemon, String> {
         let path = self.pid_file.as_deref().unwrap_or(Path::new(""));
         let named = |problem: String| format!("PID file {} {problem}", path.display());
         let pid = read_pid(path).map_err(named)?;
@@ -68,8 +68,8 @@ impl Lineage {
     }
 
     /// Sends the signal to all that the child left behind, SIGTERM only once; how many there are.
-    pub(crate) fn sweep(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
-        let Some(since) = self.since else {
+    pub(crate) fn signal(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
+        let Some(since) = self.since_ticks else {
             return 0;
         };
         let mut found = procfs::children_since(since);
@@ -78,7 +78,7 @@ impl Lineage {
         for &pid in &found {
             if signal == nix::libc::SIGKILL {
                 process::signal(pid, signal);
-            } else if self.asked.insert(pid) {
+            } else if self.terminated.insert(pid) {
                 process::signal(pid, signal);
                 // A stopped one hears it only then.
                 process::signal(pid, nix::libc::SIGCONT);
@@ -108,7 +108,7 @@ fn read_pid(path: &Path) -> Result<i32, String> {
 
 impl<S: System> Server<S> {
     /// The child's first process has ended: who is the child now?
-    pub(crate) fn look_for_daemon(&mut self, now: Timestamps) {
+    pub(crate) fn find_daemon(&mut self, now: Timestamps) {
         if !self.console.awaits_daemon() {
             return;
         }
@@ -118,7 +118,7 @@ impl<S: System> Server<S> {
             return self.console.handle(Event::DaemonNotFound("it is not known"), now);
         };
         child.await_daemon();
-        match self.system.daemon(rehearsed) {
+        match self.system.find_daemon(rehearsed) {
             Ok(daemon) => {
                 let (before, pid) = (child.pid(), daemon.pid);
                 child.become_daemon(daemon);
@@ -128,18 +128,18 @@ impl<S: System> Server<S> {
                 // The first process may have hidden others.
                 self.reap_orphans();
                 self.console.handle(Event::Daemonized(pid), now);
-                self.diagnose(&format!("child is daemon {pid}"));
+                self.debug_line(&format!("child is daemon {pid}"));
             }
             Err(reason) => self.console.handle(Event::DaemonNotFound(&reason), now),
         }
     }
 
     /// What the child left behind gets a signal.
-    pub(crate) fn sweep(&mut self, signal: i32, now: Timestamps) {
-        let ours = self.ours();
-        let count = self.system.sweep(signal, ours);
+    pub(crate) fn signal_orphans(&mut self, signal: i32, now: Timestamps) {
+        let ours = self.own_pids();
+        let count = self.system.signal_orphans(signal, ours);
         if count > 0 {
-            self.diagnose(&format!("signal {signal} to {count} orphans"));
+            self.debug_line(&format!("signal {signal} to {count} orphans"));
         }
         self.reap_orphans();
         self.console.handle(Event::OrphansSignaled(count), now);

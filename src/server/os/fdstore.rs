@@ -39,7 +39,7 @@ pub(crate) fn child(pid: i32) -> String {
 }
 
 /// Where a child tells that it is ready.
-pub(crate) fn notices(pid: i32) -> String {
+pub(crate) fn notify_socket(pid: i32) -> String {
     format!("notices.{pid}")
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn client(id: ClientId) -> String {
 }
 
 /// What a name in the store means, if it is one of ours.
-pub(crate) fn what(name: &[u8]) -> Option<&str> {
+pub(crate) fn parse_name(name: &[u8]) -> Option<&str> {
     std::str::from_utf8(name.strip_prefix(PREFIX.as_bytes())?).ok()
 }
 
@@ -75,12 +75,12 @@ pub(crate) struct FdStore {
     /// The number of the last half written.
     sequence: u64,
     /// What the manager is yet to be told, in this order: names, and what to keep under them.
-    queue: VecDeque<(String, Option<Kept>)>,
+    queue: VecDeque<(String, Option<StoredFd>)>,
 }
 
 /// A copy for the manager to keep.
 #[derive(Debug)]
-struct Kept {
+struct StoredFd {
     fd: OwnedFd,
     /// It is dropped when the other side is gone.
     watched: bool,
@@ -92,7 +92,7 @@ impl FdStore {
         let memory = fd::in_memory(&[])?;
         let mut fdstore = FdStore { memory, sequence: 0, queue: VecDeque::new() };
         let memory = fdstore.memory.try_clone()?;
-        fdstore.keep(STATE, &memory, false);
+        fdstore.store(STATE, &memory, false);
         Ok(fdstore)
     }
 
@@ -137,15 +137,15 @@ impl FdStore {
     }
 
     /// Has the manager keep a copy of `fd`. Watched, it is dropped when the other side is gone.
-    pub(crate) fn keep(&mut self, what: &str, fd: impl AsFd, watched: bool) {
+    pub(crate) fn store(&mut self, what: &str, fd: impl AsFd, watched: bool) {
         // Without a descriptor for a copy it does not outlive a crash.
         if let Ok(copy) = fd.as_fd().try_clone_to_owned() {
-            self.queue.push_back((what.to_owned(), Some(Kept { fd: copy, watched })));
+            self.queue.push_back((what.to_owned(), Some(StoredFd { fd: copy, watched })));
         }
     }
 
     /// Has the manager close what it keeps under this name.
-    pub(crate) fn forget(&mut self, what: &str) {
+    pub(crate) fn remove(&mut self, what: &str) {
         // Of what it was not told it need not know: the queue is no longer than what there is.
         let untold = self.queue.iter().rposition(|(name, kept)| name == what && kept.is_some());
         match untold {
@@ -157,14 +157,14 @@ impl FdStore {
     /// An orderly end: nothing is to be found any more.
     pub(crate) fn clear(&mut self) {
         let _ = self.memory.set_len(0);
-        self.forget(STATE);
+        self.remove(STATE);
     }
 
     /// Tells the manager as much as it has room for. Whether that is all.
     pub(crate) fn flush(&mut self, notifier: &Notifier) -> bool {
         while let Some((what, kept)) = self.queue.front() {
             let message = match kept {
-                Some(Kept { watched, .. }) => {
+                Some(StoredFd { watched, .. }) => {
                     let poll = if *watched { "" } else { "\nFDPOLL=0" };
                     format!("FDSTORE=1\nFDNAME={PREFIX}{what}{poll}").into_bytes()
                 }

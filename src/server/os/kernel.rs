@@ -15,23 +15,23 @@ use nix::libc::PIPE_BUF;
 use nix::sys::signal::Signal;
 
 use super::client_stream::ClientStream;
-use super::descendants::{Daemon, Lineage};
+use super::descendants::{Daemon, Descendants};
 use super::fdstore::{self, FdStore};
-use super::listening_socket::Bound;
+use super::listening_socket::ListeningSocket;
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
-use super::{Pending, Process, Readiness, System};
+use super::{PendingSignals, Process, Ready, System};
 use crate::config::Rotation;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::ClientId;
 use crate::handover;
 use crate::handover::state::{ChildSocketState, Descriptor, State};
 use crate::limits::FDSTORE_RETRY;
-use crate::server::records::Sender;
+use crate::server::records::SignalSender;
 use crate::server::startup::child_sockets::{ChildSocket, fdstore_name};
 use crate::server::writers::log_file::{self, LogWriter};
 use crate::server::writers::rotate::Rotator;
-use crate::server::writers::thread::{self, Thread, Worker};
+use crate::server::writers::thread::{self, Worker, WorkerThread};
 use crate::sys::exec::{self, Image};
 use crate::sys::passed_fds::Passing;
 use crate::sys::process;
@@ -68,13 +68,13 @@ pub(crate) struct Kernel {
     /// With `--fdstore`: what outlives a crash.
     pub(crate) fdstore: Option<FdStore>,
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
-    pub(crate) hears: bool,
+    pub(crate) has_notify_socket: bool,
     /// What every child is given.
     pub(crate) child_sockets: Vec<ChildSocket>,
     /// The child's descendants.
-    pub(crate) lineage: Lineage,
+    pub(crate) descendants: Descendants,
     /// Something happened to a child that another server started.
-    orphan_stirred: bool,
+    orphan_exited: bool,
 }
 
 impl Kernel {
@@ -101,33 +101,37 @@ impl Kernel {
             installed,
             notifier: None,
             fdstore: None,
-            hears: false,
+            has_notify_socket: false,
             child_sockets: Vec::new(),
-            lineage: Lineage::default(),
-            orphan_stirred: false,
+            descendants: Descendants::default(),
+            orphan_exited: false,
         };
         kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
         Ok(kernel)
     }
 
     /// Has a listener's readiness told under `token`.
-    pub(crate) fn watch_listener(&self, listener: &Bound, token: Token) -> io::Result<()> {
+    pub(crate) fn watch_listener(
+        &self,
+        listener: &ListeningSocket,
+        token: Token,
+    ) -> io::Result<()> {
         self.register(listener, token, Interest::READABLE)
     }
 
     /// Starts a thread that writes the log, `file`.
-    pub(crate) fn write_log(&self, file: File) -> io::Result<Thread> {
+    pub(crate) fn write_log(&self, file: File) -> io::Result<WorkerThread> {
         let rotator = self.rotation.map(Rotator::new);
         self.start_thread("log", LogWriter::new(file, self.log_path.clone(), rotator))
     }
 
     /// Starts a thread that writes standard output, `file`.
-    pub(crate) fn write_stdout(&self, file: File) -> io::Result<Thread> {
+    pub(crate) fn write_stdout(&self, file: File) -> io::Result<WorkerThread> {
         self.start_thread("stdout", LogWriter::new(file, None, None))
     }
 
     /// Starts a thread for `worker`.
-    pub(crate) fn start_thread(&self, name: &str, worker: impl Worker) -> io::Result<Thread> {
+    pub(crate) fn start_thread(&self, name: &str, worker: impl Worker) -> io::Result<WorkerThread> {
         thread::start(name, worker, Arc::clone(&self.waker))
     }
 
@@ -137,7 +141,7 @@ impl Kernel {
         if let Some(notify_socket) = &child.notify_socket {
             self.register(notify_socket, token, Interest::READABLE)?;
         }
-        if let Some(orphan) = &child.orphan {
+        if let Some(orphan) = &child.pidfd {
             self.register(orphan, ORPHAN, Interest::READABLE)?;
         }
         Ok(child)
@@ -150,7 +154,7 @@ impl Kernel {
     }
 
     /// `<argv0>: <text>` on stderr, unless that would have to be waited for.
-    fn say(&self, text: &[u8]) {
+    fn write_stderr(&self, text: &[u8]) {
         let line = [&self.argv0, b": ".as_slice(), text].concat();
         // A pipe that takes anything takes so much.
         let line = line.get(..PIPE_BUF - 1).unwrap_or(&line);
@@ -167,9 +171,9 @@ impl Kernel {
 
 impl System for Kernel {
     type Connection = ClientStream;
-    type Socket = Bound;
+    type Socket = ListeningSocket;
     type Process = PtyProcess;
-    type Link = Thread;
+    type Link = WorkerThread;
 
     fn now(&self) -> Timestamps {
         Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) }
@@ -182,7 +186,7 @@ impl System for Kernel {
     fn wait(
         &mut self,
         limit: Option<Duration>,
-        tell: &mut dyn FnMut(Token, Readiness),
+        tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
         let limit = self.fill_fdstore().into_iter().chain(limit).min();
         match self.poll.poll(&mut self.events, limit) {
@@ -194,10 +198,10 @@ impl System for Kernel {
                 SIGNALS => self.signals.drain(),
                 // What the thread has done is looked at in every turn.
                 WAKER => {}
-                ORPHAN => self.orphan_stirred = true,
+                ORPHAN => self.orphan_exited = true,
                 token => tell(
                     token,
-                    Readiness {
+                    Ready {
                         readable: event.is_readable() || event.is_read_closed() || event.is_error(),
                         writable: event.is_writable()
                             || event.is_write_closed()
@@ -209,15 +213,15 @@ impl System for Kernel {
         Ok(())
     }
 
-    fn signals(&mut self) -> Pending {
+    fn signals(&mut self) -> PendingSignals {
         let mut pending = self.signals.take();
-        pending.child |= std::mem::take(&mut self.orphan_stirred);
+        pending.child |= std::mem::take(&mut self.orphan_exited);
         pending
     }
 
-    fn sender(&self, signal: i32) -> Option<Sender> {
+    fn signal_sender(&self, signal: i32) -> Option<SignalSender> {
         let (pid, uid) = self.signals.sender(signal)?;
-        Some(Sender { pid, uid })
+        Some(SignalSender { pid, uid })
     }
 
     fn watch(&mut self, connection: &ClientStream, token: Token) -> io::Result<bool> {
@@ -229,19 +233,19 @@ impl System for Kernel {
     }
 
     fn spawn(&mut self, token: Token, beside: bool) -> io::Result<PtyProcess> {
-        self.lineage.prepare();
+        self.descendants.prepare();
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let sockets: Vec<_> = self.child_sockets.iter().map(AsFd::as_fd).collect();
         let (notify_socket, address) =
-            if self.hears { open_notify_socket()? } else { (None, Vec::new()) };
+            if self.has_notify_socket { open_notify_socket()? } else { (None, Vec::new()) };
         if let Some(notify_socket) = &notify_socket {
             // Whatever comes, the child is looked after.
             self.register(notify_socket, token, Interest::READABLE)?;
         }
         let pid = self.program.spawn(&slave, Passing::new(&sockets), &address)?;
-        self.lineage.begin(pid, beside);
-        let child = PtyProcess { pid, master: File::from(master), notify_socket, orphan: None };
+        self.descendants.begin(pid, beside);
+        let child = PtyProcess { pid, master: File::from(master), notify_socket, pidfd: None };
         self.keep_child(&child);
         Ok(child)
     }
@@ -250,8 +254,8 @@ impl System for Kernel {
         process::reap_others(ours);
     }
 
-    fn daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String> {
-        let daemon = self.lineage.daemon(stranger)?;
+    fn find_daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String> {
+        let daemon = self.descendants.find_daemon(stranger)?;
         if !daemon.is_child {
             let registered = self.register(&daemon.process, ORPHAN, Interest::READABLE);
             registered.map_err(|error| crate::sys::reason(&error))?;
@@ -259,15 +263,15 @@ impl System for Kernel {
         Ok(daemon)
     }
 
-    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
-        self.lineage.sweep(signal, ours)
+    fn signal_orphans(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
+        self.descendants.signal(signal, ours)
     }
 
-    fn kin_since(&self) -> Option<u64> {
-        self.lineage.since
+    fn descendants_since(&self) -> Option<u64> {
+        self.descendants.since_ticks
     }
 
-    fn open_log(&mut self) -> io::Result<Thread> {
+    fn open_log(&mut self) -> io::Result<WorkerThread> {
         match &self.log_path {
             Some(path) => self.write_log(log_file::open(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -278,20 +282,20 @@ impl System for Kernel {
         self.notifier.as_ref().map_or(Ok(()), |notifier| notifier.send(message, &[]))
     }
 
-    fn complain_of_log(&mut self) {
+    fn log_open_failed(&mut self) {
         if let Some(path) = &self.log_path {
-            self.say(&[b"unable to open log file ", path.as_os_str().as_bytes()].concat());
+            self.write_stderr(&[b"unable to open log file ", path.as_os_str().as_bytes()].concat());
         }
     }
 
-    fn rehearse(&mut self, state: &[u8], token: Token) -> io::Result<PtyProcess> {
+    fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<PtyProcess> {
         let state = fd::in_memory(state)?;
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
         let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
         let (pid, answer) = Image::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
         let master = File::from(OwnedFd::from(answer));
-        let program = PtyProcess { pid, master, notify_socket: None, orphan: None };
+        let program = PtyProcess { pid, master, notify_socket: None, pidfd: None };
         let watched = self.register(&program.master, token, Interest::READABLE);
         match watched {
             Ok(()) => Ok(program),
@@ -302,7 +306,7 @@ impl System for Kernel {
         }
     }
 
-    fn become_other(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error {
+    fn exec_successor(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error {
         // What the manager is yet to get would be lost.
         if self.fill_fdstore().is_some() {
             return io::ErrorKind::Interrupted.into();
@@ -347,13 +351,13 @@ impl System for Kernel {
 
     fn keep(&mut self, id: ClientId, connection: &ClientStream) {
         if let Some(fdstore) = &mut self.fdstore {
-            fdstore.keep(&fdstore::client(id), connection, true);
+            fdstore.store(&fdstore::client(id), connection, true);
         }
     }
 
     fn forget(&mut self, id: ClientId) {
         if let Some(fdstore) = &mut self.fdstore {
-            fdstore.forget(&fdstore::client(id));
+            fdstore.remove(&fdstore::client(id));
         }
     }
 
@@ -361,12 +365,12 @@ impl System for Kernel {
         let Some(fdstore) = &mut self.fdstore else {
             return;
         };
-        fdstore.keep(&fdstore::pty(child.pid), &child.master, false);
+        fdstore.store(&fdstore::pty(child.pid), &child.master, false);
         if let Some(notify_socket) = &child.notify_socket {
-            fdstore.keep(&fdstore::notices(child.pid), notify_socket, false);
+            fdstore.store(&fdstore::notify_socket(child.pid), notify_socket, false);
         }
         if let Ok(process) = pidfd::open(child.pid) {
-            fdstore.keep(&fdstore::child(child.pid), &process, false);
+            fdstore.store(&fdstore::child(child.pid), &process, false);
         }
         // Killed before that, the server would leave a child that nobody knows.
         self.fill_fdstore();
@@ -374,9 +378,9 @@ impl System for Kernel {
 
     fn forget_child(&mut self, pid: i32) {
         if let Some(fdstore) = &mut self.fdstore {
-            [fdstore::pty(pid), fdstore::child(pid)].iter().for_each(|what| fdstore.forget(what));
-            if self.hears {
-                fdstore.forget(&fdstore::notices(pid));
+            [fdstore::pty(pid), fdstore::child(pid)].iter().for_each(|what| fdstore.remove(what));
+            if self.has_notify_socket {
+                fdstore.remove(&fdstore::notify_socket(pid));
             }
         }
     }
@@ -390,16 +394,16 @@ impl System for Kernel {
         // First of all the state: without it, the rest is only closed.
         if let Some(fdstore) = &mut self.fdstore {
             fdstore.clear();
-            connections.iter().for_each(|&id| fdstore.forget(&fdstore::client(id)));
-            listeners.iter().for_each(|&socket| fdstore.forget(&fdstore::listener(socket)));
-            (0..self.child_sockets.len()).for_each(|index| fdstore.forget(&fdstore_name(index)));
+            connections.iter().for_each(|&id| fdstore.remove(&fdstore::client(id)));
+            listeners.iter().for_each(|&socket| fdstore.remove(&fdstore::listener(socket)));
+            (0..self.child_sockets.len()).for_each(|index| fdstore.remove(&fdstore_name(index)));
         }
         children.iter().for_each(|&pid| self.forget_child(pid));
         self.fill_fdstore();
     }
 
-    fn complain(&mut self, text: &str) {
-        self.say(text.as_bytes());
+    fn log_stderr(&mut self, text: &str) {
+        self.write_stderr(text.as_bytes());
     }
 }
 

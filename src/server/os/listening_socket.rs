@@ -17,7 +17,7 @@ use nix::sys::socket::{
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, umask};
 
 use super::client_stream::ClientStream;
-use super::{Lasting, Socket};
+use super::{Inheritable, Socket};
 use crate::config::endpoint::{Address, Endpoint};
 use crate::console::event::Role;
 use crate::handover::state::{Descriptor, FileId};
@@ -33,7 +33,7 @@ enum Kind {
 
 /// A bound endpoint. Dropped, its socket file goes too, if it is still this one.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct ListeningSocket {
     socket: Kind,
     /// What it is bound to: a port asked for as 0 is the one got.
     pub(crate) endpoint: Endpoint,
@@ -45,9 +45,9 @@ pub(crate) struct Bound {
     pub(crate) passed: bool,
 }
 
-impl Bound {
+impl ListeningSocket {
     /// Binds `endpoint` and listens.
-    pub(crate) fn bind(endpoint: &Endpoint, role: Role) -> io::Result<Bound> {
+    pub(crate) fn bind(endpoint: &Endpoint, role: Role) -> io::Result<ListeningSocket> {
         let mut file = None;
         let mut bound = endpoint.clone();
         let socket = match &endpoint.address {
@@ -67,14 +67,18 @@ impl Bound {
             }
             Address::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
-        let bound = Bound { socket, endpoint: bound, role, file, passed: false };
+        let bound = ListeningSocket { socket, endpoint: bound, role, file, passed: false };
         sys::fd::prepare(&bound)?;
         Ok(bound)
     }
 
     /// Takes over one that the service manager made, and keeps.
-    pub(crate) fn of_manager(fd: OwnedFd, role: Role, raw: bool) -> io::Result<Bound> {
-        let mut bound = Bound::adopt(fd, role, raw, None)?;
+    pub(crate) fn from_service_manager(
+        fd: OwnedFd,
+        role: Role,
+        raw: bool,
+    ) -> io::Result<ListeningSocket> {
+        let mut bound = ListeningSocket::adopt(fd, role, raw, None)?;
         bound.passed = true;
         Ok(bound)
     }
@@ -86,7 +90,7 @@ impl Bound {
         role: Role,
         raw: bool,
         file: Option<FileId>,
-    ) -> io::Result<Bound> {
+    ) -> io::Result<ListeningSocket> {
         let unfit =
             || io::Error::other("the socket passed is no listening TCP or Unix stream socket");
         let listens = getsockopt(&fd, sockopt::SockType) == Ok(SockType::Stream)
@@ -113,20 +117,21 @@ impl Bound {
             _ => None,
         };
         let endpoint = Endpoint { address, raw };
-        let bound = Bound { socket, endpoint, role, file, passed: false };
+        let bound = ListeningSocket { socket, endpoint, role, file, passed: false };
         sys::fd::prepare(&bound)?;
         Ok(bound)
     }
 }
 
-impl Bound {
+impl ListeningSocket {
     /// Lets those in whom `endpoint` means. Whether they find it: its socket file may be gone, or
     /// another's.
-    pub(crate) fn serves(&self, endpoint: &Endpoint) -> bool {
+    pub(crate) fn reapply_permissions(&self, endpoint: &Endpoint) -> bool {
         let Address::Unix { path, uid, gid, mode } = &endpoint.address else {
             return true;
         };
-        self.file().is_some_and(|id| is_at(path, id)) && protect(path, *uid, *gid, *mode).is_ok()
+        self.file().is_some_and(|id| is_at(path, id))
+            && set_permissions(path, *uid, *gid, *mode).is_ok()
     }
 
     /// Its socket file stays.
@@ -135,7 +140,7 @@ impl Bound {
     }
 
     /// Whether it is what binding `endpoint` would give.
-    pub(crate) fn is(&self, endpoint: &Endpoint) -> bool {
+    pub(crate) fn matches(&self, endpoint: &Endpoint) -> bool {
         match (&self.endpoint.address, &endpoint.address) {
             (Address::Tcp(bound), Address::Tcp(wanted)) => {
                 bound.ip() == wanted.ip() && [0, bound.port()].contains(&wanted.port())
@@ -149,20 +154,20 @@ impl Bound {
     }
 }
 
-impl Lasting for Bound {
+impl Inheritable for ListeningSocket {
     fn descriptor(&self) -> io::Result<Descriptor> {
         describe(self)
     }
 }
 
-impl Socket for Bound {
+impl Socket for ListeningSocket {
     type Connection = ClientStream;
 
     fn file(&self) -> Option<FileId> {
         self.file.as_ref().map(|(_, id)| *id)
     }
 
-    fn is_scarce(&self) -> bool {
+    fn is_near_fd_limit(&self) -> bool {
         sys::fd::is_scarce(self.as_fd(), RESERVED_FDS)
     }
 
@@ -180,7 +185,7 @@ impl Socket for Bound {
     }
 }
 
-impl AsFd for Bound {
+impl AsFd for ListeningSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.socket {
             Kind::Tcp(socket) => socket.as_fd(),
@@ -189,7 +194,7 @@ impl AsFd for Bound {
     }
 }
 
-impl Drop for Bound {
+impl Drop for ListeningSocket {
     fn drop(&mut self) {
         if let Some((path, id)) = &self.file {
             remove_file(path, *id);
@@ -210,7 +215,7 @@ pub(crate) fn is_at(path: &Path, id: FileId) -> bool {
 }
 
 /// Gives a socket file its owner and permissions. What a link with its name leads to keeps its own.
-fn protect(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Result<()> {
+fn set_permissions(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Result<()> {
     if uid.is_some() || gid.is_some() {
         // Without the right to, it stays the process's own, as with procServ: that lets in nobody
         // who was not to be let in.
@@ -249,7 +254,7 @@ pub(crate) fn listen_file(
     gid: Option<u32>,
     mode: u32,
 ) -> io::Result<(OwnedFd, FileId)> {
-    make_way(path)?;
+    remove_stale(path)?;
     let socket = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
     let address = UnixAddr::new(path)?;
     // Where the directory has no default ACL, that is all that is needed.
@@ -258,8 +263,8 @@ pub(crate) fn listen_file(
     umask(saved);
     bound?;
     let id = FileId::of(&fs::symlink_metadata(path)?);
-    let ready =
-        protect(path, uid, gid, mode).and_then(|()| Ok(listen(&socket, sys::socket::MAX_BACKLOG)?));
+    let ready = set_permissions(path, uid, gid, mode)
+        .and_then(|()| Ok(listen(&socket, sys::socket::MAX_BACKLOG)?));
     if ready.is_err() {
         remove_file(path, id);
     }
@@ -267,7 +272,7 @@ pub(crate) fn listen_file(
 }
 
 /// Removes a socket that no server answers on. Anything else in the way is an error.
-fn make_way(path: &Path) -> io::Result<()> {
+fn remove_stale(path: &Path) -> io::Result<()> {
     let in_use = || io::Error::from_raw_os_error(nix::libc::EADDRINUSE);
     let kind = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
@@ -280,7 +285,7 @@ fn make_way(path: &Path) -> io::Result<()> {
     if !kind.is_socket() {
         return Err(in_use());
     }
-    match connect_at_once(path) {
+    match connect_nonblocking(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         // Answered, or too busy to answer, or not ours to look at.
         _ => Err(in_use()),
@@ -288,7 +293,7 @@ fn make_way(path: &Path) -> io::Result<()> {
 }
 
 /// Connects without waiting for room in the backlog.
-fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
+fn connect_nonblocking(path: &Path) -> io::Result<UnixStream> {
     let fd = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
     sys::fd::prepare(&fd)?;
     connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
@@ -320,7 +325,7 @@ mod tests {
         symlink(&file, &link).unwrap();
         let before = fs::metadata(&file).unwrap();
         // As root it would be given away.
-        let _ = protect(&link, Some(65534), Some(65534), 0o666);
+        let _ = set_permissions(&link, Some(65534), Some(65534), 0o666);
         let after = fs::metadata(&file).unwrap();
         let rights = |of: &fs::Metadata| (of.uid(), of.gid(), of.mode());
         assert_eq!(rights(&after), rights(&before));

@@ -20,8 +20,8 @@ use std::time::Duration;
 use mio::Token;
 
 use super::os::descendants::Daemon;
-use super::records::{Caller, Sender};
-use super::writers::sink::{Done, Job};
+use super::records::{PeerIdentity, SignalSender};
+use super::writers::sink::{LogJob, LogReply};
 use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind};
 use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, FileId, State};
@@ -29,7 +29,7 @@ use crate::sys::process::End;
 
 /// What the kernel said of a descriptor. An end or an error is readiness: the next call tells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Readiness {
+pub(super) struct Ready {
     /// A read may give something.
     pub(super) readable: bool,
     /// A write may take something.
@@ -38,7 +38,7 @@ pub(super) struct Readiness {
 
 /// Signals that have come since they were last asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Pending {
+pub(super) struct PendingSignals {
     /// SIGTERM.
     pub(super) terminate: bool,
     /// SIGHUP.
@@ -52,13 +52,13 @@ pub(super) struct Pending {
 }
 
 /// Something that another program in this process can take over.
-pub(super) trait Lasting {
+pub(super) trait Inheritable {
     /// What it will know it by.
     fn descriptor(&self) -> io::Result<Descriptor>;
 }
 
 /// Something to read from and write to without blocking.
-pub(super) trait Stream: Lasting {
+pub(super) trait NonblockingIo: Inheritable {
     /// read(2). 0 is the end.
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
     /// writev(2) of both slices.
@@ -66,21 +66,21 @@ pub(super) trait Stream: Lasting {
 }
 
 /// A client's connection. Dropped, it is closed so that the other side sees an orderly end.
-pub(super) trait Connection: Stream {
+pub(super) trait Connection: NonblockingIo {
     /// How the core sees it.
-    fn medium(&self) -> ClientKind;
+    fn client_kind(&self) -> ClientKind;
     /// Who is at its other end.
-    fn caller(&self) -> Caller;
+    fn peer_identity(&self) -> PeerIdentity;
     /// What another program has to know of it.
     fn kind(&self) -> ConnectionKind;
 }
 
 /// A listening socket. Dropped, it is closed, and its file removed.
-pub(super) trait Socket: Lasting {
+pub(super) trait Socket: Inheritable {
     /// What it accepts.
     type Connection;
     /// Whether so few descriptors are left that the rest of the server may need them.
-    fn is_scarce(&self) -> bool;
+    fn is_near_fd_limit(&self) -> bool;
     /// accept(2): a connection, ready for use, and the address of a TCP client.
     fn accept(&self) -> io::Result<(Self::Connection, Option<IpAddr>)>;
     /// The socket file that is removed with it.
@@ -89,38 +89,38 @@ pub(super) trait Socket: Lasting {
 
 /// A child and the master of its PTY. Not reaped before it is buried, so its PID and process
 /// group can't be anybody else's.
-pub(super) trait Process: Stream {
+pub(super) trait Process: NonblockingIo {
     /// Its PID and process group.
     fn pid(&self) -> i32;
     /// Whether it has ended, and how.
-    fn peek(&self) -> Option<End>;
+    fn poll_exit(&self) -> Option<End>;
     /// Sends a signal to its process group.
     fn signal(&self, signal: i32);
     /// It has ended, is reaped, and another process takes its place.
     fn become_daemon(&mut self, daemon: Daemon);
     /// Closes its PTY and reaps it, if it has ended.
-    fn bury(self);
+    fn reap(self);
     /// The next thing that it told its service manager, which this server is to it: whether it is
     /// that it is ready. `None`: nothing, for now.
-    fn hear(&self) -> Option<bool>;
+    fn read_notification(&self) -> Option<bool>;
     /// Where that comes, for a server after this one.
     fn notify_socket(&self) -> Option<BorrowedFd<'_>>;
     /// When it was started, if that can be told.
-    fn begun(&self) -> Option<u64>;
+    fn start_ticks(&self) -> Option<u64>;
     /// The process by descriptor, if it is no child of this one.
-    fn orphan(&self) -> Option<&OwnedFd>;
+    fn pidfd(&self) -> Option<&OwnedFd>;
 }
 
 /// The loop's side of what it shares with a thread that writes a file.
-pub(super) trait Link {
+pub(super) trait WorkerHandle {
     /// Hands a job over; gives it back if there is no room, or nobody.
-    fn send(&mut self, job: Job) -> Result<(), Job>;
+    fn send(&mut self, job: LogJob) -> Result<(), LogJob>;
     /// What is done, in order.
-    fn receive(&mut self) -> Option<Done>;
+    fn receive(&mut self) -> Option<LogReply>;
     /// Whether the loop is to be woken as soon as something is done.
     fn want(&mut self, wanted: bool);
     /// At the end: waits at most so long for something to be done.
-    fn wait(&mut self, limit: Duration) -> Option<Done>;
+    fn wait(&mut self, limit: Duration) -> Option<LogReply>;
     /// At the end: waits at most so long until everything sent is written and synced.
     fn close(self, limit: Duration);
 }
@@ -130,7 +130,7 @@ pub(super) trait System {
     type Connection: Connection;
     type Socket: Socket<Connection = Self::Connection>;
     type Process: Process;
-    type Link: Link;
+    type Link: WorkerHandle;
 
     /// The time.
     fn now(&self) -> Timestamps;
@@ -140,12 +140,12 @@ pub(super) trait System {
     fn wait(
         &mut self,
         limit: Option<Duration>,
-        tell: &mut dyn FnMut(Token, Readiness),
+        tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()>;
     /// The signals since the last call.
-    fn signals(&mut self) -> Pending;
+    fn signals(&mut self) -> PendingSignals;
     /// Who sent the last signal of this kind, as far as the system tells.
-    fn sender(&self, signal: i32) -> Option<Sender>;
+    fn signal_sender(&self, signal: i32) -> Option<SignalSender>;
     /// Has a connection's readiness told under `token`. What can't be watched, a regular file, is
     /// always ready: `true`.
     fn watch(&mut self, connection: &Self::Connection, token: Token) -> io::Result<bool>;
@@ -155,23 +155,23 @@ pub(super) trait System {
     /// as a subreaper.
     fn reap_orphans(&mut self, ours: [Option<i32>; 3]);
     /// The process that the child has become, which is nothing of `stranger`; or why there is none.
-    fn daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String>;
+    fn find_daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String>;
     /// Sends a signal to what the child left behind, but not to `ours`; how many that are.
-    fn sweep(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize;
+    fn signal_orphans(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize;
     /// Since when the child's kin are in the world, in the kernel's ticks.
-    fn kin_since(&self) -> Option<u64>;
+    fn descendants_since(&self) -> Option<u64>;
     /// Opens the log, which could not be opened at the start.
     fn open_log(&mut self) -> io::Result<Self::Link>;
     /// Sends a message to the service manager without waiting for it.
     fn notify(&mut self, message: &[u8]) -> io::Result<()>;
     /// Says on stderr that the log can't be opened.
-    fn complain_of_log(&mut self);
+    fn log_open_failed(&mut self);
     /// Runs the program that is installed now on this state; its answer is told of under `token`.
-    fn rehearse(&mut self, state: &[u8], token: Token) -> io::Result<Self::Process>;
+    fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<Self::Process>;
     /// Becomes that program, which gets the state and the descriptors with these numbers, and,
     /// `again`, SIGUSR1 right away. Comes back only with the reason why not; signals that
     /// have to be heard first are an interruption.
-    fn become_other(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error;
+    fn exec_successor(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error;
     /// The sockets that children are given.
     fn child_sockets(&self) -> io::Result<Vec<ChildSocketState>>;
     /// Whether there is a store for what is to outlive a crash, and the memory in it.
@@ -190,5 +190,5 @@ pub(super) trait System {
     /// left.
     fn empty_store(&mut self, connections: &[ClientId], listeners: &[Descriptor], children: &[i32]);
     /// Says something on stderr, if that takes it at once.
-    fn complain(&mut self, text: &str);
+    fn log_stderr(&mut self, text: &str);
 }

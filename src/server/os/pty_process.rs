@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::descendants::Daemon;
-use super::{Lasting, Process, Stream};
+use super::{Inheritable, NonblockingIo, Process};
 use crate::handover::state::Descriptor;
 use crate::server::event_loop::upgrade::describe;
 use crate::sys::process::{self, End};
@@ -21,16 +21,16 @@ pub(crate) struct PtyProcess {
     pub(crate) notify_socket: Option<NotifySocket>,
     /// The process by descriptor, if it is no child of this process: a server before this one was
     /// its parent, or it is a daemon with another.
-    pub(crate) orphan: Option<OwnedFd>,
+    pub(crate) pidfd: Option<OwnedFd>,
 }
 
-impl Lasting for PtyProcess {
+impl Inheritable for PtyProcess {
     fn descriptor(&self) -> io::Result<Descriptor> {
         describe(&self.master)
     }
 }
 
-impl Stream for PtyProcess {
+impl NonblockingIo for PtyProcess {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&self.master).read(buffer)
     }
@@ -45,8 +45,8 @@ impl Process for PtyProcess {
         self.pid
     }
 
-    fn peek(&self) -> Option<End> {
-        match &self.orphan {
+    fn poll_exit(&self) -> Option<End> {
+        match &self.pidfd {
             None => process::peek(self.pid),
             // Its parent may have ended, and this process be it now.
             Some(orphan) => process::peek(self.pid)
@@ -55,7 +55,7 @@ impl Process for PtyProcess {
     }
 
     fn signal(&self, signal: i32) {
-        match &self.orphan {
+        match &self.pidfd {
             None => process::signal_group(self.pid, signal),
             Some(orphan) => pidfd::signal_group(orphan, self.pid, signal),
         }
@@ -64,19 +64,19 @@ impl Process for PtyProcess {
     fn become_daemon(&mut self, daemon: Daemon) {
         process::reap(self.pid);
         self.pid = daemon.pid;
-        self.orphan = (!daemon.is_child).then_some(daemon.process);
+        self.pidfd = (!daemon.is_child).then_some(daemon.process);
     }
 
-    fn bury(self) {
+    fn reap(self) {
         drop(self.master);
         process::reap(self.pid);
     }
 
-    fn begun(&self) -> Option<u64> {
+    fn start_ticks(&self) -> Option<u64> {
         procfs::begun(self.pid)
     }
 
-    fn hear(&self) -> Option<bool> {
+    fn read_notification(&self) -> Option<bool> {
         // What others say is heard as nothing.
         match self.notify_socket.as_ref()?.next() {
             Ok((sender, ready)) => Some(ready && procfs::is_within(sender, self.pid)),
@@ -89,7 +89,7 @@ impl Process for PtyProcess {
         self.notify_socket.as_ref().map(AsFd::as_fd)
     }
 
-    fn orphan(&self) -> Option<&OwnedFd> {
-        self.orphan.as_ref()
+    fn pidfd(&self) -> Option<&OwnedFd> {
+        self.pidfd.as_ref()
     }
 }

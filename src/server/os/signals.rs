@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::libc::{SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::Pending;
+use super::PendingSignals;
 use crate::sys::signal::Sender;
 
 /// What has come since the last look.
@@ -72,9 +72,9 @@ impl Signals {
     }
 
     /// What has come since the last call.
-    pub(crate) fn take(&self) -> Pending {
+    pub(crate) fn take(&self) -> PendingSignals {
         let take = |flag: &AtomicBool| flag.swap(false, Ordering::AcqRel);
-        Pending {
+        PendingSignals {
             terminate: take(&self.terminate),
             reopen: take(&self.reopen),
             child: take(&self.child),

@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::{ClientLine, VERSION};
+use super::{ClientJson, VERSION};
 use crate::console::audit::Command;
 use crate::console::event::{DisconnectReason, ExitStatus, Subsystem};
 use crate::sys::time;
 
 /// Who sent a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Sender {
+pub(crate) struct SignalSender {
     pub(crate) pid: i32,
     pub(crate) uid: u32,
 }
@@ -17,20 +17,20 @@ pub(crate) struct Sender {
 /// What happened.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub(crate) enum What<'a> {
+pub(crate) enum EventBody<'a> {
     ServerStart {
         version: &'a str,
         pid: u32,
         name: &'a str,
         argv: &'a [String],
-        endpoints: &'a [super::EndpointLine],
+        endpoints: &'a [super::EndpointJson],
     },
     ServerRestart {
         version: &'a str,
         pid: u32,
         name: &'a str,
         argv: &'a [String],
-        endpoints: &'a [super::EndpointLine],
+        endpoints: &'a [super::EndpointJson],
     },
     ServerUpgrade {
         from: &'a str,
@@ -43,10 +43,10 @@ pub(crate) enum What<'a> {
         status: u8,
     },
     Connect {
-        client: ClientLine<'a>,
+        client: ClientJson<'a>,
     },
     Disconnect {
-        client: ClientLine<'a>,
+        client: ClientJson<'a>,
         reason: &'a str,
     },
     Refuse {
@@ -57,12 +57,12 @@ pub(crate) enum What<'a> {
     },
     Command {
         command: &'a str,
-        client: ClientLine<'a>,
+        client: ClientJson<'a>,
     },
     Signal {
         signal: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        sender: Option<Sender>,
+        sender: Option<SignalSender>,
     },
     ChildStart {
         pid: i32,
@@ -76,7 +76,7 @@ pub(crate) enum What<'a> {
     ChildExit {
         pid: i32,
         #[serde(flatten)]
-        end: End,
+        end: ExitJson,
     },
     Trouble {
         with: &'a str,
@@ -90,7 +90,7 @@ pub(crate) enum What<'a> {
         reason: &'a str,
     },
     Skipped {
-        client: ClientLine<'a>,
+        client: ClientJson<'a>,
         bytes: u64,
     },
     EventsLost {
@@ -101,33 +101,33 @@ pub(crate) enum What<'a> {
 /// How a child ended.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum End {
+pub(crate) enum ExitJson {
     Code(u8),
     Signal(i32),
     Status(&'static str),
 }
 
-impl From<ExitStatus> for End {
-    fn from(status: ExitStatus) -> End {
+impl From<ExitStatus> for ExitJson {
+    fn from(status: ExitStatus) -> ExitJson {
         match status {
-            ExitStatus::Code(code) => End::Code(code),
-            ExitStatus::Signal(signal) => End::Signal(signal),
-            ExitStatus::Unknown => End::Status("unknown"),
+            ExitStatus::Code(code) => ExitJson::Code(code),
+            ExitStatus::Signal(signal) => ExitJson::Signal(signal),
+            ExitStatus::Unknown => ExitJson::Status("unknown"),
         }
     }
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct EventLine<'a> {
     v: u32,
     time: String,
     #[serde(flatten)]
-    what: &'a What<'a>,
+    what: &'a EventBody<'a>,
 }
 
 /// The line, with its end, about what happened at that many milliseconds since the epoch.
-pub(crate) fn line(what: &What, millis: i64) -> Vec<u8> {
-    let line = Line { v: VERSION, time: time::rfc3339(millis), what };
+pub(crate) fn line(what: &EventBody, millis: i64) -> Vec<u8> {
+    let line = EventLine { v: VERSION, time: time::rfc3339(millis), what };
     // Nothing in it can fail: all keys are texts.
     let mut text = serde_json::to_vec(&line).unwrap_or_default();
     text.push(b'\n');
@@ -145,7 +145,7 @@ pub(crate) fn command_name(command: Command) -> &'static str {
     }
 }
 
-pub(crate) fn farewell_name(farewell: DisconnectReason) -> &'static str {
+pub(crate) fn disconnect_reason_name(farewell: DisconnectReason) -> &'static str {
     match farewell {
         DisconnectReason::Closed => "closed",
         DisconnectReason::Failed => "failed",
@@ -154,7 +154,7 @@ pub(crate) fn farewell_name(farewell: DisconnectReason) -> &'static str {
     }
 }
 
-pub(crate) fn duty_name(duty: Subsystem) -> &'static str {
+pub(crate) fn subsystem_name(duty: Subsystem) -> &'static str {
     match duty {
         Subsystem::Log => "log",
         Subsystem::Rotation => "log_rotate",

@@ -11,14 +11,14 @@ mod writer;
 use std::collections::BTreeMap;
 use std::io;
 
-pub(super) use self::json::{Sender, What};
-use self::json::{command_name, duty_name, farewell_name, line};
-use self::status::Present;
-pub(super) use self::who::{Caller, EndpointLine, Who};
-use self::who::{ClientLine, client_line};
+pub(super) use self::json::{EventBody, SignalSender};
+use self::json::{command_name, disconnect_reason_name, line, subsystem_name};
+use self::status::ConnectedClient;
+pub(super) use self::who::{ClientInfo, EndpointJson, PeerIdentity};
+use self::who::{ClientJson, client_line};
 pub(super) use self::writer::RecordWriter;
-use super::os::Link;
-use super::writers::sink::{Done, Job};
+use super::os::WorkerHandle;
+use super::writers::sink::{LogJob, LogReply};
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Monotonic;
@@ -32,7 +32,7 @@ const VERSION: u32 = 1;
 
 /// A job for the thread.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct RecordsJob {
     /// Whether the events file is to be opened anew.
     pub(super) reopen: bool,
     /// Lines to append.
@@ -45,7 +45,7 @@ pub(super) struct Batch {
 
 /// What came of it; `None`: there was nothing to do.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct RecordsReply {
     /// The lines that are still to be appended.
     pub(super) rest: Vec<u8>,
     pub(super) events: Option<io::Result<()>>,
@@ -54,13 +54,13 @@ pub(super) struct Outcome {
 
 /// What does not change while the server runs.
 #[derive(Debug, Default)]
-pub(super) struct Fixed {
+pub(super) struct ServerInfo {
     pub(super) pid: u32,
     /// Seconds since the epoch.
     pub(super) started: i64,
     pub(super) name: String,
     pub(super) argv: Vec<String>,
-    pub(super) endpoints: Vec<EndpointLine>,
+    pub(super) endpoints: Vec<EndpointJson>,
     /// The version of the program that was this process before.
     pub(super) predecessor: String,
 }
@@ -68,11 +68,11 @@ pub(super) struct Fixed {
 /// The loop's side.
 pub(super) struct Records<L> {
     link: L,
-    fixed: Fixed,
+    fixed: ServerInfo,
     /// Which of the two are kept.
     events: bool,
     status: bool,
-    clients: BTreeMap<ClientId, Who>,
+    clients: BTreeMap<ClientId, ClientInfo>,
     /// Lines that the thread has not got yet, and how many found no room behind them.
     pending: Vec<u8>,
     lost: u64,
@@ -99,9 +99,9 @@ pub(super) struct Records<L> {
     ended: bool,
 }
 
-impl<L: Link> Records<L> {
+impl<L: WorkerHandle> Records<L> {
     /// Has the thread at the other end of `link` keep the events, the status file or both.
-    pub(super) fn new(link: L, fixed: Fixed, events: bool, status: bool) -> Records<L> {
+    pub(super) fn new(link: L, fixed: ServerInfo, events: bool, status: bool) -> Records<L> {
         Records {
             link,
             fixed,
@@ -130,7 +130,7 @@ impl<L: Link> Records<L> {
         self.lost = state.lost;
         let known = state.clients.into_iter().map(|client| {
             let ClientState { id, role, endpoint, since } = client;
-            (ClientId(id), Who { role, endpoint, caller: Caller::Unknown, since })
+            (ClientId(id), ClientInfo { role, endpoint, caller: PeerIdentity::Unknown, since })
         });
         self.clients = known.collect();
         self
@@ -153,12 +153,12 @@ impl<L: Link> Records<L> {
     }
 
     /// A client comes.
-    pub(super) fn introduce(&mut self, id: ClientId, who: Who) {
+    pub(super) fn add_client(&mut self, id: ClientId, who: ClientInfo) {
         self.clients.insert(id, who);
     }
 
     /// Who is at the other end of a client's connection that another program accepted.
-    pub(super) fn recognise(&mut self, id: ClientId, caller: Caller) {
+    pub(super) fn set_peer(&mut self, id: ClientId, caller: PeerIdentity) {
         if let Some(who) = self.clients.get_mut(&id) {
             who.caller = caller;
         }
@@ -185,32 +185,43 @@ impl<L: Link> Records<L> {
     }
 
     /// Notes what the console did.
-    pub(super) fn note(&mut self, entry: AuditEvent, millis: i64) {
+    pub(super) fn record_audit_event(&mut self, entry: AuditEvent, millis: i64) {
         let client = |id: ClientId| client_line(&self.clients, id);
         let what = match &entry {
-            &AuditEvent::Joined(id) => What::Connect { client: client(id) },
-            &AuditEvent::Left(id, farewell) => {
-                What::Disconnect { client: client(id), reason: farewell_name(farewell) }
-            }
+            &AuditEvent::Joined(id) => EventBody::Connect { client: client(id) },
+            &AuditEvent::Left(id, farewell) => EventBody::Disconnect {
+                client: client(id),
+                reason: disconnect_reason_name(farewell),
+            },
             &AuditEvent::Command(id, command) => {
-                What::Command { command: command_name(command), client: client(id) }
+                EventBody::Command { command: command_name(command), client: client(id) }
             }
-            &AuditEvent::Skipped(id, bytes) => What::Skipped { client: client(id), bytes },
-            &AuditEvent::Started(pid) => What::ChildStart { pid },
-            AuditEvent::SpawnFailed(reason) => What::ChildStartFailed { reason },
-            &AuditEvent::Ready(pid) => What::ChildReady { pid },
-            &AuditEvent::Ended(pid, status) => What::ChildExit { pid, end: status.into() },
-            AuditEvent::Failed(duty, reason) => What::Trouble { with: duty_name(*duty), reason },
-            AuditEvent::Recovered(duty) => What::Recovery { with: duty_name(*duty) },
-            AuditEvent::AcceptFailed(endpoint, reason) => What::AcceptFailed { endpoint, reason },
+            &AuditEvent::Skipped(id, bytes) => EventBody::Skipped { client: client(id), bytes },
+            &AuditEvent::Started(pid) => EventBody::ChildStart { pid },
+            AuditEvent::SpawnFailed(reason) => EventBody::ChildStartFailed { reason },
+            &AuditEvent::Ready(pid) => EventBody::ChildReady { pid },
+            &AuditEvent::Ended(pid, status) => EventBody::ChildExit { pid, end: status.into() },
+            AuditEvent::Failed(duty, reason) => {
+                EventBody::Trouble { with: subsystem_name(*duty), reason }
+            }
+            AuditEvent::Recovered(duty) => EventBody::Recovery { with: subsystem_name(*duty) },
+            AuditEvent::AcceptFailed(endpoint, reason) => {
+                EventBody::AcceptFailed { endpoint, reason }
+            }
             AuditEvent::Restarted => {
-                let Fixed { pid, name, argv, endpoints, .. } = &self.fixed;
-                What::ServerRestart { version: crate::VERSION, pid: *pid, name, argv, endpoints }
+                let ServerInfo { pid, name, argv, endpoints, .. } = &self.fixed;
+                EventBody::ServerRestart {
+                    version: crate::VERSION,
+                    pid: *pid,
+                    name,
+                    argv,
+                    endpoints,
+                }
             }
             AuditEvent::Upgraded => {
-                What::ServerUpgrade { from: &self.fixed.predecessor, to: crate::VERSION }
+                EventBody::ServerUpgrade { from: &self.fixed.predecessor, to: crate::VERSION }
             }
-            AuditEvent::UpgradeFailed(reason) => What::UpgradeFailed { reason },
+            AuditEvent::UpgradeFailed(reason) => EventBody::UpgradeFailed { reason },
         };
         let line = line(&what, millis);
         self.push(&line);
@@ -221,14 +232,15 @@ impl<L: Link> Records<L> {
 
     /// Notes that the server starts.
     pub(super) fn begin(&mut self, millis: i64) {
-        let Fixed { pid, name, argv, endpoints, .. } = &self.fixed;
-        let what = What::ServerStart { version: crate::VERSION, pid: *pid, name, argv, endpoints };
+        let ServerInfo { pid, name, argv, endpoints, .. } = &self.fixed;
+        let what =
+            EventBody::ServerStart { version: crate::VERSION, pid: *pid, name, argv, endpoints };
         let line = line(&what, millis);
         self.push(&line);
     }
 
     /// Notes something else.
-    pub(super) fn write(&mut self, what: &What, millis: i64) {
+    pub(super) fn record(&mut self, what: &EventBody, millis: i64) {
         let line = line(what, millis);
         self.push(&line);
     }
@@ -263,7 +275,7 @@ impl<L: Link> Records<L> {
         if self.busy || self.paused {
             return news;
         }
-        let mut batch = Batch::default();
+        let mut batch = RecordsJob::default();
         if !self.pending.is_empty() && now >= self.events_at {
             batch.events = std::mem::take(&mut self.pending);
             batch.reopen = std::mem::take(&mut self.reopen);
@@ -300,7 +312,7 @@ impl<L: Link> Records<L> {
             self.ended = true;
             let events = std::mem::take(&mut self.pending);
             let (reopen, remove) = (self.reopen, self.status);
-            self.hand_over(Batch { reopen, events, status: None, remove });
+            self.hand_over(RecordsJob { reopen, events, status: None, remove });
         }
     }
 
@@ -320,19 +332,19 @@ impl<L: Link> Records<L> {
         self.link.close(deadline.saturating_duration_since(now()));
     }
 
-    fn hand_over(&mut self, batch: Batch) {
+    fn hand_over(&mut self, batch: RecordsJob) {
         // There is always room for it, so only a thread that is gone refuses.
-        self.busy = self.link.send(Job::Record(batch)).is_ok();
+        self.busy = self.link.send(LogJob::Record(batch)).is_ok();
     }
 
     fn take_back(
         &mut self,
-        done: Done,
+        done: LogReply,
         now: Monotonic,
         millis: i64,
         news: &mut Vec<(Subsystem, Result<(), String>)>,
     ) {
-        let Done::Recorded(Outcome { mut rest, events, status }) = done else {
+        let LogReply::Recorded(RecordsReply { mut rest, events, status }) = done else {
             return;
         };
         self.busy = false;
@@ -342,7 +354,7 @@ impl<L: Link> Records<L> {
             Some(Ok(())) => {
                 if let count @ 1.. = std::mem::take(&mut self.lost) {
                     // Behind what waits, which may be as much as can.
-                    self.pending.extend(line(&What::EventsLost { count }, millis));
+                    self.pending.extend(line(&EventBody::EventsLost { count }, millis));
                 }
             }
             Some(Err(_)) => self.events_at = now + LOG_RETRY,
@@ -368,7 +380,7 @@ impl<L: Link> Records<L> {
     }
 
     fn status_text(&self, console: &Console) -> Vec<u8> {
-        let clients = console.clients().map(|id| Present {
+        let clients = console.clients().map(|id| ConnectedClient {
             client: client_line(&self.clients, id),
             since: self.clients.get(&id).map(|who| time::rfc3339_seconds(who.since)),
         });

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::Run;
 use super::threads::{LinkTo, RECORDS};
 use super::world::{Shared, World};
-use crate::server::records::{Fixed, Records};
+use crate::server::records::{Records, ServerInfo};
 
 /// Both kinds of them.
 pub(super) fn records(world: &Shared) -> Records<LinkTo> {
-    Records::new(LinkTo(Rc::clone(world), RECORDS), Fixed::default(), true, true)
+    Records::new(LinkTo(Rc::clone(world), RECORDS), ServerInfo::default(), true, true)
 }
 
 impl Run {

@@ -17,10 +17,10 @@ use crate::limits::HANDOVER_PATIENCE;
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
-use crate::server::event_loop::upgrade::Origin;
-use crate::server::os::Readiness;
-use crate::server::service_manager::Manager;
-use crate::server::writers::sink::Writer;
+use crate::server::event_loop::upgrade::ServerIdentity;
+use crate::server::os::Ready;
+use crate::server::service_manager::ServiceReporter;
+use crate::server::writers::sink::SinkWriter;
 use crate::sys::process::End;
 
 /// Stands among what the service manager is told where a new server begins to tell it.
@@ -71,7 +71,7 @@ impl Run {
             Console::restore(settings_of(self.seed), Box::new(Seconds), state.console).unwrap();
         let next_token = state.next_token as usize;
         // The old server is no more, and with it its descriptors, its thread and what it had heard.
-        self.server = Server::new(simulated(), console, next_token, Origin::default());
+        self.server = Server::new(simulated(), console, next_token, ServerIdentity::default());
         let faults = {
             let mut world = world.borrow_mut();
             world.note("upgraded".to_owned());
@@ -83,7 +83,7 @@ impl Run {
                 lane.done.clear();
             }
             world.epoch = 0;
-            let readiness = Readiness { readable: true, writable: false };
+            let readiness = Ready { readable: true, writable: false };
             world.news.push((LISTENER, readiness));
             std::mem::take(&mut world.faults)
         };
@@ -91,18 +91,18 @@ impl Run {
         self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
         let retry = state.log.unwrap().retry.map(|retry| (Monotonic(retry.at), retry.on_output));
         self.server.log =
-            Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)).with_retry(retry));
-        self.server.manager = Some(Manager::new(None));
+            Some(SinkWriter::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)).with_retry(retry));
+        self.server.service = Some(ServiceReporter::new(None));
         self.server.records = Some(super::accounts::records(&world).with_state(state.records));
         for connection in state.connections {
             let medium = match connection.kind {
-                ConnectionKind::Socket => ClientKind::Telnet,
+                ConnectionKind::Telnet => ClientKind::Telnet,
                 ConnectionKind::Pipe => ClientKind::Pipe,
                 ConnectionKind::Terminal(_) => ClientKind::Terminal,
                 ConnectionKind::Raw => ClientKind::Raw,
             };
             let far = Far::new(&world, -connection.stream.number as Id, medium, 0);
-            self.server.go_on_with(ClientId(connection.id), far);
+            self.server.resume_client(ClientId(connection.id), far);
         }
         let mut adopt = |child: ChildState| {
             let id = -child.pty.number as Id;
@@ -113,7 +113,7 @@ impl Run {
         };
         let (child, old_child) = (state.child.map(&mut adopt), state.old_child.map(adopt));
         (self.server.child, self.server.old_child) = (child, old_child);
-        self.server.settle_in(Event::Upgraded { version: crate::VERSION });
+        self.server.resume(Event::Upgraded { version: crate::VERSION });
         world.borrow_mut().faults = faults;
         self.upgrades += 1;
     }

@@ -8,10 +8,10 @@ use nix::libc;
 
 use super::world::{Id, Shared};
 use crate::console::event::ClientKind;
-use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
+use crate::handover::state::{ConnectionKind, Descriptor, SavedTermios};
 use crate::server::os::descendants::Daemon;
-use crate::server::os::{Connection, Lasting, Process, Stream};
-use crate::server::records::Caller;
+use crate::server::os::{Connection, Inheritable, NonblockingIo, Process};
+use crate::server::records::PeerIdentity;
 use crate::sys::process::End;
 
 /// The server's end of a pipe.
@@ -38,13 +38,13 @@ impl Drop for Far {
     }
 }
 
-impl Lasting for Far {
+impl Inheritable for Far {
     fn descriptor(&self) -> io::Result<Descriptor> {
         Ok(Descriptor { number: -(self.id as i32), kind: 0, device: 0, inode: 0 })
     }
 }
 
-impl Stream for Far {
+impl NonblockingIo for Far {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
         if let Some(error) = world.refuses(libc::EINTR) {
@@ -92,20 +92,20 @@ impl Stream for Far {
 }
 
 impl Connection for Far {
-    fn medium(&self) -> ClientKind {
+    fn client_kind(&self) -> ClientKind {
         self.medium
     }
 
-    fn caller(&self) -> Caller {
-        Caller::Process { uid: 1, gid: 2, pid: self.id as i32 }
+    fn peer_identity(&self) -> PeerIdentity {
+        PeerIdentity::Process { uid: 1, gid: 2, pid: self.id as i32 }
     }
 
     fn kind(&self) -> ConnectionKind {
         match self.medium {
-            ClientKind::Telnet => ConnectionKind::Socket,
+            ClientKind::Telnet => ConnectionKind::Telnet,
             ClientKind::Raw => ConnectionKind::Raw,
             ClientKind::Pipe => ConnectionKind::Pipe,
-            ClientKind::Terminal => ConnectionKind::Terminal(TerminalModes {
+            ClientKind::Terminal => ConnectionKind::Terminal(SavedTermios {
                 input: 0,
                 output: 0,
                 control: 0,
@@ -121,7 +121,7 @@ impl Process for Far {
         self.pid
     }
 
-    fn peek(&self) -> Option<End> {
+    fn poll_exit(&self) -> Option<End> {
         self.world.borrow_mut().process(self.id)?.end
     }
 
@@ -133,17 +133,17 @@ impl Process for Far {
         self.pid = daemon.pid;
     }
 
-    fn bury(self) {
+    fn reap(self) {
         let mut world = self.world.borrow_mut();
         world.children.retain(|child| child.pipe != self.id);
         world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
     }
 
-    fn begun(&self) -> Option<u64> {
+    fn start_ticks(&self) -> Option<u64> {
         None
     }
 
-    fn hear(&self) -> Option<bool> {
+    fn read_notification(&self) -> Option<bool> {
         self.world.borrow_mut().pipe(self.id).notices.pop_front()
     }
 
@@ -151,7 +151,7 @@ impl Process for Far {
         None
     }
 
-    fn orphan(&self) -> Option<&OwnedFd> {
+    fn pidfd(&self) -> Option<&OwnedFd> {
         None
     }
 }

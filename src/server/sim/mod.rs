@@ -30,9 +30,9 @@ use self::threads::{LOG, LinkTo};
 use self::world::{Child, Id, Shared, Simulated, World};
 use super::Server;
 use super::event_loop::listener::Listener;
-use super::event_loop::upgrade::Origin;
-use super::service_manager::Manager;
-use super::writers::sink::Writer;
+use super::event_loop::upgrade::ServerIdentity;
+use super::service_manager::ServiceReporter;
+use super::writers::sink::SinkWriter;
 use crate::config::endpoint::Address;
 use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
@@ -65,13 +65,14 @@ impl Run {
     fn new(seed: u64) -> Run {
         let world = World::new(seed);
         let console = Console::new(settings_of(seed), Box::new(Seconds));
-        let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1, Origin::default());
+        let mut server =
+            Server::new(Simulated(Rc::clone(&world)), console, 1, ServerIdentity::default());
         let endpoint = Address::Abstract(b"sim".to_vec()).into();
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
-        server.log = Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)));
+        server.log = Some(SinkWriter::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)));
         server.records = Some(accounts::records(&world));
-        server.manager = Some(Manager::new(None));
+        server.service = Some(ServiceReporter::new(None));
         let now = super::os::System::now(&server.system);
         server.console.handle(Event::LogOpened, now);
         let witness = world.borrow_mut().add(usize::MAX);
@@ -166,9 +167,7 @@ impl Run {
                 let room = 1 << (4 + world.dice.roll(12));
                 let id = world.add(room);
                 world.waiting.push_back(id);
-                world
-                    .news
-                    .push((LISTENER, super::os::Readiness { readable: true, writable: false }));
+                world.news.push((LISTENER, super::os::Ready { readable: true, writable: false }));
                 self.clients.insert(id, (0, usize::MAX));
                 self.everybody.insert(id);
                 world.note(format!("client {id} connects"));

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use nix::sys::socket::{getsockopt, sockopt};
 
-use super::recovery::Stored;
+use super::recovery::Recovery;
 use crate::config::Config;
 use crate::config::listen::{Family, ListenUri, Place};
 use crate::handover::state::{ChildSocketState, FileId, Text};
@@ -19,7 +19,7 @@ use crate::server::os::listening_socket::{is_at, listen_at, listen_file, remove_
 use crate::server::startup::error::StartupError;
 use crate::sys::fd;
 use crate::sys::socket::MAX_BACKLOG;
-use crate::systemd::listen_fds::Inherited;
+use crate::systemd::listen_fds::ListenFds;
 
 /// One of them. Dropped, its socket file goes too, if it is still this one.
 #[derive(Debug)]
@@ -35,10 +35,10 @@ pub(crate) struct ChildSocket {
 }
 
 /// What a process was started with, by number, with its name if a service manager has given one.
-pub(crate) type Given = Vec<(i32, io::Result<(OwnedFd, Option<Vec<u8>>)>)>;
+pub(crate) type FdSockets = Vec<(i32, io::Result<(OwnedFd, Option<Vec<u8>>)>)>;
 
 /// Takes the descriptors of `fd://`. To be called before anything else opens or takes descriptors.
-pub(crate) fn given(config: &Config, passed: &mut Inherited) -> Given {
+pub(crate) fn fd_sockets(config: &Config, passed: &mut ListenFds) -> FdSockets {
     let numbers = config.listen.iter().filter_map(|uri| match uri.place {
         Place::Descriptor(number) => Some(number),
         Place::Tcp { .. } | Place::Unix(_) => None,
@@ -53,8 +53,8 @@ pub(crate) fn given(config: &Config, passed: &mut Inherited) -> Given {
 /// Opens all of them, or goes on with those of a server that died.
 pub(crate) fn open(
     config: &Config,
-    mut given: Given,
-    stored: &mut Stored,
+    mut given: FdSockets,
+    stored: &mut Recovery,
 ) -> Result<Vec<ChildSocket>, StartupError> {
     let open = |(index, uri): (usize, &ListenUri)| {
         let socket = match stored.child_socket(index, &uri.text) {
@@ -93,7 +93,7 @@ pub(crate) fn is_about_sockets(name: &std::ffi::OsStr) -> bool {
 }
 
 impl ChildSocket {
-    fn open(index: usize, uri: &ListenUri, given: &mut Given) -> io::Result<ChildSocket> {
+    fn open(index: usize, uri: &ListenUri, given: &mut FdSockets) -> io::Result<ChildSocket> {
         let (mut name, mut file, mut passed) = (None, None, false);
         let socket = match &uri.place {
             Place::Tcp { host, port, family } => listen_tcp(host, *port, *family)?,

@@ -8,25 +8,25 @@ use std::path::PathBuf;
 
 use super::child_sockets::{environment, fdstore_name, is_about_sockets};
 use super::own_pid;
-use super::parts::{Begun, Output, Parts};
+use super::parts::{OutputFile, ServerParts, StartKind};
 use crate::config::{Config, LogTarget};
 use crate::console::event::{Event, Role, Sink};
 use crate::handover;
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
-use crate::server::event_loop::upgrade::Origin;
+use crate::server::event_loop::upgrade::ServerIdentity;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore;
 use crate::server::os::kernel::Kernel;
-use crate::server::os::listening_socket::Bound;
-use crate::server::os::{Lasting, System};
-use crate::server::records::{EndpointLine, Fixed, RecordWriter, Records};
-use crate::server::service_manager::Manager;
+use crate::server::os::listening_socket::ListeningSocket;
+use crate::server::os::{Inheritable, System};
+use crate::server::records::{EndpointJson, RecordWriter, Records, ServerInfo};
+use crate::server::service_manager::ServiceReporter;
 use crate::server::startup::error::StartupError;
-use crate::server::writers::sink::Writer;
+use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::syslog::Syslog;
-use crate::server::writers::thread::Thread;
+use crate::server::writers::thread::WorkerThread;
 use crate::sys::spawn::{Plan, Program};
 use crate::sys::user::Account;
 use crate::sys::{process, procfs, signal};
@@ -34,11 +34,11 @@ use crate::systemd;
 use crate::systemd::notify::watchdog;
 
 /// Runs the server that is made of these parts; the exit status.
-pub(crate) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupError> {
+pub(crate) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
     let manager = parts.notifier.is_some().then(|| {
         let [usec, watched] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(std::env::var_os);
-        Manager::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
+        ServiceReporter::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
     });
     let kernel = kernel(config, &mut parts)?;
     signal::unblock_all().map_err(system("set the signal mask"))?;
@@ -51,27 +51,30 @@ pub(crate) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
 
     let syslog = config.syslog.as_ref().map(|tag| {
         let worker = Syslog::new("/dev/log".into(), tag, std::process::id());
-        Ok(Writer::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
+        Ok(SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
     });
     let syslog = syslog.transpose().map_err(system("start a thread"))?;
 
-    let mut server = Server::new(kernel, parts.console, parts.next_token, parts.origin);
-    (server.log, server.stdout, server.manager) = (log, stdout, manager);
-    server.allow_from.clone_from(&config.allow_from);
+    let mut server = Server::new(kernel, parts.console, parts.next_token, parts.identity);
+    (server.log, server.stdout, server.service) = (log, stdout, manager);
+    server.allowed_networks.clone_from(&config.allow_from);
     server.syslog = syslog;
-    let fixed = fixed(config, &server.origin, &parts.listeners, parts.records.1);
+    let fixed = server_info(config, &server.identity, &parts.listeners, parts.records.1);
     server.records = records(config, &server.system, fixed).map_err(system("start a thread"))?;
     server.records = server.records.map(|records| records.with_state(parts.records.0));
-    if parts.begun == Begun::New
+    if parts.start_kind == StartKind::Fresh
         && let Some(records) = &mut server.records
     {
         records.begin(server.system.millis());
     }
-    if parts.begun != Begun::Upgraded && server.log.is_none() && config.log_path().is_some() {
+    if parts.start_kind != StartKind::Upgraded
+        && server.log.is_none()
+        && config.log_path().is_some()
+    {
         let reason = parts.log_error.unwrap_or_default();
         server.console.handle(Event::LogOpenFailed(&reason), server.system.now());
     }
-    parts.said.iter().for_each(|line| server.diagnose(line));
+    parts.debug_lines.iter().for_each(|line| server.debug_line(line));
     for listener in parts.listeners {
         let token = server.take_token();
         server.system.watch_listener(&listener, token).map_err(system("poll"))?;
@@ -79,7 +82,7 @@ pub(crate) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
         server.listeners.push(Listener::new(token, listener, endpoint, role));
     }
     for (id, connection) in parts.connections {
-        server.go_on_with(id, connection);
+        server.resume_client(id, connection);
     }
     let mut adopt = |child| {
         let token = server.take_token();
@@ -89,8 +92,8 @@ pub(crate) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
     let child = parts.child.map(&mut adopt).transpose()?;
     let old_child = parts.old_child.map(adopt).transpose()?;
     (server.child, server.old_child) = (child, old_child);
-    match parts.begun {
-        Begun::New => {
+    match parts.start_kind {
+        StartKind::Fresh => {
             if config.is_foreground()
                 && config.log_file != Some(LogTarget::Stdout)
                 && let Some(stdin) = ClientStream::stdin()
@@ -98,8 +101,8 @@ pub(crate) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
                 server.join(stdin, Role::User, "stdin", server.system.now());
             }
         }
-        Begun::Upgraded => server.settle_in(Event::Upgraded { version: crate::VERSION }),
-        Begun::Restarted => server.settle_in(Event::Restarted),
+        StartKind::Upgraded => server.resume(Event::Upgraded { version: crate::VERSION }),
+        StartKind::Recovered => server.resume(Event::Restarted),
     }
     let code = server.run().map_err(system("poll"))?;
     server.finish(parts.files).map_err(system("poll"))?;
@@ -107,36 +110,36 @@ pub(crate) fn launch(config: &Config, mut parts: Parts) -> Result<u8, StartupErr
 }
 
 /// The kernel as this server wants it; what survives a crash is kept from here on.
-fn kernel(config: &Config, parts: &mut Parts) -> Result<Kernel, StartupError> {
+fn kernel(config: &Config, parts: &mut ServerParts) -> Result<Kernel, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    let program = Program::new(&plan(config, parts, own_pid()));
+    let program = Program::new(&child_command(config, parts, own_pid()));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
     let mut kernel = Kernel::new(program, config.log_path(), argv0).map_err(system("poll"))?;
     (kernel.notifier, kernel.fdstore) = (parts.notifier.take(), parts.fdstore.take());
     kernel.child_sockets = std::mem::take(&mut parts.child_sockets);
-    kernel.hears = config.overlap.is_some();
+    kernel.has_notify_socket = config.overlap.is_some();
     kernel.rotation = config.log_rotate;
-    (kernel.lineage.pid_file, kernel.lineage.since) =
-        (config.child_pid_file.clone(), parts.kin_since);
+    (kernel.descendants.pid_file, kernel.descendants.since_ticks) =
+        (config.child_pid_file.clone(), parts.descendants_since);
     if config.kill_orphans || config.child_pid_file.is_some() {
         process::adopt_orphans().map_err(system("become the parent of orphans"))?;
-        if parts.kin_since.is_none() {
+        if parts.descendants_since.is_none() {
             // They are not the child's, and stay alive.
             procfs::outlast_elders();
         }
     }
-    if parts.begun != Begun::Upgraded
+    if parts.start_kind != StartKind::Upgraded
         && let Some(fdstore) = &mut kernel.fdstore
     {
         for listener in parts.listeners.iter().filter(|listener| !listener.passed) {
             if let Ok(socket) = listener.descriptor() {
-                fdstore.keep(&fdstore::listener(socket), listener, true);
+                fdstore.store(&fdstore::listener(socket), listener, true);
             }
         }
         for (index, socket) in kernel.child_sockets.iter().enumerate() {
             if !socket.passed {
-                fdstore.keep(&fdstore_name(index), socket, true);
+                fdstore.store(&fdstore_name(index), socket, true);
             }
         }
     }
@@ -144,7 +147,11 @@ fn kernel(config: &Config, parts: &mut Parts) -> Result<Kernel, StartupError> {
 }
 
 /// The records, if any are wanted.
-fn records(config: &Config, kernel: &Kernel, fixed: Fixed) -> io::Result<Option<Records<Thread>>> {
+fn records(
+    config: &Config,
+    kernel: &Kernel,
+    fixed: ServerInfo,
+) -> io::Result<Option<Records<WorkerThread>>> {
     let (events, status) = (config.events.clone(), config.status_file.clone());
     let (with_events, with_status) = (events.is_some(), status.is_some());
     if !with_events && !with_status {
@@ -155,10 +162,15 @@ fn records(config: &Config, kernel: &Kernel, fixed: Fixed) -> io::Result<Option<
 }
 
 /// What records say of the server.
-fn fixed(config: &Config, origin: &Origin, listeners: &[Bound], predecessor: String) -> Fixed {
+fn server_info(
+    config: &Config,
+    origin: &ServerIdentity,
+    listeners: &[ListeningSocket],
+    predecessor: String,
+) -> ServerInfo {
     let endpoints =
-        listeners.iter().map(|it| EndpointLine::new(it.role, it.endpoint.to_string())).collect();
-    Fixed {
+        listeners.iter().map(|it| EndpointJson::new(it.role, it.endpoint.to_string())).collect();
+    ServerInfo {
         pid: std::process::id(),
         started: origin.started,
         name: config.name.to_string_lossy().into_owned(),
@@ -169,7 +181,7 @@ fn fixed(config: &Config, origin: &Origin, listeners: &[Bound], predecessor: Str
 }
 
 /// The child: what to run, where, with which environment and limits.
-fn plan(config: &Config, parts: &Parts, pid: i32) -> Plan {
+fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> Plan {
     let mut info = format!("PID={pid}").into_bytes();
     for listener in &parts.listeners {
         info.extend_from_slice(match listener.role {
@@ -179,7 +191,7 @@ fn plan(config: &Config, parts: &Parts, pid: i32) -> Plan {
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }
     let set = [("PROCSERV_INFO", OsStr::from_bytes(&info))];
-    let user = parts.origin.account.iter().flat_map(Account::variables);
+    let user = parts.identity.account.iter().flat_map(Account::variables);
     let set: Vec<(&str, &OsStr)> = set.into_iter().chain(user).collect();
     let inherited = std::env::vars_os().filter(|(key, _)| {
         let sockets = !parts.child_sockets.is_empty() && is_about_sockets(key);
@@ -202,19 +214,19 @@ fn plan(config: &Config, parts: &Parts, pid: i32) -> Plan {
         env,
         dir: config.chdir.clone().map(PathBuf::into_os_string),
         core_size: config.core_size,
-        open_files: parts.origin.open_files,
+        open_files: parts.identity.open_files,
         ignore_hangup: config.child_pid_file.is_some(),
-        user: parts.origin.account.clone(),
+        user: parts.identity.account.clone(),
     }
 }
 
-impl Output {
+impl OutputFile {
     /// Has it written by the thread that `start` starts.
     fn writer(
         self,
         sink: Sink,
-        start: impl Fn(File) -> io::Result<Thread>,
-    ) -> io::Result<Writer<Thread>> {
-        Ok(Writer::new(sink, start(self.file)?).with_retry(self.retry))
+        start: impl Fn(File) -> io::Result<WorkerThread>,
+    ) -> io::Result<SinkWriter<WorkerThread>> {
+        Ok(SinkWriter::new(sink, start(self.file)?).with_retry(self.retry))
     }
 }

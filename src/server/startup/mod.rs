@@ -15,13 +15,13 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::event_loop::upgrade::Origin;
+use super::event_loop::upgrade::ServerIdentity;
 use super::os::kernel::FIRST_TOKEN;
-use super::os::listening_socket::Bound;
+use super::os::listening_socket::ListeningSocket;
 use super::startup::launch::launch;
-use super::startup::parts::{Begun, LocalTime, Output, Parts, notifier, settings};
-use super::startup::pid_files::OwnFile;
-use super::startup::recovery::Stored;
+use super::startup::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
+use super::startup::pid_files::OwnedFile;
+use super::startup::recovery::Recovery;
 use super::startup::successor::Predecessor;
 use super::writers::log_file;
 use crate::config::endpoint::{Address, Endpoint};
@@ -33,7 +33,7 @@ use crate::server::startup::error::StartupError;
 use crate::sys::daemonize::{self, Side};
 use crate::sys::user::{self, Account};
 use crate::sys::{self, fd, process, signal, time};
-use crate::systemd::listen_fds::Inherited;
+use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 
 /// Runs the server; the exit status. Goes on where the program stopped that was this process
@@ -51,12 +51,12 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
     }
     match Predecessor::from_environment()? {
         Some(predecessor) => launch(config, predecessor.into_parts(config)?),
-        None => begin(config),
+        None => start(config),
     }
 }
 
 /// A new server.
-fn begin(config: &Config) -> Result<u8, StartupError> {
+fn start(config: &Config) -> Result<u8, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
     let account = account(config)?;
     for warning in &config.warnings {
@@ -65,9 +65,9 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     signal::hold_back().map_err(system("set the signal mask"))?;
     fd::close_on_exec_all();
     let env = |name: &str| std::env::var_os(name);
-    let mut passed = Inherited::new(std::process::id(), &env);
-    let given = child_sockets::given(config, &mut passed);
-    let mut stored = Stored::find(&mut passed);
+    let mut passed = ListenFds::new(std::process::id(), &env);
+    let given = child_sockets::fd_sockets(config, &mut passed);
+    let mut stored = Recovery::find(&mut passed);
     let open_files = fd::raise_limit();
     let notifier = notifier(config)?;
     let listeners = bind(config, &mut passed, &mut stored)?;
@@ -75,7 +75,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     let said = passed.close();
     let stores = config.fdstore && notifier.is_some();
     if !stores {
-        stored.give_up_state();
+        stored.discard_state();
     }
     let log = match config.log_path() {
         Some(path) => open_log(config, &path).map(Some),
@@ -104,7 +104,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     let debug = matches!(config.run_mode, RunMode::Debug | RunMode::DebugForeground);
     let stdout = if debug { stdout() } else { None };
 
-    let origin = Origin {
+    let origin = ServerIdentity {
         argv: std::env::args_os().map(OsStringExt::into_vec).collect(),
         started: time::wall(),
         dir: start_directory(),
@@ -114,7 +114,7 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
     let settings = settings(config, &origin, log.is_some());
     let records = stored.state().map(|state| (state.records.clone(), state.version.clone()));
     let records = records.unwrap_or_default();
-    let kin_since = stored.state().and_then(|state| state.kin_since);
+    let kin_since = stored.state().and_then(|state| state.descendants_since);
     let (mut console, begun, next_token) = console(settings, &mut stored);
     let (child, connections) = (stored.child(), stored.connections());
     if log.is_some() {
@@ -129,10 +129,10 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         stored.discard(manager.and_then(|address| Notifier::new(&address).ok()));
         None
     };
-    let output = |file| Output { file, retry: None };
-    let parts = Parts {
-        begun,
-        origin,
+    let output = |file| OutputFile { file, retry: None };
+    let parts = ServerParts {
+        start_kind: begun,
+        identity: origin,
         console,
         listeners,
         child_sockets,
@@ -147,14 +147,18 @@ fn begin(config: &Config) -> Result<u8, StartupError> {
         files,
         notifier,
         fdstore,
-        kin_since,
-        said,
+        descendants_since: kin_since,
+        debug_lines: said,
     };
     launch(config, parts)
 }
 
 /// Forks; returns in the daemon only, once its caller has been told and is gone.
-fn become_daemon(config: &Config, listeners: &[Bound], logging: bool) -> Result<(), StartupError> {
+fn become_daemon(
+    config: &Config,
+    listeners: &[ListeningSocket],
+    logging: bool,
+) -> Result<(), StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
     match daemonize::fork_daemon().map_err(system("fork"))? {
         Side::Parent { pid, gate: _gate } => {
@@ -168,20 +172,20 @@ fn become_daemon(config: &Config, listeners: &[Bound], logging: bool) -> Result<
 }
 
 /// The console that a server before this one left, or else a new one; and which token comes next.
-fn console(settings: Settings, stored: &mut Stored) -> (Console, Begun, usize) {
+fn console(settings: Settings, stored: &mut Recovery) -> (Console, StartKind, usize) {
     let restored = stored.state().cloned().and_then(|state| {
         let next_token = usize::try_from(state.next_token).ok()?;
         let console = Console::restore(settings.clone(), Box::new(LocalTime), state.console);
-        Some((console.ok()?, Begun::Restarted, next_token))
+        Some((console.ok()?, StartKind::Recovered, next_token))
     });
     restored.unwrap_or_else(|| {
-        stored.give_up_state();
-        (Console::new(settings, Box::new(LocalTime)), Begun::New, FIRST_TOKEN)
+        stored.discard_state();
+        (Console::new(settings, Box::new(LocalTime)), StartKind::Fresh, FIRST_TOKEN)
     })
 }
 
 /// `<argv0>: <what> <path>` on stderr.
-fn complain(argv0: &[u8], what: &[u8], path: &Path) {
+fn report_write_error(argv0: &[u8], what: &[u8], path: &Path) {
     stderr(&[argv0, b": ", what, b" ", path.as_os_str().as_bytes(), b"\n"].concat());
 }
 
@@ -209,24 +213,25 @@ fn account(config: &Config) -> Result<Option<Account>, StartupError> {
 /// those without telnet after all others, as older programs take the first that they find.
 fn bind(
     config: &Config,
-    passed: &mut Inherited,
-    stored: &mut Stored,
-) -> Result<Vec<Bound>, StartupError> {
+    passed: &mut ListenFds,
+    stored: &mut Recovery,
+) -> Result<Vec<ListeningSocket>, StartupError> {
     let wanted: Vec<&Endpoint> = config.controls.iter().chain(&config.log_endpoint).collect();
-    let mut open = |endpoint: &Endpoint, role, kind| -> Result<Vec<Bound>, StartupError> {
-        let bound = match &endpoint.address {
-            Address::Passed(which) => passed.take(which).and_then(|taken| {
-                let adopt = |fd| Bound::of_manager(fd, role, endpoint.raw);
-                taken.into_iter().map(adopt).collect()
-            }),
-            _ => match stored.listener(endpoint, role, &wanted) {
-                Some(bound) => Ok(vec![bound]),
-                None => Bound::bind(endpoint, role).map(|bound| vec![bound]),
-            },
+    let mut open =
+        |endpoint: &Endpoint, role, kind| -> Result<Vec<ListeningSocket>, StartupError> {
+            let bound = match &endpoint.address {
+                Address::Passed(which) => passed.take(which).and_then(|taken| {
+                    let adopt = |fd| ListeningSocket::from_service_manager(fd, role, endpoint.raw);
+                    taken.into_iter().map(adopt).collect()
+                }),
+                _ => match stored.listener(endpoint, role, &wanted) {
+                    Some(bound) => Ok(vec![bound]),
+                    None => ListeningSocket::bind(endpoint, role).map(|bound| vec![bound]),
+                },
+            };
+            let endpoint = endpoint.clone();
+            bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
         };
-        let endpoint = endpoint.clone();
-        bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
-    };
     let mut listeners = Vec::new();
     for endpoint in &config.controls {
         listeners.extend(open(endpoint, Role::User, "control")?);
@@ -245,7 +250,7 @@ fn open_log(config: &Config, path: &Path) -> io::Result<File> {
     }
     let log = log_file::open(path);
     if log.is_err() {
-        complain(config.argv0.as_bytes(), b"unable to open log file", path);
+        report_write_error(config.argv0.as_bytes(), b"unable to open log file", path);
     }
     log
 }
@@ -274,7 +279,7 @@ fn save_log(config: &Config, path: &Path) {
             _ => break,
         }
     }
-    complain(config.argv0.as_bytes(), b"unable to save log file", path);
+    report_write_error(config.argv0.as_bytes(), b"unable to save log file", path);
 }
 
 /// What the caller of a daemon is told (contract section 7).
@@ -296,7 +301,7 @@ fn announce_daemon(config: &Config, pid: i32, logging: bool) {
 fn file_contents<'a>(
     config: &'a Config,
     pid: i32,
-    listeners: &[Bound],
+    listeners: &[ListeningSocket],
 ) -> [(Option<&'a PathBuf>, Vec<u8>); 2] {
     let mut info = format!("pid:{pid}\n").into_bytes();
     for listener in listeners {
@@ -307,7 +312,7 @@ fn file_contents<'a>(
 }
 
 /// Writes the pid file and the info file.
-fn write_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
+fn write_files(config: &Config, pid: i32, listeners: &[ListeningSocket]) -> Vec<OwnedFile> {
     let argv0 = config.argv0.as_bytes();
     let [(pid_file, pid_text), (info_file, info_text)] = file_contents(config, pid, listeners);
     let mut files = Vec::new();
@@ -318,24 +323,28 @@ fn write_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
             let line = format!(" names process {other}, another server that is running\n");
             stderr(&[argv0, b": PID file ", path.as_os_str().as_bytes(), line.as_bytes()].concat());
         }
-        match OwnFile::write(path, pid_text) {
+        match OwnedFile::write(path, pid_text) {
             Ok(file) => files.extend(file),
-            Err(_) => complain(argv0, b"unable to open PID file", path),
+            Err(_) => report_write_error(argv0, b"unable to open PID file", path),
         }
     }
     if let Some(path) = info_file {
         // Skipped silently, as procServ does.
-        files.extend(OwnFile::write(path, info_text).ok().flatten());
+        files.extend(OwnedFile::write(path, info_text).ok().flatten());
     }
     files
 }
 
 /// Takes over the files that the daemon's parent wrote for it.
-pub(super) fn adopt_files(config: &Config, pid: i32, listeners: &[Bound]) -> Vec<OwnFile> {
+pub(super) fn adopt_files(
+    config: &Config,
+    pid: i32,
+    listeners: &[ListeningSocket],
+) -> Vec<OwnedFile> {
     let contents = file_contents(config, pid, listeners);
     let written = contents
         .into_iter()
-        .filter_map(|(path, content)| OwnFile::adopt(path?, content).ok().flatten());
+        .filter_map(|(path, content)| OwnedFile::adopt(path?, content).ok().flatten());
     written.collect()
 }
 

@@ -5,16 +5,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::child_sockets::ChildSocket;
-use super::pid_files::OwnFile;
+use super::pid_files::OwnedFile;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
 use crate::console::{Console, Settings};
 use crate::handover::state::RecordsState;
-use crate::server::event_loop::upgrade::Origin;
+use crate::server::event_loop::upgrade::ServerIdentity;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
-use crate::server::os::listening_socket::Bound;
+use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
 use crate::server::startup::error::StartupError;
 use crate::sys::time;
@@ -22,26 +22,26 @@ use crate::systemd::notify::Notifier;
 
 /// Where a server comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Begun {
+pub(crate) enum StartKind {
     /// It is the first.
-    New,
+    Fresh,
     /// Another program in this process made way for it.
     Upgraded,
     /// The one before it died.
-    Restarted,
+    Recovered,
 }
 
 /// Everything that a server is made of.
-pub(crate) struct Parts {
-    pub(crate) begun: Begun,
-    pub(crate) origin: Origin,
+pub(crate) struct ServerParts {
+    pub(crate) start_kind: StartKind,
+    pub(crate) identity: ServerIdentity,
     pub(crate) console: Console,
-    pub(crate) listeners: Vec<Bound>,
+    pub(crate) listeners: Vec<ListeningSocket>,
     pub(crate) child_sockets: Vec<ChildSocket>,
-    pub(crate) log: Option<Output>,
+    pub(crate) log: Option<OutputFile>,
     /// Why there is none.
     pub(crate) log_error: Option<String>,
-    pub(crate) stdout: Option<Output>,
+    pub(crate) stdout: Option<OutputFile>,
     /// What the records go on with, and the version of the program before.
     pub(crate) records: (RecordsState, String),
     pub(crate) child: Option<PtyProcess>,
@@ -49,19 +49,19 @@ pub(crate) struct Parts {
     pub(crate) connections: Vec<(ClientId, ClientStream)>,
     /// Tokens and clients below it have been.
     pub(crate) next_token: usize,
-    pub(crate) files: Vec<OwnFile>,
+    pub(crate) files: Vec<OwnedFile>,
     /// The way to the service manager, if it is to be told anything.
     pub(crate) notifier: Option<Notifier>,
     /// With `--fdstore`.
     pub(crate) fdstore: Option<FdStore>,
     /// Since when the child's kin are in the world.
-    pub(crate) kin_since: Option<u64>,
+    pub(crate) descendants_since: Option<u64>,
     /// Lines for `-d`.
-    pub(crate) said: Vec<String>,
+    pub(crate) debug_lines: Vec<String>,
 }
 
 /// A file for a thread to write.
-pub(crate) struct Output {
+pub(crate) struct OutputFile {
     pub(crate) file: File,
     /// After a failure: when to try again, and whether only new output makes that worth it.
     pub(crate) retry: Option<(Monotonic, bool)>,
@@ -76,7 +76,7 @@ pub(crate) fn notifier(config: &Config) -> Result<Option<Notifier>, StartupError
 }
 
 /// What the console is told at the start.
-pub(crate) fn settings(config: &Config, origin: &Origin, log_opened: bool) -> Settings {
+pub(crate) fn settings(config: &Config, origin: &ServerIdentity, log_opened: bool) -> Settings {
     let server_dir = origin.dir.clone();
     let child_dir = match &config.chdir {
         Some(dir) => dir.as_os_str().as_bytes().to_vec(),

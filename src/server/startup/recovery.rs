@@ -15,10 +15,10 @@ use crate::handover::state::{ChildState, FileId, State};
 use crate::limits::KILL_WAIT;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::{self, CLIENT, FdStore, LISTENER, STATE};
-use crate::server::os::listening_socket::Bound;
+use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
 use crate::sys::pidfd;
-use crate::systemd::listen_fds::Inherited;
+use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
 
@@ -26,7 +26,7 @@ use crate::systemd::notify_socket::NotifySocket;
 /// to rest, with [`fdstore`](Self::fdstore) or [`discard`](Self::discard): there are never two children.
 /// A server that can't begin leaves it all to the next one.
 #[derive(Debug, Default)]
-pub(crate) struct Stored {
+pub(crate) struct Recovery {
     state: Option<State>,
     /// Until it is taken over.
     child: Option<ChildState>,
@@ -39,12 +39,13 @@ pub(crate) struct Stored {
     files: BTreeMap<String, FileId>,
 }
 
-impl Stored {
+impl Recovery {
     /// What was passed of ours.
-    pub(crate) fn find(passed: &mut Inherited) -> Stored {
-        let ours = passed.take_by_name(|name| fdstore::what(name).is_some());
-        let named =
-            ours.into_iter().filter_map(|(name, fd)| Some((fdstore::what(&name)?.into(), fd)));
+    pub(crate) fn find(passed: &mut ListenFds) -> Recovery {
+        let ours = passed.take_by_name(|name| fdstore::parse_name(name).is_some());
+        let named = ours
+            .into_iter()
+            .filter_map(|(name, fd)| Some((fdstore::parse_name(&name)?.into(), fd)));
         let held: BTreeMap<String, OwnedFd> = named.collect();
         let state = held.get(STATE).and_then(FdStore::state);
         let listeners = state.iter().flat_map(|state| &state.listeners);
@@ -54,7 +55,7 @@ impl Stored {
         let names = held.keys().cloned().collect();
         let child = state.as_ref().and_then(|state| state.child);
         let old_child = state.as_ref().and_then(|state| state.old_child);
-        Stored { state, child, old_child, held, names, files }
+        Recovery { state, child, old_child, held, names, files }
     }
 
     /// What that server wrote down, if it came to no orderly end.
@@ -63,7 +64,7 @@ impl Stored {
     }
 
     /// It can't be gone on from.
-    pub(crate) fn give_up_state(&mut self) {
+    pub(crate) fn discard_state(&mut self) {
         self.state = None;
     }
 
@@ -73,22 +74,22 @@ impl Stored {
         endpoint: &Endpoint,
         role: Role,
         others: &[&Endpoint],
-    ) -> Option<Bound> {
+    ) -> Option<ListeningSocket> {
         let sockets: Vec<String> =
             self.held.keys().filter(|what| what.starts_with(LISTENER)).cloned().collect();
         for what in sockets {
             let file = self.files.get(&what).copied();
             let copy = self.held.get(&what).and_then(|fd| fd.try_clone().ok());
             let Some(mut bound) =
-                copy.and_then(|fd| Bound::adopt(fd, role, endpoint.raw, file).ok())
+                copy.and_then(|fd| ListeningSocket::adopt(fd, role, endpoint.raw, file).ok())
             else {
                 continue;
             };
             // Of any port another one may want just this.
-            let anothers = others.iter().any(|&other| other != endpoint && bound.is(other));
-            if !bound.is(endpoint) || (endpoint.is_any_port() && anothers) {
+            let anothers = others.iter().any(|&other| other != endpoint && bound.matches(other));
+            if !bound.matches(endpoint) || (endpoint.is_any_port() && anothers) {
                 bound.keep_file();
-            } else if bound.serves(endpoint) {
+            } else if bound.reapply_permissions(endpoint) {
                 self.held.remove(&what);
                 return Some(bound);
             } else {
@@ -124,9 +125,9 @@ impl Stored {
             return None;
         }
         let (orphan, master) = (self.held.remove(&child), self.held.remove(&pty)?);
-        let notify_socket = self.held.remove(&fdstore::notices(pid)).map(NotifySocket::adopt);
+        let notify_socket = self.held.remove(&fdstore::notify_socket(pid)).map(NotifySocket::adopt);
         self.child = None;
-        Some(PtyProcess { pid, master: File::from(master), notify_socket, orphan })
+        Some(PtyProcess { pid, master: File::from(master), notify_socket, pidfd: orphan })
     }
 
     /// The clients that are still there.
@@ -151,14 +152,14 @@ impl Stored {
             // What can't be read may not even be memory.
             None => FdStore::replace()?,
         };
-        self.held.keys().for_each(|what| fdstore.forget(what));
-        self.put_to_rest();
+        self.held.keys().for_each(|what| fdstore.remove(what));
+        self.close_unclaimed();
         Ok(fdstore)
     }
 
     /// Has the manager close everything, if it listens. What it has no room to hear it goes on keeping.
     pub(crate) fn discard(self, notifier: Option<Notifier>) {
-        self.put_to_rest();
+        self.close_unclaimed();
         let Some(notifier) = notifier else {
             return;
         };
@@ -168,9 +169,9 @@ impl Stored {
     }
 
     /// A child that nobody took over is killed, connections are ended, endpoints closed.
-    fn put_to_rest(&self) {
+    fn close_unclaimed(&self) {
         for child in [self.child, self.old_child].into_iter().flatten() {
-            if let ChildState { pid, begun: Some(begun), .. } = child
+            if let ChildState { pid, start_ticks: Some(begun), .. } = child
                 && let Some(process) = pidfd::find(pid, begun)
             {
                 // The store may have had no room for it.
@@ -181,8 +182,9 @@ impl Stored {
             let copy = || fd.try_clone().ok();
             let file = self.files.get(what);
             // Its file goes with the socket.
-            let _bound =
-                file.and_then(|&file| Bound::adopt(copy()?, Role::User, false, Some(file)).ok());
+            let _bound = file.and_then(|&file| {
+                ListeningSocket::adopt(copy()?, Role::User, false, Some(file)).ok()
+            });
             if let Some(pid) = fdstore::pid(what) {
                 pidfd::kill_group(fd, pid, KILL_WAIT);
             } else if what.starts_with(CLIENT) || what.starts_with(LISTENER) {

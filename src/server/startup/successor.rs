@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 
 use super::child_sockets::ChildSocket;
-use super::parts::{Begun, LocalTime, Output, Parts, notifier, settings};
+use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
 use crate::cli;
 use crate::config::Config;
 use crate::console::Console;
@@ -19,11 +19,11 @@ use crate::handover::state::{ChildState, Descriptor, SinkState, State};
 use crate::handover::{self, format};
 use crate::server::Server;
 use crate::server::event_loop::peer::Peer;
-use crate::server::event_loop::poll_stream::Source;
-use crate::server::event_loop::upgrade::{Origin, describe};
+use crate::server::event_loop::poll_stream::PollStream;
+use crate::server::event_loop::upgrade::{ServerIdentity, describe};
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
-use crate::server::os::listening_socket::Bound;
+use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
 use crate::server::os::{Connection, System};
 use crate::server::startup::error::StartupError;
@@ -63,8 +63,8 @@ impl Predecessor {
     }
 
     /// What the server goes on with.
-    pub(crate) fn into_parts(mut self, config: &Config) -> Result<Parts, StartupError> {
-        let origin = Origin {
+    pub(crate) fn into_parts(mut self, config: &Config) -> Result<ServerParts, StartupError> {
+        let origin = ServerIdentity {
             argv: self.state.argv.iter().map(|word| word.0.clone()).collect(),
             started: self.state.started,
             dir: self.state.dir.0.clone(),
@@ -76,7 +76,7 @@ impl Predecessor {
         let mut listeners = Vec::new();
         for listener in std::mem::take(&mut self.state.listeners) {
             let socket = self.take(listener.socket)?;
-            let bound = Bound::adopt(socket, listener.role, listener.raw, listener.file)
+            let bound = ListeningSocket::adopt(socket, listener.role, listener.raw, listener.file)
                 .map_err(system("take over a listener"))?;
             listeners.push(bound);
         }
@@ -102,9 +102,9 @@ impl Predecessor {
         let files = super::adopt_files(config, super::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
         let records = (self.state.records, self.state.version);
-        Ok(Parts {
-            begun: Begun::Upgraded,
-            origin,
+        Ok(ServerParts {
+            start_kind: StartKind::Upgraded,
+            identity: origin,
             console,
             listeners,
             child_sockets,
@@ -119,8 +119,8 @@ impl Predecessor {
             files,
             notifier,
             fdstore: fdstore.map(FdStore::adopt),
-            kin_since: self.state.kin_since,
-            said: Vec::new(),
+            descendants_since: self.state.descendants_since,
+            debug_lines: Vec::new(),
         })
     }
 
@@ -132,31 +132,31 @@ impl Predecessor {
 
     /// Without its terminal there is no child.
     fn process(&mut self, child: ChildState) -> Result<PtyProcess, StartupError> {
-        let orphan = child.orphan.map(|orphan| self.take(orphan)).transpose()?;
+        let orphan = child.pidfd.map(|orphan| self.take(orphan)).transpose()?;
         let notify_socket = child
-            .notices
+            .notify_socket
             .map(|notify_socket| self.take(notify_socket))
             .transpose()?
             .map(NotifySocket::adopt);
         let master = File::from(self.take(child.pty)?);
-        Ok(PtyProcess { pid: child.pid, master, notify_socket, orphan })
+        Ok(PtyProcess { pid: child.pid, master, notify_socket, pidfd: orphan })
     }
 
-    fn output(&mut self, sink: SinkState) -> Result<Output, StartupError> {
+    fn output(&mut self, sink: SinkState) -> Result<OutputFile, StartupError> {
         let retry = sink.retry.map(|retry| (Monotonic(retry.at), retry.on_output));
-        Ok(Output { file: File::from(self.take(sink.file)?), retry })
+        Ok(OutputFile { file: File::from(self.take(sink.file)?), retry })
     }
 }
 
 impl<S: System> Server<S> {
     /// Goes on with a client of the program before this one.
-    pub(crate) fn go_on_with(&mut self, id: ClientId, connection: S::Connection) {
+    pub(crate) fn resume_client(&mut self, id: ClientId, connection: S::Connection) {
         match self.system.watch(&connection, mio::Token(id.0 as usize)) {
             Ok(always) => {
                 if let Some(records) = &mut self.records {
-                    records.recognise(id, connection.caller());
+                    records.set_peer(id, connection.peer_identity());
                 }
-                let source = Source::new(connection, always);
+                let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: None });
             }
             Err(_) => {
@@ -168,7 +168,7 @@ impl<S: System> Server<S> {
 
     /// The first that a server does that goes on where another stopped. What happened in between was
     /// told to nobody.
-    pub(crate) fn settle_in(&mut self, news: Event<'_>) {
+    pub(crate) fn resume(&mut self, news: Event<'_>) {
         let now = self.system.now();
         let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
         for id in gone.collect::<Vec<_>>() {
@@ -176,7 +176,7 @@ impl<S: System> Server<S> {
         }
         self.console.handle(news, now);
         match &mut self.old_child {
-            Some(child) => child.look(),
+            Some(child) => child.poll_exit(),
             // After a crash it was not taken over but killed.
             None => {
                 let killed = ExitStatus::Signal(nix::libc::SIGKILL);
@@ -184,7 +184,7 @@ impl<S: System> Server<S> {
             }
         }
         match &mut self.child {
-            Some(child) => child.look(),
+            Some(child) => child.poll_exit(),
             None => {
                 self.console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Unknown), now)
             }
@@ -197,7 +197,7 @@ impl<S: System> Server<S> {
 
 /// If `argv` asks for nothing but a rehearsal: what to print, and the status to leave with. Nothing
 /// is changed by it.
-pub fn rehearsal(argv: &[OsString]) -> Option<(Vec<u8>, u8)> {
+pub fn check_requested(argv: &[OsString]) -> Option<(Vec<u8>, u8)> {
     let [_, only] = argv else {
         return None;
     };
@@ -216,7 +216,7 @@ fn check(number: &str) -> Result<u64, String> {
     let argv = state.argv.iter().map(|word| OsString::from_vec(word.0.clone())).collect();
     let config = cli::parse(argv, &|name| std::env::var_os(name))
         .map_err(|exit| String::from_utf8_lossy(&exit.stderr).into_owned())?;
-    let settings = settings(&config, &Origin::default(), state.log.is_some());
+    let settings = settings(&config, &ServerIdentity::default(), state.log.is_some());
     Console::restore(settings, Box::new(LocalTime), state.console)
         .map_err(|error| error.to_string())?;
     Ok(format::digest(&bytes))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::rotate::Rotator;
-use super::sink::{Done, Job};
+use super::sink::{LogJob, LogReply};
 use super::thread::{Replies, Worker};
 use crate::console::Chunk;
 use crate::limits::SYNC_INTERVAL;
@@ -64,11 +64,11 @@ impl LogWriter {
             return Ok(());
         };
         let file = open(path)?;
-        self.go_on_with(file);
+        self.use_file(file);
         Ok(())
     }
 
-    fn go_on_with(&mut self, file: File) {
+    fn use_file(&mut self, file: File) {
         if self.sync {
             let _ = self.file.sync_data();
         }
@@ -80,13 +80,13 @@ impl LogWriter {
         let (Some(rotator), Some(path)) = (&mut self.rotator, &self.path) else {
             return;
         };
-        let result = rotator.rotate(path, &self.file).map(|file| self.go_on_with(file));
-        replies.tell(Done::Rotated(result), true);
+        let result = rotator.rotate(path, &self.file).map(|file| self.use_file(file));
+        replies.send(LogReply::Rotated(result), true);
     }
 
     fn write(&mut self, chunk: Chunk, epoch: u64, replies: &Replies) {
         if epoch != self.epoch {
-            return replies.tell(Done::Bounced(chunk), false);
+            return replies.send(LogReply::Bounced(chunk), false);
         }
         let mut written = 0;
         while let Some(rest) = chunk.bytes.get(written..)
@@ -117,40 +117,40 @@ impl LogWriter {
                 Err(error) => return self.fail(chunk, written, error, replies),
             }
         }
-        replies.tell(Done::Written, false);
+        replies.send(LogReply::Written, false);
     }
 
     fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &Replies) {
         self.epoch += 1;
-        replies.tell(Done::Failed(chunk, written, error), true);
+        replies.send(LogReply::Failed(chunk, written, error), true);
     }
 }
 
 impl Worker for LogWriter {
-    fn work(&mut self, job: Job, replies: &Replies) {
+    fn work(&mut self, job: LogJob, replies: &Replies) {
         match job {
-            Job::Write(chunk, epoch) => {
+            LogJob::Write(chunk, epoch) => {
                 self.write(chunk, epoch, replies);
                 if self.sync && self.sync_at.is_none() {
                     self.sync_at = Some(Instant::now() + SYNC_INTERVAL);
                 }
             }
-            Job::Say(line) => {
+            LogJob::Line(line) => {
                 let _ = self.file.write_all(&line);
             }
-            Job::Reopen => {
+            LogJob::Reopen => {
                 let result = self.reopen();
-                replies.tell(Done::Reopened(result), true);
+                replies.send(LogReply::Reopened(result), true);
             }
-            Job::Rest => {
+            LogJob::Quiesce => {
                 if self.sync_at.is_some() {
-                    self.tidy();
+                    self.on_deadline();
                 }
                 let file = self.file.try_clone().map(OwnedFd::from).ok();
-                replies.tell(Done::AtRest(file), true);
+                replies.send(LogReply::Quiesced(file), true);
             }
             // Somebody else's.
-            Job::Record(_) => {}
+            LogJob::Record(_) => {}
         }
     }
 
@@ -158,7 +158,7 @@ impl Worker for LogWriter {
         self.sync_at
     }
 
-    fn tidy(&mut self) {
+    fn on_deadline(&mut self) {
         let _ = self.file.sync_data();
         self.sync_at = None;
     }

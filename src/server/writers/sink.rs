@@ -12,28 +12,28 @@ use crate::console::clock::Monotonic;
 use crate::console::event::Sink;
 use crate::console::{Chunk, Console};
 use crate::limits::{LOG_JOBS, LOG_LINGER, LOG_PATIENCE, LOG_RETRY};
-use crate::server::os::Link;
-use crate::server::records::{Batch, Outcome};
+use crate::server::os::WorkerHandle;
+use crate::server::records::{RecordsJob, RecordsReply};
 use crate::sys;
 
 /// What the thread is to do.
 #[derive(Debug)]
-pub(crate) enum Job {
+pub(crate) enum LogJob {
     /// Append this, handed over in this epoch.
     Write(Chunk, u64),
     /// Append a line that is not part of the stream.
-    Say(Vec<u8>),
+    Line(Vec<u8>),
     /// Close the file and go on with the one that has its name now.
     Reopen,
     /// Sync what was written and lend the file.
-    Rest,
+    Quiesce,
     /// Bring the records up to date.
-    Record(Batch),
+    Record(RecordsJob),
 }
 
 /// What it has done.
 #[derive(Debug)]
-pub(crate) enum Done {
+pub(crate) enum LogReply {
     /// A chunk is written.
     Written,
     /// Only that many bytes of it are, for this reason.
@@ -45,30 +45,30 @@ pub(crate) enum Done {
     /// Whether the file could be moved out of the way; if not, it goes on.
     Rotated(io::Result<()>),
     /// Nothing is left to do, and this is the file; `None` if it can't be had.
-    AtRest(Option<OwnedFd>),
+    Quiesced(Option<OwnedFd>),
     /// Whether syslog takes lines again, or the reason why it does not.
-    Heard(io::Result<()>),
+    SyslogState(io::Result<()>),
     /// The records are written as far as they could be.
-    Recorded(Outcome),
+    Recorded(RecordsReply),
 }
 
 /// What became of the log since the last look.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum SinkEvent {
     /// A write failed, for this reason.
     Failed(String),
     /// After a failure, a write succeeded.
-    Works,
+    Recovered,
     /// SIGHUP: the file could not be opened anew, the old one goes on.
-    NotReopened(String),
+    ReopenFailed(String),
     /// Syslog takes lines again, or does not for this reason.
-    Heard(Result<(), String>),
+    SyslogState(Result<(), String>),
     /// It was due that another file is begun; the reason if that could not be.
     Rotated(Result<(), String>),
 }
 
 /// The reader of one sink.
-pub(crate) struct Writer<L> {
+pub(crate) struct SinkWriter<L> {
     sink: Sink,
     link: L,
     in_flight: usize,
@@ -88,10 +88,10 @@ pub(crate) struct Writer<L> {
 /// A pause, and once the thread rests, its file.
 type Pause = Option<OwnedFd>;
 
-impl<L: Link> Writer<L> {
+impl<L: WorkerHandle> SinkWriter<L> {
     /// Has what `sink` reads written by the thread at the other end of `link`.
-    pub(crate) fn new(sink: Sink, link: L) -> Writer<L> {
-        Writer {
+    pub(crate) fn new(sink: Sink, link: L) -> SinkWriter<L> {
+        SinkWriter {
             sink,
             link,
             in_flight: 0,
@@ -108,18 +108,18 @@ impl<L: Link> Writer<L> {
     pub(crate) fn pause(&mut self) {
         self.pause = Some(None);
         // Refused only by a thread that hangs.
-        if self.link.send(Job::Rest).is_ok() {
+        if self.link.send(LogJob::Quiesce).is_ok() {
             self.asked += 1;
         }
     }
 
     /// The file, once the thread has finished.
-    pub(crate) fn at_rest(&self) -> Option<&OwnedFd> {
+    pub(crate) fn quiesced_file(&self) -> Option<&OwnedFd> {
         self.pause.as_ref()?.as_ref()
     }
 
     /// Ends the pause.
-    pub(crate) fn go_on(&mut self) {
+    pub(crate) fn resume(&mut self) {
         self.pause = None;
     }
 
@@ -129,26 +129,26 @@ impl<L: Link> Writer<L> {
     }
 
     /// Goes on after a failure that a server before this one had.
-    pub(crate) fn with_retry(mut self, retry: Option<(Monotonic, bool)>) -> Writer<L> {
+    pub(crate) fn with_retry(mut self, retry: Option<(Monotonic, bool)>) -> SinkWriter<L> {
         self.retry = retry;
         self
     }
 
     /// Writes a diagnostic line, unless the thread is behind.
-    pub(crate) fn say(&mut self, line: &str) {
-        self.send(Job::Say(format!("{line}\n").into_bytes()));
+    pub(crate) fn write_line(&mut self, line: &str) {
+        self.send(LogJob::Line(format!("{line}\n").into_bytes()));
     }
 
     /// Closes the file and opens it anew by its name.
     pub(crate) fn reopen(&mut self) {
         // Refused only by a thread that has not done the last ones.
-        if self.send(Job::Reopen) {
+        if self.send(LogJob::Reopen) {
             self.reopening += 1;
         }
     }
 
     /// Whether there was room for it.
-    fn send(&mut self, job: Job) -> bool {
+    fn send(&mut self, job: LogJob) -> bool {
         let sent = self.link.send(job).is_ok();
         if self.pause.is_some() {
             self.pause();
@@ -157,7 +157,7 @@ impl<L: Link> Writer<L> {
     }
 
     /// Takes back what is done, hands over what is new.
-    pub(crate) fn turn(&mut self, console: &mut Console, now: Monotonic) -> Vec<News> {
+    pub(crate) fn turn(&mut self, console: &mut Console, now: Monotonic) -> Vec<SinkEvent> {
         let mut news = Vec::new();
         self.link.want(false);
         loop {
@@ -195,7 +195,7 @@ impl<L: Link> Writer<L> {
                 self.progress = now;
             }
             // Room is kept for it, so only a thread that is gone refuses.
-            if self.link.send(Job::Write(chunk, self.epoch)).is_err() {
+            if self.link.send(LogJob::Write(chunk, self.epoch)).is_err() {
                 return;
             }
             self.in_flight += 1;
@@ -221,7 +221,7 @@ impl<L: Link> Writer<L> {
     }
 
     /// Until when a full log pauses the child: it has made no progress since.
-    pub(crate) fn patience(&self) -> Monotonic {
+    pub(crate) fn stall_deadline(&self) -> Monotonic {
         self.progress + LOG_PATIENCE
     }
 
@@ -248,47 +248,47 @@ impl<L: Link> Writer<L> {
 
     fn take_back(
         &mut self,
-        done: Done,
+        done: LogReply,
         console: &mut Console,
         now: Monotonic,
-        news: &mut Vec<News>,
+        news: &mut Vec<SinkEvent>,
     ) {
         match done {
-            Done::Written => {
+            LogReply::Written => {
                 self.in_flight -= 1;
                 self.progress = now;
                 if self.retry.take().is_some() {
-                    news.push(News::Works);
+                    news.push(SinkEvent::Recovered);
                 }
             }
-            Done::Failed(chunk, written, error) => {
+            LogReply::Failed(chunk, written, error) => {
                 self.in_flight -= 1;
                 self.epoch += 1;
                 console.lost(self.sink, &chunk, written, true);
                 // Nobody will ever read from a broken pipe again.
                 let on_output = error.kind() == io::ErrorKind::BrokenPipe;
                 self.retry = Some((now + LOG_RETRY, on_output));
-                news.push(News::Failed(sys::reason(&error)));
+                news.push(SinkEvent::Failed(sys::reason(&error)));
             }
-            Done::Bounced(chunk) => {
+            LogReply::Bounced(chunk) => {
                 self.in_flight -= 1;
                 console.lost(self.sink, &chunk, 0, false);
             }
-            Done::Reopened(result) => {
+            LogReply::Reopened(result) => {
                 self.reopening = self.reopening.saturating_sub(1);
                 if let Err(error) = result {
-                    news.push(News::NotReopened(sys::reason(&error)));
+                    news.push(SinkEvent::ReopenFailed(sys::reason(&error)));
                 } else if let Some((at, _)) = &mut self.retry {
                     *at = now;
                 }
             }
-            Done::Rotated(result) => {
-                news.push(News::Rotated(result.map_err(|error| sys::reason(&error))));
+            LogReply::Rotated(result) => {
+                news.push(SinkEvent::Rotated(result.map_err(|error| sys::reason(&error))));
             }
-            Done::Heard(result) => {
-                news.push(News::Heard(result.map_err(|error| sys::reason(&error))));
+            LogReply::SyslogState(result) => {
+                news.push(SinkEvent::SyslogState(result.map_err(|error| sys::reason(&error))));
             }
-            Done::AtRest(file) => {
+            LogReply::Quiesced(file) => {
                 self.asked -= 1;
                 // An answer to an earlier question is none to this one.
                 if let Some(pause) = &mut self.pause
@@ -298,7 +298,7 @@ impl<L: Link> Writer<L> {
                 }
             }
             // Another thread's.
-            Done::Recorded(_) => {}
+            LogReply::Recorded(_) => {}
         }
     }
 }

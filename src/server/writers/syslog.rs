@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::sink::{Done, Job};
+use super::sink::{LogJob, LogReply};
 use super::thread::{Replies, Worker};
 use crate::limits::{LOG_RETRY, SYSLOG_CALM, SYSLOG_LINE_MAX, SYSLOG_PATIENCE};
 use crate::sys::{fd, time};
@@ -82,7 +82,7 @@ impl Syslog {
             Ok(()) => {
                 if self.refused.is_some_and(|at| now >= at + SYSLOG_CALM) {
                     self.refused = None;
-                    replies.tell(Done::Heard(Ok(())), true);
+                    replies.send(LogReply::SyslogState(Ok(())), true);
                 }
             }
             Err(error) => {
@@ -92,7 +92,7 @@ impl Syslog {
                 };
                 self.not_before = Some(now + LOG_RETRY);
                 if self.refused.replace(now).is_none() {
-                    replies.tell(Done::Heard(Err(error)), true);
+                    replies.send(LogReply::SyslogState(Err(error)), true);
                 }
             }
         }
@@ -104,11 +104,11 @@ impl Syslog {
             return Err(None);
         }
         self.not_before = None;
-        self.tell_lost()?;
+        self.report_lost()?;
         Ok(self.send(line)?)
     }
 
-    fn tell_lost(&mut self) -> io::Result<()> {
+    fn report_lost(&mut self) -> io::Result<()> {
         if self.lost > 0 {
             self.send(format!("@@@ {} lines are missing here", self.lost).as_bytes())?;
             self.lost = 0;
@@ -161,7 +161,7 @@ impl Syslog {
     fn flush(&mut self, replies: &Replies) {
         self.not_before = None;
         if self.partial.is_empty() {
-            let _ = self.tell_lost();
+            let _ = self.report_lost();
         } else {
             self.send_partial(replies);
         }
@@ -169,19 +169,22 @@ impl Syslog {
 }
 
 impl Worker for Syslog {
-    fn work(&mut self, job: Job, replies: &Replies) {
+    fn work(&mut self, job: LogJob, replies: &Replies) {
         match job {
-            Job::Write(chunk, _) => {
+            LogJob::Write(chunk, _) => {
                 self.take(&chunk.bytes, replies);
-                replies.tell(Done::Written, false);
+                replies.send(LogReply::Written, false);
             }
-            Job::Rest => {
+            LogJob::Quiesce => {
                 self.flush(replies);
                 // Any will do: the next program opens its own.
-                replies.tell(Done::AtRest(UnixDatagram::unbound().map(OwnedFd::from).ok()), true);
+                replies.send(
+                    LogReply::Quiesced(UnixDatagram::unbound().map(OwnedFd::from).ok()),
+                    true,
+                );
             }
             // Somebody else's.
-            Job::Say(_) | Job::Reopen | Job::Record(_) => {}
+            LogJob::Line(_) | LogJob::Reopen | LogJob::Record(_) => {}
         }
     }
 
@@ -206,7 +209,7 @@ mod tests {
     fn desk() -> Desk {
         let dir = tempfile::tempdir().unwrap();
         let worker = Syslog::new(dir.path().join("log"), b"IOC 1:[a]", 7);
-        Desk { worker, replies: Replies::to_nobody(), dir }
+        Desk { worker, replies: Replies::detached(), dir }
     }
 
     impl Desk {
@@ -221,14 +224,14 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) {
             let mut chunk = Chunk::default();
             chunk.bytes = bytes.to_vec();
-            self.worker.work(Job::Write(chunk, 0), &self.replies);
+            self.worker.work(LogJob::Write(chunk, 0), &self.replies);
         }
 
         /// What syslog was found to do, by the answers to writes.
         fn heard(&self) -> Vec<Result<(), io::ErrorKind>> {
-            let told = self.replies.told();
+            let told = self.replies.sent();
             let heard = told.into_iter().filter_map(|done| match done {
-                Done::Heard(result) => Some(result.map_err(|error| error.kind())),
+                LogReply::SyslogState(result) => Some(result.map_err(|error| error.kind())),
                 _ => None,
             });
             heard.collect()
@@ -317,10 +320,10 @@ mod tests {
         ] {
             let mut desk = desk();
             desk.write(b"a\nb\n");
-            desk.worker.work(Job::Rest, &desk.replies);
+            desk.worker.work(LogJob::Quiesce, &desk.replies);
             let daemon = desk.daemon();
             desk.write(end.as_bytes());
-            desk.worker.work(Job::Rest, &desk.replies);
+            desk.worker.work(LogJob::Quiesce, &desk.replies);
             assert_eq!(received(&daemon), expected);
             desk.worker.finish(&desk.replies);
             assert_eq!(received(&daemon), [""; 0]);

@@ -13,21 +13,21 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use super::sink::{Done, Job};
+use super::sink::{LogJob, LogReply};
 use crate::limits::LOG_OTHERS;
-use crate::server::os::Link;
+use crate::server::os::WorkerHandle;
 use crate::sys;
 
 /// What a thread does with its jobs.
 pub(crate) trait Worker: Send + 'static {
     /// Does a job, and tells what came of it.
-    fn work(&mut self, job: Job, replies: &Replies);
+    fn work(&mut self, job: LogJob, replies: &Replies);
     /// When something is left to do that can wait until then, but not longer.
     fn deadline(&self) -> Option<Instant> {
         None
     }
     /// Does that.
-    fn tidy(&mut self) {}
+    fn on_deadline(&mut self) {}
     /// There will be no more jobs.
     fn finish(&mut self, _replies: &Replies) {}
 }
@@ -36,9 +36,9 @@ pub(crate) trait Worker: Send + 'static {
 #[derive(Default)]
 struct Shared {
     /// Not begun yet.
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<LogJob>,
     /// Not yet taken back by the loop.
-    done: VecDeque<Done>,
+    done: VecDeque<LogReply>,
     /// Whether the loop wants to be woken when a job is done.
     wanted: bool,
     /// The loop has nothing more to hand over.
@@ -52,23 +52,27 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 /// The loop's side.
-pub(crate) struct Thread {
+pub(crate) struct WorkerThread {
     shared: Arc<Mutex<Shared>>,
     thread: thread::Thread,
 }
 
 /// Starts a thread for `worker`. The one that calls this is the one that waits at the end.
-pub(crate) fn start(name: &str, worker: impl Worker, waker: Arc<Waker>) -> io::Result<Thread> {
+pub(crate) fn start(
+    name: &str,
+    worker: impl Worker,
+    waker: Arc<Waker>,
+) -> io::Result<WorkerThread> {
     let shared = Arc::default();
     let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
     // All signals are for the loop's thread, which holds them back when it has to.
     let _blocked = sys::signal::Blocked::all()?;
     let builder = thread::Builder::new().name(name.to_owned()).stack_size(64 << 10);
     let thread = builder.spawn(move || run(worker, &replies))?.thread().clone();
-    Ok(Thread { shared, thread })
+    Ok(WorkerThread { shared, thread })
 }
 
-impl Thread {
+impl WorkerThread {
     /// Waits at most until `deadline` for `news` of the thread.
     fn await_until<T>(
         &self,
@@ -88,11 +92,11 @@ impl Thread {
     }
 }
 
-impl Link for Thread {
-    fn send(&mut self, job: Job) -> Result<(), Job> {
+impl WorkerHandle for WorkerThread {
+    fn send(&mut self, job: LogJob) -> Result<(), LogJob> {
         let mut shared = lock(&self.shared);
-        if !matches!(job, Job::Write(..)) {
-            let others = shared.jobs.iter().filter(|job| !matches!(job, Job::Write(..)));
+        if !matches!(job, LogJob::Write(..)) {
+            let others = shared.jobs.iter().filter(|job| !matches!(job, LogJob::Write(..)));
             if others.count() >= LOG_OTHERS {
                 return Err(job);
             }
@@ -103,7 +107,7 @@ impl Link for Thread {
         Ok(())
     }
 
-    fn receive(&mut self) -> Option<Done> {
+    fn receive(&mut self) -> Option<LogReply> {
         lock(&self.shared).done.pop_front()
     }
 
@@ -111,7 +115,7 @@ impl Link for Thread {
         lock(&self.shared).wanted = wanted;
     }
 
-    fn wait(&mut self, limit: Duration) -> Option<Done> {
+    fn wait(&mut self, limit: Duration) -> Option<LogReply> {
         self.await_until(Instant::now() + limit, |shared| shared.done.pop_front())
     }
 
@@ -133,7 +137,7 @@ pub(crate) struct Replies {
 
 impl Replies {
     /// Tells the loop, which is woken for it if that is `urgent` or it asked to be.
-    pub(crate) fn tell(&self, done: Done, urgent: bool) {
+    pub(crate) fn send(&self, done: LogReply, urgent: bool) {
         let mut shared = lock(&self.shared);
         shared.done.push_back(done);
         let wanted = shared.wanted;
@@ -148,14 +152,14 @@ impl Replies {
 #[cfg(test)]
 impl Replies {
     /// One that leads to nobody.
-    pub(crate) fn to_nobody() -> Replies {
+    pub(crate) fn detached() -> Replies {
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
         Replies { shared: Arc::default(), owner: thread::current(), waker }
     }
 
     /// What it was told.
-    pub(crate) fn told(&self) -> Vec<Done> {
+    pub(crate) fn sent(&self) -> Vec<LogReply> {
         lock(&self.shared).done.drain(..).collect()
     }
 }
@@ -172,7 +176,7 @@ fn run(mut worker: impl Worker, replies: &Replies) {
         }
         let left = worker.deadline().map(|at| at.saturating_duration_since(Instant::now()));
         match left {
-            Some(left) if left.is_zero() || (idle && closed) => worker.tidy(),
+            Some(left) if left.is_zero() || (idle && closed) => worker.on_deadline(),
             None if idle && closed => break,
             Some(left) if idle => thread::park_timeout(left),
             None if idle => thread::park(),
