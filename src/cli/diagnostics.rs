@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use super::Exit;
+use super::EarlyExit;
 
 /// The lines for stderr in the order they came up.
 pub(super) struct Stderr<'a> {
@@ -45,12 +45,12 @@ impl<'a> Stderr<'a> {
         self.lines.into_iter().map(|(line, _)| line).collect()
     }
 
-    pub(super) fn exit(mut self, stdout: Vec<u8>, code: u8) -> Exit {
+    pub(super) fn exit(mut self, stdout: Vec<u8>, code: u8) -> EarlyExit {
         self.hush();
         let mut stderr = self.lines().join(&b'\n');
         if !stderr.is_empty() {
             stderr.push(b'\n');
         }
-        Exit { stdout, stderr, code }
+        EarlyExit { stdout, stderr, code }
     }
 }

@@ -4,32 +4,32 @@
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::interpret::Given;
+use super::interpret::Matches;
 use super::numeric::Numbers;
 use crate::config::control_char;
-use crate::config::listen::{ListenUri, Place};
-use crate::config::network::Networks;
+use crate::config::listen::{ListenTarget, ListenUri};
+use crate::config::network::AllowedNetworks;
 use crate::config::{MessageStyle, OverlapOptions, Rotation};
-use crate::limits::{LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE, REPLAY_MAX};
+use crate::limits::{HISTORY_OPTION_MAX, LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE};
 
 /// `--history`, in bytes.
-pub(super) fn history(given: &Given) -> Result<usize, String> {
+pub(super) fn history(given: &Matches) -> Result<usize, String> {
     let Some(text) = given.value("history") else {
         return Ok(0);
     };
     let size = size(text.as_bytes()).and_then(|size| usize::try_from(size).ok());
-    size.filter(|&size| size <= REPLAY_MAX).ok_or_else(|| {
+    size.filter(|&size| size <= HISTORY_OPTION_MAX).ok_or_else(|| {
         let text = text.to_string_lossy();
         format!("invalid size '{text}' for --history (bytes, or with k or M, up to 64M)")
     })
 }
 
 /// `--allow-from`: the networks of all of them.
-pub(super) fn allow_from(given: &Given) -> Result<Option<Networks>, String> {
+pub(super) fn allow_from(given: &Matches) -> Result<Option<AllowedNetworks>, String> {
     let mut networks = None;
     for list in given.values("allow-from") {
         let list = list.to_string_lossy();
-        networks.get_or_insert_with(Networks::default).add(&list).map_err(|net| {
+        networks.get_or_insert_with(AllowedNetworks::default).add(&list).map_err(|net| {
             format!("invalid network '{net}' for --allow-from (ADDRESS or ADDRESS/BITS)")
         })?;
     }
@@ -37,7 +37,7 @@ pub(super) fn allow_from(given: &Given) -> Result<Option<Networks>, String> {
 }
 
 /// `--compat`.
-pub(super) fn wording(given: &Given) -> Result<MessageStyle, String> {
+pub(super) fn wording(given: &Matches) -> Result<MessageStyle, String> {
     match given.value("compat") {
         None => Ok(MessageStyle::Current),
         Some(version) if version == "2.7" => Ok(MessageStyle::V2_7),
@@ -49,7 +49,7 @@ pub(super) fn wording(given: &Given) -> Result<MessageStyle, String> {
 }
 
 /// `--holdoff-max` in seconds, or what is wrong with it. Without it `holdoff`.
-pub(super) fn holdoff_max(given: &Given, holdoff: u32) -> Result<u32, String> {
+pub(super) fn holdoff_max(given: &Matches, holdoff: u32) -> Result<u32, String> {
     let Some(value) = given.value("holdoff-max") else {
         return Ok(holdoff);
     };
@@ -68,7 +68,7 @@ pub(super) fn holdoff_max(given: &Given, holdoff: u32) -> Result<u32, String> {
 
 /// What is wrong with `--notify` and `--ready`, if anything is. A daemon's first process leaves at
 /// once, which tells a service manager what it wants to know.
-pub(super) fn check_notify(given: &Given, notify: bool) -> Result<(), &'static str> {
+pub(super) fn check_notify(given: &Matches, notify: bool) -> Result<(), &'static str> {
     let text = given.value("ready");
     match text.as_ref().map(|text| text.as_bytes()) {
         Some(b"") => Err("--ready needs a text"),
@@ -83,14 +83,14 @@ pub(super) fn check_notify(given: &Given, notify: bool) -> Result<(), &'static s
 }
 
 /// The sockets for the child, or what is wrong with one.
-pub(super) fn listen(given: &Given) -> Result<Vec<ListenUri>, Vec<u8>> {
+pub(super) fn listen(given: &Matches) -> Result<Vec<ListenUri>, Vec<u8>> {
     let mut all: Vec<ListenUri> = Vec::new();
     for text in given.values("listen") {
         let wrong =
             |problem: &str| [b"--listen ", text.as_bytes(), b" ", problem.as_bytes()].concat();
         let uri = ListenUri::parse(text).map_err(wrong)?;
         let twice = |other: &ListenUri| {
-            other.place == uri.place && matches!(uri.place, Place::Descriptor(_))
+            other.place == uri.place && matches!(uri.place, ListenTarget::Descriptor(_))
         };
         if all.iter().any(twice) {
             return Err(wrong("is given twice"));
@@ -101,7 +101,10 @@ pub(super) fn listen(given: &Given) -> Result<Vec<ListenUri>, Vec<u8>> {
 }
 
 /// `--overlap` and what belongs to it, or what is wrong with it.
-pub(super) fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<OverlapOptions>, Vec<u8>> {
+pub(super) fn overlap(
+    given: &Matches,
+    numbers: &Numbers,
+) -> Result<Option<OverlapOptions>, Vec<u8>> {
     let command = given.value("reloadcmd");
     let Some(text) = given.value("overlap") else {
         return match command {
@@ -119,10 +122,10 @@ pub(super) fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap
     };
     let command = match command
         .as_ref()
-        .map(|text| (text.as_bytes(), control_char::list(text.as_bytes()).count()))
+        .map(|text| (text.as_bytes(), control_char::parse_list(text.as_bytes()).count()))
     {
         None | Some((b"", _)) => None,
-        Some((text, 1)) => control_char::command_char(text),
+        Some((text, 1)) => control_char::parse_command(text),
         Some((text, _)) => {
             return Err([b"--reloadcmd ", text, b" is no single character"].concat());
         }
@@ -136,7 +139,7 @@ pub(super) fn overlap(given: &Given, numbers: &Numbers) -> Result<Option<Overlap
 }
 
 /// What `--log-rotate` says, or what is wrong with it.
-pub(super) fn log_rotate(given: &Given) -> Result<Option<Rotation>, &'static str> {
+pub(super) fn log_rotate(given: &Matches) -> Result<Option<Rotation>, &'static str> {
     let Some(rule) = given.value("log-rotate") else {
         return Ok(None);
     };

@@ -116,7 +116,7 @@ fn candidates<'a>(definition: &'a Command, name: &[u8]) -> Vec<(&'a str, &'a Arg
     let of_kind = |own: bool| {
         definition
             .get_arguments()
-            .filter(move |arg| options::is_own(arg) == own)
+            .filter(move |arg| options::is_extension(arg) == own)
             .filter_map(|arg| Some((arg.get_long()?, arg)))
     };
     if let Some(exact) =

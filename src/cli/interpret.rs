@@ -15,7 +15,7 @@ use crate::config::{
 };
 
 /// The words that are no options.
-pub(super) struct Words {
+pub(super) struct Operands {
     /// An endpoint before the command, in the old style.
     pub(super) old_style: Option<OsString>,
     pub(super) command: OsString,
@@ -23,44 +23,44 @@ pub(super) struct Words {
 }
 
 /// What keeps the server from starting.
-pub(super) enum Wrong {
+pub(super) enum CliError {
     /// To be told after the server's name.
-    Said(Vec<u8>),
+    Message(Vec<u8>),
     /// An endpoint that is none.
     Endpoint(EndpointError),
 }
 
-impl From<&str> for Wrong {
-    fn from(text: &str) -> Wrong {
-        Wrong::Said(text.into())
+impl From<&str> for CliError {
+    fn from(text: &str) -> CliError {
+        CliError::Message(text.into())
     }
 }
 
-impl From<String> for Wrong {
-    fn from(text: String) -> Wrong {
-        Wrong::Said(text.into())
+impl From<String> for CliError {
+    fn from(text: String) -> CliError {
+        CliError::Message(text.into())
     }
 }
 
-impl From<Vec<u8>> for Wrong {
-    fn from(text: Vec<u8>) -> Wrong {
-        Wrong::Said(text)
+impl From<Vec<u8>> for CliError {
+    fn from(text: Vec<u8>) -> CliError {
+        CliError::Message(text)
     }
 }
 
-impl From<EndpointError> for Wrong {
-    fn from(error: EndpointError) -> Wrong {
-        Wrong::Endpoint(error)
+impl From<EndpointError> for CliError {
+    fn from(error: EndpointError) -> CliError {
+        CliError::Endpoint(error)
     }
 }
 
 /// All of it but the server's own name and the warnings.
 pub(super) fn config(
-    given: &Given,
+    given: &Matches,
     numbers: &Numbers,
-    Words { old_style, command, args }: Words,
+    Operands { old_style, command, args }: Operands,
     env: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<Config, Wrong> {
+) -> Result<Config, CliError> {
     let fdstore = given.flag("fdstore");
     let notify = given.flag("notify") || given.value("ready").is_some() || fdstore;
     extensions::check_notify(given, notify)?;
@@ -147,9 +147,9 @@ pub(super) fn config(
 }
 
 /// What clap found, with the types all our options have.
-pub(super) struct Given<'a>(pub(super) &'a ArgMatches);
+pub(super) struct Matches<'a>(pub(super) &'a ArgMatches);
 
-impl Given<'_> {
+impl Matches<'_> {
     pub(super) fn flag(&self, id: &str) -> bool {
         self.0.get_flag(id)
     }
@@ -172,7 +172,7 @@ fn bytes(text: OsString) -> Vec<u8> {
 /// The control endpoints in the order declared, and the log endpoint. procServ, too, looks at the
 /// control ones first, and never at a log endpoint that a later one replaces.
 fn endpoints(
-    given: &Given,
+    given: &Matches,
     old_style: Option<OsString>,
 ) -> Result<(Vec<Endpoint>, Option<Endpoint>), EndpointError> {
     let control = Access::Control { allow: given.flag("allow") };
@@ -186,9 +186,9 @@ fn endpoints(
     Ok((controls, log))
 }
 
-fn command_chars(given: &Given) -> CommandChars {
+fn command_chars(given: &Matches) -> CommandChars {
     let command = |id, default| {
-        given.value(id).map_or(default, |text| control_char::command_char(text.as_bytes()))
+        given.value(id).map_or(default, |text| control_char::parse_command(text.as_bytes()))
     };
     CommandChars {
         kill: command("killcmd", Some(0x18)),
@@ -198,7 +198,7 @@ fn command_chars(given: &Given) -> CommandChars {
 }
 
 /// The list of `-i`, the command characters, and NUL as soon as there is any list.
-fn ignored(given: &Given, commands: CommandChars, overlap: Option<OverlapOptions>) -> ByteSet {
+fn ignored(given: &Matches, commands: CommandChars, overlap: Option<OverlapOptions>) -> ByteSet {
     let mut set = ByteSet::EMPTY;
     let list = given.value("ignore");
     let reload = overlap.and_then(|overlap| overlap.command);
@@ -206,7 +206,7 @@ fn ignored(given: &Given, commands: CommandChars, overlap: Option<OverlapOptions
     for byte in commands.into_iter().flatten() {
         set.insert(byte);
     }
-    for byte in control_char::list(list.as_deref().unwrap_or_default().as_bytes()) {
+    for byte in control_char::parse_list(list.as_deref().unwrap_or_default().as_bytes()) {
         set.insert(byte);
     }
     if list.is_some() || !set.is_empty() {

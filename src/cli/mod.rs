@@ -1,4 +1,4 @@
-//! The command line: argv in, [`Config`] or an [`Exit`] out. Decides what the words mean together;
+//! The command line: argv in, [`Config`] or an [`EarlyExit`] out. Decides what the words mean together;
 //! prints nothing, opens nothing.
 
 mod diagnostics;
@@ -13,14 +13,14 @@ use std::os::unix::ffi::OsStrExt;
 
 use self::diagnostics::Stderr;
 use self::getopt::Item;
-use self::interpret::{Given, Words, Wrong};
+use self::interpret::{CliError, Matches, Operands};
 use self::numeric::Numbers;
 pub use self::options::definition;
 use crate::config::Config;
 
 /// The server does not start: what to print, and the status to leave with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exit {
+pub struct EarlyExit {
     /// For stdout, complete with newlines.
     pub stdout: Vec<u8>,
     /// For stderr, complete with newlines.
@@ -33,8 +33,11 @@ pub struct Exit {
 /// `env` is asked for PROCSERV_PID and PROCSERV_DEBUG only.
 ///
 /// # Errors
-/// An [`Exit`] for help, version and everything that keeps the server from starting.
-pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, Exit> {
+/// An [`EarlyExit`] for help, version and everything that keeps the server from starting.
+pub fn parse(
+    argv: Vec<OsString>,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Config, EarlyExit> {
     let mut words = argv.into_iter();
     let argv0 = words.next().unwrap_or_else(|| "procServ".into());
     let definition = options::definition();
@@ -81,18 +84,18 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
             return Err(stderr.exit(options::usage(&argv0), 1));
         }
     };
-    let given = Given(&matches);
+    let given = Matches(&matches);
     if given.flag("quiet") {
         stderr.hush();
     }
-    let words = Words { old_style, command, args: operands.collect() };
+    let words = Operands { old_style, command, args: operands.collect() };
     match interpret::config(&given, &numbers, words, env) {
         Ok(config) => Ok(Config { warnings: stderr.lines(), argv0, ..config }),
-        Err(Wrong::Said(problem)) => {
+        Err(CliError::Message(problem)) => {
             stderr.say(&problem);
             Err(stderr.exit(Vec::new(), 1))
         }
-        Err(Wrong::Endpoint(error)) => {
+        Err(CliError::Endpoint(error)) => {
             stderr.line(error.message(&argv0));
             Err(stderr.exit(Vec::new(), 1))
         }

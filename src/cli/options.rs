@@ -12,7 +12,7 @@ pub(super) const HELP: &str = "help";
 pub(super) const VERSION: &str = "version";
 
 /// The heading over the options that procServ doesn't have.
-const OWN: &str = "Options beyond procServ 2.9";
+const EXTENSIONS: &str = "Options beyond procServ 2.9";
 
 /// The column at which the descriptions begin in the help text.
 const HELP_COLUMN: usize = 26;
@@ -70,7 +70,7 @@ pub fn definition() -> Command {
             flag("wait", "wait for cmd on control connection to start child").short('w'),
             value("logoutcmd", "c", "command to logout client connection (^ for ctrl)").short('x'),
         ])
-        .next_help_heading(OWN)
+        .next_help_heading(EXTENSIONS)
         .args([
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
@@ -128,8 +128,8 @@ pub(super) fn value_use(arg: &Arg) -> ValueUse {
 }
 
 /// Whether `arg` is an option that procServ doesn't have.
-pub(super) fn is_own(arg: &Arg) -> bool {
-    arg.get_help_heading() == Some(OWN)
+pub(super) fn is_extension(arg: &Arg) -> bool {
+    arg.get_help_heading() == Some(EXTENSIONS)
 }
 
 /// The two lines that name both ways to call the server.
@@ -162,11 +162,12 @@ Options:
 ",
     );
     let definition = definition();
-    let (own, original): (Vec<_>, _) = definition.get_arguments().partition(|arg| is_own(arg));
+    let (own, original): (Vec<_>, _) =
+        definition.get_arguments().partition(|arg| is_extension(arg));
     for arg in original {
         text.extend_from_slice(help_line(arg).as_bytes());
     }
-    text.extend_from_slice(format!("{OWN}:\n").as_bytes());
+    text.extend_from_slice(format!("{EXTENSIONS}:\n").as_bytes());
     for arg in own {
         text.extend_from_slice(help_line(arg).as_bytes());
     }

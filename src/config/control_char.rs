@@ -3,13 +3,13 @@
 
 /// The character that a command option names; `None` disables the command.
 #[must_use]
-pub fn command_char(text: &[u8]) -> Option<u8> {
+pub fn parse_command(text: &[u8]) -> Option<u8> {
     // A NUL, `^@`, can't be told from the NUL that telnet clients send after CR.
-    list(text).next().filter(|&byte| byte != 0)
+    parse_list(text).next().filter(|&byte| byte != 0)
 }
 
 /// The characters of a list such as `^D^C^]`, in the order given.
-pub fn list(text: &[u8]) -> impl Iterator<Item = u8> {
+pub fn parse_list(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let (byte, tail) = match *rest {
@@ -25,7 +25,7 @@ pub fn list(text: &[u8]) -> impl Iterator<Item = u8> {
 
 /// How the greeting shows `byte`: a control character as `^` and its letter, any other as itself.
 #[must_use]
-pub fn display(byte: u8) -> Vec<u8> {
+pub fn to_caret(byte: u8) -> Vec<u8> {
     if byte.is_ascii_control() { vec![b'^', byte ^ 0x40] } else { vec![byte] }
 }
 
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     fn expand(text: &[u8]) -> Vec<u8> {
-        list(text).collect()
+        parse_list(text).collect()
     }
 
     #[test]
@@ -72,26 +72,26 @@ mod tests {
 
     #[test]
     fn a_command_is_the_first_character() {
-        assert_eq!(command_char(b""), None);
-        assert_eq!(command_char(b"^@"), None);
-        assert_eq!(command_char(b"^x"), Some(0x18));
-        assert_eq!(command_char(b"^^"), Some(b'^'));
-        assert_eq!(command_char(b"^1"), Some(b'^'));
-        assert_eq!(command_char(b"xyz"), Some(b'x'));
-        assert_eq!(command_char(b"\xe9"), Some(0xe9));
+        assert_eq!(parse_command(b""), None);
+        assert_eq!(parse_command(b"^@"), None);
+        assert_eq!(parse_command(b"^x"), Some(0x18));
+        assert_eq!(parse_command(b"^^"), Some(b'^'));
+        assert_eq!(parse_command(b"^1"), Some(b'^'));
+        assert_eq!(parse_command(b"xyz"), Some(b'x'));
+        assert_eq!(parse_command(b"\xe9"), Some(0xe9));
     }
 
     #[test]
     fn ascii_survives_display_and_parse() {
         // All but 0x1e: its `^^` already means `^`.
         for byte in (0..128).filter(|&byte| byte != 0x1e) {
-            assert_eq!(expand(&display(byte)), [byte]);
+            assert_eq!(expand(&to_caret(byte)), [byte]);
         }
-        assert_eq!(display(0x1e), b"^^");
-        assert_eq!(display(0x18), b"^X");
-        assert_eq!(display(0x7f), b"^?");
-        assert_eq!(display(b'^'), b"^");
-        assert_eq!(display(0xe9), [0xe9]);
+        assert_eq!(to_caret(0x1e), b"^^");
+        assert_eq!(to_caret(0x18), b"^X");
+        assert_eq!(to_caret(0x7f), b"^?");
+        assert_eq!(to_caret(b'^'), b"^");
+        assert_eq!(to_caret(0xe9), [0xe9]);
     }
 
     proptest! {

@@ -11,12 +11,12 @@ pub struct ListenUri {
     /// As given.
     pub text: Vec<u8>,
     /// What it means.
-    pub place: Place,
+    pub place: ListenTarget,
 }
 
 /// Where a child is to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ListenTarget {
     /// TCP. An empty host is every address of this machine.
     Tcp {
         /// A name or an address, without brackets.
@@ -61,14 +61,14 @@ impl ListenUri {
         } else if let Some(path) = bytes.strip_prefix(b"unix://") {
             match path {
                 [b'/', _, ..] if !path.contains(&0) => {
-                    Place::Unix(OsStr::from_bytes(path).to_owned().into())
+                    ListenTarget::Unix(OsStr::from_bytes(path).to_owned().into())
                 }
                 _ => return Err("needs an absolute path: unix:///PATH"),
             }
         } else if let Some(number) = bytes.strip_prefix(b"fd://") {
             let number = digits(number).and_then(|number| number.parse().ok());
             let number = number.filter(|&number| number > 2);
-            Place::Descriptor(number.ok_or("needs the number of a descriptor, 3 or more")?)
+            ListenTarget::Descriptor(number.ok_or("needs the number of a descriptor, 3 or more")?)
         } else {
             return Err("is none of tcp://HOST:PORT, tcp4://HOST:PORT, tcp6://HOST:PORT, \
                         unix:///PATH and fd://N");
@@ -77,14 +77,14 @@ impl ListenUri {
     }
 }
 
-fn tcp(text: &[u8], family: Family) -> Option<Place> {
+fn tcp(text: &[u8], family: Family) -> Option<ListenTarget> {
     let (host, port) = std::str::from_utf8(text).ok()?.rsplit_once(':')?;
     let host = match host.strip_prefix('[') {
         Some(host) => host.strip_suffix(']').filter(|host| host.contains(':'))?,
         None => Some(host).filter(|host| !host.contains([':', ']', '/']))?,
     };
     let port = digits(port.as_bytes())?.parse().ok()?;
-    Some(Place::Tcp { host: host.to_owned(), port, family })
+    Some(ListenTarget::Tcp { host: host.to_owned(), port, family })
 }
 
 /// `text`, if it is a number without a sign.
@@ -97,14 +97,14 @@ fn digits(text: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn place(text: &str) -> Place {
+    fn place(text: &str) -> ListenTarget {
         let uri = ListenUri::parse(text.as_ref()).expect("an address");
         assert_eq!(uri.text, text.as_bytes());
         uri.place
     }
 
-    fn tcp(host: &str, port: u16, family: Family) -> Place {
-        Place::Tcp { host: host.to_owned(), port, family }
+    fn tcp(host: &str, port: u16, family: Family) -> ListenTarget {
+        ListenTarget::Tcp { host: host.to_owned(), port, family }
     }
 
     #[test]
@@ -114,8 +114,8 @@ mod tests {
         assert_eq!(place("tcp4://1.2.3.4:0"), tcp("1.2.3.4", 0, Family::V4));
         assert_eq!(place("tcp6://[::1]:65535"), tcp("::1", 65535, Family::V6));
         assert_eq!(place("tcp://[fe80::1%eth0]:1"), tcp("fe80::1%eth0", 1, Family::Any));
-        assert_eq!(place("unix:///run/a b"), Place::Unix("/run/a b".into()));
-        assert_eq!(place("fd://3"), Place::Descriptor(3));
+        assert_eq!(place("unix:///run/a b"), ListenTarget::Unix("/run/a b".into()));
+        assert_eq!(place("fd://3"), ListenTarget::Descriptor(3));
     }
 
     #[test]

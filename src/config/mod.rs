@@ -15,7 +15,7 @@ use minicbor::{Decode, Encode};
 
 use crate::config::endpoint::Endpoint;
 use crate::config::listen::ListenUri;
-use crate::config::network::Networks;
+use crate::config::network::AllowedNetworks;
 
 /// How the server relates to the terminal and process that started it (contract section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,7 @@ pub struct Config {
     /// `--compat`.
     pub wording: MessageStyle,
     /// `--allow-from`: where TCP clients may come from; `None` is anywhere.
-    pub allow_from: Option<Networks>,
+    pub allow_from: Option<AllowedNetworks>,
     /// `--kill-orphans`.
     pub kill_orphans: bool,
     /// `--child-pidfile`: where a child that makes itself a daemon tells its PID.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// Several, together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Networks(Vec<Network>);
+pub struct AllowedNetworks(Vec<Network>);
 
 /// The addresses that begin like one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ struct Network {
     prefix: u32,
 }
 
-impl Networks {
+impl AllowedNetworks {
     /// Adds those in `list`, `NET[,NET...]`: each an address, IPv4 or IPv6, with `/BITS` if it is more
     /// than one host. Bits after these don't count.
     ///
@@ -74,8 +74,8 @@ impl Network {
 mod tests {
     use super::*;
 
-    fn networks(lists: &[&str]) -> Networks {
-        let mut networks = Networks::default();
+    fn networks(lists: &[&str]) -> AllowedNetworks {
+        let mut networks = AllowedNetworks::default();
         lists.iter().for_each(|list| networks.add(list).unwrap());
         networks
     }
@@ -150,10 +150,10 @@ mod tests {
             "10.0.0.256",
             "10.0.0.0/99999999999999999999",
         ] {
-            assert_eq!(Networks::default().add(bad), Err(bad.to_owned()));
+            assert_eq!(AllowedNetworks::default().add(bad), Err(bad.to_owned()));
             let list = format!("10.0.0.0/8,{bad}");
-            assert_eq!(Networks::default().add(&list), Err(bad.to_owned()));
+            assert_eq!(AllowedNetworks::default().add(&list), Err(bad.to_owned()));
         }
-        assert_eq!(Networks::default().add("10.0.0.0/8,"), Err(String::new()));
+        assert_eq!(AllowedNetworks::default().add("10.0.0.0/8,"), Err(String::new()));
     }
 }

@@ -1,5 +1,5 @@
 //! What happened, for whoever keeps records of it. The console only notes it; drained with
-//! [`Console::poll_entry`](super::Console::poll_entry).
+//! [`Console::poll_audit_event`](super::Console::poll_audit_event).
 
 use super::event::{ClientId, DisconnectReason, ExitStatus, Subsystem};
 

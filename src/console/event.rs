@@ -122,11 +122,11 @@ pub enum Event<'a> {
     ChildReady,
     /// SIGUSR2.
     Reload,
-    /// [`Effect::Look`] found the process that the child has become.
+    /// [`Effect::FindDaemon`] found the process that the child has become.
     Daemonized(i32),
     /// It did not; the reason.
     DaemonNotFound(&'a str),
-    /// [`Effect::Sweep`] found so many processes.
+    /// [`Effect::SignalOrphans`] found so many processes.
     OrphansSignaled(usize),
     /// A client connected.
     Joined {
@@ -196,9 +196,9 @@ pub enum Effect {
     /// There is no child any more but the old one, which is the child from now on.
     RestoreOld,
     /// The child's first process has ended, and is to be buried only when it is known what it became:
-    /// look for that, and answer with [`Event::Daemonized`] or [`Event::NoDaemon`].
+    /// look for that, and answer with [`Event::Daemonized`] or [`Event::DaemonNotFound`].
     FindDaemon,
-    /// Look for what the child left behind, and send it this signal; answer with [`Event::Swept`].
+    /// Look for what the child left behind, and send it this signal; answer with [`Event::OrphansSignaled`].
     SignalOrphans(i32),
     /// Close this client's connection once it has been sent what is pending.
     Disconnect(ClientId),

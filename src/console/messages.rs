@@ -6,7 +6,7 @@ use super::clients::client::ClientCount;
 use super::event::{ChildProcess, ExitStatus};
 use crate::config::control_char;
 use crate::config::{MessageStyle, RestartMode};
-use crate::limits::UNKNOWN;
+use crate::limits::UNKNOWN_EXIT_CODE;
 
 const RULE: &[u8] = b"@@@ @@@ @@@ @@@ @@@\r\n";
 
@@ -31,12 +31,12 @@ pub fn greeting(
     if clients.is_some() {
         line!(out, "@@@ Welcome to procServ (", settings.version, ")");
         let kill = match commands.kill {
-            Some(kill) => [b"Use ", &*control_char::display(kill), b" to kill the child"].concat(),
+            Some(kill) => [b"Use ", &*control_char::to_caret(kill), b" to kill the child"].concat(),
             None => b"Kill command disabled".to_vec(),
         };
         let toggle = match commands.toggle {
             Some(toggle) => {
-                [b"use ", &*control_char::display(toggle), b" to toggle auto restart"].concat()
+                [b"use ", &*control_char::to_caret(toggle), b" to toggle auto restart"].concat()
             }
             None => b"auto restart toggle disabled".to_vec(),
         };
@@ -49,7 +49,7 @@ pub fn greeting(
             line!(
                 out,
                 "@@@ Use ",
-                control_char::display(logout),
+                control_char::to_caret(logout),
                 " to logout from procServ server"
             );
         }
@@ -134,7 +134,7 @@ pub fn old_ended(child: ChildProcess, status: ExitStatus) -> Vec<u8> {
     let how = match status {
         ExitStatus::Code(code) => format!("Normal exit status = {code}"),
         ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
-        ExitStatus::Unknown => format!("Normal exit status = {UNKNOWN}"),
+        ExitStatus::Unknown => format!("Normal exit status = {UNKNOWN_EXIT_CODE}"),
     };
     let pid = child.pid.to_string();
     line!(out, "@@@ Received a sigChild for process ", pid, ". ", how);
@@ -247,12 +247,12 @@ pub fn skipped(count: u64) -> Vec<u8> {
 fn restart_help(settings: &Settings) -> Vec<u8> {
     let mut out = Vec::new();
     let kill = match settings.commands.kill {
-        Some(kill) => [b" or ", &*control_char::display(kill), b" restarts"].concat(),
+        Some(kill) => [b" or ", &*control_char::to_caret(kill), b" restarts"].concat(),
         None => b" restarts".to_vec(),
     };
     let logout = match settings.commands.logout {
         Some(logout) => {
-            [b", ", &*control_char::display(logout), b" closes this connection"].concat()
+            [b", ", &*control_char::to_caret(logout), b" closes this connection"].concat()
         }
         None => Vec::new(),
     };

@@ -65,7 +65,7 @@ pub struct Settings {
     /// strftime format of times in messages.
     pub time_format: Vec<u8>,
     /// `--history`: how many of the last bytes a new client is given, at most
-    /// [`REPLAY_MAX`](crate::limits::REPLAY_MAX).
+    /// [`REPLAY_MAX`](crate::limits::HISTORY_OPTION_MAX).
     pub history: usize,
     /// Whose words messages are in.
     pub wording: MessageStyle,

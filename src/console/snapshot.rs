@@ -24,7 +24,7 @@ use super::{Console, PLAIN, Settings};
 use crate::limits::STAGE_MAX;
 use crate::telnet;
 
-/// A console, from [`Console::record`].
+/// A console, from [`Console::snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Snapshot {
@@ -162,7 +162,7 @@ impl Console {
         }
     }
 
-    /// Changes whenever the [`outline`](Self::outline) may have.
+    /// Changes whenever the [`crash_snapshot`](Self::crash_snapshot) may have.
     pub fn revision(&self) -> u64 {
         self.revision
     }

@@ -47,8 +47,8 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 
-use self::error::{Failure, Outcome};
-use self::registry::{Scope, Site};
+use self::error::{CommandError, CommandResult};
+use self::registry::{Registry, Scope};
 use crate::limits::COLUMN_MAX;
 
 /// Runs the command that `argv` names, or what the name of the program says: a link to it, or a
@@ -79,17 +79,17 @@ pub fn main(argv: Vec<OsString>) -> u8 {
     match result {
         Ok(code) => code,
         Err(failure) => {
-            complain(&failure.text);
+            print_error(&failure.text);
             failure.code
         }
     }
 }
 
-fn command(matches: &ArgMatches) -> Outcome {
+fn command(matches: &ArgMatches) -> CommandResult {
     let Some((name, given)) = matches.subcommand() else {
-        return Err(Failure::usage("no command"));
+        return Err(CommandError::usage("no command"));
     };
-    let site = Site::new(matches)?;
+    let site = Registry::new(matches)?;
     let json = given.get_flag("json");
     if site.scope == Scope::System {
         // Launchers and generators read what is written here, whatever root keeps from others.
@@ -106,32 +106,32 @@ fn command(matches: &ArgMatches) -> Outcome {
         "upgrade" => upgrade::upgrade(&site, given, json),
         "doctor" => doctor::doctor(&site, json),
         "write-procs-cf" => conserver::write(&site, given, json),
-        _ => Err(Failure::usage(format!("no such command: {name}"))),
+        _ => Err(CommandError::usage(format!("no such command: {name}"))),
     }
 }
 
 /// Says something on stderr. Whoever reads it may leave.
-fn complain(text: &str) {
+fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "manage-procs: {text}");
 }
 
 /// Writes a text to stdout. Whoever reads it may leave.
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::system("standard output", &error))
+            Err(CommandError::system("standard output", &error))
         }
         _ => Ok(()),
     }
 }
 
-fn print_json(value: &Value) -> Result<(), Failure> {
+fn print_json(value: &Value) -> Result<(), CommandError> {
     print(&format!("{value:#}\n"))
 }
 
 /// What would end a line or move a cursor, as escapes: not all that is shown is ours.
-fn shown(text: &str) -> String {
+fn escape_control(text: &str) -> String {
     let letter = |letter: char| match letter.is_control() {
         true => letter.escape_default().collect(),
         false => letter.to_string(),
@@ -142,7 +142,7 @@ fn shown(text: &str) -> String {
 /// Rows as columns, the first row being their names.
 fn table(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
+        rows.iter().map(|row| row.iter().map(|cell| escape_control(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column| {
         rows.iter()

@@ -9,7 +9,7 @@ use crate::limits::SEQUENCE_MAX;
 
 /// A terminal's place in the stream, and its modes.
 #[derive(Debug, Default)]
-pub struct Filter {
+pub struct ReplyFilter {
     state: State,
     /// Bytes that a character of UTF-8 still has.
     rest: u8,
@@ -17,7 +17,7 @@ pub struct Filter {
     held: Vec<u8>,
     /// How many bytes of it have been passed on already.
     passed: usize,
-    modes: Modes,
+    modes: ScreenModes,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -25,23 +25,23 @@ enum State {
     #[default]
     Text,
     /// The first byte of a control of 8 bits as UTF-8 has it, or of another character.
-    Wide,
+    C1Lead,
     Escape,
     /// `ESC` and intermediates.
-    Short,
+    EscIntermediate,
     /// `ESC [`.
-    Control,
+    Csi,
     /// `ESC ]`, `ESC P` and the like, up to their end.
-    Long,
+    StringBody,
     /// An escape in there.
-    LongEscape,
-    /// In there what [`State::Wide`] is outside.
-    LongWide,
+    StringEscape,
+    /// In there what [`State::C1Lead`] is outside.
+    StringC1Lead,
 }
 
 /// What has been changed and is still so.
 #[derive(Debug, Default)]
-struct Modes {
+struct ScreenModes {
     /// Private modes that are not as in a terminal that nobody has changed.
     private: Vec<u16>,
     colours: bool,
@@ -50,15 +50,15 @@ struct Modes {
     region: bool,
     /// Keys are sequences that no shell knows: xterm's way, and how often kitty's.
     keys: bool,
-    more_keys: u16,
+    kitty_keyboard_depth: u16,
 }
 
 /// The private modes of programs that use the whole screen or the mouse.
-const FOREIGN: [u16; 17] =
+const APPLICATION_MODES: [u16; 17] =
     [1, 5, 9, 47, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 1047, 1049, 2004];
 
 /// Private modes that are on in a terminal that nobody has changed: line wrap, the cursor.
-const USUAL: [u16; 2] = [7, 25];
+const DEFAULT_SET_MODES: [u16; 2] = [7, 25];
 
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
@@ -70,22 +70,22 @@ const ST: u8 = 0x9c;
 /// The first byte of each control of 8 bits in UTF-8.
 const WIDE: u8 = 0xc2;
 
-impl Filter {
+impl ReplyFilter {
     /// For a terminal in its usual modes.
-    pub fn new() -> Filter {
-        Filter::default()
+    pub fn new() -> ReplyFilter {
+        ReplyFilter::default()
     }
 
     /// Appends `bytes` to `out` without what a terminal would answer. The beginning of a sequence is
     /// held back until its end is there.
-    pub fn strip(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+    pub fn filter_queries(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for &byte in bytes {
             self.step(byte, true, out);
         }
     }
 
     /// Appends all of `bytes` to `out`, and what was held back before.
-    pub fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+    pub fn pass_through(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for &byte in bytes {
             self.step(byte, false, out);
         }
@@ -94,11 +94,11 @@ impl Filter {
 
     /// What puts the modes back that have been changed, after the end of a sequence that has none but
     /// has been passed on: a terminal would take what comes next for a part of it.
-    pub fn undo(&self) -> Vec<u8> {
+    pub fn reset_sequence(&self) -> Vec<u8> {
         let modes = &self.modes;
         let mut undo = Vec::new();
         let parts: [(bool, &[u8]); 6] = [
-            (self.passed > 0 && !matches!(self.state, State::Text | State::Wide), &[CAN]),
+            (self.passed > 0 && !matches!(self.state, State::Text | State::C1Lead), &[CAN]),
             (modes.region, b"\x1b7\x1b[r\x1b8"),
             (modes.line_drawing, b"\x0f\x1b(B"),
             (modes.keypad, b"\x1b>"),
@@ -108,11 +108,11 @@ impl Filter {
         for (_, part) in parts.into_iter().filter(|(changed, _)| *changed) {
             undo.extend_from_slice(part);
         }
-        if modes.more_keys > 0 {
-            undo.extend_from_slice(format!("\x1b[<{}u", modes.more_keys).as_bytes());
+        if modes.kitty_keyboard_depth > 0 {
+            undo.extend_from_slice(format!("\x1b[<{}u", modes.kitty_keyboard_depth).as_bytes());
         }
         for mode in modes.private.iter().rev() {
-            let letter = if USUAL.contains(mode) { 'h' } else { 'l' };
+            let letter = if DEFAULT_SET_MODES.contains(mode) { 'h' } else { 'l' };
             undo.extend_from_slice(format!("\x1b[?{mode}{letter}").as_bytes());
         }
         undo
@@ -132,7 +132,7 @@ impl Filter {
             0xf0..=0xf4 => 3,
             _ => 0,
         };
-        let begun = matches!(self.state, State::Escape | State::Short | State::Control);
+        let begun = matches!(self.state, State::Escape | State::EscIntermediate | State::Csi);
         if begun && byte < b' ' && !matches!(byte, ESC | CAN | SUB) {
             // Obeyed at once, amid the sequence.
             if !strip {
@@ -146,31 +146,32 @@ impl Filter {
         self.held.push(byte);
         let next = match (self.state, byte) {
             (State::Text, ESC) => Some(State::Escape),
-            (State::Text, WIDE) => Some(State::Wide),
+            (State::Text, WIDE) => Some(State::C1Lead),
             (State::Text, 0x80..=0x9f) if !inside => introduced_by(byte - 0x40),
             (State::Text, _) => None,
-            (State::Wide, 0x80..=0x9f) => introduced_by(byte - 0x40),
-            (State::Wide, 0xa0..=0xbf) => None,
+            (State::C1Lead, 0x80..=0x9f) => introduced_by(byte - 0x40),
+            (State::C1Lead, 0xa0..=0xbf) => None,
             // What is broken off. This byte begins anew.
-            (State::Wide | State::Escape | State::Short | State::Control, ESC)
-            | (State::Wide, _) => return self.begin_anew(1, State::Text, strip, out),
-            (State::LongEscape, b'\\') => None,
-            (State::LongEscape, _) => return self.begin_anew(2, State::Escape, strip, out),
+            (State::C1Lead | State::Escape | State::EscIntermediate | State::Csi, ESC)
+            | (State::C1Lead, _) => return self.begin_anew(1, State::Text, strip, out),
+            (State::StringEscape, b'\\') => None,
+            (State::StringEscape, _) => return self.begin_anew(2, State::Escape, strip, out),
             (State::Escape, _) => introduced_by(byte),
-            (State::Short, 0x20..=0x2f) => Some(State::Short),
-            (State::Control, 0x20..=0x3f) => Some(State::Control),
-            (State::Short | State::Control, _) => None,
-            (State::Long | State::LongWide, ESC) => Some(State::LongEscape),
-            (State::Long | State::LongWide, BEL | CAN | SUB) | (State::LongWide, ST) => None,
-            (State::Long, ST) if !inside => None,
-            (State::Long | State::LongWide, WIDE) => Some(State::LongWide),
-            (State::Long | State::LongWide, _) => Some(State::Long),
+            (State::EscIntermediate, 0x20..=0x2f) => Some(State::EscIntermediate),
+            (State::Csi, 0x20..=0x3f) => Some(State::Csi),
+            (State::EscIntermediate | State::Csi, _) => None,
+            (State::StringBody | State::StringC1Lead, ESC) => Some(State::StringEscape),
+            (State::StringBody | State::StringC1Lead, BEL | CAN | SUB)
+            | (State::StringC1Lead, ST) => None,
+            (State::StringBody, ST) if !inside => None,
+            (State::StringBody | State::StringC1Lead, WIDE) => Some(State::StringC1Lead),
+            (State::StringBody | State::StringC1Lead, _) => Some(State::StringBody),
         };
         match next {
             Some(state) => {
                 self.state = state;
                 // An escape is looked at again with the next byte, which comes to one of the others.
-                if self.held.len() > SEQUENCE_MAX && state != State::LongEscape {
+                if self.held.len() > SEQUENCE_MAX && state != State::StringEscape {
                     self.flush(out);
                     self.held.truncate(2);
                     self.passed = self.held.len();
@@ -181,8 +182,8 @@ impl Filter {
                 // Within a character such a byte is no control.
                 let sequence =
                     if inside { self.held.as_slice().into() } else { of_7_bits(&self.held) };
-                self.modes.note(&sequence);
-                if !(strip && self.passed == 0 && is_question(&sequence)) {
+                self.modes.apply(&sequence);
+                if !(strip && self.passed == 0 && elicits_reply(&sequence)) {
                     self.flush(out);
                 }
                 self.held.clear();
@@ -209,9 +210,9 @@ impl Filter {
 /// What begins with `ESC` and this byte. `None`: it ends with it.
 fn introduced_by(byte: u8) -> Option<State> {
     match byte {
-        b'[' => Some(State::Control),
-        b']' | b'P' | b'_' | b'^' | b'X' => Some(State::Long),
-        0x20..=0x2f => Some(State::Short),
+        b'[' => Some(State::Csi),
+        b']' | b'P' | b'_' | b'^' | b'X' => Some(State::StringBody),
+        0x20..=0x2f => Some(State::EscIntermediate),
         _ => None,
     }
 }
@@ -227,11 +228,13 @@ fn of_7_bits(sequence: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Whether a terminal sends something when it gets this.
-fn is_question(sequence: &[u8]) -> bool {
+fn elicits_reply(sequence: &[u8]) -> bool {
     match sequence {
         [ENQ] | [ESC, b'Z'] => true,
-        [ESC, b'[', rest @ ..] => Control::parse(rest).is_some_and(|control| control.is_question()),
-        [ESC, b']', rest @ ..] => asks_the_system(rest),
+        [ESC, b'[', rest @ ..] => {
+            Control::parse(rest).is_some_and(|control| control.elicits_reply())
+        }
+        [ESC, b']', rest @ ..] => osc_elicits_reply(rest),
         // Settings, terminfo's capabilities, resources.
         [ESC, b'P', rest @ ..] => {
             [b"$q", b"+q", b"+Q"].iter().any(|start| rest.starts_with(*start))
@@ -243,7 +246,7 @@ fn is_question(sequence: &[u8]) -> bool {
 
 /// What follows `ESC ]`, with its end: colours, the clipboard, the font and the like have `?` in the
 /// place of a value.
-fn asks_the_system(sequence: &[u8]) -> bool {
+fn osc_elicits_reply(sequence: &[u8]) -> bool {
     let mut fields = sequence.split(|&byte| matches!(byte, b';' | BEL | ESC | ST | WIDE));
     match fields.next() {
         // Titles and links may have any text.
@@ -281,7 +284,7 @@ impl Control<'_> {
         fields.filter_map(|field| std::str::from_utf8(field).ok()?.parse().ok())
     }
 
-    fn is_question(&self) -> bool {
+    fn elicits_reply(&self) -> bool {
         match (self.private, self.intermediates, self.last) {
             // Device attributes; status and cursor position; terminal parameters.
             (None | Some(b'=' | b'>'), b"", b'c')
@@ -306,24 +309,24 @@ impl Control<'_> {
     }
 }
 
-impl Modes {
-    fn note(&mut self, sequence: &[u8]) {
+impl ScreenModes {
+    fn apply(&mut self, sequence: &[u8]) {
         match sequence {
-            [ESC, b'c'] => *self = Modes::default(),
+            [ESC, b'c'] => *self = ScreenModes::default(),
             [ESC, b'='] => self.keypad = true,
             [ESC, b'>'] => self.keypad = false,
             [ESC, b'(', set] => self.line_drawing = *set != b'B',
             [0x0e] => self.line_drawing = true,
             [ESC, b'[', rest @ ..] => {
                 if let Some(control) = Control::parse(rest) {
-                    self.note_control(&control);
+                    self.apply_csi(&control);
                 }
             }
             _ => {}
         }
     }
 
-    fn note_control(&mut self, control: &Control<'_>) {
+    fn apply_csi(&mut self, control: &Control<'_>) {
         match (control.private, control.intermediates, control.last) {
             (None, b"", b'm') => {
                 self.colours = !matches!(control.parameters, b"" | b"0");
@@ -335,15 +338,17 @@ impl Modes {
                     self.keys = numbers.next().is_some_and(|number| number > 0);
                 }
             }
-            (Some(b'>'), b"", b'u') => self.more_keys = self.more_keys.saturating_add(1),
+            (Some(b'>'), b"", b'u') => {
+                self.kitty_keyboard_depth = self.kitty_keyboard_depth.saturating_add(1)
+            }
             (Some(b'<'), b"", b'u') => {
                 let count = control.numbers().next().unwrap_or(1);
-                self.more_keys = self.more_keys.saturating_sub(count);
+                self.kitty_keyboard_depth = self.kitty_keyboard_depth.saturating_sub(count);
             }
             (Some(b'?'), b"", set @ (b'h' | b'l')) => {
                 for mode in control.numbers() {
-                    let usual = USUAL.contains(&mode);
-                    if usual || FOREIGN.contains(&mode) {
+                    let usual = DEFAULT_SET_MODES.contains(&mode);
+                    if usual || APPLICATION_MODES.contains(&mode) {
                         self.private.retain(|other| *other != mode);
                         if usual != (set == b'h') {
                             self.private.push(mode);

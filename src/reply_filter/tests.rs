@@ -4,7 +4,7 @@ use super::*;
 
 fn stripped(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    Filter::new().strip(bytes, &mut out);
+    ReplyFilter::new().filter_queries(bytes, &mut out);
     out
 }
 
@@ -111,32 +111,32 @@ fn everything_else_stays() {
 
 #[test]
 fn modes_are_put_back() {
-    let mut filter = Filter::new();
-    filter.pass(b"\x1b[?1049;1000h\x1b[?25l\x1b[1m\x1b=\x1b[2;5r\x1b(0", &mut Vec::new());
+    let mut filter = ReplyFilter::new();
+    filter.pass_through(b"\x1b[?1049;1000h\x1b[?25l\x1b[1m\x1b=\x1b[2;5r\x1b(0", &mut Vec::new());
     assert_eq!(
-        filter.undo(),
+        filter.reset_sequence(),
         b"\x1b7\x1b[r\x1b8\x0f\x1b(B\x1b>\x1b[m\x1b[?25h\x1b[?1000l\x1b[?1049l"
     );
-    filter.pass(b"\x1b[?1049;1000l\x1b[?25h\x1b[0m\x1b>\x1b[r\x1b(B", &mut Vec::new());
-    assert_eq!(filter.undo(), b"");
+    filter.pass_through(b"\x1b[?1049;1000l\x1b[?25h\x1b[0m\x1b>\x1b[r\x1b(B", &mut Vec::new());
+    assert_eq!(filter.reset_sequence(), b"");
 }
 
 #[test]
 fn keys_and_line_wrap_are_put_back() {
-    let mut filter = Filter::new();
-    filter.pass(b"\x1b[?7l\x1b[>4;2m\x1b[>1u\x1b[>5u", &mut Vec::new());
-    assert_eq!(filter.undo(), b"\x1b[>4m\x1b[<2u\x1b[?7h");
-    filter.pass(b"\x1b[?7h\x1b[>4;0m\x1b[<u\x1b[<1u", &mut Vec::new());
-    assert_eq!(filter.undo(), b"");
+    let mut filter = ReplyFilter::new();
+    filter.pass_through(b"\x1b[?7l\x1b[>4;2m\x1b[>1u\x1b[>5u", &mut Vec::new());
+    assert_eq!(filter.reset_sequence(), b"\x1b[>4m\x1b[<2u\x1b[?7h");
+    filter.pass_through(b"\x1b[?7h\x1b[>4;0m\x1b[<u\x1b[<1u", &mut Vec::new());
+    assert_eq!(filter.reset_sequence(), b"");
 }
 
 /// The shell's prompt would be taken for the rest of it.
 #[test]
 fn a_sequence_without_an_end_is_broken_off() {
     for begun in ["\x1b", "\x1b[3", "\x1b(", "\x1b]0;title", "\x1bPq\x1b", "\u{9b}"] {
-        let mut filter = Filter::new();
-        filter.pass(begun.as_bytes(), &mut Vec::new());
-        assert_eq!(filter.undo(), [CAN], "{begun:?}");
+        let mut filter = ReplyFilter::new();
+        filter.pass_through(begun.as_bytes(), &mut Vec::new());
+        assert_eq!(filter.reset_sequence(), [CAN], "{begun:?}");
     }
 }
 
@@ -162,12 +162,12 @@ fn no_state_holds_without_end() {
     ];
     for (begin, more) in states {
         let bytes = [begin, &more.repeat(3 * SEQUENCE_MAX)].concat();
-        let (mut filter, mut out) = (Filter::new(), Vec::new());
+        let (mut filter, mut out) = (ReplyFilter::new(), Vec::new());
         for byte in &bytes {
-            filter.strip(&[*byte], &mut out);
+            filter.filter_queries(&[*byte], &mut out);
             assert!(filter.held.len() <= SEQUENCE_MAX + 1, "{begin:?} {more:?}");
         }
-        filter.pass(b"", &mut out);
+        filter.pass_through(b"", &mut out);
         assert_eq!(out, bytes, "{begin:?} {more:?}");
     }
 }
@@ -179,16 +179,16 @@ proptest! {
         cut in 0usize..40,
     ) {
         let cut = cut.min(bytes.len());
-        let mut filter = Filter::new();
+        let mut filter = ReplyFilter::new();
         let mut out = Vec::new();
-        filter.strip(&bytes[..cut], &mut out);
-        filter.strip(&bytes[cut..], &mut out);
+        filter.filter_queries(&bytes[..cut], &mut out);
+        filter.filter_queries(&bytes[cut..], &mut out);
         prop_assert_eq!(&out, &stripped(&bytes));
-        filter.pass(b"", &mut out);
+        filter.pass_through(b"", &mut out);
         // What passes is all that there is.
-        let (mut filter, mut all) = (Filter::new(), Vec::new());
-        filter.pass(&bytes[..cut], &mut all);
-        filter.pass(&bytes[cut..], &mut all);
+        let (mut filter, mut all) = (ReplyFilter::new(), Vec::new());
+        filter.pass_through(&bytes[..cut], &mut all);
+        filter.pass_through(&bytes[cut..], &mut all);
         prop_assert_eq!(all, bytes);
     }
 }

@@ -83,7 +83,7 @@ use self::os::{Ready, System};
 use self::records::Records;
 use self::service_manager::ServiceReporter;
 use self::writers::sink::SinkWriter;
-use crate::config::network::Networks;
+use crate::config::network::AllowedNetworks;
 use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Effect, Event, Sink};
@@ -119,7 +119,7 @@ struct Server<S: System> {
     /// After a failure: when that is tried again.
     save_retry: Option<Monotonic>,
     /// `--allow-from`.
-    allowed_networks: Option<Networks>,
+    allowed_networks: Option<AllowedNetworks>,
 }
 
 impl<S: System> Server<S> {

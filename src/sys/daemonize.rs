@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use nix::unistd::{ForkResult, fork, setsid};
 
 /// Which side of the fork this is.
-pub enum Side {
+pub enum ForkSide {
     /// The process that was started: has to announce the daemon with this PID and exit.
     Parent {
         /// The daemon.
@@ -21,17 +21,19 @@ pub enum Side {
 
 /// Forks. The daemon's side returns only when the parent has closed its gate, by exiting: so
 /// nothing that the parent still writes can come after something that the daemon does.
-pub fn fork_daemon() -> io::Result<Side> {
+pub fn fork_daemon() -> io::Result<ForkSide> {
     let (mut wait, gate) = io::pipe()?;
     // SAFETY: no thread was started yet, so the child may go on as it likes.
     match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok(Side::Parent { pid: child.as_raw(), gate: gate.into() }),
+        ForkResult::Parent { child } => {
+            Ok(ForkSide::Parent { pid: child.as_raw(), gate: gate.into() })
+        }
         ForkResult::Child => {
             drop(gate);
             setsid()?;
             // End of file or an error: either way the parent is gone.
             let _ = wait.read(&mut [0]);
-            Ok(Side::Daemon)
+            Ok(ForkSide::Daemon)
         }
     }
 }

@@ -14,28 +14,28 @@ const DIGITS: usize = 11;
 
 /// Sockets on their way to a child.
 #[derive(Debug)]
-pub struct Passing {
+pub struct PassedFds {
     sockets: Vec<RawFd>,
     /// `LISTEN_PID=` with room for the number.
     variable: Vec<u8>,
 }
 
-impl Passing {
+impl PassedFds {
     /// These sockets, in this order.
-    pub fn new(sockets: &[BorrowedFd<'_>]) -> Passing {
+    pub fn new(sockets: &[BorrowedFd<'_>]) -> PassedFds {
         let sockets = sockets.iter().map(AsRawFd::as_raw_fd).collect();
-        Passing { sockets, variable: [VARIABLE, &[0; DIGITS]].concat() }
+        PassedFds { sockets, variable: [VARIABLE, &[0; DIGITS]].concat() }
     }
 
     /// The variable for the environment, if any socket is passed. It is filled in by
-    /// [`arrive`](Self::arrive), in place.
+    /// [`install`](Self::install), in place.
     pub fn variable(&mut self) -> Option<*mut libc::c_char> {
         (!self.sockets.is_empty()).then(|| self.variable.as_mut_ptr().cast())
     }
 
     /// In the child, with 0, 1 and 2 in place: moves the sockets and fills in the variable at
     /// `place`. Async-signal-safe.
-    pub fn arrive(&mut self, place: Option<*mut libc::c_char>) -> io::Result<()> {
+    pub fn install(&mut self, place: Option<*mut libc::c_char>) -> io::Result<()> {
         let end = RawFd::try_from(self.sockets.len()).map_or(RawFd::MAX, |count| FIRST + count);
         // None may be overwritten before it has been copied.
         for (target, socket) in (FIRST..end).zip(&mut self.sockets) {

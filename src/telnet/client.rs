@@ -8,12 +8,12 @@ const SUPPRESS_GO_AHEAD: u8 = 3;
 
 /// A connection's place in the stream from the server.
 #[derive(Debug, Default)]
-pub(crate) struct Codec {
+pub(crate) struct ClientDecoder {
     state: State,
     /// The server's options that are on, so that a repeated offer is not answered again: two
     /// programs that answer each answer would never end.
     echo: bool,
-    no_go_ahead: bool,
+    suppress_go_ahead: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ enum State {
     SubCommand,
 }
 
-impl Codec {
+impl ClientDecoder {
     /// Takes bytes from the server apart, into what is for the terminal and what is to be answered.
     pub(crate) fn decode(&mut self, input: &[u8], data: &mut Vec<u8>, answer: &mut Vec<u8>) {
         for &byte in input {
@@ -61,7 +61,7 @@ impl Codec {
     fn negotiate(&mut self, verb: u8, option: u8) -> Option<u8> {
         let on = match option {
             ECHO => Some(&mut self.echo),
-            SUPPRESS_GO_AHEAD => Some(&mut self.no_go_ahead),
+            SUPPRESS_GO_AHEAD => Some(&mut self.suppress_go_ahead),
             _ => None,
         };
         match (verb, on) {
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn decoded(chunks: &[&[u8]]) -> (Vec<u8>, Vec<u8>) {
-        let (mut codec, mut data, mut answer) = (Codec::default(), Vec::new(), Vec::new());
+        let (mut codec, mut data, mut answer) = (ClientDecoder::default(), Vec::new(), Vec::new());
         for chunk in chunks {
             codec.decode(chunk, &mut data, &mut answer);
         }

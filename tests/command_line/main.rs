@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 
-use procserv_ng::cli::{self, Exit};
+use procserv_ng::cli::{self, EarlyExit};
 use procserv_ng::config::Config;
 
 mod getopt;
@@ -16,13 +16,13 @@ Usage: ps [options] -P <endpoint>... <command args ...>    (-h for help)
        ps [options] <endpoint> <command args ...>
 ";
 
-fn run_with(words: &[&OsStr], env: &[(&str, &str)]) -> Result<Config, Exit> {
+fn run_with(words: &[&OsStr], env: &[(&str, &str)]) -> Result<Config, EarlyExit> {
     let env: HashMap<_, _> = env.iter().copied().collect();
     let argv = std::iter::once(OsStr::new("ps")).chain(words.iter().copied());
     cli::parse(argv.map(OsStr::to_os_string).collect(), &|name| env.get(name).map(OsString::from))
 }
 
-fn run(words: &[&str]) -> Result<Config, Exit> {
+fn run(words: &[&str]) -> Result<Config, EarlyExit> {
     run_with(&words.iter().map(OsStr::new).collect::<Vec<_>>(), &[])
 }
 

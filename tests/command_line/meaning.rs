@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use procserv_ng::config::network::Networks;
+use procserv_ng::config::network::AllowedNetworks;
 use procserv_ng::config::{MessageStyle, RestartMode, RunMode};
 
 use super::{config, run, run_with, warnings};
@@ -134,7 +134,7 @@ fn options_of_our_own_are_strict() {
     assert_eq!(config(&["--compat", "2.7"]).wording, MessageStyle::V2_7);
     assert_eq!(config(&[]).allow_from, None);
     let networks = config(&["--allow-from", "10.0.0.0/8", "--allow-f=::1,10.1.1.1"]).allow_from;
-    let mut expected = Networks::default();
+    let mut expected = AllowedNetworks::default();
     expected.add("10.0.0.0/8,::1,10.1.1.1").unwrap();
     assert_eq!(networks, Some(expected));
     // It opens nothing.

@@ -10,7 +10,7 @@ use minicbor::{Decode, Encode};
 
 use crate::console::clock::Monotonic;
 use crate::console::event::ChildSlot;
-use crate::limits::LINE_PATIENCE;
+use crate::limits::LINE_TIMEOUT;
 
 /// Whose turn it is, and what the other has written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
@@ -50,7 +50,7 @@ impl LineInterleaver {
             return match last_line_end(bytes).and_then(|at| bytes.split_at_checked(at)) {
                 Some((lines, rest)) if end > 0 => {
                     let others: Vec<u8> = self.held.drain(..end).collect();
-                    self.until = (!self.held.is_empty()).then(|| now + LINE_PATIENCE);
+                    self.until = (!self.held.is_empty()).then(|| now + LINE_TIMEOUT);
                     [lines, &others, rest].concat()
                 }
                 _ => bytes.to_vec(),
@@ -61,7 +61,7 @@ impl LineInterleaver {
             return self.switch();
         }
         if !self.held.is_empty() {
-            self.until.get_or_insert(now + LINE_PATIENCE);
+            self.until.get_or_insert(now + LINE_TIMEOUT);
         }
         Vec::new()
     }
@@ -71,7 +71,7 @@ impl LineInterleaver {
         if (which == ChildSlot::Old) == self.old_has_turn { 0 } else { self.held.len() }
     }
 
-    /// When [`due`](Self::due) has something to do.
+    /// When [`poll`](Self::poll) has something to do.
     pub fn deadline(&self) -> Option<Monotonic> {
         self.until
     }
@@ -179,7 +179,7 @@ mod tests {
         let mut stream = Stream::new();
         stream.write(Old, "prompt> ");
         stream.write(Current, "1\n2");
-        assert_eq!(stream.0.deadline(), Some(Monotonic(0) + LINE_PATIENCE));
+        assert_eq!(stream.0.deadline(), Some(Monotonic(0) + LINE_TIMEOUT));
         assert!(stream.0.poll(false, Monotonic(0)).is_empty());
         stream.wait();
         stream.is("prompt> \r\n1\n2");

@@ -11,7 +11,7 @@ use minicbor::{Decode, Encode};
 
 use crate::console::clock::Monotonic;
 use crate::console::{SIGKILL, SIGTERM};
-use crate::limits::{ORPHAN_LOOK, ORPHAN_LOOK_MAX, ORPHAN_WAIT};
+use crate::limits::{ORPHAN_SCAN_INTERVAL, ORPHAN_SCAN_INTERVAL_MAX, ORPHAN_WAIT};
 
 /// The killing, under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -66,7 +66,9 @@ impl OrphanCleanup {
         if now < self.next_scan {
             return None;
         }
-        let pause = ORPHAN_LOOK.saturating_mul(1 << self.scans.min(16)).min(ORPHAN_LOOK_MAX);
+        let pause = ORPHAN_SCAN_INTERVAL
+            .saturating_mul(1 << self.scans.min(16))
+            .min(ORPHAN_SCAN_INTERVAL_MAX);
         self.scans = self.scans.saturating_add(1);
         // A step is not slept over.
         self.next_scan = if now < self.until { (now + pause).min(self.until) } else { now + pause };

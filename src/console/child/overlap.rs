@@ -187,7 +187,7 @@ impl Console {
         }
     }
 
-    /// When [`overlap_due`](Self::overlap_due) has something to do.
+    /// When [`poll_overlap`](Self::poll_overlap) has something to do.
     pub(crate) fn overlap_deadline(&self) -> Option<Monotonic> {
         let old = self.overlap.old.filter(|_| !self.supervisor.is_leaving());
         [old.and_then(|old| old.until), self.overlap.interleaver.deadline()]

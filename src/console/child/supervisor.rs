@@ -39,7 +39,7 @@ use crate::config::RestartMode;
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildProcess, ExitStatus};
 use crate::console::snapshot::InvalidSnapshot;
-use crate::limits::{DAEMON_LOOK, KILL_WAIT, START_RETRY, UNKNOWN};
+use crate::limits::{DAEMON_SCAN_INTERVAL, KILL_WAIT, START_RETRY, UNKNOWN_EXIT_CODE};
 
 /// The child's life cycle. It is its own record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -239,7 +239,7 @@ impl Supervisor {
         self.starts.saturating_sub(1)
     }
 
-    /// When [`due`](Self::due) has something to do.
+    /// When [`poll`](Self::poll) has something to do.
     pub fn deadline(&self) -> Option<Monotonic> {
         match self.child {
             Lifecycle::None => match self.next() {
@@ -258,7 +258,7 @@ impl Supervisor {
         match &mut self.child {
             Lifecycle::Forked { look, .. } if now < *look => return None,
             Lifecycle::Forked { look, .. } => {
-                *look = now + DAEMON_LOOK;
+                *look = now + DAEMON_SCAN_INTERVAL;
                 return Some(Action::FindDaemon);
             }
             Lifecycle::CleaningUp(clearing) => {
@@ -364,7 +364,7 @@ impl Supervisor {
             ExitStatus::Signal(signal) if self.policy.signal_status => {
                 self.last_code = 128 | signal as u8;
             }
-            ExitStatus::Unknown => self.last_code = UNKNOWN,
+            ExitStatus::Unknown => self.last_code = UNKNOWN_EXIT_CODE,
             ExitStatus::Signal(_) => {}
         }
         if let Some(start) = self.last_start {

@@ -7,7 +7,7 @@ use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, ClientKind, DisconnectReason, Role};
 use crate::console::stream::reader::StreamReader;
 use crate::console::{Console, messages};
-use crate::limits::{CLIENT_PACE, CLIENT_PATIENCE, STRANGER_PATIENCE, SURELY_READ};
+use crate::limits::{CLIENT_WAIT, CLIENT_WAIT_MIN_BYTES, NEW_CLIENT_WAIT, PROVEN_READER_BYTES};
 use crate::telnet;
 
 /// How many are connected.
@@ -33,9 +33,9 @@ pub(crate) struct Client {
 impl Client {
     /// It is about to be passed, `alone` or with others: how long it is waited for.
     pub(crate) fn grant_wait(&self, now: Monotonic, alone: bool) -> Backpressure {
-        let stranger = alone && self.taken <= SURELY_READ;
-        let patience = if stranger { STRANGER_PATIENCE } else { CLIENT_PATIENCE };
-        Backpressure::WaitingUntil { until: now + patience, owed: CLIENT_PACE }
+        let stranger = alone && self.taken <= PROVEN_READER_BYTES;
+        let patience = if stranger { NEW_CLIENT_WAIT } else { CLIENT_WAIT };
+        Backpressure::WaitingUntil { until: now + patience, owed: CLIENT_WAIT_MIN_BYTES }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::OverlapOptions;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, Effect, Event, ExitStatus};
-use crate::limits::LINE_PATIENCE;
+use crate::limits::LINE_TIMEOUT;
 
 /// What a user types for another child.
 pub const RELOAD: u8 = 0x0F;
@@ -337,7 +337,7 @@ impl Oracle {
                 let lines: Vec<u8> = self.lines.waiting.drain(..others).collect();
                 self.stream.append(&lines, second);
                 let more = !self.lines.waiting.is_empty();
-                self.lines.until = more.then(|| now.mono.0 + LINE_PATIENCE.as_nanos() as u64);
+                self.lines.until = more.then(|| now.mono.0 + LINE_TIMEOUT.as_nanos() as u64);
             }
             self.stream.append(&bytes[mine..], second);
             return;
@@ -349,7 +349,7 @@ impl Oracle {
             let all = std::mem::take(&mut self.lines.waiting);
             self.stream.append(&all, second);
         } else if !self.lines.waiting.is_empty() && self.lines.until.is_none() {
-            self.lines.until = Some(now.mono.0 + LINE_PATIENCE.as_nanos() as u64);
+            self.lines.until = Some(now.mono.0 + LINE_TIMEOUT.as_nanos() as u64);
         }
     }
 

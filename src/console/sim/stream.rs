@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::seen;
 use crate::console::clock::{TimeFormatter, UnixTime};
-use crate::limits::HISTORY_MAX;
+use crate::limits::STREAM_BUFFER_MAX;
 
 const IAC: u8 = 0xFF;
 
@@ -39,7 +39,7 @@ impl Stream {
 
     /// How much is held at most: what new readers get, and 1 MiB.
     pub fn held(&self) -> usize {
-        HISTORY_MAX + self.replayed
+        STREAM_BUFFER_MAX + self.replayed
     }
 
     /// Where a reader goes on that fell too far behind when the stream ended at `head`: at the

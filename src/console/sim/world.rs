@@ -15,8 +15,8 @@ use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientKind, Event, ExitStatus, Sink};
 use crate::limits::{
-    CLIENT_BUDGET, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET,
-    STAGE_MAX,
+    CLIENT_BUDGET, CLIENT_WAIT, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET, STAGE_MAX, STREAM_BUFFER_MAX,
+    STREAM_BUFFER_MIN,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -354,14 +354,14 @@ impl World {
         self.console.update_backpressure(now);
         if let Some(until) = self.console.backpressure_deadline(now) {
             seen("the child was to wait for a client");
-            assert!(until > now && until <= now + CLIENT_PATIENCE);
+            assert!(until > now && until <= now + CLIENT_WAIT);
             let places = self.clients.iter().map(|client| client.follower.place);
             let behind = self.oracle.stream.head() - places.min().unwrap();
             assert!(behind > self.oracle.stream.held() - 2 * PTY_BUDGET);
         }
         if let Some(log) = &self.log {
             let behind = self.oracle.stream.head() - log.taken();
-            assert_eq!(self.console.log_has_room(), behind <= HISTORY_MAX - 2 * PTY_BUDGET);
+            assert_eq!(self.console.log_has_room(), behind <= STREAM_BUFFER_MAX - 2 * PTY_BUDGET);
         }
     }
 
@@ -383,7 +383,7 @@ impl World {
         self.console.release_idle_memory();
         // What is kept for clients to come fills a quarter of the memory or more.
         let kept = self.oracle.settings.history.min(self.oracle.stream.head()) + 1;
-        assert!(self.console.stream.memory() <= HISTORY_MIN.max(4 * kept));
+        assert!(self.console.stream.memory() <= STREAM_BUFFER_MIN.max(4 * kept));
         for client in &self.clients {
             if let Some(known) = self.console.clients.get(&client.id)
                 && client.medium != ClientKind::Pipe

@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 
 use crate::console::clock::UnixTime;
 use crate::console::snapshot::InvalidSnapshot;
-use crate::limits::{HISTORY_MAX, HISTORY_MIN, MARK_SPACING, PTY_BUDGET};
+use crate::limits::{PTY_BUDGET, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, TIMESTAMP_MIN_SPACING};
 
 /// A ring of bytes at absolute offsets. It grows from a page to its capacity only while what it
 /// would overwrite is to be replayed or needed by a reader, and shrinks again.
@@ -101,7 +101,7 @@ impl StreamBuffer {
     /// How much it holds at most: of what is replayed, too, no byte is overwritten before a reader
     /// has had the time for it that others have.
     pub fn capacity(&self) -> usize {
-        HISTORY_MAX + self.replay_len
+        STREAM_BUFFER_MAX + self.replay_len
     }
 
     /// Where a new reader starts: with the first line of what is replayed, or with its first byte
@@ -146,7 +146,7 @@ impl StreamBuffer {
         self.head - offset <= (self.capacity() - 2 * PTY_BUDGET) as u64
     }
 
-    /// Appends `bytes`, at most [`HISTORY_MAX`] of them. `needed_from` tells the offset of the
+    /// Appends `bytes`, at most [`STREAM_BUFFER_MAX`] of them. `needed_from` tells the offset of the
     /// slowest reader; it is asked only when something would be overwritten.
     pub fn append(&mut self, bytes: &[u8], wall: UnixTime, needed_from: impl FnOnce() -> u64) {
         if bytes.is_empty() {
@@ -170,7 +170,7 @@ impl StreamBuffer {
         while self.timestamps.get(1).is_some_and(|mark| mark.0 <= tail) {
             self.timestamps.pop_front();
         }
-        if self.timestamps.len() > self.capacity() / MARK_SPACING {
+        if self.timestamps.len() > self.capacity() / TIMESTAMP_MIN_SPACING {
             let half = self.timestamps.len() / 2;
             let mut index = 0;
             self.timestamps.retain(|_| {
@@ -203,7 +203,7 @@ impl StreamBuffer {
 
     /// Whether there is memory to give back.
     pub fn is_grown(&self) -> bool {
-        self.ring.len() > HISTORY_MIN
+        self.ring.len() > STREAM_BUFFER_MIN
     }
 
     /// Gives memory back that no reader needs. Costs nothing when there is none.
@@ -211,7 +211,7 @@ impl StreamBuffer {
         let needed = self.retained_len(needed_from);
         if self.is_grown() && needed <= self.ring.len() / 4 {
             // Not less than a page: the last byte tells whether a line is open.
-            self.held = self.held.min(needed.max(HISTORY_MIN));
+            self.held = self.held.min(needed.max(STREAM_BUFFER_MIN));
             self.set_size(self.size_for(self.held));
         }
     }
@@ -278,7 +278,7 @@ impl StreamBuffer {
 
     /// The size of a ring that holds so much: few sizes, so that it is seldom moved.
     fn size_for(&self, wanted: usize) -> usize {
-        wanted.next_power_of_two().clamp(HISTORY_MIN, self.capacity())
+        wanted.next_power_of_two().clamp(STREAM_BUFFER_MIN, self.capacity())
     }
 
     /// Moves what is held into a ring of `size` bytes, which it fits in.

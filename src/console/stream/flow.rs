@@ -10,7 +10,7 @@ use crate::console::audit::AuditEvent;
 use crate::console::clients::client::{Backpressure, Client};
 use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, ClientKind, Sink};
-use crate::limits::{HISTORY_MAX, PTY_BUDGET, STAGE_MAX};
+use crate::limits::{PTY_BUDGET, STAGE_MAX, STREAM_BUFFER_MAX};
 
 impl Console {
     /// The bytes this client is to be written next; empty if there are none.
@@ -109,7 +109,7 @@ impl Console {
             return;
         }
         // With a history, readers begin a long way behind.
-        let near = (self.stream.capacity() - HISTORY_MAX / 4 * 3) as u64;
+        let near = (self.stream.capacity() - STREAM_BUFFER_MAX / 4 * 3) as u64;
         // A terminal that somebody has stopped says nothing of the machine, and a pipe never reads.
         let sockets = self.clients.values().filter(|client| client.kind.is_socket());
         let behind = sockets.filter(|client| {
@@ -149,7 +149,7 @@ impl Console {
     /// Whether the log has room for another read from the child's terminal. With a history it would
     /// have more.
     pub fn log_has_room(&self) -> bool {
-        let room = (HISTORY_MAX - 2 * PTY_BUDGET) as u64;
+        let room = (STREAM_BUFFER_MAX - 2 * PTY_BUDGET) as u64;
         self.log.as_ref().is_none_or(|log| self.stream.head() - log.cursor() <= room)
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::console::clock::UnixTime;
 use crate::console::stream::buffer::StreamBuffer;
-use crate::limits::{HISTORY_MAX, HISTORY_MIN};
+use crate::limits::{STREAM_BUFFER_MAX, STREAM_BUFFER_MIN};
 
 /// All that is held from `offset` on.
 fn held(history: &StreamBuffer, offset: u64) -> Vec<u8> {
@@ -57,23 +57,23 @@ fn wraps_around() {
     // The ring is full to its last byte.
     assert_eq!(history.slices(4000), (&[b'b'; 96][..], &b""[..]));
     append_read(&mut history, b"c", 0);
-    assert_eq!((history.head(), history.tail(), history.memory()), (4097, 1, HISTORY_MIN));
+    assert_eq!((history.head(), history.tail(), history.memory()), (4097, 1, STREAM_BUFFER_MIN));
     append_read(&mut history, &[b'd'; 10], 0);
     let (first, second) = history.slices(4090);
     assert_eq!((first, second), (&b"bbbbbb"[..], &b"cdddddddddd"[..]));
     assert_eq!(history.slices(4096), (&b"cdddddddddd"[..], &b""[..]));
     assert_eq!(history.slices(history.head()), (&b""[..], &b""[..]));
     // An offset that is held no more means the oldest byte.
-    assert_eq!(held(&history, 0).len(), HISTORY_MIN);
+    assert_eq!(held(&history, 0).len(), STREAM_BUFFER_MIN);
 }
 
 #[test]
 fn an_append_may_end_at_the_end_of_the_ring() {
     let mut history = StreamBuffer::new(false, 0);
-    append_read(&mut history, &[b'a'; HISTORY_MIN], 0);
-    append_read(&mut history, &[b'b'; HISTORY_MIN], 0);
-    assert_eq!(history.slices(4096), (&[b'b'; HISTORY_MIN][..], &b""[..]));
-    assert_eq!(history.memory(), HISTORY_MIN);
+    append_read(&mut history, &[b'a'; STREAM_BUFFER_MIN], 0);
+    append_read(&mut history, &[b'b'; STREAM_BUFFER_MIN], 0);
+    assert_eq!(history.slices(4096), (&[b'b'; STREAM_BUFFER_MIN][..], &b""[..]));
+    assert_eq!(history.memory(), STREAM_BUFFER_MIN);
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn grows_to_its_limit_and_no_further() {
     let mut history = StreamBuffer::new(false, 0);
     for _ in 0..40 {
         append(&mut history, &[b'x'; 65_536]);
-        assert!(history.memory() <= HISTORY_MAX);
+        assert!(history.memory() <= STREAM_BUFFER_MAX);
     }
-    assert_eq!((history.tail(), history.memory()), (24 * 65_536, HISTORY_MAX));
+    assert_eq!((history.tail(), history.memory()), (24 * 65_536, STREAM_BUFFER_MAX));
 }
 
 #[test]
@@ -121,9 +121,9 @@ fn shrinks_to_what_is_needed() {
     }
     append(&mut history, b"end");
     let head = history.head();
-    history.shrink(head - HISTORY_MAX as u64 / 4 - 1);
-    assert_eq!(history.memory(), HISTORY_MAX, "more than a quarter is needed");
-    history.shrink(head - HISTORY_MAX as u64 / 4);
+    history.shrink(head - STREAM_BUFFER_MAX as u64 / 4 - 1);
+    assert_eq!(history.memory(), STREAM_BUFFER_MAX, "more than a quarter is needed");
+    history.shrink(head - STREAM_BUFFER_MAX as u64 / 4);
     assert_eq!((head - history.tail(), history.memory()), (1 << 18, 1 << 18));
     history.shrink(head - 5000);
     assert_eq!((head - history.tail(), history.memory()), (5000, 8192));
@@ -135,7 +135,7 @@ fn shrinks_to_a_page_when_nothing_is_needed() {
     let mut history = StreamBuffer::new(false, 0);
     append(&mut history, &[b'x'; 65_536]);
     history.shrink(history.head());
-    assert_eq!(history.memory(), HISTORY_MIN);
+    assert_eq!(history.memory(), STREAM_BUFFER_MIN);
     assert!(!history.at_line_start(), "the line is open still");
     append(&mut history, b"\n");
     history.shrink(history.head());
@@ -157,12 +157,15 @@ fn lines_have_the_second_in_which_they_came() {
 #[test]
 fn times_of_bytes_that_are_gone_are_forgotten() {
     let mut history = StreamBuffer::new(true, 0);
-    for second in 0..3 * HISTORY_MIN as i64 {
+    for second in 0..3 * STREAM_BUFFER_MIN as i64 {
         append_read(&mut history, b"x", second);
     }
     let tail = history.tail();
     assert_eq!(history.arrived(tail), Some(UnixTime(tail as i64)));
-    assert_eq!(history.arrived(history.head() - 1), Some(UnixTime(3 * HISTORY_MIN as i64 - 1)));
+    assert_eq!(
+        history.arrived(history.head() - 1),
+        Some(UnixTime(3 * STREAM_BUFFER_MIN as i64 - 1))
+    );
     assert_eq!(history.arrived(tail - 1), None);
 }
 
@@ -187,31 +190,35 @@ fn knows_from_where_on_there_is_no_0xff() {
 
 /// The ring after 2 MiB of which the last is `last`.
 fn full(last: &[u8]) -> StreamBuffer {
-    assert_eq!(last.len(), HISTORY_MAX);
+    assert_eq!(last.len(), STREAM_BUFFER_MAX);
     let mut history = StreamBuffer::new(false, 0);
     for part in last.chunks(65_536).chain(last.chunks(65_536)) {
         append(&mut history, part);
     }
-    assert_eq!(history.tail(), HISTORY_MAX as u64);
+    assert_eq!(history.tail(), STREAM_BUFFER_MAX as u64);
     history
 }
 
 #[test]
 fn resumes_at_the_first_line_of_the_newer_half() {
-    let middle = HISTORY_MAX / 2;
+    let middle = STREAM_BUFFER_MAX / 2;
     for (newlines, expected) in [
         (&[][..], middle),
         (&[middle - 2], middle),
         (&[middle - 1], middle),
         (&[middle], middle + 1),
         (&[10, middle + 5, middle + 9], middle + 6),
-        (&[HISTORY_MAX - 1], HISTORY_MAX),
+        (&[STREAM_BUFFER_MAX - 1], STREAM_BUFFER_MAX),
     ] {
-        let mut last = vec![b'x'; HISTORY_MAX];
+        let mut last = vec![b'x'; STREAM_BUFFER_MAX];
         for &at in newlines {
             last[at] = b'\n';
         }
-        assert_eq!(full(&last).resume_point(), (HISTORY_MAX + expected) as u64, "{newlines:?}");
+        assert_eq!(
+            full(&last).resume_point(),
+            (STREAM_BUFFER_MAX + expected) as u64,
+            "{newlines:?}"
+        );
     }
 }
 

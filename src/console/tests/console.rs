@@ -11,8 +11,8 @@ use crate::console::event::{
 };
 use crate::console::{Console, Settings};
 use crate::limits::{
-    CLIENT_PACE, CLIENT_PATIENCE, HISTORY_MAX, HISTORY_MIN, PTY_BUDGET, STAGE_MAX,
-    STRANGER_PATIENCE,
+    CLIENT_WAIT, CLIENT_WAIT_MIN_BYTES, NEW_CLIENT_WAIT, PTY_BUDGET, STAGE_MAX, STREAM_BUFFER_MAX,
+    STREAM_BUFFER_MIN,
 };
 
 const A: ClientId = ClientId(1);
@@ -179,7 +179,7 @@ fn a_log_that_works_later_starts_there() {
 fn a_log_that_is_far_behind_has_no_room() {
     let mut console = running(settings());
     console.handle(Event::LogOpened, at(0));
-    let room = HISTORY_MAX - 2 * PTY_BUDGET;
+    let room = STREAM_BUFFER_MAX - 2 * PTY_BUDGET;
     for _ in 0..room / PTY_BUDGET {
         console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(0));
         assert!(console.log_has_room());
@@ -199,7 +199,7 @@ fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
         console.update_backpressure(at(millis).mono);
         console.backpressure_deadline(at(millis).mono)
     };
-    assert_eq!(need(1_000), Some(at(1_000).mono + STRANGER_PATIENCE));
+    assert_eq!(need(1_000), Some(at(1_000).mono + NEW_CLIENT_WAIT));
     assert_eq!(need(1_004), None);
     assert_eq!(need(9_000), None);
 }
@@ -212,7 +212,7 @@ fn clients_that_lag_together_are_waited_for() {
     }
     console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
     console.update_backpressure(at(1_000).mono);
-    let until = Some(at(1_000).mono + CLIENT_PATIENCE);
+    let until = Some(at(1_000).mono + CLIENT_WAIT);
     assert_eq!(console.backpressure_deadline(at(1_000).mono), until);
 }
 
@@ -225,7 +225,7 @@ fn stopped_terminal_and_pipe_do_not_lag_with_a_client() {
     }
     console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
     console.update_backpressure(at(1_000).mono);
-    let until = Some(at(1_000).mono + STRANGER_PATIENCE);
+    let until = Some(at(1_000).mono + NEW_CLIENT_WAIT);
     assert_eq!(console.backpressure_deadline(at(1_000).mono), until);
 }
 
@@ -242,7 +242,7 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
         console.update_backpressure(at(millis).mono);
         console.backpressure_deadline(at(millis).mono)
     };
-    let until = |millis| Some(at(millis).mono + CLIENT_PATIENCE);
+    let until = |millis| Some(at(millis).mono + CLIENT_WAIT);
     // It is no stranger.
     for _ in 0..9 {
         console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(500));
@@ -255,9 +255,9 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
     }
     console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(1_000));
     assert_eq!(need(&mut console, 1_000), until(1_000));
-    console.written(A, CLIENT_PACE);
+    console.written(A, CLIENT_WAIT_MIN_BYTES);
     assert_eq!(need(&mut console, 1_020), until(1_020), "it reads");
-    console.written(A, CLIENT_PACE - 1);
+    console.written(A, CLIENT_WAIT_MIN_BYTES - 1);
     assert_eq!(need(&mut console, 1_040), None, "it reads too slowly");
     console.handle(Event::Output(ChildSlot::Current, &[b'x'; 2 * PTY_BUDGET]), at(1_041));
     assert_eq!(need(&mut console, 1_041), None, "nor is it waited for again");
@@ -333,10 +333,10 @@ fn memory_that_nobody_needs_is_given_back() {
         console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(0));
     }
     console.release_idle_memory();
-    assert_eq!(console.stream.memory(), HISTORY_MAX, "standard output needs it");
+    assert_eq!(console.stream.memory(), STREAM_BUFFER_MAX, "standard output needs it");
     said(&mut console);
     console.release_idle_memory();
-    assert_eq!(console.stream.memory(), HISTORY_MIN);
+    assert_eq!(console.stream.memory(), STREAM_BUFFER_MIN);
     console.handle(Event::AcceptFailed { endpoint: "E", reason: "R" }, at(0));
     assert!(said(&mut console).starts_with("\r\n@@@"), "the line is open still");
 }

@@ -4,7 +4,7 @@ use super::{Seconds, text};
 use crate::console::clock::UnixTime;
 use crate::console::stream::buffer::StreamBuffer;
 use crate::console::stream::reader::{Chunk, Encoding, StreamReader};
-use crate::limits::{HISTORY_MAX, LOG_JOB_MAX, STAGE_MAX};
+use crate::limits::{LOG_JOB_MAX, STAGE_MAX, STREAM_BUFFER_MAX};
 
 const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 
@@ -159,10 +159,10 @@ fn a_reader_that_always_has_something_staged_needs_no_more_memory() {
 
 /// More than the history holds, its middle in the middle of a line that ends three bytes later.
 fn too_much(pair: &mut Pair) {
-    pair.say(&vec![b'x'; HISTORY_MAX], 1);
-    pair.say(&vec![b'y'; HISTORY_MAX / 2 + 3], 2);
+    pair.say(&vec![b'x'; STREAM_BUFFER_MAX], 1);
+    pair.say(&vec![b'y'; STREAM_BUFFER_MAX / 2 + 3], 2);
     pair.say(b"\nL", 3);
-    pair.say(&vec![b'z'; HISTORY_MAX / 2 - 5], 4);
+    pair.say(&vec![b'z'; STREAM_BUFFER_MAX / 2 - 5], 4);
 }
 
 #[test]
@@ -171,11 +171,11 @@ fn a_reader_that_lost_its_place_is_told_so() {
     pair.say(b"line\n", 0);
     pair.read(5);
     too_much(&mut pair);
-    let skipped = HISTORY_MAX + HISTORY_MAX / 2 + 4;
+    let skipped = STREAM_BUFFER_MAX + STREAM_BUFFER_MAX / 2 + 4;
     let line = format!("@@@ {skipped} bytes skipped: this connection reads too slowly\r\n");
     assert_eq!(text(&pair.read(1000)), line);
     assert_eq!(text(&pair.read(3)), "Lzz");
-    assert_eq!(pair.read_all(usize::MAX).len(), HISTORY_MAX / 2 - 7);
+    assert_eq!(pair.read_all(usize::MAX).len(), STREAM_BUFFER_MAX / 2 - 7);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn the_line_about_the_gap_is_a_line_of_its_own() {
         while all.len() < 80 {
             all.extend(pair.read(step));
         }
-        let skipped = HISTORY_MAX + HISTORY_MAX / 2 + 4;
+        let skipped = STREAM_BUFFER_MAX + STREAM_BUFFER_MAX / 2 + 4;
         let line = format!("\r\n@@@ {skipped} bytes skipped: this connection reads too slowly\r\n");
         assert_eq!(text(&all[..line.len()]), line, "{step}");
     }
@@ -202,7 +202,7 @@ fn what_was_staged_comes_before_the_gap() {
     assert_eq!(pair.read(2), b"@0");
     too_much(&mut pair);
     assert_eq!(pair.read(100), b" one\n@0 two");
-    let skipped = HISTORY_MAX + HISTORY_MAX / 2 + 4;
+    let skipped = STREAM_BUFFER_MAX + STREAM_BUFFER_MAX / 2 + 4;
     let line = format!("\r\n@@@ {skipped} bytes skipped: this connection reads too slowly\r\n");
     assert_eq!(text(&pair.read(100)), line);
     assert_eq!(pair.read(5), b"@3 Lz", "the stamp of the line's first byte");
@@ -211,8 +211,8 @@ fn what_was_staged_comes_before_the_gap() {
 #[test]
 fn a_reader_at_the_oldest_byte_has_not_lost_its_place() {
     let mut pair = Pair::new(PLAIN);
-    pair.say(&vec![b'x'; HISTORY_MAX], 0);
-    assert_eq!(pair.pending().len(), HISTORY_MAX);
+    pair.say(&vec![b'x'; STREAM_BUFFER_MAX], 0);
+    assert_eq!(pair.pending().len(), STREAM_BUFFER_MAX);
     pair.say(b"y", 0);
     assert!(text(&pair.pending()).starts_with("@@@ 524289 bytes skipped"));
 }
@@ -363,6 +363,6 @@ fn a_file_that_lost_its_place_is_told_what_is_missing() {
     pair.take_and_lose(0);
     too_much(&mut pair);
     let bytes = pair.take().unwrap().bytes;
-    let missing = 4 + HISTORY_MAX + HISTORY_MAX / 2 + 4;
+    let missing = 4 + STREAM_BUFFER_MAX + STREAM_BUFFER_MAX / 2 + 4;
     assert!(text(&bytes).starts_with(&format!("@@@ {missing} bytes are missing here\r\nLzz")));
 }

@@ -5,7 +5,9 @@ use crate::console::clock::UnixTime;
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role};
 use crate::console::stream::buffer::StreamBuffer;
 use crate::console::{Console, Settings};
-use crate::limits::{HISTORY_MAX, HISTORY_MIN, MARK_SPACING, REPLAY_MAX};
+use crate::limits::{
+    HISTORY_OPTION_MAX, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, TIMESTAMP_MIN_SPACING,
+};
 
 /// Appends for readers that have everything.
 fn append(history: &mut StreamBuffer, bytes: &[u8], second: i64) {
@@ -50,21 +52,23 @@ fn begins_anywhere_if_no_line_does() {
 #[test]
 fn begins_with_the_first_byte_there_is() {
     let mut old = StreamBuffer::new(false, 0);
-    append(&mut old, &vec![b'x'; 3 * HISTORY_MIN], 0);
+    append(&mut old, &vec![b'x'; 3 * STREAM_BUFFER_MIN], 0);
     append(&mut old, b"end", 0);
-    let new = StreamBuffer::restore(old.snapshot(), false, REPLAY_MAX).unwrap();
+    let new = StreamBuffer::restore(old.snapshot(), false, HISTORY_OPTION_MAX).unwrap();
     assert_eq!(replay(&new).len() as u64, old.head() - old.tail());
 }
 
 #[test]
 fn an_older_program_cuts_it_to_what_it_can_hold() {
-    let mut old = StreamBuffer::new(true, HISTORY_MAX);
-    append(&mut old, &vec![b'x'; 3 * HISTORY_MAX], 7);
+    let mut old = StreamBuffer::new(true, STREAM_BUFFER_MAX);
+    append(&mut old, &vec![b'x'; 3 * STREAM_BUFFER_MAX], 7);
     append(&mut old, b"end", 8);
-    assert_eq!(old.memory(), 2 * HISTORY_MAX);
-    for (replayed, kept) in [(0, 1), (HISTORY_MAX / 2, 1), (HISTORY_MAX, 2), (REPLAY_MAX, 2)] {
+    assert_eq!(old.memory(), 2 * STREAM_BUFFER_MAX);
+    for (replayed, kept) in
+        [(0, 1), (STREAM_BUFFER_MAX / 2, 1), (STREAM_BUFFER_MAX, 2), (HISTORY_OPTION_MAX, 2)]
+    {
         let new = StreamBuffer::restore(old.snapshot(), true, replayed).unwrap();
-        let kept = (kept * HISTORY_MAX + replayed % HISTORY_MAX) as u64;
+        let kept = (kept * STREAM_BUFFER_MAX + replayed % STREAM_BUFFER_MAX) as u64;
         assert_eq!((new.head(), new.head() - new.tail()), (old.head(), kept));
         assert!(new.slices(new.tail()).0.starts_with(b"xxx"));
         assert_eq!(new.arrived(new.tail()), Some(UnixTime(7)));
@@ -74,16 +78,16 @@ fn an_older_program_cuts_it_to_what_it_can_hold() {
 
 #[test]
 fn memory_comes_with_the_bytes() {
-    let mut history = StreamBuffer::new(true, REPLAY_MAX);
+    let mut history = StreamBuffer::new(true, HISTORY_OPTION_MAX);
     assert_eq!(history.memory(), 0);
     append(&mut history, b"first\n", 0);
-    assert_eq!(history.memory(), HISTORY_MIN);
+    assert_eq!(history.memory(), STREAM_BUFFER_MIN);
     append(&mut history, &vec![b'x'; 100_000], 0);
     history.shrink(history.head());
     assert_eq!((history.tail(), history.memory()), (0, 131_072));
     // Not a power of two any more.
-    append(&mut history, &vec![b'x'; REPLAY_MAX + HISTORY_MAX], 0);
-    assert_eq!(history.memory(), REPLAY_MAX + HISTORY_MAX);
+    append(&mut history, &vec![b'x'; HISTORY_OPTION_MAX + STREAM_BUFFER_MAX], 0);
+    assert_eq!(history.memory(), HISTORY_OPTION_MAX + STREAM_BUFFER_MAX);
     assert!(history.is_full());
     append(&mut history, b"\nlast\n", 0);
     assert_eq!(replay(&history), b"last\n");
@@ -95,7 +99,7 @@ fn memory_for_readers_that_lag_is_given_back() {
     for _ in 0..20 {
         history.append(&[b'x'; 65_536], UnixTime(0), || 0);
     }
-    assert_eq!(history.memory(), HISTORY_MAX + 10_000);
+    assert_eq!(history.memory(), STREAM_BUFFER_MAX + 10_000);
     history.shrink(history.head());
     assert_eq!((history.head() - history.tail(), history.memory()), (10_001, 16_384));
     assert_eq!(replay(&history).len(), 10_000);
@@ -104,11 +108,11 @@ fn memory_for_readers_that_lag_is_given_back() {
 #[test]
 fn room_for_readers_comes_on_top() {
     let mut history = StreamBuffer::new(false, 100_000);
-    append(&mut history, &vec![b'x'; 2 * HISTORY_MAX], 0);
+    append(&mut history, &vec![b'x'; 2 * STREAM_BUFFER_MAX], 0);
     let oldest = history.replay_point();
     assert!(history.has_room_before(oldest));
     // So much more may come before it is passed.
-    history.append(&vec![b'y'; HISTORY_MAX], UnixTime(0), || oldest);
+    history.append(&vec![b'y'; STREAM_BUFFER_MAX], UnixTime(0), || oldest);
     assert!(!history.has_room_before(oldest));
     assert!(history.tail() <= oldest);
     history.append(b"z", UnixTime(0), || oldest);
@@ -118,14 +122,18 @@ fn room_for_readers_comes_on_top() {
 /// A console that says an empty line a second, for weeks.
 #[test]
 fn times_take_no_more_memory_than_bytes() {
-    let mut history = StreamBuffer::new(true, 2 * HISTORY_MAX);
+    let mut history = StreamBuffer::new(true, 2 * STREAM_BUFFER_MAX);
     let count = history.capacity() as i64 + 5;
     for second in 0..count {
         append(&mut history, b"\n", second);
     }
-    assert!(history.timestamps() <= history.capacity() / MARK_SPACING, "{}", history.timestamps());
+    assert!(
+        history.timestamps() <= history.capacity() / TIMESTAMP_MIN_SPACING,
+        "{}",
+        history.timestamps()
+    );
     // The newest are exact; the others are those of a line before.
-    let exact = (history.capacity() / MARK_SPACING / 4) as i64;
+    let exact = (history.capacity() / TIMESTAMP_MIN_SPACING / 4) as i64;
     for second in count - exact..count {
         assert_eq!(history.arrived(second as u64), Some(UnixTime(second)));
     }

@@ -5,7 +5,7 @@ use super::{Seconds, at, console, settings, text};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, Role, Sink};
 use crate::console::snapshot::Snapshot;
 use crate::console::{Console, Settings};
-use crate::limits::{CLIENT_PACE, HISTORY_MAX, STAGE_MAX};
+use crate::limits::{CLIENT_WAIT_MIN_BYTES, STAGE_MAX, STREAM_BUFFER_MAX};
 
 fn upgraded(console: &Console, settings: Settings) -> Console {
     let bytes = minicbor::to_vec(console.snapshot()).unwrap();
@@ -24,7 +24,7 @@ fn lagging_console() -> Console {
     console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, at(0));
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
-    for _ in 0..HISTORY_MAX / 65536 {
+    for _ in 0..STREAM_BUFFER_MAX / 65536 {
         console.handle(Event::Output(ChildSlot::Current, &[b'x'; 65536]), at(0));
     }
     console
@@ -39,7 +39,7 @@ fn a_client_is_waited_for_as_long_as_before() {
     assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(5).mono));
     // It reads as fast as it has to, but not quite.
     for console in [&mut old, &mut new] {
-        console.written(ClientId(1), CLIENT_PACE - 1);
+        console.written(ClientId(1), CLIENT_WAIT_MIN_BYTES - 1);
     }
     let mut new = upgraded(&new, settings());
     for console in [&mut old, &mut new] {
@@ -55,8 +55,8 @@ fn a_client_is_waited_for_as_long_as_before() {
 #[test]
 fn a_client_that_has_read_a_lot_is_no_stranger_afterwards() {
     let mut old = lagging_console();
-    old.written(ClientId(1), HISTORY_MAX);
-    for _ in 0..HISTORY_MAX / 65536 {
+    old.written(ClientId(1), STREAM_BUFFER_MAX);
+    for _ in 0..STREAM_BUFFER_MAX / 65536 {
         old.handle(Event::Output(ChildSlot::Current, &[b'x'; 65536]), at(0));
     }
     let mut new = upgraded(&old, settings());
@@ -74,7 +74,7 @@ fn a_client_that_owes_the_reading_of_answers_owes_it_afterwards() {
     let mut console = upgraded(&console, settings());
     assert!(!console.accepts_input(id));
     while !console.is_drained(id) {
-        assert!(console.output(id).0.len() <= HISTORY_MAX.max(2 * STAGE_MAX));
+        assert!(console.output(id).0.len() <= STREAM_BUFFER_MAX.max(2 * STAGE_MAX));
         let count = console.output(id).0.len();
         console.written(id, count);
     }

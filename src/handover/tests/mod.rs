@@ -15,7 +15,7 @@ use crate::config::{ByteSet, OverlapOptions};
 use crate::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, ExitStatus, Sink};
 use crate::console::{Console, Settings};
-use crate::limits::HISTORY_MAX;
+use crate::limits::STREAM_BUFFER_MAX;
 
 /// Shows a time as its format and the seconds.
 struct Seconds;
@@ -303,7 +303,7 @@ fn a_signal_never_goes_to_everybody() {
 #[test]
 fn of_a_longer_history_the_newest_is_kept() {
     let mut tree = tree();
-    let long = [vec![b'x'; 2 * HISTORY_MAX], b"\nthe end".to_vec()].concat();
+    let long = [vec![b'x'; 2 * STREAM_BUFFER_MAX], b"\nthe end".to_vec()].concat();
     *tree.at(&[5, 1, 0]) = Value::of(long.len() as u64 + 100);
     *tree.at(&[5, 1, 1]) = Value::of(minicbor::bytes::ByteVec::from(long));
     let state = decode_body(&tree.write()).unwrap();
@@ -315,7 +315,7 @@ fn of_a_longer_history_the_newest_is_kept() {
     assert_eq!(console.output(ClientId(7)).0, b"the end");
     // With a history of that size nobody was passed.
     let state = decode_body(&tree.write()).unwrap();
-    let settings = Settings { history: 2 * HISTORY_MAX, ..settings() };
+    let settings = Settings { history: 2 * STREAM_BUFFER_MAX, ..settings() };
     let mut console = Console::restore(settings, Box::new(Seconds), state.console).unwrap();
     assert!(!console.output(ClientId(7)).0.starts_with(b"\r\n@@@ "));
 }

@@ -8,9 +8,9 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use super::control::patterns;
-use crate::manage::error::{Failure, Outcome};
-use crate::manage::files::{self, Existing};
-use crate::manage::registry::{Instance, Site};
+use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::files::{self, IfExists};
+use crate::manage::registry::{Instance, Registry};
 use crate::manage::registry::{pattern, shlex};
 
 /// What of a configuration is no console. Only what conserver does not take as a default.
@@ -28,14 +28,16 @@ default procserv {
 ///
 /// # Errors
 /// Patterns that describe nothing; a host that doesn't answer; a file that can't be written.
-pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
+pub fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let out = given.get_one::<String>("out").map(String::as_str).unwrap_or_default();
     if json && out == "-" {
-        return Err(Failure::usage("--json: the configuration itself goes to standard output"));
+        return Err(CommandError::usage(
+            "--json: the configuration itself goes to standard output",
+        ));
     }
     let patterns = patterns(given);
     let is_wanted = |name: &str| pattern::selects(&patterns, name);
-    let mut page = Page { text: HEAD.to_owned(), consoles: Vec::new() };
+    let mut page = ConserverConfig { text: HEAD.to_owned(), consoles: Vec::new() };
     let hosts = given.get_one::<String>("hosts").map(Path::new);
     let here = match hosts {
         None => site.matching(&patterns)?,
@@ -48,7 +50,7 @@ pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         page.console(name, &how)?;
     }
     if let Some(path) = hosts {
-        let list = files::read_text(path).map_err(|error| Failure::file(path, &error))?;
+        let list = files::read_text(path).map_err(|error| CommandError::file(path, &error))?;
         let ssh = given.get_one::<String>("ssh").map(String::as_str).unwrap_or_default();
         for host in list.lines().filter_map(|line| line.split('#').next()).map(str::trim) {
             if !host.is_empty() {
@@ -57,7 +59,10 @@ pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         }
     }
     if page.consoles.is_empty() && !patterns.is_empty() {
-        return Err(Failure::new(format!("no instance {}, here or there", patterns.join(" "))));
+        return Err(CommandError::new(format!(
+            "no instance {}, here or there",
+            patterns.join(" ")
+        )));
     }
     if out == "-" {
         crate::manage::print(&page.text)?;
@@ -65,8 +70,8 @@ pub fn write(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
     }
     // A link stays one.
     let path = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
-    files::write(&path, &page.text, 0o644, Existing::Replace)
-        .map_err(|error| Failure::file(&path, &error))?;
+    files::write(&path, &page.text, 0o644, IfExists::Replace)
+        .map_err(|error| CommandError::file(&path, &error))?;
     if json {
         crate::manage::print_json(&json!({ "file": out, "consoles": page.consoles }))?;
     }
@@ -85,16 +90,16 @@ fn literal(text: &str) -> String {
     literal
 }
 
-struct Page {
+struct ConserverConfig {
     text: String,
     consoles: Vec<String>,
 }
 
-impl Page {
-    fn console(&mut self, name: String, how: &str) -> Result<(), Failure> {
+impl ConserverConfig {
+    fn console(&mut self, name: String, how: &str) -> Result<(), CommandError> {
         // The later would replace the earlier.
         if self.consoles.contains(&name) {
-            return Err(Failure::new(format!("console {name}: is there twice")));
+            return Err(CommandError::new(format!("console {name}: is there twice")));
         }
         // A String takes everything.
         let _ = writeln!(self.text, "console {name} {{ include procserv; {how} }}");
@@ -109,15 +114,16 @@ impl Page {
         host: &str,
         ssh: &str,
         is_wanted: impl Fn(&str) -> bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandError> {
         let good = |letter: char| letter.is_ascii_alphanumeric() || "_-.:@[]".contains(letter);
         if host.starts_with('-') || !host.chars().all(good) {
-            return Err(Failure::new(format!("--hosts: {host:?} is no host")));
+            return Err(CommandError::new(format!("--hosts: {host:?} is no host")));
         }
-        let failed = |what: String| Failure::new(format!("{host}: {what}"));
-        let words = shlex::split(ssh).map_err(|what| Failure::usage(format!("--ssh: {what}")))?;
+        let failed = |what: String| CommandError::new(format!("{host}: {what}"));
+        let words =
+            shlex::split(ssh).map_err(|what| CommandError::usage(format!("--ssh: {what}")))?;
         let Some((program, arguments)) = words.split_first() else {
-            return Err(Failure::usage("--ssh: no command"));
+            return Err(CommandError::usage("--ssh: no command"));
         };
         let output = Command::new(program)
             .args(arguments)

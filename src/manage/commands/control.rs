@@ -6,18 +6,18 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use super::edit;
-use crate::manage::error::{Failure, Outcome};
-use crate::manage::registry::{Scope, Site, unit_name};
+use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::registry::{Registry, Scope, unit_name};
 
 /// `start`, `stop` or `restart`: `verb` is systemctl's, too.
 ///
 /// # Errors
 /// A pattern that describes nothing, and what systemctl says.
-pub fn units(site: &Site, verb: &str, given: &ArgMatches, json: bool) -> Outcome {
-    site.must_run(verb)?;
+pub fn units(site: &Registry, verb: &str, given: &ArgMatches, json: bool) -> CommandResult {
+    site.require_live(verb)?;
     let instances = site.matching(&patterns(given))?;
     if instances.is_empty() {
-        return Err(Failure::new("there are no instances"));
+        return Err(CommandError::new("there are no instances"));
     }
     let units: Vec<String> = instances.iter().map(|instance| unit_name(&instance.name)).collect();
     let mut words = vec![verb];
@@ -43,7 +43,7 @@ pub fn patterns(given: &ArgMatches) -> Vec<&str> {
 ///
 /// # Errors
 /// If it can't be run, or fails; what it has to say is on stderr.
-pub fn systemctl(site: &Site, verbose: bool, words: &[&str]) -> Result<(), Failure> {
+pub fn systemctl(site: &Registry, verbose: bool, words: &[&str]) -> Result<(), CommandError> {
     let mut command = Command::new("systemctl");
     match (&site.root, site.scope) {
         (Some(root), _) => {
@@ -57,8 +57,8 @@ pub fn systemctl(site: &Site, verbose: bool, words: &[&str]) -> Result<(), Failu
     command.args(words).stdin(Stdio::null());
     let shown = format!("systemctl {}", words.join(" "));
     if verbose {
-        crate::manage::complain(&shown);
+        crate::manage::print_error(&shown);
     }
-    let status = command.status().map_err(|error| Failure::system(&shown, &error))?;
-    if status.success() { Ok(()) } else { Err(Failure::new(format!("{shown}: {status}"))) }
+    let status = command.status().map_err(|error| CommandError::system(&shown, &error))?;
+    if status.success() { Ok(()) } else { Err(CommandError::new(format!("{shown}: {status}"))) }
 }

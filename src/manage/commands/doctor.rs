@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::manage::error::{Failure, Outcome};
+use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::files;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::{self, Clock};
-use crate::manage::inspect::servers::{self, Server, addresses};
-use crate::manage::registry::{Configured, Instance, Scope, Site};
+use crate::manage::inspect::servers::{self, RunningServer, addresses};
+use crate::manage::registry::{Configuration, Instance, Registry, Scope};
 use crate::manage::systemd::launcher::is_program;
 use crate::manage::systemd::unit::{self, UnitState};
 
@@ -21,11 +21,11 @@ use crate::manage::systemd::unit::{self, UnitState};
 ///
 /// # Errors
 /// Files that can't be read.
-pub fn doctor(site: &Site, json: bool) -> Outcome {
+pub fn doctor(site: &Registry, json: bool) -> CommandResult {
     let mut report = Report::default();
-    let configured = site.configured().unwrap_or_else(|failure| Configured {
+    let configured = site.configured().unwrap_or_else(|failure| Configuration {
         problems: vec![failure.text],
-        ..Configured::default()
+        ..Configuration::default()
     });
     for problem in configured.problems {
         report.add("configuration", problem, "correct the file, or ask as a user who may read it");
@@ -55,8 +55,11 @@ pub fn doctor(site: &Site, json: bool) -> Outcome {
     } else {
         for finding in &report.0 {
             let Finding { subject, problem, advice } = finding;
-            let problem = crate::manage::shown(&format!("{subject}: {problem}"));
-            crate::manage::print(&format!("{problem}\n    {}\n", crate::manage::shown(advice)))?;
+            let problem = crate::manage::escape_control(&format!("{subject}: {problem}"));
+            crate::manage::print(&format!(
+                "{problem}\n    {}\n",
+                crate::manage::escape_control(advice)
+            ))?;
         }
     }
     Ok(u8::from(!report.0.is_empty()))
@@ -88,12 +91,12 @@ impl Report {
     }
 
     /// What would keep an instance from starting.
-    fn configuration(&mut self, site: &Site, instance: &Instance) {
-        let below = |path: &Path| site.below_root(path);
+    fn configuration(&mut self, site: &Registry, instance: &Instance) {
+        let below = |path: &Path| site.in_root(path);
         let (name, chdir) = (&instance.name, below(&instance.chdir));
         let file = instance.file.display();
         if let Err(error) = fs::read_dir(&chdir) {
-            let problem = Failure::file(&chdir, &error).text;
+            let problem = CommandError::file(&chdir, &error).text;
             self.add(
                 name,
                 problem,
@@ -112,17 +115,17 @@ impl Report {
             && !path.starts_with('-')
             && let Err(error) = fs::metadata(below(Path::new(path)))
         {
-            let problem = Failure::system(path, &error).text;
+            let problem = CommandError::system(path, &error).text;
             self.add(name, problem, format!("make the file, or change env_file in {file}"));
         }
         self.unit(site, instance);
     }
 
-    fn unit(&mut self, site: &Site, instance: &Instance) {
+    fn unit(&mut self, site: &Registry, instance: &Instance) {
         let name = &instance.name;
         let path = site.unit_file(name);
         let path = path.display();
-        let restart = command(site, "restart", name);
+        let restart = suggested_command(site, "restart", name);
         match unit::state(site, instance) {
             UnitState::Good => {}
             UnitState::Unread => self.add(
@@ -133,7 +136,7 @@ impl Report {
                     Scope::User => format!("{restart}, or systemctl --user daemon-reload"),
                 },
             ),
-            UnitState::Missing if instance.file != site.own_file(name) => self.add(
+            UnitState::Missing if instance.file != site.instance_file(name) => self.add(
                 name,
                 "nothing makes a unit of it: there is no generator",
                 format!("install the generator, or give it a file {name}.conf of its own"),
@@ -156,12 +159,16 @@ impl Report {
     }
 
     /// What a server has left behind.
-    fn runtime(&mut self, site: &Site, instance: &Instance, clock: Option<Clock>) {
+    fn runtime(&mut self, site: &Registry, instance: &Instance, clock: Option<Clock>) {
         let name = &instance.name;
         let run = site.run_directory(name);
         match fs::read_dir(&run) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                self.add(name, Failure::file(&run, &error).text, "ask as a user who may read it");
+                self.add(
+                    name,
+                    CommandError::file(&run, &error).text,
+                    "ask as a user who may read it",
+                );
             }
             _ => {}
         }
@@ -176,12 +183,12 @@ impl Report {
         self.add(
             name,
             format!("{}: names {says}", info.display()),
-            format!("the server was killed: {}", command(site, "restart", name)),
+            format!("the server was killed: {}", suggested_command(site, "restart", name)),
         );
     }
 
     /// Sockets of servers that are gone.
-    fn sockets(&mut self, site: &Site, instances: &BTreeMap<String, Instance>) {
+    fn sockets(&mut self, site: &Registry, instances: &BTreeMap<String, Instance>) {
         let control = |name: &String| site.run_directory(name).join("control");
         let there: Vec<_> = instances
             .keys()
@@ -195,26 +202,26 @@ impl Report {
                 self.add(
                     name,
                     format!("{}: nobody listens on it", path.display()),
-                    format!("{}, or remove the file", command(site, "restart", name)),
+                    format!("{}, or remove the file", suggested_command(site, "restart", name)),
                 );
             }
         }
     }
 
     /// Units without an instance.
-    fn leftovers(&mut self, site: &Site, instances: &BTreeMap<String, Instance>) {
+    fn leftovers(&mut self, site: &Registry, instances: &BTreeMap<String, Instance>) {
         for entry in fs::read_dir(site.directory()).into_iter().flatten().flatten() {
             let file = entry.file_name().to_string_lossy().into_owned();
             let name =
                 file.strip_prefix("procserv-").and_then(|name| name.strip_suffix(".service"));
             if let Some(name) = name
                 && !instances.contains_key(name)
-                && !site.own_file(name).exists()
+                && !site.instance_file(name).exists()
             {
                 self.add(
                     name,
                     format!("{} is the unit of no instance", entry.path().display()),
-                    command(site, "remove", name),
+                    suggested_command(site, "remove", name),
                 );
             }
         }
@@ -223,9 +230,9 @@ impl Report {
     /// Ports that two instances want, or that somebody else has.
     fn ports(
         &mut self,
-        site: &Site,
+        site: &Registry,
         instances: &BTreeMap<String, Instance>,
-        servers: &[Server],
+        servers: &[RunningServer],
         clock: Option<Clock>,
     ) {
         let mut owners: BTreeMap<u16, Vec<(SocketAddr, &Instance)>> = BTreeMap::new();
@@ -264,7 +271,7 @@ impl Report {
                 })
             {
                 let whose = servers.iter().find(|server| server.has_port(port));
-                let whose = whose.map_or("another program".to_owned(), Server::to_string);
+                let whose = whose.map_or("another program".to_owned(), RunningServer::to_string);
                 self.add(
                     &instance.name,
                     format!("port {port} is in use by {whose}"),
@@ -275,8 +282,8 @@ impl Report {
     }
 
     /// Files that two servers write.
-    fn shared(&mut self, servers: &[Server]) {
-        let mut users: BTreeMap<_, Vec<(&Server, PathBuf)>> = BTreeMap::new();
+    fn shared(&mut self, servers: &[RunningServer]) {
+        let mut users: BTreeMap<_, Vec<(&RunningServer, PathBuf)>> = BTreeMap::new();
         for server in servers {
             for (kind, path) in server.files() {
                 if let Ok(file) = fs::metadata(&path)
@@ -300,7 +307,7 @@ impl Report {
     }
 
     /// A pidfile that names a process which is gone, or another.
-    fn pid_file(&mut self, server: &Server) {
+    fn pid_file(&mut self, server: &RunningServer) {
         for (kind, path) in server.files() {
             if matches!(kind, "log file" | "status file") {
                 continue;
@@ -325,7 +332,7 @@ impl Report {
 }
 
 /// What to type, wherever and as whomever.
-fn command(site: &Site, verb: &str, name: &str) -> String {
+fn suggested_command(site: &Registry, verb: &str, name: &str) -> String {
     let root = site.root.as_ref().map(|root| format!(" --root {}", root.display()));
     format!("manage-procs {}{} {verb} {name}", site.scope.option(), root.unwrap_or_default())
 }

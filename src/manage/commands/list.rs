@@ -6,17 +6,17 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use super::control::patterns;
-use crate::manage::error::Outcome;
-use crate::manage::inspect::probe::{self, Live};
+use crate::manage::error::CommandResult;
+use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::{self, Clock};
 use crate::manage::registry::shlex;
-use crate::manage::registry::{Instance, Site, unit_name};
+use crate::manage::registry::{Instance, Registry, unit_name};
 
 /// `list`.
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub fn list(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
+pub fn list(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let instances = site.matching(&patterns(given))?;
     if json {
         crate::manage::print_json(&instances.iter().map(configured).collect())?;
@@ -58,7 +58,7 @@ fn configured(instance: &Instance) -> Value {
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub fn status(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
+pub fn status(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let instances = site.matching(&patterns(given))?;
     let clock = Clock::read();
     let now = SystemTime::now();
@@ -78,7 +78,12 @@ pub fn status(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
 
 const STATUS: [&str; 7] = ["NAME", "STATE", "SERVER", "CHILD", "UP", "RESTARTS", "CONSOLE"];
 
-fn row(site: &Site, instance: &Instance, live: Option<&Live>, now: SystemTime) -> Vec<String> {
+fn row(
+    site: &Registry,
+    instance: &Instance,
+    live: Option<&ServerStatus>,
+    now: SystemTime,
+) -> Vec<String> {
     let dash = || "-".to_owned();
     let Some(live) = live else {
         let state = absent(site, instance).to_owned();
@@ -102,11 +107,11 @@ fn row(site: &Site, instance: &Instance, live: Option<&Live>, now: SystemTime) -
     ]
 }
 
-fn state(site: &Site, instance: &Instance, live: Option<&Live>) -> Value {
+fn state(site: &Registry, instance: &Instance, live: Option<&ServerStatus>) -> Value {
     let pid = |process: Option<&proc::Process>| process.map(|process| process.pid);
     json!({
         "name": instance.name,
-        "state": live.map_or_else(|| absent(site, instance), Live::state),
+        "state": live.map_or_else(|| absent(site, instance), ServerStatus::state),
         "server_pid": live.and_then(|live| pid(live.server.as_ref())),
         "server_since": live.and_then(|live| live.since).map(proc::seconds),
         "child_pid": live.and_then(|live| pid(live.child.as_ref())),
@@ -117,7 +122,7 @@ fn state(site: &Site, instance: &Instance, live: Option<&Live>) -> Value {
 }
 
 /// The state of an instance without an info file.
-fn absent(site: &Site, instance: &Instance) -> &'static str {
+fn absent(site: &Registry, instance: &Instance) -> &'static str {
     if probe::is_hidden(site, instance) { "hidden" } else { "stopped" }
 }
 

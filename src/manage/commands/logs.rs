@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 
 use super::control::patterns;
 use crate::config::LogTarget;
-use crate::manage::error::{Failure, Outcome};
-use crate::manage::registry::{Instance, Scope, Site, unit_name};
+use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::registry::{Instance, Registry, Scope, unit_name};
 use crate::manage::systemd::unit;
-use crate::reply_filter::Filter;
+use crate::reply_filter::ReplyFilter;
 
 /// `logs`.
 ///
 /// # Errors
 /// A pattern that describes nothing; a journal that can't be read.
-pub fn logs(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
+pub fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let instances = site.matching(&patterns(given))?;
     if instances.is_empty() {
-        return Err(Failure::new("there are no instances"));
+        return Err(CommandError::new("there are no instances"));
     }
-    instances.iter().for_each(|instance| point_to_log(site, instance));
+    instances.iter().for_each(|instance| mention_log_file(site, instance));
     let names: Vec<String> = instances.into_iter().map(|instance| instance.name).collect();
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]).stdin(Stdio::null());
@@ -47,51 +47,55 @@ pub fn logs(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
         command.arg("--lines=10");
     }
     if given.get_flag("verbose") {
-        crate::manage::complain(&format!("{command:?}"));
+        crate::manage::print_error(&format!("{command:?}"));
     }
     let journal = command.stdout(Stdio::piped()).spawn();
-    let mut journal = Journal(journal.map_err(|error| Failure::system("journalctl", &error))?);
+    let mut journal = Journal(journal.map_err(|error| CommandError::system("journalctl", &error))?);
     let colour = match given.get_one::<String>("color").map(String::as_str) {
         Some("always") => true,
         Some("never") => false,
         _ => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
-    let page = Page { names: &names, colour, json };
+    let page = LogFormatter { names: &names, colour, json };
     let output = journal.0.stdout.take();
-    let mut output = BufReader::new(output.ok_or_else(|| Failure::new("journalctl: no output"))?);
+    let mut output =
+        BufReader::new(output.ok_or_else(|| CommandError::new("journalctl: no output"))?);
     let mut line = Vec::new();
     loop {
-        if output.buffer().is_empty() && !somebody_reads_until(output.get_ref()) {
+        if output.buffer().is_empty() && !is_read_until_end(output.get_ref()) {
             return Ok(0);
         }
         line.clear();
         let read = output.read_until(b'\n', &mut line);
-        if read.map_err(|error| Failure::system("journalctl", &error))? == 0 {
+        if read.map_err(|error| CommandError::system("journalctl", &error))? == 0 {
             break;
         }
         if let Ok(entry) = serde_json::from_slice(&line) {
             crate::manage::print(&page.entry(&entry))?;
         }
     }
-    let status = journal.0.wait().map_err(|error| Failure::system("journalctl", &error))?;
-    if status.success() { Ok(0) } else { Err(Failure::new(format!("journalctl: {status}"))) }
+    let status = journal.0.wait().map_err(|error| CommandError::system("journalctl", &error))?;
+    if status.success() { Ok(0) } else { Err(CommandError::new(format!("journalctl: {status}"))) }
 }
 
 /// Says where the rest is, if an instance has a log of its own.
-fn point_to_log(site: &Site, instance: &Instance) {
+fn mention_log_file(site: &Registry, instance: &Instance) {
     if !instance.options.is_empty()
         && let Ok(config) = unit::config(site, instance)
         && let Some(LogTarget::File(log)) = config.log_file
     {
         let log = site.server_directory().join(log);
         let name = &instance.name;
-        crate::manage::complain(&format!("{name}: what its child writes is in {}", log.display()));
+        crate::manage::print_error(&format!(
+            "{name}: what its child writes is in {}",
+            log.display()
+        ));
     }
 }
 
 /// Waits for something to read. Whoever reads our output may leave, and then there is nobody to
 /// follow the journal for.
-fn somebody_reads_until(output: &ChildStdout) -> bool {
+fn is_read_until_end(output: &ChildStdout) -> bool {
     let stdout = std::io::stdout();
     let mut fds = [
         PollFd::new(output.as_fd(), PollFlags::POLLIN),
@@ -111,13 +115,13 @@ impl Drop for Journal {
     }
 }
 
-struct Page<'a> {
+struct LogFormatter<'a> {
     names: &'a [String],
     colour: bool,
     json: bool,
 }
 
-impl Page<'_> {
+impl LogFormatter<'_> {
     fn entry(&self, entry: &Value) -> String {
         let name = instance(entry).unwrap_or_default();
         let message = message(entry);
@@ -131,12 +135,12 @@ impl Page<'_> {
         }
         // What the child has written may be anything.
         let mut shown = Vec::new();
-        let mut filter = Filter::new();
-        filter.strip(&message, &mut shown);
+        let mut filter = ReplyFilter::new();
+        filter.filter_queries(&message, &mut shown);
         let text = String::from_utf8_lossy(&shown);
         let text = text.trim_end_matches(['\r', '\n']);
         // Nor is its colour the next line's.
-        let text = format!("{text}{}", String::from_utf8_lossy(&filter.undo()));
+        let text = format!("{text}{}", String::from_utf8_lossy(&filter.reset_sequence()));
         if self.names.len() == 1 {
             return format!("{text}\n");
         }

@@ -12,18 +12,18 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::control::patterns;
-use crate::manage::error::Outcome;
+use crate::manage::error::CommandResult;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::{self, Clock};
-use crate::manage::registry::{Instance, Site};
+use crate::manage::registry::{Instance, Registry};
 use crate::sys::{self, pidfd};
 
 /// `upgrade`. The exit status is 1 if one was not upgraded.
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub fn upgrade(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
-    site.must_run("upgrade")?;
+pub fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+    site.require_live("upgrade")?;
     let instances = site.matching(&patterns(given))?;
     let seconds = given.get_one::<u32>("timeout").copied().unwrap_or(20);
     let keep_going = given.get_flag("keep-going");
@@ -55,7 +55,7 @@ pub fn upgrade(site: &Site, given: &ArgMatches, json: bool) -> Outcome {
 
 /// `None` if there is no server to be upgraded.
 fn one(
-    site: &Site,
+    site: &Registry,
     instance: &Instance,
     clock: Option<Clock>,
     patience: Duration,
@@ -83,14 +83,15 @@ fn one(
         }
         None => return Err(format!("PID {pid}: /proc/{pid}/status can't be read")),
     }
-    let before = look(pid).ok_or_else(|| format!("PID {pid}: not to be seen; are you root?"))?;
+    let before =
+        exec_identity(pid).ok_or_else(|| format!("PID {pid}: not to be seen; are you root?"))?;
     pidfd::signal(&process, Signal::SIGUSR1 as i32)
         .map_err(|error| format!("PID {pid}: {}", sys::reason(&error)))?;
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
-        match look(pid) {
-            _ if !pidfd::lives(&process) => return Err(ended(pid)),
+        match exec_identity(pid) {
+            _ if !pidfd::is_alive(&process) => return Err(ended(pid)),
             None => return Err(ended(pid)),
             Some(now) if now.image != before.image => {
                 return Ok(Some(format!("PID {pid} is {}", now.path)));
@@ -107,19 +108,19 @@ fn ended(pid: i32) -> String {
 }
 
 /// What a process is executing.
-struct Look {
+struct ExecIdentity {
     image: (u64, u64, Vec<u64>),
     path: String,
 }
 
 /// `None` if it is gone, or somebody else's. The file alone tells nothing when it is the same again;
 /// its place in memory is random.
-fn look(pid: i32) -> Option<Look> {
+fn exec_identity(pid: i32) -> Option<ExecIdentity> {
     let exe = format!("/proc/{pid}/exe");
     let file = fs::metadata(&exe).ok()?;
     let process = proc::process(pid)?;
-    Some(Look {
-        image: (file.dev(), file.ino(), process.layout),
+    Some(ExecIdentity {
+        image: (file.dev(), file.ino(), process.memory_layout),
         path: fs::read_link(&exe).ok()?.display().to_string(),
     })
 }

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::proc::{self, Clock, Process};
 use crate::manage::files;
-use crate::manage::registry::{Instance, Site};
+use crate::manage::registry::{Instance, Registry};
 use crate::manage::systemd::unit;
 
 /// A server that wrote an info file.
 #[derive(Debug, Clone, Default)]
-pub struct Live {
+pub struct ServerStatus {
     /// The file.
     pub info: PathBuf,
     /// The PID in it.
@@ -35,7 +35,7 @@ pub struct Live {
     pub status: Option<Value>,
 }
 
-impl Live {
+impl ServerStatus {
     /// Whether nobody can type there, as far as the server says it.
     pub fn is_log(&self, endpoint: &str) -> bool {
         let all = self.status.as_ref().and_then(|status| status.get("endpoints")?.as_array());
@@ -61,7 +61,7 @@ impl Live {
 
 /// What lives of `instance`. `None` without an info file: it was stopped in good order, or never
 /// started.
-pub fn probe(site: &Site, instance: &Instance, clock: Option<Clock>) -> Option<Live> {
+pub fn probe(site: &Registry, instance: &Instance, clock: Option<Clock>) -> Option<ServerStatus> {
     let run = site.run_directory(&instance.name);
     let (mut info, mut status) = (run.join("info"), run.join("status"));
     if instance.options.iter().any(|word| may_move_files(word))
@@ -89,19 +89,19 @@ fn may_move_files(word: &str) -> bool {
 }
 
 /// Whether this user may not see what there is of an instance.
-pub fn is_hidden(site: &Site, instance: &Instance) -> bool {
+pub fn is_hidden(site: &Registry, instance: &Instance) -> bool {
     let run = fs::read_dir(site.run_directory(&instance.name));
     run.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// What an info file says, and whether the server of it lives. `info` is what that was told, and
 /// `directory` where it was started.
-fn read_info(directory: &Path, info: &Path) -> Option<Live> {
+fn read_info(directory: &Path, info: &Path) -> Option<ServerStatus> {
     let path = directory.join(info);
     let text = files::read(&path).ok()?;
     let text = String::from_utf8_lossy(&text);
     let pid = text.lines().find_map(|line| line.strip_prefix("pid:"))?.trim().parse().ok()?;
-    let server = proc::process(pid).filter(|process| keeps(process, info));
+    let server = proc::process(pid).filter(|process| owns_info_file(process, info));
     // One that ended in good order meanwhile has removed its file before.
     if server.is_none() && !path.exists() {
         return None;
@@ -109,13 +109,13 @@ fn read_info(directory: &Path, info: &Path) -> Option<Live> {
     let endpoints =
         text.lines().rev().filter(|line| !line.starts_with("pid:") && line.contains(':'));
     let endpoints = endpoints.map(str::to_owned).collect();
-    Some(Live { info: path, pid, endpoints, server, ..Live::default() })
+    Some(ServerStatus { info: path, pid, endpoints, server, ..ServerStatus::default() })
 }
 
 /// Whether a process is a server, and the one that was told to keep this info file. The file may be
 /// a dead server's, whose PID is another's by now, and an instance's user may write into it whatever
 /// he likes.
-fn keeps(process: &Process, info: &Path) -> bool {
+fn owns_info_file(process: &Process, info: &Path) -> bool {
     let info = info.as_os_str().as_bytes();
     process.comm == "procServ"
         && proc::arguments(process.pid).iter().any(|word| word.as_bytes().ends_with(info))

@@ -21,7 +21,7 @@ pub struct Process {
     pub started: u64,
     /// What an execve changes where addresses are random: places in its memory, if this process may
     /// see them, else zeros.
-    pub layout: Vec<u64>,
+    pub memory_layout: Vec<u64>,
 }
 
 /// The process with this number, unless there is none or only a dead one.
@@ -41,7 +41,7 @@ pub fn process(pid: i32) -> Option<Process> {
         pid,
         comm: comm.to_owned(),
         started: number(22)?,
-        layout: (26..=28).chain(45..=51).map(|field| number(field).unwrap_or(0)).collect(),
+        memory_layout: (26..=28).chain(45..=51).map(|field| number(field).unwrap_or(0)).collect(),
     })
 }
 

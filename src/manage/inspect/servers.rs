@@ -11,20 +11,20 @@ use crate::config::endpoint::Address;
 use crate::config::{Config, LogTarget};
 
 /// A procServ that runs in the same file system as this program.
-pub struct Server {
+pub struct RunningServer {
     /// Its process.
     pub pid: i32,
     directory: PathBuf,
     config: Config,
 }
 
-impl std::fmt::Display for Server {
+impl std::fmt::Display for RunningServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} (PID {})", self.config.name.to_string_lossy(), self.pid)
     }
 }
 
-impl Server {
+impl RunningServer {
     /// The files that no other may have, with what they are called.
     pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
         let log = match &self.config.log_file {
@@ -50,10 +50,10 @@ impl Server {
 }
 
 /// All that run here. Those of containers have files of their own.
-pub fn running() -> Vec<Server> {
+pub fn running() -> Vec<RunningServer> {
     let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let here = mounts("self");
-    let mut found: Vec<Server> = Vec::new();
+    let mut found: Vec<RunningServer> = Vec::new();
     for pid in proc::pids() {
         let Some(process) = proc::process(pid) else { continue };
         if process.comm != "procServ" || mounts(&pid.to_string()) != here {
@@ -61,7 +61,7 @@ pub fn running() -> Vec<Server> {
         }
         let argv: Vec<OsString> = proc::arguments(pid);
         if let (Some(directory), Ok(config)) = (proc::directory(pid), cli::parse(argv, &|_| None)) {
-            found.push(Server { pid, directory, config });
+            found.push(RunningServer { pid, directory, config });
         }
     }
     // Between fork and exec a child looks like its server.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use nix::unistd::{Uid, User};
 
-use super::error::Failure;
+use super::error::CommandError;
 use super::files;
 use super::registry::ini::Ini;
 
@@ -38,7 +38,7 @@ impl Scope {
 
 /// The directories of a scope.
 #[derive(Debug, Clone)]
-pub struct Site {
+pub struct Registry {
     /// Whose.
     pub scope: Scope,
     /// `--root`: an image of a system that does not run.
@@ -74,65 +74,65 @@ pub struct Instance {
 
 /// What is configured: the instances by name, and what is wrong with the rest.
 #[derive(Debug, Default)]
-pub struct Configured {
+pub struct Configuration {
     /// Those that can be run.
     pub instances: BTreeMap<String, Instance>,
     /// A line each for files and instances that can not.
     pub problems: Vec<String>,
 }
 
-impl Site {
+impl Registry {
     /// The one that the command line asks for; by default the machine's for root and the user's for
     /// everybody else.
     ///
     /// # Errors
     /// If a user's directories are not to be found out.
-    pub fn new(matches: &ArgMatches) -> Result<Site, Failure> {
+    pub fn new(matches: &ArgMatches) -> Result<Registry, CommandError> {
         let root = matches.get_one::<PathBuf>("root").cloned();
         let user = match (matches.get_flag("user"), matches.get_flag("system")) {
             (true, _) => true,
             (_, true) => false,
             _ => root.is_none() && !Uid::effective().is_root(),
         };
-        Site::of(if user { Scope::User } else { Scope::System }, root)
+        Registry::open(if user { Scope::User } else { Scope::System }, root)
     }
 
     /// The directories of `scope`, below `root` if there is one.
     ///
     /// # Errors
     /// If a user's directories are not to be found out.
-    pub fn of(scope: Scope, root: Option<PathBuf>) -> Result<Site, Failure> {
+    pub fn open(scope: Scope, root: Option<PathBuf>) -> Result<Registry, CommandError> {
         let (config, runtime) = match scope {
             Scope::System => (PathBuf::from("/etc"), PathBuf::from("/run")),
             Scope::User => {
                 let home =
-                    home().ok_or_else(|| Failure::new("no home directory: HOME is unset"))?;
+                    home().ok_or_else(|| CommandError::new("no home directory: HOME is unset"))?;
                 let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
                 let runtime = runtime.filter(|path| path.is_absolute());
                 let uid = Uid::current();
                 (home.join(".config"), runtime.unwrap_or_else(|| format!("/run/user/{uid}").into()))
             }
         };
-        Ok(Site { scope, root, config, runtime })
+        Ok(Registry { scope, root, config, runtime })
     }
 
     /// Whether this is a machine, and not an image of one.
     ///
     /// # Errors
     /// That `what` needs a machine.
-    pub fn must_run(&self, what: &str) -> Result<(), Failure> {
+    pub fn require_live(&self, what: &str) -> Result<(), CommandError> {
         match self.root {
             Some(_) => {
-                Err(Failure::usage(format!("nothing runs in an image: no {what} with --root")))
+                Err(CommandError::usage(format!("nothing runs in an image: no {what} with --root")))
             }
             None => Ok(()),
         }
     }
 
     /// Where a file of the image is, if this is one.
-    pub fn below_root(&self, path: &Path) -> PathBuf {
+    pub fn in_root(&self, path: &Path) -> PathBuf {
         match &self.root {
-            Some(root) => sysroot::inside(root, path),
+            Some(root) => sysroot::resolve(root, path),
             None => path.to_owned(),
         }
     }
@@ -145,16 +145,16 @@ impl Site {
 
     /// `procServ.conf`, with any number of instances.
     pub fn main_file(&self) -> PathBuf {
-        self.below_root(&self.config.join("procServ.conf"))
+        self.in_root(&self.config.join("procServ.conf"))
     }
 
     /// `procServ.d`, with a file for each instance that `add` made.
     pub fn directory(&self) -> PathBuf {
-        self.below_root(&self.config.join("procServ.d"))
+        self.in_root(&self.config.join("procServ.d"))
     }
 
     /// The file that `add` makes.
-    pub fn own_file(&self, name: &str) -> PathBuf {
+    pub fn instance_file(&self, name: &str) -> PathBuf {
         self.directory().join(format!("{name}.conf"))
     }
 
@@ -169,24 +169,24 @@ impl Site {
             Scope::System => "systemd/system",
             Scope::User => "systemd/user",
         };
-        self.below_root(&self.config.join(directory)).join(unit_name(name))
+        self.in_root(&self.config.join(directory)).join(unit_name(name))
     }
 
     /// The unit that the generator made, when systemd last read its units.
     pub fn generated_unit(&self, name: &str) -> PathBuf {
-        self.below_root(&self.runtime.join("systemd/generator").join(unit_name(name)))
+        self.in_root(&self.runtime.join("systemd/generator").join(unit_name(name)))
     }
 
     /// What systemd makes for the instance while it runs.
     pub fn run_directory(&self, name: &str) -> PathBuf {
-        self.below_root(&self.runtime.join(format!("procserv-{name}")))
+        self.in_root(&self.runtime.join(format!("procserv-{name}")))
     }
 
     /// Where units without `WorkingDirectory=` are started.
     pub fn server_directory(&self) -> PathBuf {
         match self.scope {
-            Scope::System => self.below_root(Path::new("/")),
-            Scope::User => self.below_root(self.config.parent().unwrap_or(&self.config)),
+            Scope::System => self.in_root(Path::new("/")),
+            Scope::User => self.in_root(self.config.parent().unwrap_or(&self.config)),
         }
     }
 
@@ -194,13 +194,13 @@ impl Site {
     ///
     /// # Errors
     /// If `procServ.d` is there and can't be read.
-    pub fn files(&self) -> Result<Vec<PathBuf>, Failure> {
+    pub fn files(&self) -> Result<Vec<PathBuf>, CommandError> {
         let directory = self.directory();
         let mut files = Vec::new();
         match fs::read_dir(&directory) {
             Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Failure::file(&directory, &error)),
+            Err(error) => return Err(CommandError::file(&directory, &error)),
         }
         let is_shown = |path: &PathBuf| {
             path.extension().is_some_and(|extension| extension == "conf")
@@ -218,14 +218,14 @@ impl Site {
     /// Reads all files. What is wrong with one keeps nobody from using the others.
     ///
     /// # Errors
-    /// Those of [`Site::files`].
-    pub fn configured(&self) -> Result<Configured, Failure> {
-        let mut found = Configured::default();
+    /// Those of [`Registry::files`].
+    pub fn configured(&self) -> Result<Configuration, CommandError> {
+        let mut found = Configuration::default();
         for file in self.files()? {
-            let text = match files::read_text(&self.below_root(&self.in_image(&file))) {
+            let text = match files::read_text(&self.in_root(&self.in_image(&file))) {
                 Ok(text) => text,
                 Err(error) => {
-                    found.problems.push(Failure::file(&file, &error).text);
+                    found.problems.push(CommandError::file(&file, &error).text);
                     continue;
                 }
             };
@@ -243,22 +243,22 @@ impl Site {
     /// Reads all files and says on stderr what is wrong with them.
     ///
     /// # Errors
-    /// Those of [`Site::files`].
-    pub fn instances(&self) -> Result<BTreeMap<String, Instance>, Failure> {
+    /// Those of [`Registry::files`].
+    pub fn instances(&self) -> Result<BTreeMap<String, Instance>, CommandError> {
         let found = self.configured()?;
-        found.problems.iter().for_each(|problem| super::complain(problem));
+        found.problems.iter().for_each(|problem| super::print_error(problem));
         Ok(found.instances)
     }
 
     /// The instances that one of the patterns describes, all of them if there are no patterns.
     ///
     /// # Errors
-    /// Those of [`Site::files`], and a pattern that describes none.
-    pub fn matching(&self, patterns: &[&str]) -> Result<Vec<Instance>, Failure> {
+    /// Those of [`Registry::files`], and a pattern that describes none.
+    pub fn matching(&self, patterns: &[&str]) -> Result<Vec<Instance>, CommandError> {
         let all = self.instances()?;
         for wanted in patterns {
             if !all.keys().any(|name| pattern::matches(wanted, name)) {
-                return Err(Failure::new(format!(
+                return Err(CommandError::new(format!(
                     "no instance {wanted} in {} and {}",
                     self.main_file().display(),
                     self.directory().display()
@@ -270,7 +270,7 @@ impl Site {
     }
 }
 
-impl Configured {
+impl Configuration {
     fn take(&mut self, file: &Path, ini: &Ini) {
         for name in ini.sections() {
             let instance = check_name(name).and_then(|()| Instance::read(file, ini, name));

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 const LINKS_MAX: usize = 40;
 
 /// Where `path` of the image `root` is, all links followed. What is not there is taken as it stands.
-pub fn inside(root: &Path, path: &Path) -> PathBuf {
+pub fn resolve(root: &Path, path: &Path) -> PathBuf {
     let mut ahead: VecDeque<OsString> = steps(path);
     let mut place = PathBuf::new();
     let mut links = 0;
@@ -61,8 +61,8 @@ mod tests {
             ("/none/x", "none/x"),
             ("/", ""),
         ] {
-            assert_eq!(inside(root, Path::new(path)), root.join(place), "{path}");
+            assert_eq!(resolve(root, Path::new(path)), root.join(place), "{path}");
         }
-        assert!(inside(root, Path::new("/loop/../x")).starts_with(root));
+        assert!(resolve(root, Path::new("/loop/../x")).starts_with(root));
     }
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::unit;
-use crate::manage::error::{Failure, Outcome};
-use crate::manage::registry::{Scope, Site};
+use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::registry::{Registry, Scope};
 
 /// `procServ-launcher [--system|--user] NAME`: comes back only with the reason why not.
-pub fn main(argv: Vec<OsString>) -> Outcome {
+pub fn main(argv: Vec<OsString>) -> CommandResult {
     let words: Vec<String> =
         argv.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -18,7 +18,7 @@ pub fn main(argv: Vec<OsString>) -> Outcome {
         ["--user", name] => launch(Scope::User, name),
         ["--system", name] => launch(Scope::System, name),
         [name] if !name.starts_with('-') => launch(Scope::System, name),
-        _ => Err(Failure::usage("usage: procServ-launcher [--system|--user] NAME")),
+        _ => Err(CommandError::usage("usage: procServ-launcher [--system|--user] NAME")),
     }
 }
 
@@ -26,17 +26,17 @@ pub fn main(argv: Vec<OsString>) -> Outcome {
 ///
 /// # Errors
 /// Always, if it comes back.
-pub fn launch(scope: Scope, name: &str) -> Outcome {
-    let site = Site::of(scope, None)?;
+pub fn launch(scope: Scope, name: &str) -> CommandResult {
+    let site = Registry::open(scope, None)?;
     let instances = site.instances()?;
     let Some(instance) = instances.get(name) else {
-        return Err(Failure::new(format!("no usable instance {name}")));
+        return Err(CommandError::new(format!("no usable instance {name}")));
     };
     let program = server();
     // Not RUNTIME_DIRECTORY, a list with colons in between: a name may have one, too.
     let arguments = unit::server_arguments(instance, &site.run_directory(name));
     let error = Command::new(&program).args(arguments).exec();
-    Err(Failure::file(&program, &error))
+    Err(CommandError::file(&program, &error))
 }
 
 /// The server beside this program, or else the one on PATH.

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cli;
 use crate::config::Config;
-use crate::manage::error::{Failure, Outcome};
-use crate::manage::files::{self, Existing};
-use crate::manage::registry::{Instance, Scope, Site, unit_name};
+use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::files::{self, IfExists};
+use crate::manage::registry::{Instance, Registry, Scope, unit_name};
 
 /// The unit of an instance. `launcher` is the command that becomes its server, as words.
 pub fn text(scope: Scope, instance: &Instance, launcher: &[String]) -> String {
@@ -117,12 +117,12 @@ pub fn assignment(text: &str) -> String {
 ///
 /// # Errors
 /// If nobody knows where this program is.
-pub fn launcher(site: &Site) -> Result<Vec<String>, Failure> {
-    if site.root.is_some() && site.below_root(INSTALLED.as_ref()).exists() {
+pub fn launcher(site: &Registry) -> Result<Vec<String>, CommandError> {
+    if site.root.is_some() && site.in_root(INSTALLED.as_ref()).exists() {
         return Ok(vec![INSTALLED.to_owned()]);
     }
     let myself =
-        std::env::current_exe().map_err(|error| Failure::file(Path::new("/proc"), &error))?;
+        std::env::current_exe().map_err(|error| CommandError::file(Path::new("/proc"), &error))?;
     let words = |path: PathBuf| vec![path.to_string_lossy().into_owned()];
     let link = myself.with_file_name("procServ-launcher");
     if link.exists() {
@@ -139,11 +139,13 @@ const INSTALLED: &str = "/usr/bin/procServ-launcher";
 ///
 /// # Errors
 /// If nothing can be written.
-pub fn generate(scope: Scope, argv: &[OsString]) -> Outcome {
+pub fn generate(scope: Scope, argv: &[OsString]) -> CommandResult {
     let Some(directory) = argv.get(1).map(PathBuf::from) else {
-        return Err(Failure::usage("a generator is run by systemd, with a directory to write to"));
+        return Err(CommandError::usage(
+            "a generator is run by systemd, with a directory to write to",
+        ));
     };
-    let site = Site::of(scope, None)?;
+    let site = Registry::open(scope, None)?;
     let launcher = launcher(&site)?;
     let wants = directory.join(format!("{}.wants", target(scope)));
     for instance in site.instances()?.values() {
@@ -154,13 +156,13 @@ pub fn generate(scope: Scope, argv: &[OsString]) -> Outcome {
             &unit,
             &made(scope, instance, &launcher, Some(&instance.file)),
         )
-        .map_err(|error| Failure::file(&directory.join(&unit), &error))?;
+        .map_err(|error| CommandError::file(&directory.join(&unit), &error))?;
     }
     Ok(0)
 }
 
 fn write_generated(directory: &Path, wants: &Path, unit: &str, text: &str) -> std::io::Result<()> {
-    files::write(&directory.join(unit), text, 0o644, Existing::Replace)?;
+    files::write(&directory.join(unit), text, 0o644, IfExists::Replace)?;
     fs::create_dir_all(wants)?;
     let link = wants.join(unit);
     files::remove(&link)?;
@@ -184,7 +186,7 @@ pub enum UnitState {
 }
 
 /// Compares the unit of an instance with what the instance says.
-pub fn state(site: &Site, instance: &Instance) -> UnitState {
+pub fn state(site: &Registry, instance: &Instance) -> UnitState {
     let name = &instance.name;
     let new = text(site.scope, instance, &[]);
     let is = |old: &str| settings(old) == settings(&new);
@@ -219,12 +221,12 @@ fn settings(text: &str) -> Vec<&str> {
     lines
 }
 
-fn has_generator(site: &Site) -> bool {
+fn has_generator(site: &Registry) -> bool {
     let kind = site.scope.option().trim_start_matches("--");
     ["/etc", "/usr/local/lib", "/usr/lib", "/lib"].iter().any(|directory| {
         let path =
             format!("{directory}/systemd/{kind}-generators/systemd-procserv-generator-{kind}");
-        site.below_root(path.as_ref()).exists()
+        site.in_root(path.as_ref()).exists()
     })
 }
 
@@ -232,11 +234,11 @@ fn has_generator(site: &Site) -> bool {
 ///
 /// # Errors
 /// If it can't be written.
-pub fn write(site: &Site, instance: &Instance) -> Result<PathBuf, Failure> {
+pub fn write(site: &Registry, instance: &Instance) -> Result<PathBuf, CommandError> {
     let path = site.unit_file(&instance.name);
     let unit = text(site.scope, instance, &launcher(site)?);
-    files::write(&path, &unit, 0o644, Existing::Replace)
-        .map_err(|error| Failure::file(&path, &error))?;
+    files::write(&path, &unit, 0o644, IfExists::Replace)
+        .map_err(|error| CommandError::file(&path, &error))?;
     Ok(path)
 }
 
@@ -283,7 +285,7 @@ pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
 }
 
 /// What the server of `instance` makes of its command line, or why it refuses it.
-pub fn config(site: &Site, instance: &Instance) -> Result<Config, String> {
+pub fn config(site: &Registry, instance: &Instance) -> Result<Config, String> {
     let arguments = server_arguments(instance, &site.run_directory(&instance.name));
     let argv = std::iter::once("procServ".to_owned()).chain(arguments).map(OsString::from);
     cli::parse(argv.collect(), &|_| None).map_err(|exit| {

@@ -8,10 +8,10 @@ use super::poll_stream::PollStream;
 use super::upgrade::describe;
 use crate::console::event::ExitStatus;
 use crate::handover::state::ChildState;
-use crate::limits::{LAST_WORDS_MAX, NOTICES_PER_TURN};
+use crate::limits::{NOTIFICATIONS_PER_TURN, POST_EXIT_OUTPUT_MAX};
 use crate::server::os::descendants::Daemon;
 use crate::server::os::{Process, Ready};
-use crate::sys::process::End;
+use crate::sys::process;
 
 /// A child that was started and has not been buried.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Child<P> {
     /// No process has the terminal open any more.
     pty_closed: bool,
     /// It has ended so. Its announcement waits for its last words.
-    end: Option<End>,
+    end: Option<process::ExitStatus>,
     /// What was read since it ended.
     read_since_end: usize,
     /// It has ended, and another process is to take its place.
@@ -90,7 +90,7 @@ impl<P: Process> Child<P> {
     /// Hears what it told its service manager. Whether it said that it is ready.
     pub(crate) fn read_notification(&mut self) -> bool {
         let mut ready = false;
-        for _ in 0..NOTICES_PER_TURN {
+        for _ in 0..NOTIFICATIONS_PER_TURN {
             if !self.notification_pending {
                 break;
             }
@@ -159,14 +159,14 @@ impl<P: Process> Child<P> {
     /// How it ended, once all that it wrote has been read. What others go on writing to its
     /// terminal is waited for only so long.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
-        if self.is_readable() && self.read_since_end < LAST_WORDS_MAX {
+        if self.is_readable() && self.read_since_end < POST_EXIT_OUTPUT_MAX {
             return None;
         }
         self.end.map(|end| match end {
             // The kernel keeps eight bits of it.
-            End::Exited(code) => ExitStatus::Code(code as u8),
-            End::Killed(signal) => ExitStatus::Signal(signal),
-            End::Unknown => ExitStatus::Unknown,
+            process::ExitStatus::Exited(code) => ExitStatus::Code(code as u8),
+            process::ExitStatus::Killed(signal) => ExitStatus::Signal(signal),
+            process::ExitStatus::Unknown => ExitStatus::Unknown,
         })
     }
 

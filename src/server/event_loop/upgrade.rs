@@ -20,7 +20,7 @@ use crate::handover::state::{
     ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
 };
 use crate::handover::{self, format};
-use crate::limits::{ANSWER_MAX, HANDOVER_PATIENCE, READ_SIZE};
+use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE};
 use crate::server::Server;
 use crate::server::os::{Connection, Inheritable, Process, Socket, System, WorkerHandle};
 use crate::server::records::Records;
@@ -108,7 +108,7 @@ impl<S: System> Server<S> {
         });
         match begun {
             Ok((program, digest)) => {
-                let until = now.mono + HANDOVER_PATIENCE;
+                let until = now.mono + HANDOVER_TIMEOUT;
                 let answer = Vec::new();
                 self.handover.step = Step::Checking { program, answer, digest, until };
             }
@@ -180,7 +180,7 @@ impl<S: System> Server<S> {
                 if let Some(records) = &mut self.records {
                     records.pause();
                 }
-                self.handover.step = Step::Finishing { until: now.mono + HANDOVER_PATIENCE };
+                self.handover.step = Step::Finishing { until: now.mono + HANDOVER_TIMEOUT };
                 // Most are idle anyway.
                 self.write_sinks(now);
                 self.continue_upgrade(now);

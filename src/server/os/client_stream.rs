@@ -15,7 +15,7 @@ use crate::limits::DRAIN_MAX;
 use crate::server::event_loop::upgrade::describe;
 use crate::server::records::PeerIdentity;
 use crate::sys::fd;
-use crate::sys::pty::{Modes, Terminal};
+use crate::sys::pty::{Terminal, TermiosFlags};
 
 /// The far end of a connection.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl ClientStream {
         options.read(true).custom_flags(nix::libc::O_NONBLOCK);
         let pipe = options.open("/dev/fd/0").or_else(|_| {
             let copy = fd::duplicate(&stdin)?;
-            fd::prepare(&copy)?;
+            fd::set_nonblocking_cloexec(&copy)?;
             Ok::<_, io::Error>(File::from(copy))
         });
         Some(ClientStream::Pipe(pipe.ok()?))
@@ -66,7 +66,7 @@ impl ClientStream {
             ConnectionKind::Raw => ClientStream::Raw(file),
             ConnectionKind::Pipe => ClientStream::Pipe(file),
             ConnectionKind::Terminal(modes) => {
-                let modes = Modes {
+                let modes = TermiosFlags {
                     input: modes.input,
                     output: modes.output,
                     control: modes.control,
@@ -119,7 +119,7 @@ impl Connection for ClientStream {
             ClientStream::Raw(_) => ConnectionKind::Raw,
             ClientStream::Pipe(_) => ConnectionKind::Pipe,
             ClientStream::Terminal(terminal) => {
-                let Modes { input, output, control, local, characters } = terminal.saved();
+                let TermiosFlags { input, output, control, local, characters } = terminal.saved();
                 let modes = SavedTermios { input, output, control, local, characters };
                 ConnectionKind::Terminal(modes)
             }

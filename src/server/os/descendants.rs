@@ -50,7 +50,7 @@ impl Descendants {
     /// The child was started; `beside` another one, whose kin counts too.
     pub(crate) fn begin(&mut self, pid: i32, beside: bool) {
         if !beside || self.since_ticks.is_none() {
-            self.since_ticks = procfs::begun(pid);
+            self.since_ticks = procfs::start_ticks(pid);
         }
         self.terminated.clear();
     }
@@ -74,7 +74,7 @@ impl Descendants {
         };
         let mut found = procfs::children_since(since);
         // Who may not be signalled is not waited for.
-        found.retain(|pid| !ours.contains(&Some(*pid)) && process::exists_for_us(*pid));
+        found.retain(|pid| !ours.contains(&Some(*pid)) && process::may_signal(*pid));
         for &pid in &found {
             if signal == nix::libc::SIGKILL {
                 process::signal(pid, signal);

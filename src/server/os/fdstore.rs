@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use crate::console::event::ClientId;
 use crate::handover::format;
 use crate::handover::state::{Descriptor, State};
-use crate::limits::FDSTORE_HALF;
+use crate::limits::FDSTORE_SLOT_SIZE;
 use crate::sys::fd;
 use crate::systemd::notify::Notifier;
 
@@ -124,7 +124,7 @@ impl FdStore {
     /// Writes the state down.
     pub(crate) fn save(&mut self, state: &State) -> io::Result<()> {
         let bytes = format::encode(state);
-        if bytes.len() + HEAD > FDSTORE_HALF {
+        if bytes.len() + HEAD > FDSTORE_SLOT_SIZE {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let sequence = self.sequence.wrapping_add(1);
@@ -183,7 +183,7 @@ impl FdStore {
 
 /// Where the half with this number begins.
 fn start(sequence: u64) -> u64 {
-    (sequence & 1) * FDSTORE_HALF as u64
+    (sequence & 1) * FDSTORE_SLOT_SIZE as u64
 }
 
 /// The last half that was written whole.
@@ -197,7 +197,7 @@ fn read(memory: &File, half: u64) -> Option<(u64, Vec<u8>)> {
     memory.read_exact_at(&mut head, start(half)).ok()?;
     let (sequence, len) = head.split_first_chunk()?;
     let len = usize::try_from(u64::from_le_bytes(*len.first_chunk()?)).ok()?;
-    if len > FDSTORE_HALF - HEAD {
+    if len > FDSTORE_SLOT_SIZE - HEAD {
         return None;
     }
     let mut bytes = vec![0; len];

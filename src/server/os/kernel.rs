@@ -32,11 +32,11 @@ use crate::server::startup::child_sockets::{ChildSocket, fdstore_name};
 use crate::server::writers::log_file::{self, LogWriter};
 use crate::server::writers::rotate::Rotator;
 use crate::server::writers::thread::{self, Worker, WorkerThread};
-use crate::sys::exec::{self, Image};
-use crate::sys::passed_fds::Passing;
+use crate::sys::exec::{self, ExecImage};
+use crate::sys::passed_fds::PassedFds;
 use crate::sys::process;
-use crate::sys::signal::Blocked;
-use crate::sys::spawn::Program;
+use crate::sys::signal::SignalMaskGuard;
+use crate::sys::spawn::PreparedCommand;
 use crate::sys::{fd, pidfd, pty, time};
 use crate::systemd;
 use crate::systemd::notify::Notifier;
@@ -54,7 +54,7 @@ pub(crate) struct Kernel {
     events: Events,
     waker: Arc<Waker>,
     signals: Signals,
-    program: Program,
+    program: PreparedCommand,
     /// The name to open the log by, if it is a file.
     log_path: Option<PathBuf>,
     /// When another log is begun.
@@ -80,7 +80,7 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Handles signals from now on.
     pub(crate) fn new(
-        program: Program,
+        program: PreparedCommand,
         log_path: Option<PathBuf>,
         argv0: Vec<u8>,
     ) -> io::Result<Kernel> {
@@ -243,7 +243,7 @@ impl System for Kernel {
             // Whatever comes, the child is looked after.
             self.register(notify_socket, token, Interest::READABLE)?;
         }
-        let pid = self.program.spawn(&slave, Passing::new(&sockets), &address)?;
+        let pid = self.program.spawn(&slave, PassedFds::new(&sockets), &address)?;
         self.descendants.begin(pid, beside);
         let child = PtyProcess { pid, master: File::from(master), notify_socket, pidfd: None };
         self.keep_child(&child);
@@ -293,7 +293,7 @@ impl System for Kernel {
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
         let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
-        let (pid, answer) = Image::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
+        let (pid, answer) = ExecImage::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
         let master = File::from(OwnedFd::from(answer));
         let program = PtyProcess { pid, master, notify_socket: None, pidfd: None };
         let watched = self.register(&program.master, token, Interest::READABLE);
@@ -312,7 +312,7 @@ impl System for Kernel {
             return io::ErrorKind::Interrupted.into();
         }
         // From here on they stay pending, for whoever is in this process then.
-        let _blocked = match Blocked::all() {
+        let _blocked = match SignalMaskGuard::all() {
             Ok(blocked) if !self.signals.any() => blocked,
             Ok(_) => return io::ErrorKind::Interrupted.into(),
             Err(error) => return error,
@@ -324,16 +324,16 @@ impl System for Kernel {
             let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
             let number = state.as_raw_fd().to_string();
             let env = env.chain([(handover::VARIABLE.into(), number.into())]);
-            Ok((Image::new(&self.installed, std::env::args_os(), env)?, state))
+            Ok((ExecImage::new(&self.installed, std::env::args_os(), env)?, state))
         });
         let (image, state) = match image {
             Ok(image) => image,
             Err(error) => return error,
         };
         let numbers = || lasting.iter().copied().chain([state.as_raw_fd()]);
-        numbers().for_each(|number| fd::set_inherited(number, true));
+        numbers().for_each(|number| fd::set_cloexec_keep(number, true));
         let error = image.exec();
-        numbers().for_each(|number| fd::set_inherited(number, false));
+        numbers().for_each(|number| fd::set_cloexec_keep(number, false));
         error
     }
 

@@ -68,7 +68,7 @@ impl ListeningSocket {
             Address::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         let bound = ListeningSocket { socket, endpoint: bound, role, file, passed: false };
-        sys::fd::prepare(&bound)?;
+        sys::fd::set_nonblocking_cloexec(&bound)?;
         Ok(bound)
     }
 
@@ -118,7 +118,7 @@ impl ListeningSocket {
         };
         let endpoint = Endpoint { address, raw };
         let bound = ListeningSocket { socket, endpoint, role, file, passed: false };
-        sys::fd::prepare(&bound)?;
+        sys::fd::set_nonblocking_cloexec(&bound)?;
         Ok(bound)
     }
 }
@@ -168,7 +168,7 @@ impl Socket for ListeningSocket {
     }
 
     fn is_near_fd_limit(&self) -> bool {
-        sys::fd::is_scarce(self.as_fd(), RESERVED_FDS)
+        sys::fd::is_near_limit(self.as_fd(), RESERVED_FDS)
     }
 
     fn accept(&self) -> io::Result<(ClientStream, Option<IpAddr>)> {
@@ -180,7 +180,7 @@ impl Socket for ListeningSocket {
             }
             Kind::Unix(socket) => (socket.accept()?.0.into(), None),
         };
-        sys::fd::prepare(&stream)?;
+        sys::fd::set_nonblocking_cloexec(&stream)?;
         Ok((ClientStream::socket(stream, self.endpoint.raw), from))
     }
 }
@@ -295,7 +295,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 /// Connects without waiting for room in the backlog.
 fn connect_nonblocking(path: &Path) -> io::Result<UnixStream> {
     let fd = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
-    sys::fd::prepare(&fd)?;
+    sys::fd::set_nonblocking_cloexec(&fd)?;
     connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(UnixStream::from(fd))
 }

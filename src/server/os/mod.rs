@@ -25,7 +25,7 @@ use super::writers::sink::{LogJob, LogReply};
 use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind};
 use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, FileId, State};
-use crate::sys::process::End;
+use crate::sys::process::ExitStatus;
 
 /// What the kernel said of a descriptor. An end or an error is readiness: the next call tells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(super) trait Process: NonblockingIo {
     /// Its PID and process group.
     fn pid(&self) -> i32;
     /// Whether it has ended, and how.
-    fn poll_exit(&self) -> Option<End>;
+    fn poll_exit(&self) -> Option<ExitStatus>;
     /// Sends a signal to its process group.
     fn signal(&self, signal: i32);
     /// It has ended, is reaped, and another process takes its place.

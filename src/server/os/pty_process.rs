@@ -8,7 +8,7 @@ use super::descendants::Daemon;
 use super::{Inheritable, NonblockingIo, Process};
 use crate::handover::state::Descriptor;
 use crate::server::event_loop::upgrade::describe;
-use crate::sys::process::{self, End};
+use crate::sys::process::{self, ExitStatus};
 use crate::sys::{fd, pidfd, procfs};
 use crate::systemd::notify_socket::NotifySocket;
 
@@ -45,12 +45,12 @@ impl Process for PtyProcess {
         self.pid
     }
 
-    fn poll_exit(&self) -> Option<End> {
+    fn poll_exit(&self) -> Option<ExitStatus> {
         match &self.pidfd {
-            None => process::peek(self.pid),
+            None => process::poll_exit(self.pid),
             // Its parent may have ended, and this process be it now.
-            Some(orphan) => process::peek(self.pid)
-                .or_else(|| Some(pidfd::ended(orphan)?.unwrap_or(End::Unknown))),
+            Some(orphan) => process::poll_exit(self.pid)
+                .or_else(|| Some(pidfd::exit_status(orphan)?.unwrap_or(ExitStatus::Unknown))),
         }
     }
 
@@ -73,13 +73,13 @@ impl Process for PtyProcess {
     }
 
     fn start_ticks(&self) -> Option<u64> {
-        procfs::begun(self.pid)
+        procfs::start_ticks(self.pid)
     }
 
     fn read_notification(&self) -> Option<bool> {
         // What others say is heard as nothing.
         match self.notify_socket.as_ref()?.next() {
-            Ok((sender, ready)) => Some(ready && procfs::is_within(sender, self.pid)),
+            Ok((sender, ready)) => Some(ready && procfs::is_descendant_or_self(sender, self.pid)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(false),
             Err(_) => None,
         }

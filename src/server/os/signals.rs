@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::libc::{SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::PendingSignals;
-use crate::sys::signal::Sender;
+use crate::sys::signal::SenderTracker;
 
 /// What has come since the last look.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Signals {
     child: Arc<AtomicBool>,
     upgrade: Arc<AtomicBool>,
     overlap: Arc<AtomicBool>,
-    senders: BTreeMap<i32, Sender>,
+    senders: BTreeMap<i32, SenderTracker>,
 }
 
 impl Signals {
@@ -31,7 +31,7 @@ impl Signals {
         let mut senders = BTreeMap::new();
         let mut register = |signal| -> io::Result<Arc<AtomicBool>> {
             let flag = Arc::new(AtomicBool::new(false));
-            senders.insert(signal, Sender::note(signal)?);
+            senders.insert(signal, SenderTracker::install(signal)?);
             // The flag first: whoever is woken finds it set.
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;

@@ -13,7 +13,7 @@ use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, ClientKind, Event, Role, Sink};
 use crate::handover::state::{ChildState, ConnectionKind};
 use crate::handover::{answer, format};
-use crate::limits::HANDOVER_PATIENCE;
+use crate::limits::HANDOVER_TIMEOUT;
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
@@ -21,7 +21,7 @@ use crate::server::event_loop::upgrade::ServerIdentity;
 use crate::server::os::Ready;
 use crate::server::service_manager::ServiceReporter;
 use crate::server::writers::sink::SinkWriter;
-use crate::sys::process::End;
+use crate::sys::process::ExitStatus;
 
 /// Stands among what the service manager is told where a new server begins to tell it.
 pub(super) const NEW: &str = "upgraded";
@@ -37,12 +37,12 @@ pub(super) fn go_on_with_rehearsal(world: &mut World) {
     let kind = world.dice.roll(10);
     world.note(format!("the new program does {kind}"));
     let end = match kind {
-        0 => End::Exited(0),
-        1 => End::Exited(1),
-        2 => End::Killed(11),
+        0 => ExitStatus::Exited(0),
+        1 => ExitStatus::Exited(1),
+        2 => ExitStatus::Killed(11),
         3 => {
             world.send(id, b"something else", false);
-            End::Exited(0)
+            ExitStatus::Exited(0)
         }
         4 => return,
         5 => {
@@ -51,7 +51,7 @@ pub(super) fn go_on_with_rehearsal(world: &mut World) {
         }
         _ => {
             world.send(id, &answer(digest), false);
-            End::Exited(0)
+            ExitStatus::Exited(0)
         }
     };
     world.end(id, end);
@@ -133,13 +133,13 @@ fn events_that_hang_refuse_an_upgrade() {
         let (program, state) = world.rehearsal.as_ref().expect("a rehearsal");
         let (id, digest) = (program.pipe, format::digest(state));
         world.send(id, &answer(digest), false);
-        world.end(id, End::Exited(0));
+        world.end(id, ExitStatus::Exited(0));
     }
     for _ in 0..20 {
         run.settle();
         run.world.borrow_mut().write_log();
         run.settle();
-        run.sleep(HANDOVER_PATIENCE / 4);
+        run.sleep(HANDOVER_TIMEOUT / 4);
     }
     assert_eq!(run.upgrades, 0);
     let world = run.world.borrow();
@@ -165,7 +165,7 @@ fn upgrade_that_fails_is_tried_no_more_often_than_asked_for() {
                 let (id, digest) = (program.pipe, format::digest(state));
                 tries += 1;
                 world.send(id, &answer(digest), false);
-                world.end(id, End::Exited(0));
+                world.end(id, ExitStatus::Exited(0));
             }
             world.write_log();
             world.write_records();

@@ -12,7 +12,7 @@ use crate::handover::state::{ConnectionKind, Descriptor, SavedTermios};
 use crate::server::os::descendants::Daemon;
 use crate::server::os::{Connection, Inheritable, NonblockingIo, Process};
 use crate::server::records::PeerIdentity;
-use crate::sys::process::End;
+use crate::sys::process::ExitStatus;
 
 /// The server's end of a pipe.
 pub(super) struct Far {
@@ -121,12 +121,12 @@ impl Process for Far {
         self.pid
     }
 
-    fn poll_exit(&self) -> Option<End> {
+    fn poll_exit(&self) -> Option<ExitStatus> {
         self.world.borrow_mut().process(self.id)?.end
     }
 
     fn signal(&self, signal: i32) {
-        self.world.borrow_mut().end(self.id, End::Killed(signal));
+        self.world.borrow_mut().end(self.id, ExitStatus::Killed(signal));
     }
 
     fn become_daemon(&mut self, daemon: Daemon) {

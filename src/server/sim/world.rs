@@ -22,7 +22,7 @@ use crate::handover::state::{ChildSocketState, Descriptor, FileId, State};
 use crate::server::os::descendants::Daemon;
 use crate::server::os::{Inheritable, PendingSignals, Ready, Socket, System};
 use crate::server::records::SignalSender;
-use crate::sys::process::End;
+use crate::sys::process::ExitStatus;
 
 /// A sequence of numbers that a seed decides.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub(super) type Id = u64;
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) pipe: Id,
-    pub(super) end: Option<End>,
+    pub(super) end: Option<ExitStatus>,
 }
 
 #[derive(Debug)]
@@ -205,7 +205,7 @@ impl World {
     }
 
     /// A process ends, unless it has.
-    pub(super) fn end(&mut self, id: Id, end: End) {
+    pub(super) fn end(&mut self, id: Id, end: ExitStatus) {
         if let Some(process) = self.process(id)
             && process.end.is_none()
         {

@@ -12,7 +12,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 
 use super::recovery::Recovery;
 use crate::config::Config;
-use crate::config::listen::{Family, ListenUri, Place};
+use crate::config::listen::{Family, ListenTarget, ListenUri};
 use crate::handover::state::{ChildSocketState, FileId, Text};
 use crate::server::event_loop::upgrade::describe;
 use crate::server::os::listening_socket::{is_at, listen_at, listen_file, remove_file};
@@ -40,8 +40,8 @@ pub(crate) type FdSockets = Vec<(i32, io::Result<(OwnedFd, Option<Vec<u8>>)>)>;
 /// Takes the descriptors of `fd://`. To be called before anything else opens or takes descriptors.
 pub(crate) fn fd_sockets(config: &Config, passed: &mut ListenFds) -> FdSockets {
     let numbers = config.listen.iter().filter_map(|uri| match uri.place {
-        Place::Descriptor(number) => Some(number),
-        Place::Tcp { .. } | Place::Unix(_) => None,
+        ListenTarget::Descriptor(number) => Some(number),
+        ListenTarget::Tcp { .. } | ListenTarget::Unix(_) => None,
     });
     let mut take = |number| match passed.take_named(number) {
         Some((name, socket)) => Ok((socket, Some(name))),
@@ -96,14 +96,14 @@ impl ChildSocket {
     fn open(index: usize, uri: &ListenUri, given: &mut FdSockets) -> io::Result<ChildSocket> {
         let (mut name, mut file, mut passed) = (None, None, false);
         let socket = match &uri.place {
-            Place::Tcp { host, port, family } => listen_tcp(host, *port, *family)?,
-            Place::Unix(path) => {
+            ListenTarget::Tcp { host, port, family } => listen_tcp(host, *port, *family)?,
+            ListenTarget::Unix(path) => {
                 // As endpoints and systemd have it.
                 let (socket, id) = listen_file(path, None, None, 0o666)?;
                 file = Some((path.clone(), id));
                 socket
             }
-            Place::Descriptor(number) => {
+            ListenTarget::Descriptor(number) => {
                 let at = given.iter().position(|(taken, _)| taken == number);
                 let at = at.ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EBADF))?;
                 let (socket, known) = given.swap_remove(at).1?;

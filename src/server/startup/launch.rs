@@ -27,7 +27,7 @@ use crate::server::startup::error::StartupError;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::syslog::Syslog;
 use crate::server::writers::thread::WorkerThread;
-use crate::sys::spawn::{Plan, Program};
+use crate::sys::spawn::{ChildCommand, PreparedCommand};
 use crate::sys::user::Account;
 use crate::sys::{process, procfs, signal};
 use crate::systemd;
@@ -112,7 +112,7 @@ pub(crate) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
 /// The kernel as this server wants it; what survives a crash is kept from here on.
 fn kernel(config: &Config, parts: &mut ServerParts) -> Result<Kernel, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    let program = Program::new(&child_command(config, parts, own_pid()));
+    let program = PreparedCommand::new(&child_command(config, parts, own_pid()));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
     let mut kernel = Kernel::new(program, config.log_path(), argv0).map_err(system("poll"))?;
@@ -126,7 +126,7 @@ fn kernel(config: &Config, parts: &mut ServerParts) -> Result<Kernel, StartupErr
         process::adopt_orphans().map_err(system("become the parent of orphans"))?;
         if parts.descendants_since.is_none() {
             // They are not the child's, and stay alive.
-            procfs::outlast_elders();
+            procfs::wait_one_tick();
         }
     }
     if parts.start_kind != StartKind::Upgraded
@@ -181,7 +181,7 @@ fn server_info(
 }
 
 /// The child: what to run, where, with which environment and limits.
-fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> Plan {
+fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand {
     let mut info = format!("PID={pid}").into_bytes();
     for listener in &parts.listeners {
         info.extend_from_slice(match listener.role {
@@ -207,7 +207,7 @@ fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> Plan {
         }
         None => (config.command.clone(), config.args.clone()),
     };
-    Plan {
+    ChildCommand {
         argv0: config.argv0.clone(),
         executable,
         args,

@@ -30,7 +30,7 @@ use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{Event, Role};
 use crate::console::{Console, Settings};
 use crate::server::startup::error::StartupError;
-use crate::sys::daemonize::{self, Side};
+use crate::sys::daemonize::{self, ForkSide};
 use crate::sys::user::{self, Account};
 use crate::sys::{self, fd, process, signal, time};
 use crate::systemd::listen_fds::ListenFds;
@@ -62,7 +62,7 @@ fn start(config: &Config) -> Result<u8, StartupError> {
     for warning in &config.warnings {
         stderr(&[warning.as_slice(), b"\n"].concat());
     }
-    signal::hold_back().map_err(system("set the signal mask"))?;
+    signal::block_until_ready().map_err(system("set the signal mask"))?;
     fd::close_on_exec_all();
     let env = |name: &str| std::env::var_os(name);
     let mut passed = ListenFds::new(std::process::id(), &env);
@@ -161,13 +161,13 @@ fn become_daemon(
 ) -> Result<(), StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
     match daemonize::fork_daemon().map_err(system("fork"))? {
-        Side::Parent { pid, gate: _gate } => {
+        ForkSide::Parent { pid, gate: _gate } => {
             announce_daemon(config, pid, logging);
             // Neither dropped nor returned: files and sockets belong to the daemon now.
             std::mem::forget(write_files(config, pid, listeners));
             std::process::exit(0);
         }
-        Side::Daemon => daemonize::detach_stdio().map_err(system("open /dev/null")),
+        ForkSide::Daemon => daemonize::detach_stdio().map_err(system("open /dev/null")),
     }
 }
 

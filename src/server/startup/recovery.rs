@@ -120,7 +120,7 @@ impl Recovery {
         let pid = self.state.as_ref()?.child?.pid;
         let (pty, child) = (fdstore::pty(pid), fdstore::child(pid));
         let whole = self.held.get(&pty).is_some_and(OwnedFd::is_terminal)
-            && self.held.get(&child).is_some_and(pidfd::is_one);
+            && self.held.get(&child).is_some_and(pidfd::is_pidfd);
         if !whole {
             return None;
         }

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use crate::console::clock::Monotonic;
 use crate::console::event::Sink;
 use crate::console::{Chunk, Console};
-use crate::limits::{LOG_JOBS, LOG_LINGER, LOG_PATIENCE, LOG_RETRY};
+use crate::limits::{LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
 use crate::server::os::WorkerHandle;
 use crate::server::records::{RecordsJob, RecordsReply};
 use crate::sys;
@@ -104,7 +104,7 @@ impl<L: WorkerHandle> SinkWriter<L> {
         }
     }
 
-    /// Has the thread finish; nothing more is handed to it until [`go_on`](Self::go_on).
+    /// Has the thread finish; nothing more is handed to it until [`resume`](Self::resume).
     pub(crate) fn pause(&mut self) {
         self.pause = Some(None);
         // Refused only by a thread that hangs.
@@ -222,7 +222,7 @@ impl<L: WorkerHandle> SinkWriter<L> {
 
     /// Until when a full log pauses the child: it has made no progress since.
     pub(crate) fn stall_deadline(&self) -> Monotonic {
-        self.progress + LOG_PATIENCE
+        self.progress + LOG_STALL_TIMEOUT
     }
 
     /// At the end: hands over the rest and waits for it, though not for ever. `now` tells the time.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::sink::{LogJob, LogReply};
 use super::thread::{Replies, Worker};
-use crate::limits::{LOG_RETRY, SYSLOG_CALM, SYSLOG_LINE_MAX, SYSLOG_PATIENCE};
+use crate::limits::{LOG_RETRY, SYSLOG_LINE_MAX, SYSLOG_RECOVERY, SYSLOG_SEND_TIMEOUT};
 use crate::sys::{fd, time};
 
 /// Facility daemon, severity info.
@@ -80,7 +80,7 @@ impl Syslog {
         let now = Instant::now();
         match result {
             Ok(()) => {
-                if self.refused.is_some_and(|at| now >= at + SYSLOG_CALM) {
+                if self.refused.is_some_and(|at| now >= at + SYSLOG_RECOVERY) {
                     self.refused = None;
                     replies.send(LogReply::SyslogState(Ok(())), true);
                 }
@@ -136,7 +136,7 @@ impl Syslog {
     }
 
     fn send_on(&mut self, socket: UnixDatagram, message: &[u8]) -> io::Result<()> {
-        let deadline = Instant::now() + SYSLOG_PATIENCE;
+        let deadline = Instant::now() + SYSLOG_SEND_TIMEOUT;
         let result = loop {
             match socket.send(message) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(desk.heard(), [], "said again so soon");
         let daemon = desk.daemon();
         desk.worker.not_before = None;
-        desk.worker.refused = Instant::now().checked_sub(SYSLOG_CALM);
+        desk.worker.refused = Instant::now().checked_sub(SYSLOG_RECOVERY);
         desk.write(b"h\n");
         assert_eq!(received(&daemon), ["@@@ 1 lines are missing here", "h"]);
         assert_eq!(desk.heard(), [Ok(())]);

@@ -66,7 +66,7 @@ pub(crate) fn start(
     let shared = Arc::default();
     let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
     // All signals are for the loop's thread, which holds them back when it has to.
-    let _blocked = sys::signal::Blocked::all()?;
+    let _blocked = sys::signal::SignalMaskGuard::all()?;
     let builder = thread::Builder::new().name(name.to_owned()).stack_size(64 << 10);
     let thread = builder.spawn(move || run(worker, &replies))?.thread().clone();
     Ok(WorkerThread { shared, thread })

@@ -5,7 +5,7 @@ use super::{BASICS, WITH_CLIENT, is_served, is_told};
 use crate::case;
 use crate::manager::user;
 use crate::support::{Case, Client, Lab, alive};
-use procserv_ng::limits::FDSTORE_HALF;
+use procserv_ng::limits::FDSTORE_SLOT_SIZE;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -58,7 +58,7 @@ fn state_may_be_lost(lab: &Lab) {
         |unit| unit.store.memory().set_len(0).unwrap(),
         |unit| unit.store.memory().set_len(17).unwrap(),
         |unit| {
-            for half in [0, FDSTORE_HALF as u64] {
+            for half in [0, FDSTORE_SLOT_SIZE as u64] {
                 unit.store.memory().write_all_at(&[0xff; 20], half).unwrap();
             }
         },
@@ -82,7 +82,7 @@ fn state_may_be_lost(lab: &Lab) {
 }
 
 fn one_half_may_be_damaged(lab: &Lab) {
-    for half in [0, FDSTORE_HALF as u64] {
+    for half in [0, FDSTORE_SLOT_SIZE as u64] {
         for byte in [0, 7, 8, 15, 16, 40, 60, 300] {
             let mut unit = Unit::start(lab, &[], &["cat"]);
             let mut user = user(&unit.server);

@@ -7,7 +7,7 @@ use super::{Action, Lifecycle, Supervisor};
 use crate::console::child::orphan_cleanup::{AfterCleanup, OrphanCleanup};
 use crate::console::clock::Monotonic;
 use crate::console::event::ChildProcess;
-use crate::limits::{DAEMON_LOOK, DAEMON_WAIT};
+use crate::limits::{DAEMON_SCAN_INTERVAL, DAEMON_WAIT};
 
 impl Supervisor {
     /// There is no child any more, and what it left behind is to be killed, with a grace period or
@@ -45,7 +45,7 @@ impl Supervisor {
     /// or SIGTERM came.
     pub fn await_daemon(&mut self, now: Monotonic) -> bool {
         if let (Lifecycle::Running(first), false) = (self.child, self.daemon) {
-            let (until, look) = (now + DAEMON_WAIT, now + DAEMON_LOOK);
+            let (until, look) = (now + DAEMON_WAIT, now + DAEMON_SCAN_INTERVAL);
             self.child = Lifecycle::Forked { first, until, look };
         }
         self.awaits_daemon()

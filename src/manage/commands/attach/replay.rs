@@ -2,21 +2,21 @@
 
 use std::time::Instant;
 
-use crate::limits::{REPLAY_PATIENCE, REPLAY_QUIET};
+use crate::limits::{REPLAY_QUIET, REPLAY_TIMEOUT};
 
 /// Whether what comes from the server may be older than this connection.
-pub(super) struct Replay {
+pub(super) struct ReplayPhase {
     start: Instant,
     last: Instant,
     quiet: bool,
     typed: bool,
 }
 
-impl Replay {
+impl ReplayPhase {
     /// The connection has begun.
-    pub(super) fn begin() -> Replay {
+    pub(super) fn begin() -> ReplayPhase {
         let now = Instant::now();
-        Replay { start: now, last: now, quiet: false, typed: false }
+        ReplayPhase { start: now, last: now, quiet: false, typed: false }
     }
 
     /// The server said something.
@@ -36,7 +36,7 @@ impl Replay {
             self.start += now - self.last;
             self.last = now;
         }
-        self.quiet |= now - self.last > REPLAY_QUIET || now - self.start > REPLAY_PATIENCE;
+        self.quiet |= now - self.last > REPLAY_QUIET || now - self.start > REPLAY_TIMEOUT;
     }
 
     /// Whether time makes no difference any more.
@@ -57,8 +57,8 @@ mod tests {
     /// The server has more to say, and can't.
     #[test]
     fn a_slow_terminal_is_no_end_of_the_replay() {
-        let long_ago = Instant::now().checked_sub(2 * REPLAY_PATIENCE).unwrap();
-        let mut replay = Replay { start: long_ago, last: long_ago, quiet: false, typed: true };
+        let long_ago = Instant::now().checked_sub(2 * REPLAY_TIMEOUT).unwrap();
+        let mut replay = ReplayPhase { start: long_ago, last: long_ago, quiet: false, typed: true };
         replay.note(false);
         replay.note(true);
         assert!(!replay.is_over());

@@ -11,21 +11,21 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
 
-use super::replay::Replay;
+use super::replay::ReplayPhase;
 use super::signals::Signals;
-use super::target::Stream;
+use super::target::ConsoleConnection;
 use crate::limits::{
-    ATTACH_CHUNK, ATTACH_QUEUE_MAX, LAST_WORDS_PATIENCE, TYPED_MAX, UNSENT_PATIENCE,
+    ATTACH_CHUNK, ATTACH_QUEUE_MAX, FINAL_OUTPUT_TIMEOUT, TYPED_MAX, UNSENT_TIMEOUT,
 };
-use crate::manage::error::Failure;
-use crate::reply_filter::Filter;
+use crate::manage::error::CommandError;
+use crate::reply_filter::ReplyFilter;
 use crate::sys::fd::duplicate;
 use crate::sys::pty::{Terminal, reopen};
-use crate::telnet::client::Codec;
+use crate::telnet::client::ClientDecoder;
 
 /// Why a session is over.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum SessionEnd {
     /// The detach key; so many bytes typed before it have not been sent.
     Detached(usize),
     /// The server closed the connection.
@@ -42,7 +42,7 @@ pub(super) enum End {
 
 /// A terminal and a connection.
 pub(super) struct Session<'a> {
-    stream: &'a Stream,
+    stream: &'a ConsoleConnection,
     /// In raw mode while it lives; `None` if standard input is no terminal.
     terminal: Option<Terminal>,
     input: Option<File>,
@@ -50,38 +50,37 @@ pub(super) struct Session<'a> {
     /// Whether that is a terminal, perhaps another one.
     screen: bool,
     signals: Signals,
-    codec: Option<Codec>,
+    codec: Option<ClientDecoder>,
     detach: u8,
-    filter: Filter,
-    replay: Replay,
+    filter: ReplyFilter,
+    replay: ReplayPhase,
     to_server: VecDeque<u8>,
     to_screen: Vec<u8>,
     /// Whether the server has been told that nothing more comes.
     ended: bool,
     /// Nothing more comes from the server. What came is still to be shown.
-    closed: Option<End>,
+    closed: Option<SessionEnd>,
 }
 
 impl<'a> Session<'a> {
     /// Takes the terminal, if standard input is one.
     pub(super) fn new(
-        stream: &'a Stream,
+        stream: &'a ConsoleConnection,
         telnet: bool,
         detach: u8,
-    ) -> Result<Session<'a>, Failure> {
-        let no_terminal = |error: io::Error| Failure::system("the terminal", &error);
-        stream.set_nonblocking().map_err(|error| Failure::system("the connection", &error))?;
+    ) -> Result<Session<'a>, CommandError> {
+        let no_terminal = |error: io::Error| CommandError::system("the terminal", &error);
+        stream.set_nonblocking().map_err(|error| CommandError::system("the connection", &error))?;
         let signals = Signals::catch().map_err(no_terminal)?;
         let stdin = io::stdin();
-        let terminal =
-            if stdin.is_terminal() {
-                let terminal = Terminal::raw(stdin.as_fd());
-                Some(terminal.ok_or_else(|| {
-                    Failure::new("the terminal can't be used: in the background?")
-                })?)
-            } else {
-                None
-            };
+        let terminal = if stdin.is_terminal() {
+            let terminal = Terminal::raw(stdin.as_fd());
+            Some(terminal.ok_or_else(|| {
+                CommandError::new("the terminal can't be used: in the background?")
+            })?)
+        } else {
+            None
+        };
         let input = match &terminal {
             Some(terminal) => terminal.file().try_clone(),
             None => duplicate(&stdin).map(File::from),
@@ -97,10 +96,10 @@ impl<'a> Session<'a> {
             output: output.map_err(no_terminal)?,
             screen,
             signals,
-            codec: telnet.then(Codec::default),
+            codec: telnet.then(ClientDecoder::default),
             detach,
-            filter: Filter::new(),
-            replay: Replay::begin(),
+            filter: ReplyFilter::new(),
+            replay: ReplayPhase::begin(),
             to_server: VecDeque::new(),
             to_screen: Vec::new(),
             ended: false,
@@ -109,20 +108,20 @@ impl<'a> Session<'a> {
     }
 
     /// Runs until somebody leaves. The terminal is put back at the end.
-    pub(super) fn run(mut self) -> End {
+    pub(super) fn run(mut self) -> SessionEnd {
         let end = loop {
             if let Err(end) = self.turn() {
                 break end;
             }
         };
-        let unsent = self.send_rest(matches!(end, End::Detached(_)));
-        if !matches!(end, End::Terminal(_) | End::Output(_)) {
-            self.last_words();
+        let unsent = self.send_rest(matches!(end, SessionEnd::Detached(_)));
+        if !matches!(end, SessionEnd::Terminal(_) | SessionEnd::Output(_)) {
+            self.restore_screen();
         }
         self.terminal = None;
         match (self.signals.let_go(), end) {
-            (Some(signal), _) => End::Signal(signal),
-            (None, End::Detached(_)) => End::Detached(unsent),
+            (Some(signal), _) => SessionEnd::Signal(signal),
+            (None, SessionEnd::Detached(_)) => SessionEnd::Detached(unsent),
             (None, end) => end,
         }
     }
@@ -134,7 +133,7 @@ impl<'a> Session<'a> {
         while self.send().is_ok() && patient && !self.to_server.is_empty() {
             if self.to_server.len() < left {
                 left = self.to_server.len();
-                deadline = Instant::now() + UNSENT_PATIENCE;
+                deadline = Instant::now() + UNSENT_TIMEOUT;
             }
             let time = deadline.saturating_duration_since(Instant::now());
             let mut fds = [
@@ -150,11 +149,11 @@ impl<'a> Session<'a> {
     }
 
     /// Puts the modes of the screen back.
-    fn last_words(&mut self) {
-        self.filter.pass(b"", &mut self.to_screen);
+    fn restore_screen(&mut self) {
+        self.filter.pass_through(b"", &mut self.to_screen);
         let mut undo = Vec::new();
         if self.screen || self.terminal.is_some() {
-            undo = self.filter.undo();
+            undo = self.filter.reset_sequence();
         }
         if self.terminal.is_some() {
             undo.extend_from_slice(b"\r\n");
@@ -169,7 +168,7 @@ impl<'a> Session<'a> {
 
     /// Whether the terminal has taken everything.
     fn show_all(&mut self) -> bool {
-        let deadline = Instant::now() + LAST_WORDS_PATIENCE;
+        let deadline = Instant::now() + FINAL_OUTPUT_TIMEOUT;
         while !self.to_screen.is_empty() && Instant::now() < deadline {
             let mut fds = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
             let _ = poll(&mut fds, PollTimeout::from(20u8));
@@ -180,7 +179,7 @@ impl<'a> Session<'a> {
         self.to_screen.is_empty()
     }
 
-    fn turn(&mut self) -> Result<(), End> {
+    fn turn(&mut self) -> Result<(), SessionEnd> {
         if self.to_screen.is_empty()
             && let Some(end) = self.closed.take()
         {
@@ -222,13 +221,13 @@ impl<'a> Session<'a> {
         let timeout = if timed { PollTimeout::from(100u8) } else { PollTimeout::NONE };
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(End::Failed(error.into())),
+            Err(error) => return Err(SessionEnd::Failed(error.into())),
         }
         let is_ready =
             |place: Option<usize>| place.and_then(|place| fds.get(place)).is_some_and(ready);
         let [server, screen, typed] = places.map(is_ready);
         self.replay.note(reads_server);
-        self.obey()?;
+        self.handle_signal()?;
         if typed && reads_input {
             self.take()?;
         }
@@ -245,38 +244,38 @@ impl<'a> Session<'a> {
     }
 
     /// Signals.
-    fn obey(&mut self) -> Result<(), End> {
+    fn handle_signal(&mut self) -> Result<(), SessionEnd> {
         match self.signals.take() {
             0 => Ok(()),
             SIGTSTP => {
-                self.put_back();
+                self.restore_terminal();
                 // Comes back when somebody says so.
                 let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
-                self.take_again();
+                self.retake_terminal();
                 Ok(())
             }
             SIGCONT => {
-                self.take_again();
+                self.retake_terminal();
                 Ok(())
             }
-            signal => Err(End::Signal(signal)),
+            signal => Err(SessionEnd::Signal(signal)),
         }
     }
 
-    fn put_back(&self) {
+    fn restore_terminal(&self) {
         if let Some(terminal) = &self.terminal {
             terminal.restore();
         }
     }
 
-    fn take_again(&self) {
+    fn retake_terminal(&self) {
         if let Some(terminal) = &self.terminal {
-            terminal.take_again();
+            terminal.retake();
         }
     }
 
     /// What was typed.
-    fn take(&mut self) -> Result<(), End> {
+    fn take(&mut self) -> Result<(), SessionEnd> {
         let Some(input) = &mut self.input else {
             return Ok(());
         };
@@ -284,11 +283,11 @@ impl<'a> Session<'a> {
         let typed = match input.read(&mut buffer) {
             Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(error) if is_passing(&error) => return Ok(()),
-            Err(error) => return Err(End::Terminal(error)),
+            Err(error) => return Err(SessionEnd::Terminal(error)),
         };
         if typed.is_empty() {
             if self.terminal.is_some() {
-                return Err(End::Signal(SIGHUP));
+                return Err(SessionEnd::Signal(SIGHUP));
             }
             self.input = None;
             return self.send();
@@ -306,10 +305,10 @@ impl<'a> Session<'a> {
             None => self.to_server.extend(kept),
         }
         self.send()?;
-        if key.is_some() { Err(End::Detached(0)) } else { Ok(()) }
+        if key.is_some() { Err(SessionEnd::Detached(0)) } else { Ok(()) }
     }
 
-    fn send(&mut self) -> Result<(), End> {
+    fn send(&mut self) -> Result<(), SessionEnd> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         while let (rest @ [_, ..], _) = self.to_server.as_slices() {
             match self.stream.write(rest) {
@@ -319,7 +318,7 @@ impl<'a> Session<'a> {
                 Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
                     self.to_server.clear();
                 }
-                Err(error) => return Err(End::Failed(error)),
+                Err(error) => return Err(SessionEnd::Failed(error)),
             }
         }
         if self.input.is_none() && !self.ended {
@@ -329,13 +328,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn receive(&mut self) -> Result<(), End> {
+    fn receive(&mut self) -> Result<(), SessionEnd> {
         let mut buffer = [0; ATTACH_CHUNK];
         let received = match self.stream.read(&mut buffer) {
-            Ok(0) => return self.close(End::Closed),
+            Ok(0) => return self.close(SessionEnd::Closed),
             Ok(length) => buffer.get(..length).unwrap_or_default(),
             Err(error) if is_passing(&error) => return Ok(()),
-            Err(error) => return self.close(End::Failed(error)),
+            Err(error) => return self.close(SessionEnd::Failed(error)),
         };
         self.replay.heard();
         let mut plain = Vec::new();
@@ -353,26 +352,26 @@ impl<'a> Session<'a> {
         // An answer to what is only shown would be for whoever reads that terminal next.
         let answered = if self.terminal.is_some() { self.replay.is_over() } else { !self.screen };
         if answered {
-            self.filter.pass(&plain, &mut self.to_screen);
+            self.filter.pass_through(&plain, &mut self.to_screen);
         } else {
-            self.filter.strip(&plain, &mut self.to_screen);
+            self.filter.filter_queries(&plain, &mut self.to_screen);
         }
         Ok(())
     }
 
-    fn close(&mut self, end: End) -> Result<(), End> {
-        self.filter.pass(b"", &mut self.to_screen);
+    fn close(&mut self, end: SessionEnd) -> Result<(), SessionEnd> {
+        self.filter.pass_through(b"", &mut self.to_screen);
         self.closed = Some(end);
         Ok(())
     }
 
-    fn show(&mut self) -> Result<(), End> {
+    fn show(&mut self) -> Result<(), SessionEnd> {
         let chunk = self.to_screen.get(..ATTACH_CHUNK).unwrap_or(&self.to_screen);
         match self.output.write(chunk) {
             Ok(length) => drop(self.to_screen.drain(..length)),
             Err(error) if is_passing(&error) => {}
-            Err(error) if self.screen => return Err(End::Terminal(error)),
-            Err(error) => return Err(End::Output(error)),
+            Err(error) if self.screen => return Err(SessionEnd::Terminal(error)),
+            Err(error) => return Err(SessionEnd::Output(error)),
         }
         Ok(())
     }

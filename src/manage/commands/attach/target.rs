@@ -6,11 +6,11 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::limits::CONNECT_PATIENCE;
-use crate::manage::error::Failure;
+use crate::limits::CONNECT_TIMEOUT;
+use crate::manage::error::CommandError;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::Clock;
-use crate::manage::registry::Site;
+use crate::manage::registry::Registry;
 use crate::sys;
 
 /// Where a console is, and how it is spoken to.
@@ -18,11 +18,11 @@ use crate::sys;
 pub(super) struct Target {
     /// Whether telnet is spoken there.
     pub(super) telnet: bool,
-    place: Place,
+    place: Address,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum Address {
     Tcp(String, u16),
     Unix(String),
 }
@@ -33,9 +33,9 @@ impl fmt::Display for Target {
             f.write_str("raw:")?;
         }
         match &self.place {
-            Place::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Place::Tcp(host, port) => write!(f, "{host}:{port}"),
-            Place::Unix(path) => write!(f, "unix:{path}"),
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{path}"),
         }
     }
 }
@@ -53,9 +53,9 @@ impl Target {
             let fields =
                 if rest.starts_with(['/', '@']) { None } else { rest.splitn(4, ':').nth(3) };
             let path = fields.unwrap_or(rest);
-            (!path.is_empty()).then(|| Place::Unix(path.to_owned()))
+            (!path.is_empty()).then(|| Address::Unix(path.to_owned()))
         } else if text.starts_with('/') {
-            Some(Place::Unix(text.to_owned()))
+            Some(Address::Unix(text.to_owned()))
         } else {
             tcp(text.strip_prefix("tcp:").unwrap_or(text))
         };
@@ -68,22 +68,22 @@ impl Target {
         if name == place { place } else { format!("{name}: {place}") }
     }
 
-    fn connect(&self) -> io::Result<Stream> {
+    fn connect(&self) -> io::Result<ConsoleConnection> {
         match &self.place {
-            Place::Unix(path) => match path.strip_prefix('@') {
+            Address::Unix(path) => match path.strip_prefix('@') {
                 Some(name) => {
                     UnixStream::connect_addr(&sys::socket::abstract_address(name.as_bytes())?)
                 }
                 None => UnixStream::connect(path),
             }
-            .map(Stream::Unix),
-            Place::Tcp(host, port) => {
+            .map(ConsoleConnection::Unix),
+            Address::Tcp(host, port) => {
                 let mut error = io::ErrorKind::NotFound.into();
                 for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, CONNECT_PATIENCE) {
+                    match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
                         Ok(stream) => {
                             sys::fd::tune_tcp(&stream);
-                            return Ok(Stream::Tcp(stream));
+                            return Ok(ConsoleConnection::Tcp(stream));
                         }
                         Err(refused) => error = refused,
                     }
@@ -94,59 +94,59 @@ impl Target {
     }
 }
 
-fn tcp(text: &str) -> Option<Place> {
+fn tcp(text: &str) -> Option<Address> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, port),
         None => ("localhost", text),
     };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let port = port.parse().ok().filter(|&port| port != 0)?;
-    (!host.is_empty()).then(|| Place::Tcp(host.to_owned(), port))
+    (!host.is_empty()).then(|| Address::Tcp(host.to_owned(), port))
 }
 
 /// A connection to a console.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum ConsoleConnection {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-impl Stream {
+impl ConsoleConnection {
     pub(super) fn set_nonblocking(&self) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => stream.set_nonblocking(true),
-            Stream::Unix(stream) => stream.set_nonblocking(true),
+            ConsoleConnection::Tcp(stream) => stream.set_nonblocking(true),
+            ConsoleConnection::Unix(stream) => stream.set_nonblocking(true),
         }
     }
 
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => { stream }.read(buffer),
-            Stream::Unix(stream) => { stream }.read(buffer),
+            ConsoleConnection::Tcp(stream) => { stream }.read(buffer),
+            ConsoleConnection::Unix(stream) => { stream }.read(buffer),
         }
     }
 
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => { stream }.write(bytes),
-            Stream::Unix(stream) => { stream }.write(bytes),
+            ConsoleConnection::Tcp(stream) => { stream }.write(bytes),
+            ConsoleConnection::Unix(stream) => { stream }.write(bytes),
         }
     }
 
     /// Says that nothing more will be sent.
     pub(super) fn end(&self) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            ConsoleConnection::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            ConsoleConnection::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
 }
 
-impl AsFd for Stream {
+impl AsFd for ConsoleConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
+            ConsoleConnection::Tcp(stream) => stream.as_fd(),
+            ConsoleConnection::Unix(stream) => stream.as_fd(),
         }
     }
 }
@@ -156,13 +156,16 @@ impl AsFd for Stream {
 ///
 /// # Errors
 /// Nothing of that name, or nobody there.
-pub(super) fn open(site: &Site, console: &str) -> Result<(Target, Stream), Failure> {
+pub(super) fn open(
+    site: &Registry,
+    console: &str,
+) -> Result<(Target, ConsoleConnection), CommandError> {
     let instances = site.instances()?;
     let endpoints = match instances.get(console) {
         Some(instance) => {
             let live = probe::probe(site, instance, Clock::read());
             let Some(mut live) = live.filter(|live| live.server.is_some()) else {
-                return Err(Failure::new(format!(
+                return Err(CommandError::new(format!(
                     "{console}: does not run; manage-procs {} start {console} starts it",
                     site.scope.option()
                 )));
@@ -179,7 +182,7 @@ pub(super) fn open(site: &Site, console: &str) -> Result<(Target, Stream), Failu
             Err(error) => problem = format!("{}: {}", target.shown(console), sys::reason(&error)),
         }
     }
-    Err(Failure::new(problem))
+    Err(CommandError::new(problem))
 }
 
 #[cfg(test)]
