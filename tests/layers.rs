@@ -21,11 +21,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("handover", &["console", "sys"]),
     ("systemd", &["config", "sys"]),
     ("server", &["config", "console", "console/child", "limits", "sys"]),
-    ("server/writers", &["config", "console", "handover", "limits", "sys"]),
-    (
-        "server/records",
-        &["config", "console", "console/child", "handover", "server/writers", "sys"],
-    ),
+    ("server/writers", &["config", "console", "limits", "sys"]),
+    ("server/records", &["config", "console", "console/child", "server/writers", "sys"]),
     (
         "server/os",
         &[
@@ -71,7 +68,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("manage", &["limits", "sys"]),
     ("manage/registry", &["limits"]),
     ("manage/inspect", &["cli", "config", "manage/registry", "sys"]),
-    ("manage/systemd", &["cli", "config", "manage/registry"]),
+    ("manage/systemd", &["cli", "config", "manage/registry", "sys"]),
     (
         "manage/commands",
         &["config", "manage/inspect", "manage/registry", "manage/systemd", "reply_filter", "sys"],
