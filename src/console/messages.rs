@@ -2,13 +2,19 @@
 //! of the contract (docs/procserv.md) it comes from. Whole lines, CR LF included.
 
 use super::Settings;
-use super::clients::client::ClientCount;
 use super::event::{ChildProcess, ExitStatus};
 use crate::config::control_char;
 use crate::config::{MessageStyle, RestartMode};
 use crate::limits::UNKNOWN_EXIT_CODE;
 
 const RULE: &[u8] = b"@@@ @@@ @@@ @@@ @@@\r\n";
+
+/// The clients that the greeting counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientCount {
+    pub users: usize,
+    pub loggers: usize,
+}
 
 /// A line from its pieces.
 macro_rules! line {

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod child;
 mod clients;
 pub mod clock;
+pub(crate) mod error;
 pub mod event;
 mod messages;
 mod settings;

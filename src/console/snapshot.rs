@@ -7,8 +7,6 @@
 //! not know is an error: whatever it guessed, it would treat a child or a client as what it is not.
 //! So nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
 
-use std::fmt;
-
 use minicbor::{Decode, Encode};
 
 use super::child::overlap::OverlapState;
@@ -17,6 +15,7 @@ use super::child::supervisor::Supervisor;
 use super::clients::client::{Backpressure, Client};
 use super::clients::input_queue::{InputQueue, InputSnapshot};
 use super::clock::TimeFormatter;
+use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role};
 use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
 use super::stream::reader::{ReaderSnapshot, StreamReader};
@@ -73,18 +72,6 @@ struct ClientSnapshot {
     #[cbor(n(7), default)]
     backpressure: Backpressure,
 }
-
-/// What makes a record one that no console made, as a sentence without its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidSnapshot(pub &'static str);
-
-impl fmt::Display for InvalidSnapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for InvalidSnapshot {}
 
 impl Snapshot {
     /// The child, if one runs.

@@ -7,8 +7,9 @@ use std::os::unix::fs::MetadataExt;
 
 use minicbor::{Decode, Encode};
 
+use crate::console::error::InvalidSnapshot;
 use crate::console::event::{ClientKind, Role};
-use crate::console::snapshot::{InvalidSnapshot, Snapshot};
+use crate::console::snapshot::Snapshot;
 use crate::sys::user::Account;
 
 /// All that a server is.

@@ -2,20 +2,14 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::console::Console;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, ClientKind, DisconnectReason, Role};
+use crate::console::messages::{self, ClientCount};
 use crate::console::stream::reader::StreamReader;
-use crate::console::{Console, messages};
 use crate::limits::{CLIENT_WAIT, CLIENT_WAIT_MIN_BYTES, NEW_CLIENT_WAIT, PROVEN_READER_BYTES};
 use crate::telnet;
-
-/// How many are connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClientCount {
-    pub(crate) users: usize,
-    pub(crate) loggers: usize,
-}
 
 #[derive(Debug)]
 pub(crate) struct Client {

@@ -8,8 +8,8 @@ use minicbor::{Decode, Encode};
 
 use super::buffer::StreamBuffer;
 use crate::console::clock::{TimeFormatter, UnixTime};
+use crate::console::error::InvalidSnapshot;
 use crate::console::messages;
-use crate::console::snapshot::InvalidSnapshot;
 use crate::limits::{LOG_JOB_MAX, STAGE_MAX};
 use crate::telnet;
 

@@ -4,9 +4,9 @@ use super::{settings, text};
 use crate::config::CommandChars;
 use crate::config::MessageStyle;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
-use crate::console::clients::client::ClientCount;
 use crate::console::clock::UnixTime;
 use crate::console::event::{ChildProcess, ExitStatus};
+use crate::console::messages::ClientCount;
 use crate::console::{Settings, messages};
 
 const CHILD: ChildProcess = ChildProcess { pid: 15549, started: UnixTime(2) };
