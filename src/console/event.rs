@@ -47,7 +47,7 @@ impl ClientKind {
 }
 
 /// A reader of the console stream that is not a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sink {
     /// The log of `-L`.
     Log,

@@ -22,7 +22,6 @@ mod subsystem;
 #[cfg(test)]
 mod tests;
 
-use crate::console::stream::flow;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::audit::AuditEvent;
@@ -33,7 +32,7 @@ use self::child::supervisor::{Action, Supervisor};
 use self::clients::client::Client;
 use self::clients::input_queue::InputQueue;
 use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
-use self::event::{ChildProcess, ChildSlot, ClientId, Effect, Event, ExitStatus};
+use self::event::{ChildProcess, ChildSlot, ClientId, ClientKind, Effect, Event, ExitStatus, Sink};
 pub use self::settings::Settings;
 use self::stream::buffer::StreamBuffer;
 pub use self::stream::reader::Chunk;
@@ -41,8 +40,6 @@ use self::stream::reader::{Encoding, StreamReader};
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
-/// How the stream looks on standard output, and to syslog.
-const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 
 /// The state machine.
 pub struct Console {
@@ -53,9 +50,7 @@ pub struct Console {
     overlap: OverlapState,
     stream: StreamBuffer,
     clients: BTreeMap<ClientId, Client>,
-    log: Option<StreamReader>,
-    stdout: Option<StreamReader>,
-    syslog: Option<StreamReader>,
+    sinks: BTreeMap<Sink, StreamReader>,
     input: InputQueue,
     effects: VecDeque<Effect>,
     audit_events: VecDeque<AuditEvent>,
@@ -72,15 +67,15 @@ impl Console {
     /// A console without clients. The first [`handle_timeout`](Self::handle_timeout) starts the
     /// child, unless it is to wait.
     pub fn new(settings: Settings, formatter: Box<dyn TimeFormatter>) -> Console {
+        let sinks = [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, settings.to_syslog)];
+        let wanted = sinks.into_iter().filter_map(|(sink, wanted)| wanted.then_some(sink));
         Console {
             supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
             readiness: ReadinessTracker::new(settings.ready.clone(), settings.wait),
             overlap: OverlapState::default(),
             stream: StreamBuffer::new(settings.log_stamp.is_some(), settings.history),
             clients: BTreeMap::new(),
-            log: None,
-            stdout: settings.to_stdout.then(|| StreamReader::new(0, PLAIN)),
-            syslog: settings.to_syslog.then(|| StreamReader::new(0, PLAIN)),
+            sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
             input: InputQueue::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
@@ -162,7 +157,7 @@ impl Console {
             }
             Event::Upgraded { version } => {
                 self.audit_events.push_back(AuditEvent::Upgraded);
-                self.note(&messages::upgraded(version), now);
+                self.say_to_log(&messages::upgraded(version), now);
             }
             Event::Restarted => {
                 self.audit_events.push_back(AuditEvent::Restarted);
@@ -170,7 +165,7 @@ impl Console {
             }
             Event::UpgradeFailed(reason) => {
                 self.audit_events.push_back(AuditEvent::UpgradeFailed(reason.to_owned()));
-                self.note(&messages::upgrade_failed(reason), now);
+                self.say_to_log(&messages::upgrade_failed(reason), now);
             }
         }
     }
@@ -234,10 +229,30 @@ impl Console {
         self.audit_events.pop_front()
     }
 
+    /// The bytes to write to the child next.
+    pub fn child_input(&self) -> (&[u8], &[u8]) {
+        self.input.slices()
+    }
+
+    /// Takes note that the first `count` bytes of [`child_input`](Self::child_input) have been
+    /// written.
+    pub fn child_input_written(&mut self, count: usize) {
+        self.input.consume(count);
+    }
+
+    /// Frees memory that is needed only while something happens.
+    pub fn release_idle_memory(&mut self) {
+        if self.stream.is_grown() {
+            let slowest = slowest_reader(&self.clients, &self.sinks);
+            self.stream.shrink(slowest.unwrap_or(self.stream.head()));
+        }
+        self.scratch = Vec::new();
+    }
+
     fn append(&mut self, bytes: &[u8], wall: UnixTime) {
-        let Console { stream: history, clients, log, stdout, syslog, .. } = self;
-        let head = history.head();
-        history.append(bytes, wall, || flow::slowest(clients, [log, stdout, syslog], head));
+        let Console { stream, clients, sinks, .. } = self;
+        let head = stream.head();
+        stream.append(bytes, wall, || slowest_reader(clients, sinks).unwrap_or(head));
     }
 
     /// To everybody, where the stream stands.
@@ -251,13 +266,6 @@ impl Console {
             self.say(b"\r\n", now);
         }
         self.say(text, now);
-    }
-
-    /// To the log alone, if there is one.
-    fn note(&mut self, text: &[u8], now: Timestamps) {
-        if let Some(log) = &mut self.log {
-            log.append_private(text, now.wall, &*self.formatter);
-        }
     }
 
     fn time(&self, time: UnixTime) -> Vec<u8> {
@@ -352,4 +360,15 @@ impl Console {
             self.signal_old(signal);
         }
     }
+}
+
+/// The offset of the first byte that some reader still needs; `None` if there is no reader.
+fn slowest_reader(
+    clients: &BTreeMap<ClientId, Client>,
+    sinks: &BTreeMap<Sink, StreamReader>,
+) -> Option<u64> {
+    // A pipe reads nothing.
+    let clients = clients.values().filter(|client| client.kind != ClientKind::Pipe);
+    let readers = clients.map(|client| &client.reader).chain(sinks.values());
+    readers.map(StreamReader::cursor).min()
 }

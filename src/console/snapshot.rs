@@ -12,14 +12,15 @@ use minicbor::{Decode, Encode};
 use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
 use super::child::supervisor::Supervisor;
-use super::clients::client::{Backpressure, Client};
+use super::clients::backpressure::Backpressure;
+use super::clients::client::Client;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
-use super::event::{ChildProcess, ClientId, ClientKind, Role};
+use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
 use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
-use super::stream::reader::{ReaderSnapshot, StreamReader};
-use super::{Console, PLAIN, Settings};
+use super::stream::reader::{Encoding, ReaderSnapshot, StreamReader};
+use super::{Console, Settings};
 use crate::limits::STAGE_MAX;
 use crate::telnet;
 
@@ -104,17 +105,18 @@ impl Console {
             taken: client.taken,
             backpressure: client.backpressure,
         });
+        let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         Snapshot {
             supervisor: self.supervisor.snapshot(),
             stream: self.stream.snapshot(),
             clients: clients.collect(),
-            log: self.log.as_ref().map(StreamReader::snapshot),
-            stdout: self.stdout.as_ref().map(StreamReader::snapshot),
+            log: sink(Sink::Log),
+            stdout: sink(Sink::Stdout),
             input: self.input.snapshot(),
             log_opened: self.settings.log.as_ref().map(|log| log.1),
             readiness: Some(self.readiness.snapshot()),
             failing: self.failing,
-            syslog: self.syslog.as_ref().map(StreamReader::snapshot),
+            syslog: sink(Sink::Syslog),
             overlap: self.overlap.clone(),
         }
     }
@@ -177,21 +179,18 @@ impl Console {
         }
         if let Some((_, opened)) = &mut settings.log {
             *opened = record.log_opened.unwrap_or(*opened);
-            let log =
-                record.log.map(|log| StreamReader::restore(log, settings.log_encoding(), head));
-            console.log = log.transpose()?;
+            if let Some(log) = record.log {
+                let log = StreamReader::restore(log, settings.log_encoding(), head)?;
+                console.sinks.insert(Sink::Log, log);
+            }
         }
-        if settings.to_stdout {
-            console.stdout = Some(match record.stdout {
-                Some(stdout) => StreamReader::restore(stdout, PLAIN, head)?,
-                None => StreamReader::new(head, PLAIN),
-            });
-        }
-        if settings.to_syslog {
-            console.syslog = Some(match record.syslog {
-                Some(syslog) => StreamReader::restore(syslog, PLAIN, head)?,
-                None => StreamReader::new(head, PLAIN),
-            });
+        for (sink, snapshot) in [(Sink::Stdout, record.stdout), (Sink::Syslog, record.syslog)] {
+            if let Some(reader) = console.sinks.get_mut(&sink) {
+                *reader = match snapshot {
+                    Some(snapshot) => StreamReader::restore(snapshot, Encoding::PLAIN, head)?,
+                    None => StreamReader::new(head, Encoding::PLAIN),
+                };
+            }
         }
         console.input = InputQueue::restore(record.input)?;
         console.failing = record.failing;

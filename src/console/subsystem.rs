@@ -2,8 +2,7 @@
 
 use super::audit::AuditEvent;
 use super::clock::Timestamps;
-use super::event::Subsystem;
-use super::stream::reader::StreamReader;
+use super::event::{Sink, Subsystem};
 use super::{Console, messages};
 
 impl Console {
@@ -37,13 +36,12 @@ impl Console {
 
     /// The log was opened, or can be written again.
     pub(super) fn log_opened(&mut self) {
-        if self.log.is_none() && matches!(self.settings.log, Some((_, false))) {
+        if !self.sinks.contains_key(&Sink::Log) && matches!(self.settings.log, Some((_, false))) {
             // Told on standard error at the start.
             self.failing |= bit(Subsystem::Log);
         }
         self.subsystem_recovered(Subsystem::Log);
-        let (head, encoding) = (self.stream.head(), self.settings.log_encoding());
-        self.log.get_or_insert_with(|| StreamReader::new(head, encoding));
+        self.open_log();
     }
 
     fn log_name(&self) -> &[u8] {

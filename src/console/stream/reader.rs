@@ -22,6 +22,11 @@ pub struct Encoding {
     pub stamp: Option<Vec<u8>>,
 }
 
+impl Encoding {
+    /// The bytes of the stream as they are: for standard output and syslog.
+    pub const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
+}
+
 /// One reader's place in the stream.
 #[derive(Debug)]
 pub struct StreamReader {
