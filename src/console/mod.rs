@@ -37,6 +37,7 @@ pub use self::settings::Settings;
 use self::stream::buffer::StreamBuffer;
 pub use self::stream::reader::Chunk;
 use self::stream::reader::{Encoding, StreamReader};
+use self::subsystem::SubsystemSet;
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
@@ -54,8 +55,8 @@ pub struct Console {
     input: InputQueue,
     effects: VecDeque<Effect>,
     audit_events: VecDeque<AuditEvent>,
-    /// The duties whose trouble has been told, until it is over: a bit each.
-    failing: u8,
+    /// The subsystems whose failure has been said and that have not recovered since.
+    failing: SubsystemSet,
     exiting: bool,
     /// Counts what may have changed the outline.
     revision: u64,
@@ -79,7 +80,7 @@ impl Console {
             input: InputQueue::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
-            failing: 0,
+            failing: SubsystemSet::default(),
             exiting: false,
             revision: 0,
             scratch: Vec::new(),
@@ -148,13 +149,9 @@ impl Console {
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
             Event::LogOpened => self.log_opened(),
             Event::LogOpenFailed(reason) => self.log_open_failed(reason),
-            Event::Failed(duty, reason) => self.subsystem_failed(duty, reason, now),
-            Event::Recovered(duty) => self.subsystem_recovered(duty),
-            Event::AcceptFailed { endpoint, reason } => {
-                let entry = AuditEvent::AcceptFailed(endpoint.to_owned(), reason.to_owned());
-                self.audit_events.push_back(entry);
-                self.say_line(&messages::accept_failed(endpoint, reason), now);
-            }
+            Event::Failed(subsystem, reason) => self.subsystem_failed(subsystem, reason, now),
+            Event::Recovered(subsystem) => self.subsystem_recovered(subsystem),
+            Event::AcceptFailed { endpoint, reason } => self.accept_failed(endpoint, reason, now),
             Event::Upgraded { version } => {
                 self.audit_events.push_back(AuditEvent::Upgraded);
                 self.say_to_log(&messages::upgraded(version), now);

@@ -20,6 +20,7 @@ use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
 use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
 use super::stream::reader::{Encoding, ReaderSnapshot, StreamReader};
+use super::subsystem::SubsystemSet;
 use super::{Console, Settings};
 use crate::limits::STAGE_MAX;
 use crate::telnet;
@@ -46,7 +47,7 @@ pub struct Snapshot {
     #[n(8)]
     readiness: Option<ReadinessSnapshot>,
     #[cbor(n(9), default)]
-    failing: u8,
+    failing: SubsystemSet,
     #[n(10)]
     syslog: Option<ReaderSnapshot>,
     #[cbor(n(11), default)]
@@ -145,7 +146,7 @@ impl Console {
             input: InputSnapshot::default(),
             log_opened: None,
             readiness: Some(self.readiness.crash_snapshot()),
-            failing: 0,
+            failing: SubsystemSet::default(),
             syslog: None,
             overlap: self.overlap.crash_snapshot(),
         }
