@@ -213,7 +213,7 @@ fn restore_client(
     let ClientSnapshot {
         id: _,
         role,
-        kind: medium,
+        kind,
         reader: outbox,
         decoder,
         replies,
@@ -223,8 +223,8 @@ fn restore_client(
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }
-    let outbox = StreamReader::restore(outbox, settings.encoding(role, medium), head)?;
+    let outbox = StreamReader::restore(outbox, settings.encoding(role, kind), head)?;
     // More is not told from as much.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind: medium, reader: outbox, decoder, replies, taken, backpressure: pace })
+    Ok(Client { role, kind, reader: outbox, decoder, replies, taken, backpressure: pace })
 }
