@@ -87,7 +87,13 @@ impl Settings {
         let words = server.iter().map(String::as_bytes).chain([&*self.name]);
         let (least, most) = (self.holdoff, self.holdoff_max);
         let holdoff = RestartDelay { least, most, seed: restart_delay::seed(words) };
-        Policy { holdoff, signal_status: self.signal_status }
+        Policy {
+            holdoff,
+            signal_status: self.signal_status,
+            daemonizes: self.daemonizes,
+            kill_orphans: self.kill_orphans,
+            grace: self.grace,
+        }
     }
 
     /// How it looks in the log.

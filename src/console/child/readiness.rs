@@ -128,7 +128,7 @@ impl ReadinessTracker {
     }
 
     /// The old one is the child again.
-    pub fn restored_old(&mut self) {
+    pub fn restore_old(&mut self) {
         self.now.child = self.now.old;
     }
 
@@ -250,7 +250,7 @@ mod tests {
         assert!(!readiness.output(ChildSlot::Current, b"dy, re"));
         assert!(readiness.output(ChildSlot::Old, b"dy"));
         assert!(readiness.is_reached() && !readiness.is_child_ready());
-        readiness.restored_old();
+        readiness.restore_old();
         assert!(readiness.is_child_ready());
     }
 }
