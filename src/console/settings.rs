@@ -72,12 +72,12 @@ impl Settings {
     }
 
     /// How the stream looks to a client.
-    pub(super) fn encoding(&self, role: Role, medium: ClientKind) -> Encoding {
+    pub(super) fn encoding(&self, role: Role, kind: ClientKind) -> Encoding {
         let stamp = match role {
             Role::Logger => self.log.stamp.clone(),
             Role::User => None,
         };
-        Encoding { telnet: medium == ClientKind::Telnet, stamp }
+        Encoding { telnet: kind == ClientKind::Telnet, stamp }
     }
 
     /// What the supervisor has to know.
@@ -86,7 +86,13 @@ impl Settings {
         let words = server.iter().map(String::as_bytes).chain([self.name()]);
         let (least, most) = (self.restart.holdoff, self.restart.holdoff_max);
         let holdoff = RestartDelay { least, most, seed: restart_delay::seed(words) };
-        Policy { holdoff, signal_status: self.restart.signal_status }
+        Policy {
+            holdoff,
+            signal_status: self.restart.signal_status,
+            daemonizes: self.daemonizes(),
+            kill_orphans: self.restart.kill_orphans,
+            grace: self.restart.grace,
+        }
     }
 
     /// How it looks in the log.

@@ -1,5 +1,15 @@
-//! The console stream: its bytes, the readers of it, and how fast it may grow.
+//! The console stream: its bytes and the readers of it.
 
 pub(crate) mod buffer;
-pub(crate) mod flow;
 pub(crate) mod reader;
+pub(crate) mod sinks;
+
+use std::slice::SliceIndex;
+
+/// The bytes in a range that is known to lie within `bytes`. If it does not, this panics where debug
+/// assertions are compiled in, and returns no bytes elsewhere.
+fn subslice<R: SliceIndex<[u8], Output = [u8]>>(bytes: &[u8], range: R) -> &[u8] {
+    let part = bytes.get(range);
+    debug_assert!(part.is_some(), "a range that is not within {} bytes", bytes.len());
+    part.unwrap_or_default()
+}

@@ -112,10 +112,10 @@ impl<S: System> Server<S> {
     pub(crate) fn drop_departed(&mut self, now: Timestamps) {
         let Server { peers, console, system, .. } = self;
         peers.retain(|&id, peer| {
-            let Some(farewell) = peer.leaving else {
+            let Some(reason) = peer.leaving else {
                 return true;
             };
-            console.handle(Event::Left { id, farewell }, now);
+            console.handle(Event::Left { id, reason }, now);
             system.forget(id);
             false
         });
@@ -162,8 +162,8 @@ impl<S: System> Server<S> {
             peers.retain(|&id, peer| {
                 let stays = peer.leaving.is_none() && peer.listens() && !console.is_drained(id);
                 if !stays {
-                    let farewell = peer.leaving.unwrap_or(DisconnectReason::Exit);
-                    console.handle(Event::Left { id, farewell }, now);
+                    let reason = peer.leaving.unwrap_or(DisconnectReason::Exit);
+                    console.handle(Event::Left { id, reason }, now);
                 }
                 stays
             });
@@ -174,7 +174,7 @@ impl<S: System> Server<S> {
             self.wait(Some(left))?;
         }
         for id in std::mem::take(&mut self.peers).into_keys() {
-            self.console.handle(Event::Left { id, farewell: DisconnectReason::Exit }, now);
+            self.console.handle(Event::Left { id, reason: DisconnectReason::Exit }, now);
         }
         self.listeners.clear();
         drop(files);
