@@ -20,25 +20,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("console/clients", &["config", "console/stream", "limits", "telnet"]),
     ("handover", &["console", "sys"]),
     ("systemd", &["config", "sys"]),
-    ("server", &["config", "console", "console/child", "limits", "sys"]),
+    ("server", &["config", "console", "console/child", "handover", "limits", "sys"]),
     ("server/writers", &["config", "console", "handover", "limits", "sys"]),
     (
         "server/records",
-        &["config", "console", "console/child", "handover", "server/writers", "sys"],
+        &["config", "console", "console/child", "handover", "server/os", "server/writers", "sys"],
     ),
-    (
-        "server/os",
-        &[
-            "config",
-            "console",
-            "handover",
-            "limits",
-            "server/records",
-            "server/writers",
-            "sys",
-            "systemd",
-        ],
-    ),
+    ("server/os", &["config", "console", "handover", "limits", "server/writers", "sys", "systemd"]),
     (
         "server/event_loop",
         &[
@@ -86,8 +74,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const TO_BE_CUT: &[(&str, &str)] = &[
     ("console/stream", "console/clients"),
     ("manage/inspect", "manage/systemd"),
-    ("server/os", "server/event_loop"),
-    ("server/os", "server/startup"),
     ("server/writers", "server/os"),
     ("server/writers", "server/records"),
     ("sys", "limits"),

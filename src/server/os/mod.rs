@@ -3,6 +3,7 @@
 //! has an operating system of its own to see that it does. [`Kernel`](super::os::kernel::Kernel) is
 //! the real one.
 
+pub(crate) mod child_socket;
 pub(crate) mod client_stream;
 pub(crate) mod descendants;
 pub(crate) mod fdstore;
@@ -13,14 +14,13 @@ pub(crate) mod signals;
 
 use std::fs::File;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mio::Token;
+use serde::Serialize;
 
-use super::os::descendants::Daemon;
-use super::records::{PeerIdentity, SignalSender};
 use super::writers::sink::{LogJob, LogReply};
 use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind};
@@ -49,6 +49,35 @@ pub(super) struct PendingSignals {
     pub(super) upgrade: bool,
     /// SIGUSR2.
     pub(super) overlap: bool,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PeerIdentity {
+    /// This address.
+    Address(SocketAddr),
+    /// This process, when it connected. Linux only.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    Process { uid: u32, gid: u32, pid: i32 },
+    /// The system doesn't tell.
+    Unknown,
+}
+
+/// Who sent a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct SignalSender {
+    pub(crate) pid: i32,
+    pub(crate) uid: u32,
+}
+
+/// The process that the child has become.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) pid: i32,
+    /// It by descriptor.
+    pub(crate) process: OwnedFd,
+    /// Whether it is a child of this process.
+    pub(crate) is_child: bool,
 }
 
 /// Something that another program in this process can take over.

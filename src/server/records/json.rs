@@ -5,14 +5,8 @@ use serde::Serialize;
 use super::{ClientJson, VERSION};
 use crate::console::audit::Command;
 use crate::console::event::{DisconnectReason, ExitStatus, Subsystem};
+use crate::server::os::SignalSender;
 use crate::sys::time;
-
-/// Who sent a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct SignalSender {
-    pub(crate) pid: i32,
-    pub(crate) uid: u32,
-}
 
 /// What happened.
 #[derive(Debug, Serialize)]

@@ -11,13 +11,13 @@ mod writer;
 use std::collections::BTreeMap;
 use std::io;
 
-pub(super) use self::json::{EventBody, SignalSender};
+pub(super) use self::json::EventBody;
 use self::json::{command_name, disconnect_reason_name, line, subsystem_name};
 use self::status::ConnectedClient;
-pub(super) use self::who::{ClientInfo, EndpointJson, PeerIdentity};
+pub(super) use self::who::{ClientInfo, EndpointJson};
 use self::who::{ClientJson, client_line};
 pub(super) use self::writer::RecordWriter;
-use super::os::WorkerHandle;
+use super::os::{PeerIdentity, WorkerHandle};
 use super::writers::sink::{LogJob, LogReply};
 use crate::console::Console;
 use crate::console::audit::AuditEvent;

@@ -1,23 +1,11 @@
 //! Who a client is, and how records have it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use serde::Serialize;
 
 use crate::console::event::{ClientId, Role};
-
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::server) enum PeerIdentity {
-    /// This address.
-    Address(SocketAddr),
-    /// This process, when it connected. Linux only.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-    Process { uid: u32, gid: u32, pid: i32 },
-    /// The system doesn't tell.
-    Unknown,
-}
+use crate::server::os::PeerIdentity;
 
 /// A client, as records know it.
 #[derive(Debug, Clone)]

@@ -19,9 +19,7 @@ use super::threads::{LOG, Lane, LinkTo};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ClientId, ClientKind};
 use crate::handover::state::{ChildSocketState, Descriptor, FileId, State};
-use crate::server::os::descendants::Daemon;
-use crate::server::os::{Inheritable, PendingSignals, Ready, Socket, System};
-use crate::server::records::SignalSender;
+use crate::server::os::{Daemon, Inheritable, PendingSignals, Ready, SignalSender, Socket, System};
 use crate::sys::process::ExitStatus;
 
 /// A sequence of numbers that a seed decides.
