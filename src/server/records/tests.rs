@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::json::ExitJson;
 use super::*;
 use crate::console::event::Role;
+use crate::server::os::SignalSender;
 
 const EVENTS_MD: &str = include_str!("../../../docs/events.md");
 
