@@ -7,11 +7,31 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{RecordsJob, RecordsReply};
 use crate::handover::state::FileId;
-use crate::server::writers::log_file;
-use crate::server::writers::sink::{LogJob, LogReply};
-use crate::server::writers::thread::{Replies, Worker};
+use crate::server::writers::thread::Replies;
+use crate::server::writers::{Worker, append};
+
+/// A job for the writer of the records.
+#[derive(Debug, Default)]
+pub(crate) struct RecordsJob {
+    /// True if the events file is to be opened anew.
+    pub(crate) reopen: bool,
+    /// Lines to append to the events file.
+    pub(crate) events: Vec<u8>,
+    /// The new content of the status file.
+    pub(crate) status: Option<Vec<u8>>,
+    /// True if the status file is to be removed.
+    pub(crate) remove: bool,
+}
+
+/// What came of a job. The result for a file is `None` if there was nothing to write to it.
+#[derive(Debug)]
+pub(crate) struct RecordsReply {
+    /// The lines that are still to be appended to the events file.
+    pub(crate) rest: Vec<u8>,
+    pub(crate) events: Option<io::Result<()>>,
+    pub(crate) status: Option<io::Result<()>>,
+}
 
 /// What the thread has.
 pub(crate) struct RecordWriter {
@@ -33,7 +53,7 @@ impl RecordWriter {
         let Some(path) = &self.events else {
             return (Vec::new(), Ok(()));
         };
-        let file = match self.file.take().map_or_else(|| log_file::open(path), Ok) {
+        let file = match self.file.take().map_or_else(|| append::open(path), Ok) {
             Ok(file) => self.file.insert(file),
             Err(error) => return (lines, Err(error)),
         };
@@ -115,10 +135,11 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<FileId> {
 }
 
 impl Worker for RecordWriter {
-    fn work(&mut self, job: LogJob, replies: &Replies) {
-        let LogJob::Record(RecordsJob { reopen, events, status, remove }) = job else {
-            return;
-        };
+    type Job = RecordsJob;
+    type Reply = RecordsReply;
+
+    fn work(&mut self, job: RecordsJob, replies: &Replies<RecordsJob, RecordsReply>) {
+        let RecordsJob { reopen, events, status, remove } = job;
         if reopen {
             self.file = None;
         }
@@ -132,6 +153,6 @@ impl Worker for RecordWriter {
         if remove {
             self.remove();
         }
-        replies.send(LogReply::Recorded(RecordsReply { rest, events, status }), true);
+        replies.send(RecordsReply { rest, events, status }, true);
     }
 }

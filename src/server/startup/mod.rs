@@ -23,7 +23,7 @@ use super::startup::parts::{LocalTime, OutputFile, ServerParts, StartKind, notif
 use super::startup::pid_files::OwnedFile;
 use super::startup::recovery::Recovery;
 use super::startup::successor::Predecessor;
-use super::writers::log_file;
+use super::writers::append;
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
@@ -248,7 +248,7 @@ fn open_log(config: &Config, path: &Path) -> io::Result<File> {
     if config.save_log {
         save_log(config, path);
     }
-    let log = log_file::open(path);
+    let log = append::open(path);
     if log.is_err() {
         report_write_error(config.argv0.as_bytes(), b"unable to open log file", path);
     }
