@@ -28,16 +28,16 @@ use crate::handover;
 use crate::handover::state::{ChildSocketState, Descriptor, State};
 use crate::limits::FDSTORE_RETRY;
 use crate::server::startup::child_sockets::{ChildSocket, fdstore_name};
+use crate::server::writers::Worker;
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
 use crate::server::writers::thread::{self, LogThread, WorkerThread};
-use crate::server::writers::{Worker, append};
 use crate::sys::exec::{self, ExecImage};
 use crate::sys::passed_fds::PassedFds;
 use crate::sys::process;
 use crate::sys::signal::SignalMaskGuard;
 use crate::sys::spawn::PreparedCommand;
-use crate::sys::{fd, pidfd, pty, time};
+use crate::sys::{fd, file, pidfd, pty, time};
 use crate::systemd;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
@@ -277,7 +277,7 @@ impl System for Kernel {
 
     fn open_log(&mut self) -> io::Result<LogThread> {
         match &self.log_path {
-            Some(path) => self.write_log(append::open(path)?),
+            Some(path) => self.write_log(file::open_append(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

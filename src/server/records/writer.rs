@@ -3,13 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::handover::state::FileId;
+use crate::server::writers::Worker;
 use crate::server::writers::thread::Replies;
-use crate::server::writers::{Worker, append};
+use crate::sys::file::{self, FileId};
 
 /// A job for the writer of the records.
 #[derive(Debug, Default)]
@@ -53,7 +51,7 @@ impl RecordWriter {
         let Some(path) = &self.events else {
             return (Vec::new(), Ok(()));
         };
-        let file = match self.file.take().map_or_else(|| append::open(path), Ok) {
+        let file = match self.file.take().map_or_else(|| file::open_append(path), Ok) {
             Ok(file) => self.file.insert(file),
             Err(error) => return (lines, Err(error)),
         };
@@ -93,19 +91,7 @@ impl RecordWriter {
         let Some(path) = &self.status else {
             return Ok(());
         };
-        // Nobody wants a regular file instead of a device.
-        if fs::symlink_metadata(path).is_ok_and(|it| !it.is_file() && !it.is_symlink()) {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let new = beside(path);
-        let written = write_new(&new, content).and_then(|id| {
-            fs::rename(&new, path)?;
-            Ok(id)
-        });
-        if written.is_err() {
-            let _ = fs::remove_file(&new);
-        }
-        self.written = Some(written?);
+        self.written = Some(file::replace_unsynced(path, content)?);
         Ok(())
     }
 
@@ -117,21 +103,6 @@ impl RecordWriter {
             let _ = fs::remove_file(path);
         }
     }
-}
-
-/// The name under which the next status file is written.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(std::ffi::OsStr::from_bytes(b".new"));
-    PathBuf::from(name)
-}
-
-fn write_new(path: &Path, content: &[u8]) -> io::Result<FileId> {
-    // One that a crash left behind, or a trap that somebody laid.
-    let _ = fs::remove_file(path);
-    let mut file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
-    file.write_all(content)?;
-    Ok(FileId::of(&file.metadata()?))
 }
 
 impl Worker for RecordWriter {

@@ -18,11 +18,12 @@ use super::far::Far;
 use super::threads::{QueueHandle, WorkerQueue, log_handle};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ClientId, ClientKind};
-use crate::handover::state::{ChildSocketState, Descriptor, FileId, State};
+use crate::handover::state::{ChildSocketState, Descriptor, State};
 use crate::server::os::descendants::Daemon;
 use crate::server::os::{Inheritable, PendingSignals, Ready, SignalSender, Socket, System};
 use crate::server::records::{RecordsJob, RecordsReply};
 use crate::server::writers::{LogJob, LogReply};
+use crate::sys::file::FileId;
 use crate::sys::process::ExitStatus;
 
 /// A sequence of numbers that a seed decides.

@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use super::rotate::Rotator;
 use super::thread::LogReplies;
-use super::{LogJob, LogReply, Worker, append};
+use super::{LogJob, LogReply, Worker};
 use crate::console::Chunk;
 use crate::console::event::Subsystem;
 use crate::limits::SYNC_INTERVAL;
-use crate::sys;
+use crate::sys::{self, file};
 
 fn is_syncable(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file())
@@ -41,7 +41,7 @@ impl LogWriter {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        let file = append::open(path)?;
+        let file = file::open_append(path)?;
         self.use_file(file);
         Ok(())
     }

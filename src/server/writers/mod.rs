@@ -3,7 +3,6 @@
 //! A writer is a [`Worker`] in a thread of its own, and the event loop has a [`WorkerHandle`] of it.
 //! The two exchange jobs and replies; of which type these are is the writer's business.
 
-pub(crate) mod append;
 pub(crate) mod log_file;
 pub(crate) mod rotate;
 pub(crate) mod sink;
