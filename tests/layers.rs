@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("console/clients", &["config", "console/stream", "limits", "telnet"]),
     ("handover", &["console", "sys"]),
     ("systemd", &["config", "sys"]),
-    ("server", &["config", "console", "console/child", "limits", "sys"]),
+    ("server", &["config", "console", "console/child", "handover", "limits", "sys"]),
     ("server/writers", &["config", "console", "limits", "sys"]),
     ("server/os", &["config", "console", "handover", "limits", "server/writers", "sys", "systemd"]),
     (
@@ -85,8 +85,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const TO_BE_CUT: &[(&str, &str)] = &[
     ("console/stream", "console/clients"),
     ("manage/inspect", "manage/systemd"),
-    ("server/os", "server/event_loop"),
-    ("server/os", "server/startup"),
+    ("server/writers", "server/os"),
+    ("server/writers", "server/records"),
+    ("sys", "limits"),
 ];
 
 /// Folders that are compiled for tests only.

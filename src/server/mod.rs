@@ -78,7 +78,7 @@ use mio::Token;
 use self::event_loop::child::Child;
 use self::event_loop::listener::Listener;
 use self::event_loop::peer::Peer;
-use self::event_loop::upgrade::{Handover, ServerIdentity};
+use self::event_loop::upgrade::Handover;
 use self::os::{Ready, System};
 use self::records::{Records, RecordsJob, RecordsReply};
 use self::service_manager::ServiceReporter;
@@ -88,6 +88,7 @@ use crate::config::network::AllowedNetworks;
 use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Effect, Event, Sink};
+use crate::handover::state::ServerIdentity;
 use crate::limits::READ_SIZE;
 use crate::sys;
 

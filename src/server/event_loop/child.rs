@@ -5,12 +5,10 @@ use std::io;
 use mio::Token;
 
 use super::poll_stream::PollStream;
-use super::upgrade::describe;
 use crate::console::event::ExitStatus;
-use crate::handover::state::ChildState;
+use crate::handover::state::{ChildState, Descriptor};
 use crate::limits::{NOTIFICATIONS_PER_TURN, POST_EXIT_OUTPUT_MAX};
-use crate::server::os::descendants::Daemon;
-use crate::server::os::{Process, Ready};
+use crate::server::os::{Daemon, Process, Ready};
 use crate::sys::process;
 
 /// A child that was started and has not been buried.
@@ -72,9 +70,9 @@ impl<P: Process> Child<P> {
         Ok(ChildState {
             pid: process.pid(),
             pty: process.descriptor()?,
-            pidfd: process.pidfd().map(describe).transpose()?,
+            pidfd: process.pidfd().map(Descriptor::of).transpose()?,
             start_ticks: process.start_ticks(),
-            notify_socket: process.notify_socket().map(describe).transpose()?,
+            notify_socket: process.notify_socket().map(Descriptor::of).transpose()?,
         })
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod child;
+pub(crate) mod effects;
 pub(crate) mod input;
 pub(crate) mod listener;
 pub(crate) mod output;

@@ -10,15 +10,12 @@
 //! Whatever goes wrong before or in the exec, this server goes on and says why in its log.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 
 use super::child::{Child, ReadResult};
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{Event, ExitStatus};
 use crate::console::snapshot::Snapshot;
-use crate::handover::state::{
-    ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
-};
+use crate::handover::state::{ConnectionState, Descriptor, ListenerState, Retry, SinkState, State};
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE};
 use crate::server::Server;
@@ -27,22 +24,6 @@ use crate::server::records::Records;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 use crate::sys;
-use crate::sys::user::Account;
-
-/// What was true when the server started, and its successors need.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ServerIdentity {
-    /// The command line.
-    pub(crate) argv: Vec<Vec<u8>>,
-    /// The second in which the first of them was started.
-    pub(crate) started: i64,
-    /// The directory that it was started in.
-    pub(crate) dir: Vec<u8>,
-    /// RLIMIT_NOFILE that the children get, soft and hard.
-    pub(crate) open_files: Option<(u64, u64)>,
-    /// Whom they are run as, under `--user`.
-    pub(crate) account: Option<Account>,
-}
 
 /// How far an upgrade is.
 pub(crate) struct Handover<P> {
@@ -264,9 +245,9 @@ impl<S: System> Server<S> {
         });
         Ok(State {
             version: crate::VERSION.to_owned(),
-            argv: self.identity.argv.iter().cloned().map(Text).collect(),
+            argv: self.identity.argv.clone(),
             started: self.identity.started,
-            dir: Text(self.identity.dir.clone()),
+            dir: self.identity.dir.clone(),
             open_files: self.identity.open_files,
             next_token: self.next_token as u64,
             console,
@@ -277,7 +258,7 @@ impl<S: System> Server<S> {
             stdout: sink(&self.stdout)?,
             account: self.identity.account.clone(),
             descendants_since: self.system.descendants_since(),
-            store: self.system.store().map(describe).transpose()?,
+            store: self.system.store().map(Descriptor::of).transpose()?,
             records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
             child_sockets: self.system.child_sockets()?,
             old_child,
@@ -295,14 +276,7 @@ fn sink<H: WorkerHandle<LogJob, LogReply>>(
         return Ok(None);
     };
     let retry = writer.retry().map(|(at, on_output)| Retry { at: at.0, on_output });
-    Ok(Some(SinkState { file: describe(file)?, retry }))
-}
-
-/// What another program in this process will know `fd` by.
-pub(crate) fn describe(fd: impl AsFd) -> io::Result<Descriptor> {
-    let fd = fd.as_fd();
-    let (kind, device, inode) = sys::fd::identity(fd)?;
-    Ok(Descriptor { number: fd.as_raw_fd(), kind, device, inode })
+    Ok(Some(SinkState { file: Descriptor::of(file)?, retry }))
 }
 
 fn read_answer<P: Process>(program: &mut Child<P>, answer: &mut Vec<u8>) {

@@ -14,20 +14,20 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use nix::libc::PIPE_BUF;
 use nix::sys::signal::Signal;
 
+use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
-use super::descendants::{Daemon, Descendants};
+use super::descendants::Descendants;
 use super::fdstore::{self, FdStore};
 use super::listening_socket::ListeningSocket;
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
-use super::{PendingSignals, Process, Ready, SignalSender, System};
+use super::{Daemon, PendingSignals, Process, Ready, SignalSender, System};
 use crate::config::Rotation;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::ClientId;
 use crate::handover;
 use crate::handover::state::{ChildSocketState, Descriptor, State};
 use crate::limits::FDSTORE_RETRY;
-use crate::server::startup::child_sockets::{ChildSocket, fdstore_name};
 use crate::server::writers::Worker;
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
@@ -400,7 +400,8 @@ impl System for Kernel {
             fdstore.clear();
             connections.iter().for_each(|&id| fdstore.remove(&fdstore::client(id)));
             listeners.iter().for_each(|&socket| fdstore.remove(&fdstore::listener(socket)));
-            (0..self.child_sockets.len()).for_each(|index| fdstore.remove(&fdstore_name(index)));
+            (0..self.child_sockets.len())
+                .for_each(|index| fdstore.remove(&fdstore::child_socket(index)));
         }
         children.iter().for_each(|&pid| self.forget_child(pid));
         self.fill_fdstore();

@@ -3,6 +3,7 @@
 //! has an operating system of its own to see that it does. [`Kernel`](super::os::kernel::Kernel) is
 //! the real one.
 
+pub(crate) mod child_socket;
 pub(crate) mod client_stream;
 pub(crate) mod descendants;
 pub(crate) mod fdstore;
@@ -20,7 +21,6 @@ use std::time::Duration;
 use mio::Token;
 use serde::Serialize;
 
-use super::os::descendants::Daemon;
 use super::writers::{LogJob, LogReply, WorkerHandle};
 use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind};
@@ -52,16 +52,9 @@ pub(super) struct PendingSignals {
     pub(super) overlap: bool,
 }
 
-/// The process that sent a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct SignalSender {
-    pub(super) pid: i32,
-    pub(super) uid: u32,
-}
-
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum PeerIdentity {
+pub(crate) enum PeerIdentity {
     /// This address.
     Address(SocketAddr),
     /// This process, at the time when it connected: `SO_PEERCRED` of unix(7), Linux only.
@@ -69,6 +62,23 @@ pub(super) enum PeerIdentity {
     Process { uid: u32, gid: u32, pid: i32 },
     /// The system doesn't tell.
     Unknown,
+}
+
+/// The process that sent a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct SignalSender {
+    pub(crate) pid: i32,
+    pub(crate) uid: u32,
+}
+
+/// The process that the child has become.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) pid: i32,
+    /// It by descriptor.
+    pub(crate) process: OwnedFd,
+    /// Whether it is a child of this process.
+    pub(crate) is_child: bool,
 }
 
 /// Something that another program in this process can take over.

@@ -30,13 +30,13 @@ use self::threads::log_handle;
 use self::world::{Child, Id, Shared, Simulated, World};
 use super::Server;
 use super::event_loop::listener::Listener;
-use super::event_loop::upgrade::ServerIdentity;
 use super::service_manager::ServiceReporter;
 use super::writers::sink::SinkWriter;
 use crate::config::endpoint::Address;
 use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role, Sink};
+use crate::handover::state::ServerIdentity;
 use crate::limits::STAGE_MAX;
 use crate::sys::process::ExitStatus;
 

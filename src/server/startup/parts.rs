@@ -4,14 +4,13 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::child_sockets::ChildSocket;
 use super::pid_files::OwnedFile;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
 use crate::console::{Console, Settings};
-use crate::handover::state::RecordsState;
-use crate::server::event_loop::upgrade::ServerIdentity;
+use crate::handover::state::{RecordsState, ServerIdentity};
+use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
@@ -77,7 +76,7 @@ pub(crate) fn notifier(config: &Config) -> Result<Option<Notifier>, StartupError
 
 /// What the console is told at the start.
 pub(crate) fn settings(config: &Config, origin: &ServerIdentity, log_opened: bool) -> Settings {
-    let server_dir = origin.dir.clone();
+    let server_dir = origin.dir.0.clone();
     let child_dir = match &config.chdir {
         Some(dir) => dir.as_os_str().as_bytes().to_vec(),
         None => server_dir.clone(),
