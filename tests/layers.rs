@@ -1,5 +1,7 @@
 //! The folders of `src` depend on each other in one direction only: every `use` line and every
 //! `crate::` path is checked against a table of allowed arrows.
+// clippy.toml exempts test functions, but not their helpers.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,12 +23,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("handover", &["console", "sys"]),
     ("systemd", &["config", "sys"]),
     ("server", &["config", "console", "console/child", "handover", "limits", "sys"]),
-    ("server/writers", &["config", "console", "handover", "limits", "sys"]),
+    ("server/writers", &["config", "console", "limits", "sys"]),
+    ("server/os", &["config", "console", "handover", "limits", "server/writers", "sys", "systemd"]),
     (
         "server/records",
-        &["config", "console", "console/child", "handover", "server/os", "server/writers", "sys"],
+        &[
+            "config",
+            "console",
+            "console/child",
+            "handover",
+            "limits",
+            "server/os",
+            "server/writers",
+            "sys",
+        ],
     ),
-    ("server/os", &["config", "console", "handover", "limits", "server/writers", "sys", "systemd"]),
     (
         "server/event_loop",
         &[
@@ -59,7 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("manage", &["limits", "sys"]),
     ("manage/registry", &["limits"]),
     ("manage/inspect", &["cli", "config", "manage/registry", "sys"]),
-    ("manage/systemd", &["cli", "config", "manage/registry"]),
+    ("manage/systemd", &["cli", "config", "manage/registry", "sys"]),
     (
         "manage/commands",
         &["config", "manage/inspect", "manage/registry", "manage/systemd", "reply_filter", "sys"],
@@ -190,7 +201,7 @@ fn folders_import_in_one_direction_only() {
         }
         let text = fs::read_to_string(file).unwrap();
         // The unit tests at the end of a file may import what they like.
-        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         let Some(from) = part_of(&module) else {
             assert_eq!(module, ["lib"], "{} is in no part of the table", relative.display());
             continue;

@@ -76,9 +76,10 @@ use self::event_loop::listener::Listener;
 use self::event_loop::peer::Peer;
 use self::event_loop::upgrade::Handover;
 use self::os::System;
-use self::records::Records;
+use self::records::{Records, RecordsJob, RecordsReply};
 use self::service_manager::ServiceReporter;
 use self::writers::sink::SinkWriter;
+use self::writers::{LogJob, LogReply};
 use crate::config::network::AllowedNetworks;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
@@ -95,13 +96,13 @@ struct Server<S: System> {
     old_child: Option<Child<S::Process>>,
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
-    log: Option<SinkWriter<S::Link>>,
+    log: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
     /// With `--events` or `--status-file`.
-    records: Option<Records<S::Link>>,
+    records: Option<Records<S::Handle<RecordsJob, RecordsReply>>>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
-    stdout: Option<SinkWriter<S::Link>>,
+    stdout: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
     /// With `--syslog`.
-    syslog: Option<SinkWriter<S::Link>>,
+    syslog: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
     /// With `--notify`.
     service: Option<ServiceReporter>,
     next_token: usize,

@@ -95,7 +95,7 @@ impl<S: System> Server<S> {
             return Some(Duration::ZERO);
         }
         let pauses = self.listeners.iter().filter_map(Listener::deadline);
-        let sinks = [&self.log, &self.stdout].into_iter().flatten();
+        let sinks = [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
         let retries = sinks.filter_map(|writer| writer.deadline(&self.console));
         let next = pauses
             .chain(retries)

@@ -26,35 +26,35 @@ impl<S: System> Server<S> {
 
     pub(crate) fn write_sinks(&mut self, now: Timestamps) {
         if let Some(stdout) = &mut self.stdout {
+            // Nobody is told that it fails.
             stdout.turn(&mut self.console, now.mono);
         }
         if let Some(syslog) = &mut self.syslog {
-            for news in syslog.turn(&mut self.console, now.mono) {
-                if let SinkEvent::SyslogState(result) = news {
-                    self.report(Subsystem::Syslog, &result, now);
-                }
-            }
+            let events = syslog.turn(&mut self.console, now.mono);
+            self.take_sink_events(Subsystem::Syslog, events, now);
         }
-        let Some(log) = &mut self.log else {
-            return;
-        };
-        let mut told = false;
-        for news in log.turn(&mut self.console, now.mono) {
-            match news {
-                SinkEvent::Failed(reason) => {
-                    self.console.handle(Event::Failed(Subsystem::Log, &reason), now);
-                }
-                SinkEvent::Recovered => self.console.handle(Event::LogOpened, now),
-                SinkEvent::Rotated(result) => self.report(Subsystem::Rotation, &result, now),
-                // Another thread's.
-                SinkEvent::SyslogState(_) => {}
+        // The log is the last one, and so has what is said about syslog in the same turn.
+        if let Some(log) = &mut self.log {
+            let events = log.turn(&mut self.console, now.mono);
+            self.take_sink_events(Subsystem::Log, events, now);
+        }
+    }
+
+    /// Tells the console what happened to the sink of `subsystem`.
+    fn take_sink_events(&mut self, subsystem: Subsystem, events: Vec<SinkEvent>, now: Timestamps) {
+        let mut reopen_failed = false;
+        for event in events {
+            match event {
+                SinkEvent::Failed(reason) => self.report(subsystem, &Err(reason), now),
+                SinkEvent::Recovered => self.report(subsystem, &Ok(()), now),
+                SinkEvent::State(subsystem, result) => self.report(subsystem, &result, now),
                 SinkEvent::ReopenFailed(reason) => {
                     self.console.handle(Event::LogOpenFailed(&reason), now);
-                    told = true;
+                    reopen_failed = true;
                 }
             }
         }
-        if told {
+        if reopen_failed {
             self.system.log_open_failed();
         }
     }

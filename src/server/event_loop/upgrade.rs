@@ -21,9 +21,10 @@ use crate::handover::state::{ConnectionState, Descriptor, ListenerState, Retry, 
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE};
 use crate::server::Server;
-use crate::server::os::{Connection, Inheritable, Process, Socket, System, WorkerHandle};
+use crate::server::os::{Connection, Inheritable, Process, Socket, System};
 use crate::server::records::Records;
 use crate::server::writers::sink::SinkWriter;
+use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 use crate::sys;
 
 /// How far an upgrade is.
@@ -312,7 +313,9 @@ impl<S: System> Server<S> {
     }
 }
 
-fn sink<L: WorkerHandle>(writer: &Option<SinkWriter<L>>) -> io::Result<Option<SinkState>> {
+fn sink<H: WorkerHandle<LogJob, LogReply>>(
+    writer: &Option<SinkWriter<H>>,
+) -> io::Result<Option<SinkState>> {
     // One that is not at rest is only rehearsed.
     let Some((writer, file)) =
         writer.as_ref().and_then(|writer| Some((writer, writer.quiesced_file()?)))

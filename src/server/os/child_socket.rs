@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::listening_socket::{is_at, remove_file};
-use crate::handover::state::{ChildSocketState, Descriptor, FileId, Text};
+use crate::handover::state::{ChildSocketState, Descriptor, Text};
+use crate::sys::file::FileId;
 
 /// A socket for the child. Dropped, its socket file goes too, if it is still this one.
 #[derive(Debug)]

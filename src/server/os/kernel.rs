@@ -28,15 +28,16 @@ use crate::console::event::ClientId;
 use crate::handover;
 use crate::handover::state::{ChildSocketState, Descriptor, State};
 use crate::limits::FDSTORE_RETRY;
-use crate::server::writers::log_file::{self, LogWriter};
+use crate::server::writers::Worker;
+use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
-use crate::server::writers::thread::{self, Worker, WorkerThread};
+use crate::server::writers::thread::{self, LogThread, WorkerThread};
 use crate::sys::exec::{self, ExecImage};
 use crate::sys::passed_fds::PassedFds;
 use crate::sys::process;
 use crate::sys::signal::SignalMaskGuard;
 use crate::sys::spawn::PreparedCommand;
-use crate::sys::{fd, pidfd, pty, time};
+use crate::sys::{fd, file, pidfd, pty, time};
 use crate::systemd;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
@@ -119,18 +120,22 @@ impl Kernel {
     }
 
     /// Starts a thread that writes the log, `file`.
-    pub(crate) fn write_log(&self, file: File) -> io::Result<WorkerThread> {
+    pub(crate) fn write_log(&self, file: File) -> io::Result<LogThread> {
         let rotator = self.rotation.map(Rotator::new);
         self.start_thread("log", LogWriter::new(file, self.log_path.clone(), rotator))
     }
 
     /// Starts a thread that writes standard output, `file`.
-    pub(crate) fn write_stdout(&self, file: File) -> io::Result<WorkerThread> {
+    pub(crate) fn write_stdout(&self, file: File) -> io::Result<LogThread> {
         self.start_thread("stdout", LogWriter::new(file, None, None))
     }
 
     /// Starts a thread for `worker`.
-    pub(crate) fn start_thread(&self, name: &str, worker: impl Worker) -> io::Result<WorkerThread> {
+    pub(crate) fn start_thread<W: Worker>(
+        &self,
+        name: &str,
+        worker: W,
+    ) -> io::Result<WorkerThread<W::Job, W::Reply>> {
         thread::start(name, worker, Arc::clone(&self.waker))
     }
 
@@ -172,7 +177,7 @@ impl System for Kernel {
     type Connection = ClientStream;
     type Socket = ListeningSocket;
     type Process = PtyProcess;
-    type Link = WorkerThread;
+    type Handle<Job, Reply> = WorkerThread<Job, Reply>;
 
     fn now(&self) -> Timestamps {
         Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) }
@@ -270,9 +275,9 @@ impl System for Kernel {
         self.descendants.since_ticks
     }
 
-    fn open_log(&mut self) -> io::Result<WorkerThread> {
+    fn open_log(&mut self) -> io::Result<LogThread> {
         match &self.log_path {
-            Some(path) => self.write_log(log_file::open(path)?),
+            Some(path) => self.write_log(file::open_append(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

@@ -3,15 +3,33 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{RecordsJob, RecordsReply};
-use crate::handover::state::FileId;
-use crate::server::writers::log_file;
-use crate::server::writers::sink::{LogJob, LogReply};
-use crate::server::writers::thread::{Replies, Worker};
+use crate::server::writers::Worker;
+use crate::server::writers::thread::Replies;
+use crate::sys::file::{self, FileId};
+
+/// A job for the writer of the records.
+#[derive(Debug, Default)]
+pub(crate) struct RecordsJob {
+    /// True if the events file is to be opened anew.
+    pub(crate) reopen: bool,
+    /// Lines to append to the events file.
+    pub(crate) events: Vec<u8>,
+    /// The new content of the status file.
+    pub(crate) status: Option<Vec<u8>>,
+    /// True if the status file is to be removed.
+    pub(crate) remove: bool,
+}
+
+/// What came of a job. The result for a file is `None` if there was nothing to write to it.
+#[derive(Debug)]
+pub(crate) struct RecordsReply {
+    /// The lines that are still to be appended to the events file.
+    pub(crate) rest: Vec<u8>,
+    pub(crate) events: Option<io::Result<()>>,
+    pub(crate) status: Option<io::Result<()>>,
+}
 
 /// What the thread has.
 pub(crate) struct RecordWriter {
@@ -33,7 +51,7 @@ impl RecordWriter {
         let Some(path) = &self.events else {
             return (Vec::new(), Ok(()));
         };
-        let file = match self.file.take().map_or_else(|| log_file::open(path), Ok) {
+        let file = match self.file.take().map_or_else(|| file::open_append(path), Ok) {
             Ok(file) => self.file.insert(file),
             Err(error) => return (lines, Err(error)),
         };
@@ -73,19 +91,7 @@ impl RecordWriter {
         let Some(path) = &self.status else {
             return Ok(());
         };
-        // Nobody wants a regular file instead of a device.
-        if fs::symlink_metadata(path).is_ok_and(|it| !it.is_file() && !it.is_symlink()) {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let new = beside(path);
-        let written = write_new(&new, content).and_then(|id| {
-            fs::rename(&new, path)?;
-            Ok(id)
-        });
-        if written.is_err() {
-            let _ = fs::remove_file(&new);
-        }
-        self.written = Some(written?);
+        self.written = Some(file::replace_unsynced(path, content)?);
         Ok(())
     }
 
@@ -99,26 +105,12 @@ impl RecordWriter {
     }
 }
 
-/// The name under which the next status file is written.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(std::ffi::OsStr::from_bytes(b".new"));
-    PathBuf::from(name)
-}
-
-fn write_new(path: &Path, content: &[u8]) -> io::Result<FileId> {
-    // One that a crash left behind, or a trap that somebody laid.
-    let _ = fs::remove_file(path);
-    let mut file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
-    file.write_all(content)?;
-    Ok(FileId::of(&file.metadata()?))
-}
-
 impl Worker for RecordWriter {
-    fn work(&mut self, job: LogJob, replies: &Replies) {
-        let LogJob::Record(RecordsJob { reopen, events, status, remove }) = job else {
-            return;
-        };
+    type Job = RecordsJob;
+    type Reply = RecordsReply;
+
+    fn work(&mut self, job: RecordsJob, replies: &Replies<RecordsJob, RecordsReply>) {
+        let RecordsJob { reopen, events, status, remove } = job;
         if reopen {
             self.file = None;
         }
@@ -132,6 +124,6 @@ impl Worker for RecordWriter {
         if remove {
             self.remove();
         }
-        replies.send(LogReply::Recorded(RecordsReply { rest, events, status }), true);
+        replies.send(RecordsReply { rest, events, status }, true);
     }
 }

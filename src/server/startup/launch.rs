@@ -12,6 +12,7 @@ use crate::config::{Config, LogTarget};
 use crate::console::event::{Event, Role, Sink};
 use crate::handover;
 use crate::handover::state::ServerIdentity;
+use crate::limits::KERNEL_TICK;
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
@@ -20,12 +21,14 @@ use crate::server::os::fdstore;
 use crate::server::os::kernel::Kernel;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::{Inheritable, System};
-use crate::server::records::{EndpointJson, RecordWriter, Records, ServerInfo};
+use crate::server::records::{
+    EndpointJson, RecordWriter, Records, RecordsJob, RecordsReply, ServerInfo,
+};
 use crate::server::service_manager::ServiceReporter;
 use crate::server::startup::error::StartupError;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::syslog::Syslog;
-use crate::server::writers::thread::WorkerThread;
+use crate::server::writers::thread::{LogThread, WorkerThread};
 use crate::sys::spawn::{ChildCommand, PreparedCommand};
 use crate::sys::user::Account;
 use crate::sys::{process, procfs, signal};
@@ -125,7 +128,7 @@ fn kernel(config: &Config, parts: &mut ServerParts) -> Result<Kernel, StartupErr
         process::adopt_orphans().map_err(system("become the parent of orphans"))?;
         if parts.descendants_since.is_none() {
             // They are not the child's, and stay alive.
-            procfs::wait_one_tick();
+            procfs::wait_one_tick(KERNEL_TICK);
         }
     }
     if parts.start_kind != StartKind::Upgraded
@@ -150,7 +153,7 @@ fn records(
     config: &Config,
     kernel: &Kernel,
     fixed: ServerInfo,
-) -> io::Result<Option<Records<WorkerThread>>> {
+) -> io::Result<Option<Records<WorkerThread<RecordsJob, RecordsReply>>>> {
     let (events, status) = (config.events.clone(), config.status_file.clone());
     let (with_events, with_status) = (events.is_some(), status.is_some());
     if !with_events && !with_status {
@@ -228,8 +231,8 @@ impl OutputFile {
     fn writer(
         self,
         sink: Sink,
-        start: impl Fn(File) -> io::Result<WorkerThread>,
-    ) -> io::Result<SinkWriter<WorkerThread>> {
+        start: impl Fn(File) -> io::Result<LogThread>,
+    ) -> io::Result<SinkWriter<LogThread>> {
         Ok(SinkWriter::new(sink, start(self.file)?).with_retry(self.retry))
     }
 }

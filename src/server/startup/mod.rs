@@ -22,7 +22,6 @@ use super::startup::parts::{LocalTime, OutputFile, ServerParts, StartKind, notif
 use super::startup::pid_files::{adopt_files, write_files};
 use super::startup::recovery::Recovery;
 use super::startup::successor::Predecessor;
-use super::writers::log_file;
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
@@ -32,7 +31,7 @@ use crate::handover::state::{ServerIdentity, Text};
 use crate::server::startup::error::StartupError;
 use crate::sys::daemonize::{self, ForkSide};
 use crate::sys::user::{self, Account};
-use crate::sys::{self, fd, process, signal, time};
+use crate::sys::{self, fd, file, process, signal, time};
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 
@@ -248,7 +247,7 @@ fn open_log(config: &Config, path: &Path) -> io::Result<File> {
     if config.save_log {
         save_log(config, path);
     }
-    let log = log_file::open(path);
+    let log = file::open_append(path);
     if log.is_err() {
         report_write_error(config.argv0.as_bytes(), b"unable to open log file", path);
     }

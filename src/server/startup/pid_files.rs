@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::{report_write_error, stderr};
 use crate::config::Config;
-use crate::handover::state::FileId;
 use crate::server::os::listening_socket::ListeningSocket;
+use crate::sys::file::FileId;
 use crate::sys::process;
 
 /// What the two files hold, with their names.

@@ -10,13 +10,14 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::config::endpoint::Endpoint;
 use crate::console::event::{ClientId, Role};
-use crate::handover::state::{ChildState, FileId, State};
+use crate::handover::state::{ChildState, State};
 use crate::limits::KILL_WAIT;
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::{self, CLIENT, FdStore, LISTENER, STATE};
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
+use crate::sys::file::FileId;
 use crate::sys::pidfd;
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;

@@ -1,40 +1,18 @@
 //! The worker that writes the log, or standard output: appends, syncs now and then, opens it anew.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::rotate::Rotator;
-use super::sink::{LogJob, LogReply};
-use super::thread::{Replies, Worker};
+use super::thread::LogReplies;
+use super::{LogJob, LogReply, Worker};
 use crate::console::Chunk;
+use crate::console::event::Subsystem;
 use crate::limits::SYNC_INTERVAL;
-use crate::sys;
-
-/// Opens a log: appended to, created 0644 less umask.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let mut options = options(0o644);
-    options.create(true);
-    match options.open(path) {
-        // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {
-            options.read(true).open(path)
-        }
-        result => result,
-    }
-}
-
-/// How a log is opened, and with which rights less umask it is created, if it is.
-pub(crate) fn options(mode: u32) -> OpenOptions {
-    use nix::libc::{O_NOCTTY, O_NONBLOCK};
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = File::options();
-    // A FIFO must not make us wait for its reader, a terminal not become ours.
-    options.append(true).mode(mode).custom_flags(O_NONBLOCK | O_NOCTTY);
-    options
-}
+use crate::sys::{self, file};
 
 fn is_syncable(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file())
@@ -63,7 +41,7 @@ impl LogWriter {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        let file = open(path)?;
+        let file = file::open_append(path)?;
         self.use_file(file);
         Ok(())
     }
@@ -76,15 +54,15 @@ impl LogWriter {
         self.sync = is_syncable(&self.file);
     }
 
-    fn rotate(&mut self, replies: &Replies) {
+    fn rotate(&mut self, replies: &LogReplies) {
         let (Some(rotator), Some(path)) = (&mut self.rotator, &self.path) else {
             return;
         };
         let result = rotator.rotate(path, &self.file).map(|file| self.use_file(file));
-        replies.send(LogReply::Rotated(result), true);
+        replies.send(LogReply::State(Subsystem::Rotation, result), true);
     }
 
-    fn write(&mut self, chunk: Chunk, epoch: u64, replies: &Replies) {
+    fn write(&mut self, chunk: Chunk, epoch: u64, replies: &LogReplies) {
         if epoch != self.epoch {
             return replies.send(LogReply::Bounced(chunk), false);
         }
@@ -120,14 +98,17 @@ impl LogWriter {
         replies.send(LogReply::Written, false);
     }
 
-    fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &Replies) {
+    fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &LogReplies) {
         self.epoch += 1;
         replies.send(LogReply::Failed(chunk, written, error), true);
     }
 }
 
 impl Worker for LogWriter {
-    fn work(&mut self, job: LogJob, replies: &Replies) {
+    type Job = LogJob;
+    type Reply = LogReply;
+
+    fn work(&mut self, job: LogJob, replies: &LogReplies) {
         match job {
             LogJob::Write(chunk, epoch) => {
                 self.write(chunk, epoch, replies);
@@ -149,8 +130,6 @@ impl Worker for LogWriter {
                 let file = self.file.try_clone().map(OwnedFd::from).ok();
                 replies.send(LogReply::Quiesced(file), true);
             }
-            // Somebody else's.
-            LogJob::Record(_) => {}
         }
     }
 
