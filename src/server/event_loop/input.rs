@@ -189,7 +189,7 @@ impl<S: System> Server<S> {
         now: Timestamps,
     ) {
         let token = self.take_token();
-        let medium = connection.client_kind();
+        let kind = connection.client_kind();
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);
@@ -201,7 +201,7 @@ impl<S: System> Server<S> {
                 }
                 let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: None });
-                self.console.handle(Event::Joined { id, role, medium }, now);
+                self.console.handle(Event::Joined { id, role, kind }, now);
                 self.debug_line(&format!("client {} connected", token.0));
             }
             Err(error) => {

@@ -108,10 +108,10 @@ impl<S: System> Server<S> {
     pub(crate) fn drop_departed(&mut self, now: Timestamps) {
         let Server { peers, console, system, .. } = self;
         peers.retain(|&id, peer| {
-            let Some(farewell) = peer.leaving else {
+            let Some(reason) = peer.leaving else {
                 return true;
             };
-            console.handle(Event::Left { id, farewell }, now);
+            console.handle(Event::Left { id, reason }, now);
             system.forget(id);
             false
         });

@@ -32,8 +32,8 @@ impl<S: System> Server<S> {
             peers.retain(|&id, peer| {
                 let stays = peer.leaving.is_none() && peer.listens() && !console.is_drained(id);
                 if !stays {
-                    let farewell = peer.leaving.unwrap_or(DisconnectReason::Exit);
-                    console.handle(Event::Left { id, farewell }, now);
+                    let reason = peer.leaving.unwrap_or(DisconnectReason::Exit);
+                    console.handle(Event::Left { id, reason }, now);
                 }
                 stays
             });
@@ -44,7 +44,7 @@ impl<S: System> Server<S> {
             self.wait(Some(left))?;
         }
         for id in std::mem::take(&mut self.peers).into_keys() {
-            self.console.handle(Event::Left { id, farewell: DisconnectReason::Exit }, now);
+            self.console.handle(Event::Left { id, reason: DisconnectReason::Exit }, now);
         }
         self.listeners.clear();
         drop(files);

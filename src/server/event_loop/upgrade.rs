@@ -278,7 +278,7 @@ impl<S: System> Server<S> {
                 self.peers.insert(id, Peer { source, leaving: None });
             }
             Err(_) => {
-                let left = Event::Left { id, farewell: DisconnectReason::Failed };
+                let left = Event::Left { id, reason: DisconnectReason::Failed };
                 self.console.handle(left, self.system.now());
             }
         }
@@ -290,7 +290,7 @@ impl<S: System> Server<S> {
         let now = self.system.now();
         let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
         for id in gone.collect::<Vec<_>>() {
-            self.console.handle(Event::Left { id, farewell: DisconnectReason::Closed }, now);
+            self.console.handle(Event::Left { id, reason: DisconnectReason::Closed }, now);
         }
         self.console.handle(news, now);
         match &mut self.old_child {
