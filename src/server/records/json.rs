@@ -1,18 +1,16 @@
 //! The line of JSON for each thing that happens. What it has is told in docs/events.md.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::{ClientJson, VERSION};
 use crate::console::audit::Command;
-use crate::console::event::{DisconnectReason, ExitStatus, Subsystem};
+use crate::console::event::{ClientId, DisconnectReason, ExitStatus, Role, Subsystem};
+use crate::server::os::{PeerIdentity, SignalSender};
 use crate::sys::time;
 
-/// Who sent a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct SignalSender {
-    pub(crate) pid: i32,
-    pub(crate) uid: u32,
-}
+/// The version of both formats. A field that is added is no new version.
+pub(super) const VERSION: u32 = 1;
 
 /// What happened.
 #[derive(Debug, Serialize)]
@@ -23,14 +21,14 @@ pub(crate) enum EventBody<'a> {
         pid: u32,
         name: &'a str,
         argv: &'a [String],
-        endpoints: &'a [super::EndpointJson],
+        endpoints: &'a [EndpointJson],
     },
     ServerRestart {
         version: &'a str,
         pid: u32,
         name: &'a str,
         argv: &'a [String],
-        endpoints: &'a [super::EndpointJson],
+        endpoints: &'a [EndpointJson],
     },
     ServerUpgrade {
         from: &'a str,
@@ -161,5 +159,80 @@ pub(crate) fn subsystem_name(duty: Subsystem) -> &'static str {
         Subsystem::Syslog => "syslog",
         Subsystem::Events => "events",
         Subsystem::Status => "status_file",
+    }
+}
+
+/// A client, as records know it.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientInfo {
+    pub(crate) role: Role,
+    pub(crate) endpoint: String,
+    pub(crate) caller: PeerIdentity,
+    /// When it came, in seconds since the epoch.
+    pub(crate) since: i64,
+}
+
+/// A client in a record.
+#[derive(Debug, Serialize)]
+pub(crate) struct ClientJson<'a> {
+    id: u64,
+    #[serde(flatten)]
+    who: Option<ClientInfoJson<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ClientInfoJson<'a> {
+    role: &'static str,
+    endpoint: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<i32>,
+}
+
+/// An endpoint in a record.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct EndpointJson {
+    role: &'static str,
+    endpoint: String,
+}
+
+impl EndpointJson {
+    pub(crate) fn new(role: Role, endpoint: String) -> EndpointJson {
+        EndpointJson { role: role_name(role), endpoint }
+    }
+}
+
+/// The client called `id`.
+pub(crate) fn client_line(
+    clients: &BTreeMap<ClientId, ClientInfo>,
+    id: ClientId,
+) -> ClientJson<'_> {
+    let who = clients.get(&id).map(|who| {
+        let (address, process) = match &who.caller {
+            PeerIdentity::Address(address) => (Some(address.to_string()), None),
+            &PeerIdentity::Process { uid, gid, pid } => (None, Some((uid, gid, pid))),
+            PeerIdentity::Unknown => (None, None),
+        };
+        ClientInfoJson {
+            role: role_name(who.role),
+            endpoint: &who.endpoint,
+            address,
+            uid: process.map(|(uid, _, _)| uid),
+            gid: process.map(|(_, gid, _)| gid),
+            pid: process.map(|(_, _, pid)| pid),
+        }
+    });
+    ClientJson { id: id.0, who }
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::User => "user",
+        Role::Logger => "logger",
     }
 }

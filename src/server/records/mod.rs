@@ -5,20 +5,16 @@ mod json;
 mod status;
 #[cfg(test)]
 mod tests;
-mod who;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::io;
 
-pub(super) use self::json::{EventBody, SignalSender};
-use self::json::{command_name, disconnect_reason_name, line, subsystem_name};
+pub(super) use self::json::{ClientInfo, EndpointJson, EventBody};
+use self::json::{client_line, command_name, disconnect_reason_name, line, subsystem_name};
 use self::status::ConnectedClient;
-pub(super) use self::who::{ClientInfo, EndpointJson, PeerIdentity};
-use self::who::{ClientJson, client_line};
-pub(super) use self::writer::RecordWriter;
-use super::os::WorkerHandle;
-use super::writers::sink::{LogJob, LogReply};
+pub(super) use self::writer::{RecordWriter, RecordsJob, RecordsReply};
+use super::os::PeerIdentity;
+use super::writers::WorkerHandle;
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Monotonic;
@@ -26,31 +22,6 @@ use crate::console::event::{ClientId, Subsystem};
 use crate::handover::state::{ClientState, RecordsState, Text};
 use crate::limits::{EVENTS_MAX, LOG_LINGER, LOG_RETRY, STATUS_INTERVAL};
 use crate::sys::{self, time};
-
-/// Of both formats. A field that is added is no new version.
-const VERSION: u32 = 1;
-
-/// A job for the thread.
-#[derive(Debug, Default)]
-pub(super) struct RecordsJob {
-    /// Whether the events file is to be opened anew.
-    pub(super) reopen: bool,
-    /// Lines to append.
-    pub(super) events: Vec<u8>,
-    /// What the status file is to hold.
-    pub(super) status: Option<Vec<u8>>,
-    /// Whether the status file is to be removed.
-    pub(super) remove: bool,
-}
-
-/// What came of it; `None`: there was nothing to do.
-#[derive(Debug)]
-pub(super) struct RecordsReply {
-    /// The lines that are still to be appended.
-    pub(super) rest: Vec<u8>,
-    pub(super) events: Option<io::Result<()>>,
-    pub(super) status: Option<io::Result<()>>,
-}
 
 /// What does not change while the server runs.
 #[derive(Debug, Default)]
@@ -66,8 +37,8 @@ pub(super) struct ServerInfo {
 }
 
 /// The loop's side.
-pub(super) struct Records<L> {
-    link: L,
+pub(super) struct Records<H> {
+    handle: H,
     fixed: ServerInfo,
     /// Which of the two are kept.
     events: bool,
@@ -99,11 +70,11 @@ pub(super) struct Records<L> {
     ended: bool,
 }
 
-impl<L: WorkerHandle> Records<L> {
-    /// Has the thread at the other end of `link` keep the events, the status file or both.
-    pub(super) fn new(link: L, fixed: ServerInfo, events: bool, status: bool) -> Records<L> {
+impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
+    /// Has the thread at the other end of `handle` keep the events, the status file or both.
+    pub(super) fn new(handle: H, fixed: ServerInfo, events: bool, status: bool) -> Records<H> {
         Records {
-            link,
+            handle,
             fixed,
             events,
             status,
@@ -125,7 +96,7 @@ impl<L: WorkerHandle> Records<L> {
     }
 
     /// Goes on where another program stopped.
-    pub(super) fn with_state(mut self, state: RecordsState) -> Records<L> {
+    pub(super) fn with_state(mut self, state: RecordsState) -> Records<H> {
         self.pending = state.pending.0;
         self.lost = state.lost;
         let known = state.clients.into_iter().map(|client| {
@@ -265,7 +236,7 @@ impl<L: WorkerHandle> Records<L> {
         millis: i64,
     ) -> Vec<(Subsystem, Result<(), String>)> {
         let mut news = Vec::new();
-        while let Some(done) = self.link.receive() {
+        while let Some(done) = self.handle.receive() {
             self.take_back(done, now, millis, &mut news);
         }
         if self.status && self.revision != Some(console.revision()) {
@@ -324,29 +295,27 @@ impl<L: WorkerHandle> Records<L> {
             if !self.busy {
                 break;
             }
-            match self.link.wait(deadline.saturating_duration_since(now())) {
+            match self.handle.wait(deadline.saturating_duration_since(now())) {
                 Some(done) => self.take_back(done, now(), millis(), &mut Vec::new()),
                 None => break,
             }
         }
-        self.link.close(deadline.saturating_duration_since(now()));
+        self.handle.close(deadline.saturating_duration_since(now()));
     }
 
     fn hand_over(&mut self, batch: RecordsJob) {
-        // There is always room for it, so only a thread that is gone refuses.
-        self.busy = self.link.send(LogJob::Record(batch)).is_ok();
+        self.handle.send(batch);
+        self.busy = true;
     }
 
     fn take_back(
         &mut self,
-        done: LogReply,
+        reply: RecordsReply,
         now: Monotonic,
         millis: i64,
         news: &mut Vec<(Subsystem, Result<(), String>)>,
     ) {
-        let LogReply::Recorded(RecordsReply { mut rest, events, status }) = done else {
-            return;
-        };
+        let RecordsReply { mut rest, events, status } = reply;
         self.busy = false;
         rest.append(&mut self.pending);
         self.pending = rest;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{ClientJson, EndpointJson, VERSION};
+use super::json::{ClientJson, EndpointJson, VERSION};
 use crate::config::RestartMode;
 use crate::console::Console;
 use crate::console::child::status::ChildPhase;

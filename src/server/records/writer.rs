@@ -5,10 +5,31 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::{RecordsJob, RecordsReply};
-use crate::server::writers::sink::{LogJob, LogReply};
-use crate::server::writers::thread::{Replies, Worker};
+use crate::server::writers::Worker;
+use crate::server::writers::thread::Replies;
 use crate::sys::file::{self, FileId};
+
+/// A job for the writer of the records.
+#[derive(Debug, Default)]
+pub(crate) struct RecordsJob {
+    /// True if the events file is to be opened anew.
+    pub(crate) reopen: bool,
+    /// Lines to append to the events file.
+    pub(crate) events: Vec<u8>,
+    /// The new content of the status file.
+    pub(crate) status: Option<Vec<u8>>,
+    /// True if the status file is to be removed.
+    pub(crate) remove: bool,
+}
+
+/// What came of a job. The result for a file is `None` if there was nothing to write to it.
+#[derive(Debug)]
+pub(crate) struct RecordsReply {
+    /// The lines that are still to be appended to the events file.
+    pub(crate) rest: Vec<u8>,
+    pub(crate) events: Option<io::Result<()>>,
+    pub(crate) status: Option<io::Result<()>>,
+}
 
 /// What the thread has.
 pub(crate) struct RecordWriter {
@@ -85,10 +106,11 @@ impl RecordWriter {
 }
 
 impl Worker for RecordWriter {
-    fn work(&mut self, job: LogJob, replies: &Replies) {
-        let LogJob::Record(RecordsJob { reopen, events, status, remove }) = job else {
-            return;
-        };
+    type Job = RecordsJob;
+    type Reply = RecordsReply;
+
+    fn work(&mut self, job: RecordsJob, replies: &Replies<RecordsJob, RecordsReply>) {
+        let RecordsJob { reopen, events, status, remove } = job;
         if reopen {
             self.file = None;
         }
@@ -102,6 +124,6 @@ impl Worker for RecordWriter {
         if remove {
             self.remove();
         }
-        replies.send(LogReply::Recorded(RecordsReply { rest, events, status }), true);
+        replies.send(RecordsReply { rest, events, status }, true);
     }
 }

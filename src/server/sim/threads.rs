@@ -5,35 +5,69 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::libc;
 
 use super::world::{Shared, World};
 use crate::console::Chunk;
-use crate::server::os::WorkerHandle;
 use crate::server::records::{RecordsJob, RecordsReply};
-use crate::server::writers::sink::{LogJob, LogReply};
+use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 
-/// The lanes.
-pub(super) const LOG: usize = 0;
-pub(super) const RECORDS: usize = 1;
-
-/// The way to a thread and back.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
-    pub(super) jobs: VecDeque<LogJob>,
-    pub(super) done: VecDeque<LogReply>,
+/// What the server and one of the threads share.
+#[derive(Debug)]
+pub(super) struct WorkerQueue<J, R> {
+    pub(super) jobs: VecDeque<J>,
+    replies: VecDeque<R>,
+    /// True if the server wants to be woken by every reply.
     wanted: bool,
 }
 
-/// The server's handle on one of them.
-pub(super) struct LinkTo(pub(super) Shared, pub(super) usize);
+impl<J, R> Default for WorkerQueue<J, R> {
+    fn default() -> WorkerQueue<J, R> {
+        WorkerQueue { jobs: VecDeque::new(), replies: VecDeque::new(), wanted: false }
+    }
+}
+
+impl<J, R> WorkerQueue<J, R> {
+    /// The server becomes another program, which ends the thread.
+    pub(super) fn end(&mut self) {
+        assert!(self.jobs.is_empty(), "a thread was not at rest");
+        self.replies.clear();
+    }
+}
+
+/// The server's handle of one of the threads.
+pub(super) struct QueueHandle<J, R> {
+    world: Shared,
+    queue: fn(&mut World) -> &mut WorkerQueue<J, R>,
+    /// Has the thread do one job.
+    work: fn(&mut World),
+}
+
+/// The handle of the thread that writes the log.
+pub(super) fn log_handle(world: &Shared) -> QueueHandle<LogJob, LogReply> {
+    QueueHandle {
+        world: Rc::clone(world),
+        queue: |world| &mut world.log_queue,
+        work: World::write_log,
+    }
+}
+
+/// The handle of the thread that writes the records.
+pub(super) fn records_handle(world: &Shared) -> QueueHandle<RecordsJob, RecordsReply> {
+    QueueHandle {
+        world: Rc::clone(world),
+        queue: |world| &mut world.records_queue,
+        work: World::write_records,
+    }
+}
 
 impl World {
     /// The log's thread does one job.
     pub(super) fn write_log(&mut self) {
-        let Some(job) = self.lanes[LOG].jobs.pop_front() else {
+        let Some(job) = self.log_queue.jobs.pop_front() else {
             return;
         };
         let mut urgent = true;
@@ -58,17 +92,17 @@ impl World {
                 None => Ok(()),
             }),
             LogJob::Quiesce => LogReply::Quiesced(File::open("/dev/null").ok().map(OwnedFd::from)),
-            LogJob::Record(_) => unreachable!("not its job"),
         };
-        self.lanes[LOG].done.push_back(done);
-        self.woken |= urgent || self.lanes[LOG].wanted;
+        self.log_queue.replies.push_back(done);
+        self.woken |= urgent || self.log_queue.wanted;
     }
 
     /// The records' thread does its job.
     pub(super) fn write_records(&mut self) {
-        let Some(LogJob::Record(batch)) = self.lanes[RECORDS].jobs.pop_front() else {
+        let Some(batch) = self.records_queue.jobs.pop_front() else {
             return;
         };
+        assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
         let RecordsJob { mut events, status, remove, .. } = batch;
         let refused = |world: &mut World| world.refuses(libc::EROFS).map_or(Ok(()), Err);
         let mut outcome = RecordsReply { rest: Vec::new(), events: None, status: None };
@@ -93,7 +127,7 @@ impl World {
         if remove {
             self.status = None;
         }
-        self.lanes[RECORDS].done.push_back(LogReply::Recorded(outcome));
+        self.records_queue.replies.push_back(outcome);
         self.woken = true;
     }
 
@@ -105,30 +139,27 @@ impl World {
     }
 }
 
-impl WorkerHandle for LinkTo {
-    fn send(&mut self, job: LogJob) -> Result<(), LogJob> {
-        let mut world = self.0.borrow_mut();
-        assert!(self.1 == LOG || world.lanes[RECORDS].jobs.is_empty(), "two jobs at once");
-        world.lanes[self.1].jobs.push_back(job);
-        Ok(())
+impl<J, R> WorkerHandle<J, R> for QueueHandle<J, R> {
+    fn send(&mut self, job: J) {
+        (self.queue)(&mut self.world.borrow_mut()).jobs.push_back(job);
     }
 
-    fn receive(&mut self) -> Option<LogReply> {
-        self.0.borrow_mut().lanes[self.1].done.pop_front()
+    fn try_send(&mut self, job: J) -> bool {
+        self.send(job);
+        true
+    }
+
+    fn receive(&mut self) -> Option<R> {
+        (self.queue)(&mut self.world.borrow_mut()).replies.pop_front()
     }
 
     fn want(&mut self, wanted: bool) {
-        self.0.borrow_mut().lanes[self.1].wanted = wanted;
+        (self.queue)(&mut self.world.borrow_mut()).wanted = wanted;
     }
 
-    fn wait(&mut self, _limit: Duration) -> Option<LogReply> {
-        let mut world = self.0.borrow_mut();
-        if self.1 == LOG {
-            world.write_log();
-        } else {
-            world.write_records();
-        }
-        world.lanes[self.1].done.pop_front()
+    fn wait(&mut self, _limit: Duration) -> Option<R> {
+        (self.work)(&mut self.world.borrow_mut());
+        self.receive()
     }
 
     fn close(self, _limit: Duration) {}

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::rotate::Rotator;
-use super::sink::{LogJob, LogReply};
-use super::thread::{Replies, Worker};
+use super::thread::LogReplies;
+use super::{LogJob, LogReply, Worker};
 use crate::console::Chunk;
+use crate::console::event::Subsystem;
 use crate::limits::SYNC_INTERVAL;
 use crate::sys::{self, file};
 
@@ -53,15 +54,15 @@ impl LogWriter {
         self.sync = is_syncable(&self.file);
     }
 
-    fn rotate(&mut self, replies: &Replies) {
+    fn rotate(&mut self, replies: &LogReplies) {
         let (Some(rotator), Some(path)) = (&mut self.rotator, &self.path) else {
             return;
         };
         let result = rotator.rotate(path, &self.file).map(|file| self.use_file(file));
-        replies.send(LogReply::Rotated(result), true);
+        replies.send(LogReply::State(Subsystem::Rotation, result), true);
     }
 
-    fn write(&mut self, chunk: Chunk, epoch: u64, replies: &Replies) {
+    fn write(&mut self, chunk: Chunk, epoch: u64, replies: &LogReplies) {
         if epoch != self.epoch {
             return replies.send(LogReply::Bounced(chunk), false);
         }
@@ -97,14 +98,17 @@ impl LogWriter {
         replies.send(LogReply::Written, false);
     }
 
-    fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &Replies) {
+    fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &LogReplies) {
         self.epoch += 1;
         replies.send(LogReply::Failed(chunk, written, error), true);
     }
 }
 
 impl Worker for LogWriter {
-    fn work(&mut self, job: LogJob, replies: &Replies) {
+    type Job = LogJob;
+    type Reply = LogReply;
+
+    fn work(&mut self, job: LogJob, replies: &LogReplies) {
         match job {
             LogJob::Write(chunk, epoch) => {
                 self.write(chunk, epoch, replies);
@@ -126,8 +130,6 @@ impl Worker for LogWriter {
                 let file = self.file.try_clone().map(OwnedFd::from).ok();
                 replies.send(LogReply::Quiesced(file), true);
             }
-            // Somebody else's.
-            LogJob::Record(_) => {}
         }
     }
 

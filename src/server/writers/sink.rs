@@ -8,49 +8,12 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::{LogJob, LogReply, WorkerHandle};
+use crate::console::Console;
 use crate::console::clock::Monotonic;
-use crate::console::event::Sink;
-use crate::console::{Chunk, Console};
+use crate::console::event::{Sink, Subsystem};
 use crate::limits::{LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
-use crate::server::os::WorkerHandle;
-use crate::server::records::{RecordsJob, RecordsReply};
 use crate::sys;
-
-/// What the thread is to do.
-#[derive(Debug)]
-pub(crate) enum LogJob {
-    /// Append this, handed over in this epoch.
-    Write(Chunk, u64),
-    /// Append a line that is not part of the stream.
-    Line(Vec<u8>),
-    /// Close the file and go on with the one that has its name now.
-    Reopen,
-    /// Sync what was written and lend the file.
-    Quiesce,
-    /// Bring the records up to date.
-    Record(RecordsJob),
-}
-
-/// What it has done.
-#[derive(Debug)]
-pub(crate) enum LogReply {
-    /// A chunk is written.
-    Written,
-    /// Only that many bytes of it are, for this reason.
-    Failed(Chunk, usize, io::Error),
-    /// It was handed over before a failure was known, and came after it.
-    Bounced(Chunk),
-    /// Whether the file could be opened anew; if not, the old one goes on.
-    Reopened(io::Result<()>),
-    /// Whether the file could be moved out of the way; if not, it goes on.
-    Rotated(io::Result<()>),
-    /// Nothing is left to do, and this is the file; `None` if it can't be had.
-    Quiesced(Option<OwnedFd>),
-    /// Whether syslog takes lines again, or the reason why it does not.
-    SyslogState(io::Result<()>),
-    /// The records are written as far as they could be.
-    Recorded(RecordsReply),
-}
 
 /// What became of the log since the last look.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,16 +24,14 @@ pub(crate) enum SinkEvent {
     Recovered,
     /// SIGHUP: the file could not be opened anew, the old one goes on.
     ReopenFailed(String),
-    /// Syslog takes lines again, or does not for this reason.
-    SyslogState(Result<(), String>),
-    /// It was due that another file is begun; the reason if that could not be.
-    Rotated(Result<(), String>),
+    /// This subsystem works, or does not for this reason.
+    State(Subsystem, Result<(), String>),
 }
 
 /// The reader of one sink.
-pub(crate) struct SinkWriter<L> {
+pub(crate) struct SinkWriter<H> {
     sink: Sink,
-    link: L,
+    handle: H,
     in_flight: usize,
     epoch: u64,
     /// After a failure: when to try again, and whether only new output makes that worth it.
@@ -88,12 +49,12 @@ pub(crate) struct SinkWriter<L> {
 /// A pause, and once the thread rests, its file.
 type Pause = Option<OwnedFd>;
 
-impl<L: WorkerHandle> SinkWriter<L> {
-    /// Has what `sink` reads written by the thread at the other end of `link`.
-    pub(crate) fn new(sink: Sink, link: L) -> SinkWriter<L> {
+impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
+    /// Has what `sink` reads written by the thread at the other end of `handle`.
+    pub(crate) fn new(sink: Sink, handle: H) -> SinkWriter<H> {
         SinkWriter {
             sink,
-            link,
+            handle,
             in_flight: 0,
             epoch: 0,
             retry: None,
@@ -108,7 +69,7 @@ impl<L: WorkerHandle> SinkWriter<L> {
     pub(crate) fn pause(&mut self) {
         self.pause = Some(None);
         // Refused only by a thread that hangs.
-        if self.link.send(LogJob::Quiesce).is_ok() {
+        if self.handle.try_send(LogJob::Quiesce) {
             self.asked += 1;
         }
     }
@@ -129,7 +90,7 @@ impl<L: WorkerHandle> SinkWriter<L> {
     }
 
     /// Goes on after a failure that a server before this one had.
-    pub(crate) fn with_retry(mut self, retry: Option<(Monotonic, bool)>) -> SinkWriter<L> {
+    pub(crate) fn with_retry(mut self, retry: Option<(Monotonic, bool)>) -> SinkWriter<H> {
         self.retry = retry;
         self
     }
@@ -149,7 +110,7 @@ impl<L: WorkerHandle> SinkWriter<L> {
 
     /// Whether there was room for it.
     fn send(&mut self, job: LogJob) -> bool {
-        let sent = self.link.send(job).is_ok();
+        let sent = self.handle.try_send(job);
         if self.pause.is_some() {
             self.pause();
         }
@@ -159,9 +120,9 @@ impl<L: WorkerHandle> SinkWriter<L> {
     /// Takes back what is done, hands over what is new.
     pub(crate) fn turn(&mut self, console: &mut Console, now: Monotonic) -> Vec<SinkEvent> {
         let mut news = Vec::new();
-        self.link.want(false);
+        self.handle.want(false);
         loop {
-            while let Some(done) = self.link.receive() {
+            while let Some(done) = self.handle.receive() {
                 self.take_back(done, console, now, &mut news);
             }
             self.hand_over(console, now);
@@ -169,8 +130,8 @@ impl<L: WorkerHandle> SinkWriter<L> {
                 return news;
             }
             // The thread may have finished just before it was told that we wait for it.
-            self.link.want(true);
-            match self.link.receive() {
+            self.handle.want(true);
+            match self.handle.receive() {
                 Some(done) => self.take_back(done, console, now, &mut news),
                 None => return news,
             }
@@ -194,10 +155,7 @@ impl<L: WorkerHandle> SinkWriter<L> {
             if self.in_flight == 0 {
                 self.progress = now;
             }
-            // Room is kept for it, so only a thread that is gone refuses.
-            if self.link.send(LogJob::Write(chunk, self.epoch)).is_err() {
-                return;
-            }
+            self.handle.send(LogJob::Write(chunk, self.epoch));
             self.in_flight += 1;
         }
     }
@@ -238,12 +196,12 @@ impl<L: WorkerHandle> SinkWriter<L> {
             if self.in_flight == 0 {
                 break;
             }
-            match self.link.wait(left()) {
+            match self.handle.wait(left()) {
                 Some(done) => self.take_back(done, console, now(), &mut Vec::new()),
                 None => break,
             }
         }
-        self.link.close(left());
+        self.handle.close(left());
     }
 
     fn take_back(
@@ -282,11 +240,9 @@ impl<L: WorkerHandle> SinkWriter<L> {
                     *at = now;
                 }
             }
-            LogReply::Rotated(result) => {
-                news.push(SinkEvent::Rotated(result.map_err(|error| sys::reason(&error))));
-            }
-            LogReply::SyslogState(result) => {
-                news.push(SinkEvent::SyslogState(result.map_err(|error| sys::reason(&error))));
+            LogReply::State(subsystem, result) => {
+                let result = result.map_err(|error| sys::reason(&error));
+                news.push(SinkEvent::State(subsystem, result));
             }
             LogReply::Quiesced(file) => {
                 self.asked -= 1;
@@ -297,8 +253,6 @@ impl<L: WorkerHandle> SinkWriter<L> {
                     *pause = file;
                 }
             }
-            // Another thread's.
-            LogReply::Recorded(_) => {}
         }
     }
 }

@@ -7,8 +7,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::sink::{LogJob, LogReply};
-use super::thread::{Replies, Worker};
+use super::thread::LogReplies;
+use super::{LogJob, LogReply, Worker};
+use crate::console::event::Subsystem;
 use crate::limits::{LOG_RETRY, SYSLOG_LINE_MAX, SYSLOG_RECOVERY, SYSLOG_SEND_TIMEOUT};
 use crate::sys::{fd, time};
 
@@ -48,7 +49,7 @@ impl Syslog {
         }
     }
 
-    fn take(&mut self, bytes: &[u8], replies: &Replies) {
+    fn take(&mut self, bytes: &[u8], replies: &LogReplies) {
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (mut text, ends) = match line.strip_suffix(b"\n") {
                 Some(text) => (text, true),
@@ -69,7 +70,7 @@ impl Syslog {
         }
     }
 
-    fn send_partial(&mut self, replies: &Replies) {
+    fn send_partial(&mut self, replies: &LogReplies) {
         let mut line = std::mem::take(&mut self.partial);
         while line.last() == Some(&b'\r') {
             line.pop();
@@ -82,7 +83,7 @@ impl Syslog {
             Ok(()) => {
                 if self.refused.is_some_and(|at| now >= at + SYSLOG_RECOVERY) {
                     self.refused = None;
-                    replies.send(LogReply::SyslogState(Ok(())), true);
+                    replies.send(LogReply::State(Subsystem::Syslog, Ok(())), true);
                 }
             }
             Err(error) => {
@@ -92,7 +93,7 @@ impl Syslog {
                 };
                 self.not_before = Some(now + LOG_RETRY);
                 if self.refused.replace(now).is_none() {
-                    replies.send(LogReply::SyslogState(Err(error)), true);
+                    replies.send(LogReply::State(Subsystem::Syslog, Err(error)), true);
                 }
             }
         }
@@ -158,7 +159,7 @@ impl Syslog {
     }
 
     /// Perhaps for good: nobody knows of what is lost after that.
-    fn flush(&mut self, replies: &Replies) {
+    fn flush(&mut self, replies: &LogReplies) {
         self.not_before = None;
         if self.partial.is_empty() {
             let _ = self.report_lost();
@@ -169,7 +170,10 @@ impl Syslog {
 }
 
 impl Worker for Syslog {
-    fn work(&mut self, job: LogJob, replies: &Replies) {
+    type Job = LogJob;
+    type Reply = LogReply;
+
+    fn work(&mut self, job: LogJob, replies: &LogReplies) {
         match job {
             LogJob::Write(chunk, _) => {
                 self.take(&chunk.bytes, replies);
@@ -183,12 +187,16 @@ impl Worker for Syslog {
                     true,
                 );
             }
-            // Somebody else's.
-            LogJob::Line(_) | LogJob::Reopen | LogJob::Record(_) => {}
+            LogJob::Line(line) => self.take(&line, replies),
+            LogJob::Reopen => {
+                // The next line connects to the socket that has the name then.
+                self.socket = None;
+                replies.send(LogReply::Reopened(Ok(())), true);
+            }
         }
     }
 
-    fn finish(&mut self, replies: &Replies) {
+    fn finish(&mut self, replies: &LogReplies) {
         self.flush(replies);
     }
 }
@@ -202,14 +210,14 @@ mod tests {
 
     struct Desk {
         worker: Syslog,
-        replies: Replies,
+        replies: LogReplies,
         dir: TempDir,
     }
 
     fn desk() -> Desk {
         let dir = tempfile::tempdir().unwrap();
         let worker = Syslog::new(dir.path().join("log"), b"IOC 1:[a]", 7);
-        Desk { worker, replies: Replies::detached(), dir }
+        Desk { worker, replies: LogReplies::detached(), dir }
     }
 
     impl Desk {
@@ -231,7 +239,7 @@ mod tests {
         fn heard(&self) -> Vec<Result<(), io::ErrorKind>> {
             let told = self.replies.sent();
             let heard = told.into_iter().filter_map(|done| match done {
-                LogReply::SyslogState(result) => Some(result.map_err(|error| error.kind())),
+                LogReply::State(_, result) => Some(result.map_err(|error| error.kind())),
                 _ => None,
             });
             heard.collect()
@@ -273,6 +281,22 @@ mod tests {
         desk.worker.finish(&desk.replies);
         assert_eq!(received(&daemon), ["epics> "]);
         assert_eq!(desk.heard(), []);
+    }
+
+    #[test]
+    fn reopened_socket_is_the_one_that_has_the_name() {
+        let mut desk = desk();
+        let old = desk.daemon();
+        desk.write(b"one\n");
+        let new = desk.daemon();
+        desk.worker.work(LogJob::Reopen, &desk.replies);
+        let replies = desk.replies.sent();
+        assert!(matches!(replies[..], [LogReply::Written, LogReply::Reopened(Ok(()))]));
+        desk.worker.work(LogJob::Line(b"two\n".to_vec()), &desk.replies);
+        assert_eq!(
+            (received(&old), received(&new)),
+            (vec!["one".to_owned()], vec!["two".to_owned()])
+        );
     }
 
     #[test]
