@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::ServerInfo;
 use crate::console::audit::Command;
 use crate::console::event::{ClientId, DisconnectReason, ExitStatus, Role, Subsystem};
 use crate::server::os::{PeerIdentity, SignalSender};
@@ -16,20 +17,8 @@ pub(super) const VERSION: u32 = 1;
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum EventBody<'a> {
-    ServerStart {
-        version: &'a str,
-        pid: u32,
-        name: &'a str,
-        argv: &'a [String],
-        endpoints: &'a [EndpointJson],
-    },
-    ServerRestart {
-        version: &'a str,
-        pid: u32,
-        name: &'a str,
-        argv: &'a [String],
-        endpoints: &'a [EndpointJson],
-    },
+    ServerStart(ServerJson<'a>),
+    ServerRestart(ServerJson<'a>),
     ServerUpgrade {
         from: &'a str,
         to: &'a str,
@@ -94,6 +83,23 @@ pub(crate) enum EventBody<'a> {
     EventsLost {
         count: u64,
     },
+}
+
+/// A server that starts.
+#[derive(Debug, Serialize)]
+pub(crate) struct ServerJson<'a> {
+    version: &'a str,
+    pid: u32,
+    name: &'a str,
+    argv: &'a [String],
+    endpoints: &'a [EndpointJson],
+}
+
+impl<'a> ServerJson<'a> {
+    pub(super) fn new(server: &'a ServerInfo) -> ServerJson<'a> {
+        let ServerInfo { pid, name, argv, endpoints, .. } = server;
+        ServerJson { version: crate::VERSION, pid: *pid, name, argv, endpoints }
+    }
 }
 
 /// How a child ended.
@@ -167,7 +173,7 @@ pub(crate) fn subsystem_name(duty: Subsystem) -> &'static str {
 pub(crate) struct ClientInfo {
     pub(crate) role: Role,
     pub(crate) endpoint: String,
-    pub(crate) caller: PeerIdentity,
+    pub(crate) peer: PeerIdentity,
     /// When it came, in seconds since the epoch.
     pub(crate) since: i64,
 }
@@ -177,7 +183,7 @@ pub(crate) struct ClientInfo {
 pub(crate) struct ClientJson<'a> {
     id: u64,
     #[serde(flatten)]
-    who: Option<ClientInfoJson<'a>>,
+    info: Option<ClientInfoJson<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -207,27 +213,27 @@ impl EndpointJson {
     }
 }
 
-/// The client called `id`.
-pub(crate) fn client_line(
+/// The client with this number.
+pub(crate) fn client_json(
     clients: &BTreeMap<ClientId, ClientInfo>,
     id: ClientId,
 ) -> ClientJson<'_> {
-    let who = clients.get(&id).map(|who| {
-        let (address, process) = match &who.caller {
+    let info = clients.get(&id).map(|client| {
+        let (address, process) = match &client.peer {
             PeerIdentity::Address(address) => (Some(address.to_string()), None),
             &PeerIdentity::Process { uid, gid, pid } => (None, Some((uid, gid, pid))),
             PeerIdentity::Unknown => (None, None),
         };
         ClientInfoJson {
-            role: role_name(who.role),
-            endpoint: &who.endpoint,
+            role: role_name(client.role),
+            endpoint: &client.endpoint,
             address,
             uid: process.map(|(uid, _, _)| uid),
             gid: process.map(|(_, gid, _)| gid),
             pid: process.map(|(_, _, pid)| pid),
         }
     });
-    ClientJson { id: id.0, who }
+    ClientJson { id: id.0, info }
 }
 
 fn role_name(role: Role) -> &'static str {

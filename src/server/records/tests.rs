@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::json::ExitJson;
+use super::json::{ExitJson, line};
 use super::*;
 use crate::console::event::Role;
+use crate::limits::EVENTS_MAX;
 use crate::server::os::SignalSender;
 
 const EVENTS_MD: &str = include_str!("../../../docs/events.md");
@@ -35,6 +36,15 @@ impl WorkerHandle<RecordsJob, RecordsReply> for Hung {
     fn close(self, _: Duration) {}
 }
 
+/// The writer has appended all lines of its job.
+fn appended() -> RecordsReply {
+    RecordsReply { events: Some((Vec::new(), Ok(()))), status: None }
+}
+
+fn pending(records: &Records<Hung>) -> &[u8] {
+    &records.events.as_ref().unwrap().pending
+}
+
 /// The thread is busy for so long that its next job is as large as one can be.
 #[test]
 fn what_is_lost_is_counted_while_as_much_as_can_waits() {
@@ -47,9 +57,8 @@ fn what_is_lost_is_counted_while_as_much_as_can_waits() {
     for pid in 0..7 {
         records.record(&EventBody::ChildStart { pid }, 0);
     }
-    let done = RecordsReply { rest: Vec::new(), events: Some(Ok(())), status: None };
-    records.take_back(done, Monotonic(0), 0, &mut Vec::new());
-    let last = records.pending.split_inclusive(|&byte| byte == b'\n').next_back().unwrap();
+    records.take_back(appended(), Monotonic(0), 0);
+    let last = pending(&records).split_inclusive(|&byte| byte == b'\n').next_back().unwrap();
     let last: Value = serde_json::from_slice(last).unwrap();
     assert_eq!((&last["event"], &last["count"]), (&"events_lost".into(), &7.into()));
 }
@@ -61,12 +70,11 @@ fn long_event_ends_no_records() {
     let reason = "x".repeat(EVENTS_MAX);
     records.record(&EventBody::ChildStartFailed { reason: &reason }, 0);
     records.record(&EventBody::ChildStart { pid: 1 }, 0);
-    assert!(records.pending.len() > EVENTS_MAX);
+    assert!(pending(&records).len() > EVENTS_MAX);
     records.hand_over_last();
-    let done = RecordsReply { rest: Vec::new(), events: Some(Ok(())), status: None };
-    records.take_back(done, Monotonic(0), 0, &mut Vec::new());
+    records.take_back(appended(), Monotonic(0), 0);
     records.record(&EventBody::ChildStart { pid: 2 }, 0);
-    let text = String::from_utf8(records.pending).unwrap();
+    let text = str::from_utf8(pending(&records)).unwrap();
     let names = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let names: Vec<Value> = names.map(|mut line| line["event"].take()).collect();
     assert_eq!(names, ["events_lost", "child_start"]);
@@ -80,17 +88,21 @@ fn examples() -> Vec<Value> {
     ]
     .into_iter()
     .zip(1..)
-    .map(|(caller, id)| {
-        let who = ClientInfo { role: Role::User, endpoint: "unix:a".to_owned(), caller, since: 0 };
-        (ClientId(id), who)
+    .map(|(peer, id)| {
+        let client = ClientInfo { role: Role::User, endpoint: "unix:a".to_owned(), peer, since: 0 };
+        (ClientId(id), client)
     })
     .collect();
-    let client = |id| client_line(&clients, ClientId(id));
-    let (version, name, argv, reason) = ("1", "ioc", &["procServ".to_owned()][..], "why");
-    let endpoints = &[EndpointJson::new(Role::User, "unix:a".to_owned())][..];
+    let client = |id| client_json(&clients, ClientId(id));
+    let server = ServerInfo {
+        argv: vec!["procServ".to_owned()],
+        endpoints: vec![EndpointJson::new(Role::User, "unix:a".to_owned())],
+        ..ServerInfo::default()
+    };
+    let reason = "why";
     let all = [
-        EventBody::ServerStart { version, pid: 1, name, argv, endpoints },
-        EventBody::ServerRestart { version, pid: 1, name, argv, endpoints },
+        EventBody::ServerStart(ServerJson::new(&server)),
+        EventBody::ServerRestart(ServerJson::new(&server)),
         EventBody::ServerUpgrade { from: "1", to: "2" },
         EventBody::UpgradeFailed { reason },
         EventBody::ServerExit { status: 0 },

@@ -25,9 +25,8 @@ pub(crate) struct RecordsJob {
 /// What came of a job. The result for a file is `None` if there was nothing to write to it.
 #[derive(Debug)]
 pub(crate) struct RecordsReply {
-    /// The lines that are still to be appended to the events file.
-    pub(crate) rest: Vec<u8>,
-    pub(crate) events: Option<io::Result<()>>,
+    /// The lines that are still to be appended to the events file, and an error if there are any.
+    pub(crate) events: Option<(Vec<u8>, io::Result<()>)>,
     pub(crate) status: Option<io::Result<()>>,
 }
 
@@ -114,16 +113,11 @@ impl Worker for RecordWriter {
         if reopen {
             self.file = None;
         }
-        let (rest, events) = if events.is_empty() {
-            (Vec::new(), None)
-        } else {
-            let (rest, result) = self.append(events);
-            (rest, Some(result))
-        };
+        let events = (!events.is_empty()).then(|| self.append(events));
         let status = status.map(|content| self.replace(&content));
         if remove {
             self.remove();
         }
-        replies.send(RecordsReply { rest, events, status }, true);
+        replies.send(RecordsReply { events, status }, true);
     }
 }

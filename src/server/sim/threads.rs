@@ -105,29 +105,29 @@ impl World {
         assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
         let RecordsJob { mut events, status, remove, .. } = batch;
         let refused = |world: &mut World| world.refuses(libc::EROFS).map_or(Ok(()), Err);
-        let mut outcome = RecordsReply { rest: Vec::new(), events: None, status: None };
+        let mut reply = RecordsReply { events: None, status: None };
         if !events.is_empty() {
-            let result = refused(self);
+            let (mut rest, result) = (Vec::new(), refused(self));
             if result.is_err() {
                 let ends = events.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
                 let ends: Vec<usize> = ends.map(|(at, _)| at + 1).chain([0]).collect();
                 let end = ends[self.dice.roll(ends.len() as u64) as usize];
-                outcome.rest = events.split_off(end);
+                rest = events.split_off(end);
             }
             self.events.extend(events);
-            outcome.events = Some(result);
+            reply.events = Some((rest, result));
         }
         if let Some(content) = status {
             let result = refused(self);
             if result.is_ok() {
                 self.status = Some(content);
             }
-            outcome.status = Some(result);
+            reply.status = Some(result);
         }
         if remove {
             self.status = None;
         }
-        self.records_queue.replies.push_back(outcome);
+        self.records_queue.replies.push_back(reply);
         self.woken = true;
     }
 
