@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use minicbor::{Decode, Encode};
 
+use crate::console::error::InvalidSnapshot;
 use crate::console::event::{ClientKind, Role};
-use crate::console::snapshot::{InvalidSnapshot, Snapshot};
+use crate::console::snapshot::Snapshot;
 use crate::sys::fd;
 use crate::sys::file::FileId;
 use crate::sys::user::Account;
@@ -205,15 +206,15 @@ pub enum ConnectionKind {
     /// A socket, TCP or Unix.
     #[n(0)]
     Telnet,
-    /// A pipe that only sends.
-    #[n(1)]
-    Pipe,
-    /// The terminal of `-f`, with the modes that it is to get back.
-    #[n(2)]
-    Terminal(#[n(0)] SavedTermios),
     /// A socket, TCP or Unix, without telnet.
     #[n(3)]
     Raw,
+    /// The terminal of `-f`, with the modes that it is to get back.
+    #[n(2)]
+    Terminal(#[n(0)] SavedTermios),
+    /// A pipe that only sends.
+    #[n(1)]
+    Pipe,
 }
 
 /// A `termios`.
@@ -329,9 +330,9 @@ impl State {
             return Err(InvalidSnapshot("the old child is not the console's"));
         }
         let clients: BTreeMap<u64, ClientKind> =
-            self.console.clients().map(|(id, medium)| (id.0, medium)).collect();
+            self.console.clients().map(|(id, kind)| (id.0, kind)).collect();
         let connections: BTreeMap<u64, ClientKind> =
-            self.connections.iter().map(|client| (client.id, client.kind.medium())).collect();
+            self.connections.iter().map(|client| (client.id, client.kind.client_kind())).collect();
         if clients != connections || connections.len() != self.connections.len() {
             return Err(InvalidSnapshot("the clients are not the console's"));
         }
@@ -347,12 +348,12 @@ impl State {
 }
 
 impl ConnectionKind {
-    fn medium(&self) -> ClientKind {
+    fn client_kind(&self) -> ClientKind {
         match self {
             ConnectionKind::Telnet => ClientKind::Telnet,
-            ConnectionKind::Pipe => ClientKind::Pipe,
-            ConnectionKind::Terminal(_) => ClientKind::Terminal,
             ConnectionKind::Raw => ClientKind::Raw,
+            ConnectionKind::Terminal(_) => ClientKind::Terminal,
+            ConnectionKind::Pipe => ClientKind::Pipe,
         }
     }
 }

@@ -76,13 +76,15 @@ impl<P: Process> Child<P> {
         })
     }
 
-    /// Notes what was told under `token`, if that is its terminal's.
-    pub(crate) fn set_ready(&mut self, token: Token, ready: Ready) -> bool {
-        if token == self.token {
-            self.source.set_ready(ready);
-            self.notification_pending |= ready.readable;
-        }
-        token == self.token
+    /// The token under which its terminal and its notify socket are registered.
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Takes note of what the kernel says of its terminal or its notify socket.
+    pub(crate) fn set_ready(&mut self, ready: Ready) {
+        self.source.set_ready(ready);
+        self.notification_pending |= ready.readable;
     }
 
     /// Hears what it told its service manager. Whether it said that it is ready.

@@ -12,8 +12,10 @@
 use std::io;
 
 use super::child::{Child, ReadResult};
+use super::peer::Peer;
+use super::poll_stream::PollStream;
 use crate::console::clock::{Monotonic, Timestamps};
-use crate::console::event::{Event, ExitStatus};
+use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Event, ExitStatus};
 use crate::console::snapshot::Snapshot;
 use crate::handover::state::{ConnectionState, Descriptor, ListenerState, Retry, SinkState, State};
 use crate::handover::{self, format};
@@ -263,6 +265,51 @@ impl<S: System> Server<S> {
             child_sockets: self.system.child_sockets()?,
             old_child,
         })
+    }
+
+    /// Goes on with a client of the program before this one.
+    pub(crate) fn resume_client(&mut self, id: ClientId, connection: S::Connection) {
+        match self.system.watch(&connection, mio::Token(id.0 as usize)) {
+            Ok(always) => {
+                if let Some(records) = &mut self.records {
+                    records.set_peer(id, connection.peer_identity());
+                }
+                let source = PollStream::new(connection, always);
+                self.peers.insert(id, Peer { source, leaving: None });
+            }
+            Err(_) => {
+                let left = Event::Left { id, reason: DisconnectReason::Failed };
+                self.console.handle(left, self.system.now());
+            }
+        }
+    }
+
+    /// The first that a server does that goes on where another stopped. What happened in between was
+    /// told to nobody.
+    pub(crate) fn resume(&mut self, news: Event<'_>) {
+        let now = self.system.now();
+        let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
+        for id in gone.collect::<Vec<_>>() {
+            self.console.handle(Event::Left { id, reason: DisconnectReason::Closed }, now);
+        }
+        self.console.handle(news, now);
+        match &mut self.old_child {
+            Some(child) => child.poll_exit(),
+            // After a crash it was not taken over but killed.
+            None => {
+                let killed = ExitStatus::Signal(nix::libc::SIGKILL);
+                self.console.handle(Event::Exited(ChildSlot::Old, killed), now);
+            }
+        }
+        match &mut self.child {
+            Some(child) => child.poll_exit(),
+            None => {
+                self.console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Unknown), now)
+            }
+        }
+        self.reap_orphans();
+        // Perhaps nothing else happens for long.
+        self.write_sinks(now);
     }
 }
 

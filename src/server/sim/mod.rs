@@ -369,7 +369,7 @@ fn client_that_does_not_read_bytes_ff_is_heard() {
     let mut console = Console::new(settings(), Box::new(Seconds));
     let now = Timestamps { mono: Monotonic(0), wall: UnixTime(0) };
     let id = ClientId(1);
-    console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, now);
+    console.handle(Event::Joined { id, role: Role::User, kind: ClientKind::Telnet }, now);
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
     console.handle(Event::Output(ChildSlot::Current, &[0xFF; 100_000]), now);
