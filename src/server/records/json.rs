@@ -1,4 +1,4 @@
-//! The line of JSON for each thing that happens. What it has is told in docs/events.md.
+//! Events, clients and endpoints as JSON. docs/events.md describes the fields.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ use crate::console::event::{ClientId, DisconnectReason, ExitStatus, Role, Subsys
 use crate::server::os::{PeerIdentity, SignalSender};
 use crate::sys::time;
 
-/// The version of both formats. A field that is added is no new version.
+/// The version of the events' format and of the status file's. A field that is added makes no new
+/// version.
 pub(super) const VERSION: u32 = 1;
 
-/// What happened.
+/// An event, without its time.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum EventBody<'a> {
@@ -85,7 +86,7 @@ pub(crate) enum EventBody<'a> {
     },
 }
 
-/// A server that starts.
+/// The server, in the events of its start.
 #[derive(Debug, Serialize)]
 pub(crate) struct ServerJson<'a> {
     version: &'a str,
@@ -102,7 +103,7 @@ impl<'a> ServerJson<'a> {
     }
 }
 
-/// How a child ended.
+/// How a child ended, in the event of its end.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ExitJson {
@@ -126,14 +127,20 @@ struct EventLine<'a> {
     v: u32,
     time: String,
     #[serde(flatten)]
-    what: &'a EventBody<'a>,
+    event: &'a EventBody<'a>,
 }
 
-/// The line, with its end, about what happened at that many milliseconds since the epoch.
-pub(crate) fn line(what: &EventBody, millis: i64) -> Vec<u8> {
-    let line = EventLine { v: VERSION, time: time::rfc3339(millis), what };
-    // Nothing in it can fail: all keys are texts.
-    let mut text = serde_json::to_vec(&line).unwrap_or_default();
+/// The line, with its end, for an event at this time in milliseconds since the epoch.
+pub(crate) fn line(event: &EventBody, millis: i64) -> Vec<u8> {
+    let line = EventLine { v: VERSION, time: time::rfc3339(millis), event };
+    with_line_end(serde_json::to_vec(&line))
+}
+
+/// Adds a line end to serialized JSON.
+pub(super) fn with_line_end(json: serde_json::Result<Vec<u8>>) -> Vec<u8> {
+    // Serializing to memory fails only for a map whose keys are no texts.
+    debug_assert!(json.is_ok(), "no JSON: {json:?}");
+    let mut text = json.unwrap_or_default();
     text.push(b'\n');
     text
 }
@@ -149,8 +156,8 @@ pub(crate) fn command_name(command: Command) -> &'static str {
     }
 }
 
-pub(crate) fn disconnect_reason_name(farewell: DisconnectReason) -> &'static str {
-    match farewell {
+pub(crate) fn disconnect_reason_name(reason: DisconnectReason) -> &'static str {
+    match reason {
         DisconnectReason::Closed => "closed",
         DisconnectReason::Failed => "failed",
         DisconnectReason::Logout => "logout",
@@ -158,8 +165,8 @@ pub(crate) fn disconnect_reason_name(farewell: DisconnectReason) -> &'static str
     }
 }
 
-pub(crate) fn subsystem_name(duty: Subsystem) -> &'static str {
-    match duty {
+pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
+    match subsystem {
         Subsystem::Log => "log",
         Subsystem::Rotation => "log_rotate",
         Subsystem::Syslog => "syslog",
@@ -168,20 +175,21 @@ pub(crate) fn subsystem_name(duty: Subsystem) -> &'static str {
     }
 }
 
-/// A client, as records know it.
+/// What the records know of a client.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientInfo {
     pub(crate) role: Role,
     pub(crate) endpoint: String,
     pub(crate) peer: PeerIdentity,
-    /// When it came, in seconds since the epoch.
+    /// When the client connected, in seconds since the epoch.
     pub(crate) since: i64,
 }
 
-/// A client in a record.
+/// A client in an event or in the status file.
 #[derive(Debug, Serialize)]
 pub(crate) struct ClientJson<'a> {
     id: u64,
+    /// `None` for a client of a server before this one that handed nothing over about it.
     #[serde(flatten)]
     info: Option<ClientInfoJson<'a>>,
 }
@@ -200,7 +208,7 @@ struct ClientInfoJson<'a> {
     pid: Option<i32>,
 }
 
-/// An endpoint in a record.
+/// An endpoint in an event or in the status file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct EndpointJson {
     role: &'static str,
@@ -213,7 +221,7 @@ impl EndpointJson {
     }
 }
 
-/// The client with this number.
+/// The client with this number, as far as it is known.
 pub(crate) fn client_json(
     clients: &BTreeMap<ClientId, ClientInfo>,
     id: ClientId,

@@ -1,5 +1,5 @@
-//! The records of `--events` and `--status-file`: what the loop does about them. A thread of their
-//! own writes, one job at a time; what comes meanwhile waits here.
+//! The records of `--events` and `--status-file`: what the event loop does about them. A thread of
+//! their own writes them, one job at a time; what happens meanwhile waits here.
 
 mod events;
 mod json;
@@ -26,20 +26,20 @@ use crate::handover::state::{ClientState, RecordsState, Text};
 use crate::limits::LOG_LINGER;
 use crate::sys;
 
-/// What does not change while the server runs.
+/// What the records say of the server, and what does not change while it runs.
 #[derive(Debug, Default)]
 pub(super) struct ServerInfo {
     pub(super) pid: u32,
-    /// Seconds since the epoch.
+    /// When the first program in this process was started, in seconds since the epoch.
     pub(super) started: i64,
     pub(super) name: String,
     pub(super) argv: Vec<String>,
     pub(super) endpoints: Vec<EndpointJson>,
-    /// The version of the program that was this process before.
+    /// After an upgrade: the version of the program that was in this process before.
     pub(super) predecessor: String,
 }
 
-/// The event loop's side.
+/// The event loop's side of the records.
 pub(super) struct Records<H> {
     handle: H,
     server: ServerInfo,

@@ -5,7 +5,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::json::{ClientInfo, ClientJson, EndpointJson, VERSION, client_json};
+use super::json::{ClientInfo, ClientJson, EndpointJson, VERSION, client_json, with_line_end};
 use super::{ServerInfo, works_again};
 use crate::config::RestartMode;
 use crate::console::Console;
@@ -144,8 +144,5 @@ pub(super) fn text(
         endpoints: &server.endpoints,
         clients: connected.collect(),
     };
-    // Nothing in it can fail: all keys are texts.
-    let mut text = serde_json::to_vec_pretty(&status).unwrap_or_default();
-    text.push(b'\n');
-    text
+    with_line_end(serde_json::to_vec_pretty(&status))
 }

@@ -1,4 +1,4 @@
-//! What is lost is counted, and docs/events.md tells what is written.
+//! Events that have no room are counted, and docs/events.md describes every event.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -45,9 +45,9 @@ fn pending(records: &Records<Hung>) -> &[u8] {
     &records.events.as_ref().unwrap().pending
 }
 
-/// The thread is busy for so long that its next job is as large as one can be.
+/// The writer is busy for so long that its next job is as large as a job can be.
 #[test]
-fn what_is_lost_is_counted_while_as_much_as_can_waits() {
+fn lost_events_are_counted_while_the_queue_is_full() {
     let mut records = Records::new(Hung, ServerInfo::default(), true, false);
     records.record(&EventBody::ChildStart { pid: 1 }, 0);
     records.hand_over_last();
@@ -63,7 +63,8 @@ fn what_is_lost_is_counted_while_as_much_as_can_waits() {
     assert_eq!((&last["event"], &last["count"]), (&"events_lost".into(), &7.into()));
 }
 
-/// One that is longer than all that may wait is written all the same, and so are those behind it.
+/// An event that is longer than all that may wait is written all the same, and so are the events behind
+/// it.
 #[test]
 fn long_event_ends_no_records() {
     let mut records = Records::new(Hung, ServerInfo::default(), true, false);
@@ -80,7 +81,7 @@ fn long_event_ends_no_records() {
     assert_eq!(names, ["events_lost", "child_start"]);
 }
 
-/// One of each, with all that it can have.
+/// An event of each kind, with every field that it can have.
 fn examples() -> Vec<Value> {
     let clients: BTreeMap<ClientId, ClientInfo> = [
         PeerIdentity::Address("127.0.0.1:1".parse().unwrap()),
@@ -127,7 +128,7 @@ fn examples() -> Vec<Value> {
     all.iter().map(|what| serde_json::from_slice(&line(what, 0)).unwrap()).collect()
 }
 
-/// What the tables name, and the last cell of its row.
+/// The names in the first column of the document's tables, each with the last cell of its row.
 fn documented() -> BTreeMap<&'static str, &'static str> {
     let mut documented = BTreeMap::new();
     let mut before = "";
@@ -154,7 +155,7 @@ fn every_event_and_field_is_documented_and_no_other() {
         let common = ["v", "time", "event"];
         let text = documented.get(kind).expect(kind);
         for key in keys(event).filter(|key| !common.contains(key)) {
-            // Its name, or an example with its value.
+            // The field is documented by its name, or by an example with its value.
             let forms = [format!("`{key}`"), format!("`\"{key}\":")];
             assert!(forms.iter().any(|form| text.contains(form)), "{kind}: {key}");
         }
