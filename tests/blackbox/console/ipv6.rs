@@ -1,0 +1,206 @@
+//! `[ADDR]:PORT`: IPv6.
+
+use crate::case;
+use crate::console::networks::own_ipv6;
+use crate::support::{Case, Instance, Lab, Setup};
+use std::io::ErrorKind;
+use std::net::{Ipv6Addr, TcpListener};
+
+pub(super) fn cases() -> Vec<Case> {
+    let possible = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    let ipv6 = |case: Case| case.only_if(possible, "no IPv6");
+    let other = |case: Case| case.only_if(own_ipv6().is_some(), "no IPv6 but on loopback");
+    vec![
+        ipv6(case!(ipv6_endpoint_is_served)),
+        ipv6(case!(ipv6_endpoint_is_not_ipv4)),
+        ipv6(case!(both_can_have_one_port)),
+        ipv6(case!(free_port_is_shown)),
+        ipv6(case!(old_style_endpoint_may_be_ipv6)),
+        ipv6(case!(daemon_has_it_in_the_info_file)),
+        ipv6(case!(port_in_use_is_an_error)),
+        other(case!(control_endpoint_is_local_unless_allowed)),
+        other(case!(log_endpoint_is_open_unless_restricted)),
+        case!(link_local_address_has_an_interface)
+            .only_if(interface().is_some(), "no link-local address"),
+        ipv6(case!(ipv6_endpoint_outlives_an_upgrade)),
+        case!(bad_ipv6_specs_are_errors),
+    ]
+}
+
+fn is_served(server: &Instance, endpoint: &str) {
+    let mut user = server.connect_to(endpoint);
+    user.greeting();
+    user.send(b"hello\n");
+    user.until("hello\r\nhello\r\n");
+}
+
+fn start(lab: &Lab, endpoint: &str) -> Instance {
+    lab.server().control(endpoint).opts(["-I", "info"]).start()
+}
+
+fn info(server: &Instance) -> String {
+    String::from_utf8(server.file_with("info", "tcp:")).unwrap()
+}
+
+fn ipv6_endpoint_is_served(lab: &Lab) {
+    let endpoint = format!("[::1]:{}", lab.free_port());
+    let setup = lab.server().control(&endpoint).opts(["-I", "info"]).logged();
+    let server = setup.child(["show-env", "PROCSERV_INFO", "say", "SHOWN", "cat"]).start();
+    let log = String::from_utf8(server.file_with("log", "SHOWN\r\n")).unwrap();
+    is_served(&server, &endpoint);
+    assert_eq!(info(&server), format!("pid:{}\ntcp:{endpoint}\n", server.pid()));
+    let line = format!("PROCSERV_INFO=PID={};CTL=tcp:{endpoint}\r\n", server.pid());
+    assert!(log.contains(&line), "{log}");
+}
+
+fn ipv6_endpoint_is_not_ipv4(lab: &Lab) {
+    let port = lab.free_port();
+    let setup = lab.server().control(&format!("[::]:{port}")).opts(["--allow"]);
+    let server = setup.start();
+    is_served(&server, &format!("[::1]:{port}"));
+    assert_eq!(server.refused(&port.to_string()), ErrorKind::ConnectionRefused);
+}
+
+fn both_can_have_one_port(lab: &Lab) {
+    let port = lab.free_port().to_string();
+    let six = format!("[::]:{port}");
+    for (first, second) in [(&port, &six), (&six, &port)] {
+        let setup = lab.server().control(first).opts(["-P", second, "--allow"]);
+        let server = setup.start();
+        is_served(&server, &port);
+        is_served(&server, &format!("[::1]:{port}"));
+        server.terminate();
+    }
+}
+
+fn free_port_is_shown(lab: &Lab) {
+    let server = start(lab, "[::1]:0");
+    let info = info(&server);
+    let endpoint = info.trim_end().rsplit_once("tcp:").unwrap().1;
+    assert!(!endpoint.ends_with(":0"), "{info}");
+    is_served(&server, endpoint);
+}
+
+fn old_style_endpoint_may_be_ipv6(lab: &Lab) {
+    let endpoint = format!("[::1]:{}", lab.free_port());
+    let setup = lab.server().bare().opts(["-f", &endpoint, "./fake-ioc", "cat"]);
+    is_served(&setup.start(), &endpoint);
+}
+
+fn daemon_has_it_in_the_info_file(lab: &Lab) {
+    let endpoint = format!("[::1]:{}", lab.free_port());
+    let setup = lab.server().daemon().control(&endpoint).opts(["-I", "info", "-l", "[::1]:0"]);
+    let server = setup.start();
+    let info = info(&server);
+    let lines: Vec<&str> = info.lines().collect();
+    assert!(lines[1].starts_with("tcp:[::1]:"), "{info}");
+    assert_eq!(lines[2], format!("tcp:{endpoint}"));
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+fn port_in_use_is_an_error(lab: &Lab) {
+    let taken = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = taken.local_addr().unwrap().to_string();
+    lab.server().control(&endpoint).run().assert(
+        98,
+        "",
+        &format!(
+            "Caught an exception creating the initial control telnet port: \
+             Address already in use (tcp:{endpoint})
+procServ: Exiting with error code: 98
+"
+        ),
+    );
+}
+
+/// What the info file says of a server with this endpoint, after its PID.
+fn bound(setup: Setup) -> String {
+    let server = setup.opts(["-I", "info"]).start();
+    let info = info(&server);
+    info.split_once('\n').unwrap().1.to_owned()
+}
+
+fn control_endpoint_is_local_unless_allowed(lab: &Lab) {
+    let port = lab.free_port();
+    let own = own_ipv6().unwrap();
+    for spec in [format!("[{own}]:{port}"), format!("[::]:{port}")] {
+        let closed = bound(lab.server().control(&spec));
+        assert_eq!(closed, format!("tcp:[::1]:{port}\n"));
+        let open = bound(lab.server().control(&spec).opts(["--allow"]));
+        assert_eq!(open, format!("tcp:{spec}\n"));
+    }
+    let server = start(lab, &format!("[::]:{port}"));
+    is_served(&server, &format!("[::1]:{port}"));
+    assert_eq!(server.refused(&format!("[{own}]:{port}")), ErrorKind::ConnectionRefused);
+    server.terminate();
+    let spec = format!("[{own}]:{port}");
+    let server = lab.server().control(&spec).opts(["--allow"]).start();
+    is_served(&server, &spec);
+    assert_eq!(server.refused(&format!("[::1]:{port}")), ErrorKind::ConnectionRefused);
+}
+
+fn log_endpoint_is_open_unless_restricted(lab: &Lab) {
+    let port = lab.free_port();
+    let own = own_ipv6().unwrap();
+    let spec = format!("[::]:{port}");
+    let server = lab.server().opts(["-l", &spec]).start();
+    server.connect_to(&format!("[{own}]:{port}")).until("Child startup directory");
+    server.terminate();
+    let server = lab.server().opts(["-l", &spec, "--restrict"]).start();
+    server.connect_to(&format!("[::1]:{port}")).until("Child startup directory");
+    assert_eq!(server.refused(&format!("[{own}]:{port}")), ErrorKind::ConnectionRefused);
+}
+
+/// The interface of a link-local address of this machine.
+fn interface() -> Option<(String, Ipv6Addr)> {
+    let table = std::fs::read_to_string("/proc/net/if_inet6").ok()?;
+    table.lines().find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let address = u128::from_str_radix(fields.next()?, 16).ok()?;
+        let address = Ipv6Addr::from(address);
+        (address.segments()[0] == 0xfe80).then(|| (fields.last().unwrap().to_owned(), address))
+    })
+}
+
+fn link_local_address_has_an_interface(lab: &Lab) {
+    let (name, address) = interface().unwrap();
+    let port = lab.free_port();
+    let spec = format!("[{address}%{name}]:{port}");
+    let shown = bound(lab.server().control(&spec).opts(["--allow"]));
+    assert!(shown.starts_with(&format!("tcp:[{address}%")), "{shown}");
+    // What is shown is an endpoint, too, and can be connected to.
+    let shown = shown.trim_end().strip_prefix("tcp:").unwrap();
+    let server = lab.server().control(shown).opts(["--allow"]).start();
+    is_served(&server, shown);
+}
+
+fn ipv6_endpoint_outlives_an_upgrade(lab: &Lab) {
+    let endpoint = format!("[::1]:{}", lab.free_port());
+    let server = lab.server().control(&endpoint).opts(["-I", "info"]).logged().start();
+    let mut user = server.connect_to(&endpoint);
+    user.greeting();
+    server.signal(nix::sys::signal::Signal::SIGUSR1);
+    server.file_with("log", "@@@ procServ server upgraded in place");
+    user.send(b"hello\n");
+    user.until("hello\r\nhello\r\n");
+    is_served(&server, &endpoint);
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(!server.path("info").exists());
+}
+
+fn bad_ipv6_specs_are_errors(lab: &Lab) {
+    for (spec, line) in [
+        ("[::1]", "Invalid socket spec '[::1]'"),
+        ("::1:2000", "Invalid socket spec '::1:2000'"),
+        ("[localhost]:2000", "Invalid socket spec '[localhost]:2000'"),
+        ("[::1]:65536", "procServ: invalid control port 65536 (must be <65536)"),
+        ("[fe80::1%nowhere]:2000", "Unknown network interface 'nowhere'"),
+    ] {
+        for option in ["-P", "-l"] {
+            let setup = lab.server().opts([option, spec]);
+            let finished = setup.run();
+            finished.assert(1, "", &format!("{line}\n"));
+            assert!(!finished.instance.path("starts").exists());
+        }
+    }
+}

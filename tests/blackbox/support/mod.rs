@@ -1,0 +1,51 @@
+//! What the integration tests stand on: a program under test that is cleaned away whatever
+//! happens, clients that wait for bytes with a deadline, and a stand-in for the child.
+//!
+//! A test target has `harness = false` and hands its cases to [`main`]. `PROCSERV_BIN` selects the
+//! program; without it, it is the one built from this package. The cases name no program: what is
+//! known to differ in the other is either one of its words ([`Lab::words`]) or a mark on the case.
+//!
+//! ```ignore
+//! fn s5_toggle(lab: &Lab) {
+//!     let server = lab.server().opts(["-n", "ioc"]).child(["cat"]).start();
+//!     let mut user = server.connect();
+//!     user.greeting();
+//!     user.send(b"\x14");
+//!     user.expect("\n@@@ Toggled auto restart mode to OFF\n");
+//! }
+//! ```
+
+mod client;
+pub(crate) mod dialogue;
+mod fake_ioc;
+mod instance;
+mod lab;
+mod net;
+mod offspring;
+pub mod passing;
+mod process;
+mod reaper;
+mod setup;
+mod suite;
+mod terminal;
+mod text;
+
+pub use client::{Client, NEGOTIATION};
+pub use instance::{Finished, Instance};
+pub use lab::{Lab, is_ours};
+pub use process::{
+    alive, anonymous_memory, descriptors, installed, parent_of, processes_with, running_time,
+    sleeps, stat,
+};
+pub use setup::Setup;
+pub use suite::{Case, main};
+pub use terminal::Terminal;
+pub use text::{find, number_after, show};
+
+/// Names a case after its function.
+#[macro_export]
+macro_rules! case {
+    ($body:ident) => {
+        $crate::support::Case::new(concat!(module_path!(), "::", stringify!($body)), $body)
+    };
+}
