@@ -1,32 +1,29 @@
 //! `--child-pidfile`: a child that makes itself a daemon stays the child.
 
-use crate::case;
 use crate::child::reduced;
 use crate::support::dialogue::started;
-use crate::support::{Case, Client, Instance, Lab, Setup, alive, number_after, parent_of};
+use crate::support::{Client, Instance, Lab, Setup, alive, cases, number_after, parent_of};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 
 const OPTIONS: [&str; 6] = ["--child-pidfile", "daemon.pid", "--holdoff", "0", "-n", "ioc"];
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(daemon_is_announced_by_one_line),
-        case!(daemon_is_killed_by_the_kill_command_with_its_group),
-        case!(daemon_without_a_terminal_is_no_end),
-        case!(daemon_has_an_exit_status),
-        case!(daemon_decides_the_servers_exit_status),
-        case!(daemon_is_ended_by_sigterm),
-        case!(daemon_gets_a_grace_period),
-        case!(daemon_may_have_a_parent),
-        case!(daemon_stays_the_child_over_an_upgrade),
-        case!(daemon_that_is_waited_for_survives_an_upgrade),
-        case!(daemon_keeps_its_console),
-        case!(daemon_that_dies_is_back),
-        case!(program_that_stays_is_an_ordinary_child),
-    ]
-}
+cases![
+    daemon_is_announced_by_one_line,
+    daemon_is_killed_by_the_kill_command_with_its_group,
+    daemon_without_a_terminal_is_no_end,
+    daemon_has_an_exit_status,
+    daemon_decides_the_servers_exit_status,
+    daemon_is_ended_by_sigterm,
+    daemon_gets_a_grace_period,
+    daemon_may_have_a_parent,
+    daemon_stays_the_child_over_an_upgrade,
+    daemon_that_is_waited_for_survives_an_upgrade,
+    daemon_keeps_its_console,
+    daemon_that_dies_is_back,
+    program_that_stays_is_an_ordinary_child,
+];
 
 /// A daemon that does these steps once it has told its PID.
 pub(super) fn daemon(steps: &[&str]) -> Vec<String> {

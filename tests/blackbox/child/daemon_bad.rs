@@ -1,25 +1,22 @@
 //! `--child-pidfile` when there is no daemon, or the file names somebody else.
 
-use crate::case;
 use crate::child::daemon::{daemon, next, setup};
 use crate::support::dialogue::started;
-use crate::support::{Case, Instance, Lab, alive, number_after};
+use crate::support::{Instance, Lab, alive, cases, number_after};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(pidfile_that_names_nobody_of_ours_is_refused),
-        case!(pidfile_that_never_comes_ends_in_a_restart),
-        case!(pidfile_of_last_time_is_removed_before_a_start),
-        case!(pidfile_that_is_no_file_is_left_alone),
-        case!(first_process_that_fails_is_not_waited_for),
-        case!(kill_command_ends_the_wait),
-        case!(sigterm_ends_the_wait),
-    ]
-}
+cases![
+    pidfile_that_names_nobody_of_ours_is_refused,
+    pidfile_that_never_comes_ends_in_a_restart,
+    pidfile_of_last_time_is_removed_before_a_start,
+    pidfile_that_is_no_file_is_left_alone,
+    first_process_that_fails_is_not_waited_for,
+    kill_command_ends_the_wait,
+    sigterm_ends_the_wait,
+];
 
 /// Starts a server whose daemon writes what is no PID of it.
 fn lies(lab: &Lab, lie: &str) -> Instance {

@@ -1,18 +1,13 @@
 //! `--holdoff-max`: children that keep dying are started ever later.
 
-use crate::case;
 use crate::child::reduced;
-use crate::support::{Case, Client, Lab};
+use crate::support::{Client, Lab, cases};
 use std::time::Duration;
 
-pub(super) fn cases() -> Vec<Case> {
-    // With all of it, a quarter of an hour.
-    let limit = Duration::from_secs(reduced(90, 1000));
-    vec![
-        case!(holdoff_doubles_until_one_runs_long).takes_up_to(limit),
-        case!(holdoff_refuses_what_makes_no_sense),
-    ]
-}
+cases![
+    holdoff_doubles_until_one_runs_long.takes_up_to(Duration::from_secs(reduced(90, 1000))),
+    holdoff_refuses_what_makes_no_sense,
+];
 
 /// When the next child starts by its own clock, in seconds.
 fn start(user: &mut Client) -> f64 {

@@ -1,32 +1,29 @@
 //! `--listen`: what a child gets, and what becomes of connections while there is none.
 
-use crate::case;
-use crate::support::{Case, Instance, Lab, Setup, number_after};
+use crate::support::{Instance, Lab, Setup, cases, number_after};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(child_gets_the_sockets_and_is_told),
-        case!(sockets_keep_their_order),
-        case!(variables_of_others_are_not_mixed_in),
-        case!(child_has_none_without_listen),
-        case!(script_without_an_interpreter_gets_them_too),
-        case!(connections_wait_while_there_is_no_child),
-        case!(sockets_are_not_endpoints),
-        case!(daemon_has_them_too),
-        case!(socket_file_is_for_everybody_and_removed),
-        case!(socket_file_of_another_is_left),
-        case!(socket_file_left_behind_is_replaced),
-        case!(upgrade_keeps_the_sockets),
-    ]
-}
+cases![
+    child_gets_the_sockets_and_is_told,
+    sockets_keep_their_order,
+    variables_of_others_are_not_mixed_in,
+    child_has_none_without_listen,
+    script_without_an_interpreter_gets_them_too,
+    connections_wait_while_there_is_no_child,
+    sockets_are_not_endpoints,
+    daemon_has_them_too,
+    socket_file_is_for_everybody_and_removed,
+    socket_file_of_another_is_left,
+    socket_file_left_behind_is_replaced,
+    upgrade_keeps_the_sockets,
+];
 
 /// What the socket at `port` answers: the descriptor, and the PID of the child.
 pub(super) fn ask(port: u16) -> (i32, i32) {
@@ -218,7 +215,7 @@ fn socket_file_of_another_is_left(lab: &Lab) {
 
 fn socket_file_left_behind_is_replaced(lab: &Lab) {
     let (setup, path) = with_file(lab);
-    drop(UnixListener::bind(&path).unwrap());
+    lab.stale_socket(&path);
     assert!(fs::metadata(&path).unwrap().file_type().is_socket());
     let server = setup.start();
     server.child_start(1);

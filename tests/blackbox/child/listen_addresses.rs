@@ -1,31 +1,26 @@
 //! The addresses of `--listen`, and everything that may be wrong with one.
 
 use super::listen::{ask, listening};
-use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 
-pub(super) fn cases() -> Vec<Case> {
-    let ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
-    let no_ipv6 = "needs IPv6";
-    vec![
-        case!(host_may_be_a_name),
-        case!(host_may_be_left_out),
-        case!(both_families_without_a_host).only_if(ipv6, no_ipv6),
-        case!(tcp6_takes_no_ipv4).only_if(ipv6, no_ipv6),
-        case!(descriptor_is_passed_on),
-        case!(descriptor_of_the_service_manager_keeps_its_name),
-        case!(descriptor_serves_one_purpose),
-        case!(bad_address_is_an_error),
-        case!(address_in_use_is_an_error),
-        case!(live_socket_file_is_not_taken),
-        case!(what_cannot_be_opened_is_an_error),
-        case!(endpoints_are_opened_first),
-        case!(failure_leaves_nothing_behind),
-        case!(daemon_tells_its_caller),
-    ]
-}
+cases![
+    host_may_be_a_name,
+    host_may_be_left_out,
+    both_families_without_a_host.needs_ipv6(),
+    tcp6_takes_no_ipv4.needs_ipv6(),
+    descriptor_is_passed_on,
+    descriptor_of_the_service_manager_keeps_its_name,
+    descriptor_serves_one_purpose,
+    bad_address_is_an_error,
+    address_in_use_is_an_error,
+    live_socket_file_is_not_taken,
+    what_cannot_be_opened_is_an_error,
+    endpoints_are_opened_first,
+    failure_leaves_nothing_behind,
+    daemon_tells_its_caller,
+];
 
 fn host_may_be_a_name(lab: &Lab) {
     let port = lab.free_port();

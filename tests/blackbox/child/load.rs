@@ -3,8 +3,7 @@
 //! numbers are printed: `PROCSERV_RESTARTS=50 cargo test --test blackbox child::load -- --nocapture`.
 
 use super::listen::listening;
-use crate::case;
-use crate::support::{Case, Instance, Lab, installed};
+use crate::support::{Instance, Lab, cases};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -20,14 +19,15 @@ const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/blackbox/child/web
 const DELAY: &str = "0.05";
 const CONNECTIONS: usize = 50;
 
-pub(super) fn cases() -> Vec<Case> {
-    let python = installed("python3");
-    let cases = [
-        case!(load_overlap_refuses_and_resets_nothing),
-        case!(load_kill_refuses_nothing),
-        case!(load_without_us_connections_are_refused),
-    ];
-    cases.into_iter().map(|case| case.only_if(python, "needs python3")).collect()
+cases![
+    load_overlap_refuses_and_resets_nothing.needs("python3").takes_up_to(limit()),
+    load_kill_refuses_nothing.needs("python3").takes_up_to(limit()),
+    load_without_us_connections_are_refused.needs("python3").takes_up_to(limit()),
+];
+
+/// Five restarts take some seconds.
+fn limit() -> Duration {
+    Duration::from_secs(90).max(Duration::from_secs(10) * u32::try_from(restarts()).unwrap())
 }
 
 fn restarts() -> usize {

@@ -1,9 +1,8 @@
 //! `--kill-orphans`: what left the child's process group goes with it.
 
-use crate::case;
 use crate::child::reduced;
 use crate::support::dialogue::started;
-use crate::support::{Case, Client, Instance, Lab, alive};
+use crate::support::{Client, Instance, Lab, alive, cases};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -11,21 +10,19 @@ use std::time::Duration;
 
 const KILLED: [&str; 3] = ["--kill-orphans", "--holdoff", "0"];
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(orphans_are_gone_before_the_next_start),
-        case!(orphans_live_on_without_the_option),
-        case!(orphans_are_gone_at_sigterm),
-        case!(orphans_are_gone_at_quit),
-        case!(orphans_of_a_replaced_child_are_not_forgotten),
-        case!(orphans_get_a_grace_period),
-        case!(orphans_that_wait_out_the_grace_period_are_killed),
-        case!(orphans_in_their_grace_period_end_with_a_second_sigterm),
-        case!(orphans_of_others_are_left_alone),
-        case!(orphans_are_found_after_an_upgrade),
-        case!(user_is_patient_with_orphans),
-    ]
-}
+cases![
+    orphans_are_gone_before_the_next_start,
+    orphans_live_on_without_the_option,
+    orphans_are_gone_at_sigterm,
+    orphans_are_gone_at_quit,
+    orphans_of_a_replaced_child_are_not_forgotten,
+    orphans_get_a_grace_period,
+    orphans_that_wait_out_the_grace_period_are_killed,
+    orphans_in_their_grace_period_end_with_a_second_sigterm,
+    orphans_of_others_are_left_alone,
+    orphans_are_found_after_an_upgrade,
+    user_is_patient_with_orphans,
+];
 
 /// Leaves that many behind, of four kinds, and then waits; tells in later starts who of them lives.
 fn script(count: usize) -> String {

@@ -1,34 +1,31 @@
 //! `--overlap`: a new child beside the old one.
 
 use super::listen::{ask, upgrade};
-use crate::case;
-use crate::support::{Case, Client, Instance, Lab, Setup, alive, number_after};
+use crate::support::{Client, Instance, Lab, Setup, alive, cases, number_after};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::time::{Duration, Instant};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(old_child_ends_when_the_time_is_over),
-        case!(reload_command_does_the_same),
-        case!(new_child_that_ends_first_changes_nothing),
-        case!(old_child_that_ends_first_is_told_of),
-        case!(old_child_is_killed_after_its_grace),
-        case!(old_child_has_the_grace_period_given),
-        case!(input_goes_to_the_new_child),
-        case!(lines_of_both_are_whole),
-        case!(kill_command_is_for_both),
-        case!(sigterm_is_for_both),
-        case!(sigterm_waits_for_both),
-        case!(one_more_after_it),
-        case!(oneshot_looks_at_the_new_child),
-        case!(holdoff_looks_at_the_new_child),
-        case!(without_a_child_one_is_started),
-        case!(without_overlap_it_is_ignored),
-        case!(upgrade_keeps_both),
-        case!(bad_values_are_errors),
-    ]
-}
+cases![
+    old_child_ends_when_the_time_is_over,
+    reload_command_does_the_same,
+    new_child_that_ends_first_changes_nothing,
+    old_child_that_ends_first_is_told_of,
+    old_child_is_killed_after_its_grace,
+    old_child_has_the_grace_period_given,
+    input_goes_to_the_new_child,
+    lines_of_both_are_whole,
+    kill_command_is_for_both,
+    sigterm_is_for_both,
+    sigterm_waits_for_both,
+    one_more_after_it,
+    oneshot_looks_at_the_new_child,
+    holdoff_looks_at_the_new_child,
+    without_a_child_one_is_started,
+    without_overlap_it_is_ignored,
+    upgrade_keeps_both,
+    bad_values_are_errors,
+];
 
 pub(super) fn logged(lab: &Lab, options: &[&str]) -> Setup {
     lab.server().opts(["-n", "web", "--holdoff", "1", "-L", "log"]).opts(options)

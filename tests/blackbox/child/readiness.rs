@@ -2,22 +2,19 @@
 
 use super::listen::upgrade;
 use super::overlap::{crlf, killed, line_after, logged, reload, user};
-use crate::case;
-use crate::support::{Case, Lab, alive};
+use crate::support::{Lab, alive, cases};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(readiness_ends_the_wait),
-        case!(descendant_may_say_it),
-        case!(others_may_not_say_it),
-        case!(ready_from_outside_alone_is_nothing),
-        case!(messages_of_a_child_never_fill_up),
-        case!(child_has_a_socket_of_its_own),
-        case!(upgrade_hears_the_new_child),
-    ]
-}
+cases![
+    readiness_ends_the_wait,
+    descendant_may_say_it,
+    others_may_not_say_it,
+    ready_from_outside_alone_is_nothing,
+    messages_of_a_child_never_fill_up,
+    child_has_a_socket_of_its_own,
+    upgrade_hears_the_new_child,
+];
 
 const READY: [&str; 4] = ["on-start", "1", "wait", "otherwise"];
 

@@ -1,18 +1,15 @@
 //! `--signal-status`: the server's exit status when a signal killed the last child.
 
-use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
 const SIGNALLED: &str = "--signal-status";
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(status_of_oneshot_is_the_signal),
-        case!(status_of_quit_is_that_of_the_last_child),
-        case!(status_without_the_option_is_as_ever),
-        case!(status_after_sigterm_is_0),
-    ]
-}
+cases![
+    status_of_oneshot_is_the_signal,
+    status_of_quit_is_that_of_the_last_child,
+    status_without_the_option_is_as_ever,
+    status_after_sigterm_is_0,
+];
 
 fn status_of_oneshot_is_the_signal(lab: &Lab) {
     for (signal, status) in [("SIGABRT", 134), ("SIGKILL", 137), ("SIGTERM", 143)] {

@@ -1,28 +1,23 @@
 //! `--user`: the child is another user's.
 
-use crate::case;
 use crate::support::dialogue::started;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use nix::unistd::{Group, User, getgrouplist};
 use std::ffi::CString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-pub(super) fn cases() -> Vec<Case> {
-    let root = nix::unistd::geteuid().is_root();
-    let why = "needs root's rights";
-    vec![
-        case!(user_is_the_childs_in_all_respects).only_if(root, why),
-        case!(user_may_be_a_number).only_if(root, why),
-        case!(user_owns_the_terminal).only_if(root, why),
-        case!(user_enters_the_directory).only_if(root, why),
-        case!(user_without_rights_is_told_on_the_console).only_if(root, why),
-        case!(user_keeps_being_it_after_an_upgrade).only_if(root, why),
-        case!(user_can_be_killed).only_if(root, why),
-        case!(user_that_is_unknown_is_an_error).only_if(root, why),
-        case!(user_needs_root).only_if(root, why),
-    ]
-}
+cases![
+    user_is_the_childs_in_all_respects.needs_root(),
+    user_may_be_a_number.needs_root(),
+    user_owns_the_terminal.needs_root(),
+    user_enters_the_directory.needs_root(),
+    user_without_rights_is_told_on_the_console.needs_root(),
+    user_keeps_being_it_after_an_upgrade.needs_root(),
+    user_can_be_killed.needs_root(),
+    user_that_is_unknown_is_an_error.needs_root(),
+    user_needs_root.needs_root(),
+];
 
 /// Of Debian, with a group or two.
 const WHO: &str = "nobody";

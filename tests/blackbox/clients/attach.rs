@@ -1,24 +1,20 @@
 //! What attaches to consoles: conserver, procServUtils, socat.
 
-use crate::case;
-use crate::support::{Case, Instance, Lab, NEGOTIATION, find};
+use crate::support::{Instance, Lab, NEGOTIATION, cases, find};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::process::{Command, Stdio};
 
-pub(super) fn cases() -> Vec<Case> {
-    let socat = Command::new("socat").arg("-V").stdout(Stdio::null()).status().is_ok();
-    vec![
-        case!(conserver_uds_never_answers_the_negotiation),
-        case!(conserver_uds_sends_ff_unescaped),
-        case!(conserver_uds_reconnects_when_the_server_is_back),
-        case!(conserver_logs_the_doubled_ff_of_output),
-        case!(proc_serv_utils_attaches_to_the_first_usable_endpoint),
-        case!(ioc_runner_endpoint_has_owner_and_mode),
-        case!(ioc_runner_toggle_is_plain_input),
-        case!(ioc_runner_monitors_with_socat).only_if(socat, "needs socat"),
-    ]
-}
+cases![
+    conserver_uds_never_answers_the_negotiation,
+    conserver_uds_sends_ff_unescaped,
+    conserver_uds_reconnects_when_the_server_is_back,
+    conserver_logs_the_doubled_ff_of_output,
+    proc_serv_utils_attaches_to_the_first_usable_endpoint,
+    ioc_runner_endpoint_has_owner_and_mode,
+    ioc_runner_toggle_is_plain_input,
+    ioc_runner_monitors_with_socat.needs("socat"),
+];
 
 // conserver `type uds`: bytes as they are, both ways.
 

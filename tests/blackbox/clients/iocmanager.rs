@@ -1,29 +1,24 @@
 //! iocmanager (SLAC LCLS): Python's telnetlib before TCP ports.
 
-use crate::case;
 use crate::clients::telnetlib::{Telnet, search};
-use crate::support::{Case, Instance, Lab, find, show};
+use crate::support::{Instance, Lab, cases, find, show};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub(super) fn cases() -> Vec<Case> {
-    let bash = Path::new("/bin/bash").exists();
-    vec![
-        case!(iocmanager_reads_the_state_of_a_running_child),
-        case!(iocmanager_reads_the_state_of_a_child_shut_down),
-        case!(iocmanager_reads_oneshot).differs_on_oracle("2.7.0 has no -o (section 10)"),
-        case!(iocmanager_kills_child_and_server),
-        case!(iocmanager_quits_a_tenth_of_a_second_after_a_kill),
-        case!(iocmanager_restarts_the_child),
-        case!(iocmanager_polls_do_not_keep_the_child_down)
-            .differs_on_oracle("starts no child while clients connect"),
-        case!(iocmanager_polls_leave_no_trace)
-            .flaky_on_oracle("tells all of a signal when a client resets"),
-        case!(iocmanager_starts_servers_through_procmgrd)
-            .differs_on_oracle("has no --savelog, which is of SLAC's own fork")
-            .only_if(bash, "needs /bin/bash"),
-    ]
-}
+cases![
+    iocmanager_reads_the_state_of_a_running_child,
+    iocmanager_reads_the_state_of_a_child_shut_down,
+    iocmanager_reads_oneshot.differs_on_oracle("2.7.0 has no -o (section 10)"),
+    iocmanager_kills_child_and_server,
+    iocmanager_quits_a_tenth_of_a_second_after_a_kill,
+    iocmanager_restarts_the_child,
+    iocmanager_polls_do_not_keep_the_child_down
+        .differs_on_oracle("starts no child while clients connect"),
+    iocmanager_polls_leave_no_trace.flaky_on_oracle("tells all of a signal when a client resets"),
+    iocmanager_starts_servers_through_procmgrd
+        .differs_on_oracle("has no --savelog, which is of SLAC's own fork")
+        .only_if(Path::new("/bin/bash").exists(), "no /bin/bash"),
+];
 
 /// What `readLogPortBanner` returns.
 #[derive(Debug, PartialEq)]

@@ -1,7 +1,6 @@
 //! Programs that read the log or the journal.
 
-use crate::case;
-use crate::support::{Case, Client, Instance, Lab};
+use crate::support::{Client, Instance, Lab, cases};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,25 +8,22 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-pub(super) fn cases() -> Vec<Case> {
-    let root = nix::unistd::geteuid().is_root();
-    vec![
-        case!(ioc_runner_counts_ends_in_the_log),
-        case!(manage_iocs_finds_the_last_start_from_behind),
-        case!(manage_iocs_rotates_with_hup_by_name),
-        case!(manage_iocs_unit_has_a_pid_file_it_cannot_write)
-            .differs_on_oracle("2.7.0 writes no pidfile with -f (section 10)")
-            .only_if(root, "needs root to become somebody else"),
-        case!(manage_iocs_unit_has_a_pid_file_in_a_foreign_directory)
-            .differs_on_oracle("2.7.0 writes no pidfile with -f (section 10)")
-            .only_if(root, "needs root to become somebody else"),
-        case!(squasher_matches_the_block_of_an_end_and_a_start)
-            .flaky_on_oracle("swaps the lines about end and start (section 6)"),
-        case!(squasher_matches_the_block_after_a_kill)
-            .flaky_on_oracle("swaps the lines about end and start (section 6)"),
-        case!(open_glider_finds_crash_and_restart_in_the_journal),
-    ]
-}
+cases![
+    ioc_runner_counts_ends_in_the_log,
+    manage_iocs_finds_the_last_start_from_behind,
+    manage_iocs_rotates_with_hup_by_name,
+    manage_iocs_unit_has_a_pid_file_it_cannot_write
+        .differs_on_oracle("2.7.0 writes no pidfile with -f (section 10)")
+        .needs_root(),
+    manage_iocs_unit_has_a_pid_file_in_a_foreign_directory
+        .differs_on_oracle("2.7.0 writes no pidfile with -f (section 10)")
+        .needs_root(),
+    squasher_matches_the_block_of_an_end_and_a_start
+        .flaky_on_oracle("swaps the lines about end and start (section 6)"),
+    squasher_matches_the_block_after_a_kill
+        .flaky_on_oracle("swaps the lines about end and start (section 6)"),
+    open_glider_finds_crash_and_restart_in_the_journal,
+];
 
 /// The log as Python reads it: lines, whichever way they end.
 fn lines(log: &[u8]) -> Vec<String> {

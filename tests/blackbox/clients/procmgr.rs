@@ -1,25 +1,20 @@
 //! ProcMgr of lcls2 (SLAC LCLS-II): telnetlib before children named by their log file.
 
-use crate::case;
 use crate::clients::telnetlib::{Telnet, search};
-use crate::support::{Case, Instance, Lab, find, show};
+use crate::support::{Instance, Lab, cases, find, show};
 use std::process::Command;
 
-pub(super) fn cases() -> Vec<Case> {
-    let root = nix::unistd::geteuid().is_root();
-    vec![
-        case!(procmgr_reads_pids_and_a_name_that_is_a_path),
-        case!(procmgr_restarts_a_child_shut_down),
-        case!(procmgr_stops_child_and_server),
-        case!(procmgr_sees_a_clean_end_after_interrupt)
-            .differs_on_oracle("with -f the child ignores ^C"),
-        case!(procmgr_kill_is_told_before_restart)
-            .flaky_on_oracle("swaps the lines about end and start (section 6)"),
-        case!(procmgr_pid_file_may_be_a_device)
-            .differs_on_oracle("removes the device (section 7)")
-            .only_if(root, "needs root's right to make a device"),
-    ]
-}
+cases![
+    procmgr_reads_pids_and_a_name_that_is_a_path,
+    procmgr_restarts_a_child_shut_down,
+    procmgr_stops_child_and_server,
+    procmgr_sees_a_clean_end_after_interrupt.differs_on_oracle("with -f the child ignores ^C"),
+    procmgr_kill_is_told_before_restart
+        .flaky_on_oracle("swaps the lines about end and start (section 6)"),
+    procmgr_pid_file_may_be_a_device
+        .differs_on_oracle("removes the device (section 7)")
+        .needs_root(),
+];
 
 const NAME: &str = "2024/01/16_10:27:22_drp-tst:teb0.log";
 

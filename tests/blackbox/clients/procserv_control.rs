@@ -1,24 +1,20 @@
 //! procServControl: an EPICS driver that reads lines from a raw TCP port, without telnet.
 
-use crate::case;
-use crate::support::{Case, Instance, Lab};
+use crate::support::{Instance, Lab, cases};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(proc_serv_control_reads_name_and_state),
-        case!(proc_serv_control_reads_the_mode),
-        case!(proc_serv_control_sees_stop_and_start),
-        case!(proc_serv_control_sends_kill_and_toggle_in_one_packet),
-        case!(proc_serv_control_sees_a_restart),
-        case!(proc_serv_control_misses_a_line_behind_the_negotiation),
-        case!(proc_serv_control_misses_nothing_without_telnet)
-            .differs_on_oracle("has no raw endpoints"),
-        case!(proc_serv_control_reads_names_up_to_a_blank),
-    ]
-}
+cases![
+    proc_serv_control_reads_name_and_state,
+    proc_serv_control_reads_the_mode,
+    proc_serv_control_sees_stop_and_start,
+    proc_serv_control_sends_kill_and_toggle_in_one_packet,
+    proc_serv_control_sees_a_restart,
+    proc_serv_control_misses_a_line_behind_the_negotiation,
+    proc_serv_control_misses_nothing_without_telnet.differs_on_oracle("has no raw endpoints"),
+    proc_serv_control_reads_names_up_to_a_blank,
+];
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {

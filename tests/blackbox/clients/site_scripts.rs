@@ -1,19 +1,16 @@
 //! Scripts of many sites (procServMgr of JLab): `ps`, `pgrep`, `kill -9`.
 
-use crate::case;
-use crate::support::{Case, Lab, alive};
+use crate::support::{Lab, alive, cases};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::path::Path;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(site_scripts_find_the_server_by_its_name),
-        case!(site_scripts_find_the_server_by_the_name_of_a_link),
-        case!(site_scripts_kill_the_server_and_start_it_again),
-        case!(site_scripts_kill_the_server_while_clients_are_there),
-    ]
-}
+cases![
+    site_scripts_find_the_server_by_its_name,
+    site_scripts_find_the_server_by_the_name_of_a_link,
+    site_scripts_kill_the_server_and_start_it_again,
+    site_scripts_kill_the_server_while_clients_are_there,
+];
 
 fn comm(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap()

@@ -1,25 +1,20 @@
 //! The `softioc` scripts of synApps (epics-modules/xxx): info file, `ps`, Perl's sockets.
 
-use crate::case;
-use crate::support::{Case, Instance, Lab, parent_of};
+use crate::support::{Instance, Lab, cases, parent_of};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(softioc_parses_the_second_line_of_the_info_file),
-        case!(softioc_parses_the_last_line_of_the_info_file),
-        case!(softioc_sends_exit_and_half_closes).flaky_on_oracle(
-            "fails now and then, why is not known: seen twice in some eighty runs",
-        ),
-        case!(softioc_stops_by_kill_and_starts_again),
-        case!(softioc_finds_its_ioc_below_a_process_named_proc_serv),
-        case!(softioc_rewrites_the_log_in_place),
-        case!(softioc_publishes_proc_serv_info)
-            .differs_on_oracle("2.7.0 sets no PROCSERV_INFO (section 10)"),
-    ]
-}
+cases![
+    softioc_parses_the_second_line_of_the_info_file,
+    softioc_parses_the_last_line_of_the_info_file,
+    softioc_sends_exit_and_half_closes
+        .flaky_on_oracle("fails now and then, why is not known: seen twice in some eighty runs",),
+    softioc_stops_by_kill_and_starts_again,
+    softioc_finds_its_ioc_below_a_process_named_proc_serv,
+    softioc_rewrites_the_log_in_place,
+    softioc_publishes_proc_serv_info.differs_on_oracle("2.7.0 sets no PROCSERV_INFO (section 10)"),
+];
 
 const INFO: &str = "iocxxx-ps-info.txt";
 

@@ -1,30 +1,23 @@
 //! systemd units: Type=notify for the child, and the hardening of EPNix.
 
-use crate::case;
-use crate::support::{Case, Lab, Setup};
+use crate::support::{Lab, Setup, cases, succeeds};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-pub(super) fn cases() -> Vec<Case> {
-    let root = nix::unistd::geteuid().is_root();
-    let unshare = Command::new("unshare").args(["--user", "true"]).stderr(Stdio::null()).status();
-    let unshare = unshare.is_ok_and(|status| status.success());
-    let python = Path::new("/usr/bin/python3").exists() && cfg!(target_arch = "x86_64");
-    vec![
-        case!(notify_unit_is_told_ready_by_the_child_alone),
-        case!(notify_unit_survives_a_restart_of_the_child),
-        case!(epnix_unit_runs_without_any_rights)
-            .differs_on_oracle("2.7.0 has no -o, and takes no command from PATH (section 10)"),
-        case!(epnix_unit_runs_as_a_dynamic_user)
-            .only_if(root, "needs root to become somebody else"),
-        case!(epnix_unit_runs_in_a_user_namespace)
-            .only_if(unshare, "needs unshare and user namespaces"),
-        case!(epnix_unit_runs_behind_a_system_call_filter)
-            .only_if(python, "needs /usr/bin/python3 on x86_64"),
-    ]
-}
+cases![
+    notify_unit_is_told_ready_by_the_child_alone,
+    notify_unit_survives_a_restart_of_the_child,
+    epnix_unit_runs_without_any_rights
+        .differs_on_oracle("2.7.0 has no -o, and takes no command from PATH (section 10)"),
+    epnix_unit_runs_as_a_dynamic_user.needs_root(),
+    epnix_unit_runs_in_a_user_namespace
+        .only_if(succeeds(&["unshare", "--user", "true"]), "no user namespaces"),
+    epnix_unit_runs_behind_a_system_call_filter.only_if(
+        Path::new("/usr/bin/python3").exists() && cfg!(target_arch = "x86_64"),
+        "no /usr/bin/python3 on x86_64"
+    ),
+];
 
 /// The service manager's end of NOTIFY_SOCKET.
 fn manager(lab: &Lab, setup: &Setup) -> UnixDatagram {

@@ -1,29 +1,26 @@
 //! `--history`: what a client is given of what was said before it came.
 
-use crate::case;
-use crate::support::{Case, Client, Instance, Lab, NEGOTIATION, find, show};
+use crate::support::{Client, Instance, Lab, NEGOTIATION, cases, find, show};
 use nix::sys::signal::Signal;
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(client_gets_what_was_said),
-        case!(without_the_option_it_gets_nothing),
-        case!(log_client_gets_it_too),
-        case!(log_client_gets_it_stamped_by_arrival),
-        case!(raw_client_gets_it_too),
-        case!(it_begins_with_a_line),
-        case!(it_begins_anywhere_in_a_line_without_end),
-        case!(it_is_the_last_bytes_only),
-        case!(it_joins_live_output_without_a_seam),
-        case!(client_that_reads_late_gets_it_whole),
-        case!(child_that_is_dead_is_remembered),
-        case!(byte_0xff_is_doubled_for_telnet_only),
-        case!(it_outlives_an_upgrade),
-        case!(last_size_counts),
-        case!(bad_sizes_are_errors),
-    ]
-}
+cases![
+    client_gets_what_was_said,
+    without_the_option_it_gets_nothing,
+    log_client_gets_it_too,
+    log_client_gets_it_stamped_by_arrival,
+    raw_client_gets_it_too,
+    it_begins_with_a_line,
+    it_begins_anywhere_in_a_line_without_end,
+    it_is_the_last_bytes_only,
+    it_joins_live_output_without_a_seam,
+    client_that_reads_late_gets_it_whole,
+    child_that_is_dead_is_remembered,
+    byte_0xff_is_doubled_for_telnet_only,
+    it_outlives_an_upgrade,
+    last_size_counts,
+    bad_sizes_are_errors,
+];
 
 /// What follows the greeting, up to and including `last`.
 fn past(client: &mut Client, last: &str) -> String {

@@ -1,31 +1,26 @@
 //! `[ADDR]:PORT`: IPv6.
 
-use crate::case;
 use crate::console::networks::own_ipv6;
-use crate::support::{Case, Instance, Lab, Setup};
+use crate::support::{Instance, Lab, Setup, cases};
 use std::io::ErrorKind;
 use std::net::{Ipv6Addr, TcpListener};
 
-pub(super) fn cases() -> Vec<Case> {
-    let possible = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
-    let ipv6 = |case: Case| case.only_if(possible, "no IPv6");
-    let other = |case: Case| case.only_if(own_ipv6().is_some(), "no IPv6 but on loopback");
-    vec![
-        ipv6(case!(ipv6_endpoint_is_served)),
-        ipv6(case!(ipv6_endpoint_is_not_ipv4)),
-        ipv6(case!(both_can_have_one_port)),
-        ipv6(case!(free_port_is_shown)),
-        ipv6(case!(old_style_endpoint_may_be_ipv6)),
-        ipv6(case!(daemon_has_it_in_the_info_file)),
-        ipv6(case!(port_in_use_is_an_error)),
-        other(case!(control_endpoint_is_local_unless_allowed)),
-        other(case!(log_endpoint_is_open_unless_restricted)),
-        case!(link_local_address_has_an_interface)
-            .only_if(interface().is_some(), "no link-local address"),
-        ipv6(case!(ipv6_endpoint_outlives_an_upgrade)),
-        case!(bad_ipv6_specs_are_errors),
-    ]
-}
+const NO_NETWORK: &str = "no IPv6 but on loopback";
+
+cases![
+    ipv6_endpoint_is_served.needs_ipv6(),
+    ipv6_endpoint_is_not_ipv4.needs_ipv6(),
+    both_can_have_one_port.needs_ipv6(),
+    free_port_is_shown.needs_ipv6(),
+    old_style_endpoint_may_be_ipv6.needs_ipv6(),
+    daemon_has_it_in_the_info_file.needs_ipv6(),
+    port_in_use_is_an_error.needs_ipv6(),
+    control_endpoint_is_local_unless_allowed.only_if(own_ipv6().is_some(), NO_NETWORK),
+    log_endpoint_is_open_unless_restricted.only_if(own_ipv6().is_some(), NO_NETWORK),
+    link_local_address_has_an_interface.only_if(interface().is_some(), "no link-local address"),
+    ipv6_endpoint_outlives_an_upgrade.needs_ipv6(),
+    bad_ipv6_specs_are_errors,
+];
 
 fn is_served(server: &Instance, endpoint: &str) {
     let mut user = server.connect_to(endpoint);

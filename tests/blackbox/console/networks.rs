@@ -1,29 +1,29 @@
 //! `--allow-from`: networks whose TCP clients are let in.
 
-use crate::case;
-use crate::support::{Case, Instance, Lab, Setup};
+use crate::support::{Instance, Lab, Setup, cases};
 use nix::ifaddrs::getifaddrs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-pub(super) fn cases() -> Vec<Case> {
-    let other = |case: Case| case.only_if(own_ipv4().is_some(), "no IPv4 but on loopback");
-    let six = |case: Case| case.only_if(own_ipv6().is_some(), "no IPv6 but on loopback");
-    vec![
-        other(case!(clients_from_the_network_are_served)),
-        other(case!(clients_from_elsewhere_are_closed_without_a_byte)),
-        other(case!(log_clients_are_chosen_too)),
-        other(case!(raw_clients_are_chosen_too)),
-        other(case!(lists_add_up)),
-        other(case!(networks_outlive_an_upgrade)),
-        six(case!(ipv6_clients_are_chosen)),
-        other(six(case!(passed_socket_for_both_families_knows_them_apart))),
-        other(case!(endpoints_are_not_opened_by_it)),
-        case!(this_machine_is_always_let_in),
-        case!(unix_clients_are_no_concern_of_it),
-        case!(bad_networks_are_errors),
-    ]
-}
+const NO_IPV4: &str = "no IPv4 but on loopback";
+const NO_IPV6: &str = "no IPv6 but on loopback";
+
+cases![
+    clients_from_the_network_are_served.only_if(own_ipv4().is_some(), NO_IPV4),
+    clients_from_elsewhere_are_closed_without_a_byte.only_if(own_ipv4().is_some(), NO_IPV4),
+    log_clients_are_chosen_too.only_if(own_ipv4().is_some(), NO_IPV4),
+    raw_clients_are_chosen_too.only_if(own_ipv4().is_some(), NO_IPV4),
+    lists_add_up.only_if(own_ipv4().is_some(), NO_IPV4),
+    networks_outlive_an_upgrade.only_if(own_ipv4().is_some(), NO_IPV4),
+    ipv6_clients_are_chosen.only_if(own_ipv6().is_some(), NO_IPV6),
+    passed_socket_for_both_families_knows_them_apart
+        .only_if(own_ipv6().is_some(), NO_IPV6)
+        .only_if(own_ipv4().is_some(), NO_IPV4),
+    endpoints_are_not_opened_by_it.only_if(own_ipv4().is_some(), NO_IPV4),
+    this_machine_is_always_let_in,
+    unix_clients_are_no_concern_of_it,
+    bad_networks_are_errors,
+];
 
 fn own_addresses() -> Vec<IpAddr> {
     let addresses = getifaddrs().expect("the interfaces").filter_map(|interface| {

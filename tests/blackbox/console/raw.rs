@@ -1,31 +1,28 @@
 //! `raw:ENDPOINT`: bytes as they are.
 
-use crate::case;
-use crate::support::{Case, Client, Instance, Lab, Setup, find, show};
+use crate::support::{Client, Instance, Lab, Setup, cases, find, show};
 use nix::sys::signal::Signal;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(greeting_comes_without_negotiation),
-        case!(every_byte_reaches_the_child),
-        case!(every_byte_of_the_child_arrives),
-        case!(commands_act),
-        case!(it_shares_the_console_with_telnet),
-        case!(what_is_sent_before_a_half_close_arrives),
-        case!(raw_client_is_counted),
-        case!(log_endpoint_may_be_raw),
-        case!(log_client_is_stamped_and_not_escaped),
-        case!(any_endpoint_may_be_raw),
-        case!(old_style_endpoint_may_be_raw),
-        case!(passed_socket_may_be_raw),
-        case!(it_is_listed_after_all_others),
-        case!(it_stays_raw_over_an_upgrade),
-        case!(bad_raw_specs_are_errors),
-    ]
-}
+cases![
+    greeting_comes_without_negotiation,
+    every_byte_reaches_the_child,
+    every_byte_of_the_child_arrives,
+    commands_act,
+    it_shares_the_console_with_telnet,
+    what_is_sent_before_a_half_close_arrives,
+    raw_client_is_counted,
+    log_endpoint_may_be_raw,
+    log_client_is_stamped_and_not_escaped,
+    any_endpoint_may_be_raw,
+    old_style_endpoint_may_be_raw,
+    passed_socket_may_be_raw,
+    it_is_listed_after_all_others,
+    it_stays_raw_over_an_upgrade,
+    bad_raw_specs_are_errors,
+];
 
 const WELCOMED: &str = "connected (plus you)\r\n";
 

@@ -1,25 +1,25 @@
 //! `--compat 2.7`: the words of that version, byte for byte.
 
-use crate::case;
-use crate::support::{Case, Instance, Lab, find, show};
+use crate::support::{Instance, Lab, cases, find, show};
 use std::path::Path;
 use std::process::Command;
 
 /// Where a package puts the program whose words they are.
 const ORIGINAL: &str = "/usr/bin/procServ";
 
-pub(super) fn cases() -> Vec<Case> {
+cases![
+    greeting_is_in_old_words,
+    notices_are_in_old_words,
+    toggle_knows_two_modes,
+    oneshot_is_left_by_the_toggle,
+    words_stay_over_an_upgrade,
+    a_session_is_that_of_2_7.only_if(original_is_2_7(), "no procServ 2.7.0"),
+    other_versions_are_errors,
+];
+
+fn original_is_2_7() -> bool {
     let version = Command::new(ORIGINAL).arg("-V").output();
-    let is_2_7 = version.is_ok_and(|version| version.stdout.ends_with(b" 2.7.0\n"));
-    vec![
-        case!(greeting_is_in_old_words),
-        case!(notices_are_in_old_words),
-        case!(toggle_knows_two_modes),
-        case!(oneshot_is_left_by_the_toggle),
-        case!(words_stay_over_an_upgrade),
-        case!(a_session_is_that_of_2_7).only_if(is_2_7, "no procServ 2.7.0"),
-        case!(other_versions_are_errors),
-    ]
+    version.is_ok_and(|version| version.stdout.ends_with(b" 2.7.0\n"))
 }
 
 const COMPAT: [&str; 2] = ["--compat", "2.7"];

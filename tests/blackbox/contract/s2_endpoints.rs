@@ -1,65 +1,59 @@
 //! Contract section 2: endpoints.
 
-use crate::case;
 use crate::support::dialogue::waiting_greeting;
-use crate::support::{Case, Lab, Setup};
-use nix::unistd::{Gid, Uid, User, geteuid};
+use crate::support::{Lab, Setup, cases};
+use nix::unistd::{Gid, Uid, User};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 
-pub(super) fn cases() -> Vec<Case> {
-    let root = geteuid().is_root();
-    let as_root = "needs to be root";
-    vec![
-        case!(s2_control_port_is_on_localhost),
-        case!(s2_control_port_with_allow_is_everywhere)
-            .differs_on_oracle("Debian's build has no --allow (section 10)"),
-        case!(s2_log_port_is_everywhere),
-        case!(s2_log_port_with_restrict_is_on_localhost),
-        case!(s2_control_address_is_moved_to_localhost),
-        case!(s2_log_address_is_honoured),
-        case!(s2_log_address_with_restrict_is_moved_to_localhost),
-        case!(s2_unix_socket_is_open_to_all_whatever_the_umask),
-        case!(s2_unix_socket_with_permissions),
-        case!(s2_unix_permissions_that_are_none_are_zero),
-        case!(s2_unix_user_sets_the_group_too).only_if(root, as_root),
-        case!(s2_unix_user_and_group).only_if(root, as_root),
-        case!(s2_unix_group_alone).only_if(root, as_root),
-        case!(s2_unix_owner_without_the_right_to_give_it).only_if(root, as_root),
-        case!(s2_abstract_socket),
-        case!(s2_port_0_shows_in_the_info_file),
-        case!(s2_numbers_may_have_zeros_plus_and_blanks),
-        case!(s2_kinds_are_case_sensitive),
-        case!(s2_names_are_no_specs),
-        case!(s2_port_out_of_range).differs_on_oracle("2.7.0 says (<1024) (section 10)"),
-        case!(s2_log_port_out_of_range).differs_on_oracle("2.7.0 says (<1024) (section 10)"),
-        case!(s2_port_past_32_bits).differs_on_oracle("accepts it"),
-        case!(s2_address_out_of_range).differs_on_oracle("accepts it"),
-        case!(s2_unknown_user),
-        case!(s2_unknown_group),
-        case!(s2_wrong_number_of_colons),
-        case!(s2_empty_path),
-        case!(s2_path_too_long),
-        case!(s2_path_just_short_enough),
-        case!(s2_port_in_use).differs_on_oracle("gives a wrong reason"),
-        case!(s2_port_in_use_exits_98),
-        case!(s2_log_address_not_ours_exits_99),
-        case!(s2_no_such_directory_exits_2),
-        case!(s2_path_is_a_directory_exits_21),
-        case!(s2_socket_is_bound_under_the_name_given),
-        case!(s2_relative_path_is_relative_to_the_start_directory),
-        case!(s2_reuseaddr_is_set),
-        case!(s2_socket_files_are_removed_at_exit),
-        case!(s2_second_log_endpoint_wins),
-        case!(s2_stale_socket_is_replaced),
-        case!(s2_live_socket_is_not_stolen).differs_on_oracle("takes it over"),
-        case!(s2_file_that_is_no_socket_is_left_alone).differs_on_oracle("deletes it"),
-        case!(s2_first_socket_is_removed_when_the_second_fails)
-            .differs_on_oracle("leaves it behind"),
-    ]
-}
+cases![
+    s2_control_port_is_on_localhost,
+    s2_control_port_with_allow_is_everywhere
+        .differs_on_oracle("Debian's build has no --allow (section 10)"),
+    s2_log_port_is_everywhere,
+    s2_log_port_with_restrict_is_on_localhost,
+    s2_control_address_is_moved_to_localhost,
+    s2_log_address_is_honoured,
+    s2_log_address_with_restrict_is_moved_to_localhost,
+    s2_unix_socket_is_open_to_all_whatever_the_umask,
+    s2_unix_socket_with_permissions,
+    s2_unix_permissions_that_are_none_are_zero,
+    s2_unix_user_sets_the_group_too.needs_root(),
+    s2_unix_user_and_group.needs_root(),
+    s2_unix_group_alone.needs_root(),
+    s2_unix_owner_without_the_right_to_give_it.needs_root(),
+    s2_abstract_socket,
+    s2_port_0_shows_in_the_info_file,
+    s2_numbers_may_have_zeros_plus_and_blanks,
+    s2_kinds_are_case_sensitive,
+    s2_names_are_no_specs,
+    s2_port_out_of_range.differs_on_oracle("2.7.0 says (<1024) (section 10)"),
+    s2_log_port_out_of_range.differs_on_oracle("2.7.0 says (<1024) (section 10)"),
+    s2_port_past_32_bits.differs_on_oracle("accepts it"),
+    s2_address_out_of_range.differs_on_oracle("accepts it"),
+    s2_unknown_user,
+    s2_unknown_group,
+    s2_wrong_number_of_colons,
+    s2_empty_path,
+    s2_path_too_long,
+    s2_path_just_short_enough,
+    s2_port_in_use.differs_on_oracle("gives a wrong reason"),
+    s2_port_in_use_exits_98,
+    s2_log_address_not_ours_exits_99,
+    s2_no_such_directory_exits_2,
+    s2_path_is_a_directory_exits_21,
+    s2_socket_is_bound_under_the_name_given,
+    s2_relative_path_is_relative_to_the_start_directory,
+    s2_reuseaddr_is_set,
+    s2_socket_files_are_removed_at_exit,
+    s2_second_log_endpoint_wins,
+    s2_stale_socket_is_replaced,
+    s2_live_socket_is_not_stolen.differs_on_oracle("takes it over"),
+    s2_file_that_is_no_socket_is_left_alone.differs_on_oracle("deletes it"),
+    s2_first_socket_is_removed_when_the_second_fails.differs_on_oracle("leaves it behind"),
+];
 
 const LOCAL: &str = "0100007F";
 const ANY: &str = "00000000";
@@ -376,7 +370,7 @@ fn s2_second_log_endpoint_wins(lab: &Lab) {
 
 fn s2_stale_socket_is_replaced(lab: &Lab) {
     let setup = lab.server();
-    drop(UnixListener::bind(setup.path("ctl")).unwrap());
+    lab.stale_socket(setup.path("ctl"));
     setup.start().connect().greeting();
 }
 

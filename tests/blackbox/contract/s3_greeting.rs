@@ -1,48 +1,43 @@
 //! Contract section 3: what a client sees on connecting.
 
-use crate::case;
 use crate::support::dialogue::{ended, line, started, waiting_greeting};
-use crate::support::{Case, Instance, Lab, NEGOTIATION, Setup, find, number_after};
+use crate::support::{Instance, Lab, NEGOTIATION, Setup, cases, find, number_after};
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(s3_control_greeting_child_running),
-        case!(s3_control_greeting_child_not_started),
-        case!(s3_log_client_greeting_has_no_welcome),
-        case!(s3_log_client_greeting_child_not_started),
-        case!(s3_negotiation_comes_right_after_the_greeting),
-        case!(s3_logout_character_has_a_line_of_its_own),
-        case!(s3_log_client_is_told_of_no_logout_character),
-        case!(s3_kill_disabled),
-        case!(s3_toggle_disabled),
-        case!(s3_kill_and_toggle_disabled),
-        case!(s3_mode_off),
-        case!(s3_mode_oneshot).differs_on_oracle("2.7.0 has no -o (section 10)"),
-        case!(s3_control_characters_show_as_caret_and_letter),
-        case!(s3_name_equal_to_the_command_is_left_out),
-        case!(s3_command_is_shown_without_arguments),
-        case!(s3_log_file_line_names_the_file)
-            .differs_on_oracle("2.7.0 has no such line (section 10)"),
-        case!(s3_log_file_line_when_it_cannot_be_opened)
-            .differs_on_oracle("2.7.0 has no such line (section 10)"),
-        case!(s3_log_file_line_is_fixed_at_the_start)
-            .differs_on_oracle("2.7.0 has no such line (section 10)"),
-        case!(s3_child_directory_is_shown_as_given),
-        case!(s3_server_directory_has_its_links_resolved),
-        case!(s3_counters_count_the_others),
-        case!(s3_counters_count_down_again),
-        case!(s3_greeting_is_never_stamped),
-        case!(s3_not_running_covers_holdoff),
-        case!(s3_not_running_covers_mode_off_after_the_end),
-        case!(s3_long_names_are_not_cut).differs_on_oracle("cuts them"),
-        case!(s3_long_directory_is_not_cut).differs_on_oracle("cuts it"),
-        case!(s3_empty_time_leaves_the_line_intact),
-        case!(s3_kill_disabled_shortens_the_last_line)
-            .differs_on_oracle("offers the disabled character (section 3, [+])"),
-        case!(s3_start_directory_removed).differs_on_oracle("says (null)"),
-    ]
-}
+cases![
+    s3_control_greeting_child_running,
+    s3_control_greeting_child_not_started,
+    s3_log_client_greeting_has_no_welcome,
+    s3_log_client_greeting_child_not_started,
+    s3_negotiation_comes_right_after_the_greeting,
+    s3_logout_character_has_a_line_of_its_own,
+    s3_log_client_is_told_of_no_logout_character,
+    s3_kill_disabled,
+    s3_toggle_disabled,
+    s3_kill_and_toggle_disabled,
+    s3_mode_off,
+    s3_mode_oneshot.differs_on_oracle("2.7.0 has no -o (section 10)"),
+    s3_control_characters_show_as_caret_and_letter,
+    s3_name_equal_to_the_command_is_left_out,
+    s3_command_is_shown_without_arguments,
+    s3_log_file_line_names_the_file.differs_on_oracle("2.7.0 has no such line (section 10)"),
+    s3_log_file_line_when_it_cannot_be_opened
+        .differs_on_oracle("2.7.0 has no such line (section 10)"),
+    s3_log_file_line_is_fixed_at_the_start.differs_on_oracle("2.7.0 has no such line (section 10)"),
+    s3_child_directory_is_shown_as_given,
+    s3_server_directory_has_its_links_resolved,
+    s3_counters_count_the_others,
+    s3_counters_count_down_again,
+    s3_greeting_is_never_stamped,
+    s3_not_running_covers_holdoff,
+    s3_not_running_covers_mode_off_after_the_end,
+    s3_long_names_are_not_cut.differs_on_oracle("cuts them"),
+    s3_long_directory_is_not_cut.differs_on_oracle("cuts it"),
+    s3_empty_time_leaves_the_line_intact,
+    s3_kill_disabled_shortens_the_last_line
+        .differs_on_oracle("offers the disabled character (section 3, [+])"),
+    s3_start_directory_removed.differs_on_oracle("says (null)"),
+];
 
 fn without_negotiation(greeting: &[u8]) -> &[u8] {
     greeting.strip_suffix(NEGOTIATION).expect("a greeting ends in the negotiation")

@@ -1,40 +1,37 @@
 //! Contract section 4: telnet.
 
-use crate::case;
 use crate::support::dialogue::{started, started_hex};
-use crate::support::{Case, Client, Instance, Lab};
+use crate::support::{Client, Instance, Lab, cases};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(s4_every_other_will_gets_dont),
-        case!(s4_every_other_do_gets_wont),
-        case!(s4_a_repeated_refusal_is_repeated),
-        case!(s4_will_echo_and_do_linemode_are_refused),
-        case!(s4_agreement_to_the_offers_gets_no_answer),
-        case!(s4_refusal_of_the_offers_gets_no_answer),
-        case!(s4_dropped_after_agreement_is_confirmed),
-        case!(s4_taken_up_again_after_refusal),
-        case!(s4_taken_up_again_after_being_dropped),
-        case!(s4_wont_and_dont_of_unknown_options_get_no_answer),
-        case!(s4_same_on_tcp_and_unix),
-        case!(s4_command_bytes_are_swallowed),
-        case!(s4_subnegotiation_is_swallowed),
-        case!(s4_doubled_iac_inside_a_subnegotiation_is_data),
-        case!(s4_iac_and_another_byte_ends_a_subnegotiation),
-        case!(s4_old_mccp_subnegotiation_is_complete)
-            .differs_on_oracle("2.7.0 waits for its end (section 10)"),
-        case!(s4_longest_subnegotiation_is_swallowed),
-        case!(s4_too_long_subnegotiation_is_given_up),
-        case!(s4_command_characters_in_a_subnegotiation_are_none),
-        case!(s4_commands_may_be_split_over_reads),
-        case!(s4_iac_iac_is_one_byte_for_the_child),
-        case!(s4_child_output_ff_goes_out_doubled),
-        case!(s4_no_line_end_translation_towards_the_child),
-        case!(s4_no_line_end_translation_towards_clients),
-        case!(s4_log_client_input_is_thrown_away),
-        case!(s4_log_client_gets_doubled_ff_too),
-    ]
-}
+cases![
+    s4_every_other_will_gets_dont,
+    s4_every_other_do_gets_wont,
+    s4_a_repeated_refusal_is_repeated,
+    s4_will_echo_and_do_linemode_are_refused,
+    s4_agreement_to_the_offers_gets_no_answer,
+    s4_refusal_of_the_offers_gets_no_answer,
+    s4_dropped_after_agreement_is_confirmed,
+    s4_taken_up_again_after_refusal,
+    s4_taken_up_again_after_being_dropped,
+    s4_wont_and_dont_of_unknown_options_get_no_answer,
+    s4_same_on_tcp_and_unix,
+    s4_command_bytes_are_swallowed,
+    s4_subnegotiation_is_swallowed,
+    s4_doubled_iac_inside_a_subnegotiation_is_data,
+    s4_iac_and_another_byte_ends_a_subnegotiation,
+    s4_old_mccp_subnegotiation_is_complete
+        .differs_on_oracle("2.7.0 waits for its end (section 10)"),
+    s4_longest_subnegotiation_is_swallowed,
+    s4_too_long_subnegotiation_is_given_up,
+    s4_command_characters_in_a_subnegotiation_are_none,
+    s4_commands_may_be_split_over_reads,
+    s4_iac_iac_is_one_byte_for_the_child,
+    s4_child_output_ff_goes_out_doubled,
+    s4_no_line_end_translation_towards_the_child,
+    s4_no_line_end_translation_towards_clients,
+    s4_log_client_input_is_thrown_away,
+    s4_log_client_gets_doubled_ff_too,
+];
 
 /// A server without a child, and a client that negotiates with it.
 fn negotiator(lab: &Lab) -> (Instance, Client) {

@@ -1,44 +1,38 @@
 //! Contract section 8: the log, and the stamped lines of log clients.
 
-use crate::case;
 use crate::support::dialogue::{HEX, RULE, started, started_hex};
-use crate::support::{Case, Instance, Lab, find};
+use crate::support::{Instance, Lab, cases, find};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(s8_log_is_the_console),
-        case!(s8_log_is_appended_to_what_is_there),
-        case!(s8_log_file_mode_is_0644_less_umask),
-        case!(s8_log_has_no_input_as_such),
-        case!(s8_log_has_ff_once),
-        case!(s8_log_is_opened_for_appending),
-        case!(s8_logstamp_stamps_each_line),
-        case!(s8_logstamp_default_is_the_time_in_brackets)
-            .differs_on_oracle("2.7.0 has neither brackets nor blank (section 10)"),
-        case!(s8_logstamp_default_follows_timefmt)
-            .differs_on_oracle("2.7.0 has neither brackets nor blank (section 10)"),
-        case!(s8_logstamp_is_for_log_clients_too),
-        case!(s8_logstamp_is_never_for_control_clients),
-        case!(s8_logstamp_is_put_once_before_a_line),
-        case!(s8_log_client_joining_in_mid_line_gets_a_stamp),
-        case!(s8_log_that_cannot_be_opened_is_told),
-        case!(s8_hangup_reopens_the_log),
-        case!(s8_hangup_in_mid_line_adds_no_stamp),
-        case!(s8_hangup_starts_a_log_that_failed),
-        case!(s8_failed_reopen_is_told),
-        case!(s8_failed_reopen_goes_on_with_the_old_file)
-            .differs_on_oracle("stops logging (section 8, [+])"),
-        case!(s8_log_on_stdout),
-        case!(s8_hangup_leaves_a_log_on_stdout_alone),
-        case!(s8_savelog_keeps_the_log_before)
-            .differs_on_oracle("an option of SLAC's fork and of ours"),
-        case!(s8_write_error_is_told_once)
-            .differs_on_oracle("says nothing of the kind (section 8, [+])"),
-    ]
-}
+cases![
+    s8_log_is_the_console,
+    s8_log_is_appended_to_what_is_there,
+    s8_log_file_mode_is_0644_less_umask,
+    s8_log_has_no_input_as_such,
+    s8_log_has_ff_once,
+    s8_log_is_opened_for_appending,
+    s8_logstamp_stamps_each_line,
+    s8_logstamp_default_is_the_time_in_brackets
+        .differs_on_oracle("2.7.0 has neither brackets nor blank (section 10)"),
+    s8_logstamp_default_follows_timefmt
+        .differs_on_oracle("2.7.0 has neither brackets nor blank (section 10)"),
+    s8_logstamp_is_for_log_clients_too,
+    s8_logstamp_is_never_for_control_clients,
+    s8_logstamp_is_put_once_before_a_line,
+    s8_log_client_joining_in_mid_line_gets_a_stamp,
+    s8_log_that_cannot_be_opened_is_told,
+    s8_hangup_reopens_the_log,
+    s8_hangup_in_mid_line_adds_no_stamp,
+    s8_hangup_starts_a_log_that_failed,
+    s8_failed_reopen_is_told,
+    s8_failed_reopen_goes_on_with_the_old_file.differs_on_oracle("stops logging (section 8, [+])"),
+    s8_log_on_stdout,
+    s8_hangup_leaves_a_log_on_stdout_alone,
+    s8_savelog_keeps_the_log_before.differs_on_oracle("an option of SLAC's fork and of ours"),
+    s8_write_error_is_told_once.differs_on_oracle("says nothing of the kind (section 8, [+])"),
+];
 
 fn s8_log_is_the_console(lab: &Lab) {
     let setup = lab.server().opts(["-n", "ioc"]).logged();

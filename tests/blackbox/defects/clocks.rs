@@ -1,8 +1,7 @@
 //! Time: the wall clock, the disk's, and none at all while nothing happens.
 
-use crate::case;
 use crate::support::dialogue::started;
-use crate::support::{Case, Instance, Lab, Setup, sleeps};
+use crate::support::{Instance, Lab, Setup, cases, sleeps};
 use std::fs;
 use std::io::pipe;
 use std::path::{Path, PathBuf};
@@ -10,29 +9,27 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-pub(super) fn cases() -> Vec<Case> {
-    let wall = "asks the wall clock when to start";
-    let wakes = "wakes up twice a second";
-    let possible = preload().is_some();
-    let no_cc = "no C compiler for what is preloaded";
-    vec![
-        case!(clock_set_back_delays_no_restart).only_if(possible, no_cc).differs_on_oracle(wall),
-        case!(clock_set_forward_hurries_no_restart)
-            .only_if(possible, no_cc)
-            .differs_on_oracle(wall),
-        case!(log_is_synced_at_most_twice_a_second)
-            .only_if(possible, no_cc)
-            .differs_on_oracle("syncs after every write"),
-        case!(slow_sync_is_not_in_the_way)
-            .only_if(possible, no_cc)
-            .differs_on_oracle("waits for the disk"),
-        case!(idle_server_sleeps).differs_on_oracle(wakes),
-        case!(server_with_stuck_peers_sleeps).differs_on_oracle("hangs"),
-        case!(server_with_closed_stdin_sleeps).differs_on_oracle("spins"),
-        case!(server_whose_stdin_has_ended_sleeps).differs_on_oracle(wakes),
-        case!(server_whose_stdout_has_no_reader_sleeps).differs_on_oracle("spins"),
-    ]
-}
+const WALL: &str = "asks the wall clock when to start";
+const WAKES: &str = "wakes up twice a second";
+const NO_CC: &str = "no C compiler";
+
+cases![
+    clock_set_back_delays_no_restart.only_if(preload().is_some(), NO_CC).differs_on_oracle(WALL),
+    clock_set_forward_hurries_no_restart
+        .only_if(preload().is_some(), NO_CC)
+        .differs_on_oracle(WALL),
+    log_is_synced_at_most_twice_a_second
+        .only_if(preload().is_some(), NO_CC)
+        .differs_on_oracle("syncs after every write"),
+    slow_sync_is_not_in_the_way
+        .only_if(preload().is_some(), NO_CC)
+        .differs_on_oracle("waits for the disk"),
+    idle_server_sleeps.differs_on_oracle(WAKES),
+    server_with_stuck_peers_sleeps.differs_on_oracle("hangs"),
+    server_with_closed_stdin_sleeps.differs_on_oracle("spins"),
+    server_whose_stdin_has_ended_sleeps.differs_on_oracle(WAKES),
+    server_whose_stdout_has_no_reader_sleeps.differs_on_oracle("spins"),
+];
 
 /// The library `preload.c`, compiled, if there is a compiler.
 fn preload() -> Option<&'static Path> {

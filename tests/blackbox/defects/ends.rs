@@ -1,8 +1,7 @@
 //! The end of a child and the next start: last words, order, time.
 
-use crate::case;
 use crate::support::dialogue::started;
-use crate::support::{Case, Client, Instance, Lab, find, number_after, parent_of, show};
+use crate::support::{Client, Instance, Lab, cases, find, number_after, parent_of, show};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
@@ -27,30 +26,28 @@ const START: &str = "\
 @@@ @@@ @@@ @@@ @@@
 ";
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(first_start_does_not_wait_for_clients_to_pause)
-            .differs_on_oracle("waits for half a second without traffic"),
-        case!(restart_does_not_wait_for_clients_to_pause)
-            .differs_on_oracle("waits for half a second without traffic"),
-        case!(last_words_of_60_kb_come_before_the_news)
-            .differs_on_oracle("loses most of what a dying child wrote"),
-        case!(last_words_of_few_lines_come_before_the_news)
-            .differs_on_oracle("loses the last lines in one of four runs"),
-        case!(last_words_are_logged).differs_on_oracle("loses most of what a dying child wrote"),
-        case!(last_words_of_1_mb_are_logged_100_times)
-            .differs_on_oracle("loses the end of what a dying child wrote"),
-        case!(last_words_come_before_the_news_of_a_kill)
-            .differs_on_oracle("loses most of what a dying child wrote"),
-        case!(end_is_announced_in_order).flaky_on_oracle("the two halves come in either order"),
-        case!(orphan_is_reaped_at_once_and_silently)
-            .differs_on_oracle("announces it as the child's end, or leaves it a zombie"),
-        case!(process_1_reaps_orphans_and_obeys_sigterm)
-            .only_if(can_be_process_1(), "unshare(1) is not allowed here")
-            .differs_on_oracle("announces an orphan's end as the child's"),
-        case!(sigterm_exits_0_whatever_the_last_child_said),
-    ]
-}
+cases![
+    first_start_does_not_wait_for_clients_to_pause
+        .differs_on_oracle("waits for half a second without traffic"),
+    restart_does_not_wait_for_clients_to_pause
+        .differs_on_oracle("waits for half a second without traffic"),
+    last_words_of_60_kb_come_before_the_news
+        .differs_on_oracle("loses most of what a dying child wrote"),
+    last_words_of_few_lines_come_before_the_news
+        .differs_on_oracle("loses the last lines in one of four runs"),
+    last_words_are_logged.differs_on_oracle("loses most of what a dying child wrote"),
+    last_words_of_1_mb_are_logged_100_times
+        .differs_on_oracle("loses the end of what a dying child wrote"),
+    last_words_come_before_the_news_of_a_kill
+        .differs_on_oracle("loses most of what a dying child wrote"),
+    end_is_announced_in_order.flaky_on_oracle("the two halves come in either order"),
+    orphan_is_reaped_at_once_and_silently
+        .differs_on_oracle("announces it as the child's end, or leaves it a zombie"),
+    process_1_reaps_orphans_and_obeys_sigterm
+        .only_if(can_be_process_1(), "no PID namespaces")
+        .differs_on_oracle("announces an orphan's end as the child's"),
+    sigterm_exits_0_whatever_the_last_child_said,
+];
 
 fn first_start_does_not_wait_for_clients_to_pause(lab: &Lab) {
     let server = lab.server().start();

@@ -1,22 +1,20 @@
 //! What a child gets at SIGTERM.
 
-use crate::case;
 use crate::support::dialogue::started;
-use crate::support::{Case, Client, Instance, Lab, alive};
+use crate::support::{Client, Instance, Lab, alive, cases};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
-pub(super) fn cases() -> Vec<Case> {
-    let none = "2.7.0 has no --grace-period";
-    vec![
-        case!(grace_period_lets_the_child_finish).differs_on_oracle(none),
-        case!(grace_period_ends_in_sigkill).differs_on_oracle(none),
-        case!(clients_are_served_in_the_grace_period).differs_on_oracle(none),
-        case!(second_sigterm_ends_the_grace_period).differs_on_oracle(none),
-        case!(grace_period_is_none_with_killsig_9).differs_on_oracle(none),
-        case!(grace_period_is_none_by_default),
-    ]
-}
+const NONE: &str = "2.7.0 has no --grace-period";
+
+cases![
+    grace_period_lets_the_child_finish.differs_on_oracle(NONE),
+    grace_period_ends_in_sigkill.differs_on_oracle(NONE),
+    clients_are_served_in_the_grace_period.differs_on_oracle(NONE),
+    second_sigterm_ends_the_grace_period.differs_on_oracle(NONE),
+    grace_period_is_none_with_killsig_9.differs_on_oracle(NONE),
+    grace_period_is_none_by_default,
+];
 
 /// A server whose child takes SIGTERM only when it comes to `await` it.
 fn patient(lab: &Lab, options: &[&str], steps: &[&str]) -> (Instance, Client) {

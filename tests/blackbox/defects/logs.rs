@@ -1,36 +1,34 @@
 //! The log: what is missing in it, and where it is.
 
-use crate::case;
 use crate::support::dialogue::started;
-use crate::support::{Case, Instance, Lab, NEGOTIATION, Setup, find, number_after, show};
+use crate::support::{Instance, Lab, NEGOTIATION, Setup, cases, find, number_after, show};
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-pub(super) fn cases() -> Vec<Case> {
-    let silent = "stops logging without a word";
-    let root = "mount(8) is not allowed here";
-    let mountable = Tmpfs::is_possible();
-    vec![
-        case!(log_that_cannot_be_reopened_goes_on)
-            .differs_on_oracle("stops logging, and an error of select() on stderr"),
-        case!(full_device_is_told_once).differs_on_oracle(silent),
-        case!(missing_bytes_are_counted).differs_on_oracle(silent),
-        case!(missing_bytes_are_counted_without_the_stamps).differs_on_oracle(silent),
-        case!(missing_bytes_are_counted_on_a_full_disk)
-            .only_if(mountable, root)
-            .differs_on_oracle(silent),
-        case!(missing_bytes_are_counted_on_a_full_disk_without_the_stamps)
-            .only_if(mountable, root)
-            .differs_on_oracle(silent),
-        case!(savelog_moves_the_log_aside).differs_on_oracle(NO_SAVELOG),
-        case!(savelog_overwrites_nothing).differs_on_oracle(NO_SAVELOG),
-        case!(savelog_without_a_log_is_no_trouble).differs_on_oracle(NO_SAVELOG),
-    ]
-}
+const SILENT: &str = "stops logging without a word";
+const NO_MOUNT: &str = "no right to mount";
+
+cases![
+    log_that_cannot_be_reopened_goes_on
+        .differs_on_oracle("stops logging, and an error of select() on stderr"),
+    full_device_is_told_once.differs_on_oracle(SILENT),
+    missing_bytes_are_counted.differs_on_oracle(SILENT),
+    missing_bytes_are_counted_without_the_stamps.differs_on_oracle(SILENT),
+    missing_bytes_are_counted_on_a_full_disk
+        .only_if(Tmpfs::is_possible(), NO_MOUNT)
+        .differs_on_oracle(SILENT),
+    missing_bytes_are_counted_on_a_full_disk_without_the_stamps
+        .only_if(Tmpfs::is_possible(), NO_MOUNT)
+        .differs_on_oracle(SILENT),
+    savelog_moves_the_log_aside.differs_on_oracle(NO_SAVELOG),
+    savelog_overwrites_nothing.differs_on_oracle(NO_SAVELOG),
+    savelog_without_a_log_is_no_trouble.differs_on_oracle(NO_SAVELOG),
+];
 
 const NO_SAVELOG: &str = "2.7.0 has no --savelog";
 
@@ -189,8 +187,11 @@ impl Tmpfs {
     }
 
     fn is_possible() -> bool {
-        let dir = tempfile::tempdir().unwrap();
-        Tmpfs::mount(&dir.path().join("disk")).is_some()
+        static POSSIBLE: OnceLock<bool> = OnceLock::new();
+        *POSSIBLE.get_or_init(|| {
+            let dir = tempfile::tempdir().unwrap();
+            Tmpfs::mount(&dir.path().join("disk")).is_some()
+        })
     }
 }
 

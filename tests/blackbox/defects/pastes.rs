@@ -1,8 +1,7 @@
 //! Input that the child doesn't take, or takes slowly.
 
-use crate::case;
 use crate::support::dialogue::{RULE, started};
-use crate::support::{Case, Client, Instance, Lab, find};
+use crate::support::{Client, Instance, Lab, cases, find};
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::thread;
@@ -10,20 +9,19 @@ use std::thread;
 /// What the queue for the child holds.
 const QUEUE: usize = 1 << 20;
 
-pub(super) fn cases() -> Vec<Case> {
-    let hangs = "writes to the child blocking and hangs for ever";
-    vec![
-        case!(paste_to_a_deaf_child_keeps_commands_working).differs_on_oracle(hangs),
-        case!(paste_to_a_deaf_child_keeps_others_working).differs_on_oracle(hangs),
-        case!(paste_to_a_deaf_child_does_not_delay_sigterm).differs_on_oracle(hangs),
-        case!(paste_larger_than_the_queue_keeps_others_working).differs_on_oracle(hangs),
-        case!(kill_empties_the_queue).differs_on_oracle(hangs),
-        case!(paste_to_an_echoing_child_arrives_whole).differs_on_oracle(hangs),
-        case!(paste_to_a_slow_child_arrives_whole_after_a_half_close).differs_on_oracle(hangs),
-        case!(paste_of_10_mb_to_a_slow_child_arrives_whole).differs_on_oracle(hangs),
-        case!(paste_of_10_mb_to_an_echoing_child_arrives_whole).differs_on_oracle(hangs),
-    ]
-}
+const HANGS: &str = "writes to the child blocking and hangs for ever";
+
+cases![
+    paste_to_a_deaf_child_keeps_commands_working.differs_on_oracle(HANGS),
+    paste_to_a_deaf_child_keeps_others_working.differs_on_oracle(HANGS),
+    paste_to_a_deaf_child_does_not_delay_sigterm.differs_on_oracle(HANGS),
+    paste_larger_than_the_queue_keeps_others_working.differs_on_oracle(HANGS),
+    kill_empties_the_queue.differs_on_oracle(HANGS),
+    paste_to_an_echoing_child_arrives_whole.differs_on_oracle(HANGS),
+    paste_to_a_slow_child_arrives_whole_after_a_half_close.differs_on_oracle(HANGS),
+    paste_of_10_mb_to_a_slow_child_arrives_whole.differs_on_oracle(HANGS),
+    paste_of_10_mb_to_an_echoing_child_arrives_whole.differs_on_oracle(HANGS),
+];
 
 /// Text that differs all along.
 fn paste(count: usize) -> Vec<u8> {

@@ -1,30 +1,25 @@
 //! Connections in numbers, and endpoints that others use.
 
-use crate::case;
 use crate::support::dialogue::started;
-use crate::support::{Case, Client, Instance, Lab, find};
+use crate::support::{Client, Instance, Lab, cases, find};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Backlog, listen};
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-pub(super) fn cases() -> Vec<Case> {
-    let dies = "dies of an exception when accept fails";
-    vec![
-        case!(too_few_descriptors_make_clients_wait).differs_on_oracle(dies),
-        case!(too_few_descriptors_leave_room_for_child_and_log).differs_on_oracle(dies),
-        case!(clients_beyond_1024_descriptors_are_served)
-            .differs_on_oracle("select() takes 1024 descriptors"),
-        case!(child_gets_the_limits_that_the_server_was_started_with),
-        case!(clients_that_reset_are_no_news_to_others)
-            .differs_on_oracle("takes the signal for the child's"),
-        case!(dead_tcp_peers_are_looked_for_within_a_minute)
-            .differs_on_oracle("leaves it to the system's two hours"),
-        case!(socket_with_a_full_backlog_is_not_stolen).differs_on_oracle("takes over any socket"),
-        case!(socket_file_of_another_is_left_at_the_end)
-            .differs_on_oracle("removes whatever has the name"),
-    ]
-}
+const DIES: &str = "dies of an exception when accept fails";
+
+cases![
+    too_few_descriptors_make_clients_wait.differs_on_oracle(DIES),
+    too_few_descriptors_leave_room_for_child_and_log.differs_on_oracle(DIES),
+    clients_beyond_1024_descriptors_are_served.differs_on_oracle("select() takes 1024 descriptors"),
+    child_gets_the_limits_that_the_server_was_started_with,
+    clients_that_reset_are_no_news_to_others.differs_on_oracle("takes the signal for the child's"),
+    dead_tcp_peers_are_looked_for_within_a_minute
+        .differs_on_oracle("leaves it to the system's two hours"),
+    socket_with_a_full_backlog_is_not_stolen.differs_on_oracle("takes over any socket"),
+    socket_file_of_another_is_left_at_the_end.differs_on_oracle("removes whatever has the name"),
+];
 
 const FEW: usize = 64;
 

@@ -1,26 +1,24 @@
 //! Clients that don't read, and children that don't.
 
-use crate::case;
 use crate::defects::ends::emitted;
 use crate::support::dialogue::started;
-use crate::support::{Case, Client, Instance, Lab, find, number_after, show};
+use crate::support::{Client, Instance, Lab, cases, find, number_after, show};
 use std::fs;
 
 /// More than the stream holds for a reader that lags.
 const BURST: usize = 3_000_000;
 
-pub(super) fn cases() -> Vec<Case> {
-    let blocks = "waits 10 s at a time for the one that doesn't read";
-    vec![
-        case!(user_that_does_not_read_delays_nobody).differs_on_oracle(blocks),
-        case!(logger_that_does_not_read_delays_nobody).differs_on_oracle(blocks),
-        case!(user_on_tcp_that_does_not_read_delays_nobody).differs_on_oracle(blocks),
-        case!(client_that_does_not_read_does_not_delay_sigterm).differs_on_oracle(blocks),
-        case!(reader_passed_by_the_stream_is_told_how_much).differs_on_oracle(blocks),
-        case!(stamped_reader_passed_by_the_stream_is_told_how_much).differs_on_oracle(blocks),
-        case!(log_is_complete_beside_a_reader_that_is_not).differs_on_oracle(blocks),
-    ]
-}
+const BLOCKS: &str = "waits 10 s at a time for the one that doesn't read";
+
+cases![
+    user_that_does_not_read_delays_nobody.differs_on_oracle(BLOCKS),
+    logger_that_does_not_read_delays_nobody.differs_on_oracle(BLOCKS),
+    user_on_tcp_that_does_not_read_delays_nobody.differs_on_oracle(BLOCKS),
+    client_that_does_not_read_does_not_delay_sigterm.differs_on_oracle(BLOCKS),
+    reader_passed_by_the_stream_is_told_how_much.differs_on_oracle(BLOCKS),
+    stamped_reader_passed_by_the_stream_is_told_how_much.differs_on_oracle(BLOCKS),
+    log_is_complete_beside_a_reader_that_is_not.differs_on_oracle(BLOCKS),
+];
 
 /// A server whose child waits for the file `go`, then prints a lot.
 fn bursting(lab: &Lab, more: &[&str]) -> (Instance, Client) {

@@ -1,36 +1,31 @@
 //! With what the server and its child begin: signals, descriptors, files.
 
-use crate::case;
 use crate::support::dialogue::{RULE, started};
-use crate::support::{Case, Lab, number_after};
+use crate::support::{Lab, cases, number_after};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(child_has_no_signal_blocked_or_ignored)
-            .differs_on_oracle("HUP, PIPE and TERM are blocked; INT, QUIT and XFSZ ignored"),
-        case!(killsig_15_ends_the_child).differs_on_oracle("TERM is blocked in the child"),
-        case!(killsig_1_ends_the_child).differs_on_oracle("HUP is blocked in the child"),
-        case!(sigterm_from_outside_ends_the_child).differs_on_oracle("TERM is blocked"),
-        case!(kill_right_after_the_start_is_not_lost).differs_on_oracle("TERM is blocked"),
-        case!(interrupt_character_ends_the_child).differs_on_oracle("INT is ignored with -f"),
-        case!(server_started_with_sigterm_blocked_obeys_it)
-            .differs_on_oracle("the inherited mask stays"),
-        case!(child_has_three_descriptors).differs_on_oracle("sockets leak into the child"),
-        case!(grandchild_does_not_keep_the_port)
-            .differs_on_oracle("the listening socket leaks into it"),
-        case!(daemon_starts_with_its_first_descriptors_closed)
-            .differs_on_oracle("a socket becomes descriptor 0 to 2 and is lost"),
-        case!(foreground_starts_with_its_first_descriptors_closed)
-            .differs_on_oracle("a socket becomes descriptor 0 to 2 and is lost"),
-        case!(files_are_complete_when_the_parent_has_left)
-            .flaky_on_oracle("the daemon writes them later, most times soon enough (section 10)"),
-        case!(debug_output_never_reaches_the_child)
-            .differs_on_oracle("what stdio still holds is flushed by the child too"),
-    ]
-}
+cases![
+    child_has_no_signal_blocked_or_ignored
+        .differs_on_oracle("HUP, PIPE and TERM are blocked; INT, QUIT and XFSZ ignored"),
+    killsig_15_ends_the_child.differs_on_oracle("TERM is blocked in the child"),
+    killsig_1_ends_the_child.differs_on_oracle("HUP is blocked in the child"),
+    sigterm_from_outside_ends_the_child.differs_on_oracle("TERM is blocked"),
+    kill_right_after_the_start_is_not_lost.differs_on_oracle("TERM is blocked"),
+    interrupt_character_ends_the_child.differs_on_oracle("INT is ignored with -f"),
+    server_started_with_sigterm_blocked_obeys_it.differs_on_oracle("the inherited mask stays"),
+    child_has_three_descriptors.differs_on_oracle("sockets leak into the child"),
+    grandchild_does_not_keep_the_port.differs_on_oracle("the listening socket leaks into it"),
+    daemon_starts_with_its_first_descriptors_closed
+        .differs_on_oracle("a socket becomes descriptor 0 to 2 and is lost"),
+    foreground_starts_with_its_first_descriptors_closed
+        .differs_on_oracle("a socket becomes descriptor 0 to 2 and is lost"),
+    files_are_complete_when_the_parent_has_left
+        .flaky_on_oracle("the daemon writes them later, most times soon enough (section 10)"),
+    debug_output_never_reaches_the_child
+        .differs_on_oracle("what stdio still holds is flushed by the child too"),
+];
 
 /// Not this executable as the child: Rust's start-up ignores SIGPIPE by itself. Signals 32 and 33
 /// are the C library's own, which the `posix_spawn` that started the server has ignored.

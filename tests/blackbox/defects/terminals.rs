@@ -1,27 +1,24 @@
 //! Standard input and output with `-f`.
 
-use crate::case;
 use crate::support::dialogue::started;
-use crate::support::{Case, Instance, Lab, Terminal, find, show};
+use crate::support::{Instance, Lab, Terminal, cases, find, show};
 use nix::sys::termios::{InputFlags, LocalFlags, Termios};
 use std::io::{Read, Write, pipe};
 
-pub(super) fn cases() -> Vec<Case> {
-    let modes = "puts the terminal back at few of the ways out";
-    vec![
-        case!(stdout_without_a_reader_is_no_flood).differs_on_oracle("floods everybody"),
-        case!(stdout_that_nobody_reads_is_no_hang).differs_on_oracle("hangs"),
-        case!(log_that_hangs_is_left_behind_after_a_while).differs_on_oracle("hangs"),
-        case!(terminal_gets_the_whole_greeting_and_no_telnet)
-            .differs_on_oracle("telnet bytes; PID and directory lines missing"),
-        case!(terminal_is_restored_after_logout).differs_on_oracle(modes),
-        case!(terminal_is_restored_after_sigterm),
-        case!(terminal_is_restored_after_quit),
-        case!(terminal_is_restored_after_oneshot)
-            .differs_on_oracle("2.7.0 has no --oneshot (section 10)"),
-        case!(pipe_as_stdin_reaches_the_child).differs_on_oracle("its input is lost"),
-    ]
-}
+const MODES: &str = "puts the terminal back at few of the ways out";
+
+cases![
+    stdout_without_a_reader_is_no_flood.differs_on_oracle("floods everybody"),
+    stdout_that_nobody_reads_is_no_hang.differs_on_oracle("hangs"),
+    log_that_hangs_is_left_behind_after_a_while.differs_on_oracle("hangs"),
+    terminal_gets_the_whole_greeting_and_no_telnet
+        .differs_on_oracle("telnet bytes; PID and directory lines missing"),
+    terminal_is_restored_after_logout.differs_on_oracle(MODES),
+    terminal_is_restored_after_sigterm,
+    terminal_is_restored_after_quit,
+    terminal_is_restored_after_oneshot.differs_on_oracle("2.7.0 has no --oneshot (section 10)"),
+    pipe_as_stdin_reaches_the_child.differs_on_oracle("its input is lost"),
+];
 
 fn stdout_without_a_reader_is_no_flood(lab: &Lab) {
     let (reader, writer) = pipe().unwrap();

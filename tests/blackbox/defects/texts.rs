@@ -1,27 +1,24 @@
 //! Bytes on their way, and small facts that are easy to miss.
 
-use crate::case;
 use crate::support::dialogue::{started, started_hex};
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use nix::sys::signal::Signal;
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(bytes_after_a_nul_reach_the_child).differs_on_oracle("they become NUL"),
-        case!(all_bytes_reach_the_child).differs_on_oracle("those after a NUL become NUL"),
-        case!(nul_and_no_more_is_dropped_with_an_ignore_list),
-        case!(long_name_in_the_news_is_not_cut).differs_on_oracle("cut, line end and all"),
-        case!(long_command_in_the_news_is_not_cut).differs_on_oracle("cut, line end and all"),
-        case!(long_time_is_not_cut).differs_on_oracle("cut"),
-        case!(long_stamp_is_not_cut).differs_on_oracle("cut"),
-        case!(log_client_that_joins_in_mid_line_gets_a_stamp_first),
-        case!(log_reopened_in_mid_line_gets_no_stamp),
-        case!(second_log_endpoint_wins),
-        case!(restrict_concerns_the_log_endpoint_only)
-            .differs_on_oracle("Debian's build has no --allow (section 10)"),
-    ]
-}
+cases![
+    bytes_after_a_nul_reach_the_child.differs_on_oracle("they become NUL"),
+    all_bytes_reach_the_child.differs_on_oracle("those after a NUL become NUL"),
+    nul_and_no_more_is_dropped_with_an_ignore_list,
+    long_name_in_the_news_is_not_cut.differs_on_oracle("cut, line end and all"),
+    long_command_in_the_news_is_not_cut.differs_on_oracle("cut, line end and all"),
+    long_time_is_not_cut.differs_on_oracle("cut"),
+    long_stamp_is_not_cut.differs_on_oracle("cut"),
+    log_client_that_joins_in_mid_line_gets_a_stamp_first,
+    log_reopened_in_mid_line_gets_no_stamp,
+    second_log_endpoint_wins,
+    restrict_concerns_the_log_endpoint_only
+        .differs_on_oracle("Debian's build has no --allow (section 10)"),
+];
 
 fn bytes_after_a_nul_reach_the_child(lab: &Lab) {
     let setup = lab.server().opts(["-k", "", "--autorestartcmd", ""]);

@@ -6,12 +6,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{events_in, own_pid, wait_events};
-use crate::case;
-use crate::support::{Case, Client, Instance, Lab};
+use crate::support::{Client, Instance, Lab, cases};
 
-pub fn cases() -> Vec<Case> {
-    vec![case!(a_day_with_three_users)]
-}
+cases![a_day_with_three_users];
 
 /// What a user did, in the order in which it was done.
 #[derive(Default)]

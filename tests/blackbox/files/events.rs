@@ -6,27 +6,24 @@ use std::os::unix::ffi::OsStrExt;
 use nix::sys::signal::Signal;
 
 use super::{events_in, kinds, own_pid, wait_events};
-use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(the_start_says_who_and_what),
-        case!(any_bytes_are_valid_json),
-        case!(how_a_child_ended),
-        case!(readiness_of_each_child),
-        case!(signals_with_their_senders),
-        case!(a_child_that_is_replaced),
-        case!(a_start_that_fails),
-        case!(a_client_that_skipped),
-        case!(a_renamed_file_is_left_at_sighup),
-        case!(an_upgrade_loses_and_doubles_nothing),
-        case!(an_upgrade_that_is_refused),
-        case!(idle_means_asleep),
-        case!(a_daemon_keeps_them_where_it_was_started),
-        case!(nothing_without_the_option),
-    ]
-}
+cases![
+    the_start_says_who_and_what,
+    any_bytes_are_valid_json,
+    how_a_child_ended,
+    readiness_of_each_child,
+    signals_with_their_senders,
+    a_child_that_is_replaced,
+    a_start_that_fails,
+    a_client_that_skipped,
+    a_renamed_file_is_left_at_sighup,
+    an_upgrade_loses_and_doubles_nothing,
+    an_upgrade_that_is_refused,
+    idle_means_asleep,
+    a_daemon_keeps_them_where_it_was_started,
+    nothing_without_the_option,
+];
 
 fn the_start_says_who_and_what(lab: &Lab) {
     let server = lab.server().opts(["-n", "ioc", "--events", "events", "-w"]).start();

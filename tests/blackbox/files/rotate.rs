@@ -7,23 +7,20 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::wait_events;
-use crate::case;
-use crate::support::{Case, Instance, Lab, find};
+use crate::support::{Instance, Lab, cases, find};
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(every_byte_is_in_one_of_the_files),
-        case!(only_so_many_are_kept),
-        case!(without_a_line_end_it_is_cut_at_twice_the_size),
-        case!(with_stamps),
-        case!(a_log_that_was_there_counts),
-        case!(copytruncate_and_sighup_begin_anew),
-        case!(a_failing_rename_is_said_once_and_the_log_goes_on),
-        case!(an_upgrade_changes_nothing),
-        case!(who_could_read_it_still_can),
-        case!(it_needs_a_file_and_a_size),
-    ]
-}
+cases![
+    every_byte_is_in_one_of_the_files,
+    only_so_many_are_kept,
+    without_a_line_end_it_is_cut_at_twice_the_size,
+    with_stamps,
+    a_log_that_was_there_counts,
+    copytruncate_and_sighup_begin_anew,
+    a_failing_rename_is_said_once_and_the_log_goes_on,
+    an_upgrade_changes_nothing,
+    who_could_read_it_still_can,
+    it_needs_a_file_and_a_size,
+];
 
 const LINE: usize = 64;
 

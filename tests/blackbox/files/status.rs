@@ -7,23 +7,20 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::own_pid;
-use crate::case;
-use crate::support::{Case, Instance, Lab, Setup};
+use crate::support::{Instance, Lab, Setup, cases};
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(how_things_are),
-        case!(each_field_is_documented),
-        case!(how_things_change),
-        case!(a_reader_never_sees_half_of_it),
-        case!(it_is_not_replaced_without_pause),
-        case!(it_is_removed_at_an_orderly_end),
-        case!(somebody_elses_is_left_at_the_end),
-        case!(it_is_right_after_an_upgrade),
-        case!(a_device_is_not_replaced),
-        case!(what_a_crash_left_is_no_trouble),
-    ]
-}
+cases![
+    how_things_are,
+    each_field_is_documented,
+    how_things_change,
+    a_reader_never_sees_half_of_it,
+    it_is_not_replaced_without_pause,
+    it_is_removed_at_an_orderly_end,
+    somebody_elses_is_left_at_the_end,
+    it_is_right_after_an_upgrade,
+    a_device_is_not_replaced,
+    what_a_crash_left_is_no_trouble,
+];
 
 fn with_status(lab: &Lab) -> Setup {
     lab.server().opts(["-n", "ioc", "--holdoff", "0", "--status-file", "status"])

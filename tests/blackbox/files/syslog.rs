@@ -2,24 +2,26 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use nix::sys::signal::Signal;
 
 use super::wait_events;
-use crate::case;
-use crate::support::{Case, Instance, Lab, Setup};
+use crate::support::{Instance, Lab, Setup, cases, succeeds};
 
-pub fn cases() -> Vec<Case> {
-    let possible = Command::new("unshare").args(["-m", "true"]).status();
-    let possible = possible.is_ok_and(|status| status.success());
-    let why = "needs a mount namespace";
-    vec![
-        case!(lines_go_to_syslog).only_if(possible, why),
-        case!(the_tag_is_the_name_or_what_is_given).only_if(possible, why),
-        case!(a_refusal_is_said_once_and_counted).only_if(possible, why),
-        case!(a_stuck_syslog_holds_up_nobody).only_if(possible, why),
-        case!(lines_survive_an_upgrade).only_if(possible, why),
-    ]
+const NO_NAMESPACE: &str = "no mount namespaces";
+
+cases![
+    lines_go_to_syslog.only_if(has_mount_namespaces(), NO_NAMESPACE),
+    the_tag_is_the_name_or_what_is_given.only_if(has_mount_namespaces(), NO_NAMESPACE),
+    a_refusal_is_said_once_and_counted.only_if(has_mount_namespaces(), NO_NAMESPACE),
+    a_stuck_syslog_holds_up_nobody.only_if(has_mount_namespaces(), NO_NAMESPACE),
+    lines_survive_an_upgrade.only_if(has_mount_namespaces(), NO_NAMESPACE),
+];
+
+fn has_mount_namespaces() -> bool {
+    static SUCCEEDS: OnceLock<bool> = OnceLock::new();
+    *SUCCEEDS.get_or_init(|| succeeds(&["unshare", "-m", "true"]))
 }
 
 /// Becomes the server in a /dev of its own.

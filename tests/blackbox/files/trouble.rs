@@ -6,19 +6,16 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{events_in, kinds, wait_events};
-use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(events_wait_for_their_directory),
-        case!(a_full_disk_leaves_whole_lines),
-        case!(trouble_is_said_once),
-        case!(trouble_with_the_log_and_its_end),
-        case!(a_full_fifo_holds_up_nobody),
-        case!(too_many_events_are_counted),
-    ]
-}
+cases![
+    events_wait_for_their_directory,
+    a_full_disk_leaves_whole_lines,
+    trouble_is_said_once,
+    trouble_with_the_log_and_its_end,
+    a_full_fifo_holds_up_nobody,
+    too_many_events_are_counted,
+];
 
 fn events_wait_for_their_directory(lab: &Lab) {
     let server = lab.server().logged().opts(["--events", "gone/events"]).start();

@@ -1,30 +1,27 @@
 //! The console client on a terminal. The test is the person and the hardware.
 
-use crate::case;
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Case, Instance, Lab, Terminal, alive};
+use crate::support::{Instance, Lab, Terminal, alive, cases};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, Termios};
 use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(a_line_there_and_back_over_unix),
-        case!(a_line_there_and_back_over_tcp),
-        case!(an_abstract_socket),
-        case!(every_byte_passes),
-        case!(another_key_leaves),
-        case!(signals_leave_the_terminal_as_it_was),
-        case!(a_hangup_ends_it),
-        case!(the_end_of_the_server_ends_it),
-        case!(stopped_and_continued),
-        case!(questions_to_the_terminal_are_not_replayed),
-        case!(modes_of_the_screen_are_put_back),
-        case!(nobody_there),
-    ]
-}
+cases![
+    a_line_there_and_back_over_unix,
+    a_line_there_and_back_over_tcp,
+    an_abstract_socket,
+    every_byte_passes,
+    another_key_leaves,
+    signals_leave_the_terminal_as_it_was,
+    a_hangup_ends_it,
+    the_end_of_the_server_ends_it,
+    stopped_and_continued,
+    questions_to_the_terminal_are_not_replayed,
+    modes_of_the_screen_are_put_back,
+    nobody_there,
+];
 
 /// Somebody who is attached.
 pub struct Person {

@@ -1,34 +1,27 @@
 //! The console client at `raw:` endpoints: every byte is what it is.
 
-use crate::case;
 use crate::manage::attach::Person;
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Case, Instance, Lab, Setup, alive, find};
+use crate::support::{Instance, Lab, Setup, alive, cases, find};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::net::{Ipv6Addr, TcpListener};
 use std::time::Duration;
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(raw_over_unix),
-        case!(raw_over_tcp),
-        case!(raw_over_ipv6).only_if(has_ipv6(), "no IPv6"),
-        case!(raw_instance),
-        case!(raw_bytes_reach_the_child),
-        case!(raw_bytes_reach_the_screen),
-        case!(raw_paste_of_10_mb),
-        case!(raw_half_close),
-        case!(raw_end_of_the_server),
-        case!(raw_server_is_killed),
-    ]
-}
+cases![
+    raw_over_unix,
+    raw_over_tcp,
+    raw_over_ipv6.needs_ipv6(),
+    raw_instance,
+    raw_bytes_reach_the_child,
+    raw_bytes_reach_the_screen,
+    raw_paste_of_10_mb,
+    raw_half_close,
+    raw_end_of_the_server,
+    raw_server_is_killed,
+];
 
 /// Whether this machine has it.
-pub fn has_ipv6() -> bool {
-    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
-}
 
 /// No character is a command.
 const PLAIN: [&str; 5] = ["-w", "-k", "", "--autorestartcmd", ""];

@@ -1,10 +1,8 @@
 //! The console client, strange servers, and terminals that nobody reads.
 
-use crate::case;
 use crate::manage::attach::Person;
-use crate::manage::attach_raw::has_ipv6;
 use crate::manage::fleet::MANAGE;
-use crate::support::{Case, Lab, Terminal, alive, anonymous_memory, find, running_time, sleeps};
+use crate::support::{Lab, Terminal, alive, anonymous_memory, cases, find, running_time, sleeps};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read, Write};
@@ -14,22 +12,20 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(the_last_words_of_a_server_are_all_shown),
-        case!(a_stuck_terminal_holds_nobody),
-        case!(a_stuck_server_holds_nobody),
-        case!(a_signal_ends_what_is_left_to_send),
-        case!(a_title_without_an_end_is_broken_off),
-        case!(endless_questions_are_not_all_answered),
-        case!(a_server_that_says_nothing),
-        case!(who_can_not_be_reached),
-        case!(who_can_not_be_reached_over_ipv6).only_if(has_ipv6(), "no IPv6"),
-        case!(a_pipe_gets_what_the_child_wrote),
-        case!(a_terminal_that_only_shows),
-        case!(a_terminal_to_type_and_one_to_show),
-    ]
-}
+cases![
+    the_last_words_of_a_server_are_all_shown,
+    a_stuck_terminal_holds_nobody,
+    a_stuck_server_holds_nobody,
+    a_signal_ends_what_is_left_to_send,
+    a_title_without_an_end_is_broken_off,
+    endless_questions_are_not_all_answered,
+    a_server_that_says_nothing,
+    who_can_not_be_reached,
+    who_can_not_be_reached_over_ipv6.needs_ipv6(),
+    a_pipe_gets_what_the_child_wrote,
+    a_terminal_that_only_shows,
+    a_terminal_to_type_and_one_to_show,
+];
 
 /// A server of the test's own.
 struct Stranger {

@@ -1,34 +1,31 @@
 //! Files, units, `add`, `remove`, `list`.
 
-use crate::case;
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(add_makes_an_instance),
-        case!(unit_is_what_procservs_helper_makes),
-        case!(what_was_added_is_read_as_it_was),
-        case!(names_lead_nowhere_else),
-        case!(nothing_is_replaced_unasked),
-        case!(a_command_that_is_not_there_is_refused),
-        case!(systemctl_that_fails_is_said),
-        case!(an_add_that_was_interrupted_is_finished),
-        case!(remove_leaves_nothing),
-        case!(remove_finishes_what_was_interrupted),
-        case!(instances_of_the_main_file_are_edited_there),
-        case!(patterns_choose),
-        case!(an_edited_instance_gets_a_new_unit),
-        case!(a_bad_file_spoils_no_other),
-        case!(generators_make_units),
-        case!(values_end_with_their_line),
-        case!(what_could_not_be_read_is_not_added),
-        case!(command_lines_that_are_none),
-    ]
-}
+cases![
+    add_makes_an_instance,
+    unit_is_what_procservs_helper_makes,
+    what_was_added_is_read_as_it_was,
+    names_lead_nowhere_else,
+    nothing_is_replaced_unasked,
+    a_command_that_is_not_there_is_refused,
+    systemctl_that_fails_is_said,
+    an_add_that_was_interrupted_is_finished,
+    remove_leaves_nothing,
+    remove_finishes_what_was_interrupted,
+    instances_of_the_main_file_are_edited_there,
+    patterns_choose,
+    an_edited_instance_gets_a_new_unit,
+    a_bad_file_spoils_no_other,
+    generators_make_units,
+    values_end_with_their_line,
+    what_could_not_be_read_is_not_added,
+    command_lines_that_are_none,
+];
 
 const CONF: &str = "home/.config/procServ.d/ioc1.conf";
 const UNIT: &str = "home/.config/procServ.d/procserv-ioc1.service";

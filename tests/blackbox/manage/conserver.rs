@@ -1,18 +1,15 @@
 //! `write-procs-cf`: what conserver reads, and what hosts may answer.
 
-use crate::case;
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(consoles_for_conserver),
-        case!(hosts_that_are_none),
-        case!(answers_that_are_none),
-        case!(patterns_are_about_all_hosts),
-        case!(conserver_takes_values_as_they_are),
-    ]
-}
+cases![
+    consoles_for_conserver,
+    hosts_that_are_none,
+    answers_that_are_none,
+    patterns_are_about_all_hosts,
+    conserver_takes_values_as_they_are,
+];
 
 fn fleet() -> Fleet {
     let fleet = Fleet::new();

@@ -1,25 +1,21 @@
 //! `doctor` finds what is wrong, and nothing else.
 
-use crate::case;
 use crate::manage::fleet::Fleet;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(a_killed_server_is_found),
-        case!(shared_files_are_found),
-        case!(ports_in_use_are_found),
-        case!(what_would_not_start_is_found),
-        case!(options_are_read_as_the_server_does),
-        case!(a_broken_file_is_no_instance_less),
-        case!(a_directory_that_is_none),
-    ]
-}
+cases![
+    a_killed_server_is_found,
+    shared_files_are_found,
+    ports_in_use_are_found,
+    what_would_not_start_is_found,
+    options_are_read_as_the_server_does,
+    a_broken_file_is_no_instance_less,
+    a_directory_that_is_none,
+];
 
 /// What it says of `subject`, each as problem and advice.
 fn findings(fleet: &Fleet, subject: &str) -> Vec<(String, String)> {
@@ -104,7 +100,7 @@ fn ports_in_use_are_found(_: &Lab) {
     assert_eq!(findings(&fleet, "port-1, port-2")[0].0, format!("all want port {port}"));
 }
 
-fn what_would_not_start_is_found(_: &Lab) {
+fn what_would_not_start_is_found(lab: &Lab) {
     let fleet = Fleet::new();
     fleet.program("ioc/st.cmd", "");
     for name in ["try-dir", "try-cmd", "try-env", "try-unit", "try-socket"] {
@@ -121,7 +117,7 @@ fn what_would_not_start_is_found(_: &Lab) {
     edit("try-env.conf", "/etc/passwd", "/none");
     edit("procserv-try-unit.service", "/etc/passwd", "/etc/group");
     fs::create_dir(fleet.path("run/procserv-try-socket")).unwrap();
-    drop(UnixListener::bind(fleet.path("run/procserv-try-socket/control")).unwrap());
+    lab.stale_socket(fleet.path("run/procserv-try-socket/control"));
     for (name, says) in [
         ("try-dir", "none: No such file"),
         ("try-cmd", "./none: no program there"),

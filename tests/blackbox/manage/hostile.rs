@@ -1,21 +1,18 @@
 //! What others may have put where commands look: an instance's user owns its run directory, and its
 //! child writes what it likes.
 
-use crate::case;
 use crate::manage::fleet::Fleet;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(nobody_waits_for_what_is_no_file),
-        case!(a_device_is_no_file_to_write),
-        case!(a_table_has_no_control_characters),
-    ]
-}
+cases![
+    nobody_waits_for_what_is_no_file,
+    a_device_is_no_file_to_write,
+    a_table_has_no_control_characters,
+];
 
 const CONF: &str = "home/.config/procServ.d/a.conf";
 

@@ -1,20 +1,17 @@
 //! `--root`: the machine's instances, in an image of a machine.
 
-use crate::case;
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Output};
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(an_image_is_prepared),
-        case!(nothing_runs_in_an_image),
-        case!(links_of_an_image_stay_in_it),
-        case!(what_others_must_read_they_can),
-    ]
-}
+cases![
+    an_image_is_prepared,
+    nothing_runs_in_an_image,
+    links_of_an_image_stay_in_it,
+    what_others_must_read_they_can,
+];
 
 fn an_image_is_prepared(_: &Lab) {
     let fleet = Fleet::new();

@@ -1,21 +1,18 @@
 //! `logs`, with a stand-in for journalctl; and readers that leave.
 
-use crate::case;
 use crate::manage::fleet::Fleet;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(logs_have_names_and_colours),
-        case!(what_a_line_sets_ends_with_it),
-        case!(logs_say_where_the_rest_is),
-        case!(who_leaves_ends_logs),
-        case!(a_reader_that_leaves_is_no_error),
-    ]
-}
+cases![
+    logs_have_names_and_colours,
+    what_a_line_sets_ends_with_it,
+    logs_say_where_the_rest_is,
+    who_leaves_ends_logs,
+    a_reader_that_leaves_is_no_error,
+];
 
 const LINES: &str = r#"
 echo '{"MESSAGE":"one","_SYSTEMD_USER_UNIT":"procserv-a.service","__REALTIME_TIMESTAMP":"7"}'

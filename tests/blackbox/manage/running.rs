@@ -1,27 +1,24 @@
 //! Servers that are started as their units start them: launcher, `status`, `upgrade`.
 
-use crate::case;
 use crate::manage::fleet::Fleet;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(the_launcher_becomes_the_server),
-        case!(a_name_may_have_colons),
-        case!(status_is_read_from_files),
-        case!(a_status_file_is_shown),
-        case!(upgrade_keeps_pid_child_and_clients),
-        case!(who_knows_no_upgrade_is_not_killed),
-        case!(who_is_no_server_gets_no_signal),
-        case!(attach_finds_an_instance),
-        case!(attach_takes_no_log_endpoint),
-    ]
-}
+cases![
+    the_launcher_becomes_the_server,
+    a_name_may_have_colons,
+    status_is_read_from_files,
+    a_status_file_is_shown,
+    upgrade_keeps_pid_child_and_clients,
+    who_knows_no_upgrade_is_not_killed,
+    who_is_no_server_gets_no_signal,
+    attach_finds_an_instance,
+    attach_takes_no_log_endpoint,
+];
 
 fn conf(name: &str) -> String {
     format!("home/.config/procServ.d/{name}.conf")

@@ -1,18 +1,15 @@
 //! Files and units that others write, too: by hand, by configuration management, by another `add`.
 
-use crate::case;
 use crate::manage::fleet::Fleet;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use std::fs;
 
-pub fn cases() -> Vec<Case> {
-    vec![
-        case!(a_file_with_others_in_it_is_edited),
-        case!(an_add_that_loses_changes_nothing),
-        case!(many_new_units_are_read_at_once),
-        case!(who_has_no_unit_is_found),
-    ]
-}
+cases![
+    a_file_with_others_in_it_is_edited,
+    an_add_that_loses_changes_nothing,
+    many_new_units_are_read_at_once,
+    who_has_no_unit_is_found,
+];
 
 const CONF: &str = "home/.config/procServ.d/ioc1.conf";
 const UNIT: &str = "home/.config/procServ.d/procserv-ioc1.service";

@@ -20,6 +20,7 @@ pub(crate) mod dialogue;
 mod fake_ioc;
 mod instance;
 mod lab;
+mod machine;
 mod net;
 mod offspring;
 pub mod passing;
@@ -33,19 +34,25 @@ mod text;
 pub use client::{Client, NEGOTIATION};
 pub use instance::{Finished, Instance};
 pub use lab::{Lab, is_ours};
+pub use machine::succeeds;
 pub use process::{
-    alive, anonymous_memory, descriptors, installed, parent_of, processes_with, running_time,
-    sleeps, stat,
+    alive, anonymous_memory, descriptors, parent_of, processes_with, running_time, sleeps, stat,
 };
 pub use setup::Setup;
 pub use suite::{Case, main};
 pub use terminal::Terminal;
 pub use text::{find, number_after, show};
 
-/// Names a case after its function.
-#[macro_export]
-macro_rules! case {
-    ($body:ident) => {
-        $crate::support::Case::new(concat!(module_path!(), "::", stringify!($body)), $body)
+/// The cases of a module, by the names of their functions, each with what is said of it:
+/// `pub(crate) fn cases() -> Vec<Case>`.
+macro_rules! cases {
+    ($($name:ident $(.$method:ident($($argument:expr),* $(,)?))*),* $(,)?) => {
+        pub(crate) fn cases() -> Vec<$crate::support::Case> {
+            vec![$(
+                $crate::support::Case::new(concat!(module_path!(), "::", stringify!($name)), $name)
+                    $(.$method($($argument),*))*
+            ),*]
+        }
     };
 }
+pub(crate) use cases;

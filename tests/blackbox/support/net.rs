@@ -1,6 +1,8 @@
 //! What the kernel says about sockets.
 
 use super::Lab;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 
 /// The addresses, as the kernel writes them, that somebody listens on with this TCP port.
 fn listeners(port: u16) -> Vec<String> {
@@ -18,5 +20,17 @@ impl Lab {
         self.wait_for(&format!("port {port} to be listened to on {address}"), || {
             (listeners(port) == [address]).then_some(())
         });
+    }
+
+    /// Leaves a socket file that nobody listens to any more.
+    pub fn stale_socket(&self, path: impl AsRef<Path>) {
+        drop(UnixListener::bind(path.as_ref()).expect("bind"));
+        self.nobody_answers(path);
+    }
+
+    /// Waits until a socket that was closed is closed everywhere: a process that another case starts
+    /// meanwhile has it, too, until it executes its program.
+    pub fn nobody_answers(&self, path: impl AsRef<Path>) {
+        self.wait_for("the socket to be closed", || UnixStream::connect(path.as_ref()).err());
     }
 }

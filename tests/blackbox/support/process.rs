@@ -63,7 +63,17 @@ fn environment(pid: i32) -> Vec<u8> {
 /// Returns true if the process lives and this process, a subreaper, is an ancestor of it.
 fn is_ours(pid: i32) -> bool {
     let own = std::process::id().cast_signed();
-    alive(pid) && std::iter::successors(Some(pid), |pid| parent_of(*pid)).any(|pid| pid == own)
+    let mut ancestor = pid;
+    while alive(pid) {
+        match parent_of(ancestor) {
+            Some(parent) if parent == own => return true,
+            Some(0 | 1) => return false,
+            Some(parent) => ancestor = parent,
+            // It has ended meanwhile, and left its children to others.
+            None => ancestor = pid,
+        }
+    }
+    false
 }
 
 /// Kills all processes of an instance, and reaps those that are ours to reap.
@@ -162,10 +172,4 @@ pub(super) fn send_signal(pid: i32, signal: Signal) {
         Err(Errno::ESRCH) => panic!("no process {pid} to send {signal} to"),
         Err(error) => panic!("{signal} to {pid}: {error}"),
     }
-}
-
-/// Whether there is a program of this name.
-pub fn installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }

@@ -3,7 +3,7 @@
 //! With `PROCSERV_SHOW_MARKED` set it prints how the marked cases failed: right for the right reason?
 
 use super::reaper::{self, Reaper};
-use super::{Lab, fake_ioc, process};
+use super::{Lab, fake_ioc, machine, process};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -44,7 +44,7 @@ enum Mark {
 }
 
 impl Case {
-    /// A case that passes on both programs. Use the macro `case!`.
+    /// A case that passes on both programs. Use the macro `cases!`.
     pub fn new(path: &'static str, body: fn(&Lab)) -> Case {
         // Without the name of the test target.
         let name = path.split_once("::").map_or(path, |(_, name)| name);
@@ -62,10 +62,25 @@ impl Case {
         Case { mark: Mark::Varies(reason), ..self }
     }
 
-    /// Not run, and shown with the reason, unless `possible` (a peer is installed, we are root).
-    pub fn only_if(self, possible: bool, reason: &str) -> Case {
-        let skip = if possible { self.skip } else { Some(reason.to_owned()) };
+    /// Ignored, and shown with what is `missing` on this machine in a few words, unless `possible`.
+    pub fn only_if(self, possible: bool, missing: impl Into<String>) -> Case {
+        let skip = if possible { self.skip } else { Some(missing.into()) };
         Case { skip, ..self }
+    }
+
+    /// Ignored where this program is not installed.
+    pub fn needs(self, program: &str) -> Case {
+        self.only_if(machine::installed(program), format!("no {program}"))
+    }
+
+    /// Ignored without root's rights.
+    pub fn needs_root(self) -> Case {
+        self.only_if(machine::is_root(), "not root")
+    }
+
+    /// Ignored without IPv6.
+    pub fn needs_ipv6(self) -> Case {
+        self.only_if(machine::has_ipv6(), "no IPv6")
     }
 
     /// May take so long in all.

@@ -1,26 +1,23 @@
 //! `fd:NAME` and `fd:N`: sockets that are passed.
 
-use crate::case;
-use crate::support::{Case, Instance, Lab, Setup};
+use crate::support::{Instance, Lab, Setup, cases};
 use std::io::ErrorKind;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(socket_is_found_by_its_name),
-        case!(socket_is_found_by_its_number),
-        case!(sockets_of_one_name_are_all_served),
-        case!(old_style_endpoint_may_be_passed),
-        case!(log_endpoint_may_be_passed),
-        case!(daemon_keeps_what_was_passed),
-        case!(child_gets_nothing_of_it),
-        case!(unused_socket_is_closed),
-        case!(unknown_name_is_an_error),
-        case!(name_can_be_used_once),
-        case!(sockets_of_another_process_are_none),
-        case!(socket_that_is_not_open_is_none),
-        case!(socket_of_another_kind_is_an_error),
-    ]
-}
+cases![
+    socket_is_found_by_its_name,
+    socket_is_found_by_its_number,
+    sockets_of_one_name_are_all_served,
+    old_style_endpoint_may_be_passed,
+    log_endpoint_may_be_passed,
+    daemon_keeps_what_was_passed,
+    child_gets_nothing_of_it,
+    unused_socket_is_closed,
+    unknown_name_is_an_error,
+    name_can_be_used_once,
+    sockets_of_another_process_are_none,
+    socket_that_is_not_open_is_none,
+    socket_of_another_kind_is_an_error,
+];
 
 /// A server that is passed these sockets, and has no endpoint so far.
 fn passed(lab: &Lab, sockets: &[(&str, &str)]) -> Setup {

@@ -1,35 +1,32 @@
 //! `--notify`: what the service manager is told.
 
-use crate::case;
-use crate::support::{Case, Lab, Setup};
+use crate::support::{Lab, Setup, cases};
 use crate::systemd::manager::{Manager, ready, running, told, user};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(ready_when_the_child_has_been_started),
-        case!(ready_at_once_if_the_child_waits),
-        case!(status_follows_child_and_mode),
-        case!(name_cannot_forge_a_message),
-        case!(sigterm_is_said),
-        case!(exit_by_hand_and_oneshot_are_said),
-        case!(reload_is_said_until_the_log_is_open),
-        case!(watchdog_hears_from_an_idle_server),
-        case!(watchdog_of_another_process_is_none),
-        case!(idle_server_sleeps),
-        case!(manager_that_does_not_read_delays_nobody),
-        case!(manager_that_is_gone_is_no_trouble),
-        case!(abstract_socket_will_do),
-        case!(vsock_is_refused),
-        case!(without_a_manager_nothing_is_different),
-        case!(variables_are_the_servers),
-        case!(variables_are_the_childs_without_notify),
-        case!(nothing_starts_without_foreground),
-    ]
-}
+cases![
+    ready_when_the_child_has_been_started,
+    ready_at_once_if_the_child_waits,
+    status_follows_child_and_mode,
+    name_cannot_forge_a_message,
+    sigterm_is_said,
+    exit_by_hand_and_oneshot_are_said,
+    reload_is_said_until_the_log_is_open,
+    watchdog_hears_from_an_idle_server,
+    watchdog_of_another_process_is_none,
+    idle_server_sleeps,
+    manager_that_does_not_read_delays_nobody,
+    manager_that_is_gone_is_no_trouble,
+    abstract_socket_will_do,
+    vsock_is_refused,
+    without_a_manager_nothing_is_different,
+    variables_are_the_servers,
+    variables_are_the_childs_without_notify,
+    nothing_starts_without_foreground,
+];
 
 fn ready_when_the_child_has_been_started(lab: &Lab) {
     let (setup, manager) = told(lab);

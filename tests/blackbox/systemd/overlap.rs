@@ -1,20 +1,17 @@
 //! `--overlap` under a service manager: what it hears of a reload, and what not.
 
 use super::manager::{running, told};
-use crate::case;
-use crate::support::{Case, Instance, Lab};
+use crate::support::{Instance, Lab, cases};
 use nix::sys::signal::Signal;
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(new_childs_readiness_is_the_servers),
-        case!(reload_is_over_when_the_time_is),
-        case!(reload_that_fails_is_over_too),
-        case!(with_ready_only_the_text_counts),
-        case!(without_overlap_the_signal_is_no_reload),
-    ]
-}
+cases![
+    new_childs_readiness_is_the_servers,
+    reload_is_over_when_the_time_is,
+    reload_that_fails_is_over_too,
+    with_ready_only_the_text_counts,
+    without_overlap_the_signal_is_no_reload,
+];
 
 const READY: [&str; 9] =
     ["on-start", "1", "wait", "otherwise", "wait-for", "go", "notify", "READY=1", "wait"];

@@ -1,20 +1,17 @@
 //! `--ready`: the moment at which the service manager is told that the child is.
 
-use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use crate::systemd::manager::{running, told, user};
 use nix::sys::signal::Signal;
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(text_makes_ready),
-        case!(text_counts_only_from_the_child),
-        case!(text_is_awaited_even_if_the_child_waits),
-        case!(one_readiness_is_enough),
-        case!(reload_before_readiness_is_not_said),
-    ]
-}
+cases![
+    text_makes_ready,
+    text_counts_only_from_the_child,
+    text_is_awaited_even_if_the_child_waits,
+    one_readiness_is_enough,
+    reload_before_readiness_is_not_said,
+];
 
 fn text_makes_ready(lab: &Lab) {
     let (setup, manager) = told(lab);

@@ -1,27 +1,24 @@
 //! The child, its restarts, and those that are started later.
 
-use crate::case;
 use crate::support::dialogue::{RULE, gone, line, started};
-use crate::support::{Case, Client, Instance, Lab, show, stat};
+use crate::support::{Client, Instance, Lab, cases, show, stat};
 use crate::upgrade::ask::{assert_echo, upgrade};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(child_keeps_its_terminal),
-        case!(restart_that_is_due_comes_in_time),
-        case!(holdoff_counts_from_the_childs_start),
-        case!(mode_off_stays_off),
-        case!(oneshot_ends_the_server_with_the_childs_status),
-        case!(oneshot_from_the_start_starts_none_more),
-        case!(child_that_was_never_started_stays_so),
-        case!(later_children_are_as_earlier_ones),
-        case!(orphans_of_the_child_live_on),
-        case!(kill_command_works),
-    ]
-}
+cases![
+    child_keeps_its_terminal,
+    restart_that_is_due_comes_in_time,
+    holdoff_counts_from_the_childs_start,
+    mode_off_stays_off,
+    oneshot_ends_the_server_with_the_childs_status,
+    oneshot_from_the_start_starts_none_more,
+    child_that_was_never_started_stays_so,
+    later_children_are_as_earlier_ones,
+    orphans_of_the_child_live_on,
+    kill_command_works,
+];
 
 fn child_keeps_its_terminal(lab: &Lab) {
     let steps = ["show-session", "wait-for", "go", "show-session", "show-fds", "cat"];

@@ -1,28 +1,25 @@
 //! Endpoints, and everybody who is connected.
 
-use crate::case;
 use crate::support::dialogue::{line, started, started_hex};
-use crate::support::{Case, Lab, NEGOTIATION, descriptors, show};
+use crate::support::{Lab, NEGOTIATION, cases, descriptors, show};
 use crate::upgrade::ask::{assert_echo, notice, upgrade};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(endpoints_and_clients_of_all_kinds_live_on),
-        case!(output_is_neither_lost_nor_repeated),
-        case!(half_a_telnet_sequence_is_completed),
-        case!(half_a_subnegotiation_is_completed),
-        case!(nothing_is_negotiated_again),
-        case!(paste_to_a_deaf_child_arrives_whole),
-        case!(output_for_a_client_that_does_not_read_waits),
-        case!(clients_that_leave_meanwhile_are_gone),
-        case!(stamps_go_on_in_mid_line),
-        case!(greeting_is_the_same),
-    ]
-}
+cases![
+    endpoints_and_clients_of_all_kinds_live_on,
+    output_is_neither_lost_nor_repeated,
+    half_a_telnet_sequence_is_completed,
+    half_a_subnegotiation_is_completed,
+    nothing_is_negotiated_again,
+    paste_to_a_deaf_child_arrives_whole,
+    output_for_a_client_that_does_not_read_waits,
+    clients_that_leave_meanwhile_are_gone,
+    stamps_go_on_in_mid_line,
+    greeting_is_the_same,
+];
 
 fn endpoints_and_clients_of_all_kinds_live_on(lab: &Lab) {
     let port = lab.free_port().to_string();

@@ -1,25 +1,22 @@
 //! Log, pidfile, info file, socket files.
 
-use crate::case;
 use crate::support::dialogue::{gone, line, started};
-use crate::support::{Case, Lab, show};
+use crate::support::{Lab, cases, show};
 use crate::upgrade::ask::{assert_echo, notice, upgrade, upgrade_logged_in, without_notices};
 use nix::sys::signal::Signal;
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(only_the_log_is_told),
-        case!(log_is_told_at_once_when_nothing_else_happens),
-        case!(renamed_log_goes_on_until_sighup),
-        case!(sighup_opens_the_log_of_that_name),
-        case!(truncated_log_is_appended_to),
-        case!(log_that_was_never_opened_is_still_none),
-        case!(log_on_stdout_goes_on),
-        case!(files_are_removed_at_the_end),
-        case!(files_of_somebody_else_stay),
-    ]
-}
+cases![
+    only_the_log_is_told,
+    log_is_told_at_once_when_nothing_else_happens,
+    renamed_log_goes_on_until_sighup,
+    sighup_opens_the_log_of_that_name,
+    truncated_log_is_appended_to,
+    log_that_was_never_opened_is_still_none,
+    log_on_stdout_goes_on,
+    files_are_removed_at_the_end,
+    files_of_somebody_else_stay,
+];
 
 fn only_the_log_is_told(lab: &Lab) {
     let (server, mut user) = started(lab.server().logged().log_endpoint());

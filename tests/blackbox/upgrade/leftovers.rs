@@ -1,19 +1,16 @@
 //! The variable and the option of an upgrade, where there is none: told, and nothing done.
 
-use crate::case;
-use crate::support::{Case, Finished, Lab, Setup};
+use crate::support::{Finished, Lab, Setup, cases};
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(variable_that_names_no_descriptor),
-        case!(variable_that_names_no_state),
-        case!(variable_is_not_looked_at_for_help),
-        case!(check_of_nothing),
-        case!(check_of_no_state),
-        case!(check_is_no_option),
-    ]
-}
+cases![
+    variable_that_names_no_descriptor,
+    variable_that_names_no_state,
+    variable_is_not_looked_at_for_help,
+    check_of_nothing,
+    check_of_no_state,
+    check_is_no_option,
+];
 
 /// What gives the next program a descriptor 9, of something that is no state.
 const OPEN: [&str; 8] = [

@@ -1,23 +1,20 @@
 //! Where there is little left: descriptors, time, room on the disk.
 
-use crate::case;
 use crate::support::dialogue::{gone, line, started};
-use crate::support::{Case, Client, Lab, alive, find, stat};
+use crate::support::{Client, Lab, alive, cases, find, stat};
 use crate::upgrade::ask::{count, upgrade, upgrade_by};
 use nix::sys::signal::Signal;
 use nix::unistd::{SysconfVar, sysconf};
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(few_descriptors_and_many_clients),
-        case!(thousands_of_clients),
-        case!(grace_period_goes_on),
-        case!(grace_period_ends_in_time),
-        case!(log_that_fails_is_tried_again),
-        case!(stamped_log_that_fails_is_tried_again),
-    ]
-}
+cases![
+    few_descriptors_and_many_clients,
+    thousands_of_clients,
+    grace_period_goes_on,
+    grace_period_ends_in_time,
+    log_that_fails_is_tried_again,
+    stamped_log_that_fails_is_tried_again,
+];
 
 /// More come than can be served; those who wait are served by a later server.
 fn few_descriptors_and_many_clients(lab: &Lab) {

@@ -1,9 +1,8 @@
 //! Many upgrades in a row, with the child writing as fast as it can to 20 clients, one of whom
 //! doesn't read and one of whom types: every stream is compared byte for byte.
 
-use crate::case;
 use crate::support::{
-    Case, Instance, Lab, NEGOTIATION, alive, anonymous_memory, descriptors, find,
+    Instance, Lab, NEGOTIATION, alive, anonymous_memory, cases, descriptors, find,
 };
 use crate::upgrade::ask::notice;
 use crate::upgrade::traffic::{FLOOD, Follower, follow};
@@ -19,11 +18,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub(super) fn cases() -> Vec<Case> {
-    // Thirty take some seconds.
-    let limit =
-        Duration::from_secs(90).max(Duration::from_secs(2) * u32::try_from(wanted()).unwrap());
-    vec![case!(upgrades_in_a_row_under_load).takes_up_to(limit)]
+cases![upgrades_in_a_row_under_load.takes_up_to(limit())];
+
+/// Thirty take some seconds.
+fn limit() -> Duration {
+    Duration::from_secs(90).max(Duration::from_secs(2) * u32::try_from(wanted()).unwrap())
 }
 
 fn wanted() -> usize {

@@ -1,8 +1,7 @@
 //! However the server was started.
 
-use crate::case;
 use crate::support::dialogue::{daemon, line};
-use crate::support::{Case, Instance, Lab, Setup, Terminal, number_after, parent_of, show, stat};
+use crate::support::{Instance, Lab, Setup, Terminal, cases, number_after, parent_of, show, stat};
 use crate::upgrade::ask::{assert_echo, notice, upgrade, upgrade_by, upgrade_logged_in};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::Termios;
@@ -13,23 +12,20 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(daemon_stays_one),
-        case!(pipe_as_stdin_still_sends),
-        case!(terminal_is_still_a_client),
-        case!(terminal_that_was_left_stays_left),
-        case!(debug_mode_goes_on_printing),
-        case!(process_1_stays_process_1)
-            .only_if(can_be_process_1(), "unshare(1) is not allowed here"),
-        case!(started_by_a_relative_path),
-        case!(started_by_a_name_in_path),
-        case!(link_to_a_directory_of_a_version_is_followed),
-        case!(started_by_a_descriptor),
-        case!(started_by_another_name),
-        case!(long_command_line_and_environment),
-    ]
-}
+cases![
+    daemon_stays_one,
+    pipe_as_stdin_still_sends,
+    terminal_is_still_a_client,
+    terminal_that_was_left_stays_left,
+    debug_mode_goes_on_printing,
+    process_1_stays_process_1.only_if(can_be_process_1(), "no PID namespaces"),
+    started_by_a_relative_path,
+    started_by_a_name_in_path,
+    link_to_a_directory_of_a_version_is_followed,
+    started_by_a_descriptor,
+    started_by_another_name,
+    long_command_line_and_environment,
+];
 
 /// The file that the server is executed from.
 fn executed(server: &Instance) -> PathBuf {

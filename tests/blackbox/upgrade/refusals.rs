@@ -1,8 +1,7 @@
 //! Programs that the server must not become. It goes on as if nothing had been, and says why.
 
-use crate::case;
 use crate::support::dialogue::started;
-use crate::support::{Case, Client, Instance, Lab, descriptors, find, processes_with, show};
+use crate::support::{Client, Instance, Lab, cases, descriptors, find, processes_with, show};
 use crate::upgrade::ask::{assert_echo, count, notice, upgrade};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
@@ -12,32 +11,29 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-pub(super) fn cases() -> Vec<Case> {
-    let peer = Path::new(PEER).exists();
-    vec![
-        case!(no_program),
-        case!(program_that_was_never_there_again),
-        case!(directory),
-        case!(empty_file),
-        case!(half_a_program),
-        case!(program_of_another_machine),
-        case!(not_executable),
-        case!(program_that_does_nothing),
-        case!(program_that_crashes),
-        case!(program_that_fails_and_says_why),
-        case!(program_that_answers_something_else),
-        case!(program_that_answers_too_much),
-        case!(program_that_floods_silently),
-        case!(program_that_hangs_is_killed_with_all_it_started),
-        case!(answer_to_another_state),
-        case!(installed_procserv_of_somebody_else).only_if(peer, "no /usr/bin/procServ"),
-        case!(program_exchanged_after_its_rehearsal),
-        case!(log_that_hangs),
-        case!(stderr_that_nobody_reads_stops_nothing),
-        case!(sigterm_ends_a_rehearsal),
-        case!(after_a_refusal_it_can_be_tried_again),
-    ]
-}
+cases![
+    no_program,
+    program_that_was_never_there_again,
+    directory,
+    empty_file,
+    half_a_program,
+    program_of_another_machine,
+    not_executable,
+    program_that_does_nothing,
+    program_that_crashes,
+    program_that_fails_and_says_why,
+    program_that_answers_something_else,
+    program_that_answers_too_much,
+    program_that_floods_silently,
+    program_that_hangs_is_killed_with_all_it_started,
+    answer_to_another_state,
+    installed_procserv_of_somebody_else.only_if(Path::new(PEER).exists(), "no /usr/bin/procServ"),
+    program_exchanged_after_its_rehearsal,
+    log_that_hangs,
+    stderr_that_nobody_reads_stops_nothing,
+    sigterm_ends_a_rehearsal,
+    after_a_refusal_it_can_be_tried_again,
+];
 
 const PEER: &str = "/usr/bin/procServ";
 

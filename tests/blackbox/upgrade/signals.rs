@@ -1,8 +1,7 @@
 //! Signals that come at the moment of an upgrade. Each case goes through many moments.
 
-use crate::case;
 use crate::support::dialogue::{gone, started};
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use crate::upgrade::ask::{assert_echo, count, notice, upgrade, without_notices};
 use crate::upgrade::traffic::FLOOD;
 use nix::sys::signal::{Signal, kill};
@@ -10,17 +9,15 @@ use nix::unistd::Pid;
 use std::fs;
 use std::time::{Duration, Instant};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(sigterm_is_not_lost),
-        case!(sigterm_is_not_lost_while_the_child_writes),
-        case!(sigterm_before_is_obeyed),
-        case!(sighup_is_not_lost),
-        case!(death_of_the_child_is_not_missed),
-        case!(many_at_once_are_harmless),
-        case!(one_more_comes_after_it),
-    ]
-}
+cases![
+    sigterm_is_not_lost,
+    sigterm_is_not_lost_while_the_child_writes,
+    sigterm_before_is_obeyed,
+    sighup_is_not_lost,
+    death_of_the_child_is_not_missed,
+    many_at_once_are_harmless,
+    one_more_comes_after_it,
+];
 
 /// Moments after the request: the whole of an upgrade and a bit more, as long as one takes.
 fn moments(lab: &Lab) -> impl Iterator<Item = Duration> {

@@ -1,9 +1,8 @@
 //! Lines that become daemons.
 
-use crate::case;
 use crate::clients::command_lines::greeting::Greeting;
 use crate::clients::command_lines::site::Site;
-use crate::support::{Case, Lab, find};
+use crate::support::{Lab, cases, find};
 use std::fs;
 
 const LOCAL: &str = "0100007F";
@@ -11,25 +10,24 @@ const ANY: &str = "00000000";
 /// The end of the announcement of a start.
 const STARTED: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
 
-pub(super) fn cases() -> Vec<Case> {
-    const PATH: &str = "2.7.0 takes no command from PATH (section 10)";
-    const CARET: &str = "takes ^] for two characters (section 1)";
-    const ALLOW: &str = "Debian's build has no --allow (section 10)";
-    vec![
-        case!(ess_training_name_and_port),
-        case!(ess_training_name_with_a_blank),
-        case!(debian_init_empty_core_size),
-        case!(debian_init_ignores).differs_on_oracle(CARET),
-        case!(lnls_quiet_with_kill_signal),
-        case!(lcls2_wait_and_device_as_pid_file).differs_on_oracle(ALLOW),
-        case!(jlab_bare_log_stamp).differs_on_oracle("2.7.0's stamp has no brackets (section 10)"),
-        case!(jlab_attached_value),
-        case!(isis_stamp_and_time_format).differs_on_oracle(PATH),
-        case!(htscope_log_endpoint),
-        case!(pyepics_exec).differs_on_oracle(ALLOW),
-        case!(copytruncate_rotation).differs_on_oracle(PATH),
-    ]
-}
+const PATH: &str = "2.7.0 takes no command from PATH (section 10)";
+const CARET: &str = "takes ^] for two characters (section 1)";
+const ALLOW: &str = "Debian's build has no --allow (section 10)";
+
+cases![
+    ess_training_name_and_port,
+    ess_training_name_with_a_blank,
+    debian_init_empty_core_size,
+    debian_init_ignores.differs_on_oracle(CARET),
+    lnls_quiet_with_kill_signal,
+    lcls2_wait_and_device_as_pid_file.differs_on_oracle(ALLOW),
+    jlab_bare_log_stamp.differs_on_oracle("2.7.0's stamp has no brackets (section 10)"),
+    jlab_attached_value,
+    isis_stamp_and_time_format.differs_on_oracle(PATH),
+    htscope_log_endpoint,
+    pyepics_exec.differs_on_oracle(ALLOW),
+    copytruncate_rotation.differs_on_oracle(PATH),
+];
 
 fn ess_training_name_and_port(lab: &Lab) {
     let line = "procServ -n iocsh 2000 /epics/bin/iocsh.bash";

@@ -1,36 +1,33 @@
 //! Lines of containers, launchers and test benches, in the foreground.
 
-use crate::case;
 use crate::clients::command_lines::greeting::{Greeting, mask};
 use crate::clients::command_lines::site::{Running, Site};
 use crate::clients::command_lines::units::ignores_three_keys;
-use crate::support::{Case, Lab, find};
+use crate::support::{Lab, cases, find};
 
 const LOCAL: &str = "0100007F";
 /// The end of the announcement of a start.
 const STARTED: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
 
-pub(super) fn cases() -> Vec<Case> {
-    let root = nix::unistd::geteuid().is_root();
-    vec![
-        case!(lnls_relative_socket_and_child_options),
-        case!(lnls_pid_file).differs_on_oracle("2.7.0 writes no pidfile with -f (section 10)"),
-        case!(cnpem_container),
-        case!(cnpem_container_as_pid_1).only_if(root, "needs root for a PID namespace"),
-        case!(epnix_oneshot).differs_on_oracle("2.7.0 has no -o (section 10)"),
-        case!(launcher_logs_out),
-        case!(launcher_ignores).differs_on_oracle("takes ^] for two characters (section 1)"),
-        case!(slac_restrict),
-        case!(iocmanager_tests_wait),
-        case!(atf_two_endpoints).differs_on_oracle("2.7.0 takes no command from PATH (section 10)"),
-        case!(open_glider_kill_signal)
-            .differs_on_oracle("the child is started with SIGTERM blocked (section 6)"),
-        case!(open_glider_logs_out),
-        case!(bessy_as_another_user)
-            .differs_on_oracle("2.7.0's stamp has no brackets (section 10)")
-            .only_if(root, "needs root to become somebody else"),
-    ]
-}
+cases![
+    lnls_relative_socket_and_child_options,
+    lnls_pid_file.differs_on_oracle("2.7.0 writes no pidfile with -f (section 10)"),
+    cnpem_container,
+    cnpem_container_as_pid_1
+        .only_if(nix::unistd::geteuid().is_root(), "needs root for a PID namespace"),
+    epnix_oneshot.differs_on_oracle("2.7.0 has no -o (section 10)"),
+    launcher_logs_out,
+    launcher_ignores.differs_on_oracle("takes ^] for two characters (section 1)"),
+    slac_restrict,
+    iocmanager_tests_wait,
+    atf_two_endpoints.differs_on_oracle("2.7.0 takes no command from PATH (section 10)"),
+    open_glider_kill_signal
+        .differs_on_oracle("the child is started with SIGTERM blocked (section 6)"),
+    open_glider_logs_out,
+    bessy_as_another_user
+        .differs_on_oracle("2.7.0's stamp has no brackets (section 10)")
+        .only_if(nix::unistd::geteuid().is_root(), "needs root to become somebody else"),
+];
 
 fn lnls_relative_socket_and_child_options(lab: &Lab) {
     let line = "/usr/local/bin/procServ --logfile - -f -n diffCtrl_1 -i ^C^D unix:./procserv.sock ./run.sh --dev 1";

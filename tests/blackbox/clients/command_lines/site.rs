@@ -1,7 +1,7 @@
 //! A line of the corpus on a machine of its own, which is a scratch directory.
 
 use crate::clients::command_lines::greeting::Greeting;
-use crate::support::{Client, Instance, Lab, Setup, alive, parent_of, processes_with};
+use crate::support::{Client, Instance, Lab, Setup, alive, cases, parent_of, processes_with};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Group, Pid, Uid, User};
@@ -10,6 +10,17 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+cases![every_line_is_run];
+
+/// The files that run the lines.
+const SOURCES: [&str; 3] =
+    [include_str!("daemons.rs"), include_str!("launchers.rs"), include_str!("units.rs")];
+
+fn every_line_is_run(_lab: &Lab) {
+    let missing = lines().filter(|line| !SOURCES.iter().any(|text| text.contains(line)));
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
+}
 
 /// The lines of the corpus, without what is said about them.
 pub(super) fn lines() -> impl Iterator<Item = &'static str> {

@@ -1,27 +1,23 @@
 //! Lines of systemd units, in the foreground.
 
-use crate::case;
 use crate::clients::command_lines::greeting::Greeting;
 use crate::clients::command_lines::site::{Running, Site};
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
 const LOCAL: &str = "0100007F";
 /// The end of the announcement of a start.
 const STARTED: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(ess_unit_long_options),
-        case!(ess_template_unit_logout_is_quit),
-        case!(nsls2_unit),
-        case!(nsls2_unit_ignores).differs_on_oracle("takes ^] for two characters (section 1)"),
-        case!(nsls2_unit_pid_file)
-            .differs_on_oracle("2.7.0 writes no pidfile with -f (section 10)"),
-        case!(frib_tcp_and_unix),
-        case!(lerwys_time_format),
-        case!(als_u_owner_mode_and_no_toggle),
-    ]
-}
+cases![
+    ess_unit_long_options,
+    ess_template_unit_logout_is_quit,
+    nsls2_unit,
+    nsls2_unit_ignores.differs_on_oracle("takes ^] for two characters (section 1)"),
+    nsls2_unit_pid_file.differs_on_oracle("2.7.0 writes no pidfile with -f (section 10)"),
+    frib_tcp_and_unix,
+    lerwys_time_format,
+    als_u_owner_mode_and_no_toggle,
+];
 
 /// What `-i ^D^C^]` or the like means: the three keys, and neither `^` nor `]`.
 pub(super) fn ignores_three_keys(line: &Running, endpoint: &str) {

@@ -1,29 +1,26 @@
 //! Contract section 1: how the command line is read.
 
-use crate::case;
 use crate::support::dialogue::{line, started, waiting_greeting};
-use crate::support::{Case, Lab, find};
+use crate::support::{Lab, cases, find};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(s1_first_word_is_the_endpoint_without_port_option),
-        case!(s1_words_after_the_command_are_the_childs),
-        case!(s1_double_dash_ends_the_options),
-        case!(s1_double_dash_before_the_old_endpoint),
-        case!(s1_long_options_may_be_abbreviated),
-        case!(s1_short_options_may_be_bundled),
-        case!(s1_short_value_attached),
-        case!(s1_short_value_in_next_word),
-        case!(s1_long_value_attached),
-        case!(s1_long_value_in_next_word),
-        case!(s1_logstamp_never_takes_the_next_word),
-        case!(s1_value_may_start_with_a_dash),
-        case!(s1_bytes_outside_utf8_pass_untouched),
-        case!(s1_last_of_a_repeated_option_wins),
-    ]
-}
+cases![
+    s1_first_word_is_the_endpoint_without_port_option,
+    s1_words_after_the_command_are_the_childs,
+    s1_double_dash_ends_the_options,
+    s1_double_dash_before_the_old_endpoint,
+    s1_long_options_may_be_abbreviated,
+    s1_short_options_may_be_bundled,
+    s1_short_value_attached,
+    s1_short_value_in_next_word,
+    s1_long_value_attached,
+    s1_long_value_in_next_word,
+    s1_logstamp_never_takes_the_next_word,
+    s1_value_may_start_with_a_dash,
+    s1_bytes_outside_utf8_pass_untouched,
+    s1_last_of_a_repeated_option_wins,
+];
 
 fn s1_first_word_is_the_endpoint_without_port_option(lab: &Lab) {
     let setup = lab.server().bare().opts(["-f", "-w", "unix:old"]).command(["./fake-ioc", "cat"]);

@@ -1,51 +1,48 @@
 //! Contract section 1: what the options do.
 
-use crate::case;
 use crate::support::dialogue::{HEX, ended, line, started, started_hex, waiting_greeting};
-use crate::support::{Case, Lab, find};
+use crate::support::{Lab, cases, find};
 use std::time::{Duration, Instant};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(s1_autorestartcmd_sets_the_toggle_character),
-        case!(s1_coresize_sets_the_soft_limit),
-        case!(s1_coresize_empty_is_zero),
-        case!(s1_coresize_negative_is_ignored),
-        case!(s1_coresize_has_64_bits).differs_on_oracle("2.7.0 takes it modulo 2^32 (section 10)"),
-        case!(s1_chdir_is_the_childs_directory),
-        case!(s1_chdir_is_entered_anew_at_each_start),
-        case!(s1_debug_stays_in_the_foreground_with_all_on_stdout),
-        case!(s1_procserv_debug_in_the_environment_is_debug),
-        case!(s1_exec_gets_the_whole_command),
-        case!(s1_exec_is_its_own_argv0)
-            .differs_on_oracle("passes the word before the command (section 1, [+])"),
-        case!(s1_ignored_characters_never_reach_the_child),
-        case!(s1_ignore_takes_caret_notation_as_everybody_means_it)
-            .differs_on_oracle("`^]` is two literal characters there (section 1, [+])"),
-        case!(s1_nul_is_dropped_with_an_ignore_list),
-        case!(s1_command_characters_are_ignored_characters),
-        case!(s1_killcmd_empty_disables),
-        case!(s1_killcmd_double_caret_is_a_caret),
-        case!(s1_killcmd_is_one_character),
-        case!(s1_killcmd_takes_small_letters_and_signs)
-            .differs_on_oracle("`^b` is two literal characters there (section 1, [+])"),
-        case!(s1_killcmd_nul_disables)
-            .differs_on_oracle("`^@` is two literal characters there (section 1, [+])"),
-        case!(s1_holdoff_negative_is_ignored),
-        case!(s1_killsig_sets_the_signal),
-        case!(s1_killsig_takes_the_absolute_value),
-        case!(s1_killsig_over_31_is_refused_and_the_default_kept),
-        case!(s1_killsig_over_31_keeps_the_value_before),
-        case!(s1_killsig_takes_names).differs_on_oracle("knows numbers only (section 1, [+])"),
-        case!(s1_name_defaults_to_the_command),
-        case!(s1_noautorestart_starts_in_mode_off),
-        case!(s1_oneshot_starts_in_mode_oneshot).differs_on_oracle("2.7.0 has none (section 10)"),
-        case!(s1_quiet_prints_nothing),
-        case!(s1_timefmt_formats_the_times),
-        case!(s1_wait_starts_no_child),
-        case!(s1_logoutcmd_sets_the_logout_character),
-    ]
-}
+cases![
+    s1_autorestartcmd_sets_the_toggle_character,
+    s1_coresize_sets_the_soft_limit,
+    s1_coresize_empty_is_zero,
+    s1_coresize_negative_is_ignored,
+    s1_coresize_has_64_bits.differs_on_oracle("2.7.0 takes it modulo 2^32 (section 10)"),
+    s1_chdir_is_the_childs_directory,
+    s1_chdir_is_entered_anew_at_each_start,
+    s1_debug_stays_in_the_foreground_with_all_on_stdout,
+    s1_procserv_debug_in_the_environment_is_debug,
+    s1_exec_gets_the_whole_command,
+    s1_exec_is_its_own_argv0
+        .differs_on_oracle("passes the word before the command (section 1, [+])"),
+    s1_ignored_characters_never_reach_the_child,
+    s1_ignore_takes_caret_notation_as_everybody_means_it
+        .differs_on_oracle("`^]` is two literal characters there (section 1, [+])"),
+    s1_nul_is_dropped_with_an_ignore_list,
+    s1_command_characters_are_ignored_characters,
+    s1_killcmd_empty_disables,
+    s1_killcmd_double_caret_is_a_caret,
+    s1_killcmd_is_one_character,
+    s1_killcmd_takes_small_letters_and_signs
+        .differs_on_oracle("`^b` is two literal characters there (section 1, [+])"),
+    s1_killcmd_nul_disables
+        .differs_on_oracle("`^@` is two literal characters there (section 1, [+])"),
+    s1_holdoff_negative_is_ignored,
+    s1_killsig_sets_the_signal,
+    s1_killsig_takes_the_absolute_value,
+    s1_killsig_over_31_is_refused_and_the_default_kept,
+    s1_killsig_over_31_keeps_the_value_before,
+    s1_killsig_takes_names.differs_on_oracle("knows numbers only (section 1, [+])"),
+    s1_name_defaults_to_the_command,
+    s1_noautorestart_starts_in_mode_off,
+    s1_oneshot_starts_in_mode_oneshot.differs_on_oracle("2.7.0 has none (section 10)"),
+    s1_quiet_prints_nothing,
+    s1_timefmt_formats_the_times,
+    s1_wait_starts_no_child,
+    s1_logoutcmd_sets_the_logout_character,
+];
 
 fn s1_autorestartcmd_sets_the_toggle_character(lab: &Lab) {
     let server = lab.server().opts(["-w", "--autorestartcmd", "^A"]).start();

@@ -1,34 +1,31 @@
 //! Contract section 1: help, version, and what is said about a command line that is wrong.
 
-use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(s1_version_is_one_line),
-        case!(s1_version_names_both_programs).differs_on_oracle("it is another program"),
-        case!(s1_help_begins_with_the_usage),
-        case!(s1_help_names_every_option)
-            .differs_on_oracle("2.7.0 lacks --oneshot and --grace-period (sections 1 and 10)"),
-        case!(s1_unknown_long_option),
-        case!(s1_unknown_short_option),
-        case!(s1_missing_value_of_a_long_option),
-        case!(s1_missing_value_of_a_short_option),
-        case!(s1_ambiguous_prefix_lists_the_possibilities),
-        case!(s1_value_for_an_option_that_takes_none),
-        case!(s1_all_errors_are_reported),
-        case!(s1_version_wins_over_errors),
-        case!(s1_help_wins_over_errors),
-        case!(s1_too_few_arguments),
-        case!(s1_too_few_arguments_besides_an_error),
-        case!(s1_endpoint_without_command),
-        case!(s1_messages_name_the_program_as_called),
-        case!(s1_bad_number_gets_a_warning).differs_on_oracle("says nothing (section 1, [+])"),
-        case!(s1_bad_number_gets_no_warning_with_quiet),
-        case!(s1_no_warning_for_nothing_a_sign_or_a_signal),
-        case!(s1_shortest_abbreviations_are_accepted),
-    ]
-}
+cases![
+    s1_version_is_one_line,
+    s1_version_names_both_programs.differs_on_oracle("it is another program"),
+    s1_help_begins_with_the_usage,
+    s1_help_names_every_option
+        .differs_on_oracle("2.7.0 lacks --oneshot and --grace-period (sections 1 and 10)"),
+    s1_unknown_long_option,
+    s1_unknown_short_option,
+    s1_missing_value_of_a_long_option,
+    s1_missing_value_of_a_short_option,
+    s1_ambiguous_prefix_lists_the_possibilities,
+    s1_value_for_an_option_that_takes_none,
+    s1_all_errors_are_reported,
+    s1_version_wins_over_errors,
+    s1_help_wins_over_errors,
+    s1_too_few_arguments,
+    s1_too_few_arguments_besides_an_error,
+    s1_endpoint_without_command,
+    s1_messages_name_the_program_as_called,
+    s1_bad_number_gets_a_warning.differs_on_oracle("says nothing (section 1, [+])"),
+    s1_bad_number_gets_no_warning_with_quiet,
+    s1_no_warning_for_nothing_a_sign_or_a_signal,
+    s1_shortest_abbreviations_are_accepted,
+];
 
 const USAGE: &str = "\
 Usage: procServ [options] -P <endpoint>... <command args ...>    (-h for help)

@@ -1,30 +1,26 @@
 //! Contract section 5: party line, logout, kill, ignore list.
 
-use crate::case;
 use crate::support::dialogue::{RULE, gone, line, started, started_hex};
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(s5_child_output_goes_to_all_and_the_log),
-        case!(s5_server_messages_go_to_all_and_the_log),
-        case!(s5_input_reaches_others_only_as_the_terminals_echo),
-        case!(s5_commands_act_wherever_they_stand),
-        case!(s5_commands_act_before_the_rest_is_sent),
-        case!(s5_logout_closes_that_connection_only),
-        case!(s5_what_comes_with_a_logout_is_delivered),
-        case!(s5_kill_is_announced_to_all),
-        case!(s5_kill_reaches_the_process_group),
-        case!(s5_killsig_0_sends_nothing),
-        case!(s5_what_comes_with_a_kill_is_dropped_with_the_child_or_delivered),
-        case!(s5_one_byte_may_be_toggle_and_kill),
-        case!(s5_one_byte_may_be_logout_and_toggle),
-        case!(s5_one_byte_may_be_restart_and_toggle),
-        case!(s5_half_close_closes_and_delivers),
-        case!(s5_nul_passes_without_an_ignore_list)
-            .differs_on_oracle("makes the bytes after a NUL NUL"),
-    ]
-}
+cases![
+    s5_child_output_goes_to_all_and_the_log,
+    s5_server_messages_go_to_all_and_the_log,
+    s5_input_reaches_others_only_as_the_terminals_echo,
+    s5_commands_act_wherever_they_stand,
+    s5_commands_act_before_the_rest_is_sent,
+    s5_logout_closes_that_connection_only,
+    s5_what_comes_with_a_logout_is_delivered,
+    s5_kill_is_announced_to_all,
+    s5_kill_reaches_the_process_group,
+    s5_killsig_0_sends_nothing,
+    s5_what_comes_with_a_kill_is_dropped_with_the_child_or_delivered,
+    s5_one_byte_may_be_toggle_and_kill,
+    s5_one_byte_may_be_logout_and_toggle,
+    s5_one_byte_may_be_restart_and_toggle,
+    s5_half_close_closes_and_delivers,
+    s5_nul_passes_without_an_ignore_list.differs_on_oracle("makes the bytes after a NUL NUL"),
+];
 
 fn s5_child_output_goes_to_all_and_the_log(lab: &Lab) {
     let setup = lab.server().log_endpoint().logged();

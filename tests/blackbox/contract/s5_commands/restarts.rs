@@ -1,31 +1,29 @@
 //! Contract section 5: modes, restart, quit.
 
-use crate::case;
 use crate::support::dialogue::{HEX, ended, line, started, started_hex};
-use crate::support::{Case, Client, Lab, find};
+use crate::support::{Client, Lab, cases, find};
 
-pub(super) fn cases() -> Vec<Case> {
-    let modes = "2.7.0 has no ONESHOT (section 10)";
-    vec![
-        case!(s5_toggle_from_on_to_off),
-        case!(s5_toggle_goes_round).differs_on_oracle(modes),
-        case!(s5_toggle_under_wait_starts_nothing),
-        case!(s5_oneshot_chosen_on_a_running_child_starts_one_more).differs_on_oracle(modes),
-        case!(s5_oneshot_chosen_on_a_dead_child_starts_one_more).differs_on_oracle(modes),
-        case!(s5_restart_and_quit_are_plain_input_to_a_running_child),
-        case!(s5_restart_character_starts_at_once_during_holdoff),
-        case!(s5_kill_character_starts_at_once_during_holdoff),
-        case!(s5_restart_in_mode_off),
-        case!(s5_restart_under_wait),
-        case!(s5_restart_at_the_end_in_oneshot_exits).differs_on_oracle(modes),
-        case!(s5_quit_ends_the_server),
-        case!(s5_quit_during_holdoff),
-        case!(s5_input_without_a_child_is_dropped),
-        case!(s5_the_buffer_of_a_restart_is_dropped),
-        case!(s5_restart_then_kill_on_a_dead_child_starts_one),
-        case!(s5_kill_then_restart_on_a_running_child_only_kills),
-    ]
-}
+const MODES: &str = "2.7.0 has no ONESHOT (section 10)";
+
+cases![
+    s5_toggle_from_on_to_off,
+    s5_toggle_goes_round.differs_on_oracle(MODES),
+    s5_toggle_under_wait_starts_nothing,
+    s5_oneshot_chosen_on_a_running_child_starts_one_more.differs_on_oracle(MODES),
+    s5_oneshot_chosen_on_a_dead_child_starts_one_more.differs_on_oracle(MODES),
+    s5_restart_and_quit_are_plain_input_to_a_running_child,
+    s5_restart_character_starts_at_once_during_holdoff,
+    s5_kill_character_starts_at_once_during_holdoff,
+    s5_restart_in_mode_off,
+    s5_restart_under_wait,
+    s5_restart_at_the_end_in_oneshot_exits.differs_on_oracle(MODES),
+    s5_quit_ends_the_server,
+    s5_quit_during_holdoff,
+    s5_input_without_a_child_is_dropped,
+    s5_the_buffer_of_a_restart_is_dropped,
+    s5_restart_then_kill_on_a_dead_child_starts_one,
+    s5_kill_then_restart_on_a_running_child_only_kills,
+];
 
 fn s5_toggle_from_on_to_off(lab: &Lab) {
     let server = lab.server().opts(["-w"]).log_endpoint().start();

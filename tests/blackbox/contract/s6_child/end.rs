@@ -1,36 +1,33 @@
 //! Contract section 6: the end of the child, and what follows it.
 
-use crate::case;
 use crate::support::dialogue::{ended, gone, started};
-use crate::support::{Case, Lab, alive, number_after};
+use crate::support::{Lab, alive, cases, number_after};
 use std::time::{Duration, Instant};
 
-pub(super) fn cases() -> Vec<Case> {
-    let order = "the two halves of the news come in either order";
-    let oneshot = "2.7.0 has no -o (section 10)";
-    vec![
-        case!(s6_end_by_exit_is_told).flaky_on_oracle(order),
-        case!(s6_end_by_signal_is_told).flaky_on_oracle(order),
-        case!(s6_end_by_core_dump_is_told_alike).flaky_on_oracle(order),
-        case!(s6_end_in_mode_off_is_told).flaky_on_oracle(order),
-        case!(s6_end_in_oneshot_is_told).differs_on_oracle(oneshot),
-        case!(s6_end_in_mid_line).flaky_on_oracle(order),
-        case!(s6_halves_of_the_news_have_these_words),
-        case!(s6_rest_of_the_process_group_is_killed),
-        case!(s6_session_of_its_own_survives_the_end),
-        case!(s6_grandchild_that_holds_the_terminal_delays_nothing),
-        case!(s6_child_that_closes_its_terminal_is_ended).flaky_on_oracle(order),
-        case!(s6_restart_follows_at_once_after_the_holdoff),
-        case!(s6_restart_waits_for_the_holdoff),
-        case!(s6_no_restart_in_mode_off),
-        case!(s6_oneshot_exits_with_the_childs_status).differs_on_oracle(oneshot),
-        case!(s6_oneshot_waits_for_the_holdoff).differs_on_oracle(oneshot),
-        case!(s6_oneshot_exits_0_after_a_signal).differs_on_oracle(oneshot),
-        case!(s6_last_output_comes_before_the_news)
-            .flaky_on_oracle("loses the last output now and then"),
-        case!(s6_last_output_is_logged).flaky_on_oracle("loses the last output now and then"),
-    ]
-}
+const ORDER: &str = "the two halves of the news come in either order";
+const ONESHOT: &str = "2.7.0 has no -o (section 10)";
+
+cases![
+    s6_end_by_exit_is_told.flaky_on_oracle(ORDER),
+    s6_end_by_signal_is_told.flaky_on_oracle(ORDER),
+    s6_end_by_core_dump_is_told_alike.flaky_on_oracle(ORDER),
+    s6_end_in_mode_off_is_told.flaky_on_oracle(ORDER),
+    s6_end_in_oneshot_is_told.differs_on_oracle(ONESHOT),
+    s6_end_in_mid_line.flaky_on_oracle(ORDER),
+    s6_halves_of_the_news_have_these_words,
+    s6_rest_of_the_process_group_is_killed,
+    s6_session_of_its_own_survives_the_end,
+    s6_grandchild_that_holds_the_terminal_delays_nothing,
+    s6_child_that_closes_its_terminal_is_ended.flaky_on_oracle(ORDER),
+    s6_restart_follows_at_once_after_the_holdoff,
+    s6_restart_waits_for_the_holdoff,
+    s6_no_restart_in_mode_off,
+    s6_oneshot_exits_with_the_childs_status.differs_on_oracle(ONESHOT),
+    s6_oneshot_waits_for_the_holdoff.differs_on_oracle(ONESHOT),
+    s6_oneshot_exits_0_after_a_signal.differs_on_oracle(ONESHOT),
+    s6_last_output_comes_before_the_news.flaky_on_oracle("loses the last output now and then"),
+    s6_last_output_is_logged.flaky_on_oracle("loses the last output now and then"),
+];
 
 fn s6_end_by_exit_is_told(lab: &Lab) {
     let (server, mut user) = started(lab.server().child(["say", "bye", "exit", "3"]));

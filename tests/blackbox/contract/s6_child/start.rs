@@ -1,52 +1,48 @@
 //! Contract section 6: the child, how it is set up and run.
 
-use crate::case;
 use crate::support::dialogue::{gone, started, started_hex};
-use crate::support::{Case, Client, Instance, Lab, Setup, Terminal, number_after};
+use crate::support::{Client, Instance, Lab, Setup, Terminal, cases, number_after};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-pub(super) fn cases() -> Vec<Case> {
-    let blocked = "leaves signals blocked or ignored in the child";
-    let by_path = "2.7.0 wants an executable file given by path (section 10)";
-    vec![
-        case!(s6_start_is_announced_with_name_and_command),
-        case!(s6_start_says_no_command_if_that_is_the_name),
-        case!(s6_mode_off_does_not_prevent_the_first_start),
-        case!(s6_child_leads_session_group_and_terminal),
-        case!(s6_environment_is_inherited),
-        case!(s6_notify_socket_is_inherited),
-        case!(s6_procserv_info_names_all_endpoints)
-            .differs_on_oracle("2.7.0 sets no PROCSERV_INFO (section 10)"),
-        case!(s6_inherited_procserv_info_is_replaced)
-            .differs_on_oracle("2.7.0 sets no PROCSERV_INFO (section 10)"),
-        case!(s6_path_is_searched).differs_on_oracle(by_path),
-        case!(s6_name_with_slash_is_relative_to_the_childs_directory),
-        case!(s6_file_without_interpreter_line_is_run_by_sh),
-        case!(s6_window_size_is_0x0),
-        case!(s6_terminal_has_the_kernels_modes),
-        case!(s6_coresize_above_the_hard_limit_changes_nothing),
-        case!(s6_resource_limits_are_inherited),
-        case!(s6_umask_is_inherited),
-        case!(s6_no_descriptors_but_three).differs_on_oracle("leaks sockets into the child"),
-        case!(s6_no_inherited_descriptors)
-            .differs_on_oracle("passes what it inherited to the child (section 6, [+])"),
-        case!(s6_signal_mask_is_empty).differs_on_oracle(blocked),
-        case!(s6_signal_dispositions_are_default).differs_on_oracle(blocked),
-        case!(s6_killsig_term_ends_the_child).differs_on_oracle(blocked),
-        case!(s6_control_c_of_a_client_interrupts_the_child),
-        case!(s6_failing_exec_is_told_and_exits_255)
-            .flaky_on_oracle("the order of the news varies"),
-        case!(s6_unknown_command_is_told_and_exits_255).differs_on_oracle(by_path),
-        case!(s6_failing_chdir_is_told_and_exits_255)
-            .flaky_on_oracle("the order of the news varies"),
-        case!(s6_paste_reaches_a_slow_child_whole)
-            .differs_on_oracle("300 KB to a child that doesn't read hang it"),
-        case!(s6_child_that_never_reads_blocks_nothing)
-            .differs_on_oracle("300 KB to a child that doesn't read hang it"),
-    ]
-}
+const BLOCKED: &str = "leaves signals blocked or ignored in the child";
+const BY_PATH: &str = "2.7.0 wants an executable file given by path (section 10)";
+
+cases![
+    s6_start_is_announced_with_name_and_command,
+    s6_start_says_no_command_if_that_is_the_name,
+    s6_mode_off_does_not_prevent_the_first_start,
+    s6_child_leads_session_group_and_terminal,
+    s6_environment_is_inherited,
+    s6_notify_socket_is_inherited,
+    s6_procserv_info_names_all_endpoints
+        .differs_on_oracle("2.7.0 sets no PROCSERV_INFO (section 10)"),
+    s6_inherited_procserv_info_is_replaced
+        .differs_on_oracle("2.7.0 sets no PROCSERV_INFO (section 10)"),
+    s6_path_is_searched.differs_on_oracle(BY_PATH),
+    s6_name_with_slash_is_relative_to_the_childs_directory,
+    s6_file_without_interpreter_line_is_run_by_sh,
+    s6_window_size_is_0x0,
+    s6_terminal_has_the_kernels_modes,
+    s6_coresize_above_the_hard_limit_changes_nothing,
+    s6_resource_limits_are_inherited,
+    s6_umask_is_inherited,
+    s6_no_descriptors_but_three.differs_on_oracle("leaks sockets into the child"),
+    s6_no_inherited_descriptors
+        .differs_on_oracle("passes what it inherited to the child (section 6, [+])"),
+    s6_signal_mask_is_empty.differs_on_oracle(BLOCKED),
+    s6_signal_dispositions_are_default.differs_on_oracle(BLOCKED),
+    s6_killsig_term_ends_the_child.differs_on_oracle(BLOCKED),
+    s6_control_c_of_a_client_interrupts_the_child,
+    s6_failing_exec_is_told_and_exits_255.flaky_on_oracle("the order of the news varies"),
+    s6_unknown_command_is_told_and_exits_255.differs_on_oracle(BY_PATH),
+    s6_failing_chdir_is_told_and_exits_255.flaky_on_oracle("the order of the news varies"),
+    s6_paste_reaches_a_slow_child_whole
+        .differs_on_oracle("300 KB to a child that doesn't read hang it"),
+    s6_child_that_never_reads_blocks_nothing
+        .differs_on_oracle("300 KB to a child that doesn't read hang it"),
+];
 
 fn s6_start_is_announced_with_name_and_command(lab: &Lab) {
     let server = lab.server().opts(["-w", "-n", "ioc"]).child(["say", "hello", "cat"]).start();

@@ -1,34 +1,30 @@
 //! Contract section 7: pidfile, info file, and what becomes of them.
 
-use crate::case;
 use crate::support::dialogue::daemon;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-pub(super) fn cases() -> Vec<Case> {
-    let from_daemon = "2.7.0 writes it from the daemon, some time later (section 10)";
-    vec![
-        case!(s7_pidfile_is_there_when_the_parent_exits).flaky_on_oracle(from_daemon),
-        case!(s7_pidfile_comes_from_the_environment),
-        case!(s7_pidfile_option_goes_before_the_environment),
-        case!(s7_pidfile_in_the_foreground).differs_on_oracle("2.7.0 writes none (section 10)"),
-        case!(s7_pidfile_that_cannot_be_written_is_told)
-            .differs_on_oracle("2.7.0's daemon says so to /dev/null (section 10)"),
-        case!(s7_pidfile_is_written_in_place),
-        case!(s7_pidfile_of_another_server_is_told)
-            .differs_on_oracle("says nothing (section 7, [+])"),
-        case!(s7_info_file_lists_pid_and_endpoints_last_first),
-        case!(s7_info_file_is_there_when_the_parent_exits)
-            .flaky_on_oracle("missing in some starts"),
-        case!(s7_info_file_that_cannot_be_written_is_skipped),
-        case!(s7_files_are_removed_at_exit),
-        case!(s7_files_have_mode_0666_less_umask),
-        case!(s7_files_are_relative_to_the_start_directory),
-        case!(s7_files_of_others_are_not_removed)
-            .differs_on_oracle("removes what has the name (section 7, [+])"),
-    ]
-}
+const FROM_DAEMON: &str = "2.7.0 writes it from the daemon, some time later (section 10)";
+
+cases![
+    s7_pidfile_is_there_when_the_parent_exits.flaky_on_oracle(FROM_DAEMON),
+    s7_pidfile_comes_from_the_environment,
+    s7_pidfile_option_goes_before_the_environment,
+    s7_pidfile_in_the_foreground.differs_on_oracle("2.7.0 writes none (section 10)"),
+    s7_pidfile_that_cannot_be_written_is_told
+        .differs_on_oracle("2.7.0's daemon says so to /dev/null (section 10)"),
+    s7_pidfile_is_written_in_place,
+    s7_pidfile_of_another_server_is_told.differs_on_oracle("says nothing (section 7, [+])"),
+    s7_info_file_lists_pid_and_endpoints_last_first,
+    s7_info_file_is_there_when_the_parent_exits.flaky_on_oracle("missing in some starts"),
+    s7_info_file_that_cannot_be_written_is_skipped,
+    s7_files_are_removed_at_exit,
+    s7_files_have_mode_0666_less_umask,
+    s7_files_are_relative_to_the_start_directory,
+    s7_files_of_others_are_not_removed
+        .differs_on_oracle("removes what has the name (section 7, [+])"),
+];
 
 fn s7_pidfile_is_there_when_the_parent_exits(lab: &Lab) {
     let server = lab.server().daemon().opts(["-p", "pid"]).start();

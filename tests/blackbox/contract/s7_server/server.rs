@@ -1,48 +1,45 @@
 //! Contract section 7: the daemon, signals, and how the server ends.
 
-use crate::case;
 use crate::support::dialogue::{RULE, daemon, ended, gone, started, started_hex};
-use crate::support::{Case, Lab, find, number_after};
+use crate::support::{Lab, cases, find, number_after};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
-pub(super) fn cases() -> Vec<Case> {
-    let from_daemon = "2.7.0 writes it from the daemon, some time later (section 10)";
-    let newer = "2.7.0 has no --grace-period (section 1)";
-    let always_0 = "2.7.0 always exits 0 (section 10)";
-    vec![
-        case!(s7_daemon_parent_prints_pid_and_exits_0),
-        case!(s7_daemon_warns_of_no_log_file_with_a_log_port),
-        case!(s7_daemon_with_a_log_file_has_no_warning),
-        case!(s7_daemon_with_its_log_on_stdout_has_no_warning),
-        case!(s7_daemon_messages_are_in_order).flaky_on_oracle(from_daemon),
-        case!(s7_quiet_keeps_the_errors).flaky_on_oracle(from_daemon),
-        case!(s7_foreground_and_debug_print_nothing),
-        case!(s7_daemon_has_its_own_session_and_no_terminal),
-        case!(s7_daemon_stays_in_its_directory),
-        case!(s7_process_name_and_arguments_stay),
-        case!(s7_sigterm_with_child_exits_0_and_says_so),
-        case!(s7_sigterm_tells_clients_that_came_later)
-            .differs_on_oracle("leaves them out (section 7, [+])"),
-        case!(s7_sigterm_in_mid_line_and_mode_off),
-        case!(s7_sigterm_in_oneshot).differs_on_oracle("2.7.0 has no -o (section 10)"),
-        case!(s7_sigterm_tells_the_log_and_debug_output),
-        case!(s7_sigterm_without_child_tells_nobody),
-        case!(s7_sigterm_kills_a_child_that_ignores_killsig),
-        case!(s7_grace_period_lets_the_child_finish).differs_on_oracle(newer),
-        case!(s7_second_sigterm_ends_the_grace_period).differs_on_oracle(newer),
-        case!(s7_sigterm_exits_0_whatever_child_ended_before),
-        case!(s7_quit_exits_with_the_last_childs_status).differs_on_oracle(always_0),
-        case!(s7_quit_ignores_a_death_by_signal).differs_on_oracle(always_0),
-        case!(s7_foreground_ignores_sigint_and_sigquit),
-        case!(s7_daemon_killed_by_sigint_leaves_its_files),
-        case!(s7_server_killed_hangs_up_the_child),
-        case!(s7_clients_see_an_orderly_end_of_file),
-        case!(s7_debug_output_is_never_stamped),
-        case!(s7_debug_in_the_foreground_has_no_child_output),
-    ]
-}
+const FROM_DAEMON: &str = "2.7.0 writes it from the daemon, some time later (section 10)";
+const NEWER: &str = "2.7.0 has no --grace-period (section 1)";
+const ALWAYS_0: &str = "2.7.0 always exits 0 (section 10)";
+
+cases![
+    s7_daemon_parent_prints_pid_and_exits_0,
+    s7_daemon_warns_of_no_log_file_with_a_log_port,
+    s7_daemon_with_a_log_file_has_no_warning,
+    s7_daemon_with_its_log_on_stdout_has_no_warning,
+    s7_daemon_messages_are_in_order.flaky_on_oracle(FROM_DAEMON),
+    s7_quiet_keeps_the_errors.flaky_on_oracle(FROM_DAEMON),
+    s7_foreground_and_debug_print_nothing,
+    s7_daemon_has_its_own_session_and_no_terminal,
+    s7_daemon_stays_in_its_directory,
+    s7_process_name_and_arguments_stay,
+    s7_sigterm_with_child_exits_0_and_says_so,
+    s7_sigterm_tells_clients_that_came_later.differs_on_oracle("leaves them out (section 7, [+])"),
+    s7_sigterm_in_mid_line_and_mode_off,
+    s7_sigterm_in_oneshot.differs_on_oracle("2.7.0 has no -o (section 10)"),
+    s7_sigterm_tells_the_log_and_debug_output,
+    s7_sigterm_without_child_tells_nobody,
+    s7_sigterm_kills_a_child_that_ignores_killsig,
+    s7_grace_period_lets_the_child_finish.differs_on_oracle(NEWER),
+    s7_second_sigterm_ends_the_grace_period.differs_on_oracle(NEWER),
+    s7_sigterm_exits_0_whatever_child_ended_before,
+    s7_quit_exits_with_the_last_childs_status.differs_on_oracle(ALWAYS_0),
+    s7_quit_ignores_a_death_by_signal.differs_on_oracle(ALWAYS_0),
+    s7_foreground_ignores_sigint_and_sigquit,
+    s7_daemon_killed_by_sigint_leaves_its_files,
+    s7_server_killed_hangs_up_the_child,
+    s7_clients_see_an_orderly_end_of_file,
+    s7_debug_output_is_never_stamped,
+    s7_debug_in_the_foreground_has_no_child_output,
+];
 
 const SPAWNING: &str = "procServ: spawning daemon process: <pid>\n";
 

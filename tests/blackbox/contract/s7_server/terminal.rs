@@ -1,32 +1,30 @@
 //! Contract section 7: the foreground, `-f`, with a terminal, a pipe or nothing as its input.
 
-use crate::case;
 use crate::support::dialogue::{RULE, line};
-use crate::support::{Case, Instance, Lab, Terminal, find};
+use crate::support::{Instance, Lab, Terminal, cases, find};
 use nix::sys::termios::{InputFlags, LocalFlags, OutputFlags, Termios};
 
-pub(super) fn cases() -> Vec<Case> {
-    let clean = "has telnet bytes on it, and a greeting with lines missing";
-    vec![
-        case!(s7_terminal_gets_the_greeting_before_the_start).differs_on_oracle(clean),
-        case!(s7_terminal_is_a_control_client),
-        case!(s7_terminal_output_is_not_on_stdout),
-        case!(s7_terminal_counts_as_a_user),
-        case!(s7_terminal_modes_while_it_runs),
-        case!(s7_terminal_modes_are_restored_by_sigterm),
-        case!(s7_terminal_modes_are_restored_by_quit),
-        case!(s7_terminal_modes_are_restored_by_logout).differs_on_oracle("not restored then"),
-        case!(s7_terminal_interrupt_does_not_reach_the_child),
-        case!(s7_terminal_hangup_ends_that_client_only),
-        case!(s7_terminal_with_the_log_on_stdout_is_no_client),
-        case!(s7_terminal_in_the_background_is_no_client)
-            .differs_on_oracle("takes it all the same (section 7, [+])"),
-        case!(s7_pipe_as_stdin_only_sends).differs_on_oracle("loses its input"),
-        case!(s7_pipe_as_stdin_is_no_user).differs_on_oracle("counts it (section 7)"),
-        case!(s7_null_as_stdin_is_no_user).flaky_on_oracle("counts it until it has read its end"),
-        case!(s7_closed_stdin_works).differs_on_oracle("spins"),
-    ]
-}
+const CLEAN: &str = "has telnet bytes on it, and a greeting with lines missing";
+
+cases![
+    s7_terminal_gets_the_greeting_before_the_start.differs_on_oracle(CLEAN),
+    s7_terminal_is_a_control_client,
+    s7_terminal_output_is_not_on_stdout,
+    s7_terminal_counts_as_a_user,
+    s7_terminal_modes_while_it_runs,
+    s7_terminal_modes_are_restored_by_sigterm,
+    s7_terminal_modes_are_restored_by_quit,
+    s7_terminal_modes_are_restored_by_logout.differs_on_oracle("not restored then"),
+    s7_terminal_interrupt_does_not_reach_the_child,
+    s7_terminal_hangup_ends_that_client_only,
+    s7_terminal_with_the_log_on_stdout_is_no_client,
+    s7_terminal_in_the_background_is_no_client
+        .differs_on_oracle("takes it all the same (section 7, [+])"),
+    s7_pipe_as_stdin_only_sends.differs_on_oracle("loses its input"),
+    s7_pipe_as_stdin_is_no_user.differs_on_oracle("counts it (section 7)"),
+    s7_null_as_stdin_is_no_user.flaky_on_oracle("counts it until it has read its end"),
+    s7_closed_stdin_works.differs_on_oracle("spins"),
+];
 
 /// A server in the foreground of a terminal of its own, as a shell would start it.
 fn on_terminal(lab: &Lab, options: &[&str]) -> (Instance, Terminal) {

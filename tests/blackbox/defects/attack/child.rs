@@ -1,11 +1,8 @@
 //! The child's birth and death.
 
-use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![case!(death_by_a_real_time_signal_is_noticed)]
-}
+cases![death_by_a_real_time_signal_is_noticed];
 
 fn death_by_a_real_time_signal_is_noticed(lab: &Lab) {
     let server = lab.server().opts(["-w"]).command(["/bin/sh", "-c", "kill -40 $$"]).start();

@@ -7,21 +7,19 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
-use crate::case;
 use crate::support::dialogue::started;
-use crate::support::{Case, Client, Lab};
+use crate::support::{Client, Lab, cases};
 
-pub(super) fn cases() -> Vec<Case> {
-    let deaf = "drops a client that can't be written to, and what it sent";
-    vec![
-        case!(paste_of_a_unix_client_that_is_gone_arrives).differs_on_oracle(deaf),
-        case!(client_in_the_middle_of_a_paste_sees_an_end).differs_on_oracle("hangs"),
-        case!(key_after_a_telnet_interrupt_is_not_swallowed)
-            .differs_on_oracle("takes it for the end of the telnet command"),
-        case!(those_who_came_last_hear_that_nobody_else_can)
-            .differs_on_oracle("dies when descriptors run out"),
-    ]
-}
+const DEAF: &str = "drops a client that can't be written to, and what it sent";
+
+cases![
+    paste_of_a_unix_client_that_is_gone_arrives.differs_on_oracle(DEAF),
+    client_in_the_middle_of_a_paste_sees_an_end.differs_on_oracle("hangs"),
+    key_after_a_telnet_interrupt_is_not_swallowed
+        .differs_on_oracle("takes it for the end of the telnet command"),
+    those_who_came_last_hear_that_nobody_else_can
+        .differs_on_oracle("dies when descriptors run out"),
+];
 
 /// A child that reads nothing at first.
 const SLOW: [&str; 6] = ["raw", "say", "READY", "wait-for", "go", "cat"];

@@ -4,16 +4,14 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::io::Read;
 
-use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
-pub(super) fn cases() -> Vec<Case> {
-    let never = "writes no pidfile with -f";
-    vec![
-        case!(pidfile_may_be_standard_output).differs_on_oracle(never),
-        case!(pidfile_that_is_a_fifo_does_not_stop_the_start).differs_on_oracle(never),
-    ]
-}
+const NEVER: &str = "writes no pidfile with -f";
+
+cases![
+    pidfile_may_be_standard_output.differs_on_oracle(NEVER),
+    pidfile_that_is_a_fifo_does_not_stop_the_start.differs_on_oracle(NEVER),
+];
 
 fn pidfile_may_be_standard_output(lab: &Lab) {
     let (mut reader, writer) = std::io::pipe().unwrap();

@@ -8,8 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use crate::case;
-use crate::support::{Case, Instance, Lab, Setup, find};
+use crate::support::{Instance, Lab, Setup, cases, find};
 
 /// What ends the announcement of a start.
 const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
@@ -17,16 +16,13 @@ const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
 /// More than the console stream holds.
 const MUCH: &str = "3000000";
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(server_sleeps_beside_a_log_that_hangs).differs_on_oracle("hangs with its log"),
-        case!(server_sleeps_beside_a_log_that_failed_and_now_hangs)
-            .differs_on_oracle("hangs with its log"),
-        case!(log_that_is_a_fifo_without_a_reader_keeps_nobody_waiting)
-            .differs_on_oracle("does not start before there is a reader"),
-        case!(hangups_do_not_cost_a_stuck_log_anything).differs_on_oracle("hangs with its log"),
-    ]
-}
+cases![
+    server_sleeps_beside_a_log_that_hangs.differs_on_oracle("hangs with its log"),
+    server_sleeps_beside_a_log_that_failed_and_now_hangs.differs_on_oracle("hangs with its log"),
+    log_that_is_a_fifo_without_a_reader_keeps_nobody_waiting
+        .differs_on_oracle("does not start before there is a reader"),
+    hangups_do_not_cost_a_stuck_log_anything.differs_on_oracle("hangs with its log"),
+];
 
 /// A server whose log is a FIFO, and its reader, who doesn't read.
 fn with_fifo(setup: Setup) -> (Setup, File) {

@@ -6,15 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use crate::case;
-use crate::support::{Case, Lab};
+use crate::support::{Lab, cases};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(daemon_stopped_right_after_its_start_leaves_nothing)
-            .flaky_on_oracle("dies of a signal that comes too early, its files stay"),
-    ]
-}
+cases![
+    daemon_stopped_right_after_its_start_leaves_nothing
+        .flaky_on_oracle("dies of a signal that comes too early, its files stay"),
+];
 
 fn daemon_stopped_right_after_its_start_leaves_nothing(lab: &Lab) {
     let setup = lab.server().daemon().opts(["-p", "pid"]);

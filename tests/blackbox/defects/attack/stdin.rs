@@ -1,23 +1,19 @@
 //! Things that are standard input.
 
 use nix::sys::termios::LocalFlags;
-use nix::unistd::geteuid;
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
-use crate::case;
-use crate::support::{Case, Lab, Terminal, find};
+use crate::support::{Lab, Terminal, cases, find};
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(stdin_may_be_a_socket).differs_on_oracle("takes no input from there"),
-        case!(terminal_that_a_shell_took_back_is_left_alone),
-        case!(terminal_of_another_user_is_a_client).only_if(geteuid().is_root(), "only as root"),
-    ]
-}
+cases![
+    stdin_may_be_a_socket.differs_on_oracle("takes no input from there"),
+    terminal_that_a_shell_took_back_is_left_alone,
+    terminal_of_another_user_is_a_client.needs_root(),
+];
 
 fn stdin_may_be_a_socket(lab: &Lab) {
     let (mut far, near) = UnixStream::pair().unwrap();

@@ -2,8 +2,7 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served, is_told};
-use crate::case;
-use crate::support::{Case, Client, Lab, alive};
+use crate::support::{Client, Lab, alive, cases};
 use crate::systemd::manager::user;
 use procserv_ng::limits::FDSTORE_HALF;
 use std::fs::File;
@@ -11,23 +10,21 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(state_may_be_lost),
-        case!(one_half_may_be_damaged),
-        case!(terminal_may_be_lost),
-        case!(process_may_be_lost),
-        case!(whole_child_may_be_lost),
-        case!(client_may_be_lost),
-        case!(endpoint_may_be_lost),
-        case!(names_may_be_unknown),
-        case!(things_may_be_of_another_kind),
-        case!(nothing_may_be_passed),
-        case!(nothing_leaks),
-        case!(store_may_have_no_room),
-        case!(state_that_can_not_be_saved_is_told_once_and_saved_later),
-    ]
-}
+cases![
+    state_may_be_lost,
+    one_half_may_be_damaged,
+    terminal_may_be_lost,
+    process_may_be_lost,
+    whole_child_may_be_lost,
+    client_may_be_lost,
+    endpoint_may_be_lost,
+    names_may_be_unknown,
+    things_may_be_of_another_kind,
+    nothing_may_be_passed,
+    nothing_leaks,
+    store_may_have_no_room,
+    state_that_can_not_be_saved_is_told_once_and_saved_later,
+];
 
 /// It lives on without its terminal.
 const STUBBORN: [&str; 4] = ["block", "SIGHUP", "cat", "wait"];

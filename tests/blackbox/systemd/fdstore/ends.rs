@@ -2,29 +2,26 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served, is_told};
-use crate::case;
-use crate::support::{Case, Lab, alive};
+use crate::support::{Lab, alive, cases};
 use crate::systemd::manager::user;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::net::UnixStream;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(end_of_the_child_is_noticed),
-        case!(signal_that_ended_the_child_is_told),
-        case!(kill_character_reaches_the_whole_group),
-        case!(sigterm_waits_for_the_grace_period),
-        case!(grace_period_ends),
-        case!(sigterm_may_be_in_the_middle),
-        case!(child_that_died_meanwhile_is_told_of),
-        case!(client_that_left_meanwhile_is_gone),
-        case!(connection_ends_though_the_manager_has_it),
-        case!(orderly_end_leaves_nothing),
-        case!(what_the_manager_did_not_hear_of_the_end_is_removed_by_the_next),
-    ]
-}
+cases![
+    end_of_the_child_is_noticed,
+    signal_that_ended_the_child_is_told,
+    kill_character_reaches_the_whole_group,
+    sigterm_waits_for_the_grace_period,
+    grace_period_ends,
+    sigterm_may_be_in_the_middle,
+    child_that_died_meanwhile_is_told_of,
+    client_that_left_meanwhile_is_gone,
+    connection_ends_though_the_manager_has_it,
+    orderly_end_leaves_nothing,
+    what_the_manager_did_not_hear_of_the_end_is_removed_by_the_next,
+];
 
 /// Kernels before 6.15 tell nobody but the parent how a process ended.
 fn status(code: u8) -> String {

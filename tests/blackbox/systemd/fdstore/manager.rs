@@ -2,8 +2,7 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served};
-use crate::case;
-use crate::support::{Case, Client, Lab, alive};
+use crate::support::{Client, Lab, alive, cases};
 use crate::systemd::manager::user;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -11,17 +10,15 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(deaf_manager_stalls_nobody),
-        case!(deaf_manager_costs_no_descriptors),
-        case!(deaf_manager_does_not_hold_an_upgrade_for_ever),
-        case!(deaf_manager_at_the_end),
-        case!(manager_that_is_gone_keeps_nothing),
-        case!(without_a_manager_nothing_is_kept),
-        case!(any_moment_will_do),
-    ]
-}
+cases![
+    deaf_manager_stalls_nobody,
+    deaf_manager_costs_no_descriptors,
+    deaf_manager_does_not_hold_an_upgrade_for_ever,
+    deaf_manager_at_the_end,
+    manager_that_is_gone_keeps_nothing,
+    without_a_manager_nothing_is_kept,
+    any_moment_will_do,
+];
 
 fn deaf_manager_stalls_nobody(lab: &Lab) {
     let mut unit = Unit::start(lab, &[], &["cat"]);

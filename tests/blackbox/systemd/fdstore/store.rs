@@ -212,6 +212,13 @@ pub(super) struct Unit {
     past: Vec<Instance>,
 }
 
+impl Drop for Unit {
+    fn drop(&mut self) {
+        // The thread of the store may hold it for a moment.
+        self.store.kept.lock().unwrap().clear();
+    }
+}
+
 impl Unit {
     /// A service whose first server has been started.
     pub(super) fn start(lab: &Lab, options: &[&str], child: &[&str]) -> Unit {
@@ -221,6 +228,10 @@ impl Unit {
         let options: Vec<String> = text(&[&["--fdstore"], options].concat());
         let child: Vec<String> = text(child);
         let server = ready(setup, &options, &child).start();
+        // What it tells of its start comes after the state that a killed one leaves.
+        lab.wait_for("the server to tell of its start", || {
+            (!store.said.lock().unwrap().is_empty()).then_some(())
+        });
         Unit { options, child, server, store, past: Vec::new() }
     }
 

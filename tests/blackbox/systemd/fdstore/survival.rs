@@ -2,26 +2,23 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served, is_told};
-use crate::case;
-use crate::support::{Case, Lab, NEGOTIATION, alive, find};
+use crate::support::{Lab, NEGOTIATION, alive, cases, find};
 use crate::systemd::manager::user;
 use nix::sys::signal::Signal;
 use std::fs;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(names_say_whose_they_are),
-        case!(child_and_clients_go_on),
-        case!(telnet_is_not_negotiated_again),
-        case!(log_client_goes_on),
-        case!(modes_and_times_are_kept),
-        case!(readiness_is_kept),
-        case!(wait_is_kept),
-        case!(files_and_variables_name_the_new_server),
-        case!(log_is_appended_to),
-        case!(upgrade_keeps_the_store),
-    ]
-}
+cases![
+    names_say_whose_they_are,
+    child_and_clients_go_on,
+    telnet_is_not_negotiated_again,
+    log_client_goes_on,
+    modes_and_times_are_kept,
+    readiness_is_kept,
+    wait_is_kept,
+    files_and_variables_name_the_new_server,
+    log_is_appended_to,
+    upgrade_keeps_the_store,
+];
 
 fn names_say_whose_they_are(lab: &Lab) {
     let port = lab.free_port().to_string();

@@ -2,29 +2,26 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served, is_told};
-use crate::case;
-use crate::support::{Case, Lab, alive};
+use crate::support::{Lab, alive, cases};
 use crate::systemd::manager::user;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
-pub(super) fn cases() -> Vec<Case> {
-    vec![
-        case!(port_may_change),
-        case!(any_port_stays_the_same),
-        case!(any_port_takes_no_port_that_is_asked_for),
-        case!(endpoint_may_be_dropped),
-        case!(endpoints_may_change_places),
-        case!(log_endpoint_may_become_a_control_endpoint),
-        case!(permissions_may_change),
-        case!(text_to_be_ready_may_change),
-        case!(store_may_be_given_up),
-        case!(socket_file_may_be_gone),
-        case!(socket_file_may_be_anothers),
-    ]
-}
+cases![
+    port_may_change,
+    any_port_stays_the_same,
+    any_port_takes_no_port_that_is_asked_for,
+    endpoint_may_be_dropped,
+    endpoints_may_change_places,
+    log_endpoint_may_become_a_control_endpoint,
+    permissions_may_change,
+    text_to_be_ready_may_change,
+    store_may_be_given_up,
+    socket_file_may_be_gone,
+    socket_file_may_be_anothers,
+];
 
 const TWO: [&str; 5] = ["child", "listener", "listener", "pty", "state"];
 
@@ -73,8 +70,10 @@ fn any_port_stays_the_same(lab: &Lab) {
 }
 
 fn any_port_takes_no_port_that_is_asked_for(lab: &Lab) {
-    let asked = lab.free_port().to_string();
-    for options in [["-P", "0", "-P", &asked], ["-P", &asked, "-P", "0"]] {
+    for asked_first in [false, true] {
+        let asked = lab.free_port().to_string();
+        let options =
+            if asked_first { ["-P", &asked, "-P", "0"] } else { ["-P", "0", "-P", &asked] };
         let mut unit = Unit::start(lab, &options, &["cat"]);
         let three = ["child", "listener", "listener", "listener", "pty", "state"];
         for _ in 0..3 {
@@ -157,10 +156,13 @@ fn permissions_may_change(lab: &Lab) {
     unit.kill(&TWO);
     set(&mut unit, &["-P", "unix:::0600:more"]);
     unit.next();
+    // Whoever connects earlier is in the queue of the old socket.
+    lab.wait_for("the new permissions", || {
+        let mode = fs::metadata(unit.server.path("more")).ok()?.permissions().mode();
+        (mode & 0o777 == 0o600).then_some(())
+    });
     is_there(&unit);
     unit.server.connect_to("unix:more").greeting();
-    let mode = fs::metadata(unit.server.path("more")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
 }
 
 fn text_to_be_ready_may_change(lab: &Lab) {
@@ -225,8 +227,7 @@ fn socket_file_may_be_anothers(lab: &Lab) {
     let mut client = user(&unit.server);
     unit.kill(&WITH_CLIENT);
     fs::remove_file(unit.server.path("ctl")).unwrap();
-    // Nobody answers there.
-    drop(UnixListener::bind(unit.server.path("ctl")).unwrap());
+    lab.stale_socket(unit.server.path("ctl"));
     unit.next();
     is_told(&mut client);
     is_served(&mut user(&unit.server), "anew");
@@ -242,6 +243,7 @@ fn socket_file_may_be_anothers(lab: &Lab) {
     assert!(unit.server.stderr().contains("in use"), "{}", unit.server.stderr());
     // It took nothing along.
     drop(other);
+    lab.nobody_answers(unit.server.path("ctl"));
     unit.next();
     is_told(&mut client);
     is_served(&mut client, "at last");
