@@ -1,7 +1,7 @@
 //! `--holdoff-max`: children that keep dying are started ever later.
 
 use crate::child::reduced;
-use crate::support::{Client, Lab, cases};
+use crate::support::{Client, TestEnv, cases};
 use std::time::Duration;
 
 cases![
@@ -16,7 +16,7 @@ fn start(user: &mut Client) -> f64 {
     std::str::from_utf8(&text).unwrap().trim().parse().unwrap()
 }
 
-fn holdoff_doubles_until_one_runs_long(lab: &Lab) {
+fn holdoff_doubles_until_one_runs_long(env: &TestEnv) {
     // Ten minutes, or half a minute.
     let (most, count) = reduced((8, 5), (64, 14));
     let script = "\
@@ -24,10 +24,10 @@ fn holdoff_doubles_until_one_runs_long(lab: &Lab) {
         printf 'UP %s ' $(cut -d' ' -f1 /proc/uptime)
         test -n \"$long\" && sleep 2
         exit 1";
-    let lab = &lab.patient(Duration::from_secs(80));
+    let env = &env.with_timeout(Duration::from_secs(80));
     // Not before somebody listens.
     let options = ["-w", "--holdoff", "1", "--holdoff-max", &most.to_string()];
-    let server = lab.server().opts(options).command(["/bin/sh", "-c", script]).start();
+    let server = env.server().opts(options).command(["/bin/sh", "-c", script]).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x12");
@@ -64,7 +64,7 @@ fn least(whole: f64) -> f64 {
     whole - (whole - 1.0) / 4.0 - 0.5
 }
 
-fn holdoff_refuses_what_makes_no_sense(lab: &Lab) {
+fn holdoff_refuses_what_makes_no_sense(env: &TestEnv) {
     for (options, problem) in [
         (&["--holdoff-max", "14"][..], "--holdoff-max 14 is less than the holdoff time, 15"),
         (&["--holdoff-max=x"], "--holdoff-max needs a number of seconds, not 'x'"),
@@ -79,6 +79,6 @@ fn holdoff_refuses_what_makes_no_sense(lab: &Lab) {
             "--holdoff-max needs a --holdoff that can be doubled, not 0",
         ),
     ] {
-        lab.server().opts(options).run().assert(1, "", &format!("procServ: {problem}\n"));
+        env.server().opts(options).run().assert(1, "", &format!("procServ: {problem}\n"));
     }
 }

@@ -1,6 +1,6 @@
 //! `--listen`: what a child gets, and what becomes of connections while there is none.
 
-use crate::support::{Instance, Lab, Setup, cases, number_after};
+use crate::support::{ServerBuilder, TestEnv, TestServer, cases, number_after};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Read;
@@ -48,9 +48,9 @@ fn read_answer(mut connection: impl Read) -> (i32, i32) {
     (words[0], words[1])
 }
 
-pub(super) fn listening(lab: &Lab, uris: &[String]) -> Setup {
+pub(super) fn listening(env: &TestEnv, uris: &[String]) -> ServerBuilder {
     let options = uris.iter().flat_map(|uri| ["--listen", uri]);
-    lab.server().opts(options)
+    env.server().opts(options)
 }
 
 const SHOWN: [&str; 7] = [
@@ -63,14 +63,14 @@ const SHOWN: [&str; 7] = [
     "EINHORN_FD_1",
 ];
 
-fn showing(setup: Setup) -> Setup {
+fn showing(setup: ServerBuilder) -> ServerBuilder {
     let steps = SHOWN.iter().flat_map(|name| ["show-env", name]);
     setup.opts(["-L", "log"]).child(steps.chain(["show-fds", "say", "done.", "cat"]))
 }
 
-fn child_gets_the_sockets_and_is_told(lab: &Lab) {
-    let port = lab.free_port();
-    let setup = lab.server();
+fn child_gets_the_sockets_and_is_told(env: &TestEnv) {
+    let port = env.free_port();
+    let setup = env.server();
     let path = setup.path("socket");
     let options = [format!("tcp://127.0.0.1:{port}"), format!("unix://{}", path.display())];
     let setup = setup.opts(options.iter().flat_map(|uri| ["--listen", uri]));
@@ -97,28 +97,28 @@ fn child_gets_the_sockets_and_is_told(lab: &Lab) {
     }
 }
 
-fn sockets_keep_their_order(lab: &Lab) {
+fn sockets_keep_their_order(env: &TestEnv) {
     // So many that they are where others have to go.
-    let ports: Vec<u16> = (0..30).map(|_| lab.free_port()).collect();
+    let ports: Vec<u16> = (0..30).map(|_| env.free_port()).collect();
     let uris: Vec<String> = ports.iter().map(|port| format!("tcp://127.0.0.1:{port}")).collect();
-    let server = listening(lab, &uris).child(["answer"]).start();
+    let server = listening(env, &uris).child(["answer"]).start();
     let pid = server.child_start(1);
     for (number, &port) in (3..).zip(&ports) {
         assert_eq!(ask(port), (number, pid));
     }
 }
 
-fn variables_of_others_are_not_mixed_in(lab: &Lab) {
-    let uris = [format!("tcp://127.0.0.1:{}", lab.free_port())];
+fn variables_of_others_are_not_mixed_in(env: &TestEnv) {
+    let uris = [format!("tcp://127.0.0.1:{}", env.free_port())];
     let steps = ["show-env", "EINHORN_FD_COUNT", "show-env", "EINHORN_FD_7", "show-env"];
-    let setup = listening(lab, &uris).env("EINHORN_FD_7", "9").env("EINHORN_FD_COUNT", "8");
+    let setup = listening(env, &uris).env("EINHORN_FD_7", "9").env("EINHORN_FD_COUNT", "8");
     let server = setup.env("LISTEN_FDS", "4").env("LISTEN_PID", "1").logged();
     let server = server.child(steps.into_iter().chain(["LISTEN_FDS", "cat"])).start();
     server.file_with("log", "EINHORN_FD_COUNT=1\r\nEINHORN_FD_7 unset\r\nLISTEN_FDS=1\r\n");
 }
 
-fn child_has_none_without_listen(lab: &Lab) {
-    let server = showing(lab.server().env("EINHORN_FDS", "3")).start();
+fn child_has_none_without_listen(env: &TestEnv) {
+    let server = showing(env.server().env("EINHORN_FDS", "3")).start();
     let log = String::from_utf8(server.file_with("log", "done.\r\n")).unwrap();
     for name in SHOWN.iter().filter(|name| **name != "EINHORN_FDS") {
         assert!(log.contains(&format!("{name} unset\r\n")), "{name}: {log}");
@@ -127,10 +127,10 @@ fn child_has_none_without_listen(lab: &Lab) {
     assert!(log.contains("fds: 0 1 2\r\n"), "{log}");
 }
 
-fn script_without_an_interpreter_gets_them_too(lab: &Lab) {
-    let uris = [format!("tcp://127.0.0.1:{}", lab.free_port())];
+fn script_without_an_interpreter_gets_them_too(env: &TestEnv) {
+    let uris = [format!("tcp://127.0.0.1:{}", env.free_port())];
     let script = "echo \"pid $LISTEN_PID is $$.\"\nexec sleep 60\n";
-    let setup = listening(lab, &uris).logged().with_file("script", script);
+    let setup = listening(env, &uris).logged().with_file("script", script);
     fs::set_permissions(setup.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
     let server = setup.command(["./script"]).start();
     let log = server.file_with("log", "is ");
@@ -138,9 +138,9 @@ fn script_without_an_interpreter_gets_them_too(lab: &Lab) {
     server.file_with("log", format!("pid {pid} is {pid}."));
 }
 
-fn connections_wait_while_there_is_no_child(lab: &Lab) {
-    let port = lab.free_port();
-    let setup = listening(lab, &[format!("tcp://127.0.0.1:{port}")]);
+fn connections_wait_while_there_is_no_child(env: &TestEnv) {
+    let port = env.free_port();
+    let setup = listening(env, &[format!("tcp://127.0.0.1:{port}")]);
     let setup = setup.opts(["--wait", "--noautorestart"]);
     let server = setup.child(["answer"]).start();
     let mut user = server.connect();
@@ -159,9 +159,9 @@ fn connections_wait_while_there_is_no_child(lab: &Lab) {
     }
 }
 
-fn sockets_are_not_endpoints(lab: &Lab) {
-    let port = lab.free_port();
-    let setup = listening(lab, &[format!("tcp://127.0.0.1:{port}")]).opts(["-I", "info"]);
+fn sockets_are_not_endpoints(env: &TestEnv) {
+    let port = env.free_port();
+    let setup = listening(env, &[format!("tcp://127.0.0.1:{port}")]).opts(["-I", "info"]);
     let server = setup.logged().child(["show-env", "PROCSERV_INFO", "answer"]).start();
     let info = format!("pid:{}\nunix:ctl\n", server.pid());
     assert_eq!(server.file_with("info", "ctl\n"), info.as_bytes());
@@ -170,8 +170,8 @@ fn sockets_are_not_endpoints(lab: &Lab) {
     assert_eq!(ask(port), (3, pid));
 }
 
-fn daemon_has_them_too(lab: &Lab) {
-    let setup = lab.server().daemon();
+fn daemon_has_them_too(env: &TestEnv) {
+    let setup = env.server().daemon();
     let path = setup.path("socket");
     let uri = format!("unix://{}", path.display());
     let server = setup.opts(["--listen", &uri]).child(["answer"]).start();
@@ -180,52 +180,52 @@ fn daemon_has_them_too(lab: &Lab) {
     assert!(!path.exists());
 }
 
-fn with_file(lab: &Lab) -> (Setup, std::path::PathBuf) {
-    let setup = lab.server();
+fn with_file(env: &TestEnv) -> (ServerBuilder, std::path::PathBuf) {
+    let setup = env.server();
     let path = setup.path("socket");
     let uri = format!("unix://{}", path.display());
     (setup.opts(["--listen", &uri]).child(["answer"]), path)
 }
 
-fn socket_file_is_for_everybody_and_removed(lab: &Lab) {
-    let (setup, path) = with_file(lab);
+fn socket_file_is_for_everybody_and_removed(env: &TestEnv) {
+    let (setup, path) = with_file(env);
     let server = setup.launched_by(["umask", "077"]).start();
     let pid = server.child_start(1);
-    assert_eq!(ask_unix_soon(lab, &path), (3, pid));
+    assert_eq!(ask_unix_soon(env, &path), (3, pid));
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o666);
     assert_eq!(server.terminate().code(), Some(0));
     assert!(!path.exists());
 }
 
-fn ask_unix_soon(lab: &Lab, path: &Path) -> (i32, i32) {
-    lab.wait_for("the socket", || UnixStream::connect(path).ok());
+fn ask_unix_soon(env: &TestEnv, path: &Path) -> (i32, i32) {
+    env.wait_for("the socket", || UnixStream::connect(path).ok());
     ask_unix(path)
 }
 
-fn socket_file_of_another_is_left(lab: &Lab) {
-    let (setup, path) = with_file(lab);
+fn socket_file_of_another_is_left(env: &TestEnv) {
+    let (setup, path) = with_file(env);
     let server = setup.start();
-    ask_unix_soon(lab, &path);
+    ask_unix_soon(env, &path);
     fs::remove_file(&path).unwrap();
     fs::write(&path, "").unwrap();
     assert_eq!(server.terminate().code(), Some(0));
     assert!(path.exists());
 }
 
-fn socket_file_left_behind_is_replaced(lab: &Lab) {
-    let (setup, path) = with_file(lab);
-    lab.stale_socket(&path);
+fn socket_file_left_behind_is_replaced(env: &TestEnv) {
+    let (setup, path) = with_file(env);
+    env.stale_socket(&path);
     assert!(fs::metadata(&path).unwrap().file_type().is_socket());
     let server = setup.start();
     server.child_start(1);
     let pid = server.child_start(1);
-    assert_eq!(ask_unix_soon(lab, &path), (3, pid));
+    assert_eq!(ask_unix_soon(env, &path), (3, pid));
 }
 
-fn upgrade_keeps_the_sockets(lab: &Lab) {
-    let port = lab.free_port();
-    let setup = listening(lab, &[format!("tcp://127.0.0.1:{port}")]);
+fn upgrade_keeps_the_sockets(env: &TestEnv) {
+    let port = env.free_port();
+    let setup = listening(env, &[format!("tcp://127.0.0.1:{port}")]);
     let setup = setup.opts(["--noautorestart"]).logged().child(["answer"]);
     let path = setup.path("socket");
     let server = setup.opts(["--listen", &format!("unix://{}", path.display())]).start();
@@ -234,7 +234,7 @@ fn upgrade_keeps_the_sockets(lab: &Lab) {
     let pid = server.child_start(1);
     assert_eq!(ask(port), (3, pid));
     for start in [2, 3] {
-        upgrade(lab, &server, start - 1);
+        upgrade(env, &server, start - 1);
         user.send(b"\x18");
         user.until("auto restart is disabled\r\n");
         let waiting = TcpStream::connect(("127.0.0.1", port)).expect("not refused");
@@ -248,9 +248,9 @@ fn upgrade_keeps_the_sockets(lab: &Lab) {
 }
 
 /// The `number`th upgrade in place.
-pub(super) fn upgrade(lab: &Lab, server: &Instance, number: usize) {
+pub(super) fn upgrade(env: &TestEnv, server: &TestServer, number: usize) {
     server.signal(Signal::SIGUSR1);
-    lab.wait_for("the upgrade", || {
+    env.wait_for("the upgrade", || {
         let log = fs::read_to_string(server.path("log")).ok()?;
         (log.matches("server upgraded in place").count() == number).then_some(())
     });

@@ -1,7 +1,7 @@
 //! The addresses of `--listen`, and everything that may be wrong with one.
 
 use super::listen::{ask, listening};
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 
@@ -22,41 +22,41 @@ cases![
     daemon_tells_its_caller,
 ];
 
-fn host_may_be_a_name(lab: &Lab) {
-    let port = lab.free_port();
-    let server = listening(lab, &[format!("tcp://localhost:{port}")]).child(["answer"]).start();
+fn host_may_be_a_name(env: &TestEnv) {
+    let port = env.free_port();
+    let server = listening(env, &[format!("tcp://localhost:{port}")]).child(["answer"]).start();
     let pid = server.child_start(1);
     assert_eq!(ask(port), (3, pid));
 }
 
-fn host_may_be_left_out(lab: &Lab) {
-    let ports = [lab.free_port(), lab.free_port()];
+fn host_may_be_left_out(env: &TestEnv) {
+    let ports = [env.free_port(), env.free_port()];
     let uris = [format!("tcp://:{}", ports[0]), format!("tcp4://:{}", ports[1])];
-    let server = listening(lab, &uris).child(["answer"]).start();
+    let server = listening(env, &uris).child(["answer"]).start();
     let pid = server.child_start(1);
     assert_eq!([ask(ports[0]), ask(ports[1])], [(3, pid), (4, pid)]);
 }
 
-fn both_families_without_a_host(lab: &Lab) {
-    let port = lab.free_port();
-    let server = listening(lab, &[format!("tcp://:{port}")]).child(["answer"]).start();
+fn both_families_without_a_host(env: &TestEnv) {
+    let port = env.free_port();
+    let server = listening(env, &[format!("tcp://:{port}")]).child(["answer"]).start();
     server.child_start(1);
     TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap();
 }
 
-fn tcp6_takes_no_ipv4(lab: &Lab) {
-    let port = lab.free_port();
+fn tcp6_takes_no_ipv4(env: &TestEnv) {
+    let port = env.free_port();
     let uris = [format!("tcp6://:{port}"), format!("tcp4://:{port}")];
-    let server = listening(lab, &uris).child(["answer"]).start();
+    let server = listening(env, &uris).child(["answer"]).start();
     let pid = server.child_start(1);
     assert_eq!(ask(port), (4, pid));
     TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap();
 }
 
-fn descriptor_is_passed_on(lab: &Lab) {
-    let ports = [lab.free_port(), lab.free_port()];
+fn descriptor_is_passed_on(env: &TestEnv) {
+    let ports = [env.free_port(), env.free_port()];
     let inherit = ports.map(|port| ["inherit".to_owned(), format!("tcp:127.0.0.1:{port}")]);
-    let setup = listening(lab, &["fd://4".to_owned(), "fd://3".to_owned()]);
+    let setup = listening(env, &["fd://4".to_owned(), "fd://3".to_owned()]);
     let setup = setup.launched_by(inherit.concat()).logged();
     let server = setup.child(["show-env", "LISTEN_FDNAMES", "answer"]).start();
     let pid = server.child_start(1);
@@ -65,12 +65,12 @@ fn descriptor_is_passed_on(lab: &Lab) {
     assert_eq!([ask(ports[0]), ask(ports[1])], [(4, pid), (3, pid)]);
 }
 
-fn descriptor_of_the_service_manager_keeps_its_name(lab: &Lab) {
-    let ports = [lab.free_port(), lab.free_port()];
+fn descriptor_of_the_service_manager_keeps_its_name(env: &TestEnv) {
+    let ports = [env.free_port(), env.free_port()];
     let web = format!("tcp:127.0.0.1:{}", ports[0]);
     let steps = ["pass", "unix:console", "console", "pass", &web, "web"];
     let setup =
-        lab.server().bare().launched_by(steps).opts(["-f", "-P", "fd:console", "-L", "log"]);
+        env.server().bare().launched_by(steps).opts(["-f", "-P", "fd:console", "-L", "log"]);
     let other = format!("tcp://127.0.0.1:{}", ports[1]);
     let setup = setup.opts(["--listen", "fd://4", "--listen", &other]);
     let child = ["./fake-ioc", "show-env", "LISTEN_FDNAMES", "answer"];
@@ -82,25 +82,25 @@ fn descriptor_of_the_service_manager_keeps_its_name(lab: &Lab) {
 }
 
 /// One line about `uri`, and this status.
-fn fails(lab: &Lab, uri: &str, reason: &str, code: i32) {
-    let finished = lab.server().opts(["--listen", uri]).run();
+fn fails(env: &TestEnv, uri: &str, reason: &str, code: i32) {
+    let finished = env.server().opts(["--listen", uri]).run();
     let expected =
         format!("procServ: --listen {uri}: {reason}\nprocServ: Exiting with error code: {code}\n");
     finished.assert(code, "", &expected);
 }
 
-fn descriptor_serves_one_purpose(lab: &Lab) {
-    let setup = lab.server().bare().launched_by(["pass", "unix:console", "console"]);
+fn descriptor_serves_one_purpose(env: &TestEnv) {
+    let setup = env.server().bare().launched_by(["pass", "unix:console", "console"]);
     let setup = setup.opts(["-f", "--listen", "fd://3", "-P", "fd:3"]).command(["./fake-ioc"]);
     let reason = "the service manager has passed no such socket";
     let stderr = setup.run().stderr;
     assert!(stderr.contains(reason), "{stderr}");
     let twice = ["-f", "--listen", "fd://3", "--listen", "fd://3", "-P", "unix:x"];
-    let finished = lab.server().bare().opts(twice).command(["./fake-ioc"]).run();
+    let finished = env.server().bare().opts(twice).command(["./fake-ioc"]).run();
     finished.assert(1, "", "procServ: --listen fd://3 is given twice\n");
 }
 
-fn bad_address_is_an_error(lab: &Lab) {
+fn bad_address_is_an_error(env: &TestEnv) {
     let kinds = "is none of tcp://HOST:PORT, tcp4://HOST:PORT, tcp6://HOST:PORT, unix:///PATH and \
                  fd://N";
     let tcp = "needs HOST:PORT, with a port up to 65535";
@@ -116,53 +116,53 @@ fn bad_address_is_an_error(lab: &Lab) {
         ("fd://x", descriptor),
         ("fd://1", descriptor),
     ] {
-        let finished = lab.server().opts(["--listen", uri]).run();
+        let finished = env.server().opts(["--listen", uri]).run();
         finished.assert(1, "", &format!("procServ: --listen {uri} {problem}\n"));
         assert!(!finished.instance.path("starts").exists(), "nothing was started");
     }
 }
 
-fn address_in_use_is_an_error(lab: &Lab) {
-    let port = lab.free_port();
+fn address_in_use_is_an_error(env: &TestEnv) {
+    let port = env.free_port();
     let _other = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    fails(lab, &format!("tcp://127.0.0.1:{port}"), "Address already in use", 98);
-    let port = lab.free_port();
+    fails(env, &format!("tcp://127.0.0.1:{port}"), "Address already in use", 98);
+    let port = env.free_port();
     let uri = format!("tcp4://:{port}");
-    let finished = lab.server().opts(["--listen", &uri, "--listen", &uri]).run();
+    let finished = env.server().opts(["--listen", &uri, "--listen", &uri]).run();
     assert_eq!(finished.status.code(), Some(98), "{}", finished.stderr);
 }
 
-fn live_socket_file_is_not_taken(lab: &Lab) {
+fn live_socket_file_is_not_taken(env: &TestEnv) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
     let _other = UnixListener::bind(&path).unwrap();
-    fails(lab, &format!("unix://{}", path.display()), "Address already in use", 98);
+    fails(env, &format!("unix://{}", path.display()), "Address already in use", 98);
     assert!(path.exists());
 }
 
-fn what_cannot_be_opened_is_an_error(lab: &Lab) {
-    fails(lab, "fd://77", "Bad file descriptor", 9);
-    fails(lab, "tcp://192.0.2.1:9", "Cannot assign requested address", 99);
-    fails(lab, "tcp6://127.0.0.1:9", "127.0.0.1 has no address of that kind", 1);
-    fails(lab, "unix:///nowhere/socket", "No such file or directory", 2);
-    fails(lab, "unix:///tmp", "Is a directory", 21);
-    let finished = lab.server().opts(["--listen", "tcp://no.such.host.invalid:9"]).run();
+fn what_cannot_be_opened_is_an_error(env: &TestEnv) {
+    fails(env, "fd://77", "Bad file descriptor", 9);
+    fails(env, "tcp://192.0.2.1:9", "Cannot assign requested address", 99);
+    fails(env, "tcp6://127.0.0.1:9", "127.0.0.1 has no address of that kind", 1);
+    fails(env, "unix:///nowhere/socket", "No such file or directory", 2);
+    fails(env, "unix:///tmp", "Is a directory", 21);
+    let finished = env.server().opts(["--listen", "tcp://no.such.host.invalid:9"]).run();
     assert!(finished.stderr.starts_with("procServ: --listen tcp://no.such.host.invalid:9: failed"));
     assert_eq!(finished.status.code(), Some(1));
-    let setup = lab.server().launched_by(["open-fd"]).opts(["--listen", "fd://4"]);
+    let setup = env.server().launched_by(["open-fd"]).opts(["--listen", "fd://4"]);
     let finished = setup.run();
     let reason = "procServ: --listen fd://4: Socket operation on non-socket\n";
     assert!(finished.stderr.starts_with(reason), "{}", finished.stderr);
 }
 
-fn endpoints_are_opened_first(lab: &Lab) {
-    let setup = lab.server().bare().opts(["-f", "-P", "unix:/nowhere/ctl", "--listen", "fd://77"]);
+fn endpoints_are_opened_first(env: &TestEnv) {
+    let setup = env.server().bare().opts(["-f", "-P", "unix:/nowhere/ctl", "--listen", "fd://77"]);
     let stderr = setup.command(["./fake-ioc"]).run().stderr;
     assert!(stderr.starts_with("Caught an exception creating the initial control"), "{stderr}");
 }
 
-fn failure_leaves_nothing_behind(lab: &Lab) {
-    let setup = lab.server();
+fn failure_leaves_nothing_behind(env: &TestEnv) {
+    let setup = env.server();
     let path = setup.path("socket");
     let uri = format!("unix://{}", path.display());
     let finished = setup.opts(["--listen", &uri, "--listen", "fd://77"]).run();
@@ -170,8 +170,8 @@ fn failure_leaves_nothing_behind(lab: &Lab) {
     assert!(!path.exists() && !finished.instance.path("ctl").exists());
 }
 
-fn daemon_tells_its_caller(lab: &Lab) {
-    let finished = lab.server().daemon().opts(["--listen", "fd://77"]).run();
+fn daemon_tells_its_caller(env: &TestEnv) {
+    let finished = env.server().daemon().opts(["--listen", "fd://77"]).run();
     assert_eq!(finished.status.code(), Some(9));
     assert!(finished.stderr.contains("--listen fd://77: Bad file descriptor"));
 }

@@ -3,7 +3,7 @@
 //! numbers are printed: `PROCSERV_RESTARTS=50 cargo test --test blackbox child::load -- --nocapture`.
 
 use super::listen::listening;
-use crate::support::{Instance, Lab, cases};
+use crate::support::{TestEnv, TestServer, cases};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -105,8 +105,8 @@ impl Load {
     }
 
     /// Waits until the process `pid` has answered.
-    fn answered_by(&self, lab: &Lab, pid: i32) {
-        lab.wait_for(&format!("an answer of process {pid}"), || {
+    fn answered_by(&self, env: &TestEnv, pid: i32) {
+        env.wait_for(&format!("an answer of process {pid}"), || {
             self.tally.lock().unwrap().answered.contains_key(&pid).then_some(())
         });
     }
@@ -141,17 +141,17 @@ fn get(mut stream: TcpStream) -> Result<i32, ErrorKind> {
     body.and_then(|body| body.parse().ok()).ok_or(ErrorKind::UnexpectedEof)
 }
 
-fn serving(lab: &Lab, options: &[&str]) -> (Instance, u16) {
-    let port = lab.free_port();
-    let setup = listening(lab, &[format!("tcp://127.0.0.1:{port}")]).opts(["--holdoff", "0"]);
+fn serving(env: &TestEnv, options: &[&str]) -> (TestServer, u16) {
+    let port = env.free_port();
+    let setup = listening(env, &[format!("tcp://127.0.0.1:{port}")]).opts(["--holdoff", "0"]);
     let server = setup.opts(["-L", "log"]).opts(options).command(["python3", WEB, DELAY]).start();
-    child(lab, &server, 1);
+    child(env, &server, 1);
     (server, port)
 }
 
 /// The PID of the `number`th child, from 1, once it serves.
-fn child(lab: &Lab, server: &Instance, number: usize) -> i32 {
-    lab.wait_for("the next child to serve", || {
+fn child(env: &TestEnv, server: &TestServer, number: usize) -> i32 {
+    env.wait_for("the next child to serve", || {
         let log = std::fs::read_to_string(server.path("log")).ok()?;
         let mut pids = log.split("@@@ The PID of new child").skip(number);
         (log.matches("serving\r\n").count() >= number).then_some(())?;
@@ -159,18 +159,18 @@ fn child(lab: &Lab, server: &Instance, number: usize) -> i32 {
     })
 }
 
-fn load_overlap_refuses_and_resets_nothing(lab: &Lab) {
+fn load_overlap_refuses_and_resets_nothing(env: &TestEnv) {
     // Only READY=1 ends the wait.
-    let (server, port) = serving(lab, &["--overlap", "60000"]);
+    let (server, port) = serving(env, &["--overlap", "60000"]);
     let load = Load::new(port);
     let start = Instant::now();
     load.run(|| {
-        load.answered_by(lab, child(lab, &server, 1));
+        load.answered_by(env, child(env, &server, 1));
         for number in 2..=restarts() + 1 {
             server.signal(Signal::SIGUSR2);
-            load.answered_by(lab, child(lab, &server, number));
+            load.answered_by(env, child(env, &server, number));
             // The old one has finished what it had begun.
-            lab.wait_for("the end of the old one", || {
+            env.wait_for("the end of the old one", || {
                 let log = std::fs::read_to_string(server.path("log")).ok()?;
                 (log.matches("Normal exit status = 0").count() == number - 1).then_some(())
             });
@@ -183,17 +183,17 @@ fn load_overlap_refuses_and_resets_nothing(lab: &Lab) {
     assert_eq!(log.matches("finished\r\n").count(), restarts(), "{log}");
 }
 
-fn load_kill_refuses_nothing(lab: &Lab) {
-    let (server, port) = serving(lab, &[]);
+fn load_kill_refuses_nothing(env: &TestEnv) {
+    let (server, port) = serving(env, &[]);
     let load = Load::new(port);
     let mut user = server.connect();
     user.greeting();
     let start = Instant::now();
     load.run(|| {
-        load.answered_by(lab, child(lab, &server, 1));
+        load.answered_by(env, child(env, &server, 1));
         for number in 2..=restarts() + 1 {
             user.send(b"\x18");
-            load.answered_by(lab, child(lab, &server, number));
+            load.answered_by(env, child(env, &server, number));
         }
     });
     let tally = load.report("by kill", start.elapsed());
@@ -229,20 +229,20 @@ impl Drop for Alone {
 }
 
 /// That the tests above can fail, and what they are worth.
-fn load_without_us_connections_are_refused(lab: &Lab) {
-    let port = lab.free_port();
+fn load_without_us_connections_are_refused(env: &TestEnv) {
+    let port = env.free_port();
     let load = Load::new(port);
     let mut service = Alone::start(port);
     let start = Instant::now();
     load.run(|| {
-        load.answered_by(lab, service.pid());
+        load.answered_by(env, service.pid());
         for _ in 0..restarts() {
             // The best that can be done: an orderly end, then the next one at once.
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(service.pid()), Signal::SIGTERM)
                 .unwrap();
             service.0.wait().unwrap();
             service = Alone::start(port);
-            load.answered_by(lab, service.pid());
+            load.answered_by(env, service.pid());
         }
     });
     let tally = load.report("without us", start.elapsed());

@@ -2,7 +2,7 @@
 
 use crate::child::reduced;
 use crate::support::dialogue::started;
-use crate::support::{Client, Instance, Lab, alive, cases};
+use crate::support::{Client, TestEnv, TestServer, alive, cases};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -51,13 +51,13 @@ fn script(count: usize) -> String {
     )
 }
 
-fn orphans(server: &Instance) -> Vec<i32> {
+fn orphans(server: &TestServer) -> Vec<i32> {
     let text = String::from_utf8(server.file("orphans")).unwrap();
     text.lines().map(|line| line.parse().unwrap()).collect()
 }
 
-fn busy(lab: &Lab, options: &[&str], count: usize) -> (Instance, Client) {
-    let setup = lab.server().logged().opts(options).command(["/bin/sh", "-c", &script(count)]);
+fn busy(env: &TestEnv, options: &[&str], count: usize) -> (TestServer, Client) {
+    let setup = env.server().logged().opts(options).command(["/bin/sh", "-c", &script(count)]);
     let (server, mut user) = started(setup);
     user.until("READY\r\n");
     (server, user)
@@ -69,10 +69,10 @@ fn next_start_finds(user: &mut Client) -> usize {
     text.matches("ALIVE ").count()
 }
 
-fn orphans_are_gone_before_the_next_start(lab: &Lab) {
-    let lab = &lab.patient(Duration::from_secs(60));
+fn orphans_are_gone_before_the_next_start(env: &TestEnv) {
+    let env = &env.with_timeout(Duration::from_secs(60));
     let count = reduced(20, 200);
-    let (server, mut user) = busy(lab, &KILLED, count);
+    let (server, mut user) = busy(env, &KILLED, count);
     let orphans = orphans(&server);
     assert_eq!(orphans.len(), count);
     assert!(orphans.iter().all(|&pid| alive(pid)));
@@ -80,24 +80,24 @@ fn orphans_are_gone_before_the_next_start(lab: &Lab) {
     assert!(!orphans.iter().any(|&pid| alive(pid)));
 }
 
-fn orphans_live_on_without_the_option(lab: &Lab) {
-    let lab = &lab.patient(Duration::from_secs(60));
+fn orphans_live_on_without_the_option(env: &TestEnv) {
+    let env = &env.with_timeout(Duration::from_secs(60));
     let count = reduced(20, 200);
-    let (server, mut user) = busy(lab, &["--holdoff", "0"], count);
+    let (server, mut user) = busy(env, &["--holdoff", "0"], count);
     assert_eq!(next_start_finds(&mut user), count);
     assert_eq!(server.terminate().code(), Some(0));
     assert!(orphans(&server).iter().all(|&pid| alive(pid)));
 }
 
-fn orphans_are_gone_at_sigterm(lab: &Lab) {
-    let (server, _) = busy(lab, &KILLED, 8);
+fn orphans_are_gone_at_sigterm(env: &TestEnv) {
+    let (server, _) = busy(env, &KILLED, 8);
     let orphans = orphans(&server);
     assert_eq!(server.terminate().code(), Some(0));
     assert!(!orphans.iter().any(|&pid| alive(pid)));
 }
 
-fn orphans_are_gone_at_quit(lab: &Lab) {
-    let (server, mut user) = busy(lab, &[&KILLED[..], &["--noautorestart"]].concat(), 8);
+fn orphans_are_gone_at_quit(env: &TestEnv) {
+    let (server, mut user) = busy(env, &[&KILLED[..], &["--noautorestart"]].concat(), 8);
     let orphans = orphans(&server);
     user.send(b"\x18");
     user.until("quits the server\r\n");
@@ -106,9 +106,9 @@ fn orphans_are_gone_at_quit(lab: &Lab) {
     assert!(!orphans.iter().any(|&pid| alive(pid)));
 }
 
-fn orphans_of_a_replaced_child_are_not_forgotten(lab: &Lab) {
+fn orphans_of_a_replaced_child_are_not_forgotten(env: &TestEnv) {
     let options = [&KILLED[..], &["--overlap", "0"]].concat();
-    let (server, mut user) = busy(lab, &options, 8);
+    let (server, mut user) = busy(env, &options, 8);
     let orphans = orphans(&server);
     server.signal(Signal::SIGUSR2);
     user.until("was killed by signal 15\r\n");
@@ -118,35 +118,35 @@ fn orphans_of_a_replaced_child_are_not_forgotten(lab: &Lab) {
 }
 
 /// A server with one orphan that says when it gets SIGTERM, and then does these steps.
-fn polite(lab: &Lab, grace: &str, last: &[&str]) -> (Instance, Client, i32) {
+fn polite(env: &TestEnv, grace: &str, last: &[&str]) -> (TestServer, Client, i32) {
     let orphan = [&["daemonize", "block", "SIGTERM", "record", "orphan"], last, &[";"]].concat();
     let steps = [&orphan[..], &["wait-for", "orphan", "say", "READY", "wait"]].concat();
     let options = [&KILLED[..], &["-g", grace]].concat();
-    let (server, mut user) = started(lab.server().opts(options).child(steps));
+    let (server, mut user) = started(env.server().opts(options).child(steps));
     user.expect("READY\n");
     let orphan = String::from_utf8(server.file("orphan")).unwrap().trim().parse().unwrap();
     (server, user, orphan)
 }
 
-fn orphans_get_a_grace_period(lab: &Lab) {
+fn orphans_get_a_grace_period(env: &TestEnv) {
     let (server, mut user, orphan) =
-        polite(lab, "1000", &["await", "SIGTERM", "record", "asked", "exit", "0"]);
+        polite(env, "1000", &["await", "SIGTERM", "record", "asked", "exit", "0"]);
     user.send(b"\x18");
     user.until("is: ");
     assert!(server.path("asked").exists() && !alive(orphan));
 }
 
-fn orphans_that_wait_out_the_grace_period_are_killed(lab: &Lab) {
-    let (_server, mut user, orphan) = polite(lab, "1", &["wait"]);
+fn orphans_that_wait_out_the_grace_period_are_killed(env: &TestEnv) {
+    let (_server, mut user, orphan) = polite(env, "1", &["wait"]);
     let begin = std::time::Instant::now();
     user.send(b"\x18");
     user.until("is: ");
     assert!(begin.elapsed() >= Duration::from_secs(1) && !alive(orphan));
 }
 
-fn orphans_in_their_grace_period_end_with_a_second_sigterm(lab: &Lab) {
+fn orphans_in_their_grace_period_end_with_a_second_sigterm(env: &TestEnv) {
     let last = ["await", "SIGTERM", "record", "asked", "wait"];
-    let (server, _user, orphan) = polite(lab, "1000", &last);
+    let (server, _user, orphan) = polite(env, "1000", &last);
     server.signal(Signal::SIGTERM);
     server.file_with("asked", "\n");
     assert!(alive(orphan));
@@ -154,10 +154,10 @@ fn orphans_in_their_grace_period_end_with_a_second_sigterm(lab: &Lab) {
     assert!(!alive(orphan));
 }
 
-fn orphans_of_others_are_left_alone(lab: &Lab) {
+fn orphans_of_others_are_left_alone(env: &TestEnv) {
     // A child of the process that became the server.
     let before = ["background", "record", "elder", "wait", ";", "wait-for", "elder"];
-    let setup = lab.server().launched_by(before).opts(KILLED);
+    let setup = env.server().launched_by(before).opts(KILLED);
     let child = ["daemonize", "record", "orphan", "wait", ";", "wait-for", "orphan", "say", "UP"];
     let (server, mut user) = started(setup.child(child.into_iter().chain(["wait"])));
     user.expect("UP\n");
@@ -172,17 +172,17 @@ fn orphans_of_others_are_left_alone(lab: &Lab) {
     kill(Pid::from_raw(elder), Signal::SIGKILL).unwrap();
 }
 
-fn orphans_are_found_after_an_upgrade(lab: &Lab) {
-    let (server, mut user) = busy(lab, &KILLED, 8);
+fn orphans_are_found_after_an_upgrade(env: &TestEnv) {
+    let (server, mut user) = busy(env, &KILLED, 8);
     server.signal(Signal::SIGUSR1);
     server.file_with("log", "upgraded in place");
     assert_eq!(next_start_finds(&mut user), 0);
     fs::remove_file(server.path("orphans")).unwrap();
 }
 
-fn user_is_patient_with_orphans(lab: &Lab) {
+fn user_is_patient_with_orphans(env: &TestEnv) {
     let last = ["await", "SIGTERM", "record", "asked", "wait-for", "go", "exit", "0"];
-    let (server, mut user, orphan) = polite(lab, "1000", &last);
+    let (server, mut user, orphan) = polite(env, "1000", &last);
     user.send(b"\x14");
     user.until("OFF\r\n");
     user.send(b"\x18");

@@ -1,7 +1,7 @@
 //! `--overlap`: a new child beside the old one.
 
 use super::listen::{ask, upgrade};
-use crate::support::{Client, Instance, Lab, Setup, alive, cases, number_after};
+use crate::support::{Client, ServerBuilder, TestEnv, TestServer, alive, cases, number_after};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::time::{Duration, Instant};
@@ -27,16 +27,16 @@ cases![
     bad_values_are_errors,
 ];
 
-pub(super) fn logged(lab: &Lab, options: &[&str]) -> Setup {
-    lab.server().opts(["-n", "web", "--holdoff", "1", "-L", "log"]).opts(options)
+pub(super) fn logged(env: &TestEnv, options: &[&str]) -> ServerBuilder {
+    env.server().opts(["-n", "web", "--holdoff", "1", "-L", "log"]).opts(options)
 }
 
 /// Another child is asked for.
-pub(super) fn reload(server: &Instance) {
+pub(super) fn reload(server: &TestServer) {
     server.signal(Signal::SIGUSR2);
 }
 
-pub(super) fn user(server: &Instance) -> Client {
+pub(super) fn user(server: &TestServer) -> Client {
     server.child_start(1);
     let mut user = server.connect();
     user.greeting();
@@ -60,9 +60,9 @@ pub(super) fn killed(pid: i32, signal: i32) -> String {
     )
 }
 
-fn old_child_ends_when_the_time_is_over(lab: &Lab) {
+fn old_child_ends_when_the_time_is_over(env: &TestEnv) {
     // That both run until then is seen where nothing but READY=1 ends it.
-    let server = logged(lab, &["--overlap", "300"]).child(["wait"]).start();
+    let server = logged(env, &["--overlap", "300"]).child(["wait"]).start();
     let mut user = user(&server);
     let begin = Instant::now();
     reload(&server);
@@ -81,11 +81,11 @@ fn old_child_ends_when_the_time_is_over(lab: &Lab) {
     assert_eq!(number_after(&greeting, "Child \"web\" PID: "), new);
 }
 
-fn reload_command_does_the_same(lab: &Lab) {
+fn reload_command_does_the_same(env: &TestEnv) {
     let options = ["--overlap", "0", "--reloadcmd", "^R^@"];
-    let finished = lab.server().opts(options).run();
+    let finished = env.server().opts(options).run();
     finished.assert(1, "", "procServ: --reloadcmd ^R^@ is no single character\n");
-    let server = logged(lab, &["--overlap", "0", "--reloadcmd", "^U"]).child(["hex"]).start();
+    let server = logged(env, &["--overlap", "0", "--reloadcmd", "^U"]).child(["hex"]).start();
     let mut user = user(&server);
     let mut watcher = server.connect();
     watcher.greeting();
@@ -99,8 +99,8 @@ fn reload_command_does_the_same(lab: &Lab) {
 }
 
 /// The rest of the `number`th line of the log, from 1, that has `name` in it, after that.
-pub(super) fn line_after(lab: &Lab, server: &Instance, name: &str, number: usize) -> String {
-    lab.wait_for(&format!("{name} in the log, {number} times"), || {
+pub(super) fn line_after(env: &TestEnv, server: &TestServer, name: &str, number: usize) -> String {
+    env.wait_for(&format!("{name} in the log, {number} times"), || {
         let log = std::fs::read_to_string(server.path("log")).ok()?;
         let lines = log.split_inclusive("\r\n").filter_map(|line| line.strip_suffix("\r\n"));
         let mut found = lines.filter_map(|line| Some(line.split_once(name)?.1.to_owned()));
@@ -108,8 +108,8 @@ pub(super) fn line_after(lab: &Lab, server: &Instance, name: &str, number: usize
     })
 }
 
-fn new_child_that_ends_first_changes_nothing(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "4000000000"]);
+fn new_child_that_ends_first_changes_nothing(env: &TestEnv) {
+    let server = logged(env, &["--overlap", "4000000000"]);
     let steps = ["on-start", "1", "cat", "otherwise", "say", "hopeless", "exit", "7"];
     let server = server.child(steps).start();
     let mut user = user(&server);
@@ -130,8 +130,8 @@ fn new_child_that_ends_first_changes_nothing(lab: &Lab) {
     assert_eq!(number_after(&next.greeting(), "Child \"web\" PID: "), old);
 }
 
-fn old_child_that_ends_first_is_told_of(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "4000000000"]).child(["wait"]).start();
+fn old_child_that_ends_first_is_told_of(env: &TestEnv) {
+    let server = logged(env, &["--overlap", "4000000000"]).child(["wait"]).start();
     let mut user = user(&server);
     reload(&server);
     user.until("@@@ @@@ @@@ @@@ @@@\r\n");
@@ -144,46 +144,46 @@ fn old_child_that_ends_first_is_told_of(lab: &Lab) {
 /// A child that survives SIGTERM: once it is told, it says so.
 const STUBBORN: [&str; 7] = ["background", "wait", ";", "block", "SIGTERM", "say", "deaf"];
 
-fn old_child_is_killed_after_its_grace(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "0", "-g", "1"]);
+fn old_child_is_killed_after_its_grace(env: &TestEnv) {
+    let server = logged(env, &["--overlap", "0", "-g", "1"]);
     let server = server.child(STUBBORN.into_iter().chain(["wait"])).start();
-    line_after(lab, &server, "deaf", 1);
+    line_after(env, &server, "deaf", 1);
     let mut user = user(&server);
     reload(&server);
     user.until(crlf(&killed(server.child_start(1), 9)));
     assert!(alive(server.child_start(2)));
 }
 
-fn old_child_has_the_grace_period_given(lab: &Lab) {
+fn old_child_has_the_grace_period_given(env: &TestEnv) {
     // At once, if it is none.
-    let server = logged(lab, &["--overlap", "0", "-g", "0"]);
+    let server = logged(env, &["--overlap", "0", "-g", "0"]);
     let server = server.child(STUBBORN.into_iter().chain(["wait"])).start();
-    line_after(lab, &server, "deaf", 1);
+    line_after(env, &server, "deaf", 1);
     let mut user = user(&server);
     reload(&server);
     user.until(crlf(&killed(server.child_start(1), 9)));
     // Ten seconds, if it is not given: long enough to finish something.
-    let server = logged(lab, &["--overlap", "0"]);
+    let server = logged(env, &["--overlap", "0"]);
     let steps = ["block", "SIGTERM", "say", "deaf", "await", "SIGTERM", "wait-for", "done"];
     let server = server.child(steps.into_iter().chain(["say", "finished", "exit", "3"])).start();
-    line_after(lab, &server, "deaf", 1);
+    line_after(env, &server, "deaf", 1);
     let mut user = server.connect();
     user.greeting();
     reload(&server);
     let old = server.child_start(1);
-    line_after(lab, &server, "deaf", 2);
+    line_after(env, &server, "deaf", 2);
     std::fs::write(server.path("done"), "").unwrap();
     let end =
         format!("finished\n@@@ Received a sigChild for process {old}. Normal exit status = 3\n");
     user.until(crlf(&end));
 }
 
-fn input_goes_to_the_new_child(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "4000000000"]);
+fn input_goes_to_the_new_child(env: &TestEnv) {
+    let server = logged(env, &["--overlap", "4000000000"]);
     let steps = ["on-start", "1", "print", "old> ", "hex", "otherwise", "print", "new> ", "cat"];
     let server = server.child(steps).start();
     let mut user = user(&server);
-    line_after(lab, &server, "web\" is", 1);
+    line_after(env, &server, "web\" is", 1);
     reload(&server);
     user.until("new> ");
     user.send(b"hello\r");
@@ -192,15 +192,15 @@ fn input_goes_to_the_new_child(lab: &Lab) {
     assert!(!log.contains("68 65"), "{log}");
 }
 
-fn lines_of_both_are_whole(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "4000000000"]);
+fn lines_of_both_are_whole(env: &TestEnv) {
+    let server = logged(env, &["--overlap", "4000000000"]);
     let steps = ["say", "up", "wait-for", "go", "lines", "20000", "say", "done", "wait"];
     let server = server.child(steps).start();
-    line_after(lab, &server, "up", 1);
+    line_after(env, &server, "up", 1);
     reload(&server);
-    line_after(lab, &server, "up", 2);
+    line_after(env, &server, "up", 2);
     std::fs::write(server.path("go"), "").unwrap();
-    line_after(lab, &server, "done", 2);
+    line_after(env, &server, "done", 2);
     let log = std::fs::read_to_string(server.path("log")).unwrap();
     let mut counts = vec![0; 20_001];
     for line in log.split_terminator("\r\n").filter(|line| !line.starts_with("@@@")) {
@@ -212,8 +212,8 @@ fn lines_of_both_are_whole(lab: &Lab) {
     assert!(counts[1..].iter().all(|&count| count == 2));
 }
 
-fn kill_command_is_for_both(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "4000000000"]).child(["wait"]).start();
+fn kill_command_is_for_both(env: &TestEnv) {
+    let server = logged(env, &["--overlap", "4000000000"]).child(["wait"]).start();
     let mut user = user(&server);
     reload(&server);
     let (old, new) = (server.child_start(1), server.child_start(2));
@@ -225,8 +225,8 @@ fn kill_command_is_for_both(lab: &Lab) {
     assert!(alive(next) && !alive(old) && !alive(new));
 }
 
-fn sigterm_is_for_both(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "4000000000"]).child(["wait"]).start();
+fn sigterm_is_for_both(env: &TestEnv) {
+    let server = logged(env, &["--overlap", "4000000000"]).child(["wait"]).start();
     let mut user = user(&server);
     reload(&server);
     let (old, new) = (server.child_start(1), server.child_start(2));
@@ -237,7 +237,7 @@ fn sigterm_is_for_both(lab: &Lab) {
     assert_eq!(rest.matches("Child process is shutting down").count(), 1, "{rest}");
 }
 
-fn sigterm_waits_for_both(lab: &Lab) {
+fn sigterm_waits_for_both(env: &TestEnv) {
     let options = ["--overlap", "4000000000", "--killsig", "TERM", "-g", "3600"];
     let steps = ["block", "SIGTERM", "say", "deaf", "await", "SIGTERM", "wait-for"];
     for (first, second) in [("old", "new"), ("new", "old")] {
@@ -245,10 +245,10 @@ fn sigterm_waits_for_both(lab: &Lab) {
         let steps = ["on-start", "1"].into_iter().chain(steps).chain(["old-go"]).chain(end("old"));
         let other = ["block", "SIGTERM", "say", "deaf", "await", "SIGTERM", "wait-for", "new-go"];
         let steps = steps.chain(["otherwise"]).chain(other).chain(end("new"));
-        let server = logged(lab, &options).child(steps).start();
-        line_after(lab, &server, "deaf", 1);
+        let server = logged(env, &options).child(steps).start();
+        line_after(env, &server, "deaf", 1);
         reload(&server);
-        line_after(lab, &server, "deaf", 2);
+        line_after(env, &server, "deaf", 2);
         server.signal(Signal::SIGTERM);
         std::fs::write(server.path(format!("{first}-go")), "").unwrap();
         server.file_with(first, "\n");
@@ -259,14 +259,14 @@ fn sigterm_waits_for_both(lab: &Lab) {
     }
 }
 
-fn one_more_after_it(lab: &Lab) {
-    let server = logged(lab, &["--overlap", "4000000000"]);
+fn one_more_after_it(env: &TestEnv) {
+    let server = logged(env, &["--overlap", "4000000000"]);
     let steps = ["say", "up", "on-start", "1", "wait", "otherwise", "wait-for", "go"];
     let steps = steps.into_iter().chain(["notify", "READY=1", "wait"]);
     let server = server.child(steps).start();
     let mut user = user(&server);
     reload(&server);
-    line_after(lab, &server, "up", 2);
+    line_after(env, &server, "up", 2);
     for _ in 0..5 {
         reload(&server);
     }
@@ -282,8 +282,8 @@ fn one_more_after_it(lab: &Lab) {
     assert_eq!(starts.lines().count(), 3, "and no more");
 }
 
-fn oneshot_looks_at_the_new_child(lab: &Lab) {
-    let server = logged(lab, &["--oneshot", "--overlap", "0"]);
+fn oneshot_looks_at_the_new_child(env: &TestEnv) {
+    let server = logged(env, &["--oneshot", "--overlap", "0"]);
     let end = ["otherwise", "wait-for", "go", "exit", "5"];
     let server = server.child(["on-start", "1", "wait"].into_iter().chain(end)).start();
     let mut user = user(&server);
@@ -294,8 +294,8 @@ fn oneshot_looks_at_the_new_child(lab: &Lab) {
     assert_eq!(server.wait_exit().code(), Some(5));
 }
 
-fn holdoff_looks_at_the_new_child(lab: &Lab) {
-    let server = lab.server().opts(["-n", "web", "--holdoff", "3600", "-L", "log"]);
+fn holdoff_looks_at_the_new_child(env: &TestEnv) {
+    let server = env.server().opts(["-n", "web", "--holdoff", "3600", "-L", "log"]);
     let end = ["on-start", "2", "wait-for", "go", "exit", "5", "otherwise", "wait"];
     let server = server.opts(["--overlap", "0"]).child(end).start();
     let mut user = user(&server);
@@ -308,8 +308,8 @@ fn holdoff_looks_at_the_new_child(lab: &Lab) {
     assert_eq!(String::from_utf8(server.file("starts")).unwrap().lines().count(), 2);
 }
 
-fn without_a_child_one_is_started(lab: &Lab) {
-    let server = logged(lab, &["--noautorestart", "--wait", "--overlap", "0"]).child(["wait"]);
+fn without_a_child_one_is_started(env: &TestEnv) {
+    let server = logged(env, &["--noautorestart", "--wait", "--overlap", "0"]).child(["wait"]);
     let server = server.start();
     let mut user = server.connect();
     user.greeting();
@@ -322,8 +322,8 @@ fn without_a_child_one_is_started(lab: &Lab) {
     }
 }
 
-fn without_overlap_it_is_ignored(lab: &Lab) {
-    let server = logged(lab, &["-d"]).child(["cat"]).start();
+fn without_overlap_it_is_ignored(env: &TestEnv) {
+    let server = logged(env, &["-d"]).child(["cat"]).start();
     let mut user = user(&server);
     reload(&server);
     server.file_with("stdout", "SIGUSR2: ignored without --overlap\n");
@@ -332,17 +332,17 @@ fn without_overlap_it_is_ignored(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn upgrade_keeps_both(lab: &Lab) {
-    let port = lab.free_port();
+fn upgrade_keeps_both(env: &TestEnv) {
+    let port = env.free_port();
     let uri = format!("tcp://127.0.0.1:{port}");
-    let server = logged(lab, &["--overlap", "4000000000", "--listen", &uri]);
+    let server = logged(env, &["--overlap", "4000000000", "--listen", &uri]);
     let steps = ["on-start", "1", "answer", "otherwise", "cat"];
     let server = server.child(steps).start();
     let mut user = user(&server);
     reload(&server);
     let (old, new) = (server.child_start(1), server.child_start(2));
     user.until("@@@ @@@ @@@ @@@ @@@\r\n");
-    upgrade(lab, &server, 1);
+    upgrade(env, &server, 1);
     assert_eq!(ask(port), (3, old));
     user.send(b"hello\r");
     user.until("hello\r\nhello\r\n");
@@ -352,7 +352,7 @@ fn upgrade_keeps_both(lab: &Lab) {
     // The one more.
     let next = server.child_start(3);
     user.until(crlf(&block(next)));
-    upgrade(lab, &server, 2);
+    upgrade(env, &server, 2);
     kill(Pid::from_raw(next), Signal::SIGINT).unwrap();
     user.until(crlf(&killed(next, 2)));
     user.until(format!("@@@ Child \"web\" is not replaced, process {new} goes on\r\n"));
@@ -360,12 +360,12 @@ fn upgrade_keeps_both(lab: &Lab) {
     assert!(!alive(new));
 }
 
-fn bad_values_are_errors(lab: &Lab) {
+fn bad_values_are_errors(env: &TestEnv) {
     for value in ["", "x", "-1", "+1", "1s", "1.5", "4294967296"] {
-        let finished = lab.server().opts(["--overlap", value]).run();
+        let finished = env.server().opts(["--overlap", value]).run();
         let line = format!("procServ: --overlap {value} is no number of milliseconds\n");
         finished.assert(1, "", &line);
     }
-    let finished = lab.server().opts(["--reloadcmd", "^U"]).run();
+    let finished = env.server().opts(["--reloadcmd", "^U"]).run();
     finished.assert(1, "", "procServ: --reloadcmd needs --overlap\n");
 }

@@ -1,6 +1,6 @@
 //! `--signal-status`: the server's exit status when a signal killed the last child.
 
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 
 const SIGNALLED: &str = "--signal-status";
 
@@ -11,19 +11,19 @@ cases![
     status_after_sigterm_is_0,
 ];
 
-fn status_of_oneshot_is_the_signal(lab: &Lab) {
+fn status_of_oneshot_is_the_signal(env: &TestEnv) {
     for (signal, status) in [("SIGABRT", 134), ("SIGKILL", 137), ("SIGTERM", 143)] {
         let options = ["-o", "--holdoff", "0", SIGNALLED];
-        let server = lab.server().opts(options).child(["kill-self", signal]).start();
+        let server = env.server().opts(options).child(["kill-self", signal]).start();
         assert_eq!(server.wait_exit().code(), Some(status), "{signal}");
     }
 }
 
-fn status_of_quit_is_that_of_the_last_child(lab: &Lab) {
+fn status_of_quit_is_that_of_the_last_child(env: &TestEnv) {
     for (last, status) in [(["exit", "3"], 3), (["kill-self", "SIGINT"], 130)] {
         let options = ["--noautorestart", "-w", SIGNALLED];
         let child = [&["on-start", "1", "kill-self", "SIGQUIT", "on-start", "2"][..], &last];
-        let server = lab.server().opts(options).child(child.concat()).start();
+        let server = env.server().opts(options).child(child.concat()).start();
         let mut user = server.connect();
         user.greeting();
         for _ in 0..2 {
@@ -35,14 +35,14 @@ fn status_of_quit_is_that_of_the_last_child(lab: &Lab) {
     }
 }
 
-fn status_without_the_option_is_as_ever(lab: &Lab) {
+fn status_without_the_option_is_as_ever(env: &TestEnv) {
     let options = ["-o", "--holdoff", "0"];
-    let server = lab.server().opts(options).child(["kill-self", "SIGABRT"]).start();
+    let server = env.server().opts(options).child(["kill-self", "SIGABRT"]).start();
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 
-fn status_after_sigterm_is_0(lab: &Lab) {
-    let server = lab.server().opts([SIGNALLED]).start();
+fn status_after_sigterm_is_0(env: &TestEnv) {
+    let server = env.server().opts([SIGNALLED]).start();
     server.child_start(1);
     assert_eq!(server.terminate().code(), Some(0));
 }

@@ -1,7 +1,7 @@
 //! `--user`: the child is another user's.
 
 use crate::support::dialogue::started;
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use nix::unistd::{Group, User, getgrouplist};
 use std::ffi::CString;
 use std::fs::{self, Permissions};
@@ -44,33 +44,33 @@ fn identity() -> String {
 const SHOW: [&str; 8] =
     ["show-status", "Uid", "show-status", "Gid", "show-status", "Groups", "show-status", "CapEff"];
 
-fn user_is_the_childs_in_all_respects(lab: &Lab) {
+fn user_is_the_childs_in_all_respects(env: &TestEnv) {
     let names = ["HOME", "USER", "LOGNAME", "SHELL"];
     let shown = names.iter().flat_map(|name| ["show-env", name]);
     let steps: Vec<&str> = SHOW.into_iter().chain(shown).chain(["wait"]).collect();
-    let server = lab.server().for_anybody().env("USER", "somebody").opts(["--user", WHO]);
+    let server = env.server().for_anybody().env("USER", "somebody").opts(["--user", WHO]);
     let (_server, mut user) = started(server.child(["unrecorded"].into_iter().chain(steps)));
     let User { dir, shell, .. } = who();
     let (home, shell) = (dir.display(), shell.display());
     user.expect(&format!("{}HOME={home}\nUSER={WHO}\nLOGNAME={WHO}\nSHELL={shell}\n", identity()));
 }
 
-fn user_may_be_a_number(lab: &Lab) {
-    let server = lab.server().for_anybody().opts(["--user", &who().uid.to_string()]);
+fn user_may_be_a_number(env: &TestEnv) {
+    let server = env.server().for_anybody().opts(["--user", &who().uid.to_string()]);
     let (_server, mut user) = started(server.child(["unrecorded"].iter().chain(&SHOW)));
     user.expect(&identity());
 }
 
-fn user_owns_the_terminal(lab: &Lab) {
+fn user_owns_the_terminal(env: &TestEnv) {
     let script = "stat -Lc '%U %a %G' /dev/stdin; echo opened > /dev/stderr; sleep 1000";
-    let server = lab.server().for_anybody().opts(["--user", WHO]);
+    let server = env.server().for_anybody().opts(["--user", WHO]);
     let (_server, mut user) = started(server.command(["/bin/sh", "-c", script]));
     let tty = Group::from_name("tty").unwrap().expect("a group tty").name;
     user.expect(&format!("{WHO} 620 {tty}\nopened\n"));
 }
 
-fn user_enters_the_directory(lab: &Lab) {
-    let server = lab.server().for_anybody().opts(["--user", WHO, "-c", "own"]);
+fn user_enters_the_directory(env: &TestEnv) {
+    let server = env.server().for_anybody().opts(["--user", WHO, "-c", "own"]);
     fs::create_dir(server.path("own")).unwrap();
     std::os::unix::fs::chown(server.path("own"), Some(who().uid.as_raw()), None).unwrap();
     fs::set_permissions(server.path("own"), Permissions::from_mode(0o700)).unwrap();
@@ -78,9 +78,9 @@ fn user_enters_the_directory(lab: &Lab) {
     user.until(format!("{}\r\n", server.path("own").display()));
 }
 
-fn user_without_rights_is_told_on_the_console(lab: &Lab) {
+fn user_without_rights_is_told_on_the_console(env: &TestEnv) {
     // Root could enter it, and execute what is in it.
-    let server = lab.server().for_anybody().opts(["--user", WHO, "-c", "closed"]).logged();
+    let server = env.server().for_anybody().opts(["--user", WHO, "-c", "closed"]).logged();
     fs::create_dir(server.path("closed")).unwrap();
     fs::set_permissions(server.path("closed"), Permissions::from_mode(0o700)).unwrap();
     let server = server.command(["/bin/true"]).start();
@@ -92,8 +92,8 @@ fn user_without_rights_is_told_on_the_console(lab: &Lab) {
     server.file_with("log", "Normal exit status = 255\r\n");
 }
 
-fn user_keeps_being_it_after_an_upgrade(lab: &Lab) {
-    let server = lab.server().for_anybody().opts(["--user", WHO, "--holdoff", "0"]).logged();
+fn user_keeps_being_it_after_an_upgrade(env: &TestEnv) {
+    let server = env.server().for_anybody().opts(["--user", WHO, "--holdoff", "0"]).logged();
     let steps = ["unrecorded"].into_iter().chain(SHOW).chain(["wait"]);
     let (server, mut user) = started(server.child(steps));
     user.expect(&identity());
@@ -105,8 +105,8 @@ fn user_keeps_being_it_after_an_upgrade(lab: &Lab) {
     user.expect(&identity());
 }
 
-fn user_can_be_killed(lab: &Lab) {
-    let server = lab.server().for_anybody().opts(["--user", WHO]);
+fn user_can_be_killed(env: &TestEnv) {
+    let server = env.server().for_anybody().opts(["--user", WHO]);
     let (server, mut user) = started(server.child(["unrecorded", "say", "UP", "wait"]));
     user.expect("UP\n");
     user.send(b"\x18");
@@ -114,9 +114,9 @@ fn user_can_be_killed(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn user_that_is_unknown_is_an_error(lab: &Lab) {
+fn user_that_is_unknown_is_an_error(env: &TestEnv) {
     for name in ["no-such-user", "", "4000000000", "99999999999", "-1"] {
-        let server = lab.server().logged().opts(["--user", name]);
+        let server = env.server().logged().opts(["--user", name]);
         let ended = server.run();
         ended.assert(
             1,
@@ -130,8 +130,8 @@ fn user_that_is_unknown_is_an_error(lab: &Lab) {
     }
 }
 
-fn user_needs_root(lab: &Lab) {
-    let server = lab.server().for_anybody().launched_by(["unprivileged"]).opts(["--user", WHO]);
+fn user_needs_root(env: &TestEnv) {
+    let server = env.server().for_anybody().launched_by(["unprivileged"]).opts(["--user", WHO]);
     server.run().assert(
         1,
         "",

@@ -1,6 +1,6 @@
 //! What attaches to consoles: conserver, procServUtils, socat.
 
-use crate::support::{Instance, Lab, NEGOTIATION, cases, find};
+use crate::support::{NEGOTIATION, TestEnv, TestServer, cases, find};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::process::{Command, Stdio};
@@ -18,8 +18,8 @@ cases![
 
 // conserver `type uds`: bytes as they are, both ways.
 
-fn conserver_uds_never_answers_the_negotiation(lab: &Lab) {
-    let server = lab.server().logged().child(["say", "up", "cat"]).start();
+fn conserver_uds_never_answers_the_negotiation(env: &TestEnv) {
+    let server = env.server().logged().child(["say", "up", "cat"]).start();
     server.file_with("log", "up\r\n");
     let mut console = server.connect();
     console.greeting();
@@ -32,8 +32,8 @@ fn conserver_uds_never_answers_the_negotiation(lab: &Lab) {
     assert_eq!(received.iter().filter(|byte| **byte == 0xff).count(), 2);
 }
 
-fn conserver_uds_sends_ff_unescaped(lab: &Lab) {
-    let server = lab.server().logged().child(["raw", "say", "READY", "hex"]).start();
+fn conserver_uds_sends_ff_unescaped(env: &TestEnv) {
+    let server = env.server().logged().child(["raw", "say", "READY", "hex"]).start();
     server.file_with("log", "READY");
     let mut console = server.connect();
     console.greeting();
@@ -51,11 +51,11 @@ fn conserver_uds_sends_ff_unescaped(lab: &Lab) {
     console.expect("64 0a \n");
 }
 
-fn conserver_uds_reconnects_when_the_server_is_back(lab: &Lab) {
+fn conserver_uds_reconnects_when_the_server_is_back(env: &TestEnv) {
     let run = tempfile::tempdir().unwrap();
     let endpoint = format!("unix:{}", run.path().join("control").display());
     for _ in 0..2 {
-        let server = lab.server().control(&endpoint).start();
+        let server = env.server().control(&endpoint).start();
         server.child_start(1);
         let mut console = server.connect();
         console.greeting();
@@ -65,8 +65,8 @@ fn conserver_uds_reconnects_when_the_server_is_back(lab: &Lab) {
     }
 }
 
-fn conserver_logs_the_doubled_ff_of_output(lab: &Lab) {
-    let server = lab.server().logged().child(["print", r"\xff\xfe\n", "cat"]).start();
+fn conserver_logs_the_doubled_ff_of_output(env: &TestEnv) {
+    let server = env.server().logged().child(["print", r"\xff\xfe\n", "cat"]).start();
     server.file_with("log", b"\xff\xfe\r\n");
     let mut console = server.connect();
     console.greeting();
@@ -77,7 +77,7 @@ fn conserver_logs_the_doubled_ff_of_output(lab: &Lab) {
 // procServUtils.
 
 /// `attach`: the first line of the info file that is an endpoint.
-fn first_endpoint(server: &Instance) -> String {
+fn first_endpoint(server: &TestServer) -> String {
     let text = String::from_utf8(server.file_with("info", "unix:")).unwrap();
     assert_eq!(text.lines().next(), Some(format!("pid:{}", server.pid()).as_str()));
     let usable = |line: &&str| line.starts_with("tcp:") || line.starts_with("unix:");
@@ -85,9 +85,9 @@ fn first_endpoint(server: &Instance) -> String {
     first.strip_prefix("tcp:").unwrap_or(first).to_owned()
 }
 
-fn proc_serv_utils_attaches_to_the_first_usable_endpoint(lab: &Lab) {
+fn proc_serv_utils_attaches_to_the_first_usable_endpoint(env: &TestEnv) {
     let options = ["--logfile", "-", "--ignore", "^D^C", "--logoutcmd", "^D"];
-    let setup = || lab.server().opts(options).opts(["--info-file", "info"]);
+    let setup = || env.server().opts(options).opts(["--info-file", "info"]);
     let server = setup().start();
     server.child_start(1);
     assert_eq!(first_endpoint(&server), "unix:ctl");
@@ -95,7 +95,7 @@ fn proc_serv_utils_attaches_to_the_first_usable_endpoint(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
     assert!(!server.path("info").exists());
 
-    let port = lab.free_port();
+    let port = env.free_port();
     let server = setup().opts(["-P", &port.to_string()]).start();
     server.child_start(1);
     let endpoint = first_endpoint(&server);
@@ -105,8 +105,8 @@ fn proc_serv_utils_attaches_to_the_first_usable_endpoint(lab: &Lab) {
 
 // epics-ioc-runner.
 
-fn ioc_runner_endpoint_has_owner_and_mode(lab: &Lab) {
-    let setup = lab.server();
+fn ioc_runner_endpoint_has_owner_and_mode(env: &TestEnv) {
+    let setup = env.server();
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name;
     let group = nix::unistd::Group::from_gid(nix::unistd::getgid()).unwrap().unwrap().name;
     let socket = setup.path("control");
@@ -122,8 +122,8 @@ fn ioc_runner_endpoint_has_owner_and_mode(lab: &Lab) {
     assert!(!socket.exists());
 }
 
-fn ioc_runner_toggle_is_plain_input(lab: &Lab) {
-    let setup = lab.server().logged().opts(["--autorestartcmd="]);
+fn ioc_runner_toggle_is_plain_input(env: &TestEnv) {
+    let setup = env.server().logged().opts(["--autorestartcmd="]);
     let server = setup.child(["raw", "say", "READY", "hex"]).start();
     server.file_with("log", "READY");
     let mut user = server.connect();
@@ -134,8 +134,8 @@ fn ioc_runner_toggle_is_plain_input(lab: &Lab) {
     user.expect("14 0a \n");
 }
 
-fn ioc_runner_monitors_with_socat(lab: &Lab) {
-    let server = lab.server().logged().child(["say", "up", "cat"]).start();
+fn ioc_runner_monitors_with_socat(env: &TestEnv) {
+    let server = env.server().logged().child(["say", "up", "cat"]).start();
     server.file_with("log", "up\r\n");
     let mut socat = Command::new("socat");
     socat.args(["-u", "UNIX-CONNECT:ctl", "OPEN:monitor,creat,append"]);

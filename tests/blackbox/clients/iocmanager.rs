@@ -1,7 +1,7 @@
 //! iocmanager (SLAC LCLS): Python's telnetlib before TCP ports.
 
 use crate::clients::telnetlib::{Telnet, search};
-use crate::support::{Instance, Lab, cases, find, show};
+use crate::support::{TestEnv, TestServer, cases, find, show};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -82,22 +82,22 @@ fn is_off(status: &Status) -> bool {
     !status.on && !status.oneshot
 }
 
-fn start(lab: &Lab, options: &[&str]) -> (Instance, u16) {
-    let port = lab.free_port();
-    let setup = lab.server().control(&port.to_string()).opts(["-n", "ioc-tst"]).opts(options);
+fn start(env: &TestEnv, options: &[&str]) -> (TestServer, u16) {
+    let port = env.free_port();
+    let setup = env.server().control(&port.to_string()).opts(["-n", "ioc-tst"]).opts(options);
     let server = setup.start();
     server.connect().greeting();
     (server, port)
 }
 
-fn start_running(lab: &Lab, options: &[&str]) -> (Instance, u16) {
-    let (server, port) = start(lab, options);
+fn start_running(env: &TestEnv, options: &[&str]) -> (TestServer, u16) {
+    let (server, port) = start(env, options);
     server.child_start(1);
     (server, port)
 }
 
-fn iocmanager_reads_the_state_of_a_running_child(lab: &Lab) {
-    let (server, port) = start_running(lab, &[]);
+fn iocmanager_reads_the_state_of_a_running_child(env: &TestEnv) {
+    let (server, port) = start_running(env, &[]);
     let pid = server.child_start(1).to_string();
     let dir = server.dir().display().to_string();
     let expected = Status {
@@ -107,28 +107,28 @@ fn iocmanager_reads_the_state_of_a_running_child(lab: &Lab) {
         dir,
         on: true,
         oneshot: false,
-        says_mode: lab.ours(),
+        says_mode: env.ours(),
     };
     assert_eq!(status(port), expected);
     make_mode(port, is_off);
     assert_eq!(status(port), Status { on: false, ..expected });
 }
 
-fn iocmanager_reads_the_state_of_a_child_shut_down(lab: &Lab) {
-    let (_server, port) = start(lab, &["-w", "--noautorestart"]);
+fn iocmanager_reads_the_state_of_a_child_shut_down(env: &TestEnv) {
+    let (_server, port) = start(env, &["-w", "--noautorestart"]);
     let status = status(port);
     assert!(!status.running && is_off(&status), "{status:?}");
     assert_eq!((status.pid.as_str(), status.id.as_str()), ("-", "ioc-tst"));
 }
 
-fn iocmanager_reads_oneshot(lab: &Lab) {
-    let (_server, port) = start(lab, &["-w", "-o"]);
+fn iocmanager_reads_oneshot(env: &TestEnv) {
+    let (_server, port) = start(env, &["-w", "-o"]);
     let status = status(port);
     assert!(status.oneshot && !status.on, "{status:?}");
 }
 
-fn iocmanager_kills_child_and_server(lab: &Lab) {
-    let (server, port) = start_running(lab, &[]);
+fn iocmanager_kills_child_and_server(env: &TestEnv) {
+    let (server, port) = start_running(env, &[]);
     make_mode(port, is_off);
     let mut telnet = Telnet::open(port);
     assert!(read_banner(&mut telnet).running);
@@ -143,8 +143,8 @@ fn iocmanager_kills_child_and_server(lab: &Lab) {
     assert!(Telnet::try_open(port).is_err());
 }
 
-fn iocmanager_quits_a_tenth_of_a_second_after_a_kill(lab: &Lab) {
-    let (server, port) = start_running(lab, &["--holdoff", "0"]);
+fn iocmanager_quits_a_tenth_of_a_second_after_a_kill(env: &TestEnv) {
+    let (server, port) = start_running(env, &["--holdoff", "0"]);
     // An older one waits for no message, only this long: by then ^Q must be a command. Once of
     // some times is enough, for the machine may be busy with something else.
     let in_time = (1..=20).any(|number| {
@@ -160,8 +160,8 @@ fn iocmanager_quits_a_tenth_of_a_second_after_a_kill(lab: &Lab) {
     assert!(in_time);
 }
 
-fn iocmanager_restarts_the_child(lab: &Lab) {
-    let (server, port) = start_running(lab, &[]);
+fn iocmanager_restarts_the_child(env: &TestEnv) {
+    let (server, port) = start_running(env, &[]);
     let mut telnet = Telnet::open(port);
     let before = read_banner(&mut telnet);
     make_mode(port, is_off);
@@ -180,22 +180,22 @@ fn iocmanager_restarts_the_child(lab: &Lab) {
     assert_eq!(after.pid, server.child_start(2).to_string());
 }
 
-fn iocmanager_polls_do_not_keep_the_child_down(lab: &Lab) {
-    let (server, port) = start(lab, &["--holdoff", "0"]);
+fn iocmanager_polls_do_not_keep_the_child_down(env: &TestEnv) {
+    let (server, port) = start(env, &["--holdoff", "0"]);
     // Without a pause, far more often than any manager.
-    lab.wait_for("a child that runs", || status(port).running.then_some(()));
+    env.wait_for("a child that runs", || status(port).running.then_some(()));
     make_mode(port, |status| status.on);
     let pid = server.child_start(1);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
-    lab.wait_for("the next child", || {
+    env.wait_for("the next child", || {
         let status = status(port);
         (status.running && status.pid != pid.to_string()).then_some(())
     });
 }
 
-fn iocmanager_polls_leave_no_trace(lab: &Lab) {
-    let port = lab.free_port();
-    let setup = lab.server().control(&port.to_string()).logged();
+fn iocmanager_polls_leave_no_trace(env: &TestEnv) {
+    let port = env.free_port();
+    let setup = env.server().control(&port.to_string()).logged();
     let server = setup.opts(["-w", "-n", "ioc-tst"]).start();
     let mut user = server.connect();
     user.greeting();
@@ -203,7 +203,7 @@ fn iocmanager_polls_leave_no_trace(lab: &Lab) {
         status(port);
     }
     // The server may not have read the end of the last poll yet.
-    let mut last = lab.wait_for("a greeting that counts one user", || {
+    let mut last = env.wait_for("a greeting that counts one user", || {
         let mut last = server.connect();
         find(&last.greeting(), b"@@@ 1 user(s) and 0 logger(s)").map(|_| last)
     });
@@ -220,11 +220,11 @@ fn old_prompt(text: &[u8]) -> Option<usize> {
     Some(at + 4)
 }
 
-fn iocmanager_starts_servers_through_procmgrd(lab: &Lab) {
-    let port = lab.free_port();
-    let setup = lab.server().control(&port.to_string()).env("PS1", "$ ");
+fn iocmanager_starts_servers_through_procmgrd(env: &TestEnv) {
+    let port = env.free_port();
+    let setup = env.server().control(&port.to_string()).env("PS1", "$ ");
     let link = setup.path("procmgrd0");
-    std::os::unix::fs::symlink(lab.program(), &link).unwrap();
+    std::os::unix::fs::symlink(env.program(), &link).unwrap();
     // The same name as at SLAC, where sh is bash.
     std::os::unix::fs::symlink("/bin/bash", setup.path("sh")).unwrap();
     let setup = setup.program(&link).argv0("./procmgrd0").with_file("log", "old\n");
@@ -246,8 +246,8 @@ fn iocmanager_starts_servers_through_procmgrd(lab: &Lab) {
     drop(telnet);
 
     // startProc
-    let ioc = lab.free_port();
-    let program = lab.program().display();
+    let ioc = env.free_port();
+    let program = env.program().display();
     let log = "./log";
     let mut telnet = Telnet::open(port);
     telnet.write(b"\x15\x0d");
@@ -258,7 +258,7 @@ fn iocmanager_starts_servers_through_procmgrd(lab: &Lab) {
     let answer = telnet.read_until("\r\n> ", 2);
     assert!(answer.ends_with(b"\r\n> "), "{}", show(&answer));
     assert!(find(&answer, b"procServ: spawning daemon").is_some(), "{}", show(&answer));
-    lab.wait_for("the new server's child", || status(ioc).running.then_some(()));
+    env.wait_for("the new server's child", || status(ioc).running.then_some(()));
     assert_eq!(status(ioc).id, "ioc-tst");
 
     // --savelog: the old log is put aside under the time of its last change.

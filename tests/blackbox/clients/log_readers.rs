@@ -1,6 +1,6 @@
 //! Programs that read the log or the journal.
 
-use crate::support::{Client, Instance, Lab, cases};
+use crate::support::{Client, TestEnv, TestServer, cases};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -30,7 +30,7 @@ fn lines(log: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(log).lines().map(str::to_owned).collect()
 }
 
-fn user(server: &Instance) -> Client {
+fn user(server: &TestServer) -> Client {
     let mut user = server.connect();
     user.greeting();
     user
@@ -38,9 +38,9 @@ fn user(server: &Instance) -> Client {
 
 // epics-ioc-runner (ALS-U).
 
-fn ioc_runner_counts_ends_in_the_log(lab: &Lab) {
+fn ioc_runner_counts_ends_in_the_log(env: &TestEnv) {
     let options = ["--autorestartcmd=", "--holdoff", "0"];
-    let server = lab.server().logged().opts(options).child(["say", "hello", "cat"]).start();
+    let server = env.server().logged().opts(options).child(["say", "hello", "cat"]).start();
     for number in 1..=3 {
         server.child_start(number);
         user(&server).send(b"\x18");
@@ -55,10 +55,10 @@ fn ioc_runner_counts_ends_in_the_log(lab: &Lab) {
 
 // NSLS2/manage-iocs.
 
-fn manage_iocs_finds_the_last_start_from_behind(lab: &Lab) {
+fn manage_iocs_finds_the_last_start_from_behind(env: &TestEnv) {
     let steps = ["on-start", "1", "say", "first", "exit", "0"];
     let child = steps.iter().chain(&["otherwise", "say", "last", "cat"]);
-    let setup = lab.server().logged().opts(["-n", "iocsim", "--holdoff", "0"]);
+    let setup = env.server().logged().opts(["-n", "iocsim", "--holdoff", "0"]);
     let server = setup.child(child).start();
     let log = lines(&server.file_with("log", "last\r\n"));
     let start = log.iter().rposition(|line| line == "@@@ Restarting child \"iocsim\"");
@@ -67,8 +67,8 @@ fn manage_iocs_finds_the_last_start_from_behind(lab: &Lab) {
     assert!(!session.iter().any(|line| line == "first"), "{session:#?}");
 }
 
-fn manage_iocs_rotates_with_hup_by_name(lab: &Lab) {
-    let server = lab.server().logged().start();
+fn manage_iocs_rotates_with_hup_by_name(env: &TestEnv) {
+    let server = env.server().logged().start();
     server.child_start(1);
     server.file_with("log", "@@@ @@@ @@@ @@@ @@@");
     // `killall -HUP procServ` goes to everybody of that name: here to the one that is ours.
@@ -79,14 +79,14 @@ fn manage_iocs_rotates_with_hup_by_name(lab: &Lab) {
     assert_eq!(all.into_iter().filter(named).collect::<Vec<_>>(), [server.pid()]);
     fs::rename(server.path("log"), server.path("log.1")).unwrap();
     server.signal(Signal::SIGHUP);
-    lab.wait_for("the new log", || server.path("log").exists().then_some(()));
+    env.wait_for("the new log", || server.path("log").exists().then_some(()));
     user(&server).send(b"hello\n");
     let log = server.file_with("log", "hello\r\nhello\r\n");
     assert_eq!(log, b"hello\r\nhello\r\n");
 }
 
-fn manage_iocs_unit_has_a_pid_file_it_cannot_write(lab: &Lab) {
-    let setup = lab.server().for_anybody();
+fn manage_iocs_unit_has_a_pid_file_it_cannot_write(env: &TestEnv) {
+    let setup = env.server().for_anybody();
     fs::create_dir(setup.path("run")).unwrap();
     let options = ["-q", "-p", "run/softioc-x.pid", "-n", "x", "--restrict", "-L", "log"];
     let server = setup.launched_by(["unprivileged"]).opts(options).start();
@@ -96,8 +96,8 @@ fn manage_iocs_unit_has_a_pid_file_it_cannot_write(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn manage_iocs_unit_has_a_pid_file_in_a_foreign_directory(lab: &Lab) {
-    let setup = lab.server().for_anybody();
+fn manage_iocs_unit_has_a_pid_file_in_a_foreign_directory(env: &TestEnv) {
+    let setup = env.server().for_anybody();
     fs::create_dir(setup.path("run")).unwrap();
     let file = setup.path("run/softioc-x.pid");
     fs::write(&file, "4711 and an old text\n").unwrap();
@@ -170,9 +170,9 @@ fn told(group: &[String]) -> Vec<&str> {
 
 const WHOLE: [&str; 7] = ["sigChild", "time:", "shutting", "^R or", "Restarting", "(as", "PID"];
 
-fn squasher_matches_the_block_of_an_end_and_a_start(lab: &Lab) {
+fn squasher_matches_the_block_of_an_end_and_a_start(env: &TestEnv) {
     let child = ["say", "hello", "on-start", "6", "cat", "otherwise", "exit", "1"];
-    let setup = lab.server().logged().opts(["-n", "ioc-tst", "--holdoff", "0"]).child(child);
+    let setup = env.server().logged().opts(["-n", "ioc-tst", "--holdoff", "0"]).child(child);
     let server = setup.start();
     server.child_start(6);
     user(&server).send(b"end\n");
@@ -182,9 +182,9 @@ fn squasher_matches_the_block_of_an_end_and_a_start(lab: &Lab) {
     groups.iter().for_each(|group| assert_eq!(told(group), WHOLE));
 }
 
-fn squasher_matches_the_block_after_a_kill(lab: &Lab) {
+fn squasher_matches_the_block_after_a_kill(env: &TestEnv) {
     let child = ["say", "hello", "cat"];
-    let setup = lab.server().logged().opts(["-n", "ioc-tst", "--holdoff", "0"]).child(child);
+    let setup = env.server().logged().opts(["-n", "ioc-tst", "--holdoff", "0"]).child(child);
     let server = setup.start();
     let mut user = user(&server);
     for number in 2..=4 {
@@ -195,7 +195,7 @@ fn squasher_matches_the_block_after_a_kill(lab: &Lab) {
         server.child_start(number);
     }
     // The log may be behind the clients.
-    let groups = lab.wait_for("three groups", || {
+    let groups = env.wait_for("three groups", || {
         Some(squash(&server.file("log"))).filter(|groups| groups.len() == 3)
     });
     groups.iter().for_each(|group| assert_eq!(told(group), WHOLE));
@@ -203,11 +203,11 @@ fn squasher_matches_the_block_after_a_kill(lab: &Lab) {
 
 // Open Glider Network.
 
-fn open_glider_finds_crash_and_restart_in_the_journal(lab: &Lab) {
+fn open_glider_finds_crash_and_restart_in_the_journal(env: &TestEnv) {
     // systemd makes standard output a stream socket to the journal.
     let (journal, stdout) = UnixStream::pair().unwrap();
-    journal.set_read_timeout(Some(lab.patience())).unwrap();
-    let setup = lab.server();
+    journal.set_read_timeout(Some(env.timeout())).unwrap();
+    let setup = env.server();
     fs::rename(setup.path("fake-ioc"), setup.path("ogn-decode")).unwrap();
     let options = ["-k", "^X", "--killsig", "15", "-x", "^C", "-i", "^D", "-L", "-"];
     let setup = setup.opts(options).opts(["--coresize", "0", "--holdoff", "0"]);

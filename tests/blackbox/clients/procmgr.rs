@@ -1,7 +1,7 @@
 //! ProcMgr of lcls2 (SLAC LCLS-II): telnetlib before children named by their log file.
 
 use crate::clients::telnetlib::{Telnet, search};
-use crate::support::{Instance, Lab, cases, find, show};
+use crate::support::{TestEnv, TestServer, cases, find, show};
 use std::process::Command;
 
 cases![
@@ -47,17 +47,17 @@ fn read_banner(telnet: &mut Telnet) -> Banner {
     }
 }
 
-fn start(lab: &Lab, options: &[&str]) -> (Instance, u16) {
-    let port = lab.free_port();
-    let setup = lab.server().control(&port.to_string()).logged();
+fn start(env: &TestEnv, options: &[&str]) -> (TestServer, u16) {
+    let port = env.free_port();
+    let setup = env.server().control(&port.to_string()).logged();
     let options = ["-n", NAME, "--allow", "--coresize", "0"].iter().chain(options);
     let server = setup.opts(options).start();
     server.connect().greeting();
     (server, port)
 }
 
-fn procmgr_reads_pids_and_a_name_that_is_a_path(lab: &Lab) {
-    let (server, port) = start(lab, &["--noautorestart"]);
+fn procmgr_reads_pids_and_a_name_that_is_a_path(env: &TestEnv) {
+    let (server, port) = start(env, &["--noautorestart"]);
     let child = server.child_start(1);
     let banner = read_banner(&mut Telnet::open(port));
     assert!(banner.running);
@@ -66,8 +66,8 @@ fn procmgr_reads_pids_and_a_name_that_is_a_path(lab: &Lab) {
     assert_eq!(banner.ppid, server.pid().to_string());
 }
 
-fn procmgr_restarts_a_child_shut_down(lab: &Lab) {
-    let (server, port) = start(lab, &["--noautorestart", "-w"]);
+fn procmgr_restarts_a_child_shut_down(env: &TestEnv) {
+    let (server, port) = start(env, &["--noautorestart", "-w"]);
     let banner = read_banner(&mut Telnet::open(port));
     assert!(!banner.running);
     assert_eq!((banner.name.as_str(), banner.pid), (NAME, None));
@@ -82,8 +82,8 @@ fn procmgr_restarts_a_child_shut_down(lab: &Lab) {
     server.child_start(1);
 }
 
-fn procmgr_stops_child_and_server(lab: &Lab) {
-    let (server, port) = start(lab, &["--noautorestart"]);
+fn procmgr_stops_child_and_server(env: &TestEnv) {
+    let (server, port) = start(env, &["--noautorestart"]);
     let child = server.child_start(1);
     let mut telnet = Telnet::open(port);
     telnet.write(b"\x18");
@@ -98,8 +98,8 @@ fn procmgr_stops_child_and_server(lab: &Lab) {
     assert!(Telnet::try_open(port).is_err());
 }
 
-fn procmgr_sees_a_clean_end_after_interrupt(lab: &Lab) {
-    let (server, port) = start(lab, &["--noautorestart"]);
+fn procmgr_sees_a_clean_end_after_interrupt(env: &TestEnv) {
+    let (server, port) = start(env, &["--noautorestart"]);
     server.child_start(1);
     let mut telnet = Telnet::open(port);
     read_banner(&mut telnet);
@@ -112,8 +112,8 @@ fn procmgr_sees_a_clean_end_after_interrupt(lab: &Lab) {
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 
-fn procmgr_kill_is_told_before_restart(lab: &Lab) {
-    let (server, port) = start(lab, &["--holdoff", "0"]);
+fn procmgr_kill_is_told_before_restart(env: &TestEnv) {
+    let (server, port) = start(env, &["--holdoff", "0"]);
     for number in 1..=10 {
         server.child_start(number);
         let mut telnet = Telnet::open(port);
@@ -125,9 +125,9 @@ fn procmgr_kill_is_told_before_restart(lab: &Lab) {
     }
 }
 
-fn procmgr_pid_file_may_be_a_device(lab: &Lab) {
+fn procmgr_pid_file_may_be_a_device(env: &TestEnv) {
     // Not /dev/null itself: a server that is wrong here would take the machine's.
-    let setup = lab.server();
+    let setup = env.server();
     let null = setup.path("null");
     let made = Command::new("mknod").arg(&null).args(["c", "1", "3"]).status();
     assert!(made.is_ok_and(|status| status.success()), "mknod");

@@ -1,6 +1,6 @@
 //! procServControl: an EPICS driver that reads lines from a raw TCP port, without telnet.
 
-use crate::support::{Instance, Lab, cases};
+use crate::support::{TestEnv, TestServer, cases};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -24,7 +24,7 @@ enum State {
 
 /// The driver's records, and the line reader behind them.
 struct Driver {
-    lab: Lab,
+    env: TestEnv,
     stream: TcpStream,
     unread: Vec<u8>,
     name: String,
@@ -34,11 +34,11 @@ struct Driver {
 }
 
 impl Driver {
-    fn connect(lab: &Lab, port: u16) -> Driver {
+    fn connect(env: &TestEnv, port: u16) -> Driver {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         Driver {
-            lab: *lab,
+            env: *env,
             stream,
             unread: Vec::new(),
             name: String::new(),
@@ -50,8 +50,8 @@ impl Driver {
 
     /// Reads lines until the records are as wanted.
     fn until(&mut self, what: &str, wanted: impl Fn(&Driver) -> bool) {
-        let lab = self.lab;
-        lab.wait_for(what, || {
+        let env = self.env;
+        env.wait_for(what, || {
             if wanted(self) {
                 return Some(());
             }
@@ -62,8 +62,8 @@ impl Driver {
 
     /// Reads lines until one has come that begins so, and has been looked at.
     fn until_line(&mut self, start: &str) {
-        let lab = self.lab;
-        lab.wait_for(start, || {
+        let env = self.env;
+        env.wait_for(start, || {
             let line = self.line()?;
             self.scan(&line);
             line.starts_with(start).then_some(())
@@ -156,35 +156,35 @@ impl Driver {
 }
 
 /// A server that speaks as the driver expects it.
-fn start(lab: &Lab, name: &str, options: &[&str]) -> (Instance, u16) {
-    let port = lab.free_port();
-    let setup = lab.server().control(&port.to_string()).opts(["-n", name, "--holdoff", "0"]);
-    let words: &[&str] = if lab.ours() { &["--compat", "2.7"] } else { &[] };
+fn start(env: &TestEnv, name: &str, options: &[&str]) -> (TestServer, u16) {
+    let port = env.free_port();
+    let setup = env.server().control(&port.to_string()).opts(["-n", name, "--holdoff", "0"]);
+    let words: &[&str] = if env.ours() { &["--compat", "2.7"] } else { &[] };
     let server = setup.opts(words).opts(options).start();
     server.connect().greeting();
     (server, port)
 }
 
-fn connected(lab: &Lab) -> (Instance, Driver) {
-    let (server, port) = start(lab, "ioc", &[]);
+fn connected(env: &TestEnv) -> (TestServer, Driver) {
+    let (server, port) = start(env, "ioc", &[]);
     server.child_start(1);
-    let mut driver = Driver::connect(lab, port);
+    let mut driver = Driver::connect(env, port);
     driver.until("the state", |driver| driver.state == State::Running);
     (server, driver)
 }
 
-fn proc_serv_control_reads_name_and_state(lab: &Lab) {
-    let (_server, driver) = connected(lab);
+fn proc_serv_control_reads_name_and_state(env: &TestEnv) {
+    let (_server, driver) = connected(env);
     assert_eq!(driver.name, "ioc");
-    let (_server, port) = start(lab, "other", &["-w"]);
-    let mut driver = Driver::connect(lab, port);
+    let (_server, port) = start(env, "other", &["-w"]);
+    let mut driver = Driver::connect(env, port);
     driver.state = State::Running;
     driver.until("the state", |driver| driver.state == State::Shutdown);
     assert_eq!(driver.name, "other");
 }
 
-fn proc_serv_control_reads_the_mode(lab: &Lab) {
-    let (_server, mut driver) = connected(lab);
+fn proc_serv_control_reads_the_mode(env: &TestEnv) {
+    let (_server, mut driver) = connected(env);
     for on in [true, false, true, false] {
         assert_eq!(driver.auto_restart, Some(on));
         driver.put(0x14);
@@ -192,8 +192,8 @@ fn proc_serv_control_reads_the_mode(lab: &Lab) {
     }
 }
 
-fn proc_serv_control_sees_stop_and_start(lab: &Lab) {
-    let (server, mut driver) = connected(lab);
+fn proc_serv_control_sees_stop_and_start(env: &TestEnv) {
+    let (server, mut driver) = connected(env);
     driver.stop();
     driver.until_line("@@@ Child process is shutting down, auto restart is disabled");
     driver.until_line("@@@ ^R or ^X restarts the child");
@@ -204,9 +204,9 @@ fn proc_serv_control_sees_stop_and_start(lab: &Lab) {
     server.child_start(2);
 }
 
-fn proc_serv_control_sends_kill_and_toggle_in_one_packet(lab: &Lab) {
+fn proc_serv_control_sends_kill_and_toggle_in_one_packet(env: &TestEnv) {
     // As it comes when the records are processed in one go.
-    let (server, mut driver) = connected(lab);
+    let (server, mut driver) = connected(env);
     driver.stream.write_all(b"\x18\x14").unwrap();
     driver.until_line("@@@ Toggled auto restart");
     driver.until_line("@@@ Child process is shutting down, auto restart is disabled");
@@ -214,8 +214,8 @@ fn proc_serv_control_sends_kill_and_toggle_in_one_packet(lab: &Lab) {
     assert!(!crate::support::alive(server.child_start(1)));
 }
 
-fn proc_serv_control_sees_a_restart(lab: &Lab) {
-    let (server, mut driver) = connected(lab);
+fn proc_serv_control_sees_a_restart(env: &TestEnv) {
+    let (server, mut driver) = connected(env);
     driver.restart();
     driver.until("the end", |driver| driver.state == State::Shutdown);
     driver.until("the restart", |driver| driver.state == State::Running);
@@ -235,11 +235,11 @@ fn proc_serv_control_sees_a_restart(lab: &Lab) {
     assert_eq!(driver.auto_restart, Some(true));
 }
 
-fn proc_serv_control_misses_a_line_behind_the_negotiation(lab: &Lab) {
-    let (server, port) = start(lab, "ioc", &["-w"]);
+fn proc_serv_control_misses_a_line_behind_the_negotiation(env: &TestEnv) {
+    let (server, port) = start(env, "ioc", &["-w"]);
     let mut user = server.connect();
     user.greeting();
-    let mut driver = Driver::connect(lab, port);
+    let mut driver = Driver::connect(env, port);
     driver.until_line("@@@ ^R or ^X restarts the child");
     user.send(b"\x12");
     // The start is announced on the line that the negotiation has begun.
@@ -251,21 +251,21 @@ fn proc_serv_control_misses_a_line_behind_the_negotiation(lab: &Lab) {
     driver.until("the next start", |driver| driver.state == State::Running);
 }
 
-fn proc_serv_control_misses_nothing_without_telnet(lab: &Lab) {
-    let port = lab.free_port();
-    let (server, _) = start(lab, "ioc", &["-w", "-P", &format!("raw:{port}")]);
+fn proc_serv_control_misses_nothing_without_telnet(env: &TestEnv) {
+    let port = env.free_port();
+    let (server, _) = start(env, "ioc", &["-w", "-P", &format!("raw:{port}")]);
     let mut user = server.connect();
     user.greeting();
-    let mut driver = Driver::connect(lab, port);
+    let mut driver = Driver::connect(env, port);
     driver.until_line("@@@ ^R or ^X restarts the child");
     user.send(b"\x12");
     driver.until("the start", |driver| driver.state == State::Running);
     assert_eq!((driver.name.as_str(), driver.auto_restart), ("ioc", Some(true)));
 }
 
-fn proc_serv_control_reads_names_up_to_a_blank(lab: &Lab) {
-    let (_server, port) = start(lab, "Test IOC", &["-w"]);
-    let mut driver = Driver::connect(lab, port);
+fn proc_serv_control_reads_names_up_to_a_blank(env: &TestEnv) {
+    let (_server, port) = start(env, "Test IOC", &["-w"]);
+    let mut driver = Driver::connect(env, port);
     driver.until_line("@@@ procServ server started at");
     // %s ends at the blank: neither name nor state is understood.
     assert_eq!((driver.name.as_str(), driver.state), ("", State::Shutdown));

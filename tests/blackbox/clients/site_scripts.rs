@@ -1,6 +1,6 @@
 //! Scripts of many sites (procServMgr of JLab): `ps`, `pgrep`, `kill -9`.
 
-use crate::support::{Lab, alive, cases};
+use crate::support::{TestEnv, alive, cases};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::path::Path;
@@ -16,10 +16,10 @@ fn comm(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap()
 }
 
-fn site_scripts_find_the_server_by_its_name(lab: &Lab) {
+fn site_scripts_find_the_server_by_its_name(env: &TestEnv) {
     // `ps -C procServ`, `pgrep procServ`: the daemon too; `ps ax | grep` sees what was typed.
     let words = ["-n", "softsvt", "-i^D^C", "-L", "log", "unix:ctl"];
-    let server = lab.server().bare().daemon().opts(words).command(["./fake-ioc", "cat"]).start();
+    let server = env.server().bare().daemon().opts(words).command(["./fake-ioc", "cat"]).start();
     server.child_start(1);
     assert_eq!(comm(server.pid()), "procServ\n");
     let typed = fs::read_to_string(format!("/proc/{}/cmdline", server.pid())).unwrap();
@@ -29,11 +29,11 @@ fn site_scripts_find_the_server_by_its_name(lab: &Lab) {
     assert_eq!(typed[7..], ["./fake-ioc", "cat"]);
 }
 
-fn site_scripts_find_the_server_by_the_name_of_a_link(lab: &Lab) {
+fn site_scripts_find_the_server_by_the_name_of_a_link(env: &TestEnv) {
     for number in 0..8 {
-        let setup = lab.server();
+        let setup = env.server();
         let name = format!("procmgrd{number}");
-        std::os::unix::fs::symlink(lab.program(), setup.path(&name)).unwrap();
+        std::os::unix::fs::symlink(env.program(), setup.path(&name)).unwrap();
         let link = setup.path(&name);
         let server = setup.program(link).argv0(&name).opts(["-w"]).start();
         server.connect().greeting();
@@ -41,12 +41,12 @@ fn site_scripts_find_the_server_by_the_name_of_a_link(lab: &Lab) {
     }
 }
 
-fn site_scripts_kill_the_server_and_start_it_again(lab: &Lab) {
+fn site_scripts_kill_the_server_and_start_it_again(env: &TestEnv) {
     let run = tempfile::tempdir().unwrap();
-    let port = lab.free_port().to_string();
+    let port = env.free_port().to_string();
     let socket = run.path().join("ioc.sock");
     let endpoint = format!("unix:{}", socket.display());
-    let setup = || lab.server().control(&port).opts(["-P", &endpoint]);
+    let setup = || env.server().control(&port).opts(["-P", &endpoint]);
     for _ in 0..3 {
         let server = setup().start();
         let child = server.child_start(1);
@@ -54,7 +54,7 @@ fn site_scripts_kill_the_server_and_start_it_again(lab: &Lab) {
         server.signal(Signal::SIGKILL);
         server.wait_exit();
         // Its terminal is hung up.
-        lab.wait_for("the child's end", || (!alive(child)).then_some(()));
+        env.wait_for("the child's end", || (!alive(child)).then_some(()));
         assert!(socket.exists(), "left behind, as nobody could remove it");
     }
     let server = setup().start();
@@ -64,17 +64,17 @@ fn site_scripts_kill_the_server_and_start_it_again(lab: &Lab) {
     assert!(!Path::new(&socket).exists());
 }
 
-fn site_scripts_kill_the_server_while_clients_are_there(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let first = lab.server().control(&port).start();
+fn site_scripts_kill_the_server_while_clients_are_there(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let first = env.server().control(&port).start();
     let child = first.child_start(1);
     let mut user = first.connect();
     user.greeting();
     first.signal(Signal::SIGKILL);
     first.wait_exit();
     user.until_end();
-    lab.wait_for("the child's end", || (!alive(child)).then_some(()));
+    env.wait_for("the child's end", || (!alive(child)).then_some(()));
     // The old connection is still half open: SO_REUSEADDR lets the port be had.
-    let second = lab.server().control(&port).start();
+    let second = env.server().control(&port).start();
     second.connect().greeting();
 }

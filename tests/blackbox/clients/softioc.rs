@@ -1,6 +1,6 @@
 //! The `softioc` scripts of synApps (epics-modules/xxx): info file, `ps`, Perl's sockets.
 
-use crate::support::{Instance, Lab, cases, parent_of};
+use crate::support::{TestEnv, TestServer, cases, parent_of};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -18,8 +18,8 @@ cases![
 
 const INFO: &str = "iocxxx-ps-info.txt";
 
-fn start(lab: &Lab, endpoint: &str, child: &[&str]) -> Instance {
-    let setup = lab.server().bare().daemon().opts(["--allow", "-i", "^C", "--logoutcmd=^D"]);
+fn start(env: &TestEnv, endpoint: &str, child: &[&str]) -> TestServer {
+    let setup = env.server().bare().daemon().opts(["--allow", "-i", "^C", "--logoutcmd=^D"]);
     let setup = setup.opts(["-I", INFO, "--holdoff", "0", endpoint]);
     let server = setup.command(["./fake-ioc"].iter().chain(child)).start();
     server.child_start(1);
@@ -27,7 +27,7 @@ fn start(lab: &Lab, endpoint: &str, child: &[&str]) -> Instance {
 }
 
 /// `_info.pm`: split at colons, lines one and two.
-fn parse(server: &Instance) -> (String, String, String) {
+fn parse(server: &TestServer) -> (String, String, String) {
     let text = String::from_utf8(server.file_with(INFO, "tcp:")).unwrap();
     let mut lines = text.lines();
     let pid = lines.next().unwrap().split(':').nth(1).unwrap();
@@ -35,9 +35,9 @@ fn parse(server: &Instance) -> (String, String, String) {
     (pid.to_owned(), second.next().unwrap().to_owned(), second.next().unwrap().to_owned())
 }
 
-fn softioc_parses_the_second_line_of_the_info_file(lab: &Lab) {
-    let port = lab.free_port();
-    let server = start(lab, &port.to_string(), &["cat"]);
+fn softioc_parses_the_second_line_of_the_info_file(env: &TestEnv) {
+    let port = env.free_port();
+    let server = start(env, &port.to_string(), &["cat"]);
     let (pid, ip, parsed) = parse(&server);
     assert_eq!(pid, server.pid().to_string());
     assert_eq!(parsed, port.to_string());
@@ -46,22 +46,22 @@ fn softioc_parses_the_second_line_of_the_info_file(lab: &Lab) {
 }
 
 /// `parse_procServ_info` of xxx.sh: `head -n 1 | cut -d : -f 2`, `tail -n 1 | cut -d : -f ...`.
-fn last_line(server: &Instance) -> (String, Vec<String>) {
+fn last_line(server: &TestServer) -> (String, Vec<String>) {
     let text = String::from_utf8(server.file_with(INFO, "\n")).unwrap();
     let pid = text.lines().next().unwrap().split(':').nth(1).unwrap().to_owned();
     let last = text.lines().last().unwrap();
     (pid, last.split(':').map(str::to_owned).collect())
 }
 
-fn softioc_parses_the_last_line_of_the_info_file(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let server = start(lab, &port, &["cat"]);
+fn softioc_parses_the_last_line_of_the_info_file(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let server = start(env, &port, &["cat"]);
     server.file_with(INFO, "tcp:");
     let (pid, control) = last_line(&server);
     assert_eq!(pid, server.pid().to_string());
     assert_eq!((control[0].as_str(), control[2].as_str()), ("tcp", port.as_str()));
 
-    let server = start(lab, "unix:iocxxx.socket", &["cat"]);
+    let server = start(env, "unix:iocxxx.socket", &["cat"]);
     server.file_with(INFO, "unix:");
     let (pid, control) = last_line(&server);
     assert_eq!(pid, server.pid().to_string());
@@ -70,16 +70,16 @@ fn softioc_parses_the_last_line_of_the_info_file(lab: &Lab) {
     server.connect_to("unix:iocxxx.socket").greeting();
 }
 
-fn softioc_sends_exit_and_half_closes(lab: &Lab) {
-    let port = lab.free_port().to_string();
+fn softioc_sends_exit_and_half_closes(env: &TestEnv) {
+    let port = env.free_port().to_string();
     let script = r#"while read line; do test "$line" != exit || exit 3; done"#;
-    let setup = lab.server().bare().daemon().opts(["--noautorestart", "-L", "log"]);
+    let setup = env.server().bare().daemon().opts(["--noautorestart", "-L", "log"]);
     let setup = setup.opts(["--holdoff", "0", "-i", "^C", &port]);
     let server = setup.command(["/bin/sh", "-c", script]).start();
     server.file_with("log", "new child");
     server.file_with("log", "@@@ @@@ @@@ @@@ @@@");
     let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    stream.set_read_timeout(Some(lab.patience())).unwrap();
+    stream.set_read_timeout(Some(env.timeout())).unwrap();
     // send_cmd: one recv, send, shutdown, one recv, close.
     let mut buffer = [0; 1024];
     assert!(stream.read(&mut buffer).unwrap() > 0);
@@ -90,10 +90,10 @@ fn softioc_sends_exit_and_half_closes(lab: &Lab) {
     server.file_with("log", "Normal exit status = 3");
 }
 
-fn softioc_stops_by_kill_and_starts_again(lab: &Lab) {
-    let port = lab.free_port().to_string();
+fn softioc_stops_by_kill_and_starts_again(env: &TestEnv) {
+    let port = env.free_port().to_string();
     for _ in 0..2 {
-        let server = start(lab, &port, &["cat"]);
+        let server = start(env, &port, &["cat"]);
         let (pid, ..) = parse(&server);
         assert_eq!(pid, server.pid().to_string());
         assert_eq!(server.terminate().code(), Some(0));
@@ -102,9 +102,9 @@ fn softioc_stops_by_kill_and_starts_again(lab: &Lab) {
     }
 }
 
-fn softioc_finds_its_ioc_below_a_process_named_proc_serv(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let server = start(lab, &port, &["cat"]);
+fn softioc_finds_its_ioc_below_a_process_named_proc_serv(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let server = start(env, &port, &["cat"]);
     let ioc = server.child_start(1);
     // checkpid: cwd of the IOC, `ps -o ppid=` of it, `pgrep procServ`.
     let cwd = fs::read_link(format!("/proc/{ioc}/cwd")).unwrap();
@@ -120,8 +120,8 @@ fn softioc_finds_its_ioc_below_a_process_named_proc_serv(lab: &Lab) {
     assert!(words.ends_with(&[b"./fake-ioc", b"cat", b""]), "{words:?}");
 }
 
-fn softioc_rewrites_the_log_in_place(lab: &Lab) {
-    let server = lab.server().logged().child(["say", "a long line that goes", "cat"]).start();
+fn softioc_rewrites_the_log_in_place(env: &TestEnv) {
+    let server = env.server().logged().child(["say", "a long line that goes", "cat"]).start();
     server.file_with("log", "a long line that goes\r\n");
     fs::write(server.path("log"), "kept\n").unwrap();
     let mut user = server.connect();
@@ -132,9 +132,9 @@ fn softioc_rewrites_the_log_in_place(lab: &Lab) {
     assert_eq!(log, b"kept\nmore\r\nmore\r\n");
 }
 
-fn softioc_publishes_proc_serv_info(lab: &Lab) {
-    let port = lab.free_port();
-    let server = lab.server().control(&port.to_string()).log_endpoint();
+fn softioc_publishes_proc_serv_info(env: &TestEnv) {
+    let port = env.free_port();
+    let server = env.server().control(&port.to_string()).log_endpoint();
     let server = server.logged().child(["show-env", "PROCSERV_INFO", "cat"]).start();
     let expected =
         format!("PROCSERV_INFO=PID={};LOG=unix:log-ctl;CTL=tcp:127.0.0.1:{port}\r\n", server.pid());

@@ -1,6 +1,6 @@
 //! systemd units: Type=notify for the child, and the hardening of EPNix.
 
-use crate::support::{Lab, Setup, cases, succeeds};
+use crate::support::{ServerBuilder, TestEnv, cases, succeeds};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -20,9 +20,9 @@ cases![
 ];
 
 /// The service manager's end of NOTIFY_SOCKET.
-fn manager(lab: &Lab, setup: &Setup) -> UnixDatagram {
+fn manager(env: &TestEnv, setup: &ServerBuilder) -> UnixDatagram {
     let socket = UnixDatagram::bind(setup.path("notify")).unwrap();
-    socket.set_read_timeout(Some(lab.patience())).unwrap();
+    socket.set_read_timeout(Some(env.timeout())).unwrap();
     socket
 }
 
@@ -41,9 +41,9 @@ fn no_message(manager: &UnixDatagram) {
     }
 }
 
-fn notify_unit_is_told_ready_by_the_child_alone(lab: &Lab) {
-    let setup = lab.server();
-    let manager = manager(lab, &setup);
+fn notify_unit_is_told_ready_by_the_child_alone(env: &TestEnv) {
+    let setup = env.server();
+    let manager = manager(env, &setup);
     let path = setup.path("notify");
     let setup = setup.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "3000000").logged();
     let setup = setup.child(["show-env", "NOTIFY_SOCKET", "notify", "READY=1", "cat"]);
@@ -59,9 +59,9 @@ fn notify_unit_is_told_ready_by_the_child_alone(lab: &Lab) {
     no_message(&manager);
 }
 
-fn notify_unit_survives_a_restart_of_the_child(lab: &Lab) {
-    let setup = lab.server();
-    let manager = manager(lab, &setup);
+fn notify_unit_survives_a_restart_of_the_child(env: &TestEnv) {
+    let setup = env.server();
+    let manager = manager(env, &setup);
     let path = setup.path("notify");
     let setup = setup.env("NOTIFY_SOCKET", path).opts(["--holdoff", "0"]);
     let child = ["on-start", "1", "notify", "READY=1", "exit", "1"];
@@ -75,9 +75,9 @@ fn notify_unit_survives_a_restart_of_the_child(lab: &Lab) {
     no_message(&manager);
 }
 
-fn epnix_unit_runs_without_any_rights(lab: &Lab) {
-    let setup = lab.server().for_anybody();
-    let port = lab.free_port().to_string();
+fn epnix_unit_runs_without_any_rights(env: &TestEnv) {
+    let setup = env.server().for_anybody();
+    let port = env.free_port().to_string();
     let mut path = setup.dir().into_os_string();
     path.push(":/usr/bin:/bin");
     let words = ["--foreground", "--oneshot", "--logfile", "-", "--holdoff", "0", &port];
@@ -93,8 +93,8 @@ fn epnix_unit_runs_without_any_rights(lab: &Lab) {
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 
-fn epnix_unit_runs_as_a_dynamic_user(lab: &Lab) {
-    let setup = lab.server().for_anybody().launched_by(["unprivileged"]).logged();
+fn epnix_unit_runs_as_a_dynamic_user(env: &TestEnv) {
+    let setup = env.server().for_anybody().launched_by(["unprivileged"]).logged();
     let status = ["Uid:", "CapEff:", "NoNewPrivs:"];
     let steps = status.iter().flat_map(|name| ["show-status", *name]).chain(["cat"]);
     let server = setup.opts(["-I", "info"]).child(steps).start();
@@ -110,9 +110,9 @@ fn epnix_unit_runs_as_a_dynamic_user(lab: &Lab) {
     assert!(!server.path("ctl").exists() && !server.path("info").exists());
 }
 
-fn epnix_unit_runs_in_a_user_namespace(lab: &Lab) {
+fn epnix_unit_runs_in_a_user_namespace(env: &TestEnv) {
     // PrivateUsers: no user but the own one is known there.
-    let setup = lab.server().for_anybody();
+    let setup = env.server().for_anybody();
     let program = setup.path("procServ");
     let setup = setup.bare().program("unshare").argv0("unshare").opts(["--user", "--"]);
     let words = ["-f", "-L", "log", "-P", "unix:ctl"];
@@ -128,12 +128,12 @@ fn epnix_unit_runs_in_a_user_namespace(lab: &Lab) {
     assert!(!server.path("ctl").exists());
 }
 
-fn epnix_unit_runs_behind_a_system_call_filter(lab: &Lab) {
-    let setup = lab.server().bare().with_file("filter.py", include_str!("filter.py"));
+fn epnix_unit_runs_behind_a_system_call_filter(env: &TestEnv) {
+    let setup = env.server().bare().with_file("filter.py", include_str!("filter.py"));
     let setup = setup.program("/usr/bin/python3").argv0("python3").opts(["filter.py"]);
-    let port = lab.free_port().to_string();
+    let port = env.free_port().to_string();
     let words = ["-f", "-L", "log", "-I", "info", "--coresize", "0", "-P", &port];
-    let setup = setup.opts([lab.program()]).opts(words).opts(["--holdoff", "0"]);
+    let setup = setup.opts([env.program()]).opts(words).opts(["--holdoff", "0"]);
     let server = setup.command(["./fake-ioc", "show-status", "Seccomp:", "cat"]).start();
     server.child_start(1);
     server.file_with("log", "Seccomp: 2\r\n");

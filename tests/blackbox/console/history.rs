@@ -1,6 +1,6 @@
 //! `--history`: what a client is given of what was said before it came.
 
-use crate::support::{Client, Instance, Lab, NEGOTIATION, cases, find, show};
+use crate::support::{Client, NEGOTIATION, TestEnv, TestServer, cases, find, show};
 use nix::sys::signal::Signal;
 use std::fs;
 
@@ -29,8 +29,8 @@ fn past(client: &mut Client, last: &str) -> String {
 }
 
 /// A child that says something and then echoes, and a client that has seen it.
-fn said(lab: &Lab, options: &[&str], text: &str, last: &str) -> (Instance, Client) {
-    let setup = lab.server().opts(["-w"]).log_endpoint().opts(options);
+fn said(env: &TestEnv, options: &[&str], text: &str, last: &str) -> (TestServer, Client) {
+    let setup = env.server().opts(["-w"]).log_endpoint().opts(options);
     let server = setup.child(["raw", "print", text, "say", last, "cat"]).start();
     let mut user = server.connect();
     user.greeting();
@@ -39,8 +39,8 @@ fn said(lab: &Lab, options: &[&str], text: &str, last: &str) -> (Instance, Clien
     (server, user)
 }
 
-fn client_gets_what_was_said(lab: &Lab) {
-    let (server, mut first) = said(lab, &["--history", "10k"], "one\\ntwo\\n", "READY");
+fn client_gets_what_was_said(env: &TestEnv) {
+    let (server, mut first) = said(env, &["--history", "10k"], "one\\ntwo\\n", "READY");
     let mut second = server.connect();
     second.greeting();
     // Messages of the server are part of it.
@@ -59,9 +59,9 @@ READY
     first.expect("and live\n");
 }
 
-fn without_the_option_it_gets_nothing(lab: &Lab) {
+fn without_the_option_it_gets_nothing(env: &TestEnv) {
     for options in [&[][..], &["--history", "0"]] {
-        let (server, mut first) = said(lab, options, "one\\n", "READY");
+        let (server, mut first) = said(env, options, "one\\n", "READY");
         let mut second = server.connect();
         second.greeting();
         first.send(b"live\n");
@@ -69,17 +69,17 @@ fn without_the_option_it_gets_nothing(lab: &Lab) {
     }
 }
 
-fn log_client_gets_it_too(lab: &Lab) {
-    let (server, _first) = said(lab, &["--history", "10k"], "one\\n", "READY");
+fn log_client_gets_it_too(env: &TestEnv) {
+    let (server, _first) = said(env, &["--history", "10k"], "one\\n", "READY");
     let mut logger = server.connect_log();
     let past = past(&mut logger, "READY\r\n");
     assert!(past.starts_with("@@@ Restarting child"), "{past}");
     assert!(past.ends_with("\r\none\r\nREADY\r\n"), "{past}");
 }
 
-fn log_client_gets_it_stamped_by_arrival(lab: &Lab) {
+fn log_client_gets_it_stamped_by_arrival(env: &TestEnv) {
     let options = ["--history", "10k", "--logstamp=[%s] "];
-    let setup = lab.server().log_endpoint().opts(options).logged();
+    let setup = env.server().log_endpoint().opts(options).logged();
     let child = ["raw", "say", "first", "wait-for", "go", "say", "second", "cat"];
     let server = setup.child(child).start();
     let log = String::from_utf8(server.file_with("log", "first\r\n")).unwrap();
@@ -87,7 +87,7 @@ fn log_client_gets_it_stamped_by_arrival(lab: &Lab) {
     // Another second begins.
     let mut user = server.connect();
     let first: u64 = stamp[1..stamp.find(']').unwrap()].parse().unwrap();
-    lab.wait_for("the next second", || {
+    env.wait_for("the next second", || {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         (now.as_secs() > first + 1).then_some(())
     });
@@ -105,9 +105,9 @@ fn log_client_gets_it_stamped_by_arrival(lab: &Lab) {
     assert!(user.until("second\r\n").starts_with(b"@@@ Restarting"));
 }
 
-fn raw_client_gets_it_too(lab: &Lab) {
+fn raw_client_gets_it_too(env: &TestEnv) {
     let options = ["--history", "10k", "-P", "raw:unix:raw"];
-    let (server, _first) = said(lab, &options, "a\\xffb\\n", "READY");
+    let (server, _first) = said(env, &options, "a\\xffb\\n", "READY");
     let mut raw = server.connect_to("unix:raw");
     raw.until("connected (plus you)\r\n");
     let past = raw.until("READY\r\n");
@@ -115,7 +115,7 @@ fn raw_client_gets_it_too(lab: &Lab) {
     assert!(past.ends_with(b"\r\na\xffb\r\nREADY\r\n"), "{}", show(&past));
 }
 
-fn it_begins_with_a_line(lab: &Lab) {
+fn it_begins_with_a_line(env: &TestEnv) {
     // "four\r\n" "READY\r\n" are 13 bytes, and the line before needs 7 more.
     for (size, expected) in [
         ("12", "READY\r\n"),
@@ -123,22 +123,22 @@ fn it_begins_with_a_line(lab: &Lab) {
         ("19", "four\r\nREADY\r\n"),
         ("20", "three\r\nfour\r\nREADY\r\n"),
     ] {
-        let (server, _first) = said(lab, &["--history", size], "three\\nfour\\n", "READY");
+        let (server, _first) = said(env, &["--history", size], "three\\nfour\\n", "READY");
         let mut second = server.connect();
         assert_eq!(past(&mut second, "READY\r\n"), expected, "{size}");
     }
 }
 
-fn it_begins_anywhere_in_a_line_without_end(lab: &Lab) {
-    let (server, mut first) = said(lab, &["--history", "4"], "a long line: ", "END");
+fn it_begins_anywhere_in_a_line_without_end(env: &TestEnv) {
+    let (server, mut first) = said(env, &["--history", "4"], "a long line: ", "END");
     first.send(b"0123456789");
     first.until("0123456789");
     let mut second = server.connect();
     assert_eq!(past(&mut second, "9"), "6789");
 }
 
-fn it_is_the_last_bytes_only(lab: &Lab) {
-    let setup = lab.server().opts(["--history", "1k"]).log_endpoint().logged();
+fn it_is_the_last_bytes_only(env: &TestEnv) {
+    let setup = env.server().opts(["--history", "1k"]).log_endpoint().logged();
     let server = setup.child(["emit", "500000", "say", "END", "cat"]).start();
     let log = server.file_with("log", "END\r\n");
     for mut client in [server.connect(), server.connect_log()] {
@@ -152,9 +152,9 @@ fn it_is_the_last_bytes_only(lab: &Lab) {
 }
 
 /// Clients come while the child writes. All of it is less than anybody may lag.
-fn it_joins_live_output_without_a_seam(lab: &Lab) {
+fn it_joins_live_output_without_a_seam(env: &TestEnv) {
     const BURSTS: usize = 20;
-    let setup = lab.server().opts(["--history", "300k"]).log_endpoint().logged();
+    let setup = env.server().opts(["--history", "300k"]).log_endpoint().logged();
     let burst = |number| ["wait-for".to_owned(), format!("go{number}"), "emit".to_owned()];
     let bursts =
         (0..BURSTS).flat_map(|number| burst(number).into_iter().chain(["60000".to_owned()]));
@@ -162,7 +162,7 @@ fn it_joins_live_output_without_a_seam(lab: &Lab) {
     let server = setup.child(bursts.chain(end)).start();
     let mut clients = Vec::new();
     for number in 0..BURSTS {
-        lab.wait_for("the burst before", || {
+        env.wait_for("the burst before", || {
             let said = fs::metadata(server.path("log")).ok()?.len();
             (said >= 60_000 * number as u64).then_some(())
         });
@@ -182,8 +182,8 @@ fn it_joins_live_output_without_a_seam(lab: &Lab) {
     assert!(cut.count() > 0, "all came too early");
 }
 
-fn client_that_reads_late_gets_it_whole(lab: &Lab) {
-    let setup = lab.server().opts(["--history", "3M"]).logged();
+fn client_that_reads_late_gets_it_whole(env: &TestEnv) {
+    let setup = env.server().opts(["--history", "3M"]).logged();
     let server = setup.child(["emit", "6000000", "say", "END", "cat"]).start();
     let log = server.file_with("log", "END\r\n");
     let mut late = server.connect();
@@ -211,8 +211,8 @@ fn client_that_reads_late_gets_it_whole(lab: &Lab) {
     assert!(log.ends_with(&got[at..at + past]));
 }
 
-fn child_that_is_dead_is_remembered(lab: &Lab) {
-    let setup = lab.server().opts(["--history", "64M", "--noautorestart"]).logged();
+fn child_that_is_dead_is_remembered(env: &TestEnv) {
+    let setup = env.server().opts(["--history", "64M", "--noautorestart"]).logged();
     let server = setup.child(["say", "last words", "exit", "3"]).start();
     server.file_with("log", "^Q quits the server\r\n");
     let mut user = server.connect();
@@ -220,15 +220,15 @@ fn child_that_is_dead_is_remembered(lab: &Lab) {
     assert!(past.contains("\r\nlast words\r\n"), "{past}");
 }
 
-fn byte_0xff_is_doubled_for_telnet_only(lab: &Lab) {
-    let (server, _first) = said(lab, &["--history", "13"], "a\\xff\\xffb\\n", "READY");
+fn byte_0xff_is_doubled_for_telnet_only(env: &TestEnv) {
+    let (server, _first) = said(env, &["--history", "13"], "a\\xff\\xffb\\n", "READY");
     let mut second = server.connect();
     second.greeting();
     assert_eq!(second.until("READY\r\n"), b"a\xff\xff\xff\xffb\r\nREADY\r\n"[..].to_vec());
 }
 
-fn it_outlives_an_upgrade(lab: &Lab) {
-    let setup = lab.server().opts(["--history", "3M", "--logstamp=[%s] "]).log_endpoint().logged();
+fn it_outlives_an_upgrade(env: &TestEnv) {
+    let setup = env.server().opts(["--history", "3M", "--logstamp=[%s] "]).log_endpoint().logged();
     let server = setup.child(["emit", "6000000", "say", "END", "cat"]).start();
     server.file_with("log", "END\r\n");
     let pasts = || {
@@ -245,16 +245,16 @@ fn it_outlives_an_upgrade(lab: &Lab) {
     assert!(before == after, "another past");
 }
 
-fn last_size_counts(lab: &Lab) {
+fn last_size_counts(env: &TestEnv) {
     let options = ["--history", "64M", "--history=7"];
-    let (server, _first) = said(lab, &options, "one\\n", "READY");
+    let (server, _first) = said(env, &options, "one\\n", "READY");
     let mut second = server.connect();
     assert_eq!(past(&mut second, "READY\r\n"), "READY\r\n");
 }
 
-fn bad_sizes_are_errors(lab: &Lab) {
+fn bad_sizes_are_errors(env: &TestEnv) {
     for size in ["", "x", "65M", "67108865", "-1", "1.5M", "10 k", "1G", "1T", "k", "0x10"] {
-        let finished = lab.server().opts(["--history", size]).run();
+        let finished = env.server().opts(["--history", size]).run();
         let reason = "(bytes, or with k or M, up to 64M)";
         let line = format!("procServ: invalid size '{size}' for --history {reason}\n");
         finished.assert(1, "", &line);

@@ -1,6 +1,6 @@
 //! `--allow-from`: networks whose TCP clients are let in.
 
-use crate::support::{Instance, Lab, Setup, cases};
+use crate::support::{ServerBuilder, TestEnv, TestServer, cases};
 use nix::ifaddrs::getifaddrs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -62,52 +62,52 @@ fn networks(address: Ipv4Addr) -> (String, String) {
 }
 
 /// An open server on `port`, its diagnostics in `stdout`.
-fn open(lab: &Lab, port: u16, nets: &str) -> Setup {
+fn open(env: &TestEnv, port: u16, nets: &str) -> ServerBuilder {
     let options = ["-d", "--allow", "--allow-from", nets];
-    lab.server().control(&port.to_string()).opts(options)
+    env.server().control(&port.to_string()).opts(options)
 }
 
 fn socket_address(address: &str, port: u16) -> String {
     SocketAddr::new(address.parse().unwrap(), port).to_string()
 }
 
-fn is_served(server: &Instance, address: &str, port: u16) {
+fn is_served(server: &TestServer, address: &str, port: u16) {
     server.connect_to(&socket_address(address, port)).until("@@@ procServ server PID: ");
 }
 
 /// It is closed without a byte, and that is said.
-fn is_turned_away(server: &Instance, address: &str, port: u16) {
+fn is_turned_away(server: &TestServer, address: &str, port: u16) {
     let received = server.connect_to(&socket_address(address, port)).until_end();
     assert!(received.is_empty(), "{received:?}");
     server.file_with("stdout", format!("connection from {address} refused"));
 }
 
-fn clients_from_the_network_are_served(lab: &Lab) {
-    let port = lab.free_port();
+fn clients_from_the_network_are_served(env: &TestEnv) {
+    let port = env.free_port();
     let (mine, _) = networks(own_ipv4().unwrap());
     for nets in [&mine, &own(), "0.0.0.0/0"] {
-        let server = open(lab, port, nets).start();
+        let server = open(env, port, nets).start();
         is_served(&server, &own(), port);
         server.terminate();
     }
 }
 
-fn clients_from_elsewhere_are_closed_without_a_byte(lab: &Lab) {
-    let port = lab.free_port();
+fn clients_from_elsewhere_are_closed_without_a_byte(env: &TestEnv) {
+    let port = env.free_port();
     let (_, other) = networks(own_ipv4().unwrap());
-    let server = open(lab, port, &other).start();
+    let server = open(env, port, &other).start();
     is_turned_away(&server, &own(), port);
     // Nobody was told, nobody is counted.
     let mut user = server.connect();
     user.until("@@@ 0 user(s) and 0 logger(s) connected (plus you)\r\n");
 }
 
-fn log_clients_are_chosen_too(lab: &Lab) {
-    let port = lab.free_port();
+fn log_clients_are_chosen_too(env: &TestEnv) {
+    let port = env.free_port();
     let (mine, other) = networks(own_ipv4().unwrap());
     for (nets, served) in [(mine, true), (other, false)] {
         let log = port.to_string();
-        let setup = lab.server().opts(["-d", "-l", &log, "--allow-from", &nets]);
+        let setup = env.server().opts(["-d", "-l", &log, "--allow-from", &nets]);
         let server = setup.start();
         server.connect().greeting();
         match served {
@@ -118,13 +118,13 @@ fn log_clients_are_chosen_too(lab: &Lab) {
     }
 }
 
-fn raw_clients_are_chosen_too(lab: &Lab) {
-    let port = lab.free_port();
+fn raw_clients_are_chosen_too(env: &TestEnv) {
+    let port = env.free_port();
     let (mine, other) = networks(own_ipv4().unwrap());
     for (nets, served) in [(mine, true), (other, false)] {
         let raw = format!("raw:{port}");
         let options = ["-d", "--allow", "-P", &raw, "--allow-from", &nets];
-        let server = lab.server().opts(options).start();
+        let server = env.server().opts(options).start();
         server.connect().greeting();
         match served {
             true => is_served(&server, &own(), port),
@@ -134,8 +134,8 @@ fn raw_clients_are_chosen_too(lab: &Lab) {
     }
 }
 
-fn lists_add_up(lab: &Lab) {
-    let port = lab.free_port();
+fn lists_add_up(env: &TestEnv) {
+    let port = env.free_port();
     let (mine, other) = networks(own_ipv4().unwrap());
     let list = format!("{other},{mine}");
     for options in [
@@ -143,30 +143,30 @@ fn lists_add_up(lab: &Lab) {
         vec!["--allow-from", &mine, "--allow-from", &other],
         vec!["--allow-from", &other, "--allow-from", &mine],
     ] {
-        let setup = lab.server().control(&port.to_string()).opts(["--allow"]).opts(options);
+        let setup = env.server().control(&port.to_string()).opts(["--allow"]).opts(options);
         let server = setup.start();
         is_served(&server, &own(), port);
         server.terminate();
     }
 }
 
-fn networks_outlive_an_upgrade(lab: &Lab) {
-    let port = lab.free_port();
+fn networks_outlive_an_upgrade(env: &TestEnv) {
+    let port = env.free_port();
     let (_, other) = networks(own_ipv4().unwrap());
-    let server = open(lab, port, &other).logged().start();
+    let server = open(env, port, &other).logged().start();
     server.connect().greeting();
     server.signal(nix::sys::signal::Signal::SIGUSR1);
     server.file_with("log", "@@@ procServ server upgraded in place");
     is_turned_away(&server, &own(), port);
 }
 
-fn ipv6_clients_are_chosen(lab: &Lab) {
-    let port = lab.free_port();
+fn ipv6_clients_are_chosen(env: &TestEnv) {
+    let port = env.free_port();
     let own = own_ipv6().unwrap().to_string();
     let mine = format!("{own}/64");
     for (nets, served) in [(&*mine, true), ("2001:db8::/32", false), ("0.0.0.0/0", false)] {
         let options = ["-d", "--allow", "--allow-from", nets];
-        let server = lab.server().control(&format!("[::]:{port}")).opts(options).start();
+        let server = env.server().control(&format!("[::]:{port}")).opts(options).start();
         server.connect_to(&format!("[::1]:{port}")).greeting();
         match served {
             true => is_served(&server, &own, port),
@@ -177,12 +177,12 @@ fn ipv6_clients_are_chosen(lab: &Lab) {
 }
 
 /// systemd's are for both families as a rule.
-fn passed_socket_for_both_families_knows_them_apart(lab: &Lab) {
-    let port = lab.free_port();
+fn passed_socket_for_both_families_knows_them_apart(env: &TestEnv) {
+    let port = env.free_port();
     let (mine, other) = networks(own_ipv4().unwrap());
     for (nets, served) in [(mine, true), (other, false), ("::/0".to_owned(), false)] {
         let launch = ["pass", &format!("tcp:[::]:{port}"), "x"].map(str::to_owned);
-        let setup = lab.server().bare().launched_by(launch);
+        let setup = env.server().bare().launched_by(launch);
         let setup = setup.opts(["-f", "-d", "-P", "fd:x", "--allow-from", &nets]);
         let server = setup.command(["./fake-ioc", "cat"]).start();
         server.connect_to(&port.to_string()).greeting();
@@ -197,27 +197,27 @@ fn passed_socket_for_both_families_knows_them_apart(lab: &Lab) {
     }
 }
 
-fn endpoints_are_not_opened_by_it(lab: &Lab) {
-    let port = lab.free_port();
-    let setup = lab.server().control(&port.to_string());
+fn endpoints_are_not_opened_by_it(env: &TestEnv) {
+    let port = env.free_port();
+    let setup = env.server().control(&port.to_string());
     let server = setup.opts(["--allow-from", "0.0.0.0/0"]).start();
     server.connect().greeting();
     assert_eq!(server.refused(&format!("{}:{port}", own())), ErrorKind::ConnectionRefused);
 }
 
-fn this_machine_is_always_let_in(lab: &Lab) {
-    let port = lab.free_port();
-    let server = open(lab, port, "192.0.2.7/32").start();
+fn this_machine_is_always_let_in(env: &TestEnv) {
+    let port = env.free_port();
+    let server = open(env, port, "192.0.2.7/32").start();
     server.connect().greeting();
     assert!(!server.stdout().contains("refused"));
 }
 
-fn unix_clients_are_no_concern_of_it(lab: &Lab) {
-    let server = lab.server().opts(["--allow-from", "192.0.2.7"]).start();
+fn unix_clients_are_no_concern_of_it(env: &TestEnv) {
+    let server = env.server().opts(["--allow-from", "192.0.2.7"]).start();
     server.connect().greeting();
 }
 
-fn bad_networks_are_errors(lab: &Lab) {
+fn bad_networks_are_errors(env: &TestEnv) {
     for (list, net) in [
         ("", ""),
         ("10.0.0.0/8,", ""),
@@ -230,7 +230,7 @@ fn bad_networks_are_errors(lab: &Lab) {
     ] {
         // Also if another one is good.
         let options = ["--allow-from", list, "--allow-from", "10.0.0.0/8"];
-        let finished = lab.server().opts(options).run();
+        let finished = env.server().opts(options).run();
         let reason = "(ADDRESS or ADDRESS/BITS)";
         let line = format!("procServ: invalid network '{net}' for --allow-from {reason}\n");
         finished.assert(1, "", &line);

@@ -1,6 +1,6 @@
 //! `raw:ENDPOINT`: bytes as they are.
 
-use crate::support::{Client, Instance, Lab, Setup, cases, find, show};
+use crate::support::{Client, ServerBuilder, TestEnv, TestServer, cases, find, show};
 use nix::sys::signal::Signal;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -27,18 +27,18 @@ cases![
 const WELCOMED: &str = "connected (plus you)\r\n";
 
 /// A server with a raw endpoint beside the other one.
-fn raw(lab: &Lab) -> Setup {
-    lab.server().opts(["-P", "raw:unix:raw"])
+fn raw(env: &TestEnv) -> ServerBuilder {
+    env.server().opts(["-P", "raw:unix:raw"])
 }
 
-fn attach(server: &Instance) -> Client {
+fn attach(server: &TestServer) -> Client {
     let mut client = server.connect_to("unix:raw");
     client.until(WELCOMED);
     client
 }
 
-fn greeting_comes_without_negotiation(lab: &Lab) {
-    let server = raw(lab).opts(["-n", "ioc"]).child(["say", "UP", "cat"]).start();
+fn greeting_comes_without_negotiation(env: &TestEnv) {
+    let server = raw(env).opts(["-n", "ioc"]).child(["say", "UP", "cat"]).start();
     server.child_start(1);
     let mut user = server.connect_to("unix:raw");
     user.send(b"hello\n");
@@ -63,8 +63,8 @@ fn greeting_comes_without_negotiation(lab: &Lab) {
     assert!(!greeting[end..].contains(&0xff), "{}", show(&greeting[end..]));
 }
 
-fn every_byte_reaches_the_child(lab: &Lab) {
-    let setup = raw(lab).opts(["-w", "-k", "", "--autorestartcmd", ""]);
+fn every_byte_reaches_the_child(env: &TestEnv) {
+    let setup = raw(env).opts(["-w", "-k", "", "--autorestartcmd", ""]);
     let server = setup.child(["raw", "say", "READY", "hex"]).start();
     let mut user = attach(&server);
     user.send(b"\x12");
@@ -78,9 +78,9 @@ fn every_byte_reaches_the_child(lab: &Lab) {
     assert_eq!(show(&got), show(hex.as_bytes()), "nothing but the child's own");
 }
 
-fn every_byte_of_the_child_arrives(lab: &Lab) {
+fn every_byte_of_the_child_arrives(env: &TestEnv) {
     let all: String = (0..=255).filter(|byte| *byte != 10).map(|b| format!("\\x{b:02x}")).collect();
-    let setup = raw(lab).opts(["-w"]).child(["raw", "say", "READY", "print", &all, "cat"]);
+    let setup = raw(env).opts(["-w"]).child(["raw", "say", "READY", "print", &all, "cat"]);
     let server = setup.start();
     let mut user = attach(&server);
     user.send(b"\x12");
@@ -89,8 +89,8 @@ fn every_byte_of_the_child_arrives(lab: &Lab) {
     assert_eq!(show(&user.bytes(255)), show(&expected));
 }
 
-fn commands_act(lab: &Lab) {
-    let server = raw(lab).opts(["-x", "^Q"]).start();
+fn commands_act(env: &TestEnv) {
+    let server = raw(env).opts(["-x", "^Q"]).start();
     server.child_start(1);
     let mut user = attach(&server);
     user.send(b"\x14");
@@ -104,8 +104,8 @@ fn commands_act(lab: &Lab) {
     user.until_end();
 }
 
-fn it_shares_the_console_with_telnet(lab: &Lab) {
-    let server = raw(lab).opts(["-w"]).child(["raw", "say", "READY", "cat"]).start();
+fn it_shares_the_console_with_telnet(env: &TestEnv) {
+    let server = raw(env).opts(["-w"]).child(["raw", "say", "READY", "cat"]).start();
     let mut plain = attach(&server);
     let mut telnet = server.connect();
     telnet.greeting();
@@ -120,8 +120,8 @@ fn it_shares_the_console_with_telnet(lab: &Lab) {
     assert_eq!(telnet.until("d\r\n"), b"c\xff\xffd\r\n");
 }
 
-fn what_is_sent_before_a_half_close_arrives(lab: &Lab) {
-    let server = raw(lab).logged().start();
+fn what_is_sent_before_a_half_close_arrives(env: &TestEnv) {
+    let server = raw(env).logged().start();
     server.child_start(1);
     let mut user = server.connect_to("unix:raw");
     user.send(b"last words\n");
@@ -130,8 +130,8 @@ fn what_is_sent_before_a_half_close_arrives(lab: &Lab) {
     user.until_end();
 }
 
-fn raw_client_is_counted(lab: &Lab) {
-    let server = raw(lab).opts(["-l", "raw:unix:log-ctl"]).start();
+fn raw_client_is_counted(env: &TestEnv) {
+    let server = raw(env).opts(["-l", "raw:unix:log-ctl"]).start();
     let _user = attach(&server);
     let mut logger = server.connect_to("unix:log-ctl");
     logger.until("started at");
@@ -139,8 +139,8 @@ fn raw_client_is_counted(lab: &Lab) {
     third.until("@@@ 1 user(s) and 1 logger(s) connected (plus you)\r\n");
 }
 
-fn log_endpoint_may_be_raw(lab: &Lab) {
-    let setup = lab.server().opts(["-w", "-l", "raw:unix:log-ctl"]);
+fn log_endpoint_may_be_raw(env: &TestEnv) {
+    let setup = env.server().opts(["-w", "-l", "raw:unix:log-ctl"]);
     let server = setup.child(["raw", "print", "a\\xffb\\n", "cat"]).start();
     let mut logger = server.connect_log();
     logger.until("^Q quits the server\r\n");
@@ -161,11 +161,11 @@ fn log_endpoint_may_be_raw(lab: &Lab) {
     assert_eq!(logger.until("d\r\n"), b"typed\r\n");
 }
 
-fn log_client_is_stamped_and_not_escaped(lab: &Lab) {
+fn log_client_is_stamped_and_not_escaped(env: &TestEnv) {
     // The stamp has a 0xFF of its own.
     let stamp = OsStr::from_bytes(b"--logstamp=[\xff] ");
     let options = [OsStr::new("-w"), OsStr::new("-l"), OsStr::new("raw:unix:log-ctl"), stamp];
-    let server = lab.server().opts(options).child(["raw", "print", "a\\xffb\\n", "cat"]).start();
+    let server = env.server().opts(options).child(["raw", "print", "a\\xffb\\n", "cat"]).start();
     let mut logger = server.connect_log();
     logger.until("^Q quits the server\r\n");
     let mut user = server.connect();
@@ -175,12 +175,12 @@ fn log_client_is_stamped_and_not_escaped(lab: &Lab) {
     assert!(got.ends_with(b"\r\n[\xff] a\xffb\r\n"), "{}", show(&got));
 }
 
-fn any_endpoint_may_be_raw(lab: &Lab) {
-    let port = lab.free_port();
+fn any_endpoint_may_be_raw(env: &TestEnv) {
+    let port = env.free_port();
     let name = format!("@procserv-test-raw-{port}");
     let tcp = format!("raw:127.0.0.1:{port}");
     let options = ["-P", &tcp, "-P", &format!("raw:unix:{name}"), "-P", "raw:unix:::0600:private"];
-    let server = lab.server().opts(options).start();
+    let server = env.server().opts(options).start();
     for endpoint in [port.to_string(), format!("unix:{name}"), "unix:private".to_owned()] {
         let mut user = server.connect_to(&endpoint);
         user.send(b"hello\n");
@@ -193,8 +193,8 @@ fn any_endpoint_may_be_raw(lab: &Lab) {
     assert!(!server.path("private").exists());
 }
 
-fn old_style_endpoint_may_be_raw(lab: &Lab) {
-    let setup = lab.server().bare().opts(["-f", "raw:unix:raw", "./fake-ioc", "cat"]);
+fn old_style_endpoint_may_be_raw(env: &TestEnv) {
+    let setup = env.server().bare().opts(["-f", "raw:unix:raw", "./fake-ioc", "cat"]);
     let server = setup.start();
     let mut user = attach(&server);
     user.send(b"hello\n");
@@ -202,9 +202,9 @@ fn old_style_endpoint_may_be_raw(lab: &Lab) {
     assert!(!user.received().contains(&0xff));
 }
 
-fn passed_socket_may_be_raw(lab: &Lab) {
+fn passed_socket_may_be_raw(env: &TestEnv) {
     let setup =
-        lab.server().bare().launched_by(["pass", "unix:sock", "x", "pass", "unix:two", "y"]);
+        env.server().bare().launched_by(["pass", "unix:sock", "x", "pass", "unix:two", "y"]);
     let setup = setup.opts(["-f", "-I", "info", "-P", "raw:fd:x", "-P", "fd:4"]);
     let server = setup.command(["./fake-ioc", "cat"]).start();
     let mut user = server.connect_to("unix:sock");
@@ -216,7 +216,7 @@ fn passed_socket_may_be_raw(lab: &Lab) {
     assert!(info.ends_with("\nunix:two\nraw:unix:sock\n"), "{info}");
 }
 
-fn it_is_listed_after_all_others(lab: &Lab) {
+fn it_is_listed_after_all_others(env: &TestEnv) {
     for (log, listed) in [
         ("unix:log-ctl", ["LOG=unix:log-ctl", "CTL=unix:c", "CTL=unix:ctl", "CTL=raw:unix:b"]),
         (
@@ -225,7 +225,7 @@ fn it_is_listed_after_all_others(lab: &Lab) {
         ),
     ] {
         let options = ["-I", "info", "-P", "raw:unix:b", "-P", "unix:c", "-l", log];
-        let setup = lab.server().opts(options).logged();
+        let setup = env.server().opts(options).logged();
         let server = setup.child(["show-env", "PROCSERV_INFO", "say", "SHOWN", "cat"]).start();
         let info = String::from_utf8(server.file_with("info", "raw:unix:b\n")).unwrap();
         let lines: Vec<&str> = info.lines().skip(1).collect();
@@ -236,9 +236,9 @@ fn it_is_listed_after_all_others(lab: &Lab) {
     }
 }
 
-fn it_stays_raw_over_an_upgrade(lab: &Lab) {
+fn it_stays_raw_over_an_upgrade(env: &TestEnv) {
     let server =
-        raw(lab).opts(["-I", "info"]).child(["raw", "say", "READY", "cat"]).logged().start();
+        raw(env).opts(["-I", "info"]).child(["raw", "say", "READY", "cat"]).logged().start();
     server.file_with("log", "READY\r\n");
     let mut before = attach(&server);
     server.signal(Signal::SIGUSR1);
@@ -253,7 +253,7 @@ fn it_stays_raw_over_an_upgrade(lab: &Lab) {
     assert!(!server.path("info").exists() && !server.path("raw").exists());
 }
 
-fn bad_raw_specs_are_errors(lab: &Lab) {
+fn bad_raw_specs_are_errors(env: &TestEnv) {
     for (spec, line) in [
         ("raw:", "Invalid socket spec 'raw:'"),
         ("raw:raw:2000", "Invalid socket spec 'raw:raw:2000'"),
@@ -262,12 +262,12 @@ fn bad_raw_specs_are_errors(lab: &Lab) {
         ("raw:unix:", "expected unix socket path spec."),
     ] {
         for option in ["-P", "-l"] {
-            let finished = lab.server().opts([option, spec]).run();
+            let finished = env.server().opts([option, spec]).run();
             finished.assert(1, "", &format!("{line}\n"));
             assert!(!finished.instance.path("starts").exists());
         }
     }
-    lab.server().opts(["-P", "raw:unix:./"]).run().assert(
+    env.server().opts(["-P", "raw:unix:./"]).run().assert(
         21,
         "",
         "Caught an exception creating the initial control telnet port: \

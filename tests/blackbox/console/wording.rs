@@ -1,6 +1,6 @@
 //! `--compat 2.7`: the words of that version, byte for byte.
 
-use crate::support::{Instance, Lab, cases, find, show};
+use crate::support::{TestEnv, TestServer, cases, find, show};
 use std::path::Path;
 use std::process::Command;
 
@@ -24,8 +24,8 @@ fn original_is_2_7() -> bool {
 
 const COMPAT: [&str; 2] = ["--compat", "2.7"];
 
-fn greeting_is_in_old_words(lab: &Lab) {
-    let server = lab.server().opts(COMPAT).opts(["-w", "-n", "ioc"]).logged().start();
+fn greeting_is_in_old_words(env: &TestEnv) {
+    let server = env.server().opts(COMPAT).opts(["-w", "-n", "ioc"]).logged().start();
     let greeting = server.connect().greeting();
     server.assert_console(
         &greeting[..greeting.len() - 6],
@@ -44,8 +44,8 @@ fn greeting_is_in_old_words(lab: &Lab) {
     );
 }
 
-fn notices_are_in_old_words(lab: &Lab) {
-    let server = lab.server().opts(COMPAT).opts(["-w", "-n", "ioc"]).logged().start();
+fn notices_are_in_old_words(env: &TestEnv) {
+    let server = env.server().opts(COMPAT).opts(["-w", "-n", "ioc"]).logged().start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x14");
@@ -73,8 +73,8 @@ fn notices_are_in_old_words(lab: &Lab) {
     assert!(find(&log, b"kill command").is_none(), "{}", show(&log));
 }
 
-fn toggle_knows_two_modes(lab: &Lab) {
-    let server = lab.server().opts(COMPAT).start();
+fn toggle_knows_two_modes(env: &TestEnv) {
+    let server = env.server().opts(COMPAT).start();
     let mut user = server.connect();
     user.greeting();
     for mode in ["OFF", "ON", "OFF", "ON"] {
@@ -83,8 +83,8 @@ fn toggle_knows_two_modes(lab: &Lab) {
     }
 }
 
-fn oneshot_is_left_by_the_toggle(lab: &Lab) {
-    let server = lab.server().opts(COMPAT).opts(["-o"]).start();
+fn oneshot_is_left_by_the_toggle(env: &TestEnv) {
+    let server = env.server().opts(COMPAT).opts(["-o"]).start();
     let mut user = server.connect();
     let greeting = user.greeting();
     assert!(find(&greeting, b", auto restart is ONESHOT, ").is_some(), "{}", show(&greeting));
@@ -92,8 +92,8 @@ fn oneshot_is_left_by_the_toggle(lab: &Lab) {
     user.until("\r\n@@@ Toggled auto restart to ON\r\n");
 }
 
-fn words_stay_over_an_upgrade(lab: &Lab) {
-    let server = lab.server().opts(COMPAT).logged().start();
+fn words_stay_over_an_upgrade(env: &TestEnv) {
+    let server = env.server().opts(COMPAT).logged().start();
     let mut user = server.connect();
     user.greeting();
     server.signal(nix::sys::signal::Signal::SIGUSR1);
@@ -109,8 +109,8 @@ struct Session {
     end: Vec<u8>,
 }
 
-fn session(lab: &Lab, program: &Path, options: &[&str]) -> Session {
-    let setup = lab.server().program(program).log_endpoint().logged().opts(options);
+fn session(env: &TestEnv, program: &Path, options: &[&str]) -> Session {
+    let setup = env.server().program(program).log_endpoint().logged().opts(options);
     let setup = setup.opts(["-w", "-n", "ioc", "-x", "^L", "--timefmt", "TIME", "--holdoff", "1"]);
     let server = setup.child(["raw", "say", "READY", "cat"]).start();
     let mut logger = server.connect_log();
@@ -140,7 +140,7 @@ fn session(lab: &Lab, program: &Path, options: &[&str]) -> Session {
 }
 
 /// Without directory, version and numbers.
-fn masked(server: &Instance, bytes: &[u8]) -> Vec<u8> {
+fn masked(server: &TestServer, bytes: &[u8]) -> Vec<u8> {
     let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
     let text = text.replace(server.dir().to_str().unwrap(), "DIR");
     let lines = text.split_inclusive('\n').map(|line| {
@@ -151,9 +151,9 @@ fn masked(server: &Instance, bytes: &[u8]) -> Vec<u8> {
     lines.collect::<String>().chars().map(|letter| letter as u8).collect()
 }
 
-fn a_session_is_that_of_2_7(lab: &Lab) {
-    let original = session(lab, Path::new(ORIGINAL), &[]);
-    let ours = session(lab, lab.program(), &COMPAT);
+fn a_session_is_that_of_2_7(env: &TestEnv) {
+    let original = session(env, Path::new(ORIGINAL), &[]);
+    let ours = session(env, env.program(), &COMPAT);
     assert_eq!(show(&ours.user), show(&original.user));
     assert_eq!(show(&ours.logger), show(&original.logger));
     // 2.7.0 swaps the two halves of the news now and then.
@@ -165,9 +165,9 @@ fn a_session_is_that_of_2_7(lab: &Lab) {
     assert_eq!(show(&sorted(&ours.end)), show(&sorted(&original.end)));
 }
 
-fn other_versions_are_errors(lab: &Lab) {
+fn other_versions_are_errors(env: &TestEnv) {
     for version in ["", "2", "2.70", "2.7.0", " 2.7", "2.8", "2.9"] {
-        let finished = lab.server().opts(["--compat", version]).run();
+        let finished = env.server().opts(["--compat", version]).run();
         let line = format!("procServ: invalid version '{version}' for --compat (only 2.7)\n");
         finished.assert(1, "", &line);
         assert!(!finished.instance.path("starts").exists());

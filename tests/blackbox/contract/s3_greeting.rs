@@ -1,7 +1,7 @@
 //! Contract section 3: what a client sees on connecting.
 
 use crate::support::dialogue::{ended, line, started, waiting_greeting};
-use crate::support::{Instance, Lab, NEGOTIATION, Setup, cases, find, number_after};
+use crate::support::{NEGOTIATION, ServerBuilder, TestEnv, TestServer, cases, find, number_after};
 use std::fs;
 
 cases![
@@ -43,8 +43,8 @@ fn without_negotiation(greeting: &[u8]) -> &[u8] {
     greeting.strip_suffix(NEGOTIATION).expect("a greeting ends in the negotiation")
 }
 
-fn s3_control_greeting_child_running(lab: &Lab) {
-    let server = lab.server().opts(["-n", "ioc"]).start();
+fn s3_control_greeting_child_running(env: &TestEnv) {
+    let server = env.server().opts(["-n", "ioc"]).start();
     let child = server.child_start(1);
     let greeting = server.connect().greeting();
     server.assert_console(
@@ -68,7 +68,7 @@ fn s3_control_greeting_child_running(lab: &Lab) {
 
 /// The greeting of a server under `--wait`, with a logger connected. 2.7.0 counts `/dev/null` as a
 /// user until it has read from it, which the logger's own greeting tells.
-fn settled_greeting(setup: Setup) -> (Instance, Vec<u8>) {
+fn settled_greeting(setup: ServerBuilder) -> (TestServer, Vec<u8>) {
     let server = setup.log_endpoint().opts(["-w"]).start();
     let mut log = server.connect_log();
     log.greeting();
@@ -76,8 +76,8 @@ fn settled_greeting(setup: Setup) -> (Instance, Vec<u8>) {
     (server, greeting)
 }
 
-fn s3_control_greeting_child_not_started(lab: &Lab) {
-    let (server, greeting) = settled_greeting(lab.server().opts(["-n", "ioc"]));
+fn s3_control_greeting_child_not_started(env: &TestEnv) {
+    let (server, greeting) = settled_greeting(env.server().opts(["-n", "ioc"]));
     server.assert_console(
         without_negotiation(&greeting),
         "\
@@ -95,8 +95,8 @@ fn s3_control_greeting_child_not_started(lab: &Lab) {
     );
 }
 
-fn s3_log_client_greeting_has_no_welcome(lab: &Lab) {
-    let server = lab.server().opts(["-n", "ioc"]).log_endpoint().start();
+fn s3_log_client_greeting_has_no_welcome(env: &TestEnv) {
+    let server = env.server().opts(["-n", "ioc"]).log_endpoint().start();
     server.child_start(1);
     let greeting = server.connect_log().greeting();
     server.assert_console(
@@ -113,8 +113,8 @@ fn s3_log_client_greeting_has_no_welcome(lab: &Lab) {
     );
 }
 
-fn s3_log_client_greeting_child_not_started(lab: &Lab) {
-    let server = lab.server().opts(["-w"]).log_endpoint().start();
+fn s3_log_client_greeting_child_not_started(env: &TestEnv) {
+    let server = env.server().opts(["-w"]).log_endpoint().start();
     let greeting = server.connect_log().greeting();
     server.assert_console(
         without_negotiation(&greeting),
@@ -130,9 +130,9 @@ fn s3_log_client_greeting_child_not_started(lab: &Lab) {
     );
 }
 
-fn s3_negotiation_comes_right_after_the_greeting(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let server = lab.server().opts(["-P", &port]).log_endpoint().start();
+fn s3_negotiation_comes_right_after_the_greeting(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let server = env.server().opts(["-P", &port]).log_endpoint().start();
     server.child_start(1);
     for endpoint in ["unix:ctl", "unix:log-ctl", &port] {
         let mut client = server.connect_to(endpoint);
@@ -146,8 +146,8 @@ fn s3_negotiation_comes_right_after_the_greeting(lab: &Lab) {
     }
 }
 
-fn s3_logout_character_has_a_line_of_its_own(lab: &Lab) {
-    let (server, greeting) = settled_greeting(lab.server().opts(["-n", "ioc", "-x", "^L"]));
+fn s3_logout_character_has_a_line_of_its_own(env: &TestEnv) {
+    let (server, greeting) = settled_greeting(env.server().opts(["-n", "ioc", "-x", "^L"]));
     server.assert_console(
         without_negotiation(&greeting),
         "\
@@ -166,8 +166,8 @@ fn s3_logout_character_has_a_line_of_its_own(lab: &Lab) {
     );
 }
 
-fn s3_log_client_is_told_of_no_logout_character(lab: &Lab) {
-    let server = lab.server().opts(["-n", "ioc", "-x", "^L"]).log_endpoint().start();
+fn s3_log_client_is_told_of_no_logout_character(env: &TestEnv) {
+    let server = env.server().opts(["-n", "ioc", "-x", "^L"]).log_endpoint().start();
     server.child_start(1);
     let greeting = server.connect_log().greeting();
     assert!(find(&greeting, b"^L").is_none(), "{}", greeting.escape_ascii());
@@ -175,61 +175,61 @@ fn s3_log_client_is_told_of_no_logout_character(lab: &Lab) {
 }
 
 /// The line about commands that these options lead to.
-fn second_line(setup: Setup) -> String {
+fn second_line(setup: ServerBuilder) -> String {
     let (_server, greeting) = waiting_greeting(setup);
     let greeting = String::from_utf8_lossy(&greeting).into_owned();
     greeting.split("\r\n").nth(1).unwrap().to_owned()
 }
 
-fn s3_kill_disabled(lab: &Lab) {
+fn s3_kill_disabled(env: &TestEnv) {
     assert_eq!(
-        second_line(lab.server().opts(["-k", ""])),
-        lab.words(
+        second_line(env.server().opts(["-k", ""])),
+        env.translate(
             "@@@ Kill command disabled, auto restart mode is ON, use ^T to toggle auto restart"
         )
     );
 }
 
-fn s3_toggle_disabled(lab: &Lab) {
+fn s3_toggle_disabled(env: &TestEnv) {
     assert_eq!(
-        second_line(lab.server().opts(["--autorestartcmd="])),
-        lab.words(
+        second_line(env.server().opts(["--autorestartcmd="])),
+        env.translate(
             "@@@ Use ^X to kill the child, auto restart mode is ON, auto restart toggle disabled"
         )
     );
 }
 
-fn s3_kill_and_toggle_disabled(lab: &Lab) {
+fn s3_kill_and_toggle_disabled(env: &TestEnv) {
     assert_eq!(
-        second_line(lab.server().opts(["-k", "", "--autorestartcmd", ""])),
-        lab.words(
+        second_line(env.server().opts(["-k", "", "--autorestartcmd", ""])),
+        env.translate(
             "@@@ Kill command disabled, auto restart mode is ON, auto restart toggle disabled"
         )
     );
 }
 
-fn s3_mode_off(lab: &Lab) {
+fn s3_mode_off(env: &TestEnv) {
     assert_eq!(
-        second_line(lab.server().opts(["--noautorestart"])),
-        lab.words(
+        second_line(env.server().opts(["--noautorestart"])),
+        env.translate(
             "@@@ Use ^X to kill the child, auto restart mode is OFF, use ^T to toggle auto restart"
         )
     );
 }
 
-fn s3_mode_oneshot(lab: &Lab) {
+fn s3_mode_oneshot(env: &TestEnv) {
     assert_eq!(
-        second_line(lab.server().opts(["-o"])),
+        second_line(env.server().opts(["-o"])),
         "@@@ Use ^X to kill the child, auto restart mode is ONESHOT, use ^T to toggle auto restart"
     );
 }
 
-fn s3_control_characters_show_as_caret_and_letter(lab: &Lab) {
+fn s3_control_characters_show_as_caret_and_letter(env: &TestEnv) {
     let options = ["-k", "^B", "--autorestartcmd", "t", "-x", "%"];
-    let (_server, greeting) = waiting_greeting(lab.server().opts(options));
+    let (_server, greeting) = waiting_greeting(env.server().opts(options));
     assert_eq!(
         line(&greeting, "@@@ Use ^B"),
-        lab.words(
+        env.translate(
             "@@@ Use ^B to kill the child, auto restart mode is ON, use t to toggle auto restart"
         )
     );
@@ -240,13 +240,13 @@ fn s3_control_characters_show_as_caret_and_letter(lab: &Lab) {
     );
 }
 
-fn s3_name_equal_to_the_command_is_left_out(lab: &Lab) {
-    let (_server, greeting) = waiting_greeting(lab.server().opts(["-n", "./fake-ioc"]));
+fn s3_name_equal_to_the_command_is_left_out(env: &TestEnv) {
+    let (_server, greeting) = waiting_greeting(env.server().opts(["-n", "./fake-ioc"]));
     assert_eq!(line(&greeting, "@@@ Child started as"), "@@@ Child started as: ./fake-ioc");
 }
 
-fn s3_command_is_shown_without_arguments(lab: &Lab) {
-    let setup = lab.server().command(["/bin/sh", "-c", "cat"]).opts(["-n", "ioc"]);
+fn s3_command_is_shown_without_arguments(env: &TestEnv) {
+    let setup = env.server().command(["/bin/sh", "-c", "cat"]).opts(["-n", "ioc"]);
     let (_server, greeting) = waiting_greeting(setup);
     assert_eq!(
         line(&greeting, "@@@ Child \"ioc\" started"),
@@ -254,8 +254,8 @@ fn s3_command_is_shown_without_arguments(lab: &Lab) {
     );
 }
 
-fn s3_log_file_line_names_the_file(lab: &Lab) {
-    let setup = lab.server().opts(["-n", "ioc", "-L", "./log"]).log_endpoint();
+fn s3_log_file_line_names_the_file(env: &TestEnv) {
+    let setup = env.server().opts(["-n", "ioc", "-L", "./log"]).log_endpoint();
     let (server, greeting) = waiting_greeting(setup);
     let expected = "\
 @@@ Child \"ioc\" started as: ./fake-ioc
@@ -269,16 +269,16 @@ fn s3_log_file_line_names_the_file(lab: &Lab) {
     }
 }
 
-fn s3_log_file_line_when_it_cannot_be_opened(lab: &Lab) {
-    let (_server, greeting) = waiting_greeting(lab.server().opts(["-L", "none/log"]));
+fn s3_log_file_line_when_it_cannot_be_opened(env: &TestEnv) {
+    let (_server, greeting) = waiting_greeting(env.server().opts(["-L", "none/log"]));
     assert_eq!(
         line(&greeting, "@@@ Child log file"),
         "@@@ Child log file: unable to open log file none/log"
     );
 }
 
-fn s3_log_file_line_is_fixed_at_the_start(lab: &Lab) {
-    let (server, _) = waiting_greeting(lab.server().opts(["-L", "sub/log"]));
+fn s3_log_file_line_is_fixed_at_the_start(env: &TestEnv) {
+    let (server, _) = waiting_greeting(env.server().opts(["-L", "sub/log"]));
     fs::create_dir(server.path("sub")).unwrap();
     server.signal(nix::sys::signal::Signal::SIGHUP);
     server.connect().send(b"\x14");
@@ -289,8 +289,8 @@ fn s3_log_file_line_is_fixed_at_the_start(lab: &Lab) {
     );
 }
 
-fn s3_child_directory_is_shown_as_given(lab: &Lab) {
-    let setup = lab.server().opts(["-c", "./sub/../sub/"]).command(["/bin/cat"]);
+fn s3_child_directory_is_shown_as_given(env: &TestEnv) {
+    let setup = env.server().opts(["-c", "./sub/../sub/"]).command(["/bin/cat"]);
     fs::create_dir(setup.path("sub")).unwrap();
     let (_server, greeting) = waiting_greeting(setup);
     assert_eq!(
@@ -299,8 +299,8 @@ fn s3_child_directory_is_shown_as_given(lab: &Lab) {
     );
 }
 
-fn s3_server_directory_has_its_links_resolved(lab: &Lab) {
-    let setup = lab.server().launched_by(["chdir", "link"]).control("unix:../ctl");
+fn s3_server_directory_has_its_links_resolved(env: &TestEnv) {
+    let setup = env.server().launched_by(["chdir", "link"]).control("unix:../ctl");
     fs::create_dir(setup.path("real")).unwrap();
     std::os::unix::fs::symlink("real", setup.path("link")).unwrap();
     let server = setup.command(["/bin/cat"]).opts(["-w"]).start();
@@ -309,8 +309,8 @@ fn s3_server_directory_has_its_links_resolved(lab: &Lab) {
     assert_eq!(line(&greeting, "@@@ Server startup"), expected);
 }
 
-fn s3_counters_count_the_others(lab: &Lab) {
-    let server = lab.server().opts(["-w"]).log_endpoint().start();
+fn s3_counters_count_the_others(env: &TestEnv) {
+    let server = env.server().opts(["-w"]).log_endpoint().start();
     let mut clients = [server.connect(), server.connect_log(), server.connect_log()];
     for client in &mut clients {
         client.greeting();
@@ -319,8 +319,8 @@ fn s3_counters_count_the_others(lab: &Lab) {
     line(&greeting, "@@@ 1 user(s) and 2 logger(s) connected (plus you)");
 }
 
-fn s3_counters_count_down_again(lab: &Lab) {
-    let server = lab.server().opts(["-w", "-x", "^L"]).start();
+fn s3_counters_count_down_again(env: &TestEnv) {
+    let server = env.server().opts(["-w", "-x", "^L"]).start();
     let mut first = server.connect();
     first.greeting();
     let mut second = server.connect();
@@ -332,16 +332,16 @@ fn s3_counters_count_down_again(lab: &Lab) {
     line(&greeting, "@@@ 1 user(s) and 0 logger(s) connected (plus you)");
 }
 
-fn s3_greeting_is_never_stamped(lab: &Lab) {
-    let server = lab.server().opts(["-w", "--logstamp=STAMP "]).log_endpoint().start();
+fn s3_greeting_is_never_stamped(env: &TestEnv) {
+    let server = env.server().opts(["-w", "--logstamp=STAMP "]).log_endpoint().start();
     for mut client in [server.connect(), server.connect_log()] {
         let greeting = client.greeting();
         assert!(find(&greeting, b"STAMP").is_none(), "{}", greeting.escape_ascii());
     }
 }
 
-fn s3_not_running_covers_holdoff(lab: &Lab) {
-    let setup = lab.server().opts(["--holdoff", "600", "-n", "ioc"]);
+fn s3_not_running_covers_holdoff(env: &TestEnv) {
+    let setup = env.server().opts(["--holdoff", "600", "-n", "ioc"]);
     let (server, mut user) = started(setup.child(["exit", "0"]));
     ended(&mut user, "Normal exit status = 0");
     let greeting = server.connect().greeting();
@@ -350,8 +350,8 @@ fn s3_not_running_covers_holdoff(lab: &Lab) {
     assert!(find(&greeting, b"@@@ Child \"ioc\" started at").is_none());
 }
 
-fn s3_not_running_covers_mode_off_after_the_end(lab: &Lab) {
-    let setup = lab.server().opts(["--noauto", "-n", "ioc"]);
+fn s3_not_running_covers_mode_off_after_the_end(env: &TestEnv) {
+    let setup = env.server().opts(["--noauto", "-n", "ioc"]);
     let (server, mut user) = started(setup.child(["exit", "0"]));
     ended(&mut user, "Normal exit status = 0");
     let greeting = server.connect().greeting();
@@ -359,9 +359,9 @@ fn s3_not_running_covers_mode_off_after_the_end(lab: &Lab) {
     assert!(find(&greeting, b"@@@ Child \"ioc\" started at").is_none());
 }
 
-fn s3_long_names_are_not_cut(lab: &Lab) {
+fn s3_long_names_are_not_cut(env: &TestEnv) {
     let name = "n".repeat(5000);
-    let server = lab.server().opts(["-n", name.as_str()]).start();
+    let server = env.server().opts(["-n", name.as_str()]).start();
     server.child_start(1);
     let greeting = server.connect().greeting();
     let start = format!("@@@ Child \"{name}\" ");
@@ -373,9 +373,9 @@ fn s3_long_names_are_not_cut(lab: &Lab) {
     line(&greeting, &format!("{start}started at: "));
 }
 
-fn s3_long_directory_is_not_cut(lab: &Lab) {
+fn s3_long_directory_is_not_cut(env: &TestEnv) {
     let deep = ["d".repeat(200), "e".repeat(200), "f".repeat(200)].join("/");
-    let setup = lab.server().opts(["-c", deep.as_str()]).command(["/bin/cat"]);
+    let setup = env.server().opts(["-c", deep.as_str()]).command(["/bin/cat"]);
     fs::create_dir_all(setup.path(&deep)).unwrap();
     let (_server, greeting) = waiting_greeting(setup);
     assert_eq!(
@@ -384,24 +384,24 @@ fn s3_long_directory_is_not_cut(lab: &Lab) {
     );
 }
 
-fn s3_empty_time_leaves_the_line_intact(lab: &Lab) {
-    let (_server, greeting) = waiting_greeting(lab.server().opts(["--timefmt", ""]));
+fn s3_empty_time_leaves_the_line_intact(env: &TestEnv) {
+    let (_server, greeting) = waiting_greeting(env.server().opts(["--timefmt", ""]));
     let started = line(&greeting, "@@@ procServ server started at: ");
     assert_eq!(started, "@@@ procServ server started at: ");
 }
 
-fn s3_kill_disabled_shortens_the_last_line(lab: &Lab) {
-    let (_server, greeting) = waiting_greeting(lab.server().opts(["-k", ""]));
+fn s3_kill_disabled_shortens_the_last_line(env: &TestEnv) {
+    let (_server, greeting) = waiting_greeting(env.server().opts(["-k", ""]));
     assert_eq!(line(&greeting, "@@@ ^R"), "@@@ ^R restarts the child, ^Q quits the server");
-    let (_server, greeting) = waiting_greeting(lab.server().opts(["-k", "", "-x", "^L"]));
+    let (_server, greeting) = waiting_greeting(env.server().opts(["-k", "", "-x", "^L"]));
     assert_eq!(
         line(&greeting, "@@@ ^R"),
         "@@@ ^R restarts the child, ^Q quits the server, ^L closes this connection"
     );
 }
 
-fn s3_start_directory_removed(lab: &Lab) {
-    let setup = lab.server().launched_by(["lose-dir"]);
+fn s3_start_directory_removed(env: &TestEnv) {
+    let setup = env.server().launched_by(["lose-dir"]);
     let endpoint = format!("unix:{}", setup.path("ctl").display());
     let setup = setup.control(&endpoint).command(["/bin/cat"]);
     let (server, mut user) = started(setup);

@@ -1,7 +1,7 @@
 //! Contract section 4: telnet.
 
 use crate::support::dialogue::{started, started_hex};
-use crate::support::{Client, Instance, Lab, cases};
+use crate::support::{Client, TestEnv, TestServer, cases};
 
 cases![
     s4_every_other_will_gets_dont,
@@ -34,8 +34,8 @@ cases![
 ];
 
 /// A server without a child, and a client that negotiates with it.
-fn negotiator(lab: &Lab) -> (Instance, Client) {
-    let server = lab.server().opts(["-w"]).start();
+fn negotiator(env: &TestEnv) -> (TestServer, Client) {
+    let server = env.server().opts(["-w"]).start();
     let mut user = server.connect();
     user.greeting();
     (server, user)
@@ -50,99 +50,99 @@ fn dialogue(user: &mut Client, sent: &[u8], answer: &[u8]) {
     assert!(got == expected, "{} -> {}", sent.escape_ascii(), got.escape_ascii());
 }
 
-fn s4_every_other_will_gets_dont(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_every_other_will_gets_dont(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     for option in (0..=254).filter(|option| *option != 1 && *option != 34) {
         dialogue(&mut user, &[255, 251, option], &[255, 254, option]);
     }
 }
 
-fn s4_every_other_do_gets_wont(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_every_other_do_gets_wont(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     for option in (0..=254).filter(|option| ![1, 34, 99].contains(option)) {
         dialogue(&mut user, &[255, 253, option], &[255, 252, option]);
     }
 }
 
-fn s4_a_repeated_refusal_is_repeated(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_a_repeated_refusal_is_repeated(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     dialogue(&mut user, b"\xff\xfb\x05\xff\xfb\x05", b"\xff\xfe\x05\xff\xfe\x05");
     dialogue(&mut user, b"\xff\xfd\x05\xff\xfd\x05", b"\xff\xfc\x05\xff\xfc\x05");
 }
 
-fn s4_will_echo_and_do_linemode_are_refused(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_will_echo_and_do_linemode_are_refused(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     dialogue(&mut user, b"\xff\xfb\x01", b"\xff\xfe\x01");
     dialogue(&mut user, b"\xff\xfd\x22", b"\xff\xfc\x22");
 }
 
-fn s4_agreement_to_the_offers_gets_no_answer(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_agreement_to_the_offers_gets_no_answer(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     dialogue(&mut user, b"\xff\xfd\x01\xff\xfb\x22", b"");
     // Nor does saying so again, which changes nothing.
     dialogue(&mut user, b"\xff\xfd\x01\xff\xfb\x22", b"");
 }
 
-fn s4_refusal_of_the_offers_gets_no_answer(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_refusal_of_the_offers_gets_no_answer(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     dialogue(&mut user, b"\xff\xfe\x01\xff\xfc\x22", b"");
     dialogue(&mut user, b"\xff\xfe\x01\xff\xfc\x22", b"");
 }
 
-fn s4_dropped_after_agreement_is_confirmed(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_dropped_after_agreement_is_confirmed(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     dialogue(&mut user, b"\xff\xfd\x01\xff\xfb\x22", b"");
     dialogue(&mut user, b"\xff\xfe\x01", b"\xff\xfc\x01");
     dialogue(&mut user, b"\xff\xfc\x22", b"\xff\xfe\x22");
 }
 
-fn s4_taken_up_again_after_refusal(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_taken_up_again_after_refusal(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     dialogue(&mut user, b"\xff\xfe\x01\xff\xfc\x22", b"");
     dialogue(&mut user, b"\xff\xfd\x01", b"\xff\xfb\x01");
     dialogue(&mut user, b"\xff\xfb\x22", b"\xff\xfd\x22");
 }
 
-fn s4_taken_up_again_after_being_dropped(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_taken_up_again_after_being_dropped(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     dialogue(&mut user, b"\xff\xfd\x01\xff\xfb\x22", b"");
     dialogue(&mut user, b"\xff\xfe\x01\xff\xfc\x22", b"\xff\xfc\x01\xff\xfe\x22");
     dialogue(&mut user, b"\xff\xfd\x01\xff\xfb\x22", b"\xff\xfb\x01\xff\xfd\x22");
 }
 
-fn s4_wont_and_dont_of_unknown_options_get_no_answer(lab: &Lab) {
-    let (_server, mut user) = negotiator(lab);
+fn s4_wont_and_dont_of_unknown_options_get_no_answer(env: &TestEnv) {
+    let (_server, mut user) = negotiator(env);
     dialogue(&mut user, b"\xff\xfc\x05\xff\xfe\x05\xff\xfe\x18\xff\xfc\xfe", b"");
 }
 
-fn s4_same_on_tcp_and_unix(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let server = lab.server().control(&port).opts(["-w"]).start();
+fn s4_same_on_tcp_and_unix(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let server = env.server().control(&port).opts(["-w"]).start();
     let mut user = server.connect();
     user.greeting();
     dialogue(&mut user, b"\xff\xfb\x05\xff\xfd\x05", b"\xff\xfe\x05\xff\xfc\x05");
 }
 
-fn s4_command_bytes_are_swallowed(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_command_bytes_are_swallowed(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"a\xff\xf1b\xff\xf6c\xff\x18d\xff\x00e\n");
     user.expect("61 62 63 64 65 0a \n");
 }
 
-fn s4_subnegotiation_is_swallowed(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_subnegotiation_is_swallowed(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"a\xff\xfa\x22\x01\x02\x03\xff\xf0b\xff\xfa\x18\xff\xf0c\n");
     user.expect("61 62 63 0a \n");
 }
 
-fn s4_doubled_iac_inside_a_subnegotiation_is_data(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_doubled_iac_inside_a_subnegotiation_is_data(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"a\xff\xfa\x22\x01\xff\xff\xf0\x02\xff\xf0b\n");
     user.expect("61 62 0a \n");
 }
 
-fn s4_iac_and_another_byte_ends_a_subnegotiation(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_iac_and_another_byte_ends_a_subnegotiation(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     // It is taken as that command, so that DO gets its answer.
     user.send(b"a\xff\xfa\x22\x01\xff\xfd\x05b\n");
     assert_eq!(user.bytes(3), b"\xff\xfc\x05");
@@ -151,33 +151,33 @@ fn s4_iac_and_another_byte_ends_a_subnegotiation(lab: &Lab) {
     user.expect("61 62 0a \n");
 }
 
-fn s4_old_mccp_subnegotiation_is_complete(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_old_mccp_subnegotiation_is_complete(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"a\xff\xfa\x55\xfb\xf0b\n");
     user.expect("61 62 0a \n");
 }
 
-fn s4_longest_subnegotiation_is_swallowed(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_longest_subnegotiation_is_swallowed(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send([b"a\xff\xfa\x22".as_slice(), &[b'x'; 16384], b"\xff\xf0b\n"].concat());
     user.expect("61 62 0a \n");
 }
 
-fn s4_too_long_subnegotiation_is_given_up(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_too_long_subnegotiation_is_given_up(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     // The byte too many is dropped; all after it is ordinary input.
     user.send([b"a\xff\xfa\x22".as_slice(), &[b'x'; 16385], b"y\n"].concat());
     user.expect("61 79 0a \n");
 }
 
-fn s4_command_characters_in_a_subnegotiation_are_none(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_command_characters_in_a_subnegotiation_are_none(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"a\xff\xfa\x22\x14\x18\x14\xff\xf0b\n");
     user.expect("61 62 0a \n");
 }
 
-fn s4_commands_may_be_split_over_reads(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_commands_may_be_split_over_reads(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     // What the child shows of one part tells that it has been read before the next is sent.
     for (part, shown) in [
         (b"a\n\xff".as_slice(), "61 0a \n"),
@@ -192,33 +192,33 @@ fn s4_commands_may_be_split_over_reads(lab: &Lab) {
     }
 }
 
-fn s4_iac_iac_is_one_byte_for_the_child(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_iac_iac_is_one_byte_for_the_child(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"a\xff\xffb\xff\xff\xff\xff\n");
     user.expect("61 ff 62 ff ff 0a \n");
 }
 
-fn s4_child_output_ff_goes_out_doubled(lab: &Lab) {
-    let setup = lab.server().child(["print", r"a\xffb\xff\xff\xf0\n", "cat"]);
+fn s4_child_output_ff_goes_out_doubled(env: &TestEnv) {
+    let setup = env.server().child(["print", r"a\xffb\xff\xff\xf0\n", "cat"]);
     let (_server, mut user) = started(setup);
     assert_eq!(user.until(b"\n"), b"a\xff\xffb\xff\xff\xff\xff\xf0\r\n");
 }
 
-fn s4_no_line_end_translation_towards_the_child(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s4_no_line_end_translation_towards_the_child(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"a\rb\r\rc\r\nd\n\re\n");
     user.expect("61 0d 62 0d 0d 63 0d 0a \n64 0a \n0d 65 0a \n");
 }
 
-fn s4_no_line_end_translation_towards_clients(lab: &Lab) {
+fn s4_no_line_end_translation_towards_clients(env: &TestEnv) {
     // Without OPOST the terminal translates nothing either.
     let script = r"stty -opost; printf 'a\nb\rc\r\nd\n'; exec cat";
-    let (_server, mut user) = started(lab.server().command(["/bin/sh", "-c", script]));
+    let (_server, mut user) = started(env.server().command(["/bin/sh", "-c", script]));
     assert_eq!(user.until(b"d\n"), b"a\nb\rc\r\nd\n");
 }
 
-fn s4_log_client_input_is_thrown_away(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().log_endpoint());
+fn s4_log_client_input_is_thrown_away(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().log_endpoint());
     let mut log = server.connect_log();
     log.greeting();
     log.send(b"x\x18\x14\xff\xfd\x05\xff\xfb\x06y\n");
@@ -229,9 +229,9 @@ fn s4_log_client_input_is_thrown_away(lab: &Lab) {
     user.expect("61 0a \n");
 }
 
-fn s4_log_client_gets_doubled_ff_too(lab: &Lab) {
+fn s4_log_client_gets_doubled_ff_too(env: &TestEnv) {
     let steps = ["raw", "say", "READY", "cat"];
-    let (server, mut user) = started(lab.server().log_endpoint().child(steps));
+    let (server, mut user) = started(env.server().log_endpoint().child(steps));
     user.expect("READY\n");
     let mut log = server.connect_log();
     log.greeting();

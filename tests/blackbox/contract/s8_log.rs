@@ -1,7 +1,7 @@
 //! Contract section 8: the log, and the stamped lines of log clients.
 
 use crate::support::dialogue::{HEX, RULE, started, started_hex};
-use crate::support::{Instance, Lab, cases, find};
+use crate::support::{TestEnv, TestServer, cases, find};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -34,8 +34,8 @@ cases![
     s8_write_error_is_told_once.differs_on_oracle("says nothing of the kind (section 8, [+])"),
 ];
 
-fn s8_log_is_the_console(lab: &Lab) {
-    let setup = lab.server().opts(["-n", "ioc"]).logged();
+fn s8_log_is_the_console(env: &TestEnv) {
+    let setup = env.server().opts(["-n", "ioc"]).logged();
     let (server, mut user) = started(setup.child(["say", "hello", "cat"]));
     user.expect("hello\n");
     user.send(b"typed\n");
@@ -62,37 +62,37 @@ typed
     );
 }
 
-fn s8_log_is_appended_to_what_is_there(lab: &Lab) {
-    let setup = lab.server().with_file("log", "before\n").logged();
+fn s8_log_is_appended_to_what_is_there(env: &TestEnv) {
+    let setup = env.server().with_file("log", "before\n").logged();
     let server = setup.child(["say", "hello", "cat"]).start();
     let log = server.file_with("log", "hello\r\n");
     assert!(log.starts_with(b"before\n@@@ Restarting child "), "{}", log.escape_ascii());
 }
 
-fn s8_log_file_mode_is_0644_less_umask(lab: &Lab) {
+fn s8_log_file_mode_is_0644_less_umask(env: &TestEnv) {
     for (umask, mode) in [("0", 0o644), ("0027", 0o640)] {
-        let server = lab.server().launched_by(["umask", umask]).logged().start();
+        let server = env.server().launched_by(["umask", umask]).logged().start();
         server.file_with("log", RULE);
         assert_eq!(fs::metadata(server.path("log")).unwrap().mode() & 0o7777, mode);
     }
 }
 
-fn s8_log_has_no_input_as_such(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().logged());
+fn s8_log_has_no_input_as_such(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().logged());
     user.send(b"ab\n");
     user.expect("61 62 0a \n");
     let log = server.file_with("log", "61 62 0a \r\n");
     assert!(log.ends_with(b"@@@ @@@ @@@ @@@ @@@\r\nREADY\r\n61 62 0a \r\n"));
 }
 
-fn s8_log_has_ff_once(lab: &Lab) {
-    let setup = lab.server().logged().child(["print", r"a\xff\xffb\n", "cat"]);
+fn s8_log_has_ff_once(env: &TestEnv) {
+    let setup = env.server().logged().child(["print", r"a\xff\xffb\n", "cat"]);
     let server = setup.start();
     server.file_with("log", b"a\xff\xffb\r\n");
 }
 
-fn s8_log_is_opened_for_appending(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().logged());
+fn s8_log_is_opened_for_appending(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().logged());
     server.file_with("log", "READY\r\n");
     fs::write(server.path("log"), "").unwrap();
     user.send(b"a\n");
@@ -101,9 +101,9 @@ fn s8_log_is_opened_for_appending(lab: &Lab) {
 
 const STAMPED: [&str; 1] = ["--logstamp=STAMP "];
 
-fn s8_logstamp_stamps_each_line(lab: &Lab) {
+fn s8_logstamp_stamps_each_line(env: &TestEnv) {
     let steps = ["print", r"one\n\ntwo\n", "cat"];
-    let (server, mut user) = started(lab.server().opts(STAMPED).logged().child(steps));
+    let (server, mut user) = started(env.server().opts(STAMPED).logged().child(steps));
     user.expect("one\n\ntwo\n");
     server.terminate();
     server.assert_console(
@@ -122,8 +122,8 @@ STAMP @@@ ^R or ^X restarts the child, ^Q quits the server
     );
 }
 
-fn s8_logstamp_default_is_the_time_in_brackets(lab: &Lab) {
-    let setup = lab.server().opts(["--logstamp"]).logged().child(["say", "hello", "cat"]);
+fn s8_logstamp_default_is_the_time_in_brackets(env: &TestEnv) {
+    let setup = env.server().opts(["--logstamp"]).logged().child(["say", "hello", "cat"]);
     let server = setup.start();
     server.assert_console(
         server.file_with("log", "hello\r\n"),
@@ -136,14 +136,14 @@ fn s8_logstamp_default_is_the_time_in_brackets(lab: &Lab) {
     );
 }
 
-fn s8_logstamp_default_follows_timefmt(lab: &Lab) {
-    let setup = lab.server().opts(["--logstamp", "--timefmt", "now"]).logged();
+fn s8_logstamp_default_follows_timefmt(env: &TestEnv) {
+    let setup = env.server().opts(["--logstamp", "--timefmt", "now"]).logged();
     let server = setup.child(["say", "hello", "cat"]).start();
     server.file_with("log", "\r\n[now] hello\r\n");
 }
 
-fn s8_logstamp_is_for_log_clients_too(lab: &Lab) {
-    let server = lab.server().opts(STAMPED).opts(["-w"]).log_endpoint().start();
+fn s8_logstamp_is_for_log_clients_too(env: &TestEnv) {
+    let server = env.server().opts(STAMPED).opts(["-w"]).log_endpoint().start();
     let mut user = server.connect();
     let mut log = server.connect_log();
     user.greeting();
@@ -158,26 +158,26 @@ STAMP @@@ @@@ @@@ @@@ @@@
     );
 }
 
-fn s8_logstamp_is_never_for_control_clients(lab: &Lab) {
-    let (_server, mut user) = started(lab.server().opts(STAMPED).child(["say", "hello", "cat"]));
+fn s8_logstamp_is_never_for_control_clients(env: &TestEnv) {
+    let (_server, mut user) = started(env.server().opts(STAMPED).child(["say", "hello", "cat"]));
     user.expect("hello\n");
     user.send(b"\x14");
     user.expect("\n@@@ Toggled auto restart mode to OFF\n");
     assert!(find(user.received(), b"STAMP").is_none());
 }
 
-fn s8_logstamp_is_put_once_before_a_line(lab: &Lab) {
+fn s8_logstamp_is_put_once_before_a_line(env: &TestEnv) {
     let steps = ["print", "one", "wait-for", "go", "print", r" two\nthree\n", "cat"];
-    let (server, mut user) = started(lab.server().opts(STAMPED).logged().child(steps));
+    let (server, mut user) = started(env.server().opts(STAMPED).logged().child(steps));
     user.until("one");
     server.file_with("log", "STAMP one");
     fs::write(server.path("go"), "").unwrap();
     server.file_with("log", "STAMP one two\r\nSTAMP three\r\n");
 }
 
-fn s8_log_client_joining_in_mid_line_gets_a_stamp(lab: &Lab) {
+fn s8_log_client_joining_in_mid_line_gets_a_stamp(env: &TestEnv) {
     let steps = ["print", "one", "wait-for", "go", "print", r" two\nthree\n", "cat"];
-    let setup = lab.server().opts(STAMPED).log_endpoint().child(steps);
+    let setup = env.server().opts(STAMPED).log_endpoint().child(steps);
     let (server, mut user) = started(setup);
     user.until("one");
     let mut log = server.connect_log();
@@ -186,51 +186,51 @@ fn s8_log_client_joining_in_mid_line_gets_a_stamp(lab: &Lab) {
     log.expect("STAMP  two\nSTAMP three\n");
 }
 
-fn s8_log_that_cannot_be_opened_is_told(lab: &Lab) {
-    let server = lab.server().opts(["-L", "none/log"]).start();
+fn s8_log_that_cannot_be_opened_is_told(env: &TestEnv) {
+    let server = env.server().opts(["-L", "none/log"]).start();
     server.child_start(1);
     server.connect().greeting();
     assert_eq!(server.stderr(), "procServ: unable to open log file none/log\n");
 }
 
 /// Sends SIGHUP and waits until the server has acted upon it.
-fn hang_up(lab: &Lab, server: &Instance, log: &str) {
+fn hang_up(env: &TestEnv, server: &TestServer, log: &str) {
     server.signal(Signal::SIGHUP);
-    lab.wait_for("the log to be opened anew", || server.path(log).exists().then_some(()));
+    env.wait_for("the log to be opened anew", || server.path(log).exists().then_some(()));
 }
 
-fn s8_hangup_reopens_the_log(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().logged());
+fn s8_hangup_reopens_the_log(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().logged());
     server.file_with("log", "READY\r\n");
     fs::rename(server.path("log"), server.path("old")).unwrap();
     user.send(b"a\n");
     server.file_with("old", "61 0a \r\n");
-    hang_up(lab, &server, "log");
+    hang_up(env, &server, "log");
     user.send(b"b\n");
     assert_eq!(server.file_with("log", "\n"), b"62 0a \r\n");
     assert!(server.file("old").ends_with(b"READY\r\n61 0a \r\n"));
 }
 
-fn s8_hangup_in_mid_line_adds_no_stamp(lab: &Lab) {
+fn s8_hangup_in_mid_line_adds_no_stamp(env: &TestEnv) {
     let steps = ["print", "one", "wait-for", "go", "print", r" two\nthree\n", "cat"];
-    let (server, _user) = started(lab.server().opts(STAMPED).logged().child(steps));
+    let (server, _user) = started(env.server().opts(STAMPED).logged().child(steps));
     server.file_with("log", "STAMP one");
     fs::rename(server.path("log"), server.path("old")).unwrap();
-    hang_up(lab, &server, "log");
+    hang_up(env, &server, "log");
     fs::write(server.path("go"), "").unwrap();
     assert_eq!(server.file_with("log", "three\r\n"), b" two\r\nSTAMP three\r\n");
 }
 
-fn s8_hangup_starts_a_log_that_failed(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().opts(["-L", "sub/log"]));
+fn s8_hangup_starts_a_log_that_failed(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().opts(["-L", "sub/log"]));
     fs::create_dir(server.path("sub")).unwrap();
-    hang_up(lab, &server, "sub/log");
+    hang_up(env, &server, "sub/log");
     user.send(b"a\n");
     assert_eq!(server.file_with("sub/log", "\n"), b"61 0a \r\n");
 }
 
-fn s8_failed_reopen_is_told(lab: &Lab) {
-    let setup = lab.server().opts(["-L", "sub/log"]);
+fn s8_failed_reopen_is_told(env: &TestEnv) {
+    let setup = env.server().opts(["-L", "sub/log"]);
     fs::create_dir(setup.path("sub")).unwrap();
     let (server, _user) = started_hex(setup);
     fs::rename(server.path("sub"), server.path("gone")).unwrap();
@@ -238,8 +238,8 @@ fn s8_failed_reopen_is_told(lab: &Lab) {
     server.file_with("stderr", "procServ: unable to open log file sub/log\n");
 }
 
-fn s8_failed_reopen_goes_on_with_the_old_file(lab: &Lab) {
-    let setup = lab.server().opts(["-L", "sub/log"]);
+fn s8_failed_reopen_goes_on_with_the_old_file(env: &TestEnv) {
+    let setup = env.server().opts(["-L", "sub/log"]);
     fs::create_dir(setup.path("sub")).unwrap();
     let (server, mut user) = started_hex(setup);
     fs::rename(server.path("sub"), server.path("gone")).unwrap();
@@ -250,8 +250,8 @@ fn s8_failed_reopen_goes_on_with_the_old_file(lab: &Lab) {
     assert_eq!(server.stderr(), "procServ: unable to open log file sub/log\n");
 }
 
-fn s8_log_on_stdout(lab: &Lab) {
-    let setup = lab.server().opts(["-n", "ioc", "-L", "-"]).opts(STAMPED);
+fn s8_log_on_stdout(env: &TestEnv) {
+    let setup = env.server().opts(["-n", "ioc", "-L", "-"]).opts(STAMPED);
     let server = setup.child(["say", "hello", "cat"]).start();
     server.assert_console(
         server.file_with("stdout", "hello\r\n"),
@@ -266,8 +266,8 @@ STAMP hello
     assert_eq!(server.stderr(), "");
 }
 
-fn s8_hangup_leaves_a_log_on_stdout_alone(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().opts(["-L", "-"]));
+fn s8_hangup_leaves_a_log_on_stdout_alone(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().opts(["-L", "-"]));
     server.signal(Signal::SIGHUP);
     user.send(b"a\n");
     server.file_with("stdout", "READY\r\n61 0a \r\n");
@@ -275,11 +275,11 @@ fn s8_hangup_leaves_a_log_on_stdout_alone(lab: &Lab) {
     assert_eq!(server.stderr(), "");
 }
 
-fn s8_write_error_is_told_once(lab: &Lab) {
-    let (server, mut user) = started(lab.server().opts(["-L", "/dev/full"]).child(HEX));
+fn s8_write_error_is_told_once(env: &TestEnv) {
+    let (server, mut user) = started(env.server().opts(["-L", "/dev/full"]).child(HEX));
     user.until("READY\r\n");
     let notice = "@@@ Log file /dev/full: No space left on device, output is not being logged\r\n";
-    lab.wait_for("the notice", || {
+    env.wait_for("the notice", || {
         user.send(b"a\n");
         user.until("61 0a \r\n");
         find(user.received(), notice.as_bytes())
@@ -295,8 +295,8 @@ fn s8_write_error_is_told_once(lab: &Lab) {
     assert_eq!(received.matches(notice).count(), 1, "{received}");
 }
 
-fn s8_savelog_keeps_the_log_before(lab: &Lab) {
-    let setup = lab.server().with_file("log", "before\n").opts(["--savelog"]).logged();
+fn s8_savelog_keeps_the_log_before(env: &TestEnv) {
+    let setup = env.server().with_file("log", "before\n").opts(["--savelog"]).logged();
     let server = setup.child(["say", "hello", "cat"]).start();
     let log = server.file_with("log", "hello\r\n");
     assert!(log.starts_with(b"@@@ Restarting child "), "{}", log.escape_ascii());

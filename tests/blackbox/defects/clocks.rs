@@ -1,7 +1,7 @@
 //! Time: the wall clock, the disk's, and none at all while nothing happens.
 
 use crate::support::dialogue::started;
-use crate::support::{Instance, Lab, Setup, cases, sleeps};
+use crate::support::{ServerBuilder, TestEnv, TestServer, cases, sleeps};
 use std::fs;
 use std::io::pipe;
 use std::path::{Path, PathBuf};
@@ -47,8 +47,8 @@ fn preload() -> Option<&'static Path> {
     LIBRARY.get_or_init(compile).as_deref()
 }
 
-fn preloaded(lab: &Lab) -> Setup {
-    let setup = lab.server();
+fn preloaded(env: &TestEnv) -> ServerBuilder {
+    let setup = env.server();
     let (clock, syncs) = (setup.path("clock"), setup.path("syncs"));
     let setup = setup.env("LD_PRELOAD", preload().unwrap());
     setup.env("TEST_CLOCK", clock).env("TEST_SYNCS", syncs)
@@ -56,34 +56,34 @@ fn preloaded(lab: &Lab) -> Setup {
 
 /// A server that is to start its second child after a holdoff of two seconds; a time before the first
 /// start.
-fn holding_off(lab: &Lab) -> (Instance, Instant) {
+fn holding_off(env: &TestEnv) -> (TestServer, Instant) {
     let child = ["on-start", "1", "exit", "0", "otherwise", "wait"];
     let start = Instant::now();
-    let (server, mut user) = started(preloaded(lab).opts(["--holdoff", "2"]).child(child));
+    let (server, mut user) = started(preloaded(env).opts(["--holdoff", "2"]).child(child));
     user.until("the child, ^Q quits the server\r\n");
     (server, start)
 }
 
-fn set_clock(server: &Instance, seconds: &str) {
+fn set_clock(server: &TestServer, seconds: &str) {
     fs::write(server.path("clock.part"), seconds).unwrap();
     fs::rename(server.path("clock.part"), server.path("clock")).unwrap();
 }
 
-fn clock_set_back_delays_no_restart(lab: &Lab) {
-    let (server, _) = holding_off(lab);
+fn clock_set_back_delays_no_restart(env: &TestEnv) {
+    let (server, _) = holding_off(env);
     set_clock(&server, "-3600");
     server.child_start(2);
 }
 
-fn clock_set_forward_hurries_no_restart(lab: &Lab) {
-    let (server, start) = holding_off(lab);
+fn clock_set_forward_hurries_no_restart(env: &TestEnv) {
+    let (server, start) = holding_off(env);
     set_clock(&server, "3600");
     server.child_start(2);
     assert!(start.elapsed() > Duration::from_millis(1900), "{:?}", start.elapsed());
 }
 
-fn log_is_synced_at_most_twice_a_second(lab: &Lab) {
-    let (server, mut user) = started(preloaded(lab).logged());
+fn log_is_synced_at_most_twice_a_second(env: &TestEnv) {
+    let (server, mut user) = started(preloaded(env).logged());
     server.child_start(1);
     let begin = Instant::now();
     for round in 0..200 {
@@ -95,7 +95,7 @@ fn log_is_synced_at_most_twice_a_second(lab: &Lab) {
     let before = syncs().len();
     user.send("last\n");
     user.expect("last\nlast\n");
-    let syncs = lab.wait_for("the last sync", || {
+    let syncs = env.wait_for("the last sync", || {
         let syncs = syncs();
         (syncs.len() > before && syncs.ends_with(b"e")).then_some(syncs)
     });
@@ -105,8 +105,8 @@ fn log_is_synced_at_most_twice_a_second(lab: &Lab) {
     assert!(syncs.len() / 2 <= most, "{} in {half_seconds} half seconds", syncs.len() / 2);
 }
 
-fn slow_sync_is_not_in_the_way(lab: &Lab) {
-    let setup = preloaded(lab).logged();
+fn slow_sync_is_not_in_the_way(env: &TestEnv) {
+    let setup = preloaded(env).logged();
     let synced = setup.path("synced");
     let server = setup.env("TEST_SYNC_UNTIL", &synced).start();
     server.child_start(1);
@@ -143,9 +143,9 @@ fn activity(pid: i32) -> (u64, u64) {
 
 /// Panics unless the server does nothing at all for two seconds, once what was begun has come to its
 /// end: the last sync of a log, say.
-fn assert_sleeps(lab: &Lab, server: &Instance) {
+fn assert_sleeps(env: &TestEnv, server: &TestServer) {
     let mut last = (activity(server.pid()), Instant::now());
-    lab.wait_for("two seconds without context switches and ticks", || {
+    env.wait_for("two seconds without context switches and ticks", || {
         let activity = activity(server.pid());
         if activity != last.0 || !sleeps(server.pid()) {
             last = (activity, Instant::now());
@@ -154,20 +154,20 @@ fn assert_sleeps(lab: &Lab, server: &Instance) {
     });
 }
 
-fn idle_server_sleeps(lab: &Lab) {
-    let (server, mut user) = started(lab.server().logged().log_endpoint());
+fn idle_server_sleeps(env: &TestEnv) {
+    let (server, mut user) = started(env.server().logged().log_endpoint());
     let mut log = server.connect_log();
     log.greeting();
     server.child_start(1);
     user.send("hello\n");
     user.expect("hello\nhello\n");
-    assert_sleeps(lab, &server);
+    assert_sleeps(env, &server);
 }
 
 /// A child that doesn't read, a user who has pasted, a user who doesn't read, a user who went away.
-fn server_with_stuck_peers_sleeps(lab: &Lab) {
+fn server_with_stuck_peers_sleeps(env: &TestEnv) {
     let child = ["raw", "say", "READY", "wait-for", "go", "emit", "1000000", "say", "END", "wait"];
-    let (server, mut user) = started(lab.server().logged().child(child));
+    let (server, mut user) = started(env.server().logged().child(child));
     user.expect("READY\n");
     let mut deaf = server.connect();
     deaf.greeting();
@@ -176,32 +176,32 @@ fn server_with_stuck_peers_sleeps(lab: &Lab) {
     user.send(vec![b'x'; 300_000]);
     fs::write(server.path("go"), "").unwrap();
     user.until("END\r\n");
-    assert_sleeps(lab, &server);
+    assert_sleeps(env, &server);
 }
 
-fn server_with_closed_stdin_sleeps(lab: &Lab) {
-    let server = lab.server().launched_by(["close", "0"]).start();
+fn server_with_closed_stdin_sleeps(env: &TestEnv) {
+    let server = env.server().launched_by(["close", "0"]).start();
     server.connect().greeting();
     server.child_start(1);
-    assert_sleeps(lab, &server);
+    assert_sleeps(env, &server);
 }
 
-fn server_whose_stdin_has_ended_sleeps(lab: &Lab) {
+fn server_whose_stdin_has_ended_sleeps(env: &TestEnv) {
     let (reader, writer) = pipe().unwrap();
-    let server = lab.server().stdin(reader).start();
+    let server = env.server().stdin(reader).start();
     server.child_start(1);
     drop(writer);
-    assert_sleeps(lab, &server);
+    assert_sleeps(env, &server);
 }
 
-fn server_whose_stdout_has_no_reader_sleeps(lab: &Lab) {
+fn server_whose_stdout_has_no_reader_sleeps(env: &TestEnv) {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
-    let (server, mut user) = started(lab.server().opts(["-L", "-"]).stdout(writer));
+    let (server, mut user) = started(env.server().opts(["-L", "-"]).stdout(writer));
     server.child_start(1);
     user.send("hello\n");
     user.until("hello\r\n");
     // Who doesn't read would hold up a flood.
     drop(user);
-    assert_sleeps(lab, &server);
+    assert_sleeps(env, &server);
 }

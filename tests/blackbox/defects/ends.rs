@@ -1,7 +1,7 @@
 //! The end of a child and the next start: last words, order, time.
 
 use crate::support::dialogue::started;
-use crate::support::{Client, Instance, Lab, cases, find, number_after, parent_of, show};
+use crate::support::{Client, TestEnv, TestServer, cases, find, number_after, parent_of, show};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
@@ -49,22 +49,22 @@ cases![
     sigterm_exits_0_whatever_the_last_child_said,
 ];
 
-fn first_start_does_not_wait_for_clients_to_pause(lab: &Lab) {
-    let server = lab.server().start();
+fn first_start_does_not_wait_for_clients_to_pause(env: &TestEnv) {
+    let server = env.server().start();
     let mut user = server.connect();
-    lab.wait_for("the first start", || {
+    env.wait_for("the first start", || {
         user.send("x");
         fs::read(server.path("starts")).ok()
     });
 }
 
-fn restart_does_not_wait_for_clients_to_pause(lab: &Lab) {
+fn restart_does_not_wait_for_clients_to_pause(env: &TestEnv) {
     let child = ["on-start", "1", "exit", "0", "otherwise", "wait"];
     let first = Instant::now();
-    let server = lab.server().opts(["--holdoff", "1"]).child(child).start();
+    let server = env.server().opts(["--holdoff", "1"]).child(child).start();
     let mut user = server.connect();
     server.child_start(1);
-    lab.wait_for("the second start", || {
+    env.wait_for("the second start", || {
         user.send("x");
         let starts = fs::read_to_string(server.path("starts")).ok()?;
         (starts.lines().count() == 2).then_some(())
@@ -77,8 +77,8 @@ pub(super) fn emitted(count: usize) -> String {
     (0..count / 64).map(|n| format!("{n:<63}\n")).collect()
 }
 
-fn last_words_of_60_kb_come_before_the_news(lab: &Lab) {
-    let setup = lab.server().opts(["--noautorestart"]).child(["emit", "60032", "exit", "0"]);
+fn last_words_of_60_kb_come_before_the_news(env: &TestEnv) {
+    let setup = env.server().opts(["--noautorestart"]).child(["emit", "60032", "exit", "0"]);
     let server = setup.opts(["-w"]).start();
     let mut user = server.connect();
     user.greeting();
@@ -88,8 +88,8 @@ fn last_words_of_60_kb_come_before_the_news(lab: &Lab) {
     }
 }
 
-fn last_words_of_few_lines_come_before_the_news(lab: &Lab) {
-    let server = lab.server().opts(["--noautorestart", "-w"]).child(["lines", "13"]).start();
+fn last_words_of_few_lines_come_before_the_news(env: &TestEnv) {
+    let server = env.server().opts(["--noautorestart", "-w"]).child(["lines", "13"]).start();
     let mut user = server.connect();
     user.greeting();
     let words: String = (1..=13).map(|n| format!("line {n}\n")).collect();
@@ -99,9 +99,9 @@ fn last_words_of_few_lines_come_before_the_news(lab: &Lab) {
     }
 }
 
-fn last_words_are_logged(lab: &Lab) {
+fn last_words_are_logged(env: &TestEnv) {
     let child = ["emit", "60032", "exit", "0"];
-    let server = lab.server().logged().opts(["--noautorestart", "-w"]).child(child).start();
+    let server = env.server().logged().opts(["--noautorestart", "-w"]).child(child).start();
     let mut user = server.connect();
     user.greeting();
     for _ in 0..10 {
@@ -112,9 +112,9 @@ fn last_words_are_logged(lab: &Lab) {
     server.assert_console(server.file("log"), &[START, &emitted(60_032), END].concat().repeat(10));
 }
 
-fn last_words_of_1_mb_are_logged_100_times(lab: &Lab) {
+fn last_words_of_1_mb_are_logged_100_times(env: &TestEnv) {
     let child = ["emit", "1000000", "exit", "0"];
-    let server = lab.server().logged().opts(["--noautorestart", "-w"]).child(child).start();
+    let server = env.server().logged().opts(["--noautorestart", "-w"]).child(child).start();
     let mut user = server.connect();
     user.greeting();
     let words = emitted(1_000_000).replace('\n', "\r\n").into_bytes();
@@ -123,7 +123,7 @@ fn last_words_of_1_mb_are_logged_100_times(lab: &Lab) {
         user.send(b"\x12");
         user.until("^Q quits the server\r\n");
         let mut log = Vec::new();
-        lab.wait_for("the end in the log", || {
+        env.wait_for("the end in the log", || {
             file.read_to_end(&mut log).unwrap();
             log.ends_with(b"^Q quits the server\r\n").then_some(())
         });
@@ -135,9 +135,9 @@ fn last_words_of_1_mb_are_logged_100_times(lab: &Lab) {
 
 /// The kill command, on a child that has written and whose output nobody has read yet: it is
 /// stopped in the middle of its output by a full terminal.
-fn last_words_come_before_the_news_of_a_kill(lab: &Lab) {
+fn last_words_come_before_the_news_of_a_kill(env: &TestEnv) {
     let child = ["lines", "300", "record", "written", "wait"];
-    let server = lab.server().opts(["--noautorestart", "-w"]).child(child).start();
+    let server = env.server().opts(["--noautorestart", "-w"]).child(child).start();
     let mut user = server.connect();
     user.greeting();
     let words: String = (1..=300).map(|n| format!("line {n}\n")).collect();
@@ -152,8 +152,8 @@ fn last_words_come_before_the_news_of_a_kill(lab: &Lab) {
     }
 }
 
-fn end_is_announced_in_order(lab: &Lab) {
-    let server = lab.server().opts(["--noautorestart", "-w"]).child(["exit", "0"]).start();
+fn end_is_announced_in_order(env: &TestEnv) {
+    let server = env.server().opts(["--noautorestart", "-w"]).child(["exit", "0"]).start();
     let mut user = server.connect();
     user.greeting();
     for _ in 0..40 {
@@ -164,8 +164,8 @@ fn end_is_announced_in_order(lab: &Lab) {
 
 /// The first child leaves an orphan to the server; its end is nobody's business.
 fn orphan_ends_silently(
-    lab: &Lab,
-    server: &Instance,
+    env: &TestEnv,
+    server: &TestServer,
     user: &mut Client,
     is_gone: impl Fn() -> bool,
 ) {
@@ -177,29 +177,32 @@ fn orphan_ends_silently(
     assert!(!is_gone());
     fs::write(server.path("go"), "").unwrap();
     let gone = || is_gone().then_some(());
-    lab.wait_for("the orphan to be reaped", gone);
+    env.wait_for("the orphan to be reaped", gone);
     user.send("hello\n");
     user.expect("hello\nhello\n");
 }
 
 /// A server under `--wait` whose first child leaves an orphan that waits for the file `go`.
-fn leaving_orphan<S: AsRef<OsStr>>(lab: &Lab, launch: impl IntoIterator<Item = S>) -> Instance {
+fn leaving_orphan<S: AsRef<OsStr>>(
+    env: &TestEnv,
+    launch: impl IntoIterator<Item = S>,
+) -> TestServer {
     let orphan = ["background", "setsid", "record", "orphan", "wait-for", "go", "exit", "7", ";"];
     let first = [&["on-start", "1"][..], &orphan, &["wait-for", "orphan", "exit", "0"]].concat();
-    let setup = lab.server().launched_by(launch).opts(["--noautorestart", "-w"]);
+    let setup = env.server().launched_by(launch).opts(["--noautorestart", "-w"]);
     setup.child([&first[..], &["otherwise", "cat"]].concat()).start()
 }
 
 /// The server is its subreaper, which is to an orphan what PID 1 is in a container.
-fn orphan_is_reaped_at_once_and_silently(lab: &Lab) {
-    let server = leaving_orphan(lab, ["subreaper"]);
+fn orphan_is_reaped_at_once_and_silently(env: &TestEnv) {
+    let server = leaving_orphan(env, ["subreaper"]);
     let mut user = server.connect();
     user.greeting();
     let is_gone = || {
         let orphan = String::from_utf8(server.file("orphan")).unwrap();
         fs::metadata(format!("/proc/{}", orphan.trim())).is_err()
     };
-    orphan_ends_silently(lab, &server, &mut user, is_gone);
+    orphan_ends_silently(env, &server, &mut user, is_gone);
 }
 
 /// What makes the next program process 1 of a PID namespace.
@@ -211,9 +214,9 @@ fn can_be_process_1() -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-fn process_1_reaps_orphans_and_obeys_sigterm(lab: &Lab) {
+fn process_1_reaps_orphans_and_obeys_sigterm(env: &TestEnv) {
     let launch = [&["exec"][..], &UNSHARE, &["./fake-ioc", "unrecorded"]].concat();
-    let server = leaving_orphan(lab, launch);
+    let server = leaving_orphan(env, launch);
     let mut user = server.connect();
     let greeting = user.greeting();
     assert_eq!(number_after(&greeting, "server PID: "), 1);
@@ -223,14 +226,14 @@ fn process_1_reaps_orphans_and_obeys_sigterm(lab: &Lab) {
         pids.filter(|pid| parent_of(*pid) == Some(parent)).collect::<Vec<i32>>()
     };
     let process_1 = children(server.pid())[0];
-    orphan_ends_silently(lab, &server, &mut user, || children(process_1).len() == 1);
+    orphan_ends_silently(env, &server, &mut user, || children(process_1).len() == 1);
     kill(Pid::from_raw(process_1), Signal::SIGTERM).unwrap();
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 
-fn sigterm_exits_0_whatever_the_last_child_said(lab: &Lab) {
+fn sigterm_exits_0_whatever_the_last_child_said(env: &TestEnv) {
     let child = ["on-start", "1", "exit", "3", "otherwise", "cat"];
-    let (server, mut user) = started(lab.server().opts(["--noautorestart"]).child(child));
+    let (server, mut user) = started(env.server().opts(["--noautorestart"]).child(child));
     user.until("the child, ^Q quits the server\r\n");
     user.send(b"\x12");
     server.child_start(2);

@@ -1,7 +1,7 @@
 //! What a child gets at SIGTERM.
 
 use crate::support::dialogue::started;
-use crate::support::{Client, Instance, Lab, alive, cases};
+use crate::support::{Client, TestEnv, TestServer, alive, cases};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,9 @@ cases![
 ];
 
 /// A server whose child takes SIGTERM only when it comes to `await` it.
-fn patient(lab: &Lab, options: &[&str], steps: &[&str]) -> (Instance, Client) {
+fn with_grace(env: &TestEnv, options: &[&str], steps: &[&str]) -> (TestServer, Client) {
     let child = [&["block", "SIGTERM", "say", "READY"], steps].concat();
-    let (server, mut user) = started(lab.server().logged().opts(options).child(child));
+    let (server, mut user) = started(env.server().logged().opts(options).child(child));
     user.expect("READY\n");
     (server, user)
 }
@@ -30,9 +30,9 @@ const LEAVING: &str = "\
 @@@ ^R or ^X restarts the child, ^Q quits the server
 ";
 
-fn grace_period_lets_the_child_finish(lab: &Lab) {
+fn grace_period_lets_the_child_finish(env: &TestEnv) {
     let options = ["--killsig", "15", "--grace-period", "1000"];
-    let (server, mut user) = patient(lab, &options, &["await", "SIGTERM", "say", "bye"]);
+    let (server, mut user) = with_grace(env, &options, &["await", "SIGTERM", "say", "bye"]);
     assert_eq!(server.terminate().code(), Some(0));
     server.assert_console(user.until_end(), &format!("bye\n{LEAVING}"));
     let log = server.file("log");
@@ -41,9 +41,9 @@ fn grace_period_lets_the_child_finish(lab: &Lab) {
     server.assert_console(&log[bye..], &format!("bye\n{LEAVING}"));
 }
 
-fn grace_period_ends_in_sigkill(lab: &Lab) {
+fn grace_period_ends_in_sigkill(env: &TestEnv) {
     let options = ["--killsig", "15", "--grace-period", "1"];
-    let (server, mut user) = patient(lab, &options, &["wait"]);
+    let (server, mut user) = with_grace(env, &options, &["wait"]);
     let child = server.child_start(1);
     let begin = Instant::now();
     assert_eq!(server.terminate().code(), Some(0));
@@ -52,10 +52,10 @@ fn grace_period_ends_in_sigkill(lab: &Lab) {
     server.assert_console(user.until_end(), LEAVING);
 }
 
-fn clients_are_served_in_the_grace_period(lab: &Lab) {
+fn clients_are_served_in_the_grace_period(env: &TestEnv) {
     let options = ["--killsig", "15", "--grace-period", "1000"];
     let steps = ["await", "SIGTERM", "say", "GOT", "cat"];
-    let (server, mut user) = patient(lab, &options, &steps);
+    let (server, mut user) = with_grace(env, &options, &steps);
     server.signal(Signal::SIGTERM);
     user.expect("GOT\n");
     let mut other = server.connect();
@@ -67,24 +67,24 @@ fn clients_are_served_in_the_grace_period(lab: &Lab) {
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 
-fn second_sigterm_ends_the_grace_period(lab: &Lab) {
+fn second_sigterm_ends_the_grace_period(env: &TestEnv) {
     let options = ["--killsig", "15", "--grace-period", "1000"];
-    let (server, mut user) = patient(lab, &options, &["await", "SIGTERM", "say", "GOT", "wait"]);
+    let (server, mut user) = with_grace(env, &options, &["await", "SIGTERM", "say", "GOT", "wait"]);
     server.signal(Signal::SIGTERM);
     user.expect("GOT\n");
     assert_eq!(server.terminate().code(), Some(0));
     server.assert_console(user.until_end(), LEAVING);
 }
 
-fn grace_period_is_none_with_killsig_9(lab: &Lab) {
-    let (server, _) = patient(lab, &["--grace-period", "1000"], &["wait"]);
+fn grace_period_is_none_with_killsig_9(env: &TestEnv) {
+    let (server, _) = with_grace(env, &["--grace-period", "1000"], &["wait"]);
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn grace_period_is_none_by_default(lab: &Lab) {
-    let (server, _) = patient(lab, &["--killsig", "15"], &["wait"]);
+fn grace_period_is_none_by_default(env: &TestEnv) {
+    let (server, _) = with_grace(env, &["--killsig", "15"], &["wait"]);
     let child = server.child_start(1);
     assert_eq!(server.terminate().code(), Some(0));
     // procServ doesn't wait for it.
-    lab.wait_for("the end of the child", || (!alive(child)).then_some(()));
+    env.wait_for("the end of the child", || (!alive(child)).then_some(()));
 }

@@ -1,7 +1,9 @@
 //! The log: what is missing in it, and where it is.
 
 use crate::support::dialogue::started;
-use crate::support::{Instance, Lab, NEGOTIATION, Setup, cases, find, number_after, show};
+use crate::support::{
+    NEGOTIATION, ServerBuilder, TestEnv, TestServer, cases, find, number_after, show,
+};
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -32,8 +34,8 @@ cases![
 
 const NO_SAVELOG: &str = "2.7.0 has no --savelog";
 
-fn log_that_cannot_be_reopened_goes_on(lab: &Lab) {
-    let setup = lab.server().opts(["-L", "logs/log"]);
+fn log_that_cannot_be_reopened_goes_on(env: &TestEnv) {
+    let setup = env.server().opts(["-L", "logs/log"]);
     fs::create_dir(setup.path("logs")).unwrap();
     let (server, mut user) = started(setup);
     server.child_start(1);
@@ -48,15 +50,15 @@ fn log_that_cannot_be_reopened_goes_on(lab: &Lab) {
     fs::rename(server.path("moved"), server.path("logs")).unwrap();
     fs::rename(server.path("logs/log"), server.path("logs/old")).unwrap();
     server.signal(Signal::SIGHUP);
-    lab.wait_for("the new log", || fs::read(server.path("logs/log")).ok());
+    env.wait_for("the new log", || fs::read(server.path("logs/log")).ok());
     user.send("again\n");
     server.file_with("logs/log", "again\r\nagain\r\n");
 }
 
 /// Two attempts at least are made while the second start is waited for.
-fn full_device_is_told_once(lab: &Lab) {
+fn full_device_is_told_once(env: &TestEnv) {
     let child = ["on-start", "1", "say", "hello", "exit", "0", "otherwise", "say", "END", "wait"];
-    let setup = lab.server().opts(["-L", "/dev/full", "--holdoff", "2", "-w"]).child(child);
+    let setup = env.server().opts(["-L", "/dev/full", "--holdoff", "2", "-w"]).child(child);
     let server = setup.start();
     let mut user = server.connect();
     user.greeting();
@@ -125,7 +127,7 @@ const STAMP: &str = "STAMP:";
 /// Fills the log with more than it can take, lets `relieve` make room, and compares log and
 /// console. `log_parts` gives all that was ever in the log.
 fn gap_is_announced(
-    setup: Setup,
+    setup: ServerBuilder,
     (log, reason): (&str, &str),
     relieve: impl FnOnce(&Path) -> Vec<u8>,
     stamped: bool,
@@ -154,8 +156,8 @@ fn gap_is_announced(
 
 /// A limit on the size of a file needs no rights. It ends what one file can hold, so that
 /// truncating it, as sites do, makes room.
-fn limited(lab: &Lab, stamped: bool) {
-    let setup = lab.server().launched_by(["limit-file-size", "16384", "16384"]);
+fn limited(env: &TestEnv, stamped: bool) {
+    let setup = env.server().launched_by(["limit-file-size", "16384", "16384"]);
     gap_is_announced(setup, ("log", "File too large"), truncate, stamped);
 }
 
@@ -166,12 +168,12 @@ fn truncate(log: &Path) -> Vec<u8> {
     moved
 }
 
-fn missing_bytes_are_counted(lab: &Lab) {
-    limited(lab, false);
+fn missing_bytes_are_counted(env: &TestEnv) {
+    limited(env, false);
 }
 
-fn missing_bytes_are_counted_without_the_stamps(lab: &Lab) {
-    limited(lab, true);
+fn missing_bytes_are_counted_without_the_stamps(env: &TestEnv) {
+    limited(env, true);
 }
 
 /// A disk of its own: dropped, it is gone.
@@ -202,8 +204,8 @@ impl Drop for Tmpfs {
     }
 }
 
-fn full_disk(lab: &Lab, stamped: bool) {
-    let setup = lab.server();
+fn full_disk(env: &TestEnv, stamped: bool) {
+    let setup = env.server();
     let disk = Tmpfs::mount(&setup.path("disk")).unwrap();
     fs::write(disk.0.join("filler"), [0; 16_384]).unwrap();
     let relieve = |_: &Path| {
@@ -213,17 +215,17 @@ fn full_disk(lab: &Lab, stamped: bool) {
     gap_is_announced(setup, ("disk/log", "No space left on device"), relieve, stamped);
 }
 
-fn missing_bytes_are_counted_on_a_full_disk(lab: &Lab) {
-    full_disk(lab, false);
+fn missing_bytes_are_counted_on_a_full_disk(env: &TestEnv) {
+    full_disk(env, false);
 }
 
-fn missing_bytes_are_counted_on_a_full_disk_without_the_stamps(lab: &Lab) {
-    full_disk(lab, true);
+fn missing_bytes_are_counted_on_a_full_disk_without_the_stamps(env: &TestEnv) {
+    full_disk(env, true);
 }
 
 /// A directory with a log last changed in a certain second, 03:04:05 in UTC.
-fn with_old_log(lab: &Lab) -> Setup {
-    let setup = lab.server().env("TZ", "UTC0").logged().opts(["--savelog"]);
+fn with_old_log(env: &TestEnv) -> ServerBuilder {
+    let setup = env.server().env("TZ", "UTC0").logged().opts(["--savelog"]);
     let setup = setup.with_file("log", "what was before\n");
     let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(981_169_445);
     File::options().write(true).open(setup.path("log")).unwrap().set_modified(changed).unwrap();
@@ -231,7 +233,7 @@ fn with_old_log(lab: &Lab) -> Setup {
 }
 
 /// The files of the log, with their contents.
-fn logs(server: &Instance) -> Vec<(String, String)> {
+fn logs(server: &TestServer) -> Vec<(String, String)> {
     let names = fs::read_dir(server.dir()).unwrap().flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
     let mut logs: Vec<_> = names
@@ -242,8 +244,8 @@ fn logs(server: &Instance) -> Vec<(String, String)> {
     logs
 }
 
-fn savelog_moves_the_log_aside(lab: &Lab) {
-    let setup = with_old_log(lab).opts(["-w"]);
+fn savelog_moves_the_log_aside(env: &TestEnv) {
+    let setup = with_old_log(env).opts(["-w"]);
     let inode = fs::metadata(setup.path("log")).unwrap().ino();
     let server = setup.start();
     server.connect().greeting();
@@ -253,8 +255,8 @@ fn savelog_moves_the_log_aside(lab: &Lab) {
     assert_eq!(fs::metadata(server.path("log.20010203-030405")).unwrap().ino(), inode);
 }
 
-fn savelog_overwrites_nothing(lab: &Lab) {
-    let setup = with_old_log(lab).opts(["-w"]).with_file("log.20010203-030405", "taken\n");
+fn savelog_overwrites_nothing(env: &TestEnv) {
+    let setup = with_old_log(env).opts(["-w"]).with_file("log.20010203-030405", "taken\n");
     let server = setup.with_file("log.20010203-030405-1", "taken too\n").start();
     server.connect().greeting();
     let expected = [
@@ -266,8 +268,8 @@ fn savelog_overwrites_nothing(lab: &Lab) {
     assert_eq!(logs(&server), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
 }
 
-fn savelog_without_a_log_is_no_trouble(lab: &Lab) {
-    let server = lab.server().logged().opts(["--savelog", "-w"]).start();
+fn savelog_without_a_log_is_no_trouble(env: &TestEnv) {
+    let server = env.server().logged().opts(["--savelog", "-w"]).start();
     server.connect().greeting();
     assert_eq!(logs(&server), [("log".to_owned(), String::new())]);
     server.assert_plain(server.stderr(), "");

@@ -1,7 +1,7 @@
 //! Input that the child doesn't take, or takes slowly.
 
 use crate::support::dialogue::{RULE, started};
-use crate::support::{Client, Instance, Lab, cases, find};
+use crate::support::{Client, TestEnv, TestServer, cases, find};
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::thread;
@@ -29,9 +29,9 @@ fn paste(count: usize) -> Vec<u8> {
 }
 
 /// A server with a child that never reads, a client that has pasted this much, and another.
-fn pasted(lab: &Lab, count: usize) -> (Instance, Client, Client) {
+fn pasted(env: &TestEnv, count: usize) -> (TestServer, Client, Client) {
     let deaf = ["raw", "say", "READY", "wait"];
-    let setup = lab.server().opts(["--killsig", "9", "--holdoff", "0"]).child(deaf);
+    let setup = env.server().opts(["--killsig", "9", "--holdoff", "0"]).child(deaf);
     let (server, mut user) = started(setup);
     user.expect("READY\n");
     let mut other = server.connect();
@@ -40,16 +40,16 @@ fn pasted(lab: &Lab, count: usize) -> (Instance, Client, Client) {
     (server, user, other)
 }
 
-fn paste_to_a_deaf_child_keeps_commands_working(lab: &Lab) {
-    let (_server, mut user, _) = pasted(lab, 300_000);
+fn paste_to_a_deaf_child_keeps_commands_working(env: &TestEnv) {
+    let (_server, mut user, _) = pasted(env, 300_000);
     user.send(b"\x14");
     user.until("auto restart mode to OFF\r\n");
     user.send(b"\x18");
     user.until("The process was killed by signal 9\r\n");
 }
 
-fn paste_to_a_deaf_child_keeps_others_working(lab: &Lab) {
-    let (server, mut user, mut other) = pasted(lab, 300_000);
+fn paste_to_a_deaf_child_keeps_others_working(env: &TestEnv) {
+    let (server, mut user, mut other) = pasted(env, 300_000);
     server.connect().greeting();
     other.send(b"\x14");
     for client in [&mut user, &mut other] {
@@ -60,14 +60,14 @@ fn paste_to_a_deaf_child_keeps_others_working(lab: &Lab) {
     other.until("The process was killed by signal 9\r\n");
 }
 
-fn paste_to_a_deaf_child_does_not_delay_sigterm(lab: &Lab) {
-    let (server, _user, _other) = pasted(lab, 300_000);
+fn paste_to_a_deaf_child_does_not_delay_sigterm(env: &TestEnv) {
+    let (server, _user, _other) = pasted(env, 300_000);
     server.connect().greeting();
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn paste_larger_than_the_queue_keeps_others_working(lab: &Lab) {
-    let (_server, mut user, mut other) = pasted(lab, 300_000);
+fn paste_larger_than_the_queue_keeps_others_working(env: &TestEnv) {
+    let (_server, mut user, mut other) = pasted(env, 300_000);
     thread::scope(|scope| {
         let paster = scope.spawn(|| user.send(paste(3 * QUEUE)));
         other.send(b"\x14");
@@ -82,11 +82,11 @@ fn paste_larger_than_the_queue_keeps_others_working(lab: &Lab) {
 
 /// The child after the one that was killed gets nothing of what was meant for that, though it is
 /// started at once.
-fn kill_empties_the_queue(lab: &Lab) {
+fn kill_empties_the_queue(env: &TestEnv) {
     let first = ["raw", "say", "READY", "wait"];
     let next = ["otherwise", "raw", "say", "READY", "hex"];
     let child = [&["on-start", "1"][..], &first, &next].concat();
-    let (_server, mut user) = started(lab.server().opts(["--holdoff", "0"]).child(child));
+    let (_server, mut user) = started(env.server().opts(["--holdoff", "0"]).child(child));
     user.expect("READY\n");
     user.send(paste(300_000));
     user.send(b"\x18");
@@ -98,9 +98,9 @@ fn kill_empties_the_queue(lab: &Lab) {
 }
 
 /// It echoes and is not read from meanwhile.
-fn paste_to_an_echoing_child_arrives_whole(lab: &Lab) {
+fn paste_to_an_echoing_child_arrives_whole(env: &TestEnv) {
     let child = ["raw", "say", "READY", "cat"];
-    let (server, mut user) = started(lab.server().logged().child(child));
+    let (server, mut user) = started(env.server().logged().child(child));
     user.expect("READY\n");
     let pasted = paste(1_000_000);
     user.send(&pasted);
@@ -111,9 +111,9 @@ fn paste_to_an_echoing_child_arrives_whole(lab: &Lab) {
     assert!(log[begin..] == *expected.as_bytes(), "{} bytes", log.len() - begin);
 }
 
-fn paste_to_a_slow_child_arrives_whole_after_a_half_close(lab: &Lab) {
+fn paste_to_a_slow_child_arrives_whole_after_a_half_close(env: &TestEnv) {
     let child = ["raw", "say", "READY", "wait-for", "go", "cat"];
-    let (server, mut user) = started(lab.server().logged().child(child));
+    let (server, mut user) = started(env.server().logged().child(child));
     user.expect("READY\n");
     let mut other = server.connect();
     other.greeting();
@@ -157,7 +157,7 @@ fn replaced(bytes: &[u8], from: u8, to: &[u8]) -> Vec<u8> {
     bytes.split(|byte| *byte == from).collect::<Vec<_>>().join(to)
 }
 
-/// Sends it all. Each piece has the patience of a test: only a standstill is an error.
+/// Sends it all. Each piece has the timeout of a test: only a standstill is an error.
 fn send_all(user: &mut Client, wire: &[u8]) {
     wire.chunks(MB / 4).for_each(|piece| user.send(piece));
 }
@@ -176,9 +176,9 @@ fn kill_in_mid_paste(user: &mut Client, other: &mut Client, under_way: impl FnOn
 /// The toggle character is an ordinary byte here.
 const NO_TOGGLE: [&str; 3] = ["--autorestartcmd", "", "--noautorestart"];
 
-fn paste_of_10_mb_to_a_slow_child_arrives_whole(lab: &Lab) {
+fn paste_of_10_mb_to_a_slow_child_arrives_whole(env: &TestEnv) {
     let child = ["raw", "say", "READY", "slowly", "kept"];
-    let (server, mut user) = started(lab.server().opts(NO_TOGGLE).child(child));
+    let (server, mut user) = started(env.server().opts(NO_TOGGLE).child(child));
     user.expect("READY\n");
     let mut other = server.connect();
     other.greeting();
@@ -192,9 +192,9 @@ fn paste_of_10_mb_to_a_slow_child_arrives_whole(lab: &Lab) {
     kill_in_mid_paste(&mut user, &mut other, |other| other.expect("11 MB\n"));
 }
 
-fn paste_of_10_mb_to_an_echoing_child_arrives_whole(lab: &Lab) {
+fn paste_of_10_mb_to_an_echoing_child_arrives_whole(env: &TestEnv) {
     let child = ["raw", "say", "READY", "cat"];
-    let (server, mut user) = started(lab.server().logged().opts(NO_TOGGLE).child(child));
+    let (server, mut user) = started(env.server().logged().opts(NO_TOGGLE).child(child));
     user.expect("READY\n");
     let mut other = server.connect();
     other.greeting();
@@ -205,7 +205,7 @@ fn paste_of_10_mb_to_an_echoing_child_arrives_whole(lab: &Lab) {
     log.seek(SeekFrom::Start(before as u64)).unwrap();
     let mut echo = Vec::new();
     let mut more = |echo: &mut Vec<u8>| {
-        lab.wait_for("more of the echo in the log", || {
+        env.wait_for("more of the echo in the log", || {
             (log.read_to_end(echo).unwrap() > 0).then_some(())
         });
     };

@@ -1,7 +1,7 @@
 //! Connections in numbers, and endpoints that others use.
 
 use crate::support::dialogue::started;
-use crate::support::{Client, Instance, Lab, cases, find};
+use crate::support::{Client, TestEnv, TestServer, cases, find};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Backlog, listen};
 use std::fs;
@@ -24,9 +24,9 @@ cases![
 const FEW: usize = 64;
 
 /// A server with few descriptors, and more clients than it can have; the first has seen why.
-fn crowded(lab: &Lab) -> (Instance, Client, Vec<Client>) {
+fn crowded(env: &TestEnv) -> (TestServer, Client, Vec<Client>) {
     let few = FEW.to_string();
-    let setup = lab.server().launched_by(["limit-files", &few, &few]).logged();
+    let setup = env.server().launched_by(["limit-files", &few, &few]).logged();
     let (server, mut user) = started(setup);
     let others = (0..FEW).map(|_| server.connect()).collect();
     user.expect("@@@ Endpoint unix:ctl: Too many open files, new connections have to wait\n");
@@ -38,8 +38,8 @@ fn crowded(lab: &Lab) -> (Instance, Client, Vec<Client>) {
     (server, user, others)
 }
 
-fn too_few_descriptors_make_clients_wait(lab: &Lab) {
-    let (server, mut user, mut others) = crowded(lab);
+fn too_few_descriptors_make_clients_wait(env: &TestEnv) {
+    let (server, mut user, mut others) = crowded(env);
     let served: Vec<Client> = others.drain(..20).collect();
     for mut client in served {
         client.greeting();
@@ -54,12 +54,12 @@ fn too_few_descriptors_make_clients_wait(lab: &Lab) {
     user.expect("hello\nhello\n");
 }
 
-fn too_few_descriptors_leave_room_for_child_and_log(lab: &Lab) {
-    let (server, mut user, _others) = crowded(lab);
+fn too_few_descriptors_leave_room_for_child_and_log(env: &TestEnv) {
+    let (server, mut user, _others) = crowded(env);
     server.child_start(1);
     fs::rename(server.path("log"), server.path("log.1")).unwrap();
     server.signal(Signal::SIGHUP);
-    lab.wait_for("the log to be opened anew", || fs::read(server.path("log")).ok());
+    env.wait_for("the log to be opened anew", || fs::read(server.path("log")).ok());
     user.send(b"\x14\x18");
     user.until("the child, ^Q quits the server\r\n");
     user.send(b"\x12");
@@ -70,8 +70,8 @@ fn too_few_descriptors_leave_room_for_child_and_log(lab: &Lab) {
     assert!(find(&log, b"@@@ Toggled auto restart mode to OFF\r\n").is_some());
 }
 
-fn clients_beyond_1024_descriptors_are_served(lab: &Lab) {
-    let (server, mut user) = started(lab.server().launched_by(["limit-files", "4096", "4096"]));
+fn clients_beyond_1024_descriptors_are_served(env: &TestEnv) {
+    let (server, mut user) = started(env.server().launched_by(["limit-files", "4096", "4096"]));
     let mut others: Vec<Client> = (0..2100).map(|_| server.connect()).collect();
     for other in &mut others {
         other.greeting();
@@ -85,15 +85,15 @@ fn clients_beyond_1024_descriptors_are_served(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn child_gets_the_limits_that_the_server_was_started_with(lab: &Lab) {
-    let setup = lab.server().launched_by(["limit-files", "500", "600"]);
+fn child_gets_the_limits_that_the_server_was_started_with(env: &TestEnv) {
+    let setup = env.server().launched_by(["limit-files", "500", "600"]);
     let (_server, mut user) = started(setup.child(["show-limit", "Max open files", "cat"]));
     user.expect("Max open files 500 600 files\n");
 }
 
-fn clients_that_reset_are_no_news_to_others(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let (server, mut user) = started(lab.server().opts(["-P", &port]));
+fn clients_that_reset_are_no_news_to_others(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let (server, mut user) = started(env.server().opts(["-P", &port]));
     server.child_start(1);
     for round in 0..30 {
         for _ in 0..5 {
@@ -106,9 +106,9 @@ fn clients_that_reset_are_no_news_to_others(lab: &Lab) {
 }
 
 /// The kernel shows which timer a connection waits for, and for how many ticks of 10 ms.
-fn dead_tcp_peers_are_looked_for_within_a_minute(lab: &Lab) {
-    let port = lab.free_port();
-    let server = lab.server().control(&port.to_string()).start();
+fn dead_tcp_peers_are_looked_for_within_a_minute(env: &TestEnv) {
+    let port = env.free_port();
+    let server = env.server().control(&port.to_string()).start();
     server.connect().until("connected (plus you)\r\n");
     let _user = server.connect();
     let is_timed = |row: &str| {
@@ -119,15 +119,15 @@ fn dead_tcp_peers_are_looked_for_within_a_minute(lab: &Lab) {
         ours && ticks.is_some_and(soon)
     };
     // Once the kernel has heard that the greeting arrived.
-    lab.wait_for("a keepalive timer of a minute", || {
+    env.wait_for("a keepalive timer of a minute", || {
         let table = fs::read_to_string("/proc/net/tcp").unwrap();
         table.lines().skip(1).any(is_timed).then_some(())
     });
 }
 
 /// Nobody answers, but somebody is there.
-fn socket_with_a_full_backlog_is_not_stolen(lab: &Lab) {
-    let setup = lab.server();
+fn socket_with_a_full_backlog_is_not_stolen(env: &TestEnv) {
+    let setup = env.server();
     let path = setup.path("ctl");
     let busy = UnixListener::bind(&path).unwrap();
     listen(&busy, Backlog::new(0).unwrap()).unwrap();
@@ -138,8 +138,8 @@ fn socket_with_a_full_backlog_is_not_stolen(lab: &Lab) {
     UnixStream::connect(&path).unwrap();
 }
 
-fn socket_file_of_another_is_left_at_the_end(lab: &Lab) {
-    let server = lab.server().start();
+fn socket_file_of_another_is_left_at_the_end(env: &TestEnv) {
+    let server = env.server().start();
     server.connect().greeting();
     fs::remove_file(server.path("ctl")).unwrap();
     let _other = UnixListener::bind(server.path("ctl")).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::defects::ends::emitted;
 use crate::support::dialogue::started;
-use crate::support::{Client, Instance, Lab, cases, find, number_after, show};
+use crate::support::{Client, TestEnv, TestServer, cases, find, number_after, show};
 use std::fs;
 
 /// More than the stream holds for a reader that lags.
@@ -21,18 +21,18 @@ cases![
 ];
 
 /// A server whose child waits for the file `go`, then prints a lot.
-fn bursting(lab: &Lab, more: &[&str]) -> (Instance, Client) {
-    bursting_with(lab, BURST, more)
+fn bursting(env: &TestEnv, more: &[&str]) -> (TestServer, Client) {
+    bursting_with(env, BURST, more)
 }
 
-fn bursting_with(lab: &Lab, burst: usize, more: &[&str]) -> (Instance, Client) {
+fn bursting_with(env: &TestEnv, burst: usize, more: &[&str]) -> (TestServer, Client) {
     let burst = burst.to_string();
     let child = ["wait-for", "go", "emit", &burst, "say", "END", "cat"];
-    started(lab.server().log_endpoint().logged().opts(more).child(child))
+    started(env.server().log_endpoint().logged().opts(more).child(child))
 }
 
 /// The deaf one stays deaf throughout: what waits for it waits longer than a case does.
-fn burst_passes(server: &Instance, deaf: &mut Client, watcher: &mut Client) {
+fn burst_passes(server: &TestServer, deaf: &mut Client, watcher: &mut Client) {
     deaf.greeting();
     fs::write(server.path("go"), "").unwrap();
     watcher.until("END\r\n");
@@ -42,30 +42,30 @@ fn burst_passes(server: &Instance, deaf: &mut Client, watcher: &mut Client) {
     watcher.until("hello\r\nhello\r\n");
 }
 
-fn user_that_does_not_read_delays_nobody(lab: &Lab) {
-    let (server, mut watcher) = bursting(lab, &[]);
+fn user_that_does_not_read_delays_nobody(env: &TestEnv) {
+    let (server, mut watcher) = bursting(env, &[]);
     burst_passes(&server, &mut server.connect(), &mut watcher);
 }
 
-fn logger_that_does_not_read_delays_nobody(lab: &Lab) {
-    let (server, mut watcher) = bursting(lab, &[]);
+fn logger_that_does_not_read_delays_nobody(env: &TestEnv) {
+    let (server, mut watcher) = bursting(env, &[]);
     burst_passes(&server, &mut server.connect_log(), &mut watcher);
 }
 
-fn user_on_tcp_that_does_not_read_delays_nobody(lab: &Lab) {
-    let port = lab.free_port().to_string();
+fn user_on_tcp_that_does_not_read_delays_nobody(env: &TestEnv) {
+    let port = env.free_port().to_string();
     // The buffers of a TCP connection hold several MB.
-    let (server, mut watcher) = bursting_with(lab, 8_000_000, &["-P", &port]);
+    let (server, mut watcher) = bursting_with(env, 8_000_000, &["-P", &port]);
     burst_passes(&server, &mut server.connect_to(&port), &mut watcher);
 }
 
-fn client_that_does_not_read_does_not_delay_sigterm(lab: &Lab) {
-    let (server, _) = bursting(lab, &[]);
+fn client_that_does_not_read_does_not_delay_sigterm(env: &TestEnv) {
+    let (server, _) = bursting(env, &[]);
     let mut deaf = server.connect();
     deaf.greeting();
     fs::write(server.path("go"), "").unwrap();
     // More than a socket holds. On procServ the stall has begun, and no more than this is logged.
-    let logged = if lab.ours() { 400_000 } else { 100_000 };
+    let logged = if env.ours() { 400_000 } else { 100_000 };
     server.file_with("log", format!("\r\n{:<63}\r\n", logged / 64));
     assert_eq!(server.terminate().code(), Some(0));
 }
@@ -100,8 +100,8 @@ fn assert_gap(before: &[u8], skipped: usize, after: &[u8]) {
     assert!((500_000..=1 << 20).contains(&after.len()), "{}", after.len());
 }
 
-fn reader_passed_by_the_stream_is_told_how_much(lab: &Lab) {
-    let (server, _) = bursting(lab, &[]);
+fn reader_passed_by_the_stream_is_told_how_much(env: &TestEnv) {
+    let (server, _) = bursting(env, &[]);
     let mut deaf = server.connect();
     deaf.greeting();
     fs::write(server.path("go"), "").unwrap();
@@ -112,8 +112,8 @@ fn reader_passed_by_the_stream_is_told_how_much(lab: &Lab) {
 }
 
 /// Stamps are not counted.
-fn stamped_reader_passed_by_the_stream_is_told_how_much(lab: &Lab) {
-    let (server, _) = bursting(lab, &["--logstamp=STAMP "]);
+fn stamped_reader_passed_by_the_stream_is_told_how_much(env: &TestEnv) {
+    let (server, _) = bursting(env, &["--logstamp=STAMP "]);
     let mut deaf = server.connect_log();
     deaf.greeting();
     fs::write(server.path("go"), "").unwrap();
@@ -127,8 +127,8 @@ fn stamped_reader_passed_by_the_stream_is_told_how_much(lab: &Lab) {
     assert_gap(&unstamped(before), skipped, &unstamped(after));
 }
 
-fn log_is_complete_beside_a_reader_that_is_not(lab: &Lab) {
-    let (server, _) = bursting(lab, &[]);
+fn log_is_complete_beside_a_reader_that_is_not(env: &TestEnv) {
+    let (server, _) = bursting(env, &[]);
     let mut deaf = server.connect();
     deaf.greeting();
     fs::write(server.path("go"), "").unwrap();

@@ -1,7 +1,7 @@
 //! Standard input and output with `-f`.
 
 use crate::support::dialogue::started;
-use crate::support::{Instance, Lab, Terminal, cases, find, show};
+use crate::support::{Terminal, TestEnv, TestServer, cases, find, show};
 use nix::sys::termios::{InputFlags, LocalFlags, Termios};
 use std::io::{Read, Write, pipe};
 
@@ -20,10 +20,10 @@ cases![
     pipe_as_stdin_reaches_the_child.differs_on_oracle("its input is lost"),
 ];
 
-fn stdout_without_a_reader_is_no_flood(lab: &Lab) {
+fn stdout_without_a_reader_is_no_flood(env: &TestEnv) {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
-    let (server, mut user) = started(lab.server().opts(["-L", "-"]).stdout(writer));
+    let (server, mut user) = started(env.server().opts(["-L", "-"]).stdout(writer));
     server.child_start(1);
     let mut said = Vec::new();
     let mut expected = String::new();
@@ -41,10 +41,10 @@ fn stdout_without_a_reader_is_no_flood(lab: &Lab) {
     server.assert_plain(server.stderr(), "");
 }
 
-fn stdout_that_nobody_reads_is_no_hang(lab: &Lab) {
+fn stdout_that_nobody_reads_is_no_hang(env: &TestEnv) {
     let (_reader, writer) = pipe().unwrap();
     let child = ["emit", "300032", "say", "END", "cat"];
-    let (server, mut user) = started(lab.server().opts(["-L", "-"]).stdout(writer).child(child));
+    let (server, mut user) = started(env.server().opts(["-L", "-"]).stdout(writer).child(child));
     user.until("END\r\n");
     user.send("hello\n");
     user.expect("hello\nhello\n");
@@ -53,10 +53,10 @@ fn stdout_that_nobody_reads_is_no_hang(lab: &Lab) {
 
 /// The child waits for a log that is full, but not for ever; what is then missing is told when the
 /// log is back.
-fn log_that_hangs_is_left_behind_after_a_while(lab: &Lab) {
+fn log_that_hangs_is_left_behind_after_a_while(env: &TestEnv) {
     let (mut reader, writer) = pipe().unwrap();
     let child = ["emit", "3000000", "say", "END", "cat"];
-    let server = lab.server().opts(["-w", "-L", "-"]).stdout(writer).child(child).start();
+    let server = env.server().opts(["-w", "-L", "-"]).stdout(writer).child(child).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x12");
@@ -75,15 +75,15 @@ fn log_that_hangs_is_left_behind_after_a_while(lab: &Lab) {
 }
 
 /// A server on a terminal.
-fn seated(lab: &Lab, options: &[&str]) -> (Instance, Terminal) {
-    let setup = lab.server().opts(options);
-    let terminal = Terminal::new(lab, &setup.dir());
+fn seated(env: &TestEnv, options: &[&str]) -> (TestServer, Terminal) {
+    let setup = env.server().opts(options);
+    let terminal = Terminal::new(env, &setup.dir());
     (setup.stdin(terminal.stdin()).start(), terminal)
 }
 
 /// Output processing stays on, so that lines end CR CR LF.
-fn terminal_gets_the_whole_greeting_and_no_telnet(lab: &Lab) {
-    let (_server, mut terminal) = seated(lab, &["-w"]);
+fn terminal_gets_the_whole_greeting_and_no_telnet(env: &TestEnv) {
+    let (_server, mut terminal) = seated(env, &["-w"]);
     let greeting = "\
 @@@ Welcome to procServ (<version>)
 @@@ Use ^X to kill the child, auto restart mode is ON, use ^T to toggle auto restart
@@ -106,42 +106,46 @@ fn flags(modes: &Termios) -> (InputFlags, LocalFlags) {
 }
 
 /// Starts a server on a terminal, sees its modes changed, does something, sees them restored.
-fn restored(lab: &Lab, options: &[&str], leave: impl FnOnce(&Instance, &mut Terminal)) -> Instance {
-    let setup = lab.server().opts(options);
-    let mut terminal = Terminal::new(lab, &setup.dir());
+fn restored(
+    env: &TestEnv,
+    options: &[&str],
+    leave: impl FnOnce(&TestServer, &mut Terminal),
+) -> TestServer {
+    let setup = env.server().opts(options);
+    let mut terminal = Terminal::new(env, &setup.dir());
     let before = flags(&terminal.modes());
     let server = setup.stdin(terminal.stdin()).start();
     terminal.screen.until("connected (plus you)\r\r\n");
-    lab.wait_for("the modes of a console", || {
+    env.wait_for("the modes of a console", || {
         let console = LocalFlags::ECHO | LocalFlags::ICANON;
         (!terminal.modes().local_flags.intersects(console)).then_some(())
     });
     leave(&server, &mut terminal);
-    lab.wait_for("the modes of before", || (flags(&terminal.modes()) == before).then_some(()));
+    env.wait_for("the modes of before", || (flags(&terminal.modes()) == before).then_some(()));
     server
 }
 
 /// The server goes on without it.
-fn terminal_is_restored_after_logout(lab: &Lab) {
-    let server = restored(lab, &["-x", "^L"], |_, terminal| terminal.screen.send(b"\x0c"));
+fn terminal_is_restored_after_logout(env: &TestEnv) {
+    let server = restored(env, &["-x", "^L"], |_, terminal| terminal.screen.send(b"\x0c"));
     server.connect().until("@@@ 0 user(s) and 0 logger(s) connected");
 }
 
-fn terminal_is_restored_after_sigterm(lab: &Lab) {
-    restored(lab, &[], |server, _| {
+fn terminal_is_restored_after_sigterm(env: &TestEnv) {
+    restored(env, &[], |server, _| {
         assert_eq!(server.terminate().code(), Some(0));
     });
 }
 
-fn terminal_is_restored_after_quit(lab: &Lab) {
-    restored(lab, &["-w"], |server, terminal| {
+fn terminal_is_restored_after_quit(env: &TestEnv) {
+    restored(env, &["-w"], |server, terminal| {
         terminal.screen.send(b"\x11");
         assert_eq!(server.wait_exit().code(), Some(0));
     });
 }
 
-fn terminal_is_restored_after_oneshot(lab: &Lab) {
-    restored(lab, &["-o", "--holdoff", "0"], |server, terminal| {
+fn terminal_is_restored_after_oneshot(env: &TestEnv) {
+    restored(env, &["-o", "--holdoff", "0"], |server, terminal| {
         server.child_start(1);
         terminal.screen.send(b"\x18");
         assert_eq!(server.wait_exit().code(), Some(0));
@@ -149,9 +153,9 @@ fn terminal_is_restored_after_oneshot(lab: &Lab) {
 }
 
 /// At its end the client goes and the server stays.
-fn pipe_as_stdin_reaches_the_child(lab: &Lab) {
+fn pipe_as_stdin_reaches_the_child(env: &TestEnv) {
     let (reader, mut writer) = pipe().unwrap();
-    let server = lab.server().stdin(reader).start();
+    let server = env.server().stdin(reader).start();
     server.child_start(1);
     let mut user = server.connect();
     user.until("@@@ 0 user(s) and 0 logger(s) connected");

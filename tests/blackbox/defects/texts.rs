@@ -1,7 +1,7 @@
 //! Bytes on their way, and small facts that are easy to miss.
 
 use crate::support::dialogue::{started, started_hex};
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use nix::sys::signal::Signal;
 use std::fs;
 
@@ -20,16 +20,16 @@ cases![
         .differs_on_oracle("Debian's build has no --allow (section 10)"),
 ];
 
-fn bytes_after_a_nul_reach_the_child(lab: &Lab) {
-    let setup = lab.server().opts(["-k", "", "--autorestartcmd", ""]);
+fn bytes_after_a_nul_reach_the_child(env: &TestEnv) {
+    let setup = env.server().opts(["-k", "", "--autorestartcmd", ""]);
     let (_server, mut user) = started_hex(setup);
     user.send(b"ab\0cd\n");
     user.expect("61 62 00 63 64 0a \n");
 }
 
 /// The telnet escape has to be doubled.
-fn all_bytes_reach_the_child(lab: &Lab) {
-    let setup = lab.server().opts(["-k", "", "--autorestartcmd", ""]);
+fn all_bytes_reach_the_child(env: &TestEnv) {
+    let setup = env.server().opts(["-k", "", "--autorestartcmd", ""]);
     let (_server, mut user) = started_hex(setup);
     let sent: Vec<u8> = (0..=255).chain([255, b'\n']).collect();
     user.send(sent);
@@ -38,15 +38,15 @@ fn all_bytes_reach_the_child(lab: &Lab) {
     user.expect(&expected);
 }
 
-fn nul_and_no_more_is_dropped_with_an_ignore_list(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn nul_and_no_more_is_dropped_with_an_ignore_list(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"ab\0cd\n");
     user.expect("61 62 63 64 0a \n");
 }
 
-fn long_name_in_the_news_is_not_cut(lab: &Lab) {
+fn long_name_in_the_news_is_not_cut(env: &TestEnv) {
     let name = "n".repeat(700);
-    let setup = lab.server().opts(["-n", &name, "-w", "--noautorestart"]).child(["exit", "0"]);
+    let setup = env.server().opts(["-n", &name, "-w", "--noautorestart"]).child(["exit", "0"]);
     let server = setup.start();
     let mut user = server.connect();
     user.greeting();
@@ -61,9 +61,9 @@ fn long_name_in_the_news_is_not_cut(lab: &Lab) {
     ));
 }
 
-fn long_command_in_the_news_is_not_cut(lab: &Lab) {
+fn long_command_in_the_news_is_not_cut(env: &TestEnv) {
     let command = format!("{}fake-ioc", "./".repeat(400));
-    let server = lab.server().opts(["-n", "ioc", "-w"]).command([&*command, "wait"]).start();
+    let server = env.server().opts(["-n", "ioc", "-w"]).command([&*command, "wait"]).start();
     let mut user = server.connect();
     let greeting = user.greeting();
     let shown = format!("@@@ Child \"ioc\" started as: {command}\r\n");
@@ -72,25 +72,25 @@ fn long_command_in_the_news_is_not_cut(lab: &Lab) {
     user.until(format!("@@@ Restarting child \"ioc\"\r\n@@@    (as {command})\r\n"));
 }
 
-fn long_time_is_not_cut(lab: &Lab) {
+fn long_time_is_not_cut(env: &TestEnv) {
     let time = "t".repeat(500);
-    let setup = lab.server().opts(["--timefmt", &time, "--noautorestart"]).child(["exit", "0"]);
+    let setup = env.server().opts(["--timefmt", &time, "--noautorestart"]).child(["exit", "0"]);
     let (_server, mut user) = started(setup);
     user.until("Normal exit status = 0\r\n");
     user.expect(&format!("@@@ Current time: {time}\n@@@ Child process is shutting down"));
 }
 
-fn long_stamp_is_not_cut(lab: &Lab) {
+fn long_stamp_is_not_cut(env: &TestEnv) {
     let stamp = "s".repeat(500);
     let option = format!("--logstamp={stamp}");
-    let (server, _) = started(lab.server().logged().opts([&option]).child(["say", "hello", "cat"]));
+    let (server, _) = started(env.server().logged().opts([&option]).child(["say", "hello", "cat"]));
     server.file_with("log", format!("\r\n{stamp}hello\r\n"));
 }
 
 const PARTS: [&str; 6] = ["print", "first", "wait-for", "go", "print", " second\\n"];
 
-fn log_client_that_joins_in_mid_line_gets_a_stamp_first(lab: &Lab) {
-    let setup = lab.server().log_endpoint().opts(["--logstamp=STAMP:"]).child(PARTS);
+fn log_client_that_joins_in_mid_line_gets_a_stamp_first(env: &TestEnv) {
+    let setup = env.server().log_endpoint().opts(["--logstamp=STAMP:"]).child(PARTS);
     let (server, mut user) = started(setup);
     user.expect("first");
     let mut log = server.connect_log();
@@ -99,28 +99,28 @@ fn log_client_that_joins_in_mid_line_gets_a_stamp_first(lab: &Lab) {
     log.expect("STAMP: second\n");
 }
 
-fn log_reopened_in_mid_line_gets_no_stamp(lab: &Lab) {
+fn log_reopened_in_mid_line_gets_no_stamp(env: &TestEnv) {
     let child = [&PARTS[..], &["wait"]].concat();
-    let (server, _user) = started(lab.server().logged().opts(["--logstamp=STAMP:"]).child(child));
+    let (server, _user) = started(env.server().logged().opts(["--logstamp=STAMP:"]).child(child));
     server.file_with("log", "STAMP:first");
     fs::rename(server.path("log"), server.path("log.1")).unwrap();
     server.signal(Signal::SIGHUP);
-    lab.wait_for("the new log", || fs::read(server.path("log")).ok());
+    env.wait_for("the new log", || fs::read(server.path("log")).ok());
     fs::write(server.path("go"), "").unwrap();
     server.assert_console(server.file_with("log", "second\r\n"), " second\n");
 }
 
-fn second_log_endpoint_wins(lab: &Lab) {
-    let server = lab.server().opts(["-l", "unix:one", "-l", "unix:two"]).start();
+fn second_log_endpoint_wins(env: &TestEnv) {
+    let server = env.server().opts(["-l", "unix:one", "-l", "unix:two"]).start();
     server.connect_to("unix:two").until("@@@ procServ server PID: ");
     assert!(!server.path("one").exists());
 }
 
-fn restrict_concerns_the_log_endpoint_only(lab: &Lab) {
-    let (control, log) = (lab.free_port(), lab.free_port());
-    let setup = lab.server().control(&control.to_string());
+fn restrict_concerns_the_log_endpoint_only(env: &TestEnv) {
+    let (control, log) = (env.free_port(), env.free_port());
+    let setup = env.server().control(&control.to_string());
     let server = setup.opts(["--allow", "--restrict", "-l", &log.to_string()]).start();
     server.connect().greeting();
-    lab.listens(control, "00000000");
-    lab.listens(log, "0100007F");
+    env.listens(control, "00000000");
+    env.listens(log, "0100007F");
 }

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{events_in, own_pid, wait_events};
-use crate::support::{Client, Instance, Lab, cases};
+use crate::support::{Client, TestEnv, TestServer, cases};
 
 cases![a_day_with_three_users];
 
@@ -35,20 +35,20 @@ impl Diary {
         self.lines.push((user.number, name));
     }
 
-    fn goes(&mut self, lab: &Lab, server: &Instance, mut user: User) {
+    fn goes(&mut self, env: &TestEnv, server: &TestServer, mut user: User) {
         let count = self.lines.iter().filter(|line| line.1 == "disconnect").count();
         user.client.half_close();
         user.client.until_end();
         self.lines.push((user.number, "disconnect"));
-        wait_events(lab, server, "disconnect", count + 1);
+        wait_events(env, server, "disconnect", count + 1);
     }
 }
 
-fn a_day_with_three_users(lab: &Lab) {
-    let port = lab.free_port();
+fn a_day_with_three_users(env: &TestEnv) {
+    let port = env.free_port();
     let tcp = format!("127.0.0.1:{port}");
     let options = ["-P", &tcp, "-l", "unix:log-ctl", "-x", "^]", "--holdoff", "0"];
-    let server = lab.server().opts(options).opts(["--events", "events"]).start();
+    let server = env.server().opts(options).opts(["--events", "events"]).start();
     server.child_start(1);
     let mut diary = Diary::default();
     let mut anna = diary.comes(1, server.connect());
@@ -57,22 +57,22 @@ fn a_day_with_three_users(lab: &Lab) {
     diary.commands(&mut anna, "\x14", "toggle", "restart mode to OFF");
     diary.commands(&mut bert, "\x18", "kill", "^Q quits the server, ^] closes this connection");
     diary.commands(&mut anna, "\x12", "restart", "The PID of new child");
-    diary.goes(lab, &server, clio);
+    diary.goes(env, &server, clio);
     diary.commands(&mut bert, "\x14", "toggle", "restart mode to ONESHOT");
     diary.commands(&mut bert, "\x14", "toggle", "restart mode to ON");
     server.signal(Signal::SIGHUP);
-    wait_events(lab, &server, "signal", 1);
+    wait_events(env, &server, "signal", 1);
     bert.client.send("\x1d");
     bert.client.until_end();
     diary.lines.extend([(2, "logout"), (2, "disconnect")]);
-    wait_events(lab, &server, "disconnect", 2);
+    wait_events(env, &server, "disconnect", 2);
     let mut bert = diary.comes(4, server.connect_to(&tcp));
     diary.commands(&mut anna, "\x18", "kill", "The PID of new child");
     diary.commands(&mut bert, "\x14", "toggle", "restart mode to OFF");
     diary.commands(&mut bert, "\x18", "kill", "^Q quits the server, ^] closes this connection");
     diary.commands(&mut anna, "\x18", "restart", "The PID of new child");
     diary.commands(&mut anna, "\x18", "kill", "^Q quits the server, ^] closes this connection");
-    diary.goes(lab, &server, bert);
+    diary.goes(env, &server, bert);
     anna.client.send("\x11");
     anna.client.until_end();
     diary.lines.extend([(1, "quit"), (1, "disconnect")]);

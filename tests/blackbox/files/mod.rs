@@ -7,7 +7,7 @@ mod status;
 mod syslog;
 mod trouble;
 
-use crate::support::{Case, Instance, Lab};
+use crate::support::{Case, TestEnv, TestServer};
 use serde_json::Value;
 
 /// What is told of the events.
@@ -26,7 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// The events in this file, each of which must be an object with version, time and kind.
-fn events_in(server: &Instance, name: &str) -> Vec<Value> {
+fn events_in(server: &TestServer, name: &str) -> Vec<Value> {
     let text = String::from_utf8(server.file(name)).expect("UTF-8");
     let events = text.lines().map(|line| {
         let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
@@ -43,8 +43,8 @@ fn events_in(server: &Instance, name: &str) -> Vec<Value> {
 }
 
 /// Waits until `events` has so many events of this kind, and returns these.
-fn wait_events(lab: &Lab, server: &Instance, kind: &str, count: usize) -> Vec<Value> {
-    lab.wait_for(&format!("{count} events {kind}"), || {
+fn wait_events(env: &TestEnv, server: &TestServer, kind: &str, count: usize) -> Vec<Value> {
+    env.wait_for(&format!("{count} events {kind}"), || {
         // A line may be half there.
         let text = std::fs::read_to_string(server.path("events")).ok()?;
         let whole = text.rfind('\n')?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::wait_events;
-use crate::support::{Instance, Lab, cases, find};
+use crate::support::{TestEnv, TestServer, cases, find};
 
 cases![
     every_byte_is_in_one_of_the_files,
@@ -24,14 +24,14 @@ cases![
 
 const LINE: usize = 64;
 
-fn sizes(server: &Instance) -> Vec<usize> {
+fn sizes(server: &TestServer) -> Vec<usize> {
     let older = (1..).map(|number| server.path(format!("log.{number}")));
     let older = older.map_while(|path| fs::read(path).ok()).map(|content| content.len());
     older.collect()
 }
 
 /// The contents, the oldest first.
-fn files(server: &Instance) -> Vec<Vec<u8>> {
+fn files(server: &TestServer) -> Vec<Vec<u8>> {
     // While they are being renamed, one may be missing.
     let read = |name: String| fs::read(server.path(name)).unwrap_or_default();
     let count = sizes(server).len();
@@ -44,9 +44,9 @@ fn files(server: &Instance) -> Vec<Vec<u8>> {
 
 /// Waits until the last words are in one of them, and none is to be renamed any more: a log of that
 /// size makes way.
-fn wait_end(lab: &Lab, server: &Instance, size: usize) {
+fn wait_end(env: &TestEnv, server: &TestServer, size: usize) {
     let end = |text: &[u8]| find(text, b"the end\r\n").is_some();
-    lab.wait_for("the end", || {
+    env.wait_for("the end", || {
         let log = fs::read(server.path("log")).ok()?;
         let at_rest = if end(&log) {
             log.len() < size
@@ -58,17 +58,17 @@ fn wait_end(lab: &Lab, server: &Instance, size: usize) {
     });
 }
 
-fn every_byte_is_in_one_of_the_files(lab: &Lab) {
+fn every_byte_is_in_one_of_the_files(env: &TestEnv) {
     // Hundreds of files are synced and renamed.
-    let lab = &lab.patient(Duration::from_secs(60));
+    let env = &env.with_timeout(Duration::from_secs(60));
     let options = ["--log-rotate", "10k,1000"];
     let child = ["wait-for", "go", "emit", "3000000", "say", "the end", "cat"];
-    let setup = lab.server().logged().opts(options).child(child);
+    let setup = env.server().logged().opts(options).child(child);
     let server = setup.start();
     let mut user = server.connect();
     user.greeting();
     fs::write(server.path("go"), "").unwrap();
-    wait_end(lab, &server, 10_240);
+    wait_end(env, &server, 10_240);
     let all = files(&server);
     assert!(all.len() > 250, "{}", all.len());
     for file in &all[..all.len() - 1] {
@@ -81,17 +81,17 @@ fn every_byte_is_in_one_of_the_files(lab: &Lab) {
     let emitted: Vec<u8> = text[text.len() - 3_000_000..].to_vec();
     assert!(start < text.len() - 3_000_000);
     // The same in the same order, as an unrotated log has it.
-    let plain = lab.server().logged().child(["emit", "3000000", "say", "the end", "cat"]).start();
+    let plain = env.server().logged().child(["emit", "3000000", "say", "the end", "cat"]).start();
     let log = plain.file_with("log", "the end\r\n");
     let log = log.strip_suffix(b"the end\r\n").unwrap();
     assert!(log[log.len() - 3_000_000..] == emitted, "not the same");
 }
 
-fn only_so_many_are_kept(lab: &Lab) {
+fn only_so_many_are_kept(env: &TestEnv) {
     let child = ["lines", "5000", "say", "the end", "cat"];
     for (option, size, kept) in [("1000", 1000, 5), ("1K,2", 1024, 2), ("1k,1", 1024, 1)] {
-        let server = lab.server().logged().opts(["--log-rotate", option]).child(child).start();
-        wait_end(lab, &server, size);
+        let server = env.server().logged().opts(["--log-rotate", option]).child(child).start();
+        wait_end(env, &server, size);
         assert_eq!(sizes(&server).len(), kept);
         let all = files(&server).concat();
         let lines = String::from_utf8(all).unwrap();
@@ -102,11 +102,11 @@ fn only_so_many_are_kept(lab: &Lab) {
     }
 }
 
-fn without_a_line_end_it_is_cut_at_twice_the_size(lab: &Lab) {
+fn without_a_line_end_it_is_cut_at_twice_the_size(env: &TestEnv) {
     let text = "x".repeat(5000);
     let child = ["print", &text, "wait"];
-    let server = lab.server().logged().opts(["--log-rotate", "1000,20"]).child(child).start();
-    lab.wait_for("all of it", || {
+    let server = env.server().logged().opts(["--log-rotate", "1000,20"]).child(child).start();
+    env.wait_for("all of it", || {
         let count = files(&server).concat().iter().filter(|&&byte| byte == b'x').count();
         (count == 5000).then_some(())
     });
@@ -115,11 +115,11 @@ fn without_a_line_end_it_is_cut_at_twice_the_size(lab: &Lab) {
     assert!(sizes[..2].iter().all(|&size| size == 2000), "{sizes:?}");
 }
 
-fn with_stamps(lab: &Lab) {
+fn with_stamps(env: &TestEnv) {
     let options = ["--log-rotate", "1000,100", "--logstamp=[%Y] "];
     let child = ["lines", "1000", "say", "the end", "cat"];
-    let server = lab.server().logged().opts(options).child(child).start();
-    wait_end(lab, &server, 1000);
+    let server = env.server().logged().opts(options).child(child).start();
+    wait_end(env, &server, 1000);
     for file in files(&server) {
         let text = String::from_utf8(file).unwrap();
         for line in text.split_inclusive("\r\n").filter(|line| line.contains("line ")) {
@@ -128,18 +128,18 @@ fn with_stamps(lab: &Lab) {
     }
 }
 
-fn a_log_that_was_there_counts(lab: &Lab) {
+fn a_log_that_was_there_counts(env: &TestEnv) {
     let before = "before\n".repeat(500);
-    let setup = lab.server().logged().opts(["--log-rotate", "1000"]).with_file("log", &before);
+    let setup = env.server().logged().opts(["--log-rotate", "1000"]).with_file("log", &before);
     let server = setup.child(["say", "hello", "cat"]).start();
     server.file_with("log", "hello");
     let older = server.file("log.1");
     assert!(older.starts_with(before.as_bytes()) && older.len() < before.len() + 100);
 }
 
-fn copytruncate_and_sighup_begin_anew(lab: &Lab) {
+fn copytruncate_and_sighup_begin_anew(env: &TestEnv) {
     let options = ["--log-rotate", "1000", "--events", "events"];
-    let server = lab.server().logged().opts(options).start();
+    let server = env.server().logged().opts(options).start();
     let mut user = server.connect();
     user.greeting();
     // Nine times 90 bytes, then cut by somebody else: nothing of it counts any more.
@@ -151,15 +151,15 @@ fn copytruncate_and_sighup_begin_anew(lab: &Lab) {
             user.until(&line);
         }
         // The echo and the answer, all of it: what came later would count after the cut.
-        lab.wait_for("all lines in the log", || {
+        env.wait_for("all lines in the log", || {
             let log = String::from_utf8_lossy(&server.file("log")).into_owned();
             (log.matches(&format!("{line}\r\n")).count() == 8).then_some(())
         });
         if round == 2 {
             fs::rename(server.path("log"), server.path("elsewhere")).unwrap();
             server.signal(Signal::SIGHUP);
-            wait_events(lab, &server, "signal", 1);
-            lab.wait_for("the new log", || fs::metadata(server.path("log")).ok());
+            wait_events(env, &server, "signal", 1);
+            env.wait_for("the new log", || fs::metadata(server.path("log")).ok());
         } else {
             File::options().write(true).open(server.path("log")).unwrap().set_len(0).unwrap();
         }
@@ -167,8 +167,8 @@ fn copytruncate_and_sighup_begin_anew(lab: &Lab) {
     assert_eq!(sizes(&server), [0; 0]);
 }
 
-fn a_failing_rename_is_said_once_and_the_log_goes_on(lab: &Lab) {
-    let setup = lab.server().logged().opts(["--log-rotate", "1000,1", "--events", "events"]);
+fn a_failing_rename_is_said_once_and_the_log_goes_on(env: &TestEnv) {
+    let setup = env.server().logged().opts(["--log-rotate", "1000,1", "--events", "events"]);
     fs::create_dir(setup.path("log.1")).unwrap();
     let child =
         ["lines", "500", "say", "half", "wait-for", "go", "lines", "500", "say", "the end", "cat"];
@@ -176,7 +176,7 @@ fn a_failing_rename_is_said_once_and_the_log_goes_on(lab: &Lab) {
     let log = server.file_with("log", "half");
     let text = "@@@ Log file log: Is a directory, it is not being rotated\r\n";
     server.file_with("log", text);
-    assert_eq!(wait_events(lab, &server, "trouble", 1)[0]["with"], "log_rotate");
+    assert_eq!(wait_events(env, &server, "trouble", 1)[0]["with"], "log_rotate");
     assert!(find(&log, b"line 1\r\n").is_some());
     fs::remove_dir(server.path("log.1")).unwrap();
     fs::write(server.path("go"), "").unwrap();
@@ -184,11 +184,11 @@ fn a_failing_rename_is_said_once_and_the_log_goes_on(lab: &Lab) {
     let mut user = server.connect();
     user.greeting();
     // It is tried again a second later at the earliest, and when there is something to write.
-    lab.wait_for("the rotation", || {
+    env.wait_for("the rotation", || {
         user.send("and on\r");
         fs::metadata(server.path("log.1")).ok()
     });
-    assert_eq!(wait_events(lab, &server, "recovery", 1)[0]["with"], "log_rotate");
+    assert_eq!(wait_events(env, &server, "recovery", 1)[0]["with"], "log_rotate");
     let all = String::from_utf8(files(&server).concat()).unwrap();
     assert_eq!(all.matches("it is not being rotated").count(), 1);
     for number in 1..=500 {
@@ -196,17 +196,17 @@ fn a_failing_rename_is_said_once_and_the_log_goes_on(lab: &Lab) {
     }
 }
 
-fn an_upgrade_changes_nothing(lab: &Lab) {
+fn an_upgrade_changes_nothing(env: &TestEnv) {
     let options = ["--log-rotate", "4k,1000", "--events", "events"];
     let child = ["wait-for", "go", "lines", "100000", "say", "the end", "cat"];
-    let server = lab.server().logged().opts(options).child(child).start();
+    let server = env.server().logged().opts(options).child(child).start();
     server.child_start(1);
     fs::write(server.path("go"), "").unwrap();
     for round in 1..=3 {
         server.signal(Signal::SIGUSR1);
-        wait_events(lab, &server, "server_upgrade", round);
+        wait_events(env, &server, "server_upgrade", round);
     }
-    wait_end(lab, &server, 4096);
+    wait_end(env, &server, 4096);
     let all = String::from_utf8(files(&server).concat()).unwrap();
     // The news of an upgrade may stand in the middle of a line, even of its end.
     let lines = all.lines().filter(|line| !line.starts_with("@@@ "));
@@ -216,14 +216,14 @@ fn an_upgrade_changes_nothing(lab: &Lab) {
     assert!(lines.collect::<String>() == expected.collect::<String>());
 }
 
-fn who_could_read_it_still_can(lab: &Lab) {
-    let setup = lab.server().logged().opts(["--log-rotate", "1000"]).with_file("log", "");
+fn who_could_read_it_still_can(env: &TestEnv) {
+    let setup = env.server().logged().opts(["--log-rotate", "1000"]).with_file("log", "");
     fs::set_permissions(setup.path("log"), fs::Permissions::from_mode(0o620)).unwrap();
     let server = setup.child(["lines", "1000", "say", "the end", "cat"]).start();
-    wait_end(lab, &server, 1000);
+    wait_end(env, &server, 1000);
     // The first one is there before it has its rights, but never with more than these.
     let mode = |name| Some(fs::metadata(server.path(name)).ok()?.permissions().mode() & 0o777);
-    lab.wait_for("the log's rights", || {
+    env.wait_for("the log's rights", || {
         let mode = mode("log")?;
         assert_eq!(mode & !0o620, 0);
         (mode == 0o620).then_some(())
@@ -233,7 +233,7 @@ fn who_could_read_it_still_can(lab: &Lab) {
     }
 }
 
-fn it_needs_a_file_and_a_size(lab: &Lab) {
+fn it_needs_a_file_and_a_size(env: &TestEnv) {
     let needs = "procServ: --log-rotate needs --logfile with a file\n";
     let size = "procServ: --log-rotate needs a size (1000, 64k, 10M, 2G) and perhaps ,<keep>\n";
     for (options, text) in [
@@ -249,6 +249,6 @@ fn it_needs_a_file_and_a_size(lab: &Lab) {
         (&["-L", "log", "--log-rotate", "1T"], size),
         (&["-L", "log", "--log-rotate", "99999999999G"], size),
     ] {
-        lab.server().opts(options.iter().copied()).run().assert(1, "", text);
+        env.server().opts(options.iter().copied()).run().assert(1, "", text);
     }
 }

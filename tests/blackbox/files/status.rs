@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::own_pid;
-use crate::support::{Instance, Lab, Setup, cases};
+use crate::support::{ServerBuilder, TestEnv, TestServer, cases};
 
 cases![
     how_things_are,
@@ -22,34 +22,39 @@ cases![
     what_a_crash_left_is_no_trouble,
 ];
 
-fn with_status(lab: &Lab) -> Setup {
-    lab.server().opts(["-n", "ioc", "--holdoff", "0", "--status-file", "status"])
+fn with_status(env: &TestEnv) -> ServerBuilder {
+    env.server().opts(["-n", "ioc", "--holdoff", "0", "--status-file", "status"])
 }
 
-fn read(server: &Instance) -> Option<Value> {
+fn read(server: &TestServer) -> Option<Value> {
     let text = fs::read(server.path("status")).ok()?;
     Some(serde_json::from_slice(&text).expect("whole JSON"))
 }
 
 /// Waits for a status of which this is true.
-fn wait_status(lab: &Lab, server: &Instance, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-    lab.wait_for(what, || read(server).filter(|status| is(status)))
+fn wait_status(
+    env: &TestEnv,
+    server: &TestServer,
+    what: &str,
+    is: impl Fn(&Value) -> bool,
+) -> Value {
+    env.wait_for(what, || read(server).filter(|status| is(status)))
 }
 
 fn clients(status: &Value) -> usize {
     status["clients"].as_array().unwrap().len()
 }
 
-fn how_things_are(lab: &Lab) {
-    let server = with_status(lab).opts(["-l", "unix:log-ctl"]).start();
+fn how_things_are(env: &TestEnv) {
+    let server = with_status(env).opts(["-l", "unix:log-ctl"]).start();
     server.connect().greeting();
     let mut user = server.connect();
     user.greeting();
     let mut logger = server.connect_log();
     logger.greeting();
-    let status = wait_status(lab, &server, "two clients", |status| clients(status) == 2);
+    let status = wait_status(env, &server, "two clients", |status| clients(status) == 2);
     assert_eq!(status["v"], 1);
-    assert_eq!(status["version"], lab.version());
+    assert_eq!(status["version"], env.version());
     assert_eq!(status["pid"], server.pid());
     assert_eq!(status["name"], "ioc");
     assert_eq!(status["mode"], "ON");
@@ -75,12 +80,12 @@ fn how_things_are(lab: &Lab) {
     assert_eq!(mode & 0o600, 0o600);
 }
 
-fn each_field_is_documented(lab: &Lab) {
-    let tcp = format!("127.0.0.1:{}", lab.free_port());
-    let server = with_status(lab).opts(["-P", &tcp]).start();
+fn each_field_is_documented(env: &TestEnv) {
+    let tcp = format!("127.0.0.1:{}", env.free_port());
+    let server = with_status(env).opts(["-P", &tcp]).start();
     let mut users = [server.connect(), server.connect_to(&tcp)];
     users.iter_mut().for_each(|user| drop(user.greeting()));
-    let status = wait_status(lab, &server, "two clients", |status| clients(status) == 2);
+    let status = wait_status(env, &server, "two clients", |status| clients(status) == 2);
     let text = include_str!("../../../docs/status.md");
     // The names in the first column.
     let rows = || text.lines().filter(|line| line.starts_with('|'));
@@ -107,27 +112,27 @@ fn each_field_is_documented(lab: &Lab) {
     }
 }
 
-fn how_things_change(lab: &Lab) {
-    let server = with_status(lab).start();
+fn how_things_change(env: &TestEnv) {
+    let server = with_status(env).start();
     let mut user = server.connect();
     user.greeting();
     user.send("\x14");
-    wait_status(lab, &server, "mode OFF", |status| status["mode"] == "OFF");
+    wait_status(env, &server, "mode OFF", |status| status["mode"] == "OFF");
     user.send("\x18");
     let down =
-        wait_status(lab, &server, "no child", |status| status["child"]["state"] == "by_hand");
+        wait_status(env, &server, "no child", |status| status["child"]["state"] == "by_hand");
     assert!(down["child"].get("pid").is_none());
     user.send("\x12");
     let second = server.child_start(2);
-    let status = wait_status(lab, &server, "a child", |status| status["child"]["pid"] == second);
+    let status = wait_status(env, &server, "a child", |status| status["child"]["pid"] == second);
     assert_eq!(status["restarts"], 1);
     drop(user);
-    wait_status(lab, &server, "nobody", |status| clients(status) == 0);
+    wait_status(env, &server, "nobody", |status| clients(status) == 0);
 }
 
-fn a_reader_never_sees_half_of_it(lab: &Lab) {
-    let server = with_status(lab).start();
-    wait_status(lab, &server, "the file", |_| true);
+fn a_reader_never_sees_half_of_it(env: &TestEnv) {
+    let server = with_status(env).start();
+    wait_status(env, &server, "the file", |_| true);
     let mut user = server.connect();
     user.greeting();
     for _ in 0..300 {
@@ -137,13 +142,13 @@ fn a_reader_never_sees_half_of_it(lab: &Lab) {
         assert!(read(&server).is_some(), "it was gone for a moment");
     }
     // The last state is written.
-    wait_status(lab, &server, "mode ON", |status| status["mode"] == "ON");
+    wait_status(env, &server, "mode ON", |status| status["mode"] == "ON");
 }
 
 /// A new file has another inode, or at least other times.
-fn it_is_not_replaced_without_pause(lab: &Lab) {
-    let server = with_status(lab).start();
-    wait_status(lab, &server, "the file", |_| true);
+fn it_is_not_replaced_without_pause(env: &TestEnv) {
+    let server = with_status(env).start();
+    wait_status(env, &server, "the file", |_| true);
     let mut user = server.connect();
     user.greeting();
     let begun = std::time::Instant::now();
@@ -161,18 +166,18 @@ fn it_is_not_replaced_without_pause(lab: &Lab) {
     assert!(seen.len() as u128 <= most, "{} in {:?}", seen.len(), begun.elapsed());
 }
 
-fn it_is_removed_at_an_orderly_end(lab: &Lab) {
-    let server = with_status(lab).start();
+fn it_is_removed_at_an_orderly_end(env: &TestEnv) {
+    let server = with_status(env).start();
     server.child_start(1);
-    wait_status(lab, &server, "the file", |_| true);
+    wait_status(env, &server, "the file", |_| true);
     assert!(server.terminate().success());
     assert!(!server.path("status").exists());
     assert!(!server.path("status.new").exists());
 }
 
-fn somebody_elses_is_left_at_the_end(lab: &Lab) {
-    let server = with_status(lab).opts(["-w"]).start();
-    wait_status(lab, &server, "the file", |_| true);
+fn somebody_elses_is_left_at_the_end(env: &TestEnv) {
+    let server = with_status(env).opts(["-w"]).start();
+    wait_status(env, &server, "the file", |_| true);
     server.falls_asleep();
     fs::write(server.path("other"), "other").unwrap();
     fs::rename(server.path("other"), server.path("status")).unwrap();
@@ -180,25 +185,25 @@ fn somebody_elses_is_left_at_the_end(lab: &Lab) {
     assert_eq!(server.file("status"), b"other");
 }
 
-fn it_is_right_after_an_upgrade(lab: &Lab) {
-    let server = with_status(lab).opts(["--events", "events"]).start();
+fn it_is_right_after_an_upgrade(env: &TestEnv) {
+    let server = with_status(env).opts(["--events", "events"]).start();
     server.child_start(1);
     let mut user = server.connect();
     user.greeting();
     user.send("\x18");
     let second = server.child_start(2);
     let is_second = |status: &Value| status["child"]["pid"] == second && clients(status) == 1;
-    let before = wait_status(lab, &server, "the second child", is_second);
+    let before = wait_status(env, &server, "the second child", is_second);
     fs::remove_file(server.path("status")).unwrap();
     server.signal(Signal::SIGUSR1);
-    super::wait_events(lab, &server, "server_upgrade", 1);
-    let after = wait_status(lab, &server, "the file again", |_| true);
+    super::wait_events(env, &server, "server_upgrade", 1);
+    let after = wait_status(env, &server, "the file again", |_| true);
     assert_eq!(after, before);
     assert_eq!(after["restarts"], 1);
 }
 
-fn a_device_is_not_replaced(lab: &Lab) {
-    let setup = with_status(lab).logged();
+fn a_device_is_not_replaced(env: &TestEnv) {
+    let setup = with_status(env).logged();
     let fifo = setup.path("status");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let server = setup.start();
@@ -207,11 +212,11 @@ fn a_device_is_not_replaced(lab: &Lab) {
     assert!(fs::metadata(server.path("status")).unwrap().file_type().is_fifo());
 }
 
-fn what_a_crash_left_is_no_trouble(lab: &Lab) {
-    let setup = with_status(lab).with_file("status", "old").with_file("victim", "mine");
+fn what_a_crash_left_is_no_trouble(env: &TestEnv) {
+    let setup = with_status(env).with_file("status", "old").with_file("victim", "mine");
     std::os::unix::fs::symlink(setup.path("victim"), setup.path("status.new")).unwrap();
     let server = setup.start();
-    lab.wait_for("the file", || {
+    env.wait_for("the file", || {
         (fs::read(server.path("status")).ok()? != b"old").then(|| read(&server))
     });
     assert_eq!(server.file("victim"), b"mine");

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use nix::sys::signal::Signal;
 
 use super::wait_events;
-use crate::support::{Instance, Lab, Setup, cases, succeeds};
+use crate::support::{ServerBuilder, TestEnv, TestServer, cases, succeeds};
 
 const NO_NAMESPACE: &str = "no mount namespaces";
 
@@ -40,8 +40,8 @@ mount --rbind dev /dev || exit 99
 exec "$PROGRAM" "$@"
 "#;
 
-fn with_syslog(lab: &Lab) -> Setup {
-    let setup = lab.server().with_file("launch", LAUNCHER).env("PROGRAM", lab.program());
+fn with_syslog(env: &TestEnv) -> ServerBuilder {
+    let setup = env.server().with_file("launch", LAUNCHER).env("PROGRAM", env.program());
     let path = setup.path("launch");
     assert!(Command::new("chmod").arg("755").arg(&path).status().unwrap().success());
     setup.program(path)
@@ -55,10 +55,10 @@ fn daemon(dir: &std::path::Path) -> UnixDatagram {
 }
 
 /// Waits for a message that ends so, and returns the texts of all up to it.
-fn receive(lab: &Lab, daemon: &UnixDatagram, head: &str, end: &str) -> Vec<String> {
+fn receive(env: &TestEnv, daemon: &UnixDatagram, head: &str, end: &str) -> Vec<String> {
     let mut texts = Vec::new();
     let mut buffer = vec![0; 10_000];
-    lab.wait_for(&format!("a message {end:?}"), || {
+    env.wait_for(&format!("a message {end:?}"), || {
         while let Ok(count) = daemon.recv(&mut buffer) {
             let message = String::from_utf8_lossy(&buffer[..count]).into_owned();
             assert!(message.starts_with("<30>"), "{message}");
@@ -70,45 +70,45 @@ fn receive(lab: &Lab, daemon: &UnixDatagram, head: &str, end: &str) -> Vec<Strin
     texts
 }
 
-fn head(server: &Instance, tag: &str) -> String {
+fn head(server: &TestServer, tag: &str) -> String {
     format!(" {tag}[{}]: ", server.pid())
 }
 
-fn lines_go_to_syslog(lab: &Lab) {
-    let setup = with_syslog(lab).opts(["-n", "ioc", "--syslog"]);
+fn lines_go_to_syslog(env: &TestEnv) {
+    let setup = with_syslog(env).opts(["-n", "ioc", "--syslog"]);
     let daemon = daemon(&setup.path(""));
     let server = setup.child(["lines", "300", "print", "and \\x1b[1mno line end", "cat"]).start();
     let head = head(&server, "ioc");
-    let mut texts = receive(lab, &daemon, &head, "line 300");
+    let mut texts = receive(env, &daemon, &head, "line 300");
     let lines = texts.split_off(texts.len() - 300);
     assert!(lines.into_iter().eq((1..=300).map(|number| format!("line {number}"))));
     assert!(texts.contains(&"@@@ Restarting child \"ioc\"".to_owned()), "{texts:?}");
     assert!(server.terminate().success());
-    let last = receive(lab, &daemon, &head, "");
+    let last = receive(env, &daemon, &head, "");
     assert!(last.iter().any(|text| text.starts_with("and \u{1b}[1mno line end")), "{last:?}");
 }
 
-fn the_tag_is_the_name_or_what_is_given(lab: &Lab) {
+fn the_tag_is_the_name_or_what_is_given(env: &TestEnv) {
     for (option, tag) in [("--syslog=my tag", "my_tag"), ("--syslog", "./fake-ioc")] {
-        let setup = with_syslog(lab).opts([option]);
+        let setup = with_syslog(env).opts([option]);
         let daemon = daemon(&setup.path(""));
         let server = setup.child(["say", "hello", "cat"]).start();
-        receive(lab, &daemon, &head(&server, tag), "hello");
+        receive(env, &daemon, &head(&server, tag), "hello");
     }
 }
 
-fn a_refusal_is_said_once_and_counted(lab: &Lab) {
-    let setup = with_syslog(lab).logged().opts(["--syslog=t", "--events", "events"]);
+fn a_refusal_is_said_once_and_counted(env: &TestEnv) {
+    let setup = with_syslog(env).logged().opts(["--syslog=t", "--events", "events"]);
     let server = setup.child(["lines", "20", "cat"]).start();
     let notice = "@@@ Syslog: No such file or directory, output is not being sent there\r\n";
     server.file_with("log", notice);
-    assert_eq!(wait_events(lab, &server, "trouble", 1)[0]["with"], "syslog");
+    assert_eq!(wait_events(env, &server, "trouble", 1)[0]["with"], "syslog");
     let daemon = daemon(&server.path(""));
     let mut user = server.connect();
     user.greeting();
     let mut buffer = vec![0; 10_000];
     // It is tried again a second later at the earliest, with the next line.
-    let text = lab.wait_for("a message", || {
+    let text = env.wait_for("a message", || {
         user.send("again\r");
         let count = daemon.recv(&mut buffer).ok()?;
         Some(String::from_utf8_lossy(&buffer[..count]).into_owned())
@@ -120,8 +120,8 @@ fn a_refusal_is_said_once_and_counted(lab: &Lab) {
     assert_eq!(log.matches("@@@ Syslog").count(), 1);
 }
 
-fn a_stuck_syslog_holds_up_nobody(lab: &Lab) {
-    let setup = with_syslog(lab).logged().opts(["--syslog=t"]);
+fn a_stuck_syslog_holds_up_nobody(env: &TestEnv) {
+    let setup = with_syslog(env).logged().opts(["--syslog=t"]);
     let _daemon = daemon(&setup.path(""));
     let server = setup.child(["lines", "200000", "say", "the end", "cat"]).start();
     server.file_with("log", "the end\r\n");
@@ -134,8 +134,8 @@ fn a_stuck_syslog_holds_up_nobody(lab: &Lab) {
     assert!(server.terminate().success());
 }
 
-fn lines_survive_an_upgrade(lab: &Lab) {
-    let setup = with_syslog(lab).opts(["--syslog=t", "--events", "events"]);
+fn lines_survive_an_upgrade(env: &TestEnv) {
+    let setup = with_syslog(env).opts(["--syslog=t", "--events", "events"]);
     let daemon = daemon(&setup.path(""));
     let child = ["wait-for", "go", "lines", "20000", "say", "the end", "cat"];
     let server = setup.child(child).start();
@@ -143,8 +143,8 @@ fn lines_survive_an_upgrade(lab: &Lab) {
     let head = head(&server, "t");
     std::fs::write(server.path("go"), "").unwrap();
     server.signal(Signal::SIGUSR1);
-    let texts = receive(lab, &daemon, &head, "the end");
-    wait_events(lab, &server, "server_upgrade", 1);
+    let texts = receive(env, &daemon, &head, "the end");
+    wait_events(env, &server, "server_upgrade", 1);
     // A line that had only begun then is two.
     let lines = texts.iter().filter(|text| !text.starts_with("@@@ ") && *text != "the end");
     let expected = (1..=20_000).map(|number| format!("line {number}"));

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{events_in, kinds, wait_events};
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 
 cases![
     events_wait_for_their_directory,
@@ -17,20 +17,20 @@ cases![
     too_many_events_are_counted,
 ];
 
-fn events_wait_for_their_directory(lab: &Lab) {
-    let server = lab.server().logged().opts(["--events", "gone/events"]).start();
+fn events_wait_for_their_directory(env: &TestEnv) {
+    let server = env.server().logged().opts(["--events", "gone/events"]).start();
     server.file_with("log", "@@@ Events file: No such file or directory, events have to wait\r\n");
     let mut user = server.connect();
     user.greeting();
     user.send("\x14");
     user.until("Toggled");
     fs::create_dir(server.path("gone")).unwrap();
-    lab.wait_for("the events", || fs::metadata(server.path("gone/events")).ok());
+    env.wait_for("the events", || fs::metadata(server.path("gone/events")).ok());
     let recovered = || {
         let events = events_in(&server, "gone/events");
         events.iter().any(|it| it["event"] == "recovery").then_some(events)
     };
-    let events = lab.wait_for("the recovery", recovered);
+    let events = env.wait_for("the recovery", recovered);
     let expected =
         ["server_start", "child_start", "connect", "trouble", "command toggle", "recovery"];
     let mut kinds = kinds(&events);
@@ -47,9 +47,9 @@ fn events_wait_for_their_directory(lab: &Lab) {
 }
 
 /// The limit of a file's size, which ends in the middle of a line, stands for a full disk.
-fn a_full_disk_leaves_whole_lines(lab: &Lab) {
+fn a_full_disk_leaves_whole_lines(env: &TestEnv) {
     let limit = ["limit-file-size", "3000", "3000"];
-    let server = lab.server().launched_by(limit).opts(["--events", "events"]).start();
+    let server = env.server().launched_by(limit).opts(["--events", "events"]).start();
     let mut watcher = server.connect();
     watcher.greeting();
     for _ in 0..20 {
@@ -65,7 +65,7 @@ fn a_full_disk_leaves_whole_lines(lab: &Lab) {
     };
     for number in 0..10 {
         // As soon as the writer has found out that there is no room, there are whole lines only.
-        lab.wait_for("whole lines", || {
+        env.wait_for("whole lines", || {
             let text = fs::read(server.path("events")).ok()?;
             (text.len() <= 3000 && text.ends_with(b"\n")).then_some(())
         });
@@ -76,7 +76,7 @@ fn a_full_disk_leaves_whole_lines(lab: &Lab) {
         fs::rename(server.path("events"), server.path(&name)).unwrap();
         names.insert(names.len() - 1, name);
         server.signal(Signal::SIGHUP);
-        lab.wait_for("a full file, or the end", || {
+        env.wait_for("a full file, or the end", || {
             let length = fs::metadata(server.path("events")).ok()?.len();
             (length > 2500 || complete(&all(&names))).then_some(())
         });
@@ -88,9 +88,9 @@ fn a_full_disk_leaves_whole_lines(lab: &Lab) {
     assert!(ids.len() == 21 && ids.is_sorted_by(|one, next| one < next), "{ids:?}");
 }
 
-fn trouble_is_said_once(lab: &Lab) {
+fn trouble_is_said_once(env: &TestEnv) {
     let records = ["--events", "/dev/full", "--status-file", "gone/status"];
-    let server = lab.server().logged().opts(records).start();
+    let server = env.server().logged().opts(records).start();
     server.child_start(1);
     let text = "@@@ Status file: No such file or directory, it is not being written\r\n";
     server.file_with("log", text);
@@ -110,24 +110,24 @@ fn trouble_is_said_once(lab: &Lab) {
     assert!(server.terminate().success());
 }
 
-fn trouble_with_the_log_and_its_end(lab: &Lab) {
-    let server = lab.server().opts(["-L", "gone/log", "--events", "events"]).start();
-    let trouble = wait_events(lab, &server, "trouble", 1);
+fn trouble_with_the_log_and_its_end(env: &TestEnv) {
+    let server = env.server().opts(["-L", "gone/log", "--events", "events"]).start();
+    let trouble = wait_events(env, &server, "trouble", 1);
     assert_eq!(trouble[0]["with"], "log");
     assert_eq!(trouble[0]["reason"], "could not be opened: No such file or directory");
     server.signal(Signal::SIGHUP);
-    wait_events(lab, &server, "trouble", 2);
+    wait_events(env, &server, "trouble", 2);
     fs::create_dir(server.path("gone")).unwrap();
     server.signal(Signal::SIGHUP);
-    assert_eq!(wait_events(lab, &server, "recovery", 1)[0]["with"], "log");
+    assert_eq!(wait_events(env, &server, "recovery", 1)[0]["with"], "log");
     fs::remove_dir_all(server.path("gone")).unwrap();
     server.signal(Signal::SIGHUP);
-    assert_eq!(wait_events(lab, &server, "trouble", 3)[2]["with"], "log");
+    assert_eq!(wait_events(env, &server, "trouble", 3)[2]["with"], "log");
 }
 
 /// One that nobody reads.
-fn a_full_fifo_holds_up_nobody(lab: &Lab) {
-    let setup = lab.server().logged().opts(["--events", "events"]);
+fn a_full_fifo_holds_up_nobody(env: &TestEnv) {
+    let setup = env.server().logged().opts(["--events", "events"]);
     let fifo = setup.path("events");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let server = setup.start();
@@ -141,8 +141,8 @@ fn a_full_fifo_holds_up_nobody(lab: &Lab) {
     assert!(server.terminate().success());
 }
 
-fn too_many_events_are_counted(lab: &Lab) {
-    let server = lab.server().opts(["--events", "gone/events"]).start();
+fn too_many_events_are_counted(env: &TestEnv) {
+    let server = env.server().opts(["--events", "gone/events"]).start();
     let mut user = server.connect();
     user.greeting();
     // Each is an event of some 200 bytes, of which a mebibyte is kept.
@@ -154,7 +154,7 @@ fn too_many_events_are_counted(lab: &Lab) {
     }
     fs::create_dir(server.path("gone")).unwrap();
     server.file_with("gone/events", "events_lost");
-    let events = lab.wait_for("whole lines", || {
+    let events = env.wait_for("whole lines", || {
         server.file("gone/events").ends_with(b"\n").then(|| events_in(&server, "gone/events"))
     });
     let commands = events.iter().filter(|it| it["event"] == "command").count();

@@ -1,7 +1,7 @@
 //! The console client on a terminal. The test is the person and the hardware.
 
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Instance, Lab, Terminal, alive, cases};
+use crate::support::{Terminal, TestEnv, TestServer, alive, cases};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, Termios};
 use nix::unistd::Pid;
@@ -30,29 +30,29 @@ pub struct Person {
     /// Its modes before.
     pub before: Termios,
     /// The program.
-    pub client: Instance,
+    pub client: TestServer,
 }
 
 impl Person {
     /// Who has no instances.
-    pub fn attach(lab: &Lab, words: &[&str]) -> Person {
-        Person::with(lab, &[], &[&["attach"], words].concat())
+    pub fn attach(env: &TestEnv, words: &[&str]) -> Person {
+        Person::with(env, &[], &[&["attach"], words].concat())
     }
 
     /// Who has these.
-    pub fn attach_in(lab: &Lab, fleet: &Fleet, words: &[&str]) -> Person {
+    pub fn attach_in(env: &TestEnv, fleet: &Fleet, words: &[&str]) -> Person {
         let mut pairs = Vec::new();
         fleet.dress(|name, value| pairs.push((name, value.to_owned())));
-        Person::with(lab, &pairs, &[&["--user", "attach"], words].concat())
+        Person::with(env, &pairs, &[&["--user", "attach"], words].concat())
     }
 
-    fn with(lab: &Lab, environment: &[(&str, PathBuf)], words: &[&str]) -> Person {
-        let mut setup = lab.server().bare().program(MANAGE).argv0("manage-procs");
+    fn with(env: &TestEnv, environment: &[(&str, PathBuf)], words: &[&str]) -> Person {
+        let mut setup = env.server().bare().program(MANAGE).argv0("manage-procs");
         setup = setup.env("HOME", "/nonexistent");
         for (name, value) in environment {
             setup = setup.env(name, value);
         }
-        let terminal = Terminal::new(lab, &setup.dir());
+        let terminal = Terminal::new(env, &setup.dir());
         let before = terminal.modes();
         let tty = terminal.path().to_str().unwrap().to_owned();
         let client = setup
@@ -79,14 +79,14 @@ impl Person {
 }
 
 /// Of a server that listens.
-fn endpoint(server: &Instance) -> String {
+fn endpoint(server: &TestServer) -> String {
     drop(server.connect());
     format!("unix:{}", server.path("ctl").display())
 }
 
-fn there_and_back(lab: &Lab, server: &Instance, endpoint: &str) {
+fn there_and_back(env: &TestEnv, server: &TestServer, endpoint: &str) {
     server.child_start(1);
-    let mut person = Person::attach(lab, &[endpoint]);
+    let mut person = Person::attach(env, &[endpoint]);
     person.greeted();
     person.terminal.screen.send("hello\r");
     person.terminal.screen.until("hello\r\nhello\r\n");
@@ -96,32 +96,32 @@ fn there_and_back(lab: &Lab, server: &Instance, endpoint: &str) {
     assert!(alive(server.pid()));
 }
 
-fn a_line_there_and_back_over_unix(lab: &Lab) {
-    let server = lab.server().start();
-    there_and_back(lab, &server, &endpoint(&server));
+fn a_line_there_and_back_over_unix(env: &TestEnv) {
+    let server = env.server().start();
+    there_and_back(env, &server, &endpoint(&server));
 }
 
-fn a_line_there_and_back_over_tcp(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let server = lab.server().control(&port).start();
-    there_and_back(lab, &server, &port);
-    there_and_back(lab, &server, &format!("tcp:127.0.0.1:{port}"));
+fn a_line_there_and_back_over_tcp(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let server = env.server().control(&port).start();
+    there_and_back(env, &server, &port);
+    there_and_back(env, &server, &format!("tcp:127.0.0.1:{port}"));
 }
 
-fn an_abstract_socket(lab: &Lab) {
-    let name = format!("unix:@attach-{}", lab.free_port());
-    let server = lab.server().control(&name).start();
-    there_and_back(lab, &server, &name);
+fn an_abstract_socket(env: &TestEnv) {
+    let name = format!("unix:@attach-{}", env.free_port());
+    let server = env.server().control(&name).start();
+    there_and_back(env, &server, &name);
 }
 
 /// Also those that mean something to telnet, to terminals and to shells.
-fn every_byte_passes(lab: &Lab) {
-    let server = lab
+fn every_byte_passes(env: &TestEnv) {
+    let server = env
         .server()
         .opts(["-w", "-k", "", "--autorestartcmd", ""])
         .child(["raw", "say", "READY", "hex"])
         .start();
-    let mut person = Person::attach(lab, &["-k", "^_", &endpoint(&server)]);
+    let mut person = Person::attach(env, &["-k", "^_", &endpoint(&server)]);
     person.greeted();
     person.terminal.screen.send("\x12");
     person.terminal.screen.until("READY\r\n");
@@ -131,10 +131,10 @@ fn every_byte_passes(lab: &Lab) {
     person.left(0);
 }
 
-fn another_key_leaves(lab: &Lab) {
-    let server = lab.server().start();
+fn another_key_leaves(env: &TestEnv) {
+    let server = env.server().start();
     server.child_start(1);
-    let mut person = Person::attach(lab, &["--detach", "^A", &endpoint(&server)]);
+    let mut person = Person::attach(env, &["--detach", "^A", &endpoint(&server)]);
     person.greeted();
     // What was typed before it still arrives; what comes after it goes nowhere.
     let mut other = server.connect();
@@ -147,10 +147,10 @@ fn another_key_leaves(lab: &Lab) {
     assert!(!String::from_utf8_lossy(&rest).contains("lost"));
 }
 
-fn signals_leave_the_terminal_as_it_was(lab: &Lab) {
-    let server = lab.server().start();
+fn signals_leave_the_terminal_as_it_was(env: &TestEnv) {
+    let server = env.server().start();
     for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
-        let mut person = Person::attach(lab, &[&endpoint(&server)]);
+        let mut person = Person::attach(env, &[&endpoint(&server)]);
         person.greeted();
         person.client.signal(signal);
         let status = person.client.wait_exit();
@@ -159,9 +159,9 @@ fn signals_leave_the_terminal_as_it_was(lab: &Lab) {
     }
 }
 
-fn a_hangup_ends_it(lab: &Lab) {
-    let server = lab.server().start();
-    let mut person = Person::attach(lab, &[&endpoint(&server)]);
+fn a_hangup_ends_it(env: &TestEnv) {
+    let server = env.server().start();
+    let mut person = Person::attach(env, &[&endpoint(&server)]);
     person.greeted();
     let Person { terminal, client, .. } = person;
     drop(terminal);
@@ -169,10 +169,10 @@ fn a_hangup_ends_it(lab: &Lab) {
     assert_eq!(status.signal(), Some(Signal::SIGHUP as i32), "{status}");
 }
 
-fn the_end_of_the_server_ends_it(lab: &Lab) {
-    let server = lab.server().start();
+fn the_end_of_the_server_ends_it(env: &TestEnv) {
+    let server = env.server().start();
     server.child_start(1);
-    let mut person = Person::attach(lab, &[&endpoint(&server)]);
+    let mut person = Person::attach(env, &[&endpoint(&server)]);
     person.greeted();
     server.terminate();
     person.terminal.screen.until("@@@ Child process is shutting down");
@@ -180,29 +180,29 @@ fn the_end_of_the_server_ends_it(lab: &Lab) {
     assert!(person.client.stderr().ends_with(": closed by the server\n"));
 }
 
-fn stopped_and_continued(lab: &Lab) {
-    let server = lab.server().start();
+fn stopped_and_continued(env: &TestEnv) {
+    let server = env.server().start();
     server.child_start(1);
-    let mut person = Person::attach(lab, &[&endpoint(&server)]);
+    let mut person = Person::attach(env, &[&endpoint(&server)]);
     person.greeted();
     let raw = person.terminal.modes();
     // What it is after this is the shell's.
     person.client.signal(Signal::SIGTSTP);
     let status = format!("/proc/{}/status", person.client.pid());
-    lab.wait_for("the stop", || {
+    env.wait_for("the stop", || {
         std::fs::read_to_string(&status).unwrap().contains("State:\tT").then_some(())
     });
     assert_eq!(person.terminal.modes(), person.before);
     person.client.signal(Signal::SIGCONT);
-    lab.wait_for("raw mode", || (person.terminal.modes() == raw).then_some(()));
+    env.wait_for("raw mode", || (person.terminal.modes() == raw).then_some(()));
     person.terminal.screen.send("again\r\x1d");
     person.left(0);
 }
 
-fn questions_to_the_terminal_are_not_replayed(lab: &Lab) {
+fn questions_to_the_terminal_are_not_replayed(env: &TestEnv) {
     let child = ["wait-for", "go", "print", "a\\x1b[c\\x1b[6nb\\x1b]10;?\\x07c\\n", "cat"];
-    let server = lab.server().child(child).start();
-    let mut person = Person::attach(lab, &[&endpoint(&server)]);
+    let server = env.server().child(child).start();
+    let mut person = Person::attach(env, &[&endpoint(&server)]);
     person.greeted();
     std::fs::write(server.path("go"), "").unwrap();
     person.terminal.screen.until("abc\r\n");
@@ -210,10 +210,10 @@ fn questions_to_the_terminal_are_not_replayed(lab: &Lab) {
     person.left(0);
 }
 
-fn modes_of_the_screen_are_put_back(lab: &Lab) {
+fn modes_of_the_screen_are_put_back(env: &TestEnv) {
     let child = ["print", "\\x1b[?1049h\\x1b[?25l\\x1b[31mred", "cat"];
-    let server = lab.server().opts(["-w"]).child(child).start();
-    let mut person = Person::attach(lab, &[&endpoint(&server)]);
+    let server = env.server().opts(["-w"]).child(child).start();
+    let mut person = Person::attach(env, &[&endpoint(&server)]);
     person.greeted();
     person.terminal.screen.send("\x12");
     person.terminal.screen.until("red");
@@ -223,8 +223,8 @@ fn modes_of_the_screen_are_put_back(lab: &Lab) {
     assert_eq!(person.terminal.modes(), person.before);
 }
 
-fn nobody_there(lab: &Lab) {
-    let person = Person::attach(lab, &["unix:/nonexistent"]);
+fn nobody_there(env: &TestEnv) {
+    let person = Person::attach(env, &["unix:/nonexistent"]);
     person.left(1);
     assert_eq!(
         person.client.stderr(),

@@ -2,7 +2,7 @@
 
 use crate::manage::attach::Person;
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Instance, Lab, Setup, alive, cases, find};
+use crate::support::{ServerBuilder, TestEnv, TestServer, alive, cases, find};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -26,11 +26,11 @@ cases![
 /// No character is a command.
 const PLAIN: [&str; 5] = ["-w", "-k", "", "--autorestartcmd", ""];
 
-fn raw(lab: &Lab) -> Setup {
-    lab.server().opts(["-P", "raw:unix:raw"])
+fn raw(env: &TestEnv) -> ServerBuilder {
+    env.server().opts(["-P", "raw:unix:raw"])
 }
 
-fn endpoint(server: &Instance) -> String {
+fn endpoint(server: &TestServer) -> String {
     drop(server.connect_to("unix:raw"));
     format!("raw:unix:{}", server.path("raw").display())
 }
@@ -46,54 +46,54 @@ fn there_and_back(person: &mut Person) {
     assert!(person.client.stderr().ends_with(": left\n"), "{}", person.client.stderr());
 }
 
-fn raw_over_unix(lab: &Lab) {
-    let server = raw(lab).start();
+fn raw_over_unix(env: &TestEnv) {
+    let server = raw(env).start();
     server.child_start(1);
     let endpoint = endpoint(&server);
-    let mut person = Person::attach(lab, &[&endpoint]);
+    let mut person = Person::attach(env, &[&endpoint]);
     there_and_back(&mut person);
     assert!(person.client.stderr().starts_with(&format!("{endpoint}; ")), "said twice");
     assert!(alive(server.pid()));
 }
 
-fn raw_over_tcp(lab: &Lab) {
-    over_tcp(lab, "127.0.0.1", "", "localhost");
-    over_tcp(lab, "127.0.0.1", "127.0.0.1:", "127.0.0.1");
+fn raw_over_tcp(env: &TestEnv) {
+    over_tcp(env, "127.0.0.1", "", "localhost");
+    over_tcp(env, "127.0.0.1", "127.0.0.1:", "127.0.0.1");
 }
 
-fn raw_over_ipv6(lab: &Lab) {
-    over_tcp(lab, "[::1]", "[::1]:", "[::1]");
+fn raw_over_ipv6(env: &TestEnv) {
+    over_tcp(env, "[::1]", "[::1]:", "[::1]");
 }
 
-fn over_tcp(lab: &Lab, listen: &str, host: &str, shown: &str) {
-    let port = lab.free_port();
-    let server = lab.server().opts(["-P", &format!("raw:{listen}:{port}")]).start();
+fn over_tcp(env: &TestEnv, listen: &str, host: &str, shown: &str) {
+    let port = env.free_port();
+    let server = env.server().opts(["-P", &format!("raw:{listen}:{port}")]).start();
     server.child_start(1);
     server.connect().greeting();
-    let mut person = Person::attach(lab, &[&format!("raw:{host}{port}")]);
+    let mut person = Person::attach(env, &[&format!("raw:{host}{port}")]);
     there_and_back(&mut person);
     let stderr = person.client.stderr();
     assert!(stderr.contains(&format!("raw:{shown}:{port}; ^] leaves")), "{stderr}");
 }
 
-fn raw_instance(lab: &Lab) {
+fn raw_instance(env: &TestEnv) {
     let fleet = Fleet::new();
-    let setup = lab.server();
+    let setup = env.server();
     let listen = fleet.path("raw");
     fleet.instance(&setup, "ioc1", "cat", &format!("port = raw:unix:{}", listen.display()));
-    let server = fleet.launch(lab, setup, "ioc1");
+    let server = fleet.launch(env, setup, "ioc1");
     server.child_start(1);
     // The one it has in any case speaks telnet.
     fs::remove_file(fleet.path("run/procserv-ioc1/control")).unwrap();
-    let mut person = Person::attach_in(lab, &fleet, &["ioc1"]);
+    let mut person = Person::attach_in(env, &fleet, &["ioc1"]);
     there_and_back(&mut person);
     let said = format!("ioc1: raw:unix:{}; ^] leaves", listen.display());
     assert!(person.client.stderr().starts_with(&said), "{}", person.client.stderr());
 }
 
-fn raw_bytes_reach_the_child(lab: &Lab) {
-    let server = raw(lab).opts(PLAIN).child(["raw", "say", "READY", "hex"]).start();
-    let mut person = Person::attach(lab, &["-k", "^_", &endpoint(&server)]);
+fn raw_bytes_reach_the_child(env: &TestEnv) {
+    let server = raw(env).opts(PLAIN).child(["raw", "say", "READY", "hex"]).start();
+    let mut person = Person::attach(env, &["-k", "^_", &endpoint(&server)]);
     person.greeted();
     person.terminal.screen.send("\x12");
     person.terminal.screen.until("READY\r\n");
@@ -108,13 +108,13 @@ fn raw_bytes_reach_the_child(lab: &Lab) {
 }
 
 /// Among them those that a terminal answers: once a key is typed, they are the child's own.
-fn raw_bytes_reach_the_screen(lab: &Lab) {
-    let server = raw(lab).opts(PLAIN).child(["raw", "say", "READY", "cat"]).start();
-    let mut person = Person::attach(lab, &["-k", "^_", &endpoint(&server)]);
+fn raw_bytes_reach_the_screen(env: &TestEnv) {
+    let server = raw(env).opts(PLAIN).child(["raw", "say", "READY", "cat"]).start();
+    let mut person = Person::attach(env, &["-k", "^_", &endpoint(&server)]);
     person.greeted();
     person.terminal.screen.send("\x12");
     person.terminal.screen.until("READY\r\n");
-    lab.wait_for("the end of the replay", || {
+    env.wait_for("the end of the replay", || {
         person.terminal.screen.send(b"\x05.");
         person.terminal.screen.until(".").contains(&5).then_some(())
     });
@@ -128,11 +128,11 @@ fn raw_bytes_reach_the_screen(lab: &Lab) {
     person.left(0);
 }
 
-fn raw_paste_of_10_mb(lab: &Lab) {
-    let lab = &lab.patient(Duration::from_secs(60));
+fn raw_paste_of_10_mb(env: &TestEnv) {
+    let env = &env.with_timeout(Duration::from_secs(60));
     let child = ["raw", "say", "READY", "slowly", "kept"];
-    let server = raw(lab).opts(PLAIN).child(child).start();
-    let mut person = Person::attach(lab, &["-k", "^_", &endpoint(&server)]);
+    let server = raw(env).opts(PLAIN).child(child).start();
+    let mut person = Person::attach(env, &["-k", "^_", &endpoint(&server)]);
     person.greeted();
     person.terminal.screen.send("\x12");
     person.terminal.screen.until("READY\r\n");
@@ -143,17 +143,17 @@ fn raw_paste_of_10_mb(lab: &Lab) {
     person.terminal.screen.send("\x1f");
     person.left(0);
     assert!(person.client.stderr().ends_with(": left\n"), "{}", person.client.stderr());
-    lab.wait_for("all bytes", || {
+    env.wait_for("all bytes", || {
         (fs::metadata(server.path("kept")).ok()?.len() == text.len() as u64).then_some(())
     });
     assert!(server.file("kept") == text, "not what was pasted");
 }
 
 /// Standard input ends: so does the connection, after what was sent has arrived.
-fn raw_half_close(lab: &Lab) {
-    let server = raw(lab).opts(PLAIN).child(["raw", "record", "ready", "slowly", "kept"]).start();
+fn raw_half_close(env: &TestEnv) {
+    let server = raw(env).opts(PLAIN).child(["raw", "record", "ready", "slowly", "kept"]).start();
     server.connect().send("\x12");
-    lab.wait_for("the child", || fs::metadata(server.path("ready")).ok());
+    env.wait_for("the child", || fs::metadata(server.path("ready")).ok());
     let bytes = b"\xff\xfb\x01 \x1d\r\n\r\0\xff".repeat(1000);
     fs::write(server.path("input"), &bytes).unwrap();
     let output = std::process::Command::new(MANAGE)
@@ -164,16 +164,16 @@ fn raw_half_close(lab: &Lab) {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(output.stdout.starts_with(b"@@@ Welcome to procServ"), "{output:?}");
-    lab.wait_for("all bytes", || {
+    env.wait_for("all bytes", || {
         (fs::metadata(server.path("kept")).ok()?.len() == bytes.len() as u64).then_some(())
     });
     assert!(server.file("kept") == bytes);
 }
 
-fn raw_end_of_the_server(lab: &Lab) {
-    let server = raw(lab).start();
+fn raw_end_of_the_server(env: &TestEnv) {
+    let server = raw(env).start();
     server.child_start(1);
-    let mut person = Person::attach(lab, &[&endpoint(&server)]);
+    let mut person = Person::attach(env, &[&endpoint(&server)]);
     person.greeted();
     server.terminate();
     person.terminal.screen.until("@@@ Child process is shutting down");
@@ -182,11 +182,11 @@ fn raw_end_of_the_server(lab: &Lab) {
 }
 
 /// Also with bytes that it has not read, which makes it a broken connection.
-fn raw_server_is_killed(lab: &Lab) {
+fn raw_server_is_killed(env: &TestEnv) {
     for typed in ["", "unread"] {
-        let server = raw(lab).start();
+        let server = raw(env).start();
         server.child_start(1);
-        let mut person = Person::attach(lab, &[&endpoint(&server)]);
+        let mut person = Person::attach(env, &[&endpoint(&server)]);
         person.greeted();
         kill(Pid::from_raw(server.pid()), Signal::SIGSTOP).unwrap();
         person.terminal.screen.send(typed);

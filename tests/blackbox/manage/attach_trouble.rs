@@ -2,7 +2,9 @@
 
 use crate::manage::attach::Person;
 use crate::manage::fleet::MANAGE;
-use crate::support::{Lab, Terminal, alive, anonymous_memory, cases, find, running_time, sleeps};
+use crate::support::{
+    Terminal, TestEnv, alive, anonymous_memory, cases, find, running_time, sleeps,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read, Write};
@@ -46,8 +48,8 @@ impl Stranger {
     }
 
     /// Somebody who has connected. Reading and writing don't block.
-    fn accept(&self, lab: &Lab) -> UnixStream {
-        let (stream, _) = lab.wait_for("a connection", || self.listener.accept().ok());
+    fn accept(&self, env: &TestEnv) -> UnixStream {
+        let (stream, _) = env.wait_for("a connection", || self.listener.accept().ok());
         stream.set_nonblocking(true).unwrap();
         stream
     }
@@ -70,19 +72,19 @@ fn write(mut stream: &UnixStream, piece: &[u8]) -> Option<usize> {
 }
 
 /// Writes so much, however long it takes.
-fn flood(lab: &Lab, stream: &UnixStream, piece: &[u8], much: usize) {
+fn flood(env: &TestEnv, stream: &UnixStream, piece: &[u8], much: usize) {
     let mut sent = 0;
     while sent < much {
         let most = piece.len().min(much - sent);
-        sent += lab.wait_for("a reader", || write(stream, &piece[..most]));
+        sent += env.wait_for("a reader", || write(stream, &piece[..most]));
     }
 }
 
 /// Writes until nothing more is taken by a client that waits for something else.
-fn clog(lab: &Lab, stream: &UnixStream, piece: &[u8], client: &Child) {
+fn clog(env: &TestEnv, stream: &UnixStream, piece: &[u8], client: &Child) {
     loop {
         while write(stream, piece).is_some() {}
-        rests(lab, client);
+        rests(env, client);
         // It may have made room before it fell asleep.
         if write(stream, piece).is_none() {
             return;
@@ -92,10 +94,10 @@ fn clog(lab: &Lab, stream: &UnixStream, piece: &[u8], client: &Child) {
 
 /// Waits until a client has slept for longer than a terminal gets for what puts its modes back. A
 /// client that is kept from running by others does not sleep.
-fn rests(lab: &Lab, client: &Child) {
+fn rests(env: &TestEnv, client: &Child) {
     let pid = client.id().try_into().unwrap();
     let mut last = (0, Instant::now());
-    lab.wait_for("the client to rest", || {
+    env.wait_for("the client to rest", || {
         let time = running_time(pid);
         if !sleeps(pid) || time != last.0 {
             last = (time, Instant::now());
@@ -105,16 +107,16 @@ fn rests(lab: &Lab, client: &Child) {
 }
 
 /// Whoever reads them may be slower than the server was.
-fn the_last_words_of_a_server_are_all_shown(lab: &Lab) {
+fn the_last_words_of_a_server_are_all_shown(env: &TestEnv) {
     let stranger = Stranger::new();
     let mut command = stranger.command("raw:");
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut client = command.spawn().unwrap();
-    let stream = stranger.accept(lab);
+    let stream = stranger.accept(env);
     // More than the pipe takes, less than would keep it from reading that this is all.
-    flood(lab, &stream, &[b'x'; 4096], 100_000);
+    flood(env, &stream, &[b'x'; 4096], 100_000);
     drop(stream);
-    rests(lab, &client);
+    rests(env, &client);
     let mut shown = Vec::new();
     client.stdout.take().unwrap().read_to_end(&mut shown).unwrap();
     assert_eq!(shown.len(), 100_000);
@@ -122,33 +124,33 @@ fn the_last_words_of_a_server_are_all_shown(lab: &Lab) {
 }
 
 /// Neither the detach key nor a signal waits for somebody who reads it, on which everything is shown.
-fn a_stuck_terminal_holds_nobody(lab: &Lab) {
+fn a_stuck_terminal_holds_nobody(env: &TestEnv) {
     for detach in [false, true] {
         let stranger = Stranger::new();
-        let mut terminal = Terminal::new(lab, stranger.dir.path());
+        let mut terminal = Terminal::new(env, stranger.dir.path());
         let before = terminal.modes();
         let mut command = stranger.command("raw:");
         command.stdin(terminal.stdin()).stdout(terminal.stdin()).stderr(terminal.stdin());
         let mut client = command.spawn().unwrap();
-        let stream = stranger.accept(lab);
-        clog(lab, &stream, b"\x1b[?1049h lots and lots\r\n", &client);
+        let stream = stranger.accept(env);
+        clog(env, &stream, b"\x1b[?1049h lots and lots\r\n", &client);
         assert_ne!(terminal.modes(), before);
         if detach {
             terminal.screen.send("\x1d");
-            lab.wait_for("its modes", || (terminal.modes() == before).then_some(()));
+            env.wait_for("its modes", || (terminal.modes() == before).then_some(()));
         }
         kill(Pid::from_raw(client.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-        let status = lab.wait_for("the end", || client.try_wait().unwrap());
+        let status = env.wait_for("the end", || client.try_wait().unwrap());
         assert_eq!(status.signal(), Some(Signal::SIGTERM as i32), "{status}");
         assert_eq!(terminal.modes(), before);
     }
 }
 
-fn a_stuck_server_holds_nobody(lab: &Lab) {
+fn a_stuck_server_holds_nobody(env: &TestEnv) {
     let stranger = Stranger::new();
-    let mut person = Person::attach(lab, &[&format!("raw:{}", stranger.endpoint())]);
-    let _stream = stranger.accept(lab);
-    lab.wait_for("raw mode", || (person.terminal.modes() != person.before).then_some(()));
+    let mut person = Person::attach(env, &[&format!("raw:{}", stranger.endpoint())]);
+    let _stream = stranger.accept(env);
+    env.wait_for("raw mode", || (person.terminal.modes() != person.before).then_some(()));
     person.terminal.screen.send(vec![b'y'; 1_000_000]);
     person.terminal.screen.send("\x1d");
     person.left(0);
@@ -157,22 +159,22 @@ fn a_stuck_server_holds_nobody(lab: &Lab) {
 }
 
 /// After the detach key, while the server takes what was typed before, little by little.
-fn a_signal_ends_what_is_left_to_send(lab: &Lab) {
+fn a_signal_ends_what_is_left_to_send(env: &TestEnv) {
     let stranger = Stranger::new();
-    let mut person = Person::attach(lab, &[&format!("raw:{}", stranger.endpoint())]);
-    let mut stream = stranger.accept(lab);
-    lab.wait_for("raw mode", || (person.terminal.modes() != person.before).then_some(()));
+    let mut person = Person::attach(env, &[&format!("raw:{}", stranger.endpoint())]);
+    let mut stream = stranger.accept(env);
+    env.wait_for("raw mode", || (person.terminal.modes() != person.before).then_some(()));
     person.terminal.screen.send(vec![b'y'; 3_000_000]);
     person.terminal.screen.send("\x1d");
     let mut buffer = [0; 4096];
     let mut taken = 0;
     // By then it has read all that was typed.
-    lab.wait_for("some of it", || {
+    env.wait_for("some of it", || {
         taken += stream.read(&mut buffer).unwrap_or_default();
         (taken > 500_000).then_some(())
     });
     person.client.signal(Signal::SIGTERM);
-    lab.wait_for("the end", || {
+    env.wait_for("the end", || {
         taken += stream.read(&mut buffer).unwrap_or_default();
         (!alive(person.client.pid())).then_some(())
     });
@@ -181,10 +183,10 @@ fn a_signal_ends_what_is_left_to_send(lab: &Lab) {
     assert_eq!(person.terminal.modes(), person.before);
 }
 
-fn a_title_without_an_end_is_broken_off(lab: &Lab) {
+fn a_title_without_an_end_is_broken_off(env: &TestEnv) {
     let stranger = Stranger::new();
-    let mut person = Person::attach(lab, &[&format!("raw:{}", stranger.endpoint())]);
-    let mut stream = stranger.accept(lab);
+    let mut person = Person::attach(env, &[&format!("raw:{}", stranger.endpoint())]);
+    let mut stream = stranger.accept(env);
     stream.write_all(b"\x1b]0;tit").unwrap();
     drop(stream);
     person.terminal.screen.until("\x1b]0;tit\x18\r\n");
@@ -192,41 +194,41 @@ fn a_title_without_an_end_is_broken_off(lab: &Lab) {
 }
 
 /// The answers would wait in memory for a server that does not read them.
-fn endless_questions_are_not_all_answered(lab: &Lab) {
+fn endless_questions_are_not_all_answered(env: &TestEnv) {
     let stranger = Stranger::new();
-    let mut person = Person::attach(lab, &[&stranger.endpoint()]);
-    let stream = stranger.accept(lab);
-    flood(lab, &stream, &b"\xff\xfd\x22".repeat(20_000), 30_000_000);
+    let mut person = Person::attach(env, &[&stranger.endpoint()]);
+    let stream = stranger.accept(env);
+    flood(env, &stream, &b"\xff\xfd\x22".repeat(20_000), 30_000_000);
     let kept = anonymous_memory(person.client.pid());
     assert!(kept < 16_000, "{kept} KiB");
     person.terminal.screen.send("\x1d");
     person.left(0);
 }
 
-fn a_server_that_says_nothing(lab: &Lab) {
+fn a_server_that_says_nothing(env: &TestEnv) {
     let stranger = Stranger::new();
-    let mut person = Person::attach(lab, &[&stranger.endpoint()]);
-    let stream = stranger.accept(lab);
+    let mut person = Person::attach(env, &[&stranger.endpoint()]);
+    let stream = stranger.accept(env);
     person.terminal.screen.send("\x1d");
     person.left(0);
     drop(stream);
     // Nor one that leaves at once, in the midst of telnet's.
     for last in [&b""[..], b"\xff", b"\xff\xfa\x18", b"\xff\xfb"] {
-        let person = Person::attach(lab, &[&stranger.endpoint()]);
-        stranger.accept(lab).write_all(last).unwrap();
+        let person = Person::attach(env, &[&stranger.endpoint()]);
+        stranger.accept(env).write_all(last).unwrap();
         person.left(0);
         assert!(person.client.stderr().ends_with(": closed by the server\n"));
     }
 }
 
-fn who_can_not_be_reached(_: &Lab) {
+fn who_can_not_be_reached(_: &TestEnv) {
     not_reached(&format!("raw:unix:/{}", "x".repeat(200)), "path must be shorter than SUN_LEN");
     for endpoint in ["unix:/dev/null", "127.0.0.1:1", "unix:@nobody-is-there"] {
         not_reached(endpoint, "Connection refused");
     }
 }
 
-fn who_can_not_be_reached_over_ipv6(_: &Lab) {
+fn who_can_not_be_reached_over_ipv6(_: &TestEnv) {
     not_reached("raw:[::1]:1", "Connection refused");
 }
 
@@ -240,7 +242,7 @@ fn not_reached(endpoint: &str, why: &str) {
 }
 
 /// There is no terminal that would answer, and none to be put back.
-fn a_pipe_gets_what_the_child_wrote(lab: &Lab) {
+fn a_pipe_gets_what_the_child_wrote(env: &TestEnv) {
     let stranger = Stranger::new();
     let mut command = stranger.command("raw:");
     let client = command
@@ -250,49 +252,49 @@ fn a_pipe_gets_what_the_child_wrote(lab: &Lab) {
         .spawn()
         .unwrap();
     let text = b"\x1b[c\x05\xff\x1b[?1049h\x1b]10;?\x07 and a part: \x1b[3";
-    stranger.accept(lab).write_all(text).unwrap();
+    stranger.accept(env).write_all(text).unwrap();
     let output = client.wait_with_output().unwrap();
     assert_eq!(output.stdout, text);
     assert!(find(&output.stderr, b": closed by the server\n").is_some());
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = stranger.command("raw:");
     let client = command.stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
-    stranger.accept(lab).write_all(text).unwrap();
+    stranger.accept(env).write_all(text).unwrap();
     let output = client.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "manage-procs: standard output: No space left on device\n");
 }
 
 /// Standard output alone.
-fn a_terminal_that_only_shows(lab: &Lab) {
+fn a_terminal_that_only_shows(env: &TestEnv) {
     for stuck in [false, true] {
         let stranger = Stranger::new();
-        let mut terminal = Terminal::new(lab, stranger.dir.path());
+        let mut terminal = Terminal::new(env, stranger.dir.path());
         let mut command = stranger.command("raw:");
         command.stdin(Stdio::piped()).stdout(terminal.stdin()).stderr(Stdio::null());
         let mut client = command.spawn().unwrap();
-        let mut stream = stranger.accept(lab);
+        let mut stream = stranger.accept(env);
         stream.write_all(b"a\x1b[c\x1b[?1049hb").unwrap();
         if stuck {
-            clog(lab, &stream, b"lots and lots\r\n", &client);
+            clog(env, &stream, b"lots and lots\r\n", &client);
             kill(Pid::from_raw(client.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
         }
         drop(stream);
-        let status = lab.wait_for("the end", || client.try_wait().unwrap());
+        let status = env.wait_for("the end", || client.try_wait().unwrap());
         assert_eq!(status.signal(), stuck.then_some(Signal::SIGTERM as i32), "{status}");
         terminal.screen.until(if stuck { "a\x1b[?1049hb" } else { "a\x1b[?1049hb\x1b[?1049l" });
     }
 }
 
-fn a_terminal_to_type_and_one_to_show(lab: &Lab) {
+fn a_terminal_to_type_and_one_to_show(env: &TestEnv) {
     let stranger = Stranger::new();
-    let mut keyboard = Terminal::new(lab, stranger.dir.path());
-    let mut screen = Terminal::new(lab, stranger.dir.path());
+    let mut keyboard = Terminal::new(env, stranger.dir.path());
+    let mut screen = Terminal::new(env, stranger.dir.path());
     let mut command = stranger.command("raw:");
     command.stdin(keyboard.stdin()).stdout(screen.stdin()).stderr(Stdio::null());
     let mut client = command.spawn().unwrap();
-    stranger.accept(lab).write_all(b"hello").unwrap();
+    stranger.accept(env).write_all(b"hello").unwrap();
     screen.screen.until("hello");
     keyboard.screen.send("\x1d");
-    lab.wait_for("the end", || client.try_wait().unwrap());
+    env.wait_for("the end", || client.try_wait().unwrap());
 }

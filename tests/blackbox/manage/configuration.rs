@@ -1,7 +1,7 @@
 //! Files, units, `add`, `remove`, `list`.
 
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -41,7 +41,7 @@ fn add(fleet: &Fleet, words: &[&str]) -> String {
     fleet.must(&[&["add", "-C", dir.to_str().unwrap()], words].concat())
 }
 
-fn add_makes_an_instance(_: &Lab) {
+fn add_makes_an_instance(_: &TestEnv) {
     let fleet = with_ioc();
     assert_eq!(add(&fleet, &["ioc1", "st.cmd", "a b"]), "# manage-procs --user start ioc1\n");
     let dir = fleet.path("ioc1").display().to_string();
@@ -57,7 +57,7 @@ fn add_makes_an_instance(_: &Lab) {
 }
 
 /// Against the unit that its users show.
-fn unit_is_what_procservs_helper_makes(_: &Lab) {
+fn unit_is_what_procservs_helper_makes(_: &TestEnv) {
     let fleet = with_ioc();
     add(&fleet, &["-e", "FOO=a \"b\"", "-e", "BAR=%", "-E", "/etc/x", "ioc1", "st.cmd"]);
     let unit = fleet.read(UNIT);
@@ -91,7 +91,7 @@ fn unit_is_what_procservs_helper_makes(_: &Lab) {
     assert!(unit.contains("\nRuntimeDirectory=procserv-IOC\\:a\n"), "{unit}");
 }
 
-fn what_was_added_is_read_as_it_was(_: &Lab) {
+fn what_was_added_is_read_as_it_was(_: &TestEnv) {
     let fleet = with_ioc();
     let words =
         ["ioc1", "st.cmd", "100%", "%(x)s", "it's", "\"", "", "-f", "--", ";", "#", "a=b:c"];
@@ -104,7 +104,7 @@ fn what_was_added_is_read_as_it_was(_: &Lab) {
     assert_eq!(list[0]["options"], serde_json::json!(["--holdoff", "1", "-i", "^D ^C"]));
 }
 
-fn names_lead_nowhere_else(_: &Lab) {
+fn names_lead_nowhere_else(_: &TestEnv) {
     let fleet = with_ioc();
     for name in ["../x", "a/b", ".x", "", "a b", "x\n[y]"] {
         for command in [&["add", name, "/bin/true"][..], &["remove", name]] {
@@ -120,7 +120,7 @@ fn names_lead_nowhere_else(_: &Lab) {
     assert_eq!(fleet.run(&["add", "-P", "1\ncommand = x", "ioc1", "/bin/true"]).code, 2);
 }
 
-fn nothing_is_replaced_unasked(_: &Lab) {
+fn nothing_is_replaced_unasked(_: &TestEnv) {
     let fleet = with_ioc();
     add(&fleet, &["ioc1", "st.cmd"]);
     let before = fleet.read(CONF);
@@ -132,7 +132,7 @@ fn nothing_is_replaced_unasked(_: &Lab) {
     assert!(fleet.read(CONF).contains("command = /bin/true\n"));
 }
 
-fn a_command_that_is_not_there_is_refused(_: &Lab) {
+fn a_command_that_is_not_there_is_refused(_: &TestEnv) {
     let fleet = with_ioc();
     fleet.file("ioc1/plain", "");
     let dir = fleet.path("ioc1");
@@ -151,7 +151,7 @@ fn a_command_that_is_not_there_is_refused(_: &Lab) {
     assert!(fleet.read(CONF).contains("command = true\n"));
 }
 
-fn systemctl_that_fails_is_said(_: &Lab) {
+fn systemctl_that_fails_is_said(_: &TestEnv) {
     let fleet = with_ioc();
     fleet.file("fails", "");
     let done = fleet.run(&["add", "ioc1", "/bin/true"]);
@@ -167,7 +167,7 @@ fn systemctl_that_fails_is_said(_: &Lab) {
     assert_eq!(fleet.names("home/.config/procServ.d"), [""; 0]);
 }
 
-fn an_add_that_was_interrupted_is_finished(_: &Lab) {
+fn an_add_that_was_interrupted_is_finished(_: &TestEnv) {
     let fleet = with_ioc();
     let kills = fleet.file("kills", "");
     assert_eq!(fleet.run(&["add", "ioc1", "/bin/true"]).code, -1);
@@ -183,7 +183,7 @@ fn an_add_that_was_interrupted_is_finished(_: &Lab) {
     assert!(!fleet.run(&["doctor"]).stdout.contains(unit.to_str().unwrap()));
 }
 
-fn remove_leaves_nothing(_: &Lab) {
+fn remove_leaves_nothing(_: &TestEnv) {
     let fleet = with_ioc();
     add(&fleet, &["ioc1", "st.cmd"]);
     fs::remove_file(fleet.path("systemctl")).unwrap();
@@ -197,7 +197,7 @@ fn remove_leaves_nothing(_: &Lab) {
     assert_eq!(fleet.run(&["remove", "ioc1"]).code, 1);
 }
 
-fn remove_finishes_what_was_interrupted(_: &Lab) {
+fn remove_finishes_what_was_interrupted(_: &TestEnv) {
     let fleet = with_ioc();
     add(&fleet, &["ioc1", "st.cmd"]);
     fs::remove_file(fleet.path(CONF)).unwrap();
@@ -208,7 +208,7 @@ fn remove_finishes_what_was_interrupted(_: &Lab) {
     assert_eq!(fleet.names("home/.config/procServ.d"), [""; 0]);
 }
 
-fn instances_of_the_main_file_are_edited_there(_: &Lab) {
+fn instances_of_the_main_file_are_edited_there(_: &TestEnv) {
     let fleet = with_ioc();
     let main = fleet.file("home/.config/procServ.conf", "[ioc1]\ncommand = /bin/true\n");
     let main = main.display().to_string();
@@ -218,7 +218,7 @@ fn instances_of_the_main_file_are_edited_there(_: &Lab) {
     assert_eq!(done.stderr, format!("manage-procs: ioc1: edit {main}, where it is\n"));
 }
 
-fn patterns_choose(_: &Lab) {
+fn patterns_choose(_: &TestEnv) {
     let fleet = with_ioc();
     for name in ["vac-1", "vac-2", "mag-1"] {
         add(&fleet, &[name, "st.cmd"]);
@@ -238,7 +238,7 @@ fn patterns_choose(_: &Lab) {
     assert_eq!(fleet.must(&["list", "*-1"]).lines().count(), 3);
 }
 
-fn an_edited_instance_gets_a_new_unit(_: &Lab) {
+fn an_edited_instance_gets_a_new_unit(_: &TestEnv) {
     let fleet = with_ioc();
     fleet.file(CONF, "[ioc1]\ncommand = /bin/true\nchdir = /tmp\n");
     fleet.must(&["start", "ioc1"]);
@@ -262,7 +262,7 @@ fn an_edited_instance_gets_a_new_unit(_: &Lab) {
     assert_eq!(fleet.read(UNIT), "[Service]\nUser=x\n");
 }
 
-fn a_bad_file_spoils_no_other(_: &Lab) {
+fn a_bad_file_spoils_no_other(_: &TestEnv) {
     let fleet = with_ioc();
     add(&fleet, &["ioc1", "st.cmd"]);
     let bad = fleet.file("home/.config/procServ.d/bad.conf", "[bad]\ncommand = x\nnonsense\n");
@@ -274,7 +274,7 @@ fn a_bad_file_spoils_no_other(_: &Lab) {
     assert!(done.stderr.contains("[c]: no command"), "{done:?}");
 }
 
-fn generators_make_units(_: &Lab) {
+fn generators_make_units(_: &TestEnv) {
     let fleet = with_ioc();
     fleet.file("home/.config/procServ.conf", "[a]\ncommand = x\n[b]\ncommand = y\nchdir = /tmp\n");
     let generate = |linked| {
@@ -305,7 +305,7 @@ fn generators_make_units(_: &Lab) {
 }
 
 /// What came after it would be a setting of the unit.
-fn values_end_with_their_line(_: &Lab) {
+fn values_end_with_their_line(_: &TestEnv) {
     let fleet = Fleet::new();
     for line in ["chdir = /\n  User=root", "env_file = /a\\", "user = a\n b", "environment = A=b\\"]
     {
@@ -317,7 +317,7 @@ fn values_end_with_their_line(_: &Lab) {
 }
 
 /// Nor can one be added that the file could not be read with.
-fn what_could_not_be_read_is_not_added(_: &Lab) {
+fn what_could_not_be_read_is_not_added(_: &TestEnv) {
     let fleet = with_ioc();
     for (words, says) in [
         (["-U", "ioc\\"], "user: a line end, or a backslash at the end"),
@@ -340,7 +340,7 @@ fn what_could_not_be_read_is_not_added(_: &Lab) {
     assert!(!fleet.path("home/.config").exists() && !fleet.path("systemctl").exists());
 }
 
-fn command_lines_that_are_none(_: &Lab) {
+fn command_lines_that_are_none(_: &TestEnv) {
     let fleet = Fleet::new();
     for words in [
         &[][..],

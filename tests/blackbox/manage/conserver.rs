@@ -1,7 +1,7 @@
 //! `write-procs-cf`: what conserver reads, and what hosts may answer.
 
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 
 cases![
     consoles_for_conserver,
@@ -17,7 +17,7 @@ fn fleet() -> Fleet {
     fleet
 }
 
-fn consoles_for_conserver(_: &Lab) {
+fn consoles_for_conserver(_: &TestEnv) {
     let fleet = fleet();
     let run = fleet.path("run").display().to_string();
     let local =
@@ -63,7 +63,7 @@ fn write(fleet: &Fleet, more: &[&str]) -> crate::manage::fleet::Done {
 }
 
 /// The first would be an option of ssh's.
-fn hosts_that_are_none(_: &Lab) {
+fn hosts_that_are_none(_: &TestEnv) {
     let fleet = fleet();
     for line in ["-oProxyCommand=x", "a b", "a;b", "$(a)", "a\"b", "a/b"] {
         fleet.file("hosts", &format!("{line}\n"));
@@ -75,7 +75,7 @@ fn hosts_that_are_none(_: &Lab) {
     assert!(write(&fleet, &[&ssh]).stderr.ends_with("console x.a: is there twice\n"));
 }
 
-fn answers_that_are_none(_: &Lab) {
+fn answers_that_are_none(_: &TestEnv) {
     let fleet = fleet();
     fleet.file("hosts", "host1\n");
     for (answer, says) in [
@@ -95,7 +95,7 @@ fn answers_that_are_none(_: &Lab) {
     }
 }
 
-fn patterns_are_about_all_hosts(_: &Lab) {
+fn patterns_are_about_all_hosts(_: &TestEnv) {
     let fleet = fleet();
     fleet.file("hosts", "host1\n");
     let ssh = host_says(&fleet, r#"[{"name":"vac-1"},{"name":"mag-1"}]"#);
@@ -106,7 +106,7 @@ fn patterns_are_about_all_hosts(_: &Lab) {
     assert_eq!(done.stderr, "manage-procs: no instance x*, here or there\n");
 }
 
-fn conserver_takes_values_as_they_are(_: &Lab) {
+fn conserver_takes_values_as_they_are(_: &TestEnv) {
     let fleet = fleet();
     fleet.file("hosts", "host1\n");
     let ssh = host_says(&fleet, r#"[{"name":"x"}]"#);

@@ -1,7 +1,7 @@
 //! `doctor` finds what is wrong, and nothing else.
 
 use crate::manage::fleet::Fleet;
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -33,9 +33,9 @@ fn add(fleet: &Fleet, name: &str, more: &[&str]) {
     fleet.must(&[&["add", "-C", "/"], more, &[name, "/bin/true"]].concat());
 }
 
-fn a_killed_server_is_found(lab: &Lab) {
+fn a_killed_server_is_found(env: &TestEnv) {
     let fleet = Fleet::new();
-    let setup = lab.server();
+    let setup = env.server();
     fleet.instance(&setup, "killed", "cat", "");
     fleet.must(&[
         "add",
@@ -46,7 +46,7 @@ fn a_killed_server_is_found(lab: &Lab) {
         setup.path("fake-ioc").to_str().unwrap(),
         "cat",
     ]);
-    let server = fleet.launch(lab, setup, "killed");
+    let server = fleet.launch(env, setup, "killed");
     server.child_start(1);
     assert_eq!(findings(&fleet, "killed"), []);
     kill(Pid::from_raw(server.pid()), Signal::SIGKILL).unwrap();
@@ -61,16 +61,16 @@ fn a_killed_server_is_found(lab: &Lab) {
     assert!(found[1].1.starts_with("manage-procs --user restart killed, or "));
 }
 
-fn shared_files_are_found(lab: &Lab) {
+fn shared_files_are_found(env: &TestEnv) {
     let fleet = Fleet::new();
     let log = fleet.file("log", "");
     let log = format!("--logfile={}", log.display());
     // Another run of this test may be under way.
     let shares = format!("shares-{}-", std::process::id());
     let names = [format!("--name={shares}1\x1b[2J"), format!("--name={shares}2")];
-    let one = lab.server().opts([&log, "-p", "pid", &names[0]]).start();
+    let one = env.server().opts([&log, "-p", "pid", &names[0]]).start();
     assert_eq!(findings(&fleet, &shares), []);
-    let two = lab.server().opts([&log, &names[1]]).start();
+    let two = env.server().opts([&log, &names[1]]).start();
     two.child_start(1);
     one.child_start(1);
     // Anybody may call a server anything.
@@ -88,7 +88,7 @@ fn shared_files_are_found(lab: &Lab) {
     assert!(found[0].1.contains(&one.pid().to_string()));
 }
 
-fn ports_in_use_are_found(_: &Lab) {
+fn ports_in_use_are_found(_: &TestEnv) {
     let fleet = Fleet::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -100,7 +100,7 @@ fn ports_in_use_are_found(_: &Lab) {
     assert_eq!(findings(&fleet, "port-1, port-2")[0].0, format!("all want port {port}"));
 }
 
-fn what_would_not_start_is_found(lab: &Lab) {
+fn what_would_not_start_is_found(env: &TestEnv) {
     let fleet = Fleet::new();
     fleet.program("ioc/st.cmd", "");
     for name in ["try-dir", "try-cmd", "try-env", "try-unit", "try-socket"] {
@@ -117,7 +117,7 @@ fn what_would_not_start_is_found(lab: &Lab) {
     edit("try-env.conf", "/etc/passwd", "/none");
     edit("procserv-try-unit.service", "/etc/passwd", "/etc/group");
     fs::create_dir(fleet.path("run/procserv-try-socket")).unwrap();
-    lab.stale_socket(fleet.path("run/procserv-try-socket/control"));
+    env.stale_socket(fleet.path("run/procserv-try-socket/control"));
     for (name, says) in [
         ("try-dir", "none: No such file"),
         ("try-cmd", "./none: no program there"),
@@ -130,7 +130,7 @@ fn what_would_not_start_is_found(lab: &Lab) {
     }
 }
 
-fn options_are_read_as_the_server_does(_: &Lab) {
+fn options_are_read_as_the_server_does(_: &TestEnv) {
     let fleet = Fleet::new();
     for (name, options) in [
         ("opt-bad", "--frob"),
@@ -151,7 +151,7 @@ fn options_are_read_as_the_server_does(_: &Lab) {
 }
 
 /// Whoever believed that its unit is left over would remove it.
-fn a_broken_file_is_no_instance_less(_: &Lab) {
+fn a_broken_file_is_no_instance_less(_: &TestEnv) {
     let fleet = Fleet::new();
     add(&fleet, "broken-1", &[]);
     fleet.file("home/.config/procServ.d/broken-1.conf", "[broken-1]\ncommand = 'x\n");
@@ -159,7 +159,7 @@ fn a_broken_file_is_no_instance_less(_: &Lab) {
     assert!(!found.iter().any(|(problem, _)| problem.contains("of no instance")), "{found:?}");
 }
 
-fn a_directory_that_is_none(_: &Lab) {
+fn a_directory_that_is_none(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.file("home/.config/procServ.d", "");
     let found = findings(&fleet, "configuration");

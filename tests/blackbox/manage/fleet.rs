@@ -1,6 +1,6 @@
 //! A user's directories, the commands that work on them, and servers that are started from them.
 
-use crate::support::{Instance, Lab, Setup};
+use crate::support::{ServerBuilder, TestEnv, TestServer};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ impl Fleet {
     }
 
     /// Writes an instance whose child is a stand-in with these steps; more lines may follow.
-    pub fn instance(&self, setup: &Setup, name: &str, steps: &str, more: &str) {
+    pub fn instance(&self, setup: &ServerBuilder, name: &str, steps: &str, more: &str) {
         let child = setup.path("fake-ioc");
         let content = format!("[{name}]\ncommand = {} {steps}\n{more}\n", child.display());
         self.file(&format!("home/.config/procServ.d/{name}.conf"), &content);
@@ -117,12 +117,18 @@ impl Fleet {
     }
 
     /// Starts its server as its unit does. It is up when it has its info file.
-    pub fn launch(&self, lab: &Lab, setup: Setup, name: &str) -> Instance {
-        self.launch_until(lab, setup, name, &format!("run/procserv-{name}/info"))
+    pub fn launch(&self, env: &TestEnv, setup: ServerBuilder, name: &str) -> TestServer {
+        self.launch_until(env, setup, name, &format!("run/procserv-{name}/info"))
     }
 
     /// The same, but it is up when it has this file.
-    pub fn launch_until(&self, lab: &Lab, setup: Setup, name: &str, file: &str) -> Instance {
+    pub fn launch_until(
+        &self,
+        env: &TestEnv,
+        setup: ServerBuilder,
+        name: &str,
+        file: &str,
+    ) -> TestServer {
         let mut setup = setup.bare().program(MANAGE).argv0("procServ-launcher");
         setup = setup.opts(["--user", name]);
         let mut pairs = Vec::new();
@@ -132,7 +138,7 @@ impl Fleet {
         }
         let server = setup.start();
         let file = self.path(file);
-        lab.wait_for("the file", || fs::read(&file).ok().filter(|text| !text.is_empty()));
+        env.wait_for("the file", || fs::read(&file).ok().filter(|text| !text.is_empty()));
         server
     }
 

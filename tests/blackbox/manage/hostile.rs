@@ -2,7 +2,7 @@
 //! child writes what it likes.
 
 use crate::manage::fleet::Fleet;
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs;
@@ -17,7 +17,7 @@ cases![
 const CONF: &str = "home/.config/procServ.d/a.conf";
 
 /// A FIFO, a device, a directory, a link to itself, something endless.
-fn nobody_waits_for_what_is_no_file(_: &Lab) {
+fn nobody_waits_for_what_is_no_file(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.file(CONF, "[a]\ncommand = x\n");
     let conf = fleet.path("home/.config/procServ.d");
@@ -50,7 +50,7 @@ fn nobody_waits_for_what_is_no_file(_: &Lab) {
 }
 
 /// As root a rename would replace it.
-fn a_device_is_no_file_to_write(_: &Lab) {
+fn a_device_is_no_file_to_write(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.file(CONF, "[a]\ncommand = x\n");
     let fifo = fleet.path("fifo");
@@ -65,7 +65,7 @@ fn a_device_is_no_file_to_write(_: &Lab) {
     assert!(fleet.path("link.cf").is_symlink() && fs::metadata(&real).unwrap().len() > 0);
 }
 
-fn a_table_has_no_control_characters(_: &Lab) {
+fn a_table_has_no_control_characters(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.file(CONF, "[a]\ncommand = 'x\n  \u{1b}[2J'\n");
     assert!(fleet.must(&["list"]).ends_with(" 'x\\n\\u{1b}[2J'\n"));

@@ -1,7 +1,7 @@
 //! `--root`: the machine's instances, in an image of a machine.
 
 use crate::manage::fleet::{Fleet, MANAGE};
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Output};
@@ -13,7 +13,7 @@ cases![
     what_others_must_read_they_can,
 ];
 
-fn an_image_is_prepared(_: &Lab) {
+fn an_image_is_prepared(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.program("image/opt/ioc1/st.cmd", "#!/bin/sh\n");
     fleet.program("image/usr/bin/procServ-launcher", "");
@@ -47,7 +47,7 @@ fn in_image(fleet: &Fleet, shell: &str, words: &[&str]) -> Output {
     command.args(["-c", &script, "-"]).args(words).output().unwrap()
 }
 
-fn nothing_runs_in_an_image(_: &Lab) {
+fn nothing_runs_in_an_image(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.file("image/etc/procServ.conf", "[a]\ncommand = x\n");
     for words in
@@ -65,7 +65,7 @@ fn nothing_runs_in_an_image(_: &Lab) {
 }
 
 /// As they lead when the image is what runs.
-fn links_of_an_image_stay_in_it(_: &Lab) {
+fn links_of_an_image_stay_in_it(_: &TestEnv) {
     let fleet = Fleet::new();
     let outside = fleet.path("outside");
     fs::create_dir(&outside).unwrap();
@@ -84,7 +84,7 @@ fn links_of_an_image_stay_in_it(_: &Lab) {
 }
 
 /// Servers run as other users, and their launchers read these files.
-fn what_others_must_read_they_can(_: &Lab) {
+fn what_others_must_read_they_can(_: &TestEnv) {
     let fleet = Fleet::new();
     fs::create_dir_all(fleet.path("image/etc")).unwrap();
     let done = in_image(&fleet, "umask 077", &["add", "-f", "-C", "/", "ioc1", "/bin/true"]);

@@ -1,7 +1,7 @@
 //! `logs`, with a stand-in for journalctl; and readers that leave.
 
 use crate::manage::fleet::Fleet;
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -31,7 +31,7 @@ fn fleet(end: &str) -> Fleet {
     fleet
 }
 
-fn logs_have_names_and_colours(_: &Lab) {
+fn logs_have_names_and_colours(_: &TestEnv) {
     let fleet = fleet("");
     assert_eq!(fleet.must(&["logs"]), "a    | one\nlong | two\u{fffd}\n");
     let words = "--user --unit procserv-a.service --unit procserv-long.service\n";
@@ -46,7 +46,7 @@ fn logs_have_names_and_colours(_: &Lab) {
 }
 
 /// Colours, a cursor that is not to be seen; what has only begun is not there at all.
-fn what_a_line_sets_ends_with_it(_: &Lab) {
+fn what_a_line_sets_ends_with_it(_: &TestEnv) {
     let fleet = fleet("");
     let line = |message: &str| serde_json::json!({ "MESSAGE": message.as_bytes(), "UNIT": "procserv-a.service" });
     let lines =
@@ -58,7 +58,7 @@ fn what_a_line_sets_ends_with_it(_: &Lab) {
     assert_eq!(fleet.must(&["logs", "a"]), shown);
 }
 
-fn logs_say_where_the_rest_is(_: &Lab) {
+fn logs_say_where_the_rest_is(_: &TestEnv) {
     let fleet = fleet("");
     for (options, says) in [
         ("--logfile=/var/log/a", "/var/log/a".to_owned()),
@@ -73,7 +73,7 @@ fn logs_say_where_the_rest_is(_: &Lab) {
 }
 
 /// At once, and not with the next line, which may be hours away.
-fn who_leaves_ends_logs(lab: &Lab) {
+fn who_leaves_ends_logs(env: &TestEnv) {
     let fleet = fleet("exec sleep 1000");
     let mut logs = fleet.command(&["logs", "-f"]);
     let mut logs = logs.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -83,7 +83,7 @@ fn who_leaves_ends_logs(lab: &Lab) {
         assert!(output.read_line(&mut line).unwrap() > 0, "{line:?}");
     }
     drop(output);
-    let status = lab.wait_for("the end", || logs.try_wait().unwrap());
+    let status = env.wait_for("the end", || logs.try_wait().unwrap());
     let mut said = String::new();
     logs.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!((status.code(), said.as_str()), (Some(0), ""));
@@ -92,7 +92,7 @@ fn who_leaves_ends_logs(lab: &Lab) {
     assert!(!fs::exists(format!("/proc/{journal}")).unwrap());
 }
 
-fn a_reader_that_leaves_is_no_error(_: &Lab) {
+fn a_reader_that_leaves_is_no_error(_: &TestEnv) {
     let fleet = fleet("");
     fleet.file("home/.config/procServ.d/bad.conf", "nonsense\n");
     let closed = || {

@@ -1,7 +1,7 @@
 //! Servers that are started as their units start them: launcher, `status`, `upgrade`.
 
 use crate::manage::fleet::Fleet;
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -29,15 +29,15 @@ fn status(fleet: &Fleet) -> Value {
 }
 
 /// The command line that sites see in `ps`.
-fn the_launcher_becomes_the_server(lab: &Lab) {
+fn the_launcher_becomes_the_server(env: &TestEnv) {
     let fleet = Fleet::new();
-    let setup = lab.server();
+    let setup = env.server();
     let dir = setup.dir();
     let more =
-        format!("chdir = {}\nport = {}\noptions = --holdoff 1", dir.display(), lab.free_port());
+        format!("chdir = {}\nport = {}\noptions = --holdoff 1", dir.display(), env.free_port());
     fleet.instance(&setup, "ioc1", "cat", &more);
     let port = more.split_once("port = ").unwrap().1.split_once('\n').unwrap().0.to_owned();
-    let server = fleet.launch(lab, setup, "ioc1");
+    let server = fleet.launch(env, setup, "ioc1");
     let cmdline = fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap();
     let words: Vec<String> =
         cmdline.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into()).collect();
@@ -52,11 +52,11 @@ fn the_launcher_becomes_the_server(lab: &Lab) {
     assert!(words[0].starts_with('/'), "an upgrade looks for it there: {}", words[0]);
 }
 
-fn a_name_may_have_colons(lab: &Lab) {
+fn a_name_may_have_colons(env: &TestEnv) {
     let fleet = Fleet::new();
-    let setup = lab.server();
+    let setup = env.server();
     fleet.instance(&setup, "LI20:IOC:1", "say hello cat", "");
-    let server = fleet.launch(lab, setup, "LI20:IOC:1");
+    let server = fleet.launch(env, setup, "LI20:IOC:1");
     server.child_start(1);
     let control = format!("unix:{}", fleet.path("run/procserv-LI20:IOC:1/control").display());
     assert_eq!(status(&fleet)[0]["endpoints"], json!([control]));
@@ -66,15 +66,15 @@ fn a_name_may_have_colons(lab: &Lab) {
     assert!(output.stdout.starts_with(b"@@@ Welcome to procServ"), "{output:?}");
 }
 
-fn status_is_read_from_files(lab: &Lab) {
+fn status_is_read_from_files(env: &TestEnv) {
     let fleet = Fleet::new();
-    let setup = lab.server();
+    let setup = env.server();
     fleet.instance(&setup, "ioc1", "cat", "options = -o");
     assert_eq!(status(&fleet)[0]["state"], "stopped");
-    let server = fleet.launch(lab, setup, "ioc1");
+    let server = fleet.launch(env, setup, "ioc1");
     let child = server.child_start(1);
     // The server writes its status file soon, not at once.
-    let now = lab.wait_for("a status file", || {
+    let now = env.wait_for("a status file", || {
         let now = status(&fleet)[0].clone();
         (now["status"]["child"]["pid"] == json!(child)).then_some(now)
     });
@@ -98,15 +98,15 @@ fn status_is_read_from_files(lab: &Lab) {
     assert_eq!(status(&fleet)[0]["state"], "dead");
 }
 
-fn a_status_file_is_shown(lab: &Lab) {
+fn a_status_file_is_shown(env: &TestEnv) {
     let fleet = Fleet::new();
-    let setup = lab.server();
+    let setup = env.server();
     let named = fleet.path("run/named").display().to_string();
     let more = format!("options = --info-file={named}.info --status {named}.json --holdoff=9");
     fleet.instance(&setup, "ioc1", "say READY exit 1", &more);
     fs::create_dir(fleet.path("run/procserv-ioc1/info")).unwrap();
-    let _server = fleet.launch_until(lab, setup, "ioc1", &format!("{named}.json"));
-    let due = lab.wait_for("the state", || {
+    let _server = fleet.launch_until(env, setup, "ioc1", &format!("{named}.json"));
+    let due = env.wait_for("the state", || {
         let now = status(&fleet)[0].clone();
         (now["state"] == "due").then_some(now)
     });
@@ -120,12 +120,12 @@ fn a_status_file_is_shown(lab: &Lab) {
     assert_eq!(status(&fleet)[0]["status"], Value::Null);
 }
 
-fn upgrade_keeps_pid_child_and_clients(lab: &Lab) {
+fn upgrade_keeps_pid_child_and_clients(env: &TestEnv) {
     let fleet = Fleet::new();
-    let setup = lab.server();
+    let setup = env.server();
     fleet.instance(&setup, "ioc1", "cat", "");
     fleet.instance(&setup, "ioc2", "cat", "");
-    let server = fleet.launch(lab, setup, "ioc1");
+    let server = fleet.launch(env, setup, "ioc1");
     let child = server.child_start(1);
     let mut user =
         server.connect_to(&format!("unix:{}", fleet.path("run/procserv-ioc1/control").display()));
@@ -167,7 +167,7 @@ impl Drop for Shell {
     }
 }
 
-fn who_knows_no_upgrade_is_not_killed(_: &Lab) {
+fn who_knows_no_upgrade_is_not_killed(_: &TestEnv) {
     let fleet = Fleet::new();
     for name in ["a", "b"] {
         fleet.file(&conf(name), &format!("[{name}]\ncommand = x\n"));
@@ -191,7 +191,7 @@ fn who_knows_no_upgrade_is_not_killed(_: &Lab) {
 }
 
 /// An instance's user may write into its info file, which root's commands read.
-fn who_is_no_server_gets_no_signal(_: &Lab) {
+fn who_is_no_server_gets_no_signal(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.file(&conf("a"), "[a]\ncommand = x\n");
     let info = fleet.file("run/procserv-a/info", "").display().to_string();
@@ -206,15 +206,15 @@ fn who_is_no_server_gets_no_signal(_: &Lab) {
     assert!(shell.lives());
 }
 
-fn attach_finds_an_instance(lab: &Lab) {
+fn attach_finds_an_instance(env: &TestEnv) {
     let fleet = Fleet::new();
-    let setup = lab.server();
+    let setup = env.server();
     fleet.instance(&setup, "ioc1", "cat", "");
     let done = fleet.run(&["attach", "ioc1"]);
     assert!(done.code == 1 && done.stderr.contains("manage-procs --user start ioc1"), "{done:?}");
     let done = fleet.run(&["attach", "nobody"]);
     assert!(done.stderr.contains("nobody: neither an instance nor an endpoint"), "{done:?}");
-    let server = fleet.launch(lab, setup, "ioc1");
+    let server = fleet.launch(env, setup, "ioc1");
     server.child_start(1);
     // Without a terminal: what a pipe says, and the answer up to the end.
     let mut command = fleet.command(&["attach", "ioc1"]);
@@ -227,12 +227,12 @@ fn attach_finds_an_instance(lab: &Lab) {
 }
 
 /// Nobody could type there.
-fn attach_takes_no_log_endpoint(lab: &Lab) {
+fn attach_takes_no_log_endpoint(env: &TestEnv) {
     let fleet = Fleet::new();
-    let setup = lab.server();
+    let setup = env.server();
     let log = format!("unix:{}", fleet.path("log").display());
     fleet.instance(&setup, "ioc1", "cat", &format!("options = --logport {log}"));
-    let server = fleet.launch_until(lab, setup, "ioc1", "run/procserv-ioc1/status");
+    let server = fleet.launch_until(env, setup, "ioc1", "run/procserv-ioc1/status");
     server.child_start(1);
     let control = fleet.path("run/procserv-ioc1/control");
     assert_eq!(status(&fleet)[0]["endpoints"], json!([format!("unix:{}", control.display()), log]));

@@ -1,7 +1,7 @@
 //! Files and units that others write, too: by hand, by configuration management, by another `add`.
 
 use crate::manage::fleet::Fleet;
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use std::fs;
 
 cases![
@@ -14,7 +14,7 @@ cases![
 const CONF: &str = "home/.config/procServ.d/ioc1.conf";
 const UNIT: &str = "home/.config/procServ.d/procserv-ioc1.service";
 
-fn a_file_with_others_in_it_is_edited(_: &Lab) {
+fn a_file_with_others_in_it_is_edited(_: &TestEnv) {
     let fleet = Fleet::new();
     for (content, says) in [
         ("[ioc1]\ncommand = x\n[ioc2]\ncommand = y\n", "[ioc2] is in it, too"),
@@ -35,7 +35,7 @@ fn a_file_with_others_in_it_is_edited(_: &Lab) {
 }
 
 /// As one of two at the same time does: it has not seen the other's file.
-fn an_add_that_loses_changes_nothing(_: &Lab) {
+fn an_add_that_loses_changes_nothing(_: &TestEnv) {
     let fleet = Fleet::new();
     let file = fleet.file(CONF, "[ioc1]\nport = 1\n").display().to_string();
     fleet.file(UNIT, "of the other");
@@ -48,7 +48,7 @@ fn an_add_that_loses_changes_nothing(_: &Lab) {
     assert_eq!(fleet.read(UNIT), "of the other");
 }
 
-fn many_new_units_are_read_at_once(_: &Lab) {
+fn many_new_units_are_read_at_once(_: &TestEnv) {
     let fleet = Fleet::new();
     for name in ["a", "b", "c"] {
         let content = format!("[{name}]\ncommand = /bin/true\n");
@@ -64,7 +64,7 @@ fn many_new_units_are_read_at_once(_: &Lab) {
     assert_eq!(fleet.read("systemctl").lines().count(), 1);
 }
 
-fn who_has_no_unit_is_found(_: &Lab) {
+fn who_has_no_unit_is_found(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.file("home/.config/procServ.conf", "[of-main]\ncommand = /bin/true\n");
     let done = fleet.run(&["doctor"]);

@@ -1,6 +1,6 @@
 //! A client of the server under test that waits for bytes with a deadline, never for luck.
 
-use super::{Lab, text};
+use super::{TestEnv, text};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
@@ -18,7 +18,7 @@ pub const NEGOTIATION: &[u8] = b"\xff\xfb\x01\xff\xfd\x22";
 
 /// One connection, and all that came over it.
 pub struct Client {
-    lab: Lab,
+    env: TestEnv,
     dir: PathBuf,
     stream: File,
     received: Vec<u8>,
@@ -28,12 +28,12 @@ pub struct Client {
 
 impl Client {
     /// A client on a stream already open.
-    pub(super) fn new(lab: Lab, dir: &Path, stream: OwnedFd) -> Client {
+    pub(super) fn new(env: TestEnv, dir: &Path, stream: OwnedFd) -> Client {
         // Non-blocking, so that every wait is ours and ends.
         let flags = OFlag::from_bits_retain(fcntl(&stream, FcntlArg::F_GETFL).expect("F_GETFL"));
         fcntl(&stream, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).expect("F_SETFL");
         let stream = File::from(stream);
-        Client { lab, dir: dir.to_owned(), stream, received: Vec::new(), taken: 0, ended: false }
+        Client { env, dir: dir.to_owned(), stream, received: Vec::new(), taken: 0, ended: false }
     }
 
     /// Connects to an endpoint, `unix:PATH`, `unix:@NAME`, `HOST:PORT` or, here, `PORT`.
@@ -53,7 +53,7 @@ impl Client {
     /// Sends all of it.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let mut rest = bytes.as_ref();
-        let deadline = Instant::now() + self.lab.patience();
+        let deadline = Instant::now() + self.env.timeout();
         while !rest.is_empty() {
             match self.stream.write(rest) {
                 Ok(count) => rest = &rest[count..],
@@ -116,9 +116,9 @@ impl Client {
         self.until(NEGOTIATION)
     }
 
-    /// Takes as much as `expected` is and compares it: see [`super::Instance::assert_console`].
+    /// Takes as much as `expected` is and compares it: see [`super::TestServer::assert_console`].
     pub fn expect(&mut self, expected: &str) {
-        let words = self.lab.words(expected);
+        let words = self.env.translate(expected);
         let lines = words.matches('\n').count();
         let tail = words.len() - words.rfind('\n').map_or(0, |at| at + 1);
         let got = self.take(&format!("{expected:?}"), |new| {
@@ -126,7 +126,7 @@ impl Client {
             let end = if lines == 0 { 0 } else { ends.nth(lines - 1)?.0 + 1 };
             Some(end + tail).filter(|end| *end <= new.len())
         });
-        text::assert_console(&self.lab, &self.dir, &got, expected);
+        text::assert_console(&self.env, &self.dir, &got, expected);
     }
 
     /// Takes this many bytes.
@@ -136,7 +136,7 @@ impl Client {
 
     /// Takes all the rest, up to the end of the stream.
     pub fn until_end(&mut self) -> Vec<u8> {
-        let deadline = Instant::now() + self.lab.patience();
+        let deadline = Instant::now() + self.env.timeout();
         while !self.ended {
             self.receive("the end of the stream", deadline);
         }
@@ -149,7 +149,7 @@ impl Client {
     }
 
     fn take(&mut self, what: &str, mut end: impl FnMut(&[u8]) -> Option<usize>) -> Vec<u8> {
-        let deadline = Instant::now() + self.lab.patience();
+        let deadline = Instant::now() + self.env.timeout();
         loop {
             if let Some(count) = end(&self.received[self.taken..]) {
                 let from = self.taken;

@@ -1,6 +1,6 @@
 //! What several sections do in the same way.
 
-use crate::support::{Client, Instance, Lab, Setup, alive, show};
+use crate::support::{Client, ServerBuilder, TestEnv, TestServer, alive, show};
 
 /// The line that ends the announcement of a start.
 pub(crate) const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
@@ -13,7 +13,7 @@ pub(crate) const HEX: [&str; 4] = ["raw", "say", "READY", "hex"];
 
 /// Starts the server under `--wait` and the child by a client, who has then seen everything up to
 /// the first byte of the child's own output.
-pub(crate) fn started(setup: Setup) -> (Instance, Client) {
+pub(crate) fn started(setup: ServerBuilder) -> (TestServer, Client) {
     let server = setup.opts(["-w"]).start();
     let mut user = server.connect();
     user.greeting();
@@ -23,14 +23,14 @@ pub(crate) fn started(setup: Setup) -> (Instance, Client) {
 }
 
 /// The same with a child that shows in hex what reaches it, and is ready to.
-pub(crate) fn started_hex(setup: Setup) -> (Instance, Client) {
+pub(crate) fn started_hex(setup: ServerBuilder) -> (TestServer, Client) {
     let (server, mut user) = started(setup.child(HEX));
     user.expect("READY\n");
     (server, user)
 }
 
 /// A daemon whose child runs.
-pub(crate) fn daemon(setup: Setup) -> Instance {
+pub(crate) fn daemon(setup: ServerBuilder) -> TestServer {
     let server = setup.daemon().start();
     server.child_start(1);
     server
@@ -44,15 +44,15 @@ pub(crate) fn ended(user: &mut Client, how: &str) {
 }
 
 /// The greeting of a server under `--wait`.
-pub(crate) fn waiting_greeting(setup: Setup) -> (Instance, Vec<u8>) {
+pub(crate) fn waiting_greeting(setup: ServerBuilder) -> (TestServer, Vec<u8>) {
     let server = setup.opts(["-w"]).start();
     let greeting = server.connect().greeting();
     (server, greeting)
 }
 
 /// Waits until this process has ended.
-pub(crate) fn gone(lab: &Lab, pid: i32) {
-    lab.wait_for(&format!("the end of process {pid}"), || (!alive(pid)).then_some(()));
+pub(crate) fn gone(env: &TestEnv, pid: i32) {
+    env.wait_for(&format!("the end of process {pid}"), || (!alive(pid)).then_some(()));
 }
 
 /// The one line of `text` that begins so, without its end.

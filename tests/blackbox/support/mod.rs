@@ -3,11 +3,11 @@
 //!
 //! A test target has `harness = false` and hands its cases to [`main`]. `PROCSERV_BIN` selects the
 //! program; without it, it is the one built from this package. The cases name no program: what is
-//! known to differ in the other is either one of its words ([`Lab::words`]) or a mark on the case.
+//! known to differ in the other is either one of its words ([`TestEnv::translate`]) or a mark on the case.
 //!
 //! ```ignore
-//! fn s5_toggle(lab: &Lab) {
-//!     let server = lab.server().opts(["-n", "ioc"]).child(["cat"]).start();
+//! fn s5_toggle(env: &TestEnv) {
+//!     let server = env.server().opts(["-n", "ioc"]).child(["cat"]).start();
 //!     let mut user = server.connect();
 //!     user.greeting();
 //!     user.send(b"\x14");
@@ -15,30 +15,30 @@
 //! }
 //! ```
 
+mod builder;
 mod client;
 pub(crate) mod dialogue;
+mod env;
 mod fake_ioc;
-mod instance;
-mod lab;
 mod machine;
 mod net;
 mod offspring;
 pub mod passing;
 mod process;
 mod reaper;
-mod setup;
+mod server;
 mod suite;
 mod terminal;
 mod text;
 
+pub use builder::ServerBuilder;
 pub use client::{Client, NEGOTIATION};
-pub use instance::{Finished, Instance};
-pub use lab::{Lab, is_ours};
+pub use env::{TestEnv, is_ours};
 pub use machine::succeeds;
 pub use process::{
     alive, anonymous_memory, descriptors, parent_of, processes_with, running_time, sleeps, stat,
 };
-pub use setup::Setup;
+pub use server::{Finished, TestServer};
 pub use suite::{Case, main};
 pub use terminal::Terminal;
 pub use text::{find, number_after, show};

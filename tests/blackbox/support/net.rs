@@ -1,6 +1,6 @@
 //! What the kernel says about sockets.
 
-use super::Lab;
+use super::TestEnv;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn listeners(port: u16) -> Vec<String> {
     local.filter(|(_, port)| *port == wanted).map(|(address, _)| address.to_owned()).collect()
 }
 
-impl Lab {
+impl TestEnv {
     /// Waits until this port is listened to on this address, as the kernel's table has it, and on no
     /// other. A row may be missing there while others come and go.
     pub fn listens(&self, port: u16, address: &str) {

@@ -3,7 +3,7 @@
 //! With `PROCSERV_SHOW_MARKED` set it prints how the marked cases failed: right for the right reason?
 
 use super::reaper::{self, Reaper};
-use super::{Lab, fake_ioc, machine, process};
+use super::{TestEnv, fake_ioc, machine, process};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -29,7 +29,7 @@ static RUNNING: Mutex<Vec<(ThreadId, &str, Instant)>> = Mutex::new(Vec::new());
 /// One test: a function that panics when the program under test is not as it should be.
 pub struct Case {
     name: &'static str,
-    body: fn(&Lab),
+    body: fn(&TestEnv),
     mark: Mark,
     skip: Option<String>,
     limit: Duration,
@@ -45,7 +45,7 @@ enum Mark {
 
 impl Case {
     /// A case that passes on both programs. Use the macro `cases!`.
-    pub fn new(path: &'static str, body: fn(&Lab)) -> Case {
+    pub fn new(path: &'static str, body: fn(&TestEnv)) -> Case {
         // Without the name of the test target.
         let name = path.split_once("::").map_or(path, |(_, name)| name);
         Case { name, body, mark: Mark::Passes, skip: None, limit: LIMIT }
@@ -88,22 +88,22 @@ impl Case {
         Case { limit, ..self }
     }
 
-    fn into_trial(self, lab: Lab) -> Trial {
+    fn into_trial(self, env: TestEnv) -> Trial {
         let Case { name, body, mark, skip, limit } = self;
-        let run = move |lab: &Lab| caught(lab, name, body, limit);
+        let run = move |env: &TestEnv| caught(env, name, body, limit);
         if let Some(reason) = skip {
             return Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true);
         }
         match mark {
-            Mark::Fails(reason) if !lab.ours() => {
-                Trial::test(name, move || must_fail(reason, &lab.impatient(), run))
+            Mark::Fails(reason) if !env.ours() => {
+                Trial::test(name, move || must_fail(reason, &env.with_short_timeout(), run))
             }
-            Mark::Varies(reason) if !lab.ours() => {
-                Trial::test(name, move || run(&lab).map_err(Failed::from))
+            Mark::Varies(reason) if !env.ours() => {
+                Trial::test(name, move || run(&env).map_err(Failed::from))
                     .with_kind(reason)
                     .with_ignored_flag(true)
             }
-            _ => Trial::test(name, move || run(&lab).map_err(Failed::from)),
+            _ => Trial::test(name, move || run(&env).map_err(Failed::from)),
         }
     }
 }
@@ -123,8 +123,8 @@ pub fn main(cases: impl FnOnce() -> Vec<Case>) -> ExitCode {
     process::become_subreaper();
     process::unignore_keyboard_signals();
     collect_panics();
-    let lab = Lab::new();
-    let trials = cases().into_iter().map(|case| case.into_trial(lab)).collect();
+    let env = TestEnv::new();
+    let trials = cases().into_iter().map(|case| case.into_trial(env)).collect();
     thread::spawn(give_up_hanging);
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !reaper.finish() {
@@ -147,10 +147,10 @@ fn give_up_hanging() {
 
 fn must_fail(
     reason: &str,
-    lab: &Lab,
-    run: impl Fn(&Lab) -> Result<(), String>,
+    env: &TestEnv,
+    run: impl Fn(&TestEnv) -> Result<(), String>,
 ) -> Result<(), Failed> {
-    let Some(report) = (0..TRIES).find_map(|_| run(lab).err()) else {
+    let Some(report) = (0..TRIES).find_map(|_| run(env).err()) else {
         return Err(format!("passes on this program, but is marked: {reason}").into());
     };
     if std::env::var_os("PROCSERV_SHOW_MARKED").is_some() {
@@ -187,11 +187,16 @@ fn collect_panics() {
     }));
 }
 
-fn caught(lab: &Lab, name: &'static str, body: fn(&Lab), limit: Duration) -> Result<(), String> {
+fn caught(
+    env: &TestEnv,
+    name: &'static str,
+    body: fn(&TestEnv),
+    limit: Duration,
+) -> Result<(), String> {
     let (thread, end) = (thread::current().id(), Instant::now() + limit);
     RUNNING.lock().expect("the running cases").push((thread, name, end));
     PANIC.set(Some(String::new()));
-    let result = panic::catch_unwind(AssertUnwindSafe(|| body(&lab.until(end))));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| body(&env.ending_at(end))));
     let report = PANIC.take().unwrap_or_default();
     RUNNING.lock().expect("the running cases").retain(|(other, ..)| *other != thread);
     result.map_err(|_| report)

@@ -1,6 +1,6 @@
 //! A terminal of which the test is the hardware.
 
-use super::{Client, Lab};
+use super::{Client, TestEnv};
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
@@ -19,7 +19,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// A new terminal with the kernel's default modes.
-    pub fn new(lab: &Lab, dir: &Path) -> Terminal {
+    pub fn new(env: &TestEnv, dir: &Path) -> Terminal {
         // Close-on-exec, else other servers of this run would keep it from being hung up.
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let master = posix_openpt(flags).expect("a pseudo terminal");
@@ -27,7 +27,7 @@ impl Terminal {
         unlockpt(&master).expect("unlockpt");
         let path = PathBuf::from(ptsname_r(&master).expect("ptsname_r"));
         let line = open(&path);
-        Terminal { screen: Client::new(*lab, dir, OwnedFd::from(master)), line, path }
+        Terminal { screen: Client::new(*env, dir, OwnedFd::from(master)), line, path }
     }
 
     /// The line end, for a server's standard input.

@@ -1,6 +1,6 @@
 //! Byte strings compared whole: only what no two runs share is masked.
 
-use super::Lab;
+use super::TestEnv;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -12,9 +12,9 @@ const PID_PREFIXES: [&str; 5] =
 ///
 /// `\n` in `expected` stands for CR LF; `<pid>`, `<time>`, `<dir>` and `<version>` for what is
 /// masked.
-pub(super) fn assert_console(lab: &Lab, dir: &Path, actual: &[u8], expected: &str) {
-    let expected = lab.words(expected).replace('\n', "\r\n");
-    let masked = mask(lab, dir, actual);
+pub(super) fn assert_console(env: &TestEnv, dir: &Path, actual: &[u8], expected: &str) {
+    let expected = env.translate(expected).replace('\n', "\r\n");
+    let masked = mask(env, dir, actual);
     assert!(
         masked == expected.as_bytes(),
         "expected:\n{}\ngot:\n{}",
@@ -24,8 +24,8 @@ pub(super) fn assert_console(lab: &Lab, dir: &Path, actual: &[u8], expected: &st
 }
 
 /// Panics unless `actual`, masked, is `expected`, line ends as they are.
-pub(super) fn assert_plain(lab: &Lab, dir: &Path, actual: &[u8], expected: &str) {
-    let masked = mask(lab, dir, actual);
+pub(super) fn assert_plain(env: &TestEnv, dir: &Path, actual: &[u8], expected: &str) {
+    let masked = mask(env, dir, actual);
     assert!(
         masked == expected.as_bytes(),
         "expected:\n{}\ngot:\n{}",
@@ -34,9 +34,9 @@ pub(super) fn assert_plain(lab: &Lab, dir: &Path, actual: &[u8], expected: &str)
     );
 }
 
-fn mask(lab: &Lab, dir: &Path, text: &[u8]) -> Vec<u8> {
+fn mask(env: &TestEnv, dir: &Path, text: &[u8]) -> Vec<u8> {
     let text = replace(text, dir.as_os_str().as_encoded_bytes(), b"<dir>");
-    let mut text = replace(&text, lab.version().as_bytes(), b"<version>");
+    let mut text = replace(&text, env.version().as_bytes(), b"<version>");
     for prefix in PID_PREFIXES {
         text = mask_pids(&text, prefix.as_bytes());
     }

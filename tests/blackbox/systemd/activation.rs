@@ -1,6 +1,6 @@
 //! `fd:NAME` and `fd:N`: sockets that are passed.
 
-use crate::support::{Instance, Lab, Setup, cases};
+use crate::support::{ServerBuilder, TestEnv, TestServer, cases};
 use std::io::ErrorKind;
 
 cases![
@@ -20,33 +20,33 @@ cases![
 ];
 
 /// A server that is passed these sockets, and has no endpoint so far.
-fn passed(lab: &Lab, sockets: &[(&str, &str)]) -> Setup {
+fn passed(env: &TestEnv, sockets: &[(&str, &str)]) -> ServerBuilder {
     let pass = |(endpoint, name): &(&str, &str)| {
         ["pass".to_owned(), (*endpoint).to_owned(), (*name).to_owned()]
     };
     let steps: Vec<String> = sockets.iter().flat_map(pass).collect();
-    lab.server().bare().launched_by(steps)
+    env.server().bare().launched_by(steps)
 }
 
 /// In the foreground, with these options.
-fn start(setup: Setup, options: &[&str]) -> Instance {
+fn start(setup: ServerBuilder, options: &[&str]) -> TestServer {
     setup.opts(["-f", "-I", "info"]).opts(options).command(["./fake-ioc", "cat"]).start()
 }
 
-fn is_served(server: &Instance, endpoint: &str) {
+fn is_served(server: &TestServer, endpoint: &str) {
     let mut user = server.connect_to(endpoint);
     user.greeting();
     user.send(b"hello\n");
     user.until("hello\r\nhello\r\n");
 }
 
-fn info(server: &Instance) -> String {
+fn info(server: &TestServer) -> String {
     let info = String::from_utf8(server.file_with("info", "\n")).unwrap();
     info.replace(&server.pid().to_string(), "<pid>")
 }
 
-fn socket_is_found_by_its_name(lab: &Lab) {
-    let setup = passed(lab, &[("unix:other", "other"), ("unix:sock", "console")]);
+fn socket_is_found_by_its_name(env: &TestEnv) {
+    let setup = passed(env, &[("unix:other", "other"), ("unix:sock", "console")]);
     let server = start(setup, &["-P", "fd:console"]);
     is_served(&server, "unix:sock");
     assert_eq!(info(&server), "pid:<pid>\nunix:sock\n");
@@ -55,20 +55,20 @@ fn socket_is_found_by_its_name(lab: &Lab) {
     assert!(server.path("sock").exists(), "not the server's to remove");
 }
 
-fn socket_is_found_by_its_number(lab: &Lab) {
-    let port = lab.free_port();
+fn socket_is_found_by_its_number(env: &TestEnv) {
+    let port = env.free_port();
     let endpoint = format!("tcp:127.0.0.1:{port}");
-    let six = lab.free_port();
+    let six = env.free_port();
     let endpoint6 = format!("tcp:[::1]:{six}");
-    let setup = passed(lab, &[("unix:other", "a"), (&endpoint, "a"), (&endpoint6, "a")]);
+    let setup = passed(env, &[("unix:other", "a"), (&endpoint, "a"), (&endpoint6, "a")]);
     let server = start(setup, &["-P", "fd:4", "-P", "fd:5"]);
     is_served(&server, &port.to_string());
     is_served(&server, &format!("[::1]:{six}"));
     assert_eq!(info(&server), format!("pid:<pid>\n{endpoint6}\n{endpoint}\n"));
 }
 
-fn sockets_of_one_name_are_all_served(lab: &Lab) {
-    let setup = passed(lab, &[("unix:one", "x"), ("unix:two", "x")]);
+fn sockets_of_one_name_are_all_served(env: &TestEnv) {
+    let setup = passed(env, &[("unix:one", "x"), ("unix:two", "x")]);
     let server = start(setup, &["-P", "unix:own", "-P", "fd:x"]);
     for endpoint in ["unix:own", "unix:one", "unix:two"] {
         is_served(&server, endpoint);
@@ -78,13 +78,13 @@ fn sockets_of_one_name_are_all_served(lab: &Lab) {
     assert!(server.path("one").exists() && !server.path("own").exists());
 }
 
-fn old_style_endpoint_may_be_passed(lab: &Lab) {
-    let server = start(passed(lab, &[("unix:sock", "x")]), &["fd:3"]);
+fn old_style_endpoint_may_be_passed(env: &TestEnv) {
+    let server = start(passed(env, &[("unix:sock", "x")]), &["fd:3"]);
     is_served(&server, "unix:sock");
 }
 
-fn log_endpoint_may_be_passed(lab: &Lab) {
-    let setup = passed(lab, &[("unix:sock", "log")]);
+fn log_endpoint_may_be_passed(env: &TestEnv) {
+    let setup = passed(env, &[("unix:sock", "log")]);
     let server = start(setup, &["-P", "unix:ctl", "-l", "fd:log"]);
     let mut logger = server.connect_to("unix:sock");
     logger.until("Child startup directory");
@@ -98,20 +98,20 @@ fn log_endpoint_may_be_passed(lab: &Lab) {
     assert!(crate::support::find(user.received(), b"deaf").is_none());
 }
 
-fn daemon_keeps_what_was_passed(lab: &Lab) {
-    let setup = passed(lab, &[("unix:sock", "x")]).daemon();
+fn daemon_keeps_what_was_passed(env: &TestEnv) {
+    let setup = passed(env, &[("unix:sock", "x")]).daemon();
     let server = setup.opts(["-I", "info", "-P", "fd:x"]).command(["./fake-ioc", "cat"]).start();
     assert_eq!(info(&server), "pid:<pid>\nunix:sock\n");
     is_served(&server, "unix:sock");
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn child_gets_nothing_of_it(lab: &Lab) {
+fn child_gets_nothing_of_it(env: &TestEnv) {
     let variables = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
     let show = variables.iter().flat_map(|name| ["show-env", *name]);
     let steps = ["show-env", "PROCSERV_INFO", "show-fds"].into_iter().chain(show);
     let steps = steps.chain(["say", "SHOWN", "cat"]);
-    let setup = passed(lab, &[("unix:sock", "x"), ("unix:other", "y")]);
+    let setup = passed(env, &[("unix:sock", "x"), ("unix:other", "y")]);
     let setup = setup.opts(["-f", "-L", "log", "-P", "fd:x"]).child(steps);
     let server = setup.start();
     let log = String::from_utf8(server.file_with("log", "SHOWN")).unwrap();
@@ -122,8 +122,8 @@ fn child_gets_nothing_of_it(lab: &Lab) {
     }
 }
 
-fn unused_socket_is_closed(lab: &Lab) {
-    let setup = passed(lab, &[("unix:sock", "x"), ("unix:other", "y")]);
+fn unused_socket_is_closed(env: &TestEnv) {
+    let setup = passed(env, &[("unix:sock", "x"), ("unix:other", "y")]);
     let server = start(setup, &["-d", "-P", "fd:x"]);
     is_served(&server, "unix:sock");
     assert_eq!(server.refused("unix:other"), ErrorKind::ConnectionRefused);
@@ -132,7 +132,7 @@ fn unused_socket_is_closed(lab: &Lab) {
 
 /// Exits with these words about an endpoint, and has started nothing.
 #[track_caller]
-fn refuses(setup: Setup, options: &[&str], endpoint: &str, reason: &str) {
+fn refuses(setup: ServerBuilder, options: &[&str], endpoint: &str, reason: &str) {
     let finished = setup.opts(["-f"]).opts(options).command(["./fake-ioc", "cat"]).run();
     let kind = if options.contains(&"-l") { "log" } else { "control" };
     let expected = format!(
@@ -146,34 +146,34 @@ procServ: Exiting with error code: 1
 
 const NO_SUCH: &str = "the service manager has passed no such socket";
 
-fn unknown_name_is_an_error(lab: &Lab) {
-    let setup = || passed(lab, &[("unix:sock", "x")]);
+fn unknown_name_is_an_error(env: &TestEnv) {
+    let setup = || passed(env, &[("unix:sock", "x")]);
     refuses(setup(), &["-P", "fd:y"], "fd:y", NO_SUCH);
     refuses(setup(), &["-P", "fd:4"], "fd:4", NO_SUCH);
-    refuses(lab.server().bare(), &["-P", "fd:3"], "fd:3", NO_SUCH);
+    refuses(env.server().bare(), &["-P", "fd:3"], "fd:3", NO_SUCH);
 }
 
-fn name_can_be_used_once(lab: &Lab) {
-    let setup = passed(lab, &[("unix:sock", "x")]);
+fn name_can_be_used_once(env: &TestEnv) {
+    let setup = passed(env, &[("unix:sock", "x")]);
     refuses(setup, &["-P", "fd:x", "-l", "fd:x"], "fd:x", NO_SUCH);
 }
 
-fn sockets_of_another_process_are_none(lab: &Lab) {
-    let setup = lab.server().bare().launched_by(["open-fd"]);
+fn sockets_of_another_process_are_none(env: &TestEnv) {
+    let setup = env.server().bare().launched_by(["open-fd"]);
     let setup = setup.env("LISTEN_FDS", "1").env("LISTEN_PID", "1");
     refuses(setup, &["-P", "fd:3"], "fd:3", NO_SUCH);
 }
 
-fn socket_that_is_not_open_is_none(lab: &Lab) {
-    let setup = passed(lab, &[("unix:sock", "x"), ("unix:gone", "y")]);
+fn socket_that_is_not_open_is_none(env: &TestEnv) {
+    let setup = passed(env, &[("unix:sock", "x"), ("unix:gone", "y")]);
     let setup =
         setup.launched_by(["pass", "unix:sock", "x", "pass", "unix:gone", "y", "close", "4"]);
     refuses(setup, &["-P", "fd:y"], "fd:y", NO_SUCH);
 }
 
-fn socket_of_another_kind_is_an_error(lab: &Lab) {
+fn socket_of_another_kind_is_an_error(env: &TestEnv) {
     let unfit = "the socket passed is no listening TCP or Unix stream socket";
-    let setup = || passed(lab, &[("dgram:sock", "x")]);
+    let setup = || passed(env, &[("dgram:sock", "x")]);
     refuses(setup(), &["-P", "fd:x"], "fd:x", unfit);
     refuses(setup(), &["-P", "unix:ctl", "-l", "fd:3"], "fd:3", unfit);
 }

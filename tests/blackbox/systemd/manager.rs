@@ -1,6 +1,6 @@
 //! The tests as a service manager.
 
-use crate::support::{Client, Instance, Lab, Setup};
+use crate::support::{Client, ServerBuilder, TestEnv, TestServer};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 
@@ -8,9 +8,9 @@ use std::os::unix::net::UnixDatagram;
 pub(super) struct Manager(pub(super) UnixDatagram);
 
 impl Manager {
-    pub(super) fn new(lab: &Lab, setup: &Setup) -> Manager {
+    pub(super) fn new(env: &TestEnv, setup: &ServerBuilder) -> Manager {
         let socket = UnixDatagram::bind(setup.path("notify")).unwrap();
-        socket.set_read_timeout(Some(lab.patience())).unwrap();
+        socket.set_read_timeout(Some(env.timeout())).unwrap();
         Manager(socket)
     }
 
@@ -45,27 +45,27 @@ impl Manager {
 }
 
 /// A server that is to tell a manager.
-pub(super) fn told(lab: &Lab) -> (Setup, Manager) {
-    let setup = lab.server().opts(["-n", "ioc"]);
-    let manager = Manager::new(lab, &setup);
+pub(super) fn told(env: &TestEnv) -> (ServerBuilder, Manager) {
+    let setup = env.server().opts(["-n", "ioc"]);
+    let manager = Manager::new(env, &setup);
     let path = setup.path("notify");
     (setup.env("NOTIFY_SOCKET", path), manager)
 }
 
 /// The same, with a child that runs; the manager knows it.
-pub(super) fn ready(lab: &Lab, options: &[&str]) -> (Instance, Manager) {
-    let (setup, manager) = told(lab);
+pub(super) fn ready(env: &TestEnv, options: &[&str]) -> (TestServer, Manager) {
+    let (setup, manager) = told(env);
     let server = setup.opts(["--notify"]).opts(options).start();
     manager.expect([&*running(&server, 1), "READY=1"]);
     (server, manager)
 }
 
-pub(super) fn running(server: &Instance, start: usize) -> String {
+pub(super) fn running(server: &TestServer, start: usize) -> String {
     format!("STATUS=Child ioc running, PID {}", server.child_start(start))
 }
 
 /// A client that has been heard.
-pub(super) fn user(server: &Instance) -> Client {
+pub(super) fn user(server: &TestServer) -> Client {
     let mut user = server.connect();
     user.greeting();
     user

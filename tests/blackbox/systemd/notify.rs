@@ -1,6 +1,6 @@
 //! `--notify`: what the service manager is told.
 
-use crate::support::{Lab, Setup, cases};
+use crate::support::{ServerBuilder, TestEnv, cases};
 use crate::systemd::manager::{Manager, ready, running, told, user};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -28,8 +28,8 @@ cases![
     nothing_starts_without_foreground,
 ];
 
-fn ready_when_the_child_has_been_started(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn ready_when_the_child_has_been_started(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let setup = setup.opts(["--notify", "-p", "pid"]);
     let server = setup.start();
     let status = manager.next();
@@ -42,8 +42,8 @@ fn ready_when_the_child_has_been_started(lab: &Lab) {
     assert!(manager.rest().is_empty());
 }
 
-fn ready_at_once_if_the_child_waits(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn ready_at_once_if_the_child_waits(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let server = setup.opts(["--notify", "-w"]).start();
     manager.expect(["STATUS=Child ioc down until started by hand", "READY=1"]);
     user(&server).send(b"\x12");
@@ -52,8 +52,8 @@ fn ready_at_once_if_the_child_waits(lab: &Lab) {
     assert!(manager.rest().is_empty());
 }
 
-fn status_follows_child_and_mode(lab: &Lab) {
-    let (server, manager) = ready(lab, &["--holdoff", "1000"]);
+fn status_follows_child_and_mode(env: &TestEnv) {
+    let (server, manager) = ready(env, &["--holdoff", "1000"]);
     let mut user = user(&server);
     let first = running(&server, 1);
     user.send(b"\x14");
@@ -75,16 +75,16 @@ fn status_follows_child_and_mode(lab: &Lab) {
     assert!(manager.rest().is_empty(), "one READY=1 is enough");
 }
 
-fn name_cannot_forge_a_message(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn name_cannot_forge_a_message(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let setup = setup.opts(["-n", "a\nMAINPID=1\nb", "--ready", "up"]);
     let server = setup.start();
     let pid = server.child_start(1);
     manager.expect([&*format!("STATUS=Child a?MAINPID=1?b starting, PID {pid}")]);
 }
 
-fn sigterm_is_said(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn sigterm_is_said(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let options = ["--notify", "--killsig", "15", "--grace-period", "1000"];
     let child = ["block", "SIGTERM", "say", "UP", "await", "SIGTERM", "wait-for", "go"];
     let server = setup.opts(options).child(child).logged().start();
@@ -101,8 +101,8 @@ fn sigterm_is_said(lab: &Lab) {
     assert!(!rest.contains(&"STOPPING=1".to_owned()), "{rest:?}");
 }
 
-fn exit_by_hand_and_oneshot_are_said(lab: &Lab) {
-    let (server, manager) = ready(lab, &["--holdoff", "1000"]);
+fn exit_by_hand_and_oneshot_are_said(env: &TestEnv) {
+    let (server, manager) = ready(env, &["--holdoff", "1000"]);
     let mut user = user(&server);
     user.send(b"\x14");
     user.send(b"\x18");
@@ -112,7 +112,7 @@ fn exit_by_hand_and_oneshot_are_said(lab: &Lab) {
     let last = manager.rest();
     assert_eq!(last.last().unwrap(), "STOPPING=1", "{last:?}");
 
-    let (setup, manager) = told(lab);
+    let (setup, manager) = told(env);
     let setup = setup.opts(["--notify", "--oneshot", "--holdoff", "0"]);
     assert_eq!(setup.child(["exit", "7"]).start().wait_exit().code(), Some(7));
     let last = manager.rest();
@@ -123,8 +123,8 @@ fn microseconds() -> u64 {
     procserv_ng::sys::time::monotonic() / 1000
 }
 
-fn reload_is_said_until_the_log_is_open(lab: &Lab) {
-    let (server, manager) = ready(lab, &["-L", "log"]);
+fn reload_is_said_until_the_log_is_open(env: &TestEnv) {
+    let (server, manager) = ready(env, &["-L", "log"]);
     for _ in 0..3 {
         fs::rename(server.path("log"), server.path("log.1")).unwrap();
         let before = microseconds();
@@ -140,44 +140,44 @@ fn reload_is_said_until_the_log_is_open(lab: &Lab) {
     assert!(manager.rest().is_empty());
 }
 
-fn watchdog_hears_from_an_idle_server(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn watchdog_hears_from_an_idle_server(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let server = setup.opts(["--notify"]).env("WATCHDOG_USEC", "100000").start();
     manager.expect([&*running(&server, 1), "READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"]);
 }
 
 /// What `sh` is told, to give the server its own PID in a variable.
-fn with_pid(setup: Setup, script: &str, program: &std::path::Path) -> Setup {
+fn with_pid(setup: ServerBuilder, script: &str, program: &std::path::Path) -> ServerBuilder {
     let setup = setup.bare().program("/bin/sh").argv0("sh").opts(["-c", script, "sh"]);
     let words = ["-f", "-n", "ioc", "--notify", "-P", "unix:ctl", "./fake-ioc", "cat"];
     setup.opts([program]).opts(words)
 }
 
-fn watchdog_of_another_process_is_none(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn watchdog_of_another_process_is_none(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let setup = setup.opts(["--notify"]).env("WATCHDOG_USEC", "100000").env("WATCHDOG_PID", "1");
     let server = setup.start();
     manager.expect([&*running(&server, 1), "READY=1"]);
     server.falls_asleep();
     assert!(manager.rest().is_empty());
 
-    let setup = lab.server();
-    let manager = Manager::new(lab, &setup);
+    let setup = env.server();
+    let manager = Manager::new(env, &setup);
     let path = setup.path("notify");
     let setup = setup.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", "100000");
-    let server = with_pid(setup, "WATCHDOG_PID=$$ exec \"$@\"", lab.program()).start();
+    let server = with_pid(setup, "WATCHDOG_PID=$$ exec \"$@\"", env.program()).start();
     manager.expect([&*running(&server, 1), "READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
 }
 
-fn idle_server_sleeps(lab: &Lab) {
-    let (server, manager) = ready(lab, &["-L", "log"]);
+fn idle_server_sleeps(env: &TestEnv) {
+    let (server, manager) = ready(env, &["-L", "log"]);
     let _user = user(&server);
     server.falls_asleep();
     assert!(manager.rest().is_empty());
 }
 
-fn manager_that_does_not_read_delays_nobody(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn manager_that_does_not_read_delays_nobody(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let stuffing = UnixDatagram::unbound().unwrap();
     stuffing.set_nonblocking(true).unwrap();
     while stuffing.send_to(b"x", setup.path("notify")).is_ok() {}
@@ -201,8 +201,8 @@ fn manager_that_does_not_read_delays_nobody(lab: &Lab) {
     assert!(manager.rest().is_empty());
 }
 
-fn manager_that_is_gone_is_no_trouble(lab: &Lab) {
-    let (server, manager) = ready(lab, &[]);
+fn manager_that_is_gone_is_no_trouble(env: &TestEnv) {
+    let (server, manager) = ready(env, &[]);
     drop(manager);
     let mut user = user(&server);
     user.send(b"\x14");
@@ -212,18 +212,18 @@ fn manager_that_is_gone_is_no_trouble(lab: &Lab) {
     assert_eq!(server.stderr(), "");
 }
 
-fn abstract_socket_will_do(lab: &Lab) {
-    let setup = lab.server().opts(["-n", "ioc", "--notify"]);
+fn abstract_socket_will_do(env: &TestEnv) {
+    let setup = env.server().opts(["-n", "ioc", "--notify"]);
     let name = format!("procserv-manager-{}", setup.dir().file_name().unwrap().display());
     let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-    socket.set_read_timeout(Some(lab.patience())).unwrap();
+    socket.set_read_timeout(Some(env.timeout())).unwrap();
     let manager = Manager(socket);
     let server = setup.env("NOTIFY_SOCKET", format!("@{name}")).start();
     manager.expect([&*running(&server, 1), "READY=1"]);
 }
 
-fn vsock_is_refused(lab: &Lab) {
-    let setup = lab.server().opts(["--notify"]).env("NOTIFY_SOCKET", "vsock:2:9999");
+fn vsock_is_refused(env: &TestEnv) {
+    let setup = env.server().opts(["--notify"]).env("NOTIFY_SOCKET", "vsock:2:9999");
     let finished = setup.run();
     let expected = "\
 procServ: cannot use NOTIFY_SOCKET: vsock:2:9999 is no Unix socket
@@ -232,14 +232,14 @@ procServ: Exiting with error code: 1
     finished.assert(1, "", expected);
     assert!(!finished.instance.path("starts").exists());
     // Without the option it is the child's business.
-    let setup = lab.server().env("NOTIFY_SOCKET", "vsock:2:9999");
+    let setup = env.server().env("NOTIFY_SOCKET", "vsock:2:9999");
     setup.start().child_start(1);
 }
 
-fn without_a_manager_nothing_is_different(lab: &Lab) {
+fn without_a_manager_nothing_is_different(env: &TestEnv) {
     for server in [
-        lab.server().opts(["--notify"]).env("WATCHDOG_USEC", "1000").start(),
-        lab.server().opts(["--ready", "never"]).env("NOTIFY_SOCKET", "").start(),
+        env.server().opts(["--notify"]).env("WATCHDOG_USEC", "1000").start(),
+        env.server().opts(["--ready", "never"]).env("NOTIFY_SOCKET", "").start(),
     ] {
         user(&server).send(b"hello\n");
         server.falls_asleep();
@@ -262,8 +262,8 @@ const SHOW: [&str; 10] = [
     "SHOWN",
 ];
 
-fn variables_are_the_servers(lab: &Lab) {
-    let (setup, _manager) = told(lab);
+fn variables_are_the_servers(env: &TestEnv) {
+    let (setup, _manager) = told(env);
     let setup = setup.opts(["--notify"]).logged().child(SHOW.iter().chain(&["cat"]));
     let setup = setup.env("WATCHDOG_USEC", "1000000").env("WATCHDOG_PID", "1");
     let setup = setup.env("LISTEN_FDS", "1").env("LISTEN_PID", "1");
@@ -279,8 +279,8 @@ fn variables_are_the_servers(lab: &Lab) {
     }
 }
 
-fn variables_are_the_childs_without_notify(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn variables_are_the_childs_without_notify(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let setup = setup.logged().child(SHOW.iter().chain(&["cat"]));
     let setup = setup.env("WATCHDOG_USEC", "1000000").env("WATCHDOG_PID", "1");
     let server = setup.env("LISTEN_FDS", "1").env("LISTEN_PID", "1").start();
@@ -296,9 +296,9 @@ fn variables_are_the_childs_without_notify(lab: &Lab) {
     assert!(manager.rest().is_empty());
 }
 
-fn nothing_starts_without_foreground(lab: &Lab) {
+fn nothing_starts_without_foreground(env: &TestEnv) {
     for (option, value) in [("--notify", None), ("--ready", Some("UP"))] {
-        let setup = lab.server().bare().opts(["-p", "pid", "-P", "unix:ctl", option]).opts(value);
+        let setup = env.server().bare().opts(["-p", "pid", "-P", "unix:ctl", option]).opts(value);
         let finished = setup.command(["./fake-ioc", "cat"]).run();
         finished.assert(1, "", &format!("procServ: {option} needs --foreground\n"));
         for name in ["pid", "ctl", "starts"] {

@@ -1,6 +1,6 @@
 //! `--ready`: the moment at which the service manager is told that the child is.
 
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 use crate::systemd::manager::{running, told, user};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -13,8 +13,8 @@ cases![
     reload_before_readiness_is_not_said,
 ];
 
-fn text_makes_ready(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn text_makes_ready(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let child =
         ["print", "iocRun: All init", "wait-for", "go", "print", "ialized\\nepics> ", "cat"];
     let setup = setup.opts(["--ready", "All initialized"]).child(child).logged();
@@ -29,8 +29,8 @@ fn text_makes_ready(lab: &Lab) {
     assert!(manager.rest().is_empty());
 }
 
-fn text_counts_only_from_the_child(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn text_counts_only_from_the_child(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let server = setup
         .opts(["--ready", "new child", "--holdoff", "0"])
         .child(["raw", "say", "UP", "cat"])
@@ -51,8 +51,8 @@ fn text_counts_only_from_the_child(lab: &Lab) {
     manager.expect([&*running(&server, 2), "READY=1"]);
 }
 
-fn text_is_awaited_even_if_the_child_waits(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn text_is_awaited_even_if_the_child_waits(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let server = setup.opts(["--ready", "UP", "-w"]).child(["say", "UP", "cat"]).start();
     manager.expect(["STATUS=Child ioc down until started by hand"]);
     server.falls_asleep();
@@ -61,8 +61,8 @@ fn text_is_awaited_even_if_the_child_waits(lab: &Lab) {
     while manager.next() != "READY=1" {}
 }
 
-fn one_readiness_is_enough(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn one_readiness_is_enough(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let setup = setup.opts(["--ready", "UP", "--holdoff", "0"]).logged();
     let child = ["say", "UP", "on-start", "1", "wait-for", "go", "exit", "0", "otherwise", "cat"];
     let server = setup.child(child).start();
@@ -75,15 +75,15 @@ fn one_readiness_is_enough(lab: &Lab) {
     assert!(manager.rest().is_empty());
 }
 
-fn reload_before_readiness_is_not_said(lab: &Lab) {
-    let (setup, manager) = told(lab);
+fn reload_before_readiness_is_not_said(env: &TestEnv) {
+    let (setup, manager) = told(env);
     let setup = setup.opts(["--ready", "UP"]).child(["wait-for", "go", "say", "UP", "cat"]);
     let server = setup.logged().start();
     let pid = server.child_start(1);
     manager.expect([&*format!("STATUS=Child ioc starting, PID {pid}")]);
     fs::rename(server.path("log"), server.path("log.1")).unwrap();
     server.signal(Signal::SIGHUP);
-    lab.wait_for("the new log", || server.path("log").exists().then_some(()));
+    env.wait_for("the new log", || server.path("log").exists().then_some(()));
     fs::write(server.path("go"), "").unwrap();
     manager.expect([&*running(&server, 1), "READY=1"]);
     assert!(manager.rest().is_empty());

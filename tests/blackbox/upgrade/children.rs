@@ -1,7 +1,7 @@
 //! The child, its restarts, and those that are started later.
 
 use crate::support::dialogue::{RULE, gone, line, started};
-use crate::support::{Client, Instance, Lab, cases, show, stat};
+use crate::support::{Client, TestEnv, TestServer, cases, show, stat};
 use crate::upgrade::ask::{assert_echo, upgrade};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, SysconfVar, sysconf};
@@ -20,13 +20,13 @@ cases![
     kill_command_works,
 ];
 
-fn child_keeps_its_terminal(lab: &Lab) {
+fn child_keeps_its_terminal(env: &TestEnv) {
     let steps = ["show-session", "wait-for", "go", "show-session", "show-fds", "cat"];
-    let (server, mut user) = started(lab.server().logged().child(steps));
+    let (server, mut user) = started(env.server().logged().child(steps));
     user.expect("session: leader true, group true, terminal true\n");
     let child = server.child_start(1);
     let parent = stat(child).unwrap()[1].clone();
-    upgrade(lab, &server);
+    upgrade(env, &server);
     fs::write(server.path("go"), "").unwrap();
     user.expect("session: leader true, group true, terminal true\nfds: 0 1 2\n");
     assert_echo(&mut user, "hello");
@@ -39,18 +39,18 @@ fn start_of(pid: i32) -> f64 {
     ticks / sysconf(SysconfVar::CLK_TCK).unwrap().unwrap() as f64
 }
 
-fn restarts_after(lab: &Lab, upgrade_first: bool) {
+fn restarts_after(env: &TestEnv, upgrade_first: bool) {
     let child = ["on-start", "1", "wait-for", "go", "exit", "0", "otherwise", "cat"];
-    let setup = lab.server().logged().opts(["--holdoff", "3"]).child(child);
+    let setup = env.server().logged().opts(["--holdoff", "3"]).child(child);
     let (server, mut user) = started(setup);
     let first = start_of(server.child_start(1));
     if upgrade_first {
-        upgrade(lab, &server);
+        upgrade(env, &server);
     }
     fs::write(server.path("go"), "").unwrap();
     user.until("^Q quits the server\r\n");
     if !upgrade_first {
-        upgrade(lab, &server);
+        upgrade(env, &server);
         assert_eq!(starts(&server), 1);
     }
     let waited = start_of(server.child_start(2)) - first;
@@ -59,43 +59,43 @@ fn restarts_after(lab: &Lab, upgrade_first: bool) {
     assert_echo(&mut user, "hello");
 }
 
-fn restart_that_is_due_comes_in_time(lab: &Lab) {
-    restarts_after(lab, false);
+fn restart_that_is_due_comes_in_time(env: &TestEnv) {
+    restarts_after(env, false);
 }
 
-fn holdoff_counts_from_the_childs_start(lab: &Lab) {
-    restarts_after(lab, true);
+fn holdoff_counts_from_the_childs_start(env: &TestEnv) {
+    restarts_after(env, true);
 }
 
 /// A server whose child ends when the file `go` is there, in the mode that so many ^T set.
-fn toggled(lab: &Lab, toggles: &[&str]) -> (Instance, Client) {
+fn toggled(env: &TestEnv, toggles: &[&str]) -> (TestServer, Client) {
     let child = ["wait-for", "go", "exit", "7"];
-    let setup = lab.server().logged().opts(["--holdoff", "0"]).child(child);
+    let setup = env.server().logged().opts(["--holdoff", "0"]).child(child);
     let (server, mut user) = started(setup);
     for mode in toggles {
         user.send(b"\x14");
         user.expect(&format!("\n@@@ Toggled auto restart mode to {mode}\n"));
     }
-    upgrade(lab, &server);
+    upgrade(env, &server);
     (server, user)
 }
 
-fn mode_off_stays_off(lab: &Lab) {
-    let (server, mut user) = toggled(lab, &["OFF"]);
+fn mode_off_stays_off(env: &TestEnv) {
+    let (server, mut user) = toggled(env, &["OFF"]);
     let greeting = server.connect().greeting();
     line(&greeting, "@@@ Use ^X to kill the child, auto restart mode is OFF");
     fs::write(server.path("go"), "").unwrap();
     user.until("Normal exit status = 7\r\n");
     user.until("^Q quits the server\r\n");
-    upgrade(lab, &server);
+    upgrade(env, &server);
     fs::remove_file(server.path("go")).unwrap();
     user.send(b"\x12");
     user.until(RULE);
     server.child_start(2);
 }
 
-fn oneshot_ends_the_server_with_the_childs_status(lab: &Lab) {
-    let (server, mut user) = toggled(lab, &["OFF", "ONESHOT"]);
+fn oneshot_ends_the_server_with_the_childs_status(env: &TestEnv) {
+    let (server, mut user) = toggled(env, &["OFF", "ONESHOT"]);
     fs::write(server.path("go"), "").unwrap();
     user.until("oneshot mode: server will exit\r\n");
     assert_eq!(server.wait_exit().code(), Some(7));
@@ -103,26 +103,26 @@ fn oneshot_ends_the_server_with_the_childs_status(lab: &Lab) {
     assert_eq!(starts(&server), 2);
 }
 
-fn oneshot_from_the_start_starts_none_more(lab: &Lab) {
-    let setup = lab.server().logged().opts(["-o", "--holdoff", "0"]);
+fn oneshot_from_the_start_starts_none_more(env: &TestEnv) {
+    let setup = env.server().logged().opts(["-o", "--holdoff", "0"]);
     let (server, mut user) = started(setup.child(["wait-for", "go", "exit", "7"]));
-    upgrade(lab, &server);
+    upgrade(env, &server);
     fs::write(server.path("go"), "").unwrap();
     user.until("oneshot mode: server will exit\r\n");
     assert_eq!(server.wait_exit().code(), Some(7));
     assert_eq!(starts(&server), 1);
 }
 
-fn starts(server: &Instance) -> usize {
+fn starts(server: &TestServer) -> usize {
     server.file("starts").iter().filter(|byte| **byte == b'\n').count()
 }
 
-fn child_that_was_never_started_stays_so(lab: &Lab) {
-    let server = lab.server().logged().opts(["-w"]).start();
+fn child_that_was_never_started_stays_so(env: &TestEnv) {
+    let server = env.server().logged().opts(["-w"]).start();
     let mut user = server.connect();
     let before = user.greeting();
-    upgrade(lab, &server);
-    upgrade(lab, &server);
+    upgrade(env, &server);
+    upgrade(env, &server);
     let mut other = server.connect();
     let after = other.greeting();
     assert_eq!(show(&before).replace("@@@ 0 user(s)", "@@@ 1 user(s)"), show(&after));
@@ -133,7 +133,7 @@ fn child_that_was_never_started_stays_so(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn later_children_are_as_earlier_ones(lab: &Lab) {
+fn later_children_are_as_earlier_ones(env: &TestEnv) {
     let shows = ["show-env PROCSERV_HANDOVER", "show-env PROCSERV_INFO", "show-env LANG"];
     let status = ["SigBlk:", "SigIgn:", "SigCgt:"].map(|name| format!("show-status {name}"));
     let limits = ["show-limit=Max open files", "show-limit=Max core file size"];
@@ -141,8 +141,8 @@ fn later_children_are_as_earlier_ones(lab: &Lab) {
     let steps = shows.iter().copied().chain(status.iter().map(String::as_str));
     let steps = steps.flat_map(|step| step.split(' ')).chain(limits);
     let steps = steps.chain(["show-cwd", "show-session", "show-fds", "say", "END", "wait"]);
-    let port = lab.free_port().to_string();
-    let setup = lab.server().logged().log_endpoint().opts(["-P", &port, "-c", "work"]);
+    let port = env.free_port().to_string();
+    let setup = env.server().logged().log_endpoint().opts(["-P", &port, "-c", "work"]);
     let setup = setup.opts(["--coresize", "4096", "--holdoff", "0"]).env("LANG", "C");
     fs::create_dir(setup.path("work")).unwrap();
     let fake = setup.path("fake-ioc").into_os_string();
@@ -153,7 +153,7 @@ fn later_children_are_as_earlier_ones(lab: &Lab) {
     assert!(first.contains("PROCSERV_HANDOVER unset"), "{first}");
     assert!(first.contains("Max open files 256 4096"), "{first}");
     for _ in 0..2 {
-        upgrade(lab, &server);
+        upgrade(env, &server);
         user.send(b"\x18");
         user.until("^Q quits the server\r\n");
         user.until(RULE);
@@ -161,31 +161,31 @@ fn later_children_are_as_earlier_ones(lab: &Lab) {
     }
 }
 
-fn orphans_of_the_child_live_on(lab: &Lab) {
+fn orphans_of_the_child_live_on(env: &TestEnv) {
     let orphan = ["background", "setsid", "record", "orphan", "wait-for", "end", ";"];
     let child = [&orphan[..], &["wait-for", "orphan", "cat"]].concat();
-    let (server, mut user) = started(lab.server().logged().child(child));
+    let (server, mut user) = started(env.server().logged().child(child));
     assert_echo(&mut user, "hello");
     let orphan: i32 = String::from_utf8(server.file("orphan")).unwrap().trim().parse().unwrap();
-    upgrade(lab, &server);
+    upgrade(env, &server);
     assert_echo(&mut user, "again");
     assert!(crate::support::alive(orphan));
     fs::write(server.path("end"), "").unwrap();
-    gone(lab, orphan);
+    gone(env, orphan);
 }
 
-fn kill_command_works(lab: &Lab) {
-    let (server, mut user) = started(lab.server().logged().opts(["--holdoff", "0"]));
+fn kill_command_works(env: &TestEnv) {
+    let (server, mut user) = started(env.server().logged().opts(["--holdoff", "0"]));
     let first = server.child_start(1);
-    upgrade(lab, &server);
+    upgrade(env, &server);
     user.send(b"\x18");
     user.until(format!("for process {first}. The process was killed by signal 9\r\n"));
     let second = server.child_start(2);
-    upgrade(lab, &server);
+    upgrade(env, &server);
     kill(Pid::from_raw(second), Signal::SIGTERM).unwrap();
     user.until(format!("for process {second}. The process was killed by signal 15\r\n"));
     server.child_start(3);
-    upgrade(lab, &server);
+    upgrade(env, &server);
     assert_eq!(server.terminate().code(), Some(0));
-    gone(lab, server.child_start(3));
+    gone(env, server.child_start(3));
 }

@@ -2,7 +2,7 @@
 //! doesn't read and one of whom types: every stream is compared byte for byte.
 
 use crate::support::{
-    Instance, Lab, NEGOTIATION, alive, anonymous_memory, cases, descriptors, find,
+    NEGOTIATION, TestEnv, TestServer, alive, anonymous_memory, cases, descriptors, find,
 };
 use crate::upgrade::ask::notice;
 use crate::upgrade::traffic::{FLOOD, Follower, follow};
@@ -45,10 +45,10 @@ struct Shared {
     enough: AtomicBool,
 }
 
-fn upgrades_in_a_row_under_load(lab: &Lab) {
+fn upgrades_in_a_row_under_load(env: &TestEnv) {
     let wanted = wanted();
-    let port = lab.free_port().to_string();
-    let setup = lab.server().logged().log_endpoint().opts(["-P", &port, "-w"]);
+    let port = env.free_port().to_string();
+    let setup = env.server().logged().log_endpoint().opts(["-P", &port, "-w"]);
     let server = setup.command(["./fake-ioc", FLOOD]).start();
     server.connect().greeting();
     let endpoints = ["ctl", "log-ctl", "ctl", "log-ctl", "tcp"];
@@ -60,10 +60,10 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
         .map(|stream: OwnedFd| File::from(stream))
         .collect();
     // Whoever waits for a stream to go on does not wait for ever.
-    let patience = TimeVal::new(lab.patience().as_secs().cast_signed(), 0);
+    let timeout = TimeVal::new(env.timeout().as_secs().cast_signed(), 0);
     for stream in &streams {
-        setsockopt(stream, sockopt::ReceiveTimeout, &patience).unwrap();
-        setsockopt(stream, sockopt::SendTimeout, &patience).unwrap();
+        setsockopt(stream, sockopt::ReceiveTimeout, &timeout).unwrap();
+        setsockopt(stream, sockopt::SendTimeout, &timeout).unwrap();
     }
     streams.iter_mut().for_each(|stream| read_until(stream, NEGOTIATION));
     streams[0].write_all(b"\x12").unwrap();
@@ -74,7 +74,7 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
         let upgraded = b"@@@ procServ server upgraded in place".as_slice();
         let told =
             || server.file("log").windows(upgraded.len()).filter(|it| *it == upgraded).count();
-        lab.wait_for("an upgrade of an idle server", || (told() >= number).then_some(()));
+        env.wait_for("an upgrade of an idle server", || (told() >= number).then_some(()));
         anonymous_memory(server.pid())
     };
     let before = idle_size(1);
@@ -82,7 +82,7 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
     let shared = Arc::new(Shared::default());
     let mut typist = streams[0].try_clone().unwrap();
     let sleeper = streams.pop().unwrap();
-    let log = follow_log(&server, lab, &shared);
+    let log = follow_log(&server, env, &shared);
     let readers: Vec<_> = streams.into_iter().map(|s| thread::spawn(move || follow(s))).collect();
     let typing = Arc::clone(&shared);
     let typed = thread::spawn(move || paste(&mut typist, &typing.enough));
@@ -92,7 +92,7 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
     let begin = Instant::now();
     for number in 1..=wanted {
         server.signal(nix::sys::signal::SIGUSR1);
-        lab.wait_for(&format!("upgrade {number} of {wanted}"), || {
+        env.wait_for(&format!("upgrade {number} of {wanted}"), || {
             assert!(!log.is_finished() && alive(server.pid()));
             (shared.upgrades.load(Ordering::Acquire) > number).then_some(())
         });
@@ -105,7 +105,7 @@ fn upgrades_in_a_row_under_load(lab: &Lab) {
 
     shared.enough.store(true, Ordering::Release);
     let typed = typed.join().unwrap();
-    lab.wait_for("the child to keep all that was typed", || {
+    env.wait_for("the child to keep all that was typed", || {
         (fs::metadata(server.path("kept")).unwrap().len() >= typed).then_some(())
     });
     fs::write(server.path("end"), "").unwrap();
@@ -168,10 +168,10 @@ fn pasted(len: u64) -> Vec<u8> {
 }
 
 /// Reads the log while it grows.
-fn follow_log(server: &Instance, lab: &Lab, shared: &Arc<Shared>) -> JoinHandle<Follower> {
+fn follow_log(server: &TestServer, env: &TestEnv, shared: &Arc<Shared>) -> JoinHandle<Follower> {
     let mut log = File::open(server.path("log")).unwrap();
-    let (notice, shared, patience) = (notice(lab), Arc::clone(shared), lab.patience());
-    read_until_there(lab, &mut log, b"READY\r\n");
+    let (notice, shared, timeout) = (notice(env), Arc::clone(shared), env.timeout());
+    read_until_there(env, &mut log, b"READY\r\n");
     thread::spawn(move || {
         let mut follower = Follower::default();
         let mut buffer = vec![0; 1 << 20];
@@ -179,7 +179,7 @@ fn follow_log(server: &Instance, lab: &Lab, shared: &Arc<Shared>) -> JoinHandle<
         while !follower.ended {
             match log.read(&mut buffer).unwrap() {
                 0 => {
-                    assert!(last.elapsed() < patience, "the log stands still");
+                    assert!(last.elapsed() < timeout, "the log stands still");
                     thread::sleep(Duration::from_millis(1));
                 }
                 count => {
@@ -193,9 +193,9 @@ fn follow_log(server: &Instance, lab: &Lab, shared: &Arc<Shared>) -> JoinHandle<
     })
 }
 
-fn read_until_there(lab: &Lab, log: &mut File, end: &[u8]) {
+fn read_until_there(env: &TestEnv, log: &mut File, end: &[u8]) {
     let mut read = Vec::new();
-    lab.wait_for("the log's begin", || {
+    env.wait_for("the log's begin", || {
         let mut byte = [0];
         while find(&read, end).is_none() && log.read(&mut byte).unwrap() == 1 {
             read.extend_from_slice(&byte);

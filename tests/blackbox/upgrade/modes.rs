@@ -1,7 +1,9 @@
 //! However the server was started.
 
 use crate::support::dialogue::{daemon, line};
-use crate::support::{Instance, Lab, Setup, Terminal, cases, number_after, parent_of, show, stat};
+use crate::support::{
+    ServerBuilder, Terminal, TestEnv, TestServer, cases, number_after, parent_of, show, stat,
+};
 use crate::upgrade::ask::{assert_echo, notice, upgrade, upgrade_by, upgrade_logged_in};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::Termios;
@@ -28,44 +30,44 @@ cases![
 ];
 
 /// The file that the server is executed from.
-fn executed(server: &Instance) -> PathBuf {
+fn executed(server: &TestServer) -> PathBuf {
     fs::read_link(format!("/proc/{}/exe", server.pid())).unwrap()
 }
 
-fn daemon_stays_one(lab: &Lab) {
-    let server = daemon(lab.server().logged());
+fn daemon_stays_one(env: &TestEnv) {
+    let server = daemon(env.server().logged());
     let mut user = server.connect();
     user.greeting();
     let (pid, identity) = (server.pid(), |pid| stat(pid).unwrap()[1..4].to_vec());
     let before = identity(pid);
-    upgrade(lab, &server);
+    upgrade(env, &server);
     assert_echo(&mut user, "hello");
     assert_eq!(identity(pid), before);
     assert_eq!(server.terminate().code(), Some(0));
     server.assert_plain(server.stderr(), "procServ: spawning daemon process: <pid>\n");
 }
 
-fn pipe_as_stdin_still_sends(lab: &Lab) {
+fn pipe_as_stdin_still_sends(env: &TestEnv) {
     let (reader, mut writer) = pipe().unwrap();
-    let server = lab.server().stdin(reader).logged().opts(["-w"]).start();
+    let server = env.server().stdin(reader).logged().opts(["-w"]).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x12");
     user.until("@@@ @@@ @@@\r\n");
     writer.write_all(b"before\n").unwrap();
     user.expect("before\nbefore\n");
-    upgrade(lab, &server);
+    upgrade(env, &server);
     writer.write_all(b"after\n").unwrap();
     user.expect("after\nafter\n");
     drop(writer);
-    upgrade(lab, &server);
+    upgrade(env, &server);
     assert_echo(&mut user, "without it");
 }
 
 /// A server in the foreground of a terminal of its own.
-fn on_terminal(lab: &Lab) -> (Instance, Terminal) {
-    let setup = lab.server().logged();
-    let terminal = Terminal::new(lab, &setup.dir());
+fn on_terminal(env: &TestEnv) -> (TestServer, Terminal) {
+    let setup = env.server().logged();
+    let terminal = Terminal::new(env, &setup.dir());
     let path = terminal.path().to_str().unwrap().to_owned();
     let server = setup.launched_by(["setsid", "open-tty", &path]).start();
     (server, terminal)
@@ -76,15 +78,15 @@ fn modes(modes: &Termios) -> String {
     format!("{modes:?}")
 }
 
-fn terminal_is_still_a_client(lab: &Lab) {
-    let (server, mut terminal) = on_terminal(lab);
+fn terminal_is_still_a_client(env: &TestEnv) {
+    let (server, mut terminal) = on_terminal(env);
     let screen = &mut terminal.screen;
     screen.until("@@@ @@@ @@@ @@@ @@@\r\r\n");
-    let reference = Terminal::new(lab, server.dir()).modes();
+    let reference = Terminal::new(env, server.dir()).modes();
     let seated = modes(&terminal.modes());
     assert_ne!(modes(&reference), seated);
     for _ in 0..2 {
-        upgrade(lab, &server);
+        upgrade(env, &server);
         assert_eq!(modes(&terminal.modes()), seated);
         terminal.screen.send(b"hello\r");
         assert_eq!(terminal.screen.until("\r\r\nhello\r\r\n"), b"hello\r\r\nhello\r\r\n");
@@ -98,17 +100,17 @@ fn terminal_is_still_a_client(lab: &Lab) {
     assert_eq!(modes(&terminal.modes()), modes(&reference));
 }
 
-fn terminal_that_was_left_stays_left(lab: &Lab) {
-    let setup = lab.server().logged().opts(["-x", "^O"]);
-    let terminal = Terminal::new(lab, &setup.dir());
+fn terminal_that_was_left_stays_left(env: &TestEnv) {
+    let setup = env.server().logged().opts(["-x", "^O"]);
+    let terminal = Terminal::new(env, &setup.dir());
     let path = terminal.path().to_str().unwrap().to_owned();
     let server = setup.launched_by(["setsid", "open-tty", &path]).start();
     let mut terminal = terminal;
     terminal.screen.until("@@@ @@@ @@@ @@@ @@@\r\r\n");
     terminal.screen.send(b"\x0f");
-    let reference = modes(&Terminal::new(lab, server.dir()).modes());
-    lab.wait_for("the modes", || (modes(&terminal.modes()) == reference).then_some(()));
-    upgrade(lab, &server);
+    let reference = modes(&Terminal::new(env, server.dir()).modes());
+    env.wait_for("the modes", || (modes(&terminal.modes()) == reference).then_some(()));
+    upgrade(env, &server);
     let mut user = server.connect();
     let greeting = user.greeting();
     line(&greeting, "@@@ 0 user(s) and 0 logger(s) connected (plus you)");
@@ -116,8 +118,8 @@ fn terminal_that_was_left_stays_left(lab: &Lab) {
     assert_eq!(modes(&terminal.modes()), reference);
 }
 
-fn debug_mode_goes_on_printing(lab: &Lab) {
-    let server = lab.server().bare().logged().opts(["-d", "-P", "unix:ctl", "-w"]);
+fn debug_mode_goes_on_printing(env: &TestEnv) {
+    let server = env.server().bare().logged().opts(["-d", "-P", "unix:ctl", "-w"]);
     let server = server.command(["./fake-ioc", "cat"]).start();
     let mut user = server.connect_to("unix:ctl");
     user.greeting();
@@ -125,7 +127,7 @@ fn debug_mode_goes_on_printing(lab: &Lab) {
     user.until("@@@ @@@ @@@\r\n");
     assert_echo(&mut user, "before");
     server.file_with("stdout", "before\r\nbefore\r\n");
-    upgrade(lab, &server);
+    upgrade(env, &server);
     assert_echo(&mut user, "after");
     let stdout = server.file_with("stdout", "after\r\nafter\r\n");
     assert!(!show(&stdout).contains("upgraded in place"), "{}", show(&stdout));
@@ -141,9 +143,9 @@ fn can_be_process_1() -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-fn process_1_stays_process_1(lab: &Lab) {
+fn process_1_stays_process_1(env: &TestEnv) {
     let launch = [&["exec"][..], &UNSHARE, &["./fake-ioc", "unrecorded"]].concat();
-    let server = lab.server().logged().launched_by(launch).opts(["--holdoff", "0"]).start();
+    let server = env.server().logged().launched_by(launch).opts(["--holdoff", "0"]).start();
     let mut user = server.connect();
     assert_eq!(number_after(&user.greeting(), "server PID: "), 1);
     let pids = fs::read_dir("/proc").unwrap().flatten();
@@ -151,7 +153,7 @@ fn process_1_stays_process_1(lab: &Lab) {
     let process_1 = pids.find(|pid| parent_of(*pid) == Some(server.pid())).unwrap();
     let process_1 = Pid::from_raw(process_1);
     server.child_start(1);
-    upgrade_by(lab, &server, "log", || kill(process_1, Signal::SIGUSR1).unwrap());
+    upgrade_by(env, &server, "log", || kill(process_1, Signal::SIGUSR1).unwrap());
     assert_eq!(number_after(&server.connect().greeting(), "server PID: "), 1);
     user.send(b"\x18");
     user.until("was killed by signal 9\r\n");
@@ -162,71 +164,71 @@ fn process_1_stays_process_1(lab: &Lab) {
 }
 
 /// Puts a new file in the place of the one the server was started by, and sees it become that.
-fn becomes_another_file(lab: &Lab, setup: Setup, name: &str) {
+fn becomes_another_file(env: &TestEnv, setup: ServerBuilder, name: &str) {
     let server = setup.start();
     let child = server.child_start(1);
     let mut user = server.connect();
     user.greeting();
-    let installed = install(lab, &server, name);
+    let installed = install(env, &server, name);
     assert_ne!(executed(&server), installed);
-    upgrade(lab, &server);
+    upgrade(env, &server);
     assert_eq!(executed(&server), installed);
-    install(lab, &server, name);
-    upgrade(lab, &server);
+    install(env, &server, name);
+    upgrade(env, &server);
     assert_eq!(executed(&server), installed);
     assert_echo(&mut user, "hello");
     assert_eq!(server.child_start(1), child);
 }
 
-/// A copy of the program in a new file of that name. By another process, see `Setup::for_anybody`.
-fn install(lab: &Lab, server: &Instance, name: &str) -> PathBuf {
+/// A copy of the program in a new file of that name. By another process, see `ServerBuilder::for_anybody`.
+fn install(env: &TestEnv, server: &TestServer, name: &str) -> PathBuf {
     let path = server.path(name);
     let part = server.path(format!("{name}.part"));
-    let status = Command::new("cp").arg(lab.program()).arg(&part).status();
+    let status = Command::new("cp").arg(env.program()).arg(&part).status();
     assert!(status.is_ok_and(|status| status.success()));
     fs::rename(part, &path).unwrap();
     path
 }
 
-fn started_by_a_relative_path(lab: &Lab) {
-    let setup = lab.server().logged().installed().program("./procServ").opts(["-c", "/"]);
+fn started_by_a_relative_path(env: &TestEnv) {
+    let setup = env.server().logged().installed().program("./procServ").opts(["-c", "/"]);
     let command = setup.path("fake-ioc").into_os_string();
-    becomes_another_file(lab, setup.command([command, "cat".into()]), "procServ");
+    becomes_another_file(env, setup.command([command, "cat".into()]), "procServ");
 }
 
-fn started_by_a_name_in_path(lab: &Lab) {
-    let setup = lab.server().logged().installed().program("procServ");
+fn started_by_a_name_in_path(env: &TestEnv) {
+    let setup = env.server().logged().installed().program("procServ");
     let mut path = setup.dir().into_os_string();
     path.push(":/usr/bin:/bin");
-    becomes_another_file(lab, setup.env("PATH", path), "procServ");
+    becomes_another_file(env, setup.env("PATH", path), "procServ");
 }
 
-fn link_to_a_directory_of_a_version_is_followed(lab: &Lab) {
-    let setup = lab.server().logged();
+fn link_to_a_directory_of_a_version_is_followed(env: &TestEnv) {
+    let setup = env.server().logged();
     let dir = setup.dir();
     fs::create_dir(dir.join("v1")).unwrap();
     fs::create_dir(dir.join("v2")).unwrap();
-    symlink(lab.program(), dir.join("v1/procServ")).unwrap();
+    symlink(env.program(), dir.join("v1/procServ")).unwrap();
     symlink("v1", dir.join("current")).unwrap();
     let server = setup.program(dir.join("current/procServ")).start();
     let mut user = server.connect();
     user.greeting();
     server.child_start(1);
-    let installed = install(lab, &server, "v2/procServ");
+    let installed = install(env, &server, "v2/procServ");
     symlink("v2", dir.join("next")).unwrap();
     fs::rename(dir.join("next"), dir.join("current")).unwrap();
     fs::remove_dir_all(dir.join("v1")).unwrap();
-    upgrade(lab, &server);
+    upgrade(env, &server);
     assert_eq!(executed(&server), installed);
     assert_echo(&mut user, "hello");
     assert_eq!(fs::read_to_string(format!("/proc/{}/comm", server.pid())).unwrap(), "procServ\n");
 }
 
-fn started_by_a_descriptor(lab: &Lab) {
-    let setup = lab.server();
+fn started_by_a_descriptor(env: &TestEnv) {
+    let setup = env.server();
     let script = "exec 9<\"$0\"; exec /dev/fd/9 \"$@\"";
     let copy = setup.path("procServ");
-    let status = Command::new("cp").arg(lab.program()).arg(&copy).status();
+    let status = Command::new("cp").arg(env.program()).arg(&copy).status();
     assert!(status.is_ok_and(|status| status.success()));
     let setup = setup.bare().program("/bin/sh").argv0("sh").opts(["-c", script]).opts([&copy]);
     let setup = setup.opts(["-f", "-P", "unix:ctl", "-L", "log"]).command(["./fake-ioc", "cat"]);
@@ -235,25 +237,25 @@ fn started_by_a_descriptor(lab: &Lab) {
     let mut user = server.connect_to("unix:ctl");
     user.greeting();
     for _ in 0..2 {
-        let installed = install(lab, &server, "procServ");
-        upgrade(lab, &server);
+        let installed = install(env, &server, "procServ");
+        upgrade(env, &server);
         assert_eq!(executed(&server), installed);
         assert_echo(&mut user, "hello");
     }
 }
 
-fn started_by_another_name(lab: &Lab) {
-    let server = lab.server().logged().argv0("the ioc server").start();
+fn started_by_another_name(env: &TestEnv) {
+    let server = env.server().logged().argv0("the ioc server").start();
     server.child_start(1);
     let line = || fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap();
     let before = line();
-    upgrade(lab, &server);
+    upgrade(env, &server);
     assert_eq!(show(&line()), show(&before));
 }
 
 /// Near what the kernel takes: what is added must be short.
-fn long_command_line_and_environment(lab: &Lab) {
-    let mut setup = lab.server().logged();
+fn long_command_line_and_environment(env: &TestEnv) {
+    let mut setup = env.server().logged();
     // Of all strings together a quarter of the stack's limit, each up to 128 KiB.
     let value = "x".repeat(100_000);
     for number in 0..15 {
@@ -264,8 +266,8 @@ fn long_command_line_and_environment(lab: &Lab) {
     server.child_start(1);
     let mut user = server.connect();
     user.greeting();
-    upgrade(lab, &server);
-    upgrade_logged_in(lab, &server, "log");
+    upgrade(env, &server);
+    upgrade_logged_in(env, &server, "log");
     assert_echo(&mut user, "hello");
-    assert!(show(&server.file("log")).contains(notice(lab).trim_end()));
+    assert!(show(&server.file("log")).contains(notice(env).trim_end()));
 }

@@ -1,7 +1,7 @@
 //! Programs that the server must not become. It goes on as if nothing had been, and says why.
 
 use crate::support::dialogue::started;
-use crate::support::{Client, Instance, Lab, cases, descriptors, find, processes_with, show};
+use crate::support::{Client, TestEnv, TestServer, cases, descriptors, find, processes_with, show};
 use crate::upgrade::ask::{assert_echo, count, notice, upgrade};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
@@ -39,22 +39,22 @@ const PEER: &str = "/usr/bin/procServ";
 
 /// A server whose program can be exchanged, and what must not change by a refusal.
 struct Subject {
-    server: Instance,
+    server: TestServer,
     user: Client,
     refusals: usize,
     before: (String, Vec<(i32, String)>, Vec<i32>),
 }
 
 impl Subject {
-    fn new(lab: &Lab) -> Subject {
-        let (server, mut user) = started(lab.server().installed().logged());
+    fn new(env: &TestEnv) -> Subject {
+        let (server, mut user) = started(env.server().installed().logged());
         assert_echo(&mut user, "before");
         server.file_with("log", "before\r\nbefore\r\n");
         let before = Subject::look(&server);
         Subject { server, user, refusals: 0, before }
     }
 
-    fn look(server: &Instance) -> (String, Vec<(i32, String)>, Vec<i32>) {
+    fn look(server: &TestServer) -> (String, Vec<(i32, String)>, Vec<i32>) {
         let exe = fs::read_link(format!("/proc/{}/exe", server.pid())).unwrap();
         let starts = fs::read_to_string(server.path("starts")).unwrap();
         let identity = format!("{} {starts}", exe.display());
@@ -65,7 +65,7 @@ impl Subject {
 
     /// Installs this file.
     fn install(&self, content: impl AsRef<[u8]>, mode: u32) {
-        // By another process, see `Setup::for_anybody`.
+        // By another process, see `ServerBuilder::for_anybody`.
         let part = self.server.path("part");
         fs::write(self.server.path("content"), content).unwrap();
         let copied = Command::new("cp").arg(self.server.path("content")).arg(&part).status();
@@ -79,7 +79,7 @@ impl Subject {
     }
 
     /// Asks for an upgrade and panics unless it is refused for this reason, and that is all.
-    fn refuses(&mut self, lab: &Lab, reason: &str) {
+    fn refuses(&mut self, env: &TestEnv, reason: &str) {
         let line = format!("@@@ procServ server not upgraded: {reason}\r\n");
         let lines = count(&self.server.file("log"), line.as_bytes());
         let log = self.server.file("log");
@@ -87,7 +87,7 @@ impl Subject {
         self.refusals += 1;
         let word = format!("after {}", self.refusals);
         self.server.signal(Signal::SIGUSR1);
-        lab.wait_for("a refusal", || {
+        env.wait_for("a refusal", || {
             find(&self.server.file("log")[log.len()..], b"upgraded: ").map(drop)
         });
         assert_echo(&mut self.user, &word);
@@ -97,7 +97,7 @@ impl Subject {
         assert_eq!(count(&now, line.as_bytes()), lines + 1);
         let said = self.server.stderr();
         assert_eq!(said[stderr.len()..], format!("procServ: not upgraded: {reason}\n"));
-        lab.wait_for("processes and descriptors as before", || {
+        env.wait_for("processes and descriptors as before", || {
             (Subject::look(&self.server) == self.before).then_some(())
         });
         self.server.connect().greeting();
@@ -110,56 +110,56 @@ impl Subject {
 }
 
 /// A script in the place of the program is refused for this reason.
-fn script(lab: &Lab, script: &str, reason: &str) {
-    let mut subject = Subject::new(lab);
+fn script(env: &TestEnv, script: &str, reason: &str) {
+    let mut subject = Subject::new(env);
     subject.install_script(script);
-    subject.refuses(lab, reason);
+    subject.refuses(env, reason);
     subject.ends();
 }
 
 /// As is a file.
-fn file(lab: &Lab, content: &[u8], mode: u32, reason: &str) {
-    let mut subject = Subject::new(lab);
+fn file(env: &TestEnv, content: &[u8], mode: u32, reason: &str) {
+    let mut subject = Subject::new(env);
     subject.install(content, mode);
-    subject.refuses(lab, reason);
+    subject.refuses(env, reason);
     subject.ends();
 }
 
-fn no_program(lab: &Lab) {
-    let mut subject = Subject::new(lab);
+fn no_program(env: &TestEnv) {
+    let mut subject = Subject::new(env);
     fs::remove_file(subject.server.path("procServ")).unwrap();
-    subject.refuses(lab, "No such file or directory");
-    subject.refuses(lab, "No such file or directory");
+    subject.refuses(env, "No such file or directory");
+    subject.refuses(env, "No such file or directory");
     subject.ends();
 }
 
-fn program_that_was_never_there_again(lab: &Lab) {
-    let mut subject = Subject::new(lab);
+fn program_that_was_never_there_again(env: &TestEnv) {
+    let mut subject = Subject::new(env);
     fs::remove_file(subject.server.path("procServ")).unwrap();
     std::os::unix::fs::symlink("procServ", subject.server.path("procServ")).unwrap();
-    subject.refuses(lab, "Too many levels of symbolic links");
+    subject.refuses(env, "Too many levels of symbolic links");
     subject.ends();
 }
 
-fn directory(lab: &Lab) {
-    let mut subject = Subject::new(lab);
+fn directory(env: &TestEnv) {
+    let mut subject = Subject::new(env);
     fs::remove_file(subject.server.path("procServ")).unwrap();
     fs::create_dir(subject.server.path("procServ")).unwrap();
-    subject.refuses(lab, "Permission denied");
+    subject.refuses(env, "Permission denied");
     subject.ends();
 }
 
-fn empty_file(lab: &Lab) {
-    file(lab, b"", 0o755, "Exec format error");
+fn empty_file(env: &TestEnv) {
+    file(env, b"", 0o755, "Exec format error");
 }
 
-fn half_a_program(lab: &Lab) {
-    let whole = fs::read(lab.program()).unwrap();
-    let mut subject = Subject::new(lab);
+fn half_a_program(env: &TestEnv) {
+    let whole = fs::read(env.program()).unwrap();
+    let mut subject = Subject::new(env);
     for part in [10, 100, 4096] {
         subject.install(&whole[..part], 0o755);
         // What is wrong is for the kernel to say, or it is killed at its first instruction.
-        subject.refuses(lab, if part < 4096 { "Exec format error" } else { CUT });
+        subject.refuses(env, if part < 4096 { "Exec format error" } else { CUT });
     }
     subject.ends();
 }
@@ -167,87 +167,87 @@ fn half_a_program(lab: &Lab) {
 /// The head is whole, and says where there is nothing.
 const CUT: &str = "the new program was killed by signal 11";
 
-fn program_of_another_machine(lab: &Lab) {
-    let mut program = fs::read(lab.program()).unwrap();
+fn program_of_another_machine(env: &TestEnv) {
+    let mut program = fs::read(env.program()).unwrap();
     // e_machine: Sun's, of 1987.
     program[18..20].copy_from_slice(&2u16.to_ne_bytes());
-    file(lab, &program, 0o755, "Exec format error");
+    file(env, &program, 0o755, "Exec format error");
 }
 
-fn not_executable(lab: &Lab) {
-    file(lab, &fs::read(lab.program()).unwrap(), 0o644, "Permission denied");
+fn not_executable(env: &TestEnv) {
+    file(env, &fs::read(env.program()).unwrap(), 0o644, "Permission denied");
 }
 
-fn program_that_does_nothing(lab: &Lab) {
-    script(lab, "exit 0", "the new program did not answer");
-    file(lab, &fs::read("/bin/true").unwrap(), 0o755, "the new program did not answer");
+fn program_that_does_nothing(env: &TestEnv) {
+    script(env, "exit 0", "the new program did not answer");
+    file(env, &fs::read("/bin/true").unwrap(), 0o755, "the new program did not answer");
 }
 
-fn program_that_crashes(lab: &Lab) {
-    script(lab, "kill -SEGV $$", "the new program was killed by signal 11");
+fn program_that_crashes(env: &TestEnv) {
+    script(env, "kill -SEGV $$", "the new program was killed by signal 11");
 }
 
-fn program_that_fails_and_says_why(lab: &Lab) {
+fn program_that_fails_and_says_why(env: &TestEnv) {
     let words = "echo 'libnew.so: not found'; echo more; exit 127";
-    script(lab, words, "the new program refused with status 127: libnew.so: not found");
+    script(env, words, "the new program refused with status 127: libnew.so: not found");
 }
 
-fn program_that_answers_something_else(lab: &Lab) {
-    script(lab, "echo yes", "the new program did not answer");
+fn program_that_answers_something_else(env: &TestEnv) {
+    script(env, "echo yes", "the new program did not answer");
 }
 
-fn program_that_answers_too_much(lab: &Lab) {
-    script(lab, "exec yes", "the new program does something else");
+fn program_that_answers_too_much(env: &TestEnv) {
+    script(env, "exec yes", "the new program does something else");
 }
 
-fn program_that_floods_silently(lab: &Lab) {
+fn program_that_floods_silently(env: &TestEnv) {
     let flood = "yes >&2 & i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); echo x >&2; done; exit 3";
-    script(lab, flood, "the new program refused with status 3: ");
+    script(env, flood, "the new program refused with status 3: ");
 }
 
-fn program_that_hangs_is_killed_with_all_it_started(lab: &Lab) {
-    let mut subject = Subject::new(lab);
+fn program_that_hangs_is_killed_with_all_it_started(env: &TestEnv) {
+    let mut subject = Subject::new(env);
     subject.install_script("sleep 1000 & sleep 1000 | sleep 1000");
     subject.server.signal(Signal::SIGUSR1);
-    lab.wait_for("the whole group", || {
+    env.wait_for("the whole group", || {
         (processes_with(subject.server.dir()).len() >= subject.before.2.len() + 4).then_some(())
     });
     // The server serves meanwhile.
     assert_echo(&mut subject.user, "meanwhile");
     let reason = "the new program gave no answer in time";
     subject.server.file_with("log", format!("not upgraded: {reason}\r\n"));
-    lab.wait_for("nothing left", || {
+    env.wait_for("nothing left", || {
         (Subject::look(&subject.server) == subject.before).then_some(())
     });
     subject.ends();
 }
 
 /// What a program may have kept of an earlier rehearsal.
-fn answer_to_another_state(lab: &Lab) {
-    script(lab, "echo procServ can go on from 0000000000000000", "the new program did not answer");
+fn answer_to_another_state(env: &TestEnv) {
+    script(env, "echo procServ can go on from 0000000000000000", "the new program did not answer");
 }
 
-fn installed_procserv_of_somebody_else(lab: &Lab) {
-    let mut subject = Subject::new(lab);
+fn installed_procserv_of_somebody_else(env: &TestEnv) {
+    let mut subject = Subject::new(env);
     subject.install(fs::read(PEER).unwrap(), 0o755);
     subject.server.signal(Signal::SIGUSR1);
     let log =
         subject.server.file_with("log", "not upgraded: the new program refused with status 1");
-    assert_eq!(count(&log, notice(lab).as_bytes()), 0);
+    assert_eq!(count(&log, notice(env).as_bytes()), 0);
     assert_echo(&mut subject.user, "after");
-    lab.wait_for("nothing left", || {
+    env.wait_for("nothing left", || {
         (Subject::look(&subject.server) == subject.before).then_some(())
     });
     subject.ends();
 }
 
 /// It answers well, and is not there any more when it is needed.
-fn program_exchanged_after_its_rehearsal(lab: &Lab) {
-    let program = lab.program().display();
+fn program_exchanged_after_its_rehearsal(env: &TestEnv) {
+    let program = env.program().display();
     let script = format!("'{program}' \"$@\" || exit; rm procServ; exec true");
-    let mut subject = Subject::new(lab);
+    let mut subject = Subject::new(env);
     subject.install_script(&script);
-    subject.refuses(lab, "No such file or directory");
+    subject.refuses(env, "No such file or directory");
     // No child is to get what the new program would have got.
     for (number, what) in descriptors(subject.server.pid()).split_off(3) {
         let info = format!("/proc/{}/fdinfo/{number}", subject.server.pid());
@@ -260,10 +260,10 @@ fn program_exchanged_after_its_rehearsal(lab: &Lab) {
     subject.ends();
 }
 
-fn log_that_hangs(lab: &Lab) {
+fn log_that_hangs(env: &TestEnv) {
     let (mut reader, writer) = pipe().unwrap();
     let child = ["emit", "150016", "say", "END", "cat"];
-    let setup = lab.server().opts(["-L", "-"]).stdout(writer).child(child);
+    let setup = env.server().opts(["-L", "-"]).stdout(writer).child(child);
     let (server, mut user) = started(setup);
     user.until("END\r\n");
     server.signal(Signal::SIGUSR1);
@@ -274,7 +274,7 @@ fn log_that_hangs(lab: &Lab) {
     // When the log is read, an upgrade is possible again, and nothing is missing.
     server.signal(Signal::SIGUSR1);
     let mut log = Vec::new();
-    let notice = notice(lab);
+    let notice = notice(env);
     while find(&log, notice.as_bytes()).is_none() {
         let mut buffer = [0; 65536];
         let count = reader.read(&mut buffer).unwrap();
@@ -292,11 +292,11 @@ fn log_that_hangs(lab: &Lab) {
 }
 
 /// Both have something to say on stderr: a log that can't be opened, and an upgrade.
-fn stderr_that_nobody_reads_stops_nothing(lab: &Lab) {
+fn stderr_that_nobody_reads_stops_nothing(env: &TestEnv) {
     let (_reader, mut writer) = pipe().unwrap();
     let room = fcntl(&writer, FcntlArg::F_GETPIPE_SZ).unwrap();
     writer.write_all(&vec![b'x'; room as usize]).unwrap();
-    let setup = lab.server().installed().stderr(writer);
+    let setup = env.server().installed().stderr(writer);
     fs::create_dir(setup.path("logs")).unwrap();
     let (server, mut user) = started(setup.opts(["-L", "logs/log", "--events", "events"]));
     fs::remove_dir_all(server.path("logs")).unwrap();
@@ -309,27 +309,27 @@ fn stderr_that_nobody_reads_stops_nothing(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn sigterm_ends_a_rehearsal(lab: &Lab) {
-    let subject = Subject::new(lab);
+fn sigterm_ends_a_rehearsal(env: &TestEnv) {
+    let subject = Subject::new(env);
     subject.install_script("echo >tried; sleep 1000 & sleep 1000");
     subject.server.signal(Signal::SIGUSR1);
     subject.server.file_with("tried", "\n");
     assert_eq!(subject.server.terminate().code(), Some(0));
-    lab.wait_for("nothing left", || processes_with(subject.server.dir()).is_empty().then_some(()));
+    env.wait_for("nothing left", || processes_with(subject.server.dir()).is_empty().then_some(()));
 }
 
-fn after_a_refusal_it_can_be_tried_again(lab: &Lab) {
-    let mut subject = Subject::new(lab);
+fn after_a_refusal_it_can_be_tried_again(env: &TestEnv) {
+    let mut subject = Subject::new(env);
     subject.install_script("exit 0");
-    subject.refuses(lab, "the new program did not answer");
-    subject.install(fs::read(lab.program()).unwrap(), 0o755);
-    upgrade(lab, &subject.server);
+    subject.refuses(env, "the new program did not answer");
+    subject.install(fs::read(env.program()).unwrap(), 0o755);
+    upgrade(env, &subject.server);
     assert_echo(&mut subject.user, "new");
     subject.install_script("exit 0");
     subject.before = Subject::look(&subject.server);
     subject.user.send("again\n");
     subject.user.expect("again\nagain\n");
     subject.server.file_with("log", "again\r\nagain\r\n");
-    subject.refuses(lab, "the new program did not answer");
+    subject.refuses(env, "the new program did not answer");
     subject.ends();
 }

@@ -2,7 +2,7 @@
 
 use crate::clients::command_lines::greeting::Greeting;
 use crate::clients::command_lines::site::Site;
-use crate::support::{Lab, cases, find};
+use crate::support::{TestEnv, cases, find};
 use std::fs;
 
 const LOCAL: &str = "0100007F";
@@ -29,9 +29,9 @@ cases![
     copytruncate_rotation.differs_on_oracle(PATH),
 ];
 
-fn ess_training_name_and_port(lab: &Lab) {
+fn ess_training_name_and_port(env: &TestEnv) {
     let line = "procServ -n iocsh 2000 /epics/bin/iocsh.bash";
-    let line = Site::of(lab, line).port("2000").stand_in("/epics/bin/iocsh.bash").start();
+    let line = Site::of(env, line).port("2000").stand_in("/epics/bin/iocsh.bash").start();
     line.child("", "", None);
     let command = "<dir>/epics/bin/iocsh.bash";
     let mut user =
@@ -49,9 +49,9 @@ Warning: No log file and no port for log connections specified.
     line.stop(&[]);
 }
 
-fn ess_training_name_with_a_blank(lab: &Lab) {
+fn ess_training_name_with_a_blank(env: &TestEnv) {
     let line = r#"procServ -n "Test IOC" -i ^D^C -L procServ.log unix:/run/my-ioc /epics/bin/iocsh.bash st.cmd"#;
-    let line = Site::of(lab, line).stand_in("/epics/bin/iocsh.bash").start();
+    let line = Site::of(env, line).stand_in("/epics/bin/iocsh.bash").start();
     line.child("[st.cmd]", "", None);
     let mut user = line.user(
         "unix:/run/my-ioc",
@@ -79,8 +79,8 @@ fn ess_training_name_with_a_blank(lab: &Lab) {
 
 const DEBIAN_INIT: &str = "procServ -q -c /epics/iocs/example -i ^D^C^] -p /var/run/softioc-example.pid -n example --restrict --logfile=/var/log/softioc/example.log --coresize= 4050 /epics/iocs/example/st.cmd";
 
-fn debian_init_empty_core_size(lab: &Lab) {
-    let line = Site::of(lab, DEBIAN_INIT).port("4050").stand_in("/epics/iocs/example/st.cmd");
+fn debian_init_empty_core_size(env: &TestEnv) {
+    let line = Site::of(env, DEBIAN_INIT).port("4050").stand_in("/epics/iocs/example/st.cmd");
     let line = line.start();
     line.child("", "/epics/iocs/example", Some(0));
     assert_eq!(line.server.stderr(), "");
@@ -101,8 +101,8 @@ fn debian_init_empty_core_size(lab: &Lab) {
     line.stop(&["/var/run/softioc-example.pid"]);
 }
 
-fn debian_init_ignores(lab: &Lab) {
-    let line = Site::of(lab, DEBIAN_INIT).port("4050").stand_in("/epics/iocs/example/st.cmd");
+fn debian_init_ignores(env: &TestEnv) {
+    let line = Site::of(env, DEBIAN_INIT).port("4050").stand_in("/epics/iocs/example/st.cmd");
     let line = line.start();
     line.file("report", "core: ");
     let mut user = line.client("4050");
@@ -110,9 +110,9 @@ fn debian_init_ignores(lab: &Lab) {
     line.typed(&mut user, b"a\x03\x04\x1d^]b", b"a^]b");
 }
 
-fn lnls_quiet_with_kill_signal(lab: &Lab) {
+fn lnls_quiet_with_kill_signal(env: &TestEnv) {
     let line = "procServ -n ioc1 -q --killsig 9 -L /var/log/ioc1.log --chdir /opt/ioc1 unix:/run/ioc1.sock ./st.cmd";
-    let line = Site::of(lab, line).stand_in("/opt/ioc1/st.cmd").start();
+    let line = Site::of(env, line).stand_in("/opt/ioc1/st.cmd").start();
     line.child("", "/opt/ioc1", None);
     assert_eq!(line.server.stderr(), "");
     let mut user = line.user(
@@ -131,11 +131,11 @@ fn lnls_quiet_with_kill_signal(lab: &Lab) {
     line.stop(&["/run/ioc1.sock"]);
 }
 
-fn lcls2_wait_and_device_as_pid_file(lab: &Lab) {
+fn lcls2_wait_and_device_as_pid_file(env: &TestEnv) {
     let line = "procServ --noautorestart --name /reg/log/2024/01/x:y.log --pidfile /dev/null -w --allow 31001 ./drp -l 0";
     // The pid file is an ordinary one of that name here: what becomes of a device is looked at
     // elsewhere, and not with the machine's own.
-    let line = Site::of(lab, line).port("31001").stand_in("drp").start();
+    let line = Site::of(env, line).port("31001").stand_in("drp").start();
     line.listens("31001", ANY);
     line.content("/dev/null", "<pid>\n");
     let shut_down = Greeting {
@@ -160,8 +160,8 @@ fn lcls2_wait_and_device_as_pid_file(lab: &Lab) {
 
 const JLAB: &str = "procServ -n softsvt -i^D^C --logfile /tmp/softsvt.log --logstamp -c /opt/iocBoot/softsvt 20000 ./st.cmd";
 
-fn jlab_bare_log_stamp(lab: &Lab) {
-    let line = Site::of(lab, JLAB).port("20000").stand_in("/opt/iocBoot/softsvt/st.cmd").start();
+fn jlab_bare_log_stamp(env: &TestEnv) {
+    let line = Site::of(env, JLAB).port("20000").stand_in("/opt/iocBoot/softsvt/st.cmd").start();
     line.file("report", "core: ");
     let mut user = line.user(
         "20000",
@@ -185,8 +185,8 @@ fn jlab_bare_log_stamp(lab: &Lab) {
     );
 }
 
-fn jlab_attached_value(lab: &Lab) {
-    let line = Site::of(lab, JLAB).port("20000").stand_in("/opt/iocBoot/softsvt/st.cmd").start();
+fn jlab_attached_value(env: &TestEnv) {
+    let line = Site::of(env, JLAB).port("20000").stand_in("/opt/iocBoot/softsvt/st.cmd").start();
     line.child("", "/opt/iocBoot/softsvt", None);
     line.listens("20000", LOCAL);
     let mut user = line.client("20000");
@@ -196,9 +196,9 @@ fn jlab_attached_value(lab: &Lab) {
     line.stop(&[]);
 }
 
-fn isis_stamp_and_time_format(lab: &Lab) {
+fn isis_stamp_and_time_format(env: &TestEnv) {
     let line = "procServ --logstamp --logfile=/log/BLOCKSVR.log --timefmt=%c --restrict --ignore=^D^C --name=BLOCKSVR --pidfile=/run/B.pid 9006 python block_server.py";
-    let line = Site::of(lab, line).port("9006").in_path("python").start();
+    let line = Site::of(env, line).port("9006").in_path("python").start();
     line.child("[block_server.py]", "", None);
     line.content("/run/B.pid", "<pid>\n");
     line.listens("9006", LOCAL);
@@ -225,9 +225,9 @@ fn isis_stamp_and_time_format(lab: &Lab) {
     line.stop(&["/run/B.pid"]);
 }
 
-fn htscope_log_endpoint(lab: &Lab) {
+fn htscope_log_endpoint(env: &TestEnv) {
     let line = "procServ -L ioc.log -l 8842 -P 8841 ./scripts/run_ioc";
-    let line = Site::of(lab, line).port("8842").port("8841").stand_in("scripts/run_ioc").start();
+    let line = Site::of(env, line).port("8842").port("8841").stand_in("scripts/run_ioc").start();
     line.child("", "", None);
     line.listens("8841", LOCAL);
     line.listens("8842", ANY);
@@ -245,9 +245,9 @@ fn htscope_log_endpoint(lab: &Lab) {
     line.stop(&[]);
 }
 
-fn pyepics_exec(lab: &Lab) {
+fn pyepics_exec(env: &TestEnv) {
     let line = "procServ -n pyepics --allow --noautorestart -P 9230 -L pyepics.log -e /opt/conda/bin/softIoc ./st.cmd";
-    let line = Site::of(lab, line).port("9230").stand_in("/opt/conda/bin/softIoc");
+    let line = Site::of(env, line).port("9230").stand_in("/opt/conda/bin/softIoc");
     let line = line.stand_in("st.cmd").start();
     // The stand-in is softIoc, and st.cmd its argument.
     line.child("[./st.cmd]", "", None);
@@ -273,10 +273,10 @@ fn pyepics_exec(lab: &Lab) {
     line.stop(&[]);
 }
 
-fn copytruncate_rotation(lab: &Lab) {
+fn copytruncate_rotation(env: &TestEnv) {
     let line =
         "procServ --logstamp -n my_ioc -L /home/epics/logs/my_ioc.log 17998 python message.py";
-    let line = Site::of(lab, line).port("17998").in_path("python").start();
+    let line = Site::of(env, line).port("17998").in_path("python").start();
     line.child("[message.py]", "", None);
     let log = "/home/epics/logs/my_ioc.log";
     line.file(log, STARTED);

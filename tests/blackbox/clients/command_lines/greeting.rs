@@ -1,6 +1,6 @@
 //! The greeting that a line leads to.
 
-use crate::support::{Instance, NEGOTIATION};
+use crate::support::{NEGOTIATION, TestServer};
 
 /// What differs from line to line, as it shows in the greeting.
 pub(super) struct Greeting<'a> {
@@ -40,7 +40,7 @@ impl Default for Greeting<'_> {
 
 impl Greeting<'_> {
     /// Compares a greeting, the negotiation included.
-    pub(super) fn check(&self, server: &Instance, greeting: &[u8]) {
+    pub(super) fn check(&self, server: &TestServer, greeting: &[u8]) {
         let text = greeting.strip_suffix(NEGOTIATION).expect("the negotiation");
         let text = match self.time {
             Some(shape) => mask(text, shape.as_bytes()),

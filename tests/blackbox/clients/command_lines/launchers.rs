@@ -3,7 +3,7 @@
 use crate::clients::command_lines::greeting::{Greeting, mask};
 use crate::clients::command_lines::site::{Running, Site};
 use crate::clients::command_lines::units::ignores_three_keys;
-use crate::support::{Lab, cases, find};
+use crate::support::{TestEnv, cases, find};
 
 const LOCAL: &str = "0100007F";
 /// The end of the announcement of a start.
@@ -29,9 +29,9 @@ cases![
         .only_if(nix::unistd::geteuid().is_root(), "needs root to become somebody else"),
 ];
 
-fn lnls_relative_socket_and_child_options(lab: &Lab) {
+fn lnls_relative_socket_and_child_options(env: &TestEnv) {
     let line = "/usr/local/bin/procServ --logfile - -f -n diffCtrl_1 -i ^C^D unix:./procserv.sock ./run.sh --dev 1";
-    let line = Site::of(lab, line).stand_in("run.sh").start();
+    let line = Site::of(env, line).stand_in("run.sh").start();
     line.child("[--dev] [1]", "", None);
     line.socket("./procserv.sock", 0o666);
     let mut user = line.user(
@@ -56,10 +56,10 @@ fn lnls_relative_socket_and_child_options(lab: &Lab) {
     line.stop(&["procserv.sock"]);
 }
 
-fn lnls_pid_file(lab: &Lab) {
+fn lnls_pid_file(env: &TestEnv) {
     let line =
         "/usr/local/bin/procServ -f -L - -p /var/tmp/pid --chdir  /opt/iocCONS 20201 ./st.cmd";
-    let line = Site::of(lab, line).port("20201").stand_in("/opt/iocCONS/st.cmd").start();
+    let line = Site::of(env, line).port("20201").stand_in("/opt/iocCONS/st.cmd").start();
     line.child("", "/opt/iocCONS", None);
     line.listens("20201", LOCAL);
     line.content("/var/tmp/pid", "<pid>\n");
@@ -70,8 +70,8 @@ fn lnls_pid_file(lab: &Lab) {
 
 const CNPEM: &str = "procServ -f -i ^C^D -L - unix:./ioc.sock ./st.cmd";
 
-fn cnpem_container(lab: &Lab) {
-    let line = Site::of(lab, CNPEM).stand_in("st.cmd").start();
+fn cnpem_container(env: &TestEnv) {
+    let line = Site::of(env, CNPEM).stand_in("st.cmd").start();
     line.child("", "", None);
     line.socket("./ioc.sock", 0o666);
     let mut user =
@@ -81,10 +81,10 @@ fn cnpem_container(lab: &Lab) {
     line.stop(&["ioc.sock"]);
 }
 
-fn cnpem_container_as_pid_1(lab: &Lab) {
-    let site = Site::of(lab, CNPEM).stand_in("st.cmd").setup(|setup| {
+fn cnpem_container_as_pid_1(env: &TestEnv) {
+    let site = Site::of(env, CNPEM).stand_in("st.cmd").setup(|setup| {
         let unshare = ["--pid", "--fork", "--kill-child", "--mount-proc"];
-        let program = lab.program().to_owned();
+        let program = env.program().to_owned();
         setup.program("unshare").opts(unshare).opts([program])
     });
     let line = site.start();
@@ -98,9 +98,9 @@ fn cnpem_container_as_pid_1(lab: &Lab) {
     line.stop(&["ioc.sock"]);
 }
 
-fn epnix_oneshot(lab: &Lab) {
+fn epnix_oneshot(env: &TestEnv) {
     let line = "procServ --foreground --oneshot --logfile - --holdoff 0 --chdir /nix/store/x 2000 ./st.cmd";
-    let line = Site::of(lab, line).port("2000").stand_in("/nix/store/x/st.cmd").start();
+    let line = Site::of(env, line).port("2000").stand_in("/nix/store/x/st.cmd").start();
     line.child("", "/nix/store/x", None);
     let mut user = line.user(
         "2000",
@@ -115,12 +115,12 @@ fn epnix_oneshot(lab: &Lab) {
 
 const LAUNCHER: &str = "procServ --foreground --logfile - --name x --ignore ^D^C^] --logoutcmd ^D --chdir /opt/x --info-file /run/procserv-x/info --port unix:/run/procserv-x/control /bin/bash";
 
-fn launcher(lab: &Lab) -> Running {
-    Site::of(lab, LAUNCHER).directory("/opt/x").stand_in("/bin/bash").start()
+fn launcher(env: &TestEnv) -> Running {
+    Site::of(env, LAUNCHER).directory("/opt/x").stand_in("/bin/bash").start()
 }
 
-fn launcher_logs_out(lab: &Lab) {
-    let line = launcher(lab);
+fn launcher_logs_out(env: &TestEnv) {
+    let line = launcher(env);
     line.child("", "/opt/x", None);
     let control = "/run/procserv-x/control";
     line.content("/run/procserv-x/info", &format!("pid:<pid>\nunix:<dir>{control}\n"));
@@ -140,13 +140,13 @@ fn launcher_logs_out(lab: &Lab) {
     line.stop(&["/run/procserv-x/info", control]);
 }
 
-fn launcher_ignores(lab: &Lab) {
-    ignores_three_keys(&launcher(lab), "unix:/run/procserv-x/control");
+fn launcher_ignores(env: &TestEnv) {
+    ignores_three_keys(&launcher(env), "unix:/run/procserv-x/control");
 }
 
-fn slac_restrict(lab: &Lab) {
+fn slac_restrict(env: &TestEnv) {
     let line = r#"/usr/bin/procServ --foreground --quiet --ignore=^C^D^] --restrict --logfile="-" 50065 ./st.cmd"#;
-    let line = Site::of(lab, line).port("50065").stand_in("st.cmd").start();
+    let line = Site::of(env, line).port("50065").stand_in("st.cmd").start();
     line.child("", "", None);
     line.listens("50065", LOCAL);
     let mut user = line.user("50065", &Greeting { log: Some("-"), ..Greeting::default() });
@@ -156,9 +156,9 @@ fn slac_restrict(lab: &Lab) {
     assert_eq!(line.server.stderr(), "");
 }
 
-fn iocmanager_tests_wait(lab: &Lab) {
+fn iocmanager_tests_wait(env: &TestEnv) {
     let line = "procServ --foreground --noautorestart --wait --name=ioc 34567 ./run";
-    let line = Site::of(lab, line).port("34567").stand_in("run").start();
+    let line = Site::of(env, line).port("34567").stand_in("run").start();
     line.listens("34567", LOCAL);
     let greeting = Greeting {
         mode: "OFF",
@@ -177,9 +177,9 @@ fn iocmanager_tests_wait(lab: &Lab) {
     line.stop(&[]);
 }
 
-fn atf_two_endpoints(lab: &Lab) {
+fn atf_two_endpoints(env: &TestEnv) {
     let line = "/usr/local/epics/usr/bin/procServ --foreground --logfile - --name atf --ignore ^D^C^] --logoutcmd ^D --chdir /opt/atf --info-file /run/atf/info -P unix:/run/atf/control -P 10100 python3 -m atf_engine --root /data";
-    let site = Site::of(lab, line).port("10100").directory("/opt/atf").in_path("python3");
+    let site = Site::of(env, line).port("10100").directory("/opt/atf").in_path("python3");
     let line = site.start();
     line.child("[-m] [atf_engine] [--root] [<dir>/data]", "/opt/atf", None);
     line.listens("10100", LOCAL);
@@ -208,12 +208,12 @@ fn atf_two_endpoints(lab: &Lab) {
 const OPEN_GLIDER: &str =
     "/usr/bin/procServ -k ^X --killsig 15 -x ^C -i ^D -f -c /rtlsdr-ogn 50000 ./ogn-rf ogn.conf";
 
-fn open_glider(lab: &Lab) -> Running {
-    Site::of(lab, OPEN_GLIDER).port("50000").stand_in("/rtlsdr-ogn/ogn-rf").start()
+fn open_glider(env: &TestEnv) -> Running {
+    Site::of(env, OPEN_GLIDER).port("50000").stand_in("/rtlsdr-ogn/ogn-rf").start()
 }
 
-fn open_glider_kill_signal(lab: &Lab) {
-    let line = open_glider(lab);
+fn open_glider_kill_signal(env: &TestEnv) {
+    let line = open_glider(env);
     line.child("[ogn.conf]", "/rtlsdr-ogn", None);
     let mut user = line.client("50000");
     user.greeting();
@@ -221,8 +221,8 @@ fn open_glider_kill_signal(lab: &Lab) {
     user.until("The process was killed by signal 15\r\n");
 }
 
-fn open_glider_logs_out(lab: &Lab) {
-    let line = open_glider(lab);
+fn open_glider_logs_out(env: &TestEnv) {
+    let line = open_glider(env);
     line.child("[ogn.conf]", "/rtlsdr-ogn", None);
     line.listens("50000", LOCAL);
     let mut user = line.user(
@@ -239,9 +239,9 @@ fn open_glider_logs_out(lab: &Lab) {
     assert_eq!(user.until_end(), b"");
 }
 
-fn bessy_as_another_user(lab: &Lab) {
+fn bessy_as_another_user(env: &TestEnv) {
     let line = r#"runuser -u ioc -- procServ --foreground --logfile=/var/log/softIOC/s.log --logstamp "--timefmt=[%Y-%m-%d %H:%M:%S]" --chdir=/opt/IOC/links/S --quiet --name=s --ignore=^D^C^] unix:/run/softIOC/s ./st.cmd.S"#;
-    let site = Site::of(lab, line).setup(|setup| setup.for_anybody().program("runuser"));
+    let site = Site::of(env, line).setup(|setup| setup.for_anybody().program("runuser"));
     let site = site.replace("ioc", "nobody").replace("procServ", "./procServ");
     let line = site.stand_in("/opt/IOC/links/S/st.cmd.S").start();
     line.child("", "/opt/IOC/links/S", None);

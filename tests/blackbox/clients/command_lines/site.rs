@@ -1,7 +1,9 @@
 //! A line of the corpus on a machine of its own, which is a scratch directory.
 
 use crate::clients::command_lines::greeting::Greeting;
-use crate::support::{Client, Instance, Lab, Setup, alive, cases, parent_of, processes_with};
+use crate::support::{
+    Client, ServerBuilder, TestEnv, TestServer, alive, cases, parent_of, processes_with,
+};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Group, Pid, Uid, User};
@@ -17,7 +19,7 @@ cases![every_line_is_run];
 const SOURCES: [&str; 3] =
     [include_str!("daemons.rs"), include_str!("launchers.rs"), include_str!("units.rs")];
 
-fn every_line_is_run(_lab: &Lab) {
+fn every_line_is_run(_lab: &TestEnv) {
     let missing = lines().filter(|line| !SOURCES.iter().any(|text| text.contains(line)));
     assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
 }
@@ -31,22 +33,22 @@ pub(super) fn lines() -> impl Iterator<Item = &'static str> {
 
 /// A line, and what is to be exchanged in it.
 pub(super) struct Site {
-    lab: Lab,
-    setup: Setup,
+    env: TestEnv,
+    setup: ServerBuilder,
     words: Vec<String>,
     ports: Vec<(&'static str, u16)>,
 }
 
 impl Site {
     /// The line of the corpus that reads so.
-    pub(super) fn of(lab: &Lab, line: &str) -> Site {
+    pub(super) fn of(env: &TestEnv, line: &str) -> Site {
         assert!(lines().any(|other| other == line), "not in the corpus: {line}");
-        Site { lab: *lab, setup: lab.server().bare(), words: split(line), ports: Vec::new() }
+        Site { env: *env, setup: env.server().bare(), words: split(line), ports: Vec::new() }
     }
 
     /// This port is taken for another.
     pub(super) fn port(mut self, port: &'static str) -> Site {
-        let free = self.lab.free_port();
+        let free = self.env.free_port();
         for word in &mut self.words {
             if word == port || *word == format!("--port={port}") {
                 *word = word.replace(port, &free.to_string());
@@ -79,7 +81,7 @@ impl Site {
         let script = format!("#!{} console\n", self.setup.path("fake-ioc").display());
         let file = below(&self.setup.dir(), path);
         make_dirs(file.parent().unwrap());
-        // By another process: see Setup::for_anybody.
+        // By another process: see ServerBuilder::for_anybody.
         let mut install = Command::new("install");
         install.args(["-m", "755", "/dev/stdin"]).arg(file).stdin(Stdio::piped());
         let mut install = install.spawn().unwrap();
@@ -102,7 +104,7 @@ impl Site {
     }
 
     /// One more option or more before all others.
-    pub(super) fn setup(mut self, change: impl FnOnce(Setup) -> Setup) -> Site {
+    pub(super) fn setup(mut self, change: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Site {
         self.setup = change(self.setup);
         self
     }
@@ -125,10 +127,10 @@ impl Site {
             })
             .collect();
         let server = setup.opts(words).start();
-        let pid = self.lab.wait_for("a process named procServ", || {
+        let pid = self.env.wait_for("a process named procServ", || {
             processes_with(&dir).into_iter().find(|pid| is_server(*pid, foreground))
         });
-        Running { lab: self.lab, server, pid, ports: self.ports, foreground }
+        Running { env: self.env, server, pid, ports: self.ports, foreground }
     }
 }
 
@@ -185,8 +187,8 @@ fn move_paths(root: &Path, word: &str) -> String {
 
 /// The line, running.
 pub(super) struct Running {
-    lab: Lab,
-    pub(super) server: Instance,
+    env: TestEnv,
+    pub(super) server: TestServer,
     /// Of the server itself.
     pub(super) pid: i32,
     ports: Vec<(&'static str, u16)>,
@@ -237,7 +239,7 @@ impl Running {
     /// Compares the one address that this port is listened to on.
     pub(super) fn listens(&self, port: &str, address: &str) {
         let port = self.port(port);
-        self.lab.listens(port, address);
+        self.env.listens(port, address);
     }
 
     /// Compares the mode bits of a socket, which listens under exactly this name.
@@ -263,7 +265,7 @@ impl Running {
     pub(super) fn content(&self, path: &str, expected: &str) {
         let expected = expected.replace("<pid>", &self.pid.to_string());
         let expected = expected.replace("<dir>", &self.server.dir().display().to_string());
-        self.lab.wait_for(path, || {
+        self.env.wait_for(path, || {
             let text = fs::read_to_string(self.server.path(path.trim_start_matches('/'))).ok()?;
             (text == expected).then_some(())
         });
@@ -271,11 +273,11 @@ impl Running {
 
     /// Waits for the end; in the foreground its exit status must be this. 2.7.0 knows only 0.
     pub(super) fn ended(&self, code: i32) {
-        let code = if self.lab.ours() { code } else { 0 };
+        let code = if self.env.ours() { code } else { 0 };
         if self.foreground {
             assert_eq!(self.server.wait_exit().code(), Some(code));
         }
-        self.lab.wait_for("the server's end", || (!alive(self.pid)).then_some(()));
+        self.env.wait_for("the server's end", || (!alive(self.pid)).then_some(()));
     }
 
     /// SIGTERM, after which these files are gone.

@@ -2,7 +2,7 @@
 
 use crate::clients::command_lines::greeting::Greeting;
 use crate::clients::command_lines::site::{Running, Site};
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 
 const LOCAL: &str = "0100007F";
 /// The end of the announcement of a start.
@@ -27,9 +27,9 @@ pub(super) fn ignores_three_keys(line: &Running, endpoint: &str) {
     line.typed(&mut user, b"a\x03b\x1dc^]d", b"abc^]d");
 }
 
-fn ess_unit_long_options(lab: &Lab) {
+fn ess_unit_long_options(env: &TestEnv) {
     let line = "/usr/bin/procServ --foreground --name=test-ioc --logfile=/home/iocuser/test-ioc.log --ignore=^C^D --port=2000 /epics/bin/iocsh.bash";
-    let line = Site::of(lab, line).port("2000").stand_in("/epics/bin/iocsh.bash").start();
+    let line = Site::of(env, line).port("2000").stand_in("/epics/bin/iocsh.bash").start();
     line.child("", "", None);
     line.listens("2000", LOCAL);
     let mut user = line.user(
@@ -47,9 +47,9 @@ fn ess_unit_long_options(lab: &Lab) {
     assert_eq!(line.server.stdout() + &line.server.stderr(), "");
 }
 
-fn ess_template_unit_logout_is_quit(lab: &Lab) {
+fn ess_template_unit_logout_is_quit(env: &TestEnv) {
     let line = "/usr/bin/procServ --foreground --name=a --logfile=/var/log/procServ/a/out.log --info-file=/var/run/procServ/a/info --ignore=^C^D --logoutcmd=^Q --chdir=/var/run/procServ/a --port=unix:/var/run/procServ/a/control /epics/bin/iocsh.bash /opt/iocs/e3-ioc-a/st.cmd";
-    let line = Site::of(lab, line).stand_in("/epics/bin/iocsh.bash").start();
+    let line = Site::of(env, line).stand_in("/epics/bin/iocsh.bash").start();
     line.child("[<dir>/opt/iocs/e3-ioc-a/st.cmd]", "/var/run/procServ/a", None);
     let control = "/var/run/procServ/a/control";
     line.content("/var/run/procServ/a/info", &format!("pid:<pid>\nunix:<dir>{control}\n"));
@@ -79,8 +79,8 @@ fn ess_template_unit_logout_is_quit(lab: &Lab) {
     assert!(!line.server.path("var/run/procServ/a/info").exists());
 }
 
-fn nsls2_unit(lab: &Lab) {
-    let line = nsls2(lab);
+fn nsls2_unit(env: &TestEnv) {
+    let line = nsls2(env);
     line.child("", "/epics/iocs/example", None);
     line.listens("4050", LOCAL);
     line.user(
@@ -98,25 +98,25 @@ fn nsls2_unit(lab: &Lab) {
     assert_eq!(line.server.stdout() + &line.server.stderr(), "");
 }
 
-fn nsls2(lab: &Lab) -> Running {
+fn nsls2(env: &TestEnv) -> Running {
     let line = "/usr/bin/procServ -f -q -c /epics/iocs/example -i ^D^C^] -p /var/run/softioc-example.pid -n example --restrict -L /var/log/softioc/example/example.log 4050 /epics/iocs/example/st.cmd";
-    Site::of(lab, line).port("4050").stand_in("/epics/iocs/example/st.cmd").start()
+    Site::of(env, line).port("4050").stand_in("/epics/iocs/example/st.cmd").start()
 }
 
-fn nsls2_unit_ignores(lab: &Lab) {
-    ignores_three_keys(&nsls2(lab), "4050");
+fn nsls2_unit_ignores(env: &TestEnv) {
+    ignores_three_keys(&nsls2(env), "4050");
 }
 
-fn nsls2_unit_pid_file(lab: &Lab) {
-    let line = nsls2(lab);
+fn nsls2_unit_pid_file(env: &TestEnv) {
+    let line = nsls2(env);
     line.content("/var/run/softioc-example.pid", "<pid>\n");
     line.stop(&["/var/run/softioc-example.pid"]);
 }
 
-fn frib_tcp_and_unix(lab: &Lab) {
+fn frib_tcp_and_unix(env: &TestEnv) {
     let line = "/usr/bin/procServ --foreground --quiet --chdir=/usr/local/lib/iocapps/testioc --ignore=^C^D^] --coresize=10000000 --restrict --logfile=/var/log/softioc-testioc/procServ.log --name testioc --port 4051 --port unix:/run/softioc-testioc/procServ.sock ./st.cmd";
     let dir = "/usr/local/lib/iocapps/testioc";
-    let line = Site::of(lab, line).port("4051").stand_in(&format!("{dir}/st.cmd")).start();
+    let line = Site::of(env, line).port("4051").stand_in(&format!("{dir}/st.cmd")).start();
     line.child("", dir, Some(10_000_000));
     line.listens("4051", LOCAL);
     line.socket("/run/softioc-testioc/procServ.sock", 0o666);
@@ -135,9 +135,9 @@ fn frib_tcp_and_unix(lab: &Lab) {
     line.stop(&["/run/softioc-testioc/procServ.sock"]);
 }
 
-fn lerwys_time_format(lab: &Lab) {
+fn lerwys_time_format(env: &TestEnv) {
     let line = r#"/usr/bin/procServ --foreground --quiet --chdir=/opt/ioc --ignore=^C^D^] --coresize=0 --restrict --logfile=/var/log/ioc.log --name ioc --port 4051 "--timefmt=[%Y-%m-%d %H:%M:%S]" ./st.cmd"#;
-    let line = Site::of(lab, line).port("4051").stand_in("/opt/ioc/st.cmd").start();
+    let line = Site::of(env, line).port("4051").stand_in("/opt/ioc/st.cmd").start();
     line.child("", "/opt/ioc", Some(0));
     let mut user = line.user(
         "4051",
@@ -157,9 +157,9 @@ fn lerwys_time_format(lab: &Lab) {
     assert!(log.starts_with(b"@@@ Restarting child \"ioc\"\r\n"));
 }
 
-fn als_u_owner_mode_and_no_toggle(lab: &Lab) {
+fn als_u_owner_mode_and_no_toggle(env: &TestEnv) {
     let line = "/usr/bin/procServ --foreground --logfile=/var/log/x.log --name=x --ignore=^D^C^] --autorestartcmd= --chdir=/opt/x --port=unix:ioc-srv:ioc:0660:/run/procserv/x/control ./st.cmd";
-    let site = Site::of(lab, line).owner("ioc-srv", "ioc").stand_in("/opt/x/st.cmd");
+    let site = Site::of(env, line).owner("ioc-srv", "ioc").stand_in("/opt/x/st.cmd");
     let line = site.start();
     line.child("", "/opt/x", None);
     line.socket("/run/procserv/x/control", 0o660);

@@ -1,7 +1,7 @@
 //! Contract section 1: what the options do.
 
 use crate::support::dialogue::{HEX, ended, line, started, started_hex, waiting_greeting};
-use crate::support::{Lab, cases, find};
+use crate::support::{TestEnv, cases, find};
 use std::time::{Duration, Instant};
 
 cases![
@@ -44,13 +44,13 @@ cases![
     s1_logoutcmd_sets_the_logout_character,
 ];
 
-fn s1_autorestartcmd_sets_the_toggle_character(lab: &Lab) {
-    let server = lab.server().opts(["-w", "--autorestartcmd", "^A"]).start();
+fn s1_autorestartcmd_sets_the_toggle_character(env: &TestEnv) {
+    let server = env.server().opts(["-w", "--autorestartcmd", "^A"]).start();
     let mut user = server.connect();
     let greeting = user.greeting();
     assert_eq!(
         line(&greeting, "@@@ Use"),
-        lab.words(
+        env.translate(
             "@@@ Use ^X to kill the child, auto restart mode is ON, use ^A to toggle auto restart"
         )
     );
@@ -58,36 +58,36 @@ fn s1_autorestartcmd_sets_the_toggle_character(lab: &Lab) {
     user.expect("\n@@@ Toggled auto restart mode to OFF\n");
 }
 
-fn core_limit(lab: &Lab, options: &[&str]) -> String {
-    let setup = lab.server().opts(options).child(["show-limit", "Max core file size", "cat"]);
+fn core_limit(env: &TestEnv, options: &[&str]) -> String {
+    let setup = env.server().opts(options).child(["show-limit", "Max core file size", "cat"]);
     let (_server, mut user) = started(setup);
     let shown = user.until("\r\n");
     String::from_utf8(shown).unwrap().trim_end().to_owned()
 }
 
-fn s1_coresize_sets_the_soft_limit(lab: &Lab) {
-    let hard = core_limit(lab, &[]);
+fn s1_coresize_sets_the_soft_limit(env: &TestEnv) {
+    let hard = core_limit(env, &[]);
     let hard = hard.split(' ').nth(5).unwrap();
-    let limit = core_limit(lab, &["--coresize", "4096"]);
+    let limit = core_limit(env, &["--coresize", "4096"]);
     assert_eq!(limit, format!("Max core file size 4096 {hard} bytes"));
 }
 
-fn s1_coresize_empty_is_zero(lab: &Lab) {
-    let limit = core_limit(lab, &["--coresize="]);
+fn s1_coresize_empty_is_zero(env: &TestEnv) {
+    let limit = core_limit(env, &["--coresize="]);
     assert!(limit.starts_with("Max core file size 0 "), "{limit}");
 }
 
-fn s1_coresize_negative_is_ignored(lab: &Lab) {
-    assert_eq!(core_limit(lab, &["--coresize", "-1"]), core_limit(lab, &[]));
+fn s1_coresize_negative_is_ignored(env: &TestEnv) {
+    assert_eq!(core_limit(env, &["--coresize", "-1"]), core_limit(env, &[]));
 }
 
-fn s1_coresize_has_64_bits(lab: &Lab) {
-    let limit = core_limit(lab, &["--coresize", "4294967396"]);
+fn s1_coresize_has_64_bits(env: &TestEnv) {
+    let limit = core_limit(env, &["--coresize", "4294967396"]);
     assert!(limit.starts_with("Max core file size 4294967396 "), "{limit}");
 }
 
-fn s1_chdir_is_the_childs_directory(lab: &Lab) {
-    let setup = lab.server();
+fn s1_chdir_is_the_childs_directory(env: &TestEnv) {
+    let setup = env.server();
     std::fs::create_dir(setup.path("sub")).unwrap();
     let command = setup.path("fake-ioc").into_os_string();
     let setup = setup.opts(["-c", "sub"]);
@@ -98,8 +98,8 @@ fn s1_chdir_is_the_childs_directory(lab: &Lab) {
     user.expect("cwd: <dir>/sub\n");
 }
 
-fn s1_chdir_is_entered_anew_at_each_start(lab: &Lab) {
-    let setup = lab.server();
+fn s1_chdir_is_entered_anew_at_each_start(env: &TestEnv) {
+    let setup = env.server();
     for name in ["one", "two"] {
         std::fs::create_dir(setup.path(name)).unwrap();
     }
@@ -116,8 +116,8 @@ fn s1_chdir_is_entered_anew_at_each_start(lab: &Lab) {
     user.expect("<dir>/two\n");
 }
 
-fn s1_debug_stays_in_the_foreground_with_all_on_stdout(lab: &Lab) {
-    let setup = lab.server().bare().opts(["-d", "-P", "unix:ctl"]);
+fn s1_debug_stays_in_the_foreground_with_all_on_stdout(env: &TestEnv) {
+    let setup = env.server().bare().opts(["-d", "-P", "unix:ctl"]);
     let server = setup.command(["./fake-ioc", "say", "hello", "cat"]).start();
     let child = server.child_start(1);
     let stdout = server.file_with("stdout", "hello\r\n");
@@ -130,14 +130,14 @@ fn s1_debug_stays_in_the_foreground_with_all_on_stdout(lab: &Lab) {
     server.connect_to("unix:ctl").greeting();
 }
 
-fn s1_procserv_debug_in_the_environment_is_debug(lab: &Lab) {
-    let setup = lab.server().bare().env("PROCSERV_DEBUG", "").opts(["-P", "unix:ctl"]);
+fn s1_procserv_debug_in_the_environment_is_debug(env: &TestEnv) {
+    let setup = env.server().bare().env("PROCSERV_DEBUG", "").opts(["-P", "unix:ctl"]);
     let server = setup.command(["./fake-ioc", "say", "hello", "cat"]).start();
     server.file_with("stdout", "hello\r\n");
 }
 
-fn s1_exec_gets_the_whole_command(lab: &Lab) {
-    let setup = lab.server().with_file("st.cmd", "echo $0 $1 $#\nexec cat\n");
+fn s1_exec_gets_the_whole_command(env: &TestEnv) {
+    let setup = env.server().with_file("st.cmd", "echo $0 $1 $#\nexec cat\n");
     let setup = setup.opts(["-e", "/bin/sh"]).command(["./st.cmd", "one"]);
     make_executable(&setup.path("st.cmd"));
     let (server, mut user) = started(setup);
@@ -146,8 +146,8 @@ fn s1_exec_gets_the_whole_command(lab: &Lab) {
     assert_eq!(line(&greeting, "@@@ Child started as"), "@@@ Child started as: ./st.cmd");
 }
 
-fn s1_exec_is_its_own_argv0(lab: &Lab) {
-    let setup = lab.server().opts(["-e", "./fake-ioc", "-w"]).with_file("show-args", "");
+fn s1_exec_is_its_own_argv0(env: &TestEnv) {
+    let setup = env.server().opts(["-e", "./fake-ioc", "-w"]).with_file("show-args", "");
     make_executable(&setup.path("show-args"));
     let server = setup.command(["show-args", "x"]).start();
     let mut user = server.connect();
@@ -171,81 +171,81 @@ fn make_executable(path: &std::path::Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn s1_ignored_characters_never_reach_the_child(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server().opts(["-i", "^D^Cz"]));
+fn s1_ignored_characters_never_reach_the_child(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server().opts(["-i", "^D^Cz"]));
     user.send(b"a\x04b\x03czzd\n");
     user.expect("61 62 63 64 0a \n");
 }
 
-fn s1_ignore_takes_caret_notation_as_everybody_means_it(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server().opts(["-i", "^D^]^c^?^1"]));
+fn s1_ignore_takes_caret_notation_as_everybody_means_it(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server().opts(["-i", "^D^]^c^?^1"]));
     user.send(b"a\x04\x1d\x03\x7fb]C1^\n");
     // `^1` is no control character: both are ignored as they stand.
     user.expect("61 62 5d 43 0a \n");
 }
 
-fn s1_nul_is_dropped_with_an_ignore_list(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s1_nul_is_dropped_with_an_ignore_list(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"a\r\0b\n");
     user.expect("61 0d 62 0a \n");
 }
 
-fn s1_command_characters_are_ignored_characters(lab: &Lab) {
+fn s1_command_characters_are_ignored_characters(env: &TestEnv) {
     let options = ["-k", "K", "-x", "", "--autorestartcmd", "T", "--killsig", "0"];
-    let (_server, mut user) = started_hex(lab.server().opts(options));
+    let (_server, mut user) = started_hex(env.server().opts(options));
     user.send(b"aTb\n");
     user.expect("\n@@@ Toggled auto restart mode to OFF\n61 62 0a \n");
     user.send(b"cKd\n");
     user.expect("\n@@@ Got a kill command\n63 64 0a \n");
 }
 
-fn s1_killcmd_empty_disables(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().opts(["--killcmd="]));
+fn s1_killcmd_empty_disables(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().opts(["--killcmd="]));
     user.send(b"a\x18b\n");
     user.expect("61 18 62 0a \n");
     let greeting = server.connect().greeting();
     assert_eq!(
         line(&greeting, "@@@ Kill"),
-        lab.words(
+        env.translate(
             "@@@ Kill command disabled, auto restart mode is ON, use ^T to toggle auto restart"
         )
     );
 }
 
-fn s1_killcmd_double_caret_is_a_caret(lab: &Lab) {
-    let (_server, greeting) = waiting_greeting(lab.server().opts(["-k", "^^"]));
+fn s1_killcmd_double_caret_is_a_caret(env: &TestEnv) {
+    let (_server, greeting) = waiting_greeting(env.server().opts(["-k", "^^"]));
     assert_eq!(
         line(&greeting, "@@@ Use"),
-        lab.words(
+        env.translate(
             "@@@ Use ^ to kill the child, auto restart mode is ON, use ^T to toggle auto restart"
         )
     );
 }
 
-fn s1_killcmd_is_one_character(lab: &Lab) {
-    let (_server, greeting) = waiting_greeting(lab.server().opts(["-k", "xyz"]));
+fn s1_killcmd_is_one_character(env: &TestEnv) {
+    let (_server, greeting) = waiting_greeting(env.server().opts(["-k", "xyz"]));
     assert_eq!(
         line(&greeting, "@@@ Use"),
-        lab.words(
+        env.translate(
             "@@@ Use x to kill the child, auto restart mode is ON, use ^T to toggle auto restart"
         )
     );
 }
 
-fn s1_killcmd_takes_small_letters_and_signs(lab: &Lab) {
+fn s1_killcmd_takes_small_letters_and_signs(env: &TestEnv) {
     for (given, shown) in [("^b", "^B"), ("^]", "^]"), ("^?", "^?")] {
-        let (_server, greeting) = waiting_greeting(lab.server().opts(["-k", given]));
+        let (_server, greeting) = waiting_greeting(env.server().opts(["-k", given]));
         line(&greeting, &format!("@@@ Use {shown} to kill the child, "));
     }
 }
 
-fn s1_killcmd_nul_disables(lab: &Lab) {
-    let (_server, greeting) = waiting_greeting(lab.server().opts(["-k", "^@"]));
+fn s1_killcmd_nul_disables(env: &TestEnv) {
+    let (_server, greeting) = waiting_greeting(env.server().opts(["-k", "^@"]));
     line(&greeting, "@@@ Kill command disabled, ");
 }
 
-fn s1_holdoff_negative_is_ignored(lab: &Lab) {
-    let setup = lab.server().opts(["--holdoff", "3", "--holdoff", "-1"]);
+fn s1_holdoff_negative_is_ignored(env: &TestEnv) {
+    let setup = env.server().opts(["--holdoff", "3", "--holdoff", "-1"]);
     let start = Instant::now();
     let (server, mut user) = started(setup.child(["exit", "0"]));
     user.until("@@@ Restarting child ");
@@ -253,64 +253,64 @@ fn s1_holdoff_negative_is_ignored(lab: &Lab) {
     server.child_start(2);
 }
 
-fn killed_by(lab: &Lab, signal: &str) -> String {
-    let (_server, mut user) = started_hex(lab.server().opts(["--killsig", signal]).child(HEX));
+fn killed_by(env: &TestEnv, signal: &str) -> String {
+    let (_server, mut user) = started_hex(env.server().opts(["--killsig", signal]).child(HEX));
     user.send(b"\x18");
     user.until("The process was killed by signal ");
     String::from_utf8(user.until("\r\n")).unwrap().trim_end().to_owned()
 }
 
-fn s1_killsig_sets_the_signal(lab: &Lab) {
-    assert_eq!(killed_by(lab, "10"), "10");
+fn s1_killsig_sets_the_signal(env: &TestEnv) {
+    assert_eq!(killed_by(env, "10"), "10");
 }
 
-fn s1_killsig_takes_the_absolute_value(lab: &Lab) {
-    assert_eq!(killed_by(lab, "-10"), "10");
+fn s1_killsig_takes_the_absolute_value(env: &TestEnv) {
+    assert_eq!(killed_by(env, "-10"), "10");
 }
 
-fn s1_killsig_over_31_is_refused_and_the_default_kept(lab: &Lab) {
-    let (server, _) = waiting_greeting(lab.server().opts(["--killsig", "-40"]));
+fn s1_killsig_over_31_is_refused_and_the_default_kept(env: &TestEnv) {
+    let (server, _) = waiting_greeting(env.server().opts(["--killsig", "-40"]));
     server.assert_plain(
         server.stderr(),
         "procServ: invalid kill signal 40 (>31) - using default (9)\n",
     );
 }
 
-fn s1_killsig_over_31_keeps_the_value_before(lab: &Lab) {
+fn s1_killsig_over_31_keeps_the_value_before(env: &TestEnv) {
     let options = ["--killsig", "10", "--killsig", "32"];
-    let (server, _) = waiting_greeting(lab.server().opts(options));
+    let (server, _) = waiting_greeting(env.server().opts(options));
     server.assert_plain(
         server.stderr(),
         "procServ: invalid kill signal 32 (>31) - using default (10)\n",
     );
 }
 
-fn s1_killsig_takes_names(lab: &Lab) {
-    assert_eq!(killed_by(lab, "SIGUSR2"), "12");
-    assert_eq!(killed_by(lab, "TERM"), "15");
+fn s1_killsig_takes_names(env: &TestEnv) {
+    assert_eq!(killed_by(env, "SIGUSR2"), "12");
+    assert_eq!(killed_by(env, "TERM"), "15");
 }
 
-fn s1_name_defaults_to_the_command(lab: &Lab) {
-    let (_server, greeting) = waiting_greeting(lab.server());
+fn s1_name_defaults_to_the_command(env: &TestEnv) {
+    let (_server, greeting) = waiting_greeting(env.server());
     line(&greeting, "@@@ Child \"./fake-ioc\" is SHUT DOWN");
 }
 
-fn s1_noautorestart_starts_in_mode_off(lab: &Lab) {
+fn s1_noautorestart_starts_in_mode_off(env: &TestEnv) {
     // The child is started all the same.
-    let server = lab.server().opts(["--noautorestart"]).start();
+    let server = env.server().opts(["--noautorestart"]).start();
     server.child_start(1);
     let greeting = server.connect().greeting();
     assert_eq!(
         line(&greeting, "@@@ Use"),
-        lab.words(
+        env.translate(
             "@@@ Use ^X to kill the child, auto restart mode is OFF, use ^T to toggle auto restart"
         )
     );
 }
 
-fn s1_oneshot_starts_in_mode_oneshot(lab: &Lab) {
+fn s1_oneshot_starts_in_mode_oneshot(env: &TestEnv) {
     for option in ["-o", "--oneshot"] {
-        let (_server, greeting) = waiting_greeting(lab.server().opts([option]));
+        let (_server, greeting) = waiting_greeting(env.server().opts([option]));
         assert_eq!(
             line(&greeting, "@@@ Use"),
             "@@@ Use ^X to kill the child, auto restart mode is ONESHOT, use ^T to toggle auto restart"
@@ -318,15 +318,15 @@ fn s1_oneshot_starts_in_mode_oneshot(lab: &Lab) {
     }
 }
 
-fn s1_quiet_prints_nothing(lab: &Lab) {
-    let server = lab.server().daemon().opts(["-q", "-I", "info"]).start();
+fn s1_quiet_prints_nothing(env: &TestEnv) {
+    let server = env.server().daemon().opts(["-q", "-I", "info"]).start();
     server.connect().greeting();
     assert_eq!(server.stderr(), "");
     assert_eq!(server.stdout(), "");
 }
 
-fn s1_timefmt_formats_the_times(lab: &Lab) {
-    let server = lab.server().opts(["-n", "ioc", "--timefmt", "year %Y%%"]).start();
+fn s1_timefmt_formats_the_times(env: &TestEnv) {
+    let server = env.server().opts(["-n", "ioc", "--timefmt", "year %Y%%"]).start();
     server.child_start(1);
     let greeting = server.connect().greeting();
     let started = line(&greeting, "@@@ procServ server started at: ");
@@ -336,8 +336,8 @@ fn s1_timefmt_formats_the_times(lab: &Lab) {
     line(&greeting, "@@@ Child \"ioc\" started at: year ");
 }
 
-fn s1_wait_starts_no_child(lab: &Lab) {
-    let server = lab.server().opts(["-w", "-n", "ioc"]).start();
+fn s1_wait_starts_no_child(env: &TestEnv) {
+    let server = env.server().opts(["-w", "-n", "ioc"]).start();
     let mut user = server.connect();
     line(&user.greeting(), "@@@ Child \"ioc\" is SHUT DOWN");
     // The first start there is, is the one asked for.
@@ -348,8 +348,8 @@ fn s1_wait_starts_no_child(lab: &Lab) {
     assert!(!rest.contains("Restarting"), "{rest}");
 }
 
-fn s1_logoutcmd_sets_the_logout_character(lab: &Lab) {
-    let server = lab.server().opts(["-w", "-x", "^D"]).start();
+fn s1_logoutcmd_sets_the_logout_character(env: &TestEnv) {
+    let server = env.server().opts(["-w", "-x", "^D"]).start();
     let mut user = server.connect();
     assert_eq!(line(&user.greeting(), "@@@ Use ^D"), "@@@ Use ^D to logout from procServ server");
     user.send(b"\x04");

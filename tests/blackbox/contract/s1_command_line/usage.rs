@@ -1,6 +1,6 @@
 //! Contract section 1: help, version, and what is said about a command line that is wrong.
 
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 
 cases![
     s1_version_is_one_line,
@@ -32,26 +32,26 @@ Usage: procServ [options] -P <endpoint>... <command args ...>    (-h for help)
        procServ [options] <endpoint> <command args ...>
 ";
 
-fn s1_version_is_one_line(lab: &Lab) {
-    lab.run(["-V"]).assert(0, "<version>\n", "");
-    lab.run(["--version"]).assert(0, "<version>\n", "");
+fn s1_version_is_one_line(env: &TestEnv) {
+    env.run(["-V"]).assert(0, "<version>\n", "");
+    env.run(["--version"]).assert(0, "<version>\n", "");
 }
 
-fn s1_version_names_both_programs(lab: &Lab) {
+fn s1_version_names_both_programs(env: &TestEnv) {
     let package = env!("CARGO_PKG_VERSION");
-    assert_eq!(lab.version(), format!("procServ Process Server 2.9.0 (procserv-ng {package})"));
+    assert_eq!(env.version(), format!("procServ Process Server 2.9.0 (procserv-ng {package})"));
 }
 
-fn s1_help_begins_with_the_usage(lab: &Lab) {
+fn s1_help_begins_with_the_usage(env: &TestEnv) {
     for option in ["-h", "--help"] {
-        let help = lab.run([option]);
+        let help = env.run([option]);
         assert_eq!((help.status.code(), help.stderr.as_str()), (Some(0), ""));
         assert!(help.stdout.starts_with(USAGE), "{}", help.stdout);
     }
 }
 
-fn s1_help_names_every_option(lab: &Lab) {
-    let help = lab.run(["-h"]).stdout;
+fn s1_help_names_every_option(env: &TestEnv) {
+    let help = env.run(["-h"]).stdout;
     let names = |name: &str| {
         help.lines().any(|line| line.split([' ', '=', ',', '[', '/']).any(|word| word == name))
     };
@@ -92,102 +92,102 @@ fn s1_help_names_every_option(lab: &Lab) {
     }
 }
 
-fn s1_unknown_long_option(lab: &Lab) {
+fn s1_unknown_long_option(env: &TestEnv) {
     let stderr = "procServ: unrecognized option '--nonsense'\n";
-    lab.run(["--nonsense", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
+    env.run(["--nonsense", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
 }
 
-fn s1_unknown_short_option(lab: &Lab) {
+fn s1_unknown_short_option(env: &TestEnv) {
     let stderr = "procServ: invalid option -- 'Z'\n";
-    lab.run(["-Z", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
+    env.run(["-Z", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
 }
 
-fn s1_missing_value_of_a_long_option(lab: &Lab) {
+fn s1_missing_value_of_a_long_option(env: &TestEnv) {
     let stderr = "procServ: option '--name' requires an argument\nprocServ: missing argument\n";
-    lab.run(["--name"]).assert(1, USAGE, stderr);
+    env.run(["--name"]).assert(1, USAGE, stderr);
 }
 
-fn s1_missing_value_of_a_short_option(lab: &Lab) {
+fn s1_missing_value_of_a_short_option(env: &TestEnv) {
     let stderr = "procServ: option requires an argument -- 'k'\nprocServ: missing argument\n";
-    lab.run(["-k"]).assert(1, USAGE, stderr);
+    env.run(["-k"]).assert(1, USAGE, stderr);
 }
 
-fn s1_ambiguous_prefix_lists_the_possibilities(lab: &Lab) {
+fn s1_ambiguous_prefix_lists_the_possibilities(env: &TestEnv) {
     let stderr = "procServ: option '--log' is ambiguous; \
                   possibilities: '--logport' '--logfile' '--logstamp' '--logoutcmd'\n";
-    lab.run(["--log", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
+    env.run(["--log", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
 }
 
-fn s1_value_for_an_option_that_takes_none(lab: &Lab) {
+fn s1_value_for_an_option_that_takes_none(env: &TestEnv) {
     let stderr = "procServ: option '--wait' doesn't allow an argument\n";
-    lab.run(["--wait=x", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
+    env.run(["--wait=x", "unix:ctl", "/bin/cat"]).assert(1, USAGE, stderr);
 }
 
-fn s1_all_errors_are_reported(lab: &Lab) {
+fn s1_all_errors_are_reported(env: &TestEnv) {
     let stderr = "\
 procServ: unrecognized option '--nonsense'
 procServ: invalid option -- 'Z'
 procServ: option '--quiet' doesn't allow an argument
 procServ: missing argument
 ";
-    lab.run(["--nonsense", "-Z", "--qui=x"]).assert(1, USAGE, stderr);
+    env.run(["--nonsense", "-Z", "--qui=x"]).assert(1, USAGE, stderr);
 }
 
-fn s1_version_wins_over_errors(lab: &Lab) {
+fn s1_version_wins_over_errors(env: &TestEnv) {
     let stderr = "procServ: unrecognized option '--nonsense'\n";
-    lab.run(["--nonsense", "-V"]).assert(0, "<version>\n", stderr);
+    env.run(["--nonsense", "-V"]).assert(0, "<version>\n", stderr);
 }
 
-fn s1_help_wins_over_errors(lab: &Lab) {
-    let help = lab.run(["-Z", "-h"]);
+fn s1_help_wins_over_errors(env: &TestEnv) {
+    let help = env.run(["-Z", "-h"]);
     assert_eq!(help.status.code(), Some(0));
     assert_eq!(help.stderr, "procServ: invalid option -- 'Z'\n");
     assert!(help.stdout.starts_with(USAGE), "{}", help.stdout);
 }
 
-fn s1_too_few_arguments(lab: &Lab) {
-    lab.run([]).assert(1, USAGE, "procServ: missing argument\n");
+fn s1_too_few_arguments(env: &TestEnv) {
+    env.run([]).assert(1, USAGE, "procServ: missing argument\n");
 }
 
-fn s1_too_few_arguments_besides_an_error(lab: &Lab) {
+fn s1_too_few_arguments_besides_an_error(env: &TestEnv) {
     let stderr = "procServ: unrecognized option '--nonsense'\nprocServ: missing argument\n";
-    lab.run(["--nonsense"]).assert(1, USAGE, stderr);
+    env.run(["--nonsense"]).assert(1, USAGE, stderr);
 }
 
-fn s1_endpoint_without_command(lab: &Lab) {
-    lab.run(["unix:ctl"]).assert(1, USAGE, "procServ: missing argument\n");
-    lab.run(["-P", "unix:ctl"]).assert(1, USAGE, "procServ: missing argument\n");
+fn s1_endpoint_without_command(env: &TestEnv) {
+    env.run(["unix:ctl"]).assert(1, USAGE, "procServ: missing argument\n");
+    env.run(["-P", "unix:ctl"]).assert(1, USAGE, "procServ: missing argument\n");
 }
 
-fn s1_messages_name_the_program_as_called(lab: &Lab) {
-    let called = lab.server().bare().argv0("/opt/procmgrd0").opts(["-Z"]).run();
+fn s1_messages_name_the_program_as_called(env: &TestEnv) {
+    let called = env.server().bare().argv0("/opt/procmgrd0").opts(["-Z"]).run();
     let usage = USAGE.replace("procServ [", "/opt/procmgrd0 [");
     let stderr = "/opt/procmgrd0: invalid option -- 'Z'\n/opt/procmgrd0: missing argument\n";
     called.assert(1, &usage, stderr);
 }
 
-fn s1_bad_number_gets_a_warning(lab: &Lab) {
-    let server = lab.server().opts(["-w", "--holdoff", "5s"]).start();
+fn s1_bad_number_gets_a_warning(env: &TestEnv) {
+    let server = env.server().opts(["-w", "--holdoff", "5s"]).start();
     server.connect().greeting();
     let stderr = server.stderr();
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(stderr.contains("holdoff") && stderr.contains('5'), "{stderr}");
 }
 
-fn s1_bad_number_gets_no_warning_with_quiet(lab: &Lab) {
-    let server = lab.server().opts(["-w", "-q", "--holdoff", "5s"]).start();
+fn s1_bad_number_gets_no_warning_with_quiet(env: &TestEnv) {
+    let server = env.server().opts(["-w", "-q", "--holdoff", "5s"]).start();
     server.connect().greeting();
     assert_eq!(server.stderr(), "");
 }
 
-fn s1_no_warning_for_nothing_a_sign_or_a_signal(lab: &Lab) {
+fn s1_no_warning_for_nothing_a_sign_or_a_signal(env: &TestEnv) {
     let options = ["-w", "--coresize=", "--killsig", "-15", "--killsig", "TERM", "--holdoff", "+5"];
-    let server = lab.server().opts(options).start();
+    let server = env.server().opts(options).start();
     server.connect().greeting();
     assert_eq!(server.stderr(), "");
 }
 
-fn s1_shortest_abbreviations_are_accepted(lab: &Lab) {
+fn s1_shortest_abbreviations_are_accepted(env: &TestEnv) {
     let options = [
         "--au=x",
         "--co=1",
@@ -215,5 +215,5 @@ fn s1_shortest_abbreviations_are_accepted(lab: &Lab) {
         "--logo=x",
         "--v",
     ];
-    lab.run(options).assert(0, "<version>\n", "");
+    env.run(options).assert(0, "<version>\n", "");
 }

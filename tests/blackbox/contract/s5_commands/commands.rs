@@ -1,7 +1,7 @@
 //! Contract section 5: party line, logout, kill, ignore list.
 
 use crate::support::dialogue::{RULE, gone, line, started, started_hex};
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 
 cases![
     s5_child_output_goes_to_all_and_the_log,
@@ -22,8 +22,8 @@ cases![
     s5_nul_passes_without_an_ignore_list.differs_on_oracle("makes the bytes after a NUL NUL"),
 ];
 
-fn s5_child_output_goes_to_all_and_the_log(lab: &Lab) {
-    let setup = lab.server().log_endpoint().logged();
+fn s5_child_output_goes_to_all_and_the_log(env: &TestEnv) {
+    let setup = env.server().log_endpoint().logged();
     let (server, mut user) = started(setup.child(["wait-for", "go", "say", "hello", "cat"]));
     let mut other = server.connect();
     let mut log = server.connect_log();
@@ -36,8 +36,8 @@ fn s5_child_output_goes_to_all_and_the_log(lab: &Lab) {
     server.file_with("log", "hello\r\n");
 }
 
-fn s5_server_messages_go_to_all_and_the_log(lab: &Lab) {
-    let server = lab.server().opts(["-w", "-n", "ioc"]).log_endpoint().logged().start();
+fn s5_server_messages_go_to_all_and_the_log(env: &TestEnv) {
+    let server = env.server().opts(["-w", "-n", "ioc"]).log_endpoint().logged().start();
     let mut user = server.connect();
     let mut other = server.connect();
     let mut log = server.connect_log();
@@ -57,8 +57,8 @@ fn s5_server_messages_go_to_all_and_the_log(lab: &Lab) {
     server.assert_console(server.file_with("log", RULE), expected);
 }
 
-fn s5_input_reaches_others_only_as_the_terminals_echo(lab: &Lab) {
-    let (server, mut user) = started(lab.server().child(["cat"]));
+fn s5_input_reaches_others_only_as_the_terminals_echo(env: &TestEnv) {
+    let (server, mut user) = started(env.server().child(["cat"]));
     let mut other = server.connect();
     other.greeting();
     user.send(b"hello\n");
@@ -66,7 +66,7 @@ fn s5_input_reaches_others_only_as_the_terminals_echo(lab: &Lab) {
         client.expect("hello\nhello\n");
     }
     // A child that switches the echo off and says something else.
-    let (server, mut user) = started_hex(lab.server());
+    let (server, mut user) = started_hex(env.server());
     let mut other = server.connect();
     other.greeting();
     user.send(b"hello\n");
@@ -75,20 +75,20 @@ fn s5_input_reaches_others_only_as_the_terminals_echo(lab: &Lab) {
     }
 }
 
-fn s5_commands_act_wherever_they_stand(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s5_commands_act_wherever_they_stand(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"ab\x14cd\n");
     user.expect("\n@@@ Toggled auto restart mode to OFF\n61 62 63 64 0a \n");
 }
 
-fn s5_commands_act_before_the_rest_is_sent(lab: &Lab) {
-    let (_server, mut user) = started(lab.server());
+fn s5_commands_act_before_the_rest_is_sent(env: &TestEnv) {
+    let (_server, mut user) = started(env.server());
     user.send(b"ab\n\x14");
     user.expect("\n@@@ Toggled auto restart mode to OFF\nab\nab\n");
 }
 
-fn s5_logout_closes_that_connection_only(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().opts(["-x", "^L"]));
+fn s5_logout_closes_that_connection_only(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().opts(["-x", "^L"]));
     let mut other = server.connect();
     other.greeting();
     other.send(b"\x0c");
@@ -97,8 +97,8 @@ fn s5_logout_closes_that_connection_only(lab: &Lab) {
     user.expect("61 0a \n");
 }
 
-fn s5_what_comes_with_a_logout_is_delivered(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().opts(["-x", "^L"]));
+fn s5_what_comes_with_a_logout_is_delivered(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().opts(["-x", "^L"]));
     let mut other = server.connect();
     other.greeting();
     other.send(b"ab\x0ccd\n");
@@ -106,8 +106,8 @@ fn s5_what_comes_with_a_logout_is_delivered(lab: &Lab) {
     other.until_end();
 }
 
-fn s5_kill_is_announced_to_all(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().log_endpoint());
+fn s5_kill_is_announced_to_all(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().log_endpoint());
     let mut other = server.connect();
     let mut log = server.connect_log();
     other.greeting();
@@ -119,41 +119,41 @@ fn s5_kill_is_announced_to_all(lab: &Lab) {
     }
 }
 
-fn s5_kill_reaches_the_process_group(lab: &Lab) {
+fn s5_kill_reaches_the_process_group(env: &TestEnv) {
     let script =
         "trap 'echo got it' USR1; echo READY; ./fake-ioc unrecorded record other wait; cat";
-    let setup = lab.server().opts(["--killsig", "10"]);
+    let setup = env.server().opts(["--killsig", "10"]);
     let (server, mut user) = started(setup.command(["/bin/sh", "-c", script]));
     user.expect("READY\n");
     let other = crate::support::number_after(&server.file_with("other", "\n"), "");
     user.send(b"\x18");
     user.until("got it\r\n");
-    gone(lab, other);
+    gone(env, other);
 }
 
-fn s5_killsig_0_sends_nothing(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server().opts(["--killsig", "0"]));
+fn s5_killsig_0_sends_nothing(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server().opts(["--killsig", "0"]));
     user.send(b"\x18");
     user.expect("\n@@@ Got a kill command\n");
     user.send(b"a\n");
     user.expect("61 0a \n");
 }
 
-fn s5_what_comes_with_a_kill_is_dropped_with_the_child_or_delivered(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server().opts(["--killsig", "0"]));
+fn s5_what_comes_with_a_kill_is_dropped_with_the_child_or_delivered(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server().opts(["--killsig", "0"]));
     user.send(b"ab\x18cd\n");
     user.expect("\n@@@ Got a kill command\n61 62 63 64 0a \n");
 }
 
-fn s5_one_byte_may_be_toggle_and_kill(lab: &Lab) {
-    let setup = lab.server().opts(["--autorestartcmd", "^X", "--killsig", "0"]);
+fn s5_one_byte_may_be_toggle_and_kill(env: &TestEnv) {
+    let setup = env.server().opts(["--autorestartcmd", "^X", "--killsig", "0"]);
     let (_server, mut user) = started_hex(setup);
     user.send(b"\x18");
     user.expect("\n@@@ Toggled auto restart mode to OFF\n\n@@@ Got a kill command\n");
 }
 
-fn s5_one_byte_may_be_logout_and_toggle(lab: &Lab) {
-    let server = lab.server().opts(["-w", "-x", "^T"]).start();
+fn s5_one_byte_may_be_logout_and_toggle(env: &TestEnv) {
+    let server = env.server().opts(["-w", "-x", "^T"]).start();
     let mut user = server.connect();
     let mut other = server.connect();
     user.greeting();
@@ -163,8 +163,8 @@ fn s5_one_byte_may_be_logout_and_toggle(lab: &Lab) {
     user.until_end();
 }
 
-fn s5_one_byte_may_be_restart_and_toggle(lab: &Lab) {
-    let server = lab.server().opts(["-w", "--autorestartcmd", "^R"]).start();
+fn s5_one_byte_may_be_restart_and_toggle(env: &TestEnv) {
+    let server = env.server().opts(["-w", "--autorestartcmd", "^R"]).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x12");
@@ -177,8 +177,8 @@ fn s5_one_byte_may_be_restart_and_toggle(lab: &Lab) {
     );
 }
 
-fn s5_half_close_closes_and_delivers(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server());
+fn s5_half_close_closes_and_delivers(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server());
     let mut other = server.connect();
     other.greeting();
     other.send(b"exit\n");
@@ -190,8 +190,8 @@ fn s5_half_close_closes_and_delivers(lab: &Lab) {
     line(&greeting, "@@@ 1 user(s) and 0 logger(s) connected (plus you)");
 }
 
-fn s5_nul_passes_without_an_ignore_list(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server().opts(["--autorestartcmd=", "-k", ""]));
+fn s5_nul_passes_without_an_ignore_list(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server().opts(["--autorestartcmd=", "-k", ""]));
     user.send(b"a\0b\n");
     user.expect("61 00 62 0a \n");
 }

@@ -1,7 +1,7 @@
 //! Contract section 5: modes, restart, quit.
 
 use crate::support::dialogue::{HEX, ended, line, started, started_hex};
-use crate::support::{Client, Lab, cases, find};
+use crate::support::{Client, TestEnv, cases, find};
 
 const MODES: &str = "2.7.0 has no ONESHOT (section 10)";
 
@@ -25,8 +25,8 @@ cases![
     s5_kill_then_restart_on_a_running_child_only_kills,
 ];
 
-fn s5_toggle_from_on_to_off(lab: &Lab) {
-    let server = lab.server().opts(["-w"]).log_endpoint().start();
+fn s5_toggle_from_on_to_off(env: &TestEnv) {
+    let server = env.server().opts(["-w"]).log_endpoint().start();
     let mut user = server.connect();
     let mut other = server.connect();
     let mut log = server.connect_log();
@@ -47,16 +47,16 @@ fn toggle(user: &mut Client, modes: &[&str]) {
     }
 }
 
-fn s5_toggle_goes_round(lab: &Lab) {
-    let server = lab.server().opts(["-w"]).start();
+fn s5_toggle_goes_round(env: &TestEnv) {
+    let server = env.server().opts(["-w"]).start();
     let mut user = server.connect();
     user.greeting();
     toggle(&mut user, &["OFF", "ONESHOT", "ON", "OFF"]);
     line(&server.connect().greeting(), "@@@ Use ^X to kill the child, auto restart mode is OFF");
 }
 
-fn s5_toggle_under_wait_starts_nothing(lab: &Lab) {
-    let server = lab.server().opts(["-w", "--holdoff", "0"]).logged().start();
+fn s5_toggle_under_wait_starts_nothing(env: &TestEnv) {
+    let server = env.server().opts(["-w", "--holdoff", "0"]).logged().start();
     let mut user = server.connect();
     user.greeting();
     for _ in 0..3 {
@@ -71,8 +71,8 @@ fn s5_toggle_under_wait_starts_nothing(lab: &Lab) {
     assert!(!server.path("starts").exists());
 }
 
-fn s5_oneshot_chosen_on_a_running_child_starts_one_more(lab: &Lab) {
-    let setup = lab.server().opts(["--holdoff", "0"]);
+fn s5_oneshot_chosen_on_a_running_child_starts_one_more(env: &TestEnv) {
+    let setup = env.server().opts(["--holdoff", "0"]);
     let (server, mut user) = started(setup.child(["say", "READY", "cat"]));
     user.expect("READY\n");
     toggle(&mut user, &["OFF", "ONESHOT"]);
@@ -98,8 +98,8 @@ READY
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 
-fn s5_oneshot_chosen_on_a_dead_child_starts_one_more(lab: &Lab) {
-    let setup = lab.server().opts(["--holdoff", "1", "--noauto"]);
+fn s5_oneshot_chosen_on_a_dead_child_starts_one_more(env: &TestEnv) {
+    let setup = env.server().opts(["--holdoff", "1", "--noauto"]);
     let (server, mut user) =
         started(setup.child(["on-start", "1", "exit", "3", "otherwise", "exit", "4"]));
     ended(&mut user, "Normal exit status = 3");
@@ -120,14 +120,14 @@ fn s5_oneshot_chosen_on_a_dead_child_starts_one_more(lab: &Lab) {
     assert_eq!(server.wait_exit().code(), Some(4));
 }
 
-fn s5_restart_and_quit_are_plain_input_to_a_running_child(lab: &Lab) {
-    let (_server, mut user) = started_hex(lab.server());
+fn s5_restart_and_quit_are_plain_input_to_a_running_child(env: &TestEnv) {
+    let (_server, mut user) = started_hex(env.server());
     user.send(b"a\x12b\x11c\n");
     user.expect("61 12 62 11 63 0a \n");
 }
 
-fn started_at_once_by(lab: &Lab, character: &[u8], notice: &str) {
-    let setup = lab.server().opts(["--holdoff", "600"]);
+fn started_at_once_by(env: &TestEnv, character: &[u8], notice: &str) {
+    let setup = env.server().opts(["--holdoff", "600"]);
     let (server, mut user) =
         started(setup.child(["on-start", "1", "exit", "0", "otherwise", "cat"]));
     ended(&mut user, "Normal exit status = 0");
@@ -141,16 +141,16 @@ fn started_at_once_by(lab: &Lab, character: &[u8], notice: &str) {
     server.child_start(2);
 }
 
-fn s5_restart_character_starts_at_once_during_holdoff(lab: &Lab) {
-    started_at_once_by(lab, b"\x12", "");
+fn s5_restart_character_starts_at_once_during_holdoff(env: &TestEnv) {
+    started_at_once_by(env, b"\x12", "");
 }
 
-fn s5_kill_character_starts_at_once_during_holdoff(lab: &Lab) {
-    started_at_once_by(lab, b"\x18", "\n@@@ Got a kill command\n");
+fn s5_kill_character_starts_at_once_during_holdoff(env: &TestEnv) {
+    started_at_once_by(env, b"\x18", "\n@@@ Got a kill command\n");
 }
 
-fn s5_restart_in_mode_off(lab: &Lab) {
-    let setup = lab.server().opts(["--noauto"]);
+fn s5_restart_in_mode_off(env: &TestEnv) {
+    let setup = env.server().opts(["--noauto"]);
     let (server, mut user) =
         started(setup.child(["on-start", "1", "exit", "0", "otherwise", "cat"]));
     ended(&mut user, "Normal exit status = 0");
@@ -159,9 +159,9 @@ fn s5_restart_in_mode_off(lab: &Lab) {
     user.until("@@@ Restarting child \"./fake-ioc\"\r\n");
 }
 
-fn s5_restart_under_wait(lab: &Lab) {
+fn s5_restart_under_wait(env: &TestEnv) {
     for character in [b"\x12", b"\x18"] {
-        let server = lab.server().opts(["-w"]).start();
+        let server = env.server().opts(["-w"]).start();
         let mut user = server.connect();
         user.greeting();
         user.send(character);
@@ -169,9 +169,9 @@ fn s5_restart_under_wait(lab: &Lab) {
     }
 }
 
-fn s5_restart_at_the_end_in_oneshot_exits(lab: &Lab) {
+fn s5_restart_at_the_end_in_oneshot_exits(env: &TestEnv) {
     for character in [b"\x12", b"\x18"] {
-        let setup = lab.server().opts(["-o", "--holdoff", "600"]);
+        let setup = env.server().opts(["-o", "--holdoff", "600"]);
         let (server, mut user) = started(setup.child(["exit", "3"]));
         user.until("oneshot mode: server will exit\r\n");
         user.send(character);
@@ -180,8 +180,8 @@ fn s5_restart_at_the_end_in_oneshot_exits(lab: &Lab) {
     }
 }
 
-fn s5_quit_ends_the_server(lab: &Lab) {
-    let server = lab.server().opts(["-w"]).log_endpoint().start();
+fn s5_quit_ends_the_server(env: &TestEnv) {
+    let server = env.server().opts(["-w"]).log_endpoint().start();
     let mut user = server.connect();
     let mut log = server.connect_log();
     user.greeting();
@@ -194,8 +194,8 @@ fn s5_quit_ends_the_server(lab: &Lab) {
     assert!(!server.path("ctl").exists());
 }
 
-fn s5_quit_during_holdoff(lab: &Lab) {
-    let setup = lab.server().opts(["--holdoff", "600"]);
+fn s5_quit_during_holdoff(env: &TestEnv) {
+    let setup = env.server().opts(["--holdoff", "600"]);
     let (server, mut user) = started(setup.child(["exit", "0"]));
     ended(&mut user, "Normal exit status = 0");
     user.send(b"\x11");
@@ -203,8 +203,8 @@ fn s5_quit_during_holdoff(lab: &Lab) {
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 
-fn s5_input_without_a_child_is_dropped(lab: &Lab) {
-    let server = lab.server().opts(["-w"]).child(HEX).start();
+fn s5_input_without_a_child_is_dropped(env: &TestEnv) {
+    let server = env.server().opts(["-w"]).child(HEX).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"lost\n\x14");
@@ -215,8 +215,8 @@ fn s5_input_without_a_child_is_dropped(lab: &Lab) {
     user.expect("61 0a \n");
 }
 
-fn s5_the_buffer_of_a_restart_is_dropped(lab: &Lab) {
-    let server = lab.server().opts(["-w"]).child(HEX).start();
+fn s5_the_buffer_of_a_restart_is_dropped(env: &TestEnv) {
+    let server = env.server().opts(["-w"]).child(HEX).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"lost\x12lost\n");
@@ -225,8 +225,8 @@ fn s5_the_buffer_of_a_restart_is_dropped(lab: &Lab) {
     user.expect("61 0a \n");
 }
 
-fn s5_restart_then_kill_on_a_dead_child_starts_one(lab: &Lab) {
-    let server = lab.server().opts(["-w"]).child(HEX).start();
+fn s5_restart_then_kill_on_a_dead_child_starts_one(env: &TestEnv) {
+    let server = env.server().opts(["-w"]).child(HEX).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x12\x18");
@@ -243,8 +243,8 @@ READY
     user.expect("61 0a \n");
 }
 
-fn s5_kill_then_restart_on_a_running_child_only_kills(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server().opts(["--noauto"]));
+fn s5_kill_then_restart_on_a_running_child_only_kills(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server().opts(["--noauto"]));
     user.send(b"\x18\x12");
     ended(&mut user, "The process was killed by signal 9");
     user.send(b"\x11");

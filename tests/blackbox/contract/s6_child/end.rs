@@ -1,7 +1,7 @@
 //! Contract section 6: the end of the child, and what follows it.
 
 use crate::support::dialogue::{ended, gone, started};
-use crate::support::{Lab, alive, cases, number_after};
+use crate::support::{TestEnv, alive, cases, number_after};
 use std::time::{Duration, Instant};
 
 const ORDER: &str = "the two halves of the news come in either order";
@@ -29,8 +29,8 @@ cases![
     s6_last_output_is_logged.flaky_on_oracle("loses the last output now and then"),
 ];
 
-fn s6_end_by_exit_is_told(lab: &Lab) {
-    let (server, mut user) = started(lab.server().child(["say", "bye", "exit", "3"]));
+fn s6_end_by_exit_is_told(env: &TestEnv) {
+    let (server, mut user) = started(env.server().child(["say", "bye", "exit", "3"]));
     user.expect(
         "\
 bye
@@ -45,8 +45,8 @@ bye
     assert_eq!(number_after(user.received(), "for process "), server.child_start(1));
 }
 
-fn s6_end_by_signal_is_told(lab: &Lab) {
-    let (_server, mut user) = started(lab.server().child(["say", "bye", "kill-self", "SIGUSR1"]));
+fn s6_end_by_signal_is_told(env: &TestEnv) {
+    let (_server, mut user) = started(env.server().child(["say", "bye", "kill-self", "SIGUSR1"]));
     user.expect(
         "\
 bye
@@ -60,8 +60,8 @@ bye
     );
 }
 
-fn s6_end_by_core_dump_is_told_alike(lab: &Lab) {
-    let setup = lab.server().opts(["--coresize", "0"]);
+fn s6_end_by_core_dump_is_told_alike(env: &TestEnv) {
+    let setup = env.server().opts(["--coresize", "0"]);
     let (_server, mut user) = started(setup.child(["kill-self", "SIGQUIT"]));
     user.expect(
         "
@@ -72,8 +72,8 @@ fn s6_end_by_core_dump_is_told_alike(lab: &Lab) {
     );
 }
 
-fn s6_end_in_mode_off_is_told(lab: &Lab) {
-    let setup = lab.server().opts(["--noauto"]);
+fn s6_end_in_mode_off_is_told(env: &TestEnv) {
+    let setup = env.server().opts(["--noauto"]);
     let (_server, mut user) = started(setup.child(["exit", "0"]));
     user.expect(
         "
@@ -86,8 +86,8 @@ fn s6_end_in_mode_off_is_told(lab: &Lab) {
     );
 }
 
-fn s6_end_in_oneshot_is_told(lab: &Lab) {
-    let setup = lab.server().opts(["-o", "--holdoff", "0"]);
+fn s6_end_in_oneshot_is_told(env: &TestEnv) {
+    let setup = env.server().opts(["-o", "--holdoff", "0"]);
     let (server, mut user) = started(setup.child(["exit", "0"]));
     server.assert_console(
         user.until_end(),
@@ -100,8 +100,8 @@ fn s6_end_in_oneshot_is_told(lab: &Lab) {
     );
 }
 
-fn s6_end_in_mid_line(lab: &Lab) {
-    let (_server, mut user) = started(lab.server().child(["print", "in mid-line", "exit", "0"]));
+fn s6_end_in_mid_line(env: &TestEnv) {
+    let (_server, mut user) = started(env.server().child(["print", "in mid-line", "exit", "0"]));
     user.expect(
         "\
 in mid-line
@@ -111,8 +111,8 @@ in mid-line
     );
 }
 
-fn s6_halves_of_the_news_have_these_words(lab: &Lab) {
-    let (server, mut user) = started(lab.server().child(["say", "READY", "cat"]));
+fn s6_halves_of_the_news_have_these_words(env: &TestEnv) {
+    let (server, mut user) = started(env.server().child(["say", "READY", "cat"]));
     user.expect("READY\n");
     user.send(b"\x04");
     let child = server.child_start(1);
@@ -124,16 +124,16 @@ fn s6_halves_of_the_news_have_these_words(lab: &Lab) {
     user.until_all([sigchild.as_str(), closing, "@@@ Current time: "]);
 }
 
-fn s6_rest_of_the_process_group_is_killed(lab: &Lab) {
+fn s6_rest_of_the_process_group_is_killed(env: &TestEnv) {
     let steps = ["background", "record", "other", "wait", ";", "wait-for", "other", "exit", "0"];
-    let (server, mut user) = started(lab.server().child(steps));
+    let (server, mut user) = started(env.server().child(steps));
     ended(&mut user, "Normal exit status = 0");
     let other = number_after(&server.file_with("other", "\n"), "");
-    gone(lab, other);
+    gone(env, other);
 }
 
-fn s6_session_of_its_own_survives_the_end(lab: &Lab) {
-    let (server, mut user) = started(lab.server().child([
+fn s6_session_of_its_own_survives_the_end(env: &TestEnv) {
+    let (server, mut user) = started(env.server().child([
         "background",
         "setsid",
         "close",
@@ -158,8 +158,8 @@ fn s6_session_of_its_own_survives_the_end(lab: &Lab) {
     assert!(alive(other));
 }
 
-fn s6_grandchild_that_holds_the_terminal_delays_nothing(lab: &Lab) {
-    let setup = lab.server().opts(["--holdoff", "0"]).child([
+fn s6_grandchild_that_holds_the_terminal_delays_nothing(env: &TestEnv) {
+    let setup = env.server().opts(["--holdoff", "0"]).child([
         "on-start",
         "1",
         "background",
@@ -181,8 +181,8 @@ fn s6_grandchild_that_holds_the_terminal_delays_nothing(lab: &Lab) {
     assert!(alive(number_after(&server.file("other"), "")));
 }
 
-fn s6_child_that_closes_its_terminal_is_ended(lab: &Lab) {
-    let (server, mut user) = started(lab.server().child(["say", "bye", "close-tty", "wait"]));
+fn s6_child_that_closes_its_terminal_is_ended(env: &TestEnv) {
+    let (server, mut user) = started(env.server().child(["say", "bye", "close-tty", "wait"]));
     user.expect(
         "\
 bye
@@ -194,21 +194,21 @@ bye
 @@@ ^R or ^X restarts the child, ^Q quits the server
 ",
     );
-    gone(lab, server.child_start(1));
+    gone(env, server.child_start(1));
 }
 
 /// It comes before that of another child which has to wait for half the time.
-fn s6_restart_follows_at_once_after_the_holdoff(lab: &Lab) {
-    let setup = lab.server().opts(["--holdoff", "4"]);
+fn s6_restart_follows_at_once_after_the_holdoff(env: &TestEnv) {
+    let setup = env.server().opts(["--holdoff", "4"]);
     let (server, mut user) = started(setup.child(["say", "READY", "cat"]));
-    let setup = lab.server().opts(["--holdoff", "2", "-w"]);
+    let setup = env.server().opts(["--holdoff", "2", "-w"]);
     let other = setup.child(["on-start", "1", "exit", "0", "otherwise", "wait"]).start();
     let mut starter = other.connect();
     starter.greeting();
     user.expect("READY\n");
     // The holdoff has to pass; nothing else tells that it has.
     let passed = Instant::now() + Duration::from_secs(4);
-    lab.wait_for("the holdoff to pass", || (Instant::now() > passed).then_some(()));
+    env.wait_for("the holdoff to pass", || (Instant::now() > passed).then_some(()));
     user.send(b"\x04");
     user.until("Normal exit status = 0\r\n");
     starter.send(b"\x12");
@@ -216,8 +216,8 @@ fn s6_restart_follows_at_once_after_the_holdoff(lab: &Lab) {
     assert_eq!(server.file("starts").split(|byte| *byte == b'\n').count(), 2 + 1);
 }
 
-fn s6_restart_waits_for_the_holdoff(lab: &Lab) {
-    let setup = lab.server().opts(["--holdoff", "3"]);
+fn s6_restart_waits_for_the_holdoff(env: &TestEnv) {
+    let setup = env.server().opts(["--holdoff", "3"]);
     // The child starts after this.
     let start = Instant::now();
     let (server, mut user) = started(setup.child(["say", "READY", "cat"]));
@@ -230,8 +230,8 @@ fn s6_restart_waits_for_the_holdoff(lab: &Lab) {
     server.child_start(2);
 }
 
-fn s6_no_restart_in_mode_off(lab: &Lab) {
-    let setup = lab.server().opts(["--noauto", "--holdoff", "0"]);
+fn s6_no_restart_in_mode_off(env: &TestEnv) {
+    let setup = env.server().opts(["--noauto", "--holdoff", "0"]);
     let (server, mut user) = started(setup.child(["exit", "0"]));
     ended(&mut user, "Normal exit status = 0");
     user.send(b"\x11");
@@ -239,15 +239,15 @@ fn s6_no_restart_in_mode_off(lab: &Lab) {
     assert_eq!(server.wait_exit().code(), Some(0));
 }
 
-fn s6_oneshot_exits_with_the_childs_status(lab: &Lab) {
-    let setup = lab.server().bare().opts(["-f", "-o", "--holdoff", "0", "-P", "unix:ctl"]);
+fn s6_oneshot_exits_with_the_childs_status(env: &TestEnv) {
+    let setup = env.server().bare().opts(["-f", "-o", "--holdoff", "0", "-P", "unix:ctl"]);
     let end = setup.command(["./fake-ioc", "exit", "7"]).run();
     end.assert(7, "", "");
     assert!(!end.instance.path("ctl").exists());
 }
 
-fn s6_oneshot_waits_for_the_holdoff(lab: &Lab) {
-    let setup = lab.server().opts(["-o", "--holdoff", "2"]);
+fn s6_oneshot_waits_for_the_holdoff(env: &TestEnv) {
+    let setup = env.server().opts(["-o", "--holdoff", "2"]);
     let start = Instant::now();
     let (server, mut user) = started(setup.child(["exit", "7"]));
     user.until("oneshot mode: server will exit\r\n");
@@ -256,15 +256,15 @@ fn s6_oneshot_waits_for_the_holdoff(lab: &Lab) {
     assert_eq!(server.wait_exit().code(), Some(7));
 }
 
-fn s6_oneshot_exits_0_after_a_signal(lab: &Lab) {
-    let setup = lab.server().opts(["-o", "--holdoff", "0"]);
+fn s6_oneshot_exits_0_after_a_signal(env: &TestEnv) {
+    let setup = env.server().opts(["-o", "--holdoff", "0"]);
     let end = setup.child(["kill-self", "SIGKILL"]).run();
     assert_eq!(end.status.code(), Some(0));
 }
 
-fn s6_last_output_comes_before_the_news(lab: &Lab) {
+fn s6_last_output_comes_before_the_news(env: &TestEnv) {
     let (server, mut user) =
-        started(lab.server().child(["emit", "60000", "say", "last", "exit", "0"]));
+        started(env.server().child(["emit", "60000", "say", "last", "exit", "0"]));
     let got = user.until("@@@ @@@ @@@ @@@ @@@\r\n");
     let lines = (0..60000_usize.div_ceil(64)).map(|n| format!("{n:<63}\n"));
     let emitted: String = lines.collect::<String>().chars().take(60000).collect();
@@ -273,8 +273,8 @@ fn s6_last_output_comes_before_the_news(lab: &Lab) {
     drop(server);
 }
 
-fn s6_last_output_is_logged(lab: &Lab) {
-    let setup = lab.server().logged().child(["lines", "2000", "exit", "0"]);
+fn s6_last_output_is_logged(env: &TestEnv) {
+    let setup = env.server().logged().child(["lines", "2000", "exit", "0"]);
     let server = setup.start();
     let log = server.file_with("log", "Normal exit status = 0\r\n");
     let lines: String = (1..=2000).map(|n| format!("line {n}\r\n")).collect();

@@ -1,7 +1,7 @@
 //! Contract section 7: the daemon, signals, and how the server ends.
 
 use crate::support::dialogue::{RULE, daemon, ended, gone, started, started_hex};
-use crate::support::{Lab, cases, find, number_after};
+use crate::support::{TestEnv, cases, find, number_after};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -43,8 +43,8 @@ cases![
 
 const SPAWNING: &str = "procServ: spawning daemon process: <pid>\n";
 
-fn s7_daemon_parent_prints_pid_and_exits_0(lab: &Lab) {
-    let server = lab.server().daemon().start();
+fn s7_daemon_parent_prints_pid_and_exits_0(env: &TestEnv) {
+    let server = env.server().daemon().start();
     let warning = "Warning: No log file and no port for log connections specified.\n";
     server.assert_plain(server.stderr(), &format!("{SPAWNING}{warning}"));
     assert_eq!(server.stdout(), "");
@@ -53,24 +53,24 @@ fn s7_daemon_parent_prints_pid_and_exits_0(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn s7_daemon_warns_of_no_log_file_with_a_log_port(lab: &Lab) {
-    let server = lab.server().daemon().log_endpoint().start();
+fn s7_daemon_warns_of_no_log_file_with_a_log_port(env: &TestEnv) {
+    let server = env.server().daemon().log_endpoint().start();
     let warning = "Warning: No log file specified.\n";
     server.assert_plain(server.stderr(), &format!("{SPAWNING}{warning}"));
 }
 
-fn s7_daemon_with_a_log_file_has_no_warning(lab: &Lab) {
-    let server = lab.server().daemon().logged().start();
+fn s7_daemon_with_a_log_file_has_no_warning(env: &TestEnv) {
+    let server = env.server().daemon().logged().start();
     server.assert_plain(server.stderr(), SPAWNING);
 }
 
-fn s7_daemon_with_its_log_on_stdout_has_no_warning(lab: &Lab) {
-    let server = lab.server().daemon().opts(["-L", "-"]).start();
+fn s7_daemon_with_its_log_on_stdout_has_no_warning(env: &TestEnv) {
+    let server = env.server().daemon().opts(["-L", "-"]).start();
     server.assert_plain(server.stderr(), SPAWNING);
 }
 
-fn s7_daemon_messages_are_in_order(lab: &Lab) {
-    let server = lab.server().daemon().opts(["-L", "none/log", "-p", "none/pid"]).start();
+fn s7_daemon_messages_are_in_order(env: &TestEnv) {
+    let server = env.server().daemon().opts(["-L", "none/log", "-p", "none/pid"]).start();
     server.assert_plain(
         server.stderr(),
         "\
@@ -82,18 +82,18 @@ procServ: unable to open PID file none/pid
     );
 }
 
-fn s7_quiet_keeps_the_errors(lab: &Lab) {
+fn s7_quiet_keeps_the_errors(env: &TestEnv) {
     let options = ["-q", "-L", "none/log", "-p", "none/pid"];
-    let server = lab.server().daemon().opts(options).start();
+    let server = env.server().daemon().opts(options).start();
     server.assert_plain(
         server.stderr(),
         "procServ: unable to open log file none/log\nprocServ: unable to open PID file none/pid\n",
     );
 }
 
-fn s7_foreground_and_debug_print_nothing(lab: &Lab) {
+fn s7_foreground_and_debug_print_nothing(env: &TestEnv) {
     for option in ["-f", "-d"] {
-        let setup = lab.server().bare().opts([option, "-P", "unix:ctl"]);
+        let setup = env.server().bare().opts([option, "-P", "unix:ctl"]);
         let server = setup.command(["./fake-ioc", "cat"]).start();
         server.child_start(1);
         server.connect_to("unix:ctl").greeting();
@@ -101,8 +101,8 @@ fn s7_foreground_and_debug_print_nothing(lab: &Lab) {
     }
 }
 
-fn s7_daemon_has_its_own_session_and_no_terminal(lab: &Lab) {
-    let server = daemon(lab.server());
+fn s7_daemon_has_its_own_session_and_no_terminal(env: &TestEnv) {
+    let server = daemon(env.server());
     let pid = server.pid();
     for fd in 0..3 {
         let link = fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap();
@@ -115,14 +115,14 @@ fn s7_daemon_has_its_own_session_and_no_terminal(lab: &Lab) {
     assert_eq!(fields[4], "0", "terminal");
 }
 
-fn s7_daemon_stays_in_its_directory(lab: &Lab) {
-    let server = daemon(lab.server());
+fn s7_daemon_stays_in_its_directory(env: &TestEnv) {
+    let server = daemon(env.server());
     let cwd = fs::read_link(format!("/proc/{}/cwd", server.pid())).unwrap();
     assert_eq!(cwd, server.dir());
 }
 
-fn s7_process_name_and_arguments_stay(lab: &Lab) {
-    let server = daemon(lab.server().argv0("/opt/site/ioc-server").opts(["-n", "ioc"]));
+fn s7_process_name_and_arguments_stay(env: &TestEnv) {
+    let server = daemon(env.server().argv0("/opt/site/ioc-server").opts(["-n", "ioc"]));
     let pid = server.pid();
     assert_eq!(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap(), "procServ\n");
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
@@ -136,17 +136,17 @@ const GOODBYE: &str = "\
 @@@ ^R or ^X restarts the child, ^Q quits the server
 ";
 
-fn s7_sigterm_with_child_exits_0_and_says_so(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server());
+fn s7_sigterm_with_child_exits_0_and_says_so(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server());
     let child = server.child_start(1);
     assert_eq!(server.terminate().code(), Some(0));
     server.assert_console(user.until_end(), GOODBYE);
-    gone(lab, child);
+    gone(env, child);
     assert!(!server.path("ctl").exists());
 }
 
-fn s7_sigterm_tells_clients_that_came_later(lab: &Lab) {
-    let server = lab.server().log_endpoint().start();
+fn s7_sigterm_tells_clients_that_came_later(env: &TestEnv) {
+    let server = env.server().log_endpoint().start();
     server.child_start(1);
     let mut user = server.connect();
     let mut log = server.connect_log();
@@ -157,8 +157,8 @@ fn s7_sigterm_tells_clients_that_came_later(lab: &Lab) {
     server.assert_console(log.until_end(), GOODBYE);
 }
 
-fn s7_sigterm_in_mid_line_and_mode_off(lab: &Lab) {
-    let setup = lab.server().opts(["--noauto"]);
+fn s7_sigterm_in_mid_line_and_mode_off(env: &TestEnv) {
+    let setup = env.server().opts(["--noauto"]);
     let (server, mut user) = started(setup.child(["print", "in mid-line", "wait"]));
     user.until("in mid-line");
     server.terminate();
@@ -172,8 +172,8 @@ fn s7_sigterm_in_mid_line_and_mode_off(lab: &Lab) {
     );
 }
 
-fn s7_sigterm_in_oneshot(lab: &Lab) {
-    let (server, mut user) = started(lab.server().opts(["-o", "--holdoff", "600"]));
+fn s7_sigterm_in_oneshot(env: &TestEnv) {
+    let (server, mut user) = started(env.server().opts(["-o", "--holdoff", "600"]));
     // The holdoff is not waited for.
     assert_eq!(server.terminate().code(), Some(0));
     server.assert_console(
@@ -185,15 +185,15 @@ fn s7_sigterm_in_oneshot(lab: &Lab) {
     );
 }
 
-fn s7_sigterm_tells_the_log_and_debug_output(lab: &Lab) {
-    let server = lab.server().logged().child(["say", "hello", "cat"]).start();
+fn s7_sigterm_tells_the_log_and_debug_output(env: &TestEnv) {
+    let server = env.server().logged().child(["say", "hello", "cat"]).start();
     server.file_with("log", "hello\r\n");
     server.terminate();
     let log = server.file("log");
     let at = find(&log, b"hello\r\n").unwrap() + 7;
     server.assert_console(&log[at..], GOODBYE);
 
-    let setup = lab.server().bare().opts(["-d", "-P", "unix:ctl"]);
+    let setup = env.server().bare().opts(["-d", "-P", "unix:ctl"]);
     let server = setup.command(["./fake-ioc", "say", "hello", "cat"]).start();
     server.file_with("stdout", "hello\r\n");
     server.terminate();
@@ -201,8 +201,8 @@ fn s7_sigterm_tells_the_log_and_debug_output(lab: &Lab) {
     assert!(find(&stdout, b"\r\n@@@ Child process is shutting down, ").is_some());
 }
 
-fn s7_sigterm_without_child_tells_nobody(lab: &Lab) {
-    let server = lab.server().opts(["-w"]).log_endpoint().logged().start();
+fn s7_sigterm_without_child_tells_nobody(env: &TestEnv) {
+    let server = env.server().opts(["-w"]).log_endpoint().logged().start();
     let mut user = server.connect();
     let mut log = server.connect_log();
     user.greeting();
@@ -213,8 +213,8 @@ fn s7_sigterm_without_child_tells_nobody(lab: &Lab) {
     assert_eq!(server.file("log"), b"");
 }
 
-fn s7_sigterm_kills_a_child_that_ignores_killsig(lab: &Lab) {
-    let setup = lab.server().opts(["--killsig", "10"]);
+fn s7_sigterm_kills_a_child_that_ignores_killsig(env: &TestEnv) {
+    let setup = env.server().opts(["--killsig", "10"]);
     let script = "trap '' USR1; ./fake-ioc unrecorded record other say READY wait; cat";
     let (server, mut user) = started(setup.command(["/bin/sh", "-c", script]));
     user.expect("READY\n");
@@ -222,12 +222,12 @@ fn s7_sigterm_kills_a_child_that_ignores_killsig(lab: &Lab) {
     let other = number_after(&server.file("other"), "");
     assert_eq!(server.terminate().code(), Some(0));
     for pid in [shell, other] {
-        gone(lab, pid);
+        gone(env, pid);
     }
 }
 
-fn s7_grace_period_lets_the_child_finish(lab: &Lab) {
-    let setup = lab.server().opts(["--killsig", "15", "-g", "600"]);
+fn s7_grace_period_lets_the_child_finish(env: &TestEnv) {
+    let setup = env.server().opts(["--killsig", "15", "-g", "600"]);
     let script = "trap 'echo finished; exit 3' TERM; echo READY; read line";
     let (server, mut user) = started(setup.command(["/bin/sh", "-c", script]));
     user.expect("READY\n");
@@ -235,8 +235,8 @@ fn s7_grace_period_lets_the_child_finish(lab: &Lab) {
     assert!(find(&user.until_end(), b"finished\r\n").is_some());
 }
 
-fn s7_second_sigterm_ends_the_grace_period(lab: &Lab) {
-    let setup = lab.server().opts(["--killsig", "15", "-g", "600"]);
+fn s7_second_sigterm_ends_the_grace_period(env: &TestEnv) {
+    let setup = env.server().opts(["--killsig", "15", "-g", "600"]);
     let script = "trap 'echo still here' TERM; echo READY; while :; do read line; done";
     let (server, mut user) = started(setup.command(["/bin/sh", "-c", script]));
     user.expect("READY\n");
@@ -244,27 +244,27 @@ fn s7_second_sigterm_ends_the_grace_period(lab: &Lab) {
     server.signal(Signal::SIGTERM);
     user.until("still here\r\n");
     assert_eq!(server.terminate().code(), Some(0));
-    gone(lab, child);
+    gone(env, child);
 }
 
-fn s7_sigterm_exits_0_whatever_child_ended_before(lab: &Lab) {
-    let setup = lab.server().opts(["--noauto"]).child(["exit", "3"]);
+fn s7_sigterm_exits_0_whatever_child_ended_before(env: &TestEnv) {
+    let setup = env.server().opts(["--noauto"]).child(["exit", "3"]);
     let (server, mut user) = started(setup);
     ended(&mut user, "Normal exit status = 3");
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn s7_quit_exits_with_the_last_childs_status(lab: &Lab) {
-    let setup = lab.server().opts(["--noauto"]).child(["exit", "3"]);
+fn s7_quit_exits_with_the_last_childs_status(env: &TestEnv) {
+    let setup = env.server().opts(["--noauto"]).child(["exit", "3"]);
     let (server, mut user) = started(setup);
     ended(&mut user, "Normal exit status = 3");
     user.send(b"\x11");
     assert_eq!(server.wait_exit().code(), Some(3));
 }
 
-fn s7_quit_ignores_a_death_by_signal(lab: &Lab) {
+fn s7_quit_ignores_a_death_by_signal(env: &TestEnv) {
     let steps = ["on-start", "1", "exit", "3", "otherwise", "kill-self", "SIGKILL"];
-    let (server, mut user) = started(lab.server().opts(["--noauto"]).child(steps));
+    let (server, mut user) = started(env.server().opts(["--noauto"]).child(steps));
     ended(&mut user, "Normal exit status = 3");
     user.send(b"\x12");
     ended(&mut user, "The process was killed by signal 9");
@@ -272,8 +272,8 @@ fn s7_quit_ignores_a_death_by_signal(lab: &Lab) {
     assert_eq!(server.wait_exit().code(), Some(3));
 }
 
-fn s7_foreground_ignores_sigint_and_sigquit(lab: &Lab) {
-    let (server, mut user) = started_hex(lab.server());
+fn s7_foreground_ignores_sigint_and_sigquit(env: &TestEnv) {
+    let (server, mut user) = started_hex(env.server());
     server.signal(Signal::SIGINT);
     server.signal(Signal::SIGQUIT);
     user.send(b"a\n");
@@ -281,9 +281,9 @@ fn s7_foreground_ignores_sigint_and_sigquit(lab: &Lab) {
     assert_eq!(server.terminate().code(), Some(0));
 }
 
-fn s7_daemon_killed_by_sigint_leaves_its_files(lab: &Lab) {
+fn s7_daemon_killed_by_sigint_leaves_its_files(env: &TestEnv) {
     for signal in [Signal::SIGINT, Signal::SIGQUIT] {
-        let server = daemon(lab.server().opts(["-I", "info", "-p", "pid", "--coresize", "0"]));
+        let server = daemon(env.server().opts(["-I", "info", "-p", "pid", "--coresize", "0"]));
         let child = server.child_start(1);
         server.file_with("pid", "\n");
         let mut user = server.connect();
@@ -294,21 +294,21 @@ fn s7_daemon_killed_by_sigint_leaves_its_files(lab: &Lab) {
         for file in ["pid", "info", "ctl"] {
             assert!(server.path(file).exists(), "{file}");
         }
-        gone(lab, child);
+        gone(env, child);
     }
 }
 
-fn s7_server_killed_hangs_up_the_child(lab: &Lab) {
-    let (server, _user) = started_hex(lab.server());
+fn s7_server_killed_hangs_up_the_child(env: &TestEnv) {
+    let (server, _user) = started_hex(env.server());
     let child = server.child_start(1);
     server.signal(Signal::SIGKILL);
     server.wait_exit();
-    gone(lab, child);
+    gone(env, child);
 }
 
-fn s7_clients_see_an_orderly_end_of_file(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let server = lab.server().control(&port).opts(["-w"]).log_endpoint().start();
+fn s7_clients_see_an_orderly_end_of_file(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let server = env.server().control(&port).opts(["-w"]).log_endpoint().start();
     let mut clients = [server.connect(), server.connect(), server.connect_log()];
     for client in &mut clients {
         client.greeting();
@@ -319,16 +319,16 @@ fn s7_clients_see_an_orderly_end_of_file(lab: &Lab) {
     }
 }
 
-fn s7_debug_output_is_never_stamped(lab: &Lab) {
-    let setup = lab.server().bare().opts(["-d", "--logstamp=STAMP ", "-P", "unix:ctl"]);
+fn s7_debug_output_is_never_stamped(env: &TestEnv) {
+    let setup = env.server().bare().opts(["-d", "--logstamp=STAMP ", "-P", "unix:ctl"]);
     let server = setup.command(["./fake-ioc", "say", "hello", "cat"]).start();
     let stdout = server.file_with("stdout", "hello\r\n");
     assert!(find(&stdout, RULE.as_bytes()).is_some());
     assert!(find(&stdout, b"STAMP").is_none(), "{}", stdout.escape_ascii());
 }
 
-fn s7_debug_in_the_foreground_has_no_child_output(lab: &Lab) {
-    let (server, mut user) = started(lab.server().opts(["-d"]).child(["say", "hello", "cat"]));
+fn s7_debug_in_the_foreground_has_no_child_output(env: &TestEnv) {
+    let (server, mut user) = started(env.server().opts(["-d"]).child(["say", "hello", "cat"]));
     user.expect("hello\n");
     server.terminate();
     let stdout = server.file("stdout");

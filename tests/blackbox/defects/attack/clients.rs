@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use crate::support::dialogue::started;
-use crate::support::{Client, Lab, cases};
+use crate::support::{Client, TestEnv, cases};
 
 const DEAF: &str = "drops a client that can't be written to, and what it sent";
 
@@ -29,8 +29,8 @@ fn paste() -> String {
     (0..3000).map(|number| format!("line {number:<58}\n")).collect()
 }
 
-fn paste_of_a_unix_client_that_is_gone_arrives(lab: &Lab) {
-    let (server, mut user) = started(lab.server().child(SLOW));
+fn paste_of_a_unix_client_that_is_gone_arrives(env: &TestEnv) {
+    let (server, mut user) = started(env.server().child(SLOW));
     user.until("READY\r\n");
     let mut client = UnixStream::connect(server.path("ctl")).unwrap();
     client.write_all(paste().as_bytes()).unwrap();
@@ -41,14 +41,14 @@ fn paste_of_a_unix_client_that_is_gone_arrives(lab: &Lab) {
     assert_eq!(arrived.replace('\r', ""), paste());
 }
 
-fn client_in_the_middle_of_a_paste_sees_an_end(lab: &Lab) {
-    let (server, mut user) = started(lab.server().child(SLOW));
+fn client_in_the_middle_of_a_paste_sees_an_end(env: &TestEnv) {
+    let (server, mut user) = started(env.server().child(SLOW));
     user.until("READY\r\n");
     let mut client = UnixStream::connect(server.path("ctl")).unwrap();
     client.set_nonblocking(true).unwrap();
     // Neither the queue nor the socket takes more.
     let mut filled = 0;
-    lab.wait_for("a full queue", || {
+    env.wait_for("a full queue", || {
         while let Ok(count) = client.write(&[b'x'; 4096]) {
             filled += count;
         }
@@ -60,9 +60,9 @@ fn client_in_the_middle_of_a_paste_sees_an_end(lab: &Lab) {
 }
 
 /// As telnet(1) sends it: IAC IP, and IAC DM with the DM as urgent data.
-fn key_after_a_telnet_interrupt_is_not_swallowed(lab: &Lab) {
-    let port = lab.free_port();
-    let (_server, mut user) = started(lab.server().opts(["-P", &port.to_string()]));
+fn key_after_a_telnet_interrupt_is_not_swallowed(env: &TestEnv) {
+    let port = env.free_port();
+    let (_server, mut user) = started(env.server().opts(["-P", &port.to_string()]));
     let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
     client.write_all(b"a\xff\xf4\xff").unwrap();
     send(client.as_raw_fd(), b"\xf2", MsgFlags::MSG_OOB).unwrap();
@@ -70,8 +70,8 @@ fn key_after_a_telnet_interrupt_is_not_swallowed(lab: &Lab) {
     user.expect("abc\nabc\n");
 }
 
-fn those_who_came_last_hear_that_nobody_else_can(lab: &Lab) {
-    let setup = lab.server().launched_by(["limit-files", "40", "40"]);
+fn those_who_came_last_hear_that_nobody_else_can(env: &TestEnv) {
+    let setup = env.server().launched_by(["limit-files", "40", "40"]);
     let server = setup.start();
     let clients: Vec<Client> = (0..40).map(|_| server.connect()).collect();
     for mut client in clients.into_iter().take(3) {

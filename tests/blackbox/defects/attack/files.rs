@@ -4,7 +4,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::io::Read;
 
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 
 const NEVER: &str = "writes no pidfile with -f";
 
@@ -13,10 +13,10 @@ cases![
     pidfile_that_is_a_fifo_does_not_stop_the_start.differs_on_oracle(NEVER),
 ];
 
-fn pidfile_may_be_standard_output(lab: &Lab) {
+fn pidfile_may_be_standard_output(env: &TestEnv) {
     let (mut reader, writer) = std::io::pipe().unwrap();
     // Through a link of its own: procServ removes whatever it is told is its pidfile.
-    let setup = lab.server().opts(["-p", "stdout"]).stdout(writer);
+    let setup = env.server().opts(["-p", "stdout"]).stdout(writer);
     std::os::unix::fs::symlink("/dev/fd/1", setup.path("stdout")).unwrap();
     let server = setup.start();
     server.connect().greeting();
@@ -27,8 +27,8 @@ fn pidfile_may_be_standard_output(lab: &Lab) {
     assert_eq!(output, format!("{pid}\n"));
 }
 
-fn pidfile_that_is_a_fifo_does_not_stop_the_start(lab: &Lab) {
-    let setup = lab.server().opts(["-p", "fifo"]);
+fn pidfile_that_is_a_fifo_does_not_stop_the_start(env: &TestEnv) {
+    let setup = env.server().opts(["-p", "fifo"]);
     mkfifo(&setup.path("fifo"), Mode::S_IRWXU).unwrap();
     let server = setup.start();
     server.connect().greeting();

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use crate::support::{Instance, Lab, Setup, cases, find};
+use crate::support::{ServerBuilder, TestEnv, TestServer, cases, find};
 
 /// What ends the announcement of a start.
 const RULE: &str = "@@@ @@@ @@@ @@@ @@@\r\n";
@@ -25,7 +25,7 @@ cases![
 ];
 
 /// A server whose log is a FIFO, and its reader, who doesn't read.
-fn with_fifo(setup: Setup) -> (Setup, File) {
+fn with_fifo(setup: ServerBuilder) -> (ServerBuilder, File) {
     let path = setup.path("fifo");
     mkfifo(&path, Mode::S_IRWXU).unwrap();
     let mut options = File::options();
@@ -33,8 +33,8 @@ fn with_fifo(setup: Setup) -> (Setup, File) {
     (setup.opts(["-L", "fifo"]), reader)
 }
 
-fn server_sleeps_beside_a_log_that_hangs(lab: &Lab) {
-    let setup = lab.server().child(["wait-for", "go", "emit", MUCH, "say", "END", "wait"]);
+fn server_sleeps_beside_a_log_that_hangs(env: &TestEnv) {
+    let setup = env.server().child(["wait-for", "go", "emit", MUCH, "say", "END", "wait"]);
     let (setup, _reader) = with_fifo(setup);
     let server = setup.start();
     let mut user = server.connect();
@@ -44,8 +44,8 @@ fn server_sleeps_beside_a_log_that_hangs(lab: &Lab) {
     server.falls_asleep();
 }
 
-fn server_sleeps_beside_a_log_that_failed_and_now_hangs(lab: &Lab) {
-    let (setup, reader) = with_fifo(lab.server());
+fn server_sleeps_beside_a_log_that_failed_and_now_hangs(env: &TestEnv) {
+    let (setup, reader) = with_fifo(env.server());
     let server = setup.start();
     let mut user = server.connect();
     user.greeting();
@@ -55,28 +55,28 @@ fn server_sleeps_beside_a_log_that_failed_and_now_hangs(lab: &Lab) {
     let _full = filled(&server);
     user.send("two\n");
     user.until("two\r\n");
-    wait_until_stuck(lab, &server);
+    wait_until_stuck(env, &server);
     user.send("three\n");
     user.until("three\r\n");
     server.falls_asleep();
 }
 
-fn hangups_do_not_cost_a_stuck_log_anything(lab: &Lab) {
-    let (setup, mut fifo) = with_fifo(lab.server().opts(["-d", "-w"]).child(["wait"]));
+fn hangups_do_not_cost_a_stuck_log_anything(env: &TestEnv) {
+    let (setup, mut fifo) = with_fifo(env.server().opts(["-d", "-w"]).child(["wait"]));
     let server = setup.start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x12");
     user.until(RULE);
     let mut log = Vec::new();
-    read_until(lab, &mut fifo, &mut log, RULE);
+    read_until(env, &mut fifo, &mut log, RULE);
     let mut fifo = filled(&server);
     user.send("one\n");
-    wait_until_stuck(lab, &server);
+    wait_until_stuck(env, &server);
     for count in 1..30 {
         server.signal(Signal::SIGHUP);
         // One at a time: those that come together count once.
-        lab.wait_for("the hangup to be noticed", || {
+        env.wait_for("the hangup to be noticed", || {
             (server.stdout().matches("SIGHUP").count() == count).then_some(())
         });
     }
@@ -84,12 +84,12 @@ fn hangups_do_not_cost_a_stuck_log_anything(lab: &Lab) {
     user.until("two\r\n");
     user.send("three\n");
     user.until("three\r\n");
-    read_until(lab, &mut fifo, &mut log, "three\r\n");
+    read_until(env, &mut fifo, &mut log, "three\r\n");
     find(&log, b"xone\r\ntwo\r\nthree\r\n").expect("all of it");
 }
 
-fn log_that_is_a_fifo_without_a_reader_keeps_nobody_waiting(lab: &Lab) {
-    let (setup, reader) = with_fifo(lab.server());
+fn log_that_is_a_fifo_without_a_reader_keeps_nobody_waiting(env: &TestEnv) {
+    let (setup, reader) = with_fifo(env.server());
     drop(reader);
     let server = setup.start();
     let mut user = server.connect();
@@ -97,15 +97,15 @@ fn log_that_is_a_fifo_without_a_reader_keeps_nobody_waiting(lab: &Lab) {
     user.send("one\n");
     user.until("one\r\none\r\n");
     let (mut fifo, mut log) = (open_fifo(&server), Vec::new());
-    read_until(lab, &mut fifo, &mut log, "one\r\none\r\n");
+    read_until(env, &mut fifo, &mut log, "one\r\none\r\n");
     server.signal(Signal::SIGHUP);
     user.send("two\n");
-    read_until(lab, &mut fifo, &mut log, "two\r\ntwo\r\n");
+    read_until(env, &mut fifo, &mut log, "two\r\ntwo\r\n");
 }
 
 /// Reads a log that goes on, up to `end`.
-fn read_until(lab: &Lab, from: &mut File, log: &mut Vec<u8>, end: &str) {
-    lab.wait_for(end, || {
+fn read_until(env: &TestEnv, from: &mut File, log: &mut Vec<u8>, end: &str) {
+    env.wait_for(end, || {
         // It never ends, only would block.
         let _ = from.read_to_end(log);
         find(log, end.as_bytes()).map(|_| ())
@@ -113,23 +113,23 @@ fn read_until(lab: &Lab, from: &mut File, log: &mut Vec<u8>, end: &str) {
 }
 
 /// The FIFO, from both ends.
-fn open_fifo(server: &Instance) -> File {
+fn open_fifo(server: &TestServer) -> File {
     let mut options = File::options();
     options.read(true).write(true).custom_flags(nix::libc::O_NONBLOCK);
     options.open(server.path("fifo")).unwrap()
 }
 
 /// The FIFO, filled up, to read it from.
-fn filled(server: &Instance) -> File {
+fn filled(server: &TestServer) -> File {
     let mut fifo = open_fifo(server);
     while fifo.write(&[b'x'; 4096]).is_ok() {}
     fifo
 }
 
 /// Waits until the server's writer waits for something else than work: for room in its pipe.
-fn wait_until_stuck(lab: &Lab, server: &Instance) {
+fn wait_until_stuck(env: &TestEnv, server: &TestServer) {
     let futex = nix::libc::SYS_futex.to_string();
-    lab.wait_for("a stuck writer", || {
+    env.wait_for("a stuck writer", || {
         let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
         let of = |path: PathBuf, name| fs::read_to_string(path.join(name)).unwrap_or_default();
         let writers = threads.flatten().filter(|thread| of(thread.path(), "comm") == "log\n");

@@ -6,15 +6,15 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use crate::support::{Lab, cases};
+use crate::support::{TestEnv, cases};
 
 cases![
     daemon_stopped_right_after_its_start_leaves_nothing
         .flaky_on_oracle("dies of a signal that comes too early, its files stay"),
 ];
 
-fn daemon_stopped_right_after_its_start_leaves_nothing(lab: &Lab) {
-    let setup = lab.server().daemon().opts(["-p", "pid"]);
+fn daemon_stopped_right_after_its_start_leaves_nothing(env: &TestEnv) {
+    let setup = env.server().daemon().opts(["-p", "pid"]);
     let pidfile = setup.path("pid");
     let server = thread::scope(|scope| {
         scope.spawn(|| kill_named_by(&pidfile));

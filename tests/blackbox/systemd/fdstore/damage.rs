@@ -2,7 +2,7 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served, is_told};
-use crate::support::{Client, Lab, alive, cases};
+use crate::support::{Client, TestEnv, alive, cases};
 use crate::systemd::manager::user;
 use procserv_ng::limits::FDSTORE_HALF;
 use std::fs::File;
@@ -30,8 +30,8 @@ cases![
 const STUBBORN: [&str; 4] = ["block", "SIGHUP", "cat", "wait"];
 
 /// A service with a client and a child that a hangup does not end.
-fn unit(lab: &Lab) -> (Unit, Client, i32) {
-    let unit = Unit::start(lab, &["--holdoff", "0"], &STUBBORN);
+fn unit(env: &TestEnv) -> (Unit, Client, i32) {
+    let unit = Unit::start(env, &["--holdoff", "0"], &STUBBORN);
     let user = user(&unit.server);
     let child = unit.server.child_start(1);
     unit.store.expect(&WITH_CLIENT);
@@ -49,7 +49,7 @@ fn is_fresh(unit: &Unit, user: &mut Client, child: i32) {
     assert_eq!(unit.starts(), 2);
 }
 
-fn state_may_be_lost(lab: &Lab) {
+fn state_may_be_lost(env: &TestEnv) {
     let damages: [fn(&Unit); 5] = [
         |unit| assert!(unit.store.lose("procserv.state")),
         |unit| unit.store.memory().set_len(0).unwrap(),
@@ -65,7 +65,7 @@ fn state_may_be_lost(lab: &Lab) {
         },
     ];
     for damage in damages {
-        let (mut unit, mut user, child) = unit(lab);
+        let (mut unit, mut user, child) = unit(env);
         unit.kill_now();
         damage(&unit);
         unit.next();
@@ -78,10 +78,10 @@ fn state_may_be_lost(lab: &Lab) {
     }
 }
 
-fn one_half_may_be_damaged(lab: &Lab) {
+fn one_half_may_be_damaged(env: &TestEnv) {
     for half in [0, FDSTORE_HALF as u64] {
         for byte in [0, 7, 8, 15, 16, 40, 60, 300] {
-            let mut unit = Unit::start(lab, &[], &["cat"]);
+            let mut unit = Unit::start(env, &[], &["cat"]);
             let mut user = user(&unit.server);
             // Both halves know this child and this client.
             for mode in ["OFF", "ONESHOT", "ON"] {
@@ -98,24 +98,24 @@ fn one_half_may_be_damaged(lab: &Lab) {
     }
 }
 
-fn terminal_may_be_lost(lab: &Lab) {
-    let (mut unit, mut user, child) = unit(lab);
+fn terminal_may_be_lost(env: &TestEnv) {
+    let (mut unit, mut user, child) = unit(env);
     unit.kill_now();
     assert!(unit.store.lose(&format!("procserv.pty.{child}")));
     unit.next();
     has_another_child(&unit, &mut user, child);
 }
 
-fn process_may_be_lost(lab: &Lab) {
-    let (mut unit, mut user, child) = unit(lab);
+fn process_may_be_lost(env: &TestEnv) {
+    let (mut unit, mut user, child) = unit(env);
     unit.kill_now();
     assert!(unit.store.lose(&format!("procserv.child.{child}")));
     unit.next();
     has_another_child(&unit, &mut user, child);
 }
 
-fn whole_child_may_be_lost(lab: &Lab) {
-    let (mut unit, mut user, child) = unit(lab);
+fn whole_child_may_be_lost(env: &TestEnv) {
+    let (mut unit, mut user, child) = unit(env);
     unit.kill_now();
     assert!(unit.store.lose(&format!("procserv.child.{child}")));
     assert!(unit.store.lose(&format!("procserv.pty.{child}")));
@@ -136,8 +136,8 @@ fn has_another_child(unit: &Unit, user: &mut Client, child: i32) {
     assert_eq!(unit.starts(), 2);
 }
 
-fn client_may_be_lost(lab: &Lab) {
-    let (mut unit, mut lost, child) = unit(lab);
+fn client_may_be_lost(env: &TestEnv) {
+    let (mut unit, mut lost, child) = unit(env);
     unit.kill_now();
     let name = || {
         let kept = unit.store.kept.lock().unwrap();
@@ -153,8 +153,8 @@ fn client_may_be_lost(lab: &Lab) {
     unit.store.expect(&BASICS);
 }
 
-fn endpoint_may_be_lost(lab: &Lab) {
-    let (mut unit, mut client, child) = unit(lab);
+fn endpoint_may_be_lost(env: &TestEnv) {
+    let (mut unit, mut client, child) = unit(env);
     unit.kill_now();
     unit.store.kept.lock().unwrap().retain(|kept| !kept.name.contains("listener"));
     unit.next();
@@ -164,8 +164,8 @@ fn endpoint_may_be_lost(lab: &Lab) {
     assert!(alive(child));
 }
 
-fn names_may_be_unknown(lab: &Lab) {
-    let (mut unit, mut client, child) = unit(lab);
+fn names_may_be_unknown(env: &TestEnv) {
+    let (mut unit, mut client, child) = unit(env);
     unit.restart(&WITH_CLIENT);
     is_told(&mut client);
     unit.server.falls_asleep();
@@ -199,9 +199,9 @@ fn names_may_be_unknown(lab: &Lab) {
     assert_eq!(unit.descriptors(), before);
 }
 
-fn things_may_be_of_another_kind(lab: &Lab) {
+fn things_may_be_of_another_kind(env: &TestEnv) {
     for kind in ["client", "listener", "pty", "child"] {
-        let (mut unit, client, child) = unit(lab);
+        let (mut unit, client, child) = unit(env);
         unit.kill_now();
         for kept in &mut *unit.store.kept.lock().unwrap() {
             if kept.name.contains(kind) {
@@ -220,8 +220,8 @@ fn things_may_be_of_another_kind(lab: &Lab) {
     }
 }
 
-fn nothing_may_be_passed(lab: &Lab) {
-    let (mut unit, mut lost, child) = unit(lab);
+fn nothing_may_be_passed(env: &TestEnv) {
+    let (mut unit, mut lost, child) = unit(env);
     unit.kill_now();
     unit.store.kept.lock().unwrap().clear();
     unit.next();
@@ -232,8 +232,8 @@ fn nothing_may_be_passed(lab: &Lab) {
     let _ = child;
 }
 
-fn nothing_leaks(lab: &Lab) {
-    let (mut unit, mut client, _) = unit(lab);
+fn nothing_leaks(env: &TestEnv) {
+    let (mut unit, mut client, _) = unit(env);
     let mut counts = Vec::new();
     for _ in 0..4 {
         unit.restart(&WITH_CLIENT);
@@ -248,8 +248,8 @@ fn nothing_leaks(lab: &Lab) {
     assert!(counts.iter().all(|&count| count == counts[0]), "{counts:?}");
 }
 
-fn store_may_have_no_room(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["--holdoff", "0"], &STUBBORN);
+fn store_may_have_no_room(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["--holdoff", "0"], &STUBBORN);
     unit.store.expect(&BASICS);
     unit.store.room.store(4, std::sync::atomic::Ordering::SeqCst);
     let mut client = user(&unit.server);
@@ -269,9 +269,9 @@ fn store_may_have_no_room(lab: &Lab) {
     is_served(&mut user(&unit.server), "fourth");
 }
 
-fn state_that_can_not_be_saved_is_told_once_and_saved_later(lab: &Lab) {
+fn state_that_can_not_be_saved_is_told_once_and_saved_later(env: &TestEnv) {
     const COMPLAINT: &str = "procServ: a crash would not be survived: File too large\n";
-    let unit = Unit::start(lab, &[], &["cat"]);
+    let unit = Unit::start(env, &[], &["cat"]);
     unit.store.expect(&BASICS);
     let limit = |size: &str| {
         let pid = unit.server.pid().to_string();
@@ -285,7 +285,7 @@ fn state_that_can_not_be_saved_is_told_once_and_saved_later(lab: &Lab) {
         limit("200:");
         users.extend((0..count).map(|_| user(&unit.server)));
         limit("unlimited:");
-        lab.wait_for("the state to be saved", || {
+        env.wait_for("the state to be saved", || {
             (unit.store.state().connections.len() == users.len()).then_some(())
         });
         assert_eq!(unit.server.stderr(), COMPLAINT.repeat(round));

@@ -2,7 +2,7 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served, is_told};
-use crate::support::{Lab, alive, cases};
+use crate::support::{TestEnv, alive, cases};
 use crate::systemd::manager::user;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -31,9 +31,9 @@ fn status(code: u8) -> String {
     format!("Normal exit status = {}\r\n", if told { code } else { 255 })
 }
 
-fn end_of_the_child_is_noticed(lab: &Lab) {
+fn end_of_the_child_is_noticed(env: &TestEnv) {
     let child = ["on-start", "1", "wait-for", "go", "exit", "7", "otherwise", "cat"];
-    let mut unit = Unit::start(lab, &["--holdoff", "0"], &child);
+    let mut unit = Unit::start(env, &["--holdoff", "0"], &child);
     let mut user = user(&unit.server);
     unit.restart(&WITH_CLIENT);
     is_told(&mut user);
@@ -51,8 +51,8 @@ fn end_of_the_child_is_noticed(lab: &Lab) {
     assert_eq!(unit.starts(), 2);
 }
 
-fn signal_that_ended_the_child_is_told(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["--holdoff", "1000"], &["cat"]);
+fn signal_that_ended_the_child_is_told(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["--holdoff", "1000"], &["cat"]);
     let mut user = user(&unit.server);
     unit.restart(&WITH_CLIENT);
     is_told(&mut user);
@@ -61,10 +61,10 @@ fn signal_that_ended_the_child_is_told(lab: &Lab) {
     unit.store.expect(&["client", "listener", "state"]);
 }
 
-fn group(lab: &Lab, options: &[&str]) -> (Unit, [i32; 2]) {
+fn group(env: &TestEnv, options: &[&str]) -> (Unit, [i32; 2]) {
     let child = ["background", "block", "SIGHUP", "record", "other", "wait", ";", "cat"];
-    let unit = Unit::start(lab, options, &child);
-    let other = lab.wait_for("the other one of the group", || {
+    let unit = Unit::start(env, options, &child);
+    let other = env.wait_for("the other one of the group", || {
         fs::read_to_string(unit.server.path("other")).ok()?.trim().parse().ok()
     });
     let child = unit.server.child_start(1);
@@ -72,38 +72,38 @@ fn group(lab: &Lab, options: &[&str]) -> (Unit, [i32; 2]) {
 }
 
 #[track_caller]
-fn are_gone(lab: &Lab, pids: &[i32]) {
-    lab.wait_for(&format!("the end of {pids:?}"), || {
+fn are_gone(env: &TestEnv, pids: &[i32]) {
+    env.wait_for(&format!("the end of {pids:?}"), || {
         pids.iter().all(|&pid| !alive(pid)).then_some(())
     });
 }
 
-fn kill_character_reaches_the_whole_group(lab: &Lab) {
-    let (mut unit, pids) = group(lab, &["--holdoff", "1000"]);
+fn kill_character_reaches_the_whole_group(env: &TestEnv) {
+    let (mut unit, pids) = group(env, &["--holdoff", "1000"]);
     let mut user = user(&unit.server);
     unit.restart(&WITH_CLIENT);
     is_told(&mut user);
     user.send(b"\x18");
     user.until("@@@ Got a kill command\r\n");
-    are_gone(lab, &pids);
+    are_gone(env, &pids);
     user.until("Child process is shutting down");
     // A leader that dies alone takes the others along.
-    let (mut unit, pids) = group(lab, &["--holdoff", "1000"]);
+    let (mut unit, pids) = group(env, &["--holdoff", "1000"]);
     unit.restart(&BASICS);
     kill(Pid::from_raw(pids[0]), Signal::SIGTERM).unwrap();
-    are_gone(lab, &pids);
+    are_gone(env, &pids);
 }
 
 const PATIENT: [&str; 8] = ["block", "SIGTERM", "say", "UP", "await", "SIGTERM", "wait-for", "go"];
 
-fn sigterm_waits_for_the_grace_period(lab: &Lab) {
+fn sigterm_waits_for_the_grace_period(env: &TestEnv) {
     let options = ["--killsig", "15", "--grace-period", "1000", "-L", "log"];
-    let mut unit = Unit::start(lab, &options, &PATIENT);
+    let mut unit = Unit::start(env, &options, &PATIENT);
     unit.server.file_with("log", "UP");
     unit.restart(&BASICS);
     unit.server.file_with("log", "be missing");
     unit.server.signal(Signal::SIGTERM);
-    lab.wait_for("the news", || {
+    env.wait_for("the news", || {
         unit.store.said.lock().unwrap().contains(&"STOPPING=1".to_owned()).then_some(())
     });
     assert!(alive(unit.server.child_start(1)));
@@ -113,9 +113,9 @@ fn sigterm_waits_for_the_grace_period(lab: &Lab) {
     unit.store.expect(&[]);
 }
 
-fn grace_period_ends(lab: &Lab) {
+fn grace_period_ends(env: &TestEnv) {
     let options = ["--killsig", "15", "--grace-period", "1", "-L", "log"];
-    let mut unit = Unit::start(lab, &options, &PATIENT);
+    let mut unit = Unit::start(env, &options, &PATIENT);
     unit.server.file_with("log", "UP");
     unit.restart(&BASICS);
     unit.server.file_with("log", "be missing");
@@ -124,13 +124,13 @@ fn grace_period_ends(lab: &Lab) {
     unit.store.expect(&[]);
 }
 
-fn sigterm_may_be_in_the_middle(lab: &Lab) {
+fn sigterm_may_be_in_the_middle(env: &TestEnv) {
     let options = ["--killsig", "15", "--grace-period", "1000", "-L", "log"];
-    let mut unit = Unit::start(lab, &options, &PATIENT);
+    let mut unit = Unit::start(env, &options, &PATIENT);
     unit.server.file_with("log", "UP");
     unit.store.expect(&BASICS);
     unit.server.signal(Signal::SIGTERM);
-    lab.wait_for("the news", || {
+    env.wait_for("the news", || {
         unit.store.said.lock().unwrap().contains(&"STOPPING=1".to_owned()).then_some(())
     });
     unit.restart(&BASICS);
@@ -142,14 +142,14 @@ fn sigterm_may_be_in_the_middle(lab: &Lab) {
     assert_eq!(unit.starts(), 1);
 }
 
-fn child_that_died_meanwhile_is_told_of(lab: &Lab) {
+fn child_that_died_meanwhile_is_told_of(env: &TestEnv) {
     let child = ["on-start", "1", "wait-for", "go", "say", "LAST", "exit", "7", "otherwise", "cat"];
-    let mut unit = Unit::start(lab, &["--holdoff", "0"], &child);
+    let mut unit = Unit::start(env, &["--holdoff", "0"], &child);
     let mut user = user(&unit.server);
     unit.kill(&WITH_CLIENT);
     let first = unit.server.child_start(1);
     fs::write(unit.server.path("go"), "").unwrap();
-    are_gone(lab, &[first]);
+    are_gone(env, &[first]);
     unit.next();
     is_told(&mut user);
     let end = user.until(status(7));
@@ -161,9 +161,9 @@ fn child_that_died_meanwhile_is_told_of(lab: &Lab) {
     unit.store.expect(&WITH_CLIENT);
 }
 
-fn client_that_left_meanwhile_is_gone(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let mut unit = Unit::start(lab, &["-P", &port], &["cat"]);
+fn client_that_left_meanwhile_is_gone(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let mut unit = Unit::start(env, &["-P", &port], &["cat"]);
     let unix = user(&unit.server);
     let mut stays = user(&unit.server);
     let mut tcp = unit.server.connect_to(&port);
@@ -189,9 +189,9 @@ fn client_that_left_meanwhile_is_gone(lab: &Lab) {
     assert_eq!(unit.store.state().console.clients().count(), 2);
 }
 
-fn connection_ends_though_the_manager_has_it(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let mut unit = Unit::start(lab, &["-P", &port, "-x", "^D"], &["cat"]);
+fn connection_ends_though_the_manager_has_it(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let mut unit = Unit::start(env, &["-P", &port, "-x", "^D"], &["cat"]);
     for taken_over in [false, true] {
         let mut unix = user(&unit.server);
         let mut tcp = unit.server.connect_to(&port);
@@ -214,14 +214,14 @@ fn connection_ends_though_the_manager_has_it(lab: &Lab) {
     }
 }
 
-fn orderly_end_leaves_nothing(lab: &Lab) {
-    let port = lab.free_port().to_string();
+fn orderly_end_leaves_nothing(env: &TestEnv) {
+    let port = env.free_port().to_string();
     for (restarted, how) in [(false, "term"), (true, "term"), (true, "quit"), (true, "oneshot")] {
         let child = ["on-start", "1", "wait-for", "go", "exit", "7", "otherwise", "exit", "8"];
         let options = ["-P", &*port, "-o", "--holdoff", "0"];
         let hold = ["-P", &*port, "--holdoff", "1000"];
         let options = if how == "oneshot" { options.as_slice() } else { &hold };
-        let mut unit = Unit::start(lab, options, &child);
+        let mut unit = Unit::start(env, options, &child);
         let mut user = user(&unit.server);
         let kinds = ["child", "client", "listener", "listener", "pty", "state"];
         unit.server.child_start(1);
@@ -259,9 +259,9 @@ fn orderly_end_leaves_nothing(lab: &Lab) {
     }
 }
 
-fn what_the_manager_did_not_hear_of_the_end_is_removed_by_the_next(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let mut unit = Unit::start(lab, &["-P", &port], &["cat"]);
+fn what_the_manager_did_not_hear_of_the_end_is_removed_by_the_next(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let mut unit = Unit::start(env, &["-P", &port], &["cat"]);
     let mut unix = user(&unit.server);
     let mut tcp = unit.server.connect_to(&port);
     tcp.greeting();

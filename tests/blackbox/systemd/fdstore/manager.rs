@@ -2,7 +2,7 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served};
-use crate::support::{Client, Lab, alive, cases};
+use crate::support::{Client, TestEnv, alive, cases};
 use crate::systemd::manager::user;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -20,8 +20,8 @@ cases![
     any_moment_will_do,
 ];
 
-fn deaf_manager_stalls_nobody(lab: &Lab) {
-    let mut unit = Unit::start(lab, &[], &["cat"]);
+fn deaf_manager_stalls_nobody(env: &TestEnv) {
+    let mut unit = Unit::start(env, &[], &["cat"]);
     unit.store.expect(&BASICS);
     unit.store.settle();
     unit.store.set_deaf(true);
@@ -40,8 +40,8 @@ fn deaf_manager_stalls_nobody(lab: &Lab) {
     unit.store.expect(&BASICS);
 }
 
-fn deaf_manager_costs_no_descriptors(lab: &Lab) {
-    let unit = Unit::start(lab, &["--holdoff", "0"], &["cat"]);
+fn deaf_manager_costs_no_descriptors(env: &TestEnv) {
+    let unit = Unit::start(env, &["--holdoff", "0"], &["cat"]);
     let mut stays = user(&unit.server);
     unit.store.expect(&WITH_CLIENT);
     unit.store.set_deaf(true);
@@ -50,7 +50,7 @@ fn deaf_manager_costs_no_descriptors(lab: &Lab) {
     let most = unit.descriptors();
     drop(users);
     let gone = || (unit.descriptors() < most - 600).then_some(());
-    lab.wait_for("the clients to be gone", gone);
+    env.wait_for("the clients to be gone", gone);
     let before = unit.descriptors() + 5;
     for _ in 0..300 {
         user(&unit.server);
@@ -58,14 +58,14 @@ fn deaf_manager_costs_no_descriptors(lab: &Lab) {
     stays.send(b"\x18");
     stays.until("The PID of new child");
     stays.until("@@@ @@@\r\n");
-    lab.wait_for("the clients to be gone", || (unit.descriptors() <= before).then_some(()));
+    env.wait_for("the clients to be gone", || (unit.descriptors() <= before).then_some(()));
     unit.store.set_deaf(false);
     unit.store.expect(&WITH_CLIENT);
     is_served(&mut stays, "heard");
 }
 
-fn deaf_manager_does_not_hold_an_upgrade_for_ever(lab: &Lab) {
-    let unit = Unit::start(lab, &["-L", "log"], &["cat"]);
+fn deaf_manager_does_not_hold_an_upgrade_for_ever(env: &TestEnv) {
+    let unit = Unit::start(env, &["-L", "log"], &["cat"]);
     unit.store.expect(&BASICS);
     unit.store.set_deaf(true);
     let mut users: Vec<Client> = (0..700).map(|_| user(&unit.server)).collect();
@@ -82,8 +82,8 @@ fn deaf_manager_does_not_hold_an_upgrade_for_ever(lab: &Lab) {
     unit.store.expect(&[]);
 }
 
-fn deaf_manager_at_the_end(lab: &Lab) {
-    let mut unit = Unit::start(lab, &[], &["cat"]);
+fn deaf_manager_at_the_end(env: &TestEnv) {
+    let mut unit = Unit::start(env, &[], &["cat"]);
     unit.store.expect(&BASICS);
     unit.store.set_deaf(true);
     let mut users: Vec<Client> = (0..700).map(|_| user(&unit.server)).collect();
@@ -99,8 +99,8 @@ fn deaf_manager_at_the_end(lab: &Lab) {
     assert_eq!(unit.starts(), 2);
 }
 
-fn manager_that_is_gone_keeps_nothing(lab: &Lab) {
-    let unit = Unit::start(lab, &["--holdoff", "0"], &["cat"]);
+fn manager_that_is_gone_keeps_nothing(env: &TestEnv) {
+    let unit = Unit::start(env, &["--holdoff", "0"], &["cat"]);
     unit.store.expect(&BASICS);
     fs::remove_file(unit.server.path("notify")).unwrap();
     let mut stays = user(&unit.server);
@@ -112,12 +112,12 @@ fn manager_that_is_gone_keeps_nothing(lab: &Lab) {
     stays.until("The PID of new child");
     stays.until("@@@ @@@\r\n");
     is_served(&mut stays, "no harm done");
-    lab.wait_for("the clients to be gone", || (unit.descriptors() <= before).then_some(()));
+    env.wait_for("the clients to be gone", || (unit.descriptors() <= before).then_some(()));
     assert_eq!(unit.server.terminate().code(), Some(0));
 }
 
-fn without_a_manager_nothing_is_kept(lab: &Lab) {
-    let server = lab.server().opts(["--fdstore"]).start();
+fn without_a_manager_nothing_is_kept(env: &TestEnv) {
+    let server = env.server().opts(["--fdstore"]).start();
     let mut stays = user(&server);
     let count = || fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
     let before = count();
@@ -125,7 +125,7 @@ fn without_a_manager_nothing_is_kept(lab: &Lab) {
         user(&server);
     }
     is_served(&mut stays, "all the same");
-    lab.wait_for("the clients to be gone", || (count() <= before).then_some(()));
+    env.wait_for("the clients to be gone", || (count() <= before).then_some(()));
 }
 
 /// A number from the one before (Knuth).
@@ -134,9 +134,9 @@ fn random(seed: &mut u64) -> u64 {
     *seed >> 33
 }
 
-fn any_moment_will_do(lab: &Lab) {
+fn any_moment_will_do(env: &TestEnv) {
     let mut seed = std::env::var("SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    let mut unit = Unit::start(lab, &["--holdoff", "0"], &["cat"]);
+    let mut unit = Unit::start(env, &["--holdoff", "0"], &["cat"]);
     for round in 0..50 {
         let path = unit.server.path("ctl");
         unit.server.child_start(1);
@@ -170,7 +170,7 @@ fn any_moment_will_do(lab: &Lab) {
         }
         unit.store.expect(&WITH_CLIENT);
         // A command that was slower than the answer may just have another one started.
-        lab.wait_for(&format!("one living child in round {round}"), || {
+        env.wait_for(&format!("one living child in round {round}"), || {
             let child = unit.store.state().child?.pid;
             let starts = fs::read_to_string(unit.server.path("starts")).ok()?;
             let living = starts.lines().filter_map(|line| line.parse().ok());

@@ -1,7 +1,7 @@
 //! The tests as a service manager that keeps descriptors: what a server stores outlives it, and is
 //! passed to the next one.
 
-use crate::support::{Instance, Lab, Setup, passing};
+use crate::support::{ServerBuilder, TestEnv, TestServer, passing};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{FileStat, fstat};
@@ -30,7 +30,7 @@ pub(super) struct Kept {
 
 /// A manager, which has an ear of its own.
 pub(super) struct Store {
-    lab: Lab,
+    env: TestEnv,
     dir: PathBuf,
     pub(super) kept: Mutex<Vec<Kept>>,
     /// All messages that are not about the store.
@@ -43,11 +43,11 @@ pub(super) struct Store {
 }
 
 impl Store {
-    fn new(lab: &Lab, setup: &Setup) -> Arc<Store> {
+    fn new(env: &TestEnv, setup: &ServerBuilder) -> Arc<Store> {
         let socket = UnixDatagram::bind(setup.path("notify")).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
         let store = Arc::new(Store {
-            lab: *lab,
+            env: *env,
             dir: setup.dir(),
             kept: Mutex::default(),
             said: Mutex::default(),
@@ -120,7 +120,7 @@ impl Store {
     pub(super) fn settle(&self) {
         let before = self.idle.load(SeqCst);
         let settled = || (self.idle.load(SeqCst) > before + 1).then_some(());
-        self.lab.wait_for("the manager to have nothing to do", settled);
+        self.env.wait_for("the manager to have nothing to do", settled);
     }
 
     /// The names kept, without what they begin with and their numbers, sorted.
@@ -138,7 +138,7 @@ impl Store {
     /// Waits until exactly these kinds are kept.
     #[track_caller]
     pub(super) fn expect(&self, kinds: &[&str]) {
-        self.lab.wait_for(&format!("{kinds:?} in the store, not {:?}", self.kinds()), || {
+        self.env.wait_for(&format!("{kinds:?} in the store, not {:?}", self.kinds()), || {
             (self.kinds() == kinds).then_some(())
         });
     }
@@ -183,7 +183,7 @@ impl Store {
     fn pass(&self, listener: &UnixListener) {
         let mut kept = self.kept.lock().unwrap();
         kept.retain(|kept| !(kept.watched && has_hung_up(&kept.fd)));
-        let socket = self.lab.wait_for("somebody to fetch", || listener.accept().ok()).0;
+        let socket = self.env.wait_for("somebody to fetch", || listener.accept().ok()).0;
         socket.set_nonblocking(false).unwrap();
         passing::serve(&socket, kept.iter().map(|kept| (&*kept.name, &kept.fd)));
     }
@@ -206,10 +206,10 @@ pub(super) struct Unit {
     pub(super) options: Vec<String>,
     pub(super) child: Vec<String>,
     /// The one that runs.
-    pub(super) server: Instance,
+    pub(super) server: TestServer,
     pub(super) store: Arc<Store>,
     /// Those before it.
-    past: Vec<Instance>,
+    past: Vec<TestServer>,
 }
 
 impl Drop for Unit {
@@ -221,15 +221,15 @@ impl Drop for Unit {
 
 impl Unit {
     /// A service whose first server has been started.
-    pub(super) fn start(lab: &Lab, options: &[&str], child: &[&str]) -> Unit {
+    pub(super) fn start(env: &TestEnv, options: &[&str], child: &[&str]) -> Unit {
         let text = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-        let setup = lab.server();
-        let store = Store::new(lab, &setup);
+        let setup = env.server();
+        let store = Store::new(env, &setup);
         let options: Vec<String> = text(&[&["--fdstore"], options].concat());
         let child: Vec<String> = text(child);
         let server = ready(setup, &options, &child).start();
         // What it tells of its start comes after the state that a killed one leaves.
-        lab.wait_for("the server to tell of its start", || {
+        env.wait_for("the server to tell of its start", || {
             (!store.said.lock().unwrap().is_empty()).then_some(())
         });
         Unit { options, child, server, store, past: Vec::new() }
@@ -255,7 +255,7 @@ impl Unit {
         let _ = fs::remove_file(&path);
         let listener = UnixListener::bind(&path).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let setup = ready(Setup::after(&self.server), &self.options, &self.child);
+        let setup = ready(ServerBuilder::after(&self.server), &self.options, &self.child);
         let server = setup.launched_by(["fetch", "store"]).start();
         self.past.push(std::mem::replace(&mut self.server, server));
         self.store.pass(&listener);
@@ -279,7 +279,7 @@ impl Unit {
     }
 }
 
-fn ready(setup: Setup, options: &[String], child: &[String]) -> Setup {
+fn ready(setup: ServerBuilder, options: &[String], child: &[String]) -> ServerBuilder {
     let notify = setup.path("notify");
     setup.opts(["-n", "ioc"]).env("NOTIFY_SOCKET", notify).opts(options).child(child)
 }

@@ -2,7 +2,7 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served, is_told};
-use crate::support::{Lab, NEGOTIATION, alive, cases, find};
+use crate::support::{NEGOTIATION, TestEnv, alive, cases, find};
 use crate::systemd::manager::user;
 use nix::sys::signal::Signal;
 use std::fs;
@@ -20,9 +20,9 @@ cases![
     upgrade_keeps_the_store,
 ];
 
-fn names_say_whose_they_are(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let unit = Unit::start(lab, &["-P", &port, "-l", "unix:log-ctl"], &["cat"]);
+fn names_say_whose_they_are(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let unit = Unit::start(env, &["-P", &port, "-l", "unix:log-ctl"], &["cat"]);
     let _user = user(&unit.server);
     let _logger = unit.server.connect_log();
     let listeners = ["listener"; 3];
@@ -35,9 +35,9 @@ fn names_say_whose_they_are(lab: &Lab) {
     }
 }
 
-fn child_and_clients_go_on(lab: &Lab) {
-    let port = lab.free_port().to_string();
-    let mut unit = Unit::start(lab, &["-P", &port], &["cat"]);
+fn child_and_clients_go_on(env: &TestEnv) {
+    let port = env.free_port().to_string();
+    let mut unit = Unit::start(env, &["-P", &port], &["cat"]);
     let mut unix = user(&unit.server);
     let mut tcp = unit.server.connect_to(&port);
     tcp.greeting();
@@ -64,8 +64,8 @@ fn child_and_clients_go_on(lab: &Lab) {
     assert_eq!(said, [&*running, "READY=1"].repeat(4), "each server says so");
 }
 
-fn telnet_is_not_negotiated_again(lab: &Lab) {
-    let mut unit = Unit::start(lab, &[], &["raw", "say", "UP", "hex"]);
+fn telnet_is_not_negotiated_again(env: &TestEnv) {
+    let mut unit = Unit::start(env, &[], &["raw", "say", "UP", "hex"]);
     let mut user = user(&unit.server);
     user.send(b"\xff\xfd\x01\xff\xfc\x22\xff\xfd\x03");
     user.send(b"a");
@@ -78,7 +78,7 @@ fn telnet_is_not_negotiated_again(lab: &Lab) {
     user.until("63 ");
     let kinds = ["child", "client", "client", "listener", "pty", "state"];
     unit.store.expect(&kinds);
-    lab.wait_for("half a command to be saved", || {
+    env.wait_for("half a command to be saved", || {
         let state = format!("{:?}", unit.store.state().console);
         (state.matches("Iac").count() > 0 || state.contains("Command")).then_some(())
     });
@@ -93,8 +93,8 @@ fn telnet_is_not_negotiated_again(lab: &Lab) {
     assert!(!late.contains(&0xff), "{late:?}");
 }
 
-fn log_client_goes_on(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["-l", "unix:log-ctl", "--logstamp=<%Y> "], &["cat"]);
+fn log_client_goes_on(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["-l", "unix:log-ctl", "--logstamp=<%Y> "], &["cat"]);
     let mut user = user(&unit.server);
     let mut logger = unit.server.connect_log();
     user.send(b"before\n");
@@ -131,10 +131,10 @@ fn is_kept(unit: &mut Unit, kinds: &[&str]) {
     assert_ne!(before.argv, []);
 }
 
-fn modes_and_times_are_kept(lab: &Lab) {
+fn modes_and_times_are_kept(env: &TestEnv) {
     let options = ["--holdoff", "1000"];
     let child = ["on-start", "1", "wait-for", "go", "exit", "7", "otherwise", "cat"];
-    let mut unit = Unit::start(lab, &options, &child);
+    let mut unit = Unit::start(env, &options, &child);
     let mut user = user(&unit.server);
     let without_child = ["client", "listener", "state"];
     is_kept(&mut unit, &WITH_CLIENT);
@@ -158,9 +158,9 @@ fn modes_and_times_are_kept(lab: &Lab) {
     unit.server.child_start(3);
 }
 
-fn readiness_is_kept(lab: &Lab) {
+fn readiness_is_kept(env: &TestEnv) {
     let child = ["print", "a", "wait-for", "go", "say", "UP", "wait-for", "on", "cat"];
-    let mut unit = Unit::start(lab, &["--ready", "UP", "--holdoff", "1000"], &child);
+    let mut unit = Unit::start(env, &["--ready", "UP", "--holdoff", "1000"], &child);
     let starting = format!("STATUS=Child ioc starting, PID {}", unit.server.child_start(1));
     is_kept(&mut unit, &BASICS);
     assert_eq!(*unit.store.said.lock().unwrap(), [&*starting, &*starting]);
@@ -169,25 +169,25 @@ fn readiness_is_kept(lab: &Lab) {
     let running = format!("STATUS=Child ioc running, PID {}", unit.server.child_start(1));
     let said = |count| {
         let what = format!("{count} messages");
-        lab.wait_for(&what, || (unit.store.said.lock().unwrap().len() >= count).then_some(()));
+        env.wait_for(&what, || (unit.store.said.lock().unwrap().len() >= count).then_some(()));
     };
     said(2);
     is_kept(&mut unit, &BASICS);
     assert_eq!(*unit.store.said.lock().unwrap(), [&*running, "READY=1", &*running, "READY=1"]);
 }
 
-fn wait_is_kept(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["-w"], &["cat"]);
+fn wait_is_kept(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["-w"], &["cat"]);
     is_kept(&mut unit, &["listener", "state"]);
     assert_eq!(unit.starts(), 0);
     user(&unit.server).send(b"\x12");
     unit.server.child_start(1);
 }
 
-fn files_and_variables_name_the_new_server(lab: &Lab) {
+fn files_and_variables_name_the_new_server(env: &TestEnv) {
     let options = ["-p", "pid", "-I", "info", "--holdoff", "0", "-L", "log"];
     let child = ["show-env", "PROCSERV_INFO", "show-env", "NOTIFY_SOCKET", "cat"];
-    let mut unit = Unit::start(lab, &options, &child);
+    let mut unit = Unit::start(env, &options, &child);
     unit.server.file_with("log", "NOTIFY_SOCKET unset\r\n");
     let mut user = user(&unit.server);
     unit.restart(&WITH_CLIENT);
@@ -204,8 +204,8 @@ fn files_and_variables_name_the_new_server(lab: &Lab) {
     }
 }
 
-fn log_is_appended_to(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["-L", "log"], &["say", "FIRST", "cat"]);
+fn log_is_appended_to(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["-L", "log"], &["say", "FIRST", "cat"]);
     unit.server.file_with("log", "FIRST");
     unit.restart(&BASICS);
     let log = unit.server.file_with("log", "be missing");
@@ -214,14 +214,14 @@ fn log_is_appended_to(lab: &Lab) {
     assert!(first < line);
 }
 
-fn upgrade_keeps_the_store(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["-L", "log"], &["cat"]);
+fn upgrade_keeps_the_store(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["-L", "log"], &["cat"]);
     let mut user = user(&unit.server);
     for round in 1..4 {
         unit.store.expect(&WITH_CLIENT);
         let pid = unit.server.pid();
         unit.server.signal(Signal::SIGUSR1);
-        lab.wait_for("an upgrade", || {
+        env.wait_for("an upgrade", || {
             let log = String::from_utf8(unit.server.file("log")).unwrap();
             (log.matches("upgraded in place").count() == round).then_some(())
         });

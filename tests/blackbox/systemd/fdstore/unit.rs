@@ -2,7 +2,7 @@
 
 use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served, is_told};
-use crate::support::{Lab, alive, cases};
+use crate::support::{TestEnv, alive, cases};
 use crate::systemd::manager::user;
 use std::fs;
 use std::io::ErrorKind;
@@ -29,9 +29,9 @@ fn set(unit: &mut Unit, options: &[&str]) {
     unit.options = ["--fdstore"].iter().chain(options).map(|&word| word.to_owned()).collect();
 }
 
-fn port_may_change(lab: &Lab) {
-    let [one, other] = [(), ()].map(|()| lab.free_port().to_string());
-    let mut unit = Unit::start(lab, &["-P", &one], &["cat"]);
+fn port_may_change(env: &TestEnv) {
+    let [one, other] = [(), ()].map(|()| env.free_port().to_string());
+    let mut unit = Unit::start(env, &["-P", &one], &["cat"]);
     let mut tcp = unit.server.connect_to(&one);
     tcp.greeting();
     unit.kill(&["child", "client", "listener", "listener", "pty", "state"]);
@@ -60,8 +60,8 @@ fn port(unit: &Unit) -> String {
     line.rsplit(':').next().unwrap().to_owned()
 }
 
-fn any_port_stays_the_same(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["-P", "0", "-I", "info"], &["cat"]);
+fn any_port_stays_the_same(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["-P", "0", "-I", "info"], &["cat"]);
     let first = port(&unit);
     unit.restart(&TWO);
     unit.server.connect_to(&first).greeting();
@@ -69,12 +69,12 @@ fn any_port_stays_the_same(lab: &Lab) {
     assert_eq!(port(&unit), first);
 }
 
-fn any_port_takes_no_port_that_is_asked_for(lab: &Lab) {
+fn any_port_takes_no_port_that_is_asked_for(env: &TestEnv) {
     for asked_first in [false, true] {
-        let asked = lab.free_port().to_string();
+        let asked = env.free_port().to_string();
         let options =
             if asked_first { ["-P", &asked, "-P", "0"] } else { ["-P", "0", "-P", &asked] };
-        let mut unit = Unit::start(lab, &options, &["cat"]);
+        let mut unit = Unit::start(env, &options, &["cat"]);
         let three = ["child", "listener", "listener", "listener", "pty", "state"];
         for _ in 0..3 {
             unit.restart(&three);
@@ -86,10 +86,10 @@ fn any_port_takes_no_port_that_is_asked_for(lab: &Lab) {
     }
 }
 
-fn endpoint_may_be_dropped(lab: &Lab) {
-    let port = lab.free_port().to_string();
+fn endpoint_may_be_dropped(env: &TestEnv) {
+    let port = env.free_port().to_string();
     let options = ["-P", "unix:more", "-P", &port];
-    let mut unit = Unit::start(lab, &options, &["cat"]);
+    let mut unit = Unit::start(env, &options, &["cat"]);
     let mut client = unit.server.connect_to("unix:more");
     client.greeting();
     unit.kill(&["child", "client", "listener", "listener", "listener", "pty", "state"]);
@@ -115,8 +115,8 @@ fn endpoint_may_be_dropped(lab: &Lab) {
     assert_eq!(unit.starts(), 1);
 }
 
-fn endpoints_may_change_places(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["-P", "unix:a", "-P", "unix:b"], &["cat"]);
+fn endpoints_may_change_places(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["-P", "unix:a", "-P", "unix:b"], &["cat"]);
     let three = ["child", "listener", "listener", "listener", "pty", "state"];
     for options in [["-P", "unix:b", "-P", "unix:a"], ["-P", "unix:a", "-P", "unix:b"]] {
         unit.kill(&three);
@@ -133,8 +133,8 @@ fn endpoints_may_change_places(lab: &Lab) {
     assert_eq!(unit.starts(), 1);
 }
 
-fn log_endpoint_may_become_a_control_endpoint(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["-l", "unix:log-ctl"], &["cat"]);
+fn log_endpoint_may_become_a_control_endpoint(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["-l", "unix:log-ctl"], &["cat"]);
     unit.kill(&TWO);
     set(&mut unit, &["-P", "unix:log-ctl"]);
     unit.next();
@@ -151,13 +151,13 @@ fn log_endpoint_may_become_a_control_endpoint(lab: &Lab) {
     assert!(!unit.server.path("log-ctl").exists());
 }
 
-fn permissions_may_change(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["-P", "unix:more"], &["cat"]);
+fn permissions_may_change(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["-P", "unix:more"], &["cat"]);
     unit.kill(&TWO);
     set(&mut unit, &["-P", "unix:::0600:more"]);
     unit.next();
     // Whoever connects earlier is in the queue of the old socket.
-    lab.wait_for("the new permissions", || {
+    env.wait_for("the new permissions", || {
         let mode = fs::metadata(unit.server.path("more")).ok()?.permissions().mode();
         (mode & 0o777 == 0o600).then_some(())
     });
@@ -165,8 +165,8 @@ fn permissions_may_change(lab: &Lab) {
     unit.server.connect_to("unix:more").greeting();
 }
 
-fn text_to_be_ready_may_change(lab: &Lab) {
-    let mut unit = Unit::start(lab, &["--ready", "something long that never comes"], &["cat"]);
+fn text_to_be_ready_may_change(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["--ready", "something long that never comes"], &["cat"]);
     let mut user = user(&unit.server);
     user.send(b"something long\n");
     user.until("long\r\nsomething long\r\n");
@@ -185,10 +185,10 @@ fn text_to_be_ready_may_change(lab: &Lab) {
     assert_eq!(unit.starts(), 1);
 }
 
-fn store_may_be_given_up(lab: &Lab) {
+fn store_may_be_given_up(env: &TestEnv) {
     for option in ["--notify", "-q"] {
-        let port = lab.free_port().to_string();
-        let mut unit = Unit::start(lab, &["-P", &port], &["block", "SIGHUP", "cat", "wait"]);
+        let port = env.free_port().to_string();
+        let mut unit = Unit::start(env, &["-P", &port], &["block", "SIGHUP", "cat", "wait"]);
         let first = unit.server.child_start(1);
         let mut unix = user(&unit.server);
         let mut tcp = unit.server.connect_to(&port);
@@ -209,8 +209,8 @@ fn store_may_be_given_up(lab: &Lab) {
     }
 }
 
-fn socket_file_may_be_gone(lab: &Lab) {
-    let mut unit = Unit::start(lab, &[], &["cat"]);
+fn socket_file_may_be_gone(env: &TestEnv) {
+    let mut unit = Unit::start(env, &[], &["cat"]);
     let mut client = user(&unit.server);
     unit.kill(&WITH_CLIENT);
     fs::remove_file(unit.server.path("ctl")).unwrap();
@@ -222,12 +222,12 @@ fn socket_file_may_be_gone(lab: &Lab) {
     is_served(&mut user(&unit.server), "again");
 }
 
-fn socket_file_may_be_anothers(lab: &Lab) {
-    let mut unit = Unit::start(lab, &[], &["cat"]);
+fn socket_file_may_be_anothers(env: &TestEnv) {
+    let mut unit = Unit::start(env, &[], &["cat"]);
     let mut client = user(&unit.server);
     unit.kill(&WITH_CLIENT);
     fs::remove_file(unit.server.path("ctl")).unwrap();
-    lab.stale_socket(unit.server.path("ctl"));
+    env.stale_socket(unit.server.path("ctl"));
     unit.next();
     is_told(&mut client);
     is_served(&mut user(&unit.server), "anew");
@@ -243,7 +243,7 @@ fn socket_file_may_be_anothers(lab: &Lab) {
     assert!(unit.server.stderr().contains("in use"), "{}", unit.server.stderr());
     // It took nothing along.
     drop(other);
-    lab.nobody_answers(unit.server.path("ctl"));
+    env.nobody_answers(unit.server.path("ctl"));
     unit.next();
     is_told(&mut client);
     is_served(&mut client, "at last");

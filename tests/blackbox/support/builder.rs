@@ -1,7 +1,7 @@
 //! How a server is to be started: options, child, scratch directory.
 
-use super::instance::{Finished, Instance};
-use super::{Lab, process};
+use super::server::{Finished, TestServer};
+use super::{TestEnv, process};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 /// A server not yet started. As it is made, it stays in the foreground without a terminal, listens
 /// for control clients on `unix:ctl`, and its child is `./fake-ioc cat`.
-pub struct Setup {
-    pub(super) lab: Lab,
+pub struct ServerBuilder {
+    pub(super) env: TestEnv,
     pub(super) dir: Arc<TempDir>,
     pub(super) daemon: bool,
     pub(super) endpoint: Option<String>,
@@ -30,13 +30,13 @@ pub struct Setup {
     stderr: Option<Stdio>,
 }
 
-impl Setup {
-    pub(super) fn new(lab: Lab) -> Setup {
+impl ServerBuilder {
+    pub(super) fn new(env: TestEnv) -> ServerBuilder {
         let dir = tempfile::tempdir().expect("a scratch directory");
         let myself = std::env::current_exe().expect("the path of this test");
         std::os::unix::fs::symlink(myself, dir.path().join("fake-ioc")).expect("a link to it");
-        Setup {
-            lab,
+        ServerBuilder {
+            env,
             dir: Arc::new(dir),
             daemon: false,
             endpoint: Some("unix:ctl".to_owned()),
@@ -44,7 +44,7 @@ impl Setup {
             options: Vec::new(),
             command: vec!["./fake-ioc".into(), "cat".into()],
             launch: Vec::new(),
-            program: lab.program().to_owned(),
+            program: env.program().to_owned(),
             argv0: "procServ".into(),
             environment: Vec::new(),
             stdin: Stdio::null(),
@@ -55,12 +55,12 @@ impl Setup {
 
     /// One more in the scratch directory of a server that has ended, which has to be kept: dropped,
     /// it kills what it left behind.
-    pub fn after(ended: &Instance) -> Setup {
-        Setup { dir: ended.scratch(), ..Setup::new(ended.lab()) }
+    pub fn after(ended: &TestServer) -> ServerBuilder {
+        ServerBuilder { dir: ended.scratch(), ..ServerBuilder::new(ended.env()) }
     }
 
     /// Only what is said from here on: no `-f`, no endpoint, no command.
-    pub fn bare(mut self) -> Setup {
+    pub fn bare(mut self) -> ServerBuilder {
         self.basics.clear();
         self.endpoint = None;
         self.command.clear();
@@ -68,80 +68,86 @@ impl Setup {
     }
 
     /// Goes into the background instead of staying in the foreground.
-    pub fn daemon(mut self) -> Setup {
+    pub fn daemon(mut self) -> ServerBuilder {
         self.daemon = true;
         self.basics.clear();
         self
     }
 
     /// The one control endpoint, instead of `unix:ctl`.
-    pub fn control(mut self, endpoint: &str) -> Setup {
+    pub fn control(mut self, endpoint: &str) -> ServerBuilder {
         self.endpoint = Some(endpoint.to_owned());
         self
     }
 
     /// A log endpoint, `unix:log-ctl`.
-    pub fn log_endpoint(self) -> Setup {
+    pub fn log_endpoint(self) -> ServerBuilder {
         self.opts(["-l", "unix:log-ctl"])
     }
 
     /// A log file, `log`.
-    pub fn logged(self) -> Setup {
+    pub fn logged(self) -> ServerBuilder {
         self.opts(["-L", "log"])
     }
 
     /// More options.
-    pub fn opts<S: AsRef<OsStr>>(mut self, options: impl IntoIterator<Item = S>) -> Setup {
+    pub fn opts<S: AsRef<OsStr>>(mut self, options: impl IntoIterator<Item = S>) -> ServerBuilder {
         self.options.extend(options.into_iter().map(|option| option.as_ref().to_owned()));
         self
     }
 
     /// The child is `./fake-ioc` with these steps.
-    pub fn child<S: AsRef<OsStr>>(self, steps: impl IntoIterator<Item = S>) -> Setup {
+    pub fn child<S: AsRef<OsStr>>(self, steps: impl IntoIterator<Item = S>) -> ServerBuilder {
         let steps = steps.into_iter().map(|step| step.as_ref().to_owned());
         self.command([OsString::from("./fake-ioc")].into_iter().chain(steps))
     }
 
     /// The child is this command.
-    pub fn command<S: AsRef<OsStr>>(mut self, command: impl IntoIterator<Item = S>) -> Setup {
+    pub fn command<S: AsRef<OsStr>>(
+        mut self,
+        command: impl IntoIterator<Item = S>,
+    ) -> ServerBuilder {
         self.command = command.into_iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }
 
     /// Has these steps of fake-ioc done by the process that then becomes the server.
-    pub fn launched_by<S: AsRef<OsStr>>(mut self, steps: impl IntoIterator<Item = S>) -> Setup {
+    pub fn launched_by<S: AsRef<OsStr>>(
+        mut self,
+        steps: impl IntoIterator<Item = S>,
+    ) -> ServerBuilder {
         self.launch = steps.into_iter().map(|step| step.as_ref().to_owned()).collect();
         self
     }
 
     /// The name the server is started by, instead of `procServ`.
-    pub fn argv0(mut self, argv0: impl AsRef<OsStr>) -> Setup {
+    pub fn argv0(mut self, argv0: impl AsRef<OsStr>) -> ServerBuilder {
         self.argv0 = argv0.as_ref().to_owned();
         self
     }
 
     /// The file executed, instead of the program under test itself: a link to it, a copy of it.
-    pub fn program(mut self, program: impl Into<PathBuf>) -> Setup {
+    pub fn program(mut self, program: impl Into<PathBuf>) -> ServerBuilder {
         self.program = program.into();
         self
     }
 
     /// The file executed is the link `procServ` in the scratch directory: what is installed there can
     /// be exchanged.
-    pub fn installed(self) -> Setup {
+    pub fn installed(self) -> ServerBuilder {
         let path = self.path("procServ");
-        std::os::unix::fs::symlink(self.lab.program(), &path).expect("a link to the program");
+        std::os::unix::fs::symlink(self.env.program(), &path).expect("a link to the program");
         self.program(path)
     }
 
     /// Lets anybody use the scratch directory, and puts a copy of each program into it: the
     /// directories above the real ones may be closed to others.
-    pub fn for_anybody(mut self) -> Setup {
+    pub fn for_anybody(mut self) -> ServerBuilder {
         let dir = self.dir();
         fs::set_permissions(&dir, Permissions::from_mode(0o777)).expect("chmod");
         let fake_ioc = fs::canonicalize(dir.join("fake-ioc")).expect("the stand-in");
         fs::remove_file(dir.join("fake-ioc")).expect("the link to the stand-in");
-        for (from, name) in [(fake_ioc.as_path(), "fake-ioc"), (self.lab.program(), "procServ")] {
+        for (from, name) in [(fake_ioc.as_path(), "fake-ioc"), (self.env.program(), "procServ")] {
             // By another process: a file that this one has open for writing gets into whatever
             // another thread starts meanwhile, and can't be executed as long as that has it.
             let mut install = Command::new("install");
@@ -153,25 +159,25 @@ impl Setup {
     }
 
     /// One more variable in the server's environment.
-    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Setup {
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> ServerBuilder {
         self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
     /// The server's standard input, instead of `/dev/null`.
-    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Setup {
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> ServerBuilder {
         self.stdin = stdin.into();
         self
     }
 
     /// The server's standard output, instead of the file `stdout`.
-    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Setup {
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> ServerBuilder {
         self.stdout = Some(stdout.into());
         self
     }
 
     /// The server's standard error, instead of the file `stderr`.
-    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Setup {
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> ServerBuilder {
         self.stderr = Some(stderr.into());
         self
     }
@@ -187,13 +193,13 @@ impl Setup {
     }
 
     /// Writes a file into the scratch directory.
-    pub fn with_file(self, name: &str, content: impl AsRef<[u8]>) -> Setup {
+    pub fn with_file(self, name: &str, content: impl AsRef<[u8]>) -> ServerBuilder {
         fs::write(self.path(name), content).expect("a file in the scratch directory");
         self
     }
 
     /// Starts it. For a daemon this includes waiting until its parent has left successfully.
-    pub fn start(self) -> Instance {
+    pub fn start(self) -> TestServer {
         let instance = self.spawn();
         if instance.is_daemon() {
             let status = instance.wait_parent();
@@ -207,7 +213,7 @@ impl Setup {
         self.spawn().finish()
     }
 
-    fn spawn(mut self) -> Instance {
+    fn spawn(mut self) -> TestServer {
         let dir = self.dir();
         let mut command = self.invocation();
         command.env(process::MARKER, &dir).current_dir(&dir);
@@ -220,7 +226,7 @@ impl Setup {
         let stderr = self.stderr.take();
         command.stderr(stderr.unwrap_or_else(|| output_file(&dir, "stderr").into()));
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Instance::new(self, child)
+        TestServer::new(self, child)
     }
 
     fn invocation(&self) -> Command {

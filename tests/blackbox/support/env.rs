@@ -1,6 +1,6 @@
 //! The program under test: where it is, whether it is ours, and its words.
 
-use super::Setup;
+use super::ServerBuilder;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, bind, setsockopt, socket, sockopt,
@@ -16,16 +16,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Generous: the machine that runs the tests may have two cores that are busy with something else.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// Enough where a failure is expected, so that waiting for it doesn't dominate the run.
-const IMPATIENCE: Duration = Duration::from_secs(4);
+const SHORT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The program under test, and how long a case waits for it.
 #[derive(Clone, Copy)]
-pub struct Lab {
+pub struct TestEnv {
     program: &'static Program,
-    patience: Duration,
-    /// When the case's own time is over, however patient it is.
+    timeout: Duration,
+    /// When the case's own time is over, however long it may wait.
     end: Option<Instant>,
 }
 
@@ -36,28 +36,28 @@ struct Program {
 
 /// Whether the program under test is the one built here.
 pub fn is_ours() -> bool {
-    Lab::new().ours()
+    TestEnv::new().ours()
 }
 
 static PROGRAM: OnceLock<Program> = OnceLock::new();
 
-impl Lab {
-    pub(super) fn new() -> Lab {
-        Lab { program: PROGRAM.get_or_init(Program::find), patience: PATIENCE, end: None }
+impl TestEnv {
+    pub(super) fn new() -> TestEnv {
+        TestEnv { program: PROGRAM.get_or_init(Program::find), timeout: TIMEOUT, end: None }
     }
 
-    pub(super) fn impatient(self) -> Lab {
-        Lab { patience: IMPATIENCE, ..self }
+    pub(super) fn with_short_timeout(self) -> TestEnv {
+        TestEnv { timeout: SHORT_TIMEOUT, ..self }
     }
 
     /// One for a case that has to be over at `end`.
-    pub(super) fn until(self, end: Instant) -> Lab {
-        Lab { end: Some(end), ..self }
+    pub(super) fn ending_at(self, end: Instant) -> TestEnv {
+        TestEnv { end: Some(end), ..self }
     }
 
     /// One whose cases wait so long for something.
-    pub fn patient(self, patience: Duration) -> Lab {
-        Lab { patience, ..self }
+    pub fn with_timeout(self, timeout: Duration) -> TestEnv {
+        TestEnv { timeout, ..self }
     }
 
     /// The executable file.
@@ -76,14 +76,14 @@ impl Lab {
     }
 
     /// How long to wait for something that must happen. Never zero, which is no timeout for sockets.
-    pub fn patience(&self) -> Duration {
+    pub fn timeout(&self) -> Duration {
         let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
-        self.patience.min(left.unwrap_or(self.patience)).max(Duration::from_millis(1))
+        self.timeout.min(left.unwrap_or(self.timeout)).max(Duration::from_millis(1))
     }
 
     /// A server to be set up and started, in a scratch directory of its own.
-    pub fn server(&self) -> Setup {
-        Setup::new(*self)
+    pub fn server(&self) -> ServerBuilder {
+        ServerBuilder::new(*self)
     }
 
     /// Runs the program with these arguments to its end.
@@ -92,7 +92,7 @@ impl Lab {
     }
 
     /// Translates a text of the contract into the words of version 2.7.0 if that is what runs.
-    pub fn words(&self, text: &str) -> String {
+    pub fn translate(&self, text: &str) -> String {
         if self.ours() {
             return text.to_owned();
         }
@@ -107,7 +107,7 @@ impl Lab {
 
     /// Asks until there is an answer; panics with `what` when none has come in time.
     pub fn wait_for<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + self.patience();
+        let deadline = Instant::now() + self.timeout();
         loop {
             if let Some(answer) = ask() {
                 return answer;

@@ -1,6 +1,6 @@
 //! A running server, and everything it started, until the guard is dropped.
 
-use super::{Client, Lab, Setup, process, suite, text};
+use super::{Client, ServerBuilder, TestEnv, process, suite, text};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
 use std::cell::RefCell;
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A server under test. Dropped, it and all its descendants are killed and its files removed.
-pub struct Instance {
-    lab: Lab,
+pub struct TestServer {
+    env: TestEnv,
     dir: PathBuf,
     endpoint: Option<String>,
     daemon: bool,
@@ -33,13 +33,13 @@ pub struct Finished {
     /// What it wrote to standard error.
     pub stderr: String,
     /// What else is left of it.
-    pub instance: Instance,
+    pub instance: TestServer,
 }
 
-impl Instance {
-    pub(super) fn new(setup: Setup, process: Child) -> Instance {
-        Instance {
-            lab: setup.lab,
+impl TestServer {
+    pub(super) fn new(setup: ServerBuilder, process: Child) -> TestServer {
+        TestServer {
+            env: setup.env,
             dir: setup.dir(),
             endpoint: setup.endpoint,
             daemon: setup.daemon,
@@ -52,8 +52,8 @@ impl Instance {
         self.daemon
     }
 
-    pub(super) fn lab(&self) -> Lab {
-        self.lab
+    pub(super) fn env(&self) -> TestEnv {
+        self.env
     }
 
     pub(super) fn scratch(&self) -> Arc<TempDir> {
@@ -84,14 +84,14 @@ impl Instance {
         self.connect_to(endpoint)
     }
 
-    /// A log client, connected to what [`Setup::log_endpoint`] set up.
+    /// A log client, connected to what [`ServerBuilder::log_endpoint`] set up.
     pub fn connect_log(&self) -> Client {
         self.connect_to("unix:log-ctl")
     }
 
     /// A client of this endpoint: `unix:PATH`, `unix:@NAME`, `HOST:PORT` or, here, `PORT`.
     pub fn connect_to(&self, endpoint: &str) -> Client {
-        let stream = self.lab.wait_for(&format!("a connection to {endpoint}"), || {
+        let stream = self.env.wait_for(&format!("a connection to {endpoint}"), || {
             let result = Client::connect(endpoint, &self.dir);
             if result.is_err() && !self.daemon {
                 let ended = self.process.borrow_mut().try_wait().expect("wait");
@@ -99,7 +99,7 @@ impl Instance {
             }
             result.ok()
         });
-        Client::new(self.lab, &self.dir, stream)
+        Client::new(self.env, &self.dir, stream)
     }
 
     /// The error of an attempt to connect. Panics if it succeeds.
@@ -112,7 +112,7 @@ impl Instance {
 
     /// Waits for the `number`th start (from 1) of the stand-in child and returns its PID.
     pub fn child_start(&self, number: usize) -> i32 {
-        self.lab.wait_for(&format!("start {number} of the child"), || {
+        self.env.wait_for(&format!("start {number} of the child"), || {
             let starts = fs::read_to_string(self.path("starts")).ok()?;
             starts.split_inclusive('\n').nth(number - 1)?.strip_suffix('\n')?.parse().ok()
         })
@@ -127,7 +127,7 @@ impl Instance {
     /// something to happen. A server that is kept from running by others is not asleep.
     pub fn falls_asleep(&self) {
         let mut last = (0, Instant::now());
-        self.lab.wait_for("the server to fall asleep", || {
+        self.env.wait_for("the server to fall asleep", || {
             let time = process::running_time(self.pid());
             if time != last.0 || !process::sleeps(self.pid()) {
                 last = (time, Instant::now());
@@ -148,7 +148,7 @@ impl Instance {
             return self.wait_parent();
         }
         let pid = self.pid();
-        self.lab.wait_for("the end of the daemon", || match process::reap(pid)? {
+        self.env.wait_for("the end of the daemon", || match process::reap(pid)? {
             WaitStatus::Exited(_, code) => Some(ExitStatus::from_raw(code << 8)),
             WaitStatus::Signaled(_, signal, _) => Some(ExitStatus::from_raw(signal as i32)),
             _ => None,
@@ -156,7 +156,7 @@ impl Instance {
     }
 
     pub(super) fn wait_parent(&self) -> ExitStatus {
-        self.lab.wait_for("the end of the process started", || {
+        self.env.wait_for("the end of the process started", || {
             self.process.borrow_mut().try_wait().expect("wait")
         })
     }
@@ -186,7 +186,7 @@ impl Instance {
     pub fn file_with(&self, name: &str, pattern: impl AsRef<[u8]>) -> Vec<u8> {
         let pattern = pattern.as_ref();
         let what = format!("\"{}\" in {name}", pattern.escape_ascii());
-        self.lab.wait_for(&what, || {
+        self.env.wait_for(&what, || {
             let content = fs::read(self.path(name)).ok()?;
             text::find(&content, pattern).map(|_| content)
         })
@@ -195,12 +195,12 @@ impl Instance {
     /// Panics unless `actual` is `expected` in the words of the program under test. In `expected`
     /// `\n` stands for CR LF, and `<pid>`, `<time>`, `<dir>`, `<version>` for what no two runs share.
     pub fn assert_console(&self, actual: impl AsRef<[u8]>, expected: &str) {
-        text::assert_console(&self.lab, &self.dir, actual.as_ref(), expected);
+        text::assert_console(&self.env, &self.dir, actual.as_ref(), expected);
     }
 
     /// The same with line ends as they are and without translation: for files, stdout, stderr.
     pub fn assert_plain(&self, actual: impl AsRef<[u8]>, expected: &str) {
-        text::assert_plain(&self.lab, &self.dir, actual.as_ref(), expected);
+        text::assert_plain(&self.env, &self.dir, actual.as_ref(), expected);
     }
 }
 
@@ -213,7 +213,7 @@ impl Finished {
     }
 }
 
-impl Drop for Instance {
+impl Drop for TestServer {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for name in ["stdout", "stderr", "log", "events", "starts"] {
