@@ -21,8 +21,6 @@ cases![
     raw_server_is_killed,
 ];
 
-/// Whether this machine has it.
-
 /// No character is a command.
 const PLAIN: [&str; 5] = ["-w", "-k", "", "--autorestartcmd", ""];
 

@@ -22,7 +22,6 @@ mod env;
 mod fake_ioc;
 mod machine;
 mod net;
-mod offspring;
 pub mod passing;
 mod process;
 mod reaper;

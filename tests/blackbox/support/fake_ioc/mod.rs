@@ -46,27 +46,26 @@
 //!
 //! First of all it appends its PID to the file `starts`, unless the first step is `unrecorded`.
 
+mod launch;
+mod offspring;
+mod show;
+mod sockets;
+mod terminal;
+
 use super::process::MARKER;
-use super::{offspring, passing};
-use nix::sys::prctl;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::stat::{Mode, umask};
-use nix::sys::termios::{self, LocalFlags, SetArg};
-use nix::unistd::{self, Gid, Uid};
+use nix::unistd;
 use std::env;
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::unix::ffi::OsStringExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 use std::vec::IntoIter;
-
-/// Whom `unprivileged` makes of root.
-const NOBODY: (Gid, Uid) = (Gid::from_raw(65534), Uid::from_raw(65534));
+use terminal::{copy, emit, hex, keep_slowly, print, raw, unescape};
 
 /// The steps, if this process is to be the stand-in: told so, or started by an instance.
 pub(super) fn steps() -> Option<Vec<OsString>> {
@@ -153,96 +152,7 @@ fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
         "background" => offspring::background(steps),
         "daemonize" => offspring::daemonize(steps),
         "setsid" => drop(unistd::setsid().expect("setsid")),
-        _ => do_show(step, steps),
-    }
-}
-
-fn do_show(step: &str, steps: &mut IntoIter<OsString>) {
-    match step {
-        "show-args" => {
-            env::args_os()
-                .for_each(|word| print(&[b"[", word.as_encoded_bytes(), b"]\n"].concat()));
-            copy(|bytes| bytes.to_vec());
-            std::process::exit(0);
-        }
-        "show-env" => {
-            let name = text(steps);
-            let shown = env::var_os(&name).map_or_else(
-                || format!("{name} unset\n").into_bytes(),
-                |value| [name.as_bytes(), b"=", value.as_encoded_bytes(), b"\n"].concat(),
-            );
-            print(&shown);
-        }
-        "show-cwd" => {
-            print(format!("cwd: {}\n", env::current_dir().expect("cwd").display()).as_bytes())
-        }
-        "show-fds" => print(format!("fds:{}\n", descriptors()).as_bytes()),
-        "show-session" => show_session(),
-        "show-status" => show_line("/proc/self/status", &text(steps)),
-        "show-limit" => show_line("/proc/self/limits", &text(steps)),
-        _ => do_prepare(step, steps),
-    }
-}
-
-fn do_prepare(step: &str, steps: &mut IntoIter<OsString>) {
-    match step {
-        "open-tty" => {
-            let terminal = File::options().read(true).write(true).open(text(steps)).expect("a tty");
-            unistd::dup2_stdin(&terminal).expect("dup2");
-        }
-        "to-background" => to_background(),
-        "open-fd" => {
-            let null = File::open("/dev/null").expect("/dev/null");
-            // The copy has no close-on-exec flag, and is meant to stay.
-            std::mem::forget(unistd::dup(&null).expect("dup"));
-        }
-        "close" => unistd::close(number::<i32>(steps)).expect("close"),
-        "block" => SigSet::from(signal(steps)).thread_block().expect("block"),
-        "limit-files" => {
-            setrlimit(Resource::RLIMIT_NOFILE, number(steps), number(steps)).expect("setrlimit");
-        }
-        "limit-file-size" => {
-            setrlimit(Resource::RLIMIT_FSIZE, number(steps), number(steps)).expect("setrlimit");
-        }
-        "subreaper" => nix::sys::prctl::set_child_subreaper(true).expect("prctl"),
-        "limit-core" => {
-            let limit = number(steps);
-            setrlimit(Resource::RLIMIT_CORE, limit, limit).expect("setrlimit");
-        }
-        "umask" => {
-            let mode = u32::from_str_radix(&text(steps), 8).expect("octal");
-            umask(Mode::from_bits_truncate(mode));
-        }
-        "chdir" => env::set_current_dir(text(steps)).expect("chdir"),
-        "lose-dir" => {
-            let lost = scratch().join("lost");
-            fs::create_dir(&lost).expect("mkdir");
-            env::set_current_dir(&lost).expect("chdir");
-            fs::remove_dir(&lost).expect("rmdir");
-        }
-        "unprivileged" if unistd::geteuid().is_root() => {
-            let (group, user) = NOBODY;
-            unistd::setgroups(&[]).expect("setgroups");
-            unistd::setgid(group).expect("setgid");
-            unistd::setuid(user).expect("setuid");
-            prctl::set_no_new_privs().expect("no_new_privs");
-        }
-        "unprivileged" => {}
-        "notify" => {
-            passing::notify(&text(steps));
-        }
-        "fetch" => passing::fetch(&scratch().join(text(steps))),
-        "pass" => passing::pass(&text(steps), text(steps)),
-        "inherit" => drop(passing::open(&text(steps))),
-        "answer" => passing::answer(),
-        "exec" => {
-            let words = steps.map(|word| CString::new(word.into_vec()).expect("no NUL"));
-            let words: Vec<CString> = words.collect();
-            // Not std's, which would reset the signal mask.
-            let Err(error) = unistd::execve(&words[0], &words[1..], &passing::environment());
-            panic!("exec: {error}");
-        }
-        other => panic!("fake-ioc knows no step {other:?}"),
+        _ => show::do_step(step, steps),
     }
 }
 
@@ -256,30 +166,6 @@ fn number<T: std::str::FromStr>(steps: &mut IntoIter<OsString>) -> T {
 
 fn signal(steps: &mut IntoIter<OsString>) -> Signal {
     text(steps).parse().expect("a signal name")
-}
-
-fn print(bytes: &[u8]) {
-    let mut stdout = std::io::stdout().lock();
-    // The terminal may have been hung up; then there is nobody to tell.
-    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match (byte, if byte == b'\\' { rest.next() } else { None }) {
-            (_, Some(b'n')) => b'\n',
-            (_, Some(b'r')) => b'\r',
-            (_, Some(b'x')) => {
-                let digits: String = rest.by_ref().take(2).map(char::from).collect();
-                u8::from_str_radix(&digits, 16).expect("two hex digits")
-            }
-            (_, Some(other)) => other,
-            (byte, None) => byte,
-        });
-    }
-    bytes
 }
 
 /// The stand-in for a program of somebody's command line: `#!.../fake-ioc console` makes it of any
@@ -300,51 +186,6 @@ fn console(steps: &mut IntoIter<OsString>) {
     });
 }
 
-fn emit(count: usize) {
-    let lines = (0..count.div_ceil(64)).flat_map(|n| format!("{n:<63}\n").into_bytes());
-    let bytes: Vec<u8> = lines.take(count).collect();
-    print(&bytes);
-}
-
-fn copy(mut convert: impl FnMut(&[u8]) -> Vec<u8>) {
-    let mut buffer = [0; 4096];
-    let mut stdin = std::io::stdin().lock();
-    while let Ok(count @ 1..) = stdin.read(&mut buffer) {
-        print(&convert(&buffer[..count]));
-    }
-}
-
-fn keep_slowly(name: &str) {
-    const MB: usize = 1_000_000;
-    let mut file = File::create(scratch().join(name)).expect("a file of the stand-in");
-    let mut kept = 0;
-    copy(|bytes| {
-        thread::sleep(Duration::from_millis(1));
-        file.write_all(bytes).expect("a file of the stand-in");
-        let whole = kept / MB;
-        kept += bytes.len();
-        if kept / MB > whole { format!("{} MB\n", kept / MB).into_bytes() } else { Vec::new() }
-    });
-}
-
-fn hex(bytes: &[u8]) -> Vec<u8> {
-    let shown = bytes.iter().map(|byte| match byte {
-        b'\n' => "0a \n".to_owned(),
-        other => format!("{other:02x} "),
-    });
-    shown.collect::<String>().into_bytes()
-}
-
-fn raw() {
-    let stdin = std::io::stdin();
-    let mut modes = termios::tcgetattr(&stdin).expect("tcgetattr");
-    let output = modes.output_flags;
-    termios::cfmakeraw(&mut modes);
-    modes.output_flags = output;
-    modes.local_flags.remove(LocalFlags::ECHO);
-    termios::tcsetattr(&stdin, SetArg::TCSANOW, &modes).expect("tcsetattr");
-}
-
 fn wait_for(path: &Path) {
     while !path.exists() {
         thread::sleep(Duration::from_millis(2));
@@ -361,40 +202,4 @@ fn write_file(name: &str, content: &str) {
     let unfinished = scratch().join(format!("{name}.part"));
     fs::write(&unfinished, content).expect("a file of the stand-in");
     fs::rename(unfinished, path).expect("a file of the stand-in");
-}
-
-/// A process of our own takes the foreground, and stays.
-fn to_background() {
-    use std::os::unix::process::CommandExt;
-    let mut command = Command::new(env::current_exe().expect("my own path"));
-    command.args(["fake-ioc", "unrecorded", "wait"]).process_group(0);
-    let other = command.spawn().expect("a child of my own").id();
-    let group = unistd::Pid::from_raw(i32::try_from(other).expect("a PID"));
-    unistd::tcsetpgrp(std::io::stdin(), group).expect("tcsetpgrp");
-}
-
-fn descriptors() -> String {
-    let listing = fs::read_dir("/proc/self/fd").expect("/proc/self/fd");
-    let numbers = listing.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut numbers: Vec<String> = numbers.collect();
-    // The one that listed them is closed by now.
-    numbers.retain(|number| fs::read_link(format!("/proc/self/fd/{number}")).is_ok());
-    numbers.sort();
-    numbers.iter().map(|number| format!(" {number}")).collect()
-}
-
-fn show_session() {
-    let me = unistd::getpid();
-    let session = unistd::getsid(None).expect("getsid") == me;
-    let group = unistd::getpgrp() == me;
-    let terminal = unistd::tcgetpgrp(std::io::stdin()).is_ok_and(|group| group == me);
-    let line = format!("session: leader {session}, group {group}, terminal {terminal}\n");
-    print(line.as_bytes());
-}
-
-fn show_line(path: &str, name: &str) {
-    let content = fs::read_to_string(path).expect("proc");
-    let line = content.lines().find(|line| line.starts_with(name)).expect("such a line");
-    let words: Vec<&str> = line.split_whitespace().collect();
-    print(format!("{}\n", words.join(" ")).as_bytes());
 }
