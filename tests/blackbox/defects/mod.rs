@@ -3,7 +3,7 @@
 //! so fail.
 //!
 //! Defects that are a wrong word or number in one statement of the contract (docs/procserv.md) have
-//! their case among the compatibility tests: `s2_file_that_is_no_socket_is_left_alone`,
+//! their case in `contract`: `s2_file_that_is_no_socket_is_left_alone`,
 //! `s2_live_socket_is_not_stolen`, `s2_first_socket_is_removed_when_the_second_fails`,
 //! `s2_port_in_use`, `s2_address_out_of_range`, `s2_port_past_32_bits`, `s3_long_names_are_not_cut`,
 //! `s3_long_directory_is_not_cut`, `s3_start_directory_removed`.
