@@ -28,17 +28,17 @@ fn main() -> ExitCode {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("getrlimit");
         // For clients by the thousand.
         setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("setrlimit");
-        let topics = [
-            contract::cases(),
-            defects::cases(),
+        let both = [contract::cases(), defects::cases(), clients::cases()];
+        let own = [
             console::cases(),
             child::cases(),
             files::cases(),
             systemd::cases(),
             upgrade::cases(),
             manage::cases(),
-            clients::cases(),
         ];
-        topics.into_iter().flatten().collect()
+        let is_ours = support::is_ours();
+        let own = own.into_iter().flatten().map(|case| case.only_if(is_ours, "not procServ's"));
+        both.into_iter().flatten().chain(own).collect()
     })
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::client::Client;
-use super::crew::Crew;
+use super::drain::DrainingClients;
 use super::process;
 use super::server::{Kind, Plan, Server};
 use super::table::{Goal, Row};
 use super::{ALL, Bench, Result};
 
-const CROWD: usize = 5000;
+const COUNT: usize = 5000;
 
 /// For all of them to be served.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -23,22 +23,22 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// Connections that come and go.
 const VISITS: usize = 2000;
 
-/// What a crowd found.
-struct Crowded {
+/// What so many found.
+struct AtOnce {
     /// Were greeted.
     served: f64,
     /// Got the line.
     reached: f64,
     /// Milliseconds until the last one had it.
     line: f64,
-    /// KiB of private memory for each.
+    /// KiB of memory for each.
     memory: f64,
 }
 
 /// All at once, idle; then a line for everybody.
-pub fn crowd(bench: &Bench) -> Vec<Row> {
-    let count = raise_limit().min(CROWD);
-    let series = bench.interleave_some(&ALL, [1, 1], |kind| stand_together(bench, kind, count));
+pub fn at_once(bench: &Bench) -> Vec<Row> {
+    let count = raise_limit().min(COUNT);
+    let series = bench.interleave_some(&ALL, [1, 1], |kind| connect_all(bench, kind, count));
     let name = |what: &str| format!("crowd of {count}, {what}");
     let all = Goal::AtLeast(count as f64);
     vec![
@@ -49,7 +49,7 @@ pub fn crowd(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-fn stand_together(bench: &Bench, kind: Kind, count: usize) -> Result<Crowded> {
+fn connect_all(bench: &Bench, kind: Kind, count: usize) -> Result<AtOnce> {
     let patience = bench.patience(PATIENCE);
     let deadline = Instant::now() + patience;
     let server = Server::start(bench, kind, &Plan { clients: count, ..Plan::new(["idle"]) })?;
@@ -58,7 +58,7 @@ fn stand_together(bench: &Bench, kind: Kind, count: usize) -> Result<Crowded> {
         server.open_gate(deadline)?;
         thread::sleep(SETTLE);
     }
-    let before = process::private(server.pid())?;
+    let before = process::anonymous(server.pid())?;
     let mut clients = Vec::new();
     while clients.len() < count
         && let Ok(client) = Client::connect(&server.endpoint, deadline)
@@ -71,12 +71,12 @@ fn stand_together(bench: &Bench, kind: Kind, count: usize) -> Result<Crowded> {
     }
     thread::sleep(SETTLE);
     // A server that is gone has no memory.
-    let memory = process::private(server.pid()).map_or(f64::NAN, |now| now - before);
+    let memory = process::anonymous(server.pid()).map_or(f64::NAN, |now| now - before);
     let start = Instant::now();
     let sent = clients.first().is_some_and(|client| client.send(b"~\r").is_ok());
     let reached = if sent { count_reached(&clients, b"~", start + patience / 3) } else { 0 };
     let line = start.elapsed().as_secs_f64() * 1e3;
-    Ok(Crowded {
+    Ok(AtOnce {
         served: served as f64,
         reached: reached as f64,
         line: if reached == count { line } else { f64::NAN },
@@ -105,16 +105,16 @@ fn raise_limit() -> usize {
     };
     // Whoever may not has what it has.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    usize::try_from(hard).unwrap_or(CROWD).saturating_sub(100).min(CROWD)
+    usize::try_from(hard).unwrap_or(COUNT).saturating_sub(100).min(COUNT)
 }
 
 /// What connecting and leaving left behind: descriptors, KiB.
-pub fn churn(bench: &Bench) -> Vec<Row> {
+pub fn one_after_the_other(bench: &Bench) -> Vec<Row> {
     let series = bench.interleave_some(&[Kind::Ours, Kind::Peer], [1, 1], |kind| {
         let deadline = Instant::now() + PATIENCE;
         let plan = Plan { clients: 2, ..Plan::new(["chatter", "1000000"]) };
         let server = Server::start(bench, kind, &plan)?;
-        let _crew = Crew::new(server.clients(1, deadline)?)?;
+        let _drained = DrainingClients::new(server.clients(1, deadline)?)?;
         server.open_gate(deadline)?;
         // What is allocated once is no leak.
         visit(&server, VISITS / 10, deadline)?;
@@ -144,5 +144,5 @@ fn visit(server: &Server, count: usize, deadline: Instant) -> Result<()> {
 
 fn measure(server: &Server) -> Result<(f64, f64)> {
     thread::sleep(SETTLE);
-    Ok((process::descriptors(server.pid())?, process::private(server.pid())?))
+    Ok((process::descriptors(server.pid())?, process::anonymous(server.pid())?))
 }

@@ -22,7 +22,7 @@ struct Times {
     grown: f64,
 }
 
-/// With the stuck client over without it.
+/// With the deaf client over without it.
 struct Sample {
     child: f64,
     log: f64,
@@ -54,20 +54,20 @@ pub fn rows(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-fn run(bench: &Bench, kind: Kind, stuck: bool) -> Result<Times> {
+fn run(bench: &Bench, kind: Kind, deaf: bool) -> Result<Times> {
     let deadline = Instant::now() + PATIENCE;
     let blocks = BYTES / BLOCK;
     let plan = Plan { log: Log::Memory, clients: 2, ..Plan::new(["emit", &blocks.to_string()]) };
     let server = Server::start(bench, kind, &plan)?;
     let mut clients = server.clients(2, deadline)?;
-    let before = process::private(server.pid())?;
+    let before = process::anonymous(server.pid())?;
     // Without it, the second one is not there at all.
-    let second = clients.pop().filter(|_| stuck);
+    let second = clients.pop().filter(|_| deaf);
     let mut readers = Readers::new(&server, clients, blocks)?;
     server.open_gate(deadline)?;
     let start = Instant::now();
     readers.run(deadline)?;
-    let grown = process::private(server.pid())? - before;
+    let grown = process::anonymous(server.pid())? - before;
     drop(second);
     let seconds = |done: Option<Instant>| {
         done.map_or(f64::NAN, |done| done.saturating_duration_since(start).as_secs_f64())

@@ -16,25 +16,25 @@ use super::client::{Client, timeout};
 const TICK: Duration = Duration::from_millis(20);
 
 /// The thread. Dropped, it ends and its connections are closed.
-pub struct Crew {
+pub struct DrainingClients {
     done: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Crew {
+impl DrainingClients {
     /// Reads from all of them from now on.
-    pub fn new(clients: Vec<Client>) -> Result<Crew> {
+    pub fn new(clients: Vec<Client>) -> Result<DrainingClients> {
         for client in &clients {
             client.set_nonblocking()?;
         }
         let done = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&done);
         let thread = thread::spawn(move || drain(clients, &flag));
-        Ok(Crew { done, thread: Some(thread) })
+        Ok(DrainingClients { done, thread: Some(thread) })
     }
 }
 
-impl Drop for Crew {
+impl Drop for DrainingClients {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
