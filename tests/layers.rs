@@ -22,20 +22,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("console/clients", &["config", "console/stream", "limits", "telnet"]),
     ("handover", &["console", "sys"]),
     ("systemd", &["config", "sys"]),
-    ("server", &["config", "console", "console/child", "limits", "sys"]),
+    ("server", &["config", "console", "console/child", "handover", "limits", "sys"]),
     ("server/writers", &["config", "console", "limits", "sys"]),
-    ("server/records", &["config", "console", "console/child", "server/writers", "sys"]),
+    ("server/os", &["config", "console", "handover", "limits", "server/writers", "sys", "systemd"]),
     (
-        "server/os",
+        "server/records",
         &[
             "config",
             "console",
+            "console/child",
             "handover",
             "limits",
-            "server/records",
+            "server/os",
             "server/writers",
             "sys",
-            "systemd",
         ],
     ),
     (
@@ -83,12 +83,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Arrows of today that are to go: each is one half of a circle.
 const TO_BE_CUT: &[(&str, &str)] = &[
-    ("console/stream", "console/clients"),
     ("manage/inspect", "manage/systemd"),
-    ("server/os", "server/event_loop"),
-    ("server/os", "server/startup"),
     ("server/writers", "server/os"),
     ("server/writers", "server/records"),
+    ("sys", "limits"),
 ];
 
 /// Folders that are compiled for tests only.
@@ -202,7 +200,7 @@ fn folders_import_in_one_direction_only() {
         }
         let text = fs::read_to_string(file).unwrap();
         // The unit tests at the end of a file may import what they like.
-        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         let Some(from) = part_of(&module) else {
             assert_eq!(module, ["lib"], "{} is in no part of the table", relative.display());
             continue;

@@ -1,54 +1,54 @@
-//! What happened, for whoever keeps records of it. The console only notes it; drained with
-//! [`Console::poll_audit_event`](super::Console::poll_audit_event).
+//! What happened, for the files of `--events` and `--status-file`. The console only collects it; the
+//! server drains it with [`Console::poll_audit_event`](super::Console::poll_audit_event).
 
 use super::event::{ClientId, DisconnectReason, ExitStatus, Subsystem};
 
-/// What a client asks for by a character.
+/// A command that a client gave by a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
-    /// The child's death.
+    /// Kill the child.
     Kill,
-    /// The next restart mode.
+    /// Switch to the next restart mode.
     Toggle,
-    /// A child, while there is none.
+    /// Start a child, as none runs.
     Restart,
-    /// A new child beside the one there is.
+    /// Replace the child by one that is started beside it.
     Reload,
-    /// The server's end, while there is no child.
+    /// End the server, as no child runs.
     Quit,
-    /// The end of the client's own connection.
+    /// Close the client's connection.
     Logout,
 }
 
-/// One thing that happened.
+/// One entry of the events file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditEvent {
     /// A client connected.
     Joined(ClientId),
-    /// A client is gone.
+    /// A client is no longer connected.
     Left(ClientId, DisconnectReason),
     /// A client gave a command.
     Command(ClientId, Command),
     /// A client was told that it missed so many bytes.
     Skipped(ClientId, u64),
-    /// A child was started; its PID.
+    /// The child with this PID was started.
     Started(i32),
-    /// None could be; the reason.
+    /// A child could not be started, for this reason.
     SpawnFailed(String),
-    /// The child wrote what is waited for; its PID.
+    /// The child with this PID wrote the text of `--ready`.
     Ready(i32),
-    /// The child ended; its PID.
+    /// The child with this PID ended.
     Ended(i32, ExitStatus),
-    /// A duty is not done, for this reason.
+    /// A subsystem failed, for this reason.
     Failed(Subsystem, String),
-    /// It is done again.
+    /// A subsystem works again.
     Recovered(Subsystem),
-    /// An endpoint accepts nobody for the moment; the reason.
+    /// An endpoint cannot accept connections for the moment: the endpoint and the reason.
     AcceptFailed(String, String),
-    /// The server before this one died.
+    /// The server went on after a crash of the one before.
     Restarted,
-    /// The server has become another version of itself.
+    /// The server was upgraded to another version.
     Upgraded,
-    /// It could not; the reason.
+    /// An upgrade failed, for this reason.
     UpgradeFailed(String),
 }

@@ -1,18 +1,18 @@
-//! The two times the core knows, both handed in by its caller, and how a time is shown.
+//! The two times that the console knows, both handed in by its caller, and how a time is shown.
 
 use std::ops::Add;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
-/// Nanoseconds of CLOCK_MONOTONIC. Unlike `std::time::Instant` it is a plain number: tests make
+/// Nanoseconds of CLOCK_MONOTONIC. Unlike `std::time::Instant` this is a plain number: tests make
 /// one up, and it keeps its meaning across an exec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Monotonic(#[n(0)] pub u64);
 
 impl Monotonic {
-    /// The time from now until `self`; zero if it has passed.
+    /// The time from `earlier` to `self`; zero if `self` is before `earlier`.
     pub fn saturating_duration_since(self, earlier: Monotonic) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -35,13 +35,13 @@ pub struct UnixTime(#[n(0)] pub i64);
 /// The time of one turn of the event loop, read once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamps {
-    /// Decides.
+    /// The time that deadlines are compared with.
     pub mono: Monotonic,
-    /// Is shown.
+    /// The time that is shown.
     pub wall: UnixTime,
 }
 
-/// Renders times as users asked for.
+/// Renders times in the formats that users chose.
 pub trait TimeFormatter {
     /// `time` in local time as strftime(3) renders `format`, of any length.
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8>;

@@ -1,10 +1,11 @@
-//! The whole vocabulary between the core and the server that drives it.
+//! The vocabulary between the console and the server that drives it: the server hands in events,
+//! and the console answers with effects.
 
 use minicbor::{Decode, Encode};
 
 use super::clock::UnixTime;
 
-/// A client for as long as it is connected; never used again.
+/// The identity of a client for as long as it is connected. It is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(transparent)]
 pub struct ClientId(#[n(0)] pub u64);
@@ -16,206 +17,208 @@ pub enum Role {
     /// Types to the child and gives commands.
     #[n(0)]
     User,
-    /// Only listens.
+    /// Only reads.
     #[n(1)]
     Logger,
 }
 
-/// What a client is connected by.
+/// How a client is connected, and which protocol it speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ClientKind {
-    /// A socket, TCP or Unix: speaks telnet.
+    /// A socket, TCP or Unix, with telnet.
     #[n(0)]
     Telnet,
-    /// The terminal of `-f`: no telnet.
-    #[n(1)]
-    Terminal,
-    /// A pipe as stdin of `-f`: only sends, and is not counted.
-    #[n(2)]
-    Pipe,
     /// A socket, TCP or Unix, without telnet.
     #[n(3)]
     Raw,
+    /// The terminal of `-f`, without telnet.
+    #[n(1)]
+    Terminal,
+    /// A pipe as the standard input of `-f`. It only sends, and greetings do not count it.
+    #[n(2)]
+    Pipe,
 }
 
 impl ClientKind {
-    /// Whether it is a connection that was accepted.
+    /// Returns true if the client is a connection that a listening socket accepted.
     pub fn is_socket(self) -> bool {
         matches!(self, ClientKind::Telnet | ClientKind::Raw)
     }
 }
 
 /// A reader of the console stream that is not a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sink {
     /// The log of `-L`.
     Log,
     /// Standard output under `-d`.
     Stdout,
-    /// Syslog.
+    /// Syslog under `--syslog`.
     Syslog,
 }
 
-/// One of two children, while there is another under `--overlap`.
+/// One of the two children that run at the same time under `--overlap`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChildSlot {
-    /// The one that runs from now on; the only one when there is no other.
+    /// The newer child, or the only one.
     Current,
-    /// The one that is to end.
+    /// The older child, which the current one is to replace.
     Old,
 }
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// It called exit with this status.
+    /// The child exited with this status.
     Code(u8),
-    /// This signal killed it.
+    /// This signal killed the child.
     Signal(i32),
-    /// Nobody can tell: a server before this one was its parent.
+    /// The status cannot be known, because the server that was the child's parent is gone.
     Unknown,
 }
 
-/// How a client left.
+/// Why a client is no longer connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisconnectReason {
-    /// It closed its connection.
+    /// The client closed its connection.
     Closed,
-    /// Its connection failed.
+    /// The connection failed.
     Failed,
-    /// It gave the logout command.
+    /// The client gave the logout command.
     Logout,
-    /// The server leaves.
+    /// The server exits.
     Exit,
 }
 
-/// What the server does beside the console, and may fail in without consequences for that.
+/// A task of the server whose failure does not affect the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subsystem {
     /// The log of `-L`.
     Log,
-    /// `--log-rotate`.
+    /// The rotation of the log under `--log-rotate`.
     Rotation,
-    /// `--syslog`.
+    /// The output to syslog under `--syslog`.
     Syslog,
-    /// `--events`.
+    /// The file of `--events`.
     Events,
-    /// `--status-file`.
+    /// The file of `--status-file`.
     Status,
 }
 
-/// What happened. Told to the core by [`Console::handle`](super::Console::handle).
+/// What happened. The server hands it to [`Console::handle`](super::Console::handle).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A child's terminal produced bytes.
+    /// A child wrote bytes to its terminal.
     Output(ChildSlot, &'a [u8]),
-    /// No process has a child's terminal open any more, though that child lives.
+    /// A child lives, but no process has its terminal open any more.
     OutputClosed(ChildSlot),
-    /// A child ended and all its output has been handed over.
+    /// A child ended, and all its output has been handed over.
     Exited(ChildSlot, ExitStatus),
-    /// The child asked for with [`Effect::Spawn`] runs.
+    /// The child of [`Effect::Spawn`] or [`Effect::SpawnReplacement`] runs and has this PID.
     Spawned(i32),
-    /// It could not be started; the reason.
+    /// The child could not be started, for this reason.
     SpawnFailed(&'a str),
-    /// The child says that it is ready.
+    /// The current child sent READY=1, as sd_notify(3) does.
     ChildReady,
-    /// SIGUSR2.
+    /// SIGUSR2 came.
     Reload,
-    /// [`Effect::FindDaemon`] found the process that the child has become.
+    /// [`Effect::FindDaemon`] found the daemon, which has this PID.
     Daemonized(i32),
-    /// It did not; the reason.
+    /// [`Effect::FindDaemon`] did not find the daemon, for this reason.
     DaemonNotFound(&'a str),
     /// [`Effect::SignalOrphans`] found so many processes.
     OrphansSignaled(usize),
     /// A client connected.
     Joined {
-        /// Its identity from now on.
+        /// The client's identity from now on.
         id: ClientId,
-        /// What it may do.
+        /// What the client may do.
         role: Role,
-        /// How it is connected.
-        medium: ClientKind,
+        /// How the client is connected.
+        kind: ClientKind,
     },
-    /// A client sent bytes: one read, one buffer.
+    /// A client sent bytes. Commands are told apart by reads, so this is one read.
     Input {
-        /// Who.
+        /// The client.
         id: ClientId,
-        /// What, telnet included.
+        /// The bytes, telnet sequences included.
         bytes: &'a [u8],
     },
-    /// A client is gone.
+    /// A client is no longer connected.
     Left {
-        /// Who.
+        /// The client.
         id: ClientId,
-        /// How.
-        farewell: DisconnectReason,
+        /// Why the connection ended.
+        reason: DisconnectReason,
     },
-    /// SIGTERM.
+    /// SIGTERM came.
     Terminate,
-    /// SIGHUP.
+    /// SIGHUP came.
     ReopenLog,
     /// The log was opened, or can be written again after a failure.
     LogOpened,
-    /// The log could not be opened, and an older one goes on if there is one; the reason.
+    /// The log could not be opened, for this reason. An older log stays in use, if there is one.
     LogOpenFailed(&'a str),
-    /// A duty can't be done for this reason, as strerror(3) has it.
+    /// A subsystem fails, for this reason in strerror(3)'s words.
     Failed(Subsystem, &'a str),
-    /// It can be done, whether it could before or not.
+    /// A subsystem works, whether it failed before or not.
     Recovered(Subsystem),
-    /// No connection can be accepted for want of descriptors or memory.
+    /// Connections cannot be accepted for want of descriptors or memory.
     AcceptFailed {
-        /// Where, as in the info file.
+        /// The endpoint in the form of the info file.
         endpoint: &'a str,
-        /// Why, as strerror(3) has it.
+        /// The reason in strerror(3)'s words.
         reason: &'a str,
     },
-    /// The server before this one died, and its child and clients live.
+    /// This server took over the child and the clients of a server that crashed.
     Restarted,
-    /// The server has become another version of itself.
+    /// This server went on in the place of another version of the program.
     Upgraded {
-        /// Which.
+        /// The version that runs now.
         version: &'a str,
     },
-    /// It could not; the reason.
+    /// The upgrade to another version failed, for this reason.
     UpgradeFailed(&'a str),
 }
 
-/// What the server is to do. Drained with [`Console::poll_effect`](super::Console::poll_effect).
+/// What the server has to do. The server drains it with
+/// [`Console::poll_effect`](super::Console::poll_effect).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Start the child; answer with [`Event::Spawned`] or [`Event::SpawnFailed`].
     Spawn,
-    /// Start another child beside the one there is, which becomes the old one; answer as above. If it
-    /// can't be started, nothing changes.
+    /// Start another child, beside the running one, which becomes the old child; answer as above. If
+    /// the new child cannot be started, nothing changes.
     SpawnReplacement,
     /// Send this signal to a child's process group.
     Signal(ChildSlot, i32),
-    /// A child is dead: kill what is left of its process group, close its PTY, reap it.
+    /// A child is dead: kill the rest of its process group, close its terminal, reap the child.
     Reap(ChildSlot),
-    /// There is no child any more but the old one, which is the child from now on.
+    /// The current child is gone, and the old child takes its place.
     RestoreOld,
-    /// The child's first process has ended, and is to be buried only when it is known what it became:
-    /// look for that, and answer with [`Event::Daemonized`] or [`Event::DaemonNotFound`].
+    /// The child's first process has ended and may only be reaped when its successor is known: look
+    /// for the daemon, and answer with [`Event::Daemonized`] or [`Event::DaemonNotFound`].
     FindDaemon,
-    /// Look for what the child left behind, and send it this signal; answer with [`Event::OrphansSignaled`].
+    /// Send this signal to every process that the child left behind; answer with
+    /// [`Event::OrphansSignaled`].
     SignalOrphans(i32),
-    /// Close this client's connection once it has been sent what is pending.
+    /// Close this client's connection when everything pending has been sent.
     Disconnect(ClientId),
-    /// Close the log file and open it anew.
+    /// Close the log file and open it again.
     ReopenLog,
-    /// Leave with this status.
+    /// Exit with this status.
     Exit(u8),
 }
 
-/// The child, while there is one.
+/// A running child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ChildProcess {
-    /// Its process and process group.
+    /// The process and its process group.
     #[n(0)]
     pub pid: i32,
-    /// When it was started.
+    /// When the child was started.
     #[n(1)]
     pub started: UnixTime,
 }

@@ -2,13 +2,19 @@
 //! of the contract (docs/procserv.md) it comes from. Whole lines, CR LF included.
 
 use super::Settings;
-use super::clients::client::ClientCount;
-use super::event::{ChildProcess, ExitStatus};
+use super::event::{ChildProcess, ExitStatus, Subsystem};
 use crate::config::control_char;
 use crate::config::{MessageStyle, RestartMode};
 use crate::limits::UNKNOWN_EXIT_CODE;
 
 const RULE: &[u8] = b"@@@ @@@ @@@ @@@ @@@\r\n";
+
+/// The clients that the greeting counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientCount {
+    pub users: usize,
+    pub loggers: usize,
+}
 
 /// A line from its pieces.
 macro_rules! line {
@@ -184,33 +190,19 @@ pub fn killed(settings: &Settings) -> Vec<u8> {
     }
 }
 
-/// Section 8: the log could not be written.
-pub fn log_failed(file: &[u8], reason: &str) -> Vec<u8> {
+/// A subsystem failed. Section 8 for the log; the others are ours.
+pub fn subsystem_failed(settings: &Settings, subsystem: Subsystem, reason: &str) -> Vec<u8> {
+    let log = settings.log_name().unwrap_or_default();
+    let (subject, name, consequence) = match subsystem {
+        Subsystem::Log => ("Log file ", log, "output is not being logged"),
+        Subsystem::Rotation => ("Log file ", log, "it is not being rotated"),
+        Subsystem::Syslog => ("Syslog", &b""[..], "output is not being sent there"),
+        Subsystem::Events => ("Events file", &b""[..], "events have to wait"),
+        Subsystem::Status => ("Status file", &b""[..], "it is not being written"),
+    };
     let mut out = Vec::new();
-    line!(out, "@@@ Log file ", file, ": ", reason, ", output is not being logged");
+    line!(out, "@@@ ", subject, name, ": ", reason, ", ", consequence);
     out
-}
-
-/// The log grows: it could not be renamed. Ours, as all about the options that procServ has not.
-pub fn rotation_failed(file: &[u8], reason: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    line!(out, "@@@ Log file ", file, ": ", reason, ", it is not being rotated");
-    out
-}
-
-/// Syslog takes nothing.
-pub fn syslog_failed(reason: &str) -> Vec<u8> {
-    format!("@@@ Syslog: {reason}, output is not being sent there\r\n").into_bytes()
-}
-
-/// Nothing can be written there.
-pub fn events_failed(reason: &str) -> Vec<u8> {
-    format!("@@@ Events file: {reason}, events have to wait\r\n").into_bytes()
-}
-
-/// It is out of date.
-pub fn status_failed(reason: &str) -> Vec<u8> {
-    format!("@@@ Status file: {reason}, it is not being written\r\n").into_bytes()
 }
 
 /// Connections have to wait. Ours: procServ dies of it.

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod child;
 mod clients;
 pub mod clock;
+pub(crate) mod error;
 pub mod event;
 mod messages;
 mod settings;
@@ -31,18 +32,16 @@ use self::child::supervisor::{Action, Supervisor};
 use self::clients::client::Client;
 use self::clients::input_queue::InputQueue;
 use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
-use self::event::{ChildProcess, ChildSlot, ClientId, Effect, Event, ExitStatus};
+use self::event::{ChildProcess, ChildSlot, ClientId, ClientKind, Effect, Event, ExitStatus, Sink};
 pub use self::settings::Settings;
 use self::stream::buffer::StreamBuffer;
-use self::stream::flow;
 pub use self::stream::reader::Chunk;
 use self::stream::reader::{Encoding, StreamReader};
+use self::subsystem::SubsystemSet;
 use crate::config::RestartPolicy;
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
-/// How the stream looks on standard output, and to syslog.
-const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 
 /// The state machine.
 pub struct Console {
@@ -53,14 +52,12 @@ pub struct Console {
     overlap: OverlapState,
     stream: StreamBuffer,
     clients: BTreeMap<ClientId, Client>,
-    log: Option<StreamReader>,
-    stdout: Option<StreamReader>,
-    syslog: Option<StreamReader>,
+    sinks: BTreeMap<Sink, StreamReader>,
     input: InputQueue,
     effects: VecDeque<Effect>,
     audit_events: VecDeque<AuditEvent>,
-    /// The duties whose trouble has been told, until it is over: a bit each.
-    failing: u8,
+    /// The subsystems whose failure has been said and that have not recovered since.
+    failing: SubsystemSet,
     exiting: bool,
     /// Counts what may have changed the outline.
     revision: u64,
@@ -73,19 +70,20 @@ impl Console {
     /// child, unless it is to wait.
     pub fn new(settings: Settings, formatter: Box<dyn TimeFormatter>) -> Console {
         let RestartPolicy { mode, wait, ref ready, .. } = settings.restart;
+        let with_syslog = settings.log.syslog.is_some();
+        let sinks = [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, with_syslog)];
+        let wanted = sinks.into_iter().filter_map(|(sink, wanted)| wanted.then_some(sink));
         Console {
             supervisor: Supervisor::new(mode, wait, settings.policy()),
             readiness: ReadinessTracker::new(ready.clone(), wait),
             overlap: OverlapState::default(),
             stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
-            log: None,
-            stdout: settings.to_stdout.then(|| StreamReader::new(0, PLAIN)),
-            syslog: settings.log.syslog.is_some().then(|| StreamReader::new(0, PLAIN)),
+            sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
             input: InputQueue::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
-            failing: 0,
+            failing: SubsystemSet::default(),
             exiting: false,
             revision: 0,
             scratch: Vec::new(),
@@ -147,23 +145,19 @@ impl Console {
             Event::Daemonized(pid) => self.daemonized(pid, now),
             Event::DaemonNotFound(reason) => self.daemon_not_found(reason, now),
             Event::OrphansSignaled(count) => self.orphans_signaled(count, now),
-            Event::Joined { id, role, medium } => self.join(id, role, medium),
+            Event::Joined { id, role, kind } => self.join(id, role, kind),
             Event::Input { id, bytes } => self.client_input(id, bytes, now),
-            Event::Left { id, farewell } => self.leave(id, farewell),
+            Event::Left { id, reason } => self.leave(id, reason),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
             Event::LogOpened => self.log_opened(),
             Event::LogOpenFailed(reason) => self.log_open_failed(reason),
-            Event::Failed(duty, reason) => self.subsystem_failed(duty, reason, now),
-            Event::Recovered(duty) => self.subsystem_recovered(duty),
-            Event::AcceptFailed { endpoint, reason } => {
-                let entry = AuditEvent::AcceptFailed(endpoint.to_owned(), reason.to_owned());
-                self.audit_events.push_back(entry);
-                self.say_line(&messages::accept_failed(endpoint, reason), now);
-            }
+            Event::Failed(subsystem, reason) => self.subsystem_failed(subsystem, reason, now),
+            Event::Recovered(subsystem) => self.subsystem_recovered(subsystem),
+            Event::AcceptFailed { endpoint, reason } => self.accept_failed(endpoint, reason, now),
             Event::Upgraded { version } => {
                 self.audit_events.push_back(AuditEvent::Upgraded);
-                self.note(&messages::upgraded(version), now);
+                self.say_to_log(&messages::upgraded(version), now);
             }
             Event::Restarted => {
                 self.audit_events.push_back(AuditEvent::Restarted);
@@ -171,7 +165,7 @@ impl Console {
             }
             Event::UpgradeFailed(reason) => {
                 self.audit_events.push_back(AuditEvent::UpgradeFailed(reason.to_owned()));
-                self.note(&messages::upgrade_failed(reason), now);
+                self.say_to_log(&messages::upgrade_failed(reason), now);
             }
         }
     }
@@ -235,10 +229,30 @@ impl Console {
         self.audit_events.pop_front()
     }
 
+    /// The bytes to write to the child next.
+    pub fn child_input(&self) -> (&[u8], &[u8]) {
+        self.input.slices()
+    }
+
+    /// Takes note that the first `count` bytes of [`child_input`](Self::child_input) have been
+    /// written.
+    pub fn child_input_written(&mut self, count: usize) {
+        self.input.consume(count);
+    }
+
+    /// Frees memory that is needed only while something happens.
+    pub fn release_idle_memory(&mut self) {
+        if self.stream.is_grown() {
+            let slowest = slowest_reader(&self.clients, &self.sinks);
+            self.stream.shrink(slowest.unwrap_or(self.stream.head()));
+        }
+        self.scratch = Vec::new();
+    }
+
     fn append(&mut self, bytes: &[u8], wall: UnixTime) {
-        let Console { stream: history, clients, log, stdout, syslog, .. } = self;
-        let head = history.head();
-        history.append(bytes, wall, || flow::slowest(clients, [log, stdout, syslog], head));
+        let Console { stream, clients, sinks, .. } = self;
+        let head = stream.head();
+        stream.append(bytes, wall, || slowest_reader(clients, sinks).unwrap_or(head));
     }
 
     /// To everybody, where the stream stands.
@@ -252,13 +266,6 @@ impl Console {
             self.say(b"\r\n", now);
         }
         self.say(text, now);
-    }
-
-    /// To the log alone, if there is one.
-    fn note(&mut self, text: &[u8], now: Timestamps) {
-        if let Some(log) = &mut self.log {
-            log.append_private(text, now.wall, &*self.formatter);
-        }
     }
 
     fn time(&self, time: UnixTime) -> Vec<u8> {
@@ -353,4 +360,15 @@ impl Console {
             self.signal_old(signal);
         }
     }
+}
+
+/// The offset of the first byte that some reader still needs; `None` if there is no reader.
+fn slowest_reader(
+    clients: &BTreeMap<ClientId, Client>,
+    sinks: &BTreeMap<Sink, StreamReader>,
+) -> Option<u64> {
+    // A pipe reads nothing.
+    let clients = clients.values().filter(|client| client.kind != ClientKind::Pipe);
+    let readers = clients.map(|client| &client.reader).chain(sinks.values());
+    readers.map(StreamReader::cursor).min()
 }

@@ -72,12 +72,12 @@ impl Settings {
     }
 
     /// How the stream looks to a client.
-    pub(super) fn encoding(&self, role: Role, medium: ClientKind) -> Encoding {
+    pub(super) fn encoding(&self, role: Role, kind: ClientKind) -> Encoding {
         let stamp = match role {
             Role::Logger => self.log.stamp.clone(),
             Role::User => None,
         };
-        Encoding { telnet: medium == ClientKind::Telnet, stamp }
+        Encoding { telnet: kind == ClientKind::Telnet, stamp }
     }
 
     /// What the supervisor has to know.

@@ -7,20 +7,21 @@
 //! not know is an error: whatever it guessed, it would treat a child or a client as what it is not.
 //! So nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
 
-use std::fmt;
-
 use minicbor::{Decode, Encode};
 
 use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
 use super::child::supervisor::Supervisor;
-use super::clients::client::{Backpressure, Client};
+use super::clients::backpressure::Backpressure;
+use super::clients::client::Client;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
 use super::clock::TimeFormatter;
-use super::event::{ChildProcess, ClientId, ClientKind, Role};
+use super::error::InvalidSnapshot;
+use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
 use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
-use super::stream::reader::{ReaderSnapshot, StreamReader};
-use super::{Console, PLAIN, Settings};
+use super::stream::reader::{Encoding, ReaderSnapshot, StreamReader};
+use super::subsystem::SubsystemSet;
+use super::{Console, Settings};
 use crate::limits::STAGE_MAX;
 use crate::telnet;
 
@@ -46,7 +47,7 @@ pub struct Snapshot {
     #[n(8)]
     readiness: Option<ReadinessSnapshot>,
     #[cbor(n(9), default)]
-    failing: u8,
+    failing: SubsystemSet,
     #[n(10)]
     syslog: Option<ReaderSnapshot>,
     #[cbor(n(11), default)]
@@ -73,18 +74,6 @@ struct ClientSnapshot {
     #[cbor(n(7), default)]
     backpressure: Backpressure,
 }
-
-/// What makes a record one that no console made, as a sentence without its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidSnapshot(pub &'static str);
-
-impl fmt::Display for InvalidSnapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for InvalidSnapshot {}
 
 impl Snapshot {
     /// The child, if one runs.
@@ -117,17 +106,18 @@ impl Console {
             taken: client.taken,
             backpressure: client.backpressure,
         });
+        let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         Snapshot {
             supervisor: self.supervisor.snapshot(),
             stream: self.stream.snapshot(),
             clients: clients.collect(),
-            log: self.log.as_ref().map(StreamReader::snapshot),
-            stdout: self.stdout.as_ref().map(StreamReader::snapshot),
+            log: sink(Sink::Log),
+            stdout: sink(Sink::Stdout),
             input: self.input.snapshot(),
             log_opened: self.settings.log.target.as_ref().map(|_| self.settings.log_opened),
             readiness: Some(self.readiness.snapshot()),
             failing: self.failing,
-            syslog: self.syslog.as_ref().map(StreamReader::snapshot),
+            syslog: sink(Sink::Syslog),
             overlap: self.overlap.clone(),
         }
     }
@@ -156,7 +146,7 @@ impl Console {
             input: InputSnapshot::default(),
             log_opened: None,
             readiness: Some(self.readiness.crash_snapshot()),
-            failing: 0,
+            failing: SubsystemSet::default(),
             syslog: None,
             overlap: self.overlap.crash_snapshot(),
         }
@@ -191,21 +181,18 @@ impl Console {
         }
         if settings.log.target.is_some() {
             settings.log_opened = record.log_opened.unwrap_or(settings.log_opened);
-            let log =
-                record.log.map(|log| StreamReader::restore(log, settings.log_encoding(), head));
-            console.log = log.transpose()?;
+            if let Some(log) = record.log {
+                let log = StreamReader::restore(log, settings.log_encoding(), head)?;
+                console.sinks.insert(Sink::Log, log);
+            }
         }
-        if settings.to_stdout {
-            console.stdout = Some(match record.stdout {
-                Some(stdout) => StreamReader::restore(stdout, PLAIN, head)?,
-                None => StreamReader::new(head, PLAIN),
-            });
-        }
-        if settings.log.syslog.is_some() {
-            console.syslog = Some(match record.syslog {
-                Some(syslog) => StreamReader::restore(syslog, PLAIN, head)?,
-                None => StreamReader::new(head, PLAIN),
-            });
+        for (sink, snapshot) in [(Sink::Stdout, record.stdout), (Sink::Syslog, record.syslog)] {
+            if let Some(reader) = console.sinks.get_mut(&sink) {
+                *reader = match snapshot {
+                    Some(snapshot) => StreamReader::restore(snapshot, Encoding::PLAIN, head)?,
+                    None => StreamReader::new(head, Encoding::PLAIN),
+                };
+            }
         }
         console.input = InputQueue::restore(record.input)?;
         console.failing = record.failing;
@@ -227,7 +214,7 @@ fn restore_client(
     let ClientSnapshot {
         id: _,
         role,
-        kind: medium,
+        kind,
         reader: outbox,
         decoder,
         replies,
@@ -237,8 +224,8 @@ fn restore_client(
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }
-    let outbox = StreamReader::restore(outbox, settings.encoding(role, medium), head)?;
+    let outbox = StreamReader::restore(outbox, settings.encoding(role, kind), head)?;
     // More is not told from as much.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind: medium, reader: outbox, decoder, replies, taken, backpressure: pace })
+    Ok(Client { role, kind, reader: outbox, decoder, replies, taken, backpressure: pace })
 }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::state::State;
-use crate::console::snapshot::InvalidSnapshot;
+use crate::console::error::InvalidSnapshot;
 
 const MAGIC: &[u8] = b"procServ state\n";
 /// The one format there is.

@@ -2,11 +2,15 @@
 //! [`core::record`](crate::console::snapshot) tells.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
 use minicbor::{Decode, Encode};
 
+use crate::console::error::InvalidSnapshot;
 use crate::console::event::{ClientKind, Role};
-use crate::console::snapshot::{InvalidSnapshot, Snapshot};
+use crate::console::snapshot::Snapshot;
+use crate::sys::fd;
 use crate::sys::file::FileId;
 use crate::sys::user::Account;
 
@@ -70,6 +74,21 @@ pub struct State {
     pub old_child: Option<ChildState>,
 }
 
+/// What was true when the first server of a chain of upgrades started, and its successors need.
+#[derive(Debug, Clone, Default)]
+pub struct ServerIdentity {
+    /// The command line.
+    pub argv: Vec<Text>,
+    /// When the server was started, in seconds since the epoch.
+    pub started: i64,
+    /// The directory that the server was started in.
+    pub dir: Text,
+    /// Soft and hard RLIMIT_NOFILE for children, if the server has changed its own.
+    pub open_files: Option<(u64, u64)>,
+    /// The account that children are run as, under `--user`.
+    pub account: Option<Account>,
+}
+
 /// Any bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
@@ -91,6 +110,18 @@ pub struct Descriptor {
     /// `st_ino`.
     #[n(3)]
     pub inode: u64,
+}
+
+impl Descriptor {
+    /// What another program in this process will know `fd` by.
+    ///
+    /// # Errors
+    /// fstat(2) fails.
+    pub fn of(fd: impl AsFd) -> io::Result<Descriptor> {
+        let fd = fd.as_fd();
+        let (kind, device, inode) = fd::identity(fd)?;
+        Ok(Descriptor { number: fd.as_raw_fd(), kind, device, inode })
+    }
 }
 
 /// A child that has not been buried.
@@ -175,15 +206,15 @@ pub enum ConnectionKind {
     /// A socket, TCP or Unix.
     #[n(0)]
     Telnet,
-    /// A pipe that only sends.
-    #[n(1)]
-    Pipe,
-    /// The terminal of `-f`, with the modes that it is to get back.
-    #[n(2)]
-    Terminal(#[n(0)] SavedTermios),
     /// A socket, TCP or Unix, without telnet.
     #[n(3)]
     Raw,
+    /// The terminal of `-f`, with the modes that it is to get back.
+    #[n(2)]
+    Terminal(#[n(0)] SavedTermios),
+    /// A pipe that only sends.
+    #[n(1)]
+    Pipe,
 }
 
 /// A `termios`.
@@ -265,6 +296,17 @@ pub struct Retry {
 }
 
 impl State {
+    /// The identity that the server's successor goes on with.
+    pub fn identity(&self) -> ServerIdentity {
+        ServerIdentity {
+            argv: self.argv.clone(),
+            started: self.started,
+            dir: self.dir.clone(),
+            open_files: self.open_files,
+            account: self.account.clone(),
+        }
+    }
+
     /// All descriptors that stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> {
         let children = [&self.child, &self.old_child].into_iter().flatten();
@@ -288,9 +330,9 @@ impl State {
             return Err(InvalidSnapshot("the old child is not the console's"));
         }
         let clients: BTreeMap<u64, ClientKind> =
-            self.console.clients().map(|(id, medium)| (id.0, medium)).collect();
+            self.console.clients().map(|(id, kind)| (id.0, kind)).collect();
         let connections: BTreeMap<u64, ClientKind> =
-            self.connections.iter().map(|client| (client.id, client.kind.medium())).collect();
+            self.connections.iter().map(|client| (client.id, client.kind.client_kind())).collect();
         if clients != connections || connections.len() != self.connections.len() {
             return Err(InvalidSnapshot("the clients are not the console's"));
         }
@@ -306,12 +348,12 @@ impl State {
 }
 
 impl ConnectionKind {
-    fn medium(&self) -> ClientKind {
+    fn client_kind(&self) -> ClientKind {
         match self {
             ConnectionKind::Telnet => ClientKind::Telnet,
-            ConnectionKind::Pipe => ClientKind::Pipe,
-            ConnectionKind::Terminal(_) => ClientKind::Terminal,
             ConnectionKind::Raw => ClientKind::Raw,
+            ConnectionKind::Terminal(_) => ClientKind::Terminal,
+            ConnectionKind::Pipe => ClientKind::Pipe,
         }
     }
 }

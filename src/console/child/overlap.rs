@@ -17,8 +17,8 @@ use super::interleave::LineInterleaver;
 use super::status::ChildPhase;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::{Monotonic, Timestamps};
+use crate::console::error::InvalidSnapshot;
 use crate::console::event::{ChildProcess, ChildSlot, Effect, ExitStatus};
-use crate::console::snapshot::InvalidSnapshot;
 use crate::console::{Console, SIGKILL, SIGTERM, messages};
 use crate::limits::LINES_HELD_MAX;
 

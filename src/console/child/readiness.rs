@@ -3,8 +3,8 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::console::error::InvalidSnapshot;
 use crate::console::event::ChildSlot;
-use crate::console::snapshot::InvalidSnapshot;
 
 /// Looks for a text in a stream of bytes, however it is cut.
 ///

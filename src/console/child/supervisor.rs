@@ -37,8 +37,8 @@ use super::restart_delay::RestartDelay;
 use super::status::ChildPhase;
 use crate::config::RestartMode;
 use crate::console::clock::{Monotonic, Timestamps};
+use crate::console::error::InvalidSnapshot;
 use crate::console::event::{ChildProcess, ExitStatus};
-use crate::console::snapshot::InvalidSnapshot;
 use crate::limits::{DAEMON_SCAN_INTERVAL, KILL_WAIT, START_RETRY, UNKNOWN_EXIT_CODE};
 
 /// The child's life cycle. It is its own record.

@@ -1,21 +1,13 @@
-//! Who is connected: how each is served, how they come and how they leave.
+//! The connected clients: how they come and go, and the bytes that each is sent.
 
-use minicbor::{Decode, Encode};
-
+use super::backpressure::Backpressure;
+use crate::console::Console;
 use crate::console::audit::AuditEvent;
-use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, ClientKind, DisconnectReason, Role};
+use crate::console::messages::{self, ClientCount};
 use crate::console::stream::reader::StreamReader;
-use crate::console::{Console, messages};
-use crate::limits::{CLIENT_WAIT, CLIENT_WAIT_MIN_BYTES, NEW_CLIENT_WAIT, PROVEN_READER_BYTES};
+use crate::limits::STAGE_MAX;
 use crate::telnet;
-
-/// How many are connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ClientCount {
-    pub(crate) users: usize,
-    pub(crate) loggers: usize,
-}
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -25,63 +17,32 @@ pub(crate) struct Client {
     pub(crate) decoder: telnet::Decoder,
     /// How many bytes of answers to its telnet requests may still be staged.
     pub(crate) replies: usize,
-    /// Bytes that it took since it came.
+    /// How many bytes it has read since it connected.
     pub(crate) taken: u64,
     pub(crate) backpressure: Backpressure,
 }
 
-impl Client {
-    /// It is about to be passed, `alone` or with others: how long it is waited for.
-    pub(crate) fn grant_wait(&self, now: Monotonic, alone: bool) -> Backpressure {
-        let stranger = alone && self.taken <= PROVEN_READER_BYTES;
-        let patience = if stranger { NEW_CLIENT_WAIT } else { CLIENT_WAIT };
-        Backpressure::WaitingUntil { until: now + patience, owed: CLIENT_WAIT_MIN_BYTES }
-    }
-}
-
-/// Whether a client that is about to be passed is waited for.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub(crate) enum Backpressure {
-    /// It keeps up, or has not been looked at since it did.
-    #[default]
-    #[n(0)]
-    None,
-    /// Until then, if by then it has taken so much more.
-    #[n(1)]
-    WaitingUntil {
-        #[n(0)]
-        until: Monotonic,
-        #[n(1)]
-        owed: usize,
-    },
-    /// It reads too slowly; not before it has caught up.
-    #[n(2)]
-    GivenUp,
-}
-
 impl Console {
-    pub(crate) fn join(&mut self, id: ClientId, role: Role, medium: ClientKind) {
-        let encoding = self.settings.encoding(role, medium);
-        // What only sends is given nothing.
-        let from = if medium == ClientKind::Pipe {
-            self.stream.head()
-        } else {
-            self.stream.replay_point()
+    pub(crate) fn join(&mut self, id: ClientId, role: Role, kind: ClientKind) {
+        // A pipe only sends.
+        let from = match kind {
+            ClientKind::Pipe => self.stream.head(),
+            ClientKind::Telnet | ClientKind::Terminal | ClientKind::Raw => {
+                self.stream.replay_point()
+            }
         };
-        let mut outbox = StreamReader::new(from, encoding);
-        if medium != ClientKind::Pipe {
-            outbox.stage(&self.greeting(role));
+        let mut reader = StreamReader::new(from, self.settings.encoding(role, kind));
+        if kind != ClientKind::Pipe {
+            reader.stage(&self.greeting(role));
         }
-        if medium == ClientKind::Telnet {
-            outbox.stage(&telnet::OFFER);
+        if kind == ClientKind::Telnet {
+            reader.stage(&telnet::OFFER);
         }
-        let decoder = telnet::Decoder::new();
         let client = Client {
             role,
-            kind: medium,
-            reader: outbox,
-            decoder,
+            kind,
+            reader,
+            decoder: telnet::Decoder::new(),
             replies: 0,
             taken: 0,
             backpressure: Backpressure::None,
@@ -90,9 +51,9 @@ impl Console {
         self.audit_events.push_back(AuditEvent::Joined(id));
     }
 
-    pub(crate) fn leave(&mut self, id: ClientId, farewell: DisconnectReason) {
+    pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason) {
         if self.clients.remove(&id).is_some() {
-            self.audit_events.push_back(AuditEvent::Left(id, farewell));
+            self.audit_events.push_back(AuditEvent::Left(id, reason));
         }
     }
 
@@ -101,16 +62,63 @@ impl Console {
         let server_started = self.time(self.settings.server_started);
         let child_started = child.map(|child| self.time(child.started)).unwrap_or_default();
         let clients = match role {
-            Role::User => Some(self.count()),
+            Role::User => Some(self.count_clients()),
             Role::Logger => None,
         };
         let times = (&*server_started, &*child_started);
         messages::greeting(&self.settings, self.supervisor.mode(), child, times, clients)
     }
 
-    pub(crate) fn count(&self) -> ClientCount {
+    fn count_clients(&self) -> ClientCount {
         let counted = self.clients.values().filter(|client| client.kind != ClientKind::Pipe);
         let loggers = counted.clone().filter(|client| client.role == Role::Logger).count();
         ClientCount { users: counted.count() - loggers, loggers }
+    }
+
+    /// The connected clients.
+    pub fn clients(&self) -> impl Iterator<Item = ClientId> {
+        self.clients.keys().copied()
+    }
+
+    /// The bytes to write to this client next; empty if there are none.
+    pub fn output(&mut self, id: ClientId) -> (&[u8], &[u8]) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return (&[], &[]);
+        };
+        if let Some(skipped) = client.reader.skip_if_overrun(&self.stream) {
+            self.audit_events.push_back(AuditEvent::Skipped(id, skipped));
+        }
+        client.reader.pending(&self.stream, &*self.formatter)
+    }
+
+    /// Takes note that the first `count` bytes of [`output`](Self::output) have been written.
+    pub fn written(&mut self, id: ClientId, count: usize) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        client.reader.advance(&self.stream, count);
+        if client.reader.staged() == 0 {
+            client.replies = 0;
+        }
+        client.taken += count as u64;
+        if client.reader.is_empty(&self.stream) {
+            client.backpressure = Backpressure::None;
+        } else if let Backpressure::WaitingUntil { owed, .. } = &mut client.backpressure {
+            *owed = owed.saturating_sub(count);
+        }
+    }
+
+    /// Returns true if this client has been sent everything. A pipe is sent nothing.
+    pub fn is_drained(&self, id: ClientId) -> bool {
+        self.clients.get(&id).is_none_or(|client| {
+            client.kind == ClientKind::Pipe || client.reader.is_empty(&self.stream)
+        })
+    }
+
+    /// Returns true if bytes may be read from this client: not while the child does not take what
+    /// the client sent, and not while the client does not read the answers to its telnet requests.
+    pub fn accepts_input(&self, id: ClientId) -> bool {
+        self.input.accepts(id)
+            && self.clients.get(&id).is_some_and(|client| client.replies < STAGE_MAX)
     }
 }

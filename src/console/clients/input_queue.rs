@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use minicbor::{Decode, Encode};
 
+use crate::console::error::InvalidSnapshot;
 use crate::console::event::ClientId;
-use crate::console::snapshot::InvalidSnapshot;
 use crate::limits::{INPUT_MAX, INPUT_RESERVE};
 
 /// The queue. Bytes keep the order in which they were read, across clients.

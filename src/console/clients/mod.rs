@@ -1,5 +1,6 @@
-//! The clients: who they are, what they type, and the commands among it.
+//! The clients: how each is served, and what it may type.
 
+pub(crate) mod backpressure;
 pub(crate) mod client;
 pub(crate) mod commands;
 pub(crate) mod input_queue;

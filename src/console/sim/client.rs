@@ -24,7 +24,7 @@ struct Wire {
 pub struct Client {
     pub id: ClientId,
     pub role: Role,
-    pub medium: ClientKind,
+    pub kind: ClientKind,
     /// What it has to get before anything else.
     greeting: Vec<u8>,
     pub follower: Follower,
@@ -45,7 +45,7 @@ impl Client {
     pub fn new(
         id: ClientId,
         role: Role,
-        medium: ClientKind,
+        kind: ClientKind,
         greeting: Vec<u8>,
         follower: Follower,
         joined: usize,
@@ -53,7 +53,7 @@ impl Client {
         Client {
             id,
             role,
-            medium,
+            kind,
             greeting,
             follower,
             joined,
@@ -127,7 +127,7 @@ impl Client {
 
     /// Its user types.
     pub fn type_something(&mut self, random: &mut Random, commands: CommandChars, pool: &[u8]) {
-        let telnet = self.medium == ClientKind::Telnet;
+        let telnet = self.kind == ClientKind::Telnet;
         match random.below(20) {
             0..2 => {
                 let CommandChars { kill, toggle, logout } = commands;
@@ -173,7 +173,7 @@ impl Client {
         if [kill, toggle, logout, Some(0x11), Some(0x12)].contains(&Some(byte)) {
             return;
         }
-        if byte == IAC && self.medium == ClientKind::Telnet {
+        if byte == IAC && self.kind == ClientKind::Telnet {
             self.put(IAC, None, None);
         }
         self.put(byte, Some(byte), None);
@@ -181,7 +181,7 @@ impl Client {
 
     /// It asks for so much that the answers are more than it reads.
     pub fn ask_a_lot(&mut self, random: &mut Random) {
-        while self.medium == ClientKind::Telnet && self.unread() < CLIENT_BUDGET {
+        while self.kind == ClientKind::Telnet && self.unread() < CLIENT_BUDGET {
             // All of it has to be answered.
             self.negotiate(random, 2);
         }

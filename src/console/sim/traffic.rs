@@ -17,7 +17,7 @@ impl World {
         }
         let id = ClientId(self.next_client);
         self.next_client += 1;
-        let (role, medium) = self.random.pick(&[
+        let (role, kind) = self.random.pick(&[
             (Role::User, ClientKind::Telnet),
             (Role::User, ClientKind::Telnet),
             (Role::User, ClientKind::Telnet),
@@ -28,32 +28,32 @@ impl World {
             (Role::Logger, ClientKind::Telnet),
             (Role::Logger, ClientKind::Raw),
         ]);
-        self.tell(|_| format!("{id:?} joins: {role:?} {medium:?}"));
-        self.handle(Event::Joined { id, role, medium });
+        self.tell(|_| format!("{id:?} joins: {role:?} {kind:?}"));
+        self.handle(Event::Joined { id, role, kind });
         if self.oracle.exiting {
             return;
         }
         self.oracle.entries.push_back(AuditEvent::Joined(id));
-        let mut greeting = match medium {
+        let mut greeting = match kind {
             ClientKind::Pipe => Vec::new(),
             ClientKind::Telnet | ClientKind::Terminal | ClientKind::Raw => {
                 self.oracle.greeting(role)
             }
         };
-        let telnet = medium == ClientKind::Telnet;
+        let telnet = kind == ClientKind::Telnet;
         if telnet {
             greeting.extend_from_slice(&telnet::OFFER);
         }
         let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
         let head = self.oracle.stream.head();
-        let from = if medium == ClientKind::Pipe { head } else { self.oracle.stream.replay() };
+        let from = if kind == ClientKind::Pipe { head } else { self.oracle.stream.replay() };
         let follower = Follower::new(from, telnet, stamp);
-        self.clients.push(Client::new(id, role, medium, greeting, follower, head));
+        self.clients.push(Client::new(id, role, kind, greeting, follower, head));
         self.count_clients();
     }
 
     pub fn count_clients(&mut self) {
-        let counted = self.clients.iter().filter(|client| client.medium != ClientKind::Pipe);
+        let counted = self.clients.iter().filter(|client| client.kind != ClientKind::Pipe);
         let (users, loggers): (Vec<_>, _) = counted.partition(|client| client.role == Role::User);
         (self.oracle.users, self.oracle.loggers) = (users.len(), loggers.len());
     }
@@ -124,7 +124,7 @@ impl World {
     /// One write to a client takes at most so many bytes. Whether there was anything.
     pub fn reads(&mut self, index: usize, most: usize) -> bool {
         let client = &mut self.clients[index];
-        if client.medium == ClientKind::Pipe {
+        if client.kind == ClientKind::Pipe {
             assert!(self.console.is_drained(client.id));
             return false;
         }
@@ -174,7 +174,7 @@ impl World {
             self.oracle.entries.push_back(AuditEvent::Left(client.id, DisconnectReason::Closed));
             let now = Timestamps { mono: Monotonic(self.mono), wall: UnixTime(0) };
             self.console
-                .handle(Event::Left { id: client.id, farewell: DisconnectReason::Closed }, now);
+                .handle(Event::Left { id: client.id, reason: DisconnectReason::Closed }, now);
         }
         self.count_clients();
     }

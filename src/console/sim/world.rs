@@ -388,7 +388,7 @@ impl World {
         assert!(self.console.stream.memory() <= STREAM_BUFFER_MIN.max(4 * kept));
         for client in &self.clients {
             if let Some(known) = self.console.clients.get(&client.id)
-                && client.medium != ClientKind::Pipe
+                && client.kind != ClientKind::Pipe
             {
                 assert_eq!(known.reader.memory(), 0);
             }

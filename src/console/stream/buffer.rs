@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use minicbor::{Decode, Encode};
 
 use crate::console::clock::UnixTime;
-use crate::console::snapshot::InvalidSnapshot;
+use crate::console::error::InvalidSnapshot;
 use crate::limits::{PTY_BUDGET, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, TIMESTAMP_MIN_SPACING};
 
 /// A ring of bytes at absolute offsets. It grows from a page to its capacity only while what it

@@ -1,5 +1,5 @@
-//! The console stream: its bytes, the readers of it, and how fast it may grow.
+//! The console stream: its bytes and the readers of it.
 
 pub(crate) mod buffer;
-pub(crate) mod flow;
 pub(crate) mod reader;
+pub(crate) mod sinks;

@@ -8,8 +8,8 @@ use minicbor::{Decode, Encode};
 
 use super::buffer::StreamBuffer;
 use crate::console::clock::{TimeFormatter, UnixTime};
+use crate::console::error::InvalidSnapshot;
 use crate::console::messages;
-use crate::console::snapshot::InvalidSnapshot;
 use crate::limits::{LOG_JOB_MAX, STAGE_MAX};
 use crate::telnet;
 
@@ -20,6 +20,11 @@ pub struct Encoding {
     pub telnet: bool,
     /// Lines start with the time they arrived, in this strftime format.
     pub stamp: Option<Vec<u8>>,
+}
+
+impl Encoding {
+    /// The bytes of the stream as they are: for standard output and syslog.
+    pub const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
 }
 
 /// One reader's place in the stream.

@@ -30,8 +30,8 @@ impl Desk {
         desk
     }
 
-    fn joins(&mut self, id: ClientId, role: Role, medium: ClientKind) {
-        self.0.handle(Event::Joined { id, role, medium }, at(0));
+    fn joins(&mut self, id: ClientId, role: Role, kind: ClientKind) {
+        self.0.handle(Event::Joined { id, role, kind }, at(0));
         self.reads(id);
     }
 
@@ -227,9 +227,9 @@ fn telnet_is_taken_out_of_what_a_socket_sends() {
 
 #[test]
 fn a_terminal_and_a_pipe_speak_no_telnet() {
-    for medium in [Terminal, Pipe] {
+    for kind in [Terminal, Pipe] {
         let mut desk = Desk::up(settings());
-        desk.joins(B, User, medium);
+        desk.joins(B, User, kind);
         desk.types(B, b"\xFF\xFD\x03");
         assert_eq!(desk.child_reads(), b"\xFF\xFD\x03");
         assert_eq!(desk.reads(B), b"");

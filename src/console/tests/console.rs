@@ -195,7 +195,7 @@ fn a_log_that_is_far_behind_has_no_room() {
 #[test]
 fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
     let mut console = console(settings());
-    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Telnet }, at(0));
     let mut need = |millis: u64| {
         console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(millis));
         console.update_backpressure(at(millis).mono);
@@ -210,7 +210,7 @@ fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
 fn clients_that_lag_together_are_waited_for() {
     let mut console = console(settings());
     for id in [A, ClientId(2)] {
-        console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, at(0));
+        console.handle(Event::Joined { id, role: Role::User, kind: ClientKind::Telnet }, at(0));
     }
     console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
     console.update_backpressure(at(1_000).mono);
@@ -221,9 +221,8 @@ fn clients_that_lag_together_are_waited_for() {
 #[test]
 fn stopped_terminal_and_pipe_do_not_lag_with_a_client() {
     let mut console = console(settings());
-    for (id, medium) in [(1, ClientKind::Telnet), (2, ClientKind::Terminal), (3, ClientKind::Pipe)]
-    {
-        console.handle(Event::Joined { id: ClientId(id), role: Role::User, medium }, at(0));
+    for (id, kind) in [(1, ClientKind::Telnet), (2, ClientKind::Terminal), (3, ClientKind::Pipe)] {
+        console.handle(Event::Joined { id: ClientId(id), role: Role::User, kind }, at(0));
     }
     console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
     console.update_backpressure(at(1_000).mono);
@@ -237,7 +236,7 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
     console.handle_timeout(at(0));
     effects(&mut console);
     console.handle(Event::Spawned(100), at(0));
-    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Telnet }, at(0));
     let count = console.output(A).0.len();
     console.written(A, count);
     let need = |console: &mut Console, millis: u64| {
@@ -286,11 +285,11 @@ fn the_counters_count_terminals_but_no_pipes() {
         (Role::Logger, ClientKind::Telnet),
         (Role::Logger, ClientKind::Telnet),
     ];
-    for (n, (role, medium)) in clients.into_iter().enumerate() {
-        console.handle(Event::Joined { id: ClientId(10 + n as u64), role, medium }, at(0));
+    for (n, (role, kind)) in clients.into_iter().enumerate() {
+        console.handle(Event::Joined { id: ClientId(10 + n as u64), role, kind }, at(0));
     }
-    console.handle(Event::Left { id: ClientId(13), farewell: DisconnectReason::Closed }, at(0));
-    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    console.handle(Event::Left { id: ClientId(13), reason: DisconnectReason::Closed }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Telnet }, at(0));
     let greeting = text(console.output(A).0);
     assert!(greeting.contains("@@@ 2 user(s) and 1 logger(s) connected (plus you)\r\n"));
 }
@@ -298,7 +297,7 @@ fn the_counters_count_terminals_but_no_pipes() {
 #[test]
 fn nothing_is_pending_for_a_pipe() {
     let mut console = running(settings());
-    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Pipe }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Pipe }, at(0));
     console.handle(Event::Output(ChildSlot::Current, b"x"), at(0));
     assert!(console.is_drained(A));
 }
@@ -306,7 +305,7 @@ fn nothing_is_pending_for_a_pipe() {
 #[test]
 fn a_socket_gets_the_offer_after_the_greeting() {
     let mut console = watched(settings());
-    console.handle(Event::Joined { id: A, role: Role::Logger, medium: ClientKind::Telnet }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::Logger, kind: ClientKind::Telnet }, at(0));
     assert!(console.output(A).0.ends_with(
         b"T1 \r\n@@@ ^R or ^X restarts the child, ^Q quits the \
         server\r\n\xFF\xFB\x01\xFF\xFD\x22"
@@ -316,7 +315,7 @@ fn a_socket_gets_the_offer_after_the_greeting() {
 #[test]
 fn a_client_that_does_not_read_answers_is_not_read() {
     let mut console = watched(settings());
-    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Telnet }, at(0));
     let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3 + 1);
     assert!(console.accepts_input(A));
     console.handle(Event::Input { id: A, bytes: &requests }, at(0));

@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::{settings, text};
-use crate::config::CommandChars;
 use crate::config::MessageStyle;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
-use crate::console::clients::client::ClientCount;
+use crate::config::{CommandChars, LogOptions, LogTarget};
 use crate::console::clock::UnixTime;
-use crate::console::event::{ChildProcess, ExitStatus};
+use crate::console::event::{ChildProcess, ExitStatus, Subsystem};
+use crate::console::messages::ClientCount;
 use crate::console::{Settings, messages};
 
 const CHILD: ChildProcess = ChildProcess { pid: 15549, started: UnixTime(2) };
@@ -201,11 +201,19 @@ fn old_words() {
 }
 
 #[test]
-fn troubles() {
-    assert_eq!(
-        text(&messages::log_failed(b"/l", "No space left on device")),
-        "@@@ Log file /l: No space left on device, output is not being logged\r\n"
-    );
+fn failures() {
+    let log = LogOptions { target: Some(LogTarget::File("/l".into())), ..LogOptions::default() };
+    let settings = Settings { log, log_opened: true, ..settings() };
+    for (subsystem, expected) in [
+        (Subsystem::Log, "Log file /l: R, output is not being logged"),
+        (Subsystem::Rotation, "Log file /l: R, it is not being rotated"),
+        (Subsystem::Syslog, "Syslog: R, output is not being sent there"),
+        (Subsystem::Events, "Events file: R, events have to wait"),
+        (Subsystem::Status, "Status file: R, it is not being written"),
+    ] {
+        let line = text(&messages::subsystem_failed(&settings, subsystem, "R"));
+        assert_eq!(line, format!("@@@ {expected}\r\n"));
+    }
     assert_eq!(
         text(&messages::accept_failed("tcp:127.0.0.1:1", "Too many open files")),
         "@@@ Endpoint tcp:127.0.0.1:1: Too many open files, new connections have to wait\r\n"

@@ -6,8 +6,6 @@ use crate::console::stream::buffer::StreamBuffer;
 use crate::console::stream::reader::{Chunk, Encoding, StreamReader};
 use crate::limits::{LOG_JOB_MAX, STAGE_MAX, STREAM_BUFFER_MAX};
 
-const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
-
 fn telnet() -> Encoding {
     Encoding { telnet: true, stamp: None }
 }
@@ -73,7 +71,7 @@ impl Pair {
 
 #[test]
 fn a_plain_reader_gets_the_bytes_without_a_copy() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(b"one\xFF\ntwo", 0);
     assert_eq!(pair.pending(), b"one\xFF\ntwo");
     assert_eq!(pair.outbox.memory(), 0);
@@ -167,7 +165,7 @@ fn too_much(pair: &mut Pair) {
 
 #[test]
 fn a_reader_that_lost_its_place_is_told_so() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(b"line\n", 0);
     pair.read(5);
     too_much(&mut pair);
@@ -181,7 +179,7 @@ fn a_reader_that_lost_its_place_is_told_so() {
 #[test]
 fn the_line_about_the_gap_is_a_line_of_its_own() {
     for step in [1, 2, 3, 1000] {
-        let mut pair = Pair::new(PLAIN);
+        let mut pair = Pair::new(Encoding::PLAIN);
         pair.say(b"lin", 0);
         pair.read(3);
         too_much(&mut pair);
@@ -210,7 +208,7 @@ fn what_was_staged_comes_before_the_gap() {
 
 #[test]
 fn a_reader_at_the_oldest_byte_has_not_lost_its_place() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(&vec![b'x'; STREAM_BUFFER_MAX], 0);
     assert_eq!(pair.pending().len(), STREAM_BUFFER_MAX);
     pair.say(b"y", 0);
@@ -219,7 +217,7 @@ fn a_reader_at_the_oldest_byte_has_not_lost_its_place() {
 
 #[test]
 fn a_file_takes_everything_in_pieces() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     let stream: Vec<u8> = (0..150_000_u32).map(|n| (n / 11) as u8).collect();
     pair.say(&stream, 0);
     let mut file = Vec::new();
@@ -233,7 +231,7 @@ fn a_file_takes_everything_in_pieces() {
 
 #[test]
 fn what_a_file_did_not_take_is_counted_and_said() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(b"0123456789", 0);
     assert_eq!(pair.take_and_lose(4), "0123456789");
     // In mid-line, so the announcement begins a new one.
@@ -243,7 +241,7 @@ fn what_a_file_did_not_take_is_counted_and_said() {
 
 #[test]
 fn an_announcement_follows_a_whole_line_directly() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(b"one\ntwo\n", 0);
     pair.take_and_lose(4);
     pair.say(b"three\n", 0);
@@ -252,7 +250,7 @@ fn an_announcement_follows_a_whole_line_directly() {
 
 #[test]
 fn a_first_write_that_fails_leaves_no_open_line() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(b"abc", 0);
     pair.take_and_lose(0);
     assert_eq!(text(&pair.take().unwrap().bytes), "@@@ 3 bytes are missing here\r\n");
@@ -260,7 +258,7 @@ fn a_first_write_that_fails_leaves_no_open_line() {
 
 #[test]
 fn a_write_that_fails_at_once_leaves_the_line_as_it_was() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(b"open", 0);
     pair.take();
     pair.say(b" line\n", 0);
@@ -285,7 +283,7 @@ fn stamps_are_no_bytes_of_the_console() {
 /// A file that got 4 of 10 bytes, and of the next chunk, "abc" after an announcement of 32 bytes,
 /// the first `written`.
 fn announced_and_lost(written: usize) -> Pair {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(b"0123456789", 0);
     pair.take_and_lose(4);
     pair.say(b"abc", 0);
@@ -331,7 +329,7 @@ fn what_is_lost_after_an_announcement_is_counted_anew() {
 
 #[test]
 fn chunks_behind_a_failure_are_missing_too() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     let chunks = ["one\n", "two\n", "three"].map(|line| {
         pair.say(line.as_bytes(), 0);
         pair.take().unwrap()
@@ -345,7 +343,7 @@ fn chunks_behind_a_failure_are_missing_too() {
 
 #[test]
 fn what_is_given_up_is_missing() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(b"one\n", 0);
     pair.take_and_lose(1);
     pair.say(b"two\n", 0);
@@ -358,7 +356,7 @@ fn what_is_given_up_is_missing() {
 
 #[test]
 fn a_file_that_lost_its_place_is_told_what_is_missing() {
-    let mut pair = Pair::new(PLAIN);
+    let mut pair = Pair::new(Encoding::PLAIN);
     pair.say(b"one\n", 0);
     pair.take_and_lose(0);
     too_much(&mut pair);

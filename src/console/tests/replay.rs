@@ -148,7 +148,7 @@ fn times_take_no_more_memory_than_bytes() {
 /// What a client that comes now is given after its greeting, without telnet's offer.
 fn past(console: &mut Console, id: u64, role: Role) -> String {
     let id = ClientId(id);
-    console.handle(Event::Joined { id, role, medium: ClientKind::Raw }, at(9000));
+    console.handle(Event::Joined { id, role, kind: ClientKind::Raw }, at(9000));
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
     let (first, second) = console.output(id);
@@ -177,8 +177,8 @@ fn every_new_client_gets_the_past() {
 fn a_pipe_is_given_nothing() {
     let mut console = console(settings().with(|s| s.console.history = 9));
     console.handle(Event::Output(ChildSlot::Current, b"one\n"), at(0));
-    let (id, role, medium) = (ClientId(1), Role::User, ClientKind::Pipe);
-    console.handle(Event::Joined { id, role, medium }, at(0));
+    let (id, role, kind) = (ClientId(1), Role::User, ClientKind::Pipe);
+    console.handle(Event::Joined { id, role, kind }, at(0));
     assert_eq!(console.output(id).0, b"");
 }
 

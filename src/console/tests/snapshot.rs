@@ -21,7 +21,7 @@ fn lagging_console() -> Console {
     assert_eq!(console.poll_effect(), Some(Effect::Spawn));
     console.handle(Event::Spawned(100), at(0));
     let id = ClientId(1);
-    console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    console.handle(Event::Joined { id, role: Role::User, kind: ClientKind::Telnet }, at(0));
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
     for _ in 0..STREAM_BUFFER_MAX / 65536 {
@@ -99,8 +99,8 @@ fn log(console: &mut Console) -> String {
 #[test]
 fn only_the_log_hears_of_upgrades() {
     let mut console = logging_console();
-    let (id, role, medium) = (ClientId(1), Role::User, ClientKind::Terminal);
-    console.handle(Event::Joined { id, role, medium }, at(1000));
+    let (id, role, kind) = (ClientId(1), Role::User, ClientKind::Terminal);
+    console.handle(Event::Joined { id, role, kind }, at(1000));
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
     assert_eq!(log(&mut console), "@1 half");

@@ -28,7 +28,7 @@ fn busy_console() -> Console {
     assert_eq!(console.poll_effect(), Some(Effect::Signal(ChildSlot::Old, 15)));
     let clients = [(7, Role::User), (8, Role::User), (9, Role::Logger)];
     for (id, role) in clients {
-        let joined = Event::Joined { id: ClientId(id), role, medium: ClientKind::Telnet };
+        let joined = Event::Joined { id: ClientId(id), role, kind: ClientKind::Telnet };
         console.handle(joined, at(101));
     }
     let typed = Event::Input { id: ClientId(7), bytes: b"dbpr \xFF\xFA\x18\x01" };

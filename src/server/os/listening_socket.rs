@@ -22,7 +22,6 @@ use crate::config::endpoint::{Address, Endpoint};
 use crate::console::event::Role;
 use crate::handover::state::Descriptor;
 use crate::limits::{BACKLOG, RESERVED_FDS};
-use crate::server::event_loop::upgrade::describe;
 use crate::sys;
 use crate::sys::file::FileId;
 
@@ -157,7 +156,7 @@ impl ListeningSocket {
 
 impl Inheritable for ListeningSocket {
     fn descriptor(&self) -> io::Result<Descriptor> {
-        describe(self)
+        Descriptor::of(self)
     }
 }
 

@@ -4,11 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::descendants::Daemon;
-use super::{Inheritable, NonblockingIo, Process};
+use super::{Daemon, Inheritable, NonblockingIo, Process};
 use crate::handover::state::Descriptor;
 use crate::limits::REAP_WAIT;
-use crate::server::event_loop::upgrade::describe;
 use crate::sys::process::{self, ExitStatus};
 use crate::sys::{fd, pidfd, procfs};
 use crate::systemd::notify_socket::NotifySocket;
@@ -27,7 +25,7 @@ pub(crate) struct PtyProcess {
 
 impl Inheritable for PtyProcess {
     fn descriptor(&self) -> io::Result<Descriptor> {
-        describe(&self.master)
+        Descriptor::of(&self.master)
     }
 }
 

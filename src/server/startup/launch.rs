@@ -6,28 +6,29 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::child_sockets::{environment, fdstore_name, is_about_sockets};
-use super::own_pid;
+use super::child_sockets::{environment, is_about_sockets};
 use super::parts::{OutputFile, ServerParts, StartKind};
 use crate::config::{Config, LogTarget};
 use crate::console::event::{Event, Role, Sink};
 use crate::handover;
+use crate::handover::state::ServerIdentity;
 use crate::limits::KERNEL_TICK;
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
-use crate::server::event_loop::upgrade::ServerIdentity;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore;
 use crate::server::os::kernel::Kernel;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::{Inheritable, System};
-use crate::server::records::{EndpointJson, RecordWriter, Records, ServerInfo};
+use crate::server::records::{
+    EndpointJson, RecordWriter, Records, RecordsJob, RecordsReply, ServerInfo,
+};
 use crate::server::service_manager::ServiceReporter;
 use crate::server::startup::error::StartupError;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::syslog::Syslog;
-use crate::server::writers::thread::WorkerThread;
+use crate::server::writers::thread::{LogThread, WorkerThread};
 use crate::sys::spawn::{ChildCommand, PreparedCommand};
 use crate::sys::user::Account;
 use crate::sys::{process, procfs, signal};
@@ -113,7 +114,7 @@ pub(crate) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
 /// The kernel as this server wants it; what survives a crash is kept from here on.
 fn kernel(config: &Config, parts: &mut ServerParts) -> Result<Kernel, StartupError> {
     let system = |what| move |error| StartupError::System { what, error };
-    let program = PreparedCommand::new(&child_command(config, parts, own_pid()));
+    let program = PreparedCommand::new(&child_command(config, parts, process::own_pid()));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
     let mut kernel = Kernel::new(program, config.log.path().map(Path::to_owned), argv0)
@@ -141,7 +142,7 @@ fn kernel(config: &Config, parts: &mut ServerParts) -> Result<Kernel, StartupErr
         }
         for (index, socket) in kernel.child_sockets.iter().enumerate() {
             if !socket.passed {
-                fdstore.store(&fdstore_name(index), socket, true);
+                fdstore.store(&fdstore::child_socket(index), socket, true);
             }
         }
     }
@@ -153,7 +154,7 @@ fn records(
     config: &Config,
     kernel: &Kernel,
     fixed: ServerInfo,
-) -> io::Result<Option<Records<WorkerThread>>> {
+) -> io::Result<Option<Records<WorkerThread<RecordsJob, RecordsReply>>>> {
     let (events, status) = (config.files.events.clone(), config.files.status.clone());
     let (with_events, with_status) = (events.is_some(), status.is_some());
     if !with_events && !with_status {
@@ -176,7 +177,11 @@ fn server_info(
         pid: std::process::id(),
         started: origin.started,
         name: config.child.name.to_string_lossy().into_owned(),
-        argv: origin.argv.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+        argv: origin
+            .argv
+            .iter()
+            .map(|word| String::from_utf8_lossy(&word.0).into_owned())
+            .collect(),
         endpoints,
         predecessor,
     }
@@ -231,8 +236,8 @@ impl OutputFile {
     fn writer(
         self,
         sink: Sink,
-        start: impl Fn(File) -> io::Result<WorkerThread>,
-    ) -> io::Result<SinkWriter<WorkerThread>> {
+        start: impl Fn(File) -> io::Result<LogThread>,
+    ) -> io::Result<SinkWriter<LogThread>> {
         Ok(SinkWriter::new(sink, start(self.file)?).with_retry(self.retry))
     }
 }

@@ -15,12 +15,11 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::event_loop::upgrade::ServerIdentity;
 use super::os::kernel::FIRST_TOKEN;
 use super::os::listening_socket::ListeningSocket;
 use super::startup::launch::launch;
 use super::startup::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
-use super::startup::pid_files::OwnedFile;
+use super::startup::pid_files::{adopt_files, write_files};
 use super::startup::recovery::Recovery;
 use super::startup::successor::Predecessor;
 use crate::config::endpoint::{Address, Endpoint};
@@ -28,6 +27,7 @@ use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{Event, Role};
 use crate::console::{Console, Settings};
+use crate::handover::state::{ServerIdentity, Text};
 use crate::server::startup::error::StartupError;
 use crate::sys::daemonize::{self, ForkSide};
 use crate::sys::user::{self, Account};
@@ -89,7 +89,7 @@ fn start(config: &Config) -> Result<u8, StartupError> {
         let logging = log.is_some() || config.log.target == Some(LogTarget::Stdout);
         become_daemon(config, &listeners, logging)?;
     }
-    let pid = own_pid();
+    let pid = process::own_pid();
     let files = match config.run_mode {
         RunMode::Daemon => adopt_files(config, pid, &listeners),
         _ => write_files(config, pid, &listeners),
@@ -104,9 +104,9 @@ fn start(config: &Config) -> Result<u8, StartupError> {
     let stdout = if debug { stdout() } else { None };
 
     let origin = ServerIdentity {
-        argv: std::env::args_os().map(OsStringExt::into_vec).collect(),
+        argv: std::env::args_os().map(|word| Text(word.into_vec())).collect(),
         started: time::wall(),
-        dir: start_directory(),
+        dir: Text(start_directory()),
         open_files,
         account,
     };
@@ -295,74 +295,6 @@ fn announce_daemon(config: &Config, pid: i32, logging: bool) {
             None => b"Warning: No log file and no port for log connections specified.\n",
         });
     }
-}
-
-/// What the two files hold, with their names.
-fn file_contents<'a>(
-    config: &'a Config,
-    pid: i32,
-    listeners: &[ListeningSocket],
-) -> [(Option<&'a PathBuf>, Vec<u8>); 2] {
-    let mut info = format!("pid:{pid}\n").into_bytes();
-    for listener in listeners {
-        info.extend_from_slice(&listener.endpoint.to_bytes());
-        info.push(b'\n');
-    }
-    [
-        (config.files.pid.as_ref(), format!("{pid}\n").into_bytes()),
-        (config.files.info.as_ref(), info),
-    ]
-}
-
-/// Writes the pid file and the info file.
-fn write_files(config: &Config, pid: i32, listeners: &[ListeningSocket]) -> Vec<OwnedFile> {
-    let argv0 = config.argv0.as_bytes();
-    let [(pid_file, pid_text), (info_file, info_text)] = file_contents(config, pid, listeners);
-    let mut files = Vec::new();
-    if let Some(path) = pid_file {
-        if !config.quiet
-            && let Some(other) = running_server(path, pid)
-        {
-            let line = format!(" names process {other}, another server that is running\n");
-            stderr(&[argv0, b": PID file ", path.as_os_str().as_bytes(), line.as_bytes()].concat());
-        }
-        match OwnedFile::write(path, pid_text) {
-            Ok(file) => files.extend(file),
-            Err(_) => report_write_error(argv0, b"unable to open PID file", path),
-        }
-    }
-    if let Some(path) = info_file {
-        // Skipped silently, as procServ does.
-        files.extend(OwnedFile::write(path, info_text).ok().flatten());
-    }
-    files
-}
-
-/// Takes over the files that the daemon's parent wrote for it.
-pub(super) fn adopt_files(
-    config: &Config,
-    pid: i32,
-    listeners: &[ListeningSocket],
-) -> Vec<OwnedFile> {
-    let contents = file_contents(config, pid, listeners);
-    let written = contents
-        .into_iter()
-        .filter_map(|(path, content)| OwnedFile::adopt(path?, content).ok().flatten());
-    written.collect()
-}
-
-/// The live process that a pid file names, if it is a server like this one.
-fn running_server(path: &Path, own: i32) -> Option<i32> {
-    // Reading anything else, /dev/stdout perhaps, could wait for ever.
-    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    let pid: i32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
-    let comm = |pid: i32| fs::read(format!("/proc/{pid}/comm")).ok();
-    let same = pid != own && process::exists(pid).is_ok_and(|exists| exists);
-    (same && comm(pid)? == comm(i32::try_from(std::process::id()).ok()?)?).then_some(pid)
-}
-
-pub(super) fn own_pid() -> i32 {
-    i32::try_from(std::process::id()).unwrap_or(0)
 }
 
 /// The directory this process is in, as far as it can be known: it may have been removed.

@@ -2,14 +2,13 @@
 
 use std::fs::File;
 
-use super::child_sockets::ChildSocket;
 use super::pid_files::OwnedFile;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
 use crate::console::{Console, Settings};
-use crate::handover::state::RecordsState;
-use crate::server::event_loop::upgrade::ServerIdentity;
+use crate::handover::state::{RecordsState, ServerIdentity};
+use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
@@ -79,7 +78,7 @@ pub(crate) fn settings(config: &Config, identity: &ServerIdentity, log_opened: b
         version: crate::VERSION.as_bytes().to_vec(),
         server_pid: std::process::id(),
         server_started: UnixTime(identity.started),
-        server_dir: identity.dir.clone(),
+        server_dir: identity.dir.0.clone(),
         to_stdout: config.run_mode == RunMode::Debug,
         log_opened: log_opened || config.log.target == Some(LogTarget::Stdout),
         child: config.child.clone(),

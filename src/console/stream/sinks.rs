@@ -1,0 +1,61 @@
+//! The readers of the console stream that are not clients: each takes the stream in chunks, and
+//! learns by them what is missing in its file.
+
+use super::reader::{Chunk, StreamReader};
+use crate::console::Console;
+use crate::console::clock::Timestamps;
+use crate::console::event::Sink;
+use crate::limits::{PTY_BUDGET, STREAM_BUFFER_MAX};
+
+impl Console {
+    /// Takes the next bytes for a sink; `None` if there are none.
+    pub fn take(&mut self, sink: Sink) -> Option<Chunk> {
+        self.sinks.get_mut(&sink)?.take(&self.stream, &*self.formatter)
+    }
+
+    /// Takes note that a chunk of a sink failed after its first `written` bytes: the lost bytes will
+    /// be announced. `first` is false for chunks that were taken before the failure was known.
+    pub fn lost(&mut self, sink: Sink, chunk: &Chunk, written: usize, first: bool) {
+        if let Some(reader) = self.sinks.get_mut(&sink) {
+            reader.lost(chunk, written, first);
+        }
+    }
+
+    /// Returns true if a sink has been given everything.
+    pub fn is_sink_drained(&self, sink: Sink) -> bool {
+        self.sinks.get(&sink).is_none_or(|reader| reader.cursor() == self.stream.head())
+    }
+
+    /// Counts everything that a sink has not been given as lost.
+    pub fn discard_pending(&mut self, sink: Sink) {
+        if let Some(reader) = self.sinks.get_mut(&sink) {
+            reader.discard_pending(&self.stream);
+        }
+    }
+
+    /// Returns true if a log was asked for.
+    pub fn has_log(&self) -> bool {
+        self.settings.log.target.is_some()
+    }
+
+    /// Returns true if the log has room for another read from the child's terminal. With a history
+    /// it would have more.
+    pub fn log_has_room(&self) -> bool {
+        let room = (STREAM_BUFFER_MAX - 2 * PTY_BUDGET) as u64;
+        let log = self.sinks.get(&Sink::Log);
+        log.is_none_or(|log| self.stream.head() - log.cursor() <= room)
+    }
+
+    /// Says a line to the log alone, if there is one.
+    pub(crate) fn say_to_log(&mut self, text: &[u8], now: Timestamps) {
+        if let Some(log) = self.sinks.get_mut(&Sink::Log) {
+            log.append_private(text, now.wall, &*self.formatter);
+        }
+    }
+
+    /// Begins the log at the end of the stream, unless there is one already.
+    pub(crate) fn open_log(&mut self) {
+        let (head, encoding) = (self.stream.head(), self.settings.log_encoding());
+        self.sinks.entry(Sink::Log).or_insert_with(|| StreamReader::new(head, encoding));
+    }
+}
