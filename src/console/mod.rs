@@ -38,6 +38,7 @@ use self::stream::buffer::StreamBuffer;
 pub use self::stream::reader::Chunk;
 use self::stream::reader::{Encoding, StreamReader};
 use self::subsystem::SubsystemSet;
+use crate::config::RestartPolicy;
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
@@ -68,13 +69,15 @@ impl Console {
     /// A console without clients. The first [`handle_timeout`](Self::handle_timeout) starts the
     /// child, unless it is to wait.
     pub fn new(settings: Settings, formatter: Box<dyn TimeFormatter>) -> Console {
-        let sinks = [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, settings.to_syslog)];
+        let RestartPolicy { mode, wait, ref ready, .. } = settings.restart;
+        let with_syslog = settings.log.syslog.is_some();
+        let sinks = [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, with_syslog)];
         let wanted = sinks.into_iter().filter_map(|(sink, wanted)| wanted.then_some(sink));
         Console {
-            supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
-            readiness: ReadinessTracker::new(settings.ready.clone(), settings.wait),
+            supervisor: Supervisor::new(mode, wait, settings.policy()),
+            readiness: ReadinessTracker::new(ready.clone(), wait),
             overlap: OverlapState::default(),
-            stream: StreamBuffer::new(settings.log_stamp.is_some(), settings.history),
+            stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
             input: InputQueue::default(),
@@ -112,7 +115,7 @@ impl Console {
                 self.interleave(which, bytes, now);
             }
             // A daemon closes its terminal.
-            Event::OutputClosed(ChildSlot::Current) if self.settings.daemonizes => {}
+            Event::OutputClosed(ChildSlot::Current) if self.settings.daemonizes() => {}
             Event::OutputClosed(ChildSlot::Current) => {
                 self.cancel_replacement();
                 self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
@@ -213,7 +216,7 @@ impl Console {
 
     /// The child's name in messages.
     pub fn child_name(&self) -> &[u8] {
-        &self.settings.name
+        self.settings.name()
     }
 
     /// The next thing to do.
@@ -266,7 +269,7 @@ impl Console {
     }
 
     fn time(&self, time: UnixTime) -> Vec<u8> {
-        self.formatter.format(time, &self.settings.time_format)
+        self.formatter.format(time, &self.settings.console.time_format)
     }
 
     fn act(&mut self, action: Action, now: Timestamps) {
@@ -340,7 +343,7 @@ impl Console {
         } else if self.supervisor.in_grace() {
             self.supervisor.end_grace(now.mono);
         } else if !self.supervisor.is_leaving() {
-            let Settings { kill_signal, grace, .. } = self.settings;
+            let RestartPolicy { kill_signal, grace, .. } = self.settings.restart;
             self.signal(kill_signal);
             let killed = kill_signal == SIGKILL || grace.is_zero();
             if killed && kill_signal != SIGKILL {

@@ -28,23 +28,20 @@ impl TimeFormatter for Seconds {
 }
 
 fn settings() -> Settings {
-    Settings {
-        version: b"procServ".to_vec(),
-        server_pid: 7,
-        server_started: UnixTime(99),
-        server_dir: b"/".to_vec(),
-        child_dir: b"/".to_vec(),
-        name: b"IOC".to_vec(),
-        log: Some((b"/log".to_vec(), true)),
-        log_stamp: Some(b"[".to_vec()),
-        to_stdout: true,
-        to_syslog: true,
-        ignore: ByteSet::EMPTY,
-        ready: Some(b"epics>".to_vec()),
-        overlap: Some(OVERLAP),
-        time_format: b"T".to_vec(),
-        ..Settings::plain()
-    }
+    Settings::plain().with_log("/log", true).with(|s| {
+        s.version = b"procServ".to_vec();
+        s.server_pid = 7;
+        s.server_started = UnixTime(99);
+        s.server_dir = b"/".to_vec();
+        s.to_stdout = true;
+        s.child.name = "IOC".into();
+        s.restart.ready = Some(b"epics>".to_vec());
+        s.restart.overlap = Some(OVERLAP);
+        s.log.stamp = Some(b"[".to_vec());
+        s.log.syslog = Some(Vec::new());
+        s.console.ignore = ByteSet::EMPTY;
+        s.console.time_format = b"T".to_vec();
+    })
 }
 
 const OVERLAP: OverlapOptions = OverlapOptions {
@@ -316,7 +313,7 @@ fn of_a_longer_history_the_newest_is_kept() {
     assert_eq!(console.output(ClientId(7)).0, b"the end");
     // With a history of that size nobody was passed.
     let state = decode_body(&tree.write()).unwrap();
-    let settings = Settings { history: 2 * STREAM_BUFFER_MAX, ..settings() };
+    let settings = settings().with(|s| s.console.history = 2 * STREAM_BUFFER_MAX);
     let mut console = Console::restore(settings, Box::new(Seconds), state.console).unwrap();
     assert!(!console.output(ClientId(7)).0.starts_with(b"\r\n@@@ "));
 }
