@@ -117,7 +117,7 @@ impl<S: System> Server<S> {
             Step::Finishing { until } => {
                 let late = now.mono >= *until;
                 let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
-                let records_rest = self.records.as_ref().is_none_or(Records::is_at_rest);
+                let records_rest = self.records.as_ref().is_none_or(Records::is_quiesced);
                 let writers_rest = writers().all(|writer| writer.quiesced_file().is_some());
                 match (writers_rest && records_rest, late) {
                     (true, false) => self.exec_upgrade(now),
@@ -180,7 +180,7 @@ impl<S: System> Server<S> {
             writer.resume();
         }
         if let Some(records) = &mut self.records {
-            records.go_on();
+            records.resume();
         }
     }
 
