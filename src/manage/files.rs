@@ -13,7 +13,7 @@ use crate::limits::FILE_MAX;
 
 /// Whether a file may take the place of one that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfExists {
+pub(crate) enum IfExists {
     /// It may.
     Replace,
     /// It is an error of kind `AlreadyExists`.
@@ -22,7 +22,7 @@ pub enum IfExists {
 
 /// Writes a file with these permissions, less umask, under a name that nobody reads, brings it to
 /// the disk, and gives it its name in one step. The directory must be there.
-pub fn write(path: &Path, content: &str, mode: u32, existing: IfExists) -> io::Result<()> {
+pub(crate) fn write(path: &Path, content: &str, mode: u32, existing: IfExists) -> io::Result<()> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -58,7 +58,7 @@ fn fill(path: &Path, content: &str, mode: u32) -> io::Result<()> {
 
 /// Reads a file that anybody may have put there: only a regular one, for which nobody waits, and not
 /// more than anybody writes in good faith.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Opening a device may do something to it.
     is_regular(&path.metadata()?)?;
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -73,7 +73,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The same, of a text.
-pub fn read_text(path: &Path) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))
 }
@@ -102,7 +102,7 @@ fn sweep(directory: &Path, name: &OsStr) {
 }
 
 /// Removes a file and says whether there was one.
-pub fn remove(path: &Path) -> io::Result<bool> {
+pub(crate) fn remove(path: &Path) -> io::Result<bool> {
     if let (Some(directory), Some(name)) = (path.parent(), path.file_name()) {
         sweep(directory, name);
     }

@@ -22,12 +22,12 @@
 //! | [`commands::conserver`] | a configuration for conserver |
 
 pub mod cli;
-pub mod commands;
-pub mod error;
-pub mod files;
-pub mod inspect;
-pub mod registry;
-pub mod systemd;
+pub(crate) mod commands;
+pub(crate) mod error;
+pub(crate) mod files;
+pub(crate) mod inspect;
+pub(crate) mod registry;
+pub(crate) mod systemd;
 
 use crate::manage::commands::attach;
 use crate::manage::commands::conserver;

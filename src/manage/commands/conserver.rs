@@ -28,7 +28,7 @@ default procserv {
 ///
 /// # Errors
 /// Patterns that describe nothing; a host that doesn't answer; a file that can't be written.
-pub fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+pub(crate) fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let out = given.get_one::<String>("out").map(String::as_str).unwrap_or_default();
     if json && out == "-" {
         return Err(CommandError::usage(

@@ -13,7 +13,7 @@ use crate::manage::registry::{Registry, Scope, unit_name};
 ///
 /// # Errors
 /// A pattern that describes nothing, and what systemctl says.
-pub fn units(site: &Registry, verb: &str, given: &ArgMatches, json: bool) -> CommandResult {
+pub(crate) fn units(site: &Registry, verb: &str, given: &ArgMatches, json: bool) -> CommandResult {
     site.require_live(verb)?;
     let instances = site.matching(&patterns(given))?;
     if instances.is_empty() {
@@ -35,7 +35,7 @@ pub fn units(site: &Registry, verb: &str, given: &ArgMatches, json: bool) -> Com
 }
 
 /// The patterns of a command line.
-pub fn patterns(given: &ArgMatches) -> Vec<&str> {
+pub(crate) fn patterns(given: &ArgMatches) -> Vec<&str> {
     given.get_many::<String>("pattern").into_iter().flatten().map(String::as_str).collect()
 }
 
@@ -43,7 +43,11 @@ pub fn patterns(given: &ArgMatches) -> Vec<&str> {
 ///
 /// # Errors
 /// If it can't be run, or fails; what it has to say is on stderr.
-pub fn systemctl(site: &Registry, verbose: bool, words: &[&str]) -> Result<(), CommandError> {
+pub(crate) fn systemctl(
+    site: &Registry,
+    verbose: bool,
+    words: &[&str],
+) -> Result<(), CommandError> {
     let mut command = Command::new("systemctl");
     match (&site.root, site.scope) {
         (Some(root), _) => {

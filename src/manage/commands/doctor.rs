@@ -21,7 +21,7 @@ use crate::manage::systemd::unit::{self, UnitState};
 ///
 /// # Errors
 /// Files that can't be read.
-pub fn doctor(site: &Registry, json: bool) -> CommandResult {
+pub(crate) fn doctor(site: &Registry, json: bool) -> CommandResult {
     let mut report = Report::default();
     let configured = site.configured().unwrap_or_else(|failure| Configuration {
         problems: vec![failure.text],

@@ -23,7 +23,7 @@ use crate::manage::systemd::unit::{self, UnitState};
 ///
 /// # Errors
 /// A name or a value that can't be; an instance of this name; files that can't be written.
-pub fn add(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+pub(crate) fn add(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let text = |id| given.get_one::<String>(id).cloned();
     let name = text("name").unwrap_or_default();
     check_name(&name).map_err(CommandError::usage)?;
@@ -197,7 +197,11 @@ fn enable(site: &Registry, verbose: bool, units: &[PathBuf]) -> Result<(), Comma
 ///
 /// # Errors
 /// A unit that can't be written; what systemctl says.
-pub fn refresh(site: &Registry, verbose: bool, instances: &[Instance]) -> Result<(), CommandError> {
+pub(crate) fn refresh(
+    site: &Registry,
+    verbose: bool,
+    instances: &[Instance],
+) -> Result<(), CommandError> {
     let mut units = Vec::new();
     let mut is_unread = false;
     for instance in instances {
@@ -253,7 +257,7 @@ fn content(instance: &Instance) -> Result<String, CommandError> {
 ///
 /// # Errors
 /// An instance that is not there, that stands in a file with others, or that can't be stopped.
-pub fn remove(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+pub(crate) fn remove(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let name = given.get_one::<String>("name").cloned().unwrap_or_default();
     check_name(&name).map_err(CommandError::usage)?;
     let file = site.instance_file(&name);

@@ -16,7 +16,7 @@ use crate::manage::registry::{Instance, Registry, unit_name};
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub fn list(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+pub(crate) fn list(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let instances = site.matching(&patterns(given))?;
     if json {
         crate::manage::print_json(&instances.iter().map(configured).collect())?;
@@ -58,7 +58,7 @@ fn configured(instance: &Instance) -> Value {
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub fn status(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+pub(crate) fn status(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let instances = site.matching(&patterns(given))?;
     let clock = Clock::read();
     let now = SystemTime::now();

@@ -20,7 +20,7 @@ use crate::reply_filter::ReplyFilter;
 ///
 /// # Errors
 /// A pattern that describes nothing; a journal that can't be read.
-pub fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+pub(crate) fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let instances = site.matching(&patterns(given))?;
     if instances.is_empty() {
         return Err(CommandError::new("there are no instances"));

@@ -22,7 +22,7 @@ use crate::sys::{self, pidfd};
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+pub(crate) fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     site.require_live("upgrade")?;
     let instances = site.matching(&patterns(given))?;
     let seconds = given.get_one::<u32>("timeout").copied().unwrap_or(20);

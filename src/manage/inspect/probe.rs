@@ -15,29 +15,29 @@ use crate::manage::systemd::unit;
 
 /// A server that wrote an info file.
 #[derive(Debug, Clone, Default)]
-pub struct ServerStatus {
+pub(crate) struct ServerStatus {
     /// The file.
-    pub info: PathBuf,
+    pub(crate) info: PathBuf,
     /// The PID in it.
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// The endpoints in it, in procServ's notation, from its end: there the server has its control
     /// endpoints, and the log endpoint before all.
-    pub endpoints: Vec<String>,
+    pub(crate) endpoints: Vec<String>,
     /// The process, if it lives and is the server.
-    pub server: Option<Process>,
+    pub(crate) server: Option<Process>,
     /// When the server was started.
-    pub since: Option<SystemTime>,
+    pub(crate) since: Option<SystemTime>,
     /// The server's child, if it has one.
-    pub child: Option<Process>,
+    pub(crate) child: Option<Process>,
     /// When the child was started.
-    pub child_since: Option<SystemTime>,
+    pub(crate) child_since: Option<SystemTime>,
     /// What the server says in its status file.
-    pub status: Option<Value>,
+    pub(crate) status: Option<Value>,
 }
 
 impl ServerStatus {
     /// Whether nobody can type there, as far as the server says it.
-    pub fn is_log(&self, endpoint: &str) -> bool {
+    pub(crate) fn is_log(&self, endpoint: &str) -> bool {
         let all = self.status.as_ref().and_then(|status| status.get("endpoints")?.as_array());
         let text = |it: &Value, key| it.get(key).and_then(Value::as_str).map(str::to_owned);
         all.into_iter().flatten().any(|it| {
@@ -47,7 +47,7 @@ impl ServerStatus {
     }
 
     /// In one word.
-    pub fn state(&self) -> &str {
+    pub(crate) fn state(&self) -> &str {
         let said = self.status.as_ref().and_then(|status| status.pointer("/child/state"));
         match (&self.server, said.and_then(Value::as_str), &self.child) {
             (None, ..) if proc::is_hidden(self.pid) => "hidden",
@@ -61,7 +61,11 @@ impl ServerStatus {
 
 /// What lives of `instance`. `None` without an info file: it was stopped in good order, or never
 /// started.
-pub fn probe(site: &Registry, instance: &Instance, clock: Option<Clock>) -> Option<ServerStatus> {
+pub(crate) fn probe(
+    site: &Registry,
+    instance: &Instance,
+    clock: Option<Clock>,
+) -> Option<ServerStatus> {
     let run = site.run_directory(&instance.name);
     let (mut info, mut status) = (run.join("info"), run.join("status"));
     if instance.options.iter().any(|word| may_move_files(word))
@@ -89,7 +93,7 @@ fn may_move_files(word: &str) -> bool {
 }
 
 /// Whether this user may not see what there is of an instance.
-pub fn is_hidden(site: &Registry, instance: &Instance) -> bool {
+pub(crate) fn is_hidden(site: &Registry, instance: &Instance) -> bool {
     let run = fs::read_dir(site.run_directory(&instance.name));
     run.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }

@@ -12,20 +12,20 @@ use crate::sys;
 
 /// A process that lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Process {
+pub(crate) struct Process {
     /// Its number.
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// The name of the file that it was executed from, at most 15 bytes of it.
-    pub comm: String,
+    pub(crate) comm: String,
     /// When it was started, in ticks since boot: with the PID it is nobody else.
-    pub started: u64,
+    pub(crate) started: u64,
     /// What an execve changes where addresses are random: places in its memory, if this process may
     /// see them, else zeros.
-    pub memory_layout: Vec<u64>,
+    pub(crate) memory_layout: Vec<u64>,
 }
 
 /// The process with this number, unless there is none or only a dead one.
-pub fn process(pid: i32) -> Option<Process> {
+pub(crate) fn process(pid: i32) -> Option<Process> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let text = String::from_utf8_lossy(&text);
     // The name may contain anything, parentheses too.
@@ -46,26 +46,26 @@ pub fn process(pid: i32) -> Option<Process> {
 }
 
 /// Whether there is a process with this number, of which `/proc` shows nothing (hidepid).
-pub fn is_hidden(pid: i32) -> bool {
+pub(crate) fn is_hidden(pid: i32) -> bool {
     pid > 0
         && sys::process::exists(pid).unwrap_or(false)
         && fs::read(format!("/proc/{pid}/stat")).is_err()
 }
 
 /// The children that the main thread of a process has started, in order.
-pub fn children(pid: i32) -> Vec<i32> {
+pub(crate) fn children(pid: i32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// All processes.
-pub fn pids() -> Vec<i32> {
+pub(crate) fn pids() -> Vec<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// A process's command line. Empty if it is a thread of the kernel or not to be seen.
-pub fn arguments(pid: i32) -> Vec<OsString> {
+pub(crate) fn arguments(pid: i32) -> Vec<OsString> {
     let text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = text.strip_suffix(b"\0").unwrap_or(&text).split(|&byte| byte == 0);
     if text.is_empty() {
@@ -76,18 +76,18 @@ pub fn arguments(pid: i32) -> Vec<OsString> {
 }
 
 /// The directory that a process is in, if it may be seen.
-pub fn directory(pid: i32) -> Option<PathBuf> {
+pub(crate) fn directory(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
 /// The control groups that a process is in, as the kernel lists them.
-pub fn control_group(pid: i32) -> Option<String> {
+pub(crate) fn control_group(pid: i32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
 }
 
 /// Whether a process has a handler for a signal, or holds it back, as servers do while they become
 /// another program. `None` if that is not to be seen.
-pub fn catches(pid: i32, signal: i32) -> Option<bool> {
+pub(crate) fn catches(pid: i32, signal: i32) -> Option<bool> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let mask = |field| {
         let mask = text.lines().find_map(|line| line.strip_prefix(field))?;
@@ -98,14 +98,14 @@ pub fn catches(pid: i32, signal: i32) -> Option<bool> {
 
 /// The clock that start times are told by.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub(crate) struct Clock {
     boot: SystemTime,
     ticks: u64,
 }
 
 impl Clock {
     /// Reads the time of boot.
-    pub fn read() -> Option<Clock> {
+    pub(crate) fn read() -> Option<Clock> {
         let text = fs::read_to_string("/proc/uptime").ok()?;
         let uptime: f64 = text.split_ascii_whitespace().next()?.parse().ok()?;
         let boot = SystemTime::now().checked_sub(Duration::try_from_secs_f64(uptime).ok()?)?;
@@ -114,14 +114,14 @@ impl Clock {
     }
 
     /// When a process was started, to a few hundredths of a second.
-    pub fn start(self, process: &Process) -> SystemTime {
+    pub(crate) fn start(self, process: &Process) -> SystemTime {
         let millis = process.started.saturating_mul(1000).checked_div(self.ticks).unwrap_or(0);
         self.boot + Duration::from_millis(millis)
     }
 }
 
 /// Seconds since 1970.
-pub fn seconds(time: SystemTime) -> u64 {
+pub(crate) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
@@ -129,14 +129,14 @@ pub fn seconds(time: SystemTime) -> u64 {
 ///
 /// # Errors
 /// If the kernel's list can't be read.
-pub fn unix_sockets() -> io::Result<BTreeSet<String>> {
+pub(crate) fn unix_sockets() -> io::Result<BTreeSet<String>> {
     let text = fs::read_to_string("/proc/net/unix")?;
     let path = |line: &str| line.split_ascii_whitespace().nth(7).map(str::to_owned);
     Ok(text.lines().skip(1).filter_map(path).collect())
 }
 
 /// The TCP ports that somebody listens on.
-pub fn listening_ports() -> BTreeSet<u16> {
+pub(crate) fn listening_ports() -> BTreeSet<u16> {
     let mut ports = BTreeSet::new();
     for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = fs::read_to_string(file).unwrap_or_default();

@@ -1,9 +1,9 @@
 //! Where the instances of this machine, or of this user, are configured, and what they are.
 
-pub mod ini;
-pub mod pattern;
-pub mod shlex;
-pub mod sysroot;
+pub(crate) mod ini;
+pub(crate) mod pattern;
+pub(crate) mod shlex;
+pub(crate) mod sysroot;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ use super::registry::ini::Ini;
 
 /// Whose instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// The machine's, run by its systemd.
     System,
     /// The calling user's, run by the systemd of that user.
@@ -28,7 +28,7 @@ pub enum Scope {
 
 impl Scope {
     /// The option that selects it.
-    pub fn option(self) -> &'static str {
+    pub(crate) fn option(self) -> &'static str {
         match self {
             Scope::System => "--system",
             Scope::User => "--user",
@@ -38,47 +38,47 @@ impl Scope {
 
 /// The directories of a scope.
 #[derive(Debug, Clone)]
-pub struct Registry {
+pub(crate) struct Registry {
     /// Whose.
-    pub scope: Scope,
+    pub(crate) scope: Scope,
     /// `--root`: an image of a system that does not run.
-    pub root: Option<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
     config: PathBuf,
     runtime: PathBuf,
 }
 
 /// A server that is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// The section's name.
-    pub name: String,
+    pub(crate) name: String,
     /// The file that it stands in.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The child's command line, as words.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
     /// Where the child is started.
-    pub chdir: PathBuf,
+    pub(crate) chdir: PathBuf,
     /// Who runs server and child, for the system's instances.
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// And as which group.
-    pub group: Option<String>,
+    pub(crate) group: Option<String>,
     /// One more control endpoint, in procServ's notation.
-    pub port: Option<String>,
+    pub(crate) port: Option<String>,
     /// Assignments, in the notation of systemd's `Environment=`.
-    pub environment: Option<String>,
+    pub(crate) environment: Option<String>,
     /// A file of assignments for systemd's `EnvironmentFile=`.
-    pub env_file: Option<String>,
+    pub(crate) env_file: Option<String>,
     /// More options for the server, as words. Ours: procServ's helper doesn't look at it.
-    pub options: Vec<String>,
+    pub(crate) options: Vec<String>,
 }
 
 /// What is configured: the instances by name, and what is wrong with the rest.
 #[derive(Debug, Default)]
-pub struct Configuration {
+pub(crate) struct Configuration {
     /// Those that can be run.
-    pub instances: BTreeMap<String, Instance>,
+    pub(crate) instances: BTreeMap<String, Instance>,
     /// A line each for files and instances that can not.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
 }
 
 impl Registry {
@@ -87,7 +87,7 @@ impl Registry {
     ///
     /// # Errors
     /// If a user's directories are not to be found out.
-    pub fn new(matches: &ArgMatches) -> Result<Registry, CommandError> {
+    pub(crate) fn new(matches: &ArgMatches) -> Result<Registry, CommandError> {
         let root = matches.get_one::<PathBuf>("root").cloned();
         let user = match (matches.get_flag("user"), matches.get_flag("system")) {
             (true, _) => true,
@@ -101,7 +101,7 @@ impl Registry {
     ///
     /// # Errors
     /// If a user's directories are not to be found out.
-    pub fn open(scope: Scope, root: Option<PathBuf>) -> Result<Registry, CommandError> {
+    pub(crate) fn open(scope: Scope, root: Option<PathBuf>) -> Result<Registry, CommandError> {
         let (config, runtime) = match scope {
             Scope::System => (PathBuf::from("/etc"), PathBuf::from("/run")),
             Scope::User => {
@@ -120,7 +120,7 @@ impl Registry {
     ///
     /// # Errors
     /// That `what` needs a machine.
-    pub fn require_live(&self, what: &str) -> Result<(), CommandError> {
+    pub(crate) fn require_live(&self, what: &str) -> Result<(), CommandError> {
         match self.root {
             Some(_) => {
                 Err(CommandError::usage(format!("nothing runs in an image: no {what} with --root")))
@@ -130,7 +130,7 @@ impl Registry {
     }
 
     /// Where a file of the image is, if this is one.
-    pub fn in_root(&self, path: &Path) -> PathBuf {
+    pub(crate) fn in_root(&self, path: &Path) -> PathBuf {
         match &self.root {
             Some(root) => sysroot::resolve(root, path),
             None => path.to_owned(),
@@ -138,33 +138,33 @@ impl Registry {
     }
 
     /// A path as the image has it.
-    pub fn in_image(&self, path: &Path) -> PathBuf {
+    pub(crate) fn in_image(&self, path: &Path) -> PathBuf {
         let below = self.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
         below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))
     }
 
     /// `procServ.conf`, with any number of instances.
-    pub fn main_file(&self) -> PathBuf {
+    pub(crate) fn main_file(&self) -> PathBuf {
         self.in_root(&self.config.join("procServ.conf"))
     }
 
     /// `procServ.d`, with a file for each instance that `add` made.
-    pub fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.in_root(&self.config.join("procServ.d"))
     }
 
     /// The file that `add` makes.
-    pub fn instance_file(&self, name: &str) -> PathBuf {
+    pub(crate) fn instance_file(&self, name: &str) -> PathBuf {
         self.directory().join(format!("{name}.conf"))
     }
 
     /// The unit beside it.
-    pub fn unit_file(&self, name: &str) -> PathBuf {
+    pub(crate) fn unit_file(&self, name: &str) -> PathBuf {
         self.directory().join(unit_name(name))
     }
 
     /// The link by which systemd finds that unit.
-    pub fn unit_link(&self, name: &str) -> PathBuf {
+    pub(crate) fn unit_link(&self, name: &str) -> PathBuf {
         let directory = match self.scope {
             Scope::System => "systemd/system",
             Scope::User => "systemd/user",
@@ -173,17 +173,17 @@ impl Registry {
     }
 
     /// The unit that the generator made, when systemd last read its units.
-    pub fn generated_unit(&self, name: &str) -> PathBuf {
+    pub(crate) fn generated_unit(&self, name: &str) -> PathBuf {
         self.in_root(&self.runtime.join("systemd/generator").join(unit_name(name)))
     }
 
     /// What systemd makes for the instance while it runs.
-    pub fn run_directory(&self, name: &str) -> PathBuf {
+    pub(crate) fn run_directory(&self, name: &str) -> PathBuf {
         self.in_root(&self.runtime.join(format!("procserv-{name}")))
     }
 
     /// Where units without `WorkingDirectory=` are started.
-    pub fn server_directory(&self) -> PathBuf {
+    pub(crate) fn server_directory(&self) -> PathBuf {
         match self.scope {
             Scope::System => self.in_root(Path::new("/")),
             Scope::User => self.in_root(self.config.parent().unwrap_or(&self.config)),
@@ -194,7 +194,7 @@ impl Registry {
     ///
     /// # Errors
     /// If `procServ.d` is there and can't be read.
-    pub fn files(&self) -> Result<Vec<PathBuf>, CommandError> {
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>, CommandError> {
         let directory = self.directory();
         let mut files = Vec::new();
         match fs::read_dir(&directory) {
@@ -219,7 +219,7 @@ impl Registry {
     ///
     /// # Errors
     /// Those of [`Registry::files`].
-    pub fn configured(&self) -> Result<Configuration, CommandError> {
+    pub(crate) fn configured(&self) -> Result<Configuration, CommandError> {
         let mut found = Configuration::default();
         for file in self.files()? {
             let text = match files::read_text(&self.in_root(&self.in_image(&file))) {
@@ -244,7 +244,7 @@ impl Registry {
     ///
     /// # Errors
     /// Those of [`Registry::files`].
-    pub fn instances(&self) -> Result<BTreeMap<String, Instance>, CommandError> {
+    pub(crate) fn instances(&self) -> Result<BTreeMap<String, Instance>, CommandError> {
         let found = self.configured()?;
         found.problems.iter().for_each(|problem| super::print_error(problem));
         Ok(found.instances)
@@ -254,7 +254,7 @@ impl Registry {
     ///
     /// # Errors
     /// Those of [`Registry::files`], and a pattern that describes none.
-    pub fn matching(&self, patterns: &[&str]) -> Result<Vec<Instance>, CommandError> {
+    pub(crate) fn matching(&self, patterns: &[&str]) -> Result<Vec<Instance>, CommandError> {
         let all = self.instances()?;
         for wanted in patterns {
             if !all.keys().any(|name| pattern::matches(wanted, name)) {
@@ -297,7 +297,7 @@ impl Instance {
     ///
     /// # Errors
     /// What keeps it from being an instance.
-    pub fn read(file: &Path, ini: &Ini, name: &str) -> Result<Instance, String> {
+    pub(crate) fn read(file: &Path, ini: &Ini, name: &str) -> Result<Instance, String> {
         let value =
             |key: &str| ini.get(name, key).map(|value| value.filter(|value| !value.is_empty()));
         let split = |key: &str| {
@@ -335,7 +335,7 @@ impl Instance {
 }
 
 /// The name of an instance's unit.
-pub fn unit_name(name: &str) -> String {
+pub(crate) fn unit_name(name: &str) -> String {
     format!("procserv-{name}.service")
 }
 
@@ -344,7 +344,7 @@ pub fn unit_name(name: &str) -> String {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let good = |letter: char| letter.is_ascii_alphanumeric() || "_-.:".contains(letter);
     if name.is_empty() || name.len() > NAME_MAX {
         return Err(format!("a name has 1 to {NAME_MAX} letters"));

@@ -1,12 +1,12 @@
 //! Patterns of instance names, as a shell has them: `*`, `?`, `[a-z]`, `[!x]`.
 
 /// Whether one of the patterns describes `name`. Without one a command is about all.
-pub fn selects(patterns: &[&str], name: &str) -> bool {
+pub(crate) fn selects(patterns: &[&str], name: &str) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name))
 }
 
 /// Whether the whole of `name` is what `pattern` describes.
-pub fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     fits(&pattern, &name)

@@ -14,7 +14,7 @@ use crate::manage::files::{self, IfExists};
 use crate::manage::registry::{Instance, Registry, Scope, unit_name};
 
 /// The unit of an instance. `launcher` is the command that becomes its server, as words.
-pub fn text(scope: Scope, instance: &Instance, launcher: &[String]) -> String {
+pub(crate) fn text(scope: Scope, instance: &Instance, launcher: &[String]) -> String {
     made(scope, instance, launcher, None)
 }
 
@@ -100,7 +100,7 @@ fn argument(word: &str) -> String {
 }
 
 /// An assignment in the notation of systemd's `Environment=`.
-pub fn assignment(text: &str) -> String {
+pub(crate) fn assignment(text: &str) -> String {
     let mut quoted = String::from("\"");
     for letter in text.chars() {
         if matches!(letter, '"' | '\\') {
@@ -117,7 +117,7 @@ pub fn assignment(text: &str) -> String {
 ///
 /// # Errors
 /// If nobody knows where this program is.
-pub fn launcher(site: &Registry) -> Result<Vec<String>, CommandError> {
+pub(crate) fn launcher(site: &Registry) -> Result<Vec<String>, CommandError> {
     if site.root.is_some() && site.in_root(INSTALLED.as_ref()).exists() {
         return Ok(vec![INSTALLED.to_owned()]);
     }
@@ -139,7 +139,7 @@ const INSTALLED: &str = "/usr/bin/procServ-launcher";
 ///
 /// # Errors
 /// If nothing can be written.
-pub fn generate(scope: Scope, argv: &[OsString]) -> CommandResult {
+pub(crate) fn generate(scope: Scope, argv: &[OsString]) -> CommandResult {
     let Some(directory) = argv.get(1).map(PathBuf::from) else {
         return Err(CommandError::usage(
             "a generator is run by systemd, with a directory to write to",
@@ -171,7 +171,7 @@ fn write_generated(directory: &Path, wants: &Path, unit: &str, text: &str) -> st
 
 /// A unit that `add` made, beside its instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnitState {
+pub(crate) enum UnitState {
     /// As the instance says, or made by the generator.
     Good,
     /// Not there or not known to systemd, as after an `add` that was interrupted, and nothing makes
@@ -186,7 +186,7 @@ pub enum UnitState {
 }
 
 /// Compares the unit of an instance with what the instance says.
-pub fn state(site: &Registry, instance: &Instance) -> UnitState {
+pub(crate) fn state(site: &Registry, instance: &Instance) -> UnitState {
     let name = &instance.name;
     let new = text(site.scope, instance, &[]);
     let is = |old: &str| settings(old) == settings(&new);
@@ -234,7 +234,7 @@ fn has_generator(site: &Registry) -> bool {
 ///
 /// # Errors
 /// If it can't be written.
-pub fn write(site: &Registry, instance: &Instance) -> Result<PathBuf, CommandError> {
+pub(crate) fn write(site: &Registry, instance: &Instance) -> Result<PathBuf, CommandError> {
     let path = site.unit_file(&instance.name);
     let unit = text(site.scope, instance, &launcher(site)?);
     files::write(&path, &unit, 0o644, IfExists::Replace)
@@ -246,7 +246,7 @@ pub fn write(site: &Registry, instance: &Instance) -> Result<PathBuf, CommandErr
 const HEAD: &str = "# Made by manage-procs; a change here is lost. See systemctl edit.";
 
 /// The command line of `instance`'s server, without the program, with the files of its run directory.
-pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
+pub(crate) fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
     let shown = |path: PathBuf| path.to_string_lossy().into_owned();
     let chdir = shown(instance.chdir.clone());
     let (info, status) = (shown(run.join("info")), shown(run.join("status")));
@@ -285,7 +285,7 @@ pub fn server_arguments(instance: &Instance, run: &Path) -> Vec<String> {
 }
 
 /// What the server of `instance` makes of its command line, or why it refuses it.
-pub fn config(site: &Registry, instance: &Instance) -> Result<Config, String> {
+pub(crate) fn config(site: &Registry, instance: &Instance) -> Result<Config, String> {
     let arguments = server_arguments(instance, &site.run_directory(&instance.name));
     let argv = std::iter::once("procServ".to_owned()).chain(arguments).map(OsString::from);
     cli::parse(argv.collect(), &|_| None).map_err(|exit| {

@@ -20,7 +20,7 @@ use crate::manage::registry::Registry;
 ///
 /// # Errors
 /// An instance that does not run, an endpoint that can't be reached, a terminal that can't be used.
-pub fn command(site: &Registry, given: &ArgMatches) -> CommandResult {
+pub(crate) fn command(site: &Registry, given: &ArgMatches) -> CommandResult {
     let console = given.get_one::<String>("console").map(String::as_str).unwrap_or_default();
     let key = given.get_one::<String>("detach").map(String::as_str).unwrap_or_default();
     let Some(detach) = control_char::parse_command(key.as_bytes()) else {
