@@ -198,7 +198,7 @@ impl Report {
         // Asked after the files were seen: a server may have come meanwhile, or gone with its file.
         let Ok(open) = proc::unix_sockets() else { return };
         for (name, path) in there {
-            if !open.contains(path.to_string_lossy().as_ref()) && is_socket(&path) {
+            if !open.contains(path.as_os_str().as_encoded_bytes()) && is_socket(&path) {
                 self.add(
                     name,
                     format!("{}: nobody listens on it", path.display()),

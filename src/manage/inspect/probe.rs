@@ -142,6 +142,6 @@ fn child(server: i32, status: Option<&Value>) -> Option<Process> {
     let pid = i32::try_from(pid).ok()?;
     // A server that was restarted goes on with the child of the one before.
     let is_its =
-        children.contains(&pid) || proc::control_group(pid)? == proc::control_group(server)?;
+        children.contains(&pid) || proc::control_groups(pid)? == proc::control_groups(server)?;
     proc::process(pid).filter(|_| is_its)
 }
