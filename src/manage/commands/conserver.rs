@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::control::patterns;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::files::{self, IfExists};
+use crate::manage::registry::pattern::Patterns;
+use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry};
-use crate::manage::registry::{pattern, shlex};
 
 /// What of a configuration is no console. Only what conserver does not take as a default.
 const HEAD: &str = "\
@@ -35,8 +35,8 @@ pub(crate) fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandR
             "--json: the configuration itself goes to standard output",
         ));
     }
-    let patterns = patterns(given);
-    let is_wanted = |name: &str| pattern::selects(&patterns, name);
+    let patterns = Patterns::given(given)?;
+    let is_wanted = |name: &str| patterns.selects(name);
     let mut page = ConserverConfig { text: HEAD.to_owned(), consoles: Vec::new() };
     let hosts = given.get_one::<String>("hosts").map(Path::new);
     let here = match hosts {
@@ -58,10 +58,10 @@ pub(crate) fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandR
             }
         }
     }
-    if page.consoles.is_empty() && !patterns.is_empty() {
+    if page.consoles.is_empty() && !patterns.texts().is_empty() {
         return Err(CommandError::new(format!(
             "no instance {}, here or there",
-            patterns.join(" ")
+            patterns.texts().join(" ")
         )));
     }
     if out == "-" {

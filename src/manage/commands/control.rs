@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::edit;
 use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Registry, Scope, unit_name};
 
 /// `start`, `stop` or `restart`: `verb` is systemctl's, too.
@@ -15,7 +16,7 @@ use crate::manage::registry::{Registry, Scope, unit_name};
 /// A pattern that describes nothing, and what systemctl says.
 pub(crate) fn units(site: &Registry, verb: &str, given: &ArgMatches, json: bool) -> CommandResult {
     site.require_live(verb)?;
-    let instances = site.matching(&patterns(given))?;
+    let instances = site.matching(&Patterns::given(given)?)?;
     if instances.is_empty() {
         return Err(CommandError::new("there are no instances"));
     }
@@ -32,11 +33,6 @@ pub(crate) fn units(site: &Registry, verb: &str, given: &ArgMatches, json: bool)
         crate::manage::print_json(&json!({ "command": verb, "instances": names }))?;
     }
     Ok(0)
-}
-
-/// The patterns of a command line.
-pub(crate) fn patterns(given: &ArgMatches) -> Vec<&str> {
-    given.get_many::<String>("pattern").into_iter().flatten().map(String::as_str).collect()
 }
 
 /// Runs systemctl for the scope of `site`.

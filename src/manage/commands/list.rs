@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::control::patterns;
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry, unit_name};
 
@@ -17,7 +17,7 @@ use crate::manage::registry::{Instance, Registry, unit_name};
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
 pub(crate) fn list(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let instances = site.matching(&patterns(given))?;
+    let instances = site.matching(&Patterns::given(given)?)?;
     if json {
         crate::manage::print_json(&instances.iter().map(configured).collect())?;
         return Ok(0);
@@ -59,7 +59,7 @@ fn configured(instance: &Instance) -> Value {
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
 pub(crate) fn status(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let instances = site.matching(&patterns(given))?;
+    let instances = site.matching(&Patterns::given(given)?)?;
     let clock = Clock::read();
     let now = SystemTime::now();
     let found = instances.iter().map(|instance| (instance, probe::probe(site, instance, clock)));

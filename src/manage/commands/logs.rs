@@ -9,9 +9,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
-use super::control::patterns;
 use crate::config::LogTarget;
 use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry, Scope, unit_name};
 use crate::manage::systemd::unit;
 use crate::reply_filter::ReplyFilter;
@@ -21,7 +21,7 @@ use crate::reply_filter::ReplyFilter;
 /// # Errors
 /// A pattern that describes nothing; a journal that can't be read.
 pub(crate) fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let instances = site.matching(&patterns(given))?;
+    let instances = site.matching(&Patterns::given(given)?)?;
     if instances.is_empty() {
         return Err(CommandError::new("there are no instances"));
     }

@@ -11,10 +11,10 @@ use clap::ArgMatches;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::control::patterns;
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry};
 use crate::sys::{self, pidfd};
 
@@ -24,7 +24,7 @@ use crate::sys::{self, pidfd};
 /// A pattern that describes nothing, files that can't be read.
 pub(crate) fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     site.require_live("upgrade")?;
-    let instances = site.matching(&patterns(given))?;
+    let instances = site.matching(&Patterns::given(given)?)?;
     let seconds = given.get_one::<u32>("timeout").copied().unwrap_or(20);
     let keep_going = given.get_flag("keep-going");
     let clock = Clock::read();

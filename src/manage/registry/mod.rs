@@ -16,6 +16,7 @@ use nix::unistd::{Uid, User};
 use super::error::CommandError;
 use super::files;
 use super::registry::ini::Ini;
+use super::registry::pattern::Patterns;
 
 /// Whose instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,19 +255,17 @@ impl Registry {
     ///
     /// # Errors
     /// Those of [`Registry::files`], and a pattern that describes none.
-    pub(crate) fn matching(&self, patterns: &[&str]) -> Result<Vec<Instance>, CommandError> {
+    pub(crate) fn matching(&self, patterns: &Patterns) -> Result<Vec<Instance>, CommandError> {
         let all = self.instances()?;
-        for wanted in patterns {
-            if !all.keys().any(|name| pattern::matches(wanted, name)) {
-                return Err(CommandError::new(format!(
-                    "no instance {wanted} in {} and {}",
-                    self.main_file().display(),
-                    self.directory().display()
-                )));
-            }
+        let names: Vec<&str> = all.keys().map(String::as_str).collect();
+        if let Some(unused) = patterns.unused(&names) {
+            return Err(CommandError::new(format!(
+                "no instance {unused} in {} and {}",
+                self.main_file().display(),
+                self.directory().display()
+            )));
         }
-        let is_wanted = |instance: &Instance| pattern::selects(patterns, &instance.name);
-        Ok(all.into_values().filter(is_wanted).collect())
+        Ok(all.into_values().filter(|instance| patterns.selects(&instance.name)).collect())
     }
 }
 
