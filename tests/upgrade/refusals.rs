@@ -228,7 +228,7 @@ fn program_that_hangs_is_killed_with_all_it_started(lab: &Lab) {
 
 /// What a program may have kept of an earlier rehearsal.
 fn answer_to_another_state(lab: &Lab) {
-    script(lab, "echo procServ can go on from 0000000000000000", "the new program did not answer");
+    script(lab, "echo procServ can go on from 00000000", "the new program did not answer");
 }
 
 fn installed_procserv_of_somebody_else(lab: &Lab) {

@@ -8,14 +8,15 @@ use std::time::Duration;
 use self::value::Value;
 use super::format::{Unreadable, decode, decode_body, encode, encode_body};
 use super::state::{
-    ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, FileId,
-    ListenerState, Retry, SavedTermios, SinkState, State, Text,
+    ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, ListenerState,
+    Retry, SavedTermios, SinkState, State, Text,
 };
 use crate::config::{ByteSet, OverlapOptions};
 use crate::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, ExitStatus, Sink};
 use crate::console::{Console, Settings};
 use crate::limits::STREAM_BUFFER_MAX;
+use crate::sys::file::FileId;
 
 /// Shows a time as its format and the seconds.
 struct Seconds;

@@ -13,11 +13,12 @@ use nix::sys::socket::{getsockopt, sockopt};
 use super::recovery::Recovery;
 use crate::config::Config;
 use crate::config::listen::{Family, ListenTarget, ListenUri};
-use crate::handover::state::{ChildSocketState, FileId, Text};
+use crate::handover::state::{ChildSocketState, Text};
 use crate::server::event_loop::upgrade::describe;
 use crate::server::os::listening_socket::{is_at, listen_at, listen_file, remove_file};
 use crate::server::startup::error::StartupError;
 use crate::sys::fd;
+use crate::sys::file::FileId;
 use crate::sys::socket::MAX_BACKLOG;
 use crate::systemd::listen_fds::ListenFds;
 

@@ -12,6 +12,7 @@ use super::parts::{OutputFile, ServerParts, StartKind};
 use crate::config::{Config, LogTarget};
 use crate::console::event::{Event, Role, Sink};
 use crate::handover;
+use crate::limits::KERNEL_TICK;
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
@@ -126,7 +127,7 @@ fn kernel(config: &Config, parts: &mut ServerParts) -> Result<Kernel, StartupErr
         process::adopt_orphans().map_err(system("become the parent of orphans"))?;
         if parts.descendants_since.is_none() {
             // They are not the child's, and stay alive.
-            procfs::wait_one_tick();
+            procfs::wait_one_tick(KERNEL_TICK);
         }
     }
     if parts.start_kind != StartKind::Upgraded

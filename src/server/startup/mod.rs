@@ -23,7 +23,6 @@ use super::startup::parts::{LocalTime, OutputFile, ServerParts, StartKind, notif
 use super::startup::pid_files::OwnedFile;
 use super::startup::recovery::Recovery;
 use super::startup::successor::Predecessor;
-use super::writers::log_file;
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
@@ -32,7 +31,7 @@ use crate::console::{Console, Settings};
 use crate::server::startup::error::StartupError;
 use crate::sys::daemonize::{self, ForkSide};
 use crate::sys::user::{self, Account};
-use crate::sys::{self, fd, process, signal, time};
+use crate::sys::{self, fd, file, process, signal, time};
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 
@@ -248,7 +247,7 @@ fn open_log(config: &Config, path: &Path) -> io::Result<File> {
     if config.save_log {
         save_log(config, path);
     }
-    let log = log_file::open(path);
+    let log = file::open_append(path);
     if log.is_err() {
         report_write_error(config.argv0.as_bytes(), b"unable to open log file", path);
     }
@@ -265,8 +264,8 @@ fn save_log(config: &Config, path: &Path) {
     if !metadata.is_file() {
         return;
     }
-    let stamp = time::strftime(metadata.mtime(), b".%Y%m%d-%H%M%S");
-    let base = [path.as_os_str().as_bytes(), &stamp].concat();
+    let stamp = time::format(metadata.mtime(), ".%Y%m%d-%H%M%S");
+    let base = [path.as_os_str().as_bytes(), stamp.as_bytes()].concat();
     for number in 0..10_000 {
         let suffix = if number == 0 { String::new() } else { format!("-{number}") };
         let saved = PathBuf::from(OsString::from_vec([&*base, suffix.as_bytes()].concat()));
