@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::libc;
 
-use crate::limits::FILE_MAX;
+use crate::manage::limits::FILE_MAX;
 use crate::sys::file::{remove_leftovers, require_regular};
 
 /// Reads a file that anybody may have put there: only a regular one, for which nobody waits, and not

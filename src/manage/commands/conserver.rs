@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::files;
+use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry};
@@ -66,7 +67,7 @@ pub(crate) fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandR
         )));
     }
     if out == "-" {
-        crate::manage::print(&page.text)?;
+        output::print(&page.text)?;
         return Ok(0);
     }
     // A link stays one.
@@ -74,7 +75,7 @@ pub(crate) fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandR
     file::replace_atomically(&path, page.text.as_bytes(), 0o644, IfExists::Replace)
         .map_err(|error| CommandError::file(&path, &error))?;
     if json {
-        crate::manage::print_json(&json!({ "file": out, "consoles": page.consoles }))?;
+        output::print_json(&json!({ "file": out, "consoles": page.consoles }))?;
     }
     Ok(0)
 }

@@ -1,14 +1,13 @@
 //! `start`, `stop` and `restart`, by systemd; and how systemd is called.
 
-use std::process::{Command, Stdio};
-
 use clap::ArgMatches;
 use serde_json::json;
 
-use super::edit;
 use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
-use crate::manage::registry::{Registry, Scope, unit_name};
+use crate::manage::registry::{Registry, unit_name};
+use crate::manage::systemd::systemctl;
 
 /// `start`, `stop` or `restart`: `verb` is systemctl's, too.
 ///
@@ -25,40 +24,12 @@ pub(crate) fn units(site: &Registry, verb: &str, given: &ArgMatches, json: bool)
     words.extend(units.iter().map(String::as_str));
     let verbose = given.get_flag("verbose");
     if verb != "stop" {
-        edit::refresh(site, verbose, &instances)?;
+        systemctl::refresh(site, verbose, &instances)?;
     }
-    systemctl(site, verbose, &words)?;
+    systemctl::run(site, verbose, &words)?;
     if json {
         let names: Vec<_> = instances.iter().map(|instance| &instance.name).collect();
-        crate::manage::print_json(&json!({ "command": verb, "instances": names }))?;
+        output::print_json(&json!({ "command": verb, "instances": names }))?;
     }
     Ok(0)
-}
-
-/// Runs systemctl for the scope of `site`.
-///
-/// # Errors
-/// If it can't be run, or fails; what it has to say is on stderr.
-pub(crate) fn systemctl(
-    site: &Registry,
-    verbose: bool,
-    words: &[&str],
-) -> Result<(), CommandError> {
-    let mut command = Command::new("systemctl");
-    match (&site.root, site.scope) {
-        (Some(root), _) => {
-            command.arg(format!("--root={}", root.display()));
-        }
-        (None, Scope::User) => {
-            command.arg("--user");
-        }
-        (None, Scope::System) => {}
-    }
-    command.args(words).stdin(Stdio::null());
-    let shown = format!("systemctl {}", words.join(" "));
-    if verbose {
-        crate::manage::print_error(&shown);
-    }
-    let status = command.status().map_err(|error| CommandError::system(&shown, &error))?;
-    if status.success() { Ok(()) } else { Err(CommandError::new(format!("{shown}: {status}"))) }
 }

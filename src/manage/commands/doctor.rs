@@ -13,6 +13,7 @@ use crate::manage::files;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::{self, Clock};
 use crate::manage::inspect::servers::{self, RunningServer, addresses};
+use crate::manage::output;
 use crate::manage::registry::{Configuration, Instance, Registry, Scope};
 use crate::manage::systemd::launcher::is_program;
 use crate::manage::systemd::unit::{self, UnitState};
@@ -45,9 +46,9 @@ pub(crate) fn doctor(site: &Registry, json: bool) -> CommandResult {
     }
     if json {
         let found: Vec<_> = report.0.iter().map(Finding::json).collect();
-        crate::manage::print_json(&found.into())?;
+        output::print_json(&found.into())?;
     } else if report.0.is_empty() {
-        crate::manage::print(&format!(
+        output::print(&format!(
             "nothing found: {} instances, {} servers\n",
             configured.instances.len(),
             servers.len()
@@ -55,11 +56,8 @@ pub(crate) fn doctor(site: &Registry, json: bool) -> CommandResult {
     } else {
         for finding in &report.0 {
             let Finding { subject, problem, advice } = finding;
-            let problem = crate::manage::escape_control(&format!("{subject}: {problem}"));
-            crate::manage::print(&format!(
-                "{problem}\n    {}\n",
-                crate::manage::escape_control(advice)
-            ))?;
+            let problem = output::escape_control(&format!("{subject}: {problem}"));
+            output::print(&format!("{problem}\n    {}\n", output::escape_control(advice)))?;
         }
     }
     Ok(u8::from(!report.0.is_empty()))
@@ -237,7 +235,7 @@ impl Report {
     ) {
         let mut owners: BTreeMap<u16, Vec<(SocketAddr, &Instance)>> = BTreeMap::new();
         for instance in instances.values() {
-            match unit::config(site, instance) {
+            match instance.server_config(site) {
                 Ok(config) => {
                     addresses(&config).filter(|address| address.port() != 0).for_each(|address| {
                         owners.entry(address.port()).or_default().push((address, instance))

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry, unit_name};
@@ -19,7 +20,7 @@ use crate::manage::registry::{Instance, Registry, unit_name};
 pub(crate) fn list(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     let instances = site.matching(&Patterns::given(given)?)?;
     if json {
-        crate::manage::print_json(&instances.iter().map(configured).collect())?;
+        output::print_json(&instances.iter().map(configured).collect())?;
         return Ok(0);
     }
     let mut rows =
@@ -34,7 +35,7 @@ pub(crate) fn list(site: &Registry, given: &ArgMatches, json: bool) -> CommandRe
             shlex::join(&instance.command),
         ]);
     }
-    crate::manage::print(&crate::manage::table(&rows))?;
+    output::print(&output::table(&rows))?;
     Ok(0)
 }
 
@@ -65,14 +66,14 @@ pub(crate) fn status(site: &Registry, given: &ArgMatches, json: bool) -> Command
     let found = instances.iter().map(|instance| (instance, probe::probe(site, instance, clock)));
     if json {
         let all = found.map(|(instance, live)| state(site, instance, live.as_ref()));
-        crate::manage::print_json(&all.collect())?;
+        output::print_json(&all.collect())?;
         return Ok(0);
     }
     let mut rows = vec![STATUS.map(str::to_owned).to_vec()];
     for (instance, live) in found {
         rows.push(row(site, instance, live.as_ref(), now));
     }
-    crate::manage::print(&crate::manage::table(&rows))?;
+    output::print(&output::table(&rows))?;
     Ok(0)
 }
 

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::config::LogTarget;
 use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry, Scope, unit_name};
-use crate::manage::systemd::unit;
 use crate::reply_filter::ReplyFilter;
 
 /// `logs`.
@@ -47,7 +47,7 @@ pub(crate) fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandRe
         command.arg("--lines=10");
     }
     if given.get_flag("verbose") {
-        crate::manage::print_error(&format!("{command:?}"));
+        output::print_error(&format!("{command:?}"));
     }
     let journal = command.stdout(Stdio::piped()).spawn();
     let mut journal = Journal(journal.map_err(|error| CommandError::system("journalctl", &error))?);
@@ -71,7 +71,7 @@ pub(crate) fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandRe
             break;
         }
         if let Ok(entry) = serde_json::from_slice(&line) {
-            crate::manage::print(&page.entry(&entry))?;
+            output::print(&page.entry(&entry))?;
         }
     }
     let status = journal.0.wait().map_err(|error| CommandError::system("journalctl", &error))?;
@@ -81,15 +81,12 @@ pub(crate) fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandRe
 /// Says where the rest is, if an instance has a log of its own.
 fn mention_log_file(site: &Registry, instance: &Instance) {
     if !instance.options.is_empty()
-        && let Ok(config) = unit::config(site, instance)
+        && let Ok(config) = instance.server_config(site)
         && let Some(LogTarget::File(log)) = config.log_file
     {
         let log = site.server_directory().join(log);
         let name = &instance.name;
-        crate::manage::print_error(&format!(
-            "{name}: what its child writes is in {}",
-            log.display()
-        ));
+        output::print_error(&format!("{name}: what its child writes is in {}", log.display()));
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry};
 use crate::sys::{self, pidfd};
@@ -43,12 +44,12 @@ pub(crate) fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> Comman
         };
         failed |= result.is_err();
         if !json {
-            crate::manage::print(&format!("{}: {word}: {text}\n", instance.name))?;
+            output::print(&format!("{}: {word}: {text}\n", instance.name))?;
         }
         report.push(json!({ "name": instance.name, "result": word, "text": text }));
     }
     if json {
-        crate::manage::print_json(&report.into())?;
+        output::print_json(&report.into())?;
     }
     Ok(u8::from(failed))
 }

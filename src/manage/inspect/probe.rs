@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::proc::{self, Clock, Process};
 use crate::manage::files;
 use crate::manage::registry::{Instance, Registry};
-use crate::manage::systemd::unit;
 
 /// A server that wrote an info file.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +68,7 @@ pub(crate) fn probe(
     let run = site.run_directory(&instance.name);
     let (mut info, mut status) = (run.join("info"), run.join("status"));
     if instance.options.iter().any(|word| may_move_files(word))
-        && let Ok(config) = unit::config(site, instance)
+        && let Ok(config) = instance.server_config(site)
     {
         info = config.info_file.unwrap_or(info);
         status = config.status_file.unwrap_or(status);

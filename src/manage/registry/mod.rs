@@ -1,6 +1,7 @@
 //! Where the instances of this machine, or of this user, are configured, and what they are.
 
 pub(crate) mod ini;
+pub(crate) mod instance;
 pub(crate) mod pattern;
 pub(crate) mod shlex;
 pub(crate) mod sysroot;
@@ -13,10 +14,12 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use nix::unistd::{Uid, User};
 
+use self::ini::Ini;
+pub(crate) use self::instance::{Instance, check_name, unit_name};
+use self::pattern::Patterns;
 use super::error::CommandError;
 use super::files;
-use super::registry::ini::Ini;
-use super::registry::pattern::Patterns;
+use super::output;
 
 /// Whose instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,31 +49,6 @@ pub(crate) struct Registry {
     pub(crate) root: Option<PathBuf>,
     config: PathBuf,
     runtime: PathBuf,
-}
-
-/// A server that is configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Instance {
-    /// The section's name.
-    pub(crate) name: String,
-    /// The file that it stands in.
-    pub(crate) file: PathBuf,
-    /// The child's command line, as words.
-    pub(crate) command: Vec<String>,
-    /// Where the child is started.
-    pub(crate) chdir: PathBuf,
-    /// Who runs server and child, for the system's instances.
-    pub(crate) user: Option<String>,
-    /// And as which group.
-    pub(crate) group: Option<String>,
-    /// One more control endpoint, in procServ's notation.
-    pub(crate) port: Option<String>,
-    /// Assignments, in the notation of systemd's `Environment=`.
-    pub(crate) environment: Option<String>,
-    /// A file of assignments for systemd's `EnvironmentFile=`.
-    pub(crate) env_file: Option<String>,
-    /// More options for the server, as words. Ours: procServ's helper doesn't look at it.
-    pub(crate) options: Vec<String>,
 }
 
 /// What is configured: the instances by name, and what is wrong with the rest.
@@ -216,6 +194,26 @@ impl Registry {
         Ok(files)
     }
 
+    /// Checks that the instance's own file contains no other instance: `add` replaces and `remove`
+    /// removes the whole file.
+    ///
+    /// # Errors
+    /// Another instance in the file; a file that can't be read.
+    pub(crate) fn require_sole_instance(&self, name: &str) -> Result<(), CommandError> {
+        let file = self.instance_file(name);
+        let text = match files::read_text(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            text => text.map_err(|error| CommandError::file(&file, &error))?,
+        };
+        let wrong = |what| CommandError::new(format!("{name}: edit {}: {what}", file.display()));
+        let ini = Ini::parse(&text)
+            .map_err(|error| wrong(format!("line {}: {}", error.line, error.what)))?;
+        match ini.sections().find(|section| *section != name) {
+            Some(other) => Err(wrong(format!("[{other}] is in it, too"))),
+            None => Ok(()),
+        }
+    }
+
     /// Reads all files. What is wrong with one keeps nobody from using the others.
     ///
     /// # Errors
@@ -247,7 +245,7 @@ impl Registry {
     /// Those of [`Registry::files`].
     pub(crate) fn instances(&self) -> Result<BTreeMap<String, Instance>, CommandError> {
         let found = self.configured()?;
-        found.problems.iter().for_each(|problem| super::print_error(problem));
+        found.problems.iter().for_each(|problem| output::print_error(problem));
         Ok(found.instances)
     }
 
@@ -291,92 +289,7 @@ impl Configuration {
     }
 }
 
-impl Instance {
-    /// What a section of a file says.
-    ///
-    /// # Errors
-    /// What keeps it from being an instance.
-    pub(crate) fn read(file: &Path, ini: &Ini, name: &str) -> Result<Instance, String> {
-        let value =
-            |key: &str| ini.get(name, key).map(|value| value.filter(|value| !value.is_empty()));
-        let split = |key: &str| {
-            let words = value(key)?.map(|text| shlex::split(&text)).transpose();
-            words.map(Option::unwrap_or_default).map_err(|problem| format!("{key}: {problem}"))
-        };
-        let command = split("command")?;
-        if command.is_empty() {
-            return Err("no command".to_owned());
-        }
-        let instance = Instance {
-            name: name.to_owned(),
-            file: file.to_owned(),
-            command,
-            chdir: value("chdir")?.map_or_else(|| "/".into(), PathBuf::from),
-            user: value("user")?,
-            group: value("group")?,
-            port: value("port")?,
-            environment: value("environment")?,
-            env_file: value("env_file")?,
-            options: split("options")?,
-        };
-        if !instance.chdir.is_absolute() {
-            return Err(format!("chdir: {} is not absolute", instance.chdir.display()));
-        }
-        // They become lines of a unit, which a line end would end, and a backslash would not.
-        for key in ["chdir", "user", "group", "port", "environment", "env_file"] {
-            let ends = |letter: char| letter.is_control() && key != "environment";
-            if value(key)?.is_some_and(|value| value.contains(ends) || value.ends_with('\\')) {
-                return Err(format!("{key}: a line end, or a backslash at the end"));
-            }
-        }
-        Ok(instance)
-    }
-}
-
-/// The name of an instance's unit.
-pub(crate) fn unit_name(name: &str) -> String {
-    format!("procserv-{name}.service")
-}
-
-/// Whether an instance may be called so: it names files, directories and a unit, and must lead
-/// nowhere else.
-///
-/// # Errors
-/// What is wrong with it.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let good = |letter: char| letter.is_ascii_alphanumeric() || "_-.:".contains(letter);
-    if name.is_empty() || name.len() > NAME_MAX {
-        return Err(format!("a name has 1 to {NAME_MAX} letters"));
-    }
-    if name.starts_with(['.', '-']) || !name.chars().all(good) {
-        return Err(format!(
-            "{name:?} is not a name: letters, digits and _ - . : only, no . or - at the start"
-        ));
-    }
-    Ok(())
-}
-
-/// `sun_path` must hold `/run/user/UID/procserv-NAME/control`.
-const NAME_MAX: usize = 64;
-
 fn home() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     home.or_else(|| User::from_uid(Uid::current()).ok().flatten().map(|user| user.dir))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stay_in_their_directory() {
-        for name in
-            ["", ".", "..", "../x", "a/b", ".hidden", "-f", "a b", "a\n", "a@b", "a%b", "\u{e4}"]
-        {
-            assert!(check_name(name).is_err(), "{name:?}");
-        }
-        for name in ["ioc1", "LI20:IOC-1.a_b"] {
-            assert_eq!(check_name(name), Ok(()));
-        }
-    }
 }

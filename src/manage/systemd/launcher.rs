@@ -5,7 +5,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::unit;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::registry::{Registry, Scope};
 
@@ -34,7 +33,7 @@ pub(crate) fn launch(scope: Scope, name: &str) -> CommandResult {
     };
     let program = server();
     // Not RUNTIME_DIRECTORY, a list with colons in between: a name may have one, too.
-    let arguments = unit::server_arguments(instance, &site.run_directory(name));
+    let arguments = instance.server_arguments(&site);
     let error = Command::new(&program).args(arguments).exec();
     Err(CommandError::file(&program, &error))
 }

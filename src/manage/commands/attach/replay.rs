@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::limits::{REPLAY_QUIET, REPLAY_TIMEOUT};
+use crate::manage::limits::{REPLAY_QUIET, REPLAY_TIMEOUT};
 
 /// Whether what comes from the server may be older than this connection.
 pub(super) struct ReplayPhase {

@@ -14,10 +14,10 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
 use super::replay::ReplayPhase;
 use super::signals::Signals;
 use super::target::ConsoleConnection;
-use crate::limits::{
+use crate::manage::error::CommandError;
+use crate::manage::limits::{
     ATTACH_CHUNK, ATTACH_QUEUE_MAX, FINAL_OUTPUT_TIMEOUT, TYPED_MAX, UNSENT_TIMEOUT,
 };
-use crate::manage::error::CommandError;
 use crate::reply_filter::ReplyFilter;
 use crate::sys::fd::duplicate;
 use crate::sys::pty::{Terminal, reopen};

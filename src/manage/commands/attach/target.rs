@@ -6,10 +6,10 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::limits::CONNECT_TIMEOUT;
 use crate::manage::error::CommandError;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::Clock;
+use crate::manage::limits::CONNECT_TIMEOUT;
 use crate::manage::registry::Registry;
 use crate::sys;
 

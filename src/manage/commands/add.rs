@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use serde_json::json;
 
-use super::control::systemctl;
 use crate::manage::error::{CommandError, CommandResult};
-use crate::manage::files;
+use crate::manage::output;
 use crate::manage::registry::ini::{self, Ini};
 use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry, check_name, unit_name};
 use crate::manage::systemd::launcher;
-use crate::manage::systemd::unit::{self, UnitState};
+use crate::manage::systemd::systemctl;
+use crate::manage::systemd::unit;
 use crate::sys::file::{self, IfExists};
 
 /// `add`.
@@ -39,12 +39,12 @@ pub(crate) fn add(site: &Registry, given: &ArgMatches, json: bool) -> CommandRes
             return Err(CommandError::new(format!("{name}: is in {other}: edit it there")));
         }
         Some(_) if !force => return Err(already_exists(&name, &file)),
-        _ => require_sole_instance(&name, &file)?,
+        _ => site.require_sole_instance(&name)?,
     }
     let instance = requested_instance(site, given, &name, file.clone(), force)?;
     let content = content(&instance)?;
     if !force {
-        unit::config(site, &instance).map_err(CommandError::usage)?;
+        instance.server_config(site).map_err(CommandError::usage)?;
     }
 
     let directory = site.directory();
@@ -64,7 +64,7 @@ pub(crate) fn add(site: &Registry, given: &ArgMatches, json: bool) -> CommandRes
     let unit_file = unit::write(site, &instance)?;
 
     let verbose = given.get_flag("verbose");
-    let enabled = enable(site, verbose, std::slice::from_ref(&unit_file));
+    let enabled = systemctl::enable(site, verbose, std::slice::from_ref(&unit_file));
     enabled.map_err(|failure| {
         CommandError::new(format!(
             "{name}: is in {}, but not enabled: {}",
@@ -73,35 +73,20 @@ pub(crate) fn add(site: &Registry, given: &ArgMatches, json: bool) -> CommandRes
         ))
     })?;
     if start {
-        systemctl(site, verbose, &["start", &unit_name(&name)])?;
+        systemctl::run(site, verbose, &["start", &unit_name(&name)])?;
     }
     if json {
-        crate::manage::print_json(
+        output::print_json(
             &json!({ "name": name, "file": file, "unit": unit_file, "started": start }),
         )?;
     } else if !start {
-        crate::manage::print(&format!("# manage-procs {} start {name}\n", site.scope.option()))?;
+        output::print(&format!("# manage-procs {} start {name}\n", site.scope.option()))?;
     }
     Ok(0)
 }
 
 fn already_exists(name: &str, file: &Path) -> CommandError {
     CommandError::new(format!("{name}: is in {}; --force replaces it", file.display()))
-}
-
-/// The file of an instance goes as a whole, and others may have been written into it.
-fn require_sole_instance(name: &str, file: &Path) -> Result<(), CommandError> {
-    let text = match files::read_text(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        text => text.map_err(|error| CommandError::file(file, &error))?,
-    };
-    let wrong = |what| CommandError::new(format!("{name}: edit {}: {what}", file.display()));
-    let ini =
-        Ini::parse(&text).map_err(|error| wrong(format!("line {}: {}", error.line, error.what)))?;
-    match ini.sections().find(|section| *section != name) {
-        Some(other) => Err(wrong(format!("[{other}] is in it, too"))),
-        None => Ok(()),
-    }
 }
 
 fn requested_instance(
@@ -185,42 +170,6 @@ fn absolute(path: &str) -> Result<PathBuf, CommandError> {
     Ok(path.components().collect())
 }
 
-/// Has systemd know units, and start them at boot.
-fn enable(site: &Registry, verbose: bool, units: &[PathBuf]) -> Result<(), CommandError> {
-    if !units.is_empty() {
-        let paths = units.iter().map(|unit| site.in_image(unit).to_string_lossy().into_owned());
-        let paths: Vec<String> = paths.collect();
-        let words = ["enable", "--quiet"].into_iter().chain(paths.iter().map(String::as_str));
-        systemctl(site, verbose, &words.collect::<Vec<_>>())?;
-    }
-    if site.root.is_some() { Ok(()) } else { systemctl(site, verbose, &["daemon-reload"]) }
-}
-
-/// Brings the units in line with their instances, whose files somebody may have written or changed.
-///
-/// # Errors
-/// A unit that can't be written; what systemctl says.
-pub(crate) fn refresh(
-    site: &Registry,
-    verbose: bool,
-    instances: &[Instance],
-) -> Result<(), CommandError> {
-    let mut units = Vec::new();
-    let mut is_unread = false;
-    for instance in instances {
-        match unit::state(site, instance) {
-            UnitState::Missing | UnitState::Old
-                if instance.file == site.instance_file(&instance.name) =>
-            {
-                units.push(unit::write(site, instance)?);
-            }
-            UnitState::Unread => is_unread = true,
-            _ => {}
-        }
-    }
-    if units.is_empty() && !is_unread { Ok(()) } else { enable(site, verbose, &units) }
-}
-
 /// The file of an instance, which is read as what was asked for.
 fn content(instance: &Instance) -> Result<String, CommandError> {
     let chdir =
@@ -254,61 +203,4 @@ fn content(instance: &Instance) -> Result<String, CommandError> {
         Ok(_) => Err(CommandError::usage(format!("{}: a value is empty", instance.name))),
         Err(problem) => Err(CommandError::usage(format!("{}: {problem}", instance.name))),
     }
-}
-
-/// `remove`.
-///
-/// # Errors
-/// An instance that is not there, that stands in a file with others, or that can't be stopped.
-pub(crate) fn remove(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let name = given.get_one::<String>("name").cloned().unwrap_or_default();
-    check_name(&name).map_err(CommandError::usage)?;
-    let file = site.instance_file(&name);
-    let unit_file = site.unit_file(&name);
-    if !file.exists() {
-        if let Some(other) = site.instances()?.get(&name) {
-            return Err(CommandError::new(format!(
-                "{name}: edit {}, where it is",
-                other.file.display()
-            )));
-        }
-        // The rest of one whose removal was interrupted.
-        if !unit_file.exists() {
-            return Err(CommandError::new(format!(
-                "no instance {name}: {} is not there",
-                file.display()
-            )));
-        }
-    }
-    require_sole_instance(&name, &file)?;
-    let verbose = given.get_flag("verbose");
-    let unit = unit_name(&name);
-    if site.root.is_none()
-        && let Err(failure) = systemctl(site, verbose, &["stop", &unit])
-    {
-        if !given.get_flag("force") {
-            return Err(CommandError::new(format!(
-                "{name}: not stopped and not removed: {}",
-                failure.text
-            )));
-        }
-        crate::manage::print_error(&failure.text);
-    }
-    let gone = |path: &Path| files::remove(path).map_err(|error| CommandError::file(path, &error));
-    // Disabled while the unit is there: systemctl finds its links by it.
-    let disabled = systemctl(site, verbose, &["disable", "--quiet", &unit]);
-    gone(&file)?;
-    gone(&unit_file)?;
-    let reloaded =
-        if site.root.is_none() { systemctl(site, verbose, &["daemon-reload"]) } else { Ok(()) };
-    disabled.and(reloaded).map_err(|failure| {
-        CommandError::new(format!(
-            "{name}: is removed, but systemd may still know it: {}",
-            failure.text
-        ))
-    })?;
-    if json {
-        crate::manage::print_json(&json!({ "name": name, "removed": true }))?;
-    }
-    Ok(0)
 }
