@@ -81,34 +81,34 @@ pub fn main(argv: Vec<OsString>) -> u8 {
     };
     match result {
         Ok(code) => code,
-        Err(failure) => {
-            output::print_error(&failure.text);
-            failure.code
+        Err(error) => {
+            output::print_error(&error.text);
+            error.code
         }
     }
 }
 
 fn command(matches: &ArgMatches) -> CommandResult {
-    let Some((name, given)) = matches.subcommand() else {
+    let Some((name, arguments)) = matches.subcommand() else {
         return Err(CommandError::usage("no command"));
     };
-    let site = Registry::new(matches)?;
-    let json = given.get_flag("json");
-    if site.scope == Scope::System {
+    let registry = Registry::new(matches)?;
+    let json = arguments.get_flag("json");
+    if registry.scope == Scope::System {
         // Launchers and generators read what is written here, whatever root keeps from others.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
     }
     match name {
-        "add" => add::add(&site, given, json),
-        "remove" => remove::remove(&site, given, json),
-        "start" | "stop" | "restart" => control::units(&site, name, given, json),
-        "attach" => attach::command(&site, given),
-        "list" => list::list(&site, given, json),
-        "status" => list::status(&site, given, json),
-        "logs" => logs::logs(&site, given, json),
-        "upgrade" => upgrade::upgrade(&site, given, json),
-        "doctor" => doctor::doctor(&site, json),
-        "write-procs-cf" => conserver::write(&site, given, json),
+        "add" => add::add(&registry, arguments, json),
+        "remove" => remove::remove(&registry, arguments, json),
+        "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
+        "attach" => attach::command(&registry, arguments),
+        "list" => list::list(&registry, arguments, json),
+        "status" => list::status(&registry, arguments, json),
+        "logs" => logs::logs(&registry, arguments, json),
+        "upgrade" => upgrade::upgrade(&registry, arguments, json),
+        "doctor" => doctor::doctor(&registry, json),
+        "write-procs-cf" => conserver::write(&registry, arguments, json),
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     }
 }

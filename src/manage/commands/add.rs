@@ -24,30 +24,30 @@ use crate::sys::file::{self, IfExists};
 ///
 /// # Errors
 /// A name or a value that can't be; an instance of this name; files that can't be written.
-pub(crate) fn add(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let text = |id| given.get_one::<String>(id).cloned();
+pub(crate) fn add(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
+    let text = |id| matches.get_one::<String>(id).cloned();
     let name = text("name").unwrap_or_default();
     check_name(&name).map_err(CommandError::usage)?;
-    let (force, start) = (given.get_flag("force"), given.get_flag("autostart"));
+    let (force, start) = (matches.get_flag("force"), matches.get_flag("autostart"));
     if start {
-        site.require_live("--autostart")?;
+        registry.require_live("--autostart")?;
     }
-    let file = site.instance_file(&name);
-    match site.instances()?.get(&name) {
+    let file = registry.instance_file(&name);
+    match registry.instances()?.get(&name) {
         Some(other) if other.file != file => {
             let other = other.file.display();
             return Err(CommandError::new(format!("{name}: is in {other}: edit it there")));
         }
         Some(_) if !force => return Err(already_exists(&name, &file)),
-        _ => site.require_sole_instance(&name)?,
+        _ => registry.require_sole_instance(&name)?,
     }
-    let instance = requested_instance(site, given, &name, file.clone(), force)?;
+    let instance = requested_instance(registry, matches, &name, file.clone(), force)?;
     let content = content(&instance)?;
     if !force {
-        instance.server_config(site).map_err(CommandError::usage)?;
+        instance.server_config(registry).map_err(CommandError::usage)?;
     }
 
-    let directory = site.directory();
+    let directory = registry.directory();
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
@@ -61,26 +61,26 @@ pub(crate) fn add(site: &Registry, given: &ArgMatches, json: bool) -> CommandRes
             _ => CommandError::file(&file, &error),
         }
     })?;
-    let unit_file = unit::write(site, &instance)?;
+    let unit_file = unit::write(registry, &instance)?;
 
-    let verbose = given.get_flag("verbose");
-    let enabled = systemctl::enable(site, verbose, std::slice::from_ref(&unit_file));
-    enabled.map_err(|failure| {
+    let verbose = matches.get_flag("verbose");
+    let enabled = systemctl::enable(registry, verbose, std::slice::from_ref(&unit_file));
+    enabled.map_err(|error| {
         CommandError::new(format!(
             "{name}: is in {}, but not enabled: {}",
             file.display(),
-            failure.text
+            error.text
         ))
     })?;
     if start {
-        systemctl::run(site, verbose, &["start", &unit_name(&name)])?;
+        systemctl::run(registry, verbose, &["start", &unit_name(&name)])?;
     }
     if json {
         output::print_json(
             &json!({ "name": name, "file": file, "unit": unit_file, "started": start }),
         )?;
     } else if !start {
-        output::print(&format!("# manage-procs {} start {name}\n", site.scope.option()))?;
+        output::print(&format!("# manage-procs {} start {name}\n", registry.scope.option()))?;
     }
     Ok(0)
 }
@@ -90,21 +90,21 @@ fn already_exists(name: &str, file: &Path) -> CommandError {
 }
 
 fn requested_instance(
-    site: &Registry,
-    given: &ArgMatches,
+    registry: &Registry,
+    matches: &ArgMatches,
     name: &str,
     file: PathBuf,
     force: bool,
 ) -> Result<Instance, CommandError> {
-    let text = |id| given.get_one::<String>(id).cloned();
-    let all = |id| given.get_many::<String>(id).into_iter().flatten().cloned();
+    let text = |id| matches.get_one::<String>(id).cloned();
+    let all = |id| matches.get_many::<String>(id).into_iter().flatten().cloned();
     let chdir = absolute(&text("chdir").unwrap_or_else(|| ".".to_owned()))?;
     let mut command: Vec<String> = all("command").collect();
-    if !force && !site.in_root(&chdir).is_dir() {
+    if !force && !registry.in_root(&chdir).is_dir() {
         return Err(CommandError::new(format!("--chdir: {} is not a directory", chdir.display())));
     }
     if let Some(program) = command.first_mut() {
-        resolve(site, &chdir, program, force)?;
+        resolve(registry, &chdir, program, force)?;
     }
     let options = shlex::split(&text("options").unwrap_or_default())
         .map_err(|problem| CommandError::usage(format!("--options: {problem}")))?;
@@ -138,30 +138,30 @@ fn requested_instance(
 /// Names the program so that the server finds it: a file of the directory by its path, one of PATH
 /// by its name.
 fn resolve(
-    site: &Registry,
+    registry: &Registry,
     chdir: &Path,
     program: &mut String,
     force: bool,
 ) -> Result<(), CommandError> {
     let local = chdir.join(&program);
-    let inside = site.in_root(&local);
+    let inside = registry.in_root(&local);
     if launcher::is_program(&inside) {
         if !program.contains('/') {
             *program = local.to_string_lossy().into_owned();
         }
         return Ok(());
     }
-    if force || (!program.contains('/') && on_path(site, program)) {
+    if force || (!program.contains('/') && on_path(registry, program)) {
         return Ok(());
     }
     let what = if inside.exists() { "is not executable" } else { "is not there" };
     Err(CommandError::new(format!("{}: {what}; --force adds it all the same", local.display())))
 }
 
-fn on_path(site: &Registry, program: &str) -> bool {
+fn on_path(registry: &Registry, program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .any(|directory| launcher::is_program(&site.in_root(&directory.join(program))))
+        .any(|directory| launcher::is_program(&registry.in_root(&directory.join(program))))
 }
 
 fn absolute(path: &str) -> Result<PathBuf, CommandError> {

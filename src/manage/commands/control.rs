@@ -13,20 +13,25 @@ use crate::manage::systemd::systemctl;
 ///
 /// # Errors
 /// A pattern that describes nothing, and what systemctl says.
-pub(crate) fn units(site: &Registry, verb: &str, given: &ArgMatches, json: bool) -> CommandResult {
-    site.require_live(verb)?;
-    let instances = site.matching(&Patterns::given(given)?)?;
+pub(crate) fn units(
+    registry: &Registry,
+    verb: &str,
+    matches: &ArgMatches,
+    json: bool,
+) -> CommandResult {
+    registry.require_live(verb)?;
+    let instances = registry.matching(&Patterns::from_matches(matches)?)?;
     if instances.is_empty() {
         return Err(CommandError::new("there are no instances"));
     }
     let units: Vec<String> = instances.iter().map(|instance| unit_name(&instance.name)).collect();
     let mut words = vec![verb];
     words.extend(units.iter().map(String::as_str));
-    let verbose = given.get_flag("verbose");
+    let verbose = matches.get_flag("verbose");
     if verb != "stop" {
-        systemctl::refresh(site, verbose, &instances)?;
+        systemctl::refresh(registry, verbose, &instances)?;
     }
-    systemctl::run(site, verbose, &words)?;
+    systemctl::run(registry, verbose, &words)?;
     if json {
         let names: Vec<_> = instances.iter().map(|instance| &instance.name).collect();
         output::print_json(&json!({ "command": verb, "instances": names }))?;

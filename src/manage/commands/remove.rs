@@ -15,13 +15,13 @@ use crate::manage::systemd::systemctl;
 ///
 /// # Errors
 /// An instance that is not there, that stands in a file with others, or that can't be stopped.
-pub(crate) fn remove(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let name = given.get_one::<String>("name").cloned().unwrap_or_default();
+pub(crate) fn remove(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
+    let name = matches.get_one::<String>("name").cloned().unwrap_or_default();
     check_name(&name).map_err(CommandError::usage)?;
-    let file = site.instance_file(&name);
-    let unit_file = site.unit_file(&name);
+    let file = registry.instance_file(&name);
+    let unit_file = registry.unit_file(&name);
     if !file.exists() {
-        if let Some(other) = site.instances()?.get(&name) {
+        if let Some(other) = registry.instances()?.get(&name) {
             return Err(CommandError::new(format!(
                 "{name}: edit {}, where it is",
                 other.file.display()
@@ -35,34 +35,34 @@ pub(crate) fn remove(site: &Registry, given: &ArgMatches, json: bool) -> Command
             )));
         }
     }
-    site.require_sole_instance(&name)?;
-    let verbose = given.get_flag("verbose");
+    registry.require_sole_instance(&name)?;
+    let verbose = matches.get_flag("verbose");
     let unit = unit_name(&name);
-    if site.root.is_none()
-        && let Err(failure) = systemctl::run(site, verbose, &["stop", &unit])
+    if registry.root.is_none()
+        && let Err(error) = systemctl::run(registry, verbose, &["stop", &unit])
     {
-        if !given.get_flag("force") {
+        if !matches.get_flag("force") {
             return Err(CommandError::new(format!(
                 "{name}: not stopped and not removed: {}",
-                failure.text
+                error.text
             )));
         }
-        output::print_error(&failure.text);
+        output::print_error(&error.text);
     }
     let gone = |path: &Path| files::remove(path).map_err(|error| CommandError::file(path, &error));
     // Disabled while the unit is there: systemctl finds its links by it.
-    let disabled = systemctl::run(site, verbose, &["disable", "--quiet", &unit]);
+    let disabled = systemctl::run(registry, verbose, &["disable", "--quiet", &unit]);
     gone(&file)?;
     gone(&unit_file)?;
-    let reloaded = if site.root.is_none() {
-        systemctl::run(site, verbose, &["daemon-reload"])
+    let reloaded = if registry.root.is_none() {
+        systemctl::run(registry, verbose, &["daemon-reload"])
     } else {
         Ok(())
     };
-    disabled.and(reloaded).map_err(|failure| {
+    disabled.and(reloaded).map_err(|error| {
         CommandError::new(format!(
             "{name}: is removed, but systemd may still know it: {}",
-            failure.text
+            error.text
         ))
     })?;
     if json {

@@ -23,11 +23,11 @@ use crate::sys::{self, pidfd};
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub(crate) fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    site.require_live("upgrade")?;
-    let instances = site.matching(&Patterns::given(given)?)?;
-    let seconds = given.get_one::<u32>("timeout").copied().unwrap_or(20);
-    let keep_going = given.get_flag("keep-going");
+pub(crate) fn upgrade(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
+    registry.require_live("upgrade")?;
+    let instances = registry.matching(&Patterns::from_matches(matches)?)?;
+    let seconds = matches.get_one::<u32>("timeout").copied().unwrap_or(20);
+    let keep_going = matches.get_flag("keep-going");
     let clock = Clock::read();
     let mut failed = false;
     let mut report = Vec::new();
@@ -35,7 +35,7 @@ pub(crate) fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> Comman
         let result = if failed && !keep_going {
             Err("not tried, after a failure".to_owned())
         } else {
-            one(site, instance, clock, Duration::from_secs(seconds.into()))
+            one(registry, instance, clock, Duration::from_secs(seconds.into()))
         };
         let (word, text) = match &result {
             Ok(Some(text)) => ("upgraded", text.clone()),
@@ -56,15 +56,15 @@ pub(crate) fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> Comman
 
 /// `None` if there is no server to be upgraded.
 fn one(
-    site: &Registry,
+    registry: &Registry,
     instance: &Instance,
     clock: Option<Clock>,
     patience: Duration,
 ) -> Result<Option<String>, String> {
-    let live = probe::probe(site, instance, clock);
+    let live = probe::probe(registry, instance, clock);
     let is_hidden = match &live {
         Some(live) => live.state() == "hidden",
-        None => probe::is_hidden(site, instance),
+        None => probe::is_hidden(registry, instance),
     };
     if is_hidden {
         return Err("only others may see it; are you root?".to_owned());
@@ -100,7 +100,7 @@ fn one(
             Some(_) => {}
         }
     }
-    let (scope, name) = (site.scope.option(), &instance.name);
+    let (scope, name) = (registry.scope.option(), &instance.name);
     Err(format!("PID {pid} goes on as it was; \"manage-procs {scope} logs {name}\" has its reason"))
 }
 

@@ -61,21 +61,21 @@ impl ServerStatus {
 /// What lives of `instance`. `None` without an info file: it was stopped in good order, or never
 /// started.
 pub(crate) fn probe(
-    site: &Registry,
+    registry: &Registry,
     instance: &Instance,
     clock: Option<Clock>,
 ) -> Option<ServerStatus> {
-    let run = site.run_directory(&instance.name);
+    let run = registry.run_directory(&instance.name);
     let (mut info, mut status) = (run.join("info"), run.join("status"));
     if instance.options.iter().any(|word| may_move_files(word))
-        && let Ok(config) = instance.server_config(site)
+        && let Ok(config) = instance.server_config(registry)
     {
         info = config.info_file.unwrap_or(info);
         status = config.status_file.unwrap_or(status);
     }
-    let mut live = read_info(&site.server_directory(), &info)?;
+    let mut live = read_info(&registry.server_directory(), &info)?;
     if let Some(server) = &live.server {
-        live.status = read_status(&site.server_directory().join(status), server.pid);
+        live.status = read_status(&registry.server_directory().join(status), server.pid);
         live.child = child(server.pid, live.status.as_ref());
         live.since = clock.map(|clock| clock.start(server));
         live.child_since = live.child.as_ref().and_then(|child| Some(clock?.start(child)));
@@ -92,8 +92,8 @@ fn may_move_files(word: &str) -> bool {
 }
 
 /// Whether this user may not see what there is of an instance.
-pub(crate) fn is_hidden(site: &Registry, instance: &Instance) -> bool {
-    let run = fs::read_dir(site.run_directory(&instance.name));
+pub(crate) fn is_hidden(registry: &Registry, instance: &Instance) -> bool {
+    let run = fs::read_dir(registry.run_directory(&instance.name));
     run.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 

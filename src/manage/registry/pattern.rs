@@ -14,8 +14,8 @@ impl Patterns {
     ///
     /// # Errors
     /// Those of [`Patterns::parse`].
-    pub(crate) fn given(given: &ArgMatches) -> Result<Patterns, CommandError> {
-        let texts: Vec<&String> = given.get_many("pattern").into_iter().flatten().collect();
+    pub(crate) fn from_matches(matches: &ArgMatches) -> Result<Patterns, CommandError> {
+        let texts: Vec<&String> = matches.get_many("pattern").into_iter().flatten().collect();
         Patterns::parse(&texts)
     }
 

@@ -24,10 +24,10 @@ pub(crate) fn main(scope: Scope, argv: &[OsString]) -> CommandResult {
             "a generator is run by systemd, with a directory to write to",
         ));
     };
-    let site = Registry::open(scope, None)?;
-    let launcher = unit::launcher(&site)?;
+    let registry = Registry::open(scope, None)?;
+    let launcher = unit::launcher(&registry)?;
     let wants = directory.join(format!("{}.wants", unit::target(scope)));
-    for instance in site.instances()?.values() {
+    for instance in registry.instances()?.values() {
         let name = unit_name(&instance.name);
         write_generated(
             &directory,

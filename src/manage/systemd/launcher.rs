@@ -26,14 +26,14 @@ pub(crate) fn main(argv: Vec<OsString>) -> CommandResult {
 /// # Errors
 /// Always, if it comes back.
 pub(crate) fn launch(scope: Scope, name: &str) -> CommandResult {
-    let site = Registry::open(scope, None)?;
-    let instances = site.instances()?;
+    let registry = Registry::open(scope, None)?;
+    let instances = registry.instances()?;
     let Some(instance) = instances.get(name) else {
         return Err(CommandError::new(format!("no usable instance {name}")));
     };
     let program = server();
     // Not RUNTIME_DIRECTORY, a list with colons in between: a name may have one, too.
-    let arguments = instance.server_arguments(&site);
+    let arguments = instance.server_arguments(&registry);
     let error = Command::new(&program).args(arguments).exec();
     Err(CommandError::file(&program, &error))
 }

@@ -8,13 +8,13 @@ use crate::manage::error::CommandError;
 use crate::manage::output;
 use crate::manage::registry::{Instance, Registry, Scope};
 
-/// Runs systemctl for the scope of `site`.
+/// Runs systemctl for the scope of `registry`.
 ///
 /// # Errors
 /// If it can't be run, or fails; what it has to say is on stderr.
-pub(crate) fn run(site: &Registry, verbose: bool, words: &[&str]) -> Result<(), CommandError> {
+pub(crate) fn run(registry: &Registry, verbose: bool, words: &[&str]) -> Result<(), CommandError> {
     let mut command = Command::new("systemctl");
-    match (&site.root, site.scope) {
+    match (&registry.root, registry.scope) {
         (Some(root), _) => {
             command.arg(format!("--root={}", root.display()));
         }
@@ -34,17 +34,17 @@ pub(crate) fn run(site: &Registry, verbose: bool, words: &[&str]) -> Result<(), 
 
 /// Has systemd know units, and start them at boot.
 pub(crate) fn enable(
-    site: &Registry,
+    registry: &Registry,
     verbose: bool,
     units: &[PathBuf],
 ) -> Result<(), CommandError> {
     if !units.is_empty() {
-        let paths = units.iter().map(|unit| site.in_image(unit).to_string_lossy().into_owned());
+        let paths = units.iter().map(|unit| registry.in_image(unit).to_string_lossy().into_owned());
         let paths: Vec<String> = paths.collect();
         let words = ["enable", "--quiet"].into_iter().chain(paths.iter().map(String::as_str));
-        run(site, verbose, &words.collect::<Vec<_>>())?;
+        run(registry, verbose, &words.collect::<Vec<_>>())?;
     }
-    if site.root.is_some() { Ok(()) } else { run(site, verbose, &["daemon-reload"]) }
+    if registry.root.is_some() { Ok(()) } else { run(registry, verbose, &["daemon-reload"]) }
 }
 
 /// Brings the units in line with their instances, whose files somebody may have written or changed.
@@ -52,22 +52,22 @@ pub(crate) fn enable(
 /// # Errors
 /// A unit that can't be written; what systemctl says.
 pub(crate) fn refresh(
-    site: &Registry,
+    registry: &Registry,
     verbose: bool,
     instances: &[Instance],
 ) -> Result<(), CommandError> {
     let mut units = Vec::new();
     let mut is_unread = false;
     for instance in instances {
-        match unit::state(site, instance) {
+        match unit::state(registry, instance) {
             UnitState::Missing | UnitState::Old
-                if instance.file == site.instance_file(&instance.name) =>
+                if instance.file == registry.instance_file(&instance.name) =>
             {
-                units.push(unit::write(site, instance)?);
+                units.push(unit::write(registry, instance)?);
             }
             UnitState::Unread => is_unread = true,
             _ => {}
         }
     }
-    if units.is_empty() && !is_unread { Ok(()) } else { enable(site, verbose, &units) }
+    if units.is_empty() && !is_unread { Ok(()) } else { enable(registry, verbose, &units) }
 }

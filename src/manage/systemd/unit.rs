@@ -114,8 +114,8 @@ pub(crate) fn assignment(text: &str) -> String {
 ///
 /// # Errors
 /// If nobody knows where this program is.
-pub(crate) fn launcher(site: &Registry) -> Result<Vec<String>, CommandError> {
-    if site.root.is_some() && site.in_root(INSTALLED.as_ref()).exists() {
+pub(crate) fn launcher(registry: &Registry) -> Result<Vec<String>, CommandError> {
+    if registry.root.is_some() && registry.in_root(INSTALLED.as_ref()).exists() {
         return Ok(vec![INSTALLED.to_owned()]);
     }
     let myself =
@@ -148,19 +148,19 @@ pub(crate) enum UnitState {
 }
 
 /// Compares the unit of an instance with what the instance says.
-pub(crate) fn state(site: &Registry, instance: &Instance) -> UnitState {
+pub(crate) fn state(registry: &Registry, instance: &Instance) -> UnitState {
     let name = &instance.name;
-    let new = text(site.scope, instance, &[], None);
+    let new = text(registry.scope, instance, &[], None);
     let is = |old: &str| settings(old) == settings(&new);
-    let is_linked = site.unit_link(name).symlink_metadata().is_ok();
-    match files::read_text(&site.unit_file(name)).ok().filter(|_| is_linked) {
+    let is_linked = registry.unit_link(name).symlink_metadata().is_ok();
+    match files::read_text(&registry.unit_file(name)).ok().filter(|_| is_linked) {
         Some(old) if is(&old) => UnitState::Good,
         Some(old) if old.starts_with(HEAD) => UnitState::Old,
         Some(_) => UnitState::Foreign,
-        None if !has_generator(site) => UnitState::Missing,
+        None if !has_generator(registry) => UnitState::Missing,
         // It runs at boot.
-        None if site.root.is_some() => UnitState::Good,
-        None => match files::read_text(&site.generated_unit(name)) {
+        None if registry.root.is_some() => UnitState::Good,
+        None => match files::read_text(&registry.generated_unit(name)) {
             Ok(old) if is(&old) => UnitState::Good,
             _ => UnitState::Unread,
         },
@@ -183,12 +183,12 @@ fn settings(text: &str) -> Vec<&str> {
     lines
 }
 
-fn has_generator(site: &Registry) -> bool {
-    let kind = site.scope.option().trim_start_matches("--");
+fn has_generator(registry: &Registry) -> bool {
+    let kind = registry.scope.option().trim_start_matches("--");
     ["/etc", "/usr/local/lib", "/usr/lib", "/lib"].iter().any(|directory| {
         let path =
             format!("{directory}/systemd/{kind}-generators/systemd-procserv-generator-{kind}");
-        site.in_root(path.as_ref()).exists()
+        registry.in_root(path.as_ref()).exists()
     })
 }
 
@@ -196,9 +196,9 @@ fn has_generator(site: &Registry) -> bool {
 ///
 /// # Errors
 /// If it can't be written.
-pub(crate) fn write(site: &Registry, instance: &Instance) -> Result<PathBuf, CommandError> {
-    let path = site.unit_file(&instance.name);
-    let unit = text(site.scope, instance, &launcher(site)?, None);
+pub(crate) fn write(registry: &Registry, instance: &Instance) -> Result<PathBuf, CommandError> {
+    let path = registry.unit_file(&instance.name);
+    let unit = text(registry.scope, instance, &launcher(registry)?, None);
     file::replace_atomically(&path, unit.as_bytes(), 0o644, IfExists::Replace)
         .map_err(|error| CommandError::file(&path, &error))?;
     Ok(path)

@@ -20,13 +20,13 @@ use crate::manage::registry::Registry;
 ///
 /// # Errors
 /// An instance that does not run, an endpoint that can't be reached, a terminal that can't be used.
-pub(crate) fn command(site: &Registry, given: &ArgMatches) -> CommandResult {
-    let console = given.get_one::<String>("console").map(String::as_str).unwrap_or_default();
-    let key = given.get_one::<String>("detach").map(String::as_str).unwrap_or_default();
+pub(crate) fn command(registry: &Registry, matches: &ArgMatches) -> CommandResult {
+    let console = matches.get_one::<String>("console").map(String::as_str).unwrap_or_default();
+    let key = matches.get_one::<String>("detach").map(String::as_str).unwrap_or_default();
     let Some(detach) = control_char::parse_command(key.as_bytes()) else {
         return Err(CommandError::usage(format!("--detach: {key:?} is no character")));
     };
-    let (target, stream) = target::open(site, console)?;
+    let (target, stream) = target::open(registry, console)?;
     let console = target.shown(console);
     let shown = String::from_utf8_lossy(&control_char::to_caret(detach)).into_owned();
     if std::io::stdin().is_terminal() {

@@ -157,17 +157,17 @@ impl AsFd for ConsoleConnection {
 /// # Errors
 /// Nothing of that name, or nobody there.
 pub(super) fn open(
-    site: &Registry,
+    registry: &Registry,
     console: &str,
 ) -> Result<(Target, ConsoleConnection), CommandError> {
-    let instances = site.instances()?;
+    let instances = registry.instances()?;
     let endpoints = match instances.get(console) {
         Some(instance) => {
-            let live = probe::probe(site, instance, Clock::read());
+            let live = probe::probe(registry, instance, Clock::read());
             let Some(mut live) = live.filter(|live| live.server.is_some()) else {
                 return Err(CommandError::new(format!(
                     "{console}: does not run; manage-procs {} start {console} starts it",
-                    site.scope.option()
+                    registry.scope.option()
                 )));
             };
             let endpoints = std::mem::take(&mut live.endpoints);
