@@ -31,7 +31,7 @@ pub(crate) mod files;
 pub(crate) mod inspect;
 pub(crate) mod limits;
 pub(crate) mod output;
-pub(crate) mod registry;
+pub mod registry;
 pub(crate) mod systemd;
 
 use crate::manage::commands::add;

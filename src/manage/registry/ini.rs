@@ -14,18 +14,18 @@ type Section = BTreeMap<String, String>;
 
 /// A file, or several that were read one over the other.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Ini {
+pub struct Ini {
     sections: BTreeMap<String, Section>,
     defaults: Section,
 }
 
 /// What is wrong, and in which line, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IniError {
+pub struct IniError {
     /// The line's number.
-    pub(crate) line: usize,
+    pub line: usize,
     /// What is wrong with it.
-    pub(crate) what: String,
+    pub what: String,
 }
 
 impl Ini {
@@ -34,7 +34,7 @@ impl Ini {
     /// # Errors
     /// For everything that Python's parser refuses: text before the first section, a line that is
     /// none of what a file is made of, and a section or key that is there twice.
-    pub(crate) fn parse(text: &str) -> Result<Ini, IniError> {
+    pub fn parse(text: &str) -> Result<Ini, IniError> {
         let mut parser = Parser::default();
         // Python's files know these three line ends.
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
@@ -45,7 +45,7 @@ impl Ini {
     }
 
     /// The names of the sections but DEFAULT.
-    pub(crate) fn sections(&self) -> impl Iterator<Item = &str> {
+    pub fn sections(&self) -> impl Iterator<Item = &str> {
         self.sections.keys().map(String::as_str)
     }
 
@@ -53,7 +53,7 @@ impl Ini {
     ///
     /// # Errors
     /// What is wrong with its interpolation.
-    pub(crate) fn get(&self, section: &str, key: &str) -> Result<Option<String>, String> {
+    pub fn get(&self, section: &str, key: &str) -> Result<Option<String>, String> {
         let mut left = EXPANSION_MAX;
         self.raw(section, key)
             .map(|raw| self.interpolate(section, key, raw, 1, &mut left))
@@ -110,7 +110,7 @@ impl Ini {
 ///
 /// # Errors
 /// For what no value can hold.
-pub(crate) fn escaped(value: &str) -> Result<String, String> {
+pub fn escaped(value: &str) -> Result<String, String> {
     if value.trim() != value || value.contains(|letter: char| letter.is_control()) {
         return Err("has blanks at an end, a line end or another control character".to_owned());
     }

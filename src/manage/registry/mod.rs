@@ -1,9 +1,9 @@
 //! Where the instances of this machine, or of this user, are configured, and what they are.
 
-pub(crate) mod ini;
+pub mod ini;
 pub(crate) mod instance;
 pub(crate) mod pattern;
-pub(crate) mod shlex;
+pub mod shlex;
 pub(crate) mod sysroot;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 ///
 /// # Errors
 /// A quotation that is not closed, or a backslash at the end.
-pub(crate) fn split(text: &str) -> Result<Vec<String>, String> {
+pub fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut letters = text.chars();
@@ -49,7 +49,7 @@ pub(crate) fn split(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// Words as one text, from which [`split`] and a shell make the same words.
-pub(crate) fn join<S: AsRef<str>>(words: &[S]) -> String {
+pub fn join<S: AsRef<str>>(words: &[S]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| quote(word.as_ref())).collect();
     quoted.join(" ")
 }
