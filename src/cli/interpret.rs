@@ -11,7 +11,7 @@ use super::numeric::Numbers;
 use crate::config::control_char;
 use crate::config::endpoint::{Access, Endpoint, EndpointError};
 use crate::config::{
-    ByteSet, ChildCommand, CommandChars, Config, ConsoleOptions, Endpoints, FileOptions,
+    ByteSet, ChildOptions, CommandChars, Config, ConsoleOptions, Endpoints, FileOptions,
     LogOptions, LogTarget, OverlapOptions, RestartMode, RestartPolicy, RunMode, ServiceOptions,
 };
 
@@ -95,7 +95,7 @@ pub(super) fn config(
         },
         quiet: given.has("quiet"),
         endpoints: Endpoints { controls, log, allow_from },
-        child: ChildCommand {
+        child: ChildOptions {
             command,
             args,
             exec: given.value("exec"),

@@ -189,7 +189,7 @@ impl<S: System> Server<S> {
         now: Timestamps,
     ) {
         let token = self.take_token();
-        let kind = connection.client_kind();
+        let kind = connection.kind().client_kind();
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);

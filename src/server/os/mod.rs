@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use super::writers::{LogJob, LogReply, WorkerHandle};
 use crate::console::clock::Timestamps;
-use crate::console::event::{ClientId, ClientKind};
+use crate::console::event::ClientId;
 use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, State};
 use crate::sys::file::FileId;
 use crate::sys::process::ExitStatus;
@@ -98,8 +98,6 @@ pub(super) trait NonblockingIo: Inheritable {
 
 /// A client's connection. Dropped, it is closed so that the other side sees an orderly end.
 pub(super) trait Connection: NonblockingIo {
-    /// How the core sees it.
-    fn client_kind(&self) -> ClientKind;
     /// Who is at its other end.
     fn peer_identity(&self) -> PeerIdentity;
     /// What another program has to know of it.

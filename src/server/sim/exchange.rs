@@ -11,8 +11,8 @@ use crate::config::endpoint::Address;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, ClientKind, Event, Role, Sink};
+use crate::handover::state::ChildState;
 use crate::handover::state::ServerIdentity;
-use crate::handover::state::{ChildState, ConnectionKind};
 use crate::handover::{answer, format};
 use crate::limits::HANDOVER_TIMEOUT;
 use crate::server::Server;
@@ -37,12 +37,12 @@ pub(super) fn go_on_with_rehearsal(world: &mut World) {
     let kind = world.dice.roll(10);
     world.note(format!("the new program does {kind}"));
     let end = match kind {
-        0 => ExitStatus::Exited(0),
-        1 => ExitStatus::Exited(1),
-        2 => ExitStatus::Killed(11),
+        0 => ExitStatus::Code(0),
+        1 => ExitStatus::Code(1),
+        2 => ExitStatus::Signal(11),
         3 => {
             world.send(id, b"something else", false);
-            ExitStatus::Exited(0)
+            ExitStatus::Code(0)
         }
         4 => return,
         5 => {
@@ -51,7 +51,7 @@ pub(super) fn go_on_with_rehearsal(world: &mut World) {
         }
         _ => {
             world.send(id, &answer(digest), false);
-            ExitStatus::Exited(0)
+            ExitStatus::Code(0)
         }
     };
     world.end(id, end);
@@ -92,13 +92,8 @@ impl Run {
         self.server.service = Some(ServiceReporter::new(None));
         self.server.records = Some(super::accounts::records(&world).with_state(state.records));
         for connection in state.connections {
-            let medium = match connection.kind {
-                ConnectionKind::Telnet => ClientKind::Telnet,
-                ConnectionKind::Pipe => ClientKind::Pipe,
-                ConnectionKind::Terminal(_) => ClientKind::Terminal,
-                ConnectionKind::Raw => ClientKind::Raw,
-            };
-            let far = Far::new(&world, -connection.stream.number as Id, medium, 0);
+            let kind = connection.kind.client_kind();
+            let far = Far::new(&world, -connection.stream.number as Id, kind, 0);
             self.server.resume_client(ClientId(connection.id), far);
         }
         let mut adopt = |child: ChildState| {
@@ -130,7 +125,7 @@ fn events_that_hang_refuse_an_upgrade() {
         let (program, state) = world.rehearsal.as_ref().expect("a rehearsal");
         let (id, digest) = (program.pipe, format::digest(state));
         world.send(id, &answer(digest), false);
-        world.end(id, ExitStatus::Exited(0));
+        world.end(id, ExitStatus::Code(0));
     }
     for _ in 0..20 {
         run.settle();
@@ -162,7 +157,7 @@ fn upgrade_that_fails_is_tried_no_more_often_than_asked_for() {
                 let (id, digest) = (program.pipe, format::digest(state));
                 tries += 1;
                 world.send(id, &answer(digest), false);
-                world.end(id, ExitStatus::Exited(0));
+                world.end(id, ExitStatus::Code(0));
             }
             world.write_log();
             world.write_records();

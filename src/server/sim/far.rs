@@ -8,21 +8,22 @@ use nix::libc;
 
 use super::world::{Id, Shared};
 use crate::console::event::ClientKind;
-use crate::handover::state::{ConnectionKind, Descriptor, SavedTermios};
+use crate::handover::state::{ConnectionKind, Descriptor};
 use crate::server::os::{Connection, Daemon, Inheritable, NonblockingIo, PeerIdentity, Process};
 use crate::sys::process::ExitStatus;
+use crate::sys::terminal::TermiosFlags;
 
 /// The server's end of a pipe.
 pub(super) struct Far {
     world: Shared,
     pub(super) id: Id,
-    medium: ClientKind,
+    kind: ClientKind,
     pid: i32,
 }
 
 impl Far {
-    pub(super) fn new(world: &Shared, id: Id, medium: ClientKind, pid: i32) -> Far {
-        Far { world: Rc::clone(world), id, medium, pid }
+    pub(super) fn new(world: &Shared, id: Id, kind: ClientKind, pid: i32) -> Far {
+        Far { world: Rc::clone(world), id, kind, pid }
     }
 }
 
@@ -90,20 +91,16 @@ impl NonblockingIo for Far {
 }
 
 impl Connection for Far {
-    fn client_kind(&self) -> ClientKind {
-        self.medium
-    }
-
     fn peer_identity(&self) -> PeerIdentity {
         PeerIdentity::Process { uid: 1, gid: 2, pid: self.id as i32 }
     }
 
     fn kind(&self) -> ConnectionKind {
-        match self.medium {
+        match self.kind {
             ClientKind::Telnet => ConnectionKind::Telnet,
             ClientKind::Raw => ConnectionKind::Raw,
             ClientKind::Pipe => ConnectionKind::Pipe,
-            ClientKind::Terminal => ConnectionKind::Terminal(SavedTermios {
+            ClientKind::Terminal => ConnectionKind::Terminal(TermiosFlags {
                 input: 0,
                 output: 0,
                 control: 0,
@@ -124,7 +121,7 @@ impl Process for Far {
     }
 
     fn signal(&self, signal: i32) {
-        self.world.borrow_mut().end(self.id, ExitStatus::Killed(signal));
+        self.world.borrow_mut().end(self.id, ExitStatus::Signal(signal));
     }
 
     fn become_daemon(&mut self, daemon: Daemon) {

@@ -214,7 +214,7 @@ impl Run {
                 if let Some(child) = world.children.last_mut().filter(|child| child.end.is_none())
                     && !closes
                 {
-                    child.end = Some(ExitStatus::Exited(3));
+                    child.end = Some(ExitStatus::Code(3));
                     world.signals.child = true;
                     world.woken = true;
                 }
@@ -303,7 +303,7 @@ fn old_child_acts(world: &mut World) {
     let (pipe, kind) = (*pipe, world.dice.roll(6));
     if kind == 0 {
         world.note("the old child ends".to_owned());
-        world.end(pipe, ExitStatus::Exited(4));
+        world.end(pipe, ExitStatus::Code(4));
     } else {
         let text: &[u8] = [b"the old one\r\n", &b"half a line"[..]][(kind % 2) as usize];
         let count = 1 << world.dice.roll(18);

@@ -12,6 +12,7 @@ pub mod successor;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -94,7 +95,7 @@ fn start(config: &Config) -> Result<u8, StartupError> {
         RunMode::Daemon => adopt_files(config, pid, &listeners),
         _ => write_files(config, pid, &listeners),
     };
-    let stdout = || fd::duplicate(io::stdout()).map(File::from).ok();
+    let stdout = || io::stdout().as_fd().try_clone_to_owned().map(File::from).ok();
     let log = match config.log.target {
         // Only now: a daemon's standard output is not its caller's.
         Some(LogTarget::Stdout) => stdout(),

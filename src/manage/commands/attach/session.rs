@@ -19,8 +19,7 @@ use crate::manage::limits::{
     ATTACH_CHUNK, ATTACH_QUEUE_MAX, FINAL_OUTPUT_TIMEOUT, TYPED_MAX, UNSENT_TIMEOUT,
 };
 use crate::reply_filter::ReplyFilter;
-use crate::sys::fd::duplicate;
-use crate::sys::pty::{Terminal, reopen};
+use crate::sys::terminal::{Terminal, reopen};
 use crate::telnet::client::ClientDecoder;
 
 /// Why a session is over.
@@ -96,7 +95,7 @@ impl<'a> Session<'a> {
         };
         let input = match &terminal {
             Some(terminal) => terminal.file().try_clone(),
-            None => duplicate(&stdin).map(File::from),
+            None => stdin.as_fd().try_clone_to_owned().map(File::from),
         };
         let stdout = io::stdout();
         let output_is_terminal = stdout.is_terminal();
@@ -105,7 +104,7 @@ impl<'a> Session<'a> {
         } else {
             Err(io::ErrorKind::Other.into())
         };
-        let output = output.or_else(|_| duplicate(&stdout).map(File::from));
+        let output = output.or_else(|_| stdout.as_fd().try_clone_to_owned().map(File::from));
         Ok(Session {
             stream,
             terminal,
