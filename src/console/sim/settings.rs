@@ -1,14 +1,15 @@
-//! What a world is like: the command line that it was started with, and what the child says.
+//! What a simulation is given: the settings, the child's output and the form of times.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::random::Random;
+use super::child::overlap::{RELOAD, overlap};
 use crate::config::{ByteSet, CommandChars, MessageStyle, RestartMode};
 use crate::console::Settings;
-use crate::console::clock::UnixTime;
+use crate::console::clock::{TimeFormatter, UnixTime};
+use crate::sim_support::Random;
 
-/// The command line of a world.
+/// The settings of a simulation.
 pub fn settings(random: &mut Random) -> Settings {
     let command = random.pick(&["/bin/sh", "./st.cmd", "ioc"]).as_bytes().to_vec();
     let long = vec![b'n'; 2000];
@@ -29,9 +30,9 @@ pub fn settings(random: &mut Random) -> Settings {
     let stamps: [Option<&[u8]>; 5] = [None, None, Some(b"[#] "), Some(b"# \xFF#"), Some(b"")];
     let logs: [Option<(Vec<u8>, bool)>; 3] =
         [None, Some((b"/log".to_vec(), true)), Some((b"/log".to_vec(), false))];
-    let overlap = super::pair::overlap(random);
+    let overlap = overlap(random);
     if overlap.is_some_and(|overlap| overlap.command.is_some()) {
-        ignore.insert(super::pair::RELOAD);
+        ignore.insert(RELOAD);
         ignore.insert(0);
     }
     Settings {
@@ -66,7 +67,7 @@ pub fn settings(random: &mut Random) -> Settings {
     }
 }
 
-/// What children say: text of one kind each.
+/// The text of which children write pieces: of one kind in each simulation.
 pub fn pool(random: &mut Random) -> &'static [u8] {
     static POOLS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     let pools = POOLS.get_or_init(|| {
@@ -83,7 +84,7 @@ pub fn pool(random: &mut Random) -> &'static [u8] {
     &pools[random.below(pools.len())]
 }
 
-/// Letters in lines of about such a length.
+/// Letters in lines of about this length.
 fn make(line: usize, letters: &[u8]) -> Vec<u8> {
     let mut random = Random::new(line as u64);
     let mut text = Vec::new();
@@ -95,4 +96,16 @@ fn make(line: usize, letters: &[u8]) -> Vec<u8> {
         }
     }
     text
+}
+
+/// Formats a time by putting the seconds in the place of each `#`.
+#[derive(Debug)]
+pub struct SecondsFormatter;
+
+impl TimeFormatter for SecondsFormatter {
+    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
+        let digits = time.0.to_string().into_bytes();
+        let parts: Vec<&[u8]> = format.split(|&byte| byte == b'#').collect();
+        parts.join(&digits[..])
+    }
 }
