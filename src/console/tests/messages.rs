@@ -189,7 +189,7 @@ fn commands() {
 }
 
 #[test]
-fn old_words() {
+fn messages_of_2_7() {
     let log = Some((b"/var/log/x".to_vec(), true));
     let settings = Settings { wording: MessageStyle::V2_7, log, ..settings() };
     let greeting = greeting(&settings, On, None, count(0, 0));
