@@ -67,27 +67,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "systemd",
         ],
     ),
-    ("manage", &["limits", "sys"]),
-    ("manage/registry", &["limits"]),
+    ("manage", &["sys"]),
+    ("manage/registry", &["cli", "config"]),
     ("manage/inspect", &["cli", "config", "manage/registry", "sys"]),
-    ("manage/systemd", &["cli", "config", "manage/registry", "sys"]),
+    ("manage/systemd", &["manage/registry", "sys"]),
     (
         "manage/commands",
         &["config", "manage/inspect", "manage/registry", "manage/systemd", "reply_filter", "sys"],
     ),
     (
         "manage/commands/attach",
-        &["config", "limits", "manage/inspect", "manage/registry", "reply_filter", "sys", "telnet"],
+        &["config", "manage/inspect", "manage/registry", "reply_filter", "sys", "telnet"],
     ),
 ];
 
 /// Arrows of today that are to go: each is one half of a circle.
-const TO_BE_CUT: &[(&str, &str)] = &[
-    ("manage/inspect", "manage/systemd"),
-    ("server/writers", "server/os"),
-    ("server/writers", "server/records"),
-    ("sys", "limits"),
-];
+const TO_BE_CUT: &[(&str, &str)] = &[];
 
 /// Folders that are compiled for tests only.
 const TEST_ONLY: &[&str] = &["sim", "tests"];

@@ -1,7 +1,8 @@
 //! Runs cases of which some can't be run on every machine.
 
 use libtest_mimic::{Arguments, Trial};
-use std::process::ExitCode;
+use std::io::Write;
+use std::process::{Command, ExitCode, Stdio};
 
 /// One test: a function that panics when something is not as it should be.
 pub(crate) struct Case {
@@ -38,6 +39,26 @@ macro_rules! cases {
     };
 }
 pub(crate) use cases;
+
+/// What a Python program makes of texts: it reads them from standard input with a NUL between two,
+/// and writes as many with a NUL after each.
+pub(crate) fn python(program: &str, texts: &[String]) -> Vec<String> {
+    let mut python = Command::new("python3")
+        .args(["-c", program])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = python.stdin.take().unwrap();
+    let input = texts.join("\0");
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap());
+    let output = python.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let made: Vec<String> = output.split_terminator('\0').map(str::to_owned).collect();
+    assert_eq!(made.len(), texts.len());
+    made
+}
 
 /// Runs the cases as the command line says.
 pub(crate) fn run(cases: impl Iterator<Item = Case>) -> ExitCode {

@@ -1,14 +1,12 @@
 //! The configuration files of `manage-procs` are read as Python's configparser reads them, whose files
 //! they are.
 
-use crate::harness::cases;
+use crate::harness::{cases, python};
 use procserv_ng::manage::registry::ini::Ini;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::process::{Command, Stdio};
 
 cases![python_reads_the_same.needs("python3")];
 
@@ -92,21 +90,9 @@ fn python_reads_the_same() {
     let mut texts: Vec<String> =
         (0..4000).map(|_| text.new_tree(&mut runner).unwrap().current()).collect();
     texts.extend(["\u{feff}[a]\nx=1".into(), "[a]\n x = 1\n y = 2\n  z\n".into()]);
-    let mut python = Command::new("python3")
-        .args(["-c", PYTHON])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = python.stdin.take().unwrap();
-    let input = texts.join("\0");
-    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap());
-    let output = python.wait_with_output().unwrap();
-    writer.join().unwrap();
-    let theirs = String::from_utf8(output.stdout).unwrap();
-    let theirs = theirs.split_terminator('\0').map(|both| both.split_once('\u{2}').unwrap());
+    let theirs = python(PYTHON, &texts);
+    let theirs = theirs.iter().map(|both| both.split_once('\u{2}').unwrap());
     let (theirs, keys): (Vec<&str>, Vec<&str>) = theirs.unzip();
-    assert_eq!(theirs.len(), texts.len());
     let good = theirs.iter().filter(|theirs| **theirs != "error").count();
     assert!(good > 400, "only {good} texts that Python takes");
     let keys: BTreeSet<&str> = keys.iter().flat_map(|keys| keys.split('\u{1}')).collect();

@@ -14,6 +14,7 @@ mod harness;
 mod ini;
 mod meaning;
 mod parse;
+mod shlex;
 
 fn main() -> std::process::ExitCode {
     let topics = [
@@ -23,6 +24,7 @@ fn main() -> std::process::ExitCode {
         docs::cases(),
         completions::cases(),
         ini::cases(),
+        shlex::cases(),
     ];
     harness::run(topics.into_iter().flatten())
 }

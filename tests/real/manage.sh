@@ -96,7 +96,7 @@ dialogue() { TERM=vt100 expect -f "$here/dialogue.exp" "$@" >>"$scratch/dialogue
 attach=$(cat "$scratch/blocks/One 5") && rm "$scratch/blocks/One 5"
 before=$(child ioc1)
 check "$attach" dialogue \
-    '"Welcome to procServ" hello\r "hello\r\nhello" \x18 "Received a sigChild" \x1d ": left"' \
+    '"Welcome to procServ" hello\r "hello\r\nhello" \x18 "Received a sigChild" \x1d "keeps running"' \
     nsenter -t "$init" --mount --pid --cgroup --root --wd $attach
 renewed() { [ "$(child ioc1)" != "$before" ] && are running1 ioc1; }
 check "^X has restarted the IOC" within 30 renewed

@@ -92,7 +92,11 @@ fn there_and_back(env: &TestEnv, server: &TestServer, endpoint: &str) {
     person.terminal.screen.until("hello\r\nhello\r\n");
     person.terminal.screen.send("\x1d");
     person.left(0);
-    assert!(person.client.stderr().ends_with(": left\n"), "{}", person.client.stderr());
+    assert!(
+        person.client.stderr().ends_with(" (it keeps running)\n"),
+        "{}",
+        person.client.stderr()
+    );
     assert!(alive(server.pid()));
 }
 
@@ -177,7 +181,7 @@ fn the_end_of_the_server_ends_it(env: &TestEnv) {
     server.terminate();
     person.terminal.screen.until("@@@ Child process is shutting down");
     person.left(0);
-    assert!(person.client.stderr().ends_with(": closed by the server\n"));
+    assert!(person.client.stderr().ends_with(": closed by the server (restarted? attach again)\n"));
 }
 
 fn stopped_and_continued(env: &TestEnv) {

@@ -41,7 +41,11 @@ fn there_and_back(person: &mut Person) {
     person.terminal.screen.send("\x1d");
     person.left(0);
     assert!(find(person.terminal.screen.received(), b"\xff").is_none());
-    assert!(person.client.stderr().ends_with(": left\n"), "{}", person.client.stderr());
+    assert!(
+        person.client.stderr().ends_with(" (it keeps running)\n"),
+        "{}",
+        person.client.stderr()
+    );
 }
 
 fn raw_over_unix(env: &TestEnv) {
@@ -140,7 +144,11 @@ fn raw_paste_of_10_mb(env: &TestEnv) {
     // All of it arrives, though the child is slow.
     person.terminal.screen.send("\x1f");
     person.left(0);
-    assert!(person.client.stderr().ends_with(": left\n"), "{}", person.client.stderr());
+    assert!(
+        person.client.stderr().ends_with(" (it keeps running)\n"),
+        "{}",
+        person.client.stderr()
+    );
     env.wait_for("all bytes", || {
         (fs::metadata(server.path("kept")).ok()?.len() == text.len() as u64).then_some(())
     });
@@ -176,7 +184,7 @@ fn raw_end_of_the_server(env: &TestEnv) {
     server.terminate();
     person.terminal.screen.until("@@@ Child process is shutting down");
     person.left(0);
-    assert!(person.client.stderr().ends_with(": closed by the server\n"));
+    assert!(person.client.stderr().ends_with(": closed by the server (restarted? attach again)\n"));
 }
 
 /// Also with bytes that it has not read, which makes it a broken connection.
@@ -192,7 +200,10 @@ fn raw_server_is_killed(env: &TestEnv) {
         let status = person.client.wait_exit();
         let stderr = person.client.stderr();
         match status.code() {
-            Some(0) => assert!(stderr.ends_with(": closed by the server\n"), "{stderr}"),
+            Some(0) => assert!(
+                stderr.ends_with(": closed by the server (restarted? attach again)\n"),
+                "{stderr}"
+            ),
             code => assert!(code == Some(1) && stderr.ends_with(": Connection reset by peer\n")),
         }
         assert_eq!(person.terminal.modes(), person.before);

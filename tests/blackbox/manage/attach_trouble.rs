@@ -155,7 +155,7 @@ fn a_stuck_server_holds_nobody(env: &TestEnv) {
     person.terminal.screen.send("\x1d");
     person.left(0);
     let stderr = person.client.stderr();
-    assert!(stderr.contains(": left; the server did not take the last "), "{stderr}");
+    assert!(stderr.contains("(it keeps running); the server did not take the last "), "{stderr}");
 }
 
 /// After the detach key, while the server takes what was typed before, little by little.
@@ -217,7 +217,9 @@ fn a_server_that_says_nothing(env: &TestEnv) {
         let person = Person::attach(env, &[&stranger.endpoint()]);
         stranger.accept(env).write_all(last).unwrap();
         person.left(0);
-        assert!(person.client.stderr().ends_with(": closed by the server\n"));
+        assert!(
+            person.client.stderr().ends_with(": closed by the server (restarted? attach again)\n")
+        );
     }
 }
 
@@ -255,7 +257,7 @@ fn a_pipe_gets_what_the_child_wrote(env: &TestEnv) {
     stranger.accept(env).write_all(text).unwrap();
     let output = client.wait_with_output().unwrap();
     assert_eq!(output.stdout, text);
-    assert!(find(&output.stderr, b": closed by the server\n").is_some());
+    assert!(find(&output.stderr, b": closed by the server (restarted? attach again)\n").is_some());
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = stranger.command("raw:");
     let client = command.stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped()).spawn().unwrap();

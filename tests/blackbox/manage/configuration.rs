@@ -235,6 +235,8 @@ fn patterns_choose(_: &TestEnv) {
     assert_eq!(called(&["stop"]), format!("--user stop{}{one}{two}\n", unit("mag-1")));
     let done = fleet.run(&["stop", "vac-1", "x*"]);
     assert!(done.code == 1 && done.stderr.contains("no instance x* in "), "{done:?}");
+    let done = fleet.run(&["stop", "vac-1", "vac-["]);
+    assert!(done.code == 2 && done.stderr.contains(": vac-[ is not a pattern: "), "{done:?}");
     assert_eq!(fleet.must(&["list", "*-1"]).lines().count(), 3);
 }
 

@@ -1,11 +1,12 @@
 //! `doctor` finds what is wrong, and nothing else.
 
-use crate::manage::fleet::Fleet;
+use crate::manage::fleet::{Done, Fleet};
 use crate::support::{TestEnv, cases};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 
 cases![
     a_killed_server_is_found,
@@ -15,11 +16,15 @@ cases![
     options_are_read_as_the_server_does,
     a_broken_file_is_no_instance_less,
     a_directory_that_is_none,
+    a_socket_with_a_blank_in_its_path_is_alive,
 ];
 
 /// What it says of `subject`, each as problem and advice.
 fn findings(fleet: &Fleet, subject: &str) -> Vec<(String, String)> {
-    let done = fleet.run(&["doctor", "--json"]);
+    findings_of(fleet.run(&["doctor", "--json"]), subject)
+}
+
+fn findings_of(done: Done, subject: &str) -> Vec<(String, String)> {
     let list: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     let list = list.as_array().unwrap();
     assert_eq!(done.code, i32::from(!list.is_empty()));
@@ -171,4 +176,20 @@ fn a_directory_that_is_none(_: &TestEnv) {
             "{done:?}"
         );
     }
+}
+
+fn a_socket_with_a_blank_in_its_path_is_alive(_: &TestEnv) {
+    let fleet = Fleet::new();
+    add(&fleet, "blank-1", &[]);
+    let run = fleet.path("run time");
+    fs::create_dir_all(run.join("procserv-blank-1")).unwrap();
+    let socket = UnixListener::bind(run.join("procserv-blank-1/control")).unwrap();
+    let says = |text| {
+        let mut doctor = fleet.command(&["doctor", "--json"]);
+        let done = doctor.env("XDG_RUNTIME_DIR", &run).output().unwrap().into();
+        findings_of(done, "blank-1").iter().any(|(problem, _)| problem.contains(text))
+    };
+    assert!(!says("nobody listens on it"));
+    drop(socket);
+    assert!(says("run time/procserv-blank-1/control: nobody listens on it"));
 }

@@ -213,7 +213,7 @@ fn attach_finds_an_instance(env: &TestEnv) {
     let done = fleet.run(&["attach", "ioc1"]);
     assert!(done.code == 1 && done.stderr.contains("manage-procs --user start ioc1"), "{done:?}");
     let done = fleet.run(&["attach", "nobody"]);
-    assert!(done.stderr.contains("nobody: neither an instance nor an endpoint"), "{done:?}");
+    assert!(done.stderr.contains(": no instance nobody of user "), "{done:?}");
     let server = fleet.launch(env, setup, "ioc1");
     server.child_start(1);
     // Without a terminal: what a pipe says, and the answer up to the end.
