@@ -86,7 +86,13 @@ impl Settings {
         let words = server.iter().map(String::as_bytes).chain([self.name()]);
         let (least, most) = (self.restart.holdoff, self.restart.holdoff_max);
         let holdoff = RestartDelay { least, most, seed: restart_delay::seed(words) };
-        Policy { holdoff, signal_status: self.restart.signal_status }
+        Policy {
+            holdoff,
+            signal_status: self.restart.signal_status,
+            daemonizes: self.daemonizes(),
+            kill_orphans: self.restart.kill_orphans,
+            grace: self.restart.grace,
+        }
     }
 
     /// How it looks in the log.

@@ -1,4 +1,4 @@
-//! What clients type: telnet decoded, commands obeyed, the rest queued for the child
+//! What clients type: telnet is decoded, commands are run, and the rest is queued for the child
 //! (contract section 5).
 
 use crate::config::MessageStyle;
@@ -7,13 +7,13 @@ use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind, Effect, Role};
 use crate::console::{Console, messages};
 
-/// Restarts a dead child, whatever the kill character is.
+/// Starts a child while none runs, whatever the kill character is.
 const RESTART: u8 = 0x12;
-/// Quits the server while no child runs.
+/// Ends the server while no child runs.
 const QUIT: u8 = 0x11;
 
 impl Console {
-    /// One read from one client: the buffer that contract section 5 speaks of.
+    /// A client sent bytes, in one read: the buffer that contract section 5 speaks of.
     pub(crate) fn client_input(&mut self, id: ClientId, bytes: &[u8], now: Timestamps) {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
@@ -44,7 +44,7 @@ impl Console {
             start |= self.run_command(id, byte, running, now);
         }
         if start && !self.exiting {
-            // The buffer that starts a child is not for it.
+            // The input that starts a child does not go to it.
             if let Some(action) = self.supervisor.start_by_hand(now.mono) {
                 self.act(action, now);
             }
@@ -59,7 +59,8 @@ impl Console {
         }
     }
 
-    /// Acts on a byte that is one command or several. Whether it asks for a child.
+    /// Runs the commands that a byte is, of which it may be several. Returns true if one of them asks
+    /// for a child.
     fn run_command(&mut self, id: ClientId, byte: u8, running: bool, now: Timestamps) -> bool {
         let commands = self.settings.console.commands;
         let mut start = !running && byte == RESTART;
@@ -77,7 +78,7 @@ impl Console {
         }
         if commands.toggle == Some(byte) {
             self.audit_events.push_back(AuditEvent::Command(id, Command::Toggle));
-            // 2.7 has no ONESHOT, nor do those know it who read its words.
+            // procServ 2.7 has no ONESHOT, so its words have none either.
             let mode = self.supervisor.toggle(self.settings.console.style == MessageStyle::Current);
             self.revision += 1;
             self.say(&messages::toggled(&self.settings, mode), now);
@@ -99,7 +100,7 @@ impl Console {
                 self.cancel_replacement();
                 self.input.clear();
                 if self.supervisor.awaits_daemon() && self.settings.restart.kill_signal != 0 {
-                    // There is no process yet that a signal could be sent to.
+                    // There is no known process that a signal could be sent to.
                     self.give_up_daemon(now);
                 } else {
                     self.signal(self.settings.restart.kill_signal);
