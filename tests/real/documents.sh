@@ -43,6 +43,11 @@ run() {
 says() { grep -q -e "$1" "$scratch/said"; }
 procs() { in_systemd manage-procs "$@"; }
 runs() { procs status "$1" | grep -q "^$1 *running "; }
+# A person at a terminal.
+dialogue() { TERM=vt100 expect -f "$here/dialogue.exp" "$@" >>"$scratch/dialogue.out" 2>&1; }
+typed() { dialogue "$2" nsenter -t "$init" --mount --pid --cgroup --root --wd env HOME=/root bash -c "$1"; }
+welcome='"Welcome to procServ"'
+speaks='"echo =\$((6*7))=\r" =42='
 as() { in_systemd setpriv --reuid "$1" --regid "$1" --init-groups env HOME="/home/$1" "${@:2}"; }
 
 check "all links between documents lead somewhere" python3 "$here/links.py" "$here/../.."
@@ -122,6 +127,8 @@ check "is no instance" eval '! procs list ioc1 2>/dev/null'
 ln -s "$(realpath "$contrib")" "$root/contrib"
 check "to a unit of contrib" run "migrating: From units of your own to those of contrib 1"
 check "runs" within 10 in_systemd test -S /run/procServ/ioc3/control
+command=$(grep -o 'manage-procs attach [^ ]*' "$contrib/systemd/ioc@.service" | sed 's/NAME/ioc3/')
+check "its comment: $command" typed "$command" "$welcome $speaks \x1d {: left}"
 check "and stops" in_systemd systemctl disable --quiet --now ioc@ioc3
 
 ### security.md
@@ -149,10 +156,6 @@ cp "$root/root/.ssh/id_ed25519.pub" "$root/root/.ssh/authorized_keys"
 sed 's/^\S* \S*/ioc-host &/' "$root/etc/ssh/ssh_host_ed25519_key.pub" >"$root/root/.ssh/known_hosts"
 echo 'UsePAM no' >"$root/etc/ssh/sshd_config"
 in_systemd /usr/sbin/sshd
-dialogue() { TERM=vt100 expect -f "$here/dialogue.exp" "$@" >>"$scratch/dialogue.out" 2>&1; }
-typed() { dialogue "$2" nsenter -t "$init" --mount --pid --cgroup --root --wd env HOME=/root bash -c "$1"; }
-welcome='"Welcome to procServ"'
-speaks='"echo =\$((6*7))=\r" =42='
 command=$(block "security: How consoles leave a host 1")
 check "$command" typed "$command" "$welcome $speaks \x1d"
 command=$(block "security: How consoles leave a host 2")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What README.md tells people to type and to put into files, word for word.
 . "$(dirname "$0")/lib.sh"
-need cargo expect telnet socat nc useradd
+need cargo expect fish telnet socat nc useradd
 # Without its $root the files below would be this machine's.
 . "$here/machine.bash" || exit
 diagnosis="$scratch/*.out"
@@ -23,7 +23,7 @@ chmod 755 "$scratch/sudo/sudo"
 cd "$here/../.."
 writable "${CARGO_TARGET_DIR:-target}"
 export CARGO_NET_OFFLINE=true
-empty /usr/local/{bin,share}
+empty /usr/local/{bin,share} /etc/fish
 PATH=/usr/local/bin:$scratch/sudo:$PATH
 
 ### Two commands
@@ -52,15 +52,15 @@ check "no third command" [ "$(wc -l <"$scratch/two")" = 2 ]
 
 ### Install and uninstall
 block "Install and uninstall 1" >"$scratch/install"
-installed() { find /usr/local/bin /usr/local/share -type f | LC_ALL=C sort; }
+installed() { find /etc/fish /usr/local/bin /usr/local/share -type f | LC_ALL=C sort; }
 check "$(tr '\n' ';' <"$scratch/install")" eval 'bash -e "$scratch/install" >"$scratch/install.out" 2>&1'
 check "programs, man pages and completions are there" [ "$(installed)" = "\
+/etc/fish/completions/manage-procs.fish
+/etc/fish/completions/procServ.fish
 /usr/local/bin/manage-procs
 /usr/local/bin/procServ
 /usr/local/share/bash-completion/completions/manage-procs.bash
 /usr/local/share/bash-completion/completions/procServ.bash
-/usr/local/share/fish/vendor_completions.d/manage-procs.fish
-/usr/local/share/fish/vendor_completions.d/procServ.fish
 /usr/local/share/man/man1/manage-procs.1
 /usr/local/share/man/man1/procServ.1
 /usr/local/share/zsh/site-functions/_manage-procs
