@@ -81,9 +81,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Arrows of today that are to go: each is one half of a circle.
-const TO_BE_CUT: &[(&str, &str)] = &[];
-
 /// Folders that are compiled for tests only.
 const TEST_ONLY: &[&str] = &["sim", "tests"];
 
@@ -214,10 +211,7 @@ fn folders_import_in_one_direction_only() {
     for ((from, to), files) in &arrows {
         let allowed = ALLOWED.iter().find(|(part, _)| part == from).map(|(_, allowed)| *allowed);
         let is_family = is_parent(from, to) || is_parent(to, from);
-        if !is_family
-            && !allowed.unwrap_or_default().contains(to)
-            && !TO_BE_CUT.contains(&(*from, *to))
-        {
+        if !is_family && !allowed.unwrap_or_default().contains(to) {
             wrong.push(format!("{from} -> {to}: {files:?}"));
         }
     }
