@@ -61,7 +61,7 @@ pub mod console;
 pub mod handover;
 pub mod limits;
 pub mod manage;
-pub mod reply_filter;
+pub(crate) mod reply_filter;
 pub mod server;
 #[cfg(test)]
 mod sim_support;

@@ -40,6 +40,7 @@ use self::stream::buffer::StreamBuffer;
 pub use self::stream::reader::Chunk;
 use self::stream::reader::{Encoding, StreamReader};
 use self::subsystem::SubsystemSet;
+use crate::config::RestartPolicy;
 
 // Effects carry numbers, because a kill signal may be a real-time signal, which `Signal` has not.
 const SIGKILL: i32 = Signal::SIGKILL as i32;
@@ -72,13 +73,15 @@ impl Console {
     /// A console without clients. The first [`handle_timeout`](Self::handle_timeout) starts the
     /// child, unless it is to wait for a user.
     pub fn new(settings: Settings, formatter: Box<dyn TimeFormatter>) -> Console {
-        let sinks = [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, settings.to_syslog)];
+        let RestartPolicy { mode, wait, ref ready, .. } = settings.restart;
+        let with_syslog = settings.log.syslog.is_some();
+        let sinks = [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, with_syslog)];
         let wanted = sinks.into_iter().filter_map(|(sink, wanted)| wanted.then_some(sink));
         Console {
-            supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
-            readiness: ReadinessTracker::new(settings.ready.clone(), settings.wait),
+            supervisor: Supervisor::new(mode, wait, settings.policy()),
+            readiness: ReadinessTracker::new(ready.clone(), wait),
             overlap: OverlapState::default(),
-            stream: StreamBuffer::new(settings.log_stamp.is_some(), settings.history),
+            stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
             input: InputQueue::default(),
@@ -186,7 +189,7 @@ impl Console {
 
     /// The child's name in messages.
     pub fn child_name(&self) -> &[u8] {
-        &self.settings.name
+        self.settings.name()
     }
 
     /// The next thing to do.
@@ -239,7 +242,7 @@ impl Console {
     }
 
     fn time(&self, time: UnixTime) -> Vec<u8> {
-        self.formatter.format(time, &self.settings.time_format)
+        self.formatter.format(time, &self.settings.console.time_format)
     }
 }
 

@@ -114,7 +114,7 @@ impl Console {
             log: sink(Sink::Log),
             stdout: sink(Sink::Stdout),
             input: self.input.snapshot(),
-            log_opened: self.settings.log.as_ref().map(|log| log.1),
+            log_opened: self.settings.log.target.as_ref().map(|_| self.settings.log_opened),
             readiness: Some(self.readiness.snapshot()),
             failing: self.failing,
             syslog: sink(Sink::Syslog),
@@ -171,8 +171,9 @@ impl Console {
         let settings = &mut console.settings;
         console.supervisor = Supervisor::restore(snapshot.supervisor, settings.policy())?;
         console.overlap = OverlapState::restore(snapshot.overlap, console.supervisor.running())?;
-        let keep_times = settings.log_stamp.is_some();
-        console.stream = StreamBuffer::restore(snapshot.stream, keep_times, settings.history)?;
+        let keep_times = settings.log.stamp.is_some();
+        console.stream =
+            StreamBuffer::restore(snapshot.stream, keep_times, settings.console.history)?;
         let head = console.stream.head();
         for client in snapshot.clients {
             let id = client.id;
@@ -181,8 +182,8 @@ impl Console {
                 return Err(InvalidSnapshot("two clients have one id"));
             }
         }
-        if let Some((_, opened)) = &mut settings.log {
-            *opened = snapshot.log_opened.unwrap_or(*opened);
+        if settings.log.target.is_some() {
+            settings.log_opened = snapshot.log_opened.unwrap_or(settings.log_opened);
             if let Some(log) = snapshot.log {
                 let log = StreamReader::restore(log, settings.log_encoding(), head)?;
                 console.sinks.insert(Sink::Log, log);

@@ -62,7 +62,10 @@ impl Console {
 
     /// The log was opened, or can be written again.
     pub(super) fn log_opened(&mut self) {
-        if !self.sinks.contains_key(&Sink::Log) && matches!(self.settings.log, Some((_, false))) {
+        if !self.sinks.contains_key(&Sink::Log)
+            && !self.settings.log_opened
+            && self.settings.log.target.is_some()
+        {
             // The server has reported this failure at its start.
             self.failing.insert(Subsystem::Log);
         }

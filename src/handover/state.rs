@@ -2,14 +2,16 @@
 //! [`core::record`](crate::console::snapshot) tells.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
 use minicbor::{Decode, Encode};
 
 use crate::console::error::InvalidSnapshot;
 use crate::console::event::{ClientKind, Role};
 use crate::console::snapshot::Snapshot;
+use crate::sys::fd;
+use crate::sys::file::FileId;
 use crate::sys::user::Account;
 
 /// All that a server is.
@@ -72,6 +74,21 @@ pub struct State {
     pub old_child: Option<ChildState>,
 }
 
+/// What was true when the first server of a chain of upgrades started, and its successors need.
+#[derive(Debug, Clone, Default)]
+pub struct ServerIdentity {
+    /// The command line.
+    pub argv: Vec<Text>,
+    /// When the server was started, in seconds since the epoch.
+    pub started: i64,
+    /// The directory that the server was started in.
+    pub dir: Text,
+    /// Soft and hard RLIMIT_NOFILE for children, if the server has changed its own.
+    pub open_files: Option<(u64, u64)>,
+    /// The account that children are run as, under `--user`.
+    pub account: Option<Account>,
+}
+
 /// Any bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
@@ -93,6 +110,18 @@ pub struct Descriptor {
     /// `st_ino`.
     #[n(3)]
     pub inode: u64,
+}
+
+impl Descriptor {
+    /// What another program in this process will know `fd` by.
+    ///
+    /// # Errors
+    /// fstat(2) fails.
+    pub fn of(fd: impl AsFd) -> io::Result<Descriptor> {
+        let fd = fd.as_fd();
+        let (kind, device, inode) = fd::identity(fd)?;
+        Ok(Descriptor { number: fd.as_raw_fd(), kind, device, inode })
+    }
 }
 
 /// A child that has not been buried.
@@ -153,25 +182,6 @@ pub struct ChildSocketState {
     /// Whether the service manager has it anyway.
     #[cbor(n(4), default)]
     pub passed: bool,
-}
-
-/// A file, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct FileId {
-    /// `st_dev`.
-    #[n(0)]
-    pub device: u64,
-    /// `st_ino`.
-    #[n(1)]
-    pub inode: u64,
-}
-
-impl FileId {
-    /// The file that has this metadata.
-    pub fn of(metadata: &Metadata) -> FileId {
-        FileId { device: metadata.dev(), inode: metadata.ino() }
-    }
 }
 
 /// A client's connection.
@@ -286,6 +296,17 @@ pub struct Retry {
 }
 
 impl State {
+    /// The identity that the server's successor goes on with.
+    pub fn identity(&self) -> ServerIdentity {
+        ServerIdentity {
+            argv: self.argv.clone(),
+            started: self.started,
+            dir: self.dir.clone(),
+            open_files: self.open_files,
+            account: self.account.clone(),
+        }
+    }
+
     /// All descriptors that stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> {
         let children = [&self.child, &self.old_child].into_iter().flatten();

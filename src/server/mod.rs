@@ -70,25 +70,22 @@ pub mod startup;
 mod writers;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::time::Duration;
-
-use mio::Token;
 
 use self::event_loop::child::Child;
 use self::event_loop::listener::Listener;
 use self::event_loop::peer::Peer;
-use self::event_loop::upgrade::{Handover, ServerIdentity};
-use self::os::{Ready, System};
-use self::records::Records;
+use self::event_loop::upgrade::Handover;
+use self::os::System;
+use self::records::{Records, RecordsJob, RecordsReply};
 use self::service_manager::ServiceReporter;
 use self::writers::sink::SinkWriter;
+use self::writers::{LogJob, LogReply};
 use crate::config::network::AllowedNetworks;
 use crate::console::Console;
-use crate::console::clock::{Monotonic, Timestamps};
-use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Effect, Event, Sink};
+use crate::console::clock::Monotonic;
+use crate::console::event::ClientId;
+use crate::handover::state::ServerIdentity;
 use crate::limits::READ_SIZE;
-use crate::sys;
 
 /// Everything that runs.
 struct Server<S: System> {
@@ -99,13 +96,13 @@ struct Server<S: System> {
     old_child: Option<Child<S::Process>>,
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
-    log: Option<SinkWriter<S::Link>>,
+    log: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
     /// With `--events` or `--status-file`.
-    records: Option<Records<S::Link>>,
+    records: Option<Records<S::Handle<RecordsJob, RecordsReply>>>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
-    stdout: Option<SinkWriter<S::Link>>,
+    stdout: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
     /// With `--syslog`.
-    syslog: Option<SinkWriter<S::Link>>,
+    syslog: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
     /// With `--notify`.
     service: Option<ServiceReporter>,
     next_token: usize,
@@ -147,234 +144,4 @@ impl<S: System> Server<S> {
             allowed_networks: None,
         }
     }
-
-    /// Until the console says so; the exit status.
-    fn run(&mut self) -> io::Result<u8> {
-        loop {
-            let timeout = self.timeout();
-            if timeout != Some(Duration::ZERO) {
-                self.console.release_idle_memory();
-            }
-            self.wait(timeout)?;
-            self.turn();
-            if let Some(code) = self.exit {
-                return Ok(code);
-            }
-        }
-    }
-
-    /// Waits for events and notes them.
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let Server { system, peers, child, old_child, listeners, handover, .. } = self;
-        system.wait(timeout, &mut |token, ready| {
-            let mut others = [old_child.as_mut(), handover.program()].into_iter().flatten();
-            if !others.any(|process| process.set_ready(token, ready)) {
-                set_ready::<S>(peers, child, listeners, token, ready);
-            }
-        })
-    }
-
-    fn turn(&mut self) {
-        let now = self.system.now();
-        self.take_signals(now);
-        self.console.handle_timeout(now);
-        // A child that is due is there before anybody is heard: what waits in a pipe is for it.
-        self.apply_effects(now);
-        self.console.update_backpressure(now.mono);
-        self.read_child(ChildSlot::Current, now);
-        // It may be that the old one is the child again.
-        self.apply_effects(now);
-        self.read_child(ChildSlot::Old, now);
-        self.read_clients(now);
-        self.accept(now);
-        self.apply_effects(now);
-        // What anybody is told of, a crash does not undo.
-        self.save(now);
-        self.write_child();
-        // Whoever types sees the echo before the log's thread is woken for it.
-        self.write_clients();
-        self.write_sinks(now);
-        self.drop_departed(now);
-        self.notify_service_manager(now);
-        self.write_records(now);
-        self.save(now);
-        // Who leaves hands nothing over: that it leaves is no part of the state.
-        if self.exit.is_none() {
-            self.continue_upgrade(now);
-        }
-    }
-
-    /// How long there is nothing to do; zero if something was left undone.
-    fn timeout(&self) -> Option<Duration> {
-        let now = self.system.now().mono;
-        if self.has_work(now) {
-            return Some(Duration::ZERO);
-        }
-        let pauses = self.listeners.iter().filter_map(Listener::deadline);
-        let sinks = [&self.log, &self.stdout].into_iter().flatten();
-        let retries = sinks.filter_map(|writer| writer.deadline(&self.console));
-        let next = pauses
-            .chain(retries)
-            .chain(self.console.deadline())
-            .chain(self.service.as_ref().and_then(ServiceReporter::deadline))
-            .chain(self.records.as_ref().and_then(Records::deadline))
-            .chain(self.child_waits_until(now))
-            .chain(self.handover.deadline())
-            .chain(self.save_retry)
-            .min()?;
-        Some(next.saturating_duration_since(now))
-    }
-
-    fn has_work(&self, now: Monotonic) -> bool {
-        let input_waits = !self.console.child_input().0.is_empty();
-        let reading = |child: &Option<Child<_>>, which| {
-            child.as_ref().is_some_and(|child| {
-                (child.is_readable() && self.may_read(which, now))
-                    || child.has_notifications()
-                    || child.ended().is_some()
-            })
-        };
-        let children = || {
-            reading(&self.child, ChildSlot::Current)
-                || reading(&self.old_child, ChildSlot::Old)
-                || (input_waits && self.child.as_ref().is_some_and(Child::is_writable))
-        };
-        let listeners = || self.listeners.iter().any(|listener| listener.has_work(now));
-        let peers = || {
-            self.peers.iter().any(|(&id, peer)| {
-                (peer.source.is_readable() && self.console.accepts_input(id))
-                    || (peer.source.is_writable() && peer.listens() && !self.console.is_drained(id))
-            })
-        };
-        children() || listeners() || peers()
-    }
-
-    /// Does what the console decided.
-    fn apply_effects(&mut self, now: Timestamps) {
-        while let Some(effect) = self.console.poll_effect() {
-            match effect {
-                Effect::Spawn => self.spawn(false, now),
-                Effect::SpawnReplacement => self.spawn_replacement(now),
-                Effect::Signal(which, signal) => {
-                    if let Some(child) = self.child_slot(which) {
-                        child.signal(signal);
-                    }
-                }
-                Effect::Reap(which) => {
-                    let child = self.child_slot(which).take();
-                    self.reap_child(child);
-                }
-                Effect::RestoreOld => self.child = self.old_child.take(),
-                Effect::FindDaemon => self.find_daemon(now),
-                Effect::SignalOrphans(signal) => self.signal_orphans(signal, now),
-                Effect::Disconnect(id) => {
-                    if let Some(peer) = self.peers.get_mut(&id) {
-                        peer.leaving = Some(DisconnectReason::Logout);
-                    }
-                }
-                Effect::ReopenLog => self.reopen_log(now),
-                Effect::Exit(code) => self.exit = Some(code),
-            }
-        }
-    }
-
-    /// Starts a child, `beside` the one there is or in the place of one that has ended.
-    fn spawn(&mut self, beside: bool, now: Timestamps) {
-        let token = self.take_token();
-        match self.system.spawn(token, beside || self.old_child.is_some()) {
-            Ok(process) => {
-                let child = Child::new(process, token);
-                let pid = child.pid();
-                let other = self.child.replace(child);
-                if beside {
-                    self.old_child = other;
-                }
-                self.console.handle(Event::Spawned(pid), now);
-                let place = if beside { " beside the old one" } else { "" };
-                self.debug_line(&format!("child process {pid} started{place}"));
-            }
-            Err(error) => {
-                self.console.handle(Event::SpawnFailed(&sys::reason(&error)), now);
-            }
-        }
-    }
-
-    fn child_slot(&mut self, which: ChildSlot) -> &mut Option<Child<S::Process>> {
-        match which {
-            ChildSlot::Current => &mut self.child,
-            ChildSlot::Old => &mut self.old_child,
-        }
-    }
-
-    fn reap_child(&mut self, child: Option<Child<S::Process>>) {
-        if let Some(child) = child {
-            let pid = child.pid();
-            child.reap();
-            self.system.forget_child(pid);
-        }
-        // Its zombie may have hidden others.
-        self.reap_orphans();
-    }
-
-    fn reopen_log(&mut self, now: Timestamps) {
-        if let Some(log) = &mut self.log {
-            log.reopen();
-        } else if self.console.has_log() {
-            // It could not be opened at the start.
-            match self.system.open_log() {
-                Ok(link) => {
-                    self.log = Some(SinkWriter::new(Sink::Log, link));
-                    self.console.handle(Event::LogOpened, now);
-                }
-                Err(error) => {
-                    let reason = sys::reason(&error);
-                    self.console.handle(Event::LogOpenFailed(&reason), now);
-                    self.system.log_open_failed();
-                }
-            }
-        }
-    }
-
-    /// Processes that are no orphans.
-    fn own_pids(&mut self) -> [Option<i32>; 3] {
-        let [child, old] = [&self.child, &self.old_child].map(|it| it.as_ref().map(Child::pid));
-        [child, old, self.handover.program().map(|program| program.pid())]
-    }
-
-    fn reap_orphans(&mut self) {
-        let ours = self.own_pids();
-        self.system.reap_orphans(ours);
-    }
-
-    fn take_token(&mut self) -> Token {
-        let token = Token(self.next_token);
-        self.next_token += 1;
-        token
-    }
-
-    fn debug_line(&mut self, line: &str) {
-        if let Some(stdout) = &mut self.stdout {
-            stdout.write_line(line);
-        }
-    }
-}
-
-/// Notes what was told under `token`. One that is nobody's any more is nothing.
-fn set_ready<S: System>(
-    peers: &mut BTreeMap<ClientId, Peer<S::Connection>>,
-    child: &mut Option<Child<S::Process>>,
-    listeners: &mut [Listener<S::Socket>],
-    token: Token,
-    ready: Ready,
-) {
-    if let Some(peer) = peers.get_mut(&client_id(token)) {
-        peer.source.set_ready(ready);
-    } else if child.as_mut().is_some_and(|child| child.set_ready(token, ready)) {
-    } else if let Some(listener) = listeners.iter_mut().find(|l| l.token == token) {
-        listener.ready = true;
-    }
-}
-
-fn client_id(token: Token) -> ClientId {
-    ClientId(token.0 as u64)
 }

@@ -18,6 +18,11 @@ pub enum ExitStatus {
     Unknown,
 }
 
+/// The PID of this process.
+pub fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
+}
+
 /// Whether child `pid` has ended, and how. It is left unreaped, so that its PID and process
 /// group can't be anybody else's yet.
 pub fn poll_exit(pid: i32) -> Option<ExitStatus> {

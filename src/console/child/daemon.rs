@@ -48,7 +48,7 @@ impl Console {
     pub(crate) fn becomes_daemon(&mut self, status: ExitStatus, now: Timestamps) -> bool {
         let ended_well = status == ExitStatus::Code(0) || self.supervisor.awaits_daemon();
         let waits =
-            self.settings.daemonizes && ended_well && self.supervisor.await_daemon(now.mono);
+            self.settings.daemonizes() && ended_well && self.supervisor.await_daemon(now.mono);
         if waits {
             self.effects.push_back(Effect::FindDaemon);
         }

@@ -97,7 +97,7 @@ impl OverlapState {
 impl Console {
     /// Replaces the child by one that is started beside it, or starts one if none runs.
     pub(crate) fn reload(&mut self, now: Timestamps) {
-        if self.settings.overlap.is_none() {
+        if self.settings.restart.overlap.is_none() {
             return;
         }
         if self.overlap.old.is_some() || self.supervisor.is_replacing() {
@@ -113,12 +113,12 @@ impl Console {
 
     /// Returns true if a child may be started beside another.
     pub fn has_overlap(&self) -> bool {
-        self.settings.overlap.is_some()
+        self.settings.restart.overlap.is_some()
     }
 
     /// Returns true if the readiness of a new child is also that of the server.
     pub fn reports_reload(&self) -> bool {
-        self.has_overlap() && self.settings.ready.is_none()
+        self.has_overlap() && self.settings.restart.ready.is_none()
     }
 
     /// Returns true if a new child was asked for and may still be given up.
@@ -145,7 +145,7 @@ impl Console {
         self.readiness.started();
         self.audit_events.push_back(AuditEvent::Started(pid));
         let message = messages::started(&self.settings, pid);
-        let Some((child, overlap)) = old.zip(self.settings.overlap) else {
+        let Some((child, overlap)) = old.zip(self.settings.restart.overlap) else {
             // This child was started after the pending reload request, so the request is fulfilled.
             self.overlap.reload_requested = false;
             return self.say(&message, now);
@@ -204,7 +204,7 @@ impl Console {
     }
 
     fn terminate_old(&mut self, now: Timestamps) {
-        let Some(overlap) = self.settings.overlap else {
+        let Some(overlap) = self.settings.restart.overlap else {
             return;
         };
         self.overlap.begin_terminating(overlap.grace, now.mono);
@@ -223,7 +223,7 @@ impl Console {
 
     /// A user killed both children, so the old one has its grace period, too.
     pub(crate) fn old_was_killed(&mut self, now: Timestamps) {
-        if let Some(overlap) = self.settings.overlap
+        if let Some(overlap) = self.settings.restart.overlap
             && self.overlap.is_on_trial()
         {
             self.overlap.begin_terminating(overlap.grace, now.mono);

@@ -1,10 +1,11 @@
 //! The end of the child, and the server's exit.
 
 use super::supervisor::Action;
+use crate::config::RestartPolicy;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, Effect, ExitStatus};
-use crate::console::{Console, SIGKILL, Settings, messages};
+use crate::console::{Console, SIGKILL, messages};
 
 impl Console {
     /// Does what the supervisor decided.
@@ -65,7 +66,7 @@ impl Console {
     pub(crate) fn child_output_closed(&mut self, slot: ChildSlot) {
         match slot {
             // A daemon closes its terminal.
-            ChildSlot::Current if self.settings.daemonizes => {}
+            ChildSlot::Current if self.settings.daemonizes() => {}
             ChildSlot::Current => {
                 self.cancel_replacement();
                 self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
@@ -102,7 +103,7 @@ impl Console {
         } else if self.supervisor.in_grace() {
             self.supervisor.end_grace(now.mono);
         } else if !self.supervisor.is_leaving() {
-            let Settings { kill_signal, grace, .. } = self.settings;
+            let RestartPolicy { kill_signal, grace, .. } = self.settings.restart;
             self.signal(kill_signal);
             let killed = kill_signal == SIGKILL || grace.is_zero();
             if killed && kill_signal != SIGKILL {

@@ -48,7 +48,7 @@ impl Simulation {
                 }
             }
             Effect::ReopenLog => {
-                if self.console.settings.log.is_some() && !self.random.one_in(3) {
+                if self.console.settings.log.target.is_some() && !self.random.one_in(3) {
                     self.log_opened();
                 }
             }

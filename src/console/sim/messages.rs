@@ -28,15 +28,15 @@ impl Oracle {
 
     /// The commands that there are while no child runs.
     pub fn help(&self) -> String {
-        let kill = self.settings.commands.kill.map(|byte| format!(" or {}", caret(byte)));
-        let logout = self.settings.commands.logout;
+        let kill = self.settings.console.commands.kill.map(|byte| format!(" or {}", caret(byte)));
+        let logout = self.settings.console.commands.logout;
         let end = logout.map(|byte| format!(", {} closes this connection", caret(byte)));
         let (kill, end) = (kill.unwrap_or_default(), end.unwrap_or_default());
         format!("@@@ ^R{kill} restarts the child, ^Q quits the server{end}")
     }
 
     pub fn time(&self, seconds: i64) -> String {
-        text(&SecondsFormatter.format(UnixTime(seconds), &self.settings.time_format))
+        text(&SecondsFormatter.format(UnixTime(seconds), &self.settings.console.time_format))
     }
 
     pub fn say(&mut self, lines: &str, now: Timestamps) {
@@ -54,33 +54,32 @@ impl Oracle {
 
     pub fn greeting(&self, role: Role) -> Vec<u8> {
         let s = &self.settings;
-        let (name, command) = (text(&s.name), text(&s.command));
+        let (name, command) = (text(s.name()), text(s.command()));
         let mut lines = Vec::new();
         if role == Role::User {
             lines.push(format!("@@@ Welcome to procServ ({})", text(&s.version)));
-            let kill = match s.commands.kill {
+            let kill = match s.console.commands.kill {
                 Some(byte) => format!("Use {} to kill the child", caret(byte)),
                 None => "Kill command disabled".to_owned(),
             };
-            let toggle = match s.commands.toggle {
+            let toggle = match s.console.commands.toggle {
                 Some(byte) => format!("use {} to toggle auto restart", caret(byte)),
                 None => "auto restart toggle disabled".to_owned(),
             };
             let mode = mode_name(self.mode);
-            let word = if s.wording == MessageStyle::V2_7 { "" } else { " mode" };
+            let word = if s.console.style == MessageStyle::V2_7 { "" } else { " mode" };
             lines.push(format!("@@@ {kill}, auto restart{word} is {mode}, {toggle}"));
-            if let Some(byte) = s.commands.logout {
+            if let Some(byte) = s.console.commands.logout {
                 lines.push(format!("@@@ Use {} to logout from procServ server", caret(byte)));
             }
         }
         lines.push(format!("@@@ procServ server PID: {}", s.server_pid));
         lines.push(format!("@@@ Server startup directory: {}", text(&s.server_dir)));
-        lines.push(format!("@@@ Child startup directory: {}", text(&s.child_dir)));
+        lines.push(format!("@@@ Child startup directory: {}", text(s.child_dir())));
         let quoted = if name == command { String::new() } else { format!(" \"{name}\"") };
         lines.push(format!("@@@ Child{quoted} started as: {command}"));
-        if let Some((file, opened)) = s.log.as_ref().filter(|_| s.wording == MessageStyle::Current)
-        {
-            let trouble = if *opened { "" } else { "unable to open log file " };
+        if let Some(file) = s.log_name().filter(|_| s.console.style == MessageStyle::Current) {
+            let trouble = if s.log_opened { "" } else { "unable to open log file " };
             lines.push(format!("@@@ Child log file: {trouble}{}", text(file)));
         }
         lines.push(match self.child {

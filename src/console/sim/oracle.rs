@@ -63,9 +63,9 @@ pub struct Oracle {
 impl Oracle {
     pub fn new(settings: Settings) -> Oracle {
         Oracle {
-            mode: settings.restart,
-            waits_for_user: settings.wait,
-            stream: ExpectedStream::new(settings.history),
+            mode: settings.restart.mode,
+            waits_for_user: settings.restart.wait,
+            stream: ExpectedStream::new(settings.console.history),
             settings,
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
@@ -111,7 +111,7 @@ impl Oracle {
     pub fn log_failed(&mut self, reason: &str, now: Timestamps) {
         if !self.exiting && !std::mem::replace(&mut self.log_failing, true) {
             self.audit_events.push_back(AuditEvent::Failed(Subsystem::Log, reason.to_owned()));
-            let file = text(&self.settings.log.as_ref().unwrap().0);
+            let file = text(self.settings.log_name().unwrap());
             self.say_line(
                 &format!("@@@ Log file {file}: {reason}, output is not being logged\r\n"),
                 now,
@@ -124,7 +124,7 @@ impl Oracle {
         if self.exiting {
             return;
         }
-        let never = first && self.settings.log.as_ref().is_some_and(|log| !log.1);
+        let never = first && self.settings.log.target.is_some() && !self.settings.log_opened;
         if std::mem::take(&mut self.log_failing) || never {
             self.audit_events.push_back(AuditEvent::Recovered(Subsystem::Log));
         }

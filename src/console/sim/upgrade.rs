@@ -62,15 +62,13 @@ impl Simulation {
         assert!(read == snapshot, "{snapshot:?} became {read:?}");
         // The snapshot counts for more than the command line.
         let mut settings = self.oracle.settings.clone();
-        settings.wait = !settings.wait;
-        settings.restart = match settings.restart {
+        settings.restart.wait = !settings.restart.wait;
+        settings.restart.mode = match settings.restart.mode {
             RestartMode::On => RestartMode::Off,
             RestartMode::Off => RestartMode::Oneshot,
             RestartMode::Oneshot => RestartMode::On,
         };
-        if let Some((_, opened)) = &mut settings.log {
-            *opened = !*opened;
-        }
+        settings.log_opened = !settings.log_opened;
         let next = Console::restore(settings, Box::new(SecondsFormatter), read).unwrap();
         let last = std::mem::replace(&mut self.console, next);
         // The oracle does not know how long the child waits for which client.

@@ -16,7 +16,7 @@ struct TestConsole(Console);
 impl TestConsole {
     /// A console without a child. Client A, a terminal, has read its greeting.
     fn down(settings: Settings) -> TestConsole {
-        let mut console = TestConsole(console(Settings { wait: true, ..settings }));
+        let mut console = TestConsole(console(settings.with(|s| s.restart.wait = true)));
         console.joins(A, User, Terminal);
         console
     }
@@ -62,7 +62,7 @@ impl TestConsole {
 }
 
 fn with_commands(kill: Option<u8>, toggle: Option<u8>, logout: Option<u8>) -> Settings {
-    Settings { commands: CommandChars { kill, toggle, logout }, ..settings() }
+    settings().with(|s| s.console.commands = CommandChars { kill, toggle, logout })
 }
 
 const KILLED: &str = "\r\n@@@ Got a kill command\r\n";
@@ -83,7 +83,10 @@ fn input_reaches_the_child_without_the_ignored_characters() {
 fn without_an_ignore_list_every_byte_passes() {
     let everything: Vec<u8> = (0..=255).collect();
     let commands = CommandChars { kill: None, toggle: None, logout: None };
-    let mut console = TestConsole::up(Settings { commands, ignore: ByteSet::EMPTY, ..settings() });
+    let mut console = TestConsole::up(settings().with(|s| {
+        s.console.commands = commands;
+        s.console.ignore = ByteSet::EMPTY;
+    }));
     assert_eq!(console.types(A, &everything), []);
     assert_eq!(console.child_reads(), everything);
 }
@@ -166,8 +169,9 @@ fn quit_leaves_with_the_last_code_and_starts_nothing_more() {
 
 #[test]
 fn a_disabled_command_is_input() {
-    let mut console =
-        TestConsole::up(Settings { ignore: ByteSet::EMPTY, ..with_commands(None, None, None) });
+    let mut console = TestConsole::up(
+        with_commands(None, None, None).with(|s| s.console.ignore = ByteSet::EMPTY),
+    );
     assert_eq!(console.types(A, b"\x18\x14"), []);
     assert_eq!(console.child_reads(), b"\x18\x14");
     assert_eq!(console.reads(A), b"");
@@ -208,7 +212,7 @@ fn what_follows_the_logout_character_still_counts() {
 
 #[test]
 fn kill_signal_0_is_said_and_not_sent() {
-    let mut console = TestConsole::up(Settings { kill_signal: 0, ..settings() });
+    let mut console = TestConsole::up(settings().with(|s| s.restart.kill_signal = 0));
     assert_eq!(console.types(A, b"\x18"), []);
     assert_eq!(text(&console.reads(A)), KILLED);
 }
@@ -253,7 +257,7 @@ fn unknown_clients_give_no_commands() {
 
 #[test]
 fn in_oneshot_a_start_by_hand_is_the_end() {
-    let mut console = TestConsole::up(Settings { restart: RestartMode::Oneshot, ..settings() });
+    let mut console = TestConsole::up(settings().with(|s| s.restart.mode = RestartMode::Oneshot));
     console.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(5)), at(100));
     assert_eq!(console.0.poll_effect(), Some(Effect::Reap(ChildSlot::Current)));
     assert_eq!(console.types(A, b"\x12"), [Effect::Exit(5)]);

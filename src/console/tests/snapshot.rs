@@ -82,7 +82,7 @@ fn a_client_that_has_not_read_its_replies_is_not_read_afterwards() {
 }
 
 fn logged() -> Settings {
-    Settings { log: Some((b"/log".to_vec(), true)), log_stamp: Some(b"@".to_vec()), ..settings() }
+    settings().with_log("/log", true).with(|s| s.log.stamp = Some(b"@".to_vec()))
 }
 
 fn logging_console() -> Console {
@@ -116,7 +116,7 @@ fn only_the_log_gets_lines_about_upgrades() {
 
 #[test]
 fn without_a_log_nothing_is_said_about_upgrades() {
-    let mut console = console(Settings { to_stdout: true, ..settings() });
+    let mut console = console(settings().with(|s| s.to_stdout = true));
     console.handle(Event::Upgraded { version: "2.9.1" }, at(0));
     console.handle(Event::UpgradeFailed("no such file"), at(0));
     assert!(console.take(Sink::Log).is_none());

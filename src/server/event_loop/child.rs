@@ -5,12 +5,10 @@ use std::io;
 use mio::Token;
 
 use super::poll_stream::PollStream;
-use super::upgrade::describe;
 use crate::console::event::ExitStatus;
-use crate::handover::state::ChildState;
+use crate::handover::state::{ChildState, Descriptor};
 use crate::limits::{NOTIFICATIONS_PER_TURN, POST_EXIT_OUTPUT_MAX};
-use crate::server::os::descendants::Daemon;
-use crate::server::os::{Process, Ready};
+use crate::server::os::{Daemon, Process, Ready};
 use crate::sys::process;
 
 /// A child that was started and has not been buried.
@@ -72,19 +70,21 @@ impl<P: Process> Child<P> {
         Ok(ChildState {
             pid: process.pid(),
             pty: process.descriptor()?,
-            pidfd: process.pidfd().map(describe).transpose()?,
+            pidfd: process.pidfd().map(Descriptor::of).transpose()?,
             start_ticks: process.start_ticks(),
-            notify_socket: process.notify_socket().map(describe).transpose()?,
+            notify_socket: process.notify_socket().map(Descriptor::of).transpose()?,
         })
     }
 
-    /// Notes what was told under `token`, if that is its terminal's.
-    pub(crate) fn set_ready(&mut self, token: Token, ready: Ready) -> bool {
-        if token == self.token {
-            self.source.set_ready(ready);
-            self.notification_pending |= ready.readable;
-        }
-        token == self.token
+    /// The token under which its terminal and its notify socket are registered.
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Takes note of what the kernel says of its terminal or its notify socket.
+    pub(crate) fn set_ready(&mut self, ready: Ready) {
+        self.source.set_ready(ready);
+        self.notification_pending |= ready.readable;
     }
 
     /// Hears what it told its service manager. Whether it said that it is ready.

@@ -1,19 +1,22 @@
 //! The half of a turn that takes what has come: signals, the children's output, what clients
 //! typed, new connections. Each has a budget.
 
+use std::net::IpAddr;
+
 use nix::libc::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::child::ReadResult;
+use super::client_id;
 use super::listener::Accepted;
 use super::peer::Peer;
 use super::poll_stream::PollStream;
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, DisconnectReason, Event, Role};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
+use crate::server::Server;
 use crate::server::os::{Connection, System};
 use crate::server::records::{ClientInfo, EventBody};
 use crate::server::writers::sink::SinkWriter;
-use crate::server::{Server, client_id};
 use crate::sys;
 
 impl<S: System> Server<S> {
@@ -164,6 +167,19 @@ impl<S: System> Server<S> {
         }
     }
 
+    /// Whether a TCP client from there is let in.
+    fn allows(&self, peer: IpAddr) -> bool {
+        self.allowed_networks.as_ref().is_none_or(|networks| networks.allows(peer))
+    }
+
+    /// A TCP client from elsewhere was closed.
+    fn refused(&mut self, peer: IpAddr, endpoint: &str) {
+        let reason = "not from an allowed network";
+        self.debug_line(&format!("connection from {peer} refused: {reason}"));
+        let peer = Some(peer.to_string());
+        self.record(&EventBody::Refuse { endpoint, peer, reason });
+    }
+
     /// A connection becomes a client.
     pub(crate) fn join(
         &mut self,
@@ -179,9 +195,8 @@ impl<S: System> Server<S> {
                 let id = client_id(token);
                 self.system.keep(id, &connection);
                 if let Some(records) = &mut self.records {
-                    let (endpoint, caller) = (endpoint.to_owned(), connection.peer_identity());
-                    records
-                        .add_client(id, ClientInfo { role, endpoint, caller, since: now.wall.0 });
+                    let (endpoint, peer) = (endpoint.to_owned(), connection.peer_identity());
+                    records.add_client(id, ClientInfo { role, endpoint, peer, since: now.wall.0 });
                 }
                 let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: None });

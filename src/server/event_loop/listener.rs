@@ -15,13 +15,13 @@ use crate::sys;
 /// One endpoint.
 #[derive(Debug)]
 pub(crate) struct Listener<S> {
-    pub(crate) token: Token,
+    token: Token,
     socket: S,
     endpoint: Endpoint,
     /// What its connections may do.
     pub(crate) role: Role,
     /// Whether connections may be waiting.
-    pub(crate) ready: bool,
+    ready: bool,
     /// After a failure: nothing is accepted before.
     paused_until: Option<Monotonic>,
     /// Whether the failure has been told, until nobody waits any more.
@@ -50,6 +50,16 @@ impl<S: Socket> Listener<S> {
             paused_until: None,
             failure_reported: false,
         }
+    }
+
+    /// The token under which the socket is registered.
+    pub(crate) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Takes note that connections may be waiting.
+    pub(crate) fn set_ready(&mut self) {
+        self.ready = true;
     }
 
     /// What it accepts from.
@@ -112,8 +122,9 @@ fn is_transient_accept_error(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::config::endpoint::Address;
-    use crate::handover::state::{Descriptor, FileId};
+    use crate::handover::state::Descriptor;
     use crate::server::os::Inheritable;
+    use crate::sys::file::FileId;
 
     /// A socket on which accept(2) always fails so.
     struct Broken(i32);
@@ -145,7 +156,7 @@ mod tests {
         for errno in [nix::libc::EMFILE, nix::libc::ENOMEM, nix::libc::EPERM, nix::libc::EINVAL] {
             let endpoint = Address::Abstract(b"x".to_vec()).into();
             let mut listener = Listener::new(Token(7), Broken(errno), endpoint, Role::User);
-            listener.ready = true;
+            listener.set_ready();
             let mut now = Monotonic(0);
             let mut told = 0;
             for _ in 0..3 {

@@ -1,12 +1,152 @@
 //! The loop: what happened is told to the console, and what the console decided is done.
 
-pub(crate) mod admission;
 pub(crate) mod child;
+pub(crate) mod effects;
 pub(crate) mod input;
 pub(crate) mod listener;
 pub(crate) mod output;
-pub(crate) mod overlap;
 pub(crate) mod peer;
 pub(crate) mod poll_stream;
 pub(crate) mod records;
+pub(crate) mod shutdown;
 pub(crate) mod upgrade;
+
+use std::io;
+use std::time::Duration;
+
+use mio::Token;
+
+use self::child::Child;
+use self::listener::Listener;
+use super::Server;
+use super::os::System;
+use super::records::Records;
+use super::service_manager::ServiceReporter;
+use crate::console::clock::Monotonic;
+use crate::console::event::{ChildSlot, ClientId};
+
+impl<S: System> Server<S> {
+    /// Until the console says so; the exit status.
+    pub(crate) fn run(&mut self) -> io::Result<u8> {
+        loop {
+            let timeout = self.timeout();
+            if timeout != Some(Duration::ZERO) {
+                self.console.release_idle_memory();
+            }
+            self.wait(timeout)?;
+            self.turn();
+            if let Some(code) = self.exit {
+                return Ok(code);
+            }
+        }
+    }
+
+    /// Waits for events and notes them.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let Server { system, peers, child, old_child, listeners, handover, .. } = self;
+        system.wait(timeout, &mut |token, ready| {
+            let mut processes =
+                [child.as_mut(), old_child.as_mut(), handover.program()].into_iter().flatten();
+            // The owner of a token may be gone before the kernel's last word about it is heard.
+            if let Some(peer) = peers.get_mut(&client_id(token)) {
+                peer.source.set_ready(ready);
+            } else if let Some(process) = processes.find(|process| process.token() == token) {
+                process.set_ready(ready);
+            } else if let Some(listener) = listeners.iter_mut().find(|it| it.token() == token) {
+                listener.set_ready();
+            }
+        })
+    }
+
+    pub(crate) fn turn(&mut self) {
+        let now = self.system.now();
+        self.take_signals(now);
+        self.console.handle_timeout(now);
+        // A child that is due is there before anybody is heard: what waits in a pipe is for it.
+        self.apply_effects(now);
+        self.console.update_backpressure(now.mono);
+        self.read_child(ChildSlot::Current, now);
+        // It may be that the old one is the child again.
+        self.apply_effects(now);
+        self.read_child(ChildSlot::Old, now);
+        self.read_clients(now);
+        self.accept(now);
+        self.apply_effects(now);
+        // What anybody is told of, a crash does not undo.
+        self.save(now);
+        self.write_child();
+        // Whoever types sees the echo before the log's thread is woken for it.
+        self.write_clients();
+        self.write_sinks(now);
+        self.drop_departed(now);
+        self.notify_service_manager(now);
+        self.write_records(now);
+        self.save(now);
+        // Who leaves hands nothing over: that it leaves is no part of the state.
+        if self.exit.is_none() {
+            self.continue_upgrade(now);
+        }
+    }
+
+    /// How long there is nothing to do; zero if something was left undone.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        let now = self.system.now().mono;
+        if self.has_work(now) {
+            return Some(Duration::ZERO);
+        }
+        let pauses = self.listeners.iter().filter_map(Listener::deadline);
+        let sinks = [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
+        let retries = sinks.filter_map(|writer| writer.deadline(&self.console));
+        let next = pauses
+            .chain(retries)
+            .chain(self.console.deadline())
+            .chain(self.service.as_ref().and_then(ServiceReporter::deadline))
+            .chain(self.records.as_ref().and_then(Records::deadline))
+            .chain(self.child_waits_until(now))
+            .chain(self.handover.deadline())
+            .chain(self.save_retry)
+            .min()?;
+        Some(next.saturating_duration_since(now))
+    }
+
+    fn has_work(&self, now: Monotonic) -> bool {
+        let input_waits = !self.console.child_input().0.is_empty();
+        let reading = |child: &Option<Child<_>>, which| {
+            child.as_ref().is_some_and(|child| {
+                (child.is_readable() && self.may_read(which, now))
+                    || child.has_notifications()
+                    || child.ended().is_some()
+            })
+        };
+        let children = || {
+            reading(&self.child, ChildSlot::Current)
+                || reading(&self.old_child, ChildSlot::Old)
+                || (input_waits && self.child.as_ref().is_some_and(Child::is_writable))
+        };
+        let listeners = || self.listeners.iter().any(|listener| listener.has_work(now));
+        let peers = || {
+            self.peers.iter().any(|(&id, peer)| {
+                (peer.source.is_readable() && self.console.accepts_input(id))
+                    || (peer.source.is_writable() && peer.listens() && !self.console.is_drained(id))
+            })
+        };
+        children() || listeners() || peers()
+    }
+
+    pub(crate) fn take_token(&mut self) -> Token {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        token
+    }
+
+    pub(crate) fn debug_line(&mut self, line: &str) {
+        if let Some(stdout) = &mut self.stdout {
+            stdout.write_line(line);
+        }
+    }
+}
+
+/// The client whose connection is registered under `token`.
+pub(crate) fn client_id(token: Token) -> ClientId {
+    ClientId(token.0 as u64)
+}

@@ -1,15 +1,11 @@
 //! The half of a turn that gives things away: input to the child, the console stream to whoever
 //! takes it, and at the end everything to everybody.
 
-use std::io;
-
-use super::child::Child;
 use crate::console::clock::Timestamps;
-use crate::console::event::{ClientId, DisconnectReason, Event, Subsystem};
-use crate::limits::{CLIENT_LINGER, LOG_RETRY, WRITES_PER_TURN};
+use crate::console::event::{Event, Subsystem};
+use crate::limits::{LOG_RETRY, WRITES_PER_TURN};
 use crate::server::Server;
-use crate::server::os::{Inheritable, System};
-use crate::server::records::EventBody;
+use crate::server::os::System;
 use crate::server::writers::sink::{SinkEvent, SinkWriter};
 use crate::sys;
 
@@ -30,35 +26,35 @@ impl<S: System> Server<S> {
 
     pub(crate) fn write_sinks(&mut self, now: Timestamps) {
         if let Some(stdout) = &mut self.stdout {
+            // Nobody is told that it fails.
             stdout.turn(&mut self.console, now.mono);
         }
         if let Some(syslog) = &mut self.syslog {
-            for news in syslog.turn(&mut self.console, now.mono) {
-                if let SinkEvent::SyslogState(result) = news {
-                    self.report(Subsystem::Syslog, &result, now);
-                }
-            }
+            let events = syslog.turn(&mut self.console, now.mono);
+            self.take_sink_events(Subsystem::Syslog, events, now);
         }
-        let Some(log) = &mut self.log else {
-            return;
-        };
-        let mut told = false;
-        for news in log.turn(&mut self.console, now.mono) {
-            match news {
-                SinkEvent::Failed(reason) => {
-                    self.console.handle(Event::Failed(Subsystem::Log, &reason), now);
-                }
-                SinkEvent::Recovered => self.console.handle(Event::LogOpened, now),
-                SinkEvent::Rotated(result) => self.report(Subsystem::Rotation, &result, now),
-                // Another thread's.
-                SinkEvent::SyslogState(_) => {}
+        // The log is the last one, and so has what is said about syslog in the same turn.
+        if let Some(log) = &mut self.log {
+            let events = log.turn(&mut self.console, now.mono);
+            self.take_sink_events(Subsystem::Log, events, now);
+        }
+    }
+
+    /// Tells the console what happened to the sink of `subsystem`.
+    fn take_sink_events(&mut self, subsystem: Subsystem, events: Vec<SinkEvent>, now: Timestamps) {
+        let mut reopen_failed = false;
+        for event in events {
+            match event {
+                SinkEvent::Failed(reason) => self.report(subsystem, &Err(reason), now),
+                SinkEvent::Recovered => self.report(subsystem, &Ok(()), now),
+                SinkEvent::State(subsystem, result) => self.report(subsystem, &result, now),
                 SinkEvent::ReopenFailed(reason) => {
                     self.console.handle(Event::LogOpenFailed(&reason), now);
-                    told = true;
+                    reopen_failed = true;
                 }
             }
         }
-        if told {
+        if reopen_failed {
             self.system.log_open_failed();
         }
     }
@@ -138,57 +134,5 @@ impl<S: System> Server<S> {
                 }
             }
         }
-    }
-
-    /// The end: everybody gets what is pending, then every descriptor and file that is ours goes,
-    /// `files` among them, and last the log gets its time.
-    pub(crate) fn finish<F>(&mut self, files: F) -> io::Result<()> {
-        self.cancel_upgrade();
-        let connections: Vec<ClientId> = self.peers.keys().copied().collect();
-        let children = [&self.child, &self.old_child].into_iter().flatten().map(Child::pid);
-        let children: Vec<i32> = children.collect();
-        let listeners = self.listeners.iter();
-        let listeners: Vec<_> =
-            listeners.filter_map(|listener| listener.socket().descriptor().ok()).collect();
-        self.system.empty_store(&connections, &listeners, &children);
-        for child in [self.child.take(), self.old_child.take()] {
-            self.reap_child(child);
-        }
-        let now = self.system.now();
-        let deadline = now.mono + CLIENT_LINGER;
-        loop {
-            self.write_clients();
-            let Server { peers, console, .. } = self;
-            peers.retain(|&id, peer| {
-                let stays = peer.leaving.is_none() && peer.listens() && !console.is_drained(id);
-                if !stays {
-                    let reason = peer.leaving.unwrap_or(DisconnectReason::Exit);
-                    console.handle(Event::Left { id, reason }, now);
-                }
-                stays
-            });
-            let left = deadline.saturating_duration_since(self.system.now().mono);
-            if self.peers.is_empty() || left.is_zero() {
-                break;
-            }
-            self.wait(Some(left))?;
-        }
-        for id in std::mem::take(&mut self.peers).into_keys() {
-            self.console.handle(Event::Left { id, reason: DisconnectReason::Exit }, now);
-        }
-        self.listeners.clear();
-        drop(files);
-        self.record(&EventBody::ServerExit { status: self.exit.unwrap_or_default() });
-        if let Some(records) = &mut self.records {
-            records.hand_over_last();
-        }
-        let Server { system, console, log, stdout, syslog, records, .. } = self;
-        for writer in [log.take(), stdout.take(), syslog.take()].into_iter().flatten() {
-            writer.finish(console, || system.now().mono);
-        }
-        if let Some(records) = records.take() {
-            records.finish(|| system.now().mono, || system.millis());
-        }
-        Ok(())
     }
 }

@@ -10,38 +10,22 @@
 //! Whatever goes wrong before or in the exec, this server goes on and says why in its log.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 
 use super::child::{Child, ReadResult};
+use super::peer::Peer;
+use super::poll_stream::PollStream;
 use crate::console::clock::{Monotonic, Timestamps};
-use crate::console::event::{Event, ExitStatus};
+use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Event, ExitStatus};
 use crate::console::snapshot::Snapshot;
-use crate::handover::state::{
-    ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
-};
+use crate::handover::state::{ConnectionState, Descriptor, ListenerState, Retry, SinkState, State};
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE};
 use crate::server::Server;
-use crate::server::os::{Connection, Inheritable, Process, Socket, System, WorkerHandle};
+use crate::server::os::{Connection, Inheritable, Process, Socket, System};
 use crate::server::records::Records;
 use crate::server::writers::sink::SinkWriter;
+use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 use crate::sys;
-use crate::sys::user::Account;
-
-/// What was true when the server started, and its successors need.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ServerIdentity {
-    /// The command line.
-    pub(crate) argv: Vec<Vec<u8>>,
-    /// The second in which the first of them was started.
-    pub(crate) started: i64,
-    /// The directory that it was started in.
-    pub(crate) dir: Vec<u8>,
-    /// RLIMIT_NOFILE that the children get, soft and hard.
-    pub(crate) open_files: Option<(u64, u64)>,
-    /// Whom they are run as, under `--user`.
-    pub(crate) account: Option<Account>,
-}
 
 /// How far an upgrade is.
 pub(crate) struct Handover<P> {
@@ -59,7 +43,7 @@ enum Step<P> {
         /// What it answered so far.
         answer: Vec<u8>,
         /// What it has to answer about the state it was given.
-        digest: u64,
+        digest: u32,
         /// It has to have answered by then.
         until: Monotonic,
     },
@@ -133,7 +117,7 @@ impl<S: System> Server<S> {
             Step::Finishing { until } => {
                 let late = now.mono >= *until;
                 let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
-                let records_rest = self.records.as_ref().is_none_or(Records::is_at_rest);
+                let records_rest = self.records.as_ref().is_none_or(Records::is_quiesced);
                 let writers_rest = writers().all(|writer| writer.quiesced_file().is_some());
                 match (writers_rest && records_rest, late) {
                     (true, false) => self.exec_upgrade(now),
@@ -196,7 +180,7 @@ impl<S: System> Server<S> {
             writer.resume();
         }
         if let Some(records) = &mut self.records {
-            records.go_on();
+            records.resume();
         }
     }
 
@@ -263,9 +247,9 @@ impl<S: System> Server<S> {
         });
         Ok(State {
             version: crate::VERSION.to_owned(),
-            argv: self.identity.argv.iter().cloned().map(Text).collect(),
+            argv: self.identity.argv.clone(),
             started: self.identity.started,
-            dir: Text(self.identity.dir.clone()),
+            dir: self.identity.dir.clone(),
             open_files: self.identity.open_files,
             next_token: self.next_token as u64,
             console,
@@ -276,15 +260,62 @@ impl<S: System> Server<S> {
             stdout: sink(&self.stdout)?,
             account: self.identity.account.clone(),
             descendants_since: self.system.descendants_since(),
-            store: self.system.store().map(describe).transpose()?,
+            store: self.system.store().map(Descriptor::of).transpose()?,
             records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
             child_sockets: self.system.child_sockets()?,
             old_child,
         })
     }
+
+    /// Goes on with a client of the program before this one.
+    pub(crate) fn resume_client(&mut self, id: ClientId, connection: S::Connection) {
+        match self.system.watch(&connection, mio::Token(id.0 as usize)) {
+            Ok(always) => {
+                if let Some(records) = &mut self.records {
+                    records.set_peer(id, connection.peer_identity());
+                }
+                let source = PollStream::new(connection, always);
+                self.peers.insert(id, Peer { source, leaving: None });
+            }
+            Err(_) => {
+                let left = Event::Left { id, reason: DisconnectReason::Failed };
+                self.console.handle(left, self.system.now());
+            }
+        }
+    }
+
+    /// The first that a server does that goes on where another stopped. What happened in between was
+    /// told to nobody.
+    pub(crate) fn resume(&mut self, news: Event<'_>) {
+        let now = self.system.now();
+        let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
+        for id in gone.collect::<Vec<_>>() {
+            self.console.handle(Event::Left { id, reason: DisconnectReason::Closed }, now);
+        }
+        self.console.handle(news, now);
+        match &mut self.old_child {
+            Some(child) => child.poll_exit(),
+            // After a crash it was not taken over but killed.
+            None => {
+                let killed = ExitStatus::Signal(nix::libc::SIGKILL);
+                self.console.handle(Event::Exited(ChildSlot::Old, killed), now);
+            }
+        }
+        match &mut self.child {
+            Some(child) => child.poll_exit(),
+            None => {
+                self.console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Unknown), now)
+            }
+        }
+        self.reap_orphans();
+        // Perhaps nothing else happens for long.
+        self.write_sinks(now);
+    }
 }
 
-fn sink<L: WorkerHandle>(writer: &Option<SinkWriter<L>>) -> io::Result<Option<SinkState>> {
+fn sink<H: WorkerHandle<LogJob, LogReply>>(
+    writer: &Option<SinkWriter<H>>,
+) -> io::Result<Option<SinkState>> {
     // One that is not at rest is only rehearsed.
     let Some((writer, file)) =
         writer.as_ref().and_then(|writer| Some((writer, writer.quiesced_file()?)))
@@ -292,14 +323,7 @@ fn sink<L: WorkerHandle>(writer: &Option<SinkWriter<L>>) -> io::Result<Option<Si
         return Ok(None);
     };
     let retry = writer.retry().map(|(at, on_output)| Retry { at: at.0, on_output });
-    Ok(Some(SinkState { file: describe(file)?, retry }))
-}
-
-/// What another program in this process will know `fd` by.
-pub(crate) fn describe(fd: impl AsFd) -> io::Result<Descriptor> {
-    let fd = fd.as_fd();
-    let (kind, device, inode) = sys::fd::identity(fd)?;
-    Ok(Descriptor { number: fd.as_raw_fd(), kind, device, inode })
+    Ok(Some(SinkState { file: Descriptor::of(file)?, retry }))
 }
 
 fn read_answer<P: Process>(program: &mut Child<P>, answer: &mut Vec<u8>) {

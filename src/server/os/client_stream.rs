@@ -8,12 +8,10 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
-use super::{Connection, Inheritable, NonblockingIo};
+use super::{Connection, Inheritable, NonblockingIo, PeerIdentity};
 use crate::console::event::ClientKind;
 use crate::handover::state::{ConnectionKind, Descriptor, SavedTermios};
 use crate::limits::DRAIN_MAX;
-use crate::server::event_loop::upgrade::describe;
-use crate::server::records::PeerIdentity;
 use crate::sys::fd;
 use crate::sys::pty::{Terminal, TermiosFlags};
 
@@ -156,7 +154,7 @@ fn process(_socket: &File) -> Option<PeerIdentity> {
 
 impl Inheritable for ClientStream {
     fn descriptor(&self) -> io::Result<Descriptor> {
-        describe(self.file())
+        Descriptor::of(self.file())
     }
 }
 

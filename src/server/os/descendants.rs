@@ -4,26 +4,12 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::System;
-use crate::console::clock::Timestamps;
-use crate::console::event::Event;
+use super::Daemon;
 use crate::limits::PID_MAX;
-use crate::server::Server;
 use crate::sys::{process, procfs};
-
-/// The process that the child has become.
-#[derive(Debug)]
-pub(crate) struct Daemon {
-    pub(crate) pid: i32,
-    /// It by descriptor.
-    pub(crate) process: OwnedFd,
-    /// Whether it is a child of this process.
-    pub(crate) is_child: bool,
-}
 
 /// What the kernel has to know of the child's descendants.
 #[derive(Debug, Default)]
@@ -104,44 +90,4 @@ fn read_pid(path: &Path) -> Result<i32, String> {
     let digits = std::str::from_utf8(line).ok().filter(|_| line.iter().all(u8::is_ascii_digit));
     let pid = digits.and_then(|digits| digits.parse().ok()).filter(|&pid| pid > 1);
     pid.ok_or_else(|| "holds no PID".to_owned())
-}
-
-impl<S: System> Server<S> {
-    /// The child's first process has ended: who is the child now?
-    pub(crate) fn find_daemon(&mut self, now: Timestamps) {
-        if !self.console.awaits_daemon() {
-            return;
-        }
-        let rehearsed = self.handover.program().map(|program| program.pid());
-        let Some(child) = &mut self.child else {
-            // A server before this one had it, and died.
-            return self.console.handle(Event::DaemonNotFound("it is not known"), now);
-        };
-        child.await_daemon();
-        match self.system.find_daemon(rehearsed) {
-            Ok(daemon) => {
-                let (before, pid) = (child.pid(), daemon.pid);
-                child.become_daemon(daemon);
-                // By the new name after the old one: the manager takes no descriptor twice.
-                self.system.forget_child(before);
-                self.system.keep_child(child.process());
-                // The first process may have hidden others.
-                self.reap_orphans();
-                self.console.handle(Event::Daemonized(pid), now);
-                self.debug_line(&format!("child is daemon {pid}"));
-            }
-            Err(reason) => self.console.handle(Event::DaemonNotFound(&reason), now),
-        }
-    }
-
-    /// What the child left behind gets a signal.
-    pub(crate) fn signal_orphans(&mut self, signal: i32, now: Timestamps) {
-        let ours = self.own_pids();
-        let count = self.system.signal_orphans(signal, ours);
-        if count > 0 {
-            self.debug_line(&format!("signal {signal} to {count} orphans"));
-        }
-        self.reap_orphans();
-        self.console.handle(Event::OrphansSignaled(count), now);
-    }
 }

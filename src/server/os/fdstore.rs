@@ -58,6 +58,12 @@ pub(crate) fn client(id: ClientId) -> String {
     format!("{CLIENT}{}", id.0)
 }
 
+/// The socket for the child at this place on the command line. Also what LISTEN_FDNAMES calls it,
+/// unless a service manager has given it a name.
+pub(crate) fn child_socket(index: usize) -> String {
+    format!("listen.{index}")
+}
+
 /// What a name in the store means, if it is one of ours.
 pub(crate) fn parse_name(name: &[u8]) -> Option<&str> {
     std::str::from_utf8(name.strip_prefix(PREFIX.as_bytes())?).ok()

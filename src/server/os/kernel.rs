@@ -14,30 +14,30 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use nix::libc::PIPE_BUF;
 use nix::sys::signal::Signal;
 
+use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
-use super::descendants::{Daemon, Descendants};
+use super::descendants::Descendants;
 use super::fdstore::{self, FdStore};
 use super::listening_socket::ListeningSocket;
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
-use super::{PendingSignals, Process, Ready, System};
+use super::{Daemon, PendingSignals, Process, Ready, SignalSender, System};
 use crate::config::Rotation;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::ClientId;
 use crate::handover;
 use crate::handover::state::{ChildSocketState, Descriptor, State};
 use crate::limits::FDSTORE_RETRY;
-use crate::server::records::SignalSender;
-use crate::server::startup::child_sockets::{ChildSocket, fdstore_name};
-use crate::server::writers::log_file::{self, LogWriter};
+use crate::server::writers::Worker;
+use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
-use crate::server::writers::thread::{self, Worker, WorkerThread};
+use crate::server::writers::thread::{self, LogThread, WorkerThread};
 use crate::sys::exec::{self, ExecImage};
 use crate::sys::passed_fds::PassedFds;
 use crate::sys::process;
 use crate::sys::signal::SignalMaskGuard;
 use crate::sys::spawn::PreparedCommand;
-use crate::sys::{fd, pidfd, pty, time};
+use crate::sys::{fd, file, pidfd, pty, time};
 use crate::systemd;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
@@ -120,18 +120,22 @@ impl Kernel {
     }
 
     /// Starts a thread that writes the log, `file`.
-    pub(crate) fn write_log(&self, file: File) -> io::Result<WorkerThread> {
+    pub(crate) fn write_log(&self, file: File) -> io::Result<LogThread> {
         let rotator = self.rotation.map(Rotator::new);
         self.start_thread("log", LogWriter::new(file, self.log_path.clone(), rotator))
     }
 
     /// Starts a thread that writes standard output, `file`.
-    pub(crate) fn write_stdout(&self, file: File) -> io::Result<WorkerThread> {
+    pub(crate) fn write_stdout(&self, file: File) -> io::Result<LogThread> {
         self.start_thread("stdout", LogWriter::new(file, None, None))
     }
 
     /// Starts a thread for `worker`.
-    pub(crate) fn start_thread(&self, name: &str, worker: impl Worker) -> io::Result<WorkerThread> {
+    pub(crate) fn start_thread<W: Worker>(
+        &self,
+        name: &str,
+        worker: W,
+    ) -> io::Result<WorkerThread<W::Job, W::Reply>> {
         thread::start(name, worker, Arc::clone(&self.waker))
     }
 
@@ -173,7 +177,7 @@ impl System for Kernel {
     type Connection = ClientStream;
     type Socket = ListeningSocket;
     type Process = PtyProcess;
-    type Link = WorkerThread;
+    type Handle<Job, Reply> = WorkerThread<Job, Reply>;
 
     fn now(&self) -> Timestamps {
         Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) }
@@ -271,9 +275,9 @@ impl System for Kernel {
         self.descendants.since_ticks
     }
 
-    fn open_log(&mut self) -> io::Result<WorkerThread> {
+    fn open_log(&mut self) -> io::Result<LogThread> {
         match &self.log_path {
-            Some(path) => self.write_log(log_file::open(path)?),
+            Some(path) => self.write_log(file::open_append(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -396,7 +400,8 @@ impl System for Kernel {
             fdstore.clear();
             connections.iter().for_each(|&id| fdstore.remove(&fdstore::client(id)));
             listeners.iter().for_each(|&socket| fdstore.remove(&fdstore::listener(socket)));
-            (0..self.child_sockets.len()).for_each(|index| fdstore.remove(&fdstore_name(index)));
+            (0..self.child_sockets.len())
+                .for_each(|index| fdstore.remove(&fdstore::child_socket(index)));
         }
         children.iter().for_each(|&pid| self.forget_child(pid));
         self.fill_fdstore();

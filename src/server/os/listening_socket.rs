@@ -20,10 +20,10 @@ use super::client_stream::ClientStream;
 use super::{Inheritable, Socket};
 use crate::config::endpoint::{Address, Endpoint};
 use crate::console::event::Role;
-use crate::handover::state::{Descriptor, FileId};
+use crate::handover::state::Descriptor;
 use crate::limits::{BACKLOG, RESERVED_FDS};
-use crate::server::event_loop::upgrade::describe;
 use crate::sys;
+use crate::sys::file::FileId;
 
 #[derive(Debug)]
 enum Kind {
@@ -156,7 +156,7 @@ impl ListeningSocket {
 
 impl Inheritable for ListeningSocket {
     fn descriptor(&self) -> io::Result<Descriptor> {
-        describe(self)
+        Descriptor::of(self)
     }
 }
 

@@ -3,6 +3,7 @@
 //! has an operating system of its own to see that it does. [`Kernel`](super::os::kernel::Kernel) is
 //! the real one.
 
+pub(crate) mod child_socket;
 pub(crate) mod client_stream;
 pub(crate) mod descendants;
 pub(crate) mod fdstore;
@@ -13,18 +14,18 @@ pub(crate) mod signals;
 
 use std::fs::File;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use mio::Token;
+use serde::Serialize;
 
-use super::os::descendants::Daemon;
-use super::records::{PeerIdentity, SignalSender};
-use super::writers::sink::{LogJob, LogReply};
+use super::writers::{LogJob, LogReply, WorkerHandle};
 use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind};
-use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, FileId, State};
+use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, State};
+use crate::sys::file::FileId;
 use crate::sys::process::ExitStatus;
 
 /// What the kernel said of a descriptor. An end or an error is readiness: the next call tells.
@@ -49,6 +50,35 @@ pub(super) struct PendingSignals {
     pub(super) upgrade: bool,
     /// SIGUSR2.
     pub(super) overlap: bool,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PeerIdentity {
+    /// This address.
+    Address(SocketAddr),
+    /// This process, at the time when it connected: `SO_PEERCRED` of unix(7), Linux only.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    Process { uid: u32, gid: u32, pid: i32 },
+    /// The system doesn't tell.
+    Unknown,
+}
+
+/// The process that sent a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct SignalSender {
+    pub(crate) pid: i32,
+    pub(crate) uid: u32,
+}
+
+/// The process that the child has become.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) pid: i32,
+    /// It by descriptor.
+    pub(crate) process: OwnedFd,
+    /// Whether it is a child of this process.
+    pub(crate) is_child: bool,
 }
 
 /// Something that another program in this process can take over.
@@ -111,26 +141,12 @@ pub(super) trait Process: NonblockingIo {
     fn pidfd(&self) -> Option<&OwnedFd>;
 }
 
-/// The loop's side of what it shares with a thread that writes a file.
-pub(super) trait WorkerHandle {
-    /// Hands a job over; gives it back if there is no room, or nobody.
-    fn send(&mut self, job: LogJob) -> Result<(), LogJob>;
-    /// What is done, in order.
-    fn receive(&mut self) -> Option<LogReply>;
-    /// Whether the loop is to be woken as soon as something is done.
-    fn want(&mut self, wanted: bool);
-    /// At the end: waits at most so long for something to be done.
-    fn wait(&mut self, limit: Duration) -> Option<LogReply>;
-    /// At the end: waits at most so long until everything sent is written and synced.
-    fn close(self, limit: Duration);
-}
-
 /// The operating system.
 pub(super) trait System {
     type Connection: Connection;
     type Socket: Socket<Connection = Self::Connection>;
     type Process: Process;
-    type Link: WorkerHandle;
+    type Handle<Job, Reply>: WorkerHandle<Job, Reply>;
 
     /// The time.
     fn now(&self) -> Timestamps;
@@ -161,7 +177,7 @@ pub(super) trait System {
     /// Since when the child's kin are in the world, in the kernel's ticks.
     fn descendants_since(&self) -> Option<u64>;
     /// Opens the log, which could not be opened at the start.
-    fn open_log(&mut self) -> io::Result<Self::Link>;
+    fn open_log(&mut self) -> io::Result<Self::Handle<LogJob, LogReply>>;
     /// Sends a message to the service manager without waiting for it.
     fn notify(&mut self, message: &[u8]) -> io::Result<()>;
     /// Says on stderr that the log can't be opened.

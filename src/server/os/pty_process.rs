@@ -4,10 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::descendants::Daemon;
-use super::{Inheritable, NonblockingIo, Process};
+use super::{Daemon, Inheritable, NonblockingIo, Process};
 use crate::handover::state::Descriptor;
-use crate::server::event_loop::upgrade::describe;
+use crate::limits::REAP_WAIT;
 use crate::sys::process::{self, ExitStatus};
 use crate::sys::{fd, pidfd, procfs};
 use crate::systemd::notify_socket::NotifySocket;
@@ -26,7 +25,7 @@ pub(crate) struct PtyProcess {
 
 impl Inheritable for PtyProcess {
     fn descriptor(&self) -> io::Result<Descriptor> {
-        describe(&self.master)
+        Descriptor::of(&self.master)
     }
 }
 
@@ -49,8 +48,9 @@ impl Process for PtyProcess {
         match &self.pidfd {
             None => process::poll_exit(self.pid),
             // Its parent may have ended, and this process be it now.
-            Some(orphan) => process::poll_exit(self.pid)
-                .or_else(|| Some(pidfd::exit_status(orphan)?.unwrap_or(ExitStatus::Unknown))),
+            Some(orphan) => {
+                process::poll_exit(self.pid).or_else(|| pidfd::exit_status(orphan, REAP_WAIT))
+            }
         }
     }
 

@@ -1,18 +1,17 @@
 //! What the records have to account for.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use serde_json::Value;
 
 use super::Run;
-use super::threads::{LinkTo, RECORDS};
+use super::threads::{QueueHandle, records_handle};
 use super::world::{Shared, World};
-use crate::server::records::{Records, ServerInfo};
+use crate::server::records::{Records, RecordsJob, RecordsReply, ServerInfo};
 
 /// Both kinds of them.
-pub(super) fn records(world: &Shared) -> Records<LinkTo> {
-    Records::new(LinkTo(Rc::clone(world), RECORDS), ServerInfo::default(), true, true)
+pub(super) fn records(world: &Shared) -> Records<QueueHandle<RecordsJob, RecordsReply>> {
+    Records::new(records_handle(world), ServerInfo::default(), true, true)
 }
 
 impl Run {

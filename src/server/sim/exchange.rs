@@ -4,20 +4,20 @@
 use std::rc::Rc;
 
 use super::far::Far;
-use super::threads::{LOG, LinkTo};
+use super::threads::log_handle;
 use super::world::{Id, Simulated, World};
 use super::{LISTENER, Run, Seconds, settings, settings_of};
 use crate::config::endpoint::Address;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, ClientKind, Event, Role, Sink};
+use crate::handover::state::ServerIdentity;
 use crate::handover::state::{ChildState, ConnectionKind};
 use crate::handover::{answer, format};
 use crate::limits::HANDOVER_TIMEOUT;
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
-use crate::server::event_loop::upgrade::ServerIdentity;
 use crate::server::os::Ready;
 use crate::server::service_manager::ServiceReporter;
 use crate::server::writers::sink::SinkWriter;
@@ -78,10 +78,8 @@ impl Run {
             world.executed = None;
             world.told.push(NEW.to_owned());
             world.news.clear();
-            for lane in &mut world.lanes {
-                assert!(lane.jobs.is_empty(), "a thread was not at rest");
-                lane.done.clear();
-            }
+            world.log_queue.end();
+            world.records_queue.end();
             world.epoch = 0;
             let readiness = Ready { readable: true, writable: false };
             world.news.push((LISTENER, readiness));
@@ -90,8 +88,7 @@ impl Run {
         let endpoint = Address::Abstract(b"sim".to_vec()).into();
         self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
         let retry = state.log.unwrap().retry.map(|retry| (Monotonic(retry.at), retry.on_output));
-        self.server.log =
-            Some(SinkWriter::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)).with_retry(retry));
+        self.server.log = Some(SinkWriter::new(Sink::Log, log_handle(&world)).with_retry(retry));
         self.server.service = Some(ServiceReporter::new(None));
         self.server.records = Some(super::accounts::records(&world).with_state(state.records));
         for connection in state.connections {

@@ -9,9 +9,7 @@ use nix::libc;
 use super::world::{Id, Shared};
 use crate::console::event::ClientKind;
 use crate::handover::state::{ConnectionKind, Descriptor, SavedTermios};
-use crate::server::os::descendants::Daemon;
-use crate::server::os::{Connection, Inheritable, NonblockingIo, Process};
-use crate::server::records::PeerIdentity;
+use crate::server::os::{Connection, Daemon, Inheritable, NonblockingIo, PeerIdentity, Process};
 use crate::sys::process::ExitStatus;
 
 /// The server's end of a pipe.

@@ -26,17 +26,17 @@ use mio::Token;
 
 use self::far::Far;
 use self::settings::{HOLDOFF, OTHER, Seconds, settings, settings_of};
-use self::threads::{LOG, LinkTo};
+use self::threads::log_handle;
 use self::world::{Child, Id, Shared, Simulated, World};
 use super::Server;
 use super::event_loop::listener::Listener;
-use super::event_loop::upgrade::ServerIdentity;
 use super::service_manager::ServiceReporter;
 use super::writers::sink::SinkWriter;
 use crate::config::endpoint::Address;
 use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role, Sink};
+use crate::handover::state::ServerIdentity;
 use crate::limits::STAGE_MAX;
 use crate::sys::process::ExitStatus;
 
@@ -70,7 +70,7 @@ impl Run {
         let endpoint = Address::Abstract(b"sim".to_vec()).into();
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
-        server.log = Some(SinkWriter::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)));
+        server.log = Some(SinkWriter::new(Sink::Log, log_handle(&world)));
         server.records = Some(accounts::records(&world));
         server.service = Some(ServiceReporter::new(None));
         let now = super::os::System::now(&server.system);
@@ -271,7 +271,7 @@ impl Run {
             }
             let ptys: Vec<Id> = world.children.iter().map(|child| child.pipe).collect();
             ptys.into_iter().for_each(|pty| world.take(pty, usize::MAX));
-            let quiet = world.lanes.iter().all(|lane| lane.jobs.is_empty());
+            let quiet = world.log_queue.jobs.is_empty() && world.records_queue.jobs.is_empty();
             world.write_log();
             world.write_records();
             drop(world);

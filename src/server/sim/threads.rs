@@ -1,43 +1,77 @@
-//! The threads of the simulation: one has a disk that fills up, one files that can't be written at
-//! times. They work when the world lets them.
+//! The worker threads of the simulation: one writes the log to a disk that fills up, the other one
+//! writes the records to files that can't be written at times. They work when the world lets them.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::Duration;
 
-use nix::libc;
+use nix::errno::Errno;
 
 use super::world::{Shared, World};
 use crate::console::Chunk;
-use crate::server::os::WorkerHandle;
 use crate::server::records::{RecordsJob, RecordsReply};
-use crate::server::writers::sink::{LogJob, LogReply};
+use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 
-/// The lanes.
-pub(super) const LOG: usize = 0;
-pub(super) const RECORDS: usize = 1;
-
-/// The way to a thread and back.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
-    pub(super) jobs: VecDeque<LogJob>,
-    pub(super) done: VecDeque<LogReply>,
+/// What the server and one of the threads share.
+#[derive(Debug)]
+pub(super) struct WorkerQueue<J, R> {
+    pub(super) jobs: VecDeque<J>,
+    replies: VecDeque<R>,
+    /// True if the server wants to be woken by every reply.
     wanted: bool,
 }
 
-/// The server's handle on one of them.
-pub(super) struct LinkTo(pub(super) Shared, pub(super) usize);
+impl<J, R> Default for WorkerQueue<J, R> {
+    fn default() -> WorkerQueue<J, R> {
+        WorkerQueue { jobs: VecDeque::new(), replies: VecDeque::new(), wanted: false }
+    }
+}
+
+impl<J, R> WorkerQueue<J, R> {
+    /// The server becomes another program, which ends the thread.
+    pub(super) fn end(&mut self) {
+        assert!(self.jobs.is_empty(), "a thread was not at rest");
+        self.replies.clear();
+    }
+}
+
+/// The server's handle of one of the threads.
+pub(super) struct QueueHandle<J, R> {
+    world: Shared,
+    queue: fn(&mut World) -> &mut WorkerQueue<J, R>,
+    /// Has the thread do one job.
+    work: fn(&mut World),
+}
+
+/// The handle of the thread that writes the log.
+pub(super) fn log_handle(world: &Shared) -> QueueHandle<LogJob, LogReply> {
+    QueueHandle {
+        world: Rc::clone(world),
+        queue: |world| &mut world.log_queue,
+        work: World::write_log,
+    }
+}
+
+/// The handle of the thread that writes the records.
+pub(super) fn records_handle(world: &Shared) -> QueueHandle<RecordsJob, RecordsReply> {
+    QueueHandle {
+        world: Rc::clone(world),
+        queue: |world| &mut world.records_queue,
+        work: World::write_records,
+    }
+}
 
 impl World {
     /// The log's thread does one job.
     pub(super) fn write_log(&mut self) {
-        let Some(job) = self.lanes[LOG].jobs.pop_front() else {
+        let Some(job) = self.log_queue.jobs.pop_front() else {
             return;
         };
         let mut urgent = true;
-        let done = match job {
+        let reply = match job {
             LogJob::Write(chunk, epoch) if epoch != self.epoch => {
                 urgent = false;
                 LogReply::Bounced(chunk)
@@ -49,54 +83,59 @@ impl World {
                 }
                 count => {
                     self.epoch += 1;
-                    LogReply::Failed(chunk, count, io::Error::from_raw_os_error(libc::ENOSPC))
+                    LogReply::Failed(
+                        chunk,
+                        count,
+                        io::Error::from_raw_os_error(Errno::ENOSPC as i32),
+                    )
                 }
             },
             LogJob::Line(_) => return,
-            LogJob::Reopen => LogReply::Reopened(match self.refuses(libc::EACCES) {
+            LogJob::Reopen => LogReply::Reopened(match self.refuses(Errno::EACCES as i32) {
                 Some(error) => Err(error),
                 None => Ok(()),
             }),
             LogJob::Quiesce => LogReply::Quiesced(File::open("/dev/null").ok().map(OwnedFd::from)),
-            LogJob::Record(_) => unreachable!("not its job"),
         };
-        self.lanes[LOG].done.push_back(done);
-        self.woken |= urgent || self.lanes[LOG].wanted;
+        self.log_queue.replies.push_back(reply);
+        self.woken |= urgent || self.log_queue.wanted;
     }
 
-    /// The records' thread does its job.
+    /// The records' thread does its job. After a failure it has appended some whole lines.
     pub(super) fn write_records(&mut self) {
-        let Some(LogJob::Record(batch)) = self.lanes[RECORDS].jobs.pop_front() else {
+        let Some(job) = self.records_queue.jobs.pop_front() else {
             return;
         };
-        let RecordsJob { mut events, status, remove, .. } = batch;
-        let refused = |world: &mut World| world.refuses(libc::EROFS).map_or(Ok(()), Err);
-        let mut outcome = RecordsReply { rest: Vec::new(), events: None, status: None };
+        assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
+        let RecordsJob { mut events, status, remove, .. } = job;
+        let refused = |world: &mut World| world.refuses(Errno::EROFS as i32).map_or(Ok(()), Err);
+        let mut reply = RecordsReply { events: None, status: None };
         if !events.is_empty() {
-            let result = refused(self);
+            let (mut rest, result) = (Vec::new(), refused(self));
             if result.is_err() {
                 let ends = events.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
                 let ends: Vec<usize> = ends.map(|(at, _)| at + 1).chain([0]).collect();
                 let end = ends[self.dice.roll(ends.len() as u64) as usize];
-                outcome.rest = events.split_off(end);
+                rest = events.split_off(end);
             }
             self.events.extend(events);
-            outcome.events = Some(result);
+            reply.events = Some((rest, result));
         }
         if let Some(content) = status {
             let result = refused(self);
             if result.is_ok() {
                 self.status = Some(content);
             }
-            outcome.status = Some(result);
+            reply.status = Some(result);
         }
         if remove {
             self.status = None;
         }
-        self.lanes[RECORDS].done.push_back(LogReply::Recorded(outcome));
+        self.records_queue.replies.push_back(reply);
         self.woken = true;
     }
 
+    /// Appends a chunk to the log. Returns how many bytes found room.
     fn append(&mut self, chunk: &Chunk) -> usize {
         let len = chunk.bytes.len();
         let count = if self.disk_full { self.dice.roll(len as u64 + 1) as usize / 2 } else { len };
@@ -105,30 +144,27 @@ impl World {
     }
 }
 
-impl WorkerHandle for LinkTo {
-    fn send(&mut self, job: LogJob) -> Result<(), LogJob> {
-        let mut world = self.0.borrow_mut();
-        assert!(self.1 == LOG || world.lanes[RECORDS].jobs.is_empty(), "two jobs at once");
-        world.lanes[self.1].jobs.push_back(job);
-        Ok(())
+impl<J, R> WorkerHandle<J, R> for QueueHandle<J, R> {
+    fn send(&mut self, job: J) {
+        (self.queue)(&mut self.world.borrow_mut()).jobs.push_back(job);
     }
 
-    fn receive(&mut self) -> Option<LogReply> {
-        self.0.borrow_mut().lanes[self.1].done.pop_front()
+    fn try_send(&mut self, job: J) -> bool {
+        self.send(job);
+        true
+    }
+
+    fn receive(&mut self) -> Option<R> {
+        (self.queue)(&mut self.world.borrow_mut()).replies.pop_front()
     }
 
     fn want(&mut self, wanted: bool) {
-        self.0.borrow_mut().lanes[self.1].wanted = wanted;
+        (self.queue)(&mut self.world.borrow_mut()).wanted = wanted;
     }
 
-    fn wait(&mut self, _limit: Duration) -> Option<LogReply> {
-        let mut world = self.0.borrow_mut();
-        if self.1 == LOG {
-            world.write_log();
-        } else {
-            world.write_records();
-        }
-        world.lanes[self.1].done.pop_front()
+    fn wait(&mut self, _limit: Duration) -> Option<R> {
+        (self.work)(&mut self.world.borrow_mut());
+        self.receive()
     }
 
     fn close(self, _limit: Duration) {}

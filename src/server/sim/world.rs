@@ -15,13 +15,14 @@ use mio::Token;
 use nix::libc;
 
 use super::far::Far;
-use super::threads::{LOG, Lane, LinkTo};
+use super::threads::{QueueHandle, WorkerQueue, log_handle};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ClientId, ClientKind};
-use crate::handover::state::{ChildSocketState, Descriptor, FileId, State};
-use crate::server::os::descendants::Daemon;
-use crate::server::os::{Inheritable, PendingSignals, Ready, Socket, System};
-use crate::server::records::SignalSender;
+use crate::handover::state::{ChildSocketState, Descriptor, State};
+use crate::server::os::{Daemon, Inheritable, PendingSignals, Ready, SignalSender, Socket, System};
+use crate::server::records::{RecordsJob, RecordsReply};
+use crate::server::writers::{LogJob, LogReply};
+use crate::sys::file::FileId;
 use crate::sys::process::ExitStatus;
 
 /// A sequence of numbers that a seed decides.
@@ -104,8 +105,8 @@ pub(super) struct World {
     pub(super) starts: Vec<u64>,
     /// A child runs that a server after a crash would know nothing of.
     pub(super) unsaved: bool,
-    /// Of the log's thread and of the records'.
-    pub(super) lanes: [Lane; 2],
+    pub(super) log_queue: WorkerQueue<LogJob, LogReply>,
+    pub(super) records_queue: WorkerQueue<RecordsJob, RecordsReply>,
     pub(super) epoch: u64,
     pub(super) woken: bool,
     pub(super) disk: Vec<u8>,
@@ -138,7 +139,8 @@ impl World {
             pairs: 0,
             starts: Vec::new(),
             unsaved: false,
-            lanes: <[Lane; 2]>::default(),
+            log_queue: WorkerQueue::default(),
+            records_queue: WorkerQueue::default(),
             epoch: 0,
             woken: false,
             events: Vec::new(),
@@ -258,7 +260,7 @@ impl System for Simulated {
     type Connection = Far;
     type Socket = Simulated;
     type Process = Far;
-    type Link = LinkTo;
+    type Handle<Job, Reply> = QueueHandle<Job, Reply>;
 
     fn now(&self) -> Timestamps {
         let now = self.0.borrow().now;
@@ -336,9 +338,9 @@ impl System for Simulated {
 
     fn reap_orphans(&mut self, _ours: [Option<i32>; 3]) {}
 
-    fn open_log(&mut self) -> io::Result<LinkTo> {
+    fn open_log(&mut self) -> io::Result<QueueHandle<LogJob, LogReply>> {
         let refused = self.0.borrow_mut().refuses(libc::EACCES);
-        refused.map_or(Ok(LinkTo(Rc::clone(&self.0), LOG)), Err)
+        refused.map_or(Ok(log_handle(&self.0)), Err)
     }
 
     fn notify(&mut self, message: &[u8]) -> io::Result<()> {

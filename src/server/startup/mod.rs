@@ -15,24 +15,23 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::event_loop::upgrade::ServerIdentity;
 use super::os::kernel::FIRST_TOKEN;
 use super::os::listening_socket::ListeningSocket;
 use super::startup::launch::launch;
 use super::startup::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
-use super::startup::pid_files::OwnedFile;
+use super::startup::pid_files::{adopt_files, write_files};
 use super::startup::recovery::Recovery;
 use super::startup::successor::Predecessor;
-use super::writers::log_file;
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{Event, Role};
 use crate::console::{Console, Settings};
+use crate::handover::state::{ServerIdentity, Text};
 use crate::server::startup::error::StartupError;
 use crate::sys::daemonize::{self, ForkSide};
 use crate::sys::user::{self, Account};
-use crate::sys::{self, fd, process, signal, time};
+use crate::sys::{self, fd, file, process, signal, time};
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 
@@ -73,12 +72,12 @@ fn start(config: &Config) -> Result<u8, StartupError> {
     let listeners = bind(config, &mut passed, &mut stored)?;
     let child_sockets = child_sockets::open(config, given, &mut stored)?;
     let said = passed.close();
-    let stores = config.fdstore && notifier.is_some();
+    let stores = config.service.fdstore && notifier.is_some();
     if !stores {
         stored.discard_state();
     }
-    let log = match config.log_path() {
-        Some(path) => open_log(config, &path).map(Some),
+    let log = match config.log.path() {
+        Some(path) => open_log(config, path).map(Some),
         None => Ok(None),
     };
     let (log, log_error) = match log {
@@ -87,16 +86,16 @@ fn start(config: &Config) -> Result<u8, StartupError> {
     };
 
     if config.run_mode == RunMode::Daemon {
-        let logging = log.is_some() || config.log_file == Some(LogTarget::Stdout);
+        let logging = log.is_some() || config.log.target == Some(LogTarget::Stdout);
         become_daemon(config, &listeners, logging)?;
     }
-    let pid = own_pid();
+    let pid = process::own_pid();
     let files = match config.run_mode {
         RunMode::Daemon => adopt_files(config, pid, &listeners),
         _ => write_files(config, pid, &listeners),
     };
     let stdout = || fd::duplicate(io::stdout()).map(File::from).ok();
-    let log = match config.log_file {
+    let log = match config.log.target {
         // Only now: a daemon's standard output is not its caller's.
         Some(LogTarget::Stdout) => stdout(),
         _ => log,
@@ -105,9 +104,9 @@ fn start(config: &Config) -> Result<u8, StartupError> {
     let stdout = if debug { stdout() } else { None };
 
     let origin = ServerIdentity {
-        argv: std::env::args_os().map(OsStringExt::into_vec).collect(),
+        argv: std::env::args_os().map(|word| Text(word.into_vec())).collect(),
         started: time::wall(),
-        dir: start_directory(),
+        dir: Text(start_directory()),
         open_files,
         account,
     };
@@ -196,7 +195,7 @@ fn stderr(text: &[u8]) {
 
 /// Whom to run the child as, under `--user`.
 fn account(config: &Config) -> Result<Option<Account>, StartupError> {
-    let Some(who) = &config.user else {
+    let Some(who) = &config.child.user else {
         return Ok(None);
     };
     let refused = |error| StartupError::System { what: "obey --user", error };
@@ -216,7 +215,8 @@ fn bind(
     passed: &mut ListenFds,
     stored: &mut Recovery,
 ) -> Result<Vec<ListeningSocket>, StartupError> {
-    let wanted: Vec<&Endpoint> = config.controls.iter().chain(&config.log_endpoint).collect();
+    let wanted: Vec<&Endpoint> =
+        config.endpoints.controls.iter().chain(&config.endpoints.log).collect();
     let mut open =
         |endpoint: &Endpoint, role, kind| -> Result<Vec<ListeningSocket>, StartupError> {
             let bound = match &endpoint.address {
@@ -233,10 +233,10 @@ fn bind(
             bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
         };
     let mut listeners = Vec::new();
-    for endpoint in &config.controls {
+    for endpoint in &config.endpoints.controls {
         listeners.extend(open(endpoint, Role::User, "control")?);
     }
-    if let Some(endpoint) = &config.log_endpoint {
+    if let Some(endpoint) = &config.endpoints.log {
         listeners.extend(open(endpoint, Role::Logger, "log")?);
     }
     listeners.reverse();
@@ -245,10 +245,10 @@ fn bind(
 }
 
 fn open_log(config: &Config, path: &Path) -> io::Result<File> {
-    if config.save_log {
+    if config.log.save {
         save_log(config, path);
     }
-    let log = log_file::open(path);
+    let log = file::open_append(path);
     if log.is_err() {
         report_write_error(config.argv0.as_bytes(), b"unable to open log file", path);
     }
@@ -265,8 +265,8 @@ fn save_log(config: &Config, path: &Path) {
     if !metadata.is_file() {
         return;
     }
-    let stamp = time::strftime(metadata.mtime(), b".%Y%m%d-%H%M%S");
-    let base = [path.as_os_str().as_bytes(), &stamp].concat();
+    let stamp = time::format(metadata.mtime(), ".%Y%m%d-%H%M%S");
+    let base = [path.as_os_str().as_bytes(), stamp.as_bytes()].concat();
     for number in 0..10_000 {
         let suffix = if number == 0 { String::new() } else { format!("-{number}") };
         let saved = PathBuf::from(OsString::from_vec([&*base, suffix.as_bytes()].concat()));
@@ -290,76 +290,11 @@ fn announce_daemon(config: &Config, pid: i32, logging: bool) {
     let line = format!(": spawning daemon process: {pid}\n");
     stderr(&[config.argv0.as_bytes(), line.as_bytes()].concat());
     if !logging {
-        stderr(match config.log_endpoint {
+        stderr(match config.endpoints.log {
             Some(_) => b"Warning: No log file specified.\n",
             None => b"Warning: No log file and no port for log connections specified.\n",
         });
     }
-}
-
-/// What the two files hold, with their names.
-fn file_contents<'a>(
-    config: &'a Config,
-    pid: i32,
-    listeners: &[ListeningSocket],
-) -> [(Option<&'a PathBuf>, Vec<u8>); 2] {
-    let mut info = format!("pid:{pid}\n").into_bytes();
-    for listener in listeners {
-        info.extend_from_slice(&listener.endpoint.to_bytes());
-        info.push(b'\n');
-    }
-    [(config.pid_file.as_ref(), format!("{pid}\n").into_bytes()), (config.info_file.as_ref(), info)]
-}
-
-/// Writes the pid file and the info file.
-fn write_files(config: &Config, pid: i32, listeners: &[ListeningSocket]) -> Vec<OwnedFile> {
-    let argv0 = config.argv0.as_bytes();
-    let [(pid_file, pid_text), (info_file, info_text)] = file_contents(config, pid, listeners);
-    let mut files = Vec::new();
-    if let Some(path) = pid_file {
-        if !config.quiet
-            && let Some(other) = running_server(path, pid)
-        {
-            let line = format!(" names process {other}, another server that is running\n");
-            stderr(&[argv0, b": PID file ", path.as_os_str().as_bytes(), line.as_bytes()].concat());
-        }
-        match OwnedFile::write(path, pid_text) {
-            Ok(file) => files.extend(file),
-            Err(_) => report_write_error(argv0, b"unable to open PID file", path),
-        }
-    }
-    if let Some(path) = info_file {
-        // Skipped silently, as procServ does.
-        files.extend(OwnedFile::write(path, info_text).ok().flatten());
-    }
-    files
-}
-
-/// Takes over the files that the daemon's parent wrote for it.
-pub(super) fn adopt_files(
-    config: &Config,
-    pid: i32,
-    listeners: &[ListeningSocket],
-) -> Vec<OwnedFile> {
-    let contents = file_contents(config, pid, listeners);
-    let written = contents
-        .into_iter()
-        .filter_map(|(path, content)| OwnedFile::adopt(path?, content).ok().flatten());
-    written.collect()
-}
-
-/// The live process that a pid file names, if it is a server like this one.
-fn running_server(path: &Path, own: i32) -> Option<i32> {
-    // Reading anything else, /dev/stdout perhaps, could wait for ever.
-    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    let pid: i32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
-    let comm = |pid: i32| fs::read(format!("/proc/{pid}/comm")).ok();
-    let same = pid != own && process::exists(pid).is_ok_and(|exists| exists);
-    (same && comm(pid)? == comm(i32::try_from(std::process::id()).ok()?)?).then_some(pid)
-}
-
-pub(super) fn own_pid() -> i32 {
-    i32::try_from(std::process::id()).unwrap_or(0)
 }
 
 /// The directory this process is in, as far as it can be known: it may have been removed.

@@ -2,10 +2,83 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::handover::state::FileId;
+use super::{report_write_error, stderr};
+use crate::config::Config;
+use crate::server::os::listening_socket::ListeningSocket;
+use crate::sys::file::FileId;
+use crate::sys::process;
+
+/// What the two files hold, with their names.
+fn file_contents<'a>(
+    config: &'a Config,
+    pid: i32,
+    listeners: &[ListeningSocket],
+) -> [(Option<&'a PathBuf>, Vec<u8>); 2] {
+    let mut info = format!("pid:{pid}\n").into_bytes();
+    for listener in listeners {
+        info.extend_from_slice(&listener.endpoint.to_bytes());
+        info.push(b'\n');
+    }
+    [
+        (config.files.pid.as_ref(), format!("{pid}\n").into_bytes()),
+        (config.files.info.as_ref(), info),
+    ]
+}
+
+/// Writes the pid file and the info file.
+pub(crate) fn write_files(
+    config: &Config,
+    pid: i32,
+    listeners: &[ListeningSocket],
+) -> Vec<OwnedFile> {
+    let argv0 = config.argv0.as_bytes();
+    let [(pid_file, pid_text), (info_file, info_text)] = file_contents(config, pid, listeners);
+    let mut files = Vec::new();
+    if let Some(path) = pid_file {
+        if !config.quiet
+            && let Some(other) = running_server(path, pid)
+        {
+            let line = format!(" names process {other}, another server that is running\n");
+            stderr(&[argv0, b": PID file ", path.as_os_str().as_bytes(), line.as_bytes()].concat());
+        }
+        match OwnedFile::write(path, pid_text) {
+            Ok(file) => files.extend(file),
+            Err(_) => report_write_error(argv0, b"unable to open PID file", path),
+        }
+    }
+    if let Some(path) = info_file {
+        // Skipped silently, as procServ does.
+        files.extend(OwnedFile::write(path, info_text).ok().flatten());
+    }
+    files
+}
+
+/// Takes over the files that the daemon's parent wrote for it.
+pub(crate) fn adopt_files(
+    config: &Config,
+    pid: i32,
+    listeners: &[ListeningSocket],
+) -> Vec<OwnedFile> {
+    let contents = file_contents(config, pid, listeners);
+    let written = contents
+        .into_iter()
+        .filter_map(|(path, content)| OwnedFile::adopt(path?, content).ok().flatten());
+    written.collect()
+}
+
+/// The live process that a pid file names, if it is a server like this one.
+fn running_server(path: &Path, own: i32) -> Option<i32> {
+    // Reading anything else, /dev/stdout perhaps, could wait for ever.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let pid: i32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let comm = |pid: i32| fs::read(format!("/proc/{pid}/comm")).ok();
+    let same = pid != own && process::exists(pid).is_ok_and(|exists| exists);
+    (same && comm(pid)? == comm(i32::try_from(std::process::id()).ok()?)?).then_some(pid)
+}
 
 /// A file that names this server. Dropped, it is removed, unless it was replaced meanwhile, is no
 /// regular file, or holds something else by now.

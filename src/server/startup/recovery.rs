@@ -8,15 +8,16 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::sys::socket::{Shutdown, shutdown};
 
-use super::child_sockets::{ChildSocket, fdstore_name};
 use crate::config::endpoint::Endpoint;
 use crate::console::event::{ClientId, Role};
-use crate::handover::state::{ChildState, FileId, State};
+use crate::handover::state::{ChildState, State};
 use crate::limits::KILL_WAIT;
+use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::{self, CLIENT, FdStore, LISTENER, STATE};
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
+use crate::sys::file::FileId;
 use crate::sys::pidfd;
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
@@ -105,13 +106,13 @@ impl Recovery {
     /// it.
     pub(crate) fn child_socket(&mut self, index: usize, uri: &[u8]) -> Option<ChildSocket> {
         let state = self.state.as_ref()?.child_sockets.get(index).filter(|it| it.uri.0 == uri)?;
-        let copy = self.held.get(&fdstore_name(index))?.try_clone().ok()?;
+        let copy = self.held.get(&fdstore::child_socket(index))?.try_clone().ok()?;
         let socket = ChildSocket::adopt(copy, state);
         // One whose file is gone can't be reached.
         if socket.is_lost() {
             return None;
         }
-        self.held.remove(&fdstore_name(index));
+        self.held.remove(&fdstore::child_socket(index));
         Some(socket)
     }
 

@@ -8,26 +8,22 @@ use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 
-use super::child_sockets::ChildSocket;
 use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
+use super::pid_files::adopt_files;
 use crate::cli;
 use crate::config::Config;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
-use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Event, ExitStatus};
-use crate::handover::state::{ChildState, Descriptor, SinkState, State};
+use crate::console::event::ClientId;
+use crate::handover::state::{ChildState, Descriptor, ServerIdentity, SinkState, State};
 use crate::handover::{self, format};
-use crate::server::Server;
-use crate::server::event_loop::peer::Peer;
-use crate::server::event_loop::poll_stream::PollStream;
-use crate::server::event_loop::upgrade::{ServerIdentity, describe};
+use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
-use crate::server::os::{Connection, System};
 use crate::server::startup::error::StartupError;
-use crate::sys::fd;
+use crate::sys::{fd, process};
 use crate::systemd::notify_socket::NotifySocket;
 
 /// What this process was when it executed this program.
@@ -54,7 +50,7 @@ impl Predecessor {
         fd::close_on_exec_all();
         let take = |wanted: Descriptor| {
             let fd = fd::adopt(wanted.number)?;
-            let fits = describe(&fd)? == wanted;
+            let fits = Descriptor::of(&fd)? == wanted;
             // What is not what it was is closed.
             Ok::<_, io::Error>(fits.then_some((wanted.number, fd)))
         };
@@ -64,13 +60,7 @@ impl Predecessor {
 
     /// What the server goes on with.
     pub(crate) fn into_parts(mut self, config: &Config) -> Result<ServerParts, StartupError> {
-        let origin = ServerIdentity {
-            argv: self.state.argv.iter().map(|word| word.0.clone()).collect(),
-            started: self.state.started,
-            dir: self.state.dir.0.clone(),
-            open_files: self.state.open_files,
-            account: self.state.account.take(),
-        };
+        let origin = self.state.identity();
         let child = self.state.child.map(|child| self.process(child)).transpose()?;
         let old_child = self.state.old_child.map(|child| self.process(child)).transpose()?;
         let mut listeners = Vec::new();
@@ -99,7 +89,7 @@ impl Predecessor {
             .map_err(|error| io::Error::other(error.to_string()))
             .map_err(system("go on from the state of the server before"))?;
         let notifier = notifier(config)?;
-        let files = super::adopt_files(config, super::own_pid(), &listeners);
+        let files = adopt_files(config, process::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
         let records = (self.state.records, self.state.version);
         Ok(ServerParts {
@@ -148,53 +138,6 @@ impl Predecessor {
     }
 }
 
-impl<S: System> Server<S> {
-    /// Goes on with a client of the program before this one.
-    pub(crate) fn resume_client(&mut self, id: ClientId, connection: S::Connection) {
-        match self.system.watch(&connection, mio::Token(id.0 as usize)) {
-            Ok(always) => {
-                if let Some(records) = &mut self.records {
-                    records.set_peer(id, connection.peer_identity());
-                }
-                let source = PollStream::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: None });
-            }
-            Err(_) => {
-                let left = Event::Left { id, reason: DisconnectReason::Failed };
-                self.console.handle(left, self.system.now());
-            }
-        }
-    }
-
-    /// The first that a server does that goes on where another stopped. What happened in between was
-    /// told to nobody.
-    pub(crate) fn resume(&mut self, news: Event<'_>) {
-        let now = self.system.now();
-        let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
-        for id in gone.collect::<Vec<_>>() {
-            self.console.handle(Event::Left { id, reason: DisconnectReason::Closed }, now);
-        }
-        self.console.handle(news, now);
-        match &mut self.old_child {
-            Some(child) => child.poll_exit(),
-            // After a crash it was not taken over but killed.
-            None => {
-                let killed = ExitStatus::Signal(nix::libc::SIGKILL);
-                self.console.handle(Event::Exited(ChildSlot::Old, killed), now);
-            }
-        }
-        match &mut self.child {
-            Some(child) => child.poll_exit(),
-            None => {
-                self.console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Unknown), now)
-            }
-        }
-        self.reap_orphans();
-        // Perhaps nothing else happens for long.
-        self.write_sinks(now);
-    }
-}
-
 /// If `argv` asks for nothing but a rehearsal: what to print, and the status to leave with. Nothing
 /// is changed by it.
 pub fn check_requested(argv: &[OsString]) -> Option<(Vec<u8>, u8)> {
@@ -209,7 +152,7 @@ pub fn check_requested(argv: &[OsString]) -> Option<(Vec<u8>, u8)> {
 }
 
 /// Whether this program could go on from the state behind `number`: the state's digest.
-fn check(number: &str) -> Result<u64, String> {
+fn check(number: &str) -> Result<u32, String> {
     let number = number.parse().map_err(|_| format!("invalid descriptor '{number}'"))?;
     let bytes = read(number).map_err(|error| format!("cannot read the state: {error}"))?;
     let state = format::decode(&bytes).map_err(|error| error.to_string())?;

@@ -1,69 +1,50 @@
-//! The worker that writes the log, or standard output: appends, syncs now and then, opens it anew.
+//! The worker that writes the log or standard output: it appends, syncs the file now and then, and
+//! opens it anew or rotates it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::rotate::Rotator;
-use super::sink::{LogJob, LogReply};
-use super::thread::{Replies, Worker};
+use super::thread::LogReplies;
+use super::{LogJob, LogReply, Worker};
 use crate::console::Chunk;
+use crate::console::event::Subsystem;
 use crate::limits::SYNC_INTERVAL;
-use crate::sys;
-
-/// Opens a log: appended to, created 0644 less umask.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let mut options = options(0o644);
-    options.create(true);
-    match options.open(path) {
-        // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {
-            options.read(true).open(path)
-        }
-        result => result,
-    }
-}
-
-/// How a log is opened, and with which rights less umask it is created, if it is.
-pub(crate) fn options(mode: u32) -> OpenOptions {
-    use nix::libc::{O_NOCTTY, O_NONBLOCK};
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = File::options();
-    // A FIFO must not make us wait for its reader, a terminal not become ours.
-    options.append(true).mode(mode).custom_flags(O_NONBLOCK | O_NOCTTY);
-    options
-}
+use crate::sys::{self, file};
 
 fn is_syncable(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
-/// What the thread has.
+/// The writer of one file.
 pub(crate) struct LogWriter {
     file: File,
+    /// The name by which the file is opened anew; `None` for standard output.
     path: Option<PathBuf>,
-    /// Whether the file can be synced at all.
+    /// True if the file is a regular one, which fdatasync(2) can sync.
     sync: bool,
-    /// When what was written is synced.
+    /// When the file is to be synced, if something was written since it was synced last.
     sync_at: Option<Instant>,
+    /// The number of writes that have failed. Chunks of an older epoch are not written.
     epoch: u64,
     rotator: Option<Rotator>,
 }
 
 impl LogWriter {
-    /// Writes `file`, and opens it anew as `path`.
+    /// A writer of `file`, which is opened anew as `path`.
     pub(crate) fn new(file: File, path: Option<PathBuf>, rotator: Option<Rotator>) -> LogWriter {
         LogWriter { sync: is_syncable(&file), file, path, sync_at: None, epoch: 0, rotator }
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        // Standard output stays what it is.
+        // Standard output has no name to open it by.
         let Some(path) = &self.path else {
             return Ok(());
         };
-        let file = open(path)?;
+        let file = file::open_append(path)?;
         self.use_file(file);
         Ok(())
     }
@@ -76,15 +57,15 @@ impl LogWriter {
         self.sync = is_syncable(&self.file);
     }
 
-    fn rotate(&mut self, replies: &Replies) {
+    fn rotate(&mut self, replies: &LogReplies) {
         let (Some(rotator), Some(path)) = (&mut self.rotator, &self.path) else {
             return;
         };
         let result = rotator.rotate(path, &self.file).map(|file| self.use_file(file));
-        replies.send(LogReply::Rotated(result), true);
+        replies.send(LogReply::State(Subsystem::Rotation, result), true);
     }
 
-    fn write(&mut self, chunk: Chunk, epoch: u64, replies: &Replies) {
+    fn write(&mut self, chunk: Chunk, epoch: u64, replies: &LogReplies) {
         if epoch != self.epoch {
             return replies.send(LogReply::Bounced(chunk), false);
         }
@@ -92,42 +73,46 @@ impl LogWriter {
         while let Some(rest) = chunk.bytes.get(written..)
             && !rest.is_empty()
         {
-            let cut = self.rotator.as_ref().and_then(|rotator| rotator.cut(&self.file, rest));
-            if cut == Some(0) {
+            let last = self.rotator.as_ref().and_then(|rotator| rotator.cut(&self.file, rest));
+            if last.is_some_and(<[u8]>::is_empty) {
                 self.rotate(replies);
                 continue;
             }
-            let piece = rest.get(..cut.unwrap_or(rest.len())).unwrap_or(rest);
-            match self.file.write(piece) {
+            match self.file.write(last.unwrap_or(rest)) {
                 Ok(0) => {
                     let error = io::Error::from(io::ErrorKind::WriteZero);
                     return self.fail(chunk, written, error, replies);
                 }
                 Ok(count) => {
                     written += count;
-                    if cut == Some(count) {
+                    if last.is_some_and(|last| last.len() == count) {
                         self.rotate(replies);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A FIFO, a terminal, or a standard output that somebody made non-blocking.
+                // The file is a FIFO or a terminal, or standard output, which others may have made
+                // non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sys::fd::wait_writable(&self.file, None);
                 }
                 Err(error) => return self.fail(chunk, written, error, replies),
             }
         }
+        debug_assert!(written <= chunk.bytes.len(), "more was written than there is");
         replies.send(LogReply::Written, false);
     }
 
-    fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &Replies) {
+    fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &LogReplies) {
         self.epoch += 1;
         replies.send(LogReply::Failed(chunk, written, error), true);
     }
 }
 
 impl Worker for LogWriter {
-    fn work(&mut self, job: LogJob, replies: &Replies) {
+    type Job = LogJob;
+    type Reply = LogReply;
+
+    fn work(&mut self, job: LogJob, replies: &LogReplies) {
         match job {
             LogJob::Write(chunk, epoch) => {
                 self.write(chunk, epoch, replies);
@@ -149,8 +134,6 @@ impl Worker for LogWriter {
                 let file = self.file.try_clone().map(OwnedFd::from).ok();
                 replies.send(LogReply::Quiesced(file), true);
             }
-            // Somebody else's.
-            LogJob::Record(_) => {}
         }
     }
 

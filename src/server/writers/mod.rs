@@ -1,7 +1,86 @@
 //! The threads that write: the log, standard output, syslog and the records.
+//!
+//! A writer is a [`Worker`] in a thread of its own, and the event loop has a [`WorkerHandle`] of it.
+//! The two exchange jobs and replies; of which type these are is the writer's business.
 
 pub(crate) mod log_file;
 pub(crate) mod rotate;
 pub(crate) mod sink;
 pub(crate) mod syslog;
 pub(crate) mod thread;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use self::thread::Replies;
+use crate::console::Chunk;
+use crate::console::event::Subsystem;
+
+/// What a thread does with its jobs.
+pub(crate) trait Worker: Send + 'static {
+    /// What the event loop asks for.
+    type Job: Send + 'static;
+    /// What the event loop is answered.
+    type Reply: Send + 'static;
+
+    /// Does a job, and replies.
+    fn work(&mut self, job: Self::Job, replies: &Replies<Self::Job, Self::Reply>);
+    /// The time at which [`on_deadline`](Self::on_deadline) is to be called, if any.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+    /// Does what can wait until the deadline, but not longer.
+    fn on_deadline(&mut self) {}
+    /// Called after the last job.
+    fn finish(&mut self, _replies: &Replies<Self::Job, Self::Reply>) {}
+}
+
+/// The event loop's side of what it shares with a worker's thread.
+pub(crate) trait WorkerHandle<Job, Reply> {
+    /// Hands a job over. The caller limits how many of them wait.
+    fn send(&mut self, job: Job);
+    /// Hands a job over unless too many wait already, as they do if the thread hangs. Returns true
+    /// if the job was accepted.
+    fn try_send(&mut self, job: Job) -> bool;
+    /// The next reply, in the order in which the jobs were done.
+    fn receive(&mut self) -> Option<Reply>;
+    /// Sets whether the event loop is to be woken by every reply.
+    fn want(&mut self, wanted: bool);
+    /// At the end: waits for a reply, but not longer than `limit`.
+    fn wait(&mut self, limit: Duration) -> Option<Reply>;
+    /// At the end: waits until every job is done and what it wrote is synced, but not longer than
+    /// `limit`.
+    fn close(self, limit: Duration);
+}
+
+/// A job of the thread that writes a sink of the console stream.
+#[derive(Debug)]
+pub(crate) enum LogJob {
+    /// Append this chunk, which was handed over in this epoch (see [`sink`]).
+    Write(Chunk, u64),
+    /// Append a line that is not part of the stream.
+    Line(Vec<u8>),
+    /// Close the file or socket, and go on with the one that has its name now.
+    Reopen,
+    /// Sync what was written, and lend the file.
+    Quiesce,
+}
+
+/// What the thread that writes a sink has done.
+#[derive(Debug)]
+pub(crate) enum LogReply {
+    /// A chunk is written.
+    Written,
+    /// Only this many bytes of the chunk are written, because of this error.
+    Failed(Chunk, usize, io::Error),
+    /// The chunk is not written: a write before it failed after it was handed over.
+    Bounced(Chunk),
+    /// The file was opened anew, or could not be: then the old one goes on.
+    Reopened(io::Result<()>),
+    /// No job is left to do. The file is lent, or `None` if its descriptor could not be duplicated.
+    Quiesced(Option<OwnedFd>),
+    /// Something beside the chunks works, or does not because of this error: the rotation of the
+    /// log, or the delivery to syslog, which answers [`Written`](Self::Written) all the same.
+    State(Subsystem, io::Result<()>),
+}

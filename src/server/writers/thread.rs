@@ -1,9 +1,10 @@
-//! A thread that does what may take its time, so that a slow disk is never in the way of the
-//! console. The loop hands it jobs and never waits for it: a write may stall on any file system, be
-//! it only for the time of a snapshot.
+//! A thread that runs a worker, so that a slow disk never delays the console. The event loop hands it
+//! jobs and never waits for it: a write may stall on any file system, if only while a snapshot is
+//! taken.
 //!
-//! What the two share is behind one lock, which nobody holds during a system call. Who has nothing
-//! to do parks, so that handing a line to a thread that rests is one wake-up and nothing else.
+//! What the two threads share is behind one lock, which neither holds during a system call. A thread
+//! that has nothing to do parks, so that handing a line to an idle worker is one wake-up and nothing
+//! else.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,75 +14,73 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
-use super::sink::{LogJob, LogReply};
-use crate::limits::LOG_OTHERS;
-use crate::server::os::WorkerHandle;
+use super::{LogJob, LogReply, Worker, WorkerHandle};
+use crate::limits::{LOG_JOBS, LOG_OTHERS};
 use crate::sys;
 
-/// What a thread does with its jobs.
-pub(crate) trait Worker: Send + 'static {
-    /// Does a job, and tells what came of it.
-    fn work(&mut self, job: LogJob, replies: &Replies);
-    /// When something is left to do that can wait until then, but not longer.
-    fn deadline(&self) -> Option<Instant> {
-        None
-    }
-    /// Does that.
-    fn on_deadline(&mut self) {}
-    /// There will be no more jobs.
-    fn finish(&mut self, _replies: &Replies) {}
-}
-
-/// What loop and thread share.
-#[derive(Default)]
-struct Shared {
-    /// Not begun yet.
-    jobs: VecDeque<LogJob>,
-    /// Not yet taken back by the loop.
-    done: VecDeque<LogReply>,
-    /// Whether the loop wants to be woken when a job is done.
+/// What the event loop and the thread share.
+struct Shared<J, R> {
+    /// Jobs that the thread has not begun yet.
+    jobs: VecDeque<J>,
+    /// Replies that the event loop has not taken yet.
+    replies: VecDeque<R>,
+    /// True if the event loop wants to be woken by every reply.
     wanted: bool,
-    /// The loop has nothing more to hand over.
+    /// True if there will be no more jobs.
     closed: bool,
-    /// Everything is written and synced, and the thread gone.
+    /// True if the thread has done all its jobs and ends.
     ended: bool,
 }
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+impl<J, R> Default for Shared<J, R> {
+    fn default() -> Shared<J, R> {
+        let (jobs, replies) = (VecDeque::new(), VecDeque::new());
+        Shared { jobs, replies, wanted: false, closed: false, ended: false }
+    }
+}
+
+fn lock<J, R>(shared: &Mutex<Shared<J, R>>) -> MutexGuard<'_, Shared<J, R>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The loop's side.
-pub(crate) struct WorkerThread {
-    shared: Arc<Mutex<Shared>>,
+/// The event loop's side.
+pub(crate) struct WorkerThread<J, R> {
+    shared: Arc<Mutex<Shared<J, R>>>,
     thread: thread::Thread,
 }
 
-/// Starts a thread for `worker`. The one that calls this is the one that waits at the end.
-pub(crate) fn start(
+/// The handle of a sink's writer.
+pub(crate) type LogThread = WorkerThread<LogJob, LogReply>;
+
+/// Starts a thread for `worker`. The calling thread is the one that waits for it at the end.
+///
+/// # Errors
+///
+/// If there can be no more threads.
+pub(crate) fn start<W: Worker>(
     name: &str,
-    worker: impl Worker,
+    worker: W,
     waker: Arc<Waker>,
-) -> io::Result<WorkerThread> {
+) -> io::Result<WorkerThread<W::Job, W::Reply>> {
     let shared = Arc::default();
     let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
-    // All signals are for the loop's thread, which holds them back when it has to.
+    // All signals are for the event loop's thread, which blocks them when it has to.
     let _blocked = sys::signal::SignalMaskGuard::all()?;
     let builder = thread::Builder::new().name(name.to_owned()).stack_size(64 << 10);
     let thread = builder.spawn(move || run(worker, &replies))?.thread().clone();
     Ok(WorkerThread { shared, thread })
 }
 
-impl WorkerThread {
-    /// Waits at most until `deadline` for `news` of the thread.
+impl<J, R> WorkerThread<J, R> {
+    /// Waits until `condition` gives something, but not longer than `deadline`.
     fn await_until<T>(
         &self,
         deadline: Instant,
-        mut news: impl FnMut(&mut Shared) -> Option<T>,
+        mut condition: impl FnMut(&mut Shared<J, R>) -> Option<T>,
     ) -> Option<T> {
         loop {
-            if let Some(news) = news(&mut lock(&self.shared)) {
-                return Some(news);
+            if let Some(value) = condition(&mut lock(&self.shared)) {
+                return Some(value);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -92,31 +91,30 @@ impl WorkerThread {
     }
 }
 
-impl WorkerHandle for WorkerThread {
-    fn send(&mut self, job: LogJob) -> Result<(), LogJob> {
-        let mut shared = lock(&self.shared);
-        if !matches!(job, LogJob::Write(..)) {
-            let others = shared.jobs.iter().filter(|job| !matches!(job, LogJob::Write(..)));
-            if others.count() >= LOG_OTHERS {
-                return Err(job);
-            }
-        }
-        shared.jobs.push_back(job);
-        drop(shared);
+impl<J, R> WorkerHandle<J, R> for WorkerThread<J, R> {
+    fn send(&mut self, job: J) {
+        lock(&self.shared).jobs.push_back(job);
         self.thread.unpark();
-        Ok(())
     }
 
-    fn receive(&mut self) -> Option<LogReply> {
-        lock(&self.shared).done.pop_front()
+    fn try_send(&mut self, job: J) -> bool {
+        let has_room = lock(&self.shared).jobs.len() < LOG_JOBS + LOG_OTHERS;
+        if has_room {
+            self.send(job);
+        }
+        has_room
+    }
+
+    fn receive(&mut self) -> Option<R> {
+        lock(&self.shared).replies.pop_front()
     }
 
     fn want(&mut self, wanted: bool) {
         lock(&self.shared).wanted = wanted;
     }
 
-    fn wait(&mut self, limit: Duration) -> Option<LogReply> {
-        self.await_until(Instant::now() + limit, |shared| shared.done.pop_front())
+    fn wait(&mut self, limit: Duration) -> Option<R> {
+        self.await_until(Instant::now() + limit, |shared| shared.replies.pop_front())
     }
 
     fn close(self, limit: Duration) {
@@ -126,20 +124,24 @@ impl WorkerHandle for WorkerThread {
     }
 }
 
-/// The thread's side: where it tells what it has done.
-pub(crate) struct Replies {
-    shared: Arc<Mutex<Shared>>,
-    /// The loop's thread, which waits at the end.
+/// The thread's side: where a worker sends its replies.
+pub(crate) struct Replies<J, R> {
+    shared: Arc<Mutex<Shared<J, R>>>,
+    /// The event loop's thread, which waits at the end.
     owner: thread::Thread,
-    /// Wakes the loop before the end.
+    /// Wakes the event loop before the end.
     waker: Arc<Waker>,
 }
 
-impl Replies {
-    /// Tells the loop, which is woken for it if that is `urgent` or it asked to be.
-    pub(crate) fn send(&self, done: LogReply, urgent: bool) {
+/// The replies of a sink's writer.
+pub(crate) type LogReplies = Replies<LogJob, LogReply>;
+
+impl<J, R> Replies<J, R> {
+    /// Sends a reply. The event loop is woken for it if it is `urgent`, or if the loop wants every
+    /// reply.
+    pub(crate) fn send(&self, reply: R, urgent: bool) {
         let mut shared = lock(&self.shared);
-        shared.done.push_back(done);
+        shared.replies.push_back(reply);
         let wanted = shared.wanted;
         drop(shared);
         self.owner.unpark();
@@ -150,21 +152,21 @@ impl Replies {
 }
 
 #[cfg(test)]
-impl Replies {
-    /// One that leads to nobody.
-    pub(crate) fn detached() -> Replies {
+impl<J, R> Replies<J, R> {
+    /// Replies that no event loop takes.
+    pub(crate) fn detached() -> Replies<J, R> {
         let poll = mio::Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
         Replies { shared: Arc::default(), owner: thread::current(), waker }
     }
 
-    /// What it was told.
-    pub(crate) fn sent(&self) -> Vec<LogReply> {
-        lock(&self.shared).done.drain(..).collect()
+    /// Takes the replies that were sent.
+    pub(crate) fn sent(&self) -> Vec<R> {
+        lock(&self.shared).replies.drain(..).collect()
     }
 }
 
-fn run(mut worker: impl Worker, replies: &Replies) {
+fn run<W: Worker>(mut worker: W, replies: &Replies<W::Job, W::Reply>) {
     loop {
         let (job, closed) = {
             let mut shared = lock(&replies.shared);

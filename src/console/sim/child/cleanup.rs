@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use crate::config::RestartPolicy;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, Effect, ExitStatus};
 use crate::console::sim::oracle::Oracle;
 use crate::console::sim::reached;
-use crate::console::{SIGKILL, SIGTERM, Settings};
+use crate::console::{SIGKILL, SIGTERM};
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -47,7 +48,7 @@ impl Cleanup {
 impl Oracle {
     /// Returns true if the end is only that of a daemon's first process.
     pub fn becomes_daemon(&mut self, status: ExitStatus, now: Timestamps) -> bool {
-        let waits = self.settings.daemonizes
+        let waits = self.settings.daemonizes()
             && status == ExitStatus::Code(0)
             && !self.is_daemon
             && !self.is_leaving();
@@ -69,7 +70,7 @@ impl Oracle {
         self.is_daemon = true;
         self.child.as_mut().unwrap().pid = pid;
         self.audit_events.push_back(AuditEvent::Started(pid));
-        let name = String::from_utf8_lossy(&self.settings.name).into_owned();
+        let name = String::from_utf8_lossy(self.settings.name()).into_owned();
         self.say_line(&format!("@@@ The PID of new child \"{name}\" is: {pid}\r\n"), now);
     }
 
@@ -78,7 +79,7 @@ impl Oracle {
             return;
         }
         reached("no daemon came");
-        let name = String::from_utf8_lossy(&self.settings.name).into_owned();
+        let name = String::from_utf8_lossy(self.settings.name()).into_owned();
         self.say_line(&format!("@@@ Child \"{name}\" left no daemon: {reason}\r\n"), now);
         self.child_gone(ExitStatus::Code(0), now);
     }
@@ -116,10 +117,10 @@ impl Oracle {
 
     /// The child is gone, and may have left orphans behind. With a status, the server exits.
     pub fn leave_behind(&mut self, exit: Option<u8>, now: Timestamps) {
-        let unfinished = self.settings.daemonizes && !self.is_daemon;
-        if self.settings.kill_orphans || unfinished {
+        let unfinished = self.settings.daemonizes() && !self.is_daemon;
+        if self.settings.restart.kill_orphans || unfinished {
             let then = exit.map_or(After::Nothing, After::Exit);
-            let grace = self.settings.grace.as_nanos() as u64;
+            let grace = self.settings.restart.grace.as_nanos() as u64;
             self.cleanup = Some(Cleanup::new(grace, then, now.mono.0));
         } else if let Some(code) = exit {
             self.exit(code);
@@ -170,7 +171,7 @@ impl Oracle {
     pub fn count_exit(&mut self, status: ExitStatus, now: Timestamps) {
         match status {
             ExitStatus::Code(code) => self.last_code = code,
-            ExitStatus::Signal(signal) if self.settings.signal_status => {
+            ExitStatus::Signal(signal) if self.settings.restart.signal_status => {
                 reached("a signal became the exit status");
                 self.last_code = 128 + signal as u8;
             }
@@ -178,7 +179,7 @@ impl Oracle {
             ExitStatus::Signal(_) => {}
         }
         let ran = now.mono.0 - self.last_start.unwrap();
-        let early = ran < self.settings.holdoff.as_nanos() as u64;
+        let early = ran < self.settings.restart.holdoff.as_nanos() as u64;
         if self.early_deaths > 1 && !early {
             reached("a long run ended a row of deaths");
         }
@@ -187,7 +188,7 @@ impl Oracle {
 
     /// The holdoff time, doubled for each early death after the first.
     pub fn doubled_holdoff(&self) -> Duration {
-        let Settings { holdoff, holdoff_max, .. } = self.settings;
+        let RestartPolicy { holdoff, holdoff_max, .. } = self.settings.restart;
         let mut wait = holdoff;
         for _ in 1..self.early_deaths {
             wait = (wait * 2).min(holdoff_max).max(holdoff);

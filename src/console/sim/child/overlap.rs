@@ -138,7 +138,7 @@ pub struct OldChild {
 
 impl Oracle {
     pub fn reload(&mut self, now: Timestamps) {
-        if self.exiting || self.settings.overlap.is_none() {
+        if self.exiting || self.settings.restart.overlap.is_none() {
         } else if self.old.is_some() || self.replacement_pending {
             reached("another child was asked for twice");
             self.reload_requested = true;
@@ -171,7 +171,7 @@ impl Oracle {
 
     pub fn begin_overlap(&mut self, old: LiveChild, now: Timestamps) {
         reached("two children ran");
-        let until = now.mono.0 + self.settings.overlap.unwrap().after.as_nanos() as u64;
+        let until = now.mono.0 + self.settings.restart.overlap.unwrap().after.as_nanos() as u64;
         self.old = Some(OldChild { child: old, terminating: false, until: Some(until) });
         self.interleaver = Interleaver { old_has_turn: true, ..Interleaver::default() };
     }
@@ -182,7 +182,7 @@ impl Oracle {
     }
 
     fn say_old_child_stays(&mut self, pid: i32, now: Timestamps) {
-        let name = text(&self.settings.name);
+        let name = text(self.settings.name());
         let line = format!("@@@ Child \"{name}\" is not replaced, process {pid} goes on\r\n");
         self.say(&line, now);
     }
@@ -199,7 +199,7 @@ impl Oracle {
     }
 
     fn begin_terminating(&mut self, now: Timestamps) {
-        let grace = self.settings.overlap.unwrap().grace;
+        let grace = self.settings.restart.overlap.unwrap().grace;
         let old = self.old.as_mut().unwrap();
         old.terminating = true;
         old.until = None;
@@ -211,7 +211,7 @@ impl Oracle {
     fn terminate_old(&mut self, now: Timestamps) {
         self.begin_terminating(now);
         self.effects.push_back(Effect::Signal(ChildSlot::Old, SIGTERM));
-        if self.settings.overlap.unwrap().grace.is_zero() {
+        if self.settings.restart.overlap.unwrap().grace.is_zero() {
             self.effects.push_back(Effect::Signal(ChildSlot::Old, SIGKILL));
         }
     }
@@ -225,7 +225,7 @@ impl Oracle {
 
     /// A user gave the kill command.
     pub fn old_killed(&mut self, now: Timestamps) {
-        if self.settings.kill_signal != 0 && self.is_on_trial() {
+        if self.settings.restart.kill_signal != 0 && self.is_on_trial() {
             self.begin_terminating(now);
         }
     }

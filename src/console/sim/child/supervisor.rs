@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::cleanup::After;
-use crate::config::MessageStyle;
 use crate::config::RestartMode::{Off, On, Oneshot};
+use crate::config::{MessageStyle, RestartPolicy};
+use crate::console::SIGKILL;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, Effect, ExitStatus};
 use crate::console::sim::messages::{RULE, exit_line, mode_name, text};
 use crate::console::sim::oracle::Oracle;
 use crate::console::sim::reached;
-use crate::console::{SIGKILL, Settings};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -32,7 +32,7 @@ pub struct Leaving {
 
 impl Oracle {
     pub fn output_closed(&mut self) {
-        if !self.exiting && !self.settings.daemonizes {
+        if !self.exiting && !self.settings.daemonizes() {
             self.cancel_replacement();
             self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
         }
@@ -56,10 +56,10 @@ impl Oracle {
         }
         self.child = Some(LiveChild { pid, since: now.wall.0 });
         self.audit_events.push_back(AuditEvent::Started(pid));
-        let name = text(&self.settings.name);
+        let name = text(self.settings.name());
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
-        if self.settings.name != self.settings.executed {
-            lines += &format!("@@@    (as {})\r\n", text(&self.settings.executed));
+        if self.settings.name() != self.settings.executed() {
+            lines += &format!("@@@    (as {})\r\n", text(self.settings.executed()));
         }
         lines += &format!("@@@ The PID of new child \"{name}\" is: {pid}\r\n{RULE}");
         if replaced.is_some() {
@@ -79,7 +79,7 @@ impl Oracle {
             self.start_failed = true;
         }
         self.audit_events.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
-        let name = text(&self.settings.name);
+        let name = text(self.settings.name());
         self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
         if replaces {
             self.old_child_stays(self.child.unwrap().pid, now);
@@ -134,7 +134,7 @@ impl Oracle {
         if self.terminate_cleanup(now) {
             return;
         }
-        let Settings { kill_signal, grace, .. } = self.settings;
+        let RestartPolicy { kill_signal, grace, .. } = self.settings.restart;
         match &mut self.leaving {
             _ if self.child.is_none() => self.exit(0),
             None => {
@@ -198,7 +198,7 @@ impl Oracle {
     }
 
     pub fn toggle(&mut self, now: Timestamps) {
-        let old = self.settings.wording == MessageStyle::V2_7;
+        let old = self.settings.console.style == MessageStyle::V2_7;
         self.mode = match self.mode {
             On => Off,
             Off if !old => Oneshot,

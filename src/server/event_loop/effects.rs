@@ -1,0 +1,173 @@
+//! What the server does because the console decided it.
+
+use crate::console::clock::Timestamps;
+use crate::console::event::{ChildSlot, DisconnectReason, Effect, Event, Sink};
+use crate::server::Server;
+use crate::server::event_loop::child::Child;
+use crate::server::os::System;
+use crate::server::writers::sink::SinkWriter;
+use crate::sys;
+
+impl<S: System> Server<S> {
+    /// Does what the console decided.
+    pub(super) fn apply_effects(&mut self, now: Timestamps) {
+        while let Some(effect) = self.console.poll_effect() {
+            match effect {
+                Effect::Spawn => self.spawn(false, now),
+                Effect::SpawnReplacement => self.spawn_replacement(now),
+                Effect::Signal(which, signal) => {
+                    if let Some(child) = self.child_slot(which) {
+                        child.signal(signal);
+                    }
+                }
+                Effect::Reap(which) => {
+                    let child = self.child_slot(which).take();
+                    self.reap_child(child);
+                }
+                Effect::RestoreOld => self.child = self.old_child.take(),
+                Effect::FindDaemon => self.find_daemon(now),
+                Effect::SignalOrphans(signal) => self.signal_orphans(signal, now),
+                Effect::Disconnect(id) => {
+                    if let Some(peer) = self.peers.get_mut(&id) {
+                        peer.leaving = Some(DisconnectReason::Logout);
+                    }
+                }
+                Effect::ReopenLog => self.reopen_log(now),
+                Effect::Exit(code) => self.exit = Some(code),
+            }
+        }
+    }
+
+    /// Starts a child, `beside` the one there is or in the place of one that has ended.
+    fn spawn(&mut self, beside: bool, now: Timestamps) {
+        let token = self.take_token();
+        match self.system.spawn(token, beside || self.old_child.is_some()) {
+            Ok(process) => {
+                let child = Child::new(process, token);
+                let pid = child.pid();
+                let other = self.child.replace(child);
+                if beside {
+                    self.old_child = other;
+                }
+                self.console.handle(Event::Spawned(pid), now);
+                let place = if beside { " beside the old one" } else { "" };
+                self.debug_line(&format!("child process {pid} started{place}"));
+            }
+            Err(error) => {
+                self.console.handle(Event::SpawnFailed(&sys::reason(&error)), now);
+            }
+        }
+    }
+
+    fn child_slot(&mut self, which: ChildSlot) -> &mut Option<Child<S::Process>> {
+        match which {
+            ChildSlot::Current => &mut self.child,
+            ChildSlot::Old => &mut self.old_child,
+        }
+    }
+
+    pub(super) fn reap_child(&mut self, child: Option<Child<S::Process>>) {
+        if let Some(child) = child {
+            let pid = child.pid();
+            child.reap();
+            self.system.forget_child(pid);
+        }
+        // Its zombie may have hidden others.
+        self.reap_orphans();
+    }
+
+    fn reopen_log(&mut self, now: Timestamps) {
+        if let Some(log) = &mut self.log {
+            log.reopen();
+        } else if self.console.has_log() {
+            // It could not be opened at the start.
+            match self.system.open_log() {
+                Ok(link) => {
+                    self.log = Some(SinkWriter::new(Sink::Log, link));
+                    self.console.handle(Event::LogOpened, now);
+                }
+                Err(error) => {
+                    let reason = sys::reason(&error);
+                    self.console.handle(Event::LogOpenFailed(&reason), now);
+                    self.system.log_open_failed();
+                }
+            }
+        }
+    }
+
+    /// Processes that are no orphans.
+    fn own_pids(&mut self) -> [Option<i32>; 3] {
+        let [child, old] = [&self.child, &self.old_child].map(|it| it.as_ref().map(Child::pid));
+        [child, old, self.handover.program().map(|program| program.pid())]
+    }
+
+    pub(super) fn reap_orphans(&mut self) {
+        let ours = self.own_pids();
+        self.system.reap_orphans(ours);
+    }
+
+    /// SIGUSR2.
+    pub(super) fn restart(&mut self, now: Timestamps) {
+        if !self.console.has_overlap() {
+            self.debug_line("SIGUSR2: ignored without --overlap");
+            return;
+        }
+        self.debug_line("SIGUSR2: another child beside the one there is");
+        self.report_reloading();
+        self.console.handle(Event::Reload, now);
+    }
+
+    /// The service manager is told, unless it waits for a text of the child's.
+    fn report_reloading(&mut self) {
+        if let Some(manager) = &mut self.service
+            && self.console.reports_reload()
+            && !manager.is_reloading()
+        {
+            manager.reload(self.system.now().mono);
+        }
+    }
+
+    fn spawn_replacement(&mut self, now: Timestamps) {
+        // It may have been asked for on the console.
+        self.report_reloading();
+        self.spawn(true, now);
+    }
+
+    /// The child's first process has ended: who is the child now?
+    fn find_daemon(&mut self, now: Timestamps) {
+        if !self.console.awaits_daemon() {
+            return;
+        }
+        let rehearsed = self.handover.program().map(|program| program.pid());
+        let Some(child) = &mut self.child else {
+            // A server before this one had it, and died.
+            return self.console.handle(Event::DaemonNotFound("it is not known"), now);
+        };
+        child.await_daemon();
+        match self.system.find_daemon(rehearsed) {
+            Ok(daemon) => {
+                let (before, pid) = (child.pid(), daemon.pid);
+                child.become_daemon(daemon);
+                // By the new name after the old one: the manager takes no descriptor twice.
+                self.system.forget_child(before);
+                self.system.keep_child(child.process());
+                // The first process may have hidden others.
+                self.reap_orphans();
+                self.console.handle(Event::Daemonized(pid), now);
+                self.debug_line(&format!("child is daemon {pid}"));
+            }
+            Err(reason) => self.console.handle(Event::DaemonNotFound(&reason), now),
+        }
+    }
+
+    /// What the child left behind gets a signal.
+    fn signal_orphans(&mut self, signal: i32, now: Timestamps) {
+        let ours = self.own_pids();
+        let count = self.system.signal_orphans(signal, ours);
+        if count > 0 {
+            self.debug_line(&format!("signal {signal} to {count} orphans"));
+        }
+        self.reap_orphans();
+        self.console.handle(Event::OrphansSignaled(count), now);
+    }
+}
