@@ -5,11 +5,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use procserv_ng::cli;
-use procserv_ng::config::{ByteSet, CommandChars, RestartMode, Wording};
-use procserv_ng::core::clock::{Calendar, Moment, Now, UnixTime};
-use procserv_ng::core::event::{Event, ExitStatus, Sink, Which};
-use procserv_ng::core::{Console, Settings};
-use procserv_ng::endpoint::{Access, Endpoint};
+use procserv_ng::config::endpoint::{Access, Endpoint};
+use procserv_ng::config::{ByteSet, CommandChars, MessageStyle, RestartMode};
+use procserv_ng::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
+use procserv_ng::console::event::{ChildSlot, Event, ExitStatus, Sink};
+use procserv_ng::console::{Console, Settings};
 use procserv_ng::handover::format::decode_body;
 use procserv_ng::telnet::{Decoder, escape};
 
@@ -101,12 +101,12 @@ fn goes_on(body: &[u8], stamped: bool) {
     else {
         return;
     };
-    let now = Now { mono: Moment(200_000_000_000), wall: UnixTime(200) };
+    let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime(200) };
     for round in 1..4 {
-        console.pace_clients(now.mono);
-        console.clients_need_until(now.mono);
+        console.update_backpressure(now.mono);
+        console.backpressure_deadline(now.mono);
         console.handle_timeout(now);
-        console.handle(Event::Output(Which::New, b"\xFFoutput\n"), now);
+        console.handle(Event::Output(ChildSlot::Current, b"\xFFoutput\n"), now);
         for &id in &clients {
             if console.accepts_input(id) {
                 console.handle(Event::Input { id, bytes: b"typed\xFF\xFD\x03\xFF" }, now);
@@ -121,24 +121,24 @@ fn goes_on(body: &[u8], stamped: bool) {
                 console.lost(sink, &chunk, (chunk.bytes.len() - 1) / round, true);
             }
             if round == 2 {
-                console.give_up(sink);
+                console.discard_pending(sink);
             }
         }
         console.child_input_written(3);
-        console.rest();
+        console.release_idle_memory();
         while console.poll_effect().is_some() {}
-        while console.poll_entry().is_some() {}
-        let record = console.record();
+        while console.poll_audit_event().is_some() {}
+        let record = console.snapshot();
         // What a console wrote, one can read.
         console = Console::restore(settings(stamped), Box::new(Seconds), record).unwrap();
     }
-    console.handle(Event::Exited(Which::New, ExitStatus::Code(1)), now);
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(1)), now);
     console.handle(Event::Terminate, now);
 }
 
 struct Seconds;
 
-impl Calendar for Seconds {
+impl TimeFormatter for Seconds {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
         [format, time.0.to_string().as_bytes(), b" "].concat()
     }
@@ -173,6 +173,6 @@ fn settings(stamped: bool) -> Settings {
         overlap: None,
         time_format: b"T".to_vec(),
         history: if stamped { 0 } else { 1000 },
-        wording: Wording::Current,
+        wording: MessageStyle::Current,
     }
 }

@@ -4,14 +4,14 @@
 //!
 //! | module | what it is | knows |
 //! |---|---|---|
-//! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives, their consoles | [`cli`] and what it makes, `filter`, `telnet`, `sys` |
-//! | [`server`] | owns every descriptor and does what the core decided, on one edge-triggered poll | `handover`, `core`, `systemd`, [`cli`] and what it makes, `sys` |
-//! | [`handover`] | all that a server is, as bytes that another version of it can read | `core`, `sys` |
-//! | [`core`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
-//! | [`systemd`] | what a service manager passes to the server and is told by it | [`endpoint`], `sys` |
-//! | [`cli`] | the definition of the options: what was typed, made into a [`config`] | [`endpoint`], [`listen`], [`network`], [`caret`] |
+//! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives, their consoles | [`cli`] and what it makes, `reply_filter`, `telnet`, `sys` |
+//! | [`server`] | owns every descriptor and does what the console decided, on one edge-triggered poll | `handover`, `console`, `systemd`, [`cli`] and what it makes, `sys` |
+//! | [`handover`] | all that a server is, as bytes that another version of it can read | `console`, `sys` |
+//! | [`console`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
+//! | [`systemd`] | what a service manager passes to the server and is told by it | [`config`], `sys` |
+//! | [`cli`] | the definition of the options: what was typed, made into a [`config`] | [`config`] |
 //! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
-//! | [`filter`] | what a console says to a terminal: what that would answer, and the modes it is left in | nothing |
+//! | [`reply_filter`] | what a console says to a terminal: what that would answer, and the modes it is left in | nothing |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
 //!
 //! Arrows point down only. The core has no descriptor, no clock and no environment: time comes in
@@ -44,7 +44,7 @@
 //!
 //! # Children come and go
 //!
-//! Sockets for the child are opened once and passed to each ([`listen`]). A child can be replaced by
+//! Sockets for the child are opened once and passed to each ([`config::listen`]). A child can be replaced by
 //! one that is started beside it: for as long as there are two, the core weaves their output together
 //! by lines, and the server holds the old one in a place of its own.
 //!
@@ -55,20 +55,14 @@
 //! After a crash there is nobody to do that: under `--fdstore` the descriptors and an outline of the
 //! state are with the service manager all the time, and the next server takes them from there.
 
-pub mod caret;
 pub mod cli;
 pub mod config;
-pub mod core;
-pub mod endpoint;
-pub mod error;
-pub mod filter;
+pub mod console;
 pub mod handover;
 pub mod limits;
-pub mod listen;
 pub mod manage;
-pub mod network;
+pub mod reply_filter;
 pub mod server;
-mod strto;
 pub mod sys;
 pub mod systemd;
 pub mod telnet;

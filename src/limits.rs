@@ -5,18 +5,18 @@ use std::time::Duration;
 /// The console stream holds at most this much for readers that lag, and on top of it what
 /// `--history` wants. More would only delay the moment a reader is told that it is too slow; less
 /// would skip output over a short pause.
-pub const HISTORY_MAX: usize = 1 << 20;
+pub const STREAM_BUFFER_MAX: usize = 1 << 20;
 
 /// The largest `--history`: what a person can still look through, and a server can still hand over.
-pub const REPLAY_MAX: usize = 64 << 20;
+pub const HISTORY_OPTION_MAX: usize = 64 << 20;
 
 /// Arrival times are kept for one second in so many bytes of the stream, so that they take no more
 /// memory than the stream does. A console that says less in each second, for months, has older
 /// lines stamped with the time of one shortly before them.
-pub const MARK_SPACING: usize = 32;
+pub const TIMESTAMP_MIN_SPACING: usize = 32;
 
 /// What the stream holds while everybody keeps up: a page.
-pub const HISTORY_MIN: usize = 4096;
+pub const STREAM_BUFFER_MIN: usize = 4096;
 
 /// A reader's staging area is refilled up to this size: large enough that a system call is
 /// worth its cost, small enough that thousands of stuck readers are affordable.
@@ -57,7 +57,7 @@ pub const RESERVED_FDS: u64 = 16;
 
 /// Output of a dead child that is read before its death is announced, when something that it
 /// left behind goes on writing.
-pub const LAST_WORDS_MAX: usize = 1 << 20;
+pub const POST_EXIT_OUTPUT_MAX: usize = 1 << 20;
 
 /// How long the server waits, at SIGTERM or before it starts another one, for a child that got
 /// SIGKILL. A process in an uninterruptible sleep must not keep the server.
@@ -72,10 +72,10 @@ pub const REAP_WAIT: Duration = Duration::from_millis(100);
 pub const KERNEL_TICK: Duration = Duration::from_millis(10);
 
 /// What a child left behind is looked for again after so long, then after twice that, and so on.
-pub const ORPHAN_LOOK: Duration = Duration::from_millis(5);
+pub const ORPHAN_SCAN_INTERVAL: Duration = Duration::from_millis(5);
 
 /// But no longer than that: it is looked for in all of the system's processes.
-pub const ORPHAN_LOOK_MAX: Duration = Duration::from_millis(200);
+pub const ORPHAN_SCAN_INTERVAL_MAX: Duration = Duration::from_millis(200);
 
 /// What survives SIGKILL so long, in an uninterruptible sleep, does not keep the next child waiting.
 pub const ORPHAN_WAIT: Duration = Duration::from_secs(5);
@@ -84,7 +84,7 @@ pub const ORPHAN_WAIT: Duration = Duration::from_secs(5);
 pub const DAEMON_WAIT: Duration = Duration::from_secs(10);
 
 /// Meanwhile it is looked for this often.
-pub const DAEMON_LOOK: Duration = Duration::from_millis(50);
+pub const DAEMON_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// So much of a PID file is read.
 pub const PID_MAX: u64 = 64;
@@ -106,7 +106,7 @@ pub const SYNC_INTERVAL: Duration = Duration::from_millis(500);
 pub const LOG_RETRY: Duration = Duration::from_secs(1);
 
 /// A log that made no progress for this long no longer pauses the child.
-pub const LOG_PATIENCE: Duration = Duration::from_secs(5);
+pub const LOG_STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// System calls for one writer in one turn: one that takes everything in small bites must not keep
 /// the others waiting.
@@ -114,18 +114,18 @@ pub const WRITES_PER_TURN: usize = 8;
 
 /// A client that is about to be passed pauses the child so long: on a busy machine it may only wait
 /// for its turn, and while the server pauses it gets it.
-pub const CLIENT_PATIENCE: Duration = Duration::from_millis(20);
+pub const CLIENT_WAIT: Duration = Duration::from_millis(20);
 
 /// So much it has to take in that time to be waited for once more: 3 MB/s. Slower ones are told what
 /// they miss.
-pub const CLIENT_PACE: usize = 64 << 10;
+pub const CLIENT_WAIT_MIN_BYTES: usize = 64 << 10;
 
 /// More than a socket's buffers take when nobody reads at its other end.
-pub const SURELY_READ: u64 = 512 << 10;
+pub const PROVEN_READER_BYTES: u64 = 512 << 10;
 
 /// A client that took less than that so far may be one that never reads. If it is the only one that
 /// lags, the machine is not too busy for it, and it is waited for only so long.
-pub const STRANGER_PATIENCE: Duration = Duration::from_millis(4);
+pub const NEW_CLIENT_WAIT: Duration = Duration::from_millis(4);
 
 /// Buffers on their way to the log writer. Two keep it busy while the loop fills a third.
 pub const LOG_JOBS: usize = 3;
@@ -148,10 +148,10 @@ pub const SYSLOG_LINE_MAX: usize = 7 << 10;
 
 /// How long syslog may have no room before a line is given up: it may only be busy. Nobody waits
 /// for it, and an upgrade waits longer.
-pub const SYSLOG_PATIENCE: Duration = Duration::from_secs(1);
+pub const SYSLOG_SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A syslog that refused nothing for so long works again: it is not to be said again and again.
-pub const SYSLOG_CALM: Duration = Duration::from_secs(10);
+pub const SYSLOG_RECOVERY: Duration = Duration::from_secs(10);
 
 /// Events that wait for a file that can't be written, in bytes: some thousands.
 pub const EVENTS_MAX: usize = 1 << 20;
@@ -160,7 +160,7 @@ pub const EVENTS_MAX: usize = 1 << 20;
 pub const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long an upgrade waits for the new program's answer, and then for the log.
-pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(5);
+pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An answer is shorter, as is what a program says that refuses.
 pub const ANSWER_MAX: usize = 4096;
@@ -176,18 +176,18 @@ pub const NOTIFY_RETRY: Duration = Duration::from_secs(1);
 pub const WATCHDOG_MIN: Duration = Duration::from_millis(1);
 
 /// Half of the memory that outlives a crash. It takes only what is written to it.
-pub const FDSTORE_HALF: usize = 64 << 20;
+pub const FDSTORE_SLOT_SIZE: usize = 64 << 20;
 
 /// What the service manager is to keep, and has no room for, is offered again this often.
 pub const FDSTORE_RETRY: Duration = Duration::from_millis(20);
 
 /// The exit status of a child of which nobody can tell it.
-pub const UNKNOWN: u8 = 255;
+pub const UNKNOWN_EXIT_CODE: u8 = 255;
 
 /// With two children beside each other: so long a line of one is waited for while the other has
 /// something to say. A line that a program writes in pieces is whole by then, and nobody at a
 /// keyboard takes it for a pause.
-pub const LINE_PATIENCE: Duration = Duration::from_millis(200);
+pub const LINE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What is held of a child meanwhile, about; then it is not read.
 pub const LINES_HELD_MAX: usize = 64 << 10;
@@ -197,7 +197,7 @@ pub const LINES_HELD_MAX: usize = 64 << 10;
 pub const OVERLAP_GRACE: u32 = 10;
 
 /// Messages that are taken in one turn from a child that tells its service manager something.
-pub const NOTICES_PER_TURN: usize = 16;
+pub const NOTIFICATIONS_PER_TURN: usize = 16;
 
 // What follows is of manage-procs.
 
@@ -220,7 +220,7 @@ pub const COLUMN_MAX: usize = 120;
 pub const SEQUENCE_MAX: usize = 4096;
 
 /// How long a host may take to answer: a person waits.
-pub const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes that wait for the terminal or for the server before the other side is no longer read.
 pub const ATTACH_QUEUE_MAX: usize = 64 << 10;
@@ -232,14 +232,14 @@ pub const TYPED_MAX: usize = 64 << 20;
 pub const ATTACH_CHUNK: usize = 4096;
 
 /// How long the terminal may take for what puts its modes back.
-pub const LAST_WORDS_PATIENCE: Duration = Duration::from_millis(300);
+pub const FINAL_OUTPUT_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// After the detach key: what was typed before it is given up when the server took nothing of it for
 /// so long.
-pub const UNSENT_PATIENCE: Duration = Duration::from_secs(1);
+pub const UNSENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A console that has been quiet for so long has shown what it had to replay.
 pub const REPLAY_QUIET: Duration = Duration::from_millis(200);
 
 /// One that is never quiet has done so by then.
-pub const REPLAY_PATIENCE: Duration = Duration::from_secs(5);
+pub const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::{Arg, Command};
 
-use super::args;
+use super::options;
 
 /// One thing found on the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,20 +91,20 @@ fn scan_long(
             [&typed, &b" is ambiguous; possibilities:"[..], list.as_bytes()].concat(),
         );
     };
-    let value = match (args::value_use(arg), attached) {
-        (args::ValueUse::None, Some(_)) => {
+    let value = match (options::value_use(arg), attached) {
+        (options::ValueUse::None, Some(_)) => {
             return Item::Problem(
                 format!("option '--{id}' doesn't allow an argument").into_bytes(),
             );
         }
         (_, Some(value)) => Some(OsString::from_vec(value.to_vec())),
-        (args::ValueUse::Required, None) => match words.next() {
+        (options::ValueUse::Required, None) => match words.next() {
             Some(word) => Some(word),
             None => {
                 return Item::Problem(format!("option '--{id}' requires an argument").into_bytes());
             }
         },
-        (args::ValueUse::None | args::ValueUse::Optional, None) => None,
+        (options::ValueUse::None | options::ValueUse::Optional, None) => None,
     };
     let id = id.to_string();
     Item::Option { id, value }
@@ -116,7 +116,7 @@ fn candidates<'a>(definition: &'a Command, name: &[u8]) -> Vec<(&'a str, &'a Arg
     let of_kind = |own: bool| {
         definition
             .get_arguments()
-            .filter(move |arg| args::is_own(arg) == own)
+            .filter(move |arg| options::is_extension(arg) == own)
             .filter_map(|arg| Some((arg.get_long()?, arg)))
     };
     if let Some(exact) =
@@ -146,9 +146,9 @@ fn scan_bundle(
             items.push(Item::Problem([b"invalid option -- '", &[*letter][..], b"'"].concat()));
             continue;
         };
-        let value = match args::value_use(arg) {
-            args::ValueUse::None | args::ValueUse::Optional => None,
-            args::ValueUse::Required => {
+        let value = match options::value_use(arg) {
+            options::ValueUse::None | options::ValueUse::Optional => None,
+            options::ValueUse::Required => {
                 let attached = std::mem::take(&mut rest);
                 let value = if attached.is_empty() {
                     words.next()

@@ -1,26 +1,26 @@
-//! The command line: argv in, [`Config`] or an [`Exit`] out. Decides what the words mean together;
+//! The command line: argv in, [`Config`] or an [`EarlyExit`] out. Decides what the words mean together;
 //! prints nothing, opens nothing.
 
-mod args;
+mod diagnostics;
+mod extensions;
 mod getopt;
-mod meaning;
-mod number;
-mod own;
-mod stderr;
+mod interpret;
+mod numeric;
+mod options;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
+use self::diagnostics::Stderr;
+use self::getopt::Item;
+use self::interpret::{CliError, Matches, Operands};
+use self::numeric::Numbers;
+pub use self::options::definition;
 use crate::config::Config;
-pub use args::definition;
-use getopt::Item;
-use meaning::{Given, Words, Wrong};
-use number::Numbers;
-use stderr::Stderr;
 
 /// The server does not start: what to print, and the status to leave with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exit {
+pub struct EarlyExit {
     /// For stdout, complete with newlines.
     pub stdout: Vec<u8>,
     /// For stderr, complete with newlines.
@@ -33,11 +33,14 @@ pub struct Exit {
 /// `env` is asked for PROCSERV_PID and PROCSERV_DEBUG only.
 ///
 /// # Errors
-/// An [`Exit`] for help, version and everything that keeps the server from starting.
-pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, Exit> {
+/// An [`EarlyExit`] for help, version and everything that keeps the server from starting.
+pub fn parse(
+    argv: Vec<OsString>,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<Config, EarlyExit> {
     let mut words = argv.into_iter();
     let argv0 = words.next().unwrap_or_else(|| "procServ".into());
-    let definition = args::definition();
+    let definition = options::definition();
     let scanned = getopt::scan(&definition, words.collect());
 
     let mut stderr = Stderr::new(&argv0);
@@ -49,10 +52,10 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
                 usable = false;
                 stderr.say(text);
             }
-            Item::Option { id, .. } if id == args::HELP => {
-                return Err(stderr.exit(args::help(&argv0), 0));
+            Item::Option { id, .. } if id == options::HELP => {
+                return Err(stderr.exit(options::help(&argv0), 0));
             }
-            Item::Option { id, .. } if id == args::VERSION => {
+            Item::Option { id, .. } if id == options::VERSION => {
                 return Err(stderr.exit(format!("{}\n", crate::VERSION).into_bytes(), 0));
             }
             Item::Option { id, value } => {
@@ -68,31 +71,31 @@ pub fn parse(argv: Vec<OsString>, env: &dyn Fn(&str) -> Option<OsString>) -> Res
     let old_style = if new_style { None } else { operands.next() };
     let Some(command) = operands.next() else {
         stderr.say(b"missing argument");
-        return Err(stderr.exit(args::usage(&argv0), 1));
+        return Err(stderr.exit(options::usage(&argv0), 1));
     };
     if !usable {
-        return Err(stderr.exit(args::usage(&argv0), 1));
+        return Err(stderr.exit(options::usage(&argv0), 1));
     }
 
     let matches = match definition.try_get_matches_from(scanned.canonical(&argv0)) {
         Ok(matches) => matches,
         Err(error) => {
             stderr.say(error.to_string().as_bytes());
-            return Err(stderr.exit(args::usage(&argv0), 1));
+            return Err(stderr.exit(options::usage(&argv0), 1));
         }
     };
-    let given = Given(&matches);
+    let given = Matches(&matches);
     if given.flag("quiet") {
         stderr.hush();
     }
-    let words = Words { old_style, command, args: operands.collect() };
-    match meaning::config(&given, &numbers, words, env) {
+    let words = Operands { old_style, command, args: operands.collect() };
+    match interpret::config(&given, &numbers, words, env) {
         Ok(config) => Ok(Config { warnings: stderr.lines(), argv0, ..config }),
-        Err(Wrong::Said(problem)) => {
+        Err(CliError::Message(problem)) => {
             stderr.say(&problem);
             Err(stderr.exit(Vec::new(), 1))
         }
-        Err(Wrong::Endpoint(error)) => {
+        Err(CliError::Endpoint(error)) => {
             stderr.line(error.message(&argv0));
             Err(stderr.exit(Vec::new(), 1))
         }

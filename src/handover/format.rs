@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::state::State;
-use crate::core::record::Invalid;
+use crate::console::snapshot::InvalidSnapshot;
 
 const MAGIC: &[u8] = b"procServ state\n";
 /// The one format there is.
@@ -23,7 +23,7 @@ pub enum Unreadable {
     /// The body's fields are not what they have to be.
     Body(minicbor::decode::Error),
     /// They do not fit together.
-    Invalid(Invalid),
+    Invalid(InvalidSnapshot),
 }
 
 impl fmt::Display for Unreadable {

@@ -1,5 +1,5 @@
 //! Everything that crosses the exec, as plain data. Fields have numbers, under the rules that
-//! [`core::record`](crate::core::record) tells.
+//! [`core::record`](crate::console::snapshot) tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 
 use minicbor::{Decode, Encode};
 
-use crate::core::event::{Medium, Role};
-use crate::core::record::{Invalid, Record};
+use crate::console::event::{ClientKind, Role};
+use crate::console::snapshot::{InvalidSnapshot, Snapshot};
 use crate::sys::user::Account;
 
 /// All that a server is.
@@ -32,7 +32,7 @@ pub struct State {
     pub next_token: u64,
     /// The console.
     #[n(5)]
-    pub console: Record,
+    pub console: Snapshot,
     /// The child, if one runs.
     #[n(6)]
     pub child: Option<ChildState>,
@@ -62,7 +62,7 @@ pub struct State {
     pub account: Option<Account>,
     /// Since when the child's descendants are in the world, in the kernel's ticks.
     #[n(15)]
-    pub kin_since: Option<u64>,
+    pub descendants_since: Option<u64>,
     /// The sockets for the child, in the order of the command line.
     #[cbor(n(16), default)]
     pub child_sockets: Vec<ChildSocketState>,
@@ -106,13 +106,13 @@ pub struct ChildState {
     pub pty: Descriptor,
     /// The process by descriptor, if a server before this one started it and died.
     #[n(2)]
-    pub orphan: Option<Descriptor>,
+    pub pidfd: Option<Descriptor>,
     /// When the process was started, as its system counts: nobody else has this PID and this time.
     #[n(3)]
-    pub begun: Option<u64>,
+    pub start_ticks: Option<u64>,
     /// The socket behind its NOTIFY_SOCKET, under `--overlap`.
     #[n(4)]
-    pub notices: Option<Descriptor>,
+    pub notify_socket: Option<Descriptor>,
 }
 
 /// An endpoint.
@@ -194,13 +194,13 @@ pub struct ConnectionState {
 pub enum ConnectionKind {
     /// A socket, TCP or Unix.
     #[n(0)]
-    Socket,
+    Telnet,
     /// A pipe that only sends.
     #[n(1)]
     Pipe,
     /// The terminal of `-f`, with the modes that it is to get back.
     #[n(2)]
-    Terminal(#[n(0)] TerminalModes),
+    Terminal(#[n(0)] SavedTermios),
     /// A socket, TCP or Unix, without telnet.
     #[n(3)]
     Raw,
@@ -209,7 +209,7 @@ pub enum ConnectionKind {
 /// A `termios`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct TerminalModes {
+pub struct SavedTermios {
     /// `c_iflag`.
     #[n(0)]
     pub input: u64,
@@ -288,7 +288,7 @@ impl State {
     /// All descriptors that stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> {
         let children = [&self.child, &self.old_child].into_iter().flatten();
-        let child = children.flat_map(|child| [Some(child.pty), child.orphan, child.notices]);
+        let child = children.flat_map(|child| [Some(child.pty), child.pidfd, child.notify_socket]);
         let child = child.flatten();
         let listeners = self.listeners.iter().map(|listener| listener.socket);
         let connections = self.connections.iter().map(|client| client.stream);
@@ -299,39 +299,39 @@ impl State {
     }
 
     /// That the console and what is around it speak of the same child and the same clients.
-    pub(super) fn check(&self) -> Result<(), Invalid> {
+    pub(super) fn check(&self) -> Result<(), InvalidSnapshot> {
         if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
-            return Err(Invalid("the child is not the console's"));
+            return Err(InvalidSnapshot("the child is not the console's"));
         }
         let old = self.console.old_child().map(|child| child.pid);
         if old != self.old_child.map(|child| child.pid) {
-            return Err(Invalid("the old child is not the console's"));
+            return Err(InvalidSnapshot("the old child is not the console's"));
         }
-        let clients: BTreeMap<u64, Medium> =
+        let clients: BTreeMap<u64, ClientKind> =
             self.console.clients().map(|(id, medium)| (id.0, medium)).collect();
-        let connections: BTreeMap<u64, Medium> =
+        let connections: BTreeMap<u64, ClientKind> =
             self.connections.iter().map(|client| (client.id, client.kind.medium())).collect();
         if clients != connections || connections.len() != self.connections.len() {
-            return Err(Invalid("the clients are not the console's"));
+            return Err(InvalidSnapshot("the clients are not the console's"));
         }
         let numbers: BTreeSet<i32> = self.descriptors().map(|fd| fd.number).collect();
         if numbers.len() != self.descriptors().count() {
-            return Err(Invalid("one descriptor for two"));
+            return Err(InvalidSnapshot("one descriptor for two"));
         }
         if clients.keys().any(|&id| id >= self.next_token) {
-            return Err(Invalid("a client has an id that is still to be given"));
+            return Err(InvalidSnapshot("a client has an id that is still to be given"));
         }
         Ok(())
     }
 }
 
 impl ConnectionKind {
-    fn medium(&self) -> Medium {
+    fn medium(&self) -> ClientKind {
         match self {
-            ConnectionKind::Socket => Medium::Telnet,
-            ConnectionKind::Pipe => Medium::Pipe,
-            ConnectionKind::Terminal(_) => Medium::Terminal,
-            ConnectionKind::Raw => Medium::Raw,
+            ConnectionKind::Telnet => ClientKind::Telnet,
+            ConnectionKind::Pipe => ClientKind::Pipe,
+            ConnectionKind::Terminal(_) => ClientKind::Terminal,
+            ConnectionKind::Raw => ClientKind::Raw,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::sys;
 
 /// A failed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct CommandError {
     /// Which file, option or instance, and what is wrong.
     pub text: String,
     /// The exit status.
@@ -16,26 +16,26 @@ pub struct Failure {
 }
 
 /// The exit status of a command, or why it failed.
-pub type Outcome = Result<u8, Failure>;
+pub type CommandResult = Result<u8, CommandError>;
 
-impl Failure {
+impl CommandError {
     /// A command that could not do what it should: exit status 1.
-    pub fn new(text: impl Into<String>) -> Failure {
-        Failure { text: text.into(), code: 1 }
+    pub fn new(text: impl Into<String>) -> CommandError {
+        CommandError { text: text.into(), code: 1 }
     }
 
     /// A command line that makes no sense: exit status 2.
-    pub fn usage(text: impl Into<String>) -> Failure {
-        Failure { text: text.into(), code: 2 }
+    pub fn usage(text: impl Into<String>) -> CommandError {
+        CommandError { text: text.into(), code: 2 }
     }
 
     /// What the system says about `subject`.
-    pub fn system(subject: impl fmt::Display, error: &io::Error) -> Failure {
-        Failure::new(format!("{subject}: {}", sys::reason(error)))
+    pub fn system(subject: impl fmt::Display, error: &io::Error) -> CommandError {
+        CommandError::new(format!("{subject}: {}", sys::reason(error)))
     }
 
     /// What the system says about a file.
-    pub fn file(path: &Path, error: &io::Error) -> Failure {
-        Failure::system(path.display(), error)
+    pub fn file(path: &Path, error: &io::Error) -> CommandError {
+        CommandError::system(path.display(), error)
     }
 }

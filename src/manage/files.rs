@@ -8,21 +8,21 @@ use std::path::Path;
 
 use nix::libc;
 
-use super::proc;
+use super::inspect::proc;
 use crate::limits::FILE_MAX;
 
 /// Whether a file may take the place of one that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
+pub enum IfExists {
     /// It may.
     Replace,
     /// It is an error of kind `AlreadyExists`.
-    Keep,
+    Fail,
 }
 
 /// Writes a file with these permissions, less umask, under a name that nobody reads, brings it to
 /// the disk, and gives it its name in one step. The directory must be there.
-pub fn write(path: &Path, content: &str, mode: u32, existing: Existing) -> io::Result<()> {
+pub fn write(path: &Path, content: &str, mode: u32, existing: IfExists) -> io::Result<()> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -37,11 +37,11 @@ pub fn write(path: &Path, content: &str, mode: u32, existing: Existing) -> io::R
     let hidden = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
     let hidden = directory.join(hidden);
     let result = fill(&hidden, content, mode).and_then(|()| match existing {
-        Existing::Replace => fs::rename(&hidden, path),
+        IfExists::Replace => fs::rename(&hidden, path),
         // Unlike rename, this never replaces.
-        Existing::Keep => fs::hard_link(&hidden, path),
+        IfExists::Fail => fs::hard_link(&hidden, path),
     });
-    if result.is_err() || existing == Existing::Keep {
+    if result.is_err() || existing == IfExists::Fail {
         let _ = fs::remove_file(&hidden);
     }
     result?;
@@ -121,8 +121,8 @@ mod tests {
     fn whole_or_not_at_all() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("a");
-        write(&path, "1", 0o644, Existing::Keep).unwrap();
-        let error = write(&path, "2", 0o644, Existing::Keep).unwrap_err();
+        write(&path, "1", 0o644, IfExists::Fail).unwrap();
+        let error = write(&path, "2", 0o644, IfExists::Fail).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "1");
         // Of one that was killed, as no process has this number; and of another file.
@@ -131,7 +131,7 @@ mod tests {
             fs::write(&path, "").unwrap();
             path
         });
-        write(&path, "3", 0o644, Existing::Replace).unwrap();
+        write(&path, "3", 0o644, IfExists::Replace).unwrap();
         assert!(!left.exists());
         fs::remove_file(other).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "3");

@@ -7,42 +7,38 @@
 //! |---|---|
 //! | [`cli`] | the definition of commands and options |
 //! | [`error`] | why a command failed |
-//! | [`site`] | where things are, and the instances that are configured there |
-//! | [`pattern`] | names as a command line describes them |
-//! | [`image`] | paths below `--root` |
+//! | [`registry`] | where things are, and the instances that are configured there |
+//! | [`registry::pattern`] | names as a command line describes them |
+//! | [`registry::sysroot`] | paths below `--root` |
 //! | [`files`] | files that are there whole or not at all |
-//! | [`ini`], [`words`] | what configuration files are made of |
-//! | [`mod@unit`] | units, and the generators |
-//! | [`launcher`] | the command of a unit: becomes the server of an instance |
-//! | [`edit`], [`control`] | commands that change something |
-//! | [`probe`], [`proc`], [`servers`] | what of an instance lives |
-//! | [`list`], [`logs`], [`doctor`] | commands that only look |
-//! | [`attach`] | a person's terminal and a console |
-//! | [`upgrade`] | servers replaced while they run |
-//! | [`conserver`] | a configuration for conserver |
+//! | [`registry::ini`], [`registry::shlex`] | what configuration files are made of |
+//! | [`mod@systemd::unit`] | units, and the generators |
+//! | [`systemd::launcher`] | the command of a unit: becomes the server of an instance |
+//! | [`commands::edit`], [`commands::control`] | commands that change something |
+//! | [`inspect`] | what of an instance lives |
+//! | [`commands::list`], [`commands::logs`], [`commands::doctor`] | commands that only look |
+//! | [`commands::attach`] | a person's terminal and a console |
+//! | [`commands::upgrade`] | servers replaced while they run |
+//! | [`commands::conserver`] | a configuration for conserver |
 
-pub mod attach;
 pub mod cli;
-pub mod conserver;
-pub mod control;
-pub mod doctor;
-pub mod edit;
+pub mod commands;
 pub mod error;
 pub mod files;
-pub mod image;
-pub mod ini;
-pub mod launcher;
-pub mod list;
-pub mod logs;
-pub mod pattern;
-pub mod probe;
-pub mod proc;
-pub mod servers;
-pub mod site;
-pub mod unit;
-pub mod upgrade;
-pub mod words;
+pub mod inspect;
+pub mod registry;
+pub mod systemd;
 
+use crate::manage::commands::attach;
+use crate::manage::commands::conserver;
+use crate::manage::commands::control;
+use crate::manage::commands::doctor;
+use crate::manage::commands::edit;
+use crate::manage::commands::list;
+use crate::manage::commands::logs;
+use crate::manage::commands::upgrade;
+use crate::manage::systemd::launcher;
+use crate::manage::systemd::unit;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
@@ -51,9 +47,9 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 
+use self::error::{CommandError, CommandResult};
+use self::registry::{Registry, Scope};
 use crate::limits::COLUMN_MAX;
-use error::{Failure, Outcome};
-use site::{Scope, Site};
 
 /// Runs the command that `argv` names, or what the name of the program says: a link to it, or a
 /// script that begins with `#!/usr/bin/manage-procs as`, may be called as one of procServ's other
@@ -83,17 +79,17 @@ pub fn main(argv: Vec<OsString>) -> u8 {
     match result {
         Ok(code) => code,
         Err(failure) => {
-            complain(&failure.text);
+            print_error(&failure.text);
             failure.code
         }
     }
 }
 
-fn command(matches: &ArgMatches) -> Outcome {
+fn command(matches: &ArgMatches) -> CommandResult {
     let Some((name, given)) = matches.subcommand() else {
-        return Err(Failure::usage("no command"));
+        return Err(CommandError::usage("no command"));
     };
-    let site = Site::new(matches)?;
+    let site = Registry::new(matches)?;
     let json = given.get_flag("json");
     if site.scope == Scope::System {
         // Launchers and generators read what is written here, whatever root keeps from others.
@@ -110,32 +106,32 @@ fn command(matches: &ArgMatches) -> Outcome {
         "upgrade" => upgrade::upgrade(&site, given, json),
         "doctor" => doctor::doctor(&site, json),
         "write-procs-cf" => conserver::write(&site, given, json),
-        _ => Err(Failure::usage(format!("no such command: {name}"))),
+        _ => Err(CommandError::usage(format!("no such command: {name}"))),
     }
 }
 
 /// Says something on stderr. Whoever reads it may leave.
-fn complain(text: &str) {
+fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "manage-procs: {text}");
 }
 
 /// Writes a text to stdout. Whoever reads it may leave.
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::system("standard output", &error))
+            Err(CommandError::system("standard output", &error))
         }
         _ => Ok(()),
     }
 }
 
-fn print_json(value: &Value) -> Result<(), Failure> {
+fn print_json(value: &Value) -> Result<(), CommandError> {
     print(&format!("{value:#}\n"))
 }
 
 /// What would end a line or move a cursor, as escapes: not all that is shown is ours.
-fn shown(text: &str) -> String {
+fn escape_control(text: &str) -> String {
     let letter = |letter: char| match letter.is_control() {
         true => letter.escape_default().collect(),
         false => letter.to_string(),
@@ -146,7 +142,7 @@ fn shown(text: &str) -> String {
 /// Rows as columns, the first row being their names.
 fn table(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
+        rows.iter().map(|row| row.iter().map(|cell| escape_control(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column| {
         rows.iter()

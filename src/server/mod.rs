@@ -60,39 +60,14 @@
 //! | stderr | anything | ignored: there is nobody to tell |
 //! | | no room | not waited for: it is not told there |
 
-mod admission;
-pub mod adopt;
-mod bind;
-mod child;
-mod child_sockets;
-mod fdstore;
-mod files;
-mod handover;
-mod input;
-mod kernel;
-mod launch;
-mod lineage;
-mod listener;
-mod log_writer;
-mod logfile;
-mod manager;
-mod output;
-mod overlap;
-mod parts;
-mod peer;
-mod pty_process;
+mod event_loop;
+mod os;
 mod records;
-mod rotate;
-mod signals;
+mod service_manager;
 #[cfg(test)]
 mod sim;
-mod source;
 pub mod startup;
-mod stored;
-mod stream;
-mod syslog;
-mod system;
-mod thread;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -100,19 +75,19 @@ use std::time::Duration;
 
 use mio::Token;
 
-use self::child::Child;
-use self::handover::{Handover, Origin};
-use self::listener::Listener;
-use self::logfile::Writer;
-use self::manager::Manager;
-use self::peer::Peer;
+use self::event_loop::child::Child;
+use self::event_loop::listener::Listener;
+use self::event_loop::peer::Peer;
+use self::event_loop::upgrade::{Handover, ServerIdentity};
+use self::os::{Ready, System};
 use self::records::Records;
-use self::system::{Readiness, System};
-use crate::core::Console;
-use crate::core::clock::{Moment, Now};
-use crate::core::event::{ClientId, Effect, Event, Farewell, Sink, Which};
+use self::service_manager::ServiceReporter;
+use self::writers::sink::SinkWriter;
+use crate::config::network::AllowedNetworks;
+use crate::console::Console;
+use crate::console::clock::{Monotonic, Timestamps};
+use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Effect, Event, Sink};
 use crate::limits::READ_SIZE;
-use crate::network::Networks;
 use crate::sys;
 
 /// Everything that runs.
@@ -124,32 +99,32 @@ struct Server<S: System> {
     old_child: Option<Child<S::Process>>,
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
-    log: Option<Writer<S::Link>>,
+    log: Option<SinkWriter<S::Link>>,
     /// With `--events` or `--status-file`.
     records: Option<Records<S::Link>>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
-    stdout: Option<Writer<S::Link>>,
+    stdout: Option<SinkWriter<S::Link>>,
     /// With `--syslog`.
-    syslog: Option<Writer<S::Link>>,
+    syslog: Option<SinkWriter<S::Link>>,
     /// With `--notify`.
-    manager: Option<Manager>,
+    service: Option<ServiceReporter>,
     next_token: usize,
     /// For whatever is read.
     buffer: Box<[u8]>,
     exit: Option<u8>,
-    origin: Origin,
+    identity: ServerIdentity,
     handover: Handover<S::Process>,
     /// The console's revision that is written down for after a crash.
-    saved: Option<u64>,
+    saved_revision: Option<u64>,
     /// After a failure: when that is tried again.
-    save_again: Option<Moment>,
+    save_retry: Option<Monotonic>,
     /// `--allow-from`.
-    allow_from: Option<Networks>,
+    allowed_networks: Option<AllowedNetworks>,
 }
 
 impl<S: System> Server<S> {
     /// On `system`, whose own tokens end before `first_token`; without endpoints so far.
-    fn new(system: S, console: Console, first_token: usize, origin: Origin) -> Server<S> {
+    fn new(system: S, console: Console, first_token: usize, identity: ServerIdentity) -> Server<S> {
         Server {
             system,
             console,
@@ -161,15 +136,15 @@ impl<S: System> Server<S> {
             records: None,
             stdout: None,
             syslog: None,
-            manager: None,
+            service: None,
             next_token: first_token,
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             exit: None,
-            origin,
+            identity,
             handover: Handover::new(),
-            saved: None,
-            save_again: None,
-            allow_from: None,
+            saved_revision: None,
+            save_retry: None,
+            allowed_networks: None,
         }
     }
 
@@ -178,7 +153,7 @@ impl<S: System> Server<S> {
         loop {
             let timeout = self.timeout();
             if timeout != Some(Duration::ZERO) {
-                self.console.rest();
+                self.console.release_idle_memory();
             }
             self.wait(timeout)?;
             self.turn();
@@ -193,8 +168,8 @@ impl<S: System> Server<S> {
         let Server { system, peers, child, old_child, listeners, handover, .. } = self;
         system.wait(timeout, &mut |token, ready| {
             let mut others = [old_child.as_mut(), handover.program()].into_iter().flatten();
-            if !others.any(|process| process.note(token, ready)) {
-                note::<S>(peers, child, listeners, token, ready);
+            if !others.any(|process| process.set_ready(token, ready)) {
+                set_ready::<S>(peers, child, listeners, token, ready);
             }
         })
     }
@@ -204,15 +179,15 @@ impl<S: System> Server<S> {
         self.take_signals(now);
         self.console.handle_timeout(now);
         // A child that is due is there before anybody is heard: what waits in a pipe is for it.
-        self.obey(now);
-        self.console.pace_clients(now.mono);
-        self.read_child(Which::New, now);
+        self.apply_effects(now);
+        self.console.update_backpressure(now.mono);
+        self.read_child(ChildSlot::Current, now);
         // It may be that the old one is the child again.
-        self.obey(now);
-        self.read_child(Which::Old, now);
+        self.apply_effects(now);
+        self.read_child(ChildSlot::Old, now);
         self.read_clients(now);
         self.accept(now);
-        self.obey(now);
+        self.apply_effects(now);
         // What anybody is told of, a crash does not undo.
         self.save(now);
         self.write_child();
@@ -220,12 +195,12 @@ impl<S: System> Server<S> {
         self.write_clients();
         self.write_sinks(now);
         self.drop_departed(now);
-        self.tell_manager(now);
-        self.keep_records(now);
+        self.notify_service_manager(now);
+        self.write_records(now);
         self.save(now);
         // Who leaves hands nothing over: that it leaves is no part of the state.
         if self.exit.is_none() {
-            self.go_on_with_upgrade(now);
+            self.continue_upgrade(now);
         }
     }
 
@@ -241,60 +216,60 @@ impl<S: System> Server<S> {
         let next = pauses
             .chain(retries)
             .chain(self.console.deadline())
-            .chain(self.manager.as_ref().and_then(Manager::deadline))
+            .chain(self.service.as_ref().and_then(ServiceReporter::deadline))
             .chain(self.records.as_ref().and_then(Records::deadline))
             .chain(self.child_waits_until(now))
             .chain(self.handover.deadline())
-            .chain(self.save_again)
+            .chain(self.save_retry)
             .min()?;
-        Some(next.since(now))
+        Some(next.saturating_duration_since(now))
     }
 
-    fn has_work(&self, now: Moment) -> bool {
+    fn has_work(&self, now: Monotonic) -> bool {
         let input_waits = !self.console.child_input().0.is_empty();
         let reading = |child: &Option<Child<_>>, which| {
             child.as_ref().is_some_and(|child| {
                 (child.is_readable() && self.may_read(which, now))
-                    || child.is_to_be_heard()
+                    || child.has_notifications()
                     || child.ended().is_some()
             })
         };
         let children = || {
-            reading(&self.child, Which::New)
-                || reading(&self.old_child, Which::Old)
+            reading(&self.child, ChildSlot::Current)
+                || reading(&self.old_child, ChildSlot::Old)
                 || (input_waits && self.child.as_ref().is_some_and(Child::is_writable))
         };
         let listeners = || self.listeners.iter().any(|listener| listener.has_work(now));
         let peers = || {
             self.peers.iter().any(|(&id, peer)| {
                 (peer.source.is_readable() && self.console.accepts_input(id))
-                    || (peer.source.is_writable() && peer.listens() && !self.console.is_served(id))
+                    || (peer.source.is_writable() && peer.listens() && !self.console.is_drained(id))
             })
         };
         children() || listeners() || peers()
     }
 
     /// Does what the console decided.
-    fn obey(&mut self, now: Now) {
+    fn apply_effects(&mut self, now: Timestamps) {
         while let Some(effect) = self.console.poll_effect() {
             match effect {
                 Effect::Spawn => self.spawn(false, now),
-                Effect::SpawnBeside => self.spawn_beside(now),
+                Effect::SpawnReplacement => self.spawn_replacement(now),
                 Effect::Signal(which, signal) => {
-                    if let Some(child) = self.place(which) {
+                    if let Some(child) = self.child_slot(which) {
                         child.signal(signal);
                     }
                 }
-                Effect::Bury(which) => {
-                    let child = self.place(which).take();
-                    self.bury(child);
+                Effect::Reap(which) => {
+                    let child = self.child_slot(which).take();
+                    self.reap_child(child);
                 }
-                Effect::Reinstate => self.child = self.old_child.take(),
-                Effect::Look => self.look_for_daemon(now),
-                Effect::Sweep(signal) => self.sweep(signal, now),
+                Effect::RestoreOld => self.child = self.old_child.take(),
+                Effect::FindDaemon => self.find_daemon(now),
+                Effect::SignalOrphans(signal) => self.signal_orphans(signal, now),
                 Effect::Disconnect(id) => {
                     if let Some(peer) = self.peers.get_mut(&id) {
-                        peer.leaving = Some(Farewell::Logout);
+                        peer.leaving = Some(DisconnectReason::Logout);
                     }
                 }
                 Effect::ReopenLog => self.reopen_log(now),
@@ -304,7 +279,7 @@ impl<S: System> Server<S> {
     }
 
     /// Starts a child, `beside` the one there is or in the place of one that has ended.
-    fn spawn(&mut self, beside: bool, now: Now) {
+    fn spawn(&mut self, beside: bool, now: Timestamps) {
         let token = self.take_token();
         match self.system.spawn(token, beside || self.old_child.is_some()) {
             Ok(process) => {
@@ -316,7 +291,7 @@ impl<S: System> Server<S> {
                 }
                 self.console.handle(Event::Spawned(pid), now);
                 let place = if beside { " beside the old one" } else { "" };
-                self.diagnose(&format!("child process {pid} started{place}"));
+                self.debug_line(&format!("child process {pid} started{place}"));
             }
             Err(error) => {
                 self.console.handle(Event::SpawnFailed(&sys::reason(&error)), now);
@@ -324,50 +299,50 @@ impl<S: System> Server<S> {
         }
     }
 
-    fn place(&mut self, which: Which) -> &mut Option<Child<S::Process>> {
+    fn child_slot(&mut self, which: ChildSlot) -> &mut Option<Child<S::Process>> {
         match which {
-            Which::New => &mut self.child,
-            Which::Old => &mut self.old_child,
+            ChildSlot::Current => &mut self.child,
+            ChildSlot::Old => &mut self.old_child,
         }
     }
 
-    fn bury(&mut self, child: Option<Child<S::Process>>) {
+    fn reap_child(&mut self, child: Option<Child<S::Process>>) {
         if let Some(child) = child {
             let pid = child.pid();
-            child.bury();
+            child.reap();
             self.system.forget_child(pid);
         }
         // Its zombie may have hidden others.
         self.reap_orphans();
     }
 
-    fn reopen_log(&mut self, now: Now) {
+    fn reopen_log(&mut self, now: Timestamps) {
         if let Some(log) = &mut self.log {
             log.reopen();
         } else if self.console.has_log() {
             // It could not be opened at the start.
             match self.system.open_log() {
                 Ok(link) => {
-                    self.log = Some(Writer::new(Sink::Log, link));
-                    self.console.handle(Event::LogWorks, now);
+                    self.log = Some(SinkWriter::new(Sink::Log, link));
+                    self.console.handle(Event::LogOpened, now);
                 }
                 Err(error) => {
                     let reason = sys::reason(&error);
-                    self.console.handle(Event::LogNotOpened(&reason), now);
-                    self.system.complain_of_log();
+                    self.console.handle(Event::LogOpenFailed(&reason), now);
+                    self.system.log_open_failed();
                 }
             }
         }
     }
 
     /// Processes that are no orphans.
-    fn ours(&mut self) -> [Option<i32>; 3] {
+    fn own_pids(&mut self) -> [Option<i32>; 3] {
         let [child, old] = [&self.child, &self.old_child].map(|it| it.as_ref().map(Child::pid));
         [child, old, self.handover.program().map(|program| program.pid())]
     }
 
     fn reap_orphans(&mut self) {
-        let ours = self.ours();
+        let ours = self.own_pids();
         self.system.reap_orphans(ours);
     }
 
@@ -377,24 +352,24 @@ impl<S: System> Server<S> {
         token
     }
 
-    fn diagnose(&mut self, line: &str) {
+    fn debug_line(&mut self, line: &str) {
         if let Some(stdout) = &mut self.stdout {
-            stdout.say(line);
+            stdout.write_line(line);
         }
     }
 }
 
 /// Notes what was told under `token`. One that is nobody's any more is nothing.
-fn note<S: System>(
+fn set_ready<S: System>(
     peers: &mut BTreeMap<ClientId, Peer<S::Connection>>,
     child: &mut Option<Child<S::Process>>,
     listeners: &mut [Listener<S::Socket>],
     token: Token,
-    ready: Readiness,
+    ready: Ready,
 ) {
     if let Some(peer) = peers.get_mut(&client_id(token)) {
-        peer.source.note(ready);
-    } else if child.as_mut().is_some_and(|child| child.note(token, ready)) {
+        peer.source.set_ready(ready);
+    } else if child.as_mut().is_some_and(|child| child.set_ready(token, ready)) {
     } else if let Some(listener) = listeners.iter_mut().find(|l| l.token == token) {
         listener.ready = true;
     }

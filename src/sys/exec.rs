@@ -39,24 +39,24 @@ fn execfn() -> Option<PathBuf> {
 
 /// What to execute, in the form that execve(2) takes.
 #[derive(Debug)]
-pub struct Image {
+pub struct ExecImage {
     file: CString,
     argv: Vec<CString>,
     env: Vec<CString>,
 }
 
-impl Image {
+impl ExecImage {
     /// `file` with these arguments, the name it gets to see first, and this environment.
     pub fn new(
         file: &Path,
         argv: impl IntoIterator<Item = OsString>,
         env: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> io::Result<Image> {
+    ) -> io::Result<ExecImage> {
         let argv = argv.into_iter().map(|word| CString::new(word.into_vec()));
         let env = env
             .into_iter()
             .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()));
-        Ok(Image {
+        Ok(ExecImage {
             file: CString::new(file.as_os_str().as_bytes())?,
             argv: argv.collect::<Result<_, _>>()?,
             env: env.collect::<Result<_, _>>()?,
@@ -75,17 +75,17 @@ impl Image {
     /// and the error number's bytes arrive there.
     pub fn spawn(&self, kept: BorrowedFd<'_>) -> io::Result<(i32, PipeReader)> {
         let (answer, sink) = io::pipe()?;
-        super::fd::prepare(&answer)?;
+        super::fd::set_nonblocking_cloexec(&answer)?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let (argv, env) = (super::pointers(&self.argv), super::pointers(&self.env));
-        let blocked = signal::Blocked::all()?;
+        let blocked = signal::SignalMaskGuard::all()?;
         // SAFETY: between fork and exec the child makes async-signal-safe calls only, on data made
         // above.
         let result = match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 let stdio = [null.as_raw_fd(), sink.as_raw_fd(), null.as_raw_fd()];
-                let Err(error) = become_other(stdio, kept.as_raw_fd())
+                let Err(error) = prepare_child(stdio, kept.as_raw_fd())
                     .and_then(|()| exec(&self.file, &argv, &env));
                 let [a, b, c, d] = error.raw_os_error().unwrap_or(0).to_ne_bytes();
                 // SAFETY: a valid buffer; ends the child without running anything of the parent's.
@@ -107,7 +107,7 @@ impl Image {
 }
 
 /// The child's side. Async-signal-safe.
-fn become_other(stdio: [RawFd; 3], kept: RawFd) -> io::Result<()> {
+fn prepare_child(stdio: [RawFd; 3], kept: RawFd) -> io::Result<()> {
     signal::reset_all();
     // SAFETY: system calls on plain numbers; the descriptors are open, and above 2.
     unsafe {

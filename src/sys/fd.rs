@@ -27,7 +27,7 @@ pub fn close_on_exec_all() {
 }
 
 /// Makes `fd` close on exec and non-blocking.
-pub fn prepare(fd: impl AsFd) -> io::Result<()> {
+pub fn set_nonblocking_cloexec(fd: impl AsFd) -> io::Result<()> {
     let fd = fd.as_fd();
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
@@ -48,7 +48,7 @@ pub fn adopt(number: i32) -> io::Result<OwnedFd> {
 }
 
 /// Whether a program that this process becomes gets the descriptor with this number.
-pub fn set_inherited(number: i32, inherited: bool) {
+pub fn set_cloexec_keep(number: i32, inherited: bool) {
     let flags = if inherited { 0 } else { libc::FD_CLOEXEC };
     // SAFETY: sets a flag of a descriptor by number; one that is not open is an error.
     let _ = unsafe { libc::fcntl(number, libc::F_SETFD, flags) };
@@ -103,7 +103,7 @@ fn limits() -> io::Result<(u64, u64)> {
 
 /// Whether fewer than `reserve` descriptors are left below the limit. The kernel gives out the
 /// lowest free number, so a probe tells.
-pub fn is_scarce(probe: BorrowedFd<'_>, reserve: u64) -> bool {
+pub fn is_near_limit(probe: BorrowedFd<'_>, reserve: u64) -> bool {
     let Ok((soft, _)) = limits() else {
         return false;
     };

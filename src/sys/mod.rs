@@ -7,10 +7,10 @@
 
 #![allow(unsafe_code)]
 
-pub mod daemon;
+pub mod daemonize;
 pub mod exec;
 pub mod fd;
-pub mod passing;
+pub mod passed_fds;
 pub mod pidfd;
 pub mod process;
 pub mod procfs;

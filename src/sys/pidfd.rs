@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::process::End;
+use super::process::ExitStatus;
 use crate::limits::REAP_WAIT;
 
 /// A descriptor of process `pid`, closed on exec.
@@ -21,7 +21,7 @@ pub fn open(pid: i32) -> io::Result<OwnedFd> {
 }
 
 /// Whether there is a process behind it, dead or alive.
-pub fn is_one(fd: impl AsFd) -> bool {
+pub fn is_pidfd(fd: impl AsFd) -> bool {
     let info = std::fs::read(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()));
     info.is_ok_and(|info| info.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"Pid:")))
 }
@@ -29,7 +29,7 @@ pub fn is_one(fd: impl AsFd) -> bool {
 /// Process `pid`, if that is still the one that was started at `begun`.
 pub fn find(pid: i32, begun: u64) -> Option<OwnedFd> {
     let process = open(pid).ok()?;
-    (super::procfs::begun(pid) == Some(begun)).then_some(process)
+    (super::procfs::start_ticks(pid) == Some(begun)).then_some(process)
 }
 
 /// Kills the process group that the process leads or led, and waits at most so long for its end.
@@ -41,7 +41,7 @@ pub fn kill_group(process: impl AsFd, pid: i32, patience: Duration) {
 }
 
 /// Whether the process has ended, and how. `Err` inside: nobody can tell how.
-pub fn ended(process: impl AsFd) -> Option<Result<End, ()>> {
+pub fn exit_status(process: impl AsFd) -> Option<Result<ExitStatus, ()>> {
     let process = process.as_fd();
     let is = |events, wait: PollTimeout| {
         let mut fds = [PollFd::new(process, events)];
@@ -56,16 +56,16 @@ pub fn ended(process: impl AsFd) -> Option<Result<End, ()>> {
 }
 
 /// Whether it has not ended.
-pub fn lives(process: impl AsFd) -> bool {
+pub fn is_alive(process: impl AsFd) -> bool {
     let mut fds = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count == 0)
 }
 
-fn end(status: i32) -> End {
+fn end(status: i32) -> ExitStatus {
     if libc::WIFSIGNALED(status) {
-        End::Killed(libc::WTERMSIG(status))
+        ExitStatus::Killed(libc::WTERMSIG(status))
     } else {
-        End::Exited(libc::WEXITSTATUS(status))
+        ExitStatus::Exited(libc::WEXITSTATUS(status))
     }
 }
 
@@ -94,7 +94,7 @@ fn wait_status(process: i32) -> Option<i32> {
 #[cfg(target_os = "linux")]
 pub fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     const GROUP: libc::c_uint = 1 << 2;
-    if pid > 1 && super::process::is_follower(pid) && lives(&process) {
+    if pid > 1 && super::process::is_in_other_group(pid) && is_alive(&process) {
         return super::process::signal_group(pid, signal);
     }
     let fd = process.as_fd().as_raw_fd();
@@ -103,7 +103,7 @@ pub fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, GROUP) };
     // Linux before 6.9 knows no groups here. While the leader lives, the number is its own.
     let unknown = io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL);
-    if sent == -1 && unknown && pid > 1 && ended(process).is_none() {
+    if sent == -1 && unknown && pid > 1 && exit_status(process).is_none() {
         super::process::signal_group(pid, signal);
     }
 }
@@ -150,12 +150,12 @@ mod tests {
         let shell = shell.args(["-c", "read x; exit 7"]).stdin(std::process::Stdio::piped());
         let mut child = shell.spawn().expect("a child");
         let process = open(child.id() as i32).expect("a descriptor");
-        assert!(ended(&process).is_none());
+        assert!(exit_status(&process).is_none());
         drop(child.stdin.take());
         child.wait().expect("its end");
-        let end = ended(&process).expect("an end");
+        let end = exit_status(&process).expect("an end");
         // Kernels before 6.15 can't tell.
-        assert!(matches!(end, Ok(End::Exited(7)) | Err(())), "{end:?}");
+        assert!(matches!(end, Ok(ExitStatus::Exited(7)) | Err(())), "{end:?}");
         signal_group(&process, child.id() as i32, libc::SIGTERM);
     }
 }

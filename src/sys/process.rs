@@ -9,7 +9,7 @@ use super::cerr;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ExitStatus {
     /// It exited with this status.
     Exited(i32),
     /// This signal killed it.
@@ -20,19 +20,19 @@ pub enum End {
 
 /// Whether child `pid` has ended, and how. It is left unreaped, so that its PID and process
 /// group can't be anybody else's yet.
-pub fn peek(pid: i32) -> Option<End> {
-    look(libc::P_PID, pid, libc::WNOWAIT).map(|(_, end)| end)
+pub fn poll_exit(pid: i32) -> Option<ExitStatus> {
+    wait_info(libc::P_PID, pid, libc::WNOWAIT).map(|(_, end)| end)
 }
 
 /// Reaps child `pid`, which has ended.
 pub fn reap(pid: i32) {
-    let _ = look(libc::P_PID, pid, 0);
+    let _ = wait_info(libc::P_PID, pid, 0);
 }
 
 /// Reaps every ended child but `except`: orphans that came to us, as PID 1 or as a
 /// subreaper.
 pub fn reap_others(except: [Option<i32>; 3]) {
-    while let Some((pid, _)) = look(libc::P_ALL, 0, libc::WNOWAIT) {
+    while let Some((pid, _)) = wait_info(libc::P_ALL, 0, libc::WNOWAIT) {
         if except.contains(&Some(pid)) {
             // Looking again would only show the same one.
             return;
@@ -43,7 +43,7 @@ pub fn reap_others(except: [Option<i32>; 3]) {
 
 /// A child that has ended, if there is one. Not nix's waitid, for which a death by a real-time
 /// signal is an error.
-fn look(which: libc::idtype_t, pid: i32, flags: libc::c_int) -> Option<(i32, End)> {
+fn wait_info(which: libc::idtype_t, pid: i32, flags: libc::c_int) -> Option<(i32, ExitStatus)> {
     // SAFETY: siginfo_t is plain data, all zero is a valid value of it.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let flags = flags | libc::WEXITED | libc::WNOHANG;
@@ -55,7 +55,8 @@ fn look(which: libc::idtype_t, pid: i32, flags: libc::c_int) -> Option<(i32, End
     }
     // SAFETY: waitid has filled in what it has of a child, or left the zeros.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    let end = if info.si_code == libc::CLD_EXITED { End::Exited } else { End::Killed };
+    let end =
+        if info.si_code == libc::CLD_EXITED { ExitStatus::Exited } else { ExitStatus::Killed };
     (pid != 0).then(|| (pid, end(status)))
 }
 
@@ -76,7 +77,7 @@ pub fn signal_group(pid: i32, signal: i32) {
 }
 
 /// Whether process `pid` is in a process group that another one leads or led.
-pub fn is_follower(pid: i32) -> bool {
+pub fn is_in_other_group(pid: i32) -> bool {
     getpgid(Some(Pid::from_raw(pid))).is_ok_and(|group| group.as_raw() != pid)
 }
 
@@ -88,7 +89,7 @@ pub fn signal(pid: i32, signal: i32) {
 }
 
 /// Whether a process `pid` exists that this one may signal.
-pub fn exists_for_us(pid: i32) -> bool {
+pub fn may_signal(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None).is_ok()
 }
 

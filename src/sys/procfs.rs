@@ -31,7 +31,7 @@ fn stat(pid: i32) -> Option<Stat> {
 }
 
 /// When process `pid` was started, in the kernel's ticks since the system was (proc_pid_stat(5)).
-pub fn begun(pid: i32) -> Option<u64> {
+pub fn start_ticks(pid: i32) -> Option<u64> {
     Some(stat(pid)?.start)
 }
 
@@ -54,7 +54,7 @@ pub fn children_since(since: u64) -> Vec<i32> {
 
 /// Waits, if this process has children already, until [`children_since`] can tell them from those that
 /// it starts from now on.
-pub fn outlast_elders() {
+pub fn wait_one_tick() {
     if !children_since(0).is_empty() {
         std::thread::sleep(KERNEL_TICK);
     }
@@ -63,7 +63,7 @@ pub fn outlast_elders() {
 /// Process `pid` with its ancestors up to this process, which is not among them. `None` if it is not
 /// a living descendant. To be trusted, it needs a descriptor of the process that shows it alive after
 /// this.
-pub fn line_of(pid: i32) -> Option<Vec<i32>> {
+pub fn ancestry(pid: i32) -> Option<Vec<i32>> {
     let look = || {
         let ours = getpid().as_raw();
         let mut line = vec![stat(pid).filter(|stat| stat.lives)?];
@@ -83,7 +83,7 @@ pub fn line_of(pid: i32) -> Option<Vec<i32>> {
 
 /// Whether process `pid` is `root` or descends from it. One that is gone does not. Where there is no
 /// /proc, only itself is known to be.
-pub fn is_within(pid: i32, root: i32) -> bool {
+pub fn is_descendant_or_self(pid: i32, root: i32) -> bool {
     let mut process = pid;
     // While one looks, parents may die and numbers be given anew: no chain is endless.
     for _ in 0..10_000 {
@@ -101,8 +101,8 @@ pub fn is_within(pid: i32, root: i32) -> bool {
 /// A descriptor of process `pid` and its line of ancestors, if it is a living descendant.
 pub fn descendant(pid: i32) -> Option<(std::os::fd::OwnedFd, Vec<i32>)> {
     let process = pidfd::open(pid).ok()?;
-    let line = line_of(pid)?;
-    pidfd::lives(&process).then_some((process, line))
+    let line = ancestry(pid)?;
+    pidfd::is_alive(&process).then_some((process, line))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -116,13 +116,13 @@ mod tests {
         let shell = shell.args(["-c", "read x"]).stdin(Stdio::piped());
         let mut child = shell.spawn().expect("a child");
         let pid = child.id() as i32;
-        let start = begun(pid).expect("its start");
+        let start = start_ticks(pid).expect("its start");
         assert_eq!(descendant(pid).expect("a descendant").1, [pid]);
         assert!(children_since(start).contains(&pid));
         assert!(!children_since(start + 1).contains(&pid));
-        outlast_elders();
+        wait_one_tick();
         let mut younger = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().expect("a child");
-        assert!(begun(younger.id() as i32) > Some(start));
+        assert!(start_ticks(younger.id() as i32) > Some(start));
         younger.kill().and_then(|()| younger.wait()).expect("its end");
         for other in [0, -1, 1, getpid().as_raw(), nix::unistd::getppid().as_raw(), i32::MAX] {
             assert!(descendant(other).is_none(), "{other}");
@@ -138,14 +138,18 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
         let pid = i32::try_from(child.id()).unwrap();
         assert!(
-            is_within(own, own)
-                && is_within(pid, own)
-                && is_within(pid, nix::unistd::getppid().as_raw())
+            is_descendant_or_self(own, own)
+                && is_descendant_or_self(pid, own)
+                && is_descendant_or_self(pid, nix::unistd::getppid().as_raw())
         );
-        assert!(!is_within(own, pid) && !is_within(1, own) && !is_within(i32::MAX, own));
+        assert!(
+            !is_descendant_or_self(own, pid)
+                && !is_descendant_or_self(1, own)
+                && !is_descendant_or_self(i32::MAX, own)
+        );
         child.kill().expect("kill");
-        assert!(is_within(pid, own), "a dead child is one until it is reaped");
+        assert!(is_descendant_or_self(pid, own), "a dead child is one until it is reaped");
         child.wait().expect("its end");
-        assert!(!is_within(pid, own));
+        assert!(!is_descendant_or_self(pid, own));
     }
 }

@@ -12,7 +12,7 @@ use nix::unistd::{getpgrp, tcgetpgrp, ttyname};
 /// kernel's default modes and a window of 0x0.
 pub fn open() -> io::Result<(OwnedFd, OwnedFd)> {
     let pair = nix::pty::openpty(None, None)?;
-    super::fd::prepare(&pair.master)?;
+    super::fd::set_nonblocking_cloexec(&pair.master)?;
     nix::fcntl::fcntl(&pair.slave, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
     Ok((pair.master, pair.slave))
 }
@@ -54,15 +54,15 @@ impl Terminal {
     }
 
     /// A terminal that another program in this process opened, and what it found `saved` there.
-    pub fn adopt(file: File, saved: &Modes) -> io::Result<Terminal> {
+    pub fn adopt(file: File, saved: &TermiosFlags) -> io::Result<Terminal> {
         let saved = saved.to_termios(termios::tcgetattr(&file)?);
         restore_in_a_panic(&file, &saved)?;
         Ok(Terminal { file, saved })
     }
 
     /// The modes that it will get back.
-    pub fn saved(&self) -> Modes {
-        Modes::from(&self.saved)
+    pub fn saved(&self) -> TermiosFlags {
+        TermiosFlags::from(&self.saved)
     }
 
     /// Gives it back as it was, for as long as this process is stopped.
@@ -71,7 +71,7 @@ impl Terminal {
     }
 
     /// Puts it in raw mode again, unless this process is in its background now.
-    pub fn take_again(&self) {
+    pub fn retake(&self) {
         if !is_anothers(&self.file) {
             let mut modes = self.saved.clone();
             termios::cfmakeraw(&mut modes);
@@ -100,7 +100,7 @@ pub fn reopen(fd: BorrowedFd<'_>) -> io::Result<File> {
 /// The modes of a terminal as plain numbers: the flags of a `termios` and its special characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub struct Modes {
+pub struct TermiosFlags {
     pub input: u64,
     pub output: u64,
     pub control: u64,
@@ -108,12 +108,12 @@ pub struct Modes {
     pub characters: Vec<u8>,
 }
 
-impl Modes {
+impl TermiosFlags {
     // The flags are of 32 bits here and of 64 there.
     #[allow(clippy::useless_conversion)]
-    fn from(modes: &Termios) -> Modes {
+    fn from(modes: &Termios) -> TermiosFlags {
         let modes = libc::termios::from(modes.clone());
-        Modes {
+        TermiosFlags {
             input: modes.c_iflag.into(),
             output: modes.c_oflag.into(),
             control: modes.c_cflag.into(),

@@ -12,32 +12,32 @@ pub fn unblock_all() -> io::Result<()> {
 }
 
 /// While it lives, this thread takes no signals, nor do threads and programs that it starts.
-pub struct Blocked(SigSet);
+pub struct SignalMaskGuard(SigSet);
 
-impl Blocked {
+impl SignalMaskGuard {
     /// Blocks all signals: they stay pending, also across an exec.
-    pub fn all() -> io::Result<Blocked> {
-        Blocked::set(SigSet::all())
+    pub fn all() -> io::Result<SignalMaskGuard> {
+        SignalMaskGuard::set(SigSet::all())
     }
 
     /// Blocks all but those of a terminal's keys. They would stay pending, where a server that
     /// ignores them discards them.
-    pub(super) fn but_keys() -> io::Result<Blocked> {
+    pub(super) fn all_but_keyboard() -> io::Result<SignalMaskGuard> {
         let mut set = SigSet::all();
         for key in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
             set.remove(key);
         }
-        Blocked::set(set)
+        SignalMaskGuard::set(set)
     }
 
-    fn set(set: SigSet) -> io::Result<Blocked> {
+    fn set(set: SigSet) -> io::Result<SignalMaskGuard> {
         let mut before = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), Some(&mut before))?;
-        Ok(Blocked(before))
+        Ok(SignalMaskGuard(before))
     }
 }
 
-impl Drop for Blocked {
+impl Drop for SignalMaskGuard {
     fn drop(&mut self) {
         // A mask that the kernel gave is one that it takes.
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.0), None);
@@ -46,7 +46,7 @@ impl Drop for Blocked {
 
 /// Holds SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 back until [`unblock_all`], so that they find somebody to clean
 /// up; all other signals come at once, whatever mask was inherited.
-pub fn hold_back() -> io::Result<()> {
+pub fn block_until_ready() -> io::Result<()> {
     let set =
         SigSet::from_iter([Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2]);
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?)
@@ -54,14 +54,14 @@ pub fn hold_back() -> io::Result<()> {
 
 /// Who sent a signal.
 #[derive(Debug)]
-pub struct Sender(Arc<AtomicU64>);
+pub struct SenderTracker(Arc<AtomicU64>);
 
 /// In what is noted: that there is somebody.
 const KNOWN: u64 = 1 << 63;
 
-impl Sender {
+impl SenderTracker {
     /// Notes it from now on, at each `signal`.
-    pub fn note(signal: i32) -> io::Result<Sender> {
+    pub fn install(signal: i32) -> io::Result<SenderTracker> {
         let noted = Arc::new(AtomicU64::new(0));
         let place = Arc::clone(&noted);
         let action = move |info: &libc::siginfo_t| {
@@ -77,7 +77,7 @@ impl Sender {
         };
         // SAFETY: all that the action does is to read its argument and to store a number.
         unsafe { signal_hook_registry::register_sigaction(signal, action) }?;
-        Ok(Sender(noted))
+        Ok(SenderTracker(noted))
     }
 
     /// The process and its user. A process of another PID namespace is 0.

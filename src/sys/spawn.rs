@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::passing::Passing;
+use super::passed_fds::PassedFds;
 use super::user::Account;
 use super::{cerr, pointers, signal, strerror};
 
@@ -16,7 +16,7 @@ const ERRNOS: i32 = 134;
 
 /// What to run, in the form that execve(2) takes.
 #[derive(Debug)]
-pub struct Program {
+pub struct PreparedCommand {
     /// Where the executable may be, in the order tried.
     candidates: Vec<CString>,
     argv: Vec<CString>,
@@ -40,7 +40,7 @@ pub struct Program {
 
 /// What a caller says of a program.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct ChildCommand {
     /// The server's name in error messages.
     pub argv0: OsString,
     /// The executable, argv\[0\] as well; searched in PATH if it has no slash.
@@ -62,9 +62,9 @@ pub struct Plan {
     pub user: Option<Account>,
 }
 
-impl Program {
+impl PreparedCommand {
     /// Prepares `plan`. An argument with a NUL in it is an error; argv has none.
-    pub fn new(plan: &Plan) -> io::Result<Program> {
+    pub fn new(plan: &ChildCommand) -> io::Result<PreparedCommand> {
         let argv: io::Result<Vec<CString>> =
             std::iter::once(&plan.executable).chain(&plan.args).map(|arg| c_string(arg)).collect();
         let env: io::Result<Vec<CString>> = plan
@@ -77,7 +77,7 @@ impl Program {
         let told = |what: &[u8], which: &OsStr| {
             [plan.argv0.as_bytes(), b": child could not ", what, which.as_bytes(), b", "].concat()
         };
-        Ok(Program {
+        Ok(PreparedCommand {
             candidates: candidates(&plan.executable, &plan.env)?,
             argv: argv?,
             env: env?,
@@ -101,11 +101,11 @@ impl Program {
     pub fn spawn(
         &self,
         terminal: &OwnedFd,
-        mut passed: Passing,
+        mut passed: PassedFds,
         more: &[CString],
     ) -> io::Result<i32> {
         if let Some(user) = &self.user {
-            user.own(terminal)?;
+            user.chown_terminal(terminal)?;
         }
         let argv = pointers(&self.argv);
         let mut env = pointers(more);
@@ -123,11 +123,11 @@ impl Program {
             .collect();
         let reasons: Vec<Vec<u8>> =
             (0..ERRNOS).map(|errno| [strerror(errno).as_bytes(), b"\n"].concat()).collect();
-        let image = Image { program: self, argv, env, shell_argv, reasons };
-        let mut arrive = || passed.arrive(variable);
+        let image = ChildExec { program: self, argv, env, shell_argv, reasons };
+        let mut arrive = || passed.install(variable);
         // A signal for the child that comes before it has default dispositions stays pending: this
         // process's handlers would swallow it.
-        let blocked = signal::Blocked::but_keys()?;
+        let blocked = signal::SignalMaskGuard::all_but_keyboard()?;
         // SAFETY: between fork and exec the child runs `Image::run` only, which keeps to
         // async-signal-safe calls on data made above.
         let result = match unsafe { libc::fork() } {
@@ -145,15 +145,15 @@ impl Program {
 }
 
 /// A program with everything that its child needs between fork and exec.
-struct Image<'a> {
-    program: &'a Program,
+struct ChildExec<'a> {
+    program: &'a PreparedCommand,
     argv: Vec<*const libc::c_char>,
     env: Vec<*const libc::c_char>,
     shell_argv: Vec<Vec<*const libc::c_char>>,
     reasons: Vec<Vec<u8>>,
 }
 
-impl Image<'_> {
+impl ChildExec<'_> {
     /// In the child. Returns only if something failed, and after that was told.
     fn run(&self, terminal: RawFd, arrive: &mut dyn FnMut() -> io::Result<()>) {
         // First away from the server's terminal: until then the child is as deaf to ^C as the server.
@@ -170,7 +170,7 @@ impl Image<'_> {
         }
         self.set_limits();
         if let Some(user) = &self.program.user
-            && user.become_it().is_err()
+            && user.switch_to().is_err()
         {
             let errno = errno();
             self.tell(&self.program.user_failed, errno);

@@ -78,7 +78,7 @@ impl Account {
 
     /// Gives a terminal to this user, as login(1) does: others may write to it only by way of the
     /// group of terminals.
-    pub fn own(&self, terminal: impl AsFd) -> io::Result<()> {
+    pub fn chown_terminal(&self, terminal: impl AsFd) -> io::Result<()> {
         let group = self.tty.unwrap_or(self.gid);
         fchown(&terminal, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(group)))?;
         let others = if self.tty.is_some() { Mode::S_IWGRP } else { Mode::empty() };
@@ -86,7 +86,7 @@ impl Account {
     }
 
     /// Makes this process one of this user, for good. Async-signal-safe, in a process of one thread.
-    pub(super) fn become_it(&self) -> io::Result<()> {
+    pub(super) fn switch_to(&self) -> io::Result<()> {
         // SAFETY: the list is valid for reading; the others are system calls on plain numbers.
         unsafe {
             cerr(libc::setgroups(self.groups.len() as _, self.groups.as_ptr().cast()))?;

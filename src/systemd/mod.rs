@@ -1,11 +1,11 @@
 //! What systemd, or a service manager that speaks its protocols, passes to the server
-//! ([`activation`]) and is told by it ([`notify`]), and the server in
-//! its place before a child ([`child`]). The first two come by the environment, which stays as it
+//! ([`listen_fds`]) and is told by it ([`notify`]), and the server in
+//! its place before a child ([`notify_socket`]). The first two come by the environment, which stays as it
 //! is: only the child's is another.
 
-pub mod activation;
-pub mod child;
+pub mod listen_fds;
 pub mod notify;
+pub mod notify_socket;
 
 use std::ffi::OsStr;
 

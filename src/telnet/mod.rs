@@ -3,14 +3,15 @@
 //! way. Never does I/O and keeps no data: subnegotiations are counted, not stored. What a log
 //! client sends is thrown away unread, so it needs no decoder.
 
+pub(crate) mod client;
 mod option;
 #[cfg(test)]
 mod tests;
 
 use minicbor::{Decode, Encode};
 
-pub(crate) use option::ECHO;
-pub use option::{Agreement, OFFER, Options, Verb};
+pub(crate) use self::option::ECHO;
+pub use self::option::{Agreement, OFFER, Options, Verb};
 
 /// One connection's place in the incoming telnet stream. Plain data, so that a handover can carry
 /// it to another process.

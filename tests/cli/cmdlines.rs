@@ -8,8 +8,8 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User};
 use procserv_ng::cli;
+use procserv_ng::config::endpoint::{Address, Endpoint};
 use procserv_ng::config::{CommandChars, Config, LogTarget, RestartMode, RunMode};
-use procserv_ng::endpoint::{Address, Endpoint};
 
 cases![every_line_means_what_it_means_to_procserv,];
 

@@ -2,7 +2,7 @@
 //! they are.
 
 use crate::harness::cases;
-use procserv_ng::manage::ini::Ini;
+use procserv_ng::manage::registry::ini::Ini;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 
-use procserv_ng::config::{RestartMode, RunMode, Wording};
-use procserv_ng::network::Networks;
+use procserv_ng::config::network::AllowedNetworks;
+use procserv_ng::config::{MessageStyle, RestartMode, RunMode};
 
 use crate::harness::cases;
 use crate::parse::{config, run, run_with, warnings};
@@ -143,11 +143,11 @@ fn options_of_our_own_are_strict() {
     for size in ["64k", "64K", "64m", "64M", "64g", "64G"] {
         assert!(config(&["-L", "log", "--log-rotate", size]).log_rotate.is_some(), "{size}");
     }
-    assert_eq!(config(&[]).wording, Wording::Current);
-    assert_eq!(config(&["--compat", "2.7"]).wording, Wording::Of2_7);
+    assert_eq!(config(&[]).wording, MessageStyle::Current);
+    assert_eq!(config(&["--compat", "2.7"]).wording, MessageStyle::V2_7);
     assert_eq!(config(&[]).allow_from, None);
     let networks = config(&["--allow-from", "10.0.0.0/8", "--allow-f=::1,10.1.1.1"]).allow_from;
-    let mut expected = Networks::default();
+    let mut expected = AllowedNetworks::default();
     expected.add("10.0.0.0/8,::1,10.1.1.1").unwrap();
     assert_eq!(networks, Some(expected));
     // It opens nothing.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 
-use procserv_ng::cli::{self, Exit};
+use procserv_ng::cli::{self, EarlyExit};
 use procserv_ng::config::Config;
 
 pub(crate) const USAGE: &str = "\
@@ -12,13 +12,13 @@ Usage: ps [options] -P <endpoint>... <command args ...>    (-h for help)
        ps [options] <endpoint> <command args ...>
 ";
 
-pub(crate) fn run_with(words: &[&OsStr], env: &[(&str, &str)]) -> Result<Config, Exit> {
+pub(crate) fn run_with(words: &[&OsStr], env: &[(&str, &str)]) -> Result<Config, EarlyExit> {
     let env: HashMap<_, _> = env.iter().copied().collect();
     let argv = std::iter::once(OsStr::new("ps")).chain(words.iter().copied());
     cli::parse(argv.map(OsStr::to_os_string).collect(), &|name| env.get(name).map(OsString::from))
 }
 
-pub(crate) fn run(words: &[&str]) -> Result<Config, Exit> {
+pub(crate) fn run(words: &[&str]) -> Result<Config, EarlyExit> {
     run_with(&words.iter().map(OsStr::new).collect::<Vec<_>>(), &[])
 }
 

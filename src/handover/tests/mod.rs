@@ -9,18 +9,18 @@ use self::value::Value;
 use super::format::{Unreadable, decode, decode_body, encode, encode_body};
 use super::state::{
     ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, FileId,
-    ListenerState, Retry, SinkState, State, TerminalModes, Text,
+    ListenerState, Retry, SavedTermios, SinkState, State, Text,
 };
-use crate::config::{ByteSet, Overlap};
-use crate::core::clock::{Calendar, Moment, Now, UnixTime};
-use crate::core::event::{ClientId, Effect, Event, ExitStatus, Medium, Sink, Which};
-use crate::core::{Console, Settings};
-use crate::limits::HISTORY_MAX;
+use crate::config::{ByteSet, OverlapOptions};
+use crate::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
+use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, ExitStatus, Sink};
+use crate::console::{Console, Settings};
+use crate::limits::STREAM_BUFFER_MAX;
 
 /// Shows a time as its format and the seconds.
 struct Seconds;
 
-impl Calendar for Seconds {
+impl TimeFormatter for Seconds {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
         [format, time.0.to_string().as_bytes(), b"] "].concat()
     }
@@ -46,8 +46,11 @@ fn settings() -> Settings {
     }
 }
 
-const OVERLAP: Overlap =
-    Overlap { after: Duration::from_secs(1), grace: Duration::from_secs(100), command: None };
+const OVERLAP: OverlapOptions = OverlapOptions {
+    after: Duration::from_secs(1),
+    grace: Duration::from_secs(100),
+    command: None,
+};
 
 /// The numbers that lead to the fields that can never be left out.
 const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 13.2.0.0 13.2.0.1 14.0 14.1 14.2 \
@@ -73,12 +76,12 @@ fn survive(body: &[u8]) -> bool {
     let Ok(mut console) = Console::restore(settings(), Box::new(Seconds), state.console) else {
         return false;
     };
-    let now = Now { mono: Moment(200_000_000_000), wall: UnixTime(200) };
+    let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime(200) };
     for _ in 0..2 {
-        console.pace_clients(now.mono);
-        console.clients_need_until(now.mono);
+        console.update_backpressure(now.mono);
+        console.backpressure_deadline(now.mono);
         console.handle_timeout(now);
-        console.handle(Event::Output(Which::New, b"\xFFoutput\n"), now);
+        console.handle(Event::Output(ChildSlot::Current, b"\xFFoutput\n"), now);
         for &id in &clients {
             let id = ClientId(id);
             console.handle(Event::Input { id, bytes: b"typed\xFF\xFD\x03" }, now);
@@ -89,14 +92,14 @@ fn survive(body: &[u8]) -> bool {
             if let Some(chunk) = console.take(sink) {
                 console.lost(sink, &chunk, 3.min(chunk.bytes.len() - 1), true);
             }
-            console.give_up(sink);
+            console.discard_pending(sink);
         }
         console.child_input_written(3);
         console.handle(Event::Upgraded { version: "2" }, now);
-        console.rest();
+        console.release_idle_memory();
     }
     while console.poll_effect().is_some() {}
-    console.record();
+    console.snapshot();
     true
 }
 
@@ -108,7 +111,7 @@ fn what_was_written_is_read() {
 
 #[test]
 fn a_terminal_gets_its_modes_back() {
-    let modes = TerminalModes {
+    let modes = SavedTermios {
         input: 0x500,
         output: 5,
         control: 0xBF,
@@ -300,7 +303,7 @@ fn a_signal_never_goes_to_everybody() {
 #[test]
 fn of_a_longer_history_the_newest_is_kept() {
     let mut tree = tree();
-    let long = [vec![b'x'; 2 * HISTORY_MAX], b"\nthe end".to_vec()].concat();
+    let long = [vec![b'x'; 2 * STREAM_BUFFER_MAX], b"\nthe end".to_vec()].concat();
     *tree.at(&[5, 1, 0]) = Value::of(long.len() as u64 + 100);
     *tree.at(&[5, 1, 1]) = Value::of(minicbor::bytes::ByteVec::from(long));
     let state = decode_body(&tree.write()).unwrap();
@@ -312,7 +315,7 @@ fn of_a_longer_history_the_newest_is_kept() {
     assert_eq!(console.output(ClientId(7)).0, b"the end");
     // With a history of that size nobody was passed.
     let state = decode_body(&tree.write()).unwrap();
-    let settings = Settings { history: 2 * HISTORY_MAX, ..settings() };
+    let settings = Settings { history: 2 * STREAM_BUFFER_MAX, ..settings() };
     let mut console = Console::restore(settings, Box::new(Seconds), state.console).unwrap();
     assert!(!console.output(ClientId(7)).0.starts_with(b"\r\n@@@ "));
 }

@@ -2,9 +2,9 @@
 //! it is kept in `tests/samples` and read for ever.
 
 use super::*;
-use crate::core::Chunk;
-use crate::core::event::{Duty, Role, Which};
-use crate::core::record::Record;
+use crate::console::Chunk;
+use crate::console::event::{ChildSlot, Role, Subsystem};
+use crate::console::snapshot::Snapshot;
 use crate::handover::state::{ClientState, RecordsState};
 use crate::sys::user::Account;
 
@@ -13,53 +13,55 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/state-1")
 /// A console with two users and a logger, of which none has everything; its log has just failed.
 fn busy_console() -> Console {
     let mut console = Console::new(settings(), Box::new(Seconds));
-    let at =
-        |second: u64| Now { mono: Moment(second * 1_000_000_000), wall: UnixTime(second as i64) };
-    console.handle(Event::LogWorks, at(100));
+    let at = |second: u64| Timestamps {
+        mono: Monotonic(second * 1_000_000_000),
+        wall: UnixTime(second as i64),
+    };
+    console.handle(Event::LogOpened, at(100));
     console.handle_timeout(at(100));
     assert_eq!(console.poll_effect(), Some(Effect::Spawn));
     console.handle(Event::Spawned(4241), at(100));
     console.handle(Event::Reload, at(100));
-    assert_eq!(console.poll_effect(), Some(Effect::SpawnBeside));
+    assert_eq!(console.poll_effect(), Some(Effect::SpawnReplacement));
     console.handle(Event::Spawned(4242), at(100));
     console.handle(Event::ChildReady, at(100));
-    assert_eq!(console.poll_effect(), Some(Effect::Signal(Which::Old, 15)));
+    assert_eq!(console.poll_effect(), Some(Effect::Signal(ChildSlot::Old, 15)));
     let clients = [(7, Role::User), (8, Role::User), (9, Role::Logger)];
     for (id, role) in clients {
-        let joined = Event::Joined { id: ClientId(id), role, medium: Medium::Telnet };
+        let joined = Event::Joined { id: ClientId(id), role, medium: ClientKind::Telnet };
         console.handle(joined, at(101));
     }
     let typed = Event::Input { id: ClientId(7), bytes: b"dbpr \xFF\xFA\x18\x01" };
     console.handle(typed, at(101));
-    console.handle(Event::Output(Which::New, b"epics> \xFFdbl\r\ntemp"), at(102));
+    console.handle(Event::Output(ChildSlot::Current, b"epics> \xFFdbl\r\ntemp"), at(102));
     read(&mut console, 7, usize::MAX);
     read(&mut console, 8, 100);
     read(&mut console, 9, usize::MAX);
     let typed = Event::Input { id: ClientId(8), bytes: b"ls\r\xFF\xFD\x03\xFF" };
     console.handle(typed, at(102));
-    console.handle(Event::Output(Which::New, b"erature\r\npress"), at(103));
+    console.handle(Event::Output(ChildSlot::Current, b"erature\r\npress"), at(103));
     read(&mut console, 9, 10);
     console.take(Sink::Stdout).unwrap();
     let chunk = console.take(Sink::Log).unwrap();
     console.lost(Sink::Log, &chunk, chunk.bytes.len() - 8, true);
-    console.handle(Event::Output(Which::Old, b"bye\r\n"), at(103));
-    console.handle(Event::Failed(Duty::Log, "No space left on device"), at(103));
+    console.handle(Event::Output(ChildSlot::Old, b"bye\r\n"), at(103));
+    console.handle(Event::Failed(Subsystem::Log, "No space left on device"), at(103));
     console.handle(Event::UpgradeFailed("exit status 127"), at(104));
     assert_eq!(console.poll_effect(), None);
     console
 }
 
 pub fn state() -> State {
-    around(busy_console().record())
+    around(busy_console().snapshot())
 }
 
 /// A console's server.
-fn around(console: Record) -> State {
+fn around(console: Snapshot) -> State {
     let descriptor = |number, kind| Descriptor { number, kind, device: 24, inode: 9000 };
     let connection = |id: u64| ConnectionState {
         id,
         stream: descriptor(id as i32 + 10, 0o140_000),
-        kind: ConnectionKind::Socket,
+        kind: ConnectionKind::Telnet,
     };
     State {
         version: "procServ Process Server 2.9.0 (procserv-ng 0.1.0)".to_owned(),
@@ -73,16 +75,16 @@ fn around(console: Record) -> State {
         child: Some(ChildState {
             pid: 4242,
             pty: descriptor(12, 0o020_000),
-            orphan: Some(descriptor(16, 0o100_000)),
-            notices: Some(descriptor(21, 0o140_000)),
-            begun: Some(123_456),
+            pidfd: Some(descriptor(16, 0o100_000)),
+            notify_socket: Some(descriptor(21, 0o140_000)),
+            start_ticks: Some(123_456),
         }),
         old_child: Some(ChildState {
             pid: 4241,
             pty: descriptor(22, 0o020_000),
-            orphan: None,
-            notices: None,
-            begun: Some(123_455),
+            pidfd: None,
+            notify_socket: None,
+            start_ticks: Some(123_455),
         }),
         listeners: vec![ListenerState {
             role: Role::User,
@@ -116,7 +118,7 @@ fn around(console: Record) -> State {
             }],
         },
         account: Some(account()),
-        kin_since: Some(77_000),
+        descendants_since: Some(77_000),
     }
 }
 
@@ -173,7 +175,7 @@ fn the_first_format_is_read() {
                [104] @@@ procServ server not upgraded: exit status 127\\r\\n";
     assert_eq!(text(console.take(Sink::Log)), format!("{log}[103] \\r\\n[103] {trouble}"));
 
-    let now = Now { mono: Moment(105_000_000_000), wall: UnixTime(105) };
+    let now = Timestamps { mono: Monotonic(105_000_000_000), wall: UnixTime(105) };
     assert_eq!(console.child_input(), (&b"dbpr ls\r"[..], &b""[..]));
     // The one is in a subnegotiation, the other after an IAC.
     for (id, bytes) in [(7, &b"no\xFF\xF0x"[..]), (8, b"\xFFy")] {
@@ -182,10 +184,10 @@ fn the_first_format_is_read() {
     let (first, second) = console.child_input();
     assert_eq!([first, second].concat(), b"dbpr ls\rx\xFFy");
     // The log's trouble has been told, and the child's start counts.
-    console.handle(Event::Failed(Duty::Log, "No space left on device"), now);
+    console.handle(Event::Failed(Subsystem::Log, "No space left on device"), now);
     assert_eq!(read(&mut console, 7, usize::MAX), "");
-    console.handle(Event::Exited(Which::New, ExitStatus::Code(3)), now);
-    assert_eq!(console.deadline(), Some(Moment(115_000_000_000)));
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(3)), now);
+    assert_eq!(console.deadline(), Some(Monotonic(115_000_000_000)));
 }
 
 /// For a new format, with its number in `PATH`; the samples of older ones are never written again.

@@ -1,8 +1,7 @@
 //! The records of `--events` and `--status-file`: what the loop does about them. A thread of their
 //! own writes, one job at a time; what comes meanwhile waits here.
 
-mod line;
-mod server;
+mod json;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -12,18 +11,18 @@ mod writer;
 use std::collections::BTreeMap;
 use std::io;
 
-pub(super) use self::line::{Sender, What};
-use self::line::{command_name, duty_name, farewell_name, line};
-use self::status::Present;
-pub(super) use self::who::{Caller, EndpointLine, Who};
-use self::who::{ClientLine, client_line};
+pub(super) use self::json::{EventBody, SignalSender};
+use self::json::{command_name, disconnect_reason_name, line, subsystem_name};
+use self::status::ConnectedClient;
+pub(super) use self::who::{ClientInfo, EndpointJson, PeerIdentity};
+use self::who::{ClientJson, client_line};
 pub(super) use self::writer::RecordWriter;
-use super::logfile::{Done, Job};
-use super::system::Link;
-use crate::core::Console;
-use crate::core::clock::Moment;
-use crate::core::event::{ClientId, Duty};
-use crate::core::journal::Entry;
+use super::os::WorkerHandle;
+use super::writers::sink::{LogJob, LogReply};
+use crate::console::Console;
+use crate::console::audit::AuditEvent;
+use crate::console::clock::Monotonic;
+use crate::console::event::{ClientId, Subsystem};
 use crate::handover::state::{ClientState, RecordsState, Text};
 use crate::limits::{EVENTS_MAX, LOG_LINGER, LOG_RETRY, STATUS_INTERVAL};
 use crate::sys::{self, time};
@@ -33,7 +32,7 @@ const VERSION: u32 = 1;
 
 /// A job for the thread.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct RecordsJob {
     /// Whether the events file is to be opened anew.
     pub(super) reopen: bool,
     /// Lines to append.
@@ -46,7 +45,7 @@ pub(super) struct Batch {
 
 /// What came of it; `None`: there was nothing to do.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct RecordsReply {
     /// The lines that are still to be appended.
     pub(super) rest: Vec<u8>,
     pub(super) events: Option<io::Result<()>>,
@@ -55,13 +54,13 @@ pub(super) struct Outcome {
 
 /// What does not change while the server runs.
 #[derive(Debug, Default)]
-pub(super) struct Fixed {
+pub(super) struct ServerInfo {
     pub(super) pid: u32,
     /// Seconds since the epoch.
     pub(super) started: i64,
     pub(super) name: String,
     pub(super) argv: Vec<String>,
-    pub(super) endpoints: Vec<EndpointLine>,
+    pub(super) endpoints: Vec<EndpointJson>,
     /// The version of the program that was this process before.
     pub(super) predecessor: String,
 }
@@ -69,16 +68,16 @@ pub(super) struct Fixed {
 /// The loop's side.
 pub(super) struct Records<L> {
     link: L,
-    fixed: Fixed,
+    fixed: ServerInfo,
     /// Which of the two are kept.
     events: bool,
     status: bool,
-    clients: BTreeMap<ClientId, Who>,
+    clients: BTreeMap<ClientId, ClientInfo>,
     /// Lines that the thread has not got yet, and how many found no room behind them.
     pending: Vec<u8>,
     lost: u64,
     /// Lines are not tried again before.
-    events_at: Moment,
+    events_at: Monotonic,
     /// The events file is to be opened anew.
     reopen: bool,
     /// The console's revision that the status file was last compared with.
@@ -86,7 +85,7 @@ pub(super) struct Records<L> {
     /// It may have changed since it was last written, or could not be.
     outdated: bool,
     /// It is not written before.
-    status_at: Moment,
+    status_at: Monotonic,
     /// What it was last given.
     shown: Vec<u8>,
     /// What was last heard of each: that it works, or not.
@@ -100,9 +99,9 @@ pub(super) struct Records<L> {
     ended: bool,
 }
 
-impl<L: Link> Records<L> {
+impl<L: WorkerHandle> Records<L> {
     /// Has the thread at the other end of `link` keep the events, the status file or both.
-    pub(super) fn new(link: L, fixed: Fixed, events: bool, status: bool) -> Records<L> {
+    pub(super) fn new(link: L, fixed: ServerInfo, events: bool, status: bool) -> Records<L> {
         Records {
             link,
             fixed,
@@ -111,11 +110,11 @@ impl<L: Link> Records<L> {
             clients: BTreeMap::new(),
             pending: Vec::new(),
             lost: 0,
-            events_at: Moment(0),
+            events_at: Monotonic(0),
             reopen: false,
             revision: None,
             outdated: false,
-            status_at: Moment(0),
+            status_at: Monotonic(0),
             shown: Vec::new(),
             events_work: None,
             status_works: None,
@@ -131,7 +130,7 @@ impl<L: Link> Records<L> {
         self.lost = state.lost;
         let known = state.clients.into_iter().map(|client| {
             let ClientState { id, role, endpoint, since } = client;
-            (ClientId(id), Who { role, endpoint, caller: Caller::Unknown, since })
+            (ClientId(id), ClientInfo { role, endpoint, caller: PeerIdentity::Unknown, since })
         });
         self.clients = known.collect();
         self
@@ -154,12 +153,12 @@ impl<L: Link> Records<L> {
     }
 
     /// A client comes.
-    pub(super) fn introduce(&mut self, id: ClientId, who: Who) {
+    pub(super) fn add_client(&mut self, id: ClientId, who: ClientInfo) {
         self.clients.insert(id, who);
     }
 
     /// Who is at the other end of a client's connection that another program accepted.
-    pub(super) fn recognise(&mut self, id: ClientId, caller: Caller) {
+    pub(super) fn set_peer(&mut self, id: ClientId, caller: PeerIdentity) {
         if let Some(who) = self.clients.get_mut(&id) {
             who.caller = caller;
         }
@@ -186,50 +185,62 @@ impl<L: Link> Records<L> {
     }
 
     /// Notes what the console did.
-    pub(super) fn note(&mut self, entry: Entry, millis: i64) {
+    pub(super) fn record_audit_event(&mut self, entry: AuditEvent, millis: i64) {
         let client = |id: ClientId| client_line(&self.clients, id);
         let what = match &entry {
-            &Entry::Joined(id) => What::Connect { client: client(id) },
-            &Entry::Left(id, farewell) => {
-                What::Disconnect { client: client(id), reason: farewell_name(farewell) }
+            &AuditEvent::Joined(id) => EventBody::Connect { client: client(id) },
+            &AuditEvent::Left(id, farewell) => EventBody::Disconnect {
+                client: client(id),
+                reason: disconnect_reason_name(farewell),
+            },
+            &AuditEvent::Command(id, command) => {
+                EventBody::Command { command: command_name(command), client: client(id) }
             }
-            &Entry::Command(id, command) => {
-                What::Command { command: command_name(command), client: client(id) }
+            &AuditEvent::Skipped(id, bytes) => EventBody::Skipped { client: client(id), bytes },
+            &AuditEvent::Started(pid) => EventBody::ChildStart { pid },
+            AuditEvent::SpawnFailed(reason) => EventBody::ChildStartFailed { reason },
+            &AuditEvent::Ready(pid) => EventBody::ChildReady { pid },
+            &AuditEvent::Ended(pid, status) => EventBody::ChildExit { pid, end: status.into() },
+            AuditEvent::Failed(duty, reason) => {
+                EventBody::Trouble { with: subsystem_name(*duty), reason }
             }
-            &Entry::Skipped(id, bytes) => What::Skipped { client: client(id), bytes },
-            &Entry::Started(pid) => What::ChildStart { pid },
-            Entry::NotStarted(reason) => What::ChildStartFailed { reason },
-            &Entry::Ready(pid) => What::ChildReady { pid },
-            &Entry::Ended(pid, status) => What::ChildExit { pid, end: status.into() },
-            Entry::Failed(duty, reason) => What::Trouble { with: duty_name(*duty), reason },
-            Entry::Works(duty) => What::Recovery { with: duty_name(*duty) },
-            Entry::NotAccepted(endpoint, reason) => What::AcceptFailed { endpoint, reason },
-            Entry::Restarted => {
-                let Fixed { pid, name, argv, endpoints, .. } = &self.fixed;
-                What::ServerRestart { version: crate::VERSION, pid: *pid, name, argv, endpoints }
+            AuditEvent::Recovered(duty) => EventBody::Recovery { with: subsystem_name(*duty) },
+            AuditEvent::AcceptFailed(endpoint, reason) => {
+                EventBody::AcceptFailed { endpoint, reason }
             }
-            Entry::Upgraded => {
-                What::ServerUpgrade { from: &self.fixed.predecessor, to: crate::VERSION }
+            AuditEvent::Restarted => {
+                let ServerInfo { pid, name, argv, endpoints, .. } = &self.fixed;
+                EventBody::ServerRestart {
+                    version: crate::VERSION,
+                    pid: *pid,
+                    name,
+                    argv,
+                    endpoints,
+                }
             }
-            Entry::NotUpgraded(reason) => What::UpgradeFailed { reason },
+            AuditEvent::Upgraded => {
+                EventBody::ServerUpgrade { from: &self.fixed.predecessor, to: crate::VERSION }
+            }
+            AuditEvent::UpgradeFailed(reason) => EventBody::UpgradeFailed { reason },
         };
         let line = line(&what, millis);
         self.push(&line);
-        if let Entry::Left(id, _) = entry {
+        if let AuditEvent::Left(id, _) = entry {
             self.clients.remove(&id);
         }
     }
 
     /// Notes that the server starts.
     pub(super) fn begin(&mut self, millis: i64) {
-        let Fixed { pid, name, argv, endpoints, .. } = &self.fixed;
-        let what = What::ServerStart { version: crate::VERSION, pid: *pid, name, argv, endpoints };
+        let ServerInfo { pid, name, argv, endpoints, .. } = &self.fixed;
+        let what =
+            EventBody::ServerStart { version: crate::VERSION, pid: *pid, name, argv, endpoints };
         let line = line(&what, millis);
         self.push(&line);
     }
 
     /// Notes something else.
-    pub(super) fn write(&mut self, what: &What, millis: i64) {
+    pub(super) fn record(&mut self, what: &EventBody, millis: i64) {
         let line = line(what, millis);
         self.push(&line);
     }
@@ -250,9 +261,9 @@ impl<L: Link> Records<L> {
     pub(super) fn turn(
         &mut self,
         console: &Console,
-        now: Moment,
+        now: Monotonic,
         millis: i64,
-    ) -> Vec<(Duty, Result<(), String>)> {
+    ) -> Vec<(Subsystem, Result<(), String>)> {
         let mut news = Vec::new();
         while let Some(done) = self.link.receive() {
             self.take_back(done, now, millis, &mut news);
@@ -264,7 +275,7 @@ impl<L: Link> Records<L> {
         if self.busy || self.paused {
             return news;
         }
-        let mut batch = Batch::default();
+        let mut batch = RecordsJob::default();
         if !self.pending.is_empty() && now >= self.events_at {
             batch.events = std::mem::take(&mut self.pending);
             batch.reopen = std::mem::take(&mut self.reopen);
@@ -285,7 +296,7 @@ impl<L: Link> Records<L> {
     }
 
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
-    pub(super) fn deadline(&self) -> Option<Moment> {
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
         // What it does comes back by itself.
         if self.busy || self.paused {
             return None;
@@ -301,39 +312,39 @@ impl<L: Link> Records<L> {
             self.ended = true;
             let events = std::mem::take(&mut self.pending);
             let (reopen, remove) = (self.reopen, self.status);
-            self.hand_over(Batch { reopen, events, status: None, remove });
+            self.hand_over(RecordsJob { reopen, events, status: None, remove });
         }
     }
 
     /// Waits until it is written, though not for ever. `now` and `millis` tell the time.
-    pub(super) fn finish(mut self, now: impl Fn() -> Moment, millis: impl Fn() -> i64) {
+    pub(super) fn finish(mut self, now: impl Fn() -> Monotonic, millis: impl Fn() -> i64) {
         let deadline = now() + LOG_LINGER;
         loop {
             self.hand_over_last();
             if !self.busy {
                 break;
             }
-            match self.link.wait(deadline.since(now())) {
+            match self.link.wait(deadline.saturating_duration_since(now())) {
                 Some(done) => self.take_back(done, now(), millis(), &mut Vec::new()),
                 None => break,
             }
         }
-        self.link.close(deadline.since(now()));
+        self.link.close(deadline.saturating_duration_since(now()));
     }
 
-    fn hand_over(&mut self, batch: Batch) {
+    fn hand_over(&mut self, batch: RecordsJob) {
         // There is always room for it, so only a thread that is gone refuses.
-        self.busy = self.link.send(Job::Record(batch)).is_ok();
+        self.busy = self.link.send(LogJob::Record(batch)).is_ok();
     }
 
     fn take_back(
         &mut self,
-        done: Done,
-        now: Moment,
+        done: LogReply,
+        now: Monotonic,
         millis: i64,
-        news: &mut Vec<(Duty, Result<(), String>)>,
+        news: &mut Vec<(Subsystem, Result<(), String>)>,
     ) {
-        let Done::Recorded(Outcome { mut rest, events, status }) = done else {
+        let LogReply::Recorded(RecordsReply { mut rest, events, status }) = done else {
             return;
         };
         self.busy = false;
@@ -343,7 +354,7 @@ impl<L: Link> Records<L> {
             Some(Ok(())) => {
                 if let count @ 1.. = std::mem::take(&mut self.lost) {
                     // Behind what waits, which may be as much as can.
-                    self.pending.extend(line(&What::EventsLost { count }, millis));
+                    self.pending.extend(line(&EventBody::EventsLost { count }, millis));
                 }
             }
             Some(Err(_)) => self.events_at = now + LOG_RETRY,
@@ -355,8 +366,8 @@ impl<L: Link> Records<L> {
             self.status_at = now + LOG_RETRY;
         }
         let both = [
-            (Duty::Events, events, &mut self.events_work),
-            (Duty::Status, status, &mut self.status_works),
+            (Subsystem::Events, events, &mut self.events_work),
+            (Subsystem::Status, status, &mut self.status_works),
         ];
         for (duty, result, works) in both {
             let Some(result) = result else {
@@ -369,7 +380,7 @@ impl<L: Link> Records<L> {
     }
 
     fn status_text(&self, console: &Console) -> Vec<u8> {
-        let clients = console.clients().map(|id| Present {
+        let clients = console.clients().map(|id| ConnectedClient {
             client: client_line(&self.clients, id),
             since: self.clients.get(&id).map(|who| time::rfc3339_seconds(who.since)),
         });

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::{ClientLine, EndpointLine, VERSION};
+use super::{ClientJson, EndpointJson, VERSION};
 use crate::config::RestartMode;
-use crate::core::Console;
-use crate::core::status::Stage;
+use crate::console::Console;
+use crate::console::child::status::ChildPhase;
 use crate::sys::time;
 
 #[derive(Serialize)]
@@ -20,8 +20,8 @@ struct Status<'a> {
     mode: &'static str,
     restarts: u64,
     child: Child,
-    endpoints: &'a [EndpointLine],
-    clients: Vec<Present<'a>>,
+    endpoints: &'a [EndpointJson],
+    clients: Vec<ConnectedClient<'a>>,
 }
 
 #[derive(Serialize)]
@@ -37,22 +37,26 @@ struct Child {
 
 /// A client that is connected.
 #[derive(Serialize)]
-pub(crate) struct Present<'a> {
+pub(crate) struct ConnectedClient<'a> {
     #[serde(flatten)]
-    pub(crate) client: ClientLine<'a>,
+    pub(crate) client: ClientJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<String>,
 }
 
 /// All of it, with a line end.
-pub(crate) fn text(console: &Console, fixed: &super::Fixed, clients: Vec<Present<'_>>) -> Vec<u8> {
+pub(crate) fn text(
+    console: &Console,
+    fixed: &super::ServerInfo,
+    clients: Vec<ConnectedClient<'_>>,
+) -> Vec<u8> {
     let status = console.status();
     let running = console.child();
     let state = match status.child {
-        Stage::Running(_) => "running",
-        Stage::Due => "due",
-        Stage::ByHand => "by_hand",
-        Stage::Last => "last",
+        ChildPhase::Running(_) => "running",
+        ChildPhase::StartPending => "due",
+        ChildPhase::Stopped => "by_hand",
+        ChildPhase::ExitPending => "last",
     };
     let status = Status {
         v: VERSION,

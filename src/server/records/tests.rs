@@ -7,33 +7,33 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::line::End;
+use super::json::ExitJson;
 use super::*;
-use crate::core::event::Role;
+use crate::console::event::Role;
 
 const EVENTS_MD: &str = include_str!("../../../docs/events.md");
 
 #[derive(Default)]
 struct Lane {
-    jobs: Vec<Job>,
-    done: VecDeque<Done>,
+    jobs: Vec<LogJob>,
+    done: VecDeque<LogReply>,
 }
 
 struct LinkTo(Rc<RefCell<Lane>>);
 
-impl Link for LinkTo {
-    fn send(&mut self, job: Job) -> Result<(), Job> {
+impl WorkerHandle for LinkTo {
+    fn send(&mut self, job: LogJob) -> Result<(), LogJob> {
         self.0.borrow_mut().jobs.push(job);
         Ok(())
     }
 
-    fn receive(&mut self) -> Option<Done> {
+    fn receive(&mut self) -> Option<LogReply> {
         self.0.borrow_mut().done.pop_front()
     }
 
     fn want(&mut self, _: bool) {}
 
-    fn wait(&mut self, _: Duration) -> Option<Done> {
+    fn wait(&mut self, _: Duration) -> Option<LogReply> {
         self.receive()
     }
 
@@ -44,17 +44,17 @@ impl Link for LinkTo {
 #[test]
 fn what_is_lost_is_counted_while_as_much_as_can_waits() {
     let lane = Rc::<RefCell<Lane>>::default();
-    let mut records = Records::new(LinkTo(Rc::clone(&lane)), Fixed::default(), true, false);
-    records.write(&What::ChildStart { pid: 1 }, 0);
+    let mut records = Records::new(LinkTo(Rc::clone(&lane)), ServerInfo::default(), true, false);
+    records.record(&EventBody::ChildStart { pid: 1 }, 0);
     records.hand_over_last();
     let reason = "x".repeat(EVENTS_MAX);
-    let room = EVENTS_MAX - line(&What::ChildStartFailed { reason: "" }, 0).len();
-    records.write(&What::ChildStartFailed { reason: &reason[..room] }, 0);
+    let room = EVENTS_MAX - line(&EventBody::ChildStartFailed { reason: "" }, 0).len();
+    records.record(&EventBody::ChildStartFailed { reason: &reason[..room] }, 0);
     for pid in 0..7 {
-        records.write(&What::ChildStart { pid }, 0);
+        records.record(&EventBody::ChildStart { pid }, 0);
     }
-    let done = Outcome { rest: Vec::new(), events: Some(Ok(())), status: None };
-    records.take_back(Done::Recorded(done), Moment(0), 0, &mut Vec::new());
+    let done = RecordsReply { rest: Vec::new(), events: Some(Ok(())), status: None };
+    records.take_back(LogReply::Recorded(done), Monotonic(0), 0, &mut Vec::new());
     let last = records.pending.split_inclusive(|&byte| byte == b'\n').next_back().unwrap();
     let last: Value = serde_json::from_slice(last).unwrap();
     assert_eq!((&last["event"], &last["count"]), (&"events_lost".into(), &7.into()));
@@ -64,15 +64,15 @@ fn what_is_lost_is_counted_while_as_much_as_can_waits() {
 #[test]
 fn long_event_ends_no_records() {
     let lane = Rc::<RefCell<Lane>>::default();
-    let mut records = Records::new(LinkTo(Rc::clone(&lane)), Fixed::default(), true, false);
+    let mut records = Records::new(LinkTo(Rc::clone(&lane)), ServerInfo::default(), true, false);
     let reason = "x".repeat(EVENTS_MAX);
-    records.write(&What::ChildStartFailed { reason: &reason }, 0);
-    records.write(&What::ChildStart { pid: 1 }, 0);
+    records.record(&EventBody::ChildStartFailed { reason: &reason }, 0);
+    records.record(&EventBody::ChildStart { pid: 1 }, 0);
     assert!(records.pending.len() > EVENTS_MAX);
     records.hand_over_last();
-    let done = Outcome { rest: Vec::new(), events: Some(Ok(())), status: None };
-    records.take_back(Done::Recorded(done), Moment(0), 0, &mut Vec::new());
-    records.write(&What::ChildStart { pid: 2 }, 0);
+    let done = RecordsReply { rest: Vec::new(), events: Some(Ok(())), status: None };
+    records.take_back(LogReply::Recorded(done), Monotonic(0), 0, &mut Vec::new());
+    records.record(&EventBody::ChildStart { pid: 2 }, 0);
     let text = String::from_utf8(records.pending).unwrap();
     let names = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let names: Vec<Value> = names.map(|mut line| line["event"].take()).collect();
@@ -81,43 +81,43 @@ fn long_event_ends_no_records() {
 
 /// One of each, with all that it can have.
 fn examples() -> Vec<Value> {
-    let clients: BTreeMap<ClientId, Who> = [
-        Caller::Address("127.0.0.1:1".parse().unwrap()),
-        Caller::Process { uid: 1, gid: 1, pid: 1 },
+    let clients: BTreeMap<ClientId, ClientInfo> = [
+        PeerIdentity::Address("127.0.0.1:1".parse().unwrap()),
+        PeerIdentity::Process { uid: 1, gid: 1, pid: 1 },
     ]
     .into_iter()
     .zip(1..)
     .map(|(caller, id)| {
-        let who = Who { role: Role::User, endpoint: "unix:a".to_owned(), caller, since: 0 };
+        let who = ClientInfo { role: Role::User, endpoint: "unix:a".to_owned(), caller, since: 0 };
         (ClientId(id), who)
     })
     .collect();
     let client = |id| client_line(&clients, ClientId(id));
     let (version, name, argv, reason) = ("1", "ioc", &["procServ".to_owned()][..], "why");
-    let endpoints = &[EndpointLine::new(Role::User, "unix:a".to_owned())][..];
+    let endpoints = &[EndpointJson::new(Role::User, "unix:a".to_owned())][..];
     let all = [
-        What::ServerStart { version, pid: 1, name, argv, endpoints },
-        What::ServerRestart { version, pid: 1, name, argv, endpoints },
-        What::ServerUpgrade { from: "1", to: "2" },
-        What::UpgradeFailed { reason },
-        What::ServerExit { status: 0 },
-        What::Connect { client: client(1) },
-        What::Connect { client: client(2) },
-        What::Disconnect { client: client(1), reason },
-        What::Refuse { endpoint: "unix:a", peer: Some("127.0.0.1:1".to_owned()), reason },
-        What::Command { command: "kill", client: client(1) },
-        What::Signal { signal: "SIGHUP", sender: Some(Sender { pid: 1, uid: 1 }) },
-        What::ChildStart { pid: 1 },
-        What::ChildStartFailed { reason },
-        What::ChildReady { pid: 1 },
-        What::ChildExit { pid: 1, end: End::Code(1) },
-        What::ChildExit { pid: 1, end: End::Signal(1) },
-        What::ChildExit { pid: 1, end: End::Status("unknown") },
-        What::Trouble { with: "log", reason },
-        What::Recovery { with: "log" },
-        What::AcceptFailed { endpoint: "unix:a", reason },
-        What::Skipped { client: client(1), bytes: 1 },
-        What::EventsLost { count: 1 },
+        EventBody::ServerStart { version, pid: 1, name, argv, endpoints },
+        EventBody::ServerRestart { version, pid: 1, name, argv, endpoints },
+        EventBody::ServerUpgrade { from: "1", to: "2" },
+        EventBody::UpgradeFailed { reason },
+        EventBody::ServerExit { status: 0 },
+        EventBody::Connect { client: client(1) },
+        EventBody::Connect { client: client(2) },
+        EventBody::Disconnect { client: client(1), reason },
+        EventBody::Refuse { endpoint: "unix:a", peer: Some("127.0.0.1:1".to_owned()), reason },
+        EventBody::Command { command: "kill", client: client(1) },
+        EventBody::Signal { signal: "SIGHUP", sender: Some(SignalSender { pid: 1, uid: 1 }) },
+        EventBody::ChildStart { pid: 1 },
+        EventBody::ChildStartFailed { reason },
+        EventBody::ChildReady { pid: 1 },
+        EventBody::ChildExit { pid: 1, end: ExitJson::Code(1) },
+        EventBody::ChildExit { pid: 1, end: ExitJson::Signal(1) },
+        EventBody::ChildExit { pid: 1, end: ExitJson::Status("unknown") },
+        EventBody::Trouble { with: "log", reason },
+        EventBody::Recovery { with: "log" },
+        EventBody::AcceptFailed { endpoint: "unix:a", reason },
+        EventBody::Skipped { client: client(1), bytes: 1 },
+        EventBody::EventsLost { count: 1 },
     ];
     all.iter().map(|what| serde_json::from_slice(&line(what, 0)).unwrap()).collect()
 }

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::core::event::{ClientId, Role};
+use crate::console::event::{ClientId, Role};
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::server) enum Caller {
+pub(in crate::server) enum PeerIdentity {
     /// This address.
     Address(SocketAddr),
     /// This process, when it connected. Linux only.
@@ -21,24 +21,24 @@ pub(in crate::server) enum Caller {
 
 /// A client, as records know it.
 #[derive(Debug, Clone)]
-pub(in crate::server) struct Who {
+pub(in crate::server) struct ClientInfo {
     pub(in crate::server) role: Role,
     pub(in crate::server) endpoint: String,
-    pub(in crate::server) caller: Caller,
+    pub(in crate::server) caller: PeerIdentity,
     /// When it came, in seconds since the epoch.
     pub(in crate::server) since: i64,
 }
 
 /// A client in a record.
 #[derive(Debug, Serialize)]
-pub(in crate::server) struct ClientLine<'a> {
+pub(in crate::server) struct ClientJson<'a> {
     id: u64,
     #[serde(flatten)]
-    who: Option<WhoLine<'a>>,
+    who: Option<ClientInfoJson<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct WhoLine<'a> {
+struct ClientInfoJson<'a> {
     role: &'static str,
     endpoint: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,29 +53,29 @@ struct WhoLine<'a> {
 
 /// An endpoint in a record.
 #[derive(Debug, Clone, Serialize)]
-pub(in crate::server) struct EndpointLine {
+pub(in crate::server) struct EndpointJson {
     role: &'static str,
     endpoint: String,
 }
 
-impl EndpointLine {
-    pub(in crate::server) fn new(role: Role, endpoint: String) -> EndpointLine {
-        EndpointLine { role: role_name(role), endpoint }
+impl EndpointJson {
+    pub(in crate::server) fn new(role: Role, endpoint: String) -> EndpointJson {
+        EndpointJson { role: role_name(role), endpoint }
     }
 }
 
 /// The client called `id`.
 pub(in crate::server) fn client_line(
-    clients: &BTreeMap<ClientId, Who>,
+    clients: &BTreeMap<ClientId, ClientInfo>,
     id: ClientId,
-) -> ClientLine<'_> {
+) -> ClientJson<'_> {
     let who = clients.get(&id).map(|who| {
         let (address, process) = match &who.caller {
-            Caller::Address(address) => (Some(address.to_string()), None),
-            &Caller::Process { uid, gid, pid } => (None, Some((uid, gid, pid))),
-            Caller::Unknown => (None, None),
+            PeerIdentity::Address(address) => (Some(address.to_string()), None),
+            &PeerIdentity::Process { uid, gid, pid } => (None, Some((uid, gid, pid))),
+            PeerIdentity::Unknown => (None, None),
         };
-        WhoLine {
+        ClientInfoJson {
             role: role_name(who.role),
             endpoint: &who.endpoint,
             address,
@@ -84,7 +84,7 @@ pub(in crate::server) fn client_line(
             pid: process.map(|(_, _, pid)| pid),
         }
     });
-    ClientLine { id: id.0, who }
+    ClientJson { id: id.0, who }
 }
 
 fn role_name(role: Role) -> &'static str {

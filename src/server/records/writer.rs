@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Batch, Outcome};
+use super::{RecordsJob, RecordsReply};
 use crate::handover::state::FileId;
-use crate::server::log_writer;
-use crate::server::logfile::{Done, Job};
-use crate::server::thread::{Replies, Worker};
+use crate::server::writers::log_file;
+use crate::server::writers::sink::{LogJob, LogReply};
+use crate::server::writers::thread::{Replies, Worker};
 
 /// What the thread has.
 pub(crate) struct RecordWriter {
@@ -33,7 +33,7 @@ impl RecordWriter {
         let Some(path) = &self.events else {
             return (Vec::new(), Ok(()));
         };
-        let file = match self.file.take().map_or_else(|| log_writer::open(path), Ok) {
+        let file = match self.file.take().map_or_else(|| log_file::open(path), Ok) {
             Ok(file) => self.file.insert(file),
             Err(error) => return (lines, Err(error)),
         };
@@ -115,8 +115,8 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<FileId> {
 }
 
 impl Worker for RecordWriter {
-    fn work(&mut self, job: Job, replies: &Replies) {
-        let Job::Record(Batch { reopen, events, status, remove }) = job else {
+    fn work(&mut self, job: LogJob, replies: &Replies) {
+        let LogJob::Record(RecordsJob { reopen, events, status, remove }) = job else {
             return;
         };
         if reopen {
@@ -132,6 +132,6 @@ impl Worker for RecordWriter {
         if remove {
             self.remove();
         }
-        replies.tell(Done::Recorded(Outcome { rest, events, status }), true);
+        replies.send(LogReply::Recorded(RecordsReply { rest, events, status }), true);
     }
 }

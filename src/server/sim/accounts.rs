@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::Run;
 use super::threads::{LinkTo, RECORDS};
 use super::world::{Shared, World};
-use crate::server::records::{Fixed, Records};
+use crate::server::records::{Records, ServerInfo};
 
 /// Both kinds of them.
 pub(super) fn records(world: &Shared) -> Records<LinkTo> {
-    Records::new(LinkTo(Rc::clone(world), RECORDS), Fixed::default(), true, true)
+    Records::new(LinkTo(Rc::clone(world), RECORDS), ServerInfo::default(), true, true)
 }
 
 impl Run {
@@ -25,7 +25,7 @@ impl Run {
         let mut count = BTreeMap::<&str, usize>::new();
         let mut present = BTreeMap::new();
         let mut children = Vec::new();
-        let most = if self.server.console.overlaps() { 2 } else { 1 };
+        let most = if self.server.console.has_overlap() { 2 } else { 1 };
         for event in &events {
             let kind = event["event"].as_str().unwrap();
             *count.entry(kind).or_default() += 1;

@@ -7,21 +7,21 @@ use super::far::Far;
 use super::threads::{LOG, LinkTo};
 use super::world::{Id, Simulated, World};
 use super::{LISTENER, Run, Seconds, settings, settings_of};
-use crate::core::Console;
-use crate::core::clock::Moment;
-use crate::core::event::{ClientId, Event, Medium, Role, Sink};
-use crate::endpoint::Address;
+use crate::config::endpoint::Address;
+use crate::console::Console;
+use crate::console::clock::Monotonic;
+use crate::console::event::{ClientId, ClientKind, Event, Role, Sink};
 use crate::handover::state::{ChildState, ConnectionKind};
 use crate::handover::{answer, format};
-use crate::limits::HANDOVER_PATIENCE;
+use crate::limits::HANDOVER_TIMEOUT;
 use crate::server::Server;
-use crate::server::child::Child;
-use crate::server::handover::Origin;
-use crate::server::listener::Listener;
-use crate::server::logfile::Writer;
-use crate::server::manager::Manager;
-use crate::server::system::Readiness;
-use crate::sys::process::End;
+use crate::server::event_loop::child::Child;
+use crate::server::event_loop::listener::Listener;
+use crate::server::event_loop::upgrade::ServerIdentity;
+use crate::server::os::Ready;
+use crate::server::service_manager::ServiceReporter;
+use crate::server::writers::sink::SinkWriter;
+use crate::sys::process::ExitStatus;
 
 /// Stands among what the service manager is told where a new server begins to tell it.
 pub(super) const NEW: &str = "upgraded";
@@ -37,12 +37,12 @@ pub(super) fn go_on_with_rehearsal(world: &mut World) {
     let kind = world.dice.roll(10);
     world.note(format!("the new program does {kind}"));
     let end = match kind {
-        0 => End::Exited(0),
-        1 => End::Exited(1),
-        2 => End::Killed(11),
+        0 => ExitStatus::Exited(0),
+        1 => ExitStatus::Exited(1),
+        2 => ExitStatus::Killed(11),
         3 => {
             world.send(id, b"something else", false);
-            End::Exited(0)
+            ExitStatus::Exited(0)
         }
         4 => return,
         5 => {
@@ -51,7 +51,7 @@ pub(super) fn go_on_with_rehearsal(world: &mut World) {
         }
         _ => {
             world.send(id, &answer(digest), false);
-            End::Exited(0)
+            ExitStatus::Exited(0)
         }
     };
     world.end(id, end);
@@ -71,7 +71,7 @@ impl Run {
             Console::restore(settings_of(self.seed), Box::new(Seconds), state.console).unwrap();
         let next_token = state.next_token as usize;
         // The old server is no more, and with it its descriptors, its thread and what it had heard.
-        self.server = Server::new(simulated(), console, next_token, Origin::default());
+        self.server = Server::new(simulated(), console, next_token, ServerIdentity::default());
         let faults = {
             let mut world = world.borrow_mut();
             world.note("upgraded".to_owned());
@@ -83,37 +83,37 @@ impl Run {
                 lane.done.clear();
             }
             world.epoch = 0;
-            let readiness = Readiness { readable: true, writable: false };
+            let readiness = Ready { readable: true, writable: false };
             world.news.push((LISTENER, readiness));
             std::mem::take(&mut world.faults)
         };
         let endpoint = Address::Abstract(b"sim".to_vec()).into();
         self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
-        let retry = state.log.unwrap().retry.map(|retry| (Moment(retry.at), retry.on_output));
+        let retry = state.log.unwrap().retry.map(|retry| (Monotonic(retry.at), retry.on_output));
         self.server.log =
-            Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)).with_retry(retry));
-        self.server.manager = Some(Manager::new(None));
+            Some(SinkWriter::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)).with_retry(retry));
+        self.server.service = Some(ServiceReporter::new(None));
         self.server.records = Some(super::accounts::records(&world).with_state(state.records));
         for connection in state.connections {
             let medium = match connection.kind {
-                ConnectionKind::Socket => Medium::Telnet,
-                ConnectionKind::Pipe => Medium::Pipe,
-                ConnectionKind::Terminal(_) => Medium::Terminal,
-                ConnectionKind::Raw => Medium::Raw,
+                ConnectionKind::Telnet => ClientKind::Telnet,
+                ConnectionKind::Pipe => ClientKind::Pipe,
+                ConnectionKind::Terminal(_) => ClientKind::Terminal,
+                ConnectionKind::Raw => ClientKind::Raw,
             };
             let far = Far::new(&world, -connection.stream.number as Id, medium, 0);
-            self.server.go_on_with(ClientId(connection.id), far);
+            self.server.resume_client(ClientId(connection.id), far);
         }
         let mut adopt = |child: ChildState| {
             let id = -child.pty.number as Id;
             let token = self.server.take_token();
             world.borrow_mut().pipe(id).token = Some(token);
             world.borrow_mut().tell(id, true, true);
-            Child::new(Far::new(&world, id, Medium::Telnet, child.pid), token)
+            Child::new(Far::new(&world, id, ClientKind::Telnet, child.pid), token)
         };
         let (child, old_child) = (state.child.map(&mut adopt), state.old_child.map(adopt));
         (self.server.child, self.server.old_child) = (child, old_child);
-        self.server.settle_in(Event::Upgraded { version: crate::VERSION });
+        self.server.resume(Event::Upgraded { version: crate::VERSION });
         world.borrow_mut().faults = faults;
         self.upgrades += 1;
     }
@@ -133,13 +133,13 @@ fn events_that_hang_refuse_an_upgrade() {
         let (program, state) = world.rehearsal.as_ref().expect("a rehearsal");
         let (id, digest) = (program.pipe, format::digest(state));
         world.send(id, &answer(digest), false);
-        world.end(id, End::Exited(0));
+        world.end(id, ExitStatus::Exited(0));
     }
     for _ in 0..20 {
         run.settle();
         run.world.borrow_mut().write_log();
         run.settle();
-        run.sleep(HANDOVER_PATIENCE / 4);
+        run.sleep(HANDOVER_TIMEOUT / 4);
     }
     assert_eq!(run.upgrades, 0);
     let world = run.world.borrow();
@@ -165,7 +165,7 @@ fn upgrade_that_fails_is_tried_no_more_often_than_asked_for() {
                 let (id, digest) = (program.pipe, format::digest(state));
                 tries += 1;
                 world.send(id, &answer(digest), false);
-                world.end(id, End::Exited(0));
+                world.end(id, ExitStatus::Exited(0));
             }
             world.write_log();
             world.write_records();

@@ -7,23 +7,23 @@ use std::rc::Rc;
 use nix::libc;
 
 use super::world::{Id, Shared};
-use crate::core::event::Medium;
-use crate::handover::state::{ConnectionKind, Descriptor, TerminalModes};
-use crate::server::lineage::Daemon;
-use crate::server::records::Caller;
-use crate::server::system::{Connection, Lasting, Process, Stream};
-use crate::sys::process::End;
+use crate::console::event::ClientKind;
+use crate::handover::state::{ConnectionKind, Descriptor, SavedTermios};
+use crate::server::os::descendants::Daemon;
+use crate::server::os::{Connection, Inheritable, NonblockingIo, Process};
+use crate::server::records::PeerIdentity;
+use crate::sys::process::ExitStatus;
 
 /// The server's end of a pipe.
 pub(super) struct Far {
     world: Shared,
     pub(super) id: Id,
-    medium: Medium,
+    medium: ClientKind,
     pid: i32,
 }
 
 impl Far {
-    pub(super) fn new(world: &Shared, id: Id, medium: Medium, pid: i32) -> Far {
+    pub(super) fn new(world: &Shared, id: Id, medium: ClientKind, pid: i32) -> Far {
         Far { world: Rc::clone(world), id, medium, pid }
     }
 }
@@ -38,13 +38,13 @@ impl Drop for Far {
     }
 }
 
-impl Lasting for Far {
+impl Inheritable for Far {
     fn descriptor(&self) -> io::Result<Descriptor> {
         Ok(Descriptor { number: -(self.id as i32), kind: 0, device: 0, inode: 0 })
     }
 }
 
-impl Stream for Far {
+impl NonblockingIo for Far {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
         if let Some(error) = world.refuses(libc::EINTR) {
@@ -92,20 +92,20 @@ impl Stream for Far {
 }
 
 impl Connection for Far {
-    fn medium(&self) -> Medium {
+    fn client_kind(&self) -> ClientKind {
         self.medium
     }
 
-    fn caller(&self) -> Caller {
-        Caller::Process { uid: 1, gid: 2, pid: self.id as i32 }
+    fn peer_identity(&self) -> PeerIdentity {
+        PeerIdentity::Process { uid: 1, gid: 2, pid: self.id as i32 }
     }
 
     fn kind(&self) -> ConnectionKind {
         match self.medium {
-            Medium::Telnet => ConnectionKind::Socket,
-            Medium::Raw => ConnectionKind::Raw,
-            Medium::Pipe => ConnectionKind::Pipe,
-            Medium::Terminal => ConnectionKind::Terminal(TerminalModes {
+            ClientKind::Telnet => ConnectionKind::Telnet,
+            ClientKind::Raw => ConnectionKind::Raw,
+            ClientKind::Pipe => ConnectionKind::Pipe,
+            ClientKind::Terminal => ConnectionKind::Terminal(SavedTermios {
                 input: 0,
                 output: 0,
                 control: 0,
@@ -121,29 +121,29 @@ impl Process for Far {
         self.pid
     }
 
-    fn peek(&self) -> Option<End> {
+    fn poll_exit(&self) -> Option<ExitStatus> {
         self.world.borrow_mut().process(self.id)?.end
     }
 
     fn signal(&self, signal: i32) {
-        self.world.borrow_mut().end(self.id, End::Killed(signal));
+        self.world.borrow_mut().end(self.id, ExitStatus::Killed(signal));
     }
 
     fn become_daemon(&mut self, daemon: Daemon) {
         self.pid = daemon.pid;
     }
 
-    fn bury(self) {
+    fn reap(self) {
         let mut world = self.world.borrow_mut();
         world.children.retain(|child| child.pipe != self.id);
         world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
     }
 
-    fn begun(&self) -> Option<u64> {
+    fn start_ticks(&self) -> Option<u64> {
         None
     }
 
-    fn hear(&self) -> Option<bool> {
+    fn read_notification(&self) -> Option<bool> {
         self.world.borrow_mut().pipe(self.id).notices.pop_front()
     }
 
@@ -151,7 +151,7 @@ impl Process for Far {
         None
     }
 
-    fn orphan(&self) -> Option<&OwnedFd> {
+    fn pidfd(&self) -> Option<&OwnedFd> {
         None
     }
 }

@@ -29,16 +29,16 @@ use self::settings::{HOLDOFF, OTHER, Seconds, settings, settings_of};
 use self::threads::{LOG, LinkTo};
 use self::world::{Child, Id, Shared, Simulated, World};
 use super::Server;
-use super::handover::Origin;
-use super::listener::Listener;
-use super::logfile::Writer;
-use super::manager::Manager;
-use crate::core::Console;
-use crate::core::clock::{Moment, Now, UnixTime};
-use crate::core::event::{ClientId, Event, Medium, Role, Sink, Which};
-use crate::endpoint::Address;
+use super::event_loop::listener::Listener;
+use super::event_loop::upgrade::ServerIdentity;
+use super::service_manager::ServiceReporter;
+use super::writers::sink::SinkWriter;
+use crate::config::endpoint::Address;
+use crate::console::Console;
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role, Sink};
 use crate::limits::STAGE_MAX;
-use crate::sys::process::End;
+use crate::sys::process::ExitStatus;
 
 const LISTENER: Token = Token(0);
 
@@ -65,18 +65,19 @@ impl Run {
     fn new(seed: u64) -> Run {
         let world = World::new(seed);
         let console = Console::new(settings_of(seed), Box::new(Seconds));
-        let mut server = Server::new(Simulated(Rc::clone(&world)), console, 1, Origin::default());
+        let mut server =
+            Server::new(Simulated(Rc::clone(&world)), console, 1, ServerIdentity::default());
         let endpoint = Address::Abstract(b"sim".to_vec()).into();
         let socket = Simulated(Rc::clone(&world));
         server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
-        server.log = Some(Writer::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)));
+        server.log = Some(SinkWriter::new(Sink::Log, LinkTo(Rc::clone(&world), LOG)));
         server.records = Some(accounts::records(&world));
-        server.manager = Some(Manager::new(None));
-        let now = super::system::System::now(&server.system);
-        server.console.handle(Event::LogWorks, now);
+        server.service = Some(ServiceReporter::new(None));
+        let now = super::os::System::now(&server.system);
+        server.console.handle(Event::LogOpened, now);
         let witness = world.borrow_mut().add(usize::MAX);
-        server.join(Far::new(&world, witness, Medium::Terminal, 0), Role::User, "stdin", now);
-        let greeting = server.console.output(crate::core::event::ClientId(1)).0.len();
+        server.join(Far::new(&world, witness, ClientKind::Terminal, 0), Role::User, "stdin", now);
+        let greeting = server.console.output(crate::console::event::ClientId(1)).0.len();
         Run {
             seed,
             world,
@@ -108,7 +109,7 @@ impl Run {
         if awake {
             // As `run` does before it sleeps: memory must be given back without losing a byte.
             if self.world.borrow_mut().dice.once_in(4) {
-                self.server.console.rest();
+                self.server.console.release_idle_memory();
             }
             self.server.wait(Some(Duration::ZERO)).unwrap();
             let before = self.stream_len();
@@ -166,9 +167,7 @@ impl Run {
                 let room = 1 << (4 + world.dice.roll(12));
                 let id = world.add(room);
                 world.waiting.push_back(id);
-                world
-                    .news
-                    .push((LISTENER, super::system::Readiness { readable: true, writable: false }));
+                world.news.push((LISTENER, super::os::Ready { readable: true, writable: false }));
                 self.clients.insert(id, (0, usize::MAX));
                 self.everybody.insert(id);
                 world.note(format!("client {id} connects"));
@@ -215,7 +214,7 @@ impl Run {
                 if let Some(child) = world.children.last_mut().filter(|child| child.end.is_none())
                     && !closes
                 {
-                    child.end = Some(End::Exited(3));
+                    child.end = Some(ExitStatus::Exited(3));
                     world.signals.child = true;
                     world.woken = true;
                 }
@@ -304,7 +303,7 @@ fn old_child_acts(world: &mut World) {
     let (pipe, kind) = (*pipe, world.dice.roll(6));
     if kind == 0 {
         world.note("the old child ends".to_owned());
-        world.end(pipe, End::Exited(4));
+        world.end(pipe, ExitStatus::Exited(4));
     } else {
         let text: &[u8] = [b"the old one\r\n", &b"half a line"[..]][(kind % 2) as usize];
         let count = 1 << world.dice.roll(18);
@@ -368,12 +367,12 @@ fn every_seed_gives_everybody_what_they_are_owed() {
 #[test]
 fn client_that_does_not_read_bytes_ff_is_heard() {
     let mut console = Console::new(settings(), Box::new(Seconds));
-    let now = Now { mono: Moment(0), wall: UnixTime(0) };
+    let now = Timestamps { mono: Monotonic(0), wall: UnixTime(0) };
     let id = ClientId(1);
-    console.handle(Event::Joined { id, role: Role::User, medium: Medium::Telnet }, now);
+    console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, now);
     let greeting = console.output(id).0.len();
     console.written(id, greeting);
-    console.handle(Event::Output(Which::New, &[0xFF; 100_000]), now);
+    console.handle(Event::Output(ChildSlot::Current, &[0xFF; 100_000]), now);
     assert!(!console.output(id).0.is_empty());
     assert!(console.accepts_input(id));
     // Of those there is a limit.

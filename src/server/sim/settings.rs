@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::config::Overlap;
-use crate::core::Settings;
-use crate::core::clock::{Calendar, UnixTime};
+use crate::config::OverlapOptions;
+use crate::console::Settings;
+use crate::console::clock::{TimeFormatter, UnixTime};
 
 pub(super) const HOLDOFF: Duration = Duration::from_secs(3);
 
 pub(super) struct Seconds;
 
-impl Calendar for Seconds {
+impl TimeFormatter for Seconds {
     fn format(&self, time: UnixTime, _format: &[u8]) -> Vec<u8> {
         time.0.to_string().into_bytes()
     }
@@ -30,8 +30,11 @@ pub(super) fn settings() -> Settings {
     }
 }
 
-pub(super) const OVERLAP: Overlap =
-    Overlap { after: Duration::from_secs(2), grace: Duration::from_secs(1), command: Some(OTHER) };
+pub(super) const OVERLAP: OverlapOptions = OverlapOptions {
+    after: Duration::from_secs(2),
+    grace: Duration::from_secs(1),
+    command: Some(OTHER),
+};
 /// What is typed for another child beside the one there is.
 pub(super) const OTHER: u8 = 0x15;
 

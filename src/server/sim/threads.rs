@@ -10,10 +10,10 @@ use std::time::Duration;
 use nix::libc;
 
 use super::world::{Shared, World};
-use crate::core::Chunk;
-use crate::server::logfile::{Done, Job};
-use crate::server::records::{Batch, Outcome};
-use crate::server::system::Link;
+use crate::console::Chunk;
+use crate::server::os::WorkerHandle;
+use crate::server::records::{RecordsJob, RecordsReply};
+use crate::server::writers::sink::{LogJob, LogReply};
 
 /// The lanes.
 pub(super) const LOG: usize = 0;
@@ -22,8 +22,8 @@ pub(super) const RECORDS: usize = 1;
 /// The way to a thread and back.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    pub(super) jobs: VecDeque<Job>,
-    pub(super) done: VecDeque<Done>,
+    pub(super) jobs: VecDeque<LogJob>,
+    pub(super) done: VecDeque<LogReply>,
     wanted: bool,
 }
 
@@ -38,27 +38,27 @@ impl World {
         };
         let mut urgent = true;
         let done = match job {
-            Job::Write(chunk, epoch) if epoch != self.epoch => {
+            LogJob::Write(chunk, epoch) if epoch != self.epoch => {
                 urgent = false;
-                Done::Bounced(chunk)
+                LogReply::Bounced(chunk)
             }
-            Job::Write(chunk, _) => match self.append(&chunk) {
+            LogJob::Write(chunk, _) => match self.append(&chunk) {
                 count if count == chunk.bytes.len() => {
                     urgent = false;
-                    Done::Written
+                    LogReply::Written
                 }
                 count => {
                     self.epoch += 1;
-                    Done::Failed(chunk, count, io::Error::from_raw_os_error(libc::ENOSPC))
+                    LogReply::Failed(chunk, count, io::Error::from_raw_os_error(libc::ENOSPC))
                 }
             },
-            Job::Say(_) => return,
-            Job::Reopen => Done::Reopened(match self.refuses(libc::EACCES) {
+            LogJob::Line(_) => return,
+            LogJob::Reopen => LogReply::Reopened(match self.refuses(libc::EACCES) {
                 Some(error) => Err(error),
                 None => Ok(()),
             }),
-            Job::Rest => Done::AtRest(File::open("/dev/null").ok().map(OwnedFd::from)),
-            Job::Record(_) => unreachable!("not its job"),
+            LogJob::Quiesce => LogReply::Quiesced(File::open("/dev/null").ok().map(OwnedFd::from)),
+            LogJob::Record(_) => unreachable!("not its job"),
         };
         self.lanes[LOG].done.push_back(done);
         self.woken |= urgent || self.lanes[LOG].wanted;
@@ -66,12 +66,12 @@ impl World {
 
     /// The records' thread does its job.
     pub(super) fn write_records(&mut self) {
-        let Some(Job::Record(batch)) = self.lanes[RECORDS].jobs.pop_front() else {
+        let Some(LogJob::Record(batch)) = self.lanes[RECORDS].jobs.pop_front() else {
             return;
         };
-        let Batch { mut events, status, remove, .. } = batch;
+        let RecordsJob { mut events, status, remove, .. } = batch;
         let refused = |world: &mut World| world.refuses(libc::EROFS).map_or(Ok(()), Err);
-        let mut outcome = Outcome { rest: Vec::new(), events: None, status: None };
+        let mut outcome = RecordsReply { rest: Vec::new(), events: None, status: None };
         if !events.is_empty() {
             let result = refused(self);
             if result.is_err() {
@@ -93,7 +93,7 @@ impl World {
         if remove {
             self.status = None;
         }
-        self.lanes[RECORDS].done.push_back(Done::Recorded(outcome));
+        self.lanes[RECORDS].done.push_back(LogReply::Recorded(outcome));
         self.woken = true;
     }
 
@@ -105,15 +105,15 @@ impl World {
     }
 }
 
-impl Link for LinkTo {
-    fn send(&mut self, job: Job) -> Result<(), Job> {
+impl WorkerHandle for LinkTo {
+    fn send(&mut self, job: LogJob) -> Result<(), LogJob> {
         let mut world = self.0.borrow_mut();
         assert!(self.1 == LOG || world.lanes[RECORDS].jobs.is_empty(), "two jobs at once");
         world.lanes[self.1].jobs.push_back(job);
         Ok(())
     }
 
-    fn receive(&mut self) -> Option<Done> {
+    fn receive(&mut self) -> Option<LogReply> {
         self.0.borrow_mut().lanes[self.1].done.pop_front()
     }
 
@@ -121,7 +121,7 @@ impl Link for LinkTo {
         self.0.borrow_mut().lanes[self.1].wanted = wanted;
     }
 
-    fn wait(&mut self, _limit: Duration) -> Option<Done> {
+    fn wait(&mut self, _limit: Duration) -> Option<LogReply> {
         let mut world = self.0.borrow_mut();
         if self.1 == LOG {
             world.write_log();

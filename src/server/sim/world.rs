@@ -16,13 +16,13 @@ use nix::libc;
 
 use super::far::Far;
 use super::threads::{LOG, Lane, LinkTo};
-use crate::core::clock::{Moment, Now, UnixTime};
-use crate::core::event::{ClientId, Medium};
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::{ClientId, ClientKind};
 use crate::handover::state::{ChildSocketState, Descriptor, FileId, State};
-use crate::server::lineage::Daemon;
-use crate::server::records::Sender;
-use crate::server::system::{Lasting, Pending, Readiness, Socket, System};
-use crate::sys::process::End;
+use crate::server::os::descendants::Daemon;
+use crate::server::os::{Inheritable, PendingSignals, Ready, Socket, System};
+use crate::server::records::SignalSender;
+use crate::sys::process::ExitStatus;
 
 /// A sequence of numbers that a seed decides.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub(super) type Id = u64;
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) pipe: Id,
-    pub(super) end: Option<End>,
+    pub(super) end: Option<ExitStatus>,
 }
 
 #[derive(Debug)]
@@ -88,8 +88,8 @@ pub(super) struct World {
     pub(super) pipes: BTreeMap<Id, Pipe>,
     /// Connections that wait to be accepted.
     pub(super) waiting: VecDeque<Id>,
-    pub(super) news: Vec<(Token, Readiness)>,
-    pub(super) signals: Pending,
+    pub(super) news: Vec<(Token, Ready)>,
+    pub(super) signals: PendingSignals,
     /// The oldest first: the last one is the child.
     pub(super) children: Vec<Child>,
     /// The program that is rehearsed, and the state it was given.
@@ -129,7 +129,7 @@ impl World {
             pipes: BTreeMap::new(),
             waiting: VecDeque::new(),
             news: Vec::new(),
-            signals: Pending::default(),
+            signals: PendingSignals::default(),
             children: Vec::new(),
             rehearsal: None,
             never_executes: false,
@@ -194,7 +194,7 @@ impl World {
 
     pub(super) fn tell(&mut self, id: Id, readable: bool, writable: bool) {
         if let Some(token) = self.pipe(id).token {
-            self.news.push((token, Readiness { readable, writable }));
+            self.news.push((token, Ready { readable, writable }));
         }
     }
 
@@ -205,7 +205,7 @@ impl World {
     }
 
     /// A process ends, unless it has.
-    pub(super) fn end(&mut self, id: Id, end: End) {
+    pub(super) fn end(&mut self, id: Id, end: ExitStatus) {
         if let Some(process) = self.process(id)
             && process.end.is_none()
         {
@@ -225,7 +225,7 @@ impl World {
 /// The server's handle on the world.
 pub(super) struct Simulated(pub(super) Shared);
 
-impl Lasting for Simulated {
+impl Inheritable for Simulated {
     fn descriptor(&self) -> io::Result<Descriptor> {
         Ok(Descriptor { number: 0, kind: 0, device: 0, inode: 0 })
     }
@@ -234,7 +234,7 @@ impl Lasting for Simulated {
 impl Socket for Simulated {
     type Connection = Far;
 
-    fn is_scarce(&self) -> bool {
+    fn is_near_fd_limit(&self) -> bool {
         self.0.borrow_mut().refuses(0).is_some()
     }
 
@@ -246,7 +246,7 @@ impl Socket for Simulated {
             }
         }
         let id = world.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok((Far::new(&self.0, id, Medium::Telnet, 0), None))
+        Ok((Far::new(&self.0, id, ClientKind::Telnet, 0), None))
     }
 
     fn file(&self) -> Option<FileId> {
@@ -260,15 +260,15 @@ impl System for Simulated {
     type Process = Far;
     type Link = LinkTo;
 
-    fn now(&self) -> Now {
+    fn now(&self) -> Timestamps {
         let now = self.0.borrow().now;
-        Now { mono: Moment(now), wall: UnixTime((now / 1_000_000_000) as i64) }
+        Timestamps { mono: Monotonic(now), wall: UnixTime((now / 1_000_000_000) as i64) }
     }
 
     fn wait(
         &mut self,
         limit: Option<Duration>,
-        tell: &mut dyn FnMut(Token, Readiness),
+        tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
         let news = std::mem::take(&mut world.news);
@@ -287,11 +287,11 @@ impl System for Simulated {
         (self.0.borrow().now / 1_000_000) as i64
     }
 
-    fn sender(&self, _signal: i32) -> Option<Sender> {
+    fn signal_sender(&self, _signal: i32) -> Option<SignalSender> {
         None
     }
 
-    fn signals(&mut self) -> Pending {
+    fn signals(&mut self) -> PendingSignals {
         std::mem::take(&mut self.0.borrow_mut().signals)
     }
 
@@ -319,18 +319,18 @@ impl System for Simulated {
         let (id, pid) = (child.pipe, 1000 + child.pipe as i32);
         world.children.push(child);
         world.unsaved = true;
-        Ok(Far::new(&self.0, id, Medium::Telnet, pid))
+        Ok(Far::new(&self.0, id, ClientKind::Telnet, pid))
     }
 
-    fn daemon(&mut self, _stranger: Option<i32>) -> Result<Daemon, String> {
+    fn find_daemon(&mut self, _stranger: Option<i32>) -> Result<Daemon, String> {
         Err("there are none here".to_owned())
     }
 
-    fn sweep(&mut self, _signal: i32, _ours: [Option<i32>; 3]) -> usize {
+    fn signal_orphans(&mut self, _signal: i32, _ours: [Option<i32>; 3]) -> usize {
         0
     }
 
-    fn kin_since(&self) -> Option<u64> {
+    fn descendants_since(&self) -> Option<u64> {
         None
     }
 
@@ -352,9 +352,9 @@ impl System for Simulated {
         Ok(())
     }
 
-    fn complain_of_log(&mut self) {}
+    fn log_open_failed(&mut self) {}
 
-    fn rehearse(&mut self, state: &[u8], token: Token) -> io::Result<Far> {
+    fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<Far> {
         let mut world = self.0.borrow_mut();
         assert!(world.rehearsal.is_none(), "a second rehearsal");
         if let Some(error) = world.refuses(libc::EAGAIN) {
@@ -363,12 +363,12 @@ impl System for Simulated {
         let program = world.start(token);
         let id = program.pipe;
         world.rehearsal = Some((program, state.to_vec()));
-        Ok(Far::new(&self.0, id, Medium::Telnet, 1000 + id as i32))
+        Ok(Far::new(&self.0, id, ClientKind::Telnet, 1000 + id as i32))
     }
 
-    fn become_other(&mut self, state: &[u8], _lasting: &[i32], again: bool) -> io::Error {
+    fn exec_successor(&mut self, state: &[u8], _lasting: &[i32], again: bool) -> io::Error {
         let mut world = self.0.borrow_mut();
-        if world.signals != Pending::default() {
+        if world.signals != PendingSignals::default() {
             return io::ErrorKind::Interrupted.into();
         }
         world.signals.upgrade |= again;
@@ -403,5 +403,5 @@ impl System for Simulated {
     fn forget_child(&mut self, _pid: i32) {}
     fn keep_child(&mut self, _child: &Far) {}
     fn empty_store(&mut self, _: &[ClientId], _: &[Descriptor], _: &[i32]) {}
-    fn complain(&mut self, _text: &str) {}
+    fn log_stderr(&mut self, _text: &str) {}
 }

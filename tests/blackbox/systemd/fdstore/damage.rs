@@ -4,7 +4,7 @@ use super::store::Unit;
 use super::{BASICS, WITH_CLIENT, is_served, is_told};
 use crate::support::{Client, TestEnv, alive, cases};
 use crate::systemd::manager::user;
-use procserv_ng::limits::FDSTORE_HALF;
+use procserv_ng::limits::FDSTORE_SLOT_SIZE;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -55,7 +55,7 @@ fn state_may_be_lost(env: &TestEnv) {
         |unit| unit.store.memory().set_len(0).unwrap(),
         |unit| unit.store.memory().set_len(17).unwrap(),
         |unit| {
-            for half in [0, FDSTORE_HALF as u64] {
+            for half in [0, FDSTORE_SLOT_SIZE as u64] {
                 unit.store.memory().write_all_at(&[0xff; 20], half).unwrap();
             }
         },
@@ -79,7 +79,7 @@ fn state_may_be_lost(env: &TestEnv) {
 }
 
 fn one_half_may_be_damaged(env: &TestEnv) {
-    for half in [0, FDSTORE_HALF as u64] {
+    for half in [0, FDSTORE_SLOT_SIZE as u64] {
         for byte in [0, 7, 8, 15, 16, 40, 60, 300] {
             let mut unit = Unit::start(env, &[], &["cat"]);
             let mut user = user(&unit.server);

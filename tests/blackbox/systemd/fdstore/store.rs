@@ -9,7 +9,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use procserv_ng::handover::format;
 use procserv_ng::handover::state::State;
-use procserv_ng::limits::FDSTORE_HALF;
+use procserv_ng::limits::FDSTORE_SLOT_SIZE;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -175,7 +175,7 @@ impl Store {
             memory.read_exact_at(&mut bytes, start + 16).ok()?;
             Some((u64::from_le_bytes(sequence), format::decode(&bytes).ok()?))
         };
-        let halves = [0, FDSTORE_HALF as u64].into_iter().filter_map(read);
+        let halves = [0, FDSTORE_SLOT_SIZE as u64].into_iter().filter_map(read);
         halves.max_by_key(|(sequence, _)| *sequence).expect("a state").1
     }
 

@@ -1,0 +1,225 @@
+//! Values of the options that procServ doesn't have. They are strict: what is wrong with one is an
+//! error that names it, and nothing is started.
+
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use super::interpret::Matches;
+use super::numeric::Numbers;
+use crate::config::control_char;
+use crate::config::listen::{ListenTarget, ListenUri};
+use crate::config::network::AllowedNetworks;
+use crate::config::{MessageStyle, OverlapOptions, Rotation};
+use crate::limits::{HISTORY_OPTION_MAX, LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE};
+
+/// `--history`, in bytes.
+pub(super) fn history(given: &Matches) -> Result<usize, String> {
+    let Some(text) = given.value("history") else {
+        return Ok(0);
+    };
+    let size = size(text.as_bytes()).and_then(|size| usize::try_from(size).ok());
+    size.filter(|&size| size <= HISTORY_OPTION_MAX).ok_or_else(|| {
+        let text = text.to_string_lossy();
+        format!("invalid size '{text}' for --history (bytes, or with k or M, up to 64M)")
+    })
+}
+
+/// `--allow-from`: the networks of all of them.
+pub(super) fn allow_from(given: &Matches) -> Result<Option<AllowedNetworks>, String> {
+    let mut networks = None;
+    for list in given.values("allow-from") {
+        let list = list.to_string_lossy();
+        networks.get_or_insert_with(AllowedNetworks::default).add(&list).map_err(|net| {
+            format!("invalid network '{net}' for --allow-from (ADDRESS or ADDRESS/BITS)")
+        })?;
+    }
+    Ok(networks)
+}
+
+/// `--compat`.
+pub(super) fn wording(given: &Matches) -> Result<MessageStyle, String> {
+    match given.value("compat") {
+        None => Ok(MessageStyle::Current),
+        Some(version) if version == "2.7" => Ok(MessageStyle::V2_7),
+        Some(other) => {
+            let other = other.to_string_lossy();
+            Err(format!("invalid version '{other}' for --compat (only 2.7)"))
+        }
+    }
+}
+
+/// `--holdoff-max` in seconds, or what is wrong with it. Without it `holdoff`.
+pub(super) fn holdoff_max(given: &Matches, holdoff: u32) -> Result<u32, String> {
+    let Some(value) = given.value("holdoff-max") else {
+        return Ok(holdoff);
+    };
+    let Some(most) = digits(value.as_bytes()).and_then(|most| u32::try_from(most).ok()) else {
+        let shown = String::from_utf8_lossy(value.as_bytes());
+        return Err(format!("--holdoff-max needs a number of seconds, not '{shown}'"));
+    };
+    match holdoff {
+        0 => Err("--holdoff-max needs a --holdoff that can be doubled, not 0".to_owned()),
+        _ if most < holdoff => {
+            Err(format!("--holdoff-max {most} is less than the holdoff time, {holdoff}"))
+        }
+        _ => Ok(most),
+    }
+}
+
+/// What is wrong with `--notify` and `--ready`, if anything is. A daemon's first process leaves at
+/// once, which tells a service manager what it wants to know.
+pub(super) fn check_notify(given: &Matches, notify: bool) -> Result<(), &'static str> {
+    let text = given.value("ready");
+    match text.as_ref().map(|text| text.as_bytes()) {
+        Some(b"") => Err("--ready needs a text"),
+        Some(text) if text.contains(&b'\n') => Err("--ready looks for a text within one line"),
+        Some(_) if !given.flag("foreground") => Err("--ready needs --foreground"),
+        None if given.flag("fdstore") && !given.flag("foreground") => {
+            Err("--fdstore needs --foreground")
+        }
+        None if notify && !given.flag("foreground") => Err("--notify needs --foreground"),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The sockets for the child, or what is wrong with one.
+pub(super) fn listen(given: &Matches) -> Result<Vec<ListenUri>, Vec<u8>> {
+    let mut all: Vec<ListenUri> = Vec::new();
+    for text in given.values("listen") {
+        let wrong =
+            |problem: &str| [b"--listen ", text.as_bytes(), b" ", problem.as_bytes()].concat();
+        let uri = ListenUri::parse(text).map_err(wrong)?;
+        let twice = |other: &ListenUri| {
+            other.place == uri.place && matches!(uri.place, ListenTarget::Descriptor(_))
+        };
+        if all.iter().any(twice) {
+            return Err(wrong("is given twice"));
+        }
+        all.push(uri);
+    }
+    Ok(all)
+}
+
+/// `--overlap` and what belongs to it, or what is wrong with it.
+pub(super) fn overlap(
+    given: &Matches,
+    numbers: &Numbers,
+) -> Result<Option<OverlapOptions>, Vec<u8>> {
+    let command = given.value("reloadcmd");
+    let Some(text) = given.value("overlap") else {
+        return match command {
+            Some(_) => Err(b"--reloadcmd needs --overlap".to_vec()),
+            None => Ok(None),
+        };
+    };
+    if given.value("child-pidfile").is_some() {
+        return Err(
+            b"--overlap does not go with --child-pidfile: a daemon is not replaced".to_vec()
+        );
+    }
+    let Some(after) = digits(text.as_bytes()).and_then(|after| u32::try_from(after).ok()) else {
+        return Err([b"--overlap ", text.as_bytes(), b" is no number of milliseconds"].concat());
+    };
+    let command = match command
+        .as_ref()
+        .map(|text| (text.as_bytes(), control_char::parse_list(text.as_bytes()).count()))
+    {
+        None | Some((b"", _)) => None,
+        Some((text, 1)) => control_char::parse_command(text),
+        Some((text, _)) => {
+            return Err([b"--reloadcmd ", text, b" is no single character"].concat());
+        }
+    };
+    let grace = if numbers.grace_given { numbers.grace_period } else { OVERLAP_GRACE };
+    Ok(Some(OverlapOptions {
+        after: Duration::from_millis(after.into()),
+        grace: Duration::from_secs(grace.into()),
+        command,
+    }))
+}
+
+/// What `--log-rotate` says, or what is wrong with it.
+pub(super) fn log_rotate(given: &Matches) -> Result<Option<Rotation>, &'static str> {
+    let Some(rule) = given.value("log-rotate") else {
+        return Ok(None);
+    };
+    match given.value("logfile") {
+        Some(file) if file != "-" => {}
+        Some(_) | None => return Err("--log-rotate needs --logfile with a file"),
+    }
+    let rule = rotation(rule.as_bytes());
+    rule.map(Some).ok_or("--log-rotate needs a size (1000, 64k, 10M, 2G) and perhaps ,<keep>")
+}
+
+/// `SIZE[,KEEP]`.
+fn rotation(text: &[u8]) -> Option<Rotation> {
+    let mut parts = text.splitn(2, |&byte| byte == b',');
+    let size = size(parts.next()?).filter(|&size| size > 0)?;
+    let keep = match parts.next() {
+        Some(keep) => u32::try_from(digits(keep)?).ok()?,
+        None => LOG_KEEP,
+    };
+    (1..=LOG_KEEP_MAX).contains(&keep).then_some(Rotation { size, keep })
+}
+
+/// A number of bytes: digits, and perhaps k, M or G, in either case, for powers of 1024.
+fn size(text: &[u8]) -> Option<u64> {
+    let (number, shift) = match text {
+        [number @ .., b'k' | b'K'] => (number, 10),
+        [number @ .., b'm' | b'M'] => (number, 20),
+        [number @ .., b'g' | b'G'] => (number, 30),
+        number => (number, 0),
+    };
+    digits(number)?.checked_mul(1 << shift)
+}
+
+/// A number of digits and nothing else.
+fn digits(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    // Parsing would take a sign.
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1", 1),
+            ("007", 7),
+            ("3k", 3072),
+            ("64K", 64 << 10),
+            ("64M", 64 << 20),
+            ("1m", 1 << 20),
+            ("0M", 0),
+            ("2G", 2 << 30),
+            ("2g", 2 << 30),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(size(text.as_bytes()), Some(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "k",
+            "M",
+            " 1",
+            "1 ",
+            "1 k",
+            "+1",
+            "-1",
+            "1.5M",
+            "1T",
+            "1kM",
+            "1kk",
+            "0x10",
+            "1\u{e9}",
+            "18446744073709551616",
+            "18446744073709551615k",
+        ] {
+            assert_eq!(size(text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Caret notation: what a user types for a control character (contract section 1), and the way
+//! back for the greeting. procServ itself knows `^A` to `^Z` and `^^` only.
+
+/// The character that a command option names; `None` disables the command.
+#[must_use]
+pub fn parse_command(text: &[u8]) -> Option<u8> {
+    // A NUL, `^@`, can't be told from the NUL that telnet clients send after CR.
+    parse_list(text).next().filter(|&byte| byte != 0)
+}
+
+/// The characters of a list such as `^D^C^]`, in the order given.
+pub fn parse_list(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (byte, tail) = match *rest {
+            [b'^', b'^', ref tail @ ..] => (b'^', tail),
+            [b'^', letter, ref tail @ ..] if let Some(control) = control(letter) => (control, tail),
+            [byte, ref tail @ ..] => (byte, tail),
+            [] => return None,
+        };
+        rest = tail;
+        Some(byte)
+    })
+}
+
+/// How the greeting shows `byte`: a control character as `^` and its letter, any other as itself.
+#[must_use]
+pub fn to_caret(byte: u8) -> Vec<u8> {
+    if byte.is_ascii_control() { vec![b'^', byte ^ 0x40] } else { vec![byte] }
+}
+
+fn control(letter: u8) -> Option<u8> {
+    match letter.to_ascii_uppercase() {
+        upper @ (b'@'..=b'Z' | b'[' | b'\\' | b']' | b'_' | b'?') => Some(upper ^ 0x40),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn expand(text: &[u8]) -> Vec<u8> {
+        parse_list(text).collect()
+    }
+
+    #[test]
+    fn lists_from_the_field() {
+        assert_eq!(expand(b"^D^C^]"), [4, 3, 0x1d]);
+        assert_eq!(expand(b"^c^@x"), [3, 0, b'x']);
+        assert_eq!(expand(b"^?^[^\\^_"), [0x7f, 0x1b, 0x1c, 0x1f]);
+    }
+
+    #[test]
+    fn a_caret_before_anything_else_is_itself() {
+        assert_eq!(expand(b"^"), b"^");
+        assert_eq!(expand(b"a^"), b"a^");
+        assert_eq!(expand(b"^1^{^~"), b"^1^{^~");
+        assert_eq!(expand(b"^\xc3"), b"^\xc3");
+        assert_eq!(expand(b"^`"), b"^`");
+    }
+
+    /// As procServ 2.7.0 does it: `-i ^^C` swallows `^` and `C`, `-i ^^^C` `^` and 0x03.
+    #[test]
+    fn two_carets_are_one() {
+        assert_eq!(expand(b"^^"), b"^");
+        assert_eq!(expand(b"^^C"), b"^C");
+        assert_eq!(expand(b"^^^C"), b"^\x03");
+    }
+
+    #[test]
+    fn a_command_is_the_first_character() {
+        assert_eq!(parse_command(b""), None);
+        assert_eq!(parse_command(b"^@"), None);
+        assert_eq!(parse_command(b"^x"), Some(0x18));
+        assert_eq!(parse_command(b"^^"), Some(b'^'));
+        assert_eq!(parse_command(b"^1"), Some(b'^'));
+        assert_eq!(parse_command(b"xyz"), Some(b'x'));
+        assert_eq!(parse_command(b"\xe9"), Some(0xe9));
+    }
+
+    #[test]
+    fn ascii_survives_display_and_parse() {
+        // All but 0x1e: its `^^` already means `^`.
+        for byte in (0..128).filter(|&byte| byte != 0x1e) {
+            assert_eq!(expand(&to_caret(byte)), [byte]);
+        }
+        assert_eq!(to_caret(0x1e), b"^^");
+        assert_eq!(to_caret(0x18), b"^X");
+        assert_eq!(to_caret(0x7f), b"^?");
+        assert_eq!(to_caret(b'^'), b"^");
+        assert_eq!(to_caret(0xe9), [0xe9]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_without_carets_is_itself(text in proptest::collection::vec(1..=255_u8, 0..20)) {
+            let text: Vec<u8> = text.into_iter().filter(|&byte| byte != b'^').collect();
+            prop_assert_eq!(expand(&text), text);
+        }
+
+        #[test]
+        fn no_list_grows(text in proptest::collection::vec(any::<u8>(), 0..20)) {
+            prop_assert!(expand(&text).len() <= text.len());
+            prop_assert!(expand(&text).len() * 2 >= text.len());
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Where the server listens. Parses and prints endpoint specs (contract section 2) and applies the
+//! rule of access; opens nothing. Who may reach a socket that is passed is its maker's decision.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use nix::net::if_::if_nametoindex;
+use nix::unistd::{Group, User};
+
+use crate::config::c_number;
+
+/// The size of `sun_path` on Linux; a socket's name, with the `@` of an abstract one, is shorter.
+const SUN_PATH_SIZE: usize = 108;
+
+/// Where clients connect, and what is spoken there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where.
+    pub address: Address,
+    /// Bytes as they are, without telnet.
+    pub raw: bool,
+}
+
+/// One place to listen on, resolved: rules of access applied, users and groups looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A TCP address; port 0 asks for a free one.
+    Tcp(SocketAddr),
+    /// A Unix stream socket in the file system.
+    Unix {
+        /// Exactly as given: relative stays relative.
+        path: PathBuf,
+        /// Owner to set, if any was named.
+        uid: Option<u32>,
+        /// Group to set: the one named, else the named user's own.
+        gid: Option<u32>,
+        /// Permissions; 0o666 unless given.
+        mode: u32,
+    },
+    /// A Linux abstract socket; the name without its `@`.
+    Abstract(Vec<u8>),
+    /// Passed by the service manager, open already.
+    Passed(Passed),
+}
+
+/// Which of the sockets that a service manager passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passed {
+    /// The one with this descriptor.
+    Number(i32),
+    /// All that have this name.
+    Name(Vec<u8>),
+}
+
+/// Who may reach a TCP endpoint. Unix sockets have permissions instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A control endpoint: from localhost only, whatever its address, unless `allow`.
+    Control {
+        /// `--allow`.
+        allow: bool,
+    },
+    /// A log endpoint: from anywhere unless `restrict`.
+    Log {
+        /// `--restrict`.
+        restrict: bool,
+    },
+}
+
+impl Access {
+    fn local_only(self) -> bool {
+        match self {
+            Access::Control { allow } => !allow,
+            Access::Log { restrict } => restrict,
+        }
+    }
+}
+
+/// Why a spec is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndpointError {
+    /// Not of any kind known.
+    NotASpec(OsString),
+    /// A port over 65535 or below 0: its decimal digits without leading zeros, with a sign if negative.
+    PortOutOfRange(String),
+    /// The user database doesn't have it.
+    UnknownUser(OsString),
+    /// The group database doesn't have it.
+    UnknownGroup(OsString),
+    /// The machine has no network interface of that name.
+    UnknownInterface(OsString),
+    /// One or two colons after `unix:`; what stands after it.
+    Unparsable(OsString),
+    /// Nothing where the path should be.
+    NoPath,
+    /// The path does not fit a socket address.
+    PathTooLong,
+}
+
+impl EndpointError {
+    /// The line for stderr, without its newline (contract section 2).
+    #[must_use]
+    pub fn message(&self, argv0: &OsStr) -> Vec<u8> {
+        let quoted = |words: &str, subject: &OsStr| {
+            [words.as_bytes(), b" '", subject.as_bytes(), b"'"].concat()
+        };
+        match self {
+            EndpointError::NotASpec(spec) => quoted("Invalid socket spec", spec),
+            EndpointError::PortOutOfRange(port) => [
+                argv0.as_bytes(),
+                format!(": invalid control port {port} (must be <65536)").as_bytes(),
+            ]
+            .concat(),
+            EndpointError::UnknownUser(name) => quoted("Unknown user", name),
+            EndpointError::UnknownGroup(name) => quoted("Unknown group", name),
+            EndpointError::UnknownInterface(name) => quoted("Unknown network interface", name),
+            EndpointError::Unparsable(rest) => {
+                quoted("Unix path+permissions spec unparsable", rest)
+            }
+            EndpointError::NoPath => b"expected unix socket path spec.".to_vec(),
+            EndpointError::PathTooLong => b"Unix path is too long (must be <108)".to_vec(),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether it is a TCP port that the system chooses.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        matches!(&self.address, Address::Tcp(address) if address.port() == 0)
+    }
+
+    /// Reads `spec` and applies `access` to it. Users and groups are looked up at once.
+    ///
+    /// # Errors
+    /// Those of [`EndpointError`]; nothing is printed.
+    pub fn parse(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {
+        let bytes = spec.as_bytes();
+        let (raw, rest) = match bytes.strip_prefix(b"raw:") {
+            Some(rest) => (true, rest),
+            None => (false, bytes),
+        };
+        let not_a_spec = || EndpointError::NotASpec(spec.to_os_string());
+        let address = if let Some(rest) = rest.strip_prefix(b"unix:") {
+            parse_unix(rest)
+        } else if let Some(rest) = rest.strip_prefix(b"fd:") {
+            parse_passed(rest).map(Address::Passed).ok_or_else(not_a_spec)
+        } else {
+            parse_tcp(rest, access, not_a_spec)
+        };
+        Ok(Endpoint { address: address?, raw })
+    }
+
+    /// As in the info file: `tcp:127.0.0.1:2000`, `unix:/path`, `unix:@name`, byte for byte
+    /// (contract section 7), after `raw:` if it is one without telnet.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let address = match &self.address {
+            Address::Tcp(address) => format!("tcp:{address}").into_bytes(),
+            Address::Unix { path, .. } => [b"unix:", path.as_os_str().as_bytes()].concat(),
+            Address::Abstract(name) => [b"unix:@", name.as_slice()].concat(),
+            Address::Passed(Passed::Number(number)) => format!("fd:{number}").into_bytes(),
+            Address::Passed(Passed::Name(name)) => [b"fd:", name.as_slice()].concat(),
+        };
+        let raw: &[u8] = if self.raw { b"raw:" } else { b"" };
+        [raw, &address].concat()
+    }
+}
+
+impl From<Address> for Endpoint {
+    /// One with telnet.
+    fn from(address: Address) -> Endpoint {
+        Endpoint { address, raw: false }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// [`Endpoint::to_bytes`] for people: what is not UTF-8 is replaced.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.to_bytes()))
+    }
+}
+
+fn parse_unix(rest: &[u8]) -> Result<Address, EndpointError> {
+    let mut fields = rest.splitn(4, |&byte| byte == b':');
+    let fields = (fields.next(), fields.next(), fields.next(), fields.next());
+    let (user, group, perm, path): (&[u8], &[u8], &[u8], &[u8]) = match fields {
+        (Some(path), None, None, None) => (b"", b"", b"", path),
+        (Some(user), Some(group), Some(perm), Some(path)) => (user, group, perm, path),
+        _ => return Err(EndpointError::Unparsable(os_string(rest))),
+    };
+    let user = lookup(user, User::from_name).map_err(EndpointError::UnknownUser)?;
+    let group = lookup(group, Group::from_name).map_err(EndpointError::UnknownGroup)?;
+    if path.is_empty() {
+        return Err(EndpointError::NoPath);
+    }
+    if path.len() >= SUN_PATH_SIZE {
+        return Err(EndpointError::PathTooLong);
+    }
+    if let Some(name) = path.strip_prefix(b"@") {
+        return Ok(Address::Abstract(name.to_vec()));
+    }
+    Ok(Address::Unix {
+        path: os_string(path).into(),
+        uid: user.as_ref().map(|user| user.uid.as_raw()),
+        gid: group.map(|group| group.gid).or(user.map(|user| user.gid)).map(|gid| gid.as_raw()),
+        mode: if perm.is_empty() { 0o666 } else { octal(perm) },
+    })
+}
+
+/// Looks a name up; an empty one is nobody, an unknown one the error.
+fn lookup<T>(
+    name: &[u8],
+    from_name: impl Fn(&str) -> nix::Result<Option<T>>,
+) -> Result<Option<T>, OsString> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    std::str::from_utf8(name)
+        .ok()
+        .and_then(|name| from_name(name).ok().flatten())
+        .map(Some)
+        .ok_or_else(|| os_string(name))
+}
+
+/// Permissions as strtoul(3) base 8 reads them: garbage is 0, too much is all ones.
+fn octal(text: &[u8]) -> u32 {
+    const ALL: u32 = 0o7777;
+    let value = c_number::integer(text, 8);
+    match u64::try_from(value.unsigned_abs()) {
+        Ok(_) => u32::try_from(value & i128::from(ALL)).unwrap_or(ALL),
+        Err(_) => ALL,
+    }
+}
+
+/// A descriptor after 0, 1 and 2, or a name, which may have no colon in it.
+fn parse_passed(rest: &[u8]) -> Option<Passed> {
+    if rest.is_empty() || rest.contains(&b':') {
+        return None;
+    }
+    if !rest.iter().all(u8::is_ascii_digit) {
+        return Some(Passed::Name(rest.to_vec()));
+    }
+    let number = std::str::from_utf8(rest).ok()?.parse().ok()?;
+    (number >= 3).then_some(Passed::Number(number))
+}
+
+fn parse_tcp(
+    spec: &[u8],
+    access: Access,
+    not_a_spec: impl Fn() -> EndpointError,
+) -> Result<Address, EndpointError> {
+    if let Some(rest) = spec.strip_prefix(b"[") {
+        let end = rest.iter().position(|&byte| byte == b']').ok_or_else(&not_a_spec)?;
+        let (address, rest) = rest.split_at(end);
+        let port = rest.strip_prefix(b"]:").ok_or_else(&not_a_spec)?;
+        let address = parse_ipv6(address, &not_a_spec)?;
+        let port = parse_port(port, not_a_spec)?;
+        let local = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0);
+        let mut address = if access.local_only() { local } else { address };
+        address.set_port(port);
+        return Ok(Address::Tcp(address.into()));
+    }
+    let mut fields = spec.split(|&byte| byte == b':');
+    let (address, port) = match (fields.next(), fields.next(), fields.next()) {
+        (Some(port), None, None) => (Ipv4Addr::UNSPECIFIED, port),
+        (Some(address), Some(port), None) => (parse_ipv4(address).ok_or_else(&not_a_spec)?, port),
+        _ => return Err(not_a_spec()),
+    };
+    let port = parse_port(port, not_a_spec)?;
+    let address = if access.local_only() { Ipv4Addr::LOCALHOST } else { address };
+    Ok(Address::Tcp(SocketAddr::from((address, port))))
+}
+
+fn parse_port(text: &[u8], not_a_spec: impl Fn() -> EndpointError) -> Result<u16, EndpointError> {
+    let port = Number::parse(text).ok_or_else(not_a_spec)?;
+    port.value().ok_or_else(|| EndpointError::PortOutOfRange(port.to_string()))
+}
+
+/// An address, and after `%` the name or number of the interface that it is meant on. Port 0.
+fn parse_ipv6(
+    text: &[u8],
+    not_a_spec: impl Fn() -> EndpointError,
+) -> Result<SocketAddrV6, EndpointError> {
+    let text = std::str::from_utf8(text).map_err(|_| not_a_spec())?;
+    let (address, interface) = match text.split_once('%') {
+        Some((_, "")) => return Err(not_a_spec()),
+        Some((address, interface)) => (address, Some(interface)),
+        None => (text, None),
+    };
+    let address = address.parse().map_err(|_| not_a_spec())?;
+    let scope = match interface {
+        Some(name) => name.parse().or_else(|_| if_nametoindex(name)),
+        None => Ok(0),
+    };
+    let unknown = |_| EndpointError::UnknownInterface(interface.unwrap_or_default().into());
+    Ok(SocketAddrV6::new(address, 0, 0, scope.map_err(unknown)?))
+}
+
+fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets =
+        text.split(|&byte| byte == b'.').map(|octet| Number::parse(octet)?.value::<u8>());
+    let (a, b, c, d) = (octets.next()??, octets.next()??, octets.next()??, octets.next()??);
+    octets.next().is_none().then(|| Ipv4Addr::new(a, b, c, d))
+}
+
+/// A decimal number of any length, as scanf(3) would take it, with blanks around.
+struct Number<'a> {
+    negative: bool,
+    /// Without leading zeros; empty is zero.
+    digits: &'a str,
+}
+
+impl<'a> Number<'a> {
+    fn parse(text: &'a [u8]) -> Option<Number<'a>> {
+        let (negative, digits) = c_number::split_sign(trim_blanks(text));
+        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let digits = std::str::from_utf8(digits).ok()?.trim_start_matches('0');
+        // There is no negative zero.
+        let negative = negative && !digits.is_empty();
+        Some(Number { negative, digits })
+    }
+
+    fn value<T: std::str::FromStr + Default>(&self) -> Option<T> {
+        match (self.negative, self.digits) {
+            (true, _) => None,
+            (false, "") => Some(T::default()),
+            (false, digits) => digits.parse().ok(),
+        }
+    }
+}
+
+impl fmt::Display for Number<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.negative { "-" } else { "" };
+        let digits = if self.digits.is_empty() { "0" } else { self.digits };
+        write!(f, "{sign}{digits}")
+    }
+}
+
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = text
+        && c_number::is_blank(*first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && c_number::is_blank(*last)
+    {
+        text = rest;
+    }
+    text
+}
+
+fn os_string(bytes: &[u8]) -> OsString {
+    OsStr::from_bytes(bytes).to_os_string()
+}
+
+#[cfg(test)]
+mod tests;

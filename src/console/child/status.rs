@@ -1,0 +1,103 @@
+//! What the child does at the moment, for those who don't read the console, and in words.
+
+use crate::config::RestartMode;
+use crate::limits::STATUS_NAME_MAX;
+
+/// The child, as somebody sees it who looks now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChildPhase {
+    /// It runs; its PID.
+    Running(i32),
+    /// There is none; one is started when the holdoff time is over.
+    StartPending,
+    /// There is none, until a user starts one.
+    Stopped,
+    /// There is none and will be none: the server exits when the holdoff time is over.
+    ExitPending,
+}
+
+/// The state of the child and of the server, in a form that is cheap to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// Whether the child was ready once.
+    pub ready: bool,
+    /// Whether the server is about to exit.
+    pub leaving: bool,
+    /// The restart mode.
+    pub mode: RestartMode,
+    /// The child.
+    pub child: ChildPhase,
+}
+
+impl Status {
+    /// One line of UTF-8 about the child called `name`. Nothing in it changes with time.
+    pub fn line(&self, name: &[u8]) -> String {
+        let name: String = String::from_utf8_lossy(name)
+            .chars()
+            .map(|letter| if letter.is_control() { '?' } else { letter })
+            .take(STATUS_NAME_MAX)
+            .collect();
+        let state = match (self.child, self.leaving) {
+            (ChildPhase::Running(pid), true) => format!("ending, PID {pid}"),
+            (ChildPhase::Running(pid), false) => {
+                let running = if self.ready { "running" } else { "starting" };
+                let mode = match self.mode {
+                    RestartMode::On => "",
+                    RestartMode::Off => ", auto restart OFF",
+                    RestartMode::Oneshot => ", ONESHOT",
+                };
+                format!("{running}, PID {pid}{mode}")
+            }
+            (_, true) | (ChildPhase::ExitPending, false) => "down, server exits".to_owned(),
+            (ChildPhase::StartPending, false) => "down, to be started".to_owned(),
+            (ChildPhase::Stopped, false) => "down until started by hand".to_owned(),
+        };
+        format!("Child {name} {state}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(child: ChildPhase, mode: RestartMode, leaving: bool, ready: bool) -> String {
+        Status { ready, leaving, mode, child }.line(b"ioc")
+    }
+
+    #[test]
+    fn few_words_tell_it() {
+        use RestartMode::{Off, On, Oneshot};
+        let running = ChildPhase::Running(123);
+        assert_eq!(line(running, On, false, true), "Child ioc running, PID 123");
+        assert_eq!(line(running, On, false, false), "Child ioc starting, PID 123");
+        assert_eq!(line(running, Off, false, true), "Child ioc running, PID 123, auto restart OFF");
+        assert_eq!(line(running, Oneshot, false, true), "Child ioc running, PID 123, ONESHOT");
+        assert_eq!(line(running, On, true, true), "Child ioc ending, PID 123");
+        assert_eq!(
+            line(ChildPhase::StartPending, On, false, true),
+            "Child ioc down, to be started"
+        );
+        assert_eq!(
+            line(ChildPhase::Stopped, Off, false, true),
+            "Child ioc down until started by hand"
+        );
+        assert_eq!(
+            line(ChildPhase::ExitPending, Oneshot, false, true),
+            "Child ioc down, server exits"
+        );
+        assert_eq!(line(ChildPhase::Stopped, Off, true, true), "Child ioc down, server exits");
+    }
+
+    #[test]
+    fn name_is_one_short_line_of_text() {
+        let status = Status {
+            ready: true,
+            leaving: false,
+            mode: RestartMode::On,
+            child: ChildPhase::StartPending,
+        };
+        let line = status.line(b"a\nREADY=1\n\xff");
+        assert_eq!(line, "Child a?READY=1?\u{fffd} down, to be started");
+        assert!(status.line(&[b'x'; 100_000]).len() < 1000);
+    }
+}

@@ -1,0 +1,116 @@
+//! What clients type: telnet decoded, commands obeyed, the rest queued for the child
+//! (contract section 5).
+
+use crate::config::MessageStyle;
+use crate::console::audit::{AuditEvent, Command};
+use crate::console::clock::Timestamps;
+use crate::console::event::{ClientId, ClientKind, Effect, Role};
+use crate::console::{Console, messages};
+
+/// Restarts a dead child, whatever the kill character is.
+const RESTART: u8 = 0x12;
+/// Quits the server while no child runs.
+const QUIT: u8 = 0x11;
+
+impl Console {
+    /// One read from one client: the buffer that contract section 5 speaks of.
+    pub(crate) fn client_input(&mut self, id: ClientId, bytes: &[u8], now: Timestamps) {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        if client.role == Role::Logger {
+            return;
+        }
+        let mut data = std::mem::take(&mut self.scratch);
+        data.clear();
+        if client.kind == ClientKind::Telnet {
+            let mut reply = Vec::new();
+            let before = client.decoder.clone();
+            client.decoder.decode(bytes, &mut data, &mut reply);
+            self.revision += u64::from(client.decoder != before);
+            client.reader.stage(&reply);
+            client.replies += reply.len();
+        } else {
+            data.extend_from_slice(bytes);
+        }
+        self.process_input(id, &data, now);
+        self.scratch = data;
+    }
+
+    fn process_input(&mut self, id: ClientId, data: &[u8], now: Timestamps) {
+        let running = self.supervisor.running().is_some();
+        let mut start = false;
+        for &byte in data {
+            start |= self.run_command(id, byte, running, now);
+        }
+        if start && !self.exiting {
+            // The buffer that starts a child is not for it.
+            if let Some(action) = self.supervisor.start_by_hand(now.mono) {
+                self.act(action, now);
+            }
+        } else if running && self.supervisor.running().is_some() {
+            let ignore = &self.settings.ignore;
+            if data.iter().any(|&byte| ignore.contains(byte)) {
+                let kept = data.iter().copied().filter(|&byte| !ignore.contains(byte));
+                self.input.push(id, kept);
+            } else {
+                self.input.push(id, data.iter().copied());
+            }
+        }
+    }
+
+    /// Acts on a byte that is one command or several. Whether it asks for a child.
+    fn run_command(&mut self, id: ClientId, byte: u8, running: bool, now: Timestamps) -> bool {
+        let commands = self.settings.commands;
+        let mut start = !running && byte == RESTART;
+        if start {
+            self.audit_events.push_back(AuditEvent::Command(id, Command::Restart));
+        }
+        if !running && byte == QUIT {
+            self.audit_events.push_back(AuditEvent::Command(id, Command::Quit));
+            self.flush(now);
+            self.exit(self.supervisor.last_code());
+        }
+        if commands.logout == Some(byte) {
+            self.audit_events.push_back(AuditEvent::Command(id, Command::Logout));
+            self.effects.push_back(Effect::Disconnect(id));
+        }
+        if commands.toggle == Some(byte) {
+            self.audit_events.push_back(AuditEvent::Command(id, Command::Toggle));
+            // 2.7 has no ONESHOT, nor do those know it who read its words.
+            let mode = self.supervisor.toggle(self.settings.wording == MessageStyle::Current);
+            self.revision += 1;
+            self.say(&messages::toggled(&self.settings, mode), now);
+        }
+        if self.settings.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
+            let command = if running { Command::Reload } else { Command::Restart };
+            self.audit_events.push_back(AuditEvent::Command(id, command));
+            if running {
+                self.reload(now);
+            } else {
+                start = true;
+            }
+        }
+        if commands.kill == Some(byte) {
+            self.say(&messages::killed(&self.settings), now);
+            let command = if running { Command::Kill } else { Command::Restart };
+            self.audit_events.push_back(AuditEvent::Command(id, command));
+            if running {
+                self.cancel_replacement();
+                self.input.clear();
+                if self.supervisor.awaits_daemon() && self.settings.kill_signal != 0 {
+                    // There is no process yet that a signal could be sent to.
+                    self.give_up_daemon(now);
+                } else {
+                    self.signal(self.settings.kill_signal);
+                }
+                if self.settings.kill_signal != 0 {
+                    self.old_was_killed(now);
+                }
+            } else {
+                start = true;
+            }
+        }
+        start
+    }
+}

@@ -1,0 +1,48 @@
+//! The two times the core knows, both handed in by its caller, and how a time is shown.
+
+use std::ops::Add;
+use std::time::Duration;
+
+use minicbor::{Decode, Encode};
+
+/// Nanoseconds of CLOCK_MONOTONIC. Unlike `std::time::Instant` it is a plain number: tests make
+/// one up, and it keeps its meaning across an exec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Monotonic(#[n(0)] pub u64);
+
+impl Monotonic {
+    /// The time from now until `self`; zero if it has passed.
+    pub fn saturating_duration_since(self, earlier: Monotonic) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Monotonic {
+    type Output = Monotonic;
+
+    fn add(self, duration: Duration) -> Monotonic {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Monotonic(self.0.saturating_add(nanos))
+    }
+}
+
+/// Seconds since the epoch: the resolution of every time that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct UnixTime(#[n(0)] pub i64);
+
+/// The time of one turn of the event loop, read once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timestamps {
+    /// Decides.
+    pub mono: Monotonic,
+    /// Is shown.
+    pub wall: UnixTime,
+}
+
+/// Renders times as users asked for.
+pub trait TimeFormatter {
+    /// `time` in local time as strftime(3) renders `format`, of any length.
+    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8>;
+}

@@ -1,0 +1,269 @@
+//! Every text that the server says on the console, one function for each, with the section
+//! of the contract (docs/procserv.md) it comes from. Whole lines, CR LF included.
+
+use super::Settings;
+use super::clients::client::ClientCount;
+use super::event::{ChildProcess, ExitStatus};
+use crate::config::control_char;
+use crate::config::{MessageStyle, RestartMode};
+use crate::limits::UNKNOWN_EXIT_CODE;
+
+const RULE: &[u8] = b"@@@ @@@ @@@ @@@ @@@\r\n";
+
+/// A line from its pieces.
+macro_rules! line {
+    ($out:expr, $($piece:expr),+) => {{
+        $($out.extend_from_slice($piece.as_ref());)+
+        $out.extend_from_slice(b"\r\n");
+    }};
+}
+
+/// Section 3: what a client is told first. `times` are the server's and the child's start.
+pub fn greeting(
+    settings: &Settings,
+    mode: RestartMode,
+    child: Option<ChildProcess>,
+    times: (&[u8], &[u8]),
+    clients: Option<ClientCount>,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    let commands = settings.commands;
+    if clients.is_some() {
+        line!(out, "@@@ Welcome to procServ (", settings.version, ")");
+        let kill = match commands.kill {
+            Some(kill) => [b"Use ", &*control_char::to_caret(kill), b" to kill the child"].concat(),
+            None => b"Kill command disabled".to_vec(),
+        };
+        let toggle = match commands.toggle {
+            Some(toggle) => {
+                [b"use ", &*control_char::to_caret(toggle), b" to toggle auto restart"].concat()
+            }
+            None => b"auto restart toggle disabled".to_vec(),
+        };
+        let is = match settings.wording {
+            MessageStyle::Current => ", auto restart mode is ",
+            MessageStyle::V2_7 => ", auto restart is ",
+        };
+        line!(out, "@@@ ", kill, is, mode_name(mode), ", ", toggle);
+        if let Some(logout) = commands.logout {
+            line!(
+                out,
+                "@@@ Use ",
+                control_char::to_caret(logout),
+                " to logout from procServ server"
+            );
+        }
+    }
+    line!(out, "@@@ procServ server PID: ", settings.server_pid.to_string());
+    line!(out, "@@@ Server startup directory: ", settings.server_dir);
+    line!(out, "@@@ Child startup directory: ", settings.child_dir);
+    let child_name = [b"Child \"", &*settings.name, b"\""].concat();
+    if settings.name == settings.command {
+        line!(out, "@@@ Child started as: ", settings.command);
+    } else {
+        line!(out, "@@@ ", child_name, " started as: ", settings.command);
+    }
+    if let Some((file, opened)) = &settings.log
+        && settings.wording == MessageStyle::Current
+    {
+        let trouble = if *opened { "" } else { "unable to open log file " };
+        line!(out, "@@@ Child log file: ", trouble, file);
+    }
+    match child {
+        Some(child) => line!(out, "@@@ ", child_name, " PID: ", child.pid.to_string()),
+        None => line!(out, "@@@ ", child_name, " is SHUT DOWN"),
+    }
+    line!(out, "@@@ procServ server started at: ", times.0);
+    if child.is_some() {
+        line!(out, "@@@ ", child_name, " started at: ", times.1);
+    }
+    if let Some(ClientCount { users, loggers }) = clients {
+        let count = format!("@@@ {users} user(s) and {loggers} logger(s) connected (plus you)");
+        line!(out, count);
+    }
+    if child.is_none() {
+        out.extend_from_slice(&restart_help(settings));
+    }
+    out
+}
+
+/// Section 6: a child was started.
+pub fn started(settings: &Settings, pid: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Restarting child \"", settings.name, "\"");
+    if settings.name != settings.executed {
+        line!(out, "@@@    (as ", settings.executed, ")");
+    }
+    line!(out, "@@@ The PID of new child \"", settings.name, "\" is: ", pid.to_string());
+    out.extend_from_slice(RULE);
+    out
+}
+
+/// A child could not be started at all. Ours: procServ has no words for it.
+pub fn start_failed(settings: &Settings, reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Child \"", settings.name, "\" could not be started: ", reason);
+    out
+}
+
+/// The child has become another process, a daemon. Ours: procServ takes it for dead.
+pub fn daemon_started(settings: &Settings, pid: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ The PID of new child \"", settings.name, "\" is: ", pid.to_string());
+    out
+}
+
+/// It was to become one, and none was found.
+pub fn daemon_not_found(settings: &Settings, reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Child \"", settings.name, "\" left no daemon: ", reason);
+    out
+}
+
+/// Section 6: the child ended.
+pub fn ended(child: ChildProcess, status: ExitStatus) -> Vec<u8> {
+    let mut out = b"\r\n".to_vec();
+    out.extend_from_slice(RULE);
+    out.extend_from_slice(&old_ended(child, status));
+    out
+}
+
+/// One of two children ended, and the other goes on. Ours.
+pub fn old_ended(child: ChildProcess, status: ExitStatus) -> Vec<u8> {
+    let mut out = Vec::new();
+    let how = match status {
+        ExitStatus::Code(code) => format!("Normal exit status = {code}"),
+        ExitStatus::Signal(signal) => format!("The process was killed by signal {signal}"),
+        ExitStatus::Unknown => format!("Normal exit status = {UNKNOWN_EXIT_CODE}"),
+    };
+    let pid = child.pid.to_string();
+    line!(out, "@@@ Received a sigChild for process ", pid, ". ", how);
+    out
+}
+
+/// What was to take the place of the child `pid` is no more, or never was. Ours.
+pub fn old_child_stays(settings: &Settings, pid: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let pid = pid.to_string();
+    line!(out, "@@@ Child \"", settings.name, "\" is not replaced, process ", pid, " goes on");
+    out
+}
+
+/// Sections 6 and 7: what follows, at a child's end and at the server's.
+pub fn shutting_down(settings: &Settings, mode: RestartMode, time: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Current time: ", time);
+    let next = match mode {
+        RestartMode::On => "a new one will be restarted shortly",
+        RestartMode::Off => "auto restart is disabled",
+        RestartMode::Oneshot => "oneshot mode: server will exit",
+    };
+    line!(out, "@@@ Child process is shutting down, ", next);
+    if mode != RestartMode::Oneshot {
+        out.extend_from_slice(&restart_help(settings));
+    }
+    out
+}
+
+/// Section 5: the toggle character.
+pub fn toggled(settings: &Settings, mode: RestartMode) -> Vec<u8> {
+    let mut out = b"\r\n".to_vec();
+    let to = match settings.wording {
+        MessageStyle::Current => "@@@ Toggled auto restart mode to ",
+        MessageStyle::V2_7 => "@@@ Toggled auto restart to ",
+    };
+    line!(out, to, mode_name(mode));
+    out
+}
+
+/// Section 5: the kill character, of which 2.7 says nothing.
+pub fn killed(settings: &Settings) -> Vec<u8> {
+    match settings.wording {
+        MessageStyle::Current => b"\r\n@@@ Got a kill command\r\n".to_vec(),
+        MessageStyle::V2_7 => Vec::new(),
+    }
+}
+
+/// Section 8: the log could not be written.
+pub fn log_failed(file: &[u8], reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Log file ", file, ": ", reason, ", output is not being logged");
+    out
+}
+
+/// The log grows: it could not be renamed. Ours, as all about the options that procServ has not.
+pub fn rotation_failed(file: &[u8], reason: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    line!(out, "@@@ Log file ", file, ": ", reason, ", it is not being rotated");
+    out
+}
+
+/// Syslog takes nothing.
+pub fn syslog_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ Syslog: {reason}, output is not being sent there\r\n").into_bytes()
+}
+
+/// Nothing can be written there.
+pub fn events_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ Events file: {reason}, events have to wait\r\n").into_bytes()
+}
+
+/// It is out of date.
+pub fn status_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ Status file: {reason}, it is not being written\r\n").into_bytes()
+}
+
+/// Connections have to wait. Ours: procServ dies of it.
+pub fn accept_failed(endpoint: &str, reason: &str) -> Vec<u8> {
+    format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n").into_bytes()
+}
+
+/// A server goes on after one that died. What was said last is not known, so a line is ended first.
+pub fn restarted() -> Vec<u8> {
+    b"\r\n@@@ procServ server restarted, output may be missing\r\n".to_vec()
+}
+
+/// In the log: the server has become another version of itself.
+pub fn upgraded(version: &str) -> Vec<u8> {
+    format!("@@@ procServ server upgraded in place ({version})\r\n").into_bytes()
+}
+
+/// In the log: it could not.
+pub fn upgrade_failed(reason: &str) -> Vec<u8> {
+    format!("@@@ procServ server not upgraded: {reason}\r\n").into_bytes()
+}
+
+/// Section 8: in the log, where bytes are missing.
+pub fn missing(count: u64) -> Vec<u8> {
+    format!("@@@ {count} bytes are missing here\r\n").into_bytes()
+}
+
+/// To a reader that was passed by the stream.
+pub fn skipped(count: u64) -> Vec<u8> {
+    format!("@@@ {count} bytes skipped: this connection reads too slowly\r\n").into_bytes()
+}
+
+/// Section 3: what can be done while there is no child.
+fn restart_help(settings: &Settings) -> Vec<u8> {
+    let mut out = Vec::new();
+    let kill = match settings.commands.kill {
+        Some(kill) => [b" or ", &*control_char::to_caret(kill), b" restarts"].concat(),
+        None => b" restarts".to_vec(),
+    };
+    let logout = match settings.commands.logout {
+        Some(logout) => {
+            [b", ", &*control_char::to_caret(logout), b" closes this connection"].concat()
+        }
+        None => Vec::new(),
+    };
+    line!(out, "@@@ ^R", kill, " the child, ^Q quits the server", logout);
+    out
+}
+
+fn mode_name(mode: RestartMode) -> &'static str {
+    match mode {
+        RestartMode::On => "ON",
+        RestartMode::Off => "OFF",
+        RestartMode::Oneshot => "ONESHOT",
+    }
+}

@@ -1,0 +1,363 @@
+//! The console as a whole: short stories.
+
+use std::time::Duration;
+
+use super::{at, console, settings, text};
+use crate::config::OverlapOptions;
+use crate::console::audit::AuditEvent;
+use crate::console::event::{
+    ChildSlot, ClientId, ClientKind, DisconnectReason, Effect, Event, ExitStatus, Role, Sink,
+    Subsystem,
+};
+use crate::console::{Console, Settings};
+use crate::limits::{
+    CLIENT_WAIT, CLIENT_WAIT_MIN_BYTES, NEW_CLIENT_WAIT, PTY_BUDGET, STAGE_MAX, STREAM_BUFFER_MAX,
+    STREAM_BUFFER_MIN,
+};
+
+const A: ClientId = ClientId(1);
+
+/// A console with standard output as a reader.
+fn watched(settings: Settings) -> Console {
+    console(Settings { to_stdout: true, ..settings })
+}
+
+fn effects(console: &mut Console) -> Vec<Effect> {
+    std::iter::from_fn(|| console.poll_effect()).collect()
+}
+
+/// What standard output gets.
+fn said(console: &mut Console) -> String {
+    let chunks = std::iter::from_fn(|| console.take(Sink::Stdout));
+    text(&chunks.flat_map(|chunk| chunk.bytes).collect::<Vec<u8>>())
+}
+
+/// The child runs since 0.
+fn running(settings: Settings) -> Console {
+    let mut console = watched(settings);
+    console.handle_timeout(at(0));
+    assert_eq!(effects(&mut console), [Effect::Spawn]);
+    console.handle(Event::Spawned(100), at(0));
+    said(&mut console);
+    console
+}
+
+const START: &str = "@@@ Restarting child \"IOC\"\r\n@@@    (as ./st.cmd)\r\n\
+    @@@ The PID of new child \"IOC\" is: 101\r\n@@@ @@@ @@@ @@@ @@@\r\n";
+const END: &str = "\r\n@@@ @@@ @@@ @@@ @@@\r\n\
+    @@@ Received a sigChild for process 100. Normal exit status = 3\r\n";
+const SHUTTING_DOWN: &str = "@@@ Current time: T20 \r\n\
+    @@@ Child process is shutting down, a new one will be restarted shortly\r\n\
+    @@@ ^R or ^X restarts the child, ^Q quits the server\r\n";
+
+#[test]
+fn a_child_ends_and_is_replaced() {
+    let mut console = running(settings());
+    console.handle(Event::Output(ChildSlot::Current, b"last words"), at(20_000));
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Reap(ChildSlot::Current)]);
+    assert_eq!(said(&mut console), format!("last words{END}{SHUTTING_DOWN}"));
+    console.handle_timeout(at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Spawn]);
+    console.handle(Event::Spawned(101), at(20_000));
+    assert_eq!(said(&mut console), START);
+    assert_eq!(console.deadline(), None);
+}
+
+#[test]
+fn timeouts_without_need_do_nothing() {
+    let mut console = running(settings());
+    for millis in [0, 1, 15_000, 99_000] {
+        console.handle_timeout(at(millis));
+    }
+    assert_eq!(effects(&mut console), []);
+    assert_eq!(said(&mut console), "");
+}
+
+#[test]
+fn sigterm_with_a_child() {
+    let mut console = running(settings());
+    console.handle(Event::Terminate, at(19_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 9)]);
+    console.handle(Event::Terminate, at(19_000));
+    assert_eq!(effects(&mut console), []);
+    console.handle(Event::Output(ChildSlot::Current, b"half"), at(19_500));
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(3)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Reap(ChildSlot::Current), Effect::Exit(0)]);
+    // No empty line before, not even here, and no word about the signal.
+    assert_eq!(said(&mut console), format!("half{SHUTTING_DOWN}"));
+}
+
+#[test]
+fn sigterm_with_another_signal_and_no_grace() {
+    let mut console = running(Settings { kill_signal: 15, ..settings() });
+    console.handle(Event::Terminate, at(19_000));
+    assert_eq!(
+        effects(&mut console),
+        [Effect::Signal(ChildSlot::Current, 15), Effect::Signal(ChildSlot::Current, 9)]
+    );
+}
+
+#[test]
+fn sigterm_with_a_grace_period() {
+    let grace = Duration::from_secs(5);
+    let mut console = running(Settings { kill_signal: 15, grace, ..settings() });
+    console.handle(Event::Terminate, at(14_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 15)]);
+    console.handle_timeout(at(18_999));
+    assert_eq!(effects(&mut console), []);
+    console.handle_timeout(at(19_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 9)]);
+    // It survives even that, so the server leaves without it, once.
+    console.handle_timeout(at(20_000));
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Signal(9)), at(20_000));
+    assert_eq!(effects(&mut console), [Effect::Exit(0)]);
+    assert_eq!(said(&mut console), SHUTTING_DOWN);
+    assert_eq!(console.deadline(), None);
+}
+
+#[test]
+fn sigterm_without_a_child_says_nothing() {
+    let mut console = watched(Settings { wait: true, ..settings() });
+    console.handle(Event::Terminate, at(0));
+    console.handle(Event::Terminate, at(0));
+    assert_eq!(effects(&mut console), [Effect::Exit(0)]);
+    assert_eq!(said(&mut console), "");
+}
+
+#[test]
+fn a_terminal_that_is_closed_is_the_end_of_the_child() {
+    let mut console = running(settings());
+    console.handle(Event::OutputClosed(ChildSlot::Current), at(1_000));
+    assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 9)]);
+}
+
+#[test]
+fn a_failed_start_is_said_on_a_line_of_its_own() {
+    let mut console = running(settings());
+    console.handle(Event::Output(ChildSlot::Current, b"\n$ "), at(0));
+    console.handle(Event::AcceptFailed { endpoint: "tcp:0.0.0.0:1", reason: "R" }, at(0));
+    let line = "@@@ Endpoint tcp:0.0.0.0:1: R, new connections have to wait\r\n";
+    assert_eq!(said(&mut console), format!("\n$ \r\n{line}"));
+    console.handle(Event::AcceptFailed { endpoint: "tcp:0.0.0.0:1", reason: "R" }, at(0));
+    assert_eq!(said(&mut console), line);
+}
+
+#[test]
+fn trouble_with_the_log_is_said_once() {
+    let log = Some((b"/l".to_vec(), true));
+    let mut console = watched(Settings { log, ..settings() });
+    console.handle(Event::LogOpened, at(0));
+    let line = "@@@ Log file /l: R, output is not being logged\r\n";
+    for _ in 0..3 {
+        console.handle(Event::Failed(Subsystem::Log, "R"), at(0));
+    }
+    assert_eq!(said(&mut console), line);
+    console.handle(Event::LogOpened, at(0));
+    assert_eq!(said(&mut console), "");
+    console.handle(Event::Failed(Subsystem::Log, "R"), at(0));
+    assert_eq!(said(&mut console), line);
+}
+
+#[test]
+fn a_log_that_works_later_starts_there() {
+    let mut console = running(settings());
+    console.handle(Event::Output(ChildSlot::Current, b"before"), at(0));
+    assert!(console.take(Sink::Log).is_none());
+    assert!(console.is_sink_drained(Sink::Log) && console.log_has_room());
+    console.handle(Event::LogOpened, at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"after"), at(0));
+    assert!(!console.is_sink_drained(Sink::Log));
+    assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "after");
+    // That it works again is no new beginning.
+    console.handle(Event::LogOpened, at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"more"), at(0));
+    assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "more");
+}
+
+#[test]
+fn a_log_that_is_far_behind_has_no_room() {
+    let mut console = running(settings());
+    console.handle(Event::LogOpened, at(0));
+    let room = STREAM_BUFFER_MAX - 2 * PTY_BUDGET;
+    for _ in 0..room / PTY_BUDGET {
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(0));
+        assert!(console.log_has_room());
+    }
+    console.handle(Event::Output(ChildSlot::Current, b"x"), at(0));
+    assert!(!console.log_has_room());
+    console.take(Sink::Log);
+    assert!(console.log_has_room());
+}
+
+#[test]
+fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
+    let mut console = console(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    let mut need = |millis: u64| {
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(millis));
+        console.update_backpressure(at(millis).mono);
+        console.backpressure_deadline(at(millis).mono)
+    };
+    assert_eq!(need(1_000), Some(at(1_000).mono + NEW_CLIENT_WAIT));
+    assert_eq!(need(1_004), None);
+    assert_eq!(need(9_000), None);
+}
+
+#[test]
+fn clients_that_lag_together_are_waited_for() {
+    let mut console = console(settings());
+    for id in [A, ClientId(2)] {
+        console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    }
+    console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
+    console.update_backpressure(at(1_000).mono);
+    let until = Some(at(1_000).mono + CLIENT_WAIT);
+    assert_eq!(console.backpressure_deadline(at(1_000).mono), until);
+}
+
+#[test]
+fn stopped_terminal_and_pipe_do_not_lag_with_a_client() {
+    let mut console = console(settings());
+    for (id, medium) in [(1, ClientKind::Telnet), (2, ClientKind::Terminal), (3, ClientKind::Pipe)]
+    {
+        console.handle(Event::Joined { id: ClientId(id), role: Role::User, medium }, at(0));
+    }
+    console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
+    console.update_backpressure(at(1_000).mono);
+    let until = Some(at(1_000).mono + NEW_CLIENT_WAIT);
+    assert_eq!(console.backpressure_deadline(at(1_000).mono), until);
+}
+
+#[test]
+fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
+    let mut console = console(settings());
+    console.handle_timeout(at(0));
+    effects(&mut console);
+    console.handle(Event::Spawned(100), at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    let count = console.output(A).0.len();
+    console.written(A, count);
+    let need = |console: &mut Console, millis: u64| {
+        console.update_backpressure(at(millis).mono);
+        console.backpressure_deadline(at(millis).mono)
+    };
+    let until = |millis| Some(at(millis).mono + CLIENT_WAIT);
+    // It is no stranger.
+    for _ in 0..9 {
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(500));
+        let count = console.output(A).0.len();
+        console.written(A, count);
+    }
+    for _ in 0..15 {
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(1_000));
+        assert_eq!(need(&mut console, 1_000), None, "there is room");
+    }
+    console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(1_000));
+    assert_eq!(need(&mut console, 1_000), until(1_000));
+    console.written(A, CLIENT_WAIT_MIN_BYTES);
+    assert_eq!(need(&mut console, 1_020), until(1_020), "it reads");
+    console.written(A, CLIENT_WAIT_MIN_BYTES - 1);
+    assert_eq!(need(&mut console, 1_040), None, "it reads too slowly");
+    console.handle(Event::Output(ChildSlot::Current, &[b'x'; 2 * PTY_BUDGET]), at(1_041));
+    assert_eq!(need(&mut console, 1_041), None, "nor is it waited for again");
+    // Before it has caught up.
+    while !console.is_drained(A) {
+        let count = console.output(A).0.len();
+        console.written(A, count);
+    }
+    for _ in 0..15 {
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(2_000));
+    }
+    assert_eq!(need(&mut console, 2_000), until(2_000));
+    console.written(A, 3 * PTY_BUDGET);
+    assert_eq!(need(&mut console, 2_000), None, "there is room again");
+}
+
+#[test]
+fn the_counters_count_terminals_but_no_pipes() {
+    let mut console = watched(settings());
+    let clients = [
+        (Role::User, ClientKind::Terminal),
+        (Role::User, ClientKind::Pipe),
+        (Role::User, ClientKind::Telnet),
+        (Role::Logger, ClientKind::Telnet),
+        (Role::Logger, ClientKind::Telnet),
+    ];
+    for (n, (role, medium)) in clients.into_iter().enumerate() {
+        console.handle(Event::Joined { id: ClientId(10 + n as u64), role, medium }, at(0));
+    }
+    console.handle(Event::Left { id: ClientId(13), farewell: DisconnectReason::Closed }, at(0));
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    let greeting = text(console.output(A).0);
+    assert!(greeting.contains("@@@ 2 user(s) and 1 logger(s) connected (plus you)\r\n"));
+}
+
+#[test]
+fn nothing_is_pending_for_a_pipe() {
+    let mut console = running(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Pipe }, at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"x"), at(0));
+    assert!(console.is_drained(A));
+}
+
+#[test]
+fn a_socket_gets_the_offer_after_the_greeting() {
+    let mut console = watched(settings());
+    console.handle(Event::Joined { id: A, role: Role::Logger, medium: ClientKind::Telnet }, at(0));
+    assert!(console.output(A).0.ends_with(
+        b"T1 \r\n@@@ ^R or ^X restarts the child, ^Q quits the \
+        server\r\n\xFF\xFB\x01\xFF\xFD\x22"
+    ));
+}
+
+#[test]
+fn a_client_that_does_not_read_answers_is_not_read() {
+    let mut console = watched(settings());
+    console.handle(Event::Joined { id: A, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3 + 1);
+    assert!(console.accepts_input(A));
+    console.handle(Event::Input { id: A, bytes: &requests }, at(0));
+    assert!(!console.accepts_input(A));
+    let count = console.output(A).0.len();
+    console.written(A, count - 1);
+    assert!(!console.accepts_input(A));
+    console.written(A, 1);
+    assert!(console.accepts_input(A));
+}
+
+#[test]
+fn memory_that_nobody_needs_is_given_back() {
+    let mut console = running(settings());
+    for _ in 0..40 {
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(0));
+    }
+    console.release_idle_memory();
+    assert_eq!(console.stream.memory(), STREAM_BUFFER_MAX, "standard output needs it");
+    said(&mut console);
+    console.release_idle_memory();
+    assert_eq!(console.stream.memory(), STREAM_BUFFER_MIN);
+    console.handle(Event::AcceptFailed { endpoint: "E", reason: "R" }, at(0));
+    assert!(said(&mut console).starts_with("\r\n@@@"), "the line is open still");
+}
+
+/// The one that stays although it was to be replaced is ready as soon as it says so.
+#[test]
+fn old_child_gets_ready_too() {
+    let overlap =
+        OverlapOptions { after: Duration::from_secs(9), grace: Duration::ZERO, command: None };
+    let ready = Some(b"ready".to_vec());
+    let mut console = running(Settings { overlap: Some(overlap), ready, ..settings() });
+    console.handle(Event::Output(ChildSlot::Current, b"rea"), at(0));
+    console.handle(Event::Reload, at(0));
+    assert_eq!(effects(&mut console), [Effect::SpawnReplacement]);
+    console.handle(Event::Spawned(101), at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"dy"), at(0));
+    assert!(!console.status().ready);
+    console.handle(Event::Output(ChildSlot::Old, b"dy"), at(0));
+    assert!(console.status().ready && !console.child_is_ready());
+    let entries: Vec<AuditEvent> = std::iter::from_fn(|| console.poll_audit_event()).collect();
+    assert_eq!(entries.last(), Some(&AuditEvent::Ready(100)));
+    console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(1)), at(1));
+    assert!(console.child_is_ready());
+}

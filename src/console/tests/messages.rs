@@ -1,0 +1,217 @@
+//! Every text, byte for byte.
+
+use super::{settings, text};
+use crate::config::CommandChars;
+use crate::config::MessageStyle;
+use crate::config::RestartMode::{self, Off, On, Oneshot};
+use crate::console::clients::client::ClientCount;
+use crate::console::clock::UnixTime;
+use crate::console::event::{ChildProcess, ExitStatus};
+use crate::console::{Settings, messages};
+
+const CHILD: ChildProcess = ChildProcess { pid: 15549, started: UnixTime(2) };
+
+fn greeting(
+    settings: &Settings,
+    mode: RestartMode,
+    child: Option<ChildProcess>,
+    clients: Option<ClientCount>,
+) -> String {
+    let times = (&b"Wed Aug 11 13:38:00 2021"[..], &b"Wed Aug 11 13:38:01 2021"[..]);
+    text(&messages::greeting(settings, mode, child, times, clients))
+}
+
+fn count(users: usize, loggers: usize) -> Option<ClientCount> {
+    Some(ClientCount { users, loggers })
+}
+
+#[test]
+fn greeting_of_a_user() {
+    let expected = "\
+        @@@ Welcome to procServ (procServ Process Server 2.9.0)\r\n\
+        @@@ Use ^X to kill the child, auto restart mode is ON, use ^T to toggle auto restart\r\n\
+        @@@ procServ server PID: 15539\r\n\
+        @@@ Server startup directory: /home/x\r\n\
+        @@@ Child startup directory: /home/y\r\n\
+        @@@ Child \"IOC\" started as: ./st.cmd\r\n\
+        @@@ Child \"IOC\" PID: 15549\r\n\
+        @@@ procServ server started at: Wed Aug 11 13:38:00 2021\r\n\
+        @@@ Child \"IOC\" started at: Wed Aug 11 13:38:01 2021\r\n\
+        @@@ 0 user(s) and 0 logger(s) connected (plus you)\r\n";
+    assert_eq!(greeting(&settings(), On, Some(CHILD), count(0, 0)), expected);
+}
+
+#[test]
+fn greeting_of_a_logger() {
+    let expected = "\
+        @@@ procServ server PID: 15539\r\n\
+        @@@ Server startup directory: /home/x\r\n\
+        @@@ Child startup directory: /home/y\r\n\
+        @@@ Child \"IOC\" started as: ./st.cmd\r\n\
+        @@@ Child \"IOC\" PID: 15549\r\n\
+        @@@ procServ server started at: Wed Aug 11 13:38:00 2021\r\n\
+        @@@ Child \"IOC\" started at: Wed Aug 11 13:38:01 2021\r\n";
+    let mut settings = settings();
+    settings.commands.logout = Some(0x11);
+    assert_eq!(greeting(&settings, On, Some(CHILD), None), expected);
+}
+
+#[test]
+fn greeting_without_a_child() {
+    let mut settings = settings();
+    settings.name.clone_from(&settings.command);
+    settings.commands.logout = Some(0x0C);
+    settings.log = Some((b"/var/log/x".to_vec(), true));
+    let expected = "\
+        @@@ Welcome to procServ (procServ Process Server 2.9.0)\r\n\
+        @@@ Use ^X to kill the child, auto restart mode is OFF, use ^T to toggle auto restart\r\n\
+        @@@ Use ^L to logout from procServ server\r\n\
+        @@@ procServ server PID: 15539\r\n\
+        @@@ Server startup directory: /home/x\r\n\
+        @@@ Child startup directory: /home/y\r\n\
+        @@@ Child started as: ./st.cmd\r\n\
+        @@@ Child log file: /var/log/x\r\n\
+        @@@ Child \"./st.cmd\" is SHUT DOWN\r\n\
+        @@@ procServ server started at: Wed Aug 11 13:38:00 2021\r\n\
+        @@@ 2 user(s) and 1 logger(s) connected (plus you)\r\n\
+        @@@ ^R or ^X restarts the child, ^Q quits the server, ^L closes this connection\r\n";
+    assert_eq!(greeting(&settings, Off, None, count(2, 1)), expected);
+}
+
+#[test]
+fn greeting_without_commands() {
+    let settings = Settings {
+        commands: CommandChars { kill: None, toggle: None, logout: None },
+        log: Some((b"/var/log/x".to_vec(), false)),
+        ..settings()
+    };
+    let greeting = greeting(&settings, Oneshot, None, count(0, 0));
+    let lines: Vec<&str> = greeting.split("\r\n").collect();
+    let expected =
+        "@@@ Kill command disabled, auto restart mode is ONESHOT, auto restart toggle disabled";
+    assert_eq!(lines[1], expected);
+    assert_eq!(lines[6], "@@@ Child log file: unable to open log file /var/log/x");
+    assert_eq!(lines[10], "@@@ ^R restarts the child, ^Q quits the server");
+    assert_eq!(lines[11..], [""]);
+}
+
+#[test]
+fn a_printable_command_character_is_shown_as_itself() {
+    let mut settings = settings();
+    settings.commands = CommandChars { kill: Some(b'k'), toggle: Some(0x7F), logout: Some(0xE4) };
+    let times = (&b""[..], &b""[..]);
+    let greeting = messages::greeting(&settings, On, None, times, count(0, 0));
+    let expected = b"@@@ Use k to kill the child, auto restart mode is ON, use ^? to toggle auto \
+        restart\r\n@@@ Use \xE4 to logout from procServ server\r\n";
+    assert!(greeting.windows(expected.len()).any(|part| part == expected));
+    let expected =
+        b"@@@ ^R or k restarts the child, ^Q quits the server, \xE4 closes this connection\r\n";
+    assert!(greeting.ends_with(expected));
+}
+
+#[test]
+fn names_are_bytes_of_any_length() {
+    let mut settings = settings();
+    settings.name = [&b"\xE4"[..], &[b'n'; 4000]].concat();
+    let started = messages::started(&settings, 1);
+    assert!(
+        started.starts_with(&[b"@@@ Restarting child \"", &*settings.name, b"\"\r\n"].concat())
+    );
+}
+
+#[test]
+fn a_start() {
+    let rest = "@@@ The PID of new child \"IOC\" is: 7\r\n@@@ @@@ @@@ @@@ @@@\r\n";
+    let mut settings = settings();
+    let expected = format!("@@@ Restarting child \"IOC\"\r\n@@@    (as ./st.cmd)\r\n{rest}");
+    assert_eq!(text(&messages::started(&settings, 7)), expected);
+    settings.executed = b"/bin/sh".to_vec();
+    let expected = format!("@@@ Restarting child \"IOC\"\r\n@@@    (as /bin/sh)\r\n{rest}");
+    assert_eq!(text(&messages::started(&settings, 7)), expected);
+    settings.executed.clone_from(&settings.name);
+    let expected = format!("@@@ Restarting child \"IOC\"\r\n{rest}");
+    assert_eq!(text(&messages::started(&settings, 7)), expected);
+}
+
+#[test]
+fn a_start_that_failed() {
+    assert_eq!(
+        text(&messages::start_failed(&settings(), "Cannot allocate memory")),
+        "@@@ Child \"IOC\" could not be started: Cannot allocate memory\r\n"
+    );
+}
+
+#[test]
+fn an_end() {
+    assert_eq!(
+        text(&messages::ended(CHILD, ExitStatus::Code(255))),
+        "\r\n@@@ @@@ @@@ @@@ @@@\r\n\
+        @@@ Received a sigChild for process 15549. Normal exit status = 255\r\n"
+    );
+    assert_eq!(
+        text(&messages::ended(CHILD, ExitStatus::Signal(9))),
+        "\r\n@@@ @@@ @@@ @@@ @@@\r\n\
+        @@@ Received a sigChild for process 15549. The process was killed by signal 9\r\n"
+    );
+}
+
+#[test]
+fn what_follows_an_end() {
+    let mut settings = settings();
+    settings.commands.logout = Some(0x0C);
+    let say = |mode| text(&messages::shutting_down(&settings, mode, b"T"));
+    assert_eq!(
+        say(On),
+        "@@@ Current time: T\r\n\
+        @@@ Child process is shutting down, a new one will be restarted shortly\r\n\
+        @@@ ^R or ^X restarts the child, ^Q quits the server, ^L closes this connection\r\n"
+    );
+    assert_eq!(
+        say(Off),
+        "@@@ Current time: T\r\n\
+        @@@ Child process is shutting down, auto restart is disabled\r\n\
+        @@@ ^R or ^X restarts the child, ^Q quits the server, ^L closes this connection\r\n"
+    );
+    assert_eq!(
+        say(Oneshot),
+        "@@@ Current time: T\r\n\
+        @@@ Child process is shutting down, oneshot mode: server will exit\r\n"
+    );
+}
+
+#[test]
+fn commands() {
+    assert_eq!(text(&messages::killed(&settings())), "\r\n@@@ Got a kill command\r\n");
+    for (mode, name) in [(On, "ON"), (Off, "OFF"), (Oneshot, "ONESHOT")] {
+        let expected = format!("\r\n@@@ Toggled auto restart mode to {name}\r\n");
+        assert_eq!(text(&messages::toggled(&settings(), mode)), expected);
+    }
+}
+
+#[test]
+fn old_words() {
+    let log = Some((b"/var/log/x".to_vec(), true));
+    let settings = Settings { wording: MessageStyle::V2_7, log, ..settings() };
+    let greeting = greeting(&settings, On, None, count(0, 0));
+    assert!(greeting.contains("\r\n@@@ Use ^X to kill the child, auto restart is ON, use ^T to"));
+    assert!(!greeting.contains("log file"), "{greeting}");
+    assert_eq!(messages::killed(&settings), b"");
+    assert_eq!(text(&messages::toggled(&settings, Off)), "\r\n@@@ Toggled auto restart to OFF\r\n");
+}
+
+#[test]
+fn troubles() {
+    assert_eq!(
+        text(&messages::log_failed(b"/l", "No space left on device")),
+        "@@@ Log file /l: No space left on device, output is not being logged\r\n"
+    );
+    assert_eq!(
+        text(&messages::accept_failed("tcp:127.0.0.1:1", "Too many open files")),
+        "@@@ Endpoint tcp:127.0.0.1:1: Too many open files, new connections have to wait\r\n"
+    );
+    assert_eq!(text(&messages::missing(4711)), "@@@ 4711 bytes are missing here\r\n");
+    assert_eq!(
+        text(&messages::skipped(4711)),
+        "@@@ 4711 bytes skipped: this connection reads too slowly\r\n"
+    );
+}

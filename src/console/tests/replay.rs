@@ -1,0 +1,190 @@
+//! What of the stream is kept for readers to come.
+
+use super::{Seconds, at, console, settings};
+use crate::console::clock::UnixTime;
+use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role};
+use crate::console::stream::buffer::StreamBuffer;
+use crate::console::{Console, Settings};
+use crate::limits::{
+    HISTORY_OPTION_MAX, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, TIMESTAMP_MIN_SPACING,
+};
+
+/// Appends for readers that have everything.
+fn append(history: &mut StreamBuffer, bytes: &[u8], second: i64) {
+    let head = history.head();
+    for part in bytes.chunks(65_536) {
+        history.append(part, UnixTime(second), || head);
+    }
+}
+
+fn replay(history: &StreamBuffer) -> Vec<u8> {
+    let (first, second) = history.slices(history.replay_point());
+    [first, second].concat()
+}
+
+#[track_caller]
+fn check(replayed: usize, said: &[u8], expected: &[u8]) {
+    let mut history = StreamBuffer::new(false, replayed);
+    append(&mut history, said, 0);
+    assert_eq!(replay(&history).escape_ascii().to_string(), expected.escape_ascii().to_string());
+}
+
+#[test]
+fn begins_with_a_line() {
+    check(0, b"one\ntwo\n", b"");
+    check(8, b"", b"");
+    check(9, b"one\ntwo\n", b"one\ntwo\n");
+    check(8, b"one\ntwo\n", b"one\ntwo\n");
+    check(7, b"one\ntwo\n", b"two\n");
+    check(4, b"one\ntwo\n", b"two\n");
+    check(4, b"one\ntwo", b"two");
+}
+
+#[test]
+fn begins_anywhere_if_no_line_does() {
+    check(3, b"one\ntwo", b"two");
+    check(2, b"one\ntwo", b"wo");
+    check(3, b"one\ntwo\n", b"wo\n");
+    check(5, b"0123456789", b"56789");
+}
+
+/// What another program handed over may be less than what this one would have kept.
+#[test]
+fn begins_with_the_first_byte_there_is() {
+    let mut old = StreamBuffer::new(false, 0);
+    append(&mut old, &vec![b'x'; 3 * STREAM_BUFFER_MIN], 0);
+    append(&mut old, b"end", 0);
+    let new = StreamBuffer::restore(old.snapshot(), false, HISTORY_OPTION_MAX).unwrap();
+    assert_eq!(replay(&new).len() as u64, old.head() - old.tail());
+}
+
+#[test]
+fn an_older_program_cuts_it_to_what_it_can_hold() {
+    let mut old = StreamBuffer::new(true, STREAM_BUFFER_MAX);
+    append(&mut old, &vec![b'x'; 3 * STREAM_BUFFER_MAX], 7);
+    append(&mut old, b"end", 8);
+    assert_eq!(old.memory(), 2 * STREAM_BUFFER_MAX);
+    for (replayed, kept) in
+        [(0, 1), (STREAM_BUFFER_MAX / 2, 1), (STREAM_BUFFER_MAX, 2), (HISTORY_OPTION_MAX, 2)]
+    {
+        let new = StreamBuffer::restore(old.snapshot(), true, replayed).unwrap();
+        let kept = (kept * STREAM_BUFFER_MAX + replayed % STREAM_BUFFER_MAX) as u64;
+        assert_eq!((new.head(), new.head() - new.tail()), (old.head(), kept));
+        assert!(new.slices(new.tail()).0.starts_with(b"xxx"));
+        assert_eq!(new.arrived(new.tail()), Some(UnixTime(7)));
+        assert_eq!(new.arrived(new.head() - 1), Some(UnixTime(8)));
+    }
+}
+
+#[test]
+fn memory_comes_with_the_bytes() {
+    let mut history = StreamBuffer::new(true, HISTORY_OPTION_MAX);
+    assert_eq!(history.memory(), 0);
+    append(&mut history, b"first\n", 0);
+    assert_eq!(history.memory(), STREAM_BUFFER_MIN);
+    append(&mut history, &vec![b'x'; 100_000], 0);
+    history.shrink(history.head());
+    assert_eq!((history.tail(), history.memory()), (0, 131_072));
+    // Not a power of two any more.
+    append(&mut history, &vec![b'x'; HISTORY_OPTION_MAX + STREAM_BUFFER_MAX], 0);
+    assert_eq!(history.memory(), HISTORY_OPTION_MAX + STREAM_BUFFER_MAX);
+    assert!(history.is_full());
+    append(&mut history, b"\nlast\n", 0);
+    assert_eq!(replay(&history), b"last\n");
+}
+
+#[test]
+fn memory_for_readers_that_lag_is_given_back() {
+    let mut history = StreamBuffer::new(false, 10_000);
+    for _ in 0..20 {
+        history.append(&[b'x'; 65_536], UnixTime(0), || 0);
+    }
+    assert_eq!(history.memory(), STREAM_BUFFER_MAX + 10_000);
+    history.shrink(history.head());
+    assert_eq!((history.head() - history.tail(), history.memory()), (10_001, 16_384));
+    assert_eq!(replay(&history).len(), 10_000);
+}
+
+#[test]
+fn room_for_readers_comes_on_top() {
+    let mut history = StreamBuffer::new(false, 100_000);
+    append(&mut history, &vec![b'x'; 2 * STREAM_BUFFER_MAX], 0);
+    let oldest = history.replay_point();
+    assert!(history.has_room_before(oldest));
+    // So much more may come before it is passed.
+    history.append(&vec![b'y'; STREAM_BUFFER_MAX], UnixTime(0), || oldest);
+    assert!(!history.has_room_before(oldest));
+    assert!(history.tail() <= oldest);
+    history.append(b"z", UnixTime(0), || oldest);
+    assert!(history.tail() > oldest);
+}
+
+/// A console that says an empty line a second, for weeks.
+#[test]
+fn times_take_no_more_memory_than_bytes() {
+    let mut history = StreamBuffer::new(true, 2 * STREAM_BUFFER_MAX);
+    let count = history.capacity() as i64 + 5;
+    for second in 0..count {
+        append(&mut history, b"\n", second);
+    }
+    assert!(
+        history.timestamps() <= history.capacity() / TIMESTAMP_MIN_SPACING,
+        "{}",
+        history.timestamps()
+    );
+    // The newest are exact; the others are those of a line before.
+    let exact = (history.capacity() / TIMESTAMP_MIN_SPACING / 4) as i64;
+    for second in count - exact..count {
+        assert_eq!(history.arrived(second as u64), Some(UnixTime(second)));
+    }
+    let mut last = 0;
+    for at in history.tail()..history.head() {
+        let told = history.arrived(at).unwrap().0;
+        assert!(told <= at as i64 && told >= last, "{told} at {at}");
+        last = told;
+    }
+}
+
+/// What a client that comes now is given after its greeting, without telnet's offer.
+fn past(console: &mut Console, id: u64, role: Role) -> String {
+    let id = ClientId(id);
+    console.handle(Event::Joined { id, role, medium: ClientKind::Raw }, at(9000));
+    let greeting = console.output(id).0.len();
+    console.written(id, greeting);
+    let (first, second) = console.output(id);
+    String::from_utf8([first, second].concat()).unwrap()
+}
+
+#[test]
+fn every_new_client_gets_the_past() {
+    let stamped = Settings { history: 9, log_stamp: Some(b"@".to_vec()), ..settings() };
+    let mut console = console(stamped);
+    for (line, second) in [("one\n", 1), ("two\n", 2), ("three", 3)] {
+        console.handle(Event::Output(ChildSlot::Current, line.as_bytes()), at(1000 * second));
+    }
+    assert_eq!(past(&mut console, 1, Role::User), "two\nthree");
+    assert_eq!(past(&mut console, 2, Role::Logger), "@2 two\n@3 three");
+    // What comes next comes once.
+    console.handle(Event::Output(ChildSlot::Current, b"!\n"), at(4000));
+    console.written(ClientId(1), 9);
+    assert_eq!(console.output(ClientId(1)).0, b"!\n");
+}
+
+#[test]
+fn a_pipe_is_given_nothing() {
+    let mut console = console(Settings { history: 9, ..settings() });
+    console.handle(Event::Output(ChildSlot::Current, b"one\n"), at(0));
+    let (id, role, medium) = (ClientId(1), Role::User, ClientKind::Pipe);
+    console.handle(Event::Joined { id, role, medium }, at(0));
+    assert_eq!(console.output(id).0, b"");
+}
+
+#[test]
+fn nothing_of_it_outlives_a_crash() {
+    let settings = Settings { history: 100, ..settings() };
+    let mut console = console(settings.clone());
+    console.handle(Event::Output(ChildSlot::Current, b"one\n"), at(0));
+    let outline = console.crash_snapshot();
+    let mut next = Console::restore(settings, Box::new(Seconds), outline).unwrap();
+    assert_eq!(past(&mut next, 1, Role::User), "");
+}

@@ -1,0 +1,164 @@
+//! What a record has to keep that the simulation's oracle knows nothing of, and the lines that only
+//! the log gets.
+
+use super::{Seconds, at, console, settings, text};
+use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, Role, Sink};
+use crate::console::snapshot::Snapshot;
+use crate::console::{Console, Settings};
+use crate::limits::{CLIENT_WAIT_MIN_BYTES, STAGE_MAX, STREAM_BUFFER_MAX};
+
+fn upgraded(console: &Console, settings: Settings) -> Console {
+    let bytes = minicbor::to_vec(console.snapshot()).unwrap();
+    let record: Snapshot = minicbor::decode(&bytes).unwrap();
+    assert_eq!(record, console.snapshot());
+    Console::restore(settings, Box::new(Seconds), record).unwrap()
+}
+
+/// With a child that filled the stream, and a client that took nothing of it.
+fn lagging_console() -> Console {
+    let mut console = console(settings());
+    console.handle_timeout(at(0));
+    assert_eq!(console.poll_effect(), Some(Effect::Spawn));
+    console.handle(Event::Spawned(100), at(0));
+    let id = ClientId(1);
+    console.handle(Event::Joined { id, role: Role::User, medium: ClientKind::Telnet }, at(0));
+    let greeting = console.output(id).0.len();
+    console.written(id, greeting);
+    for _ in 0..STREAM_BUFFER_MAX / 65536 {
+        console.handle(Event::Output(ChildSlot::Current, &[b'x'; 65536]), at(0));
+    }
+    console
+}
+
+#[test]
+fn a_client_is_waited_for_as_long_as_before() {
+    let mut old = lagging_console();
+    old.update_backpressure(at(1).mono);
+    assert_eq!(old.backpressure_deadline(at(1).mono), Some(at(5).mono));
+    let mut new = upgraded(&old, settings());
+    assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(5).mono));
+    // It reads as fast as it has to, but not quite.
+    for console in [&mut old, &mut new] {
+        console.written(ClientId(1), CLIENT_WAIT_MIN_BYTES - 1);
+    }
+    let mut new = upgraded(&new, settings());
+    for console in [&mut old, &mut new] {
+        console.update_backpressure(at(5).mono);
+        assert_eq!(console.backpressure_deadline(at(5).mono), None);
+    }
+    // Written off it stays.
+    let mut new = upgraded(&new, settings());
+    new.update_backpressure(at(6).mono);
+    assert_eq!(new.backpressure_deadline(at(6).mono), None);
+}
+
+#[test]
+fn a_client_that_has_read_a_lot_is_no_stranger_afterwards() {
+    let mut old = lagging_console();
+    old.written(ClientId(1), STREAM_BUFFER_MAX);
+    for _ in 0..STREAM_BUFFER_MAX / 65536 {
+        old.handle(Event::Output(ChildSlot::Current, &[b'x'; 65536]), at(0));
+    }
+    let mut new = upgraded(&old, settings());
+    new.update_backpressure(at(1).mono);
+    assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(21).mono));
+}
+
+#[test]
+fn a_client_that_owes_the_reading_of_answers_owes_it_afterwards() {
+    let mut console = lagging_console();
+    let id = ClientId(1);
+    while console.accepts_input(id) {
+        console.handle(Event::Input { id, bytes: &b"\xFF\xFD\x03".repeat(1000) }, at(1));
+    }
+    let mut console = upgraded(&console, settings());
+    assert!(!console.accepts_input(id));
+    while !console.is_drained(id) {
+        assert!(console.output(id).0.len() <= STREAM_BUFFER_MAX.max(2 * STAGE_MAX));
+        let count = console.output(id).0.len();
+        console.written(id, count);
+    }
+    assert!(console.accepts_input(id));
+}
+
+fn logged() -> Settings {
+    Settings { log: Some((b"/log".to_vec(), true)), log_stamp: Some(b"@".to_vec()), ..settings() }
+}
+
+fn logging_console() -> Console {
+    let mut console = console(logged());
+    console.handle(Event::LogOpened, at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"half"), at(1000));
+    console
+}
+
+fn log(console: &mut Console) -> String {
+    console.take(Sink::Log).map(|chunk| text(&chunk.bytes)).unwrap_or_default()
+}
+
+#[test]
+fn only_the_log_hears_of_upgrades() {
+    let mut console = logging_console();
+    let (id, role, medium) = (ClientId(1), Role::User, ClientKind::Terminal);
+    console.handle(Event::Joined { id, role, medium }, at(1000));
+    let greeting = console.output(id).0.len();
+    console.written(id, greeting);
+    assert_eq!(log(&mut console), "@1 half");
+    let mut console = upgraded(&console, logged());
+    console.handle(Event::Upgraded { version: "2.9.1" }, at(2000));
+    assert!(console.is_drained(id));
+    assert_eq!(log(&mut console), "\r\n@2 @@@ procServ server upgraded in place (2.9.1)\r\n");
+    console.handle(Event::UpgradeFailed("no such file"), at(3000));
+    assert_eq!(log(&mut console), "@3 @@@ procServ server not upgraded: no such file\r\n");
+    console.handle(Event::Output(ChildSlot::Current, b"line\r\n"), at(4000));
+    assert_eq!(log(&mut console), "@4 line\r\n");
+}
+
+#[test]
+fn without_a_log_nobody_hears_of_upgrades() {
+    let mut console = console(Settings { to_stdout: true, ..settings() });
+    console.handle(Event::Upgraded { version: "2.9.1" }, at(0));
+    console.handle(Event::UpgradeFailed("no such file"), at(0));
+    assert!(console.take(Sink::Log).is_none());
+    assert!(console.take(Sink::Stdout).is_none());
+}
+
+#[test]
+fn a_note_is_no_part_of_what_is_missing() {
+    let note = "@@@ procServ server not upgraded: why\r\n";
+    let whole = format!("\r\n@2 {note}@1 later");
+    let before = whole.len() - "@1 later".len();
+    for written in 0..whole.len() {
+        let mut console = logging_console();
+        log(&mut console);
+        console.handle(Event::Output(ChildSlot::Current, b"later"), at(1000));
+        console.handle(Event::UpgradeFailed("why"), at(2000));
+        let chunk = console.take(Sink::Log).unwrap();
+        assert_eq!(text(&chunk.bytes), whole);
+        console.lost(Sink::Log, &chunk, written, true);
+        // It may be lost in another server, too.
+        let mut console = upgraded(&console, logged());
+        let missing = 5 - written.saturating_sub(before + 3).min(5);
+        let gap = format!("@@@ {missing} bytes are missing here\r\n");
+        let expected = match written {
+            0 => format!("\r\n{gap}@2 {note}"),
+            _ if written < before => format!("{}{gap}", &whole[written..before]),
+            _ if written == before => gap,
+            _ => format!("\r\n{gap}"),
+        };
+        assert_eq!(log(&mut console), expected, "{written}");
+        assert_eq!(log(&mut console), "");
+    }
+}
+
+#[test]
+fn a_note_behind_a_failed_chunk_is_not_lost() {
+    let mut console = logging_console();
+    let first = console.take(Sink::Log).unwrap();
+    console.handle(Event::UpgradeFailed("log is hung"), at(2000));
+    let second = console.take(Sink::Log).unwrap();
+    console.lost(Sink::Log, &first, 5, true);
+    console.lost(Sink::Log, &second, 0, false);
+    let note = "@2 @@@ procServ server not upgraded: log is hung\r\n";
+    assert_eq!(log(&mut console), format!("\r\n@@@ 2 bytes are missing here\r\n{note}"));
+}

@@ -1,0 +1,212 @@
+//! What to attach to: an instance by its name, or an endpoint as procServ writes it.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use crate::limits::CONNECT_TIMEOUT;
+use crate::manage::error::CommandError;
+use crate::manage::inspect::probe;
+use crate::manage::inspect::proc::Clock;
+use crate::manage::registry::Registry;
+use crate::sys;
+
+/// Where a console is, and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Whether telnet is spoken there.
+    pub(super) telnet: bool,
+    place: Address,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Address {
+    Tcp(String, u16),
+    Unix(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.telnet {
+            f.write_str("raw:")?;
+        }
+        match &self.place {
+            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Address::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+impl Target {
+    /// Reads `PORT`, `HOST:PORT`, `[ADDRESS]:PORT`, `tcp:...`, `unix:PATH`, `unix:@NAME`, `/PATH`, all
+    /// also after `raw:`. `None` if it is none of these.
+    pub(super) fn parse(text: &str) -> Option<Target> {
+        let (telnet, text) = match text.strip_prefix("raw:") {
+            Some(rest) => (false, rest),
+            None => (true, text),
+        };
+        let place = if let Some(rest) = text.strip_prefix("unix:") {
+            // As the server takes it, `unix:user:group:mode:path`, and as it shows it.
+            let fields =
+                if rest.starts_with(['/', '@']) { None } else { rest.splitn(4, ':').nth(3) };
+            let path = fields.unwrap_or(rest);
+            (!path.is_empty()).then(|| Address::Unix(path.to_owned()))
+        } else if text.starts_with('/') {
+            Some(Address::Unix(text.to_owned()))
+        } else {
+            tcp(text.strip_prefix("tcp:").unwrap_or(text))
+        };
+        place.map(|place| Target { telnet, place })
+    }
+
+    /// For people, beside the name that they have used for it.
+    pub(super) fn shown(&self, name: &str) -> String {
+        let place = self.to_string();
+        if name == place { place } else { format!("{name}: {place}") }
+    }
+
+    fn connect(&self) -> io::Result<ConsoleConnection> {
+        match &self.place {
+            Address::Unix(path) => match path.strip_prefix('@') {
+                Some(name) => {
+                    UnixStream::connect_addr(&sys::socket::abstract_address(name.as_bytes())?)
+                }
+                None => UnixStream::connect(path),
+            }
+            .map(ConsoleConnection::Unix),
+            Address::Tcp(host, port) => {
+                let mut error = io::ErrorKind::NotFound.into();
+                for address in (host.as_str(), *port).to_socket_addrs()? {
+                    match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+                        Ok(stream) => {
+                            sys::fd::tune_tcp(&stream);
+                            return Ok(ConsoleConnection::Tcp(stream));
+                        }
+                        Err(refused) => error = refused,
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn tcp(text: &str) -> Option<Address> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port),
+        None => ("localhost", text),
+    };
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = port.parse().ok().filter(|&port| port != 0)?;
+    (!host.is_empty()).then(|| Address::Tcp(host.to_owned(), port))
+}
+
+/// A connection to a console.
+#[derive(Debug)]
+pub(super) enum ConsoleConnection {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl ConsoleConnection {
+    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            ConsoleConnection::Tcp(stream) => stream.set_nonblocking(true),
+            ConsoleConnection::Unix(stream) => stream.set_nonblocking(true),
+        }
+    }
+
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            ConsoleConnection::Tcp(stream) => { stream }.read(buffer),
+            ConsoleConnection::Unix(stream) => { stream }.read(buffer),
+        }
+    }
+
+    pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            ConsoleConnection::Tcp(stream) => { stream }.write(bytes),
+            ConsoleConnection::Unix(stream) => { stream }.write(bytes),
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) fn end(&self) -> io::Result<()> {
+        match self {
+            ConsoleConnection::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            ConsoleConnection::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl AsFd for ConsoleConnection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            ConsoleConnection::Tcp(stream) => stream.as_fd(),
+            ConsoleConnection::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// Connects to what `console` says: the first control endpoint of an instance that can be reached, or
+/// the endpoint.
+///
+/// # Errors
+/// Nothing of that name, or nobody there.
+pub(super) fn open(
+    site: &Registry,
+    console: &str,
+) -> Result<(Target, ConsoleConnection), CommandError> {
+    let instances = site.instances()?;
+    let endpoints = match instances.get(console) {
+        Some(instance) => {
+            let live = probe::probe(site, instance, Clock::read());
+            let Some(mut live) = live.filter(|live| live.server.is_some()) else {
+                return Err(CommandError::new(format!(
+                    "{console}: does not run; manage-procs {} start {console} starts it",
+                    site.scope.option()
+                )));
+            };
+            let endpoints = std::mem::take(&mut live.endpoints);
+            endpoints.into_iter().filter(|endpoint| !live.is_log(endpoint)).collect()
+        }
+        None => vec![console.to_owned()],
+    };
+    let mut problem = format!("{console}: neither an instance nor an endpoint");
+    for target in endpoints.iter().filter_map(|endpoint| Target::parse(endpoint)) {
+        match target.connect() {
+            Ok(stream) => return Ok((target, stream)),
+            Err(error) => problem = format!("{}: {}", target.shown(console), sys::reason(&error)),
+        }
+    }
+    Err(CommandError::new(problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_as_they_are_written() {
+        let shown = |text| Target::parse(text).map(|target| (target.to_string(), target.telnet));
+        let telnet = |text: &str| Some((text.to_owned(), true));
+        assert_eq!(shown("2000"), telnet("localhost:2000"));
+        assert_eq!(shown("tcp:0.0.0.0:2000"), telnet("0.0.0.0:2000"));
+        assert_eq!(shown("ioc.example:2000"), telnet("ioc.example:2000"));
+        assert_eq!(shown("tcp:[::1]:2000"), telnet("[::1]:2000"));
+        assert_eq!(shown("unix:/a"), telnet("unix:/a"));
+        assert_eq!(shown("unix:@a"), telnet("unix:@a"));
+        assert_eq!(shown("unix:ioc:ioc:0660:/a:b"), telnet("unix:/a:b"));
+        assert_eq!(shown("raw:unix:/a"), Some(("raw:unix:/a".to_owned(), false)));
+        assert_eq!(shown("/a"), telnet("unix:/a"));
+        assert_eq!(shown("unix:/a:b:c:d"), telnet("unix:/a:b:c:d"));
+        assert_eq!(shown("unix::::/a:b:c:d"), telnet("unix:/a:b:c:d"));
+        assert_eq!(shown("unix:@a:b:c:d"), telnet("unix:@a:b:c:d"));
+        for text in ["ioc1", "", ":", "0", "x:", "unix:", "70000"] {
+            assert_eq!(shown(text), None, "{text}");
+        }
+    }
+}

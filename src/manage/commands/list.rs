@@ -1,0 +1,151 @@
+//! `list`, what is configured, and `status`, what runs.
+
+use std::time::SystemTime;
+
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::control::patterns;
+use crate::manage::error::CommandResult;
+use crate::manage::inspect::probe::{self, ServerStatus};
+use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::registry::shlex;
+use crate::manage::registry::{Instance, Registry, unit_name};
+
+/// `list`.
+///
+/// # Errors
+/// A pattern that describes nothing, files that can't be read.
+pub fn list(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+    let instances = site.matching(&patterns(given))?;
+    if json {
+        crate::manage::print_json(&instances.iter().map(configured).collect())?;
+        return Ok(0);
+    }
+    let mut rows =
+        vec![["NAME", "USER", "PORT", "DIRECTORY", "COMMAND"].map(str::to_owned).to_vec()];
+    for instance in &instances {
+        let or_dash = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        rows.push(vec![
+            instance.name.clone(),
+            or_dash(&instance.user),
+            or_dash(&instance.port),
+            instance.chdir.display().to_string(),
+            shlex::join(&instance.command),
+        ]);
+    }
+    crate::manage::print(&crate::manage::table(&rows))?;
+    Ok(0)
+}
+
+fn configured(instance: &Instance) -> Value {
+    json!({
+        "name": instance.name,
+        "unit": unit_name(&instance.name),
+        "file": instance.file,
+        "command": instance.command,
+        "chdir": instance.chdir,
+        "user": instance.user,
+        "group": instance.group,
+        "port": instance.port,
+        "environment": instance.environment,
+        "env_file": instance.env_file,
+        "options": instance.options,
+    })
+}
+
+/// `status`. The exit status is 0 whatever the state of the instances.
+///
+/// # Errors
+/// A pattern that describes nothing, files that can't be read.
+pub fn status(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+    let instances = site.matching(&patterns(given))?;
+    let clock = Clock::read();
+    let now = SystemTime::now();
+    let found = instances.iter().map(|instance| (instance, probe::probe(site, instance, clock)));
+    if json {
+        let all = found.map(|(instance, live)| state(site, instance, live.as_ref()));
+        crate::manage::print_json(&all.collect())?;
+        return Ok(0);
+    }
+    let mut rows = vec![STATUS.map(str::to_owned).to_vec()];
+    for (instance, live) in found {
+        rows.push(row(site, instance, live.as_ref(), now));
+    }
+    crate::manage::print(&crate::manage::table(&rows))?;
+    Ok(0)
+}
+
+const STATUS: [&str; 7] = ["NAME", "STATE", "SERVER", "CHILD", "UP", "RESTARTS", "CONSOLE"];
+
+fn row(
+    site: &Registry,
+    instance: &Instance,
+    live: Option<&ServerStatus>,
+    now: SystemTime,
+) -> Vec<String> {
+    let dash = || "-".to_owned();
+    let Some(live) = live else {
+        let state = absent(site, instance).to_owned();
+        return vec![instance.name.clone(), state, dash(), dash(), dash(), dash(), dash()];
+    };
+    let pid = |process: &Option<proc::Process>| {
+        process.as_ref().map_or_else(dash, |process| process.pid.to_string())
+    };
+    let up = live.child_since.and_then(|since| now.duration_since(since).ok());
+    vec![
+        instance.name.clone(),
+        live.state().to_owned(),
+        pid(&live.server),
+        pid(&live.child),
+        up.map_or_else(dash, |up| span(up.as_secs())),
+        live.status
+            .as_ref()
+            .and_then(|status| status.get("restarts"))
+            .map_or_else(dash, Value::to_string),
+        if live.endpoints.is_empty() { dash() } else { live.endpoints.join(" ") },
+    ]
+}
+
+fn state(site: &Registry, instance: &Instance, live: Option<&ServerStatus>) -> Value {
+    let pid = |process: Option<&proc::Process>| process.map(|process| process.pid);
+    json!({
+        "name": instance.name,
+        "state": live.map_or_else(|| absent(site, instance), ServerStatus::state),
+        "server_pid": live.and_then(|live| pid(live.server.as_ref())),
+        "server_since": live.and_then(|live| live.since).map(proc::seconds),
+        "child_pid": live.and_then(|live| pid(live.child.as_ref())),
+        "child_since": live.and_then(|live| live.child_since).map(proc::seconds),
+        "endpoints": live.map(|live| live.endpoints.clone()).unwrap_or_default(),
+        "status": live.and_then(|live| live.status.clone()),
+    })
+}
+
+/// The state of an instance without an info file.
+fn absent(site: &Registry, instance: &Instance) -> &'static str {
+    if probe::is_hidden(site, instance) { "hidden" } else { "stopped" }
+}
+
+/// A length of time, its two largest units.
+fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m{:02}s", seconds % 60),
+        (0, ..) => format!("{hours}h{:02}m", minutes % 60),
+        _ => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans() {
+        let cases = [(0, "0s"), (61, "1m01s"), (3600, "1h00m"), (90_061, "1d01h")];
+        for (seconds, text) in cases {
+            assert_eq!(span(seconds), text);
+        }
+    }
+}

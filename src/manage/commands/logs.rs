@@ -1,0 +1,193 @@
+//! `logs`: what instances say, from the journal, line by line with their names.
+
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::os::fd::AsFd;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use clap::ArgMatches;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::{Value, json};
+
+use super::control::patterns;
+use crate::config::LogTarget;
+use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::registry::{Instance, Registry, Scope, unit_name};
+use crate::manage::systemd::unit;
+use crate::reply_filter::ReplyFilter;
+
+/// `logs`.
+///
+/// # Errors
+/// A pattern that describes nothing; a journal that can't be read.
+pub fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+    let instances = site.matching(&patterns(given))?;
+    if instances.is_empty() {
+        return Err(CommandError::new("there are no instances"));
+    }
+    instances.iter().for_each(|instance| mention_log_file(site, instance));
+    let names: Vec<String> = instances.into_iter().map(|instance| instance.name).collect();
+    let mut command = Command::new("journalctl");
+    command.args(["--output=json", "--all", "--no-pager", "--quiet"]).stdin(Stdio::null());
+    if let Some(root) = &site.root {
+        command.arg(format!("--root={}", root.display()));
+    }
+    if site.scope == Scope::User {
+        command.arg("--user");
+    }
+    for name in &names {
+        command.args(["--unit", &unit_name(name)]);
+    }
+    if given.get_flag("follow") {
+        command.arg("--follow");
+    }
+    if let Some(lines) = given.get_one::<u32>("lines") {
+        command.arg(format!("--lines={lines}"));
+    } else if given.get_flag("follow") && names.len() == 1 {
+        command.arg("--lines=10");
+    }
+    if given.get_flag("verbose") {
+        crate::manage::print_error(&format!("{command:?}"));
+    }
+    let journal = command.stdout(Stdio::piped()).spawn();
+    let mut journal = Journal(journal.map_err(|error| CommandError::system("journalctl", &error))?);
+    let colour = match given.get_one::<String>("color").map(String::as_str) {
+        Some("always") => true,
+        Some("never") => false,
+        _ => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    let page = LogFormatter { names: &names, colour, json };
+    let output = journal.0.stdout.take();
+    let mut output =
+        BufReader::new(output.ok_or_else(|| CommandError::new("journalctl: no output"))?);
+    let mut line = Vec::new();
+    loop {
+        if output.buffer().is_empty() && !is_read_until_end(output.get_ref()) {
+            return Ok(0);
+        }
+        line.clear();
+        let read = output.read_until(b'\n', &mut line);
+        if read.map_err(|error| CommandError::system("journalctl", &error))? == 0 {
+            break;
+        }
+        if let Ok(entry) = serde_json::from_slice(&line) {
+            crate::manage::print(&page.entry(&entry))?;
+        }
+    }
+    let status = journal.0.wait().map_err(|error| CommandError::system("journalctl", &error))?;
+    if status.success() { Ok(0) } else { Err(CommandError::new(format!("journalctl: {status}"))) }
+}
+
+/// Says where the rest is, if an instance has a log of its own.
+fn mention_log_file(site: &Registry, instance: &Instance) {
+    if !instance.options.is_empty()
+        && let Ok(config) = unit::config(site, instance)
+        && let Some(LogTarget::File(log)) = config.log_file
+    {
+        let log = site.server_directory().join(log);
+        let name = &instance.name;
+        crate::manage::print_error(&format!(
+            "{name}: what its child writes is in {}",
+            log.display()
+        ));
+    }
+}
+
+/// Waits for something to read. Whoever reads our output may leave, and then there is nobody to
+/// follow the journal for.
+fn is_read_until_end(output: &ChildStdout) -> bool {
+    let stdout = std::io::stdout();
+    let mut fds = [
+        PollFd::new(output.as_fd(), PollFlags::POLLIN),
+        PollFd::new(stdout.as_fd(), PollFlags::empty()),
+    ];
+    while poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {}
+    fds.last().and_then(PollFd::any) != Some(true)
+}
+
+/// journalctl, which ends with us.
+struct Journal(Child);
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct LogFormatter<'a> {
+    names: &'a [String],
+    colour: bool,
+    json: bool,
+}
+
+impl LogFormatter<'_> {
+    fn entry(&self, entry: &Value) -> String {
+        let name = instance(entry).unwrap_or_default();
+        let message = message(entry);
+        if self.json {
+            let micros = entry.get("__REALTIME_TIMESTAMP").and_then(Value::as_str);
+            let micros: Option<u64> = micros.and_then(|text| text.parse().ok());
+            let entry = json!({
+                "name": name, "time_us": micros, "message": String::from_utf8_lossy(&message)
+            });
+            return format!("{entry}\n");
+        }
+        // What the child has written may be anything.
+        let mut shown = Vec::new();
+        let mut filter = ReplyFilter::new();
+        filter.filter_queries(&message, &mut shown);
+        let text = String::from_utf8_lossy(&shown);
+        let text = text.trim_end_matches(['\r', '\n']);
+        // Nor is its colour the next line's.
+        let text = format!("{text}{}", String::from_utf8_lossy(&filter.reset_sequence()));
+        if self.names.len() == 1 {
+            return format!("{text}\n");
+        }
+        let width = self.names.iter().map(String::len).max().unwrap_or(0);
+        let label = format!("{name:width$}");
+        let place = self.names.iter().position(|other| other == name).unwrap_or(0);
+        let label = match COLOURS.get(place % COLOURS.len()) {
+            Some(colour) if self.colour => format!("\x1b[{colour}m{label}\x1b[0m"),
+            _ => label,
+        };
+        format!("{label} | {text}\n")
+    }
+}
+
+/// The foregrounds that are read well on black and on white.
+const COLOURS: [&str; 10] = ["36", "33", "32", "35", "34", "31", "1;36", "1;33", "1;32", "1;35"];
+
+/// Whose entry it is: of the unit itself, or of systemd about the unit.
+fn instance(entry: &Value) -> Option<&str> {
+    ["UNIT", "USER_UNIT", "_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT"].iter().find_map(|field| {
+        entry.get(field)?.as_str()?.strip_prefix("procserv-")?.strip_suffix(".service")
+    })
+}
+
+/// The text, which is a list of bytes where it is not UTF-8 or has control characters.
+fn message(entry: &Value) -> Vec<u8> {
+    match entry.get("MESSAGE") {
+        Some(Value::String(text)) => text.clone().into_bytes(),
+        Some(Value::Array(bytes)) => {
+            bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_the_journal() {
+        let entry = json!({ "MESSAGE": [27, 91, 99, 65], "_SYSTEMD_UNIT": "procserv-a.b.service" });
+        assert_eq!(instance(&entry), Some("a.b"));
+        assert_eq!(message(&entry), b"\x1b[cA");
+        let entry = json!({ "MESSAGE": "Started", "UNIT": "procserv-x.service",
+            "_SYSTEMD_UNIT": "init.scope" });
+        assert_eq!(instance(&entry), Some("x"));
+        assert_eq!(message(&entry), b"Started");
+    }
+}

@@ -1,0 +1,126 @@
+//! `upgrade`: running servers become the program that is installed now, under their clients and
+//! with their children. One after the other, so that a program that is no good is noticed with the
+//! first.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::control::patterns;
+use crate::manage::error::CommandResult;
+use crate::manage::inspect::probe;
+use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::registry::{Instance, Registry};
+use crate::sys::{self, pidfd};
+
+/// `upgrade`. The exit status is 1 if one was not upgraded.
+///
+/// # Errors
+/// A pattern that describes nothing, files that can't be read.
+pub fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
+    site.require_live("upgrade")?;
+    let instances = site.matching(&patterns(given))?;
+    let seconds = given.get_one::<u32>("timeout").copied().unwrap_or(20);
+    let keep_going = given.get_flag("keep-going");
+    let clock = Clock::read();
+    let mut failed = false;
+    let mut report = Vec::new();
+    for instance in &instances {
+        let result = if failed && !keep_going {
+            Err("not tried, after a failure".to_owned())
+        } else {
+            one(site, instance, clock, Duration::from_secs(seconds.into()))
+        };
+        let (word, text) = match &result {
+            Ok(Some(text)) => ("upgraded", text.clone()),
+            Ok(None) => ("stopped", "has no server".to_owned()),
+            Err(problem) => ("failed", problem.clone()),
+        };
+        failed |= result.is_err();
+        if !json {
+            crate::manage::print(&format!("{}: {word}: {text}\n", instance.name))?;
+        }
+        report.push(json!({ "name": instance.name, "result": word, "text": text }));
+    }
+    if json {
+        crate::manage::print_json(&report.into())?;
+    }
+    Ok(u8::from(failed))
+}
+
+/// `None` if there is no server to be upgraded.
+fn one(
+    site: &Registry,
+    instance: &Instance,
+    clock: Option<Clock>,
+    patience: Duration,
+) -> Result<Option<String>, String> {
+    let live = probe::probe(site, instance, clock);
+    let is_hidden = match &live {
+        Some(live) => live.state() == "hidden",
+        None => probe::is_hidden(site, instance),
+    };
+    if is_hidden {
+        return Err("only others may see it; are you root?".to_owned());
+    }
+    let Some(server) = live.and_then(|live| live.server) else {
+        return Ok(None);
+    };
+    let pid = server.pid;
+    // From here on the number may become another's.
+    let process = pidfd::find(pid, server.started).ok_or_else(|| ended(pid))?;
+    match proc::catches(pid, Signal::SIGUSR1 as i32) {
+        Some(true) => {}
+        Some(false) => {
+            return Err(format!(
+                "PID {pid} knows nothing of upgrades, and SIGUSR1 would kill it; restart it"
+            ));
+        }
+        None => return Err(format!("PID {pid}: /proc/{pid}/status can't be read")),
+    }
+    let before =
+        exec_identity(pid).ok_or_else(|| format!("PID {pid}: not to be seen; are you root?"))?;
+    pidfd::signal(&process, Signal::SIGUSR1 as i32)
+        .map_err(|error| format!("PID {pid}: {}", sys::reason(&error)))?;
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+        match exec_identity(pid) {
+            _ if !pidfd::is_alive(&process) => return Err(ended(pid)),
+            None => return Err(ended(pid)),
+            Some(now) if now.image != before.image => {
+                return Ok(Some(format!("PID {pid} is {}", now.path)));
+            }
+            Some(_) => {}
+        }
+    }
+    let (scope, name) = (site.scope.option(), &instance.name);
+    Err(format!("PID {pid} goes on as it was; \"manage-procs {scope} logs {name}\" has its reason"))
+}
+
+fn ended(pid: i32) -> String {
+    format!("PID {pid} has ended")
+}
+
+/// What a process is executing.
+struct ExecIdentity {
+    image: (u64, u64, Vec<u64>),
+    path: String,
+}
+
+/// `None` if it is gone, or somebody else's. The file alone tells nothing when it is the same again;
+/// its place in memory is random.
+fn exec_identity(pid: i32) -> Option<ExecIdentity> {
+    let exe = format!("/proc/{pid}/exe");
+    let file = fs::metadata(&exe).ok()?;
+    let process = proc::process(pid)?;
+    Some(ExecIdentity {
+        image: (file.dev(), file.ino(), process.memory_layout),
+        path: fs::read_link(&exe).ok()?.display().to_string(),
+    })
+}

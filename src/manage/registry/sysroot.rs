@@ -1,0 +1,68 @@
+//! Paths in an image of a system, where links lead to what they would when it runs, and not to this
+//! machine's files.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// As many as the kernel follows.
+const LINKS_MAX: usize = 40;
+
+/// Where `path` of the image `root` is, all links followed. What is not there is taken as it stands.
+pub fn resolve(root: &Path, path: &Path) -> PathBuf {
+    let mut ahead: VecDeque<OsString> = steps(path);
+    let mut place = PathBuf::new();
+    let mut links = 0;
+    while let Some(step) = ahead.pop_front() {
+        if step == ".." {
+            place.pop();
+            continue;
+        }
+        let target = fs::read_link(root.join(&place).join(&step));
+        match target.ok().filter(|_| links < LINKS_MAX) {
+            Some(target) => {
+                links += 1;
+                if target.is_absolute() {
+                    place.clear();
+                }
+                let mut further = steps(&target);
+                further.append(&mut ahead);
+                ahead = further;
+            }
+            None => place.push(step),
+        }
+    }
+    root.join(place)
+}
+
+fn steps(path: &Path) -> VecDeque<OsString> {
+    let is_step = |part: &Component| matches!(part, Component::Normal(_) | Component::ParentDir);
+    path.components().filter(is_step).map(|part| part.as_os_str().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_stay_in_the_image() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path();
+        fs::create_dir_all(root.join("real/deep")).unwrap();
+        symlink("/real", root.join("absolute")).unwrap();
+        symlink("../../../real/deep", root.join("real/up")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        for (path, place) in [
+            ("/absolute/deep/x", "real/deep/x"),
+            ("/real/up/y", "real/deep/y"),
+            ("/../../etc", "etc"),
+            ("/none/x", "none/x"),
+            ("/", ""),
+        ] {
+            assert_eq!(resolve(root, Path::new(path)), root.join(place), "{path}");
+        }
+        assert!(resolve(root, Path::new("/loop/../x")).starts_with(root));
+    }
+}

@@ -1,0 +1,62 @@
+//! What a unit runs: it becomes the server of an instance.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::unit;
+use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::registry::{Registry, Scope};
+
+/// `procServ-launcher [--system|--user] NAME`: comes back only with the reason why not.
+pub fn main(argv: Vec<OsString>) -> CommandResult {
+    let words: Vec<String> =
+        argv.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["--user", name] => launch(Scope::User, name),
+        ["--system", name] => launch(Scope::System, name),
+        [name] if !name.starts_with('-') => launch(Scope::System, name),
+        _ => Err(CommandError::usage("usage: procServ-launcher [--system|--user] NAME")),
+    }
+}
+
+/// Becomes the server of instance `name`.
+///
+/// # Errors
+/// Always, if it comes back.
+pub fn launch(scope: Scope, name: &str) -> CommandResult {
+    let site = Registry::open(scope, None)?;
+    let instances = site.instances()?;
+    let Some(instance) = instances.get(name) else {
+        return Err(CommandError::new(format!("no usable instance {name}")));
+    };
+    let program = server();
+    // Not RUNTIME_DIRECTORY, a list with colons in between: a name may have one, too.
+    let arguments = unit::server_arguments(instance, &site.run_directory(name));
+    let error = Command::new(&program).args(arguments).exec();
+    Err(CommandError::file(&program, &error))
+}
+
+/// The server beside this program, or else the one on PATH.
+fn server() -> PathBuf {
+    let beside = std::env::current_exe().map(|path| path.with_file_name("procServ"));
+    beside
+        .ok()
+        .filter(|path| path.exists())
+        .or_else(|| on_path("procServ"))
+        .unwrap_or("procServ".into())
+}
+
+/// An absolute path, so that the server finds what is installed there at an upgrade.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| is_program(file))
+}
+
+/// Whether this is a file that somebody may execute.
+pub fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}

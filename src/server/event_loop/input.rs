@@ -1,0 +1,199 @@
+//! The half of a turn that takes what has come: signals, the children's output, what clients
+//! typed, new connections. Each has a budget.
+
+use nix::libc::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+
+use super::child::ReadResult;
+use super::listener::Accepted;
+use super::peer::Peer;
+use super::poll_stream::PollStream;
+use crate::console::clock::{Monotonic, Timestamps};
+use crate::console::event::{ChildSlot, DisconnectReason, Event, Role};
+use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
+use crate::server::os::{Connection, System};
+use crate::server::records::{ClientInfo, EventBody};
+use crate::server::writers::sink::SinkWriter;
+use crate::server::{Server, client_id};
+use crate::sys;
+
+impl<S: System> Server<S> {
+    pub(crate) fn take_signals(&mut self, now: Timestamps) {
+        let pending = self.system.signals();
+        if pending.child {
+            let children = [self.child.as_mut(), self.old_child.as_mut(), self.handover.program()];
+            for child in children.into_iter().flatten() {
+                child.poll_exit();
+            }
+            self.reap_orphans();
+        }
+        if pending.upgrade {
+            self.record_signal("SIGUSR1", SIGUSR1);
+            self.debug_line("SIGUSR1: upgrade");
+            self.upgrade(now);
+        }
+        if pending.overlap {
+            self.record_signal("SIGUSR2", SIGUSR2);
+            self.restart(now);
+        }
+        if pending.reopen {
+            if let Some(records) = &mut self.records {
+                records.reopen();
+            }
+            self.record_signal("SIGHUP", SIGHUP);
+            self.debug_line("SIGHUP: log file to be opened anew");
+            if let Some(manager) = &mut self.service {
+                // The signal may have come after this turn's time was read; the manager compares.
+                manager.reload(self.system.now().mono);
+            }
+            self.console.handle(Event::ReopenLog, now);
+        }
+        if pending.terminate {
+            self.record_signal("SIGTERM", SIGTERM);
+            self.debug_line("SIGTERM: shutting down");
+            self.console.handle(Event::Terminate, now);
+        }
+    }
+
+    fn record_signal(&mut self, signal: &str, number: i32) {
+        let sender = self.system.signal_sender(number);
+        self.record(&EventBody::Signal { signal, sender });
+    }
+
+    /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
+    /// can't keep up, as long as it makes progress, and for clients that only just can't.
+    pub(crate) fn child_waits_until(&self, now: Monotonic) -> Option<Monotonic> {
+        let log = self.log.as_ref().filter(|log| !self.console.log_has_room() && !log.has_failed());
+        let log = log.map(SinkWriter::stall_deadline).filter(|&until| now < until);
+        log.max(self.console.backpressure_deadline(now))
+    }
+
+    /// Whether a child's output may be read now.
+    pub(crate) fn may_read(&self, which: ChildSlot, now: Monotonic) -> bool {
+        self.child_waits_until(now).is_none() && self.console.has_room_for(which)
+    }
+
+    /// Reads what one of the children wrote, and hears what it tells its service manager.
+    pub(crate) fn read_child(&mut self, which: ChildSlot, now: Timestamps) {
+        let allowed = self.child_waits_until(now.mono).is_none();
+        let child = match which {
+            ChildSlot::Current => &mut self.child,
+            ChildSlot::Old => &mut self.old_child,
+        };
+        let Some(child) = child else {
+            return;
+        };
+        // What the old one tells is of no more use, but must not fill its queue.
+        if child.read_notification() && which == ChildSlot::Current {
+            self.console.handle(Event::ChildReady, now);
+        }
+        let mut read = 0;
+        while allowed
+            && read < PTY_BUDGET
+            && child.is_readable()
+            && self.console.has_room_for(which)
+        {
+            match child.read(&mut self.buffer) {
+                ReadResult::Bytes(count) => {
+                    let bytes = self.buffer.get(..count).unwrap_or_default();
+                    self.console.handle(Event::Output(which, bytes), now);
+                    read += count;
+                }
+                ReadResult::Nothing => break,
+                ReadResult::Closed => {
+                    child.poll_exit();
+                    if child.ended().is_none() {
+                        self.console.handle(Event::OutputClosed(which), now);
+                    }
+                }
+            }
+        }
+        if let Some(status) = child.ended() {
+            self.console.handle(Event::Exited(which, status), now);
+        }
+    }
+
+    pub(crate) fn read_clients(&mut self, now: Timestamps) {
+        for (&id, peer) in &mut self.peers {
+            let mut read = 0;
+            while read < CLIENT_BUDGET
+                && peer.source.is_readable()
+                && peer.leaving.is_none()
+                && self.console.accepts_input(id)
+            {
+                match peer.read(&mut self.buffer) {
+                    Some(0) => drop(peer.leaving.get_or_insert(DisconnectReason::Closed)),
+                    Some(count) => {
+                        let bytes = self.buffer.get(..count).unwrap_or_default();
+                        self.console.handle(Event::Input { id, bytes }, now);
+                        read += count;
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    pub(crate) fn accept(&mut self, now: Timestamps) {
+        let (mut accepted, mut failed) = (Vec::new(), Vec::new());
+        for listener in &mut self.listeners {
+            for _ in 0..ACCEPT_BUDGET {
+                if !listener.has_work(now.mono) {
+                    break;
+                }
+                match listener.accept(now.mono) {
+                    Accepted::Connection(connection, from) => {
+                        let endpoint = listener.endpoint().to_string();
+                        accepted.push((connection, from, listener.role, endpoint));
+                    }
+                    Accepted::Empty => {}
+                    Accepted::Failed(reason) => {
+                        failed.push((listener.endpoint().to_string(), reason));
+                    }
+                }
+            }
+        }
+        for (connection, from, role, endpoint) in accepted {
+            match from {
+                Some(peer) if !self.allows(peer) => self.refused(peer, &endpoint),
+                _ => self.join(connection, role, &endpoint, now),
+            }
+        }
+        // Said last, so that those who came just before hear it too.
+        for (endpoint, reason) in &failed {
+            self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
+        }
+    }
+
+    /// A connection becomes a client.
+    pub(crate) fn join(
+        &mut self,
+        connection: S::Connection,
+        role: Role,
+        endpoint: &str,
+        now: Timestamps,
+    ) {
+        let token = self.take_token();
+        let medium = connection.client_kind();
+        match self.system.watch(&connection, token) {
+            Ok(always) => {
+                let id = client_id(token);
+                self.system.keep(id, &connection);
+                if let Some(records) = &mut self.records {
+                    let (endpoint, caller) = (endpoint.to_owned(), connection.peer_identity());
+                    records
+                        .add_client(id, ClientInfo { role, endpoint, caller, since: now.wall.0 });
+                }
+                let source = PollStream::new(connection, always);
+                self.peers.insert(id, Peer { source, leaving: None });
+                self.console.handle(Event::Joined { id, role, medium }, now);
+                self.debug_line(&format!("client {} connected", token.0));
+            }
+            Err(error) => {
+                let reason = sys::reason(&error);
+                let peer = None;
+                self.record(&EventBody::Refuse { endpoint, peer, reason: &reason });
+                self.debug_line(&format!("connection refused: {error}"));
+            }
+        }
+    }
+}

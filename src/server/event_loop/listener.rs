@@ -1,0 +1,160 @@
+//! A listening endpoint as the server holds it: never lets clients take the last descriptors.
+
+use std::io;
+use std::net::IpAddr;
+
+use mio::Token;
+
+use crate::config::endpoint::Endpoint;
+use crate::console::clock::Monotonic;
+use crate::console::event::Role;
+use crate::limits::ACCEPT_PAUSE;
+use crate::server::os::Socket;
+use crate::sys;
+
+/// One endpoint.
+#[derive(Debug)]
+pub(crate) struct Listener<S> {
+    pub(crate) token: Token,
+    socket: S,
+    endpoint: Endpoint,
+    /// What its connections may do.
+    pub(crate) role: Role,
+    /// Whether connections may be waiting.
+    pub(crate) ready: bool,
+    /// After a failure: nothing is accepted before.
+    paused_until: Option<Monotonic>,
+    /// Whether the failure has been told, until nobody waits any more.
+    failure_reported: bool,
+}
+
+/// What came of accepting.
+pub(crate) enum Accepted<C> {
+    /// A connection, and the address of a TCP client.
+    Connection(C, Option<IpAddr>),
+    /// Nobody waits, or nobody can be let in now.
+    Empty,
+    /// The system has no descriptor for it, or refuses otherwise: the reason, the first time.
+    Failed(String),
+}
+
+impl<S: Socket> Listener<S> {
+    /// Accepts from `socket`, which is bound to `endpoint`.
+    pub(crate) fn new(token: Token, socket: S, endpoint: Endpoint, role: Role) -> Listener<S> {
+        Listener {
+            token,
+            socket,
+            endpoint,
+            role,
+            ready: false,
+            paused_until: None,
+            failure_reported: false,
+        }
+    }
+
+    /// What it accepts from.
+    pub(crate) fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    /// What it is bound to.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether accepting may give something.
+    pub(crate) fn has_work(&self, now: Monotonic) -> bool {
+        self.ready && self.paused_until.is_none_or(|until| now >= until)
+    }
+
+    /// When it goes on after a failure.
+    pub(crate) fn deadline(&self) -> Option<Monotonic> {
+        if self.ready { self.paused_until } else { None }
+    }
+
+    /// Accepts one connection, unless few descriptors are left.
+    pub(crate) fn accept(&mut self, now: Monotonic) -> Accepted<S::Connection> {
+        self.paused_until = None;
+        if self.socket.is_near_fd_limit() {
+            return self.pause(now, sys::strerror(nix::libc::EMFILE));
+        }
+        match self.socket.accept() {
+            Ok((connection, from)) => Accepted::Connection(connection, from),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.ready = false;
+                self.failure_reported = false;
+                Accepted::Empty
+            }
+            // The connection was gone before it was accepted. More may wait.
+            Err(error) if is_transient_accept_error(&error) => Accepted::Empty,
+            // Descriptors or memory are short. Or something that may last is wrong: trying at once
+            // again would be all that this process does.
+            Err(error) => self.pause(now, sys::reason(&error)),
+        }
+    }
+
+    fn pause(&mut self, now: Monotonic, reason: String) -> Accepted<S::Connection> {
+        self.paused_until = Some(now + ACCEPT_PAUSE);
+        if std::mem::replace(&mut self.failure_reported, true) {
+            Accepted::Empty
+        } else {
+            Accepted::Failed(reason)
+        }
+    }
+}
+
+fn is_transient_accept_error(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted};
+    matches!(error.kind(), ConnectionAborted | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::endpoint::Address;
+    use crate::handover::state::{Descriptor, FileId};
+    use crate::server::os::Inheritable;
+
+    /// A socket on which accept(2) always fails so.
+    struct Broken(i32);
+
+    impl Inheritable for Broken {
+        fn descriptor(&self) -> io::Result<Descriptor> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    impl Socket for Broken {
+        type Connection = ();
+
+        fn file(&self) -> Option<FileId> {
+            None
+        }
+
+        fn is_near_fd_limit(&self) -> bool {
+            false
+        }
+
+        fn accept(&self) -> io::Result<((), Option<IpAddr>)> {
+            Err(io::Error::from_raw_os_error(self.0))
+        }
+    }
+
+    #[test]
+    fn lasting_failure_pauses_and_is_told_once() {
+        for errno in [nix::libc::EMFILE, nix::libc::ENOMEM, nix::libc::EPERM, nix::libc::EINVAL] {
+            let endpoint = Address::Abstract(b"x".to_vec()).into();
+            let mut listener = Listener::new(Token(7), Broken(errno), endpoint, Role::User);
+            listener.ready = true;
+            let mut now = Monotonic(0);
+            let mut told = 0;
+            for _ in 0..3 {
+                assert!(listener.has_work(now));
+                told += usize::from(matches!(listener.accept(now), Accepted::Failed(_)));
+                assert!(!listener.has_work(now), "{errno} would spin");
+                now = listener.deadline().expect("a time to go on");
+            }
+            assert_eq!(told, 1);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A stream and what the kernel said about it last.
+//!
+//! The poll is edge-triggered, so readiness is state, not an event: a bit is set by an event and
+//! cleared by nothing but a call that would have blocked. Then work may be left for the next turn
+//! without being forgotten, and nobody is ever registered again.
+
+use std::io;
+
+use crate::server::os::{NonblockingIo, Ready};
+
+/// A stream with cached readiness.
+#[derive(Debug)]
+pub(crate) struct PollStream<S> {
+    stream: S,
+    ready: Ready,
+}
+
+impl<S: NonblockingIo> PollStream<S> {
+    /// A stream of which nothing is known, or one that is `always` ready.
+    pub(crate) fn new(stream: S, always: bool) -> PollStream<S> {
+        PollStream { stream, ready: Ready { readable: always, writable: always } }
+    }
+
+    /// What it is made of.
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// Takes the stream back.
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
+    }
+
+    /// Whether a read may give something.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.ready.readable
+    }
+
+    /// Whether a write may take something.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.ready.writable
+    }
+
+    /// Notes what an event says.
+    pub(crate) fn set_ready(&mut self, ready: Ready) {
+        self.ready.readable |= ready.readable;
+        self.ready.writable |= ready.writable;
+    }
+
+    /// Reads once. `None`: it would block.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        let result = retry_on_eintr(|| self.stream.read(buffer));
+        self.ready.readable = result.is_some();
+        result
+    }
+
+    /// Writes once. `None`: it would block.
+    pub(crate) fn write(&mut self, slices: (&[u8], &[u8])) -> Option<io::Result<usize>> {
+        let result = retry_on_eintr(|| self.stream.write(slices));
+        self.ready.writable = result.is_some();
+        result
+    }
+}
+
+/// Calls that a signal interrupted are made again.
+fn retry_on_eintr(mut call: impl FnMut() -> io::Result<usize>) -> Option<io::Result<usize>> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            result => return Some(result),
+        }
+    }
+}

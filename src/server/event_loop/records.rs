@@ -1,0 +1,41 @@
+//! What the server does for its records.
+
+use crate::console::clock::Timestamps;
+use crate::server::Server;
+use crate::server::os::System;
+use crate::server::records::EventBody;
+
+impl<S: System> Server<S> {
+    /// Notes what the console did.
+    pub(crate) fn record_audit_events(&mut self) {
+        while let Some(entry) = self.console.poll_audit_event() {
+            if let Some(records) = &mut self.records {
+                records.record_audit_event(entry, self.system.millis());
+            }
+        }
+    }
+
+    /// Notes what the server did, or what was done to it.
+    pub(crate) fn record(&mut self, what: &EventBody) {
+        self.record_audit_events();
+        if let Some(records) = &mut self.records {
+            records.record(what, self.system.millis());
+        }
+    }
+
+    /// The part of a turn that the records have.
+    pub(crate) fn write_records(&mut self, now: Timestamps) {
+        self.record_audit_events();
+        if self.exit.is_some() {
+            // What is left goes with the last job, which removes the status file.
+            return;
+        }
+        let Server { records: Some(records), console, system, .. } = self else {
+            return;
+        };
+        for (duty, result) in records.turn(console, now.mono, system.millis()) {
+            self.report(duty, &result, now);
+        }
+        self.record_audit_events();
+    }
+}

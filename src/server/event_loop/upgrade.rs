@@ -1,0 +1,317 @@
+//! Upgrade in place: another program takes this server's place in the same process, with its child,
+//! its sockets and its state.
+//!
+//! 1. Rehearsal: the program installed now is run beside the server with the state as it is, and has
+//!    to prove that it can read it. The loop turns meanwhile.
+//! 2. The writing threads are told to finish: exec waits for threads, and one that hangs in a write
+//!    would hang the server. The loop turns meanwhile; nothing is handed to them any more.
+//! 3. At the end of a turn the state is taken anew, and the program executed.
+//!
+//! Whatever goes wrong before or in the exec, this server goes on and says why in its log.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::child::{Child, ReadResult};
+use crate::console::clock::{Monotonic, Timestamps};
+use crate::console::event::{Event, ExitStatus};
+use crate::console::snapshot::Snapshot;
+use crate::handover::state::{
+    ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
+};
+use crate::handover::{self, format};
+use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE};
+use crate::server::Server;
+use crate::server::os::{Connection, Inheritable, Process, Socket, System, WorkerHandle};
+use crate::server::records::Records;
+use crate::server::writers::sink::SinkWriter;
+use crate::sys;
+use crate::sys::user::Account;
+
+/// What was true when the server started, and its successors need.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServerIdentity {
+    /// The command line.
+    pub(crate) argv: Vec<Vec<u8>>,
+    /// The second in which the first of them was started.
+    pub(crate) started: i64,
+    /// The directory that it was started in.
+    pub(crate) dir: Vec<u8>,
+    /// RLIMIT_NOFILE that the children get, soft and hard.
+    pub(crate) open_files: Option<(u64, u64)>,
+    /// Whom they are run as, under `--user`.
+    pub(crate) account: Option<Account>,
+}
+
+/// How far an upgrade is.
+pub(crate) struct Handover<P> {
+    step: Step<P>,
+    /// Another one was asked for meanwhile.
+    upgrade_requested: bool,
+}
+
+enum Step<P> {
+    /// None is under way.
+    Idle,
+    /// The new program is tried.
+    Checking {
+        program: Child<P>,
+        /// What it answered so far.
+        answer: Vec<u8>,
+        /// What it has to answer about the state it was given.
+        digest: u64,
+        /// It has to have answered by then.
+        until: Monotonic,
+    },
+    /// The new program will do; the writing threads are finishing.
+    Finishing {
+        /// They have to have finished by then.
+        until: Monotonic,
+    },
+}
+
+impl<P: Process> Handover<P> {
+    /// None is under way.
+    pub(crate) fn new() -> Handover<P> {
+        Handover { step: Step::Idle, upgrade_requested: false }
+    }
+
+    /// The new program, while it is tried.
+    pub(crate) fn program(&mut self) -> Option<&mut Child<P>> {
+        match &mut self.step {
+            Step::Checking { program, .. } => Some(program),
+            Step::Idle | Step::Finishing { .. } => None,
+        }
+    }
+
+    /// When the patience with what it waits for ends.
+    pub(crate) fn deadline(&self) -> Option<Monotonic> {
+        match self.step {
+            Step::Idle => None,
+            Step::Checking { until, .. } | Step::Finishing { until } => Some(until),
+        }
+    }
+}
+
+impl<S: System> Server<S> {
+    /// SIGUSR1.
+    pub(crate) fn upgrade(&mut self, now: Timestamps) {
+        if !matches!(self.handover.step, Step::Idle) {
+            self.handover.upgrade_requested = true;
+            return;
+        }
+        let token = self.take_token();
+        let begun = self.state(self.console.snapshot()).and_then(|state| {
+            let bytes = format::encode(&state);
+            let program = self.system.spawn_check(&bytes, token)?;
+            Ok((Child::new(program, token), format::digest(&bytes)))
+        });
+        match begun {
+            Ok((program, digest)) => {
+                let until = now.mono + HANDOVER_TIMEOUT;
+                let answer = Vec::new();
+                self.handover.step = Step::Checking { program, answer, digest, until };
+            }
+            Err(error) => self.upgrade_failed(&sys::reason(&error), now),
+        }
+    }
+
+    /// The part of a turn that an upgrade under way has: its last.
+    pub(crate) fn continue_upgrade(&mut self, now: Timestamps) {
+        match &mut self.handover.step {
+            Step::Idle => {}
+            Step::Checking { program, answer, until, .. } => {
+                read_answer(program, answer);
+                if answer.len() > ANSWER_MAX {
+                    self.upgrade_failed("the new program does something else", now);
+                } else if let Some(status) = program.ended() {
+                    self.check_finished(status, now);
+                } else if now.mono >= *until {
+                    self.upgrade_failed("the new program gave no answer in time", now);
+                }
+            }
+            Step::Finishing { until } => {
+                let late = now.mono >= *until;
+                let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
+                let records_rest = self.records.as_ref().is_none_or(Records::is_at_rest);
+                let writers_rest = writers().all(|writer| writer.quiesced_file().is_some());
+                match (writers_rest && records_rest, late) {
+                    (true, false) => self.exec_upgrade(now),
+                    // With all at rest it is what the service manager does not take.
+                    (true, true) => self.upgrade_failed("service manager is hung", now),
+                    (false, true) if records_rest => self.upgrade_failed("log is hung", now),
+                    (false, true) => self.upgrade_failed("events are hung", now),
+                    (false, false) => {}
+                }
+            }
+        }
+    }
+
+    /// The rehearsal has ended.
+    fn check_finished(&mut self, status: ExitStatus, now: Timestamps) {
+        let Step::Checking { answer, digest, .. } = &self.handover.step else {
+            return;
+        };
+        let verdict = match (status, answer.as_slice()) {
+            (_, [0, error @ ..]) => {
+                let errno = <[u8; 4]>::try_from(error).map_or(0, i32::from_ne_bytes);
+                Err(sys::strerror(errno))
+            }
+            (ExitStatus::Code(0), answer) if answer == handover::answer(*digest) => Ok(()),
+            (ExitStatus::Code(0), _) => Err("the new program did not answer".to_owned()),
+            (ExitStatus::Code(code), answer) => {
+                let words = String::from_utf8_lossy(answer);
+                let words = words.lines().next().unwrap_or_default();
+                Err(format!("the new program refused with status {code}: {words}"))
+            }
+            (ExitStatus::Unknown, _) => Err("the new program is gone".to_owned()),
+            (ExitStatus::Signal(signal), _) => {
+                Err(format!("the new program was killed by signal {signal}"))
+            }
+        };
+        match verdict {
+            Ok(()) => {
+                self.end_check();
+                for writer in
+                    [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten()
+                {
+                    writer.pause();
+                }
+                if let Some(records) = &mut self.records {
+                    records.pause();
+                }
+                self.handover.step = Step::Finishing { until: now.mono + HANDOVER_TIMEOUT };
+                // Most are idle anyway.
+                self.write_sinks(now);
+                self.continue_upgrade(now);
+            }
+            Err(reason) => self.upgrade_failed(&reason, now),
+        }
+    }
+
+    /// The server leaves instead.
+    pub(crate) fn cancel_upgrade(&mut self) {
+        self.end_check();
+        for writer in [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten() {
+            writer.resume();
+        }
+        if let Some(records) = &mut self.records {
+            records.go_on();
+        }
+    }
+
+    fn end_check(&mut self) {
+        let step = std::mem::replace(&mut self.handover.step, Step::Idle);
+        if let Step::Checking { program, .. } = step {
+            program.reap();
+            self.reap_orphans();
+        }
+    }
+
+    /// The new program takes over. Comes back only if it does not.
+    fn exec_upgrade(&mut self, now: Timestamps) {
+        let again = std::mem::take(&mut self.handover.upgrade_requested);
+        self.record_audit_events();
+        let error = match self.state(self.console.snapshot()) {
+            Ok(mut state) => {
+                state.records = self.records.as_ref().map(|it| it.state(true)).unwrap_or_default();
+                let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
+                self.system.exec_successor(&format::encode(&state), &numbers, again)
+            }
+            Err(error) => {
+                self.handover.upgrade_requested = again;
+                error
+            }
+        };
+        if error.kind() == io::ErrorKind::Interrupted {
+            // Signals may have come: first they are heard.
+            self.handover.upgrade_requested |= again;
+        } else {
+            // If another one was asked for, its signal has been sent anew.
+            self.upgrade_failed(&sys::reason(&error), now);
+        }
+    }
+
+    fn upgrade_failed(&mut self, reason: &str, now: Timestamps) {
+        self.cancel_upgrade();
+        self.console.handle(Event::UpgradeFailed(reason), now);
+        let text = format!("not upgraded: {reason}");
+        self.system.log_stderr(&text);
+        self.debug_line(&text);
+        if std::mem::take(&mut self.handover.upgrade_requested) {
+            self.upgrade(now);
+        }
+        self.write_sinks(now);
+        self.write_records(now);
+    }
+
+    /// Everything that another program needs to go on where this one stands.
+    pub(crate) fn state(&self, console: Snapshot) -> io::Result<State> {
+        let child = self.child.as_ref().map(Child::state).transpose()?;
+        let old_child = self.old_child.as_ref().map(Child::state).transpose()?;
+        let listeners = self.listeners.iter().map(|listener| {
+            Ok(ListenerState {
+                role: listener.role,
+                socket: listener.socket().descriptor()?,
+                file: listener.socket().file(),
+                raw: listener.endpoint().raw,
+            })
+        });
+        let connections = self.peers.iter().map(|(id, peer)| {
+            let stream = peer.source.stream();
+            Ok(ConnectionState { id: id.0, stream: stream.descriptor()?, kind: stream.kind() })
+        });
+        Ok(State {
+            version: crate::VERSION.to_owned(),
+            argv: self.identity.argv.iter().cloned().map(Text).collect(),
+            started: self.identity.started,
+            dir: Text(self.identity.dir.clone()),
+            open_files: self.identity.open_files,
+            next_token: self.next_token as u64,
+            console,
+            child,
+            listeners: listeners.collect::<io::Result<_>>()?,
+            connections: connections.collect::<io::Result<_>>()?,
+            log: sink(&self.log)?,
+            stdout: sink(&self.stdout)?,
+            account: self.identity.account.clone(),
+            descendants_since: self.system.descendants_since(),
+            store: self.system.store().map(describe).transpose()?,
+            records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
+            child_sockets: self.system.child_sockets()?,
+            old_child,
+        })
+    }
+}
+
+fn sink<L: WorkerHandle>(writer: &Option<SinkWriter<L>>) -> io::Result<Option<SinkState>> {
+    // One that is not at rest is only rehearsed.
+    let Some((writer, file)) =
+        writer.as_ref().and_then(|writer| Some((writer, writer.quiesced_file()?)))
+    else {
+        return Ok(None);
+    };
+    let retry = writer.retry().map(|(at, on_output)| Retry { at: at.0, on_output });
+    Ok(Some(SinkState { file: describe(file)?, retry }))
+}
+
+/// What another program in this process will know `fd` by.
+pub(crate) fn describe(fd: impl AsFd) -> io::Result<Descriptor> {
+    let fd = fd.as_fd();
+    let (kind, device, inode) = sys::fd::identity(fd)?;
+    Ok(Descriptor { number: fd.as_raw_fd(), kind, device, inode })
+}
+
+fn read_answer<P: Process>(program: &mut Child<P>, answer: &mut Vec<u8>) {
+    let mut buffer = [0; READ_SIZE];
+    while program.is_readable() && answer.len() <= ANSWER_MAX {
+        match program.read(&mut buffer) {
+            ReadResult::Bytes(count) => {
+                answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            }
+            ReadResult::Nothing => return,
+            // Its end is news of its own.
+            ReadResult::Closed => {}
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Descendants of the child that are not in its process group: the daemon that it became, and what it
+//! left behind. The server is the parent of all that have lost theirs (`PR_SET_CHILD_SUBREAPER`).
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::System;
+use crate::console::clock::Timestamps;
+use crate::console::event::Event;
+use crate::limits::PID_MAX;
+use crate::server::Server;
+use crate::sys::{process, procfs};
+
+/// The process that the child has become.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    pub(crate) pid: i32,
+    /// It by descriptor.
+    pub(crate) process: OwnedFd,
+    /// Whether it is a child of this process.
+    pub(crate) is_child: bool,
+}
+
+/// What the kernel has to know of the child's descendants.
+#[derive(Debug, Default)]
+pub(crate) struct Descendants {
+    /// `--child-pidfile`.
+    pub(crate) pid_file: Option<PathBuf>,
+    /// When the child was started: older processes are not of its kin.
+    pub(crate) since_ticks: Option<u64>,
+    /// Who got SIGTERM already.
+    terminated: BTreeSet<i32>,
+}
+
+impl Descendants {
+    /// A child is about to be started: what the last one said is no longer true.
+    pub(crate) fn prepare(&self) {
+        if let Some(path) = &self.pid_file
+            && fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+        {
+            // One that stays names nobody who would be believed.
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// The child was started; `beside` another one, whose kin counts too.
+    pub(crate) fn begin(&mut self, pid: i32, beside: bool) {
+        if !beside || self.since_ticks.is_none() {
+            self.since_ticks = procfs::start_ticks(pid);
+        }
+        self.terminated.clear();
+    }
+
+    /// The process that the PID file names, if that descends from this one and not from `stranger`.
+    pub(crate) fn find_daemon(&self, stranger: Option<i32>) -> Result<Daemon, String> {
+        let path = self.pid_file.as_deref().unwrap_or(Path::new(""));
+        let named = |problem: String| format!("PID file {} {problem}", path.display());
+        let pid = read_pid(path).map_err(named)?;
+        let found = procfs::descendant(pid);
+        let ours = found.filter(|(_, line)| !stranger.is_some_and(|pid| line.contains(&pid)));
+        let (process, line) = ours
+            .ok_or_else(|| named(format!("names process {pid}, which is none of the child's")))?;
+        Ok(Daemon { pid, process, is_child: line.len() == 1 })
+    }
+
+    /// Sends the signal to all that the child left behind, SIGTERM only once; how many there are.
+    pub(crate) fn signal(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
+        let Some(since) = self.since_ticks else {
+            return 0;
+        };
+        let mut found = procfs::children_since(since);
+        // Who may not be signalled is not waited for.
+        found.retain(|pid| !ours.contains(&Some(*pid)) && process::may_signal(*pid));
+        for &pid in &found {
+            if signal == nix::libc::SIGKILL {
+                process::signal(pid, signal);
+            } else if self.terminated.insert(pid) {
+                process::signal(pid, signal);
+                // A stopped one hears it only then.
+                process::signal(pid, nix::libc::SIGCONT);
+            }
+        }
+        found.len()
+    }
+}
+
+/// The PID in a file, or what is wrong with it.
+fn read_pid(path: &Path) -> Result<i32, String> {
+    let mut options = File::options();
+    // Anything but a file could wait for ever.
+    let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|error| format!("can't be read: {}", crate::sys::reason(&error)))?;
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        return Err("is no file".to_owned());
+    }
+    let mut text = Vec::new();
+    let read = file.take(PID_MAX).read_to_end(&mut text);
+    read.map_err(|error| format!("can't be read: {}", crate::sys::reason(&error)))?;
+    let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii();
+    let digits = std::str::from_utf8(line).ok().filter(|_| line.iter().all(u8::is_ascii_digit));
+    let pid = digits.and_then(|digits| digits.parse().ok()).filter(|&pid| pid > 1);
+    pid.ok_or_else(|| "holds no PID".to_owned())
+}
+
+impl<S: System> Server<S> {
+    /// The child's first process has ended: who is the child now?
+    pub(crate) fn find_daemon(&mut self, now: Timestamps) {
+        if !self.console.awaits_daemon() {
+            return;
+        }
+        let rehearsed = self.handover.program().map(|program| program.pid());
+        let Some(child) = &mut self.child else {
+            // A server before this one had it, and died.
+            return self.console.handle(Event::DaemonNotFound("it is not known"), now);
+        };
+        child.await_daemon();
+        match self.system.find_daemon(rehearsed) {
+            Ok(daemon) => {
+                let (before, pid) = (child.pid(), daemon.pid);
+                child.become_daemon(daemon);
+                // By the new name after the old one: the manager takes no descriptor twice.
+                self.system.forget_child(before);
+                self.system.keep_child(child.process());
+                // The first process may have hidden others.
+                self.reap_orphans();
+                self.console.handle(Event::Daemonized(pid), now);
+                self.debug_line(&format!("child is daemon {pid}"));
+            }
+            Err(reason) => self.console.handle(Event::DaemonNotFound(&reason), now),
+        }
+    }
+
+    /// What the child left behind gets a signal.
+    pub(crate) fn signal_orphans(&mut self, signal: i32, now: Timestamps) {
+        let ours = self.own_pids();
+        let count = self.system.signal_orphans(signal, ours);
+        if count > 0 {
+            self.debug_line(&format!("signal {signal} to {count} orphans"));
+        }
+        self.reap_orphans();
+        self.console.handle(Event::OrphansSignaled(count), now);
+    }
+}

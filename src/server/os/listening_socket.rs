@@ -1,0 +1,333 @@
+//! Endpoints: bound so that nobody else's is taken, and removed if they are still ours.
+
+use std::fs;
+use std::io;
+use std::net::{self, IpAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::AT_FDCWD;
+use nix::libc::mode_t;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
+    getsockname, getsockopt, listen, setsockopt, sockopt,
+};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, umask};
+
+use super::client_stream::ClientStream;
+use super::{Inheritable, Socket};
+use crate::config::endpoint::{Address, Endpoint};
+use crate::console::event::Role;
+use crate::handover::state::{Descriptor, FileId};
+use crate::limits::{BACKLOG, RESERVED_FDS};
+use crate::server::event_loop::upgrade::describe;
+use crate::sys;
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A bound endpoint. Dropped, its socket file goes too, if it is still this one.
+#[derive(Debug)]
+pub(crate) struct ListeningSocket {
+    socket: Kind,
+    /// What it is bound to: a port asked for as 0 is the one got.
+    pub(crate) endpoint: Endpoint,
+    /// What its connections may do.
+    pub(crate) role: Role,
+    /// The socket file, as long as it is still this one.
+    file: Option<(PathBuf, FileId)>,
+    /// The service manager has it anyway.
+    pub(crate) passed: bool,
+}
+
+impl ListeningSocket {
+    /// Binds `endpoint` and listens.
+    pub(crate) fn bind(endpoint: &Endpoint, role: Role) -> io::Result<ListeningSocket> {
+        let mut file = None;
+        let mut bound = endpoint.clone();
+        let socket = match &endpoint.address {
+            Address::Tcp(address) => {
+                let socket = listen_at(*address, true, Backlog::new(BACKLOG)?)?;
+                let socket = TcpListener::from(socket);
+                bound.address = Address::Tcp(socket.local_addr().unwrap_or(*address));
+                Kind::Tcp(socket)
+            }
+            Address::Unix { path, uid, gid, mode } => {
+                let (socket, id) = listen_file(path, *uid, *gid, *mode)?;
+                file = Some((path.clone(), id));
+                Kind::Unix(socket.into())
+            }
+            Address::Abstract(name) => {
+                Kind::Unix(UnixListener::bind_addr(&sys::socket::abstract_address(name)?)?)
+            }
+            Address::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        let bound = ListeningSocket { socket, endpoint: bound, role, file, passed: false };
+        sys::fd::set_nonblocking_cloexec(&bound)?;
+        Ok(bound)
+    }
+
+    /// Takes over one that the service manager made, and keeps.
+    pub(crate) fn from_service_manager(
+        fd: OwnedFd,
+        role: Role,
+        raw: bool,
+    ) -> io::Result<ListeningSocket> {
+        let mut bound = ListeningSocket::adopt(fd, role, raw, None)?;
+        bound.passed = true;
+        Ok(bound)
+    }
+
+    /// Takes over a socket that listens already. Its file is removed with it if it is `file`; else it
+    /// stays its maker's.
+    pub(crate) fn adopt(
+        fd: OwnedFd,
+        role: Role,
+        raw: bool,
+        file: Option<FileId>,
+    ) -> io::Result<ListeningSocket> {
+        let unfit =
+            || io::Error::other("the socket passed is no listening TCP or Unix stream socket");
+        let listens = getsockopt(&fd, sockopt::SockType) == Ok(SockType::Stream)
+            && getsockopt(&fd, sockopt::AcceptConn) == Ok(true);
+        if !listens {
+            return Err(unfit());
+        }
+        let family = getsockname::<SockaddrStorage>(fd.as_raw_fd())?.family();
+        let (socket, address) = match family {
+            Some(AddressFamily::Inet | AddressFamily::Inet6) => {
+                let socket = TcpListener::from(fd);
+                let address = socket.local_addr()?;
+                (Kind::Tcp(socket), Address::Tcp(address))
+            }
+            Some(AddressFamily::Unix) => {
+                let socket = UnixListener::from(fd);
+                let address = socket.local_addr()?;
+                (Kind::Unix(socket), unix_address(&address))
+            }
+            _ => return Err(unfit()),
+        };
+        let file = match (&address, file) {
+            (Address::Unix { path, .. }, Some(file)) => Some((path.clone(), file)),
+            _ => None,
+        };
+        let endpoint = Endpoint { address, raw };
+        let bound = ListeningSocket { socket, endpoint, role, file, passed: false };
+        sys::fd::set_nonblocking_cloexec(&bound)?;
+        Ok(bound)
+    }
+}
+
+impl ListeningSocket {
+    /// Lets those in whom `endpoint` means. Whether they find it: its socket file may be gone, or
+    /// another's.
+    pub(crate) fn reapply_permissions(&self, endpoint: &Endpoint) -> bool {
+        let Address::Unix { path, uid, gid, mode } = &endpoint.address else {
+            return true;
+        };
+        self.file().is_some_and(|id| is_at(path, id))
+            && set_permissions(path, *uid, *gid, *mode).is_ok()
+    }
+
+    /// Its socket file stays.
+    pub(crate) fn keep_file(&mut self) {
+        self.file = None;
+    }
+
+    /// Whether it is what binding `endpoint` would give.
+    pub(crate) fn matches(&self, endpoint: &Endpoint) -> bool {
+        match (&self.endpoint.address, &endpoint.address) {
+            (Address::Tcp(bound), Address::Tcp(wanted)) => {
+                bound.ip() == wanted.ip() && [0, bound.port()].contains(&wanted.port())
+            }
+            (Address::Unix { path: bound, .. }, Address::Unix { path: wanted, .. }) => {
+                bound == wanted
+            }
+            (Address::Abstract(bound), Address::Abstract(wanted)) => bound == wanted,
+            _ => false,
+        }
+    }
+}
+
+impl Inheritable for ListeningSocket {
+    fn descriptor(&self) -> io::Result<Descriptor> {
+        describe(self)
+    }
+}
+
+impl Socket for ListeningSocket {
+    type Connection = ClientStream;
+
+    fn file(&self) -> Option<FileId> {
+        self.file.as_ref().map(|(_, id)| *id)
+    }
+
+    fn is_near_fd_limit(&self) -> bool {
+        sys::fd::is_near_limit(self.as_fd(), RESERVED_FDS)
+    }
+
+    fn accept(&self) -> io::Result<(ClientStream, Option<IpAddr>)> {
+        let (stream, from) = match &self.socket {
+            Kind::Tcp(socket) => {
+                let (stream, from) = socket.accept()?;
+                sys::fd::tune_tcp(&stream);
+                (OwnedFd::from(stream), Some(from.ip()))
+            }
+            Kind::Unix(socket) => (socket.accept()?.0.into(), None),
+        };
+        sys::fd::set_nonblocking_cloexec(&stream)?;
+        Ok((ClientStream::socket(stream, self.endpoint.raw), from))
+    }
+}
+
+impl AsFd for ListeningSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Kind::Tcp(socket) => socket.as_fd(),
+            Kind::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl Drop for ListeningSocket {
+    fn drop(&mut self) {
+        if let Some((path, id)) = &self.file {
+            remove_file(path, *id);
+        }
+    }
+}
+
+/// Removes a socket file if it is still this one.
+pub(crate) fn remove_file(path: &Path, id: FileId) {
+    if is_at(path, id) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// Whether the file at `path` is this one.
+pub(crate) fn is_at(path: &Path, id: FileId) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| FileId::of(&found) == id)
+}
+
+/// Gives a socket file its owner and permissions. What a link with its name leads to keeps its own.
+fn set_permissions(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Result<()> {
+    if uid.is_some() || gid.is_some() {
+        // Without the right to, it stays the process's own, as with procServ: that lets in nobody
+        // who was not to be let in.
+        let _ = lchown(path, uid, gid);
+    }
+    if fs::symlink_metadata(path)?.mode() & 0o7777 != mode & 0o7777 {
+        let mode = Mode::from_bits_truncate(mode as mode_t);
+        fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)?;
+    }
+    Ok(())
+}
+
+/// Listens on a TCP address; on an IPv6 one for IPv6 clients only or not, whatever the system's
+/// default is. Blocking.
+pub(crate) fn listen_at(
+    address: net::SocketAddr,
+    only_v6: bool,
+    backlog: Backlog,
+) -> io::Result<OwnedFd> {
+    let kind = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let socket = sys::socket::open(kind, SockType::Stream)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &only_v6)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&socket, backlog)?;
+    Ok(socket)
+}
+
+/// Listens on a socket file. There is no moment at which it has wider permissions than asked for,
+/// and nobody gets in before it has its owner. One that a dead server left behind is replaced.
+pub(crate) fn listen_file(
+    path: &Path,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    mode: u32,
+) -> io::Result<(OwnedFd, FileId)> {
+    remove_stale(path)?;
+    let socket = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
+    let address = UnixAddr::new(path)?;
+    // Where the directory has no default ACL, that is all that is needed.
+    let saved = umask(Mode::from_bits_truncate(!mode as mode_t & 0o777));
+    let bound = bind(socket.as_raw_fd(), &address);
+    umask(saved);
+    bound?;
+    let id = FileId::of(&fs::symlink_metadata(path)?);
+    let ready = set_permissions(path, uid, gid, mode)
+        .and_then(|()| Ok(listen(&socket, sys::socket::MAX_BACKLOG)?));
+    if ready.is_err() {
+        remove_file(path, id);
+    }
+    ready.map(|()| (socket, id))
+}
+
+/// Removes a socket that no server answers on. Anything else in the way is an error.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let in_use = || io::Error::from_raw_os_error(nix::libc::EADDRINUSE);
+    let kind = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        // Binding will say what is wrong, if anything is.
+        Err(_) => return Ok(()),
+    };
+    if kind.is_dir() {
+        return Err(io::Error::from_raw_os_error(nix::libc::EISDIR));
+    }
+    if !kind.is_socket() {
+        return Err(in_use());
+    }
+    match connect_nonblocking(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // Answered, or too busy to answer, or not ours to look at.
+        _ => Err(in_use()),
+    }
+}
+
+/// Connects without waiting for room in the backlog.
+fn connect_nonblocking(path: &Path) -> io::Result<UnixStream> {
+    let fd = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
+    sys::fd::set_nonblocking_cloexec(&fd)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(UnixStream::from(fd))
+}
+
+/// What a socket is bound to that somebody else made. Its permissions are not looked at.
+fn unix_address(address: &SocketAddr) -> Address {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+        return Address::Abstract(name.to_vec());
+    }
+    let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+    Address::Unix { path, uid: None, gid: None, mode: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn planted_link_changes_nobodys_rights() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| dir.path().join(name));
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&file, &link).unwrap();
+        let before = fs::metadata(&file).unwrap();
+        // As root it would be given away.
+        let _ = set_permissions(&link, Some(65534), Some(65534), 0o666);
+        let after = fs::metadata(&file).unwrap();
+        let rights = |of: &fs::Metadata| (of.uid(), of.gid(), of.mode());
+        assert_eq!(rights(&after), rights(&before));
+    }
+}

@@ -1,0 +1,95 @@
+//! A child as the kernel has it: a process and the master of its PTY.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::descendants::Daemon;
+use super::{Inheritable, NonblockingIo, Process};
+use crate::handover::state::Descriptor;
+use crate::server::event_loop::upgrade::describe;
+use crate::sys::process::{self, ExitStatus};
+use crate::sys::{fd, pidfd, procfs};
+use crate::systemd::notify_socket::NotifySocket;
+
+/// A child with the master of its PTY.
+#[derive(Debug)]
+pub(crate) struct PtyProcess {
+    pub(crate) pid: i32,
+    pub(crate) master: File,
+    /// Where it says that it is ready, under `--overlap`.
+    pub(crate) notify_socket: Option<NotifySocket>,
+    /// The process by descriptor, if it is no child of this process: a server before this one was
+    /// its parent, or it is a daemon with another.
+    pub(crate) pidfd: Option<OwnedFd>,
+}
+
+impl Inheritable for PtyProcess {
+    fn descriptor(&self) -> io::Result<Descriptor> {
+        describe(&self.master)
+    }
+}
+
+impl NonblockingIo for PtyProcess {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.master).read(buffer)
+    }
+
+    fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize> {
+        fd::write_two(&self.master, slices)
+    }
+}
+
+impl Process for PtyProcess {
+    fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    fn poll_exit(&self) -> Option<ExitStatus> {
+        match &self.pidfd {
+            None => process::poll_exit(self.pid),
+            // Its parent may have ended, and this process be it now.
+            Some(orphan) => process::poll_exit(self.pid)
+                .or_else(|| Some(pidfd::exit_status(orphan)?.unwrap_or(ExitStatus::Unknown))),
+        }
+    }
+
+    fn signal(&self, signal: i32) {
+        match &self.pidfd {
+            None => process::signal_group(self.pid, signal),
+            Some(orphan) => pidfd::signal_group(orphan, self.pid, signal),
+        }
+    }
+
+    fn become_daemon(&mut self, daemon: Daemon) {
+        process::reap(self.pid);
+        self.pid = daemon.pid;
+        self.pidfd = (!daemon.is_child).then_some(daemon.process);
+    }
+
+    fn reap(self) {
+        drop(self.master);
+        process::reap(self.pid);
+    }
+
+    fn start_ticks(&self) -> Option<u64> {
+        procfs::start_ticks(self.pid)
+    }
+
+    fn read_notification(&self) -> Option<bool> {
+        // What others say is heard as nothing.
+        match self.notify_socket.as_ref()?.next() {
+            Ok((sender, ready)) => Some(ready && procfs::is_descendant_or_self(sender, self.pid)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    fn notify_socket(&self) -> Option<BorrowedFd<'_>> {
+        self.notify_socket.as_ref().map(AsFd::as_fd)
+    }
+
+    fn pidfd(&self) -> Option<&OwnedFd> {
+        self.pidfd.as_ref()
+    }
+}

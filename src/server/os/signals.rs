@@ -1,0 +1,85 @@
+//! Signals as state of the event loop: a flag for each, and a socket that wakes the loop.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::libc::{SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+
+use super::PendingSignals;
+use crate::sys::signal::SenderTracker;
+
+/// What has come since the last look.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    wake: UnixStream,
+    terminate: Arc<AtomicBool>,
+    reopen: Arc<AtomicBool>,
+    child: Arc<AtomicBool>,
+    upgrade: Arc<AtomicBool>,
+    overlap: Arc<AtomicBool>,
+    senders: BTreeMap<i32, SenderTracker>,
+}
+
+impl Signals {
+    /// Handles SIGTERM, SIGHUP, SIGCHLD, SIGUSR1 and SIGUSR2 from now on.
+    pub(crate) fn new() -> io::Result<Signals> {
+        let (wake, writer) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        let mut senders = BTreeMap::new();
+        let mut register = |signal| -> io::Result<Arc<AtomicBool>> {
+            let flag = Arc::new(AtomicBool::new(false));
+            senders.insert(signal, SenderTracker::install(signal)?);
+            // The flag first: whoever is woken finds it set.
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+            signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+            Ok(flag)
+        };
+        Ok(Signals {
+            terminate: register(SIGTERM)?,
+            reopen: register(SIGHUP)?,
+            child: register(SIGCHLD)?,
+            upgrade: register(SIGUSR1)?,
+            overlap: register(SIGUSR2)?,
+            senders,
+            wake,
+        })
+    }
+
+    /// To be polled for reading.
+    pub(crate) fn wake(&self) -> &UnixStream {
+        &self.wake
+    }
+
+    /// Empties the socket. The flags are to be looked at after this.
+    pub(crate) fn drain(&mut self) {
+        let mut buffer = [0; 64];
+        while self.wake.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    }
+
+    /// Process and user that sent this signal last, if it was a process.
+    pub(crate) fn sender(&self, signal: i32) -> Option<(i32, u32)> {
+        self.senders.get(&signal)?.last()
+    }
+
+    /// Whether any has come since they were last taken.
+    pub(crate) fn any(&self) -> bool {
+        [&self.terminate, &self.reopen, &self.child, &self.upgrade, &self.overlap]
+            .into_iter()
+            .any(|flag| flag.load(Ordering::Acquire))
+    }
+
+    /// What has come since the last call.
+    pub(crate) fn take(&self) -> PendingSignals {
+        let take = |flag: &AtomicBool| flag.swap(false, Ordering::AcqRel);
+        PendingSignals {
+            terminate: take(&self.terminate),
+            reopen: take(&self.reopen),
+            child: take(&self.child),
+            upgrade: take(&self.upgrade),
+            overlap: take(&self.overlap),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a server is put together from, whether it is new or goes on where another stopped.
+
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use super::child_sockets::ChildSocket;
+use super::pid_files::OwnedFile;
+use crate::config::{Config, LogTarget, RunMode};
+use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
+use crate::console::event::ClientId;
+use crate::console::{Console, Settings};
+use crate::handover::state::RecordsState;
+use crate::server::event_loop::upgrade::ServerIdentity;
+use crate::server::os::client_stream::ClientStream;
+use crate::server::os::fdstore::FdStore;
+use crate::server::os::listening_socket::ListeningSocket;
+use crate::server::os::pty_process::PtyProcess;
+use crate::server::startup::error::StartupError;
+use crate::sys::time;
+use crate::systemd::notify::Notifier;
+
+/// Where a server comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StartKind {
+    /// It is the first.
+    Fresh,
+    /// Another program in this process made way for it.
+    Upgraded,
+    /// The one before it died.
+    Recovered,
+}
+
+/// Everything that a server is made of.
+pub(crate) struct ServerParts {
+    pub(crate) start_kind: StartKind,
+    pub(crate) identity: ServerIdentity,
+    pub(crate) console: Console,
+    pub(crate) listeners: Vec<ListeningSocket>,
+    pub(crate) child_sockets: Vec<ChildSocket>,
+    pub(crate) log: Option<OutputFile>,
+    /// Why there is none.
+    pub(crate) log_error: Option<String>,
+    pub(crate) stdout: Option<OutputFile>,
+    /// What the records go on with, and the version of the program before.
+    pub(crate) records: (RecordsState, String),
+    pub(crate) child: Option<PtyProcess>,
+    pub(crate) old_child: Option<PtyProcess>,
+    pub(crate) connections: Vec<(ClientId, ClientStream)>,
+    /// Tokens and clients below it have been.
+    pub(crate) next_token: usize,
+    pub(crate) files: Vec<OwnedFile>,
+    /// The way to the service manager, if it is to be told anything.
+    pub(crate) notifier: Option<Notifier>,
+    /// With `--fdstore`.
+    pub(crate) fdstore: Option<FdStore>,
+    /// Since when the child's kin are in the world.
+    pub(crate) descendants_since: Option<u64>,
+    /// Lines for `-d`.
+    pub(crate) debug_lines: Vec<String>,
+}
+
+/// A file for a thread to write.
+pub(crate) struct OutputFile {
+    pub(crate) file: File,
+    /// After a failure: when to try again, and whether only new output makes that worth it.
+    pub(crate) retry: Option<(Monotonic, bool)>,
+}
+
+/// The way to the service manager, with `--notify` and if there is one.
+pub(crate) fn notifier(config: &Config) -> Result<Option<Notifier>, StartupError> {
+    let address = std::env::var_os("NOTIFY_SOCKET");
+    let notifier = address.filter(|name| config.notify && !name.is_empty());
+    let notifier = notifier.map(|address| Notifier::new(&address)).transpose();
+    notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
+}
+
+/// What the console is told at the start.
+pub(crate) fn settings(config: &Config, origin: &ServerIdentity, log_opened: bool) -> Settings {
+    let server_dir = origin.dir.clone();
+    let child_dir = match &config.chdir {
+        Some(dir) => dir.as_os_str().as_bytes().to_vec(),
+        None => server_dir.clone(),
+    };
+    let log = config.log_file.as_ref().map(|log| match log {
+        LogTarget::Stdout => (b"-".to_vec(), true),
+        LogTarget::File(path) => (path.as_os_str().as_bytes().to_vec(), log_opened),
+    });
+    Settings {
+        version: crate::VERSION.as_bytes().to_vec(),
+        server_pid: std::process::id(),
+        server_started: UnixTime(origin.started),
+        server_dir,
+        child_dir,
+        name: config.name.as_bytes().to_vec(),
+        command: config.command.as_bytes().to_vec(),
+        executed: config.exec.as_ref().unwrap_or(&config.command).as_bytes().to_vec(),
+        log,
+        log_stamp: config.log_stamp.clone(),
+        to_stdout: config.run_mode == RunMode::Debug,
+        to_syslog: config.syslog.is_some(),
+        commands: config.command_chars,
+        ignore: config.ignore.clone(),
+        kill_signal: config.kill_signal,
+        holdoff: Duration::from_secs(config.holdoff.into()),
+        holdoff_max: Duration::from_secs(config.holdoff_max.into()),
+        signal_status: config.signal_status,
+        kill_orphans: config.kill_orphans,
+        daemonizes: config.child_pid_file.is_some(),
+        grace: Duration::from_secs(config.grace_period.into()),
+        restart: config.restart,
+        wait: config.wait,
+        ready: config.ready.clone(),
+        overlap: config.overlap,
+        time_format: config.time_format.clone(),
+        history: config.history,
+        wording: config.wording,
+    }
+}
+
+/// Local time.
+pub(crate) struct LocalTime;
+
+impl TimeFormatter for LocalTime {
+    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
+        time::strftime(time.0, format)
+    }
+}

@@ -1,0 +1,248 @@
+//! `--log-rotate`: when the log is cut, and how older ones make way.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::log_file;
+use crate::config::Rotation;
+use crate::handover::state::FileId;
+use crate::limits::LOG_RETRY;
+
+/// The log's rotation.
+#[derive(Debug)]
+pub(crate) struct Rotator {
+    rule: Rotation,
+    /// After a failure it is not tried before.
+    not_before: Option<Instant>,
+}
+
+impl Rotator {
+    /// By this rule.
+    pub(crate) fn new(rule: Rotation) -> Rotator {
+        Rotator { rule, not_before: None }
+    }
+
+    /// How much of `next` is still for `file`, if that is to make way after it.
+    pub(crate) fn cut(&self, file: &File, next: &[u8]) -> Option<usize> {
+        if self.not_before.is_some_and(|at| Instant::now() < at) {
+            return None;
+        }
+        let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
+        cut(self.rule.size, metadata.len(), next)
+    }
+
+    /// Moves `file` out of the way, which has the name `path`, and opens another. One that somebody
+    /// else has moved is left alone.
+    pub(crate) fn rotate(&mut self, path: &Path, file: &File) -> io::Result<File> {
+        let result = rotate(path, file, self.rule.keep);
+        self.not_before = result.is_err().then(|| Instant::now() + LOG_RETRY);
+        result
+    }
+}
+
+/// At the first line end with which a file of `len` bytes has `size`, at twice that without one.
+fn cut(size: u64, len: u64, next: &[u8]) -> Option<usize> {
+    let index = |limit: u64| usize::try_from(limit.saturating_sub(len)).unwrap_or(usize::MAX);
+    let from = index(size).saturating_sub(1);
+    let end = next.get(from..).and_then(|rest| rest.iter().position(|&byte| byte == b'\n'));
+    let last = index(size.saturating_mul(2));
+    let cut = end.map_or(usize::MAX, |end| from + end + 1).min(last);
+    (cut <= next.len()).then_some(cut)
+}
+
+fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
+    let old = file.metadata()?;
+    if !fs::metadata(path).is_ok_and(|found| FileId::of(&found) == FileId::of(&old)) {
+        return log_file::open(path);
+    }
+    // A link stays, and the logs where it leads: there is the room for them.
+    let path = &fs::canonicalize(path)?;
+    // Up to the first gap only: one that an earlier failure left must not cost the oldest log.
+    let gap = (1..keep).find(|&number| !exists(&numbered(path, number))).unwrap_or(keep);
+    for number in (1..gap).rev() {
+        fs::rename(numbered(path, number), numbered(path, number + 1))?;
+    }
+    let first = numbered(path, 1);
+    fs::rename(path, &first)?;
+    match open_next(path, &old) {
+        Err(error) => {
+            fs::rename(&first, path)?;
+            Err(error)
+        }
+        new => new,
+    }
+}
+
+/// Opens the log that follows `old`.
+fn open_next(path: &Path, old: &fs::Metadata) -> io::Result<File> {
+    match log_file::options(old.mode() & 0o644).create_new(true).open(path) {
+        Ok(new) => {
+            // As far as we may: who could read the log still can, and nobody else at any moment.
+            let _ = fchown(&new, Some(old.uid()), Some(old.gid()));
+            let _ = new.set_permissions(old.permissions());
+            Ok(new)
+        }
+        // What somebody has put there keeps its rights: it may be a link to anything.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => log_file::open(path),
+        error => error,
+    }
+}
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn cut_is_at_a_line_end_past_the_size() {
+        for (len, next, expected) in [
+            (0, &b"123\n567\n"[..], None),
+            (0, b"123\n567\n9\n", Some(10)),
+            (0, b"123\n567\n9ab\ndef", Some(12)),
+            (9, b"\n", Some(1)),
+            (10, b"a\nb\n", Some(2)),
+            (0, b"123456789a", None),
+            (0, b"123456789\n", Some(10)),
+            (8, b"12345678901", None),
+            (8, b"123456789012", Some(12)),
+            (8, b"123456789012345\n", Some(12)),
+            (20, b"123\n", Some(0)),
+            (500, b"1", Some(0)),
+        ] {
+            assert_eq!(cut(10, len, next), expected, "{len} {}", next.escape_ascii());
+        }
+    }
+
+    /// However the bytes come, no file but the last is small, none is too large, none ends in a
+    /// line that could have been whole, and together they have every byte.
+    #[test]
+    fn nothing_is_lost_however_it_comes() {
+        let text: Vec<u8> = (0..400_u32)
+            .flat_map(|number| {
+                let line = "x".repeat((number as usize * 7919) % 45);
+                format!("{number} {line}\n").into_bytes()
+            })
+            .collect();
+        for piece in 1..60 {
+            let mut files = vec![Vec::new()];
+            for mut rest in text.chunks(piece) {
+                while !rest.is_empty() {
+                    let file: &mut Vec<u8> = files.last_mut().unwrap();
+                    let end = cut(20, file.len() as u64, rest);
+                    let (now, later) = rest.split_at(end.unwrap_or(rest.len()));
+                    file.extend_from_slice(now);
+                    rest = later;
+                    if end.is_some() {
+                        files.push(Vec::new());
+                    }
+                }
+            }
+            assert_eq!(files.concat(), text);
+            files.pop();
+            for file in files {
+                assert!((20..=40).contains(&file.len()));
+                assert!(file.ends_with(b"\n") || file.len() == 40);
+                assert!(!file[19..file.len() - 1].contains(&b'\n'));
+            }
+        }
+    }
+
+    fn names(dir: &Path) -> Vec<(String, String)> {
+        let mut names: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let name = entry.file_name().into_string().unwrap();
+                (name, fs::read_to_string(entry.path()).unwrap())
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn older_ones_make_way_up_to_a_gap() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut file = log_file::open(&path).unwrap();
+        let mut rotator = Rotator::new(Rotation { size: 1, keep: 3 });
+        let pair = |name: &str, content: &str| (name.to_owned(), content.to_owned());
+        for number in 1..=5 {
+            fs::write(&path, format!("{number}")).unwrap();
+            file = rotator.rotate(&path, &file).unwrap();
+        }
+        let all = [pair("log", ""), pair("log.1", "5"), pair("log.2", "4"), pair("log.3", "3")];
+        assert_eq!(names(dir.path()), all);
+        fs::remove_file(dir.path().join("log.2")).unwrap();
+        fs::write(&path, "6").unwrap();
+        file = rotator.rotate(&path, &file).unwrap();
+        let all = [pair("log", ""), pair("log.1", "6"), pair("log.2", "5"), pair("log.3", "3")];
+        assert_eq!(names(dir.path()), all);
+        // Somebody else has moved it.
+        fs::rename(&path, dir.path().join("moved")).unwrap();
+        rotator.rotate(&path, &file).unwrap();
+        assert_eq!(names(dir.path()), [&all[..], &[pair("moved", "")]].concat());
+    }
+
+    #[test]
+    fn a_link_stays_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let large = tempfile::tempdir().unwrap();
+        let link = dir.path().join("log");
+        std::os::unix::fs::symlink(large.path().join("ioc.log"), &link).unwrap();
+        let mut file = log_file::open(&link).unwrap();
+        let mut rotator = Rotator::new(Rotation { size: 1, keep: 2 });
+        for number in 1..=3 {
+            fs::write(&link, format!("{number}")).unwrap();
+            file = rotator.rotate(&link, &file).unwrap();
+        }
+        let names = names(large.path());
+        let names: Vec<_> =
+            names.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(names, [("ioc.log", ""), ("ioc.log.1", "3"), ("ioc.log.2", "2")]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn planted_link_changes_nobodys_rights() {
+        let dir = tempfile::tempdir().unwrap();
+        let [old, other, link] = ["old", "other", "log"].map(|name| dir.path().join(name));
+        for (path, mode) in [(&old, 0o666), (&other, 0o600)] {
+            fs::write(path, "").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        open_next(&link, &fs::metadata(&old).unwrap()).unwrap();
+        assert_eq!(fs::metadata(&other).unwrap().mode() & 0o777, 0o600);
+        fs::remove_file(&link).unwrap();
+        open_next(&link, &fs::metadata(&old).unwrap()).unwrap();
+        assert_eq!(fs::metadata(&link).unwrap().mode() & 0o777, 0o666);
+    }
+
+    #[test]
+    fn after_a_failure_it_is_not_tried_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gone").join("log");
+        let file = tempfile::tempfile().unwrap();
+        let mut rotator = Rotator::new(Rotation { size: 1, keep: 3 });
+        assert_eq!(rotator.cut(&file, b"a\n"), Some(2));
+        assert!(rotator.rotate(&path, &file).is_err());
+        assert_eq!(rotator.cut(&file, b"a\n"), None);
+    }
+}
