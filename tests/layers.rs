@@ -23,11 +23,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("handover", &["console", "sys"]),
     ("systemd", &["config", "sys"]),
     ("server", &["config", "console", "console/child", "limits", "sys"]),
-    ("server/writers", &["config", "console", "handover", "limits", "sys"]),
-    (
-        "server/records",
-        &["config", "console", "console/child", "handover", "server/writers", "sys"],
-    ),
+    ("server/writers", &["config", "console", "limits", "sys"]),
+    ("server/records", &["config", "console", "console/child", "server/writers", "sys"]),
     (
         "server/os",
         &[
@@ -73,7 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("manage", &["limits", "sys"]),
     ("manage/registry", &["limits"]),
     ("manage/inspect", &["cli", "config", "manage/registry", "sys"]),
-    ("manage/systemd", &["cli", "config", "manage/registry"]),
+    ("manage/systemd", &["cli", "config", "manage/registry", "sys"]),
     (
         "manage/commands",
         &["config", "manage/inspect", "manage/registry", "manage/systemd", "reply_filter", "sys"],
@@ -92,7 +89,6 @@ const TO_BE_CUT: &[(&str, &str)] = &[
     ("server/os", "server/startup"),
     ("server/writers", "server/os"),
     ("server/writers", "server/records"),
-    ("sys", "limits"),
 ];
 
 /// Folders that are compiled for tests only.

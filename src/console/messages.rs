@@ -27,7 +27,7 @@ pub fn greeting(
     clients: Option<ClientCount>,
 ) -> Vec<u8> {
     let mut out = Vec::new();
-    let commands = settings.commands;
+    let commands = settings.console.commands;
     if clients.is_some() {
         line!(out, "@@@ Welcome to procServ (", settings.version, ")");
         let kill = match commands.kill {
@@ -40,7 +40,7 @@ pub fn greeting(
             }
             None => b"auto restart toggle disabled".to_vec(),
         };
-        let is = match settings.wording {
+        let is = match settings.console.style {
             MessageStyle::Current => ", auto restart mode is ",
             MessageStyle::V2_7 => ", auto restart is ",
         };
@@ -56,17 +56,17 @@ pub fn greeting(
     }
     line!(out, "@@@ procServ server PID: ", settings.server_pid.to_string());
     line!(out, "@@@ Server startup directory: ", settings.server_dir);
-    line!(out, "@@@ Child startup directory: ", settings.child_dir);
-    let child_name = [b"Child \"", &*settings.name, b"\""].concat();
-    if settings.name == settings.command {
-        line!(out, "@@@ Child started as: ", settings.command);
+    line!(out, "@@@ Child startup directory: ", settings.child_dir());
+    let child_name = [b"Child \"", settings.name(), b"\""].concat();
+    if settings.name() == settings.command() {
+        line!(out, "@@@ Child started as: ", settings.command());
     } else {
-        line!(out, "@@@ ", child_name, " started as: ", settings.command);
+        line!(out, "@@@ ", child_name, " started as: ", settings.command());
     }
-    if let Some((file, opened)) = &settings.log
-        && settings.wording == MessageStyle::Current
+    if let Some(file) = settings.log_name()
+        && settings.console.style == MessageStyle::Current
     {
-        let trouble = if *opened { "" } else { "unable to open log file " };
+        let trouble = if settings.log_opened { "" } else { "unable to open log file " };
         line!(out, "@@@ Child log file: ", trouble, file);
     }
     match child {
@@ -90,11 +90,11 @@ pub fn greeting(
 /// Section 6: a child was started.
 pub fn started(settings: &Settings, pid: i32) -> Vec<u8> {
     let mut out = Vec::new();
-    line!(out, "@@@ Restarting child \"", settings.name, "\"");
-    if settings.name != settings.executed {
-        line!(out, "@@@    (as ", settings.executed, ")");
+    line!(out, "@@@ Restarting child \"", settings.name(), "\"");
+    if settings.name() != settings.executed() {
+        line!(out, "@@@    (as ", settings.executed(), ")");
     }
-    line!(out, "@@@ The PID of new child \"", settings.name, "\" is: ", pid.to_string());
+    line!(out, "@@@ The PID of new child \"", settings.name(), "\" is: ", pid.to_string());
     out.extend_from_slice(RULE);
     out
 }
@@ -102,21 +102,21 @@ pub fn started(settings: &Settings, pid: i32) -> Vec<u8> {
 /// A child could not be started at all. Ours: procServ has no words for it.
 pub fn start_failed(settings: &Settings, reason: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    line!(out, "@@@ Child \"", settings.name, "\" could not be started: ", reason);
+    line!(out, "@@@ Child \"", settings.name(), "\" could not be started: ", reason);
     out
 }
 
 /// The child has become another process, a daemon. Ours: procServ takes it for dead.
 pub fn daemon_started(settings: &Settings, pid: i32) -> Vec<u8> {
     let mut out = Vec::new();
-    line!(out, "@@@ The PID of new child \"", settings.name, "\" is: ", pid.to_string());
+    line!(out, "@@@ The PID of new child \"", settings.name(), "\" is: ", pid.to_string());
     out
 }
 
 /// It was to become one, and none was found.
 pub fn daemon_not_found(settings: &Settings, reason: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    line!(out, "@@@ Child \"", settings.name, "\" left no daemon: ", reason);
+    line!(out, "@@@ Child \"", settings.name(), "\" left no daemon: ", reason);
     out
 }
 
@@ -145,7 +145,7 @@ pub fn old_ended(child: ChildProcess, status: ExitStatus) -> Vec<u8> {
 pub fn old_child_stays(settings: &Settings, pid: i32) -> Vec<u8> {
     let mut out = Vec::new();
     let pid = pid.to_string();
-    line!(out, "@@@ Child \"", settings.name, "\" is not replaced, process ", pid, " goes on");
+    line!(out, "@@@ Child \"", settings.name(), "\" is not replaced, process ", pid, " goes on");
     out
 }
 
@@ -168,7 +168,7 @@ pub fn shutting_down(settings: &Settings, mode: RestartMode, time: &[u8]) -> Vec
 /// Section 5: the toggle character.
 pub fn toggled(settings: &Settings, mode: RestartMode) -> Vec<u8> {
     let mut out = b"\r\n".to_vec();
-    let to = match settings.wording {
+    let to = match settings.console.style {
         MessageStyle::Current => "@@@ Toggled auto restart mode to ",
         MessageStyle::V2_7 => "@@@ Toggled auto restart to ",
     };
@@ -178,7 +178,7 @@ pub fn toggled(settings: &Settings, mode: RestartMode) -> Vec<u8> {
 
 /// Section 5: the kill character, of which 2.7 says nothing.
 pub fn killed(settings: &Settings) -> Vec<u8> {
-    match settings.wording {
+    match settings.console.style {
         MessageStyle::Current => b"\r\n@@@ Got a kill command\r\n".to_vec(),
         MessageStyle::V2_7 => Vec::new(),
     }
@@ -246,11 +246,11 @@ pub fn skipped(count: u64) -> Vec<u8> {
 /// Section 3: what can be done while there is no child.
 fn restart_help(settings: &Settings) -> Vec<u8> {
     let mut out = Vec::new();
-    let kill = match settings.commands.kill {
+    let kill = match settings.console.commands.kill {
         Some(kill) => [b" or ", &*control_char::to_caret(kill), b" restarts"].concat(),
         None => b" restarts".to_vec(),
     };
-    let logout = match settings.commands.logout {
+    let logout = match settings.console.commands.logout {
         Some(logout) => {
             [b", ", &*control_char::to_caret(logout), b" closes this connection"].concat()
         }

@@ -21,7 +21,6 @@ mod subsystem;
 #[cfg(test)]
 mod tests;
 
-use crate::console::stream::flow;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::audit::AuditEvent;
@@ -35,8 +34,10 @@ use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use self::event::{ChildProcess, ChildSlot, ClientId, Effect, Event, ExitStatus};
 pub use self::settings::Settings;
 use self::stream::buffer::StreamBuffer;
+use self::stream::flow;
 pub use self::stream::reader::Chunk;
 use self::stream::reader::{Encoding, StreamReader};
+use crate::config::RestartPolicy;
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
@@ -71,15 +72,16 @@ impl Console {
     /// A console without clients. The first [`handle_timeout`](Self::handle_timeout) starts the
     /// child, unless it is to wait.
     pub fn new(settings: Settings, formatter: Box<dyn TimeFormatter>) -> Console {
+        let RestartPolicy { mode, wait, ref ready, .. } = settings.restart;
         Console {
-            supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
-            readiness: ReadinessTracker::new(settings.ready.clone(), settings.wait),
+            supervisor: Supervisor::new(mode, wait, settings.policy()),
+            readiness: ReadinessTracker::new(ready.clone(), wait),
             overlap: OverlapState::default(),
-            stream: StreamBuffer::new(settings.log_stamp.is_some(), settings.history),
+            stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
             log: None,
             stdout: settings.to_stdout.then(|| StreamReader::new(0, PLAIN)),
-            syslog: settings.to_syslog.then(|| StreamReader::new(0, PLAIN)),
+            syslog: settings.log.syslog.is_some().then(|| StreamReader::new(0, PLAIN)),
             input: InputQueue::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
@@ -115,7 +117,7 @@ impl Console {
                 self.interleave(which, bytes, now);
             }
             // A daemon closes its terminal.
-            Event::OutputClosed(ChildSlot::Current) if self.settings.daemonizes => {}
+            Event::OutputClosed(ChildSlot::Current) if self.settings.daemonizes() => {}
             Event::OutputClosed(ChildSlot::Current) => {
                 self.cancel_replacement();
                 self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
@@ -220,7 +222,7 @@ impl Console {
 
     /// The child's name in messages.
     pub fn child_name(&self) -> &[u8] {
-        &self.settings.name
+        self.settings.name()
     }
 
     /// The next thing to do.
@@ -260,7 +262,7 @@ impl Console {
     }
 
     fn time(&self, time: UnixTime) -> Vec<u8> {
-        self.formatter.format(time, &self.settings.time_format)
+        self.formatter.format(time, &self.settings.console.time_format)
     }
 
     fn act(&mut self, action: Action, now: Timestamps) {
@@ -334,7 +336,7 @@ impl Console {
         } else if self.supervisor.in_grace() {
             self.supervisor.end_grace(now.mono);
         } else if !self.supervisor.is_leaving() {
-            let Settings { kill_signal, grace, .. } = self.settings;
+            let RestartPolicy { kill_signal, grace, .. } = self.settings.restart;
             self.signal(kill_signal);
             let killed = kill_signal == SIGKILL || grace.is_zero();
             if killed && kill_signal != SIGKILL {

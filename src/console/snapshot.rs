@@ -124,7 +124,7 @@ impl Console {
             log: self.log.as_ref().map(StreamReader::snapshot),
             stdout: self.stdout.as_ref().map(StreamReader::snapshot),
             input: self.input.snapshot(),
-            log_opened: self.settings.log.as_ref().map(|log| log.1),
+            log_opened: self.settings.log.target.as_ref().map(|_| self.settings.log_opened),
             readiness: Some(self.readiness.snapshot()),
             failing: self.failing,
             syslog: self.syslog.as_ref().map(StreamReader::snapshot),
@@ -178,8 +178,9 @@ impl Console {
         let settings = &mut console.settings;
         console.supervisor = Supervisor::restore(record.supervisor, settings.policy())?;
         console.overlap = OverlapState::restore(record.overlap, console.supervisor.running())?;
-        let keep_times = settings.log_stamp.is_some();
-        console.stream = StreamBuffer::restore(record.stream, keep_times, settings.history)?;
+        let keep_times = settings.log.stamp.is_some();
+        console.stream =
+            StreamBuffer::restore(record.stream, keep_times, settings.console.history)?;
         let head = console.stream.head();
         for client in record.clients {
             let id = client.id;
@@ -188,8 +189,8 @@ impl Console {
                 return Err(InvalidSnapshot("two clients have one id"));
             }
         }
-        if let Some((_, opened)) = &mut settings.log {
-            *opened = record.log_opened.unwrap_or(*opened);
+        if settings.log.target.is_some() {
+            settings.log_opened = record.log_opened.unwrap_or(settings.log_opened);
             let log =
                 record.log.map(|log| StreamReader::restore(log, settings.log_encoding(), head));
             console.log = log.transpose()?;
@@ -200,7 +201,7 @@ impl Console {
                 None => StreamReader::new(head, PLAIN),
             });
         }
-        if settings.to_syslog {
+        if settings.log.syslog.is_some() {
             console.syslog = Some(match record.syslog {
                 Some(syslog) => StreamReader::restore(syslog, PLAIN, head)?,
                 None => StreamReader::new(head, PLAIN),

@@ -37,7 +37,7 @@ impl Console {
 
     /// The log was opened, or can be written again.
     pub(super) fn log_opened(&mut self) {
-        if self.log.is_none() && matches!(self.settings.log, Some((_, false))) {
+        if self.log.is_none() && !self.settings.log_opened && self.settings.log.target.is_some() {
             // Told on standard error at the start.
             self.failing |= bit(Subsystem::Log);
         }
@@ -47,7 +47,7 @@ impl Console {
     }
 
     fn log_name(&self) -> &[u8] {
-        self.settings.log.as_ref().map_or(b"", |(name, _)| name)
+        self.settings.log_name().unwrap_or_default()
     }
 }
 

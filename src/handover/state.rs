@@ -2,13 +2,12 @@
 //! [`core::record`](crate::console::snapshot) tells.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 
 use minicbor::{Decode, Encode};
 
 use crate::console::event::{ClientKind, Role};
 use crate::console::snapshot::{InvalidSnapshot, Snapshot};
+use crate::sys::file::FileId;
 use crate::sys::user::Account;
 
 /// All that a server is.
@@ -152,25 +151,6 @@ pub struct ChildSocketState {
     /// Whether the service manager has it anyway.
     #[cbor(n(4), default)]
     pub passed: bool,
-}
-
-/// A file, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct FileId {
-    /// `st_dev`.
-    #[n(0)]
-    pub device: u64,
-    /// `st_ino`.
-    #[n(1)]
-    pub inode: u64,
-}
-
-impl FileId {
-    /// The file that has this metadata.
-    pub fn of(metadata: &Metadata) -> FileId {
-        FileId { device: metadata.dev(), inode: metadata.ino() }
-    }
 }
 
 /// A client's connection.

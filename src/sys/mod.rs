@@ -10,6 +10,7 @@
 pub mod daemonize;
 pub mod exec;
 pub mod fd;
+pub mod file;
 pub mod passed_fds;
 pub mod pidfd;
 pub mod process;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::process::ExitStatus;
-use crate::limits::REAP_WAIT;
 
 /// A descriptor of process `pid`, closed on exec.
 #[cfg(target_os = "linux")]
@@ -40,8 +39,9 @@ pub fn kill_group(process: impl AsFd, pid: i32, patience: Duration) {
     let _ = poll(&mut [PollFd::new(process, PollFlags::POLLIN)], patience);
 }
 
-/// Whether the process has ended, and how. `Err` inside: nobody can tell how.
-pub fn exit_status(process: impl AsFd) -> Option<Result<ExitStatus, ()>> {
+/// Returns how the process has ended, or `None` if it has not. The kernel tells only when the parent
+/// of the process has reaped it, for which this waits at most `reap_wait`.
+pub fn exit_status(process: impl AsFd, reap_wait: Duration) -> Option<ExitStatus> {
     let process = process.as_fd();
     let is = |events, wait: PollTimeout| {
         let mut fds = [PollFd::new(process, events)];
@@ -51,8 +51,8 @@ pub fn exit_status(process: impl AsFd) -> Option<Result<ExitStatus, ()>> {
         return None;
     }
     // Hangs up when it is reaped.
-    is(PollFlags::empty(), PollTimeout::try_from(REAP_WAIT).unwrap_or(PollTimeout::ZERO));
-    Some(wait_status(process.as_raw_fd()).map(end).ok_or(()))
+    is(PollFlags::empty(), PollTimeout::try_from(reap_wait).unwrap_or(PollTimeout::ZERO));
+    Some(wait_status(process.as_raw_fd()).map_or(ExitStatus::Unknown, end))
 }
 
 /// Whether it has not ended.
@@ -103,7 +103,7 @@ pub fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, GROUP) };
     // Linux before 6.9 knows no groups here. While the leader lives, the number is its own.
     let unknown = io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL);
-    if sent == -1 && unknown && pid > 1 && exit_status(process).is_none() {
+    if sent == -1 && unknown && pid > 1 && is_alive(process) {
         super::process::signal_group(pid, signal);
     }
 }
@@ -146,16 +146,17 @@ mod tests {
 
     #[test]
     fn end_of_a_process_is_seen() {
+        let wait = Duration::from_secs(1);
         let mut shell = Command::new("/bin/sh");
         let shell = shell.args(["-c", "read x; exit 7"]).stdin(std::process::Stdio::piped());
         let mut child = shell.spawn().expect("a child");
         let process = open(child.id() as i32).expect("a descriptor");
-        assert!(exit_status(&process).is_none());
+        assert!(exit_status(&process, wait).is_none());
         drop(child.stdin.take());
         child.wait().expect("its end");
-        let end = exit_status(&process).expect("an end");
+        let end = exit_status(&process, wait).expect("an end");
         // Kernels before 6.15 can't tell.
-        assert!(matches!(end, Ok(ExitStatus::Exited(7)) | Err(())), "{end:?}");
+        assert!(matches!(end, ExitStatus::Exited(7) | ExitStatus::Unknown), "{end:?}");
         signal_group(&process, child.id() as i32, libc::SIGTERM);
     }
 }

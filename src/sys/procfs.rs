@@ -1,11 +1,11 @@
 //! Who descends from whom, by /proc. Where there is none, nobody does.
 
 use std::fs;
+use std::time::Duration;
 
 use nix::unistd::getpid;
 
 use super::pidfd;
-use crate::limits::KERNEL_TICK;
 
 /// What is read of `/proc/PID/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +52,11 @@ pub fn children_since(since: u64) -> Vec<i32> {
     if found.is_empty() { look() } else { found }
 }
 
-/// Waits, if this process has children already, until [`children_since`] can tell them from those that
-/// it starts from now on.
-pub fn wait_one_tick() {
+/// Sleeps for one `tick` of the kernel if this process has children, so that the start times of
+/// children that it starts from now on differ from theirs, and [`children_since`] can tell them apart.
+pub fn wait_one_tick(tick: Duration) {
     if !children_since(0).is_empty() {
-        std::thread::sleep(KERNEL_TICK);
+        std::thread::sleep(tick);
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(descendant(pid).expect("a descendant").1, [pid]);
         assert!(children_since(start).contains(&pid));
         assert!(!children_since(start + 1).contains(&pid));
-        wait_one_tick();
+        wait_one_tick(Duration::from_millis(10));
         let mut younger = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().expect("a child");
         assert!(start_ticks(younger.id() as i32) > Some(start));
         younger.kill().and_then(|()| younger.wait()).expect("its end");

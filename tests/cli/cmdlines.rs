@@ -84,49 +84,54 @@ fn summary(config: &Config) -> BTreeMap<&'static str, String> {
     let path = |path: &Path| path.to_str().unwrap().to_string();
     let bytes = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let flag = |set: bool| set.then(String::new);
-    let controls: Vec<_> = config.controls.iter().map(endpoint).collect();
+    let controls: Vec<_> = config.endpoints.controls.iter().map(endpoint).collect();
     say("control", Some(controls.join(" ")));
-    say("log", config.log_endpoint.as_ref().map(ToString::to_string));
-    let command: Vec<_> = std::iter::once(&config.command).chain(&config.args).map(text).collect();
+    say("log", config.endpoints.log.as_ref().map(ToString::to_string));
+    let command: Vec<_> =
+        std::iter::once(&config.child.command).chain(&config.child.args).map(text).collect();
     say("command", Some(command.join(" ")));
-    say("exec", config.exec.as_ref().map(text));
-    say("name", (config.name != config.command).then(|| text(&config.name)));
-    say("chdir", config.chdir.as_deref().map(path));
-    say("core", config.core_size.map(|size| size.to_string()));
+    say("exec", config.child.exec.as_ref().map(text));
+    say("name", (config.child.name != config.child.command).then(|| text(&config.child.name)));
+    say("chdir", config.child.chdir.as_deref().map(path));
+    say("core", config.child.core_size.map(|size| size.to_string()));
     let mode = config.run_mode;
     say("mode", (mode != RunMode::Daemon).then(|| format!("{mode:?}")));
-    say("holdoff", (config.holdoff != 15).then(|| config.holdoff.to_string()));
-    let ignored: Vec<u8> = (0..=255).filter(|&byte| config.ignore.contains(byte)).collect();
-    let usual = config.ignore.contains(0) && ignored.len() == 3;
+    let holdoff = config.restart.holdoff.as_secs();
+    say("holdoff", (holdoff != 15).then(|| holdoff.to_string()));
+    let ignored: Vec<u8> = (0..=255).filter(|&byte| config.console.ignore.contains(byte)).collect();
+    let usual = config.console.ignore.contains(0) && ignored.len() == 3;
     say("ignore", (!usual).then(|| format!("{ignored:x?}")));
-    let CommandChars { kill, toggle, logout } = config.command_chars;
+    let CommandChars { kill, toggle, logout } = config.console.commands;
     say("kill", (kill != Some(0x18)).then(|| format!("{kill:x?}")));
     say("toggle", (toggle != Some(0x14)).then(|| format!("{toggle:x?}")));
     say("logout", logout.map(|byte| format!("{byte:x}")));
-    say("signal", (config.kill_signal != 9).then(|| config.kill_signal.to_string()));
+    say(
+        "signal",
+        (config.restart.kill_signal != 9).then(|| config.restart.kill_signal.to_string()),
+    );
     say(
         "file",
-        config.log_file.as_ref().map(|target| match target {
+        config.log.target.as_ref().map(|target| match target {
             LogTarget::Stdout => "stdout".to_string(),
             LogTarget::File(file) => path(file),
         }),
     );
-    say("stamp", config.log_stamp.as_deref().map(|it| format!("{:?}", bytes(it))));
+    say("stamp", config.log.stamp.as_deref().map(|it| format!("{:?}", bytes(it))));
     say(
         "restart",
-        match config.restart {
+        match config.restart.mode {
             RestartMode::On => None,
             mode => Some(format!("{mode:?}")),
         },
     );
-    say("wait", flag(config.wait));
+    say("wait", flag(config.restart.wait));
     say("quiet", flag(config.quiet));
-    say("pid", config.pid_file.as_deref().map(path));
-    say("info", config.info_file.as_deref().map(path));
-    say("time", (config.time_format != b"%c").then(|| bytes(&config.time_format)));
+    say("pid", config.files.pid.as_deref().map(path));
+    say("info", config.files.info.as_deref().map(path));
+    say("time", (config.console.time_format != b"%c").then(|| bytes(&config.console.time_format)));
     assert!(config.warnings.is_empty());
-    assert_eq!(config.grace_period, 0);
-    assert!(!config.save_log);
+    assert_eq!(config.restart.grace.as_secs(), 0);
+    assert!(!config.log.save);
     summary
 }
 

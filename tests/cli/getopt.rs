@@ -116,20 +116,20 @@ fn help_and_version_win_over_errors_before_them() {
 
 fn the_first_operand_ends_the_options() {
     let config = run(&["-q", "2000", "cmd", "-V", "--bad", "--", "-h"]).unwrap();
-    assert_eq!(config.command, "cmd");
-    assert_eq!(config.args, ["-V", "--bad", "--", "-h"]);
+    assert_eq!(config.child.command, "cmd");
+    assert_eq!(config.child.args, ["-V", "--bad", "--", "-h"]);
     assert!(config.quiet);
     let config = run(&["--", "2000", "-q", "-V"]).unwrap();
-    assert_eq!(config.command, "-q");
-    assert_eq!(config.args, ["-V"]);
+    assert_eq!(config.child.command, "-q");
+    assert_eq!(config.child.args, ["-V"]);
     assert!(!config.quiet);
     let config = run(&["-P", "2000", "--", "--", "x"]).unwrap();
-    assert_eq!(config.command, "--");
-    assert_eq!(config.args, ["x"]);
+    assert_eq!(config.child.command, "--");
+    assert_eq!(config.child.args, ["x"]);
     let config = run(&["-P2000", "-", "x"]).unwrap();
-    assert_eq!(config.command, "-");
+    assert_eq!(config.child.command, "-");
     let config = run(&["2000", ""]).unwrap();
-    assert_eq!(config.command, "");
+    assert_eq!(config.child.command, "");
 }
 
 fn values_are_taken_as_getopt_takes_them() {
@@ -145,15 +145,15 @@ fn values_are_taken_as_getopt_takes_them() {
         "--info-file=",
         "-e=x",
     ]);
-    assert_eq!(config.name, "-x");
-    assert_eq!(config.chdir.unwrap(), OsStr::new("--"));
-    assert_eq!(config.log_file, Some(LogTarget::File("--".into())));
-    assert_eq!(config.controls.len(), 2);
-    assert_eq!(config.controls[0].to_bytes(), b"unix:a=b");
-    assert_eq!(config.info_file.unwrap(), OsStr::new(""));
-    assert_eq!(config.exec.unwrap(), "=x");
+    assert_eq!(config.child.name, "-x");
+    assert_eq!(config.child.chdir.unwrap(), OsStr::new("--"));
+    assert_eq!(config.log.target, Some(LogTarget::File("--".into())));
+    assert_eq!(config.endpoints.controls.len(), 2);
+    assert_eq!(config.endpoints.controls[0].to_bytes(), b"unix:a=b");
+    assert_eq!(config.files.info.unwrap(), OsStr::new(""));
+    assert_eq!(config.child.exec.unwrap(), "=x");
     // With -P given the first operand is the command.
-    assert_eq!(config.command, "2000");
+    assert_eq!(config.child.command, "2000");
 }
 
 fn bytes_pass_untouched() {
@@ -168,11 +168,11 @@ fn bytes_pass_untouched() {
     ];
     let words: Vec<_> = words.iter().map(OsString::as_os_str).collect();
     let config = run_with(&words, &[]).unwrap();
-    assert_eq!(config.name, raw(b"\xff"));
-    assert_eq!(config.chdir.unwrap().into_os_string(), raw(b"\xfe="));
-    assert_eq!(config.controls[0].to_bytes(), b"unix:\xfd");
-    assert_eq!(config.command, raw(b"\xfc"));
-    assert_eq!(config.args, [raw(b"-\xfb")]);
+    assert_eq!(config.child.name, raw(b"\xff"));
+    assert_eq!(config.child.chdir.unwrap().into_os_string(), raw(b"\xfe="));
+    assert_eq!(config.endpoints.controls[0].to_bytes(), b"unix:\xfd");
+    assert_eq!(config.child.command, raw(b"\xfc"));
+    assert_eq!(config.child.args, [raw(b"-\xfb")]);
 }
 
 fn the_last_one_wins() {
@@ -195,11 +195,11 @@ fn the_last_one_wins() {
         "--holdoff=3",
         "--holdoff=4",
     ]);
-    assert_eq!(config.name, "b");
-    assert_eq!(config.log_endpoint.unwrap().to_string(), "tcp:0.0.0.0:2001");
-    assert_eq!(config.log_file, Some(LogTarget::Stdout));
-    assert_eq!(config.command_chars.kill, Some(2));
-    assert_eq!(config.holdoff, 4);
+    assert_eq!(config.child.name, "b");
+    assert_eq!(config.endpoints.log.unwrap().to_string(), "tcp:0.0.0.0:2001");
+    assert_eq!(config.log.target, Some(LogTarget::Stdout));
+    assert_eq!(config.console.commands.kill, Some(2));
+    assert_eq!(config.restart.holdoff.as_secs(), 4);
 }
 
 fn every_unambiguous_prefix_is_the_option() {
@@ -231,15 +231,15 @@ fn every_unambiguous_prefix_is_the_option() {
             refused(&[&word], &[&line, "missing argument"]);
         }
     }
-    assert_eq!(config(&["--logst=x"]).log_stamp.unwrap(), b"x");
+    assert_eq!(config(&["--logst=x"]).log.stamp.unwrap(), b"x");
 }
 
 fn options_of_our_own_may_be_shortened_where_procserv_has_none() {
-    assert_eq!(config(&["--g", "7"]).grace_period, 7);
-    assert_eq!(config(&["-g7"]).grace_period, 7);
-    assert!(config(&["--sa"]).save_log);
-    assert!(config(&["--sig"]).signal_status);
-    assert!(!config(&["--re", "--no"]).save_log);
+    assert_eq!(config(&["--g", "7"]).restart.grace.as_secs(), 7);
+    assert_eq!(config(&["-g7"]).restart.grace.as_secs(), 7);
+    assert!(config(&["--sa"]).log.save);
+    assert!(config(&["--sig"]).restart.signal_status);
+    assert!(!config(&["--re", "--no"]).log.save);
 }
 
 fn an_empty_argv_is_no_panic() {
@@ -263,7 +263,7 @@ proptest! {
     fn every_command_line_is_accepted_or_explained(words in prop::collection::vec(word(), 0..8)) {
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         match run(&words) {
-            Ok(config) => prop_assert!(!config.controls.is_empty()),
+            Ok(config) => prop_assert!(!config.endpoints.controls.is_empty()),
             Err(exit) if exit.code == 0 => prop_assert!(!exit.stdout.is_empty()),
             Err(exit) => {
                 prop_assert_eq!(exit.code, 1);

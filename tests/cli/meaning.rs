@@ -31,24 +31,24 @@ cases![
 fn defaults() {
     let config = config(&[]);
     assert_eq!(config.argv0, "ps");
-    assert_eq!(config.controls.len(), 1);
-    assert_eq!(config.controls[0].to_string(), "tcp:127.0.0.1:2000");
-    assert_eq!(config.log_endpoint, None);
-    assert_eq!(config.command, "cmd");
-    assert_eq!(config.name, "cmd");
-    assert!(config.args.is_empty());
-    assert_eq!((config.exec, config.chdir, config.core_size), (None, None, None));
+    assert_eq!(config.endpoints.controls.len(), 1);
+    assert_eq!(config.endpoints.controls[0].to_string(), "tcp:127.0.0.1:2000");
+    assert_eq!(config.endpoints.log, None);
+    assert_eq!(config.child.command, "cmd");
+    assert_eq!(config.child.name, "cmd");
+    assert!(config.child.args.is_empty());
+    assert_eq!((config.child.exec, config.child.chdir, config.child.core_size), (None, None, None));
     assert_eq!(config.run_mode, RunMode::Daemon);
-    assert_eq!((config.holdoff, config.grace_period), (15, 0));
-    assert_eq!(config.kill_signal, 9);
-    assert_eq!((config.log_file, config.log_stamp), (None, None));
-    assert_eq!(config.restart, RestartMode::On);
-    assert!(!config.wait && !config.quiet && !config.save_log);
-    assert_eq!((config.pid_file, config.info_file), (None, None));
-    assert_eq!(config.time_format, b"%c");
-    assert_eq!(config.command_chars.kill, Some(0x18));
-    assert_eq!(config.command_chars.toggle, Some(0x14));
-    assert_eq!(config.command_chars.logout, None);
+    assert_eq!((config.restart.holdoff.as_secs(), config.restart.grace.as_secs()), (15, 0));
+    assert_eq!(config.restart.kill_signal, 9);
+    assert_eq!((config.log.target, config.log.stamp), (None, None));
+    assert_eq!(config.restart.mode, RestartMode::On);
+    assert!(!config.restart.wait && !config.quiet && !config.log.save);
+    assert_eq!((config.files.pid, config.files.info), (None, None));
+    assert_eq!(config.console.time_format, b"%c");
+    assert_eq!(config.console.commands.kill, Some(0x18));
+    assert_eq!(config.console.commands.toggle, Some(0x14));
+    assert_eq!(config.console.commands.logout, None);
     assert!(config.warnings.is_empty());
 }
 
@@ -58,10 +58,10 @@ fn the_environment_gives_pidfile_and_debug() {
         run_with(&words, env).unwrap()
     };
     let pid = [("PROCSERV_PID", "env")];
-    assert_eq!(with(&[], &pid).pid_file.unwrap(), OsStr::new("env"));
-    assert_eq!(with(&["-p", "x"], &pid).pid_file.unwrap(), OsStr::new("x"));
-    assert_eq!(with(&["-p", ""], &pid).pid_file.unwrap(), OsStr::new(""));
-    assert_eq!(with(&[], &[("PROCSERV_PID", "")]).pid_file, None);
+    assert_eq!(with(&[], &pid).files.pid.unwrap(), OsStr::new("env"));
+    assert_eq!(with(&["-p", "x"], &pid).files.pid.unwrap(), OsStr::new("x"));
+    assert_eq!(with(&["-p", ""], &pid).files.pid.unwrap(), OsStr::new(""));
+    assert_eq!(with(&[], &[("PROCSERV_PID", "")]).files.pid, None);
     let debug = [("PROCSERV_DEBUG", "")];
     assert_eq!(with(&[], &debug).run_mode, RunMode::Debug);
     assert_eq!(with(&["-f"], &debug).run_mode, RunMode::DebugForeground);
@@ -70,26 +70,26 @@ fn the_environment_gives_pidfile_and_debug() {
 }
 
 fn restart_modes() {
-    assert_eq!(config(&["-o"]).restart, RestartMode::Oneshot);
-    assert_eq!(config(&["--noauto"]).restart, RestartMode::Off);
-    assert_eq!(config(&["--noauto", "--oneshot"]).restart, RestartMode::Oneshot);
-    assert_eq!(config(&["--oneshot", "--noauto"]).restart, RestartMode::Off);
+    assert_eq!(config(&["-o"]).restart.mode, RestartMode::Oneshot);
+    assert_eq!(config(&["--noauto"]).restart.mode, RestartMode::Off);
+    assert_eq!(config(&["--noauto", "--oneshot"]).restart.mode, RestartMode::Oneshot);
+    assert_eq!(config(&["--oneshot", "--noauto"]).restart.mode, RestartMode::Off);
 }
 
 fn service_manager_is_told_if_asked_for() {
-    assert!(!config(&["-f"]).notify);
-    assert!(config(&["-f", "--notify"]).notify);
-    assert_eq!(config(&["-f", "--notify"]).ready, None);
-    assert!(!config(&["-f", "--notify"]).fdstore);
+    assert!(!config(&["-f"]).service.notify);
+    assert!(config(&["-f", "--notify"]).service.notify);
+    assert_eq!(config(&["-f", "--notify"]).restart.ready, None);
+    assert!(!config(&["-f", "--notify"]).service.fdstore);
     let kept = config(&["-f", "--fdstore"]);
-    assert!(kept.fdstore && kept.notify);
+    assert!(kept.service.fdstore && kept.service.notify);
     let ready = config(&["-d", "--rea", "it is up", "-f"]);
-    assert!(ready.notify);
-    assert_eq!(ready.ready.unwrap(), b"it is up");
-    assert_eq!(config(&["-f", "--ready=a", "--ready=b", "--not"]).ready.unwrap(), b"b");
+    assert!(ready.service.notify);
+    assert_eq!(ready.restart.ready.unwrap(), b"it is up");
+    assert_eq!(config(&["-f", "--ready=a", "--ready=b", "--not"]).restart.ready.unwrap(), b"b");
     // Nothing of procServ's means them.
-    assert_eq!(config(&["--no"]).restart, RestartMode::Off);
-    assert!(!config(&["--re"]).notify);
+    assert_eq!(config(&["--no"]).restart.mode, RestartMode::Off);
+    assert!(!config(&["--re"]).service.notify);
 }
 
 fn service_manager_needs_the_foreground_and_a_line() {
@@ -108,8 +108,8 @@ fn service_manager_needs_the_foreground_and_a_line() {
 }
 
 fn sockets_for_the_child_add_up() {
-    assert!(config(&["-f"]).listen.is_empty());
-    let listen = config(&["--listen", "tcp://:80", "--liste=unix:///run/x"]).listen;
+    assert!(config(&["-f"]).child.listen.is_empty());
+    let listen = config(&["--listen", "tcp://:80", "--liste=unix:///run/x"]).child.listen;
     let texts: Vec<&[u8]> = listen.iter().map(|uri| uri.text.as_slice()).collect();
     assert_eq!(texts, [&b"tcp://:80"[..], b"unix:///run/x"]);
     let exit = run(&["--listen", "x", "2000", "cmd"]).unwrap_err();
@@ -118,41 +118,42 @@ fn sockets_for_the_child_add_up() {
 }
 
 fn children_overlap_if_asked_to() {
-    assert_eq!(config(&["--killsig", "9"]).overlap, None);
-    let overlap = |options: &[&str]| config(options).overlap.unwrap();
+    assert_eq!(config(&["--killsig", "9"]).restart.overlap, None);
+    let overlap = |options: &[&str]| config(options).restart.overlap.unwrap();
     let default = overlap(&["--overlap", "1500"]);
     assert_eq!((default.after.as_millis(), default.grace.as_secs()), (1500, 10));
     assert_eq!(default.command, None);
-    assert_eq!(config(&["--overlap=0"]).grace_period, 0, "that of SIGTERM");
+    assert_eq!(config(&["--overlap=0"]).restart.grace.as_secs(), 0, "that of SIGTERM");
     assert_eq!(overlap(&["--overlap=0", "-g", "0"]).grace.as_secs(), 0);
     assert_eq!(overlap(&["-g7", "--overl=1", "--reload=^U"]).command, Some(0x15));
     assert_eq!(overlap(&["--overlap=1", "--reloadcmd="]).command, None);
-    assert!(config(&["--overlap=1", "--reloadcmd=^U"]).ignore.contains(0x15));
+    assert!(config(&["--overlap=1", "--reloadcmd=^U"]).console.ignore.contains(0x15));
     let exit = run(&["--overlap=1", "--child-pidfile=p", "2000", "cmd"]).unwrap_err();
     let refused = b"ps: --overlap does not go with --child-pidfile: a daemon is not replaced\n";
     assert_eq!((&*exit.stderr, exit.code), (&refused[..], 1));
     // Shortened as procServ shortens its own, these are its own.
-    assert!(config(&["--re"]).overlap.is_none());
+    assert!(config(&["--re"]).restart.overlap.is_none());
 }
 
 fn options_of_our_own_are_strict() {
-    assert_eq!(config(&[]).history, 0);
-    assert_eq!(config(&["--history", "64M"]).history, 64 << 20);
-    assert_eq!(config(&["--history=10k", "--hist", "7"]).history, 7);
-    assert_eq!(config(&["--history=64K"]).history, 64 << 10);
+    assert_eq!(config(&[]).console.history, 0);
+    assert_eq!(config(&["--history", "64M"]).console.history, 64 << 20);
+    assert_eq!(config(&["--history=10k", "--hist", "7"]).console.history, 7);
+    assert_eq!(config(&["--history=64K"]).console.history, 64 << 10);
     for size in ["64k", "64K", "64m", "64M", "64g", "64G"] {
-        assert!(config(&["-L", "log", "--log-rotate", size]).log_rotate.is_some(), "{size}");
+        assert!(config(&["-L", "log", "--log-rotate", size]).log.rotation.is_some(), "{size}");
     }
-    assert_eq!(config(&[]).wording, MessageStyle::Current);
-    assert_eq!(config(&["--compat", "2.7"]).wording, MessageStyle::V2_7);
-    assert_eq!(config(&[]).allow_from, None);
-    let networks = config(&["--allow-from", "10.0.0.0/8", "--allow-f=::1,10.1.1.1"]).allow_from;
+    assert_eq!(config(&[]).console.style, MessageStyle::Current);
+    assert_eq!(config(&["--compat", "2.7"]).console.style, MessageStyle::V2_7);
+    assert_eq!(config(&[]).endpoints.allow_from, None);
+    let networks =
+        config(&["--allow-from", "10.0.0.0/8", "--allow-f=::1,10.1.1.1"]).endpoints.allow_from;
     let mut expected = AllowedNetworks::default();
     expected.add("10.0.0.0/8,::1,10.1.1.1").unwrap();
     assert_eq!(networks, Some(expected));
     // It opens nothing.
     assert_eq!(
-        config(&["--allow-from", "0.0.0.0/0"]).controls[0].to_string(),
+        config(&["--allow-from", "0.0.0.0/0"]).endpoints.controls[0].to_string(),
         "tcp:127.0.0.1:2000"
     );
     for (options, problem) in [
@@ -171,16 +172,16 @@ fn options_of_our_own_are_strict() {
         assert_eq!((exit.stdout, exit.code), (Vec::new(), 1));
     }
     // Nothing of procServ's means them.
-    assert_eq!(config(&["--allow"]).controls[0].to_string(), "tcp:0.0.0.0:2000");
-    assert_eq!(config(&["--al"]).controls[0].to_string(), "tcp:0.0.0.0:2000");
-    assert_eq!(config(&["--co", "5"]).core_size, Some(5));
-    assert_eq!(config(&["--ho", "5"]).holdoff, 5);
+    assert_eq!(config(&["--allow"]).endpoints.controls[0].to_string(), "tcp:0.0.0.0:2000");
+    assert_eq!(config(&["--al"]).endpoints.controls[0].to_string(), "tcp:0.0.0.0:2000");
+    assert_eq!(config(&["--co", "5"]).child.core_size, Some(5));
+    assert_eq!(config(&["--ho", "5"]).restart.holdoff.as_secs(), 5);
 }
 
 fn holdoff_limit() {
     let both = |options: &[&str]| {
         let config = config(options);
-        (config.holdoff, config.holdoff_max)
+        (config.restart.holdoff.as_secs(), config.restart.holdoff_max.as_secs())
     };
     assert_eq!(both(&[]), (15, 15));
     assert_eq!(both(&["--holdoff", "0"]), (0, 0));
@@ -190,7 +191,7 @@ fn holdoff_limit() {
 
 fn stamps() {
     let stamp =
-        |options: &[&str]| config(options).log_stamp.map(|it| String::from_utf8(it).unwrap());
+        |options: &[&str]| config(options).log.stamp.map(|it| String::from_utf8(it).unwrap());
     assert_eq!(stamp(&["--logstamp"]).unwrap(), "[%c] ");
     assert_eq!(stamp(&["--logstamp", "--timefmt", "%T"]).unwrap(), "[%T] ");
     assert_eq!(stamp(&["--logstamp="]).unwrap(), "");
@@ -213,13 +214,13 @@ fn numbers_are_read_like_atoi() {
         ("4294967301", 5),
         ("99999999999999999999", 15),
     ] {
-        assert_eq!(config(&["--holdoff", value]).holdoff, holdoff, "{value:?}");
+        assert_eq!(config(&["--holdoff", value]).restart.holdoff.as_secs(), holdoff, "{value:?}");
     }
-    assert_eq!(config(&["--holdoff=4", "--holdoff=-1"]).holdoff, 4);
-    assert_eq!(config(&["--coresize="]).core_size, Some(0));
-    assert_eq!(config(&["--coresize", "-1"]).core_size, None);
-    assert_eq!(config(&["--coresize=9000000000"]).core_size, Some(9_000_000_000));
-    assert_eq!(config(&["-g", "-1"]).grace_period, 0);
+    assert_eq!(config(&["--holdoff=4", "--holdoff=-1"]).restart.holdoff.as_secs(), 4);
+    assert_eq!(config(&["--coresize="]).child.core_size, Some(0));
+    assert_eq!(config(&["--coresize", "-1"]).child.core_size, None);
+    assert_eq!(config(&["--coresize=9000000000"]).child.core_size, Some(9_000_000_000));
+    assert_eq!(config(&["-g", "-1"]).restart.grace.as_secs(), 0);
 }
 
 fn kill_signals() {
@@ -239,9 +240,9 @@ fn kill_signals() {
         ("hup", 1),
         ("SIGSIGTERM", 0),
     ] {
-        assert_eq!(config(&["--killsig", value]).kill_signal, signal, "{value:?}");
+        assert_eq!(config(&["--killsig", value]).restart.kill_signal, signal, "{value:?}");
     }
-    assert_eq!(config(&["--killsig=TERM", "--killsig=99"]).kill_signal, 15);
+    assert_eq!(config(&["--killsig=TERM", "--killsig=99"]).restart.kill_signal, 15);
 }
 
 fn number_warnings() {
@@ -307,19 +308,19 @@ fn access_options_concern_their_own_endpoints() {
     let shown = |options: &[&str]| {
         let config =
             run(&[options, &["-l", "1.2.3.4:1", "-P", "5.6.7.8:2", "c"]].concat()).unwrap();
-        format!("{} {}", config.log_endpoint.unwrap(), config.controls[0])
+        format!("{} {}", config.endpoints.log.unwrap(), config.endpoints.controls[0])
     };
     assert_eq!(shown(&[]), "tcp:1.2.3.4:1 tcp:127.0.0.1:2");
     assert_eq!(shown(&["--allow"]), "tcp:1.2.3.4:1 tcp:5.6.7.8:2");
     assert_eq!(shown(&["--restrict"]), "tcp:127.0.0.1:1 tcp:127.0.0.1:2");
     // Options count wherever they stand among the options.
     let config = run(&["-P", "3", "--allow", "c"]).unwrap();
-    assert_eq!(config.controls[0].to_string(), "tcp:0.0.0.0:3");
+    assert_eq!(config.endpoints.controls[0].to_string(), "tcp:0.0.0.0:3");
 }
 
 fn ignore_lists() {
     let ignored = |options: &[&str]| {
-        let set = config(options).ignore;
+        let set = config(options).console.ignore;
         (0..=255).filter(|&byte| set.contains(byte)).collect::<Vec<u8>>()
     };
     let no_commands = ["-k", "", "--autorestartcmd="];

@@ -12,7 +12,7 @@ impl Console {
     pub(crate) fn becomes_daemon(&mut self, status: ExitStatus, now: Timestamps) -> bool {
         let ended_well = status == ExitStatus::Code(0) || self.supervisor.awaits_daemon();
         let waits =
-            self.settings.daemonizes && ended_well && self.supervisor.await_daemon(now.mono);
+            self.settings.daemonizes() && ended_well && self.supervisor.await_daemon(now.mono);
         if waits {
             self.effects.push_back(Effect::FindDaemon);
         }
@@ -56,10 +56,10 @@ impl Console {
     /// The child is gone, or given up: what it left behind may have to be killed. With a status the
     /// server exits then.
     pub(crate) fn leave_behind(&mut self, exit: Option<u8>, now: Timestamps) {
-        let unfinished = self.settings.daemonizes && !self.supervisor.is_daemon();
-        if self.settings.kill_orphans || unfinished {
+        let unfinished = self.settings.daemonizes() && !self.supervisor.is_daemon();
+        if self.settings.restart.kill_orphans || unfinished {
             let then = exit.map_or(AfterCleanup::Wait, AfterCleanup::Exit);
-            self.supervisor.begin_cleanup(self.settings.grace, then, now.mono);
+            self.supervisor.begin_cleanup(self.settings.restart.grace, then, now.mono);
         } else if let Some(code) = exit {
             self.exit(code);
         }

@@ -97,7 +97,7 @@ impl OverlapState {
 impl Console {
     /// A new child is wanted in the place of the one there is.
     pub(crate) fn reload(&mut self, now: Timestamps) {
-        if self.settings.overlap.is_none() {
+        if self.settings.restart.overlap.is_none() {
             return;
         }
         if self.overlap.old.is_some() || self.supervisor.is_replacing() {
@@ -113,12 +113,12 @@ impl Console {
 
     /// Whether a new child may be started beside another.
     pub fn has_overlap(&self) -> bool {
-        self.settings.overlap.is_some()
+        self.settings.restart.overlap.is_some()
     }
 
     /// Whether readiness of a new child is the server's, too.
     pub fn reports_reload(&self) -> bool {
-        self.has_overlap() && self.settings.ready.is_none()
+        self.has_overlap() && self.settings.restart.ready.is_none()
     }
 
     /// Whether a new child was asked for of which it is not known yet whether it stays.
@@ -147,7 +147,7 @@ impl Console {
     /// A child was started; `old` runs beside it. Or there was none.
     pub(crate) fn child_started(&mut self, pid: i32, old: Option<ChildProcess>, now: Timestamps) {
         let block = messages::started(&self.settings, pid);
-        let Some((child, overlap)) = old.zip(self.settings.overlap) else {
+        let Some((child, overlap)) = old.zip(self.settings.restart.overlap) else {
             // Newer than any wish for a newer one.
             self.overlap.reload_requested = false;
             return self.say(&block, now);
@@ -213,7 +213,7 @@ impl Console {
     }
 
     fn terminate_old(&mut self, now: Timestamps) {
-        let Some(overlap) = self.settings.overlap else {
+        let Some(overlap) = self.settings.restart.overlap else {
             return;
         };
         self.overlap.begin_terminating(overlap.grace, now.mono);
@@ -232,7 +232,7 @@ impl Console {
 
     /// The old one was killed by hand.
     pub(crate) fn old_was_killed(&mut self, now: Timestamps) {
-        if let Some(overlap) = self.settings.overlap
+        if let Some(overlap) = self.settings.restart.overlap
             && self.overlap.on_trial()
         {
             self.overlap.begin_terminating(overlap.grace, now.mono);

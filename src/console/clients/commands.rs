@@ -49,7 +49,7 @@ impl Console {
                 self.act(action, now);
             }
         } else if running && self.supervisor.running().is_some() {
-            let ignore = &self.settings.ignore;
+            let ignore = &self.settings.console.ignore;
             if data.iter().any(|&byte| ignore.contains(byte)) {
                 let kept = data.iter().copied().filter(|&byte| !ignore.contains(byte));
                 self.input.push(id, kept);
@@ -61,7 +61,7 @@ impl Console {
 
     /// Acts on a byte that is one command or several. Whether it asks for a child.
     fn run_command(&mut self, id: ClientId, byte: u8, running: bool, now: Timestamps) -> bool {
-        let commands = self.settings.commands;
+        let commands = self.settings.console.commands;
         let mut start = !running && byte == RESTART;
         if start {
             self.audit_events.push_back(AuditEvent::Command(id, Command::Restart));
@@ -78,11 +78,11 @@ impl Console {
         if commands.toggle == Some(byte) {
             self.audit_events.push_back(AuditEvent::Command(id, Command::Toggle));
             // 2.7 has no ONESHOT, nor do those know it who read its words.
-            let mode = self.supervisor.toggle(self.settings.wording == MessageStyle::Current);
+            let mode = self.supervisor.toggle(self.settings.console.style == MessageStyle::Current);
             self.revision += 1;
             self.say(&messages::toggled(&self.settings, mode), now);
         }
-        if self.settings.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
+        if self.settings.restart.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
             let command = if running { Command::Reload } else { Command::Restart };
             self.audit_events.push_back(AuditEvent::Command(id, command));
             if running {
@@ -98,13 +98,13 @@ impl Console {
             if running {
                 self.cancel_replacement();
                 self.input.clear();
-                if self.supervisor.awaits_daemon() && self.settings.kill_signal != 0 {
+                if self.supervisor.awaits_daemon() && self.settings.restart.kill_signal != 0 {
                     // There is no process yet that a signal could be sent to.
                     self.give_up_daemon(now);
                 } else {
-                    self.signal(self.settings.kill_signal);
+                    self.signal(self.settings.restart.kill_signal);
                 }
-                if self.settings.kill_signal != 0 {
+                if self.settings.restart.kill_signal != 0 {
                     self.old_was_killed(now);
                 }
             } else {

@@ -7,33 +7,32 @@ use crate::console::event::Role;
 impl Oracle {
     pub fn greeting(&self, role: Role) -> Vec<u8> {
         let s = &self.settings;
-        let (name, command) = (text(&s.name), text(&s.command));
+        let (name, command) = (text(s.name()), text(s.command()));
         let mut lines = Vec::new();
         if role == Role::User {
             lines.push(format!("@@@ Welcome to procServ ({})", text(&s.version)));
-            let kill = match s.commands.kill {
+            let kill = match s.console.commands.kill {
                 Some(byte) => format!("Use {} to kill the child", caret(byte)),
                 None => "Kill command disabled".to_owned(),
             };
-            let toggle = match s.commands.toggle {
+            let toggle = match s.console.commands.toggle {
                 Some(byte) => format!("use {} to toggle auto restart", caret(byte)),
                 None => "auto restart toggle disabled".to_owned(),
             };
             let mode = mode_name(self.mode);
-            let word = if s.wording == MessageStyle::V2_7 { "" } else { " mode" };
+            let word = if s.console.style == MessageStyle::V2_7 { "" } else { " mode" };
             lines.push(format!("@@@ {kill}, auto restart{word} is {mode}, {toggle}"));
-            if let Some(byte) = s.commands.logout {
+            if let Some(byte) = s.console.commands.logout {
                 lines.push(format!("@@@ Use {} to logout from procServ server", caret(byte)));
             }
         }
         lines.push(format!("@@@ procServ server PID: {}", s.server_pid));
         lines.push(format!("@@@ Server startup directory: {}", text(&s.server_dir)));
-        lines.push(format!("@@@ Child startup directory: {}", text(&s.child_dir)));
+        lines.push(format!("@@@ Child startup directory: {}", text(s.child_dir())));
         let quoted = if name == command { String::new() } else { format!(" \"{name}\"") };
         lines.push(format!("@@@ Child{quoted} started as: {command}"));
-        if let Some((file, opened)) = s.log.as_ref().filter(|_| s.wording == MessageStyle::Current)
-        {
-            let trouble = if *opened { "" } else { "unable to open log file " };
+        if let Some(file) = s.log_name().filter(|_| s.console.style == MessageStyle::Current) {
+            let trouble = if s.log_opened { "" } else { "unable to open log file " };
             lines.push(format!("@@@ Child log file: {trouble}{}", text(file)));
         }
         lines.push(match self.alive {

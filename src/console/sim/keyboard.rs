@@ -15,7 +15,7 @@ impl Oracle {
         if self.exiting {
             return;
         }
-        let commands = self.settings.commands;
+        let commands = self.settings.console.commands;
         let dead = self.alive.is_none();
         let mut start = false;
         for &byte in data {
@@ -37,7 +37,7 @@ impl Oracle {
                 self.entries.push_back(AuditEvent::Command(id, Command::Toggle));
                 self.toggle(now);
             }
-            if is(self.settings.overlap.and_then(|overlap| overlap.command)) {
+            if is(self.settings.restart.overlap.and_then(|overlap| overlap.command)) {
                 let command = if dead { Command::Restart } else { Command::Reload };
                 self.entries.push_back(AuditEvent::Command(id, command));
                 if dead {
@@ -49,7 +49,7 @@ impl Oracle {
             if is(commands.kill) {
                 let command = if dead { Command::Restart } else { Command::Kill };
                 self.entries.push_back(AuditEvent::Command(id, command));
-                if self.settings.wording == MessageStyle::Current {
+                if self.settings.console.style == MessageStyle::Current {
                     self.say("\r\n@@@ Got a kill command\r\n", now);
                 }
                 if !dead {
@@ -58,11 +58,11 @@ impl Oracle {
                     }
                     self.cancel();
                     self.forget_input();
-                    if self.wait.is_some() && self.settings.kill_signal != 0 {
+                    if self.wait.is_some() && self.settings.restart.kill_signal != 0 {
                         seen("a daemon that was waited for was given up");
                         self.gone(ExitStatus::Code(0), now);
                     } else {
-                        self.signal(self.settings.kill_signal);
+                        self.signal(self.settings.restart.kill_signal);
                     }
                     self.old_killed(now);
                 }
@@ -89,7 +89,7 @@ impl Oracle {
         }
         if !dead && self.alive.is_some() {
             let before = self.input.len();
-            let ignore = &self.settings.ignore;
+            let ignore = &self.settings.console.ignore;
             self.input.extend(data.iter().filter(|&&byte| !ignore.contains(byte)));
             self.owners.push_back((id, self.input.len() - before));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::oracle::Oracle;
 use super::seen;
-use crate::console::Settings;
+use crate::config::RestartPolicy;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, Effect, ExitStatus};
@@ -47,7 +47,7 @@ impl Hunt {
 impl Oracle {
     /// An end that is only that of a daemon's first process.
     pub fn forks(&mut self, status: ExitStatus, now: Timestamps) -> bool {
-        let forks = self.settings.daemonizes
+        let forks = self.settings.daemonizes()
             && status == ExitStatus::Code(0)
             && !self.is_daemon
             && !self.is_leaving();
@@ -68,7 +68,7 @@ impl Oracle {
         self.is_daemon = true;
         self.alive.as_mut().unwrap().pid = pid;
         self.entries.push_back(AuditEvent::Started(pid));
-        let name = String::from_utf8_lossy(&self.settings.name).into_owned();
+        let name = String::from_utf8_lossy(self.settings.name()).into_owned();
         self.say_line(&format!("@@@ The PID of new child \"{name}\" is: {pid}\r\n"), now);
     }
 
@@ -77,7 +77,7 @@ impl Oracle {
             return;
         }
         seen("no daemon came");
-        let name = String::from_utf8_lossy(&self.settings.name).into_owned();
+        let name = String::from_utf8_lossy(self.settings.name()).into_owned();
         self.say_line(&format!("@@@ Child \"{name}\" left no daemon: {reason}\r\n"), now);
         self.gone(ExitStatus::Code(0), now);
     }
@@ -115,10 +115,10 @@ impl Oracle {
 
     /// There is no child any more.
     pub fn leave_behind(&mut self, exit: Option<u8>, now: Timestamps) {
-        let unfinished = self.settings.daemonizes && !self.is_daemon;
-        if self.settings.kill_orphans || unfinished {
+        let unfinished = self.settings.daemonizes() && !self.is_daemon;
+        if self.settings.restart.kill_orphans || unfinished {
             let then = exit.map_or(After::Nothing, After::Exit);
-            let grace = self.settings.grace.as_nanos() as u64;
+            let grace = self.settings.restart.grace.as_nanos() as u64;
             self.hunt = Some(Hunt::new(grace, then, now.mono.0));
         } else if let Some(code) = exit {
             self.exit(code);
@@ -168,7 +168,7 @@ impl Oracle {
     pub fn count_end(&mut self, status: ExitStatus, now: Timestamps) {
         match status {
             ExitStatus::Code(code) => self.code = code,
-            ExitStatus::Signal(signal) if self.settings.signal_status => {
+            ExitStatus::Signal(signal) if self.settings.restart.signal_status => {
                 seen("a signal became the exit status");
                 self.code = 128 + signal as u8;
             }
@@ -176,7 +176,7 @@ impl Oracle {
             ExitStatus::Signal(_) => {}
         }
         let ran = now.mono.0 - self.last_start.unwrap();
-        let early = ran < self.settings.holdoff.as_nanos() as u64;
+        let early = ran < self.settings.restart.holdoff.as_nanos() as u64;
         if self.died_early > 1 && !early {
             seen("a long run ended a row of deaths");
         }
@@ -185,7 +185,7 @@ impl Oracle {
 
     /// The holdoff time, doubled for each early death after the first.
     pub fn doubled(&self) -> Duration {
-        let Settings { holdoff, holdoff_max, .. } = self.settings;
+        let RestartPolicy { holdoff, holdoff_max, .. } = self.settings.restart;
         let mut wait = holdoff;
         for _ in 1..self.died_early {
             wait = (wait * 2).min(holdoff_max).max(holdoff);

@@ -45,7 +45,7 @@ impl World {
                 }
             }
             Effect::ReopenLog => {
-                if self.console.settings.log.is_some() && !self.random.one_in(3) {
+                if self.console.settings.log.target.is_some() && !self.random.one_in(3) {
                     self.log_opened();
                 }
             }

@@ -9,8 +9,8 @@ use super::kin::{After, Hunt, Wait};
 use super::pair::{Lines, OldChild};
 use super::seen;
 use super::stream::{Clockwork, Stream};
-use crate::config::MessageStyle;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
+use crate::config::{MessageStyle, RestartPolicy};
 use crate::console::Settings;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::{TimeFormatter, Timestamps, UnixTime};
@@ -78,9 +78,9 @@ pub struct Oracle {
 impl Oracle {
     pub fn new(settings: Settings) -> Oracle {
         Oracle {
-            mode: settings.restart,
-            told_to_wait: settings.wait,
-            stream: Stream::new(settings.history),
+            mode: settings.restart.mode,
+            told_to_wait: settings.restart.wait,
+            stream: Stream::new(settings.console.history),
             settings,
             effects: VecDeque::new(),
             entries: VecDeque::new(),
@@ -109,7 +109,7 @@ impl Oracle {
     }
 
     pub fn terminal_closed(&mut self) {
-        if !self.exiting && !self.settings.daemonizes {
+        if !self.exiting && !self.settings.daemonizes() {
             self.cancel();
             self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
         }
@@ -133,10 +133,10 @@ impl Oracle {
         }
         self.alive = Some(Alive { pid, since: now.wall.0 });
         self.entries.push_back(AuditEvent::Started(pid));
-        let name = text(&self.settings.name);
+        let name = text(self.settings.name());
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
-        if self.settings.name != self.settings.executed {
-            lines += &format!("@@@    (as {})\r\n", text(&self.settings.executed));
+        if self.settings.name() != self.settings.executed() {
+            lines += &format!("@@@    (as {})\r\n", text(self.settings.executed()));
         }
         lines += &format!("@@@ The PID of new child \"{name}\" is: {pid}\r\n{RULE}");
         if beside.is_some() {
@@ -156,7 +156,7 @@ impl Oracle {
             self.start_failed = true;
         }
         self.entries.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
-        let name = text(&self.settings.name);
+        let name = text(self.settings.name());
         self.say_line(&format!("@@@ Child \"{name}\" could not be started: {reason}\r\n"), now);
         if beside {
             self.goes_on(self.alive.unwrap().pid, now);
@@ -218,7 +218,7 @@ impl Oracle {
         if self.terminate_kin(now) {
             return;
         }
-        let Settings { kill_signal, grace, .. } = self.settings;
+        let RestartPolicy { kill_signal, grace, .. } = self.settings.restart;
         match &mut self.leaving {
             _ if self.alive.is_none() => self.exit(0),
             None => {
@@ -256,7 +256,7 @@ impl Oracle {
     pub fn log_failed(&mut self, reason: &str, now: Timestamps) {
         if !self.exiting && !std::mem::replace(&mut self.log_trouble, true) {
             self.entries.push_back(AuditEvent::Failed(Subsystem::Log, reason.to_owned()));
-            let file = text(&self.settings.log.as_ref().unwrap().0);
+            let file = text(self.settings.log_name().unwrap());
             self.say_line(
                 &format!("@@@ Log file {file}: {reason}, output is not being logged\r\n"),
                 now,
@@ -269,7 +269,7 @@ impl Oracle {
         if self.exiting {
             return;
         }
-        let never = first && self.settings.log.as_ref().is_some_and(|log| !log.1);
+        let never = first && self.settings.log.target.is_some() && !self.settings.log_opened;
         if std::mem::take(&mut self.log_trouble) || never {
             self.entries.push_back(AuditEvent::Recovered(Subsystem::Log));
         }
@@ -332,7 +332,7 @@ impl Oracle {
     }
 
     pub fn toggle(&mut self, now: Timestamps) {
-        let old = self.settings.wording == MessageStyle::V2_7;
+        let old = self.settings.console.style == MessageStyle::V2_7;
         self.mode = match self.mode {
             On => Off,
             Off if !old => Oneshot,
@@ -369,15 +369,15 @@ impl Oracle {
     }
 
     pub fn help(&self) -> String {
-        let kill = self.settings.commands.kill.map(|byte| format!(" or {}", caret(byte)));
-        let logout = self.settings.commands.logout;
+        let kill = self.settings.console.commands.kill.map(|byte| format!(" or {}", caret(byte)));
+        let logout = self.settings.console.commands.logout;
         let end = logout.map(|byte| format!(", {} closes this connection", caret(byte)));
         let (kill, end) = (kill.unwrap_or_default(), end.unwrap_or_default());
         format!("@@@ ^R{kill} restarts the child, ^Q quits the server{end}")
     }
 
     pub fn time(&self, seconds: i64) -> String {
-        text(&Clockwork.format(UnixTime(seconds), &self.settings.time_format))
+        text(&Clockwork.format(UnixTime(seconds), &self.settings.console.time_format))
     }
 
     pub fn say(&mut self, lines: &str, now: Timestamps) {

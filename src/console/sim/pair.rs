@@ -140,7 +140,7 @@ pub struct Lines {
 
 impl Oracle {
     pub fn reload(&mut self, now: Timestamps) {
-        if self.exiting || self.settings.overlap.is_none() {
+        if self.exiting || self.settings.restart.overlap.is_none() {
         } else if self.old.is_some() || self.beside {
             seen("another child was asked for twice");
             self.again = true;
@@ -173,13 +173,13 @@ impl Oracle {
 
     pub fn replace(&mut self, old: Alive, now: Timestamps) {
         seen("two children ran");
-        let until = now.mono.0 + self.settings.overlap.unwrap().after.as_nanos() as u64;
+        let until = now.mono.0 + self.settings.restart.overlap.unwrap().after.as_nanos() as u64;
         self.old = Some(OldChild { alive: old, told: false, until: Some(until) });
         self.lines = Lines { of_old: true, ..Lines::default() };
     }
 
     pub fn goes_on(&mut self, pid: i32, now: Timestamps) {
-        let name = super::oracle::text(&self.settings.name);
+        let name = super::oracle::text(self.settings.name());
         let line = format!("@@@ Child \"{name}\" is not replaced, process {pid} goes on\r\n");
         self.say(&line, now);
         self.once_more(now);
@@ -197,7 +197,7 @@ impl Oracle {
     }
 
     fn retire(&mut self, grace_begins: Timestamps) {
-        let grace = self.settings.overlap.unwrap().grace;
+        let grace = self.settings.restart.overlap.unwrap().grace;
         let old = self.old.as_mut().unwrap();
         old.told = true;
         old.until = None;
@@ -209,7 +209,7 @@ impl Oracle {
     fn tell_old(&mut self, now: Timestamps) {
         self.retire(now);
         self.effects.push_back(Effect::Signal(ChildSlot::Old, 15));
-        if self.settings.overlap.unwrap().grace.is_zero() {
+        if self.settings.restart.overlap.unwrap().grace.is_zero() {
             self.effects.push_back(Effect::Signal(ChildSlot::Old, 9));
         }
     }
@@ -223,7 +223,7 @@ impl Oracle {
 
     /// `^X`.
     pub fn old_killed(&mut self, now: Timestamps) {
-        if self.settings.kill_signal != 0 && self.is_on_trial() {
+        if self.settings.restart.kill_signal != 0 && self.is_on_trial() {
             self.retire(now);
         }
     }
@@ -260,7 +260,7 @@ impl Oracle {
             self.count_end(status, now);
             seen("the new child ended first");
             self.say_line(&sigchild(ended.pid, status), now);
-            let name = super::oracle::text(&self.settings.name);
+            let name = super::oracle::text(self.settings.name());
             let pid = old.alive.pid;
             let line = format!("@@@ Child \"{name}\" is not replaced, process {pid} goes on\r\n");
             self.say(&line, now);

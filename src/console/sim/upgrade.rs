@@ -61,15 +61,13 @@ impl World {
         assert!(read == record, "{record:?} became {read:?}");
         // What the record tells counts for more than the command line.
         let mut settings = self.oracle.settings.clone();
-        settings.wait = !settings.wait;
-        settings.restart = match settings.restart {
+        settings.restart.wait = !settings.restart.wait;
+        settings.restart.mode = match settings.restart.mode {
             RestartMode::On => RestartMode::Off,
             RestartMode::Off => RestartMode::Oneshot,
             RestartMode::Oneshot => RestartMode::On,
         };
-        if let Some((_, opened)) = &mut settings.log {
-            *opened = !*opened;
-        }
+        settings.log_opened = !settings.log_opened;
         let next = Console::restore(settings, Box::new(Clockwork), read).unwrap();
         let last = std::mem::replace(&mut self.console, next);
         // What says how long the child waits for whom, of which the oracle knows nothing.

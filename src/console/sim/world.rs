@@ -80,25 +80,27 @@ impl World {
         let mut settings = settings::settings(&mut random);
         if kind != Kind::Common {
             // It has to last.
-            settings.restart = RestartMode::On;
-            settings.wait = false;
-            settings.holdoff = Duration::ZERO;
-            settings.commands = CommandChars { kill: Some(b'k'), toggle: None, logout: None };
+            settings.restart.mode = RestartMode::On;
+            settings.restart.wait = false;
+            settings.restart.holdoff = Duration::ZERO;
+            settings.console.commands =
+                CommandChars { kill: Some(b'k'), toggle: None, logout: None };
         }
         if told {
             eprintln!("seed {seed}: {settings:?}");
         }
         // One of the two that differ in nothing but their names.
-        settings.to_syslog = settings.to_stdout && random.one_in(2);
-        settings.to_stdout &= !settings.to_syslog;
-        let sink = if settings.to_syslog { Sink::Syslog } else { Sink::Stdout };
-        let wanted = settings.to_stdout || settings.to_syslog;
+        let to_syslog = settings.to_stdout && random.one_in(2);
+        settings.log.syslog = to_syslog.then(Vec::new);
+        let sink = if to_syslog { Sink::Syslog } else { Sink::Stdout };
+        let wanted = settings.to_stdout;
+        settings.to_stdout &= !to_syslog;
         let stdout = wanted.then(|| Disk::new(sink, 0, None));
-        let logs = settings.log.as_ref().is_some_and(|log| log.1);
+        let logs = settings.log_opened;
         let mut world = World {
             told,
-            commands: settings.commands,
-            stamp: settings.log_stamp.clone(),
+            commands: settings.console.commands,
+            stamp: settings.log.stamp.clone(),
             pool: settings::pool(&mut random),
             kind,
             upgrades: Upgrades::of(seed),
@@ -382,7 +384,7 @@ impl World {
         }
         self.console.release_idle_memory();
         // What is kept for clients to come fills a quarter of the memory or more.
-        let kept = self.oracle.settings.history.min(self.oracle.stream.head()) + 1;
+        let kept = self.oracle.settings.console.history.min(self.oracle.stream.head()) + 1;
         assert!(self.console.stream.memory() <= STREAM_BUFFER_MIN.max(4 * kept));
         for client in &self.clients {
             if let Some(known) = self.console.clients.get(&client.id)

@@ -98,7 +98,7 @@ impl Console {
 
     /// Whether a log was asked for.
     pub fn has_log(&self) -> bool {
-        self.settings.log.is_some()
+        self.settings.log.target.is_some()
     }
 
     /// Looks which clients are about to be passed by the child's output though they read. Each is

@@ -16,7 +16,7 @@ struct Desk(Console);
 impl Desk {
     /// Client A, a terminal, has read its greeting; no child was started.
     fn down(settings: Settings) -> Desk {
-        let mut desk = Desk(console(Settings { wait: true, ..settings }));
+        let mut desk = Desk(console(settings.with(|s| s.restart.wait = true)));
         desk.joins(A, User, Terminal);
         desk
     }
@@ -62,7 +62,7 @@ impl Desk {
 }
 
 fn with_commands(kill: Option<u8>, toggle: Option<u8>, logout: Option<u8>) -> Settings {
-    Settings { commands: CommandChars { kill, toggle, logout }, ..settings() }
+    settings().with(|s| s.console.commands = CommandChars { kill, toggle, logout })
 }
 
 const KILLED: &str = "\r\n@@@ Got a kill command\r\n";
@@ -83,7 +83,10 @@ fn input_reaches_the_child_without_the_ignored_characters() {
 fn without_an_ignore_list_every_byte_passes() {
     let everything: Vec<u8> = (0..=255).collect();
     let commands = CommandChars { kill: None, toggle: None, logout: None };
-    let mut desk = Desk::up(Settings { commands, ignore: ByteSet::EMPTY, ..settings() });
+    let mut desk = Desk::up(settings().with(|s| {
+        s.console.commands = commands;
+        s.console.ignore = ByteSet::EMPTY;
+    }));
     assert_eq!(desk.types(A, &everything), []);
     assert_eq!(desk.child_reads(), everything);
 }
@@ -166,7 +169,8 @@ fn quit_leaves_with_the_last_code_and_starts_nothing_more() {
 
 #[test]
 fn a_disabled_command_is_input() {
-    let mut desk = Desk::up(Settings { ignore: ByteSet::EMPTY, ..with_commands(None, None, None) });
+    let mut desk =
+        Desk::up(with_commands(None, None, None).with(|s| s.console.ignore = ByteSet::EMPTY));
     assert_eq!(desk.types(A, b"\x18\x14"), []);
     assert_eq!(desk.child_reads(), b"\x18\x14");
     assert_eq!(desk.reads(A), b"");
@@ -204,7 +208,7 @@ fn what_follows_the_logout_character_still_counts() {
 
 #[test]
 fn signal_0_is_said_and_not_sent() {
-    let mut desk = Desk::up(Settings { kill_signal: 0, ..settings() });
+    let mut desk = Desk::up(settings().with(|s| s.restart.kill_signal = 0));
     assert_eq!(desk.types(A, b"\x18"), []);
     assert_eq!(text(&desk.reads(A)), KILLED);
 }
@@ -249,7 +253,7 @@ fn strangers_are_not_heard() {
 
 #[test]
 fn in_oneshot_a_start_by_hand_is_the_end() {
-    let mut desk = Desk::up(Settings { restart: RestartMode::Oneshot, ..settings() });
+    let mut desk = Desk::up(settings().with(|s| s.restart.mode = RestartMode::Oneshot));
     desk.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(5)), at(100));
     assert_eq!(desk.0.poll_effect(), Some(Effect::Reap(ChildSlot::Current)));
     assert_eq!(desk.types(A, b"\x12"), [Effect::Exit(5)]);

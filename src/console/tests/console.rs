@@ -19,7 +19,7 @@ const A: ClientId = ClientId(1);
 
 /// A console with standard output as a reader.
 fn watched(settings: Settings) -> Console {
-    console(Settings { to_stdout: true, ..settings })
+    console(settings.with(|s| s.to_stdout = true))
 }
 
 fn effects(console: &mut Console) -> Vec<Effect> {
@@ -90,7 +90,7 @@ fn sigterm_with_a_child() {
 
 #[test]
 fn sigterm_with_another_signal_and_no_grace() {
-    let mut console = running(Settings { kill_signal: 15, ..settings() });
+    let mut console = running(settings().with(|s| s.restart.kill_signal = 15));
     console.handle(Event::Terminate, at(19_000));
     assert_eq!(
         effects(&mut console),
@@ -101,7 +101,10 @@ fn sigterm_with_another_signal_and_no_grace() {
 #[test]
 fn sigterm_with_a_grace_period() {
     let grace = Duration::from_secs(5);
-    let mut console = running(Settings { kill_signal: 15, grace, ..settings() });
+    let mut console = running(settings().with(|s| {
+        s.restart.kill_signal = 15;
+        s.restart.grace = grace;
+    }));
     console.handle(Event::Terminate, at(14_000));
     assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 15)]);
     console.handle_timeout(at(18_999));
@@ -118,7 +121,7 @@ fn sigterm_with_a_grace_period() {
 
 #[test]
 fn sigterm_without_a_child_says_nothing() {
-    let mut console = watched(Settings { wait: true, ..settings() });
+    let mut console = watched(settings().with(|s| s.restart.wait = true));
     console.handle(Event::Terminate, at(0));
     console.handle(Event::Terminate, at(0));
     assert_eq!(effects(&mut console), [Effect::Exit(0)]);
@@ -145,8 +148,7 @@ fn a_failed_start_is_said_on_a_line_of_its_own() {
 
 #[test]
 fn trouble_with_the_log_is_said_once() {
-    let log = Some((b"/l".to_vec(), true));
-    let mut console = watched(Settings { log, ..settings() });
+    let mut console = watched(settings().with_log("/l", true));
     console.handle(Event::LogOpened, at(0));
     let line = "@@@ Log file /l: R, output is not being logged\r\n";
     for _ in 0..3 {
@@ -347,7 +349,10 @@ fn old_child_gets_ready_too() {
     let overlap =
         OverlapOptions { after: Duration::from_secs(9), grace: Duration::ZERO, command: None };
     let ready = Some(b"ready".to_vec());
-    let mut console = running(Settings { overlap: Some(overlap), ready, ..settings() });
+    let mut console = running(settings().with(|s| {
+        s.restart.overlap = Some(overlap);
+        s.restart.ready = ready;
+    }));
     console.handle(Event::Output(ChildSlot::Current, b"rea"), at(0));
     console.handle(Event::Reload, at(0));
     assert_eq!(effects(&mut console), [Effect::SpawnReplacement]);

@@ -1,10 +1,10 @@
 //! What of the stream is kept for readers to come.
 
 use super::{Seconds, at, console, settings};
+use crate::console::Console;
 use crate::console::clock::UnixTime;
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role};
 use crate::console::stream::buffer::StreamBuffer;
-use crate::console::{Console, Settings};
 use crate::limits::{
     HISTORY_OPTION_MAX, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, TIMESTAMP_MIN_SPACING,
 };
@@ -157,7 +157,10 @@ fn past(console: &mut Console, id: u64, role: Role) -> String {
 
 #[test]
 fn every_new_client_gets_the_past() {
-    let stamped = Settings { history: 9, log_stamp: Some(b"@".to_vec()), ..settings() };
+    let stamped = settings().with(|s| {
+        s.console.history = 9;
+        s.log.stamp = Some(b"@".to_vec());
+    });
     let mut console = console(stamped);
     for (line, second) in [("one\n", 1), ("two\n", 2), ("three", 3)] {
         console.handle(Event::Output(ChildSlot::Current, line.as_bytes()), at(1000 * second));
@@ -172,7 +175,7 @@ fn every_new_client_gets_the_past() {
 
 #[test]
 fn a_pipe_is_given_nothing() {
-    let mut console = console(Settings { history: 9, ..settings() });
+    let mut console = console(settings().with(|s| s.console.history = 9));
     console.handle(Event::Output(ChildSlot::Current, b"one\n"), at(0));
     let (id, role, medium) = (ClientId(1), Role::User, ClientKind::Pipe);
     console.handle(Event::Joined { id, role, medium }, at(0));
@@ -181,7 +184,7 @@ fn a_pipe_is_given_nothing() {
 
 #[test]
 fn nothing_of_it_outlives_a_crash() {
-    let settings = Settings { history: 100, ..settings() };
+    let settings = settings().with(|s| s.console.history = 100);
     let mut console = console(settings.clone());
     console.handle(Event::Output(ChildSlot::Current, b"one\n"), at(0));
     let outline = console.crash_snapshot();

@@ -82,7 +82,7 @@ fn a_client_that_owes_the_reading_of_answers_owes_it_afterwards() {
 }
 
 fn logged() -> Settings {
-    Settings { log: Some((b"/log".to_vec(), true)), log_stamp: Some(b"@".to_vec()), ..settings() }
+    settings().with_log("/log", true).with(|s| s.log.stamp = Some(b"@".to_vec()))
 }
 
 fn logging_console() -> Console {
@@ -116,7 +116,7 @@ fn only_the_log_hears_of_upgrades() {
 
 #[test]
 fn without_a_log_nobody_hears_of_upgrades() {
-    let mut console = console(Settings { to_stdout: true, ..settings() });
+    let mut console = console(settings().with(|s| s.to_stdout = true));
     console.handle(Event::Upgraded { version: "2.9.1" }, at(0));
     console.handle(Event::UpgradeFailed("no such file"), at(0));
     assert!(console.take(Sink::Log).is_none());

@@ -8,14 +8,15 @@ use std::time::Duration;
 use self::value::Value;
 use super::format::{Unreadable, decode, decode_body, encode, encode_body};
 use super::state::{
-    ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, FileId,
-    ListenerState, Retry, SavedTermios, SinkState, State, Text,
+    ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, ListenerState,
+    Retry, SavedTermios, SinkState, State, Text,
 };
 use crate::config::{ByteSet, OverlapOptions};
 use crate::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, ExitStatus, Sink};
 use crate::console::{Console, Settings};
 use crate::limits::STREAM_BUFFER_MAX;
+use crate::sys::file::FileId;
 
 /// Shows a time as its format and the seconds.
 struct Seconds;
@@ -27,23 +28,20 @@ impl TimeFormatter for Seconds {
 }
 
 fn settings() -> Settings {
-    Settings {
-        version: b"procServ".to_vec(),
-        server_pid: 7,
-        server_started: UnixTime(99),
-        server_dir: b"/".to_vec(),
-        child_dir: b"/".to_vec(),
-        name: b"IOC".to_vec(),
-        log: Some((b"/log".to_vec(), true)),
-        log_stamp: Some(b"[".to_vec()),
-        to_stdout: true,
-        to_syslog: true,
-        ignore: ByteSet::EMPTY,
-        ready: Some(b"epics>".to_vec()),
-        overlap: Some(OVERLAP),
-        time_format: b"T".to_vec(),
-        ..Settings::plain()
-    }
+    Settings::plain().with_log("/log", true).with(|s| {
+        s.version = b"procServ".to_vec();
+        s.server_pid = 7;
+        s.server_started = UnixTime(99);
+        s.server_dir = b"/".to_vec();
+        s.to_stdout = true;
+        s.child.name = "IOC".into();
+        s.restart.ready = Some(b"epics>".to_vec());
+        s.restart.overlap = Some(OVERLAP);
+        s.log.stamp = Some(b"[".to_vec());
+        s.log.syslog = Some(Vec::new());
+        s.console.ignore = ByteSet::EMPTY;
+        s.console.time_format = b"T".to_vec();
+    })
 }
 
 const OVERLAP: OverlapOptions = OverlapOptions {
@@ -315,7 +313,7 @@ fn of_a_longer_history_the_newest_is_kept() {
     assert_eq!(console.output(ClientId(7)).0, b"the end");
     // With a history of that size nobody was passed.
     let state = decode_body(&tree.write()).unwrap();
-    let settings = Settings { history: 2 * STREAM_BUFFER_MAX, ..settings() };
+    let settings = settings().with(|s| s.console.history = 2 * STREAM_BUFFER_MAX);
     let mut console = Console::restore(settings, Box::new(Seconds), state.console).unwrap();
     assert!(!console.output(ClientId(7)).0.starts_with(b"\r\n@@@ "));
 }

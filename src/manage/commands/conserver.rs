@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::control::patterns;
 use crate::manage::error::{CommandError, CommandResult};
-use crate::manage::files::{self, IfExists};
+use crate::manage::files;
 use crate::manage::registry::{Instance, Registry};
 use crate::manage::registry::{pattern, shlex};
+use crate::sys::file::{self, IfExists};
 
 /// What of a configuration is no console. Only what conserver does not take as a default.
 const HEAD: &str = "\
@@ -70,7 +71,7 @@ pub fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     }
     // A link stays one.
     let path = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
-    files::write(&path, &page.text, 0o644, IfExists::Replace)
+    file::replace_atomically(&path, page.text.as_bytes(), 0o644, IfExists::Replace)
         .map_err(|error| CommandError::file(&path, &error))?;
     if json {
         crate::manage::print_json(&json!({ "file": out, "consoles": page.consoles }))?;

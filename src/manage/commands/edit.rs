@@ -12,12 +12,13 @@ use serde_json::json;
 
 use super::control::systemctl;
 use crate::manage::error::{CommandError, CommandResult};
-use crate::manage::files::{self, IfExists};
+use crate::manage::files;
 use crate::manage::registry::ini::{self, Ini};
 use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry, check_name, unit_name};
 use crate::manage::systemd::launcher;
 use crate::manage::systemd::unit::{self, UnitState};
+use crate::sys::file::{self, IfExists};
 
 /// `add`.
 ///
@@ -54,9 +55,11 @@ pub fn add(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
         .map_err(|error| CommandError::file(&directory, &error))?;
     // First what another add of this name refuses, then what it would have replaced.
     let existing = if force { IfExists::Replace } else { IfExists::Fail };
-    files::write(&file, &content, 0o644, existing).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => already_exists(&name, &file),
-        _ => CommandError::file(&file, &error),
+    file::replace_atomically(&file, content.as_bytes(), 0o644, existing).map_err(|error| {
+        match error.kind() {
+            ErrorKind::AlreadyExists => already_exists(&name, &file),
+            _ => CommandError::file(&file, &error),
+        }
     })?;
     let unit_file = unit::write(site, &instance)?;
 

@@ -82,7 +82,7 @@ pub fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
 fn mention_log_file(site: &Registry, instance: &Instance) {
     if !instance.options.is_empty()
         && let Ok(config) = unit::config(site, instance)
-        && let Some(LogTarget::File(log)) = config.log_file
+        && let Some(LogTarget::File(log)) = config.log.target
     {
         let log = site.server_directory().join(log);
         let name = &instance.name;

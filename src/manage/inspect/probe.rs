@@ -67,8 +67,8 @@ pub fn probe(site: &Registry, instance: &Instance, clock: Option<Clock>) -> Opti
     if instance.options.iter().any(|word| may_move_files(word))
         && let Ok(config) = unit::config(site, instance)
     {
-        info = config.info_file.unwrap_or(info);
-        status = config.status_file.unwrap_or(status);
+        info = config.files.info.unwrap_or(info);
+        status = config.files.status.unwrap_or(status);
     }
     let mut live = read_info(&site.server_directory(), &info)?;
     if let Some(server) = &live.server {

@@ -20,22 +20,22 @@ pub struct RunningServer {
 
 impl std::fmt::Display for RunningServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (PID {})", self.config.name.to_string_lossy(), self.pid)
+        write!(f, "{} (PID {})", self.config.child.name.to_string_lossy(), self.pid)
     }
 }
 
 impl RunningServer {
     /// The files that no other may have, with what they are called.
     pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
-        let log = match &self.config.log_file {
+        let log = match &self.config.log.target {
             Some(LogTarget::File(path)) => Some(path),
             _ => None,
         };
         let files = [
             ("log file", log),
-            ("pidfile", self.config.pid_file.as_ref()),
-            ("info file", self.config.info_file.as_ref()),
-            ("status file", self.config.status_file.as_ref()),
+            ("pidfile", self.config.files.pid.as_ref()),
+            ("info file", self.config.files.info.as_ref()),
+            ("status file", self.config.files.status.as_ref()),
         ];
         files
             .into_iter()
@@ -72,7 +72,7 @@ pub fn running() -> Vec<RunningServer> {
 
 /// The TCP addresses where a server with this configuration listens.
 pub fn addresses(config: &Config) -> impl Iterator<Item = SocketAddr> {
-    config.controls.iter().chain(&config.log_endpoint).filter_map(|endpoint| {
+    config.endpoints.controls.iter().chain(&config.endpoints.log).filter_map(|endpoint| {
         match &endpoint.address {
             Address::Tcp(address) => Some(*address),
             _ => None,

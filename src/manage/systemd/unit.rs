@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use crate::cli;
 use crate::config::Config;
 use crate::manage::error::{CommandError, CommandResult};
-use crate::manage::files::{self, IfExists};
+use crate::manage::files;
 use crate::manage::registry::{Instance, Registry, Scope, unit_name};
+use crate::sys::file::{self, IfExists};
 
 /// The unit of an instance. `launcher` is the command that becomes its server, as words.
 pub fn text(scope: Scope, instance: &Instance, launcher: &[String]) -> String {
@@ -162,7 +163,7 @@ pub fn generate(scope: Scope, argv: &[OsString]) -> CommandResult {
 }
 
 fn write_generated(directory: &Path, wants: &Path, unit: &str, text: &str) -> std::io::Result<()> {
-    files::write(&directory.join(unit), text, 0o644, IfExists::Replace)?;
+    file::replace_atomically(&directory.join(unit), text.as_bytes(), 0o644, IfExists::Replace)?;
     fs::create_dir_all(wants)?;
     let link = wants.join(unit);
     files::remove(&link)?;
@@ -237,7 +238,7 @@ fn has_generator(site: &Registry) -> bool {
 pub fn write(site: &Registry, instance: &Instance) -> Result<PathBuf, CommandError> {
     let path = site.unit_file(&instance.name);
     let unit = text(site.scope, instance, &launcher(site)?);
-    files::write(&path, &unit, 0o644, IfExists::Replace)
+    file::replace_atomically(&path, unit.as_bytes(), 0o644, IfExists::Replace)
         .map_err(|error| CommandError::file(&path, &error))?;
     Ok(path)
 }

@@ -112,8 +112,9 @@ fn is_transient_accept_error(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::config::endpoint::Address;
-    use crate::handover::state::{Descriptor, FileId};
+    use crate::handover::state::Descriptor;
     use crate::server::os::Inheritable;
+    use crate::sys::file::FileId;
 
     /// A socket on which accept(2) always fails so.
     struct Broken(i32);

@@ -59,7 +59,7 @@ enum Step<P> {
         /// What it answered so far.
         answer: Vec<u8>,
         /// What it has to answer about the state it was given.
-        digest: u64,
+        digest: u32,
         /// It has to have answered by then.
         until: Monotonic,
     },

@@ -29,7 +29,7 @@ use crate::handover::state::{ChildSocketState, Descriptor, State};
 use crate::limits::FDSTORE_RETRY;
 use crate::server::records::SignalSender;
 use crate::server::startup::child_sockets::{ChildSocket, fdstore_name};
-use crate::server::writers::log_file::{self, LogWriter};
+use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
 use crate::server::writers::thread::{self, Worker, WorkerThread};
 use crate::sys::exec::{self, ExecImage};
@@ -37,7 +37,7 @@ use crate::sys::passed_fds::PassedFds;
 use crate::sys::process;
 use crate::sys::signal::SignalMaskGuard;
 use crate::sys::spawn::PreparedCommand;
-use crate::sys::{fd, pidfd, pty, time};
+use crate::sys::{fd, file, pidfd, pty, time};
 use crate::systemd;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
@@ -273,7 +273,7 @@ impl System for Kernel {
 
     fn open_log(&mut self) -> io::Result<WorkerThread> {
         match &self.log_path {
-            Some(path) => self.write_log(log_file::open(path)?),
+            Some(path) => self.write_log(file::open_append(path)?),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

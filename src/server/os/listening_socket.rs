@@ -20,10 +20,11 @@ use super::client_stream::ClientStream;
 use super::{Inheritable, Socket};
 use crate::config::endpoint::{Address, Endpoint};
 use crate::console::event::Role;
-use crate::handover::state::{Descriptor, FileId};
+use crate::handover::state::Descriptor;
 use crate::limits::{BACKLOG, RESERVED_FDS};
 use crate::server::event_loop::upgrade::describe;
 use crate::sys;
+use crate::sys::file::FileId;
 
 #[derive(Debug)]
 enum Kind {

@@ -24,7 +24,8 @@ use super::records::{PeerIdentity, SignalSender};
 use super::writers::sink::{LogJob, LogReply};
 use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind};
-use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, FileId, State};
+use crate::handover::state::{ChildSocketState, ConnectionKind, Descriptor, State};
+use crate::sys::file::FileId;
 use crate::sys::process::ExitStatus;
 
 /// What the kernel said of a descriptor. An end or an error is readiness: the next call tells.

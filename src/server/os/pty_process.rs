@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::descendants::Daemon;
 use super::{Inheritable, NonblockingIo, Process};
 use crate::handover::state::Descriptor;
+use crate::limits::REAP_WAIT;
 use crate::server::event_loop::upgrade::describe;
 use crate::sys::process::{self, ExitStatus};
 use crate::sys::{fd, pidfd, procfs};
@@ -49,8 +50,9 @@ impl Process for PtyProcess {
         match &self.pidfd {
             None => process::poll_exit(self.pid),
             // Its parent may have ended, and this process be it now.
-            Some(orphan) => process::poll_exit(self.pid)
-                .or_else(|| Some(pidfd::exit_status(orphan)?.unwrap_or(ExitStatus::Unknown))),
+            Some(orphan) => {
+                process::poll_exit(self.pid).or_else(|| pidfd::exit_status(orphan, REAP_WAIT))
+            }
         }
     }
 

@@ -3,15 +3,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{RecordsJob, RecordsReply};
-use crate::handover::state::FileId;
-use crate::server::writers::log_file;
 use crate::server::writers::sink::{LogJob, LogReply};
 use crate::server::writers::thread::{Replies, Worker};
+use crate::sys::file::{self, FileId};
 
 /// What the thread has.
 pub(crate) struct RecordWriter {
@@ -33,7 +30,7 @@ impl RecordWriter {
         let Some(path) = &self.events else {
             return (Vec::new(), Ok(()));
         };
-        let file = match self.file.take().map_or_else(|| log_file::open(path), Ok) {
+        let file = match self.file.take().map_or_else(|| file::open_append(path), Ok) {
             Ok(file) => self.file.insert(file),
             Err(error) => return (lines, Err(error)),
         };
@@ -73,19 +70,7 @@ impl RecordWriter {
         let Some(path) = &self.status else {
             return Ok(());
         };
-        // Nobody wants a regular file instead of a device.
-        if fs::symlink_metadata(path).is_ok_and(|it| !it.is_file() && !it.is_symlink()) {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let new = beside(path);
-        let written = write_new(&new, content).and_then(|id| {
-            fs::rename(&new, path)?;
-            Ok(id)
-        });
-        if written.is_err() {
-            let _ = fs::remove_file(&new);
-        }
-        self.written = Some(written?);
+        self.written = Some(file::replace_unsynced(path, content)?);
         Ok(())
     }
 
@@ -97,21 +82,6 @@ impl RecordWriter {
             let _ = fs::remove_file(path);
         }
     }
-}
-
-/// The name under which the next status file is written.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(std::ffi::OsStr::from_bytes(b".new"));
-    PathBuf::from(name)
-}
-
-fn write_new(path: &Path, content: &[u8]) -> io::Result<FileId> {
-    // One that a crash left behind, or a trap that somebody laid.
-    let _ = fs::remove_file(path);
-    let mut file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
-    file.write_all(content)?;
-    Ok(FileId::of(&file.metadata()?))
 }
 
 impl Worker for RecordWriter {

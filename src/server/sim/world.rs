@@ -18,10 +18,11 @@ use super::far::Far;
 use super::threads::{LOG, Lane, LinkTo};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ClientId, ClientKind};
-use crate::handover::state::{ChildSocketState, Descriptor, FileId, State};
+use crate::handover::state::{ChildSocketState, Descriptor, State};
 use crate::server::os::descendants::Daemon;
 use crate::server::os::{Inheritable, PendingSignals, Ready, Socket, System};
 use crate::server::records::SignalSender;
+use crate::sys::file::FileId;
 use crate::sys::process::ExitStatus;
 
 /// A sequence of numbers that a seed decides.

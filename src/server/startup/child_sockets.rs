@@ -13,11 +13,12 @@ use nix::sys::socket::{getsockopt, sockopt};
 use super::recovery::Recovery;
 use crate::config::Config;
 use crate::config::listen::{Family, ListenTarget, ListenUri};
-use crate::handover::state::{ChildSocketState, FileId, Text};
+use crate::handover::state::{ChildSocketState, Text};
 use crate::server::event_loop::upgrade::describe;
 use crate::server::os::listening_socket::{is_at, listen_at, listen_file, remove_file};
 use crate::server::startup::error::StartupError;
 use crate::sys::fd;
+use crate::sys::file::FileId;
 use crate::sys::socket::MAX_BACKLOG;
 use crate::systemd::listen_fds::ListenFds;
 
@@ -39,7 +40,7 @@ pub(crate) type FdSockets = Vec<(i32, io::Result<(OwnedFd, Option<Vec<u8>>)>)>;
 
 /// Takes the descriptors of `fd://`. To be called before anything else opens or takes descriptors.
 pub(crate) fn fd_sockets(config: &Config, passed: &mut ListenFds) -> FdSockets {
-    let numbers = config.listen.iter().filter_map(|uri| match uri.place {
+    let numbers = config.child.listen.iter().filter_map(|uri| match uri.place {
         ListenTarget::Descriptor(number) => Some(number),
         ListenTarget::Tcp { .. } | ListenTarget::Unix(_) => None,
     });
@@ -63,7 +64,7 @@ pub(crate) fn open(
         };
         socket.map_err(|error| StartupError::Listen { uri: uri.text.clone(), error })
     };
-    config.listen.iter().enumerate().map(open).collect()
+    config.child.listen.iter().enumerate().map(open).collect()
 }
 
 /// What a child needs to find them: systemd's protocol (sd_listen_fds(3)) without LISTEN_PID, and

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::child_sockets::{environment, fdstore_name, is_about_sockets};
 use super::own_pid;
@@ -12,6 +12,7 @@ use super::parts::{OutputFile, ServerParts, StartKind};
 use crate::config::{Config, LogTarget};
 use crate::console::event::{Event, Role, Sink};
 use crate::handover;
+use crate::limits::KERNEL_TICK;
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
@@ -49,7 +50,7 @@ pub(crate) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
     let stdout = parts.stdout.map(|it| it.writer(Sink::Stdout, write_stdout)).transpose();
     let stdout = stdout.map_err(system("start a thread"))?;
 
-    let syslog = config.syslog.as_ref().map(|tag| {
+    let syslog = config.log.syslog.as_ref().map(|tag| {
         let worker = Syslog::new("/dev/log".into(), tag, std::process::id());
         Ok(SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
     });
@@ -57,7 +58,7 @@ pub(crate) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
 
     let mut server = Server::new(kernel, parts.console, parts.next_token, parts.identity);
     (server.log, server.stdout, server.service) = (log, stdout, manager);
-    server.allowed_networks.clone_from(&config.allow_from);
+    server.allowed_networks.clone_from(&config.endpoints.allow_from);
     server.syslog = syslog;
     let fixed = server_info(config, &server.identity, &parts.listeners, parts.records.1);
     server.records = records(config, &server.system, fixed).map_err(system("start a thread"))?;
@@ -69,7 +70,7 @@ pub(crate) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
     }
     if parts.start_kind != StartKind::Upgraded
         && server.log.is_none()
-        && config.log_path().is_some()
+        && config.log.path().is_some()
     {
         let reason = parts.log_error.unwrap_or_default();
         server.console.handle(Event::LogOpenFailed(&reason), server.system.now());
@@ -95,7 +96,7 @@ pub(crate) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
     match parts.start_kind {
         StartKind::Fresh => {
             if config.is_foreground()
-                && config.log_file != Some(LogTarget::Stdout)
+                && config.log.target != Some(LogTarget::Stdout)
                 && let Some(stdin) = ClientStream::stdin()
             {
                 server.join(stdin, Role::User, "stdin", server.system.now());
@@ -115,18 +116,19 @@ fn kernel(config: &Config, parts: &mut ServerParts) -> Result<Kernel, StartupErr
     let program = PreparedCommand::new(&child_command(config, parts, own_pid()));
     let program = program.map_err(system("prepare the child"))?;
     let argv0 = config.argv0.as_bytes().to_vec();
-    let mut kernel = Kernel::new(program, config.log_path(), argv0).map_err(system("poll"))?;
+    let mut kernel = Kernel::new(program, config.log.path().map(Path::to_owned), argv0)
+        .map_err(system("poll"))?;
     (kernel.notifier, kernel.fdstore) = (parts.notifier.take(), parts.fdstore.take());
     kernel.child_sockets = std::mem::take(&mut parts.child_sockets);
-    kernel.has_notify_socket = config.overlap.is_some();
-    kernel.rotation = config.log_rotate;
+    kernel.has_notify_socket = config.restart.overlap.is_some();
+    kernel.rotation = config.log.rotation;
     (kernel.descendants.pid_file, kernel.descendants.since_ticks) =
-        (config.child_pid_file.clone(), parts.descendants_since);
-    if config.kill_orphans || config.child_pid_file.is_some() {
+        (config.restart.daemon_pid_file.clone(), parts.descendants_since);
+    if config.restart.kill_orphans || config.restart.daemon_pid_file.is_some() {
         process::adopt_orphans().map_err(system("become the parent of orphans"))?;
         if parts.descendants_since.is_none() {
             // They are not the child's, and stay alive.
-            procfs::wait_one_tick();
+            procfs::wait_one_tick(KERNEL_TICK);
         }
     }
     if parts.start_kind != StartKind::Upgraded
@@ -152,7 +154,7 @@ fn records(
     kernel: &Kernel,
     fixed: ServerInfo,
 ) -> io::Result<Option<Records<WorkerThread>>> {
-    let (events, status) = (config.events.clone(), config.status_file.clone());
+    let (events, status) = (config.files.events.clone(), config.files.status.clone());
     let (with_events, with_status) = (events.is_some(), status.is_some());
     if !with_events && !with_status {
         return Ok(None);
@@ -173,7 +175,7 @@ fn server_info(
     ServerInfo {
         pid: std::process::id(),
         started: origin.started,
-        name: config.name.to_string_lossy().into_owned(),
+        name: config.child.name.to_string_lossy().into_owned(),
         argv: origin.argv.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
         endpoints,
         predecessor,
@@ -196,26 +198,30 @@ fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand
     let inherited = std::env::vars_os().filter(|(key, _)| {
         let sockets = !parts.child_sockets.is_empty() && is_about_sockets(key);
         let ours = key == handover::VARIABLE || set.iter().any(|(name, _)| key == name) || sockets;
-        !ours && !systemd::is_for_server(key, config.notify || config.overlap.is_some())
+        !ours
+            && !systemd::is_for_server(
+                key,
+                config.service.notify || config.restart.overlap.is_some(),
+            )
     });
     let set = set.iter().map(|&(name, value)| (name.into(), value.to_owned()));
     let env = inherited.chain(set).chain(environment(&parts.child_sockets)).collect();
-    let (executable, args) = match &config.exec {
+    let (executable, args) = match &config.child.exec {
         Some(file) => {
-            let args = std::iter::once(&config.command).chain(&config.args);
+            let args = std::iter::once(&config.child.command).chain(&config.child.args);
             (file.clone(), args.cloned().collect())
         }
-        None => (config.command.clone(), config.args.clone()),
+        None => (config.child.command.clone(), config.child.args.clone()),
     };
     ChildCommand {
         argv0: config.argv0.clone(),
         executable,
         args,
         env,
-        dir: config.chdir.clone().map(PathBuf::into_os_string),
-        core_size: config.core_size,
+        dir: config.child.chdir.clone().map(PathBuf::into_os_string),
+        core_size: config.child.core_size,
         open_files: parts.identity.open_files,
-        ignore_hangup: config.child_pid_file.is_some(),
+        ignore_hangup: config.restart.daemon_pid_file.is_some(),
         user: parts.identity.account.clone(),
     }
 }

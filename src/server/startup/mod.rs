@@ -23,7 +23,6 @@ use super::startup::parts::{LocalTime, OutputFile, ServerParts, StartKind, notif
 use super::startup::pid_files::OwnedFile;
 use super::startup::recovery::Recovery;
 use super::startup::successor::Predecessor;
-use super::writers::log_file;
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
@@ -32,7 +31,7 @@ use crate::console::{Console, Settings};
 use crate::server::startup::error::StartupError;
 use crate::sys::daemonize::{self, ForkSide};
 use crate::sys::user::{self, Account};
-use crate::sys::{self, fd, process, signal, time};
+use crate::sys::{self, fd, file, process, signal, time};
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 
@@ -73,12 +72,12 @@ fn start(config: &Config) -> Result<u8, StartupError> {
     let listeners = bind(config, &mut passed, &mut stored)?;
     let child_sockets = child_sockets::open(config, given, &mut stored)?;
     let said = passed.close();
-    let stores = config.fdstore && notifier.is_some();
+    let stores = config.service.fdstore && notifier.is_some();
     if !stores {
         stored.discard_state();
     }
-    let log = match config.log_path() {
-        Some(path) => open_log(config, &path).map(Some),
+    let log = match config.log.path() {
+        Some(path) => open_log(config, path).map(Some),
         None => Ok(None),
     };
     let (log, log_error) = match log {
@@ -87,7 +86,7 @@ fn start(config: &Config) -> Result<u8, StartupError> {
     };
 
     if config.run_mode == RunMode::Daemon {
-        let logging = log.is_some() || config.log_file == Some(LogTarget::Stdout);
+        let logging = log.is_some() || config.log.target == Some(LogTarget::Stdout);
         become_daemon(config, &listeners, logging)?;
     }
     let pid = own_pid();
@@ -96,7 +95,7 @@ fn start(config: &Config) -> Result<u8, StartupError> {
         _ => write_files(config, pid, &listeners),
     };
     let stdout = || fd::duplicate(io::stdout()).map(File::from).ok();
-    let log = match config.log_file {
+    let log = match config.log.target {
         // Only now: a daemon's standard output is not its caller's.
         Some(LogTarget::Stdout) => stdout(),
         _ => log,
@@ -196,7 +195,7 @@ fn stderr(text: &[u8]) {
 
 /// Whom to run the child as, under `--user`.
 fn account(config: &Config) -> Result<Option<Account>, StartupError> {
-    let Some(who) = &config.user else {
+    let Some(who) = &config.child.user else {
         return Ok(None);
     };
     let refused = |error| StartupError::System { what: "obey --user", error };
@@ -216,7 +215,8 @@ fn bind(
     passed: &mut ListenFds,
     stored: &mut Recovery,
 ) -> Result<Vec<ListeningSocket>, StartupError> {
-    let wanted: Vec<&Endpoint> = config.controls.iter().chain(&config.log_endpoint).collect();
+    let wanted: Vec<&Endpoint> =
+        config.endpoints.controls.iter().chain(&config.endpoints.log).collect();
     let mut open =
         |endpoint: &Endpoint, role, kind| -> Result<Vec<ListeningSocket>, StartupError> {
             let bound = match &endpoint.address {
@@ -233,10 +233,10 @@ fn bind(
             bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
         };
     let mut listeners = Vec::new();
-    for endpoint in &config.controls {
+    for endpoint in &config.endpoints.controls {
         listeners.extend(open(endpoint, Role::User, "control")?);
     }
-    if let Some(endpoint) = &config.log_endpoint {
+    if let Some(endpoint) = &config.endpoints.log {
         listeners.extend(open(endpoint, Role::Logger, "log")?);
     }
     listeners.reverse();
@@ -245,10 +245,10 @@ fn bind(
 }
 
 fn open_log(config: &Config, path: &Path) -> io::Result<File> {
-    if config.save_log {
+    if config.log.save {
         save_log(config, path);
     }
-    let log = log_file::open(path);
+    let log = file::open_append(path);
     if log.is_err() {
         report_write_error(config.argv0.as_bytes(), b"unable to open log file", path);
     }
@@ -265,8 +265,8 @@ fn save_log(config: &Config, path: &Path) {
     if !metadata.is_file() {
         return;
     }
-    let stamp = time::strftime(metadata.mtime(), b".%Y%m%d-%H%M%S");
-    let base = [path.as_os_str().as_bytes(), &stamp].concat();
+    let stamp = time::format(metadata.mtime(), ".%Y%m%d-%H%M%S");
+    let base = [path.as_os_str().as_bytes(), stamp.as_bytes()].concat();
     for number in 0..10_000 {
         let suffix = if number == 0 { String::new() } else { format!("-{number}") };
         let saved = PathBuf::from(OsString::from_vec([&*base, suffix.as_bytes()].concat()));
@@ -290,7 +290,7 @@ fn announce_daemon(config: &Config, pid: i32, logging: bool) {
     let line = format!(": spawning daemon process: {pid}\n");
     stderr(&[config.argv0.as_bytes(), line.as_bytes()].concat());
     if !logging {
-        stderr(match config.log_endpoint {
+        stderr(match config.endpoints.log {
             Some(_) => b"Warning: No log file specified.\n",
             None => b"Warning: No log file and no port for log connections specified.\n",
         });
@@ -308,7 +308,10 @@ fn file_contents<'a>(
         info.extend_from_slice(&listener.endpoint.to_bytes());
         info.push(b'\n');
     }
-    [(config.pid_file.as_ref(), format!("{pid}\n").into_bytes()), (config.info_file.as_ref(), info)]
+    [
+        (config.files.pid.as_ref(), format!("{pid}\n").into_bytes()),
+        (config.files.info.as_ref(), info),
+    ]
 }
 
 /// Writes the pid file and the info file.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::handover::state::FileId;
+use crate::sys::file::FileId;
 
 /// A file that names this server. Dropped, it is removed, unless it was replaced meanwhile, is no
 /// regular file, or holds something else by now.

@@ -209,7 +209,7 @@ pub fn check_requested(argv: &[OsString]) -> Option<(Vec<u8>, u8)> {
 }
 
 /// Whether this program could go on from the state behind `number`: the state's digest.
-fn check(number: &str) -> Result<u64, String> {
+fn check(number: &str) -> Result<u32, String> {
     let number = number.parse().map_err(|_| format!("invalid descriptor '{number}'"))?;
     let bytes = read(number).map_err(|error| format!("cannot read the state: {error}"))?;
     let state = format::decode(&bytes).map_err(|error| error.to_string())?;

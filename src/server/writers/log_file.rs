@@ -1,9 +1,9 @@
 //! The worker that writes the log, or standard output: appends, syncs now and then, opens it anew.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use super::rotate::Rotator;
@@ -11,30 +11,7 @@ use super::sink::{LogJob, LogReply};
 use super::thread::{Replies, Worker};
 use crate::console::Chunk;
 use crate::limits::SYNC_INTERVAL;
-use crate::sys;
-
-/// Opens a log: appended to, created 0644 less umask.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let mut options = options(0o644);
-    options.create(true);
-    match options.open(path) {
-        // A FIFO without a reader. Opened so, it keeps what fits in until there is one.
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {
-            options.read(true).open(path)
-        }
-        result => result,
-    }
-}
-
-/// How a log is opened, and with which rights less umask it is created, if it is.
-pub(crate) fn options(mode: u32) -> OpenOptions {
-    use nix::libc::{O_NOCTTY, O_NONBLOCK};
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = File::options();
-    // A FIFO must not make us wait for its reader, a terminal not become ours.
-    options.append(true).mode(mode).custom_flags(O_NONBLOCK | O_NOCTTY);
-    options
-}
+use crate::sys::{self, file};
 
 fn is_syncable(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file())
@@ -63,7 +40,7 @@ impl LogWriter {
         let Some(path) = &self.path else {
             return Ok(());
         };
-        let file = open(path)?;
+        let file = file::open_append(path)?;
         self.use_file(file);
         Ok(())
     }

@@ -7,10 +7,9 @@ use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::log_file;
 use crate::config::Rotation;
-use crate::handover::state::FileId;
 use crate::limits::LOG_RETRY;
+use crate::sys::file::{self, FileId};
 
 /// The log's rotation.
 #[derive(Debug)]
@@ -57,7 +56,7 @@ fn cut(size: u64, len: u64, next: &[u8]) -> Option<usize> {
 fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
     let old = file.metadata()?;
     if !fs::metadata(path).is_ok_and(|found| FileId::of(&found) == FileId::of(&old)) {
-        return log_file::open(path);
+        return file::open_append(path);
     }
     // A link stays, and the logs where it leads: there is the room for them.
     let path = &fs::canonicalize(path)?;
@@ -79,7 +78,7 @@ fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
 
 /// Opens the log that follows `old`.
 fn open_next(path: &Path, old: &fs::Metadata) -> io::Result<File> {
-    match log_file::options(old.mode() & 0o644).create_new(true).open(path) {
+    match file::append_options(old.mode() & 0o644).create_new(true).open(path) {
         Ok(new) => {
             // As far as we may: who could read the log still can, and nobody else at any moment.
             let _ = fchown(&new, Some(old.uid()), Some(old.gid()));
@@ -87,7 +86,7 @@ fn open_next(path: &Path, old: &fs::Metadata) -> io::Result<File> {
             Ok(new)
         }
         // What somebody has put there keeps its rights: it may be a link to anything.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => log_file::open(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => file::open_append(path),
         error => error,
     }
 }
@@ -179,7 +178,7 @@ mod tests {
     fn older_ones_make_way_up_to_a_gap() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let mut file = log_file::open(&path).unwrap();
+        let mut file = file::open_append(&path).unwrap();
         let mut rotator = Rotator::new(Rotation { size: 1, keep: 3 });
         let pair = |name: &str, content: &str| (name.to_owned(), content.to_owned());
         for number in 1..=5 {
@@ -205,7 +204,7 @@ mod tests {
         let large = tempfile::tempdir().unwrap();
         let link = dir.path().join("log");
         std::os::unix::fs::symlink(large.path().join("ioc.log"), &link).unwrap();
-        let mut file = log_file::open(&link).unwrap();
+        let mut file = file::open_append(&link).unwrap();
         let mut rotator = Rotator::new(Rotation { size: 1, keep: 2 });
         for number in 1..=3 {
             fs::write(&link, format!("{number}")).unwrap();

@@ -117,8 +117,8 @@ impl Syslog {
     }
 
     fn send(&mut self, line: &[u8]) -> io::Result<()> {
-        let time = time::strftime(time::wall(), b"%b %e %H:%M:%S ");
-        let message = [PRIORITY.as_bytes(), &time, &self.tag, line].concat();
+        let time = time::format(time::wall(), "%b %e %H:%M:%S ");
+        let message = [PRIORITY.as_bytes(), time.as_bytes(), &self.tag, line].concat();
         // A daemon that was started anew has another socket.
         let result = match self.socket.take() {
             Some(socket) => self.send_on(socket, &message),

@@ -224,7 +224,7 @@ fn program_that_hangs_is_killed_with_all_it_started(env: &TestEnv) {
 
 /// What a program may have kept of an earlier rehearsal.
 fn answer_to_another_state(env: &TestEnv) {
-    script(env, "echo procServ can go on from 0000000000000000", "the new program did not answer");
+    script(env, "echo procServ can go on from 00000000", "the new program did not answer");
 }
 
 fn installed_procserv_of_somebody_else(env: &TestEnv) {
