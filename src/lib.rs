@@ -63,6 +63,8 @@ pub mod limits;
 pub mod manage;
 pub(crate) mod reply_filter;
 pub mod server;
+#[cfg(test)]
+mod sim_support;
 pub mod sys;
 pub mod systemd;
 pub mod telnet;
