@@ -57,7 +57,22 @@ pub(crate) struct Configuration {
     /// Those that can be run.
     pub(crate) instances: BTreeMap<String, Instance>,
     /// A line each for files and instances that can not.
-    pub(crate) problems: Vec<String>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Why a file or an instance can't be used.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// One line, with the name of the file or instance.
+    pub(crate) text: String,
+    /// True if this user may not read the file.
+    pub(crate) is_denied: bool,
+}
+
+impl Problem {
+    fn new(text: String) -> Problem {
+        Problem { text, is_denied: false }
+    }
 }
 
 impl Registry {
@@ -224,7 +239,9 @@ impl Registry {
             let text = match files::read_text(&self.in_root(&self.in_image(&file))) {
                 Ok(text) => text,
                 Err(error) => {
-                    found.problems.push(CommandError::file(&file, &error).text);
+                    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+                    let text = CommandError::file(&file, &error).text;
+                    found.problems.push(Problem { text, is_denied });
                     continue;
                 }
             };
@@ -232,7 +249,7 @@ impl Registry {
                 Ok(ini) => found.take(&file, &ini),
                 Err(error) => {
                     let place = format!("{}:{}", file.display(), error.line);
-                    found.problems.push(format!("{place}: {}", error.what));
+                    found.problems.push(Problem::new(format!("{place}: {}", error.what)));
                 }
             }
         }
@@ -245,7 +262,7 @@ impl Registry {
     /// Those of [`Registry::files`].
     pub(crate) fn instances(&self) -> Result<BTreeMap<String, Instance>, CommandError> {
         let found = self.configured()?;
-        found.problems.iter().for_each(|problem| output::print_error(problem));
+        found.problems.iter().for_each(|problem| output::print_error(&problem.text));
         Ok(found.instances)
     }
 
@@ -274,15 +291,16 @@ impl Configuration {
             match instance {
                 Ok(instance) => {
                     if let Some(other) = self.instances.insert(name.to_owned(), instance) {
-                        self.problems.push(format!(
+                        self.problems.push(Problem::new(format!(
                             "{name}: is in {} and in {}, which counts",
                             other.file.display(),
                             file.display()
-                        ));
+                        )));
                     }
                 }
                 Err(problem) => {
-                    self.problems.push(format!("{} [{name}]: {problem}", file.display()));
+                    let text = format!("{} [{name}]: {problem}", file.display());
+                    self.problems.push(Problem::new(text));
                 }
             }
         }
