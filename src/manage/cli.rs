@@ -1,5 +1,5 @@
-//! The definition of the commands and their options. Parsing, the help, the shell completions and the
-//! check of the man page use it.
+//! The definition of the commands and their options. Parsing, the help, the shell completions and
+//! the check of the man page use it.
 
 use std::path::PathBuf;
 

@@ -390,8 +390,8 @@ fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
 
-/// Returns true if a listener on one of two addresses with the same port keeps others from listening
-/// on the other address.
+/// Returns true if a listener on one of two addresses with the same port keeps others from
+/// listening on the other address.
 fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     let any = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.is_ipv4() == other.is_ipv4() && (any || one.ip() == other.ip())

@@ -1,4 +1,4 @@
-//! The servers that run on this machine, by what `/proc` says of their command lines.
+//! The servers that run on this machine, with the configuration that their command lines give them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -68,7 +68,7 @@ pub(crate) fn running() -> Vec<RunningServer> {
             found.push(RunningServer { pid, directory, config });
         }
     }
-    // Between fork and exec a child looks like its server.
+    // Between fork and exec a child has the command line of its server.
     let children: Vec<i32> = found.iter().flat_map(|server| proc::children(server.pid)).collect();
     found.retain(|server| !children.contains(&server.pid));
     found
