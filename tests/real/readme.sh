@@ -110,7 +110,7 @@ in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd env PATH=/u
 while read -r command <&3; do
     case $command in
     *attach*)
-        check "$command" within 10 attached "$command" "$welcome $speaks \x1d {: left}"
+        check "$command" within 10 attached "$command" "$welcome $speaks \x1d {keeps running}"
         ;;
     *) check "$command" eval "in_systemd $command >>\"\$scratch/many.out\"" ;;
     esac
