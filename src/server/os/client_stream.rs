@@ -131,9 +131,9 @@ fn caller(socket: &File) -> PeerIdentity {
         return PeerIdentity::Unknown;
     };
     if let Some(&address) = address.as_sockaddr_in() {
-        PeerIdentity::Address(SocketAddrV4::from(address).into())
+        PeerIdentity::Address { address: SocketAddrV4::from(address).into() }
     } else if let Some(&address) = address.as_sockaddr_in6() {
-        PeerIdentity::Address(SocketAddrV6::from(address).into())
+        PeerIdentity::Address { address: SocketAddrV6::from(address).into() }
     } else {
         process(socket).unwrap_or(PeerIdentity::Unknown)
     }

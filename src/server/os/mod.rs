@@ -52,11 +52,12 @@ pub(super) struct PendingSignals {
     pub(super) overlap: bool,
 }
 
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who is at the other end of a connection. The records have the fields as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub(crate) enum PeerIdentity {
     /// This address.
-    Address(SocketAddr),
+    Address { address: SocketAddr },
     /// This process, at the time when it connected: `SO_PEERCRED` of unix(7), Linux only.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     Process { uid: u32, gid: u32, pid: i32 },
