@@ -82,8 +82,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Folders that are compiled for tests only.
-const TEST_ONLY: &[&str] = &["sim", "tests"];
+/// Folders and files that are compiled for tests only.
+const TEST_ONLY: &[&str] = &["sim", "sim_support", "tests"];
 
 /// The name of the part that a module path such as `["server", "os", "kernel"]` lies in.
 fn part_of(path: &[String]) -> Option<&'static str> {

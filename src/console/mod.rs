@@ -228,12 +228,12 @@ impl Console {
         stream.append(bytes, wall, || slowest_reader(clients, sinks).unwrap_or(head));
     }
 
-    /// Says a text to everybody, directly after the last byte of the stream.
+    /// Says a text to all readers, directly after the last byte of the stream.
     fn say(&mut self, text: &[u8], now: Timestamps) {
         self.append(text, now.wall);
     }
 
-    /// Says a text to everybody, on a line of its own.
+    /// Says a text to all readers, on a line of its own.
     fn say_line(&mut self, text: &[u8], now: Timestamps) {
         if !self.stream.at_line_start() {
             self.say(b"\r\n", now);

@@ -1,4 +1,4 @@
-//! What is given to the console at the start.
+//! The settings of the console, which are fixed at the start.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -9,7 +9,7 @@ use super::event::{ClientKind, Role};
 use super::stream::reader::Encoding;
 use crate::config::{ChildOptions, ConsoleOptions, LogOptions, LogTarget, RestartPolicy};
 
-/// What the console has to know, fixed at the start.
+/// The settings of the console.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// What `-V` prints.
@@ -71,7 +71,7 @@ impl Settings {
         })
     }
 
-    /// How the stream looks to a client.
+    /// Returns how the stream is encoded for a client.
     pub(super) fn encoding(&self, role: Role, kind: ClientKind) -> Encoding {
         let stamp = match role {
             Role::Logger => self.log.stamp.clone(),
@@ -80,7 +80,7 @@ impl Settings {
         Encoding { telnet: kind == ClientKind::Telnet, stamp }
     }
 
-    /// What the supervisor has to know.
+    /// Returns the settings of the supervisor.
     pub(super) fn policy(&self) -> Policy {
         let server = [self.server_pid.to_string(), self.server_started.0.to_string()];
         let words = server.iter().map(String::as_bytes).chain([self.name()]);
@@ -95,7 +95,7 @@ impl Settings {
         }
     }
 
-    /// How it looks in the log.
+    /// Returns how the stream is encoded for the log.
     pub(super) fn log_encoding(&self) -> Encoding {
         Encoding { telnet: false, stamp: self.log.stamp.clone() }
     }
@@ -103,7 +103,7 @@ impl Settings {
 
 #[cfg(test)]
 impl Settings {
-    /// Those of a command line without options.
+    /// The settings of a command line without options.
     pub(crate) fn plain() -> Settings {
         let child = ChildOptions {
             command: "./st.cmd".into(),
@@ -124,14 +124,14 @@ impl Settings {
         }
     }
 
-    /// These, with a log file.
+    /// These settings with a log file.
     pub(crate) fn with_log(mut self, path: &str, opened: bool) -> Settings {
         self.log.target = Some(LogTarget::File(path.into()));
         self.log_opened = opened;
         self
     }
 
-    /// These, changed by `change`.
+    /// These settings, changed by `change`.
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Settings)) -> Settings {
         change(&mut self);
         self

@@ -1,6 +1,6 @@
 //! The console as plain data: what a server hands over to the one that takes its place. Everything
 //! that does not follow from the settings is in it, so that the stream goes on with the same byte
-//! for everybody.
+//! for every reader.
 //!
 //! Each field has a number, which is never given to another one. A program skips the numbers that it
 //! does not know, and a field that is marked `default` may be missing. A variant that the program

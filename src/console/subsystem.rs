@@ -1,5 +1,5 @@
-//! The subsystems that may fail while the console goes on. A failure is said to everybody once, and
-//! not again before the subsystem has recovered.
+//! The subsystems that may fail while the console goes on. A failure is said once on the console,
+//! and not again before the subsystem has recovered.
 
 use minicbor::{Decode, Encode};
 

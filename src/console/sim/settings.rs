@@ -1,17 +1,18 @@
-//! What a world is like: the command line that it was started with, and what the child says.
+//! What a simulation is given: the settings, the child's output and the form of times.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::random::Random;
+use super::child::overlap::overlap;
 use crate::config::{
     ByteSet, ChildOptions, CommandChars, ConsoleOptions, LogOptions, LogTarget, MessageStyle,
     RestartMode, RestartPolicy,
 };
 use crate::console::Settings;
-use crate::console::clock::UnixTime;
+use crate::console::clock::{TimeFormatter, UnixTime};
+use crate::sim_support::Random;
 
-/// The command line of a world.
+/// The settings of a simulation.
 pub fn settings(random: &mut Random) -> Settings {
     let command = random.pick(&["/bin/sh", "./st.cmd", "ioc"]);
     let long = "n".repeat(2000);
@@ -25,14 +26,14 @@ pub fn settings(random: &mut Random) -> Settings {
     let CommandChars { kill, toggle, logout } = commands;
     let listed = random.pick(&[&b""[..], b"\x03\x04", b"a\xFF"]);
     let stamps: [Option<&[u8]>; 5] = [None, None, Some(b"[#] "), Some(b"# \xFF#"), Some(b"")];
-    let overlap = super::pair::overlap(random);
+    let overlap = overlap(random);
     let reload = overlap.and_then(|overlap| overlap.command);
     let commanded = [kill, toggle, logout, reload].into_iter().flatten();
     let mut ignore: ByteSet = commanded.chain(listed.iter().copied()).collect();
     if !ignore.is_empty() {
         ignore.insert(0);
     }
-    // Whether there is a log, and whether it could be opened.
+    // True if there is a log, and true if it could be opened.
     let (logs, log_opened) = random.pick(&[(false, false), (true, true), (true, false)]);
     let log = LogOptions {
         target: logs.then(|| LogTarget::File("/log".into())),
@@ -77,7 +78,7 @@ pub fn settings(random: &mut Random) -> Settings {
     }
 }
 
-/// What children say: text of one kind each.
+/// The text of which children write pieces: of one kind in each simulation.
 pub fn pool(random: &mut Random) -> &'static [u8] {
     static POOLS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     let pools = POOLS.get_or_init(|| {
@@ -94,7 +95,7 @@ pub fn pool(random: &mut Random) -> &'static [u8] {
     &pools[random.below(pools.len())]
 }
 
-/// Letters in lines of about such a length.
+/// Letters in lines of about this length.
 fn make(line: usize, letters: &[u8]) -> Vec<u8> {
     let mut random = Random::new(line as u64);
     let mut text = Vec::new();
@@ -106,4 +107,16 @@ fn make(line: usize, letters: &[u8]) -> Vec<u8> {
         }
     }
     text
+}
+
+/// Formats a time by putting the seconds in the place of each `#`.
+#[derive(Debug)]
+pub struct SecondsFormatter;
+
+impl TimeFormatter for SecondsFormatter {
+    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
+        let digits = time.0.to_string().into_bytes();
+        let parts: Vec<&[u8]> = format.split(|&byte| byte == b'#').collect();
+        parts.join(&digits[..])
+    }
 }

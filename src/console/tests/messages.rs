@@ -190,7 +190,7 @@ fn commands() {
 }
 
 #[test]
-fn old_words() {
+fn messages_of_2_7() {
     let settings =
         settings().with_log("/var/log/x", true).with(|s| s.console.style = MessageStyle::V2_7);
     let greeting = greeting(&settings, On, None, count(0, 0));

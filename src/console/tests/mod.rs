@@ -1,4 +1,4 @@
-//! Unit tests of the core's parts; the whole of it is tested by the simulation.
+//! Unit tests of the console's parts. The simulation tests the console as a whole.
 
 mod buffer;
 mod commands;

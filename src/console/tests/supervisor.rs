@@ -1,4 +1,4 @@
-//! Timelines: what happens when, with a holdoff time of 15 seconds.
+//! When what happens, with a holdoff time of 15 seconds.
 
 use std::time::Duration;
 

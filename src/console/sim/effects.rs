@@ -1,19 +1,20 @@
-//! What the console asks for is done, or fails.
+//! The effects that the console asks for are carried out, or fail.
 
-use super::seen;
-use super::world::{Kid, World};
+use super::reached;
+use super::simulation::{Process, Simulation};
+use crate::console::SIGKILL;
 use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, Effect, Event, ExitStatus};
 
-impl World {
-    pub fn obey(&mut self, effect: Effect) {
+impl Simulation {
+    pub fn apply_effect(&mut self, effect: Effect) {
         match effect {
             Effect::Spawn => {
-                assert_eq!(self.kid, Kid::None, "two children");
+                assert_eq!(self.process, Process::None, "two children");
                 let now = self.now();
                 if self.random.one_in(6) {
                     self.console.handle(Event::SpawnFailed("No more processes"), now);
-                    self.oracle.not_started("No more processes", now);
+                    self.oracle.spawn_failed("No more processes", now);
                 } else {
                     self.start(now);
                 }
@@ -22,23 +23,25 @@ impl World {
             | Effect::Signal(ChildSlot::Old, _)
             | Effect::Reap(ChildSlot::Old)
             | Effect::RestoreOld => {
-                self.obey_about_old(effect);
+                self.apply_effect_on_old(effect);
             }
             Effect::Signal(ChildSlot::Current, signal) => {
-                let kills = signal == 9 && !self.immortal || self.random.one_in(3);
-                if matches!(self.kid, Kid::Runs { .. }) && kills && self.old_kid != Kid::None {
-                    self.kid = Kid::Struck(signal);
-                } else if matches!(self.kid, Kid::Runs { .. }) && kills {
-                    self.child_ends_with(ExitStatus::Signal(signal));
+                let kills = signal == SIGKILL && !self.immortal || self.random.one_in(3);
+                if matches!(self.process, Process::Running { .. }) && kills {
+                    if self.old_process == Process::None {
+                        self.child_ends_with(ExitStatus::Signal(signal));
+                    } else {
+                        self.process = Process::Killed(signal);
+                    }
                 }
             }
             Effect::Reap(ChildSlot::Current) => {
-                assert_eq!(self.kid, Kid::Ended);
-                self.kid = Kid::None;
+                assert_eq!(self.process, Process::Ended);
+                self.process = Process::None;
                 self.orphans = self.random.below(3);
             }
-            Effect::FindDaemon => self.look(),
-            Effect::SignalOrphans(signal) => self.sweep(signal),
+            Effect::FindDaemon => self.find_daemon(),
+            Effect::SignalOrphans(signal) => self.signal_orphans(signal),
             Effect::Disconnect(id) => {
                 for client in self.clients.iter_mut().filter(|client| client.id == id) {
                     client.leaving = true;
@@ -49,46 +52,46 @@ impl World {
                     self.log_opened();
                 }
             }
-            Effect::Exit(_) => self.left = true,
+            Effect::Exit(_) => self.exited = true,
         }
     }
 
     pub fn start(&mut self, now: Timestamps) {
         let pid = self.next_pid;
         self.next_pid += 1;
-        self.kid = Kid::Runs { terminal_closed: false };
+        self.process = Process::Running { output_closed: false };
         self.console.handle(Event::Spawned(pid), now);
         self.oracle.started(pid, now);
     }
 
-    /// The process that the child became, if that can be told.
-    fn look(&mut self) {
-        assert_eq!(self.console.awaits_daemon(), self.oracle.wait.is_some());
+    /// Finds the process that the child became, or does not.
+    fn find_daemon(&mut self) {
+        assert_eq!(self.console.awaits_daemon(), self.oracle.daemon_search.is_some());
         if !self.console.awaits_daemon() {
-            seen("nobody waited for a daemon any more");
+            reached("nobody waited for a daemon any more");
             return;
         }
-        assert_eq!(self.kid, Kid::Ended);
+        assert_eq!(self.process, Process::Ended);
         let now = self.now();
         if self.random.one_in(3) {
             let pid = self.next_pid;
             self.next_pid += 1;
-            self.kid = Kid::Runs { terminal_closed: self.random.one_in(2) };
+            self.process = Process::Running { output_closed: self.random.one_in(2) };
             self.console.handle(Event::Daemonized(pid), now);
             self.oracle.daemonized(pid, now);
         } else {
             self.console.handle(Event::DaemonNotFound("no PID file"), now);
-            self.oracle.not_daemonized("no PID file", now);
+            self.oracle.daemon_not_found("no PID file", now);
         }
     }
 
-    fn sweep(&mut self, signal: i32) {
+    fn signal_orphans(&mut self, signal: i32) {
         let (found, now) = (self.orphans, self.now());
-        if signal == 9 && !self.immortal || self.random.one_in(3) {
+        if signal == SIGKILL && !self.immortal || self.random.one_in(3) {
             self.orphans = self.random.below(found + 1);
         }
-        self.tell(|_| format!("{found} orphans"));
+        self.trace(|_| format!("{found} orphans"));
         self.console.handle(Event::OrphansSignaled(found), now);
-        self.oracle.swept(found, now);
+        self.oracle.orphans_signaled(found, now);
     }
 }

@@ -1,16 +1,15 @@
-//! The traffic of a world: clients come, type, read and go; files take what they are to hold.
+//! The traffic of clients: they connect, type, read and disconnect.
 
 use super::client::Client;
-use super::disk::{Disk, News};
-use super::stream::{Follower, show};
-use super::world::{Kind, World};
 use crate::console::audit::AuditEvent;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
-use crate::console::event::{ClientId, ClientKind, DisconnectReason, Event, Role, Sink, Subsystem};
+use crate::console::event::{ClientId, ClientKind, DisconnectReason, Event, Role};
+use crate::console::sim::simulation::{Load, Simulation};
+use crate::console::sim::stream::reader::{ReaderCheck, show};
 use crate::limits::CLIENT_BUDGET;
 use crate::telnet;
 
-impl World {
+impl Simulation {
     pub fn join(&mut self) {
         if self.clients.len() >= 6 {
             return;
@@ -28,12 +27,12 @@ impl World {
             (Role::Logger, ClientKind::Telnet),
             (Role::Logger, ClientKind::Raw),
         ]);
-        self.tell(|_| format!("{id:?} joins: {role:?} {kind:?}"));
+        self.trace(|_| format!("{id:?} joins: {role:?} {kind:?}"));
         self.handle(Event::Joined { id, role, kind });
         if self.oracle.exiting {
             return;
         }
-        self.oracle.entries.push_back(AuditEvent::Joined(id));
+        self.oracle.audit_events.push_back(AuditEvent::Joined(id));
         let mut greeting = match kind {
             ClientKind::Pipe => Vec::new(),
             ClientKind::Telnet | ClientKind::Terminal | ClientKind::Raw => {
@@ -46,9 +45,9 @@ impl World {
         }
         let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
         let head = self.oracle.stream.head();
-        let from = if kind == ClientKind::Pipe { head } else { self.oracle.stream.replay() };
-        let follower = Follower::new(from, telnet, stamp);
-        self.clients.push(Client::new(id, role, kind, greeting, follower, head));
+        let from = if kind == ClientKind::Pipe { head } else { self.oracle.stream.replay_point() };
+        let check = ReaderCheck::new(from, telnet, stamp);
+        self.clients.push(Client::new(id, role, kind, greeting, check, head));
         self.count_clients();
     }
 
@@ -63,15 +62,15 @@ impl World {
             return;
         };
         let client = &mut self.clients[index];
-        if self.kind == Kind::Paste && self.random.one_in(3) {
-            // More than the queue to the child holds, as long as the console takes it.
+        if self.load == Load::InputFlood && self.random.one_in(3) {
+            // More than the queue to the child holds, for as long as the console reads it.
             let negotiates = self.random.one_in(4);
             let reads = self.random.one_in(2);
             for _ in 0..self.random.below(100) {
                 let client = &mut self.clients[index];
                 if client.unread() >= CLIENT_BUDGET {
                 } else if negotiates {
-                    client.ask_a_lot(&mut self.random);
+                    client.flood_requests(&mut self.random);
                 } else {
                     client.paste(&mut self.random, self.commands, self.pool, CLIENT_BUDGET);
                 }
@@ -99,10 +98,10 @@ impl World {
         let listens = client.role == Role::User && !self.oracle.exiting;
         let (sent, typed) = client.send(most, listens);
         let now = self.now();
-        self.tell(|_| format!("{id:?} sends {}", show(&sent)));
+        self.trace(|_| format!("{id:?} sends {}", show(&sent)));
         self.console.handle(Event::Input { id, bytes: &sent }, now);
         if listens {
-            self.oracle.typed(id, &typed, now);
+            self.oracle.client_input(id, &typed, now);
         }
         self.upgrade();
     }
@@ -121,7 +120,7 @@ impl World {
         }
     }
 
-    /// One write to a client takes at most so many bytes. Whether there was anything.
+    /// A client reads at most so many bytes. Returns true if it read any.
     pub fn reads(&mut self, index: usize, most: usize) -> bool {
         let client = &mut self.clients[index];
         if client.kind == ClientKind::Pipe {
@@ -129,25 +128,25 @@ impl World {
             return false;
         }
         let stream = &self.oracle.stream;
-        let served = self.console.is_drained(client.id);
+        let drained = self.console.is_drained(client.id);
         let (first, second) = self.console.output(client.id);
-        assert_eq!(first.is_empty(), served);
+        assert_eq!(first.is_empty(), drained);
         assert!(!first.is_empty() || second.is_empty());
         if let Some(missing) = client.offered(first, stream) {
-            self.oracle.entries.push_back(AuditEvent::Skipped(client.id, missing as u64));
+            self.oracle.audit_events.push_back(AuditEvent::Skipped(client.id, missing as u64));
         }
         let stream = &self.oracle.stream;
         let first = &first[..first.len().min(most)];
-        client.get(first, stream);
+        client.receive(first, stream);
         let second = &second[..second.len().min(most - first.len())];
-        client.get(second, stream);
+        client.receive(second, stream);
         let count = first.len() + second.len();
         self.console.written(client.id, count);
-        assert!(!served || client.is_complete(stream), "{client:?} is not served");
-        if self.told && count > 0 {
+        assert!(!drained || client.is_complete(stream), "{client:?} has not got everything");
+        if self.verbose && count > 0 {
             let id = self.clients[index].id;
-            self.tell(|world| {
-                format!("{id:?} reads {count} to {}", world.clients[index].follower.place)
+            self.trace(|simulation| {
+                format!("{id:?} reads {count} to {}", simulation.clients[index].check.offset)
             });
         }
         count > 0
@@ -168,68 +167,16 @@ impl World {
 
     pub fn drop_departed(&mut self) {
         for client in self.clients.extract_if(.., |client| client.leaving) {
-            if self.told {
+            if self.verbose {
                 eprintln!("{:?} is gone", client.id);
             }
-            self.oracle.entries.push_back(AuditEvent::Left(client.id, DisconnectReason::Closed));
+            self.oracle
+                .audit_events
+                .push_back(AuditEvent::Left(client.id, DisconnectReason::Closed));
             let now = Timestamps { mono: Monotonic(self.mono), wall: UnixTime(0) };
             self.console
                 .handle(Event::Left { id: client.id, reason: DisconnectReason::Closed }, now);
         }
         self.count_clients();
-    }
-
-    pub fn log_opened(&mut self) {
-        self.handle(Event::LogOpened);
-        self.oracle.log_works(self.log.is_none());
-        if !self.oracle.exiting && self.log.is_none() {
-            self.log = Some(Disk::new(Sink::Log, self.oracle.stream.head(), self.stamp.clone()));
-        }
-    }
-
-    pub fn disk_works(&mut self) {
-        let is_log = self.random.one_in(2);
-        for _ in 0..=self.random.below(3) {
-            let give_up = self.random.one_in(2);
-            self.disk_takes(is_log, give_up);
-        }
-        for _ in 0..self.random.below(4) {
-            self.disk_steps(is_log, true);
-        }
-    }
-
-    pub fn disk_takes(&mut self, is_log: bool, give_up: bool) -> bool {
-        let disk = if is_log { &mut self.log } else { &mut self.stdout };
-        disk.as_mut().is_some_and(|disk| disk.take(&mut self.console, &self.oracle.stream, give_up))
-    }
-
-    /// Whether the file has everything afterwards.
-    pub fn disk_steps(&mut self, is_log: bool, may_fail: bool) -> bool {
-        let disk = if is_log { &mut self.log } else { &mut self.stdout };
-        let Some(disk) = disk else {
-            return true;
-        };
-        let fails = may_fail && self.random.one_in(if disk.failing { 2 } else { 12 });
-        let fails = fails.then_some(&mut self.random);
-        let news = disk.step(&mut self.console, &self.oracle.stream, fails);
-        let complete = disk.is_complete(&self.oracle.stream);
-        self.tell(|_| format!("disk (log: {is_log}): {news:?}"));
-        self.upgrade();
-        if is_log {
-            self.news_of_log(&news);
-        }
-        complete && news == News::None
-    }
-
-    pub fn news_of_log(&mut self, news: &News) {
-        match news {
-            News::None => {}
-            News::Failed if self.oracle.exiting => {}
-            News::Failed => {
-                self.handle(Event::Failed(Subsystem::Log, "No space left on device"));
-                self.oracle.log_failed("No space left on device", self.now());
-            }
-            News::Works => self.log_opened(),
-        }
     }
 }

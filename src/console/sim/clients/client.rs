@@ -1,23 +1,25 @@
-//! A client: what it sends, and whether it gets what it has to.
+//! A client: what it sends, and the check of what it reads.
 
 use std::collections::VecDeque;
 
-use super::random::Random;
-use super::seen;
-use super::stream::{Follower, Gap, Stream, gap, show};
 use crate::config::CommandChars;
 use crate::console::event::{ClientId, ClientKind, Role};
+use crate::console::sim::child::overlap::RELOAD;
+use crate::console::sim::reached;
+use crate::console::sim::stream::buffer::ExpectedStream;
+use crate::console::sim::stream::reader::{Announcement, ReaderCheck, announcement, show};
 use crate::limits::CLIENT_BUDGET;
+use crate::sim_support::Random;
 
-const WORDS: &str = " bytes skipped: this connection reads too slowly\r\n";
+const SKIPPED: &str = " bytes skipped: this connection reads too slowly\r\n";
 const IAC: u8 = 0xFF;
 
 /// A byte on its way from a client, and what it means when it arrives.
 #[derive(Debug, Clone, Copy)]
-struct Wire {
+struct SentByte {
     byte: u8,
     typed: Option<u8>,
-    answer: Option<[u8; 3]>,
+    reply: Option<[u8; 3]>,
 }
 
 #[derive(Debug)]
@@ -25,19 +27,19 @@ pub struct Client {
     pub id: ClientId,
     pub role: Role,
     pub kind: ClientKind,
-    /// What it has to get before anything else.
+    /// The part of the greeting that the client has not read.
     greeting: Vec<u8>,
-    pub follower: Follower,
-    /// Where the stream ended when it came.
+    pub check: ReaderCheck,
+    /// Where the stream ended when the client connected.
     joined: usize,
-    /// Received, and perhaps the beginning of an announcement.
+    /// Bytes that the client has read and that may be the beginning of an announcement.
     held: Vec<u8>,
     /// Where the stream ended when an announcement was offered.
     passed_at: Option<usize>,
-    wire: VecDeque<Wire>,
-    /// It does not read.
+    sent: VecDeque<SentByte>,
+    /// True if the client does not read.
     pub stalled: bool,
-    /// The console wants it closed.
+    /// True if the connection is to be closed.
     pub leaving: bool,
 }
 
@@ -47,7 +49,7 @@ impl Client {
         role: Role,
         kind: ClientKind,
         greeting: Vec<u8>,
-        follower: Follower,
+        check: ReaderCheck,
         joined: usize,
     ) -> Client {
         Client {
@@ -55,27 +57,28 @@ impl Client {
             role,
             kind,
             greeting,
-            follower,
+            check,
             joined,
             held: Vec::new(),
             passed_at: None,
-            wire: VecDeque::new(),
+            sent: VecDeque::new(),
             stalled: false,
             leaving: false,
         }
     }
 
-    /// Whether it has all it has to get.
-    pub fn is_complete(&self, stream: &Stream) -> bool {
-        self.greeting.is_empty() && self.held.is_empty() && self.follower.is_complete(stream)
+    /// Returns true if the client has everything.
+    pub fn is_complete(&self, stream: &ExpectedStream) -> bool {
+        self.greeting.is_empty() && self.held.is_empty() && self.check.is_complete(stream)
     }
 
-    /// These bytes are offered to it. How much they say that it missed.
-    pub fn offered(&mut self, bytes: &[u8], stream: &Stream) -> Option<usize> {
-        if self.may_be_told(stream)
+    /// These bytes are offered to the client. Returns how many bytes they say that it missed.
+    pub fn offered(&mut self, bytes: &[u8], stream: &ExpectedStream) -> Option<usize> {
+        if self.may_be_skipped(stream)
             && self.held.is_empty()
             && self.passed_at.is_none()
-            && let Gap::Of { missing, .. } = gap(bytes, self.follower.line_start, WORDS)
+            && let Announcement::Of { missing, .. } =
+                announcement(bytes, self.check.line_start, SKIPPED)
         {
             self.passed_at = Some(stream.head());
             return Some(missing);
@@ -83,49 +86,47 @@ impl Client {
         None
     }
 
-    /// It has read these bytes.
-    pub fn get(&mut self, bytes: &[u8], stream: &Stream) {
+    /// The client has read these bytes.
+    pub fn receive(&mut self, bytes: &[u8], stream: &ExpectedStream) {
         let greeting = bytes.len().min(self.greeting.len());
         let (first, rest) = bytes.split_at(greeting);
         assert_eq!(show(first), show(&self.greeting[..greeting]), "greeting");
         self.greeting.drain(..greeting);
         let joined = [&*std::mem::take(&mut self.held), rest].concat();
         let mut rest = &*joined;
-        if self.may_be_told(stream) && !rest.is_empty() {
-            match gap(rest, self.follower.line_start, WORDS) {
-                Gap::None => {}
-                Gap::Perhaps => {
-                    seen("a client read half of an announcement");
+        if self.may_be_skipped(stream) && !rest.is_empty() {
+            match announcement(rest, self.check.line_start, SKIPPED) {
+                Announcement::None => {}
+                Announcement::Incomplete => {
+                    reached("a client read half of an announcement");
                     self.held = joined;
                     return;
                 }
-                Gap::Of { len, missing } => {
+                Announcement::Of { len, missing } => {
                     let head = self.passed_at.take().unwrap();
-                    let expected = stream.resume(head) - self.follower.place;
-                    assert_eq!(missing, expected, "skipped at {}", self.follower.place);
-                    seen("a client was told that it is too slow");
-                    if self.follower.place < self.joined {
-                        seen("a client was too slow for the past");
+                    let expected = stream.resume_point(head) - self.check.offset;
+                    assert_eq!(missing, expected, "skipped at {}", self.check.offset);
+                    reached("a client was told that it is too slow");
+                    if self.check.offset < self.joined {
+                        reached("a client was too slow for the past");
                     }
-                    if stream.bytes[head - stream.held() / 2 - 1] == b'\n' {
-                        seen("the middle of the history began a line");
+                    if stream.bytes[head - stream.capacity() / 2 - 1] == b'\n' {
+                        reached("the middle of the history began a line");
                     }
-                    self.follower.skip(missing);
+                    self.check.skip(missing);
                     rest = &rest[len..];
                 }
             }
         }
-        self.follower.get(rest, stream);
+        self.check.receive(rest, stream);
     }
 
-    /// Whether it may have to be told now that it is too slow.
-    fn may_be_told(&self, stream: &Stream) -> bool {
-        self.greeting.is_empty()
-            && self.follower.is_between()
-            && stream.has_passed(self.follower.place)
+    /// Returns true if an announcement of skipped bytes may come next.
+    fn may_be_skipped(&self, stream: &ExpectedStream) -> bool {
+        self.greeting.is_empty() && self.check.is_between() && stream.has_passed(self.check.offset)
     }
 
-    /// Its user types.
+    /// The user types.
     pub fn type_something(&mut self, random: &mut Random, commands: CommandChars, pool: &[u8]) {
         let telnet = self.kind == ClientKind::Telnet;
         match random.below(20) {
@@ -133,7 +134,7 @@ impl Client {
                 let CommandChars { kill, toggle, logout } = commands;
                 for _ in 0..=random.below(3) {
                     let quit = Some(0x11).filter(|_| random.one_in(4));
-                    let reload = Some(super::pair::RELOAD);
+                    let reload = Some(RELOAD);
                     let choices = [kill, toggle, logout, reload, Some(0x12), Some(0x12), quit];
                     if let Some(byte) = random.pick(&choices) {
                         self.put(byte, Some(byte), None);
@@ -154,7 +155,7 @@ impl Client {
         }
     }
 
-    /// Its user pastes a text without commands.
+    /// The user pastes a text without commands.
     pub fn paste(
         &mut self,
         random: &mut Random,
@@ -179,10 +180,10 @@ impl Client {
         self.put(byte, Some(byte), None);
     }
 
-    /// It asks for so much that the answers are more than it reads.
-    pub fn ask_a_lot(&mut self, random: &mut Random) {
+    /// The client sends so many telnet requests that the replies are more than it reads.
+    pub fn flood_requests(&mut self, random: &mut Random) {
         while self.kind == ClientKind::Telnet && self.unread() < CLIENT_BUDGET {
-            // All of it has to be answered.
+            // Only requests that have to be answered.
             self.negotiate(random, 2);
         }
     }
@@ -194,7 +195,7 @@ impl Client {
         let [will, wont, do_, dont] = [0xFB, 0xFC, 0xFD, 0xFE];
         // Options that the server takes no part in.
         let option = random.pick(&[0, 3, 5, 24, 31, 39]);
-        let (bytes, answer): (&[u8], _) = match random.below(kinds) {
+        let (bytes, reply): (&[u8], _) = match random.below(kinds) {
             0 => (&[IAC, will, option], Some([IAC, dont, option])),
             1 => (&[IAC, do_, option], Some([IAC, wont, option])),
             2 => (&[IAC, wont, option], None),
@@ -205,27 +206,28 @@ impl Client {
         for &byte in bytes {
             self.put(byte, None, None);
         }
-        if let Some(last) = self.wire.back_mut() {
-            last.answer = answer;
+        if let Some(last) = self.sent.back_mut() {
+            last.reply = reply;
         }
     }
 
-    fn put(&mut self, byte: u8, typed: Option<u8>, answer: Option<[u8; 3]>) {
-        self.wire.push_back(Wire { byte, typed, answer });
+    fn put(&mut self, byte: u8, typed: Option<u8>, reply: Option<[u8; 3]>) {
+        self.sent.push_back(SentByte { byte, typed, reply });
     }
 
-    /// How much it has sent that nobody read.
+    /// How many bytes the client has sent that the server has not read.
     pub fn unread(&self) -> usize {
-        self.wire.len()
+        self.sent.len()
     }
 
-    /// One read of so many bytes: the bytes, and what they mean to a server that `listens`.
+    /// The server reads at most so many bytes. Returns the bytes, and the typed bytes among them. The
+    /// client gets replies only if the server `listens`.
     pub fn send(&mut self, count: usize, listens: bool) -> (Vec<u8>, Vec<u8>) {
-        let sent: Vec<Wire> = self.wire.drain(..count.min(self.wire.len())).collect();
+        let sent: Vec<SentByte> = self.sent.drain(..count.min(self.sent.len())).collect();
         if listens {
-            self.follower.answers.extend(sent.iter().filter_map(|wire| wire.answer));
+            self.check.replies.extend(sent.iter().filter_map(|sent| sent.reply));
         }
-        let typed = sent.iter().filter_map(|wire| wire.typed).collect();
-        (sent.iter().map(|wire| wire.byte).collect(), typed)
+        let typed = sent.iter().filter_map(|sent| sent.typed).collect();
+        (sent.iter().map(|sent| sent.byte).collect(), typed)
     }
 }
