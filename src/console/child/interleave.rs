@@ -32,11 +32,6 @@ impl LineInterleaver {
         LineInterleaver { old_has_turn: true, ..LineInterleaver::default() }
     }
 
-    /// Without what is held.
-    pub fn crash_snapshot(&self) -> LineInterleaver {
-        LineInterleaver { old_has_turn: self.old_has_turn, ..LineInterleaver::default() }
-    }
-
     /// `which` wrote `bytes`; the stream is at the start of a line, or not. What goes to the stream.
     pub fn push(
         &mut self,

@@ -55,9 +55,9 @@ impl OverlapState {
         self.old.map(|old| old.child)
     }
 
-    /// Without what the children wrote.
+    /// Without what the children wrote, and whose turn it is in a stream that is no more.
     pub fn crash_snapshot(&self) -> OverlapState {
-        OverlapState { interleaver: self.interleaver.crash_snapshot(), ..self.clone() }
+        OverlapState { interleaver: LineInterleaver::default(), ..self.clone() }
     }
 
     /// Goes on from a record, beside this child.
@@ -204,6 +204,7 @@ impl Console {
         let Some(old) = self.overlap.old.as_mut().filter(|_| !self.supervisor.is_leaving()) else {
             return;
         };
+        self.revision += u64::from(due(old));
         if due(old) && old.terminating {
             old.until = None;
             self.effects.push_back(Effect::Signal(ChildSlot::Old, SIGKILL));
