@@ -8,9 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
-use super::{Connection, Inheritable, NonblockingIo, PeerIdentity};
+use super::{Connection, NonblockingIo, PeerIdentity};
 use crate::console::event::ClientKind;
-use crate::handover::state::{ConnectionKind, Descriptor, SavedTermios};
+use crate::handover::state::{ConnectionKind, SavedTermios};
 use crate::limits::DRAIN_MAX;
 use crate::sys::fd;
 use crate::sys::pty::{Terminal, TermiosFlags};
@@ -150,12 +150,6 @@ fn process(socket: &File) -> Option<PeerIdentity> {
 #[cfg(not(target_os = "linux"))]
 fn process(_socket: &File) -> Option<PeerIdentity> {
     None
-}
-
-impl Inheritable for ClientStream {
-    fn descriptor(&self) -> io::Result<Descriptor> {
-        Descriptor::of(self.file())
-    }
 }
 
 impl AsFd for ClientStream {

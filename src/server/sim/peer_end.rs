@@ -1,32 +1,35 @@
 //! What the server holds of the simulated world: its ends of connections and of the child's terminal.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use nix::libc;
 
 use super::world::{Id, Shared};
 use crate::console::event::ClientKind;
-use crate::handover::state::{ConnectionKind, Descriptor, SavedTermios};
-use crate::server::os::{Connection, Daemon, Inheritable, NonblockingIo, PeerIdentity, Process};
+use crate::handover::state::{ConnectionKind, SavedTermios};
+use crate::server::os::{Connection, Daemon, NonblockingIo, PeerIdentity, Process};
 use crate::sys::process::ExitStatus;
 
 /// The server's end of a pipe.
-pub(super) struct Far {
+pub(super) struct PeerEnd {
     world: Shared,
     pub(super) id: Id,
-    medium: ClientKind,
+    kind: ClientKind,
     pid: i32,
+    file: Rc<File>,
 }
 
-impl Far {
-    pub(super) fn new(world: &Shared, id: Id, medium: ClientKind, pid: i32) -> Far {
-        Far { world: Rc::clone(world), id, medium, pid }
+impl PeerEnd {
+    pub(super) fn new(world: &Shared, id: Id, kind: ClientKind, pid: i32) -> PeerEnd {
+        let file = Rc::clone(&world.borrow_mut().pipe(id).file);
+        PeerEnd { world: Rc::clone(world), id, kind, pid, file }
     }
 }
 
-impl Drop for Far {
+impl Drop for PeerEnd {
     fn drop(&mut self) {
         let mut world = self.world.borrow_mut();
         // An exec closes nothing that was to stay open.
@@ -36,20 +39,20 @@ impl Drop for Far {
     }
 }
 
-impl Inheritable for Far {
-    fn descriptor(&self) -> io::Result<Descriptor> {
-        Ok(Descriptor { number: -(self.id as i32), kind: 0, device: 0, inode: 0 })
+impl AsFd for PeerEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
-impl NonblockingIo for Far {
+impl NonblockingIo for PeerEnd {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
         if let Some(error) = world.refuses(libc::EINTR) {
             return Err(error);
         }
         let short = world.refuses(0).is_some();
-        let reset = world.pipe(self.id).broken && world.dice.once_in(2);
+        let reset = world.pipe(self.id).broken && world.once_in(2);
         let pipe = world.pipe(self.id);
         if pipe.inbound.is_empty() {
             return match pipe.ended {
@@ -68,7 +71,9 @@ impl NonblockingIo for Far {
 
     fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
-        assert!(self.pid != 0 || !world.unsaved, "told of a child that a crash would undo");
+        if self.pid == 0 {
+            world.check_children_are_saved();
+        }
         if let Some(error) = world.refuses(libc::EINTR) {
             return Err(error);
         }
@@ -89,9 +94,9 @@ impl NonblockingIo for Far {
     }
 }
 
-impl Connection for Far {
+impl Connection for PeerEnd {
     fn client_kind(&self) -> ClientKind {
-        self.medium
+        self.kind
     }
 
     fn peer_identity(&self) -> PeerIdentity {
@@ -99,7 +104,7 @@ impl Connection for Far {
     }
 
     fn kind(&self) -> ConnectionKind {
-        match self.medium {
+        match self.kind {
             ClientKind::Telnet => ConnectionKind::Telnet,
             ClientKind::Raw => ConnectionKind::Raw,
             ClientKind::Pipe => ConnectionKind::Pipe,
@@ -114,7 +119,7 @@ impl Connection for Far {
     }
 }
 
-impl Process for Far {
+impl Process for PeerEnd {
     fn pid(&self) -> i32 {
         self.pid
     }
@@ -134,7 +139,7 @@ impl Process for Far {
     fn reap(self) {
         let mut world = self.world.borrow_mut();
         world.children.retain(|child| child.pipe != self.id);
-        world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
+        world.check_run.take_if(|(program, _)| program.pipe == self.id);
     }
 
     fn start_ticks(&self) -> Option<u64> {
@@ -151,5 +156,9 @@ impl Process for Far {
 
     fn pidfd(&self) -> Option<&OwnedFd> {
         None
+    }
+
+    fn open_pidfd(&self) -> io::Result<OwnedFd> {
+        self.file.try_clone().map(OwnedFd::from)
     }
 }
