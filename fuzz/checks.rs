@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use procserv_ng::cli;
 use procserv_ng::config::endpoint::{Access, Endpoint};
-use procserv_ng::config::{ByteSet, CommandChars, MessageStyle, RestartMode};
+use procserv_ng::config::{
+    ByteSet, ChildCommand, ConsoleOptions, LogOptions, LogTarget, RestartPolicy,
+};
 use procserv_ng::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use procserv_ng::console::event::{ChildSlot, Event, ExitStatus, Sink};
 use procserv_ng::console::{Console, Settings};
@@ -74,8 +76,8 @@ pub fn command_line(input: &[u8]) {
     let argv = std::iter::once(b"procServ".to_vec()).chain(words).map(OsString::from_vec);
     match cli::parse(argv.collect(), &|_| None) {
         Ok(config) => {
-            assert!(!config.controls.is_empty());
-            assert!((0..=31).contains(&config.kill_signal));
+            assert!(!config.endpoints.controls.is_empty());
+            assert!((0..=31).contains(&config.restart.kill_signal));
         }
         Err(exit) => assert!(match exit.code {
             0 => !exit.stdout.is_empty(),
@@ -150,29 +152,32 @@ fn settings(stamped: bool) -> Settings {
         server_pid: 7,
         server_started: UnixTime(99),
         server_dir: b"/".to_vec(),
-        child_dir: b"/".to_vec(),
-        name: b"IOC".to_vec(),
-        command: b"./st.cmd".to_vec(),
-        executed: b"./st.cmd".to_vec(),
-        log: Some((b"/log".to_vec(), true)),
-        log_stamp: stamped.then(|| b"@\xFF".to_vec()),
         to_stdout: true,
-        to_syslog: true,
-        commands: CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None },
-        ignore: ByteSet::EMPTY,
-        kill_signal: 9,
-        holdoff: Duration::from_secs(15),
-        holdoff_max: Duration::from_secs(60),
-        signal_status: true,
-        grace: Duration::ZERO,
-        restart: RestartMode::On,
-        wait: false,
-        ready: stamped.then(|| b"epics>".to_vec()),
-        kill_orphans: true,
-        daemonizes: true,
-        overlap: None,
-        time_format: b"T".to_vec(),
-        history: if stamped { 0 } else { 1000 },
-        wording: MessageStyle::Current,
+        log_opened: true,
+        child: ChildCommand {
+            command: "./st.cmd".into(),
+            name: "IOC".into(),
+            ..ChildCommand::default()
+        },
+        restart: RestartPolicy {
+            holdoff_max: Duration::from_secs(60),
+            ready: stamped.then(|| b"epics>".to_vec()),
+            signal_status: true,
+            kill_orphans: true,
+            daemon_pid_file: Some("/pid".into()),
+            ..RestartPolicy::default()
+        },
+        log: LogOptions {
+            target: Some(LogTarget::File("/log".into())),
+            stamp: stamped.then(|| b"@\xFF".to_vec()),
+            syslog: Some(Vec::new()),
+            ..LogOptions::default()
+        },
+        console: ConsoleOptions {
+            ignore: ByteSet::EMPTY,
+            history: if stamped { 0 } else { 1000 },
+            time_format: b"T".to_vec(),
+            ..ConsoleOptions::default()
+        },
     }
 }

@@ -14,7 +14,7 @@
 //! | [`reply_filter`] | what a console says to a terminal: what that would answer, and the modes it is left in | nothing |
 //! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
 //!
-//! Arrows point down only. The core has no descriptor, no clock and no environment: time comes in
+//! Arrows point down only. The console has no descriptor, no clock and no environment: time comes in
 //! with each call, as plain numbers, so the same code runs under a simulation. The server's loop
 //! meets the operating system behind a trait, and a simulation stands behind the same trait.
 //! [`limits`] has every size, timeout and budget with its reason.
@@ -31,29 +31,29 @@
 //!
 //! # The life of a byte
 //!
-//! From the child: the PTY's master becomes readable, the server reads at most a budget, the core
-//! appends it to the stream, and the server writes to every reader that takes it, straight from the
+//! From the child: the PTY's master becomes readable, the server reads at most a budget, the
+//! console appends it to the stream, and the server writes to every reader that takes it, straight from the
 //! ring where the encoding changes nothing. The log's chunks are laid in a bounded place that its thread
 //! takes them from, to write and sync, and the loop never waits for it. Syslog is one more reader with a thread of its
-//! own. What happened, who came and who did what, the core notes as plain entries; the server makes
-//! the lines of the events file and the status file of them, and a third thread writes these.
+//! own. The console collects what happened as audit events; the server makes the lines of the events
+//! file and the status file of them, and a third thread writes these.
 //!
-//! From a client: the telnet decoder takes out what is telnet's, the scan obeys command characters,
+//! From a client: the telnet decoder takes out what is telnet's, commands are run,
 //! and what is neither command nor ignored waits in a bounded queue until the PTY takes it. A client
 //! whose share of the queue is full is not read, so that the pressure reaches whoever types.
 //!
 //! # Children come and go
 //!
 //! Sockets for the child are opened once and passed to each ([`config::listen`]). A child can be replaced by
-//! one that is started beside it: for as long as there are two, the core weaves their output together
-//! by lines, and the server holds the old one in a place of its own.
+//! one that is started beside it: for as long as there are two, the console interleaves their output
+//! line by line, and the server holds the old one in a place of its own.
 //!
 //! # Servers come and go
 //!
 //! At an upgrade in place the server writes down all that it is ([`handover`]), executes the program
 //! that is installed now, and that one goes on, in the same process and with the same descriptors.
-//! After a crash there is nobody to do that: under `--fdstore` the descriptors and an outline of the
-//! state are with the service manager all the time, and the next server takes them from there.
+//! After a crash there is nobody to do that: under `--fdstore` the descriptors and a crash snapshot of
+//! the state are with the service manager all the time, and the next server takes them from there.
 
 pub mod cli;
 pub mod config;
@@ -61,8 +61,10 @@ pub mod console;
 pub mod handover;
 pub mod limits;
 pub mod manage;
-pub mod reply_filter;
+pub(crate) mod reply_filter;
 pub mod server;
+#[cfg(test)]
+mod sim_support;
 pub mod sys;
 pub mod systemd;
 pub mod telnet;

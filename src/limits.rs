@@ -199,47 +199,6 @@ pub const OVERLAP_GRACE: u32 = 10;
 /// Messages that are taken in one turn from a child that tells its service manager something.
 pub const NOTIFICATIONS_PER_TURN: usize = 16;
 
-// What follows is of manage-procs.
-
-/// A file that anybody may have put there is read up to this size: far more than a thousand instances
-/// need.
-pub const FILE_MAX: u64 = 4 << 20;
-
-/// How deep a value of a configuration file may refer to others that refer to others: Python's limit.
-pub const REFERENCES_MAX: usize = 10;
-
-/// How long such a value may become, and how much may be looked at for it. Ten references to ten
-/// references and so on are more than there is memory for.
-pub const EXPANSION_MAX: usize = 4 << 20;
-
-/// Columns of a table are as wide as paths are; one that is longer puts only its own row out of line.
-pub const COLUMN_MAX: usize = 120;
-
 /// A terminal's sequence that is longer is data, such as a picture, and no question: it is not held
 /// back any longer.
 pub const SEQUENCE_MAX: usize = 4096;
-
-/// How long a host may take to answer: a person waits.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Bytes that wait for the terminal or for the server before the other side is no longer read.
-pub const ATTACH_QUEUE_MAX: usize = 64 << 10;
-
-/// What a person has typed and pasted may wait in this size: the detach key is behind it.
-pub const TYPED_MAX: usize = 64 << 20;
-
-/// Bytes read at once, and written at once to what may block: a pipe that takes anything takes this.
-pub const ATTACH_CHUNK: usize = 4096;
-
-/// How long the terminal may take for what puts its modes back.
-pub const FINAL_OUTPUT_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// After the detach key: what was typed before it is given up when the server took nothing of it for
-/// so long.
-pub const UNSENT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A console that has been quiet for so long has shown what it had to replay.
-pub const REPLAY_QUIET: Duration = Duration::from_millis(200);
-
-/// One that is never quiet has done so by then.
-pub const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);

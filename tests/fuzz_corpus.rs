@@ -12,7 +12,7 @@ use procserv_ng::handover::format::decode_body;
 mod checks;
 
 /// The bytes of a state before its body: a word, format, length and digest.
-const STATE_HEAD: usize = 15 + 4 + 8 + 8;
+const STATE_HEAD: usize = 15 + 4 + 8 + 4;
 
 fn replay(target: &str, check: fn(&[u8])) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);

@@ -29,10 +29,7 @@ fn trial(script: PathBuf, wanted: bool) -> Trial {
     if wanted {
         return Trial::test(name, move || run(&script));
     }
-    let text = fs::read_to_string(&script).unwrap();
-    let peers = text.lines().find_map(|line| line.strip_prefix("need ")).unwrap_or("root's rights");
-    let reason = format!("needs {peers}: run by .ci/run");
-    Trial::test(name, || Ok(())).with_kind(reason).with_ignored_flag(true)
+    Trial::test(name, || Ok(())).with_kind("no PROCSERV_REAL").with_ignored_flag(true)
 }
 
 /// Any exit status but 0 is a failure, 77 (something that is needed is missing) too.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::child::nanos;
 use super::client::Client;
-use super::crew::Crew;
+use super::drain::DrainingClients;
 use super::server::{Kind, Log, Plan, Server, Transport};
 use super::stats::percentile;
 use super::table::{Goal, Row};
@@ -78,7 +78,7 @@ fn echo(bench: &Bench, kind: Kind, plan: &Plan, count: usize) -> Result<Sample> 
     let server = Server::start(bench, kind, plan)?;
     let mut clients = server.clients(plan.clients, deadline)?;
     let typist = clients.pop().ok_or("no client")?;
-    let _crew = Crew::new(clients)?;
+    let _drained = DrainingClients::new(clients)?;
     server.open_gate(deadline)?;
     let mut times = Vec::new();
     for number in 0..bench.few(count) {
@@ -99,7 +99,7 @@ fn pause(number: usize) {
 /// Key to the child that writes as fast as it can to 20 clients.
 pub fn key_at_full_speed(bench: &Bench) -> Vec<Row> {
     let series = bench.interleave(|kind| {
-        let (server, typist, _crew) = flooded(bench, kind)?;
+        let (server, typist, _drained) = flooded(bench, kind)?;
         let mut times = Vec::new();
         for number in 0..bench.few(100) {
             let start = nanos();
@@ -120,7 +120,7 @@ pub fn key_at_full_speed(bench: &Bench) -> Vec<Row> {
 /// The kill key to the death of such a child.
 pub fn kill_at_full_speed(bench: &Bench) -> Vec<Row> {
     let series = bench.interleave(|kind| {
-        let (server, typist, _crew) = flooded(bench, kind)?;
+        let (server, typist, _drained) = flooded(bench, kind)?;
         let mut times = Vec::new();
         for number in 0..bench.few(12) {
             if number > 0 {
@@ -144,14 +144,14 @@ pub fn kill_at_full_speed(bench: &Bench) -> Vec<Row> {
 }
 
 /// A server with a child at full speed and 20 clients, and the one of them that types.
-fn flooded(bench: &Bench, kind: Kind) -> Result<(Server, Client, Crew)> {
+fn flooded(bench: &Bench, kind: Kind) -> Result<(Server, Client, DrainingClients)> {
     let deadline = Instant::now() + START;
     let plan = Plan { log: Log::Memory, clients: AUDIENCE, ..Plan::new(["flood"]) };
     let server = Server::start(bench, kind, &plan)?;
     let clients = server.clients(plan.clients, deadline)?;
     let typist = Client { file: clients[0].file.try_clone()? };
-    let crew = Crew::new(clients)?;
+    let drained = DrainingClients::new(clients)?;
     server.open_gate(deadline)?;
     server.acknowledged(deadline)?;
-    Ok((server, typist, crew))
+    Ok((server, typist, drained))
 }

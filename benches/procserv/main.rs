@@ -10,10 +10,11 @@
 
 mod child;
 mod client;
-mod crew;
-mod crowd;
+mod deaf_client;
+mod drain;
 mod idle;
 mod latency;
+mod many_clients;
 mod paste;
 mod payload;
 mod process;
@@ -21,7 +22,6 @@ mod reference;
 mod server;
 mod start;
 mod stats;
-mod stuck;
 mod table;
 mod throughput;
 mod upgrade;
@@ -229,15 +229,15 @@ fn scenarios() -> Vec<Scenario> {
         scenario("echo-chatter-tcp", |bench| latency::chatter(bench, Transport::Tcp)),
         scenario("key-full-speed", latency::key_at_full_speed),
         scenario("kill-full-speed", latency::kill_at_full_speed),
-        scenario("stuck-client", stuck::rows),
+        scenario("stuck-client", deaf_client::rows),
         scenario("start", start::start),
         scenario("start-accept", start::accept),
         scenario("restart", start::restart),
         scenario("restart-typing", start::restart_typing),
         scenario("paste-deaf", paste::deaf),
         scenario("paste-parrot", paste::parrot),
-        scenario("crowd", crowd::crowd),
-        scenario("churn", crowd::churn),
+        scenario("crowd", many_clients::at_once),
+        scenario("churn", many_clients::one_after_the_other),
         scenario("idle", idle::idle),
         scenario("fleet", idle::fleet),
         scenario("upgrade-pause", upgrade::pause),

@@ -49,7 +49,15 @@ fn parent(pid: i32) -> Option<i32> {
     text.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
-/// Private memory of a process in KiB: what would be free again without it.
+/// Anonymous memory of a process in KiB: heap, stacks and changed data. By this a process grows:
+/// pages of the program's file become private, too, when the last other process of that file ends.
+pub fn anonymous(pid: u32) -> Result<f64> {
+    let sizes = numbers(&format!("/proc/{pid}/smaps_rollup"))?;
+    Ok(sizes.get("Anonymous").copied().ok_or("no Anonymous")? as f64)
+}
+
+/// Private memory of a process in KiB: what would be free again without it, while another process
+/// of the same program runs.
 pub fn private(pid: u32) -> Result<f64> {
     let sizes = numbers(&format!("/proc/{pid}/smaps_rollup"))?;
     let size = |name| sizes.get(name).copied().unwrap_or(0) as f64;

@@ -37,7 +37,7 @@ pub(super) fn allow_from(given: &Matches) -> Result<Option<AllowedNetworks>, Str
 }
 
 /// `--compat`.
-pub(super) fn wording(given: &Matches) -> Result<MessageStyle, String> {
+pub(super) fn message_style(given: &Matches) -> Result<MessageStyle, String> {
     match given.value("compat") {
         None => Ok(MessageStyle::Current),
         Some(version) if version == "2.7" => Ok(MessageStyle::V2_7),

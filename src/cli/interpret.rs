@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgMatches;
 
@@ -11,7 +12,8 @@ use super::numeric::Numbers;
 use crate::config::control_char;
 use crate::config::endpoint::{Access, Endpoint, EndpointError};
 use crate::config::{
-    ByteSet, CommandChars, Config, LogTarget, OverlapOptions, RestartMode, RunMode,
+    ByteSet, ChildCommand, CommandChars, Config, ConsoleOptions, Endpoints, FileOptions,
+    LogOptions, LogTarget, OverlapOptions, RestartMode, RestartPolicy, RunMode, ServiceOptions,
 };
 
 /// The words that are no options.
@@ -66,84 +68,95 @@ pub(super) fn config(
     extensions::check_notify(given, notify)?;
     let history = extensions::history(given)?;
     let allow_from = extensions::allow_from(given)?;
-    let wording = extensions::wording(given)?;
+    let style = extensions::message_style(given)?;
     let holdoff_max = extensions::holdoff_max(given, numbers.holdoff)?;
-    let (controls, log_endpoint) = endpoints(given, old_style)?;
+    let (controls, log) = endpoints(given, old_style)?;
     let listen = extensions::listen(given)?;
     let overlap = extensions::overlap(given, numbers)?;
-    let log_rotate = extensions::log_rotate(given)?;
-    let command_chars = command_chars(given);
+    let rotation = extensions::log_rotate(given)?;
+    let commands = command_chars(given);
     let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
     let name = given.value("name").unwrap_or_else(|| command.clone());
+    let stamp = given.0.contains_id("logstamp").then(|| {
+        let default = || [b"[", time_format.as_slice(), b"] "].concat();
+        given.value("logstamp").map_or_else(default, bytes)
+    });
     let syslog = given.0.contains_id("syslog");
     let syslog = syslog.then(|| bytes(given.value("syslog").unwrap_or_else(|| name.clone())));
+    let path = |id| given.value(id).map(PathBuf::from);
+    let debug = given.flag("debug") || env("PROCSERV_DEBUG").is_some();
     Ok(Config {
-        controls,
-        log_endpoint,
-        name,
-        command,
-        args,
-        exec: given.value("exec"),
-        chdir: given.value("chdir").map(PathBuf::from),
-        core_size: numbers.core_size,
-        user: given.value("user"),
-        run_mode: match (
-            given.flag("debug") || env("PROCSERV_DEBUG").is_some(),
-            given.flag("foreground"),
-        ) {
+        argv0: OsString::new(),
+        warnings: Vec::new(),
+        run_mode: match (debug, given.flag("foreground")) {
             (false, false) => RunMode::Daemon,
             (false, true) => RunMode::Foreground,
             (true, false) => RunMode::Debug,
             (true, true) => RunMode::DebugForeground,
         },
-        holdoff: numbers.holdoff,
-        holdoff_max,
-        grace_period: numbers.grace_period,
-        ignore: ignored(given, command_chars, overlap),
-        command_chars,
-        kill_signal: numbers.kill_signal,
-        log_file: given.value("logfile").map(|file| match file {
-            stdout if stdout == "-" => LogTarget::Stdout,
-            file => LogTarget::File(file.into()),
-        }),
-        log_stamp: given.0.contains_id("logstamp").then(|| {
-            let default = || [b"[", time_format.as_slice(), b"] "].concat();
-            given.value("logstamp").map_or_else(default, bytes)
-        }),
-        log_rotate,
-        syslog,
-        save_log: given.flag("savelog"),
-        restart: if given.flag("oneshot") {
-            RestartMode::Oneshot
-        } else if given.flag("noautorestart") {
-            RestartMode::Off
-        } else {
-            RestartMode::On
-        },
-        history,
-        wording,
-        allow_from,
-        kill_orphans: given.flag("kill-orphans"),
-        child_pid_file: given.value("child-pidfile").map(PathBuf::from),
-        signal_status: given.flag("signal-status"),
-        wait: given.flag("wait"),
-        fdstore,
-        listen,
-        overlap,
-        notify,
-        ready: given.value("ready").map(bytes),
         quiet: given.flag("quiet"),
-        pid_file: given
-            .value("pidfile")
-            .or_else(|| env("PROCSERV_PID").filter(|file| !file.is_empty()))
-            .map(PathBuf::from),
-        info_file: given.value("info-file").map(PathBuf::from),
-        events: given.value("events").map(PathBuf::from),
-        status_file: given.value("status-file").map(PathBuf::from),
-        time_format,
-        warnings: Vec::new(),
-        argv0: OsString::new(),
+        endpoints: Endpoints { controls, log, allow_from },
+        child: ChildCommand {
+            command,
+            args,
+            exec: given.value("exec"),
+            name,
+            chdir: path("chdir"),
+            core_size: numbers.core_size,
+            user: given.value("user"),
+            listen,
+        },
+        restart: RestartPolicy {
+            mode: if given.flag("oneshot") {
+                RestartMode::Oneshot
+            } else if given.flag("noautorestart") {
+                RestartMode::Off
+            } else {
+                RestartMode::On
+            },
+            wait: given.flag("wait"),
+            holdoff: seconds(numbers.holdoff),
+            holdoff_max: seconds(holdoff_max),
+            ready: given.value("ready").map(bytes),
+            kill_signal: numbers.kill_signal,
+            grace: seconds(numbers.grace_period),
+            signal_status: given.flag("signal-status"),
+            kill_orphans: given.flag("kill-orphans"),
+            daemon_pid_file: path("child-pidfile"),
+            overlap,
+        },
+        log: LogOptions {
+            target: given.value("logfile").map(|file| match file {
+                stdout if stdout == "-" => LogTarget::Stdout,
+                file => LogTarget::File(file.into()),
+            }),
+            stamp,
+            rotation,
+            save: given.flag("savelog"),
+            syslog,
+        },
+        console: ConsoleOptions {
+            commands,
+            ignore: ignored(given, commands, overlap),
+            history,
+            style,
+            time_format,
+        },
+        service: ServiceOptions { notify, fdstore },
+        files: FileOptions {
+            pid: given
+                .value("pidfile")
+                .or_else(|| env("PROCSERV_PID").filter(|file| !file.is_empty()))
+                .map(PathBuf::from),
+            info: path("info-file"),
+            events: path("events"),
+            status: path("status-file"),
+        },
     })
+}
+
+fn seconds(number: u32) -> Duration {
+    Duration::from_secs(number.into())
 }
 
 /// What clap found, with the types all our options have.
@@ -187,28 +200,25 @@ fn endpoints(
 }
 
 fn command_chars(given: &Matches) -> CommandChars {
+    let CommandChars { kill, toggle, logout } = CommandChars::default();
     let command = |id, default| {
         given.value(id).map_or(default, |text| control_char::parse_command(text.as_bytes()))
     };
     CommandChars {
-        kill: command("killcmd", Some(0x18)),
-        toggle: command("autorestartcmd", Some(0x14)),
-        logout: command("logoutcmd", None),
+        kill: command("killcmd", kill),
+        toggle: command("autorestartcmd", toggle),
+        logout: command("logoutcmd", logout),
     }
 }
 
 /// The list of `-i`, the command characters, and NUL as soon as there is any list.
 fn ignored(given: &Matches, commands: CommandChars, overlap: Option<OverlapOptions>) -> ByteSet {
-    let mut set = ByteSet::EMPTY;
     let list = given.value("ignore");
     let reload = overlap.and_then(|overlap| overlap.command);
-    let commands = [commands.kill, commands.toggle, commands.logout, reload];
-    for byte in commands.into_iter().flatten() {
-        set.insert(byte);
-    }
-    for byte in control_char::parse_list(list.as_deref().unwrap_or_default().as_bytes()) {
-        set.insert(byte);
-    }
+    let CommandChars { kill, toggle, logout } = commands;
+    let commands = [kill, toggle, logout, reload].into_iter().flatten();
+    let listed = control_char::parse_list(list.as_deref().unwrap_or_default().as_bytes());
+    let mut set: ByteSet = commands.chain(listed).collect();
     if list.is_some() || !set.is_empty() {
         set.insert(0);
     }

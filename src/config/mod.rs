@@ -8,7 +8,7 @@ pub mod listen;
 pub mod network;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
@@ -89,14 +89,22 @@ impl ByteSet {
         }
     }
 
-    /// Whether `byte` is in the set.
+    /// Returns true if `byte` is in the set.
     pub fn contains(&self, byte: u8) -> bool {
         self.0.get(usize::from(byte >> 6)).is_some_and(|word| word & (1 << (byte & 63)) != 0)
     }
 
-    /// Whether no byte is in the set.
+    /// Returns true if no byte is in the set.
     pub fn is_empty(&self) -> bool {
         self.0 == [0; 4]
+    }
+}
+
+impl FromIterator<u8> for ByteSet {
+    fn from_iter<I: IntoIterator<Item = u8>>(bytes: I) -> ByteSet {
+        let mut set = ByteSet::EMPTY;
+        bytes.into_iter().for_each(|byte| set.insert(byte));
+        set
     }
 }
 
@@ -109,6 +117,12 @@ pub struct CommandChars {
     pub toggle: Option<u8>,
     /// `-x`.
     pub logout: Option<u8>,
+}
+
+impl Default for CommandChars {
+    fn default() -> CommandChars {
+        CommandChars { kill: Some(0x18), toggle: Some(0x14), logout: None }
+    }
 }
 
 /// `--overlap`: a new child is started beside the old one.
@@ -127,10 +141,42 @@ pub struct OverlapOptions {
 pub struct Config {
     /// The server's own name in its messages: argv\[0\] as given.
     pub argv0: OsString,
-    /// Control endpoints in the order declared.
+    /// What to say on stderr before anything else, one line each without its newline.
+    pub warnings: Vec<Vec<u8>>,
+    /// `-f`, `-d`, PROCSERV_DEBUG.
+    pub run_mode: RunMode,
+    /// `-q`.
+    pub quiet: bool,
+    /// Where clients connect.
+    pub endpoints: Endpoints,
+    /// What is started.
+    pub child: ChildCommand,
+    /// When it is started, and how it is ended.
+    pub restart: RestartPolicy,
+    /// The log.
+    pub log: LogOptions,
+    /// What clients see and type.
+    pub console: ConsoleOptions,
+    /// What the service manager is asked for.
+    pub service: ServiceOptions,
+    /// The other files that the server writes.
+    pub files: FileOptions,
+}
+
+/// Where clients connect, and from where.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// `-P`, or the first operand: control endpoints in the order declared.
     pub controls: Vec<Endpoint>,
     /// `-l`, the last one given.
-    pub log_endpoint: Option<Endpoint>,
+    pub log: Option<Endpoint>,
+    /// `--allow-from`: where TCP clients may come from; `None` is anywhere.
+    pub allow_from: Option<AllowedNetworks>,
+}
+
+/// The child's program and what it is given.
+#[derive(Debug, Clone, Default)]
+pub struct ChildCommand {
     /// `<command>` as given; names the child in messages.
     pub command: OsString,
     /// What follows `<command>`.
@@ -141,87 +187,140 @@ pub struct Config {
     pub name: OsString,
     /// `-c` as given.
     pub chdir: Option<PathBuf>,
-    /// `--coresize`: soft RLIMIT_CORE of the child, bytes.
+    /// `--coresize`: soft RLIMIT_CORE, in bytes.
     pub core_size: Option<u64>,
-    /// `-f`, `-d`, PROCSERV_DEBUG.
-    pub run_mode: RunMode,
     /// `--user`, a name or a number.
     pub user: Option<OsString>,
-    /// `--holdoff`, seconds.
-    pub holdoff: u32,
-    /// `--holdoff-max`, seconds: not less than `holdoff`.
-    pub holdoff_max: u32,
-    /// `--grace-period`, seconds.
-    pub grace_period: u32,
-    /// `-i` with everything that section 1 adds to it.
-    pub ignore: ByteSet,
-    /// `-k`, `--autorestartcmd`, `-x`.
-    pub command_chars: CommandChars,
-    /// `--killsig`; 0 sends nothing.
+    /// `--listen`: the sockets that it gets.
+    pub listen: Vec<ListenUri>,
+}
+
+/// When children are started, and how they are ended.
+#[derive(Debug, Clone)]
+pub struct RestartPolicy {
+    /// `--oneshot`, `--noautorestart`: the mode to start in.
+    pub mode: RestartMode,
+    /// `-w`: no first start until a user says so.
+    pub wait: bool,
+    /// `--holdoff`: the least time between two starts.
+    pub holdoff: Duration,
+    /// `--holdoff-max`: up to which `holdoff` doubles while children die within it. It never does if
+    /// this is not more.
+    pub holdoff_max: Duration,
+    /// `--ready`: what the child writes when it is ready; else it is once it has been started.
+    pub ready: Option<Vec<u8>>,
+    /// `--killsig`: sent by the kill command and at the end; 0 sends nothing.
     pub kill_signal: i32,
-    /// `-L`.
-    pub log_file: Option<LogTarget>,
-    /// `--logstamp`: the strftime format of a whole stamp; `None` without the option.
-    pub log_stamp: Option<Vec<u8>>,
-    /// `--log-rotate`.
-    pub log_rotate: Option<Rotation>,
-    /// `--savelog`.
-    pub save_log: bool,
-    /// The mode to start in.
-    pub restart: RestartMode,
-    /// `--history`: how many of the last bytes of the console a new client is given.
-    pub history: usize,
-    /// `--compat`.
-    pub wording: MessageStyle,
-    /// `--allow-from`: where TCP clients may come from; `None` is anywhere.
-    pub allow_from: Option<AllowedNetworks>,
-    /// `--kill-orphans`.
+    /// `--grace-period`: what a child gets between the kill signal and SIGKILL.
+    pub grace: Duration,
+    /// `--signal-status`: the server exits with 128 and the number of the signal that killed the last
+    /// child.
+    pub signal_status: bool,
+    /// `--kill-orphans`: what has left the child's process group is killed after it.
     pub kill_orphans: bool,
     /// `--child-pidfile`: where a child that makes itself a daemon tells its PID.
-    pub child_pid_file: Option<PathBuf>,
-    /// `--signal-status`.
-    pub signal_status: bool,
-    /// `-w`: no first start until told.
-    pub wait: bool,
-    /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.
-    pub fdstore: bool,
-    /// `--listen`: sockets for the child.
-    pub listen: Vec<ListenUri>,
+    pub daemon_pid_file: Option<PathBuf>,
     /// `--overlap`, with what belongs to it.
     pub overlap: Option<OverlapOptions>,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> RestartPolicy {
+        RestartPolicy {
+            mode: RestartMode::On,
+            wait: false,
+            holdoff: Duration::from_secs(15),
+            holdoff_max: Duration::ZERO,
+            ready: None,
+            kill_signal: 9,
+            grace: Duration::ZERO,
+            signal_status: false,
+            kill_orphans: false,
+            daemon_pid_file: None,
+            overlap: None,
+        }
+    }
+}
+
+/// Where the console is logged.
+#[derive(Debug, Clone, Default)]
+pub struct LogOptions {
+    /// `-L`.
+    pub target: Option<LogTarget>,
+    /// `--logstamp`: the strftime format of a whole stamp; `None` without the option.
+    pub stamp: Option<Vec<u8>>,
+    /// `--log-rotate`.
+    pub rotation: Option<Rotation>,
+    /// `--savelog`.
+    pub save: bool,
+    /// `--syslog`: the tag.
+    pub syslog: Option<Vec<u8>>,
+}
+
+impl LogOptions {
+    /// Returns the log's name, if it is a file.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.target {
+            Some(LogTarget::File(path)) => Some(path),
+            Some(LogTarget::Stdout) | None => None,
+        }
+    }
+}
+
+/// What clients see and type.
+#[derive(Debug, Clone)]
+pub struct ConsoleOptions {
+    /// `-k`, `--autorestartcmd`, `-x`.
+    pub commands: CommandChars,
+    /// `-i`, with everything that section 1 adds to it: what never reaches the child.
+    pub ignore: ByteSet,
+    /// `--history`: how many of the last bytes of the console a new client is given, at most
+    /// [`HISTORY_OPTION_MAX`](crate::limits::HISTORY_OPTION_MAX).
+    pub history: usize,
+    /// `--compat`.
+    pub style: MessageStyle,
+    /// `--timefmt`: the strftime format of times in messages.
+    pub time_format: Vec<u8>,
+}
+
+impl Default for ConsoleOptions {
+    fn default() -> ConsoleOptions {
+        let commands = CommandChars::default();
+        ConsoleOptions {
+            commands,
+            ignore: commands.kill.into_iter().chain(commands.toggle).chain([0]).collect(),
+            history: 0,
+            style: MessageStyle::Current,
+            time_format: b"%c".to_vec(),
+        }
+    }
+}
+
+/// What the service manager is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceOptions {
     /// `--notify`, or what implies it: the service manager is told what goes on.
     pub notify: bool,
-    /// `--ready`: what the child writes when it is ready.
-    pub ready: Option<Vec<u8>>,
-    /// `-q`.
-    pub quiet: bool,
+    /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.
+    pub fdstore: bool,
+}
+
+/// The files that the server writes besides the log.
+#[derive(Debug, Clone)]
+pub struct FileOptions {
     /// `-p`, or the environment's PROCSERV_PID.
-    pub pid_file: Option<PathBuf>,
+    pub pid: Option<PathBuf>,
     /// `-I`.
-    pub info_file: Option<PathBuf>,
+    pub info: Option<PathBuf>,
     /// `--events`.
     pub events: Option<PathBuf>,
     /// `--status-file`.
-    pub status_file: Option<PathBuf>,
-    /// `--syslog`: the tag.
-    pub syslog: Option<Vec<u8>>,
-    /// `--timefmt`, a strftime format.
-    pub time_format: Vec<u8>,
-    /// What to say on stderr before anything else, one line each without its newline.
-    pub warnings: Vec<Vec<u8>>,
+    pub status: Option<PathBuf>,
 }
 
 impl Config {
-    /// Whether the terminal, or what else is stdin, is a client.
+    /// Returns true if the terminal, or what else is stdin, is a client.
     pub fn is_foreground(&self) -> bool {
         matches!(self.run_mode, RunMode::Foreground | RunMode::DebugForeground)
-    }
-
-    /// The log, if it is a file.
-    pub fn log_path(&self) -> Option<PathBuf> {
-        match &self.log_file {
-            Some(LogTarget::File(path)) => Some(path.clone()),
-            Some(LogTarget::Stdout) | None => None,
-        }
     }
 }

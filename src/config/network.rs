@@ -1,73 +1,40 @@
 //! Networks that TCP clients may come from (`--allow-from`). Parses and compares; knows no sockets.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-/// Several, together.
+use ipnet::IpNet;
+
+/// The networks of all `--allow-from` options together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedNetworks(Vec<Network>);
-
-/// The addresses that begin like one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
-    address: IpAddr,
-    /// How many bits the others have in common with it.
-    prefix: u32,
-}
+pub struct AllowedNetworks(Vec<IpNet>);
 
 impl AllowedNetworks {
-    /// Adds those in `list`, `NET[,NET...]`: each an address, IPv4 or IPv6, with `/BITS` if it is more
-    /// than one host. Bits after these don't count.
+    /// Adds the networks in `list`, `NET[,NET...]`: each an IPv4 or IPv6 address, with `/BITS` if it is
+    /// more than one host. The bits of the address behind the first `BITS` do not count.
     ///
     /// # Errors
-    /// What is none.
+    ///
+    /// Returns the first element of the list that is not a network.
     pub fn add(&mut self, list: &str) -> Result<(), String> {
         for net in list.split(',') {
-            self.0.push(Network::parse(net).ok_or(net)?);
+            self.0.push(parse(net).ok_or(net)?);
         }
         Ok(())
     }
 
-    /// Whether a client from `address` is let in. One of this machine always is.
+    /// Returns true if a client from `address` may connect. Clients of this machine always may.
     #[must_use]
     pub fn allows(&self, address: IpAddr) -> bool {
         // A socket that was passed may take IPv4 clients under IPv6 addresses.
         let address = address.to_canonical();
-        address.is_loopback() || self.0.iter().any(|network| network.contains(address))
+        address.is_loopback() || self.0.iter().any(|network| network.contains(&address))
     }
 }
 
-impl Network {
-    fn parse(text: &str) -> Option<Network> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let bits = if address.is_ipv4() { Ipv4Addr::BITS } else { u128::BITS };
-        let prefix = match prefix {
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().ok().filter(|&prefix| prefix <= bits)?
-            }
-            Some(_) => return None,
-            None => bits,
-        };
-        Some(Network { address, prefix })
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        // A shift by all bits leaves none.
-        match (self.address, address) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                let differ = a.to_bits() ^ b.to_bits();
-                differ.checked_shr(Ipv4Addr::BITS - self.prefix).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                let differ = a.to_bits() ^ b.to_bits();
-                differ.checked_shr(u128::BITS - self.prefix).unwrap_or(0) == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
+fn parse(text: &str) -> Option<IpNet> {
+    // Unlike ipnet, std refuses an octet with a leading zero, which some programs take as octal.
+    let address: IpAddr = text.split('/').next()?.parse().ok()?;
+    if text.contains('/') { text.parse().ok() } else { Some(address.into()) }
 }
 
 #[cfg(test)]
@@ -149,6 +116,8 @@ mod tests {
             "/8",
             "10.0.0.256",
             "10.0.0.0/99999999999999999999",
+            "010.0.0.0/8",
+            "010.0.0.0",
         ] {
             assert_eq!(AllowedNetworks::default().add(bad), Err(bad.to_owned()));
             let list = format!("10.0.0.0/8,{bad}");

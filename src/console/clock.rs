@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 
 /// Nanoseconds of CLOCK_MONOTONIC. Unlike `std::time::Instant` this is a plain number: tests make
 /// one up, and it keeps its meaning across an exec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Monotonic(#[n(0)] pub u64);
 

@@ -138,7 +138,7 @@ pub enum Event<'a> {
         /// How the client is connected.
         kind: ClientKind,
     },
-    /// A client sent bytes. Commands are told apart by reads, so this is one read.
+    /// A client sent bytes. Contract section 5 speaks of one read as a buffer, so this is one read.
     Input {
         /// The client.
         id: ClientId,

@@ -1,5 +1,6 @@
-//! Every text that the server says on the console, one function for each, with the section
-//! of the contract (docs/procserv.md) it comes from. Whole lines, CR LF included.
+//! Every text that the server says on the console, one function for each, with the section of the
+//! contract (docs/procserv.md) that it comes from. The texts are whole lines, CR LF included. *Ours*
+//! are those that procServ has not.
 
 use super::Settings;
 use super::event::{ChildProcess, ExitStatus, Subsystem};
@@ -16,7 +17,7 @@ pub struct ClientCount {
     pub loggers: usize,
 }
 
-/// A line from its pieces.
+/// Appends a line made of these pieces.
 macro_rules! line {
     ($out:expr, $($piece:expr),+) => {{
         $($out.extend_from_slice($piece.as_ref());)+
@@ -24,7 +25,7 @@ macro_rules! line {
     }};
 }
 
-/// Section 3: what a client is told first. `times` are the server's and the child's start.
+/// Section 3: the greeting of a client. `times` are those of the server's and the child's start.
 pub fn greeting(
     settings: &Settings,
     mode: RestartMode,
@@ -33,7 +34,7 @@ pub fn greeting(
     clients: Option<ClientCount>,
 ) -> Vec<u8> {
     let mut out = Vec::new();
-    let commands = settings.commands;
+    let commands = settings.console.commands;
     if clients.is_some() {
         line!(out, "@@@ Welcome to procServ (", settings.version, ")");
         let kill = match commands.kill {
@@ -46,7 +47,7 @@ pub fn greeting(
             }
             None => b"auto restart toggle disabled".to_vec(),
         };
-        let is = match settings.wording {
+        let is = match settings.console.style {
             MessageStyle::Current => ", auto restart mode is ",
             MessageStyle::V2_7 => ", auto restart is ",
         };
@@ -62,17 +63,17 @@ pub fn greeting(
     }
     line!(out, "@@@ procServ server PID: ", settings.server_pid.to_string());
     line!(out, "@@@ Server startup directory: ", settings.server_dir);
-    line!(out, "@@@ Child startup directory: ", settings.child_dir);
-    let child_name = [b"Child \"", &*settings.name, b"\""].concat();
-    if settings.name == settings.command {
-        line!(out, "@@@ Child started as: ", settings.command);
+    line!(out, "@@@ Child startup directory: ", settings.child_dir());
+    let child_name = [b"Child \"", settings.name(), b"\""].concat();
+    if settings.name() == settings.command() {
+        line!(out, "@@@ Child started as: ", settings.command());
     } else {
-        line!(out, "@@@ ", child_name, " started as: ", settings.command);
+        line!(out, "@@@ ", child_name, " started as: ", settings.command());
     }
-    if let Some((file, opened)) = &settings.log
-        && settings.wording == MessageStyle::Current
+    if let Some(file) = settings.log_name()
+        && settings.console.style == MessageStyle::Current
     {
-        let trouble = if *opened { "" } else { "unable to open log file " };
+        let trouble = if settings.log_opened { "" } else { "unable to open log file " };
         line!(out, "@@@ Child log file: ", trouble, file);
     }
     match child {
@@ -96,33 +97,33 @@ pub fn greeting(
 /// Section 6: a child was started.
 pub fn started(settings: &Settings, pid: i32) -> Vec<u8> {
     let mut out = Vec::new();
-    line!(out, "@@@ Restarting child \"", settings.name, "\"");
-    if settings.name != settings.executed {
-        line!(out, "@@@    (as ", settings.executed, ")");
+    line!(out, "@@@ Restarting child \"", settings.name(), "\"");
+    if settings.name() != settings.executed() {
+        line!(out, "@@@    (as ", settings.executed(), ")");
     }
-    line!(out, "@@@ The PID of new child \"", settings.name, "\" is: ", pid.to_string());
+    line!(out, "@@@ The PID of new child \"", settings.name(), "\" is: ", pid.to_string());
     out.extend_from_slice(RULE);
     out
 }
 
-/// A child could not be started at all. Ours: procServ has no words for it.
+/// A child could not be started. Ours.
 pub fn start_failed(settings: &Settings, reason: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    line!(out, "@@@ Child \"", settings.name, "\" could not be started: ", reason);
+    line!(out, "@@@ Child \"", settings.name(), "\" could not be started: ", reason);
     out
 }
 
-/// The child has become another process, a daemon. Ours: procServ takes it for dead.
+/// The child has become another process, a daemon. Ours: procServ takes such a child for dead.
 pub fn daemon_started(settings: &Settings, pid: i32) -> Vec<u8> {
     let mut out = Vec::new();
-    line!(out, "@@@ The PID of new child \"", settings.name, "\" is: ", pid.to_string());
+    line!(out, "@@@ The PID of new child \"", settings.name(), "\" is: ", pid.to_string());
     out
 }
 
-/// It was to become one, and none was found.
+/// The child was to become a daemon, and none was found. Ours.
 pub fn daemon_not_found(settings: &Settings, reason: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    line!(out, "@@@ Child \"", settings.name, "\" left no daemon: ", reason);
+    line!(out, "@@@ Child \"", settings.name(), "\" left no daemon: ", reason);
     out
 }
 
@@ -147,15 +148,15 @@ pub fn old_ended(child: ChildProcess, status: ExitStatus) -> Vec<u8> {
     out
 }
 
-/// What was to take the place of the child `pid` is no more, or never was. Ours.
+/// The child that was to replace the child `pid` ended, or was never started. Ours.
 pub fn old_child_stays(settings: &Settings, pid: i32) -> Vec<u8> {
     let mut out = Vec::new();
     let pid = pid.to_string();
-    line!(out, "@@@ Child \"", settings.name, "\" is not replaced, process ", pid, " goes on");
+    line!(out, "@@@ Child \"", settings.name(), "\" is not replaced, process ", pid, " goes on");
     out
 }
 
-/// Sections 6 and 7: what follows, at a child's end and at the server's.
+/// Sections 6 and 7: what comes next, after the child's end and at the server's.
 pub fn shutting_down(settings: &Settings, mode: RestartMode, time: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     line!(out, "@@@ Current time: ", time);
@@ -174,7 +175,7 @@ pub fn shutting_down(settings: &Settings, mode: RestartMode, time: &[u8]) -> Vec
 /// Section 5: the toggle character.
 pub fn toggled(settings: &Settings, mode: RestartMode) -> Vec<u8> {
     let mut out = b"\r\n".to_vec();
-    let to = match settings.wording {
+    let to = match settings.console.style {
         MessageStyle::Current => "@@@ Toggled auto restart mode to ",
         MessageStyle::V2_7 => "@@@ Toggled auto restart to ",
     };
@@ -182,9 +183,9 @@ pub fn toggled(settings: &Settings, mode: RestartMode) -> Vec<u8> {
     out
 }
 
-/// Section 5: the kill character, of which 2.7 says nothing.
+/// Section 5: the kill character; procServ 2.7 says nothing.
 pub fn killed(settings: &Settings) -> Vec<u8> {
-    match settings.wording {
+    match settings.console.style {
         MessageStyle::Current => b"\r\n@@@ Got a kill command\r\n".to_vec(),
         MessageStyle::V2_7 => Vec::new(),
     }
@@ -192,7 +193,7 @@ pub fn killed(settings: &Settings) -> Vec<u8> {
 
 /// A subsystem failed. Section 8 for the log; the others are ours.
 pub fn subsystem_failed(settings: &Settings, subsystem: Subsystem, reason: &str) -> Vec<u8> {
-    let log = settings.log.as_ref().map_or(&b""[..], |(name, _)| name);
+    let log = settings.log_name().unwrap_or_default();
     let (subject, name, consequence) = match subsystem {
         Subsystem::Log => ("Log file ", log, "output is not being logged"),
         Subsystem::Rotation => ("Log file ", log, "it is not being rotated"),
@@ -205,22 +206,23 @@ pub fn subsystem_failed(settings: &Settings, subsystem: Subsystem, reason: &str)
     out
 }
 
-/// Connections have to wait. Ours: procServ dies of it.
+/// An endpoint cannot accept connections. Ours: procServ exits.
 pub fn accept_failed(endpoint: &str, reason: &str) -> Vec<u8> {
     format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n").into_bytes()
 }
 
-/// A server goes on after one that died. What was said last is not known, so a line is ended first.
+/// The server goes on after a crash of the one before. The last output is not known, so a line is
+/// ended first. Ours.
 pub fn restarted() -> Vec<u8> {
     b"\r\n@@@ procServ server restarted, output may be missing\r\n".to_vec()
 }
 
-/// In the log: the server has become another version of itself.
+/// In the log: the server was upgraded to another version. Ours.
 pub fn upgraded(version: &str) -> Vec<u8> {
     format!("@@@ procServ server upgraded in place ({version})\r\n").into_bytes()
 }
 
-/// In the log: it could not.
+/// In the log: an upgrade failed. Ours.
 pub fn upgrade_failed(reason: &str) -> Vec<u8> {
     format!("@@@ procServ server not upgraded: {reason}\r\n").into_bytes()
 }
@@ -230,19 +232,19 @@ pub fn missing(count: u64) -> Vec<u8> {
     format!("@@@ {count} bytes are missing here\r\n").into_bytes()
 }
 
-/// To a reader that was passed by the stream.
+/// To a client that the stream has passed. Ours.
 pub fn skipped(count: u64) -> Vec<u8> {
     format!("@@@ {count} bytes skipped: this connection reads too slowly\r\n").into_bytes()
 }
 
-/// Section 3: what can be done while there is no child.
+/// Section 3: the commands that there are while no child runs.
 fn restart_help(settings: &Settings) -> Vec<u8> {
     let mut out = Vec::new();
-    let kill = match settings.commands.kill {
+    let kill = match settings.console.commands.kill {
         Some(kill) => [b" or ", &*control_char::to_caret(kill), b" restarts"].concat(),
         None => b" restarts".to_vec(),
     };
-    let logout = match settings.commands.logout {
+    let logout = match settings.console.commands.logout {
         Some(logout) => {
             [b", ", &*control_char::to_caret(logout), b" closes this connection"].concat()
         }

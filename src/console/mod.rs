@@ -1,13 +1,13 @@
-//! The console: the state machine that decides everything, and does nothing.
+//! The console: the state machine that decides everything and does nothing itself.
 //!
-//! The server tells it what happened ([`Console::handle`]), drains what is to be done
-//! ([`Console::poll_effect`]) after every call, and comes back at [`Console::deadline`]. Bytes are
-//! pulled: [`Console::output`] lends what a reader is to be written next, [`Console::child_input`]
-//! what the child is. No file descriptor, no clock, no environment here; the same code runs
-//! under the simulation.
+//! The server hands in each event ([`Console::handle`]), then drains what is to be done
+//! ([`Console::poll_effect`]), and comes back at [`Console::deadline`]. It pulls bytes:
+//! [`Console::output`] lends the next bytes for a client, [`Console::take`] gives those for a sink,
+//! and [`Console::child_input`] lends those for the child. There is no file descriptor, no clock and
+//! no environment here, so the same code runs under the simulation.
 
-pub mod audit;
-pub mod child;
+pub(crate) mod audit;
+pub(crate) mod child;
 mod clients;
 pub mod clock;
 pub(crate) mod error;
@@ -16,7 +16,7 @@ mod messages;
 mod settings;
 #[cfg(test)]
 mod sim;
-pub mod snapshot;
+pub(crate) mod snapshot;
 mod stream;
 mod subsystem;
 #[cfg(test)]
@@ -24,23 +24,27 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use nix::sys::signal::Signal;
+
 use self::audit::AuditEvent;
 use self::child::overlap::OverlapState;
 use self::child::readiness::ReadinessTracker;
 use self::child::status::Status;
-use self::child::supervisor::{Action, Supervisor};
+use self::child::supervisor::Supervisor;
 use self::clients::client::Client;
 use self::clients::input_queue::InputQueue;
 use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
-use self::event::{ChildProcess, ChildSlot, ClientId, ClientKind, Effect, Event, ExitStatus, Sink};
+use self::event::{ChildProcess, ChildSlot, ClientId, ClientKind, Effect, Event, Sink};
 pub use self::settings::Settings;
 use self::stream::buffer::StreamBuffer;
 pub use self::stream::reader::Chunk;
 use self::stream::reader::{Encoding, StreamReader};
 use self::subsystem::SubsystemSet;
+use crate::config::RestartPolicy;
 
-const SIGKILL: i32 = 9;
-const SIGTERM: i32 = 15;
+// Effects carry numbers, because a kill signal may be a real-time signal, which `Signal` has not.
+const SIGKILL: i32 = Signal::SIGKILL as i32;
+const SIGTERM: i32 = Signal::SIGTERM as i32;
 
 /// The state machine.
 pub struct Console {
@@ -57,24 +61,27 @@ pub struct Console {
     audit_events: VecDeque<AuditEvent>,
     /// The subsystems whose failure has been said and that have not recovered since.
     failing: SubsystemSet,
+    /// True once [`Effect::Exit`] has been queued.
     exiting: bool,
-    /// Counts what may have changed the outline.
+    /// Counts the changes that may have changed the crash snapshot.
     revision: u64,
-    /// Decoded input, reused.
+    /// Decoded input. It is kept between calls so as not to be allocated anew.
     scratch: Vec<u8>,
 }
 
 impl Console {
     /// A console without clients. The first [`handle_timeout`](Self::handle_timeout) starts the
-    /// child, unless it is to wait.
+    /// child, unless it is to wait for a user.
     pub fn new(settings: Settings, formatter: Box<dyn TimeFormatter>) -> Console {
-        let sinks = [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, settings.to_syslog)];
+        let RestartPolicy { mode, wait, ref ready, .. } = settings.restart;
+        let with_syslog = settings.log.syslog.is_some();
+        let sinks = [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, with_syslog)];
         let wanted = sinks.into_iter().filter_map(|(sink, wanted)| wanted.then_some(sink));
         Console {
-            supervisor: Supervisor::new(settings.restart, settings.wait, settings.policy()),
-            readiness: ReadinessTracker::new(settings.ready.clone(), settings.wait),
+            supervisor: Supervisor::new(mode, wait, settings.policy()),
+            readiness: ReadinessTracker::new(ready.clone(), wait),
             overlap: OverlapState::default(),
-            stream: StreamBuffer::new(settings.log_stamp.is_some(), settings.history),
+            stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
             input: InputQueue::default(),
@@ -89,7 +96,8 @@ impl Console {
         }
     }
 
-    /// Something happened. Once it is decided to leave, nothing counts any more but that clients go.
+    /// Handles one event. After [`Effect::Exit`] has been queued, every event except
+    /// [`Event::Left`] is ignored.
     pub fn handle(&mut self, event: Event<'_>, now: Timestamps) {
         if self.exiting && !matches!(event, Event::Left { .. }) {
             return;
@@ -98,47 +106,14 @@ impl Console {
             self.revision += 1;
         }
         match event {
-            Event::Output(which, bytes) => {
-                let child = match which {
-                    ChildSlot::Current => self.supervisor.running(),
-                    ChildSlot::Old => self.overlap.old(),
-                };
-                if self.readiness.output(which, bytes)
-                    && let Some(child) = child
-                {
-                    self.revision += 1;
-                    self.audit_events.push_back(AuditEvent::Ready(child.pid));
-                }
-                self.interleave(which, bytes, now);
-            }
-            // A daemon closes its terminal.
-            Event::OutputClosed(ChildSlot::Current) if self.settings.daemonizes => {}
-            Event::OutputClosed(ChildSlot::Current) => {
-                self.cancel_replacement();
-                self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
-            }
-            Event::OutputClosed(ChildSlot::Old) => self.signal_old(SIGKILL),
+            Event::Output(slot, bytes) => self.child_output(slot, bytes, now),
+            Event::OutputClosed(slot) => self.child_output_closed(slot),
             Event::Exited(ChildSlot::Current, status) => self.child_ended(status, now),
             Event::Exited(ChildSlot::Old, status) => self.old_ended(status, now),
             Event::ChildReady => self.child_ready(now),
             Event::Reload => self.reload(now),
-            Event::Spawned(pid) => {
-                let old = self.supervisor.started(pid, now);
-                self.readiness.started();
-                self.audit_events.push_back(AuditEvent::Started(pid));
-                self.child_started(pid, old, now);
-            }
-            Event::SpawnFailed(reason) => {
-                let old = self.supervisor.running();
-                if !self.supervisor.cancel_replacement() {
-                    self.supervisor.start_failed();
-                }
-                self.audit_events.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
-                self.say_line(&messages::start_failed(&self.settings, reason), now);
-                if let Some(old) = old {
-                    self.replacement_failed(old, now);
-                }
-            }
+            Event::Spawned(pid) => self.child_started(pid, now),
+            Event::SpawnFailed(reason) => self.spawn_failed(reason, now),
             Event::Daemonized(pid) => self.daemonized(pid, now),
             Event::DaemonNotFound(reason) => self.daemon_not_found(reason, now),
             Event::OrphansSignaled(count) => self.orphans_signaled(count, now),
@@ -167,7 +142,7 @@ impl Console {
         }
     }
 
-    /// Time has passed. Called too early or twice it does nothing.
+    /// Does what is due at the time `now`. Called too early or twice, it does nothing.
     pub fn handle_timeout(&mut self, now: Timestamps) {
         if self.exiting {
             return;
@@ -187,7 +162,7 @@ impl Console {
         if self.exiting { None } else { deadlines.into_iter().flatten().min() }
     }
 
-    /// What the child does, for whoever doesn't read the console.
+    /// What the child does, for those who do not read the console.
     pub fn status(&self) -> Status {
         Status {
             ready: self.readiness.is_reached(),
@@ -197,12 +172,13 @@ impl Console {
         }
     }
 
-    /// The child, while there is one.
+    /// The current child, while one runs.
     pub fn child(&self) -> Option<ChildProcess> {
         self.supervisor.running()
     }
 
-    /// Whether the child is ready: it runs, or has written what is waited for.
+    /// Returns true if the current child is ready: it runs, and has written the text of `--ready` if
+    /// there is one.
     pub fn child_is_ready(&self) -> bool {
         self.supervisor.running().is_some() && self.readiness.is_child_ready()
     }
@@ -214,7 +190,7 @@ impl Console {
 
     /// The child's name in messages.
     pub fn child_name(&self) -> &[u8] {
-        &self.settings.name
+        self.settings.name()
     }
 
     /// The next thing to do.
@@ -253,12 +229,12 @@ impl Console {
         stream.append(bytes, wall, || slowest_reader(clients, sinks).unwrap_or(head));
     }
 
-    /// To everybody, where the stream stands.
+    /// Says a text to all readers, directly after the last byte of the stream.
     fn say(&mut self, text: &[u8], now: Timestamps) {
         self.append(text, now.wall);
     }
 
-    /// To everybody, on a line of its own.
+    /// Says a text to all readers, on a line of its own.
     fn say_line(&mut self, text: &[u8], now: Timestamps) {
         if !self.stream.at_line_start() {
             self.say(b"\r\n", now);
@@ -267,96 +243,7 @@ impl Console {
     }
 
     fn time(&self, time: UnixTime) -> Vec<u8> {
-        self.formatter.format(time, &self.settings.time_format)
-    }
-
-    fn act(&mut self, action: Action, now: Timestamps) {
-        match action {
-            Action::Start => self.effects.push_back(Effect::Spawn),
-            Action::Kill => self.signal(SIGKILL),
-            Action::Exit(code) => {
-                self.flush(now);
-                self.exit(code);
-            }
-            Action::ExitWithoutChild => {
-                self.flush(now);
-                self.say_shutting_down(now);
-                self.leave_behind(Some(0), now);
-            }
-            Action::FindDaemon => self.effects.push_back(Effect::FindDaemon),
-            Action::SignalOrphans(signal) => self.effects.push_back(Effect::SignalOrphans(signal)),
-        }
-    }
-
-    fn exit(&mut self, code: u8) {
-        if !self.exiting && !self.supervisor.exit_when_clear(code) {
-            self.exiting = true;
-            self.effects.push_back(Effect::Exit(code));
-        }
-    }
-
-    fn child_ended(&mut self, status: ExitStatus, now: Timestamps) {
-        self.cancel_replacement();
-        let Some(child) = self.supervisor.running() else {
-            // It outlived the server's patience, and what it left behind is being killed.
-            self.effects.push_back(Effect::Reap(ChildSlot::Current));
-            return;
-        };
-        if self.becomes_daemon(status, now) {
-            return;
-        }
-        self.audit_events.push_back(AuditEvent::Ended(child.pid, status));
-        if self.fall_back_to_old(child, status, now) {
-            return;
-        }
-        let leaving = self.supervisor.ended(status, now.mono);
-        if !leaving {
-            self.say(&messages::ended(child, status), now);
-        }
-        self.say_shutting_down(now);
-        self.input.clear();
-        self.effects.push_back(Effect::Reap(ChildSlot::Current));
-        self.leave_behind(leaving.then_some(0), now);
-    }
-
-    fn say_shutting_down(&mut self, now: Timestamps) {
-        let time = self.time(now.wall);
-        self.say(&messages::shutting_down(&self.settings, self.supervisor.mode(), &time), now);
-    }
-
-    /// SIGTERM. A second one ends the grace period.
-    fn terminate(&mut self, now: Timestamps) {
-        self.cancel_replacement();
-        if self.supervisor.awaits_daemon() {
-            self.supervisor.ended(ExitStatus::Code(0), now.mono);
-            self.say_shutting_down(now);
-            self.input.clear();
-            self.effects.push_back(Effect::Reap(ChildSlot::Current));
-            self.leave_behind(Some(0), now);
-        } else if self.supervisor.running().is_none()
-            && !self.supervisor.is_leaving()
-            && !self.old_is_last(now)
-        {
-            self.exit(0);
-        } else if self.supervisor.in_grace() {
-            self.supervisor.end_grace(now.mono);
-        } else if !self.supervisor.is_leaving() {
-            let Settings { kill_signal, grace, .. } = self.settings;
-            self.signal(kill_signal);
-            let killed = kill_signal == SIGKILL || grace.is_zero();
-            if killed && kill_signal != SIGKILL {
-                self.signal(SIGKILL);
-            }
-            self.supervisor.begin_shutdown(killed, grace, now.mono);
-        }
-    }
-
-    /// To the child, and the old one if there is one.
-    fn signal(&mut self, signal: i32) {
-        if signal != 0 {
-            self.effects.push_back(Effect::Signal(ChildSlot::Current, signal));
-            self.signal_old(signal);
-        }
+        self.formatter.format(time, &self.settings.console.time_format)
     }
 }
 

@@ -1,11 +1,11 @@
-//! The console as plain data: what a server hands over to the one that takes its place. All of it
-//! that does not follow from the settings is recorded, so that the stream goes on with the same
-//! byte for everybody.
+//! The console as plain data: what a server hands over to the one that takes its place. Everything
+//! that does not follow from the settings is in it, so that the stream goes on with the same byte
+//! for every reader.
 //!
-//! Each field has a number, which is never given to another one. A reader skips the numbers that
-//! it does not know, and a field that is marked `default` may be missing. A variant that it does
-//! not know is an error: whatever it guessed, it would treat a child or a client as what it is not.
-//! So nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
+//! Each field has a number, which is never given to another one. A program skips the numbers that it
+//! does not know, and a field that is marked `default` may be missing. A variant that the program
+//! does not know is an error: any guess would take a child or a client for what it is not. So
+//! nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
 
 use minicbor::{Decode, Encode};
 
@@ -41,7 +41,7 @@ pub struct Snapshot {
     stdout: Option<ReaderSnapshot>,
     #[cbor(n(5), default)]
     input: InputSnapshot,
-    /// Whether the log could be opened at the start, as greetings say for ever.
+    /// True if the log could be opened at the start, which greetings say until the server exits.
     #[n(7)]
     log_opened: Option<bool>,
     #[n(8)]
@@ -76,7 +76,7 @@ struct ClientSnapshot {
 }
 
 impl Snapshot {
-    /// The child, if one runs.
+    /// The current child, if one runs.
     pub fn child(&self) -> Option<ChildProcess> {
         self.supervisor.running()
     }
@@ -86,15 +86,15 @@ impl Snapshot {
         self.overlap.old()
     }
 
-    /// Who is connected, and how.
+    /// The connected clients.
     pub fn clients(&self) -> impl Iterator<Item = (ClientId, ClientKind)> {
         self.clients.iter().map(|client| (client.id, client.kind))
     }
 }
 
 impl Console {
-    /// The console as it stands. To be asked only between turns: all effects have been polled and
-    /// obeyed, none of them was to exit, and no chunk is on its way to a file.
+    /// The console as it stands. The caller must have carried out all effects, none of which was
+    /// [`Effect::Exit`](super::event::Effect::Exit), and no chunk may be on its way to a file.
     pub fn snapshot(&self) -> Snapshot {
         let clients = self.clients.iter().map(|(&id, client)| ClientSnapshot {
             id,
@@ -114,7 +114,7 @@ impl Console {
             log: sink(Sink::Log),
             stdout: sink(Sink::Stdout),
             input: self.input.snapshot(),
-            log_opened: self.settings.log.as_ref().map(|log| log.1),
+            log_opened: self.settings.log.target.as_ref().map(|_| self.settings.log_opened),
             readiness: Some(self.readiness.snapshot()),
             failing: self.failing,
             syslog: sink(Sink::Syslog),
@@ -122,15 +122,14 @@ impl Console {
         }
     }
 
-    /// What is worth knowing of a console whose server is gone: who is connected, what the child
-    /// does. No byte of the stream, and nobody's place in it.
+    /// What remains useful after a crash of the server: the clients and the state of the child, but
+    /// no byte of the stream and no place in it.
     pub fn crash_snapshot(&self) -> Snapshot {
-        let outbox = ReaderSnapshot::default();
         let clients = self.clients.iter().map(|(&id, client)| ClientSnapshot {
             id,
             role: client.role,
             kind: client.kind,
-            reader: outbox.clone(),
+            reader: ReaderSnapshot::default(),
             decoder: client.decoder.clone(),
             replies: 0,
             taken: 0,
@@ -152,51 +151,56 @@ impl Console {
         }
     }
 
-    /// Changes whenever the [`crash_snapshot`](Self::crash_snapshot) may have.
+    /// A number that changes whenever the [`crash_snapshot`](Self::crash_snapshot) may have changed.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// A console that goes on from a record of one with the same settings. What the record has for
-    /// a log or a standard output that the settings do not want is dropped.
+    /// A console that goes on from a snapshot. Sinks of the snapshot that the settings do not have are
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the snapshot is one that no console can have made.
     pub fn restore(
         settings: Settings,
-        calendar: Box<dyn TimeFormatter>,
-        record: Snapshot,
+        formatter: Box<dyn TimeFormatter>,
+        snapshot: Snapshot,
     ) -> Result<Console, InvalidSnapshot> {
-        let mut console = Console::new(settings, calendar);
+        let mut console = Console::new(settings, formatter);
         let settings = &mut console.settings;
-        console.supervisor = Supervisor::restore(record.supervisor, settings.policy())?;
-        console.overlap = OverlapState::restore(record.overlap, console.supervisor.running())?;
-        let keep_times = settings.log_stamp.is_some();
-        console.stream = StreamBuffer::restore(record.stream, keep_times, settings.history)?;
+        console.supervisor = Supervisor::restore(snapshot.supervisor, settings.policy())?;
+        console.overlap = OverlapState::restore(snapshot.overlap, console.supervisor.running())?;
+        let keep_times = settings.log.stamp.is_some();
+        console.stream =
+            StreamBuffer::restore(snapshot.stream, keep_times, settings.console.history)?;
         let head = console.stream.head();
-        for client in record.clients {
+        for client in snapshot.clients {
             let id = client.id;
             let client = restore_client(client, settings, head)?;
             if console.clients.insert(id, client).is_some() {
                 return Err(InvalidSnapshot("two clients have one id"));
             }
         }
-        if let Some((_, opened)) = &mut settings.log {
-            *opened = record.log_opened.unwrap_or(*opened);
-            if let Some(log) = record.log {
+        if settings.log.target.is_some() {
+            settings.log_opened = snapshot.log_opened.unwrap_or(settings.log_opened);
+            if let Some(log) = snapshot.log {
                 let log = StreamReader::restore(log, settings.log_encoding(), head)?;
                 console.sinks.insert(Sink::Log, log);
             }
         }
-        for (sink, snapshot) in [(Sink::Stdout, record.stdout), (Sink::Syslog, record.syslog)] {
+        for (sink, old) in [(Sink::Stdout, snapshot.stdout), (Sink::Syslog, snapshot.syslog)] {
             if let Some(reader) = console.sinks.get_mut(&sink) {
-                *reader = match snapshot {
-                    Some(snapshot) => StreamReader::restore(snapshot, Encoding::PLAIN, head)?,
+                *reader = match old {
+                    Some(old) => StreamReader::restore(old, Encoding::PLAIN, head)?,
                     None => StreamReader::new(head, Encoding::PLAIN),
                 };
             }
         }
-        console.input = InputQueue::restore(record.input)?;
-        console.failing = record.failing;
+        console.input = InputQueue::restore(snapshot.input)?;
+        console.failing = snapshot.failing;
         let runs = console.supervisor.running().is_some();
-        match record.readiness {
+        match snapshot.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,
             None if runs => console.readiness.started(),
             None => {}
@@ -206,25 +210,17 @@ impl Console {
 }
 
 fn restore_client(
-    record: ClientSnapshot,
+    snapshot: ClientSnapshot,
     settings: &Settings,
     head: u64,
 ) -> Result<Client, InvalidSnapshot> {
-    let ClientSnapshot {
-        id: _,
-        role,
-        kind,
-        reader: outbox,
-        decoder,
-        replies,
-        taken,
-        backpressure: pace,
-    } = record;
+    let ClientSnapshot { id: _, role, kind, reader, decoder, replies, taken, backpressure } =
+        snapshot;
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }
-    let outbox = StreamReader::restore(outbox, settings.encoding(role, kind), head)?;
-    // More is not told from as much.
+    let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
+    // A larger number means the same.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind, reader: outbox, decoder, replies, taken, backpressure: pace })
+    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure })
 }

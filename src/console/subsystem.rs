@@ -1,5 +1,5 @@
-//! The subsystems that may fail while the console goes on. A failure is said to everybody once, and
-//! not again before the subsystem has recovered.
+//! The subsystems that may fail while the console goes on. A failure is said once on the console,
+//! and not again before the subsystem has recovered.
 
 use minicbor::{Decode, Encode};
 
@@ -62,7 +62,10 @@ impl Console {
 
     /// The log was opened, or can be written again.
     pub(super) fn log_opened(&mut self) {
-        if !self.sinks.contains_key(&Sink::Log) && matches!(self.settings.log, Some((_, false))) {
+        if !self.sinks.contains_key(&Sink::Log)
+            && !self.settings.log_opened
+            && self.settings.log.target.is_some()
+        {
             // The server has reported this failure at its start.
             self.failing.insert(Subsystem::Log);
         }

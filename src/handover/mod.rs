@@ -17,6 +17,6 @@ pub const VARIABLE: &str = "PROCSERV_HANDOVER";
 pub const CHECK: &str = "--handover-check=";
 
 /// What it answers then on standard output: that it has read the state with this digest.
-pub fn answer(digest: u64) -> Vec<u8> {
-    format!("procServ can go on from {digest:016x}\n").into_bytes()
+pub fn answer(digest: u32) -> Vec<u8> {
+    format!("procServ can go on from {digest:08x}\n").into_bytes()
 }

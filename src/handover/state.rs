@@ -1,5 +1,5 @@
 //! Everything that crosses the exec, as plain data. Fields have numbers, under the rules that
-//! [`core::record`](crate::console::snapshot) tells.
+//! [`console::snapshot`](crate::console::snapshot) states.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use nix::libc;
 
-use crate::limits::FILE_MAX;
+use crate::manage::limits::FILE_MAX;
 use crate::sys::file::{remove_leftovers, require_regular};
 
 /// Reads a file that anybody may have put there: only a regular one, for which nobody waits, and not
 /// more than anybody writes in good faith.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Opening a device may do something to it.
     require_regular(&path.metadata()?)?;
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -27,13 +27,13 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// The same, of a text.
-pub fn read_text(path: &Path) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))
 }
 
 /// Removes a file and says whether there was one.
-pub fn remove(path: &Path) -> io::Result<bool> {
+pub(crate) fn remove(path: &Path) -> io::Result<bool> {
     remove_leftovers(path);
     match fs::remove_file(path) {
         Ok(()) => Ok(true),

@@ -1,9 +1,10 @@
-//! Clocks, and strftime(3): user formats must come out as C renders them.
+//! Clocks, and times as text: by chrono, except in the formats that a user gives.
 
 use std::ffi::CString;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds of CLOCK_MONOTONIC.
+use chrono::{DateTime, Local, SecondsFormat, TimeZone, Utc};
+
+/// Returns the time of CLOCK_MONOTONIC, in nanoseconds.
 pub fn monotonic() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid for writing; this clock always exists.
@@ -12,40 +13,47 @@ pub fn monotonic() -> u64 {
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// Seconds since the epoch.
+/// Returns the time of the wall clock, in seconds since the epoch.
 pub fn wall() -> i64 {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(elapsed) => i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX),
-        Err(_) => 0,
-    }
+    Utc::now().timestamp()
 }
 
-/// Milliseconds since the epoch.
+/// Returns the time of the wall clock, in milliseconds since the epoch.
 pub fn wall_millis() -> i64 {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(elapsed) => i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
-        Err(_) => 0,
-    }
+    Utc::now().timestamp_millis()
 }
 
-/// Milliseconds since the epoch as RFC 3339 has it, in local time with its offset.
+/// Returns `millis`, milliseconds since the epoch, in local time with its offset (RFC 3339).
 pub fn rfc3339(millis: i64) -> String {
-    let local = strftime(millis.div_euclid(1000), b"%Y-%m-%dT%H:%M:%S%z");
-    let text = String::from_utf8_lossy(&local);
-    let (time, offset) = text.split_at_checked(19).unwrap_or((&text, "+0000"));
-    let (hours, minutes) = offset.split_at_checked(3).unwrap_or(("+00", "00"));
-    format!("{time}.{:03}{hours}:{minutes}", millis.rem_euclid(1000))
+    local(millis).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
-/// The same without a fraction.
+/// Returns `seconds` since the epoch in local time with its offset (RFC 3339), without a fraction.
 pub fn rfc3339_seconds(seconds: i64) -> String {
-    let mut text = rfc3339(seconds.saturating_mul(1000));
-    text.replace_range(19.min(text.len())..23.min(text.len()), "");
-    text
+    local(seconds.saturating_mul(1000)).to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 
-/// `seconds` since the epoch in local time as strftime(3) renders `format`, in the C locale, of
+/// Returns `seconds` since the epoch in local time as `format` has it, which is one of this program:
+/// chrono knows fewer conversions than [`strftime`], so it is not for formats of users.
+///
+/// # Panics
+///
+/// If chrono does not know a conversion of the format.
+pub fn format(seconds: i64, format: &'static str) -> String {
+    local(seconds.saturating_mul(1000)).format(format).to_string()
+}
+
+/// Returns a time in local time; the epoch if the year is beyond all calendars.
+fn local(millis: i64) -> DateTime<Local> {
+    Local.timestamp_millis_opt(millis).single().unwrap_or_default()
+}
+
+/// Returns `seconds` since the epoch in local time as strftime(3) renders `format`, in the C locale, of
 /// any length. A format with a NUL ends there, as in C.
+///
+/// This is for `--timefmt` and `--logstamp`, whose contract is strftime(3) (contract section 3).
+/// chrono's formats are others: `%Z` is an offset there, `%E`, `%O`, flags and widths are unknown, and
+/// a format has to be UTF-8.
 pub fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {
     let end = format.iter().position(|&byte| byte == 0).unwrap_or(format.len());
     let format = format.get(..end).unwrap_or_default();
@@ -70,4 +78,54 @@ pub fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {
         out.resize(out.len() * 4, 0);
     }
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Rules of POSIX, which need no files: none, two of the north and one of the south with summer
+    /// time, and one with minutes.
+    const ZONES: [&str; 5] = [
+        "UTC0",
+        "CET-1CEST,M3.5.0,M10.5.0/3",
+        "NST3:30NDT,M3.2.0,M11.1.0",
+        "AEST-10AEDT,M10.1.0,M4.1.0/3",
+        "<+0545>-5:45",
+    ];
+    const VARIABLE: &str = "PROCSERV_TEST_ZONE";
+
+    fn agree(seconds: i64) {
+        const FORMAT: &str = "%F %T %z %b %e";
+        let theirs = String::from_utf8(strftime(seconds, FORMAT.as_bytes())).unwrap();
+        assert_eq!(format(seconds, FORMAT), theirs, "{seconds}");
+    }
+
+    #[test]
+    fn chrono_and_strftime_agree() {
+        if std::env::var_os(VARIABLE).is_some() {
+            let range = 0..=i64::from(i32::MAX);
+            proptest!(|(seconds in range)| agree(seconds));
+            return;
+        }
+        // A time zone is the whole process's, so each gets a process of its own.
+        for zone in ZONES {
+            let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+            test.args(["--exact", "sys::time::tests::chrono_and_strftime_agree"]);
+            let output = test.env("TZ", zone).env(VARIABLE, zone).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("1 passed"), "{zone}: {text}");
+        }
+    }
+
+    #[test]
+    fn times_have_milliseconds_or_none() {
+        let with = DateTime::parse_from_rfc3339(&rfc3339(1_700_000_000_007)).unwrap();
+        assert_eq!(with.timestamp_millis(), 1_700_000_000_007);
+        assert!(rfc3339(-1).contains(".999"));
+        let text = rfc3339_seconds(1_700_000_000);
+        assert_eq!(text.len(), "2023-11-14T22:13:20+00:00".len(), "{text}");
+        assert_eq!(DateTime::parse_from_rfc3339(&text).unwrap().timestamp(), 1_700_000_000);
+    }
 }

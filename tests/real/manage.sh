@@ -79,70 +79,78 @@ check "and another" procs add -A -C /tmp LI20:IOC-2 cat
 check "run apart" within 10 are running2 'LI20:*'
 check "and are gone" eval 'procs remove LI20:IOC-1 && procs remove LI20:IOC-2'
 
-### One
-check "an IOC" run "One 1"
-check "its user" run "One 2"
-check "add and start" run "One 3"
+### One IOC
+check "an IOC" run "One IOC 1"
+check "its user" run "One IOC 2"
+check "add and start" run "One IOC 3"
 check "without a complaint" quiet
 check "the IOC runs" within 10 are running1 ioc1
 check "its unit is enabled" [ "$(systemctl is-enabled procserv-ioc1.service)" = enabled ]
 check "as its user" [ "$(in_systemd ps -o user= -p "$(child ioc1)")" = ioc ]
-check "list and status" run "One 4"
+check "list and status" run "One IOC 4"
 check "show it" says '^ioc1 *running '
 check "both run" are running2
 
 # A person at a terminal: a line, a kill, and the key that leaves.
 dialogue() { TERM=vt100 expect -f "$here/dialogue.exp" "$@" >>"$scratch/dialogue.out" 2>&1; }
-attach=$(cat "$scratch/blocks/One 5") && rm "$scratch/blocks/One 5"
+attach=$(cat "$scratch/blocks/One IOC 5") && rm "$scratch/blocks/One IOC 5"
 before=$(child ioc1)
 check "$attach" dialogue \
-    '"Welcome to procServ" hello\r "hello\r\nhello" \x18 "Received a sigChild" \x1d ": left"' \
+    '"Welcome to procServ" hello\r "hello\r\nhello" \x18 "Received a sigChild" \x1d "keeps running"' \
     nsenter -t "$init" --mount --pid --cgroup --root --wd $attach
 renewed() { [ "$(child ioc1)" != "$before" ] && are running1 ioc1; }
 check "^X has restarted the IOC" within 30 renewed
 in_log() { procs logs ioc1 | grep -q "$1"; }
-check "logs" run "One 6"
+check "logs" run "Logs 1"
 check "have its first words" says '^ioc1: All initialization complete'
 check "and what was typed" within 10 in_log '^hello'
 
-### A hundred
-check "99 more" run "A hundred 1"
+### A hundred IOCs
+check "99 more" run "A hundred IOCs 1"
 check "not running yet" are stopped99 'ioc[2-9]*' 'ioc1?*'
-check "start, status" run "A hundred 2"
+check "start, status" run "A hundred IOCs 2"
 check "all run" within 60 are running101
 check "on ports of their own" eval \
     'in_systemd socat -u TCP:localhost:20077,readbytes=11 - | grep -q "@@@ Welcome"'
-check "status for programs" run "A hundred 3"
+check "status for programs" run "A hundred IOCs 3"
 check "is JSON" eval 'python3 -c "import json, sys; assert json.load(sys.stdin)[0][\"state\"] == \"running\"" <"$scratch/said"'
-check "logs of several" run "A hundred 4"
+check "logs of several" run "Logs 2"
 check "have their names" says '^ioc1[0-9]  *| ioc1[0-9]: All'
-check "an edited file" run "A hundred 5"
+check "an edited file" run "A hundred IOCs 4"
 is_there() { [ "$(in_systemd readlink "/proc/$(child ioc7)/cwd")" = /opt/iocs/ioc1 ]; }
 check "counts" within 10 is_there
 check "without a complaint" quiet
 
-### What it said before
+### Logs
 earlier() { in_systemd sh -c 'printf "\004" | manage-procs attach ioc1' | grep -q '^ioc1: All init'; }
 check "nothing of it is told" not earlier
-check "a history" run "What it said before 1"
+check "a history" run "Logs 3"
 check "tells it" within 10 earlier
 
-### Who may use a console
+### Permissions: who may use a console
 may() { in_systemd setpriv --reuid "$1" --regid "$2" --clear-groups manage-procs --system attach ioc1 </dev/null; }
 check "everybody may" may nobody nogroup
-check "a drop-in" run "Who may use a console 1"
+check "a drop-in" run "Permissions: who may use a console 1"
 check "the IOC runs" within 10 are running1 ioc1
 check "keeps others out" not may nobody nogroup
 check "and lets its group in" may nobody ioc
 
-### What is wrong?
-check "doctor finds nothing" run "What is wrong? 1"
+### Limits, restart, dependencies: change the unit
+check "another drop-in" run "Limits, restart, dependencies: change the unit 1"
+check "the IOC runs" within 10 are running1 ioc1
+check "as the drop-in has it" [ "$(in_systemd systemctl show procserv-ioc1 -P LimitRTPRIO -P LimitMEMLOCK \
+    -P OOMPolicy -P Restart | sort | xargs)" = "99 always continue infinity" ]
+in_systemd rm /etc/systemd/system/procserv-.service.d/site.conf
+in_systemd systemctl daemon-reload
+
+### What is wrong
+check "doctor finds nothing" run "What is wrong 1"
 in_systemd kill -STOP "$(server ioc8)"
 in_systemd kill -KILL "$(server ioc8)"
 within 10 not are running1 ioc8
 check "after a kill systemd has tidied up" procs doctor
 
-### A new version of procServ
+### Upgrade to a new version
 # Somebody is attached meanwhile.
 mkfifo "$scratch/keys"
 procs attach unix:/run/procserv-ioc1/control <"$scratch/keys" >"$scratch/console" 2>&1 &
@@ -152,7 +160,7 @@ check "attached" within 10 grep -q 'plus you' "$scratch/console"
 before=$(server ioc1),$(child ioc1)
 cp "$bin/procServ" "$bin/procServ.new"
 mv "$bin/procServ.new" "$bin/procServ"
-check "upgrade" run "A new version of procServ 1"
+check "upgrade" run "Upgrade to a new version 1"
 check "all but the one that is down" says '^ioc99: upgraded: '
 check "one is down" says '^ioc8: stopped: '
 check "PIDs are what they were" [ "$(server ioc1),$(child ioc1)" = "$before" ]
@@ -169,8 +177,8 @@ printf '#include /etc/conserver/procs.cf\naccess * { trusted 127.0.0.1; }\n' >"$
 check "conserver takes it" in_systemd conserver -S -C /etc/conserver/conserver.cf
 check "with all consoles" [ "$(in_systemd grep -c '^console ' /etc/conserver/procs.cf)" = 101 ]
 
-### And back
-check "stop, remove" run "And back 1"
+### Remove an IOC, or go back
+check "stop, remove" run "Remove an IOC, or go back 1"
 check "stopped" are stopped11 'ioc9*'
 check "it is gone" eval '! procs list ioc100 2>/dev/null && [ ! -e "$root/etc/procServ.d/ioc100.conf" ]'
 check "systemd has forgotten it" [ "$(property procserv-ioc100.service LoadState)" = not-found ]

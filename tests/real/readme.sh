@@ -1,7 +1,7 @@
 #!/bin/bash
 # What README.md tells people to type and to put into files, word for word.
 . "$(dirname "$0")/lib.sh"
-need cargo expect telnet socat nc conserver console useradd
+need cargo expect fish telnet socat nc useradd
 # Without its $root the files below would be this machine's.
 . "$here/machine.bash" || exit
 diagnosis="$scratch/*.out"
@@ -14,13 +14,17 @@ awk -v directory="$scratch/blocks/" '
     /^    / { if (!inside) count++; inside = 1; print substr($0, 5) >(directory section " " count); next }
     { inside = 0 }' "$readme"
 block() { cat "$scratch/blocks/$1" && rm "$scratch/blocks/$1"; }
+# Its commands are root's own here.
+mkdir "$scratch/sudo"
+printf '#!/bin/sh\nexec "$@"\n' >"$scratch/sudo/sudo"
+chmod 755 "$scratch/sudo/sudo"
 
 # The build that .ci/run has made before; there is no network here.
 cd "$here/../.."
 writable "${CARGO_TARGET_DIR:-target}"
 export CARGO_NET_OFFLINE=true
-empty /usr/local/{bin,share}
-PATH=/usr/local/bin:$PATH
+empty /usr/local/{bin,share} /etc/fish
+PATH=/usr/local/bin:$scratch/sudo:$PATH
 
 ### Two commands
 block "Two commands 1" >"$scratch/two"
@@ -46,77 +50,80 @@ command=$(sed -n 2p "$scratch/two")
 check "$command" grep -qx "${command%%  *}" .ci/run
 check "no third command" [ "$(wc -l <"$scratch/two")" = 2 ]
 
-### Install
-block "Install 1" >"$scratch/install"
+### Install and uninstall
+block "Install and uninstall 1" >"$scratch/install"
+installed() { find /etc/fish /usr/local/bin /usr/local/share -type f | LC_ALL=C sort; }
 check "$(tr '\n' ';' <"$scratch/install")" eval 'bash -e "$scratch/install" >"$scratch/install.out" 2>&1'
-check "procServ is there" [ "$(type -P procServ)" = /usr/local/bin/procServ ]
-check "and its man page" [ -e /usr/local/share/man/man1/procServ.1 ]
-check "and manage-procs with its own" \
-    [ "$(type -P manage-procs)" = /usr/local/bin/manage-procs -a -e /usr/local/share/man/man1/manage-procs.1 ]
+check "programs, man pages and completions are there" [ "$(installed)" = "\
+/etc/fish/completions/manage-procs.fish
+/etc/fish/completions/procServ.fish
+/usr/local/bin/manage-procs
+/usr/local/bin/procServ
+/usr/local/share/bash-completion/completions/manage-procs.bash
+/usr/local/share/bash-completion/completions/procServ.bash
+/usr/local/share/man/man1/manage-procs.1
+/usr/local/share/man/man1/procServ.1
+/usr/local/share/zsh/site-functions/_manage-procs
+/usr/local/share/zsh/site-functions/_procServ" ]
+check "procServ is the one that is found" [ "$(type -P procServ)" = /usr/local/bin/procServ ]
+for program in procServ manage-procs; do install "/usr/local/bin/$program" "$root/usr/local/bin/$program"; done
+block "Install and uninstall 2" >"$scratch/uninstall"
+check "$(tr '\n' ';' <"$scratch/uninstall")" bash -e "$scratch/uninstall"
+check "leaves nothing" [ -z "$(installed)" ]
 
-### Use it
-chroot "$root" useradd --system --user-group ioc
-install /usr/local/bin/procServ "$root/usr/local/bin/procServ"
-mkdir -p "$root/opt/ioc1"
-printf '#!/bin/sh\nexec /bin/sh\n' >"$root/opt/ioc1/st.cmd"
-chmod 755 "$root/opt/ioc1/st.cmd"
-for file in "$(grep -o '/etc/systemd/system/[^`]*' "$readme")" "$(grep -o '/etc/conserver/[^`]*' "$readme")"; do
-    count=$((${count:-0} + 1))
-    block "Use it $count" >"$root$file"
-    check "$file in five lines" [ "$(wc -l <"$root$file")" = 5 ]
+### Quick start for EPICS
+install "$scratch/sudo/sudo" "$root/usr/local/bin/sudo"
+for directory in iocs/ioc1 ioc1; do
+    mkdir -p "$root/opt/$directory"
+    printf '#!/bin/sh\nexec /bin/sh\n' >"$root/opt/$directory/st.cmd"
+    chmod 755 "$root/opt/$directory/st.cmd"
 done
 boot
-check "unit has nothing wrong" [ -z "$(in_systemd systemd-analyze verify ioc1.service 2>&1)" ]
-check "unit starts" systemctl start ioc1
-up() { in_systemd journalctl --unit ioc1 | grep 'PID of new child "ioc1"'; }
-check "IOC runs" within 10 up
-
-in_systemd conserver -S >"$scratch/conserver-check.out" 2>&1
-check "conserver accepts its file" [ $? = 0 ]
-check "conserver starts" systemctl start conserver-server
-up() { [ "$(in_systemd console -u | grep -c ' up ')" = 1 ]; }
-check "its console comes up" within 10 up
-
+in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd env PATH=/usr/local/bin:"$PATH" "$@"; }
 attached() { dialogue "$2" nsenter -t "$init" --mount --pid --cgroup --root --wd bash -c "$1"; }
 welcome='"Welcome to procServ"'
 speaks='"echo =\$((6*7))=\r" =42='
-command=$(block "Use it 3")
-check "$command" attached "$command" "$welcome $speaks \x1d"
-rows() { sed -n '/^## Use it/,/^## U.* in place/s/^| `\([^`]*\)` |.*/\1/p' "$readme"; }
+block "Quick start for EPICS 1" | sed 's/  *#.*//' >"$scratch/quick"
+check "five lines" [ "$(wc -l <"$scratch/quick")" = 5 ]
+while read -r command <&3; do
+    case $command in
+    *attach*) check "$command" within 10 attached "$command" "$welcome $speaks \x1d {: left}" ;;
+    *) check "$command" eval "in_systemd $command >>\"\$scratch/quick.out\"" ;;
+    esac
+done 3<"$scratch/quick"
+check "status shows it" grep -q '^ioc1 ' "$scratch/quick.out"
+check "it stops" in_systemd manage-procs stop ioc1
+
+### One IOC with a unit of your own
+unit=$(grep -o '/etc/systemd/system/[^`]*' "$readme")
+block "One IOC with a unit of your own 1" >"$root$unit"
+check "unit has nothing wrong" [ -z "$(in_systemd systemd-analyze verify ioc1.service 2>&1)" ]
+block "One IOC with a unit of your own 2" >"$scratch/three"
+while read -r command <&3; do
+    check "$command" eval "in_systemd $command >>\"\$scratch/three.out\" 2>&1"
+done 3<"$scratch/three"
+check "three commands" [ "$(wc -l <"$scratch/three")" = 3 ]
+check "the unit starts at boot" [ "$(in_systemd systemctl is-enabled ioc1)" = enabled ]
+check "and runs" grep -q 'Active: active (running)' "$scratch/three.out"
+up() { in_systemd journalctl --unit ioc1 | grep 'PID of new child "ioc1"'; }
+check "IOC runs" within 10 up
+
+# The table of clients.
+rows() { sed -n '/^## One IOC with/,/^## Compared/s/^| `\([^`]*\)` |.*/\1/p' "$readme"; }
 count=0
 while read -r command <&3; do
     count=$((count + 1))
     case $command in
+    'socat -,'*) steps="$welcome $speaks \x1d" ;;
     telnet*) steps="$welcome $speaks \x1d {telnet> } quit\r" ;;
+    manage-procs*) steps="$welcome $speaks \x1d {: left}" ;;
     nc*) steps="$welcome $speaks \x03" ;;
     'socat -u'*) steps="$welcome \x03" ;;
-    console*) steps="{Enter \`} $speaks \x05c." ;;
     esac
     check "$command" attached "$command" "$steps"
 done 3< <(rows)
-check "four other ways to attach" [ $count = 4 ]
-check "both stop" systemctl stop conserver-server ioc1
-
-command=$(block "Upgrade a running site 1")
-check "upgrade.sh does: $command" grep -qF "$command" "$here/upgrade.sh"
-notice=$(block "Upgrade a running site 2")
-check "log would say: $notice" \
-    [ "$notice" = "@@@ procServ server upgraded in place ($("$PROCSERV_BIN" -V))" ]
-
-### Many of them
-install /usr/local/bin/manage-procs "$root/usr/local/bin/manage-procs"
-block "Many of them 1" >"$scratch/many"
-in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd env PATH=/usr/local/bin:"$PATH" "$@"; }
-while read -r command <&3; do
-    case $command in
-    *attach*)
-        check "$command" within 10 attached "$command" "$welcome $speaks \x1d {: left}"
-        ;;
-    *) check "$command" eval "in_systemd $command >>\"\$scratch/many.out\"" ;;
-    esac
-done 3<"$scratch/many"
-check "status shows it" grep -q '^ioc1 ' "$scratch/many.out"
-check "it stops" in_systemd manage-procs stop ioc1
+check "five ways to attach" [ $count = 5 ]
+check "it stops" systemctl stop ioc1
 
 check "no block of README.md is left out" [ -z "$(ls "$scratch/blocks")" ]
 finish

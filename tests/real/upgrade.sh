@@ -1,5 +1,5 @@
 #!/bin/bash
-# The upgrade in place under a real systemd, by the command that the README gives.
+# The upgrade in place under a real systemd, by the command that docs/upgrade.md gives.
 . "$(dirname "$0")/lib.sh"
 need socat useradd
 . "$here/machine.bash"

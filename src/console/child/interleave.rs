@@ -1,55 +1,60 @@
 //! The output of two children on one console, line by line.
 //!
-//! The one whose turn it is writes straight to the stream. What the other writes meanwhile is held
-//! until the line under way has ended, and then goes out as far as it has whole lines. A line that
-//! does not end, a prompt or a progress bar, is waited for only so long: then it is ended for it,
-//! and the other has the turn, with half a line if it has no more. So no child waits for longer
-//! than that, and nothing is lost.
+//! One child has the turn, and its output goes straight to the stream. The output of the other is
+//! held until the line under way has ended; then it goes out as far as it has whole lines. A line
+//! that does not end, such as a prompt or a progress bar, is waited for at most [`LINE_TIMEOUT`]:
+//! then it is ended, and the other child has the turn, with half a line if it has no more. So no
+//! output is held for longer than that, and none is lost.
 
 use minicbor::{Decode, Encode};
 
-use crate::console::clock::Monotonic;
+use crate::console::Console;
+use crate::console::audit::AuditEvent;
+use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::ChildSlot;
-use crate::limits::LINE_TIMEOUT;
+use crate::limits::{LINE_TIMEOUT, LINES_HELD_MAX};
 
-/// Whose turn it is, and what the other has written.
+/// Which child has the turn, and the output of the other that is held.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct LineInterleaver {
     #[cbor(n(0), default)]
     old_has_turn: bool,
-    /// Of the one whose turn it is not.
     #[cbor(n(1), default, with = "minicbor::bytes")]
     held: Vec<u8>,
-    /// When it gets its turn at the latest.
+    /// When the child whose output is held gets the turn at the latest.
     #[n(2)]
     until: Option<Monotonic>,
 }
 
 impl LineInterleaver {
-    /// The old one has been alone so far.
+    /// The old child, which was alone so far, has the turn.
     pub fn new() -> LineInterleaver {
         LineInterleaver { old_has_turn: true, ..LineInterleaver::default() }
     }
 
-    /// `which` wrote `bytes`; the stream is at the start of a line, or not. What goes to the stream.
+    fn has_turn(&self, slot: ChildSlot) -> bool {
+        (slot == ChildSlot::Old) == self.old_has_turn
+    }
+
+    /// Takes the output of a child, while the stream is at the start of a line or not. Returns the
+    /// bytes that go to the stream.
     pub fn push(
         &mut self,
-        which: ChildSlot,
+        slot: ChildSlot,
         bytes: &[u8],
         at_line_start: bool,
         now: Monotonic,
     ) -> Vec<u8> {
-        if (which == ChildSlot::Old) == self.old_has_turn {
-            let end = self.held_lines();
-            return match last_line_end(bytes).and_then(|at| bytes.split_at_checked(at)) {
-                Some((lines, rest)) if end > 0 => {
-                    let others: Vec<u8> = self.held.drain(..end).collect();
-                    self.until = (!self.held.is_empty()).then(|| now + LINE_TIMEOUT);
-                    [lines, &others, rest].concat()
-                }
-                _ => bytes.to_vec(),
-            };
+        if self.has_turn(slot) {
+            let (lines, rest) = bytes.split_at(lines_len(bytes));
+            let held_lines = lines_len(&self.held);
+            if lines.is_empty() || held_lines == 0 {
+                return bytes.to_vec();
+            }
+            let others: Vec<u8> = self.held.drain(..held_lines).collect();
+            self.until = (!self.held.is_empty()).then(|| now + LINE_TIMEOUT);
+            return [lines, &others, rest].concat();
         }
         self.held.extend_from_slice(bytes);
         if at_line_start {
@@ -61,9 +66,9 @@ impl LineInterleaver {
         Vec::new()
     }
 
-    /// Whether as much as this may be read of `which`.
-    pub fn held_bytes(&self, which: ChildSlot) -> usize {
-        if (which == ChildSlot::Old) == self.old_has_turn { 0 } else { self.held.len() }
+    /// The number of bytes of this child that are held.
+    pub fn held_bytes(&self, slot: ChildSlot) -> usize {
+        if self.has_turn(slot) { 0 } else { self.held.len() }
     }
 
     /// When [`poll`](Self::poll) has something to do.
@@ -71,7 +76,7 @@ impl LineInterleaver {
         self.until
     }
 
-    /// What time has brought to the stream. Asked too early, it is nothing.
+    /// The bytes that go to the stream at the time `now`. Called too early, it returns nothing.
     pub fn poll(&mut self, at_line_start: bool, now: Monotonic) -> Vec<u8> {
         if self.until.is_some_and(|until| now >= until) {
             self.flush(at_line_start)
@@ -85,26 +90,58 @@ impl LineInterleaver {
         if self.held.is_empty() {
             return Vec::new();
         }
-        let end: &[u8] = if at_line_start { b"" } else { b"\r\n" };
-        [end, &self.switch()].concat()
+        let line_end: &[u8] = if at_line_start { b"" } else { b"\r\n" };
+        [line_end, &self.switch()].concat()
     }
 
-    /// The other's turn, with all it has.
+    /// Gives the turn to the other child, whose output is no longer held.
     fn switch(&mut self) -> Vec<u8> {
         self.old_has_turn = !self.old_has_turn;
         self.until = None;
         std::mem::take(&mut self.held)
     }
-
-    /// How long the whole lines are that are held.
-    fn held_lines(&self) -> usize {
-        last_line_end(&self.held).unwrap_or(0)
-    }
 }
 
-/// The place after the last newline.
-fn last_line_end(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().rposition(|&byte| byte == b'\n').map(|at| at + 1)
+/// The length of the whole lines that the bytes begin with.
+fn lines_len(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
+}
+
+impl Console {
+    /// A child wrote bytes.
+    pub(crate) fn child_output(&mut self, slot: ChildSlot, bytes: &[u8], now: Timestamps) {
+        let old = self.overlap.old();
+        let child = if slot == ChildSlot::Current { self.supervisor.running() } else { old };
+        if self.readiness.output(slot, bytes)
+            && let Some(child) = child
+        {
+            self.revision += 1;
+            self.audit_events.push_back(AuditEvent::Ready(child.pid));
+        }
+        if old.is_none() {
+            return self.append(bytes, now.wall);
+        }
+        let at_line_start = self.stream.at_line_start();
+        let out = self.overlap.interleaver.push(slot, bytes, at_line_start, now.mono);
+        self.append(&out, now.wall);
+    }
+
+    /// Returns true if this child's output may be read: only so much of it is held while the other
+    /// child has the turn.
+    pub fn has_room_for(&self, slot: ChildSlot) -> bool {
+        self.overlap.interleaver.held_bytes(slot) < LINES_HELD_MAX
+    }
+
+    pub(crate) fn poll_interleaver(&mut self, now: Timestamps) {
+        let out = self.overlap.interleaver.poll(self.stream.at_line_start(), now.mono);
+        self.append(&out, now.wall);
+    }
+
+    /// Appends everything that is held, because what follows is not output of either child.
+    pub(crate) fn flush(&mut self, now: Timestamps) {
+        let out = self.overlap.interleaver.flush(self.stream.at_line_start());
+        self.append(&out, now.wall);
+    }
 }
 
 #[cfg(test)]

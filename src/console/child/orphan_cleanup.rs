@@ -1,9 +1,11 @@
-//! What a child left behind is killed before anything else comes: under `--kill-orphans` all that
-//! left its process group, else only what a program left that was to become a daemon and did not.
+//! The killing of the processes that a child left behind, before anything else comes: under
+//! `--kill-orphans` of every process that left the child's process group, else only of what is left
+//! of a program that was to become a daemon and did not.
 //!
 //! The server looks for those processes again and again, with ever longer pauses, until there are
-//! none. With a grace period they get SIGTERM first, and SIGKILL when it is over. Some survive even
-//! that, for as long as the system has them wait: after [`ORPHAN_WAIT`] they are left alone.
+//! none. With a grace period they get SIGTERM first, and SIGKILL when it is over. A process may
+//! survive even SIGKILL, for as long as the system makes it wait: after [`ORPHAN_WAIT`] it is left
+//! alone.
 
 use std::time::Duration;
 
@@ -13,55 +15,55 @@ use crate::console::clock::Monotonic;
 use crate::console::{SIGKILL, SIGTERM};
 use crate::limits::{ORPHAN_SCAN_INTERVAL, ORPHAN_SCAN_INTERVAL_MAX, ORPHAN_WAIT};
 
-/// The killing, under way.
+/// A cleanup under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct OrphanCleanup {
-    /// Whether it has come to SIGKILL.
+    /// True if the grace period is over, or there was none.
     #[n(0)]
     killed: bool,
-    /// When the next step is due: SIGKILL, or giving up.
+    /// When SIGKILL is due, or, after it, the end of the cleanup.
     #[n(1)]
     until: Monotonic,
-    /// When to look again.
+    /// When to look for orphans next.
     #[n(2)]
     next_scan: Monotonic,
-    /// How often that was done.
+    /// How often that was done since `until` was set.
     #[cbor(n(3), default)]
     scans: u32,
-    /// What comes after it.
+    /// What comes after the cleanup.
     #[n(4)]
     pub then: AfterCleanup,
 }
 
-/// What comes when nothing is left.
+/// What comes after a cleanup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub enum AfterCleanup {
-    /// Whatever the time brings.
+    /// What comes anyway while no child runs.
     #[n(0)]
     Wait,
     /// A start that a user asked for.
     #[n(1)]
     Start,
-    /// The server exits with this status.
+    /// The server's exit with this status.
     #[n(2)]
     Exit(#[n(0)] u8),
 }
 
 impl OrphanCleanup {
-    /// Begins; without a grace period with SIGKILL.
+    /// Begins, without a grace period with SIGKILL.
     pub fn new(grace: Duration, then: AfterCleanup, now: Monotonic) -> OrphanCleanup {
         let killed = grace.is_zero();
         let until = now + if killed { ORPHAN_WAIT } else { grace };
         OrphanCleanup { killed, until, next_scan: now, scans: 0, then }
     }
 
-    /// When to look next.
+    /// When [`poll`](Self::poll) has something to do.
     pub fn deadline(&self) -> Monotonic {
         self.next_scan
     }
 
-    /// The signal that is due now for whoever is there, if one is.
+    /// The signal that is due at the time `now` for every orphan, if one is.
     pub fn poll(&mut self, now: Monotonic) -> Option<i32> {
         if now < self.next_scan {
             return None;
@@ -70,15 +72,15 @@ impl OrphanCleanup {
             .saturating_mul(1 << self.scans.min(16))
             .min(ORPHAN_SCAN_INTERVAL_MAX);
         self.scans = self.scans.saturating_add(1);
-        // A step is not slept over.
+        // The next scan is never later than the next step.
         self.next_scan = if now < self.until { (now + pause).min(self.until) } else { now + pause };
         Some(if self.killed { SIGKILL } else { SIGTERM })
     }
 
-    /// So many were there. Whether that is the end of it.
+    /// Takes the number of orphans of the last scan. Returns true if the cleanup is over.
     pub fn scanned(&mut self, count: usize, now: Monotonic) -> bool {
         if count > 0 && now >= self.until && !self.killed {
-            *self = OrphanCleanup::new(Duration::ZERO, self.then, now);
+            self.end_grace(now);
             return false;
         }
         count == 0 || now >= self.until

@@ -1,13 +1,12 @@
-//! A child that is started beside the one before it, which ends when the new one is there
-//! (`--overlap`).
+//! A child that is started beside the running one and replaces it (`--overlap`).
 //!
-//! - On trial: both run. The new one is the child, the other the *old one*. When the time is over,
-//!   or the new one says that it is ready, the old one is told to end. Should the new one end first,
-//!   the old one is the child again.
-//! - Told to end: the old one has had SIGTERM, and after its grace gets SIGKILL. What becomes of the
-//!   new one meanwhile is as ever.
+//! - On trial: both run. The new one is the child, the other the *old child*. When the time is over,
+//!   or the new child says that it is ready, the old child is terminated. If the new child ends
+//!   first, the old one is the child again.
+//! - Terminating: the old child has had SIGTERM, and gets SIGKILL when its grace period is over. The
+//!   new child may end and be started again meanwhile.
 //!
-//! There are never three: whoever asks in the middle of it gets one more after it.
+//! At most two children run. A reload that is requested meanwhile is done after the current one.
 
 use std::time::Duration;
 
@@ -20,20 +19,18 @@ use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::error::InvalidSnapshot;
 use crate::console::event::{ChildProcess, ChildSlot, Effect, ExitStatus};
 use crate::console::{Console, SIGKILL, SIGTERM, messages};
-use crate::limits::LINES_HELD_MAX;
 
-/// The old one, if there is one. It is its own record.
+/// The old child, if there is one. The type is also its own snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct OverlapState {
     #[n(0)]
     old: Option<Old>,
-    /// One more is wanted after this one.
+    /// True if a reload was requested during the current one.
     #[cbor(n(1), default)]
     reload_requested: bool,
-    /// The output of both.
     #[cbor(n(2), default)]
-    interleaver: LineInterleaver,
+    pub(super) interleaver: LineInterleaver,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -41,51 +38,55 @@ pub struct OverlapState {
 struct Old {
     #[n(0)]
     child: ChildProcess,
-    /// It has been told to end; else the new one is on trial.
+    /// True if the old child has been sent SIGTERM; else the new child is on trial.
     #[cbor(n(1), default)]
     terminating: bool,
-    /// When it is told, or gets SIGKILL. `None`: it has had it.
+    /// When SIGTERM is due, or, after it, SIGKILL. `None` if SIGKILL has been sent.
     #[n(2)]
     until: Option<Monotonic>,
 }
 
 impl OverlapState {
-    /// The old one, if there is one.
+    /// The old child, if there is one.
     pub fn old(&self) -> Option<ChildProcess> {
         self.old.map(|old| old.child)
     }
 
-    /// Without what the children wrote, and whose turn it is in a stream that is no more.
+    /// A copy without the children's output and without whose turn it is in the stream, as a crash
+    /// ends that.
     pub fn crash_snapshot(&self) -> OverlapState {
         OverlapState { interleaver: LineInterleaver::default(), ..self.clone() }
     }
 
-    /// Goes on from a record, beside this child.
+    /// Goes on from a snapshot, beside this child.
+    ///
+    /// # Errors
+    ///
+    /// If the old child is one that no console can have had.
     pub fn restore(
-        record: OverlapState,
+        snapshot: OverlapState,
         child: Option<ChildProcess>,
     ) -> Result<OverlapState, InvalidSnapshot> {
-        match record.old() {
+        match snapshot.old() {
             None => Ok(OverlapState {
-                reload_requested: record.reload_requested,
+                reload_requested: snapshot.reload_requested,
                 ..OverlapState::default()
             }),
-            // As with the child.
+            // A signal to the process groups 0 and 1 is one to ourselves, or to everybody.
             Some(old) if old.pid <= 1 => {
                 Err(InvalidSnapshot("the old child's PID can be no child's"))
             }
             Some(old) if child.is_some_and(|child| child.pid == old.pid) => {
                 Err(InvalidSnapshot("one child is two"))
             }
-            Some(_) => Ok(record),
+            Some(_) => Ok(snapshot),
         }
     }
 
-    fn on_trial(&self) -> bool {
+    fn is_on_trial(&self) -> bool {
         self.old.is_some_and(|old| !old.terminating)
     }
 
-    /// The old one is told to end.
     fn begin_terminating(&mut self, grace: Duration, now: Monotonic) {
         if let Some(old) = &mut self.old {
             old.terminating = true;
@@ -95,9 +96,9 @@ impl OverlapState {
 }
 
 impl Console {
-    /// A new child is wanted in the place of the one there is.
+    /// Replaces the child by one that is started beside it, or starts one if none runs.
     pub(crate) fn reload(&mut self, now: Timestamps) {
-        if self.settings.overlap.is_none() {
+        if self.settings.restart.overlap.is_none() {
             return;
         }
         if self.overlap.old.is_some() || self.supervisor.is_replacing() {
@@ -111,78 +112,68 @@ impl Console {
         }
     }
 
-    /// Whether a new child may be started beside another.
+    /// Returns true if a child may be started beside another.
     pub fn has_overlap(&self) -> bool {
-        self.settings.overlap.is_some()
+        self.settings.restart.overlap.is_some()
     }
 
-    /// Whether readiness of a new child is the server's, too.
+    /// Returns true if the readiness of a new child is also that of the server.
     pub fn reports_reload(&self) -> bool {
-        self.has_overlap() && self.settings.ready.is_none()
+        self.has_overlap() && self.settings.restart.ready.is_none()
     }
 
-    /// Whether a new child was asked for of which it is not known yet whether it stays.
+    /// Returns true if a new child was asked for and may still be given up.
     pub fn is_reloading(&self) -> bool {
-        let waits = self.overlap.on_trial() || self.overlap.reload_requested;
+        let waits = self.overlap.is_on_trial() || self.overlap.reload_requested;
         !self.exiting && (waits || self.supervisor.is_replacing())
     }
 
-    /// The child before the one there is, while it ends.
+    /// The old child, if there is one.
     pub fn old_child(&self) -> Option<ChildProcess> {
         self.overlap.old()
     }
 
-    /// Whether this child's output may be read: it is held for the other's sake only up to a bound.
-    pub fn has_room_for(&self, which: ChildSlot) -> bool {
-        self.overlap.interleaver.held_bytes(which) < LINES_HELD_MAX
-    }
-
-    /// What comes next is for the child there is. If another was to be started beside it, it is not.
+    /// Cancels a child that is to be started beside the running one.
     pub(crate) fn cancel_replacement(&mut self) {
         if self.supervisor.cancel_replacement() {
             self.effects.retain(|effect| *effect != Effect::SpawnReplacement);
         }
     }
 
-    /// A child was started; `old` runs beside it. Or there was none.
-    pub(crate) fn child_started(&mut self, pid: i32, old: Option<ChildProcess>, now: Timestamps) {
-        let block = messages::started(&self.settings, pid);
-        let Some((child, overlap)) = old.zip(self.settings.overlap) else {
-            // Newer than any wish for a newer one.
+    /// A child was started, beside the running one if there is one.
+    pub(crate) fn child_started(&mut self, pid: i32, now: Timestamps) {
+        let old = self.supervisor.started(pid, now);
+        self.readiness.started();
+        self.audit_events.push_back(AuditEvent::Started(pid));
+        let message = messages::started(&self.settings, pid);
+        let Some((child, overlap)) = old.zip(self.settings.restart.overlap) else {
+            // This child was started after the pending reload request, so the request is fulfilled.
             self.overlap.reload_requested = false;
-            return self.say(&block, now);
+            return self.say(&message, now);
         };
         let until = Some(now.mono + overlap.after);
         self.overlap.old = Some(Old { child, terminating: false, until });
         self.overlap.interleaver = LineInterleaver::new();
-        self.say_line(&block, now);
+        self.say_line(&message, now);
     }
 
-    /// The one that was to be started beside `old` could not be.
-    pub(crate) fn replacement_failed(&mut self, old: ChildProcess, now: Timestamps) {
-        self.say(&messages::old_child_stays(&self.settings, old.pid), now);
-        self.continue_reload(now);
-    }
-
-    /// One of two wrote this.
-    pub(crate) fn interleave(&mut self, which: ChildSlot, bytes: &[u8], now: Timestamps) {
-        if self.overlap.old.is_none() {
-            return self.append(bytes, now.wall);
+    /// A child could not be started.
+    pub(crate) fn spawn_failed(&mut self, reason: &str, now: Timestamps) {
+        let running = self.supervisor.running();
+        if !self.supervisor.cancel_replacement() {
+            self.supervisor.start_failed();
         }
-        let at_line_start = self.stream.at_line_start();
-        let out = self.overlap.interleaver.push(which, bytes, at_line_start, now.mono);
-        self.append(&out, now.wall);
-    }
-
-    /// The output of both is theirs no more.
-    pub(crate) fn flush(&mut self, now: Timestamps) {
-        let out = self.overlap.interleaver.flush(self.stream.at_line_start());
-        self.append(&out, now.wall);
+        self.audit_events.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
+        self.say_line(&messages::start_failed(&self.settings, reason), now);
+        if let Some(child) = running {
+            self.say(&messages::old_child_stays(&self.settings, child.pid), now);
+            self.continue_reload(now);
+        }
     }
 
     /// The new child says that it is ready.
     pub(crate) fn child_ready(&mut self, now: Timestamps) {
-        if self.overlap.on_trial() && !self.supervisor.is_leaving() {
+        if self.overlap.is_on_trial() && !self.supervisor.is_leaving() {
             self.terminate_old(now);
         }
     }
@@ -196,25 +187,26 @@ impl Console {
             .min()
     }
 
-    /// What time has made due.
+    /// Does what is due at the time `now`.
     pub(crate) fn poll_overlap(&mut self, now: Timestamps) {
-        let out = self.overlap.interleaver.poll(self.stream.at_line_start(), now.mono);
-        self.append(&out, now.wall);
-        let due = |old: &mut Old| old.until.is_some_and(|until| now.mono >= until);
+        self.poll_interleaver(now);
         let Some(old) = self.overlap.old.as_mut().filter(|_| !self.supervisor.is_leaving()) else {
             return;
         };
-        self.revision += u64::from(due(old));
-        if due(old) && old.terminating {
+        if old.until.is_none_or(|until| now.mono < until) {
+            return;
+        }
+        self.revision += 1;
+        if old.terminating {
             old.until = None;
             self.effects.push_back(Effect::Signal(ChildSlot::Old, SIGKILL));
-        } else if due(old) {
+        } else {
             self.terminate_old(now);
         }
     }
 
     fn terminate_old(&mut self, now: Timestamps) {
-        let Some(overlap) = self.settings.overlap else {
+        let Some(overlap) = self.settings.restart.overlap else {
             return;
         };
         self.overlap.begin_terminating(overlap.grace, now.mono);
@@ -224,23 +216,23 @@ impl Console {
         }
     }
 
-    /// The old one gets what the new one gets.
+    /// Sends a signal to the old child, if there is one; 0 sends nothing.
     pub(crate) fn signal_old(&mut self, signal: i32) {
         if self.overlap.old.is_some() && signal != 0 {
             self.effects.push_back(Effect::Signal(ChildSlot::Old, signal));
         }
     }
 
-    /// The old one was killed by hand.
+    /// A user killed both children, so the old one has its grace period, too.
     pub(crate) fn old_was_killed(&mut self, now: Timestamps) {
-        if let Some(overlap) = self.settings.overlap
-            && self.overlap.on_trial()
+        if let Some(overlap) = self.settings.restart.overlap
+            && self.overlap.is_on_trial()
         {
             self.overlap.begin_terminating(overlap.grace, now.mono);
         }
     }
 
-    /// The old one ended.
+    /// The old child ended.
     pub(crate) fn old_ended(&mut self, status: ExitStatus, now: Timestamps) {
         let Some(old) = self.overlap.old() else {
             return;
@@ -255,7 +247,7 @@ impl Console {
         }
     }
 
-    /// The new one ended. Whether the old one is in its place now.
+    /// The current child ended. Returns true if the old child has taken its place.
     pub(crate) fn fall_back_to_old(
         &mut self,
         child: ChildProcess,
@@ -268,7 +260,7 @@ impl Console {
         };
         if self.supervisor.is_leaving() {
             self.supervisor.shut_down_with(old);
-        } else if self.overlap.on_trial() {
+        } else if self.overlap.is_on_trial() {
             self.supervisor.ended(status, now.mono);
             self.supervisor.restore_old(old);
             self.say_line(&messages::old_ended(child, status), now);
@@ -278,7 +270,7 @@ impl Console {
         }
         self.overlap.old = None;
         self.input.clear();
-        self.readiness.restored_old();
+        self.readiness.restore_old();
         self.effects.extend([Effect::Reap(ChildSlot::Current), Effect::RestoreOld]);
         if !self.supervisor.is_leaving() {
             self.continue_reload(now);
@@ -286,18 +278,18 @@ impl Console {
         true
     }
 
-    /// There is only an old one, and it is to be waited for as if it were the child. Whether there
-    /// was one.
+    /// SIGTERM came and no current child runs: the old child, if there is one, takes its place, so
+    /// that the server waits for it. Returns true if there was one.
     pub(crate) fn old_is_last(&mut self, now: Timestamps) -> bool {
         let Some(old) = self.overlap.old() else {
             return false;
         };
         self.flush(now);
         self.overlap.old = None;
-        // One that is about to be started is not.
+        // A child that is about to be started no longer is.
         self.effects.retain(|effect| *effect != Effect::Spawn);
         self.supervisor.restore_old(old);
-        self.readiness.restored_old();
+        self.readiness.restore_old();
         self.effects.push_back(Effect::RestoreOld);
         true
     }

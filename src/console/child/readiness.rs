@@ -1,24 +1,24 @@
-//! When the child counts as ready: as soon as it has been started, or, with a text to wait for, when
-//! a line of its output contains that.
+//! When the child counts as ready: as soon as it has been started, or, under `--ready`, when a line
+//! of its output contains the text of that option.
 
 use minicbor::{Decode, Encode};
 
 use crate::console::error::InvalidSnapshot;
 use crate::console::event::ChildSlot;
 
-/// Looks for a text in a stream of bytes, however it is cut.
+/// Looks for a text in a stream of bytes, however the stream is cut.
 ///
-/// The text has no newline, so what is found lies within one line.
+/// The text has no newline, so a match lies within one line.
 #[derive(Debug)]
 pub struct Matcher {
     text: Vec<u8>,
-    /// For each length of what has matched: how long a beginning of the text what comes before the
-    /// last byte still is, if the next byte is another one (Knuth, Morris and Pratt).
+    /// The failure table of Knuth, Morris and Pratt: for each number of matched bytes, how many still
+    /// match after a byte that does not.
     fallback: Vec<usize>,
 }
 
 impl Matcher {
-    /// Looks for `text`, which is not empty.
+    /// A matcher of `text`, which is not empty.
     pub fn new(text: Vec<u8>) -> Matcher {
         let mut fallback = vec![0];
         let mut length = 0;
@@ -29,8 +29,8 @@ impl Matcher {
         Matcher { text, fallback }
     }
 
-    /// Takes what comes next in a stream that ends with `matched` bytes of the text: all there is to
-    /// know of it. Whether the text is now complete.
+    /// Takes the next bytes of a stream of which the last `matched` bytes are the beginning of the
+    /// text. Returns true if the text is complete.
     pub fn feed(&self, matched: &mut usize, bytes: &[u8]) -> bool {
         bytes.iter().any(|&byte| {
             *matched = advance(&self.text, &self.fallback, *matched, byte);
@@ -39,7 +39,7 @@ impl Matcher {
     }
 }
 
-/// How much of `text` has matched after one more byte. Less than all of it had before.
+/// How many bytes of `text` have matched after one more byte. Before it, not all of them had.
 fn advance(text: &[u8], fallback: &[usize], mut matched: usize, byte: u8) -> usize {
     while text.get(matched) != Some(&byte) {
         let Some(&shorter) = matched.checked_sub(1).and_then(|last| fallback.get(last)) else {
@@ -50,91 +50,97 @@ fn advance(text: &[u8], fallback: &[usize], mut matched: usize, byte: u8) -> usi
     matched + 1
 }
 
-/// One child on its way to be ready.
+/// How far one child is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 struct Progress {
-    /// It has written the text, or there is none to wait for.
+    /// True if the child has written the text, or there is none to wait for.
     #[cbor(n(0), default)]
     ready: bool,
-    /// How much of the text its output ends with.
+    /// How many bytes of the text the child's output ends with.
     #[cbor(n(1), default)]
     matched: usize,
 }
 
-/// Whether the child was ready once, and how far those are that there are now.
+/// The readiness as plain data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ReadinessSnapshot {
+    /// True if a child was ready once.
     #[n(0)]
     reached: bool,
     #[cbor(n(1), default)]
     child: Progress,
-    /// The one before it, under `--overlap`.
+    /// The old child, under `--overlap`.
     #[cbor(n(2), default)]
     old: Progress,
 }
 
-/// Whether the child was ready once; it stays so, whatever becomes of it.
+/// The readiness of the children, and of the server: the server is ready as soon as a child was ready
+/// once, whatever becomes of that child.
 #[derive(Debug)]
 pub struct ReadinessTracker {
     now: ReadinessSnapshot,
-    /// What is waited for beyond the child's start.
+    /// Finds the text of `--ready`.
     matcher: Option<Matcher>,
 }
 
 impl ReadinessTracker {
-    /// Without a child so far; whether the first one waits for a user to start it. The text to wait
-    /// for, if any.
+    /// The readiness before the first child is started. `text` is that of `--ready`, and `wait` is
+    /// true if the first child waits for a user.
     pub fn new(text: Option<Vec<u8>>, wait: bool) -> ReadinessTracker {
         let (child, old) = (Progress::default(), Progress::default());
         let now = ReadinessSnapshot { reached: wait && text.is_none(), child, old };
         ReadinessTracker { now, matcher: text.map(Matcher::new) }
     }
 
-    /// How it stands.
+    /// The readiness as plain data.
     pub fn snapshot(&self) -> ReadinessSnapshot {
         self.now
     }
 
-    /// The same for somebody who does not see what comes next.
+    /// A snapshot for a server that misses some of the children's output.
     pub fn crash_snapshot(&self) -> ReadinessSnapshot {
         let without = |progress| Progress { matched: 0, ..progress };
         let ReadinessSnapshot { reached, child, old } = self.now;
         ReadinessSnapshot { reached, child: without(child), old: without(old) }
     }
 
-    /// Goes on from a record of one with the same text. Where none is waited for any more, a child
-    /// that `runs` is enough.
+    /// Goes on from a snapshot that was made with the same text. Without a text, a child that `runs`
+    /// is ready.
+    ///
+    /// # Errors
+    ///
+    /// If more bytes have matched than the text has.
     pub fn restore(
         &mut self,
-        record: ReadinessSnapshot,
+        snapshot: ReadinessSnapshot,
         runs: bool,
     ) -> Result<(), InvalidSnapshot> {
         let most = self.matcher.as_ref().map_or(usize::MAX, |matcher| matcher.text.len());
-        if [record.child, record.old].iter().any(|progress| progress.matched > most) {
+        if [snapshot.child, snapshot.old].iter().any(|progress| progress.matched > most) {
             return Err(InvalidSnapshot("so much of the text that is waited for"));
         }
-        let reached = self.now.reached || record.reached || (self.matcher.is_none() && runs);
-        self.now = ReadinessSnapshot { reached, ..record };
+        let reached = self.now.reached || snapshot.reached || (self.matcher.is_none() && runs);
+        self.now = ReadinessSnapshot { reached, ..snapshot };
         Ok(())
     }
 
-    /// A child was started. One that runs beside it is the old one.
+    /// A child was started. A child that runs beside it is the old one.
     pub fn started(&mut self) {
         self.now.old = self.now.child;
         self.now.child = Progress { ready: self.matcher.is_none(), matched: 0 };
         self.now.reached |= self.now.child.ready;
     }
 
-    /// The old one is the child again.
-    pub fn restored_old(&mut self) {
+    /// The old child is the current one again.
+    pub fn restore_old(&mut self) {
         self.now.child = self.now.old;
     }
 
-    /// A child wrote this. Whether that made it ready.
-    pub fn output(&mut self, which: ChildSlot, bytes: &[u8]) -> bool {
-        let progress = match which {
+    /// Takes the output of a child. Returns true if that makes the child ready.
+    pub fn output(&mut self, slot: ChildSlot, bytes: &[u8]) -> bool {
+        let progress = match slot {
             ChildSlot::Current => &mut self.now.child,
             ChildSlot::Old => &mut self.now.old,
         };
@@ -148,12 +154,12 @@ impl ReadinessTracker {
         false
     }
 
-    /// Whether the child that there is, or was last, is.
+    /// Returns true if the current child, or the last one if none runs, is ready.
     pub fn is_child_ready(&self) -> bool {
         self.now.child.ready
     }
 
-    /// Whether one was ready once.
+    /// Returns true if a child was ready once.
     pub fn is_reached(&self) -> bool {
         self.now.reached
     }
@@ -250,7 +256,7 @@ mod tests {
         assert!(!readiness.output(ChildSlot::Current, b"dy, re"));
         assert!(readiness.output(ChildSlot::Old, b"dy"));
         assert!(readiness.is_reached() && !readiness.is_child_ready());
-        readiness.restored_old();
+        readiness.restore_old();
         assert!(readiness.is_child_ready());
     }
 }

@@ -1,29 +1,30 @@
-//! How long it is from one start to the next.
+//! The time from one start of a child to the next.
 //!
-//! At least the holdoff time. With `--holdoff-max` that doubles with each child that dies within it,
-//! from the second one in a row on, up to that limit. Of what is beyond the holdoff time up to a
-//! quarter is left out, so that servers whose children died together don't start them together.
+//! It is at least the holdoff time. With `--holdoff-max` it doubles with each child that dies within
+//! the holdoff time, from the second one in a row on, up to that limit. Up to a quarter of the time
+//! beyond the holdoff time is left out, so that servers whose children died together do not start
+//! them together.
 
 use std::time::Duration;
 
-/// The rules, from the settings.
+/// The limits of the delay, from the settings.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct RestartDelay {
-    /// The holdoff time: also the run that ends a row of deaths.
+    /// The holdoff time. A child that runs for as long ends the row of early deaths.
     pub least: Duration,
-    /// Where doubling ends. Not more than `least`: it never begins.
+    /// The limit of doubling. Without doubling it is not more than `least`.
     pub most: Duration,
-    /// Decides what is left out; of one server always the same.
+    /// Decides how much is left out. It is any number, and one server always has the same.
     pub seed: u64,
 }
 
 impl RestartDelay {
-    /// How many have died in a row, after so many and one more that ran so long.
+    /// The number of early deaths in a row, after `deaths` of them and a child that lived for `run`.
     pub fn next_streak(&self, deaths: u32, run: Duration) -> u32 {
         if run < self.least { deaths.saturating_add(1) } else { 0 }
     }
 
-    /// From the last start to the next, after so many deaths in a row.
+    /// The time from the last start to the next, after `deaths` early deaths in a row.
     pub fn delay(&self, deaths: u32) -> Duration {
         let doublings = deaths.saturating_sub(1).min(31);
         let beyond = self.least.saturating_mul(1 << doublings).min(self.most);
@@ -31,13 +32,13 @@ impl RestartDelay {
         self.least + beyond - beyond / 4 * self.jitter(deaths) / u32::from(u16::MAX)
     }
 
-    /// A number up to `u16::MAX`, another one for each death.
+    /// A number up to `u16::MAX`, which differs from one death to the next.
     fn jitter(&self, deaths: u32) -> u32 {
         u32::from((mix(self.seed ^ mix(deaths.into())) >> 48) as u16)
     }
 }
 
-/// A seed of these words: no two servers have the same.
+/// A seed made of these words, which have to be those of one server only.
 pub fn seed<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let bytes = words.into_iter().flatten();
     bytes.fold(0, |seed, &byte| mix(seed ^ u64::from(byte)))

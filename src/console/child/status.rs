@@ -1,36 +1,36 @@
-//! What the child does at the moment, for those who don't read the console, and in words.
+//! What the child does, for those who do not read the console: as data and in one line of text.
 
 use crate::config::RestartMode;
 use crate::limits::STATUS_NAME_MAX;
 
-/// The child, as somebody sees it who looks now.
+/// What the child does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChildPhase {
-    /// It runs; its PID.
+    /// The child runs and has this PID.
     Running(i32),
-    /// There is none; one is started when the holdoff time is over.
+    /// No child runs, and one is started when the holdoff time is over.
     StartPending,
-    /// There is none, until a user starts one.
+    /// No child runs until a user starts one.
     Stopped,
-    /// There is none and will be none: the server exits when the holdoff time is over.
+    /// No child runs, and the server exits: when the holdoff time is over, or the orphans are gone.
     ExitPending,
 }
 
 /// The state of the child and of the server, in a form that is cheap to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status {
-    /// Whether the child was ready once.
+    /// True if a child was ready once.
     pub ready: bool,
-    /// Whether the server is about to exit.
+    /// True if the server exits with the child.
     pub leaving: bool,
     /// The restart mode.
     pub mode: RestartMode,
-    /// The child.
+    /// What the child does.
     pub child: ChildPhase,
 }
 
 impl Status {
-    /// One line of UTF-8 about the child called `name`. Nothing in it changes with time.
+    /// One line of UTF-8 about the child called `name`. The line does not change with time alone.
     pub fn line(&self, name: &[u8]) -> String {
         let name: String = String::from_utf8_lossy(name)
             .chars()
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn few_words_tell_it() {
+    fn each_phase_has_a_line() {
         use RestartMode::{Off, On, Oneshot};
         let running = ChildPhase::Running(123);
         assert_eq!(line(running, On, false, true), "Child ioc running, PID 123");

@@ -1,37 +1,27 @@
-//! When a child is started, and when the server leaves.
+//! When a child is started, and when the server exits.
 //!
-//! There is a child, or there is none. While there is none, what comes next follows from five
-//! facts, so it is computed and never stored:
+//! While no child runs, what comes next follows from five facts, so it is computed and never stored:
 //!
 //! - Under `--wait`, until a user starts the first child by hand: nothing.
-//! - No child was started yet: one is, at once, in every mode.
-//! - Mode ON: one is started when the holdoff time since the last start is over
-//!   ([`holdoff`](crate::console::child::restart_delay)).
+//! - No child was started yet: one is started at once, in every mode.
+//! - Mode ON: a child is started when the holdoff time since the last start is over
+//!   ([`RestartDelay`]).
 //! - Mode OFF: nothing.
-//! - Mode ONESHOT: if one more is due (the first one, or the one that choosing ONESHOT with the
-//!   toggle asks for), as in ON. If none is due, the server exits when the holdoff time since the
-//!   last start is over: units with `Restart=always` rely on that wait not to spin.
+//! - Mode ONESHOT: if one more start is pending (the first one, or the one that choosing ONESHOT
+//!   with the toggle asks for), as in ON. If none is pending, the server exits when the holdoff time
+//!   since the last start is over: units with `Restart=always` rely on that wait not to spin.
 //!
-//! A user's start (`^R`, or the kill character on a dead child) waits for none of this; in ONESHOT
-//! with nothing due it makes the server exit at once.
+//! A start by a user (`^R`, or the kill character while no child runs) waits for none of this; in
+//! ONESHOT with no start pending it makes the server exit at once.
 //!
-//! A child that makes itself a daemon ends well and goes on as another process: until that is known
-//! it counts as running. What a child left behind may have to be killed: until that is done nothing
-//! else comes, neither a start nor the exit.
-//!
-//! A child may be replaced by one that is started beside it; what becomes of the other then is told
-//! in [`overlap`](crate::console::child::overlap). All of the above looks at the new one.
-//!
-//! SIGTERM with a child signals it and leaves when it is gone: after the grace period it gets
-//! SIGKILL, and should not even that end it, the server leaves without it.
-
-mod beside;
-mod kin;
+//! With two children under `--overlap` ([`overlap`](super::overlap)), all of this is about the new
+//! one.
 
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 
+use super::lifecycle::{Child, Lifecycle, Start};
 use super::orphan_cleanup::{AfterCleanup, OrphanCleanup};
 use super::restart_delay::RestartDelay;
 use super::status::ChildPhase;
@@ -41,95 +31,54 @@ use crate::console::error::InvalidSnapshot;
 use crate::console::event::{ChildProcess, ExitStatus};
 use crate::limits::{DAEMON_SCAN_INTERVAL, KILL_WAIT, START_RETRY, UNKNOWN_EXIT_CODE};
 
-/// The child's life cycle. It is its own record.
+/// The child's life cycle. The type is also its own snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Supervisor {
-    // No Option: one of a kind that an older program does not know would be no child to it.
+    // Not an `Option` of a child: minicbor decodes an unknown variant inside an `Option` as `None`,
+    // and an older program would then believe that there is no child.
     #[n(0)]
-    child: Lifecycle,
+    pub(super) state: Lifecycle,
     #[n(1)]
     mode: RestartMode,
     /// From the settings.
     #[cbor(skip)]
     policy: Policy,
-    /// When the last child was started, or its start was tried.
     #[n(2)]
-    last_start: Option<Monotonic>,
-    /// `--wait`, and no user has started a child yet.
+    last_start: Option<Start>,
+    /// True under `--wait` until a user starts the first child.
     #[cbor(n(3), default)]
     waiting: bool,
-    /// In ONESHOT one more start is due.
+    /// True if mode ONESHOT has one more start to make.
     #[cbor(n(4), default)]
     oneshot_start_pending: bool,
-    /// The last start failed.
-    #[cbor(n(5), default)]
-    last_start_failed: bool,
     /// Exit status of the last child that ended normally, or under `--signal-status` at all.
     #[cbor(n(6), default)]
     last_code: u8,
     /// How many children were started.
     #[cbor(n(7), default)]
     starts: u64,
-    /// The child is one that made itself a daemon.
-    #[cbor(n(8), default)]
-    daemon: bool,
-    /// So many children in a row died within the holdoff time.
+    /// How many children in a row died within the holdoff time.
     #[cbor(n(9), default)]
     deaths: u32,
 }
 
-/// What of the settings decides here.
+/// The settings that decide here.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// How long it is from one start to the next.
+    /// The time from one start to the next.
     pub holdoff: RestartDelay,
-    /// Whether a death by a signal counts as an exit status: 128 and its number.
+    /// True if a death by a signal counts as an exit status: 128 and the signal's number.
     pub signal_status: bool,
+    /// True if the child makes itself a daemon. What it leaves behind if it does not is killed.
+    pub daemonizes: bool,
+    /// True if processes that left the child's process group are killed after it.
+    pub kill_orphans: bool,
+    /// What such processes get between SIGTERM and SIGKILL.
+    pub grace: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-enum Lifecycle {
-    #[n(0)]
-    None,
-    /// Asked for, not yet answered.
-    #[n(1)]
-    Starting,
-    #[n(2)]
-    Running(#[n(0)] ChildProcess),
-    /// SIGTERM came. `until` is the time of the next step: SIGKILL, or after it leaving anyhow.
-    #[n(3)]
-    Leaving {
-        #[n(0)]
-        child: ChildProcess,
-        #[n(1)]
-        killed: bool,
-        #[n(2)]
-        until: Monotonic,
-    },
-    /// The child has ended as one that makes itself a daemon does; which process that is is not
-    /// known yet.
-    #[n(4)]
-    Forked {
-        #[n(0)]
-        first: ChildProcess,
-        /// It has to be known by then.
-        #[n(1)]
-        until: Monotonic,
-        /// When to look next.
-        #[n(2)]
-        look: Monotonic,
-    },
-    /// What it left behind is being killed.
-    #[n(5)]
-    CleaningUp(#[n(0)] OrphanCleanup),
-    /// Another one was asked for beside it, not yet answered.
-    #[n(6)]
-    Replacing(#[n(0)] ChildProcess),
-}
-
-/// What comes next while there is no child.
+/// What comes next while no child runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Nothing,
@@ -137,90 +86,83 @@ enum Next {
     Exit(Monotonic),
 }
 
-/// What is to be done now.
+/// What the console has to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Start a child.
     Start,
     /// Exit with this status.
     Exit(u8),
-    /// SIGTERM's grace is over: kill the child's process group.
+    /// Kill the child's process group, as its grace period after SIGTERM is over.
     Kill,
-    /// The child survives SIGKILL: leave without it.
+    /// Exit without the child, which survives SIGKILL.
     ExitWithoutChild,
-    /// Look which process the child has become.
+    /// Find the process that the child has become.
     FindDaemon,
-    /// Send this signal to what the child left behind.
+    /// Send this signal to the processes that the child left behind.
     SignalOrphans(i32),
 }
 
 impl Supervisor {
-    /// Before the first start.
+    /// The state before the first start.
     pub fn new(mode: RestartMode, wait: bool, policy: Policy) -> Supervisor {
         Supervisor {
-            child: Lifecycle::None,
+            state: Lifecycle::NoChild,
             mode,
             policy,
             last_start: None,
             waiting: wait,
             oneshot_start_pending: true,
-            last_start_failed: false,
             last_code: 0,
             starts: 0,
             deaths: 0,
-            daemon: false,
         }
     }
 
-    /// What follows from no setting.
+    /// A copy without the settings.
     pub fn snapshot(&self) -> Supervisor {
         Supervisor { policy: Policy::default(), ..*self }
     }
 
-    /// Goes on from a record.
-    pub fn restore(record: Supervisor, policy: Policy) -> Result<Supervisor, InvalidSnapshot> {
-        if matches!(record.child, Lifecycle::Starting | Lifecycle::Replacing(_)) {
-            // The effect was obeyed, and its answer would never come.
+    /// Goes on from a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// If the child is one that no console can have had.
+    pub fn restore(snapshot: Supervisor, policy: Policy) -> Result<Supervisor, InvalidSnapshot> {
+        if matches!(snapshot.state, Lifecycle::Starting | Lifecycle::Replacing(_)) {
+            // The effect has been carried out, and its answer would never come.
             return Err(InvalidSnapshot("a child is being started"));
         }
-        // A signal to the groups 0 and 1 is one to ourselves, or to everybody.
-        if record.running().is_some_and(|child| child.pid <= 1) {
+        // A signal to the process groups 0 and 1 is one to ourselves, or to everybody.
+        if snapshot.running().is_some_and(|child| child.pid <= 1) {
             return Err(InvalidSnapshot("the child's PID can be no child's"));
         }
-        Ok(Supervisor { policy, ..record })
+        Ok(Supervisor { policy, ..snapshot })
     }
 
-    /// The mode as users see it.
+    /// The restart mode.
     pub fn mode(&self) -> RestartMode {
         self.mode
     }
 
-    /// The child, while there is one.
+    /// The child, while one runs.
     pub fn running(&self) -> Option<ChildProcess> {
-        match self.child {
-            Lifecycle::Running(child)
-            | Lifecycle::Replacing(child)
-            | Lifecycle::Leaving { child, .. }
-            | Lifecycle::Forked { first: child, .. } => Some(child),
-            Lifecycle::None | Lifecycle::Starting | Lifecycle::CleaningUp(_) => None,
-        }
+        self.state.child().map(|child| child.process)
     }
 
-    /// The child, or what follows.
+    /// What the child does, or what comes next.
     pub fn phase(&self) -> ChildPhase {
-        match self.child {
-            Lifecycle::Running(child)
-            | Lifecycle::Replacing(child)
-            | Lifecycle::Leaving { child, .. }
-            | Lifecycle::Forked { first: child, .. } => ChildPhase::Running(child.pid),
+        if let Some(child) = self.running() {
+            return ChildPhase::Running(child.pid);
+        }
+        match self.state {
             Lifecycle::Starting
             | Lifecycle::CleaningUp(OrphanCleanup { then: AfterCleanup::Start, .. }) => {
                 ChildPhase::StartPending
             }
-            Lifecycle::CleaningUp(OrphanCleanup { then: AfterCleanup::Exit(_), .. }) => {
-                ChildPhase::ExitPending
-            }
-            Lifecycle::None | Lifecycle::CleaningUp(_) => match self.next() {
+            _ if self.is_leaving() => ChildPhase::ExitPending,
+            _ => match self.next() {
                 Next::Start(_) => ChildPhase::StartPending,
                 Next::Nothing => ChildPhase::Stopped,
                 Next::Exit(_) => ChildPhase::ExitPending,
@@ -241,122 +183,108 @@ impl Supervisor {
 
     /// When [`poll`](Self::poll) has something to do.
     pub fn deadline(&self) -> Option<Monotonic> {
-        match self.child {
-            Lifecycle::None => match self.next() {
+        match self.state {
+            Lifecycle::NoChild => match self.next() {
                 Next::Nothing => None,
                 Next::Start(at) | Next::Exit(at) => Some(at),
             },
             Lifecycle::Starting | Lifecycle::Running(_) | Lifecycle::Replacing(_) => None,
             Lifecycle::Leaving { until, .. } => Some(until),
-            Lifecycle::Forked { look, .. } => Some(look),
-            Lifecycle::CleaningUp(clearing) => Some(clearing.deadline()),
+            Lifecycle::AwaitingDaemon { next_scan, .. } => Some(next_scan),
+            Lifecycle::CleaningUp(cleanup) => Some(cleanup.deadline()),
         }
     }
 
-    /// What time has made due. Asked too early or twice, it is nothing.
+    /// What is due at the time `now`. Called too early or twice, it returns `None`.
     pub fn poll(&mut self, now: Monotonic) -> Option<Action> {
-        match &mut self.child {
-            Lifecycle::Forked { look, .. } if now < *look => return None,
-            Lifecycle::Forked { look, .. } => {
-                *look = now + DAEMON_SCAN_INTERVAL;
-                return Some(Action::FindDaemon);
-            }
-            Lifecycle::CleaningUp(clearing) => {
-                return clearing.poll(now).map(Action::SignalOrphans);
-            }
-            Lifecycle::None
-            | Lifecycle::Starting
-            | Lifecycle::Running(_)
-            | Lifecycle::Replacing(_)
-            | Lifecycle::Leaving { .. } => {}
+        if self.deadline().is_none_or(|at| now < at) {
+            return None;
         }
-        match self.child {
-            Lifecycle::None => match self.next() {
-                Next::Start(at) if now >= at => Some(self.start(now)),
-                Next::Exit(at) if now >= at => Some(Action::Exit(self.last_code)),
-                Next::Start(_) | Next::Exit(_) | Next::Nothing => None,
+        match self.state {
+            Lifecycle::NoChild => match self.next() {
+                Next::Nothing => None,
+                Next::Start(_) => Some(self.start(now)),
+                Next::Exit(_) => Some(Action::Exit(self.last_code)),
             },
-            Lifecycle::Starting
-            | Lifecycle::Running(_)
-            | Lifecycle::Replacing(_)
-            | Lifecycle::Forked { .. }
-            | Lifecycle::CleaningUp(_) => None,
-            Lifecycle::Leaving { until, .. } if now < until => None,
-            Lifecycle::Leaving { killed: true, .. } => Some(Action::ExitWithoutChild),
+            Lifecycle::Starting | Lifecycle::Running(_) | Lifecycle::Replacing(_) => None,
             Lifecycle::Leaving { child, killed: false, .. } => {
-                self.child = Lifecycle::Leaving { child, killed: true, until: now + KILL_WAIT };
+                self.state = Lifecycle::Leaving { child, killed: true, until: now + KILL_WAIT };
                 Some(Action::Kill)
             }
+            Lifecycle::Leaving { killed: true, .. } => {
+                if let cleanup @ Lifecycle::CleaningUp(_) = self.without_child(now) {
+                    self.state = cleanup;
+                }
+                Some(Action::ExitWithoutChild)
+            }
+            Lifecycle::AwaitingDaemon { first, until, .. } => {
+                let next_scan = now + DAEMON_SCAN_INTERVAL;
+                self.state = Lifecycle::AwaitingDaemon { first, until, next_scan };
+                Some(Action::FindDaemon)
+            }
+            Lifecycle::CleaningUp(mut cleanup) => {
+                let signal = cleanup.poll(now);
+                self.state = Lifecycle::CleaningUp(cleanup);
+                signal.map(Action::SignalOrphans)
+            }
         }
     }
 
-    /// A user asked for a child while there was none.
+    /// A user asks for a child.
     pub fn start_by_hand(&mut self, now: Monotonic) -> Option<Action> {
         let exits = self.mode == RestartMode::Oneshot && !self.oneshot_start_pending;
-        match &mut self.child {
-            Lifecycle::CleaningUp(clearing) => {
+        match &mut self.state {
+            Lifecycle::CleaningUp(cleanup) => {
                 self.waiting = false;
-                let then =
-                    if exits { AfterCleanup::Exit(self.last_code) } else { AfterCleanup::Start };
-                if clearing.then == AfterCleanup::Wait {
-                    clearing.then = then;
+                if cleanup.then == AfterCleanup::Wait {
+                    let exit = AfterCleanup::Exit(self.last_code);
+                    cleanup.then = if exits { exit } else { AfterCleanup::Start };
                 }
                 None
             }
-            Lifecycle::None => {
+            Lifecycle::NoChild => {
                 self.waiting = false;
-                if exits { Some(Action::Exit(self.last_code)) } else { Some(self.start(now)) }
+                Some(if exits { Action::Exit(self.last_code) } else { self.start(now) })
             }
-            Lifecycle::Starting
-            | Lifecycle::Running(_)
-            | Lifecycle::Replacing(_)
-            | Lifecycle::Leaving { .. }
-            | Lifecycle::Forked { .. } => None,
+            _ => None,
         }
     }
 
-    /// The next mode: ON, OFF, ONESHOT if users know it, ON.
+    /// Switches to the next mode: ON, OFF, ONESHOT if users know it, ON.
     pub fn toggle(&mut self, with_oneshot: bool) -> RestartMode {
         self.mode = match self.mode {
             RestartMode::On => RestartMode::Off,
             RestartMode::Off if with_oneshot => RestartMode::Oneshot,
             RestartMode::Off | RestartMode::Oneshot => RestartMode::On,
         };
-        if self.mode == RestartMode::Oneshot {
-            self.oneshot_start_pending = true;
-        }
+        self.oneshot_start_pending |= self.mode == RestartMode::Oneshot;
         self.mode
     }
 
-    /// The child asked for runs. The one beside which it was started.
+    /// The child that was asked for runs. Returns the child that it was started beside.
     pub fn started(&mut self, pid: i32, now: Timestamps) -> Option<ChildProcess> {
-        let beside = match self.child {
-            Lifecycle::Replacing(child) => Some(child),
-            Lifecycle::None
-            | Lifecycle::Starting
-            | Lifecycle::Running(_)
-            | Lifecycle::Leaving { .. }
-            | Lifecycle::Forked { .. }
-            | Lifecycle::CleaningUp(_) => None,
+        let replaced = if self.is_replacing() { self.running() } else { None };
+        self.oneshot_start_pending &= replaced.is_none();
+        self.last_start = match self.last_start {
+            // The attempt counts from when it began.
+            Some(Start { at, .. }) if replaced.is_none() => Some(Start { at, failed: false }),
+            _ => Some(Start { at: now.mono, failed: false }),
         };
-        if beside.is_some() {
-            self.last_start = Some(now.mono);
-            self.oneshot_start_pending = false;
-        }
-        self.child = Lifecycle::Running(ChildProcess { pid, started: now.wall });
-        self.last_start_failed = false;
+        self.state = Lifecycle::running(ChildProcess { pid, started: now.wall });
         self.starts += 1;
-        beside
+        replaced
     }
 
-    /// The child asked for could not be started; the try counts for the holdoff.
+    /// The child that was asked for could not be started. The attempt counts for the holdoff time.
     pub fn start_failed(&mut self) {
-        self.child = Lifecycle::None;
+        self.state = Lifecycle::NoChild;
         self.oneshot_start_pending = true;
-        self.last_start_failed = true;
+        if let Some(start) = &mut self.last_start {
+            start.failed = true;
+        }
     }
 
-    /// The child ended. Whether the server was only waiting for that.
+    /// The child ended. Returns true if the server was only waiting for that.
     pub fn ended(&mut self, status: ExitStatus, now: Monotonic) -> bool {
         match status {
             ExitStatus::Code(code) => self.last_code = code,
@@ -368,71 +296,137 @@ impl Supervisor {
             ExitStatus::Signal(_) => {}
         }
         if let Some(start) = self.last_start {
-            self.deaths =
-                self.policy.holdoff.next_streak(self.deaths, now.saturating_duration_since(start));
+            let run = now.saturating_duration_since(start.at);
+            self.deaths = self.policy.holdoff.next_streak(self.deaths, run);
         }
-        let leaving = matches!(self.child, Lifecycle::Leaving { .. });
-        self.child = Lifecycle::None;
-        leaving
+        let was_leaving = matches!(self.state, Lifecycle::Leaving { .. });
+        self.state = self.without_child(now);
+        was_leaving
     }
 
-    /// SIGTERM with a child: from now on its end is the server's. The child has had the kill
-    /// signal; whether it has had SIGKILL too, and else how long it may take.
-    pub fn begin_shutdown(&mut self, killed: bool, grace: Duration, now: Monotonic) {
-        if let Lifecycle::Running(child) = self.child {
-            let wait = if killed { KILL_WAIT } else { grace };
-            self.child = Lifecycle::Leaving { child, killed, until: now + wait };
+    /// Begins the server's exit: SIGTERM came, and the child has been sent the kill signal. `killed`
+    /// is true if it has been sent SIGKILL, too; else it has the grace period to end.
+    pub fn begin_shutdown(&mut self, killed: bool, now: Monotonic) {
+        if let Lifecycle::Running(child) = self.state {
+            let wait = if killed { KILL_WAIT } else { self.policy.grace };
+            self.state = Lifecycle::Leaving { child, killed, until: now + wait };
         }
     }
 
-    /// Whether SIGTERM came already, and the child has not had SIGKILL.
-    pub fn in_grace(&self) -> bool {
-        let clearing = matches!(
-            self.child,
-            Lifecycle::CleaningUp(OrphanCleanup { then: AfterCleanup::Exit(_), .. })
-        );
-        clearing || matches!(self.child, Lifecycle::Leaving { killed: false, .. })
-    }
-
-    /// Whether SIGTERM came already, or something else decided that the server leaves.
+    /// Returns true if the server exits when the child, or its orphans, are gone.
     pub fn is_leaving(&self) -> bool {
-        let clearing = matches!(
-            self.child,
-            Lifecycle::CleaningUp(OrphanCleanup { then: AfterCleanup::Exit(_), .. })
-        );
-        clearing || matches!(self.child, Lifecycle::Leaving { .. })
+        self.state.is_leaving()
     }
 
-    /// Ends the grace period.
+    /// Returns true if the server exits, and the child has not been sent SIGKILL.
+    pub fn in_grace(&self) -> bool {
+        self.is_leaving() && !matches!(self.state, Lifecycle::Leaving { killed: true, .. })
+    }
+
+    /// Ends the grace period of the child or of its orphans.
     pub fn end_grace(&mut self, now: Monotonic) {
-        match &mut self.child {
+        match &mut self.state {
             Lifecycle::Leaving { killed: false, until, .. } => *until = now,
-            Lifecycle::CleaningUp(clearing) => clearing.end_grace(now),
+            Lifecycle::CleaningUp(cleanup) => cleanup.end_grace(now),
             _ => {}
         }
     }
 
+    /// Asks for a child beside the running one. Returns false if no child runs that may be replaced.
+    pub fn begin_replacement(&mut self) -> bool {
+        let Lifecycle::Running(child) = self.state else {
+            return false;
+        };
+        self.state = Lifecycle::Replacing(child);
+        true
+    }
+
+    /// Cancels a pending replacement. Returns true if there was one.
+    pub fn cancel_replacement(&mut self) -> bool {
+        let Lifecycle::Replacing(child) = self.state else {
+            return false;
+        };
+        self.state = Lifecycle::Running(child);
+        true
+    }
+
+    /// Returns true if a child beside the running one was asked for, and the answer has not come.
+    pub fn is_replacing(&self) -> bool {
+        matches!(self.state, Lifecycle::Replacing(_))
+    }
+
+    /// The old child takes the place of the current one.
+    pub fn restore_old(&mut self, old: ChildProcess) {
+        self.state = Lifecycle::running(old);
+    }
+
+    /// The current child ended after SIGTERM, and the old child is still to end.
+    pub fn shut_down_with(&mut self, old: ChildProcess) {
+        if let Lifecycle::Leaving { child, .. } = &mut self.state {
+            *child = Child { process: old, is_daemon: false };
+        }
+    }
+
+    /// Takes the number of orphans that the last scan found. Returns what follows if the cleanup is
+    /// over.
+    pub fn cleanup_scanned(&mut self, count: usize, now: Monotonic) -> Option<Action> {
+        let Lifecycle::CleaningUp(cleanup) = &mut self.state else {
+            return None;
+        };
+        if !cleanup.scanned(count, now) {
+            return None;
+        }
+        let then = cleanup.then;
+        self.state = Lifecycle::NoChild;
+        match then {
+            AfterCleanup::Wait => None,
+            AfterCleanup::Start => Some(self.start(now)),
+            AfterCleanup::Exit(code) => Some(Action::Exit(code)),
+        }
+    }
+
+    /// If orphans are being killed, makes the server exit after that, and returns true.
+    pub fn exit_after_cleanup(&mut self, code: u8) -> bool {
+        let Lifecycle::CleaningUp(cleanup) = &mut self.state else {
+            return false;
+        };
+        cleanup.then = AfterCleanup::Exit(code);
+        true
+    }
+
     fn start(&mut self, now: Monotonic) -> Action {
-        self.child = Lifecycle::Starting;
-        self.daemon = false;
-        self.last_start = Some(now);
+        self.state = Lifecycle::Starting;
+        self.last_start = Some(Start { at: now, failed: false });
         self.oneshot_start_pending = false;
         Action::Start
     }
 
+    /// The state after the child, which may have left orphans.
+    fn without_child(&self, now: Monotonic) -> Lifecycle {
+        let Policy { daemonizes, kill_orphans, grace, .. } = self.policy;
+        let is_daemon = self.state.child().is_some_and(|child| child.is_daemon);
+        if kill_orphans || (daemonizes && !is_daemon) {
+            Lifecycle::CleaningUp(OrphanCleanup::new(grace, AfterCleanup::Wait, now))
+        } else {
+            Lifecycle::NoChild
+        }
+    }
+
     fn next(&self) -> Next {
-        let Some(last_start) = self.last_start else {
-            return if self.waiting { Next::Nothing } else { Next::Start(Monotonic(0)) };
+        if self.waiting {
+            return Next::Nothing;
+        }
+        let Some(start) = self.last_start else {
+            return Next::Start(Monotonic(0));
         };
-        // Without holdoff a system that has no process to give would be asked without pause.
-        let least = if self.last_start_failed { START_RETRY } else { Duration::ZERO };
-        let ready = last_start + self.policy.holdoff.delay(self.deaths).max(least);
+        // Without a holdoff time, a system that has no process to give would be asked without pause.
+        let least = if start.failed { START_RETRY } else { Duration::ZERO };
+        let at = start.at + self.policy.holdoff.delay(self.deaths).max(least);
         match self.mode {
-            _ if self.waiting => Next::Nothing,
-            RestartMode::On => Next::Start(ready),
+            RestartMode::On => Next::Start(at),
             RestartMode::Off => Next::Nothing,
-            RestartMode::Oneshot if self.oneshot_start_pending => Next::Start(ready),
-            RestartMode::Oneshot => Next::Exit(ready),
+            RestartMode::Oneshot if self.oneshot_start_pending => Next::Start(at),
+            RestartMode::Oneshot => Next::Exit(at),
         }
     }
 }

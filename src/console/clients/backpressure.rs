@@ -13,7 +13,7 @@ use crate::limits::{
     CLIENT_WAIT, CLIENT_WAIT_MIN_BYTES, NEW_CLIENT_WAIT, PROVEN_READER_BYTES, STREAM_BUFFER_MAX,
 };
 
-/// Whether the child's output waits for one client.
+/// How the child's output treats a client that lags.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub(crate) enum Backpressure {

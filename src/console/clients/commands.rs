@@ -1,4 +1,4 @@
-//! What clients type: telnet decoded, commands obeyed, the rest queued for the child
+//! What clients type: telnet is decoded, commands are run, and the rest is queued for the child
 //! (contract section 5).
 
 use crate::config::MessageStyle;
@@ -7,13 +7,13 @@ use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind, Effect, Role};
 use crate::console::{Console, messages};
 
-/// Restarts a dead child, whatever the kill character is.
+/// Starts a child while none runs, whatever the kill character is.
 const RESTART: u8 = 0x12;
-/// Quits the server while no child runs.
+/// Ends the server while no child runs.
 const QUIT: u8 = 0x11;
 
 impl Console {
-    /// One read from one client: the buffer that contract section 5 speaks of.
+    /// A client sent bytes, in one read: the buffer that contract section 5 speaks of.
     pub(crate) fn client_input(&mut self, id: ClientId, bytes: &[u8], now: Timestamps) {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
@@ -44,12 +44,12 @@ impl Console {
             start |= self.run_command(id, byte, running, now);
         }
         if start && !self.exiting {
-            // The buffer that starts a child is not for it.
+            // The input that starts a child does not go to it.
             if let Some(action) = self.supervisor.start_by_hand(now.mono) {
                 self.act(action, now);
             }
         } else if running && self.supervisor.running().is_some() {
-            let ignore = &self.settings.ignore;
+            let ignore = &self.settings.console.ignore;
             if data.iter().any(|&byte| ignore.contains(byte)) {
                 let kept = data.iter().copied().filter(|&byte| !ignore.contains(byte));
                 self.input.push(id, kept);
@@ -59,9 +59,10 @@ impl Console {
         }
     }
 
-    /// Acts on a byte that is one command or several. Whether it asks for a child.
+    /// Runs the commands that a byte is, of which it may be several. Returns true if one of them asks
+    /// for a child.
     fn run_command(&mut self, id: ClientId, byte: u8, running: bool, now: Timestamps) -> bool {
-        let commands = self.settings.commands;
+        let commands = self.settings.console.commands;
         let mut start = !running && byte == RESTART;
         if start {
             self.record_command(id, Command::Restart);
@@ -77,11 +78,11 @@ impl Console {
         }
         if commands.toggle == Some(byte) {
             self.record_command(id, Command::Toggle);
-            // 2.7 has no ONESHOT, nor do those know it who read its words.
-            let mode = self.supervisor.toggle(self.settings.wording == MessageStyle::Current);
+            // procServ 2.7 has no ONESHOT, so its words have none either.
+            let mode = self.supervisor.toggle(self.settings.console.style == MessageStyle::Current);
             self.say(&messages::toggled(&self.settings, mode), now);
         }
-        if self.settings.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
+        if self.settings.restart.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
             let command = if running { Command::Reload } else { Command::Restart };
             self.record_command(id, command);
             if running {
@@ -97,13 +98,13 @@ impl Console {
             if running {
                 self.cancel_replacement();
                 self.input.clear();
-                if self.supervisor.awaits_daemon() && self.settings.kill_signal != 0 {
-                    // There is no process yet that a signal could be sent to.
+                if self.supervisor.awaits_daemon() && self.settings.restart.kill_signal != 0 {
+                    // There is no known process that a signal could be sent to.
                     self.give_up_daemon(now);
                 } else {
-                    self.signal(self.settings.kill_signal);
+                    self.signal(self.settings.restart.kill_signal);
                 }
-                if self.settings.kill_signal != 0 {
+                if self.settings.restart.kill_signal != 0 {
                     self.old_was_killed(now);
                 }
             } else {

@@ -1,5 +1,5 @@
-//! What clients typed and the child has not read yet: one bounded queue, with a share for each
-//! client, so that a paste that the child does not take keeps nobody else from being heard.
+//! The input that clients typed and the child has not read: one bounded queue, with a share for each
+//! client, so that a paste that the child does not read keeps no other client from being read.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,13 +9,13 @@ use crate::console::error::InvalidSnapshot;
 use crate::console::event::ClientId;
 use crate::limits::{INPUT_MAX, INPUT_RESERVE};
 
-/// The queue. Bytes keep the order in which they were read, across clients.
+/// The queue. The bytes of all clients are in the order in which they were read.
 #[derive(Debug, Default)]
 pub struct InputQueue {
     bytes: VecDeque<u8>,
-    /// Whose bytes stand in the queue, in order.
+    /// The clients that sent the bytes, in the order of the queue, with the number of bytes.
     runs: VecDeque<(ClientId, usize)>,
-    /// How many each client has in it.
+    /// How many of the bytes each client has sent.
     shares: BTreeMap<ClientId, usize>,
 }
 
@@ -30,27 +30,31 @@ pub struct InputSnapshot {
 }
 
 impl InputQueue {
-    /// All of it.
+    /// The queue as plain data.
     pub fn snapshot(&self) -> InputSnapshot {
         let (first, second) = self.slices();
         InputSnapshot { bytes: [first, second].concat(), runs: self.runs.iter().copied().collect() }
     }
 
-    /// Goes on from a record.
-    pub fn restore(record: InputSnapshot) -> Result<InputQueue, InvalidSnapshot> {
-        let total = record.runs.iter().try_fold(0_usize, |sum, run| sum.checked_add(run.1));
-        if total != Some(record.bytes.len()) || record.runs.iter().any(|run| run.1 == 0) {
+    /// Goes on from a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes and the clients that sent them do not fit together.
+    pub fn restore(snapshot: InputSnapshot) -> Result<InputQueue, InvalidSnapshot> {
+        let total = snapshot.runs.iter().try_fold(0_usize, |sum, run| sum.checked_add(run.1));
+        if total != Some(snapshot.bytes.len()) || snapshot.runs.iter().any(|run| run.1 == 0) {
             return Err(InvalidSnapshot("the input is not as long as its parts"));
         }
         let mut shares = BTreeMap::new();
-        for &(id, len) in &record.runs {
+        for &(id, len) in &snapshot.runs {
             *shares.entry(id).or_default() += len;
         }
-        Ok(InputQueue { bytes: record.bytes.into(), runs: record.runs.into(), shares })
+        Ok(InputQueue { bytes: snapshot.bytes.into(), runs: snapshot.runs.into(), shares })
     }
 
-    /// Adds bytes of one client. The bound is kept by not reading a client that
-    /// [`accepts`](Self::accepts) denies, never by dropping.
+    /// Adds bytes of one client. No byte is ever dropped: the caller keeps the queue bounded by not
+    /// reading a client that [`accepts`](Self::accepts) refuses.
     pub fn push(&mut self, id: ClientId, bytes: impl Iterator<Item = u8>) {
         let before = self.bytes.len();
         self.bytes.extend(bytes);
@@ -65,7 +69,7 @@ impl InputQueue {
         }
     }
 
-    /// Whether more may be read from this client.
+    /// Returns true if more may be read from this client.
     pub fn accepts(&self, id: ClientId) -> bool {
         self.bytes.len() < INPUT_MAX
             || self.shares.get(&id).is_none_or(|&share| share < INPUT_RESERVE)
@@ -76,7 +80,7 @@ impl InputQueue {
         self.bytes.as_slices()
     }
 
-    /// The first `count` bytes have been written to the child.
+    /// Takes note that the first `count` bytes have been written to the child.
     pub fn consume(&mut self, count: usize) {
         let count = count.min(self.bytes.len());
         self.bytes.drain(..count);
@@ -103,7 +107,7 @@ impl InputQueue {
         }
     }
 
-    /// Drops everything, and the memory with it.
+    /// Drops all bytes and frees their memory.
     pub fn clear(&mut self) {
         *self = InputQueue::default();
     }

@@ -1,35 +1,26 @@
-//! The console under simulation: a scripted child, clients and files, an integer clock and a seed
-//! that decides what happens. After every step all that can be seen of the console is compared with
-//! an independent model of it.
-//!
-//! `SIM_SEED=n cargo test sim` runs one seed and tells each step; `SIM_SEEDS=n` sets how many run.
+//! The console under simulation: a scripted child, clients and files, a clock that is a number, and a
+//! seed that decides what happens. After every step, everything that can be seen of the console is
+//! compared with an independent model of it, the oracle.
 
-mod client;
-mod disk;
-mod greeting;
-mod keyboard;
-mod kin;
-mod obey;
+mod child;
+mod clients;
+mod effects;
+mod messages;
 mod oracle;
-mod pair;
-mod random;
 mod settings;
+mod simulation;
 mod stream;
-mod traffic;
 mod upgrade;
-mod world;
 
 use std::collections::BTreeSet;
-use std::panic;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
-use self::world::World;
+use self::simulation::Simulation;
+use crate::sim_support;
 
 const SEEDS: u64 = 10_000;
 
-/// What must have happened in some world: a rule that none came near is not proved.
+/// What must have happened in some simulation: a rule that no simulation has tried is not tested.
 const EXPECTED: [&str; 51] = [
     "ONESHOT ended the server",
     "ONESHOT ended the server by hand",
@@ -49,13 +40,13 @@ const EXPECTED: [&str; 51] = [
     "a console was replaced",
     "a console was replaced while input waited",
     "a daemon that was waited for was given up",
-    "a file got a note",
+    "a file got a private line",
     "a file got half of a stamp",
     "a file got half of an announcement",
     "a file was told what is missing",
     "a line began where the past does",
     "a long run ended a row of deaths",
-    "a note came back",
+    "a private line came back",
     "a second SIGTERM",
     "a second SIGTERM killed orphans",
     "a signal became the exit status",
@@ -84,50 +75,17 @@ const EXPECTED: [&str; 51] = [
     "two children spoke by turns",
 ];
 
-static SEEN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+static REACHED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
 
-fn seen(what: &'static str) {
-    SEEN.lock().unwrap().insert(what);
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+/// Takes note of something that happened in a simulation.
+fn reached(what: &'static str) {
+    REACHED.lock().unwrap().insert(what);
 }
 
 #[test]
 fn every_seed_keeps_the_rules() {
-    if let Some(seed) = number("SIM_SEED") {
-        World::new(seed, true).run();
-        return;
-    }
-    let seeds = number("SIM_SEEDS").unwrap_or(SEEDS);
-    let next = AtomicU64::new(0);
-    let failed = AtomicU64::new(u64::MAX);
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.min(failed.load(Ordering::Relaxed)) {
-                return;
-            }
-            if panic::catch_unwind(|| World::new(seed, false).run()).is_err() {
-                failed.fetch_min(seed, Ordering::Relaxed);
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
-        }
-    });
-    let failed = failed.into_inner();
-    if failed != u64::MAX {
-        // Again, with every step told.
-        World::new(failed, true).run();
-        panic!("seed {failed} failed once, and not again");
-    }
-    if seeds >= SEEDS {
-        let seen = SEEN.lock().unwrap();
-        assert_eq!(seen.iter().copied().collect::<Vec<_>>(), EXPECTED);
+    if sim_support::run_seeds(SEEDS, |seed, verbose| Simulation::new(seed, verbose).run()) {
+        let reached = REACHED.lock().unwrap();
+        assert_eq!(reached.iter().copied().collect::<Vec<_>>(), EXPECTED);
     }
 }

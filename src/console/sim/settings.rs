@@ -1,72 +1,84 @@
-//! What a world is like: the command line that it was started with, and what the child says.
+//! What a simulation is given: the settings, the child's output and the form of times.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::random::Random;
-use crate::config::{ByteSet, CommandChars, MessageStyle, RestartMode};
+use super::child::overlap::overlap;
+use crate::config::{
+    ByteSet, ChildCommand, CommandChars, ConsoleOptions, LogOptions, LogTarget, MessageStyle,
+    RestartMode, RestartPolicy,
+};
 use crate::console::Settings;
-use crate::console::clock::UnixTime;
+use crate::console::clock::{TimeFormatter, UnixTime};
+use crate::sim_support::Random;
 
-/// The command line of a world.
+/// The settings of a simulation.
 pub fn settings(random: &mut Random) -> Settings {
-    let command = random.pick(&["/bin/sh", "./st.cmd", "ioc"]).as_bytes().to_vec();
-    let long = vec![b'n'; 2000];
-    let name = random.pick(&[command.clone(), b"IOC 1".to_vec(), long]);
-    let executed = if random.one_in(4) { b"/bin/false".to_vec() } else { command.clone() };
+    let command = random.pick(&["/bin/sh", "./st.cmd", "ioc"]);
+    let long = "n".repeat(2000);
+    let name = random.pick(&[command, "IOC 1", &long]);
+    let exec = random.one_in(4).then(|| "/bin/false".into());
     let commands = CommandChars {
         kill: random.pick(&[Some(0x18), Some(0x18), Some(b'k'), None]),
         toggle: random.pick(&[Some(0x14), Some(0x14), Some(b't'), Some(0x18), None]),
         logout: random.pick(&[None, Some(0x1D), Some(0x11), Some(0x18)]),
     };
-    let mut ignore = ByteSet::EMPTY;
     let CommandChars { kill, toggle, logout } = commands;
     let listed = random.pick(&[&b""[..], b"\x03\x04", b"a\xFF"]);
-    for byte in [kill, toggle, logout].into_iter().flatten().chain(listed.iter().copied()) {
-        ignore.insert(byte);
-        ignore.insert(0);
-    }
     let stamps: [Option<&[u8]>; 5] = [None, None, Some(b"[#] "), Some(b"# \xFF#"), Some(b"")];
-    let logs: [Option<(Vec<u8>, bool)>; 3] =
-        [None, Some((b"/log".to_vec(), true)), Some((b"/log".to_vec(), false))];
-    let overlap = super::pair::overlap(random);
-    if overlap.is_some_and(|overlap| overlap.command.is_some()) {
-        ignore.insert(super::pair::RELOAD);
+    let overlap = overlap(random);
+    let reload = overlap.and_then(|overlap| overlap.command);
+    let commanded = [kill, toggle, logout, reload].into_iter().flatten();
+    let mut ignore: ByteSet = commanded.chain(listed.iter().copied()).collect();
+    if !ignore.is_empty() {
         ignore.insert(0);
     }
+    // True if there is a log, and true if it could be opened.
+    let (logs, log_opened) = random.pick(&[(false, false), (true, true), (true, false)]);
+    let log = LogOptions {
+        target: logs.then(|| LogTarget::File("/log".into())),
+        stamp: random.pick(&stamps).map(<[u8]>::to_vec),
+        ..LogOptions::default()
+    };
     Settings {
         version: b"procServ Process Server 2.9.0".to_vec(),
         server_pid: 4711,
         server_started: UnixTime(1_000_000_000),
         server_dir: b"/home/x".to_vec(),
-        child_dir: b"/home/y".to_vec(),
-        name,
-        command,
-        executed,
-        log: random.pick(&logs),
-        log_stamp: random.pick(&stamps).map(<[u8]>::to_vec),
         to_stdout: random.one_in(3),
-        to_syslog: false,
-        commands,
-        ignore,
-        kill_signal: random.pick(&[9, 9, 15, 0]),
-        holdoff: Duration::from_secs(random.pick(&[0, 1, 3, 15])),
-        holdoff_max: Duration::from_secs(random.pick(&[0, 15, 100])),
-        kill_orphans: random.one_in(3),
-        daemonizes: overlap.is_none() && !random.one_in(3),
-        signal_status: random.one_in(2),
-        grace: Duration::from_secs(random.pick(&[0, 0, 2, 10])),
-        restart: random.pick(&[RestartMode::On, RestartMode::Off, RestartMode::Oneshot]),
-        wait: random.one_in(4),
-        ready: None,
-        overlap,
-        time_format: random.pick(&[&b"time #"[..], b"", b"%c"]).to_vec(),
-        history: random.pick(&[0, 0, 0, 1, 100, 5_000, 70_000, 1_500_000]),
-        wording: random.pick(&[MessageStyle::Current, MessageStyle::Current, MessageStyle::V2_7]),
+        log_opened,
+        child: ChildCommand {
+            command: command.into(),
+            name: name.into(),
+            exec,
+            chdir: Some("/home/y".into()),
+            ..ChildCommand::default()
+        },
+        restart: RestartPolicy {
+            kill_signal: random.pick(&[9, 9, 15, 0]),
+            holdoff: Duration::from_secs(random.pick(&[0, 1, 3, 15])),
+            holdoff_max: Duration::from_secs(random.pick(&[0, 15, 100])),
+            kill_orphans: random.one_in(3),
+            daemon_pid_file: (overlap.is_none() && !random.one_in(3)).then(|| "/pid".into()),
+            signal_status: random.one_in(2),
+            grace: Duration::from_secs(random.pick(&[0, 0, 2, 10])),
+            mode: random.pick(&[RestartMode::On, RestartMode::Off, RestartMode::Oneshot]),
+            wait: random.one_in(4),
+            ready: None,
+            overlap,
+        },
+        log,
+        console: ConsoleOptions {
+            commands,
+            ignore,
+            time_format: random.pick(&[&b"time #"[..], b"", b"%c"]).to_vec(),
+            history: random.pick(&[0, 0, 0, 1, 100, 5_000, 70_000, 1_500_000]),
+            style: random.pick(&[MessageStyle::Current, MessageStyle::Current, MessageStyle::V2_7]),
+        },
     }
 }
 
-/// What children say: text of one kind each.
+/// The text of which children write pieces: of one kind in each simulation.
 pub fn pool(random: &mut Random) -> &'static [u8] {
     static POOLS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     let pools = POOLS.get_or_init(|| {
@@ -83,7 +95,7 @@ pub fn pool(random: &mut Random) -> &'static [u8] {
     &pools[random.below(pools.len())]
 }
 
-/// Letters in lines of about such a length.
+/// Letters in lines of about this length.
 fn make(line: usize, letters: &[u8]) -> Vec<u8> {
     let mut random = Random::new(line as u64);
     let mut text = Vec::new();
@@ -95,4 +107,16 @@ fn make(line: usize, letters: &[u8]) -> Vec<u8> {
         }
     }
     text
+}
+
+/// Formats a time by putting the seconds in the place of each `#`.
+#[derive(Debug)]
+pub struct SecondsFormatter;
+
+impl TimeFormatter for SecondsFormatter {
+    fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
+        let digits = time.0.to_string().into_bytes();
+        let parts: Vec<&[u8]> = format.split(|&byte| byte == b'#').collect();
+        parts.join(&digits[..])
+    }
 }

@@ -1,51 +1,54 @@
-//! The console stream: the last bytes of all that the console ever said, addressed by absolute
-//! offsets, with the times they arrived. It knows nothing of its readers but where the slowest is.
+//! The last bytes of the console stream, at absolute offsets, with the times when they arrived. The
+//! buffer knows nothing of its readers but the offset of the slowest.
 
 use std::collections::VecDeque;
 
 use minicbor::{Decode, Encode};
 
+use super::subslice;
 use crate::console::clock::UnixTime;
 use crate::console::error::InvalidSnapshot;
 use crate::limits::{PTY_BUDGET, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, TIMESTAMP_MIN_SPACING};
 
-/// A ring of bytes at absolute offsets. It grows from a page to its capacity only while what it
-/// would overwrite is to be replayed or needed by a reader, and shrinks again.
+/// A ring of bytes at absolute offsets. The ring grows from a page to its capacity only while the
+/// bytes that it would overwrite are to be replayed or needed by a reader, and shrinks again.
 #[derive(Debug)]
 pub struct StreamBuffer {
     /// Empty before the first byte.
     ring: Vec<u8>,
-    /// How many of the last bytes are kept for readers to come.
+    /// How many of the last bytes are kept for new readers.
     replay_len: usize,
     /// The offset after the last byte.
     head: u64,
     /// How many bytes before `head` are held.
     held: usize,
-    /// No 0xFF stands from here on: telnet and plain readers see the same bytes.
+    /// There is no 0xFF at or after this offset: telnet and plain readers see the same bytes.
     after_ff: u64,
-    /// Arrival times: the second in which the bytes from each offset came. Empty unless wanted.
+    /// Arrival times: the second in which the bytes from each offset on came. Empty unless
+    /// `keep_times` is true.
     timestamps: VecDeque<(u64, UnixTime)>,
     keep_times: bool,
 }
 
-/// The stream as plain data.
+/// The buffer as plain data.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct StreamSnapshot {
     #[n(0)]
     head: u64,
-    /// Those before `head`.
+    /// The bytes before `head`.
     #[cbor(n(1), default, with = "minicbor::bytes")]
     bytes: Vec<u8>,
     #[cbor(n(2), default)]
     timestamps: Vec<(u64, UnixTime)>,
 }
 
-/// More than any console says. The sums of smaller offsets do not overflow.
+/// More bytes than any console says. The sum of two such offsets does not overflow.
 pub const OFFSET_MAX: u64 = 1 << 62;
 
 impl StreamBuffer {
-    /// All that is held: where a reader goes on that was passed depends on how much that is.
+    /// All bytes that are held. They all count, because the place where a reader goes on after it was
+    /// passed depends on their number.
     pub fn snapshot(&self) -> StreamSnapshot {
         let (first, second) = self.slices(self.tail());
         StreamSnapshot {
@@ -55,37 +58,42 @@ impl StreamBuffer {
         }
     }
 
-    /// Goes on from a record. Of more bytes than it may hold it keeps the newest, as another
-    /// version may hold more.
+    /// Goes on from a snapshot. Another version of the program may have held more bytes than fit; of
+    /// these the newest are kept.
+    ///
+    /// # Errors
+    ///
+    /// If the offsets are ones that no stream can have had.
     pub fn restore(
-        record: StreamSnapshot,
+        snapshot: StreamSnapshot,
         keep_times: bool,
-        replayed: usize,
+        replay_len: usize,
     ) -> Result<StreamBuffer, InvalidSnapshot> {
-        let StreamSnapshot { head, bytes, timestamps: marks } = record;
+        let StreamSnapshot { head, bytes, timestamps } = snapshot;
         if head > OFFSET_MAX || head < bytes.len() as u64 {
             return Err(InvalidSnapshot("the stream cannot end there"));
         }
-        if !marks.is_sorted_by(|a, b| a.0 < b.0) || marks.last().is_some_and(|last| last.0 > head) {
+        let is_sorted = timestamps.is_sorted_by(|a, b| a.0 < b.0);
+        if !is_sorted || timestamps.last().is_some_and(|last| last.0 > head) {
             return Err(InvalidSnapshot("the times of the stream are out of order"));
         }
-        let mut history = StreamBuffer::new(keep_times, replayed);
-        let from = bytes.len().saturating_sub(history.capacity());
-        let bytes = bytes.get(from..).unwrap_or_default();
-        history.head = head - bytes.len() as u64;
+        let mut buffer = StreamBuffer::new(keep_times, replay_len);
+        let from = bytes.len().saturating_sub(buffer.capacity());
+        let bytes = subslice(&bytes, from..);
+        buffer.head = head - bytes.len() as u64;
         if !bytes.is_empty() {
-            history.set_size(history.size_for(bytes.len()));
-            history.push(bytes);
+            buffer.set_size(buffer.size_for(bytes.len()));
+            buffer.push(bytes);
         }
         if keep_times {
-            history.timestamps = marks.into();
-            history.forget_timestamps();
+            buffer.timestamps = timestamps.into();
+            buffer.forget_timestamps();
         }
-        Ok(history)
+        Ok(buffer)
     }
 
-    /// An empty stream at offset 0, of which the last `replayed` bytes are kept for readers to
-    /// come. Arrival times cost memory and are kept only if asked for.
+    /// An empty stream at offset 0, of which the last `replay_len` bytes are kept for new readers.
+    /// Arrival times cost memory and are kept only if asked for.
     pub fn new(keep_times: bool, replay_len: usize) -> StreamBuffer {
         StreamBuffer {
             ring: Vec::new(),
@@ -98,14 +106,14 @@ impl StreamBuffer {
         }
     }
 
-    /// How much it holds at most: of what is replayed, too, no byte is overwritten before a reader
-    /// has had the time for it that others have.
+    /// How many bytes the ring holds at most. The replayed bytes come on top, so that a new reader has
+    /// as much time for each of them as other readers have.
     pub fn capacity(&self) -> usize {
         STREAM_BUFFER_MAX + self.replay_len
     }
 
-    /// Where a new reader starts: with the first line of what is replayed, or with its first byte
-    /// if no line starts there.
+    /// Where a new reader begins: with the first line of the replayed bytes, or with the first of
+    /// these bytes if no line begins among them.
     pub fn replay_point(&self) -> u64 {
         let first = self.head.saturating_sub(self.replay_len as u64).max(self.tail());
         if first == 0 {
@@ -124,30 +132,31 @@ impl StreamBuffer {
         self.head - self.held as u64
     }
 
-    /// Whether the last byte ended a line, or nothing was said yet.
+    /// Returns true if the last byte ended a line, or there is none.
     pub fn at_line_start(&self) -> bool {
         self.head == 0
             || self.slices(self.head.saturating_sub(1)).0.first().is_none_or(|&byte| byte == b'\n')
     }
 
-    /// Whether a 0xFF may stand at or after `offset`.
+    /// Returns true if there may be a 0xFF at or after `offset`.
     pub fn may_have_ff_from(&self, offset: u64) -> bool {
         offset < self.after_ff
     }
 
-    /// Whether it holds as much as it ever will.
+    /// Returns true if the ring holds as many bytes as it ever will.
     pub fn is_full(&self) -> bool {
         self.held == self.capacity()
     }
 
-    /// Whether a turn's output may come without passing a reader at `offset`.
+    /// Returns true if a reader at `offset` cannot be passed by the output of one turn of the event
+    /// loop.
     pub fn has_room_before(&self, offset: u64) -> bool {
-        // The server's own messages come on top of what is read.
+        // The server's own messages come on top of the child's output.
         self.head - offset <= (self.capacity() - 2 * PTY_BUDGET) as u64
     }
 
-    /// Appends `bytes`, at most [`STREAM_BUFFER_MAX`] of them. `needed_from` tells the offset of the
-    /// slowest reader; it is asked only when something would be overwritten.
+    /// Appends `bytes`, at most [`STREAM_BUFFER_MAX`] of them. `needed_from` returns the offset of the
+    /// slowest reader; it is called only if bytes would be overwritten.
     pub fn append(&mut self, bytes: &[u8], wall: UnixTime, needed_from: impl FnOnce() -> u64) {
         if bytes.is_empty() {
             return;
@@ -163,8 +172,8 @@ impl StreamBuffer {
         self.forget_timestamps();
     }
 
-    /// Times of what is not held are forgotten. Should there still be more of them than bytes to
-    /// bear them, every other one of the older half goes, too.
+    /// Drops the arrival times of bytes that are not held. If there are still too many for the number
+    /// of bytes, every other one of the older half is dropped, too.
     fn forget_timestamps(&mut self) {
         let tail = self.tail();
         while self.timestamps.get(1).is_some_and(|mark| mark.0 <= tail) {
@@ -180,7 +189,7 @@ impl StreamBuffer {
         }
     }
 
-    /// Puts bytes at the end, over the oldest if need be.
+    /// Puts bytes at the end, over the oldest if there is no room.
     fn push(&mut self, bytes: &[u8]) {
         // `contains` is a fast search; the exact place hardly ever matters.
         if bytes.contains(&0xFF) {
@@ -193,7 +202,9 @@ impl StreamBuffer {
         let at = self.index(self.head);
         let (first, second) = bytes.split_at(bytes.len().min(self.ring.len() - at));
         for (from, part) in [(at, first), (0, second)] {
-            if let Some(place) = self.ring.get_mut(from..from + part.len()) {
+            let place = self.ring.get_mut(from..from + part.len());
+            debug_assert!(place.is_some(), "more bytes than the ring has: {}", bytes.len());
+            if let Some(place) = place {
                 place.copy_from_slice(part);
             }
         }
@@ -201,16 +212,16 @@ impl StreamBuffer {
         self.held = (self.held + bytes.len()).min(self.ring.len());
     }
 
-    /// Whether there is memory to give back.
+    /// Returns true if there is memory to give back.
     pub fn is_grown(&self) -> bool {
         self.ring.len() > STREAM_BUFFER_MIN
     }
 
-    /// Gives memory back that no reader needs. Costs nothing when there is none.
+    /// Gives back the memory that no reader needs.
     pub fn shrink(&mut self, needed_from: u64) {
         let needed = self.retained_len(needed_from);
         if self.is_grown() && needed <= self.ring.len() / 4 {
-            // Not less than a page: the last byte tells whether a line is open.
+            // Not less than a page, because `at_line_start` needs the last byte.
             self.held = self.held.min(needed.max(STREAM_BUFFER_MIN));
             self.set_size(self.size_for(self.held));
         }
@@ -219,11 +230,12 @@ impl StreamBuffer {
     /// All bytes from `offset` (at least [`tail`](Self::tail)) on, as at most two slices.
     pub fn slices(&self, offset: u64) -> (&[u8], &[u8]) {
         let from = offset.max(self.tail());
-        let len = usize::try_from(self.head.saturating_sub(from)).unwrap_or(0);
+        debug_assert!(from <= self.head, "{from} is behind the end {}", self.head);
+        let len = self.head.saturating_sub(from) as usize;
         let at = self.index(from);
         let end = (at + len).min(self.ring.len());
         let wrapped = at + len - end;
-        (self.ring.get(at..end).unwrap_or_default(), self.ring.get(..wrapped).unwrap_or_default())
+        (subslice(&self.ring, at..end), subslice(&self.ring, ..wrapped))
     }
 
     /// The second in which the byte at `offset` arrived, if times are kept.
@@ -232,16 +244,16 @@ impl StreamBuffer {
         self.timestamps.get(next.checked_sub(1)?).map(|mark| mark.1)
     }
 
-    /// Where a reader goes on that has lost its place: the first start of a line in the newer
-    /// half of what is held, or the middle if no line starts there.
+    /// Where a reader goes on that the stream has passed: at the first start of a line in the newer
+    /// half of the held bytes, or in their middle if no line starts there.
     pub fn resume_point(&self) -> u64 {
         let middle = self.head - (self.held / 2) as u64;
         self.line_from(middle).unwrap_or(middle)
     }
 
-    /// The first start of a line at or after `offset`, if only of one that is still to come.
+    /// The first start of a line at or after `offset`. The line may be one that has no byte yet.
     fn line_from(&self, offset: u64) -> Option<u64> {
-        // The byte before tells whether a line begins there.
+        // A line begins at `offset` if the byte before ends one.
         let from = offset.saturating_sub(1).max(self.tail());
         let (first, second) = self.slices(from);
         let newline = |part: &[u8]| part.iter().position(|&byte| byte == b'\n');
@@ -261,12 +273,12 @@ impl StreamBuffer {
         self.timestamps.len()
     }
 
-    /// How much of what is held is to be replayed, or is what a reader at `offset` still needs.
+    /// How many of the held bytes are to be replayed, or still needed by a reader at `offset`.
     fn retained_len(&self, offset: u64) -> usize {
-        let behind = usize::try_from(self.head.saturating_sub(offset)).unwrap_or(usize::MAX);
-        // The byte before what is replayed tells whether that begins with a line.
+        let behind = self.head.saturating_sub(offset).min(self.held as u64) as usize;
+        // `replay_point` needs the byte before the replayed ones, which may end a line.
         let replayed = if self.replay_len > 0 { self.replay_len + 1 } else { 0 };
-        behind.max(replayed).min(self.held)
+        behind.max(replayed.min(self.held))
     }
 
     /// Makes room for `wanted` bytes, as far as the capacity allows.
@@ -276,12 +288,12 @@ impl StreamBuffer {
         }
     }
 
-    /// The size of a ring that holds so much: few sizes, so that it is seldom moved.
+    /// The size of a ring for `wanted` bytes. There are few sizes, so that the bytes are seldom moved.
     fn size_for(&self, wanted: usize) -> usize {
         wanted.next_power_of_two().clamp(STREAM_BUFFER_MIN, self.capacity())
     }
 
-    /// Moves what is held into a ring of `size` bytes, which it fits in.
+    /// Moves the held bytes into a ring of `size` bytes, which have room for them.
     fn set_size(&mut self, size: usize) {
         let ring = vec![0; size];
         let old = StreamBuffer {
@@ -298,6 +310,6 @@ impl StreamBuffer {
 
     /// The place of `offset` in the ring.
     fn index(&self, offset: u64) -> usize {
-        usize::try_from(offset.checked_rem(self.ring.len() as u64).unwrap_or(0)).unwrap_or(0)
+        offset.checked_rem(self.ring.len() as u64).unwrap_or(0) as usize
     }
 }

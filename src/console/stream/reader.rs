@@ -1,12 +1,15 @@
-//! One reader of the console stream: how far it has read and how the stream is encoded for it.
-//! What is the reader's own (greeting, telnet replies, a notice of lost bytes) waits in a small
-//! staging area; the stream itself stays where it is for as long as it needs no encoding.
+//! One reader of the console stream: how far it has read, and how the stream is encoded for it.
+//!
+//! Bytes for this reader alone (a greeting, telnet replies, an announcement of lost bytes) and
+//! encoded bytes wait in a small staging area. Bytes of the stream that need no encoding are not
+//! copied.
 
 use std::ops::Range;
 
 use minicbor::{Decode, Encode};
 
 use super::buffer::StreamBuffer;
+use super::subslice;
 use crate::console::clock::{TimeFormatter, UnixTime};
 use crate::console::error::InvalidSnapshot;
 use crate::console::messages;
@@ -16,9 +19,9 @@ use crate::telnet;
 /// How the bytes of the stream look to one reader.
 #[derive(Debug, Clone)]
 pub struct Encoding {
-    /// 0xFF is doubled.
+    /// True if the reader speaks telnet, so that 0xFF is doubled.
     pub telnet: bool,
-    /// Lines start with the time they arrived, in this strftime format.
+    /// The strftime(3) format of the stamp that begins each line: the time when the line arrived.
     pub stamp: Option<Vec<u8>>,
 }
 
@@ -32,23 +35,23 @@ impl Encoding {
 pub struct StreamReader {
     cursor: u64,
     encoding: Encoding,
-    /// Whether the next byte of the stream begins a line for this reader.
+    /// True if the next byte of the stream begins a line for this reader.
     line_start: bool,
-    /// Encoded bytes; those before `sent` are gone.
+    /// Encoded bytes, of which the first `sent` have been written.
     staged: Vec<u8>,
     sent: usize,
-    /// Where stamps stand in `staged`.
+    /// Where `staged` has stamps.
     stamps: Vec<Range<usize>>,
-    /// The last stamp made: lines of one second share it.
-    stamp: Option<(UnixTime, Vec<u8>)>,
-    /// Bytes of the stream that this reader missed and has not been told of.
+    /// The last stamp and its time, for the next line that arrived in the same second.
+    last_stamp: Option<(UnixTime, Vec<u8>)>,
+    /// How many bytes of the stream this reader missed and has not been told of.
     missing: u64,
     /// Lines for this reader, a file, alone.
     private: Vec<u8>,
 }
 
-/// A reader's place as plain data. Where stamps are staged matters only in what a file is being
-/// given, and no record is made meanwhile.
+/// A reader as plain data. The places of stamps matter only while a chunk is on its way to a file,
+/// and no snapshot is made meanwhile.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ReaderSnapshot {
@@ -64,24 +67,25 @@ pub struct ReaderSnapshot {
     private: Vec<u8>,
 }
 
-/// A piece of the stream on its way to a file. It knows what is lost if it does not arrive.
+/// A piece of the stream on its way to a file. It knows what is lost if it is not written.
 #[derive(Debug, Default)]
 pub struct Chunk {
-    /// What to write.
+    /// The bytes to write.
     pub bytes: Vec<u8>,
-    /// Where in `bytes` stamps stand.
+    /// Where `bytes` has stamps.
     stamps: Vec<Range<usize>>,
-    /// Where the announcement of `announced` missing bytes stands, and of `notes`. Before it, the
-    /// rest of an earlier one that was cut short.
+    /// Where `bytes` announces `announced` missing bytes and has the lines of `private`. The bytes
+    /// before it are the rest of an earlier announcement that was cut short.
     announcement: Range<usize>,
     announced: u64,
     private: Vec<u8>,
+    /// True if the chunk begins a line.
     line_start_before: bool,
 }
 
 impl Chunk {
-    /// The bytes of the console that are missing when only the first `written` bytes arrived. An
-    /// announcement that was begun counts as made: its rest will follow.
+    /// The number of bytes of the stream that are missing if only the first `written` bytes were
+    /// written. An announcement that was begun counts as made, because its rest will follow.
     fn lost(&self, written: usize) -> u64 {
         let from = written.max(self.announcement.end);
         let stamps: usize =
@@ -90,19 +94,16 @@ impl Chunk {
         announced + (self.bytes.len() - from - stamps) as u64
     }
 
-    /// What is left of the announcement that was cut short after `written` bytes.
+    /// The rest of the announcement that was cut short after `written` bytes.
     fn unfinished(&self, written: usize) -> &[u8] {
-        let end = if written > self.announcement.start {
-            self.announcement.end
-        } else {
-            self.announcement.start
-        };
-        self.bytes.get(written..end).unwrap_or_default()
+        let Range { start, end } = self.announcement;
+        let end = if written > start { end } else { start };
+        subslice(&self.bytes, written.min(end)..end)
     }
 }
 
 impl StreamReader {
-    /// A reader of all that comes after `cursor`.
+    /// A reader of every byte from the offset `cursor` on.
     pub fn new(cursor: u64, encoding: Encoding) -> StreamReader {
         StreamReader {
             cursor,
@@ -111,30 +112,34 @@ impl StreamReader {
             staged: Vec::new(),
             sent: 0,
             stamps: Vec::new(),
-            stamp: None,
+            last_stamp: None,
             missing: 0,
             private: Vec::new(),
         }
     }
 
-    /// The reader's place.
+    /// The reader as plain data.
     pub fn snapshot(&self) -> ReaderSnapshot {
         ReaderSnapshot {
             cursor: self.cursor,
             line_start: self.line_start,
-            staged: self.staged.get(self.sent..).unwrap_or_default().to_vec(),
+            staged: subslice(&self.staged, self.sent..).to_vec(),
             missing: self.missing,
             private: self.private.clone(),
         }
     }
 
-    /// Goes on from a record. A reader may have been passed, but is not ahead.
+    /// Goes on from a snapshot. The stream may have passed the reader, but the reader is not ahead.
+    ///
+    /// # Errors
+    ///
+    /// If the reader is one that no console can have had.
     pub fn restore(
-        record: ReaderSnapshot,
+        snapshot: ReaderSnapshot,
         encoding: Encoding,
         head: u64,
     ) -> Result<StreamReader, InvalidSnapshot> {
-        let ReaderSnapshot { cursor, line_start, staged, missing, private: notes } = record;
+        let ReaderSnapshot { cursor, line_start, staged, missing, private } = snapshot;
         if cursor > head {
             return Err(InvalidSnapshot("a reader is ahead of the stream"));
         }
@@ -145,7 +150,7 @@ impl StreamReader {
             line_start,
             staged,
             missing,
-            private: notes,
+            private,
             ..StreamReader::new(cursor, encoding)
         })
     }
@@ -157,13 +162,13 @@ impl StreamReader {
 
     /// Adds bytes for this reader alone, as they stand.
     pub fn stage(&mut self, bytes: &[u8]) {
-        // A client that keeps asking may never have read everything.
+        // A client that keeps sending requests may never have read everything.
         self.staged.drain(..self.sent);
         self.sent = 0;
         self.staged.extend_from_slice(bytes);
     }
 
-    /// How many bytes are staged and not yet written.
+    /// How many staged bytes have not been written.
     pub fn staged(&self) -> usize {
         self.staged.len() - self.sent
     }
@@ -174,64 +179,65 @@ impl StreamReader {
         self.staged.len()
     }
 
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self, history: &StreamBuffer) -> bool {
+    /// Returns true if there is nothing to write.
+    pub fn is_empty(&self, stream: &StreamBuffer) -> bool {
         self.staged() == 0
-            && self.cursor == history.head()
+            && self.cursor == stream.head()
             && self.missing == 0
             && self.private.is_empty()
     }
 
-    /// The next bytes to write to a client, in order. Empty slices: nothing is left.
+    /// The next bytes to write to a client, in order; empty if there are none.
     pub fn pending<'a>(
         &'a mut self,
-        history: &'a StreamBuffer,
-        calendar: &dyn TimeFormatter,
+        stream: &'a StreamBuffer,
+        formatter: &dyn TimeFormatter,
     ) -> (&'a [u8], &'a [u8]) {
-        self.skip_if_overrun(history);
+        self.skip_if_overrun(stream);
         if self.staged() == 0 {
-            if self.reads_direct(history) {
-                return history.slices(self.cursor);
+            if self.reads_direct(stream) {
+                return stream.slices(self.cursor);
             }
-            self.encode(history, calendar);
+            self.encode(stream, formatter);
         }
-        (self.staged.get(self.sent..).unwrap_or_default(), &[])
+        (subslice(&self.staged, self.sent..), &[])
     }
 
-    /// If the stream has passed this client: goes on where it can, and tells it. How much it missed.
-    pub fn skip_if_overrun(&mut self, history: &StreamBuffer) -> Option<u64> {
-        if self.staged() > 0 || self.cursor >= history.tail() {
+    /// If the stream has passed this client, goes on where the stream still is, and announces to the
+    /// client the number of bytes that it missed, which is returned.
+    pub fn skip_if_overrun(&mut self, stream: &StreamBuffer) -> Option<u64> {
+        if self.staged() > 0 || self.cursor >= stream.tail() {
             return None;
         }
-        self.skip_to(history.resume_point());
+        self.skip_to(stream.resume_point());
         let skipped = std::mem::take(&mut self.missing);
         self.stage_lines(&messages::skipped(skipped));
         Some(skipped)
     }
 
-    /// The first `count` bytes of [`pending`](Self::pending) have been written.
-    pub fn advance(&mut self, history: &StreamBuffer, count: usize) {
+    /// Takes note that the first `count` bytes of [`pending`](Self::pending) have been written.
+    pub fn advance(&mut self, stream: &StreamBuffer, count: usize) {
         if self.staged() > 0 {
             self.sent += count;
             if self.staged() == 0 {
-                // A reader that is served needs no memory of its own.
+                // A reader that has been sent everything needs no memory of its own.
                 self.staged = Vec::new();
                 self.stamps = Vec::new();
                 self.sent = 0;
             }
         } else if count > 0 {
             self.cursor += count as u64;
-            self.line_start = history.slices(self.cursor - 1).0.first() == Some(&b'\n');
+            self.line_start = stream.slices(self.cursor - 1).0.first() == Some(&b'\n');
         }
     }
 
-    /// Takes the next bytes to write to a file, after an announcement of what is missing before
-    /// them. `None`: there is nothing.
-    pub fn take(&mut self, history: &StreamBuffer, calendar: &dyn TimeFormatter) -> Option<Chunk> {
-        if self.cursor < history.tail() {
-            self.skip_to(history.resume_point());
+    /// Takes the next bytes to write to a file, after an announcement of the bytes that are missing
+    /// before them; `None` if there are none.
+    pub fn take(&mut self, stream: &StreamBuffer, formatter: &dyn TimeFormatter) -> Option<Chunk> {
+        if self.cursor < stream.tail() {
+            self.skip_to(stream.resume_point());
         }
-        if self.is_empty(history) {
+        if self.is_empty(stream) {
             return None;
         }
         let mut chunk = Chunk {
@@ -250,8 +256,8 @@ impl StreamReader {
             self.stage_lines(&chunk.private);
         }
         chunk.announcement = start..self.staged.len();
-        if self.reads_direct(history) {
-            let (first, second) = history.slices(self.cursor);
+        if self.reads_direct(stream) {
+            let (first, second) = stream.slices(self.cursor);
             for slice in [first, second] {
                 let room = LOG_JOB_MAX.saturating_sub(self.staged.len());
                 let part = slice.get(..room).unwrap_or(slice);
@@ -260,15 +266,16 @@ impl StreamReader {
             }
             self.line_start = self.staged.last() == Some(&b'\n');
         } else {
-            self.encode(history, calendar);
+            self.encode(stream, formatter);
         }
         chunk.bytes = std::mem::take(&mut self.staged);
         chunk.stamps = std::mem::take(&mut self.stamps);
         Some(chunk)
     }
 
-    /// Of a chunk taken only the first `written` bytes arrived: accounts for the rest. The
-    /// chunks taken after it have to follow, in order, with `written` zero.
+    /// Takes note that only the first `written` bytes of a chunk were written. The caller then has
+    /// to hand in the chunks that were taken after it, in order, with `written` zero and `first`
+    /// false.
     pub fn lost(&mut self, chunk: &Chunk, written: usize, first: bool) {
         self.missing += chunk.lost(written);
         if written <= chunk.announcement.start {
@@ -283,26 +290,28 @@ impl StreamReader {
         }
     }
 
-    /// Gives up all of the stream that has not been taken; it counts as missing.
-    pub fn discard_pending(&mut self, history: &StreamBuffer) {
-        self.missing += history.head() - self.cursor;
-        self.cursor = history.head();
+    /// Counts the part of the stream that has not been taken as missing.
+    pub fn discard_pending(&mut self, stream: &StreamBuffer) {
+        self.missing += stream.head() - self.cursor;
+        self.cursor = stream.head();
     }
 
-    /// Says a line to this reader, a file, alone. It comes before the next bytes of the stream, and
-    /// is no part of what is missing when it is lost.
-    pub fn append_private(&mut self, text: &[u8], wall: UnixTime, calendar: &dyn TimeFormatter) {
+    /// Says a line to this reader, a file, alone. The line comes before the next bytes of the stream,
+    /// and does not count as missing if it is not written.
+    pub fn append_private(&mut self, text: &[u8], wall: UnixTime, formatter: &dyn TimeFormatter) {
         if let Some(format) = &self.encoding.stamp {
-            self.private.extend_from_slice(&calendar.format(wall, format));
+            self.private.extend_from_slice(&formatter.format(wall, format));
         }
         self.private.extend_from_slice(text);
     }
 
-    fn reads_direct(&self, history: &StreamBuffer) -> bool {
+    /// Returns true if the next bytes need no encoding.
+    fn reads_direct(&self, stream: &StreamBuffer) -> bool {
         self.encoding.stamp.is_none()
-            && !(self.encoding.telnet && history.may_have_ff_from(self.cursor))
+            && !(self.encoding.telnet && stream.may_have_ff_from(self.cursor))
     }
 
+    /// Counts the bytes up to the offset `resume` as missing.
     fn skip_to(&mut self, resume: u64) {
         self.missing += resume - self.cursor;
         self.cursor = resume;
@@ -318,8 +327,8 @@ impl StreamReader {
     }
 
     /// Fills the staging area from the stream.
-    fn encode(&mut self, history: &StreamBuffer, calendar: &dyn TimeFormatter) {
-        let (first, second) = history.slices(self.cursor);
+    fn encode(&mut self, stream: &StreamBuffer, formatter: &dyn TimeFormatter) {
+        let (first, second) = stream.slices(self.cursor);
         for slice in [first, second] {
             for line in slice.split_inclusive(|&byte| byte == b'\n') {
                 let room = STAGE_MAX.saturating_sub(self.staged.len());
@@ -328,7 +337,7 @@ impl StreamReader {
                 }
                 let part = line.get(..room).unwrap_or(line);
                 if self.line_start {
-                    self.put_stamp(history, calendar);
+                    self.stage_stamp(stream, formatter);
                 }
                 if self.encoding.telnet {
                     telnet::escape(part, &mut self.staged);
@@ -341,22 +350,23 @@ impl StreamReader {
         }
     }
 
-    fn put_stamp(&mut self, history: &StreamBuffer, calendar: &dyn TimeFormatter) {
-        let (Some(format), Some(arrived)) = (&self.encoding.stamp, history.arrived(self.cursor))
+    /// Stages the stamp of the line at the cursor.
+    fn stage_stamp(&mut self, stream: &StreamBuffer, formatter: &dyn TimeFormatter) {
+        let (Some(format), Some(arrived)) = (&self.encoding.stamp, stream.arrived(self.cursor))
         else {
             return;
         };
-        if self.stamp.as_ref().is_none_or(|(second, _)| *second != arrived) {
-            let text = calendar.format(arrived, format);
+        if self.last_stamp.as_ref().is_none_or(|(second, _)| *second != arrived) {
+            let text = formatter.format(arrived, format);
             let mut encoded = Vec::with_capacity(text.len());
             if self.encoding.telnet {
                 telnet::escape(&text, &mut encoded);
             } else {
                 encoded = text;
             }
-            self.stamp = Some((arrived, encoded));
+            self.last_stamp = Some((arrived, encoded));
         }
-        if let Some((_, text)) = &self.stamp {
+        if let Some((_, text)) = &self.last_stamp {
             let at = self.staged.len();
             self.staged.extend_from_slice(text);
             self.stamps.push(at..self.staged.len());

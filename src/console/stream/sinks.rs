@@ -35,7 +35,7 @@ impl Console {
 
     /// Returns true if a log was asked for.
     pub fn has_log(&self) -> bool {
-        self.settings.log.is_some()
+        self.settings.log.target.is_some()
     }
 
     /// Returns true if the log has room for another read from the child's terminal. With a history

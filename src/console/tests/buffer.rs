@@ -7,196 +7,193 @@ use crate::console::stream::buffer::StreamBuffer;
 use crate::limits::{STREAM_BUFFER_MAX, STREAM_BUFFER_MIN};
 
 /// All that is held from `offset` on.
-fn held(history: &StreamBuffer, offset: u64) -> Vec<u8> {
-    let (first, second) = history.slices(offset);
+fn held(buffer: &StreamBuffer, offset: u64) -> Vec<u8> {
+    let (first, second) = buffer.slices(offset);
     [first, second].concat()
 }
 
 /// Appends for a reader that needs everything.
-fn append(history: &mut StreamBuffer, bytes: &[u8]) {
-    history.append(bytes, UnixTime(0), || 0);
+fn append(buffer: &mut StreamBuffer, bytes: &[u8]) {
+    buffer.append(bytes, UnixTime(0), || 0);
 }
 
 /// Appends for readers that have everything.
-fn append_read(history: &mut StreamBuffer, bytes: &[u8], second: i64) {
-    let head = history.head();
-    history.append(bytes, UnixTime(second), || head);
+fn append_read(buffer: &mut StreamBuffer, bytes: &[u8], second: i64) {
+    let head = buffer.head();
+    buffer.append(bytes, UnixTime(second), || head);
 }
 
 #[test]
 fn a_new_stream_is_empty() {
-    let history = StreamBuffer::new(true, 0);
-    assert_eq!((history.head(), history.tail(), history.memory()), (0, 0, 0));
-    assert_eq!(held(&history, 0), b"");
-    assert!(history.at_line_start());
-    assert_eq!(history.arrived(0), None);
-    assert_eq!(history.resume_point(), 0);
+    let buffer = StreamBuffer::new(true, 0);
+    assert_eq!((buffer.head(), buffer.tail(), buffer.memory()), (0, 0, 0));
+    assert_eq!(held(&buffer, 0), b"");
+    assert!(buffer.at_line_start());
+    assert_eq!(buffer.arrived(0), None);
+    assert_eq!(buffer.resume_point(), 0);
 }
 
 #[test]
 fn nothing_appended_is_nothing() {
-    let mut history = StreamBuffer::new(true, 0);
-    append(&mut history, b"");
-    assert_eq!((history.head(), history.memory()), (0, 0));
+    let mut buffer = StreamBuffer::new(true, 0);
+    append(&mut buffer, b"");
+    assert_eq!((buffer.head(), buffer.memory()), (0, 0));
 }
 
 #[test]
 fn a_line_is_open_until_its_end() {
-    let mut history = StreamBuffer::new(false, 0);
+    let mut buffer = StreamBuffer::new(false, 0);
     for (bytes, closed) in [(&b"a"[..], false), (b"b\n", true), (b"\r", false), (b"\n", true)] {
-        append(&mut history, bytes);
-        assert_eq!(history.at_line_start(), closed, "{bytes:?}");
+        append(&mut buffer, bytes);
+        assert_eq!(buffer.at_line_start(), closed, "{bytes:?}");
     }
 }
 
 #[test]
 fn wraps_around() {
-    let mut history = StreamBuffer::new(false, 0);
-    append_read(&mut history, &[b'a'; 4000], 0);
-    append_read(&mut history, &[b'b'; 96], 0);
+    let mut buffer = StreamBuffer::new(false, 0);
+    append_read(&mut buffer, &[b'a'; 4000], 0);
+    append_read(&mut buffer, &[b'b'; 96], 0);
     // The ring is full to its last byte.
-    assert_eq!(history.slices(4000), (&[b'b'; 96][..], &b""[..]));
-    append_read(&mut history, b"c", 0);
-    assert_eq!((history.head(), history.tail(), history.memory()), (4097, 1, STREAM_BUFFER_MIN));
-    append_read(&mut history, &[b'd'; 10], 0);
-    let (first, second) = history.slices(4090);
+    assert_eq!(buffer.slices(4000), (&[b'b'; 96][..], &b""[..]));
+    append_read(&mut buffer, b"c", 0);
+    assert_eq!((buffer.head(), buffer.tail(), buffer.memory()), (4097, 1, STREAM_BUFFER_MIN));
+    append_read(&mut buffer, &[b'd'; 10], 0);
+    let (first, second) = buffer.slices(4090);
     assert_eq!((first, second), (&b"bbbbbb"[..], &b"cdddddddddd"[..]));
-    assert_eq!(history.slices(4096), (&b"cdddddddddd"[..], &b""[..]));
-    assert_eq!(history.slices(history.head()), (&b""[..], &b""[..]));
+    assert_eq!(buffer.slices(4096), (&b"cdddddddddd"[..], &b""[..]));
+    assert_eq!(buffer.slices(buffer.head()), (&b""[..], &b""[..]));
     // An offset that is held no more means the oldest byte.
-    assert_eq!(held(&history, 0).len(), STREAM_BUFFER_MIN);
+    assert_eq!(held(&buffer, 0).len(), STREAM_BUFFER_MIN);
 }
 
 #[test]
 fn an_append_may_end_at_the_end_of_the_ring() {
-    let mut history = StreamBuffer::new(false, 0);
-    append_read(&mut history, &[b'a'; STREAM_BUFFER_MIN], 0);
-    append_read(&mut history, &[b'b'; STREAM_BUFFER_MIN], 0);
-    assert_eq!(history.slices(4096), (&[b'b'; STREAM_BUFFER_MIN][..], &b""[..]));
-    assert_eq!(history.memory(), STREAM_BUFFER_MIN);
+    let mut buffer = StreamBuffer::new(false, 0);
+    append_read(&mut buffer, &[b'a'; STREAM_BUFFER_MIN], 0);
+    append_read(&mut buffer, &[b'b'; STREAM_BUFFER_MIN], 0);
+    assert_eq!(buffer.slices(4096), (&[b'b'; STREAM_BUFFER_MIN][..], &b""[..]));
+    assert_eq!(buffer.memory(), STREAM_BUFFER_MIN);
 }
 
 #[test]
 fn grows_for_a_reader_that_needs_it_only() {
-    let mut history = StreamBuffer::new(false, 0);
-    append(&mut history, &[b'a'; 4096]);
-    assert_eq!(history.memory(), 4096);
-    append(&mut history, b"b");
-    assert_eq!((history.tail(), history.memory()), (0, 8192));
-    assert_eq!(held(&history, 4095), b"ab");
-    append_read(&mut history, &[b'c'; 5000], 0);
-    assert_eq!((history.tail(), history.memory()), (905, 8192));
+    let mut buffer = StreamBuffer::new(false, 0);
+    append(&mut buffer, &[b'a'; 4096]);
+    assert_eq!(buffer.memory(), 4096);
+    append(&mut buffer, b"b");
+    assert_eq!((buffer.tail(), buffer.memory()), (0, 8192));
+    assert_eq!(held(&buffer, 4095), b"ab");
+    append_read(&mut buffer, &[b'c'; 5000], 0);
+    assert_eq!((buffer.tail(), buffer.memory()), (905, 8192));
     // A turn's output is more than the ring, needed or not.
-    append_read(&mut history, &[b'd'; 65_536], 0);
-    assert_eq!((history.head() - history.tail(), history.memory()), (65_536, 65_536));
+    append_read(&mut buffer, &[b'd'; 65_536], 0);
+    assert_eq!((buffer.head() - buffer.tail(), buffer.memory()), (65_536, 65_536));
 }
 
 #[test]
 fn grows_to_its_limit_and_no_further() {
-    let mut history = StreamBuffer::new(false, 0);
+    let mut buffer = StreamBuffer::new(false, 0);
     for _ in 0..40 {
-        append(&mut history, &[b'x'; 65_536]);
-        assert!(history.memory() <= STREAM_BUFFER_MAX);
+        append(&mut buffer, &[b'x'; 65_536]);
+        assert!(buffer.memory() <= STREAM_BUFFER_MAX);
     }
-    assert_eq!((history.tail(), history.memory()), (24 * 65_536, STREAM_BUFFER_MAX));
+    assert_eq!((buffer.tail(), buffer.memory()), (24 * 65_536, STREAM_BUFFER_MAX));
 }
 
 #[test]
 fn keeps_what_is_held_when_it_grows_in_the_middle_of_a_lap() {
-    let mut history = StreamBuffer::new(false, 0);
+    let mut buffer = StreamBuffer::new(false, 0);
     let bytes: Vec<u8> = (0..10_000_u32).map(|n| (n / 7) as u8).collect();
-    append_read(&mut history, &bytes[..4096], 0);
-    append_read(&mut history, &bytes[4096..6000], 0);
-    let tail = history.tail();
-    history.append(&bytes[6000..], UnixTime(0), || tail);
-    assert_eq!((history.tail(), history.memory()), (tail, 8192));
-    assert_eq!(held(&history, tail), bytes[tail as usize..]);
+    append_read(&mut buffer, &bytes[..4096], 0);
+    append_read(&mut buffer, &bytes[4096..6000], 0);
+    let tail = buffer.tail();
+    buffer.append(&bytes[6000..], UnixTime(0), || tail);
+    assert_eq!((buffer.tail(), buffer.memory()), (tail, 8192));
+    assert_eq!(held(&buffer, tail), bytes[tail as usize..]);
 }
 
 #[test]
 fn shrinks_to_what_is_needed() {
-    let mut history = StreamBuffer::new(false, 0);
+    let mut buffer = StreamBuffer::new(false, 0);
     for _ in 0..17 {
-        append(&mut history, &[b'x'; 65_536]);
+        append(&mut buffer, &[b'x'; 65_536]);
     }
-    append(&mut history, b"end");
-    let head = history.head();
-    history.shrink(head - STREAM_BUFFER_MAX as u64 / 4 - 1);
-    assert_eq!(history.memory(), STREAM_BUFFER_MAX, "more than a quarter is needed");
-    history.shrink(head - STREAM_BUFFER_MAX as u64 / 4);
-    assert_eq!((head - history.tail(), history.memory()), (1 << 18, 1 << 18));
-    history.shrink(head - 5000);
-    assert_eq!((head - history.tail(), history.memory()), (5000, 8192));
-    assert_eq!(held(&history, head - 5), b"xxend");
+    append(&mut buffer, b"end");
+    let head = buffer.head();
+    buffer.shrink(head - STREAM_BUFFER_MAX as u64 / 4 - 1);
+    assert_eq!(buffer.memory(), STREAM_BUFFER_MAX, "more than a quarter is needed");
+    buffer.shrink(head - STREAM_BUFFER_MAX as u64 / 4);
+    assert_eq!((head - buffer.tail(), buffer.memory()), (1 << 18, 1 << 18));
+    buffer.shrink(head - 5000);
+    assert_eq!((head - buffer.tail(), buffer.memory()), (5000, 8192));
+    assert_eq!(held(&buffer, head - 5), b"xxend");
 }
 
 #[test]
 fn shrinks_to_a_page_when_nothing_is_needed() {
-    let mut history = StreamBuffer::new(false, 0);
-    append(&mut history, &[b'x'; 65_536]);
-    history.shrink(history.head());
-    assert_eq!(history.memory(), STREAM_BUFFER_MIN);
-    assert!(!history.at_line_start(), "the line is open still");
-    append(&mut history, b"\n");
-    history.shrink(history.head());
-    assert!(history.at_line_start());
-    append_read(&mut history, b"abc", 0);
-    assert_eq!(held(&history, 65_536), b"\nabc");
+    let mut buffer = StreamBuffer::new(false, 0);
+    append(&mut buffer, &[b'x'; 65_536]);
+    buffer.shrink(buffer.head());
+    assert_eq!(buffer.memory(), STREAM_BUFFER_MIN);
+    assert!(!buffer.at_line_start(), "the line is open still");
+    append(&mut buffer, b"\n");
+    buffer.shrink(buffer.head());
+    assert!(buffer.at_line_start());
+    append_read(&mut buffer, b"abc", 0);
+    assert_eq!(held(&buffer, 65_536), b"\nabc");
 }
 
 #[test]
 fn lines_have_the_second_in_which_they_came() {
-    let mut history = StreamBuffer::new(true, 0);
+    let mut buffer = StreamBuffer::new(true, 0);
     for (bytes, second) in [(&b"ab"[..], 10), (b"c", 10), (b"d", 11), (b"ef", 9)] {
-        append_read(&mut history, bytes, second);
+        append_read(&mut buffer, bytes, second);
     }
-    let seconds: Vec<i64> = (0..6).map(|at| history.arrived(at).unwrap().0).collect();
+    let seconds: Vec<i64> = (0..6).map(|at| buffer.arrived(at).unwrap().0).collect();
     assert_eq!(seconds, [10, 10, 10, 11, 9, 9]);
 }
 
 #[test]
 fn times_of_bytes_that_are_gone_are_forgotten() {
-    let mut history = StreamBuffer::new(true, 0);
+    let mut buffer = StreamBuffer::new(true, 0);
     for second in 0..3 * STREAM_BUFFER_MIN as i64 {
-        append_read(&mut history, b"x", second);
+        append_read(&mut buffer, b"x", second);
     }
-    let tail = history.tail();
-    assert_eq!(history.arrived(tail), Some(UnixTime(tail as i64)));
-    assert_eq!(
-        history.arrived(history.head() - 1),
-        Some(UnixTime(3 * STREAM_BUFFER_MIN as i64 - 1))
-    );
-    assert_eq!(history.arrived(tail - 1), None);
+    let tail = buffer.tail();
+    assert_eq!(buffer.arrived(tail), Some(UnixTime(tail as i64)));
+    assert_eq!(buffer.arrived(buffer.head() - 1), Some(UnixTime(3 * STREAM_BUFFER_MIN as i64 - 1)));
+    assert_eq!(buffer.arrived(tail - 1), None);
 }
 
 #[test]
 fn no_time_is_kept_unless_wanted() {
-    let mut history = StreamBuffer::new(false, 0);
-    append_read(&mut history, b"x", 7);
-    assert_eq!(history.arrived(0), None);
+    let mut buffer = StreamBuffer::new(false, 0);
+    append_read(&mut buffer, b"x", 7);
+    assert_eq!(buffer.arrived(0), None);
 }
 
 #[test]
 fn knows_from_where_on_there_is_no_0xff() {
-    let mut history = StreamBuffer::new(false, 0);
-    append_read(&mut history, b"abc", 0);
-    assert!(!history.may_have_ff_from(0));
-    append_read(&mut history, b"d\xFF", 0);
-    append_read(&mut history, b"fgh", 0);
-    assert!(history.may_have_ff_from(0));
-    assert!(history.may_have_ff_from(4));
-    assert!(!history.may_have_ff_from(5));
+    let mut buffer = StreamBuffer::new(false, 0);
+    append_read(&mut buffer, b"abc", 0);
+    assert!(!buffer.may_have_ff_from(0));
+    append_read(&mut buffer, b"d\xFF", 0);
+    append_read(&mut buffer, b"fgh", 0);
+    assert!(buffer.may_have_ff_from(0));
+    assert!(buffer.may_have_ff_from(4));
+    assert!(!buffer.may_have_ff_from(5));
 }
 
 /// The ring after 2 MiB of which the last is `last`.
 fn full(last: &[u8]) -> StreamBuffer {
     assert_eq!(last.len(), STREAM_BUFFER_MAX);
-    let mut history = StreamBuffer::new(false, 0);
+    let mut buffer = StreamBuffer::new(false, 0);
     for part in last.chunks(65_536).chain(last.chunks(65_536)) {
-        append(&mut history, part);
+        append(&mut buffer, part);
     }
-    assert_eq!(history.tail(), STREAM_BUFFER_MAX as u64);
-    history
+    assert_eq!(buffer.tail(), STREAM_BUFFER_MAX as u64);
+    buffer
 }
 
 #[test]
@@ -232,23 +229,23 @@ proptest! {
             (0_usize..70_000, 0_u64..200_000, any::<bool>(), any::<u8>()), 1..40,
         ),
     ) {
-        let mut history = StreamBuffer::new(true, replayed);
+        let mut buffer = StreamBuffer::new(true, replayed);
         let mut stream = Vec::new();
         for (len, behind, shrink, byte) in steps {
             let bytes: Vec<u8> = (0..len).map(|n| (n as u8) ^ byte).collect();
-            let needed = (stream.len() as u64).saturating_sub(behind).max(history.tail());
-            history.append(&bytes, UnixTime(byte.into()), || needed);
+            let needed = (stream.len() as u64).saturating_sub(behind).max(buffer.tail());
+            buffer.append(&bytes, UnixTime(byte.into()), || needed);
             stream.extend_from_slice(&bytes);
             if shrink {
-                history.shrink(needed);
+                buffer.shrink(needed);
             }
-            prop_assert_eq!(history.head(), stream.len() as u64);
-            prop_assert!(history.tail() <= needed);
-            prop_assert!(history.tail() <= (stream.len() as u64).saturating_sub(replayed as u64));
-            prop_assert!(history.memory() <= history.capacity());
-            prop_assert!(held(&history, 0) == stream[history.tail() as usize..]);
-            prop_assert!(stream.is_empty() || history.arrived(history.tail()).is_some()
-                || history.tail() == history.head());
+            prop_assert_eq!(buffer.head(), stream.len() as u64);
+            prop_assert!(buffer.tail() <= needed);
+            prop_assert!(buffer.tail() <= (stream.len() as u64).saturating_sub(replayed as u64));
+            prop_assert!(buffer.memory() <= buffer.capacity());
+            prop_assert!(held(&buffer, 0) == stream[buffer.tail() as usize..]);
+            prop_assert!(stream.is_empty() || buffer.arrived(buffer.tail()).is_some()
+                || buffer.tail() == buffer.head());
         }
     }
 }

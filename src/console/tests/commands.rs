@@ -10,24 +10,24 @@ use crate::console::{Console, Settings};
 const A: ClientId = ClientId(1);
 const B: ClientId = ClientId(2);
 
-/// A console of which everything is seen.
-struct Desk(Console);
+/// A console with functions for what tests do with it.
+struct TestConsole(Console);
 
-impl Desk {
-    /// Client A, a terminal, has read its greeting; no child was started.
-    fn down(settings: Settings) -> Desk {
-        let mut desk = Desk(console(Settings { wait: true, ..settings }));
-        desk.joins(A, User, Terminal);
-        desk
+impl TestConsole {
+    /// A console without a child. Client A, a terminal, has read its greeting.
+    fn down(settings: Settings) -> TestConsole {
+        let mut console = TestConsole(console(settings.with(|s| s.restart.wait = true)));
+        console.joins(A, User, Terminal);
+        console
     }
 
-    /// The same with a child.
-    fn up(settings: Settings) -> Desk {
-        let mut desk = Desk::down(settings);
-        assert_eq!(desk.types(A, b"\x12"), [Effect::Spawn]);
-        desk.0.handle(Event::Spawned(100), at(0));
-        desk.reads(A);
-        desk
+    /// The same with a running child.
+    fn up(settings: Settings) -> TestConsole {
+        let mut console = TestConsole::down(settings);
+        assert_eq!(console.types(A, b"\x12"), [Effect::Spawn]);
+        console.0.handle(Event::Spawned(100), at(0));
+        console.reads(A);
+        console
     }
 
     fn joins(&mut self, id: ClientId, role: Role, kind: ClientKind) {
@@ -62,7 +62,7 @@ impl Desk {
 }
 
 fn with_commands(kill: Option<u8>, toggle: Option<u8>, logout: Option<u8>) -> Settings {
-    Settings { commands: CommandChars { kill, toggle, logout }, ..settings() }
+    settings().with(|s| s.console.commands = CommandChars { kill, toggle, logout })
 }
 
 const KILLED: &str = "\r\n@@@ Got a kill command\r\n";
@@ -70,187 +70,195 @@ const OFF: &str = "\r\n@@@ Toggled auto restart mode to OFF\r\n";
 
 #[test]
 fn input_reaches_the_child_without_the_ignored_characters() {
-    let mut desk = Desk::up(settings());
+    let mut console = TestConsole::up(settings());
     assert_eq!(
-        desk.types(A, b"a\0b\x18\x14c\x12\x11\xFF\n"),
+        console.types(A, b"a\0b\x18\x14c\x12\x11\xFF\n"),
         [Effect::Signal(ChildSlot::Current, 9)]
     );
-    assert_eq!(desk.child_reads(), b"abc\x12\x11\xFF\n");
-    assert_eq!(text(&desk.reads(A)), format!("{KILLED}{OFF}"));
+    assert_eq!(console.child_reads(), b"abc\x12\x11\xFF\n");
+    assert_eq!(text(&console.reads(A)), format!("{KILLED}{OFF}"));
 }
 
 #[test]
 fn without_an_ignore_list_every_byte_passes() {
     let everything: Vec<u8> = (0..=255).collect();
     let commands = CommandChars { kill: None, toggle: None, logout: None };
-    let mut desk = Desk::up(Settings { commands, ignore: ByteSet::EMPTY, ..settings() });
-    assert_eq!(desk.types(A, &everything), []);
-    assert_eq!(desk.child_reads(), everything);
+    let mut console = TestConsole::up(settings().with(|s| {
+        s.console.commands = commands;
+        s.console.ignore = ByteSet::EMPTY;
+    }));
+    assert_eq!(console.types(A, &everything), []);
+    assert_eq!(console.child_reads(), everything);
 }
 
 #[test]
-fn nobody_but_the_child_gets_input() {
-    let mut desk = Desk::up(settings());
-    desk.joins(B, User, Terminal);
-    desk.types(A, b"secret\n");
-    assert_eq!((desk.reads(A), desk.reads(B)), (vec![], vec![]));
+fn only_the_child_gets_input() {
+    let mut console = TestConsole::up(settings());
+    console.joins(B, User, Terminal);
+    console.types(A, b"secret\n");
+    assert_eq!((console.reads(A), console.reads(B)), (vec![], vec![]));
 }
 
 #[test]
 fn input_without_a_child_is_dropped() {
-    let mut desk = Desk::down(settings());
-    desk.types(A, b"lost\n");
-    assert_eq!(desk.types(A, b"this too\x12and this\n"), [Effect::Spawn]);
-    desk.types(A, b"not yet\n");
-    desk.0.handle(Event::Spawned(100), at(0));
-    assert_eq!(desk.child_reads(), b"");
-    desk.types(A, b"now\n");
-    assert_eq!(desk.child_reads(), b"now\n");
+    let mut console = TestConsole::down(settings());
+    console.types(A, b"lost\n");
+    assert_eq!(console.types(A, b"this too\x12and this\n"), [Effect::Spawn]);
+    console.types(A, b"not yet\n");
+    console.0.handle(Event::Spawned(100), at(0));
+    assert_eq!(console.child_reads(), b"");
+    console.types(A, b"now\n");
+    assert_eq!(console.child_reads(), b"now\n");
 }
 
 #[test]
 fn the_kill_character_empties_the_queue_but_not_its_own_buffer() {
-    let mut desk = Desk::up(settings());
-    desk.types(A, b"paste paste paste");
-    desk.types(A, b"before\x18after");
-    assert_eq!(desk.child_reads(), b"beforeafter");
+    let mut console = TestConsole::up(settings());
+    console.types(A, b"paste paste paste");
+    console.types(A, b"before\x18after");
+    assert_eq!(console.child_reads(), b"beforeafter");
 }
 
 #[test]
 fn the_end_of_the_child_empties_the_queue() {
-    let mut desk = Desk::up(settings());
-    desk.types(A, b"never read");
-    desk.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(0)), at(0));
-    assert_eq!(desk.child_reads(), b"");
+    let mut console = TestConsole::up(settings());
+    console.types(A, b"never read");
+    console.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(0)), at(0));
+    assert_eq!(console.child_reads(), b"");
 }
 
 #[test]
 fn kill_and_restart_in_one_buffer() {
     // On a dead child both orders start one, and the kill says so.
     for buffer in [b"\x12\x18", b"\x18\x12"] {
-        let mut desk = Desk::down(settings());
-        assert_eq!(desk.types(A, buffer), [Effect::Spawn]);
-        assert_eq!(text(&desk.reads(A)), KILLED);
+        let mut console = TestConsole::down(settings());
+        assert_eq!(console.types(A, buffer), [Effect::Spawn]);
+        assert_eq!(text(&console.reads(A)), KILLED);
     }
     // On a running one the restart character is input.
-    let mut desk = Desk::up(settings());
-    assert_eq!(desk.types(A, b"\x18\x12"), [Effect::Signal(ChildSlot::Current, 9)]);
-    assert_eq!(desk.child_reads(), b"\x12");
+    let mut console = TestConsole::up(settings());
+    assert_eq!(console.types(A, b"\x18\x12"), [Effect::Signal(ChildSlot::Current, 9)]);
+    assert_eq!(console.child_reads(), b"\x12");
 }
 
 #[test]
 fn the_kill_character_on_a_dead_child_starts_one() {
-    let mut desk = Desk::down(settings());
-    assert_eq!(desk.types(A, b"x\x18x"), [Effect::Spawn]);
-    assert_eq!(text(&desk.reads(A)), KILLED);
+    let mut console = TestConsole::down(settings());
+    assert_eq!(console.types(A, b"x\x18x"), [Effect::Spawn]);
+    assert_eq!(text(&console.reads(A)), KILLED);
 }
 
 #[test]
 fn the_restart_character_says_nothing() {
-    let mut desk = Desk::down(settings());
-    assert_eq!(desk.types(A, b"\x12"), [Effect::Spawn]);
-    assert_eq!(desk.reads(A), b"");
+    let mut console = TestConsole::down(settings());
+    assert_eq!(console.types(A, b"\x12"), [Effect::Spawn]);
+    assert_eq!(console.reads(A), b"");
 }
 
 #[test]
 fn quit_leaves_with_the_last_code_and_starts_nothing_more() {
     for buffer in [&b"\x11"[..], b"\x11\x12", b"\x12\x11", b"\x11\x18", b"\x11\x11"] {
-        let mut desk = Desk::up(settings());
-        desk.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(7)), at(0));
-        assert_eq!(desk.0.poll_effect(), Some(Effect::Reap(ChildSlot::Current)));
-        assert_eq!(desk.types(A, buffer), [Effect::Exit(7)], "{buffer:?}");
-        assert_eq!(desk.types(A, b"\x12"), [], "it is decided");
-        assert_eq!(desk.0.deadline(), None);
+        let mut console = TestConsole::up(settings());
+        console.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(7)), at(0));
+        assert_eq!(console.0.poll_effect(), Some(Effect::Reap(ChildSlot::Current)));
+        assert_eq!(console.types(A, buffer), [Effect::Exit(7)], "{buffer:?}");
+        assert_eq!(console.types(A, b"\x12"), [], "it is decided");
+        assert_eq!(console.0.deadline(), None);
     }
 }
 
 #[test]
 fn a_disabled_command_is_input() {
-    let mut desk = Desk::up(Settings { ignore: ByteSet::EMPTY, ..with_commands(None, None, None) });
-    assert_eq!(desk.types(A, b"\x18\x14"), []);
-    assert_eq!(desk.child_reads(), b"\x18\x14");
-    assert_eq!(desk.reads(A), b"");
+    let mut console = TestConsole::up(
+        with_commands(None, None, None).with(|s| s.console.ignore = ByteSet::EMPTY),
+    );
+    assert_eq!(console.types(A, b"\x18\x14"), []);
+    assert_eq!(console.child_reads(), b"\x18\x14");
+    assert_eq!(console.reads(A), b"");
 }
 
 #[test]
 fn without_a_kill_character_the_restart_character_still_starts() {
-    let mut desk = Desk::down(with_commands(None, None, None));
-    assert_eq!(desk.types(A, b"\x18"), []);
-    assert_eq!(desk.types(A, b"\x12"), [Effect::Spawn]);
+    let mut console = TestConsole::down(with_commands(None, None, None));
+    assert_eq!(console.types(A, b"\x18"), []);
+    assert_eq!(console.types(A, b"\x12"), [Effect::Spawn]);
 }
 
 #[test]
 fn one_byte_may_be_several_commands() {
     let x = Some(b'x');
-    let mut desk = Desk::up(with_commands(x, x, x));
-    assert_eq!(desk.types(A, b"x"), [Effect::Disconnect(A), Effect::Signal(ChildSlot::Current, 9)]);
-    assert_eq!(text(&desk.reads(A)), format!("{OFF}{KILLED}"));
+    let mut console = TestConsole::up(with_commands(x, x, x));
+    assert_eq!(
+        console.types(A, b"x"),
+        [Effect::Disconnect(A), Effect::Signal(ChildSlot::Current, 9)]
+    );
+    assert_eq!(text(&console.reads(A)), format!("{OFF}{KILLED}"));
     let restart = Some(0x12);
-    let mut desk = Desk::down(with_commands(restart, restart, restart));
-    assert_eq!(desk.types(A, b"\x12"), [Effect::Disconnect(A), Effect::Spawn]);
-    assert_eq!(text(&desk.reads(A)), format!("{OFF}{KILLED}"));
+    let mut console = TestConsole::down(with_commands(restart, restart, restart));
+    assert_eq!(console.types(A, b"\x12"), [Effect::Disconnect(A), Effect::Spawn]);
+    assert_eq!(text(&console.reads(A)), format!("{OFF}{KILLED}"));
     let quit = Some(0x11);
-    let mut desk = Desk::down(with_commands(None, None, quit));
-    assert_eq!(desk.types(A, b"\x11"), [Effect::Exit(0), Effect::Disconnect(A)]);
+    let mut console = TestConsole::down(with_commands(None, None, quit));
+    assert_eq!(console.types(A, b"\x11"), [Effect::Exit(0), Effect::Disconnect(A)]);
 }
 
 #[test]
 fn what_follows_the_logout_character_still_counts() {
-    let mut desk = Desk::up(with_commands(Some(0x18), None, Some(b'L')));
-    let effects = desk.types(A, b"aLb\x18c");
+    let mut console = TestConsole::up(with_commands(Some(0x18), None, Some(b'L')));
+    let effects = console.types(A, b"aLb\x18c");
     assert_eq!(effects, [Effect::Disconnect(A), Effect::Signal(ChildSlot::Current, 9)]);
-    assert_eq!(desk.child_reads(), b"aLbc");
+    assert_eq!(console.child_reads(), b"aLbc");
 }
 
 #[test]
-fn signal_0_is_said_and_not_sent() {
-    let mut desk = Desk::up(Settings { kill_signal: 0, ..settings() });
-    assert_eq!(desk.types(A, b"\x18"), []);
-    assert_eq!(text(&desk.reads(A)), KILLED);
+fn kill_signal_0_is_said_and_not_sent() {
+    let mut console = TestConsole::up(settings().with(|s| s.restart.kill_signal = 0));
+    assert_eq!(console.types(A, b"\x18"), []);
+    assert_eq!(text(&console.reads(A)), KILLED);
 }
 
 #[test]
 fn telnet_is_taken_out_of_what_a_socket_sends() {
-    let mut desk = Desk::up(settings());
-    desk.joins(B, User, Telnet);
-    desk.types(B, b"a\xFF");
-    desk.types(B, b"\xFFb\xFF\xFD");
-    desk.types(B, b"\x03c\xFF\xFA\x18\x18\x18\xFF\xF0d\r\0");
-    assert_eq!(desk.child_reads(), b"a\xFFbcd\r");
-    assert_eq!(desk.reads(B), b"\xFF\xFC\x03");
-    assert_eq!(desk.0.poll_effect(), None);
+    let mut console = TestConsole::up(settings());
+    console.joins(B, User, Telnet);
+    console.types(B, b"a\xFF");
+    console.types(B, b"\xFFb\xFF\xFD");
+    console.types(B, b"\x03c\xFF\xFA\x18\x18\x18\xFF\xF0d\r\0");
+    assert_eq!(console.child_reads(), b"a\xFFbcd\r");
+    assert_eq!(console.reads(B), b"\xFF\xFC\x03");
+    assert_eq!(console.0.poll_effect(), None);
 }
 
 #[test]
 fn a_terminal_and_a_pipe_speak_no_telnet() {
     for kind in [Terminal, Pipe] {
-        let mut desk = Desk::up(settings());
-        desk.joins(B, User, kind);
-        desk.types(B, b"\xFF\xFD\x03");
-        assert_eq!(desk.child_reads(), b"\xFF\xFD\x03");
-        assert_eq!(desk.reads(B), b"");
+        let mut console = TestConsole::up(settings());
+        console.joins(B, User, kind);
+        console.types(B, b"\xFF\xFD\x03");
+        assert_eq!(console.child_reads(), b"\xFF\xFD\x03");
+        assert_eq!(console.reads(B), b"");
     }
 }
 
 #[test]
-fn log_clients_are_not_heard() {
-    let mut desk = Desk::up(settings());
-    desk.joins(B, Logger, Telnet);
-    assert_eq!(desk.types(B, b"\x18\x14\x11\xFF\xFD\x03x"), []);
-    assert_eq!((desk.child_reads(), desk.reads(B)), (vec![], vec![]));
+fn loggers_give_no_commands() {
+    let mut console = TestConsole::up(settings());
+    console.joins(B, Logger, Telnet);
+    assert_eq!(console.types(B, b"\x18\x14\x11\xFF\xFD\x03x"), []);
+    assert_eq!((console.child_reads(), console.reads(B)), (vec![], vec![]));
 }
 
 #[test]
-fn strangers_are_not_heard() {
-    let mut desk = Desk::up(settings());
-    assert_eq!(desk.types(ClientId(99), b"\x18"), []);
-    assert!(!desk.0.accepts_input(ClientId(99)));
+fn unknown_clients_give_no_commands() {
+    let mut console = TestConsole::up(settings());
+    assert_eq!(console.types(ClientId(99), b"\x18"), []);
+    assert!(!console.0.accepts_input(ClientId(99)));
 }
 
 #[test]
 fn in_oneshot_a_start_by_hand_is_the_end() {
-    let mut desk = Desk::up(Settings { restart: RestartMode::Oneshot, ..settings() });
-    desk.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(5)), at(100));
-    assert_eq!(desk.0.poll_effect(), Some(Effect::Reap(ChildSlot::Current)));
-    assert_eq!(desk.types(A, b"\x12"), [Effect::Exit(5)]);
+    let mut console = TestConsole::up(settings().with(|s| s.restart.mode = RestartMode::Oneshot));
+    console.0.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(5)), at(100));
+    assert_eq!(console.0.poll_effect(), Some(Effect::Reap(ChildSlot::Current)));
+    assert_eq!(console.types(A, b"\x12"), [Effect::Exit(5)]);
 }

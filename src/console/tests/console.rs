@@ -1,4 +1,4 @@
-//! The console as a whole: short stories.
+//! The console as a whole.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const A: ClientId = ClientId(1);
 
 /// A console with standard output as a reader.
 fn watched(settings: Settings) -> Console {
-    console(Settings { to_stdout: true, ..settings })
+    console(settings.with(|s| s.to_stdout = true))
 }
 
 fn effects(console: &mut Console) -> Vec<Effect> {
@@ -65,7 +65,7 @@ fn a_child_ends_and_is_replaced() {
 }
 
 #[test]
-fn timeouts_without_need_do_nothing() {
+fn timeouts_that_are_not_due_do_nothing() {
     let mut console = running(settings());
     for millis in [0, 1, 15_000, 99_000] {
         console.handle_timeout(at(millis));
@@ -84,13 +84,13 @@ fn sigterm_with_a_child() {
     console.handle(Event::Output(ChildSlot::Current, b"half"), at(19_500));
     console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(3)), at(20_000));
     assert_eq!(effects(&mut console), [Effect::Reap(ChildSlot::Current), Effect::Exit(0)]);
-    // No empty line before, not even here, and no word about the signal.
+    // There is no empty line before, not even after half a line, and nothing about the signal.
     assert_eq!(said(&mut console), format!("half{SHUTTING_DOWN}"));
 }
 
 #[test]
 fn sigterm_with_another_signal_and_no_grace() {
-    let mut console = running(Settings { kill_signal: 15, ..settings() });
+    let mut console = running(settings().with(|s| s.restart.kill_signal = 15));
     console.handle(Event::Terminate, at(19_000));
     assert_eq!(
         effects(&mut console),
@@ -101,14 +101,17 @@ fn sigterm_with_another_signal_and_no_grace() {
 #[test]
 fn sigterm_with_a_grace_period() {
     let grace = Duration::from_secs(5);
-    let mut console = running(Settings { kill_signal: 15, grace, ..settings() });
+    let mut console = running(settings().with(|s| {
+        s.restart.kill_signal = 15;
+        s.restart.grace = grace;
+    }));
     console.handle(Event::Terminate, at(14_000));
     assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 15)]);
     console.handle_timeout(at(18_999));
     assert_eq!(effects(&mut console), []);
     console.handle_timeout(at(19_000));
     assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 9)]);
-    // It survives even that, so the server leaves without it, once.
+    // The child survives SIGKILL, so the server exits without it, once.
     console.handle_timeout(at(20_000));
     console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Signal(9)), at(20_000));
     assert_eq!(effects(&mut console), [Effect::Exit(0)]);
@@ -118,7 +121,7 @@ fn sigterm_with_a_grace_period() {
 
 #[test]
 fn sigterm_without_a_child_says_nothing() {
-    let mut console = watched(Settings { wait: true, ..settings() });
+    let mut console = watched(settings().with(|s| s.restart.wait = true));
     console.handle(Event::Terminate, at(0));
     console.handle(Event::Terminate, at(0));
     assert_eq!(effects(&mut console), [Effect::Exit(0)]);
@@ -126,7 +129,7 @@ fn sigterm_without_a_child_says_nothing() {
 }
 
 #[test]
-fn a_terminal_that_is_closed_is_the_end_of_the_child() {
+fn a_child_that_closes_its_terminal_is_killed() {
     let mut console = running(settings());
     console.handle(Event::OutputClosed(ChildSlot::Current), at(1_000));
     assert_eq!(effects(&mut console), [Effect::Signal(ChildSlot::Current, 9)]);
@@ -144,9 +147,8 @@ fn a_failed_start_is_said_on_a_line_of_its_own() {
 }
 
 #[test]
-fn trouble_with_the_log_is_said_once() {
-    let log = Some((b"/l".to_vec(), true));
-    let mut console = watched(Settings { log, ..settings() });
+fn a_failure_of_the_log_is_said_once() {
+    let mut console = watched(settings().with_log("/l", true));
     console.handle(Event::LogOpened, at(0));
     let line = "@@@ Log file /l: R, output is not being logged\r\n";
     for _ in 0..3 {
@@ -160,7 +162,7 @@ fn trouble_with_the_log_is_said_once() {
 }
 
 #[test]
-fn a_log_that_works_later_starts_there() {
+fn a_log_that_is_opened_later_begins_there() {
     let mut console = running(settings());
     console.handle(Event::Output(ChildSlot::Current, b"before"), at(0));
     assert!(console.take(Sink::Log).is_none());
@@ -169,7 +171,7 @@ fn a_log_that_works_later_starts_there() {
     console.handle(Event::Output(ChildSlot::Current, b"after"), at(0));
     assert!(!console.is_sink_drained(Sink::Log));
     assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "after");
-    // That it works again is no new beginning.
+    // A log that recovers does not begin again.
     console.handle(Event::LogOpened, at(0));
     console.handle(Event::Output(ChildSlot::Current, b"more"), at(0));
     assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "more");
@@ -191,7 +193,7 @@ fn a_log_that_is_far_behind_has_no_room() {
 }
 
 #[test]
-fn a_client_that_may_never_read_is_waited_for_only_shortly_and_once() {
+fn a_client_that_may_never_read_is_waited_for_shortly_and_once() {
     let mut console = console(settings());
     console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Telnet }, at(0));
     let mut need = |millis: u64| {
@@ -242,7 +244,7 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
         console.backpressure_deadline(at(millis).mono)
     };
     let until = |millis| Some(at(millis).mono + CLIENT_WAIT);
-    // It is no stranger.
+    // The client has proved that it reads.
     for _ in 0..9 {
         console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(500));
         let count = console.output(A).0.len();
@@ -259,8 +261,8 @@ fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
     console.written(A, CLIENT_WAIT_MIN_BYTES - 1);
     assert_eq!(need(&mut console, 1_040), None, "it reads too slowly");
     console.handle(Event::Output(ChildSlot::Current, &[b'x'; 2 * PTY_BUDGET]), at(1_041));
-    assert_eq!(need(&mut console, 1_041), None, "nor is it waited for again");
-    // Before it has caught up.
+    assert_eq!(need(&mut console, 1_041), None, "it is not waited for again");
+    // Not before it has caught up.
     while !console.is_drained(A) {
         let count = console.output(A).0.len();
         console.written(A, count);
@@ -293,7 +295,7 @@ fn the_counters_count_terminals_but_no_pipes() {
 }
 
 #[test]
-fn nothing_is_pending_for_a_pipe() {
+fn a_pipe_is_always_drained() {
     let mut console = running(settings());
     console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Pipe }, at(0));
     console.handle(Event::Output(ChildSlot::Current, b"x"), at(0));
@@ -326,7 +328,7 @@ fn a_client_that_does_not_read_answers_is_not_read() {
 }
 
 #[test]
-fn memory_that_nobody_needs_is_given_back() {
+fn memory_that_no_reader_needs_is_given_back() {
     let mut console = running(settings());
     for _ in 0..40 {
         console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(0));
@@ -340,13 +342,16 @@ fn memory_that_nobody_needs_is_given_back() {
     assert!(said(&mut console).starts_with("\r\n@@@"), "the line is open still");
 }
 
-/// The one that stays although it was to be replaced is ready as soon as it says so.
+/// An old child that is not replaced after all is ready as soon as it has written the text.
 #[test]
-fn old_child_gets_ready_too() {
+fn an_old_child_becomes_ready_too() {
     let overlap =
         OverlapOptions { after: Duration::from_secs(9), grace: Duration::ZERO, command: None };
     let ready = Some(b"ready".to_vec());
-    let mut console = running(Settings { overlap: Some(overlap), ready, ..settings() });
+    let mut console = running(settings().with(|s| {
+        s.restart.overlap = Some(overlap);
+        s.restart.ready = ready;
+    }));
     console.handle(Event::Output(ChildSlot::Current, b"rea"), at(0));
     console.handle(Event::Reload, at(0));
     assert_eq!(effects(&mut console), [Effect::SpawnReplacement]);
@@ -355,8 +360,8 @@ fn old_child_gets_ready_too() {
     assert!(!console.status().ready);
     console.handle(Event::Output(ChildSlot::Old, b"dy"), at(0));
     assert!(console.status().ready && !console.child_is_ready());
-    let entries: Vec<AuditEvent> = std::iter::from_fn(|| console.poll_audit_event()).collect();
-    assert_eq!(entries.last(), Some(&AuditEvent::Ready(100)));
+    let events: Vec<AuditEvent> = std::iter::from_fn(|| console.poll_audit_event()).collect();
+    assert_eq!(events.last(), Some(&AuditEvent::Ready(100)));
     console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Code(1)), at(1));
     assert!(console.child_is_ready());
 }

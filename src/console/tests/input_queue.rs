@@ -30,13 +30,13 @@ fn keeps_the_order_across_clients() {
 }
 
 #[test]
-fn is_full_for_who_filled_it() {
+fn is_full_for_the_client_that_filled_it() {
     let mut queue = InputQueue::default();
     push(&mut queue, A, &vec![b'a'; INPUT_MAX - 1]);
     assert!(queue.accepts(A));
     push(&mut queue, A, b"a");
     assert!(!queue.accepts(A));
-    // Somebody else is still heard, as far as the reserve goes.
+    // Another client is still read, up to its reserve.
     assert!(queue.accepts(B));
     push(&mut queue, B, &[b'b'; INPUT_RESERVE - 1]);
     assert!(queue.accepts(B));
@@ -45,7 +45,7 @@ fn is_full_for_who_filled_it() {
 }
 
 #[test]
-fn what_the_child_reads_makes_room_for_who_sent_it() {
+fn input_that_the_child_reads_makes_room_for_its_client() {
     let mut queue = InputQueue::default();
     push(&mut queue, B, &[b'b'; INPUT_RESERVE]);
     push(&mut queue, A, &vec![b'a'; INPUT_MAX]);

@@ -1,9 +1,12 @@
 //! Every text, byte for byte.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
 use super::{settings, text};
-use crate::config::CommandChars;
 use crate::config::MessageStyle;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
+use crate::config::{CommandChars, LogOptions, LogTarget};
 use crate::console::clock::UnixTime;
 use crate::console::event::{ChildProcess, ExitStatus, Subsystem};
 use crate::console::messages::ClientCount;
@@ -52,16 +55,15 @@ fn greeting_of_a_logger() {
         @@@ procServ server started at: Wed Aug 11 13:38:00 2021\r\n\
         @@@ Child \"IOC\" started at: Wed Aug 11 13:38:01 2021\r\n";
     let mut settings = settings();
-    settings.commands.logout = Some(0x11);
+    settings.console.commands.logout = Some(0x11);
     assert_eq!(greeting(&settings, On, Some(CHILD), None), expected);
 }
 
 #[test]
 fn greeting_without_a_child() {
-    let mut settings = settings();
-    settings.name.clone_from(&settings.command);
-    settings.commands.logout = Some(0x0C);
-    settings.log = Some((b"/var/log/x".to_vec(), true));
+    let mut settings = settings().with_log("/var/log/x", true);
+    settings.child.name.clone_from(&settings.child.command);
+    settings.console.commands.logout = Some(0x0C);
     let expected = "\
         @@@ Welcome to procServ (procServ Process Server 2.9.0)\r\n\
         @@@ Use ^X to kill the child, auto restart mode is OFF, use ^T to toggle auto restart\r\n\
@@ -80,11 +82,9 @@ fn greeting_without_a_child() {
 
 #[test]
 fn greeting_without_commands() {
-    let settings = Settings {
-        commands: CommandChars { kill: None, toggle: None, logout: None },
-        log: Some((b"/var/log/x".to_vec(), false)),
-        ..settings()
-    };
+    let settings = settings()
+        .with_log("/var/log/x", false)
+        .with(|s| s.console.commands = CommandChars { kill: None, toggle: None, logout: None });
     let greeting = greeting(&settings, Oneshot, None, count(0, 0));
     let lines: Vec<&str> = greeting.split("\r\n").collect();
     let expected =
@@ -98,7 +98,8 @@ fn greeting_without_commands() {
 #[test]
 fn a_printable_command_character_is_shown_as_itself() {
     let mut settings = settings();
-    settings.commands = CommandChars { kill: Some(b'k'), toggle: Some(0x7F), logout: Some(0xE4) };
+    settings.console.commands =
+        CommandChars { kill: Some(b'k'), toggle: Some(0x7F), logout: Some(0xE4) };
     let times = (&b""[..], &b""[..]);
     let greeting = messages::greeting(&settings, On, None, times, count(0, 0));
     let expected = b"@@@ Use k to kill the child, auto restart mode is ON, use ^? to toggle auto \
@@ -112,10 +113,10 @@ fn a_printable_command_character_is_shown_as_itself() {
 #[test]
 fn names_are_bytes_of_any_length() {
     let mut settings = settings();
-    settings.name = [&b"\xE4"[..], &[b'n'; 4000]].concat();
+    settings.child.name = OsString::from_vec([&b"\xE4"[..], &[b'n'; 4000]].concat());
     let started = messages::started(&settings, 1);
     assert!(
-        started.starts_with(&[b"@@@ Restarting child \"", &*settings.name, b"\"\r\n"].concat())
+        started.starts_with(&[b"@@@ Restarting child \"", settings.name(), b"\"\r\n"].concat())
     );
 }
 
@@ -125,10 +126,10 @@ fn a_start() {
     let mut settings = settings();
     let expected = format!("@@@ Restarting child \"IOC\"\r\n@@@    (as ./st.cmd)\r\n{rest}");
     assert_eq!(text(&messages::started(&settings, 7)), expected);
-    settings.executed = b"/bin/sh".to_vec();
+    settings.child.exec = Some("/bin/sh".into());
     let expected = format!("@@@ Restarting child \"IOC\"\r\n@@@    (as /bin/sh)\r\n{rest}");
     assert_eq!(text(&messages::started(&settings, 7)), expected);
-    settings.executed.clone_from(&settings.name);
+    settings.child.exec = Some(settings.child.name.clone());
     let expected = format!("@@@ Restarting child \"IOC\"\r\n{rest}");
     assert_eq!(text(&messages::started(&settings, 7)), expected);
 }
@@ -158,7 +159,7 @@ fn an_end() {
 #[test]
 fn what_follows_an_end() {
     let mut settings = settings();
-    settings.commands.logout = Some(0x0C);
+    settings.console.commands.logout = Some(0x0C);
     let say = |mode| text(&messages::shutting_down(&settings, mode, b"T"));
     assert_eq!(
         say(On),
@@ -189,9 +190,9 @@ fn commands() {
 }
 
 #[test]
-fn old_words() {
-    let log = Some((b"/var/log/x".to_vec(), true));
-    let settings = Settings { wording: MessageStyle::V2_7, log, ..settings() };
+fn messages_of_2_7() {
+    let settings =
+        settings().with_log("/var/log/x", true).with(|s| s.console.style = MessageStyle::V2_7);
     let greeting = greeting(&settings, On, None, count(0, 0));
     assert!(greeting.contains("\r\n@@@ Use ^X to kill the child, auto restart is ON, use ^T to"));
     assert!(!greeting.contains("log file"), "{greeting}");
@@ -201,7 +202,8 @@ fn old_words() {
 
 #[test]
 fn failures() {
-    let settings = Settings { log: Some((b"/l".to_vec(), true)), ..settings() };
+    let log = LogOptions { target: Some(LogTarget::File("/l".into())), ..LogOptions::default() };
+    let settings = Settings { log, log_opened: true, ..settings() };
     for (subsystem, expected) in [
         (Subsystem::Log, "Log file /l: R, output is not being logged"),
         (Subsystem::Rotation, "Log file /l: R, it is not being rotated"),

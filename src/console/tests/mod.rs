@@ -1,4 +1,4 @@
-//! Unit tests of the core's parts; the whole of it is tested by the simulation.
+//! Unit tests of the console's parts. The simulation tests the console as a whole.
 
 mod buffer;
 mod commands;
@@ -29,12 +29,11 @@ impl TimeFormatter for Seconds {
 
 /// `procServ -n IOC ... ./st.cmd`.
 fn settings() -> Settings {
-    Settings {
-        child_dir: b"/home/y".to_vec(),
-        name: b"IOC".to_vec(),
-        time_format: b"T".to_vec(),
-        ..Settings::plain()
-    }
+    Settings::plain().with(|s| {
+        s.child.chdir = Some("/home/y".into());
+        s.child.name = "IOC".into();
+        s.console.time_format = b"T".to_vec();
+    })
 }
 
 fn console(settings: Settings) -> Console {

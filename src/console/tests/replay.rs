@@ -1,32 +1,32 @@
-//! What of the stream is kept for readers to come.
+//! The part of the stream that is kept for new readers.
 
 use super::{Seconds, at, console, settings};
+use crate::console::Console;
 use crate::console::clock::UnixTime;
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role};
 use crate::console::stream::buffer::StreamBuffer;
-use crate::console::{Console, Settings};
 use crate::limits::{
     HISTORY_OPTION_MAX, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, TIMESTAMP_MIN_SPACING,
 };
 
 /// Appends for readers that have everything.
-fn append(history: &mut StreamBuffer, bytes: &[u8], second: i64) {
-    let head = history.head();
+fn append(buffer: &mut StreamBuffer, bytes: &[u8], second: i64) {
+    let head = buffer.head();
     for part in bytes.chunks(65_536) {
-        history.append(part, UnixTime(second), || head);
+        buffer.append(part, UnixTime(second), || head);
     }
 }
 
-fn replay(history: &StreamBuffer) -> Vec<u8> {
-    let (first, second) = history.slices(history.replay_point());
+fn replay(buffer: &StreamBuffer) -> Vec<u8> {
+    let (first, second) = buffer.slices(buffer.replay_point());
     [first, second].concat()
 }
 
 #[track_caller]
 fn check(replayed: usize, said: &[u8], expected: &[u8]) {
-    let mut history = StreamBuffer::new(false, replayed);
-    append(&mut history, said, 0);
-    assert_eq!(replay(&history).escape_ascii().to_string(), expected.escape_ascii().to_string());
+    let mut buffer = StreamBuffer::new(false, replayed);
+    append(&mut buffer, said, 0);
+    assert_eq!(replay(&buffer).escape_ascii().to_string(), expected.escape_ascii().to_string());
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn begins_with_a_line() {
 }
 
 #[test]
-fn begins_anywhere_if_no_line_does() {
+fn begins_with_any_byte_if_no_line_begins() {
     check(3, b"one\ntwo", b"two");
     check(2, b"one\ntwo", b"wo");
     check(3, b"one\ntwo\n", b"wo\n");
@@ -78,75 +78,75 @@ fn an_older_program_cuts_it_to_what_it_can_hold() {
 
 #[test]
 fn memory_comes_with_the_bytes() {
-    let mut history = StreamBuffer::new(true, HISTORY_OPTION_MAX);
-    assert_eq!(history.memory(), 0);
-    append(&mut history, b"first\n", 0);
-    assert_eq!(history.memory(), STREAM_BUFFER_MIN);
-    append(&mut history, &vec![b'x'; 100_000], 0);
-    history.shrink(history.head());
-    assert_eq!((history.tail(), history.memory()), (0, 131_072));
+    let mut buffer = StreamBuffer::new(true, HISTORY_OPTION_MAX);
+    assert_eq!(buffer.memory(), 0);
+    append(&mut buffer, b"first\n", 0);
+    assert_eq!(buffer.memory(), STREAM_BUFFER_MIN);
+    append(&mut buffer, &vec![b'x'; 100_000], 0);
+    buffer.shrink(buffer.head());
+    assert_eq!((buffer.tail(), buffer.memory()), (0, 131_072));
     // Not a power of two any more.
-    append(&mut history, &vec![b'x'; HISTORY_OPTION_MAX + STREAM_BUFFER_MAX], 0);
-    assert_eq!(history.memory(), HISTORY_OPTION_MAX + STREAM_BUFFER_MAX);
-    assert!(history.is_full());
-    append(&mut history, b"\nlast\n", 0);
-    assert_eq!(replay(&history), b"last\n");
+    append(&mut buffer, &vec![b'x'; HISTORY_OPTION_MAX + STREAM_BUFFER_MAX], 0);
+    assert_eq!(buffer.memory(), HISTORY_OPTION_MAX + STREAM_BUFFER_MAX);
+    assert!(buffer.is_full());
+    append(&mut buffer, b"\nlast\n", 0);
+    assert_eq!(replay(&buffer), b"last\n");
 }
 
 #[test]
 fn memory_for_readers_that_lag_is_given_back() {
-    let mut history = StreamBuffer::new(false, 10_000);
+    let mut buffer = StreamBuffer::new(false, 10_000);
     for _ in 0..20 {
-        history.append(&[b'x'; 65_536], UnixTime(0), || 0);
+        buffer.append(&[b'x'; 65_536], UnixTime(0), || 0);
     }
-    assert_eq!(history.memory(), STREAM_BUFFER_MAX + 10_000);
-    history.shrink(history.head());
-    assert_eq!((history.head() - history.tail(), history.memory()), (10_001, 16_384));
-    assert_eq!(replay(&history).len(), 10_000);
+    assert_eq!(buffer.memory(), STREAM_BUFFER_MAX + 10_000);
+    buffer.shrink(buffer.head());
+    assert_eq!((buffer.head() - buffer.tail(), buffer.memory()), (10_001, 16_384));
+    assert_eq!(replay(&buffer).len(), 10_000);
 }
 
 #[test]
 fn room_for_readers_comes_on_top() {
-    let mut history = StreamBuffer::new(false, 100_000);
-    append(&mut history, &vec![b'x'; 2 * STREAM_BUFFER_MAX], 0);
-    let oldest = history.replay_point();
-    assert!(history.has_room_before(oldest));
+    let mut buffer = StreamBuffer::new(false, 100_000);
+    append(&mut buffer, &vec![b'x'; 2 * STREAM_BUFFER_MAX], 0);
+    let oldest = buffer.replay_point();
+    assert!(buffer.has_room_before(oldest));
     // So much more may come before it is passed.
-    history.append(&vec![b'y'; STREAM_BUFFER_MAX], UnixTime(0), || oldest);
-    assert!(!history.has_room_before(oldest));
-    assert!(history.tail() <= oldest);
-    history.append(b"z", UnixTime(0), || oldest);
-    assert!(history.tail() > oldest);
+    buffer.append(&vec![b'y'; STREAM_BUFFER_MAX], UnixTime(0), || oldest);
+    assert!(!buffer.has_room_before(oldest));
+    assert!(buffer.tail() <= oldest);
+    buffer.append(b"z", UnixTime(0), || oldest);
+    assert!(buffer.tail() > oldest);
 }
 
 /// A console that says an empty line a second, for weeks.
 #[test]
 fn times_take_no_more_memory_than_bytes() {
-    let mut history = StreamBuffer::new(true, 2 * STREAM_BUFFER_MAX);
-    let count = history.capacity() as i64 + 5;
+    let mut buffer = StreamBuffer::new(true, 2 * STREAM_BUFFER_MAX);
+    let count = buffer.capacity() as i64 + 5;
     for second in 0..count {
-        append(&mut history, b"\n", second);
+        append(&mut buffer, b"\n", second);
     }
     assert!(
-        history.timestamps() <= history.capacity() / TIMESTAMP_MIN_SPACING,
+        buffer.timestamps() <= buffer.capacity() / TIMESTAMP_MIN_SPACING,
         "{}",
-        history.timestamps()
+        buffer.timestamps()
     );
     // The newest are exact; the others are those of a line before.
-    let exact = (history.capacity() / TIMESTAMP_MIN_SPACING / 4) as i64;
+    let exact = (buffer.capacity() / TIMESTAMP_MIN_SPACING / 4) as i64;
     for second in count - exact..count {
-        assert_eq!(history.arrived(second as u64), Some(UnixTime(second)));
+        assert_eq!(buffer.arrived(second as u64), Some(UnixTime(second)));
     }
     let mut last = 0;
-    for at in history.tail()..history.head() {
-        let told = history.arrived(at).unwrap().0;
+    for at in buffer.tail()..buffer.head() {
+        let told = buffer.arrived(at).unwrap().0;
         assert!(told <= at as i64 && told >= last, "{told} at {at}");
         last = told;
     }
 }
 
-/// What a client that comes now is given after its greeting, without telnet's offer.
-fn past(console: &mut Console, id: u64, role: Role) -> String {
+/// The bytes that a new client gets after its greeting, without telnet's offer.
+fn replayed(console: &mut Console, id: u64, role: Role) -> String {
     let id = ClientId(id);
     console.handle(Event::Joined { id, role, kind: ClientKind::Raw }, at(9000));
     let greeting = console.output(id).0.len();
@@ -156,14 +156,17 @@ fn past(console: &mut Console, id: u64, role: Role) -> String {
 }
 
 #[test]
-fn every_new_client_gets_the_past() {
-    let stamped = Settings { history: 9, log_stamp: Some(b"@".to_vec()), ..settings() };
+fn every_new_client_gets_the_history() {
+    let stamped = settings().with(|s| {
+        s.console.history = 9;
+        s.log.stamp = Some(b"@".to_vec());
+    });
     let mut console = console(stamped);
     for (line, second) in [("one\n", 1), ("two\n", 2), ("three", 3)] {
         console.handle(Event::Output(ChildSlot::Current, line.as_bytes()), at(1000 * second));
     }
-    assert_eq!(past(&mut console, 1, Role::User), "two\nthree");
-    assert_eq!(past(&mut console, 2, Role::Logger), "@2 two\n@3 three");
+    assert_eq!(replayed(&mut console, 1, Role::User), "two\nthree");
+    assert_eq!(replayed(&mut console, 2, Role::Logger), "@2 two\n@3 three");
     // What comes next comes once.
     console.handle(Event::Output(ChildSlot::Current, b"!\n"), at(4000));
     console.written(ClientId(1), 9);
@@ -172,7 +175,7 @@ fn every_new_client_gets_the_past() {
 
 #[test]
 fn a_pipe_is_given_nothing() {
-    let mut console = console(Settings { history: 9, ..settings() });
+    let mut console = console(settings().with(|s| s.console.history = 9));
     console.handle(Event::Output(ChildSlot::Current, b"one\n"), at(0));
     let (id, role, kind) = (ClientId(1), Role::User, ClientKind::Pipe);
     console.handle(Event::Joined { id, role, kind }, at(0));
@@ -180,11 +183,11 @@ fn a_pipe_is_given_nothing() {
 }
 
 #[test]
-fn nothing_of_it_outlives_a_crash() {
-    let settings = Settings { history: 100, ..settings() };
+fn no_history_outlives_a_crash() {
+    let settings = settings().with(|s| s.console.history = 100);
     let mut console = console(settings.clone());
     console.handle(Event::Output(ChildSlot::Current, b"one\n"), at(0));
-    let outline = console.crash_snapshot();
-    let mut next = Console::restore(settings, Box::new(Seconds), outline).unwrap();
-    assert_eq!(past(&mut next, 1, Role::User), "");
+    let snapshot = console.crash_snapshot();
+    let mut next = Console::restore(settings, Box::new(Seconds), snapshot).unwrap();
+    assert_eq!(replayed(&mut next, 1, Role::User), "");
 }

@@ -1,5 +1,5 @@
-//! What a record has to keep that the simulation's oracle knows nothing of, and the lines that only
-//! the log gets.
+//! What a snapshot has to keep that the simulation's oracle does not know, and the lines that only the
+//! log gets.
 
 use super::{Seconds, at, console, settings, text};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, Role, Sink};
@@ -9,12 +9,12 @@ use crate::limits::{CLIENT_WAIT_MIN_BYTES, STAGE_MAX, STREAM_BUFFER_MAX};
 
 fn upgraded(console: &Console, settings: Settings) -> Console {
     let bytes = minicbor::to_vec(console.snapshot()).unwrap();
-    let record: Snapshot = minicbor::decode(&bytes).unwrap();
-    assert_eq!(record, console.snapshot());
-    Console::restore(settings, Box::new(Seconds), record).unwrap()
+    let snapshot: Snapshot = minicbor::decode(&bytes).unwrap();
+    assert_eq!(snapshot, console.snapshot());
+    Console::restore(settings, Box::new(Seconds), snapshot).unwrap()
 }
 
-/// With a child that filled the stream, and a client that took nothing of it.
+/// A console with a child that has filled the stream, and a client that has read none of it.
 fn lagging_console() -> Console {
     let mut console = console(settings());
     console.handle_timeout(at(0));
@@ -37,7 +37,7 @@ fn a_client_is_waited_for_as_long_as_before() {
     assert_eq!(old.backpressure_deadline(at(1).mono), Some(at(5).mono));
     let mut new = upgraded(&old, settings());
     assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(5).mono));
-    // It reads as fast as it has to, but not quite.
+    // The client reads not quite as fast as it has to.
     for console in [&mut old, &mut new] {
         console.written(ClientId(1), CLIENT_WAIT_MIN_BYTES - 1);
     }
@@ -46,14 +46,14 @@ fn a_client_is_waited_for_as_long_as_before() {
         console.update_backpressure(at(5).mono);
         assert_eq!(console.backpressure_deadline(at(5).mono), None);
     }
-    // Written off it stays.
+    // A client that was given up stays so.
     let mut new = upgraded(&new, settings());
     new.update_backpressure(at(6).mono);
     assert_eq!(new.backpressure_deadline(at(6).mono), None);
 }
 
 #[test]
-fn a_client_that_has_read_a_lot_is_no_stranger_afterwards() {
+fn a_client_that_has_proved_to_read_is_waited_for_as_before() {
     let mut old = lagging_console();
     old.written(ClientId(1), STREAM_BUFFER_MAX);
     for _ in 0..STREAM_BUFFER_MAX / 65536 {
@@ -65,7 +65,7 @@ fn a_client_that_has_read_a_lot_is_no_stranger_afterwards() {
 }
 
 #[test]
-fn a_client_that_owes_the_reading_of_answers_owes_it_afterwards() {
+fn a_client_that_has_not_read_its_replies_is_not_read_afterwards() {
     let mut console = lagging_console();
     let id = ClientId(1);
     while console.accepts_input(id) {
@@ -82,7 +82,7 @@ fn a_client_that_owes_the_reading_of_answers_owes_it_afterwards() {
 }
 
 fn logged() -> Settings {
-    Settings { log: Some((b"/log".to_vec(), true)), log_stamp: Some(b"@".to_vec()), ..settings() }
+    settings().with_log("/log", true).with(|s| s.log.stamp = Some(b"@".to_vec()))
 }
 
 fn logging_console() -> Console {
@@ -97,7 +97,7 @@ fn log(console: &mut Console) -> String {
 }
 
 #[test]
-fn only_the_log_hears_of_upgrades() {
+fn only_the_log_gets_lines_about_upgrades() {
     let mut console = logging_console();
     let (id, role, kind) = (ClientId(1), Role::User, ClientKind::Terminal);
     console.handle(Event::Joined { id, role, kind }, at(1000));
@@ -115,8 +115,8 @@ fn only_the_log_hears_of_upgrades() {
 }
 
 #[test]
-fn without_a_log_nobody_hears_of_upgrades() {
-    let mut console = console(Settings { to_stdout: true, ..settings() });
+fn without_a_log_nothing_is_said_about_upgrades() {
+    let mut console = console(settings().with(|s| s.to_stdout = true));
     console.handle(Event::Upgraded { version: "2.9.1" }, at(0));
     console.handle(Event::UpgradeFailed("no such file"), at(0));
     assert!(console.take(Sink::Log).is_none());
@@ -124,7 +124,7 @@ fn without_a_log_nobody_hears_of_upgrades() {
 }
 
 #[test]
-fn a_note_is_no_part_of_what_is_missing() {
+fn a_private_line_does_not_count_as_missing() {
     let note = "@@@ procServ server not upgraded: why\r\n";
     let whole = format!("\r\n@2 {note}@1 later");
     let before = whole.len() - "@1 later".len();
@@ -136,7 +136,7 @@ fn a_note_is_no_part_of_what_is_missing() {
         let chunk = console.take(Sink::Log).unwrap();
         assert_eq!(text(&chunk.bytes), whole);
         console.lost(Sink::Log, &chunk, written, true);
-        // It may be lost in another server, too.
+        // The snapshot keeps the announcement.
         let mut console = upgraded(&console, logged());
         let missing = 5 - written.saturating_sub(before + 3).min(5);
         let gap = format!("@@@ {missing} bytes are missing here\r\n");
@@ -152,7 +152,7 @@ fn a_note_is_no_part_of_what_is_missing() {
 }
 
 #[test]
-fn a_note_behind_a_failed_chunk_is_not_lost() {
+fn a_private_line_after_a_failed_chunk_is_not_lost() {
     let mut console = logging_console();
     let first = console.take(Sink::Log).unwrap();
     console.handle(Event::UpgradeFailed("log is hung"), at(2000));

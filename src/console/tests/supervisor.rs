@@ -1,4 +1,4 @@
-//! Timelines: what happens when, with a holdoff time of 15 seconds.
+//! When what happens, with a holdoff time of 15 seconds.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::limits::START_RETRY;
 fn policy() -> Policy {
     let time = Duration::from_secs(15);
     let holdoff = RestartDelay { least: time, most: time, seed: 0 };
-    Policy { holdoff, signal_status: false }
+    Policy { holdoff, grace: Duration::from_secs(5), ..Policy::default() }
 }
 
 fn supervisor(mode: RestartMode) -> Supervisor {
@@ -310,7 +310,7 @@ fn no_holdoff_time_is_no_wait() {
 fn sigterm_gives_the_child_its_grace_and_then_kills_it() {
     let mut supervisor = supervisor(On);
     supervisor.starts(0);
-    supervisor.begin_shutdown(false, Duration::from_secs(5), at(20_000).mono);
+    supervisor.begin_shutdown(false, at(20_000).mono);
     assert!(supervisor.is_leaving() && supervisor.in_grace());
     assert!(supervisor.running().is_some());
     supervisor.waits_until(Some(25_000));
@@ -324,7 +324,7 @@ fn sigterm_gives_the_child_its_grace_and_then_kills_it() {
 fn a_second_sigterm_ends_the_grace() {
     let mut supervisor = supervisor(On);
     supervisor.starts(0);
-    supervisor.begin_shutdown(false, Duration::from_secs(5), at(20_000).mono);
+    supervisor.begin_shutdown(false, at(20_000).mono);
     supervisor.end_grace(at(21_000).mono);
     assert_eq!(supervisor.poll(at(21_000).mono), Some(Action::Kill));
     // A third one changes nothing.
@@ -336,7 +336,7 @@ fn a_second_sigterm_ends_the_grace() {
 fn the_server_leaves_with_the_child() {
     let mut supervisor = supervisor(On);
     supervisor.starts(0);
-    supervisor.begin_shutdown(true, Duration::from_secs(5), at(20_000).mono);
+    supervisor.begin_shutdown(true, at(20_000).mono);
     assert!(!supervisor.in_grace());
     supervisor.waits_until(Some(21_000));
     assert!(supervisor.ended(ExitStatus::Signal(9), Monotonic(0)));

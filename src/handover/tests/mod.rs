@@ -28,23 +28,20 @@ impl TimeFormatter for Seconds {
 }
 
 fn settings() -> Settings {
-    Settings {
-        version: b"procServ".to_vec(),
-        server_pid: 7,
-        server_started: UnixTime(99),
-        server_dir: b"/".to_vec(),
-        child_dir: b"/".to_vec(),
-        name: b"IOC".to_vec(),
-        log: Some((b"/log".to_vec(), true)),
-        log_stamp: Some(b"[".to_vec()),
-        to_stdout: true,
-        to_syslog: true,
-        ignore: ByteSet::EMPTY,
-        ready: Some(b"epics>".to_vec()),
-        overlap: Some(OVERLAP),
-        time_format: b"T".to_vec(),
-        ..Settings::plain()
-    }
+    Settings::plain().with_log("/log", true).with(|s| {
+        s.version = b"procServ".to_vec();
+        s.server_pid = 7;
+        s.server_started = UnixTime(99);
+        s.server_dir = b"/".to_vec();
+        s.to_stdout = true;
+        s.child.name = "IOC".into();
+        s.restart.ready = Some(b"epics>".to_vec());
+        s.restart.overlap = Some(OVERLAP);
+        s.log.stamp = Some(b"[".to_vec());
+        s.log.syslog = Some(Vec::new());
+        s.console.ignore = ByteSet::EMPTY;
+        s.console.time_format = b"T".to_vec();
+    })
 }
 
 const OVERLAP: OverlapOptions = OverlapOptions {
@@ -56,8 +53,8 @@ const OVERLAP: OverlapOptions = OverlapOptions {
 /// The numbers that lead to the fields that can never be left out.
 const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 13.2.0.0 13.2.0.1 14.0 14.1 14.2 \
     14.4 14.5 14.6 16.0.0 16.0.1 16.0.1.0 16.0.1.1 16.0.1.2 16.0.1.3 16.0.3.0 16.0.3.1 17.0 17.1 \
-    17.1.0 17.1.1 17.1.2 17.1.3 2 4 5 5.0 5.0.0 5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.1 5.0.1 5.1 \
-    5.1.0 5.10.0 5.11.0.0 5.11.0.0.0 5.11.0.0.1 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
+    17.1.0 17.1.1 17.1.2 17.1.3 2 4 5 5.0 5.0.0 5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.0.0 \
+    5.0.0.1.0.0.1 5.0.1 5.0.2.0 5.1 5.1.0 5.10.0 5.11.0.0 5.11.0.0.0 5.11.0.0.1 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
     5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 \
     6.0 6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 6.4.0 6.4.1 6.4.2 6.4.3 7.0.0 7.0.1 \
     7.0.1.0 7.0.1.1 7.0.1.2 7.0.1.3 7.0.2.0 7.0.2.1 8.0.0 8.0.1 8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 \
@@ -284,7 +281,7 @@ fn a_start_that_nobody_answers_is_refused() {
 fn a_signal_never_goes_to_everybody() {
     for pid in [i32::MIN, -1, 0, 1] {
         let mut tree = tree();
-        *tree.at(&[5, 0, 0, 1, 0, 0]) = Value::of(pid);
+        *tree.at(&[5, 0, 0, 1, 0, 0, 0]) = Value::of(pid);
         *tree.at(&[6, 0]) = Value::of(pid);
         let state = decode_body(&tree.write()).unwrap();
         let invalid = Console::restore(settings(), Box::new(Seconds), state.console).err();
@@ -316,7 +313,7 @@ fn of_a_longer_history_the_newest_is_kept() {
     assert_eq!(console.output(ClientId(7)).0, b"the end");
     // With a history of that size nobody was passed.
     let state = decode_body(&tree.write()).unwrap();
-    let settings = Settings { history: 2 * STREAM_BUFFER_MAX, ..settings() };
+    let settings = settings().with(|s| s.console.history = 2 * STREAM_BUFFER_MAX);
     let mut console = Console::restore(settings, Box::new(Seconds), state.console).unwrap();
     assert!(!console.output(ClientId(7)).0.starts_with(b"\r\n@@@ "));
 }

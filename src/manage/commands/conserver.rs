@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::control::patterns;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::files;
+use crate::manage::output;
+use crate::manage::registry::pattern::Patterns;
+use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry};
-use crate::manage::registry::{pattern, shlex};
 use crate::sys::file::{self, IfExists};
 
 /// What of a configuration is no console. Only what conserver does not take as a default.
@@ -29,44 +30,44 @@ default procserv {
 ///
 /// # Errors
 /// Patterns that describe nothing; a host that doesn't answer; a file that can't be written.
-pub fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let out = given.get_one::<String>("out").map(String::as_str).unwrap_or_default();
+pub(crate) fn write(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
+    let out = matches.get_one::<String>("out").map(String::as_str).unwrap_or_default();
     if json && out == "-" {
         return Err(CommandError::usage(
             "--json: the configuration itself goes to standard output",
         ));
     }
-    let patterns = patterns(given);
-    let is_wanted = |name: &str| pattern::selects(&patterns, name);
+    let patterns = Patterns::from_matches(matches)?;
+    let is_wanted = |name: &str| patterns.selects(name);
     let mut page = ConserverConfig { text: HEAD.to_owned(), consoles: Vec::new() };
-    let hosts = given.get_one::<String>("hosts").map(Path::new);
+    let hosts = matches.get_one::<String>("hosts").map(Path::new);
     let here = match hosts {
-        None => site.matching(&patterns)?,
-        Some(_) => site.instances()?.into_values().collect(),
+        None => registry.matching(&patterns)?,
+        Some(_) => registry.instances()?.into_values().collect(),
     };
     for Instance { name, .. } in here.into_iter().filter(|instance| is_wanted(&instance.name)) {
-        let control = site.run_directory(&name).join("control");
+        let control = registry.run_directory(&name).join("control");
         // conserver speaks no telnet here: the six bytes of the server's offer show up in its log.
         let how = format!("type uds; uds {};", literal(&control.to_string_lossy()));
         page.console(name, &how)?;
     }
     if let Some(path) = hosts {
         let list = files::read_text(path).map_err(|error| CommandError::file(path, &error))?;
-        let ssh = given.get_one::<String>("ssh").map(String::as_str).unwrap_or_default();
+        let ssh = matches.get_one::<String>("ssh").map(String::as_str).unwrap_or_default();
         for host in list.lines().filter_map(|line| line.split('#').next()).map(str::trim) {
             if !host.is_empty() {
                 page.remote(host, ssh, is_wanted)?;
             }
         }
     }
-    if page.consoles.is_empty() && !patterns.is_empty() {
+    if page.consoles.is_empty() && !patterns.texts().is_empty() {
         return Err(CommandError::new(format!(
             "no instance {}, here or there",
-            patterns.join(" ")
+            patterns.texts().join(" ")
         )));
     }
     if out == "-" {
-        crate::manage::print(&page.text)?;
+        output::print(&page.text)?;
         return Ok(0);
     }
     // A link stays one.
@@ -74,7 +75,7 @@ pub fn write(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
     file::replace_atomically(&path, page.text.as_bytes(), 0o644, IfExists::Replace)
         .map_err(|error| CommandError::file(&path, &error))?;
     if json {
-        crate::manage::print_json(&json!({ "file": out, "consoles": page.consoles }))?;
+        output::print_json(&json!({ "file": out, "consoles": page.consoles }))?;
     }
     Ok(0)
 }

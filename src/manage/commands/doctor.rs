@@ -13,6 +13,7 @@ use crate::manage::files;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::{self, Clock};
 use crate::manage::inspect::servers::{self, RunningServer, addresses};
+use crate::manage::output;
 use crate::manage::registry::{Configuration, Instance, Registry, Scope};
 use crate::manage::systemd::launcher::is_program;
 use crate::manage::systemd::unit::{self, UnitState};
@@ -21,33 +22,33 @@ use crate::manage::systemd::unit::{self, UnitState};
 ///
 /// # Errors
 /// Files that can't be read.
-pub fn doctor(site: &Registry, json: bool) -> CommandResult {
+pub(crate) fn doctor(registry: &Registry, json: bool) -> CommandResult {
     let mut report = Report::default();
-    let configured = site.configured().unwrap_or_else(|failure| Configuration {
-        problems: vec![failure.text],
+    let configured = registry.configured().unwrap_or_else(|error| Configuration {
+        problems: vec![error.text],
         ..Configuration::default()
     });
     for problem in configured.problems {
         report.add("configuration", problem, "correct the file, or ask as a user who may read it");
     }
-    let servers = if site.root.is_none() { servers::running() } else { Vec::new() };
+    let servers = if registry.root.is_none() { servers::running() } else { Vec::new() };
     let clock = Clock::read();
     for instance in configured.instances.values() {
-        report.configuration(site, instance);
-        report.runtime(site, instance, clock);
+        report.configuration(registry, instance);
+        report.runtime(registry, instance, clock);
     }
-    report.sockets(site, &configured.instances);
-    report.leftovers(site, &configured.instances);
-    report.ports(site, &configured.instances, &servers, clock);
+    report.sockets(registry, &configured.instances);
+    report.leftovers(registry, &configured.instances);
+    report.ports(registry, &configured.instances, &servers, clock);
     report.shared(&servers);
     for server in &servers {
         report.pid_file(server);
     }
     if json {
         let found: Vec<_> = report.0.iter().map(Finding::json).collect();
-        crate::manage::print_json(&found.into())?;
+        output::print_json(&found.into())?;
     } else if report.0.is_empty() {
-        crate::manage::print(&format!(
+        output::print(&format!(
             "nothing found: {} instances, {} servers\n",
             configured.instances.len(),
             servers.len()
@@ -55,11 +56,8 @@ pub fn doctor(site: &Registry, json: bool) -> CommandResult {
     } else {
         for finding in &report.0 {
             let Finding { subject, problem, advice } = finding;
-            let problem = crate::manage::escape_control(&format!("{subject}: {problem}"));
-            crate::manage::print(&format!(
-                "{problem}\n    {}\n",
-                crate::manage::escape_control(advice)
-            ))?;
+            let problem = output::escape_control(&format!("{subject}: {problem}"));
+            output::print(&format!("{problem}\n    {}\n", output::escape_control(advice)))?;
         }
     }
     Ok(u8::from(!report.0.is_empty()))
@@ -91,8 +89,8 @@ impl Report {
     }
 
     /// What would keep an instance from starting.
-    fn configuration(&mut self, site: &Registry, instance: &Instance) {
-        let below = |path: &Path| site.in_root(path);
+    fn configuration(&mut self, registry: &Registry, instance: &Instance) {
+        let below = |path: &Path| registry.in_root(path);
         let (name, chdir) = (&instance.name, below(&instance.chdir));
         let file = instance.file.display();
         if let Err(error) = fs::read_dir(&chdir) {
@@ -118,25 +116,25 @@ impl Report {
             let problem = CommandError::system(path, &error).text;
             self.add(name, problem, format!("make the file, or change env_file in {file}"));
         }
-        self.unit(site, instance);
+        self.unit(registry, instance);
     }
 
-    fn unit(&mut self, site: &Registry, instance: &Instance) {
+    fn unit(&mut self, registry: &Registry, instance: &Instance) {
         let name = &instance.name;
-        let path = site.unit_file(name);
+        let path = registry.unit_file(name);
         let path = path.display();
-        let restart = suggested_command(site, "restart", name);
-        match unit::state(site, instance) {
+        let restart = suggested_command(registry, "restart", name);
+        match unit::state(registry, instance) {
             UnitState::Good => {}
             UnitState::Unread => self.add(
                 name,
                 format!("systemd has not read what {} says", instance.file.display()),
-                match site.scope {
+                match registry.scope {
                     Scope::System => format!("{restart}, or systemctl daemon-reload"),
                     Scope::User => format!("{restart}, or systemctl --user daemon-reload"),
                 },
             ),
-            UnitState::Missing if instance.file != site.instance_file(name) => self.add(
+            UnitState::Missing if instance.file != registry.instance_file(name) => self.add(
                 name,
                 "nothing makes a unit of it: there is no generator",
                 format!("install the generator, or give it a file {name}.conf of its own"),
@@ -159,9 +157,9 @@ impl Report {
     }
 
     /// What a server has left behind.
-    fn runtime(&mut self, site: &Registry, instance: &Instance, clock: Option<Clock>) {
+    fn runtime(&mut self, registry: &Registry, instance: &Instance, clock: Option<Clock>) {
         let name = &instance.name;
-        let run = site.run_directory(name);
+        let run = registry.run_directory(name);
         match fs::read_dir(&run) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 self.add(
@@ -172,7 +170,7 @@ impl Report {
             }
             _ => {}
         }
-        let live = probe::probe(site, instance, clock);
+        let live = probe::probe(registry, instance, clock);
         let info = live.as_ref().map_or_else(|| run.join("info"), |live| live.info.clone());
         let says = match &live {
             Some(live) if live.server.is_some() || live.state() == "hidden" => return,
@@ -183,13 +181,13 @@ impl Report {
         self.add(
             name,
             format!("{}: names {says}", info.display()),
-            format!("the server was killed: {}", suggested_command(site, "restart", name)),
+            format!("the server was killed: {}", suggested_command(registry, "restart", name)),
         );
     }
 
     /// Sockets of servers that are gone.
-    fn sockets(&mut self, site: &Registry, instances: &BTreeMap<String, Instance>) {
-        let control = |name: &String| site.run_directory(name).join("control");
+    fn sockets(&mut self, registry: &Registry, instances: &BTreeMap<String, Instance>) {
+        let control = |name: &String| registry.run_directory(name).join("control");
         let there: Vec<_> = instances
             .keys()
             .map(|name| (name, control(name)))
@@ -198,30 +196,30 @@ impl Report {
         // Asked after the files were seen: a server may have come meanwhile, or gone with its file.
         let Ok(open) = proc::unix_sockets() else { return };
         for (name, path) in there {
-            if !open.contains(path.to_string_lossy().as_ref()) && is_socket(&path) {
+            if !open.contains(path.as_os_str().as_encoded_bytes()) && is_socket(&path) {
                 self.add(
                     name,
                     format!("{}: nobody listens on it", path.display()),
-                    format!("{}, or remove the file", suggested_command(site, "restart", name)),
+                    format!("{}, or remove the file", suggested_command(registry, "restart", name)),
                 );
             }
         }
     }
 
     /// Units without an instance.
-    fn leftovers(&mut self, site: &Registry, instances: &BTreeMap<String, Instance>) {
-        for entry in fs::read_dir(site.directory()).into_iter().flatten().flatten() {
+    fn leftovers(&mut self, registry: &Registry, instances: &BTreeMap<String, Instance>) {
+        for entry in fs::read_dir(registry.directory()).into_iter().flatten().flatten() {
             let file = entry.file_name().to_string_lossy().into_owned();
             let name =
                 file.strip_prefix("procserv-").and_then(|name| name.strip_suffix(".service"));
             if let Some(name) = name
                 && !instances.contains_key(name)
-                && !site.instance_file(name).exists()
+                && !registry.instance_file(name).exists()
             {
                 self.add(
                     name,
                     format!("{} is the unit of no instance", entry.path().display()),
-                    suggested_command(site, "remove", name),
+                    suggested_command(registry, "remove", name),
                 );
             }
         }
@@ -230,14 +228,14 @@ impl Report {
     /// Ports that two instances want, or that somebody else has.
     fn ports(
         &mut self,
-        site: &Registry,
+        registry: &Registry,
         instances: &BTreeMap<String, Instance>,
         servers: &[RunningServer],
         clock: Option<Clock>,
     ) {
         let mut owners: BTreeMap<u16, Vec<(SocketAddr, &Instance)>> = BTreeMap::new();
         for instance in instances.values() {
-            match unit::config(site, instance) {
+            match instance.server_config(registry) {
                 Ok(config) => {
                     addresses(&config).filter(|address| address.port() != 0).for_each(|address| {
                         owners.entry(address.port()).or_default().push((address, instance))
@@ -264,10 +262,10 @@ impl Report {
                     "give each its own: port and options in its file",
                 );
             } else if let [(_, instance), ..] = owners.as_slice()
-                && site.root.is_none()
+                && registry.root.is_none()
                 && listening.contains(&port)
                 && !owners.iter().any(|(_, owner)| {
-                    probe::probe(site, owner, clock).is_some_and(|live| live.server.is_some())
+                    probe::probe(registry, owner, clock).is_some_and(|live| live.server.is_some())
                 })
             {
                 let whose = servers.iter().find(|server| server.has_port(port));
@@ -332,9 +330,9 @@ impl Report {
 }
 
 /// What to type, wherever and as whomever.
-fn suggested_command(site: &Registry, verb: &str, name: &str) -> String {
-    let root = site.root.as_ref().map(|root| format!(" --root {}", root.display()));
-    format!("manage-procs {}{} {verb} {name}", site.scope.option(), root.unwrap_or_default())
+fn suggested_command(registry: &Registry, verb: &str, name: &str) -> String {
+    let root = registry.root.as_ref().map(|root| format!(" --root {}", root.display()));
+    format!("manage-procs {}{} {verb} {name}", registry.scope.option(), root.unwrap_or_default())
 }
 
 fn is_socket(path: &Path) -> bool {

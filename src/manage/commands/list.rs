@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::control::patterns;
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::output;
+use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry, unit_name};
 
@@ -16,10 +17,10 @@ use crate::manage::registry::{Instance, Registry, unit_name};
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub fn list(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let instances = site.matching(&patterns(given))?;
+pub(crate) fn list(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
+    let instances = registry.matching(&Patterns::from_matches(matches)?)?;
     if json {
-        crate::manage::print_json(&instances.iter().map(configured).collect())?;
+        output::print_json(&instances.iter().map(configured).collect())?;
         return Ok(0);
     }
     let mut rows =
@@ -34,7 +35,7 @@ pub fn list(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
             shlex::join(&instance.command),
         ]);
     }
-    crate::manage::print(&crate::manage::table(&rows))?;
+    output::print(&output::table(&rows))?;
     Ok(0)
 }
 
@@ -58,35 +59,36 @@ fn configured(instance: &Instance) -> Value {
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub fn status(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let instances = site.matching(&patterns(given))?;
+pub(crate) fn status(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
+    let instances = registry.matching(&Patterns::from_matches(matches)?)?;
     let clock = Clock::read();
     let now = SystemTime::now();
-    let found = instances.iter().map(|instance| (instance, probe::probe(site, instance, clock)));
+    let found =
+        instances.iter().map(|instance| (instance, probe::probe(registry, instance, clock)));
     if json {
-        let all = found.map(|(instance, live)| state(site, instance, live.as_ref()));
-        crate::manage::print_json(&all.collect())?;
+        let all = found.map(|(instance, live)| state(registry, instance, live.as_ref()));
+        output::print_json(&all.collect())?;
         return Ok(0);
     }
     let mut rows = vec![STATUS.map(str::to_owned).to_vec()];
     for (instance, live) in found {
-        rows.push(row(site, instance, live.as_ref(), now));
+        rows.push(row(registry, instance, live.as_ref(), now));
     }
-    crate::manage::print(&crate::manage::table(&rows))?;
+    output::print(&output::table(&rows))?;
     Ok(0)
 }
 
 const STATUS: [&str; 7] = ["NAME", "STATE", "SERVER", "CHILD", "UP", "RESTARTS", "CONSOLE"];
 
 fn row(
-    site: &Registry,
+    registry: &Registry,
     instance: &Instance,
     live: Option<&ServerStatus>,
     now: SystemTime,
 ) -> Vec<String> {
     let dash = || "-".to_owned();
     let Some(live) = live else {
-        let state = absent(site, instance).to_owned();
+        let state = absent(registry, instance).to_owned();
         return vec![instance.name.clone(), state, dash(), dash(), dash(), dash(), dash()];
     };
     let pid = |process: &Option<proc::Process>| {
@@ -107,11 +109,11 @@ fn row(
     ]
 }
 
-fn state(site: &Registry, instance: &Instance, live: Option<&ServerStatus>) -> Value {
+fn state(registry: &Registry, instance: &Instance, live: Option<&ServerStatus>) -> Value {
     let pid = |process: Option<&proc::Process>| process.map(|process| process.pid);
     json!({
         "name": instance.name,
-        "state": live.map_or_else(|| absent(site, instance), ServerStatus::state),
+        "state": live.map_or_else(|| absent(registry, instance), ServerStatus::state),
         "server_pid": live.and_then(|live| pid(live.server.as_ref())),
         "server_since": live.and_then(|live| live.since).map(proc::seconds),
         "child_pid": live.and_then(|live| pid(live.child.as_ref())),
@@ -122,8 +124,8 @@ fn state(site: &Registry, instance: &Instance, live: Option<&ServerStatus>) -> V
 }
 
 /// The state of an instance without an info file.
-fn absent(site: &Registry, instance: &Instance) -> &'static str {
-    if probe::is_hidden(site, instance) { "hidden" } else { "stopped" }
+fn absent(registry: &Registry, instance: &Instance) -> &'static str {
+    if probe::is_hidden(registry, instance) { "hidden" } else { "stopped" }
 }
 
 /// A length of time, its two largest units.

@@ -9,49 +9,49 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
-use super::control::patterns;
 use crate::config::LogTarget;
 use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::output;
+use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry, Scope, unit_name};
-use crate::manage::systemd::unit;
 use crate::reply_filter::ReplyFilter;
 
 /// `logs`.
 ///
 /// # Errors
 /// A pattern that describes nothing; a journal that can't be read.
-pub fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    let instances = site.matching(&patterns(given))?;
+pub(crate) fn logs(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
+    let instances = registry.matching(&Patterns::from_matches(matches)?)?;
     if instances.is_empty() {
         return Err(CommandError::new("there are no instances"));
     }
-    instances.iter().for_each(|instance| mention_log_file(site, instance));
+    instances.iter().for_each(|instance| mention_log_file(registry, instance));
     let names: Vec<String> = instances.into_iter().map(|instance| instance.name).collect();
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]).stdin(Stdio::null());
-    if let Some(root) = &site.root {
+    if let Some(root) = &registry.root {
         command.arg(format!("--root={}", root.display()));
     }
-    if site.scope == Scope::User {
+    if registry.scope == Scope::User {
         command.arg("--user");
     }
     for name in &names {
         command.args(["--unit", &unit_name(name)]);
     }
-    if given.get_flag("follow") {
+    if matches.get_flag("follow") {
         command.arg("--follow");
     }
-    if let Some(lines) = given.get_one::<u32>("lines") {
+    if let Some(lines) = matches.get_one::<u32>("lines") {
         command.arg(format!("--lines={lines}"));
-    } else if given.get_flag("follow") && names.len() == 1 {
+    } else if matches.get_flag("follow") && names.len() == 1 {
         command.arg("--lines=10");
     }
-    if given.get_flag("verbose") {
-        crate::manage::print_error(&format!("{command:?}"));
+    if matches.get_flag("verbose") {
+        output::print_error(&format!("{command:?}"));
     }
     let journal = command.stdout(Stdio::piped()).spawn();
     let mut journal = Journal(journal.map_err(|error| CommandError::system("journalctl", &error))?);
-    let colour = match given.get_one::<String>("color").map(String::as_str) {
+    let colour = match matches.get_one::<String>("color").map(String::as_str) {
         Some("always") => true,
         Some("never") => false,
         _ => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
@@ -71,7 +71,7 @@ pub fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
             break;
         }
         if let Ok(entry) = serde_json::from_slice(&line) {
-            crate::manage::print(&page.entry(&entry))?;
+            output::print(&page.entry(&entry))?;
         }
     }
     let status = journal.0.wait().map_err(|error| CommandError::system("journalctl", &error))?;
@@ -79,17 +79,14 @@ pub fn logs(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
 }
 
 /// Says where the rest is, if an instance has a log of its own.
-fn mention_log_file(site: &Registry, instance: &Instance) {
+fn mention_log_file(registry: &Registry, instance: &Instance) {
     if !instance.options.is_empty()
-        && let Ok(config) = unit::config(site, instance)
-        && let Some(LogTarget::File(log)) = config.log_file
+        && let Ok(config) = instance.server_config(registry)
+        && let Some(LogTarget::File(log)) = config.log.target
     {
-        let log = site.server_directory().join(log);
+        let log = registry.server_directory().join(log);
         let name = &instance.name;
-        crate::manage::print_error(&format!(
-            "{name}: what its child writes is in {}",
-            log.display()
-        ));
+        output::print_error(&format!("{name}: what its child writes is in {}", log.display()));
     }
 }
 

@@ -1,10 +1,11 @@
 //! The commands, a file each.
 
-pub mod attach;
-pub mod conserver;
-pub mod control;
-pub mod doctor;
-pub mod edit;
-pub mod list;
-pub mod logs;
-pub mod upgrade;
+pub(crate) mod add;
+pub(crate) mod attach;
+pub(crate) mod conserver;
+pub(crate) mod control;
+pub(crate) mod doctor;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod remove;
+pub(crate) mod upgrade;

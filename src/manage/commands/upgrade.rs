@@ -11,10 +11,11 @@ use clap::ArgMatches;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::control::patterns;
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::output;
+use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry};
 use crate::sys::{self, pidfd};
 
@@ -22,11 +23,11 @@ use crate::sys::{self, pidfd};
 ///
 /// # Errors
 /// A pattern that describes nothing, files that can't be read.
-pub fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult {
-    site.require_live("upgrade")?;
-    let instances = site.matching(&patterns(given))?;
-    let seconds = given.get_one::<u32>("timeout").copied().unwrap_or(20);
-    let keep_going = given.get_flag("keep-going");
+pub(crate) fn upgrade(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
+    registry.require_live("upgrade")?;
+    let instances = registry.matching(&Patterns::from_matches(matches)?)?;
+    let seconds = matches.get_one::<u32>("timeout").copied().unwrap_or(20);
+    let keep_going = matches.get_flag("keep-going");
     let clock = Clock::read();
     let mut failed = false;
     let mut report = Vec::new();
@@ -34,7 +35,7 @@ pub fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult
         let result = if failed && !keep_going {
             Err("not tried, after a failure".to_owned())
         } else {
-            one(site, instance, clock, Duration::from_secs(seconds.into()))
+            one(registry, instance, clock, Duration::from_secs(seconds.into()))
         };
         let (word, text) = match &result {
             Ok(Some(text)) => ("upgraded", text.clone()),
@@ -43,27 +44,27 @@ pub fn upgrade(site: &Registry, given: &ArgMatches, json: bool) -> CommandResult
         };
         failed |= result.is_err();
         if !json {
-            crate::manage::print(&format!("{}: {word}: {text}\n", instance.name))?;
+            output::print(&format!("{}: {word}: {text}\n", instance.name))?;
         }
         report.push(json!({ "name": instance.name, "result": word, "text": text }));
     }
     if json {
-        crate::manage::print_json(&report.into())?;
+        output::print_json(&report.into())?;
     }
     Ok(u8::from(failed))
 }
 
 /// `None` if there is no server to be upgraded.
 fn one(
-    site: &Registry,
+    registry: &Registry,
     instance: &Instance,
     clock: Option<Clock>,
     patience: Duration,
 ) -> Result<Option<String>, String> {
-    let live = probe::probe(site, instance, clock);
+    let live = probe::probe(registry, instance, clock);
     let is_hidden = match &live {
         Some(live) => live.state() == "hidden",
-        None => probe::is_hidden(site, instance),
+        None => probe::is_hidden(registry, instance),
     };
     if is_hidden {
         return Err("only others may see it; are you root?".to_owned());
@@ -99,7 +100,7 @@ fn one(
             Some(_) => {}
         }
     }
-    let (scope, name) = (site.scope.option(), &instance.name);
+    let (scope, name) = (registry.scope.option(), &instance.name);
     Err(format!("PID {pid} goes on as it was; \"manage-procs {scope} logs {name}\" has its reason"))
 }
 

@@ -1,5 +1,5 @@
 //! What runs: servers, their children, and what of them the kernel knows.
 
-pub mod probe;
-pub mod proc;
-pub mod servers;
+pub(crate) mod probe;
+pub(crate) mod proc;
+pub(crate) mod servers;

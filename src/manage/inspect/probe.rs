@@ -11,33 +11,32 @@ use serde_json::Value;
 use super::proc::{self, Clock, Process};
 use crate::manage::files;
 use crate::manage::registry::{Instance, Registry};
-use crate::manage::systemd::unit;
 
 /// A server that wrote an info file.
 #[derive(Debug, Clone, Default)]
-pub struct ServerStatus {
+pub(crate) struct ServerStatus {
     /// The file.
-    pub info: PathBuf,
+    pub(crate) info: PathBuf,
     /// The PID in it.
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// The endpoints in it, in procServ's notation, from its end: there the server has its control
     /// endpoints, and the log endpoint before all.
-    pub endpoints: Vec<String>,
+    pub(crate) endpoints: Vec<String>,
     /// The process, if it lives and is the server.
-    pub server: Option<Process>,
+    pub(crate) server: Option<Process>,
     /// When the server was started.
-    pub since: Option<SystemTime>,
+    pub(crate) since: Option<SystemTime>,
     /// The server's child, if it has one.
-    pub child: Option<Process>,
+    pub(crate) child: Option<Process>,
     /// When the child was started.
-    pub child_since: Option<SystemTime>,
+    pub(crate) child_since: Option<SystemTime>,
     /// What the server says in its status file.
-    pub status: Option<Value>,
+    pub(crate) status: Option<Value>,
 }
 
 impl ServerStatus {
     /// Whether nobody can type there, as far as the server says it.
-    pub fn is_log(&self, endpoint: &str) -> bool {
+    pub(crate) fn is_log(&self, endpoint: &str) -> bool {
         let all = self.status.as_ref().and_then(|status| status.get("endpoints")?.as_array());
         let text = |it: &Value, key| it.get(key).and_then(Value::as_str).map(str::to_owned);
         all.into_iter().flatten().any(|it| {
@@ -47,7 +46,7 @@ impl ServerStatus {
     }
 
     /// In one word.
-    pub fn state(&self) -> &str {
+    pub(crate) fn state(&self) -> &str {
         let said = self.status.as_ref().and_then(|status| status.pointer("/child/state"));
         match (&self.server, said.and_then(Value::as_str), &self.child) {
             (None, ..) if proc::is_hidden(self.pid) => "hidden",
@@ -61,18 +60,22 @@ impl ServerStatus {
 
 /// What lives of `instance`. `None` without an info file: it was stopped in good order, or never
 /// started.
-pub fn probe(site: &Registry, instance: &Instance, clock: Option<Clock>) -> Option<ServerStatus> {
-    let run = site.run_directory(&instance.name);
+pub(crate) fn probe(
+    registry: &Registry,
+    instance: &Instance,
+    clock: Option<Clock>,
+) -> Option<ServerStatus> {
+    let run = registry.run_directory(&instance.name);
     let (mut info, mut status) = (run.join("info"), run.join("status"));
     if instance.options.iter().any(|word| may_move_files(word))
-        && let Ok(config) = unit::config(site, instance)
+        && let Ok(config) = instance.server_config(registry)
     {
-        info = config.info_file.unwrap_or(info);
-        status = config.status_file.unwrap_or(status);
+        info = config.files.info.unwrap_or(info);
+        status = config.files.status.unwrap_or(status);
     }
-    let mut live = read_info(&site.server_directory(), &info)?;
+    let mut live = read_info(&registry.server_directory(), &info)?;
     if let Some(server) = &live.server {
-        live.status = read_status(&site.server_directory().join(status), server.pid);
+        live.status = read_status(&registry.server_directory().join(status), server.pid);
         live.child = child(server.pid, live.status.as_ref());
         live.since = clock.map(|clock| clock.start(server));
         live.child_since = live.child.as_ref().and_then(|child| Some(clock?.start(child)));
@@ -89,8 +92,8 @@ fn may_move_files(word: &str) -> bool {
 }
 
 /// Whether this user may not see what there is of an instance.
-pub fn is_hidden(site: &Registry, instance: &Instance) -> bool {
-    let run = fs::read_dir(site.run_directory(&instance.name));
+pub(crate) fn is_hidden(registry: &Registry, instance: &Instance) -> bool {
+    let run = fs::read_dir(registry.run_directory(&instance.name));
     run.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
@@ -138,6 +141,6 @@ fn child(server: i32, status: Option<&Value>) -> Option<Process> {
     let pid = i32::try_from(pid).ok()?;
     // A server that was restarted goes on with the child of the one before.
     let is_its =
-        children.contains(&pid) || proc::control_group(pid)? == proc::control_group(server)?;
+        children.contains(&pid) || proc::control_groups(pid)? == proc::control_groups(server)?;
     proc::process(pid).filter(|_| is_its)
 }

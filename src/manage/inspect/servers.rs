@@ -11,31 +11,31 @@ use crate::config::endpoint::Address;
 use crate::config::{Config, LogTarget};
 
 /// A procServ that runs in the same file system as this program.
-pub struct RunningServer {
+pub(crate) struct RunningServer {
     /// Its process.
-    pub pid: i32,
+    pub(crate) pid: i32,
     directory: PathBuf,
     config: Config,
 }
 
 impl std::fmt::Display for RunningServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (PID {})", self.config.name.to_string_lossy(), self.pid)
+        write!(f, "{} (PID {})", self.config.child.name.to_string_lossy(), self.pid)
     }
 }
 
 impl RunningServer {
     /// The files that no other may have, with what they are called.
-    pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
-        let log = match &self.config.log_file {
+    pub(crate) fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let log = match &self.config.log.target {
             Some(LogTarget::File(path)) => Some(path),
             _ => None,
         };
         let files = [
             ("log file", log),
-            ("pidfile", self.config.pid_file.as_ref()),
-            ("info file", self.config.info_file.as_ref()),
-            ("status file", self.config.status_file.as_ref()),
+            ("pidfile", self.config.files.pid.as_ref()),
+            ("info file", self.config.files.info.as_ref()),
+            ("status file", self.config.files.status.as_ref()),
         ];
         files
             .into_iter()
@@ -44,13 +44,13 @@ impl RunningServer {
     }
 
     /// Whether it was told to listen on a TCP port.
-    pub fn has_port(&self, port: u16) -> bool {
+    pub(crate) fn has_port(&self, port: u16) -> bool {
         addresses(&self.config).any(|address| address.port() == port)
     }
 }
 
 /// All that run here. Those of containers have files of their own.
-pub fn running() -> Vec<RunningServer> {
+pub(crate) fn running() -> Vec<RunningServer> {
     let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let here = mounts("self");
     let mut found: Vec<RunningServer> = Vec::new();
@@ -71,8 +71,8 @@ pub fn running() -> Vec<RunningServer> {
 }
 
 /// The TCP addresses where a server with this configuration listens.
-pub fn addresses(config: &Config) -> impl Iterator<Item = SocketAddr> {
-    config.controls.iter().chain(&config.log_endpoint).filter_map(|endpoint| {
+pub(crate) fn addresses(config: &Config) -> impl Iterator<Item = SocketAddr> {
+    config.endpoints.controls.iter().chain(&config.endpoints.log).filter_map(|endpoint| {
         match &endpoint.address {
             Address::Tcp(address) => Some(*address),
             _ => None,

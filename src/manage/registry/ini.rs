@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::{EXPANSION_MAX, REFERENCES_MAX};
+use crate::manage::limits::{EXPANSION_MAX, REFERENCES_MAX};
 
 /// The keys of one section, in lower case, and their values as they stand in the file.
 type Section = BTreeMap<String, String>;

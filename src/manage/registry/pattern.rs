@@ -1,93 +1,64 @@
-//! Patterns of instance names, as a shell has them: `*`, `?`, `[a-z]`, `[!x]`.
+//! Patterns of instance names, in a shell's notation (glob(7)): `*`, `?`, `[a-z]`, `[!x]`.
 
-/// Whether one of the patterns describes `name`. Without one a command is about all.
-pub fn selects(patterns: &[&str], name: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, name))
-}
+use clap::ArgMatches;
+use glob::Pattern;
 
-/// Whether the whole of `name` is what `pattern` describes.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
-    fits(&pattern, &name)
-}
+use crate::manage::error::CommandError;
 
-fn fits(pattern: &[char], name: &[char]) -> bool {
-    // Where the last star stood, and how much of the name it has taken. Going back further than to
-    // the last star never helps.
-    let (mut rest, mut left) = (pattern, name);
-    let mut star: Option<(&[char], &[char])> = None;
-    loop {
-        if let Some(('*', after)) = rest.split_first().map(|(first, after)| (*first, after)) {
-            star = Some((after, left));
-            rest = after;
-            continue;
-        }
-        match (one(rest, left.first()), left.split_first()) {
-            (Some(after), Some((_, tail))) => (rest, left) = (after, tail),
-            _ if rest.is_empty() && left.is_empty() => return true,
-            _ => match star {
-                Some((after, taken)) => match taken.split_first() {
-                    Some((_, tail)) => {
-                        star = Some((after, tail));
-                        (rest, left) = (after, tail);
-                    }
-                    None => return false,
-                },
-                None => return false,
-            },
-        }
+/// The patterns of a command line.
+#[derive(Debug)]
+pub(crate) struct Patterns(Vec<Pattern>);
+
+impl Patterns {
+    /// The patterns that a command was given.
+    ///
+    /// # Errors
+    /// Those of [`Patterns::parse`].
+    pub(crate) fn from_matches(matches: &ArgMatches) -> Result<Patterns, CommandError> {
+        let texts: Vec<&String> = matches.get_many("pattern").into_iter().flatten().collect();
+        Patterns::parse(&texts)
     }
-}
 
-/// The rest of a pattern whose first element, not a star, is what `letter` is.
-fn one<'a>(pattern: &'a [char], letter: Option<&char>) -> Option<&'a [char]> {
-    let (&first, after) = pattern.split_first()?;
-    let &letter = letter?;
-    match first {
-        '?' => Some(after),
-        '[' => match set(after) {
-            Some((inside, negated, rest)) => (contains(inside, letter) != negated).then_some(rest),
-            None => (letter == '[').then_some(after),
-        },
-        _ => (letter == first).then_some(after),
+    /// Reads patterns.
+    ///
+    /// # Errors
+    /// A text that is not a pattern.
+    pub(crate) fn parse<S: AsRef<str>>(texts: &[S]) -> Result<Patterns, CommandError> {
+        let read = |text: &S| {
+            let text = text.as_ref();
+            Pattern::new(text).map_err(|_| {
+                CommandError::usage(format!(
+                    "{text} is not a pattern: a [ is not closed, or there are several * in a row"
+                ))
+            })
+        };
+        texts.iter().map(read).collect::<Result<_, _>>().map(Patterns)
     }
-}
 
-/// What stands in brackets, whether it is negated, and what follows. A `]` right at the start is one
-/// of the letters.
-fn set(after: &[char]) -> Option<(&[char], bool, &[char])> {
-    let (negated, inside) = match after {
-        ['!', inside @ ..] => (true, inside),
-        inside => (false, inside),
-    };
-    let end = inside.iter().skip(1).position(|&letter| letter == ']')? + 1;
-    Some((inside.get(..end)?, negated, inside.get(end + 1..)?))
-}
+    /// Returns true if one of the patterns matches the whole of `name`, or if there are no patterns.
+    pub(crate) fn selects(&self, name: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|pattern| pattern.matches(name))
+    }
 
-fn contains(mut set: &[char], letter: char) -> bool {
-    loop {
-        set = match set {
-            [low, '-', high, rest @ ..] => {
-                if (*low..=*high).contains(&letter) {
-                    return true;
-                }
-                rest
-            }
-            [one, rest @ ..] => {
-                if *one == letter {
-                    return true;
-                }
-                rest
-            }
-            [] => return false,
-        }
+    /// The first pattern that matches none of `names`.
+    pub(crate) fn unused(&self, names: &[&str]) -> Option<&str> {
+        let unused = |pattern: &&Pattern| !names.iter().any(|name| pattern.matches(name));
+        self.0.iter().find(unused).map(Pattern::as_str)
+    }
+
+    /// The patterns as they were given.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        self.0.iter().map(Pattern::as_str).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn patterns(texts: &[&str]) -> Patterns {
+        Patterns::parse(texts).unwrap()
+    }
 
     #[test]
     fn as_a_shell_does() {
@@ -102,10 +73,9 @@ mod tests {
             ("ioc[0-3x]", "iocx"),
             ("[!a]b", "bb"),
             ("[]a]", "]"),
-            ("[", "["),
             ("a.b", "a.b"),
         ] {
-            assert!(matches(pattern, name), "{pattern} {name}");
+            assert!(patterns(&[pattern]).selects(name), "{pattern} {name}");
         }
         for (pattern, name) in [
             ("", "a"),
@@ -116,9 +86,22 @@ mod tests {
             ("[!a]b", "ab"),
             ("a.b", "axb"),
             ("*a*b", "ba"),
-            ("[a", "a"),
         ] {
-            assert!(!matches(pattern, name), "{pattern} {name}");
+            assert!(!patterns(&[pattern]).selects(name), "{pattern} {name}");
         }
+    }
+    #[test]
+    fn what_is_no_pattern_is_named() {
+        for text in ["[", "[a", "x[!", "a**b", "***"] {
+            let error = Patterns::parse(&["a", text]).unwrap_err();
+            assert!(error.code == 2 && error.text.starts_with(text), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn no_pattern_selects_all() {
+        assert!(patterns(&[]).selects("a"));
+        assert!(patterns(&["b", "a*"]).selects("ab") && !patterns(&["b", "a*"]).selects("c"));
+        assert_eq!(patterns(&["b", "a*"]).unused(&["ab", "c"]), Some("b"));
     }
 }

@@ -1,7 +1,9 @@
-//! A command line as one text and as words, in the rules of a POSIX shell's quoting; nothing is
-//! expanded.
+//! A command line as one text and as words, by the rules of Python's `shlex.split`, because programs
+//! in Python read the same files. The crates `shlex` and `shell-words` differ from Python: for them
+//! `#` begins a comment, and between double quotes a backslash also escapes `$`, `` ` `` and a line
+//! end. `tests/cli/shlex.rs` compares this module with Python.
 
-/// Takes a text apart.
+/// Splits a text into words.
 ///
 /// # Errors
 /// A quotation that is not closed, or a backslash at the end.
@@ -48,7 +50,7 @@ pub fn split(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// Words as one text, from which [`split`] and a shell make the same words.
+/// Joins words to one text, which [`split`], Python and a POSIX shell split into the same words.
 pub fn join<S: AsRef<str>>(words: &[S]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| quote(word.as_ref())).collect();
     quoted.join(" ")

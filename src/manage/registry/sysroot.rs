@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 const LINKS_MAX: usize = 40;
 
 /// Where `path` of the image `root` is, all links followed. What is not there is taken as it stands.
-pub fn resolve(root: &Path, path: &Path) -> PathBuf {
+pub(crate) fn resolve(root: &Path, path: &Path) -> PathBuf {
     let mut ahead: VecDeque<OsString> = steps(path);
     let mut place = PathBuf::new();
     let mut links = 0;

@@ -5,12 +5,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::unit;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::registry::{Registry, Scope};
 
 /// `procServ-launcher [--system|--user] NAME`: comes back only with the reason why not.
-pub fn main(argv: Vec<OsString>) -> CommandResult {
+pub(crate) fn main(argv: Vec<OsString>) -> CommandResult {
     let words: Vec<String> =
         argv.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -26,15 +25,15 @@ pub fn main(argv: Vec<OsString>) -> CommandResult {
 ///
 /// # Errors
 /// Always, if it comes back.
-pub fn launch(scope: Scope, name: &str) -> CommandResult {
-    let site = Registry::open(scope, None)?;
-    let instances = site.instances()?;
+pub(crate) fn launch(scope: Scope, name: &str) -> CommandResult {
+    let registry = Registry::open(scope, None)?;
+    let instances = registry.instances()?;
     let Some(instance) = instances.get(name) else {
         return Err(CommandError::new(format!("no usable instance {name}")));
     };
     let program = server();
     // Not RUNTIME_DIRECTORY, a list with colons in between: a name may have one, too.
-    let arguments = unit::server_arguments(instance, &site.run_directory(name));
+    let arguments = instance.server_arguments(&registry);
     let error = Command::new(&program).args(arguments).exec();
     Err(CommandError::file(&program, &error))
 }
@@ -56,7 +55,7 @@ fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 /// Whether this is a file that somebody may execute.
-pub fn is_program(path: &Path) -> bool {
+pub(crate) fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }

@@ -1,4 +1,6 @@
 //! What systemd is told: units, and how they start a server.
 
-pub mod launcher;
-pub mod unit;
+pub(crate) mod generator;
+pub(crate) mod launcher;
+pub(crate) mod systemctl;
+pub(crate) mod unit;

@@ -198,9 +198,8 @@ impl<S: System> Server<S> {
                     store.store(&fdstore::client(id), &connection, true);
                 }
                 if let Some(records) = &mut self.records {
-                    let (endpoint, caller) = (endpoint.to_owned(), connection.peer_identity());
-                    records
-                        .add_client(id, ClientInfo { role, endpoint, caller, since: now.wall.0 });
+                    let (endpoint, peer) = (endpoint.to_owned(), connection.peer_identity());
+                    records.add_client(id, ClientInfo { role, endpoint, peer, since: now.wall.0 });
                 }
                 let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: None });

@@ -45,7 +45,7 @@ enum Step<P> {
         /// What it answered so far.
         answer: Vec<u8>,
         /// What it has to answer about the state it was given.
-        digest: u64,
+        digest: u32,
         /// It has to have answered by then.
         until: Monotonic,
     },
@@ -119,7 +119,7 @@ impl<S: System> Server<S> {
             Step::Finishing { until } => {
                 let late = now.mono >= *until;
                 let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
-                let records_rest = self.records.as_ref().is_none_or(Records::is_at_rest);
+                let records_rest = self.records.as_ref().is_none_or(Records::is_quiesced);
                 let writers_rest = writers().all(|writer| writer.quiesced_file().is_some());
                 let store_rests = self.store.as_ref().is_none_or(FdStore::is_flushed);
                 match (writers_rest && records_rest, late) {
@@ -183,7 +183,7 @@ impl<S: System> Server<S> {
             writer.resume();
         }
         if let Some(records) = &mut self.records {
-            records.go_on();
+            records.resume();
         }
     }
 

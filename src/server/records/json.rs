@@ -1,35 +1,25 @@
-//! The line of JSON for each thing that happens. What it has is told in docs/events.md.
+//! Events, clients and endpoints as JSON. docs/events.md describes the fields.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::ServerInfo;
 use crate::console::audit::Command;
 use crate::console::event::{ClientId, DisconnectReason, ExitStatus, Role, Subsystem};
 use crate::server::os::{PeerIdentity, SignalSender};
 use crate::sys::time;
 
-/// The version of both formats. A field that is added is no new version.
+/// The version of the events' format and of the status file's. A field that is added makes no new
+/// version.
 pub(super) const VERSION: u32 = 1;
 
-/// What happened.
+/// An event, without its time.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum EventBody<'a> {
-    ServerStart {
-        version: &'a str,
-        pid: u32,
-        name: &'a str,
-        argv: &'a [String],
-        endpoints: &'a [EndpointJson],
-    },
-    ServerRestart {
-        version: &'a str,
-        pid: u32,
-        name: &'a str,
-        argv: &'a [String],
-        endpoints: &'a [EndpointJson],
-    },
+    ServerStart(ServerJson<'a>),
+    ServerRestart(ServerJson<'a>),
     ServerUpgrade {
         from: &'a str,
         to: &'a str,
@@ -96,7 +86,24 @@ pub(crate) enum EventBody<'a> {
     },
 }
 
-/// How a child ended.
+/// The server, in the events of its start.
+#[derive(Debug, Serialize)]
+pub(crate) struct ServerJson<'a> {
+    version: &'a str,
+    pid: u32,
+    name: &'a str,
+    argv: &'a [String],
+    endpoints: &'a [EndpointJson],
+}
+
+impl<'a> ServerJson<'a> {
+    pub(super) fn new(server: &'a ServerInfo) -> ServerJson<'a> {
+        let ServerInfo { pid, name, argv, endpoints, .. } = server;
+        ServerJson { version: crate::VERSION, pid: *pid, name, argv, endpoints }
+    }
+}
+
+/// How a child ended, in the event of its end.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ExitJson {
@@ -120,14 +127,20 @@ struct EventLine<'a> {
     v: u32,
     time: String,
     #[serde(flatten)]
-    what: &'a EventBody<'a>,
+    event: &'a EventBody<'a>,
 }
 
-/// The line, with its end, about what happened at that many milliseconds since the epoch.
-pub(crate) fn line(what: &EventBody, millis: i64) -> Vec<u8> {
-    let line = EventLine { v: VERSION, time: time::rfc3339(millis), what };
-    // Nothing in it can fail: all keys are texts.
-    let mut text = serde_json::to_vec(&line).unwrap_or_default();
+/// The line, with its end, for an event at this time in milliseconds since the epoch.
+pub(crate) fn line(event: &EventBody, millis: i64) -> Vec<u8> {
+    let line = EventLine { v: VERSION, time: time::rfc3339(millis), event };
+    with_line_end(serde_json::to_vec(&line))
+}
+
+/// Adds a line end to serialized JSON.
+pub(super) fn with_line_end(json: serde_json::Result<Vec<u8>>) -> Vec<u8> {
+    // Serializing to memory fails only for a map whose keys are no texts.
+    debug_assert!(json.is_ok(), "no JSON: {json:?}");
+    let mut text = json.unwrap_or_default();
     text.push(b'\n');
     text
 }
@@ -143,8 +156,8 @@ pub(crate) fn command_name(command: Command) -> &'static str {
     }
 }
 
-pub(crate) fn disconnect_reason_name(farewell: DisconnectReason) -> &'static str {
-    match farewell {
+pub(crate) fn disconnect_reason_name(reason: DisconnectReason) -> &'static str {
+    match reason {
         DisconnectReason::Closed => "closed",
         DisconnectReason::Failed => "failed",
         DisconnectReason::Logout => "logout",
@@ -152,8 +165,8 @@ pub(crate) fn disconnect_reason_name(farewell: DisconnectReason) -> &'static str
     }
 }
 
-pub(crate) fn subsystem_name(duty: Subsystem) -> &'static str {
-    match duty {
+pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
+    match subsystem {
         Subsystem::Log => "log",
         Subsystem::Rotation => "log_rotate",
         Subsystem::Syslog => "syslog",
@@ -162,22 +175,23 @@ pub(crate) fn subsystem_name(duty: Subsystem) -> &'static str {
     }
 }
 
-/// A client, as records know it.
+/// What the records know of a client.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientInfo {
     pub(crate) role: Role,
     pub(crate) endpoint: String,
-    pub(crate) caller: PeerIdentity,
-    /// When it came, in seconds since the epoch.
+    pub(crate) peer: PeerIdentity,
+    /// When the client connected, in seconds since the epoch.
     pub(crate) since: i64,
 }
 
-/// A client in a record.
+/// A client in an event or in the status file.
 #[derive(Debug, Serialize)]
 pub(crate) struct ClientJson<'a> {
     id: u64,
+    /// `None` for a client of a server before this one that handed nothing over about it.
     #[serde(flatten)]
-    who: Option<ClientInfoJson<'a>>,
+    info: Option<ClientInfoJson<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -194,7 +208,7 @@ struct ClientInfoJson<'a> {
     pid: Option<i32>,
 }
 
-/// An endpoint in a record.
+/// An endpoint in an event or in the status file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct EndpointJson {
     role: &'static str,
@@ -207,27 +221,27 @@ impl EndpointJson {
     }
 }
 
-/// The client called `id`.
-pub(crate) fn client_line(
+/// The client with this number, as far as it is known.
+pub(crate) fn client_json(
     clients: &BTreeMap<ClientId, ClientInfo>,
     id: ClientId,
 ) -> ClientJson<'_> {
-    let who = clients.get(&id).map(|who| {
-        let (address, process) = match &who.caller {
+    let info = clients.get(&id).map(|client| {
+        let (address, process) = match &client.peer {
             PeerIdentity::Address(address) => (Some(address.to_string()), None),
             &PeerIdentity::Process { uid, gid, pid } => (None, Some((uid, gid, pid))),
             PeerIdentity::Unknown => (None, None),
         };
         ClientInfoJson {
-            role: role_name(who.role),
-            endpoint: &who.endpoint,
+            role: role_name(client.role),
+            endpoint: &client.endpoint,
             address,
             uid: process.map(|(uid, _, _)| uid),
             gid: process.map(|(_, gid, _)| gid),
             pid: process.map(|(_, _, pid)| pid),
         }
     });
-    ClientJson { id: id.0, who }
+    ClientJson { id: id.0, info }
 }
 
 fn role_name(role: Role) -> &'static str {

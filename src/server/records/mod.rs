@@ -1,6 +1,7 @@
-//! The records of `--events` and `--status-file`: what the loop does about them. A thread of their
-//! own writes, one job at a time; what comes meanwhile waits here.
+//! The records of `--events` and `--status-file`: what the event loop does about them. A thread of
+//! their own writes them, one job at a time; what happens meanwhile waits here.
 
+mod events;
 mod json;
 mod status;
 #[cfg(test)]
@@ -8,10 +9,12 @@ mod tests;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::io;
 
+use self::events::EventsFile;
 pub(super) use self::json::{ClientInfo, EndpointJson, EventBody};
-use self::json::{client_line, command_name, disconnect_reason_name, line, subsystem_name};
-use self::status::ConnectedClient;
+use self::json::{ServerJson, client_json, command_name, disconnect_reason_name, subsystem_name};
+use self::status::StatusFile;
 pub(super) use self::writer::{RecordWriter, RecordsJob, RecordsReply};
 use super::os::PeerIdentity;
 use super::writers::WorkerHandle;
@@ -20,150 +23,136 @@ use crate::console::audit::AuditEvent;
 use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, Subsystem};
 use crate::handover::state::{ClientState, RecordsState, Text};
-use crate::limits::{EVENTS_MAX, LOG_LINGER, LOG_RETRY, STATUS_INTERVAL};
-use crate::sys::{self, time};
+use crate::limits::LOG_LINGER;
+use crate::sys;
 
-/// What does not change while the server runs.
+/// What the records say of the server, and what does not change while it runs.
 #[derive(Debug, Default)]
 pub(super) struct ServerInfo {
     pub(super) pid: u32,
-    /// Seconds since the epoch.
+    /// When the first program in this process was started, in seconds since the epoch.
     pub(super) started: i64,
     pub(super) name: String,
     pub(super) argv: Vec<String>,
     pub(super) endpoints: Vec<EndpointJson>,
-    /// The version of the program that was this process before.
+    /// After an upgrade: the version of the program that was in this process before.
     pub(super) predecessor: String,
 }
 
-/// The loop's side.
+/// The event loop's side of the records.
 pub(super) struct Records<H> {
     handle: H,
-    fixed: ServerInfo,
-    /// Which of the two are kept.
-    events: bool,
-    status: bool,
+    server: ServerInfo,
     clients: BTreeMap<ClientId, ClientInfo>,
-    /// Lines that the thread has not got yet, and how many found no room behind them.
-    pending: Vec<u8>,
-    lost: u64,
-    /// Lines are not tried again before.
-    events_at: Monotonic,
-    /// The events file is to be opened anew.
-    reopen: bool,
-    /// The console's revision that the status file was last compared with.
-    revision: Option<u64>,
-    /// It may have changed since it was last written, or could not be.
-    outdated: bool,
-    /// It is not written before.
-    status_at: Monotonic,
-    /// What it was last given.
-    shown: Vec<u8>,
-    /// What was last heard of each: that it works, or not.
-    events_work: Option<bool>,
-    status_works: Option<bool>,
-    /// The thread has a job.
-    busy: bool,
-    /// An upgrade is under way: nothing is handed over.
+    /// With `--events`.
+    events: Option<EventsFile>,
+    /// With `--status-file`.
+    status: Option<StatusFile>,
+    writer: WriterState,
+    /// True during an upgrade: nothing is handed over.
     paused: bool,
-    /// The thread has the last job.
-    ended: bool,
+}
+
+/// What the writer's thread does, as far as the event loop knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WriterState {
+    /// It has no job.
+    Idle,
+    /// It has a job.
+    Busy,
+    /// It has the last job.
+    Finishing,
+    /// It has done the last job.
+    Finished,
 }
 
 impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     /// Has the thread at the other end of `handle` keep the events, the status file or both.
-    pub(super) fn new(handle: H, fixed: ServerInfo, events: bool, status: bool) -> Records<H> {
+    pub(super) fn new(handle: H, server: ServerInfo, events: bool, status: bool) -> Records<H> {
         Records {
             handle,
-            fixed,
-            events,
-            status,
+            server,
             clients: BTreeMap::new(),
-            pending: Vec::new(),
-            lost: 0,
-            events_at: Monotonic(0),
-            reopen: false,
-            revision: None,
-            outdated: false,
-            status_at: Monotonic(0),
-            shown: Vec::new(),
-            events_work: None,
-            status_works: None,
-            busy: false,
+            events: events.then(EventsFile::default),
+            status: status.then(StatusFile::default),
+            writer: WriterState::Idle,
             paused: false,
-            ended: false,
         }
     }
 
     /// Goes on where another program stopped.
     pub(super) fn with_state(mut self, state: RecordsState) -> Records<H> {
-        self.pending = state.pending.0;
-        self.lost = state.lost;
+        if let Some(events) = &mut self.events {
+            events.restore(state.pending.0, state.lost);
+        }
         let known = state.clients.into_iter().map(|client| {
             let ClientState { id, role, endpoint, since } = client;
-            (ClientId(id), ClientInfo { role, endpoint, caller: PeerIdentity::Unknown, since })
+            (ClientId(id), ClientInfo { role, endpoint, peer: PeerIdentity::Unknown, since })
         });
         self.clients = known.collect();
         self
     }
 
-    /// What another program needs to go on. With what nobody has written yet, if that one is sure
-    /// to write it.
-    pub(super) fn state(&self, for_good: bool) -> RecordsState {
-        let clients = self.clients.iter().map(|(id, who)| ClientState {
+    /// What another program needs to go on. The events that nobody has written yet are part of it
+    /// only if the other program is sure to write them: `is_final`.
+    pub(super) fn state(&self, is_final: bool) -> RecordsState {
+        let clients = self.clients.iter().map(|(id, client)| ClientState {
             id: id.0,
-            role: who.role,
-            endpoint: who.endpoint.clone(),
-            since: who.since,
+            role: client.role,
+            endpoint: client.endpoint.clone(),
+            since: client.since,
         });
+        let events = self.events.as_ref().filter(|_| is_final);
         RecordsState {
-            pending: Text(if for_good { self.pending.clone() } else { Vec::new() }),
-            lost: if for_good { self.lost } else { 0 },
+            pending: Text(events.map(|events| events.pending.clone()).unwrap_or_default()),
+            lost: events.map_or(0, |events| events.lost),
             clients: clients.collect(),
         }
     }
 
     /// A client comes.
-    pub(super) fn add_client(&mut self, id: ClientId, who: ClientInfo) {
-        self.clients.insert(id, who);
+    pub(super) fn add_client(&mut self, id: ClientId, client: ClientInfo) {
+        self.clients.insert(id, client);
     }
 
-    /// Who is at the other end of a client's connection that another program accepted.
-    pub(super) fn set_peer(&mut self, id: ClientId, caller: PeerIdentity) {
-        if let Some(who) = self.clients.get_mut(&id) {
-            who.caller = caller;
+    /// Sets who is at the other end of a connection that another program accepted.
+    pub(super) fn set_peer(&mut self, id: ClientId, peer: PeerIdentity) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.peer = peer;
         }
     }
 
     /// SIGHUP: the events file may have been renamed.
     pub(super) fn reopen(&mut self) {
-        self.reopen = true;
+        if let Some(events) = &mut self.events {
+            events.reopen();
+        }
     }
 
-    /// Nothing more is handed over until [`go_on`](Self::go_on).
+    /// Hands nothing over until [`resume`](Self::resume).
     pub(super) fn pause(&mut self) {
         self.paused = true;
     }
 
-    /// Whether the thread has nothing to do.
-    pub(super) fn is_at_rest(&self) -> bool {
-        self.paused && !self.busy
+    /// Returns true during a pause if the writer has no job.
+    pub(super) fn is_quiesced(&self) -> bool {
+        self.paused && self.writer == WriterState::Idle
     }
 
     /// Ends the pause.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn resume(&mut self) {
         self.paused = false;
     }
 
-    /// Notes what the console did.
+    /// Records what the console did.
     pub(super) fn record_audit_event(&mut self, entry: AuditEvent, millis: i64) {
-        let client = |id: ClientId| client_line(&self.clients, id);
-        let what = match &entry {
+        let Records { clients, server, events, .. } = self;
+        let client = |id: ClientId| client_json(clients, id);
+        let event = match &entry {
             &AuditEvent::Joined(id) => EventBody::Connect { client: client(id) },
-            &AuditEvent::Left(id, farewell) => EventBody::Disconnect {
-                client: client(id),
-                reason: disconnect_reason_name(farewell),
-            },
+            &AuditEvent::Left(id, reason) => {
+                EventBody::Disconnect { client: client(id), reason: disconnect_reason_name(reason) }
+            }
             &AuditEvent::Command(id, command) => {
                 EventBody::Command { command: command_name(command), client: client(id) }
             }
@@ -172,187 +161,142 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             AuditEvent::SpawnFailed(reason) => EventBody::ChildStartFailed { reason },
             &AuditEvent::Ready(pid) => EventBody::ChildReady { pid },
             &AuditEvent::Ended(pid, status) => EventBody::ChildExit { pid, end: status.into() },
-            AuditEvent::Failed(duty, reason) => {
-                EventBody::Trouble { with: subsystem_name(*duty), reason }
+            AuditEvent::Failed(subsystem, reason) => {
+                EventBody::Trouble { with: subsystem_name(*subsystem), reason }
             }
-            AuditEvent::Recovered(duty) => EventBody::Recovery { with: subsystem_name(*duty) },
+            AuditEvent::Recovered(subsystem) => {
+                EventBody::Recovery { with: subsystem_name(*subsystem) }
+            }
             AuditEvent::AcceptFailed(endpoint, reason) => {
                 EventBody::AcceptFailed { endpoint, reason }
             }
-            AuditEvent::Restarted => {
-                let ServerInfo { pid, name, argv, endpoints, .. } = &self.fixed;
-                EventBody::ServerRestart {
-                    version: crate::VERSION,
-                    pid: *pid,
-                    name,
-                    argv,
-                    endpoints,
-                }
-            }
+            AuditEvent::Restarted => EventBody::ServerRestart(ServerJson::new(server)),
             AuditEvent::Upgraded => {
-                EventBody::ServerUpgrade { from: &self.fixed.predecessor, to: crate::VERSION }
+                EventBody::ServerUpgrade { from: &server.predecessor, to: crate::VERSION }
             }
             AuditEvent::UpgradeFailed(reason) => EventBody::UpgradeFailed { reason },
         };
-        let line = line(&what, millis);
-        self.push(&line);
+        if let Some(events) = events {
+            events.push(&event, millis);
+        }
         if let AuditEvent::Left(id, _) = entry {
             self.clients.remove(&id);
         }
     }
 
-    /// Notes that the server starts.
+    /// Records that the server starts.
     pub(super) fn begin(&mut self, millis: i64) {
-        let ServerInfo { pid, name, argv, endpoints, .. } = &self.fixed;
-        let what =
-            EventBody::ServerStart { version: crate::VERSION, pid: *pid, name, argv, endpoints };
-        let line = line(&what, millis);
-        self.push(&line);
-    }
-
-    /// Notes something else.
-    pub(super) fn record(&mut self, what: &EventBody, millis: i64) {
-        let line = line(what, millis);
-        self.push(&line);
-    }
-
-    fn push(&mut self, line: &[u8]) {
-        if !self.events {
-        } else if self.lost > 0
-            // A single one has room whatever its length, or it would never be told of.
-            || (!self.pending.is_empty() && self.pending.len() + line.len() > EVENTS_MAX)
-        {
-            self.lost += 1;
-        } else {
-            self.pending.extend_from_slice(line);
+        if let Some(events) = &mut self.events {
+            events.push(&EventBody::ServerStart(ServerJson::new(&self.server)), millis);
         }
     }
 
-    /// Takes back what is done, hands over what is new. What works or doesn't, and why.
+    /// Records what the server did, or what was done to it.
+    pub(super) fn record(&mut self, event: &EventBody, millis: i64) {
+        if let Some(events) = &mut self.events {
+            events.push(event, millis);
+        }
+    }
+
+    /// Takes the writer's reply, and hands over what is new. Returns which subsystem works again, or
+    /// fails and why.
     pub(super) fn turn(
         &mut self,
         console: &Console,
         now: Monotonic,
         millis: i64,
     ) -> Vec<(Subsystem, Result<(), String>)> {
-        let mut news = Vec::new();
-        while let Some(done) = self.handle.receive() {
-            self.take_back(done, now, millis, &mut news);
+        let mut changes = Vec::new();
+        while let Some(reply) = self.handle.receive() {
+            changes.extend(self.take_back(reply, now, millis));
         }
-        if self.status && self.revision != Some(console.revision()) {
-            self.revision = Some(console.revision());
-            self.outdated = true;
+        if let Some(status) = &mut self.status {
+            status.compare(console.revision());
         }
-        if self.busy || self.paused {
-            return news;
+        if self.writer != WriterState::Idle || self.paused {
+            return changes;
         }
-        let mut batch = RecordsJob::default();
-        if !self.pending.is_empty() && now >= self.events_at {
-            batch.events = std::mem::take(&mut self.pending);
-            batch.reopen = std::mem::take(&mut self.reopen);
+        let mut job = RecordsJob::default();
+        let is_due = |deadline: Option<Monotonic>| deadline.is_some_and(|at| now >= at);
+        if let Some(events) = &mut self.events
+            && is_due(events.deadline())
+        {
+            (job.events, job.reopen) = events.take();
         }
-        if self.outdated && now >= self.status_at {
-            self.outdated = false;
-            let status = self.status_text(console);
-            if status != self.shown {
-                self.status_at = now + STATUS_INTERVAL;
-                self.shown.clone_from(&status);
-                batch.status = Some(status);
-            }
+        if let Some(status) = &mut self.status
+            && is_due(status.deadline())
+        {
+            job.status = status.replace(status::text(console, &self.server, &self.clients), now);
         }
-        if !batch.events.is_empty() || batch.status.is_some() {
-            self.hand_over(batch);
+        if !job.events.is_empty() || job.status.is_some() {
+            self.writer = WriterState::Busy;
+            self.handle.send(job);
         }
-        news
+        changes
     }
 
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
-        // What it does comes back by itself.
-        if self.busy || self.paused {
+        // The writer's reply wakes the event loop by itself.
+        if self.writer != WriterState::Idle || self.paused {
             return None;
         }
-        let events = (!self.pending.is_empty()).then_some(self.events_at);
-        let outdated = self.status && (self.outdated || self.revision.is_none());
-        events.into_iter().chain(outdated.then_some(self.status_at)).min()
+        let events = self.events.as_ref().and_then(EventsFile::deadline);
+        let status = self.status.as_ref().and_then(StatusFile::deadline);
+        events.into_iter().chain(status).min()
     }
 
-    /// At the end: hands over what is left, if that is possible now. It is not tried again.
+    /// At the end: hands the last job over, if the writer has no other now. What fails is not tried
+    /// again.
     pub(super) fn hand_over_last(&mut self) {
-        if !self.busy && !self.ended {
-            self.ended = true;
-            let events = std::mem::take(&mut self.pending);
-            let (reopen, remove) = (self.reopen, self.status);
-            self.hand_over(RecordsJob { reopen, events, status: None, remove });
+        if self.writer == WriterState::Idle {
+            self.writer = WriterState::Finishing;
+            let (events, reopen) = self.events.as_mut().map(EventsFile::take).unwrap_or_default();
+            let remove = self.status.is_some();
+            self.handle.send(RecordsJob { reopen, events, status: None, remove });
         }
     }
 
-    /// Waits until it is written, though not for ever. `now` and `millis` tell the time.
+    /// Waits until the last job is done, though not for ever. `now` and `millis` tell the time.
     pub(super) fn finish(mut self, now: impl Fn() -> Monotonic, millis: impl Fn() -> i64) {
         let deadline = now() + LOG_LINGER;
-        loop {
+        let left = || deadline.saturating_duration_since(now());
+        while self.writer != WriterState::Finished {
             self.hand_over_last();
-            if !self.busy {
+            let Some(reply) = self.handle.wait(left()) else {
                 break;
-            }
-            match self.handle.wait(deadline.saturating_duration_since(now())) {
-                Some(done) => self.take_back(done, now(), millis(), &mut Vec::new()),
-                None => break,
-            }
+            };
+            self.take_back(reply, now(), millis());
         }
-        self.handle.close(deadline.saturating_duration_since(now()));
+        self.handle.close(left());
     }
 
-    fn hand_over(&mut self, batch: RecordsJob) {
-        self.handle.send(batch);
-        self.busy = true;
-    }
-
+    /// Takes a reply. Returns which subsystem works again, or fails and why.
     fn take_back(
         &mut self,
         reply: RecordsReply,
         now: Monotonic,
         millis: i64,
-        news: &mut Vec<(Subsystem, Result<(), String>)>,
-    ) {
-        let RecordsReply { mut rest, events, status } = reply;
-        self.busy = false;
-        rest.append(&mut self.pending);
-        self.pending = rest;
-        match events {
-            Some(Ok(())) => {
-                if let count @ 1.. = std::mem::take(&mut self.lost) {
-                    // Behind what waits, which may be as much as can.
-                    self.pending.extend(line(&EventBody::EventsLost { count }, millis));
-                }
-            }
-            Some(Err(_)) => self.events_at = now + LOG_RETRY,
-            None => {}
+    ) -> Vec<(Subsystem, Result<(), String>)> {
+        self.writer = match self.writer {
+            WriterState::Finishing => WriterState::Finished,
+            _ => WriterState::Idle,
+        };
+        let mut changes = Vec::new();
+        if let (Some(file), Some((rest, result))) = (&mut self.events, reply.events) {
+            let change = file.appended(rest, result, now, millis);
+            changes.extend(change.map(|change| (Subsystem::Events, change)));
         }
-        if let Some(Err(_)) = status {
-            self.outdated = true;
-            self.shown.clear();
-            self.status_at = now + LOG_RETRY;
+        if let (Some(file), Some(result)) = (&mut self.status, reply.status) {
+            let change = file.replaced(result, now);
+            changes.extend(change.map(|change| (Subsystem::Status, change)));
         }
-        let both = [
-            (Subsystem::Events, events, &mut self.events_work),
-            (Subsystem::Status, status, &mut self.status_works),
-        ];
-        for (duty, result, works) in both {
-            let Some(result) = result else {
-                continue;
-            };
-            if works.replace(result.is_ok()) != Some(result.is_ok()) {
-                news.push((duty, result.map_err(|error| sys::reason(&error))));
-            }
-        }
+        changes
     }
+}
 
-    fn status_text(&self, console: &Console) -> Vec<u8> {
-        let clients = console.clients().map(|id| ConnectedClient {
-            client: client_line(&self.clients, id),
-            since: self.clients.get(&id).map(|who| time::rfc3339_seconds(who.since)),
-        });
-        status::text(console, &self.fixed, clients.collect())
-    }
+/// Takes note of whether a file can be written. Returns the result if that has changed.
+fn works_again(works: &mut Option<bool>, result: io::Result<()>) -> Option<Result<(), String>> {
+    let has_changed = works.replace(result.is_ok()) != Some(result.is_ok());
+    has_changed.then(|| result.map_err(|error| sys::reason(&error)))
 }

@@ -1,12 +1,72 @@
-//! The content of the status file. What it has is told in docs/status.md.
+//! The status file: its content, which docs/status.md describes, and when it is replaced.
+
+use std::collections::BTreeMap;
+use std::io;
 
 use serde::Serialize;
 
-use super::json::{ClientJson, EndpointJson, VERSION};
+use super::json::{ClientInfo, ClientJson, EndpointJson, VERSION, client_json, with_line_end};
+use super::{ServerInfo, works_again};
 use crate::config::RestartMode;
 use crate::console::Console;
 use crate::console::child::status::ChildPhase;
+use crate::console::clock::Monotonic;
+use crate::console::event::ClientId;
+use crate::limits::{LOG_RETRY, STATUS_INTERVAL};
 use crate::sys::time;
+
+/// The status file, as the event loop knows it.
+#[derive(Debug, Default)]
+pub(super) struct StatusFile {
+    /// The console's revision that the file was last compared with.
+    revision: Option<u64>,
+    /// True if something may have changed since the file was last written, or if the file could not
+    /// be written.
+    outdated: bool,
+    /// The file is not replaced before this time.
+    not_before: Monotonic,
+    /// The content that the writer was last given.
+    content: Vec<u8>,
+    /// What was last reported: that the file can be written, or not.
+    works: Option<bool>,
+}
+
+impl StatusFile {
+    /// Compares the file with this revision of the console.
+    pub(super) fn compare(&mut self, revision: u64) {
+        self.outdated |= self.revision.replace(revision) != Some(revision);
+    }
+
+    /// When [`replace`](Self::replace) is to be called.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        (self.outdated || self.revision.is_none()).then_some(self.not_before)
+    }
+
+    /// Returns `content` if the file has another content and is to be replaced.
+    pub(super) fn replace(&mut self, content: Vec<u8>, now: Monotonic) -> Option<Vec<u8>> {
+        self.outdated = false;
+        if content == self.content {
+            return None;
+        }
+        self.not_before = now + STATUS_INTERVAL;
+        self.content.clone_from(&content);
+        Some(content)
+    }
+
+    /// Takes note of how it went to replace the file. Returns the result if it is news.
+    pub(super) fn replaced(
+        &mut self,
+        result: io::Result<()>,
+        now: Monotonic,
+    ) -> Option<Result<(), String>> {
+        if result.is_err() {
+            self.outdated = true;
+            self.content.clear();
+            self.not_before = now + LOG_RETRY;
+        }
+        works_again(&mut self.works, result)
+    }
+}
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -35,23 +95,26 @@ struct Child {
     ready: Option<bool>,
 }
 
-/// A client that is connected.
 #[derive(Serialize)]
-pub(crate) struct ConnectedClient<'a> {
+struct ConnectedClient<'a> {
     #[serde(flatten)]
-    pub(crate) client: ClientJson<'a>,
+    client: ClientJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) since: Option<String>,
+    since: Option<String>,
 }
 
-/// All of it, with a line end.
-pub(crate) fn text(
+/// The content of the file, with a line end.
+pub(super) fn text(
     console: &Console,
-    fixed: &super::ServerInfo,
-    clients: Vec<ConnectedClient<'_>>,
+    server: &ServerInfo,
+    clients: &BTreeMap<ClientId, ClientInfo>,
 ) -> Vec<u8> {
     let status = console.status();
     let running = console.child();
+    let connected = console.clients().map(|id| ConnectedClient {
+        client: client_json(clients, id),
+        since: clients.get(&id).map(|client| time::rfc3339_seconds(client.since)),
+    });
     let state = match status.child {
         ChildPhase::Running(_) => "running",
         ChildPhase::StartPending => "due",
@@ -61,10 +124,10 @@ pub(crate) fn text(
     let status = Status {
         v: VERSION,
         version: crate::VERSION,
-        pid: fixed.pid,
-        started: time::rfc3339_seconds(fixed.started),
-        name: &fixed.name,
-        argv: &fixed.argv,
+        pid: server.pid,
+        started: time::rfc3339_seconds(server.started),
+        name: &server.name,
+        argv: &server.argv,
         leaving: status.leaving,
         mode: match status.mode {
             RestartMode::On => "ON",
@@ -78,11 +141,8 @@ pub(crate) fn text(
             started: running.map(|child| time::rfc3339_seconds(child.started.0)),
             ready: running.map(|_| console.child_is_ready()),
         },
-        endpoints: &fixed.endpoints,
-        clients,
+        endpoints: &server.endpoints,
+        clients: connected.collect(),
     };
-    // Nothing in it can fail: all keys are texts.
-    let mut text = serde_json::to_vec_pretty(&status).unwrap_or_default();
-    text.push(b'\n');
-    text
+    with_line_end(serde_json::to_vec_pretty(&status))
 }

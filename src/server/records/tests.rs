@@ -1,13 +1,14 @@
-//! What is lost is counted, and docs/events.md tells what is written.
+//! Events that have no room are counted, and docs/events.md describes every event.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::json::ExitJson;
+use super::json::{ExitJson, line};
 use super::*;
 use crate::console::event::Role;
+use crate::limits::EVENTS_MAX;
 use crate::server::os::SignalSender;
 
 const EVENTS_MD: &str = include_str!("../../../docs/events.md");
@@ -35,9 +36,18 @@ impl WorkerHandle<RecordsJob, RecordsReply> for Hung {
     fn close(self, _: Duration) {}
 }
 
-/// The thread is busy for so long that its next job is as large as one can be.
+/// The writer has appended all lines of its job.
+fn appended() -> RecordsReply {
+    RecordsReply { events: Some((Vec::new(), Ok(()))), status: None }
+}
+
+fn pending(records: &Records<Hung>) -> &[u8] {
+    &records.events.as_ref().unwrap().pending
+}
+
+/// The writer is busy for so long that its next job is as large as a job can be.
 #[test]
-fn what_is_lost_is_counted_while_as_much_as_can_waits() {
+fn lost_events_are_counted_while_the_queue_is_full() {
     let mut records = Records::new(Hung, ServerInfo::default(), true, false);
     records.record(&EventBody::ChildStart { pid: 1 }, 0);
     records.hand_over_last();
@@ -47,32 +57,31 @@ fn what_is_lost_is_counted_while_as_much_as_can_waits() {
     for pid in 0..7 {
         records.record(&EventBody::ChildStart { pid }, 0);
     }
-    let done = RecordsReply { rest: Vec::new(), events: Some(Ok(())), status: None };
-    records.take_back(done, Monotonic(0), 0, &mut Vec::new());
-    let last = records.pending.split_inclusive(|&byte| byte == b'\n').next_back().unwrap();
+    records.take_back(appended(), Monotonic(0), 0);
+    let last = pending(&records).split_inclusive(|&byte| byte == b'\n').next_back().unwrap();
     let last: Value = serde_json::from_slice(last).unwrap();
     assert_eq!((&last["event"], &last["count"]), (&"events_lost".into(), &7.into()));
 }
 
-/// One that is longer than all that may wait is written all the same, and so are those behind it.
+/// An event that is longer than all that may wait is written all the same, and so are the events behind
+/// it.
 #[test]
 fn long_event_ends_no_records() {
     let mut records = Records::new(Hung, ServerInfo::default(), true, false);
     let reason = "x".repeat(EVENTS_MAX);
     records.record(&EventBody::ChildStartFailed { reason: &reason }, 0);
     records.record(&EventBody::ChildStart { pid: 1 }, 0);
-    assert!(records.pending.len() > EVENTS_MAX);
+    assert!(pending(&records).len() > EVENTS_MAX);
     records.hand_over_last();
-    let done = RecordsReply { rest: Vec::new(), events: Some(Ok(())), status: None };
-    records.take_back(done, Monotonic(0), 0, &mut Vec::new());
+    records.take_back(appended(), Monotonic(0), 0);
     records.record(&EventBody::ChildStart { pid: 2 }, 0);
-    let text = String::from_utf8(records.pending).unwrap();
+    let text = str::from_utf8(pending(&records)).unwrap();
     let names = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let names: Vec<Value> = names.map(|mut line| line["event"].take()).collect();
     assert_eq!(names, ["events_lost", "child_start"]);
 }
 
-/// One of each, with all that it can have.
+/// An event of each kind, with every field that it can have.
 fn examples() -> Vec<Value> {
     let clients: BTreeMap<ClientId, ClientInfo> = [
         PeerIdentity::Address("127.0.0.1:1".parse().unwrap()),
@@ -80,17 +89,21 @@ fn examples() -> Vec<Value> {
     ]
     .into_iter()
     .zip(1..)
-    .map(|(caller, id)| {
-        let who = ClientInfo { role: Role::User, endpoint: "unix:a".to_owned(), caller, since: 0 };
-        (ClientId(id), who)
+    .map(|(peer, id)| {
+        let client = ClientInfo { role: Role::User, endpoint: "unix:a".to_owned(), peer, since: 0 };
+        (ClientId(id), client)
     })
     .collect();
-    let client = |id| client_line(&clients, ClientId(id));
-    let (version, name, argv, reason) = ("1", "ioc", &["procServ".to_owned()][..], "why");
-    let endpoints = &[EndpointJson::new(Role::User, "unix:a".to_owned())][..];
+    let client = |id| client_json(&clients, ClientId(id));
+    let server = ServerInfo {
+        argv: vec!["procServ".to_owned()],
+        endpoints: vec![EndpointJson::new(Role::User, "unix:a".to_owned())],
+        ..ServerInfo::default()
+    };
+    let reason = "why";
     let all = [
-        EventBody::ServerStart { version, pid: 1, name, argv, endpoints },
-        EventBody::ServerRestart { version, pid: 1, name, argv, endpoints },
+        EventBody::ServerStart(ServerJson::new(&server)),
+        EventBody::ServerRestart(ServerJson::new(&server)),
         EventBody::ServerUpgrade { from: "1", to: "2" },
         EventBody::UpgradeFailed { reason },
         EventBody::ServerExit { status: 0 },
@@ -115,7 +128,7 @@ fn examples() -> Vec<Value> {
     all.iter().map(|what| serde_json::from_slice(&line(what, 0)).unwrap()).collect()
 }
 
-/// What the tables name, and the last cell of its row.
+/// The names in the first column of the document's tables, each with the last cell of its row.
 fn documented() -> BTreeMap<&'static str, &'static str> {
     let mut documented = BTreeMap::new();
     let mut before = "";
@@ -142,7 +155,7 @@ fn every_event_and_field_is_documented_and_no_other() {
         let common = ["v", "time", "event"];
         let text = documented.get(kind).expect(kind);
         for key in keys(event).filter(|key| !common.contains(key)) {
-            // Its name, or an example with its value.
+            // The field is documented by its name, or by an example with its value.
             let forms = [format!("`{key}`"), format!("`\"{key}\":")];
             assert!(forms.iter().any(|form| text.contains(form)), "{kind}: {key}");
         }

@@ -1,5 +1,5 @@
-//! The worker that writes the records: appends to the events file, replaces the status file. What it
-//! needs it opens itself, so that nothing that hangs is in anybody's way.
+//! The worker that writes the records: it appends to the events file and replaces the status file. It
+//! opens the files itself, so that a file system that hangs delays nothing else.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -22,42 +22,47 @@ pub(crate) struct RecordsJob {
     pub(crate) remove: bool,
 }
 
-/// What came of a job. The result for a file is `None` if there was nothing to write to it.
+/// What came of a job. The result for a file is `None` if the job had nothing for this file.
 #[derive(Debug)]
 pub(crate) struct RecordsReply {
-    /// The lines that are still to be appended to the events file.
-    pub(crate) rest: Vec<u8>,
-    pub(crate) events: Option<io::Result<()>>,
+    /// The rest of the lines, which could not be appended because of the error.
+    pub(crate) events: Option<(Vec<u8>, io::Result<()>)>,
     pub(crate) status: Option<io::Result<()>>,
 }
 
-/// What the thread has.
+/// The writer of both files.
 pub(crate) struct RecordWriter {
-    events: Option<PathBuf>,
-    status: Option<PathBuf>,
-    file: Option<File>,
-    /// The status file that was written last.
-    written: Option<FileId>,
+    events_path: Option<PathBuf>,
+    status_path: Option<PathBuf>,
+    events_file: Option<File>,
+    /// The identity of the status file that was written last.
+    status_file: Option<FileId>,
 }
 
 impl RecordWriter {
-    /// Writes the files with these names.
+    /// A writer of the files with these names.
     pub(crate) fn new(events: Option<PathBuf>, status: Option<PathBuf>) -> RecordWriter {
-        RecordWriter { events, status, file: None, written: None }
+        RecordWriter {
+            events_path: events,
+            status_path: status,
+            events_file: None,
+            status_file: None,
+        }
     }
 
-    /// Appends whole lines. What is left of them after a failure.
+    /// Appends whole lines to the events file. Returns the rest of them after a failure.
     fn append(&mut self, mut lines: Vec<u8>) -> (Vec<u8>, io::Result<()>) {
-        let Some(path) = &self.events else {
+        let Some(path) = &self.events_path else {
             return (Vec::new(), Ok(()));
         };
-        let file = match self.file.take().map_or_else(|| file::open_append(path), Ok) {
-            Ok(file) => self.file.insert(file),
+        let file = match self.events_file.take().map_or_else(|| file::open_append(path), Ok) {
+            Ok(file) => self.events_file.insert(file),
             Err(error) => return (lines, Err(error)),
         };
         let mut written = 0;
         let result = loop {
             let Some(rest @ [_, ..]) = lines.get(written..) else {
+                debug_assert!(written == lines.len(), "more was written than there is");
                 return (Vec::new(), Ok(()));
             };
             match file.write(rest) {
@@ -67,9 +72,10 @@ impl RecordWriter {
                 Err(error) => break Err(error),
             }
         };
-        // Half a line is taken back; where that is not possible, the other half follows.
-        let done = lines.get(..written).unwrap_or_default();
-        let whole = done.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        // A line that is half written is cut off the file. Where that is not possible, the other half
+        // of the line is the beginning of the rest.
+        let whole = lines.iter().take(written).rposition(|&byte| byte == b'\n');
+        let whole = whole.map_or(0, |at| at + 1);
         let half = (written - whole) as u64;
         if half > 0
             && let Ok(metadata) = file.metadata()
@@ -79,26 +85,26 @@ impl RecordWriter {
         {
             written = whole;
         }
-        // Perhaps another file has its name by then.
+        // The next try opens the file by its name, which another file may have by then.
         if written == whole {
-            self.file = None;
+            self.events_file = None;
         }
         (lines.split_off(written), result)
     }
 
-    /// Puts a file with this content in the place of the old one.
+    /// Replaces the status file by one with this content.
     fn replace(&mut self, content: &[u8]) -> io::Result<()> {
-        let Some(path) = &self.status else {
+        let Some(path) = &self.status_path else {
             return Ok(());
         };
-        self.written = Some(file::replace_unsynced(path, content)?);
+        self.status_file = Some(file::replace_unsynced(path, content)?);
         Ok(())
     }
 
-    /// Removes the status file, unless it is somebody else's by now.
+    /// Removes the status file, unless its name belongs to another file by now.
     fn remove(&self) {
-        if let (Some(path), Some(id)) = (&self.status, self.written)
-            && fs::symlink_metadata(path).is_ok_and(|it| FileId::of(&it) == id)
+        if let (Some(path), Some(id)) = (&self.status_path, self.status_file)
+            && fs::symlink_metadata(path).is_ok_and(|found| FileId::of(&found) == id)
         {
             let _ = fs::remove_file(path);
         }
@@ -112,18 +118,13 @@ impl Worker for RecordWriter {
     fn work(&mut self, job: RecordsJob, replies: &Replies<RecordsJob, RecordsReply>) {
         let RecordsJob { reopen, events, status, remove } = job;
         if reopen {
-            self.file = None;
+            self.events_file = None;
         }
-        let (rest, events) = if events.is_empty() {
-            (Vec::new(), None)
-        } else {
-            let (rest, result) = self.append(events);
-            (rest, Some(result))
-        };
+        let events = (!events.is_empty()).then(|| self.append(events));
         let status = status.map(|content| self.replace(&content));
         if remove {
             self.remove();
         }
-        replies.send(RecordsReply { rest, events, status }, true);
+        replies.send(RecordsReply { events, status }, true);
     }
 }

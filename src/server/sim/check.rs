@@ -31,7 +31,7 @@ impl Run {
             let tail = b" bytes skipped: this connection reads too slowly\r\n";
             let from = trace_back(stream, &plain, tail);
             let from = from.unwrap_or_else(|error| panic!("client {id}: {error}"));
-            let history = settings_of(self.seed).history;
+            let history = settings_of(self.seed).console.history;
             let begin = |joined| past(&stream[..joined], history);
             assert!(
                 (begin(joined.0)..=begin(joined.1)).contains(&from),
@@ -55,7 +55,7 @@ impl Run {
         assert!(self.server.console.status().ready || !heard, "not ready");
         assert!(self.server.old_child.is_none() || self.server.exit.is_some(), "two children stay");
         // Those beside another wait for nothing.
-        let alone = settings_of(self.seed).overlap.is_none();
+        let alone = settings_of(self.seed).restart.overlap.is_none();
         for pair in world.starts.windows(2).filter(|_| alone) {
             let apart = Duration::from_nanos(pair[1] - pair[0]);
             // A user may start one earlier; nobody did in runs without commands.

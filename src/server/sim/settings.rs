@@ -21,13 +21,11 @@ pub(super) const READY: &[u8] = b"5 says the child";
 
 pub(super) fn settings() -> Settings {
     let mut plain = Settings::plain();
-    plain.ignore.insert(OTHER);
-    Settings {
-        log: Some((b"log".to_vec(), true)),
-        name: b"sim".to_vec(),
-        holdoff: HOLDOFF,
-        ..plain
-    }
+    plain.console.ignore.insert(OTHER);
+    plain.with_log("log", true).with(|s| {
+        s.child.name = "sim".into();
+        s.restart.holdoff = HOLDOFF;
+    })
 }
 
 pub(super) const OVERLAP: OverlapOptions = OverlapOptions {
@@ -44,5 +42,9 @@ pub(super) fn settings_of(seed: u64) -> Settings {
     let ready = (seed % 2 == 1).then(|| READY.to_vec());
     let overlap = (seed / 2 % 2 == 1).then_some(OVERLAP);
     let history = [0, 100, 0, 40_000][(seed / 4 % 4) as usize];
-    Settings { ready, overlap, history, ..settings() }
+    settings().with(|s| {
+        s.restart.ready = ready;
+        s.restart.overlap = overlap;
+        s.console.history = history;
+    })
 }

@@ -1,5 +1,5 @@
-//! The threads of the simulation: one has a disk that fills up, one files that can't be written at
-//! times. They work when the world lets them.
+//! The worker threads of the simulation: one writes the log to a disk that fills up, the other one
+//! writes the records to files that can't be written at times. They work when the world lets them.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::libc;
+use nix::errno::Errno;
 
 use super::world::{Shared, World};
 use crate::console::Chunk;
@@ -71,7 +71,7 @@ impl World {
             return;
         };
         let mut urgent = true;
-        let done = match job {
+        let reply = match job {
             LogJob::Write(chunk, epoch) if epoch != self.epoch => {
                 urgent = false;
                 LogReply::Bounced(chunk)
@@ -83,54 +83,59 @@ impl World {
                 }
                 count => {
                     self.epoch += 1;
-                    LogReply::Failed(chunk, count, io::Error::from_raw_os_error(libc::ENOSPC))
+                    LogReply::Failed(
+                        chunk,
+                        count,
+                        io::Error::from_raw_os_error(Errno::ENOSPC as i32),
+                    )
                 }
             },
             LogJob::Line(_) => return,
-            LogJob::Reopen => LogReply::Reopened(match self.refuses(libc::EACCES) {
+            LogJob::Reopen => LogReply::Reopened(match self.refuses(Errno::EACCES as i32) {
                 Some(error) => Err(error),
                 None => Ok(()),
             }),
             LogJob::Quiesce => LogReply::Quiesced(File::open("/dev/null").ok().map(OwnedFd::from)),
         };
-        self.log_queue.replies.push_back(done);
+        self.log_queue.replies.push_back(reply);
         self.woken |= urgent || self.log_queue.wanted;
     }
 
-    /// The records' thread does its job.
+    /// The records' thread does its job. After a failure it has appended some whole lines.
     pub(super) fn write_records(&mut self) {
-        let Some(batch) = self.records_queue.jobs.pop_front() else {
+        let Some(job) = self.records_queue.jobs.pop_front() else {
             return;
         };
         assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
-        let RecordsJob { mut events, status, remove, .. } = batch;
-        let refused = |world: &mut World| world.refuses(libc::EROFS).map_or(Ok(()), Err);
-        let mut outcome = RecordsReply { rest: Vec::new(), events: None, status: None };
+        let RecordsJob { mut events, status, remove, .. } = job;
+        let refused = |world: &mut World| world.refuses(Errno::EROFS as i32).map_or(Ok(()), Err);
+        let mut reply = RecordsReply { events: None, status: None };
         if !events.is_empty() {
-            let result = refused(self);
+            let (mut rest, result) = (Vec::new(), refused(self));
             if result.is_err() {
                 let ends = events.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
                 let ends: Vec<usize> = ends.map(|(at, _)| at + 1).chain([0]).collect();
                 let end = ends[self.roll(ends.len() as u64) as usize];
-                outcome.rest = events.split_off(end);
+                rest = events.split_off(end);
             }
             self.events.extend(events);
-            outcome.events = Some(result);
+            reply.events = Some((rest, result));
         }
         if let Some(content) = status {
             let result = refused(self);
             if result.is_ok() {
                 self.status = Some(content);
             }
-            outcome.status = Some(result);
+            reply.status = Some(result);
         }
         if remove {
             self.status = None;
         }
-        self.records_queue.replies.push_back(outcome);
+        self.records_queue.replies.push_back(reply);
         self.woken = true;
     }
 
+    /// Appends a chunk to the log. Returns how many bytes found room.
     fn append(&mut self, chunk: &Chunk) -> usize {
         let len = chunk.bytes.len();
         let count = if self.disk_full { self.roll(len as u64 + 1) as usize / 2 } else { len };

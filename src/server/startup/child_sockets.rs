@@ -25,7 +25,7 @@ pub(crate) type FdSockets = Vec<(i32, io::Result<(OwnedFd, Option<Vec<u8>>)>)>;
 
 /// Takes the descriptors of `fd://`. To be called before anything else opens or takes descriptors.
 pub(crate) fn fd_sockets(config: &Config, passed: &mut ListenFds) -> FdSockets {
-    let numbers = config.listen.iter().filter_map(|uri| match uri.place {
+    let numbers = config.child.listen.iter().filter_map(|uri| match uri.place {
         ListenTarget::Descriptor(number) => Some(number),
         ListenTarget::Tcp { .. } | ListenTarget::Unix(_) => None,
     });
@@ -49,7 +49,7 @@ pub(crate) fn open(
         };
         socket.map_err(|error| StartupError::Listen { uri: uri.text.clone(), error })
     };
-    config.listen.iter().enumerate().map(open).collect()
+    config.child.listen.iter().enumerate().map(open).collect()
 }
 
 /// What a child needs to find them: systemd's protocol (sd_listen_fds(3)) without LISTEN_PID, and

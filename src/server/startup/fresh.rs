@@ -44,12 +44,12 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
     let open_files = fd::raise_limit();
     let notifier = notifier(config)?;
     let sockets = Sockets::open(config, passed, fd_sockets, &mut recovery)?;
-    let log = match config.log_path() {
-        Some(path) => open_log(config, &path).map(Some),
+    let log = match config.log.path() {
+        Some(path) => open_log(config, path).map(Some),
         None => Ok(None),
     };
     if config.run_mode == RunMode::Daemon {
-        let logging = matches!(log, Ok(Some(_))) || config.log_file == Some(LogTarget::Stdout);
+        let logging = matches!(log, Ok(Some(_))) || config.log.target == Some(LogTarget::Stdout);
         become_daemon(config, &sockets.listeners, logging)?;
     }
     let pid = process::own_pid();
@@ -98,12 +98,12 @@ fn assemble(
     log: io::Result<Option<File>>,
     files: Vec<OwnedFile>,
 ) -> Result<ServerParts, StartupError> {
-    let store_notifier = notifier.clone().filter(|_| config.fdstore);
+    let store_notifier = notifier.clone().filter(|_| config.service.fdstore);
     if store_notifier.is_none() {
         recovery.discard_state();
     }
     let stdout = || fd::duplicate(io::stdout()).map(File::from).ok();
-    let log = match config.log_file {
+    let log = match config.log.target {
         // Only now: a daemon's standard output is not its caller's.
         Some(LogTarget::Stdout) => Ok(stdout()),
         _ => log,
@@ -193,7 +193,7 @@ fn announce_daemon(config: &Config, pid: i32, logging: bool) {
     let line = format!(": spawning daemon process: {pid}\n");
     stderr(&[config.argv0.as_bytes(), line.as_bytes()].concat());
     if !logging {
-        stderr(match config.log_endpoint {
+        stderr(match config.endpoints.log {
             Some(_) => b"Warning: No log file specified.\n",
             None => b"Warning: No log file and no port for log connections specified.\n",
         });
@@ -202,7 +202,7 @@ fn announce_daemon(config: &Config, pid: i32, logging: bool) {
 
 /// The account that children are run as, under `--user`.
 fn account(config: &Config) -> Result<Option<Account>, StartupError> {
-    let Some(who) = &config.user else {
+    let Some(who) = &config.child.user else {
         return Ok(None);
     };
     let refused = |error| StartupError::System { what: "obey --user", error };
@@ -222,7 +222,8 @@ fn bind(
     passed: &mut ListenFds,
     recovery: &mut Recovery,
 ) -> Result<Vec<ListeningSocket>, StartupError> {
-    let wanted: Vec<&Endpoint> = config.controls.iter().chain(&config.log_endpoint).collect();
+    let wanted: Vec<&Endpoint> =
+        config.endpoints.controls.iter().chain(&config.endpoints.log).collect();
     let mut open =
         |endpoint: &Endpoint, role, kind| -> Result<Vec<ListeningSocket>, StartupError> {
             let bound = match &endpoint.address {
@@ -239,10 +240,10 @@ fn bind(
             bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
         };
     let mut listeners = Vec::new();
-    for endpoint in &config.controls {
+    for endpoint in &config.endpoints.controls {
         listeners.extend(open(endpoint, Role::User, "control")?);
     }
-    if let Some(endpoint) = &config.log_endpoint {
+    if let Some(endpoint) = &config.endpoints.log {
         listeners.extend(open(endpoint, Role::Logger, "log")?);
     }
     listeners.reverse();

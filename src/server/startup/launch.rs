@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::child_sockets::{environment, is_about_sockets};
 use super::parts::{OutputFile, ServerParts, StartKind};
@@ -55,7 +55,7 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
     match start_kind {
         StartKind::Fresh => {
             if config.is_foreground()
-                && config.log_file != Some(LogTarget::Stdout)
+                && config.log.target != Some(LogTarget::Stdout)
                 && let Some(stdin) = ClientStream::stdin()
             {
                 server.join(stdin, Role::User, "stdin", server.system.now());
@@ -72,6 +72,7 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
 /// The server, with its threads. Its clients, if it goes on with any, are still to join it.
 fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, StartupError> {
     let kernel = kernel(config, &parts)?;
+    let log_path = || config.log.path().map(Path::to_owned);
     if parts.start_kind != StartKind::Upgraded
         && let Some(store) = &mut parts.store
     {
@@ -84,9 +85,9 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
                 output.map(|it| Ok(SinkWriter::new(sink, start(it.file)?).with_retry(it.retry)));
             writer.transpose().map_err(system("start a thread"))
         };
-    let log = writer(Sink::Log, parts.log, &|file| kernel.write_log(file, config.log_path()))?;
+    let log = writer(Sink::Log, parts.log, &|file| kernel.write_log(file, log_path()))?;
     let stdout = writer(Sink::Stdout, parts.stdout, &|file| kernel.write_stdout(file))?;
-    let syslog = config.syslog.as_ref().map(|tag| {
+    let syslog = config.log.syslog.as_ref().map(|tag| {
         let worker = Syslog::new("/dev/log".into(), tag, std::process::id());
         Ok(SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
     });
@@ -127,7 +128,7 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
         listeners,
         peers: BTreeMap::new(),
         log,
-        log_path: config.log_path(),
+        log_path: log_path(),
         stdout,
         syslog,
         records,
@@ -139,7 +140,7 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
         exit: None,
         identity: parts.identity,
         handover: Handover::new(),
-        allowed_networks: config.allow_from.clone(),
+        allowed_networks: config.endpoints.allow_from.clone(),
     })
 }
 
@@ -147,16 +148,17 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
 fn kernel(config: &Config, parts: &ServerParts) -> Result<Kernel, StartupError> {
     let program = PreparedCommand::new(&child_command(config, parts, process::own_pid()));
     let program = program.map_err(system("prepare the child"))?;
-    let descendants = Descendants::new(config.child_pid_file.clone(), parts.descendants_since);
+    let descendants =
+        Descendants::new(config.restart.daemon_pid_file.clone(), parts.descendants_since);
     let kernel = Kernel::new(
         program,
-        config.log_rotate,
+        config.log.rotation,
         config.argv0.as_bytes().to_vec(),
-        config.overlap.is_some(),
+        config.restart.overlap.is_some(),
         descendants,
     );
     let kernel = kernel.map_err(system("poll"))?;
-    if config.kill_orphans || config.child_pid_file.is_some() {
+    if config.restart.kill_orphans || config.restart.daemon_pid_file.is_some() {
         process::adopt_orphans().map_err(system("become the parent of orphans"))?;
         if parts.descendants_since.is_none() {
             // Processes that are children already are not the child's descendants, and stay alive.
@@ -190,7 +192,7 @@ fn records(
     kernel: &Kernel,
     fixed: ServerInfo,
 ) -> io::Result<Option<Records<WorkerThread<RecordsJob, RecordsReply>>>> {
-    let (events, status) = (config.events.clone(), config.status_file.clone());
+    let (events, status) = (config.files.events.clone(), config.files.status.clone());
     let (with_events, with_status) = (events.is_some(), status.is_some());
     if !with_events && !with_status {
         return Ok(None);
@@ -211,7 +213,7 @@ fn server_info(
     ServerInfo {
         pid: std::process::id(),
         started: origin.started,
-        name: config.name.to_string_lossy().into_owned(),
+        name: config.child.name.to_string_lossy().into_owned(),
         argv: origin
             .argv
             .iter()
@@ -238,26 +240,30 @@ fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand
     let inherited = std::env::vars_os().filter(|(key, _)| {
         let sockets = !parts.child_sockets.is_empty() && is_about_sockets(key);
         let ours = key == handover::VARIABLE || set.iter().any(|(name, _)| key == name) || sockets;
-        !ours && !systemd::is_for_server(key, config.notify || config.overlap.is_some())
+        !ours
+            && !systemd::is_for_server(
+                key,
+                config.service.notify || config.restart.overlap.is_some(),
+            )
     });
     let set = set.iter().map(|&(name, value)| (name.into(), value.to_owned()));
     let env = inherited.chain(set).chain(environment(&parts.child_sockets)).collect();
-    let (executable, args) = match &config.exec {
+    let (executable, args) = match &config.child.exec {
         Some(file) => {
-            let args = std::iter::once(&config.command).chain(&config.args);
+            let args = std::iter::once(&config.child.command).chain(&config.child.args);
             (file.clone(), args.cloned().collect())
         }
-        None => (config.command.clone(), config.args.clone()),
+        None => (config.child.command.clone(), config.child.args.clone()),
     };
     ChildCommand {
         argv0: config.argv0.clone(),
         executable,
         args,
         env,
-        dir: config.chdir.clone().map(PathBuf::into_os_string),
-        core_size: config.core_size,
+        dir: config.child.chdir.clone().map(PathBuf::into_os_string),
+        core_size: config.child.core_size,
         open_files: parts.identity.open_files,
-        ignore_hangup: config.child_pid_file.is_some(),
+        ignore_hangup: config.restart.daemon_pid_file.is_some(),
         user: parts.identity.account.clone(),
     }
 }

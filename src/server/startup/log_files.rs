@@ -16,7 +16,7 @@ use crate::sys::{file, time};
 /// # Errors
 /// The log cannot be opened.
 pub(super) fn open_log(config: &Config, path: &Path) -> io::Result<File> {
-    if config.save_log {
+    if config.log.save {
         save_log(config, path);
     }
     let log = file::open_append(path);
@@ -36,8 +36,8 @@ fn save_log(config: &Config, path: &Path) {
     if !metadata.is_file() {
         return;
     }
-    let stamp = time::strftime(metadata.mtime(), b".%Y%m%d-%H%M%S");
-    let base = [path.as_os_str().as_bytes(), &stamp].concat();
+    let stamp = time::format(metadata.mtime(), ".%Y%m%d-%H%M%S");
+    let base = [path.as_os_str().as_bytes(), stamp.as_bytes()].concat();
     for number in 0..10_000 {
         let suffix = if number == 0 { String::new() } else { format!("-{number}") };
         let saved = PathBuf::from(OsString::from_vec([&*base, suffix.as_bytes()].concat()));

@@ -64,7 +64,7 @@ pub fn check_requested(argv: &[OsString]) -> Option<(Vec<u8>, u8)> {
 
 /// The digest of the state behind the descriptor `number`, if this program could go on from it, or
 /// the reason why not.
-fn check(number: &str) -> Result<u64, String> {
+fn check(number: &str) -> Result<u32, String> {
     let number = number.parse().map_err(|_| format!("invalid descriptor '{number}'"))?;
     let bytes =
         successor::read(number).map_err(|error| format!("cannot read the state: {error}"))?;

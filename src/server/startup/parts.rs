@@ -1,9 +1,7 @@
 //! What a server is put together from, whether it is new or goes on where another stopped.
 
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::pid_files::OwnedFile;
 use crate::config::{Config, LogTarget, RunMode};
@@ -68,51 +66,24 @@ pub(crate) struct OutputFile {
 /// The way to the service manager, with `--notify` and if there is one.
 pub(crate) fn notifier(config: &Config) -> Result<Option<Rc<Notifier>>, StartupError> {
     let address = std::env::var_os("NOTIFY_SOCKET");
-    let notifier = address.filter(|name| config.notify && !name.is_empty());
+    let notifier = address.filter(|name| config.service.notify && !name.is_empty());
     let notifier = notifier.map(|address| Notifier::new(&address).map(Rc::new)).transpose();
     notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
 }
 
 /// What the console is told at the start.
-pub(crate) fn settings(config: &Config, origin: &ServerIdentity, log_opened: bool) -> Settings {
-    let server_dir = origin.dir.0.clone();
-    let child_dir = match &config.chdir {
-        Some(dir) => dir.as_os_str().as_bytes().to_vec(),
-        None => server_dir.clone(),
-    };
-    let log = config.log_file.as_ref().map(|log| match log {
-        LogTarget::Stdout => (b"-".to_vec(), true),
-        LogTarget::File(path) => (path.as_os_str().as_bytes().to_vec(), log_opened),
-    });
+pub(crate) fn settings(config: &Config, identity: &ServerIdentity, log_opened: bool) -> Settings {
     Settings {
         version: crate::VERSION.as_bytes().to_vec(),
         server_pid: std::process::id(),
-        server_started: UnixTime(origin.started),
-        server_dir,
-        child_dir,
-        name: config.name.as_bytes().to_vec(),
-        command: config.command.as_bytes().to_vec(),
-        executed: config.exec.as_ref().unwrap_or(&config.command).as_bytes().to_vec(),
-        log,
-        log_stamp: config.log_stamp.clone(),
+        server_started: UnixTime(identity.started),
+        server_dir: identity.dir.0.clone(),
         to_stdout: config.run_mode == RunMode::Debug,
-        to_syslog: config.syslog.is_some(),
-        commands: config.command_chars,
-        ignore: config.ignore.clone(),
-        kill_signal: config.kill_signal,
-        holdoff: Duration::from_secs(config.holdoff.into()),
-        holdoff_max: Duration::from_secs(config.holdoff_max.into()),
-        signal_status: config.signal_status,
-        kill_orphans: config.kill_orphans,
-        daemonizes: config.child_pid_file.is_some(),
-        grace: Duration::from_secs(config.grace_period.into()),
-        restart: config.restart,
-        wait: config.wait,
-        ready: config.ready.clone(),
-        overlap: config.overlap,
-        time_format: config.time_format.clone(),
-        history: config.history,
-        wording: config.wording,
+        log_opened: log_opened || config.log.target == Some(LogTarget::Stdout),
+        child: config.child.clone(),
+        restart: config.restart.clone(),
+        log: config.log.clone(),
+        console: config.console.clone(),
     }
 }
 

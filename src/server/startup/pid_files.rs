@@ -23,7 +23,10 @@ fn file_contents<'a>(
         info.extend_from_slice(&listener.endpoint.to_bytes());
         info.push(b'\n');
     }
-    [(config.pid_file.as_ref(), format!("{pid}\n").into_bytes()), (config.info_file.as_ref(), info)]
+    [
+        (config.files.pid.as_ref(), format!("{pid}\n").into_bytes()),
+        (config.files.info.as_ref(), info),
+    ]
 }
 
 /// Writes the pid file and the info file.

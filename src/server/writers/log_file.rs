@@ -1,4 +1,5 @@
-//! The worker that writes the log, or standard output: appends, syncs now and then, opens it anew.
+//! The worker that writes the log or standard output: it appends, syncs the file now and then, and
+//! opens it anew or rotates it.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,26 +19,28 @@ fn is_syncable(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
-/// What the thread has.
+/// The writer of one file.
 pub(crate) struct LogWriter {
     file: File,
+    /// The name by which the file is opened anew; `None` for standard output.
     path: Option<PathBuf>,
-    /// Whether the file can be synced at all.
+    /// True if the file is a regular one, which fdatasync(2) can sync.
     sync: bool,
-    /// When what was written is synced.
+    /// When the file is to be synced, if something was written since it was synced last.
     sync_at: Option<Instant>,
+    /// The number of writes that have failed. Chunks of an older epoch are not written.
     epoch: u64,
     rotator: Option<Rotator>,
 }
 
 impl LogWriter {
-    /// Writes `file`, and opens it anew as `path`.
+    /// A writer of `file`, which is opened anew as `path`.
     pub(crate) fn new(file: File, path: Option<PathBuf>, rotator: Option<Rotator>) -> LogWriter {
         LogWriter { sync: is_syncable(&file), file, path, sync_at: None, epoch: 0, rotator }
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        // Standard output stays what it is.
+        // Standard output has no name to open it by.
         let Some(path) = &self.path else {
             return Ok(());
         };
@@ -70,31 +73,32 @@ impl LogWriter {
         while let Some(rest) = chunk.bytes.get(written..)
             && !rest.is_empty()
         {
-            let cut = self.rotator.as_ref().and_then(|rotator| rotator.cut(&self.file, rest));
-            if cut == Some(0) {
+            let last = self.rotator.as_ref().and_then(|rotator| rotator.cut(&self.file, rest));
+            if last.is_some_and(<[u8]>::is_empty) {
                 self.rotate(replies);
                 continue;
             }
-            let piece = rest.get(..cut.unwrap_or(rest.len())).unwrap_or(rest);
-            match self.file.write(piece) {
+            match self.file.write(last.unwrap_or(rest)) {
                 Ok(0) => {
                     let error = io::Error::from(io::ErrorKind::WriteZero);
                     return self.fail(chunk, written, error, replies);
                 }
                 Ok(count) => {
                     written += count;
-                    if cut == Some(count) {
+                    if last.is_some_and(|last| last.len() == count) {
                         self.rotate(replies);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A FIFO, a terminal, or a standard output that somebody made non-blocking.
+                // The file is a FIFO or a terminal, or standard output, which others may have made
+                // non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     sys::fd::wait_writable(&self.file, None);
                 }
                 Err(error) => return self.fail(chunk, written, error, replies),
             }
         }
+        debug_assert!(written <= chunk.bytes.len(), "more was written than there is");
         replies.send(LogReply::Written, false);
     }
 

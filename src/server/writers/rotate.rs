@@ -1,4 +1,4 @@
-//! `--log-rotate`: when the log is cut, and how older ones make way.
+//! `--log-rotate`: where the log is cut, and how older logs make way.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,31 +11,37 @@ use crate::config::Rotation;
 use crate::limits::LOG_RETRY;
 use crate::sys::file::{self, FileId};
 
-/// The log's rotation.
+/// Rotates the log.
 #[derive(Debug)]
 pub(crate) struct Rotator {
     rule: Rotation,
-    /// After a failure it is not tried before.
+    /// After a failure: the log is not rotated before this time.
     not_before: Option<Instant>,
 }
 
 impl Rotator {
-    /// By this rule.
+    /// A rotator that follows this rule.
     pub(crate) fn new(rule: Rotation) -> Rotator {
         Rotator { rule, not_before: None }
     }
 
-    /// How much of `next` is still for `file`, if that is to make way after it.
-    pub(crate) fn cut(&self, file: &File, next: &[u8]) -> Option<usize> {
+    /// Returns the part of `next` that is the last one for `file`, if the log is to be rotated after
+    /// it.
+    pub(crate) fn cut<'a>(&self, file: &File, next: &'a [u8]) -> Option<&'a [u8]> {
         if self.not_before.is_some_and(|at| Instant::now() < at) {
             return None;
         }
         let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
-        cut(self.rule.size, metadata.len(), next)
+        next.get(..cut(self.rule.size, metadata.len(), next)?)
     }
 
-    /// Moves `file` out of the way, which has the name `path`, and opens another. One that somebody
-    /// else has moved is left alone.
+    /// Renames `file`, which has the name `path`, and opens another one of this name. A file that
+    /// somebody else has renamed already is left alone.
+    ///
+    /// # Errors
+    ///
+    /// If a file can't be renamed or opened. The log then has its old name, unless only that could
+    /// not be given back.
     pub(crate) fn rotate(&mut self, path: &Path, file: &File) -> io::Result<File> {
         let result = rotate(path, file, self.rule.keep);
         self.not_before = result.is_err().then(|| Instant::now() + LOG_RETRY);
@@ -43,7 +49,8 @@ impl Rotator {
     }
 }
 
-/// At the first line end with which a file of `len` bytes has `size`, at twice that without one.
+/// Returns how many bytes of `next` are still for a file of `len` bytes, if `next` reaches the end of
+/// the file. The end is the first line end at or past `size`, or twice `size` if there is none so far.
 fn cut(size: u64, len: u64, next: &[u8]) -> Option<usize> {
     let index = |limit: u64| usize::try_from(limit.saturating_sub(len)).unwrap_or(usize::MAX);
     let from = index(size).saturating_sub(1);
@@ -58,9 +65,11 @@ fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
     if !fs::metadata(path).is_ok_and(|found| FileId::of(&found) == FileId::of(&old)) {
         return file::open_append(path);
     }
-    // A link stays, and the logs where it leads: there is the room for them.
+    // A symbolic link stays, and the older logs lie beside the file that it points to, where the
+    // room for them is.
     let path = &fs::canonicalize(path)?;
-    // Up to the first gap only: one that an earlier failure left must not cost the oldest log.
+    // Only the logs up to the first gap are renamed: a gap that an earlier failure left must not cost
+    // the oldest log.
     let gap = (1..keep).find(|&number| !exists(&numbered(path, number))).unwrap_or(keep);
     for number in (1..gap).rev() {
         fs::rename(numbered(path, number), numbered(path, number + 1))?;
@@ -76,16 +85,17 @@ fn rotate(path: &Path, file: &File, keep: u32) -> io::Result<File> {
     }
 }
 
-/// Opens the log that follows `old`.
+/// Opens the log that follows the one with the metadata `old`.
 fn open_next(path: &Path, old: &fs::Metadata) -> io::Result<File> {
     match file::append_options(old.mode() & 0o644).create_new(true).open(path) {
         Ok(new) => {
-            // As far as we may: who could read the log still can, and nobody else at any moment.
+            // As far as this process may: whoever could read the log still can, and nobody else can
+            // at any moment.
             let _ = fchown(&new, Some(old.uid()), Some(old.gid()));
             let _ = new.set_permissions(old.permissions());
             Ok(new)
         }
-        // What somebody has put there keeps its rights: it may be a link to anything.
+        // Somebody has put a file there. It keeps its rights, as it may be a link to any file.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => file::open_append(path),
         error => error,
     }
@@ -127,10 +137,10 @@ mod tests {
         }
     }
 
-    /// However the bytes come, no file but the last is small, none is too large, none ends in a
-    /// line that could have been whole, and together they have every byte.
+    /// However the bytes are split into chunks: no file but the last is small, none is too large,
+    /// none ends within a line that had room, and together the files have every byte.
     #[test]
-    fn nothing_is_lost_however_it_comes() {
+    fn no_byte_is_lost_whatever_the_chunks() {
         let text: Vec<u8> = (0..400_u32)
             .flat_map(|number| {
                 let line = "x".repeat((number as usize * 7919) % 45);
@@ -175,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn older_ones_make_way_up_to_a_gap() {
+    fn older_logs_are_renamed_up_to_a_gap() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut file = file::open_append(&path).unwrap();
@@ -192,14 +202,14 @@ mod tests {
         file = rotator.rotate(&path, &file).unwrap();
         let all = [pair("log", ""), pair("log.1", "6"), pair("log.2", "5"), pair("log.3", "3")];
         assert_eq!(names(dir.path()), all);
-        // Somebody else has moved it.
+        // Somebody else has renamed the log.
         fs::rename(&path, dir.path().join("moved")).unwrap();
         rotator.rotate(&path, &file).unwrap();
         assert_eq!(names(dir.path()), [&all[..], &[pair("moved", "")]].concat());
     }
 
     #[test]
-    fn a_link_stays_one() {
+    fn symbolic_link_stays() {
         let dir = tempfile::tempdir().unwrap();
         let large = tempfile::tempdir().unwrap();
         let link = dir.path().join("log");
@@ -235,12 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn after_a_failure_it_is_not_tried_at_once() {
+    fn failed_rotation_is_not_tried_again_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("gone").join("log");
         let file = tempfile::tempfile().unwrap();
         let mut rotator = Rotator::new(Rotation { size: 1, keep: 3 });
-        assert_eq!(rotator.cut(&file, b"a\n"), Some(2));
+        assert_eq!(rotator.cut(&file, b"a\n"), Some(&b"a\n"[..]));
         assert!(rotator.rotate(&path, &file).is_err());
         assert_eq!(rotator.cut(&file, b"a\n"), None);
     }

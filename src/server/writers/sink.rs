@@ -1,9 +1,9 @@
-//! A file, standard output or syslog as a reader of the console stream: what the loop does about it.
-//! A thread of its own writes; the loop hands it chunks of the stream and takes back what is done.
+//! A file, standard output or syslog as a reader of the console stream: what the event loop does about
+//! it. A thread of its own writes; the loop hands it chunks of the stream and takes its replies.
 //!
 //! After a failed write the chunks behind it come back unwritten: nothing is written after a gap
-//! before the gap has been announced. Each failure begins a new epoch, and the thread bounces what
-//! was handed to it in an older one.
+//! before the gap has been announced. Each failure begins a new epoch, and the thread bounces the
+//! chunks that were handed to it in an older one.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,42 +15,44 @@ use crate::console::event::{Sink, Subsystem};
 use crate::limits::{LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
 use crate::sys;
 
-/// What became of the log since the last look.
+/// What happened to a sink since the last turn.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SinkEvent {
-    /// A write failed, for this reason.
+    /// A write failed for this reason.
     Failed(String),
     /// After a failure, a write succeeded.
     Recovered,
-    /// SIGHUP: the file could not be opened anew, the old one goes on.
+    /// SIGHUP: the file could not be opened anew for this reason, and the old one goes on.
     ReopenFailed(String),
     /// This subsystem works, or does not for this reason.
     State(Subsystem, Result<(), String>),
 }
 
-/// The reader of one sink.
+/// Has the console stream written to a sink, by a thread.
 pub(crate) struct SinkWriter<H> {
     sink: Sink,
     handle: H,
+    /// The number of chunks that the thread has not replied to.
     in_flight: usize,
+    /// The number of failures that are known.
     epoch: u64,
-    /// After a failure: when to try again, and whether only new output makes that worth it.
+    /// After a failure: when to try again, and true if only new output makes that worth it.
     retry: Option<(Monotonic, bool)>,
-    /// Times that the file is yet to be opened anew.
+    /// The number of times that the file is yet to be opened anew.
     reopening: usize,
-    /// When a chunk was last finished, or handed over to an idle thread.
+    /// When a chunk was last written, or handed over to an idle thread.
     progress: Monotonic,
-    /// An upgrade is under way: nothing is handed over.
+    /// During an upgrade, in which nothing is handed over.
     pause: Option<Pause>,
-    /// How often the thread was asked to rest and has not answered.
-    asked: usize,
+    /// The number of [`LogJob::Quiesce`] that the thread has not replied to.
+    quiescing: usize,
 }
 
-/// A pause, and once the thread rests, its file.
+/// A pause: the thread's file, once the thread has no job left.
 type Pause = Option<OwnedFd>;
 
 impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
-    /// Has what `sink` reads written by the thread at the other end of `handle`.
+    /// Has the thread at the other end of `handle` write the stream to `sink`.
     pub(crate) fn new(sink: Sink, handle: H) -> SinkWriter<H> {
         SinkWriter {
             sink,
@@ -61,20 +63,20 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             reopening: 0,
             progress: Monotonic(0),
             pause: None,
-            asked: 0,
+            quiescing: 0,
         }
     }
 
-    /// Has the thread finish; nothing more is handed to it until [`resume`](Self::resume).
+    /// Has the thread finish its jobs. No chunk is handed to it until [`resume`](Self::resume).
     pub(crate) fn pause(&mut self) {
         self.pause = Some(None);
         // Refused only by a thread that hangs.
         if self.handle.try_send(LogJob::Quiesce) {
-            self.asked += 1;
+            self.quiescing += 1;
         }
     }
 
-    /// The file, once the thread has finished.
+    /// The thread's file, once it has finished its jobs.
     pub(crate) fn quiesced_file(&self) -> Option<&OwnedFd> {
         self.pause.as_ref()?.as_ref()
     }
@@ -84,7 +86,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         self.pause = None;
     }
 
-    /// When to try again after a failure, and whether only new output makes that worth it.
+    /// After a failure: when to try again, and true if only new output makes that worth it.
     pub(crate) fn retry(&self) -> Option<(Monotonic, bool)> {
         self.retry
     }
@@ -95,45 +97,46 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         self
     }
 
-    /// Writes a diagnostic line, unless the thread is behind.
+    /// Writes a diagnostic line, unless too many jobs wait.
     pub(crate) fn write_line(&mut self, line: &str) {
         self.send(LogJob::Line(format!("{line}\n").into_bytes()));
     }
 
     /// Closes the file and opens it anew by its name.
     pub(crate) fn reopen(&mut self) {
-        // Refused only by a thread that has not done the last ones.
+        // Refused only if the thread hangs.
         if self.send(LogJob::Reopen) {
             self.reopening += 1;
         }
     }
 
-    /// Whether there was room for it.
+    /// Hands over a job that is no chunk. Returns true if there was room for it.
     fn send(&mut self, job: LogJob) -> bool {
         let sent = self.handle.try_send(job);
+        // The thread has to finish this job, too.
         if self.pause.is_some() {
             self.pause();
         }
         sent
     }
 
-    /// Takes back what is done, hands over what is new.
+    /// Takes the thread's replies, and hands over new chunks. Returns what happened to the sink.
     pub(crate) fn turn(&mut self, console: &mut Console, now: Monotonic) -> Vec<SinkEvent> {
-        let mut news = Vec::new();
+        let mut events = Vec::new();
         self.handle.want(false);
         loop {
-            while let Some(done) = self.handle.receive() {
-                self.take_back(done, console, now, &mut news);
+            while let Some(reply) = self.handle.receive() {
+                self.take_back(reply, console, now, &mut events);
             }
             self.hand_over(console, now);
             if self.in_flight < LOG_JOBS && (self.retry.is_none() || self.in_flight == 0) {
-                return news;
+                return events;
             }
-            // The thread may have finished just before it was told that we wait for it.
+            // The thread may have replied just before it was told to wake this one.
             self.handle.want(true);
             match self.handle.receive() {
-                Some(done) => self.take_back(done, console, now, &mut news),
-                None => return news,
+                Some(reply) => self.take_back(reply, console, now, &mut events),
+                None => return events,
             }
         }
     }
@@ -162,32 +165,33 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
 
     /// When [`turn`](Self::turn) has something to do without being woken.
     pub(crate) fn deadline(&self, console: &Console) -> Option<Monotonic> {
-        // What is in flight comes back by itself.
+        // The reply to a chunk wakes the event loop by itself.
         let idle = self.in_flight == 0 && self.pause.is_none();
         let (at, on_output) = self.retry.filter(|_| idle)?;
         (!on_output || !console.is_sink_drained(self.sink)).then_some(at)
     }
 
-    /// Whether the file is yet to be opened anew.
+    /// Returns true if the file is yet to be opened anew.
     pub(crate) fn is_reopening(&self) -> bool {
         self.reopening > 0
     }
 
-    /// Whether it can't be written at the moment.
+    /// Returns true if the last write failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.retry.is_some()
     }
 
-    /// Until when a full log pauses the child: it has made no progress since.
+    /// Until when a log that is full pauses the child, if the log makes no progress meanwhile.
     pub(crate) fn stall_deadline(&self) -> Monotonic {
         self.progress + LOG_STALL_TIMEOUT
     }
 
-    /// At the end: hands over the rest and waits for it, though not for ever. `now` tells the time.
+    /// At the end: hands over the rest of the stream and waits until it is written, though not for
+    /// ever. `now` tells the time.
     pub(crate) fn finish(mut self, console: &mut Console, now: impl Fn() -> Monotonic) {
         let deadline = now() + LOG_LINGER;
         let left = || deadline.saturating_duration_since(now());
-        // A log that has failed gets a last chance.
+        // A sink that has failed gets a last chance.
         if let Some((at, _)) = &mut self.retry {
             *at = now();
         }
@@ -197,7 +201,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
                 break;
             }
             match self.handle.wait(left()) {
-                Some(done) => self.take_back(done, console, now(), &mut Vec::new()),
+                Some(reply) => self.take_back(reply, console, now(), &mut Vec::new()),
                 None => break,
             }
         }
@@ -206,17 +210,17 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
 
     fn take_back(
         &mut self,
-        done: LogReply,
+        reply: LogReply,
         console: &mut Console,
         now: Monotonic,
-        news: &mut Vec<SinkEvent>,
+        events: &mut Vec<SinkEvent>,
     ) {
-        match done {
+        match reply {
             LogReply::Written => {
                 self.in_flight -= 1;
                 self.progress = now;
                 if self.retry.take().is_some() {
-                    news.push(SinkEvent::Recovered);
+                    events.push(SinkEvent::Recovered);
                 }
             }
             LogReply::Failed(chunk, written, error) => {
@@ -226,7 +230,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
                 // Nobody will ever read from a broken pipe again.
                 let on_output = error.kind() == io::ErrorKind::BrokenPipe;
                 self.retry = Some((now + LOG_RETRY, on_output));
-                news.push(SinkEvent::Failed(sys::reason(&error)));
+                events.push(SinkEvent::Failed(sys::reason(&error)));
             }
             LogReply::Bounced(chunk) => {
                 self.in_flight -= 1;
@@ -235,20 +239,20 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             LogReply::Reopened(result) => {
                 self.reopening = self.reopening.saturating_sub(1);
                 if let Err(error) = result {
-                    news.push(SinkEvent::ReopenFailed(sys::reason(&error)));
+                    events.push(SinkEvent::ReopenFailed(sys::reason(&error)));
                 } else if let Some((at, _)) = &mut self.retry {
                     *at = now;
                 }
             }
             LogReply::State(subsystem, result) => {
                 let result = result.map_err(|error| sys::reason(&error));
-                news.push(SinkEvent::State(subsystem, result));
+                events.push(SinkEvent::State(subsystem, result));
             }
             LogReply::Quiesced(file) => {
-                self.asked -= 1;
-                // An answer to an earlier question is none to this one.
+                self.quiescing -= 1;
+                // Jobs were sent after an earlier request to quiesce.
                 if let Some(pause) = &mut self.pause
-                    && self.asked == 0
+                    && self.quiescing == 0
                 {
                     *pause = file;
                 }

@@ -1,5 +1,6 @@
-//! The worker that sends the console to syslog: a datagram a line, as syslog(3) makes them. What
-//! /dev/log does not take is counted, and syslog is told the number when it takes something again.
+//! The worker that sends the console to syslog: a datagram per line, in the form that syslog(3) sends
+//! to /dev/log, which is that of RFC 3164 without a host name. Lines that the syslog daemon does not
+//! take are counted, and their number is sent when it takes a message again.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,29 +14,30 @@ use crate::console::event::Subsystem;
 use crate::limits::{LOG_RETRY, SYSLOG_LINE_MAX, SYSLOG_RECOVERY, SYSLOG_SEND_TIMEOUT};
 use crate::sys::{fd, time};
 
-/// Facility daemon, severity info.
+/// Facility `daemon` (3) times eight plus severity `info` (6): RFC 3164, 4.1.1, and RFC 5424, 6.2.1.
 const PRIORITY: &str = "<30>";
 
-/// What the thread has.
+/// The sender of one console.
 pub(crate) struct Syslog {
+    /// The name of the syslog daemon's socket.
     path: PathBuf,
-    /// `TAG[PID]: `.
+    /// `TAG[PID]: ` (RFC 3164, 4.1.3 and 5.3).
     tag: Vec<u8>,
     socket: Option<UnixDatagram>,
-    /// The beginning of a line whose end has not come.
+    /// The beginning of a line whose end has not come, at most [`SYSLOG_LINE_MAX`] bytes.
     partial: Vec<u8>,
-    /// Lines that were refused, and not told of.
+    /// The number of lines that were refused since the last report of such a number.
     lost: u64,
-    /// Nothing is sent before.
+    /// After a refusal: nothing is sent before this time.
     not_before: Option<Instant>,
-    /// The last refusal, until it is over.
+    /// The time of the last refusal, until the event loop is told that syslog works again.
     refused: Option<Instant>,
 }
 
 impl Syslog {
-    /// Sends to the socket at `path`.
+    /// A sender to the socket at `path`, under this tag and PID.
     pub(crate) fn new(path: PathBuf, tag: &[u8], pid: u32) -> Syslog {
-        // What would end the tag, or the message.
+        // These bytes would end the tag, or the message.
         let unfit = |byte: u8| byte <= b' ' || byte == 0x7F || b"[]:".contains(&byte);
         let tag = tag.iter().map(|&byte| if unfit(byte) { b'_' } else { byte });
         Syslog {
@@ -49,16 +51,17 @@ impl Syslog {
         }
     }
 
+    /// Sends the lines of the next piece of the stream.
     fn take(&mut self, bytes: &[u8], replies: &LogReplies) {
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
             let (mut text, ends) = match line.strip_suffix(b"\n") {
                 Some(text) => (text, true),
                 None => (line, false),
             };
-            // Longer ones go in pieces.
-            while self.partial.len() + text.len() > SYSLOG_LINE_MAX {
-                let room = SYSLOG_LINE_MAX - self.partial.len();
-                let (now, later) = text.split_at_checked(room).unwrap_or((text, b""));
+            // A longer line is sent in pieces.
+            while let Some((now, later @ [_, ..])) =
+                text.split_at_checked(SYSLOG_LINE_MAX - self.partial.len())
+            {
                 self.partial.extend_from_slice(now);
                 text = later;
                 self.send_partial(replies);
@@ -70,6 +73,7 @@ impl Syslog {
         }
     }
 
+    /// Sends the partial line as a whole one.
     fn send_partial(&mut self, replies: &LogReplies) {
         let mut line = std::mem::take(&mut self.partial);
         while line.last() == Some(&b'\r') {
@@ -99,7 +103,11 @@ impl Syslog {
         }
     }
 
-    /// An error that is `None`: it was not tried.
+    /// Sends a line, after the number of those that were lost before it.
+    ///
+    /// # Errors
+    ///
+    /// If the line was refused; `None` if it was not sent, because another was refused just before.
     fn deliver(&mut self, line: &[u8]) -> Result<(), Option<io::Error>> {
         if self.not_before.is_some_and(|at| Instant::now() < at) {
             return Err(None);
@@ -117,10 +125,11 @@ impl Syslog {
         Ok(())
     }
 
+    /// Sends a line, and connects to the daemon's socket if need be.
     fn send(&mut self, line: &[u8]) -> io::Result<()> {
-        let time = time::strftime(time::wall(), b"%b %e %H:%M:%S ");
-        let message = [PRIORITY.as_bytes(), &time, &self.tag, line].concat();
-        // A daemon that was started anew has another socket.
+        let time = time::format(time::wall(), "%b %e %H:%M:%S ");
+        let message = [PRIORITY.as_bytes(), time.as_bytes(), &self.tag, line].concat();
+        // A daemon that was restarted has another socket of the same name.
         let result = match self.socket.take() {
             Some(socket) => self.send_on(socket, &message),
             None => Err(io::ErrorKind::NotConnected.into()),
@@ -136,6 +145,7 @@ impl Syslog {
         }
     }
 
+    /// Sends a message on `socket`, and keeps the socket if it can be used again.
     fn send_on(&mut self, socket: UnixDatagram, message: &[u8]) -> io::Result<()> {
         let deadline = Instant::now() + SYSLOG_SEND_TIMEOUT;
         let result = loop {
@@ -151,14 +161,14 @@ impl Syslog {
                 result => break result.map(|_| ()),
             }
         };
-        // One that is full may have room again; any other failure is the socket's end.
+        // A socket that is full may have room again; after any other failure it is of no use.
         if result.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::WouldBlock) {
             self.socket = Some(socket);
         }
         result
     }
 
-    /// Perhaps for good: nobody knows of what is lost after that.
+    /// Sends all that waits to be sent. This may be the last chance to report lost lines.
     fn flush(&mut self, replies: &LogReplies) {
         self.not_before = None;
         if self.partial.is_empty() {
@@ -181,7 +191,7 @@ impl Worker for Syslog {
             }
             LogJob::Quiesce => {
                 self.flush(replies);
-                // Any will do: the next program opens its own.
+                // A file is part of the reply. Any will do, as the next program opens its own.
                 replies.send(
                     LogReply::Quiesced(UnixDatagram::unbound().map(OwnedFd::from).ok()),
                     true,
@@ -208,19 +218,20 @@ mod tests {
     use std::path::Path;
     use tempfile::TempDir;
 
-    struct Desk {
+    /// A worker whose daemon's socket is in a directory of its own.
+    struct Fixture {
         worker: Syslog,
         replies: LogReplies,
         dir: TempDir,
     }
 
-    fn desk() -> Desk {
+    fn fixture() -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         let worker = Syslog::new(dir.path().join("log"), b"IOC 1:[a]", 7);
-        Desk { worker, replies: LogReplies::detached(), dir }
+        Fixture { worker, replies: LogReplies::detached(), dir }
     }
 
-    impl Desk {
+    impl Fixture {
         fn daemon(&self) -> UnixDatagram {
             let path = self.dir.path().join("log");
             let _ = std::fs::remove_file(&path);
@@ -235,14 +246,14 @@ mod tests {
             self.worker.work(LogJob::Write(chunk, 0), &self.replies);
         }
 
-        /// What syslog was found to do, by the answers to writes.
-        fn heard(&self) -> Vec<Result<(), io::ErrorKind>> {
-            let told = self.replies.sent();
-            let heard = told.into_iter().filter_map(|done| match done {
+        /// The states of syslog that the worker has reported.
+        fn states(&self) -> Vec<Result<(), io::ErrorKind>> {
+            let replies = self.replies.sent();
+            let states = replies.into_iter().filter_map(|reply| match reply {
                 LogReply::State(_, result) => Some(result.map_err(|error| error.kind())),
                 _ => None,
             });
-            heard.collect()
+            states.collect()
         }
     }
 
@@ -273,26 +284,26 @@ mod tests {
 
     #[test]
     fn each_line_is_a_message() {
-        let mut desk = desk();
-        let daemon = desk.daemon();
-        desk.write(b"one\r\ntw");
-        desk.write(b"o\n\r\nepics> ");
+        let mut fixture = fixture();
+        let daemon = fixture.daemon();
+        fixture.write(b"one\r\ntw");
+        fixture.write(b"o\n\r\nepics> ");
         assert_eq!(received(&daemon), ["one", "two", ""]);
-        desk.worker.finish(&desk.replies);
+        fixture.worker.finish(&fixture.replies);
         assert_eq!(received(&daemon), ["epics> "]);
-        assert_eq!(desk.heard(), []);
+        assert_eq!(fixture.states(), []);
     }
 
     #[test]
     fn reopened_socket_is_the_one_that_has_the_name() {
-        let mut desk = desk();
-        let old = desk.daemon();
-        desk.write(b"one\n");
-        let new = desk.daemon();
-        desk.worker.work(LogJob::Reopen, &desk.replies);
-        let replies = desk.replies.sent();
+        let mut fixture = fixture();
+        let old = fixture.daemon();
+        fixture.write(b"one\n");
+        let new = fixture.daemon();
+        fixture.worker.work(LogJob::Reopen, &fixture.replies);
+        let replies = fixture.replies.sent();
         assert!(matches!(replies[..], [LogReply::Written, LogReply::Reopened(Ok(()))]));
-        desk.worker.work(LogJob::Line(b"two\n".to_vec()), &desk.replies);
+        fixture.worker.work(LogJob::Line(b"two\n".to_vec()), &fixture.replies);
         assert_eq!(
             (received(&old), received(&new)),
             (vec!["one".to_owned()], vec!["two".to_owned()])
@@ -301,12 +312,12 @@ mod tests {
 
     #[test]
     fn long_lines_go_in_pieces() {
-        let mut desk = desk();
-        let daemon = desk.daemon();
+        let mut fixture = fixture();
+        let daemon = fixture.daemon();
         let line = "x".repeat(2 * SYSLOG_LINE_MAX + 10);
         for part in [100, SYSLOG_LINE_MAX, 1, 7000] {
             let text = format!("{line}\n");
-            text.as_bytes().chunks(part).for_each(|part| desk.write(part));
+            text.as_bytes().chunks(part).for_each(|part| fixture.write(part));
             let got = received(&daemon);
             assert_eq!(got.concat(), line);
             assert_eq!(got.len(), 3);
@@ -314,54 +325,54 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_counted_and_said_once() {
-        let mut desk = desk();
-        desk.write(b"a\nb\nc\n");
-        assert_eq!(desk.heard(), [Err(io::ErrorKind::NotFound)]);
-        let daemon = desk.daemon();
-        // Not tried before its time.
-        desk.write(b"d\n");
+    fn refused_lines_are_counted_and_the_refusal_is_reported_once() {
+        let mut fixture = fixture();
+        fixture.write(b"a\nb\nc\n");
+        assert_eq!(fixture.states(), [Err(io::ErrorKind::NotFound)]);
+        let daemon = fixture.daemon();
+        // Nothing is sent for a while after a refusal.
+        fixture.write(b"d\n");
         assert_eq!(received(&daemon), [""; 0]);
-        desk.worker.not_before = None;
-        desk.write(b"e\nf\n");
+        fixture.worker.not_before = None;
+        fixture.write(b"e\nf\n");
         assert_eq!(received(&daemon), ["@@@ 4 lines are missing here", "e", "f"]);
         drop(daemon);
-        desk.write(b"g\n");
-        assert_eq!(desk.heard(), [], "said again so soon");
-        let daemon = desk.daemon();
-        desk.worker.not_before = None;
-        desk.worker.refused = Instant::now().checked_sub(SYSLOG_RECOVERY);
-        desk.write(b"h\n");
+        fixture.write(b"g\n");
+        assert_eq!(fixture.states(), [], "reported again so soon");
+        let daemon = fixture.daemon();
+        fixture.worker.not_before = None;
+        fixture.worker.refused = Instant::now().checked_sub(SYSLOG_RECOVERY);
+        fixture.write(b"h\n");
         assert_eq!(received(&daemon), ["@@@ 1 lines are missing here", "h"]);
-        assert_eq!(desk.heard(), [Ok(())]);
+        assert_eq!(fixture.states(), [Ok(())]);
     }
 
     #[test]
-    fn end_leaves_nothing_untold() {
+    fn partial_line_and_lost_lines_are_sent_at_the_end() {
         for (end, expected) in [
             ("", &["@@@ 2 lines are missing here"][..]),
             ("> ", &["@@@ 2 lines are missing here", "> "]),
         ] {
-            let mut desk = desk();
-            desk.write(b"a\nb\n");
-            desk.worker.work(LogJob::Quiesce, &desk.replies);
-            let daemon = desk.daemon();
-            desk.write(end.as_bytes());
-            desk.worker.work(LogJob::Quiesce, &desk.replies);
+            let mut fixture = fixture();
+            fixture.write(b"a\nb\n");
+            fixture.worker.work(LogJob::Quiesce, &fixture.replies);
+            let daemon = fixture.daemon();
+            fixture.write(end.as_bytes());
+            fixture.worker.work(LogJob::Quiesce, &fixture.replies);
             assert_eq!(received(&daemon), expected);
-            desk.worker.finish(&desk.replies);
+            fixture.worker.finish(&fixture.replies);
             assert_eq!(received(&daemon), [""; 0]);
         }
     }
 
     #[test]
-    fn daemon_that_is_started_anew_misses_nothing() {
-        let mut desk = desk();
+    fn restarted_daemon_misses_nothing() {
+        let mut fixture = fixture();
         for line in ["a\n", "b\n", "c\n"] {
-            let daemon = desk.daemon();
-            desk.write(line.as_bytes());
+            let daemon = fixture.daemon();
+            fixture.write(line.as_bytes());
             assert_eq!(received(&daemon), [line.trim_end()]);
         }
-        assert_eq!(desk.heard(), []);
+        assert_eq!(fixture.states(), []);
     }
 }

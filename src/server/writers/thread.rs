@@ -1,9 +1,10 @@
-//! A thread that does what may take its time, so that a slow disk is never in the way of the
-//! console. The loop hands it jobs and never waits for it: a write may stall on any file system, be
-//! it only for the time of a snapshot.
+//! A thread that runs a worker, so that a slow disk never delays the console. The event loop hands it
+//! jobs and never waits for it: a write may stall on any file system, if only while a snapshot is
+//! taken.
 //!
-//! What the two share is behind one lock, which nobody holds during a system call. Who has nothing
-//! to do parks, so that handing a line to a thread that rests is one wake-up and nothing else.
+//! What the two threads share is behind one lock, which neither holds during a system call. A thread
+//! that has nothing to do parks, so that handing a line to an idle worker is one wake-up and nothing
+//! else.
 
 use std::collections::VecDeque;
 use std::io;
@@ -63,7 +64,7 @@ pub(crate) fn start<W: Worker>(
 ) -> io::Result<WorkerThread<W::Job, W::Reply>> {
     let shared = Arc::default();
     let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
-    // All signals are for the loop's thread, which holds them back when it has to.
+    // All signals are for the event loop's thread, which blocks them when it has to.
     let _blocked = sys::signal::SignalMaskGuard::all()?;
     let builder = thread::Builder::new().name(name.to_owned()).stack_size(64 << 10);
     let thread = builder.spawn(move || run(worker, &replies))?.thread().clone();

@@ -1,5 +1,5 @@
-//! `manage-procs attach`: a person's terminal and a console, until one of them leaves. Needs neither
-//! telnet nor socat.
+//! `manage-procs attach`: connects the user's terminal with a console until the user or the server
+//! ends the connection. Neither telnet nor socat is needed.
 
 mod replay;
 mod session;
@@ -15,49 +15,49 @@ use crate::config::control_char;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::registry::Registry;
 
-/// `attach`. Ends with status 0 when the person or the server leaves; a signal ends it by that
-/// signal. The terminal is what it was then, in any case.
+/// `attach`. The exit status is 0 when the user or the server ends the connection; a signal ends the
+/// process by that signal. In any case the terminal has its old modes again.
 ///
 /// # Errors
 /// An instance that does not run, an endpoint that can't be reached, a terminal that can't be used.
-pub fn command(site: &Registry, given: &ArgMatches) -> CommandResult {
-    let console = given.get_one::<String>("console").map(String::as_str).unwrap_or_default();
-    let key = given.get_one::<String>("detach").map(String::as_str).unwrap_or_default();
+pub(crate) fn command(registry: &Registry, matches: &ArgMatches) -> CommandResult {
+    let name = matches.get_one::<String>("console").map(String::as_str).unwrap_or_default();
+    let key = matches.get_one::<String>("detach").map(String::as_str).unwrap_or_default();
     let Some(detach) = control_char::parse_command(key.as_bytes()) else {
         return Err(CommandError::usage(format!("--detach: {key:?} is no character")));
     };
-    let (target, stream) = target::open(site, console)?;
-    let console = target.shown(console);
-    let shown = String::from_utf8_lossy(&control_char::to_caret(detach)).into_owned();
+    let (target, stream) = target::open(registry, name)?;
+    let console = target.describe(name);
     if std::io::stdin().is_terminal() {
-        say(&format!("{console}; {shown} leaves"));
+        let key = control_char::to_caret(detach);
+        print_notice(&format!("{console}; {} leaves", String::from_utf8_lossy(&key)));
     }
     let end = Session::new(&stream, target.telnet, detach)?.run();
     match end {
-        SessionEnd::Detached(0) => {
-            say(&format!("{console}: left"));
-            Ok(0)
-        }
-        SessionEnd::Detached(unsent) => {
-            say(&format!("{console}: left; the server did not take the last {unsent} bytes"));
+        SessionEnd::Detached { unsent } => {
+            let lost = match unsent {
+                0 => String::new(),
+                unsent => format!("; the server did not take the last {unsent} bytes"),
+            };
+            print_notice(&format!("detached from {name} (it keeps running){lost}"));
             Ok(0)
         }
         SessionEnd::Closed => {
-            say(&format!("{console}: closed by the server"));
+            print_notice(&format!("{name}: closed by the server (restarted? attach again)"));
             Ok(0)
         }
         SessionEnd::Failed(error) => Err(CommandError::system(&console, &error)),
         SessionEnd::Terminal(error) => Err(CommandError::system("the terminal", &error)),
         SessionEnd::Output(error) => Err(CommandError::system("standard output", &error)),
         SessionEnd::Signal(signal) => {
-            // Now that the terminal is as it was: ended by the signal, as whoever sent it expects.
+            // The terminal has its old modes now, so the process may end by the signal.
             let _ = signal_hook::low_level::emulate_default_handler(signal);
             Ok(u8::try_from(128 + signal).unwrap_or(1))
         }
     }
 }
 
-/// A line for the person at the terminal. A terminal that is gone reads nothing.
-fn say(text: &str) {
+/// Prints a line for the user. An error is ignored: the terminal may be gone.
+fn print_notice(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,52 +1,55 @@
-//! When what comes is no longer what the server shows of the past.
+//! Detects the end of the server's replayed history.
 
 use std::time::Instant;
 
-use crate::limits::{REPLAY_QUIET, REPLAY_TIMEOUT};
+use crate::manage::limits::{REPLAY_QUIET, REPLAY_TIMEOUT};
 
-/// Whether what comes from the server may be older than this connection.
+/// Whether output of the server may be older than the connection, and whether a user is there.
 pub(super) struct ReplayPhase {
     start: Instant,
-    last: Instant,
-    quiet: bool,
-    typed: bool,
+    last_output: Instant,
+    shown: bool,
+    user_typed: bool,
 }
 
 impl ReplayPhase {
-    /// The connection has begun.
-    pub(super) fn begin() -> ReplayPhase {
+    /// The phase of a connection that begins now.
+    pub(super) fn new() -> ReplayPhase {
         let now = Instant::now();
-        ReplayPhase { start: now, last: now, quiet: false, typed: false }
+        ReplayPhase { start: now, last_output: now, shown: false, user_typed: false }
     }
 
-    /// The server said something.
-    pub(super) fn heard(&mut self) {
-        self.last = Instant::now();
+    /// The server has sent output.
+    pub(super) fn output_received(&mut self) {
+        self.last_output = Instant::now();
     }
 
-    /// Somebody typed something.
-    pub(super) fn typed(&mut self) {
-        self.typed = true;
+    /// The user has typed something.
+    pub(super) fn user_typed(&mut self) {
+        self.user_typed = true;
     }
 
-    /// Looks at the time. `read`: whether the server could say something.
-    pub(super) fn note(&mut self, read: bool) {
+    /// Reads the clock. `could_receive` is false if output of the server has not been read since the
+    /// last time: the server's silence says nothing then.
+    pub(super) fn update(&mut self, could_receive: bool) {
         let now = Instant::now();
-        if !read {
-            self.start += now - self.last;
-            self.last = now;
+        if !could_receive {
+            self.start += now - self.last_output;
+            self.last_output = now;
         }
-        self.quiet |= now - self.last > REPLAY_QUIET || now - self.start > REPLAY_TIMEOUT;
+        let is_quiet = now - self.last_output > REPLAY_QUIET;
+        self.shown |= is_quiet || now - self.start > REPLAY_TIMEOUT;
     }
 
-    /// Whether time makes no difference any more.
+    /// Returns true if the history has been shown.
     pub(super) fn is_shown(&self) -> bool {
-        self.quiet
+        self.shown
     }
 
-    /// Nobody has to be asked before somebody is there to use the answer.
+    /// Returns true if queries to the terminal may be passed on: not before the user has typed, who
+    /// then makes use of the answers.
     pub(super) fn is_over(&self) -> bool {
-        self.quiet && self.typed
+        self.shown && self.user_typed
     }
 }
 
@@ -54,16 +57,17 @@ impl ReplayPhase {
 mod tests {
     use super::*;
 
-    /// The server has more to say, and can't.
+    /// The server has more to send, and can't.
     #[test]
     fn a_slow_terminal_is_no_end_of_the_replay() {
         let long_ago = Instant::now().checked_sub(2 * REPLAY_TIMEOUT).unwrap();
-        let mut replay = ReplayPhase { start: long_ago, last: long_ago, quiet: false, typed: true };
-        replay.note(false);
-        replay.note(true);
+        let mut replay =
+            ReplayPhase { start: long_ago, last_output: long_ago, shown: false, user_typed: true };
+        replay.update(false);
+        replay.update(true);
         assert!(!replay.is_over());
-        replay.last = long_ago;
-        replay.note(true);
+        replay.last_output = long_ago;
+        replay.update(true);
         assert!(replay.is_over());
     }
 }

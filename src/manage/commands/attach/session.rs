@@ -1,10 +1,10 @@
-//! The loop between terminal and connection: one thread, one poll. Nothing in it can block, so that
-//! a signal always finds it able to put the terminal back.
+//! The loop between terminal and connection: one thread, one poll(2). Nothing in the loop blocks, so
+//! that a signal can always put the modes of the terminal back.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -14,10 +14,10 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
 use super::replay::ReplayPhase;
 use super::signals::Signals;
 use super::target::ConsoleConnection;
-use crate::limits::{
+use crate::manage::error::CommandError;
+use crate::manage::limits::{
     ATTACH_CHUNK, ATTACH_QUEUE_MAX, FINAL_OUTPUT_TIMEOUT, TYPED_MAX, UNSENT_TIMEOUT,
 };
-use crate::manage::error::CommandError;
 use crate::reply_filter::ReplyFilter;
 use crate::sys::fd::duplicate;
 use crate::sys::pty::{Terminal, reopen};
@@ -26,44 +26,57 @@ use crate::telnet::client::ClientDecoder;
 /// Why a session is over.
 #[derive(Debug)]
 pub(super) enum SessionEnd {
-    /// The detach key; so many bytes typed before it have not been sent.
-    Detached(usize),
+    /// The user typed the detach key. So many bytes that were typed before it have not been sent.
+    Detached { unsent: usize },
     /// The server closed the connection.
     Closed,
     /// The connection broke.
     Failed(io::Error),
-    /// The terminal, or what stands in its place, can't be read or written.
+    /// Standard input, or a terminal as standard output, can't be used.
     Terminal(io::Error),
-    /// Standard output, no terminal, can't be written.
+    /// Standard output, which is not a terminal, can't be written.
     Output(io::Error),
-    /// This signal came.
+    /// A signal came.
     Signal(i32),
 }
 
 /// A terminal and a connection.
 pub(super) struct Session<'a> {
     stream: &'a ConsoleConnection,
-    /// In raw mode while it lives; `None` if standard input is no terminal.
+    /// The terminal behind standard input, in raw mode while this exists. `None` if standard input is
+    /// not a terminal.
     terminal: Option<Terminal>,
+    /// `None` after the end of standard input.
     input: Option<File>,
     output: File,
-    /// Whether that is a terminal, perhaps another one.
-    screen: bool,
+    /// True if `output` is a terminal, perhaps another one than `terminal`.
+    output_is_terminal: bool,
     signals: Signals,
-    codec: Option<ClientDecoder>,
+    /// `None` for a connection without telnet.
+    decoder: Option<ClientDecoder>,
     detach: u8,
     filter: ReplyFilter,
     replay: ReplayPhase,
     to_server: VecDeque<u8>,
-    to_screen: Vec<u8>,
-    /// Whether the server has been told that nothing more comes.
-    ended: bool,
-    /// Nothing more comes from the server. What came is still to be shown.
+    to_output: Vec<u8>,
+    /// True if the server's side has seen the end of standard input.
+    sent_end: bool,
+    /// Why the server sends nothing more. What it has sent is still to be written.
     closed: Option<SessionEnd>,
 }
 
+/// What a session can do without waiting.
+struct Ready {
+    server: bool,
+    output: bool,
+    input: bool,
+}
+
 impl<'a> Session<'a> {
-    /// Takes the terminal, if standard input is one.
+    /// Sets the terminal to raw mode, if standard input is a terminal.
+    ///
+    /// # Errors
+    /// A terminal that can't be used, for example from the background.
     pub(super) fn new(
         stream: &'a ConsoleConnection,
         telnet: bool,
@@ -86,51 +99,57 @@ impl<'a> Session<'a> {
             None => duplicate(&stdin).map(File::from),
         };
         let stdout = io::stdout();
-        let screen = stdout.is_terminal();
-        let output = if screen { reopen(stdout.as_fd()) } else { Err(io::ErrorKind::Other.into()) };
+        let output_is_terminal = stdout.is_terminal();
+        let output = if output_is_terminal {
+            reopen(stdout.as_fd())
+        } else {
+            Err(io::ErrorKind::Other.into())
+        };
         let output = output.or_else(|_| duplicate(&stdout).map(File::from));
         Ok(Session {
             stream,
             terminal,
             input: Some(input.map_err(no_terminal)?),
             output: output.map_err(no_terminal)?,
-            screen,
+            output_is_terminal,
             signals,
-            codec: telnet.then(ClientDecoder::default),
+            decoder: telnet.then(ClientDecoder::default),
             detach,
             filter: ReplyFilter::new(),
-            replay: ReplayPhase::begin(),
+            replay: ReplayPhase::new(),
             to_server: VecDeque::new(),
-            to_screen: Vec::new(),
-            ended: false,
+            to_output: Vec::new(),
+            sent_end: false,
             closed: None,
         })
     }
 
-    /// Runs until somebody leaves. The terminal is put back at the end.
+    /// Runs the session to its end. The terminal has its old modes then.
     pub(super) fn run(mut self) -> SessionEnd {
         let end = loop {
             if let Err(end) = self.turn() {
                 break end;
             }
         };
-        let unsent = self.send_rest(matches!(end, SessionEnd::Detached(_)));
+        let is_detached = matches!(end, SessionEnd::Detached { .. });
+        let unsent = self.send_rest(is_detached);
         if !matches!(end, SessionEnd::Terminal(_) | SessionEnd::Output(_)) {
             self.restore_screen();
         }
         self.terminal = None;
-        match (self.signals.let_go(), end) {
+        match (self.signals.release(), end) {
             (Some(signal), _) => SessionEnd::Signal(signal),
-            (None, SessionEnd::Detached(_)) => SessionEnd::Detached(unsent),
+            (None, _) if is_detached => SessionEnd::Detached { unsent },
             (None, end) => end,
         }
     }
 
-    /// How many bytes the server does not take, or not before a signal comes.
-    fn send_rest(&mut self, patient: bool) -> usize {
+    /// Sends what has been typed, and waits for the server to accept it if `may_wait` is true, until a
+    /// signal comes. Returns the number of bytes that have not been sent.
+    fn send_rest(&mut self, may_wait: bool) -> usize {
         let mut left = usize::MAX;
         let mut deadline = Instant::now();
-        while self.send().is_ok() && patient && !self.to_server.is_empty() {
+        while self.send().is_ok() && may_wait && !self.to_server.is_empty() {
             if self.to_server.len() < left {
                 left = self.to_server.len();
                 deadline = Instant::now() + UNSENT_TIMEOUT;
@@ -141,115 +160,102 @@ impl<'a> Session<'a> {
                 PollFd::new(self.stream.as_fd(), PollFlags::POLLOUT),
             ];
             let _ = poll(&mut fds, PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
-            if time.is_zero() || fds.first().is_some_and(ready) {
+            if time.is_zero() || fds.first().is_some_and(is_ready) {
                 break;
             }
         }
         self.to_server.len()
     }
 
-    /// Puts the modes of the screen back.
+    /// Writes what puts the modes of the terminal's screen back.
     fn restore_screen(&mut self) {
-        self.filter.pass_through(b"", &mut self.to_screen);
-        let mut undo = Vec::new();
-        if self.screen || self.terminal.is_some() {
-            undo = self.filter.reset_sequence();
+        self.filter.pass_through(b"", &mut self.to_output);
+        let mut reset = Vec::new();
+        if self.output_is_terminal || self.terminal.is_some() {
+            reset = self.filter.reset_sequence();
         }
         if self.terminal.is_some() {
-            undo.extend_from_slice(b"\r\n");
+            reset.extend_from_slice(b"\r\n");
         }
-        self.to_screen.extend_from_slice(&undo);
-        if !self.show_all() {
-            // A slow terminal; this is what matters.
-            self.to_screen = undo;
-            self.show_all();
+        self.to_output.extend_from_slice(&reset);
+        if !self.write_all() {
+            // The terminal is too slow for all. Its modes matter most.
+            self.to_output = reset;
+            self.write_all();
         }
     }
 
-    /// Whether the terminal has taken everything.
-    fn show_all(&mut self) -> bool {
+    /// Writes all output, for a limited time. Returns true if the terminal has accepted everything.
+    fn write_all(&mut self) -> bool {
         let deadline = Instant::now() + FINAL_OUTPUT_TIMEOUT;
-        while !self.to_screen.is_empty() && Instant::now() < deadline {
+        while !self.to_output.is_empty() && Instant::now() < deadline {
             let mut fds = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
             let _ = poll(&mut fds, PollTimeout::from(20u8));
-            if fds.iter().all(ready) && self.show().is_err() {
+            if fds.iter().all(is_ready) && self.write().is_err() {
                 break;
             }
         }
-        self.to_screen.is_empty()
+        self.to_output.is_empty()
     }
 
     fn turn(&mut self) -> Result<(), SessionEnd> {
-        if self.to_screen.is_empty()
+        if self.to_output.is_empty()
             && let Some(end) = self.closed.take()
         {
             return Err(end);
         }
         let open = self.closed.is_none();
-        let reads_server = open && self.to_screen.len() < ATTACH_QUEUE_MAX;
+        let reads_server = open && self.to_output.len() < ATTACH_QUEUE_MAX;
         let reads_input = match &self.terminal {
             Some(_) => self.to_server.len() < TYPED_MAX,
             None => open && self.to_server.len() < ATTACH_QUEUE_MAX,
         };
-        let wants_both = |wanted: bool, more: bool| {
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::POLLIN, wanted);
-            flags.set(PollFlags::POLLOUT, more);
-            flags
-        };
-        let server = wants_both(reads_server, open && !self.to_server.is_empty());
-        let screen = wants_both(false, !self.to_screen.is_empty());
-        let typed = wants_both(reads_input, false);
-        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        // A descriptor that nothing is wanted of would still report that its peer is gone, for ever.
-        let mut places = [None; 3];
-        let input = self.input.as_ref().map(AsFd::as_fd);
-        let asked = [
-            (Some(self.stream.as_fd()), server),
-            (Some(self.output.as_fd()), screen),
-            (input, typed),
-        ];
-        for (place, (fd, flags)) in places.iter_mut().zip(asked) {
-            if let Some(fd) = fd
-                && !flags.is_empty()
-            {
-                *place = Some(fds.len());
-                fds.push(PollFd::new(fd, flags));
-            }
-        }
-        let timed = reads_server && !self.replay.is_shown();
-        let timeout = if timed { PollTimeout::from(100u8) } else { PollTimeout::NONE };
-        match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(SessionEnd::Failed(error.into())),
-        }
-        let is_ready =
-            |place: Option<usize>| place.and_then(|place| fds.get(place)).is_some_and(ready);
-        let [server, screen, typed] = places.map(is_ready);
-        self.replay.note(reads_server);
+        let ready = self.wait(reads_server, reads_input)?;
+        self.replay.update(reads_server);
         self.handle_signal()?;
-        if typed && reads_input {
-            self.take()?;
+        if ready.input {
+            self.read_input()?;
         }
-        if server {
+        if ready.server {
             if reads_server {
                 self.receive()?;
             }
             self.send()?;
         }
-        if screen {
-            self.show()?;
+        if ready.output {
+            self.write()?;
         }
         Ok(())
     }
 
-    /// Signals.
+    fn wait(&self, reads_server: bool, reads_input: bool) -> Result<Ready, SessionEnd> {
+        let sends = self.closed.is_none() && !self.to_server.is_empty();
+        let server = poll_fd(self.stream.as_fd(), reads_server, sends);
+        let output = poll_fd(self.output.as_fd(), false, !self.to_output.is_empty());
+        let input =
+            self.input.as_ref().and_then(|input| poll_fd(input.as_fd(), reads_input, false));
+        let watched = [server, output, input];
+        let signals = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
+        let mut fds: Vec<PollFd> =
+            std::iter::once(signals).chain(watched.iter().flatten().cloned()).collect();
+        let is_timed = reads_server && !self.replay.is_shown();
+        let timeout = if is_timed { PollTimeout::from(100u8) } else { PollTimeout::NONE };
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(SessionEnd::Failed(error.into())),
+        }
+        let mut polled = fds.iter().skip(1);
+        let [server, output, input] =
+            watched.map(|fd| fd.is_some() && polled.next().is_some_and(is_ready));
+        Ok(Ready { server, output, input })
+    }
+
     fn handle_signal(&mut self) -> Result<(), SessionEnd> {
         match self.signals.take() {
             0 => Ok(()),
             SIGTSTP => {
                 self.restore_terminal();
-                // Comes back when somebody says so.
+                // Returns when this process is continued.
                 let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
                 self.retake_terminal();
                 Ok(())
@@ -274,15 +280,15 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What was typed.
-    fn take(&mut self) -> Result<(), SessionEnd> {
+    /// Reads standard input.
+    fn read_input(&mut self) -> Result<(), SessionEnd> {
         let Some(input) = &mut self.input else {
             return Ok(());
         };
         let mut buffer = [0; ATTACH_CHUNK];
         let typed = match input.read(&mut buffer) {
             Ok(length) => buffer.get(..length).unwrap_or_default(),
-            Err(error) if is_passing(&error) => return Ok(()),
+            Err(error) if would_block_or_interrupted(&error) => return Ok(()),
             Err(error) => return Err(SessionEnd::Terminal(error)),
         };
         if typed.is_empty() {
@@ -292,11 +298,11 @@ impl<'a> Session<'a> {
             self.input = None;
             return self.send();
         }
-        self.replay.typed();
+        self.replay.user_typed();
         let key = typed.iter().position(|&byte| byte == self.detach);
         let key = key.filter(|_| self.terminal.is_some());
         let kept = typed.get(..key.unwrap_or(typed.len())).unwrap_or_default();
-        match self.codec {
+        match self.decoder {
             Some(_) => {
                 let mut escaped = Vec::new();
                 crate::telnet::escape(kept, &mut escaped);
@@ -305,7 +311,7 @@ impl<'a> Session<'a> {
             None => self.to_server.extend(kept),
         }
         self.send()?;
-        if key.is_some() { Err(SessionEnd::Detached(0)) } else { Ok(()) }
+        if key.is_some() { Err(SessionEnd::Detached { unsent: 0 }) } else { Ok(()) }
     }
 
     fn send(&mut self) -> Result<(), SessionEnd> {
@@ -313,17 +319,17 @@ impl<'a> Session<'a> {
         while let (rest @ [_, ..], _) = self.to_server.as_slices() {
             match self.stream.write(rest) {
                 Ok(length) => drop(self.to_server.drain(..length)),
-                Err(error) if is_passing(&error) => return Ok(()),
-                // What the server has said before it went is still to be read.
+                Err(error) if would_block_or_interrupted(&error) => return Ok(()),
+                // What the server has sent before its end is still to be read.
                 Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
                     self.to_server.clear();
                 }
                 Err(error) => return Err(SessionEnd::Failed(error)),
             }
         }
-        if self.input.is_none() && !self.ended {
-            self.ended = true;
-            let _ = self.stream.end();
+        if self.input.is_none() && !self.sent_end {
+            self.sent_end = true;
+            let _ = self.stream.shutdown_write();
         }
         Ok(())
     }
@@ -333,54 +339,64 @@ impl<'a> Session<'a> {
         let received = match self.stream.read(&mut buffer) {
             Ok(0) => return self.close(SessionEnd::Closed),
             Ok(length) => buffer.get(..length).unwrap_or_default(),
-            Err(error) if is_passing(&error) => return Ok(()),
+            Err(error) if would_block_or_interrupted(&error) => return Ok(()),
             Err(error) => return self.close(SessionEnd::Failed(error)),
         };
-        self.replay.heard();
+        self.replay.output_received();
         let mut plain = Vec::new();
-        match &mut self.codec {
-            Some(codec) => {
+        match &mut self.decoder {
+            Some(decoder) => {
                 let mut answer = Vec::new();
-                codec.decode(received, &mut plain, &mut answer);
-                // Who reads no answers gets no more of them.
+                decoder.decode(received, &mut plain, &mut answer);
+                // A server that does not read gets no more answers.
                 if self.to_server.len() < ATTACH_QUEUE_MAX {
                     self.to_server.extend(answer);
                 }
             }
             None => plain.extend_from_slice(received),
         }
-        // An answer to what is only shown would be for whoever reads that terminal next.
-        let answered = if self.terminal.is_some() { self.replay.is_over() } else { !self.screen };
+        // If only the output is a terminal, the next program there would read its answers.
+        let answered =
+            if self.terminal.is_some() { self.replay.is_over() } else { !self.output_is_terminal };
         if answered {
-            self.filter.pass_through(&plain, &mut self.to_screen);
+            self.filter.pass_through(&plain, &mut self.to_output);
         } else {
-            self.filter.filter_queries(&plain, &mut self.to_screen);
+            self.filter.filter_queries(&plain, &mut self.to_output);
         }
         Ok(())
     }
 
     fn close(&mut self, end: SessionEnd) -> Result<(), SessionEnd> {
-        self.filter.pass_through(b"", &mut self.to_screen);
+        self.filter.pass_through(b"", &mut self.to_output);
         self.closed = Some(end);
         Ok(())
     }
 
-    fn show(&mut self) -> Result<(), SessionEnd> {
-        let chunk = self.to_screen.get(..ATTACH_CHUNK).unwrap_or(&self.to_screen);
+    fn write(&mut self) -> Result<(), SessionEnd> {
+        let chunk = self.to_output.get(..ATTACH_CHUNK).unwrap_or(&self.to_output);
         match self.output.write(chunk) {
-            Ok(length) => drop(self.to_screen.drain(..length)),
-            Err(error) if is_passing(&error) => {}
-            Err(error) if self.screen => return Err(SessionEnd::Terminal(error)),
+            Ok(length) => drop(self.to_output.drain(..length)),
+            Err(error) if would_block_or_interrupted(&error) => {}
+            Err(error) if self.output_is_terminal => return Err(SessionEnd::Terminal(error)),
             Err(error) => return Err(SessionEnd::Output(error)),
         }
         Ok(())
     }
 }
 
-fn ready(fd: &PollFd<'_>) -> bool {
+/// `None` if nothing is wanted of the descriptor: poll(2) would report the end of its peer all the same,
+/// again and again.
+fn poll_fd(fd: BorrowedFd<'_>, reads: bool, writes: bool) -> Option<PollFd<'_>> {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::POLLIN, reads);
+    flags.set(PollFlags::POLLOUT, writes);
+    (!flags.is_empty()).then(|| PollFd::new(fd, flags))
+}
+
+fn is_ready(fd: &PollFd<'_>) -> bool {
     fd.any().unwrap_or(true)
 }
 
-fn is_passing(error: &io::Error) -> bool {
+fn would_block_or_interrupted(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -1,4 +1,5 @@
-//! Signals to a session: noted, and obeyed when the terminal is as it should be.
+//! Signals to a session: handlers only record them, and the session acts on them when the terminal has
+//! the right modes.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,36 +10,41 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::flag::{register_conditional_default, register_usize};
 
-/// Those that came.
+/// The signals that have come and have not been handled.
 pub(super) struct Signals {
     wake: UnixStream,
-    /// The last that ends a session, and the last that stops or continues one: neither must make
-    /// the other forgotten.
+    /// The last signal that ends a session. A later signal of the other kind does not replace it.
     end: Arc<AtomicUsize>,
+    /// The last signal that stops or continues a session.
     job: Arc<AtomicUsize>,
-    over: Arc<AtomicBool>,
+    /// Signals that end a session have their default action again.
+    released: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// From now on they are only noted.
+    /// Installs the handlers.
+    ///
+    /// # Errors
+    /// Those of sigaction(2) and socketpair(2).
     pub(super) fn catch() -> io::Result<Signals> {
         let (wake, sender) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         let signals =
-            Signals { wake, end: Arc::default(), job: Arc::default(), over: Arc::default() };
+            Signals { wake, end: Arc::default(), job: Arc::default(), released: Arc::default() };
         for number in [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT] {
             let ends = !matches!(number, SIGTSTP | SIGCONT);
-            let noted = if ends { &signals.end } else { &signals.job };
+            let last = if ends { &signals.end } else { &signals.job };
             if ends {
-                register_conditional_default(number, Arc::clone(&signals.over))?;
+                register_conditional_default(number, Arc::clone(&signals.released))?;
             }
-            register_usize(number, Arc::clone(noted), usize::try_from(number).unwrap_or(0))?;
+            register_usize(number, Arc::clone(last), usize::try_from(number).unwrap_or(0))?;
             signal_hook::low_level::pipe::register(number, OwnedFd::from(sender.try_clone()?))?;
         }
         Ok(signals)
     }
 
-    /// One that ends a session, else one that stops or continues it, since the last time. 0: none.
+    /// Takes the signal that ends the session, or else the one that stops or continues it. 0 if no
+    /// signal has come.
     pub(super) fn take(&self) -> i32 {
         let mut woken = [0; 16];
         while matches!({ &self.wake }.read(&mut woken), Ok(1..)) {}
@@ -47,15 +53,15 @@ impl Signals {
         i32::try_from(number).unwrap_or(0)
     }
 
-    /// From now on those that end a session end the process: what is still said may find a terminal
-    /// that is stuck. One that came before.
-    pub(super) fn let_go(&self) -> Option<i32> {
-        self.over.store(true, Ordering::SeqCst);
+    /// Has a signal that ends a session end the process at once from now on, as the last output may
+    /// find a terminal that is stuck. Returns the signal that has come before.
+    pub(super) fn release(&self) -> Option<i32> {
+        self.released.store(true, Ordering::SeqCst);
         i32::try_from(self.end.swap(0, Ordering::SeqCst)).ok().filter(|&number| number != 0)
     }
 }
 
-/// Readable when one came.
+/// Readable when a signal has come.
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()

@@ -1,4 +1,4 @@
-//! What to attach to: an instance by its name, or an endpoint as procServ writes it.
+//! What `attach` connects to: an instance by its name, or an endpoint in procServ's notation.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -6,19 +6,21 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::limits::CONNECT_TIMEOUT;
+use nix::unistd::{Uid, User};
+
 use crate::manage::error::CommandError;
 use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::Clock;
-use crate::manage::registry::Registry;
+use crate::manage::limits::CONNECT_TIMEOUT;
+use crate::manage::registry::{Registry, Scope};
 use crate::sys;
 
-/// Where a console is, and how it is spoken to.
+/// Where a console is, and in which protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
-    /// Whether telnet is spoken there.
+    /// True unless the endpoint is a raw one.
     pub(super) telnet: bool,
-    place: Address,
+    address: Address,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,7 @@ impl fmt::Display for Target {
         if !self.telnet {
             f.write_str("raw:")?;
         }
-        match &self.place {
+        match &self.address {
             Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
             Address::Tcp(host, port) => write!(f, "{host}:{port}"),
             Address::Unix(path) => write!(f, "unix:{path}"),
@@ -42,14 +44,14 @@ impl fmt::Display for Target {
 
 impl Target {
     /// Reads `PORT`, `HOST:PORT`, `[ADDRESS]:PORT`, `tcp:...`, `unix:PATH`, `unix:@NAME`, `/PATH`, all
-    /// also after `raw:`. `None` if it is none of these.
+    /// also after `raw:`. `None` for any other text.
     pub(super) fn parse(text: &str) -> Option<Target> {
         let (telnet, text) = match text.strip_prefix("raw:") {
             Some(rest) => (false, rest),
             None => (true, text),
         };
-        let place = if let Some(rest) = text.strip_prefix("unix:") {
-            // As the server takes it, `unix:user:group:mode:path`, and as it shows it.
+        let address = if let Some(rest) = text.strip_prefix("unix:") {
+            // As an option of the server, `unix:user:group:mode:path`, and as the server shows it.
             let fields =
                 if rest.starts_with(['/', '@']) { None } else { rest.splitn(4, ':').nth(3) };
             let path = fields.unwrap_or(rest);
@@ -59,17 +61,17 @@ impl Target {
         } else {
             tcp(text.strip_prefix("tcp:").unwrap_or(text))
         };
-        place.map(|place| Target { telnet, place })
+        address.map(|address| Target { telnet, address })
     }
 
-    /// For people, beside the name that they have used for it.
-    pub(super) fn shown(&self, name: &str) -> String {
-        let place = self.to_string();
-        if name == place { place } else { format!("{name}: {place}") }
+    /// The endpoint, after the name by which the user asked for it.
+    pub(super) fn describe(&self, name: &str) -> String {
+        let endpoint = self.to_string();
+        if name == endpoint { endpoint } else { format!("{name}: {endpoint}") }
     }
 
     fn connect(&self) -> io::Result<ConsoleConnection> {
-        match &self.place {
+        match &self.address {
             Address::Unix(path) => match path.strip_prefix('@') {
                 Some(name) => {
                     UnixStream::connect_addr(&sys::socket::abstract_address(name.as_bytes())?)
@@ -133,8 +135,8 @@ impl ConsoleConnection {
         }
     }
 
-    /// Says that nothing more will be sent.
-    pub(super) fn end(&self) -> io::Result<()> {
+    /// Ends this side of the connection: nothing more will be sent.
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
         match self {
             ConsoleConnection::Tcp(stream) => stream.shutdown(Shutdown::Write),
             ConsoleConnection::Unix(stream) => stream.shutdown(Shutdown::Write),
@@ -151,23 +153,23 @@ impl AsFd for ConsoleConnection {
     }
 }
 
-/// Connects to what `console` says: the first control endpoint of an instance that can be reached, or
-/// the endpoint.
+/// Connects to the first control endpoint of the instance `console` that can be reached, or to the
+/// endpoint `console`.
 ///
 /// # Errors
-/// Nothing of that name, or nobody there.
+/// Neither an instance nor an endpoint; no connection.
 pub(super) fn open(
-    site: &Registry,
+    registry: &Registry,
     console: &str,
 ) -> Result<(Target, ConsoleConnection), CommandError> {
-    let instances = site.instances()?;
+    let instances = registry.instances()?;
     let endpoints = match instances.get(console) {
         Some(instance) => {
-            let live = probe::probe(site, instance, Clock::read());
+            let live = probe::probe(registry, instance, Clock::read());
             let Some(mut live) = live.filter(|live| live.server.is_some()) else {
                 return Err(CommandError::new(format!(
                     "{console}: does not run; manage-procs {} start {console} starts it",
-                    site.scope.option()
+                    registry.scope.option()
                 )));
             };
             let endpoints = std::mem::take(&mut live.endpoints);
@@ -175,14 +177,40 @@ pub(super) fn open(
         }
         None => vec![console.to_owned()],
     };
-    let mut problem = format!("{console}: neither an instance nor an endpoint");
+    let mut problem = None;
     for target in endpoints.iter().filter_map(|endpoint| Target::parse(endpoint)) {
         match target.connect() {
             Ok(stream) => return Ok((target, stream)),
-            Err(error) => problem = format!("{}: {}", target.shown(console), sys::reason(&error)),
+            Err(error) => problem = Some(CommandError::system(target.describe(console), &error)),
         }
     }
-    Err(CommandError::new(problem))
+    Err(match problem {
+        Some(problem) => problem,
+        None if instances.contains_key(console) => {
+            CommandError::new(format!("{console}: has no control endpoint"))
+        }
+        None => no_instance(registry, console),
+    })
+}
+
+/// The error for a name that is neither an instance nor an endpoint.
+fn no_instance(registry: &Registry, name: &str) -> CommandError {
+    let owner = match (&registry.root, registry.scope) {
+        (Some(root), _) => format!("in {}", root.display()),
+        (None, Scope::System) => "of this machine".to_owned(),
+        (None, Scope::User) => {
+            let user = User::from_uid(Uid::current()).ok().flatten();
+            format!("of user {}", user.map_or_else(|| Uid::current().to_string(), |user| user.name))
+        }
+    };
+    let machine = Registry::open(Scope::System, None).and_then(|machine| machine.configured());
+    let hint = match machine {
+        Ok(machine) if registry.scope == Scope::User && machine.instances.contains_key(name) => {
+            format!("; the machine has one: manage-procs --system attach {name}")
+        }
+        _ => String::new(),
+    };
+    CommandError::new(format!("no instance {name} {owner}{hint}"))
 }
 
 #[cfg(test)]
@@ -191,22 +219,22 @@ mod tests {
 
     #[test]
     fn endpoints_as_they_are_written() {
-        let shown = |text| Target::parse(text).map(|target| (target.to_string(), target.telnet));
+        let read = |text| Target::parse(text).map(|target| (target.to_string(), target.telnet));
         let telnet = |text: &str| Some((text.to_owned(), true));
-        assert_eq!(shown("2000"), telnet("localhost:2000"));
-        assert_eq!(shown("tcp:0.0.0.0:2000"), telnet("0.0.0.0:2000"));
-        assert_eq!(shown("ioc.example:2000"), telnet("ioc.example:2000"));
-        assert_eq!(shown("tcp:[::1]:2000"), telnet("[::1]:2000"));
-        assert_eq!(shown("unix:/a"), telnet("unix:/a"));
-        assert_eq!(shown("unix:@a"), telnet("unix:@a"));
-        assert_eq!(shown("unix:ioc:ioc:0660:/a:b"), telnet("unix:/a:b"));
-        assert_eq!(shown("raw:unix:/a"), Some(("raw:unix:/a".to_owned(), false)));
-        assert_eq!(shown("/a"), telnet("unix:/a"));
-        assert_eq!(shown("unix:/a:b:c:d"), telnet("unix:/a:b:c:d"));
-        assert_eq!(shown("unix::::/a:b:c:d"), telnet("unix:/a:b:c:d"));
-        assert_eq!(shown("unix:@a:b:c:d"), telnet("unix:@a:b:c:d"));
+        assert_eq!(read("2000"), telnet("localhost:2000"));
+        assert_eq!(read("tcp:0.0.0.0:2000"), telnet("0.0.0.0:2000"));
+        assert_eq!(read("ioc.example:2000"), telnet("ioc.example:2000"));
+        assert_eq!(read("tcp:[::1]:2000"), telnet("[::1]:2000"));
+        assert_eq!(read("unix:/a"), telnet("unix:/a"));
+        assert_eq!(read("unix:@a"), telnet("unix:@a"));
+        assert_eq!(read("unix:ioc:ioc:0660:/a:b"), telnet("unix:/a:b"));
+        assert_eq!(read("raw:unix:/a"), Some(("raw:unix:/a".to_owned(), false)));
+        assert_eq!(read("/a"), telnet("unix:/a"));
+        assert_eq!(read("unix:/a:b:c:d"), telnet("unix:/a:b:c:d"));
+        assert_eq!(read("unix::::/a:b:c:d"), telnet("unix:/a:b:c:d"));
+        assert_eq!(read("unix:@a:b:c:d"), telnet("unix:@a:b:c:d"));
         for text in ["ioc1", "", ":", "0", "x:", "unix:", "70000"] {
-            assert_eq!(shown(text), None, "{text}");
+            assert_eq!(read(text), None, "{text}");
         }
     }
 }

@@ -1,0 +1,233 @@
+//! A client: what it sends, and the check of what it reads.
+
+use std::collections::VecDeque;
+
+use crate::config::CommandChars;
+use crate::console::event::{ClientId, ClientKind, Role};
+use crate::console::sim::child::overlap::RELOAD;
+use crate::console::sim::reached;
+use crate::console::sim::stream::buffer::ExpectedStream;
+use crate::console::sim::stream::reader::{Announcement, ReaderCheck, announcement, show};
+use crate::limits::CLIENT_BUDGET;
+use crate::sim_support::Random;
+
+const SKIPPED: &str = " bytes skipped: this connection reads too slowly\r\n";
+const IAC: u8 = 0xFF;
+
+/// A byte on its way from a client, and what it means when it arrives.
+#[derive(Debug, Clone, Copy)]
+struct SentByte {
+    byte: u8,
+    typed: Option<u8>,
+    reply: Option<[u8; 3]>,
+}
+
+#[derive(Debug)]
+pub struct Client {
+    pub id: ClientId,
+    pub role: Role,
+    pub kind: ClientKind,
+    /// The part of the greeting that the client has not read.
+    greeting: Vec<u8>,
+    pub check: ReaderCheck,
+    /// Where the stream ended when the client connected.
+    joined: usize,
+    /// Bytes that the client has read and that may be the beginning of an announcement.
+    held: Vec<u8>,
+    /// Where the stream ended when an announcement was offered.
+    passed_at: Option<usize>,
+    sent: VecDeque<SentByte>,
+    /// True if the client does not read.
+    pub stalled: bool,
+    /// True if the connection is to be closed.
+    pub leaving: bool,
+}
+
+impl Client {
+    pub fn new(
+        id: ClientId,
+        role: Role,
+        kind: ClientKind,
+        greeting: Vec<u8>,
+        check: ReaderCheck,
+        joined: usize,
+    ) -> Client {
+        Client {
+            id,
+            role,
+            kind,
+            greeting,
+            check,
+            joined,
+            held: Vec::new(),
+            passed_at: None,
+            sent: VecDeque::new(),
+            stalled: false,
+            leaving: false,
+        }
+    }
+
+    /// Returns true if the client has everything.
+    pub fn is_complete(&self, stream: &ExpectedStream) -> bool {
+        self.greeting.is_empty() && self.held.is_empty() && self.check.is_complete(stream)
+    }
+
+    /// These bytes are offered to the client. Returns how many bytes they say that it missed.
+    pub fn offered(&mut self, bytes: &[u8], stream: &ExpectedStream) -> Option<usize> {
+        if self.may_be_skipped(stream)
+            && self.held.is_empty()
+            && self.passed_at.is_none()
+            && let Announcement::Of { missing, .. } =
+                announcement(bytes, self.check.line_start, SKIPPED)
+        {
+            self.passed_at = Some(stream.head());
+            return Some(missing);
+        }
+        None
+    }
+
+    /// The client has read these bytes.
+    pub fn receive(&mut self, bytes: &[u8], stream: &ExpectedStream) {
+        let greeting = bytes.len().min(self.greeting.len());
+        let (first, rest) = bytes.split_at(greeting);
+        assert_eq!(show(first), show(&self.greeting[..greeting]), "greeting");
+        self.greeting.drain(..greeting);
+        let joined = [&*std::mem::take(&mut self.held), rest].concat();
+        let mut rest = &*joined;
+        if self.may_be_skipped(stream) && !rest.is_empty() {
+            match announcement(rest, self.check.line_start, SKIPPED) {
+                Announcement::None => {}
+                Announcement::Incomplete => {
+                    reached("a client read half of an announcement");
+                    self.held = joined;
+                    return;
+                }
+                Announcement::Of { len, missing } => {
+                    let head = self.passed_at.take().unwrap();
+                    let expected = stream.resume_point(head) - self.check.offset;
+                    assert_eq!(missing, expected, "skipped at {}", self.check.offset);
+                    reached("a client was told that it is too slow");
+                    if self.check.offset < self.joined {
+                        reached("a client was too slow for the past");
+                    }
+                    if stream.bytes[head - stream.capacity() / 2 - 1] == b'\n' {
+                        reached("the middle of the history began a line");
+                    }
+                    self.check.skip(missing);
+                    rest = &rest[len..];
+                }
+            }
+        }
+        self.check.receive(rest, stream);
+    }
+
+    /// Returns true if an announcement of skipped bytes may come next.
+    fn may_be_skipped(&self, stream: &ExpectedStream) -> bool {
+        self.greeting.is_empty() && self.check.is_between() && stream.has_passed(self.check.offset)
+    }
+
+    /// The user types.
+    pub fn type_something(&mut self, random: &mut Random, commands: CommandChars, pool: &[u8]) {
+        let telnet = self.kind == ClientKind::Telnet;
+        match random.below(20) {
+            0..2 => {
+                let CommandChars { kill, toggle, logout } = commands;
+                for _ in 0..=random.below(3) {
+                    let quit = Some(0x11).filter(|_| random.one_in(4));
+                    let reload = Some(RELOAD);
+                    let choices = [kill, toggle, logout, reload, Some(0x12), Some(0x12), quit];
+                    if let Some(byte) = random.pick(&choices) {
+                        self.put(byte, Some(byte), None);
+                    }
+                }
+            }
+            2..6 if telnet => self.negotiate(random, 6),
+            6 => {
+                let count = random.length(2000);
+                self.paste(random, commands, pool, count);
+            }
+            _ => {
+                for _ in 0..=random.below(12) {
+                    let byte = random.pick(b"abcdefgh 0123\r\n\0\x04\x1d\xff");
+                    self.type_byte(byte, commands);
+                }
+            }
+        }
+    }
+
+    /// The user pastes a text without commands.
+    pub fn paste(
+        &mut self,
+        random: &mut Random,
+        commands: CommandChars,
+        pool: &[u8],
+        count: usize,
+    ) {
+        let from = random.below(pool.len() - count);
+        for &byte in &pool[from..from + count] {
+            self.type_byte(byte, commands);
+        }
+    }
+
+    fn type_byte(&mut self, byte: u8, commands: CommandChars) {
+        let CommandChars { kill, toggle, logout } = commands;
+        if [kill, toggle, logout, Some(0x11), Some(0x12)].contains(&Some(byte)) {
+            return;
+        }
+        if byte == IAC && self.kind == ClientKind::Telnet {
+            self.put(IAC, None, None);
+        }
+        self.put(byte, Some(byte), None);
+    }
+
+    /// The client sends so many telnet requests that the replies are more than it reads.
+    pub fn flood_requests(&mut self, random: &mut Random) {
+        while self.kind == ClientKind::Telnet && self.unread() < CLIENT_BUDGET {
+            // Only requests that have to be answered.
+            self.negotiate(random, 2);
+        }
+    }
+
+    fn negotiate(&mut self, random: &mut Random, kinds: usize) {
+        const NOP: u8 = 0xF1;
+        const SB: u8 = 0xFA;
+        const SE: u8 = 0xF0;
+        let [will, wont, do_, dont] = [0xFB, 0xFC, 0xFD, 0xFE];
+        // Options that the server takes no part in.
+        let option = random.pick(&[0, 3, 5, 24, 31, 39]);
+        let (bytes, reply): (&[u8], _) = match random.below(kinds) {
+            0 => (&[IAC, will, option], Some([IAC, dont, option])),
+            1 => (&[IAC, do_, option], Some([IAC, wont, option])),
+            2 => (&[IAC, wont, option], None),
+            3 => (&[IAC, dont, option], None),
+            4 => (&[IAC, NOP], None),
+            _ => (&[IAC, SB, option, 0x18, 0x12, IAC, IAC, b'x', IAC, SE], None),
+        };
+        for &byte in bytes {
+            self.put(byte, None, None);
+        }
+        if let Some(last) = self.sent.back_mut() {
+            last.reply = reply;
+        }
+    }
+
+    fn put(&mut self, byte: u8, typed: Option<u8>, reply: Option<[u8; 3]>) {
+        self.sent.push_back(SentByte { byte, typed, reply });
+    }
+
+    /// How many bytes the client has sent that the server has not read.
+    pub fn unread(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// The server reads at most so many bytes. Returns the bytes, and the typed bytes among them. The
+    /// client gets replies only if the server `listens`.
+    pub fn send(&mut self, count: usize, listens: bool) -> (Vec<u8>, Vec<u8>) {
+        let sent: Vec<SentByte> = self.sent.drain(..count.min(self.sent.len())).collect();
+        if listens {
+            self.check.replies.extend(sent.iter().filter_map(|sent| sent.reply));
+        }
+        let typed = sent.iter().filter_map(|sent| sent.typed).collect();
+        (sent.iter().map(|sent| sent.byte).collect(), typed)
+    }
+}

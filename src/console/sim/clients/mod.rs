@@ -1,0 +1,5 @@
+//! Simulated clients, and the oracle's part about what they type.
+
+pub mod client;
+mod commands;
+mod traffic;

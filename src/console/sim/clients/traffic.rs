@@ -1,0 +1,182 @@
+//! The traffic of clients: they connect, type, read and disconnect.
+
+use super::client::Client;
+use crate::console::audit::AuditEvent;
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::{ClientId, ClientKind, DisconnectReason, Event, Role};
+use crate::console::sim::simulation::{Load, Simulation};
+use crate::console::sim::stream::reader::{ReaderCheck, show};
+use crate::limits::CLIENT_BUDGET;
+use crate::telnet;
+
+impl Simulation {
+    pub fn join(&mut self) {
+        if self.clients.len() >= 6 {
+            return;
+        }
+        let id = ClientId(self.next_client);
+        self.next_client += 1;
+        let (role, kind) = self.random.pick(&[
+            (Role::User, ClientKind::Telnet),
+            (Role::User, ClientKind::Telnet),
+            (Role::User, ClientKind::Telnet),
+            (Role::User, ClientKind::Terminal),
+            (Role::User, ClientKind::Pipe),
+            (Role::User, ClientKind::Raw),
+            (Role::Logger, ClientKind::Telnet),
+            (Role::Logger, ClientKind::Telnet),
+            (Role::Logger, ClientKind::Raw),
+        ]);
+        self.trace(|_| format!("{id:?} joins: {role:?} {kind:?}"));
+        self.handle(Event::Joined { id, role, kind });
+        if self.oracle.exiting {
+            return;
+        }
+        self.oracle.audit_events.push_back(AuditEvent::Joined(id));
+        let mut greeting = match kind {
+            ClientKind::Pipe => Vec::new(),
+            ClientKind::Telnet | ClientKind::Terminal | ClientKind::Raw => {
+                self.oracle.greeting(role)
+            }
+        };
+        let telnet = kind == ClientKind::Telnet;
+        if telnet {
+            greeting.extend_from_slice(&telnet::OFFER);
+        }
+        let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
+        let head = self.oracle.stream.head();
+        let from = if kind == ClientKind::Pipe { head } else { self.oracle.stream.replay_point() };
+        let check = ReaderCheck::new(from, telnet, stamp);
+        self.clients.push(Client::new(id, role, kind, greeting, check, head));
+        self.count_clients();
+    }
+
+    pub fn count_clients(&mut self) {
+        let counted = self.clients.iter().filter(|client| client.kind != ClientKind::Pipe);
+        let (users, loggers): (Vec<_>, _) = counted.partition(|client| client.role == Role::User);
+        (self.oracle.users, self.oracle.loggers) = (users.len(), loggers.len());
+    }
+
+    pub fn client_sends(&mut self) {
+        let Some(index) = self.any_client() else {
+            return;
+        };
+        let client = &mut self.clients[index];
+        if self.load == Load::InputFlood && self.random.one_in(3) {
+            // More than the queue to the child holds, for as long as the console reads it.
+            let negotiates = self.random.one_in(4);
+            let reads = self.random.one_in(2);
+            for _ in 0..self.random.below(100) {
+                let client = &mut self.clients[index];
+                if client.unread() >= CLIENT_BUDGET {
+                } else if negotiates {
+                    client.flood_requests(&mut self.random);
+                } else {
+                    client.paste(&mut self.random, self.commands, self.pool, CLIENT_BUDGET);
+                }
+                self.client_sends_bytes(index, CLIENT_BUDGET);
+                if negotiates && reads {
+                    let most = self.random.below(CLIENT_BUDGET);
+                    self.reads(index, most);
+                }
+            }
+        } else {
+            if client.unread() < CLIENT_BUDGET {
+                client.type_something(&mut self.random, self.commands, self.pool);
+            }
+            let most = 1 + self.random.length(200);
+            self.client_sends_bytes(index, most);
+        }
+    }
+
+    pub fn client_sends_bytes(&mut self, index: usize, most: usize) {
+        let client = &mut self.clients[index];
+        let id = client.id;
+        if client.leaving || !self.console.accepts_input(id) || client.unread() == 0 {
+            return;
+        }
+        let listens = client.role == Role::User && !self.oracle.exiting;
+        let (sent, typed) = client.send(most, listens);
+        let now = self.now();
+        self.trace(|_| format!("{id:?} sends {}", show(&sent)));
+        self.console.handle(Event::Input { id, bytes: &sent }, now);
+        if listens {
+            self.oracle.client_input(id, &typed, now);
+        }
+        self.upgrade();
+    }
+
+    pub fn any_client(&mut self) -> Option<usize> {
+        let count = self.clients.len();
+        (count > 0).then(|| self.random.below(count))
+    }
+
+    pub fn client_reads(&mut self) {
+        if let Some(index) = self.any_client()
+            && !self.clients[index].stalled
+        {
+            let most = self.random.pick(&[1, 7, 100, 5000, usize::MAX]);
+            self.reads(index, most);
+        }
+    }
+
+    /// A client reads at most so many bytes. Returns true if it read any.
+    pub fn reads(&mut self, index: usize, most: usize) -> bool {
+        let client = &mut self.clients[index];
+        if client.kind == ClientKind::Pipe {
+            assert!(self.console.is_drained(client.id));
+            return false;
+        }
+        let stream = &self.oracle.stream;
+        let drained = self.console.is_drained(client.id);
+        let (first, second) = self.console.output(client.id);
+        assert_eq!(first.is_empty(), drained);
+        assert!(!first.is_empty() || second.is_empty());
+        if let Some(missing) = client.offered(first, stream) {
+            self.oracle.audit_events.push_back(AuditEvent::Skipped(client.id, missing as u64));
+        }
+        let stream = &self.oracle.stream;
+        let first = &first[..first.len().min(most)];
+        client.receive(first, stream);
+        let second = &second[..second.len().min(most - first.len())];
+        client.receive(second, stream);
+        let count = first.len() + second.len();
+        self.console.written(client.id, count);
+        assert!(!drained || client.is_complete(stream), "{client:?} has not got everything");
+        if self.verbose && count > 0 {
+            let id = self.clients[index].id;
+            self.trace(|simulation| {
+                format!("{id:?} reads {count} to {}", simulation.clients[index].check.offset)
+            });
+        }
+        count > 0
+    }
+
+    pub fn client_changes(&mut self) {
+        let Some(index) = self.any_client() else {
+            return;
+        };
+        let client = &mut self.clients[index];
+        if self.random.one_in(3) {
+            client.leaving = true;
+            self.drop_departed();
+        } else {
+            client.stalled = !client.stalled;
+        }
+    }
+
+    pub fn drop_departed(&mut self) {
+        for client in self.clients.extract_if(.., |client| client.leaving) {
+            if self.verbose {
+                eprintln!("{:?} is gone", client.id);
+            }
+            self.oracle
+                .audit_events
+                .push_back(AuditEvent::Left(client.id, DisconnectReason::Closed));
+            let now = Timestamps { mono: Monotonic(self.mono), wall: UnixTime(0) };
+            self.console
+                .handle(Event::Left { id: client.id, reason: DisconnectReason::Closed }, now);
+        }
+        self.count_clients();
+    }
+}

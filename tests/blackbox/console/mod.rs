@@ -1,0 +1,15 @@
+//! What a client gets beyond procServ: the history, endpoints with IPv6 or without telnet, networks
+//! that are let in, the words of 2.7.
+
+mod history;
+mod ipv6;
+mod networks;
+mod raw;
+mod wording;
+
+use crate::support::Case;
+
+pub(crate) fn cases() -> Vec<Case> {
+    let all = [history::cases(), ipv6::cases(), networks::cases(), raw::cases(), wording::cases()];
+    all.into_iter().flatten().collect()
+}

@@ -1,0 +1,166 @@
+//! Records that can't be written: said once, tried again, nothing lost but what has no room.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::{events_in, kinds, wait_events};
+use crate::support::{TestEnv, cases};
+
+cases![
+    events_wait_for_their_directory,
+    a_full_disk_leaves_whole_lines,
+    trouble_is_said_once,
+    trouble_with_the_log_and_its_end,
+    a_full_fifo_holds_up_nobody,
+    too_many_events_are_counted,
+];
+
+fn events_wait_for_their_directory(env: &TestEnv) {
+    let server = env.server().logged().opts(["--events", "gone/events"]).start();
+    server.file_with("log", "@@@ Events file: No such file or directory, events have to wait\r\n");
+    let mut user = server.connect();
+    user.greeting();
+    user.send("\x14");
+    user.until("Toggled");
+    fs::create_dir(server.path("gone")).unwrap();
+    env.wait_for("the events", || fs::metadata(server.path("gone/events")).ok());
+    let recovered = || {
+        let events = events_in(&server, "gone/events");
+        events.iter().any(|it| it["event"] == "recovery").then_some(events)
+    };
+    let events = env.wait_for("the recovery", recovered);
+    let expected =
+        ["server_start", "child_start", "connect", "trouble", "command toggle", "recovery"];
+    let mut kinds = kinds(&events);
+    // The trouble is known a little later than its cause.
+    kinds.sort();
+    let mut expected = expected.map(str::to_owned).to_vec();
+    expected.sort();
+    assert_eq!(kinds, expected);
+    let trouble = events.iter().find(|it| it["event"] == "trouble").unwrap();
+    assert_eq!(
+        (&trouble["with"], &trouble["reason"]),
+        (&"events".into(), &"No such file or directory".into())
+    );
+}
+
+/// The limit of a file's size, which ends in the middle of a line, stands for a full disk.
+fn a_full_disk_leaves_whole_lines(env: &TestEnv) {
+    let limit = ["limit-file-size", "3000", "3000"];
+    let server = env.server().launched_by(limit).opts(["--events", "events"]).start();
+    let mut watcher = server.connect();
+    watcher.greeting();
+    for _ in 0..20 {
+        server.connect().greeting();
+    }
+    watcher.until("@@@ Events file: File too large, events have to wait\r\n");
+    let mut names = vec!["events".to_owned()];
+    let all = |names: &[String]| -> Vec<Value> {
+        names.iter().flat_map(|name| events_in(&server, name)).collect()
+    };
+    let complete = |events: &[Value]| {
+        events.iter().filter(|event| event["event"] == "disconnect").count() == 20
+    };
+    for number in 0..10 {
+        // As soon as the writer has found out that there is no room, there are whole lines only.
+        env.wait_for("whole lines", || {
+            let text = fs::read(server.path("events")).ok()?;
+            (text.len() <= 3000 && text.ends_with(b"\n")).then_some(())
+        });
+        if complete(&all(&names)) {
+            break;
+        }
+        let name = format!("old{number}");
+        fs::rename(server.path("events"), server.path(&name)).unwrap();
+        names.insert(names.len() - 1, name);
+        server.signal(Signal::SIGHUP);
+        env.wait_for("a full file, or the end", || {
+            let length = fs::metadata(server.path("events")).ok()?.len();
+            (length > 2500 || complete(&all(&names))).then_some(())
+        });
+    }
+    let all = all(&names);
+    assert!(complete(&all) && names.len() > 2);
+    let connects = all.iter().filter(|event| event["event"] == "connect");
+    let ids: Vec<u64> = connects.map(|event| event["client"]["id"].as_u64().unwrap()).collect();
+    assert!(ids.len() == 21 && ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+}
+
+fn trouble_is_said_once(env: &TestEnv) {
+    let records = ["--events", "/dev/full", "--status-file", "gone/status"];
+    let server = env.server().logged().opts(records).start();
+    server.child_start(1);
+    let text = "@@@ Status file: No such file or directory, it is not being written\r\n";
+    server.file_with("log", text);
+    server.file_with("log", "@@@ Events file: No space left on device, events have to wait\r\n");
+    // It is tried again, at least for these.
+    for _ in 0..3 {
+        let mut user = server.connect();
+        user.greeting();
+        user.send("\x14");
+        user.until("Toggled");
+    }
+    fs::create_dir(server.path("gone")).unwrap();
+    server.file_with("gone/status", "\"pid\"");
+    let log = String::from_utf8(server.file("log")).unwrap();
+    assert_eq!(log.matches("Status file").count(), 1, "{log}");
+    assert_eq!(log.matches("Events file").count(), 1, "{log}");
+    assert!(server.terminate().success());
+}
+
+fn trouble_with_the_log_and_its_end(env: &TestEnv) {
+    let server = env.server().opts(["-L", "gone/log", "--events", "events"]).start();
+    let trouble = wait_events(env, &server, "trouble", 1);
+    assert_eq!(trouble[0]["with"], "log");
+    assert_eq!(trouble[0]["reason"], "could not be opened: No such file or directory");
+    server.signal(Signal::SIGHUP);
+    wait_events(env, &server, "trouble", 2);
+    fs::create_dir(server.path("gone")).unwrap();
+    server.signal(Signal::SIGHUP);
+    assert_eq!(wait_events(env, &server, "recovery", 1)[0]["with"], "log");
+    fs::remove_dir_all(server.path("gone")).unwrap();
+    server.signal(Signal::SIGHUP);
+    assert_eq!(wait_events(env, &server, "trouble", 3)[2]["with"], "log");
+}
+
+/// One that nobody reads.
+fn a_full_fifo_holds_up_nobody(env: &TestEnv) {
+    let setup = env.server().logged().opts(["--events", "events"]);
+    let fifo = setup.path("events");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let server = setup.start();
+    for _ in 0..200 {
+        let mut user = server.connect();
+        user.greeting();
+        user.send("hello\r\x14");
+        user.until("Toggled");
+    }
+    server.file_with("log", "hello");
+    assert!(server.terminate().success());
+}
+
+fn too_many_events_are_counted(env: &TestEnv) {
+    let server = env.server().opts(["--events", "gone/events"]).start();
+    let mut user = server.connect();
+    user.greeting();
+    // Each is an event of some 200 bytes, of which a mebibyte is kept.
+    for _ in 0..100 {
+        user.send([0x14; 100]);
+        for _ in 0..100 {
+            user.until("Toggled");
+        }
+    }
+    fs::create_dir(server.path("gone")).unwrap();
+    server.file_with("gone/events", "events_lost");
+    let events = env.wait_for("whole lines", || {
+        server.file("gone/events").ends_with(b"\n").then(|| events_in(&server, "gone/events"))
+    });
+    let commands = events.iter().filter(|it| it["event"] == "command").count();
+    let lost = events.iter().find(|it| it["event"] == "events_lost").unwrap();
+    let lost = usize::try_from(lost["count"].as_u64().unwrap()).unwrap();
+    assert!(lost > 1000, "{lost}");
+    // What is lost may be the trouble itself.
+    assert!((10_000..=10_001).contains(&(commands + lost)), "{commands} {lost}");
+}

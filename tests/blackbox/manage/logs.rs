@@ -1,0 +1,108 @@
+//! `logs`, with a stand-in for journalctl; and readers that leave.
+
+use crate::manage::fleet::Fleet;
+use crate::support::{TestEnv, cases};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+cases![
+    logs_have_names_and_colours,
+    what_a_line_sets_ends_with_it,
+    logs_say_where_the_rest_is,
+    who_leaves_ends_logs,
+    a_reader_that_leaves_is_no_error,
+];
+
+const LINES: &str = r#"
+echo '{"MESSAGE":"one","_SYSTEMD_USER_UNIT":"procserv-a.service","__REALTIME_TIMESTAMP":"7"}'
+echo 'no entry'
+echo '{"MESSAGE":[116,119,111,27,91,99,255,13],"_SYSTEMD_USER_UNIT":"procserv-long.service"}'
+"#;
+
+/// With instances `a` and `long`, and a journal that says one line of each.
+fn fleet(end: &str) -> Fleet {
+    let fleet = Fleet::new();
+    fleet.file("home/.config/procServ.d/a.conf", "[a]\ncommand = x\n");
+    fleet.file("home/.config/procServ.conf", "[long]\ncommand = x\n");
+    let dir = fleet.path("").display().to_string();
+    let script = format!("#!/bin/sh\necho $$ \"$*\" >{dir}/journalctl\n{LINES}\n{end}\n");
+    fleet.program("bin/journalctl", &script);
+    fleet
+}
+
+fn logs_have_names_and_colours(_: &TestEnv) {
+    let fleet = fleet("");
+    assert_eq!(fleet.must(&["logs"]), "a    | one\nlong | two\u{fffd}\n");
+    let words = "--user --unit procserv-a.service --unit procserv-long.service\n";
+    assert!(fleet.read("journalctl").ends_with(words));
+    let coloured = fleet.must(&["logs", "--color", "always"]);
+    assert!(coloured.starts_with("\x1b[36ma   \x1b[0m | one\n"), "{coloured:?}");
+    let json = fleet.must(&["logs", "--json", "a"]);
+    assert!(json.starts_with("{\"message\":\"one\",\"name\":\"a\",\"time_us\":7}\n"), "{json}");
+    fleet.program("bin/journalctl", "#!/bin/sh\nexit 3\n");
+    let done = fleet.run(&["logs"]);
+    assert_eq!(done.stderr, "manage-procs: journalctl: exit status: 3\n");
+}
+
+/// Colours, a cursor that is not to be seen; what has only begun is not there at all.
+fn what_a_line_sets_ends_with_it(_: &TestEnv) {
+    let fleet = fleet("");
+    let line = |message: &str| serde_json::json!({ "MESSAGE": message.as_bytes(), "UNIT": "procserv-a.service" });
+    let lines =
+        ["\x1b[31mred\r", "\x1b[?25l\x1b[1mbold", "\x1b[1mbold\x1b[m", "half\x1b[3", "last"];
+    let lines = lines.map(|message| format!("echo '{}'\n", line(message))).concat();
+    fleet.program("bin/journalctl", &format!("#!/bin/sh\n{lines}"));
+    let shown =
+        "\x1b[31mred\x1b[m\n\x1b[?25l\x1b[1mbold\x1b[m\x1b[?25h\n\x1b[1mbold\x1b[m\nhalf\nlast\n";
+    assert_eq!(fleet.must(&["logs", "a"]), shown);
+}
+
+fn logs_say_where_the_rest_is(_: &TestEnv) {
+    let fleet = fleet("");
+    for (options, says) in [
+        ("--logfile=/var/log/a", "/var/log/a".to_owned()),
+        ("-wL log", fleet.path("home/log").display().to_string()),
+    ] {
+        let content = format!("[a]\ncommand = x\noptions = {options}\n");
+        fleet.file("home/.config/procServ.d/a.conf", &content);
+        let done = fleet.run(&["logs"]);
+        let says = format!("manage-procs: a: what its child writes is in {says}\n");
+        assert_eq!((done.code, done.stderr), (0, says));
+    }
+}
+
+/// At once, and not with the next line, which may be hours away.
+fn who_leaves_ends_logs(env: &TestEnv) {
+    let fleet = fleet("exec sleep 1000");
+    let mut logs = fleet.command(&["logs", "-f"]);
+    let mut logs = logs.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(logs.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.ends_with("two\u{fffd}\n") {
+        assert!(output.read_line(&mut line).unwrap() > 0, "{line:?}");
+    }
+    drop(output);
+    let status = env.wait_for("the end", || logs.try_wait().unwrap());
+    let mut said = String::new();
+    logs.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+    let journal = fleet.read("journalctl");
+    let journal = journal.split_whitespace().next().unwrap().to_owned();
+    assert!(!fs::exists(format!("/proc/{journal}")).unwrap());
+}
+
+fn a_reader_that_leaves_is_no_error(_: &TestEnv) {
+    let fleet = fleet("");
+    fleet.file("home/.config/procServ.d/bad.conf", "nonsense\n");
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    for words in [&["list"][..], &["status"], &["status", "--json"], &["logs"], &["--help"]] {
+        let mut command = fleet.command(words);
+        let status = command.stdout(closed()).stderr(closed()).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{words:?}");
+    }
+}

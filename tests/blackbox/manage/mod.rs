@@ -1,0 +1,34 @@
+//! `manage-procs`: what it makes of configuration files and commands, and its console client on a
+//! terminal. Real servers, no systemd: a stand-in notes down how it is called.
+
+mod attach;
+mod attach_raw;
+mod attach_trouble;
+mod configuration;
+mod conserver;
+mod doctor;
+mod fleet;
+mod hostile;
+mod image;
+mod logs;
+mod running;
+mod shared;
+
+use crate::support::Case;
+
+pub(crate) fn cases() -> Vec<Case> {
+    let all = [
+        configuration::cases(),
+        image::cases(),
+        shared::cases(),
+        conserver::cases(),
+        hostile::cases(),
+        logs::cases(),
+        doctor::cases(),
+        running::cases(),
+        attach::cases(),
+        attach_raw::cases(),
+        attach_trouble::cases(),
+    ];
+    all.into_iter().flatten().collect()
+}

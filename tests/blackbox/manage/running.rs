@@ -1,0 +1,243 @@
+//! Servers that are started as their units start them: launcher, `status`, `upgrade`.
+
+use crate::manage::fleet::Fleet;
+use crate::support::{TestEnv, cases};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+cases![
+    the_launcher_becomes_the_server,
+    a_name_may_have_colons,
+    status_is_read_from_files,
+    a_status_file_is_shown,
+    upgrade_keeps_pid_child_and_clients,
+    who_knows_no_upgrade_is_not_killed,
+    who_is_no_server_gets_no_signal,
+    attach_finds_an_instance,
+    attach_takes_no_log_endpoint,
+];
+
+fn conf(name: &str) -> String {
+    format!("home/.config/procServ.d/{name}.conf")
+}
+
+fn status(fleet: &Fleet) -> Value {
+    serde_json::from_str(&fleet.must(&["status", "--json"])).unwrap()
+}
+
+/// The command line that sites see in `ps`.
+fn the_launcher_becomes_the_server(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    let dir = setup.dir();
+    let more =
+        format!("chdir = {}\nport = {}\noptions = --holdoff 1", dir.display(), env.free_port());
+    fleet.instance(&setup, "ioc1", "cat", &more);
+    let port = more.split_once("port = ").unwrap().1.split_once('\n').unwrap().0.to_owned();
+    let server = fleet.launch(env, setup, "ioc1");
+    let cmdline = fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap();
+    let words: Vec<String> =
+        cmdline.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into()).collect();
+    let run = fleet.path("run/procserv-ioc1").display().to_string();
+    let line = format!(
+        "--foreground --logfile - --name ioc1 --ignore ^D^C^] --logoutcmd ^D --chdir {0} \
+         --info-file {run}/info --status-file {run}/status --port unix:{run}/control --port {port} --holdoff 1 {0}/fake-ioc cat ",
+        dir.display()
+    );
+    assert_eq!(words[1..].join(" "), line);
+    assert_eq!(fs::read_to_string(format!("/proc/{}/comm", server.pid())).unwrap(), "procServ\n");
+    assert!(words[0].starts_with('/'), "an upgrade looks for it there: {}", words[0]);
+}
+
+fn a_name_may_have_colons(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "LI20:IOC:1", "say hello cat", "");
+    let server = fleet.launch(env, setup, "LI20:IOC:1");
+    server.child_start(1);
+    let control = format!("unix:{}", fleet.path("run/procserv-LI20:IOC:1/control").display());
+    assert_eq!(status(&fleet)[0]["endpoints"], json!([control]));
+    let mut command = fleet.command(&["attach", "LI20:IOC:1"]);
+    command.stdin(fs::File::open(fleet.file("input", "\u{4}")).unwrap());
+    let output = command.output().unwrap();
+    assert!(output.stdout.starts_with(b"@@@ Welcome to procServ"), "{output:?}");
+}
+
+fn status_is_read_from_files(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "ioc1", "cat", "options = -o");
+    assert_eq!(status(&fleet)[0]["state"], "stopped");
+    let server = fleet.launch(env, setup, "ioc1");
+    let child = server.child_start(1);
+    // The server writes its status file soon, not at once.
+    let now = env.wait_for("a status file", || {
+        let now = status(&fleet)[0].clone();
+        (now["status"]["child"]["pid"] == json!(child)).then_some(now)
+    });
+    assert_eq!(now["state"], "running");
+    assert_eq!((&now["server_pid"], &now["child_pid"]), (&json!(server.pid()), &json!(child)));
+    let control = format!("unix:{}", fleet.path("run/procserv-ioc1/control").display());
+    assert_eq!(now["endpoints"], json!([control]));
+    let table = fleet.must(&["status"]);
+    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(
+        (row[0], row[1], row[5], row[6]),
+        ("ioc1", "running", "0", control.as_str()),
+        "{table}"
+    );
+    server.terminate();
+    assert_eq!(status(&fleet)[0]["state"], "stopped");
+    // What a server that was killed leaves, whose number somebody else has got since.
+    let info = fleet.file("run/procserv-ioc1/info", &format!("pid:{}\n", std::process::id()));
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(9);
+    fs::File::options().write(true).open(info).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(status(&fleet)[0]["state"], "dead");
+}
+
+fn a_status_file_is_shown(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    let named = fleet.path("run/named").display().to_string();
+    let more = format!("options = --info-file={named}.info --status {named}.json --holdoff=9");
+    fleet.instance(&setup, "ioc1", "say READY exit 1", &more);
+    fs::create_dir(fleet.path("run/procserv-ioc1/info")).unwrap();
+    let _server = fleet.launch_until(env, setup, "ioc1", &format!("{named}.json"));
+    let due = env.wait_for("the state", || {
+        let now = status(&fleet)[0].clone();
+        (now["state"] == "due").then_some(now)
+    });
+    assert_eq!((&due["status"]["restarts"], &due["child_pid"]), (&json!(0), &Value::Null));
+    assert!(!fleet.path("run/procserv-ioc1/status").exists());
+    // Another server's, such as one that was killed, and what is none.
+    let file = format!("{named}.json");
+    fs::write(&file, json!({ "pid": 1, "child": { "state": "last" } }).to_string()).unwrap();
+    assert_eq!(status(&fleet)[0]["status"], Value::Null);
+    fs::write(&file, "{").unwrap();
+    assert_eq!(status(&fleet)[0]["status"], Value::Null);
+}
+
+fn upgrade_keeps_pid_child_and_clients(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "ioc1", "cat", "");
+    fleet.instance(&setup, "ioc2", "cat", "");
+    let server = fleet.launch(env, setup, "ioc1");
+    let child = server.child_start(1);
+    let mut user =
+        server.connect_to(&format!("unix:{}", fleet.path("run/procserv-ioc1/control").display()));
+    user.greeting();
+    let said = fleet.must(&["upgrade", "*"]);
+    let pid = server.pid();
+    assert!(said.starts_with(&format!("ioc1: upgraded: PID {pid} is /")), "{said}");
+    assert!(said.ends_with("ioc2: stopped: has no server\n"), "{said}");
+    assert_eq!(status(&fleet)[0]["child_pid"], json!(child));
+    user.send("hello\r");
+    user.until("hello\r\nhello");
+    let said: Value = serde_json::from_str(&fleet.must(&["upgrade", "ioc1", "--json"])).unwrap();
+    assert_eq!(said[0]["result"], "upgraded");
+}
+
+/// Runs a shell that says when it is ready and lives until it is dropped.
+struct Shell(std::process::Child);
+
+impl Shell {
+    fn new(program: &Path, words: &[&str]) -> Shell {
+        let mut command = Command::new(program);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut shell = Shell(pipes.args(words).spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(shell.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        shell
+    }
+
+    fn lives(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn who_knows_no_upgrade_is_not_killed(_: &TestEnv) {
+    let fleet = Fleet::new();
+    for name in ["a", "b"] {
+        fleet.file(&conf(name), &format!("[{name}]\ncommand = x\n"));
+        fleet.file(&format!("run/procserv-{name}/info"), "");
+    }
+    // A server as procServ's: SIGUSR1 ends it.
+    let old = fleet.program("old/procServ", "#!/bin/sh\necho ready\nread x\n");
+    let info = fleet.path("run/procserv-a/info").display().to_string();
+    let mut server = Shell::new(&old, &["--info-file", &info]);
+    let pid = server.0.id();
+    fleet.file("run/procserv-a/info", &format!("pid:{pid}\n"));
+    fleet.file("run/procserv-b/info", &format!("pid:{pid}\n"));
+    let done = fleet.run(&["upgrade", "a", "b"]);
+    assert!(server.lives() && done.code == 1, "{done:?}");
+    let says = format!("a: failed: PID {pid} knows nothing of upgrades, and SIGUSR1 would kill it");
+    assert!(done.stdout.contains(&says), "{done:?}");
+    assert!(done.stdout.contains("b: failed: not tried, after a failure"), "{done:?}");
+    // It is a's.
+    assert_eq!(fleet.must(&["upgrade", "b"]), "b: stopped: has no server\n");
+    assert_eq!(fleet.run(&["--root", "/", "upgrade", "a"]).code, 2);
+}
+
+/// An instance's user may write into its info file, which root's commands read.
+fn who_is_no_server_gets_no_signal(_: &TestEnv) {
+    let fleet = Fleet::new();
+    fleet.file(&conf("a"), "[a]\ncommand = x\n");
+    let info = fleet.file("run/procserv-a/info", "").display().to_string();
+    let script = "trap 'exit 1' USR1; echo ready; while read x; do :; done";
+    let mut shell = Shell::new(Path::new("/bin/sh"), &["-c", script, &info]);
+    for pid in [shell.0.id().to_string(), "0".into(), "-1".into(), "1".into()] {
+        fs::write(&info, format!("pid:{pid}\n")).unwrap();
+        let done = fleet.run(&["upgrade", "a"]);
+        assert_eq!(done.stdout, "a: stopped: has no server\n", "{pid}: {done:?}");
+        assert_eq!(status(&fleet)[0]["state"], "dead", "{pid}");
+    }
+    assert!(shell.lives());
+}
+
+fn attach_finds_an_instance(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "ioc1", "cat", "");
+    let done = fleet.run(&["attach", "ioc1"]);
+    assert!(done.code == 1 && done.stderr.contains("manage-procs --user start ioc1"), "{done:?}");
+    let done = fleet.run(&["attach", "nobody"]);
+    assert!(done.stderr.contains(": no instance nobody of user "), "{done:?}");
+    let server = fleet.launch(env, setup, "ioc1");
+    server.child_start(1);
+    // Without a terminal: what a pipe says, and the answer up to the end.
+    let mut command = fleet.command(&["attach", "ioc1"]);
+    let input = fleet.file("input", "\u{4}");
+    command.stdin(fs::File::open(input).unwrap());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.starts_with("@@@ Welcome to procServ") && !said.contains('\u{fffd}'), "{said:?}");
+}
+
+/// Nobody could type there.
+fn attach_takes_no_log_endpoint(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    let log = format!("unix:{}", fleet.path("log").display());
+    fleet.instance(&setup, "ioc1", "cat", &format!("options = --logport {log}"));
+    let server = fleet.launch_until(env, setup, "ioc1", "run/procserv-ioc1/status");
+    server.child_start(1);
+    let control = fleet.path("run/procserv-ioc1/control");
+    assert_eq!(status(&fleet)[0]["endpoints"], json!([format!("unix:{}", control.display()), log]));
+    fs::remove_file(&control).unwrap();
+    let done = fleet.run(&["attach", "ioc1"]);
+    assert_eq!(done.code, 1);
+    assert!(done.stderr.ends_with("/control: No such file or directory\n"), "{done:?}");
+}

@@ -1,0 +1,35 @@
+//! The upgrade in place, on real processes: what lives on, how a server can have been started, when
+//! an upgrade is refused, and many in a row under load. Of this package's program only.
+//!
+//! `UPGRADES=1000 cargo test --test blackbox under_load` makes that many of them, instead of 30.
+
+mod ask;
+mod children;
+mod connections;
+mod files;
+mod leftovers;
+mod limits;
+mod load;
+mod modes;
+mod refusals;
+mod signals;
+mod traffic;
+
+pub(crate) use traffic::{FLOOD, flood};
+
+use crate::support::Case;
+
+pub(crate) fn cases() -> Vec<Case> {
+    let all = [
+        connections::cases(),
+        children::cases(),
+        files::cases(),
+        signals::cases(),
+        modes::cases(),
+        refusals::cases(),
+        leftovers::cases(),
+        limits::cases(),
+        load::cases(),
+    ];
+    all.into_iter().flatten().collect()
+}
