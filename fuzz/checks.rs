@@ -7,7 +7,7 @@ use std::time::Duration;
 use procserv_ng::cli;
 use procserv_ng::config::endpoint::{Access, Endpoint};
 use procserv_ng::config::{
-    ByteSet, ChildCommand, ConsoleOptions, LogOptions, LogTarget, RestartPolicy,
+    ByteSet, ChildOptions, ConsoleOptions, LogOptions, LogTarget, RestartPolicy,
 };
 use procserv_ng::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use procserv_ng::console::event::{ChildSlot, Event, ExitStatus, Sink};
@@ -154,10 +154,10 @@ fn settings(stamped: bool) -> Settings {
         server_dir: b"/".to_vec(),
         to_stdout: true,
         log_opened: true,
-        child: ChildCommand {
+        child: ChildOptions {
             command: "./st.cmd".into(),
             name: "IOC".into(),
-            ..ChildCommand::default()
+            ..ChildOptions::default()
         },
         restart: RestartPolicy {
             holdoff_max: Duration::from_secs(60),

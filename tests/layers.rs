@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("sys", &[]),
+    ("sys/exit_status", &[]),
     ("telnet", &[]),
     ("reply_filter", &["limits"]),
     ("config", &[]),
     ("cli", &["config", "limits"]),
-    ("console", &["config", "limits", "telnet"]),
+    ("console", &["config", "limits", "sys/exit_status", "telnet"]),
     ("console/stream", &["limits", "telnet"]),
     ("console/child", &["config", "limits"]),
     ("console/clients", &["config", "console/stream", "limits", "telnet"]),

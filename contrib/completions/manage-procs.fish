@@ -24,24 +24,24 @@ function __fish_manage_procs_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -l root -d 'Those of an image of a system below <dir>' -r -f -a "(__fish_complete_directories)"
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -l root -d 'Work on the system image in <dir>' -r -f -a "(__fish_complete_directories)"
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -l user -d 'The calling user\'s instances (default, unless root)'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -l system -d 'The machine\'s instances (default for root)'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -s V -l version -d 'Print version'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "add" -d 'Configure a new instance'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "remove" -d 'Stop an instance and forget it'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "remove" -d 'Stop an instance, delete its unit and its file'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "start" -d 'Start instances'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "stop" -d 'Stop instances'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "restart" -d 'Stop and start instances'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "stop" -d 'Stop instances (all, without a pattern)'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "restart" -d 'Stop and start instances (all, without a pattern)'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "attach" -d 'Use a console'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "list" -d 'Show what is configured'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "status" -d 'Show what runs, without connecting to it'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "logs" -d 'Show what instances say'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "status" -d 'Show what runs, without opening consoles'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "logs" -d 'Show the output of instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "upgrade" -d 'Replace running servers by the program installed now'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "doctor" -d 'Look for what is wrong, and say what to do about it'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "doctor" -d 'Check the configuration, and say what to do about each problem'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "write-procs-cf" -d 'Write a configuration for conserver'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s C -l chdir -d 'Run the command in <dir> (default: here)' -r -f -a "(__fish_complete_directories)"
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s P -l port -d 'One more control endpoint, such as a TCP port' -r
@@ -50,55 +50,55 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s G -l g
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s e -l environment -d 'Set a variable; may be repeated' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s E -l env-file -d 'Set the variables in <file>' -r -F
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -l options -d 'More options for procServ' -r
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s f -l force -d 'Replace one of this name'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s f -l force -d 'Replace an instance of this name'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s A -l autostart -d 'Start it at once'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s f -l force -d 'Go on when it can\'t be stopped'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s k -l detach -d 'The key that leaves' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -l all -d 'All instances, also those that don\'t run (always so)'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l all -d 'All instances, also those that don\'t run (always so)'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s h -l help -d 'Print help'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s n -l lines -d 'The last lines only' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s n -l lines -d 'Only the last lines' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l color -d 'Colour the names: auto, always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s f -l follow -d 'Go on with what they will say'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s f -l follow -d 'Keep printing new output'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s h -l help -d 'Print help'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s t -l timeout -d 'Wait so long for each' -r
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -l keep-going -d 'Go on with the next one when one fails'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s t -l timeout -d 'How long to wait for each' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -l keep-going -d 'Do not stop at the first that can\'t be upgraded'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand doctor" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand doctor" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand doctor" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s f -l out -d 'Where to, - is stdout' -r -F
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s H -l hosts -d 'Also those of the hosts in <file>' -r -F
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -l ssh -d 'Instead of ssh' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s f -l out -d 'File, or - for stdout' -r -F
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s H -l hosts -d 'Also the instances on the hosts in <file>' -r -F
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -l ssh -d 'How to reach a host' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -l json -d 'Print JSON, for programs'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s v -l verbose -d 'Say what is run'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s h -l help -d 'Print help'

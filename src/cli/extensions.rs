@@ -4,7 +4,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use super::interpret::Matches;
+use super::matches::Matches;
 use super::numeric::Numbers;
 use crate::config::control_char;
 use crate::config::listen::{ListenTarget, ListenUri};
@@ -13,7 +13,7 @@ use crate::config::{MessageStyle, OverlapOptions, Rotation};
 use crate::limits::{HISTORY_OPTION_MAX, LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE};
 
 /// `--history`, in bytes.
-pub(super) fn history(given: &Matches) -> Result<usize, String> {
+pub(super) fn history(given: Matches) -> Result<usize, String> {
     let Some(text) = given.value("history") else {
         return Ok(0);
     };
@@ -25,7 +25,7 @@ pub(super) fn history(given: &Matches) -> Result<usize, String> {
 }
 
 /// `--allow-from`: the networks of all of them.
-pub(super) fn allow_from(given: &Matches) -> Result<Option<AllowedNetworks>, String> {
+pub(super) fn allow_from(given: Matches) -> Result<Option<AllowedNetworks>, String> {
     let mut networks = None;
     for list in given.values("allow-from") {
         let list = list.to_string_lossy();
@@ -37,7 +37,7 @@ pub(super) fn allow_from(given: &Matches) -> Result<Option<AllowedNetworks>, Str
 }
 
 /// `--compat`.
-pub(super) fn message_style(given: &Matches) -> Result<MessageStyle, String> {
+pub(super) fn message_style(given: Matches) -> Result<MessageStyle, String> {
     match given.value("compat") {
         None => Ok(MessageStyle::Current),
         Some(version) if version == "2.7" => Ok(MessageStyle::V2_7),
@@ -49,7 +49,7 @@ pub(super) fn message_style(given: &Matches) -> Result<MessageStyle, String> {
 }
 
 /// `--holdoff-max` in seconds, or what is wrong with it. Without it `holdoff`.
-pub(super) fn holdoff_max(given: &Matches, holdoff: u32) -> Result<u32, String> {
+pub(super) fn holdoff_max(given: Matches, holdoff: u32) -> Result<u32, String> {
     let Some(value) = given.value("holdoff-max") else {
         return Ok(holdoff);
     };
@@ -68,22 +68,22 @@ pub(super) fn holdoff_max(given: &Matches, holdoff: u32) -> Result<u32, String> 
 
 /// What is wrong with `--notify` and `--ready`, if anything is. A daemon's first process leaves at
 /// once, which tells a service manager what it wants to know.
-pub(super) fn check_notify(given: &Matches, notify: bool) -> Result<(), &'static str> {
+pub(super) fn check_notify(given: Matches, notify: bool) -> Result<(), &'static str> {
     let text = given.value("ready");
     match text.as_ref().map(|text| text.as_bytes()) {
         Some(b"") => Err("--ready needs a text"),
         Some(text) if text.contains(&b'\n') => Err("--ready looks for a text within one line"),
-        Some(_) if !given.flag("foreground") => Err("--ready needs --foreground"),
-        None if given.flag("fdstore") && !given.flag("foreground") => {
+        Some(_) if !given.has("foreground") => Err("--ready needs --foreground"),
+        None if given.has("fdstore") && !given.has("foreground") => {
             Err("--fdstore needs --foreground")
         }
-        None if notify && !given.flag("foreground") => Err("--notify needs --foreground"),
+        None if notify && !given.has("foreground") => Err("--notify needs --foreground"),
         Some(_) | None => Ok(()),
     }
 }
 
 /// The sockets for the child, or what is wrong with one.
-pub(super) fn listen(given: &Matches) -> Result<Vec<ListenUri>, Vec<u8>> {
+pub(super) fn listen(given: Matches) -> Result<Vec<ListenUri>, Vec<u8>> {
     let mut all: Vec<ListenUri> = Vec::new();
     for text in given.values("listen") {
         let wrong =
@@ -102,7 +102,7 @@ pub(super) fn listen(given: &Matches) -> Result<Vec<ListenUri>, Vec<u8>> {
 
 /// `--overlap` and what belongs to it, or what is wrong with it.
 pub(super) fn overlap(
-    given: &Matches,
+    given: Matches,
     numbers: &Numbers,
 ) -> Result<Option<OverlapOptions>, Vec<u8>> {
     let command = given.value("reloadcmd");
@@ -139,7 +139,7 @@ pub(super) fn overlap(
 }
 
 /// What `--log-rotate` says, or what is wrong with it.
-pub(super) fn log_rotate(given: &Matches) -> Result<Option<Rotation>, &'static str> {
+pub(super) fn log_rotate(given: Matches) -> Result<Option<Rotation>, &'static str> {
     let Some(rule) = given.value("log-rotate") else {
         return Ok(None);
     };

@@ -1,8 +1,8 @@
-//! GNU getopt_long's habits, which clap doesn't have: abbreviated names, errors collected in GNU's
-//! words, an end at the first operand. Knows no option itself: it looks them up in the definition,
-//! and what it understood is written out again in a form that clap takes literally.
+//! getopt_long(3) of GNU, whose habits neither clap nor lexopt has: abbreviated names, errors collected
+//! in GNU's words, an end at the first operand. Knows no option itself, but looks them up in the
+//! definition.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::{Arg, Command};
@@ -32,26 +32,13 @@ pub(super) struct Scanned {
     pub(super) operands: Vec<OsString>,
 }
 
-impl Scanned {
-    /// Whether the option `name` was given.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.items.iter().any(|item| matches!(item, Item::Option { id, .. } if id == name))
-    }
-
-    /// The options alone, spelled out: `--name` and `--name=value`, nothing abbreviated or bundled.
-    pub(super) fn canonical(&self, argv0: &OsStr) -> Vec<OsString> {
-        let options = self.items.iter().filter_map(|item| match item {
+impl Item {
+    /// Returns the long name of an option.
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Item::Option { id, .. } => Some(id),
             Item::Problem(_) => None,
-            Item::Option { id, value } => {
-                let mut word = OsString::from(format!("--{id}"));
-                if let Some(value) = value {
-                    word.push("=");
-                    word.push(value);
-                }
-                Some(word)
-            }
-        });
-        std::iter::once(argv0.to_os_string()).chain(options).collect()
+        }
     }
 }
 

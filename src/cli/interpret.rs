@@ -5,14 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ArgMatches;
-
 use super::extensions;
+use super::matches::Matches;
 use super::numeric::Numbers;
 use crate::config::control_char;
 use crate::config::endpoint::{Access, Endpoint, EndpointError};
 use crate::config::{
-    ByteSet, ChildCommand, CommandChars, Config, ConsoleOptions, Endpoints, FileOptions,
+    ByteSet, ChildOptions, CommandChars, Config, ConsoleOptions, Endpoints, FileOptions,
     LogOptions, LogTarget, OverlapOptions, RestartMode, RestartPolicy, RunMode, ServiceOptions,
 };
 
@@ -58,13 +57,13 @@ impl From<EndpointError> for CliError {
 
 /// All of it but the server's own name and the warnings.
 pub(super) fn config(
-    given: &Matches,
+    given: Matches,
     numbers: &Numbers,
     Operands { old_style, command, args }: Operands,
     env: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<Config, CliError> {
-    let fdstore = given.flag("fdstore");
-    let notify = given.flag("notify") || given.value("ready").is_some() || fdstore;
+    let fdstore = given.has("fdstore");
+    let notify = given.has("notify") || given.value("ready").is_some() || fdstore;
     extensions::check_notify(given, notify)?;
     let history = extensions::history(given)?;
     let allow_from = extensions::allow_from(given)?;
@@ -77,26 +76,26 @@ pub(super) fn config(
     let commands = command_chars(given);
     let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
     let name = given.value("name").unwrap_or_else(|| command.clone());
-    let stamp = given.0.contains_id("logstamp").then(|| {
+    let stamp = given.has("logstamp").then(|| {
         let default = || [b"[", time_format.as_slice(), b"] "].concat();
         given.value("logstamp").map_or_else(default, bytes)
     });
-    let syslog = given.0.contains_id("syslog");
+    let syslog = given.has("syslog");
     let syslog = syslog.then(|| bytes(given.value("syslog").unwrap_or_else(|| name.clone())));
     let path = |id| given.value(id).map(PathBuf::from);
-    let debug = given.flag("debug") || env("PROCSERV_DEBUG").is_some();
+    let debug = given.has("debug") || env("PROCSERV_DEBUG").is_some();
     Ok(Config {
         argv0: OsString::new(),
         warnings: Vec::new(),
-        run_mode: match (debug, given.flag("foreground")) {
+        run_mode: match (debug, given.has("foreground")) {
             (false, false) => RunMode::Daemon,
             (false, true) => RunMode::Foreground,
             (true, false) => RunMode::Debug,
             (true, true) => RunMode::DebugForeground,
         },
-        quiet: given.flag("quiet"),
+        quiet: given.has("quiet"),
         endpoints: Endpoints { controls, log, allow_from },
-        child: ChildCommand {
+        child: ChildOptions {
             command,
             args,
             exec: given.value("exec"),
@@ -107,21 +106,19 @@ pub(super) fn config(
             listen,
         },
         restart: RestartPolicy {
-            mode: if given.flag("oneshot") {
-                RestartMode::Oneshot
-            } else if given.flag("noautorestart") {
-                RestartMode::Off
-            } else {
-                RestartMode::On
+            mode: match given.last_of(["oneshot", "noautorestart"]) {
+                Some("oneshot") => RestartMode::Oneshot,
+                Some(_) => RestartMode::Off,
+                None => RestartMode::On,
             },
-            wait: given.flag("wait"),
+            wait: given.has("wait"),
             holdoff: seconds(numbers.holdoff),
             holdoff_max: seconds(holdoff_max),
             ready: given.value("ready").map(bytes),
             kill_signal: numbers.kill_signal,
             grace: seconds(numbers.grace_period),
-            signal_status: given.flag("signal-status"),
-            kill_orphans: given.flag("kill-orphans"),
+            signal_status: given.has("signal-status"),
+            kill_orphans: given.has("kill-orphans"),
             daemon_pid_file: path("child-pidfile"),
             overlap,
         },
@@ -132,7 +129,7 @@ pub(super) fn config(
             }),
             stamp,
             rotation,
-            save: given.flag("savelog"),
+            save: given.has("savelog"),
             syslog,
         },
         console: ConsoleOptions {
@@ -159,25 +156,6 @@ fn seconds(number: u32) -> Duration {
     Duration::from_secs(number.into())
 }
 
-/// What clap found, with the types all our options have.
-pub(super) struct Matches<'a>(pub(super) &'a ArgMatches);
-
-impl Matches<'_> {
-    pub(super) fn flag(&self, id: &str) -> bool {
-        self.0.get_flag(id)
-    }
-
-    /// Every value of the option `id`, in the order given.
-    pub(super) fn values(&self, id: &str) -> impl Iterator<Item = &OsString> {
-        self.0.get_many(id).unwrap_or_default()
-    }
-
-    /// The one that counts. A bare `--logstamp` has none and so takes no earlier one back.
-    pub(super) fn value(&self, id: &str) -> Option<OsString> {
-        self.values(id).last().cloned()
-    }
-}
-
 fn bytes(text: OsString) -> Vec<u8> {
     std::os::unix::ffi::OsStringExt::into_vec(text)
 }
@@ -185,11 +163,11 @@ fn bytes(text: OsString) -> Vec<u8> {
 /// The control endpoints in the order declared, and the log endpoint. procServ, too, looks at the
 /// control ones first, and never at a log endpoint that a later one replaces.
 fn endpoints(
-    given: &Matches,
+    given: Matches,
     old_style: Option<OsString>,
 ) -> Result<(Vec<Endpoint>, Option<Endpoint>), EndpointError> {
-    let control = Access::Control { allow: given.flag("allow") };
-    let log = Access::Log { restrict: given.flag("restrict") };
+    let control = Access::Control { allow: given.has("allow") };
+    let log = Access::Log { restrict: given.has("restrict") };
     let controls = given
         .values("port")
         .chain(old_style.as_ref())
@@ -199,7 +177,7 @@ fn endpoints(
     Ok((controls, log))
 }
 
-fn command_chars(given: &Matches) -> CommandChars {
+fn command_chars(given: Matches) -> CommandChars {
     let CommandChars { kill, toggle, logout } = CommandChars::default();
     let command = |id, default| {
         given.value(id).map_or(default, |text| control_char::parse_command(text.as_bytes()))
@@ -212,7 +190,7 @@ fn command_chars(given: &Matches) -> CommandChars {
 }
 
 /// The list of `-i`, the command characters, and NUL as soon as there is any list.
-fn ignored(given: &Matches, commands: CommandChars, overlap: Option<OverlapOptions>) -> ByteSet {
+fn ignored(given: Matches, commands: CommandChars, overlap: Option<OverlapOptions>) -> ByteSet {
     let list = given.value("ignore");
     let reload = overlap.and_then(|overlap| overlap.command);
     let CommandChars { kill, toggle, logout } = commands;

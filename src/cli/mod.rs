@@ -5,6 +5,7 @@ mod diagnostics;
 mod extensions;
 mod getopt;
 mod interpret;
+mod matches;
 mod numeric;
 mod options;
 
@@ -13,7 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use self::diagnostics::Stderr;
 use self::getopt::Item;
-use self::interpret::{CliError, Matches, Operands};
+use self::interpret::{CliError, Operands};
+use self::matches::Matches;
 use self::numeric::Numbers;
 pub use self::options::definition;
 use crate::config::Config;
@@ -66,7 +68,8 @@ pub fn parse(
         }
     }
 
-    let new_style = scanned.has("port");
+    let given = Matches { definition: &definition, items: &scanned.items };
+    let new_style = given.has("port");
     let mut operands = scanned.operands.iter().cloned();
     let old_style = if new_style { None } else { operands.next() };
     let Some(command) = operands.next() else {
@@ -77,19 +80,11 @@ pub fn parse(
         return Err(stderr.exit(options::usage(&argv0), 1));
     }
 
-    let matches = match definition.try_get_matches_from(scanned.canonical(&argv0)) {
-        Ok(matches) => matches,
-        Err(error) => {
-            stderr.say(error.to_string().as_bytes());
-            return Err(stderr.exit(options::usage(&argv0), 1));
-        }
-    };
-    let given = Matches(&matches);
-    if given.flag("quiet") {
+    if given.has("quiet") {
         stderr.hush();
     }
     let words = Operands { old_style, command, args: operands.collect() };
-    match interpret::config(&given, &numbers, words, env) {
+    match interpret::config(given, &numbers, words, env) {
         Ok(config) => Ok(Config { warnings: stderr.lines(), argv0, ..config }),
         Err(CliError::Message(problem)) => {
             stderr.say(&problem);

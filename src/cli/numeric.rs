@@ -1,4 +1,4 @@
-//! The numbers among the options, read as procServ reads them: atoi(3) and no complaint, save that
+//! The numbers among the options, read as procServ reads them: c_number::atoi(3) and no complaint, save that
 //! ours says when there was more than a number.
 
 use nix::sys::signal::Signal;
@@ -34,17 +34,17 @@ impl Numbers {
     pub(super) fn read(&mut self, id: &str, text: &[u8], stderr: &mut Stderr) {
         let used = match id {
             "holdoff" => {
-                self.holdoff = u32::try_from(atoi(text)).unwrap_or(self.holdoff);
+                self.holdoff = u32::try_from(c_number::atoi(text)).unwrap_or(self.holdoff);
                 Some(self.holdoff.into())
             }
             "grace-period" => {
-                if let Ok(number) = u32::try_from(atoi(text)) {
+                if let Ok(number) = u32::try_from(c_number::atoi(text)) {
                     (self.grace_period, self.grace_given) = (number, true);
                 }
                 Some(self.grace_period.into())
             }
             "coresize" => {
-                self.core_size = u64::try_from(atoll(text)).ok().or(self.core_size);
+                self.core_size = u64::try_from(c_number::atoll(text)).ok().or(self.core_size);
                 self.core_size
             }
             "killsig" => {
@@ -52,7 +52,7 @@ impl Numbers {
                     self.kill_signal = signal;
                     return;
                 }
-                let number = atoi(text).unsigned_abs();
+                let number = c_number::atoi(text).unsigned_abs();
                 if number > 31 {
                     let kept = self.kill_signal;
                     let text =
@@ -78,16 +78,4 @@ fn signal_named(text: &[u8]) -> Option<i32> {
     let name = std::str::from_utf8(text).ok()?.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
     format!("SIG{name}").parse::<Signal>().ok().map(|signal| signal as i32)
-}
-
-/// atoi(3) of the C libraries on 64 bits: strtol(3) cut to an int.
-#[allow(clippy::cast_possible_truncation)]
-fn atoi(text: &[u8]) -> i32 {
-    atoll(text) as i32
-}
-
-/// atoll(3): as much as fits.
-fn atoll(text: &[u8]) -> i64 {
-    let nearest = c_number::integer(text, 10).clamp(i64::MIN.into(), i64::MAX.into());
-    i64::try_from(nearest).unwrap_or_default()
 }

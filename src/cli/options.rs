@@ -1,10 +1,10 @@
 //! The one definition of the options: names, values, help. Parsing, the help text and the check of
 //! the man page all start from here.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use clap::{Arg, ArgAction, Command, ValueHint};
 
 /// The id of `-h`.
 pub(super) const HELP: &str = "help";
@@ -31,7 +31,6 @@ pub fn definition() -> Command {
     Command::new("procServ")
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .args_override_self(true)
         .args([
             flag("allow", "allow control connections from anywhere"),
             value("autorestartcmd", "c", "command to toggle auto restart flag (^ for ctrl)"),
@@ -55,11 +54,8 @@ pub fn definition() -> Command {
                 .num_args(0..=1)
                 .require_equals(true),
             value("name", "str", "set child's name (default: arg0 of <command>)").short('n'),
-            flag("noautorestart", "do not restart child on exit by default")
-                .overrides_with("oneshot"),
-            flag("oneshot", "exit when the child has exited")
-                .short('o')
-                .overrides_with("noautorestart"),
+            flag("noautorestart", "do not restart child on exit by default"),
+            flag("oneshot", "exit when the child has exited").short('o'),
             value("pidfile", "file", "write PID file (for server PID)").short('p'),
             value("port", "endpoint", "allow control connections through telnet <endpoint>")
                 .short('P'),
@@ -114,7 +110,6 @@ fn value(long: &'static str, name: &'static str, help: &'static str) -> Arg {
             "dir" => ValueHint::DirPath,
             _ => ValueHint::Other,
         })
-        .value_parser(value_parser!(OsString))
         .action(ArgAction::Append)
 }
 

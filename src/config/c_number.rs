@@ -29,6 +29,18 @@ pub(crate) fn integer(text: &[u8], base: u8) -> i128 {
     if negative { -magnitude } else { magnitude }
 }
 
+/// atoi(3) of the C libraries on 64 bits: strtol(3) cut to an int.
+#[allow(clippy::cast_possible_truncation)]
+pub(crate) fn atoi(text: &[u8]) -> i32 {
+    atoll(text) as i32
+}
+
+/// atoll(3): as much as fits.
+pub(crate) fn atoll(text: &[u8]) -> i64 {
+    let nearest = integer(text, 10).clamp(i64::MIN.into(), i64::MAX.into());
+    i64::try_from(nearest).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

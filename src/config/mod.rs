@@ -150,7 +150,7 @@ pub struct Config {
     /// Where clients connect.
     pub endpoints: Endpoints,
     /// What is started.
-    pub child: ChildCommand,
+    pub child: ChildOptions,
     /// When it is started, and how it is ended.
     pub restart: RestartPolicy,
     /// The log.
@@ -176,7 +176,7 @@ pub struct Endpoints {
 
 /// The child's program and what it is given.
 #[derive(Debug, Clone, Default)]
-pub struct ChildCommand {
+pub struct ChildOptions {
     /// `<command>` as given; names the child in messages.
     pub command: OsString,
     /// What follows `<command>`.

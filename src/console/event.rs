@@ -4,6 +4,7 @@
 use minicbor::{Decode, Encode};
 
 use super::clock::UnixTime;
+pub use crate::sys::exit_status::ExitStatus;
 
 /// The identity of a client for as long as it is connected. It is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -65,17 +66,6 @@ pub enum ChildSlot {
     Current,
     /// The older child, which the current one is to replace.
     Old,
-}
-
-/// How a child ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitStatus {
-    /// The child exited with this status.
-    Code(u8),
-    /// This signal killed the child.
-    Signal(i32),
-    /// The status cannot be known, because the server that was the child's parent is gone.
-    Unknown,
 }
 
 /// Why a client is no longer connected.

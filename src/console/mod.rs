@@ -74,8 +74,8 @@ impl Console {
     /// child, unless it is to wait for a user.
     pub fn new(settings: Settings, formatter: Box<dyn TimeFormatter>) -> Console {
         let RestartPolicy { mode, wait, ref ready, .. } = settings.restart;
-        let with_syslog = settings.log.syslog.is_some();
-        let sinks = [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, with_syslog)];
+        let sinks =
+            [(Sink::Stdout, settings.to_stdout), (Sink::Syslog, settings.log.syslog.is_some())];
         let wanted = sinks.into_iter().filter_map(|(sink, wanted)| wanted.then_some(sink));
         Console {
             supervisor: Supervisor::new(mode, wait, settings.policy()),

@@ -7,7 +7,7 @@ use super::child::supervisor::Policy;
 use super::clock::UnixTime;
 use super::event::{ClientKind, Role};
 use super::stream::reader::Encoding;
-use crate::config::{ChildCommand, ConsoleOptions, LogOptions, LogTarget, RestartPolicy};
+use crate::config::{ChildOptions, ConsoleOptions, LogOptions, LogTarget, RestartPolicy};
 
 /// The settings of the console.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct Settings {
     /// True if the log of `-L` could be opened.
     pub log_opened: bool,
     /// The child's program.
-    pub child: ChildCommand,
+    pub child: ChildOptions,
     /// When children are started, and how they are ended.
     pub restart: RestartPolicy,
     /// The log.
@@ -105,10 +105,10 @@ impl Settings {
 impl Settings {
     /// The settings of a command line without options.
     pub(crate) fn plain() -> Settings {
-        let child = ChildCommand {
+        let child = ChildOptions {
             command: "./st.cmd".into(),
             name: "./st.cmd".into(),
-            ..ChildCommand::default()
+            ..ChildOptions::default()
         };
         Settings {
             version: b"procServ Process Server 2.9.0".to_vec(),

@@ -1,5 +1,5 @@
 //! Everything that crosses the exec, as plain data. Fields have numbers, under the rules that
-//! [`console::snapshot`](crate::console::snapshot) states.
+//! `console::snapshot` states.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,6 +12,7 @@ use crate::console::event::{ClientKind, Role};
 use crate::console::snapshot::Snapshot;
 use crate::sys::fd;
 use crate::sys::file::FileId;
+use crate::sys::terminal::TermiosFlags;
 use crate::sys::user::Account;
 
 /// All that a server is.
@@ -211,31 +212,10 @@ pub enum ConnectionKind {
     Raw,
     /// The terminal of `-f`, with the modes that it is to get back.
     #[n(2)]
-    Terminal(#[n(0)] SavedTermios),
+    Terminal(#[n(0)] TermiosFlags),
     /// A pipe that only sends.
     #[n(1)]
     Pipe,
-}
-
-/// A `termios`.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct SavedTermios {
-    /// `c_iflag`.
-    #[n(0)]
-    pub input: u64,
-    /// `c_oflag`.
-    #[n(1)]
-    pub output: u64,
-    /// `c_cflag`, with the speeds where they are part of it.
-    #[n(2)]
-    pub control: u64,
-    /// `c_lflag`.
-    #[n(3)]
-    pub local: u64,
-    /// `c_cc`.
-    #[cbor(n(4), with = "minicbor::bytes")]
-    pub characters: Vec<u8>,
 }
 
 /// A file as a reader of the console.
@@ -348,7 +328,8 @@ impl State {
 }
 
 impl ConnectionKind {
-    fn client_kind(&self) -> ClientKind {
+    /// Returns what the console knows of it.
+    pub fn client_kind(&self) -> ClientKind {
         match self {
             ConnectionKind::Telnet => ClientKind::Telnet,
             ConnectionKind::Raw => ClientKind::Raw,

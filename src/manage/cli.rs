@@ -1,4 +1,5 @@
-//! The definition of commands and options: behind parsing, help, man page check and completions.
+//! The definition of the commands and their options. Parsing, the help, the shell completions and
+//! the check of the man page use it.
 
 use std::path::PathBuf;
 
@@ -15,20 +16,21 @@ pub fn definition() -> Command {
         .args(common())
         .args([
             flag("json", None, "Print JSON, for programs").global(true),
-            flag("verbose", Some('v'), "Say what is run").global(true),
+            flag("verbose", Some('v'), "Print the commands it runs").global(true),
         ]);
     for command in [
         add(),
         remove(),
         units("start", "Start instances"),
-        units("stop", "Stop instances"),
-        units("restart", "Stop and start instances"),
+        units("stop", "Stop instances (all, without a pattern)"),
+        units("restart", "Stop and start instances (all, without a pattern)"),
         attach(),
         list("list", "Show what is configured"),
-        list("status", "Show what runs, without connecting to it"),
+        list("status", "Show what runs, without opening consoles"),
         logs(),
         upgrade(),
-        Command::new("doctor").about("Look for what is wrong, and say what to do about it"),
+        Command::new("doctor")
+            .about("Check the configuration, and say what to do about each problem"),
         write_procs_cf(),
     ] {
         definition = definition.subcommand(command);
@@ -46,7 +48,7 @@ fn common() -> [Arg; 3] {
             .value_name("dir")
             .value_hint(ValueHint::DirPath)
             .value_parser(value_parser!(PathBuf))
-            .help("Those of an image of a system below <dir>"),
+            .help("Work on the system image in <dir>"),
     ]
 }
 
@@ -66,7 +68,7 @@ fn add() -> Command {
             .value_name("words")
             .allow_hyphen_values(true)
             .help("More options for procServ"),
-        flag("force", Some('f'), "Replace one of this name"),
+        flag("force", Some('f'), "Replace an instance of this name"),
         flag("autostart", Some('A'), "Start it at once"),
         name(),
         Arg::new("command")
@@ -81,7 +83,7 @@ fn add() -> Command {
 
 fn remove() -> Command {
     Command::new("remove")
-        .about("Stop an instance and forget it")
+        .about("Stop an instance, delete its unit and its file")
         .args([flag("force", Some('f'), "Go on when it can't be stopped"), name()])
 }
 
@@ -91,7 +93,7 @@ fn units(command: &'static str, about: &'static str) -> Command {
 
 fn list(command: &'static str, about: &'static str) -> Command {
     Command::new(command).about(about).args([
-        // procServ's helper leaves some out without it.
+        // Without this option procServ's helper shows only the instances that run.
         flag("all", None, "All instances, also those that don't run (always so)"),
         patterns(),
     ])
@@ -112,9 +114,9 @@ fn attach() -> Command {
 }
 
 fn logs() -> Command {
-    Command::new("logs").about("Show what instances say").args([
-        flag("follow", Some('f'), "Go on with what they will say"),
-        value("lines", 'n', "number", "The last lines only").value_parser(value_parser!(u32)),
+    Command::new("logs").about("Show the output of instances").args([
+        flag("follow", Some('f'), "Keep printing new output"),
+        value("lines", 'n', "number", "Only the last lines").value_parser(value_parser!(u32)),
         Arg::new("color")
             .long("color")
             .value_name("when")
@@ -129,8 +131,8 @@ fn logs() -> Command {
 
 fn upgrade() -> Command {
     Command::new("upgrade").about("Replace running servers by the program installed now").args([
-        flag("keep-going", None, "Go on with the next one when one fails"),
-        value("timeout", 't', "seconds", "Wait so long for each")
+        flag("keep-going", None, "Do not stop at the first that can't be upgraded"),
+        value("timeout", 't', "seconds", "How long to wait for each")
             .value_parser(value_parser!(u32))
             .default_value("20"),
         patterns().required(true).help("Names, or patterns such as 'vac-*'"),
@@ -139,16 +141,16 @@ fn upgrade() -> Command {
 
 fn write_procs_cf() -> Command {
     Command::new("write-procs-cf").about("Write a configuration for conserver").args([
-        value("out", 'f', "file", "Where to, - is stdout")
+        value("out", 'f', "file", "File, or - for stdout")
             .default_value("/etc/conserver/procs.cf")
             .value_hint(ValueHint::FilePath),
-        value("hosts", 'H', "file", "Also those of the hosts in <file>")
+        value("hosts", 'H', "file", "Also the instances on the hosts in <file>")
             .value_hint(ValueHint::FilePath),
         Arg::new("ssh")
             .long("ssh")
             .value_name("command")
             .default_value("ssh -o BatchMode=yes")
-            .help("Instead of ssh"),
+            .help("How to reach a host"),
         patterns(),
     ])
 }

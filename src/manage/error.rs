@@ -1,4 +1,4 @@
-//! Why a command failed, in one line that names what it is about, and its exit status.
+//! Why a command failed.
 
 use std::fmt;
 use std::io;
@@ -9,9 +9,8 @@ use crate::sys;
 /// A failed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommandError {
-    /// Which file, option or instance, and what is wrong.
+    /// One line: the file, option or instance, and what is wrong.
     pub(crate) text: String,
-    /// The exit status.
     pub(crate) code: u8,
 }
 
@@ -19,22 +18,22 @@ pub(crate) struct CommandError {
 pub(crate) type CommandResult = Result<u8, CommandError>;
 
 impl CommandError {
-    /// A command that could not do what it should: exit status 1.
+    /// A failure with exit status 1.
     pub(crate) fn new(text: impl Into<String>) -> CommandError {
         CommandError { text: text.into(), code: 1 }
     }
 
-    /// A command line that makes no sense: exit status 2.
+    /// A wrong command line: exit status 2.
     pub(crate) fn usage(text: impl Into<String>) -> CommandError {
         CommandError { text: text.into(), code: 2 }
     }
 
-    /// What the system says about `subject`.
+    /// An error of the operating system that concerns `subject`.
     pub(crate) fn system(subject: impl fmt::Display, error: &io::Error) -> CommandError {
         CommandError::new(format!("{subject}: {}", sys::reason(error)))
     }
 
-    /// What the system says about a file.
+    /// An error of the operating system that concerns a file.
     pub(crate) fn file(path: &Path, error: &io::Error) -> CommandError {
         CommandError::system(path.display(), error)
     }

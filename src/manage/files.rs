@@ -1,4 +1,4 @@
-//! Reading files that anybody may have written, and removing files.
+//! Reading files that other users may have put in place, and removing files.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -10,10 +10,12 @@ use nix::libc;
 use crate::manage::limits::FILE_MAX;
 use crate::sys::file::{remove_leftovers, require_regular};
 
-/// Reads a file that anybody may have put there: only a regular one, for which nobody waits, and not
-/// more than anybody writes in good faith.
+/// Reads a regular file that is smaller than [`FILE_MAX`], without blocking.
+///
+/// # Errors
+/// Those of open(2) and read(2); `InvalidInput` or `EISDIR` for other kinds of files; `EFBIG`.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a device may do something to it.
+    // Opening a device may have an effect.
     require_regular(&path.metadata()?)?;
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
@@ -26,13 +28,19 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The same, of a text.
+/// Reads a text in the same way.
+///
+/// # Errors
+/// Those of [`read`]; `InvalidData` if the file is not UTF-8.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not UTF-8"))
 }
 
-/// Removes a file and says whether there was one.
+/// Removes a file, and what a killed writer has left beside it. Returns true if there was a file.
+///
+/// # Errors
+/// Those of unlink(2), except `ENOENT`.
 pub(crate) fn remove(path: &Path) -> io::Result<bool> {
     remove_leftovers(path);
     match fs::remove_file(path) {

@@ -2,41 +2,42 @@
 
 use std::time::Duration;
 
-/// A file that anybody may have put there is read up to this size: far more than a thousand instances
-/// need.
+/// Files of this size, in bytes, and larger ones are not read: a thousand instances need far less.
 pub(crate) const FILE_MAX: u64 = 4 << 20;
 
-/// How deep a value of a configuration file may refer to others that refer to others: Python's limit.
+/// How deep references in a value of a configuration file may be nested: Python's limit.
 pub(crate) const REFERENCES_MAX: usize = 10;
 
-/// How long such a value may become, and how much may be looked at for it. Ten references to ten
-/// references and so on are more than there is memory for.
+/// How many bytes are looked at for one such value: with ten references to ten references and so
+/// on, it would need more memory than there is.
 pub(crate) const EXPANSION_MAX: usize = 4 << 20;
 
-/// Columns of a table are as wide as paths are; one that is longer puts only its own row out of line.
+/// The greatest width of a column, enough for paths. A longer cell shifts only the rest of its row.
 pub(crate) const COLUMN_MAX: usize = 120;
 
-/// How long a host may take to answer: a person waits.
+/// How long a host may take to accept a connection, as a user is waiting.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes that wait for the terminal or for the server before the other side is no longer read.
+/// Bytes that wait for the terminal or for the server. The other side is not read while there are
+/// more.
 pub(crate) const ATTACH_QUEUE_MAX: usize = 64 << 10;
 
-/// What a person has typed and pasted may wait in this size: the detach key is behind it.
+/// Bytes that a user has typed or pasted and the server has not accepted. More are not read, and
+/// then the detach key behind them has no effect.
 pub(crate) const TYPED_MAX: usize = 64 << 20;
 
-/// Bytes read at once, and written at once to what may block: a pipe that takes anything takes this.
+/// Bytes that are read, or written, with one system call. A pipe that is ready for writing accepts
+/// as many without blocking (`PIPE_BUF`).
 pub(crate) const ATTACH_CHUNK: usize = 4096;
 
-/// How long the terminal may take for what puts its modes back.
+/// How long the terminal may take to accept the sequences that put its modes back.
 pub(crate) const FINAL_OUTPUT_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// After the detach key: what was typed before it is given up when the server took nothing of it for
-/// so long.
+/// After the detach key: for how long the server may accept nothing of what was typed before.
 pub(crate) const UNSENT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A console that has been quiet for so long has shown what it had to replay.
+/// After so long a silence the console has replayed its history.
 pub(crate) const REPLAY_QUIET: Duration = Duration::from_millis(200);
 
-/// One that is never quiet has done so by then.
+/// A console that is never silent has replayed its history by then.
 pub(crate) const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);

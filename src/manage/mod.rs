@@ -1,28 +1,28 @@
-//! `manage-procs`: many servers of a machine, each an *instance*: a section of a configuration
-//! file, and a unit of systemd that is made of it. Knows nothing of a server's inside: it reads what
-//! servers write for everybody (info files, status files) and what `/proc` says, and connects to a
+//! `manage-procs`: manages the servers of a machine or of a user. Each server is an *instance*: a
+//! section of a configuration file, of which a unit of systemd is made. This module knows only what
+//! every program can know of a server: info files, status files and `/proc`. It connects to a
 //! console only to `attach`.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`cli`] | the definition of commands and options |
 //! | [`error`] | why a command failed |
-//! | [`registry`] | where things are, and the instances that are configured there |
-//! | [`registry::pattern`] | names as a command line describes them |
+//! | [`registry`] | the configured instances, and the paths that belong to them |
+//! | [`registry::pattern`] | patterns of names |
 //! | [`registry::sysroot`] | paths below `--root` |
-//! | [`files`] | files that anybody may have written |
+//! | [`files`] | reading files that other users may have put in place |
 //! | [`output`] | what commands print |
 //! | [`limits`] | every size and timeout |
-//! | [`registry::ini`], [`registry::shlex`] | what configuration files are made of |
-//! | [`mod@systemd::unit`], [`systemd::generator`] | units, and what makes them at boot |
-//! | [`systemd::launcher`] | the command of a unit: becomes the server of an instance |
+//! | [`registry::ini`], [`registry::shlex`] | the notation of configuration files |
+//! | [`mod@systemd::unit`], [`systemd::generator`] | units, and the generators that make them at boot |
+//! | [`systemd::launcher`] | the command of a unit, which executes the server |
 //! | [`systemd::systemctl`] | calls of systemctl |
 //! | [`commands::add`], [`commands::remove`], [`commands::control`] | commands that change something |
-//! | [`inspect`] | what of an instance lives |
-//! | [`commands::list`], [`commands::logs`], [`commands::doctor`] | commands that only look |
-//! | [`commands::attach`] | a person's terminal and a console |
-//! | [`commands::upgrade`] | servers replaced while they run |
-//! | [`commands::conserver`] | a configuration for conserver |
+//! | [`inspect`] | the running servers and their children |
+//! | [`commands::list`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
+//! | [`commands::attach`] | connects the user's terminal with a console |
+//! | [`commands::upgrade`] | replaces the program of running servers |
+//! | [`commands::conserver`] | writes a configuration for conserver |
 
 pub mod cli;
 pub(crate) mod commands;
@@ -34,30 +34,21 @@ pub(crate) mod output;
 pub mod registry;
 pub(crate) mod systemd;
 
-use crate::manage::commands::add;
-use crate::manage::commands::attach;
-use crate::manage::commands::conserver;
-use crate::manage::commands::control;
-use crate::manage::commands::doctor;
-use crate::manage::commands::list;
-use crate::manage::commands::logs;
-use crate::manage::commands::remove;
-use crate::manage::commands::upgrade;
-use crate::manage::systemd::generator;
-use crate::manage::systemd::launcher;
 use std::ffi::OsString;
 use std::path::Path;
 
 use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 
+use self::commands::{add, attach, conserver, control, doctor, list, logs, remove, upgrade};
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
+use self::systemd::{generator, launcher};
 
-/// Runs the command that `argv` names, or what the name of the program says: a link to it, or a
-/// script that begins with `#!/usr/bin/manage-procs as`, may be called as one of procServ's other
-/// helpers. The exit status: 0, 1 for a failure, 2 for a command
-/// line that is none; errors are on stderr by then.
+/// Runs the command that `argv` names and returns the exit status: 0, 1 after a failure, 2 for a
+/// wrong command line. Errors have been printed then. A link to this program, or a script that
+/// begins with `#!/usr/bin/manage-procs as`, may have the name of another helper of procServ, and
+/// does its work.
 pub fn main(argv: Vec<OsString>) -> u8 {
     let name = argv.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
     let result = match name.to_str() {
@@ -73,7 +64,7 @@ pub fn main(argv: Vec<OsString>) -> u8 {
         _ => match cli::definition().try_get_matches_from(argv) {
             Ok(matches) => command(&matches),
             Err(error) => {
-                // A closed stdout changes nothing about the exit status.
+                // An error in printing does not change the exit status.
                 let _ = error.print();
                 return u8::try_from(error.exit_code()).unwrap_or(2);
             }
@@ -95,7 +86,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
     let registry = Registry::new(matches)?;
     let json = arguments.get_flag("json");
     if registry.scope == Scope::System {
-        // Launchers and generators read what is written here, whatever root keeps from others.
+        // Launchers and generators have to read the files that root writes.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
     }
     match name {

@@ -7,12 +7,15 @@ use serde_json::Value;
 use super::error::CommandError;
 use super::limits::COLUMN_MAX;
 
-/// Says something on stderr. Whoever reads it may leave.
+/// Prints a line to standard error. Errors are ignored: the reader may have ended.
 pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "manage-procs: {text}");
 }
 
-/// Writes a text to stdout. Whoever reads it may leave.
+/// Writes a text to standard output.
+///
+/// # Errors
+/// Those of write(2), except `EPIPE`: the reader may have ended.
 pub(crate) fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -23,11 +26,16 @@ pub(crate) fn print(text: &str) -> Result<(), CommandError> {
     }
 }
 
+/// Writes a value to standard output, over several lines.
+///
+/// # Errors
+/// Those of [`print`].
 pub(crate) fn print_json(value: &Value) -> Result<(), CommandError> {
     print(&format!("{value:#}\n"))
 }
 
-/// What would end a line or move a cursor, as escapes: not all that is shown is ours.
+/// Replaces control characters by escapes: names and texts of others must not end a line or move
+/// the cursor.
 pub(crate) fn escape_control(text: &str) -> String {
     let letter = |letter: char| match letter.is_control() {
         true => letter.escape_default().collect(),
@@ -36,7 +44,7 @@ pub(crate) fn escape_control(text: &str) -> String {
     text.chars().map(letter).collect()
 }
 
-/// Rows as columns, the first row being their names.
+/// Formats rows as a table. The first row has the names of the columns.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| escape_control(cell)).collect()).collect();

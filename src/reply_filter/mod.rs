@@ -1,7 +1,7 @@
-//! What a console writes to a terminal. Finds the sequences that a terminal answers: in output that is
-//! shown again later, the answer would reach the child as if somebody had typed it. And remembers
-//! which modes of the terminal have been changed, so that they can be put back. Pure, resumable at
-//! any byte; what is no sequence of these passes untouched.
+//! What a console writes to a terminal. Finds the sequences that a terminal answers: in output that
+//! is shown again later, the answer would reach the child as if somebody had typed it. And
+//! remembers which modes of the terminal have been changed, so that they can be put back. Pure,
+//! resumable at any byte; what is no sequence of these passes untouched.
 
 mod modes;
 mod parser;
@@ -30,8 +30,8 @@ impl ReplyFilter {
         ReplyFilter::default()
     }
 
-    /// Appends `bytes` to `out` without what a terminal would answer. The beginning of a sequence is
-    /// held back until its end is there.
+    /// Appends `bytes` to `out` without what a terminal would answer. The beginning of a sequence
+    /// is held back until its end is there.
     pub(crate) fn filter_queries(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for &byte in bytes {
             self.step(byte, true, out);
@@ -46,8 +46,8 @@ impl ReplyFilter {
         self.held.pass(out);
     }
 
-    /// The sequences that put all changed modes back. They begin with the end of a sequence that has
-    /// been passed on without one: a terminal would take what follows for a part of that.
+    /// The sequences that put all changed modes back. They begin with the end of a sequence that
+    /// has been passed on without one: a terminal would take what follows for a part of that.
     pub(crate) fn reset_sequence(&self) -> Vec<u8> {
         let is_open = self.held.passed > 0 && !matches!(self.state, State::Text | State::C1Lead);
         let mut reset = if is_open { vec![CAN] } else { Vec::new() };

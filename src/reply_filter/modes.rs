@@ -21,8 +21,8 @@ pub(super) struct ScreenModes {
     kitty_keyboard_depth: u16,
 }
 
-/// The private modes of programs that use the whole screen or the mouse: cursor keys, reverse video,
-/// the mouse, the alternate screen, bracketed paste.
+/// The private modes of programs that use the whole screen or the mouse: cursor keys, reverse
+/// video, the mouse, the alternate screen, bracketed paste.
 const APPLICATION_MODES: [u16; 17] =
     [1, 5, 9, 47, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 1047, 1049, 2004];
 

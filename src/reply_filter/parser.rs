@@ -1,6 +1,6 @@
 //! Where control sequences begin and end in a terminal's input (ECMA-48; the states are those of
-//! <https://vt100.net/emu/dec_ansi_parser>, as far as they make a difference here). UTF-8 is known: a
-//! byte of a longer character is never a control, and a control of 8 bits may come as two bytes.
+//! <https://vt100.net/emu/dec_ansi_parser>, as far as they make a difference here). UTF-8 is known:
+//! a byte of a longer character is never a control, and a control of 8 bits may come as two bytes.
 
 pub(super) const ESC: u8 = 0x1b;
 pub(super) const BEL: u8 = 0x07;
@@ -92,7 +92,8 @@ pub(super) enum Action {
     End,
     /// A terminal obeys the byte at once, amid the sequence.
     Execute,
-    /// What is held is no sequence, except so many bytes at its end, and the byte is looked at again.
+    /// What is held is no sequence, except so many bytes at its end, and the byte is looked at
+    /// again.
     Restart(usize),
 }
 

@@ -1,6 +1,6 @@
 //! Which sequences a terminal answers: xterm's control sequences
-//! (<https://invisible-island.net/xterm/ctlseqs/ctlseqs.html>) and kitty's protocols for graphics and
-//! the keyboard (<https://sw.kovidgoyal.net/kitty/protocol-extensions/>).
+//! (<https://invisible-island.net/xterm/ctlseqs/ctlseqs.html>) and kitty's protocols for graphics
+//! and the keyboard (<https://sw.kovidgoyal.net/kitty/protocol-extensions/>).
 
 use super::parser::{BEL, C1_LEAD, ESC, ST};
 
@@ -25,8 +25,8 @@ pub(super) fn elicits_reply(sequence: &[u8]) -> bool {
 }
 
 /// Returns true if a terminal answers an operating system command, of which `sequence` is what
-/// follows `ESC ]`, with its end: colours, the clipboard, the font and the like are asked for by a `?`
-/// in the place of a value.
+/// follows `ESC ]`, with its end: colours, the clipboard, the font and the like are asked for by a
+/// `?` in the place of a value.
 fn osc_elicits_reply(sequence: &[u8]) -> bool {
     let mut fields = sequence.split(|&byte| matches!(byte, b';' | BEL | ESC | ST | C1_LEAD));
     match fields.next() {
@@ -72,8 +72,8 @@ impl Control<'_> {
             (None | Some(b'=' | b'>'), b"", b'c')
             | (None | Some(b'?'), b"", b'n')
             | (None, b"", b'x')
-            // DECRQM, DECRQPSR, DECRQTSR; DECRQDE; XTREPORTSGR, XTREPORTCOLORS, XTTITLEPOS; DECRQUPSS;
-            // DECRQCRA; DECRQLP; XTVERSION; XTSMGRAPHICS, kitty's keyboard, XTQMODKEYS.
+            // DECRQM, DECRQPSR, DECRQTSR; DECRQDE; XTREPORTSGR, XTREPORTCOLORS, XTTITLEPOS;
+            // DECRQUPSS; DECRQCRA; DECRQLP; XTVERSION; XTSMGRAPHICS, kitty's keyboard, XTQMODKEYS.
             | (_, b"$", b'p' | b'w' | b'u')
             | (_, b"\"", b'v')
             | (_, b"#", b'|' | b'R' | b'S')

@@ -47,8 +47,8 @@ pub fn adopt(number: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Whether a program that this process becomes gets the descriptor with this number.
-pub fn set_cloexec_keep(number: i32, inherited: bool) {
+/// Decides whether a program that this process becomes has the descriptor with this number.
+pub fn set_inherited(number: i32, inherited: bool) {
     let flags = if inherited { 0 } else { libc::FD_CLOEXEC };
     // SAFETY: sets a flag of a descriptor by number; one that is not open is an error.
     let _ = unsafe { libc::fcntl(number, libc::F_SETFD, flags) };
@@ -72,11 +72,6 @@ pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
     fs::remove_file(&path)?;
     io::Write::write_all(&mut file, bytes)?;
     Ok(file)
-}
-
-/// A copy of standard input's or output's descriptor, to own.
-pub fn duplicate(fd: impl AsFd) -> io::Result<OwnedFd> {
-    fd.as_fd().try_clone_to_owned()
 }
 
 /// Writes both slices with one call.

@@ -9,6 +9,7 @@
 
 pub mod daemonize;
 pub mod exec;
+pub mod exit_status;
 pub mod fd;
 pub mod file;
 pub mod passed_fds;
@@ -19,6 +20,7 @@ pub mod pty;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod terminal;
 pub mod time;
 pub mod user;
 

@@ -63,9 +63,9 @@ pub fn is_alive(process: impl AsFd) -> bool {
 
 fn end(status: i32) -> ExitStatus {
     if libc::WIFSIGNALED(status) {
-        ExitStatus::Killed(libc::WTERMSIG(status))
+        ExitStatus::Signal(libc::WTERMSIG(status))
     } else {
-        ExitStatus::Exited(libc::WEXITSTATUS(status))
+        ExitStatus::Code(libc::WEXITSTATUS(status) as u8)
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
         child.wait().expect("its end");
         let end = exit_status(&process, wait).expect("an end");
         // Kernels before 6.15 can't tell.
-        assert!(matches!(end, ExitStatus::Exited(7) | ExitStatus::Unknown), "{end:?}");
+        assert!(matches!(end, ExitStatus::Code(7) | ExitStatus::Unknown), "{end:?}");
         signal_group(&process, child.id() as i32, libc::SIGTERM);
     }
 }

@@ -6,17 +6,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgid, getpgrp};
 
 use super::cerr;
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExitStatus {
-    /// It exited with this status.
-    Exited(i32),
-    /// This signal killed it.
-    Killed(i32),
-    /// Nobody can tell how.
-    Unknown,
-}
+pub use super::exit_status::ExitStatus;
 
 /// The PID of this process.
 pub fn own_pid() -> i32 {
@@ -60,9 +50,12 @@ fn wait_info(which: libc::idtype_t, pid: i32, flags: libc::c_int) -> Option<(i32
     }
     // SAFETY: waitid has filled in what it has of a child, or left the zeros.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    let end =
-        if info.si_code == libc::CLD_EXITED { ExitStatus::Exited } else { ExitStatus::Killed };
-    (pid != 0).then(|| (pid, end(status)))
+    let end = match info.si_code {
+        // Not every system cuts the status to the eight bits of wait(2) here.
+        libc::CLD_EXITED => ExitStatus::Code(status as u8),
+        _ => ExitStatus::Signal(status),
+    };
+    (pid != 0).then_some((pid, end))
 }
 
 /// Sends `signal` to the process group of child `pid`, which is not reaped. A group that is gone

@@ -1,5 +1,5 @@
-//! Values of the configuration files of `manage-procs` are taken apart as Python's `shlex.split` does
-//! it, whose files they are.
+//! Values of the configuration files of `manage-procs` are taken apart as Python's `shlex.split`
+//! does it, whose files they are.
 
 use crate::harness::{cases, python};
 use procserv_ng::manage::registry::shlex;

@@ -112,7 +112,7 @@ WantedBy=multi-user.target
 UNIT
 in_systemd systemctl enable --quiet /etc/procServ.d/procserv-ioc2.service
 check "list, doctor" run "migrating: From procServ's manage-procs 2"
-check "nothing to do" says '^nothing found'
+check "nothing to do" says '^no problems found'
 check "restart, status" run "migrating: From procServ's manage-procs 3"
 check "it runs" within 10 runs ioc2
 check "as nobody" [ "$(in_systemd ps -o user= -p "$(in_systemd sed -n 's/^pid://p' /run/procserv-ioc2/info)")" = nobody ]
@@ -128,7 +128,7 @@ ln -s "$(realpath "$contrib")" "$root/contrib"
 check "to a unit of contrib" run "migrating: From units of your own to those of contrib 1"
 check "runs" within 10 in_systemd test -S /run/procServ/ioc3/control
 command=$(grep -o 'manage-procs attach [^ ]*' "$contrib/systemd/ioc@.service" | sed 's/NAME/ioc3/')
-check "its comment: $command" typed "$command" "$welcome $speaks \x1d {: left}"
+check "its comment: $command" typed "$command" "$welcome $speaks \x1d {keeps running}"
 check "and stops" in_systemd systemctl disable --quiet --now ioc@ioc3
 
 ### security.md

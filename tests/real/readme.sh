@@ -87,7 +87,7 @@ block "Quick start for EPICS 1" | sed 's/  *#.*//' >"$scratch/quick"
 check "five lines" [ "$(wc -l <"$scratch/quick")" = 5 ]
 while read -r command <&3; do
     case $command in
-    *attach*) check "$command" within 10 attached "$command" "$welcome $speaks \x1d {: left}" ;;
+    *attach*) check "$command" within 10 attached "$command" "$welcome $speaks \x1d {keeps running}" ;;
     *) check "$command" eval "in_systemd $command >>\"\$scratch/quick.out\"" ;;
     esac
 done 3<"$scratch/quick"
@@ -116,7 +116,7 @@ while read -r command <&3; do
     case $command in
     'socat -,'*) steps="$welcome $speaks \x1d" ;;
     telnet*) steps="$welcome $speaks \x1d {telnet> } quit\r" ;;
-    manage-procs*) steps="$welcome $speaks \x1d {: left}" ;;
+    manage-procs*) steps="$welcome $speaks \x1d {keeps running}" ;;
     nc*) steps="$welcome $speaks \x03" ;;
     'socat -u'*) steps="$welcome \x03" ;;
     esac

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::child::overlap::overlap;
 use crate::config::{
-    ByteSet, ChildCommand, CommandChars, ConsoleOptions, LogOptions, LogTarget, MessageStyle,
+    ByteSet, ChildOptions, CommandChars, ConsoleOptions, LogOptions, LogTarget, MessageStyle,
     RestartMode, RestartPolicy,
 };
 use crate::console::Settings;
@@ -47,12 +47,12 @@ pub fn settings(random: &mut Random) -> Settings {
         server_dir: b"/home/x".to_vec(),
         to_stdout: random.one_in(3),
         log_opened,
-        child: ChildCommand {
+        child: ChildOptions {
             command: command.into(),
             name: name.into(),
             exec,
             chdir: Some("/home/y".into()),
-            ..ChildCommand::default()
+            ..ChildOptions::default()
         },
         restart: RestartPolicy {
             kill_signal: random.pick(&[9, 9, 15, 0]),

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::{settings, text};
+use crate::config::CommandChars;
 use crate::config::MessageStyle;
 use crate::config::RestartMode::{self, Off, On, Oneshot};
-use crate::config::{CommandChars, LogOptions, LogTarget};
 use crate::console::clock::UnixTime;
 use crate::console::event::{ChildProcess, ExitStatus, Subsystem};
 use crate::console::messages::ClientCount;
@@ -202,8 +202,7 @@ fn messages_of_2_7() {
 
 #[test]
 fn failures() {
-    let log = LogOptions { target: Some(LogTarget::File("/l".into())), ..LogOptions::default() };
-    let settings = Settings { log, log_opened: true, ..settings() };
+    let settings = settings().with_log("/l", true);
     for (subsystem, expected) in [
         (Subsystem::Log, "Log file /l: R, output is not being logged"),
         (Subsystem::Rotation, "Log file /l: R, it is not being rotated"),

@@ -9,7 +9,7 @@ use self::value::Value;
 use super::format::{Unreadable, decode, decode_body, encode, encode_body};
 use super::state::{
     ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, ListenerState,
-    Retry, SavedTermios, SinkState, State, Text,
+    Retry, SinkState, State, Text,
 };
 use crate::config::{ByteSet, OverlapOptions};
 use crate::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
@@ -17,6 +17,7 @@ use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, Exit
 use crate::console::{Console, Settings};
 use crate::limits::STREAM_BUFFER_MAX;
 use crate::sys::file::FileId;
+use crate::sys::terminal::TermiosFlags;
 
 /// Shows a time as its format and the seconds.
 struct Seconds;
@@ -109,7 +110,7 @@ fn what_was_written_is_read() {
 
 #[test]
 fn a_terminal_gets_its_modes_back() {
-    let modes = SavedTermios {
+    let modes = TermiosFlags {
         input: 0x500,
         output: 5,
         control: 0xBF,

@@ -1,5 +1,5 @@
-//! `add` and `remove`. An instance is there when its file is, which comes and goes in one step: the
-//! unit is made of it, and a unit without it starts nothing.
+//! `add`: writes the file of an instance, then its unit. The instance exists as soon as its file
+//! does, which appears in one step.
 
 use std::fmt::Write;
 use std::fs;
@@ -23,7 +23,8 @@ use crate::sys::file::{self, IfExists};
 /// `add`.
 ///
 /// # Errors
-/// A name or a value that can't be; an instance of this name; files that can't be written.
+/// A name or a value that is impossible; an existing instance of this name; files that can't be
+/// written.
 pub(crate) fn add(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
     let text = |id| matches.get_one::<String>(id).cloned();
     let name = text("name").unwrap_or_default();
@@ -53,7 +54,7 @@ pub(crate) fn add(registry: &Registry, matches: &ArgMatches, json: bool) -> Comm
         .mode(0o755)
         .create(&directory)
         .map_err(|error| CommandError::file(&directory, &error))?;
-    // First what another add of this name refuses, then what it would have replaced.
+    // The file first: of two commands that add the same name, only one can create it.
     let existing = if force { IfExists::Replace } else { IfExists::Fail };
     file::replace_atomically(&file, content.as_bytes(), 0o644, existing).map_err(|error| {
         match error.kind() {
@@ -89,6 +90,7 @@ fn already_exists(name: &str, file: &Path) -> CommandError {
     CommandError::new(format!("{name}: is in {}; --force replaces it", file.display()))
 }
 
+/// The instance that a command line describes.
 fn requested_instance(
     registry: &Registry,
     matches: &ArgMatches,
@@ -135,8 +137,8 @@ fn requested_instance(
     })
 }
 
-/// Names the program so that the server finds it: a file of the directory by its path, one of PATH
-/// by its name.
+/// Checks that the program exists. A file of the working directory gets its path in the place of
+/// its name, as the server looks a name up in PATH.
 fn resolve(
     registry: &Registry,
     chdir: &Path,
@@ -170,7 +172,10 @@ fn absolute(path: &str) -> Result<PathBuf, CommandError> {
     Ok(path.components().collect())
 }
 
-/// The file of an instance, which is read as what was asked for.
+/// The content of the file of an instance.
+///
+/// # Errors
+/// A value that would be read differently.
 fn content(instance: &Instance) -> Result<String, CommandError> {
     let chdir =
         instance.chdir.to_str().ok_or_else(|| CommandError::usage("--chdir: is not UTF-8"))?;
@@ -190,11 +195,11 @@ fn content(instance: &Instance) -> Result<String, CommandError> {
             let value = ini::escaped(&value).map_err(|problem| {
                 CommandError::usage(format!("{}: {key}: {problem}", instance.name))
             })?;
-            // A String takes everything.
+            // Writing to a String does not fail.
             let _ = writeln!(content, "{key} = {value}");
         }
     }
-    // Whoever reads it has the checks.
+    // Reading has all the checks.
     let read = Ini::parse(&content)
         .map_err(|error| error.what)
         .and_then(|ini| Instance::read(&instance.file, &ini, &instance.name));

@@ -1,4 +1,5 @@
-//! `write-procs-cf`: a console of conserver for each instance, here and on other hosts.
+//! `write-procs-cf`: writes a console of conserver for each instance, on this machine and on other
+//! hosts.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -15,7 +16,7 @@ use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry};
 use crate::sys::file::{self, IfExists};
 
-/// What of a configuration is no console. Only what conserver does not take as a default.
+/// The part of the configuration before the consoles.
 const HEAD: &str = "\
 # Made by manage-procs write-procs-cf; a change here is lost. To be read by conserver.cf:
 #   #include /etc/conserver/procs.cf
@@ -29,7 +30,7 @@ default procserv {
 /// `write-procs-cf`.
 ///
 /// # Errors
-/// Patterns that describe nothing; a host that doesn't answer; a file that can't be written.
+/// Patterns that match nothing; a host that doesn't answer; a file that can't be written.
 pub(crate) fn write(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
     let out = matches.get_one::<String>("out").map(String::as_str).unwrap_or_default();
     if json && out == "-" {
@@ -39,7 +40,7 @@ pub(crate) fn write(registry: &Registry, matches: &ArgMatches, json: bool) -> Co
     }
     let patterns = Patterns::from_matches(matches)?;
     let is_wanted = |name: &str| patterns.selects(name);
-    let mut page = ConserverConfig { text: HEAD.to_owned(), consoles: Vec::new() };
+    let mut config = ConserverConfig { text: HEAD.to_owned(), consoles: Vec::new() };
     let hosts = matches.get_one::<String>("hosts").map(Path::new);
     let here = match hosts {
         None => registry.matching(&patterns)?,
@@ -47,40 +48,41 @@ pub(crate) fn write(registry: &Registry, matches: &ArgMatches, json: bool) -> Co
     };
     for Instance { name, .. } in here.into_iter().filter(|instance| is_wanted(&instance.name)) {
         let control = registry.run_directory(&name).join("control");
-        // conserver speaks no telnet here: the six bytes of the server's offer show up in its log.
+        // conserver knows no telnet on Unix sockets: its log has the six bytes of the server's
+        // offer.
         let how = format!("type uds; uds {};", literal(&control.to_string_lossy()));
-        page.console(name, &how)?;
+        config.add_console(name, &how)?;
     }
     if let Some(path) = hosts {
         let list = files::read_text(path).map_err(|error| CommandError::file(path, &error))?;
         let ssh = matches.get_one::<String>("ssh").map(String::as_str).unwrap_or_default();
         for host in list.lines().filter_map(|line| line.split('#').next()).map(str::trim) {
             if !host.is_empty() {
-                page.remote(host, ssh, is_wanted)?;
+                config.add_host(host, ssh, is_wanted)?;
             }
         }
     }
-    if page.consoles.is_empty() && !patterns.texts().is_empty() {
+    if config.consoles.is_empty() && !patterns.texts().is_empty() {
         return Err(CommandError::new(format!(
             "no instance {}, here or there",
             patterns.texts().join(" ")
         )));
     }
     if out == "-" {
-        output::print(&page.text)?;
+        output::print(&config.text)?;
         return Ok(0);
     }
-    // A link stays one.
+    // A symbolic link is not replaced by a file.
     let path = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
-    file::replace_atomically(&path, page.text.as_bytes(), 0o644, IfExists::Replace)
+    file::replace_atomically(&path, config.text.as_bytes(), 0o644, IfExists::Replace)
         .map_err(|error| CommandError::file(&path, &error))?;
     if json {
-        output::print_json(&json!({ "file": out, "consoles": page.consoles }))?;
+        output::print_json(&json!({ "file": out, "consoles": config.consoles }))?;
     }
     Ok(0)
 }
 
-/// A value of conserver's as it has to be written.
+/// Escapes a value for conserver.cf(5).
 fn literal(text: &str) -> String {
     let mut literal = String::new();
     for letter in text.chars() {
@@ -98,20 +100,20 @@ struct ConserverConfig {
 }
 
 impl ConserverConfig {
-    fn console(&mut self, name: String, how: &str) -> Result<(), CommandError> {
-        // The later would replace the earlier.
+    fn add_console(&mut self, name: String, how: &str) -> Result<(), CommandError> {
+        // In conserver the later console would replace the earlier one.
         if self.consoles.contains(&name) {
             return Err(CommandError::new(format!("console {name}: is there twice")));
         }
-        // A String takes everything.
+        // Writing to a String does not fail.
         let _ = writeln!(self.text, "console {name} {{ include procserv; {how} }}");
         self.consoles.push(name);
         Ok(())
     }
 
-    /// The machine's instances on `host`, as its own manage-procs has them: each a command that
-    /// attaches to it there.
-    fn remote(
+    /// Adds the machine's instances on `host`, where manage-procs lists them. Each console is a
+    /// command that attaches to the instance there.
+    fn add_host(
         &mut self,
         host: &str,
         ssh: &str,
@@ -147,7 +149,7 @@ impl ConserverConfig {
             if is_wanted(name) {
                 let attach = format!("{ssh} -t {host} manage-procs --system attach {name}");
                 let how = format!("type exec; exec {};", literal(&attach));
-                self.console(format!("{name}.{short}"), &how)?;
+                self.add_console(format!("{name}.{short}"), &how)?;
             }
         }
         Ok(())

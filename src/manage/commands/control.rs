@@ -1,4 +1,4 @@
-//! `start`, `stop` and `restart`, by systemd; and how systemd is called.
+//! `start`, `stop` and `restart`.
 
 use clap::ArgMatches;
 use serde_json::json;
@@ -9,10 +9,10 @@ use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Registry, unit_name};
 use crate::manage::systemd::systemctl;
 
-/// `start`, `stop` or `restart`: `verb` is systemctl's, too.
+/// `start`, `stop` or `restart`. `verb` is also the verb of systemctl.
 ///
 /// # Errors
-/// A pattern that describes nothing, and what systemctl says.
+/// No instances; a pattern that matches none; those of systemctl.
 pub(crate) fn units(
     registry: &Registry,
     verb: &str,

@@ -1,7 +1,8 @@
-//! `doctor`: what is wrong with the instances and with the servers that run, and what to do.
+//! `doctor`: problems of the instances and of the servers that run, and what to do about each.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -14,56 +15,48 @@ use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::{self, Clock};
 use crate::manage::inspect::servers::{self, RunningServer, addresses};
 use crate::manage::output;
-use crate::manage::registry::{Configuration, Instance, Registry, Scope};
+use crate::manage::registry::{Instance, Problem, Registry, Scope};
 use crate::manage::systemd::launcher::is_program;
 use crate::manage::systemd::unit::{self, UnitState};
 
-/// `doctor`. The exit status is 1 if something was found.
+/// `doctor`. The exit status is 1 if there is a problem.
 ///
 /// # Errors
-/// Files that can't be read.
+/// Standard output can't be written.
 pub(crate) fn doctor(registry: &Registry, json: bool) -> CommandResult {
-    let mut report = Report::default();
-    let configured = registry.configured().unwrap_or_else(|error| Configuration {
-        problems: vec![error.text],
-        ..Configuration::default()
-    });
-    for problem in configured.problems {
-        report.add("configuration", problem, "correct the file, or ask as a user who may read it");
-    }
     let servers = if registry.root.is_none() { servers::running() } else { Vec::new() };
-    let clock = Clock::read();
-    for instance in configured.instances.values() {
-        report.configuration(registry, instance);
-        report.runtime(registry, instance, clock);
+    let mut report =
+        Report { registry, servers: &servers, clock: Clock::read(), findings: Vec::new() };
+    let instances = report.configured();
+    for instance in instances.values() {
+        report.configuration(instance);
+        report.runtime(instance);
     }
-    report.sockets(registry, &configured.instances);
-    report.leftovers(registry, &configured.instances);
-    report.ports(registry, &configured.instances, &servers, clock);
-    report.shared(&servers);
-    for server in &servers {
-        report.pid_file(server);
-    }
+    report.sockets(&instances);
+    report.leftovers(&instances);
+    report.ports(&instances);
+    report.shared_files();
+    report.pid_files();
+    let findings = &report.findings;
     if json {
-        let found: Vec<_> = report.0.iter().map(Finding::json).collect();
-        output::print_json(&found.into())?;
-    } else if report.0.is_empty() {
+        let findings: Vec<_> = findings.iter().map(Finding::json).collect();
+        output::print_json(&findings.into())?;
+    } else if findings.is_empty() {
         output::print(&format!(
-            "nothing found: {} instances, {} servers\n",
-            configured.instances.len(),
+            "no problems found ({} instances, {} servers running)\n",
+            instances.len(),
             servers.len()
         ))?;
     } else {
-        for finding in &report.0 {
-            let Finding { subject, problem, advice } = finding;
+        for Finding { subject, problem, advice } in findings {
             let problem = output::escape_control(&format!("{subject}: {problem}"));
             output::print(&format!("{problem}\n    {}\n", output::escape_control(advice)))?;
         }
     }
-    Ok(u8::from(!report.0.is_empty()))
+    Ok(u8::from(!findings.is_empty()))
 }
 
-/// Something wrong.
+/// A problem and what to do about it.
 struct Finding {
     subject: String,
     problem: String,
@@ -76,50 +69,85 @@ impl Finding {
     }
 }
 
-#[derive(Default)]
-struct Report(Vec<Finding>);
+/// What is looked at, and the findings so far.
+struct Report<'a> {
+    registry: &'a Registry,
+    servers: &'a [RunningServer],
+    clock: Option<Clock>,
+    findings: Vec<Finding>,
+}
 
-impl Report {
+impl Report<'_> {
     fn add(&mut self, subject: impl ToString, problem: impl ToString, advice: impl ToString) {
-        self.0.push(Finding {
+        self.findings.push(Finding {
             subject: subject.to_string(),
             problem: problem.to_string(),
             advice: advice.to_string(),
         });
     }
 
+    /// Reads the configuration files.
+    fn configured(&mut self) -> BTreeMap<String, Instance> {
+        const SUBJECT: &str = "configuration";
+        match self.registry.configured() {
+            Ok(configured) => {
+                for Problem { text, is_denied } in configured.problems {
+                    let advice = if is_denied {
+                        "ask as a user who may read it"
+                    } else {
+                        "correct the file"
+                    };
+                    self.add(SUBJECT, text, advice);
+                }
+                configured.instances
+            }
+            Err(error) => {
+                self.add(SUBJECT, error.text, "make it a directory that you may read");
+                BTreeMap::new()
+            }
+        }
+    }
+
     /// What would keep an instance from starting.
-    fn configuration(&mut self, registry: &Registry, instance: &Instance) {
-        let below = |path: &Path| registry.in_root(path);
-        let (name, chdir) = (&instance.name, below(&instance.chdir));
-        let file = instance.file.display();
+    fn configuration(&mut self, instance: &Instance) {
+        let registry = self.registry;
+        let in_root = |path: &Path| registry.in_root(path);
+        let (name, file) = (&instance.name, instance.file.display());
+        let chdir = in_root(&instance.chdir);
         if let Err(error) = fs::read_dir(&chdir) {
+            let is_absent = error.kind() == ErrorKind::NotFound;
+            let remedy =
+                if is_absent { "make the directory" } else { "make the directory readable" };
             let problem = CommandError::file(&chdir, &error).text;
-            self.add(
-                name,
-                problem,
-                format!("make the directory readable, or change chdir in {file}"),
-            );
-        } else if let Some(program) = instance.command.first().filter(|word| word.contains('/'))
-            && !is_program(&below(&instance.chdir.join(program)))
-        {
-            self.add(
-                name,
-                format!("{program}: no program there"),
-                format!("make it executable, or change command in {file}"),
-            );
+            self.add(name, problem, format!("{remedy}, or change chdir in {file}"));
+        } else if let Some(program) = instance.command.first().filter(|word| word.contains('/')) {
+            let program: PathBuf = instance.chdir.join(program).components().collect();
+            if !in_root(&program).exists() {
+                self.add(
+                    name,
+                    format!("command not found: {}", program.display()),
+                    format!("install it, or change command in {file}"),
+                );
+            } else if !is_program(&in_root(&program)) {
+                self.add(
+                    name,
+                    format!("not executable: {}", program.display()),
+                    format!("make it executable, or change command in {file}"),
+                );
+            }
         }
         if let Some(path) = &instance.env_file
             && !path.starts_with('-')
-            && let Err(error) = fs::metadata(below(Path::new(path)))
+            && let Err(error) = fs::metadata(in_root(Path::new(path)))
         {
             let problem = CommandError::system(path, &error).text;
             self.add(name, problem, format!("make the file, or change env_file in {file}"));
         }
-        self.unit(registry, instance);
+        self.unit(instance);
     }
 
-    fn unit(&mut self, registry: &Registry, instance: &Instance) {
+    fn unit(&mut self, instance: &Instance) {
+        let registry = self.registry;
         let name = &instance.name;
         let path = registry.unit_file(name);
         let path = path.display();
@@ -156,12 +184,13 @@ impl Report {
         }
     }
 
-    /// What a server has left behind.
-    fn runtime(&mut self, registry: &Registry, instance: &Instance, clock: Option<Clock>) {
+    /// What a server that was killed has left behind.
+    fn runtime(&mut self, instance: &Instance) {
+        let registry = self.registry;
         let name = &instance.name;
         let run = registry.run_directory(name);
         match fs::read_dir(&run) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 self.add(
                     name,
                     CommandError::file(&run, &error).text,
@@ -170,7 +199,7 @@ impl Report {
             }
             _ => {}
         }
-        let live = probe::probe(registry, instance, clock);
+        let live = probe::probe(registry, instance, self.clock);
         let info = live.as_ref().map_or_else(|| run.join("info"), |live| live.info.clone());
         let says = match &live {
             Some(live) if live.server.is_some() || live.state() == "hidden" => return,
@@ -186,14 +215,16 @@ impl Report {
     }
 
     /// Sockets of servers that are gone.
-    fn sockets(&mut self, registry: &Registry, instances: &BTreeMap<String, Instance>) {
+    fn sockets(&mut self, instances: &BTreeMap<String, Instance>) {
+        let registry = self.registry;
         let control = |name: &String| registry.run_directory(name).join("control");
         let there: Vec<_> = instances
             .keys()
             .map(|name| (name, control(name)))
             .filter(|(_, path)| is_socket(path))
             .collect();
-        // Asked after the files were seen: a server may have come meanwhile, or gone with its file.
+        // The kernel is asked after the files have been seen, and the files are looked for again: a
+        // server may have started or ended meanwhile.
         let Ok(open) = proc::unix_sockets() else { return };
         for (name, path) in there {
             if !open.contains(path.as_os_str().as_encoded_bytes()) && is_socket(&path) {
@@ -206,8 +237,9 @@ impl Report {
         }
     }
 
-    /// Units without an instance.
-    fn leftovers(&mut self, registry: &Registry, instances: &BTreeMap<String, Instance>) {
+    /// Units without an instance, whose servers may still run.
+    fn leftovers(&mut self, instances: &BTreeMap<String, Instance>) {
+        let registry = self.registry;
         for entry in fs::read_dir(registry.directory()).into_iter().flatten().flatten() {
             let file = entry.file_name().to_string_lossy().into_owned();
             let name =
@@ -216,30 +248,74 @@ impl Report {
                 && !instances.contains_key(name)
                 && !registry.instance_file(name).exists()
             {
+                let info = registry.run_directory(name).join("info");
+                let server = self.servers.iter().find(|server| server.has_file(&info));
+                let problem = match server {
+                    Some(server) => format!(
+                        "{file} is still running (PID {}) but is in no configuration file",
+                        server.pid
+                    ),
+                    None => format!(
+                        "{} is the unit of an instance that is in no configuration file",
+                        entry.path().display()
+                    ),
+                };
+                self.add(name, problem, suggested_command(registry, "remove", name));
+            }
+        }
+    }
+
+    /// Ports that two instances want, or that another program has.
+    fn ports(&mut self, instances: &BTreeMap<String, Instance>) {
+        let registry = self.registry;
+        let wanted = self.wanted_ports(instances);
+        let listening = proc::listening_ports();
+        for (port, wanted) in wanted {
+            let clashes = |(address, _): &&(SocketAddr, &Instance)| {
+                wanted.iter().filter(|(other, _)| is_same(*address, *other)).count() > 1
+            };
+            let rivals: Vec<&str> =
+                wanted.iter().filter(clashes).map(|(_, instance)| instance.name.as_str()).collect();
+            if !rivals.is_empty() {
                 self.add(
-                    name,
-                    format!("{} is the unit of no instance", entry.path().display()),
-                    suggested_command(registry, "remove", name),
+                    rivals.join(", "),
+                    format!("all want port {port}"),
+                    "give each its own: port and options in its file",
+                );
+                continue;
+            }
+            let clock = self.clock;
+            let runs = |instance: &Instance| {
+                probe::probe(registry, instance, clock).is_some_and(|live| live.server.is_some())
+            };
+            let is_taken = registry.root.is_none() && listening.contains(&port);
+            if let Some((_, instance)) = wanted.first()
+                && is_taken
+                && !wanted.iter().any(|(_, instance)| runs(instance))
+            {
+                let owner = self.servers.iter().find(|server| server.has_port(port));
+                let owner = owner.map_or("another program".to_owned(), RunningServer::to_string);
+                self.add(
+                    &instance.name,
+                    format!("port {port} is in use by {owner}"),
+                    format!("stop that, or change port in {}", instance.file.display()),
                 );
             }
         }
     }
 
-    /// Ports that two instances want, or that somebody else has.
-    fn ports(
+    /// The TCP ports that instances ask for, with the address of each.
+    fn wanted_ports<'i>(
         &mut self,
-        registry: &Registry,
-        instances: &BTreeMap<String, Instance>,
-        servers: &[RunningServer],
-        clock: Option<Clock>,
-    ) {
-        let mut owners: BTreeMap<u16, Vec<(SocketAddr, &Instance)>> = BTreeMap::new();
+        instances: &'i BTreeMap<String, Instance>,
+    ) -> BTreeMap<u16, Vec<(SocketAddr, &'i Instance)>> {
+        let mut wanted: BTreeMap<u16, Vec<_>> = BTreeMap::new();
         for instance in instances.values() {
-            match instance.server_config(registry) {
+            match instance.server_config(self.registry) {
                 Ok(config) => {
-                    addresses(&config).filter(|address| address.port() != 0).for_each(|address| {
-                        owners.entry(address.port()).or_default().push((address, instance))
-                    })
+                    for address in addresses(&config).filter(|address| address.port() != 0) {
+                        wanted.entry(address.port()).or_default().push((address, instance));
+                    }
                 }
                 Err(problem) => self.add(
                     &instance.name,
@@ -248,39 +324,12 @@ impl Report {
                 ),
             }
         }
-        let listening = proc::listening_ports();
-        for (port, owners) in owners {
-            let clashes = |(address, _): &&(SocketAddr, &Instance)| {
-                owners.iter().filter(|(other, _)| is_same(*address, *other)).count() > 1
-            };
-            let names: Vec<&str> =
-                owners.iter().filter(clashes).map(|(_, owner)| owner.name.as_str()).collect();
-            if !names.is_empty() {
-                self.add(
-                    names.join(", "),
-                    format!("all want port {port}"),
-                    "give each its own: port and options in its file",
-                );
-            } else if let [(_, instance), ..] = owners.as_slice()
-                && registry.root.is_none()
-                && listening.contains(&port)
-                && !owners.iter().any(|(_, owner)| {
-                    probe::probe(registry, owner, clock).is_some_and(|live| live.server.is_some())
-                })
-            {
-                let whose = servers.iter().find(|server| server.has_port(port));
-                let whose = whose.map_or("another program".to_owned(), RunningServer::to_string);
-                self.add(
-                    &instance.name,
-                    format!("port {port} is in use by {whose}"),
-                    format!("stop that, or change port in {}", instance.file.display()),
-                );
-            }
-        }
+        wanted
     }
 
     /// Files that two servers write.
-    fn shared(&mut self, servers: &[RunningServer]) {
+    fn shared_files(&mut self) {
+        let servers = self.servers;
         let mut users: BTreeMap<_, Vec<(&RunningServer, PathBuf)>> = BTreeMap::new();
         for server in servers {
             for (kind, path) in server.files() {
@@ -304,32 +353,34 @@ impl Report {
         }
     }
 
-    /// A pidfile that names a process which is gone, or another.
-    fn pid_file(&mut self, server: &RunningServer) {
-        for (kind, path) in server.files() {
-            if matches!(kind, "log file" | "status file") {
-                continue;
+    /// Files with the PID of a server in which another PID stands.
+    fn pid_files(&mut self) {
+        for server in self.servers {
+            for (kind, path) in server.files() {
+                if matches!(kind, "log file" | "status file") {
+                    continue;
+                }
+                let Ok(text) = files::read_text(&path) else { continue };
+                let pid = text.lines().next().map(|line| line.trim_start_matches("pid:").trim());
+                let pid = pid.and_then(|pid| pid.parse::<i32>().ok());
+                if pid == Some(server.pid) {
+                    continue;
+                }
+                let named = pid.map_or("no process".to_owned(), |pid| match proc::process(pid) {
+                    Some(process) => format!("PID {pid} ({})", process.comm),
+                    None => format!("PID {pid}, which is gone"),
+                });
+                self.add(
+                    server,
+                    format!("its {kind} {} names {named}", path.display()),
+                    format!("restart it, or write {} into the file", server.pid),
+                );
             }
-            let Ok(text) = files::read_text(&path) else { continue };
-            let pid = text.lines().next().map(|line| line.trim_start_matches("pid:").trim());
-            let pid = pid.and_then(|pid| pid.parse::<i32>().ok());
-            if pid == Some(server.pid) {
-                continue;
-            }
-            let named = pid.map_or("no process".to_owned(), |pid| match proc::process(pid) {
-                Some(process) => format!("PID {pid} ({})", process.comm),
-                None => format!("PID {pid}, which is gone"),
-            });
-            self.add(
-                server,
-                format!("its {kind} {} names {named}", path.display()),
-                format!("restart it, or write {} into the file", server.pid),
-            );
         }
     }
 }
 
-/// What to type, wherever and as whomever.
+/// The command to type, from any directory and as any user.
 fn suggested_command(registry: &Registry, verb: &str, name: &str) -> String {
     let root = registry.root.as_ref().map(|root| format!(" --root {}", root.display()));
     format!("manage-procs {}{} {verb} {name}", registry.scope.option(), root.unwrap_or_default())
@@ -339,7 +390,8 @@ fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
 }
 
-/// Whether who listens on the one keeps others from the other, their ports being the same.
+/// Returns true if a listener on one of two addresses with the same port keeps others from
+/// listening on the other address.
 fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     let any = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.is_ipv4() == other.is_ipv4() && (any || one.ip() == other.ip())

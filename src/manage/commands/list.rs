@@ -1,4 +1,4 @@
-//! `list`, what is configured, and `status`, what runs.
+//! `list` shows the configuration of instances, `status` their servers and children.
 
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ use crate::manage::registry::{Instance, Registry, unit_name};
 /// `list`.
 ///
 /// # Errors
-/// A pattern that describes nothing, files that can't be read.
+/// A pattern that matches no instance; files that can't be read.
 pub(crate) fn list(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
     let instances = registry.matching(&Patterns::from_matches(matches)?)?;
     if json {
@@ -58,7 +58,7 @@ fn configured(instance: &Instance) -> Value {
 /// `status`. The exit status is 0 whatever the state of the instances.
 ///
 /// # Errors
-/// A pattern that describes nothing, files that can't be read.
+/// A pattern that matches no instance; files that can't be read.
 pub(crate) fn status(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
     let instances = registry.matching(&Patterns::from_matches(matches)?)?;
     let clock = Clock::read();
@@ -128,7 +128,7 @@ fn absent(registry: &Registry, instance: &Instance) -> &'static str {
     if probe::is_hidden(registry, instance) { "hidden" } else { "stopped" }
 }
 
-/// A length of time, its two largest units.
+/// Formats a length of time by its two largest units.
 fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match (days, hours, minutes) {

@@ -1,4 +1,4 @@
-//! `logs`: what instances say, from the journal, line by line with their names.
+//! `logs`: shows the output of instances from the journal, each line with the name of its instance.
 
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::fd::AsFd;
@@ -19,7 +19,7 @@ use crate::reply_filter::ReplyFilter;
 /// `logs`.
 ///
 /// # Errors
-/// A pattern that describes nothing; a journal that can't be read.
+/// No instances; a pattern that matches none; a journal that can't be read.
 pub(crate) fn logs(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
     let instances = registry.matching(&Patterns::from_matches(matches)?)?;
     if instances.is_empty() {
@@ -62,7 +62,7 @@ pub(crate) fn logs(registry: &Registry, matches: &ArgMatches, json: bool) -> Com
         BufReader::new(output.ok_or_else(|| CommandError::new("journalctl: no output"))?);
     let mut line = Vec::new();
     loop {
-        if output.buffer().is_empty() && !is_read_until_end(output.get_ref()) {
+        if output.buffer().is_empty() && !wait_for_output(output.get_ref()) {
             return Ok(0);
         }
         line.clear();
@@ -78,7 +78,7 @@ pub(crate) fn logs(registry: &Registry, matches: &ArgMatches, json: bool) -> Com
     if status.success() { Ok(0) } else { Err(CommandError::new(format!("journalctl: {status}"))) }
 }
 
-/// Says where the rest is, if an instance has a log of its own.
+/// Prints where the output of the child is, if an instance has a log file.
 fn mention_log_file(registry: &Registry, instance: &Instance) {
     if !instance.options.is_empty()
         && let Ok(config) = instance.server_config(registry)
@@ -90,9 +90,9 @@ fn mention_log_file(registry: &Registry, instance: &Instance) {
     }
 }
 
-/// Waits for something to read. Whoever reads our output may leave, and then there is nobody to
-/// follow the journal for.
-fn is_read_until_end(output: &ChildStdout) -> bool {
+/// Waits until there is something to read. Returns false if the reader of standard output has
+/// ended: then the journal needs not be followed any longer.
+fn wait_for_output(output: &ChildStdout) -> bool {
     let stdout = std::io::stdout();
     let mut fds = [
         PollFd::new(output.as_fd(), PollFlags::POLLIN),
@@ -102,7 +102,7 @@ fn is_read_until_end(output: &ChildStdout) -> bool {
     fds.last().and_then(PollFd::any) != Some(true)
 }
 
-/// journalctl, which ends with us.
+/// The process of journalctl, which ends when this is dropped.
 struct Journal(Child);
 
 impl Drop for Journal {
@@ -130,13 +130,13 @@ impl LogFormatter<'_> {
             });
             return format!("{entry}\n");
         }
-        // What the child has written may be anything.
-        let mut shown = Vec::new();
+        // The output of the child may have any control sequences.
+        let mut text = Vec::new();
         let mut filter = ReplyFilter::new();
-        filter.filter_queries(&message, &mut shown);
-        let text = String::from_utf8_lossy(&shown);
+        filter.filter_queries(&message, &mut text);
+        let text = String::from_utf8_lossy(&text);
         let text = text.trim_end_matches(['\r', '\n']);
-        // Nor is its colour the next line's.
+        // The next line must not get the colour of this one.
         let text = format!("{text}{}", String::from_utf8_lossy(&filter.reset_sequence()));
         if self.names.len() == 1 {
             return format!("{text}\n");
@@ -152,17 +152,18 @@ impl LogFormatter<'_> {
     }
 }
 
-/// The foregrounds that are read well on black and on white.
+/// Foreground colours (SGR) that can be read on black and on white.
 const COLOURS: [&str; 10] = ["36", "33", "32", "35", "34", "31", "1;36", "1;33", "1;32", "1;35"];
 
-/// Whose entry it is: of the unit itself, or of systemd about the unit.
+/// The instance of an entry, which the unit has written, or systemd about the unit.
 fn instance(entry: &Value) -> Option<&str> {
     ["UNIT", "USER_UNIT", "_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT"].iter().find_map(|field| {
         entry.get(field)?.as_str()?.strip_prefix("procserv-")?.strip_suffix(".service")
     })
 }
 
-/// The text, which is a list of bytes where it is not UTF-8 or has control characters.
+/// The text of an entry. journalctl prints a list of bytes if the text is not UTF-8 or has control
+/// characters.
 fn message(entry: &Value) -> Vec<u8> {
     match entry.get("MESSAGE") {
         Some(Value::String(text)) => text.clone().into_bytes(),

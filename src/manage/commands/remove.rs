@@ -1,4 +1,5 @@
-//! `remove`. An instance is gone when its file is: a unit without its instance starts nothing.
+//! `remove`: stops an instance and removes its file, then its unit. A unit whose instance has no
+//! file starts nothing.
 
 use std::path::Path;
 
@@ -14,7 +15,7 @@ use crate::manage::systemd::systemctl;
 /// `remove`.
 ///
 /// # Errors
-/// An instance that is not there, that stands in a file with others, or that can't be stopped.
+/// An instance that does not exist, is in a file with other instances, or can't be stopped.
 pub(crate) fn remove(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
     let name = matches.get_one::<String>("name").cloned().unwrap_or_default();
     check_name(&name).map_err(CommandError::usage)?;
@@ -27,7 +28,7 @@ pub(crate) fn remove(registry: &Registry, matches: &ArgMatches, json: bool) -> C
                 other.file.display()
             )));
         }
-        // The rest of one whose removal was interrupted.
+        // An interrupted removal has left the unit.
         if !unit_file.exists() {
             return Err(CommandError::new(format!(
                 "no instance {name}: {} is not there",
@@ -49,11 +50,12 @@ pub(crate) fn remove(registry: &Registry, matches: &ArgMatches, json: bool) -> C
         }
         output::print_error(&error.text);
     }
-    let gone = |path: &Path| files::remove(path).map_err(|error| CommandError::file(path, &error));
-    // Disabled while the unit is there: systemctl finds its links by it.
+    let remove =
+        |path: &Path| files::remove(path).map_err(|error| CommandError::file(path, &error));
+    // systemctl finds the links of the unit only while the unit exists.
     let disabled = systemctl::run(registry, verbose, &["disable", "--quiet", &unit]);
-    gone(&file)?;
-    gone(&unit_file)?;
+    remove(&file)?;
+    remove(&unit_file)?;
     let reloaded = if registry.root.is_none() {
         systemctl::run(registry, verbose, &["daemon-reload"])
     } else {

@@ -1,6 +1,5 @@
-//! `upgrade`: running servers become the program that is installed now, under their clients and
-//! with their children. One after the other, so that a program that is no good is noticed with the
-//! first.
+//! `upgrade`: has running servers execute the program that is installed now, and keep their clients
+//! and children. One server after the other, so that a bad program does harm to one server at most.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,10 +18,10 @@ use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry};
 use crate::sys::{self, pidfd};
 
-/// `upgrade`. The exit status is 1 if one was not upgraded.
+/// `upgrade`. The exit status is 1 if a server was not upgraded.
 ///
 /// # Errors
-/// A pattern that describes nothing, files that can't be read.
+/// A pattern that matches no instance; files that can't be read.
 pub(crate) fn upgrade(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
     registry.require_live("upgrade")?;
     let instances = registry.matching(&Patterns::from_matches(matches)?)?;
@@ -35,7 +34,7 @@ pub(crate) fn upgrade(registry: &Registry, matches: &ArgMatches, json: bool) -> 
         let result = if failed && !keep_going {
             Err("not tried, after a failure".to_owned())
         } else {
-            one(registry, instance, clock, Duration::from_secs(seconds.into()))
+            upgrade_one(registry, instance, clock, Duration::from_secs(seconds.into()))
         };
         let (word, text) = match &result {
             Ok(Some(text)) => ("upgraded", text.clone()),
@@ -54,12 +53,15 @@ pub(crate) fn upgrade(registry: &Registry, matches: &ArgMatches, json: bool) -> 
     Ok(u8::from(failed))
 }
 
-/// `None` if there is no server to be upgraded.
-fn one(
+/// Upgrades the server of an instance. `None` if there is no server.
+///
+/// # Errors
+/// Why the server was not upgraded.
+fn upgrade_one(
     registry: &Registry,
     instance: &Instance,
     clock: Option<Clock>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Option<String>, String> {
     let live = probe::probe(registry, instance, clock);
     let is_hidden = match &live {
@@ -73,7 +75,7 @@ fn one(
         return Ok(None);
     };
     let pid = server.pid;
-    // From here on the number may become another's.
+    // From here on another process may get the number, but not the descriptor.
     let process = pidfd::find(pid, server.started).ok_or_else(|| ended(pid))?;
     match proc::catches(pid, Signal::SIGUSR1 as i32) {
         Some(true) => {}
@@ -88,7 +90,7 @@ fn one(
         exec_identity(pid).ok_or_else(|| format!("PID {pid}: not to be seen; are you root?"))?;
     pidfd::signal(&process, Signal::SIGUSR1 as i32)
         .map_err(|error| format!("PID {pid}: {}", sys::reason(&error)))?;
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     while Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
         match exec_identity(pid) {
@@ -114,8 +116,8 @@ struct ExecIdentity {
     path: String,
 }
 
-/// `None` if it is gone, or somebody else's. The file alone tells nothing when it is the same again;
-/// its place in memory is random.
+/// `None` if the process is gone, or this user may not see it. If the new program is the same file,
+/// only the random addresses in memory differ.
 fn exec_identity(pid: i32) -> Option<ExecIdentity> {
     let exe = format!("/proc/{pid}/exe");
     let file = fs::metadata(&exe).ok()?;

@@ -1,4 +1,4 @@
-//! What runs: servers, their children, and what of them the kernel knows.
+//! Running servers and their children.
 
 pub(crate) mod probe;
 pub(crate) mod proc;

@@ -1,5 +1,5 @@
-//! What of an instance lives. Nobody is connected to and nobody is asked: the server's info file,
-//! its status file if it writes one, and `/proc`.
+//! The server and the child of an instance: from the server's info file, its status file, if it
+//! writes one, and `/proc`. No connection is opened.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -12,30 +12,27 @@ use super::proc::{self, Clock, Process};
 use crate::manage::files;
 use crate::manage::registry::{Instance, Registry};
 
-/// A server that wrote an info file.
+/// A server that has written an info file, and may have ended since.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServerStatus {
-    /// The file.
+    /// The path of the info file.
     pub(crate) info: PathBuf,
-    /// The PID in it.
+    /// The PID in the info file.
     pub(crate) pid: i32,
-    /// The endpoints in it, in procServ's notation, from its end: there the server has its control
-    /// endpoints, and the log endpoint before all.
+    /// The endpoints in the info file, in procServ's notation and in reverse order: the control
+    /// endpoints come first then, and the log endpoint last.
     pub(crate) endpoints: Vec<String>,
-    /// The process, if it lives and is the server.
+    /// The process of the server, if it has not ended.
     pub(crate) server: Option<Process>,
-    /// When the server was started.
     pub(crate) since: Option<SystemTime>,
-    /// The server's child, if it has one.
     pub(crate) child: Option<Process>,
-    /// When the child was started.
     pub(crate) child_since: Option<SystemTime>,
-    /// What the server says in its status file.
+    /// The content of the status file.
     pub(crate) status: Option<Value>,
 }
 
 impl ServerStatus {
-    /// Whether nobody can type there, as far as the server says it.
+    /// Returns true if the status file calls `endpoint` a log endpoint, which accepts no input.
     pub(crate) fn is_log(&self, endpoint: &str) -> bool {
         let all = self.status.as_ref().and_then(|status| status.get("endpoints")?.as_array());
         let text = |it: &Value, key| it.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -45,21 +42,21 @@ impl ServerStatus {
         })
     }
 
-    /// In one word.
+    /// The state of the instance, in one word.
     pub(crate) fn state(&self) -> &str {
-        let said = self.status.as_ref().and_then(|status| status.pointer("/child/state"));
-        match (&self.server, said.and_then(Value::as_str), &self.child) {
+        let state = self.status.as_ref().and_then(|status| status.pointer("/child/state"));
+        match (&self.server, state.and_then(Value::as_str), &self.child) {
             (None, ..) if proc::is_hidden(self.pid) => "hidden",
             (None, ..) => "dead",
-            (_, Some(said), _) => said,
+            (_, Some(state), _) => state,
             (_, None, Some(_)) => "running",
             (_, None, None) => "down",
         }
     }
 }
 
-/// What lives of `instance`. `None` without an info file: it was stopped in good order, or never
-/// started.
+/// The server of `instance`. `None` without an info file: the server was stopped in good order, or
+/// never started.
 pub(crate) fn probe(
     registry: &Registry,
     instance: &Instance,
@@ -83,29 +80,29 @@ pub(crate) fn probe(
     Some(live)
 }
 
-/// Whether a word of a command line may be `--info-file`, `--status-file` or `-I`, all of which may
-/// be abbreviated or joined. Reading all options takes longer than all else of a probe.
+/// Returns true if a word of a command line may be `--info-file`, `--status-file` or `-I`, all of
+/// which may be abbreviated or joined. Parsing all options takes longer than the rest of a probe.
 fn may_move_files(word: &str) -> bool {
     word.starts_with("--i")
         || word.starts_with("--s")
         || (word.starts_with('-') && !word.starts_with("--") && word.contains('I'))
 }
 
-/// Whether this user may not see what there is of an instance.
+/// Returns true if this user may not read the run directory of an instance.
 pub(crate) fn is_hidden(registry: &Registry, instance: &Instance) -> bool {
     let run = fs::read_dir(registry.run_directory(&instance.name));
     run.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// What an info file says, and whether the server of it lives. `info` is what that was told, and
-/// `directory` where it was started.
+/// Reads an info file and looks for its server. `info` is the path on the command line of the
+/// server, and `directory` the server's working directory.
 fn read_info(directory: &Path, info: &Path) -> Option<ServerStatus> {
     let path = directory.join(info);
     let text = files::read(&path).ok()?;
     let text = String::from_utf8_lossy(&text);
     let pid = text.lines().find_map(|line| line.strip_prefix("pid:"))?.trim().parse().ok()?;
     let server = proc::process(pid).filter(|process| owns_info_file(process, info));
-    // One that ended in good order meanwhile has removed its file before.
+    // A server that has ended in good order meanwhile has removed its file.
     if server.is_none() && !path.exists() {
         return None;
     }
@@ -115,23 +112,23 @@ fn read_info(directory: &Path, info: &Path) -> Option<ServerStatus> {
     Some(ServerStatus { info: path, pid, endpoints, server, ..ServerStatus::default() })
 }
 
-/// Whether a process is a server, and the one that was told to keep this info file. The file may be
-/// a dead server's, whose PID is another's by now, and an instance's user may write into it whatever
-/// he likes.
+/// Returns true if a process is a server whose command line has this info file. The file may be
+/// that of a dead server, whose PID another process has by now, and the user of an instance may
+/// write anything into the file.
 fn owns_info_file(process: &Process, info: &Path) -> bool {
     let info = info.as_os_str().as_bytes();
     process.comm == "procServ"
         && proc::arguments(process.pid).iter().any(|word| word.as_bytes().ends_with(info))
 }
 
-/// What a server with this PID says in its status file.
+/// Reads a status file, which has to be that of the server with this PID.
 fn read_status(path: &Path, server: i32) -> Option<Value> {
     let status: Value = serde_json::from_slice(&files::read(path).ok()?).ok()?;
     (status.get("pid")?.as_i64() == Some(server.into())).then_some(status)
 }
 
-/// The child that a server says it has, if it is one of its processes. If it says nothing, the one
-/// that it started first.
+/// The child in the status file of a server, if that process belongs to the server. Without a
+/// status file, the first child of the server.
 fn child(server: i32, status: Option<&Value>) -> Option<Process> {
     let children = proc::children(server);
     let Some(status) = status else {
@@ -139,8 +136,8 @@ fn child(server: i32, status: Option<&Value>) -> Option<Process> {
     };
     let pid = status.pointer("/child/pid")?.as_i64()?;
     let pid = i32::try_from(pid).ok()?;
-    // A server that was restarted goes on with the child of the one before.
-    let is_its =
+    // After a crash the next server takes over the child, whose parent is another process then.
+    let belongs =
         children.contains(&pid) || proc::control_groups(pid)? == proc::control_groups(server)?;
-    proc::process(pid).filter(|_| is_its)
+    proc::process(pid).filter(|_| belongs)
 }

@@ -1,9 +1,9 @@
-//! The servers that run on this machine, by what `/proc` says of their command lines.
+//! The servers that run on this machine, with the configuration that their command lines give them.
 
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::proc;
 use crate::cli;
@@ -12,7 +12,6 @@ use crate::config::{Config, LogTarget};
 
 /// A procServ that runs in the same file system as this program.
 pub(crate) struct RunningServer {
-    /// Its process.
     pub(crate) pid: i32,
     directory: PathBuf,
     config: Config,
@@ -25,7 +24,7 @@ impl std::fmt::Display for RunningServer {
 }
 
 impl RunningServer {
-    /// The files that no other may have, with what they are called.
+    /// The files that no other server may have, with a name for the kind of each.
     pub(crate) fn files(&self) -> Vec<(&'static str, PathBuf)> {
         let log = match &self.config.log.target {
             Some(LogTarget::File(path)) => Some(path),
@@ -43,13 +42,18 @@ impl RunningServer {
             .collect()
     }
 
-    /// Whether it was told to listen on a TCP port.
+    /// Returns true if a file that no other server may have is at `path`.
+    pub(crate) fn has_file(&self, path: &Path) -> bool {
+        self.files().iter().any(|(_, file)| file == path)
+    }
+
+    /// Returns true if the command line of the server has a TCP port.
     pub(crate) fn has_port(&self, port: u16) -> bool {
         addresses(&self.config).any(|address| address.port() == port)
     }
 }
 
-/// All that run here. Those of containers have files of their own.
+/// All servers in this mount namespace: those of containers have other files.
 pub(crate) fn running() -> Vec<RunningServer> {
     let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let here = mounts("self");
@@ -64,7 +68,7 @@ pub(crate) fn running() -> Vec<RunningServer> {
             found.push(RunningServer { pid, directory, config });
         }
     }
-    // Between fork and exec a child looks like its server.
+    // Between fork and exec a child has the command line of its server.
     let children: Vec<i32> = found.iter().flat_map(|server| proc::children(server.pid)).collect();
     found.retain(|server| !children.contains(&server.pid));
     found

@@ -2,8 +2,8 @@
 //! files are shared with programs that use it: full-line comments, `=` or `:`, keys in any case,
 //! values over several indented lines, a `[DEFAULT]` section, `%(key)s` interpolation.
 //!
-//! One difference on purpose: a `%` that begins neither `%%` nor `%(` stays what it is, where Python
-//! refuses the whole file.
+//! One difference on purpose: a `%` that begins neither `%%` nor `%(` stays what it is, where
+//! Python refuses the whole file.
 
 use std::collections::BTreeMap;
 
@@ -12,31 +12,31 @@ use crate::manage::limits::{EXPANSION_MAX, REFERENCES_MAX};
 /// The keys of one section, in lower case, and their values as they stand in the file.
 type Section = BTreeMap<String, String>;
 
-/// A file, or several that were read one over the other.
+/// The content of a file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Ini {
     sections: BTreeMap<String, Section>,
     defaults: Section,
 }
 
-/// What is wrong, and in which line, from 1.
+/// Why a file can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IniError {
-    /// The line's number.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// What is wrong with the line.
     pub what: String,
 }
 
 impl Ini {
-    /// Takes a file apart.
+    /// Parses the text of a file.
     ///
     /// # Errors
-    /// For everything that Python's parser refuses: text before the first section, a line that is
-    /// none of what a file is made of, and a section or key that is there twice.
+    /// Everything that Python's parser refuses: text before the first section, a line that is
+    /// neither a section nor a key with its value, a section or key that is there twice.
     pub fn parse(text: &str) -> Result<Ini, IniError> {
         let mut parser = Parser::default();
-        // Python's files know these three line ends.
+        // Python reads text with these three line ends.
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         for (index, line) in text.split('\n').enumerate() {
             parser.line(line).map_err(|what| IniError { line: index + 1, what })?;
@@ -44,15 +44,16 @@ impl Ini {
         Ok(parser.ini)
     }
 
-    /// The names of the sections but DEFAULT.
+    /// The names of the sections, without DEFAULT.
     pub fn sections(&self) -> impl Iterator<Item = &str> {
         self.sections.keys().map(String::as_str)
     }
 
-    /// The value of `key` in `section`, or else in DEFAULT, interpolated. `None` if there is none.
+    /// The value of `key` in `section`, or else in DEFAULT, with its references replaced. `None` if
+    /// neither has the key.
     ///
     /// # Errors
-    /// What is wrong with its interpolation.
+    /// What is wrong with a reference.
     pub fn get(&self, section: &str, key: &str) -> Result<Option<String>, String> {
         let mut left = EXPANSION_MAX;
         self.raw(section, key)
@@ -106,10 +107,10 @@ impl Ini {
     }
 }
 
-/// A value as it has to be written so that it is read as it is.
+/// Escapes a value, so that [`Ini::get`] returns the same value.
 ///
 /// # Errors
-/// For what no value can hold.
+/// A value that a file can't hold.
 pub fn escaped(value: &str) -> Result<String, String> {
     if value.trim() != value || value.contains(|letter: char| letter.is_control()) {
         return Err("has blanks at an end, a line end or another control character".to_owned());
@@ -120,13 +121,13 @@ pub fn escaped(value: &str) -> Result<String, String> {
 #[derive(Default)]
 struct Parser {
     ini: Ini,
-    /// The section that keys go to; `None` is before the first.
+    /// The current section; `None` before the first.
     section: Option<String>,
-    /// The key whose value may go on in the next line.
+    /// The key whose value an indented line continues.
     key: Option<String>,
-    /// The blanks before that key.
+    /// The number of blanks before that key.
     indent: usize,
-    /// Empty lines seen since, which belong to the value if it goes on.
+    /// The number of empty lines since, which belong to the value if the next line continues it.
     empty: usize,
 }
 
@@ -195,7 +196,7 @@ impl Parser {
     }
 }
 
-/// What stands between the first bracket and the last.
+/// The name of a section: what stands between the first bracket and the last.
 fn header(text: &str) -> Option<&str> {
     let (name, _) = text.strip_prefix('[')?.rsplit_once(']')?;
     (!name.is_empty()).then_some(name)

@@ -9,20 +9,20 @@ use super::shlex;
 use crate::cli;
 use crate::config::Config;
 
-/// A server that is configured.
+/// A configured server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Instance {
-    /// The section's name.
+    /// The name of the section.
     pub(crate) name: String,
-    /// The file that it stands in.
+    /// The file with the section.
     pub(crate) file: PathBuf,
-    /// The child's command line, as words.
+    /// The words of the child's command line.
     pub(crate) command: Vec<String>,
-    /// Where the child is started.
+    /// The working directory of the child.
     pub(crate) chdir: PathBuf,
-    /// Who runs server and child, for the system's instances.
+    /// The user of server and child, in [`Scope::System`](super::Scope::System).
     pub(crate) user: Option<String>,
-    /// And as which group.
+    /// Their group.
     pub(crate) group: Option<String>,
     /// One more control endpoint, in procServ's notation.
     pub(crate) port: Option<String>,
@@ -30,15 +30,15 @@ pub(crate) struct Instance {
     pub(crate) environment: Option<String>,
     /// A file of assignments for systemd's `EnvironmentFile=`.
     pub(crate) env_file: Option<String>,
-    /// More options for the server, as words. Ours: procServ's helper doesn't look at it.
+    /// The words of more options for the server. procServ's own helper does not know this key.
     pub(crate) options: Vec<String>,
 }
 
 impl Instance {
-    /// What a section of a file says.
+    /// Reads a section of a file.
     ///
     /// # Errors
-    /// What keeps it from being an instance.
+    /// Why the section is not an instance.
     pub(crate) fn read(file: &Path, ini: &Ini, name: &str) -> Result<Instance, String> {
         let value =
             |key: &str| ini.get(name, key).map(|value| value.filter(|value| !value.is_empty()));
@@ -65,7 +65,7 @@ impl Instance {
         if !instance.chdir.is_absolute() {
             return Err(format!("chdir: {} is not absolute", instance.chdir.display()));
         }
-        // They become lines of a unit, which a line end would end, and a backslash would not.
+        // The values become lines of a unit, and there a backslash at the end joins two lines.
         for key in ["chdir", "user", "group", "port", "environment", "env_file"] {
             let ends = |letter: char| letter.is_control() && key != "environment";
             if value(key)?.is_some_and(|value| value.contains(ends) || value.ends_with('\\')) {
@@ -78,11 +78,11 @@ impl Instance {
     /// The command line of the instance's server, without the program.
     pub(crate) fn server_arguments(&self, registry: &Registry) -> Vec<String> {
         let run = registry.run_directory(&self.name);
-        let shown = |path: PathBuf| path.to_string_lossy().into_owned();
-        let chdir = shown(self.chdir.clone());
-        let (info, status) = (shown(run.join("info")), shown(run.join("status")));
-        let control = shown(run.join("control"));
-        // In a path without owner, group and mode before it a colon would end one of these.
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let chdir = text(self.chdir.clone());
+        let (info, status) = (text(run.join("info")), text(run.join("status")));
+        let control = text(run.join("control"));
+        // Without owner, group and mode before the path, a colon in the path would end one of them.
         let control = format!("unix:{}{control}", if control.contains(':') { ":::" } else { "" });
         let fixed = [
             "--foreground",
@@ -129,16 +129,15 @@ impl Instance {
     }
 }
 
-/// The name of an instance's unit.
+/// The name of the unit of an instance.
 pub(crate) fn unit_name(name: &str) -> String {
     format!("procserv-{name}.service")
 }
 
-/// Whether an instance may be called so: it names files, directories and a unit, and must lead
-/// nowhere else.
+/// Checks the name of an instance: it becomes part of the names of files, directories and a unit.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the name.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let good = |letter: char| letter.is_ascii_alphanumeric() || "_-.:".contains(letter);
     if name.is_empty() || name.len() > NAME_MAX {

@@ -1,4 +1,5 @@
-//! Where the instances of this machine, or of this user, are configured, and what they are.
+//! The registry of instances: the configuration files of the machine or of a user, and the paths
+//! that belong to each instance.
 
 pub mod ini;
 pub(crate) mod instance;
@@ -21,17 +22,17 @@ use super::error::CommandError;
 use super::files;
 use super::output;
 
-/// Whose instances.
+/// To whom instances belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// The machine's, run by its systemd.
+    /// Instances of the machine, run by its systemd.
     System,
-    /// The calling user's, run by the systemd of that user.
+    /// Instances of the calling user, run by the systemd of that user.
     User,
 }
 
 impl Scope {
-    /// The option that selects it.
+    /// The option that selects the scope.
     pub(crate) fn option(self) -> &'static str {
         match self {
             Scope::System => "--system",
@@ -40,32 +41,46 @@ impl Scope {
     }
 }
 
-/// The directories of a scope.
+/// The configuration of a scope.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
-    /// Whose.
     pub(crate) scope: Scope,
-    /// `--root`: an image of a system that does not run.
+    /// `--root`: the image of a system that does not run.
     pub(crate) root: Option<PathBuf>,
     config: PathBuf,
     runtime: PathBuf,
 }
 
-/// What is configured: the instances by name, and what is wrong with the rest.
+/// What the configuration files say.
 #[derive(Debug, Default)]
 pub(crate) struct Configuration {
-    /// Those that can be run.
+    /// The instances that can be run, by name.
     pub(crate) instances: BTreeMap<String, Instance>,
-    /// A line each for files and instances that can not.
-    pub(crate) problems: Vec<String>,
+    /// Problems of other files and instances.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Why a file or an instance can't be used.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// One line, with the name of the file or instance.
+    pub(crate) text: String,
+    /// True if this user may not read the file.
+    pub(crate) is_denied: bool,
+}
+
+impl Problem {
+    fn new(text: String) -> Problem {
+        Problem { text, is_denied: false }
+    }
 }
 
 impl Registry {
-    /// The one that the command line asks for; by default the machine's for root and the user's for
-    /// everybody else.
+    /// The registry that the command line asks for: by default the machine's for root, and the
+    /// user's for all others.
     ///
     /// # Errors
-    /// If a user's directories are not to be found out.
+    /// Those of [`Registry::open`].
     pub(crate) fn new(matches: &ArgMatches) -> Result<Registry, CommandError> {
         let root = matches.get_one::<PathBuf>("root").cloned();
         let user = match (matches.get_flag("user"), matches.get_flag("system")) {
@@ -76,10 +91,10 @@ impl Registry {
         Registry::open(if user { Scope::User } else { Scope::System }, root)
     }
 
-    /// The directories of `scope`, below `root` if there is one.
+    /// The registry of `scope`, below `root` if there is one.
     ///
     /// # Errors
-    /// If a user's directories are not to be found out.
+    /// A user without a home directory.
     pub(crate) fn open(scope: Scope, root: Option<PathBuf>) -> Result<Registry, CommandError> {
         let (config, runtime) = match scope {
             Scope::System => (PathBuf::from("/etc"), PathBuf::from("/run")),
@@ -95,10 +110,10 @@ impl Registry {
         Ok(Registry { scope, root, config, runtime })
     }
 
-    /// Whether this is a machine, and not an image of one.
+    /// Checks that this is not the image of a system.
     ///
     /// # Errors
-    /// That `what` needs a machine.
+    /// `what` is impossible in an image.
     pub(crate) fn require_live(&self, what: &str) -> Result<(), CommandError> {
         match self.root {
             Some(_) => {
@@ -108,7 +123,7 @@ impl Registry {
         }
     }
 
-    /// Where a file of the image is, if this is one.
+    /// The path on this machine of a path of the system, which differs in an image.
     pub(crate) fn in_root(&self, path: &Path) -> PathBuf {
         match &self.root {
             Some(root) => sysroot::resolve(root, path),
@@ -116,33 +131,33 @@ impl Registry {
         }
     }
 
-    /// A path as the image has it.
+    /// The path of the system of a path on this machine.
     pub(crate) fn in_image(&self, path: &Path) -> PathBuf {
         let below = self.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
         below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))
     }
 
-    /// `procServ.conf`, with any number of instances.
+    /// The path of `procServ.conf`, with any number of instances.
     pub(crate) fn main_file(&self) -> PathBuf {
         self.in_root(&self.config.join("procServ.conf"))
     }
 
-    /// `procServ.d`, with a file for each instance that `add` made.
+    /// The path of `procServ.d`, with a file for each instance that `add` has made.
     pub(crate) fn directory(&self) -> PathBuf {
         self.in_root(&self.config.join("procServ.d"))
     }
 
-    /// The file that `add` makes.
+    /// The path of the file that `add` writes.
     pub(crate) fn instance_file(&self, name: &str) -> PathBuf {
         self.directory().join(format!("{name}.conf"))
     }
 
-    /// The unit beside it.
+    /// The path of the unit that `add` writes beside that file.
     pub(crate) fn unit_file(&self, name: &str) -> PathBuf {
         self.directory().join(unit_name(name))
     }
 
-    /// The link by which systemd finds that unit.
+    /// The path of the link by which systemd finds that unit.
     pub(crate) fn unit_link(&self, name: &str) -> PathBuf {
         let directory = match self.scope {
             Scope::System => "systemd/system",
@@ -151,17 +166,17 @@ impl Registry {
         self.in_root(&self.config.join(directory)).join(unit_name(name))
     }
 
-    /// The unit that the generator made, when systemd last read its units.
+    /// The path of the unit that the generator makes.
     pub(crate) fn generated_unit(&self, name: &str) -> PathBuf {
         self.in_root(&self.runtime.join("systemd/generator").join(unit_name(name)))
     }
 
-    /// What systemd makes for the instance while it runs.
+    /// The directory that systemd makes for the instance while it runs.
     pub(crate) fn run_directory(&self, name: &str) -> PathBuf {
         self.in_root(&self.runtime.join(format!("procserv-{name}")))
     }
 
-    /// Where units without `WorkingDirectory=` are started.
+    /// The working directory of servers: that of units without `WorkingDirectory=`.
     pub(crate) fn server_directory(&self) -> PathBuf {
         match self.scope {
             Scope::System => self.in_root(Path::new("/")),
@@ -169,10 +184,10 @@ impl Registry {
         }
     }
 
-    /// The files that are read, the later ones over the earlier ones.
+    /// The configuration files. An instance in a later file replaces one in an earlier file.
     ///
     /// # Errors
-    /// If `procServ.d` is there and can't be read.
+    /// `procServ.d` exists and can't be read.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>, CommandError> {
         let directory = self.directory();
         let mut files = Vec::new();
@@ -181,11 +196,11 @@ impl Registry {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(CommandError::file(&directory, &error)),
         }
-        let is_shown = |path: &PathBuf| {
+        let is_config = |path: &PathBuf| {
             path.extension().is_some_and(|extension| extension == "conf")
                 && path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
         };
-        files.retain(is_shown);
+        files.retain(is_config);
         files.sort();
         let main = self.main_file();
         if main.exists() {
@@ -214,7 +229,7 @@ impl Registry {
         }
     }
 
-    /// Reads all files. What is wrong with one keeps nobody from using the others.
+    /// Reads all files. A problem of one file does not affect the others.
     ///
     /// # Errors
     /// Those of [`Registry::files`].
@@ -224,7 +239,9 @@ impl Registry {
             let text = match files::read_text(&self.in_root(&self.in_image(&file))) {
                 Ok(text) => text,
                 Err(error) => {
-                    found.problems.push(CommandError::file(&file, &error).text);
+                    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+                    let text = CommandError::file(&file, &error).text;
+                    found.problems.push(Problem { text, is_denied });
                     continue;
                 }
             };
@@ -232,27 +249,27 @@ impl Registry {
                 Ok(ini) => found.take(&file, &ini),
                 Err(error) => {
                     let place = format!("{}:{}", file.display(), error.line);
-                    found.problems.push(format!("{place}: {}", error.what));
+                    found.problems.push(Problem::new(format!("{place}: {}", error.what)));
                 }
             }
         }
         Ok(found)
     }
 
-    /// Reads all files and says on stderr what is wrong with them.
+    /// Reads all files, and prints their problems to standard error.
     ///
     /// # Errors
     /// Those of [`Registry::files`].
     pub(crate) fn instances(&self) -> Result<BTreeMap<String, Instance>, CommandError> {
         let found = self.configured()?;
-        found.problems.iter().for_each(|problem| output::print_error(problem));
+        found.problems.iter().for_each(|problem| output::print_error(&problem.text));
         Ok(found.instances)
     }
 
-    /// The instances that one of the patterns describes, all of them if there are no patterns.
+    /// The instances that the patterns select.
     ///
     /// # Errors
-    /// Those of [`Registry::files`], and a pattern that describes none.
+    /// Those of [`Registry::files`]; a pattern that matches no instance.
     pub(crate) fn matching(&self, patterns: &Patterns) -> Result<Vec<Instance>, CommandError> {
         let all = self.instances()?;
         let names: Vec<&str> = all.keys().map(String::as_str).collect();
@@ -274,15 +291,16 @@ impl Configuration {
             match instance {
                 Ok(instance) => {
                     if let Some(other) = self.instances.insert(name.to_owned(), instance) {
-                        self.problems.push(format!(
+                        self.problems.push(Problem::new(format!(
                             "{name}: is in {} and in {}, which counts",
                             other.file.display(),
                             file.display()
-                        ));
+                        )));
                     }
                 }
                 Err(problem) => {
-                    self.problems.push(format!("{} [{name}]: {problem}", file.display()));
+                    let text = format!("{} [{name}]: {problem}", file.display());
+                    self.problems.push(Problem::new(text));
                 }
             }
         }

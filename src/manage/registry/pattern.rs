@@ -35,7 +35,8 @@ impl Patterns {
         texts.iter().map(read).collect::<Result<_, _>>().map(Patterns)
     }
 
-    /// Returns true if one of the patterns matches the whole of `name`, or if there are no patterns.
+    /// Returns true if one of the patterns matches the whole of `name`, or if there are no
+    /// patterns.
     pub(crate) fn selects(&self, name: &str) -> bool {
         self.0.is_empty() || self.0.iter().any(|pattern| pattern.matches(name))
     }

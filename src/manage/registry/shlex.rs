@@ -1,7 +1,7 @@
-//! A command line as one text and as words, by the rules of Python's `shlex.split`, because programs
-//! in Python read the same files. The crates `shlex` and `shell-words` differ from Python: for them
-//! `#` begins a comment, and between double quotes a backslash also escapes `$`, `` ` `` and a line
-//! end. `tests/cli/shlex.rs` compares this module with Python.
+//! A command line as one text and as words, by the rules of Python's `shlex.split`, because
+//! programs in Python read the same files. The crates `shlex` and `shell-words` differ from Python:
+//! for them `#` begins a comment, and between double quotes a backslash also escapes `$`, `` ` ``
+//! and a line end. `tests/cli/shlex.rs` compares this module with Python.
 
 /// Splits a text into words.
 ///

@@ -1,15 +1,16 @@
-//! Paths in an image of a system, where links lead to what they would when it runs, and not to this
-//! machine's files.
+//! Paths in the image of a system. Symbolic links are followed as in the running system: a link to
+//! an absolute path does not lead out of the image.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// As many as the kernel follows.
+/// As many symbolic links as the kernel follows (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
-/// Where `path` of the image `root` is, all links followed. What is not there is taken as it stands.
+/// The path on this machine of `path` in the image `root`, without symbolic links. Components that
+/// do not exist are appended unchanged.
 pub(crate) fn resolve(root: &Path, path: &Path) -> PathBuf {
     let mut ahead: VecDeque<OsString> = steps(path);
     let mut place = PathBuf::new();

@@ -1,5 +1,5 @@
-//! The generators, which systemd runs at boot and at each reload (systemd.generator(7)): an instance
-//! that somebody wrote into a file by hand has a unit, too.
+//! The generators, which systemd runs at boot and at each reload (systemd.generator(7)): they
+//! make units of instances that were written into a file by hand.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,11 +13,11 @@ use crate::manage::files;
 use crate::manage::registry::{Registry, Scope, unit_name};
 use crate::sys::file::{self, IfExists};
 
-/// A generator: `argv` names up to three directories, the first for units. A problem with one
-/// instance goes to stderr, which is the kernel's log or the journal.
+/// A generator: `argv` names up to three directories, the first for units. A problem of one
+/// instance is printed to standard error, which is the kernel's log or the journal.
 ///
 /// # Errors
-/// If nothing can be written.
+/// A missing argument; a unit that can't be written.
 pub(crate) fn main(scope: Scope, argv: &[OsString]) -> CommandResult {
     let Some(directory) = argv.get(1).map(PathBuf::from) else {
         return Err(CommandError::usage(

@@ -1,4 +1,4 @@
-//! What a unit runs: it becomes the server of an instance.
+//! The command of a unit, which executes the server of an instance.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -8,7 +8,10 @@ use std::process::Command;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::registry::{Registry, Scope};
 
-/// `procServ-launcher [--system|--user] NAME`: comes back only with the reason why not.
+/// `procServ-launcher [--system|--user] NAME`.
+///
+/// # Errors
+/// Always, if the function returns.
 pub(crate) fn main(argv: Vec<OsString>) -> CommandResult {
     let words: Vec<String> =
         argv.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
@@ -21,10 +24,10 @@ pub(crate) fn main(argv: Vec<OsString>) -> CommandResult {
     }
 }
 
-/// Becomes the server of instance `name`.
+/// Executes the server of the instance `name` in the place of this program.
 ///
 /// # Errors
-/// Always, if it comes back.
+/// Always, if the function returns.
 pub(crate) fn launch(scope: Scope, name: &str) -> CommandResult {
     let registry = Registry::open(scope, None)?;
     let instances = registry.instances()?;
@@ -32,13 +35,13 @@ pub(crate) fn launch(scope: Scope, name: &str) -> CommandResult {
         return Err(CommandError::new(format!("no usable instance {name}")));
     };
     let program = server();
-    // Not RUNTIME_DIRECTORY, a list with colons in between: a name may have one, too.
+    // systemd separates the directories in RUNTIME_DIRECTORY by colons, and a name may have colons.
     let arguments = instance.server_arguments(&registry);
     let error = Command::new(&program).args(arguments).exec();
     Err(CommandError::file(&program, &error))
 }
 
-/// The server beside this program, or else the one on PATH.
+/// The path of the server: beside this program, or else by PATH.
 fn server() -> PathBuf {
     let beside = std::env::current_exe().map(|path| path.with_file_name("procServ"));
     beside
@@ -48,13 +51,14 @@ fn server() -> PathBuf {
         .unwrap_or("procServ".into())
 }
 
-/// An absolute path, so that the server finds what is installed there at an upgrade.
+/// Looks a program up in PATH. The path is absolute: at an upgrade the server executes the program
+/// that is installed there.
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| is_program(file))
 }
 
-/// Whether this is a file that somebody may execute.
+/// Returns true if `path` is a file with an execute permission.
 pub(crate) fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)

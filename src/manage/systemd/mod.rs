@@ -1,4 +1,4 @@
-//! What systemd is told: units, and how they start a server.
+//! Units of systemd: how they are written, made known to systemd, and start a server.
 
 pub(crate) mod generator;
 pub(crate) mod launcher;

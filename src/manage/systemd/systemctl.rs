@@ -8,10 +8,10 @@ use crate::manage::error::CommandError;
 use crate::manage::output;
 use crate::manage::registry::{Instance, Registry, Scope};
 
-/// Runs systemctl for the scope of `registry`.
+/// Runs systemctl for the scope of `registry`. What systemctl prints goes to standard error.
 ///
 /// # Errors
-/// If it can't be run, or fails; what it has to say is on stderr.
+/// systemctl can't be executed or fails.
 pub(crate) fn run(registry: &Registry, verbose: bool, words: &[&str]) -> Result<(), CommandError> {
     let mut command = Command::new("systemctl");
     match (&registry.root, registry.scope) {
@@ -24,15 +24,18 @@ pub(crate) fn run(registry: &Registry, verbose: bool, words: &[&str]) -> Result<
         (None, Scope::System) => {}
     }
     command.args(words).stdin(Stdio::null());
-    let shown = format!("systemctl {}", words.join(" "));
+    let line = format!("systemctl {}", words.join(" "));
     if verbose {
-        output::print_error(&shown);
+        output::print_error(&line);
     }
-    let status = command.status().map_err(|error| CommandError::system(&shown, &error))?;
-    if status.success() { Ok(()) } else { Err(CommandError::new(format!("{shown}: {status}"))) }
+    let status = command.status().map_err(|error| CommandError::system(&line, &error))?;
+    if status.success() { Ok(()) } else { Err(CommandError::new(format!("{line}: {status}"))) }
 }
 
-/// Has systemd know units, and start them at boot.
+/// Makes units known to systemd, which then starts them at boot.
+///
+/// # Errors
+/// Those of [`run`].
 pub(crate) fn enable(
     registry: &Registry,
     verbose: bool,
@@ -47,10 +50,10 @@ pub(crate) fn enable(
     if registry.root.is_some() { Ok(()) } else { run(registry, verbose, &["daemon-reload"]) }
 }
 
-/// Brings the units in line with their instances, whose files somebody may have written or changed.
+/// Writes the units of instances whose files have been written or changed since.
 ///
 /// # Errors
-/// A unit that can't be written; what systemctl says.
+/// A unit that can't be written; those of [`run`].
 pub(crate) fn refresh(
     registry: &Registry,
     verbose: bool,

@@ -1,5 +1,4 @@
-//! Units of systemd, made of instances; and the generators, which systemd runs at boot and at each
-//! reload, so that an instance that somebody wrote into a file by hand is a unit, too.
+//! The units of instances (systemd.service(5)).
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -37,7 +36,7 @@ pub(crate) fn text(
     line("Type=simple".to_owned());
     let command: Vec<String> = launcher.iter().map(|word| argument(word)).collect();
     line(format!("ExecStart={} {} {name}", command.join(" "), scope.option()));
-    // What follows a bare colon is the name of a link to it, since systemd 251.
+    // Since systemd 251 the name of a link to the directory follows a bare colon.
     line(format!("RuntimeDirectory=procserv-{}", name.replace(':', "\\:")));
     line("StandardOutput=journal".to_owned());
     line("StandardError=inherit".to_owned());
@@ -61,7 +60,7 @@ pub(crate) fn text(
     unit
 }
 
-/// Where a scope's units are wanted. A user's systemd has no multi-user.target.
+/// The target that starts the units of a scope. A user's systemd has no multi-user.target.
 pub(super) fn target(scope: Scope) -> &'static str {
     match scope {
         Scope::System => "multi-user.target",
@@ -69,12 +68,12 @@ pub(super) fn target(scope: Scope) -> &'static str {
     }
 }
 
-/// A value in which systemd expands nothing.
+/// Escapes a value: systemd expands specifiers (systemd.unit(5)) in it.
 fn literal(value: &str) -> String {
     value.replace('%', "%%")
 }
 
-/// A word of a command line that systemd takes as it is.
+/// Quotes a word of a command line for systemd.
 fn argument(word: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/_-.:=+,@".contains(letter);
     if word.chars().all(plain) && !word.is_empty() {
@@ -86,7 +85,7 @@ fn argument(word: &str) -> String {
             '"' | '\\' => quoted.extend(['\\', letter]),
             '%' | '$' => quoted.extend([letter, letter]),
             letter if letter.is_control() => {
-                // A String takes everything.
+                // Writing to a String does not fail.
                 let _ = write!(quoted, "\\x{:02x}", u32::from(letter));
             }
             letter => quoted.push(letter),
@@ -96,7 +95,7 @@ fn argument(word: &str) -> String {
     quoted
 }
 
-/// An assignment in the notation of systemd's `Environment=`.
+/// Quotes an assignment for systemd's `Environment=`.
 pub(crate) fn assignment(text: &str) -> String {
     let mut quoted = String::from("\"");
     for letter in text.chars() {
@@ -109,11 +108,11 @@ pub(crate) fn assignment(text: &str) -> String {
     quoted
 }
 
-/// The command that becomes an instance's server, for units: the link of procServ's name beside this
-/// program, or this program with a command of its own.
+/// The command by which a unit starts the server of an instance: `procServ-launcher` beside this
+/// program, or else this program and the word `launcher`.
 ///
 /// # Errors
-/// If nobody knows where this program is.
+/// The path of this program is unknown.
 pub(crate) fn launcher(registry: &Registry) -> Result<Vec<String>, CommandError> {
     if registry.root.is_some() && registry.in_root(INSTALLED.as_ref()).exists() {
         return Ok(vec![INSTALLED.to_owned()]);
@@ -128,22 +127,22 @@ pub(crate) fn launcher(registry: &Registry) -> Result<Vec<String>, CommandError>
     Ok([words(myself), vec!["launcher".to_owned()]].concat())
 }
 
-/// Where packages have it.
+/// Where packages install the launcher.
 const INSTALLED: &str = "/usr/bin/procServ-launcher";
 
-/// A unit that `add` made, beside its instance.
+/// How the unit of an instance and the instance compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnitState {
-    /// As the instance says, or made by the generator.
+    /// The unit is what the instance says, or the generator makes the unit.
     Good,
-    /// Not there or not known to systemd, as after an `add` that was interrupted, and nothing makes
-    /// it.
+    /// There is no unit, or systemd does not know it, as after an interrupted `add`, and there is
+    /// no generator.
     Missing,
-    /// The instance has been changed since.
+    /// The instance has been changed since the unit was written.
     Old,
-    /// The same, but it was written by something else, or by hand.
+    /// The unit is not what the instance says, and was not written by this program.
     Foreign,
-    /// The generator has not run since the instance was written or changed.
+    /// The generator has not run since the instance was changed.
     Unread,
 }
 
@@ -151,23 +150,23 @@ pub(crate) enum UnitState {
 pub(crate) fn state(registry: &Registry, instance: &Instance) -> UnitState {
     let name = &instance.name;
     let new = text(registry.scope, instance, &[], None);
-    let is = |old: &str| settings(old) == settings(&new);
+    let is_current = |old: &str| settings(old) == settings(&new);
     let is_linked = registry.unit_link(name).symlink_metadata().is_ok();
     match files::read_text(&registry.unit_file(name)).ok().filter(|_| is_linked) {
-        Some(old) if is(&old) => UnitState::Good,
+        Some(old) if is_current(&old) => UnitState::Good,
         Some(old) if old.starts_with(HEAD) => UnitState::Old,
         Some(_) => UnitState::Foreign,
         None if !has_generator(registry) => UnitState::Missing,
-        // It runs at boot.
+        // The generator runs when the image is booted.
         None if registry.root.is_some() => UnitState::Good,
         None => match files::read_text(&registry.generated_unit(name)) {
-            Ok(old) if is(&old) => UnitState::Good,
+            Ok(old) if is_current(&old) => UnitState::Good,
             _ => UnitState::Unread,
         },
     }
 }
 
-/// What a unit has from its instance, all other settings being the same for all.
+/// The settings of a unit that come from its instance. All others are the same for all instances.
 fn settings(text: &str) -> Vec<&str> {
     let keys = [
         "User=",
@@ -192,10 +191,10 @@ fn has_generator(registry: &Registry) -> bool {
     })
 }
 
-/// Writes a unit where `add` does.
+/// Writes the unit of an instance, beside the file of the instance.
 ///
 /// # Errors
-/// If it can't be written.
+/// A file that can't be written.
 pub(crate) fn write(registry: &Registry, instance: &Instance) -> Result<PathBuf, CommandError> {
     let path = registry.unit_file(&instance.name);
     let unit = text(registry.scope, instance, &launcher(registry)?, None);
@@ -204,7 +203,7 @@ pub(crate) fn write(registry: &Registry, instance: &Instance) -> Result<PathBuf,
     Ok(path)
 }
 
-/// How a unit begins that is ours to replace.
+/// The first line of the units that this program may replace.
 const HEAD: &str = "# Made by manage-procs; a change here is lost. See systemctl edit.";
 
 #[cfg(test)]

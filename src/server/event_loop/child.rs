@@ -9,7 +9,6 @@ use crate::console::event::ExitStatus;
 use crate::handover::state::{ChildState, Descriptor};
 use crate::limits::{NOTIFICATIONS_PER_TURN, POST_EXIT_OUTPUT_MAX};
 use crate::server::os::{Daemon, Process, Ready};
-use crate::sys::process;
 
 /// A child that was started and has not been buried.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub(crate) struct Child<P> {
     /// No process has the terminal open any more.
     pty_closed: bool,
     /// It has ended so. Its announcement waits for its last words.
-    end: Option<process::ExitStatus>,
+    end: Option<ExitStatus>,
     /// What was read since it ended.
     read_since_end: usize,
     /// It has ended, and another process is to take its place.
@@ -162,12 +161,7 @@ impl<P: Process> Child<P> {
         if self.is_readable() && self.read_since_end < POST_EXIT_OUTPUT_MAX {
             return None;
         }
-        self.end.map(|end| match end {
-            // The kernel keeps eight bits of it.
-            process::ExitStatus::Exited(code) => ExitStatus::Code(code as u8),
-            process::ExitStatus::Killed(signal) => ExitStatus::Signal(signal),
-            process::ExitStatus::Unknown => ExitStatus::Unknown,
-        })
+        self.end
     }
 
     /// It has ended, but that is not yet the end: a daemon takes its place.

@@ -190,7 +190,7 @@ impl<S: System> Server<S> {
         now: Timestamps,
     ) {
         let token = self.tokens.take();
-        let kind = connection.client_kind();
+        let kind = connection.kind().client_kind();
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);

@@ -17,7 +17,7 @@ pub(crate) struct Peer<C> {
 impl<C: Connection> Peer<C> {
     /// Whether it is to be sent anything: a pipe is not.
     pub(crate) fn listens(&self) -> bool {
-        self.source.stream().client_kind() != ClientKind::Pipe
+        self.source.stream().kind().client_kind() != ClientKind::Pipe
     }
 
     /// Reads once. `None`: nothing at the moment; 0: it has ended or failed.

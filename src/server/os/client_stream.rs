@@ -9,11 +9,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
 use super::{Connection, NonblockingIo, PeerIdentity};
-use crate::console::event::ClientKind;
-use crate::handover::state::{ConnectionKind, SavedTermios};
+use crate::handover::state::ConnectionKind;
 use crate::limits::DRAIN_MAX;
 use crate::sys::fd;
-use crate::sys::pty::{Terminal, TermiosFlags};
+use crate::sys::terminal::Terminal;
 
 /// The far end of a connection.
 #[derive(Debug)]
@@ -49,7 +48,7 @@ impl ClientStream {
         let mut options = File::options();
         options.read(true).custom_flags(nix::libc::O_NONBLOCK);
         let pipe = options.open("/dev/fd/0").or_else(|_| {
-            let copy = fd::duplicate(&stdin)?;
+            let copy = stdin.as_fd().try_clone_to_owned()?;
             fd::set_nonblocking_cloexec(&copy)?;
             Ok::<_, io::Error>(File::from(copy))
         });
@@ -62,17 +61,10 @@ impl ClientStream {
         Ok(match kind {
             ConnectionKind::Telnet => ClientStream::Telnet(file),
             ConnectionKind::Raw => ClientStream::Raw(file),
-            ConnectionKind::Pipe => ClientStream::Pipe(file),
             ConnectionKind::Terminal(modes) => {
-                let modes = TermiosFlags {
-                    input: modes.input,
-                    output: modes.output,
-                    control: modes.control,
-                    local: modes.local,
-                    characters: modes.characters,
-                };
                 ClientStream::Terminal(Terminal::adopt(file, &modes)?)
             }
+            ConnectionKind::Pipe => ClientStream::Pipe(file),
         })
     }
 
@@ -95,15 +87,6 @@ impl NonblockingIo for ClientStream {
 }
 
 impl Connection for ClientStream {
-    fn client_kind(&self) -> ClientKind {
-        match self {
-            ClientStream::Telnet(_) => ClientKind::Telnet,
-            ClientStream::Raw(_) => ClientKind::Raw,
-            ClientStream::Terminal(_) => ClientKind::Terminal,
-            ClientStream::Pipe(_) => ClientKind::Pipe,
-        }
-    }
-
     fn peer_identity(&self) -> PeerIdentity {
         match self {
             ClientStream::Telnet(socket) | ClientStream::Raw(socket) => caller(socket),
@@ -115,12 +98,8 @@ impl Connection for ClientStream {
         match self {
             ClientStream::Telnet(_) => ConnectionKind::Telnet,
             ClientStream::Raw(_) => ConnectionKind::Raw,
+            ClientStream::Terminal(terminal) => ConnectionKind::Terminal(terminal.saved()),
             ClientStream::Pipe(_) => ConnectionKind::Pipe,
-            ClientStream::Terminal(terminal) => {
-                let TermiosFlags { input, output, control, local, characters } = terminal.saved();
-                let modes = SavedTermios { input, output, control, local, characters };
-                ConnectionKind::Terminal(modes)
-            }
         }
     }
 }
@@ -131,9 +110,9 @@ fn caller(socket: &File) -> PeerIdentity {
         return PeerIdentity::Unknown;
     };
     if let Some(&address) = address.as_sockaddr_in() {
-        PeerIdentity::Address(SocketAddrV4::from(address).into())
+        PeerIdentity::Address { address: SocketAddrV4::from(address).into() }
     } else if let Some(&address) = address.as_sockaddr_in6() {
-        PeerIdentity::Address(SocketAddrV6::from(address).into())
+        PeerIdentity::Address { address: SocketAddrV6::from(address).into() }
     } else {
         process(socket).unwrap_or(PeerIdentity::Unknown)
     }

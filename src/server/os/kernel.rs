@@ -293,9 +293,9 @@ impl Upgrade for Kernel {
             Err(error) => return error,
         };
         let numbers = || inherited_fds.iter().copied().chain([state.as_raw_fd()]);
-        numbers().for_each(|number| fd::set_cloexec_keep(number, true));
+        numbers().for_each(|number| fd::set_inherited(number, true));
         let error = image.exec();
-        numbers().for_each(|number| fd::set_cloexec_keep(number, false));
+        numbers().for_each(|number| fd::set_inherited(number, false));
         error
     }
 }

@@ -24,7 +24,6 @@ use serde::Serialize;
 use self::child_socket::ChildSocket;
 use super::writers::{LogJob, LogReply, WorkerHandle};
 use crate::console::clock::Timestamps;
-use crate::console::event::ClientKind;
 use crate::handover::state::ConnectionKind;
 use crate::sys::file::FileId;
 use crate::sys::process::ExitStatus;
@@ -54,11 +53,12 @@ pub(crate) struct PendingSignals {
     pub(crate) overlap: bool,
 }
 
-/// The peer at the other end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The peer at the other end of a connection. The records have the fields as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub(crate) enum PeerIdentity {
     /// The peer of a TCP connection.
-    Address(SocketAddr),
+    Address { address: SocketAddr },
     /// This process, at the time when it connected: `SO_PEERCRED` of unix(7), Linux only.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     Process { uid: u32, gid: u32, pid: i32 },
@@ -93,8 +93,6 @@ pub(crate) trait NonblockingIo {
 
 /// A client's connection. Dropped, it is closed so that the other side sees an orderly end.
 pub(crate) trait Connection: NonblockingIo + AsFd {
-    /// The kind of client that the console takes it for.
-    fn client_kind(&self) -> ClientKind;
     /// The peer at its other end.
     fn peer_identity(&self) -> PeerIdentity;
     /// What another program has to know of it.

@@ -17,22 +17,12 @@ pub(super) struct EventsFile {
     /// The pending lines are not handed over before this time.
     retry_at: Monotonic,
     /// True if the file is to be opened anew before the next line is appended.
-    reopen: bool,
+    pub(super) reopen: bool,
     /// What was last reported: that the file can be written, or not.
     works: Option<bool>,
 }
 
 impl EventsFile {
-    /// Goes on with what another program left.
-    pub(super) fn restore(&mut self, pending: Vec<u8>, lost: u64) {
-        (self.pending, self.lost) = (pending, lost);
-    }
-
-    /// Has the file opened anew.
-    pub(super) fn reopen(&mut self) {
-        self.reopen = true;
-    }
-
     /// Adds an event that happened this many milliseconds after the epoch, or counts it as lost.
     pub(super) fn push(&mut self, event: &EventBody, millis: i64) {
         let line = line(event, millis);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::ServerInfo;
 use crate::console::audit::Command;
@@ -176,12 +176,15 @@ pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
 }
 
 /// What the records know of a client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct ClientInfo {
+    #[serde(serialize_with = "serialize_role")]
     pub(crate) role: Role,
     pub(crate) endpoint: String,
+    #[serde(flatten)]
     pub(crate) peer: PeerIdentity,
     /// When the client connected, in seconds since the epoch.
+    #[serde(skip)]
     pub(crate) since: i64,
 }
 
@@ -189,36 +192,17 @@ pub(crate) struct ClientInfo {
 #[derive(Debug, Serialize)]
 pub(crate) struct ClientJson<'a> {
     id: u64,
-    /// `None` for a client of a server before this one that handed nothing over about it.
+    /// `None` for a client of which a server before this one handed nothing over.
     #[serde(flatten)]
-    info: Option<ClientInfoJson<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct ClientInfoJson<'a> {
-    role: &'static str,
-    endpoint: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<i32>,
+    info: Option<&'a ClientInfo>,
 }
 
 /// An endpoint in an event or in the status file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct EndpointJson {
-    role: &'static str,
-    endpoint: String,
-}
-
-impl EndpointJson {
-    pub(crate) fn new(role: Role, endpoint: String) -> EndpointJson {
-        EndpointJson { role: role_name(role), endpoint }
-    }
+    #[serde(serialize_with = "serialize_role")]
+    pub(crate) role: Role,
+    pub(crate) endpoint: String,
 }
 
 /// The client with this number, as far as it is known.
@@ -226,27 +210,12 @@ pub(crate) fn client_json(
     clients: &BTreeMap<ClientId, ClientInfo>,
     id: ClientId,
 ) -> ClientJson<'_> {
-    let info = clients.get(&id).map(|client| {
-        let (address, process) = match &client.peer {
-            PeerIdentity::Address(address) => (Some(address.to_string()), None),
-            &PeerIdentity::Process { uid, gid, pid } => (None, Some((uid, gid, pid))),
-            PeerIdentity::Unknown => (None, None),
-        };
-        ClientInfoJson {
-            role: role_name(client.role),
-            endpoint: &client.endpoint,
-            address,
-            uid: process.map(|(uid, _, _)| uid),
-            gid: process.map(|(_, gid, _)| gid),
-            pid: process.map(|(_, _, pid)| pid),
-        }
-    });
-    ClientJson { id: id.0, info }
+    ClientJson { id: id.0, info: clients.get(&id) }
 }
 
-fn role_name(role: Role) -> &'static str {
-    match role {
+fn serialize_role<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match role {
         Role::User => "user",
         Role::Logger => "logger",
-    }
+    })
 }

@@ -83,7 +83,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     /// Goes on where another program stopped.
     pub(super) fn with_state(mut self, state: RecordsState) -> Records<H> {
         if let Some(events) = &mut self.events {
-            events.restore(state.pending.0, state.lost);
+            (events.pending, events.lost) = (state.pending.0, state.lost);
         }
         let known = state.clients.into_iter().map(|client| {
             let ClientState { id, role, endpoint, since } = client;
@@ -125,7 +125,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     /// SIGHUP: the events file may have been renamed.
     pub(super) fn reopen(&mut self) {
         if let Some(events) = &mut self.events {
-            events.reopen();
+            events.reopen = true;
         }
     }
 

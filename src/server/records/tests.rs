@@ -84,7 +84,7 @@ fn long_event_ends_no_records() {
 /// An event of each kind, with every field that it can have.
 fn examples() -> Vec<Value> {
     let clients: BTreeMap<ClientId, ClientInfo> = [
-        PeerIdentity::Address("127.0.0.1:1".parse().unwrap()),
+        PeerIdentity::Address { address: "127.0.0.1:1".parse().unwrap() },
         PeerIdentity::Process { uid: 1, gid: 1, pid: 1 },
     ]
     .into_iter()
@@ -97,7 +97,7 @@ fn examples() -> Vec<Value> {
     let client = |id| client_json(&clients, ClientId(id));
     let server = ServerInfo {
         argv: vec!["procServ".to_owned()],
-        endpoints: vec![EndpointJson::new(Role::User, "unix:a".to_owned())],
+        endpoints: vec![EndpointJson { role: Role::User, endpoint: "unix:a".to_owned() }],
         ..ServerInfo::default()
     };
     let reason = "why";
@@ -143,6 +143,27 @@ fn documented() -> BTreeMap<&'static str, &'static str> {
 
 fn keys(value: &Value) -> impl Iterator<Item = &str> {
     value.as_object().unwrap().keys().map(String::as_str)
+}
+
+/// The fields have an order, and those of a peer are those that the system knows.
+#[test]
+fn client_is_written_with_what_is_known_of_its_peer() {
+    let json = |peer| {
+        let client = ClientInfo { role: Role::Logger, endpoint: "a".to_owned(), peer, since: 0 };
+        let clients = BTreeMap::from([(ClientId(7), client)]);
+        [7, 8].map(|id| serde_json::to_string(&client_json(&clients, ClientId(id))).unwrap())
+    };
+    for (peer, known) in [
+        (PeerIdentity::Unknown, ""),
+        (PeerIdentity::Process { uid: 1, gid: 2, pid: 3 }, r#","uid":1,"gid":2,"pid":3"#),
+        (
+            PeerIdentity::Address { address: "[fe80::1%2]:23".parse().unwrap() },
+            r#","address":"[fe80::1%2]:23""#,
+        ),
+    ] {
+        let client = format!(r#"{{"id":7,"role":"logger","endpoint":"a"{known}}}"#);
+        assert_eq!(json(peer), [client, r#"{"id":8}"#.to_owned()]);
+    }
 }
 
 #[test]

@@ -208,7 +208,7 @@ impl Run {
                 if let Some(child) = world.children.last_mut().filter(|child| child.end.is_none())
                     && !closes
                 {
-                    child.end = Some(ExitStatus::Exited(3));
+                    child.end = Some(ExitStatus::Code(3));
                     world.signals.child = true;
                     world.woken = true;
                 }
@@ -297,9 +297,9 @@ fn old_child_acts(world: &mut World) {
     let (pipe, kind) = (*pipe, world.random.below(6));
     if kind == 0 {
         world.note("the old child ends");
-        world.end(pipe, ExitStatus::Exited(4));
+        world.end(pipe, ExitStatus::Code(4));
     } else {
-        let text: &[u8] = [b"the old one\r\n", &b"half a line"[..]][(kind % 2) as usize];
+        let text: &[u8] = [b"the old one\r\n", &b"half a line"[..]][kind % 2];
         let count = 1 << world.random.below(18);
         let output: Vec<u8> = text.iter().copied().cycle().take(count).collect();
         world.note(&format!("the old child writes {count}"));

@@ -9,9 +9,10 @@ use nix::libc;
 
 use super::world::{Id, Shared};
 use crate::console::event::ClientKind;
-use crate::handover::state::{ConnectionKind, SavedTermios};
+use crate::handover::state::ConnectionKind;
 use crate::server::os::{Connection, Daemon, NonblockingIo, PeerIdentity, Process};
 use crate::sys::process::ExitStatus;
+use crate::sys::terminal::TermiosFlags;
 
 /// The server's end of a pipe.
 pub(super) struct PeerEnd {
@@ -96,10 +97,6 @@ impl NonblockingIo for PeerEnd {
 }
 
 impl Connection for PeerEnd {
-    fn client_kind(&self) -> ClientKind {
-        self.kind
-    }
-
     fn peer_identity(&self) -> PeerIdentity {
         PeerIdentity::Process { uid: 1, gid: 2, pid: self.id as i32 }
     }
@@ -109,7 +106,7 @@ impl Connection for PeerEnd {
             ClientKind::Telnet => ConnectionKind::Telnet,
             ClientKind::Raw => ConnectionKind::Raw,
             ClientKind::Pipe => ConnectionKind::Pipe,
-            ClientKind::Terminal => ConnectionKind::Terminal(SavedTermios {
+            ClientKind::Terminal => ConnectionKind::Terminal(TermiosFlags {
                 input: 0,
                 output: 0,
                 control: 0,
@@ -130,7 +127,7 @@ impl Process for PeerEnd {
     }
 
     fn signal(&self, signal: i32) {
-        self.world.borrow_mut().end(self.id, ExitStatus::Killed(signal));
+        self.world.borrow_mut().end(self.id, ExitStatus::Signal(signal));
     }
 
     fn become_daemon(&mut self, daemon: Daemon) {

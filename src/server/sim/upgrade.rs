@@ -25,12 +25,12 @@ pub(super) fn continue_check(world: &mut World) {
     let kind = world.random.below(10);
     world.note(&format!("the new program does {kind}"));
     let end = match kind {
-        0 => ExitStatus::Exited(0),
-        1 => ExitStatus::Exited(1),
-        2 => ExitStatus::Killed(11),
+        0 => ExitStatus::Code(0),
+        1 => ExitStatus::Code(1),
+        2 => ExitStatus::Signal(11),
         3 => {
             world.send(id, b"something else", false);
-            ExitStatus::Exited(0)
+            ExitStatus::Code(0)
         }
         4 => return,
         5 => {
@@ -39,7 +39,7 @@ pub(super) fn continue_check(world: &mut World) {
         }
         _ => {
             world.send(id, &answer(digest), false);
-            ExitStatus::Exited(0)
+            ExitStatus::Code(0)
         }
     };
     world.end(id, end);
@@ -92,7 +92,7 @@ fn events_that_hang_refuse_an_upgrade() {
         let (program, state) = world.check_run.as_ref().expect("a check run");
         let (id, digest) = (program.pipe, format::digest(state));
         world.send(id, &answer(digest), false);
-        world.end(id, ExitStatus::Exited(0));
+        world.end(id, ExitStatus::Code(0));
     }
     for _ in 0..20 {
         run.settle();
@@ -124,7 +124,7 @@ fn upgrade_that_fails_is_tried_no_more_often_than_asked_for() {
                 let (id, digest) = (program.pipe, format::digest(state));
                 tries += 1;
                 world.send(id, &answer(digest), false);
-                world.end(id, ExitStatus::Exited(0));
+                world.end(id, ExitStatus::Code(0));
             }
             world.write_log();
             world.write_records();

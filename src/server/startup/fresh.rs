@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
 
@@ -102,7 +103,7 @@ fn assemble(
     if store_notifier.is_none() {
         recovery.discard_state();
     }
-    let stdout = || fd::duplicate(io::stdout()).map(File::from).ok();
+    let stdout = || io::stdout().as_fd().try_clone_to_owned().map(File::from).ok();
     let log = match config.log.target {
         // Only now: a daemon's standard output is not its caller's.
         Some(LogTarget::Stdout) => Ok(stdout()),

@@ -208,8 +208,10 @@ fn server_info(
     listeners: &[ListeningSocket],
     predecessor: String,
 ) -> ServerInfo {
-    let endpoints =
-        listeners.iter().map(|it| EndpointJson::new(it.role, it.endpoint.to_string())).collect();
+    let endpoints = listeners
+        .iter()
+        .map(|it| EndpointJson { role: it.role, endpoint: it.endpoint.to_string() })
+        .collect();
     ServerInfo {
         pid: std::process::id(),
         started: origin.started,

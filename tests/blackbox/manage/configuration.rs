@@ -202,7 +202,10 @@ fn remove_finishes_what_was_interrupted(_: &TestEnv) {
     add(&fleet, &["ioc1", "st.cmd"]);
     fs::remove_file(fleet.path(CONF)).unwrap();
     let done = fleet.run(&["doctor"]);
-    assert!(done.code == 1 && done.stdout.contains("is the unit of no instance"), "{done:?}");
+    assert!(
+        done.code == 1 && done.stdout.contains("is the unit of an instance that is in no"),
+        "{done:?}"
+    );
     assert!(done.stdout.contains("\n    manage-procs --user remove ioc1\n"), "{done:?}");
     fleet.must(&["remove", "ioc1"]);
     assert_eq!(fleet.names("home/.config/procServ.d"), [""; 0]);

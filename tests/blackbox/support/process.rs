@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The variable that marks every process of an instance. Its value is the scratch directory.
+/// The variable that marks every process of a server under test. Its value is the scratch directory.
 pub(super) const MARKER: &str = "PROCSERV_TEST_DIR";
 
 /// Makes orphans our children, so that the exit status of a daemon can be seen and no zombie stays.
@@ -33,7 +33,7 @@ pub(super) fn unignore_keyboard_signals() {
     }
 }
 
-/// The processes, zombies excepted, whose environment marks them as being of this instance.
+/// The processes, zombies excepted, whose environment marks them as being of this server.
 pub fn processes_with(dir: &Path) -> Vec<i32> {
     marked(&[MARKER.as_bytes(), b"=", dir.as_os_str().as_encoded_bytes()].concat())
 }
@@ -76,11 +76,16 @@ fn is_ours(pid: i32) -> bool {
     false
 }
 
-/// Kills all processes of an instance, and reaps those that are ours to reap.
+/// How often in a row nothing must be found: a process that ends while others are looked at may have
+/// started one that was not there yet when they were listed.
+const EMPTY_PASSES: usize = 3;
+
+/// Kills all processes of a server, and reaps those that are ours to reap.
 pub(super) fn kill_all(dir: &Path, direct: i32) {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut seen = Vec::new();
-    loop {
+    let mut empty_passes = 0;
+    while empty_passes < EMPTY_PASSES && Instant::now() < deadline {
         // A zombie has no environment any more and is not among them.
         let living = processes_with(dir);
         for pid in &living {
@@ -93,10 +98,8 @@ pub(super) fn kill_all(dir: &Path, direct: i32) {
                 let _ = reap(*pid);
             }
         }
-        if living.is_empty() || Instant::now() > deadline {
-            return;
-        }
-        thread::sleep(Duration::from_millis(2));
+        empty_passes = if living.is_empty() { empty_passes + 1 } else { 0 };
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

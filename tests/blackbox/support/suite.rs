@@ -99,8 +99,9 @@ impl Case {
                 Trial::test(name, move || must_fail(reason, &env.with_short_timeout(), run))
             }
             Mark::Varies(reason) if !env.ours() => {
+                show_marked(&format!("{name}, not run: {reason}"));
                 Trial::test(name, move || run(&env).map_err(Failed::from))
-                    .with_kind(reason)
+                    .with_kind("varies")
                     .with_ignored_flag(true)
             }
             _ => Trial::test(name, move || run(&env).map_err(Failed::from)),
@@ -153,10 +154,14 @@ fn must_fail(
     let Some(report) = (0..TRIES).find_map(|_| run(env).err()) else {
         return Err(format!("passes on this program, but is marked: {reason}").into());
     };
-    if std::env::var_os("PROCSERV_SHOW_MARKED").is_some() {
-        eprintln!("---- as marked ({reason}):\n{report}");
-    }
+    show_marked(&format!("as marked ({reason}):\n{report}"));
     Ok(())
+}
+
+fn show_marked(text: &str) {
+    if std::env::var_os("PROCSERV_SHOW_MARKED").is_some() {
+        eprintln!("---- {text}");
+    }
 }
 
 thread_local! {

@@ -70,6 +70,8 @@ fn sigterm_is_not_lost_while_the_child_writes(env: &TestEnv) {
 fn sigterm_before_is_obeyed(env: &TestEnv) {
     let server = env.server().logged().start();
     let child = server.child_start(1);
+    // Else it may be between looking for the one signal and looking for the other.
+    server.falls_asleep();
     server.signal(Signal::SIGSTOP);
     server.signal(Signal::SIGTERM);
     server.signal(Signal::SIGUSR1);

@@ -15,8 +15,8 @@ use crate::config::control_char;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::registry::Registry;
 
-/// `attach`. The exit status is 0 when the user or the server ends the connection; a signal ends the
-/// process by that signal. In any case the terminal has its old modes again.
+/// `attach`. The exit status is 0 when the user or the server ends the connection; a signal ends
+/// the process by that signal. In any case the terminal has its old modes again.
 ///
 /// # Errors
 /// An instance that does not run, an endpoint that can't be reached, a terminal that can't be used.

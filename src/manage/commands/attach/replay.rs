@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::manage::limits::{REPLAY_QUIET, REPLAY_TIMEOUT};
 
-/// Whether output of the server may be older than the connection, and whether a user is there.
+/// Tells output that may be older than the connection from new output.
 pub(super) struct ReplayPhase {
     start: Instant,
     last_output: Instant,
@@ -29,8 +29,8 @@ impl ReplayPhase {
         self.user_typed = true;
     }
 
-    /// Reads the clock. `could_receive` is false if output of the server has not been read since the
-    /// last time: the server's silence says nothing then.
+    /// Reads the clock. `could_receive` is false if output of the server has not been read since
+    /// the last time: the server's silence says nothing then.
     pub(super) fn update(&mut self, could_receive: bool) {
         let now = Instant::now();
         if !could_receive {

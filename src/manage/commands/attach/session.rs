@@ -1,5 +1,5 @@
-//! The loop between terminal and connection: one thread, one poll(2). Nothing in the loop blocks, so
-//! that a signal can always put the modes of the terminal back.
+//! The loop between terminal and connection: one thread, one poll(2). Nothing in the loop blocks,
+//! so that a signal can always put the modes of the terminal back.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,8 +19,7 @@ use crate::manage::limits::{
     ATTACH_CHUNK, ATTACH_QUEUE_MAX, FINAL_OUTPUT_TIMEOUT, TYPED_MAX, UNSENT_TIMEOUT,
 };
 use crate::reply_filter::ReplyFilter;
-use crate::sys::fd::duplicate;
-use crate::sys::pty::{Terminal, reopen};
+use crate::sys::terminal::{Terminal, reopen};
 use crate::telnet::client::ClientDecoder;
 
 /// Why a session is over.
@@ -43,8 +42,8 @@ pub(super) enum SessionEnd {
 /// A terminal and a connection.
 pub(super) struct Session<'a> {
     stream: &'a ConsoleConnection,
-    /// The terminal behind standard input, in raw mode while this exists. `None` if standard input is
-    /// not a terminal.
+    /// The terminal behind standard input, in raw mode while this exists. `None` if standard input
+    /// is not a terminal.
     terminal: Option<Terminal>,
     /// `None` after the end of standard input.
     input: Option<File>,
@@ -96,7 +95,7 @@ impl<'a> Session<'a> {
         };
         let input = match &terminal {
             Some(terminal) => terminal.file().try_clone(),
-            None => duplicate(&stdin).map(File::from),
+            None => stdin.as_fd().try_clone_to_owned().map(File::from),
         };
         let stdout = io::stdout();
         let output_is_terminal = stdout.is_terminal();
@@ -105,7 +104,7 @@ impl<'a> Session<'a> {
         } else {
             Err(io::ErrorKind::Other.into())
         };
-        let output = output.or_else(|_| duplicate(&stdout).map(File::from));
+        let output = output.or_else(|_| stdout.as_fd().try_clone_to_owned().map(File::from));
         Ok(Session {
             stream,
             terminal,
@@ -144,8 +143,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Sends what has been typed, and waits for the server to accept it if `may_wait` is true, until a
-    /// signal comes. Returns the number of bytes that have not been sent.
+    /// Sends what has been typed, and waits for the server to accept it if `may_wait` is true,
+    /// until a signal comes. Returns the number of bytes that have not been sent.
     fn send_rest(&mut self, may_wait: bool) -> usize {
         let mut left = usize::MAX;
         let mut deadline = Instant::now();
@@ -287,7 +286,7 @@ impl<'a> Session<'a> {
         };
         let mut buffer = [0; ATTACH_CHUNK];
         let typed = match input.read(&mut buffer) {
-            Ok(length) => buffer.get(..length).unwrap_or_default(),
+            Ok(length) => first(&buffer, length),
             Err(error) if would_block_or_interrupted(&error) => return Ok(()),
             Err(error) => return Err(SessionEnd::Terminal(error)),
         };
@@ -301,7 +300,7 @@ impl<'a> Session<'a> {
         self.replay.user_typed();
         let key = typed.iter().position(|&byte| byte == self.detach);
         let key = key.filter(|_| self.terminal.is_some());
-        let kept = typed.get(..key.unwrap_or(typed.len())).unwrap_or_default();
+        let kept = first(typed, key.unwrap_or(typed.len()));
         match self.decoder {
             Some(_) => {
                 let mut escaped = Vec::new();
@@ -338,7 +337,7 @@ impl<'a> Session<'a> {
         let mut buffer = [0; ATTACH_CHUNK];
         let received = match self.stream.read(&mut buffer) {
             Ok(0) => return self.close(SessionEnd::Closed),
-            Ok(length) => buffer.get(..length).unwrap_or_default(),
+            Ok(length) => first(&buffer, length),
             Err(error) if would_block_or_interrupted(&error) => return Ok(()),
             Err(error) => return self.close(SessionEnd::Failed(error)),
         };
@@ -384,13 +383,19 @@ impl<'a> Session<'a> {
     }
 }
 
-/// `None` if nothing is wanted of the descriptor: poll(2) would report the end of its peer all the same,
-/// again and again.
+/// `None` if nothing is wanted of the descriptor: poll(2) would report the end of its peer all the
+/// same, again and again.
 fn poll_fd(fd: BorrowedFd<'_>, reads: bool, writes: bool) -> Option<PollFd<'_>> {
     let mut flags = PollFlags::empty();
     flags.set(PollFlags::POLLIN, reads);
     flags.set(PollFlags::POLLOUT, writes);
     (!flags.is_empty()).then(|| PollFd::new(fd, flags))
+}
+
+/// The first `length` bytes, of which there are at least so many.
+fn first(bytes: &[u8], length: usize) -> &[u8] {
+    debug_assert!(length <= bytes.len());
+    bytes.get(..length).unwrap_or_default()
 }
 
 fn is_ready(fd: &PollFd<'_>) -> bool {

@@ -1,5 +1,5 @@
-//! Signals to a session: handlers only record them, and the session acts on them when the terminal has
-//! the right modes.
+//! Signals to a session: handlers only record them, and the session acts on them when the terminal
+//! has the right modes.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

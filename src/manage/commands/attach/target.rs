@@ -43,8 +43,8 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    /// Reads `PORT`, `HOST:PORT`, `[ADDRESS]:PORT`, `tcp:...`, `unix:PATH`, `unix:@NAME`, `/PATH`, all
-    /// also after `raw:`. `None` for any other text.
+    /// Reads `PORT`, `HOST:PORT`, `[ADDRESS]:PORT`, `tcp:...`, `unix:PATH`, `unix:@NAME`, `/PATH`,
+    /// all also after `raw:`. `None` for any other text.
     pub(super) fn parse(text: &str) -> Option<Target> {
         let (telnet, text) = match text.strip_prefix("raw:") {
             Some(rest) => (false, rest),

@@ -19,7 +19,7 @@ cases![every_line_is_run];
 const SOURCES: [&str; 3] =
     [include_str!("daemons.rs"), include_str!("launchers.rs"), include_str!("units.rs")];
 
-fn every_line_is_run(_lab: &TestEnv) {
+fn every_line_is_run(_: &TestEnv) {
     let missing = lines().filter(|line| !SOURCES.iter().any(|text| text.contains(line)));
     assert_eq!(missing.collect::<Vec<_>>(), [""; 0]);
 }

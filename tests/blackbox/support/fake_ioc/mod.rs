@@ -22,7 +22,7 @@
 //! | `background STEP... ;` | a child of its own does these |
 //! | `daemonize STEP... ;` | a grandchild of its own, in the session of a process that has ended, does these |
 //! | `setsid` | becomes the leader of a session |
-//! | `on-start N STEP...`, `otherwise STEP...` | only in the Nth start of this instance's child |
+//! | `on-start N STEP...`, `otherwise STEP...` | only in the Nth start of this server's child |
 //! | `show-args ARG...` | prints its arguments, then `cat` |
 //! | `show-env NAME` | prints `NAME=VALUE` or `NAME unset` |
 //! | `show-cwd`, `show-fds`, `show-session` | print `cwd: ...`, `fds: ...`, `session: ...` |
@@ -67,7 +67,7 @@ use std::time::Duration;
 use std::vec::IntoIter;
 use terminal::{copy, emit, hex, keep_slowly, print, raw, unescape};
 
-/// The steps, if this process is to be the stand-in: told so, or started by an instance.
+/// The steps, if this process is to be the stand-in: told so, or started by a server under test.
 pub(super) fn steps() -> Option<Vec<OsString>> {
     let mut arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if arguments.first().is_some_and(|first| first == "fake-ioc") {

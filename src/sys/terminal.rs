@@ -1,0 +1,188 @@
+//! The terminal that somebody sits at: its modes, which are set for a console and given back.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use minicbor::{Decode, Encode};
+use nix::sys::termios::{self, InputFlags, LocalFlags, SetArg, Termios};
+use nix::unistd::{getpgrp, tcgetpgrp, ttyname};
+
+/// A terminal that somebody sits at, in the modes for a console. Dropped, it is as it was.
+#[derive(Debug)]
+pub struct Terminal {
+    file: File,
+    saved: Termios,
+}
+
+impl Terminal {
+    /// Opens the terminal behind `fd` anew by its name, so that O_NONBLOCK stays ours, and sets no
+    /// echo, no line mode, no XON/XOFF. `None` if it is no terminal, is dead, or if this process is
+    /// in its background, where touching it would take it from somebody else.
+    pub fn open(fd: BorrowedFd<'_>) -> Option<Terminal> {
+        Terminal::open_with(fd, |modes| {
+            modes.input_flags.remove(InputFlags::IXON | InputFlags::IXOFF);
+            modes.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON);
+        })
+    }
+
+    /// The same, but in raw mode: every key is a byte to be read, nothing written is changed.
+    pub fn raw(fd: BorrowedFd<'_>) -> Option<Terminal> {
+        Terminal::open_with(fd, termios::cfmakeraw)
+    }
+
+    fn open_with(fd: BorrowedFd<'_>, change: fn(&mut Termios)) -> Option<Terminal> {
+        let file = reopen(fd).ok()?;
+        if is_anothers(&file) {
+            return None;
+        }
+        let saved = termios::tcgetattr(&file).ok()?;
+        let mut modes = saved.clone();
+        change(&mut modes);
+        restore_in_a_panic(&file, &saved).ok()?;
+        termios::tcsetattr(&file, SetArg::TCSANOW, &modes).ok()?;
+        Some(Terminal { file, saved })
+    }
+
+    /// A terminal that another program in this process opened, and what it found `saved` there.
+    pub fn adopt(file: File, saved: &TermiosFlags) -> io::Result<Terminal> {
+        let saved = saved.to_termios(termios::tcgetattr(&file)?);
+        restore_in_a_panic(&file, &saved)?;
+        Ok(Terminal { file, saved })
+    }
+
+    /// The modes that it will get back.
+    pub fn saved(&self) -> TermiosFlags {
+        TermiosFlags::from(&self.saved)
+    }
+
+    /// Gives it back as it was, for as long as this process is stopped.
+    pub fn restore(&self) {
+        let _ = termios::tcsetattr(&self.file, SetArg::TCSANOW, &self.saved);
+    }
+
+    /// Puts it in raw mode again, unless this process is in its background now.
+    pub fn retake(&self) {
+        if !is_anothers(&self.file) {
+            let mut modes = self.saved.clone();
+            termios::cfmakeraw(&mut modes);
+            let _ = termios::tcsetattr(&self.file, SetArg::TCSANOW, &modes);
+        }
+    }
+
+    /// To read from and write to.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Opens the terminal behind `fd` anew by its name, so that O_NONBLOCK stays ours.
+pub fn reopen(fd: BorrowedFd<'_>) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
+    let named = ttyname(fd).map_err(io::Error::from).and_then(|name| options.open(name));
+    named.or_else(|error| {
+        // Behind su(1) the name is another user's, in a container there may be none; our own
+        // terminal has one for everybody.
+        if tcgetpgrp(fd).is_ok() { options.open("/dev/tty") } else { Err(error) }
+    })
+}
+
+/// The modes of a terminal as plain numbers (termios(3)). A state that is handed over contains them,
+/// so the numbers of the fields stay.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct TermiosFlags {
+    /// `c_iflag`.
+    #[n(0)]
+    pub input: u64,
+    /// `c_oflag`.
+    #[n(1)]
+    pub output: u64,
+    /// `c_cflag`, with the speeds where they are part of it.
+    #[n(2)]
+    pub control: u64,
+    /// `c_lflag`.
+    #[n(3)]
+    pub local: u64,
+    /// `c_cc`.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub characters: Vec<u8>,
+}
+
+impl TermiosFlags {
+    // The flags are of 32 bits here and of 64 there.
+    #[allow(clippy::useless_conversion)]
+    fn from(modes: &Termios) -> TermiosFlags {
+        let modes = libc::termios::from(modes.clone());
+        TermiosFlags {
+            input: modes.c_iflag.into(),
+            output: modes.c_oflag.into(),
+            control: modes.c_cflag.into(),
+            local: modes.c_lflag.into(),
+            characters: modes.c_cc.to_vec(),
+        }
+    }
+
+    /// `modes` with these in it.
+    fn to_termios(&self, modes: Termios) -> Termios {
+        let mut modes = libc::termios::from(modes);
+        modes.c_iflag = self.input as libc::tcflag_t;
+        modes.c_oflag = self.output as libc::tcflag_t;
+        modes.c_cflag = self.control as libc::tcflag_t;
+        modes.c_lflag = self.local as libc::tcflag_t;
+        for (place, character) in modes.c_cc.iter_mut().zip(&self.characters) {
+            *place = *character;
+        }
+        Termios::from(modes)
+    }
+}
+
+/// Whether this process is in the background of a terminal. One that is not ours to control (no
+/// controlling terminal) is nobody's foreground.
+fn is_anothers(file: &File) -> bool {
+    tcgetpgrp(file).is_ok_and(|group| group != getpgrp())
+}
+
+/// A panic aborts and drops nothing, but whoever sits there wants to read about it and go on.
+fn restore_in_a_panic(file: &File, saved: &Termios) -> io::Result<()> {
+    let file = file.try_clone()?;
+    let saved = libc::termios::from(saved.clone());
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let _ = termios::tcsetattr(&file, SetArg::TCSANOW, &Termios::from(saved));
+        report(info);
+    }));
+    Ok(())
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // A shell that took it back set the modes that it wants. One that was hung up has nothing
+        // to restore.
+        if !is_anothers(&self.file) {
+            let _ = termios::tcsetattr(self.file.as_fd(), SetArg::TCSANOW, &self.saved);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminal_is_restored_in_a_panic() {
+        let (_screen, line) = crate::sys::pty::open().expect("a pseudo terminal");
+        let before = termios::tcgetattr(&line).expect("its modes");
+        for open in [Terminal::open, Terminal::raw] {
+            let terminal = open(line.as_fd()).expect("a terminal");
+            let during = termios::tcgetattr(&line).expect("its modes");
+            assert_ne!(during.local_flags, before.local_flags);
+            let panicked = std::panic::catch_unwind(|| panic!("on purpose"));
+            assert!(panicked.is_err());
+            assert_eq!(termios::tcgetattr(&line).expect("its modes"), before);
+            drop(terminal);
+        }
+    }
+}
