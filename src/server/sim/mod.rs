@@ -6,7 +6,7 @@
 //! is missing; the child its input. A server that has nothing to do must sleep.
 //! Nobody is told of a child that was not written down for after a crash.
 //!
-//! `SIM_SEED=N` runs one seed, `SIM_SEEDS=N` so many. A seed that fails prints its trace.
+//! `SIM_SEED=N` runs one seed and prints each step, `SIM_SEEDS=N` runs so many.
 
 mod check;
 mod crash;
@@ -20,8 +20,7 @@ mod upgrade;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::Token;
@@ -35,6 +34,8 @@ use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role};
 use crate::limits::STAGE_MAX;
+use crate::sim_support;
+use crate::sys::fd;
 use crate::sys::process::ExitStatus;
 
 const LISTENER: Token = Token(0);
@@ -59,8 +60,8 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64) -> Run {
-        let world = World::new(seed);
+    fn new(seed: u64, verbose: bool) -> Run {
+        let world = World::new(seed, verbose);
         let mut server = servers::fresh(&world, seed);
         let now = server.system.now();
         server.console.handle(Event::LogOpened, now);
@@ -98,7 +99,7 @@ impl Run {
         };
         if awake {
             // As `run` does before it sleeps: memory must be given back without losing a byte.
-            if self.world.borrow_mut().once_in(4) {
+            if self.world.borrow_mut().random.one_in(4) {
                 self.server.console.release_idle_memory();
             }
             self.server.wait(Some(Duration::ZERO)).unwrap();
@@ -141,37 +142,37 @@ impl Run {
     fn act(&mut self, step: u64) {
         let mut world = self.world.borrow_mut();
         let ids: Vec<Id> = self.clients.keys().copied().collect();
-        let anybody = (!ids.is_empty()).then(|| ids[world.roll(ids.len() as u64) as usize]);
+        let anybody = (!ids.is_empty()).then(|| ids[world.random.below(ids.len())]);
         let pty = world.children.last().map(|child| child.pipe);
-        match (world.roll(21), anybody, pty) {
-            (18, _, _) if world.once_in(2) => {
+        match (world.random.below(21), anybody, pty) {
+            (18, _, _) if world.random.one_in(2) => {
                 world.signals.overlap = true;
                 world.woken = true;
-                world.note("SIGUSR2".to_owned());
+                world.note("SIGUSR2");
             }
             (18, _, Some(pty)) => {
-                let ready = world.once_in(2);
+                let ready = world.random.one_in(2);
                 world.pipe(pty).notices.push_back(ready);
                 world.tell(pty, true, false);
-                world.note(format!("the child tells something, ready {ready}"));
+                world.note(&format!("the child tells something, ready {ready}"));
             }
             (19 | 20, _, _) if world.children.len() == 2 => old_child_acts(&mut world),
             (0 | 1, _, _) if ids.len() < 6 => {
-                let room = 1 << (4 + world.roll(12));
+                let room = 1 << (4 + world.random.below(12));
                 let id = world.add(room);
                 world.waiting.push_back(id);
                 world.news.push((LISTENER, super::os::Ready { readable: true, writable: false }));
                 self.clients.insert(id, (0, usize::MAX));
                 self.everybody.insert(id);
-                world.note(format!("client {id} connects"));
+                world.note(&format!("client {id} connects"));
             }
             (2 | 3, Some(id), _) => {
-                let most = 1 << world.roll(17);
+                let most = 1 << world.random.below(17);
                 world.take(id, most);
-                world.note(format!("client {id} takes {most}"));
+                world.note(&format!("client {id} takes {most}"));
             }
             (4 | 5, Some(id), _) => {
-                let text: &[u8] = match world.roll(9) {
+                let text: &[u8] = match world.random.below(9) {
                     0 => b"\x18",
                     1 => b"\x14",
                     2 => b"\xff\xfd\x03\xff\xfb\x22",
@@ -181,29 +182,29 @@ impl Run {
                 };
                 self.typed += 1;
                 world.send(id, text, false);
-                world.note(format!("client {id} sends {text:?}"));
+                world.note(&format!("client {id} sends {text:?}"));
             }
-            (6, Some(id), _) if world.once_in(3) => {
-                let reset = world.once_in(2);
+            (6, Some(id), _) if world.random.one_in(3) => {
+                let reset = world.random.one_in(2);
                 world.pipe(id).broken = reset;
                 world.send(id, b"", true);
                 self.clients.remove(&id);
-                world.note(format!("client {id} goes, reset {reset}"));
+                world.note(&format!("client {id} goes, reset {reset}"));
             }
             (7..=9, _, Some(pty)) if !world.pipe(pty).ended => {
-                let count = 1 << world.roll(18);
+                let count = 1 << world.random.below(18);
                 let line = format!("{step} says the child \u{ff}\r\n").into_bytes();
                 let output: Vec<u8> = line.iter().copied().cycle().take(count).collect();
                 world.send(pty, &output, false);
-                world.note(format!("the child writes {count}"));
+                world.note(&format!("the child writes {count}"));
             }
             (10, _, Some(pty)) => {
-                let most = 1 << world.roll(12);
+                let most = 1 << world.random.below(12);
                 world.take(pty, most);
-                world.note(format!("the child reads {most}"));
+                world.note(&format!("the child reads {most}"));
             }
-            (11, _, Some(pty)) if world.once_in(4) => {
-                let closes = world.once_in(3);
+            (11, _, Some(pty)) if world.random.one_in(4) => {
+                let closes = world.random.one_in(3);
                 if let Some(child) = world.children.last_mut().filter(|child| child.end.is_none())
                     && !closes
                 {
@@ -212,34 +213,34 @@ impl Run {
                     world.woken = true;
                 }
                 // Something that it left behind may hold the terminal.
-                let held = !closes && world.once_in(3);
+                let held = !closes && world.random.one_in(3);
                 world.send(pty, b"last words\r\n", !held);
-                world.note(format!("the child ends, only its terminal {closes}, held {held}"));
+                world.note(&format!("the child ends, only its terminal {closes}, held {held}"));
             }
             (12 | 13, _, _) => {
                 world.write_log();
-                if world.once_in(2) {
+                if world.random.one_in(2) {
                     world.write_records();
                 }
-                world.note("the disk writes".to_owned());
+                world.note("the disk writes");
             }
-            (14, _, _) if world.once_in(4) => {
+            (14, _, _) if world.random.one_in(4) => {
                 world.disk_full = !world.disk_full;
                 let full = world.disk_full;
-                world.note(format!("the disk is full: {full}"));
+                world.note(&format!("the disk is full: {full}"));
             }
             (16, _, _) => {
-                if world.check_run.is_none() || world.once_in(4) {
+                if world.check_run.is_none() || world.random.one_in(4) {
                     world.signals.upgrade = true;
                     world.woken = true;
-                    world.note("SIGUSR1".to_owned());
+                    world.note("SIGUSR1");
                 }
             }
             (17, _, _) => upgrade::continue_check(&mut world),
-            (15, _, _) if world.once_in(8) => {
+            (15, _, _) if world.random.one_in(8) => {
                 world.signals.reopen = true;
                 world.woken = true;
-                world.note("SIGHUP".to_owned());
+                world.note("SIGHUP");
             }
             _ => {
                 drop(world);
@@ -254,7 +255,7 @@ impl Run {
             let mut world = self.world.borrow_mut();
             world.faults = 0;
             world.disk_full = false;
-            world.note("the weather clears".to_owned());
+            world.note("the weather clears");
         }
         for _ in 0..20_000 {
             let mut world = self.world.borrow_mut();
@@ -293,70 +294,72 @@ fn old_child_acts(world: &mut World) {
     let Some(Child { pipe, end: None }) = world.children.first() else {
         return;
     };
-    let (pipe, kind) = (*pipe, world.roll(6));
+    let (pipe, kind) = (*pipe, world.random.below(6));
     if kind == 0 {
-        world.note("the old child ends".to_owned());
+        world.note("the old child ends");
         world.end(pipe, ExitStatus::Code(4));
     } else {
-        let text: &[u8] = [b"the old one\r\n", &b"half a line"[..]][(kind % 2) as usize];
-        let count = 1 << world.roll(18);
+        let text: &[u8] = [b"the old one\r\n", &b"half a line"[..]][kind % 2];
+        let count = 1 << world.random.below(18);
         let output: Vec<u8> = text.iter().copied().cycle().take(count).collect();
-        world.note(format!("the old child writes {count}"));
+        world.note(&format!("the old child writes {count}"));
         world.send(pipe, &output, false);
     }
 }
 
-/// How often the server became another program, and how often it had two children.
-fn run(seed: u64) -> Result<[usize; 2], (String, Vec<String>)> {
-    let mut run = Run::new(seed);
-    let world = Rc::clone(&run.world);
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        world.borrow_mut().faults = [0, 5, 20, 100][(seed % 4) as usize];
-        for step in 0..120 {
-            if run.server.exit.is_some() {
-                break;
-            }
-            run.act(step);
-            if run.world.borrow_mut().once_in(2) {
-                run.turn();
-            } else {
-                run.settle();
-            }
-        }
-        run.clear_up();
-        run.check();
-        if run.server.exit.is_none() {
-            run.crash();
-        }
-    }));
-    result.map(|()| [run.upgrades, world.borrow().pairs]).map_err(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        (text.unwrap_or_default(), std::mem::take(&mut world.borrow_mut().trace))
-    })
+/// How often things happened in all seeds.
+#[derive(Default)]
+struct Totals {
+    seeds: AtomicUsize,
+    upgrades: AtomicUsize,
+    /// Times with two children.
+    pairs: AtomicUsize,
+    crashes: AtomicUsize,
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+fn simulate(seed: u64, verbose: bool, totals: &Totals) {
+    let mut run = Run::new(seed, verbose);
+    run.world.borrow_mut().faults = [0, 5, 20, 100][(seed % 4) as usize];
+    for step in 0..120 {
+        if run.server.exit.is_some() {
+            break;
+        }
+        run.act(step);
+        if run.world.borrow_mut().random.one_in(2) {
+            run.turn();
+        } else {
+            run.settle();
+        }
+    }
+    run.clear_up();
+    run.check();
+    let crashes = run.server.exit.is_none();
+    if crashes {
+        run.crash();
+    }
+    let pairs = run.world.borrow().pairs;
+    totals.seeds.fetch_add(1, Ordering::Relaxed);
+    totals.upgrades.fetch_add(run.upgrades, Ordering::Relaxed);
+    totals.pairs.fetch_add(pairs, Ordering::Relaxed);
+    totals.crashes.fetch_add(usize::from(crashes), Ordering::Relaxed);
 }
 
 #[test]
 fn every_seed_gives_everybody_what_they_are_owed() {
-    let seeds = match number("SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SIM_SEEDS").unwrap_or(2_000),
-    };
-    let ([mut upgrades, mut pairs], count) = ([0, 0], seeds.end - seeds.start);
-    for seed in seeds {
-        match run(seed) {
-            Ok(done) => (upgrades, pairs) = (upgrades + done[0] as u64, pairs + done[1] as u64),
-            Err((error, trace)) => panic!("SIM_SEED={seed}\n{}\n{error}", trace.join("\n")),
-        }
+    let totals = Totals::default();
+    // Each seed has descriptors of its own, and the seeds run on all processors.
+    fd::raise_limit();
+    sim_support::run_seeds(2_000, |seed, verbose| simulate(seed, verbose, &totals));
+    let Totals { seeds, upgrades, pairs, crashes } = totals;
+    let seeds = seeds.into_inner();
+    for (what, count, least) in [
+        ("upgrades", upgrades, seeds / 10),
+        ("two children", pairs, seeds / 4),
+        ("crashes", crashes, seeds / 4),
+    ] {
+        let count = count.into_inner();
+        assert!(count >= least, "hardly any {what}: {count} in {seeds} seeds");
     }
-    assert!(upgrades >= count / 10, "hardly any upgrade: {upgrades}");
-    assert!(pairs >= count / 4, "hardly ever two children: {pairs}");
 }
 
 /// Its output waits encoded, and must not be taken for answers that it does not take.

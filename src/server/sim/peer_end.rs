@@ -25,7 +25,7 @@ pub(super) struct PeerEnd {
 
 impl PeerEnd {
     pub(super) fn new(world: &Shared, id: Id, kind: ClientKind, pid: i32) -> PeerEnd {
-        let file = Rc::clone(&world.borrow_mut().pipe(id).file);
+        let file = world.borrow_mut().pipe(id).file.clone().expect("an open end");
         PeerEnd { world: Rc::clone(world), id, kind, pid, file }
     }
 }
@@ -35,7 +35,8 @@ impl Drop for PeerEnd {
         let mut world = self.world.borrow_mut();
         // An exec closes nothing that was to stay open.
         if world.executed.is_none() {
-            world.pipe(self.id).closed = true;
+            let pipe = world.pipe(self.id);
+            (pipe.closed, pipe.file) = (true, None);
         }
     }
 }
@@ -53,7 +54,7 @@ impl NonblockingIo for PeerEnd {
             return Err(error);
         }
         let short = world.refuses(0).is_some();
-        let reset = world.pipe(self.id).broken && world.once_in(2);
+        let reset = world.pipe(self.id).broken && world.random.one_in(2);
         let pipe = world.pipe(self.id);
         if pipe.inbound.is_empty() {
             return match pipe.ended {

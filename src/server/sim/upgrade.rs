@@ -22,8 +22,8 @@ pub(super) fn continue_check(world: &mut World) {
     let (id, digest) = (program.pipe, format::digest(state));
     let state = format::decode(state).unwrap();
     Console::restore(settings(), Box::new(Seconds), state.console).unwrap();
-    let kind = world.roll(10);
-    world.note(format!("the new program does {kind}"));
+    let kind = world.random.below(10);
+    world.note(&format!("the new program does {kind}"));
     let end = match kind {
         0 => ExitStatus::Code(0),
         1 => ExitStatus::Code(1),
@@ -66,8 +66,8 @@ impl Run {
 impl World {
     /// The old server is no more, and with it its threads and what it had heard. Returns the faults,
     /// of which there are none until they are set again.
-    pub(super) fn replace_server(&mut self, how: &str) -> u64 {
-        self.note(how.to_owned());
+    pub(super) fn replace_server(&mut self, how: &str) -> usize {
+        self.note(how);
         self.told.push(NEW.to_owned());
         self.news.clear();
         self.log_queue.end();
@@ -81,7 +81,7 @@ impl World {
 /// A disk that does not take the events holds an upgrade up for so long, and is named as the reason.
 #[test]
 fn events_that_hang_refuse_an_upgrade() {
-    let mut run = Run::new(0);
+    let mut run = Run::new(0, false);
     // The thread has got the start of the child by then.
     run.settle();
     run.world.borrow_mut().signals.upgrade = true;
@@ -109,7 +109,7 @@ fn events_that_hang_refuse_an_upgrade() {
 /// Each signal is one try, also while one is under way and when all fail.
 #[test]
 fn upgrade_that_fails_is_tried_no_more_often_than_asked_for() {
-    let mut run = Run::new(0);
+    let mut run = Run::new(0, false);
     run.settle();
     run.world.borrow_mut().never_executes = true;
     let mut tries = 0;

@@ -29,6 +29,7 @@ use crate::server::os::{
 };
 use crate::server::records::{RecordsJob, RecordsReply};
 use crate::server::writers::{LogJob, LogReply};
+use crate::sim_support::Random;
 use crate::sys::fd;
 use crate::sys::file::FileId;
 use crate::sys::process::ExitStatus;
@@ -36,8 +37,8 @@ use crate::sys::process::ExitStatus;
 /// Two directions of bytes between the server and something else.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    /// Stands for the descriptor of the server's end.
-    pub(super) file: Rc<File>,
+    /// Stands for the descriptor of the server's end, until that is closed.
+    pub(super) file: Option<Rc<File>>,
     pub(super) descriptor: Descriptor,
     pub(super) token: Option<Token>,
     /// On their way to the server.
@@ -70,10 +71,10 @@ pub(super) struct Child {
 
 #[derive(Debug)]
 pub(super) struct World {
-    rng: fastrand::Rng,
+    pub(super) random: Random,
     pub(super) now: u64,
     /// Once in so many calls, something is refused, short or late; 0 is never.
-    pub(super) faults: u64,
+    pub(super) faults: usize,
     pub(super) pipes: BTreeMap<Id, Pipe>,
     /// Stands for the descriptor of the listening socket.
     listener: Rc<File>,
@@ -110,15 +111,17 @@ pub(super) struct World {
     pub(super) status: Option<Vec<u8>>,
     /// What the service manager was told.
     pub(super) told: Vec<String>,
-    pub(super) trace: Vec<String>,
+    /// Each step is printed.
+    verbose: bool,
 }
 
 pub(super) type Shared = Rc<RefCell<World>>;
 
 impl World {
-    pub(super) fn new(seed: u64) -> Shared {
+    pub(super) fn new(seed: u64, verbose: bool) -> Shared {
         Rc::new(RefCell::new(World {
-            rng: fastrand::Rng::with_seed(seed),
+            random: Random::new(seed),
+            verbose,
             now: 1_000_000_000,
             faults: 0,
             pipes: BTreeMap::new(),
@@ -145,12 +148,13 @@ impl World {
             disk: Vec::new(),
             disk_full: false,
             told: Vec::new(),
-            trace: Vec::new(),
         }))
     }
 
-    pub(super) fn note(&mut self, text: String) {
-        self.trace.push(text);
+    pub(super) fn note(&self, text: &str) {
+        if self.verbose {
+            eprintln!("{text}");
+        }
     }
 
     pub(super) fn pipe(&mut self, id: Id) -> &mut Pipe {
@@ -163,7 +167,7 @@ impl World {
         let file = fd::in_memory(&[]).unwrap();
         let pipe = Pipe {
             descriptor: Descriptor::of(&file).unwrap(),
-            file: Rc::new(file),
+            file: Some(Rc::new(file)),
             token: None,
             inbound: VecDeque::new(),
             ended: false,
@@ -183,16 +187,6 @@ impl World {
     pub(super) fn pipe_of(&self, descriptor: Descriptor) -> Id {
         let mut pipes = self.pipes.iter();
         *pipes.find(|(_, pipe)| pipe.descriptor == descriptor).expect("a pipe of the world").0
-    }
-
-    /// A number below `limit`.
-    pub(super) fn roll(&mut self, limit: u64) -> u64 {
-        self.rng.u64(..limit)
-    }
-
-    /// True once in `times`.
-    pub(super) fn once_in(&mut self, times: u64) -> bool {
-        self.roll(times) == 0
     }
 
     /// The state that a server would find after a crash.
@@ -268,7 +262,7 @@ impl World {
 
     pub(super) fn refuses(&mut self, errno: i32) -> Option<io::Error> {
         let faults = self.faults;
-        let fault = faults > 0 && self.once_in(faults);
+        let fault = faults > 0 && self.random.one_in(faults);
         fault.then(|| io::Error::from_raw_os_error(errno))
     }
 }
