@@ -9,7 +9,7 @@ use procserv_ng::{cli, server};
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
-    if let Some((answer, code)) = server::startup::successor::check_requested(&argv) {
+    if let Some((answer, code)) = server::startup::check_requested(&argv) {
         return leave(&answer, &[], code);
     }
     let config = match cli::parse(argv, &|name| std::env::var_os(name)) {

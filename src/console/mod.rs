@@ -148,6 +148,7 @@ impl Console {
             return;
         }
         if let Some(action) = self.supervisor.poll(now.mono) {
+            self.revision += 1;
             self.act(action, now);
         }
         if !self.exiting {

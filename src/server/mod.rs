@@ -70,78 +70,59 @@ pub mod startup;
 mod writers;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
 
+use self::event_loop::Tokens;
 use self::event_loop::child::Child;
 use self::event_loop::listener::Listener;
 use self::event_loop::peer::Peer;
 use self::event_loop::upgrade::Handover;
 use self::os::System;
+use self::os::child_socket::ChildSocket;
+use self::os::fdstore::FdStore;
 use self::records::{Records, RecordsJob, RecordsReply};
 use self::service_manager::ServiceReporter;
 use self::writers::sink::SinkWriter;
 use self::writers::{LogJob, LogReply};
 use crate::config::network::AllowedNetworks;
 use crate::console::Console;
-use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
 use crate::handover::state::ServerIdentity;
-use crate::limits::READ_SIZE;
 
 /// Everything that runs.
 struct Server<S: System> {
     system: S,
     console: Console,
     child: Option<Child<S::Process>>,
-    /// The one before it, under `--overlap`, until it has ended.
+    /// The child that is being replaced, under `--overlap`, until it has ended.
     old_child: Option<Child<S::Process>>,
+    /// The sockets that every child is given (`--listen`).
+    child_sockets: Vec<ChildSocket>,
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
     log: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
-    /// With `--events` or `--status-file`.
-    records: Option<Records<S::Handle<RecordsJob, RecordsReply>>>,
+    /// The file that `log` is opened by, if it has a name.
+    log_path: Option<PathBuf>,
     /// Standard output under `-d`: diagnostics, and without `-f` the console.
     stdout: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
     /// With `--syslog`.
     syslog: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
+    /// With `--events` or `--status-file`.
+    records: Option<Records<S::Handle<RecordsJob, RecordsReply>>>,
     /// With `--notify`.
     service: Option<ServiceReporter>,
-    next_token: usize,
-    /// For whatever is read.
+    /// The way to the service manager, with `--notify`.
+    notifier: Option<Rc<S::Notifier>>,
+    /// What outlives a crash, with `--fdstore`.
+    store: Option<FdStore<S::Notifier>>,
+    tokens: Tokens,
+    /// The space for everything that is read.
     buffer: Box<[u8]>,
+    /// The exit status, once the server is to end.
     exit: Option<u8>,
     identity: ServerIdentity,
     handover: Handover<S::Process>,
-    /// The console's revision that is written down for after a crash.
-    saved_revision: Option<u64>,
-    /// After a failure: when that is tried again.
-    save_retry: Option<Monotonic>,
     /// `--allow-from`.
     allowed_networks: Option<AllowedNetworks>,
-}
-
-impl<S: System> Server<S> {
-    /// On `system`, whose own tokens end before `first_token`; without endpoints so far.
-    fn new(system: S, console: Console, first_token: usize, identity: ServerIdentity) -> Server<S> {
-        Server {
-            system,
-            console,
-            child: None,
-            old_child: None,
-            listeners: Vec::new(),
-            peers: BTreeMap::new(),
-            log: None,
-            records: None,
-            stdout: None,
-            syslog: None,
-            service: None,
-            next_token: first_token,
-            buffer: vec![0; READ_SIZE].into_boxed_slice(),
-            exit: None,
-            identity,
-            handover: Handover::new(),
-            saved_revision: None,
-            save_retry: None,
-            allowed_networks: None,
-        }
-    }
 }

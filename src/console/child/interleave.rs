@@ -33,11 +33,6 @@ impl LineInterleaver {
         LineInterleaver { old_has_turn: true, ..LineInterleaver::default() }
     }
 
-    /// A copy without the output that is held.
-    pub fn crash_snapshot(&self) -> LineInterleaver {
-        LineInterleaver { old_has_turn: self.old_has_turn, ..LineInterleaver::default() }
-    }
-
     fn has_turn(&self, slot: ChildSlot) -> bool {
         (slot == ChildSlot::Old) == self.old_has_turn
     }

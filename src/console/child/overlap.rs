@@ -52,9 +52,10 @@ impl OverlapState {
         self.old.map(|old| old.child)
     }
 
-    /// A copy without the children's output.
+    /// A copy without the children's output and without whose turn it is in the stream, as a crash
+    /// ends that.
     pub fn crash_snapshot(&self) -> OverlapState {
-        OverlapState { interleaver: self.interleaver.crash_snapshot(), ..self.clone() }
+        OverlapState { interleaver: LineInterleaver::default(), ..self.clone() }
     }
 
     /// Goes on from a snapshot, beside this child.
@@ -195,6 +196,7 @@ impl Console {
         if old.until.is_none_or(|until| now.mono < until) {
             return;
         }
+        self.revision += 1;
         if old.terminating {
             old.until = None;
             self.effects.push_back(Effect::Signal(ChildSlot::Old, SIGKILL));

@@ -65,27 +65,26 @@ impl Console {
         let commands = self.settings.console.commands;
         let mut start = !running && byte == RESTART;
         if start {
-            self.audit_events.push_back(AuditEvent::Command(id, Command::Restart));
+            self.record_command(id, Command::Restart);
         }
         if !running && byte == QUIT {
-            self.audit_events.push_back(AuditEvent::Command(id, Command::Quit));
+            self.record_command(id, Command::Quit);
             self.flush(now);
             self.exit(self.supervisor.last_code());
         }
         if commands.logout == Some(byte) {
-            self.audit_events.push_back(AuditEvent::Command(id, Command::Logout));
+            self.record_command(id, Command::Logout);
             self.effects.push_back(Effect::Disconnect(id));
         }
         if commands.toggle == Some(byte) {
-            self.audit_events.push_back(AuditEvent::Command(id, Command::Toggle));
+            self.record_command(id, Command::Toggle);
             // procServ 2.7 has no ONESHOT, so its words have none either.
             let mode = self.supervisor.toggle(self.settings.console.style == MessageStyle::Current);
-            self.revision += 1;
             self.say(&messages::toggled(&self.settings, mode), now);
         }
         if self.settings.restart.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
             let command = if running { Command::Reload } else { Command::Restart };
-            self.audit_events.push_back(AuditEvent::Command(id, command));
+            self.record_command(id, command);
             if running {
                 self.reload(now);
             } else {
@@ -95,7 +94,7 @@ impl Console {
         if commands.kill == Some(byte) {
             self.say(&messages::killed(&self.settings), now);
             let command = if running { Command::Kill } else { Command::Restart };
-            self.audit_events.push_back(AuditEvent::Command(id, command));
+            self.record_command(id, command);
             if running {
                 self.cancel_replacement();
                 self.input.clear();
@@ -113,5 +112,11 @@ impl Console {
             }
         }
         start
+    }
+
+    /// What a command changes, and that it was given, outlives a crash.
+    fn record_command(&mut self, id: ClientId, command: Command) {
+        self.revision += 1;
+        self.audit_events.push_back(AuditEvent::Command(id, command));
     }
 }

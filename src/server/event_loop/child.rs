@@ -68,7 +68,7 @@ impl<P: Process> Child<P> {
         let process = self.source.stream();
         Ok(ChildState {
             pid: process.pid(),
-            pty: process.descriptor()?,
+            pty: Descriptor::of(process)?,
             pidfd: process.pidfd().map(Descriptor::of).transpose()?,
             start_ticks: process.start_ticks(),
             notify_socket: process.notify_socket().map(Descriptor::of).transpose()?,

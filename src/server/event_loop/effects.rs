@@ -1,5 +1,8 @@
 //! What the server does because the console decided it.
 
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
 use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, DisconnectReason, Effect, Event, Sink};
 use crate::server::Server;
@@ -40,9 +43,15 @@ impl<S: System> Server<S> {
 
     /// Starts a child, `beside` the one there is or in the place of one that has ended.
     fn spawn(&mut self, beside: bool, now: Timestamps) {
-        let token = self.take_token();
-        match self.system.spawn(token, beside || self.old_child.is_some()) {
+        let token = self.tokens.take();
+        let beside_another = beside || self.old_child.is_some();
+        match self.system.spawn(token, beside_another, &self.child_sockets) {
             Ok(process) => {
+                if let Some(store) = &mut self.store {
+                    store.store_child(&process);
+                    // A server that is killed before that would leave a child that nobody knows.
+                    store.flush(now.mono);
+                }
                 let child = Child::new(process, token);
                 let pid = child.pid();
                 let other = self.child.replace(child);
@@ -68,9 +77,10 @@ impl<S: System> Server<S> {
 
     pub(super) fn reap_child(&mut self, child: Option<Child<S::Process>>) {
         if let Some(child) = child {
-            let pid = child.pid();
+            if let Some(store) = &mut self.store {
+                store.remove_child(child.process());
+            }
             child.reap();
-            self.system.forget_child(pid);
         }
         // Its zombie may have hidden others.
         self.reap_orphans();
@@ -81,7 +91,11 @@ impl<S: System> Server<S> {
             log.reopen();
         } else if self.console.has_log() {
             // It could not be opened at the start.
-            match self.system.open_log() {
+            let opened = match &self.log_path {
+                Some(path) => self.system.open_log(path),
+                None => Err(io::ErrorKind::NotFound.into()),
+            };
+            match opened {
                 Ok(link) => {
                     self.log = Some(SinkWriter::new(Sink::Log, link));
                     self.console.handle(Event::LogOpened, now);
@@ -89,9 +103,17 @@ impl<S: System> Server<S> {
                 Err(error) => {
                     let reason = sys::reason(&error);
                     self.console.handle(Event::LogOpenFailed(&reason), now);
-                    self.system.log_open_failed();
+                    self.report_log_failure();
                 }
             }
+        }
+    }
+
+    /// Says on stderr that the log could not be opened.
+    pub(super) fn report_log_failure(&mut self) {
+        if let Some(path) = &self.log_path {
+            let path = path.as_os_str().as_bytes();
+            self.system.log_stderr(&[b"unable to open log file ", path].concat());
         }
     }
 
@@ -146,11 +168,16 @@ impl<S: System> Server<S> {
         child.await_daemon();
         match self.system.find_daemon(rehearsed) {
             Ok(daemon) => {
-                let (before, pid) = (child.pid(), daemon.pid);
+                let pid = daemon.pid;
+                // The service manager takes no descriptor twice: the old name goes first.
+                if let Some(store) = &mut self.store {
+                    store.remove_child(child.process());
+                }
                 child.become_daemon(daemon);
-                // By the new name after the old one: the manager takes no descriptor twice.
-                self.system.forget_child(before);
-                self.system.keep_child(child.process());
+                if let Some(store) = &mut self.store {
+                    store.store_child(child.process());
+                    store.flush(now.mono);
+                }
                 // The first process may have hidden others.
                 self.reap_orphans();
                 self.console.handle(Event::Daemonized(pid), now);

@@ -14,6 +14,7 @@ use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, DisconnectReason, Event, Role};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
 use crate::server::Server;
+use crate::server::os::fdstore;
 use crate::server::os::{Connection, System};
 use crate::server::records::{ClientInfo, EventBody};
 use crate::server::writers::sink::SinkWriter;
@@ -188,12 +189,14 @@ impl<S: System> Server<S> {
         endpoint: &str,
         now: Timestamps,
     ) {
-        let token = self.take_token();
+        let token = self.tokens.take();
         let kind = connection.kind().client_kind();
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);
-                self.system.keep(id, &connection);
+                if let Some(store) = &mut self.store {
+                    store.store(&fdstore::client(id), &connection, true);
+                }
                 if let Some(records) = &mut self.records {
                     let (endpoint, peer) = (endpoint.to_owned(), connection.peer_identity());
                     records.add_client(id, ClientInfo { role, endpoint, peer, since: now.wall.0 });

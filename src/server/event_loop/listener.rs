@@ -120,18 +120,18 @@ fn is_transient_accept_error(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsFd, BorrowedFd};
+
     use super::*;
     use crate::config::endpoint::Address;
-    use crate::handover::state::Descriptor;
-    use crate::server::os::Inheritable;
     use crate::sys::file::FileId;
 
     /// A socket on which accept(2) always fails so.
     struct Broken(i32);
 
-    impl Inheritable for Broken {
-        fn descriptor(&self) -> io::Result<Descriptor> {
-            Err(io::ErrorKind::Unsupported.into())
+    impl AsFd for Broken {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            unreachable!("its descriptor is not asked for")
         }
     }
 

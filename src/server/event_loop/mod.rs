@@ -20,6 +20,7 @@ use self::child::Child;
 use self::listener::Listener;
 use super::Server;
 use super::os::System;
+use super::os::fdstore::FdStore;
 use super::records::Records;
 use super::service_manager::ServiceReporter;
 use crate::console::clock::Monotonic;
@@ -82,6 +83,9 @@ impl<S: System> Server<S> {
         self.notify_service_manager(now);
         self.write_records(now);
         self.save(now);
+        if let Some(store) = &mut self.store {
+            store.flush(now.mono);
+        }
         // Who leaves hands nothing over: that it leaves is no part of the state.
         if self.exit.is_none() {
             self.continue_upgrade(now);
@@ -104,7 +108,7 @@ impl<S: System> Server<S> {
             .chain(self.records.as_ref().and_then(Records::deadline))
             .chain(self.child_waits_until(now))
             .chain(self.handover.deadline())
-            .chain(self.save_retry)
+            .chain(self.store.as_ref().and_then(FdStore::deadline))
             .min()?;
         Some(next.saturating_duration_since(now))
     }
@@ -133,16 +137,26 @@ impl<S: System> Server<S> {
         children() || listeners() || peers()
     }
 
-    pub(crate) fn take_token(&mut self) -> Token {
-        let token = Token(self.next_token);
-        self.next_token += 1;
-        token
-    }
-
     pub(crate) fn debug_line(&mut self, line: &str) {
         if let Some(stdout) = &mut self.stdout {
             stdout.write_line(line);
         }
+    }
+}
+
+/// The tokens that descriptors are registered under, of which none is used twice.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    /// The number of the next one.
+    pub(crate) next: usize,
+}
+
+impl Tokens {
+    /// A token that was not used before.
+    pub(crate) fn take(&mut self) -> Token {
+        let token = Token(self.next);
+        self.next += 1;
+        token
     }
 }
 

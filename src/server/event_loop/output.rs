@@ -3,9 +3,10 @@
 
 use crate::console::clock::Timestamps;
 use crate::console::event::{Event, Subsystem};
-use crate::limits::{LOG_RETRY, WRITES_PER_TURN};
+use crate::limits::WRITES_PER_TURN;
 use crate::server::Server;
-use crate::server::os::System;
+use crate::server::os::fdstore;
+use crate::server::os::{Notify, System};
 use crate::server::writers::sink::{SinkEvent, SinkWriter};
 use crate::sys;
 
@@ -55,7 +56,7 @@ impl<S: System> Server<S> {
             }
         }
         if reopen_failed {
-            self.system.log_open_failed();
+            self.report_log_failure();
         }
     }
 
@@ -91,14 +92,15 @@ impl<S: System> Server<S> {
 
     /// Under `--notify`, what the service manager does not know yet.
     pub(crate) fn notify_service_manager(&mut self, now: Timestamps) {
-        let Server { service: Some(manager), system, console, log, .. } = self else {
+        let Server { service: Some(reporter), notifier: Some(notifier), console, log, .. } = self
+        else {
             return;
         };
         let reopens = log.as_ref().is_some_and(SinkWriter::is_reopening);
         let reloads = reopens || (console.reports_reload() && console.is_reloading());
         let (status, name) = (console.status(), console.child_name());
-        let trouble =
-            manager.turn(status, name, reloads, now.mono, |message| system.notify(message));
+        let send = |message: &[u8]| notifier.send(message, &[]);
+        let trouble = reporter.turn(status, name, reloads, now.mono, send);
         if let Some(reason) = trouble {
             self.debug_line(&format!("service manager not told: {reason}"));
         }
@@ -106,33 +108,35 @@ impl<S: System> Server<S> {
 
     /// Sources end here and nowhere else.
     pub(crate) fn drop_departed(&mut self, now: Timestamps) {
-        let Server { peers, console, system, .. } = self;
+        let Server { peers, console, store, .. } = self;
         peers.retain(|&id, peer| {
             let Some(reason) = peer.leaving else {
                 return true;
             };
             console.handle(Event::Left { id, reason }, now);
-            system.forget(id);
+            if let Some(store) = store {
+                store.remove(&fdstore::client(id));
+            }
             false
         });
     }
 
-    /// Under `--fdstore`, writes down what a server would have to know that comes after a crash.
+    /// Under `--fdstore`, saves the state that a server would go on with after a crash.
     pub(crate) fn save(&mut self, now: Timestamps) {
-        let revision = Some(self.console.revision());
-        let early = self.save_retry.is_some_and(|at| now.mono < at);
-        if self.system.store().is_none() || self.saved_revision == revision || early {
+        let revision = self.console.revision();
+        if !self.store.as_ref().is_some_and(|store| store.is_save_due(revision, now.mono)) {
             return;
         }
         let state = self.state(self.console.crash_snapshot());
-        match state.and_then(|state| self.system.save(&state)) {
-            Ok(()) => (self.saved_revision, self.save_retry) = (revision, None),
-            Err(error) => {
-                if self.save_retry.replace(now.mono + LOG_RETRY).is_none() {
-                    let reason = sys::reason(&error);
-                    self.system.log_stderr(&format!("a crash would not be survived: {reason}"));
-                }
-            }
+        let Some(store) = &mut self.store else {
+            return;
+        };
+        let result = state.and_then(|state| store.save(&state));
+        if store.saved(&result, revision, now.mono)
+            && let Err(error) = result
+        {
+            let reason = sys::reason(&error);
+            self.system.log_stderr(format!("a crash would not be survived: {reason}").as_bytes());
         }
     }
 }

@@ -10,7 +10,7 @@ impl<S: System> Server<S> {
     pub(crate) fn record_audit_events(&mut self) {
         while let Some(entry) = self.console.poll_audit_event() {
             if let Some(records) = &mut self.records {
-                records.record_audit_event(entry, self.system.millis());
+                records.record_audit_event(entry, self.system.unix_millis());
             }
         }
     }
@@ -19,7 +19,7 @@ impl<S: System> Server<S> {
     pub(crate) fn record(&mut self, what: &EventBody) {
         self.record_audit_events();
         if let Some(records) = &mut self.records {
-            records.record(what, self.system.millis());
+            records.record(what, self.system.unix_millis());
         }
     }
 
@@ -33,7 +33,7 @@ impl<S: System> Server<S> {
         let Server { records: Some(records), console, system, .. } = self else {
             return;
         };
-        for (duty, result) in records.turn(console, now.mono, system.millis()) {
+        for (duty, result) in records.turn(console, now.mono, system.unix_millis()) {
             self.report(duty, &result, now);
         }
         self.record_audit_events();

@@ -2,28 +2,58 @@
 
 use std::io;
 
-use super::child::Child;
-use crate::console::event::{ClientId, DisconnectReason, Event};
-use crate::limits::CLIENT_LINGER;
+use crate::console::clock::Timestamps;
+use crate::console::event::{DisconnectReason, Event};
+use crate::handover::state::Descriptor;
+use crate::limits::{CLIENT_LINGER, FDSTORE_RETRY};
 use crate::server::Server;
-use crate::server::os::{Inheritable, System};
+use crate::server::event_loop::child::Child;
+use crate::server::os::System;
+use crate::server::os::fdstore;
 use crate::server::records::EventBody;
 
 impl<S: System> Server<S> {
-    /// The end: everybody gets what is pending, then every descriptor and file that is ours goes,
-    /// `files` among them, and last the log gets its time.
+    /// Ends the server: nothing that it made is left, neither processes nor files. `files` are those
+    /// that are removed when they are dropped.
+    ///
+    /// # Errors
+    /// The poll fails.
     pub(crate) fn finish<F>(&mut self, files: F) -> io::Result<()> {
+        let now = self.system.now();
         self.cancel_upgrade();
-        let connections: Vec<ClientId> = self.peers.keys().copied().collect();
-        let children = [&self.child, &self.old_child].into_iter().flatten().map(Child::pid);
-        let children: Vec<i32> = children.collect();
-        let listeners = self.listeners.iter();
-        let listeners: Vec<_> =
-            listeners.filter_map(|listener| listener.socket().descriptor().ok()).collect();
-        self.system.empty_store(&connections, &listeners, &children);
+        self.empty_store(now);
         for child in [self.child.take(), self.old_child.take()] {
             self.reap_child(child);
         }
+        self.drain_clients()?;
+        self.listeners.clear();
+        drop(files);
+        self.finish_writers();
+        Ok(())
+    }
+
+    /// Has the service manager close all that it keeps for this server.
+    fn empty_store(&mut self, now: Timestamps) {
+        let Some(store) = &mut self.store else {
+            return;
+        };
+        // The state goes first: without it, the next server only closes the rest.
+        store.clear();
+        self.peers.keys().for_each(|&id| store.remove(&fdstore::client(id)));
+        for listener in &self.listeners {
+            if let Ok(socket) = Descriptor::of(listener.socket()) {
+                store.remove(&fdstore::listener(socket));
+            }
+        }
+        (0..self.child_sockets.len()).for_each(|index| store.remove(&fdstore::child_socket(index)));
+        let children = [&self.child, &self.old_child].into_iter().flatten();
+        children.map(Child::process).for_each(|child| store.remove_child(child));
+        store.flush(now.mono);
+    }
+
+    /// Writes to the clients what they are still to get, for up to [`CLIENT_LINGER`], and closes
+    /// their connections.
+    fn drain_clients(&mut self) -> io::Result<()> {
         let now = self.system.now();
         let deadline = now.mono + CLIENT_LINGER;
         loop {
@@ -41,13 +71,26 @@ impl<S: System> Server<S> {
             if self.peers.is_empty() || left.is_zero() {
                 break;
             }
-            self.wait(Some(left))?;
+            let mut limit = left;
+            if let Some(store) = &mut self.store
+                && !store.is_flushed()
+            {
+                store.flush(self.system.now().mono);
+                limit = limit.min(FDSTORE_RETRY);
+            }
+            self.wait(Some(limit))?;
         }
         for id in std::mem::take(&mut self.peers).into_keys() {
             self.console.handle(Event::Left { id, reason: DisconnectReason::Exit }, now);
         }
-        self.listeners.clear();
-        drop(files);
+        Ok(())
+    }
+
+    /// Has the threads write what is left, the end of the server among it, and waits for them, but
+    /// not longer than [`LOG_LINGER`] each.
+    ///
+    /// [`LOG_LINGER`]: crate::limits::LOG_LINGER
+    fn finish_writers(&mut self) {
         self.record(&EventBody::ServerExit { status: self.exit.unwrap_or_default() });
         if let Some(records) = &mut self.records {
             records.hand_over_last();
@@ -57,8 +100,7 @@ impl<S: System> Server<S> {
             writer.finish(console, || system.now().mono);
         }
         if let Some(records) = records.take() {
-            records.finish(|| system.now().mono, || system.millis());
+            records.finish(|| system.now().mono, || system.unix_millis());
         }
-        Ok(())
     }
 }

@@ -21,7 +21,9 @@ use crate::handover::state::{ConnectionState, Descriptor, ListenerState, Retry, 
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE};
 use crate::server::Server;
-use crate::server::os::{Connection, Inheritable, Process, Socket, System};
+use crate::server::os::child_socket::ChildSocket;
+use crate::server::os::fdstore::FdStore;
+use crate::server::os::{Connection, Process, Socket, System};
 use crate::server::records::Records;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::{LogJob, LogReply, WorkerHandle};
@@ -84,7 +86,7 @@ impl<S: System> Server<S> {
             self.handover.upgrade_requested = true;
             return;
         }
-        let token = self.take_token();
+        let token = self.tokens.take();
         let begun = self.state(self.console.snapshot()).and_then(|state| {
             let bytes = format::encode(&state);
             let program = self.system.spawn_check(&bytes, token)?;
@@ -119,9 +121,10 @@ impl<S: System> Server<S> {
                 let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
                 let records_rest = self.records.as_ref().is_none_or(Records::is_quiesced);
                 let writers_rest = writers().all(|writer| writer.quiesced_file().is_some());
+                let store_rests = self.store.as_ref().is_none_or(FdStore::is_flushed);
                 match (writers_rest && records_rest, late) {
-                    (true, false) => self.exec_upgrade(now),
-                    // With all at rest it is what the service manager does not take.
+                    (true, false) if store_rests => self.exec_upgrade(now),
+                    (true, false) => {}
                     (true, true) => self.upgrade_failed("service manager is hung", now),
                     (false, true) if records_rest => self.upgrade_failed("log is hung", now),
                     (false, true) => self.upgrade_failed("events are hung", now),
@@ -220,7 +223,7 @@ impl<S: System> Server<S> {
         self.cancel_upgrade();
         self.console.handle(Event::UpgradeFailed(reason), now);
         let text = format!("not upgraded: {reason}");
-        self.system.log_stderr(&text);
+        self.system.log_stderr(text.as_bytes());
         self.debug_line(&text);
         if std::mem::take(&mut self.handover.upgrade_requested) {
             self.upgrade(now);
@@ -236,22 +239,23 @@ impl<S: System> Server<S> {
         let listeners = self.listeners.iter().map(|listener| {
             Ok(ListenerState {
                 role: listener.role,
-                socket: listener.socket().descriptor()?,
+                socket: Descriptor::of(listener.socket())?,
                 file: listener.socket().file(),
                 raw: listener.endpoint().raw,
             })
         });
         let connections = self.peers.iter().map(|(id, peer)| {
             let stream = peer.source.stream();
-            Ok(ConnectionState { id: id.0, stream: stream.descriptor()?, kind: stream.kind() })
+            Ok(ConnectionState { id: id.0, stream: Descriptor::of(stream)?, kind: stream.kind() })
         });
+        let child_sockets = self.child_sockets.iter().map(ChildSocket::state);
         Ok(State {
             version: crate::VERSION.to_owned(),
             argv: self.identity.argv.clone(),
             started: self.identity.started,
             dir: self.identity.dir.clone(),
             open_files: self.identity.open_files,
-            next_token: self.next_token as u64,
+            next_token: self.tokens.next as u64,
             console,
             child,
             listeners: listeners.collect::<io::Result<_>>()?,
@@ -260,9 +264,9 @@ impl<S: System> Server<S> {
             stdout: sink(&self.stdout)?,
             account: self.identity.account.clone(),
             descendants_since: self.system.descendants_since(),
-            store: self.system.store().map(Descriptor::of).transpose()?,
+            store: self.store.as_ref().map(|store| Descriptor::of(store.memory())).transpose()?,
             records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
-            child_sockets: self.system.child_sockets()?,
+            child_sockets: child_sockets.collect::<io::Result<_>>()?,
             old_child,
         })
     }

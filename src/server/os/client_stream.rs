@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 
-use super::{Connection, Inheritable, NonblockingIo, PeerIdentity};
-use crate::handover::state::{ConnectionKind, Descriptor};
+use super::{Connection, NonblockingIo, PeerIdentity};
+use crate::handover::state::ConnectionKind;
 use crate::limits::DRAIN_MAX;
 use crate::sys::fd;
 use crate::sys::terminal::Terminal;
@@ -129,12 +129,6 @@ fn process(socket: &File) -> Option<PeerIdentity> {
 #[cfg(not(target_os = "linux"))]
 fn process(_socket: &File) -> Option<PeerIdentity> {
     None
-}
-
-impl Inheritable for ClientStream {
-    fn descriptor(&self) -> io::Result<Descriptor> {
-        Descriptor::of(self.file())
-    }
 }
 
 impl AsFd for ClientStream {

@@ -15,7 +15,7 @@ use crate::sys::{process, procfs};
 #[derive(Debug, Default)]
 pub(crate) struct Descendants {
     /// `--child-pidfile`.
-    pub(crate) pid_file: Option<PathBuf>,
+    pid_file: Option<PathBuf>,
     /// When the child was started: older processes are not of its kin.
     pub(crate) since_ticks: Option<u64>,
     /// Who got SIGTERM already.
@@ -23,6 +23,12 @@ pub(crate) struct Descendants {
 }
 
 impl Descendants {
+    /// Descendants of the child that was started at `since_ticks`, in USER_HZ ticks since boot, if
+    /// one runs already.
+    pub(crate) fn new(pid_file: Option<PathBuf>, since_ticks: Option<u64>) -> Descendants {
+        Descendants { pid_file, since_ticks, terminated: BTreeSet::new() }
+    }
+
     /// A child is about to be started: what the last one said is no longer true.
     pub(crate) fn prepare(&self) {
         if let Some(path) = &self.pid_file

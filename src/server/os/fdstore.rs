@@ -1,125 +1,144 @@
 //! What outlives a crash of the server: descriptors in the service manager's store, and among them
-//! a memory file with the state of all that they belong to (`--fdstore`; sd_notify(3), FDSTORE=1).
+//! a memory file with the state of all that they belong to (`--fdstore`; FDSTORE=1 of sd_notify(3)).
 //!
-//! The file has two halves, written in turn: a server that is killed while it writes one leaves the
-//! other. An orderly end empties it, and the next start is a new one.
+//! The file has two slots, written in turn: a server that is killed while it writes one leaves the
+//! other. An orderly end empties the file, and the next start is a fresh one.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 
+use super::{Notify, Process};
+use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
 use crate::handover::format;
 use crate::handover::state::{Descriptor, State};
-use crate::limits::FDSTORE_SLOT_SIZE;
+use crate::limits::{FDSTORE_RETRY, FDSTORE_SLOT_SIZE, LOG_RETRY};
 use crate::sys::fd;
-use crate::systemd::notify::Notifier;
 
-/// What the names of all that is stored begin with.
+/// The prefix of the names of all descriptors in the store.
 const PREFIX: &str = "procserv.";
-/// The memory file's.
+/// The name of the memory file.
 pub(crate) const STATE: &str = "state";
-/// What an endpoint's begins with.
+/// The prefix of the name of an endpoint.
 pub(crate) const LISTENER: &str = "listener.";
-/// What a client's begins with.
+/// The prefix of the name of a client's connection.
 pub(crate) const CLIENT: &str = "client.";
-/// A half begins with its number in the sequence and its length.
+/// The length of the head of a slot: its sequence number and the length of its body, both as 64-bit
+/// little-endian numbers.
 const HEAD: usize = 16;
 
-/// The master of the PTY of the child with this PID.
+/// The name of the PTY master of the child with this PID.
 pub(crate) fn pty(pid: i32) -> String {
     format!("pty.{pid}")
 }
 
-/// A child's process.
+/// The name of the pidfd of the child with this PID.
 pub(crate) fn child(pid: i32) -> String {
     format!("child.{pid}")
 }
 
-/// Where a child tells that it is ready.
+/// The name of the socket that the child with this PID reports its readiness to.
 pub(crate) fn notify_socket(pid: i32) -> String {
     format!("notices.{pid}")
 }
 
-/// The child whose process has this name.
-pub(crate) fn pid(what: &str) -> Option<i32> {
-    what.strip_prefix("child.")?.parse().ok()
+/// The PID of the child whose pidfd has this name.
+pub(crate) fn pid(name: &str) -> Option<i32> {
+    name.strip_prefix("child.")?.parse().ok()
 }
 
-/// An endpoint's socket. Its place among the endpoints may change; what is stored keeps its name.
+/// The name of an endpoint's socket. Its place among the endpoints may change; its inode does not.
 pub(crate) fn listener(socket: Descriptor) -> String {
     format!("{LISTENER}{}", socket.inode)
 }
 
-/// A client's connection.
+/// The name of a client's connection.
 pub(crate) fn client(id: ClientId) -> String {
     format!("{CLIENT}{}", id.0)
 }
 
-/// The socket for the child at this place on the command line. Also what LISTEN_FDNAMES calls it,
-/// unless a service manager has given it a name.
+/// The name of the socket for the child at this place on the command line. It is the socket's name in
+/// LISTEN_FDNAMES, too, unless a service manager has given it one.
 pub(crate) fn child_socket(index: usize) -> String {
     format!("listen.{index}")
 }
 
-/// What a name in the store means, if it is one of ours.
+/// The name without the prefix, if the descriptor is one of a server's.
 pub(crate) fn parse_name(name: &[u8]) -> Option<&str> {
     std::str::from_utf8(name.strip_prefix(PREFIX.as_bytes())?).ok()
 }
 
-/// The message that has the manager close what it keeps under this name.
-pub(crate) fn removal(what: &str) -> Vec<u8> {
-    format!("FDSTOREREMOVE=1\nFDNAME={PREFIX}{what}").into_bytes()
+/// The message that has the service manager close what it keeps under this name.
+pub(crate) fn removal(name: &str) -> Vec<u8> {
+    format!("FDSTOREREMOVE=1\nFDNAME={PREFIX}{name}").into_bytes()
 }
 
-/// The store as the server sees it.
+/// The service manager's store as the server sees it.
 #[derive(Debug)]
-pub(crate) struct FdStore {
+pub(crate) struct FdStore<N> {
+    notifier: Rc<N>,
     memory: File,
-    /// The number of the last half written.
+    /// The sequence number of the slot that was written last.
     sequence: u64,
-    /// What the manager is yet to be told, in this order: names, and what to keep under them.
+    /// What the service manager is still to be told, in this order: names, and what to keep under
+    /// them; `None` removes.
     queue: VecDeque<(String, Option<StoredFd>)>,
+    /// The service manager had no room: the queue is not sent before.
+    flush_retry: Monotonic,
+    /// The console's revision in the memory file.
+    saved_revision: Option<u64>,
+    /// The state could not be saved: it is not tried again before.
+    save_retry: Option<Monotonic>,
 }
 
-/// A copy for the manager to keep.
+/// A copy for the service manager to keep.
 #[derive(Debug)]
 struct StoredFd {
     fd: OwnedFd,
-    /// It is dropped when the other side is gone.
+    /// True if the service manager is to close it when the other side is gone.
     watched: bool,
 }
 
-impl FdStore {
-    /// An empty one.
-    pub(crate) fn new() -> io::Result<FdStore> {
+impl<N: Notify> FdStore<N> {
+    /// An empty store.
+    ///
+    /// # Errors
+    /// There is no descriptor or no memory left.
+    pub(crate) fn new(notifier: Rc<N>) -> io::Result<FdStore<N>> {
         let memory = fd::in_memory(&[])?;
-        let mut fdstore = FdStore { memory, sequence: 0, queue: VecDeque::new() };
-        let memory = fdstore.memory.try_clone()?;
-        fdstore.store(STATE, &memory, false);
-        Ok(fdstore)
+        let copy = memory.try_clone()?;
+        let mut store = FdStore::adopt(notifier, memory.into());
+        store.store(STATE, &copy, false);
+        Ok(store)
     }
 
-    /// An empty one in place of one that nobody can go on with.
-    pub(crate) fn replace() -> io::Result<FdStore> {
-        let mut fdstore = FdStore::new()?;
-        fdstore.queue.push_front((STATE.to_owned(), None));
-        Ok(fdstore)
+    /// An empty store in place of one that no server can go on with.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn replace(notifier: Rc<N>) -> io::Result<FdStore<N>> {
+        let mut store = FdStore::new(notifier)?;
+        store.queue.push_front((STATE.to_owned(), None));
+        Ok(store)
     }
 
-    /// One that a server before this one had.
-    pub(crate) fn adopt(memory: OwnedFd) -> FdStore {
+    /// The store of the server before this one, by its memory file.
+    pub(crate) fn adopt(notifier: Rc<N>, memory: OwnedFd) -> FdStore<N> {
         let memory = File::from(memory);
         let sequence = last(&memory).map_or(0, |(sequence, _)| sequence);
-        FdStore { memory, sequence, queue: VecDeque::new() }
-    }
-
-    /// What the last server wrote down, unless it came to an orderly end.
-    pub(crate) fn state(memory: &OwnedFd) -> Option<State> {
-        let memory = File::from(memory.try_clone().ok()?);
-        format::decode(&last(&memory)?.1).ok()
+        FdStore {
+            notifier,
+            memory,
+            sequence,
+            queue: VecDeque::new(),
+            flush_retry: Monotonic(0),
+            saved_revision: None,
+            save_retry: None,
+        }
     }
 
     /// The memory file.
@@ -127,7 +146,26 @@ impl FdStore {
         &self.memory
     }
 
-    /// Writes the state down.
+    /// Returns true if the state at this revision of the console is still to be saved, and it may be
+    /// tried now.
+    pub(crate) fn is_save_due(&self, revision: u64, now: Monotonic) -> bool {
+        self.saved_revision != Some(revision) && self.save_retry.is_none_or(|at| now >= at)
+    }
+
+    /// Takes note of how it went to save the state at this revision. Returns true if it failed, and
+    /// did not the last time.
+    pub(crate) fn saved(&mut self, result: &io::Result<()>, revision: u64, now: Monotonic) -> bool {
+        if result.is_ok() {
+            (self.saved_revision, self.save_retry) = (Some(revision), None);
+            return false;
+        }
+        self.save_retry.replace(now + LOG_RETRY).is_none()
+    }
+
+    /// Writes the state into the memory file.
+    ///
+    /// # Errors
+    /// The state is larger than a slot, or there is no memory left.
     pub(crate) fn save(&mut self, state: &State) -> io::Result<()> {
         let bytes = format::encode(state);
         if bytes.len() + HEAD > FDSTORE_SLOT_SIZE {
@@ -135,79 +173,122 @@ impl FdStore {
         }
         let sequence = self.sequence.wrapping_add(1);
         let head = [sequence.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat();
-        // The head last: half a body under the old one is none, a whole one an old one.
+        // The head comes last: under the old one, half a body is no state, and a whole one is none.
         self.memory.write_all_at(&bytes, start(sequence) + HEAD as u64)?;
         self.memory.write_all_at(&head, start(sequence))?;
         self.sequence = sequence;
         Ok(())
     }
 
-    /// Has the manager keep a copy of `fd`. Watched, it is dropped when the other side is gone.
-    pub(crate) fn store(&mut self, what: &str, fd: impl AsFd, watched: bool) {
-        // Without a descriptor for a copy it does not outlive a crash.
+    /// Has the service manager keep a copy of `fd`, and, if it is `watched`, close the copy when the
+    /// other side is gone.
+    pub(crate) fn store(&mut self, name: &str, fd: impl AsFd, watched: bool) {
+        // Without a descriptor for a copy, it does not outlive a crash.
         if let Ok(copy) = fd.as_fd().try_clone_to_owned() {
-            self.queue.push_back((what.to_owned(), Some(StoredFd { fd: copy, watched })));
+            self.queue.push_back((name.to_owned(), Some(StoredFd { fd: copy, watched })));
         }
     }
 
-    /// Has the manager close what it keeps under this name.
-    pub(crate) fn remove(&mut self, what: &str) {
-        // Of what it was not told it need not know: the queue is no longer than what there is.
-        let untold = self.queue.iter().rposition(|(name, kept)| name == what && kept.is_some());
-        match untold {
+    /// Has the service manager close what it keeps under this name.
+    pub(crate) fn remove(&mut self, name: &str) {
+        // What it was not told of is only taken out of the queue, which so has at most one entry for
+        // each descriptor that there is.
+        let unsent = self.queue.iter().rposition(|(it, stored)| it == name && stored.is_some());
+        match unsent {
             Some(index) => drop(self.queue.remove(index)),
-            None => self.queue.push_back((what.to_owned(), None)),
+            None => self.queue.push_back((name.to_owned(), None)),
         }
     }
 
-    /// An orderly end: nothing is to be found any more.
+    /// Has the service manager keep all that belongs to a child.
+    pub(crate) fn store_child(&mut self, child: &impl Process) {
+        let pid = child.pid();
+        self.store(&pty(pid), child, false);
+        if let Some(socket) = child.notify_socket() {
+            self.store(&notify_socket(pid), socket, false);
+        }
+        if let Ok(process) = child.open_pidfd() {
+            self.store(&self::child(pid), &process, false);
+        }
+    }
+
+    /// Has the service manager close all that belongs to a child.
+    pub(crate) fn remove_child(&mut self, child: &impl Process) {
+        let pid = child.pid();
+        self.remove(&pty(pid));
+        self.remove(&self::child(pid));
+        if child.notify_socket().is_some() {
+            self.remove(&notify_socket(pid));
+        }
+    }
+
+    /// An orderly end: the next server finds no state.
     pub(crate) fn clear(&mut self) {
         let _ = self.memory.set_len(0);
         self.remove(STATE);
     }
 
-    /// Tells the manager as much as it has room for. Whether that is all.
-    pub(crate) fn flush(&mut self, notifier: &Notifier) -> bool {
-        while let Some((what, kept)) = self.queue.front() {
-            let message = match kept {
+    /// Sends as much of the queue as the service manager has room for.
+    pub(crate) fn flush(&mut self, now: Monotonic) {
+        while let Some((name, stored)) = self.queue.front() {
+            let message = match stored {
                 Some(StoredFd { watched, .. }) => {
                     let poll = if *watched { "" } else { "\nFDPOLL=0" };
-                    format!("FDSTORE=1\nFDNAME={PREFIX}{what}{poll}").into_bytes()
+                    format!("FDSTORE=1\nFDNAME={PREFIX}{name}{poll}").into_bytes()
                 }
-                None => removal(what),
+                None => removal(name),
             };
-            let fd = kept.as_ref().map(|kept| kept.fd.as_fd());
-            match notifier.send(&message, fd.as_slice()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // One that does not listen any more keeps nothing.
+            let fd = stored.as_ref().map(|stored| stored.fd.as_fd());
+            match self.notifier.send(&message, fd.as_slice()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.flush_retry = now + FDSTORE_RETRY;
+                    return;
+                }
+                // A service manager that does not listen any more keeps nothing.
                 _ => self.queue.pop_front(),
             };
         }
-        true
+    }
+
+    /// Returns true if the service manager was told everything.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The time at which the store has something to do though nothing has happened.
+    pub(crate) fn deadline(&self) -> Option<Monotonic> {
+        let flush = (!self.is_flushed()).then_some(self.flush_retry);
+        flush.into_iter().chain(self.save_retry).min()
     }
 }
 
-/// Where the half with this number begins.
+/// The state that the last server saved in its memory file, unless it came to an orderly end.
+pub(crate) fn saved_state(memory: &OwnedFd) -> Option<State> {
+    let memory = File::from(memory.try_clone().ok()?);
+    format::decode(&last(&memory)?.1).ok()
+}
+
+/// The offset of the slot for this sequence number.
 fn start(sequence: u64) -> u64 {
     (sequence & 1) * FDSTORE_SLOT_SIZE as u64
 }
 
-/// The last half that was written whole.
+/// The sequence number and the body of the last slot that was written whole.
 fn last(memory: &File) -> Option<(u64, Vec<u8>)> {
-    let halves = [0, 1].into_iter().filter_map(|half| read(memory, half));
-    halves.filter(|(_, bytes)| format::decode(bytes).is_ok()).max_by_key(|(sequence, _)| *sequence)
+    let slots = [0, 1].into_iter().filter_map(|slot| read(memory, slot));
+    slots.filter(|(_, bytes)| format::decode(bytes).is_ok()).max_by_key(|(sequence, _)| *sequence)
 }
 
-fn read(memory: &File, half: u64) -> Option<(u64, Vec<u8>)> {
+fn read(memory: &File, slot: u64) -> Option<(u64, Vec<u8>)> {
     let mut head = [0; HEAD];
-    memory.read_exact_at(&mut head, start(half)).ok()?;
+    memory.read_exact_at(&mut head, start(slot)).ok()?;
     let (sequence, len) = head.split_first_chunk()?;
     let len = usize::try_from(u64::from_le_bytes(*len.first_chunk()?)).ok()?;
     if len > FDSTORE_SLOT_SIZE - HEAD {
         return None;
     }
     let mut bytes = vec![0; len];
-    memory.read_exact_at(&mut bytes, start(half) + HEAD as u64).ok()?;
+    memory.read_exact_at(&mut bytes, start(slot) + HEAD as u64).ok()?;
     Some((u64::from_le_bytes(*sequence), bytes))
 }
 
@@ -216,22 +297,32 @@ mod tests {
     use super::*;
     use crate::handover::tests::sample::state as sample;
 
+    /// A service manager that does not listen.
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Notify for Nobody {
+        fn send(&self, _message: &[u8], _fds: &[std::os::fd::BorrowedFd<'_>]) -> io::Result<()> {
+            Err(io::ErrorKind::ConnectionRefused.into())
+        }
+    }
+
     fn state(dir: &str) -> State {
         State { dir: crate::handover::state::Text(dir.into()), ..sample() }
     }
 
-    fn found(fdstore: &FdStore) -> Option<Vec<u8>> {
+    fn found(fdstore: &FdStore<Nobody>) -> Option<Vec<u8>> {
         let memory = OwnedFd::from(fdstore.memory.try_clone().expect("a copy"));
-        Some(FdStore::state(&memory)?.dir.0)
+        Some(saved_state(&memory)?.dir.0)
     }
 
-    fn adopted(fdstore: &FdStore) -> FdStore {
-        FdStore::adopt(fdstore.memory.try_clone().expect("a copy").into())
+    fn adopted(fdstore: &FdStore<Nobody>) -> FdStore<Nobody> {
+        FdStore::adopt(Rc::new(Nobody), fdstore.memory.try_clone().expect("a copy").into())
     }
 
     #[test]
     fn last_state_is_found() {
-        let mut fdstore = FdStore::new().expect("memory");
+        let mut fdstore = FdStore::new(Rc::new(Nobody)).expect("memory");
         assert_eq!(found(&fdstore), None);
         for number in 0..5 {
             fdstore.save(&state(&number.to_string())).expect("room");
@@ -244,9 +335,9 @@ mod tests {
     }
 
     #[test]
-    fn torn_half_leaves_the_other() {
+    fn torn_slot_leaves_the_other() {
         for after in 0..4 {
-            let mut fdstore = FdStore::new().expect("memory");
+            let mut fdstore = FdStore::new(Rc::new(Nobody)).expect("memory");
             (0..after).for_each(|_| fdstore.save(&state("older")).expect("room"));
             fdstore.save(&state("old")).expect("room");
             let (at, size) =
@@ -256,7 +347,7 @@ mod tests {
             let mut next = adopted(&fdstore);
             next.save(&state("new")).expect("room");
             let mut whole = vec![0; size];
-            fdstore.memory.read_exact_at(&mut whole, at).expect("a half");
+            fdstore.memory.read_exact_at(&mut whole, at).expect("a slot");
             for cut in 0..size {
                 // The body comes before the head.
                 let order = (HEAD..size).chain(0..HEAD);
@@ -280,7 +371,7 @@ mod tests {
     fn damage_is_no_state_and_no_panic() {
         let bytes = |text| format::encode(&state(text));
         let [one, two] = [1, 2].map(start);
-        let mut fdstore = FdStore::new().expect("memory");
+        let mut fdstore = FdStore::new(Rc::new(Nobody)).expect("memory");
         for at in 0..HEAD + bytes("two").len() {
             for flip in [1, 0x80, 0xff] {
                 fdstore.sequence = 0;
@@ -302,12 +393,12 @@ mod tests {
         fdstore.memory.set_len(7).expect("room");
         assert_eq!(found(&fdstore), None);
         let (pipe, _other) = std::io::pipe().expect("a pipe");
-        assert!(FdStore::state(&pipe.into()).is_none());
+        assert!(saved_state(&pipe.into()).is_none());
     }
 
     #[test]
     fn last_number_is_followed_by_another() {
-        let fdstore = FdStore::new().expect("memory");
+        let fdstore = FdStore::new(Rc::new(Nobody)).expect("memory");
         let bytes = format::encode(&state("end"));
         let head = [u64::MAX.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat();
         fdstore.memory.write_all_at(&[head, bytes].concat(), start(u64::MAX)).expect("room");

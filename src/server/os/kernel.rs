@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,17 +17,15 @@ use nix::sys::signal::Signal;
 use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
 use super::descendants::Descendants;
-use super::fdstore::{self, FdStore};
 use super::listening_socket::ListeningSocket;
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
-use super::{Daemon, PendingSignals, Process, Ready, SignalSender, System};
+use super::{
+    Clock, Daemon, PendingSignals, Poller, Process, Processes, Ready, SignalSender, System, Upgrade,
+};
 use crate::config::Rotation;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
-use crate::console::event::ClientId;
 use crate::handover;
-use crate::handover::state::{ChildSocketState, Descriptor, State};
-use crate::limits::FDSTORE_RETRY;
 use crate::server::writers::Worker;
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
@@ -37,7 +35,7 @@ use crate::sys::passed_fds::PassedFds;
 use crate::sys::process;
 use crate::sys::signal::SignalMaskGuard;
 use crate::sys::spawn::PreparedCommand;
-use crate::sys::{fd, file, pidfd, pty, time};
+use crate::sys::{fd, file, pty, time};
 use crate::systemd;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
@@ -55,55 +53,44 @@ pub(crate) struct Kernel {
     waker: Arc<Waker>,
     signals: Signals,
     program: PreparedCommand,
-    /// The name to open the log by, if it is a file.
-    log_path: Option<PathBuf>,
     /// When another log is begun.
-    pub(crate) rotation: Option<Rotation>,
-    /// For messages on stderr.
+    rotation: Option<Rotation>,
+    /// The prefix of messages on stderr.
     argv0: Vec<u8>,
-    /// What to become.
+    /// The path of the program to execute in an upgrade.
     installed: PathBuf,
-    /// The way to the service manager, if it is to be told anything.
-    pub(crate) notifier: Option<Notifier>,
-    /// With `--fdstore`: what outlives a crash.
-    pub(crate) fdstore: Option<FdStore>,
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
-    pub(crate) has_notify_socket: bool,
-    /// What every child is given.
-    pub(crate) child_sockets: Vec<ChildSocket>,
-    /// The child's descendants.
-    pub(crate) descendants: Descendants,
+    has_notify_socket: bool,
+    descendants: Descendants,
     /// Something happened to a child that another server started.
     orphan_exited: bool,
 }
 
 impl Kernel {
-    /// Handles signals from now on.
+    /// Handles signals from now on. `has_notify_socket` is true if each child is to have a
+    /// NOTIFY_SOCKET.
+    ///
+    /// # Errors
+    /// The system has no descriptor to give.
     pub(crate) fn new(
         program: PreparedCommand,
-        log_path: Option<PathBuf>,
+        rotation: Option<Rotation>,
         argv0: Vec<u8>,
+        has_notify_socket: bool,
+        descendants: Descendants,
     ) -> io::Result<Kernel> {
-        let installed = exec::program_path();
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let signals = Signals::new()?;
-        let events = Events::with_capacity(64);
         let kernel = Kernel {
+            waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
             poll,
-            events,
-            waker,
-            signals,
+            events: Events::with_capacity(64),
+            signals: Signals::new()?,
             program,
-            log_path,
-            rotation: None,
+            rotation,
             argv0,
-            installed,
-            notifier: None,
-            fdstore: None,
-            has_notify_socket: false,
-            child_sockets: Vec::new(),
-            descendants: Descendants::default(),
+            installed: exec::program_path(),
+            has_notify_socket,
+            descendants,
             orphan_exited: false,
         };
         kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
@@ -119,10 +106,10 @@ impl Kernel {
         self.register(listener, token, Interest::READABLE)
     }
 
-    /// Starts a thread that writes the log, `file`.
-    pub(crate) fn write_log(&self, file: File) -> io::Result<LogThread> {
+    /// Starts a thread that writes the log, `file`, which is opened anew by its `path`.
+    pub(crate) fn write_log(&self, file: File, path: Option<PathBuf>) -> io::Result<LogThread> {
         let rotator = self.rotation.map(Rotator::new);
-        self.start_thread("log", LogWriter::new(file, self.log_path.clone(), rotator))
+        self.start_thread("log", LogWriter::new(file, path, rotator))
     }
 
     /// Starts a thread that writes standard output, `file`.
@@ -151,48 +138,31 @@ impl Kernel {
         Ok(child)
     }
 
-    /// Offers the manager what it had no room for. How long to wait at most before the next try.
-    fn fill_fdstore(&mut self) -> Option<Duration> {
-        let (fdstore, notifier) = (self.fdstore.as_mut()?, self.notifier.as_ref()?);
-        (!fdstore.flush(notifier)).then_some(FDSTORE_RETRY)
-    }
-
-    /// `<argv0>: <text>` on stderr, unless that would have to be waited for.
-    fn write_stderr(&self, text: &[u8]) {
-        let line = [&self.argv0, b": ".as_slice(), text].concat();
-        // A pipe that takes anything takes so much.
-        let line = line.get(..PIPE_BUF - 1).unwrap_or(&line);
-        if fd::has_room(io::stderr()) {
-            let _ = io::stderr().write_all(&[line, b"\n"].concat());
-        }
-    }
-
     fn register(&self, source: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
         let raw = source.as_fd().as_raw_fd();
         self.poll.registry().register(&mut SourceFd(&raw), token, interest)
     }
 }
 
-impl System for Kernel {
-    type Connection = ClientStream;
-    type Socket = ListeningSocket;
-    type Process = PtyProcess;
-    type Handle<Job, Reply> = WorkerThread<Job, Reply>;
-
+impl Clock for Kernel {
     fn now(&self) -> Timestamps {
         Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) }
     }
 
-    fn millis(&self) -> i64 {
+    fn unix_millis(&self) -> i64 {
         time::wall_millis()
     }
+}
+
+impl Poller for Kernel {
+    type Connection = ClientStream;
+    type Socket = ListeningSocket;
 
     fn wait(
         &mut self,
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
-        let limit = self.fill_fdstore().into_iter().chain(limit).min();
         match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -235,12 +205,21 @@ impl System for Kernel {
             Err(error) => Err(error),
         }
     }
+}
 
-    fn spawn(&mut self, token: Token, beside: bool) -> io::Result<PtyProcess> {
+impl Processes for Kernel {
+    type Process = PtyProcess;
+
+    fn spawn(
+        &mut self,
+        token: Token,
+        beside: bool,
+        sockets: &[ChildSocket],
+    ) -> io::Result<PtyProcess> {
         self.descendants.prepare();
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
-        let sockets: Vec<_> = self.child_sockets.iter().map(AsFd::as_fd).collect();
+        let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
         let (notify_socket, address) =
             if self.has_notify_socket { open_notify_socket()? } else { (None, Vec::new()) };
         if let Some(notify_socket) = &notify_socket {
@@ -249,17 +228,15 @@ impl System for Kernel {
         }
         let pid = self.program.spawn(&slave, PassedFds::new(&sockets), &address)?;
         self.descendants.begin(pid, beside);
-        let child = PtyProcess { pid, master: File::from(master), notify_socket, pidfd: None };
-        self.keep_child(&child);
-        Ok(child)
+        Ok(PtyProcess { pid, master: File::from(master), notify_socket, pidfd: None })
     }
 
-    fn reap_orphans(&mut self, ours: [Option<i32>; 3]) {
-        process::reap_others(ours);
+    fn reap_orphans(&mut self, own: [Option<i32>; 3]) {
+        process::reap_others(own);
     }
 
-    fn find_daemon(&mut self, stranger: Option<i32>) -> Result<Daemon, String> {
-        let daemon = self.descendants.find_daemon(stranger)?;
+    fn find_daemon(&mut self, excluded_ancestor: Option<i32>) -> Result<Daemon, String> {
+        let daemon = self.descendants.find_daemon(excluded_ancestor)?;
         if !daemon.is_child {
             let registered = self.register(&daemon.process, ORPHAN, Interest::READABLE);
             registered.map_err(|error| crate::sys::reason(&error))?;
@@ -267,31 +244,16 @@ impl System for Kernel {
         Ok(daemon)
     }
 
-    fn signal_orphans(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
-        self.descendants.signal(signal, ours)
+    fn signal_orphans(&mut self, signal: i32, own: [Option<i32>; 3]) -> usize {
+        self.descendants.signal(signal, own)
     }
 
     fn descendants_since(&self) -> Option<u64> {
         self.descendants.since_ticks
     }
+}
 
-    fn open_log(&mut self) -> io::Result<LogThread> {
-        match &self.log_path {
-            Some(path) => self.write_log(file::open_append(path)?),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn notify(&mut self, message: &[u8]) -> io::Result<()> {
-        self.notifier.as_ref().map_or(Ok(()), |notifier| notifier.send(message, &[]))
-    }
-
-    fn log_open_failed(&mut self) {
-        if let Some(path) = &self.log_path {
-            self.write_stderr(&[b"unable to open log file ", path.as_os_str().as_bytes()].concat());
-        }
-    }
-
+impl Upgrade for Kernel {
     fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<PtyProcess> {
         let state = fd::in_memory(state)?;
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
@@ -310,11 +272,7 @@ impl System for Kernel {
         }
     }
 
-    fn exec_successor(&mut self, state: &[u8], lasting: &[i32], again: bool) -> io::Error {
-        // What the manager is yet to get would be lost.
-        if self.fill_fdstore().is_some() {
-            return io::ErrorKind::Interrupted.into();
-        }
+    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> io::Error {
         // From here on they stay pending, for whoever is in this process then.
         let _blocked = match SignalMaskGuard::all() {
             Ok(blocked) if !self.signals.any() => blocked,
@@ -334,81 +292,29 @@ impl System for Kernel {
             Ok(image) => image,
             Err(error) => return error,
         };
-        let numbers = || lasting.iter().copied().chain([state.as_raw_fd()]);
+        let numbers = || inherited_fds.iter().copied().chain([state.as_raw_fd()]);
         numbers().for_each(|number| fd::set_inherited(number, true));
         let error = image.exec();
         numbers().for_each(|number| fd::set_inherited(number, false));
         error
     }
+}
 
-    fn child_sockets(&self) -> io::Result<Vec<ChildSocketState>> {
-        self.child_sockets.iter().map(ChildSocket::state).collect()
+impl System for Kernel {
+    type Notifier = Notifier;
+    type Handle<Job, Reply> = WorkerThread<Job, Reply>;
+
+    fn open_log(&mut self, path: &Path) -> io::Result<LogThread> {
+        self.write_log(file::open_append(path)?, Some(path.to_owned()))
     }
 
-    fn store(&self) -> Option<&File> {
-        self.fdstore.as_ref().map(FdStore::memory)
-    }
-
-    fn save(&mut self, state: &State) -> io::Result<()> {
-        self.fdstore.as_mut().map_or(Ok(()), |fdstore| fdstore.save(state))
-    }
-
-    fn keep(&mut self, id: ClientId, connection: &ClientStream) {
-        if let Some(fdstore) = &mut self.fdstore {
-            fdstore.store(&fdstore::client(id), connection, true);
+    fn log_stderr(&mut self, text: &[u8]) {
+        let line = [&self.argv0, b": ".as_slice(), text].concat();
+        // A pipe that takes anything takes so much.
+        let line = line.get(..PIPE_BUF - 1).unwrap_or(&line);
+        if fd::has_room(io::stderr()) {
+            let _ = io::stderr().write_all(&[line, b"\n"].concat());
         }
-    }
-
-    fn forget(&mut self, id: ClientId) {
-        if let Some(fdstore) = &mut self.fdstore {
-            fdstore.remove(&fdstore::client(id));
-        }
-    }
-
-    fn keep_child(&mut self, child: &PtyProcess) {
-        let Some(fdstore) = &mut self.fdstore else {
-            return;
-        };
-        fdstore.store(&fdstore::pty(child.pid), &child.master, false);
-        if let Some(notify_socket) = &child.notify_socket {
-            fdstore.store(&fdstore::notify_socket(child.pid), notify_socket, false);
-        }
-        if let Ok(process) = pidfd::open(child.pid) {
-            fdstore.store(&fdstore::child(child.pid), &process, false);
-        }
-        // Killed before that, the server would leave a child that nobody knows.
-        self.fill_fdstore();
-    }
-
-    fn forget_child(&mut self, pid: i32) {
-        if let Some(fdstore) = &mut self.fdstore {
-            [fdstore::pty(pid), fdstore::child(pid)].iter().for_each(|what| fdstore.remove(what));
-            if self.has_notify_socket {
-                fdstore.remove(&fdstore::notify_socket(pid));
-            }
-        }
-    }
-
-    fn empty_store(
-        &mut self,
-        connections: &[ClientId],
-        listeners: &[Descriptor],
-        children: &[i32],
-    ) {
-        // First of all the state: without it, the rest is only closed.
-        if let Some(fdstore) = &mut self.fdstore {
-            fdstore.clear();
-            connections.iter().for_each(|&id| fdstore.remove(&fdstore::client(id)));
-            listeners.iter().for_each(|&socket| fdstore.remove(&fdstore::listener(socket)));
-            (0..self.child_sockets.len())
-                .for_each(|index| fdstore.remove(&fdstore::child_socket(index)));
-        }
-        children.iter().for_each(|&pid| self.forget_child(pid));
-        self.fill_fdstore();
-    }
-
-    fn log_stderr(&mut self, text: &str) {
-        self.write_stderr(text.as_bytes());
     }
 }
 

@@ -16,11 +16,10 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, umask};
 
+use super::Socket;
 use super::client_stream::ClientStream;
-use super::{Inheritable, Socket};
 use crate::config::endpoint::{Address, Endpoint};
 use crate::console::event::Role;
-use crate::handover::state::Descriptor;
 use crate::limits::{BACKLOG, RESERVED_FDS};
 use crate::sys;
 use crate::sys::file::FileId;
@@ -151,12 +150,6 @@ impl ListeningSocket {
             (Address::Abstract(bound), Address::Abstract(wanted)) => bound == wanted,
             _ => false,
         }
-    }
-}
-
-impl Inheritable for ListeningSocket {
-    fn descriptor(&self) -> io::Result<Descriptor> {
-        Descriptor::of(self)
     }
 }
 

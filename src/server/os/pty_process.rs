@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::{Daemon, Inheritable, NonblockingIo, Process};
-use crate::handover::state::Descriptor;
+use super::{Daemon, NonblockingIo, Process};
 use crate::limits::REAP_WAIT;
 use crate::sys::process::{self, ExitStatus};
 use crate::sys::{fd, pidfd, procfs};
@@ -23,9 +22,9 @@ pub(crate) struct PtyProcess {
     pub(crate) pidfd: Option<OwnedFd>,
 }
 
-impl Inheritable for PtyProcess {
-    fn descriptor(&self) -> io::Result<Descriptor> {
-        Descriptor::of(&self.master)
+impl AsFd for PtyProcess {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.master.as_fd()
     }
 }
 
@@ -91,5 +90,9 @@ impl Process for PtyProcess {
 
     fn pidfd(&self) -> Option<&OwnedFd> {
         self.pidfd.as_ref()
+    }
+
+    fn open_pidfd(&self) -> io::Result<OwnedFd> {
+        pidfd::open(self.pid)
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::settings::{HOLDOFF, READY, settings_of};
 use super::trace::{after_greeting, past, plain, trace_back, without_notes};
-use super::{Run, exchange};
+use super::{Run, upgrade};
 
 impl Run {
     pub(super) fn check(&mut self) {
         self.stream_len();
         let world = self.world.borrow();
-        let stream = &world.pipes[&self.witness].received[self.greeting..];
+        let stream = &world.pipes[&self.reference].received[self.greeting..];
         for (id, joined) in &self.clients {
             let pipe = &world.pipes[id];
             if pipe.token.is_none() {
@@ -46,6 +46,9 @@ impl Run {
         let disk = without_notes(&world.disk);
         let from = trace_back(stream, &disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
+        if self.server.exit.is_some() {
+            assert!(world.kept.is_empty(), "left with the service manager: {:?}", world.kept);
+        }
         self.check_records(&world);
         self.check_told(&world.told);
         let heard = stream.windows(READY.len()).any(|window| window == READY);
@@ -72,7 +75,7 @@ impl Run {
         for message in told {
             match message.as_str() {
                 "READY=1" => assert!(reloads != Some(false), "ready again"),
-                exchange::NEW => {
+                upgrade::NEW => {
                     reloads = None;
                     continue;
                 }
@@ -85,7 +88,7 @@ impl Run {
         }
         if status.leaving {
             // What found no room then is lost.
-            let last = told.rsplit(|message| message == exchange::NEW).next().unwrap();
+            let last = told.rsplit(|message| message == upgrade::NEW).next().unwrap();
             assert!(!last.iter().rev().skip(1).any(|message| message == "STOPPING=1"));
         } else {
             assert_eq!(last, Some(&line));

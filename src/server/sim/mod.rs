@@ -8,13 +8,15 @@
 //!
 //! `SIM_SEED=N` runs one seed, `SIM_SEEDS=N` so many. A seed that fails prints its trace.
 
-mod accounts;
 mod check;
-mod exchange;
-mod far;
+mod crash;
+mod peer_end;
+mod records_check;
+mod servers;
 mod settings;
 mod threads;
 mod trace;
+mod upgrade;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,19 +26,14 @@ use std::time::Duration;
 
 use mio::Token;
 
-use self::far::Far;
-use self::settings::{HOLDOFF, OTHER, Seconds, settings, settings_of};
-use self::threads::log_handle;
-use self::world::{Child, Id, Shared, Simulated, World};
+use self::peer_end::PeerEnd;
+use self::settings::{HOLDOFF, OTHER, Seconds, settings};
+use self::world::{Child, Id, Shared, SimulatedSystem, World};
 use super::Server;
-use super::event_loop::listener::Listener;
-use super::service_manager::ServiceReporter;
-use super::writers::sink::SinkWriter;
-use crate::config::endpoint::Address;
+use super::os::Clock;
 use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
-use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role, Sink};
-use crate::handover::state::ServerIdentity;
+use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role};
 use crate::limits::STAGE_MAX;
 use crate::sys::process::ExitStatus;
 
@@ -46,14 +43,14 @@ const LISTENER: Token = Token(0);
 struct Run {
     seed: u64,
     world: Shared,
-    server: Server<Simulated>,
+    server: Server<SimulatedSystem>,
     /// The reader that never fails: what it has is the stream.
-    witness: Id,
+    reference: Id,
     /// The length of its greeting.
     greeting: usize,
     /// The others, with the length of the stream when they joined, at least and at most.
     clients: BTreeMap<Id, (usize, usize)>,
-    /// All of them that there ever were, with the witness.
+    /// All of them that there ever were, with the reference.
     everybody: BTreeSet<Id>,
     /// What each client typed, until its connection ended.
     typed: u64,
@@ -64,28 +61,21 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Run {
         let world = World::new(seed);
-        let console = Console::new(settings_of(seed), Box::new(Seconds));
-        let mut server =
-            Server::new(Simulated(Rc::clone(&world)), console, 1, ServerIdentity::default());
-        let endpoint = Address::Abstract(b"sim".to_vec()).into();
-        let socket = Simulated(Rc::clone(&world));
-        server.listeners.push(Listener::new(LISTENER, socket, endpoint, Role::User));
-        server.log = Some(SinkWriter::new(Sink::Log, log_handle(&world)));
-        server.records = Some(accounts::records(&world));
-        server.service = Some(ServiceReporter::new(None));
-        let now = super::os::System::now(&server.system);
+        let mut server = servers::fresh(&world, seed);
+        let now = server.system.now();
         server.console.handle(Event::LogOpened, now);
-        let witness = world.borrow_mut().add(usize::MAX);
-        server.join(Far::new(&world, witness, ClientKind::Terminal, 0), Role::User, "stdin", now);
-        let greeting = server.console.output(crate::console::event::ClientId(1)).0.len();
+        let reference = world.borrow_mut().add(usize::MAX);
+        let end = PeerEnd::new(&world, reference, ClientKind::Terminal, 0);
+        server.join(end, Role::User, "stdin", now);
+        let greeting = server.console.output(ClientId(1)).0.len();
         Run {
             seed,
             world,
             server,
-            witness,
+            reference,
             greeting,
             clients: BTreeMap::new(),
-            everybody: BTreeSet::from([witness]),
+            everybody: BTreeSet::from([reference]),
             typed: 0,
             upgrades: 0,
         }
@@ -94,8 +84,8 @@ impl Run {
     /// How long the stream is so far.
     fn stream_len(&self) -> usize {
         let mut world = self.world.borrow_mut();
-        world.take(self.witness, usize::MAX);
-        world.pipe(self.witness).received.len().saturating_sub(self.greeting)
+        world.take(self.reference, usize::MAX);
+        world.pipe(self.reference).received.len().saturating_sub(self.greeting)
     }
 
     /// One turn of the server's loop, if it has one to make now. Whether it had.
@@ -108,13 +98,16 @@ impl Run {
         };
         if awake {
             // As `run` does before it sleeps: memory must be given back without losing a byte.
-            if self.world.borrow_mut().dice.once_in(4) {
+            if self.world.borrow_mut().once_in(4) {
                 self.server.console.release_idle_memory();
             }
             self.server.wait(Some(Duration::ZERO)).unwrap();
             let before = self.stream_len();
             self.server.turn();
-            self.go_on();
+            self.become_successor();
+            if self.server.exit.is_none() {
+                self.check_store();
+            }
             let after = self.stream_len();
             let world = self.world.borrow();
             for (id, joined) in &mut self.clients {
@@ -148,23 +141,23 @@ impl Run {
     fn act(&mut self, step: u64) {
         let mut world = self.world.borrow_mut();
         let ids: Vec<Id> = self.clients.keys().copied().collect();
-        let anybody = (!ids.is_empty()).then(|| ids[world.dice.roll(ids.len() as u64) as usize]);
+        let anybody = (!ids.is_empty()).then(|| ids[world.roll(ids.len() as u64) as usize]);
         let pty = world.children.last().map(|child| child.pipe);
-        match (world.dice.roll(21), anybody, pty) {
-            (18, _, _) if world.dice.once_in(2) => {
+        match (world.roll(21), anybody, pty) {
+            (18, _, _) if world.once_in(2) => {
                 world.signals.overlap = true;
                 world.woken = true;
                 world.note("SIGUSR2".to_owned());
             }
             (18, _, Some(pty)) => {
-                let ready = world.dice.once_in(2);
+                let ready = world.once_in(2);
                 world.pipe(pty).notices.push_back(ready);
                 world.tell(pty, true, false);
                 world.note(format!("the child tells something, ready {ready}"));
             }
             (19 | 20, _, _) if world.children.len() == 2 => old_child_acts(&mut world),
             (0 | 1, _, _) if ids.len() < 6 => {
-                let room = 1 << (4 + world.dice.roll(12));
+                let room = 1 << (4 + world.roll(12));
                 let id = world.add(room);
                 world.waiting.push_back(id);
                 world.news.push((LISTENER, super::os::Ready { readable: true, writable: false }));
@@ -173,12 +166,12 @@ impl Run {
                 world.note(format!("client {id} connects"));
             }
             (2 | 3, Some(id), _) => {
-                let most = 1 << world.dice.roll(17);
+                let most = 1 << world.roll(17);
                 world.take(id, most);
                 world.note(format!("client {id} takes {most}"));
             }
             (4 | 5, Some(id), _) => {
-                let text: &[u8] = match world.dice.roll(9) {
+                let text: &[u8] = match world.roll(9) {
                     0 => b"\x18",
                     1 => b"\x14",
                     2 => b"\xff\xfd\x03\xff\xfb\x22",
@@ -190,27 +183,27 @@ impl Run {
                 world.send(id, text, false);
                 world.note(format!("client {id} sends {text:?}"));
             }
-            (6, Some(id), _) if world.dice.once_in(3) => {
-                let reset = world.dice.once_in(2);
+            (6, Some(id), _) if world.once_in(3) => {
+                let reset = world.once_in(2);
                 world.pipe(id).broken = reset;
                 world.send(id, b"", true);
                 self.clients.remove(&id);
                 world.note(format!("client {id} goes, reset {reset}"));
             }
             (7..=9, _, Some(pty)) if !world.pipe(pty).ended => {
-                let count = 1 << world.dice.roll(18);
+                let count = 1 << world.roll(18);
                 let line = format!("{step} says the child \u{ff}\r\n").into_bytes();
                 let output: Vec<u8> = line.iter().copied().cycle().take(count).collect();
                 world.send(pty, &output, false);
                 world.note(format!("the child writes {count}"));
             }
             (10, _, Some(pty)) => {
-                let most = 1 << world.dice.roll(12);
+                let most = 1 << world.roll(12);
                 world.take(pty, most);
                 world.note(format!("the child reads {most}"));
             }
-            (11, _, Some(pty)) if world.dice.once_in(4) => {
-                let closes = world.dice.once_in(3);
+            (11, _, Some(pty)) if world.once_in(4) => {
+                let closes = world.once_in(3);
                 if let Some(child) = world.children.last_mut().filter(|child| child.end.is_none())
                     && !closes
                 {
@@ -219,31 +212,31 @@ impl Run {
                     world.woken = true;
                 }
                 // Something that it left behind may hold the terminal.
-                let held = !closes && world.dice.once_in(3);
+                let held = !closes && world.once_in(3);
                 world.send(pty, b"last words\r\n", !held);
                 world.note(format!("the child ends, only its terminal {closes}, held {held}"));
             }
             (12 | 13, _, _) => {
                 world.write_log();
-                if world.dice.once_in(2) {
+                if world.once_in(2) {
                     world.write_records();
                 }
                 world.note("the disk writes".to_owned());
             }
-            (14, _, _) if world.dice.once_in(4) => {
+            (14, _, _) if world.once_in(4) => {
                 world.disk_full = !world.disk_full;
                 let full = world.disk_full;
                 world.note(format!("the disk is full: {full}"));
             }
             (16, _, _) => {
-                if world.rehearsal.is_none() || world.dice.once_in(4) {
+                if world.check_run.is_none() || world.once_in(4) {
                     world.signals.upgrade = true;
                     world.woken = true;
                     world.note("SIGUSR1".to_owned());
                 }
             }
-            (17, _, _) => exchange::go_on_with_rehearsal(&mut world),
-            (15, _, _) if world.dice.once_in(8) => {
+            (17, _, _) => upgrade::continue_check(&mut world),
+            (15, _, _) if world.once_in(8) => {
                 world.signals.reopen = true;
                 world.woken = true;
                 world.note("SIGHUP".to_owned());
@@ -300,13 +293,13 @@ fn old_child_acts(world: &mut World) {
     let Some(Child { pipe, end: None }) = world.children.first() else {
         return;
     };
-    let (pipe, kind) = (*pipe, world.dice.roll(6));
+    let (pipe, kind) = (*pipe, world.roll(6));
     if kind == 0 {
         world.note("the old child ends".to_owned());
         world.end(pipe, ExitStatus::Code(4));
     } else {
         let text: &[u8] = [b"the old one\r\n", &b"half a line"[..]][(kind % 2) as usize];
-        let count = 1 << world.dice.roll(18);
+        let count = 1 << world.roll(18);
         let output: Vec<u8> = text.iter().copied().cycle().take(count).collect();
         world.note(format!("the old child writes {count}"));
         world.send(pipe, &output, false);
@@ -324,7 +317,7 @@ fn run(seed: u64) -> Result<[usize; 2], (String, Vec<String>)> {
                 break;
             }
             run.act(step);
-            if run.world.borrow_mut().dice.once_in(2) {
+            if run.world.borrow_mut().once_in(2) {
                 run.turn();
             } else {
                 run.settle();
@@ -332,6 +325,9 @@ fn run(seed: u64) -> Result<[usize; 2], (String, Vec<String>)> {
         }
         run.clear_up();
         run.check();
+        if run.server.exit.is_none() {
+            run.crash();
+        }
     }));
     result.map(|()| [run.upgrades, world.borrow().pairs]).map_err(|panic| {
         let text = panic

@@ -115,7 +115,7 @@ impl World {
             if result.is_err() {
                 let ends = events.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
                 let ends: Vec<usize> = ends.map(|(at, _)| at + 1).chain([0]).collect();
-                let end = ends[self.dice.roll(ends.len() as u64) as usize];
+                let end = ends[self.roll(ends.len() as u64) as usize];
                 rest = events.split_off(end);
             }
             self.events.extend(events);
@@ -138,7 +138,7 @@ impl World {
     /// Appends a chunk to the log. Returns how many bytes found room.
     fn append(&mut self, chunk: &Chunk) -> usize {
         let len = chunk.bytes.len();
-        let count = if self.disk_full { self.dice.roll(len as u64 + 1) as usize / 2 } else { len };
+        let count = if self.disk_full { self.roll(len as u64 + 1) as usize / 2 } else { len };
         self.disk.extend_from_slice(&chunk.bytes[..count]);
         count
     }

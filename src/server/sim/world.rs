@@ -7,50 +7,38 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::rc::Rc;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use mio::Token;
 use nix::libc;
 
-use super::far::Far;
+use super::peer_end::PeerEnd;
 use super::threads::{QueueHandle, WorkerQueue, log_handle};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
-use crate::console::event::{ClientId, ClientKind};
-use crate::handover::state::{ChildSocketState, Descriptor, State};
-use crate::server::os::{Daemon, Inheritable, PendingSignals, Ready, SignalSender, Socket, System};
+use crate::console::event::ClientKind;
+use crate::handover::format;
+use crate::handover::state::{Descriptor, State};
+use crate::server::os::child_socket::ChildSocket;
+use crate::server::os::fdstore;
+use crate::server::os::{
+    Clock, Daemon, Notify, PendingSignals, Poller, Processes, Ready, SignalSender, Socket, System,
+    Upgrade,
+};
 use crate::server::records::{RecordsJob, RecordsReply};
 use crate::server::writers::{LogJob, LogReply};
+use crate::sys::fd;
 use crate::sys::file::FileId;
 use crate::sys::process::ExitStatus;
 
-/// A sequence of numbers that a seed decides.
-#[derive(Debug)]
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    /// A number below `limit`.
-    pub(super) fn roll(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
-
-    /// True once in `times`.
-    pub(super) fn once_in(&mut self, times: u64) -> bool {
-        self.roll(times) == 0
-    }
-}
-
 /// Two directions of bytes between the server and something else.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pipe {
+    /// Stands for the descriptor of the server's end.
+    pub(super) file: Rc<File>,
+    pub(super) descriptor: Descriptor,
     pub(super) token: Option<Token>,
     /// On their way to the server.
     pub(super) inbound: VecDeque<u8>,
@@ -82,11 +70,13 @@ pub(super) struct Child {
 
 #[derive(Debug)]
 pub(super) struct World {
-    pub(super) dice: Dice,
+    rng: fastrand::Rng,
     pub(super) now: u64,
     /// Once in so many calls, something is refused, short or late; 0 is never.
     pub(super) faults: u64,
     pub(super) pipes: BTreeMap<Id, Pipe>,
+    /// Stands for the descriptor of the listening socket.
+    listener: Rc<File>,
     /// Connections that wait to be accepted.
     pub(super) waiting: VecDeque<Id>,
     pub(super) news: Vec<(Token, Ready)>,
@@ -94,7 +84,7 @@ pub(super) struct World {
     /// The oldest first: the last one is the child.
     pub(super) children: Vec<Child>,
     /// The program that is rehearsed, and the state it was given.
-    pub(super) rehearsal: Option<(Child, Vec<u8>)>,
+    pub(super) check_run: Option<(Child, Vec<u8>)>,
     /// The program passes its rehearsals, and can't be executed.
     pub(super) never_executes: bool,
     /// What the server became another program with.
@@ -103,8 +93,12 @@ pub(super) struct World {
     /// How often there were two children.
     pub(super) pairs: usize,
     pub(super) starts: Vec<u64>,
-    /// A child runs that a server after a crash would know nothing of.
-    pub(super) unsaved: bool,
+    /// The memory file of the server's store.
+    pub(super) memory: Option<OwnedFd>,
+    /// The descriptors that the service manager keeps, by name.
+    pub(super) kept: BTreeMap<String, OwnedFd>,
+    /// A child was started since it was last seen that all children are saved.
+    unsaved: bool,
     pub(super) log_queue: WorkerQueue<LogJob, LogReply>,
     pub(super) records_queue: WorkerQueue<RecordsJob, RecordsReply>,
     pub(super) epoch: u64,
@@ -124,20 +118,23 @@ pub(super) type Shared = Rc<RefCell<World>>;
 impl World {
     pub(super) fn new(seed: u64) -> Shared {
         Rc::new(RefCell::new(World {
-            dice: Dice::new(seed),
+            rng: fastrand::Rng::with_seed(seed),
             now: 1_000_000_000,
             faults: 0,
             pipes: BTreeMap::new(),
+            listener: Rc::new(fd::in_memory(&[]).unwrap()),
             waiting: VecDeque::new(),
             news: Vec::new(),
             signals: PendingSignals::default(),
             children: Vec::new(),
-            rehearsal: None,
+            check_run: None,
             never_executes: false,
             executed: None,
             next: 1,
             pairs: 0,
             starts: Vec::new(),
+            memory: None,
+            kept: BTreeMap::new(),
             unsaved: false,
             log_queue: WorkerQueue::default(),
             records_queue: WorkerQueue::default(),
@@ -163,8 +160,59 @@ impl World {
     pub(super) fn add(&mut self, room: usize) -> Id {
         let id = self.next;
         self.next += 1;
-        self.pipes.insert(id, Pipe { room, ..Pipe::default() });
+        let file = fd::in_memory(&[]).unwrap();
+        let pipe = Pipe {
+            descriptor: Descriptor::of(&file).unwrap(),
+            file: Rc::new(file),
+            token: None,
+            inbound: VecDeque::new(),
+            ended: false,
+            broken: false,
+            outbound: Vec::new(),
+            room,
+            received: Vec::new(),
+            closed: false,
+            starved: false,
+            notices: VecDeque::new(),
+        };
+        self.pipes.insert(id, pipe);
         id
+    }
+
+    /// The pipe whose end the server has as this descriptor.
+    pub(super) fn pipe_of(&self, descriptor: Descriptor) -> Id {
+        let mut pipes = self.pipes.iter();
+        *pipes.find(|(_, pipe)| pipe.descriptor == descriptor).expect("a pipe of the world").0
+    }
+
+    /// A number below `limit`.
+    pub(super) fn roll(&mut self, limit: u64) -> u64 {
+        self.rng.u64(..limit)
+    }
+
+    /// True once in `times`.
+    pub(super) fn once_in(&mut self, times: u64) -> bool {
+        self.roll(times) == 0
+    }
+
+    /// The state that a server would find after a crash.
+    pub(super) fn saved_state(&self) -> State {
+        fdstore::saved_state(self.memory.as_ref().unwrap()).expect("a saved state")
+    }
+
+    /// A client is told something: a server after a crash knows of the children there are.
+    pub(super) fn check_children_are_saved(&mut self) {
+        if std::mem::take(&mut self.unsaved) {
+            let state = self.saved_state();
+            let saved: Vec<Id> = [state.child, state.old_child]
+                .into_iter()
+                .flatten()
+                .map(|child| self.pipe_of(child.pty))
+                .collect();
+            for child in &self.children {
+                assert!(saved.contains(&child.pipe), "told of a child that a crash would undo");
+            }
+        }
     }
 
     /// A process at the other end of a new pipe, which is told of under `token`.
@@ -202,7 +250,7 @@ impl World {
 
     /// The child or the rehearsed program, by its end of a pipe.
     pub(super) fn process(&mut self, id: Id) -> Option<&mut Child> {
-        let program = self.rehearsal.as_mut().map(|(program, _)| program);
+        let program = self.check_run.as_mut().map(|(program, _)| program);
         self.children.iter_mut().chain(program).find(|process| process.pipe == id)
     }
 
@@ -219,36 +267,56 @@ impl World {
     }
 
     pub(super) fn refuses(&mut self, errno: i32) -> Option<io::Error> {
-        let fault = self.faults > 0 && self.dice.once_in(self.faults);
+        let faults = self.faults;
+        let fault = faults > 0 && self.once_in(faults);
         fault.then(|| io::Error::from_raw_os_error(errno))
     }
 }
 
 /// The server's handle on the world.
-pub(super) struct Simulated(pub(super) Shared);
+pub(super) struct SimulatedSystem(pub(super) Shared);
 
-impl Inheritable for Simulated {
-    fn descriptor(&self) -> io::Result<Descriptor> {
-        Ok(Descriptor { number: 0, kind: 0, device: 0, inode: 0 })
+/// The listening socket.
+pub(super) struct SimulatedSocket {
+    world: Shared,
+    file: Rc<File>,
+}
+
+impl SimulatedSocket {
+    pub(super) fn new(world: &Shared) -> SimulatedSocket {
+        SimulatedSocket { world: Rc::clone(world), file: Rc::clone(&world.borrow().listener) }
     }
 }
 
-impl Socket for Simulated {
-    type Connection = Far;
+impl SimulatedSocket {
+    pub(super) fn descriptor(&self) -> Descriptor {
+        Descriptor::of(self).unwrap()
+    }
+}
+
+impl AsFd for SimulatedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Socket for SimulatedSocket {
+    type Connection = PeerEnd;
 
     fn is_near_fd_limit(&self) -> bool {
-        self.0.borrow_mut().refuses(0).is_some()
+        self.world.borrow_mut().refuses(0).is_some()
     }
 
-    fn accept(&self) -> io::Result<(Far, Option<IpAddr>)> {
-        let mut world = self.0.borrow_mut();
+    fn accept(&self) -> io::Result<(PeerEnd, Option<IpAddr>)> {
+        let mut world = self.world.borrow_mut();
         for errno in [libc::EINTR, libc::ECONNABORTED, libc::EMFILE, libc::ENOMEM] {
             if let Some(error) = world.refuses(errno) {
                 return Err(error);
             }
         }
         let id = world.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok((Far::new(&self.0, id, ClientKind::Telnet, 0), None))
+        drop(world);
+        Ok((PeerEnd::new(&self.world, id, ClientKind::Telnet, 0), None))
     }
 
     fn file(&self) -> Option<FileId> {
@@ -256,16 +324,47 @@ impl Socket for Simulated {
     }
 }
 
-impl System for Simulated {
-    type Connection = Far;
-    type Socket = Simulated;
-    type Process = Far;
-    type Handle<Job, Reply> = QueueHandle<Job, Reply>;
+/// The service manager: keeps what it is told to, and notes the rest.
+impl Notify for SimulatedSystem {
+    fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let mut world = self.0.borrow_mut();
+        if let Some(error) = world.refuses(libc::EAGAIN) {
+            return Err(error);
+        }
+        let text = String::from_utf8(message.to_vec()).unwrap();
+        let name = || {
+            let line = text.lines().find_map(|line| line.strip_prefix("FDNAME=procserv."));
+            line.expect("a name").to_owned()
+        };
+        if text.starts_with("FDSTORE=1\n") {
+            let [fd] = fds else { panic!("{} descriptors with {text}", fds.len()) };
+            let copy = fd.try_clone_to_owned().unwrap();
+            assert!(world.kept.insert(name(), copy).is_none(), "{} is kept already", name());
+        } else if text.starts_with("FDSTOREREMOVE=1\n") {
+            world.kept.remove(&name());
+        } else if let Some(error) = world.refuses(libc::EINTR) {
+            return Err(error);
+        } else {
+            world.told.push(text);
+        }
+        Ok(())
+    }
+}
 
+impl Clock for SimulatedSystem {
     fn now(&self) -> Timestamps {
         let now = self.0.borrow().now;
         Timestamps { mono: Monotonic(now), wall: UnixTime((now / 1_000_000_000) as i64) }
     }
+
+    fn unix_millis(&self) -> i64 {
+        (self.0.borrow().now / 1_000_000) as i64
+    }
+}
+
+impl Poller for SimulatedSystem {
+    type Connection = PeerEnd;
+    type Socket = SimulatedSocket;
 
     fn wait(
         &mut self,
@@ -285,10 +384,6 @@ impl System for Simulated {
         Ok(())
     }
 
-    fn millis(&self) -> i64 {
-        (self.0.borrow().now / 1_000_000) as i64
-    }
-
     fn signal_sender(&self, _signal: i32) -> Option<SignalSender> {
         None
     }
@@ -297,7 +392,7 @@ impl System for Simulated {
         std::mem::take(&mut self.0.borrow_mut().signals)
     }
 
-    fn watch(&mut self, connection: &Far, token: Token) -> io::Result<bool> {
+    fn watch(&mut self, connection: &PeerEnd, token: Token) -> io::Result<bool> {
         let mut world = self.0.borrow_mut();
         if let Some(error) = world.refuses(libc::ENOMEM) {
             return Err(error);
@@ -307,8 +402,17 @@ impl System for Simulated {
         world.tell(connection.id, true, true);
         Ok(false)
     }
+}
 
-    fn spawn(&mut self, token: Token, _beside: bool) -> io::Result<Far> {
+impl Processes for SimulatedSystem {
+    type Process = PeerEnd;
+
+    fn spawn(
+        &mut self,
+        token: Token,
+        _beside: bool,
+        _sockets: &[ChildSocket],
+    ) -> io::Result<PeerEnd> {
         let mut world = self.0.borrow_mut();
         let now = world.now;
         world.starts.push(now);
@@ -321,14 +425,15 @@ impl System for Simulated {
         let (id, pid) = (child.pipe, 1000 + child.pipe as i32);
         world.children.push(child);
         world.unsaved = true;
-        Ok(Far::new(&self.0, id, ClientKind::Telnet, pid))
+        drop(world);
+        Ok(PeerEnd::new(&self.0, id, ClientKind::Telnet, pid))
     }
 
-    fn find_daemon(&mut self, _stranger: Option<i32>) -> Result<Daemon, String> {
+    fn find_daemon(&mut self, _excluded_ancestor: Option<i32>) -> Result<Daemon, String> {
         Err("there are none here".to_owned())
     }
 
-    fn signal_orphans(&mut self, _signal: i32, _ours: [Option<i32>; 3]) -> usize {
+    fn signal_orphans(&mut self, _signal: i32, _own: [Option<i32>; 3]) -> usize {
         0
     }
 
@@ -336,39 +441,27 @@ impl System for Simulated {
         None
     }
 
-    fn reap_orphans(&mut self, _ours: [Option<i32>; 3]) {}
+    fn reap_orphans(&mut self, _own: [Option<i32>; 3]) {}
+}
 
-    fn open_log(&mut self) -> io::Result<QueueHandle<LogJob, LogReply>> {
-        let refused = self.0.borrow_mut().refuses(libc::EACCES);
-        refused.map_or(Ok(log_handle(&self.0)), Err)
-    }
-
-    fn notify(&mut self, message: &[u8]) -> io::Result<()> {
+impl Upgrade for SimulatedSystem {
+    fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<PeerEnd> {
         let mut world = self.0.borrow_mut();
-        for errno in [libc::EAGAIN, libc::EINTR] {
-            if let Some(error) = world.refuses(errno) {
-                return Err(error);
-            }
-        }
-        world.told.push(String::from_utf8_lossy(message).into_owned());
-        Ok(())
-    }
-
-    fn log_open_failed(&mut self) {}
-
-    fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<Far> {
-        let mut world = self.0.borrow_mut();
-        assert!(world.rehearsal.is_none(), "a second rehearsal");
+        assert!(world.check_run.is_none(), "a second check run");
         if let Some(error) = world.refuses(libc::EAGAIN) {
             return Err(error);
         }
         let program = world.start(token);
         let id = program.pipe;
-        world.rehearsal = Some((program, state.to_vec()));
-        Ok(Far::new(&self.0, id, ClientKind::Telnet, 1000 + id as i32))
+        world.check_run = Some((program, state.to_vec()));
+        drop(world);
+        Ok(PeerEnd::new(&self.0, id, ClientKind::Telnet, 1000 + id as i32))
     }
 
-    fn exec_successor(&mut self, state: &[u8], _lasting: &[i32], again: bool) -> io::Error {
+    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> io::Error {
+        let descriptors = format::decode(state).unwrap();
+        let descriptors = descriptors.descriptors().map(|descriptor| descriptor.number);
+        assert_eq!(descriptors.collect::<Vec<_>>(), inherited_fds);
         let mut world = self.0.borrow_mut();
         if world.signals != PendingSignals::default() {
             return io::ErrorKind::Interrupted.into();
@@ -384,26 +477,16 @@ impl System for Simulated {
         // The server must do nothing more.
         io::ErrorKind::Interrupted.into()
     }
+}
 
-    fn child_sockets(&self) -> io::Result<Vec<ChildSocketState>> {
-        Ok(Vec::new())
+impl System for SimulatedSystem {
+    type Notifier = SimulatedSystem;
+    type Handle<Job, Reply> = QueueHandle<Job, Reply>;
+
+    fn open_log(&mut self, _path: &Path) -> io::Result<QueueHandle<LogJob, LogReply>> {
+        let refused = self.0.borrow_mut().refuses(libc::EACCES);
+        refused.map_or(Ok(log_handle(&self.0)), Err)
     }
 
-    fn store(&self) -> Option<&File> {
-        // Only that there is one counts.
-        static STORE: OnceLock<File> = OnceLock::new();
-        Some(STORE.get_or_init(|| tempfile::tempfile().unwrap()))
-    }
-
-    fn save(&mut self, _state: &State) -> io::Result<()> {
-        self.0.borrow_mut().unsaved = false;
-        Ok(())
-    }
-
-    fn keep(&mut self, _id: ClientId, _connection: &Far) {}
-    fn forget(&mut self, _id: ClientId) {}
-    fn forget_child(&mut self, _pid: i32) {}
-    fn keep_child(&mut self, _child: &Far) {}
-    fn empty_store(&mut self, _: &[ClientId], _: &[Descriptor], _: &[i32]) {}
-    fn log_stderr(&mut self, _text: &str) {}
+    fn log_stderr(&mut self, _text: &[u8]) {}
 }

@@ -1,5 +1,6 @@
 //! A server is put together from its parts, new ones or those that another program had, and runs.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -8,19 +9,24 @@ use std::path::{Path, PathBuf};
 
 use super::child_sockets::{environment, is_about_sockets};
 use super::parts::{OutputFile, ServerParts, StartKind};
+use super::system;
 use crate::config::{Config, LogTarget};
 use crate::console::event::{Event, Role, Sink};
 use crate::handover;
-use crate::handover::state::ServerIdentity;
-use crate::limits::KERNEL_TICK;
+use crate::handover::state::{Descriptor, ServerIdentity};
+use crate::limits::{KERNEL_TICK, READ_SIZE};
 use crate::server::Server;
+use crate::server::event_loop::Tokens;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
+use crate::server::event_loop::upgrade::Handover;
+use crate::server::os::Clock;
+use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
-use crate::server::os::fdstore;
+use crate::server::os::descendants::Descendants;
+use crate::server::os::fdstore::{self, FdStore};
 use crate::server::os::kernel::Kernel;
 use crate::server::os::listening_socket::ListeningSocket;
-use crate::server::os::{Inheritable, System};
 use crate::server::records::{
     EndpointJson, RecordWriter, Records, RecordsJob, RecordsReply, ServerInfo,
 };
@@ -33,68 +39,20 @@ use crate::sys::spawn::{ChildCommand, PreparedCommand};
 use crate::sys::user::Account;
 use crate::sys::{process, procfs, signal};
 use crate::systemd;
-use crate::systemd::notify::watchdog;
+use crate::systemd::notify::{Notifier, watchdog};
 
 /// Runs the server that is made of these parts; the exit status.
-pub(crate) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, StartupError> {
-    let system = |what| move |error| StartupError::System { what, error };
-    let manager = parts.notifier.is_some().then(|| {
-        let [usec, watched] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(std::env::var_os);
-        ServiceReporter::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
-    });
-    let kernel = kernel(config, &mut parts)?;
-    signal::unblock_all().map_err(system("set the signal mask"))?;
-    let write_log = |file| kernel.write_log(file);
-    let log = parts.log.map(|it| it.writer(Sink::Log, write_log)).transpose();
-    let log = log.map_err(system("start a thread"))?;
-    let write_stdout = |file| kernel.write_stdout(file);
-    let stdout = parts.stdout.map(|it| it.writer(Sink::Stdout, write_stdout)).transpose();
-    let stdout = stdout.map_err(system("start a thread"))?;
-
-    let syslog = config.log.syslog.as_ref().map(|tag| {
-        let worker = Syslog::new("/dev/log".into(), tag, std::process::id());
-        Ok(SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
-    });
-    let syslog = syslog.transpose().map_err(system("start a thread"))?;
-
-    let mut server = Server::new(kernel, parts.console, parts.next_token, parts.identity);
-    (server.log, server.stdout, server.service) = (log, stdout, manager);
-    server.allowed_networks.clone_from(&config.endpoints.allow_from);
-    server.syslog = syslog;
-    let fixed = server_info(config, &server.identity, &parts.listeners, parts.records.1);
-    server.records = records(config, &server.system, fixed).map_err(system("start a thread"))?;
-    server.records = server.records.map(|records| records.with_state(parts.records.0));
-    if parts.start_kind == StartKind::Fresh
-        && let Some(records) = &mut server.records
-    {
-        records.begin(server.system.millis());
-    }
-    if parts.start_kind != StartKind::Upgraded
-        && server.log.is_none()
-        && config.log.path().is_some()
-    {
-        let reason = parts.log_error.unwrap_or_default();
-        server.console.handle(Event::LogOpenFailed(&reason), server.system.now());
-    }
-    parts.debug_lines.iter().for_each(|line| server.debug_line(line));
-    for listener in parts.listeners {
-        let token = server.take_token();
-        server.system.watch_listener(&listener, token).map_err(system("poll"))?;
-        let (endpoint, role) = (listener.endpoint.clone(), listener.role);
-        server.listeners.push(Listener::new(token, listener, endpoint, role));
-    }
-    for (id, connection) in parts.connections {
+pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, StartupError> {
+    let start_kind = parts.start_kind;
+    let files = std::mem::take(&mut parts.files);
+    let connections = std::mem::take(&mut parts.connections);
+    let debug_lines = std::mem::take(&mut parts.debug_lines);
+    let mut server = assemble(config, parts)?;
+    debug_lines.iter().for_each(|line| server.debug_line(line));
+    for (id, connection) in connections {
         server.resume_client(id, connection);
     }
-    let mut adopt = |child| {
-        let token = server.take_token();
-        let process = server.system.adopt(child, token).map_err(system("poll"))?;
-        Ok(Child::new(process, token))
-    };
-    let child = parts.child.map(&mut adopt).transpose()?;
-    let old_child = parts.old_child.map(adopt).transpose()?;
-    (server.child, server.old_child) = (child, old_child);
-    match parts.start_kind {
+    match start_kind {
         StartKind::Fresh => {
             if config.is_foreground()
                 && config.log.target != Some(LogTarget::Stdout)
@@ -107,46 +65,125 @@ pub(crate) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
         StartKind::Recovered => server.resume(Event::Restarted),
     }
     let code = server.run().map_err(system("poll"))?;
-    server.finish(parts.files).map_err(system("poll"))?;
+    server.finish(files).map_err(system("poll"))?;
     Ok(code)
 }
 
-/// The kernel as this server wants it; what survives a crash is kept from here on.
-fn kernel(config: &Config, parts: &mut ServerParts) -> Result<Kernel, StartupError> {
-    let system = |what| move |error| StartupError::System { what, error };
+/// The server, with its threads. Its clients, if it goes on with any, are still to join it.
+fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, StartupError> {
+    let kernel = kernel(config, &parts)?;
+    let log_path = || config.log.path().map(Path::to_owned);
+    if parts.start_kind != StartKind::Upgraded
+        && let Some(store) = &mut parts.store
+    {
+        store_sockets(store, &parts.listeners, &parts.child_sockets);
+    }
+    signal::unblock_all().map_err(system("set the signal mask"))?;
+    let writer =
+        |sink, output: Option<OutputFile>, start: &dyn Fn(File) -> io::Result<LogThread>| {
+            let writer =
+                output.map(|it| Ok(SinkWriter::new(sink, start(it.file)?).with_retry(it.retry)));
+            writer.transpose().map_err(system("start a thread"))
+        };
+    let log = writer(Sink::Log, parts.log, &|file| kernel.write_log(file, log_path()))?;
+    let stdout = writer(Sink::Stdout, parts.stdout, &|file| kernel.write_stdout(file))?;
+    let syslog = config.log.syslog.as_ref().map(|tag| {
+        let worker = Syslog::new("/dev/log".into(), tag, std::process::id());
+        Ok(SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
+    });
+    let syslog = syslog.transpose().map_err(system("start a thread"))?;
+    let (records_state, predecessor) = parts.records;
+    let info = server_info(config, &parts.identity, &parts.listeners, predecessor);
+    let mut records = records(config, &kernel, info).map_err(system("start a thread"))?;
+    records = records.map(|records| records.with_state(records_state));
+    if parts.start_kind == StartKind::Fresh
+        && let Some(records) = &mut records
+    {
+        records.begin(kernel.unix_millis());
+    }
+    let mut tokens = Tokens { next: parts.next_token };
+    let listeners = parts.listeners.into_iter().map(|socket| {
+        let token = tokens.take();
+        kernel.watch_listener(&socket, token)?;
+        let (endpoint, role) = (socket.endpoint.clone(), socket.role);
+        Ok(Listener::new(token, socket, endpoint, role))
+    });
+    let listeners = listeners.collect::<io::Result<_>>().map_err(system("poll"))?;
+    let mut adopt = |process| {
+        let token = tokens.take();
+        Ok(Child::new(kernel.adopt(process, token)?, token))
+    };
+    let child = parts.child.map(&mut adopt).transpose().map_err(system("poll"))?;
+    let old_child = parts.old_child.map(&mut adopt).transpose().map_err(system("poll"))?;
+    let service = parts.notifier.is_some().then(|| {
+        let [usec, watched] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(std::env::var_os);
+        ServiceReporter::new(watchdog(usec.as_deref(), watched.as_deref(), std::process::id()))
+    });
+    Ok(Server {
+        system: kernel,
+        console: parts.console,
+        child,
+        old_child,
+        child_sockets: parts.child_sockets,
+        listeners,
+        peers: BTreeMap::new(),
+        log,
+        log_path: log_path(),
+        stdout,
+        syslog,
+        records,
+        service,
+        notifier: parts.notifier,
+        store: parts.store,
+        tokens,
+        buffer: vec![0; READ_SIZE].into_boxed_slice(),
+        exit: None,
+        identity: parts.identity,
+        handover: Handover::new(),
+        allowed_networks: config.endpoints.allow_from.clone(),
+    })
+}
+
+/// The kernel as this server wants it.
+fn kernel(config: &Config, parts: &ServerParts) -> Result<Kernel, StartupError> {
     let program = PreparedCommand::new(&child_command(config, parts, process::own_pid()));
     let program = program.map_err(system("prepare the child"))?;
-    let argv0 = config.argv0.as_bytes().to_vec();
-    let mut kernel = Kernel::new(program, config.log.path().map(Path::to_owned), argv0)
-        .map_err(system("poll"))?;
-    (kernel.notifier, kernel.fdstore) = (parts.notifier.take(), parts.fdstore.take());
-    kernel.child_sockets = std::mem::take(&mut parts.child_sockets);
-    kernel.has_notify_socket = config.restart.overlap.is_some();
-    kernel.rotation = config.log.rotation;
-    (kernel.descendants.pid_file, kernel.descendants.since_ticks) =
-        (config.restart.daemon_pid_file.clone(), parts.descendants_since);
+    let descendants =
+        Descendants::new(config.restart.daemon_pid_file.clone(), parts.descendants_since);
+    let kernel = Kernel::new(
+        program,
+        config.log.rotation,
+        config.argv0.as_bytes().to_vec(),
+        config.restart.overlap.is_some(),
+        descendants,
+    );
+    let kernel = kernel.map_err(system("poll"))?;
     if config.restart.kill_orphans || config.restart.daemon_pid_file.is_some() {
         process::adopt_orphans().map_err(system("become the parent of orphans"))?;
         if parts.descendants_since.is_none() {
-            // They are not the child's, and stay alive.
+            // Processes that are children already are not the child's descendants, and stay alive.
             procfs::wait_one_tick(KERNEL_TICK);
         }
     }
-    if parts.start_kind != StartKind::Upgraded
-        && let Some(fdstore) = &mut kernel.fdstore
-    {
-        for listener in parts.listeners.iter().filter(|listener| !listener.passed) {
-            if let Ok(socket) = listener.descriptor() {
-                fdstore.store(&fdstore::listener(socket), listener, true);
-            }
-        }
-        for (index, socket) in kernel.child_sockets.iter().enumerate() {
-            if !socket.passed {
-                fdstore.store(&fdstore::child_socket(index), socket, true);
-            }
+    Ok(kernel)
+}
+
+/// Has the service manager keep the sockets that it has not passed itself.
+fn store_sockets(
+    store: &mut FdStore<Notifier>,
+    listeners: &[ListeningSocket],
+    child_sockets: &[ChildSocket],
+) {
+    for listener in listeners.iter().filter(|listener| !listener.passed) {
+        if let Ok(socket) = Descriptor::of(listener) {
+            store.store(&fdstore::listener(socket), listener, true);
         }
     }
-    Ok(kernel)
+    for (index, socket) in child_sockets.iter().enumerate() {
+        if !socket.passed {
+            store.store(&fdstore::child_socket(index), socket, true);
+        }
+    }
 }
 
 /// The records, if any are wanted.
@@ -230,16 +267,5 @@ fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand
         open_files: parts.identity.open_files,
         ignore_hangup: config.restart.daemon_pid_file.is_some(),
         user: parts.identity.account.clone(),
-    }
-}
-
-impl OutputFile {
-    /// Has it written by the thread that `start` starts.
-    fn writer(
-        self,
-        sink: Sink,
-        start: impl Fn(File) -> io::Result<LogThread>,
-    ) -> io::Result<SinkWriter<LogThread>> {
-        Ok(SinkWriter::new(sink, start(self.file)?).with_retry(self.retry))
     }
 }

@@ -1,6 +1,7 @@
 //! What a server is put together from, whether it is new or goes on where another stopped.
 
 use std::fs::File;
+use std::rc::Rc;
 
 use super::pid_files::OwnedFile;
 use crate::config::{Config, LogTarget, RunMode};
@@ -36,8 +37,6 @@ pub(crate) struct ServerParts {
     pub(crate) listeners: Vec<ListeningSocket>,
     pub(crate) child_sockets: Vec<ChildSocket>,
     pub(crate) log: Option<OutputFile>,
-    /// Why there is none.
-    pub(crate) log_error: Option<String>,
     pub(crate) stdout: Option<OutputFile>,
     /// What the records go on with, and the version of the program before.
     pub(crate) records: (RecordsState, String),
@@ -48,9 +47,9 @@ pub(crate) struct ServerParts {
     pub(crate) next_token: usize,
     pub(crate) files: Vec<OwnedFile>,
     /// The way to the service manager, if it is to be told anything.
-    pub(crate) notifier: Option<Notifier>,
+    pub(crate) notifier: Option<Rc<Notifier>>,
     /// With `--fdstore`.
-    pub(crate) fdstore: Option<FdStore>,
+    pub(crate) store: Option<FdStore<Notifier>>,
     /// Since when the child's kin are in the world.
     pub(crate) descendants_since: Option<u64>,
     /// Lines for `-d`.
@@ -65,10 +64,10 @@ pub(crate) struct OutputFile {
 }
 
 /// The way to the service manager, with `--notify` and if there is one.
-pub(crate) fn notifier(config: &Config) -> Result<Option<Notifier>, StartupError> {
+pub(crate) fn notifier(config: &Config) -> Result<Option<Rc<Notifier>>, StartupError> {
     let address = std::env::var_os("NOTIFY_SOCKET");
     let notifier = address.filter(|name| config.service.notify && !name.is_empty());
-    let notifier = notifier.map(|address| Notifier::new(&address)).transpose();
+    let notifier = notifier.map(|address| Notifier::new(&address).map(Rc::new)).transpose();
     notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
 }
 

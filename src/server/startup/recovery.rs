@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::rc::Rc;
 
 use nix::sys::socket::{Shutdown, shutdown};
 
@@ -48,7 +49,7 @@ impl Recovery {
             .into_iter()
             .filter_map(|(name, fd)| Some((fdstore::parse_name(&name)?.into(), fd)));
         let held: BTreeMap<String, OwnedFd> = named.collect();
-        let state = held.get(STATE).and_then(FdStore::state);
+        let state = held.get(STATE).and_then(fdstore::saved_state);
         let listeners = state.iter().flat_map(|state| &state.listeners);
         let files = listeners
             .filter_map(|listener| Some((fdstore::listener(listener.socket), listener.file?)))
@@ -146,12 +147,12 @@ impl Recovery {
     }
 
     /// The store itself, without what nobody took.
-    pub(crate) fn fdstore(mut self) -> std::io::Result<FdStore> {
+    pub(crate) fn fdstore(mut self, notifier: Rc<Notifier>) -> io::Result<FdStore<Notifier>> {
         let memory = self.held.remove(STATE).filter(|_| self.state.is_some());
         let mut fdstore = match memory {
-            Some(memory) => FdStore::adopt(memory),
+            Some(memory) => FdStore::adopt(notifier, memory),
             // What can't be read may not even be memory.
-            None => FdStore::replace()?,
+            None => FdStore::replace(notifier)?,
         };
         self.held.keys().for_each(|what| fdstore.remove(what));
         self.close_unclaimed();

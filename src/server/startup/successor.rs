@@ -2,20 +2,18 @@
 //! descriptors it left open are taken over.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
 
 use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
 use super::pid_files::adopt_files;
-use crate::cli;
+use super::system;
 use crate::config::Config;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
-use crate::handover::state::{ChildState, Descriptor, ServerIdentity, SinkState, State};
+use crate::handover::state::{ChildState, Descriptor, SinkState, State};
 use crate::handover::{self, format};
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
@@ -81,7 +79,7 @@ impl Predecessor {
             let terminus = ClientStream::adopt(stream, connection.kind);
             connections.push((id, terminus.map_err(system("take over a terminal"))?));
         }
-        let fdstore = self.state.store.map(|memory| self.take(memory)).transpose()?;
+        let memory = self.state.store.map(|memory| self.take(memory)).transpose()?;
         let log = self.state.log.map(|sink| self.output(sink)).transpose()?;
         let stdout = self.state.stdout.map(|sink| self.output(sink)).transpose()?;
         let settings = settings(config, &origin, log.is_some());
@@ -89,6 +87,8 @@ impl Predecessor {
             .map_err(|error| io::Error::other(error.to_string()))
             .map_err(system("go on from the state of the server before"))?;
         let notifier = notifier(config)?;
+        let store =
+            memory.zip(notifier.clone()).map(|(memory, notifier)| FdStore::adopt(notifier, memory));
         let files = adopt_files(config, process::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
         let records = (self.state.records, self.state.version);
@@ -99,7 +99,6 @@ impl Predecessor {
             listeners,
             child_sockets,
             log,
-            log_error: None,
             stdout,
             records,
             child,
@@ -108,7 +107,7 @@ impl Predecessor {
             next_token,
             files,
             notifier,
-            fdstore: fdstore.map(FdStore::adopt),
+            store,
             descendants_since: self.state.descendants_since,
             debug_lines: Vec::new(),
         })
@@ -138,41 +137,10 @@ impl Predecessor {
     }
 }
 
-/// If `argv` asks for nothing but a rehearsal: what to print, and the status to leave with. Nothing
-/// is changed by it.
-pub fn check_requested(argv: &[OsString]) -> Option<(Vec<u8>, u8)> {
-    let [_, only] = argv else {
-        return None;
-    };
-    let number = only.to_str()?.strip_prefix(handover::CHECK)?;
-    Some(match check(number) {
-        Ok(digest) => (handover::answer(digest), 0),
-        Err(reason) => (reason.into_bytes(), 1),
-    })
-}
-
-/// Whether this program could go on from the state behind `number`: the state's digest.
-fn check(number: &str) -> Result<u32, String> {
-    let number = number.parse().map_err(|_| format!("invalid descriptor '{number}'"))?;
-    let bytes = read(number).map_err(|error| format!("cannot read the state: {error}"))?;
-    let state = format::decode(&bytes).map_err(|error| error.to_string())?;
-    let argv = state.argv.iter().map(|word| OsString::from_vec(word.0.clone())).collect();
-    let config = cli::parse(argv, &|name| std::env::var_os(name))
-        .map_err(|exit| String::from_utf8_lossy(&exit.stderr).into_owned())?;
-    let settings = settings(&config, &ServerIdentity::default(), state.log.is_some());
-    Console::restore(settings, Box::new(LocalTime), state.console)
-        .map_err(|error| error.to_string())?;
-    Ok(format::digest(&bytes))
-}
-
-fn read(number: i32) -> io::Result<Vec<u8>> {
+pub(super) fn read(number: i32) -> io::Result<Vec<u8>> {
     let mut file = File::from(fd::adopt(number)?);
     let mut bytes = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-fn system(what: &'static str) -> impl Fn(io::Error) -> StartupError {
-    move |error| StartupError::System { what, error }
 }

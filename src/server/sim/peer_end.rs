@@ -1,33 +1,36 @@
 //! What the server holds of the simulated world: its ends of connections and of the child's terminal.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use nix::libc;
 
 use super::world::{Id, Shared};
 use crate::console::event::ClientKind;
-use crate::handover::state::{ConnectionKind, Descriptor};
-use crate::server::os::{Connection, Daemon, Inheritable, NonblockingIo, PeerIdentity, Process};
+use crate::handover::state::ConnectionKind;
+use crate::server::os::{Connection, Daemon, NonblockingIo, PeerIdentity, Process};
 use crate::sys::process::ExitStatus;
 use crate::sys::terminal::TermiosFlags;
 
 /// The server's end of a pipe.
-pub(super) struct Far {
+pub(super) struct PeerEnd {
     world: Shared,
     pub(super) id: Id,
     kind: ClientKind,
     pid: i32,
+    file: Rc<File>,
 }
 
-impl Far {
-    pub(super) fn new(world: &Shared, id: Id, kind: ClientKind, pid: i32) -> Far {
-        Far { world: Rc::clone(world), id, kind, pid }
+impl PeerEnd {
+    pub(super) fn new(world: &Shared, id: Id, kind: ClientKind, pid: i32) -> PeerEnd {
+        let file = Rc::clone(&world.borrow_mut().pipe(id).file);
+        PeerEnd { world: Rc::clone(world), id, kind, pid, file }
     }
 }
 
-impl Drop for Far {
+impl Drop for PeerEnd {
     fn drop(&mut self) {
         let mut world = self.world.borrow_mut();
         // An exec closes nothing that was to stay open.
@@ -37,20 +40,20 @@ impl Drop for Far {
     }
 }
 
-impl Inheritable for Far {
-    fn descriptor(&self) -> io::Result<Descriptor> {
-        Ok(Descriptor { number: -(self.id as i32), kind: 0, device: 0, inode: 0 })
+impl AsFd for PeerEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
-impl NonblockingIo for Far {
+impl NonblockingIo for PeerEnd {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
         if let Some(error) = world.refuses(libc::EINTR) {
             return Err(error);
         }
         let short = world.refuses(0).is_some();
-        let reset = world.pipe(self.id).broken && world.dice.once_in(2);
+        let reset = world.pipe(self.id).broken && world.once_in(2);
         let pipe = world.pipe(self.id);
         if pipe.inbound.is_empty() {
             return match pipe.ended {
@@ -69,7 +72,9 @@ impl NonblockingIo for Far {
 
     fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
-        assert!(self.pid != 0 || !world.unsaved, "told of a child that a crash would undo");
+        if self.pid == 0 {
+            world.check_children_are_saved();
+        }
         if let Some(error) = world.refuses(libc::EINTR) {
             return Err(error);
         }
@@ -90,7 +95,7 @@ impl NonblockingIo for Far {
     }
 }
 
-impl Connection for Far {
+impl Connection for PeerEnd {
     fn peer_identity(&self) -> PeerIdentity {
         PeerIdentity::Process { uid: 1, gid: 2, pid: self.id as i32 }
     }
@@ -111,7 +116,7 @@ impl Connection for Far {
     }
 }
 
-impl Process for Far {
+impl Process for PeerEnd {
     fn pid(&self) -> i32 {
         self.pid
     }
@@ -131,7 +136,7 @@ impl Process for Far {
     fn reap(self) {
         let mut world = self.world.borrow_mut();
         world.children.retain(|child| child.pipe != self.id);
-        world.rehearsal.take_if(|(program, _)| program.pipe == self.id);
+        world.check_run.take_if(|(program, _)| program.pipe == self.id);
     }
 
     fn start_ticks(&self) -> Option<u64> {
@@ -148,5 +153,9 @@ impl Process for Far {
 
     fn pidfd(&self) -> Option<&OwnedFd> {
         None
+    }
+
+    fn open_pidfd(&self) -> io::Result<OwnedFd> {
+        self.file.try_clone().map(OwnedFd::from)
     }
 }

@@ -1,40 +1,28 @@
 //! Upgrades in the simulation: what the rehearsed program does, and a server that goes on where
 //! another stopped.
 
-use std::rc::Rc;
-
-use super::far::Far;
-use super::threads::log_handle;
-use super::world::{Id, Simulated, World};
-use super::{LISTENER, Run, Seconds, settings, settings_of};
-use crate::config::endpoint::Address;
+use super::settings::{Seconds, settings};
+use super::world::World;
+use super::{LISTENER, Run, servers};
 use crate::console::Console;
-use crate::console::clock::Monotonic;
-use crate::console::event::{ClientId, ClientKind, Event, Role, Sink};
-use crate::handover::state::ChildState;
-use crate::handover::state::ServerIdentity;
+use crate::console::event::Event;
 use crate::handover::{answer, format};
 use crate::limits::HANDOVER_TIMEOUT;
-use crate::server::Server;
-use crate::server::event_loop::child::Child;
-use crate::server::event_loop::listener::Listener;
 use crate::server::os::Ready;
-use crate::server::service_manager::ServiceReporter;
-use crate::server::writers::sink::SinkWriter;
 use crate::sys::process::ExitStatus;
 
 /// Stands among what the service manager is told where a new server begins to tell it.
 pub(super) const NEW: &str = "upgraded";
 
 /// The rehearsed program answers, says something else, fails, dies, or hangs.
-pub(super) fn go_on_with_rehearsal(world: &mut World) {
-    let Some((program, state)) = &world.rehearsal else {
+pub(super) fn continue_check(world: &mut World) {
+    let Some((program, state)) = &world.check_run else {
         return;
     };
     let (id, digest) = (program.pipe, format::digest(state));
     let state = format::decode(state).unwrap();
     Console::restore(settings(), Box::new(Seconds), state.console).unwrap();
-    let kind = world.dice.roll(10);
+    let kind = world.roll(10);
     world.note(format!("the new program does {kind}"));
     let end = match kind {
         0 => ExitStatus::Code(0),
@@ -59,55 +47,34 @@ pub(super) fn go_on_with_rehearsal(world: &mut World) {
 
 impl Run {
     /// If the server has become another program: that one goes on.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn become_successor(&mut self) {
         let Some(state) = self.world.borrow().executed.clone() else {
             return;
         };
         assert!(self.server.exit.is_none(), "became another one instead of leaving");
+        assert!(self.server.store.as_ref().unwrap().is_flushed(), "what was to be kept is lost");
         let state = format::decode(&state).unwrap();
-        let world = Rc::clone(&self.world);
-        let simulated = || Simulated(Rc::clone(&world));
-        let console =
-            Console::restore(settings_of(self.seed), Box::new(Seconds), state.console).unwrap();
-        let next_token = state.next_token as usize;
-        // The old server is no more, and with it its descriptors, its thread and what it had heard.
-        self.server = Server::new(simulated(), console, next_token, ServerIdentity::default());
-        let faults = {
-            let mut world = world.borrow_mut();
-            world.note("upgraded".to_owned());
-            world.executed = None;
-            world.told.push(NEW.to_owned());
-            world.news.clear();
-            world.log_queue.end();
-            world.records_queue.end();
-            world.epoch = 0;
-            let readiness = Ready { readable: true, writable: false };
-            world.news.push((LISTENER, readiness));
-            std::mem::take(&mut world.faults)
-        };
-        let endpoint = Address::Abstract(b"sim".to_vec()).into();
-        self.server.listeners.push(Listener::new(LISTENER, simulated(), endpoint, Role::User));
-        let retry = state.log.unwrap().retry.map(|retry| (Monotonic(retry.at), retry.on_output));
-        self.server.log = Some(SinkWriter::new(Sink::Log, log_handle(&world)).with_retry(retry));
-        self.server.service = Some(ServiceReporter::new(None));
-        self.server.records = Some(super::accounts::records(&world).with_state(state.records));
-        for connection in state.connections {
-            let kind = connection.kind.client_kind();
-            let far = Far::new(&world, -connection.stream.number as Id, kind, 0);
-            self.server.resume_client(ClientId(connection.id), far);
-        }
-        let mut adopt = |child: ChildState| {
-            let id = -child.pty.number as Id;
-            let token = self.server.take_token();
-            world.borrow_mut().pipe(id).token = Some(token);
-            world.borrow_mut().tell(id, true, true);
-            Child::new(Far::new(&world, id, ClientKind::Telnet, child.pid), token)
-        };
-        let (child, old_child) = (state.child.map(&mut adopt), state.old_child.map(adopt));
-        (self.server.child, self.server.old_child) = (child, old_child);
+        let faults = self.world.borrow_mut().replace_server("upgraded");
+        self.server = servers::successor(&self.world, self.seed, state);
+        self.world.borrow_mut().executed = None;
         self.server.resume(Event::Upgraded { version: crate::VERSION });
-        world.borrow_mut().faults = faults;
+        self.world.borrow_mut().faults = faults;
         self.upgrades += 1;
+    }
+}
+
+impl World {
+    /// The old server is no more, and with it its threads and what it had heard. Returns the faults,
+    /// of which there are none until they are set again.
+    pub(super) fn replace_server(&mut self, how: &str) -> u64 {
+        self.note(how.to_owned());
+        self.told.push(NEW.to_owned());
+        self.news.clear();
+        self.log_queue.end();
+        self.records_queue.end();
+        self.epoch = 0;
+        self.news.push((LISTENER, Ready { readable: true, writable: false }));
+        std::mem::take(&mut self.faults)
     }
 }
 
@@ -122,7 +89,7 @@ fn events_that_hang_refuse_an_upgrade() {
     run.settle();
     {
         let mut world = run.world.borrow_mut();
-        let (program, state) = world.rehearsal.as_ref().expect("a rehearsal");
+        let (program, state) = world.check_run.as_ref().expect("a check run");
         let (id, digest) = (program.pipe, format::digest(state));
         world.send(id, &answer(digest), false);
         world.end(id, ExitStatus::Code(0));
@@ -153,7 +120,7 @@ fn upgrade_that_fails_is_tried_no_more_often_than_asked_for() {
             if round < 2 {
                 world.signals.upgrade = true;
                 world.woken = true;
-            } else if let Some((program, state)) = &world.rehearsal {
+            } else if let Some((program, state)) = &world.check_run {
                 let (id, digest) = (program.pipe, format::digest(state));
                 tries += 1;
                 world.send(id, &answer(digest), false);

@@ -1,0 +1,262 @@
+//! A server that no other program in this process was before: everything that can fail is opened
+//! before the daemon leaves its caller, in the order in which procServ reports trouble.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::rc::Rc;
+
+use super::child_sockets::{self, FdSockets};
+use super::error::StartupError;
+use super::log_files::open_log;
+use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
+use super::pid_files::{OwnedFile, adopt_files, write_files};
+use super::recovery::Recovery;
+use super::{stderr, system};
+use crate::config::endpoint::{Address, Endpoint};
+use crate::config::{Config, LogTarget, RunMode};
+use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::{Event, Role};
+use crate::console::{Console, Settings};
+use crate::handover::state::{ServerIdentity, Text};
+use crate::server::os::child_socket::ChildSocket;
+use crate::server::os::kernel::FIRST_TOKEN;
+use crate::server::os::listening_socket::ListeningSocket;
+use crate::sys::daemonize::{self, ForkSide};
+use crate::sys::user::{self, Account};
+use crate::sys::{self, fd, process, signal, time};
+use crate::systemd::listen_fds::ListenFds;
+use crate::systemd::notify::Notifier;
+
+/// What the server is made of, or goes on with after a crash.
+pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
+    let account = account(config)?;
+    for warning in &config.warnings {
+        stderr(&[warning.as_slice(), b"\n"].concat());
+    }
+    signal::block_until_ready().map_err(system("set the signal mask"))?;
+    // From here on nothing is opened before what was inherited is known.
+    fd::close_on_exec_all();
+    let env = |name: &str| std::env::var_os(name);
+    let mut passed = ListenFds::new(std::process::id(), &env);
+    let fd_sockets = child_sockets::fd_sockets(config, &mut passed);
+    let mut recovery = Recovery::find(&mut passed);
+    let open_files = fd::raise_limit();
+    let notifier = notifier(config)?;
+    let sockets = Sockets::open(config, passed, fd_sockets, &mut recovery)?;
+    let log = match config.log.path() {
+        Some(path) => open_log(config, path).map(Some),
+        None => Ok(None),
+    };
+    if config.run_mode == RunMode::Daemon {
+        let logging = matches!(log, Ok(Some(_))) || config.log.target == Some(LogTarget::Stdout);
+        become_daemon(config, &sockets.listeners, logging)?;
+    }
+    let pid = process::own_pid();
+    let files = match config.run_mode {
+        RunMode::Daemon => adopt_files(config, pid, &sockets.listeners),
+        _ => write_files(config, pid, &sockets.listeners),
+    };
+    let identity = ServerIdentity {
+        argv: std::env::args_os().map(|word| Text(word.into_vec())).collect(),
+        started: time::wall(),
+        dir: Text(start_directory()),
+        open_files,
+        account,
+    };
+    assemble(config, identity, recovery, notifier, sockets, log, files)
+}
+
+/// The sockets that the server listens on.
+struct Sockets {
+    listeners: Vec<ListeningSocket>,
+    child_sockets: Vec<ChildSocket>,
+    /// What is to be said about those that nobody wanted.
+    debug_lines: Vec<String>,
+}
+
+impl Sockets {
+    fn open(
+        config: &Config,
+        mut passed: ListenFds,
+        fd_sockets: FdSockets,
+        recovery: &mut Recovery,
+    ) -> Result<Sockets, StartupError> {
+        let listeners = bind(config, &mut passed, recovery)?;
+        let child_sockets = child_sockets::open(config, fd_sockets, recovery)?;
+        Ok(Sockets { listeners, child_sockets, debug_lines: passed.close() })
+    }
+}
+
+/// Puts the parts together. `log` is what came of opening the log, unless that is standard output.
+fn assemble(
+    config: &Config,
+    identity: ServerIdentity,
+    mut recovery: Recovery,
+    notifier: Option<Rc<Notifier>>,
+    sockets: Sockets,
+    log: io::Result<Option<File>>,
+    files: Vec<OwnedFile>,
+) -> Result<ServerParts, StartupError> {
+    let store_notifier = notifier.clone().filter(|_| config.service.fdstore);
+    if store_notifier.is_none() {
+        recovery.discard_state();
+    }
+    let stdout = || io::stdout().as_fd().try_clone_to_owned().map(File::from).ok();
+    let log = match config.log.target {
+        // Only now: a daemon's standard output is not its caller's.
+        Some(LogTarget::Stdout) => Ok(stdout()),
+        _ => log,
+    };
+    let debug = matches!(config.run_mode, RunMode::Debug | RunMode::DebugForeground);
+    let stdout = if debug { stdout() } else { None };
+
+    let settings = settings(config, &identity, matches!(log, Ok(Some(_))));
+    let records = recovery.state().map(|state| (state.records.clone(), state.version.clone()));
+    let descendants_since = recovery.state().and_then(|state| state.descendants_since);
+    let (mut console, start_kind, next_token) = console(settings, &mut recovery);
+    let (child, connections) = (recovery.child(), recovery.connections());
+    let now = Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) };
+    match &log {
+        Ok(Some(_)) => console.handle(Event::LogOpened, now),
+        Ok(None) => {}
+        Err(error) => console.handle(Event::LogOpenFailed(&sys::reason(error)), now),
+    }
+    let store = match store_notifier {
+        Some(notifier) => {
+            Some(recovery.fdstore(notifier).map_err(system("make what survives a crash"))?)
+        }
+        None => {
+            // Another unit's file may have had a store.
+            let address = std::env::var_os("NOTIFY_SOCKET");
+            recovery.discard(address.and_then(|address| Notifier::new(&address).ok()));
+            None
+        }
+    };
+    let output = |file| OutputFile { file, retry: None };
+    Ok(ServerParts {
+        start_kind,
+        identity,
+        console,
+        listeners: sockets.listeners,
+        child_sockets: sockets.child_sockets,
+        log: log.ok().flatten().map(output),
+        stdout: stdout.map(output),
+        records: records.unwrap_or_default(),
+        child,
+        old_child: None,
+        connections,
+        next_token,
+        files,
+        notifier,
+        store,
+        descendants_since,
+        debug_lines: sockets.debug_lines,
+    })
+}
+
+/// Forks; returns in the daemon only, once its caller has been told and is gone.
+fn become_daemon(
+    config: &Config,
+    listeners: &[ListeningSocket],
+    logging: bool,
+) -> Result<(), StartupError> {
+    match daemonize::fork_daemon().map_err(system("fork"))? {
+        ForkSide::Parent { pid, gate: _gate } => {
+            announce_daemon(config, pid, logging);
+            // Neither dropped nor returned: files and sockets belong to the daemon now.
+            std::mem::forget(write_files(config, pid, listeners));
+            std::process::exit(0);
+        }
+        ForkSide::Daemon => daemonize::detach_stdio().map_err(system("open /dev/null")),
+    }
+}
+
+/// The console that a server before this one left, or else a new one; and which token comes next.
+fn console(settings: Settings, recovery: &mut Recovery) -> (Console, StartKind, usize) {
+    let rerecovery = recovery.state().cloned().and_then(|state| {
+        let next_token = usize::try_from(state.next_token).ok()?;
+        let console = Console::restore(settings.clone(), Box::new(LocalTime), state.console);
+        Some((console.ok()?, StartKind::Recovered, next_token))
+    });
+    rerecovery.unwrap_or_else(|| {
+        recovery.discard_state();
+        (Console::new(settings, Box::new(LocalTime)), StartKind::Fresh, FIRST_TOKEN)
+    })
+}
+
+/// What the caller of a daemon is told (contract section 7).
+fn announce_daemon(config: &Config, pid: i32, logging: bool) {
+    if config.quiet {
+        return;
+    }
+    let line = format!(": spawning daemon process: {pid}\n");
+    stderr(&[config.argv0.as_bytes(), line.as_bytes()].concat());
+    if !logging {
+        stderr(match config.endpoints.log {
+            Some(_) => b"Warning: No log file specified.\n",
+            None => b"Warning: No log file and no port for log connections specified.\n",
+        });
+    }
+}
+
+/// The account that children are run as, under `--user`.
+fn account(config: &Config) -> Result<Option<Account>, StartupError> {
+    let Some(who) = &config.child.user else {
+        return Ok(None);
+    };
+    let refused = |error| StartupError::System { what: "obey --user", error };
+    if !user::is_root() {
+        return Err(refused(io::Error::other("the server was not started as root")));
+    }
+    match Account::find(who).map_err(refused)? {
+        Some(account) => Ok(Some(account)),
+        None => Err(refused(io::Error::other(format!("unknown user '{}'", who.display())))),
+    }
+}
+
+/// All listeners, in the order of the info file: the log endpoint, then the last declared first, and
+/// those without telnet after all others, as older programs take the first that they find.
+fn bind(
+    config: &Config,
+    passed: &mut ListenFds,
+    recovery: &mut Recovery,
+) -> Result<Vec<ListeningSocket>, StartupError> {
+    let wanted: Vec<&Endpoint> =
+        config.endpoints.controls.iter().chain(&config.endpoints.log).collect();
+    let mut open =
+        |endpoint: &Endpoint, role, kind| -> Result<Vec<ListeningSocket>, StartupError> {
+            let bound = match &endpoint.address {
+                Address::Passed(which) => passed.take(which).and_then(|taken| {
+                    let adopt = |fd| ListeningSocket::from_service_manager(fd, role, endpoint.raw);
+                    taken.into_iter().map(adopt).collect()
+                }),
+                _ => match recovery.listener(endpoint, role, &wanted) {
+                    Some(bound) => Ok(vec![bound]),
+                    None => ListeningSocket::bind(endpoint, role).map(|bound| vec![bound]),
+                },
+            };
+            let endpoint = endpoint.clone();
+            bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
+        };
+    let mut listeners = Vec::new();
+    for endpoint in &config.endpoints.controls {
+        listeners.extend(open(endpoint, Role::User, "control")?);
+    }
+    if let Some(endpoint) = &config.endpoints.log {
+        listeners.extend(open(endpoint, Role::Logger, "log")?);
+    }
+    listeners.reverse();
+    listeners.sort_by_key(|listener| listener.endpoint.raw);
+    Ok(listeners)
+}
+
+/// The directory this process is in, as far as it can be known: it may have been removed.
+fn start_directory() -> Vec<u8> {
+    let dir = std::env::current_dir().or_else(|_| fs::read_link("/proc/self/cwd"));
+    match dir {
+        Ok(dir) => dir.into_os_string().into_vec(),
+        Err(_) => std::env::var_os("PWD").unwrap_or_default().into_vec(),
+    }
+}
