@@ -1,10 +1,11 @@
 //! The server on a simulated operating system that refuses, shortens and delays everything.
 //!
-//! A seed decides a storm of connects, input, output, stalls, deaths, signals and faults. Then the
-//! weather clears, and everybody must have what they are owed: each client the stream from where it
-//! joined to its end, less what it was told it missed; the log the whole stream, less what it says
-//! is missing; the child its input. A server that has nothing to do must sleep.
-//! Nobody is told of a child that was not written down for after a crash.
+//! A seed decides a sequence of connections, input, output, stalls, deaths, signals and faults.
+//! Then the faults end, and everybody must have what they are owed: each client the stream from
+//! where it joined to its end, less what it was told that it missed; the log the whole stream, less
+//! what it says is missing; the child its input. A server that has nothing to do must sleep. After
+//! each turn, the state that is saved for after a crash must be that of the server, and at the end
+//! the server crashes, and another one goes on.
 //!
 //! `SIM_SEED=N` runs one seed and prints each step, `SIM_SEEDS=N` runs so many.
 
@@ -14,6 +15,7 @@ mod peer_end;
 mod records_check;
 mod servers;
 mod settings;
+mod system;
 mod threads;
 mod trace;
 mod upgrade;
@@ -27,7 +29,8 @@ use mio::Token;
 
 use self::peer_end::PeerEnd;
 use self::settings::{HOLDOFF, OTHER, Seconds, settings};
-use self::world::{Child, Id, Shared, SimulatedSystem, World};
+use self::system::SimulatedSystem;
+use self::world::{Child, Id, Shared, World};
 use super::Server;
 use super::os::Clock;
 use crate::console::Console;
@@ -40,22 +43,22 @@ use crate::sys::process::ExitStatus;
 
 const LISTENER: Token = Token(0);
 
-/// A run of one seed.
+/// The run of one seed.
 struct Run {
     seed: u64,
     world: Shared,
     server: Server<SimulatedSystem>,
-    /// The reader that never fails: what it has is the stream.
+    /// The client that takes everything at once: what it received is the stream.
     reference: Id,
-    /// The length of its greeting.
+    /// The length of the greeting of that client.
     greeting: usize,
-    /// The others, with the length of the stream when they joined, at least and at most.
+    /// The other clients, with the length of the stream when they joined, at least and at most.
     clients: BTreeMap<Id, (usize, usize)>,
-    /// All of them that there ever were, with the reference.
+    /// All clients that there ever were.
     everybody: BTreeSet<Id>,
-    /// What each client typed, until its connection ended.
+    /// How many inputs the clients sent.
     typed: u64,
-    /// How often the server became another program.
+    /// How many times the server became another program.
     upgrades: usize,
 }
 
@@ -82,23 +85,24 @@ impl Run {
         }
     }
 
-    /// How long the stream is so far.
+    /// The length of the stream so far.
     fn stream_len(&self) -> usize {
         let mut world = self.world.borrow_mut();
         world.take(self.reference, usize::MAX);
         world.pipe(self.reference).received.len().saturating_sub(self.greeting)
     }
 
-    /// One turn of the server's loop, if it has one to make now. Whether it had.
+    /// Makes one turn of the server's loop, if it has something to do now. Returns true if it had.
     fn turn(&mut self) -> bool {
         let timeout = self.server.timeout();
         let awake = {
             let world = self.world.borrow();
-            let due = !world.news.is_empty() || world.woken || timeout == Some(Duration::ZERO);
+            let due =
+                !world.ready_events.is_empty() || world.woken || timeout == Some(Duration::ZERO);
             due && self.server.exit.is_none()
         };
         if awake {
-            // As `run` does before it sleeps: memory must be given back without losing a byte.
+            // The loop does this before it sleeps. No byte may be lost by it.
             if self.world.borrow_mut().random.one_in(4) {
                 self.server.console.release_idle_memory();
             }
@@ -120,7 +124,7 @@ impl Run {
         awake
     }
 
-    /// Turns until there is nothing to do now. A server that never rests spins.
+    /// Makes turns until the server has nothing to do now. It must come to that.
     fn settle(&mut self) {
         for _ in 0..20_000 {
             if !self.turn() {
@@ -130,7 +134,7 @@ impl Run {
         panic!("the server spins");
     }
 
-    /// Time passes until the server's next deadline, at most so far.
+    /// Lets time pass until the server's next deadline, but not longer than `most`.
     fn sleep(&mut self, most: Duration) {
         let nap = self.server.timeout().unwrap_or(most).min(most);
         self.world.borrow_mut().now += nap.as_nanos() as u64;
@@ -138,7 +142,7 @@ impl Run {
 }
 
 impl Run {
-    /// One thing happens outside the server.
+    /// Lets one thing happen outside the server.
     fn act(&mut self, step: u64) {
         let mut world = self.world.borrow_mut();
         let ids: Vec<Id> = self.clients.keys().copied().collect();
@@ -148,28 +152,30 @@ impl Run {
             (18, _, _) if world.random.one_in(2) => {
                 world.signals.overlap = true;
                 world.woken = true;
-                world.note("SIGUSR2");
+                world.print("SIGUSR2");
             }
             (18, _, Some(pty)) => {
                 let ready = world.random.one_in(2);
-                world.pipe(pty).notices.push_back(ready);
-                world.tell(pty, true, false);
-                world.note(&format!("the child tells something, ready {ready}"));
+                world.pipe(pty).messages.push_back(ready);
+                world.push_ready(pty, true, false);
+                world.print(&format!("the child tells something, ready {ready}"));
             }
             (19 | 20, _, _) if world.children.len() == 2 => old_child_acts(&mut world),
             (0 | 1, _, _) if ids.len() < 6 => {
                 let room = 1 << (4 + world.random.below(12));
                 let id = world.add(room);
                 world.waiting.push_back(id);
-                world.news.push((LISTENER, super::os::Ready { readable: true, writable: false }));
+                world
+                    .ready_events
+                    .push((LISTENER, super::os::Ready { readable: true, writable: false }));
                 self.clients.insert(id, (0, usize::MAX));
                 self.everybody.insert(id);
-                world.note(&format!("client {id} connects"));
+                world.print(&format!("client {id} connects"));
             }
             (2 | 3, Some(id), _) => {
                 let most = 1 << world.random.below(17);
                 world.take(id, most);
-                world.note(&format!("client {id} takes {most}"));
+                world.print(&format!("client {id} takes {most}"));
             }
             (4 | 5, Some(id), _) => {
                 let text: &[u8] = match world.random.below(9) {
@@ -182,26 +188,26 @@ impl Run {
                 };
                 self.typed += 1;
                 world.send(id, text, false);
-                world.note(&format!("client {id} sends {text:?}"));
+                world.print(&format!("client {id} sends {text:?}"));
             }
             (6, Some(id), _) if world.random.one_in(3) => {
                 let reset = world.random.one_in(2);
                 world.pipe(id).broken = reset;
                 world.send(id, b"", true);
                 self.clients.remove(&id);
-                world.note(&format!("client {id} goes, reset {reset}"));
+                world.print(&format!("client {id} goes, reset {reset}"));
             }
             (7..=9, _, Some(pty)) if !world.pipe(pty).ended => {
                 let count = 1 << world.random.below(18);
                 let line = format!("{step} says the child \u{ff}\r\n").into_bytes();
                 let output: Vec<u8> = line.iter().copied().cycle().take(count).collect();
                 world.send(pty, &output, false);
-                world.note(&format!("the child writes {count}"));
+                world.print(&format!("the child writes {count}"));
             }
             (10, _, Some(pty)) => {
                 let most = 1 << world.random.below(12);
                 world.take(pty, most);
-                world.note(&format!("the child reads {most}"));
+                world.print(&format!("the child reads {most}"));
             }
             (11, _, Some(pty)) if world.random.one_in(4) => {
                 let closes = world.random.one_in(3);
@@ -212,35 +218,35 @@ impl Run {
                     world.signals.child = true;
                     world.woken = true;
                 }
-                // Something that it left behind may hold the terminal.
+                // A process that the child left behind may hold the terminal.
                 let held = !closes && world.random.one_in(3);
                 world.send(pty, b"last words\r\n", !held);
-                world.note(&format!("the child ends, only its terminal {closes}, held {held}"));
+                world.print(&format!("the child ends, only its terminal {closes}, held {held}"));
             }
             (12 | 13, _, _) => {
                 world.write_log();
                 if world.random.one_in(2) {
                     world.write_records();
                 }
-                world.note("the disk writes");
+                world.print("the disk writes");
             }
             (14, _, _) if world.random.one_in(4) => {
                 world.disk_full = !world.disk_full;
                 let full = world.disk_full;
-                world.note(&format!("the disk is full: {full}"));
+                world.print(&format!("the disk is full: {full}"));
             }
             (16, _, _) => {
                 if world.check_run.is_none() || world.random.one_in(4) {
                     world.signals.upgrade = true;
                     world.woken = true;
-                    world.note("SIGUSR1");
+                    world.print("SIGUSR1");
                 }
             }
             (17, _, _) => upgrade::continue_check(&mut world),
             (15, _, _) if world.random.one_in(8) => {
                 world.signals.reopen = true;
                 world.woken = true;
-                world.note("SIGHUP");
+                world.print("SIGHUP");
             }
             _ => {
                 drop(world);
@@ -249,13 +255,13 @@ impl Run {
         }
     }
 
-    /// Everything works again and everybody takes everything, until the server sleeps.
-    fn clear_up(&mut self) {
+    /// Ends all faults and takes everything from the server, until it sleeps.
+    fn end_faults(&mut self) {
         {
             let mut world = self.world.borrow_mut();
             world.faults = 0;
             world.disk_full = false;
-            world.note("the weather clears");
+            world.print("the faults end");
         }
         for _ in 0..20_000 {
             let mut world = self.world.borrow_mut();
@@ -278,7 +284,7 @@ impl Run {
             if self.turn() {
                 continue;
             }
-            // Only a restart, or the log's next try, may still be due.
+            // Only a restart or the log's next try may still be to come.
             match self.server.timeout() {
                 Some(_) => self.sleep(HOLDOFF),
                 None if quiet => return,
@@ -289,30 +295,30 @@ impl Run {
     }
 }
 
-/// The one that is being replaced writes, or ends.
+/// Lets the old child write or end.
 fn old_child_acts(world: &mut World) {
     let Some(Child { pipe, end: None }) = world.children.first() else {
         return;
     };
     let (pipe, kind) = (*pipe, world.random.below(6));
     if kind == 0 {
-        world.note("the old child ends");
+        world.print("the old child ends");
         world.end(pipe, ExitStatus::Code(4));
     } else {
         let text: &[u8] = [b"the old one\r\n", &b"half a line"[..]][kind % 2];
         let count = 1 << world.random.below(18);
         let output: Vec<u8> = text.iter().copied().cycle().take(count).collect();
-        world.note(&format!("the old child writes {count}"));
+        world.print(&format!("the old child writes {count}"));
         world.send(pipe, &output, false);
     }
 }
 
-/// How often things happened in all seeds.
+/// How many times things happened in all seeds.
 #[derive(Default)]
 struct Totals {
     seeds: AtomicUsize,
     upgrades: AtomicUsize,
-    /// Times with two children.
+    /// Starts of a child beside another one.
     pairs: AtomicUsize,
     crashes: AtomicUsize,
 }
@@ -331,7 +337,7 @@ fn simulate(seed: u64, verbose: bool, totals: &Totals) {
             run.settle();
         }
     }
-    run.clear_up();
+    run.end_faults();
     run.check();
     let crashes = run.server.exit.is_none();
     if crashes {
@@ -362,7 +368,7 @@ fn every_seed_gives_everybody_what_they_are_owed() {
     }
 }
 
-/// Its output waits encoded, and must not be taken for answers that it does not take.
+/// Output that waits for a client in its encoding must not be counted as answers that wait for it.
 #[test]
 fn client_that_does_not_read_bytes_ff_is_heard() {
     let mut console = Console::new(settings(), Box::new(Seconds));
@@ -374,7 +380,7 @@ fn client_that_does_not_read_bytes_ff_is_heard() {
     console.handle(Event::Output(ChildSlot::Current, &[0xFF; 100_000]), now);
     assert!(!console.output(id).0.is_empty());
     assert!(console.accepts_input(id));
-    // Of those there is a limit.
+    // The number of answers that wait is limited.
     for _ in 0..STAGE_MAX {
         console.handle(Event::Input { id, bytes: &[0xFF, 0xFD, 0x03] }, now);
     }

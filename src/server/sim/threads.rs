@@ -91,7 +91,7 @@ impl World {
                 }
             },
             LogJob::Line(_) => return,
-            LogJob::Reopen => LogReply::Reopened(match self.refuses(Errno::EACCES as i32) {
+            LogJob::Reopen => LogReply::Reopened(match self.refuses(Errno::EACCES) {
                 Some(error) => Err(error),
                 None => Ok(()),
             }),
@@ -108,7 +108,7 @@ impl World {
         };
         assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
         let RecordsJob { mut events, status, remove, .. } = job;
-        let refused = |world: &mut World| world.refuses(Errno::EROFS as i32).map_or(Ok(()), Err);
+        let refused = |world: &mut World| world.refuses(Errno::EROFS).map_or(Ok(()), Err);
         let mut reply = RecordsReply { events: None, status: None };
         if !events.is_empty() {
             let (mut rest, result) = (Vec::new(), refused(self));
