@@ -3,10 +3,10 @@
 //! A turn takes what has come, in the order in which it matters (signals, timers, the child's
 //! output, what clients typed, new connections), does what the console then wants done, and hands
 //! the console stream to everybody who takes it. Each step has a budget, so that a busy one cannot
-//! keep the others waiting, and none waits for anybody, but for these, which are rare:
+//! keep the others waiting, and no step blocks, but for these, which are rare:
 //!
 //! - SIGHUP opens a log that could not be opened at the start, and with `--child-pidfile` each start
-//!   removes the PID file and each daemon's is read: that takes as long as the file system does.
+//!   removes the PID file, and reads it to find the daemon: that takes as long as the file system does.
 //! - The end of a child that a server before this one started is waited for up to [`REAP_WAIT`].
 //!
 //! [`REAP_WAIT`]: crate::limits::REAP_WAIT
@@ -18,47 +18,47 @@
 //! | epoll_wait, kevent | interrupted | a turn like any other |
 //! | | anything else | the one fatal failure: the server ends, says so, and exits with the errno |
 //! | accept | interrupted, connection gone | the next one |
-//! | | no descriptor, no memory, anything else; or fewer than 16 descriptors are left | that listener pauses for a second; told once, until nobody waits any more |
+//! | | no descriptor, no memory, anything else; or fewer than 16 descriptors are left | that listener pauses for a second; reported once, until no connection waits any more |
 //! | registering a connection | anything | that connection is closed |
-//! | reading from a client | interrupted, would block | again; later |
+//! | reading from a client | interrupted, would block | read again; read later |
 //! | | anything else | as an end of file: the client is gone |
-//! | writing to a client | short, would block | the rest later |
-//! | | nobody is there any more | what it sent before is still read, up to its end |
+//! | writing to a client | short, would block | the rest is written later |
+//! | | the other side is gone | what it sent before is still read, up to its end |
 //! | | anything else | the client is gone |
 //! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, and again when the holdoff time is over, but not within a second |
-//! | chdir, exec | anything | told on the child's terminal, exit status 255, then as after any end |
+//! | chdir, exec | anything | written to the child's terminal, exit status 255, then as after any end |
 //! | setgroups, setgid, setuid (`--user`) | anything | as chdir |
-//! | reading the child's PID file, /proc | anything | looked again for 10 s; then everybody is told, and what is there is killed |
-//! | killing what the child left behind | not allowed | it is left alone |
-//! | | it does not end | the same, 5 s after SIGKILL |
+//! | reading the child's PID file, /proc | anything | read again for 10 s; then announced, and the processes that are there are killed |
+//! | killing an orphan of the child | not allowed | the orphan is left alone |
+//! | | the orphan does not end | the same, 5 s after SIGKILL |
 //! | reading from the PTY | EIO, end of file | the child has given up its terminal: its group is killed |
 //! | writing to the PTY | short, would block | the rest stays queued |
 //! | | anything else | the input is dropped: nobody can read it |
-//! | kill, waitid | anything | it was gone already |
-//! | writing the log | short | goes on with the rest |
-//! | | no space, read-only, I/O error, ... | told once; tried again each second; the log says how many bytes are missing |
-//! | | nobody reads the pipe any more | the same, but tried again only when there is something new |
-//! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
+//! | kill, waitid | anything | the process was gone already |
+//! | writing the log | short | the rest is written |
+//! | | no space, read-only, I/O error, ... | announced once; tried again each second; the log says how many bytes are missing |
+//! | | no process reads the pipe any more | the same, but tried again only when there is new output |
+//! | | hangs | the child waits while the log is a full mebibyte behind, until the log has made no progress for 5 s; then the console goes on and the log says what is missing |
 //! | syncing the log | anything | ignored, as the next write will tell |
-//! | renaming the log, opening the next | anything | told once; the log goes on, and it is tried again, not within a second |
-//! | writing events | anything | told once; they wait, bounded, and are tried again each second; what has no room is counted |
-//! | replacing the status file | anything | told once; tried again each second |
-//! | sending to syslog | no room | waited for up to a second, by nobody else |
-//! | | anything | told once; lines are counted for a second, then it is tried again and told the number |
-//! | opening the log anew | anything | told on stderr; the old file goes on |
-//! | sending to the service manager | no room | that is tried again each second, newer news in place of older |
-//! | | anything else | it is not told |
-//! | keeping something in the manager's store | no room | kept in order, and tried again each 20 ms |
-//! | | anything else | that would not outlive a crash |
-//! | upgrade: memfd, fork, exec of the new program | anything | told in the log and on stderr; this server goes on |
-//! | the new program's rehearsal | wrong or no answer, death, 5 s | the same; it is killed with its process group |
-//! | waiting for the log, events and status, the manager's store before the exec | 5 s | the same, `log is hung`, `events are hung`, `service manager is hung` |
-//! | the exec itself | a signal has come meanwhile | heard first, then again |
+//! | renaming the log, opening the next | anything | announced once; the old log goes on, and it is tried again, not within a second |
+//! | writing events | anything | announced once; they wait, bounded, and are tried again each second; those that have no room are counted |
+//! | replacing the status file | anything | announced once; tried again each second |
+//! | sending to syslog | no room | its thread waits for up to a second |
+//! | | anything | announced once; lines are counted for a second, then it is tried again and gets the number |
+//! | opening the log anew | anything | reported on stderr; the old file goes on |
+//! | sending to the service manager | no room | tried again each second, with the newest news |
+//! | | anything else | the news is dropped |
+//! | storing a descriptor with the service manager | no room | queued, and tried again each 20 ms |
+//! | | anything else | the descriptor does not outlive a crash |
+//! | upgrade: memfd, fork, exec of the new program | anything | reported in the log and on stderr; this server goes on |
+//! | the check run of the new program | wrong or no answer, death, 5 s | the same; the program is killed with its process group |
+//! | waiting for the log, events and status, the service manager's store before the exec | 5 s | the same, `log is hung`, `events are hung`, `service manager is hung` |
+//! | the exec itself | a signal has come meanwhile | handled first, then tried again |
 //! | | anything | as above |
-//! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
-//! | writing down what outlives a crash | anything | told once on stderr; tried again, not within a second |
-//! | stderr | anything | ignored: there is nobody to tell |
-//! | | no room | not waited for: it is not told there |
+//! | after the exec | the state or a descriptor in it is not what was handed over | fatal: reported on stderr, exits with the errno |
+//! | saving the state for after a crash | anything | reported once on stderr; tried again, not within a second |
+//! | stderr | anything | ignored: there is nobody to report it to |
+//! | | no room | not waited for: the line is dropped |
 
 mod event_loop;
 mod os;

@@ -1,8 +1,9 @@
-//! The child as the server holds it: a process, its terminal, and whether it has ended.
+//! The child as the server holds it: a process, its terminal, and how the process has ended.
 
 use std::io;
 
 use mio::Token;
+use nix::sys::signal::Signal;
 
 use super::poll_stream::PollStream;
 use crate::console::event::ExitStatus;
@@ -10,31 +11,33 @@ use crate::handover::state::{ChildState, Descriptor};
 use crate::limits::{NOTIFICATIONS_PER_TURN, POST_EXIT_OUTPUT_MAX};
 use crate::server::os::{Daemon, Process, Ready};
 
-/// A child that was started and has not been buried.
+/// A child that was started and is not reaped yet.
 #[derive(Debug)]
 pub(crate) struct Child<P> {
     token: Token,
-    /// Its PTY's master stays open until the end: closing it would hang up on the child.
+    /// The child, with the master of its PTY. The master stays open until the child is reaped:
+    /// closing it would hang up on the child.
     source: PollStream<P>,
-    /// No process has the terminal open any more.
+    /// True if no process has the terminal open any more.
     pty_closed: bool,
-    /// It has ended so. Its announcement waits for its last words.
+    /// How the child ended, if it has. The console is told of it only after the child's last
+    /// output.
     end: Option<ExitStatus>,
-    /// What was read since it ended.
+    /// The number of bytes read since the child ended.
     read_since_end: usize,
-    /// It has ended, and another process is to take its place.
+    /// True if the first process has ended and a daemon is to take its place.
     awaiting_daemon: bool,
-    /// It may have told its service manager something.
+    /// True if the child may have sent something to its NOTIFY_SOCKET.
     notification_pending: bool,
 }
 
-/// What reading the child's terminal gave.
+/// The result of reading the child's terminal.
 pub(crate) enum ReadResult {
-    /// That many bytes.
+    /// That many bytes were read.
     Bytes(usize),
-    /// Nothing at the moment.
+    /// The terminal has nothing to read at the moment.
     Nothing,
-    /// No process has it open any more.
+    /// No process has the terminal open any more.
     Closed,
 }
 
@@ -53,17 +56,20 @@ impl<P: Process> Child<P> {
         }
     }
 
-    /// The process.
+    /// The child's process.
     pub(crate) fn process(&self) -> &P {
         self.source.stream()
     }
 
-    /// Its process and process group.
+    /// The PID of the child, which is its process group too.
     pub(crate) fn pid(&self) -> i32 {
         self.source.stream().pid()
     }
 
-    /// What a server after this one has to know of it.
+    /// What the server's successor has to know of the child.
+    ///
+    /// # Errors
+    /// fstat(2) fails.
     pub(crate) fn state(&self) -> io::Result<ChildState> {
         let process = self.source.stream();
         Ok(ChildState {
@@ -86,41 +92,41 @@ impl<P: Process> Child<P> {
         self.notification_pending |= ready.readable;
     }
 
-    /// Hears what it told its service manager. Whether it said that it is ready.
+    /// Reads what the child sent to its NOTIFY_SOCKET. Returns true if it is ready.
     pub(crate) fn read_notification(&mut self) -> bool {
         let mut ready = false;
         for _ in 0..NOTIFICATIONS_PER_TURN {
             if !self.notification_pending {
                 break;
             }
-            let notice = self.source.stream().read_notification();
-            self.notification_pending = notice.is_some();
-            ready |= notice == Some(true);
+            let message = self.source.stream().read_notification();
+            self.notification_pending = message.is_some();
+            ready |= message == Some(true);
         }
         ready
     }
 
-    /// Whether it may have told something that was not heard.
+    /// Returns true if the child may have sent something that was not read yet.
     pub(crate) fn has_notifications(&self) -> bool {
         self.notification_pending
     }
 
-    /// Looks whether it has ended.
+    /// Finds out whether the child has ended.
     pub(crate) fn poll_exit(&mut self) {
         if self.end.is_none() && !self.awaiting_daemon {
             self.end = self.source.stream().poll_exit();
-            // Its last words may have come without an event.
+            // The last output may have come without an event.
             self.source.set_ready(Ready { readable: self.end.is_some(), writable: false });
             self.notification_pending |= self.end.is_some();
         }
     }
 
-    /// Whether reading its terminal may give something.
+    /// Returns true if reading the child's terminal may give something.
     pub(crate) fn is_readable(&self) -> bool {
         !self.pty_closed && self.source.is_readable()
     }
 
-    /// Whether its terminal may take input.
+    /// Returns true if the child's terminal may take input.
     pub(crate) fn is_writable(&self) -> bool {
         self.pty_closed || self.source.is_writable()
     }
@@ -135,7 +141,7 @@ impl<P: Process> Child<P> {
                 }
                 ReadResult::Bytes(count)
             }
-            // Linux says EIO where others say end of file.
+            // At the end of file, Linux says EIO.
             Some(_) => {
                 self.pty_closed = true;
                 ReadResult::Closed
@@ -143,7 +149,7 @@ impl<P: Process> Child<P> {
         }
     }
 
-    /// Writes input; how much of it can be forgotten. Input for a terminal that is gone is.
+    /// Writes input. Returns how many bytes of it are done with: all, if the terminal is gone.
     pub(crate) fn write(&mut self, slices: (&[u8], &[u8])) -> usize {
         let all = slices.0.len() + slices.1.len();
         if self.pty_closed {
@@ -155,8 +161,8 @@ impl<P: Process> Child<P> {
         }
     }
 
-    /// How it ended, once all that it wrote has been read. What others go on writing to its
-    /// terminal is waited for only so long.
+    /// How the child ended, once everything that it wrote has been read. If other processes go on
+    /// writing to its terminal, [`POST_EXIT_OUTPUT_MAX`] bytes are read at most.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
         if self.is_readable() && self.read_since_end < POST_EXIT_OUTPUT_MAX {
             return None;
@@ -164,26 +170,26 @@ impl<P: Process> Child<P> {
         self.end
     }
 
-    /// It has ended, but that is not yet the end: a daemon takes its place.
+    /// The first process has exited successfully; waits for the daemon that replaces it.
     pub(crate) fn await_daemon(&mut self) {
         (self.awaiting_daemon, self.end, self.read_since_end) = (true, None, 0);
     }
 
-    /// This is the daemon.
+    /// The daemon takes the place of the first process, which is reaped.
     pub(crate) fn become_daemon(&mut self, daemon: Daemon) {
         self.awaiting_daemon = false;
         self.source.stream_mut().become_daemon(daemon);
         self.poll_exit();
     }
 
-    /// Sends `signal` to its process group.
+    /// Sends `signal` to the child's process group.
     pub(crate) fn signal(&self, signal: i32) {
         self.source.stream().signal(signal);
     }
 
-    /// Kills what is left of its process group, closes its PTY, reaps it.
+    /// Kills what is left of the child's process group, closes its PTY and reaps the child.
     pub(crate) fn reap(self) {
-        self.signal(nix::libc::SIGKILL);
+        self.signal(Signal::SIGKILL as i32);
         self.source.into_stream().reap();
     }
 }

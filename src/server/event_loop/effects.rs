@@ -1,4 +1,4 @@
-//! What the server does because the console decided it.
+//! Effects: what the console decided is done.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +12,7 @@ use crate::server::writers::sink::SinkWriter;
 use crate::sys;
 
 impl<S: System> Server<S> {
-    /// Does what the console decided.
+    /// Applies every effect that the console has queued.
     pub(super) fn apply_effects(&mut self, now: Timestamps) {
         while let Some(effect) = self.console.poll_effect() {
             match effect {
@@ -41,7 +41,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Starts a child, `beside` the one there is or in the place of one that has ended.
+    /// Starts a child: `beside` the present one, or in the place of one that has ended.
     fn spawn(&mut self, beside: bool, now: Timestamps) {
         let token = self.tokens.take();
         let beside_another = beside || self.old_child.is_some();
@@ -49,7 +49,7 @@ impl<S: System> Server<S> {
             Ok(process) => {
                 if let Some(store) = &mut self.store {
                     store.store_child(&process);
-                    // A server that is killed before that would leave a child that nobody knows.
+                    // If the server was killed before that, nobody would know of this child.
                     store.flush(now.mono);
                 }
                 let child = Child::new(process, token);
@@ -82,7 +82,7 @@ impl<S: System> Server<S> {
             }
             child.reap();
         }
-        // Its zombie may have hidden others.
+        // waitid(2) may have shown this zombie only, and no orphan behind it.
         self.reap_orphans();
     }
 
@@ -90,7 +90,7 @@ impl<S: System> Server<S> {
         if let Some(log) = &mut self.log {
             log.reopen();
         } else if self.console.has_log() {
-            // It could not be opened at the start.
+            // The log could not be opened at the start.
             let opened = match &self.log_path {
                 Some(path) => self.system.open_log(path),
                 None => Err(io::ErrorKind::NotFound.into()),
@@ -117,7 +117,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Processes that are no orphans.
+    /// The PIDs of the children that are no orphans.
     fn own_pids(&mut self) -> [Option<i32>; 3] {
         let [child, old] = [&self.child, &self.old_child].map(|it| it.as_ref().map(Child::pid));
         [child, old, self.handover.program().map(|program| program.pid())]
@@ -128,7 +128,7 @@ impl<S: System> Server<S> {
         self.system.reap_orphans(ours);
     }
 
-    /// SIGUSR2.
+    /// SIGUSR2 asks for a new child beside the present one.
     pub(super) fn restart(&mut self, now: Timestamps) {
         if !self.console.has_overlap() {
             self.debug_line("SIGUSR2: ignored without --overlap");
@@ -139,7 +139,8 @@ impl<S: System> Server<S> {
         self.console.handle(Event::Reload, now);
     }
 
-    /// The service manager is told, unless it waits for a text of the child's.
+    /// Tells the service manager that the server reloads, unless readiness is a text of the
+    /// child's.
     fn report_reloading(&mut self) {
         if let Some(manager) = &mut self.service
             && self.console.reports_reload()
@@ -150,23 +151,23 @@ impl<S: System> Server<S> {
     }
 
     fn spawn_replacement(&mut self, now: Timestamps) {
-        // It may have been asked for on the console.
+        // The new child may have been asked for on the console.
         self.report_reloading();
         self.spawn(true, now);
     }
 
-    /// The child's first process has ended: who is the child now?
+    /// The child's first process has ended: finds the daemon that it has become.
     fn find_daemon(&mut self, now: Timestamps) {
         if !self.console.awaits_daemon() {
             return;
         }
-        let rehearsed = self.handover.program().map(|program| program.pid());
+        let new_program = self.handover.program().map(|program| program.pid());
         let Some(child) = &mut self.child else {
-            // A server before this one had it, and died.
+            // The server before this one had the child, and crashed.
             return self.console.handle(Event::DaemonNotFound("it is not known"), now);
         };
         child.await_daemon();
-        match self.system.find_daemon(rehearsed) {
+        match self.system.find_daemon(new_program) {
             Ok(daemon) => {
                 let pid = daemon.pid;
                 // The service manager takes no descriptor twice: the old name goes first.
@@ -178,7 +179,7 @@ impl<S: System> Server<S> {
                     store.store_child(child.process());
                     store.flush(now.mono);
                 }
-                // The first process may have hidden others.
+                // waitid(2) may have shown the first process only, and no orphan behind it.
                 self.reap_orphans();
                 self.console.handle(Event::Daemonized(pid), now);
                 self.debug_line(&format!("child is daemon {pid}"));
@@ -187,7 +188,8 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// What the child left behind gets a signal.
+    /// Sends a signal to the processes that the child left behind, and tells the console how many
+    /// there are.
     fn signal_orphans(&mut self, signal: i32, now: Timestamps) {
         let ours = self.own_pids();
         let count = self.system.signal_orphans(signal, ours);

@@ -1,15 +1,15 @@
-//! The half of a turn that takes what has come: signals, the children's output, what clients
-//! typed, new connections. Each has a budget.
+//! The half of a turn that takes input: signals, the children's output, what clients typed, new
+//! connections. Each has a budget.
 
 use std::net::IpAddr;
 
-use nix::libc::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+use nix::sys::signal::Signal;
 
 use super::child::ReadResult;
 use super::client_id;
 use super::listener::Accepted;
 use super::peer::Peer;
-use super::poll_stream::PollStream;
+use super::poll_stream::{PollStream, filled};
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, DisconnectReason, Event, Role};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
@@ -31,52 +31,54 @@ impl<S: System> Server<S> {
             self.reap_orphans();
         }
         if pending.upgrade {
-            self.record_signal("SIGUSR1", SIGUSR1);
+            self.record_signal(Signal::SIGUSR1);
             self.debug_line("SIGUSR1: upgrade");
             self.upgrade(now);
         }
         if pending.overlap {
-            self.record_signal("SIGUSR2", SIGUSR2);
+            self.record_signal(Signal::SIGUSR2);
             self.restart(now);
         }
         if pending.reopen {
             if let Some(records) = &mut self.records {
                 records.reopen();
             }
-            self.record_signal("SIGHUP", SIGHUP);
+            self.record_signal(Signal::SIGHUP);
             self.debug_line("SIGHUP: log file to be opened anew");
             if let Some(manager) = &mut self.service {
-                // The signal may have come after this turn's time was read; the manager compares.
+                // The signal may have come after the time of this turn was read, and the service
+                // manager compares the two.
                 manager.reload(self.system.now().mono);
             }
             self.console.handle(Event::ReopenLog, now);
         }
         if pending.terminate {
-            self.record_signal("SIGTERM", SIGTERM);
+            self.record_signal(Signal::SIGTERM);
             self.debug_line("SIGTERM: shutting down");
             self.console.handle(Event::Terminate, now);
         }
     }
 
-    fn record_signal(&mut self, signal: &str, number: i32) {
-        let sender = self.system.signal_sender(number);
-        self.record(&EventBody::Signal { signal, sender });
+    fn record_signal(&mut self, signal: Signal) {
+        let sender = self.system.signal_sender(signal as i32);
+        self.record(&EventBody::Signal { signal: signal.as_str(), sender });
     }
 
-    /// Until when the child's output has to wait, unless somebody takes some of it: for a log that
-    /// can't keep up, as long as it makes progress, and for clients that only just can't.
+    /// The time until which the children's output has to wait, unless its readers take some of it
+    /// before: for a log that cannot keep up but makes progress, and for clients that are almost
+    /// overrun.
     pub(crate) fn child_waits_until(&self, now: Monotonic) -> Option<Monotonic> {
         let log = self.log.as_ref().filter(|log| !self.console.log_has_room() && !log.has_failed());
         let log = log.map(SinkWriter::stall_deadline).filter(|&until| now < until);
         log.max(self.console.backpressure_deadline(now))
     }
 
-    /// Whether a child's output may be read now.
+    /// Returns true if the output of a child may be read now.
     pub(crate) fn may_read(&self, which: ChildSlot, now: Monotonic) -> bool {
         self.child_waits_until(now).is_none() && self.console.has_room_for(which)
     }
 
-    /// Reads what one of the children wrote, and hears what it tells its service manager.
+    /// Reads the output of a child and what it sent to its NOTIFY_SOCKET.
     pub(crate) fn read_child(&mut self, which: ChildSlot, now: Timestamps) {
         let allowed = self.child_waits_until(now.mono).is_none();
         let child = match which {
@@ -86,7 +88,8 @@ impl<S: System> Server<S> {
         let Some(child) = child else {
             return;
         };
-        // What the old one tells is of no more use, but must not fill its queue.
+        // Readiness of the old child is of no use any more, but its messages must not fill the
+        // queue.
         if child.read_notification() && which == ChildSlot::Current {
             self.console.handle(Event::ChildReady, now);
         }
@@ -98,7 +101,7 @@ impl<S: System> Server<S> {
         {
             match child.read(&mut self.buffer) {
                 ReadResult::Bytes(count) => {
-                    let bytes = self.buffer.get(..count).unwrap_or_default();
+                    let bytes = filled(&self.buffer, count);
                     self.console.handle(Event::Output(which, bytes), now);
                     read += count;
                 }
@@ -127,7 +130,7 @@ impl<S: System> Server<S> {
                 match peer.read(&mut self.buffer) {
                     Some(0) => drop(peer.leaving.get_or_insert(DisconnectReason::Closed)),
                     Some(count) => {
-                        let bytes = self.buffer.get(..count).unwrap_or_default();
+                        let bytes = filled(&self.buffer, count);
                         self.console.handle(Event::Input { id, bytes }, now);
                         read += count;
                     }
@@ -162,18 +165,18 @@ impl<S: System> Server<S> {
                 _ => self.join(connection, role, &endpoint, now),
             }
         }
-        // Said last, so that those who came just before hear it too.
+        // Announced last, so that the clients that came just before get it too.
         for (endpoint, reason) in &failed {
             self.console.handle(Event::AcceptFailed { endpoint, reason }, now);
         }
     }
 
-    /// Whether a TCP client from there is let in.
+    /// Returns true if TCP clients with this address are let in.
     fn allows(&self, peer: IpAddr) -> bool {
         self.allowed_networks.as_ref().is_none_or(|networks| networks.allows(peer))
     }
 
-    /// A TCP client from elsewhere was closed.
+    /// Reports that a TCP client was not let in.
     fn refused(&mut self, peer: IpAddr, endpoint: &str) {
         let reason = "not from an allowed network";
         self.debug_line(&format!("connection from {peer} refused: {reason}"));
@@ -181,7 +184,7 @@ impl<S: System> Server<S> {
         self.record(&EventBody::Refuse { endpoint, peer, reason });
     }
 
-    /// A connection becomes a client.
+    /// Makes a client of a connection.
     pub(crate) fn join(
         &mut self,
         connection: S::Connection,

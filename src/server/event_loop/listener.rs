@@ -1,9 +1,10 @@
-//! A listening endpoint as the server holds it: never lets clients take the last descriptors.
+//! A listening endpoint as the server holds it. It never lets clients take the last descriptors.
 
 use std::io;
 use std::net::IpAddr;
 
 use mio::Token;
+use nix::errno::Errno;
 
 use crate::config::endpoint::Endpoint;
 use crate::console::clock::Monotonic;
@@ -12,34 +13,35 @@ use crate::limits::ACCEPT_PAUSE;
 use crate::server::os::Socket;
 use crate::sys;
 
-/// One endpoint.
+/// A listening endpoint.
 #[derive(Debug)]
 pub(crate) struct Listener<S> {
     token: Token,
     socket: S,
     endpoint: Endpoint,
-    /// What its connections may do.
+    /// What its clients may do.
     pub(crate) role: Role,
-    /// Whether connections may be waiting.
+    /// True if connections may be waiting.
     ready: bool,
     /// After a failure: nothing is accepted before.
     paused_until: Option<Monotonic>,
-    /// Whether the failure has been told, until nobody waits any more.
+    /// True if the failure was reported. It is reported anew after `accept` has returned
+    /// EWOULDBLOCK.
     failure_reported: bool,
 }
 
-/// What came of accepting.
+/// The result of accepting.
 pub(crate) enum Accepted<C> {
     /// A connection, and the address of a TCP client.
     Connection(C, Option<IpAddr>),
-    /// Nobody waits, or nobody can be let in now.
+    /// No connection waits, or none can be accepted now.
     Empty,
-    /// The system has no descriptor for it, or refuses otherwise: the reason, the first time.
+    /// The system refuses, for this reason. A failure that lasts is reported once.
     Failed(String),
 }
 
 impl<S: Socket> Listener<S> {
-    /// Accepts from `socket`, which is bound to `endpoint`.
+    /// A listener on `socket`, which is bound to `endpoint` and registered under `token`.
     pub(crate) fn new(token: Token, socket: S, endpoint: Endpoint, role: Role) -> Listener<S> {
         Listener {
             token,
@@ -62,22 +64,22 @@ impl<S: Socket> Listener<S> {
         self.ready = true;
     }
 
-    /// What it accepts from.
+    /// The listening socket.
     pub(crate) fn socket(&self) -> &S {
         &self.socket
     }
 
-    /// What it is bound to.
+    /// The endpoint that the socket is bound to.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Whether accepting may give something.
+    /// Returns true if accepting may give a connection.
     pub(crate) fn has_work(&self, now: Monotonic) -> bool {
         self.ready && self.paused_until.is_none_or(|until| now >= until)
     }
 
-    /// When it goes on after a failure.
+    /// The time at which the listener goes on after a failure.
     pub(crate) fn deadline(&self) -> Option<Monotonic> {
         if self.ready { self.paused_until } else { None }
     }
@@ -86,7 +88,7 @@ impl<S: Socket> Listener<S> {
     pub(crate) fn accept(&mut self, now: Monotonic) -> Accepted<S::Connection> {
         self.paused_until = None;
         if self.socket.is_near_fd_limit() {
-            return self.pause(now, sys::strerror(nix::libc::EMFILE));
+            return self.pause(now, sys::strerror(Errno::EMFILE as i32));
         }
         match self.socket.accept() {
             Ok((connection, from)) => Accepted::Connection(connection, from),
@@ -97,8 +99,8 @@ impl<S: Socket> Listener<S> {
             }
             // The connection was gone before it was accepted. More may wait.
             Err(error) if is_transient_accept_error(&error) => Accepted::Empty,
-            // Descriptors or memory are short. Or something that may last is wrong: trying at once
-            // again would be all that this process does.
+            // Descriptors or memory are short, or something is wrong that may last. Without a
+            // pause, this process would do nothing but try again.
             Err(error) => self.pause(now, sys::reason(&error)),
         }
     }
@@ -126,8 +128,8 @@ mod tests {
     use crate::config::endpoint::Address;
     use crate::sys::file::FileId;
 
-    /// A socket on which accept(2) always fails so.
-    struct Broken(i32);
+    /// A socket on which accept(2) always fails with this errno.
+    struct Broken(Errno);
 
     impl AsFd for Broken {
         fn as_fd(&self) -> BorrowedFd<'_> {
@@ -147,13 +149,13 @@ mod tests {
         }
 
         fn accept(&self) -> io::Result<((), Option<IpAddr>)> {
-            Err(io::Error::from_raw_os_error(self.0))
+            Err(self.0.into())
         }
     }
 
     #[test]
     fn lasting_failure_pauses_and_is_told_once() {
-        for errno in [nix::libc::EMFILE, nix::libc::ENOMEM, nix::libc::EPERM, nix::libc::EINVAL] {
+        for errno in [Errno::EMFILE, Errno::ENOMEM, Errno::EPERM, Errno::EINVAL] {
             let endpoint = Address::Abstract(b"x".to_vec()).into();
             let mut listener = Listener::new(Token(7), Broken(errno), endpoint, Role::User);
             listener.set_ready();

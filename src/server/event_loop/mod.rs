@@ -1,4 +1,4 @@
-//! The loop: what happened is told to the console, and what the console decided is done.
+//! The loop: the console is told what happened, and what it decides is done.
 
 pub(crate) mod child;
 pub(crate) mod effects;
@@ -27,7 +27,10 @@ use crate::console::clock::Monotonic;
 use crate::console::event::{ChildSlot, ClientId};
 
 impl<S: System> Server<S> {
-    /// Until the console says so; the exit status.
+    /// Runs the server until the console decides to exit. Returns the exit status.
+    ///
+    /// # Errors
+    /// The poll fails.
     pub(crate) fn run(&mut self) -> io::Result<u8> {
         loop {
             let timeout = self.timeout();
@@ -42,13 +45,13 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Waits for events and notes them.
+    /// Waits until something is ready, but not longer than `timeout`, and takes note of it.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let Server { system, peers, child, old_child, listeners, handover, .. } = self;
         system.wait(timeout, &mut |token, ready| {
             let mut processes =
                 [child.as_mut(), old_child.as_mut(), handover.program()].into_iter().flatten();
-            // The owner of a token may be gone before the kernel's last word about it is heard.
+            // An event may come for a token whose owner is gone.
             if let Some(peer) = peers.get_mut(&client_id(token)) {
                 peer.source.set_ready(ready);
             } else if let Some(process) = processes.find(|process| process.token() == token) {
@@ -63,20 +66,21 @@ impl<S: System> Server<S> {
         let now = self.system.now();
         self.take_signals(now);
         self.console.handle_timeout(now);
-        // A child that is due is there before anybody is heard: what waits in a pipe is for it.
+        // A child that is to be started now is there before clients are read: what waits in a pipe
+        // is for it.
         self.apply_effects(now);
         self.console.update_backpressure(now.mono);
         self.read_child(ChildSlot::Current, now);
-        // It may be that the old one is the child again.
+        // The console may have put the old child back in its place.
         self.apply_effects(now);
         self.read_child(ChildSlot::Old, now);
         self.read_clients(now);
         self.accept(now);
         self.apply_effects(now);
-        // What anybody is told of, a crash does not undo.
+        // What a client is told must not be undone by a crash.
         self.save(now);
         self.write_child();
-        // Whoever types sees the echo before the log's thread is woken for it.
+        // A client sees its echo before the thread that writes the log is woken for it.
         self.write_clients();
         self.write_sinks(now);
         self.drop_departed(now);
@@ -86,13 +90,14 @@ impl<S: System> Server<S> {
         if let Some(store) = &mut self.store {
             store.flush(now.mono);
         }
-        // Who leaves hands nothing over: that it leaves is no part of the state.
+        // A server that is leaving has no successor: that it leaves is no part of the state.
         if self.exit.is_none() {
             self.continue_upgrade(now);
         }
     }
 
-    /// How long there is nothing to do; zero if something was left undone.
+    /// The time until the loop has something to do: zero if something is left to do now, `None` if
+    /// only an event can change that.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         let now = self.system.now().mono;
         if self.has_work(now) {

@@ -1,5 +1,5 @@
-//! The half of a turn that gives things away: input to the child, the console stream to whoever
-//! takes it, and at the end everything to everybody.
+//! The half of a turn that gives output: input to the child, the console stream to its readers,
+//! news to the service manager, the state to the store.
 
 use crate::console::clock::Timestamps;
 use crate::console::event::{Event, Subsystem};
@@ -27,14 +27,14 @@ impl<S: System> Server<S> {
 
     pub(crate) fn write_sinks(&mut self, now: Timestamps) {
         if let Some(stdout) = &mut self.stdout {
-            // Nobody is told that it fails.
+            // A failure of standard output is not reported.
             stdout.turn(&mut self.console, now.mono);
         }
         if let Some(syslog) = &mut self.syslog {
             let events = syslog.turn(&mut self.console, now.mono);
             self.take_sink_events(Subsystem::Syslog, events, now);
         }
-        // The log is the last one, and so has what is said about syslog in the same turn.
+        // The log comes last, so that it gets what is said about syslog in the same turn.
         if let Some(log) = &mut self.log {
             let events = log.turn(&mut self.console, now.mono);
             self.take_sink_events(Subsystem::Log, events, now);
@@ -60,7 +60,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Whether a duty is done, and if not, why.
+    /// Tells the console that a subsystem works, or why it does not.
     pub(crate) fn report(&mut self, duty: Subsystem, result: &Result<(), String>, now: Timestamps) {
         let event = match result {
             Ok(()) => Event::Recovered(duty),
@@ -90,7 +90,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Under `--notify`, what the service manager does not know yet.
+    /// Under `--notify`, tells the service manager what it does not know yet.
     pub(crate) fn notify_service_manager(&mut self, now: Timestamps) {
         let Server { service: Some(reporter), notifier: Some(notifier), console, log, .. } = self
         else {
@@ -106,7 +106,8 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Sources end here and nowhere else.
+    /// Closes the connections of clients that are leaving. While the loop runs, this is the only
+    /// place where connections are closed.
     pub(crate) fn drop_departed(&mut self, now: Timestamps) {
         let Server { peers, console, store, .. } = self;
         peers.retain(|&id, peer| {

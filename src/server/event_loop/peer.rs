@@ -6,21 +6,22 @@ use super::poll_stream::PollStream;
 use crate::console::event::{ClientKind, DisconnectReason};
 use crate::server::os::{Connection, Ready};
 
-/// One connection, while it lasts.
+/// One connection.
 #[derive(Debug)]
 pub(crate) struct Peer<C> {
     pub(crate) source: PollStream<C>,
-    /// It is to be closed at the end of the turn, for this reason.
+    /// The reason for which the connection is closed at the end of the turn.
     pub(crate) leaving: Option<DisconnectReason>,
 }
 
 impl<C: Connection> Peer<C> {
-    /// Whether it is to be sent anything: a pipe is not.
+    /// Returns true if the client gets the console stream. A pipe does not.
     pub(crate) fn listens(&self) -> bool {
         self.source.stream().kind().client_kind() != ClientKind::Pipe
     }
 
-    /// Reads once. `None`: nothing at the moment; 0: it has ended or failed.
+    /// Reads once. Returns `None` if there is nothing to read now, 0 if the connection has ended or
+    /// failed.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let result = self.source.read(buffer)?;
         if result.is_err() {
@@ -29,8 +30,9 @@ impl<C: Connection> Peer<C> {
         Some(result.unwrap_or(0))
     }
 
-    /// Writes once. `None`: it takes nothing at the moment, or has failed and is leaving. To one who
-    /// is gone everything can be written: what it sent before is still to be read, up to its end.
+    /// Writes once. Returns `None` if the connection takes nothing now, or has failed and is
+    /// leaving. If the other side is gone, all of it counts as written: what it sent before is
+    /// still to be read, up to its end.
     pub(crate) fn write(&mut self, slices: (&[u8], &[u8])) -> Option<usize> {
         match self.source.write(slices)? {
             Ok(count) => Some(count),

@@ -1,8 +1,8 @@
-//! A stream and what the kernel said about it last.
+//! A stream, and what the kernel said about it last.
 //!
 //! The poll is edge-triggered, so readiness is state, not an event: a bit is set by an event and
-//! cleared by nothing but a call that would have blocked. Then work may be left for the next turn
-//! without being forgotten, and nobody is ever registered again.
+//! cleared only by a call that would have blocked. So work can be left for the next turn without
+//! being forgotten, and no descriptor is ever registered again.
 
 use std::io;
 
@@ -21,12 +21,12 @@ impl<S: NonblockingIo> PollStream<S> {
         PollStream { stream, ready: Ready { readable: always, writable: always } }
     }
 
-    /// What it is made of.
+    /// The stream.
     pub(crate) fn stream(&self) -> &S {
         &self.stream
     }
 
-    /// The same, to be changed.
+    /// The stream, to be changed.
     pub(crate) fn stream_mut(&mut self) -> &mut S {
         &mut self.stream
     }
@@ -36,30 +36,30 @@ impl<S: NonblockingIo> PollStream<S> {
         self.stream
     }
 
-    /// Whether a read may give something.
+    /// Returns true if a read may give something.
     pub(crate) fn is_readable(&self) -> bool {
         self.ready.readable
     }
 
-    /// Whether a write may take something.
+    /// Returns true if a write may take something.
     pub(crate) fn is_writable(&self) -> bool {
         self.ready.writable
     }
 
-    /// Notes what an event says.
+    /// Takes note of what an event says.
     pub(crate) fn set_ready(&mut self, ready: Ready) {
         self.ready.readable |= ready.readable;
         self.ready.writable |= ready.writable;
     }
 
-    /// Reads once. `None`: it would block.
+    /// Reads once. Returns `None` if that would block.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
         let result = retry_on_eintr(|| self.stream.read(buffer));
         self.ready.readable = result.is_some();
         result
     }
 
-    /// Writes once. `None`: it would block.
+    /// Writes once. Returns `None` if that would block.
     pub(crate) fn write(&mut self, slices: (&[u8], &[u8])) -> Option<io::Result<usize>> {
         let result = retry_on_eintr(|| self.stream.write(slices));
         self.ready.writable = result.is_some();
@@ -67,7 +67,7 @@ impl<S: NonblockingIo> PollStream<S> {
     }
 }
 
-/// Calls that a signal interrupted are made again.
+/// Makes a call again that a signal has interrupted.
 fn retry_on_eintr(mut call: impl FnMut() -> io::Result<usize>) -> Option<io::Result<usize>> {
     loop {
         match call() {
@@ -76,4 +76,11 @@ fn retry_on_eintr(mut call: impl FnMut() -> io::Result<usize>) -> Option<io::Res
             result => return Some(result),
         }
     }
+}
+
+/// The part of `buffer` that a read has filled with `count` bytes.
+pub(crate) fn filled(buffer: &[u8], count: usize) -> &[u8] {
+    let part = buffer.get(..count);
+    debug_assert!(part.is_some(), "{count} bytes in a buffer of {}", buffer.len());
+    part.unwrap_or_default()
 }

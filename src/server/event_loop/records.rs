@@ -1,4 +1,4 @@
-//! What the server does for its records.
+//! What the loop does for the records of `--events` and `--status-file`.
 
 use crate::console::clock::Timestamps;
 use crate::server::Server;
@@ -6,7 +6,7 @@ use crate::server::os::System;
 use crate::server::records::EventBody;
 
 impl<S: System> Server<S> {
-    /// Notes what the console did.
+    /// Records what the console did.
     pub(crate) fn record_audit_events(&mut self) {
         while let Some(entry) = self.console.poll_audit_event() {
             if let Some(records) = &mut self.records {
@@ -15,7 +15,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Notes what the server did, or what was done to it.
+    /// Records what the server did, or what was done to it.
     pub(crate) fn record(&mut self, what: &EventBody) {
         self.record_audit_events();
         if let Some(records) = &mut self.records {
@@ -23,11 +23,11 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// The part of a turn that the records have.
+    /// The records' part of a turn.
     pub(crate) fn write_records(&mut self, now: Timestamps) {
         self.record_audit_events();
         if self.exit.is_some() {
-            // What is left goes with the last job, which removes the status file.
+            // The rest goes with the last job, which removes the status file.
             return;
         }
         let Server { records: Some(records), console, system, .. } = self else {

@@ -1,19 +1,21 @@
 //! Upgrade in place: another program takes this server's place in the same process, with its child,
 //! its sockets and its state.
 //!
-//! 1. Rehearsal: the program installed now is run beside the server with the state as it is, and has
-//!    to prove that it can read it. The loop turns meanwhile.
-//! 2. The writing threads are told to finish: exec waits for threads, and one that hangs in a write
-//!    would hang the server. The loop turns meanwhile; nothing is handed to them any more.
-//! 3. At the end of a turn the state is taken anew, and the program executed.
+//! 1. Check run: the program installed now is run beside the server with the present state, and has
+//!    to prove that it can read it. The loop goes on meanwhile.
+//! 2. The writing threads are told to finish, as exec(2) would wait for one that hangs in a write.
+//!    The loop goes on meanwhile, but hands nothing to them.
+//! 3. At the end of a turn the state is taken anew, and the program is executed.
 //!
-//! Whatever goes wrong before or in the exec, this server goes on and says why in its log.
+//! If anything fails before the exec or in it, this server goes on and says why in its log.
 
 use std::io;
 
+use nix::sys::signal::Signal;
+
 use super::child::{Child, ReadResult};
 use super::peer::Peer;
-use super::poll_stream::PollStream;
+use super::poll_stream::{PollStream, filled};
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Event, ExitStatus};
 use crate::console::snapshot::Snapshot;
@@ -29,40 +31,40 @@ use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 use crate::sys;
 
-/// How far an upgrade is.
+/// The state of an upgrade.
 pub(crate) struct Handover<P> {
     step: Step<P>,
-    /// Another one was asked for meanwhile.
+    /// True if another upgrade was requested during this one.
     upgrade_requested: bool,
 }
 
 enum Step<P> {
-    /// None is under way.
+    /// No upgrade is under way.
     Idle,
-    /// The new program is tried.
+    /// The new program is run to check whether it can read the state.
     Checking {
         program: Child<P>,
-        /// What it answered so far.
+        /// The part of its answer that was read.
         answer: Vec<u8>,
-        /// What it has to answer about the state it was given.
+        /// The digest that its answer has to have.
         digest: u32,
-        /// It has to have answered by then.
+        /// The time by which the answer has to be complete.
         until: Monotonic,
     },
-    /// The new program will do; the writing threads are finishing.
+    /// The new program passed the check; the writing threads are finishing.
     Finishing {
-        /// They have to have finished by then.
+        /// The time by which they have to be done.
         until: Monotonic,
     },
 }
 
 impl<P: Process> Handover<P> {
-    /// None is under way.
+    /// No upgrade is under way.
     pub(crate) fn new() -> Handover<P> {
         Handover { step: Step::Idle, upgrade_requested: false }
     }
 
-    /// The new program, while it is tried.
+    /// The new program, during its check run.
     pub(crate) fn program(&mut self) -> Option<&mut Child<P>> {
         match &mut self.step {
             Step::Checking { program, .. } => Some(program),
@@ -70,7 +72,7 @@ impl<P: Process> Handover<P> {
         }
     }
 
-    /// When the patience with what it waits for ends.
+    /// The time at which the upgrade is given up.
     pub(crate) fn deadline(&self) -> Option<Monotonic> {
         match self.step {
             Step::Idle => None,
@@ -80,7 +82,7 @@ impl<P: Process> Handover<P> {
 }
 
 impl<S: System> Server<S> {
-    /// SIGUSR1.
+    /// SIGUSR1 asks for an upgrade.
     pub(crate) fn upgrade(&mut self, now: Timestamps) {
         if !matches!(self.handover.step, Step::Idle) {
             self.handover.upgrade_requested = true;
@@ -102,7 +104,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// The part of a turn that an upgrade under way has: its last.
+    /// The last part of a turn: takes the upgrade one step on.
     pub(crate) fn continue_upgrade(&mut self, now: Timestamps) {
         match &mut self.handover.step {
             Step::Idle => {}
@@ -134,7 +136,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// The rehearsal has ended.
+    /// The check run has ended.
     fn check_finished(&mut self, status: ExitStatus, now: Timestamps) {
         let Step::Checking { answer, digest, .. } = &self.handover.step else {
             return;
@@ -168,7 +170,7 @@ impl<S: System> Server<S> {
                     records.pause();
                 }
                 self.handover.step = Step::Finishing { until: now.mono + HANDOVER_TIMEOUT };
-                // Most are idle anyway.
+                // Most threads have nothing to do anyway.
                 self.write_sinks(now);
                 self.continue_upgrade(now);
             }
@@ -176,7 +178,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// The server leaves instead.
+    /// Gives the upgrade up: the threads that write get jobs again.
     pub(crate) fn cancel_upgrade(&mut self) {
         self.end_check();
         for writer in [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten() {
@@ -195,7 +197,7 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// The new program takes over. Comes back only if it does not.
+    /// Executes the new program. Returns only if that fails.
     fn exec_upgrade(&mut self, now: Timestamps) {
         let again = std::mem::take(&mut self.handover.upgrade_requested);
         self.record_audit_events();
@@ -211,10 +213,10 @@ impl<S: System> Server<S> {
             }
         };
         if error.kind() == io::ErrorKind::Interrupted {
-            // Signals may have come: first they are heard.
+            // The signals that may have come are handled first.
             self.handover.upgrade_requested |= again;
         } else {
-            // If another one was asked for, its signal has been sent anew.
+            // A pending upgrade request was sent again as SIGUSR1, so it is not counted here.
             self.upgrade_failed(&sys::reason(&error), now);
         }
     }
@@ -232,7 +234,10 @@ impl<S: System> Server<S> {
         self.write_records(now);
     }
 
-    /// Everything that another program needs to go on where this one stands.
+    /// Everything that the server's successor needs.
+    ///
+    /// # Errors
+    /// fstat(2) of a descriptor fails.
     pub(crate) fn state(&self, console: Snapshot) -> io::Result<State> {
         let child = self.child.as_ref().map(Child::state).transpose()?;
         let old_child = self.old_child.as_ref().map(Child::state).transpose()?;
@@ -288,20 +293,20 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// The first that a server does that goes on where another stopped. What happened in between was
-    /// told to nobody.
-    pub(crate) fn resume(&mut self, news: Event<'_>) {
+    /// Goes on where another server stopped, which ended as `event` says. Clients and children that
+    /// are gone since then are reported to the console.
+    pub(crate) fn resume(&mut self, event: Event<'_>) {
         let now = self.system.now();
         let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
         for id in gone.collect::<Vec<_>>() {
             self.console.handle(Event::Left { id, reason: DisconnectReason::Closed }, now);
         }
-        self.console.handle(news, now);
+        self.console.handle(event, now);
         match &mut self.old_child {
             Some(child) => child.poll_exit(),
-            // After a crash it was not taken over but killed.
+            // After a crash, the old child was killed.
             None => {
-                let killed = ExitStatus::Signal(nix::libc::SIGKILL);
+                let killed = ExitStatus::Signal(Signal::SIGKILL as i32);
                 self.console.handle(Event::Exited(ChildSlot::Old, killed), now);
             }
         }
@@ -312,7 +317,7 @@ impl<S: System> Server<S> {
             }
         }
         self.reap_orphans();
-        // Perhaps nothing else happens for long.
+        // The next event may be long in coming.
         self.write_sinks(now);
     }
 }
@@ -320,7 +325,7 @@ impl<S: System> Server<S> {
 fn sink<H: WorkerHandle<LogJob, LogReply>>(
     writer: &Option<SinkWriter<H>>,
 ) -> io::Result<Option<SinkState>> {
-    // One that is not at rest is only rehearsed.
+    // The state of a sink that still writes is only used in a check run.
     let Some((writer, file)) =
         writer.as_ref().and_then(|writer| Some((writer, writer.quiesced_file()?)))
     else {
@@ -335,10 +340,10 @@ fn read_answer<P: Process>(program: &mut Child<P>, answer: &mut Vec<u8>) {
     while program.is_readable() && answer.len() <= ANSWER_MAX {
         match program.read(&mut buffer) {
             ReadResult::Bytes(count) => {
-                answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                answer.extend_from_slice(filled(&buffer, count));
             }
             ReadResult::Nothing => return,
-            // Its end is news of its own.
+            // That the program has ended is seen elsewhere.
             ReadResult::Closed => {}
         }
     }

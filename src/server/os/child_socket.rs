@@ -10,16 +10,17 @@ use super::listening_socket::{is_at, remove_file};
 use crate::handover::state::{ChildSocketState, Descriptor, Text};
 use crate::sys::file::FileId;
 
-/// A socket for the child. Dropped, its socket file goes too, if it is still this one.
+/// A socket for the child. When it is dropped, its socket file is removed if it still belongs to
+/// the socket.
 #[derive(Debug)]
 pub(crate) struct ChildSocket {
     socket: OwnedFd,
-    /// The address as given.
+    /// The address as given on the command line.
     uri: Vec<u8>,
-    /// What LISTEN_FDNAMES calls it.
+    /// The name of the socket in LISTEN_FDNAMES.
     name: Vec<u8>,
     file: Option<(PathBuf, FileId)>,
-    /// The service manager has it anyway.
+    /// True if the service manager passed the socket, and so keeps it anyway.
     pub(crate) passed: bool,
 }
 
@@ -35,12 +36,12 @@ impl ChildSocket {
         ChildSocket { socket, uri, name, file, passed }
     }
 
-    /// What LISTEN_FDNAMES calls the socket.
+    /// The name of the socket in LISTEN_FDNAMES.
     pub(crate) fn name(&self) -> &[u8] {
         &self.name
     }
 
-    /// Takes over one that another server opened.
+    /// Takes over a socket that another server opened.
     pub(crate) fn adopt(socket: OwnedFd, state: &ChildSocketState) -> ChildSocket {
         let path = state.uri.0.strip_prefix(b"unix://");
         let path = path.map(|path| PathBuf::from(OsString::from_vec(path.to_vec())));
@@ -53,12 +54,15 @@ impl ChildSocket {
         }
     }
 
-    /// Whether its socket file is not there any more.
+    /// Returns true if the socket file is gone, or belongs to another socket.
     pub(crate) fn is_lost(&self) -> bool {
         self.file.as_ref().is_some_and(|(path, id)| !is_at(path, *id))
     }
 
-    /// What a server after this one has to know of it.
+    /// What the server's successor has to know of the socket.
+    ///
+    /// # Errors
+    /// fstat(2) fails.
     pub(crate) fn state(&self) -> io::Result<ChildSocketState> {
         Ok(ChildSocketState {
             uri: Text(self.uri.clone()),

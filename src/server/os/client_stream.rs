@@ -1,4 +1,4 @@
-//! What is behind a connection: a socket, the terminal of `-f`, or a pipe that only sends.
+//! A client's connection: a socket, the terminal of `-f`, or a pipe that only sends.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,7 +6,9 @@ use std::net::{SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
+use nix::fcntl::OFlag;
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
+use nix::sys::stat::{SFlag, fstat};
 
 use super::{Connection, NonblockingIo, PeerIdentity};
 use crate::handover::state::ConnectionKind;
@@ -14,7 +16,7 @@ use crate::limits::DRAIN_MAX;
 use crate::sys::fd;
 use crate::sys::terminal::Terminal;
 
-/// The far end of a connection.
+/// A client's connection.
 #[derive(Debug)]
 pub(crate) enum ClientStream {
     Telnet(File),
@@ -25,28 +27,28 @@ pub(crate) enum ClientStream {
 }
 
 impl ClientStream {
-    /// A connection that was accepted.
+    /// An accepted connection, `raw` if it is without telnet.
     pub(crate) fn socket(connection: OwnedFd, raw: bool) -> ClientStream {
         let connection = File::from(connection);
         if raw { ClientStream::Raw(connection) } else { ClientStream::Telnet(connection) }
     }
 
-    /// What `-f` finds as standard input, if it can be a client: a terminal in the foreground,
-    /// or a pipe.
+    /// Standard input under `-f`, if it can be a client: a terminal in the foreground, or a pipe.
     pub(crate) fn stdin() -> Option<ClientStream> {
         let stdin = io::stdin();
         if let Some(terminal) = Terminal::open(stdin.as_fd()) {
             return Some(ClientStream::Terminal(terminal));
         }
-        let kind = nix::sys::stat::fstat(stdin.as_fd()).ok()?.st_mode & nix::libc::S_IFMT;
-        // A socket is what some programs, ssh's server among them, make for a pipe.
-        if kind != nix::libc::S_IFIFO && kind != nix::libc::S_IFSOCK {
+        let mode = SFlag::from_bits_truncate(fstat(stdin.as_fd()).ok()?.st_mode);
+        let kind = mode & SFlag::S_IFMT;
+        // Some programs, ssh's server among them, make a socket where others make a pipe.
+        if kind != SFlag::S_IFIFO && kind != SFlag::S_IFSOCK {
             return None;
         }
-        // Opened anew, so that O_NONBLOCK is not shared with whoever gave it to us. That is not
-        // possible with a socket, nor with another user's pipe.
+        // The pipe is opened anew, so that O_NONBLOCK is not shared with whoever passed it. That is
+        // not possible with a socket, nor with another user's pipe.
         let mut options = File::options();
-        options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+        options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
         let pipe = options.open("/dev/fd/0").or_else(|_| {
             let copy = stdin.as_fd().try_clone_to_owned()?;
             fd::set_nonblocking_cloexec(&copy)?;
@@ -55,7 +57,10 @@ impl ClientStream {
         Some(ClientStream::Pipe(pipe.ok()?))
     }
 
-    /// A connection that another program in this process had.
+    /// Takes over a connection that another program in this process had.
+    ///
+    /// # Errors
+    /// The modes of the terminal cannot be set.
     pub(crate) fn adopt(connection: OwnedFd, kind: ConnectionKind) -> io::Result<ClientStream> {
         let file = File::from(connection);
         Ok(match kind {
@@ -89,7 +94,7 @@ impl NonblockingIo for ClientStream {
 impl Connection for ClientStream {
     fn peer_identity(&self) -> PeerIdentity {
         match self {
-            ClientStream::Telnet(socket) | ClientStream::Raw(socket) => caller(socket),
+            ClientStream::Telnet(socket) | ClientStream::Raw(socket) => peer(socket),
             ClientStream::Terminal(_) | ClientStream::Pipe(_) => PeerIdentity::Unknown,
         }
     }
@@ -104,8 +109,8 @@ impl Connection for ClientStream {
     }
 }
 
-/// Who is at the other end of a socket.
-fn caller(socket: &File) -> PeerIdentity {
+/// The peer of a socket.
+fn peer(socket: &File) -> PeerIdentity {
     let Ok(address) = getpeername::<SockaddrStorage>(socket.as_raw_fd()) else {
         return PeerIdentity::Unknown;
     };
@@ -138,8 +143,8 @@ impl AsFd for ClientStream {
 }
 
 impl Drop for ClientStream {
-    /// An orderly end of file for the other side: input that nobody read would turn it into a
-    /// reset, which takes output on its way along.
+    /// Lets the other side read an orderly end of file. If input was left unread, closing the
+    /// socket would reset the connection, and output on its way would be lost.
     fn drop(&mut self) {
         if let ClientStream::Telnet(file) | ClientStream::Raw(file) = self {
             let _ = shutdown(file.as_raw_fd(), Shutdown::Write);
@@ -149,7 +154,8 @@ impl Drop for ClientStream {
                     break;
                 }
             }
-            // Should a service manager have a copy, it is over none the less.
+            // A service manager may have a copy of the descriptor, which does not keep the
+            // connection open.
             let _ = shutdown(file.as_raw_fd(), Shutdown::Read);
         }
     }

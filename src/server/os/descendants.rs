@@ -1,5 +1,6 @@
-//! Descendants of the child that are not in its process group: the daemon that it became, and what it
-//! left behind. The server is the parent of all that have lost theirs (`PR_SET_CHILD_SUBREAPER`).
+//! Descendants of the child that are not in its process group: the daemon that it became, and the
+//! orphans that it left behind. The server is the parent of those that have lost theirs
+//! (PR_SET_CHILD_SUBREAPER of prctl(2)).
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -7,39 +8,43 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+
 use super::Daemon;
 use crate::limits::PID_MAX;
 use crate::sys::{process, procfs};
 
-/// What the kernel has to know of the child's descendants.
+/// What the kernel has to know to find the child's descendants.
 #[derive(Debug, Default)]
 pub(crate) struct Descendants {
     /// `--child-pidfile`.
     pid_file: Option<PathBuf>,
-    /// When the child was started: older processes are not of its kin.
+    /// The start time of the oldest child that counts, in USER_HZ ticks since boot (field 22 of
+    /// proc_pid_stat(5)). Older processes are no descendants of it.
     pub(crate) since_ticks: Option<u64>,
-    /// Who got SIGTERM already.
+    /// The orphans that got SIGTERM already.
     terminated: BTreeSet<i32>,
 }
 
 impl Descendants {
-    /// Descendants of the child that was started at `since_ticks`, in USER_HZ ticks since boot, if
-    /// one runs already.
+    /// The descendants of a child that was started at `since_ticks`, if one runs already.
     pub(crate) fn new(pid_file: Option<PathBuf>, since_ticks: Option<u64>) -> Descendants {
         Descendants { pid_file, since_ticks, terminated: BTreeSet::new() }
     }
 
-    /// A child is about to be started: what the last one said is no longer true.
+    /// A child is about to be started: removes the PID file of the last one.
     pub(crate) fn prepare(&self) {
         if let Some(path) = &self.pid_file
             && fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
         {
-            // One that stays names nobody who would be believed.
+            // If the file cannot be removed, the process that it names is refused, as it is no
+            // descendant.
             let _ = fs::remove_file(path);
         }
     }
 
-    /// The child was started; `beside` another one, whose kin counts too.
+    /// A child was started. If it runs `beside` another one, the descendants of both count.
     pub(crate) fn begin(&mut self, pid: i32, beside: bool) {
         if !beside || self.since_ticks.is_none() {
             self.since_ticks = procfs::start_ticks(pid);
@@ -47,7 +52,11 @@ impl Descendants {
         self.terminated.clear();
     }
 
-    /// The process that the PID file names, if that descends from this one and not from `stranger`.
+    /// The process that the PID file names, if it descends from this process and not from
+    /// `excluded_ancestor`.
+    ///
+    /// # Errors
+    /// The reason why there is no such process, for the console.
     pub(crate) fn find_daemon(&self, stranger: Option<i32>) -> Result<Daemon, String> {
         let path = self.pid_file.as_deref().unwrap_or(Path::new(""));
         let named = |problem: String| format!("PID file {} {problem}", path.display());
@@ -59,32 +68,32 @@ impl Descendants {
         Ok(Daemon { pid, process, is_child: line.len() == 1 })
     }
 
-    /// Sends the signal to all that the child left behind, SIGTERM only once; how many there are.
+    /// Sends a signal to all orphans, SIGTERM only once to each. Returns how many there are.
     pub(crate) fn signal(&mut self, signal: i32, ours: [Option<i32>; 3]) -> usize {
         let Some(since) = self.since_ticks else {
             return 0;
         };
         let mut found = procfs::children_since(since);
-        // Who may not be signalled is not waited for.
+        // An orphan that may not be signalled is not waited for.
         found.retain(|pid| !ours.contains(&Some(*pid)) && process::may_signal(*pid));
         for &pid in &found {
-            if signal == nix::libc::SIGKILL {
+            if signal == Signal::SIGKILL as i32 {
                 process::signal(pid, signal);
             } else if self.terminated.insert(pid) {
                 process::signal(pid, signal);
-                // A stopped one hears it only then.
-                process::signal(pid, nix::libc::SIGCONT);
+                // A stopped process handles SIGTERM only after this.
+                process::signal(pid, Signal::SIGCONT as i32);
             }
         }
         found.len()
     }
 }
 
-/// The PID in a file, or what is wrong with it.
+/// The PID in a file, or what is wrong with the file.
 fn read_pid(path: &Path) -> Result<i32, String> {
     let mut options = File::options();
-    // Anything but a file could wait for ever.
-    let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    // Opening a FIFO could block for ever.
+    let file = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
     let file = file.map_err(|error| format!("can't be read: {}", crate::sys::reason(&error)))?;
     if !file.metadata().is_ok_and(|found| found.is_file()) {
         return Err("is no file".to_owned());

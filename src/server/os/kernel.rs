@@ -46,14 +46,14 @@ const ORPHAN: Token = Token(2);
 /// The first token that is not the kernel's own.
 pub(crate) const FIRST_TOKEN: usize = 3;
 
-/// What the server runs on.
+/// The operating system that the server runs on.
 pub(crate) struct Kernel {
     poll: Poll,
     events: Events,
     waker: Arc<Waker>,
     signals: Signals,
     program: PreparedCommand,
-    /// When another log is begun.
+    /// When the log is rotated.
     rotation: Option<Rotation>,
     /// The prefix of messages on stderr.
     argv0: Vec<u8>,
@@ -62,7 +62,7 @@ pub(crate) struct Kernel {
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
     has_notify_socket: bool,
     descendants: Descendants,
-    /// Something happened to a child that another server started.
+    /// True if something happened to a child that another server started.
     orphan_exited: bool,
 }
 
@@ -97,7 +97,10 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Has a listener's readiness told under `token`.
+    /// Registers a listener under `token`.
+    ///
+    /// # Errors
+    /// The system has no memory for it.
     pub(crate) fn watch_listener(
         &self,
         listener: &ListeningSocket,
@@ -106,18 +109,27 @@ impl Kernel {
         self.register(listener, token, Interest::READABLE)
     }
 
-    /// Starts a thread that writes the log, `file`, which is opened anew by its `path`.
+    /// Starts the thread that writes the log, `file`, and opens it anew by its `path`.
+    ///
+    /// # Errors
+    /// The system starts no thread.
     pub(crate) fn write_log(&self, file: File, path: Option<PathBuf>) -> io::Result<LogThread> {
         let rotator = self.rotation.map(Rotator::new);
         self.start_thread("log", LogWriter::new(file, path, rotator))
     }
 
-    /// Starts a thread that writes standard output, `file`.
+    /// Starts the thread that writes standard output, `file`.
+    ///
+    /// # Errors
+    /// The system starts no thread.
     pub(crate) fn write_stdout(&self, file: File) -> io::Result<LogThread> {
         self.start_thread("stdout", LogWriter::new(file, None, None))
     }
 
     /// Starts a thread for `worker`.
+    ///
+    /// # Errors
+    /// The system starts no thread.
     pub(crate) fn start_thread<W: Worker>(
         &self,
         name: &str,
@@ -126,7 +138,10 @@ impl Kernel {
         thread::start(name, worker, Arc::clone(&self.waker))
     }
 
-    /// Takes over a child that another server started.
+    /// Registers a child that another server started under `token`.
+    ///
+    /// # Errors
+    /// The system has no memory for it.
     pub(crate) fn adopt(&self, child: PtyProcess, token: Token) -> io::Result<PtyProcess> {
         self.register(&child.master, token, Interest::READABLE | Interest::WRITABLE)?;
         if let Some(notify_socket) = &child.notify_socket {
@@ -170,7 +185,7 @@ impl Poller for Kernel {
         for event in &self.events {
             match event.token() {
                 SIGNALS => self.signals.drain(),
-                // What the thread has done is looked at in every turn.
+                // Each turn looks at what the threads have done.
                 WAKER => {}
                 ORPHAN => self.orphan_exited = true,
                 token => tell(
@@ -223,7 +238,7 @@ impl Processes for Kernel {
         let (notify_socket, address) =
             if self.has_notify_socket { open_notify_socket()? } else { (None, Vec::new()) };
         if let Some(notify_socket) = &notify_socket {
-            // Whatever comes, the child is looked after.
+            // This comes before the fork: after it, nothing may fail any more.
             self.register(notify_socket, token, Interest::READABLE)?;
         }
         let pid = self.program.spawn(&slave, PassedFds::new(&sockets), &address)?;
@@ -266,14 +281,14 @@ impl Upgrade for Kernel {
         match watched {
             Ok(()) => Ok(program),
             Err(error) => {
-                program.signal(nix::libc::SIGKILL);
+                program.signal(Signal::SIGKILL as i32);
                 Err(error)
             }
         }
     }
 
     fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> io::Error {
-        // From here on they stay pending, for whoever is in this process then.
+        // From here on signals stay pending, for this program or for its successor.
         let _blocked = match SignalMaskGuard::all() {
             Ok(blocked) if !self.signals.any() => blocked,
             Ok(_) => return io::ErrorKind::Interrupted.into(),
@@ -310,7 +325,7 @@ impl System for Kernel {
 
     fn log_stderr(&mut self, text: &[u8]) {
         let line = [&self.argv0, b": ".as_slice(), text].concat();
-        // A pipe that takes anything takes so much.
+        // A pipe that takes any byte takes PIPE_BUF of them.
         let line = line.get(..PIPE_BUF - 1).unwrap_or(&line);
         if fd::has_room(io::stderr()) {
             let _ = io::stderr().write_all(&[line, b"\n"].concat());
@@ -318,14 +333,15 @@ impl System for Kernel {
     }
 }
 
-/// Where a child can say that it is ready, and the variable that tells it.
+/// Opens the socket where a child can report that it is ready. Returns it with the variable that
+/// tells the child.
 fn open_notify_socket() -> io::Result<(Option<NotifySocket>, Vec<CString>)> {
     match NotifySocket::open() {
         Ok((notify_socket, address)) => {
             let variable = [b"NOTIFY_SOCKET=", address.as_bytes()].concat();
             Ok((Some(notify_socket), vec![CString::new(variable)?]))
         }
-        // Then it can't.
+        // Without the socket, the child cannot report that.
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok((None, Vec::new())),
         Err(error) => Err(error),
     }

@@ -1,4 +1,5 @@
-//! Endpoints: bound so that nobody else's is taken, and removed if they are still ours.
+//! Listening sockets of endpoints. Binding one takes no address from another server, and only own
+//! socket files are removed.
 
 use std::fs;
 use std::io;
@@ -8,13 +9,13 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
-use nix::libc::mode_t;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
     getsockname, getsockopt, listen, setsockopt, sockopt,
 };
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, umask};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, mode_t, umask};
 
 use super::Socket;
 use super::client_stream::ClientStream;
@@ -30,22 +31,27 @@ enum Kind {
     Unix(UnixListener),
 }
 
-/// A bound endpoint. Dropped, its socket file goes too, if it is still this one.
+/// The socket of an endpoint. When it is dropped, its socket file is removed if it still belongs to
+/// the socket.
 #[derive(Debug)]
 pub(crate) struct ListeningSocket {
     socket: Kind,
-    /// What it is bound to: a port asked for as 0 is the one got.
+    /// The endpoint that the socket is bound to. Port 0 is replaced by the port that the system
+    /// chose.
     pub(crate) endpoint: Endpoint,
-    /// What its connections may do.
+    /// What its clients may do.
     pub(crate) role: Role,
-    /// The socket file, as long as it is still this one.
+    /// The socket file, if it is to be removed with the socket.
     file: Option<(PathBuf, FileId)>,
-    /// The service manager has it anyway.
+    /// True if the service manager passed the socket, and so keeps it anyway.
     pub(crate) passed: bool,
 }
 
 impl ListeningSocket {
     /// Binds `endpoint` and listens.
+    ///
+    /// # Errors
+    /// The address is in use, or the system refuses it.
     pub(crate) fn bind(endpoint: &Endpoint, role: Role) -> io::Result<ListeningSocket> {
         let mut file = None;
         let mut bound = endpoint.clone();
@@ -71,7 +77,10 @@ impl ListeningSocket {
         Ok(bound)
     }
 
-    /// Takes over one that the service manager made, and keeps.
+    /// Takes over a socket that the service manager made, and keeps.
+    ///
+    /// # Errors
+    /// It is no listening stream socket.
     pub(crate) fn from_service_manager(
         fd: OwnedFd,
         role: Role,
@@ -82,8 +91,11 @@ impl ListeningSocket {
         Ok(bound)
     }
 
-    /// Takes over a socket that listens already. Its file is removed with it if it is `file`; else it
-    /// stays its maker's.
+    /// Takes over a socket that listens already. Its socket file is removed with it only if that is
+    /// `file`.
+    ///
+    /// # Errors
+    /// It is no listening stream socket.
     pub(crate) fn adopt(
         fd: OwnedFd,
         role: Role,
@@ -123,8 +135,8 @@ impl ListeningSocket {
 }
 
 impl ListeningSocket {
-    /// Lets those in whom `endpoint` means. Whether they find it: its socket file may be gone, or
-    /// another's.
+    /// Applies owner and mode of `endpoint` to the socket file. Returns false if the file is gone
+    /// or belongs to another socket.
     pub(crate) fn reapply_permissions(&self, endpoint: &Endpoint) -> bool {
         let Address::Unix { path, uid, gid, mode } = &endpoint.address else {
             return true;
@@ -133,12 +145,12 @@ impl ListeningSocket {
             && set_permissions(path, *uid, *gid, *mode).is_ok()
     }
 
-    /// Its socket file stays.
+    /// Leaves the socket file when the socket is dropped.
     pub(crate) fn keep_file(&mut self) {
         self.file = None;
     }
 
-    /// Whether it is what binding `endpoint` would give.
+    /// Returns true if binding `endpoint` would give this address.
     pub(crate) fn matches(&self, endpoint: &Endpoint) -> bool {
         match (&self.endpoint.address, &endpoint.address) {
             (Address::Tcp(bound), Address::Tcp(wanted)) => {
@@ -195,23 +207,23 @@ impl Drop for ListeningSocket {
     }
 }
 
-/// Removes a socket file if it is still this one.
+/// Removes a socket file, if it still is the file `id`.
 pub(crate) fn remove_file(path: &Path, id: FileId) {
     if is_at(path, id) {
         let _ = fs::remove_file(path);
     }
 }
 
-/// Whether the file at `path` is this one.
+/// Returns true if the file at `path` is the file `id`.
 pub(crate) fn is_at(path: &Path, id: FileId) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| FileId::of(&found) == id)
 }
 
-/// Gives a socket file its owner and permissions. What a link with its name leads to keeps its own.
+/// Gives a socket file its owner and mode. A link of that name is not followed.
 fn set_permissions(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: u32) -> io::Result<()> {
     if uid.is_some() || gid.is_some() {
-        // Without the right to, it stays the process's own, as with procServ: that lets in nobody
-        // who was not to be let in.
+        // A process that may not change the owner keeps the file itself, as with procServ. That
+        // lets in nobody who was not to be let in.
         let _ = lchown(path, uid, gid);
     }
     if fs::symlink_metadata(path)?.mode() & 0o7777 != mode & 0o7777 {
@@ -221,8 +233,8 @@ fn set_permissions(path: &Path, uid: Option<u32>, gid: Option<u32>, mode: u32) -
     Ok(())
 }
 
-/// Listens on a TCP address; on an IPv6 one for IPv6 clients only or not, whatever the system's
-/// default is. Blocking.
+/// A blocking socket that listens on a TCP address; on an IPv6 address for IPv6 clients only if
+/// `only_v6` is true, whatever the system's default is.
 pub(crate) fn listen_at(
     address: net::SocketAddr,
     only_v6: bool,
@@ -239,8 +251,9 @@ pub(crate) fn listen_at(
     Ok(socket)
 }
 
-/// Listens on a socket file. There is no moment at which it has wider permissions than asked for,
-/// and nobody gets in before it has its owner. One that a dead server left behind is replaced.
+/// A socket that listens on a socket file. At no time does the file have wider permissions than
+/// asked for, and no client is accepted before the file has its owner. A file that a dead server
+/// left behind is replaced.
 pub(crate) fn listen_file(
     path: &Path,
     uid: Option<u32>,
@@ -250,7 +263,7 @@ pub(crate) fn listen_file(
     remove_stale(path)?;
     let socket = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
     let address = UnixAddr::new(path)?;
-    // Where the directory has no default ACL, that is all that is needed.
+    // If the directory has no default ACL, this is all that is needed.
     let saved = umask(Mode::from_bits_truncate(!mode as mode_t & 0o777));
     let bound = bind(socket.as_raw_fd(), &address);
     umask(saved);
@@ -264,23 +277,23 @@ pub(crate) fn listen_file(
     ready.map(|()| (socket, id))
 }
 
-/// Removes a socket that no server answers on. Anything else in the way is an error.
+/// Removes a socket file on which no server answers. Anything else at `path` is an error.
 fn remove_stale(path: &Path) -> io::Result<()> {
-    let in_use = || io::Error::from_raw_os_error(nix::libc::EADDRINUSE);
+    let in_use = || io::Error::from(Errno::EADDRINUSE);
     let kind = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
-        // Binding will say what is wrong, if anything is.
+        // bind(2) will say what is wrong, if anything is.
         Err(_) => return Ok(()),
     };
     if kind.is_dir() {
-        return Err(io::Error::from_raw_os_error(nix::libc::EISDIR));
+        return Err(Errno::EISDIR.into());
     }
     if !kind.is_socket() {
         return Err(in_use());
     }
     match connect_nonblocking(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        // Answered, or too busy to answer, or not ours to look at.
+        // A server answers, or is too busy to answer, or may not be asked.
         _ => Err(in_use()),
     }
 }
@@ -293,7 +306,7 @@ fn connect_nonblocking(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(fd))
 }
 
-/// What a socket is bound to that somebody else made. Its permissions are not looked at.
+/// The address of a socket that another process has bound. Its permissions are not looked at.
 fn unix_address(address: &SocketAddr) -> Address {
     #[cfg(target_os = "linux")]
     if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
@@ -317,7 +330,7 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         symlink(&file, &link).unwrap();
         let before = fs::metadata(&file).unwrap();
-        // As root it would be given away.
+        // root could give the file away.
         let _ = set_permissions(&link, Some(65534), Some(65534), 0o666);
         let after = fs::metadata(&file).unwrap();
         let rights = |of: &fs::Metadata| (of.uid(), of.gid(), of.mode());

@@ -1,4 +1,4 @@
-//! A child as the kernel has it: a process and the master of its PTY.
+//! A child as the kernel has it: a process, and the master of its PTY.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,10 +15,10 @@ use crate::systemd::notify_socket::NotifySocket;
 pub(crate) struct PtyProcess {
     pub(crate) pid: i32,
     pub(crate) master: File,
-    /// Where it says that it is ready, under `--overlap`.
+    /// The socket behind its NOTIFY_SOCKET, under `--overlap`.
     pub(crate) notify_socket: Option<NotifySocket>,
-    /// The process by descriptor, if it is no child of this process: a server before this one was
-    /// its parent, or it is a daemon with another.
+    /// The process by descriptor, if it is no child of this process: because a server before this
+    /// one was its parent, or because it is a daemon that has another parent.
     pub(crate) pidfd: Option<OwnedFd>,
 }
 
@@ -46,7 +46,7 @@ impl Process for PtyProcess {
     fn poll_exit(&self) -> Option<ExitStatus> {
         match &self.pidfd {
             None => process::poll_exit(self.pid),
-            // Its parent may have ended, and this process be it now.
+            // If its parent has ended, this process may be its parent now.
             Some(orphan) => {
                 process::poll_exit(self.pid).or_else(|| pidfd::exit_status(orphan, REAP_WAIT))
             }
@@ -76,7 +76,7 @@ impl Process for PtyProcess {
     }
 
     fn read_notification(&self) -> Option<bool> {
-        // What others say is heard as nothing.
+        // Messages of other processes are ignored.
         match self.notify_socket.as_ref()?.next() {
             Ok((sender, ready)) => Some(ready && procfs::is_descendant_or_self(sender, self.pid)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(false),

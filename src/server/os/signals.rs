@@ -6,12 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::libc::{SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+use nix::sys::signal::Signal::{self, SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::PendingSignals;
 use crate::sys::signal::SenderTracker;
 
-/// What has come since the last look.
+/// The signals that have come since they were last taken.
 #[derive(Debug)]
 pub(crate) struct Signals {
     wake: UnixStream,
@@ -25,14 +25,18 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Handles SIGTERM, SIGHUP, SIGCHLD, SIGUSR1 and SIGUSR2 from now on.
+    ///
+    /// # Errors
+    /// The system has no descriptor to give.
     pub(crate) fn new() -> io::Result<Signals> {
         let (wake, writer) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         let mut senders = BTreeMap::new();
-        let mut register = |signal| -> io::Result<Arc<AtomicBool>> {
+        let mut register = |signal: Signal| -> io::Result<Arc<AtomicBool>> {
+            let signal = signal as i32;
             let flag = Arc::new(AtomicBool::new(false));
             senders.insert(signal, SenderTracker::install(signal)?);
-            // The flag first: whoever is woken finds it set.
+            // The flag is set before the loop is woken.
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
             signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
             Ok(flag)
@@ -48,30 +52,30 @@ impl Signals {
         })
     }
 
-    /// To be polled for reading.
+    /// The socket that becomes readable when a signal has come.
     pub(crate) fn wake(&self) -> &UnixStream {
         &self.wake
     }
 
-    /// Empties the socket. The flags are to be looked at after this.
+    /// Empties the socket. To be called before [`take`](Self::take).
     pub(crate) fn drain(&mut self) {
         let mut buffer = [0; 64];
         while self.wake.read(&mut buffer).is_ok_and(|count| count > 0) {}
     }
 
-    /// Process and user that sent this signal last, if it was a process.
+    /// PID and user of the process that sent this signal last, if it was a process.
     pub(crate) fn sender(&self, signal: i32) -> Option<(i32, u32)> {
         self.senders.get(&signal)?.last()
     }
 
-    /// Whether any has come since they were last taken.
+    /// Returns true if a signal has come since they were last taken.
     pub(crate) fn any(&self) -> bool {
         [&self.terminate, &self.reopen, &self.child, &self.upgrade, &self.overlap]
             .into_iter()
             .any(|flag| flag.load(Ordering::Acquire))
     }
 
-    /// What has come since the last call.
+    /// The signals that have come since the last call.
     pub(crate) fn take(&self) -> PendingSignals {
         let take = |flag: &AtomicBool| flag.swap(false, Ordering::AcqRel);
         PendingSignals {

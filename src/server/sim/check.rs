@@ -1,4 +1,4 @@
-//! What everybody is owed.
+//! The checks at the end of a run: everybody has what they are owed.
 
 use std::time::Duration;
 
@@ -50,29 +50,29 @@ impl Run {
             assert!(world.kept.is_empty(), "left with the service manager: {:?}", world.kept);
         }
         self.check_records(&world);
-        self.check_told(&world.told);
+        self.check_notifications(&world.notifications);
         let heard = stream.windows(READY.len()).any(|window| window == READY);
         assert!(self.server.console.status().ready || !heard, "not ready");
         assert!(self.server.old_child.is_none() || self.server.exit.is_some(), "two children stay");
-        // Those beside another wait for nothing.
+        // Children that are started beside another one do not wait.
         let alone = settings_of(self.seed).restart.overlap.is_none();
         for pair in world.starts.windows(2).filter(|_| alone) {
             let apart = Duration::from_nanos(pair[1] - pair[0]);
-            // A user may start one earlier; nobody did in runs without commands.
+            // A user may start a child earlier; in runs without input, nobody did.
             assert!(apart >= HOLDOFF || self.typed > 0, "started after {apart:?}");
         }
     }
 }
 
 impl Run {
-    /// The service manager knows how things are, and has heard of readiness once at the start and
-    /// once after each reload.
-    fn check_told(&self, told: &[String]) {
+    /// The service manager knows the present status, and was notifications of readiness once at the start
+    /// and once after each reload.
+    fn check_notifications(&self, notifications: &[String]) {
         let status = self.server.console.status();
         let line = format!("STATUS={}", status.line(b"sim"));
-        let last = told.iter().rfind(|message| message.starts_with("STATUS="));
+        let last = notifications.iter().rfind(|message| message.starts_with("STATUS="));
         let mut reloads = None;
-        for message in told {
+        for message in notifications {
             match message.as_str() {
                 "READY=1" => assert!(reloads != Some(false), "ready again"),
                 upgrade::NEW => {
@@ -87,12 +87,12 @@ impl Run {
             reloads = Some(message != "READY=1");
         }
         if status.leaving {
-            // What found no room then is lost.
-            let last = told.rsplit(|message| message == upgrade::NEW).next().unwrap();
+            // A message for which there is no room at the end is lost.
+            let last = notifications.rsplit(|message| message == upgrade::NEW).next().unwrap();
             assert!(!last.iter().rev().skip(1).any(|message| message == "STOPPING=1"));
         } else {
             assert_eq!(last, Some(&line));
-            assert_eq!(reloads, status.ready.then_some(false), "{told:?}");
+            assert_eq!(reloads, status.ready.then_some(false), "{notifications:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A crash of the server: what the service manager keeps is at any time what the server has, and
-//! another one can go on with it.
+//! Crashes of the server: at any time the service manager keeps what the server has, and another
+//! server can go on with it.
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -13,8 +13,8 @@ use crate::handover::state::Descriptor;
 use crate::server::os::fdstore::{self, STATE};
 
 impl Run {
-    /// A server that crashed now would leave its state as it is, and with the service manager all
-    /// that belongs to it, unless that has no room.
+    /// Checks that a server which crashed now would leave its present state, and with the service
+    /// manager all descriptors that belong to it, unless that had no room for them.
     pub(super) fn check_store(&self) {
         let world = self.world.borrow();
         let store = self.server.store.as_ref().unwrap();
@@ -53,8 +53,8 @@ impl Run {
         assert_eq!(kept, wanted, "more is kept than there is");
     }
 
-    /// The server crashes when all is quiet. Another one has the same clients and the same child, and
-    /// passes on what they say.
+    /// The server crashes when it is idle. Another one has the same clients and the same child, and
+    /// passes on what they send.
     pub(super) fn crash(&mut self) {
         let before = outline(&self.server.console);
         let state = self.world.borrow().saved_state();
@@ -87,7 +87,7 @@ impl Run {
     }
 }
 
-/// What outlives a crash as users see it.
+/// What outlives a crash, as users see it.
 fn outline(console: &Console) -> (Vec<ClientId>, Option<ChildProcess>, Status, u64) {
     (console.clients().collect(), console.child(), console.status(), console.restarts())
 }

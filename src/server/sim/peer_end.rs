@@ -1,11 +1,11 @@
-//! What the server holds of the simulated world: its ends of connections and of the child's terminal.
+//! What the server holds of the world: its ends of connections and of the child's terminal.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use nix::libc;
+use nix::errno::Errno;
 
 use super::world::{Id, Shared};
 use crate::console::event::ClientKind;
@@ -25,7 +25,7 @@ pub(super) struct PeerEnd {
 
 impl PeerEnd {
     pub(super) fn new(world: &Shared, id: Id, kind: ClientKind, pid: i32) -> PeerEnd {
-        let file = Rc::clone(&world.borrow_mut().pipe(id).file);
+        let file = world.borrow_mut().pipe(id).file.clone().expect("an open end");
         PeerEnd { world: Rc::clone(world), id, kind, pid, file }
     }
 }
@@ -33,9 +33,10 @@ impl PeerEnd {
 impl Drop for PeerEnd {
     fn drop(&mut self) {
         let mut world = self.world.borrow_mut();
-        // An exec closes nothing that was to stay open.
+        // exec(2) closes nothing that the successor inherits.
         if world.executed.is_none() {
-            world.pipe(self.id).closed = true;
+            let pipe = world.pipe(self.id);
+            (pipe.closed, pipe.file) = (true, None);
         }
     }
 }
@@ -49,15 +50,15 @@ impl AsFd for PeerEnd {
 impl NonblockingIo for PeerEnd {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
-        if let Some(error) = world.refuses(libc::EINTR) {
+        if let Some(error) = world.refuses(Errno::EINTR) {
             return Err(error);
         }
-        let short = world.refuses(0).is_some();
-        let reset = world.pipe(self.id).broken && world.once_in(2);
+        let short = world.fails();
+        let reset = world.pipe(self.id).broken && world.random.one_in(2);
         let pipe = world.pipe(self.id);
         if pipe.inbound.is_empty() {
             return match pipe.ended {
-                true if reset => Err(io::Error::from_raw_os_error(libc::ECONNRESET)),
+                true if reset => Err(Errno::ECONNRESET.into()),
                 true => Ok(0),
                 false => Err(io::ErrorKind::WouldBlock.into()),
             };
@@ -75,13 +76,13 @@ impl NonblockingIo for PeerEnd {
         if self.pid == 0 {
             world.check_children_are_saved();
         }
-        if let Some(error) = world.refuses(libc::EINTR) {
+        if let Some(error) = world.refuses(Errno::EINTR) {
             return Err(error);
         }
-        let short = world.refuses(0).is_some();
+        let short = world.fails();
         let pipe = world.pipe(self.id);
         if pipe.broken {
-            return Err(io::Error::from_raw_os_error(libc::EPIPE));
+            return Err(Errno::EPIPE.into());
         }
         let room = pipe.room.saturating_sub(pipe.outbound.len());
         if room == 0 {
@@ -144,7 +145,7 @@ impl Process for PeerEnd {
     }
 
     fn read_notification(&self) -> Option<bool> {
-        self.world.borrow_mut().pipe(self.id).notices.pop_front()
+        self.world.borrow_mut().pipe(self.id).messages.pop_front()
     }
 
     fn notify_socket(&self) -> Option<BorrowedFd<'_>> {

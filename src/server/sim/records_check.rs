@@ -1,4 +1,4 @@
-//! What the records have to account for.
+//! The check of the events file and of the status file.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use super::threads::{QueueHandle, records_handle};
 use super::world::{Shared, World};
 use crate::server::records::{Records, RecordsJob, RecordsReply, ServerInfo};
 
-/// Both kinds of them.
+/// The records, with both files.
 pub(super) fn records(world: &Shared) -> Records<QueueHandle<RecordsJob, RecordsReply>> {
     Records::new(records_handle(world), ServerInfo::default(), true, true)
 }
 
 impl Run {
-    /// Every connection, child and upgrade is in the events once, in an order that can be, and the
-    /// status file has how things are.
+    /// Every connection, child and upgrade is in the events file once, in a possible order, and the
+    /// status file shows the present state.
     pub(super) fn check_records(&self, world: &World) {
         let text = String::from_utf8(world.events.clone()).unwrap();
         let events: Vec<Value> =
@@ -61,7 +61,7 @@ impl Run {
         let connected = connected.count();
         if self.server.exit.is_some() {
             assert!(present.is_empty(), "{present:?} never left");
-            // Who comes while the server leaves is no client any more.
+            // A connection that is accepted while the server leaves is no client any more.
             assert!((1..=connected).contains(&count("connect")));
             assert_eq!(count("server_exit"), 1);
             assert_eq!(world.status, None, "the status file is left");

@@ -1,4 +1,4 @@
-//! Servers on the simulated operating system: a fresh one, and one that goes on where another stopped.
+//! Servers on the simulated operating system: a fresh one, and a successor of another one.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -7,8 +7,9 @@ use super::LISTENER;
 use super::peer_end::PeerEnd;
 use super::records_check;
 use super::settings::{Seconds, settings_of};
+use super::system::{SimulatedSocket, SimulatedSystem};
 use super::threads::log_handle;
-use super::world::{Shared, SimulatedSocket, SimulatedSystem};
+use super::world::Shared;
 use crate::config::endpoint::Address;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
@@ -26,7 +27,7 @@ use crate::server::os::fdstore::{self, FdStore};
 use crate::server::service_manager::ServiceReporter;
 use crate::server::writers::sink::SinkWriter;
 
-/// What a server is made of beside its console.
+/// The parts of a server beside its console.
 struct Parts {
     tokens: Tokens,
     children: [Option<Child<PeerEnd>>; 2],
@@ -35,7 +36,7 @@ struct Parts {
     store: FdStore<SimulatedSystem>,
 }
 
-/// A server that no other one was before.
+/// A server that starts.
 pub(super) fn fresh(world: &Shared, seed: u64) -> Server<SimulatedSystem> {
     let console = Console::new(settings_of(seed), Box::new(Seconds));
     let mut store = FdStore::new(Rc::new(SimulatedSystem(Rc::clone(world)))).unwrap();
@@ -52,7 +53,7 @@ pub(super) fn fresh(world: &Shared, seed: u64) -> Server<SimulatedSystem> {
     assemble(world, console, parts)
 }
 
-/// A server that goes on from this state. It has still to be told how the other one ended.
+/// A server that goes on from this state. Its caller calls [`Server::resume`].
 pub(super) fn successor(world: &Shared, seed: u64, state: State) -> Server<SimulatedSystem> {
     let console = Console::restore(settings_of(seed), Box::new(Seconds), state.console).unwrap();
     let mut tokens = Tokens { next: state.next_token as usize };
@@ -62,7 +63,7 @@ pub(super) fn successor(world: &Shared, seed: u64, state: State) -> Server<Simul
             let mut world = world.borrow_mut();
             let id = world.pipe_of(child.pty);
             world.pipe(id).token = Some(token);
-            world.tell(id, true, true);
+            world.push_ready(id, true, true);
             id
         };
         Child::new(PeerEnd::new(world, id, ClientKind::Telnet, child.pid), token)

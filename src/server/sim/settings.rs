@@ -1,4 +1,4 @@
-//! What the servers of the simulation are given.
+//! The settings of the servers in the simulation.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ impl TimeFormatter for Seconds {
     }
 }
 
-/// What the child of every other seed has to say to be ready.
+/// The text that the child of every other seed has to write to be ready.
 pub(super) const READY: &[u8] = b"5 says the child";
 
 pub(super) fn settings() -> Settings {
@@ -33,11 +33,11 @@ pub(super) const OVERLAP: OverlapOptions = OverlapOptions {
     grace: Duration::from_secs(1),
     command: Some(OTHER),
 };
-/// What is typed for another child beside the one there is.
+/// The character that asks for another child beside the present one.
 pub(super) const OTHER: u8 = 0x15;
 
-/// Those of a run: every other one waits for a text of the child's, two of four have children beside
-/// each other, half of them keep a history.
+/// The settings of a seed: every other one waits for a text of the child, two of four have
+/// `--overlap`, half of them keep a history.
 pub(super) fn settings_of(seed: u64) -> Settings {
     let ready = (seed % 2 == 1).then(|| READY.to_vec());
     let overlap = (seed / 2 % 2 == 1).then_some(OVERLAP);

@@ -91,7 +91,7 @@ impl World {
                 }
             },
             LogJob::Line(_) => return,
-            LogJob::Reopen => LogReply::Reopened(match self.refuses(Errno::EACCES as i32) {
+            LogJob::Reopen => LogReply::Reopened(match self.refuses(Errno::EACCES) {
                 Some(error) => Err(error),
                 None => Ok(()),
             }),
@@ -108,14 +108,14 @@ impl World {
         };
         assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
         let RecordsJob { mut events, status, remove, .. } = job;
-        let refused = |world: &mut World| world.refuses(Errno::EROFS as i32).map_or(Ok(()), Err);
+        let refused = |world: &mut World| world.refuses(Errno::EROFS).map_or(Ok(()), Err);
         let mut reply = RecordsReply { events: None, status: None };
         if !events.is_empty() {
             let (mut rest, result) = (Vec::new(), refused(self));
             if result.is_err() {
                 let ends = events.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
                 let ends: Vec<usize> = ends.map(|(at, _)| at + 1).chain([0]).collect();
-                let end = ends[self.roll(ends.len() as u64) as usize];
+                let end = ends[self.random.below(ends.len())];
                 rest = events.split_off(end);
             }
             self.events.extend(events);
@@ -138,7 +138,7 @@ impl World {
     /// Appends a chunk to the log. Returns how many bytes found room.
     fn append(&mut self, chunk: &Chunk) -> usize {
         let len = chunk.bytes.len();
-        let count = if self.disk_full { self.roll(len as u64 + 1) as usize / 2 } else { len };
+        let count = if self.disk_full { self.random.below(len + 1) / 2 } else { len };
         self.disk.extend_from_slice(&chunk.bytes[..count]);
         count
     }

@@ -1,8 +1,8 @@
-//! What a reader got, laid beside the stream.
+//! Comparing what a reader received with the stream.
 
 use crate::telnet;
 
-/// What follows the greeting, telnet's offer not included.
+/// What follows the greeting, without telnet's offer.
 pub(super) fn after_greeting(received: &[u8]) -> &[u8] {
     let end = b"(plus you)\r\n";
     let help = b"@@@ ^R or ^X restarts the child, ^Q quits the server\r\n";
@@ -21,8 +21,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// Matches what a reader got against the end of the stream, from its end back over each
-/// announcement of missing bytes. Where in the stream it begins.
+/// Matches what a reader received with the stream, from its end back over each announcement of
+/// missing bytes. Returns where in the stream the reader begins.
 pub(super) fn trace_back(stream: &[u8], got: &[u8], tail: &[u8]) -> Result<usize, String> {
     let mut got = got;
     let mut end = stream.len();
@@ -47,7 +47,7 @@ pub(super) fn trace_back(stream: &[u8], got: &[u8], tail: &[u8]) -> Result<usize
         let missing = usize::try_from(count).map_err(|error| error.to_string())?;
         end = end.checked_sub(missing).ok_or_else(|| format!("{missing} missing before {end}"))?;
         got = &got[..before];
-        // The line that the announcement interrupted was ended for it.
+        // The server ends a line before it announces something.
         if let Some(line) = got.strip_suffix(b"\r\n".as_slice())
             && !stream[..end].ends_with(b"\n")
             && !got.ends_with(tail)
@@ -57,7 +57,7 @@ pub(super) fn trace_back(stream: &[u8], got: &[u8], tail: &[u8]) -> Result<usize
     }
 }
 
-/// Where the last announcement begins and ends, and its number.
+/// The begin and the end of the last announcement, and its number.
 fn last_announcement(got: &[u8], tail: &[u8]) -> Option<(usize, usize, u64)> {
     let at = got.windows(tail.len()).rposition(|window| window == tail)?;
     let before = got[..at].windows(4).rposition(|window| window == b"@@@ ")?;
@@ -65,16 +65,16 @@ fn last_announcement(got: &[u8], tail: &[u8]) -> Option<(usize, usize, u64)> {
     Some((before, at + tail.len(), number))
 }
 
-/// Where a client begins that comes when this was said: with a line in the last bytes, or with the
-/// first of them.
+/// Where a client begins that joins when this much was said: with the first line in the last bytes,
+/// or with the first of them.
 pub(super) fn past(said: &[u8], history: usize) -> usize {
     let first = said.len().saturating_sub(history);
     let starts_line = |&at: &usize| at == 0 || said[at - 1] == b'\n';
     (first..said.len()).find(starts_line).unwrap_or(first)
 }
 
-/// A log in which lines about upgrades say that nothing is missing instead: they, too, stand between
-/// the lines of the stream.
+/// The log, with announcements of zero missing bytes in place of lines about upgrades, which stand
+/// between the lines of the stream as well.
 pub(super) fn without_notes(log: &[u8]) -> Vec<u8> {
     let note = b"@@@ procServ server ".as_slice();
     let lines = log.split_inclusive(|&byte| byte == b'\n');
@@ -85,7 +85,7 @@ pub(super) fn without_notes(log: &[u8]) -> Vec<u8> {
     lines.collect::<Vec<_>>().concat()
 }
 
-/// What a telnet client shows: answers to requests left out, 0xFF single.
+/// What a telnet client shows: without answers to requests, and with 0xFF single.
 pub(super) fn plain(bytes: &[u8]) -> Vec<u8> {
     let (mut data, mut reply) = (Vec::new(), Vec::new());
     telnet::Decoder::new().decode(bytes, &mut data, &mut reply);

@@ -1,5 +1,5 @@
-//! Upgrades in the simulation: what the rehearsed program does, and a server that goes on where
-//! another stopped.
+//! Upgrades in the simulation: what the new program does in its check run, and a server that goes
+//! on where another one stopped.
 
 use super::settings::{Seconds, settings};
 use super::world::World;
@@ -11,10 +11,10 @@ use crate::limits::HANDOVER_TIMEOUT;
 use crate::server::os::Ready;
 use crate::sys::process::ExitStatus;
 
-/// Stands among what the service manager is told where a new server begins to tell it.
+/// A message that stands where the messages of another server to the service manager begin.
 pub(super) const NEW: &str = "upgraded";
 
-/// The rehearsed program answers, says something else, fails, dies, or hangs.
+/// The new program answers in its check run, says something else, fails, dies, or hangs.
 pub(super) fn continue_check(world: &mut World) {
     let Some((program, state)) = &world.check_run else {
         return;
@@ -22,8 +22,8 @@ pub(super) fn continue_check(world: &mut World) {
     let (id, digest) = (program.pipe, format::digest(state));
     let state = format::decode(state).unwrap();
     Console::restore(settings(), Box::new(Seconds), state.console).unwrap();
-    let kind = world.roll(10);
-    world.note(format!("the new program does {kind}"));
+    let kind = world.random.below(10);
+    world.print(&format!("the new program does {kind}"));
     let end = match kind {
         0 => ExitStatus::Code(0),
         1 => ExitStatus::Code(1),
@@ -46,7 +46,7 @@ pub(super) fn continue_check(world: &mut World) {
 }
 
 impl Run {
-    /// If the server has become another program: that one goes on.
+    /// Has another server go on if the server has become another program.
     pub(super) fn become_successor(&mut self) {
         let Some(state) = self.world.borrow().executed.clone() else {
             return;
@@ -64,25 +64,26 @@ impl Run {
 }
 
 impl World {
-    /// The old server is no more, and with it its threads and what it had heard. Returns the faults,
-    /// of which there are none until they are set again.
-    pub(super) fn replace_server(&mut self, how: &str) -> u64 {
-        self.note(how.to_owned());
-        self.told.push(NEW.to_owned());
-        self.news.clear();
+    /// The server is gone, and with it its threads and what was reported to it. Returns the faults,
+    /// which are set to none.
+    pub(super) fn replace_server(&mut self, how: &str) -> usize {
+        self.print(how);
+        self.notifications.push(NEW.to_owned());
+        self.ready_events.clear();
         self.log_queue.end();
         self.records_queue.end();
         self.epoch = 0;
-        self.news.push((LISTENER, Ready { readable: true, writable: false }));
+        self.ready_events.push((LISTENER, Ready { readable: true, writable: false }));
         std::mem::take(&mut self.faults)
     }
 }
 
-/// A disk that does not take the events holds an upgrade up for so long, and is named as the reason.
+/// A disk that does not take the events delays an upgrade until [`HANDOVER_TIMEOUT`] has passed,
+/// and is named as the reason.
 #[test]
 fn events_that_hang_refuse_an_upgrade() {
-    let mut run = Run::new(0);
-    // The thread has got the start of the child by then.
+    let mut run = Run::new(0, false);
+    // By then the thread has the start of the child.
     run.settle();
     run.world.borrow_mut().signals.upgrade = true;
     run.world.borrow_mut().woken = true;
@@ -106,17 +107,17 @@ fn events_that_hang_refuse_an_upgrade() {
     assert!(log.contains("server not upgraded: events are hung\r\n"), "{log}");
 }
 
-/// Each signal is one try, also while one is under way and when all fail.
+/// Each signal is one try, also one that comes during another upgrade, and if all fail.
 #[test]
 fn upgrade_that_fails_is_tried_no_more_often_than_asked_for() {
-    let mut run = Run::new(0);
+    let mut run = Run::new(0, false);
     run.settle();
     run.world.borrow_mut().never_executes = true;
     let mut tries = 0;
     for round in 0..200 {
         {
             let mut world = run.world.borrow_mut();
-            // The second signal comes while the first program is tried.
+            // The second signal comes during the first check run.
             if round < 2 {
                 world.signals.upgrade = true;
                 world.woken = true;

@@ -1,5 +1,5 @@
-//! Sockets that the server opens for its child (`--listen`): every child gets the same ones, so that
-//! connections wait in their queues while there is none. Nothing is ever accepted here.
+//! Opening the sockets for the child (`--listen`). Every child gets the same ones, so that
+//! connections wait in their queues while no child runs.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt};
 
 use super::recovery::Recovery;
@@ -20,7 +21,8 @@ use crate::sys::fd;
 use crate::sys::socket::MAX_BACKLOG;
 use crate::systemd::listen_fds::ListenFds;
 
-/// What a process was started with, by number, with its name if a service manager has given one.
+/// The descriptors that this process was started with, by number, each with its name if a service
+/// manager has given one.
 pub(crate) type FdSockets = Vec<(i32, io::Result<(OwnedFd, Option<Vec<u8>>)>)>;
 
 /// Takes the descriptors of `fd://`. To be called before anything else opens or takes descriptors.
@@ -36,14 +38,17 @@ pub(crate) fn fd_sockets(config: &Config, passed: &mut ListenFds) -> FdSockets {
     numbers.map(|number| (number, take(number))).collect()
 }
 
-/// Opens all of them, or goes on with those of a server that died.
+/// Opens all sockets, or goes on with those of a server that crashed.
+///
+/// # Errors
+/// A socket cannot be opened, or an `fd://` was not passed.
 pub(crate) fn open(
     config: &Config,
     mut given: FdSockets,
-    stored: &mut Recovery,
+    recovery: &mut Recovery,
 ) -> Result<Vec<ChildSocket>, StartupError> {
     let open = |(index, uri): (usize, &ListenUri)| {
-        let socket = match stored.child_socket(index, &uri.text) {
+        let socket = match recovery.child_socket(index, &uri.text) {
             Some(socket) => Ok(socket),
             None => open_one(index, uri, &mut given),
         };
@@ -52,8 +57,8 @@ pub(crate) fn open(
     config.child.listen.iter().enumerate().map(open).collect()
 }
 
-/// What a child needs to find them: systemd's protocol (sd_listen_fds(3)) without LISTEN_PID, and
-/// einhorn's.
+/// The environment that tells a child of the sockets: systemd's protocol (sd_listen_fds(3)) without
+/// LISTEN_PID, and einhorn's.
 pub(crate) fn environment(sockets: &[ChildSocket]) -> Vec<(OsString, OsString)> {
     if sockets.is_empty() {
         return Vec::new();
@@ -73,7 +78,7 @@ pub(crate) fn environment(sockets: &[ChildSocket]) -> Vec<(OsString, OsString)> 
     env
 }
 
-/// Whether a variable is of those that [`environment`] sets anew.
+/// Returns true if [`environment`] sets this variable anew.
 pub(crate) fn is_about_sockets(name: &std::ffi::OsStr) -> bool {
     name.as_bytes().starts_with(b"EINHORN_FD")
 }
@@ -83,14 +88,14 @@ fn open_one(index: usize, uri: &ListenUri, given: &mut FdSockets) -> io::Result<
     let socket = match &uri.place {
         ListenTarget::Tcp { host, port, family } => listen_tcp(host, *port, *family)?,
         ListenTarget::Unix(path) => {
-            // As endpoints and systemd have it.
+            // The mode that endpoints and systemd's sockets have.
             let (socket, id) = listen_file(path, None, None, 0o666)?;
             file = Some((path.clone(), id));
             socket
         }
         ListenTarget::Descriptor(number) => {
             let at = given.iter().position(|(taken, _)| taken == number);
-            let at = at.ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EBADF))?;
+            let at = at.ok_or_else(|| io::Error::from(Errno::EBADF))?;
             let (socket, known) = given.swap_remove(at).1?;
             getsockopt(&socket, sockopt::SockType)?;
             passed = known.is_some();
@@ -102,17 +107,18 @@ fn open_one(index: usize, uri: &ListenUri, given: &mut FdSockets) -> io::Result<
     Ok(ChildSocket::new(socket, uri.text.clone(), name, file, passed))
 }
 
-/// One socket for the first address of `host`, IPv4 before IPv6. Blocking, as whoever takes sockets
-/// from systemd expects.
+/// A socket for the first address of `host`, IPv4 before IPv6. It is blocking, as programs expect
+/// of systemd's sockets.
 fn listen_tcp(host: &str, port: u16, family: Family) -> io::Result<OwnedFd> {
     if host.is_empty() && family == Family::Any {
         let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        return listen_at(all, false, MAX_BACKLOG).or_else(|error| match error.raw_os_error() {
-            // A machine without IPv6.
-            Some(nix::libc::EAFNOSUPPORT | nix::libc::EADDRNOTAVAIL) => {
+        return listen_at(all, false, MAX_BACKLOG).or_else(|error| match Errno::try_from(error) {
+            // The machine has no IPv6.
+            Ok(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
                 listen_at(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), false, MAX_BACKLOG)
             }
-            _ => Err(error),
+            Ok(errno) => Err(errno.into()),
+            Err(error) => Err(error),
         });
     }
     let mut addresses: Vec<SocketAddr> = match (host, family) {

@@ -7,30 +7,30 @@ use std::os::unix::ffi::OsStrExt;
 use crate::config::endpoint::Endpoint;
 use crate::sys;
 
-/// Why nothing was started.
+/// The reason why the server was not started.
 #[derive(Debug)]
 pub enum StartupError {
     /// An endpoint could not be opened (contract section 2). The exit status is the errno.
     Endpoint {
-        /// Which.
+        /// The endpoint.
         endpoint: Endpoint,
         /// `control` or `log`.
         kind: &'static str,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
     /// A socket for the child could not be opened.
     Listen {
         /// The address as given.
         uri: Vec<u8>,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
     /// The system refuses something that no server can do without.
     System {
-        /// What was being done.
+        /// What was being done, as a verb with its object.
         what: &'static str,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
 }

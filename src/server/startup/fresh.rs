@@ -1,4 +1,4 @@
-//! A server that no other program in this process was before: everything that can fail is opened
+//! A server that goes on from no other program in this process. Everything that can fail is opened
 //! before the daemon leaves its caller, in the order in which procServ reports trouble.
 
 use std::fs::{self, File};
@@ -29,7 +29,7 @@ use crate::sys::{self, fd, process, signal, time};
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 
-/// What the server is made of, or goes on with after a crash.
+/// The parts of a server that starts, after a crash with what the last one left.
 pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
     let account = account(config)?;
     for warning in &config.warnings {
@@ -72,7 +72,7 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
 struct Sockets {
     listeners: Vec<ListeningSocket>,
     child_sockets: Vec<ChildSocket>,
-    /// What is to be said about those that nobody wanted.
+    /// Diagnostic lines about passed sockets that no endpoint asks for.
     debug_lines: Vec<String>,
 }
 
@@ -89,7 +89,8 @@ impl Sockets {
     }
 }
 
-/// Puts the parts together. `log` is what came of opening the log, unless that is standard output.
+/// Puts the parts together. `log` is the result of opening the log, unless the log is standard
+/// output.
 fn assemble(
     config: &Config,
     identity: ServerIdentity,
@@ -105,7 +106,7 @@ fn assemble(
     }
     let stdout = || io::stdout().as_fd().try_clone_to_owned().map(File::from).ok();
     let log = match config.log.target {
-        // Only now: a daemon's standard output is not its caller's.
+        // A daemon's standard output is not its caller's, so this comes after the fork.
         Some(LogTarget::Stdout) => Ok(stdout()),
         _ => log,
     };
@@ -128,7 +129,7 @@ fn assemble(
             Some(recovery.fdstore(notifier).map_err(system("make what survives a crash"))?)
         }
         None => {
-            // Another unit's file may have had a store.
+            // The store may be that of another unit's file.
             let address = std::env::var_os("NOTIFY_SOCKET");
             recovery.discard(address.and_then(|address| Notifier::new(&address).ok()));
             None
@@ -156,7 +157,7 @@ fn assemble(
     })
 }
 
-/// Forks; returns in the daemon only, once its caller has been told and is gone.
+/// Forks. Returns only in the daemon, after its caller was told of it and has exited.
 fn become_daemon(
     config: &Config,
     listeners: &[ListeningSocket],
@@ -165,7 +166,7 @@ fn become_daemon(
     match daemonize::fork_daemon().map_err(system("fork"))? {
         ForkSide::Parent { pid, gate: _gate } => {
             announce_daemon(config, pid, logging);
-            // Neither dropped nor returned: files and sockets belong to the daemon now.
+            // Files and sockets belong to the daemon now, so they are not removed.
             std::mem::forget(write_files(config, pid, listeners));
             std::process::exit(0);
         }
@@ -173,7 +174,7 @@ fn become_daemon(
     }
 }
 
-/// The console that a server before this one left, or else a new one; and which token comes next.
+/// The console of a server that crashed or a new one, and the number of the next token.
 fn console(settings: Settings, recovery: &mut Recovery) -> (Console, StartKind, usize) {
     let rerecovery = recovery.state().cloned().and_then(|state| {
         let next_token = usize::try_from(state.next_token).ok()?;
@@ -186,7 +187,7 @@ fn console(settings: Settings, recovery: &mut Recovery) -> (Console, StartKind, 
     })
 }
 
-/// What the caller of a daemon is told (contract section 7).
+/// Tells the caller of a daemon about it (contract section 7).
 fn announce_daemon(config: &Config, pid: i32, logging: bool) {
     if config.quiet {
         return;
@@ -216,8 +217,8 @@ fn account(config: &Config) -> Result<Option<Account>, StartupError> {
     }
 }
 
-/// All listeners, in the order of the info file: the log endpoint, then the last declared first, and
-/// those without telnet after all others, as older programs take the first that they find.
+/// All listeners in the order of the info file: the log endpoint, then the endpoint declared last,
+/// and those without telnet after all others, as older programs take the first that they find.
 fn bind(
     config: &Config,
     passed: &mut ListenFds,
@@ -227,18 +228,18 @@ fn bind(
         config.endpoints.controls.iter().chain(&config.endpoints.log).collect();
     let mut open =
         |endpoint: &Endpoint, role, kind| -> Result<Vec<ListeningSocket>, StartupError> {
-            let bound = match &endpoint.address {
+            let sockets = match &endpoint.address {
                 Address::Passed(which) => passed.take(which).and_then(|taken| {
                     let adopt = |fd| ListeningSocket::from_service_manager(fd, role, endpoint.raw);
                     taken.into_iter().map(adopt).collect()
                 }),
                 _ => match recovery.listener(endpoint, role, &wanted) {
-                    Some(bound) => Ok(vec![bound]),
-                    None => ListeningSocket::bind(endpoint, role).map(|bound| vec![bound]),
+                    Some(socket) => Ok(vec![socket]),
+                    None => ListeningSocket::bind(endpoint, role).map(|socket| vec![socket]),
                 },
             };
             let endpoint = endpoint.clone();
-            bound.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
+            sockets.map_err(|error| StartupError::Endpoint { endpoint, kind, error })
         };
     let mut listeners = Vec::new();
     for endpoint in &config.endpoints.controls {
@@ -252,7 +253,7 @@ fn bind(
     Ok(listeners)
 }
 
-/// The directory this process is in, as far as it can be known: it may have been removed.
+/// The directory that this process is in, as far as it can be known: it may have been removed.
 fn start_directory() -> Vec<u8> {
     let dir = std::env::current_dir().or_else(|_| fs::read_link("/proc/self/cwd"));
     match dir {

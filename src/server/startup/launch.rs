@@ -1,4 +1,4 @@
-//! A server is put together from its parts, new ones or those that another program had, and runs.
+//! Assembling a server from its parts, and running it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -41,7 +41,7 @@ use crate::sys::{process, procfs, signal};
 use crate::systemd;
 use crate::systemd::notify::{Notifier, watchdog};
 
-/// Runs the server that is made of these parts; the exit status.
+/// Runs the server that is made of these parts, and returns its exit status.
 pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, StartupError> {
     let start_kind = parts.start_kind;
     let files = std::mem::take(&mut parts.files);
@@ -69,7 +69,7 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
     Ok(code)
 }
 
-/// The server, with its threads. Its clients, if it goes on with any, are still to join it.
+/// The server, with its threads running. The clients that it goes on with are not in it yet.
 fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, StartupError> {
     let kernel = kernel(config, &parts)?;
     let log_path = || config.log.path().map(Path::to_owned);
@@ -144,7 +144,7 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
     })
 }
 
-/// The kernel as this server wants it.
+/// The operating system as this configuration wants it.
 fn kernel(config: &Config, parts: &ServerParts) -> Result<Kernel, StartupError> {
     let program = PreparedCommand::new(&child_command(config, parts, process::own_pid()));
     let program = program.map_err(system("prepare the child"))?;
@@ -201,10 +201,10 @@ fn records(
     Ok(Some(Records::new(link, fixed, with_events, with_status)))
 }
 
-/// What records say of the server.
+/// The facts about the server that the records have.
 fn server_info(
     config: &Config,
-    origin: &ServerIdentity,
+    identity: &ServerIdentity,
     listeners: &[ListeningSocket],
     predecessor: String,
 ) -> ServerInfo {
@@ -214,9 +214,9 @@ fn server_info(
         .collect();
     ServerInfo {
         pid: std::process::id(),
-        started: origin.started,
+        started: identity.started,
         name: config.child.name.to_string_lossy().into_owned(),
-        argv: origin
+        argv: identity
             .argv
             .iter()
             .map(|word| String::from_utf8_lossy(&word.0).into_owned())
@@ -226,7 +226,7 @@ fn server_info(
     }
 }
 
-/// The child: what to run, where, with which environment and limits.
+/// The command to run as the child: with which environment and limits, and where.
 fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand {
     let mut info = format!("PID={pid}").into_bytes();
     for listener in &parts.listeners {

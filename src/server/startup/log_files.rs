@@ -26,8 +26,8 @@ pub(super) fn open_log(config: &Config, path: &Path) -> io::Result<File> {
     log
 }
 
-/// `--savelog`: an existing log is moved aside under the time of its last change, never over
-/// another file.
+/// `--savelog`: renames an existing log so that its name has the time of its last change, and never
+/// replaces another file.
 fn save_log(config: &Config, path: &Path) {
     use std::os::unix::fs::MetadataExt;
     let Ok(metadata) = fs::metadata(path) else {
@@ -41,11 +41,11 @@ fn save_log(config: &Config, path: &Path) {
     for number in 0..10_000 {
         let suffix = if number == 0 { String::new() } else { format!("-{number}") };
         let saved = PathBuf::from(OsString::from_vec([&*base, suffix.as_bytes()].concat()));
-        // A link fails where a rename would overwrite.
+        // link(2) fails where rename(2) would replace a file.
         match fs::hard_link(path, &saved) {
             Ok(()) if fs::remove_file(path).is_ok() => return,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            // Not every file system knows links.
+            // Some file systems have no links.
             Err(_) if !saved.exists() && fs::rename(path, &saved).is_ok() => return,
             _ => break,
         }

@@ -16,6 +16,8 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use nix::sys::signal::Signal::{SIGINT, SIGQUIT, SIGTTIN, SIGTTOU, SIGXFSZ};
+
 use self::error::StartupError;
 use self::parts::{LocalTime, settings};
 use self::successor::Predecessor;
@@ -26,21 +28,21 @@ use crate::handover::state::ServerIdentity;
 use crate::handover::{self, format};
 use crate::sys::signal;
 
-/// Runs the server and returns its exit status. It goes on where the program stopped that was this
-/// process before, if there was one.
+/// Runs the server and returns its exit status. After an upgrade in place, it goes on where the
+/// program before it in this process stopped.
 ///
 /// # Errors
 /// Something that the server cannot do without is refused.
 pub fn run(config: &Config) -> Result<u8, StartupError> {
-    // A log over its size limit is an error of write(2), not the end.
-    signal::ignore(nix::libc::SIGXFSZ);
+    // A log over its size limit makes write(2) fail, and does not end the server.
+    signal::ignore(SIGXFSZ as i32);
     if config.run_mode != RunMode::Daemon {
-        signal::ignore(nix::libc::SIGTTIN);
-        signal::ignore(nix::libc::SIGTTOU);
+        signal::ignore(SIGTTIN as i32);
+        signal::ignore(SIGTTOU as i32);
     }
     if config.is_foreground() {
-        signal::ignore(nix::libc::SIGINT);
-        signal::ignore(nix::libc::SIGQUIT);
+        signal::ignore(SIGINT as i32);
+        signal::ignore(SIGQUIT as i32);
     }
     let parts = match Predecessor::from_environment()? {
         Some(predecessor) => predecessor.into_parts(config)?,
@@ -49,8 +51,8 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
     launch::launch(config, parts)
 }
 
-/// If `argv` asks for nothing but the check run of an upgrade: what to print, and the exit status.
-/// Nothing is changed by it.
+/// If `argv` asks for the check run of an upgrade: what to print, and the exit status. Nothing is
+/// changed by a check run.
 pub fn check_requested(argv: &[OsString]) -> Option<(Vec<u8>, u8)> {
     let [_, only] = argv else {
         return None;
@@ -78,17 +80,17 @@ fn check(number: &str) -> Result<u32, String> {
     Ok(format::digest(&bytes))
 }
 
-/// `<argv0>: <what> <path>` on stderr.
+/// Writes `<argv0>: <what> <path>` to stderr.
 fn report_write_error(argv0: &[u8], what: &[u8], path: &Path) {
     stderr(&[argv0, b": ", what, b" ", path.as_os_str().as_bytes(), b"\n"].concat());
 }
 
 fn stderr(text: &[u8]) {
-    // Nothing can be said about a stderr that is gone.
+    // There is nobody to report a failure to.
     let _ = io::stderr().write_all(text);
 }
 
-/// What turns an error of the system into the reason for not starting: it refused to do `what`.
+/// Makes a [`StartupError`] of an error of the system, which refused to do `what`.
 fn system(what: &'static str) -> impl Fn(io::Error) -> StartupError {
     move |error| StartupError::System { what, error }
 }

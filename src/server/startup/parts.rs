@@ -1,4 +1,4 @@
-//! What a server is put together from, whether it is new or goes on where another stopped.
+//! What every server is assembled from, in whichever way it starts.
 
 use std::fs::File;
 use std::rc::Rc;
@@ -18,14 +18,14 @@ use crate::server::startup::error::StartupError;
 use crate::sys::time;
 use crate::systemd::notify::Notifier;
 
-/// Where a server comes from.
+/// The way in which a server starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StartKind {
-    /// It is the first.
+    /// No server was there before.
     Fresh,
-    /// Another program in this process made way for it.
+    /// Another program in this process has made way for it.
     Upgraded,
-    /// The one before it died.
+    /// The server before it crashed.
     Recovered,
 }
 
@@ -43,27 +43,31 @@ pub(crate) struct ServerParts {
     pub(crate) child: Option<PtyProcess>,
     pub(crate) old_child: Option<PtyProcess>,
     pub(crate) connections: Vec<(ClientId, ClientStream)>,
-    /// Tokens and clients below it have been.
+    /// The next token and client id; smaller ones were used.
     pub(crate) next_token: usize,
     pub(crate) files: Vec<OwnedFile>,
     /// The way to the service manager, if it is to be told anything.
     pub(crate) notifier: Option<Rc<Notifier>>,
     /// With `--fdstore`.
     pub(crate) store: Option<FdStore<Notifier>>,
-    /// Since when the child's kin are in the world.
+    /// The start time of the oldest child whose descendants are looked for, in USER_HZ ticks since
+    /// boot.
     pub(crate) descendants_since: Option<u64>,
-    /// Lines for `-d`.
+    /// Lines to print under `-d`.
     pub(crate) debug_lines: Vec<String>,
 }
 
 /// A file for a thread to write.
 pub(crate) struct OutputFile {
     pub(crate) file: File,
-    /// After a failure: when to try again, and whether only new output makes that worth it.
+    /// After a failed write: when to try again, and whether only new output makes that worth it.
     pub(crate) retry: Option<(Monotonic, bool)>,
 }
 
-/// The way to the service manager, with `--notify` and if there is one.
+/// The way to the service manager, with `--notify` and if there is a service manager.
+///
+/// # Errors
+/// NOTIFY_SOCKET is no address of a socket.
 pub(crate) fn notifier(config: &Config) -> Result<Option<Rc<Notifier>>, StartupError> {
     let address = std::env::var_os("NOTIFY_SOCKET");
     let notifier = address.filter(|name| config.service.notify && !name.is_empty());
@@ -71,7 +75,7 @@ pub(crate) fn notifier(config: &Config) -> Result<Option<Rc<Notifier>>, StartupE
     notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
 }
 
-/// What the console is told at the start.
+/// The settings of the console.
 pub(crate) fn settings(config: &Config, identity: &ServerIdentity, log_opened: bool) -> Settings {
     Settings {
         version: crate::VERSION.as_bytes().to_vec(),

@@ -6,13 +6,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
+
 use super::{report_write_error, stderr};
 use crate::config::Config;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::sys::file::FileId;
 use crate::sys::process;
 
-/// What the two files hold, with their names.
+/// The paths of both files and what they are to hold.
 fn file_contents<'a>(
     config: &'a Config,
     pid: i32,
@@ -51,13 +53,13 @@ pub(crate) fn write_files(
         }
     }
     if let Some(path) = info_file {
-        // Skipped silently, as procServ does.
+        // procServ does not report this either.
         files.extend(OwnedFile::write(path, info_text).ok().flatten());
     }
     files
 }
 
-/// Takes over the files that the daemon's parent wrote for it.
+/// Takes over the files that the daemon's parent wrote.
 pub(crate) fn adopt_files(
     config: &Config,
     pid: i32,
@@ -70,9 +72,9 @@ pub(crate) fn adopt_files(
     written.collect()
 }
 
-/// The live process that a pid file names, if it is a server like this one.
+/// The PID that a pid file names, if that is a running server like this one.
 fn running_server(path: &Path, own: i32) -> Option<i32> {
-    // Reading anything else, /dev/stdout perhaps, could wait for ever.
+    // Reading another kind of file, /dev/stdout perhaps, could block for ever.
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let pid: i32 = fs::read_to_string(path).ok()?.trim().parse().ok()?;
     let comm = |pid: i32| fs::read(format!("/proc/{pid}/comm")).ok();
@@ -80,8 +82,8 @@ fn running_server(path: &Path, own: i32) -> Option<i32> {
     (same && comm(pid)? == comm(i32::try_from(std::process::id()).ok()?)?).then_some(pid)
 }
 
-/// A file that names this server. Dropped, it is removed, unless it was replaced meanwhile, is no
-/// regular file, or holds something else by now.
+/// A file that names this server. When it is dropped, it is removed, unless it was replaced
+/// meanwhile, is no regular file, or holds something else by now.
 #[derive(Debug)]
 pub(crate) struct OwnedFile {
     path: PathBuf,
@@ -90,17 +92,25 @@ pub(crate) struct OwnedFile {
 }
 
 impl OwnedFile {
-    /// Writes `content` to `path` in place: its directory may be one that we can't write to.
+    /// Writes `content` to `path` in place: this process may not be allowed to make files in its
+    /// directory.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written.
     pub(crate) fn write(path: &Path, content: Vec<u8>) -> io::Result<Option<OwnedFile>> {
         let mut options = File::options();
-        // A FIFO that nobody reads must not stop us, a terminal not become ours.
-        options.custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY);
+        // A FIFO that nobody reads must not block, and a terminal must not become the controlling
+        // one.
+        options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
         let mut file = options.write(true).create(true).truncate(true).open(path)?;
         file.write_all(&content)?;
         OwnedFile::adopt(path, content)
     }
 
-    /// Takes responsibility for a file with this content that another process wrote.
+    /// Takes over a file with this content that another process wrote.
+    ///
+    /// # Errors
+    /// There is no such file.
     pub(crate) fn adopt(path: &Path, content: Vec<u8>) -> io::Result<Option<OwnedFile>> {
         let metadata = fs::metadata(path)?;
         let id = FileId::of(&metadata);

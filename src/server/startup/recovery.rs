@@ -1,5 +1,5 @@
-//! Going on after a server that died: what it had is in the service manager's store, which passes it
-//! to the next one ([`fdstore`]).
+//! Going on after a server that crashed: what it had is in the service manager's store, which
+//! passes it to the next server ([`fdstore`]).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,25 +24,25 @@ use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
 
-/// What a server that died had. Before another one begins, what that did not take over has to be put
-/// to rest, with [`fdstore`](Self::fdstore) or [`discard`](Self::discard): there are never two children.
-/// A server that can't begin leaves it all to the next one.
+/// What a server that crashed had. Before the next server starts a child, the rest of it has to be
+/// closed, with [`fdstore`](Self::fdstore) or [`discard`](Self::discard), so that there are never
+/// two children. A server that cannot start leaves all of it to the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     state: Option<State>,
-    /// Until it is taken over.
+    /// The child, until it is taken over.
     child: Option<ChildState>,
-    /// One that was being replaced: nobody takes it over.
+    /// The child that was being replaced. It is never taken over.
     old_child: Option<ChildState>,
     held: BTreeMap<String, OwnedFd>,
-    /// All names in the store.
+    /// The names of all descriptors in the store.
     names: Vec<String>,
-    /// The endpoints' socket files.
+    /// The socket files of the endpoints.
     files: BTreeMap<String, FileId>,
 }
 
 impl Recovery {
-    /// What was passed of ours.
+    /// Takes the descriptors of a server's store out of those that were passed.
     pub(crate) fn find(passed: &mut ListenFds) -> Recovery {
         let ours = passed.take_by_name(|name| fdstore::parse_name(name).is_some());
         let named = ours
@@ -60,56 +60,58 @@ impl Recovery {
         Recovery { state, child, old_child, held, names, files }
     }
 
-    /// What that server wrote down, if it came to no orderly end.
+    /// The state that the server saved, unless it came to an orderly end.
     pub(crate) fn state(&self) -> Option<&State> {
         self.state.as_ref()
     }
 
-    /// It can't be gone on from.
+    /// Forgets the state, as no server can go on from it.
     pub(crate) fn discard_state(&mut self) {
         self.state = None;
     }
 
-    /// The endpoint, if that server had it and it is none of the `others`, which are wanted too.
+    /// The socket of this endpoint, if the server had one and it is not that of one of `others`,
+    /// which are wanted too.
     pub(crate) fn listener(
         &mut self,
         endpoint: &Endpoint,
         role: Role,
         others: &[&Endpoint],
     ) -> Option<ListeningSocket> {
-        let sockets: Vec<String> =
-            self.held.keys().filter(|what| what.starts_with(LISTENER)).cloned().collect();
-        for what in sockets {
-            let file = self.files.get(&what).copied();
-            let copy = self.held.get(&what).and_then(|fd| fd.try_clone().ok());
-            let Some(mut bound) =
+        let names: Vec<String> =
+            self.held.keys().filter(|name| name.starts_with(LISTENER)).cloned().collect();
+        for name in names {
+            let file = self.files.get(&name).copied();
+            let copy = self.held.get(&name).and_then(|fd| fd.try_clone().ok());
+            let Some(mut socket) =
                 copy.and_then(|fd| ListeningSocket::adopt(fd, role, endpoint.raw, file).ok())
             else {
                 continue;
             };
-            // Of any port another one may want just this.
-            let anothers = others.iter().any(|&other| other != endpoint && bound.matches(other));
-            if !bound.matches(endpoint) || (endpoint.is_any_port() && anothers) {
-                bound.keep_file();
-            } else if bound.reapply_permissions(endpoint) {
-                self.held.remove(&what);
-                return Some(bound);
+            // A socket for any port may be just the one that another endpoint names.
+            let is_wanted_elsewhere =
+                others.iter().any(|&other| other != endpoint && socket.matches(other));
+            if !socket.matches(endpoint) || (endpoint.is_any_port() && is_wanted_elsewhere) {
+                socket.keep_file();
+            } else if socket.reapply_permissions(endpoint) {
+                self.held.remove(&name);
+                return Some(socket);
             } else {
-                // The manager has it too, and it must not be in the way of another one.
-                let _ = shutdown(bound.as_fd().as_raw_fd(), Shutdown::Both);
-                bound.keep_file();
+                // The service manager has a copy, which must not keep the address in use.
+                let _ = shutdown(socket.as_fd().as_raw_fd(), Shutdown::Both);
+                socket.keep_file();
             }
         }
         None
     }
 
-    /// The socket for the child with this place and address on the command line, if that server had
-    /// it.
+    /// The socket for the child that has this place and address on the command line, if the server
+    /// had one.
     pub(crate) fn child_socket(&mut self, index: usize, uri: &[u8]) -> Option<ChildSocket> {
         let state = self.state.as_ref()?.child_sockets.get(index).filter(|it| it.uri.0 == uri)?;
         let copy = self.held.get(&fdstore::child_socket(index))?.try_clone().ok()?;
         let socket = ChildSocket::adopt(copy, state);
-        // One whose file is gone can't be reached.
+        // A socket whose file is gone cannot be reached.
         if socket.is_lost() {
             return None;
         }
@@ -117,22 +119,22 @@ impl Recovery {
         Some(socket)
     }
 
-    /// The child, if it is all there.
+    /// The child, if all descriptors that belong to it are there.
     pub(crate) fn child(&mut self) -> Option<PtyProcess> {
         let pid = self.state.as_ref()?.child?.pid;
         let (pty, child) = (fdstore::pty(pid), fdstore::child(pid));
-        let whole = self.held.get(&pty).is_some_and(OwnedFd::is_terminal)
+        let is_complete = self.held.get(&pty).is_some_and(OwnedFd::is_terminal)
             && self.held.get(&child).is_some_and(pidfd::is_pidfd);
-        if !whole {
+        if !is_complete {
             return None;
         }
-        let (orphan, master) = (self.held.remove(&child), self.held.remove(&pty)?);
+        let (pidfd, master) = (self.held.remove(&child), self.held.remove(&pty)?);
         let notify_socket = self.held.remove(&fdstore::notify_socket(pid)).map(NotifySocket::adopt);
         self.child = None;
-        Some(PtyProcess { pid, master: File::from(master), notify_socket, pidfd: orphan })
+        Some(PtyProcess { pid, master: File::from(master), notify_socket, pidfd })
     }
 
-    /// The clients that are still there.
+    /// The clients that are still connected.
     pub(crate) fn connections(&mut self) -> Vec<(ClientId, ClientStream)> {
         let Some(state) = &self.state else {
             return Vec::new();
@@ -146,51 +148,55 @@ impl Recovery {
         adopted.collect()
     }
 
-    /// The store itself, without what nobody took.
+    /// The store, without what was not taken over.
+    ///
+    /// # Errors
+    /// There is no descriptor or no memory left.
     pub(crate) fn fdstore(mut self, notifier: Rc<Notifier>) -> io::Result<FdStore<Notifier>> {
         let memory = self.held.remove(STATE).filter(|_| self.state.is_some());
         let mut fdstore = match memory {
             Some(memory) => FdStore::adopt(notifier, memory),
-            // What can't be read may not even be memory.
+            // What cannot be read may be no memory file at all.
             None => FdStore::replace(notifier)?,
         };
-        self.held.keys().for_each(|what| fdstore.remove(what));
+        self.held.keys().for_each(|name| fdstore.remove(name));
         self.close_unclaimed();
         Ok(fdstore)
     }
 
-    /// Has the manager close everything, if it listens. What it has no room to hear it goes on keeping.
+    /// Has the service manager close everything, if it listens. What it has no room for it goes on
+    /// keeping.
     pub(crate) fn discard(self, notifier: Option<Notifier>) {
         self.close_unclaimed();
         let Some(notifier) = notifier else {
             return;
         };
-        for what in &self.names {
-            let _ = notifier.send(&fdstore::removal(what), &[]);
+        for name in &self.names {
+            let _ = notifier.send(&fdstore::removal(name), &[]);
         }
     }
 
-    /// A child that nobody took over is killed, connections are ended, endpoints closed.
+    /// Kills a child that was not taken over, ends connections and closes endpoints.
     fn close_unclaimed(&self) {
         for child in [self.child, self.old_child].into_iter().flatten() {
-            if let ChildState { pid, start_ticks: Some(begun), .. } = child
-                && let Some(process) = pidfd::find(pid, begun)
+            if let ChildState { pid, start_ticks: Some(start_ticks), .. } = child
+                && let Some(process) = pidfd::find(pid, start_ticks)
             {
-                // The store may have had no room for it.
+                // The store may have had no room for the child's descriptor.
                 pidfd::kill_group(process, pid, KILL_WAIT);
             }
         }
-        for (what, fd) in &self.held {
+        for (name, fd) in &self.held {
             let copy = || fd.try_clone().ok();
-            let file = self.files.get(what);
-            // Its file goes with the socket.
-            let _bound = file.and_then(|&file| {
+            let file = self.files.get(name);
+            // The socket file goes with the socket.
+            let _socket = file.and_then(|&file| {
                 ListeningSocket::adopt(copy()?, Role::User, false, Some(file)).ok()
             });
-            if let Some(pid) = fdstore::pid(what) {
+            if let Some(pid) = fdstore::pid(name) {
                 pidfd::kill_group(fd, pid, KILL_WAIT);
-            } else if what.starts_with(CLIENT) || what.starts_with(LISTENER) {
-                // The manager has it too. A terminal, which is no socket, stays as it is.
+            } else if name.starts_with(CLIENT) || name.starts_with(LISTENER) {
+                // The service manager has a copy. A terminal is no socket, and stays as it is.
                 let _ = shutdown(fd.as_raw_fd(), Shutdown::Both);
             }
         }

@@ -1,10 +1,12 @@
-//! Going on where another program stopped that was this process before: its state is read, and the
-//! descriptors it left open are taken over.
+//! Going on after an upgrade in place: the state of the program that was this process before is
+//! read, and the descriptors that it left open are taken over.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
 
 use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
 use super::pid_files::adopt_files;
@@ -24,16 +26,18 @@ use crate::server::startup::error::StartupError;
 use crate::sys::{fd, process};
 use crate::systemd::notify_socket::NotifySocket;
 
-/// What this process was when it executed this program.
+/// The program that was this process before.
 pub(crate) struct Predecessor {
     state: State,
-    /// What it left open, by number.
+    /// The descriptors that it left open, by number.
     held: BTreeMap<i32, OwnedFd>,
 }
 
 impl Predecessor {
-    /// If the program before this one left a state: what it was. An error if it can't be read; then
-    /// nothing has been changed.
+    /// The predecessor, if it left a state.
+    ///
+    /// # Errors
+    /// The state cannot be read. Then nothing was changed.
     pub(crate) fn from_environment() -> Result<Option<Predecessor>, StartupError> {
         let Some(number) = std::env::var_os(handover::VARIABLE) else {
             return Ok(None);
@@ -41,7 +45,7 @@ impl Predecessor {
         let read = number
             .to_str()
             .and_then(|number| number.parse().ok())
-            .ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EBADF))
+            .ok_or_else(|| io::Error::from(Errno::EBADF))
             .and_then(read)
             .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
         let state = read.map_err(system("read the state named by PROCSERV_HANDOVER"))?;
@@ -49,24 +53,27 @@ impl Predecessor {
         let take = |wanted: Descriptor| {
             let fd = fd::adopt(wanted.number)?;
             let fits = Descriptor::of(&fd)? == wanted;
-            // What is not what it was is closed.
+            // A descriptor that is not what the state says is closed.
             Ok::<_, io::Error>(fits.then_some((wanted.number, fd)))
         };
         let held = state.descriptors().filter_map(|wanted| take(wanted).ok().flatten()).collect();
         Ok(Some(Predecessor { state, held }))
     }
 
-    /// What the server goes on with.
+    /// The parts that the server goes on with.
+    ///
+    /// # Errors
+    /// A descriptor is missing, or the state is one that no console can have had.
     pub(crate) fn into_parts(mut self, config: &Config) -> Result<ServerParts, StartupError> {
-        let origin = self.state.identity();
+        let identity = self.state.identity();
         let child = self.state.child.map(|child| self.process(child)).transpose()?;
         let old_child = self.state.old_child.map(|child| self.process(child)).transpose()?;
         let mut listeners = Vec::new();
         for listener in std::mem::take(&mut self.state.listeners) {
             let socket = self.take(listener.socket)?;
-            let bound = ListeningSocket::adopt(socket, listener.role, listener.raw, listener.file)
+            let socket = ListeningSocket::adopt(socket, listener.role, listener.raw, listener.file)
                 .map_err(system("take over a listener"))?;
-            listeners.push(bound);
+            listeners.push(socket);
         }
         let mut child_sockets = Vec::new();
         for socket in std::mem::take(&mut self.state.child_sockets) {
@@ -76,13 +83,13 @@ impl Predecessor {
         for connection in std::mem::take(&mut self.state.connections) {
             let id = ClientId(connection.id);
             let stream = self.take(connection.stream)?;
-            let terminus = ClientStream::adopt(stream, connection.kind);
-            connections.push((id, terminus.map_err(system("take over a terminal"))?));
+            let stream = ClientStream::adopt(stream, connection.kind);
+            connections.push((id, stream.map_err(system("take over a terminal"))?));
         }
         let memory = self.state.store.map(|memory| self.take(memory)).transpose()?;
         let log = self.state.log.map(|sink| self.output(sink)).transpose()?;
         let stdout = self.state.stdout.map(|sink| self.output(sink)).transpose()?;
-        let settings = settings(config, &origin, log.is_some());
+        let settings = settings(config, &identity, log.is_some());
         let console = Console::restore(settings, Box::new(LocalTime), self.state.console)
             .map_err(|error| io::Error::other(error.to_string()))
             .map_err(system("go on from the state of the server before"))?;
@@ -94,7 +101,7 @@ impl Predecessor {
         let records = (self.state.records, self.state.version);
         Ok(ServerParts {
             start_kind: StartKind::Upgraded,
-            identity: origin,
+            identity,
             console,
             listeners,
             child_sockets,
@@ -114,21 +121,21 @@ impl Predecessor {
     }
 
     fn take(&mut self, wanted: Descriptor) -> Result<OwnedFd, StartupError> {
-        let gone = || io::Error::from_raw_os_error(nix::libc::EBADF);
+        let gone = || io::Error::from(Errno::EBADF);
         let held = self.held.remove(&wanted.number).ok_or_else(gone);
         held.map_err(system("take over the descriptors of the server before"))
     }
 
-    /// Without its terminal there is no child.
+    /// A child without its terminal is not taken over.
     fn process(&mut self, child: ChildState) -> Result<PtyProcess, StartupError> {
-        let orphan = child.pidfd.map(|orphan| self.take(orphan)).transpose()?;
+        let pidfd = child.pidfd.map(|pidfd| self.take(pidfd)).transpose()?;
         let notify_socket = child
             .notify_socket
             .map(|notify_socket| self.take(notify_socket))
             .transpose()?
             .map(NotifySocket::adopt);
         let master = File::from(self.take(child.pty)?);
-        Ok(PtyProcess { pid: child.pid, master, notify_socket, pidfd: orphan })
+        Ok(PtyProcess { pid: child.pid, master, notify_socket, pidfd })
     }
 
     fn output(&mut self, sink: SinkState) -> Result<OutputFile, StartupError> {
