@@ -66,7 +66,7 @@ pub mod server;
 #[cfg(test)]
 mod sim_support;
 pub mod sys;
-pub mod systemd;
+pub(crate) mod systemd;
 pub mod telnet;
 
 /// What `-V` prints and the greeting shows, without a line end (contract section 3).

@@ -14,22 +14,22 @@ pub fn monotonic() -> u64 {
 }
 
 /// Returns the time of the wall clock, in seconds since the epoch.
-pub fn wall() -> i64 {
+pub(crate) fn wall() -> i64 {
     Utc::now().timestamp()
 }
 
 /// Returns the time of the wall clock, in milliseconds since the epoch.
-pub fn wall_millis() -> i64 {
+pub(crate) fn wall_millis() -> i64 {
     Utc::now().timestamp_millis()
 }
 
 /// Returns `millis`, milliseconds since the epoch, in local time with its offset (RFC 3339).
-pub fn rfc3339(millis: i64) -> String {
+pub(crate) fn rfc3339(millis: i64) -> String {
     local(millis).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
 /// Returns `seconds` since the epoch in local time with its offset (RFC 3339), without a fraction.
-pub fn rfc3339_seconds(seconds: i64) -> String {
+pub(crate) fn rfc3339_seconds(seconds: i64) -> String {
     local(seconds.saturating_mul(1000)).to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 
@@ -39,7 +39,7 @@ pub fn rfc3339_seconds(seconds: i64) -> String {
 /// # Panics
 ///
 /// If chrono does not know a conversion of the format.
-pub fn format(seconds: i64, format: &'static str) -> String {
+pub(crate) fn format(seconds: i64, format: &'static str) -> String {
     local(seconds.saturating_mul(1000)).format(format).to_string()
 }
 
@@ -54,7 +54,7 @@ fn local(millis: i64) -> DateTime<Local> {
 /// This is for `--timefmt` and `--logstamp`, whose contract is strftime(3) (contract section 3).
 /// chrono's formats are others: `%Z` is an offset there, `%E`, `%O`, flags and widths are unknown, and
 /// a format has to be UTF-8.
-pub fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {
+pub(crate) fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {
     let end = format.iter().position(|&byte| byte == 0).unwrap_or(format.len());
     let format = format.get(..end).unwrap_or_default();
     // An empty result and one that does not fit both return 0: a sentinel tells them apart.
