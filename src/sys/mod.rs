@@ -7,22 +7,13 @@
 
 #![allow(unsafe_code)]
 
-pub(crate) mod daemonize;
-pub(crate) mod exec;
-pub(crate) mod exit_status;
 pub mod fd;
 pub(crate) mod file;
-pub(crate) mod passed_fds;
-pub(crate) mod pidfd;
 pub(crate) mod process;
-pub(crate) mod procfs;
 pub(crate) mod pty;
-pub(crate) mod signal;
 pub(crate) mod socket;
-pub(crate) mod spawn;
 pub(crate) mod terminal;
 pub mod time;
-pub(crate) mod user;
 
 use std::ffi::{CStr, CString};
 use std::io;
