@@ -89,6 +89,10 @@ pub const DAEMON_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 /// So much of a PID file is read.
 pub const PID_MAX: u64 = 64;
 
+/// A child that ends at once is followed by the next no sooner than this after its start, whatever
+/// the holdoff time: procServ's pace, at which neither the processor nor the log suffers.
+pub const RESTART_INTERVAL_MIN: Duration = Duration::from_millis(500);
+
 /// A start for which the system had no process or terminal to give is tried again at most this
 /// often, whatever the holdoff time.
 pub const START_RETRY: Duration = Duration::from_secs(1);
