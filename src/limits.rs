@@ -59,6 +59,13 @@ pub const RESERVED_FDS: u64 = 16;
 /// left behind goes on writing.
 pub const POST_EXIT_OUTPUT_MAX: usize = 1 << 20;
 
+/// A read or a write for which the system had no memory is made again after so long.
+pub const IO_RETRY: Duration = Duration::from_millis(10);
+
+/// So often reading the last output of a dead child may be refused, some seconds in all, before its
+/// death is announced without it.
+pub const POST_EXIT_REFUSALS_MAX: u32 = 500;
+
 /// How long the server waits, at SIGTERM or before it starts another one, for a child that got
 /// SIGKILL. A process in an uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);

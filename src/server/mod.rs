@@ -21,8 +21,10 @@
 //! | | no descriptor, no memory, anything else; or fewer than 16 descriptors are left | that listener pauses for a second; told once, until nobody waits any more |
 //! | registering a connection | anything | that connection is closed |
 //! | reading from a client | interrupted, would block | again; later |
+//! | | no memory | again after 10 ms |
 //! | | anything else | as an end of file: the client is gone |
 //! | writing to a client | short, would block | the rest later |
+//! | | no memory | again after 10 ms |
 //! | | nobody is there any more | what it sent before is still read, up to its end |
 //! | | anything else | the client is gone |
 //! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, and again when the holdoff time is over, but not within a second |
@@ -31,8 +33,11 @@
 //! | reading the child's PID file, /proc | anything | looked again for 10 s; then everybody is told, and what is there is killed |
 //! | killing what the child left behind | not allowed | it is left alone |
 //! | | it does not end | the same, 5 s after SIGKILL |
-//! | reading from the PTY | EIO, end of file | the child has given up its terminal: its group is killed |
+//! | reading from the PTY | interrupted, would block | again; later |
+//! | | no memory | again after 10 ms; the last output of a child that has ended is waited for 5 s |
+//! | | anything else, end of file | the child has given up its terminal: its group is killed |
 //! | writing to the PTY | short, would block | the rest stays queued |
+//! | | no memory | again after 10 ms |
 //! | | anything else | the input is dropped: nobody can read it |
 //! | kill, waitid | anything | it was gone already |
 //! | writing the log | short | goes on with the rest |
@@ -115,6 +120,8 @@ struct Server<S: System> {
     saved_revision: Option<u64>,
     /// After a failure: when that is tried again.
     save_retry: Option<Monotonic>,
+    /// When reads and writes are made again for which the system had no memory.
+    io_retry: Option<Monotonic>,
     /// `--allow-from`.
     allowed_networks: Option<AllowedNetworks>,
 }
@@ -141,6 +148,7 @@ impl<S: System> Server<S> {
             handover: Handover::new(),
             saved_revision: None,
             save_retry: None,
+            io_retry: None,
             allowed_networks: None,
         }
     }

@@ -7,7 +7,7 @@ use mio::Token;
 use super::poll_stream::PollStream;
 use crate::console::event::ExitStatus;
 use crate::handover::state::{ChildState, Descriptor};
-use crate::limits::{NOTIFICATIONS_PER_TURN, POST_EXIT_OUTPUT_MAX};
+use crate::limits::{NOTIFICATIONS_PER_TURN, POST_EXIT_OUTPUT_MAX, POST_EXIT_REFUSALS_MAX};
 use crate::server::os::{Daemon, Process, Ready};
 use crate::sys::process;
 
@@ -23,6 +23,8 @@ pub(crate) struct Child<P> {
     end: Option<process::ExitStatus>,
     /// What was read since it ended.
     read_since_end: usize,
+    /// How many reads the system has refused since it ended.
+    refused_since_end: u32,
     /// It has ended, and another process is to take its place.
     awaiting_daemon: bool,
     /// It may have told its service manager something.
@@ -49,6 +51,7 @@ impl<P: Process> Child<P> {
             pty_closed: false,
             end: None,
             read_since_end: 0,
+            refused_since_end: 0,
             awaiting_daemon: false,
             notification_pending: true,
         }
@@ -129,7 +132,11 @@ impl<P: Process> Child<P> {
     /// Reads what the child wrote.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> ReadResult {
         match self.source.read(buffer) {
-            None => ReadResult::Nothing,
+            None => {
+                let refused = self.end.is_some() && self.source.is_read_refused();
+                self.refused_since_end += u32::from(refused);
+                ReadResult::Nothing
+            }
             Some(Ok(count)) if count > 0 => {
                 if self.end.is_some() {
                     self.read_since_end += count;
@@ -156,10 +163,22 @@ impl<P: Process> Child<P> {
         }
     }
 
+    /// Returns true if the system had no memory for a call on its terminal.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.source.is_refused()
+    }
+
+    /// Has the calls made again for which the system had no memory.
+    pub(crate) fn retry_refused(&mut self) {
+        self.source.retry_refused();
+    }
+
     /// How it ended, once all that it wrote has been read. What others go on writing to its
-    /// terminal is waited for only so long.
+    /// terminal is waited for only so long, and so is memory to read with.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
-        if self.is_readable() && self.read_since_end < POST_EXIT_OUTPUT_MAX {
+        let refused =
+            self.source.is_read_refused() && self.refused_since_end < POST_EXIT_REFUSALS_MAX;
+        if refused || self.is_readable() && self.read_since_end < POST_EXIT_OUTPUT_MAX {
             return None;
         }
         self.end.map(|end| match end {
@@ -172,7 +191,8 @@ impl<P: Process> Child<P> {
 
     /// It has ended, but that is not yet the end: a daemon takes its place.
     pub(crate) fn await_daemon(&mut self) {
-        (self.awaiting_daemon, self.end, self.read_since_end) = (true, None, 0);
+        (self.awaiting_daemon, self.end) = (true, None);
+        (self.read_since_end, self.refused_since_end) = (0, 0);
     }
 
     /// This is the daemon.

@@ -4,7 +4,7 @@ use std::io;
 
 use super::child::Child;
 use crate::console::event::{ClientId, DisconnectReason, Event};
-use crate::limits::CLIENT_LINGER;
+use crate::limits::{CLIENT_LINGER, IO_RETRY};
 use crate::server::Server;
 use crate::server::os::{Inheritable, System};
 use crate::server::records::EventBody;
@@ -41,7 +41,9 @@ impl<S: System> Server<S> {
             if self.peers.is_empty() || left.is_zero() {
                 break;
             }
-            self.wait(Some(left))?;
+            let wait = if self.is_refused() { left.min(IO_RETRY) } else { left };
+            self.wait(Some(wait))?;
+            self.retry_refused();
         }
         for id in std::mem::take(&mut self.peers).into_keys() {
             self.console.handle(Event::Left { id, reason: DisconnectReason::Exit }, now);

@@ -45,8 +45,10 @@ impl Inheritable for Far {
 impl NonblockingIo for Far {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
-        if let Some(error) = world.refuses(libc::EINTR) {
-            return Err(error);
+        for errno in [libc::EINTR, libc::ENOMEM] {
+            if let Some(error) = world.refuses(errno) {
+                return Err(error);
+            }
         }
         let short = world.refuses(0).is_some();
         let reset = world.pipe(self.id).broken && world.dice.once_in(2);
@@ -69,7 +71,10 @@ impl NonblockingIo for Far {
     fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
         assert!(self.pid != 0 || !world.unsaved, "told of a child that a crash would undo");
-        if let Some(error) = world.refuses(libc::EINTR) {
+        // The witness has everything at once.
+        let witness = world.pipe(self.id).room == usize::MAX;
+        let errnos: &[i32] = if witness { &[libc::EINTR] } else { &[libc::EINTR, libc::ENOMEM] };
+        if let Some(error) = errnos.iter().find_map(|&errno| world.refuses(errno)) {
             return Err(error);
         }
         let short = world.refuses(0).is_some();
