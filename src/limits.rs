@@ -7,6 +7,10 @@ use std::time::Duration;
 /// would skip output over a short pause.
 pub const STREAM_BUFFER_MAX: usize = 1 << 20;
 
+/// A stream that grows beyond [`STREAM_BUFFER_MAX`] leaves at least this much memory to the rest of
+/// the server, which cannot go on without.
+pub const STREAM_HEADROOM: usize = 4 << 20;
+
 /// The largest `--history`: what a person can still look through, and a server can still hand over.
 pub const HISTORY_OPTION_MAX: usize = 64 << 20;
 

@@ -62,6 +62,7 @@
 //! | | anything | as above |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
 //! | writing down what outlives a crash | anything | told once on stderr; tried again, not within a second |
+//! | memory for the last bytes of the console | none | told once; fewer bytes are kept, and it is tried again as output comes |
 //! | stderr | anything | ignored: there is nobody to tell |
 //! | | no room | not waited for: it is not told there |
 
