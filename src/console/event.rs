@@ -94,6 +94,8 @@ pub enum Subsystem {
     Events,
     /// The file of `--status-file`.
     Status,
+    /// The memory for the last bytes of the console, which grows with `--history`.
+    History,
 }
 
 /// What happened. The server hands it to [`Console::handle`](super::Console::handle).

@@ -200,6 +200,7 @@ pub fn subsystem_failed(settings: &Settings, subsystem: Subsystem, reason: &str)
         Subsystem::Syslog => ("Syslog", &b""[..], "output is not being sent there"),
         Subsystem::Events => ("Events file", &b""[..], "events have to wait"),
         Subsystem::Status => ("Status file", &b""[..], "it is not being written"),
+        Subsystem::History => ("History", &b""[..], "less of the console is kept"),
     };
     let mut out = Vec::new();
     line!(out, "@@@ ", subject, name, ": ", reason, ", ", consequence);

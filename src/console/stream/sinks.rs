@@ -41,7 +41,8 @@ impl Console {
     /// Returns true if the log has room for another read from the child's terminal. With a history
     /// it would have more.
     pub fn log_has_room(&self) -> bool {
-        let room = (STREAM_BUFFER_MAX - 2 * PTY_BUDGET) as u64;
+        let most = STREAM_BUFFER_MAX.min(self.stream.capacity());
+        let room = most.saturating_sub(2 * PTY_BUDGET) as u64;
         let log = self.sinks.get(&Sink::Log);
         log.is_none_or(|log| self.stream.head() - log.cursor() <= room)
     }

@@ -209,6 +209,7 @@ fn failures() {
         (Subsystem::Syslog, "Syslog: R, output is not being sent there"),
         (Subsystem::Events, "Events file: R, events have to wait"),
         (Subsystem::Status, "Status file: R, it is not being written"),
+        (Subsystem::History, "History: R, less of the console is kept"),
     ] {
         let line = text(&messages::subsystem_failed(&settings, subsystem, "R"));
         assert_eq!(line, format!("@@@ {expected}\r\n"));

@@ -172,6 +172,7 @@ pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
         Subsystem::Syslog => "syslog",
         Subsystem::Events => "events",
         Subsystem::Status => "status_file",
+        Subsystem::History => "history",
     }
 }
 

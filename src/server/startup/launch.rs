@@ -138,6 +138,7 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
         tokens,
         buffer: vec![0; READ_SIZE].into_boxed_slice(),
         exit: None,
+        io_retry: None,
         identity: parts.identity,
         handover: Handover::new(),
         allowed_networks: config.endpoints.allow_from.clone(),
