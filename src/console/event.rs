@@ -96,6 +96,8 @@ pub enum DisconnectReason {
 pub enum Subsystem {
     /// The log of `-L`.
     Log,
+    /// The sync of the log to the disk.
+    Sync,
     /// The rotation of the log under `--log-rotate`.
     Rotation,
     /// The output to syslog under `--syslog`.

@@ -37,6 +37,7 @@ fn bit(subsystem: Subsystem) -> u8 {
         Subsystem::Events => 4,
         Subsystem::Status => 8,
         Subsystem::Log => 16,
+        Subsystem::Sync => 32,
     }
 }
 

@@ -39,7 +39,8 @@
 //! | | no space, read-only, I/O error, ... | told once; tried again each second; the log says how many bytes are missing |
 //! | | nobody reads the pipe any more | the same, but tried again only when there is something new |
 //! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
-//! | syncing the log | anything | ignored, as the next write will tell |
+//! | syncing the log | the file system cannot (EINVAL) | that file is not synced |
+//! | | anything | told once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
 //! | renaming the log, opening the next | anything | told once; the log goes on, and it is tried again, not within a second |
 //! | writing events | anything | told once; they wait, bounded, and are tried again each second; what has no room is counted |
 //! | replacing the status file | anything | told once; tried again each second |

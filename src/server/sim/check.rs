@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::settings::{HOLDOFF, READY, settings_of};
-use super::trace::{after_greeting, past, plain, trace_back, without_notes};
+use super::trace::{after_greeting, past, plain, trace_back, unsynced, without_notes};
 use super::{Run, exchange};
 
 impl Run {
@@ -46,6 +46,11 @@ impl Run {
         let disk = without_notes(&world.disk);
         let from = trace_back(stream, &disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
+        let lines = world.disk.split_inclusive(|&byte| byte == b'\n');
+        let notes: Vec<u64> = lines.filter_map(unsynced).collect();
+        // What was reported while the server left is not in the log.
+        let all = if self.server.exit.is_some() { notes.len() } else { world.notes.len() };
+        assert_eq!(Some(notes.as_slice()), world.notes.get(..all), "failed syncs");
         self.check_records(&world);
         self.check_told(&world.told);
         let heard = stream.windows(READY.len()).any(|window| window == READY);

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 
 use super::world::{Shared, World};
 use crate::console::Chunk;
+use crate::console::event::Subsystem;
 use crate::server::records::{RecordsJob, RecordsReply};
 use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 
@@ -78,7 +79,7 @@ impl World {
             }
             LogJob::Write(chunk, _) => match self.append(&chunk) {
                 count if count == chunk.bytes.len() => {
-                    urgent = false;
+                    urgent = self.sync(count as u64);
                     LogReply::Written
                 }
                 count => {
@@ -99,6 +100,21 @@ impl World {
         };
         self.log_queue.replies.push_back(reply);
         self.woken |= urgent || self.log_queue.wanted;
+    }
+
+    /// The log's thread syncs the bytes that it has just written. Returns true if it reports anything.
+    fn sync(&mut self, count: u64) -> bool {
+        let before = self.log_queue.replies.len();
+        if let Some(error) = self.refuses(Errno::EIO as i32) {
+            self.unsynced += count;
+            self.log_queue.replies.push_back(LogReply::State(Subsystem::Sync, Err(error)));
+        } else if self.unsynced > 0 {
+            self.notes.push(self.unsynced);
+            let count = std::mem::take(&mut self.unsynced);
+            self.log_queue.replies.push_back(LogReply::Unsynced(count));
+            self.log_queue.replies.push_back(LogReply::State(Subsystem::Sync, Ok(())));
+        }
+        self.log_queue.replies.len() > before
     }
 
     /// The records' thread does its job. After a failure it has appended some whole lines.

@@ -111,6 +111,9 @@ pub(super) struct World {
     pub(super) woken: bool,
     pub(super) disk: Vec<u8>,
     pub(super) disk_full: bool,
+    /// How many bytes of the log no sync has covered, and the numbers that were reported.
+    pub(super) unsynced: u64,
+    pub(super) notes: Vec<u64>,
     /// The events file, and the status file.
     pub(super) events: Vec<u8>,
     pub(super) status: Option<Vec<u8>>,
@@ -147,6 +150,8 @@ impl World {
             status: None,
             disk: Vec::new(),
             disk_full: false,
+            unsynced: 0,
+            notes: Vec::new(),
             told: Vec::new(),
             trace: Vec::new(),
         }))
