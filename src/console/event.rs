@@ -104,6 +104,8 @@ pub enum Subsystem {
     Syslog,
     /// The file of `--events`.
     Events,
+    /// The rotation of the events file under `--events-rotate`.
+    EventsRotation,
     /// The file of `--status-file`.
     Status,
 }

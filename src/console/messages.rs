@@ -200,6 +200,7 @@ pub fn subsystem_failed(settings: &Settings, subsystem: Subsystem, reason: &str)
         Subsystem::Rotation => ("Log file ", log, "it is not being rotated"),
         Subsystem::Syslog => ("Syslog", &b""[..], "output is not being sent there"),
         Subsystem::Events => ("Events file", &b""[..], "events have to wait"),
+        Subsystem::EventsRotation => ("Events file", &b""[..], "it is not being rotated"),
         Subsystem::Status => ("Status file", &b""[..], "it is not being written"),
     };
     let mut out = Vec::new();

@@ -38,6 +38,7 @@ fn bit(subsystem: Subsystem) -> u8 {
         Subsystem::Status => 8,
         Subsystem::Log => 16,
         Subsystem::Sync => 32,
+        Subsystem::EventsRotation => 64,
     }
 }
 

@@ -41,7 +41,7 @@
 //! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
 //! | syncing the log | the file system cannot (EINVAL) | that file is not synced |
 //! | | anything | told once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
-//! | renaming the log, opening the next | anything | told once; the log goes on, and it is tried again, not within a second |
+//! | renaming the log or the events, opening the next | anything | told once; the file goes on, and it is tried again, not within a second |
 //! | writing events | anything | told once; they wait, bounded, and are tried again each second; what has no room is counted |
 //! | replacing the status file | anything | told once; tried again each second |
 //! | sending to syslog | no room | waited for up to a second, by nobody else |

@@ -209,6 +209,7 @@ fn failures() {
         (Subsystem::Rotation, "Log file /l: R, it is not being rotated"),
         (Subsystem::Syslog, "Syslog: R, output is not being sent there"),
         (Subsystem::Events, "Events file: R, events have to wait"),
+        (Subsystem::EventsRotation, "Events file: R, it is not being rotated"),
         (Subsystem::Status, "Status file: R, it is not being written"),
     ] {
         let line = text(&messages::subsystem_failed(&settings, subsystem, "R"));

@@ -172,6 +172,7 @@ pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
         Subsystem::Rotation => "log_rotate",
         Subsystem::Syslog => "syslog",
         Subsystem::Events => "events",
+        Subsystem::EventsRotation => "events_rotate",
         Subsystem::Status => "status_file",
     }
 }

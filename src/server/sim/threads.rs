@@ -125,7 +125,7 @@ impl World {
         assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
         let RecordsJob { mut events, status, remove, .. } = job;
         let refused = |world: &mut World| world.refuses(Errno::EROFS as i32).map_or(Ok(()), Err);
-        let mut reply = RecordsReply { events: None, status: None };
+        let mut reply = RecordsReply::default();
         if !events.is_empty() {
             let (mut rest, result) = (Vec::new(), refused(self));
             if result.is_err() {
@@ -136,6 +136,7 @@ impl World {
             }
             self.events.extend(events);
             reply.events = Some((rest, result));
+            reply.rotation = Some(refused(self));
         }
         if let Some(content) = status {
             let result = refused(self);
