@@ -152,7 +152,8 @@ pub const LOG_OTHERS: usize = 16;
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;
 
-/// Older logs that `--log-rotate` keeps unless told otherwise, and at most: each of them is renamed.
+/// Older files that `--log-rotate` and `--events-rotate` keep unless told otherwise, and at most: each of
+/// them is renamed.
 pub const LOG_KEEP: u32 = 5;
 /// See [`LOG_KEEP`].
 pub const LOG_KEEP_MAX: u32 = 1000;

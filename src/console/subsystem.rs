@@ -39,6 +39,8 @@ fn bit(subsystem: Subsystem) -> u8 {
         Subsystem::Status => 8,
         Subsystem::Log => 16,
         Subsystem::History => 32,
+        Subsystem::Sync => 64,
+        Subsystem::EventsRotation => 128,
     }
 }
 

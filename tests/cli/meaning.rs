@@ -143,7 +143,10 @@ fn options_of_our_own_are_strict() {
     assert_eq!(config(&["--history=10k", "--hist", "7"]).console.history, 7);
     assert_eq!(config(&["--history=64K"]).console.history, 64 << 10);
     for size in ["64k", "64K", "64m", "64M", "64g", "64G"] {
-        assert!(config(&["-L", "log", "--log-rotate", size]).log.rotation.is_some(), "{size}");
+        let rotation = config(&["-L", "log", "--log-rotate", size]).log.rotation;
+        assert!(rotation.is_some(), "{size}");
+        let events = config(&["--events", "a,1", "--events-rotate", size]).files;
+        assert_eq!((events.events_rotation, events.events), (rotation, Some("a,1".into())));
     }
     assert_eq!(config(&[]).console.style, MessageStyle::Current);
     assert_eq!(config(&["--compat", "2.7"]).console.style, MessageStyle::V2_7);

@@ -198,7 +198,8 @@ fn records(
     if !with_events && !with_status {
         return Ok(None);
     }
-    let link = kernel.start_thread("records", RecordWriter::new(events, status))?;
+    let writer = RecordWriter::new(events, config.files.events_rotation, status);
+    let link = kernel.start_thread("records", writer)?;
     Ok(Some(Records::new(link, fixed, with_events, with_status)))
 }
 
