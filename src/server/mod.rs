@@ -39,6 +39,7 @@
 //! | | no space, read-only, I/O error, ... | told once; tried again each second; the log says how many bytes are missing |
 //! | | nobody reads the pipe any more | the same, but tried again only when there is something new |
 //! | | hangs | the child waits while the log is a full mebibyte behind, until it has made no progress for 5 s; then the console goes on and the log says what is missing |
+//! | writing the log, syslog, events at the end | 2 s are not enough | told on stderr, with the number of bytes left behind |
 //! | syncing the log | the file system cannot (EINVAL) | that file is not synced |
 //! | | anything | told once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
 //! | renaming the log or the events, opening the next | anything | told once; the file goes on, and it is tried again, not within a second |

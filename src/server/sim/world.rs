@@ -114,6 +114,11 @@ pub(super) struct World {
     /// How many bytes of the log no sync has covered, and the numbers that were reported.
     pub(super) unsynced: u64,
     pub(super) notes: Vec<u64>,
+    /// The writers do not always finish in time, and have been told to give up.
+    pub(super) late_at_end: bool,
+    pub(super) abandoned: bool,
+    /// What was written to stderr.
+    pub(super) stderr: Vec<String>,
     /// The events file, and the status file.
     pub(super) events: Vec<u8>,
     pub(super) status: Option<Vec<u8>>,
@@ -152,6 +157,9 @@ impl World {
             disk_full: false,
             unsynced: 0,
             notes: Vec::new(),
+            late_at_end: seed % 8 == 3,
+            abandoned: false,
+            stderr: Vec::new(),
             told: Vec::new(),
             trace: Vec::new(),
         }))
@@ -410,5 +418,7 @@ impl System for Simulated {
     fn forget_child(&mut self, _pid: i32) {}
     fn keep_child(&mut self, _child: &Far) {}
     fn empty_store(&mut self, _: &[ClientId], _: &[Descriptor], _: &[i32]) {}
-    fn log_stderr(&mut self, _text: &str) {}
+    fn log_stderr(&mut self, text: &str) {
+        self.0.borrow_mut().stderr.push(text.to_owned());
+    }
 }
