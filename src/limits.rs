@@ -114,6 +114,9 @@ pub const CLIENT_LINGER: Duration = Duration::from_millis(250);
 /// At exit: how long the log may take for what is left.
 pub const LOG_LINGER: Duration = Duration::from_secs(2);
 
+/// A writer that is out of time has so long to say how far it got.
+pub const LOG_ABANDON: Duration = Duration::from_millis(250);
+
 /// Data is synced to the disk at most this often, and at the latest this long after a write.
 pub const SYNC_INTERVAL: Duration = Duration::from_millis(500);
 

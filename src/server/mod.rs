@@ -44,6 +44,7 @@
 //! | | no space, read-only, I/O error, ... | announced once; tried again each second; the log says how many bytes are missing |
 //! | | no process reads the pipe any more | the same, but tried again only when there is new output |
 //! | | hangs | the child waits while the log is a full mebibyte behind, until the log has made no progress for 5 s; then the console goes on and the log says what is missing |
+//! | writing the log, syslog, events at the end | 2 s are not enough | reported on stderr, with the number of bytes left behind |
 //! | syncing the log | the file system cannot (EINVAL) | that file is not synced |
 //! | | anything | announced once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
 //! | renaming the log or the events, opening the next | anything | announced once; the old file goes on, and it is tried again, not within a second |

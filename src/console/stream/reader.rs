@@ -86,14 +86,9 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// The number of bytes of the stream that are missing if the chunk is not written.
-    pub(crate) fn stream_len(&self) -> u64 {
-        self.lost(0)
-    }
-
     /// The number of bytes of the stream that are missing if only the first `written` bytes were
     /// written. An announcement that was begun counts as made, because its rest will follow.
-    fn lost(&self, written: usize) -> u64 {
+    pub(crate) fn lost(&self, written: usize) -> u64 {
         let from = written.max(self.announcement.end);
         let stamps: usize =
             self.stamps.iter().map(|stamp| stamp.end.max(from) - stamp.start.max(from)).sum();

@@ -33,6 +33,11 @@ impl Console {
         }
     }
 
+    /// How many bytes of the stream a sink lacks and has not been told of.
+    pub fn unwritten(&self, sink: Sink) -> u64 {
+        self.sinks.get(&sink).map_or(0, |reader| reader.unwritten(&self.stream))
+    }
+
     /// Returns true if a log was asked for.
     pub fn has_log(&self) -> bool {
         self.settings.log.target.is_some()

@@ -100,11 +100,19 @@ impl<S: System> Server<S> {
             records.hand_over_last();
         }
         let Server { system, console, log, stdout, syslog, records, .. } = self;
-        for writer in [log.take(), stdout.take(), syslog.take()].into_iter().flatten() {
-            writer.finish(console, || system.now().mono);
+        let mut lines = Vec::new();
+        for writer in [log.take(), syslog.take()].into_iter().flatten() {
+            lines.extend(writer.finish(console, || system.now().mono));
+        }
+        if let Some(stdout) = stdout.take() {
+            // Nobody is told that it fails.
+            stdout.finish(console, || system.now().mono);
         }
         if let Some(records) = records.take() {
-            records.finish(|| system.now().mono, || system.unix_millis());
+            lines.extend(records.finish(|| system.now().mono, || system.unix_millis()));
+        }
+        for line in lines {
+            system.log_stderr(line.as_bytes());
         }
     }
 }

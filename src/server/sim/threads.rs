@@ -45,6 +45,8 @@ pub(super) struct QueueHandle<J, R> {
     queue: fn(&mut World) -> &mut WorkerQueue<J, R>,
     /// Has the thread do one job.
     work: fn(&mut World),
+    /// True if it is the log's thread.
+    is_log: bool,
 }
 
 /// The handle of the thread that writes the log.
@@ -53,6 +55,7 @@ pub(super) fn log_handle(world: &Shared) -> QueueHandle<LogJob, LogReply> {
         world: Rc::clone(world),
         queue: |world| &mut world.log_queue,
         work: World::write_log,
+        is_log: true,
     }
 }
 
@@ -62,6 +65,7 @@ pub(super) fn records_handle(world: &Shared) -> QueueHandle<RecordsJob, RecordsR
         world: Rc::clone(world),
         queue: |world| &mut world.records_queue,
         work: World::write_records,
+        is_log: false,
     }
 }
 
@@ -76,6 +80,10 @@ impl World {
             LogJob::Write(chunk, epoch) if epoch != self.epoch => {
                 urgent = false;
                 LogReply::Bounced(chunk)
+            }
+            LogJob::Write(chunk, _) if self.abandoned => {
+                self.epoch += 1;
+                LogReply::Failed(chunk, 0, io::ErrorKind::TimedOut.into())
             }
             LogJob::Write(chunk, _) => match self.append(&chunk) {
                 count if count == chunk.bytes.len() => {
@@ -180,9 +188,21 @@ impl<J, R> WorkerHandle<J, R> for QueueHandle<J, R> {
     }
 
     fn wait(&mut self, _limit: Duration) -> Option<R> {
-        (self.work)(&mut self.world.borrow_mut());
+        let mut world = self.world.borrow_mut();
+        // At the end: the thread is out of time.
+        if self.is_log && world.late_at_end && !world.abandoned && world.random.one_in(2) {
+            return None;
+        }
+        (self.work)(&mut world);
+        drop(world);
         self.receive()
     }
 
-    fn close(self, _limit: Duration) {}
+    fn abandon(&mut self) -> (VecDeque<R>, Option<u64>) {
+        let mut world = self.world.borrow_mut();
+        world.abandoned = true;
+        (std::mem::take(&mut (self.queue)(&mut world).replies), None)
+    }
+
+    fn close(&mut self, _limit: Duration) {}
 }

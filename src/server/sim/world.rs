@@ -97,6 +97,11 @@ pub(super) struct World {
     /// How many bytes of the log no sync has covered, and the numbers that were reported.
     pub(super) unsynced: u64,
     pub(super) notes: Vec<u64>,
+    /// The writers do not always finish in time, and have been told to give up.
+    pub(super) late_at_end: bool,
+    pub(super) abandoned: bool,
+    /// What was written to stderr.
+    pub(super) stderr: Vec<String>,
     /// The contents of the events file and of the status file.
     pub(super) events: Vec<u8>,
     pub(super) status: Option<Vec<u8>>,
@@ -141,6 +146,9 @@ impl World {
             notifications: Vec::new(),
             unsynced: 0,
             notes: Vec::new(),
+            late_at_end: seed % 8 == 3,
+            abandoned: false,
+            stderr: Vec::new(),
         }))
     }
 

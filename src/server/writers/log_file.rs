@@ -120,6 +120,9 @@ impl LogWriter {
         while let Some(rest) = chunk.bytes.get(written..)
             && !rest.is_empty()
         {
+            if replies.is_abandoned() {
+                return self.fail(chunk, written, io::ErrorKind::TimedOut.into(), replies);
+            }
             let last = self.rotator.as_ref().and_then(|rotator| rotator.cut(&self.file, rest));
             if last.is_some_and(<[u8]>::is_empty) {
                 self.rotate(replies);
@@ -141,7 +144,8 @@ impl LogWriter {
                 // The file is a FIFO or a terminal, or standard output, which others may have made
                 // non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    sys::fd::wait_writable(&self.file, None);
+                    let wait = || sys::fd::wait_writable(&self.file, None);
+                    replies.while_lacking(chunk.lost(written), wait);
                 }
                 Err(error) => return self.fail(chunk, written, error, replies),
             }
@@ -191,6 +195,10 @@ impl Worker for LogWriter {
 
     fn on_deadline(&mut self, replies: &LogReplies) {
         self.sync(replies);
+    }
+
+    fn finish(&mut self, replies: &LogReplies) {
+        self.report_unsafe(replies);
     }
 }
 

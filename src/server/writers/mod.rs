@@ -9,6 +9,7 @@ pub(crate) mod sink;
 pub(crate) mod syslog;
 pub(crate) mod thread;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -49,9 +50,13 @@ pub(crate) trait WorkerHandle<Job, Reply> {
     fn want(&mut self, wanted: bool);
     /// At the end: waits for a reply, but not longer than `limit`.
     fn wait(&mut self, limit: Duration) -> Option<Reply>;
+    /// At the end: has the thread give up what it writes, and reply how far it got. Returns the replies
+    /// so far. A thread that waits for somebody who reads does not reply: also returns how many bytes of
+    /// the stream its chunk then lacks.
+    fn abandon(&mut self) -> (VecDeque<Reply>, Option<u64>);
     /// At the end: waits until every job is done and what it wrote is synced, but not longer than
-    /// `limit`.
-    fn close(self, limit: Duration);
+    /// `limit`. There may be replies then.
+    fn close(&mut self, limit: Duration);
 }
 
 /// A job of the thread that writes a sink of the console stream.

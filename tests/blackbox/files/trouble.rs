@@ -1,13 +1,14 @@
 //! Records that can't be written: said once, tried again, nothing lost but what has no room.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{events_in, kinds, wait_events};
-use crate::support::{TestEnv, cases};
+use crate::support::{TestEnv, TestServer, cases};
 
 cases![
     events_wait_for_their_directory,
@@ -17,6 +18,8 @@ cases![
     a_full_fifo_holds_up_nobody,
     too_many_events_are_counted,
     failing_sync_is_told_as_a_failing_write_is.needs("strace"),
+    what_an_unread_fifo_lacks_is_told,
+    what_a_log_lacks_that_is_rotated_at_each_line_is_told,
 ];
 
 fn events_wait_for_their_directory(env: &TestEnv) {
@@ -197,4 +200,57 @@ fn failing_sync_is_told_as_a_failing_write_is(env: &TestEnv) {
     let count: usize = count.parse().unwrap();
     assert!((told.len()..=above.len()).contains(&count), "{count} of {}", above.len());
     assert!(server.terminate().success());
+}
+
+/// What the log lacks at the end of the server, as standard error says.
+fn said_to_be_missing(server: &TestServer) -> usize {
+    let stderr = server.stderr();
+    let line = stderr.lines().find(|line| line.ends_with(" bytes were not written to the log"));
+    let line = line.unwrap_or_else(|| panic!("nothing is said: {stderr}"));
+    line.strip_prefix("procServ: ").unwrap().split_once(' ').unwrap().0.parse().unwrap()
+}
+
+/// Lets a server write lines until a user has seen them all, and stops the server. Returns what the user
+/// saw from the first line to the end.
+fn stop_after_lines(server: &TestServer) -> String {
+    let mut user = server.connect();
+    user.greeting();
+    fs::write(server.path("go"), "").unwrap();
+    user.until("the end\r\n");
+    server.signal(Signal::SIGTERM);
+    user.until_end();
+    assert!(server.wait_exit().success());
+    let seen = String::from_utf8_lossy(user.received());
+    seen[seen.find("line 1\r\n").unwrap()..].to_owned()
+}
+
+const LINES: [&str; 7] = ["wait-for", "go", "lines", "20000", "say", "the end", "wait"];
+
+fn what_an_unread_fifo_lacks_is_told(env: &TestEnv) {
+    let setup = env.server().opts(["-L", "fifo"]).child(LINES);
+    let fifo = setup.path("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut options = fs::File::options();
+    options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+    let mut reader = options.open(&fifo).unwrap();
+    let server = setup.start();
+    let seen = stop_after_lines(&server);
+    let mut log = String::new();
+    reader.read_to_string(&mut log).unwrap();
+    let log = &log[log.find("line 1\r\n").unwrap()..];
+    assert!(seen.starts_with(log), "it is not whole");
+    assert_eq!(log.len() + said_to_be_missing(&server), seen.len());
+}
+
+fn what_a_log_lacks_that_is_rotated_at_each_line_is_told(env: &TestEnv) {
+    let setup = env.server().logged().opts(["--log-rotate", "1,1000"]).child(LINES);
+    let server = setup.start();
+    let seen = stop_after_lines(&server);
+    let names = (1..=1000).rev().map(|number| format!("log.{number}")).chain(["log".to_owned()]);
+    let log: String = names.filter_map(|name| fs::read_to_string(server.path(name)).ok()).collect();
+    // On a slow disk even the first lines are still there, and what came before them.
+    let log = log.find("line 1\r\n").map_or(log.as_str(), |start| &log[start..]);
+    let missing = said_to_be_missing(&server);
+    assert!(seen[..seen.len() - missing].ends_with(log), "{missing} of {}: {log}", seen.len());
+    assert!(!log.is_empty());
 }
