@@ -1,59 +1,68 @@
-//! A console server: one child process on a PTY, its console shared with many clients.
+//! procServ, written anew: runs one child process on a PTY and shares its console with many clients.
 //!
-//! # Layers
-//!
-//! | module | what it is | knows |
-//! |---|---|---|
-//! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives, their consoles | [`cli`] and what it makes, `reply_filter`, `telnet`, `sys` |
-//! | [`server`] | owns every descriptor and does what the console decided, on one edge-triggered poll | `handover`, `console`, `systemd`, [`cli`] and what it makes, `sys` |
-//! | [`handover`] | all that a server is, as bytes that another version of it can read | `console`, `sys` |
-//! | [`console`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
-//! | [`systemd`] | what a service manager passes to the server and is told by it | [`config`], `sys` |
-//! | [`cli`] | the definition of the options: what was typed, made into a [`config`] | [`config`] |
-//! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
-//! | [`reply_filter`] | what a console says to a terminal: what that would answer, and the modes it is left in | nothing |
-//! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
-//!
-//! Arrows point down only. The console has no descriptor, no clock and no environment: time comes in
-//! with each call, as plain numbers, so the same code runs under a simulation. The server's loop
-//! meets the operating system behind a trait, and a simulation stands behind the same trait.
-//! [`limits`] has every size, timeout and budget with its reason.
+//! This crate is two programs. It is a library only so that tests, benchmarks and fuzz targets can use
+//! its parts: no stable API.
 //!
 //! *The contract*, with its sections, is `docs/procserv.md`: what procServ does, and this program too.
 //!
+//! # Layers
+//!
+//! | folder | what it is | what it imports |
+//! |---|---|---|
+//! | [`manage`] | `manage-procs`: the configured instances, their units, the running servers | `reply_filter`, [`telnet`], [`cli`], [`config`], [`sys`] |
+//! | [`server`] | the event loop, which owns every descriptor and does what the console decides; start-up, writers, records | [`handover`], [`console`], `systemd`, [`cli`], [`config`], [`sys`] |
+//! | [`handover`] | the state of a server, as bytes that other versions of the program can read | [`console`], [`sys`] |
+//! | [`console`] | the state machine that decides everything and does no I/O | [`telnet`], [`config`], one type of [`sys`] |
+//! | `systemd` | the protocols of a service manager: passed sockets, notifications | [`config`], [`sys`] |
+//! | [`cli`] | the options of `procServ`: makes a [`config::Config`] of argv | [`config`] |
+//! | [`config`] | what a command line means, as values | nothing |
+//! | [`telnet`] | the telnet codec: bytes in, data and answers out | nothing |
+//! | `reply_filter` | takes the queries out of what a terminal is sent, and tells which modes it is left in | nothing |
+//! | [`sys`] | the operating system, where nix and the standard library have no safe wrapper; all `unsafe` | nothing |
+//!
+//! Imports go in one direction only, which `tests/layers.rs` checks folder by folder. [`limits`], which
+//! all may import, has every size, timeout and budget with its reason.
+//!
+//! The console has no descriptor, no clock and no environment: events and the time come in with calls,
+//! and effects go out. So a simulation can run the same code, with many seeds. The event loop meets the
+//! operating system through the traits of `server::os`, and a second simulation implements these.
+//!
 //! # The console stream
 //!
-//! Everybody sees the same sequence of bytes: what the child writes, and what the server says. So
-//! there is one ring of them, at absolute offsets, and every reader (client, log, terminal,
-//! standard output) is a cursor in it and an encoding. A reader that lags costs nobody anything;
-//! one that the ring passes is told how much it missed. With `--history` the ring is larger by as much,
-//! and the cursor of a new client begins so far behind.
+//! Every client sees the same sequence of bytes: the output of the child, and the server's messages.
+//! There is one ring buffer of it, with absolute offsets, and every reader (client, log, standard
+//! output, syslog) is a cursor and an encoding. A reader that lags delays no other; a reader that the
+//! ring overruns is told how many bytes it missed. `--history` makes the ring larger, and the cursor of
+//! a new client begins so far back.
 //!
-//! # The life of a byte
+//! # From the child to the readers
 //!
-//! From the child: the PTY's master becomes readable, the server reads at most a budget, the
-//! console appends it to the stream, and the server writes to every reader that takes it, straight from the
-//! ring where the encoding changes nothing. The log's chunks are laid in a bounded place that its thread
-//! takes them from, to write and sync, and the loop never waits for it. Syslog is one more reader with a thread of its
-//! own. The console collects what happened as audit events; the server makes the lines of the events
-//! file and the status file of them, and a third thread writes these.
+//! The master of the PTY becomes readable. The server reads from it, within a budget for each turn of
+//! the loop, and the console appends the bytes to the stream. The server then writes them to every
+//! reader that takes them, directly from the ring if the encoding changes nothing. The log goes as
+//! chunks through a queue of limited size to a thread, which writes and syncs it: the loop never waits
+//! for a disk. Syslog is a reader with a thread of its own. The console also collects audit events, of
+//! which the server makes the events file and the status file; a third thread writes these.
 //!
-//! From a client: the telnet decoder takes out what is telnet's, commands are run,
-//! and what is neither command nor ignored waits in a bounded queue until the PTY takes it. A client
-//! whose share of the queue is full is not read, so that the pressure reaches whoever types.
+//! # From a client to the child
 //!
-//! # Children come and go
+//! The decoder takes the telnet commands out of the input, and command characters are acted on. Input
+//! that is neither a command nor ignored waits in a queue of limited size until the PTY takes it. A
+//! client whose share of the queue is full is not read from, so that its connection fills up and the
+//! sender has to wait.
 //!
-//! Sockets for the child are opened once and passed to each ([`config::listen`]). A child can be replaced by
-//! one that is started beside it: for as long as there are two, the console interleaves their output
-//! line by line, and the server holds the old one in a place of its own.
+//! # Replacing the child
 //!
-//! # Servers come and go
+//! Sockets for the child are opened once and passed to each child ([`config::listen`]). Under `--overlap`
+//! a new child is started beside the old one. While both run, the console interleaves their output line
+//! by line.
 //!
-//! At an upgrade in place the server writes down all that it is ([`handover`]), executes the program
-//! that is installed now, and that one goes on, in the same process and with the same descriptors.
-//! After a crash there is nobody to do that: under `--fdstore` the descriptors and a crash snapshot of
-//! the state are with the service manager all the time, and the next server takes them from there.
+//! # Replacing the server
+//!
+//! At an upgrade in place the server writes its state down ([`handover`]) and executes the program that
+//! is installed now, which goes on from the state, in the same process and with the same descriptors.
+//! After a crash nobody can do that. Under `--fdstore` the service manager therefore has the descriptors
+//! and a snapshot of the state all the time, and the next server takes them from there.
 
 pub mod cli;
 pub mod config;

@@ -275,7 +275,7 @@ pub struct ConsoleOptions {
     /// `-i`, with everything that section 1 adds to it: what never reaches the child.
     pub ignore: ByteSet,
     /// `--history`: how many of the last bytes of the console a new client is given, at most
-    /// [`HISTORY_OPTION_MAX`](crate::limits::HISTORY_OPTION_MAX).
+    /// `limits::HISTORY_OPTION_MAX`.
     pub history: usize,
     /// `--compat`.
     pub style: MessageStyle,
