@@ -1,68 +1,67 @@
-//! procServ, written anew: runs one child process on a PTY and shares its console with many clients.
-//!
-//! This crate is two programs. It is a library only so that tests, benchmarks and fuzz targets can use
-//! its parts: no stable API.
-//!
-//! *The contract*, with its sections, is `docs/procserv.md`: what procServ does, and this program too.
+//! A console server: it runs one child process on a PTY and shares the child's console with many
+//! clients. The crate is an application: it has no stable API. What is `pub` is so for the tests and
+//! the fuzz targets.
 //!
 //! # Layers
 //!
-//! | folder | what it is | what it imports |
+//! | module | what it owns | what it may use |
 //! |---|---|---|
-//! | [`manage`] | `manage-procs`: the configured instances, their units, the running servers | `reply_filter`, [`telnet`], [`cli`], [`config`], [`sys`] |
-//! | [`server`] | the event loop, which owns every descriptor and does what the console decides; start-up, writers, records | [`handover`], [`console`], `systemd`, [`cli`], [`config`], [`sys`] |
-//! | [`handover`] | the state of a server, as bytes that other versions of the program can read | [`console`], [`sys`] |
-//! | [`console`] | the state machine that decides everything and does no I/O | [`telnet`], [`config`], one type of [`sys`] |
-//! | `systemd` | the protocols of a service manager: passed sockets, notifications | [`config`], [`sys`] |
-//! | [`cli`] | the options of `procServ`: makes a [`config::Config`] of argv | [`config`] |
-//! | [`config`] | what a command line means, as values | nothing |
+//! | [`manage`] | `manage-procs`: the configured instances, their units, what of them runs, their consoles | [`cli`], `config`, `reply_filter`, `telnet`, `sys` |
+//! | [`server`] | every descriptor; it does what the console decided, on one edge-triggered poll | `handover`, `console`, `systemd`, [`cli`], `config`, `sys` |
+//! | [`handover`] | the complete state of a server, as bytes that another version can read | `console`, `config`, `sys` |
+//! | [`console`] | the console: a state machine that decides everything and does nothing | `telnet`, `config`, the exit status of `sys` |
+//! | [`systemd`] | the protocols of the service manager: socket activation, sd_notify, the descriptor store | `config`, `sys` |
+//! | [`cli`] | the options: parsing them, help, what they mean together | `config` |
+//! | [`config`] | what a command line means, as validated values | nothing |
 //! | [`telnet`] | the telnet codec: bytes in, data and answers out | nothing |
-//! | `reply_filter` | takes the queries out of what a terminal is sent, and tells which modes it is left in | nothing |
-//! | [`sys`] | the operating system, where nix and the standard library have no safe wrapper; all `unsafe` | nothing |
+//! | [`reply_filter`] | the escape sequences that a terminal would answer, and the modes it is left in | nothing |
+//! | [`sys`] | the operating system where no safe wrapper exists; all `unsafe` | nothing |
+//! | [`limits`] | every size, timeout and budget, with its reason | nothing |
 //!
-//! Imports go in one direction only, which `tests/layers.rs` checks folder by folder. [`limits`], which
-//! all may import, has every size, timeout and budget with its reason.
+//! A module uses only modules further down; `tests/layers.rs` checks that for each folder. The
+//! console has no descriptor, no clock and no environment: the time is an argument of each call, as a
+//! plain number, so that the same code runs in a simulation. The server's event loop meets the
+//! operating system behind traits, and another simulation implements these.
 //!
-//! The console has no descriptor, no clock and no environment: events and the time come in with calls,
-//! and effects go out. So a simulation can run the same code, with many seeds. The event loop meets the
-//! operating system through the traits of `server::os`, and a second simulation implements these.
+//! *The contract*, with its sections, is `docs/procserv.md`: what procServ does and this program does
+//! too.
 //!
 //! # The console stream
 //!
-//! Every client sees the same sequence of bytes: the output of the child, and the server's messages.
-//! There is one ring buffer of it, with absolute offsets, and every reader (client, log, standard
-//! output, syslog) is a cursor and an encoding. A reader that lags delays no other; a reader that the
-//! ring overruns is told how many bytes it missed. `--history` makes the ring larger, and the cursor of
-//! a new client begins so far back.
+//! All clients see the same sequence of bytes: the output of the child and the messages of the
+//! server. One ring buffer holds it, at absolute offsets, and every reader (client, log, terminal,
+//! standard output) is a cursor into the ring and an encoding. A slow reader costs the others
+//! nothing; when the ring overwrites bytes that it has not read, it is told how many. With
+//! `--history` the ring is larger by that size, and the cursor of a new client starts that far back.
 //!
-//! # From the child to the readers
+//! # The path of a byte
 //!
-//! The master of the PTY becomes readable. The server reads from it, within a budget for each turn of
-//! the loop, and the console appends the bytes to the stream. The server then writes them to every
-//! reader that takes them, directly from the ring if the encoding changes nothing. The log goes as
-//! chunks through a queue of limited size to a thread, which writes and syncs it: the loop never waits
-//! for a disk. Syslog is a reader with a thread of its own. The console also collects audit events, of
-//! which the server makes the events file and the status file; a third thread writes these.
+//! From the child: the PTY's master becomes readable, the server reads at most a budget, the console
+//! appends the bytes to the stream, and the server writes them to every reader that has room,
+//! straight from the ring where the encoding changes nothing. Chunks for the log go into a bounded
+//! queue. The log's thread takes them from there, writes and syncs; the event loop never waits for
+//! it. Syslog is one more reader with a thread of its own. The console also queues audit events: the
+//! server turns them into the lines of the events file and into the status file, which a third
+//! thread writes.
 //!
-//! # From a client to the child
+//! From a client: the telnet decoder removes telnet's own bytes, command characters are executed, and
+//! all that is neither a command nor ignored waits in a bounded queue until the PTY takes it. A client
+//! that has filled its share of the queue is not read, so that its own writes block.
 //!
-//! The decoder takes the telnet commands out of the input, and command characters are acted on. Input
-//! that is neither a command nor ignored waits in a queue of limited size until the PTY takes it. A
-//! client whose share of the queue is full is not read from, so that its connection fills up and the
-//! sender has to wait.
+//! # Restarts of the child
 //!
-//! # Replacing the child
+//! Listening sockets for the child are opened once and passed to each child ([`config::listen`]). A
+//! child can also be replaced by one that is started beside it (`--overlap`). While both run, the
+//! console interleaves their output line by line, and the server keeps the old child in a field of
+//! its own.
 //!
-//! Sockets for the child are opened once and passed to each child ([`config::listen`]). Under `--overlap`
-//! a new child is started beside the old one. While both run, the console interleaves their output line
-//! by line.
+//! # Restarts of the server
 //!
-//! # Replacing the server
-//!
-//! At an upgrade in place the server writes its state down ([`handover`]) and executes the program that
-//! is installed now, which goes on from the state, in the same process and with the same descriptors.
-//! After a crash nobody can do that. Under `--fdstore` the service manager therefore has the descriptors
-//! and a snapshot of the state all the time, and the next server takes them from there.
+//! For an upgrade in place the server encodes its complete state ([`handover`]) and executes the
+//! program that is installed now. That program continues in the same process with the same
+//! descriptors. After a crash nobody can do that. Under `--fdstore` the service manager therefore
+//! always holds the descriptors and a crash snapshot of the state, and the next server takes them
+//! from there.
 
 pub mod cli;
 pub mod config;

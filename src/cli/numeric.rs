@@ -10,7 +10,7 @@ use crate::config::c_number;
 pub(super) struct Numbers {
     pub(super) holdoff: u32,
     pub(super) grace_period: u32,
-    /// Whether it is not the default.
+    /// True if the number was given, so that it is not the default.
     pub(super) grace_given: bool,
     pub(super) core_size: Option<u64>,
     pub(super) kill_signal: i32,

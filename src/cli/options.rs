@@ -17,7 +17,7 @@ const EXTENSIONS: &str = "Options beyond procServ 2.9";
 /// The column at which the descriptions begin in the help text.
 const HELP_COLUMN: usize = 26;
 
-/// Whether an option takes a value.
+/// The kinds of options by the value that they take.
 pub(super) enum ValueUse {
     None,
     /// Only ever attached: `--name=value`.
@@ -113,7 +113,7 @@ fn value(long: &'static str, name: &'static str, help: &'static str) -> Arg {
         .action(ArgAction::Append)
 }
 
-/// Whether `arg` takes a value.
+/// Returns which value `arg` takes.
 pub(super) fn value_use(arg: &Arg) -> ValueUse {
     match arg.get_num_args() {
         _ if !arg.get_action().takes_values() => ValueUse::None,
@@ -122,7 +122,7 @@ pub(super) fn value_use(arg: &Arg) -> ValueUse {
     }
 }
 
-/// Whether `arg` is an option that procServ doesn't have.
+/// Returns true if `arg` is an option that procServ does not have.
 pub(super) fn is_extension(arg: &Arg) -> bool {
     arg.get_help_heading() == Some(EXTENSIONS)
 }

@@ -127,7 +127,7 @@ impl EndpointError {
 }
 
 impl Endpoint {
-    /// Whether it is a TCP port that the system chooses.
+    /// Returns true if the endpoint is a TCP port that the system chooses.
     #[must_use]
     pub fn is_any_port(&self) -> bool {
         matches!(&self.address, Address::Tcp(address) if address.port() == 0)

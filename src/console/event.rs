@@ -4,7 +4,7 @@
 use minicbor::{Decode, Encode};
 
 use super::clock::UnixTime;
-pub use crate::sys::exit_status::ExitStatus;
+pub use crate::sys::process::exit_status::ExitStatus;
 
 /// The identity of a client for as long as it is connected. It is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]

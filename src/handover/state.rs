@@ -12,8 +12,8 @@ use crate::console::event::{ClientKind, Role};
 use crate::console::snapshot::Snapshot;
 use crate::sys::fd;
 use crate::sys::file::FileId;
+use crate::sys::process::user::Account;
 use crate::sys::terminal::TermiosFlags;
-use crate::sys::user::Account;
 
 /// The whole state of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

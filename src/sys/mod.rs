@@ -2,27 +2,18 @@
 //! This is the only folder with `unsafe`, and it knows nothing of consoles.
 //!
 //! The rule of fork(2): until it execs or exits, a child makes async-signal-safe calls
-//! (signal-safety(7)) on data that was made before the fork, and does nothing else. [`daemonize`] is
+//! (signal-safety(7)) on data that was made before the fork, and does nothing else. [`process::daemonize`] is
 //! the exception: it forks before any thread exists.
 
 #![allow(unsafe_code)]
 
-pub(crate) mod daemonize;
-pub(crate) mod exec;
-pub(crate) mod exit_status;
 pub mod fd;
 pub(crate) mod file;
-pub(crate) mod passed_fds;
-pub(crate) mod pidfd;
 pub(crate) mod process;
-pub(crate) mod procfs;
 pub(crate) mod pty;
-pub(crate) mod signal;
 pub(crate) mod socket;
-pub(crate) mod spawn;
 pub(crate) mod terminal;
 pub mod time;
-pub(crate) mod user;
 
 use std::ffi::{CStr, CString};
 use std::io;

@@ -9,7 +9,7 @@ pub(crate) mod notify_socket;
 
 use std::ffi::OsStr;
 
-/// Whether a variable of the environment is meant for the server alone, which `notifies` the service
+/// Returns true if a variable of the environment is meant for the server alone, which `notifies` the service
 /// manager itself or leaves that to its child.
 pub(crate) fn is_for_server(name: &OsStr, notifies: bool) -> bool {
     match name.to_str() {

@@ -35,9 +35,9 @@ use crate::server::startup::error::StartupError;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::syslog::Syslog;
 use crate::server::writers::thread::{LogThread, WorkerThread};
-use crate::sys::spawn::{ChildCommand, PreparedCommand};
-use crate::sys::user::Account;
-use crate::sys::{process, procfs, signal};
+use crate::sys::process::spawn::{ChildCommand, PreparedCommand};
+use crate::sys::process::user::Account;
+use crate::sys::process::{self, procfs, signal};
 use crate::systemd;
 use crate::systemd::notify::{Notifier, watchdog};
 

@@ -65,7 +65,7 @@ pub(crate) fn start<W: Worker>(
     let shared = Arc::default();
     let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
     // All signals are for the event loop's thread, which blocks them when it has to.
-    let _blocked = sys::signal::SignalMaskGuard::all()?;
+    let _blocked = sys::process::signal::SignalMaskGuard::all()?;
     let builder = thread::Builder::new().name(name.to_owned()).stack_size(64 << 10);
     let thread = builder.spawn(move || run(worker, &replies))?.thread().clone();
     Ok(WorkerThread { shared, thread })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::process::ExitStatus;
+use super::ExitStatus;
 
 /// Returns a descriptor of process `pid`, which closes on exec.
 ///
@@ -17,7 +17,7 @@ use super::process::ExitStatus;
 pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: a system call on plain numbers.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = super::cerr(libc::c_int::try_from(fd).unwrap_or(-1))?;
+    let fd = crate::sys::cerr(libc::c_int::try_from(fd).unwrap_or(-1))?;
     // SAFETY: the kernel has just opened the descriptor for this process.
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) })
 }
@@ -32,7 +32,7 @@ pub(crate) fn is_pidfd(fd: impl AsFd) -> bool {
 /// USER_HZ since boot (field 22 of proc_pid_stat(5)).
 pub(crate) fn find(pid: i32, start_ticks: u64) -> Option<OwnedFd> {
     let process = open(pid).ok()?;
-    (super::procfs::start_ticks(pid) == Some(start_ticks)).then_some(process)
+    (crate::sys::process::procfs::start_ticks(pid) == Some(start_ticks)).then_some(process)
 }
 
 /// Kills the process group that the process leads or led, and waits for the end of the process, at most
@@ -109,7 +109,7 @@ pub(crate) fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     let group = nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(pid)));
     let is_others = group.is_ok_and(|group| group.as_raw() != pid);
     if pid > 1 && is_others && is_alive(&process) {
-        return super::process::signal_group(pid, signal);
+        return crate::sys::process::signal_group(pid, signal);
     }
     let fd = process.as_fd().as_raw_fd();
     let none = std::ptr::null::<libc::siginfo_t>();
@@ -121,7 +121,7 @@ pub(crate) fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     // Linux before 6.9 knows no groups here. While the leader lives, no other group has its number.
     let unknown = io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL);
     if sent == -1 && unknown && pid > 1 && is_alive(process) {
-        super::process::signal_group(pid, signal);
+        crate::sys::process::signal_group(pid, signal);
     }
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn signal(process: impl AsFd, signal: i32) -> io::Result<()> {
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a system call on plain numbers and a null pointer, which it allows.
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, none, 0) };
-    super::cerr(libc::c_int::try_from(sent).unwrap_or(-1)).map(drop)
+    crate::sys::cerr(libc::c_int::try_from(sent).unwrap_or(-1)).map(drop)
 }
 
 /// Sends nothing, as nobody can have a descriptor of a process on this system.

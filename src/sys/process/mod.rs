@@ -1,12 +1,22 @@
 //! Child processes: their exit status, reaping them, signals to them and their process groups.
 
+pub(crate) mod daemonize;
+pub(crate) mod exec;
+pub(crate) mod exit_status;
+pub(crate) mod passed_fds;
+pub(crate) mod pidfd;
+pub(crate) mod procfs;
+pub(crate) mod signal;
+pub(crate) mod spawn;
+pub(crate) mod user;
+
 use std::io;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgid, getpgrp};
 
+pub use self::exit_status::ExitStatus;
 use super::cerr;
-pub use super::exit_status::ExitStatus;
 
 /// Returns the PID of this process.
 pub(crate) fn own_pid() -> i32 {

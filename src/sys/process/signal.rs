@@ -28,7 +28,7 @@ impl SignalMaskGuard {
 
     /// Blocks all signals but those that a terminal's keys send. A server that ignores these discards
     /// them; blocked, they would stay pending for the child.
-    pub(super) fn all_but_keyboard() -> io::Result<SignalMaskGuard> {
+    pub(crate) fn all_but_keyboard() -> io::Result<SignalMaskGuard> {
         let mut set = SigSet::all();
         for key in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
             set.remove(key);
@@ -109,7 +109,7 @@ pub(crate) fn ignore(signal: i32) {
 }
 
 /// Sets all dispositions to their defaults and empties the mask. Async-signal-safe.
-pub(super) fn reset_all() {
+pub(crate) fn reset_all() {
     for signal in 1..=64 {
         // SAFETY: SIG_DFL runs no code; KILL, STOP and unknown numbers are errors.
         let _ = unsafe { libc::signal(signal, libc::SIG_DFL) };

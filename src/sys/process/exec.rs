@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::{cerr, signal};
+use super::signal;
+use crate::sys::cerr;
 
 /// Returns the file that this process was started from, by the name that it was started under and with
 /// links unresolved, so that a program that is installed there later is found. To be called before any
@@ -70,7 +71,7 @@ impl ExecImage {
     /// Replaces this process. Returns only if that fails, with the reason.
     pub(crate) fn exec(&self) -> io::Error {
         let Err(error) =
-            exec(&self.file, &super::pointers(&self.argv), &super::pointers(&self.env));
+            exec(&self.file, &crate::sys::pointers(&self.argv), &crate::sys::pointers(&self.env));
         error
     }
 
@@ -82,9 +83,9 @@ impl ExecImage {
     /// Those of pipe(2), fork(2) and opening /dev/null.
     pub(crate) fn spawn(&self, kept: BorrowedFd<'_>) -> io::Result<(i32, PipeReader)> {
         let (answer, sink) = io::pipe()?;
-        super::fd::set_nonblocking_cloexec(&answer)?;
+        crate::sys::fd::set_nonblocking_cloexec(&answer)?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        let (argv, env) = (super::pointers(&self.argv), super::pointers(&self.env));
+        let (argv, env) = (crate::sys::pointers(&self.argv), crate::sys::pointers(&self.env));
         let blocked = signal::SignalMaskGuard::all()?;
         // SAFETY: between fork and exec the child makes async-signal-safe calls only, on data made
         // above.

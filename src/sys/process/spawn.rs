@@ -9,8 +9,9 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::passed_fds::PassedFds;
+use super::signal;
 use super::user::Account;
-use super::{cerr, pointers, signal, strerror};
+use crate::sys::{cerr, pointers, strerror};
 
 /// One more than the largest error number of Linux, EHWPOISON. Larger numbers are shown without a text.
 const ERRNOS: i32 = 134;

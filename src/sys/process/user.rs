@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Group, Uid, User, fchown, geteuid};
 
-use super::cerr;
+use crate::sys::cerr;
 
 /// A user, with all that is needed to become that user without another look-up. A state that is handed
 /// over contains it, so the numbers of its fields stay.
@@ -93,7 +93,7 @@ impl Account {
     }
 
     /// Makes this process one of this user, for good. Async-signal-safe, in a process with one thread.
-    pub(super) fn switch_to(&self) -> io::Result<()> {
+    pub(crate) fn switch_to(&self) -> io::Result<()> {
         // SAFETY: the list is valid for reading; the others are system calls on plain numbers.
         unsafe {
             cerr(libc::setgroups(self.groups.len() as _, self.groups.as_ptr().cast()))?;
