@@ -1,12 +1,12 @@
-//! The numbers among the options, read as procServ reads them: c_number::atoi(3) and no complaint, save that
-//! ours says when there was more than a number.
+//! The numbers among the options, read as procServ reads them: with atoi(3), which knows no errors. Unlike
+//! procServ, this program warns if a value is more than a number.
 
 use nix::sys::signal::Signal;
 
 use super::Stderr;
 use crate::config::c_number;
 
-/// The values in force; starts with the defaults.
+/// The values in force, of which the first are the defaults.
 pub(super) struct Numbers {
     pub(super) holdoff: u32,
     pub(super) grace_period: u32,
@@ -73,7 +73,7 @@ impl Numbers {
     }
 }
 
-/// The number of the signal `TERM` or `SIGTERM`, in letters of either case.
+/// Returns the number of a signal by its name, `TERM` or `SIGTERM`, in letters of either case.
 fn signal_named(text: &[u8]) -> Option<i32> {
     let name = std::str::from_utf8(text).ok()?.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
