@@ -1,5 +1,5 @@
-//! Every size, timeout and budget of the server, each with its reason. Those of `manage-procs` are in
-//! `manage::limits`.
+//! Every size, timeout and budget of the server, each with its reason. Those of `manage-procs` are
+//! in `manage::limits`.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Values of the options that procServ does not have. They are strict: a wrong value is an error that
-//! names the option, and nothing is started.
+//! Values of the options that procServ does not have. They are strict: a wrong value is an error
+//! that names the option, and nothing is started.
 
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -66,8 +66,8 @@ pub(super) fn holdoff_max(given: Matches, holdoff: u32) -> Result<u32, String> {
     }
 }
 
-/// Checks `--notify`, `--ready` and `--fdstore` together. They need `--foreground`: the first process of a
-/// daemon exits at once, by which a service manager knows that the server is ready.
+/// Checks `--notify`, `--ready` and `--fdstore` together. They need `--foreground`: the first
+/// process of a daemon exits at once, by which a service manager knows that the server is ready.
 pub(super) fn check_notify(given: Matches, notify: bool) -> Result<(), &'static str> {
     let text = given.value("ready");
     match text.as_ref().map(|text| text.as_bytes()) {

@@ -1,6 +1,6 @@
-//! getopt_long(3) of GNU, whose habits neither clap nor lexopt has: abbreviated names, errors collected
-//! in GNU's words, an end at the first operand. Knows no option itself, but looks them up in the
-//! definition.
+//! getopt_long(3) of GNU, whose habits neither clap nor lexopt has: abbreviated names, errors
+//! collected in GNU's words, an end at the first operand. Knows no option itself, but looks them up
+//! in the definition.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

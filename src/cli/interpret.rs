@@ -160,8 +160,9 @@ fn bytes(text: OsString) -> Vec<u8> {
     std::os::unix::ffi::OsStringExt::into_vec(text)
 }
 
-/// Returns the control endpoints in the order given, and the log endpoint. As in procServ, an error of a
-/// control endpoint comes first, and a log endpoint that a later one replaces is not looked at.
+/// Returns the control endpoints in the order given, and the log endpoint. As in procServ, an error
+/// of a control endpoint comes first, and a log endpoint that a later one replaces is not looked
+/// at.
 fn endpoints(
     given: Matches,
     old_style: Option<OsString>,

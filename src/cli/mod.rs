@@ -1,5 +1,5 @@
-//! The command line of `procServ`: makes a [`Config`] or an [`EarlyExit`] of argv. It prints nothing and
-//! opens nothing.
+//! The command line of `procServ`: makes a [`Config`] or an [`EarlyExit`] of argv. It prints
+//! nothing and opens nothing.
 
 mod diagnostics;
 mod extensions;

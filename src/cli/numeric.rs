@@ -1,5 +1,5 @@
-//! The numbers among the options, read as procServ reads them: with atoi(3), which knows no errors. Unlike
-//! procServ, this program warns if a value is more than a number.
+//! The numbers among the options, read as procServ reads them: with atoi(3), which knows no errors.
+//! Unlike procServ, this program warns if a value is more than a number.
 
 use nix::sys::signal::Signal;
 

@@ -1,5 +1,5 @@
-//! The only definition of the options: their names, values and descriptions. Parsing, the help text, the
-//! completions and the check of the man page use it.
+//! The only definition of the options: their names, values and descriptions. Parsing, the help
+//! text, the completions and the check of the man page use it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,7 +1,7 @@
 //! Numbers as the C library reads them (strtol(3)): leading blanks, a sign, digits, and no errors.
 
-/// Returns true for the bytes of isspace(3) in the C locale. They include the vertical tab, unlike those of
-/// `u8::is_ascii_whitespace`.
+/// Returns true for the bytes of isspace(3) in the C locale. They include the vertical tab, unlike
+/// those of `u8::is_ascii_whitespace`.
 pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
@@ -15,8 +15,9 @@ pub(crate) fn split_sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
-/// Reads a number as strtol(3) does, with a `base` up to 10, but with the range of `i128`: what follows the
-/// digits is ignored, a text without digits is 0, and a number out of range is the nearest in it.
+/// Reads a number as strtol(3) does, with a `base` up to 10, but with the range of `i128`: what
+/// follows the digits is ignored, a text without digits is 0, and a number out of range is the
+/// nearest in it.
 pub(crate) fn integer(text: &[u8], base: u8) -> i128 {
     let start = text.iter().take_while(|&&byte| is_blank(byte)).count();
     let (negative, digits) = split_sign(text.get(start..).unwrap_or_default());
@@ -30,7 +31,8 @@ pub(crate) fn integer(text: &[u8], base: u8) -> i128 {
     if negative { -magnitude } else { magnitude }
 }
 
-/// Reads a number as atoi(3) of 64-bit C libraries does: strtol(3), of which the lower 32 bits are taken.
+/// Reads a number as atoi(3) of 64-bit C libraries does: strtol(3), of which the lower 32 bits are
+/// taken.
 #[allow(clippy::cast_possible_truncation)]
 pub(crate) fn atoi(text: &[u8]) -> i32 {
     atoll(text) as i32

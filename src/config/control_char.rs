@@ -1,5 +1,5 @@
-//! Caret notation for control characters: parsing it (contract section 1), and printing it in the greeting
-//! (contract section 3). procServ itself knows `^A` to `^Z` and `^^` only.
+//! Caret notation for control characters: parsing it (contract section 1), and printing it in the
+//! greeting (contract section 3). procServ itself knows `^A` to `^Z` and `^^` only.
 
 /// Returns the character that the option of a command names; `None` disables the command.
 #[must_use]
@@ -23,8 +23,8 @@ pub fn parse_list(text: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// Returns `byte` as the greeting shows it: a control character as `^` and its letter, any other byte as
-/// itself.
+/// Returns `byte` as the greeting shows it: a control character as `^` and its letter, any other
+/// byte as itself.
 #[must_use]
 pub fn to_caret(byte: u8) -> Vec<u8> {
     if byte.is_ascii_control() { vec![b'^', byte ^ 0x40] } else { vec![byte] }

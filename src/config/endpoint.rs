@@ -13,8 +13,8 @@ use nix::unistd::{Group, User};
 
 use crate::config::c_number;
 
-/// The size of `sun_path` on Linux (unix(7)). The name of a socket is shorter, with the `@` of an abstract
-/// one.
+/// The size of `sun_path` on Linux (unix(7)). The name of a socket is shorter, with the `@` of an
+/// abstract one.
 const SUN_PATH_SIZE: usize = 108;
 
 /// An address where clients connect, and the protocol there.

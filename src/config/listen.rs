@@ -1,4 +1,5 @@
-//! The addresses of `--listen`, where the server opens sockets for its child. This file only parses them.
+//! The addresses of `--listen`, where the server opens sockets for its child. This file only parses
+//! them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

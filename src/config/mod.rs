@@ -1,5 +1,5 @@
-//! What the command line means, as values that have been checked. This folder knows nothing of argv, clap
-//! or sockets: `cli` makes a [`Config`], and the server uses it.
+//! What the command line means, as values that have been checked. This folder knows nothing of
+//! argv, clap or sockets: `cli` makes a [`Config`], and the server uses it.
 
 pub(crate) mod c_number;
 pub mod control_char;
@@ -60,7 +60,8 @@ pub enum MessageStyle {
 pub enum LogTarget {
     /// `-L -`.
     Stdout,
-    /// A file, as given: a relative path is relative to the directory that the server was started in.
+    /// A file, as given: a relative path is relative to the directory that the server was started
+    /// in.
     File(PathBuf),
 }
 
@@ -203,20 +204,22 @@ pub struct RestartPolicy {
     pub wait: bool,
     /// `--holdoff`: the least time between two starts.
     pub holdoff: Duration,
-    /// `--holdoff-max`: the limit up to which `holdoff` doubles while children die within that time. If
-    /// the limit is not larger, `holdoff` never doubles.
+    /// `--holdoff-max`: the limit up to which `holdoff` doubles while children die within that
+    /// time. If the limit is not larger, `holdoff` never doubles.
     pub holdoff_max: Duration,
-    /// `--ready`: the text that a child writes when it is ready; without it, a child is ready as soon as
-    /// it has been started.
+    /// `--ready`: the text that a child writes when it is ready; without it, a child is ready as
+    /// soon as it has been started.
     pub ready: Option<Vec<u8>>,
-    /// `--killsig`: the signal that the kill command and the end of the server send; 0 sends nothing.
+    /// `--killsig`: the signal that the kill command and the end of the server send; 0 sends
+    /// nothing.
     pub kill_signal: i32,
     /// `--grace-period`: the time from the kill signal to SIGKILL.
     pub grace: Duration,
-    /// `--signal-status`: the server exits with 128 and the number of the signal that killed the last
-    /// child.
+    /// `--signal-status`: the server exits with 128 and the number of the signal that killed the
+    /// last child.
     pub signal_status: bool,
-    /// `--kill-orphans`: processes that have left the child's process group are killed after its end.
+    /// `--kill-orphans`: processes that have left the child's process group are killed after its
+    /// end.
     pub kill_orphans: bool,
     /// `--child-pidfile`: the file where a child that makes itself a daemon writes its PID.
     pub daemon_pid_file: Option<PathBuf>,
@@ -272,7 +275,8 @@ impl LogOptions {
 pub struct ConsoleOptions {
     /// `-k`, `--autorestartcmd`, `-x`.
     pub commands: CommandChars,
-    /// `-i`, the command characters, and NUL: the bytes that never reach the child (contract section 1).
+    /// `-i`, the command characters, and NUL: the bytes that never reach the child (contract
+    /// section 1).
     pub ignore: ByteSet,
     /// `--history`: the number of bytes that a new client is given of the past, at most
     /// `limits::HISTORY_OPTION_MAX`.

@@ -23,8 +23,8 @@ const NO_NAME: &[u8] = b"unknown";
 pub(crate) struct ListenFds(Vec<(Vec<u8>, OwnedFd)>);
 
 impl ListenFds {
-    /// Takes the sockets that were passed to this process, `pid`; `env` looks variables up. To be called
-    /// once, and before anything else opens descriptors.
+    /// Takes the sockets that were passed to this process, `pid`; `env` looks variables up. To be
+    /// called once, and before anything else opens descriptors.
     pub(crate) fn new(pid: u32, env: &dyn Fn(&str) -> Option<OsString>) -> ListenFds {
         let [listen_pid, count, names] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]
             .map(|name| env(name).unwrap_or_default());

@@ -1,7 +1,8 @@
 //! Notifications to the service manager, on the datagram socket NOTIFY_SOCKET (sd_notify(3)).
 //!
-//! The crates sd-notify (0.5) and libsystemd (0.7) block while the queue of the service manager is full,
-//! which the event loop must not. Here a full queue is an error, and the caller tries again later.
+//! The crates sd-notify (0.5) and libsystemd (0.7) block while the queue of the service manager is
+//! full, which the event loop must not. Here a full queue is an error, and the caller tries again
+//! later.
 
 use std::ffi::OsStr;
 use std::io::{self, IoSlice};
@@ -37,7 +38,8 @@ impl Notifier {
         Ok(Notifier { socket: UnixDatagram::unbound()?, manager })
     }
 
-    /// Sends a message, lines `NAME=VALUE`, with descriptors for the service manager to keep. Never waits.
+    /// Sends a message, lines `NAME=VALUE`, with descriptors for the service manager to keep. Never
+    /// waits.
     ///
     /// # Errors
     /// `WouldBlock` if the service manager has no room for the message now; those of sendmsg(2).
@@ -62,8 +64,8 @@ fn abstract_address(_name: &[u8]) -> nix::Result<UnixAddr> {
     Err(nix::errno::Errno::EAFNOSUPPORT)
 }
 
-/// Returns the time without a WATCHDOG=1 after which the service manager takes the process `pid` for hung,
-/// if it watches the process; `usec` and `watched` are WATCHDOG_USEC and WATCHDOG_PID
+/// Returns the time without a WATCHDOG=1 after which the service manager takes the process `pid`
+/// for hung, if it watches the process; `usec` and `watched` are WATCHDOG_USEC and WATCHDOG_PID
 /// (sd_watchdog_enabled(3)).
 pub(crate) fn watchdog(
     usec: Option<&OsStr>,

@@ -1,11 +1,13 @@
-//! The NOTIFY_SOCKET of a child, where the child reports to the server that it is ready (sd_notify(3)).
+//! The NOTIFY_SOCKET of a child, where the child reports to the server that it is ready
+//! (sd_notify(3)).
 
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The socket that receives the messages of one child. The kernel chooses its abstract name, so no other
-/// process can have taken that. Any process can send to it, so each message has the PID of its sender.
+/// The socket that receives the messages of one child. The kernel chooses its abstract name, so no
+/// other process can have taken that. Any process can send to it, so each message has the PID of
+/// its sender.
 #[derive(Debug)]
 pub(crate) struct NotifySocket(OwnedFd);
 
@@ -52,8 +54,8 @@ mod linux {
             Ok((NotifySocket(notify_socket), address))
         }
 
-        /// Takes the next message. Returns the PID of its sender, and true if it has the line READY=1.
-        /// Never waits.
+        /// Takes the next message. Returns the PID of its sender, and true if it has the line
+        /// READY=1. Never waits.
         ///
         /// # Errors
         /// `WouldBlock` if there is no message; those of recvmsg(2).
@@ -70,8 +72,8 @@ mod linux {
                     ControlMessageOwned::ScmCredentials(credentials) => {
                         sender = Some(credentials.pid());
                     }
-                    // There is no store to keep descriptors in. The sender of a BARRIER=1 waits until
-                    // its descriptor is closed (sd_notify_barrier(3)).
+                    // There is no store to keep descriptors in. The sender of a BARRIER=1 waits
+                    // until its descriptor is closed (sd_notify_barrier(3)).
                     ControlMessageOwned::ScmRights(fds) => {
                         for fd in fds {
                             let _ = nix::unistd::close(fd);

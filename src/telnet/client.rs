@@ -1,5 +1,5 @@
-//! The telnet codec of a client (RFC 854), which can stop and go on at any byte. The server may echo;
-//! all other options but one are declined.
+//! The telnet codec of a client (RFC 854), which can stop and go on at any byte. The server may
+//! echo; all other options but one are declined.
 
 use crate::telnet::{DO, DONT, ECHO, IAC, SB, SE, WILL, WONT};
 

@@ -1,7 +1,8 @@
-//! The telnet codec of the server (RFC 854, contract section 4), which can stop and go on at any byte. It
-//! separates the bytes of a control client into input for the child and answers for the client, and
-//! escapes the bytes for clients. It does no I/O and keeps no data: of subnegotiations only the length is
-//! kept. The bytes of a log client are discarded, so they need no decoder. [`client`] is the other side.
+//! The telnet codec of the server (RFC 854, contract section 4), which can stop and go on at any
+//! byte. It separates the bytes of a control client into input for the child and answers for the
+//! client, and escapes the bytes for clients. It does no I/O and keeps no data: of subnegotiations
+//! only the length is kept. The bytes of a log client are discarded, so they need no decoder.
+//! [`client`] is the other side.
 
 pub(crate) mod client;
 mod option;
@@ -13,8 +14,8 @@ use minicbor::{Decode, Encode};
 pub(crate) use self::option::ECHO;
 pub use self::option::{Agreement, OFFER, Options, Verb};
 
-/// The state of one connection's incoming telnet stream. It is plain data, so that a handover can take it
-/// to another program.
+/// The state of one connection's incoming telnet stream. It is plain data, so that a handover can
+/// take it to another program.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Decoder {
@@ -32,9 +33,9 @@ impl Decoder {
         Self::default()
     }
 
-    /// Decodes the next bytes from the peer, which may end anywhere. Appends the bytes typed to `data` and
-    /// the answers to `reply`, which never grows by more than `input.len() + 2`. No input is an error:
-    /// what makes no sense is skipped.
+    /// Decodes the next bytes from the peer, which may end anywhere. Appends the bytes typed to
+    /// `data` and the answers to `reply`, which never grows by more than `input.len() + 2`. No
+    /// input is an error: what makes no sense is skipped.
     pub fn decode(&mut self, mut input: &[u8], data: &mut Vec<u8>, reply: &mut Vec<u8>) {
         loop {
             if self.state == State::Data {
@@ -77,8 +78,8 @@ impl Decoder {
     }
 }
 
-/// Returns the state after IAC and `command`. SE ends a subnegotiation, or is skipped as any command that
-/// has no meaning here.
+/// Returns the state after IAC and `command`. SE ends a subnegotiation, or is skipped as any
+/// command that has no meaning here.
 fn after_iac(command: u8) -> State {
     match command {
         WILL => State::Option(Verb::Will),
@@ -90,8 +91,8 @@ fn after_iac(command: u8) -> State {
     }
 }
 
-/// Returns the state after one more byte of a subnegotiation that has `held` bytes already. One byte too
-/// many ends the subnegotiation, so that a peer that does not end it can type again.
+/// Returns the state after one more byte of a subnegotiation that has `held` bytes already. One
+/// byte too many ends the subnegotiation, so that a peer that does not end it can type again.
 fn hold(held: u16) -> State {
     if held >= SUB_MAX {
         return State::Data;
@@ -147,8 +148,8 @@ pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// The most bytes of content, after its option, that a subnegotiation may have.
 const SUB_MAX: u16 = 16384;
-/// The option COMPRESS of version 1 of the MUD Client Compression Protocol (MCCP1), the only one whose
-/// subnegotiation ends without an IAC.
+/// The option COMPRESS of version 1 of the MUD Client Compression Protocol (MCCP1), the only one
+/// whose subnegotiation ends without an IAC.
 const COMPRESS: u8 = 85;
 pub(crate) const IAC: u8 = 0xff;
 pub(crate) const DONT: u8 = 0xfe;

@@ -1,5 +1,5 @@
-//! Option negotiation: the options that the server takes part in, and its answers (contract section 4,
-//! RFC 1143). The decoder finds the commands in the bytes.
+//! Option negotiation: the options that the server takes part in, and its answers (contract section
+//! 4, RFC 1143). The decoder finds the commands in the bytes.
 
 use minicbor::{Decode, Encode};
 
@@ -28,8 +28,8 @@ impl Options {
             (Verb::Dont, ECHO) => self.echo.refuse().then_some(Verb::Wont),
             (Verb::Will, LINEMODE) => self.linemode.accept().then_some(Verb::Do),
             (Verb::Wont, LINEMODE) => self.linemode.refuse().then_some(Verb::Dont),
-            // All other options stay off, also ECHO of the peer and LINEMODE of the server: a request is
-            // refused each time, and giving one up changes nothing.
+            // All other options stay off, also ECHO of the peer and LINEMODE of the server: a
+            // request is refused each time, and giving one up changes nothing.
             (Verb::Do, _) => Some(Verb::Wont),
             (Verb::Will, _) => Some(Verb::Dont),
             (Verb::Dont | Verb::Wont, _) => None,
@@ -37,8 +37,8 @@ impl Options {
     }
 }
 
-/// The state of one option. After its offer the server only follows the peer, so three of the six states
-/// of RFC 1143 are enough.
+/// The state of one option. After its offer the server only follows the peer, so three of the six
+/// states of RFC 1143 are enough.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Agreement {
@@ -55,13 +55,14 @@ pub enum Agreement {
 }
 
 impl Agreement {
-    /// The peer wants the option. Returns true if that is a request, which the server has to agree to; else
-    /// it is the answer to the offer, or a repetition.
+    /// The peer wants the option. Returns true if that is a request, which the server has to agree
+    /// to; else it is the answer to the offer, or a repetition.
     fn accept(&mut self) -> bool {
         std::mem::replace(self, Agreement::On) == Agreement::Off
     }
 
-    /// The peer refuses the option. Returns true if the option was on, so that the server has to confirm.
+    /// The peer refuses the option. Returns true if the option was on, so that the server has to
+    /// confirm.
     fn refuse(&mut self) -> bool {
         std::mem::replace(self, Agreement::Off) == Agreement::On
     }
