@@ -1,6 +1,6 @@
 //! A console server: it runs one child process on a PTY and shares the child's console with many
-//! clients. The crate is an application: it has no stable API. What is `pub` is so for the tests
-//! and the fuzz targets.
+//! clients. The crate is an application: it has no stable API. What is `pub` is so for the tests and
+//! the fuzz targets.
 //!
 //! # Layers
 //!
@@ -19,12 +19,12 @@
 //! | [`limits`] | every size, timeout and budget, with its reason | nothing |
 //!
 //! A module uses only modules further down; `tests/layers.rs` checks that for each folder. The
-//! console has no descriptor, no clock and no environment: the time is an argument of each call, as
-//! a plain number, so that the same code runs in a simulation. The server's event loop meets the
+//! console has no descriptor, no clock and no environment: the time is an argument of each call, as a
+//! plain number, so that the same code runs in a simulation. The server's event loop meets the
 //! operating system behind traits, and another simulation implements these.
 //!
-//! *The contract*, with its sections, is `docs/procserv.md`: what procServ does and this program
-//! does too.
+//! *The contract*, with its sections, is `docs/procserv.md`: what procServ does and this program does
+//! too.
 //!
 //! # The console stream
 //!
@@ -32,22 +32,21 @@
 //! server. One ring buffer holds it, at absolute offsets, and every reader (client, log, terminal,
 //! standard output) is a cursor into the ring and an encoding. A slow reader costs the others
 //! nothing; when the ring overwrites bytes that it has not read, it is told how many. With
-//! `--history` the ring is larger by that size, and the cursor of a new client starts that far
-//! back.
+//! `--history` the ring is larger by that size, and the cursor of a new client starts that far back.
 //!
 //! # The path of a byte
 //!
-//! From the child: the PTY's master becomes readable, the server reads at most a budget, the
-//! console appends the bytes to the stream, and the server writes them to every reader that has
-//! room, straight from the ring where the encoding changes nothing. Chunks for the log go into a
-//! bounded queue. The log's thread takes them from there, writes and syncs; the event loop never
-//! waits for it. Syslog is one more reader with a thread of its own. The console also queues audit
-//! events: the server turns them into the lines of the events file and into the status file, which
-//! a third thread writes.
+//! From the child: the PTY's master becomes readable, the server reads at most a budget, the console
+//! appends the bytes to the stream, and the server writes them to every reader that has room,
+//! straight from the ring where the encoding changes nothing. Chunks for the log go into a bounded
+//! queue. The log's thread takes them from there, writes and syncs; the event loop never waits for
+//! it. Syslog is one more reader with a thread of its own. The console also queues audit events: the
+//! server turns them into the lines of the events file and into the status file, which a third
+//! thread writes.
 //!
-//! From a client: the telnet decoder removes telnet's own bytes, command characters are executed,
-//! and all that is neither a command nor ignored waits in a bounded queue until the PTY takes it. A
-//! client that has filled its share of the queue is not read, so that its own writes block.
+//! From a client: the telnet decoder removes telnet's own bytes, command characters are executed, and
+//! all that is neither a command nor ignored waits in a bounded queue until the PTY takes it. A client
+//! that has filled its share of the queue is not read, so that its own writes block.
 //!
 //! # Restarts of the child
 //!

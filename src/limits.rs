@@ -10,6 +10,10 @@ use std::time::Duration;
 /// skipped after a short pause.
 pub(crate) const STREAM_BUFFER_MAX: usize = 1 << 20;
 
+/// A stream that grows beyond [`STREAM_BUFFER_MAX`] leaves at least this many bytes of memory to the
+/// rest of the server, which cannot go on without.
+pub(crate) const STREAM_HEADROOM: usize = 4 << 20;
+
 /// What the stream holds, in bytes, while no reader lags: a page.
 pub(crate) const STREAM_BUFFER_MIN: usize = 4096;
 
@@ -69,6 +73,9 @@ pub(crate) const INPUT_RESERVE: usize = 4 << 10;
 /// keeps so much memory.
 pub(crate) const READ_SIZE: usize = 4096;
 
+/// How long after a read or a write for which the system had no memory it is tried again.
+pub(crate) const IO_RETRY: Duration = Duration::from_millis(10);
+
 /// Bytes that are read from a PTY in one turn. Everything else waits for the end of a turn.
 pub(crate) const PTY_BUDGET: usize = 64 << 10;
 
@@ -101,6 +108,10 @@ pub(crate) const CLIENT_LINGER: Duration = Duration::from_millis(250);
 /// behind goes on writing.
 pub(crate) const POST_EXIT_OUTPUT_MAX: usize = 1 << 20;
 
+/// How many times reading the last output of a dead child may be refused, some seconds in all,
+/// before its end is announced without that output.
+pub(crate) const POST_EXIT_REFUSALS_MAX: u32 = 500;
+
 /// How long the server waits for a child that got SIGKILL, at SIGTERM or before it starts another
 /// one. A process in an uninterruptible sleep must not keep the server.
 pub(crate) const KILL_WAIT: Duration = Duration::from_secs(1);
@@ -111,6 +122,10 @@ pub(crate) const REAP_WAIT: Duration = Duration::from_millis(100);
 
 /// The exit status of a child if nobody can tell it.
 pub(crate) const UNKNOWN_EXIT_CODE: u8 = 255;
+
+/// The least time from the start of a child that ends at once to the next start, whatever the
+/// holdoff time: the pace of procServ, which strains neither the processor nor the log.
+pub(crate) const RESTART_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
 /// A start is tried again at most this often, whatever the holdoff time, if the system had no
 /// process or terminal to give.
@@ -171,10 +186,10 @@ pub(crate) const LOG_STALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// At exit, how long the log may take to write what is left.
 pub(crate) const LOG_LINGER: Duration = Duration::from_secs(2);
 
-/// How many older logs `--log-rotate` keeps unless it says so.
+/// How many older files `--log-rotate` and `--events-rotate` keep unless they say so.
 pub(crate) const LOG_KEEP: u32 = 5;
 
-/// The most older logs that `--log-rotate` may keep: each of them is renamed at each rotation.
+/// The most older files that these options may keep: each of them is renamed at each rotation.
 pub(crate) const LOG_KEEP_MAX: u32 = 1000;
 
 /// Lines for syslog are cut into pieces of so many bytes. With its header a piece is a message

@@ -65,7 +65,7 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
-/// `--log-rotate`.
+/// `--log-rotate`, `--events-rotate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
     /// A new file is begun at the first line end past so many bytes.
@@ -318,6 +318,8 @@ pub struct FileOptions {
     pub info: Option<PathBuf>,
     /// `--events`.
     pub events: Option<PathBuf>,
+    /// `--events-rotate`.
+    pub events_rotation: Option<Rotation>,
     /// `--status-file`.
     pub status: Option<PathBuf>,
 }

@@ -287,6 +287,10 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             let change = file.appended(rest, result, now, millis);
             changes.extend(change.map(|change| (Subsystem::Events, change)));
         }
+        if let Some(result) = reply.rotation {
+            let result = result.map_err(|error| sys::reason(&error));
+            changes.push((Subsystem::EventsRotation, result));
+        }
         if let (Some(file), Some(result)) = (&mut self.status, reply.status) {
             let change = file.replaced(result, now);
             changes.extend(change.map(|change| (Subsystem::Status, change)));

@@ -38,7 +38,7 @@ impl WorkerHandle<RecordsJob, RecordsReply> for Hung {
 
 /// The writer has appended all lines of its job.
 fn appended() -> RecordsReply {
-    RecordsReply { events: Some((Vec::new(), Ok(()))), status: None }
+    RecordsReply { events: Some((Vec::new(), Ok(()))), ..RecordsReply::default() }
 }
 
 fn pending(records: &Records<Hung>) -> &[u8] {

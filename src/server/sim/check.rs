@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::settings::{HOLDOFF, READY, settings_of};
-use super::trace::{after_greeting, past, plain, trace_back, without_notes};
+use super::trace::{after_greeting, past, plain, trace_back, unsynced, without_notes};
 use super::{Run, upgrade};
 
 impl Run {
@@ -49,6 +49,11 @@ impl Run {
         if self.server.exit.is_some() {
             assert!(world.kept.is_empty(), "left with the service manager: {:?}", world.kept);
         }
+        let lines = world.disk.split_inclusive(|&byte| byte == b'\n');
+        let notes: Vec<u64> = lines.filter_map(unsynced).collect();
+        // What was reported while the server left is not in the log.
+        let all = if self.server.exit.is_some() { notes.len() } else { world.notes.len() };
+        assert_eq!(Some(notes.as_slice()), world.notes.get(..all), "failed syncs");
         self.check_records(&world);
         self.check_notifications(&world.notifications);
         let heard = stream.windows(READY.len()).any(|window| window == READY);

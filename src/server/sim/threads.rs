@@ -12,6 +12,7 @@ use nix::errno::Errno;
 
 use super::world::{Shared, World};
 use crate::console::Chunk;
+use crate::console::event::Subsystem;
 use crate::server::records::{RecordsJob, RecordsReply};
 use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 
@@ -78,7 +79,7 @@ impl World {
             }
             LogJob::Write(chunk, _) => match self.append(&chunk) {
                 count if count == chunk.bytes.len() => {
-                    urgent = false;
+                    urgent = self.sync(count as u64);
                     LogReply::Written
                 }
                 count => {
@@ -101,6 +102,21 @@ impl World {
         self.woken |= urgent || self.log_queue.wanted;
     }
 
+    /// The log's thread syncs the bytes that it has just written. Returns true if it reports anything.
+    fn sync(&mut self, count: u64) -> bool {
+        let before = self.log_queue.replies.len();
+        if let Some(error) = self.refuses(Errno::EIO) {
+            self.unsynced += count;
+            self.log_queue.replies.push_back(LogReply::State(Subsystem::Sync, Err(error)));
+        } else if self.unsynced > 0 {
+            self.notes.push(self.unsynced);
+            let count = std::mem::take(&mut self.unsynced);
+            self.log_queue.replies.push_back(LogReply::Unsynced(count));
+            self.log_queue.replies.push_back(LogReply::State(Subsystem::Sync, Ok(())));
+        }
+        self.log_queue.replies.len() > before
+    }
+
     /// The records' thread does its job. After a failure it has appended some whole lines.
     pub(super) fn write_records(&mut self) {
         let Some(job) = self.records_queue.jobs.pop_front() else {
@@ -109,7 +125,7 @@ impl World {
         assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
         let RecordsJob { mut events, status, remove, .. } = job;
         let refused = |world: &mut World| world.refuses(Errno::EROFS).map_or(Ok(()), Err);
-        let mut reply = RecordsReply { events: None, status: None };
+        let mut reply = RecordsReply::default();
         if !events.is_empty() {
             let (mut rest, result) = (Vec::new(), refused(self));
             if result.is_err() {
@@ -120,6 +136,7 @@ impl World {
             }
             self.events.extend(events);
             reply.events = Some((rest, result));
+            reply.rotation = Some(refused(self));
         }
         if let Some(content) = status {
             let result = refused(self);

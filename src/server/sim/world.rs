@@ -94,6 +94,9 @@ pub(super) struct World {
     pub(super) woken: bool,
     pub(super) disk: Vec<u8>,
     pub(super) disk_full: bool,
+    /// How many bytes of the log no sync has covered, and the numbers that were reported.
+    pub(super) unsynced: u64,
+    pub(super) notes: Vec<u64>,
     /// The contents of the events file and of the status file.
     pub(super) events: Vec<u8>,
     pub(super) status: Option<Vec<u8>>,
@@ -136,6 +139,8 @@ impl World {
             disk: Vec::new(),
             disk_full: false,
             notifications: Vec::new(),
+            unsynced: 0,
+            notes: Vec::new(),
         }))
     }
 

@@ -138,6 +138,7 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
         tokens,
         buffer: vec![0; READ_SIZE].into_boxed_slice(),
         exit: None,
+        io_retry: None,
         identity: parts.identity,
         handover: Handover::new(),
         allowed_networks: config.endpoints.allow_from.clone(),
@@ -197,7 +198,8 @@ fn records(
     if !with_events && !with_status {
         return Ok(None);
     }
-    let link = kernel.start_thread("records", RecordWriter::new(events, status))?;
+    let writer = RecordWriter::new(events, config.files.events_rotation, status);
+    let link = kernel.start_thread("records", writer)?;
     Ok(Some(Records::new(link, fixed, with_events, with_status)))
 }
 

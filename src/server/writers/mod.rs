@@ -31,7 +31,7 @@ pub(crate) trait Worker: Send + 'static {
         None
     }
     /// Does what can wait until the deadline, but not longer.
-    fn on_deadline(&mut self) {}
+    fn on_deadline(&mut self, _replies: &Replies<Self::Job, Self::Reply>) {}
     /// Called after the last job.
     fn finish(&mut self, _replies: &Replies<Self::Job, Self::Reply>) {}
 }
@@ -80,7 +80,9 @@ pub(crate) enum LogReply {
     Reopened(io::Result<()>),
     /// No job is left to do. The file is lent, or `None` if its descriptor could not be duplicated.
     Quiesced(Option<OwnedFd>),
-    /// Something beside the chunks works, or does not because of this error: the rotation of the
-    /// log, or the delivery to syslog, which answers [`Written`](Self::Written) all the same.
+    /// This number of bytes is written, but could not be synced: a crash of the machine may cost them.
+    Unsynced(u64),
+    /// Something beside the chunks works, or does not because of this error: the sync or the rotation
+    /// of the log, or the delivery to syslog, which answers [`Written`](Self::Written) all the same.
     State(Subsystem, io::Result<()>),
 }

@@ -24,6 +24,8 @@ pub(crate) enum SinkEvent {
     Recovered,
     /// SIGHUP: the file could not be opened anew for this reason, and the old one goes on.
     ReopenFailed(String),
+    /// This number of bytes was written, but may not have reached the disk.
+    Unsynced(u64),
     /// This subsystem works, or does not for this reason.
     State(Subsystem, Result<(), String>),
 }
@@ -244,6 +246,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
                     *at = now;
                 }
             }
+            LogReply::Unsynced(count) => events.push(SinkEvent::Unsynced(count)),
             LogReply::State(subsystem, result) => {
                 let result = result.map_err(|error| sys::reason(&error));
                 events.push(SinkEvent::State(subsystem, result));

@@ -178,7 +178,7 @@ fn run<W: Worker>(mut worker: W, replies: &Replies<W::Job, W::Reply>) {
         }
         let left = worker.deadline().map(|at| at.saturating_duration_since(Instant::now()));
         match left {
-            Some(left) if left.is_zero() || (idle && closed) => worker.on_deadline(),
+            Some(left) if left.is_zero() || (idle && closed) => worker.on_deadline(replies),
             None if idle && closed => break,
             Some(left) if idle => thread::park_timeout(left),
             None if idle => thread::park(),

@@ -1,6 +1,7 @@
 //! Records that can't be written: said once, tried again, nothing lost but what has no room.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -15,6 +16,7 @@ cases![
     trouble_with_the_log_and_its_end,
     a_full_fifo_holds_up_nobody,
     too_many_events_are_counted,
+    failing_sync_is_told_as_a_failing_write_is.needs("strace"),
 ];
 
 fn events_wait_for_their_directory(env: &TestEnv) {
@@ -163,4 +165,36 @@ fn too_many_events_are_counted(env: &TestEnv) {
     assert!(lost > 1000, "{lost}");
     // What is lost may be the trouble itself.
     assert!((10_000..=10_001).contains(&(commands + lost)), "{commands} {lost}");
+}
+
+/// strace(1) has the first three syncs fail.
+fn failing_sync_is_told_as_a_failing_write_is(env: &TestEnv) {
+    let setup = env.server().logged().opts(["--events", "events"]);
+    let inject = "-D -f -qq -o strace -e trace=fdatasync -e inject=fdatasync:error=EIO:when=1..3";
+    let script = format!("#!/bin/sh\nexec strace {inject} {} \"$@\"\n", env.program().display());
+    let setup = setup.with_file("traced", script);
+    fs::set_permissions(setup.path("traced"), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = setup.path("traced");
+    let server = setup.program(program).start();
+    let trouble = wait_events(env, &server, "trouble", 1);
+    assert_eq!(trouble[0]["with"], "log_sync");
+    assert_eq!(trouble[0]["reason"], "Input/output error");
+    let mut user = server.connect();
+    user.greeting();
+    let recovery = env.wait_for("a sync that succeeds", || {
+        user.send("more\r");
+        user.until("more");
+        events_in(&server, "events").into_iter().find(|event| event["event"] == "recovery")
+    });
+    assert_eq!(recovery["with"], "log_sync");
+    let log = server.file_with("log", " bytes above may not have reached the disk\r\n");
+    let log = String::from_utf8(log).unwrap();
+    let told = "@@@ Log file log: Input/output error, output may not reach the disk\r\n";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    let (before, _) = log.split_once(" bytes above may not").unwrap();
+    let (above, count) = before.rsplit_once("@@@ ").unwrap();
+    // What was written between the last failed sync and the first that succeeded is safe.
+    let count: usize = count.parse().unwrap();
+    assert!((told.len()..=above.len()).contains(&count), "{count} of {}", above.len());
+    assert!(server.terminate().success());
 }
