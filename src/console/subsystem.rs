@@ -7,7 +7,6 @@ use super::audit::AuditEvent;
 use super::clock::Timestamps;
 use super::event::{Sink, Subsystem};
 use super::{Console, messages};
-use crate::sys;
 
 /// A set of subsystems.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -67,8 +66,9 @@ impl Console {
     /// Reports whether there is memory for the last bytes of the stream.
     pub(super) fn report_memory(&mut self, now: Timestamps) {
         if self.stream.is_short_of_memory() {
-            let reason = sys::strerror(nix::libc::ENOMEM);
-            self.subsystem_failed(Subsystem::History, &reason, now);
+            // strerror(3) of ENOMEM.
+            let reason = "Cannot allocate memory";
+            self.subsystem_failed(Subsystem::History, reason, now);
         } else {
             self.subsystem_recovered(Subsystem::History);
         }
