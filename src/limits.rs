@@ -1,223 +1,246 @@
-//! Every size, timeout and budget, each with its reason.
+//! Every size, timeout and budget of the server, each with its reason. Those of `manage-procs` are
+//! in `manage::limits`.
 
 use std::time::Duration;
 
-/// The console stream holds at most this much for readers that lag, and on top of it what
-/// `--history` wants. More would only delay the moment a reader is told that it is too slow; less
-/// would skip output over a short pause.
-pub const STREAM_BUFFER_MAX: usize = 1 << 20;
+// The console stream and its readers.
 
-/// A stream that grows beyond [`STREAM_BUFFER_MAX`] leaves at least this much memory to the rest of
-/// the server, which cannot go on without.
-pub const STREAM_HEADROOM: usize = 4 << 20;
+/// The stream holds at most this many bytes for readers that lag, and `--history` on top of it.
+/// With more, a reader would only be told later that it is too slow. With less, output would be
+/// skipped after a short pause.
+pub(crate) const STREAM_BUFFER_MAX: usize = 1 << 20;
 
-/// The largest `--history`: what a person can still look through, and a server can still hand over.
-pub const HISTORY_OPTION_MAX: usize = 64 << 20;
+/// A stream that grows beyond [`STREAM_BUFFER_MAX`] leaves at least this many bytes of memory to the
+/// rest of the server, which cannot go on without.
+pub(crate) const STREAM_HEADROOM: usize = 4 << 20;
 
-/// Arrival times are kept for one second in so many bytes of the stream, so that they take no more
-/// memory than the stream does. A console that says less in each second, for months, has older
-/// lines stamped with the time of one shortly before them.
-pub const TIMESTAMP_MIN_SPACING: usize = 32;
+/// What the stream holds, in bytes, while no reader lags: a page.
+pub(crate) const STREAM_BUFFER_MIN: usize = 4096;
 
-/// What the stream holds while everybody keeps up: a page.
-pub const STREAM_BUFFER_MIN: usize = 4096;
+/// The largest `--history`, in bytes: what a person can still look through, and a server can
+/// still hand over.
+pub(crate) const HISTORY_OPTION_MAX: usize = 64 << 20;
 
-/// A reader's staging area is refilled up to this size: large enough that a system call is
-/// worth its cost, small enough that thousands of stuck readers are affordable.
-pub const STAGE_MAX: usize = 32 << 10;
+/// The time of arrival is kept for at most one second in so many bytes of the stream, so that
+/// times take no more memory than the stream does. If a console writes less in each second, for
+/// months, older lines are stamped with the time of a line shortly before them.
+pub(crate) const TIMESTAMP_MIN_SPACING: usize = 32;
 
-/// Bytes from clients held for a child that does not read. A pasted megabyte fits, so that
-/// commands behind it still act.
-pub const INPUT_MAX: usize = 1 << 20;
+/// The staging area of a reader is refilled up to this size in bytes: large enough that a system
+/// call is worth its cost, small enough that thousands of readers that do not read are
+/// affordable.
+pub(crate) const STAGE_MAX: usize = 32 << 10;
 
-/// Each client may have this much queued even while others fill the queue, so that a typist is
-/// heard, commands included, next to a paste that a deaf child does not take.
-pub const INPUT_RESERVE: usize = 4 << 10;
+/// How long a client that is about to be overrun pauses the child. On a busy machine the client
+/// may only be waiting for its turn, which it gets while the server pauses.
+pub(crate) const CLIENT_WAIT: Duration = Duration::from_millis(20);
 
-/// Bytes read with one call: a PTY never gives more, and an idle server keeps this much.
-pub const READ_SIZE: usize = 4096;
+/// How many bytes a client has to take in [`CLIENT_WAIT`] to be waited for once more: 3 MB/s. A
+/// slower client is told what it misses.
+pub(crate) const CLIENT_WAIT_MIN_BYTES: usize = 64 << 10;
 
-/// PTY bytes read in one turn. A turn is the latency of everything else.
-pub const PTY_BUDGET: usize = 64 << 10;
+/// A client that has taken so many bytes reads: the buffers of a socket take less when nobody
+/// reads at its other end.
+pub(crate) const PROVEN_READER_BYTES: u64 = 512 << 10;
 
-/// Bytes read from one client in one turn.
-pub const CLIENT_BUDGET: usize = 16 << 10;
+/// How long a client that has taken less than [`PROVEN_READER_BYTES`] is waited for if no other
+/// client lags: it may be one that never reads, and the machine is not too busy for it.
+pub(crate) const NEW_CLIENT_WAIT: Duration = Duration::from_millis(4);
 
-/// Bytes thrown away of a client whose connection is closed: all that a Unix socket holds, so that
-/// it sees an end and no reset. One that goes on sending is not waited for.
-pub const DRAIN_MAX: usize = 1 << 20;
+/// System calls for one writer in one turn of the loop: a writer that takes only a few bytes at a
+/// time must not keep the others waiting.
+pub(crate) const WRITES_PER_TURN: usize = 8;
 
-/// Connections accepted from one listener in one turn.
-pub const ACCEPT_BUDGET: usize = 16;
+/// While two children run, how long an unfinished line of one is waited for when the other has
+/// output. By then a line that a program writes in pieces is whole, and nobody at a keyboard
+/// notices the pause.
+pub(crate) const LINE_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Connections that wait to be accepted: what the standard library has for its listeners.
-pub const BACKLOG: i32 = 128;
+/// About how many bytes of a child are held back meanwhile; with more, the child is not read.
+pub(crate) const LINES_HELD_MAX: usize = 64 << 10;
 
-/// How long a listener pauses when the system has no descriptor left.
-pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+// Input, and the turns of the event loop.
 
-/// Descriptors that are never given to clients: the log, the child's PTY and the rest need some.
-pub const RESERVED_FDS: u64 = 16;
+/// Bytes from clients that are held for a child that does not read. A pasted megabyte fits, so
+/// that commands after it still act.
+pub(crate) const INPUT_MAX: usize = 1 << 20;
 
-/// Output of a dead child that is read before its death is announced, when something that it
-/// left behind goes on writing.
-pub const POST_EXIT_OUTPUT_MAX: usize = 1 << 20;
+/// Each client may have this many bytes queued even if others fill the queue, so that a person
+/// who types is heard, commands included, beside a paste that the child does not read.
+pub(crate) const INPUT_RESERVE: usize = 4 << 10;
 
-/// A read or a write for which the system had no memory is made again after so long.
-pub const IO_RETRY: Duration = Duration::from_millis(10);
+/// Bytes that are read with one call: a PTY never gives more, and a server that has nothing to do
+/// keeps so much memory.
+pub(crate) const READ_SIZE: usize = 4096;
 
-/// So often reading the last output of a dead child may be refused, some seconds in all, before its
-/// death is announced without it.
-pub const POST_EXIT_REFUSALS_MAX: u32 = 500;
+/// How long after a read or a write for which the system had no memory it is tried again.
+pub(crate) const IO_RETRY: Duration = Duration::from_millis(10);
 
-/// How long the server waits, at SIGTERM or before it starts another one, for a child that got
-/// SIGKILL. A process in an uninterruptible sleep must not keep the server.
-pub const KILL_WAIT: Duration = Duration::from_secs(1);
+/// Bytes that are read from a PTY in one turn. Everything else waits for the end of a turn.
+pub(crate) const PTY_BUDGET: usize = 64 << 10;
 
-/// How long the parent of a dead child that is not ours may take to reap it: only then is its status
-/// known. The loop stands still meanwhile; an init does it at once.
-pub const REAP_WAIT: Duration = Duration::from_millis(100);
+/// Bytes that are read from one client in one turn.
+pub(crate) const CLIENT_BUDGET: usize = 16 << 10;
 
-/// The unit in which the kernel tells when a process was started, 1/`USER_HZ`; on some machines it is
-/// shorter.
-pub const KERNEL_TICK: Duration = Duration::from_millis(10);
+/// Connections that are accepted from one listener in one turn.
+pub(crate) const ACCEPT_BUDGET: usize = 16;
 
-/// What a child left behind is looked for again after so long, then after twice that, and so on.
-pub const ORPHAN_SCAN_INTERVAL: Duration = Duration::from_millis(5);
+/// Bytes of a client that are discarded when its connection is closed, so that it sees an end and
+/// no reset: a Unix socket holds no more. A client that goes on sending is not waited for.
+pub(crate) const DRAIN_MAX: usize = 1 << 20;
 
-/// But no longer than that: it is looked for in all of the system's processes.
-pub const ORPHAN_SCAN_INTERVAL_MAX: Duration = Duration::from_millis(200);
+/// Connections that may wait to be accepted: as many as for listeners of the standard library.
+pub(crate) const BACKLOG: i32 = 128;
 
-/// What survives SIGKILL so long, in an uninterruptible sleep, does not keep the next child waiting.
-pub const ORPHAN_WAIT: Duration = Duration::from_secs(5);
+/// How long a listener pauses if the system has no descriptor left.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a program that makes itself a daemon may take to tell its PID.
-pub const DAEMON_WAIT: Duration = Duration::from_secs(10);
+/// Descriptors that are never given to clients: the log, the PTY of the child and others need
+/// some.
+pub(crate) const RESERVED_FDS: u64 = 16;
 
-/// Meanwhile it is looked for this often.
-pub const DAEMON_SCAN_INTERVAL: Duration = Duration::from_millis(50);
+/// At exit, how long clients may take to accept the output that is left for them.
+pub(crate) const CLIENT_LINGER: Duration = Duration::from_millis(250);
 
-/// So much of a PID file is read.
-pub const PID_MAX: u64 = 64;
+// Children.
 
-/// A child that ends at once is followed by the next no sooner than this after its start, whatever
-/// the holdoff time: procServ's pace, at which neither the processor nor the log suffers.
-pub const RESTART_INTERVAL_MIN: Duration = Duration::from_millis(500);
+/// Bytes of a dead child that are read before its end is announced, if a process that it left
+/// behind goes on writing.
+pub(crate) const POST_EXIT_OUTPUT_MAX: usize = 1 << 20;
 
-/// A start for which the system had no process or terminal to give is tried again at most this
-/// often, whatever the holdoff time.
-pub const START_RETRY: Duration = Duration::from_secs(1);
+/// How many times reading the last output of a dead child may be refused, some seconds in all,
+/// before its end is announced without that output.
+pub(crate) const POST_EXIT_REFUSALS_MAX: u32 = 500;
 
-/// At exit: how long clients that still have output pending may take to accept it.
-pub const CLIENT_LINGER: Duration = Duration::from_millis(250);
+/// How long the server waits for a child that got SIGKILL, at SIGTERM or before it starts another
+/// one. A process in an uninterruptible sleep must not keep the server.
+pub(crate) const KILL_WAIT: Duration = Duration::from_secs(1);
 
-/// At exit: how long the log may take for what is left.
-pub const LOG_LINGER: Duration = Duration::from_secs(2);
+/// How long the parent of a dead child may take to reap it, if that is not this server: only then
+/// the status is known. The loop waits meanwhile, but an init reaps at once.
+pub(crate) const REAP_WAIT: Duration = Duration::from_millis(100);
 
-/// A writer that is out of time has so long to say how far it got.
-pub const LOG_ABANDON: Duration = Duration::from_millis(250);
+/// The exit status of a child if nobody can tell it.
+pub(crate) const UNKNOWN_EXIT_CODE: u8 = 255;
 
-/// Data is synced to the disk at most this often, and at the latest this long after a write.
-pub const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+/// The least time from the start of a child that ends at once to the next start, whatever the
+/// holdoff time: the pace of procServ, which strains neither the processor nor the log.
+pub(crate) const RESTART_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
-/// A log that failed is tried again this often.
-pub const LOG_RETRY: Duration = Duration::from_secs(1);
+/// A start is tried again at most this often, whatever the holdoff time, if the system had no
+/// process or terminal to give.
+pub(crate) const START_RETRY: Duration = Duration::from_secs(1);
 
-/// A log that made no progress for this long no longer pauses the child.
-pub const LOG_STALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest unit in which the kernel tells when a process was started, 1/USER_HZ.
+pub(crate) const KERNEL_TICK: Duration = Duration::from_millis(10);
 
-/// System calls for one writer in one turn: one that takes everything in small bites must not keep
-/// the others waiting.
-pub const WRITES_PER_TURN: usize = 8;
+/// How long after a signal to orphans the next scan for them is. The time doubles with each scan.
+pub(crate) const ORPHAN_SCAN_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A client that is about to be passed pauses the child so long: on a busy machine it may only wait
-/// for its turn, and while the server pauses it gets it.
-pub const CLIENT_WAIT: Duration = Duration::from_millis(20);
+/// The longest time between two scans for orphans: each of them reads all processes of the
+/// system.
+pub(crate) const ORPHAN_SCAN_INTERVAL_MAX: Duration = Duration::from_millis(200);
 
-/// So much it has to take in that time to be waited for once more: 3 MB/s. Slower ones are told what
-/// they miss.
-pub const CLIENT_WAIT_MIN_BYTES: usize = 64 << 10;
+/// How long orphans that survive SIGKILL, in an uninterruptible sleep, keep the next child from
+/// being started.
+pub(crate) const ORPHAN_WAIT: Duration = Duration::from_secs(5);
 
-/// More than a socket's buffers take when nobody reads at its other end.
-pub const PROVEN_READER_BYTES: u64 = 512 << 10;
+/// How long a program that makes itself a daemon may take to write its PID file.
+pub(crate) const DAEMON_WAIT: Duration = Duration::from_secs(10);
 
-/// A client that took less than that so far may be one that never reads. If it is the only one that
-/// lags, the machine is not too busy for it, and it is waited for only so long.
-pub const NEW_CLIENT_WAIT: Duration = Duration::from_millis(4);
+/// How often that file is read meanwhile.
+pub(crate) const DAEMON_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Buffers on their way to the log writer. Two keep it busy while the loop fills a third.
-pub const LOG_JOBS: usize = 3;
+/// Bytes that are read of a PID file.
+pub(crate) const PID_MAX: u64 = 64;
 
-/// Other jobs that may wait for the log writer: reopenings, of which a later one is worth as much as
-/// an earlier one, and diagnostic lines.
-pub const LOG_OTHERS: usize = 16;
+/// The seconds that an old child has of `--grace-period` when a new one takes its place, if that
+/// option is not given: time to finish what it has begun.
+pub(crate) const OVERLAP_GRACE: u32 = 10;
 
-/// Bytes of one buffer for the log writer.
-pub const LOG_JOB_MAX: usize = 64 << 10;
+/// Messages to a service manager that are read from one child in one turn.
+pub(crate) const NOTIFICATIONS_PER_TURN: usize = 16;
 
-/// Older files that `--log-rotate` and `--events-rotate` keep unless told otherwise, and at most: each of
-/// them is renamed.
-pub const LOG_KEEP: u32 = 5;
-/// See [`LOG_KEEP`].
-pub const LOG_KEEP_MAX: u32 = 1000;
+// Files and syslog.
 
-/// A line for syslog is cut into pieces of this size: with its header a message that rsyslog, which
-/// cuts the rest off, and others take whole.
-pub const SYSLOG_LINE_MAX: usize = 7 << 10;
+/// Buffers on their way to the thread that writes the log. Two keep the thread busy while the
+/// loop fills a third.
+pub(crate) const LOG_JOBS: usize = 3;
 
-/// How long syslog may have no room before a line is given up: it may only be busy. Nobody waits
-/// for it, and an upgrade waits longer.
-pub const SYSLOG_SEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes in one of these buffers.
+pub(crate) const LOG_JOB_MAX: usize = 64 << 10;
 
-/// A syslog that refused nothing for so long works again: it is not to be said again and again.
-pub const SYSLOG_RECOVERY: Duration = Duration::from_secs(10);
+/// Other jobs that may wait for that thread: diagnostic lines, and requests to reopen the log, of
+/// which a later one is worth as much as an earlier one.
+pub(crate) const LOG_OTHERS: usize = 16;
 
-/// Events that wait for a file that can't be written, in bytes: some thousands.
-pub const EVENTS_MAX: usize = 1 << 20;
+/// The log is synced to the disk at most this often, and at the latest this long after a write.
+pub(crate) const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often a log is tried again after a failure.
+pub(crate) const LOG_RETRY: Duration = Duration::from_secs(1);
+
+/// A log that has made no progress for so long no longer pauses the child.
+pub(crate) const LOG_STALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// At exit, how long the log may take to write what is left.
+pub(crate) const LOG_LINGER: Duration = Duration::from_secs(2);
+
+/// How many older files `--log-rotate` and `--events-rotate` keep unless they say so.
+pub(crate) const LOG_KEEP: u32 = 5;
+
+/// The most older files that these options may keep: each of them is renamed at each rotation.
+pub(crate) const LOG_KEEP_MAX: u32 = 1000;
+
+/// Lines for syslog are cut into pieces of so many bytes. With its header a piece is a message
+/// that fits into 8 KiB, which rsyslog and others take whole.
+pub(crate) const SYSLOG_LINE_MAX: usize = 7 << 10;
+
+/// How long syslog, which may be busy, may have no room before a line is given up. Only the
+/// thread of syslog waits, and an upgrade waits longer.
+pub(crate) const SYSLOG_SEND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A syslog that has refused nothing for so long works again: a syslog that is often full must
+/// not be reported again and again.
+pub(crate) const SYSLOG_RECOVERY: Duration = Duration::from_secs(10);
+
+/// Bytes of events that wait for a file that cannot be written: some thousands of events.
+pub(crate) const EVENTS_MAX: usize = 1 << 20;
 
 /// The status file is replaced at most this often.
-pub const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long an upgrade waits for the new program's answer, and then for the log.
-pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
+// Upgrades.
 
-/// An answer is shorter, as is what a program says that refuses.
-pub const ANSWER_MAX: usize = 4096;
+/// How long an upgrade waits for the answer of the new program, and then for the log.
+pub(crate) const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Letters of the child's name that the service manager is shown: it takes no message over 4 KiB.
-pub const STATUS_NAME_MAX: usize = 200;
+/// Bytes that are read of that answer. What a program says that refuses the state is shorter,
+/// too.
+pub(crate) const ANSWER_MAX: usize = 4096;
 
-/// A message that the service manager has no room for is tried again this often.
-pub const NOTIFY_RETRY: Duration = Duration::from_secs(1);
+// The service manager.
 
-/// A watchdog is fed at most this often: no service manager asks for more, and a typing error in a
-/// unit must not make the server spin.
-pub const WATCHDOG_MIN: Duration = Duration::from_millis(1);
+/// Letters of the name of the child in the status that the service manager shows: a message has
+/// at most 4 KiB.
+pub(crate) const STATUS_NAME_MAX: usize = 200;
 
-/// Half of the memory that outlives a crash. It takes only what is written to it.
+/// How often a message is sent again that the service manager had no room for.
+pub(crate) const NOTIFY_RETRY: Duration = Duration::from_secs(1);
+
+/// The shortest time between two messages for the watchdog. No service manager asks for less, and
+/// a typing error in a unit must not make the server spin.
+pub(crate) const WATCHDOG_MIN: Duration = Duration::from_millis(1);
+
+/// Bytes in each half of the file in memory that outlives a crash. The file takes only the memory
+/// that is written to.
 pub const FDSTORE_SLOT_SIZE: usize = 64 << 20;
 
-/// What the service manager is to keep, and has no room for, is offered again this often.
-pub const FDSTORE_RETRY: Duration = Duration::from_millis(20);
+/// How often a descriptor is offered again that the service manager had no room for.
+pub(crate) const FDSTORE_RETRY: Duration = Duration::from_millis(20);
 
-/// The exit status of a child of which nobody can tell it.
-pub const UNKNOWN_EXIT_CODE: u8 = 255;
+// The terminal of a person.
 
-/// With two children beside each other: so long a line of one is waited for while the other has
-/// something to say. A line that a program writes in pieces is whole by then, and nobody at a
-/// keyboard takes it for a pause.
-pub const LINE_TIMEOUT: Duration = Duration::from_millis(200);
-
-/// What is held of a child meanwhile, about; then it is not read.
-pub const LINES_HELD_MAX: usize = 64 << 10;
-
-/// What a child has of its `--grace-period` when another takes its place and the option is not given,
-/// in seconds: time to finish what it has begun.
-pub const OVERLAP_GRACE: u32 = 10;
-
-/// Messages that are taken in one turn from a child that tells its service manager something.
-pub const NOTIFICATIONS_PER_TURN: usize = 16;
-
-/// A terminal's sequence that is longer is data, such as a picture, and no question: it is not held
-/// back any longer.
-pub const SEQUENCE_MAX: usize = 4096;
+/// A sequence for a terminal with more bytes is data, such as a picture, and no query: it is not
+/// held back any longer.
+pub(crate) const SEQUENCE_MAX: usize = 4096;

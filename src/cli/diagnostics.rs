@@ -1,14 +1,14 @@
-//! What the command line has to say on stderr.
+//! Errors and warnings about the command line, for stderr.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::EarlyExit;
 
-/// The lines for stderr in the order they came up.
+/// The lines for stderr, in the order in which they came up.
 pub(super) struct Stderr<'a> {
     argv0: &'a OsStr,
-    /// Each with whether `-q` hides it.
+    /// Each line with true if `-q` hides it.
     lines: Vec<(Vec<u8>, bool)>,
 }
 
@@ -22,17 +22,17 @@ impl<'a> Stderr<'a> {
         [self.argv0.as_bytes(), b": ", text].concat()
     }
 
-    /// `text` after the server's name.
+    /// Adds `text` after the server's name.
     pub(super) fn say(&mut self, text: &[u8]) {
         self.lines.push((self.named(text), false));
     }
 
-    /// As [`Stderr::say`], but only if the server gets as far as starting, and not under `-q`.
+    /// Adds the same, but for a server that starts, and not under `-q`.
     pub(super) fn warn(&mut self, text: &[u8]) {
         self.lines.push((self.named(text), true));
     }
 
-    /// `text` alone.
+    /// Adds `text` alone.
     pub(super) fn line(&mut self, text: Vec<u8>) {
         self.lines.push((text, false));
     }

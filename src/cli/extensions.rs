@@ -1,5 +1,5 @@
-//! Values of the options that procServ doesn't have. They are strict: what is wrong with one is an
-//! error that names it, and nothing is started.
+//! Values of the options that procServ does not have. They are strict: a wrong value is an error
+//! that names the option, and nothing is started.
 
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::config::network::AllowedNetworks;
 use crate::config::{MessageStyle, OverlapOptions, Rotation};
 use crate::limits::{HISTORY_OPTION_MAX, LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE};
 
-/// `--history`, in bytes.
+/// Returns `--history`, in bytes.
 pub(super) fn history(given: Matches) -> Result<usize, String> {
     let Some(text) = given.value("history") else {
         return Ok(0);
@@ -24,7 +24,7 @@ pub(super) fn history(given: Matches) -> Result<usize, String> {
     })
 }
 
-/// `--allow-from`: the networks of all of them.
+/// Returns the networks of all `--allow-from` options.
 pub(super) fn allow_from(given: Matches) -> Result<Option<AllowedNetworks>, String> {
     let mut networks = None;
     for list in given.values("allow-from") {
@@ -36,7 +36,7 @@ pub(super) fn allow_from(given: Matches) -> Result<Option<AllowedNetworks>, Stri
     Ok(networks)
 }
 
-/// `--compat`.
+/// Returns `--compat`.
 pub(super) fn message_style(given: Matches) -> Result<MessageStyle, String> {
     match given.value("compat") {
         None => Ok(MessageStyle::Current),
@@ -48,7 +48,7 @@ pub(super) fn message_style(given: Matches) -> Result<MessageStyle, String> {
     }
 }
 
-/// `--holdoff-max` in seconds, or what is wrong with it. Without it `holdoff`.
+/// Returns `--holdoff-max`, in seconds. Without the option that is `holdoff`.
 pub(super) fn holdoff_max(given: Matches, holdoff: u32) -> Result<u32, String> {
     let Some(value) = given.value("holdoff-max") else {
         return Ok(holdoff);
@@ -66,8 +66,8 @@ pub(super) fn holdoff_max(given: Matches, holdoff: u32) -> Result<u32, String> {
     }
 }
 
-/// What is wrong with `--notify` and `--ready`, if anything is. A daemon's first process leaves at
-/// once, which tells a service manager what it wants to know.
+/// Checks `--notify`, `--ready` and `--fdstore` together. They need `--foreground`: the first
+/// process of a daemon exits at once, by which a service manager knows that the server is ready.
 pub(super) fn check_notify(given: Matches, notify: bool) -> Result<(), &'static str> {
     let text = given.value("ready");
     match text.as_ref().map(|text| text.as_bytes()) {
@@ -82,7 +82,7 @@ pub(super) fn check_notify(given: Matches, notify: bool) -> Result<(), &'static 
     }
 }
 
-/// The sockets for the child, or what is wrong with one.
+/// Returns the sockets for the child.
 pub(super) fn listen(given: Matches) -> Result<Vec<ListenUri>, Vec<u8>> {
     let mut all: Vec<ListenUri> = Vec::new();
     for text in given.values("listen") {
@@ -100,7 +100,7 @@ pub(super) fn listen(given: Matches) -> Result<Vec<ListenUri>, Vec<u8>> {
     Ok(all)
 }
 
-/// `--overlap` and what belongs to it, or what is wrong with it.
+/// Returns `--overlap` with the options that belong to it.
 pub(super) fn overlap(
     given: Matches,
     numbers: &Numbers,
@@ -138,18 +138,19 @@ pub(super) fn overlap(
     }))
 }
 
-/// What `--log-rotate` says, or what is wrong with it.
+/// Returns `--log-rotate`.
 pub(super) fn log_rotate(given: Matches) -> Result<Option<Rotation>, String> {
     let has_file = given.value("logfile").is_some_and(|file| file != "-");
     rotate(given, "log-rotate", has_file, "--logfile with a file")
 }
 
-/// What `--events-rotate` says, or what is wrong with it.
+/// Returns `--events-rotate`.
 pub(super) fn events_rotate(given: Matches) -> Result<Option<Rotation>, String> {
     rotate(given, "events-rotate", given.value("events").is_some(), "--events")
 }
 
-/// What an option says that rotates a file, which there is if `has_file` is true.
+/// Returns the value of an option that rotates a file. The option needs the file, which there is if
+/// `has_file` is true.
 fn rotate(
     given: Matches,
     option: &str,
@@ -166,7 +167,7 @@ fn rotate(
     rotation(rule.as_bytes()).map(Some).ok_or_else(wrong)
 }
 
-/// `SIZE[,KEEP]`.
+/// Reads `SIZE[,KEEP]`.
 fn rotation(text: &[u8]) -> Option<Rotation> {
     let mut parts = text.splitn(2, |&byte| byte == b',');
     let size = size(parts.next()?).filter(|&size| size > 0)?;
@@ -177,7 +178,7 @@ fn rotation(text: &[u8]) -> Option<Rotation> {
     (1..=LOG_KEEP_MAX).contains(&keep).then_some(Rotation { size, keep })
 }
 
-/// A number of bytes: digits, and perhaps k, M or G, in either case, for powers of 1024.
+/// Reads a number of bytes: digits, and perhaps k, M or G, in either case, for powers of 1024.
 fn size(text: &[u8]) -> Option<u64> {
     let (number, shift) = match text {
         [number @ .., b'k' | b'K'] => (number, 10),
@@ -188,10 +189,10 @@ fn size(text: &[u8]) -> Option<u64> {
     digits(number)?.checked_mul(1 << shift)
 }
 
-/// A number of digits and nothing else.
+/// Reads a number that consists of digits only.
 fn digits(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?;
-    // Parsing would take a sign.
+    // `parse` would accept a sign.
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 

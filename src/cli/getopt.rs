@@ -1,6 +1,6 @@
-//! getopt_long(3) of GNU, whose habits neither clap nor lexopt has: abbreviated names, errors collected
-//! in GNU's words, an end at the first operand. Knows no option itself, but looks them up in the
-//! definition.
+//! getopt_long(3) of GNU, whose habits neither clap nor lexopt has: abbreviated names, errors
+//! collected in GNU's words, an end at the first operand. Knows no option itself, but looks them up
+//! in the definition.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,21 +9,21 @@ use clap::{Arg, Command};
 
 use super::options;
 
-/// One thing found on the command line.
+/// An element of the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
     /// An option.
     Option {
-        /// Its full long name.
+        /// The long name, not abbreviated.
         id: String,
-        /// Its value; `None` if it takes none, or an optional one was left out.
+        /// The value; `None` if the option takes none, or if an optional one was left out.
         value: Option<OsString>,
     },
-    /// What GNU says is wrong, to stand after the program's name.
+    /// An error in GNU's words, to stand after the program's name.
     Problem(Vec<u8>),
 }
 
-/// A command line taken apart.
+/// The elements of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scanned {
     /// Options and problems, in the order typed.
@@ -42,7 +42,7 @@ impl Item {
     }
 }
 
-/// Takes `words`, argv without its first, apart as getopt_long does with `+`.
+/// Scans `words`, argv without its first, as getopt_long does with `+` in its option string.
 pub(super) fn scan(definition: &Command, words: Vec<OsString>) -> Scanned {
     let mut items = Vec::new();
     let mut words = words.into_iter().peekable();
@@ -97,8 +97,8 @@ fn scan_long(
     Item::Option { id, value }
 }
 
-/// The options that `name` may mean. An option of our own never makes an abbreviation that
-/// procServ accepts ambiguous.
+/// Returns the options that `name` may mean. An extension never makes an abbreviation ambiguous that
+/// procServ accepts.
 fn candidates<'a>(definition: &'a Command, name: &[u8]) -> Vec<(&'a str, &'a Arg)> {
     let of_kind = |own: bool| {
         definition

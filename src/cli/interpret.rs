@@ -1,4 +1,4 @@
-//! What the words mean together.
+//! Makes a [`Config`] of the options and operands.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -15,19 +15,19 @@ use crate::config::{
     LogOptions, LogTarget, OverlapOptions, RestartMode, RestartPolicy, RunMode, ServiceOptions,
 };
 
-/// The words that are no options.
+/// The words of the command line that are not options.
 pub(super) struct Operands {
-    /// An endpoint before the command, in the old style.
+    /// The endpoint before the command, if no option has one (contract section 1).
     pub(super) old_style: Option<OsString>,
     pub(super) command: OsString,
     pub(super) args: Vec<OsString>,
 }
 
-/// What keeps the server from starting.
+/// Why the server cannot start.
 pub(super) enum CliError {
-    /// To be told after the server's name.
+    /// A text that is printed after the server's name.
     Message(Vec<u8>),
-    /// An endpoint that is none.
+    /// A wrong endpoint.
     Endpoint(EndpointError),
 }
 
@@ -55,7 +55,7 @@ impl From<EndpointError> for CliError {
     }
 }
 
-/// All of it but the server's own name and the warnings.
+/// Returns all of the configuration but the server's own name and the warnings.
 pub(super) fn config(
     given: Matches,
     numbers: &Numbers,
@@ -162,8 +162,9 @@ fn bytes(text: OsString) -> Vec<u8> {
     std::os::unix::ffi::OsStringExt::into_vec(text)
 }
 
-/// The control endpoints in the order declared, and the log endpoint. procServ, too, looks at the
-/// control ones first, and never at a log endpoint that a later one replaces.
+/// Returns the control endpoints in the order given, and the log endpoint. As in procServ, an error
+/// of a control endpoint comes first, and a log endpoint that a later one replaces is not looked
+/// at.
 fn endpoints(
     given: Matches,
     old_style: Option<OsString>,
@@ -191,7 +192,7 @@ fn command_chars(given: Matches) -> CommandChars {
     }
 }
 
-/// The list of `-i`, the command characters, and NUL as soon as there is any list.
+/// Returns the characters of `-i`, the command characters, and NUL if there is any of the others.
 fn ignored(given: Matches, commands: CommandChars, overlap: Option<OverlapOptions>) -> ByteSet {
     let list = given.value("ignore");
     let reload = overlap.and_then(|overlap| overlap.command);

@@ -24,8 +24,8 @@ impl<'a> Matches<'a> {
         self.occurrences(id).flatten()
     }
 
-    /// Returns the value of the option `id` that counts: the last one. A bare `--logstamp` has none and
-    /// so takes no earlier one back.
+    /// Returns the value of the option `id` that counts: the last one. A bare `--logstamp` has none
+    /// and so takes no earlier one back.
     pub(super) fn value(self, id: &str) -> Option<OsString> {
         self.values(id).last().cloned()
     }

@@ -1,5 +1,5 @@
-//! The command line: argv in, [`Config`] or an [`EarlyExit`] out. Decides what the words mean together;
-//! prints nothing, opens nothing.
+//! The command line of `procServ`: makes a [`Config`] or an [`EarlyExit`] of argv. It prints
+//! nothing and opens nothing.
 
 mod diagnostics;
 mod extensions;
@@ -19,22 +19,23 @@ use self::numeric::Numbers;
 pub use self::options::definition;
 use crate::config::Config;
 
-/// The server does not start: what to print, and the status to leave with.
+/// What to print and the exit status, if the server does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EarlyExit {
-    /// For stdout, complete with newlines.
+    /// The text for stdout, with its newlines.
     pub stdout: Vec<u8>,
-    /// For stderr, complete with newlines.
+    /// The text for stderr, with its newlines.
     pub stderr: Vec<u8>,
     /// The exit status.
     pub code: u8,
 }
 
-/// Reads `argv`, its first word the server's own name, as procServ does (contract section 1).
-/// `env` is asked for PROCSERV_PID and PROCSERV_DEBUG only.
+/// Reads `argv`, whose first word is the server's own name, as procServ does (contract section 1).
+/// `env` looks variables up, PROCSERV_PID and PROCSERV_DEBUG only.
 ///
 /// # Errors
-/// An [`EarlyExit`] for help, version and everything that keeps the server from starting.
+/// Returns an [`EarlyExit`] for help, for the version, and for everything that keeps the server from
+/// starting.
 pub fn parse(
     argv: Vec<OsString>,
     env: &dyn Fn(&str) -> Option<OsString>,

@@ -1,5 +1,5 @@
-//! The numbers among the options, read as procServ reads them: atoi(3) and no complaint. Unlike
-//! procServ this program says when another number counts than the one that was given.
+//! The numbers among the options, read as procServ reads them: with atoi(3), which knows no errors.
+//! Unlike procServ, this program warns if another number counts than the one that was given.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::Stderr;
 use crate::config::{c_number, endpoint};
 
-/// The values in force; starts with the defaults.
+/// The values in force, of which the first are the defaults.
 pub(super) struct Numbers {
     pub(super) holdoff: u32,
     pub(super) grace_period: u32,
@@ -84,13 +84,13 @@ impl Numbers {
     }
 }
 
-/// Says that the option `id` has another value than this `text` means.
+/// Warns that the option `id` has another value than this `text` means.
 fn warn(text: &[u8], id: &str, used: &str, stderr: &mut Stderr) {
     let option = format!("' for --{id} - using {used}");
     stderr.warn(&[b"invalid number '", text, option.as_bytes()].concat());
 }
 
-/// The number of the signal `TERM` or `SIGTERM`, in letters of either case.
+/// Returns the number of a signal by its name, `TERM` or `SIGTERM`, in letters of either case.
 fn signal_named(text: &[u8]) -> Option<i32> {
     let name = std::str::from_utf8(text).ok()?.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);

@@ -1,5 +1,5 @@
-//! The one definition of the options: names, values, help. Parsing, the help text and the check of
-//! the man page all start from here.
+//! The only definition of the options: their names, values and descriptions. Parsing, the help
+//! text, the completions and the check of the man page use it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -20,12 +20,13 @@ const HELP_COLUMN: usize = 26;
 /// The kinds of options by the value that they take.
 pub(super) enum ValueUse {
     None,
-    /// Only ever attached: `--name=value`.
+    /// An optional value has to be attached: `--name=value`.
     Optional,
     Required,
 }
 
-/// All options, procServ's first and in its order, which ambiguity messages show.
+/// Returns all options. Those of procServ come first and in its order, as messages about ambiguous
+/// abbreviations list them so.
 #[must_use]
 pub fn definition() -> Command {
     Command::new("procServ")
@@ -128,7 +129,7 @@ pub(super) fn is_extension(arg: &Arg) -> bool {
     arg.get_help_heading() == Some(EXTENSIONS)
 }
 
-/// The two lines that name both ways to call the server.
+/// Returns the two lines that show both ways to call the server.
 pub(super) fn usage(argv0: &OsStr) -> Vec<u8> {
     [
         b"Usage: ",
@@ -140,7 +141,7 @@ pub(super) fn usage(argv0: &OsStr) -> Vec<u8> {
     .concat()
 }
 
-/// The text of `-h`.
+/// Returns the text of `-h`.
 pub(super) fn help(argv0: &OsStr) -> Vec<u8> {
     let mut text = usage(argv0);
     text.extend_from_slice(

@@ -1,11 +1,12 @@
-//! Numbers as the C library reads them: leading blanks, a sign, digits, and no error.
+//! Numbers as the C library reads them (strtol(3)): leading blanks, a sign, digits, and no errors.
 
-/// isspace(3) of the C locale; unlike `u8::is_ascii_whitespace` it has the vertical tab.
+/// Returns true for the bytes of isspace(3) in the C locale. They include the vertical tab, unlike
+/// those of `u8::is_ascii_whitespace`.
 pub(crate) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// Takes one sign off the front: whether it was a minus, and the rest.
+/// Takes one sign off the front. Returns true if it is a minus, and the rest of the text.
 pub(crate) fn split_sign(text: &[u8]) -> (bool, &[u8]) {
     match text {
         [b'-', rest @ ..] => (true, rest),
@@ -14,8 +15,9 @@ pub(crate) fn split_sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
-/// strtol(3) with a `base` up to 10 and room for more than a long: what follows the digits is
-/// ignored, no digits are 0, too many are the nearest `i128`.
+/// Reads a number as strtol(3) does, with a `base` up to 10, but with the range of `i128`: what
+/// follows the digits is ignored, a text without digits is 0, and a number out of range is the
+/// nearest in it.
 pub(crate) fn integer(text: &[u8], base: u8) -> i128 {
     let start = text.iter().take_while(|&&byte| is_blank(byte)).count();
     let (negative, digits) = split_sign(text.get(start..).unwrap_or_default());
@@ -29,13 +31,14 @@ pub(crate) fn integer(text: &[u8], base: u8) -> i128 {
     if negative { -magnitude } else { magnitude }
 }
 
-/// atoi(3) of the C libraries on 64 bits: strtol(3) cut to an int.
+/// Reads a number as atoi(3) of 64-bit C libraries does: strtol(3), of which the lower 32 bits are
+/// taken.
 #[allow(clippy::cast_possible_truncation)]
 pub(crate) fn atoi(text: &[u8]) -> i32 {
     atoll(text) as i32
 }
 
-/// atoll(3): as much as fits.
+/// Reads a number as atoll(3) does: out of range, the nearest in it.
 pub(crate) fn atoll(text: &[u8]) -> i64 {
     let nearest = integer(text, 10).clamp(i64::MIN.into(), i64::MAX.into());
     i64::try_from(nearest).unwrap_or_default()

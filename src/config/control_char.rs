@@ -1,14 +1,14 @@
-//! Caret notation: what a user types for a control character (contract section 1), and the way
-//! back for the greeting. procServ itself knows `^A` to `^Z` and `^^` only.
+//! Caret notation for control characters: parsing it (contract section 1), and printing it in the
+//! greeting (contract section 3). procServ itself knows `^A` to `^Z` and `^^` only.
 
-/// The character that a command option names; `None` disables the command.
+/// Returns the character that the option of a command names; `None` disables the command.
 #[must_use]
 pub fn parse_command(text: &[u8]) -> Option<u8> {
-    // A NUL, `^@`, can't be told from the NUL that telnet clients send after CR.
+    // NUL, `^@`, cannot be told from the NUL that telnet clients send after CR (RFC 854).
     parse_list(text).next().filter(|&byte| byte != 0)
 }
 
-/// The characters of a list such as `^D^C^]`, in the order given.
+/// Returns the characters of a list such as `^D^C^]`, in the order given.
 pub fn parse_list(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -23,7 +23,8 @@ pub fn parse_list(text: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// How the greeting shows `byte`: a control character as `^` and its letter, any other as itself.
+/// Returns `byte` as the greeting shows it: a control character as `^` and its letter, any other
+/// byte as itself.
 #[must_use]
 pub fn to_caret(byte: u8) -> Vec<u8> {
     if byte.is_ascii_control() { vec![b'^', byte ^ 0x40] } else { vec![byte] }

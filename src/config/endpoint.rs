@@ -1,5 +1,6 @@
-//! Where the server listens. Parses and prints endpoint specs (contract section 2) and applies the
-//! rule of access; opens nothing. Who may reach a socket that is passed is its maker's decision.
+//! The endpoints where the server listens. This file parses and prints them (contract section 2) and
+//! applies `--allow` and `--restrict`; it opens nothing. Who can reach a passed socket is decided
+//! by the program that opened it.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -12,50 +13,51 @@ use nix::unistd::{Group, User};
 
 use crate::config::c_number;
 
-/// The size of `sun_path` on Linux; a socket's name, with the `@` of an abstract one, is shorter.
+/// The size of `sun_path` on Linux (unix(7)). The name of a socket is shorter, with the `@` of an
+/// abstract one.
 const SUN_PATH_SIZE: usize = 108;
 
-/// Where clients connect, and what is spoken there.
+/// An address where clients connect, and the protocol there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Where.
+    /// The address.
     pub address: Address,
-    /// Bytes as they are, without telnet.
+    /// True if connections are without telnet.
     pub raw: bool,
 }
 
-/// One place to listen on, resolved: rules of access applied, users and groups looked up.
+/// An address to listen on, with `--allow` and `--restrict` applied and users and groups looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A TCP address; port 0 asks for a free one.
+    /// A TCP address; port 0 means any free port.
     Tcp(SocketAddr),
     /// A Unix stream socket in the file system.
     Unix {
-        /// Exactly as given: relative stays relative.
+        /// The path as given.
         path: PathBuf,
-        /// Owner to set, if any was named.
+        /// The owner to set, if one was given.
         uid: Option<u32>,
-        /// Group to set: the one named, else the named user's own.
+        /// The group to set: the one given, or that of the owner.
         gid: Option<u32>,
-        /// Permissions; 0o666 unless given.
+        /// The permissions; 0o666 unless given.
         mode: u32,
     },
     /// A Linux abstract socket; the name without its `@`.
     Abstract(Vec<u8>),
-    /// Passed by the service manager, open already.
+    /// Sockets that the service manager has opened and passed.
     Passed(Passed),
 }
 
-/// Which of the sockets that a service manager passed.
+/// Tells which of the sockets that the service manager passed are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passed {
-    /// The one with this descriptor.
+    /// The socket with this descriptor.
     Number(i32),
-    /// All that have this name.
+    /// All sockets with this name.
     Name(Vec<u8>),
 }
 
-/// Who may reach a TCP endpoint. Unix sockets have permissions instead.
+/// Tells from where a TCP endpoint can be reached. Unix sockets have permissions instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// A control endpoint: from localhost only, whatever its address, unless `allow`.
@@ -79,29 +81,30 @@ impl Access {
     }
 }
 
-/// Why a spec is none.
+/// What is wrong with an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointError {
-    /// Not of any kind known.
+    /// It is none of the known kinds.
     NotASpec(OsString),
-    /// A port over 65535 or below 0: its decimal digits without leading zeros, with a sign if negative.
+    /// The port is above 65535 or below 0. The text has its digits without leading
+    /// zeros, after a sign if it is negative.
     PortOutOfRange(String),
-    /// The user database doesn't have it.
+    /// There is no user of this name.
     UnknownUser(OsString),
-    /// The group database doesn't have it.
+    /// There is no group of this name.
     UnknownGroup(OsString),
-    /// The machine has no network interface of that name.
+    /// There is no network interface of this name.
     UnknownInterface(OsString),
-    /// One or two colons after `unix:`; what stands after it.
+    /// There are one or two colons after `unix:`, in this text.
     Unparsable(OsString),
-    /// Nothing where the path should be.
+    /// The path is empty.
     NoPath,
     /// The path does not fit a socket address.
     PathTooLong,
 }
 
 impl EndpointError {
-    /// The line for stderr, without its newline (contract section 2).
+    /// Returns the line for stderr, without its newline (contract section 2).
     #[must_use]
     pub fn message(&self, argv0: &OsStr) -> Vec<u8> {
         let quoted = |words: &str, subject: &OsStr| {
@@ -133,10 +136,10 @@ impl Endpoint {
         matches!(&self.address, Address::Tcp(address) if address.port() == 0)
     }
 
-    /// Reads `spec` and applies `access` to it. Users and groups are looked up at once.
+    /// Parses `spec`, applies `access` to it and looks its users and groups up.
     ///
     /// # Errors
-    /// Those of [`EndpointError`]; nothing is printed.
+    /// Those of [`EndpointError`].
     pub fn parse(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {
         let bytes = spec.as_bytes();
         let (raw, rest) = match bytes.strip_prefix(b"raw:") {
@@ -154,8 +157,8 @@ impl Endpoint {
         Ok(Endpoint { address: address?, raw })
     }
 
-    /// As in the info file: `tcp:127.0.0.1:2000`, `unix:/path`, `unix:@name`, byte for byte
-    /// (contract section 7), after `raw:` if it is one without telnet.
+    /// Returns the endpoint as the info file has it (contract section 7): `tcp:127.0.0.1:2000`,
+    /// `unix:/path`, `unix:@name`, after `raw:` if the endpoint is without telnet.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let address = match &self.address {
@@ -171,14 +174,14 @@ impl Endpoint {
 }
 
 impl From<Address> for Endpoint {
-    /// One with telnet.
+    /// Returns an endpoint with telnet.
     fn from(address: Address) -> Endpoint {
         Endpoint { address, raw: false }
     }
 }
 
 impl fmt::Display for Endpoint {
-    /// [`Endpoint::to_bytes`] for people: what is not UTF-8 is replaced.
+    /// Prints [`Endpoint::to_bytes`]. Bytes that are not UTF-8 are replaced.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.to_bytes()))
     }
@@ -206,7 +209,7 @@ fn parse_unix(rest: &[u8]) -> Result<Address, EndpointError> {
     })
 }
 
-/// User, group, permissions and path of what follows `unix:`.
+/// Returns user, group, permissions and path of the text after `unix:`.
 fn unix_fields(rest: &[u8]) -> Option<[&[u8]; 4]> {
     let mut fields = rest.splitn(4, |&byte| byte == b':');
     match (fields.next(), fields.next(), fields.next(), fields.next()) {
@@ -229,7 +232,7 @@ pub fn odd_permissions(spec: &OsStr) -> Option<(&[u8], u32)> {
     (!is_octal || c_number::integer(perm, 8) != mode.into()).then_some((perm, mode))
 }
 
-/// Looks a name up; an empty one is nobody, an unknown one the error.
+/// Looks a name up. An empty one is `None`, an unknown one is the error.
 fn lookup<T>(
     name: &[u8],
     from_name: impl Fn(&str) -> nix::Result<Option<T>>,
@@ -244,7 +247,8 @@ fn lookup<T>(
         .ok_or_else(|| os_string(name))
 }
 
-/// Permissions as strtoul(3) base 8 reads them: garbage is 0, too much is all ones.
+/// Reads permissions as strtoul(3) with base 8 does: without digits they are 0, and too many are all
+/// ones.
 fn octal(text: &[u8]) -> u32 {
     const ALL: u32 = 0o7777;
     let value = c_number::integer(text, 8);
@@ -254,7 +258,7 @@ fn octal(text: &[u8]) -> u32 {
     }
 }
 
-/// A descriptor after 0, 1 and 2, or a name, which may have no colon in it.
+/// Reads a descriptor above 2, or a name, which must not contain a colon (sd_listen_fds(3)).
 fn parse_passed(rest: &[u8]) -> Option<Passed> {
     if rest.is_empty() || rest.contains(&b':') {
         return None;
@@ -298,7 +302,7 @@ fn parse_port(text: &[u8], not_a_spec: impl Fn() -> EndpointError) -> Result<u16
     port.value().ok_or_else(|| EndpointError::PortOutOfRange(port.to_string()))
 }
 
-/// An address, and after `%` the name or number of the interface that it is meant on. Port 0.
+/// Reads an address, and after `%` the name or number of its interface (RFC 4007). The port is 0.
 fn parse_ipv6(
     text: &[u8],
     not_a_spec: impl Fn() -> EndpointError,
@@ -325,10 +329,10 @@ fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     octets.next().is_none().then(|| Ipv4Addr::new(a, b, c, d))
 }
 
-/// A decimal number of any length, as scanf(3) would take it, with blanks around.
+/// A decimal number of any length, as scanf(3) reads it, perhaps with blanks around it.
 struct Number<'a> {
     negative: bool,
-    /// Without leading zeros; empty is zero.
+    /// The digits without leading zeros; empty for 0.
     digits: &'a str,
 }
 

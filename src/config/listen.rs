@@ -1,38 +1,38 @@
-//! Sockets that the server opens for its child: parses and prints the addresses of `--listen`; opens
-//! nothing.
+//! The addresses of `--listen`, where the server opens sockets for its child. This file only parses
+//! them.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// One address of `--listen`.
+/// An address of `--listen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenUri {
-    /// As given.
+    /// The text of the address, as given.
     pub text: Vec<u8>,
-    /// What it means.
+    /// The place that it means.
     pub place: ListenTarget,
 }
 
-/// Where a child is to listen.
+/// A place where a child listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenTarget {
-    /// TCP. An empty host is every address of this machine.
+    /// A TCP address. An empty host means every address of this machine.
     Tcp {
         /// A name or an address, without brackets.
         host: String,
-        /// 0 asks for a free one.
+        /// The port; 0 means any free port.
         port: u16,
-        /// Which kind of address the host has to have.
+        /// The family of which the host has to have an address.
         family: Family,
     },
     /// A Unix stream socket in the file system.
     Unix(PathBuf),
-    /// A socket that this process was started with.
+    /// A socket that this process was started with, by its descriptor.
     Descriptor(i32),
 }
 
-/// A kind of internet address.
+/// A family of internet addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// IPv4, or IPv6 if there is no IPv4 address.
@@ -44,10 +44,10 @@ pub enum Family {
 }
 
 impl ListenUri {
-    /// Reads `tcp://HOST:PORT`, `tcp4://`, `tcp6://`, `unix:///PATH` or `fd://N`.
+    /// Parses `tcp://HOST:PORT`, `tcp4://`, `tcp6://`, `unix:///PATH` or `fd://N`.
     ///
     /// # Errors
-    /// What is wrong, to stand after the option and the address.
+    /// Returns what is wrong, as a text to stand after the option and the address.
     pub fn parse(text: &OsStr) -> Result<ListenUri, &'static str> {
         let bytes = text.as_bytes();
         let families =
@@ -87,7 +87,7 @@ fn tcp(text: &[u8], family: Family) -> Option<ListenTarget> {
     Some(ListenTarget::Tcp { host: host.to_owned(), port, family })
 }
 
-/// `text`, if it is a number without a sign.
+/// Returns `text` if it consists of digits only.
 fn digits(text: &[u8]) -> Option<&str> {
     let are = text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| are)

@@ -1,5 +1,5 @@
-//! What the command line means. Owns validated values only; nothing in here is looked at twice.
-//! It knows nothing of argv, clap or sockets: `cli` makes a [`Config`], the server consumes it.
+//! What the command line means, as values that have been checked. This folder knows nothing of
+//! argv, clap or sockets: `cli` makes a [`Config`], and the server uses it.
 
 pub(crate) mod c_number;
 pub mod control_char;
@@ -24,62 +24,62 @@ pub enum RunMode {
     Daemon,
     /// `-f`: stay; stdin, if it is a terminal or a pipe, is a control client.
     Foreground,
-    /// `-d`: stay; diagnostics, child output and notices on stdout.
+    /// `-d`: stay; diagnostics, the child's output and the server's messages on stdout.
     Debug,
     /// `-d` and `-f`: as `Foreground`, with the diagnostics (only) on stdout.
     DebugForeground,
 }
 
-/// What follows the end of a child.
+/// What the server does after the end of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum RestartMode {
-    /// A new child is started.
+    /// It starts a new child.
     #[n(0)]
     On,
-    /// Nothing is started until a user says so.
+    /// It starts nothing until a user says so.
     #[n(1)]
     Off,
-    /// The server exits.
+    /// It exits.
     #[n(2)]
     Oneshot,
 }
 
-/// Whose words the messages on the console are in.
+/// The version of procServ whose words the messages on the console have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MessageStyle {
-    /// procServ 2.9's.
+    /// procServ 2.9.
     #[default]
     Current,
-    /// `--compat 2.7`: those of that version, which knows two restart modes (contract section 10).
+    /// `--compat 2.7`: procServ 2.7, which knows two restart modes (contract section 10).
     V2_7,
 }
 
-/// Where `-L` writes.
+/// The target of `-L`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogTarget {
     /// `-L -`.
     Stdout,
-    /// A file, as typed (relative to the server's start directory).
+    /// A file, as given: a relative path is relative to the directory that the server was started
+    /// in.
     File(PathBuf),
 }
 
 /// `--log-rotate`, `--events-rotate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
-    /// At the first line end past so many bytes, another file is begun.
+    /// A new file is begun at the first line end past so many bytes.
     pub size: u64,
-    /// So many of the older ones are kept; not 0.
+    /// The number of older files that are kept; not 0.
     pub keep: u32,
 }
 
-/// The characters that never reach the child: `-i`, the command characters and NUL
-/// (contract section 1).
+/// A set of bytes, such as those that never reach the child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByteSet([u64; 4]);
 
 impl ByteSet {
-    /// The empty set: every byte passes.
+    /// The empty set.
     pub const EMPTY: ByteSet = ByteSet([0; 4]);
 
     /// Adds `byte`.
@@ -108,7 +108,7 @@ impl FromIterator<u8> for ByteSet {
     }
 }
 
-/// The command characters; `None` is disabled (contract section 1).
+/// The command characters; `None` means that a command is disabled (contract section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandChars {
     /// `-k`.
@@ -128,70 +128,70 @@ impl Default for CommandChars {
 /// `--overlap`: a new child is started beside the old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverlapOptions {
-    /// The new one is on trial for so long, unless it says earlier that it is ready.
+    /// The new child is on trial for so long, unless it is ready earlier.
     pub after: Duration,
-    /// Then the old one has so long to end before it is killed.
+    /// The old child then has so long to end before it is killed.
     pub grace: Duration,
     /// `--reloadcmd`.
     pub command: Option<u8>,
 }
 
-/// Everything the command line says, resolved and checked.
+/// The meaning of a whole command line.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The server's own name in its messages: argv\[0\] as given.
     pub argv0: OsString,
-    /// What to say on stderr before anything else, one line each without its newline.
+    /// Lines, without their newlines, that are printed on stderr before anything else.
     pub warnings: Vec<Vec<u8>>,
     /// `-f`, `-d`, PROCSERV_DEBUG.
     pub run_mode: RunMode,
     /// `-q`.
     pub quiet: bool,
-    /// Where clients connect.
+    /// The endpoints, and who may connect.
     pub endpoints: Endpoints,
-    /// What is started.
+    /// The child's program.
     pub child: ChildOptions,
-    /// When it is started, and how it is ended.
+    /// When children are started, and how they are ended.
     pub restart: RestartPolicy,
     /// The log.
     pub log: LogOptions,
-    /// What clients see and type.
+    /// The console.
     pub console: ConsoleOptions,
-    /// What the service manager is asked for.
+    /// The service manager.
     pub service: ServiceOptions,
-    /// The other files that the server writes.
+    /// The files that the server writes besides the log.
     pub files: FileOptions,
 }
 
-/// Where clients connect, and from where.
+/// The endpoints, and who may connect.
 #[derive(Debug, Clone)]
 pub struct Endpoints {
-    /// `-P`, or the first operand: control endpoints in the order declared.
+    /// `-P`, or the first operand: the control endpoints in the order given.
     pub controls: Vec<Endpoint>,
-    /// `-l`, the last one given.
+    /// `-l`: the log endpoint.
     pub log: Option<Endpoint>,
-    /// `--allow-from`: where TCP clients may come from; `None` is anywhere.
+    /// `--allow-from`: the networks that TCP clients may come from; `None` means all.
     pub allow_from: Option<AllowedNetworks>,
 }
 
-/// The child's program and what it is given.
+/// The child's program and its surroundings.
 #[derive(Debug, Clone, Default)]
 pub struct ChildOptions {
-    /// `<command>` as given; names the child in messages.
+    /// `<command>` as given.
     pub command: OsString,
-    /// What follows `<command>`.
+    /// The words after `<command>`.
     pub args: Vec<OsString>,
     /// `-e`: executed instead of `command`, with `command` and `args` as its arguments 1...
     pub exec: Option<OsString>,
-    /// `-n`, or `command`.
+    /// `-n`, or `command`: the child's name in messages.
     pub name: OsString,
-    /// `-c` as given.
+    /// `-c` as given: the child's directory.
     pub chdir: Option<PathBuf>,
     /// `--coresize`: soft RLIMIT_CORE, in bytes.
     pub core_size: Option<u64>,
     /// `--user`, a name or a number.
     pub user: Option<OsString>,
-    /// `--listen`: the sockets that it gets.
+    /// `--listen`: the sockets that children are given.
     pub listen: Vec<ListenUri>,
 }
 
@@ -204,23 +204,26 @@ pub struct RestartPolicy {
     pub wait: bool,
     /// `--holdoff`: the least time between two starts.
     pub holdoff: Duration,
-    /// `--holdoff-max`: up to which `holdoff` doubles while children die within it. It never does if
-    /// this is not more.
+    /// `--holdoff-max`: the limit up to which `holdoff` doubles while children die within that
+    /// time. If the limit is not larger, `holdoff` never doubles.
     pub holdoff_max: Duration,
-    /// `--ready`: what the child writes when it is ready; else it is once it has been started.
+    /// `--ready`: the text that a child writes when it is ready; without it, a child is ready as
+    /// soon as it has been started.
     pub ready: Option<Vec<u8>>,
-    /// `--killsig`: sent by the kill command and at the end; 0 sends nothing.
+    /// `--killsig`: the signal that the kill command and the end of the server send; 0 sends
+    /// nothing.
     pub kill_signal: i32,
-    /// `--grace-period`: what a child gets between the kill signal and SIGKILL.
+    /// `--grace-period`: the time from the kill signal to SIGKILL.
     pub grace: Duration,
-    /// `--signal-status`: the server exits with 128 and the number of the signal that killed the last
-    /// child.
+    /// `--signal-status`: the server exits with 128 and the number of the signal that killed the
+    /// last child.
     pub signal_status: bool,
-    /// `--kill-orphans`: what has left the child's process group is killed after it.
+    /// `--kill-orphans`: processes that have left the child's process group are killed after its
+    /// end.
     pub kill_orphans: bool,
-    /// `--child-pidfile`: where a child that makes itself a daemon tells its PID.
+    /// `--child-pidfile`: the file where a child that makes itself a daemon writes its PID.
     pub daemon_pid_file: Option<PathBuf>,
-    /// `--overlap`, with what belongs to it.
+    /// `--overlap`, with the options that belong to it.
     pub overlap: Option<OverlapOptions>,
 }
 
@@ -242,12 +245,12 @@ impl Default for RestartPolicy {
     }
 }
 
-/// Where the console is logged.
+/// The log and syslog.
 #[derive(Debug, Clone, Default)]
 pub struct LogOptions {
     /// `-L`.
     pub target: Option<LogTarget>,
-    /// `--logstamp`: the strftime format of a whole stamp; `None` without the option.
+    /// `--logstamp`: the strftime(3) format of a whole stamp; `None` without the option.
     pub stamp: Option<Vec<u8>>,
     /// `--log-rotate`.
     pub rotation: Option<Rotation>,
@@ -258,7 +261,7 @@ pub struct LogOptions {
 }
 
 impl LogOptions {
-    /// Returns the log's name, if it is a file.
+    /// Returns the name of the log, if that is a file.
     pub fn path(&self) -> Option<&Path> {
         match &self.target {
             Some(LogTarget::File(path)) => Some(path),
@@ -267,19 +270,20 @@ impl LogOptions {
     }
 }
 
-/// What clients see and type.
+/// What clients see of the console, and which input of them has a meaning.
 #[derive(Debug, Clone)]
 pub struct ConsoleOptions {
     /// `-k`, `--autorestartcmd`, `-x`.
     pub commands: CommandChars,
-    /// `-i`, with everything that section 1 adds to it: what never reaches the child.
+    /// `-i`, the command characters, and NUL: the bytes that never reach the child (contract
+    /// section 1).
     pub ignore: ByteSet,
-    /// `--history`: how many of the last bytes of the console a new client is given, at most
-    /// [`HISTORY_OPTION_MAX`](crate::limits::HISTORY_OPTION_MAX).
+    /// `--history`: the number of bytes that a new client is given of the past, at most
+    /// `limits::HISTORY_OPTION_MAX`.
     pub history: usize,
     /// `--compat`.
     pub style: MessageStyle,
-    /// `--timefmt`: the strftime format of times in messages.
+    /// `--timefmt`: the strftime(3) format of times in messages.
     pub time_format: Vec<u8>,
 }
 
@@ -296,12 +300,12 @@ impl Default for ConsoleOptions {
     }
 }
 
-/// What the service manager is asked for.
+/// What the server does with the service manager.
 #[derive(Debug, Clone, Copy)]
 pub struct ServiceOptions {
-    /// `--notify`, or what implies it: the service manager is told what goes on.
+    /// `--notify`, or an option that implies it: the server reports to the service manager.
     pub notify: bool,
-    /// `--fdstore`: the child, the clients and the endpoints outlive a crash of the server.
+    /// `--fdstore`: the child, the clients and the endpoints survive a crash of the server.
     pub fdstore: bool,
 }
 
@@ -321,7 +325,7 @@ pub struct FileOptions {
 }
 
 impl Config {
-    /// Returns true if the terminal, or what else is stdin, is a client.
+    /// Returns true if standard input is a client.
     pub fn is_foreground(&self) -> bool {
         matches!(self.run_mode, RunMode::Foreground | RunMode::DebugForeground)
     }

@@ -9,8 +9,8 @@ use ipnet::IpNet;
 pub struct AllowedNetworks(Vec<IpNet>);
 
 impl AllowedNetworks {
-    /// Adds the networks in `list`, `NET[,NET...]`: each an IPv4 or IPv6 address, with `/BITS` if it is
-    /// more than one host. The bits of the address behind the first `BITS` do not count.
+    /// Adds the networks in `list`, `NET[,NET...]`: each an IPv4 or IPv6 address, with `/BITS` if
+    /// it is more than one host. The bits of the address behind the first `BITS` do not count.
     ///
     /// # Errors
     ///

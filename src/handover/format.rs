@@ -47,7 +47,8 @@ pub fn encode(state: &State) -> Vec<u8> {
     [MAGIC, &numbers, &digest(&body).to_le_bytes(), &body].concat()
 }
 
-/// Returns the state that [`encode`] of this or another version of the program made these bytes from.
+/// Returns the state that [`encode`] of this or another version of the program made these bytes
+/// from.
 ///
 /// # Errors
 /// Those of [`Unreadable`].
@@ -72,8 +73,8 @@ pub fn encode_body(state: &State) -> Vec<u8> {
     minicbor::to_vec(state).unwrap_or_default()
 }
 
-/// Returns the state with this body. No bytes make this panic, nor take more memory than a small multiple
-/// of their number.
+/// Returns the state with this body. No bytes make this panic, nor take more memory than a small
+/// multiple of their number.
 ///
 /// # Errors
 /// Those of [`Unreadable`], except that nothing tells a body that has changed.
@@ -87,8 +88,8 @@ pub fn decode_body(body: &[u8]) -> Result<State, Unreadable> {
     Ok(state)
 }
 
-/// Returns the CRC-32 of ISO 3309, as zlib has it. It guards against accidents only: whoever can write
-/// a state may write any.
+/// Returns the CRC-32 of ISO 3309, as zlib has it. It guards against accidents only: whoever can
+/// write a state may write any.
 pub fn digest(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }

@@ -64,8 +64,8 @@ pub struct State {
     /// The user that children are run as, under `--user`.
     #[n(14)]
     pub account: Option<Account>,
-    /// When the child was started whose descendants may still live, in ticks of USER_HZ since boot: older
-    /// processes do not descend from it.
+    /// When the child was started whose descendants may still live, in ticks of USER_HZ since boot:
+    /// older processes do not descend from it.
     #[n(15)]
     pub descendants_since: Option<u64>,
     /// The sockets for the child, in the order of the command line.
@@ -139,8 +139,8 @@ pub struct ChildState {
     /// A descriptor of the process, if it was started by a server that has died since.
     #[n(2)]
     pub pidfd: Option<Descriptor>,
-    /// When the process was started, in ticks of USER_HZ since boot (field 22 of proc_pid_stat(5)): no
-    /// other process has this PID and this time.
+    /// When the process was started, in ticks of USER_HZ since boot (field 22 of proc_pid_stat(5)):
+    /// no other process has this PID and this time.
     #[n(3)]
     pub start_ticks: Option<u64>,
     /// The socket behind the child's NOTIFY_SOCKET, under `--overlap`.
@@ -302,8 +302,8 @@ impl State {
         all.chain(child_sockets)
     }
 
-    /// Checks that the console and the rest of the state have the same children and the same clients, and
-    /// that no descriptor is there twice.
+    /// Checks that the console and the rest of the state have the same children and the same
+    /// clients, and that no descriptor is there twice.
     pub(super) fn check(&self) -> Result<(), InvalidSnapshot> {
         if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
             return Err(InvalidSnapshot("the child is not the console's"));

@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::libc;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
 use crate::manage::limits::FILE_MAX;
 use crate::sys::file::{remove_leftovers, require_regular};
@@ -17,13 +18,13 @@ use crate::sys::file::{remove_leftovers, require_regular};
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Opening a device may have an effect.
     require_regular(&path.metadata()?)?;
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
     require_regular(&file.metadata()?)?;
     let mut content = Vec::new();
     file.take(FILE_MAX).read_to_end(&mut content)?;
     match content.len() as u64 {
-        FILE_MAX => Err(io::Error::from_raw_os_error(libc::EFBIG)),
+        FILE_MAX => Err(Errno::EFBIG.into()),
         _ => Ok(content),
     }
 }

@@ -11,8 +11,8 @@ use nix::sys::stat::fstat;
 
 use super::cerr;
 
-/// Makes every descriptor above 2 close on exec, also inherited ones: a child gets 0, 1 and 2, and no
-/// descriptor that somebody forgot to close.
+/// Makes every descriptor above 2 close on exec, also inherited ones: a child gets 0, 1 and 2, and
+/// no descriptor that somebody forgot to close.
 pub(crate) fn close_on_exec_all() {
     let open: Vec<i32> = match fs::read_dir("/dev/fd") {
         Ok(entries) => {
@@ -38,8 +38,8 @@ pub(crate) fn set_nonblocking_cloexec(fd: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes a descriptor over that another program left open in this process, and makes it close on exec.
-/// A number must not be taken over twice.
+/// Takes a descriptor over that another program left open in this process, and makes it close on
+/// exec. A number must not be taken over twice.
 ///
 /// # Errors
 /// `EBADF` if the number is 0, 1 or 2, or is not open.
@@ -72,7 +72,8 @@ pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Returns a file that holds `bytes` and has no name any more, as this system has no files in memory.
+/// Returns a file that holds `bytes` and has no name any more, as this system has no files in
+/// memory.
 ///
 /// # Errors
 /// Those of creating, removing and writing a file.
@@ -114,8 +115,8 @@ fn limits() -> io::Result<(u64, u64)> {
     Ok((soft as u64, hard as u64))
 }
 
-/// Returns true if fewer than `reserve` descriptors are left below the soft limit. The kernel gives out
-/// the lowest free number, so a copy of `probe` tells how many are open.
+/// Returns true if fewer than `reserve` descriptors are left below the soft limit. The kernel gives
+/// out the lowest free number, so a copy of `probe` tells how many are open.
 pub(crate) fn is_near_limit(probe: BorrowedFd<'_>, reserve: u64) -> bool {
     let Ok((soft, _)) = limits() else {
         return false;
@@ -138,9 +139,9 @@ pub(crate) fn raise_limit() -> Option<(u64, u64)> {
     Some(before)
 }
 
-/// Sets the options of a TCP connection with a person at its other end (tcp(7)): keystrokes go out at
-/// once, and keepalive finds a dead peer after 60 s of silence and 10 probes 60 s apart. Options that
-/// cannot be set keep their defaults.
+/// Sets the options of a TCP connection with a person at its other end (tcp(7)): keystrokes go out
+/// at once, and keepalive finds a dead peer after 60 s of silence and 10 probes 60 s apart. Options
+/// that cannot be set keep their defaults.
 pub(crate) fn tune_tcp(fd: impl AsFd) {
     use nix::sys::socket::{setsockopt, sockopt};
     let fd = fd.as_fd();

@@ -28,13 +28,13 @@ impl FileId {
     }
 }
 
-/// Opens a file for appending, without waiting for anybody, and creates it with mode 0644 less umask
-/// if there is none.
+/// Opens a file for appending, without waiting for anybody, and creates it with mode 0644 less
+/// umask if there is none.
 ///
 /// # Errors
 ///
-/// Those of open(2), except that a FIFO without a reader (`ENXIO`) is opened for reading too: the FIFO
-/// then keeps what fits into it until there is a reader.
+/// Those of open(2), except that a FIFO without a reader (`ENXIO`) is opened for reading too: the
+/// FIFO then keeps what fits into it until there is a reader.
 pub(crate) fn open_append(path: &Path) -> io::Result<File> {
     let mut options = append_options(0o644);
     options.create(true);
@@ -62,9 +62,9 @@ pub(crate) enum IfExists {
     Fail,
 }
 
-/// Writes a file of which a reader sees the old content or the new one, and never a part, even if the
-/// machine crashes: the new content is written under a name that nobody reads, is synced to the disk,
-/// and gets the name `path` in one step. The file has `mode` less umask.
+/// Writes a file of which a reader sees the old content or the new one, and never a part, even if
+/// the machine crashes: the new content is written under a name that nobody reads, is synced to the
+/// disk, and gets the name `path` in one step. The file has `mode` less umask.
 ///
 /// The temporary name contains the PID of the writer, so that a later call can remove the file of a
 /// writer that was killed (see [`remove_leftovers`]).
@@ -72,8 +72,8 @@ pub(crate) enum IfExists {
 /// # Errors
 ///
 /// Those of the file system; `InvalidInput` or `EISDIR` if `path` exists and is not a regular file;
-/// `AlreadyExists` if `path` exists and `existing` is [`IfExists::Fail`]. The directory has to exist.
-/// After an error `path` is unchanged, unless only the directory could not be synced.
+/// `AlreadyExists` if `path` exists and `existing` is [`IfExists::Fail`]. The directory has to
+/// exist. After an error `path` is unchanged, unless only the directory could not be synced.
 pub(crate) fn replace_atomically(
     path: &Path,
     content: &[u8],
@@ -104,15 +104,15 @@ pub(crate) fn replace_atomically(
     File::open(directory)?.sync_all()
 }
 
-/// Writes a file in the same way, with mode 0644 less umask, but without syncing it, for one that is
-/// replaced several times a second and says nothing that is true after a crash of the machine. The
-/// temporary name is always `path` with `.new` behind it: a writer that crashes again and again leaves
-/// one file and not many. Returns the identity of the new file.
+/// Writes a file in the same way, with mode 0644 less umask, but without syncing it, for one that
+/// is replaced several times a second and says nothing that is true after a crash of the machine.
+/// The temporary name is always `path` with `.new` behind it: a writer that crashes again and again
+/// leaves one file and not many. Returns the identity of the new file.
 ///
 /// # Errors
 ///
-/// Those of the file system; an error without a number if `path` exists and is neither a regular file
-/// nor a symbolic link. After an error `path` is unchanged.
+/// Those of the file system; an error without a number if `path` exists and is neither a regular
+/// file nor a symbolic link. After an error `path` is unchanged.
 pub(crate) fn replace_unsynced(path: &Path, content: &[u8]) -> io::Result<FileId> {
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() && !found.is_symlink()) {
         return Err(io::Error::other("not a regular file"));
@@ -169,7 +169,8 @@ pub(crate) fn require_regular(metadata: &Metadata) -> io::Result<()> {
 
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// The temporary name is this, the writer's PID, a dot, six random letters or digits, and the suffix.
+/// The temporary name is this, the writer's PID, a dot, six random letters or digits, and the
+/// suffix.
 fn temporary_prefix(name: &OsStr) -> OsString {
     [OsStr::new("."), name, OsStr::new(".")].into_iter().collect()
 }

@@ -1,9 +1,9 @@
-//! The operating system, where nix and the standard library have no safe wrapper or not the right one.
-//! This is the only folder with `unsafe`, and it knows nothing of consoles.
+//! The operating system, where nix and the standard library have no safe wrapper or not the right
+//! one. This is the only folder with `unsafe`, and it knows nothing of consoles.
 //!
 //! The rule of fork(2): until it execs or exits, a child makes async-signal-safe calls
-//! (signal-safety(7)) on data that was made before the fork, and does nothing else. [`process::daemonize`] is
-//! the exception: it forks before any thread exists.
+//! (signal-safety(7)) on data that was made before the fork, and does nothing else.
+//! [`process::daemonize`] is the exception: it forks before any thread exists.
 
 #![allow(unsafe_code)]
 

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
 
-/// Opens a PTY. Returns its master, which is non-blocking, and its slave; both close on exec. The slave
-/// has the default modes of the kernel and a window of 0x0.
+/// Opens a PTY. Returns its master, which is non-blocking, and its slave; both close on exec. The
+/// slave has the default modes of the kernel and a window of 0x0.
 ///
 /// # Errors
 /// Those of openpty(3) and fcntl(2).

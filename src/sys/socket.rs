@@ -6,8 +6,8 @@ use std::os::unix::net::SocketAddr;
 
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socket};
 
-/// The largest backlog that the system allows (listen(2)). `SOMAXCONN` of some C libraries is an older,
-/// smaller limit.
+/// The largest backlog that the system allows (listen(2)). `SOMAXCONN` of some C libraries is an
+/// older, smaller limit.
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 pub(crate) const MAX_BACKLOG: Backlog = Backlog::MAXALLOWABLE;
 /// The largest backlog that the system allows (listen(2)).

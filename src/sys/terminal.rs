@@ -9,8 +9,8 @@ use minicbor::{Decode, Encode};
 use nix::sys::termios::{self, InputFlags, LocalFlags, SetArg, Termios};
 use nix::unistd::{getpgrp, tcgetpgrp, ttyname};
 
-/// A terminal that somebody sits at, in the modes for a console. When it is dropped it gets the modes
-/// back that it had.
+/// A terminal that somebody sits at, in the modes for a console. When it is dropped it gets the
+/// modes back that it had.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     file: File,
@@ -18,9 +18,9 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Opens the terminal behind `fd` with [`reopen`] and switches echo, line mode and XON/XOFF off.
-    /// Returns `None` if `fd` is no terminal, is dead, or if this process is in the background of the
-    /// terminal, where changing the modes would disturb the foreground.
+    /// Opens the terminal behind `fd` with [`reopen`] and switches echo, line mode and XON/XOFF
+    /// off. Returns `None` if `fd` is no terminal, is dead, or if this process is in the background
+    /// of the terminal, where changing the modes would disturb the foreground.
     pub(crate) fn open(fd: BorrowedFd<'_>) -> Option<Terminal> {
         Terminal::open_with(fd, |modes| {
             modes.input_flags.remove(InputFlags::IXON | InputFlags::IXOFF);
@@ -82,8 +82,8 @@ impl Terminal {
     }
 }
 
-/// Opens the terminal behind `fd` once more by its name. Unlike a duplicate, the new descriptor does not
-/// share its O_NONBLOCK flag with the programs that have the terminal open.
+/// Opens the terminal behind `fd` once more by its name. Unlike a duplicate, the new descriptor
+/// does not share its O_NONBLOCK flag with the programs that have the terminal open.
 ///
 /// # Errors
 /// Those of ttyname(3) and open(2).

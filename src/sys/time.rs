@@ -65,12 +65,12 @@ fn local(millis: i64) -> DateTime<Local> {
     Local.timestamp_millis_opt(millis).single().unwrap_or_default()
 }
 
-/// Returns `seconds` since the epoch in local time as strftime(3) renders `format`, in the C locale, of
-/// any length. A format with a NUL ends there, as in C.
+/// Returns `seconds` since the epoch in local time as strftime(3) renders `format`, in the C
+/// locale, of any length. A format with a NUL ends there, as in C.
 ///
 /// This is for `--timefmt` and `--logstamp`, whose contract is strftime(3) (contract section 3).
-/// chrono's formats are others: `%Z` is an offset there, `%E`, `%O`, flags and widths are unknown, and
-/// a format has to be UTF-8.
+/// chrono's formats are others: `%Z` is an offset there, `%E`, `%O`, flags and widths are unknown,
+/// and a format has to be UTF-8.
 pub(crate) fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {
     let end = format.iter().position(|&byte| byte == 0).unwrap_or(format.len());
     let format = format.get(..end).unwrap_or_default();

@@ -1,5 +1,8 @@
 //! Sockets that systemd opened and passes: LISTEN_FDS of them from descriptor 3 on, to the process
 //! LISTEN_PID, with the names LISTEN_FDNAMES (sd_listen_fds(3)).
+//!
+//! The crate listenfd (1.0) takes sockets by index, not by name, and unsets the variables, which an
+//! upgrade in place needs.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -9,10 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 use crate::config::endpoint::Passed;
 use crate::sys::fd;
 
-/// The first descriptor that is passed.
+/// The first descriptor that is passed (SD_LISTEN_FDS_START).
 const FIRST: i32 = 3;
 
-/// What one has that was given no name.
+/// The name of a socket that was given none.
 const NO_NAME: &[u8] = b"unknown";
 
 /// The sockets that were passed and have not been taken.
@@ -20,22 +23,22 @@ const NO_NAME: &[u8] = b"unknown";
 pub(crate) struct ListenFds(Vec<(Vec<u8>, OwnedFd)>);
 
 impl ListenFds {
-    /// Takes what was passed to this process, `pid`; `env` looks variables up. To be called once, and
-    /// before anything else opens descriptors.
+    /// Takes the sockets that were passed to this process, `pid`; `env` looks variables up. To be
+    /// called once, and before anything else opens descriptors.
     pub(crate) fn new(pid: u32, env: &dyn Fn(&str) -> Option<OsString>) -> ListenFds {
         let [listen_pid, count, names] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]
             .map(|name| env(name).unwrap_or_default());
         let passed = passed(pid, &listen_pid, &count, &names).into_iter();
-        // One that is not open ends the list: the variables say too much.
+        // A descriptor that is not open ends the list: the variables name too many.
         ListenFds(
             passed.map_while(|(number, name)| Some((name, fd::adopt(number).ok()?))).collect(),
         )
     }
 
-    /// Those that `which` means: one, or all of a name.
+    /// Takes the socket, or all sockets of the name, that `which` means.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such socket.
     pub(crate) fn take(&mut self, which: &Passed) -> io::Result<Vec<OwnedFd>> {
         let is_meant = |(name, fd): &mut (Vec<u8>, OwnedFd)| match which {
             Passed::Number(number) => fd.as_raw_fd() == *number,
@@ -48,13 +51,13 @@ impl ListenFds {
         Ok(taken)
     }
 
-    /// The one that `which` means, with its name.
+    /// Takes the socket with this descriptor. Returns it with its name.
     pub(crate) fn take_named(&mut self, which: i32) -> Option<(Vec<u8>, OwnedFd)> {
         let at = self.0.iter().position(|(_, fd)| fd.as_raw_fd() == which)?;
         Some(self.0.remove(at))
     }
 
-    /// Those whose name `is_meant`, with their names.
+    /// Takes the sockets whose names `is_meant` accepts. Returns them with their names.
     pub(crate) fn take_by_name(
         &mut self,
         is_meant: impl Fn(&[u8]) -> bool,
@@ -62,7 +65,7 @@ impl ListenFds {
         self.0.extract_if(.., |(name, _)| is_meant(name)).collect()
     }
 
-    /// Closes what nobody took; what to say about each.
+    /// Closes the sockets that were not taken. Returns a diagnostic line for each.
     pub(crate) fn close(self) -> Vec<String> {
         let said = self.0.into_iter().map(|(name, fd)| {
             let (number, name) = (fd.as_raw_fd(), String::from_utf8_lossy(&name).into_owned());
@@ -72,7 +75,7 @@ impl ListenFds {
     }
 }
 
-/// The descriptors with their names, if the variables mean the process `pid`.
+/// Returns the descriptors with their names, if the variables are meant for the process `pid`.
 fn passed(pid: u32, listen_pid: &OsStr, count: &OsStr, names: &OsStr) -> Vec<(i32, Vec<u8>)> {
     let number = |text: &OsStr| text.to_str()?.parse::<u32>().ok();
     let count = match (number(listen_pid), number(count)) {

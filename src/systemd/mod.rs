@@ -1,7 +1,7 @@
-//! What systemd, or a service manager that speaks its protocols, passes to the server
-//! ([`listen_fds`]) and is told by it ([`notify`]), and the server in
-//! its place before a child ([`notify_socket`]). The first two come by the environment, which stays as it
-//! is: only the child's is another.
+//! The protocols of systemd, which other service managers have, too: sockets that are passed to the
+//! server ([`listen_fds`]), and notifications that the server sends ([`notify`]) and receives from
+//! its child ([`notify_socket`]). The variables of the environment for the first two stay as they
+//! are, except in the environment of the child.
 
 pub(crate) mod listen_fds;
 pub(crate) mod notify;
@@ -9,8 +9,8 @@ pub(crate) mod notify_socket;
 
 use std::ffi::OsStr;
 
-/// Returns true if a variable of the environment is meant for the server alone, which `notifies` the service
-/// manager itself or leaves that to its child.
+/// Returns true if a variable of the environment is meant for the server alone, which `notifies`
+/// the service manager itself or leaves that to its child.
 pub(crate) fn is_for_server(name: &OsStr, notifies: bool) -> bool {
     match name.to_str() {
         Some("LISTEN_PID" | "LISTEN_PIDFDID" | "LISTEN_FDS" | "LISTEN_FDNAMES") => true,

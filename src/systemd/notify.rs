@@ -1,7 +1,8 @@
-//! The way to the service manager: the datagram socket NOTIFY_SOCKET (sd_notify(3)).
+//! Notifications to the service manager, on the datagram socket NOTIFY_SOCKET (sd_notify(3)).
 //!
-//! No crate for this: they all block while the manager's queue is full, and the event loop waits for
-//! nobody. What doesn't fit is an error here, and the caller's to try again.
+//! The crates sd-notify (0.5) and libsystemd (0.7) block while the queue of the service manager is
+//! full, which the event loop must not. Here a full queue is an error, and the caller tries again
+//! later.
 
 use std::ffi::OsStr;
 use std::io::{self, IoSlice};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
-/// A socket, and where its messages go.
+/// A socket for messages to the service manager.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     socket: UnixDatagram,
@@ -20,10 +21,11 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// To the manager that NOTIFY_SOCKET, `address`, names: a path, or `@` and an abstract name.
+    /// Opens a socket for messages to `address`, the value of NOTIFY_SOCKET: a path, or `@` and an
+    /// abstract name.
     ///
     /// # Errors
-    /// It is something else, such as a vsock address, or the system has no socket to give.
+    /// `Unsupported` if the address is of another kind, such as vsock; those of socket(2).
     pub(crate) fn new(address: &OsStr) -> io::Result<Notifier> {
         let manager = match address.as_bytes() {
             [b'/', ..] => UnixAddr::new(address)?,
@@ -36,14 +38,15 @@ impl Notifier {
         Ok(Notifier { socket: UnixDatagram::unbound()?, manager })
     }
 
-    /// Sends one message, lines `NAME=VALUE`, with descriptors for the manager to keep. Never waits.
+    /// Sends a message, lines `NAME=VALUE`, with descriptors for the service manager to keep. Never
+    /// waits.
     ///
     /// # Errors
-    /// The manager has no room for it now, or does not listen any more.
+    /// `WouldBlock` if the service manager has no room for the message now; those of sendmsg(2).
     pub(crate) fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
-        // An empty list of descriptors is not none.
+        // An empty list of descriptors is not the same as no list.
         let control = if raw.is_empty() { &[] } else { rights.as_slice() };
         let (socket, text) = (self.socket.as_raw_fd(), [IoSlice::new(message)]);
         sendmsg(socket, &text, control, MsgFlags::MSG_DONTWAIT, Some(&self.manager))?;
@@ -61,8 +64,9 @@ fn abstract_address(_name: &[u8]) -> nix::Result<UnixAddr> {
     Err(nix::errno::Errno::EAFNOSUPPORT)
 }
 
-/// The time without a WATCHDOG=1 after which the manager takes the process `pid` for hung, if it
-/// watches that: WATCHDOG_USEC, WATCHDOG_PID.
+/// Returns the time without a WATCHDOG=1 after which the service manager takes the process `pid`
+/// for hung, if it watches the process; `usec` and `watched` are WATCHDOG_USEC and WATCHDOG_PID
+/// (sd_watchdog_enabled(3)).
 pub(crate) fn watchdog(
     usec: Option<&OsStr>,
     watched: Option<&OsStr>,

@@ -1,17 +1,18 @@
-//! The server in the service manager's place: the NOTIFY_SOCKET of a child, where it says that it is
-//! ready (sd_notify(3)).
+//! The NOTIFY_SOCKET of a child, where the child reports to the server that it is ready
+//! (sd_notify(3)).
 
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Where one child's messages come. Its name is abstract and the kernel's choice, so that nobody can
-/// have taken it; as anybody can send to it, each message tells who did.
+/// The socket that receives the messages of one child. The kernel chooses its abstract name, so no
+/// other process can have taken that. Any process can send to it, so each message has the PID of
+/// its sender.
 #[derive(Debug)]
 pub(crate) struct NotifySocket(OwnedFd);
 
 impl NotifySocket {
-    /// One that another program in this process had, or a server that died.
+    /// Takes a socket over that another program in this process had, or a server that has died.
     pub(crate) fn adopt(socket: OwnedFd) -> NotifySocket {
         NotifySocket(socket)
     }
@@ -34,14 +35,14 @@ mod linux {
     use std::os::fd::{AsRawFd, RawFd};
     use std::os::unix::ffi::OsStringExt;
 
-    /// No message has more descriptors (SCM_MAX_FD of the kernel).
+    /// The most descriptors of a message (SCM_MAX_FD of the kernel, unix(7)).
     const MOST_FDS: usize = 253;
 
     impl NotifySocket {
-        /// A new one, and its address for NOTIFY_SOCKET.
+        /// Opens a socket. Returns it with its address for NOTIFY_SOCKET.
         ///
         /// # Errors
-        /// The system has no socket to give.
+        /// Those of socket(2), setsockopt(2) and bind(2).
         pub(crate) fn open() -> io::Result<(NotifySocket, OsString)> {
             let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
             let notify_socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
@@ -53,10 +54,11 @@ mod linux {
             Ok((NotifySocket(notify_socket), address))
         }
 
-        /// The next message: who sent it, and whether it has the line READY=1. Never waits.
+        /// Takes the next message. Returns the PID of its sender, and true if it has the line
+        /// READY=1. Never waits.
         ///
         /// # Errors
-        /// There is none.
+        /// `WouldBlock` if there is no message; those of recvmsg(2).
         pub(crate) fn next(&self) -> io::Result<(i32, bool)> {
             let mut text = [0; 4096];
             let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; MOST_FDS]);
@@ -70,7 +72,8 @@ mod linux {
                     ControlMessageOwned::ScmCredentials(credentials) => {
                         sender = Some(credentials.pid());
                     }
-                    // There is no store to keep them in. Who waits for a barrier waits for this.
+                    // There is no store to keep descriptors in. The sender of a BARRIER=1 waits
+                    // until its descriptor is closed (sd_notify_barrier(3)).
                     ControlMessageOwned::ScmRights(fds) => {
                         for fd in fds {
                             let _ = nix::unistd::close(fd);
@@ -88,18 +91,18 @@ mod linux {
 
 #[cfg(not(target_os = "linux"))]
 impl NotifySocket {
-    /// There are none.
+    /// This system cannot tell who sends a message.
     ///
     /// # Errors
-    /// Always.
+    /// Always `Unsupported`.
     pub(crate) fn open() -> io::Result<(NotifySocket, OsString)> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Nothing ever comes.
+    /// There is never a message on this system.
     ///
     /// # Errors
-    /// Always.
+    /// Always `WouldBlock`.
     pub(crate) fn next(&self) -> io::Result<(i32, bool)> {
         Err(io::ErrorKind::WouldBlock.into())
     }

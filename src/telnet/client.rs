@@ -1,17 +1,17 @@
-//! A telnet client's side of what a console needs: its echo is the server's, everything else is
-//! declined. Pure, resumable at any byte.
+//! The telnet codec of a client (RFC 854), which can stop and go on at any byte. The server may
+//! echo; all other options but one are declined.
 
 use crate::telnet::{DO, DONT, ECHO, IAC, SB, SE, WILL, WONT};
 
-/// Beside ECHO, an option of the server that suits a terminal in raw mode.
+/// The other option that the server may have: it suits a terminal in raw mode (RFC 858).
 const SUPPRESS_GO_AHEAD: u8 = 3;
 
-/// A connection's place in the stream from the server.
+/// The state of a connection's stream from the server.
 #[derive(Debug, Default)]
 pub(crate) struct ClientDecoder {
     state: State,
-    /// The server's options that are on, so that a repeated offer is not answered again: two
-    /// programs that answer each answer would never end.
+    /// True if the option of the server is on, so that a repeated offer is not answered again: two
+    /// programs that answer each answer would never stop (RFC 1143).
     echo: bool,
     suppress_go_ahead: bool,
 }
@@ -27,7 +27,7 @@ enum State {
 }
 
 impl ClientDecoder {
-    /// Takes bytes from the server apart, into what is for the terminal and what is to be answered.
+    /// Separates bytes from the server into data for the terminal and answers for the server.
     pub(crate) fn decode(&mut self, input: &[u8], data: &mut Vec<u8>, answer: &mut Vec<u8>) {
         for &byte in input {
             self.state = match self.state {
@@ -68,7 +68,7 @@ impl ClientDecoder {
             (WILL, Some(on)) => (!std::mem::replace(on, true)).then_some(DO),
             (WONT, Some(on)) => std::mem::replace(on, false).then_some(DONT),
             (WILL, None) => Some(DONT),
-            // We never do anything, so there is nothing to stop.
+            // The client has no option on, so there is none to stop.
             (DO, _) => Some(WONT),
             _ => None,
         }

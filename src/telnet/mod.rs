@@ -1,7 +1,8 @@
-//! The telnet codec: pure, resumable at any byte (contract section 4). Takes a control client's
-//! bytes apart into input for the child and answers for the client, and escapes what goes the other
-//! way. Never does I/O and keeps no data: subnegotiations are counted, not stored. What a log
-//! client sends is thrown away unread, so it needs no decoder.
+//! The telnet codec of the server (RFC 854, contract section 4), which can stop and go on at any
+//! byte. It separates the bytes of a control client into input for the child and answers for the
+//! client, and escapes the bytes for clients. It does no I/O and keeps no data: of subnegotiations
+//! only the length is kept. The bytes of a log client are discarded, so they need no decoder.
+//! [`client`] is the other side.
 
 pub(crate) mod client;
 mod option;
@@ -13,8 +14,8 @@ use minicbor::{Decode, Encode};
 pub(crate) use self::option::ECHO;
 pub use self::option::{Agreement, OFFER, Options, Verb};
 
-/// One connection's place in the incoming telnet stream. Plain data, so that a handover can carry
-/// it to another process.
+/// The state of one connection's incoming telnet stream. It is plain data, so that a handover can
+/// take it to another program.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Decoder {
@@ -27,14 +28,14 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder for a connection to which [`OFFER`] is sent.
+    /// Makes the decoder of a connection to which [`OFFER`] is sent.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Decodes the next bytes from the peer, however they were split over reads. Appends the bytes
-    /// typed to `data` and what has to be sent back to `reply`, which never grows by more than
-    /// `input.len() + 2`. No input is an error: what makes no sense is swallowed.
+    /// Decodes the next bytes from the peer, which may end anywhere. Appends the bytes typed to
+    /// `data` and the answers to `reply`, which never grows by more than `input.len() + 2`. No
+    /// input is an error: what makes no sense is skipped.
     pub fn decode(&mut self, mut input: &[u8], data: &mut Vec<u8>, reply: &mut Vec<u8>) {
         loop {
             if self.state == State::Data {
@@ -77,8 +78,8 @@ impl Decoder {
     }
 }
 
-/// The state after IAC and `command`. An SE ends a subnegotiation, or is swallowed like any command
-/// that has no meaning here.
+/// Returns the state after IAC and `command`. SE ends a subnegotiation, or is skipped as any
+/// command that has no meaning here.
 fn after_iac(command: u8) -> State {
     match command {
         WILL => State::Option(Verb::Will),
@@ -90,8 +91,8 @@ fn after_iac(command: u8) -> State {
     }
 }
 
-/// The state after one more byte of a subnegotiation that has `held` already. The byte too many is
-/// dropped and gives the subnegotiation up: a peer that never ends it gets its keyboard back.
+/// Returns the state after one more byte of a subnegotiation that has `held` bytes already. One
+/// byte too many ends the subnegotiation, so that a peer that does not end it can type again.
 fn hold(held: u16) -> State {
     if held >= SUB_MAX {
         return State::Data;
@@ -103,7 +104,7 @@ fn hold(held: u16) -> State {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub enum State {
-    /// Typed by the user, or an IAC.
+    /// A byte that was typed, or an IAC.
     #[default]
     #[n(0)]
     Data,
@@ -135,7 +136,7 @@ pub enum State {
     },
 }
 
-/// Appends `bytes` to `out` as they go to a telnet client: every 0xFF doubled, nothing else changed.
+/// Appends `bytes` to `out` as a telnet client has to get them: with every 0xFF doubled (RFC 854).
 pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     for run in bytes.split_inclusive(|&byte| byte == IAC) {
         out.extend_from_slice(run);
@@ -145,10 +146,10 @@ pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Bytes of content, after its option, that a subnegotiation may have.
+/// The most bytes of content, after its option, that a subnegotiation may have.
 const SUB_MAX: u16 = 16384;
-/// The option of version 1 of the MUD Client Compression Protocol, the only one whose
-/// subnegotiation ends without an IAC.
+/// The option COMPRESS of version 1 of the MUD Client Compression Protocol (MCCP1), the only one
+/// whose subnegotiation ends without an IAC.
 const COMPRESS: u8 = 85;
 pub(crate) const IAC: u8 = 0xff;
 pub(crate) const DONT: u8 = 0xfe;

@@ -1,35 +1,35 @@
-//! Option negotiation: which options this server takes part in, and what it answers (contract
-//! section 4, RFC 1143). Knows nothing of bytes split over reads; that is the decoder's part.
+//! Option negotiation: the options that the server takes part in, and its answers (contract section
+//! 4, RFC 1143). The decoder finds the commands in the bytes.
 
 use minicbor::{Decode, Encode};
 
 use super::{DO, DONT, IAC, WILL, WONT};
 
-/// What the server sends right after its greeting: IAC WILL ECHO, IAC DO LINEMODE.
+/// The commands that the server sends after its greeting: IAC WILL ECHO, IAC DO LINEMODE.
 pub const OFFER: [u8; 6] = [IAC, WILL, ECHO, IAC, DO, LINEMODE];
 
-/// Both options of one connection. Starts as after [`OFFER`] has been sent.
+/// The state of both options of a connection. The default is that [`OFFER`] has been sent.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Options {
-    /// ECHO on our side: DO and DONT from the peer speak of it.
+    /// ECHO of the server, which DO and DONT from the peer are about.
     #[n(0)]
     pub echo: Agreement,
-    /// LINEMODE on the peer's side: WILL and WONT from the peer speak of it.
+    /// LINEMODE of the peer, which WILL and WONT from the peer are about.
     #[n(1)]
     pub linemode: Agreement,
 }
 
 impl Options {
-    /// Takes in a command of the peer; what comes back must be answered, with the same option.
+    /// Handles a command of the peer. Returns the command to answer with, about the same option.
     pub(super) fn receive(&mut self, verb: Verb, option: u8) -> Option<Verb> {
         match (verb, option) {
             (Verb::Do, ECHO) => self.echo.accept().then_some(Verb::Will),
             (Verb::Dont, ECHO) => self.echo.refuse().then_some(Verb::Wont),
             (Verb::Will, LINEMODE) => self.linemode.accept().then_some(Verb::Do),
             (Verb::Wont, LINEMODE) => self.linemode.refuse().then_some(Verb::Dont),
-            // All else stays off, ECHO on the peer's side and LINEMODE on ours included: asking for
-            // it is refused each time, giving it up changes nothing.
+            // All other options stay off, also ECHO of the peer and LINEMODE of the server: a
+            // request is refused each time, and giving one up changes nothing.
             (Verb::Do, _) => Some(Verb::Wont),
             (Verb::Will, _) => Some(Verb::Dont),
             (Verb::Dont | Verb::Wont, _) => None,
@@ -37,31 +37,32 @@ impl Options {
     }
 }
 
-/// Where the two sides stand on one option. After its offer the server only ever follows the peer,
-/// so three of RFC 1143's six states are enough.
+/// The state of one option. After its offer the server only follows the peer, so three of the six
+/// states of RFC 1143 are enough.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Agreement {
-    /// We have offered or asked; the peer has not answered (WANTYES).
+    /// The server has offered or asked, and the peer has not answered (WANTYES).
     #[default]
     #[n(0)]
     Offered,
-    /// Agreed (YES).
+    /// Both sides have agreed (YES).
     #[n(1)]
     On,
-    /// Refused, or dropped later (NO).
+    /// The peer has refused, or given the option up later (NO).
     #[n(2)]
     Off,
 }
 
 impl Agreement {
-    /// The peer is for it. True if that was its own idea, so that we have to agree; else it answers
-    /// our offer or repeats itself.
+    /// The peer wants the option. Returns true if that is a request, which the server has to agree
+    /// to; else it is the answer to the offer, or a repetition.
     fn accept(&mut self) -> bool {
         std::mem::replace(self, Agreement::On) == Agreement::Off
     }
 
-    /// The peer is against it. True if it was on, so that we have to confirm.
+    /// The peer refuses the option. Returns true if the option was on, so that the server has to
+    /// confirm.
     fn refuse(&mut self) -> bool {
         std::mem::replace(self, Agreement::Off) == Agreement::On
     }
@@ -86,5 +87,7 @@ pub enum Verb {
     Dont = DONT,
 }
 
+/// RFC 857.
 pub(crate) const ECHO: u8 = 1;
+/// RFC 1184.
 const LINEMODE: u8 = 34;

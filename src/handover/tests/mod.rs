@@ -138,7 +138,8 @@ fn unknown_fields_are_skipped_at_every_level() {
     }
 }
 
-/// Nothing can be made up for those that are needed. Every new one has to be one that may be missing.
+/// Nothing can be made up for those that are needed. Every new one has to be one that may be
+/// missing.
 #[test]
 fn every_other_field_may_be_missing() {
     let tree = tree();

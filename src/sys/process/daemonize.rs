@@ -19,8 +19,8 @@ pub(crate) enum ForkSide {
     Daemon,
 }
 
-/// Forks. In the daemon it returns only when the parent has closed its gate, by exiting: nothing that
-/// the parent still writes can come after something that the daemon does.
+/// Forks. In the daemon it returns only when the parent has closed its gate, by exiting: nothing
+/// that the parent still writes can come after something that the daemon does.
 ///
 /// # Errors
 /// Those of pipe(2), fork(2) and setsid(2).

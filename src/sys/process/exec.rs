@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use super::signal;
 use crate::sys::cerr;
 
-/// Returns the file that this process was started from, by the name that it was started under and with
-/// links unresolved, so that a program that is installed there later is found. To be called before any
-/// chdir. A name below /dev/fd means another file later, so what it names now is returned instead. The
-/// path is empty if nothing is known.
+/// Returns the file that this process was started from, by the name that it was started under and
+/// with links unresolved, so that a program that is installed there later is found. To be called
+/// before any chdir. A name below /dev/fd means another file later, so what it names now is
+/// returned instead. The path is empty if nothing is known.
 pub(crate) fn program_path() -> PathBuf {
     match execfn() {
         // In a directory that was removed a relative name stays one.
@@ -25,8 +25,8 @@ pub(crate) fn program_path() -> PathBuf {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn execfn() -> Option<PathBuf> {
-    // SAFETY: the kernel's auxiliary vector (getauxval(3)) holds a NUL-terminated string that lives as
-    // long as this process.
+    // SAFETY: the kernel's auxiliary vector (getauxval(3)) holds a NUL-terminated string that lives
+    // as long as this process.
     let name = unsafe {
         let name = libc::getauxval(libc::AT_EXECFN) as *const libc::c_char;
         (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name))
@@ -48,7 +48,8 @@ pub(crate) struct ExecImage {
 }
 
 impl ExecImage {
-    /// Prepares `file` with these arguments, of which the first is its own name, and this environment.
+    /// Prepares `file` with these arguments, of which the first is its own name, and this
+    /// environment.
     ///
     /// # Errors
     /// `InvalidInput` if a text has a NUL in it.
@@ -75,9 +76,9 @@ impl ExecImage {
         error
     }
 
-    /// Runs the program in a process group of its own, with no descriptors but `kept` and a pipe as its
-    /// standard output. Returns the PID and the other end of the pipe, which is non-blocking. If the
-    /// program cannot be executed, a NUL and the bytes of the error number arrive there.
+    /// Runs the program in a process group of its own, with no descriptors but `kept` and a pipe as
+    /// its standard output. Returns the PID and the other end of the pipe, which is non-blocking.
+    /// If the program cannot be executed, a NUL and the bytes of the error number arrive there.
     ///
     /// # Errors
     /// Those of pipe(2), fork(2) and opening /dev/null.

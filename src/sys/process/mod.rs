@@ -46,8 +46,8 @@ pub(crate) fn reap_others(except: [Option<i32>; 3]) {
     }
 }
 
-/// Returns a child that has ended, if there is one (waitid(2)). nix's function fails for a child that a
-/// real-time signal has killed.
+/// Returns a child that has ended, if there is one (waitid(2)). nix's function fails for a child
+/// that a real-time signal has killed.
 fn wait_info(which: libc::idtype_t, pid: i32, flags: libc::c_int) -> Option<(i32, ExitStatus)> {
     // SAFETY: siginfo_t is plain data, of which all zeros are a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -68,8 +68,8 @@ fn wait_info(which: libc::idtype_t, pid: i32, flags: libc::c_int) -> Option<(i32
     (pid != 0).then_some((pid, end))
 }
 
-/// Sends `signal` to the process group of child `pid`, which must not have been reaped. If the group is
-/// gone, the child alone gets it.
+/// Sends `signal` to the process group of child `pid`, which must not have been reaped. If the
+/// group is gone, the child alone gets it.
 pub(crate) fn signal_group(pid: i32, signal: i32) {
     let pid = Pid::from_raw(pid);
     if let Ok(signal) = Signal::try_from(signal) {

@@ -33,8 +33,8 @@ impl PassedFds {
         (!self.sockets.is_empty()).then(|| self.variable.as_mut_ptr().cast())
     }
 
-    /// Moves the sockets to their descriptors and fills in the variable at `place`. To be called in the
-    /// child, when 0, 1 and 2 are in place. Async-signal-safe.
+    /// Moves the sockets to their descriptors and fills in the variable at `place`. To be called in
+    /// the child, when 0, 1 and 2 are in place. Async-signal-safe.
     ///
     /// # Errors
     /// Those of fcntl(2) and dup2(2).

@@ -1,5 +1,6 @@
-//! Processes by descriptor (pidfd_open(2)). For a process that is not a child of this one, a descriptor
-//! is the only name that never comes to mean another process. Linux only; elsewhere there are none.
+//! Processes by descriptor (pidfd_open(2)). For a process that is not a child of this one, a
+//! descriptor is the only name that never comes to mean another process. Linux only; elsewhere
+//! there are none.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -35,8 +36,8 @@ pub(crate) fn find(pid: i32, start_ticks: u64) -> Option<OwnedFd> {
     (crate::sys::process::procfs::start_ticks(pid) == Some(start_ticks)).then_some(process)
 }
 
-/// Kills the process group that the process leads or led, and waits for the end of the process, at most
-/// for `limit`.
+/// Kills the process group that the process leads or led, and waits for the end of the process, at
+/// most for `limit`.
 pub(crate) fn kill_group(process: impl AsFd, pid: i32, limit: Duration) {
     let process = process.as_fd();
     signal_group(process, pid, libc::SIGKILL);
@@ -98,9 +99,9 @@ fn wait_status(process: i32) -> Option<i32> {
     (result == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
 }
 
-/// Sends `signal` to the process group of process `pid`, whose descriptor `process` is: to the group
-/// that the process leads or led, or else to the one that it is in while it lives. If there is no such
-/// group, nothing happens.
+/// Sends `signal` to the process group of process `pid`, whose descriptor `process` is: to the
+/// group that the process leads or led, or else to the one that it is in while it lives. If there
+/// is no such group, nothing happens.
 #[cfg(target_os = "linux")]
 pub(crate) fn signal_group(process: impl AsFd, pid: i32, signal: i32) {
     /// Of linux/pidfd.h.

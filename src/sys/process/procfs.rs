@@ -1,8 +1,9 @@
-//! Start times and parents of processes, read from /proc. Without /proc no process has a descendant.
+//! Start times and parents of processes, read from /proc. Without /proc no process has a
+//! descendant.
 //!
 //! The crate procfs is not used: during a cleanup all processes are read every 5 to 200 ms
-//! ([`ORPHAN_SCAN_INTERVAL`](crate::limits::ORPHAN_SCAN_INTERVAL)), with one read per process here and
-//! with two more descriptors there; and this file builds on systems without /proc.
+//! ([`ORPHAN_SCAN_INTERVAL`](crate::limits::ORPHAN_SCAN_INTERVAL)), with one read per process here
+//! and with two more descriptors there; and this file builds on systems without /proc.
 
 use std::fs;
 use std::time::Duration;
@@ -41,7 +42,8 @@ pub(crate) fn start_ticks(pid: i32) -> Option<u64> {
 }
 
 /// Returns the children of this process that live and were started at `since` or later, in ticks of
-/// USER_HZ since boot. None of the PIDs can come to mean another process before this one has reaped it.
+/// USER_HZ since boot. None of the PIDs can come to mean another process before this one has reaped
+/// it.
 pub(crate) fn children_since(since: u64) -> Vec<i32> {
     let ours = getpid().as_raw();
     let scan = || {
@@ -59,16 +61,17 @@ pub(crate) fn children_since(since: u64) -> Vec<i32> {
 }
 
 /// Sleeps for one `tick` of the kernel if this process has children, so that the start times of
-/// children that it starts from now on differ from theirs, and [`children_since`] can tell them apart.
+/// children that it starts from now on differ from theirs, and [`children_since`] can tell them
+/// apart.
 pub(crate) fn wait_one_tick(tick: Duration) {
     if !children_since(0).is_empty() {
         std::thread::sleep(tick);
     }
 }
 
-/// Returns `pid` and the PIDs of its ancestors up to this process, which is not among them; `None` if
-/// `pid` is not a living descendant. The answer can be trusted only if a descriptor of the process
-/// shows it alive afterwards.
+/// Returns `pid` and the PIDs of its ancestors up to this process, which is not among them; `None`
+/// if `pid` is not a living descendant. The answer can be trusted only if a descriptor of the
+/// process shows it alive afterwards.
 pub(crate) fn ancestry(pid: i32) -> Option<Vec<i32>> {
     let read = || {
         let ours = getpid().as_raw();

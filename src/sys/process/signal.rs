@@ -26,8 +26,8 @@ impl SignalMaskGuard {
         SignalMaskGuard::set(SigSet::all())
     }
 
-    /// Blocks all signals but those that a terminal's keys send. A server that ignores these discards
-    /// them; blocked, they would stay pending for the child.
+    /// Blocks all signals but those that a terminal's keys send. A server that ignores these
+    /// discards them; blocked, they would stay pending for the child.
     pub(crate) fn all_but_keyboard() -> io::Result<SignalMaskGuard> {
         let mut set = SigSet::all();
         for key in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
@@ -50,8 +50,8 @@ impl Drop for SignalMaskGuard {
     }
 }
 
-/// Blocks SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 until [`unblock_all`], when there is a server that can
-/// act on them, and unblocks all other signals, whatever mask was inherited.
+/// Blocks SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 until [`unblock_all`], when there is a server that
+/// can act on them, and unblocks all other signals, whatever mask was inherited.
 ///
 /// # Errors
 /// Those of sigprocmask(2).
@@ -66,7 +66,8 @@ pub(crate) fn block_until_ready() -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct SenderTracker(Arc<AtomicU64>);
 
-/// Set in the number if the signal has a sender. The 31 bits below are its PID, the lower 32 its user.
+/// Set in the number if the signal has a sender. The 31 bits below are its PID, the lower 32 its
+/// user.
 const KNOWN: u64 = 1 << 63;
 
 impl SenderTracker {
@@ -88,13 +89,14 @@ impl SenderTracker {
             };
             place.store(sender, Ordering::Release);
         };
-        // SAFETY: the action only reads its argument and stores a number, which is async-signal-safe.
+        // SAFETY: the action only reads its argument and stores a number, which is
+        // async-signal-safe.
         unsafe { signal_hook_registry::register_sigaction(signal, action) }?;
         Ok(SenderTracker(noted))
     }
 
-    /// Returns the PID and the user ID of the sender, if a process sent the signal. The PID of a process
-    /// outside the PID namespace is 0.
+    /// Returns the PID and the user ID of the sender, if a process sent the signal. The PID of a
+    /// process outside the PID namespace is 0.
     pub(crate) fn last(&self) -> Option<(i32, u32)> {
         let sender = self.0.load(Ordering::Acquire);
         let pid = i32::try_from((sender & !KNOWN) >> 32).ok()?;
@@ -102,7 +104,8 @@ impl SenderTracker {
     }
 }
 
-/// Ignores `signal`. Children are not affected, as they start with the default dispositions. Async-signal-safe.
+/// Ignores `signal`. Children are not affected, as they start with the default dispositions.
+/// Async-signal-safe.
 pub(crate) fn ignore(signal: i32) {
     // SAFETY: SIG_IGN runs no code; an unknown signal is an error.
     let _ = unsafe { libc::signal(signal, libc::SIG_IGN) };

@@ -1,6 +1,6 @@
-//! Starting a child on a PTY. All that can be prepared is prepared before the fork. A failure after the
-//! fork is printed on the child's terminal, in procServ's words, and ends the child with status 255
-//! (contract section 6).
+//! Starting a child on a PTY. All that can be prepared is prepared before the fork. A failure after
+//! the fork is printed on the child's terminal, in procServ's words, and ends the child with status
+//! 255 (contract section 6).
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -13,7 +13,8 @@ use super::signal;
 use super::user::Account;
 use crate::sys::{cerr, pointers, strerror};
 
-/// One more than the largest error number of Linux, EHWPOISON. Larger numbers are shown without a text.
+/// One more than the largest error number of Linux, EHWPOISON. Larger numbers are shown without a
+/// text.
 const ERRNOS: i32 = 134;
 
 /// A child's program, in the form that execve(2) takes.
@@ -56,8 +57,8 @@ pub(crate) struct ChildCommand {
     pub(crate) core_size: Option<u64>,
     /// Soft and hard RLIMIT_NOFILE.
     pub(crate) open_files: Option<(u64, u64)>,
-    /// True if SIGHUP is ignored. The end of a session's leader sends one to its foreground, and would
-    /// kill a daemon that has not left the session yet.
+    /// True if SIGHUP is ignored. The end of a session's leader sends one to its foreground, and
+    /// would kill a daemon that has not left the session yet.
     pub(crate) ignore_hangup: bool,
     /// The user to run as, if not that of the server.
     pub(crate) user: Option<Account>,
@@ -102,9 +103,9 @@ impl PreparedCommand {
         })
     }
 
-    /// Starts the program as leader of a session and process group of its own, with `terminal` as 0, 1, 2
-    /// and controlling terminal, and with the descriptors `passed` after them; `more` are variables for
-    /// its environment. Returns the PID.
+    /// Starts the program as leader of a session and process group of its own, with `terminal` as
+    /// 0, 1, 2 and controlling terminal, and with the descriptors `passed` after them; `more` are
+    /// variables for its environment. Returns the PID.
     ///
     /// # Errors
     /// Those of fork(2), and of giving the terminal to the user.
@@ -122,7 +123,8 @@ impl PreparedCommand {
         let variable = passed.variable();
         let own = self.env.iter().map(|variable| variable.as_ptr());
         env.splice(0..0, own.chain(variable.map(<*mut _>::cast_const)));
-        // An executable file that is no program is run by the shell, as execvp(3) does: `sh FILE args...`.
+        // An executable file that is no program is run by the shell, as execvp(3) does: `sh FILE
+        // args...`.
         let shell_argv: Vec<Vec<*const libc::c_char>> = self
             .candidates
             .iter()
@@ -166,8 +168,8 @@ struct ChildExec<'a> {
 impl ChildExec<'_> {
     /// Runs the program, in the child. Returns only if something failed, and after printing what.
     fn run(&self, terminal: RawFd, install: &mut dyn FnMut() -> io::Result<()>) {
-        // First of all the child leaves the server's terminal: until then it ignores ^C as the server
-        // does.
+        // First of all the child leaves the server's terminal: until then it ignores ^C as the
+        // server does.
         if take_terminal(terminal).is_err() {
             return;
         }
@@ -269,8 +271,8 @@ fn set_limit(resource: libc::c_int, change: impl FnOnce(&mut libc::rlimit)) {
     }
 }
 
-/// Returns the paths where an executable may be: its name if that has a slash, else that name in each
-/// directory of PATH.
+/// Returns the paths where an executable may be: its name if that has a slash, else that name in
+/// each directory of PATH.
 fn candidates(name: &OsStr, env: &[(OsString, OsString)]) -> io::Result<Vec<CString>> {
     if name.as_bytes().contains(&b'/') || name.is_empty() {
         return Ok(vec![c_string(name)?]);

@@ -11,8 +11,8 @@ use nix::unistd::{Gid, Group, Uid, User, fchown, geteuid};
 
 use crate::sys::cerr;
 
-/// A user, with all that is needed to become that user without another look-up. A state that is handed
-/// over contains it, so the numbers of its fields stay.
+/// A user, with all that is needed to become that user without another look-up. A state that is
+/// handed over contains it, so the numbers of its fields stay.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Account {
@@ -80,8 +80,8 @@ impl Account {
         [("HOME", home), ("USER", self.name()), ("LOGNAME", self.name()), ("SHELL", shell)]
     }
 
-    /// Gives a terminal to this user, as login(1) does: others may write to it only through the group
-    /// `tty`.
+    /// Gives a terminal to this user, as login(1) does: others may write to it only through the
+    /// group `tty`.
     ///
     /// # Errors
     /// Those of fchown(2) and fchmod(2).
@@ -92,7 +92,8 @@ impl Account {
         Ok(fchmod(&terminal, Mode::S_IRUSR | Mode::S_IWUSR | others)?)
     }
 
-    /// Makes this process one of this user, for good. Async-signal-safe, in a process with one thread.
+    /// Makes this process one of this user, for good. Async-signal-safe, in a process with one
+    /// thread.
     pub(crate) fn switch_to(&self) -> io::Result<()> {
         // SAFETY: the list is valid for reading; the others are system calls on plain numbers.
         unsafe {
