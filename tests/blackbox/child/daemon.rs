@@ -38,18 +38,22 @@ pub(super) fn setup(env: &TestEnv) -> ServerBuilder {
 }
 
 /// The next daemon, by its one line and nothing else.
-pub(super) fn next(server: &TestServer, user: &mut Client) -> i32 {
+pub(super) fn next(env: &TestEnv, server: &TestServer, user: &mut Client) -> i32 {
     let line = user.until("\r\n");
     server.assert_console(&line, "@@@ The PID of new child \"ioc\" is: <pid>\n");
     let pid = number_after(&line, "is: ");
     assert_eq!(server.file("daemon.pid"), format!("{pid}\n").as_bytes());
     assert!(alive(pid));
+    // Its status is the server's to have as soon as the process has ended that started it.
+    env.wait_for("the daemon to be the server's", || {
+        (parent_of(pid)? == server.pid()).then_some(())
+    });
     pid
 }
 
 fn running(env: &TestEnv, options: &[&str], steps: &[&str]) -> (TestServer, Client, i32) {
     let (server, mut user) = started(setup(env).opts(options).child(daemon(steps)));
-    let pid = next(&server, &mut user);
+    let pid = next(env, &server, &mut user);
     (server, user, pid)
 }
 
@@ -126,7 +130,7 @@ fn daemon_decides_the_servers_exit_status(env: &TestEnv) {
         let setup = setup(env).opts(["--oneshot", "--signal-status"]);
         let steps = [&["wait-for", "go"][..], &last].concat();
         let (server, mut user) = started(setup.child(daemon(&steps)));
-        next(&server, &mut user);
+        next(env, &server, &mut user);
         fs::write(server.path("go"), "").unwrap();
         assert_eq!(server.wait_exit().code(), Some(status));
     }
@@ -185,7 +189,7 @@ fn daemon_that_is_waited_for_survives_an_upgrade(env: &TestEnv) {
     server.signal(Signal::SIGUSR1);
     server.file_with("log", "upgraded in place");
     fs::write(server.path("go"), "").unwrap();
-    let pid = next(&server, &mut user);
+    let pid = next(env, &server, &mut user);
     user.send(b"\x18");
     user.until(format!("sigChild for process {pid}. The process was killed by signal 9\r\n"));
 }
@@ -206,7 +210,7 @@ fn daemon_that_dies_is_back(env: &TestEnv) {
         kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
         user.until(format!("sigChild for process {pid}. The process was killed by signal 9\r\n"));
         user.until("@@@ @@@ @@@ @@@ @@@\r\n");
-        let before = std::mem::replace(&mut pid, next(&server, &mut user));
+        let before = std::mem::replace(&mut pid, next(env, &server, &mut user));
         assert!(!alive(before));
         // The server and the daemon, and nobody else as soon as the one in between has gone.
         let dir = server.path("log").parent().unwrap().to_owned();

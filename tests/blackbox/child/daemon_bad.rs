@@ -131,7 +131,7 @@ fn kill_command_ends_the_wait(env: &TestEnv) {
     user.until(". Normal exit status = 0\r\n");
     user.until("@@@ @@@ @@@ @@@ @@@\r\n");
     assert!(!alive(really));
-    next(&server, &mut user);
+    next(env, &server, &mut user);
 }
 
 fn sigterm_ends_the_wait(env: &TestEnv) {

@@ -6,6 +6,7 @@ use nix::unistd::mkfifo;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::path::PathBuf;
 
 use crate::support::{ServerBuilder, TestEnv, TestServer, cases, find};
@@ -33,6 +34,17 @@ fn with_fifo(setup: ServerBuilder) -> (ServerBuilder, File) {
     (setup.opts(["-L", "fifo"]), reader)
 }
 
+/// Closes the reader, and waits until it is closed everywhere: a process that another case starts
+/// meanwhile has it, too, until it executes its program.
+fn close_reader(env: &TestEnv, path: &Path, reader: File) {
+    drop(reader);
+    env.wait_for("the reader to be closed", || {
+        let mut options = File::options();
+        let writer = options.write(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+        writer.err().filter(|error| error.raw_os_error() == Some(nix::libc::ENXIO))
+    });
+}
+
 fn server_sleeps_beside_a_log_that_hangs(env: &TestEnv) {
     let setup = env.server().child(["wait-for", "go", "emit", MUCH, "say", "END", "wait"]);
     let (setup, _reader) = with_fifo(setup);
@@ -49,7 +61,7 @@ fn server_sleeps_beside_a_log_that_failed_and_now_hangs(env: &TestEnv) {
     let server = setup.start();
     let mut user = server.connect();
     user.greeting();
-    drop(reader);
+    close_reader(env, &server.path("fifo"), reader);
     user.send("one\n");
     user.until("@@@ Log file fifo: Broken pipe, output is not being logged\r\n");
     let _full = filled(&server);
@@ -90,7 +102,7 @@ fn hangups_do_not_cost_a_stuck_log_anything(env: &TestEnv) {
 
 fn log_that_is_a_fifo_without_a_reader_keeps_nobody_waiting(env: &TestEnv) {
     let (setup, reader) = with_fifo(env.server());
-    drop(reader);
+    close_reader(env, &setup.path("fifo"), reader);
     let server = setup.start();
     let mut user = server.connect();
     user.greeting();

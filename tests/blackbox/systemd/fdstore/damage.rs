@@ -157,6 +157,7 @@ fn endpoint_may_be_lost(env: &TestEnv) {
     let (mut unit, mut client, child) = unit(env);
     unit.kill_now();
     unit.store.kept.lock().unwrap().retain(|kept| !kept.name.contains("listener"));
+    env.nobody_answers(unit.server.path("ctl"));
     unit.next();
     is_told(&mut client);
     is_served(&mut user(&unit.server), "another");
@@ -224,6 +225,7 @@ fn nothing_may_be_passed(env: &TestEnv) {
     let (mut unit, mut lost, child) = unit(env);
     unit.kill_now();
     unit.store.kept.lock().unwrap().clear();
+    env.nobody_answers(unit.server.path("ctl"));
     unit.next();
     lost.until_end();
     unit.server.child_start(2);
