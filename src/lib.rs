@@ -1,59 +1,67 @@
-//! A console server: one child process on a PTY, its console shared with many clients.
+//! A console server: it runs one child process on a PTY and shares the child's console with many
+//! clients. The crate is an application: it has no stable API. What is `pub` is so for the tests and
+//! the fuzz targets.
 //!
 //! # Layers
 //!
-//! | module | what it is | knows |
+//! | module | what it owns | what it may use |
 //! |---|---|---|
-//! | [`manage`] | `manage-procs`: configured instances, their units, what of them lives, their consoles | [`cli`] and what it makes, `reply_filter`, `telnet`, `sys` |
-//! | [`server`] | owns every descriptor and does what the console decided, on one edge-triggered poll | `handover`, `console`, `systemd`, [`cli`] and what it makes, `sys` |
-//! | [`handover`] | all that a server is, as bytes that another version of it can read | `console`, `sys` |
-//! | [`console`] | the console: a state machine that decides everything and does nothing | `telnet`, plain data |
-//! | [`systemd`] | what a service manager passes to the server and is told by it | [`config`], `sys` |
-//! | [`cli`] | the definition of the options: what was typed, made into a [`config`] | [`config`] |
-//! | [`telnet`] | the codec: bytes in, data and answers out | nothing |
-//! | [`reply_filter`] | what a console says to a terminal: what that would answer, and the modes it is left in | nothing |
-//! | [`sys`] | the operating system where safe wrappers end; all `unsafe` | nothing of consoles |
+//! | [`manage`] | `manage-procs`: the configured instances, their units, what of them runs, their consoles | [`cli`], `config`, `reply_filter`, `telnet`, `sys` |
+//! | [`server`] | every descriptor; it does what the console decided, on one edge-triggered poll | `handover`, `console`, `systemd`, [`cli`], `config`, `sys` |
+//! | [`handover`] | the complete state of a server, as bytes that another version can read | `console`, `config`, `sys` |
+//! | [`console`] | the console: a state machine that decides everything and does nothing | `telnet`, `config`, the exit status of `sys` |
+//! | [`systemd`] | the protocols of the service manager: socket activation, sd_notify, the descriptor store | `config`, `sys` |
+//! | [`cli`] | the options: parsing them, help, what they mean together | `config` |
+//! | [`config`] | what a command line means, as validated values | nothing |
+//! | [`telnet`] | the telnet codec: bytes in, data and answers out | nothing |
+//! | [`reply_filter`] | the escape sequences that a terminal would answer, and the modes it is left in | nothing |
+//! | [`sys`] | the operating system where no safe wrapper exists; all `unsafe` | nothing |
+//! | [`limits`] | every size, timeout and budget, with its reason | nothing |
 //!
-//! Arrows point down only. The console has no descriptor, no clock and no environment: time comes in
-//! with each call, as plain numbers, so the same code runs under a simulation. The server's loop
-//! meets the operating system behind a trait, and a simulation stands behind the same trait.
-//! [`limits`] has every size, timeout and budget with its reason.
+//! A module uses only modules further down; `tests/layers.rs` checks that for each folder. The
+//! console has no descriptor, no clock and no environment: the time is an argument of each call, as a
+//! plain number, so that the same code runs in a simulation. The server's event loop meets the
+//! operating system behind traits, and another simulation implements these.
 //!
-//! *The contract*, with its sections, is `docs/procserv.md`: what procServ does, and this program too.
+//! *The contract*, with its sections, is `docs/procserv.md`: what procServ does and this program does
+//! too.
 //!
 //! # The console stream
 //!
-//! Everybody sees the same sequence of bytes: what the child writes, and what the server says. So
-//! there is one ring of them, at absolute offsets, and every reader (client, log, terminal,
-//! standard output) is a cursor in it and an encoding. A reader that lags costs nobody anything;
-//! one that the ring passes is told how much it missed. With `--history` the ring is larger by as much,
-//! and the cursor of a new client begins so far behind.
+//! All clients see the same sequence of bytes: the output of the child and the messages of the
+//! server. One ring buffer holds it, at absolute offsets, and every reader (client, log, terminal,
+//! standard output) is a cursor into the ring and an encoding. A slow reader costs the others
+//! nothing; when the ring overwrites bytes that it has not read, it is told how many. With
+//! `--history` the ring is larger by that size, and the cursor of a new client starts that far back.
 //!
-//! # The life of a byte
+//! # The path of a byte
 //!
-//! From the child: the PTY's master becomes readable, the server reads at most a budget, the
-//! console appends it to the stream, and the server writes to every reader that takes it, straight from the
-//! ring where the encoding changes nothing. The log's chunks are laid in a bounded place that its thread
-//! takes them from, to write and sync, and the loop never waits for it. Syslog is one more reader with a thread of its
-//! own. The console collects what happened as audit events; the server makes the lines of the events
-//! file and the status file of them, and a third thread writes these.
+//! From the child: the PTY's master becomes readable, the server reads at most a budget, the console
+//! appends the bytes to the stream, and the server writes them to every reader that has room,
+//! straight from the ring where the encoding changes nothing. Chunks for the log go into a bounded
+//! queue. The log's thread takes them from there, writes and syncs; the event loop never waits for
+//! it. Syslog is one more reader with a thread of its own. The console also queues audit events: the
+//! server turns them into the lines of the events file and into the status file, which a third
+//! thread writes.
 //!
-//! From a client: the telnet decoder takes out what is telnet's, commands are run,
-//! and what is neither command nor ignored waits in a bounded queue until the PTY takes it. A client
-//! whose share of the queue is full is not read, so that the pressure reaches whoever types.
+//! From a client: the telnet decoder removes telnet's own bytes, command characters are executed, and
+//! all that is neither a command nor ignored waits in a bounded queue until the PTY takes it. A client
+//! that has filled its share of the queue is not read, so that its own writes block.
 //!
-//! # Children come and go
+//! # Restarts of the child
 //!
-//! Sockets for the child are opened once and passed to each ([`config::listen`]). A child can be replaced by
-//! one that is started beside it: for as long as there are two, the console interleaves their output
-//! line by line, and the server holds the old one in a place of its own.
+//! Listening sockets for the child are opened once and passed to each child ([`config::listen`]). A
+//! child can also be replaced by one that is started beside it (`--overlap`). While both run, the
+//! console interleaves their output line by line, and the server keeps the old child in a field of
+//! its own.
 //!
-//! # Servers come and go
+//! # Restarts of the server
 //!
-//! At an upgrade in place the server writes down all that it is ([`handover`]), executes the program
-//! that is installed now, and that one goes on, in the same process and with the same descriptors.
-//! After a crash there is nobody to do that: under `--fdstore` the descriptors and a crash snapshot of
-//! the state are with the service manager all the time, and the next server takes them from there.
+//! For an upgrade in place the server encodes its complete state ([`handover`]) and executes the
+//! program that is installed now. That program continues in the same process with the same
+//! descriptors. After a crash nobody can do that. Under `--fdstore` the service manager therefore
+//! always holds the descriptors and a crash snapshot of the state, and the next server takes them
+//! from there.
 
 pub mod cli;
 pub mod config;
@@ -66,7 +74,7 @@ pub mod server;
 #[cfg(test)]
 mod sim_support;
 pub mod sys;
-pub mod systemd;
+pub(crate) mod systemd;
 pub mod telnet;
 
 /// What `-V` prints and the greeting shows, without a line end (contract section 3).

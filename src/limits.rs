@@ -7,6 +7,10 @@ use std::time::Duration;
 /// would skip output over a short pause.
 pub const STREAM_BUFFER_MAX: usize = 1 << 20;
 
+/// A stream that grows beyond [`STREAM_BUFFER_MAX`] leaves at least this much memory to the rest of
+/// the server, which cannot go on without.
+pub const STREAM_HEADROOM: usize = 4 << 20;
+
 /// The largest `--history`: what a person can still look through, and a server can still hand over.
 pub const HISTORY_OPTION_MAX: usize = 64 << 20;
 
@@ -59,6 +63,13 @@ pub const RESERVED_FDS: u64 = 16;
 /// left behind goes on writing.
 pub const POST_EXIT_OUTPUT_MAX: usize = 1 << 20;
 
+/// A read or a write for which the system had no memory is made again after so long.
+pub const IO_RETRY: Duration = Duration::from_millis(10);
+
+/// So often reading the last output of a dead child may be refused, some seconds in all, before its
+/// death is announced without it.
+pub const POST_EXIT_REFUSALS_MAX: u32 = 500;
+
 /// How long the server waits, at SIGTERM or before it starts another one, for a child that got
 /// SIGKILL. A process in an uninterruptible sleep must not keep the server.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
@@ -89,6 +100,10 @@ pub const DAEMON_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 /// So much of a PID file is read.
 pub const PID_MAX: u64 = 64;
 
+/// A child that ends at once is followed by the next no sooner than this after its start, whatever
+/// the holdoff time: procServ's pace, at which neither the processor nor the log suffers.
+pub const RESTART_INTERVAL_MIN: Duration = Duration::from_millis(500);
+
 /// A start for which the system had no process or terminal to give is tried again at most this
 /// often, whatever the holdoff time.
 pub const START_RETRY: Duration = Duration::from_secs(1);
@@ -98,6 +113,9 @@ pub const CLIENT_LINGER: Duration = Duration::from_millis(250);
 
 /// At exit: how long the log may take for what is left.
 pub const LOG_LINGER: Duration = Duration::from_secs(2);
+
+/// A writer that is out of time has so long to say how far it got.
+pub const LOG_ABANDON: Duration = Duration::from_millis(250);
 
 /// Data is synced to the disk at most this often, and at the latest this long after a write.
 pub const SYNC_INTERVAL: Duration = Duration::from_millis(500);
@@ -137,7 +155,8 @@ pub const LOG_OTHERS: usize = 16;
 /// Bytes of one buffer for the log writer.
 pub const LOG_JOB_MAX: usize = 64 << 10;
 
-/// Older logs that `--log-rotate` keeps unless told otherwise, and at most: each of them is renamed.
+/// Older files that `--log-rotate` and `--events-rotate` keep unless told otherwise, and at most: each of
+/// them is renamed.
 pub const LOG_KEEP: u32 = 5;
 /// See [`LOG_KEEP`].
 pub const LOG_KEEP_MAX: u32 = 1000;

@@ -85,6 +85,9 @@ impl Bench {
     }
 
     /// The installed procServ.
+    ///
+    /// # Errors
+    /// There is none.
     pub fn peer(&self) -> Result<&PathBuf> {
         Ok(self.peer.as_ref().ok_or("not installed")?)
     }

@@ -139,16 +139,31 @@ pub(super) fn overlap(
 }
 
 /// What `--log-rotate` says, or what is wrong with it.
-pub(super) fn log_rotate(given: Matches) -> Result<Option<Rotation>, &'static str> {
-    let Some(rule) = given.value("log-rotate") else {
+pub(super) fn log_rotate(given: Matches) -> Result<Option<Rotation>, String> {
+    let has_file = given.value("logfile").is_some_and(|file| file != "-");
+    rotate(given, "log-rotate", has_file, "--logfile with a file")
+}
+
+/// What `--events-rotate` says, or what is wrong with it.
+pub(super) fn events_rotate(given: Matches) -> Result<Option<Rotation>, String> {
+    rotate(given, "events-rotate", given.value("events").is_some(), "--events")
+}
+
+/// What an option says that rotates a file, which there is if `has_file` is true.
+fn rotate(
+    given: Matches,
+    option: &str,
+    has_file: bool,
+    needs: &str,
+) -> Result<Option<Rotation>, String> {
+    let Some(rule) = given.value(option) else {
         return Ok(None);
     };
-    match given.value("logfile") {
-        Some(file) if file != "-" => {}
-        Some(_) | None => return Err("--log-rotate needs --logfile with a file"),
+    if !has_file {
+        return Err(format!("--{option} needs {needs}"));
     }
-    let rule = rotation(rule.as_bytes());
-    rule.map(Some).ok_or("--log-rotate needs a size (1000, 64k, 10M, 2G) and perhaps ,<keep>")
+    let wrong = || format!("--{option} needs a size (1000, 64k, 10M, 2G) and perhaps ,<keep>");
+    rotation(rule.as_bytes()).map(Some).ok_or_else(wrong)
 }
 
 /// `SIZE[,KEEP]`.

@@ -73,6 +73,7 @@ pub(super) fn config(
     let listen = extensions::listen(given)?;
     let overlap = extensions::overlap(given, numbers)?;
     let rotation = extensions::log_rotate(given)?;
+    let events_rotation = extensions::events_rotate(given)?;
     let commands = command_chars(given);
     let time_format = given.value("timefmt").map_or(b"%c".to_vec(), bytes);
     let name = given.value("name").unwrap_or_else(|| command.clone());
@@ -147,6 +148,7 @@ pub(super) fn config(
                 .map(PathBuf::from),
             info: path("info-file"),
             events: path("events"),
+            events_rotation,
             status: path("status-file"),
         },
     })

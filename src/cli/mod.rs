@@ -10,7 +10,6 @@ mod numeric;
 mod options;
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
 use self::diagnostics::Stderr;
 use self::getopt::Item;
@@ -62,7 +61,7 @@ pub fn parse(
             }
             Item::Option { id, value } => {
                 if let Some(value) = value {
-                    numbers.read(id, value.as_bytes(), &mut stderr);
+                    numbers.read(id, value, &mut stderr);
                 }
             }
         }
@@ -72,6 +71,9 @@ pub fn parse(
     let new_style = given.has("port");
     let mut operands = scanned.operands.iter().cloned();
     let old_style = if new_style { None } else { operands.next() };
+    if let Some(endpoint) = &old_style {
+        numbers.read("port", endpoint, &mut stderr);
+    }
     let Some(command) = operands.next() else {
         stderr.say(b"missing argument");
         return Err(stderr.exit(options::usage(&argv0), 1));

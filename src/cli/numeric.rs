@@ -1,16 +1,19 @@
-//! The numbers among the options, read as procServ reads them: c_number::atoi(3) and no complaint, save that
-//! ours says when there was more than a number.
+//! The numbers among the options, read as procServ reads them: atoi(3) and no complaint. Unlike
+//! procServ this program says when another number counts than the one that was given.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::signal::Signal;
 
 use super::Stderr;
-use crate::config::c_number;
+use crate::config::{c_number, endpoint};
 
 /// The values in force; starts with the defaults.
 pub(super) struct Numbers {
     pub(super) holdoff: u32,
     pub(super) grace_period: u32,
-    /// Whether it is not the default.
+    /// True if the number was given, so that it is not the default.
     pub(super) grace_given: bool,
     pub(super) core_size: Option<u64>,
     pub(super) kill_signal: i32,
@@ -29,9 +32,11 @@ impl Default for Numbers {
 }
 
 impl Numbers {
-    /// Takes `text` as the value of the option `id`, if that one has a number. A value that is
+    /// Takes `value` as the value of the option `id`, if that one has a number. A value that is
     /// refused leaves the one before in force.
-    pub(super) fn read(&mut self, id: &str, text: &[u8], stderr: &mut Stderr) {
+    pub(super) fn read(&mut self, id: &str, value: &OsStr, stderr: &mut Stderr) {
+        let text = value.as_bytes();
+        let mut exact = c_number::integer(text, 10);
         let used = match id {
             "holdoff" => {
                 self.holdoff = u32::try_from(c_number::atoi(text)).unwrap_or(self.holdoff);
@@ -60,17 +65,29 @@ impl Numbers {
                     return stderr.say(text.as_bytes());
                 }
                 self.kill_signal = i32::try_from(number).unwrap_or(self.kill_signal);
+                exact = exact.abs();
                 Some(number.into())
+            }
+            "port" | "logport" => {
+                if let Some((text, mode)) = endpoint::odd_permissions(value) {
+                    warn(text, id, &format!("{mode:o}"), stderr);
+                }
+                return;
             }
             _ => return,
         };
         let (_, digits) = c_number::split_sign(text);
-        if !digits.iter().all(u8::is_ascii_digit) {
+        if !digits.iter().all(u8::is_ascii_digit) || used.map(i128::from) != Some(exact) {
             let used = used.map_or("the default".to_string(), |number| number.to_string());
-            let option = format!("' for --{id} - using {used}");
-            stderr.warn(&[b"invalid number '", text, option.as_bytes()].concat());
+            warn(text, id, &used, stderr);
         }
     }
+}
+
+/// Says that the option `id` has another value than this `text` means.
+fn warn(text: &[u8], id: &str, used: &str, stderr: &mut Stderr) {
+    let option = format!("' for --{id} - using {used}");
+    stderr.warn(&[b"invalid number '", text, option.as_bytes()].concat());
 }
 
 /// The number of the signal `TERM` or `SIGTERM`, in letters of either case.

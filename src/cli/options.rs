@@ -17,7 +17,7 @@ const EXTENSIONS: &str = "Options beyond procServ 2.9";
 /// The column at which the descriptions begin in the help text.
 const HELP_COLUMN: usize = 26;
 
-/// Whether an option takes a value.
+/// The kinds of options by the value that they take.
 pub(super) enum ValueUse {
     None,
     /// Only ever attached: `--name=value`.
@@ -73,6 +73,7 @@ pub fn definition() -> Command {
             value("allow-from", "nets", "let in TCP clients from networks <nets> only"),
             value("compat", "version", "use the messages of procServ <version> (2.7)"),
             value("events", "file", "append what happens to <file>, as JSON"),
+            value("events-rotate", "n", "begin a new one at <n>[,<keep>] bytes (k, M, G)"),
             value("child-pidfile", "f", "child makes itself a daemon, with its PID in <f>")
                 .value_hint(ValueHint::FilePath),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
@@ -113,7 +114,7 @@ fn value(long: &'static str, name: &'static str, help: &'static str) -> Arg {
         .action(ArgAction::Append)
 }
 
-/// Whether `arg` takes a value.
+/// Returns which value `arg` takes.
 pub(super) fn value_use(arg: &Arg) -> ValueUse {
     match arg.get_num_args() {
         _ if !arg.get_action().takes_values() => ValueUse::None,
@@ -122,7 +123,7 @@ pub(super) fn value_use(arg: &Arg) -> ValueUse {
     }
 }
 
-/// Whether `arg` is an option that procServ doesn't have.
+/// Returns true if `arg` is an option that procServ does not have.
 pub(super) fn is_extension(arg: &Arg) -> bool {
     arg.get_help_heading() == Some(EXTENSIONS)
 }

@@ -127,7 +127,7 @@ impl EndpointError {
 }
 
 impl Endpoint {
-    /// Whether it is a TCP port that the system chooses.
+    /// Returns true if the endpoint is a TCP port that the system chooses.
     #[must_use]
     pub fn is_any_port(&self) -> bool {
         matches!(&self.address, Address::Tcp(address) if address.port() == 0)
@@ -185,13 +185,8 @@ impl fmt::Display for Endpoint {
 }
 
 fn parse_unix(rest: &[u8]) -> Result<Address, EndpointError> {
-    let mut fields = rest.splitn(4, |&byte| byte == b':');
-    let fields = (fields.next(), fields.next(), fields.next(), fields.next());
-    let (user, group, perm, path): (&[u8], &[u8], &[u8], &[u8]) = match fields {
-        (Some(path), None, None, None) => (b"", b"", b"", path),
-        (Some(user), Some(group), Some(perm), Some(path)) => (user, group, perm, path),
-        _ => return Err(EndpointError::Unparsable(os_string(rest))),
-    };
+    let [user, group, perm, path] =
+        unix_fields(rest).ok_or_else(|| EndpointError::Unparsable(os_string(rest)))?;
     let user = lookup(user, User::from_name).map_err(EndpointError::UnknownUser)?;
     let group = lookup(group, Group::from_name).map_err(EndpointError::UnknownGroup)?;
     if path.is_empty() {
@@ -209,6 +204,29 @@ fn parse_unix(rest: &[u8]) -> Result<Address, EndpointError> {
         gid: group.map(|group| group.gid).or(user.map(|user| user.gid)).map(|gid| gid.as_raw()),
         mode: if perm.is_empty() { 0o666 } else { octal(perm) },
     })
+}
+
+/// User, group, permissions and path of what follows `unix:`.
+fn unix_fields(rest: &[u8]) -> Option<[&[u8]; 4]> {
+    let mut fields = rest.splitn(4, |&byte| byte == b':');
+    match (fields.next(), fields.next(), fields.next(), fields.next()) {
+        (Some(path), None, None, None) => Some([b"", b"", b"", path]),
+        (Some(user), Some(group), Some(perm), Some(path)) => Some([user, group, perm, path]),
+        _ => None,
+    }
+}
+
+/// Returns the permissions in an endpoint and those that count instead, if these are others: if the
+/// text is more or less than an octal number up to 7777.
+#[must_use]
+pub fn odd_permissions(spec: &OsStr) -> Option<(&[u8], u32)> {
+    let bytes = spec.as_bytes();
+    let rest = bytes.strip_prefix(b"raw:").unwrap_or(bytes).strip_prefix(b"unix:")?;
+    let [_, _, perm, _] = unix_fields(rest)?;
+    let mode = octal(perm);
+    let (_, digits) = c_number::split_sign(perm);
+    let is_octal = digits.iter().all(|digit| (b'0'..=b'7').contains(digit));
+    (!is_octal || c_number::integer(perm, 8) != mode.into()).then_some((perm, mode))
 }
 
 /// Looks a name up; an empty one is nobody, an unknown one the error.

@@ -64,7 +64,7 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
-/// `--log-rotate`.
+/// `--log-rotate`, `--events-rotate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {
     /// At the first line end past so many bytes, another file is begun.
@@ -314,6 +314,8 @@ pub struct FileOptions {
     pub info: Option<PathBuf>,
     /// `--events`.
     pub events: Option<PathBuf>,
+    /// `--events-rotate`.
+    pub events_rotation: Option<Rotation>,
     /// `--status-file`.
     pub status: Option<PathBuf>,
 }

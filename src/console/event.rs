@@ -4,7 +4,7 @@
 use minicbor::{Decode, Encode};
 
 use super::clock::UnixTime;
-pub use crate::sys::exit_status::ExitStatus;
+pub use crate::sys::process::exit_status::ExitStatus;
 
 /// The identity of a client for as long as it is connected. It is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -86,14 +86,20 @@ pub enum DisconnectReason {
 pub enum Subsystem {
     /// The log of `-L`.
     Log,
+    /// The sync of the log to the disk.
+    Sync,
     /// The rotation of the log under `--log-rotate`.
     Rotation,
     /// The output to syslog under `--syslog`.
     Syslog,
     /// The file of `--events`.
     Events,
+    /// The rotation of the events file under `--events-rotate`.
+    EventsRotation,
     /// The file of `--status-file`.
     Status,
+    /// The memory for the last bytes of the console, which grows with `--history`.
+    History,
 }
 
 /// What happened. The server hands it to [`Console::handle`](super::Console::handle).

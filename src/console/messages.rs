@@ -196,10 +196,13 @@ pub fn subsystem_failed(settings: &Settings, subsystem: Subsystem, reason: &str)
     let log = settings.log_name().unwrap_or_default();
     let (subject, name, consequence) = match subsystem {
         Subsystem::Log => ("Log file ", log, "output is not being logged"),
+        Subsystem::Sync => ("Log file ", log, "output may not reach the disk"),
         Subsystem::Rotation => ("Log file ", log, "it is not being rotated"),
         Subsystem::Syslog => ("Syslog", &b""[..], "output is not being sent there"),
         Subsystem::Events => ("Events file", &b""[..], "events have to wait"),
+        Subsystem::EventsRotation => ("Events file", &b""[..], "it is not being rotated"),
         Subsystem::Status => ("Status file", &b""[..], "it is not being written"),
+        Subsystem::History => ("History", &b""[..], "less of the console is kept"),
     };
     let mut out = Vec::new();
     line!(out, "@@@ ", subject, name, ": ", reason, ", ", consequence);
@@ -230,6 +233,11 @@ pub fn upgrade_failed(reason: &str) -> Vec<u8> {
 /// Section 8: in the log, where bytes are missing.
 pub fn missing(count: u64) -> Vec<u8> {
     format!("@@@ {count} bytes are missing here\r\n").into_bytes()
+}
+
+/// In the log: this many of the bytes before could not be synced. Ours.
+pub fn unsynced(count: u64) -> Vec<u8> {
+    format!("@@@ {count} bytes above may not have reached the disk\r\n").into_bytes()
 }
 
 /// To a client that the stream has passed. Ours.

@@ -140,6 +140,7 @@ impl Console {
                 self.say_to_log(&messages::upgrade_failed(reason), now);
             }
         }
+        self.report_memory(now);
     }
 
     /// Does what is due at the time `now`. Called too early or twice, it does nothing.

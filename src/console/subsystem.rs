@@ -7,6 +7,7 @@ use super::audit::AuditEvent;
 use super::clock::Timestamps;
 use super::event::{Sink, Subsystem};
 use super::{Console, messages};
+use crate::sys;
 
 /// A set of subsystems.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -37,6 +38,9 @@ fn bit(subsystem: Subsystem) -> u8 {
         Subsystem::Events => 4,
         Subsystem::Status => 8,
         Subsystem::Log => 16,
+        Subsystem::History => 32,
+        Subsystem::Sync => 64,
+        Subsystem::EventsRotation => 128,
     }
 }
 
@@ -57,6 +61,16 @@ impl Console {
     pub(super) fn subsystem_recovered(&mut self, subsystem: Subsystem) {
         if self.failing.remove(subsystem) {
             self.audit_events.push_back(AuditEvent::Recovered(subsystem));
+        }
+    }
+
+    /// Reports whether there is memory for the last bytes of the stream.
+    pub(super) fn report_memory(&mut self, now: Timestamps) {
+        if self.stream.is_short_of_memory() {
+            let reason = sys::strerror(nix::libc::ENOMEM);
+            self.subsystem_failed(Subsystem::History, &reason, now);
+        } else {
+            self.subsystem_recovered(Subsystem::History);
         }
     }
 

@@ -11,18 +11,18 @@ const MAGIC: &[u8] = b"procServ state\n";
 /// The one format there is.
 const FORMAT: u32 = 1;
 
-/// Why bytes are no state that this program can go on from.
+/// Why this program cannot go on from these bytes.
 #[derive(Debug)]
 pub enum Unreadable {
-    /// They do not begin as one.
+    /// They do not begin as a state does.
     Foreign,
-    /// They are of another format.
+    /// They are a state of this other format.
     Format(u32),
-    /// They are cut, or have changed.
+    /// They are a part of a state, or have changed.
     Damaged,
-    /// The body's fields are not what they have to be.
+    /// The fields of the body are not those of a state.
     Body(minicbor::decode::Error),
-    /// They do not fit together.
+    /// The fields contradict each other.
     Invalid(InvalidSnapshot),
 }
 
@@ -40,14 +40,17 @@ impl fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
-/// The bytes of `state`.
+/// Returns the bytes of `state`.
 pub fn encode(state: &State) -> Vec<u8> {
     let body = encode_body(state);
     let numbers = [&FORMAT.to_le_bytes()[..], &(body.len() as u64).to_le_bytes()].concat();
     [MAGIC, &numbers, &digest(&body).to_le_bytes(), &body].concat()
 }
 
-/// The state that [`encode`] made these bytes of, in this or another version of the program.
+/// Returns the state that [`encode`] of this or another version of the program made these bytes from.
+///
+/// # Errors
+/// Those of [`Unreadable`].
 pub fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::Foreign)?;
     let (format, rest) = rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
@@ -63,14 +66,17 @@ pub fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
     decode_body(body)
 }
 
-/// The body alone.
+/// Returns the body of `state` without a head.
 pub fn encode_body(state: &State) -> Vec<u8> {
     // Writing to memory does not fail.
     minicbor::to_vec(state).unwrap_or_default()
 }
 
-/// A body of which nothing is known: no bytes make this panic, nor take more memory than a small
-/// multiple of their number.
+/// Returns the state with this body. No bytes make this panic, nor take more memory than a small multiple
+/// of their number.
+///
+/// # Errors
+/// Those of [`Unreadable`], except that nothing tells a body that has changed.
 pub fn decode_body(body: &[u8]) -> Result<State, Unreadable> {
     let mut decoder = minicbor::Decoder::new(body);
     let state: State = decoder.decode().map_err(Unreadable::Body)?;

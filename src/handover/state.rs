@@ -1,4 +1,4 @@
-//! Everything that crosses the exec, as plain data. Fields have numbers, under the rules that
+//! The state that crosses the exec, as plain data. Fields have numbers, under the rules that
 //! `console::snapshot` states.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,26 +12,26 @@ use crate::console::event::{ClientKind, Role};
 use crate::console::snapshot::Snapshot;
 use crate::sys::fd;
 use crate::sys::file::FileId;
+use crate::sys::process::user::Account;
 use crate::sys::terminal::TermiosFlags;
-use crate::sys::user::Account;
 
-/// All that a server is.
+/// The whole state of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct State {
     /// What `-V` of the writer prints.
     #[n(0)]
     pub version: String,
-    /// The command line that it was started with.
+    /// The command line that the server was started with.
     #[n(1)]
     pub argv: Vec<Text>,
-    /// When it was started, in seconds since the epoch.
+    /// When the server was started, in seconds since the epoch.
     #[n(2)]
     pub started: i64,
     /// Soft and hard RLIMIT_NOFILE for children, if the server has changed its own.
     #[n(3)]
     pub open_files: Option<(u64, u64)>,
-    /// The next client's id, more than those of all before.
+    /// The ID of the next client, larger than those of all clients before.
     #[n(4)]
     pub next_token: u64,
     /// The console.
@@ -55,16 +55,17 @@ pub struct State {
     /// The directory that the server was started in.
     #[cbor(n(11), default)]
     pub dir: Text,
-    /// The memory that outlives a crash, under `--fdstore`.
+    /// The file in memory that outlives a crash, under `--fdstore`.
     #[n(12)]
     pub store: Option<Descriptor>,
-    /// What `--events` and `--status-file` go on with.
+    /// What the events file and the status file go on with.
     #[cbor(n(13), default)]
     pub records: RecordsState,
-    /// Whom children are run as, under `--user`.
+    /// The user that children are run as, under `--user`.
     #[n(14)]
     pub account: Option<Account>,
-    /// Since when the child's descendants are in the world, in the kernel's ticks.
+    /// When the child was started whose descendants may still live, in ticks of USER_HZ since boot: older
+    /// processes do not descend from it.
     #[n(15)]
     pub descendants_since: Option<u64>,
     /// The sockets for the child, in the order of the command line.
@@ -90,16 +91,16 @@ pub struct ServerIdentity {
     pub account: Option<Account>,
 }
 
-/// Any bytes.
+/// Bytes that need not be UTF-8.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Text(#[cbor(n(0), with = "minicbor::bytes")] pub Vec<u8>);
 
-/// An open descriptor, and what has to be behind it.
+/// An open descriptor, and the file that has to be behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Descriptor {
-    /// Its number.
+    /// The number of the descriptor.
     #[n(0)]
     pub number: i32,
     /// `st_mode & S_IFMT`.
@@ -114,10 +115,10 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// What another program in this process will know `fd` by.
+    /// Describes `fd` for another program in this process.
     ///
     /// # Errors
-    /// fstat(2) fails.
+    /// Those of fstat(2).
     pub fn of(fd: impl AsFd) -> io::Result<Descriptor> {
         let fd = fd.as_fd();
         let (kind, device, inode) = fd::identity(fd)?;
@@ -125,23 +126,24 @@ impl Descriptor {
     }
 }
 
-/// A child that has not been buried.
+/// A child that has not been reaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ChildState {
-    /// Its process and process group.
+    /// The PID, and the ID of the process group.
     #[n(0)]
     pub pid: i32,
-    /// Its terminal's master.
+    /// The master of the child's terminal.
     #[n(1)]
     pub pty: Descriptor,
-    /// The process by descriptor, if a server before this one started it and died.
+    /// A descriptor of the process, if it was started by a server that has died since.
     #[n(2)]
     pub pidfd: Option<Descriptor>,
-    /// When the process was started, as its system counts: nobody else has this PID and this time.
+    /// When the process was started, in ticks of USER_HZ since boot (field 22 of proc_pid_stat(5)): no
+    /// other process has this PID and this time.
     #[n(3)]
     pub start_ticks: Option<u64>,
-    /// The socket behind its NOTIFY_SOCKET, under `--overlap`.
+    /// The socket behind the child's NOTIFY_SOCKET, under `--overlap`.
     #[n(4)]
     pub notify_socket: Option<Descriptor>,
 }
@@ -150,16 +152,16 @@ pub struct ChildState {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ListenerState {
-    /// What its connections may do.
+    /// What clients of the endpoint may do.
     #[n(0)]
     pub role: Role,
     /// The listening socket.
     #[n(1)]
     pub socket: Descriptor,
-    /// Its socket file.
+    /// The socket file, if there is one.
     #[n(2)]
     pub file: Option<FileId>,
-    /// Its connections are without telnet.
+    /// True if the connections are without telnet.
     #[cbor(n(3), default)]
     pub raw: bool,
 }
@@ -174,13 +176,13 @@ pub struct ChildSocketState {
     /// The socket.
     #[n(1)]
     pub socket: Descriptor,
-    /// What children know it by.
+    /// The name that children find in LISTEN_FDNAMES.
     #[cbor(n(2), default)]
     pub name: Text,
-    /// Its socket file.
+    /// The socket file, if there is one.
     #[n(3)]
     pub file: Option<FileId>,
-    /// Whether the service manager has it anyway.
+    /// True if the service manager passed the socket, and so keeps it anyway.
     #[cbor(n(4), default)]
     pub passed: bool,
 }
@@ -189,18 +191,18 @@ pub struct ChildSocketState {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ConnectionState {
-    /// The client's.
+    /// The ID of the client.
     #[n(0)]
     pub id: u64,
-    /// What is read and written.
+    /// The descriptor that is read and written.
     #[n(1)]
     pub stream: Descriptor,
-    /// What it is.
+    /// The kind of connection.
     #[n(2)]
     pub kind: ConnectionKind,
 }
 
-/// What is behind a connection.
+/// The kind of a connection, with what is to be known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub enum ConnectionKind {
@@ -218,26 +220,26 @@ pub enum ConnectionKind {
     Pipe,
 }
 
-/// A file as a reader of the console.
+/// A file that the console is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct SinkState {
     /// The file.
     #[n(0)]
     pub file: Descriptor,
-    /// After a failed write.
+    /// When the file is tried again, after a failed write.
     #[n(1)]
     pub retry: Option<Retry>,
 }
 
-/// The records.
+/// The state of the events file and of the status file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct RecordsState {
-    /// Lines of events that are still to be written.
+    /// Events that are still to be written, as whole lines.
     #[cbor(n(0), default)]
     pub pending: Text,
-    /// How many found no room.
+    /// The number of events that found no room.
     #[cbor(n(1), default)]
     pub lost: u64,
     /// The clients.
@@ -245,20 +247,20 @@ pub struct RecordsState {
     pub clients: Vec<ClientState>,
 }
 
-/// What records know of a client.
+/// What the events file and the status file say of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ClientState {
-    /// The client's.
+    /// The ID of the client.
     #[n(0)]
     pub id: u64,
-    /// What it may do.
+    /// What the client may do.
     #[n(1)]
     pub role: Role,
-    /// Where it connected.
+    /// The endpoint where the client connected.
     #[cbor(n(2), default)]
     pub endpoint: String,
-    /// When, in seconds since the epoch.
+    /// When the client connected, in seconds since the epoch.
     #[cbor(n(3), default)]
     pub since: i64,
 }
@@ -267,10 +269,10 @@ pub struct ClientState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Retry {
-    /// Nanoseconds of CLOCK_MONOTONIC.
+    /// The time, in nanoseconds of CLOCK_MONOTONIC.
     #[n(0)]
     pub at: u64,
-    /// Whether only new output makes it worth it.
+    /// True if only new output is a reason to try again.
     #[n(1)]
     pub on_output: bool,
 }
@@ -287,7 +289,7 @@ impl State {
         }
     }
 
-    /// All descriptors that stay open.
+    /// Returns all descriptors that stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> {
         let children = [&self.child, &self.old_child].into_iter().flatten();
         let child = children.flat_map(|child| [Some(child.pty), child.pidfd, child.notify_socket]);
@@ -300,7 +302,8 @@ impl State {
         all.chain(child_sockets)
     }
 
-    /// That the console and what is around it speak of the same child and the same clients.
+    /// Checks that the console and the rest of the state have the same children and the same clients, and
+    /// that no descriptor is there twice.
     pub(super) fn check(&self) -> Result<(), InvalidSnapshot> {
         if self.console.child().map(|child| child.pid) != self.child.map(|child| child.pid) {
             return Err(InvalidSnapshot("the child is not the console's"));
@@ -328,7 +331,7 @@ impl State {
 }
 
 impl ConnectionKind {
-    /// Returns what the console knows of it.
+    /// Returns what the console knows of the connection.
     pub fn client_kind(&self) -> ClientKind {
         match self {
             ConnectionKind::Telnet => ClientKind::Telnet,

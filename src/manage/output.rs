@@ -29,7 +29,7 @@ pub(crate) fn print(text: &str) -> Result<(), CommandError> {
 /// Writes a value to standard output, over several lines.
 ///
 /// # Errors
-/// Those of [`print`].
+/// Those of [`print()`].
 pub(crate) fn print_json(value: &Value) -> Result<(), CommandError> {
     print(&format!("{value:#}\n"))
 }

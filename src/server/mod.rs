@@ -21,8 +21,10 @@
 //! | | no descriptor, no memory, anything else; or fewer than 16 descriptors are left | that listener pauses for a second; reported once, until no connection waits any more |
 //! | registering a connection | anything | that connection is closed |
 //! | reading from a client | interrupted, would block | read again; read later |
+//! | | no memory | again after 10 ms |
 //! | | anything else | as an end of file: the client is gone |
 //! | writing to a client | short, would block | the rest is written later |
+//! | | no memory | again after 10 ms |
 //! | | the other side is gone | what it sent before is still read, up to its end |
 //! | | anything else | the client is gone |
 //! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, and again when the holdoff time is over, but not within a second |
@@ -31,16 +33,21 @@
 //! | reading the child's PID file, /proc | anything | read again for 10 s; then announced, and the processes that are there are killed |
 //! | killing an orphan of the child | not allowed | the orphan is left alone |
 //! | | the orphan does not end | the same, 5 s after SIGKILL |
-//! | reading from the PTY | EIO, end of file | the child has given up its terminal: its group is killed |
+//! | reading from the PTY | interrupted, would block | read again; read later |
+//! | | no memory | again after 10 ms; the last output of a child that has ended is waited for 5 s |
+//! | | anything else, end of file | the child has given up its terminal: its group is killed |
 //! | writing to the PTY | short, would block | the rest stays queued |
+//! | | no memory | again after 10 ms |
 //! | | anything else | the input is dropped: nobody can read it |
 //! | kill, waitid | anything | the process was gone already |
 //! | writing the log | short | the rest is written |
 //! | | no space, read-only, I/O error, ... | announced once; tried again each second; the log says how many bytes are missing |
 //! | | no process reads the pipe any more | the same, but tried again only when there is new output |
 //! | | hangs | the child waits while the log is a full mebibyte behind, until the log has made no progress for 5 s; then the console goes on and the log says what is missing |
-//! | syncing the log | anything | ignored, as the next write will tell |
-//! | renaming the log, opening the next | anything | announced once; the old log goes on, and it is tried again, not within a second |
+//! | writing the log, syslog, events at the end | 2 s are not enough | reported on stderr, with the number of bytes left behind |
+//! | syncing the log | the file system cannot (EINVAL) | that file is not synced |
+//! | | anything | announced once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
+//! | renaming the log or the events, opening the next | anything | announced once; the old file goes on, and it is tried again, not within a second |
 //! | writing events | anything | announced once; they wait, bounded, and are tried again each second; those that have no room are counted |
 //! | replacing the status file | anything | announced once; tried again each second |
 //! | sending to syslog | no room | its thread waits for up to a second |
@@ -57,6 +64,7 @@
 //! | | anything | as above |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: reported on stderr, exits with the errno |
 //! | saving the state for after a crash | anything | reported once on stderr; tried again, not within a second |
+//! | memory for the last bytes of the console | none | announced once; fewer bytes are kept, and it is tried again as output comes |
 //! | stderr | anything | ignored: there is nobody to report it to |
 //! | | no room | not waited for: the line is dropped |
 
@@ -87,6 +95,7 @@ use self::writers::sink::SinkWriter;
 use self::writers::{LogJob, LogReply};
 use crate::config::network::AllowedNetworks;
 use crate::console::Console;
+use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
 use crate::handover::state::ServerIdentity;
 
@@ -123,6 +132,8 @@ struct Server<S: System> {
     exit: Option<u8>,
     identity: ServerIdentity,
     handover: Handover<S::Process>,
+    /// When reads and writes are made again for which the system had no memory.
+    io_retry: Option<Monotonic>,
     /// `--allow-from`.
     allowed_networks: Option<AllowedNetworks>,
 }

@@ -1,4 +1,4 @@
-//! File descriptors: flags, and what kind of thing stands behind one.
+//! File descriptors: flags, limits, and the kind of file behind one.
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
@@ -11,9 +11,9 @@ use nix::sys::stat::fstat;
 
 use super::cerr;
 
-/// Makes every descriptor above 2 close on exec, also those that were inherited: a child gets
-/// 0, 1 and 2, and nothing that somebody forgot.
-pub fn close_on_exec_all() {
+/// Makes every descriptor above 2 close on exec, also inherited ones: a child gets 0, 1 and 2, and no
+/// descriptor that somebody forgot to close.
+pub(crate) fn close_on_exec_all() {
     let open: Vec<i32> = match fs::read_dir("/dev/fd") {
         Ok(entries) => {
             entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
@@ -27,7 +27,10 @@ pub fn close_on_exec_all() {
 }
 
 /// Makes `fd` close on exec and non-blocking.
-pub fn set_nonblocking_cloexec(fd: impl AsFd) -> io::Result<()> {
+///
+/// # Errors
+/// Those of fcntl(2).
+pub(crate) fn set_nonblocking_cloexec(fd: impl AsFd) -> io::Result<()> {
     let fd = fd.as_fd();
     fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
@@ -35,8 +38,11 @@ pub fn set_nonblocking_cloexec(fd: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes a descriptor over that another program left open in this process, closed on exec from now
-/// on. Its number must not have been taken over before.
+/// Takes a descriptor over that another program left open in this process, and makes it close on exec.
+/// A number must not be taken over twice.
+///
+/// # Errors
+/// `EBADF` if the number is 0, 1 or 2, or is not open.
 pub fn adopt(number: i32) -> io::Result<OwnedFd> {
     if number <= 2 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
@@ -48,24 +54,30 @@ pub fn adopt(number: i32) -> io::Result<OwnedFd> {
 }
 
 /// Decides whether a program that this process becomes has the descriptor with this number.
-pub fn set_inherited(number: i32, inherited: bool) {
+pub(crate) fn set_inherited(number: i32, inherited: bool) {
     let flags = if inherited { 0 } else { libc::FD_CLOEXEC };
     // SAFETY: sets a flag of a descriptor by number; one that is not open is an error.
     let _ = unsafe { libc::fcntl(number, libc::F_SETFD, flags) };
 }
 
-/// A file in memory, without a name, that holds `bytes`. Closed on exec.
+/// Returns a file in memory (memfd_create(2)) that holds `bytes` and closes on exec.
+///
+/// # Errors
+/// Those of memfd_create(2) and write(2).
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
-pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
+pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<File> {
     use nix::sys::memfd::{MFdFlags, memfd_create};
     let mut file = File::from(memfd_create(c"procserv-state", MFdFlags::MFD_CLOEXEC)?);
     io::Write::write_all(&mut file, bytes)?;
     Ok(file)
 }
 
-/// Where there are none, one whose name is gone.
+/// Returns a file that holds `bytes` and has no name any more, as this system has no files in memory.
+///
+/// # Errors
+/// Those of creating, removing and writing a file.
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
-pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
+pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<File> {
     let name = format!("procserv-state.{}.{}", std::process::id(), super::time::monotonic());
     let path = std::env::temp_dir().join(name);
     let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
@@ -74,21 +86,27 @@ pub fn in_memory(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes both slices with one call.
-pub fn write_two(mut file: &File, slices: (&[u8], &[u8])) -> io::Result<usize> {
+/// Writes both slices with one call of writev(2). Returns how many bytes were written.
+///
+/// # Errors
+/// Those of writev(2).
+pub(crate) fn write_two(mut file: &File, slices: (&[u8], &[u8])) -> io::Result<usize> {
     use std::io::Write;
     file.write_vectored(&[IoSlice::new(slices.0), IoSlice::new(slices.1)])
 }
 
-/// What kind of thing stands behind `fd`, a value of `S_IFMT`, and which one: device and inode.
+/// Returns `st_mode & S_IFMT`, `st_dev` and `st_ino` of the file behind `fd` (stat(2)).
+///
+/// # Errors
+/// Those of fstat(2).
 // The widths differ from system to system.
 #[allow(clippy::unnecessary_cast)]
-pub fn identity(fd: impl AsFd) -> io::Result<(u32, u64, u64)> {
+pub(crate) fn identity(fd: impl AsFd) -> io::Result<(u32, u64, u64)> {
     let stat = fstat(fd)?;
     Ok(((stat.st_mode & libc::S_IFMT) as u32, stat.st_dev as u64, stat.st_ino as u64))
 }
 
-/// The soft and the hard limit of open files.
+/// Returns the soft and the hard limit of open files (RLIMIT_NOFILE).
 // As above.
 #[allow(clippy::unnecessary_cast)]
 fn limits() -> io::Result<(u64, u64)> {
@@ -96,9 +114,9 @@ fn limits() -> io::Result<(u64, u64)> {
     Ok((soft as u64, hard as u64))
 }
 
-/// Whether fewer than `reserve` descriptors are left below the limit. The kernel gives out the
-/// lowest free number, so a probe tells.
-pub fn is_near_limit(probe: BorrowedFd<'_>, reserve: u64) -> bool {
+/// Returns true if fewer than `reserve` descriptors are left below the soft limit. The kernel gives out
+/// the lowest free number, so a copy of `probe` tells how many are open.
+pub(crate) fn is_near_limit(probe: BorrowedFd<'_>, reserve: u64) -> bool {
     let Ok((soft, _)) = limits() else {
         return false;
     };
@@ -111,23 +129,25 @@ pub fn is_near_limit(probe: BorrowedFd<'_>, reserve: u64) -> bool {
     }
 }
 
-/// Raises the soft limit of open files to the hard one. What it was, for the child.
-pub fn raise_limit() -> Option<(u64, u64)> {
+/// Raises the soft limit of open files to the hard one. Returns the soft and the hard limit as they
+/// were, for the child.
+pub(crate) fn raise_limit() -> Option<(u64, u64)> {
     let before = limits().ok()?;
     let hard = before.1 as rlim_t;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok()?;
     Some(before)
 }
 
-/// For a TCP connection with a person at its end: keystrokes go out at once, a dead peer is found
-/// by keepalive after 60 s of silence and 10 probes 60 s apart. A failure leaves the defaults.
-pub fn tune_tcp(fd: impl AsFd) {
+/// Sets the options of a TCP connection with a person at its other end (tcp(7)): keystrokes go out at
+/// once, and keepalive finds a dead peer after 60 s of silence and 10 probes 60 s apart. Options that
+/// cannot be set keep their defaults.
+pub(crate) fn tune_tcp(fd: impl AsFd) {
     use nix::sys::socket::{setsockopt, sockopt};
     let fd = fd.as_fd();
     let _ = setsockopt(&fd, sockopt::TcpNoDelay, &true);
     let _ = setsockopt(&fd, sockopt::KeepAlive, &true);
-    // Telnet sends the mark after an interrupt as urgent data. Taken out of the stream, its IAC
-    // would swallow the next key.
+    // Telnet sends the data mark after an interrupt as urgent data (RFC 854). Without that byte the
+    // IAC before it would swallow the next key.
     let _ = setsockopt(&fd, sockopt::OobInline, &true);
     #[cfg(any(target_os = "linux", target_os = "freebsd"))]
     {
@@ -137,15 +157,15 @@ pub fn tune_tcp(fd: impl AsFd) {
     }
 }
 
-/// Whether `fd` takes bytes now, or fails at once.
-pub fn has_room(fd: impl AsFd) -> bool {
+/// Returns true if a write to `fd` would take bytes or fail at once.
+pub(crate) fn has_room(fd: impl AsFd) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
-/// Waits until `fd` takes bytes, or has failed, at most so long (`None`: for ever).
-pub fn wait_writable(fd: impl AsFd, limit: Option<Duration>) {
+/// Waits until `fd` takes bytes or has failed, at most for `limit` (`None`: for ever).
+pub(crate) fn wait_writable(fd: impl AsFd, limit: Option<Duration>) {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let limit = limit.map_or(PollTimeout::NONE, |limit| {
         PollTimeout::try_from(limit + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)

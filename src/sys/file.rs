@@ -23,7 +23,7 @@ pub struct FileId {
 
 impl FileId {
     /// Returns the identity of the file that has this metadata.
-    pub fn of(metadata: &Metadata) -> FileId {
+    pub(crate) fn of(metadata: &Metadata) -> FileId {
         FileId { device: metadata.dev(), inode: metadata.ino() }
     }
 }
@@ -35,7 +35,7 @@ impl FileId {
 ///
 /// Those of open(2), except that a FIFO without a reader (`ENXIO`) is opened for reading too: the FIFO
 /// then keeps what fits into it until there is a reader.
-pub fn open_append(path: &Path) -> io::Result<File> {
+pub(crate) fn open_append(path: &Path) -> io::Result<File> {
     let mut options = append_options(0o644);
     options.create(true);
     match options.open(path) {
@@ -46,7 +46,7 @@ pub fn open_append(path: &Path) -> io::Result<File> {
 
 /// Returns the options of [`open_append`] for a file that is created, if at all, with `mode` less
 /// umask.
-pub fn append_options(mode: u32) -> OpenOptions {
+pub(crate) fn append_options(mode: u32) -> OpenOptions {
     let mut options = File::options();
     // A FIFO must not make this process wait for a reader, nor a terminal become its own.
     options.append(true).mode(mode).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
@@ -55,7 +55,7 @@ pub fn append_options(mode: u32) -> OpenOptions {
 
 /// What [`replace_atomically`] does about a file that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfExists {
+pub(crate) enum IfExists {
     /// The new file takes its place.
     Replace,
     /// The call fails with [`io::ErrorKind::AlreadyExists`].
@@ -74,7 +74,7 @@ pub enum IfExists {
 /// Those of the file system; `InvalidInput` or `EISDIR` if `path` exists and is not a regular file;
 /// `AlreadyExists` if `path` exists and `existing` is [`IfExists::Fail`]. The directory has to exist.
 /// After an error `path` is unchanged, unless only the directory could not be synced.
-pub fn replace_atomically(
+pub(crate) fn replace_atomically(
     path: &Path,
     content: &[u8],
     mode: u32,
@@ -113,7 +113,7 @@ pub fn replace_atomically(
 ///
 /// Those of the file system; an error without a number if `path` exists and is neither a regular file
 /// nor a symbolic link. After an error `path` is unchanged.
-pub fn replace_unsynced(path: &Path, content: &[u8]) -> io::Result<FileId> {
+pub(crate) fn replace_unsynced(path: &Path, content: &[u8]) -> io::Result<FileId> {
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() && !found.is_symlink()) {
         return Err(io::Error::other("not a regular file"));
     }
@@ -136,7 +136,7 @@ pub fn replace_unsynced(path: &Path, content: &[u8]) -> io::Result<FileId> {
 }
 
 /// Removes the temporary files of [`replace_atomically`] for `path` whose writers no longer exist.
-pub fn remove_leftovers(path: &Path) {
+pub(crate) fn remove_leftovers(path: &Path) {
     let Ok((directory, name)) = split(path) else { return };
     let prefix = temporary_prefix(name);
     let writer = |file: &OsStr| -> Option<i32> {
@@ -159,7 +159,7 @@ pub fn remove_leftovers(path: &Path) {
 /// # Errors
 ///
 /// `EISDIR` for a directory, `InvalidInput` for anything else.
-pub fn require_regular(metadata: &Metadata) -> io::Result<()> {
+pub(crate) fn require_regular(metadata: &Metadata) -> io::Result<()> {
     match (metadata.is_file(), metadata.is_dir()) {
         (true, _) => Ok(()),
         (_, true) => Err(io::Error::from_raw_os_error(libc::EISDIR)),

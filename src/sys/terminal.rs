@@ -9,32 +9,33 @@ use minicbor::{Decode, Encode};
 use nix::sys::termios::{self, InputFlags, LocalFlags, SetArg, Termios};
 use nix::unistd::{getpgrp, tcgetpgrp, ttyname};
 
-/// A terminal that somebody sits at, in the modes for a console. Dropped, it is as it was.
+/// A terminal that somebody sits at, in the modes for a console. When it is dropped it gets the modes
+/// back that it had.
 #[derive(Debug)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     file: File,
     saved: Termios,
 }
 
 impl Terminal {
-    /// Opens the terminal behind `fd` anew by its name, so that O_NONBLOCK stays ours, and sets no
-    /// echo, no line mode, no XON/XOFF. `None` if it is no terminal, is dead, or if this process is
-    /// in its background, where touching it would take it from somebody else.
-    pub fn open(fd: BorrowedFd<'_>) -> Option<Terminal> {
+    /// Opens the terminal behind `fd` with [`reopen`] and switches echo, line mode and XON/XOFF off.
+    /// Returns `None` if `fd` is no terminal, is dead, or if this process is in the background of the
+    /// terminal, where changing the modes would disturb the foreground.
+    pub(crate) fn open(fd: BorrowedFd<'_>) -> Option<Terminal> {
         Terminal::open_with(fd, |modes| {
             modes.input_flags.remove(InputFlags::IXON | InputFlags::IXOFF);
             modes.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON);
         })
     }
 
-    /// The same, but in raw mode: every key is a byte to be read, nothing written is changed.
-    pub fn raw(fd: BorrowedFd<'_>) -> Option<Terminal> {
+    /// The same, but in raw mode (cfmakeraw(3)).
+    pub(crate) fn raw(fd: BorrowedFd<'_>) -> Option<Terminal> {
         Terminal::open_with(fd, termios::cfmakeraw)
     }
 
     fn open_with(fd: BorrowedFd<'_>, change: fn(&mut Termios)) -> Option<Terminal> {
         let file = reopen(fd).ok()?;
-        if is_anothers(&file) {
+        if is_in_background(&file) {
             return None;
         }
         let saved = termios::tcgetattr(&file).ok()?;
@@ -45,46 +46,54 @@ impl Terminal {
         Some(Terminal { file, saved })
     }
 
-    /// A terminal that another program in this process opened, and what it found `saved` there.
-    pub fn adopt(file: File, saved: &TermiosFlags) -> io::Result<Terminal> {
+    /// Takes a terminal over that another program in this process opened, with the modes that it had
+    /// then.
+    ///
+    /// # Errors
+    /// Those of tcgetattr(3), and of duplicating the descriptor.
+    pub(crate) fn adopt(file: File, saved: &TermiosFlags) -> io::Result<Terminal> {
         let saved = saved.to_termios(termios::tcgetattr(&file)?);
         restore_in_a_panic(&file, &saved)?;
         Ok(Terminal { file, saved })
     }
 
-    /// The modes that it will get back.
-    pub fn saved(&self) -> TermiosFlags {
+    /// Returns the modes that the terminal will get back.
+    pub(crate) fn saved(&self) -> TermiosFlags {
         TermiosFlags::from(&self.saved)
     }
 
-    /// Gives it back as it was, for as long as this process is stopped.
-    pub fn restore(&self) {
+    /// Sets the modes that the terminal had, for as long as this process is stopped.
+    pub(crate) fn restore(&self) {
         let _ = termios::tcsetattr(&self.file, SetArg::TCSANOW, &self.saved);
     }
 
-    /// Puts it in raw mode again, unless this process is in its background now.
-    pub fn retake(&self) {
-        if !is_anothers(&self.file) {
+    /// Sets raw mode again, unless this process is in the background of the terminal now.
+    pub(crate) fn retake(&self) {
+        if !is_in_background(&self.file) {
             let mut modes = self.saved.clone();
             termios::cfmakeraw(&mut modes);
             let _ = termios::tcsetattr(&self.file, SetArg::TCSANOW, &modes);
         }
     }
 
-    /// To read from and write to.
-    pub fn file(&self) -> &File {
+    /// Returns the file to read from and write to.
+    pub(crate) fn file(&self) -> &File {
         &self.file
     }
 }
 
-/// Opens the terminal behind `fd` anew by its name, so that O_NONBLOCK stays ours.
-pub fn reopen(fd: BorrowedFd<'_>) -> io::Result<File> {
+/// Opens the terminal behind `fd` once more by its name. Unlike a duplicate, the new descriptor does not
+/// share its O_NONBLOCK flag with the programs that have the terminal open.
+///
+/// # Errors
+/// Those of ttyname(3) and open(2).
+pub(crate) fn reopen(fd: BorrowedFd<'_>) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
     let named = ttyname(fd).map_err(io::Error::from).and_then(|name| options.open(name));
     named.or_else(|error| {
-        // Behind su(1) the name is another user's, in a container there may be none; our own
-        // terminal has one for everybody.
+        // After su(1) the name belongs to another user, and in a container there may be no name. For
+        // the controlling terminal there is one that everybody may open.
         if tcgetpgrp(fd).is_ok() { options.open("/dev/tty") } else { Err(error) }
     })
 }
@@ -112,7 +121,7 @@ pub struct TermiosFlags {
 }
 
 impl TermiosFlags {
-    // The flags are of 32 bits here and of 64 there.
+    // The flags have 32 bits on some systems and 64 on others.
     #[allow(clippy::useless_conversion)]
     fn from(modes: &Termios) -> TermiosFlags {
         let modes = libc::termios::from(modes.clone());
@@ -125,7 +134,7 @@ impl TermiosFlags {
         }
     }
 
-    /// `modes` with these in it.
+    /// Returns `modes` with these flags and characters.
     fn to_termios(&self, modes: Termios) -> Termios {
         let mut modes = libc::termios::from(modes);
         modes.c_iflag = self.input as libc::tcflag_t;
@@ -139,13 +148,14 @@ impl TermiosFlags {
     }
 }
 
-/// Whether this process is in the background of a terminal. One that is not ours to control (no
-/// controlling terminal) is nobody's foreground.
-fn is_anothers(file: &File) -> bool {
+/// Returns true if this process is in the background of a terminal. A terminal that is not its
+/// controlling terminal has no foreground for it.
+fn is_in_background(file: &File) -> bool {
     tcgetpgrp(file).is_ok_and(|group| group != getpgrp())
 }
 
-/// A panic aborts and drops nothing, but whoever sits there wants to read about it and go on.
+/// Has a panic set the `saved` modes before it is reported: it aborts the process, so nothing is
+/// dropped.
 fn restore_in_a_panic(file: &File, saved: &Termios) -> io::Result<()> {
     let file = file.try_clone()?;
     let saved = libc::termios::from(saved.clone());
@@ -159,9 +169,8 @@ fn restore_in_a_panic(file: &File, saved: &Termios) -> io::Result<()> {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A shell that took it back set the modes that it wants. One that was hung up has nothing
-        // to restore.
-        if !is_anothers(&self.file) {
+        // A shell that has taken the terminal back has set the modes that it wants.
+        if !is_in_background(&self.file) {
             let _ = termios::tcsetattr(self.file.as_fd(), SetArg::TCSANOW, &self.saved);
         }
     }

@@ -1,8 +1,20 @@
 //! Clocks, and times as text: by chrono, except in the formats that a user gives.
+//!
+//! RFC 3339 has years of four digits only, so times outside of them are shown as the nearest day that
+//! has such a year in every time zone.
 
 use std::ffi::CString;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Local, SecondsFormat, TimeZone, Utc};
+use chrono::{DateTime, Local, SecondsFormat, TimeZone};
+
+/// The second day of the year 0 and the end of the last day but one of the year 9999, in milliseconds
+/// since the epoch.
+const FOUR_DIGIT_YEARS: (i64, i64) = (-62_167_132_800_000, 253_402_214_399_999);
+
+/// A time in the last year for which localtime(3) has a number, in seconds since the epoch; its
+/// negative is one in the first.
+const LAST_YEAR: i64 = 67_767_976_000_000_000;
 
 /// Returns the time of CLOCK_MONOTONIC, in nanoseconds.
 pub fn monotonic() -> u64 {
@@ -14,22 +26,26 @@ pub fn monotonic() -> u64 {
 }
 
 /// Returns the time of the wall clock, in seconds since the epoch.
-pub fn wall() -> i64 {
-    Utc::now().timestamp()
+pub(crate) fn wall() -> i64 {
+    wall_millis().div_euclid(1000)
 }
 
 /// Returns the time of the wall clock, in milliseconds since the epoch.
-pub fn wall_millis() -> i64 {
-    Utc::now().timestamp_millis()
+pub(crate) fn wall_millis() -> i64 {
+    // Not by chrono, which panics at times for which it has no year.
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    }
 }
 
 /// Returns `millis`, milliseconds since the epoch, in local time with its offset (RFC 3339).
-pub fn rfc3339(millis: i64) -> String {
+pub(crate) fn rfc3339(millis: i64) -> String {
     local(millis).to_rfc3339_opts(SecondsFormat::Millis, false)
 }
 
 /// Returns `seconds` since the epoch in local time with its offset (RFC 3339), without a fraction.
-pub fn rfc3339_seconds(seconds: i64) -> String {
+pub(crate) fn rfc3339_seconds(seconds: i64) -> String {
     local(seconds.saturating_mul(1000)).to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 
@@ -39,12 +55,13 @@ pub fn rfc3339_seconds(seconds: i64) -> String {
 /// # Panics
 ///
 /// If chrono does not know a conversion of the format.
-pub fn format(seconds: i64, format: &'static str) -> String {
+pub(crate) fn format(seconds: i64, format: &'static str) -> String {
     local(seconds.saturating_mul(1000)).format(format).to_string()
 }
 
-/// Returns a time in local time; the epoch if the year is beyond all calendars.
+/// Returns a time in local time, or the nearest one whose year has four digits.
 fn local(millis: i64) -> DateTime<Local> {
+    let millis = millis.clamp(FOUR_DIGIT_YEARS.0, FOUR_DIGIT_YEARS.1);
     Local.timestamp_millis_opt(millis).single().unwrap_or_default()
 }
 
@@ -54,7 +71,7 @@ fn local(millis: i64) -> DateTime<Local> {
 /// This is for `--timefmt` and `--logstamp`, whose contract is strftime(3) (contract section 3).
 /// chrono's formats are others: `%Z` is an offset there, `%E`, `%O`, flags and widths are unknown, and
 /// a format has to be UTF-8.
-pub fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {
+pub(crate) fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {
     let end = format.iter().position(|&byte| byte == 0).unwrap_or(format.len());
     let format = format.get(..end).unwrap_or_default();
     // An empty result and one that does not fit both return 0: a sentinel tells them apart.
@@ -63,8 +80,13 @@ pub fn strftime(seconds: i64, format: &[u8]) -> Vec<u8> {
     };
     // SAFETY: tm is plain data, all zero is a valid value of it.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are valid; localtime_r fills `parts` or leaves it alone.
-    unsafe { libc::localtime_r(&(seconds as _), &mut parts) };
+    for seconds in [seconds, seconds.clamp(-LAST_YEAR, LAST_YEAR), 0] {
+        // SAFETY: both pointers are valid; localtime_r fills `parts`, or fails if there is no number
+        // for the year.
+        if !unsafe { libc::localtime_r(&(seconds as _), &mut parts) }.is_null() {
+            break;
+        }
+    }
     let mut out = vec![0_u8; 64 + 2 * format.len()];
     while out.len() <= 1 << 20 {
         // SAFETY: writes at most `out.len()` bytes; the format is NUL-terminated.
@@ -117,6 +139,22 @@ mod tests {
             let text = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success() && text.contains("1 passed"), "{zone}: {text}");
         }
+    }
+
+    #[test]
+    fn years_beyond_9999_are_no_garbage() {
+        for millis in [253_402_300_800_000, 253_402_214_400_000, i64::MAX] {
+            let texts = [rfc3339(millis), rfc3339_seconds(millis), format(millis, "%Y-%m-%d")];
+            assert!(texts.iter().all(|text| text.starts_with("9999-12-3")), "{texts:?}");
+        }
+        for millis in [-62_167_219_200_001, -62_167_132_800_001, i64::MIN] {
+            let texts = [rfc3339(millis), rfc3339_seconds(millis), format(millis, "%Y-%m-%d")];
+            assert!(texts.iter().all(|text| text.starts_with("0000-01-0")), "{texts:?}");
+        }
+        // A user's format shows the year as it is, as long as there is a number for it.
+        assert_eq!(strftime(253_402_300_800 + 86_400, b"%Y"), b"10000");
+        assert_eq!(strftime(i64::MAX, b"%Y"), b"2147483640");
+        assert_eq!(strftime(i64::MIN, b"%Y"), b"-2147479701");
     }
 
     #[test]

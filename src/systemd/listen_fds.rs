@@ -17,12 +17,12 @@ const NO_NAME: &[u8] = b"unknown";
 
 /// The sockets that were passed and have not been taken.
 #[derive(Debug, Default)]
-pub struct ListenFds(Vec<(Vec<u8>, OwnedFd)>);
+pub(crate) struct ListenFds(Vec<(Vec<u8>, OwnedFd)>);
 
 impl ListenFds {
     /// Takes what was passed to this process, `pid`; `env` looks variables up. To be called once, and
     /// before anything else opens descriptors.
-    pub fn new(pid: u32, env: &dyn Fn(&str) -> Option<OsString>) -> ListenFds {
+    pub(crate) fn new(pid: u32, env: &dyn Fn(&str) -> Option<OsString>) -> ListenFds {
         let [listen_pid, count, names] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]
             .map(|name| env(name).unwrap_or_default());
         let passed = passed(pid, &listen_pid, &count, &names).into_iter();
@@ -36,7 +36,7 @@ impl ListenFds {
     ///
     /// # Errors
     /// There is none.
-    pub fn take(&mut self, which: &Passed) -> io::Result<Vec<OwnedFd>> {
+    pub(crate) fn take(&mut self, which: &Passed) -> io::Result<Vec<OwnedFd>> {
         let is_meant = |(name, fd): &mut (Vec<u8>, OwnedFd)| match which {
             Passed::Number(number) => fd.as_raw_fd() == *number,
             Passed::Name(wanted) => name == wanted,
@@ -49,18 +49,21 @@ impl ListenFds {
     }
 
     /// The one that `which` means, with its name.
-    pub fn take_named(&mut self, which: i32) -> Option<(Vec<u8>, OwnedFd)> {
+    pub(crate) fn take_named(&mut self, which: i32) -> Option<(Vec<u8>, OwnedFd)> {
         let at = self.0.iter().position(|(_, fd)| fd.as_raw_fd() == which)?;
         Some(self.0.remove(at))
     }
 
     /// Those whose name `is_meant`, with their names.
-    pub fn take_by_name(&mut self, is_meant: impl Fn(&[u8]) -> bool) -> Vec<(Vec<u8>, OwnedFd)> {
+    pub(crate) fn take_by_name(
+        &mut self,
+        is_meant: impl Fn(&[u8]) -> bool,
+    ) -> Vec<(Vec<u8>, OwnedFd)> {
         self.0.extract_if(.., |(name, _)| is_meant(name)).collect()
     }
 
     /// Closes what nobody took; what to say about each.
-    pub fn close(self) -> Vec<String> {
+    pub(crate) fn close(self) -> Vec<String> {
         let said = self.0.into_iter().map(|(name, fd)| {
             let (number, name) = (fd.as_raw_fd(), String::from_utf8_lossy(&name).into_owned());
             format!("descriptor {number} was passed as {name} and is not used: closed")

@@ -3,15 +3,15 @@
 //! its place before a child ([`notify_socket`]). The first two come by the environment, which stays as it
 //! is: only the child's is another.
 
-pub mod listen_fds;
-pub mod notify;
-pub mod notify_socket;
+pub(crate) mod listen_fds;
+pub(crate) mod notify;
+pub(crate) mod notify_socket;
 
 use std::ffi::OsStr;
 
-/// Whether a variable of the environment is meant for the server alone, which `notifies` the service
+/// Returns true if a variable of the environment is meant for the server alone, which `notifies` the service
 /// manager itself or leaves that to its child.
-pub fn is_for_server(name: &OsStr, notifies: bool) -> bool {
+pub(crate) fn is_for_server(name: &OsStr, notifies: bool) -> bool {
     match name.to_str() {
         Some("LISTEN_PID" | "LISTEN_PIDFDID" | "LISTEN_FDS" | "LISTEN_FDNAMES") => true,
         Some("NOTIFY_SOCKET" | "WATCHDOG_USEC" | "WATCHDOG_PID") => notifies,

@@ -14,7 +14,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 /// A socket, and where its messages go.
 #[derive(Debug)]
-pub struct Notifier {
+pub(crate) struct Notifier {
     socket: UnixDatagram,
     manager: UnixAddr,
 }
@@ -24,7 +24,7 @@ impl Notifier {
     ///
     /// # Errors
     /// It is something else, such as a vsock address, or the system has no socket to give.
-    pub fn new(address: &OsStr) -> io::Result<Notifier> {
+    pub(crate) fn new(address: &OsStr) -> io::Result<Notifier> {
         let manager = match address.as_bytes() {
             [b'/', ..] => UnixAddr::new(address)?,
             [b'@', name @ ..] => abstract_address(name)?,
@@ -40,7 +40,7 @@ impl Notifier {
     ///
     /// # Errors
     /// The manager has no room for it now, or does not listen any more.
-    pub fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(crate) fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         // An empty list of descriptors is not none.
@@ -63,7 +63,11 @@ fn abstract_address(_name: &[u8]) -> nix::Result<UnixAddr> {
 
 /// The time without a WATCHDOG=1 after which the manager takes the process `pid` for hung, if it
 /// watches that: WATCHDOG_USEC, WATCHDOG_PID.
-pub fn watchdog(usec: Option<&OsStr>, watched: Option<&OsStr>, pid: u32) -> Option<Duration> {
+pub(crate) fn watchdog(
+    usec: Option<&OsStr>,
+    watched: Option<&OsStr>,
+    pid: u32,
+) -> Option<Duration> {
     let number = |text: &OsStr| text.to_str()?.parse::<u64>().ok();
     let usec = number(usec?).filter(|&usec| usec > 0)?;
     let ours = watched.is_none_or(|watched| number(watched) == Some(pid.into()));

@@ -8,11 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Where one child's messages come. Its name is abstract and the kernel's choice, so that nobody can
 /// have taken it; as anybody can send to it, each message tells who did.
 #[derive(Debug)]
-pub struct NotifySocket(OwnedFd);
+pub(crate) struct NotifySocket(OwnedFd);
 
 impl NotifySocket {
     /// One that another program in this process had, or a server that died.
-    pub fn adopt(socket: OwnedFd) -> NotifySocket {
+    pub(crate) fn adopt(socket: OwnedFd) -> NotifySocket {
         NotifySocket(socket)
     }
 }
@@ -42,7 +42,7 @@ mod linux {
         ///
         /// # Errors
         /// The system has no socket to give.
-        pub fn open() -> io::Result<(NotifySocket, OsString)> {
+        pub(crate) fn open() -> io::Result<(NotifySocket, OsString)> {
             let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
             let notify_socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
             setsockopt(&notify_socket, sockopt::PassCred, &true)?;
@@ -57,7 +57,7 @@ mod linux {
         ///
         /// # Errors
         /// There is none.
-        pub fn next(&self) -> io::Result<(i32, bool)> {
+        pub(crate) fn next(&self) -> io::Result<(i32, bool)> {
             let mut text = [0; 4096];
             let mut space = nix::cmsg_space!(UnixCredentials, [RawFd; MOST_FDS]);
             let mut slices = [IoSliceMut::new(&mut text)];
@@ -92,7 +92,7 @@ impl NotifySocket {
     ///
     /// # Errors
     /// Always.
-    pub fn open() -> io::Result<(NotifySocket, OsString)> {
+    pub(crate) fn open() -> io::Result<(NotifySocket, OsString)> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -100,7 +100,7 @@ impl NotifySocket {
     ///
     /// # Errors
     /// Always.
-    pub fn next(&self) -> io::Result<(i32, bool)> {
+    pub(crate) fn next(&self) -> io::Result<(i32, bool)> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 }

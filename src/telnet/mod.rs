@@ -122,7 +122,7 @@ pub enum State {
         /// Bytes of content so far.
         #[n(0)]
         held: u16,
-        /// Whether all so far is the beginning of `IAC SB 85 WILL SE`.
+        /// True if all bytes so far are the beginning of `IAC SB 85 WILL SE`.
         #[n(1)]
         mccp: bool,
     },

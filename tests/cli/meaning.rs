@@ -22,6 +22,8 @@ cases![
     numbers_are_read_like_atoi,
     kill_signals,
     number_warnings,
+    numbers_beyond_range_are_told_in_every_option,
+    permissions_beyond_range_are_told,
     an_invalid_kill_signal_is_always_said,
     endpoint_errors,
     access_options_concern_their_own_endpoints,
@@ -141,7 +143,10 @@ fn options_of_our_own_are_strict() {
     assert_eq!(config(&["--history=10k", "--hist", "7"]).console.history, 7);
     assert_eq!(config(&["--history=64K"]).console.history, 64 << 10);
     for size in ["64k", "64K", "64m", "64M", "64g", "64G"] {
-        assert!(config(&["-L", "log", "--log-rotate", size]).log.rotation.is_some(), "{size}");
+        let rotation = config(&["-L", "log", "--log-rotate", size]).log.rotation;
+        assert!(rotation.is_some(), "{size}");
+        let events = config(&["--events", "a,1", "--events-rotate", size]).files;
+        assert_eq!((events.events_rotation, events.events), (rotation, Some("a,1".into())));
     }
     assert_eq!(config(&[]).console.style, MessageStyle::Current);
     assert_eq!(config(&["--compat", "2.7"]).console.style, MessageStyle::V2_7);
@@ -246,8 +251,11 @@ fn kill_signals() {
 }
 
 fn number_warnings() {
-    for value in ["5", "", "-5", "+5", "-", "9999999999999"] {
+    for value in ["5", "", "+5", "-", "-0", "2147483647"] {
         assert!(warnings(&["--holdoff", value, "--coresize", value]).is_empty(), "{value:?}");
+    }
+    for size in ["9999999999999", "9223372036854775807"] {
+        assert!(warnings(&["--coresize", size]).is_empty(), "{size:?}");
     }
     for signal in ["", "-9", "TERM", "SIGKILL", "int"] {
         assert!(warnings(&["--killsig", signal]).is_empty(), "{signal:?}");
@@ -270,6 +278,79 @@ fn number_warnings() {
         ]
     );
     assert!(warnings(&[&odd[..], &["-q"]].concat()).is_empty());
+}
+
+/// What is known of each option that takes a value: whether a number is expected, and in which form.
+fn forms(option: &str) -> &'static [&'static str] {
+    match option {
+        "coresize" | "grace-period" | "history" | "holdoff" | "killsig" => &["N"],
+        "holdoff-max" => &["N"],
+        "overlap" => &["N"],
+        "log-rotate" | "events-rotate" => &["N", "5,N", "Nk"],
+        "port" | "logport" => &["N", "127.0.0.1:N", "N.0.0.1:1", "[::1]:N", "unix:::N:path"],
+        "listen" => &["tcp://:N", "fd://N"],
+        "allow-from" => &["10.0.0.0/N", "N.0.0.0", "::/N"],
+        "autorestartcmd" | "chdir" | "child-pidfile" | "compat" | "events" | "exec" | "ignore"
+        | "info-file" | "killcmd" | "logfile" | "logoutcmd" | "logstamp" | "name" | "pidfile"
+        | "ready" | "reloadcmd" | "status-file" | "syslog" | "timefmt" | "user" => &[],
+        _ => panic!("is there a number in --{option}?"),
+    }
+}
+
+fn numbers_beyond_range_are_told_in_every_option() {
+    let definition = procserv_ng::cli::definition();
+    let options = definition.get_arguments().filter(|arg| arg.get_action().takes_values());
+    for option in options.map(|arg| arg.get_long().unwrap()) {
+        for form in forms(option) {
+            let most = "9".repeat(40);
+            for number in ["-1", "-99999999999999999999", "18446744073709551616", &most] {
+                // The kill signal has no sign.
+                if (option, number) == ("killsig", "-1") {
+                    continue;
+                }
+                let given = format!("--{option}={}", form.replace('N', number));
+                let words = [&*given, "--logfile=log", "--port=unix:ctl", "cmd"];
+                match run(&words) {
+                    Ok(config) => {
+                        let told = config.warnings.len();
+                        assert!(told == 1, "{given}: {told} warnings");
+                    }
+                    Err(exit) => assert!(exit.code == 1 && !exit.stderr.is_empty(), "{given}"),
+                }
+            }
+        }
+    }
+    for (option, number, used) in [
+        ("holdoff", "-1", "15"),
+        ("holdoff", "2147483648", "15"),
+        ("holdoff", "4294967301", "5"),
+        ("coresize", "-1", "the default"),
+        ("coresize", "9223372036854775808", "9223372036854775807"),
+        ("grace-period", "2147483648", "0"),
+        ("killsig", "4294967296", "0"),
+        ("killsig", "18446744073709551616", "1"),
+    ] {
+        let given = format!("--{option}={number}");
+        let expected = format!("ps: invalid number '{number}' for --{option} - using {used}");
+        assert_eq!(warnings(&[&given]), [expected]);
+    }
+}
+
+fn permissions_beyond_range_are_told() {
+    for perm in ["", "0", "660", "0660", "+660", "7777"] {
+        let given = format!("unix:::{perm}:path");
+        assert!(warnings(&["-P", &given, "-l", &given]).is_empty(), "{perm}");
+    }
+    for (perm, used) in
+        [("10000", "0"), ("17777", "7777"), ("-1", "7777"), ("rw", "0"), ("668", "66")]
+    {
+        let expected =
+            |option| format!("ps: invalid number '{perm}' for --{option} - using {used}");
+        let given = format!("raw:unix:::{perm}:path");
+        assert_eq!(warnings(&["-P", &given, "-l", &given]), ["port", "logport"].map(expected));
+        let warnings = run(&[&given, "cmd"]).unwrap().warnings;
+        assert_eq!(warnings, [expected("port").into_bytes()]);
+    }
 }
 
 /// Unlike other remarks, and as in procServ, these come under `-q`, too.

@@ -5,7 +5,7 @@
 //! - Under `--wait`, until a user starts the first child by hand: nothing.
 //! - No child was started yet: one is started at once, in every mode.
 //! - Mode ON: a child is started when the holdoff time since the last start is over
-//!   ([`RestartDelay`]).
+//!   ([`RestartDelay`]), but not sooner than [`RESTART_INTERVAL_MIN`] after that start.
 //! - Mode OFF: nothing.
 //! - Mode ONESHOT: if one more start is pending (the first one, or the one that choosing ONESHOT
 //!   with the toggle asks for), as in ON. If none is pending, the server exits when the holdoff time
@@ -29,7 +29,9 @@ use crate::config::RestartMode;
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::error::InvalidSnapshot;
 use crate::console::event::{ChildProcess, ExitStatus};
-use crate::limits::{DAEMON_SCAN_INTERVAL, KILL_WAIT, START_RETRY, UNKNOWN_EXIT_CODE};
+use crate::limits::{
+    DAEMON_SCAN_INTERVAL, KILL_WAIT, RESTART_INTERVAL_MIN, START_RETRY, UNKNOWN_EXIT_CODE,
+};
 
 /// The child's life cycle. The type is also its own snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -419,14 +421,14 @@ impl Supervisor {
         let Some(start) = self.last_start else {
             return Next::Start(Monotonic(0));
         };
-        // Without a holdoff time, a system that has no process to give would be asked without pause.
-        let least = if start.failed { START_RETRY } else { Duration::ZERO };
-        let at = start.at + self.policy.holdoff.delay(self.deaths).max(least);
+        // Without a holdoff time, a child that ends at once would be started without pause, and a system
+        // that has no process to give would be asked without pause.
+        let least = if start.failed { START_RETRY } else { RESTART_INTERVAL_MIN };
+        let delay = self.policy.holdoff.delay(self.deaths);
         match self.mode {
-            RestartMode::On => Next::Start(at),
             RestartMode::Off => Next::Nothing,
-            RestartMode::Oneshot if self.oneshot_start_pending => Next::Start(at),
-            RestartMode::Oneshot => Next::Exit(at),
+            RestartMode::Oneshot if !self.oneshot_start_pending => Next::Exit(start.at + delay),
+            RestartMode::On | RestartMode::Oneshot => Next::Start(start.at + delay.max(least)),
         }
     }
 }

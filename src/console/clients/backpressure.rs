@@ -52,7 +52,7 @@ impl Console {
             return;
         }
         // With a history, new clients begin a long way behind.
-        let near = (self.stream.capacity() - STREAM_BUFFER_MAX / 4 * 3) as u64;
+        let near = self.stream.capacity().saturating_sub(STREAM_BUFFER_MAX / 4 * 3) as u64;
         // A terminal that its user has stopped says nothing about the machine, and a pipe reads
         // nothing.
         let sockets = self.clients.values().filter(|client| client.kind.is_socket());

@@ -1,5 +1,8 @@
 //! The last bytes of the console stream, at absolute offsets, with the times when they arrived. The
 //! buffer knows nothing of its readers but the offset of the slowest.
+//!
+//! The ring grows in place, because a copy beside it would take as much memory again. If there is no
+//! memory to grow, the ring stays as large as it is and holds less.
 
 use std::collections::VecDeque;
 
@@ -8,26 +11,33 @@ use minicbor::{Decode, Encode};
 use super::subslice;
 use crate::console::clock::UnixTime;
 use crate::console::error::InvalidSnapshot;
-use crate::limits::{PTY_BUDGET, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, TIMESTAMP_MIN_SPACING};
+use crate::limits::{
+    PTY_BUDGET, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, STREAM_HEADROOM, TIMESTAMP_MIN_SPACING,
+};
 
 /// A ring of bytes at absolute offsets. The ring grows from a page to its capacity only while the
 /// bytes that it would overwrite are to be replayed or needed by a reader, and shrinks again.
 #[derive(Debug)]
 pub struct StreamBuffer {
-    /// Empty before the first byte.
-    ring: Vec<u8>,
+    /// The bytes that are held. Its own capacity is never less than `size`.
+    ring: VecDeque<u8>,
+    /// How many bytes the ring has room for; 0 before the first byte.
+    size: usize,
+    /// The offset from which on growing is tried again, after there was no memory for it.
+    retry_from: Option<u64>,
     /// How many of the last bytes are kept for new readers.
     replay_len: usize,
     /// The offset after the last byte.
     head: u64,
-    /// How many bytes before `head` are held.
-    held: usize,
     /// There is no 0xFF at or after this offset: telnet and plain readers see the same bytes.
     after_ff: u64,
     /// Arrival times: the second in which the bytes from each offset on came. Empty unless
     /// `keep_times` is true.
     timestamps: VecDeque<(u64, UnixTime)>,
     keep_times: bool,
+    /// There is no memory for a larger ring.
+    #[cfg(test)]
+    pub allocatable: usize,
 }
 
 /// The buffer as plain data.
@@ -82,7 +92,7 @@ impl StreamBuffer {
         let bytes = subslice(&bytes, from..);
         buffer.head = head - bytes.len() as u64;
         if !bytes.is_empty() {
-            buffer.set_size(buffer.size_for(bytes.len()));
+            buffer.resize(bytes.len());
             buffer.push(bytes);
         }
         if keep_times {
@@ -96,20 +106,32 @@ impl StreamBuffer {
     /// Arrival times cost memory and are kept only if asked for.
     pub fn new(keep_times: bool, replay_len: usize) -> StreamBuffer {
         StreamBuffer {
-            ring: Vec::new(),
+            ring: VecDeque::new(),
+            size: 0,
+            retry_from: None,
             replay_len,
             head: 0,
-            held: 0,
             after_ff: 0,
             timestamps: VecDeque::new(),
             keep_times,
+            #[cfg(test)]
+            allocatable: usize::MAX,
         }
     }
 
     /// How many bytes the ring holds at most. The replayed bytes come on top, so that a new reader has
     /// as much time for each of them as other readers have.
     pub fn capacity(&self) -> usize {
+        if self.is_short_of_memory() { self.size } else { self.wanted_capacity() }
+    }
+
+    fn wanted_capacity(&self) -> usize {
         STREAM_BUFFER_MAX + self.replay_len
+    }
+
+    /// Returns true if there was no memory for more bytes than are held.
+    pub fn is_short_of_memory(&self) -> bool {
+        self.retry_from.is_some()
     }
 
     /// Where a new reader begins: with the first line of the replayed bytes, or with the first of
@@ -129,7 +151,7 @@ impl StreamBuffer {
 
     /// The offset of the oldest byte held.
     pub fn tail(&self) -> u64 {
-        self.head - self.held as u64
+        self.head - self.ring.len() as u64
     }
 
     /// Returns true if the last byte ended a line, or there is none.
@@ -145,14 +167,14 @@ impl StreamBuffer {
 
     /// Returns true if the ring holds as many bytes as it ever will.
     pub fn is_full(&self) -> bool {
-        self.held == self.capacity()
+        self.ring.len() == self.capacity()
     }
 
     /// Returns true if a reader at `offset` cannot be passed by the output of one turn of the event
     /// loop.
     pub fn has_room_before(&self, offset: u64) -> bool {
         // The server's own messages come on top of the child's output.
-        self.head - offset <= (self.capacity() - 2 * PTY_BUDGET) as u64
+        self.head - offset <= self.capacity().saturating_sub(2 * PTY_BUDGET) as u64
     }
 
     /// Appends `bytes`, at most [`STREAM_BUFFER_MAX`] of them. `needed_from` returns the offset of the
@@ -161,7 +183,7 @@ impl StreamBuffer {
         if bytes.is_empty() {
             return;
         }
-        if self.held + bytes.len() > self.ring.len() {
+        if self.ring.len() + bytes.len() > self.size {
             let needed = self.retained_len(needed_from());
             self.resize(needed + bytes.len());
         }
@@ -179,7 +201,7 @@ impl StreamBuffer {
         while self.timestamps.get(1).is_some_and(|mark| mark.0 <= tail) {
             self.timestamps.pop_front();
         }
-        if self.timestamps.len() > self.capacity() / TIMESTAMP_MIN_SPACING {
+        if self.timestamps.len() > self.wanted_capacity() / TIMESTAMP_MIN_SPACING {
             let half = self.timestamps.len() / 2;
             let mut index = 0;
             self.timestamps.retain(|_| {
@@ -195,35 +217,28 @@ impl StreamBuffer {
         if bytes.contains(&0xFF) {
             self.after_ff = self.head + bytes.len() as u64;
         }
-        self.copy_in(bytes);
-    }
-
-    fn copy_in(&mut self, bytes: &[u8]) {
-        let at = self.index(self.head);
-        let (first, second) = bytes.split_at(bytes.len().min(self.ring.len() - at));
-        for (from, part) in [(at, first), (0, second)] {
-            let place = self.ring.get_mut(from..from + part.len());
-            debug_assert!(place.is_some(), "more bytes than the ring has: {}", bytes.len());
-            if let Some(place) = place {
-                place.copy_from_slice(part);
-            }
-        }
+        let kept = subslice(bytes, bytes.len().saturating_sub(self.size)..);
+        let excess = (self.ring.len() + kept.len()).saturating_sub(self.size);
+        self.ring.drain(..excess);
+        self.ring.extend(kept);
         self.head += bytes.len() as u64;
-        self.held = (self.held + bytes.len()).min(self.ring.len());
     }
 
     /// Returns true if there is memory to give back.
     pub fn is_grown(&self) -> bool {
-        self.ring.len() > STREAM_BUFFER_MIN
+        self.size > STREAM_BUFFER_MIN
     }
 
     /// Gives back the memory that no reader needs.
     pub fn shrink(&mut self, needed_from: u64) {
         let needed = self.retained_len(needed_from);
-        if self.is_grown() && needed <= self.ring.len() / 4 {
+        if self.is_grown() && needed <= self.size / 4 {
             // Not less than a page, because `at_line_start` needs the last byte.
-            self.held = self.held.min(needed.max(STREAM_BUFFER_MIN));
-            self.set_size(self.size_for(self.held));
+            let kept = needed.max(STREAM_BUFFER_MIN);
+            self.ring.drain(..self.ring.len().saturating_sub(kept));
+            self.size = self.size_for(self.ring.len());
+            self.ring.shrink_to(self.size);
+            self.retry_from = None;
         }
     }
 
@@ -231,11 +246,12 @@ impl StreamBuffer {
     pub fn slices(&self, offset: u64) -> (&[u8], &[u8]) {
         let from = offset.max(self.tail());
         debug_assert!(from <= self.head, "{from} is behind the end {}", self.head);
-        let len = self.head.saturating_sub(from) as usize;
-        let at = self.index(from);
-        let end = (at + len).min(self.ring.len());
-        let wrapped = at + len - end;
-        (subslice(&self.ring, at..end), subslice(&self.ring, ..wrapped))
+        let skipped = from.saturating_sub(self.tail()) as usize;
+        let (first, second) = self.ring.as_slices();
+        match skipped.checked_sub(first.len()) {
+            None => (subslice(first, skipped..), second),
+            Some(skipped) => (subslice(second, skipped..), &[]),
+        }
     }
 
     /// The second in which the byte at `offset` arrived, if times are kept.
@@ -247,7 +263,7 @@ impl StreamBuffer {
     /// Where a reader goes on that the stream has passed: at the first start of a line in the newer
     /// half of the held bytes, or in their middle if no line starts there.
     pub fn resume_point(&self) -> u64 {
-        let middle = self.head - (self.held / 2) as u64;
+        let middle = self.head - (self.ring.len() / 2) as u64;
         self.line_from(middle).unwrap_or(middle)
     }
 
@@ -264,7 +280,7 @@ impl StreamBuffer {
     /// The size of the ring.
     #[cfg(test)]
     pub fn memory(&self) -> usize {
-        self.ring.len()
+        self.size
     }
 
     /// How many arrival times there are.
@@ -275,41 +291,50 @@ impl StreamBuffer {
 
     /// How many of the held bytes are to be replayed, or still needed by a reader at `offset`.
     fn retained_len(&self, offset: u64) -> usize {
-        let behind = self.head.saturating_sub(offset).min(self.held as u64) as usize;
+        let behind = self.head.saturating_sub(offset).min(self.ring.len() as u64) as usize;
         // `replay_point` needs the byte before the replayed ones, which may end a line.
         let replayed = if self.replay_len > 0 { self.replay_len + 1 } else { 0 };
-        behind.max(replayed.min(self.held))
+        behind.max(replayed.min(self.ring.len()))
     }
 
-    /// Makes room for `wanted` bytes, as far as the capacity allows.
+    /// Makes room for `wanted` bytes, as far as the capacity and the memory allow.
     fn resize(&mut self, wanted: usize) {
-        if wanted > self.ring.len() && self.ring.len() < self.capacity() {
-            self.set_size(self.size_for(wanted));
+        let is_early = self.retry_from.is_some_and(|from| self.head < from);
+        if wanted <= self.size || self.size >= self.wanted_capacity() || is_early {
+            return;
         }
+        // Less is better than nothing.
+        let mut size = self.size_for(wanted);
+        let mut refused = false;
+        while size > self.size {
+            if self.grow(size) {
+                break;
+            }
+            refused = true;
+            size /= 2;
+        }
+        self.retry_from = refused.then_some(self.head + self.size.max(STREAM_BUFFER_MIN) as u64);
     }
 
     /// The size of a ring for `wanted` bytes. There are few sizes, so that the bytes are seldom moved.
     fn size_for(&self, wanted: usize) -> usize {
-        wanted.next_power_of_two().clamp(STREAM_BUFFER_MIN, self.capacity())
+        wanted.next_power_of_two().clamp(STREAM_BUFFER_MIN, self.wanted_capacity())
     }
 
-    /// Moves the held bytes into a ring of `size` bytes, which have room for them.
-    fn set_size(&mut self, size: usize) {
-        let ring = vec![0; size];
-        let old = StreamBuffer {
-            ring: std::mem::replace(&mut self.ring, ring),
-            timestamps: VecDeque::new(),
-            ..*self
-        };
-        self.head = old.tail();
-        self.held = 0;
-        let (first, second) = old.slices(old.tail());
-        self.copy_in(first);
-        self.copy_in(second);
-    }
-
-    /// The place of `offset` in the ring.
-    fn index(&self, offset: u64) -> usize {
-        offset.checked_rem(self.ring.len() as u64).unwrap_or(0) as usize
+    /// Makes the ring larger. Returns false if there is no memory for that.
+    fn grow(&mut self, size: usize) -> bool {
+        #[cfg(test)]
+        if size > self.allocatable {
+            return false;
+        }
+        // What the allocator has left must do for everything else.
+        let headroom = if size > STREAM_BUFFER_MAX { STREAM_HEADROOM } else { 0 };
+        let additional = size + headroom - self.ring.len();
+        if self.ring.try_reserve_exact(additional).is_err() {
+            return false;
+        }
+        self.ring.shrink_to(size);
+        self.size = size;
+        true
     }
 }

@@ -48,6 +48,8 @@ pub struct StreamReader {
     missing: u64,
     /// Lines for this reader, a file, alone.
     private: Vec<u8>,
+    /// How many bytes of `private` are back from chunks that were lost since the last failure.
+    restored: usize,
 }
 
 /// A reader as plain data. The places of stamps matter only while a chunk is on its way to a file,
@@ -86,7 +88,7 @@ pub struct Chunk {
 impl Chunk {
     /// The number of bytes of the stream that are missing if only the first `written` bytes were
     /// written. An announcement that was begun counts as made, because its rest will follow.
-    fn lost(&self, written: usize) -> u64 {
+    pub(crate) fn lost(&self, written: usize) -> u64 {
         let from = written.max(self.announcement.end);
         let stamps: usize =
             self.stamps.iter().map(|stamp| stamp.end.max(from) - stamp.start.max(from)).sum();
@@ -115,6 +117,7 @@ impl StreamReader {
             last_stamp: None,
             missing: 0,
             private: Vec::new(),
+            restored: 0,
         }
     }
 
@@ -278,8 +281,14 @@ impl StreamReader {
     /// false.
     pub fn lost(&mut self, chunk: &Chunk, written: usize, first: bool) {
         self.missing += chunk.lost(written);
+        if first {
+            self.restored = 0;
+        }
         if written <= chunk.announcement.start {
-            self.private.splice(..0, chunk.private.iter().copied());
+            // Behind the lines of the chunks before.
+            let at = self.restored.min(self.private.len());
+            self.private.splice(at..at, chunk.private.iter().copied());
+            self.restored = at + chunk.private.len();
         }
         if first {
             self.staged = chunk.unfinished(written).to_vec();
@@ -288,6 +297,11 @@ impl StreamReader {
                 None => chunk.line_start_before,
             };
         }
+    }
+
+    /// The number of bytes of the stream that are missing or have not been taken.
+    pub fn unwritten(&self, stream: &StreamBuffer) -> u64 {
+        self.missing + stream.head() - self.cursor
     }
 
     /// Counts the part of the stream that has not been taken as missing.

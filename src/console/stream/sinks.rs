@@ -2,9 +2,9 @@
 //! learns by them what is missing in its file.
 
 use super::reader::{Chunk, StreamReader};
-use crate::console::Console;
 use crate::console::clock::Timestamps;
 use crate::console::event::Sink;
+use crate::console::{Console, messages};
 use crate::limits::{PTY_BUDGET, STREAM_BUFFER_MAX};
 
 impl Console {
@@ -33,6 +33,11 @@ impl Console {
         }
     }
 
+    /// How many bytes of the stream a sink lacks and has not been told of.
+    pub fn unwritten(&self, sink: Sink) -> u64 {
+        self.sinks.get(&sink).map_or(0, |reader| reader.unwritten(&self.stream))
+    }
+
     /// Returns true if a log was asked for.
     pub fn has_log(&self) -> bool {
         self.settings.log.target.is_some()
@@ -41,9 +46,15 @@ impl Console {
     /// Returns true if the log has room for another read from the child's terminal. With a history
     /// it would have more.
     pub fn log_has_room(&self) -> bool {
-        let room = (STREAM_BUFFER_MAX - 2 * PTY_BUDGET) as u64;
+        let most = STREAM_BUFFER_MAX.min(self.stream.capacity());
+        let room = most.saturating_sub(2 * PTY_BUDGET) as u64;
         let log = self.sinks.get(&Sink::Log);
         log.is_none_or(|log| self.stream.head() - log.cursor() <= room)
+    }
+
+    /// Takes note that the last `count` bytes of the log may not have reached the disk.
+    pub fn log_unsynced(&mut self, count: u64, now: Timestamps) {
+        self.say_to_log(&messages::unsynced(count), now);
     }
 
     /// Says a line to the log alone, if there is one.

@@ -145,6 +145,38 @@ fn shrinks_to_a_page_when_nothing_is_needed() {
 }
 
 #[test]
+fn without_memory_to_grow_the_newest_bytes_are_held() {
+    let mut buffer = StreamBuffer::new(false, 100_000);
+    buffer.allocatable = 20_000;
+    append(&mut buffer, &[b'x'; 10_000]);
+    assert!(!buffer.is_short_of_memory());
+    append(&mut buffer, &[b'y'; 10_000]);
+    assert!(buffer.is_short_of_memory() && buffer.is_full());
+    assert_eq!((buffer.capacity(), buffer.head() - buffer.tail()), (16_384, 16_384));
+    assert_eq!(held(&buffer, 0), [&[b'x'; 6_384][..], &[b'y'; 10_000]].concat());
+    // More than there is room for at all.
+    append(&mut buffer, &[b'z'; 50_000]);
+    assert_eq!((buffer.head(), held(&buffer, 0)), (70_000, vec![b'z'; 16_384]));
+    assert!(!buffer.has_room_before(buffer.tail()));
+    // There is memory again. That is found out only some output later.
+    buffer.allocatable = usize::MAX;
+    append(&mut buffer, b"a");
+    assert!(!buffer.is_short_of_memory());
+    assert_eq!(buffer.memory(), 32_768);
+    assert_eq!(held(&buffer, 0).len(), 16_385);
+}
+
+#[test]
+fn without_any_memory_nothing_is_held() {
+    let mut buffer = StreamBuffer::new(true, 0);
+    buffer.allocatable = 0;
+    append(&mut buffer, b"abc\n");
+    assert_eq!((buffer.head(), buffer.tail(), buffer.memory()), (4, 4, 0));
+    assert!(buffer.at_line_start() && buffer.is_short_of_memory());
+    assert_eq!((buffer.resume_point(), held(&buffer, 4)), (4, vec![]));
+}
+
+#[test]
 fn lines_have_the_second_in_which_they_came() {
     let mut buffer = StreamBuffer::new(true, 0);
     for (bytes, second) in [(&b"ab"[..], 10), (b"c", 10), (b"d", 11), (b"ef", 9)] {
@@ -228,8 +260,10 @@ proptest! {
         steps in prop::collection::vec(
             (0_usize..70_000, 0_u64..200_000, any::<bool>(), any::<u8>()), 1..40,
         ),
+        allocatable in prop_oneof![Just(usize::MAX), 0_usize..300_000],
     ) {
         let mut buffer = StreamBuffer::new(true, replayed);
+        buffer.allocatable = allocatable;
         let mut stream = Vec::new();
         for (len, behind, shrink, byte) in steps {
             let bytes: Vec<u8> = (0..len).map(|n| (n as u8) ^ byte).collect();
@@ -240,9 +274,10 @@ proptest! {
                 buffer.shrink(needed);
             }
             prop_assert_eq!(buffer.head(), stream.len() as u64);
-            prop_assert!(buffer.tail() <= needed);
-            prop_assert!(buffer.tail() <= (stream.len() as u64).saturating_sub(replayed as u64));
-            prop_assert!(buffer.memory() <= buffer.capacity());
+            let kept = needed.min((stream.len() as u64).saturating_sub(replayed as u64));
+            prop_assert!(buffer.tail() <= kept || buffer.memory() < stream.len() - kept as usize);
+            prop_assert!(buffer.is_short_of_memory() || buffer.tail() <= kept);
+            prop_assert!(buffer.memory() <= buffer.capacity().min(allocatable));
             prop_assert!(held(&buffer, 0) == stream[buffer.tail() as usize..]);
             prop_assert!(stream.is_empty() || buffer.arrived(buffer.tail()).is_some()
                 || buffer.tail() == buffer.head());

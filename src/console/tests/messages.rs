@@ -205,10 +205,13 @@ fn failures() {
     let settings = settings().with_log("/l", true);
     for (subsystem, expected) in [
         (Subsystem::Log, "Log file /l: R, output is not being logged"),
+        (Subsystem::Sync, "Log file /l: R, output may not reach the disk"),
         (Subsystem::Rotation, "Log file /l: R, it is not being rotated"),
         (Subsystem::Syslog, "Syslog: R, output is not being sent there"),
         (Subsystem::Events, "Events file: R, events have to wait"),
+        (Subsystem::EventsRotation, "Events file: R, it is not being rotated"),
         (Subsystem::Status, "Status file: R, it is not being written"),
+        (Subsystem::History, "History: R, less of the console is kept"),
     ] {
         let line = text(&messages::subsystem_failed(&settings, subsystem, "R"));
         assert_eq!(line, format!("@@@ {expected}\r\n"));
@@ -218,6 +221,10 @@ fn failures() {
         "@@@ Endpoint tcp:127.0.0.1:1: Too many open files, new connections have to wait\r\n"
     );
     assert_eq!(text(&messages::missing(4711)), "@@@ 4711 bytes are missing here\r\n");
+    assert_eq!(
+        text(&messages::unsynced(4711)),
+        "@@@ 4711 bytes above may not have reached the disk\r\n"
+    );
     assert_eq!(
         text(&messages::skipped(4711)),
         "@@@ 4711 bytes skipped: this connection reads too slowly\r\n"

@@ -364,3 +364,20 @@ fn a_file_that_the_stream_passed_is_told_what_is_missing() {
     let missing = 4 + STREAM_BUFFER_MAX + STREAM_BUFFER_MAX / 2 + 4;
     assert!(text(&bytes).starts_with(&format!("@@@ {missing} bytes are missing here\r\nLzz")));
 }
+
+#[test]
+fn lines_for_the_file_alone_keep_their_order_when_they_are_lost() {
+    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let private = |fixture: &mut Fixture, text: &str| {
+        fixture.reader.append_private(text.as_bytes(), UnixTime(0), &Seconds);
+    };
+    let chunks = ["1\r\n", "2\r\n", "3\r\n"].map(|line| {
+        private(&mut fixture, line);
+        fixture.take().unwrap()
+    });
+    private(&mut fixture, "4\r\n");
+    for (chunk, first) in chunks.iter().zip([true, false, false]) {
+        fixture.reader.lost(chunk, 0, first);
+    }
+    assert_eq!(text(&fixture.take().unwrap().bytes), "1\r\n2\r\n3\r\n4\r\n");
+}

@@ -299,11 +299,36 @@ fn a_failed_start_in_mode_off_is_left_to_the_user() {
 }
 
 #[test]
-fn no_holdoff_time_is_no_wait() {
+fn without_a_holdoff_time_children_that_end_at_once_follow_each_half_second() {
     let mut supervisor = Supervisor::new(On, false, Policy::default());
     supervisor.starts(1_000);
     supervisor.exits(0);
+    supervisor.waits_until(Some(1_500));
+    supervisor.starts(1_500);
+    supervisor.exits(0);
+    supervisor.waits_until(Some(2_000));
+    // A start by hand does not wait, and the next one is again half a second later.
+    assert_eq!(supervisor.start_by_hand(at(1_501).mono), Some(Action::Start));
+    supervisor.started(101, at(1_501));
+    supervisor.exits(0);
+    supervisor.waits_until(Some(2_001));
+}
+
+#[test]
+fn without_a_holdoff_time_a_child_that_ran_for_half_a_second_is_replaced_at_once() {
+    let mut supervisor = Supervisor::new(On, false, Policy::default());
     supervisor.starts(1_000);
+    supervisor.exits(0);
+    // The child ended at 1,500 or later.
+    supervisor.starts(1_500);
+}
+
+#[test]
+fn without_a_holdoff_time_oneshot_exits_at_once() {
+    let mut supervisor = Supervisor::new(Oneshot, false, Policy::default());
+    supervisor.starts(1_000);
+    supervisor.exits(3);
+    assert_eq!(supervisor.poll(at(1_000).mono), Some(Action::Exit(3)));
 }
 
 #[test]

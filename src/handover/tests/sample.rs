@@ -6,7 +6,7 @@ use crate::console::Chunk;
 use crate::console::event::{ChildSlot, Role, Subsystem};
 use crate::console::snapshot::Snapshot;
 use crate::handover::state::{ClientState, RecordsState};
-use crate::sys::user::Account;
+use crate::sys::process::user::Account;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/state-1");
 

@@ -16,7 +16,8 @@ use crate::manage::inspect::proc::{self, Clock};
 use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry};
-use crate::sys::{self, pidfd};
+use crate::sys;
+use crate::sys::process::pidfd;
 
 /// `upgrade`. The exit status is 1 if a server was not upgraded.
 ///

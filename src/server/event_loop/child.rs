@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::poll_stream::PollStream;
 use crate::console::event::ExitStatus;
 use crate::handover::state::{ChildState, Descriptor};
-use crate::limits::{NOTIFICATIONS_PER_TURN, POST_EXIT_OUTPUT_MAX};
+use crate::limits::{NOTIFICATIONS_PER_TURN, POST_EXIT_OUTPUT_MAX, POST_EXIT_REFUSALS_MAX};
 use crate::server::os::{Daemon, Process, Ready};
 
 /// A child that was started and is not reaped yet.
@@ -25,6 +25,8 @@ pub(crate) struct Child<P> {
     end: Option<ExitStatus>,
     /// The number of bytes read since the child ended.
     read_since_end: usize,
+    /// The number of reads that the system has refused since the child ended.
+    refused_since_end: u32,
     /// True if the first process has ended and a daemon is to take its place.
     awaiting_daemon: bool,
     /// True if the child may have sent something to its NOTIFY_SOCKET.
@@ -51,6 +53,7 @@ impl<P: Process> Child<P> {
             pty_closed: false,
             end: None,
             read_since_end: 0,
+            refused_since_end: 0,
             awaiting_daemon: false,
             notification_pending: true,
         }
@@ -134,7 +137,11 @@ impl<P: Process> Child<P> {
     /// Reads what the child wrote.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> ReadResult {
         match self.source.read(buffer) {
-            None => ReadResult::Nothing,
+            None => {
+                let refused = self.end.is_some() && self.source.is_read_refused();
+                self.refused_since_end += u32::from(refused);
+                ReadResult::Nothing
+            }
             Some(Ok(count)) if count > 0 => {
                 if self.end.is_some() {
                     self.read_since_end += count;
@@ -161,10 +168,23 @@ impl<P: Process> Child<P> {
         }
     }
 
+    /// Returns true if the system had no memory for a call on its terminal.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.source.is_refused()
+    }
+
+    /// Has the calls made again for which the system had no memory.
+    pub(crate) fn retry_refused(&mut self) {
+        self.source.retry_refused();
+    }
+
     /// How the child ended, once everything that it wrote has been read. If other processes go on
-    /// writing to its terminal, [`POST_EXIT_OUTPUT_MAX`] bytes are read at most.
+    /// writing to its terminal, [`POST_EXIT_OUTPUT_MAX`] bytes are read at most; memory to read with
+    /// is waited for only so long.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
-        if self.is_readable() && self.read_since_end < POST_EXIT_OUTPUT_MAX {
+        let refused =
+            self.source.is_read_refused() && self.refused_since_end < POST_EXIT_REFUSALS_MAX;
+        if refused || self.is_readable() && self.read_since_end < POST_EXIT_OUTPUT_MAX {
             return None;
         }
         self.end
@@ -172,7 +192,8 @@ impl<P: Process> Child<P> {
 
     /// The first process has exited successfully; waits for the daemon that replaces it.
     pub(crate) fn await_daemon(&mut self) {
-        (self.awaiting_daemon, self.end, self.read_since_end) = (true, None, 0);
+        (self.awaiting_daemon, self.end) = (true, None);
+        (self.read_since_end, self.refused_since_end) = (0, 0);
     }
 
     /// The daemon takes the place of the first process, which is reaped.

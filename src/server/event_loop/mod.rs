@@ -25,6 +25,7 @@ use super::records::Records;
 use super::service_manager::ServiceReporter;
 use crate::console::clock::Monotonic;
 use crate::console::event::{ChildSlot, ClientId};
+use crate::limits::IO_RETRY;
 
 impl<S: System> Server<S> {
     /// Runs the server until the console decides to exit. Returns the exit status.
@@ -64,6 +65,9 @@ impl<S: System> Server<S> {
 
     pub(crate) fn turn(&mut self) {
         let now = self.system.now();
+        if self.io_retry.take_if(|at| now.mono >= *at).is_some() {
+            self.retry_refused();
+        }
         self.take_signals(now);
         self.console.handle_timeout(now);
         // A child that is to be started now is there before clients are read: what waits in a pipe
@@ -94,6 +98,25 @@ impl<S: System> Server<S> {
         if self.exit.is_none() {
             self.continue_upgrade(now);
         }
+        if self.io_retry.is_none() && self.is_refused() {
+            self.io_retry = Some(now.mono + IO_RETRY);
+        }
+    }
+
+    /// Returns true if the system had no memory for a read or a write.
+    pub(crate) fn is_refused(&mut self) -> bool {
+        let Server { child, old_child, handover, peers, .. } = self;
+        let processes = [child.as_ref(), old_child.as_ref(), handover.program().map(|it| &*it)];
+        processes.into_iter().flatten().any(Child::is_refused)
+            || peers.values().any(|peer| peer.source.is_refused())
+    }
+
+    /// Has the reads and writes made again for which the system had no memory.
+    pub(crate) fn retry_refused(&mut self) {
+        let Server { child, old_child, handover, peers, .. } = self;
+        let processes = [child.as_mut(), old_child.as_mut(), handover.program()];
+        processes.into_iter().flatten().for_each(Child::retry_refused);
+        peers.values_mut().for_each(|peer| peer.source.retry_refused());
     }
 
     /// The time until the loop has something to do: zero if something is left to do now, `None` if
@@ -114,6 +137,7 @@ impl<S: System> Server<S> {
             .chain(self.child_waits_until(now))
             .chain(self.handover.deadline())
             .chain(self.store.as_ref().and_then(FdStore::deadline))
+            .chain(self.io_retry)
             .min()?;
         Some(next.saturating_duration_since(now))
     }

@@ -34,9 +34,13 @@ impl<S: System> Server<S> {
             let events = syslog.turn(&mut self.console, now.mono);
             self.take_sink_events(Subsystem::Syslog, events, now);
         }
-        // The log comes last, so that it gets what is said about syslog in the same turn.
-        if let Some(log) = &mut self.log {
+        // The log comes last, so that it gets what is said about syslog in the same turn, and what is
+        // said about itself.
+        while let Some(log) = &mut self.log {
             let events = log.turn(&mut self.console, now.mono);
+            if events.is_empty() {
+                return;
+            }
             self.take_sink_events(Subsystem::Log, events, now);
         }
     }
@@ -48,6 +52,7 @@ impl<S: System> Server<S> {
             match event {
                 SinkEvent::Failed(reason) => self.report(subsystem, &Err(reason), now),
                 SinkEvent::Recovered => self.report(subsystem, &Ok(()), now),
+                SinkEvent::Unsynced(count) => self.console.log_unsynced(count, now),
                 SinkEvent::State(subsystem, result) => self.report(subsystem, &result, now),
                 SinkEvent::ReopenFailed(reason) => {
                     self.console.handle(Event::LogOpenFailed(&reason), now);

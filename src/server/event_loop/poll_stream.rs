@@ -6,6 +6,8 @@
 
 use std::io;
 
+use nix::libc::{ENOBUFS, ENOMEM};
+
 use crate::server::os::{NonblockingIo, Ready};
 
 /// A stream with cached readiness.
@@ -13,12 +15,15 @@ use crate::server::os::{NonblockingIo, Ready};
 pub(crate) struct PollStream<S> {
     stream: S,
     ready: Ready,
+    /// The calls for which the system had no memory. No event tells when they can be made again.
+    refused: Ready,
 }
 
 impl<S: NonblockingIo> PollStream<S> {
     /// A stream of which nothing is known, or one that is `always` ready.
     pub(crate) fn new(stream: S, always: bool) -> PollStream<S> {
-        PollStream { stream, ready: Ready { readable: always, writable: always } }
+        let ready = Ready { readable: always, writable: always };
+        PollStream { stream, ready, refused: Ready::default() }
     }
 
     /// The stream.
@@ -52,27 +57,51 @@ impl<S: NonblockingIo> PollStream<S> {
         self.ready.writable |= ready.writable;
     }
 
-    /// Reads once. Returns `None` if that would block.
+    /// Returns true if the system had no memory for the last read.
+    pub(crate) fn is_read_refused(&self) -> bool {
+        self.refused.readable
+    }
+
+    /// Returns true if the system had no memory for a call.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused != Ready::default()
+    }
+
+    /// Has the calls made again for which the system had no memory.
+    pub(crate) fn retry_refused(&mut self) {
+        let refused = std::mem::take(&mut self.refused);
+        self.set_ready(refused);
+    }
+
+    /// Reads once. Returns `None` if that would block, or if the system has no memory for it.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-        let result = retry_on_eintr(|| self.stream.read(buffer));
+        let result = call(&mut self.refused.readable, || self.stream.read(buffer));
         self.ready.readable = result.is_some();
         result
     }
 
-    /// Writes once. Returns `None` if that would block.
+    /// Writes once. Returns `None` if that would block, or if the system has no memory for it.
     pub(crate) fn write(&mut self, slices: (&[u8], &[u8])) -> Option<io::Result<usize>> {
-        let result = retry_on_eintr(|| self.stream.write(slices));
+        let result = call(&mut self.refused.writable, || self.stream.write(slices));
         self.ready.writable = result.is_some();
         result
     }
 }
 
-/// Makes a call again that a signal has interrupted.
-fn retry_on_eintr(mut call: impl FnMut() -> io::Result<usize>) -> Option<io::Result<usize>> {
+/// Makes a call again if a signal interrupted it. `None` if it would block, or if the system has no
+/// memory for it, which is noted in `refused`.
+fn call(
+    refused: &mut bool,
+    mut call: impl FnMut() -> io::Result<usize>,
+) -> Option<io::Result<usize>> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(error) if matches!(error.raw_os_error(), Some(ENOMEM | ENOBUFS)) => {
+                *refused = true;
+                return None;
+            }
             result => return Some(result),
         }
     }

@@ -5,7 +5,7 @@ use std::io;
 use crate::console::clock::Timestamps;
 use crate::console::event::{DisconnectReason, Event};
 use crate::handover::state::Descriptor;
-use crate::limits::{CLIENT_LINGER, FDSTORE_RETRY};
+use crate::limits::{CLIENT_LINGER, FDSTORE_RETRY, IO_RETRY};
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::os::System;
@@ -78,7 +78,11 @@ impl<S: System> Server<S> {
                 store.flush(self.system.now().mono);
                 limit = limit.min(FDSTORE_RETRY);
             }
+            if self.is_refused() {
+                limit = limit.min(IO_RETRY);
+            }
             self.wait(Some(limit))?;
+            self.retry_refused();
         }
         for id in std::mem::take(&mut self.peers).into_keys() {
             self.console.handle(Event::Left { id, reason: DisconnectReason::Exit }, now);
@@ -96,11 +100,19 @@ impl<S: System> Server<S> {
             records.hand_over_last();
         }
         let Server { system, console, log, stdout, syslog, records, .. } = self;
-        for writer in [log.take(), stdout.take(), syslog.take()].into_iter().flatten() {
-            writer.finish(console, || system.now().mono);
+        let mut lines = Vec::new();
+        for writer in [log.take(), syslog.take()].into_iter().flatten() {
+            lines.extend(writer.finish(console, || system.now().mono));
+        }
+        if let Some(stdout) = stdout.take() {
+            // Nobody is told that it fails.
+            stdout.finish(console, || system.now().mono);
         }
         if let Some(records) = records.take() {
-            records.finish(|| system.now().mono, || system.unix_millis());
+            lines.extend(records.finish(|| system.now().mono, || system.unix_millis()));
+        }
+        for line in lines {
+            system.log_stderr(line.as_bytes());
         }
     }
 }

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use super::Daemon;
 use crate::limits::PID_MAX;
-use crate::sys::{process, procfs};
+use crate::sys::process::{self, procfs};
 
 /// What the kernel has to know to find the child's descendants.
 #[derive(Debug, Default)]

@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::{Daemon, NonblockingIo, Process};
 use crate::limits::REAP_WAIT;
+use crate::sys::fd;
 use crate::sys::process::{self, ExitStatus};
-use crate::sys::{fd, pidfd, procfs};
+use crate::sys::process::{pidfd, procfs};
 use crate::systemd::notify_socket::NotifySocket;
 
 /// A child with the master of its PTY.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::sys::signal::Signal::{self, SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::PendingSignals;
-use crate::sys::signal::SenderTracker;
+use crate::sys::process::signal::SenderTracker;
 
 /// The signals that have come since they were last taken.
 #[derive(Debug)]

@@ -168,10 +168,13 @@ pub(crate) fn disconnect_reason_name(reason: DisconnectReason) -> &'static str {
 pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
     match subsystem {
         Subsystem::Log => "log",
+        Subsystem::Sync => "log_sync",
         Subsystem::Rotation => "log_rotate",
         Subsystem::Syslog => "syslog",
         Subsystem::Events => "events",
+        Subsystem::EventsRotation => "events_rotate",
         Subsystem::Status => "status_file",
+        Subsystem::History => "history",
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct Records<H> {
     /// With `--status-file`.
     status: Option<StatusFile>,
     writer: WriterState,
+    /// How many bytes of events the writer's job has.
+    in_flight: usize,
     /// True during an upgrade: nothing is handed over.
     paused: bool,
 }
@@ -76,6 +78,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             events: events.then(EventsFile::default),
             status: status.then(StatusFile::default),
             writer: WriterState::Idle,
+            in_flight: 0,
             paused: false,
         }
     }
@@ -230,6 +233,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         }
         if !job.events.is_empty() || job.status.is_some() {
             self.writer = WriterState::Busy;
+            self.in_flight = job.events.len();
             self.handle.send(job);
         }
         changes
@@ -253,12 +257,18 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             self.writer = WriterState::Finishing;
             let (events, reopen) = self.events.as_mut().map(EventsFile::take).unwrap_or_default();
             let remove = self.status.is_some();
+            self.in_flight = events.len();
             self.handle.send(RecordsJob { reopen, events, status: None, remove });
         }
     }
 
-    /// Waits until the last job is done, though not for ever. `now` and `millis` tell the time.
-    pub(super) fn finish(mut self, now: impl Fn() -> Monotonic, millis: impl Fn() -> i64) {
+    /// Waits until the last job is done, though not for ever. `now` and `millis` tell the time. Returns
+    /// what there is to say of events that are not in the file.
+    pub(super) fn finish(
+        mut self,
+        now: impl Fn() -> Monotonic,
+        millis: impl Fn() -> i64,
+    ) -> Option<String> {
         let deadline = now() + LOG_LINGER;
         let left = || deadline.saturating_duration_since(now());
         while self.writer != WriterState::Finished {
@@ -269,6 +279,9 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             self.take_back(reply, now(), millis());
         }
         self.handle.close(left());
+        let pending = self.events.map_or(0, |events| events.pending.len());
+        let unwritten = pending + self.in_flight;
+        (unwritten > 0).then(|| format!("{unwritten} bytes were not written to the events file"))
     }
 
     /// Takes a reply. Returns which subsystem works again, or fails and why.
@@ -282,10 +295,15 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             WriterState::Finishing => WriterState::Finished,
             _ => WriterState::Idle,
         };
+        self.in_flight = 0;
         let mut changes = Vec::new();
         if let (Some(file), Some((rest, result))) = (&mut self.events, reply.events) {
             let change = file.appended(rest, result, now, millis);
             changes.extend(change.map(|change| (Subsystem::Events, change)));
+        }
+        if let Some(result) = reply.rotation {
+            let result = result.map_err(|error| sys::reason(&error));
+            changes.push((Subsystem::EventsRotation, result));
         }
         if let (Some(file), Some(result)) = (&mut self.status, reply.status) {
             let change = file.replaced(result, now);

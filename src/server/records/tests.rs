@@ -1,6 +1,6 @@
 //! Events that have no room are counted, and docs/events.md describes every event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -33,12 +33,16 @@ impl WorkerHandle<RecordsJob, RecordsReply> for Hung {
         None
     }
 
-    fn close(self, _: Duration) {}
+    fn abandon(&mut self) -> (VecDeque<RecordsReply>, Option<u64>) {
+        Default::default()
+    }
+
+    fn close(&mut self, _: Duration) {}
 }
 
 /// The writer has appended all lines of its job.
 fn appended() -> RecordsReply {
-    RecordsReply { events: Some((Vec::new(), Ok(()))), status: None }
+    RecordsReply { events: Some((Vec::new(), Ok(()))), ..RecordsReply::default() }
 }
 
 fn pending(records: &Records<Hung>) -> &[u8] {

@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::config::Rotation;
 use crate::server::writers::Worker;
+use crate::server::writers::rotate::Rotator;
 use crate::server::writers::thread::Replies;
 use crate::sys::file::{self, FileId};
 
@@ -23,11 +25,13 @@ pub(crate) struct RecordsJob {
 }
 
 /// What came of a job. The result for a file is `None` if the job had nothing for this file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RecordsReply {
     /// The rest of the lines, which could not be appended because of the error.
     pub(crate) events: Option<(Vec<u8>, io::Result<()>)>,
     pub(crate) status: Option<io::Result<()>>,
+    /// The result of the last rotation of the events file, if there was any.
+    pub(crate) rotation: Option<io::Result<()>>,
 }
 
 /// The writer of both files.
@@ -35,17 +39,26 @@ pub(crate) struct RecordWriter {
     events_path: Option<PathBuf>,
     status_path: Option<PathBuf>,
     events_file: Option<File>,
+    events_rotator: Option<Rotator>,
+    /// The result of the last rotation, which is yet to be reported.
+    rotation: Option<io::Result<()>>,
     /// The identity of the status file that was written last.
     status_file: Option<FileId>,
 }
 
 impl RecordWriter {
-    /// A writer of the files with these names.
-    pub(crate) fn new(events: Option<PathBuf>, status: Option<PathBuf>) -> RecordWriter {
+    /// A writer of the files with these names. The events file is rotated as `rotation` says.
+    pub(crate) fn new(
+        events: Option<PathBuf>,
+        rotation: Option<Rotation>,
+        status: Option<PathBuf>,
+    ) -> RecordWriter {
         RecordWriter {
             events_path: events,
             status_path: status,
             events_file: None,
+            events_rotator: rotation.map(Rotator::of_whole_lines),
+            rotation: None,
             status_file: None,
         }
     }
@@ -65,9 +78,18 @@ impl RecordWriter {
                 debug_assert!(written == lines.len(), "more was written than there is");
                 return (Vec::new(), Ok(()));
             };
-            match file.write(rest) {
+            let last = self.events_rotator.as_ref().and_then(|rotator| rotator.cut(file, rest));
+            match file.write(last.unwrap_or(rest)) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => written += count,
+                Ok(count) => {
+                    written += count;
+                    if last.is_some_and(|last| last.len() == count)
+                        && let Some(rotator) = &mut self.events_rotator
+                    {
+                        let result = rotator.rotate(path, file).map(|next| *file = next);
+                        self.rotation = Some(result);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => break Err(error),
             }
@@ -125,6 +147,7 @@ impl Worker for RecordWriter {
         if remove {
             self.remove();
         }
-        replies.send(RecordsReply { events, status }, true);
+        let rotation = self.rotation.take();
+        replies.send(RecordsReply { events, status, rotation }, true);
     }
 }

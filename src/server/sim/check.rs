@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::settings::{HOLDOFF, READY, settings_of};
-use super::trace::{after_greeting, past, plain, trace_back, without_notes};
+use super::trace::{after_greeting, past, plain, trace_back, unsynced, without_notes};
 use super::{Run, upgrade};
 
 impl Run {
@@ -44,11 +44,23 @@ impl Run {
             }
         }
         let disk = without_notes(&world.disk);
-        let from = trace_back(stream, &disk, b" bytes are missing here\r\n");
+        // What the server left behind, and says so, is the end of the stream.
+        let left = world
+            .stderr
+            .iter()
+            .find_map(|line| line.strip_suffix(" bytes were not written to the log")?.parse().ok());
+        assert!(left.is_none() || world.abandoned, "{:?}", world.stderr);
+        let kept = &stream[..stream.len() - left.unwrap_or(0)];
+        let from = trace_back(kept, &disk, b" bytes are missing here\r\n");
         assert_eq!(from, Ok(0), "the log begins too late, or is not the stream");
         if self.server.exit.is_some() {
             assert!(world.kept.is_empty(), "left with the service manager: {:?}", world.kept);
         }
+        let lines = world.disk.split_inclusive(|&byte| byte == b'\n');
+        let notes: Vec<u64> = lines.filter_map(unsynced).collect();
+        // What was reported while the server left is not in the log.
+        let all = if self.server.exit.is_some() { notes.len() } else { world.notes.len() };
+        assert_eq!(Some(notes.as_slice()), world.notes.get(..all), "failed syncs");
         self.check_records(&world);
         self.check_notifications(&world.notifications);
         let heard = stream.windows(READY.len()).any(|window| window == READY);

@@ -50,8 +50,10 @@ impl AsFd for PeerEnd {
 impl NonblockingIo for PeerEnd {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
-        if let Some(error) = world.refuses(Errno::EINTR) {
-            return Err(error);
+        for errno in [Errno::EINTR, Errno::ENOMEM] {
+            if let Some(error) = world.refuses(errno) {
+                return Err(error);
+            }
         }
         let short = world.fails();
         let reset = world.pipe(self.id).broken && world.random.one_in(2);
@@ -76,7 +78,11 @@ impl NonblockingIo for PeerEnd {
         if self.pid == 0 {
             world.check_children_are_saved();
         }
-        if let Some(error) = world.refuses(Errno::EINTR) {
+        // The reference reader has everything at once.
+        let reference = world.pipe(self.id).room == usize::MAX;
+        let errnos: &[Errno] =
+            if reference { &[Errno::EINTR] } else { &[Errno::EINTR, Errno::ENOMEM] };
+        if let Some(error) = errnos.iter().find_map(|&errno| world.refuses(errno)) {
             return Err(error);
         }
         let short = world.fails();

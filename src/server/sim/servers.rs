@@ -115,6 +115,7 @@ fn assemble(world: &Shared, console: Console, parts: Parts) -> Server<SimulatedS
         tokens,
         buffer: vec![0; READ_SIZE].into_boxed_slice(),
         exit: None,
+        io_retry: None,
         identity: ServerIdentity::default(),
         handover: Handover::new(),
         allowed_networks: None,

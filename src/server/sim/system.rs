@@ -241,5 +241,7 @@ impl System for SimulatedSystem {
         refused.map_or(Ok(log_handle(&self.0)), Err)
     }
 
-    fn log_stderr(&mut self, _text: &[u8]) {}
+    fn log_stderr(&mut self, text: &[u8]) {
+        self.0.borrow_mut().stderr.push(String::from_utf8_lossy(text).into_owned());
+    }
 }

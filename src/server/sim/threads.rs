@@ -12,6 +12,7 @@ use nix::errno::Errno;
 
 use super::world::{Shared, World};
 use crate::console::Chunk;
+use crate::console::event::Subsystem;
 use crate::server::records::{RecordsJob, RecordsReply};
 use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 
@@ -44,6 +45,8 @@ pub(super) struct QueueHandle<J, R> {
     queue: fn(&mut World) -> &mut WorkerQueue<J, R>,
     /// Has the thread do one job.
     work: fn(&mut World),
+    /// True if it is the log's thread.
+    is_log: bool,
 }
 
 /// The handle of the thread that writes the log.
@@ -52,6 +55,7 @@ pub(super) fn log_handle(world: &Shared) -> QueueHandle<LogJob, LogReply> {
         world: Rc::clone(world),
         queue: |world| &mut world.log_queue,
         work: World::write_log,
+        is_log: true,
     }
 }
 
@@ -61,6 +65,7 @@ pub(super) fn records_handle(world: &Shared) -> QueueHandle<RecordsJob, RecordsR
         world: Rc::clone(world),
         queue: |world| &mut world.records_queue,
         work: World::write_records,
+        is_log: false,
     }
 }
 
@@ -76,9 +81,13 @@ impl World {
                 urgent = false;
                 LogReply::Bounced(chunk)
             }
+            LogJob::Write(chunk, _) if self.abandoned => {
+                self.epoch += 1;
+                LogReply::Failed(chunk, 0, io::ErrorKind::TimedOut.into())
+            }
             LogJob::Write(chunk, _) => match self.append(&chunk) {
                 count if count == chunk.bytes.len() => {
-                    urgent = false;
+                    urgent = self.sync(count as u64);
                     LogReply::Written
                 }
                 count => {
@@ -101,6 +110,21 @@ impl World {
         self.woken |= urgent || self.log_queue.wanted;
     }
 
+    /// The log's thread syncs the bytes that it has just written. Returns true if it reports anything.
+    fn sync(&mut self, count: u64) -> bool {
+        let before = self.log_queue.replies.len();
+        if let Some(error) = self.refuses(Errno::EIO) {
+            self.unsynced += count;
+            self.log_queue.replies.push_back(LogReply::State(Subsystem::Sync, Err(error)));
+        } else if self.unsynced > 0 {
+            self.notes.push(self.unsynced);
+            let count = std::mem::take(&mut self.unsynced);
+            self.log_queue.replies.push_back(LogReply::Unsynced(count));
+            self.log_queue.replies.push_back(LogReply::State(Subsystem::Sync, Ok(())));
+        }
+        self.log_queue.replies.len() > before
+    }
+
     /// The records' thread does its job. After a failure it has appended some whole lines.
     pub(super) fn write_records(&mut self) {
         let Some(job) = self.records_queue.jobs.pop_front() else {
@@ -109,7 +133,7 @@ impl World {
         assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
         let RecordsJob { mut events, status, remove, .. } = job;
         let refused = |world: &mut World| world.refuses(Errno::EROFS).map_or(Ok(()), Err);
-        let mut reply = RecordsReply { events: None, status: None };
+        let mut reply = RecordsReply::default();
         if !events.is_empty() {
             let (mut rest, result) = (Vec::new(), refused(self));
             if result.is_err() {
@@ -120,6 +144,7 @@ impl World {
             }
             self.events.extend(events);
             reply.events = Some((rest, result));
+            reply.rotation = Some(refused(self));
         }
         if let Some(content) = status {
             let result = refused(self);
@@ -163,9 +188,21 @@ impl<J, R> WorkerHandle<J, R> for QueueHandle<J, R> {
     }
 
     fn wait(&mut self, _limit: Duration) -> Option<R> {
-        (self.work)(&mut self.world.borrow_mut());
+        let mut world = self.world.borrow_mut();
+        // At the end: the thread is out of time.
+        if self.is_log && world.late_at_end && !world.abandoned && world.random.one_in(2) {
+            return None;
+        }
+        (self.work)(&mut world);
+        drop(world);
         self.receive()
     }
 
-    fn close(self, _limit: Duration) {}
+    fn abandon(&mut self) -> (VecDeque<R>, Option<u64>) {
+        let mut world = self.world.borrow_mut();
+        world.abandoned = true;
+        (std::mem::take(&mut (self.queue)(&mut world).replies), None)
+    }
+
+    fn close(&mut self, _limit: Duration) {}
 }

@@ -73,16 +73,24 @@ pub(super) fn past(said: &[u8], history: usize) -> usize {
     (first..said.len()).find(starts_line).unwrap_or(first)
 }
 
-/// The log, with announcements of zero missing bytes in place of lines about upgrades, which stand
-/// between the lines of the stream as well.
+/// The log, with announcements of zero missing bytes in place of lines about upgrades and failed
+/// syncs, which stand between the lines of the stream as well.
 pub(super) fn without_notes(log: &[u8]) -> Vec<u8> {
     let note = b"@@@ procServ server ".as_slice();
     let lines = log.split_inclusive(|&byte| byte == b'\n');
     let lines = lines.map(|line| match line {
-        line if line.starts_with(note) => b"@@@ 0 bytes are missing here\r\n",
+        line if line.starts_with(note) || unsynced(line).is_some() => {
+            b"@@@ 0 bytes are missing here\r\n"
+        }
         line => line,
     });
     lines.collect::<Vec<_>>().concat()
+}
+
+/// The number in a line about failed syncs.
+pub(super) fn unsynced(line: &[u8]) -> Option<u64> {
+    let line = line.strip_suffix(b" bytes above may not have reached the disk\r\n")?;
+    std::str::from_utf8(line.strip_prefix(b"@@@ ")?).ok()?.parse().ok()
 }
 
 /// What a telnet client shows: without answers to requests, and with 0xFF single.

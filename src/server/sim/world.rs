@@ -94,6 +94,14 @@ pub(super) struct World {
     pub(super) woken: bool,
     pub(super) disk: Vec<u8>,
     pub(super) disk_full: bool,
+    /// How many bytes of the log no sync has covered, and the numbers that were reported.
+    pub(super) unsynced: u64,
+    pub(super) notes: Vec<u64>,
+    /// The writers do not always finish in time, and have been told to give up.
+    pub(super) late_at_end: bool,
+    pub(super) abandoned: bool,
+    /// What was written to stderr.
+    pub(super) stderr: Vec<String>,
     /// The contents of the events file and of the status file.
     pub(super) events: Vec<u8>,
     pub(super) status: Option<Vec<u8>>,
@@ -136,6 +144,11 @@ impl World {
             disk: Vec::new(),
             disk_full: false,
             notifications: Vec::new(),
+            unsynced: 0,
+            notes: Vec::new(),
+            late_at_end: seed % 8 == 3,
+            abandoned: false,
+            stderr: Vec::new(),
         }))
     }
 

@@ -23,9 +23,10 @@ use crate::handover::state::{ServerIdentity, Text};
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::kernel::FIRST_TOKEN;
 use crate::server::os::listening_socket::ListeningSocket;
-use crate::sys::daemonize::{self, ForkSide};
-use crate::sys::user::{self, Account};
-use crate::sys::{self, fd, process, signal, time};
+use crate::sys::process::daemonize::{self, ForkSide};
+use crate::sys::process::user::{self, Account};
+use crate::sys::process::{self, signal};
+use crate::sys::{self, fd, time};
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 

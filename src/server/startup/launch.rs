@@ -35,9 +35,9 @@ use crate::server::startup::error::StartupError;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::syslog::Syslog;
 use crate::server::writers::thread::{LogThread, WorkerThread};
-use crate::sys::spawn::{ChildCommand, PreparedCommand};
-use crate::sys::user::Account;
-use crate::sys::{process, procfs, signal};
+use crate::sys::process::spawn::{ChildCommand, PreparedCommand};
+use crate::sys::process::user::Account;
+use crate::sys::process::{self, procfs, signal};
 use crate::systemd;
 use crate::systemd::notify::{Notifier, watchdog};
 
@@ -138,6 +138,7 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
         tokens,
         buffer: vec![0; READ_SIZE].into_boxed_slice(),
         exit: None,
+        io_retry: None,
         identity: parts.identity,
         handover: Handover::new(),
         allowed_networks: config.endpoints.allow_from.clone(),
@@ -197,7 +198,8 @@ fn records(
     if !with_events && !with_status {
         return Ok(None);
     }
-    let link = kernel.start_thread("records", RecordWriter::new(events, status))?;
+    let writer = RecordWriter::new(events, config.files.events_rotation, status);
+    let link = kernel.start_thread("records", writer)?;
     Ok(Some(Records::new(link, fixed, with_events, with_status)))
 }
 

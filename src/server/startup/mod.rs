@@ -26,7 +26,7 @@ use crate::config::{Config, RunMode};
 use crate::console::Console;
 use crate::handover::state::ServerIdentity;
 use crate::handover::{self, format};
-use crate::sys::signal;
+use crate::sys::process::signal;
 
 /// Runs the server and returns its exit status. After an upgrade in place, it goes on where the
 /// program before it in this process stopped.

@@ -19,7 +19,7 @@ use crate::server::os::fdstore::{self, CLIENT, FdStore, LISTENER, STATE};
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
 use crate::sys::file::FileId;
-use crate::sys::pidfd;
+use crate::sys::process::pidfd;
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;

@@ -9,6 +9,7 @@ pub(crate) mod sink;
 pub(crate) mod syslog;
 pub(crate) mod thread;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ pub(crate) trait Worker: Send + 'static {
         None
     }
     /// Does what can wait until the deadline, but not longer.
-    fn on_deadline(&mut self) {}
+    fn on_deadline(&mut self, _replies: &Replies<Self::Job, Self::Reply>) {}
     /// Called after the last job.
     fn finish(&mut self, _replies: &Replies<Self::Job, Self::Reply>) {}
 }
@@ -49,9 +50,13 @@ pub(crate) trait WorkerHandle<Job, Reply> {
     fn want(&mut self, wanted: bool);
     /// At the end: waits for a reply, but not longer than `limit`.
     fn wait(&mut self, limit: Duration) -> Option<Reply>;
+    /// At the end: has the thread give up what it writes, and reply how far it got. Returns the replies
+    /// so far. A thread that waits for somebody who reads does not reply: also returns how many bytes of
+    /// the stream its chunk then lacks.
+    fn abandon(&mut self) -> (VecDeque<Reply>, Option<u64>);
     /// At the end: waits until every job is done and what it wrote is synced, but not longer than
-    /// `limit`.
-    fn close(self, limit: Duration);
+    /// `limit`. There may be replies then.
+    fn close(&mut self, limit: Duration);
 }
 
 /// A job of the thread that writes a sink of the console stream.
@@ -80,7 +85,9 @@ pub(crate) enum LogReply {
     Reopened(io::Result<()>),
     /// No job is left to do. The file is lent, or `None` if its descriptor could not be duplicated.
     Quiesced(Option<OwnedFd>),
-    /// Something beside the chunks works, or does not because of this error: the rotation of the
-    /// log, or the delivery to syslog, which answers [`Written`](Self::Written) all the same.
+    /// This number of bytes is written, but could not be synced: a crash of the machine may cost them.
+    Unsynced(u64),
+    /// Something beside the chunks works, or does not because of this error: the sync or the rotation
+    /// of the log, or the delivery to syslog, which answers [`Written`](Self::Written) all the same.
     State(Subsystem, io::Result<()>),
 }

@@ -1,4 +1,5 @@
-//! `--log-rotate`: where the log is cut, and how older logs make way.
+//! `--log-rotate` and `--events-rotate`: where the file is cut, and how older ones make way. What is said
+//! of the log here holds for the events file, too.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,6 +16,8 @@ use crate::sys::file::{self, FileId};
 #[derive(Debug)]
 pub(crate) struct Rotator {
     rule: Rotation,
+    /// True if a line is not cut, however long it is.
+    whole_lines: bool,
     /// After a failure: the log is not rotated before this time.
     not_before: Option<Instant>,
 }
@@ -22,7 +25,12 @@ pub(crate) struct Rotator {
 impl Rotator {
     /// A rotator that follows this rule.
     pub(crate) fn new(rule: Rotation) -> Rotator {
-        Rotator { rule, not_before: None }
+        Rotator { rule, whole_lines: false, not_before: None }
+    }
+
+    /// A rotator that follows this rule and never cuts a line.
+    pub(crate) fn of_whole_lines(rule: Rotation) -> Rotator {
+        Rotator { whole_lines: true, ..Rotator::new(rule) }
     }
 
     /// Returns the part of `next` that is the last one for `file`, if the log is to be rotated after
@@ -32,7 +40,8 @@ impl Rotator {
             return None;
         }
         let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
-        next.get(..cut(self.rule.size, metadata.len(), next)?)
+        let last = if self.whole_lines { u64::MAX } else { self.rule.size.saturating_mul(2) };
+        next.get(..cut(self.rule.size, last, metadata.len(), next)?)
     }
 
     /// Renames `file`, which has the name `path`, and opens another one of this name. A file that
@@ -50,13 +59,12 @@ impl Rotator {
 }
 
 /// Returns how many bytes of `next` are still for a file of `len` bytes, if `next` reaches the end of
-/// the file. The end is the first line end at or past `size`, or twice `size` if there is none so far.
-fn cut(size: u64, len: u64, next: &[u8]) -> Option<usize> {
+/// the file. The end is the first line end at or past `size`, or `last` if there is none so far.
+fn cut(size: u64, last: u64, len: u64, next: &[u8]) -> Option<usize> {
     let index = |limit: u64| usize::try_from(limit.saturating_sub(len)).unwrap_or(usize::MAX);
     let from = index(size).saturating_sub(1);
     let end = next.get(from..).and_then(|rest| rest.iter().position(|&byte| byte == b'\n'));
-    let last = index(size.saturating_mul(2));
-    let cut = end.map_or(usize::MAX, |end| from + end + 1).min(last);
+    let cut = end.map_or(usize::MAX, |end| from + end + 1).min(index(last));
     (cut <= next.len()).then_some(cut)
 }
 
@@ -133,7 +141,19 @@ mod tests {
             (20, b"123\n", Some(0)),
             (500, b"1", Some(0)),
         ] {
-            assert_eq!(cut(10, len, next), expected, "{len} {}", next.escape_ascii());
+            assert_eq!(cut(10, 20, len, next), expected, "{len} {}", next.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn whole_lines_are_never_cut() {
+        for (len, next, expected) in [
+            (0, &b"12345678901234567890123\n5\n"[..], Some(24)),
+            (9, b"12345678901234567890123", None),
+            (500, b"12345\n7\n", Some(6)),
+        ] {
+            let cut = cut(10, u64::MAX, len, next);
+            assert_eq!(cut, expected, "{len} {}", next.escape_ascii());
         }
     }
 
@@ -152,7 +172,7 @@ mod tests {
             for mut rest in text.chunks(piece) {
                 while !rest.is_empty() {
                     let file: &mut Vec<u8> = files.last_mut().unwrap();
-                    let end = cut(20, file.len() as u64, rest);
+                    let end = cut(20, 40, file.len() as u64, rest);
                     let (now, later) = rest.split_at(end.unwrap_or(rest.len()));
                     file.extend_from_slice(now);
                     rest = later;

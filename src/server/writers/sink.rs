@@ -5,6 +5,7 @@
 //! before the gap has been announced. Each failure begins a new epoch, and the thread bounces the
 //! chunks that were handed to it in an older one.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -12,7 +13,7 @@ use super::{LogJob, LogReply, WorkerHandle};
 use crate::console::Console;
 use crate::console::clock::Monotonic;
 use crate::console::event::{Sink, Subsystem};
-use crate::limits::{LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
+use crate::limits::{LOG_ABANDON, LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
 use crate::sys;
 
 /// What happened to a sink since the last turn.
@@ -24,6 +25,8 @@ pub(crate) enum SinkEvent {
     Recovered,
     /// SIGHUP: the file could not be opened anew for this reason, and the old one goes on.
     ReopenFailed(String),
+    /// This number of bytes was written, but may not have reached the disk.
+    Unsynced(u64),
     /// This subsystem works, or does not for this reason.
     State(Subsystem, Result<(), String>),
 }
@@ -32,8 +35,8 @@ pub(crate) enum SinkEvent {
 pub(crate) struct SinkWriter<H> {
     sink: Sink,
     handle: H,
-    /// The number of chunks that the thread has not replied to.
-    in_flight: usize,
+    /// How many bytes of the stream each chunk has that the thread has not replied to.
+    in_flight: VecDeque<u64>,
     /// The number of failures that are known.
     epoch: u64,
     /// After a failure: when to try again, and true if only new output makes that worth it.
@@ -57,7 +60,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         SinkWriter {
             sink,
             handle,
-            in_flight: 0,
+            in_flight: VecDeque::new(),
             epoch: 0,
             retry: None,
             reopening: 0,
@@ -129,7 +132,8 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
                 self.take_back(reply, console, now, &mut events);
             }
             self.hand_over(console, now);
-            if self.in_flight < LOG_JOBS && (self.retry.is_none() || self.in_flight == 0) {
+            let count = self.in_flight.len();
+            if count < LOG_JOBS && (self.retry.is_none() || count == 0) {
                 return events;
             }
             // The thread may have replied just before it was told to wake this one.
@@ -146,27 +150,30 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             return;
         }
         if let Some((at, on_output)) = self.retry {
-            if now < at || self.in_flight > 0 || (on_output && console.is_sink_drained(self.sink)) {
+            if now < at
+                || !self.in_flight.is_empty()
+                || (on_output && console.is_sink_drained(self.sink))
+            {
                 return;
             }
             console.discard_pending(self.sink);
             self.retry = Some((now + LOG_RETRY, on_output));
         }
-        while self.in_flight < LOG_JOBS
+        while self.in_flight.len() < LOG_JOBS
             && let Some(chunk) = console.take(self.sink)
         {
-            if self.in_flight == 0 {
+            if self.in_flight.is_empty() {
                 self.progress = now;
             }
+            self.in_flight.push_back(chunk.lost(0));
             self.handle.send(LogJob::Write(chunk, self.epoch));
-            self.in_flight += 1;
         }
     }
 
     /// When [`turn`](Self::turn) has something to do without being woken.
     pub(crate) fn deadline(&self, console: &Console) -> Option<Monotonic> {
         // The reply to a chunk wakes the event loop by itself.
-        let idle = self.in_flight == 0 && self.pause.is_none();
+        let idle = self.in_flight.is_empty() && self.pause.is_none();
         let (at, on_output) = self.retry.filter(|_| idle)?;
         (!on_output || !console.is_sink_drained(self.sink)).then_some(at)
     }
@@ -187,25 +194,82 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
     }
 
     /// At the end: hands over the rest of the stream and waits until it is written, though not for
-    /// ever. `now` tells the time.
-    pub(crate) fn finish(mut self, console: &mut Console, now: impl Fn() -> Monotonic) {
+    /// ever. `now` tells the time. Returns what there is to say of bytes that are not in the sink.
+    pub(crate) fn finish(
+        mut self,
+        console: &mut Console,
+        now: impl Fn() -> Monotonic,
+    ) -> Vec<String> {
         let deadline = now() + LOG_LINGER;
         let left = || deadline.saturating_duration_since(now());
+        let mut events = Vec::new();
         // A sink that has failed gets a last chance.
         if let Some((at, _)) = &mut self.retry {
             *at = now();
         }
         loop {
-            self.turn(console, now());
-            if self.in_flight == 0 {
+            events.extend(self.turn(console, now()));
+            if self.in_flight.is_empty() {
                 break;
             }
             match self.handle.wait(left()) {
-                Some(reply) => self.take_back(reply, console, now(), &mut Vec::new()),
-                None => break,
+                Some(reply) => self.take_back(reply, console, now(), &mut events),
+                None => {
+                    self.abandon(console, &now, &mut events);
+                    break;
+                }
             }
         }
         self.handle.close(left());
+        while let Some(reply) = self.handle.receive() {
+            self.take_back(reply, console, now(), &mut events);
+        }
+        let unsynced = events.iter().map(|event| match event {
+            SinkEvent::Unsynced(count) => *count,
+            _ => 0,
+        });
+        let unsynced: u64 = unsynced.sum();
+        // Nobody wants to know what a broken pipe lacks.
+        let unwritten = match self.retry {
+            Some((_, true)) => 0,
+            _ => console.unwritten(self.sink) + self.in_flight.iter().sum::<u64>(),
+        };
+        let name = match self.sink {
+            Sink::Log => "the log",
+            Sink::Stdout => "standard output",
+            Sink::Syslog => "syslog",
+        };
+        [
+            (unwritten, format!("{unwritten} bytes were not written to {name}")),
+            (unsynced, format!("{unsynced} bytes of {name} may not have reached the disk")),
+        ]
+        .into_iter()
+        .filter_map(|(count, text)| (count > 0).then_some(text))
+        .collect()
+    }
+
+    /// Has the thread give up, and takes note of how far it got. Of a thread that hangs in a system call
+    /// nobody knows.
+    fn abandon(
+        &mut self,
+        console: &mut Console,
+        now: &impl Fn() -> Monotonic,
+        events: &mut Vec<SinkEvent>,
+    ) {
+        let (replies, lacking) = self.handle.abandon();
+        replies.into_iter().for_each(|reply| self.take_back(reply, console, now(), events));
+        if let Some(lacking) = lacking {
+            if let Some(first) = self.in_flight.front_mut() {
+                *first = lacking;
+            }
+            return;
+        }
+        let deadline = now() + LOG_ABANDON;
+        while !self.in_flight.is_empty()
+            && let Some(reply) = self.handle.wait(deadline.saturating_duration_since(now()))
+        {
+            self.take_back(reply, console, now(), events);
+        }
     }
 
     fn take_back(
@@ -217,14 +281,14 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
     ) {
         match reply {
             LogReply::Written => {
-                self.in_flight -= 1;
+                self.in_flight.pop_front();
                 self.progress = now;
                 if self.retry.take().is_some() {
                     events.push(SinkEvent::Recovered);
                 }
             }
             LogReply::Failed(chunk, written, error) => {
-                self.in_flight -= 1;
+                self.in_flight.pop_front();
                 self.epoch += 1;
                 console.lost(self.sink, &chunk, written, true);
                 // Nobody will ever read from a broken pipe again.
@@ -233,7 +297,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
                 events.push(SinkEvent::Failed(sys::reason(&error)));
             }
             LogReply::Bounced(chunk) => {
-                self.in_flight -= 1;
+                self.in_flight.pop_front();
                 console.lost(self.sink, &chunk, 0, false);
             }
             LogReply::Reopened(result) => {
@@ -244,6 +308,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
                     *at = now;
                 }
             }
+            LogReply::Unsynced(count) => events.push(SinkEvent::Unsynced(count)),
             LogReply::State(subsystem, result) => {
                 let result = result.map_err(|error| sys::reason(&error));
                 events.push(SinkEvent::State(subsystem, result));

@@ -185,6 +185,9 @@ impl Worker for Syslog {
 
     fn work(&mut self, job: LogJob, replies: &LogReplies) {
         match job {
+            LogJob::Write(chunk, _) if replies.is_abandoned() => {
+                replies.send(LogReply::Bounced(chunk), false);
+            }
             LogJob::Write(chunk, _) => {
                 self.take(&chunk.bytes, replies);
                 replies.send(LogReply::Written, false);

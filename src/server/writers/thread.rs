@@ -26,6 +26,10 @@ struct Shared<J, R> {
     replies: VecDeque<R>,
     /// True if the event loop wants to be woken by every reply.
     wanted: bool,
+    /// True if nothing more is to be written.
+    abandoned: bool,
+    /// While the thread waits for somebody who reads: how many bytes of the stream its chunk lacks.
+    lacking: Option<u64>,
     /// True if there will be no more jobs.
     closed: bool,
     /// True if the thread has done all its jobs and ends.
@@ -35,7 +39,15 @@ struct Shared<J, R> {
 impl<J, R> Default for Shared<J, R> {
     fn default() -> Shared<J, R> {
         let (jobs, replies) = (VecDeque::new(), VecDeque::new());
-        Shared { jobs, replies, wanted: false, closed: false, ended: false }
+        Shared {
+            jobs,
+            replies,
+            wanted: false,
+            abandoned: false,
+            lacking: None,
+            closed: false,
+            ended: false,
+        }
     }
 }
 
@@ -65,7 +77,7 @@ pub(crate) fn start<W: Worker>(
     let shared = Arc::default();
     let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
     // All signals are for the event loop's thread, which blocks them when it has to.
-    let _blocked = sys::signal::SignalMaskGuard::all()?;
+    let _blocked = sys::process::signal::SignalMaskGuard::all()?;
     let builder = thread::Builder::new().name(name.to_owned()).stack_size(64 << 10);
     let thread = builder.spawn(move || run(worker, &replies))?.thread().clone();
     Ok(WorkerThread { shared, thread })
@@ -117,7 +129,13 @@ impl<J, R> WorkerHandle<J, R> for WorkerThread<J, R> {
         self.await_until(Instant::now() + limit, |shared| shared.replies.pop_front())
     }
 
-    fn close(self, limit: Duration) {
+    fn abandon(&mut self) -> (VecDeque<R>, Option<u64>) {
+        let mut shared = lock(&self.shared);
+        shared.abandoned = true;
+        (std::mem::take(&mut shared.replies), shared.lacking)
+    }
+
+    fn close(&mut self, limit: Duration) {
         lock(&self.shared).closed = true;
         self.thread.unpark();
         self.await_until(Instant::now() + limit, |shared| shared.ended.then_some(()));
@@ -137,6 +155,19 @@ pub(crate) struct Replies<J, R> {
 pub(crate) type LogReplies = Replies<LogJob, LogReply>;
 
 impl<J, R> Replies<J, R> {
+    /// Returns true if nothing more is to be written.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        lock(&self.shared).abandoned
+    }
+
+    /// Calls `wait`, which waits for somebody who reads the rest of a chunk: `lacking` bytes of the
+    /// stream.
+    pub(crate) fn while_lacking(&self, lacking: u64, wait: impl FnOnce()) {
+        lock(&self.shared).lacking = Some(lacking);
+        wait();
+        lock(&self.shared).lacking = None;
+    }
+
     /// Sends a reply. The event loop is woken for it if it is `urgent`, or if the loop wants every
     /// reply.
     pub(crate) fn send(&self, reply: R, urgent: bool) {
@@ -178,7 +209,7 @@ fn run<W: Worker>(mut worker: W, replies: &Replies<W::Job, W::Reply>) {
         }
         let left = worker.deadline().map(|at| at.saturating_duration_since(Instant::now()));
         match left {
-            Some(left) if left.is_zero() || (idle && closed) => worker.on_deadline(),
+            Some(left) if left.is_zero() || (idle && closed) => worker.on_deadline(replies),
             None if idle && closed => break,
             Some(left) if idle => thread::park_timeout(left),
             None if idle => thread::park(),

@@ -13,6 +13,7 @@ mod orphans;
 mod overlap;
 mod readiness;
 mod signal_status;
+mod terminal;
 mod user;
 
 use crate::support::Case;
@@ -30,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
         overlap::cases(),
         readiness::cases(),
         load::cases(),
+        terminal::cases(),
     ];
     all.into_iter().flatten().collect()
 }

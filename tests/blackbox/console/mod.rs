@@ -2,6 +2,7 @@
 //! that are let in, the words of 2.7.
 
 mod history;
+mod history_memory;
 mod ipv6;
 mod networks;
 mod raw;
@@ -10,6 +11,13 @@ mod wording;
 use crate::support::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let all = [history::cases(), ipv6::cases(), networks::cases(), raw::cases(), wording::cases()];
+    let all = [
+        history::cases(),
+        history_memory::cases(),
+        ipv6::cases(),
+        networks::cases(),
+        raw::cases(),
+        wording::cases(),
+    ];
     all.into_iter().flatten().collect()
 }

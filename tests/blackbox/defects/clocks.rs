@@ -1,28 +1,23 @@
 //! Time: the wall clock, the disk's, and none at all while nothing happens.
 
 use crate::support::dialogue::started;
-use crate::support::{ServerBuilder, TestEnv, TestServer, cases, sleeps};
+use crate::support::preload::{NO_CC, is_available, preloaded};
+use crate::support::{TestEnv, TestServer, cases, sleeps};
 use std::fs;
 use std::io::pipe;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 const WALL: &str = "asks the wall clock when to start";
 const WAKES: &str = "wakes up twice a second";
-const NO_CC: &str = "no C compiler";
 
 cases![
-    clock_set_back_delays_no_restart.only_if(preload().is_some(), NO_CC).differs_on_oracle(WALL),
-    clock_set_forward_hurries_no_restart
-        .only_if(preload().is_some(), NO_CC)
-        .differs_on_oracle(WALL),
+    clock_set_back_delays_no_restart.only_if(is_available(), NO_CC).differs_on_oracle(WALL),
+    clock_set_forward_hurries_no_restart.only_if(is_available(), NO_CC).differs_on_oracle(WALL),
     log_is_synced_at_most_twice_a_second
-        .only_if(preload().is_some(), NO_CC)
+        .only_if(is_available(), NO_CC)
         .differs_on_oracle("syncs after every write"),
     slow_sync_is_not_in_the_way
-        .only_if(preload().is_some(), NO_CC)
+        .only_if(is_available(), NO_CC)
         .differs_on_oracle("waits for the disk"),
     idle_server_sleeps.differs_on_oracle(WAKES),
     server_with_stuck_peers_sleeps.differs_on_oracle("hangs"),
@@ -30,29 +25,6 @@ cases![
     server_whose_stdin_has_ended_sleeps.differs_on_oracle(WAKES),
     server_whose_stdout_has_no_reader_sleeps.differs_on_oracle("spins"),
 ];
-
-/// The library `preload.c`, compiled, if there is a compiler.
-fn preload() -> Option<&'static Path> {
-    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let compile = || {
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("preload.so");
-        // Renamed into place: another run of this test may be using it.
-        let unfinished = library.with_extension(std::process::id().to_string());
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/blackbox/defects/preload.c");
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", source, "-o"]).arg(&unfinished);
-        let compiled = cc.output().is_ok_and(|output| output.status.success());
-        (compiled && fs::rename(&unfinished, &library).is_ok()).then_some(library)
-    };
-    LIBRARY.get_or_init(compile).as_deref()
-}
-
-fn preloaded(env: &TestEnv) -> ServerBuilder {
-    let setup = env.server();
-    let (clock, syncs) = (setup.path("clock"), setup.path("syncs"));
-    let setup = setup.env("LD_PRELOAD", preload().unwrap());
-    setup.env("TEST_CLOCK", clock).env("TEST_SYNCS", syncs)
-}
 
 /// A server that is to start its second child after a holdoff of two seconds; a time before the first
 /// start.

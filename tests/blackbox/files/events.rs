@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::sys::signal::Signal;
 
 use super::{events_in, kinds, own_pid, wait_events};
+use crate::support::preload::{NO_CC, is_available, preloaded};
 use crate::support::{TestEnv, cases};
 
 cases![
@@ -23,6 +24,7 @@ cases![
     idle_means_asleep,
     a_daemon_keeps_them_where_it_was_started,
     nothing_without_the_option,
+    a_clock_beyond_9999_ends_nothing.only_if(is_available(), NO_CC),
 ];
 
 fn the_start_says_who_and_what(env: &TestEnv) {
@@ -252,4 +254,25 @@ fn nothing_without_the_option(env: &TestEnv) {
     let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().count();
     assert_eq!(threads, 1);
     assert!(!server.path("events").exists());
+}
+
+fn a_clock_beyond_9999_ends_nothing(env: &TestEnv) {
+    // In seconds: some years after 9999, more than chrono has years, more than localtime(3) has.
+    for ahead in ["253402300800", "10000000000000", "100000000000000000"] {
+        let options = ["--events", "events", "--status-file", "status", "--logstamp", "--savelog"];
+        let setup = preloaded(env).with_file("clock", ahead).with_file("log", "old\n").logged();
+        let server = setup.opts(options).child(["say", "READY", "cat"]).start();
+        server.file_with("log", "READY\r\n");
+        server.connect().greeting();
+        wait_events(env, &server, "disconnect", 1);
+        let status: serde_json::Value =
+            serde_json::from_slice(&server.file_with("status", "}\n")).unwrap();
+        for time in [&status["started"], &status["child"]["started"]] {
+            assert!(time.as_str().unwrap().starts_with("9999-12-3"), "{time}");
+        }
+        assert_eq!(server.terminate().code(), Some(0));
+        // Every time there has the form of the document.
+        let events = events_in(&server, "events");
+        assert!(events.iter().all(|it| it["time"].as_str().unwrap().starts_with("9999-12-3")));
+    }
 }

@@ -1,4 +1,4 @@
-//! `--log-rotate`: together the files are the log.
+//! `--log-rotate`, `--events-rotate`: together the files are the log, or the events.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::wait_events;
+use super::{events_in, kinds, wait_events};
 use crate::support::{TestEnv, TestServer, cases, find};
 
 cases![
@@ -20,6 +20,9 @@ cases![
     an_upgrade_changes_nothing,
     who_could_read_it_still_can,
     it_needs_a_file_and_a_size,
+    each_event_is_whole_in_one_of_the_files,
+    only_so_many_events_are_kept,
+    failing_rename_of_events_is_told_once,
 ];
 
 const LINE: usize = 64;
@@ -236,6 +239,7 @@ fn who_could_read_it_still_can(env: &TestEnv) {
 fn it_needs_a_file_and_a_size(env: &TestEnv) {
     let needs = "procServ: --log-rotate needs --logfile with a file\n";
     let size = "procServ: --log-rotate needs a size (1000, 64k, 10M, 2G) and perhaps ,<keep>\n";
+    let events_size = &size.replace("log-rotate", "events-rotate");
     for (options, text) in [
         (&["--log-rotate", "1k"][..], needs),
         (&["-L", "-", "--log-rotate", "1k"], needs),
@@ -248,7 +252,85 @@ fn it_needs_a_file_and_a_size(env: &TestEnv) {
         (&["-L", "log", "--log-rotate", "-1"], size),
         (&["-L", "log", "--log-rotate", "1T"], size),
         (&["-L", "log", "--log-rotate", "99999999999G"], size),
+        (&["--events-rotate", "1k"], "procServ: --events-rotate needs --events\n"),
+        (&["--events", "events", "--events-rotate", "0"], events_size),
+        (&["--events", "events", "--events-rotate", "1k,0"], events_size),
     ] {
         env.server().opts(options.iter().copied()).run().assert(1, "", text);
     }
+}
+
+/// The events files there are, the oldest first.
+fn events_files(server: &TestServer) -> Vec<String> {
+    let older = (1..).map(|number| format!("events.{number}"));
+    let mut names: Vec<String> = older.take_while(|name| server.path(name).exists()).collect();
+    names.reverse();
+    names.push("events".to_owned());
+    names
+}
+
+/// A server whose events have been rotated as `rule` says, and that has ended.
+fn server_with_events(env: &TestEnv, rule: &str) -> TestServer {
+    let server = env.server().opts(["--events", "events", "--events-rotate", rule]).start();
+    for _ in 0..30 {
+        server.connect().greeting();
+    }
+    assert!(server.terminate().success());
+    server
+}
+
+fn each_event_is_whole_in_one_of_the_files(env: &TestEnv) {
+    // The first size is less than that of any event.
+    for (rule, size) in [("10,1000", 10), ("2k,1000", 2048)] {
+        let server = server_with_events(env, rule);
+        let names = events_files(&server);
+        let all: Vec<_> = names.iter().flat_map(|name| events_in(&server, name)).collect();
+        let count = |kind: &str| all.iter().filter(|event| event["event"] == kind).count();
+        assert_eq!((count("connect"), count("disconnect")), (30, 30));
+        let kinds = kinds(&all);
+        assert_eq!((&*kinds[0], &*kinds[kinds.len() - 1]), ("server_start", "server_exit"));
+        let older = &names[..names.len() - 1];
+        assert!(older.len() >= 60 * 100 / size.max(100) - 1, "{names:?}");
+        for name in older {
+            let text = String::from_utf8(server.file(name)).unwrap();
+            let last = text.lines().last().unwrap();
+            assert!(text.len() >= size && text.len() - last.len() - 1 < size, "{text}");
+        }
+    }
+}
+
+fn only_so_many_events_are_kept(env: &TestEnv) {
+    for (rule, kept) in [("500,2", 2), ("500", 5)] {
+        let server = server_with_events(env, rule);
+        assert_eq!(events_files(&server).len(), kept + 1, "{rule}");
+        assert!(!server.path(format!("events.{}", kept + 1)).exists());
+    }
+}
+
+fn failing_rename_of_events_is_told_once(env: &TestEnv) {
+    let events = ["--events", "events", "--events-rotate", "500,1"];
+    let setup = env.server().logged().opts(events);
+    fs::create_dir(setup.path("events.1")).unwrap();
+    let server = setup.start();
+    let told = "@@@ Events file: Is a directory, it is not being rotated\r\n";
+    server.connect().greeting();
+    server.connect().greeting();
+    let log = server.file_with("log", told);
+    assert_eq!(String::from_utf8_lossy(&log).matches(told).count(), 1);
+    assert_eq!(wait_events(env, &server, "trouble", 1)[0]["with"], "events_rotate");
+    fs::remove_dir(server.path("events.1")).unwrap();
+    // The rotation is tried again when there is something to write.
+    let recovery = env.wait_for("the rotation", || {
+        server.connect().greeting();
+        let mut events = events_files(&server).into_iter().flat_map(|name| {
+            let path = server.path(name);
+            fs::read_to_string(path)
+                .unwrap_or_default()
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        });
+        events.find(|line| line.contains("\"recovery\""))
+    });
+    assert!(recovery.contains("events_rotate"), "{recovery}");
 }

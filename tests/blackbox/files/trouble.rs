@@ -1,12 +1,14 @@
 //! Records that can't be written: said once, tried again, nothing lost but what has no room.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::{events_in, kinds, wait_events};
-use crate::support::{TestEnv, cases};
+use crate::support::{TestEnv, TestServer, cases};
 
 cases![
     events_wait_for_their_directory,
@@ -15,6 +17,9 @@ cases![
     trouble_with_the_log_and_its_end,
     a_full_fifo_holds_up_nobody,
     too_many_events_are_counted,
+    failing_sync_is_told_as_a_failing_write_is.needs("strace"),
+    what_an_unread_fifo_lacks_is_told,
+    what_a_log_lacks_that_is_rotated_at_each_line_is_told,
 ];
 
 fn events_wait_for_their_directory(env: &TestEnv) {
@@ -163,4 +168,89 @@ fn too_many_events_are_counted(env: &TestEnv) {
     assert!(lost > 1000, "{lost}");
     // What is lost may be the trouble itself.
     assert!((10_000..=10_001).contains(&(commands + lost)), "{commands} {lost}");
+}
+
+/// strace(1) has the first three syncs fail.
+fn failing_sync_is_told_as_a_failing_write_is(env: &TestEnv) {
+    let setup = env.server().logged().opts(["--events", "events"]);
+    let inject = "-D -f -qq -o strace -e trace=fdatasync -e inject=fdatasync:error=EIO:when=1..3";
+    let script = format!("#!/bin/sh\nexec strace {inject} {} \"$@\"\n", env.program().display());
+    let setup = setup.with_file("traced", script);
+    fs::set_permissions(setup.path("traced"), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = setup.path("traced");
+    let server = setup.program(program).start();
+    let trouble = wait_events(env, &server, "trouble", 1);
+    assert_eq!(trouble[0]["with"], "log_sync");
+    assert_eq!(trouble[0]["reason"], "Input/output error");
+    let mut user = server.connect();
+    user.greeting();
+    let recovery = env.wait_for("a sync that succeeds", || {
+        user.send("more\r");
+        user.until("more");
+        events_in(&server, "events").into_iter().find(|event| event["event"] == "recovery")
+    });
+    assert_eq!(recovery["with"], "log_sync");
+    let log = server.file_with("log", " bytes above may not have reached the disk\r\n");
+    let log = String::from_utf8(log).unwrap();
+    let told = "@@@ Log file log: Input/output error, output may not reach the disk\r\n";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    let (before, _) = log.split_once(" bytes above may not").unwrap();
+    let (above, count) = before.rsplit_once("@@@ ").unwrap();
+    // What was written between the last failed sync and the first that succeeded is safe.
+    let count: usize = count.parse().unwrap();
+    assert!((told.len()..=above.len()).contains(&count), "{count} of {}", above.len());
+    assert!(server.terminate().success());
+}
+
+/// What the log lacks at the end of the server, as standard error says.
+fn said_to_be_missing(server: &TestServer) -> usize {
+    let stderr = server.stderr();
+    let line = stderr.lines().find(|line| line.ends_with(" bytes were not written to the log"));
+    let line = line.unwrap_or_else(|| panic!("nothing is said: {stderr}"));
+    line.strip_prefix("procServ: ").unwrap().split_once(' ').unwrap().0.parse().unwrap()
+}
+
+/// Lets a server write lines until a user has seen them all, and stops the server. Returns what the user
+/// saw from the first line to the end.
+fn stop_after_lines(server: &TestServer) -> String {
+    let mut user = server.connect();
+    user.greeting();
+    fs::write(server.path("go"), "").unwrap();
+    user.until("the end\r\n");
+    server.signal(Signal::SIGTERM);
+    user.until_end();
+    assert!(server.wait_exit().success());
+    let seen = String::from_utf8_lossy(user.received());
+    seen[seen.find("line 1\r\n").unwrap()..].to_owned()
+}
+
+const LINES: [&str; 7] = ["wait-for", "go", "lines", "20000", "say", "the end", "wait"];
+
+fn what_an_unread_fifo_lacks_is_told(env: &TestEnv) {
+    let setup = env.server().opts(["-L", "fifo"]).child(LINES);
+    let fifo = setup.path("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut options = fs::File::options();
+    options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+    let mut reader = options.open(&fifo).unwrap();
+    let server = setup.start();
+    let seen = stop_after_lines(&server);
+    let mut log = String::new();
+    reader.read_to_string(&mut log).unwrap();
+    let log = &log[log.find("line 1\r\n").unwrap()..];
+    assert!(seen.starts_with(log), "it is not whole");
+    assert_eq!(log.len() + said_to_be_missing(&server), seen.len());
+}
+
+fn what_a_log_lacks_that_is_rotated_at_each_line_is_told(env: &TestEnv) {
+    let setup = env.server().logged().opts(["--log-rotate", "1,1000"]).child(LINES);
+    let server = setup.start();
+    let seen = stop_after_lines(&server);
+    let names = (1..=1000).rev().map(|number| format!("log.{number}")).chain(["log".to_owned()]);
+    let log: String = names.filter_map(|name| fs::read_to_string(server.path(name)).ok()).collect();
+    // On a slow disk even the first lines are still there, and what came before them.
+    let log = log.find("line 1\r\n").map_or(log.as_str(), |start| &log[start..]);
+    let missing = said_to_be_missing(&server);
+    assert!(seen[..seen.len() - missing].ends_with(log), "{missing} of {}: {log}", seen.len());
+    assert!(!log.is_empty());
 }

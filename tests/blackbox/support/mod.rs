@@ -23,6 +23,7 @@ mod fake_ioc;
 mod machine;
 mod net;
 pub mod passing;
+pub(crate) mod preload;
 mod process;
 mod reaper;
 mod server;

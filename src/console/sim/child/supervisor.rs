@@ -165,6 +165,9 @@ impl Oracle {
                 (None, _) if self.waits_for_user => None,
                 (None, _) => Some(0),
                 (Some(_), Off) => None,
+                (Some(last), Oneshot) if !self.oneshot_start_pending => {
+                    Some(last + self.doubled_holdoff().as_nanos() as u64)
+                }
                 (Some(last), On | Oneshot) => Some(last + self.restart_delay()),
             },
         }
@@ -233,11 +236,11 @@ impl Oracle {
         now.mono.0 < last_start + self.restart_delay()
     }
 
-    /// The time from one start to the next, in nanoseconds. After a start that failed it is at least a
-    /// second.
+    /// The time from one start to the next, in nanoseconds. It is at least half a second, and after a
+    /// start that failed at least a second.
     fn restart_delay(&self) -> u64 {
         let holdoff = self.doubled_holdoff().as_nanos() as u64;
-        if self.start_failed { holdoff.max(SECOND) } else { holdoff }
+        holdoff.max(if self.start_failed { SECOND } else { SECOND / 2 })
     }
 
     pub fn exit(&mut self, code: u8) {

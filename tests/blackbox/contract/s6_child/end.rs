@@ -21,6 +21,7 @@ cases![
     s6_child_that_closes_its_terminal_is_ended.flaky_on_oracle(ORDER),
     s6_restart_follows_at_once_after_the_holdoff,
     s6_restart_waits_for_the_holdoff,
+    s6_restarts_without_holdoff_have_a_pace,
     s6_no_restart_in_mode_off,
     s6_oneshot_exits_with_the_childs_status.differs_on_oracle(ONESHOT),
     s6_oneshot_waits_for_the_holdoff.differs_on_oracle(ONESHOT),
@@ -228,6 +229,21 @@ fn s6_restart_waits_for_the_holdoff(env: &TestEnv) {
     // procServ counts whole seconds of the wall clock.
     assert!(start.elapsed() > Duration::from_millis(1900), "{:?}", start.elapsed());
     server.child_start(2);
+}
+
+/// The kernel says when each child was forked, however late the child gets to run.
+fn s6_restarts_without_holdoff_have_a_pace(env: &TestEnv) {
+    let script = "read -r all < /proc/$$/stat; set -- $all; shift 21; echo $1 >> forks";
+    let setup = env.server().opts(["--holdoff", "0"]);
+    let server = setup.command(["/bin/sh", "-c", script]).start();
+    let forks: Vec<u64> = env.wait_for("five starts", || {
+        let text = std::fs::read_to_string(server.path("forks")).ok()?;
+        let whole = text.rsplit_once('\n')?.0;
+        let forks: Vec<u64> = whole.lines().map(|ticks| ticks.parse().expect("ticks")).collect();
+        (forks.len() >= 5).then_some(forks)
+    });
+    // Four times half a second, in hundredths. A fork may be a little later than its time.
+    assert!(forks[4] - forks[0] >= 180, "{forks:?}");
 }
 
 fn s6_no_restart_in_mode_off(env: &TestEnv) {

@@ -42,6 +42,10 @@ pub(super) fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
             let limit = number(steps);
             setrlimit(Resource::RLIMIT_CORE, limit, limit).expect("setrlimit");
         }
+        "limit-memory" => {
+            let limit = number(steps);
+            setrlimit(Resource::RLIMIT_AS, limit, limit).expect("setrlimit");
+        }
         "umask" => {
             let mode = u32::from_str_radix(&text(steps), 8).expect("octal");
             umask(Mode::from_bits_truncate(mode));

@@ -33,7 +33,7 @@
 //! | `close N` | closes a descriptor |
 //! | `block SIGNAL` | blocks a signal (by name) |
 //! | `limit-files SOFT HARD`, `limit-file-size SOFT HARD` | the limits of open files, of bytes in a file |
-//! | `limit-core N` | both limits of core files |
+//! | `limit-core N`, `limit-memory N` | both limits of core files, of the address space in bytes |
 //! | `subreaper` | becomes the parent of its orphaned descendants |
 //! | `umask OCTAL`, `chdir DIR`, `lose-dir` | what they say; `lose-dir`: its directory is removed |
 //! | `unprivileged` | gives up root's rights for good; nothing if it has none |

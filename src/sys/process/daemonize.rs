@@ -1,4 +1,4 @@
-//! Becoming a daemon: fork once, before threads and event loop exist.
+//! Becoming a daemon (daemon(7)): this process forks once, before threads and event loop exist.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,22 +6,25 @@ use std::os::fd::OwnedFd;
 
 use nix::unistd::{ForkResult, fork, setsid};
 
-/// Which side of the fork this is.
-pub enum ForkSide {
-    /// The process that was started: has to announce the daemon with this PID and exit.
+/// The side of the fork that this process is.
+pub(crate) enum ForkSide {
+    /// The process that was started. It has to announce the daemon and exit.
     Parent {
-        /// The daemon.
+        /// The PID of the daemon.
         pid: i32,
-        /// The daemon waits until this is closed.
+        /// The daemon waits until this pipe is closed.
         gate: OwnedFd,
     },
-    /// The daemon: in a session of its own, the parent is done.
+    /// The daemon, in a session of its own. Its parent has exited.
     Daemon,
 }
 
-/// Forks. The daemon's side returns only when the parent has closed its gate, by exiting: so
-/// nothing that the parent still writes can come after something that the daemon does.
-pub fn fork_daemon() -> io::Result<ForkSide> {
+/// Forks. In the daemon it returns only when the parent has closed its gate, by exiting: nothing that
+/// the parent still writes can come after something that the daemon does.
+///
+/// # Errors
+/// Those of pipe(2), fork(2) and setsid(2).
+pub(crate) fn fork_daemon() -> io::Result<ForkSide> {
     let (mut wait, gate) = io::pipe()?;
     // SAFETY: no thread was started yet, so the child may go on as it likes.
     match unsafe { fork() }? {
@@ -38,8 +41,11 @@ pub fn fork_daemon() -> io::Result<ForkSide> {
     }
 }
 
-/// Puts /dev/null on 0, 1 and 2.
-pub fn detach_stdio() -> io::Result<()> {
+/// Puts /dev/null on descriptors 0, 1 and 2.
+///
+/// # Errors
+/// Those of opening /dev/null.
+pub(crate) fn detach_stdio() -> io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     nix::unistd::dup2_stdin(&null)?;
     nix::unistd::dup2_stdout(&null)?;

@@ -1,43 +1,46 @@
-//! Descriptors and variables for a child that only it can be given: sockets as descriptors 3 and up,
-//! and its own PID as LISTEN_PID (sd_listen_fds(3)). Prepared before the fork, done after it.
+//! What a child is given between fork and exec: sockets as descriptors 3 and up, and its own PID as
+//! LISTEN_PID (sd_listen_fds(3)). All of it is prepared before the fork.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use super::cerr;
+use crate::sys::cerr;
 
-/// The first descriptor that is passed.
+/// The first descriptor that is passed (SD_LISTEN_FDS_START).
 const FIRST: RawFd = 3;
 const VARIABLE: &[u8] = b"LISTEN_PID=";
-/// More digits than any PID has, and the NUL.
+/// Room for the ten digits of the largest number and a NUL.
 const DIGITS: usize = 11;
 
 /// Sockets on their way to a child.
 #[derive(Debug)]
-pub struct PassedFds {
+pub(crate) struct PassedFds {
     sockets: Vec<RawFd>,
-    /// `LISTEN_PID=` with room for the number.
+    /// `LISTEN_PID=` with room for the number and a NUL.
     variable: Vec<u8>,
 }
 
 impl PassedFds {
-    /// These sockets, in this order.
-    pub fn new(sockets: &[BorrowedFd<'_>]) -> PassedFds {
+    /// Passes these sockets, in this order.
+    pub(crate) fn new(sockets: &[BorrowedFd<'_>]) -> PassedFds {
         let sockets = sockets.iter().map(AsRawFd::as_raw_fd).collect();
         PassedFds { sockets, variable: [VARIABLE, &[0; DIGITS]].concat() }
     }
 
-    /// The variable for the environment, if any socket is passed. It is filled in by
-    /// [`install`](Self::install), in place.
-    pub fn variable(&mut self) -> Option<*mut libc::c_char> {
+    /// Returns the variable for the environment, if any socket is passed. [`install`](Self::install)
+    /// fills its value in.
+    pub(crate) fn variable(&mut self) -> Option<*mut libc::c_char> {
         (!self.sockets.is_empty()).then(|| self.variable.as_mut_ptr().cast())
     }
 
-    /// In the child, with 0, 1 and 2 in place: moves the sockets and fills in the variable at
-    /// `place`. Async-signal-safe.
-    pub fn install(&mut self, place: Option<*mut libc::c_char>) -> io::Result<()> {
+    /// Moves the sockets to their descriptors and fills in the variable at `place`. To be called in the
+    /// child, when 0, 1 and 2 are in place. Async-signal-safe.
+    ///
+    /// # Errors
+    /// Those of fcntl(2) and dup2(2).
+    pub(crate) fn install(&mut self, place: Option<*mut libc::c_char>) -> io::Result<()> {
         let end = RawFd::try_from(self.sockets.len()).map_or(RawFd::MAX, |count| FIRST + count);
-        // None may be overwritten before it has been copied.
+        // A socket must not be overwritten before it has been copied.
         for (target, socket) in (FIRST..end).zip(&mut self.sockets) {
             if *socket != target && *socket < end {
                 // SAFETY: a system call on plain numbers.
@@ -70,7 +73,7 @@ impl PassedFds {
     }
 }
 
-/// Writes `number` in decimal digits. How many they are; at most ten.
+/// Writes `number` in decimal digits. Returns their number, at most ten.
 fn write_digits(number: u32, out: &mut [u8; DIGITS]) -> usize {
     let mut count = 0;
     let mut rest = number;

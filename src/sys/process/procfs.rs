@@ -1,4 +1,8 @@
-//! Who descends from whom, by /proc. Where there is none, nobody does.
+//! Start times and parents of processes, read from /proc. Without /proc no process has a descendant.
+//!
+//! The crate procfs is not used: during a cleanup all processes are read every 5 to 200 ms
+//! ([`ORPHAN_SCAN_INTERVAL`](crate::limits::ORPHAN_SCAN_INTERVAL)), with one read per process here and
+//! with two more descriptors there; and this file builds on systems without /proc.
 
 use std::fs;
 use std::time::Duration;
@@ -7,20 +11,20 @@ use nix::unistd::getpid;
 
 use super::pidfd;
 
-/// What is read of `/proc/PID/stat`.
+/// The fields of `/proc/PID/stat` that are used (proc_pid_stat(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     pid: i32,
     parent: i32,
-    /// When it was started, in the kernel's ticks: with the PID, its identity.
+    /// When the process was started, in ticks of USER_HZ since boot: with the PID, its identity.
     start: u64,
-    /// Whether it has not ended.
+    /// True if the process has not ended.
     lives: bool,
 }
 
 fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // A process may be called anything.
+    // The name may contain anything, parentheses and blanks included.
     let name_end = text.iter().rposition(|&byte| byte == b')')?;
     let text = std::str::from_utf8(text.get(name_end + 1..)?).ok()?;
     let mut fields = text.split_ascii_whitespace();
@@ -30,16 +34,17 @@ fn stat(pid: i32) -> Option<Stat> {
     Some(Stat { pid, parent, start, lives })
 }
 
-/// When process `pid` was started, in the kernel's ticks since the system was (proc_pid_stat(5)).
-pub fn start_ticks(pid: i32) -> Option<u64> {
+/// Returns when process `pid` was started, in ticks of USER_HZ since boot (field 22 of
+/// proc_pid_stat(5)).
+pub(crate) fn start_ticks(pid: i32) -> Option<u64> {
     Some(stat(pid)?.start)
 }
 
-/// The children of this process that live and were not started before `since`. None of them can
-/// become another process before this one has reaped it.
-pub fn children_since(since: u64) -> Vec<i32> {
+/// Returns the children of this process that live and were started at `since` or later, in ticks of
+/// USER_HZ since boot. None of the PIDs can come to mean another process before this one has reaped it.
+pub(crate) fn children_since(since: u64) -> Vec<i32> {
     let ours = getpid().as_raw();
-    let look = || {
+    let scan = || {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let found = pids
@@ -47,24 +52,25 @@ pub fn children_since(since: u64) -> Vec<i32> {
             .filter(|stat| stat.parent == ours && stat.lives && stat.start >= since);
         found.map(|stat| stat.pid).collect::<Vec<i32>>()
     };
-    let found = look();
-    // One may have been started, and have lost its parent, where it had just been looked.
-    if found.is_empty() { look() } else { found }
+    let found = scan();
+    // A process may have been started and have lost its parent in a part of the list that was read
+    // already.
+    if found.is_empty() { scan() } else { found }
 }
 
 /// Sleeps for one `tick` of the kernel if this process has children, so that the start times of
 /// children that it starts from now on differ from theirs, and [`children_since`] can tell them apart.
-pub fn wait_one_tick(tick: Duration) {
+pub(crate) fn wait_one_tick(tick: Duration) {
     if !children_since(0).is_empty() {
         std::thread::sleep(tick);
     }
 }
 
-/// Process `pid` with its ancestors up to this process, which is not among them. `None` if it is not
-/// a living descendant. To be trusted, it needs a descriptor of the process that shows it alive after
-/// this.
-pub fn ancestry(pid: i32) -> Option<Vec<i32>> {
-    let look = || {
+/// Returns `pid` and the PIDs of its ancestors up to this process, which is not among them; `None` if
+/// `pid` is not a living descendant. The answer can be trusted only if a descriptor of the process
+/// shows it alive afterwards.
+pub(crate) fn ancestry(pid: i32) -> Option<Vec<i32>> {
+    let read = || {
         let ours = getpid().as_raw();
         let mut line = vec![stat(pid).filter(|stat| stat.lives)?];
         while let Some(last) = line.last()
@@ -76,16 +82,16 @@ pub fn ancestry(pid: i32) -> Option<Vec<i32>> {
         }
         Some(line)
     };
-    // A number may have changed hands in between, but not twice to the same.
-    let line = look()?;
-    (look()? == line).then(|| line.iter().map(|stat| stat.pid).collect())
+    // A PID may have come to mean another process in between, but not the same one twice.
+    let line = read()?;
+    (read()? == line).then(|| line.iter().map(|stat| stat.pid).collect())
 }
 
-/// Whether process `pid` is `root` or descends from it. One that is gone does not. Where there is no
-/// /proc, only itself is known to be.
-pub fn is_descendant_or_self(pid: i32, root: i32) -> bool {
+/// Returns true if process `pid` is `root` or descends from it. A process that is gone does not.
+/// Without /proc only `root` itself is known to.
+pub(crate) fn is_descendant_or_self(pid: i32, root: i32) -> bool {
     let mut process = pid;
-    // While one looks, parents may die and numbers be given anew: no chain is endless.
+    // Parents may die and PIDs be used again meanwhile, so the number of steps is limited.
     for _ in 0..10_000 {
         if process == root {
             return true;
@@ -98,8 +104,8 @@ pub fn is_descendant_or_self(pid: i32, root: i32) -> bool {
     false
 }
 
-/// A descriptor of process `pid` and its line of ancestors, if it is a living descendant.
-pub fn descendant(pid: i32) -> Option<(std::os::fd::OwnedFd, Vec<i32>)> {
+/// Returns a descriptor of process `pid`, and its [`ancestry`], if it is a living descendant.
+pub(crate) fn descendant(pid: i32) -> Option<(std::os::fd::OwnedFd, Vec<i32>)> {
     let process = pidfd::open(pid).ok()?;
     let line = ancestry(pid)?;
     pidfd::is_alive(&process).then_some((process, line))

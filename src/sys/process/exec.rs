@@ -1,4 +1,4 @@
-//! This process's own program: where it is, trying it, becoming it.
+//! The program that this process was started from: where it is installed, running it, becoming it.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
@@ -8,13 +8,14 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::{cerr, signal};
+use super::signal;
+use crate::sys::cerr;
 
-/// The file that this process was started from, by the name it was started under and with links
-/// unresolved, so that what is installed there later is found. To be asked before any chdir. Names
-/// below /dev/fd mean something else by then; instead of one, what it names now. Empty if nothing is
-/// known.
-pub fn program_path() -> PathBuf {
+/// Returns the file that this process was started from, by the name that it was started under and with
+/// links unresolved, so that a program that is installed there later is found. To be called before any
+/// chdir. A name below /dev/fd means another file later, so what it names now is returned instead. The
+/// path is empty if nothing is known.
+pub(crate) fn program_path() -> PathBuf {
     match execfn() {
         // In a directory that was removed a relative name stays one.
         Some(path) if !path.starts_with("/dev/fd/") => std::path::absolute(&path).unwrap_or(path),
@@ -24,7 +25,8 @@ pub fn program_path() -> PathBuf {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn execfn() -> Option<PathBuf> {
-    // SAFETY: the kernel's auxiliary vector holds a NUL-terminated string that lives as long as we.
+    // SAFETY: the kernel's auxiliary vector (getauxval(3)) holds a NUL-terminated string that lives as
+    // long as this process.
     let name = unsafe {
         let name = libc::getauxval(libc::AT_EXECFN) as *const libc::c_char;
         (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name))
@@ -37,17 +39,20 @@ fn execfn() -> Option<PathBuf> {
     None
 }
 
-/// What to execute, in the form that execve(2) takes.
+/// A program with its arguments and environment, in the form that execve(2) takes.
 #[derive(Debug)]
-pub struct ExecImage {
+pub(crate) struct ExecImage {
     file: CString,
     argv: Vec<CString>,
     env: Vec<CString>,
 }
 
 impl ExecImage {
-    /// `file` with these arguments, the name it gets to see first, and this environment.
-    pub fn new(
+    /// Prepares `file` with these arguments, of which the first is its own name, and this environment.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a text has a NUL in it.
+    pub(crate) fn new(
         file: &Path,
         argv: impl IntoIterator<Item = OsString>,
         env: impl IntoIterator<Item = (OsString, OsString)>,
@@ -63,21 +68,24 @@ impl ExecImage {
         })
     }
 
-    /// Replaces this process. Comes back only with the reason why not.
-    pub fn exec(&self) -> io::Error {
+    /// Replaces this process. Returns only if that fails, with the reason.
+    pub(crate) fn exec(&self) -> io::Error {
         let Err(error) =
-            exec(&self.file, &super::pointers(&self.argv), &super::pointers(&self.env));
+            exec(&self.file, &crate::sys::pointers(&self.argv), &crate::sys::pointers(&self.env));
         error
     }
 
-    /// Runs it in a process group of its own, with no descriptors but `kept` and standard output,
-    /// a pipe. Its PID and the other end of the pipe, non-blocking. If it can't be executed, a NUL
-    /// and the error number's bytes arrive there.
-    pub fn spawn(&self, kept: BorrowedFd<'_>) -> io::Result<(i32, PipeReader)> {
+    /// Runs the program in a process group of its own, with no descriptors but `kept` and a pipe as its
+    /// standard output. Returns the PID and the other end of the pipe, which is non-blocking. If the
+    /// program cannot be executed, a NUL and the bytes of the error number arrive there.
+    ///
+    /// # Errors
+    /// Those of pipe(2), fork(2) and opening /dev/null.
+    pub(crate) fn spawn(&self, kept: BorrowedFd<'_>) -> io::Result<(i32, PipeReader)> {
         let (answer, sink) = io::pipe()?;
-        super::fd::set_nonblocking_cloexec(&answer)?;
+        crate::sys::fd::set_nonblocking_cloexec(&answer)?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        let (argv, env) = (super::pointers(&self.argv), super::pointers(&self.env));
+        let (argv, env) = (crate::sys::pointers(&self.argv), crate::sys::pointers(&self.env));
         let blocked = signal::SignalMaskGuard::all()?;
         // SAFETY: between fork and exec the child makes async-signal-safe calls only, on data made
         // above.
@@ -95,7 +103,8 @@ impl ExecImage {
                 }
             }
             pid => {
-                // Here and there: whoever comes first, it leads a group before anybody signals it.
+                // Parent and child both do it: whichever comes first, the child leads a group before
+                // anybody signals it.
                 // SAFETY: system call on plain numbers.
                 unsafe { libc::setpgid(pid, pid) };
                 Ok((pid, answer))
@@ -106,7 +115,7 @@ impl ExecImage {
     }
 }
 
-/// The child's side. Async-signal-safe.
+/// Sets up the child between fork and exec. Async-signal-safe.
 fn prepare_child(stdio: [RawFd; 3], kept: RawFd) -> io::Result<()> {
     signal::reset_all();
     // SAFETY: system calls on plain numbers; the descriptors are open, and above 2.
@@ -120,7 +129,7 @@ fn prepare_child(stdio: [RawFd; 3], kept: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// execve(2). Async-signal-safe.
+/// Calls execve(2). Async-signal-safe.
 fn exec(
     file: &CString,
     argv: &[*const libc::c_char],

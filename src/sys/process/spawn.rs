@@ -1,5 +1,6 @@
-//! Starting a child on a PTY. All that can be prepared is prepared before the fork; what fails
-//! after it is told on the child's terminal, in procServ's words, and ends it with status 255.
+//! Starting a child on a PTY. All that can be prepared is prepared before the fork. A failure after the
+//! fork is printed on the child's terminal, in procServ's words, and ends the child with status 255
+//! (contract section 6).
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -8,97 +9,106 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::passed_fds::PassedFds;
+use super::signal;
 use super::user::Account;
-use super::{cerr, pointers, signal, strerror};
+use crate::sys::{cerr, pointers, strerror};
 
-/// Error numbers that have a text; larger ones are shown without.
+/// One more than the largest error number of Linux, EHWPOISON. Larger numbers are shown without a text.
 const ERRNOS: i32 = 134;
 
-/// What to run, in the form that execve(2) takes.
+/// A child's program, in the form that execve(2) takes.
 #[derive(Debug)]
-pub struct PreparedCommand {
-    /// Where the executable may be, in the order tried.
+pub(crate) struct PreparedCommand {
+    /// The paths where the executable may be, in the order tried.
     candidates: Vec<CString>,
     argv: Vec<CString>,
     env: Vec<CString>,
     dir: Option<CString>,
-    /// RLIMIT_CORE, soft.
+    /// Soft RLIMIT_CORE, in bytes.
     core_size: Option<u64>,
-    /// RLIMIT_NOFILE, soft and hard.
+    /// Soft and hard RLIMIT_NOFILE.
     open_files: Option<(u64, u64)>,
-    /// Whether SIGHUP is ignored.
     ignore_hangup: bool,
-    /// Whom to become.
+    /// The user to run as, if not that of the server.
     user: Option<Account>,
-    /// What stderr is told when that fails, up to the reason.
+    /// The line that is printed if the user cannot be changed, up to the reason.
     user_failed: Vec<u8>,
-    /// The same for chdir.
+    /// The same for the directory.
     chdir_failed: Vec<u8>,
-    /// The same for exec.
+    /// The same for the program.
     exec_failed: Vec<u8>,
 }
 
-/// What a caller says of a program.
+/// A child's program, as the caller has it.
 #[derive(Debug, Clone)]
-pub struct ChildCommand {
+pub(crate) struct ChildCommand {
     /// The server's name in error messages.
-    pub argv0: OsString,
-    /// The executable, argv\[0\] as well; searched in PATH if it has no slash.
-    pub executable: OsString,
+    pub(crate) argv0: OsString,
+    /// The executable, which is argv\[0\] as well. Without a slash in it, it is looked for in PATH.
+    pub(crate) executable: OsString,
     /// The arguments after it.
-    pub args: Vec<OsString>,
+    pub(crate) args: Vec<OsString>,
     /// The whole environment.
-    pub env: Vec<(OsString, OsString)>,
+    pub(crate) env: Vec<(OsString, OsString)>,
     /// The directory to run in.
-    pub dir: Option<OsString>,
-    /// Soft RLIMIT_CORE, bytes.
-    pub core_size: Option<u64>,
-    /// RLIMIT_NOFILE, soft and hard.
-    pub open_files: Option<(u64, u64)>,
-    /// Whether SIGHUP is ignored: the end of a session's leader is one to all in its foreground, and
-    /// a daemon that has not yet left it would die of it.
-    pub ignore_hangup: bool,
-    /// Whom to run it as, if not as whoever this is.
-    pub user: Option<Account>,
+    pub(crate) dir: Option<OsString>,
+    /// Soft RLIMIT_CORE, in bytes.
+    pub(crate) core_size: Option<u64>,
+    /// Soft and hard RLIMIT_NOFILE.
+    pub(crate) open_files: Option<(u64, u64)>,
+    /// True if SIGHUP is ignored. The end of a session's leader sends one to its foreground, and would
+    /// kill a daemon that has not left the session yet.
+    pub(crate) ignore_hangup: bool,
+    /// The user to run as, if not that of the server.
+    pub(crate) user: Option<Account>,
 }
 
 impl PreparedCommand {
-    /// Prepares `plan`. An argument with a NUL in it is an error; argv has none.
-    pub fn new(plan: &ChildCommand) -> io::Result<PreparedCommand> {
-        let argv: io::Result<Vec<CString>> =
-            std::iter::once(&plan.executable).chain(&plan.args).map(|arg| c_string(arg)).collect();
-        let env: io::Result<Vec<CString>> = plan
+    /// Prepares a program.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a text has a NUL in it.
+    pub(crate) fn new(command: &ChildCommand) -> io::Result<PreparedCommand> {
+        let argv: io::Result<Vec<CString>> = std::iter::once(&command.executable)
+            .chain(&command.args)
+            .map(|arg| c_string(arg))
+            .collect();
+        let env: io::Result<Vec<CString>> = command
             .env
             .iter()
             .map(|(name, value)| {
                 c_string(&OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat()))
             })
             .collect();
-        let told = |what: &[u8], which: &OsStr| {
-            [plan.argv0.as_bytes(), b": child could not ", what, which.as_bytes(), b", "].concat()
+        let failed = |what: &[u8], which: &OsStr| {
+            [command.argv0.as_bytes(), b": child could not ", what, which.as_bytes(), b", "]
+                .concat()
         };
         Ok(PreparedCommand {
-            candidates: candidates(&plan.executable, &plan.env)?,
+            candidates: candidates(&command.executable, &command.env)?,
             argv: argv?,
             env: env?,
-            dir: plan.dir.as_deref().map(c_string).transpose()?,
-            core_size: plan.core_size,
-            open_files: plan.open_files,
-            ignore_hangup: plan.ignore_hangup,
-            user_failed: told(
+            dir: command.dir.as_deref().map(c_string).transpose()?,
+            core_size: command.core_size,
+            open_files: command.open_files,
+            ignore_hangup: command.ignore_hangup,
+            user_failed: failed(
                 b"become user ",
-                plan.user.as_ref().map(Account::name).unwrap_or_default(),
+                command.user.as_ref().map(Account::name).unwrap_or_default(),
             ),
-            user: plan.user.clone(),
-            chdir_failed: told(b"chdir to ", plan.dir.as_deref().unwrap_or_default()),
-            exec_failed: told(b"execute: ", &plan.executable),
+            user: command.user.clone(),
+            chdir_failed: failed(b"chdir to ", command.dir.as_deref().unwrap_or_default()),
+            exec_failed: failed(b"execute: ", &command.executable),
         })
     }
 
-    /// Starts it as leader of a session and process group of its own, with `terminal` as 0, 1, 2
-    /// and controlling terminal, and with what is `passed` after them; `more` are variables for its
-    /// environment. The PID.
-    pub fn spawn(
+    /// Starts the program as leader of a session and process group of its own, with `terminal` as 0, 1, 2
+    /// and controlling terminal, and with the descriptors `passed` after them; `more` are variables for
+    /// its environment. Returns the PID.
+    ///
+    /// # Errors
+    /// Those of fork(2), and of giving the terminal to the user.
+    pub(crate) fn spawn(
         &self,
         terminal: &OwnedFd,
         mut passed: PassedFds,
@@ -112,7 +122,7 @@ impl PreparedCommand {
         let variable = passed.variable();
         let own = self.env.iter().map(|variable| variable.as_ptr());
         env.splice(0..0, own.chain(variable.map(<*mut _>::cast_const)));
-        // An executable file that is no program is run by the shell: `sh FILE args...`.
+        // An executable file that is no program is run by the shell, as execvp(3) does: `sh FILE args...`.
         let shell_argv: Vec<Vec<*const libc::c_char>> = self
             .candidates
             .iter()
@@ -124,16 +134,16 @@ impl PreparedCommand {
         let reasons: Vec<Vec<u8>> =
             (0..ERRNOS).map(|errno| [strerror(errno).as_bytes(), b"\n"].concat()).collect();
         let image = ChildExec { program: self, argv, env, shell_argv, reasons };
-        let mut arrive = || passed.install(variable);
-        // A signal for the child that comes before it has default dispositions stays pending: this
-        // process's handlers would swallow it.
+        let mut install = || passed.install(variable);
+        // A signal for the child stays pending until the child has the default dispositions, as the
+        // handlers of this process would swallow it.
         let blocked = signal::SignalMaskGuard::all_but_keyboard()?;
-        // SAFETY: between fork and exec the child runs `Image::run` only, which keeps to
+        // SAFETY: between fork and exec the child runs `ChildExec::run` only, which keeps to
         // async-signal-safe calls on data made above.
         let result = match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
-                image.run(terminal.as_raw_fd(), &mut arrive);
+                image.run(terminal.as_raw_fd(), &mut install);
                 // SAFETY: ends the child without running anything of the parent's.
                 unsafe { libc::_exit(255) }
             }
@@ -154,14 +164,15 @@ struct ChildExec<'a> {
 }
 
 impl ChildExec<'_> {
-    /// In the child. Returns only if something failed, and after that was told.
-    fn run(&self, terminal: RawFd, arrive: &mut dyn FnMut() -> io::Result<()>) {
-        // First away from the server's terminal: until then the child is as deaf to ^C as the server.
+    /// Runs the program, in the child. Returns only if something failed, and after printing what.
+    fn run(&self, terminal: RawFd, install: &mut dyn FnMut() -> io::Result<()>) {
+        // First of all the child leaves the server's terminal: until then it ignores ^C as the server
+        // does.
         if take_terminal(terminal).is_err() {
             return;
         }
         signal::reset_all();
-        if let Err(error) = arrive() {
+        if let Err(error) = install() {
             self.tell(&self.program.exec_failed, error.raw_os_error().unwrap_or(0));
             return;
         }
@@ -202,7 +213,7 @@ impl ChildExec<'_> {
         }
     }
 
-    /// execvp(3) over the candidates: the error number that tells most.
+    /// Tries the candidates as execvp(3) does. Returns the error number that says most.
     fn exec(&self) -> Result<Infallible, i32> {
         let mut result = libc::ENOENT;
         for (file, shell_argv) in self.program.candidates.iter().zip(&self.shell_argv) {
@@ -233,7 +244,7 @@ impl ChildExec<'_> {
     }
 }
 
-/// A new session with `terminal` as 0, 1, 2 and controlling terminal. Async-signal-safe.
+/// Begins a session with `terminal` as 0, 1, 2 and controlling terminal. Async-signal-safe.
 fn take_terminal(terminal: RawFd) -> io::Result<()> {
     // SAFETY: system calls on plain numbers; `terminal` is open.
     unsafe {
@@ -246,7 +257,7 @@ fn take_terminal(terminal: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Changes one limit of this process; one that can't be set stays. Async-signal-safe.
+/// Changes one limit of this process, if the system allows it. Async-signal-safe.
 fn set_limit(resource: libc::c_int, change: impl FnOnce(&mut libc::rlimit)) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for both calls.
@@ -258,7 +269,8 @@ fn set_limit(resource: libc::c_int, change: impl FnOnce(&mut libc::rlimit)) {
     }
 }
 
-/// Where an executable may be: itself if it has a slash, else in each directory of PATH.
+/// Returns the paths where an executable may be: its name if that has a slash, else that name in each
+/// directory of PATH.
 fn candidates(name: &OsStr, env: &[(OsString, OsString)]) -> io::Result<Vec<CString>> {
     if name.as_bytes().contains(&b'/') || name.is_empty() {
         return Ok(vec![c_string(name)?]);

@@ -1,4 +1,4 @@
-//! Users of the system: who somebody is, and becoming them.
+//! Users of the system: looking one up, and becoming one.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,25 +9,26 @@ use minicbor::{Decode, Encode};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Group, Uid, User, fchown, geteuid};
 
-use super::cerr;
+use crate::sys::cerr;
 
-/// A user, with all that is needed to become one without asking anybody.
+/// A user, with all that is needed to become that user without another look-up. A state that is handed
+/// over contains it, so the numbers of its fields stay.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Account {
-    /// The number.
+    /// The user ID.
     #[n(0)]
     pub uid: u32,
-    /// The user's own group.
+    /// The ID of the user's primary group.
     #[n(1)]
     pub gid: u32,
-    /// All groups.
+    /// The IDs of all groups.
     #[n(2)]
     pub groups: Vec<u32>,
-    /// The group of terminals, if there is one.
+    /// The ID of the group `tty`, if there is one.
     #[n(3)]
     pub tty: Option<u32>,
-    /// The name.
+    /// The login name.
     #[cbor(n(4), with = "minicbor::bytes")]
     pub name: Vec<u8>,
     /// The home directory.
@@ -39,8 +40,11 @@ pub struct Account {
 }
 
 impl Account {
-    /// The user with this name, or else this number. `None`: there is no such user.
-    pub fn find(who: &OsStr) -> io::Result<Option<Account>> {
+    /// Looks up the user with this name, or else with this number. Returns `None` if there is none.
+    ///
+    /// # Errors
+    /// Those of the user database (getpwnam_r(3), getgrouplist(3)).
+    pub(crate) fn find(who: &OsStr) -> io::Result<Option<Account>> {
         let Some(who) = who.to_str().filter(|who| !who.contains('\0')) else {
             return Ok(None);
         };
@@ -65,28 +69,31 @@ impl Account {
         }))
     }
 
-    /// The name, as text of the system.
-    pub fn name(&self) -> &OsStr {
+    /// Returns the login name.
+    pub(crate) fn name(&self) -> &OsStr {
         OsStr::from_bytes(&self.name)
     }
 
-    /// What login(1) sets in the environment.
-    pub fn variables(&self) -> [(&'static str, &OsStr); 4] {
+    /// Returns the variables that login(1) sets in the environment.
+    pub(crate) fn variables(&self) -> [(&'static str, &OsStr); 4] {
         let [home, shell] = [&self.home, &self.shell].map(|text| OsStr::from_bytes(text));
         [("HOME", home), ("USER", self.name()), ("LOGNAME", self.name()), ("SHELL", shell)]
     }
 
-    /// Gives a terminal to this user, as login(1) does: others may write to it only by way of the
-    /// group of terminals.
-    pub fn chown_terminal(&self, terminal: impl AsFd) -> io::Result<()> {
+    /// Gives a terminal to this user, as login(1) does: others may write to it only through the group
+    /// `tty`.
+    ///
+    /// # Errors
+    /// Those of fchown(2) and fchmod(2).
+    pub(crate) fn chown_terminal(&self, terminal: impl AsFd) -> io::Result<()> {
         let group = self.tty.unwrap_or(self.gid);
         fchown(&terminal, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(group)))?;
         let others = if self.tty.is_some() { Mode::S_IWGRP } else { Mode::empty() };
         Ok(fchmod(&terminal, Mode::S_IRUSR | Mode::S_IWUSR | others)?)
     }
 
-    /// Makes this process one of this user, for good. Async-signal-safe, in a process of one thread.
-    pub(super) fn switch_to(&self) -> io::Result<()> {
+    /// Makes this process one of this user, for good. Async-signal-safe, in a process with one thread.
+    pub(crate) fn switch_to(&self) -> io::Result<()> {
         // SAFETY: the list is valid for reading; the others are system calls on plain numbers.
         unsafe {
             cerr(libc::setgroups(self.groups.len() as _, self.groups.as_ptr().cast()))?;
@@ -97,8 +104,8 @@ impl Account {
     }
 }
 
-/// Whether this process may become anybody.
-pub fn is_root() -> bool {
+/// Returns true if this process is root's and so may become any user.
+pub(crate) fn is_root() -> bool {
     geteuid().is_root()
 }
 
