@@ -132,9 +132,7 @@ impl ListeningSocket {
         sys::fd::set_nonblocking_cloexec(&bound)?;
         Ok(bound)
     }
-}
 
-impl ListeningSocket {
     /// Applies owner and mode of `endpoint` to the socket file. Returns false if the file is gone
     /// or belongs to another socket.
     pub(crate) fn reapply_permissions(&self, endpoint: &Endpoint) -> bool {

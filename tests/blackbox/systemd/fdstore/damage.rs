@@ -262,6 +262,8 @@ fn store_may_have_no_room(env: &TestEnv) {
     unit.store.room.store(0, std::sync::atomic::Ordering::SeqCst);
     client.send(b"\x18");
     let third = unit.server.child_start(3);
+    // A child that a client is told of is saved; one that has only just been started may not be.
+    client.until(format!("is: {third}"));
     unit.store.expect(&["listener", "state"]);
     unit.kill_now();
     unit.next();
