@@ -7,7 +7,6 @@ use super::audit::AuditEvent;
 use super::clock::Timestamps;
 use super::event::{Sink, Subsystem};
 use super::{Console, messages};
-use crate::sys;
 
 /// A set of subsystems.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
@@ -65,8 +64,8 @@ impl Console {
     /// Reports whether there is memory for the last bytes of the stream.
     pub(super) fn report_memory(&mut self, now: Timestamps) {
         if self.stream.is_short_of_memory() {
-            let reason = sys::strerror(nix::libc::ENOMEM);
-            self.subsystem_failed(Subsystem::History, &reason, now);
+            // What strerror(3) says of ENOMEM.
+            self.subsystem_failed(Subsystem::History, "Cannot allocate memory", now);
         } else {
             self.subsystem_recovered(Subsystem::History);
         }
