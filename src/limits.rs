@@ -186,6 +186,9 @@ pub(crate) const LOG_STALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// At exit, how long the log may take to write what is left.
 pub(crate) const LOG_LINGER: Duration = Duration::from_secs(2);
 
+/// A writer that is out of time at exit has so long to say how far it got.
+pub(crate) const LOG_ABANDON: Duration = Duration::from_millis(250);
+
 /// How many older files `--log-rotate` and `--events-rotate` keep unless they say so.
 pub(crate) const LOG_KEEP: u32 = 5;
 
