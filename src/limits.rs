@@ -49,6 +49,10 @@ pub const ACCEPT_BUDGET: usize = 16;
 /// Connections that wait to be accepted: what the standard library has for its listeners.
 pub const BACKLOG: i32 = 128;
 
+/// How long a server waits for another one that binds a socket file in the same directory. Longer is
+/// nobody's business there, and the directory may be open to anybody.
+pub const SOCKET_LOCK_WAIT: Duration = Duration::from_secs(5);
+
 /// How long a listener pauses when the system has no descriptor left.
 pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 

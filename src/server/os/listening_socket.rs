@@ -21,7 +21,7 @@ use super::{Inheritable, Socket};
 use crate::config::endpoint::{Address, Endpoint};
 use crate::console::event::Role;
 use crate::handover::state::Descriptor;
-use crate::limits::{BACKLOG, RESERVED_FDS};
+use crate::limits::{BACKLOG, RESERVED_FDS, SOCKET_LOCK_WAIT};
 use crate::sys;
 use crate::sys::file::FileId;
 
@@ -247,13 +247,17 @@ pub(crate) fn listen_at(
 }
 
 /// Listens on a socket file. There is no moment at which it has wider permissions than asked for,
-/// and nobody gets in before it has its owner. One that a dead server left behind is replaced.
+/// and nobody gets in before it has its owner. One that a dead server left behind is replaced, by one
+/// of several servers that start at the same time: to look at it, remove it, bind and listen is one step
+/// under the lock of the directory. (A socket that is bound under another name and then renamed keeps
+/// that other name in getsockname(2) and /proc/net/unix.)
 pub(crate) fn listen_file(
     path: &Path,
     uid: Option<u32>,
     gid: Option<u32>,
     mode: u32,
 ) -> io::Result<(OwnedFd, FileId)> {
+    let _lock = sys::file::lock_directory(path, SOCKET_LOCK_WAIT);
     remove_stale(path)?;
     let socket = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
     let address = UnixAddr::new(path)?;
