@@ -92,6 +92,10 @@ pub(crate) const DRAIN_MAX: usize = 1 << 20;
 /// Connections that may wait to be accepted: as many as for listeners of the standard library.
 pub(crate) const BACKLOG: i32 = 128;
 
+/// How long a server waits for another one that binds a socket file in the same directory, which may
+/// be open to other users.
+pub(crate) const SOCKET_LOCK_WAIT: Duration = Duration::from_secs(5);
+
 /// How long a listener pauses if the system has no descriptor left.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 

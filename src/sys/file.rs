@@ -1,10 +1,11 @@
 //! Files: which one has a name now, how one is appended to, how one takes the place of another.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use minicbor::{Decode, Encode};
 
@@ -133,6 +134,26 @@ pub(crate) fn replace_unsynced(path: &Path, content: &[u8]) -> io::Result<FileId
         let _ = fs::remove_file(&temporary);
     }
     result
+}
+
+/// Locks the directory of `path` (flock(2)) until the result is dropped, so that one of several processes
+/// at a time replaces what has the name `path`. Leaves no file behind, whatever ends the process.
+///
+/// Returns `None` if the directory cannot be locked: this process may not read it, its file system has no
+/// locks, or somebody else has kept it locked for `limit`.
+pub fn lock_directory(path: &Path, limit: Duration) -> Option<File> {
+    let (directory, _) = split(path).ok()?;
+    let lock = File::open(directory).ok()?;
+    let deadline = Instant::now() + limit;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Some(lock),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Removes the temporary files of [`replace_atomically`] for `path` whose writers no longer exist.

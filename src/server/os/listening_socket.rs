@@ -21,7 +21,7 @@ use super::Socket;
 use super::client_stream::ClientStream;
 use crate::config::endpoint::{Address, Endpoint};
 use crate::console::event::Role;
-use crate::limits::{BACKLOG, RESERVED_FDS};
+use crate::limits::{BACKLOG, RESERVED_FDS, SOCKET_LOCK_WAIT};
 use crate::sys;
 use crate::sys::file::FileId;
 
@@ -251,13 +251,17 @@ pub(crate) fn listen_at(
 
 /// A socket that listens on a socket file. At no time does the file have wider permissions than
 /// asked for, and no client is accepted before the file has its owner. A file that a dead server
-/// left behind is replaced.
+/// left behind is replaced, by one of several servers that start at the same time: looking at the
+/// file, removing it, bind(2) and listen(2) are one step under the lock of the directory. (A socket
+/// that is bound under another name and then renamed keeps that other name in getsockname(2) and
+/// /proc/net/unix.)
 pub(crate) fn listen_file(
     path: &Path,
     uid: Option<u32>,
     gid: Option<u32>,
     mode: u32,
 ) -> io::Result<(OwnedFd, FileId)> {
+    let _lock = sys::file::lock_directory(path, SOCKET_LOCK_WAIT);
     remove_stale(path)?;
     let socket = sys::socket::open(AddressFamily::Unix, SockType::Stream)?;
     let address = UnixAddr::new(path)?;

@@ -1,11 +1,12 @@
 //! Connections in numbers, and endpoints that others use.
 
 use crate::support::dialogue::started;
-use crate::support::{Client, TestEnv, TestServer, cases, find};
+use crate::support::{Client, ServerBuilder, TestEnv, TestServer, cases, find};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Backlog, listen};
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 const DIES: &str = "dies of an exception when accept fails";
 
@@ -19,6 +20,12 @@ cases![
         .differs_on_oracle("leaves it to the system's two hours"),
     socket_with_a_full_backlog_is_not_stolen.differs_on_oracle("takes over any socket"),
     socket_file_of_another_is_left_at_the_end.differs_on_oracle("removes whatever has the name"),
+    one_of_several_starters_gets_a_stale_socket
+        .differs_on_oracle("takes over any socket")
+        .takes_up_to(Duration::from_secs(100 + 5 * rounds())),
+    one_of_several_starters_gets_a_stale_socket_for_its_child
+        .differs_on_oracle("has no --listen")
+        .takes_up_to(Duration::from_secs(100 + 5 * rounds())),
 ];
 
 const FEW: usize = 64;
@@ -145,4 +152,54 @@ fn socket_file_of_another_is_left_at_the_end(env: &TestEnv) {
     let _other = UnixListener::bind(server.path("ctl")).unwrap();
     server.terminate();
     UnixStream::connect(server.path("ctl")).unwrap();
+}
+
+/// How many times several servers start at once.
+fn rounds() -> u64 {
+    std::env::var("PROCSERV_STARTERS").map_or(20, |number| number.parse().unwrap())
+}
+
+/// Starts five servers at once that are set up by `setup` and all want the socket file with the path that
+/// it is given, which a dead server has left behind. One of them lives, and is given to `check`.
+fn start_at_once(
+    env: &TestEnv,
+    setup: impl Fn(&str) -> ServerBuilder,
+    check: impl Fn(&TestServer, &str),
+) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let name = path.to_str().unwrap();
+    for round in 0..rounds() {
+        env.stale_socket(&path);
+        let setups: Vec<ServerBuilder> = (0..5).map(|_| setup(name)).collect();
+        let mut servers: Vec<TestServer> = setups.into_iter().map(ServerBuilder::start).collect();
+        env.wait_for("the end of all but one", || {
+            let living = servers.iter().filter(|server| server.ended().is_none()).count();
+            (living <= 1).then_some(())
+        });
+        let lives = |server: &mut TestServer| server.ended().is_none();
+        let living: Vec<TestServer> = servers.extract_if(.., lives).collect();
+        for server in &servers {
+            let status = server.wait_exit();
+            assert_eq!(status.code(), Some(98), "round {round}: {}", server.stderr());
+        }
+        assert_eq!(living.len(), 1, "round {round}");
+        check(&living[0], name);
+        assert!(living[0].terminate().success());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a file is left");
+    }
+}
+
+fn one_of_several_starters_gets_a_stale_socket(env: &TestEnv) {
+    let setup = |path: &str| env.server().control(&format!("unix:{path}")).opts(["-w"]);
+    start_at_once(env, setup, |server, _| {
+        server.connect().greeting();
+    });
+}
+
+fn one_of_several_starters_gets_a_stale_socket_for_its_child(env: &TestEnv) {
+    let setup = |path: &str| env.server().opts(["-w", "--listen", &format!("unix://{path}")]);
+    start_at_once(env, setup, |_, path| {
+        UnixStream::connect(path).unwrap();
+    });
 }

@@ -155,10 +155,13 @@ impl TestServer {
         })
     }
 
+    /// How the process that was started ended, if it has.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.process.borrow_mut().try_wait().expect("wait")
+    }
+
     pub(super) fn wait_parent(&self) -> ExitStatus {
-        self.env.wait_for("the end of the process started", || {
-            self.process.borrow_mut().try_wait().expect("wait")
-        })
+        self.env.wait_for("the end of the process started", || self.ended())
     }
 
     pub(super) fn finish(self) -> Finished {
