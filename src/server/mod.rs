@@ -53,7 +53,10 @@
 //! | upgrade: memfd, fork, exec of the new program | anything | told in the log and on stderr; this server goes on |
 //! | the new program's rehearsal | wrong or no answer, death, 5 s | the same; it is killed with its process group |
 //! | waiting for the log, events and status, the manager's store before the exec | 5 s | the same, `log is hung`, `events are hung`, `service manager is hung` |
+//! | stat of the new program before the exec | it is not the file that was rehearsed, or has changed since | rehearsed again, up to five times |
+//! | | anything | told in the log and on stderr; this server goes on |
 //! | the exec itself | a signal has come meanwhile | heard first, then again |
+//! | | not from a descriptor: a script, an older system | by its path |
 //! | | anything | as above |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
 //! | writing down what outlives a crash | anything | told once on stderr; tried again, not within a second |

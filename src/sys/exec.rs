@@ -1,25 +1,44 @@
 //! This process's own program: where it is, trying it, becoming it.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use super::{cerr, signal};
+use super::program_file::{self, ProgramFile};
+use super::{cerr, process, signal};
 
 /// The file that this process was started from, by the name it was started under and with links
-/// unresolved, so that what is installed there later is found. To be asked before any chdir. Names
-/// below /dev/fd mean something else by then; instead of one, what it names now. Empty if nothing is
-/// known.
-pub fn program_path() -> PathBuf {
-    match execfn() {
+/// unresolved, so that what is installed there later is found. To be asked before any chdir.
+///
+/// A process that was started from a descriptor has a name below /dev/fd, which means something else
+/// later. Then the path is `handed_over`, which the program before this one was known by, or else the
+/// path that the file has now. Empty if nothing is known.
+pub fn program_path(handed_over: Option<&Path>) -> PathBuf {
+    match (execfn(), handed_over) {
         // In a directory that was removed a relative name stays one.
-        Some(path) if !path.starts_with("/dev/fd/") => std::path::absolute(&path).unwrap_or(path),
-        _ => std::env::current_exe().unwrap_or_default(),
+        (Some(path), _) if !is_descriptor(&path) => std::path::absolute(&path).unwrap_or(path),
+        (_, Some(path)) => path.to_owned(),
+        (_, None) => std::env::current_exe().unwrap_or_default(),
     }
+}
+
+/// Gives this process the name that execve(2) of `path` would have given it, if it was started from
+/// a descriptor: then some kernels have named it by the descriptor's number.
+pub fn restore_process_name(path: &Path) {
+    if execfn().is_some_and(|name| is_descriptor(&name))
+        && let Some(name) = path.file_name()
+    {
+        process::set_name(name);
+    }
+}
+
+fn is_descriptor(path: &Path) -> bool {
+    path.starts_with("/dev/fd")
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -63,19 +82,22 @@ impl ExecImage {
         })
     }
 
-    /// Replaces this process. Comes back only with the reason why not.
-    pub fn exec(&self) -> io::Error {
+    /// Replaces this process by `program`, which was opened by this path. Comes back only with the
+    /// reason why not.
+    pub fn exec(&self, program: &ProgramFile) -> io::Error {
+        let program = program.descriptor().map(|file| file.as_raw_fd());
         let Err(error) =
-            exec(&self.file, &super::pointers(&self.argv), &super::pointers(&self.env));
+            exec(program, &self.file, &super::pointers(&self.argv), &super::pointers(&self.env));
         error
     }
 
     /// Runs it in a process group of its own, with no descriptors but `kept` and standard output,
-    /// a pipe. Its PID and the other end of the pipe, non-blocking. If it can't be executed, a NUL
-    /// and the error number's bytes arrive there.
-    pub fn spawn(&self, kept: BorrowedFd<'_>) -> io::Result<(i32, PipeReader)> {
+    /// a pipe. Opening the file may take as long as the file system does, so the new process does
+    /// that.
+    pub fn spawn(&self, kept: BorrowedFd<'_>) -> io::Result<SpawnedImage> {
         let (answer, sink) = io::pipe()?;
         super::fd::set_nonblocking_cloexec(&answer)?;
+        let (program, opened) = UnixDatagram::pair()?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let (argv, env) = (super::pointers(&self.argv), super::pointers(&self.env));
         let blocked = signal::SignalMaskGuard::all()?;
@@ -86,7 +108,8 @@ impl ExecImage {
             0 => {
                 let stdio = [null.as_raw_fd(), sink.as_raw_fd(), null.as_raw_fd()];
                 let Err(error) = prepare_child(stdio, kept.as_raw_fd())
-                    .and_then(|()| exec(&self.file, &argv, &env));
+                    .and_then(|()| program_file::open_and_send(&self.file, opened.as_fd()))
+                    .and_then(|program| exec(program, &self.file, &argv, &env));
                 let [a, b, c, d] = error.raw_os_error().unwrap_or(0).to_ne_bytes();
                 // SAFETY: a valid buffer; ends the child without running anything of the parent's.
                 unsafe {
@@ -98,12 +121,24 @@ impl ExecImage {
                 // Here and there: whoever comes first, it leads a group before anybody signals it.
                 // SAFETY: system call on plain numbers.
                 unsafe { libc::setpgid(pid, pid) };
-                Ok((pid, answer))
+                Ok(SpawnedImage { pid, answer, program })
             }
         };
         drop(blocked);
         result
     }
+}
+
+/// A process that tries a program.
+#[derive(Debug)]
+pub struct SpawnedImage {
+    /// The PID.
+    pub pid: i32,
+    /// The other end of standard output, non-blocking. If the file can't be executed, a NUL and the
+    /// error number's bytes arrive here.
+    pub answer: PipeReader,
+    /// Where the opened file arrives, for [`ProgramFile::receive`].
+    pub program: UnixDatagram,
 }
 
 /// The child's side. Async-signal-safe.
@@ -120,12 +155,28 @@ fn prepare_child(stdio: [RawFd; 3], kept: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// execve(2). Async-signal-safe.
+/// execve(2) of the open file `program`, or of `file`, its path, if it has to be executed by a path:
+/// a script, whose interpreter finds its descriptor closed (ENOENT), or on a system that executes no
+/// descriptors or does not let this process do so. Async-signal-safe.
 fn exec(
-    file: &CString,
+    program: Option<RawFd>,
+    file: &CStr,
     argv: &[*const libc::c_char],
     env: &[*const libc::c_char],
 ) -> io::Result<Infallible> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(program) = program {
+        let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
+        let (argv, env) = (argv.as_ptr(), env.as_ptr());
+        // SAFETY: as below.
+        unsafe { libc::syscall(libc::SYS_execveat, program, path, argv, env, flags) };
+        let error = io::Error::last_os_error();
+        if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOSYS | libc::EPERM)) {
+            return Err(error);
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = program;
     // SAFETY: NUL-terminated strings in null-terminated lists, alive across the call.
     unsafe { libc::execve(file.as_ptr(), argv.as_ptr(), env.as_ptr()) };
     Err(io::Error::last_os_error())

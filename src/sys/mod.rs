@@ -16,6 +16,7 @@ pub mod passed_fds;
 pub mod pidfd;
 pub mod process;
 pub mod procfs;
+pub mod program_file;
 pub mod pty;
 pub mod signal;
 pub mod socket;

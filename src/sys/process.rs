@@ -1,5 +1,6 @@
 //! Children after their birth: looking at a death before it is reaped, signalling a group.
 
+use std::ffi::OsStr;
 use std::io;
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -102,6 +103,20 @@ pub fn adopt_orphans() -> io::Result<()> {
 pub fn adopt_orphans() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// Names the calling thread, which for the main thread is the name of the process, as ps(1) shows it:
+/// the first 15 bytes of `name`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn set_name(name: &OsStr) {
+    use std::os::unix::ffi::OsStrExt;
+    if let Ok(name) = std::ffi::CString::new(name.as_bytes()) {
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}
+
+/// It keeps the name it has.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn set_name(_name: &OsStr) {}
 
 /// Whether a process `pid` exists.
 pub fn exists(pid: i32) -> io::Result<bool> {

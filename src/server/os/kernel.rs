@@ -1,10 +1,12 @@
 //! The real operating system: one poll, signals, processes, threads that write.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +23,8 @@ use super::listening_socket::ListeningSocket;
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
 use super::{
-    Clock, Daemon, PendingSignals, Poller, Process, Processes, Ready, SignalSender, System, Upgrade,
+    Clock, Daemon, ExecFailure, PendingSignals, Poller, Process, Processes, Ready, SignalSender,
+    System, Upgrade,
 };
 use crate::config::Rotation;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
@@ -30,9 +33,10 @@ use crate::server::writers::Worker;
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
 use crate::server::writers::thread::{self, LogThread, WorkerThread};
-use crate::sys::exec::{self, ExecImage};
+use crate::sys::exec::ExecImage;
 use crate::sys::passed_fds::PassedFds;
 use crate::sys::process;
+use crate::sys::program_file::ProgramFile;
 use crate::sys::signal::SignalMaskGuard;
 use crate::sys::spawn::PreparedCommand;
 use crate::sys::{fd, file, pty, time};
@@ -59,6 +63,8 @@ pub(crate) struct Kernel {
     argv0: Vec<u8>,
     /// The path of the program to execute in an upgrade.
     installed: PathBuf,
+    /// The program that was checked last, until it is executed or refused.
+    checked: Option<CheckedProgram>,
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
     has_notify_socket: bool,
     descendants: Descendants,
@@ -66,8 +72,15 @@ pub(crate) struct Kernel {
     orphan_exited: bool,
 }
 
+/// The program that a check run tries.
+enum CheckedProgram {
+    /// The check run sends the file through this socket when it has opened it.
+    Expected(UnixDatagram),
+    Received(ProgramFile),
+}
+
 impl Kernel {
-    /// Handles signals from now on. `has_notify_socket` is true if each child is to have a
+    /// Handles signals from now on. `installed` is the path of the program to execute in an upgrade. `has_notify_socket` is true if each child is to have a
     /// NOTIFY_SOCKET.
     ///
     /// # Errors
@@ -78,6 +91,7 @@ impl Kernel {
         argv0: Vec<u8>,
         has_notify_socket: bool,
         descendants: Descendants,
+        installed: PathBuf,
     ) -> io::Result<Kernel> {
         let poll = Poll::new()?;
         let kernel = Kernel {
@@ -88,7 +102,8 @@ impl Kernel {
             program,
             rotation,
             argv0,
-            installed: exec::program_path(),
+            installed,
+            checked: None,
             has_notify_socket,
             descendants,
             orphan_exited: false,
@@ -136,6 +151,39 @@ impl Kernel {
             self.register(orphan, ORPHAN, Interest::READABLE)?;
         }
         Ok(child)
+    }
+
+    /// Takes the program that was checked, if it is still the one that is installed.
+    fn take_checked(&mut self) -> Result<ProgramFile, ExecFailure> {
+        let program = match self.checked.take() {
+            Some(CheckedProgram::Expected(channel)) => ProgramFile::receive(&channel)?,
+            Some(CheckedProgram::Received(program)) => program,
+            None => return Err(ExecFailure::ProgramChanged),
+        };
+        if program.is_current(&self.installed)? {
+            Ok(program)
+        } else {
+            Err(ExecFailure::ProgramChanged)
+        }
+    }
+
+    /// Executes `program`. Returns only if that fails.
+    fn exec(
+        &self,
+        program: &ProgramFile,
+        state: &[u8],
+        inherited_fds: &[i32],
+    ) -> io::Result<Infallible> {
+        let state = fd::in_memory(state)?;
+        let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
+        let number = state.as_raw_fd().to_string();
+        let env = env.chain([(handover::VARIABLE.into(), number.into())]);
+        let image = ExecImage::new(&self.installed, std::env::args_os(), env)?;
+        let numbers = || inherited_fds.iter().copied().chain([state.as_raw_fd()]);
+        numbers().for_each(|number| fd::set_inherited(number, true));
+        let error = image.exec(program);
+        numbers().for_each(|number| fd::set_inherited(number, false));
+        Err(error)
     }
 
     fn register(&self, source: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
@@ -259,9 +307,10 @@ impl Upgrade for Kernel {
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
         let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
-        let (pid, answer) = ExecImage::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
-        let master = File::from(OwnedFd::from(answer));
-        let program = PtyProcess { pid, master, notify_socket: None, pidfd: None };
+        let check = ExecImage::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
+        self.checked = Some(CheckedProgram::Expected(check.program));
+        let master = File::from(OwnedFd::from(check.answer));
+        let program = PtyProcess { pid: check.pid, master, notify_socket: None, pidfd: None };
         let watched = self.register(&program.master, token, Interest::READABLE);
         match watched {
             Ok(()) => Ok(program),
@@ -272,31 +321,29 @@ impl Upgrade for Kernel {
         }
     }
 
-    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> io::Error {
+    fn discard_check(&mut self) {
+        self.checked = None;
+    }
+
+    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> ExecFailure {
+        let program = match self.take_checked() {
+            Ok(program) => program,
+            Err(failure) => return failure,
+        };
         // From here on they stay pending, for whoever is in this process then.
         let _blocked = match SignalMaskGuard::all() {
             Ok(blocked) if !self.signals.any() => blocked,
-            Ok(_) => return io::ErrorKind::Interrupted.into(),
-            Err(error) => return error,
+            Ok(_) => {
+                self.checked = Some(CheckedProgram::Received(program));
+                return ExecFailure::SignalsPending;
+            }
+            Err(error) => return error.into(),
         };
         if again {
             let _ = nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGUSR1);
         }
-        let image = fd::in_memory(state).and_then(|state| {
-            let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
-            let number = state.as_raw_fd().to_string();
-            let env = env.chain([(handover::VARIABLE.into(), number.into())]);
-            Ok((ExecImage::new(&self.installed, std::env::args_os(), env)?, state))
-        });
-        let (image, state) = match image {
-            Ok(image) => image,
-            Err(error) => return error,
-        };
-        let numbers = || inherited_fds.iter().copied().chain([state.as_raw_fd()]);
-        numbers().for_each(|number| fd::set_inherited(number, true));
-        let error = image.exec();
-        numbers().for_each(|number| fd::set_inherited(number, false));
-        error
+        let Err(error) = self.exec(&program, state, inherited_fds);
+        error.into()
     }
 }
 

@@ -235,7 +235,13 @@ impl Run {
                     world.note("SIGUSR1".to_owned());
                 }
             }
-            (17, _, _) => upgrade::continue_check(&mut world),
+            (17, _, _) => {
+                upgrade::continue_check(&mut world);
+                if world.once_in(4) {
+                    world.installed += 1;
+                    world.note("another program is installed".to_owned());
+                }
+            }
             (15, _, _) if world.once_in(8) => {
                 world.signals.reopen = true;
                 world.woken = true;

@@ -24,8 +24,8 @@ use crate::handover::state::{Descriptor, State};
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::fdstore;
 use crate::server::os::{
-    Clock, Daemon, Notify, PendingSignals, Poller, Processes, Ready, SignalSender, Socket, System,
-    Upgrade,
+    Clock, Daemon, ExecFailure, Notify, PendingSignals, Poller, Processes, Ready, SignalSender,
+    Socket, System, Upgrade,
 };
 use crate::server::records::{RecordsJob, RecordsReply};
 use crate::server::writers::{LogJob, LogReply};
@@ -85,6 +85,9 @@ pub(super) struct World {
     pub(super) children: Vec<Child>,
     /// The program that is rehearsed, and the state it was given.
     pub(super) check_run: Option<(Child, Vec<u8>)>,
+    /// The number of the program that is installed, and of the one that was rehearsed last.
+    pub(super) installed: usize,
+    checked: Option<usize>,
     /// The program passes its rehearsals, and can't be executed.
     pub(super) never_executes: bool,
     /// What the server became another program with.
@@ -128,6 +131,8 @@ impl World {
             signals: PendingSignals::default(),
             children: Vec::new(),
             check_run: None,
+            installed: 0,
+            checked: None,
             never_executes: false,
             executed: None,
             next: 1,
@@ -454,28 +459,36 @@ impl Upgrade for SimulatedSystem {
         let program = world.start(token);
         let id = program.pipe;
         world.check_run = Some((program, state.to_vec()));
+        world.checked = Some(world.installed);
         drop(world);
         Ok(PeerEnd::new(&self.0, id, ClientKind::Telnet, 1000 + id as i32))
     }
 
-    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> io::Error {
+    fn discard_check(&mut self) {
+        self.0.borrow_mut().checked = None;
+    }
+
+    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> ExecFailure {
         let descriptors = format::decode(state).unwrap();
         let descriptors = descriptors.descriptors().map(|descriptor| descriptor.number);
         assert_eq!(descriptors.collect::<Vec<_>>(), inherited_fds);
         let mut world = self.0.borrow_mut();
+        if world.checked.expect("a program that was rehearsed") != world.installed {
+            return ExecFailure::ProgramChanged;
+        }
         if world.signals != PendingSignals::default() {
-            return io::ErrorKind::Interrupted.into();
+            return ExecFailure::SignalsPending;
         }
         world.signals.upgrade |= again;
         if world.never_executes {
-            return io::Error::from_raw_os_error(libc::E2BIG);
+            return io::Error::from_raw_os_error(libc::E2BIG).into();
         }
         if let Some(error) = world.refuses(libc::ENOEXEC) {
-            return error;
+            return error.into();
         }
         world.executed = Some(state.to_vec());
         // The server must do nothing more.
-        io::ErrorKind::Interrupted.into()
+        ExecFailure::SignalsPending
     }
 }
 

@@ -25,7 +25,7 @@ use crate::server::os::kernel::FIRST_TOKEN;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::sys::daemonize::{self, ForkSide};
 use crate::sys::user::{self, Account};
-use crate::sys::{self, fd, process, signal, time};
+use crate::sys::{self, exec, fd, process, signal, time};
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
 
@@ -64,6 +64,7 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
         dir: Text(start_directory()),
         open_files,
         account,
+        program: Some(exec::program_path(None)),
     };
     assemble(config, identity, recovery, notifier, sockets, log, files)
 }

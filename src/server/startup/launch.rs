@@ -156,6 +156,7 @@ fn kernel(config: &Config, parts: &ServerParts) -> Result<Kernel, StartupError> 
         config.argv0.as_bytes().to_vec(),
         config.restart.overlap.is_some(),
         descendants,
+        parts.identity.program.clone().unwrap_or_default(),
     );
     let kernel = kernel.map_err(system("poll"))?;
     if config.restart.kill_orphans || config.restart.daemon_pid_file.is_some() {

@@ -21,7 +21,7 @@ use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
 use crate::server::startup::error::StartupError;
-use crate::sys::{fd, process};
+use crate::sys::{exec, fd, process};
 use crate::systemd::notify_socket::NotifySocket;
 
 /// What this process was when it executed this program.
@@ -45,6 +45,9 @@ impl Predecessor {
             .and_then(read)
             .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
         let state = read.map_err(system("read the state named by PROCSERV_HANDOVER"))?;
+        if let Some(path) = state.identity().program {
+            exec::restore_process_name(&path);
+        }
         fd::close_on_exec_all();
         let take = |wanted: Descriptor| {
             let fd = fd::adopt(wanted.number)?;
@@ -58,7 +61,8 @@ impl Predecessor {
 
     /// What the server goes on with.
     pub(crate) fn into_parts(mut self, config: &Config) -> Result<ServerParts, StartupError> {
-        let origin = self.state.identity();
+        let mut origin = self.state.identity();
+        origin.program = Some(exec::program_path(origin.program.as_deref()));
         let child = self.state.child.map(|child| self.process(child)).transpose()?;
         let old_child = self.state.old_child.map(|child| self.process(child)).transpose()?;
         let mut listeners = Vec::new();

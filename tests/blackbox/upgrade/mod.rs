@@ -6,6 +6,7 @@
 mod ask;
 mod children;
 mod connections;
+mod exchanged;
 mod files;
 mod leftovers;
 mod limits;
@@ -27,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         signals::cases(),
         modes::cases(),
         refusals::cases(),
+        exchanged::cases(),
         leftovers::cases(),
         limits::cases(),
         load::cases(),
