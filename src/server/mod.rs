@@ -58,6 +58,8 @@
 //! | the exec itself | a signal has come meanwhile | heard first, then again |
 //! | | not from a descriptor: a script, an older system | by its path |
 //! | | anything | as above |
+//! | after the exec: epoll_create, eventfd, socketpair, socket, F_DUPFD, registering what is polled, reading the state | no descriptor, no memory, no room | told once on stderr; tried again each 100 ms for as long as it takes, while child, clients and PTY wait |
+//! | after the exec: starting a writing thread | anything of these | told once on stderr; this server goes on, and it is tried again each 100 ms; meanwhile it is a log that hangs |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: told on stderr, exits with the errno |
 //! | writing down what outlives a crash | anything | told once on stderr; tried again, not within a second |
 //! | stderr | anything | ignored: there is nobody to tell |

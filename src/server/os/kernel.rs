@@ -1,25 +1,26 @@
 //! The real operating system: one poll, signals, processes, threads that write.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use nix::libc::PIPE_BUF;
 use nix::sys::signal::Signal;
 
 use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
 use super::descendants::Descendants;
 use super::listening_socket::ListeningSocket;
+use super::persist::{self, is_shortage, persist, tell_shortage};
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
 use super::{
@@ -29,10 +30,11 @@ use super::{
 use crate::config::Rotation;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::handover;
+use crate::limits::SHORTAGE_RETRY;
 use crate::server::writers::Worker;
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
-use crate::server::writers::thread::{self, LogThread, WorkerThread};
+use crate::server::writers::thread::{LogThread, Starter, WorkerThread};
 use crate::sys::exec::ExecImage;
 use crate::sys::passed_fds::PassedFds;
 use crate::sys::process;
@@ -70,6 +72,30 @@ pub(crate) struct Kernel {
     descendants: Descendants,
     /// Something happened to a child that another server started.
     orphan_exited: bool,
+    /// True before the first turn of a server that has taken another one's place: whatever the kernel
+    /// is short of is waited for.
+    persists: bool,
+    /// Threads that could not be started yet, and when that is tried again.
+    starting: RefCell<Vec<Starter>>,
+    start_at: Instant,
+}
+
+/// What the event loop is woken by.
+struct Wakeups {
+    poll: Poll,
+    waker: Arc<Waker>,
+    signals: Signals,
+}
+
+impl Wakeups {
+    fn open() -> io::Result<Wakeups> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let signals = Signals::new()?;
+        let raw = signals.wake().as_raw_fd();
+        poll.registry().register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
+        Ok(Wakeups { poll, waker, signals })
+    }
 }
 
 /// The program that a check run tries.
@@ -81,7 +107,7 @@ enum CheckedProgram {
 
 impl Kernel {
     /// Handles signals from now on. `installed` is the path of the program to execute in an upgrade. `has_notify_socket` is true if each child is to have a
-    /// NOTIFY_SOCKET.
+    /// NOTIFY_SOCKET; `persists`, if this server has taken another one's place.
     ///
     /// # Errors
     /// The system has no descriptor to give.
@@ -92,13 +118,16 @@ impl Kernel {
         has_notify_socket: bool,
         descendants: Descendants,
         installed: PathBuf,
+        persists: bool,
     ) -> io::Result<Kernel> {
-        let poll = Poll::new()?;
-        let kernel = Kernel {
-            waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
+        let wakeups =
+            if persists { persist(&argv0, "poll", Wakeups::open) } else { Wakeups::open() };
+        let Wakeups { poll, waker, signals } = wakeups?;
+        Ok(Kernel {
+            waker,
             poll,
             events: Events::with_capacity(64),
-            signals: Signals::new()?,
+            signals,
             program,
             rotation,
             argv0,
@@ -107,9 +136,10 @@ impl Kernel {
             has_notify_socket,
             descendants,
             orphan_exited: false,
-        };
-        kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
-        Ok(kernel)
+            persists,
+            starting: RefCell::new(Vec::new()),
+            start_at: Instant::now(),
+        })
     }
 
     /// Has a listener's readiness told under `token`.
@@ -138,7 +168,28 @@ impl Kernel {
         name: &str,
         worker: W,
     ) -> io::Result<WorkerThread<W::Job, W::Reply>> {
-        thread::start(name, worker, Arc::clone(&self.waker))
+        let thread = WorkerThread::new(name, worker, Arc::clone(&self.waker));
+        let start = thread.starter();
+        match start() {
+            // Its jobs wait meanwhile, as for a thread that hangs.
+            Err(error) if self.persists && is_shortage(&error) => {
+                tell_shortage(&self.argv0, "start a thread", &error);
+                self.starting.borrow_mut().push(start);
+                Ok(thread)
+            }
+            result => result.map(|()| thread),
+        }
+    }
+
+    /// Starts the threads that could not be started. Returns when to try again, if any are left.
+    fn start_threads(&mut self) -> Option<Duration> {
+        let starting = self.starting.get_mut();
+        let now = Instant::now();
+        if !starting.is_empty() && now >= self.start_at {
+            starting.retain(|start| start().is_err());
+            self.start_at = now + SHORTAGE_RETRY;
+        }
+        (!starting.is_empty()).then(|| self.start_at.saturating_duration_since(now))
     }
 
     /// Takes over a child that another server started.
@@ -188,7 +239,8 @@ impl Kernel {
 
     fn register(&self, source: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
         let raw = source.as_fd().as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&raw), token, interest)
+        let register = || self.poll.registry().register(&mut SourceFd(&raw), token, interest);
+        if self.persists { persist(&self.argv0, "poll", register) } else { register() }
     }
 }
 
@@ -211,6 +263,8 @@ impl Poller for Kernel {
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
+        self.persists = false;
+        let limit = [limit, self.start_threads()].into_iter().flatten().min();
         match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -356,12 +410,7 @@ impl System for Kernel {
     }
 
     fn log_stderr(&mut self, text: &[u8]) {
-        let line = [&self.argv0, b": ".as_slice(), text].concat();
-        // A pipe that takes anything takes so much.
-        let line = line.get(..PIPE_BUF - 1).unwrap_or(&line);
-        if fd::has_room(io::stderr()) {
-            let _ = io::stderr().write_all(&[line, b"\n"].concat());
-        }
+        persist::log_stderr(&self.argv0, text);
     }
 }
 

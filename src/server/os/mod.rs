@@ -9,6 +9,7 @@ pub(crate) mod descendants;
 pub(crate) mod fdstore;
 pub(crate) mod kernel;
 pub(crate) mod listening_socket;
+pub(crate) mod persist;
 pub(crate) mod pty_process;
 pub(crate) mod signals;
 

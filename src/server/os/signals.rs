@@ -28,13 +28,20 @@ impl Signals {
     pub(crate) fn new() -> io::Result<Signals> {
         let (wake, writer) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
+        // What can be refused comes first: a failure leaves nothing registered.
+        let writers = [SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2]
+            .map(|signal| writer.try_clone().map(|writer| (signal, writer)));
+        let mut writers: BTreeMap<i32, UnixStream> =
+            writers.into_iter().collect::<io::Result<_>>()?;
         let mut senders = BTreeMap::new();
         let mut register = |signal| -> io::Result<Arc<AtomicBool>> {
             let flag = Arc::new(AtomicBool::new(false));
             senders.insert(signal, SenderTracker::install(signal)?);
             // The flag first: whoever is woken finds it set.
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
-            signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+            if let Some(writer) = writers.remove(&signal) {
+                signal_hook::low_level::pipe::register(signal, writer)?;
+            }
             Ok(flag)
         };
         Ok(Signals {

@@ -43,7 +43,7 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
     let fd_sockets = child_sockets::fd_sockets(config, &mut passed);
     let mut recovery = Recovery::find(&mut passed);
     let open_files = fd::raise_limit();
-    let notifier = notifier(config)?;
+    let notifier = notifier(config).map_err(system("use NOTIFY_SOCKET"))?;
     let sockets = Sockets::open(config, passed, fd_sockets, &mut recovery)?;
     let log = match config.log.path() {
         Some(path) => open_log(config, path).map(Some),

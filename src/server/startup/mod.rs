@@ -42,7 +42,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         signal::ignore(nix::libc::SIGINT);
         signal::ignore(nix::libc::SIGQUIT);
     }
-    let parts = match Predecessor::from_environment()? {
+    let parts = match Predecessor::from_environment(config)? {
         Some(predecessor) => predecessor.into_parts(config)?,
         None => fresh::parts(config)?,
     };

@@ -1,6 +1,7 @@
 //! What a server is put together from, whether it is new or goes on where another stopped.
 
 use std::fs::File;
+use std::io;
 use std::rc::Rc;
 
 use super::pid_files::OwnedFile;
@@ -14,7 +15,6 @@ use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
-use crate::server::startup::error::StartupError;
 use crate::sys::time;
 use crate::systemd::notify::Notifier;
 
@@ -64,11 +64,13 @@ pub(crate) struct OutputFile {
 }
 
 /// The way to the service manager, with `--notify` and if there is one.
-pub(crate) fn notifier(config: &Config) -> Result<Option<Rc<Notifier>>, StartupError> {
+///
+/// # Errors
+/// The address is none, or there is no descriptor.
+pub(crate) fn notifier(config: &Config) -> io::Result<Option<Rc<Notifier>>> {
     let address = std::env::var_os("NOTIFY_SOCKET");
     let notifier = address.filter(|name| config.service.notify && !name.is_empty());
-    let notifier = notifier.map(|address| Notifier::new(&address).map(Rc::new)).transpose();
-    notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
+    notifier.map(|address| Notifier::new(&address).map(Rc::new)).transpose()
 }
 
 /// What the console is told at the start.

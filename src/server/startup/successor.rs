@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 
 use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
 use super::pid_files::adopt_files;
@@ -19,6 +20,7 @@ use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
+use crate::server::os::persist::persist;
 use crate::server::os::pty_process::PtyProcess;
 use crate::server::startup::error::StartupError;
 use crate::sys::{exec, fd, process};
@@ -34,7 +36,7 @@ pub(crate) struct Predecessor {
 impl Predecessor {
     /// If the program before this one left a state: what it was. An error if it can't be read; then
     /// nothing has been changed.
-    pub(crate) fn from_environment() -> Result<Option<Predecessor>, StartupError> {
+    pub(crate) fn from_environment(config: &Config) -> Result<Option<Predecessor>, StartupError> {
         let Some(number) = std::env::var_os(handover::VARIABLE) else {
             return Ok(None);
         };
@@ -42,7 +44,8 @@ impl Predecessor {
             .to_str()
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EBADF))
-            .and_then(read)
+            .and_then(|number| Ok(File::from(fd::adopt(number)?)))
+            .and_then(|file| persist(config.argv0.as_bytes(), "read the state", || read_all(&file)))
             .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
         let state = read.map_err(system("read the state named by PROCSERV_HANDOVER"))?;
         if let Some(path) = state.identity().program {
@@ -90,7 +93,8 @@ impl Predecessor {
         let console = Console::restore(settings, Box::new(LocalTime), self.state.console)
             .map_err(|error| io::Error::other(error.to_string()))
             .map_err(system("go on from the state of the server before"))?;
-        let notifier = notifier(config)?;
+        let notifier = persist(config.argv0.as_bytes(), "use NOTIFY_SOCKET", || notifier(config))
+            .map_err(system("use NOTIFY_SOCKET"))?;
         let store =
             memory.zip(notifier.clone()).map(|(memory, notifier)| FdStore::adopt(notifier, memory));
         let files = adopt_files(config, process::own_pid(), &listeners);
@@ -142,7 +146,10 @@ impl Predecessor {
 }
 
 pub(super) fn read(number: i32) -> io::Result<Vec<u8>> {
-    let mut file = File::from(fd::adopt(number)?);
+    read_all(&File::from(fd::adopt(number)?))
+}
+
+fn read_all(mut file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut bytes)?;

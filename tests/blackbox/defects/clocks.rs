@@ -1,17 +1,15 @@
 //! Time: the wall clock, the disk's, and none at all while nothing happens.
 
 use crate::support::dialogue::started;
-use crate::support::{ServerBuilder, TestEnv, TestServer, cases, sleeps};
+use crate::support::{NO_CC, ServerBuilder, TestEnv, TestServer, cases, compiled, sleeps};
 use std::fs;
 use std::io::pipe;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 const WALL: &str = "asks the wall clock when to start";
 const WAKES: &str = "wakes up twice a second";
-const NO_CC: &str = "no C compiler";
 
 cases![
     clock_set_back_delays_no_restart.only_if(preload().is_some(), NO_CC).differs_on_oracle(WALL),
@@ -34,17 +32,7 @@ cases![
 /// The library `preload.c`, compiled, if there is a compiler.
 fn preload() -> Option<&'static Path> {
     static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let compile = || {
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("preload.so");
-        // Renamed into place: another run of this test may be using it.
-        let unfinished = library.with_extension(std::process::id().to_string());
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/blackbox/defects/preload.c");
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", source, "-o"]).arg(&unfinished);
-        let compiled = cc.output().is_ok_and(|output| output.status.success());
-        (compiled && fs::rename(&unfinished, &library).is_ok()).then_some(library)
-    };
-    LIBRARY.get_or_init(compile).as_deref()
+    LIBRARY.get_or_init(|| compiled("defects/preload.c")).as_deref()
 }
 
 fn preloaded(env: &TestEnv) -> ServerBuilder {

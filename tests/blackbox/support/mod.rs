@@ -33,7 +33,7 @@ mod text;
 pub use builder::ServerBuilder;
 pub use client::{Client, NEGOTIATION};
 pub use env::{TestEnv, is_ours};
-pub use machine::succeeds;
+pub use machine::{NO_CC, compiled, succeeds};
 pub use process::{
     alive, anonymous_memory, descriptors, parent_of, processes_with, running_time, sleeps, stat,
 };

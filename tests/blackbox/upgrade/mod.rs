@@ -13,6 +13,7 @@ mod limits;
 mod load;
 mod modes;
 mod refusals;
+mod shortages;
 mod signals;
 mod traffic;
 
@@ -29,6 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
         modes::cases(),
         refusals::cases(),
         exchanged::cases(),
+        shortages::cases(),
         leftovers::cases(),
         limits::cases(),
         load::cases(),
