@@ -178,6 +178,12 @@ pub const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 /// How long an upgrade waits for the new program's answer, and then for the log.
 pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A server that has taken another one's place tries so often to get what the kernel has refused it.
+pub const SHORTAGE_RETRY: Duration = Duration::from_millis(100);
+
+/// An upgrade tries so many programs, if each is replaced by another one before it is executed.
+pub const UPGRADE_CHECKS: usize = 5;
+
 /// An answer is shorter, as is what a program says that refuses.
 pub const ANSWER_MAX: usize = 4096;
 
