@@ -222,6 +222,12 @@ pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 /// How long an upgrade waits for the answer of the new program, and then for the log.
 pub(crate) const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often a server that has taken the place of another asks again for what the kernel refused.
+pub(crate) const SHORTAGE_RETRY: Duration = Duration::from_millis(100);
+
+/// How many programs an upgrade checks at most, if each is replaced before it is executed.
+pub(crate) const UPGRADE_CHECKS: usize = 5;
+
 /// Bytes that are read of that answer. What a program says that refuses the state is shorter,
 /// too.
 pub(crate) const ANSWER_MAX: usize = 4096;

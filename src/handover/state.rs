@@ -2,8 +2,11 @@
 //! `console::snapshot` states.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use minicbor::{Decode, Encode};
 
@@ -74,6 +77,10 @@ pub struct State {
     /// The old child, if one is being replaced.
     #[n(17)]
     pub old_child: Option<ChildState>,
+    /// The path that the program was started by, with links unresolved. A program that is executed
+    /// from a descriptor cannot find it out.
+    #[n(18)]
+    pub program: Option<Text>,
 }
 
 /// What was true when the first server of a chain of upgrades started, and its successors need.
@@ -89,6 +96,8 @@ pub struct ServerIdentity {
     pub open_files: Option<(u64, u64)>,
     /// The account that children are run as, under `--user`.
     pub account: Option<Account>,
+    /// The path of the program to execute in an upgrade, if it is known.
+    pub program: Option<PathBuf>,
 }
 
 /// Bytes that need not be UTF-8.
@@ -286,6 +295,7 @@ impl State {
             dir: self.dir.clone(),
             open_files: self.open_files,
             account: self.account.clone(),
+            program: self.program.clone().map(|path| OsString::from_vec(path.0).into()),
         }
     }
 

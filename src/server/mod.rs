@@ -61,8 +61,13 @@
 //! | upgrade: memfd, fork, exec of the new program | anything | reported in the log and on stderr; this server goes on |
 //! | the check run of the new program | wrong or no answer, death, 5 s | the same; the program is killed with its process group |
 //! | waiting for the log, events and status, the service manager's store before the exec | 5 s | the same, `log is hung`, `events are hung`, `service manager is hung` |
+//! | stat of the new program before the exec | it is not the file that had the check run, or has changed since | another check run, up to five in all |
+//! | | anything | reported in the log and on stderr; this server goes on |
 //! | the exec itself | a signal has come meanwhile | handled first, then tried again |
+//! | | a descriptor cannot be executed: a script, an older system | executed by its path |
 //! | | anything | as above |
+//! | after the exec: epoll_create, eventfd, socketpair, socket, F_DUPFD, registering what is polled, reading the state | no descriptor, no memory, no room | reported once on stderr; tried again each 100 ms for as long as it takes, while child, clients and PTY wait |
+//! | after the exec: starting a writing thread | any of these | reported once on stderr; this server goes on, and it is tried again each 100 ms; meanwhile the log is treated like one that hangs |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: reported on stderr, exits with the errno |
 //! | saving the state for after a crash | anything | reported once on stderr; tried again, not within a second |
 //! | memory for the last bytes of the console | none | announced once; fewer bytes are kept, and it is tried again as output comes |

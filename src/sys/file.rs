@@ -1,13 +1,15 @@
 //! Files: which one has a name now, how one is appended to, how one takes the place of another.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use minicbor::{Decode, Encode};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 /// The identity of a file, whatever its name (stat(2)). A state that is handed over contains it, so
 /// the numbers of its fields stay.
@@ -141,14 +143,15 @@ pub(crate) fn replace_unsynced(path: &Path, content: &[u8]) -> io::Result<FileId
 ///
 /// Returns `None` if the directory cannot be locked: this process may not read it, its file system has no
 /// locks, or somebody else has kept it locked for `limit`.
-pub fn lock_directory(path: &Path, limit: Duration) -> Option<File> {
+pub(crate) fn lock_directory(path: &Path, limit: Duration) -> Option<Flock<File>> {
     let (directory, _) = split(path).ok()?;
-    let lock = File::open(directory).ok()?;
+    let mut unlocked = File::open(directory).ok()?;
     let deadline = Instant::now() + limit;
     loop {
-        match lock.try_lock() {
-            Ok(()) => return Some(lock),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+        match Flock::lock(unlocked, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((directory, Errno::EWOULDBLOCK)) if Instant::now() < deadline => {
+                unlocked = directory;
                 std::thread::sleep(Duration::from_millis(5));
             }
             Err(_) => return None,

@@ -52,7 +52,8 @@ fn busy_console() -> Console {
 }
 
 pub fn state() -> State {
-    around(busy_console().snapshot())
+    let program = Some(Text(b"/opt/current/procServ".to_vec()));
+    State { program, ..around(busy_console().snapshot()) }
 }
 
 /// A console's server.
@@ -119,6 +120,7 @@ fn around(console: Snapshot) -> State {
         },
         account: Some(account()),
         descendants_since: Some(77_000),
+        program: None,
     }
 }
 

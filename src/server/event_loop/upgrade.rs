@@ -5,11 +5,13 @@
 //!    to prove that it can read it. The loop goes on meanwhile.
 //! 2. The writing threads are told to finish, as exec(2) would wait for one that hangs in a write.
 //!    The loop goes on meanwhile, but hands nothing to them.
-//! 3. At the end of a turn the state is taken anew, and the program is executed.
+//! 3. At the end of a turn the state is taken anew, and the very file that had the check run is
+//!    executed. If another one was installed meanwhile, that one gets a check run first.
 //!
 //! If anything fails before the exec or in it, this server goes on and says why in its log.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::signal::Signal;
 
@@ -19,13 +21,15 @@ use super::poll_stream::{PollStream, filled};
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Event, ExitStatus};
 use crate::console::snapshot::Snapshot;
-use crate::handover::state::{ConnectionState, Descriptor, ListenerState, Retry, SinkState, State};
+use crate::handover::state::{
+    ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
+};
 use crate::handover::{self, format};
-use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE};
+use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE, UPGRADE_CHECKS};
 use crate::server::Server;
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::fdstore::FdStore;
-use crate::server::os::{Connection, Process, Socket, System};
+use crate::server::os::{Connection, ExecFailure, Process, Socket, System};
 use crate::server::records::Records;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::{LogJob, LogReply, WorkerHandle};
@@ -36,6 +40,8 @@ pub(crate) struct Handover<P> {
     step: Step<P>,
     /// True if another upgrade was requested during this one.
     upgrade_requested: bool,
+    /// The number of check runs that this upgrade has had.
+    checks: usize,
 }
 
 enum Step<P> {
@@ -61,7 +67,7 @@ enum Step<P> {
 impl<P: Process> Handover<P> {
     /// No upgrade is under way.
     pub(crate) fn new() -> Handover<P> {
-        Handover { step: Step::Idle, upgrade_requested: false }
+        Handover { step: Step::Idle, upgrade_requested: false, checks: 0 }
     }
 
     /// The new program, during its check run.
@@ -88,6 +94,12 @@ impl<S: System> Server<S> {
             self.handover.upgrade_requested = true;
             return;
         }
+        self.handover.checks = 0;
+        self.begin_check(now);
+    }
+
+    fn begin_check(&mut self, now: Timestamps) {
+        self.handover.checks += 1;
         let token = self.tokens.take();
         let begun = self.state(self.console.snapshot()).and_then(|state| {
             let bytes = format::encode(&state);
@@ -181,6 +193,7 @@ impl<S: System> Server<S> {
     /// Gives the upgrade up: the threads that write get jobs again.
     pub(crate) fn cancel_upgrade(&mut self) {
         self.end_check();
+        self.system.discard_check();
         for writer in [&mut self.log, &mut self.stdout, &mut self.syslog].into_iter().flatten() {
             writer.resume();
         }
@@ -201,7 +214,7 @@ impl<S: System> Server<S> {
     fn exec_upgrade(&mut self, now: Timestamps) {
         let again = std::mem::take(&mut self.handover.upgrade_requested);
         self.record_audit_events();
-        let error = match self.state(self.console.snapshot()) {
+        let failure = match self.state(self.console.snapshot()) {
             Ok(mut state) => {
                 state.records = self.records.as_ref().map(|it| it.state(true)).unwrap_or_default();
                 let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
@@ -209,16 +222,31 @@ impl<S: System> Server<S> {
             }
             Err(error) => {
                 self.handover.upgrade_requested = again;
-                error
+                error.into()
             }
         };
-        if error.kind() == io::ErrorKind::Interrupted {
+        match failure {
             // The signals that may have come are handled first.
-            self.handover.upgrade_requested |= again;
-        } else {
+            ExecFailure::SignalsPending => self.handover.upgrade_requested |= again,
+            ExecFailure::ProgramChanged => {
+                self.handover.upgrade_requested |= again;
+                self.check_again(now);
+            }
             // A pending upgrade request was sent again as SIGUSR1, so it is not counted here.
-            self.upgrade_failed(&sys::reason(&error), now);
+            ExecFailure::Refused(error) => self.upgrade_failed(&sys::reason(&error), now),
         }
+    }
+
+    /// Another program was installed after the check run.
+    fn check_again(&mut self, now: Timestamps) {
+        if self.handover.checks >= UPGRADE_CHECKS {
+            self.upgrade_failed("the new program was replaced again and again", now);
+            return;
+        }
+        self.cancel_upgrade();
+        self.begin_check(now);
+        self.write_sinks(now);
+        self.write_records(now);
     }
 
     fn upgrade_failed(&mut self, reason: &str, now: Timestamps) {
@@ -254,6 +282,7 @@ impl<S: System> Server<S> {
             Ok(ConnectionState { id: id.0, stream: Descriptor::of(stream)?, kind: stream.kind() })
         });
         let child_sockets = self.child_sockets.iter().map(ChildSocket::state);
+        let program = self.identity.program.as_ref();
         Ok(State {
             version: crate::VERSION.to_owned(),
             argv: self.identity.argv.clone(),
@@ -273,6 +302,7 @@ impl<S: System> Server<S> {
             records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
             child_sockets: child_sockets.collect::<io::Result<_>>()?,
             old_child,
+            program: program.map(|path| Text(path.as_os_str().as_bytes().to_vec())),
         })
     }
 

@@ -1,38 +1,44 @@
 //! The real operating system: one poll, signals, processes, threads that write.
 
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use nix::libc::PIPE_BUF;
 use nix::sys::signal::Signal;
 
 use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
 use super::descendants::Descendants;
 use super::listening_socket::ListeningSocket;
+use super::persist::{self, is_shortage, persist, report_shortage};
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
 use super::{
-    Clock, Daemon, PendingSignals, Poller, Process, Processes, Ready, SignalSender, System, Upgrade,
+    Clock, Daemon, ExecFailure, PendingSignals, Poller, Process, Processes, Ready, SignalSender,
+    System, Upgrade,
 };
 use crate::config::Rotation;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::handover;
+use crate::limits::SHORTAGE_RETRY;
 use crate::server::writers::Worker;
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
-use crate::server::writers::thread::{self, LogThread, WorkerThread};
+use crate::server::writers::thread::{LogThread, Starter, WorkerThread};
 use crate::sys::process;
-use crate::sys::process::exec::{self, ExecImage};
+use crate::sys::process::exec::ExecImage;
 use crate::sys::process::passed_fds::PassedFds;
+use crate::sys::process::program_file::ProgramFile;
 use crate::sys::process::signal::SignalMaskGuard;
 use crate::sys::process::spawn::PreparedCommand;
 use crate::sys::{fd, file, pty, time};
@@ -59,16 +65,50 @@ pub(crate) struct Kernel {
     argv0: Vec<u8>,
     /// The path of the program to execute in an upgrade.
     installed: PathBuf,
+    /// The program that was checked last, until it is executed or refused.
+    checked: Option<CheckedProgram>,
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
     has_notify_socket: bool,
     descendants: Descendants,
     /// True if something happened to a child that another server started.
     orphan_exited: bool,
+    /// True before the first turn of a server that has taken another one's place: whatever the kernel
+    /// is short of is waited for.
+    persists: bool,
+    /// Threads that could not be started yet, and when that is tried again.
+    starting: RefCell<Vec<Starter>>,
+    start_at: Instant,
+}
+
+/// What the event loop is woken by.
+struct Wakeups {
+    poll: Poll,
+    waker: Arc<Waker>,
+    signals: Signals,
+}
+
+impl Wakeups {
+    fn open() -> io::Result<Wakeups> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let signals = Signals::new()?;
+        let raw = signals.wake().as_raw_fd();
+        poll.registry().register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
+        Ok(Wakeups { poll, waker, signals })
+    }
+}
+
+/// The program that a check run tries.
+enum CheckedProgram {
+    /// The check run sends the file through this socket when it has opened it.
+    Expected(UnixDatagram),
+    Received(ProgramFile),
 }
 
 impl Kernel {
-    /// Handles signals from now on. `has_notify_socket` is true if each child is to have a
-    /// NOTIFY_SOCKET.
+    /// Handles signals from now on. `installed` is the path of the program to execute in an upgrade.
+    /// `has_notify_socket` is true if each child is to have a NOTIFY_SOCKET; `persists` is true if this
+    /// server has taken another one's place.
     ///
     /// # Errors
     /// The system has no descriptor to give.
@@ -78,23 +118,29 @@ impl Kernel {
         argv0: Vec<u8>,
         has_notify_socket: bool,
         descendants: Descendants,
+        installed: PathBuf,
+        persists: bool,
     ) -> io::Result<Kernel> {
-        let poll = Poll::new()?;
-        let kernel = Kernel {
-            waker: Arc::new(Waker::new(poll.registry(), WAKER)?),
+        let wakeups =
+            if persists { persist(&argv0, "poll", Wakeups::open) } else { Wakeups::open() };
+        let Wakeups { poll, waker, signals } = wakeups?;
+        Ok(Kernel {
+            waker,
             poll,
             events: Events::with_capacity(64),
-            signals: Signals::new()?,
+            signals,
             program,
             rotation,
             argv0,
-            installed: exec::program_path(),
+            installed,
+            checked: None,
             has_notify_socket,
             descendants,
             orphan_exited: false,
-        };
-        kernel.register(kernel.signals.wake(), SIGNALS, Interest::READABLE)?;
-        Ok(kernel)
+            persists,
+            starting: RefCell::new(Vec::new()),
+            start_at: Instant::now(),
+        })
     }
 
     /// Registers a listener under `token`.
@@ -135,7 +181,28 @@ impl Kernel {
         name: &str,
         worker: W,
     ) -> io::Result<WorkerThread<W::Job, W::Reply>> {
-        thread::start(name, worker, Arc::clone(&self.waker))
+        let thread = WorkerThread::new(name, worker, Arc::clone(&self.waker));
+        let start = thread.starter();
+        match start() {
+            // Its jobs wait meanwhile, as for a thread that hangs.
+            Err(error) if self.persists && is_shortage(&error) => {
+                report_shortage(&self.argv0, "start a thread", &error);
+                self.starting.borrow_mut().push(start);
+                Ok(thread)
+            }
+            result => result.map(|()| thread),
+        }
+    }
+
+    /// Starts the threads that could not be started. Returns when to try again, if any are left.
+    fn start_threads(&mut self) -> Option<Duration> {
+        let starting = self.starting.get_mut();
+        let now = Instant::now();
+        if !starting.is_empty() && now >= self.start_at {
+            starting.retain(|start| start().is_err());
+            self.start_at = now + SHORTAGE_RETRY;
+        }
+        (!starting.is_empty()).then(|| self.start_at.saturating_duration_since(now))
     }
 
     /// Registers a child that another server started under `token`.
@@ -153,9 +220,43 @@ impl Kernel {
         Ok(child)
     }
 
+    /// Takes the program that was checked, if it is still the one that is installed.
+    fn take_checked(&mut self) -> Result<ProgramFile, ExecFailure> {
+        let program = match self.checked.take() {
+            Some(CheckedProgram::Expected(channel)) => ProgramFile::receive(&channel)?,
+            Some(CheckedProgram::Received(program)) => program,
+            None => return Err(ExecFailure::ProgramChanged),
+        };
+        if program.is_current(&self.installed)? {
+            Ok(program)
+        } else {
+            Err(ExecFailure::ProgramChanged)
+        }
+    }
+
+    /// Executes `program`. Returns only if that fails.
+    fn exec(
+        &self,
+        program: &ProgramFile,
+        state: &[u8],
+        inherited_fds: &[i32],
+    ) -> io::Result<Infallible> {
+        let state = fd::in_memory(state)?;
+        let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
+        let number = state.as_raw_fd().to_string();
+        let env = env.chain([(handover::VARIABLE.into(), number.into())]);
+        let image = ExecImage::new(&self.installed, std::env::args_os(), env)?;
+        let numbers = || inherited_fds.iter().copied().chain([state.as_raw_fd()]);
+        numbers().for_each(|number| fd::set_inherited(number, true));
+        let error = image.exec(program);
+        numbers().for_each(|number| fd::set_inherited(number, false));
+        Err(error)
+    }
+
     fn register(&self, source: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
         let raw = source.as_fd().as_raw_fd();
-        self.poll.registry().register(&mut SourceFd(&raw), token, interest)
+        let register = || self.poll.registry().register(&mut SourceFd(&raw), token, interest);
+        if self.persists { persist(&self.argv0, "poll", register) } else { register() }
     }
 }
 
@@ -178,6 +279,8 @@ impl Poller for Kernel {
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
+        self.persists = false;
+        let limit = [limit, self.start_threads()].into_iter().flatten().min();
         match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -274,9 +377,10 @@ impl Upgrade for Kernel {
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
         let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
-        let (pid, answer) = ExecImage::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
-        let master = File::from(OwnedFd::from(answer));
-        let program = PtyProcess { pid, master, notify_socket: None, pidfd: None };
+        let check = ExecImage::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
+        self.checked = Some(CheckedProgram::Expected(check.program));
+        let master = File::from(OwnedFd::from(check.answer));
+        let program = PtyProcess { pid: check.pid, master, notify_socket: None, pidfd: None };
         let watched = self.register(&program.master, token, Interest::READABLE);
         match watched {
             Ok(()) => Ok(program),
@@ -287,31 +391,29 @@ impl Upgrade for Kernel {
         }
     }
 
-    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> io::Error {
+    fn discard_check(&mut self) {
+        self.checked = None;
+    }
+
+    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> ExecFailure {
+        let program = match self.take_checked() {
+            Ok(program) => program,
+            Err(failure) => return failure,
+        };
         // From here on signals stay pending, for this program or for its successor.
         let _blocked = match SignalMaskGuard::all() {
             Ok(blocked) if !self.signals.any() => blocked,
-            Ok(_) => return io::ErrorKind::Interrupted.into(),
-            Err(error) => return error,
+            Ok(_) => {
+                self.checked = Some(CheckedProgram::Received(program));
+                return ExecFailure::SignalsPending;
+            }
+            Err(error) => return error.into(),
         };
         if again {
             let _ = nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGUSR1);
         }
-        let image = fd::in_memory(state).and_then(|state| {
-            let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
-            let number = state.as_raw_fd().to_string();
-            let env = env.chain([(handover::VARIABLE.into(), number.into())]);
-            Ok((ExecImage::new(&self.installed, std::env::args_os(), env)?, state))
-        });
-        let (image, state) = match image {
-            Ok(image) => image,
-            Err(error) => return error,
-        };
-        let numbers = || inherited_fds.iter().copied().chain([state.as_raw_fd()]);
-        numbers().for_each(|number| fd::set_inherited(number, true));
-        let error = image.exec();
-        numbers().for_each(|number| fd::set_inherited(number, false));
-        error
+        let Err(error) = self.exec(&program, state, inherited_fds);
+        error.into()
     }
 }
 
@@ -324,12 +426,7 @@ impl System for Kernel {
     }
 
     fn log_stderr(&mut self, text: &[u8]) {
-        let line = [&self.argv0, b": ".as_slice(), text].concat();
-        // A pipe that takes any byte takes PIPE_BUF of them.
-        let line = line.get(..PIPE_BUF - 1).unwrap_or(&line);
-        if fd::has_room(io::stderr()) {
-            let _ = io::stderr().write_all(&[line, b"\n"].concat());
-        }
+        persist::log_stderr(&self.argv0, text);
     }
 }
 

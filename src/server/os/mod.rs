@@ -9,6 +9,7 @@ pub(crate) mod descendants;
 pub(crate) mod fdstore;
 pub(crate) mod kernel;
 pub(crate) mod listening_socket;
+pub(crate) mod persist;
 pub(crate) mod pty_process;
 pub(crate) mod signals;
 
@@ -208,15 +209,34 @@ pub(crate) trait Processes {
     fn descendants_since(&self) -> Option<u64>;
 }
 
+/// The reason for which a program that was checked is not executed.
+#[derive(Debug)]
+pub(crate) enum ExecFailure {
+    /// Signals have to be handled first.
+    SignalsPending,
+    /// The program that is installed now is not the one that was checked.
+    ProgramChanged,
+    /// The system refuses something.
+    Refused(io::Error),
+}
+
+impl From<io::Error> for ExecFailure {
+    fn from(error: io::Error) -> ExecFailure {
+        ExecFailure::Refused(error)
+    }
+}
+
 /// Upgrade in place.
 pub(crate) trait Upgrade: Processes {
     /// Runs the program that is installed now, to check that it can go on from this state. Its answer
     /// is read under `token`.
     fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<Self::Process>;
-    /// Executes that program in this process. It gets the state, the descriptors with these numbers
-    /// and, if `again` is true, SIGUSR1 right away. Returns only if the program could not be executed:
-    /// with `Interrupted`, if signals have to be handled first.
-    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> io::Error;
+    /// Forgets the program that was checked: it will not be executed.
+    fn discard_check(&mut self);
+    /// Executes the program that was checked in this process. It gets the state, the descriptors with
+    /// these numbers and, if `again` is true, SIGUSR1 right away. Returns only if the program was not
+    /// executed.
+    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> ExecFailure;
 }
 
 /// The operating system.

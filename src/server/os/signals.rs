@@ -31,6 +31,11 @@ impl Signals {
     pub(crate) fn new() -> io::Result<Signals> {
         let (wake, writer) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
+        // The calls that can be refused come first: a failure leaves nothing registered.
+        let writers = [SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2]
+            .map(|signal| writer.try_clone().map(|writer| (signal as i32, writer)));
+        let mut writers: BTreeMap<i32, UnixStream> =
+            writers.into_iter().collect::<io::Result<_>>()?;
         let mut senders = BTreeMap::new();
         let mut register = |signal: Signal| -> io::Result<Arc<AtomicBool>> {
             let signal = signal as i32;
@@ -38,7 +43,9 @@ impl Signals {
             senders.insert(signal, SenderTracker::install(signal)?);
             // The flag is set before the loop is woken.
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
-            signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+            if let Some(writer) = writers.remove(&signal) {
+                signal_hook::low_level::pipe::register(signal, writer)?;
+            }
             Ok(flag)
         };
         Ok(Signals {

@@ -242,7 +242,13 @@ impl Run {
                     world.print("SIGUSR1");
                 }
             }
-            (17, _, _) => upgrade::continue_check(&mut world),
+            (17, _, _) => {
+                upgrade::continue_check(&mut world);
+                if world.random.one_in(4) {
+                    world.installed += 1;
+                    world.print("another program is installed");
+                }
+            }
             (15, _, _) if world.random.one_in(8) => {
                 world.signals.reopen = true;
                 world.woken = true;

@@ -20,8 +20,8 @@ use crate::handover::format;
 use crate::handover::state::Descriptor;
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::{
-    Clock, Daemon, Notify, PendingSignals, Poller, Processes, Ready, SignalSender, Socket, System,
-    Upgrade,
+    Clock, Daemon, ExecFailure, Notify, PendingSignals, Poller, Processes, Ready, SignalSender,
+    Socket, System, Upgrade,
 };
 use crate::server::writers::{LogJob, LogReply};
 use crate::sys::file::FileId;
@@ -207,28 +207,36 @@ impl Upgrade for SimulatedSystem {
         let program = world.start(token);
         let id = program.pipe;
         world.check_run = Some((program, state.to_vec()));
+        world.checked = Some(world.installed);
         drop(world);
         Ok(PeerEnd::new(&self.0, id, ClientKind::Telnet, 1000 + id as i32))
     }
 
-    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> io::Error {
+    fn discard_check(&mut self) {
+        self.0.borrow_mut().checked = None;
+    }
+
+    fn exec_successor(&mut self, state: &[u8], inherited_fds: &[i32], again: bool) -> ExecFailure {
         let descriptors = format::decode(state).unwrap();
         let descriptors = descriptors.descriptors().map(|descriptor| descriptor.number);
         assert_eq!(descriptors.collect::<Vec<_>>(), inherited_fds);
         let mut world = self.0.borrow_mut();
+        if world.checked.expect("a program that had a check run") != world.installed {
+            return ExecFailure::ProgramChanged;
+        }
         if world.signals != PendingSignals::default() {
-            return io::ErrorKind::Interrupted.into();
+            return ExecFailure::SignalsPending;
         }
         world.signals.upgrade |= again;
         if world.never_executes {
-            return io::Error::from_raw_os_error(libc::E2BIG);
+            return io::Error::from_raw_os_error(libc::E2BIG).into();
         }
         if let Some(error) = world.refuses(Errno::ENOEXEC) {
-            return error;
+            return error.into();
         }
         world.executed = Some(state.to_vec());
         // A server that became another program must do nothing more.
-        io::ErrorKind::Interrupted.into()
+        ExecFailure::SignalsPending
     }
 }
 

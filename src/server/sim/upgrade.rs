@@ -7,7 +7,7 @@ use super::{LISTENER, Run, servers};
 use crate::console::Console;
 use crate::console::event::Event;
 use crate::handover::{answer, format};
-use crate::limits::HANDOVER_TIMEOUT;
+use crate::limits::{HANDOVER_TIMEOUT, UPGRADE_CHECKS};
 use crate::server::os::Ready;
 use crate::sys::process::ExitStatus;
 
@@ -105,6 +105,38 @@ fn events_that_hang_refuse_an_upgrade() {
     let world = run.world.borrow();
     let log = String::from_utf8_lossy(&world.disk);
     assert!(log.contains("server not upgraded: events are hung\r\n"), "{log}");
+}
+
+/// Another program is installed before the one in its check run answers. Each of them gets a check run
+/// in its turn, but not without end.
+#[test]
+fn program_without_a_check_run_is_not_executed() {
+    for (replaced, upgrades) in [(1, 1), (usize::MAX, 0)] {
+        let mut run = Run::new(0, false);
+        run.settle();
+        run.world.borrow_mut().signals.upgrade = true;
+        run.world.borrow_mut().woken = true;
+        let mut tries = 0;
+        for _ in 0..200 {
+            run.settle();
+            let mut world = run.world.borrow_mut();
+            if let Some((program, state)) = &world.check_run {
+                let (id, digest) = (program.pipe, format::digest(state));
+                world.installed += usize::from(tries < replaced);
+                tries += 1;
+                world.send(id, &answer(digest), false);
+                world.end(id, ExitStatus::Code(0));
+            }
+            world.write_log();
+            world.write_records();
+        }
+        assert_eq!(run.upgrades, upgrades);
+        assert_eq!(tries, if upgrades == 1 { 2 } else { UPGRADE_CHECKS });
+        let world = run.world.borrow();
+        let log = String::from_utf8_lossy(&world.disk);
+        let refused = log.matches("not upgraded: the new program was replaced again and again");
+        assert_eq!(refused.count(), 1 - upgrades, "{log}");
+    }
 }
 
 /// Each signal is one try, also one that comes during another upgrade, and if all fail.

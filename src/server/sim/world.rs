@@ -74,6 +74,9 @@ pub(super) struct World {
     pub(super) children: Vec<Child>,
     /// The program of a check run, and the state that it was given.
     pub(super) check_run: Option<(Child, Vec<u8>)>,
+    /// The number of the program that is installed, and of the one that had the last check run.
+    pub(super) installed: usize,
+    pub(super) checked: Option<usize>,
     /// True if no program can be executed, though all pass their check runs.
     pub(super) never_executes: bool,
     /// The state with which the server became another program.
@@ -127,6 +130,8 @@ impl World {
             signals: PendingSignals::default(),
             children: Vec::new(),
             check_run: None,
+            installed: 0,
+            checked: None,
             never_executes: false,
             executed: None,
             next: 1,

@@ -25,7 +25,7 @@ use crate::server::os::kernel::FIRST_TOKEN;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::sys::process::daemonize::{self, ForkSide};
 use crate::sys::process::user::{self, Account};
-use crate::sys::process::{self, signal};
+use crate::sys::process::{self, exec, signal};
 use crate::sys::{self, fd, time};
 use crate::systemd::listen_fds::ListenFds;
 use crate::systemd::notify::Notifier;
@@ -44,7 +44,7 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
     let fd_sockets = child_sockets::fd_sockets(config, &mut passed);
     let mut recovery = Recovery::find(&mut passed);
     let open_files = fd::raise_limit();
-    let notifier = notifier(config)?;
+    let notifier = notifier(config).map_err(system("use NOTIFY_SOCKET"))?;
     let sockets = Sockets::open(config, passed, fd_sockets, &mut recovery)?;
     let log = match config.log.path() {
         Some(path) => open_log(config, path).map(Some),
@@ -65,6 +65,7 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
         dir: Text(start_directory()),
         open_files,
         account,
+        program: Some(exec::program_path(None)),
     };
     assemble(config, identity, recovery, notifier, sockets, log, files)
 }

@@ -157,10 +157,15 @@ fn kernel(config: &Config, parts: &ServerParts) -> Result<Kernel, StartupError> 
         config.argv0.as_bytes().to_vec(),
         config.restart.overlap.is_some(),
         descendants,
+        parts.identity.program.clone().unwrap_or_default(),
+        parts.start_kind == StartKind::Upgraded,
     );
     let kernel = kernel.map_err(system("poll"))?;
     if config.restart.kill_orphans || config.restart.daemon_pid_file.is_some() {
-        process::adopt_orphans().map_err(system("become the parent of orphans"))?;
+        // It lasts over an upgrade.
+        if parts.start_kind != StartKind::Upgraded {
+            process::adopt_orphans().map_err(system("become the parent of orphans"))?;
+        }
         if parts.descendants_since.is_none() {
             // Processes that are children already are not the child's descendants, and stay alive.
             procfs::wait_one_tick(KERNEL_TICK);

@@ -44,7 +44,7 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         signal::ignore(SIGINT as i32);
         signal::ignore(SIGQUIT as i32);
     }
-    let parts = match Predecessor::from_environment()? {
+    let parts = match Predecessor::from_environment(config)? {
         Some(predecessor) => predecessor.into_parts(config)?,
         None => fresh::parts(config)?,
     };

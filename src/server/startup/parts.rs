@@ -1,6 +1,7 @@
 //! What every server is assembled from, in whichever way it starts.
 
 use std::fs::File;
+use std::io;
 use std::rc::Rc;
 
 use super::pid_files::OwnedFile;
@@ -14,7 +15,6 @@ use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
-use crate::server::startup::error::StartupError;
 use crate::sys::time;
 use crate::systemd::notify::Notifier;
 
@@ -67,12 +67,11 @@ pub(crate) struct OutputFile {
 /// The way to the service manager, with `--notify` and if there is a service manager.
 ///
 /// # Errors
-/// NOTIFY_SOCKET is no address of a socket.
-pub(crate) fn notifier(config: &Config) -> Result<Option<Rc<Notifier>>, StartupError> {
+/// NOTIFY_SOCKET is no address of a socket, or there is no descriptor.
+pub(crate) fn notifier(config: &Config) -> io::Result<Option<Rc<Notifier>>> {
     let address = std::env::var_os("NOTIFY_SOCKET");
     let notifier = address.filter(|name| config.service.notify && !name.is_empty());
-    let notifier = notifier.map(|address| Notifier::new(&address).map(Rc::new)).transpose();
-    notifier.map_err(|error| StartupError::System { what: "use NOTIFY_SOCKET", error })
+    notifier.map(|address| Notifier::new(&address).map(Rc::new)).transpose()
 }
 
 /// The settings of the console.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
@@ -21,9 +22,11 @@ use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
+use crate::server::os::persist::persist;
 use crate::server::os::pty_process::PtyProcess;
 use crate::server::startup::error::StartupError;
-use crate::sys::{fd, process};
+use crate::sys::fd;
+use crate::sys::process::{self, exec};
 use crate::systemd::notify_socket::NotifySocket;
 
 /// The program that was this process before.
@@ -38,7 +41,7 @@ impl Predecessor {
     ///
     /// # Errors
     /// The state cannot be read. Then nothing was changed.
-    pub(crate) fn from_environment() -> Result<Option<Predecessor>, StartupError> {
+    pub(crate) fn from_environment(config: &Config) -> Result<Option<Predecessor>, StartupError> {
         let Some(number) = std::env::var_os(handover::VARIABLE) else {
             return Ok(None);
         };
@@ -46,9 +49,13 @@ impl Predecessor {
             .to_str()
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| io::Error::from(Errno::EBADF))
-            .and_then(read)
+            .and_then(|number| Ok(File::from(fd::adopt(number)?)))
+            .and_then(|file| persist(config.argv0.as_bytes(), "read the state", || read_all(&file)))
             .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
         let state = read.map_err(system("read the state named by PROCSERV_HANDOVER"))?;
+        if let Some(path) = state.identity().program {
+            exec::restore_process_name(&path);
+        }
         fd::close_on_exec_all();
         let take = |wanted: Descriptor| {
             let fd = fd::adopt(wanted.number)?;
@@ -65,7 +72,8 @@ impl Predecessor {
     /// # Errors
     /// A descriptor is missing, or the state is one that no console can have had.
     pub(crate) fn into_parts(mut self, config: &Config) -> Result<ServerParts, StartupError> {
-        let identity = self.state.identity();
+        let mut identity = self.state.identity();
+        identity.program = Some(exec::program_path(identity.program.as_deref()));
         let child = self.state.child.map(|child| self.process(child)).transpose()?;
         let old_child = self.state.old_child.map(|child| self.process(child)).transpose()?;
         let mut listeners = Vec::new();
@@ -93,7 +101,8 @@ impl Predecessor {
         let console = Console::restore(settings, Box::new(LocalTime), self.state.console)
             .map_err(|error| io::Error::other(error.to_string()))
             .map_err(system("go on from the state of the server before"))?;
-        let notifier = notifier(config)?;
+        let notifier = persist(config.argv0.as_bytes(), "use NOTIFY_SOCKET", || notifier(config))
+            .map_err(system("use NOTIFY_SOCKET"))?;
         let store =
             memory.zip(notifier.clone()).map(|(memory, notifier)| FdStore::adopt(notifier, memory));
         let files = adopt_files(config, process::own_pid(), &listeners);
@@ -145,7 +154,10 @@ impl Predecessor {
 }
 
 pub(super) fn read(number: i32) -> io::Result<Vec<u8>> {
-    let mut file = File::from(fd::adopt(number)?);
+    read_all(&File::from(fd::adopt(number)?))
+}
+
+fn read_all(mut file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut bytes)?;

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 
 use super::{LogJob, LogReply, Worker, WorkerHandle};
-use crate::limits::{LOG_JOBS, LOG_OTHERS};
+use crate::limits::{LOG_JOBS, LOG_OTHERS, SHORTAGE_RETRY};
 use crate::sys;
 
 /// What the event loop and the thread share.
@@ -34,6 +35,8 @@ struct Shared<J, R> {
     closed: bool,
     /// True if the thread has done all its jobs and ends.
     ended: bool,
+    /// The thread, once it could be started.
+    thread: Option<thread::Thread>,
 }
 
 impl<J, R> Default for Shared<J, R> {
@@ -47,6 +50,7 @@ impl<J, R> Default for Shared<J, R> {
             lacking: None,
             closed: false,
             ended: false,
+            thread: None,
         }
     }
 }
@@ -58,32 +62,62 @@ fn lock<J, R>(shared: &Mutex<Shared<J, R>>) -> MutexGuard<'_, Shared<J, R>> {
 /// The event loop's side.
 pub(crate) struct WorkerThread<J, R> {
     shared: Arc<Mutex<Shared<J, R>>>,
-    thread: thread::Thread,
+    start: Starter,
 }
+
+/// Starts a thread, unless it was started already. The error is that there can be no more threads now.
+pub(crate) type Starter = Rc<dyn Fn() -> io::Result<()>>;
 
 /// The handle of a sink's writer.
 pub(crate) type LogThread = WorkerThread<LogJob, LogReply>;
 
-/// Starts a thread for `worker`. The calling thread is the one that waits for it at the end.
-///
-/// # Errors
-///
-/// If there can be no more threads.
-pub(crate) fn start<W: Worker>(
-    name: &str,
-    worker: W,
-    waker: Arc<Waker>,
-) -> io::Result<WorkerThread<W::Job, W::Reply>> {
-    let shared = Arc::default();
-    let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
-    // All signals are for the event loop's thread, which blocks them when it has to.
-    let _blocked = sys::process::signal::SignalMaskGuard::all()?;
-    let builder = thread::Builder::new().name(name.to_owned()).stack_size(64 << 10);
-    let thread = builder.spawn(move || run(worker, &replies))?.thread().clone();
-    Ok(WorkerThread { shared, thread })
+impl<J: Send + 'static, R: Send + 'static> WorkerThread<J, R> {
+    /// Has `worker` work in a thread of this name, once [`starter`](Self::starter) has started it. The
+    /// calling thread is the one that waits for it at the end.
+    pub(crate) fn new<W: Worker<Job = J, Reply = R>>(
+        name: &str,
+        worker: W,
+        waker: Arc<Waker>,
+    ) -> WorkerThread<J, R> {
+        let shared: Arc<Mutex<Shared<J, R>>> = Arc::default();
+        let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
+        let name = name.to_owned();
+        // A thread that can't be started drops what it was given.
+        let worker = Arc::new(Mutex::new(Some(worker)));
+        let start = move || {
+            if lock(&replies.shared).thread.is_some() {
+                return Ok(());
+            }
+            let (worker, replies_copy) = (Arc::clone(&worker), replies.clone());
+            let work = move || {
+                let worker = worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(worker) = worker {
+                    run(worker, &replies_copy);
+                }
+            };
+            // All signals are for the event loop's thread, which blocks them when it has to.
+            let _blocked = sys::process::signal::SignalMaskGuard::all()?;
+            let builder = thread::Builder::new().name(name.clone()).stack_size(64 << 10);
+            let thread = builder.spawn(work)?.thread().clone();
+            lock(&replies.shared).thread = Some(thread);
+            Ok(())
+        };
+        WorkerThread { shared, start: Rc::new(start) }
+    }
+
+    /// What starts the thread.
+    pub(crate) fn starter(&self) -> Starter {
+        Rc::clone(&self.start)
+    }
 }
 
 impl<J, R> WorkerThread<J, R> {
+    fn unpark(&self) {
+        if let Some(thread) = &lock(&self.shared).thread {
+            thread.unpark();
+        }
+    }
+
     /// Waits until `condition` gives something, but not longer than `deadline`.
     fn await_until<T>(
         &self,
@@ -98,7 +132,8 @@ impl<J, R> WorkerThread<J, R> {
             if left.is_zero() {
                 return None;
             }
-            thread::park_timeout(left);
+            let started = (self.start)().is_ok();
+            thread::park_timeout(if started { left } else { left.min(SHORTAGE_RETRY) });
         }
     }
 }
@@ -106,7 +141,7 @@ impl<J, R> WorkerThread<J, R> {
 impl<J, R> WorkerHandle<J, R> for WorkerThread<J, R> {
     fn send(&mut self, job: J) {
         lock(&self.shared).jobs.push_back(job);
-        self.thread.unpark();
+        self.unpark();
     }
 
     fn try_send(&mut self, job: J) -> bool {
@@ -137,7 +172,7 @@ impl<J, R> WorkerHandle<J, R> for WorkerThread<J, R> {
 
     fn close(&mut self, limit: Duration) {
         lock(&self.shared).closed = true;
-        self.thread.unpark();
+        self.unpark();
         self.await_until(Instant::now() + limit, |shared| shared.ended.then_some(()));
     }
 }
@@ -178,6 +213,16 @@ impl<J, R> Replies<J, R> {
         self.owner.unpark();
         if urgent || wanted {
             let _ = self.waker.wake();
+        }
+    }
+}
+
+impl<J, R> Clone for Replies<J, R> {
+    fn clone(&self) -> Replies<J, R> {
+        Replies {
+            shared: Arc::clone(&self.shared),
+            owner: self.owner.clone(),
+            waker: Arc::clone(&self.waker),
         }
     }
 }

@@ -1,26 +1,46 @@
 //! The program that this process was started from: where it is installed, running it, becoming it.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use super::program_file::{self, ProgramFile};
 use super::signal;
 use crate::sys::cerr;
 
 /// Returns the file that this process was started from, by the name that it was started under and
 /// with links unresolved, so that a program that is installed there later is found. To be called
-/// before any chdir. A name below /dev/fd means another file later, so what it names now is
-/// returned instead. The path is empty if nothing is known.
-pub(crate) fn program_path() -> PathBuf {
-    match execfn() {
+/// before any chdir.
+///
+/// A process that was started from a descriptor has a name below /dev/fd, which means another file
+/// later. Then the path is `handed_over`, the path of the program before this one, or else the path
+/// that the file has now. The path is empty if nothing is known.
+pub(crate) fn program_path(handed_over: Option<&Path>) -> PathBuf {
+    match (execfn(), handed_over) {
         // In a directory that was removed a relative name stays one.
-        Some(path) if !path.starts_with("/dev/fd/") => std::path::absolute(&path).unwrap_or(path),
-        _ => std::env::current_exe().unwrap_or_default(),
+        (Some(path), _) if !is_descriptor(&path) => std::path::absolute(&path).unwrap_or(path),
+        (_, Some(path)) => path.to_owned(),
+        (_, None) => std::env::current_exe().unwrap_or_default(),
     }
+}
+
+/// Gives this process the name that execve(2) of `path` would have given it, if it was started from
+/// a descriptor. Some kernels name such a process by the number of the descriptor.
+pub(crate) fn restore_process_name(path: &Path) {
+    if execfn().is_some_and(|name| is_descriptor(&name))
+        && let Some(name) = path.file_name()
+    {
+        super::set_name(name);
+    }
+}
+
+fn is_descriptor(path: &Path) -> bool {
+    path.starts_with("/dev/fd")
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -69,22 +89,29 @@ impl ExecImage {
         })
     }
 
-    /// Replaces this process. Returns only if that fails, with the reason.
-    pub(crate) fn exec(&self) -> io::Error {
-        let Err(error) =
-            exec(&self.file, &crate::sys::pointers(&self.argv), &crate::sys::pointers(&self.env));
+    /// Replaces this process by `program`, which was opened by this path. Returns only if that fails,
+    /// with the reason.
+    pub(crate) fn exec(&self, program: &ProgramFile) -> io::Error {
+        let program = program.descriptor().map(|file| file.as_raw_fd());
+        let Err(error) = exec(
+            program,
+            &self.file,
+            &crate::sys::pointers(&self.argv),
+            &crate::sys::pointers(&self.env),
+        );
         error
     }
 
     /// Runs the program in a process group of its own, with no descriptors but `kept` and a pipe as
-    /// its standard output. Returns the PID and the other end of the pipe, which is non-blocking.
-    /// If the program cannot be executed, a NUL and the bytes of the error number arrive there.
+    /// its standard output. The new process opens the file, as that may take as long as the file
+    /// system does.
     ///
     /// # Errors
-    /// Those of pipe(2), fork(2) and opening /dev/null.
-    pub(crate) fn spawn(&self, kept: BorrowedFd<'_>) -> io::Result<(i32, PipeReader)> {
+    /// Those of pipe(2), socketpair(2), fork(2) and opening /dev/null.
+    pub(crate) fn spawn(&self, kept: BorrowedFd<'_>) -> io::Result<SpawnedImage> {
         let (answer, sink) = io::pipe()?;
         crate::sys::fd::set_nonblocking_cloexec(&answer)?;
+        let (program, opened) = UnixDatagram::pair()?;
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let (argv, env) = (crate::sys::pointers(&self.argv), crate::sys::pointers(&self.env));
         let blocked = signal::SignalMaskGuard::all()?;
@@ -95,7 +122,8 @@ impl ExecImage {
             0 => {
                 let stdio = [null.as_raw_fd(), sink.as_raw_fd(), null.as_raw_fd()];
                 let Err(error) = prepare_child(stdio, kept.as_raw_fd())
-                    .and_then(|()| exec(&self.file, &argv, &env));
+                    .and_then(|()| program_file::open_and_send(&self.file, opened.as_fd()))
+                    .and_then(|program| exec(program, &self.file, &argv, &env));
                 let [a, b, c, d] = error.raw_os_error().unwrap_or(0).to_ne_bytes();
                 // SAFETY: a valid buffer; ends the child without running anything of the parent's.
                 unsafe {
@@ -108,12 +136,24 @@ impl ExecImage {
                 // anybody signals it.
                 // SAFETY: system call on plain numbers.
                 unsafe { libc::setpgid(pid, pid) };
-                Ok((pid, answer))
+                Ok(SpawnedImage { pid, answer, program })
             }
         };
         drop(blocked);
         result
     }
+}
+
+/// A process that runs a program to check it.
+#[derive(Debug)]
+pub(crate) struct SpawnedImage {
+    /// The PID.
+    pub(crate) pid: i32,
+    /// The other end of standard output, non-blocking. If the program cannot be executed, a NUL and the
+    /// bytes of the error number arrive here.
+    pub(crate) answer: PipeReader,
+    /// The socket where the opened file arrives, for [`ProgramFile::receive`].
+    pub(crate) program: UnixDatagram,
 }
 
 /// Sets up the child between fork and exec. Async-signal-safe.
@@ -130,12 +170,28 @@ fn prepare_child(stdio: [RawFd; 3], kept: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Calls execve(2). Async-signal-safe.
+/// Calls execve(2) for the open file `program`, or for `file`, its path, if the program has to be
+/// executed by a path: a script, whose interpreter finds its descriptor closed (ENOENT), or on a system
+/// that executes no descriptors or does not let this process do so. Async-signal-safe.
 fn exec(
-    file: &CString,
+    program: Option<RawFd>,
+    file: &CStr,
     argv: &[*const libc::c_char],
     env: &[*const libc::c_char],
 ) -> io::Result<Infallible> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(program) = program {
+        let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH);
+        let (argv, env) = (argv.as_ptr(), env.as_ptr());
+        // SAFETY: as below.
+        unsafe { libc::syscall(libc::SYS_execveat, program, path, argv, env, flags) };
+        let error = io::Error::last_os_error();
+        if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOSYS | libc::EPERM)) {
+            return Err(error);
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = program;
     // SAFETY: NUL-terminated strings in null-terminated lists, alive across the call.
     unsafe { libc::execve(file.as_ptr(), argv.as_ptr(), env.as_ptr()) };
     Err(io::Error::last_os_error())

@@ -6,10 +6,12 @@ pub(crate) mod exit_status;
 pub(crate) mod passed_fds;
 pub(crate) mod pidfd;
 pub(crate) mod procfs;
+pub(crate) mod program_file;
 pub(crate) mod signal;
 pub(crate) mod spawn;
 pub(crate) mod user;
 
+use std::ffi::OsStr;
 use std::io;
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -90,6 +92,20 @@ pub(crate) fn signal(pid: i32, signal: i32) {
         let _ = kill(Pid::from_raw(pid), signal);
     }
 }
+
+/// Names the calling thread, which for the main thread is the name of the process, as ps(1) shows it:
+/// the first 15 bytes of `name` (PR_SET_NAME(2const)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn set_name(name: &OsStr) {
+    use std::os::unix::ffi::OsStrExt;
+    if let Ok(name) = std::ffi::CString::new(name.as_bytes()) {
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}
+
+/// Changes nothing: the process keeps its name.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn set_name(_name: &OsStr) {}
 
 /// Returns true if a process `pid` exists that this process may signal.
 pub(crate) fn may_signal(pid: i32) -> bool {

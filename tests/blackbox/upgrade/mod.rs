@@ -6,12 +6,14 @@
 mod ask;
 mod children;
 mod connections;
+mod exchanged;
 mod files;
 mod leftovers;
 mod limits;
 mod load;
 mod modes;
 mod refusals;
+mod shortages;
 mod signals;
 mod traffic;
 
@@ -27,6 +29,8 @@ pub(crate) fn cases() -> Vec<Case> {
         signals::cases(),
         modes::cases(),
         refusals::cases(),
+        exchanged::cases(),
+        shortages::cases(),
         leftovers::cases(),
         limits::cases(),
         load::cases(),

@@ -1,6 +1,6 @@
 //! However the server was started.
 
-use crate::support::dialogue::{daemon, line};
+use crate::support::dialogue::{daemon, line, started};
 use crate::support::{
     ServerBuilder, Terminal, TestEnv, TestServer, cases, number_after, parent_of, show, stat,
 };
@@ -24,6 +24,7 @@ cases![
     started_by_a_relative_path,
     started_by_a_name_in_path,
     link_to_a_directory_of_a_version_is_followed,
+    process_has_the_name_of_the_link,
     started_by_a_descriptor,
     started_by_another_name,
     long_command_line_and_environment,
@@ -222,6 +223,21 @@ fn link_to_a_directory_of_a_version_is_followed(env: &TestEnv) {
     assert_eq!(executed(&server), installed);
     assert_echo(&mut user, "hello");
     assert_eq!(fs::read_to_string(format!("/proc/{}/comm", server.pid())).unwrap(), "procServ\n");
+}
+
+/// The file behind the link has another name, in each version.
+fn process_has_the_name_of_the_link(env: &TestEnv) {
+    let (server, mut user) = started(env.server().installed().logged());
+    for version in ["server-v1", "server-v2"] {
+        let installed = install(env, &server, version);
+        symlink(&installed, server.path("next")).unwrap();
+        fs::rename(server.path("next"), server.path("procServ")).unwrap();
+        upgrade(env, &server);
+        assert_eq!(executed(&server), installed);
+        assert_echo(&mut user, version);
+        let comm = fs::read_to_string(format!("/proc/{}/comm", server.pid())).unwrap();
+        assert_eq!(comm, "procServ\n");
+    }
 }
 
 fn started_by_a_descriptor(env: &TestEnv) {
