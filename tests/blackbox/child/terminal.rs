@@ -1,7 +1,7 @@
 //! Errors of the child's terminal.
 
 use crate::support::preload::{NO_CC, is_available, preloaded};
-use crate::support::{TestEnv, TestServer, alive, cases};
+use crate::support::{Client, TestEnv, TestServer, alive, cases};
 use nix::errno::Errno;
 use std::fs;
 
@@ -11,8 +11,8 @@ cases![
 ];
 
 fn transient_read_error_is_no_end(env: &TestEnv) {
-    let server = preloaded(env).child(["raw", "say", "READY", "cat"]).start();
-    let mut user = server.connect();
+    let server = preloaded(env).child(["wait-for", "seen", "raw", "say", "READY", "cat"]).start();
+    let mut user = connect(&server);
     user.until("READY");
     user.until("\n");
     for error in [Errno::ENOMEM, Errno::EAGAIN, Errno::EINTR] {
@@ -27,9 +27,10 @@ fn transient_read_error_is_no_end(env: &TestEnv) {
 }
 
 fn transient_read_error_loses_no_last_output(env: &TestEnv) {
-    let child = ["say", "READY", "wait-for", "go", "say", "last words", "exit", "3"];
+    let child =
+        ["wait-for", "seen", "say", "READY", "wait-for", "go", "say", "last words", "exit", "3"];
     let server = preloaded(env).child(child).start();
-    let mut user = server.connect();
+    let mut user = connect(&server);
     user.until("READY\r\n");
     set_read_error(&server, Errno::ENOMEM);
     fs::write(server.path("go"), "").unwrap();
@@ -39,6 +40,14 @@ fn transient_read_error_loses_no_last_output(env: &TestEnv) {
     fs::remove_file(server.path("read-error")).unwrap();
     user.expect("last words\n\n@@@ @@@ @@@ @@@ @@@\n");
     user.until("Normal exit status = 3\r\n");
+}
+
+/// A client that sees all that the child writes: the child waits for it.
+fn connect(server: &TestServer) -> Client {
+    let mut user = server.connect();
+    user.greeting();
+    fs::write(server.path("seen"), "").unwrap();
+    user
 }
 
 /// From now on each read from the child's terminal fails.
