@@ -7,7 +7,7 @@ need systemd-analyze socat useradd python3
 chroot "$root" useradd --system --user-group web
 cp "$contrib/systemd/web-overlap@.service" "$root/etc/systemd/system/"
 mkdir -p "$root/opt/web/demo"
-cp "$here/../restart/web.py" "$root/opt/web/demo/"
+cp "$here/../blackbox/child/web.py" "$root/opt/web/demo/"
 # serve VERSION
 serve() {
     cat >"$scratch/serve" <<SERVE
