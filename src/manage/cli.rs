@@ -26,7 +26,10 @@ pub fn definition() -> Command {
         units("restart", "Stop and start instances (all, without a pattern)"),
         attach(),
         list("list", "Show what is configured"),
-        list("status", "Show what runs, without opening consoles"),
+        list("status", "Show what runs, without opening consoles").arg(
+            flag("plain", None, "The words of procServ's helper, for scripts")
+                .conflicts_with("json"),
+        ),
         logs(),
         upgrade(),
         Command::new("doctor")

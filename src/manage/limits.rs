@@ -41,3 +41,19 @@ pub(crate) const REPLAY_QUIET: Duration = Duration::from_millis(200);
 
 /// A console that is never silent has replayed its history by then.
 pub(crate) const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a file or a process that belongs to a server or an instance may take to answer. A user is
+/// waiting, and a disk that answers at all does so in less.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Threads that look at files and processes, as long as all of these answer.
+pub(crate) const WORKERS_MIN: usize = 4;
+
+/// After so long a time without a result, more threads are started.
+pub(crate) const WORKER_PATIENCE: Duration = Duration::from_millis(20);
+
+/// The stack of such a thread, in bytes. The parser of command lines needs most of it.
+pub(crate) const WORKER_STACK: usize = 1 << 20;
+
+/// How many characters of a message are shown. A path has up to 4095.
+pub(crate) const MESSAGE_MAX: usize = 1000;

@@ -19,7 +19,7 @@ use crate::manage::registry::{Instance, Problem, Registry};
 /// # Errors
 /// Standard output can't be written.
 pub(crate) fn doctor(registry: &Registry, json: bool) -> CommandResult {
-    let servers = if registry.root.is_none() { servers::running() } else { Vec::new() };
+    let servers = if registry.root.is_none() { servers::running().0 } else { Vec::new() };
     let mut report =
         Report { registry, servers: &servers, clock: Clock::read(), findings: Vec::new() };
     let instances = report.configured();
@@ -44,8 +44,8 @@ pub(crate) fn doctor(registry: &Registry, json: bool) -> CommandResult {
         ))?;
     } else {
         for Finding { subject, problem, advice } in findings {
-            let problem = output::escape_control(&format!("{subject}: {problem}"));
-            output::print(&format!("{problem}\n    {}\n", output::escape_control(advice)))?;
+            let problem = output::line(&format!("{subject}: {problem}"));
+            output::print(&format!("{problem}    {}", output::line(advice)))?;
         }
     }
     Ok(u8::from(!findings.is_empty()))
