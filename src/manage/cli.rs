@@ -26,10 +26,11 @@ pub fn definition() -> Command {
         units("restart", "Stop and start instances (all, without a pattern)"),
         attach(),
         list("list", "Show what is configured"),
-        list("status", "Show what runs, without opening consoles").arg(
-            flag("plain", None, "The words of procServ's helper, for scripts")
-                .conflicts_with("json"),
-        ),
+        list("status", "Show what runs, without opening consoles").arg(flag(
+            "plain",
+            None,
+            "The words of procServ's helper, for scripts",
+        )),
         logs(),
         upgrade(),
         Command::new("doctor")
