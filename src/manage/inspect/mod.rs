@@ -4,3 +4,4 @@ pub(crate) mod bounded;
 pub(crate) mod probe;
 pub(crate) mod proc;
 pub(crate) mod servers;
+pub(crate) mod units;
