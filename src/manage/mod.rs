@@ -126,7 +126,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
     match name {
-        "status" | "upgrade" | "doctor" => left_behind(run),
+        "add" | "status" | "upgrade" | "doctor" => left_behind(run),
         _ => run(),
     }
 }

@@ -1,16 +1,19 @@
 //! `doctor`: problems of the instances and of the servers that run, and what to do about each.
 
 mod conflicts;
-mod instance;
+mod finding;
+pub(crate) mod instance;
 mod leftovers;
+mod running;
+mod unit;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde_json::json;
-
+use self::finding::{Finding, no_answer};
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::proc::Clock;
-use crate::manage::inspect::servers::{self, RunningServer};
+use crate::manage::inspect::servers;
 use crate::manage::output;
 use crate::manage::registry::{Instance, Problem, Registry};
 
@@ -19,93 +22,67 @@ use crate::manage::registry::{Instance, Problem, Registry};
 /// # Errors
 /// Standard output can't be written.
 pub(crate) fn doctor(registry: &Registry, json: bool) -> CommandResult {
-    let servers = if registry.root.is_none() { servers::running().0 } else { Vec::new() };
-    let mut report =
-        Report { registry, servers: &servers, clock: Clock::read(), findings: Vec::new() };
-    let instances = report.configured();
+    let registry = Arc::new(registry.clone());
+    let is_live = registry.root.is_none();
+    let (servers, unanswered) = if is_live { servers::running() } else { Default::default() };
+    let clock = Clock::read();
+    let (instances, mut findings) = configured(&registry);
+    let mut looks = Vec::new();
     for instance in instances.values() {
-        report.configuration(instance);
-        report.runtime(instance);
+        looks.extend(instance::looks(&registry, instance));
+        looks.push(unit::look(&registry, instance));
+        looks.extend(running::looks(&registry, instance, clock));
     }
-    report.sockets(&instances);
-    report.leftovers(&instances);
-    report.ports(&instances);
-    report.shared_files();
-    report.pid_files();
-    let findings = &report.findings;
+    looks.push(unit::links(&registry));
+    looks.push(leftovers::generators(&registry));
+    findings.extend(finding::take(looks));
+    findings.extend(unit::states(&registry, &instances.keys().collect::<Vec<_>>()));
+    findings.extend(leftovers::sockets(&registry, &instances));
+    findings.extend(leftovers::units(&registry, &servers, &instances));
+    findings.extend(conflicts::endpoints(&registry, &servers, &instances, clock));
+    findings.extend(conflicts::files_of(&servers));
+    findings.extend(unanswered.iter().map(|pid| no_answer("a server", &format!("PID {pid}"))));
+    // Problems come first.
+    findings.sort_by_key(|finding| finding.is_hint);
+    let has_problems = findings.iter().any(|finding| !finding.is_hint);
     if json {
-        let findings: Vec<_> = findings.iter().map(Finding::json).collect();
-        output::print_json(&findings.into())?;
-    } else if findings.is_empty() {
-        output::print(&format!(
-            "no problems found ({} instances, {} servers running)\n",
-            instances.len(),
-            servers.len()
-        ))?;
+        output::print_json(&findings.iter().map(Finding::json).collect())?;
     } else {
-        for Finding { subject, problem, advice } in findings {
-            let problem = output::line(&format!("{subject}: {problem}"));
+        if !has_problems {
+            output::print(&format!(
+                "no problems found ({} instances, {} servers running)\n",
+                instances.len(),
+                servers.len()
+            ))?;
+        }
+        for Finding { subject, problem, advice, is_hint } in &findings {
+            let hint = if *is_hint { "hint: " } else { "" };
+            let problem = output::line(&format!("{hint}{subject}: {problem}"));
             output::print(&format!("{problem}    {}", output::line(advice)))?;
         }
     }
-    Ok(u8::from(!findings.is_empty()))
+    Ok(u8::from(has_problems))
 }
 
-/// A problem and what to do about it.
-struct Finding {
-    subject: String,
-    problem: String,
-    advice: String,
-}
-
-impl Finding {
-    fn json(&self) -> serde_json::Value {
-        json!({ "subject": self.subject, "problem": self.problem, "advice": self.advice })
-    }
-}
-
-/// What is looked at, and the findings so far.
-struct Report<'a> {
-    registry: &'a Registry,
-    servers: &'a [RunningServer],
-    clock: Option<Clock>,
-    findings: Vec<Finding>,
-}
-
-impl Report<'_> {
-    fn add(&mut self, subject: impl ToString, problem: impl ToString, advice: impl ToString) {
-        self.findings.push(Finding {
-            subject: subject.to_string(),
-            problem: problem.to_string(),
-            advice: advice.to_string(),
-        });
-    }
-
-    /// Reads the configuration files.
-    fn configured(&mut self) -> BTreeMap<String, Instance> {
-        const SUBJECT: &str = "configuration";
-        match self.registry.configured() {
-            Ok(configured) => {
-                for Problem { text, is_denied } in configured.problems {
-                    let advice = if is_denied {
-                        "ask as a user who may read it"
-                    } else {
-                        "correct the file"
-                    };
-                    self.add(SUBJECT, text, advice);
-                }
-                configured.instances
-            }
-            Err(error) => {
-                self.add(SUBJECT, error.text, "make it a directory that you may read");
-                BTreeMap::new()
-            }
+/// Reads the configuration files.
+fn configured(registry: &Registry) -> (BTreeMap<String, Arc<Instance>>, Vec<Finding>) {
+    const SUBJECT: &str = "configuration";
+    match registry.configured() {
+        Ok(configured) => {
+            let find = |Problem { text, is_denied }| {
+                let advice =
+                    if is_denied { "ask as a user who may read it" } else { "correct the file" };
+                Finding::new(SUBJECT, text, advice)
+            };
+            let instances = configured.instances.into_iter();
+            (
+                instances.map(|(name, instance)| (name, Arc::new(instance))).collect(),
+                configured.problems.into_iter().map(find).collect(),
+            )
+        }
+        Err(error) => {
+            let advice = "make it a directory that you may read";
+            (BTreeMap::new(), vec![Finding::new(SUBJECT, error.text, advice)])
         }
     }
-}
-
-/// The command to type, from any directory and as any user.
-fn suggested_command(registry: &Registry, verb: &str, name: &str) -> String {
-    let root = registry.root.as_ref().map(|root| format!(" --root {}", root.display()));
-    format!("manage-procs {}{} {verb} {name}", registry.scope.option(), root.unwrap_or_default())
 }
