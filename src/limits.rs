@@ -96,6 +96,11 @@ pub(crate) const BACKLOG: i32 = 128;
 /// be open to other users.
 pub(crate) const SOCKET_LOCK_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a server waits for another one that writes or removes a PID file in the same directory.
+/// That takes microseconds; a process that keeps the directory locked must not hold up a start or an
+/// end for longer.
+pub(crate) const FILE_LOCK_WAIT: Duration = Duration::from_secs(1);
+
 /// How long a listener pauses if the system has no descriptor left.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
