@@ -228,7 +228,11 @@ pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a server that has taken the place of another asks again for what the kernel refused.
-pub(crate) const SHORTAGE_RETRY: Duration = Duration::from_millis(100);
+pub const SHORTAGE_RETRY: Duration = Duration::from_millis(100);
+
+/// Such a server waits for memory if it wants less than this at once. More is wanted for the stream,
+/// which can be smaller, and for reading the state, which is tried again as a whole.
+pub const SHORTAGE_MEMORY: usize = STREAM_BUFFER_MAX / 4;
 
 /// How many programs an upgrade checks at most, if each is replaced before it is executed.
 pub(crate) const UPGRADE_CHECKS: usize = 5;
