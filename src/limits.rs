@@ -108,6 +108,18 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// some.
 pub(crate) const RESERVED_FDS: u64 = 16;
 
+/// With a low limit of open files, half of the descriptors beyond this number are reserved instead:
+/// about as many a server has open itself.
+pub(crate) const SERVER_FDS: u64 = 16;
+
+/// But at least as many are reserved: both ends of the next PTY, a file of `/proc`, and a file that a
+/// writing thread opens anew.
+pub(crate) const RESERVED_FDS_MIN: u64 = 4;
+
+/// Descriptors that every server has open besides its endpoints and files: epoll and its waker, two
+/// for signals, the PTY of the child.
+pub(crate) const OWN_FDS: u64 = 5;
+
 /// At exit, how long clients may take to accept the output that is left for them.
 pub(crate) const CLIENT_LINGER: Duration = Duration::from_millis(250);
 
