@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use serde_json::json;
 
+use super::doctor::instance;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::output;
 use crate::manage::registry::ini;
@@ -47,6 +48,7 @@ pub(crate) fn add(registry: &Registry, matches: &ArgMatches, json: bool) -> Comm
     if !force {
         instance.server_config(registry).map_err(CommandError::usage)?;
     }
+    instance::require_startable(registry, &instance, force)?;
 
     let directory = registry.directory();
     fs::DirBuilder::new()
