@@ -56,6 +56,7 @@ fn configured(instance: &Instance) -> Value {
         "user": instance.user,
         "group": instance.group,
         "port": instance.port,
+        "host": instance.host,
         "environment": instance.environment,
         "env_file": instance.env_file,
         "options": instance.options,

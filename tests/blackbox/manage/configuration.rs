@@ -329,7 +329,7 @@ fn what_could_not_be_read_is_not_added(_: &TestEnv) {
         (["-G", "ioc\\"], "group: a line end, or a backslash at the end"),
         (["-E", "/a\\"], "env_file: a line end, or a backslash at the end"),
         (["-P", "unix:/a\\"], "port: a line end, or a backslash at the end"),
-        (["-U", ""], "a value is empty"),
+        (["-U", ""], "user: a value is empty"),
         (["-U", "a\n[b]"], "user: has blanks at an end, a line end or"),
     ] {
         // Whatever else is forced.

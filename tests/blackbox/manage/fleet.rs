@@ -2,7 +2,7 @@
 
 use crate::support::{ServerBuilder, TestEnv, TestServer};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -53,6 +53,7 @@ impl Fleet {
         }
         let script = format!("#!/bin/sh\ndir={}\n{SYSTEMCTL}", fleet.dir.path().display());
         fleet.program("bin/systemctl", &script);
+        symlink(env!("CARGO_BIN_EXE_procServ"), fleet.path("bin/procServ")).unwrap();
         fleet
     }
 
