@@ -11,8 +11,8 @@ mod tests;
 
 use minicbor::{Decode, Encode};
 
-pub(crate) use self::option::ECHO;
 pub use self::option::{Agreement, OFFER, Options, Verb};
+pub(crate) use self::option::{ECHO, SUPPRESS_GO_AHEAD};
 
 /// The state of one connection's incoming telnet stream. It is plain data, so that a handover can
 /// take it to another program.

@@ -96,7 +96,16 @@ impl LogWriter {
         if self.file.is_none()
             && let Source::Passage(passage) = &self.source
         {
-            let file = passage.take()?;
+            // What could not be taken out before is followed by a later file.
+            let mut file = passage.take();
+            while let Ok(next) = passage.take() {
+                file = Ok(next);
+            }
+            let file = match (file, &self.path) {
+                // Lost on its way, as this table had no room.
+                (Err(_), Some(path)) => file::open_append(path)?,
+                (file, _) => file?,
+            };
             self.sync = is_syncable(&file);
             self.file = Some(file);
         }
@@ -157,8 +166,10 @@ impl LogWriter {
             return Ok(());
         };
         let file = file::open_append(path)?;
-        // The old one must not stay in the passage.
-        let _ = self.fetch();
+        // The old one must not stay in the passage. It was synced before it got there.
+        if let Source::Passage(passage) = &self.source {
+            while passage.take().is_ok() {}
+        }
         self.use_file(file, replies);
         Ok(())
     }

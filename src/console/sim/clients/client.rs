@@ -10,6 +10,7 @@ use crate::console::sim::stream::buffer::ExpectedStream;
 use crate::console::sim::stream::reader::{Announcement, ReaderCheck, announcement, show};
 use crate::limits::CLIENT_BUDGET;
 use crate::sim_support::Random;
+use crate::telnet::SUPPRESS_GO_AHEAD;
 
 const SKIPPED: &str = " bytes skipped: this connection reads too slowly\r\n";
 const IAC: u8 = 0xFF;
@@ -41,6 +42,8 @@ pub struct Client {
     pub stalled: bool,
     /// True if the connection is to be closed.
     pub leaving: bool,
+    /// True if the client has asked for SUPPRESS-GO-AHEAD last, and not against it.
+    suppress_go_ahead: bool,
 }
 
 impl Client {
@@ -64,6 +67,7 @@ impl Client {
             sent: VecDeque::new(),
             stalled: false,
             leaving: false,
+            suppress_go_ahead: false,
         }
     }
 
@@ -194,8 +198,17 @@ impl Client {
         const SE: u8 = 0xF0;
         let [will, wont, do_, dont] = [0xFB, 0xFC, 0xFD, 0xFE];
         // Options that the server takes no part in.
-        let option = random.pick(&[0, 3, 5, 24, 31, 39]);
+        let option = random.pick(&[0, 5, 24, 31, 39]);
         let (bytes, reply): (&[u8], _) = match random.below(kinds) {
+            _ if kinds > 2 && random.one_in(6) => {
+                let on = random.one_in(2);
+                let changes = std::mem::replace(&mut self.suppress_go_ahead, on) != on;
+                let (request, answer) = if on { (do_, will) } else { (dont, wont) };
+                (
+                    &[IAC, request, SUPPRESS_GO_AHEAD],
+                    changes.then_some([IAC, answer, SUPPRESS_GO_AHEAD]),
+                )
+            }
             0 => (&[IAC, will, option], Some([IAC, dont, option])),
             1 => (&[IAC, do_, option], Some([IAC, wont, option])),
             2 => (&[IAC, wont, option], None),
