@@ -122,19 +122,36 @@ fn limits() -> io::Result<(u64, u64)> {
     Ok((soft as u64, hard as u64))
 }
 
-/// Returns true if fewer than `reserve` descriptors are left below the soft limit. The kernel gives
-/// out the lowest free number, so a copy of `probe` tells how many are open.
-pub(crate) fn is_near_limit(probe: BorrowedFd<'_>, reserve: u64) -> bool {
+/// Returns true if fewer descriptors are left below the soft limit than `reserve` returns for that
+/// limit. The kernel gives out the lowest free number, so a copy of `probe` tells how many are open.
+pub(crate) fn is_near_limit(probe: BorrowedFd<'_>, reserve: impl FnOnce(u64) -> u64) -> bool {
     let Ok((soft, _)) = limits() else {
         return false;
     };
     match probe.try_clone_to_owned() {
         Ok(copy) => {
             let lowest = u64::try_from(copy.as_raw_fd()).unwrap_or(0);
-            lowest >= soft.saturating_sub(reserve)
+            lowest >= soft.saturating_sub(reserve(soft))
         }
         Err(_) => true,
     }
+}
+
+/// Returns how many of `wanted` descriptors cannot be opened because of the limit of open files, and
+/// that limit; `None` if all of them can be opened.
+pub(crate) fn missing(wanted: u64) -> Option<(u64, u64)> {
+    let probe = io::stdin();
+    let mut copies = Vec::new();
+    for missing in (1..=wanted).rev() {
+        match probe.as_fd().try_clone_to_owned() {
+            Ok(copy) => copies.push(copy),
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                return Some((missing, limits().ok()?.0));
+            }
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Raises the soft limit of open files to the hard one. Returns the soft and the hard limit as they

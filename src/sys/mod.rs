@@ -9,6 +9,7 @@
 
 pub mod fd;
 pub(crate) mod file;
+pub mod memory;
 pub(crate) mod process;
 pub(crate) mod pty;
 pub(crate) mod socket;

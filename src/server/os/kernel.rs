@@ -20,7 +20,7 @@ use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
 use super::descendants::Descendants;
 use super::listening_socket::ListeningSocket;
-use super::persist::{self, is_shortage, persist, report_shortage};
+use super::persist::{self, persist, report_shortage};
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
 use super::{
@@ -41,7 +41,7 @@ use crate::sys::process::passed_fds::PassedFds;
 use crate::sys::process::program_file::ProgramFile;
 use crate::sys::process::signal::SignalMaskGuard;
 use crate::sys::process::spawn::PreparedCommand;
-use crate::sys::{fd, file, pty, time};
+use crate::sys::{fd, file, memory, pty, time};
 use crate::systemd;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
@@ -185,7 +185,7 @@ impl Kernel {
         let start = thread.starter();
         match start() {
             // Its jobs wait meanwhile, as for a thread that hangs.
-            Err(error) if self.persists && is_shortage(&error) => {
+            Err(error) if self.persists => {
                 report_shortage(&self.argv0, "start a thread", &error);
                 self.starting.borrow_mut().push(start);
                 Ok(thread)
@@ -279,7 +279,9 @@ impl Poller for Kernel {
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
-        self.persists = false;
+        if std::mem::take(&mut self.persists) {
+            memory::end_waiting();
+        }
         let limit = [limit, self.start_threads()].into_iter().flatten().min();
         match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -376,7 +378,8 @@ impl Upgrade for Kernel {
         let state = fd::in_memory(state)?;
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
-        let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
+        let env = std::env::vars_os()
+            .filter(|(name, _)| name != handover::VARIABLE && !systemd::is_for_server(name, true));
         let check = ExecImage::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
         self.checked = Some(CheckedProgram::Expected(check.program));
         let master = File::from(OwnedFd::from(check.answer));

@@ -13,7 +13,7 @@ use super::log_files::open_log;
 use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
 use super::pid_files::{OwnedFile, adopt_files, write_files};
 use super::recovery::Recovery;
-use super::{stderr, system};
+use super::{open_files, stderr, system};
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
@@ -45,6 +45,10 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
     let mut recovery = Recovery::find(&mut passed);
     let open_files = fd::raise_limit();
     let notifier = notifier(config).map_err(system("use NOTIFY_SOCKET"))?;
+    // A server that crashed had room for all that it left behind.
+    if recovery.state().is_none() {
+        open_files::check(config, config.service.fdstore && notifier.is_some())?;
+    }
     let sockets = Sockets::open(config, passed, fd_sockets, &mut recovery)?;
     let log = match config.log.path() {
         Some(path) => open_log(config, path).map(Some),

@@ -30,6 +30,8 @@ mod server;
 mod suite;
 mod terminal;
 mod text;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod tracer;
 
 pub use builder::ServerBuilder;
 pub use client::{Client, NEGOTIATION};
