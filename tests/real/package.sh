@@ -58,7 +58,7 @@ stand_in() {
     in_root dpkg-deb --build "/$1" "/$1.deb" >>"$scratch/theirs.out"
 }
 helper_files=(usr/bin/manage-procs usr/bin/procServ-launcher usr/share/man/man1/manage-procs.1.gz
-    usr/lib/python3/dist-packages/procServUtils/__init__.py)
+    usr/lib/python3/dist-packages/procServUtils.py)
 unit_files=(usr/lib/systemd/system-generators/systemd-procserv-generator
     usr/lib/systemd/user-generators/systemd-procserv-generator)
 check "so are the packages of its helper" eval '
@@ -70,7 +70,7 @@ check "Debian's is gone" not is procserv installed
 check "the helper's are gone" eval '! is python3-procserv installed && ! is procserv-systemd installed'
 check "with their files" eval '
     [ ! -e "$root/usr/lib/systemd/system-generators/systemd-procserv-generator" ] &&
-    [ ! -e "$root/usr/lib/python3/dist-packages/procServUtils" ]'
+    [ ! -e "$root/usr/lib/python3/dist-packages/procServUtils.py" ]'
 check "manage-procs is ours" cmp "$root/usr/bin/manage-procs" "$CARGO_TARGET_DIR/release/manage-procs"
 check "the other package has what it needs" eval \
     'is site-iocs installed && [ -z "$(in_root dpkg --audit)" ] && in_root apt-get check >"$scratch/apt.out" 2>&1'

@@ -9,6 +9,7 @@ mod conserver;
 mod doctor;
 mod fleet;
 mod hostile;
+mod hung;
 mod image;
 mod logs;
 mod running;
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         shared::cases(),
         conserver::cases(),
         hostile::cases(),
+        hung::cases(),
         logs::cases(),
         doctor::cases(),
         running::cases(),
