@@ -5,7 +5,7 @@ use super::*;
 use crate::console::Chunk;
 use crate::console::event::{ChildSlot, Role, Subsystem};
 use crate::console::snapshot::Snapshot;
-use crate::handover::state::{ClientState, RecordsState};
+use crate::handover::state::{ClientState, HistoryState, RecordsState};
 use crate::sys::process::user::Account;
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples/state-1");
@@ -117,6 +117,7 @@ fn around(console: Snapshot) -> State {
                 endpoint: "tcp:127.0.0.1:2000".to_owned(),
                 since: 101,
             }],
+            history: HistoryState::default(),
         },
         account: Some(account()),
         descendants_since: Some(77_000),

@@ -28,7 +28,7 @@ use crate::server::os::fdstore::{self, FdStore};
 use crate::server::os::kernel::Kernel;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::records::{
-    EndpointJson, RecordWriter, Records, RecordsJob, RecordsReply, ServerInfo,
+    EndpointJson, LeftStatus, RecordWriter, Records, RecordsJob, RecordsReply, ServerInfo,
 };
 use crate::server::service_manager::ServiceReporter;
 use crate::server::startup::error::StartupError;
@@ -96,6 +96,12 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
     let info = server_info(config, &parts.identity, &parts.listeners, predecessor);
     let mut records = records(config, &kernel, info).map_err(system("start a thread"))?;
     records = records.map(|records| records.with_state(records_state));
+    if parts.start_kind != StartKind::Upgraded
+        && let (Some(records), Some(path)) = (&mut records, &config.files.status)
+        && let Some(left) = LeftStatus::read(path)
+    {
+        records.succeed(left);
+    }
     if parts.start_kind == StartKind::Fresh
         && let Some(records) = &mut records
     {

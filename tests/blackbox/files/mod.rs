@@ -2,6 +2,7 @@
 
 mod day;
 mod events;
+mod history;
 mod rotate;
 mod status;
 mod syslog;
@@ -17,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let all = [
         day::cases(),
         events::cases(),
+        history::cases(),
         trouble::cases(),
         status::cases(),
         rotate::cases(),
