@@ -148,6 +148,13 @@ pub(crate) const UNKNOWN_EXIT_CODE: u8 = 255;
 /// holdoff time: the pace of procServ, which strains neither the processor nor the log.
 pub(crate) const RESTART_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
+/// Restarts of the last day are counted in slots of this length, so that a child that ends at once
+/// for days takes little memory.
+pub(crate) const RESTART_SLOT: Duration = Duration::from_secs(600);
+
+/// The slots of a day.
+pub(crate) const RESTART_SLOTS: usize = 144;
+
 /// A start is tried again at most this often, whatever the holdoff time, if the system had no
 /// process or terminal to give.
 pub(crate) const START_RETRY: Duration = Duration::from_secs(1);
@@ -230,6 +237,12 @@ pub(crate) const SYSLOG_RECOVERY: Duration = Duration::from_secs(10);
 
 /// Bytes of events that wait for a file that cannot be written: some thousands of events.
 pub(crate) const EVENTS_MAX: usize = 1 << 20;
+
+/// How many ends of children the status file has: enough to tell a loop from an accident.
+pub(crate) const ENDS_KEPT: usize = 3;
+
+/// Bytes that are read of a status file that a dead server left behind.
+pub(crate) const STATUS_FILE_MAX: u64 = 1 << 20;
 
 /// The status file is replaced at most this often.
 pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);

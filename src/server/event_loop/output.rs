@@ -7,6 +7,7 @@ use crate::limits::WRITES_PER_TURN;
 use crate::server::Server;
 use crate::server::os::fdstore;
 use crate::server::os::{Notify, System};
+use crate::server::records::Records;
 use crate::server::writers::sink::{SinkEvent, SinkWriter};
 use crate::sys;
 
@@ -132,7 +133,8 @@ impl<S: System> Server<S> {
 
     /// Under `--fdstore`, saves the state that a server would go on with after a crash.
     pub(crate) fn save(&mut self, now: Timestamps) {
-        let revision = self.console.revision();
+        let records = self.records.as_ref().map_or(0, Records::revision);
+        let revision = self.console.revision() + records;
         if !self.store.as_ref().is_some_and(|store| store.is_save_due(revision, now.mono)) {
             return;
         }

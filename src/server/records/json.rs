@@ -61,6 +61,9 @@ pub(crate) enum EventBody<'a> {
     ChildReady {
         pid: i32,
     },
+    TerminalClosed {
+        pid: i32,
+    },
     ChildExit {
         pid: i32,
         #[serde(flatten)]
@@ -175,6 +178,7 @@ pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
         Subsystem::EventsRotation => "events_rotate",
         Subsystem::Status => "status_file",
         Subsystem::History => "history",
+        Subsystem::Start => "child_start",
     }
 }
 

@@ -36,7 +36,7 @@ use super::os::Clock;
 use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role};
-use crate::limits::STAGE_MAX;
+use crate::limits::{RESTART_SLOT, STAGE_MAX};
 use crate::sim_support;
 use crate::sys::fd;
 use crate::sys::process::ExitStatus;
@@ -292,9 +292,10 @@ impl Run {
             }
             // Only a restart or the log's next try may still be to come.
             match self.server.timeout() {
-                Some(_) => self.sleep(HOLDOFF),
-                None if quiet => return,
-                None => {}
+                // Restarts are forgotten after a day.
+                Some(wait) if wait < RESTART_SLOT => self.sleep(HOLDOFF),
+                _ if quiet => return,
+                _ => {}
             }
         }
         panic!("the server finds no rest");

@@ -17,9 +17,7 @@ use crate::config::endpoint::Endpoint;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
-use crate::handover::state::{
-    ChildState, ConnectionKind, Descriptor, Retry, SinkState, State,
-};
+use crate::handover::state::{ChildState, ConnectionKind, Descriptor, Retry, SinkState, State};
 use crate::handover::{self, format};
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
