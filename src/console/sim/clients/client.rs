@@ -44,6 +44,10 @@ pub struct Client {
     pub leaving: bool,
     /// True if the client has asked for SUPPRESS-GO-AHEAD last, and not against it.
     suppress_go_ahead: bool,
+    /// True if the LF or NUL of CR LF and CR NUL is to be lost, once the client has spoken telnet.
+    joins_line_ends: bool,
+    has_spoken: bool,
+    after_cr: bool,
 }
 
 impl Client {
@@ -54,6 +58,7 @@ impl Client {
         greeting: Vec<u8>,
         check: ReaderCheck,
         joined: usize,
+        joins_line_ends: bool,
     ) -> Client {
         Client {
             id,
@@ -68,6 +73,9 @@ impl Client {
             stalled: false,
             leaving: false,
             suppress_go_ahead: false,
+            joins_line_ends,
+            has_spoken: false,
+            after_cr: false,
         }
     }
 
@@ -193,6 +201,7 @@ impl Client {
     }
 
     fn negotiate(&mut self, random: &mut Random, kinds: usize) {
+        self.has_spoken = true;
         const NOP: u8 = 0xF1;
         const SB: u8 = 0xFA;
         const SE: u8 = 0xF0;
@@ -224,7 +233,14 @@ impl Client {
         }
     }
 
-    fn put(&mut self, byte: u8, typed: Option<u8>, reply: Option<[u8; 3]>) {
+    fn put(&mut self, byte: u8, mut typed: Option<u8>, reply: Option<[u8; 3]>) {
+        if typed.is_some() {
+            if self.after_cr && matches!(byte, b'\n' | 0) {
+                reached("a line end of two bytes was one");
+                typed = None;
+            }
+            self.after_cr = self.joins_line_ends && self.has_spoken && typed == Some(b'\r');
+        }
         self.sent.push_back(SentByte { byte, typed, reply });
     }
 
