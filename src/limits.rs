@@ -179,6 +179,13 @@ pub(crate) const DAEMON_WAIT: Duration = Duration::from_secs(10);
 /// How often that file is read meanwhile.
 pub(crate) const DAEMON_SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long the event loop waits for a PID file to be removed or read: far longer than a disk takes that
+/// has not gone to sleep, and hardly noticed by anybody if it hangs.
+pub(crate) const FILE_WAIT: Duration = Duration::from_millis(50);
+
+/// At exit, how long the removal of PID file and info file may take.
+pub(crate) const FILE_LINGER: Duration = Duration::from_secs(1);
+
 /// Bytes that are read of a PID file.
 pub(crate) const PID_MAX: u64 = 64;
 

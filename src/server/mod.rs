@@ -66,7 +66,7 @@
 //! | the exec itself | a signal has come meanwhile | handled first, then tried again |
 //! | | a descriptor cannot be executed: a script, an older system | executed by its path |
 //! | | anything | as above |
-//! | after the exec: epoll_create, eventfd, socketpair, socket, F_DUPFD, registering what is polled, reading the state | no descriptor, no memory, no room | reported once on stderr; tried again each 100 ms for as long as it takes, while child, clients and PTY wait |
+//! | after the exec: epoll_create, eventfd, socketpair, socket, registering what is polled, reading the state | no descriptor, no memory, no room | reported once on stderr; tried again each 100 ms for as long as it takes, while child, clients and PTY wait |
 //! | after the exec: starting a writing thread | any of these | reported once on stderr; this server goes on, and it is tried again each 100 ms; meanwhile the log is treated like one that hangs |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: reported on stderr, exits with the errno |
 //! | saving the state for after a crash | anything | reported once on stderr; tried again, not within a second |

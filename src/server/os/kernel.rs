@@ -19,6 +19,7 @@ use nix::sys::signal::Signal;
 use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
 use super::descendants::Descendants;
+use super::files::Files;
 use super::listening_socket::ListeningSocket;
 use super::persist::{self, persist, report_shortage};
 use super::pty_process::PtyProcess;
@@ -33,6 +34,7 @@ use crate::console::event::Sink;
 use crate::handover;
 use crate::limits::SHORTAGE_RETRY;
 use crate::server::writers::Worker;
+use crate::server::writers::files::{FileKeeper, OwnedFile};
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
 use crate::server::writers::sink::SinkWriter;
@@ -74,6 +76,8 @@ pub(crate) struct Kernel {
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
     has_notify_socket: bool,
     descendants: Descendants,
+    /// The PID files and the info file, if there are any.
+    files: Option<Files>,
     /// True if something happened to a child that another server started.
     orphan_exited: bool,
     /// True before the first turn of a server that has taken another one's place: whatever the kernel
@@ -140,6 +144,7 @@ impl Kernel {
             checked: None,
             has_notify_socket,
             descendants,
+            files: None,
             orphan_exited: false,
             persists,
             starting: RefCell::new(Vec::new()),
@@ -172,6 +177,19 @@ impl Kernel {
         let rotator = self.rotation.map(Rotator::new);
         let thread = self.start_thread("log", LogWriter::new(&passage, path, rotator))?;
         Ok(SinkWriter::new(Sink::Log, thread).with_passage(passage))
+    }
+
+    /// Starts the thread of the PID files and the info file, of which the server owns these, if there are
+    /// any.
+    ///
+    /// # Errors
+    /// The system starts no thread.
+    pub(crate) fn keep_files(&mut self, owned: Vec<OwnedFile>) -> io::Result<()> {
+        if !owned.is_empty() || self.descendants.pid_file().is_some() {
+            let thread = self.start_thread("files", FileKeeper::default())?;
+            self.files = Some(Files::new(thread, owned));
+        }
+        Ok(())
     }
 
     /// Starts the thread that writes standard output, `file`.
@@ -347,7 +365,9 @@ impl Processes for Kernel {
         beside: bool,
         sockets: &[ChildSocket],
     ) -> io::Result<PtyProcess> {
-        self.descendants.prepare();
+        if let (Some(path), Some(files)) = (self.descendants.pid_file(), &mut self.files) {
+            files.remove_pid_file(path);
+        }
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
@@ -371,7 +391,11 @@ impl Processes for Kernel {
     }
 
     fn find_daemon(&mut self, excluded_ancestor: Option<i32>) -> Result<Daemon, String> {
-        let daemon = self.descendants.find_daemon(excluded_ancestor)?;
+        let read = |path| match &mut self.files {
+            Some(files) => files.read_pid_file(path),
+            None => Err("can't be read".to_owned()),
+        };
+        let daemon = self.descendants.find_daemon(excluded_ancestor, read)?;
         if !daemon.is_child {
             let registered = self.register(&daemon.process, ORPHAN, Interest::READABLE);
             registered.map_err(|error| crate::sys::reason(&error))?;
@@ -447,6 +471,14 @@ impl System for Kernel {
 
     fn start_log(&mut self, path: &Path) -> io::Result<SinkWriter<LogThread>> {
         self.write_log(Passage::open()?, Some(path.to_owned()))
+    }
+
+    fn files_rest(&mut self) -> bool {
+        self.files.as_mut().is_none_or(Files::rest)
+    }
+
+    fn remove_files(&mut self) -> Vec<String> {
+        self.files.as_mut().map(Files::remove_owned).unwrap_or_default()
     }
 
     fn log_stderr(&mut self, text: &[u8]) {

@@ -282,7 +282,7 @@ impl Run {
             world.write_records();
             drop(world);
             if self.server.exit.is_some() {
-                self.server.finish(()).unwrap();
+                self.server.finish().unwrap();
                 let mut world = self.world.borrow_mut();
                 self.clients.keys().for_each(|&id| world.take(id, usize::MAX));
                 return;

@@ -249,6 +249,14 @@ impl System for SimulatedSystem {
         Ok(SinkWriter::new(Sink::Log, log_handle(&self.0)))
     }
 
+    fn files_rest(&mut self) -> bool {
+        true
+    }
+
+    fn remove_files(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn log_stderr(&mut self, text: &[u8]) {
         self.0.borrow_mut().stderr.push(String::from_utf8_lossy(text).into_owned());
     }

@@ -43,7 +43,6 @@ use crate::systemd::notify::{Notifier, watchdog};
 /// Runs the server that is made of these parts, and returns its exit status.
 pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, StartupError> {
     let start_kind = parts.start_kind;
-    let files = std::mem::take(&mut parts.files);
     let connections = std::mem::take(&mut parts.connections);
     let debug_lines = std::mem::take(&mut parts.debug_lines);
     let mut server = assemble(config, parts)?;
@@ -64,13 +63,15 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
         StartKind::Recovered => server.resume(Event::Restarted),
     }
     let code = server.run().map_err(system("poll"))?;
-    server.finish(files).map_err(system("poll"))?;
+    server.finish().map_err(system("poll"))?;
     Ok(code)
 }
 
 /// The server, with its threads running. The clients that it goes on with are not in it yet.
 fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, StartupError> {
-    let kernel = kernel(config, &parts)?;
+    let mut kernel = kernel(config, &parts)?;
+    let start_failed = || system("start a thread");
+    kernel.keep_files(std::mem::take(&mut parts.files)).map_err(start_failed())?;
     let log_path = || config.log.path().map(Path::to_owned);
     if parts.start_kind != StartKind::Upgraded
         && let Some(store) = &mut parts.store

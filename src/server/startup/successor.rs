@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 
 use super::parts::{LocalTime, Output, ServerParts, StartKind, notifier, passage, settings};
-use super::pid_files::adopt_files;
+use super::pid_files::written_files;
 use super::system;
 use crate::config::Config;
 use crate::config::endpoint::Endpoint;
@@ -124,7 +124,7 @@ impl Predecessor {
             .map_err(system("use NOTIFY_SOCKET"))?;
         let store =
             memory.zip(notifier.clone()).map(|(memory, notifier)| FdStore::adopt(notifier, memory));
-        let files = adopt_files(config, process::own_pid(), &listeners);
+        let files = written_files(config, process::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
         let records = (self.state.records, self.state.version);
         Ok(ServerParts {
