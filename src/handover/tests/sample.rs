@@ -119,6 +119,7 @@ fn around(console: Snapshot) -> State {
         account: Some(account()),
         descendants_since: Some(77_000),
         program: None,
+        passed_log: None,
     }
 }
 

@@ -21,7 +21,7 @@ use super::Socket;
 use super::client_stream::ClientStream;
 use crate::config::endpoint::{Address, Endpoint};
 use crate::console::event::Role;
-use crate::limits::{BACKLOG, RESERVED_FDS, SOCKET_LOCK_WAIT};
+use crate::limits::{BACKLOG, RESERVED_FDS, RESERVED_FDS_MIN, SERVER_FDS, SOCKET_LOCK_WAIT};
 use crate::sys;
 use crate::sys::file::FileId;
 
@@ -164,7 +164,10 @@ impl Socket for ListeningSocket {
     }
 
     fn is_near_fd_limit(&self) -> bool {
-        sys::fd::is_near_limit(self.as_fd(), RESERVED_FDS)
+        let reserve = |limit: u64| {
+            (limit.saturating_sub(SERVER_FDS) / 2).clamp(RESERVED_FDS_MIN, RESERVED_FDS)
+        };
+        sys::fd::is_near_limit(self.as_fd(), reserve)
     }
 
     fn accept(&self) -> io::Result<(ClientStream, Option<IpAddr>)> {
@@ -301,7 +304,6 @@ fn connect_nonblocking(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(fd))
 }
 
-/// The address of a socket that another process has bound. Its permissions are not looked at.
 /// Returns the address that `fd` listens on.
 ///
 /// # Errors
@@ -329,6 +331,7 @@ pub(crate) fn listening_address(fd: BorrowedFd<'_>) -> io::Result<Address> {
     }
 }
 
+/// The address of a socket that another process has bound. Its permissions are not looked at.
 fn unix_address(address: &UnixAddr) -> Address {
     #[cfg(target_os = "linux")]
     if let Some(name) = address.as_abstract() {

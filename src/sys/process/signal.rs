@@ -1,10 +1,13 @@
 //! Signal masks and dispositions.
 
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::socket::{MsgFlags, send};
 
 /// Empties the signal mask of this process, whatever mask it was started with.
 ///
@@ -102,6 +105,21 @@ impl SenderTracker {
         let pid = i32::try_from((sender & !KNOWN) >> 32).ok()?;
         (sender & KNOWN != 0).then_some((pid, sender as u32))
     }
+}
+
+/// Writes a byte to `socket` for each `signal` from now on, unless the socket is full. Unlike the function of
+/// signal-hook for this, it takes no descriptor for each signal.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub(crate) fn wake(signal: i32, socket: Arc<UnixStream>) -> io::Result<()> {
+    // A full socket wakes as well, and there is nobody to tell another error.
+    let action = move || {
+        let _ = send(socket.as_raw_fd(), b"X", MsgFlags::MSG_DONTWAIT);
+    };
+    // SAFETY: the action only calls send(2), which is async-signal-safe.
+    unsafe { signal_hook_registry::register(signal, action) }?;
+    Ok(())
 }
 
 /// Ignores `signal`. Children are not affected, as they start with the default dispositions.

@@ -20,6 +20,7 @@ mod client;
 pub(crate) mod dialogue;
 mod env;
 mod fake_ioc;
+pub(crate) mod hanging_fs;
 mod machine;
 mod net;
 pub mod passing;
