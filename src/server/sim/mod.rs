@@ -267,6 +267,7 @@ impl Run {
             let mut world = self.world.borrow_mut();
             world.faults = 0;
             world.disk_full = false;
+            world.threads_start = 0;
             world.print("the faults end");
         }
         for _ in 0..20_000 {
@@ -325,6 +326,8 @@ fn old_child_acts(world: &mut World) {
 struct Totals {
     seeds: AtomicUsize,
     upgrades: AtomicUsize,
+    /// Refusals that a new program met before its first turn.
+    refused: AtomicUsize,
     /// Starts of a child beside another one.
     pairs: AtomicUsize,
     crashes: AtomicUsize,
@@ -350,9 +353,10 @@ fn simulate(seed: u64, verbose: bool, totals: &Totals) {
     if crashes {
         run.crash();
     }
-    let pairs = run.world.borrow().pairs;
+    let (pairs, refused) = (run.world.borrow().pairs, run.world.borrow().refused);
     totals.seeds.fetch_add(1, Ordering::Relaxed);
     totals.upgrades.fetch_add(run.upgrades, Ordering::Relaxed);
+    totals.refused.fetch_add(refused, Ordering::Relaxed);
     totals.pairs.fetch_add(pairs, Ordering::Relaxed);
     totals.crashes.fetch_add(usize::from(crashes), Ordering::Relaxed);
 }
@@ -363,10 +367,11 @@ fn every_seed_gives_everybody_what_they_are_owed() {
     // Each seed has descriptors of its own, and the seeds run on all processors.
     fd::raise_limit();
     sim_support::run_seeds(2_000, |seed, verbose| simulate(seed, verbose, &totals));
-    let Totals { seeds, upgrades, pairs, crashes } = totals;
+    let Totals { seeds, upgrades, refused, pairs, crashes } = totals;
     let seeds = seeds.into_inner();
     for (what, count, least) in [
         ("upgrades", upgrades, seeds / 10),
+        ("refusals after an upgrade", refused, seeds / 10),
         ("two children", pairs, seeds / 4),
         ("crashes", crashes, seeds / 4),
     ] {
