@@ -41,3 +41,6 @@ pub(crate) const REPLAY_QUIET: Duration = Duration::from_millis(200);
 
 /// A console that is never silent has replayed its history by then.
 pub(crate) const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a command that changes a file waits for another command that does.
+pub(crate) const EDIT_LOCK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -27,7 +27,7 @@ pub(crate) fn units(
     let units: Vec<String> = instances.iter().map(|instance| unit_name(&instance.name)).collect();
     let mut words = vec![verb];
     words.extend(units.iter().map(String::as_str));
-    let verbose = matches.get_flag("verbose");
+    let verbose = matches.get_count("verbose") > 0;
     if verb != "stop" {
         systemctl::refresh(registry, verbose, &instances)?;
     }
