@@ -18,7 +18,7 @@
 //! | epoll_wait, kevent | interrupted | a turn like any other |
 //! | | anything else | the one fatal failure: the server ends, says so, and exits with the errno |
 //! | accept | interrupted, connection gone | the next one |
-//! | | no descriptor, no memory, anything else; or fewer than 16 descriptors are left | that listener pauses for a second; reported once, until no connection waits any more |
+//! | | no descriptor, no memory, anything else; or few descriptors are left (16, or half of those that the server does not need itself) | that listener pauses for a second; reported once, until no connection waits any more |
 //! | locking the directory of a socket file, at the start | anything, 5 s | the socket is bound without the lock |
 //! | registering a connection | anything | that connection is closed |
 //! | reading from a client | interrupted, would block | read again; read later |

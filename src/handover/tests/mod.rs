@@ -1,5 +1,6 @@
 //! States of other versions, and bytes that are no state.
 
+mod frozen;
 pub(crate) mod sample;
 mod value;
 
@@ -180,8 +181,15 @@ fn a_cut_or_changed_state_is_refused() {
 #[test]
 fn a_state_of_another_format_is_refused_by_name() {
     let mut bytes = encode(&sample::state());
-    bytes[b"procServ state\n".len()] = 2;
-    assert!(matches!(decode(&bytes), Err(Unreadable::Format(2))));
+    for (number, reason) in [
+        (1, "the state was made by a version before 0.1.0, which cannot be read"),
+        (3, "the state was made by a newer version, in format 3; this one reads format 2"),
+    ] {
+        bytes[b"procServ state\n".len()] = number;
+        let error = decode(&bytes).unwrap_err();
+        assert!(matches!(error, Unreadable::Format(found) if found == u32::from(number)));
+        assert_eq!(error.to_string(), reason);
+    }
     assert!(matches!(decode(b"procServ stat"), Err(Unreadable::Foreign)));
 }
 

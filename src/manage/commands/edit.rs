@@ -9,7 +9,7 @@ use std::process::Command;
 use clap::ArgMatches;
 use serde_json::json;
 
-use super::add::check;
+use super::doctor::instance;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::files;
 use crate::manage::limits::EDIT_LOCK_TIMEOUT;
@@ -132,11 +132,8 @@ fn save(
         Err(Unusable::Spoiled) => return Err(wrong("a line is neither a section nor a key")),
         Err(Unusable::Wrong(problem)) => return Err(wrong(&problem)),
     };
-    let problems = instance.iter().flat_map(|instance| check::problems(registry, instance));
-    if let Some(problem) = problems.into_iter().next()
-        && !matches.get_flag("force")
-    {
-        return Err(wrong(&format!("{problem}; --force saves it all the same")));
+    if let Some(instance) = &instance {
+        instance::require_startable(registry, instance, matches.get_flag("force"))?;
     }
     for (file, text) in changed {
         files::rewrite(file, text, true).map_err(|error| CommandError::file(file, &error))?;

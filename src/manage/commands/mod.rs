@@ -7,6 +7,7 @@ pub(crate) mod control;
 pub(crate) mod doctor;
 pub(crate) mod edit;
 pub(crate) mod enable;
+pub(crate) mod fallback;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod remove;

@@ -51,8 +51,18 @@ pub(super) struct Records<H> {
     writer: WriterState,
     /// How many bytes of events the writer's job has.
     in_flight: usize,
-    /// True during an upgrade: nothing is handed over.
-    paused: bool,
+    /// During an upgrade, in which nothing is handed over.
+    pause: Option<Pause>,
+}
+
+/// A pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// The writer may have the events file open.
+    Begun,
+    /// The writer was told to close its file: whatever closes it later would wait for a file system that
+    /// hangs by then.
+    Closing,
 }
 
 /// What the writer's thread does, as far as the event loop knows.
@@ -79,7 +89,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             status: status.then(StatusFile::default),
             writer: WriterState::Idle,
             in_flight: 0,
-            paused: false,
+            pause: None,
         }
     }
 
@@ -134,17 +144,27 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Hands nothing over until [`resume`](Self::resume).
     pub(super) fn pause(&mut self) {
-        self.paused = true;
+        self.pause = Some(Pause::Begun);
+        self.close_file();
     }
 
-    /// Returns true during a pause if the writer has no job.
+    /// During a pause: has the writer close its file, once it has no job.
+    fn close_file(&mut self) {
+        if self.pause == Some(Pause::Begun) && self.writer == WriterState::Idle {
+            self.pause = Some(Pause::Closing);
+            self.writer = WriterState::Busy;
+            self.handle.send(RecordsJob { reopen: true, ..RecordsJob::default() });
+        }
+    }
+
+    /// Returns true during a pause if the writer has no job and no file open.
     pub(super) fn is_quiesced(&self) -> bool {
-        self.paused && self.writer == WriterState::Idle
+        self.pause == Some(Pause::Closing) && self.writer == WriterState::Idle
     }
 
     /// Ends the pause.
     pub(super) fn resume(&mut self) {
-        self.paused = false;
+        self.pause = None;
     }
 
     /// Records what the console did.
@@ -216,7 +236,8 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         if let Some(status) = &mut self.status {
             status.compare(console.revision());
         }
-        if self.writer != WriterState::Idle || self.paused {
+        self.close_file();
+        if self.writer != WriterState::Idle || self.pause.is_some() {
             return changes;
         }
         let mut job = RecordsJob::default();
@@ -242,7 +263,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         // The writer's reply wakes the event loop by itself.
-        if self.writer != WriterState::Idle || self.paused {
+        if self.writer != WriterState::Idle || self.pause.is_some() {
             return None;
         }
         let events = self.events.as_ref().and_then(EventsFile::deadline);

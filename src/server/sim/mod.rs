@@ -388,7 +388,7 @@ fn client_that_does_not_read_bytes_ff_is_heard() {
     assert!(console.accepts_input(id));
     // The number of answers that wait is limited.
     for _ in 0..STAGE_MAX {
-        console.handle(Event::Input { id, bytes: &[0xFF, 0xFD, 0x03] }, now);
+        console.handle(Event::Input { id, bytes: &[0xFF, 0xFD, 0x05] }, now);
     }
     assert!(!console.accepts_input(id));
 }

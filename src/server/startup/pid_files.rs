@@ -10,8 +10,9 @@ use nix::fcntl::OFlag;
 
 use super::{report_write_error, stderr};
 use crate::config::Config;
+use crate::limits::FILE_LOCK_WAIT;
 use crate::server::os::listening_socket::ListeningSocket;
-use crate::sys::file::FileId;
+use crate::sys::file::{self, FileId};
 use crate::sys::process;
 
 /// The paths of both files and what they are to hold.
@@ -93,7 +94,8 @@ pub(crate) struct OwnedFile {
 
 impl OwnedFile {
     /// Writes `content` to `path` in place: this process may not be allowed to make files in its
-    /// directory.
+    /// directory. Of several servers that write or remove the file, one at a time does so, as long
+    /// as the directory can be locked.
     ///
     /// # Errors
     /// The file cannot be opened or written.
@@ -102,6 +104,7 @@ impl OwnedFile {
         // A FIFO that nobody reads must not block, and a terminal must not become the controlling
         // one.
         options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+        let _lock = file::lock_directory(path, FILE_LOCK_WAIT);
         let mut file = options.write(true).create(true).truncate(true).open(path)?;
         file.write_all(&content)?;
         OwnedFile::adopt(path, content)
@@ -120,11 +123,54 @@ impl OwnedFile {
 
 impl Drop for OwnedFile {
     fn drop(&mut self) {
+        let _lock = file::lock_directory(&self.path, FILE_LOCK_WAIT);
         let ours = fs::metadata(&self.path)
             .is_ok_and(|metadata| metadata.is_file() && FileId::of(&metadata) == self.id)
             && fs::read(&self.path).is_ok_and(|content| content == self.content);
         if ours {
             let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// The contents have different lengths, so that a mixture of both is seen.
+    #[test]
+    fn of_two_writers_one_is_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        let contents = [b"1\n".to_vec(), b"1234567\n".repeat(1000)];
+        for _ in 0..300 {
+            let files = thread::scope(|scope| {
+                let threads = contents.each_ref().map(|content| {
+                    scope.spawn(|| OwnedFile::write(&path, content.clone()).unwrap().unwrap())
+                });
+                threads.map(|thread| thread.join().unwrap())
+            });
+            let found = fs::read(&path).unwrap();
+            assert!(contents.contains(&found), "{} bytes", found.len());
+            drop(files);
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn file_of_a_server_that_starts_meanwhile_is_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pid");
+        for _ in 0..300 {
+            let old = OwnedFile::write(&path, b"1\n".to_vec()).unwrap().unwrap();
+            let new = thread::scope(|scope| {
+                scope.spawn(|| drop(old));
+                OwnedFile::write(&path, b"2\n".to_vec()).unwrap().unwrap()
+            });
+            assert_eq!(fs::read(&path).unwrap(), b"2\n");
+            drop(new);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod day;
 mod events;
+mod hung;
 mod rotate;
 mod status;
 mod syslog;
@@ -21,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         status::cases(),
         rotate::cases(),
         syslog::cases(),
+        hung::cases(),
     ];
     all.into_iter().flatten().collect()
 }

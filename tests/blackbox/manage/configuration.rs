@@ -148,9 +148,9 @@ fn a_command_that_is_not_there_is_refused(_: &TestEnv) {
     let dir = fleet.path("ioc1");
     let dir = dir.to_str().unwrap();
     for (words, says) in [
-        (["-C", dir, "ioc1", "none"], "none: is not there"),
-        (["-C", dir, "ioc1", "plain"], "plain: is not executable"),
-        (["-C", "/none", "ioc1", "true"], "chdir: /none is not a directory"),
+        (["-C", dir, "ioc1", "none"], "command not found: "),
+        (["-C", dir, "ioc1", "plain"], "not executable: "),
+        (["-C", "/none", "ioc1", "true"], "/none: No such file or directory"),
     ] {
         let done = fleet.run(&[&["add"], &words[..]].concat());
         assert!(done.code == 1 && done.stderr.contains(says), "{done:?}");
@@ -246,7 +246,7 @@ fn patterns_choose(_: &TestEnv) {
     let (one, two) = (unit("vac-1"), unit("vac-2"));
     assert_eq!(called(&["start", "vac-*"]), format!("--user start{one}{two}\n"));
     assert_eq!(called(&["restart", "vac-[!1]"]), format!("--user restart{two}\n"));
-    assert_eq!(called(&["stop"]), format!("--user stop{}{one}{two}\n", unit("mag-1")));
+    assert_eq!(called(&["stop", "--all"]), format!("--user stop{}{one}{two}\n", unit("mag-1")));
     let done = fleet.run(&["stop", "vac-1", "x*"]);
     assert!(done.code == 1 && done.stderr.contains("no instance x* in "), "{done:?}");
     let done = fleet.run(&["stop", "vac-1", "vac-["]);
@@ -323,7 +323,7 @@ fn values_end_with_their_line(_: &TestEnv) {
     for line in ["chdir = /\n  User=root", "env_file = /a\\", "user = a\n b", "environment = A=b\\"]
     {
         fleet.file(CONF, &format!("[ioc1]\ncommand = x\n{line}\n"));
-        let done = fleet.run(&["start"]);
+        let done = fleet.run(&["start", "--all"]);
         assert!(done.stderr.contains(": a line end, or a backslash at the end"), "{done:?}");
         assert!(!fleet.path(UNIT).exists());
     }
@@ -362,7 +362,7 @@ fn command_lines_that_are_none(_: &TestEnv) {
     // More than a clock can be set to.
     assert_eq!(fleet.run(&["upgrade", "-t", "18446744073709551615", "x"]).code, 2);
     assert_eq!(fleet.run(&["--help"]).code, 0);
-    assert_eq!(fleet.run(&["start"]).code, 1);
+    assert_eq!(fleet.run(&["start", "--all"]).code, 1);
     let refused = fleet.run(&["add", "-C", "/", "--options", "--frob", "x", "/bin/true"]);
     assert!(refused.code == 2 && refused.stderr.contains("unrecognized option '--frob'"));
 }

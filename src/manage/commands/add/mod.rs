@@ -1,7 +1,6 @@
 //! `add`: writes the files of instances, then their units. An instance exists as soon as its file
 //! does, which appears in one step.
 
-pub(crate) mod check;
 mod request;
 
 use std::collections::BTreeMap;
@@ -11,6 +10,7 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use self::request::Request;
+use super::doctor::instance;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::files;
 use crate::manage::output;
@@ -136,15 +136,14 @@ fn checked(
         if !force && let Err(problem) = instance.server_config(registry) {
             return Err(CommandError::usage(format!("{name}: {problem}")));
         }
-        let problems = check::problems(registry, &instance);
-        has_problems |= !problems.is_empty();
-        if !force {
-            problems.iter().for_each(|what| output::print_error(&format!("{name}: {what}")));
+        if let Err(problem) = instance::require_startable(registry, &instance, force) {
+            output::print_error(&problem.text);
+            has_problems = true;
         }
         instances.push(instance);
     }
-    if has_problems && !force {
-        return Err(CommandError::new("nothing is added; --force adds it all the same"));
+    if has_problems {
+        return Err(CommandError::new("nothing is added"));
     }
     Ok(instances)
 }

@@ -1,11 +1,10 @@
 //! What `add` is asked for: on the command line or in a file.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clap::ArgMatches;
 
-use super::check::{normalized, on_path};
 use crate::manage::error::CommandError;
 use crate::manage::files;
 use crate::manage::registry::edit;
@@ -157,4 +156,26 @@ fn absolute(registry: &Registry, path: &str) -> Result<PathBuf, CommandError> {
     let here = std::env::current_dir()
         .map_err(|error| CommandError::file(Path::new("the current directory"), &error))?;
     Ok(normalized(&registry.in_image(&here).join(path)))
+}
+
+/// Returns true if PATH has a program of this name.
+fn on_path(registry: &Registry, program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .any(|directory| is_program(&registry.in_root(&directory.join(program))))
+}
+
+/// A path without `.` and `..`.
+fn normalized(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            part => normal.push(part),
+        }
+    }
+    normal
 }
