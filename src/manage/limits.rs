@@ -45,6 +45,9 @@ pub(crate) const REPLAY_QUIET: Duration = Duration::from_millis(200);
 /// A console that is never silent has replayed its history by then.
 pub(crate) const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a command that changes a file waits for another command that does.
+pub(crate) const EDIT_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long a file or a process that belongs to a server or an instance may take to answer. A user is
 /// waiting, and a disk that answers at all does so in less.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);

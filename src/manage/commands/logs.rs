@@ -46,7 +46,7 @@ pub(crate) fn logs(registry: &Registry, matches: &ArgMatches, json: bool) -> Com
     } else if matches.get_flag("follow") && names.len() == 1 {
         command.arg("--lines=10");
     }
-    if matches.get_flag("verbose") {
+    if matches.get_count("verbose") > 0 {
         output::print_error(&format!("{command:?}"));
     }
     let journal = command.stdout(Stdio::piped()).spawn();

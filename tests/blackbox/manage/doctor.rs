@@ -356,6 +356,7 @@ fn links_that_lead_nowhere_are_found(_: &TestEnv) {
     add(&fleet, "link-2", &[]);
     fs::remove_file(fleet.path("home/.config/procServ.d/procserv-link-1.service")).unwrap();
     let wants = fleet.path("home/.config/systemd/user/default.target.wants");
+    fs::remove_dir_all(&wants).unwrap();
     fs::create_dir(&wants).unwrap();
     std::os::unix::fs::symlink("../procserv-link-2.service", wants.join("procserv-link-2.service"))
         .unwrap();

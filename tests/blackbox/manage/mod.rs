@@ -6,6 +6,7 @@ mod attach_raw;
 mod attach_trouble;
 mod configuration;
 mod conserver;
+mod contract;
 mod doctor;
 mod fleet;
 mod hostile;
@@ -20,6 +21,7 @@ use crate::support::Case;
 pub(crate) fn cases() -> Vec<Case> {
     let all = [
         configuration::cases(),
+        contract::cases(),
         image::cases(),
         shared::cases(),
         conserver::cases(),

@@ -28,7 +28,7 @@ pub(crate) fn require_startable(
     for Finding { subject, problem, .. } in found.into_iter().filter(|finding| !finding.is_hint) {
         if !force {
             return Err(CommandError::new(format!(
-                "{subject}: {problem}; --force adds it all the same"
+                "{subject}: {problem}; --force takes it all the same"
             )));
         }
         output::print_error(&format!("{subject}: {problem}"));
