@@ -164,7 +164,7 @@ impl History {
     ) {
         self.revision += 1;
         match *entry {
-            AuditEvent::Command(id, command @ (Command::Kill | Command::Reload)) => {
+            AuditEvent::Command(id, command @ (Command::Kill | Command::Reload), _) => {
                 let cause = json!({
                     "by": "client",
                     "command": command_name(command),

@@ -76,4 +76,9 @@ fn add_does_not_wait_for_a_disk(env: &TestEnv) {
     assert!(code == 1 && stderr.contains("/env does not answer"), "{stderr}");
     let Done { code, stderr, .. } = fleet.run(&[&["add", "-f"], &words[1..]].concat());
     assert!(code == 0 && stderr.contains("/env does not answer"), "{stderr}");
+    let chdir = disk.display().to_string();
+    for command in ["st.cmd", "./st.cmd"] {
+        let Done { code, stderr, .. } = fleet.run(&["add", "-C", &chdir, "two", command]);
+        assert!(code == 1 && stderr.contains(" does not answer"), "{stderr}");
+    }
 }
