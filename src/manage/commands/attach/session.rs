@@ -58,6 +58,8 @@ pub(super) struct Session<'a> {
     replay: ReplayPhase,
     to_server: VecDeque<u8>,
     to_output: Vec<u8>,
+    /// True if the last byte that was typed is a CR.
+    typed_cr: bool,
     /// True if the server's side has seen the end of standard input.
     sent_end: bool,
     /// Why the server sends nothing more. What it has sent is still to be written.
@@ -120,6 +122,7 @@ impl<'a> Session<'a> {
             replay: ReplayPhase::new(),
             to_server: VecDeque::new(),
             to_output: Vec::new(),
+            typed_cr: false,
             sent_end: false,
             closed: None,
         };
@@ -128,13 +131,19 @@ impl<'a> Session<'a> {
     }
 
     fn queue_typed(&mut self, typed: &[u8]) {
-        match self.decoder {
-            Some(_) => {
-                let mut escaped = Vec::new();
-                crate::telnet::escape(typed, &mut escaped);
-                self.to_server.extend(escaped);
+        if self.decoder.is_none() {
+            self.to_server.extend(typed);
+            return;
+        }
+        for &byte in typed {
+            // CR LF would count as one Enter, and CR NUL is a CR (RFC 854).
+            if byte == b'\n' && self.typed_cr {
+                self.to_server.push_back(0);
             }
-            None => self.to_server.extend(typed),
+            self.typed_cr = byte == b'\r';
+            let mut escaped = Vec::new();
+            crate::telnet::escape(&[byte], &mut escaped);
+            self.to_server.extend(escaped);
         }
     }
 
