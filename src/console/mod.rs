@@ -33,6 +33,7 @@ use self::child::recent_restarts::RecentRestarts;
 use self::child::status::Status;
 use self::child::supervisor::Supervisor;
 use self::clients::client::Client;
+use self::clients::command_rate::CommandRate;
 use self::clients::input_queue::InputQueue;
 use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use self::event::{ChildProcess, ChildSlot, ClientId, ClientKind, Effect, Event, Sink};
@@ -56,6 +57,8 @@ pub struct Console {
     overlap: OverlapState,
     stream: StreamBuffer,
     clients: BTreeMap<ClientId, Client>,
+    /// Of the clients that have given a command.
+    command_rates: BTreeMap<ClientId, CommandRate>,
     sinks: BTreeMap<Sink, StreamReader>,
     input: InputQueue,
     effects: VecDeque<Effect>,
@@ -85,6 +88,7 @@ impl Console {
             overlap: OverlapState::default(),
             stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
+            command_rates: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
             input: InputQueue::default(),
             effects: VecDeque::new(),
@@ -122,7 +126,7 @@ impl Console {
             Event::OrphansSignaled(count) => self.orphans_signaled(count, now),
             Event::Joined { id, role, kind } => self.join(id, role, kind),
             Event::Input { id, bytes } => self.client_input(id, bytes, now),
-            Event::Left { id, reason } => self.leave(id, reason),
+            Event::Left { id, reason } => self.leave(id, reason, now),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
             Event::LogOpened => self.log_opened(now),
@@ -158,11 +162,15 @@ impl Console {
         if !self.exiting {
             self.poll_overlap(now);
         }
+        if !self.exiting {
+            self.poll_held_commands(now);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Option<Monotonic> {
-        let deadlines = [self.supervisor.deadline(), self.overlap_deadline()];
+        let deadlines =
+            [self.supervisor.deadline(), self.overlap_deadline(), self.commands_deadline()];
         if self.exiting { None } else { deadlines.into_iter().flatten().min() }
     }
 

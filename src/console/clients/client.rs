@@ -3,6 +3,7 @@
 use super::backpressure::Backpressure;
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
+use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind, DisconnectReason, Role, Subsystem};
 use crate::console::messages::{self, ClientCount};
 use crate::console::stream::reader::StreamReader;
@@ -51,8 +52,9 @@ impl Console {
         self.audit_events.push_back(AuditEvent::Joined(id));
     }
 
-    pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason) {
+    pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason, now: Timestamps) {
         if self.clients.remove(&id).is_some() {
+            self.obey_held_commands(id, now);
             self.audit_events.push_back(AuditEvent::Left(id, reason));
         }
     }

@@ -2,7 +2,7 @@
 //! plainly as possible: the stream, the effects, the deadline and the child's input that follow from
 //! each event. It has its own sub-modules, which share no code with those of the console.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::child::cleanup::{Cleanup, DaemonSearch};
 use super::child::interleave::Interleaver;
@@ -61,6 +61,11 @@ pub struct Oracle {
     pub reload_requested: bool,
     pub old: Option<OldChild>,
     pub interleaver: Interleaver,
+    /// Of each client that gave commands: since when they are counted, those that were obeyed since
+    /// then, and those that came too fast.
+    pub typists: BTreeMap<ClientId, (u64, Vec<u8>, Vec<u8>)>,
+    /// The client that left last.
+    pub departed: Option<ClientId>,
 }
 
 impl Oracle {
@@ -94,6 +99,8 @@ impl Oracle {
             reload_requested: false,
             old: None,
             interleaver: Interleaver::default(),
+            typists: BTreeMap::new(),
+            departed: None,
         }
     }
 
@@ -141,7 +148,7 @@ impl Oracle {
 
     /// When something is due.
     pub fn deadline(&self) -> Option<u64> {
-        let deadlines = [self.child_deadline(), self.overlap_deadline()];
+        let deadlines = [self.child_deadline(), self.overlap_deadline(), self.commands_deadline()];
         deadlines.into_iter().flatten().min().filter(|_| !self.exiting)
     }
 
@@ -150,6 +157,9 @@ impl Oracle {
             self.child_time_passed(now);
         }
         self.overlap_time_passed(now);
+        if !self.exiting {
+            self.command_time_passed(now);
+        }
     }
 
     pub fn forget_input(&mut self) {

@@ -46,6 +46,8 @@ pub(crate) enum EventBody<'a> {
     Command {
         command: &'a str,
         client: ClientJson<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
     },
     Signal {
         signal: &'a str,

@@ -204,14 +204,16 @@ impl Oracle {
         }
     }
 
-    pub fn toggle(&mut self, now: Timestamps) {
+    pub fn toggle(&mut self, times: u64, now: Timestamps) {
         let old = self.settings.console.style == MessageStyle::V2_7;
-        self.mode = match self.mode {
-            On => Off,
-            Off if !old => Oneshot,
-            Off | Oneshot => On,
-        };
-        self.oneshot_start_pending |= self.mode == Oneshot;
+        for _ in 0..times {
+            self.mode = match self.mode {
+                On => Off,
+                Off if !old => Oneshot,
+                Off | Oneshot => On,
+            };
+            self.oneshot_start_pending |= self.mode == Oneshot;
+        }
         let mode = mode_name(self.mode);
         let word = if old { "" } else { " mode" };
         self.say(&format!("\r\n@@@ Toggled auto restart{word} to {mode}\r\n"), now);
