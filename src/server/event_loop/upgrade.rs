@@ -137,12 +137,14 @@ impl<S: System> Server<S> {
                 let records_rest = self.records.as_ref().is_none_or(Records::is_quiesced);
                 let writers_rest = writers().all(SinkWriter::is_quiesced);
                 let store_rests = self.store.as_ref().is_none_or(FdStore::is_flushed);
-                match (writers_rest && records_rest, late) {
+                let files_rest = self.system.files_rest();
+                match (writers_rest && records_rest && files_rest, late) {
                     (true, false) if store_rests => self.exec_upgrade(now),
                     (true, false) => {}
                     (true, true) => self.upgrade_failed("service manager is hung", now),
-                    (false, true) if records_rest => self.upgrade_failed("log is hung", now),
-                    (false, true) => self.upgrade_failed("events are hung", now),
+                    (false, true) if !writers_rest => self.upgrade_failed("log is hung", now),
+                    (false, true) if !records_rest => self.upgrade_failed("events are hung", now),
+                    (false, true) => self.upgrade_failed("PID file is hung", now),
                     (false, false) => {}
                 }
             }

@@ -19,6 +19,7 @@ use nix::sys::signal::Signal;
 use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
 use super::descendants::Descendants;
+use super::files::Files;
 use super::listening_socket::ListeningSocket;
 use super::persist::{self, persist, report_shortage};
 use super::pty_process::PtyProcess;
@@ -33,12 +34,14 @@ use crate::console::event::Sink;
 use crate::handover;
 use crate::limits::SHORTAGE_RETRY;
 use crate::server::writers::Worker;
+use crate::server::writers::files::{FileKeeper, OwnedFile};
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::thread::{LogThread, Starter, WorkerThread};
 use crate::sys::passage::Passage;
 use crate::sys::process::exec::ExecImage;
+use crate::sys::process::limits::ResourceLimits;
 use crate::sys::process::passed_fds::PassedFds;
 use crate::sys::process::program_file::ProgramFile;
 use crate::sys::process::signal::SignalMaskGuard;
@@ -71,9 +74,13 @@ pub(crate) struct Kernel {
     installed: PathBuf,
     /// The program that was checked last, until it is executed or refused.
     checked: Option<CheckedProgram>,
+    /// The limits under which it was checked.
+    checked_limits: ResourceLimits,
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
     has_notify_socket: bool,
     descendants: Descendants,
+    /// The PID files and the info file, if there are any.
+    files: Option<Files>,
     /// True if something happened to a child that another server started.
     orphan_exited: bool,
     /// True before the first turn of a server that has taken another one's place: whatever the kernel
@@ -138,8 +145,10 @@ impl Kernel {
             argv0,
             installed,
             checked: None,
+            checked_limits: ResourceLimits::now(),
             has_notify_socket,
             descendants,
+            files: None,
             orphan_exited: false,
             persists,
             starting: RefCell::new(Vec::new()),
@@ -172,6 +181,19 @@ impl Kernel {
         let rotator = self.rotation.map(Rotator::new);
         let thread = self.start_thread("log", LogWriter::new(&passage, path, rotator))?;
         Ok(SinkWriter::new(Sink::Log, thread).with_passage(passage))
+    }
+
+    /// Starts the thread of the PID files and the info file, of which the server owns these, if there are
+    /// any.
+    ///
+    /// # Errors
+    /// The system starts no thread.
+    pub(crate) fn keep_files(&mut self, owned: Vec<OwnedFile>) -> io::Result<()> {
+        if !owned.is_empty() || self.descendants.pid_file().is_some() {
+            let thread = self.start_thread("files", FileKeeper::default())?;
+            self.files = Some(Files::new(thread, owned));
+        }
+        Ok(())
     }
 
     /// Starts the thread that writes standard output, `file`.
@@ -231,14 +253,15 @@ impl Kernel {
         Ok(child)
     }
 
-    /// Takes the program that was checked, if it is still the one that is installed.
+    /// Takes the program that was checked, if it is still the one that is installed, and the limits of
+    /// this process are those of the check run: with less, the program might not start.
     fn take_checked(&mut self) -> Result<ProgramFile, ExecFailure> {
         let program = match self.checked.take() {
             Some(CheckedProgram::Expected(channel)) => ProgramFile::receive(&channel)?,
             Some(CheckedProgram::Received(program)) => program,
             None => return Err(ExecFailure::ProgramChanged),
         };
-        if program.is_current(&self.installed)? {
+        if program.is_current(&self.installed)? && self.checked_limits == ResourceLimits::now() {
             Ok(program)
         } else {
             Err(ExecFailure::ProgramChanged)
@@ -253,6 +276,8 @@ impl Kernel {
         inherited_fds: &[i32],
     ) -> io::Result<Infallible> {
         let state = fd::in_memory(state)?;
+        // The exec closes it, so that the dynamic linker has one to open its files.
+        let _reserved = state.try_clone()?;
         let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
         let number = state.as_raw_fd().to_string();
         let env = env.chain([(handover::VARIABLE.into(), number.into())]);
@@ -347,7 +372,9 @@ impl Processes for Kernel {
         beside: bool,
         sockets: &[ChildSocket],
     ) -> io::Result<PtyProcess> {
-        self.descendants.prepare();
+        if let (Some(path), Some(files)) = (self.descendants.pid_file(), &mut self.files) {
+            files.remove_pid_file(path);
+        }
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
@@ -371,7 +398,11 @@ impl Processes for Kernel {
     }
 
     fn find_daemon(&mut self, excluded_ancestor: Option<i32>) -> Result<Daemon, String> {
-        let daemon = self.descendants.find_daemon(excluded_ancestor)?;
+        let read = |path| match &mut self.files {
+            Some(files) => files.read_pid_file(path),
+            None => Err("can't be read".to_owned()),
+        };
+        let daemon = self.descendants.find_daemon(excluded_ancestor, read)?;
         if !daemon.is_child {
             let registered = self.register(&daemon.process, ORPHAN, Interest::READABLE);
             registered.map_err(|error| crate::sys::reason(&error))?;
@@ -391,6 +422,7 @@ impl Processes for Kernel {
 impl Upgrade for Kernel {
     fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<PtyProcess> {
         let state = fd::in_memory(state)?;
+        self.checked_limits = ResourceLimits::now();
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
         let env = std::env::vars_os()
@@ -447,6 +479,14 @@ impl System for Kernel {
 
     fn start_log(&mut self, path: &Path) -> io::Result<SinkWriter<LogThread>> {
         self.write_log(Passage::open()?, Some(path.to_owned()))
+    }
+
+    fn files_rest(&mut self) -> bool {
+        self.files.as_mut().is_none_or(Files::rest)
+    }
+
+    fn remove_files(&mut self) -> Vec<String> {
+        self.files.as_mut().map(Files::remove_owned).unwrap_or_default()
     }
 
     fn log_stderr(&mut self, text: &[u8]) {

@@ -7,6 +7,7 @@ pub(crate) mod child_socket;
 pub(crate) mod client_stream;
 pub(crate) mod descendants;
 pub(crate) mod fdstore;
+pub(crate) mod files;
 pub(crate) mod kernel;
 pub(crate) mod listening_socket;
 pub(crate) mod persist;
@@ -250,6 +251,10 @@ pub(crate) trait System: Clock + Poller + Upgrade {
 
     /// Starts the thread of the log, which is to open `path`.
     fn start_log(&mut self, path: &Path) -> io::Result<SinkWriter<Self::Handle<LogJob, LogReply>>>;
+    /// Returns true if the thread of the PID files and the info file has no job.
+    fn files_rest(&mut self) -> bool;
+    /// At the end: removes PID file and info file. Returns what there is to say of files that may be left.
+    fn remove_files(&mut self) -> Vec<String>;
     /// Writes `<argv0>: <text>` to stderr, unless that would have to be waited for.
     fn log_stderr(&mut self, text: &[u8]);
 }

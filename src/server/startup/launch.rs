@@ -27,7 +27,7 @@ use crate::server::os::fdstore::{self, FdStore};
 use crate::server::os::kernel::Kernel;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::records::{
-    EndpointJson, RecordWriter, Records, RecordsJob, RecordsReply, ServerInfo,
+    EndpointJson, LeftStatus, RecordWriter, Records, RecordsJob, RecordsReply, ServerInfo,
 };
 use crate::server::service_manager::ServiceReporter;
 use crate::server::startup::error::StartupError;
@@ -43,7 +43,6 @@ use crate::systemd::notify::{Notifier, watchdog};
 /// Runs the server that is made of these parts, and returns its exit status.
 pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, StartupError> {
     let start_kind = parts.start_kind;
-    let files = std::mem::take(&mut parts.files);
     let connections = std::mem::take(&mut parts.connections);
     let debug_lines = std::mem::take(&mut parts.debug_lines);
     let mut server = assemble(config, parts)?;
@@ -64,13 +63,15 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
         StartKind::Recovered => server.resume(Event::Restarted),
     }
     let code = server.run().map_err(system("poll"))?;
-    server.finish(files).map_err(system("poll"))?;
+    server.finish().map_err(system("poll"))?;
     Ok(code)
 }
 
 /// The server, with its threads running. The clients that it goes on with are not in it yet.
 fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, StartupError> {
-    let kernel = kernel(config, &parts)?;
+    let mut kernel = kernel(config, &parts)?;
+    let start_failed = || system("start a thread");
+    kernel.keep_files(std::mem::take(&mut parts.files)).map_err(start_failed())?;
     let log_path = || config.log.path().map(Path::to_owned);
     if parts.start_kind != StartKind::Upgraded
         && let Some(store) = &mut parts.store
@@ -94,6 +95,12 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
     let info = server_info(config, &parts.identity, &parts.listeners, predecessor);
     let mut records = records(config, &kernel, info).map_err(start_failed())?;
     records = records.map(|records| records.with_state(records_state));
+    if parts.start_kind != StartKind::Upgraded
+        && let (Some(records), Some(path)) = (&mut records, &config.files.status)
+        && let Some(left) = LeftStatus::read(path)
+    {
+        records.succeed(left);
+    }
     if parts.start_kind == StartKind::Fresh
         && let Some(records) = &mut records
     {

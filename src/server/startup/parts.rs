@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::rc::Rc;
 
-use super::pid_files::OwnedFile;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
@@ -15,6 +14,7 @@ use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
+use crate::server::writers::files::OwnedFile;
 use crate::sys::passage::Passage;
 use crate::sys::time;
 use crate::systemd::notify::Notifier;

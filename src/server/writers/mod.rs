@@ -1,8 +1,9 @@
-//! The threads that write: the log, standard output, syslog and the records.
+//! The threads that write: the log, standard output, syslog, the records and the files beside them.
 //!
 //! A writer is a [`Worker`] in a thread of its own, and the event loop has a [`WorkerHandle`] of it.
 //! The two exchange jobs and replies; of which type these are is the writer's business.
 
+pub(crate) mod files;
 pub(crate) mod log_file;
 pub(crate) mod rotate;
 pub(crate) mod sink;

@@ -19,6 +19,11 @@ cases![
     rotation_on_a_slow_disk_loses_nothing.needs_fuse(),
     upgrades_on_a_slow_disk_lose_nothing.needs_fuse(),
     hang_that_begins_during_an_upgrade.needs_fuse(),
+    pid_and_info_file_hang_nobody.needs_fuse(),
+    pid_file_that_hangs_does_not_delay_the_end.needs_fuse(),
+    pid_file_of_the_child_hangs_nobody.needs_fuse(),
+    directory_of_the_child_hangs_the_child_alone.needs_fuse(),
+    killed_server_leaves_no_living_process.needs_fuse(),
 ];
 
 /// A server with files on a file system. That goes first: a process that waits for it does not end.
@@ -291,4 +296,89 @@ fn hang_that_begins_during_an_upgrade(env: &TestEnv) {
         assert!(find(&log, format!("end of round {round}.").as_bytes()).is_some());
     }
     assert!(alive(hung.server.pid()));
+}
+
+fn pid_and_info_file_hang_nobody(env: &TestEnv) {
+    let options = ["-L", "log", "-p", "DISK/pid", "-I", "DISK/info"];
+    let mut hung = hung(env, &options);
+    let pid = hung.server.pid();
+    hung.until(env, "pid", &format!("{pid}\n"));
+    hung.until(env, "info", &format!("pid:{pid}\n"));
+    hung.fs.hang();
+    hung.all_goes_on(2);
+    // The new program finds that both are there only when the file system goes on.
+    hung.upgrade(env);
+    hung.all_goes_on(3);
+    hung.upgrade_is_refused(env, "PID file is hung");
+    hung.fs.go_on();
+    hung.upgrade(env);
+    assert_eq!(hung.fs.names(), ["info", "pid"]);
+    assert_eq!(hung.server.terminate().code(), Some(0));
+    assert_eq!(hung.fs.names(), [""; 0]);
+}
+
+fn pid_file_that_hangs_does_not_delay_the_end(env: &TestEnv) {
+    let options =
+        ["-L", "log", "-p", "DISK/pid", "-I", "DISK/info", "--status-file", "DISK/status"];
+    let mut hung = hung(env, &options);
+    hung.until(env, "status", "running");
+    hung.fs.hang();
+    hung.server.signal(Signal::SIGTERM);
+    hung.user.until_end();
+    gone(env, hung.server.pid());
+    let stderr = hung.server.stderr();
+    for name in ["pid", "info"] {
+        let path = hung.server.path("disk").join(name);
+        let line = format!("procServ: {} was not removed: its file system hangs\n", path.display());
+        assert!(stderr.contains(&line), "{stderr}");
+    }
+    hung.fs.go_on();
+    assert_eq!(hung.server.wait_exit().code(), Some(0));
+}
+
+/// A daemon as the child, whose PID file is on the file system.
+fn pid_file_of_the_child_hangs_nobody(env: &TestEnv) {
+    let mut hung = hung(env, &["-L", "log", "--child-pidfile", "DISK/child"]);
+    hung.fs.hang();
+    // The file of the last child cannot be removed.
+    hung.all_goes_on(2);
+    hung.upgrade_is_refused(env, "PID file is hung");
+    hung.fs.go_on();
+    hung.all_goes_on(3);
+    hung.upgrade(env);
+}
+
+/// The child that is started by then waits, and gets its signals when the file system goes on.
+fn directory_of_the_child_hangs_the_child_alone(env: &TestEnv) {
+    let setup = env.server();
+    let cat = [setup.path("fake-ioc").into_os_string(), "cat".into()];
+    let mut hung = hung_with(setup.command(cat), &["-L", "log", "-c", "DISK"], |_| {});
+    let child = hung.server.child_start(1);
+    hung.fs.hang();
+    hung.user.send("\x18");
+    hung.user.until(RULE);
+    gone(env, child);
+    hung.server.connect().greeting();
+    let upgrades = || show(&hung.log()).matches("server upgraded in place").count();
+    hung.server.signal(Signal::SIGUSR1);
+    env.wait_for("the upgrade", || (upgrades() == 1).then_some(()));
+    hung.server.connect().greeting();
+    hung.fs.go_on();
+    hung.server.child_start(2);
+    echo(&mut hung.user, "after");
+}
+
+fn killed_server_leaves_no_living_process(env: &TestEnv) {
+    let options = ["-L", "DISK/log", "--events", "DISK/events", "-p", "DISK/pid"];
+    let mut hung = hung(env, &options);
+    hung.until(env, "log", "before\r\nbefore");
+    let (server, child) = (hung.server.pid(), hung.server.child_start(1));
+    hung.fs.hang();
+    echo(&mut hung.user, "unwritten");
+    hung.server.signal(Signal::SIGKILL);
+    hung.user.until_end();
+    gone(env, server);
+    gone(env, child);
+    hung.fs.go_on();
+    assert_eq!(hung.server.wait_exit().code(), None);
 }
