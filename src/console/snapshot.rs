@@ -7,6 +7,8 @@
 //! does not know is an error: any guess would take a child or a client for what it is not. So
 //! nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
 
 use super::child::overlap::OverlapState;
@@ -57,6 +59,8 @@ pub struct Snapshot {
     troubles: Vec<TroubleSnapshot>,
     #[cbor(n(13), default)]
     recent_restarts: RecentRestarts,
+    #[cbor(n(14), default)]
+    announced: BTreeMap<ClientId, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -127,6 +131,7 @@ impl Console {
             overlap: self.overlap.clone(),
             troubles,
             recent_restarts: self.recent_restarts.clone(),
+            announced: self.announced.clone(),
         }
     }
 
@@ -158,6 +163,7 @@ impl Console {
             overlap: self.overlap.crash_snapshot(),
             troubles: Vec::new(),
             recent_restarts: self.recent_restarts.clone(),
+            announced: self.announced.clone(),
         }
     }
 
@@ -210,6 +216,7 @@ impl Console {
         console.input = InputQueue::restore(snapshot.input)?;
         console.troubles = subsystem::restore(snapshot.failing, snapshot.troubles);
         console.recent_restarts = snapshot.recent_restarts;
+        console.announced = snapshot.announced;
         let runs = console.supervisor.running().is_some();
         match snapshot.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,

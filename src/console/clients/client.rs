@@ -3,6 +3,7 @@
 use super::backpressure::Backpressure;
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
+use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind, DisconnectReason, Role, Subsystem};
 use crate::console::messages::{self, ClientCount};
 use crate::console::stream::reader::StreamReader;
@@ -51,9 +52,30 @@ impl Console {
         self.audit_events.push_back(AuditEvent::Joined(id));
     }
 
-    pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason) {
+    /// A client is about to connect: those who are there are told. It is not: its place in the stream
+    /// is behind that.
+    pub(crate) fn introduce(
+        &mut self,
+        id: ClientId,
+        role: Role,
+        kind: ClientKind,
+        who: &str,
+        now: Timestamps,
+    ) {
+        if self.settings.console.announce && role == Role::User && kind != ClientKind::Pipe {
+            self.announced.insert(id, who.to_owned());
+            self.say_line(&messages::attached(who), now);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason, now: Timestamps) {
         if self.clients.remove(&id).is_some() {
             self.audit_events.push_back(AuditEvent::Left(id, reason));
+        }
+        if let Some(who) = self.announced.remove(&id)
+            && !self.exiting
+        {
+            self.say_line(&messages::left(&who), now);
         }
     }
 

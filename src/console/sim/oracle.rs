@@ -2,7 +2,7 @@
 //! plainly as possible: the stream, the effects, the deadline and the child's input that follow from
 //! each event. It has its own sub-modules, which share no code with those of the console.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::child::cleanup::{Cleanup, DaemonSearch};
 use super::child::interleave::Interleaver;
@@ -14,7 +14,7 @@ use crate::config::RestartMode;
 use crate::console::Settings;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
-use crate::console::event::{ClientId, Effect, Subsystem};
+use crate::console::event::{ClientId, ClientKind, Effect, Role, Subsystem};
 
 #[derive(Debug)]
 pub struct Oracle {
@@ -54,6 +54,8 @@ pub struct Oracle {
     pub input_owners: VecDeque<(ClientId, usize)>,
     /// The clients that the greeting counts.
     pub users: usize,
+    /// The clients that were announced.
+    announced: BTreeMap<ClientId, String>,
     pub loggers: usize,
     /// True if a child beside the running one was asked for and not answered.
     pub replacement_pending: bool,
@@ -89,6 +91,7 @@ impl Oracle {
             input: VecDeque::new(),
             input_owners: VecDeque::new(),
             users: 0,
+            announced: BTreeMap::new(),
             loggers: 0,
             replacement_pending: false,
             reload_requested: false,
@@ -110,6 +113,27 @@ impl Oracle {
         }
         let line = format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n");
         self.say_line(&line, now);
+    }
+
+    pub fn introduced(
+        &mut self,
+        id: ClientId,
+        role: Role,
+        kind: ClientKind,
+        who: &str,
+        now: Timestamps,
+    ) {
+        let is_told = role == Role::User && kind != ClientKind::Pipe;
+        if self.settings.console.announce && is_told && !self.exiting {
+            self.announced.insert(id, who.to_owned());
+            self.say_line(&format!("@@@ {who} attached\r\n"), now);
+        }
+    }
+
+    pub fn left(&mut self, id: ClientId, now: Timestamps) {
+        if let Some(who) = self.announced.remove(&id) {
+            self.say_line(&format!("@@@ {who} left\r\n"), now);
+        }
     }
 
     pub fn log_failed(&mut self, reason: &str, now: Timestamps) {

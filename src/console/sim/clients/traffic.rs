@@ -2,7 +2,6 @@
 
 use super::client::Client;
 use crate::console::audit::AuditEvent;
-use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ClientId, ClientKind, DisconnectReason, Event, Role};
 use crate::console::sim::simulation::{Load, Simulation};
 use crate::console::sim::stream::reader::{ReaderCheck, show};
@@ -28,6 +27,9 @@ impl Simulation {
             (Role::Logger, ClientKind::Raw),
         ]);
         self.trace(|_| format!("{id:?} joins: {role:?} {kind:?}"));
+        let who = format!("client {}", id.0);
+        self.handle(Event::Introduced { id, role, kind, who: &who });
+        self.oracle.introduced(id, role, kind, &who, self.now());
         self.handle(Event::Joined { id, role, kind });
         if self.oracle.exiting {
             return;
@@ -166,6 +168,7 @@ impl Simulation {
     }
 
     pub fn drop_departed(&mut self) {
+        let now = self.now();
         for client in self.clients.extract_if(.., |client| client.leaving) {
             if self.verbose {
                 eprintln!("{:?} is gone", client.id);
@@ -173,9 +176,9 @@ impl Simulation {
             self.oracle
                 .audit_events
                 .push_back(AuditEvent::Left(client.id, DisconnectReason::Closed));
-            let now = Timestamps { mono: Monotonic(self.mono), wall: UnixTime(0) };
             self.console
                 .handle(Event::Left { id: client.id, reason: DisconnectReason::Closed }, now);
+            self.oracle.left(client.id, now);
         }
         self.count_clients();
     }
