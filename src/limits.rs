@@ -156,6 +156,13 @@ pub(crate) const UNKNOWN_EXIT_CODE: u8 = 255;
 /// holdoff time: the pace of procServ, which strains neither the processor nor the log.
 pub(crate) const RESTART_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
+/// Restarts of the last day are counted in slots of this length, so that a child that ends at once
+/// for days takes little memory.
+pub(crate) const RESTART_SLOT: Duration = Duration::from_secs(600);
+
+/// The slots of a day.
+pub(crate) const RESTART_SLOTS: usize = 144;
+
 /// A start is tried again at most this often, whatever the holdoff time, if the system had no
 /// process or terminal to give.
 pub(crate) const START_RETRY: Duration = Duration::from_secs(1);
@@ -239,6 +246,12 @@ pub(crate) const SYSLOG_RECOVERY: Duration = Duration::from_secs(10);
 /// Bytes of events that wait for a file that cannot be written: some thousands of events.
 pub(crate) const EVENTS_MAX: usize = 1 << 20;
 
+/// How many ends of children the status file has: enough to tell a loop from an accident.
+pub(crate) const ENDS_KEPT: usize = 3;
+
+/// Bytes that are read of a status file that a dead server left behind.
+pub(crate) const STATUS_FILE_MAX: u64 = 1 << 20;
+
 /// The status file is replaced at most this often.
 pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -248,7 +261,11 @@ pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a server that has taken the place of another asks again for what the kernel refused.
-pub(crate) const SHORTAGE_RETRY: Duration = Duration::from_millis(100);
+pub const SHORTAGE_RETRY: Duration = Duration::from_millis(100);
+
+/// Such a server waits for memory if it wants less than this at once. More is wanted for the stream,
+/// which can be smaller, and for reading the state, which is tried again as a whole.
+pub const SHORTAGE_MEMORY: usize = STREAM_BUFFER_MAX / 4;
 
 /// How many programs an upgrade checks at most, if each is replaced before it is executed.
 pub(crate) const UPGRADE_CHECKS: usize = 5;

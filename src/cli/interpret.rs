@@ -68,6 +68,7 @@ pub(super) fn config(
     let history = extensions::history(given)?;
     let allow_from = extensions::allow_from(given)?;
     let style = extensions::message_style(given)?;
+    let join_line_ends = extensions::join_line_ends(given)?;
     let holdoff_max = extensions::holdoff_max(given, numbers.holdoff)?;
     let (controls, log) = endpoints(given, old_style)?;
     let listen = extensions::listen(given)?;
@@ -139,6 +140,7 @@ pub(super) fn config(
             history,
             style,
             time_format,
+            join_line_ends,
         },
         service: ServiceOptions { notify, fdstore },
         files: FileOptions {

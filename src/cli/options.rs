@@ -73,6 +73,7 @@ pub fn definition() -> Command {
                 .short('g'),
             value("allow-from", "nets", "let in TCP clients from networks <nets> only"),
             value("compat", "version", "use the messages of procServ <version> (2.7)"),
+            value("crlf", "how", "CR LF of telnet clients: join (to one CR) or keep"),
             value("events", "file", "append what happens to <file>, as JSON"),
             value("events-rotate", "n", "begin a new one at <n>[,<keep>] bytes (k, M, G)"),
             value("child-pidfile", "f", "child makes itself a daemon, with its PID in <f>")

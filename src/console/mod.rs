@@ -18,7 +18,7 @@ mod settings;
 mod sim;
 pub(crate) mod snapshot;
 mod stream;
-mod subsystem;
+pub(crate) mod subsystem;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +29,7 @@ use nix::sys::signal::Signal;
 use self::audit::AuditEvent;
 use self::child::overlap::OverlapState;
 use self::child::readiness::ReadinessTracker;
+use self::child::recent_restarts::RecentRestarts;
 use self::child::status::Status;
 use self::child::supervisor::Supervisor;
 use self::clients::client::Client;
@@ -40,7 +41,7 @@ pub use self::settings::Settings;
 use self::stream::buffer::StreamBuffer;
 pub use self::stream::reader::Chunk;
 use self::stream::reader::{Encoding, StreamReader};
-use self::subsystem::SubsystemSet;
+use self::subsystem::Troubles;
 use crate::config::RestartPolicy;
 
 // Effects carry numbers, because a kill signal may be a real-time signal, which `Signal` has not.
@@ -63,7 +64,8 @@ pub struct Console {
     effects: VecDeque<Effect>,
     audit_events: VecDeque<AuditEvent>,
     /// The subsystems whose failure has been said and that have not recovered since.
-    failing: SubsystemSet,
+    troubles: Troubles,
+    recent_restarts: RecentRestarts,
     /// True once [`Effect::Exit`] has been queued.
     exiting: bool,
     /// Counts the changes that may have changed the crash snapshot.
@@ -91,7 +93,8 @@ impl Console {
             input: InputQueue::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
-            failing: SubsystemSet::default(),
+            troubles: Troubles::new(),
+            recent_restarts: RecentRestarts::default(),
             exiting: false,
             revision: 0,
             scratch: Vec::new(),
@@ -126,8 +129,8 @@ impl Console {
             Event::Left { id, reason } => self.leave(id, reason, now),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
-            Event::LogOpened => self.log_opened(),
-            Event::LogOpenFailed(reason) => self.log_open_failed(reason),
+            Event::LogOpened => self.log_opened(now),
+            Event::LogOpenFailed(reason) => self.log_open_failed(reason, now),
             Event::Failed(subsystem, reason) => self.subsystem_failed(subsystem, reason, now),
             Event::Recovered(subsystem) => self.subsystem_recovered(subsystem),
             Event::AcceptFailed { endpoint, reason } => self.accept_failed(endpoint, reason, now),
@@ -195,6 +198,12 @@ impl Console {
     /// How many children were started after the first.
     pub fn restarts(&self) -> u64 {
         self.supervisor.restarts()
+    }
+
+    /// How many children were started after the first within a day, and when that number changes
+    /// though no child is started.
+    pub fn recent_restarts(&self, now: Monotonic) -> (u64, Option<Monotonic>) {
+        self.recent_restarts.count(now)
     }
 
     /// The child's name in messages.

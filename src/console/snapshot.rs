@@ -11,6 +11,7 @@ use minicbor::{Decode, Encode};
 
 use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
+use super::child::recent_restarts::RecentRestarts;
 use super::child::supervisor::Supervisor;
 use super::clients::backpressure::Backpressure;
 use super::clients::client::Client;
@@ -21,7 +22,7 @@ use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
 use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
 use super::stream::reader::{Encoding, ReaderSnapshot, StreamReader};
-use super::subsystem::SubsystemSet;
+use super::subsystem::{self, SubsystemSet, TroubleSnapshot};
 use super::{Console, Settings};
 use crate::limits::STAGE_MAX;
 use crate::telnet;
@@ -53,6 +54,10 @@ pub struct Snapshot {
     syslog: Option<ReaderSnapshot>,
     #[cbor(n(11), default)]
     overlap: OverlapState,
+    #[cbor(n(12), default)]
+    troubles: Vec<TroubleSnapshot>,
+    #[cbor(n(13), default)]
+    recent_restarts: RecentRestarts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -111,6 +116,7 @@ impl Console {
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
+        let (failing, troubles) = subsystem::snapshot(&self.troubles);
         Snapshot {
             supervisor: self.supervisor.snapshot(),
             stream: self.stream.snapshot(),
@@ -120,9 +126,11 @@ impl Console {
             input: self.input.snapshot(),
             log_opened: self.settings.log.target.as_ref().map(|_| self.settings.log_opened),
             readiness: Some(self.readiness.snapshot()),
-            failing: self.failing,
+            failing,
             syslog: sink(Sink::Syslog),
             overlap: self.overlap.clone(),
+            troubles,
+            recent_restarts: self.recent_restarts.clone(),
         }
     }
 
@@ -153,6 +161,8 @@ impl Console {
             failing: SubsystemSet::default(),
             syslog: None,
             overlap: self.overlap.crash_snapshot(),
+            troubles: Vec::new(),
+            recent_restarts: self.recent_restarts.clone(),
         }
     }
 
@@ -207,7 +217,8 @@ impl Console {
             }
         }
         console.input = InputQueue::restore(snapshot.input)?;
-        console.failing = snapshot.failing;
+        console.troubles = subsystem::restore(snapshot.failing, snapshot.troubles);
+        console.recent_restarts = snapshot.recent_restarts;
         let runs = console.supervisor.running().is_some();
         match snapshot.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,

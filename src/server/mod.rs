@@ -28,8 +28,8 @@
 //! | | no memory | again after 10 ms |
 //! | | the other side is gone | what it sent before is still read, up to its end |
 //! | | anything else | the client is gone |
-//! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, and again when the holdoff time is over, but not within a second |
-//! | chdir, exec | anything | written to the child's terminal, exit status 255, then as after any end |
+//! | opening a PTY, fork | anything | `@@@ Child ... could not be started`, a line on stderr, and again when the holdoff time is over, but not within a second |
+//! | chdir, exec | anything | written to the child's terminal and to stderr, exit status 255, then as after any end |
 //! | setgroups, setgid, setuid (`--user`) | anything | as chdir |
 //! | reading the child's PID file, /proc | anything | read again for 10 s; then announced, and the processes that are there are killed |
 //! | killing an orphan of the child | not allowed | the orphan is left alone |

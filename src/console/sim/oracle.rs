@@ -44,7 +44,10 @@ pub struct Oracle {
     /// How many children in a row died within the holdoff time.
     pub early_deaths: u32,
     pub exiting: bool,
-    log_failing: bool,
+    /// Since when the log fails, and why.
+    pub log_failing: Option<(i64, String)>,
+    /// Since when no child can be started, and why.
+    pub start_failing: Option<(i64, String)>,
     /// The input for the child.
     pub input: VecDeque<u8>,
     /// The clients that sent the input, with the number of bytes.
@@ -86,7 +89,8 @@ impl Oracle {
             cleanup: None,
             early_deaths: 0,
             exiting: false,
-            log_failing: false,
+            log_failing: None,
+            start_failing: None,
             input: VecDeque::new(),
             input_owners: VecDeque::new(),
             users: 0,
@@ -116,7 +120,12 @@ impl Oracle {
     }
 
     pub fn log_failed(&mut self, reason: &str, now: Timestamps) {
-        if !self.exiting && !std::mem::replace(&mut self.log_failing, true) {
+        if self.exiting {
+            return;
+        }
+        let is_new = self.log_failing.is_none();
+        self.log_failing.get_or_insert((now.wall.0, String::new())).1 = reason.to_owned();
+        if is_new {
             self.audit_events.push_back(AuditEvent::Failed(Subsystem::Log, reason.to_owned()));
             let file = text(self.settings.log_name().unwrap());
             self.say_line(
@@ -132,8 +141,8 @@ impl Oracle {
             return;
         }
         let never = first && self.settings.log.target.is_some() && !self.settings.log_opened;
-        if std::mem::take(&mut self.log_failing) || never {
-            self.audit_events.push_back(AuditEvent::Recovered(Subsystem::Log));
+        if self.log_failing.take().is_some() || never {
+            self.audit_events.push_back(AuditEvent::Recovered(Subsystem::Log, 0));
         }
     }
 

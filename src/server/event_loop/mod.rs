@@ -81,6 +81,8 @@ impl<S: System> Server<S> {
         self.read_clients(now);
         self.accept(now);
         self.apply_effects(now);
+        // Who caused what is a part of what outlives a crash.
+        self.record_audit_events();
         // What a client is told must not be undone by a crash.
         self.save(now);
         self.write_child();

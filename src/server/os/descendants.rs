@@ -44,10 +44,11 @@ impl Descendants {
         }
     }
 
-    /// A child was started. If it runs `beside` another one, the descendants of both count.
-    pub(crate) fn begin(&mut self, pid: i32, beside: bool) {
+    /// A child was started at `start_ticks`. If it runs `beside` another one, the descendants of both
+    /// count.
+    pub(crate) fn begin(&mut self, start_ticks: Option<u64>, beside: bool) {
         if !beside || self.since_ticks.is_none() {
-            self.since_ticks = procfs::start_ticks(pid);
+            self.since_ticks = start_ticks;
         }
         self.terminated.clear();
     }
@@ -65,7 +66,8 @@ impl Descendants {
         let ours = found.filter(|(_, line)| !stranger.is_some_and(|pid| line.contains(&pid)));
         let (process, line) = ours
             .ok_or_else(|| named(format!("names process {pid}, which is none of the child's")))?;
-        Ok(Daemon { pid, process, is_child: line.len() == 1 })
+        let start_ticks = procfs::start_ticks(pid);
+        Ok(Daemon { pid, start_ticks, process, is_child: line.len() == 1 })
     }
 
     /// Sends a signal to all orphans, SIGTERM only once to each. Returns how many there are.

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use nix::sys::signal::Signal;
 
 use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
 use super::descendants::Descendants;
 use super::listening_socket::ListeningSocket;
-use super::persist::{self, is_shortage, persist, report_shortage};
+use super::persist::{self, persist, report_shortage};
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
 use super::{
@@ -29,25 +29,29 @@ use super::{
 };
 use crate::config::Rotation;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::Sink;
 use crate::handover;
 use crate::limits::SHORTAGE_RETRY;
 use crate::server::writers::Worker;
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
+use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::thread::{LogThread, Starter, WorkerThread};
-use crate::sys::process;
+use crate::sys::passage::Passage;
 use crate::sys::process::exec::ExecImage;
 use crate::sys::process::passed_fds::PassedFds;
 use crate::sys::process::program_file::ProgramFile;
 use crate::sys::process::signal::SignalMaskGuard;
 use crate::sys::process::spawn::PreparedCommand;
-use crate::sys::{fd, file, pty, time};
+use crate::sys::process::{self, procfs};
+use crate::sys::wake::Wake;
+use crate::sys::{fd, memory, pty, time};
 use crate::systemd;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
 
 const SIGNALS: Token = Token(0);
-const WAKER: Token = Token(1);
+const WAKE: Token = Token(1);
 const ORPHAN: Token = Token(2);
 /// The first token that is not the kernel's own.
 pub(crate) const FIRST_TOKEN: usize = 3;
@@ -56,7 +60,7 @@ pub(crate) const FIRST_TOKEN: usize = 3;
 pub(crate) struct Kernel {
     poll: Poll,
     events: Events,
-    waker: Arc<Waker>,
+    wake: Arc<Wake>,
     signals: Signals,
     program: PreparedCommand,
     /// When the log is rotated.
@@ -83,18 +87,18 @@ pub(crate) struct Kernel {
 /// What the event loop is woken by.
 struct Wakeups {
     poll: Poll,
-    waker: Arc<Waker>,
+    wake: Arc<Wake>,
     signals: Signals,
 }
 
 impl Wakeups {
     fn open() -> io::Result<Wakeups> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let wake = Arc::new(Wake::new(poll.registry(), WAKE)?);
         let signals = Signals::new()?;
         let raw = signals.wake().as_raw_fd();
         poll.registry().register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
-        Ok(Wakeups { poll, waker, signals })
+        Ok(Wakeups { poll, wake, signals })
     }
 }
 
@@ -123,9 +127,9 @@ impl Kernel {
     ) -> io::Result<Kernel> {
         let wakeups =
             if persists { persist(&argv0, "poll", Wakeups::open) } else { Wakeups::open() };
-        let Wakeups { poll, waker, signals } = wakeups?;
+        let Wakeups { poll, wake, signals } = wakeups?;
         Ok(Kernel {
-            waker,
+            wake,
             poll,
             events: Events::with_capacity(64),
             signals,
@@ -155,21 +159,28 @@ impl Kernel {
         self.register(listener, token, Interest::READABLE)
     }
 
-    /// Starts the thread that writes the log, `file`, and opens it anew by its `path`.
+    /// Starts the thread that writes the log, which it takes out of `passage`, and opens anew by its
+    /// `path`.
     ///
     /// # Errors
     /// The system starts no thread.
-    pub(crate) fn write_log(&self, file: File, path: Option<PathBuf>) -> io::Result<LogThread> {
+    pub(crate) fn write_log(
+        &self,
+        passage: Passage,
+        path: Option<PathBuf>,
+    ) -> io::Result<SinkWriter<LogThread>> {
         let rotator = self.rotation.map(Rotator::new);
-        self.start_thread("log", LogWriter::new(file, path, rotator))
+        let thread = self.start_thread("log", LogWriter::new(&passage, path, rotator))?;
+        Ok(SinkWriter::new(Sink::Log, thread).with_passage(passage))
     }
 
     /// Starts the thread that writes standard output, `file`.
     ///
     /// # Errors
     /// The system starts no thread.
-    pub(crate) fn write_stdout(&self, file: File) -> io::Result<LogThread> {
-        self.start_thread("stdout", LogWriter::new(file, None, None))
+    pub(crate) fn write_stdout(&self, file: File) -> io::Result<SinkWriter<LogThread>> {
+        let thread = self.start_thread("stdout", LogWriter::of_stdout(file))?;
+        Ok(SinkWriter::new(Sink::Stdout, thread))
     }
 
     /// Starts a thread for `worker`.
@@ -181,11 +192,11 @@ impl Kernel {
         name: &str,
         worker: W,
     ) -> io::Result<WorkerThread<W::Job, W::Reply>> {
-        let thread = WorkerThread::new(name, worker, Arc::clone(&self.waker));
+        let thread = WorkerThread::new(name, worker, Arc::clone(&self.wake));
         let start = thread.starter();
         match start() {
             // Its jobs wait meanwhile, as for a thread that hangs.
-            Err(error) if self.persists && is_shortage(&error) => {
+            Err(error) if self.persists => {
                 report_shortage(&self.argv0, "start a thread", &error);
                 self.starting.borrow_mut().push(start);
                 Ok(thread)
@@ -279,7 +290,9 @@ impl Poller for Kernel {
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
-        self.persists = false;
+        if std::mem::take(&mut self.persists) {
+            memory::end_waiting();
+        }
         let limit = [limit, self.start_threads()].into_iter().flatten().min();
         match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -289,7 +302,7 @@ impl Poller for Kernel {
             match event.token() {
                 SIGNALS => self.signals.drain(),
                 // Each turn looks at what the threads have done.
-                WAKER => {}
+                WAKE => {}
                 ORPHAN => self.orphan_exited = true,
                 token => tell(
                     token,
@@ -345,8 +358,12 @@ impl Processes for Kernel {
             self.register(notify_socket, token, Interest::READABLE)?;
         }
         let pid = self.program.spawn(&slave, PassedFds::new(&sockets), &address)?;
-        self.descendants.begin(pid, beside);
-        Ok(PtyProcess { pid, master: File::from(master), notify_socket, pidfd: None })
+        // Later, the child may wait in the kernel for a file system that hangs, and whoever reads this then
+        // waits with it.
+        let start_ticks = procfs::start_ticks(pid);
+        self.descendants.begin(start_ticks, beside);
+        let master = File::from(master);
+        Ok(PtyProcess { pid, start_ticks, master, notify_socket, pidfd: None })
     }
 
     fn reap_orphans(&mut self, own: [Option<i32>; 3]) {
@@ -376,11 +393,18 @@ impl Upgrade for Kernel {
         let state = fd::in_memory(state)?;
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
-        let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
+        let env = std::env::vars_os()
+            .filter(|(name, _)| name != handover::VARIABLE && !systemd::is_for_server(name, true));
         let check = ExecImage::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
         self.checked = Some(CheckedProgram::Expected(check.program));
         let master = File::from(OwnedFd::from(check.answer));
-        let program = PtyProcess { pid: check.pid, master, notify_socket: None, pidfd: None };
+        let program = PtyProcess {
+            pid: check.pid,
+            start_ticks: None,
+            master,
+            notify_socket: None,
+            pidfd: None,
+        };
         let watched = self.register(&program.master, token, Interest::READABLE);
         match watched {
             Ok(()) => Ok(program),
@@ -421,8 +445,8 @@ impl System for Kernel {
     type Notifier = Notifier;
     type Handle<Job, Reply> = WorkerThread<Job, Reply>;
 
-    fn open_log(&mut self, path: &Path) -> io::Result<LogThread> {
-        self.write_log(file::open_append(path)?, Some(path.to_owned()))
+    fn start_log(&mut self, path: &Path) -> io::Result<SinkWriter<LogThread>> {
+        self.write_log(Passage::open()?, Some(path.to_owned()))
     }
 
     fn log_stderr(&mut self, text: &[u8]) {

@@ -34,7 +34,10 @@ pub(crate) fn persist<T>(
 
 /// Returns true if the call may succeed later: the kernel has no descriptor, memory, thread or room
 /// for a watch now.
-pub(crate) fn is_shortage(error: &io::Error) -> bool {
+fn is_shortage(error: &io::Error) -> bool {
+    if error.kind() == io::ErrorKind::OutOfMemory {
+        return true;
+    }
     let shortages =
         [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN, libc::ENOBUFS, libc::ENOSPC];
     error.raw_os_error().is_some_and(|errno| shortages.contains(&errno))

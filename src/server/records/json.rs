@@ -63,6 +63,9 @@ pub(crate) enum EventBody<'a> {
     ChildReady {
         pid: i32,
     },
+    TerminalClosed {
+        pid: i32,
+    },
     ChildExit {
         pid: i32,
         #[serde(flatten)]
@@ -177,6 +180,7 @@ pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
         Subsystem::EventsRotation => "events_rotate",
         Subsystem::Status => "status_file",
         Subsystem::History => "history",
+        Subsystem::Start => "child_start",
     }
 }
 

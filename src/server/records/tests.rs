@@ -121,6 +121,7 @@ fn examples() -> Vec<Value> {
         EventBody::ChildStart { pid: 1 },
         EventBody::ChildStartFailed { reason },
         EventBody::ChildReady { pid: 1 },
+        EventBody::TerminalClosed { pid: 1 },
         EventBody::ChildExit { pid: 1, end: ExitJson::Code(1) },
         EventBody::ChildExit { pid: 1, end: ExitJson::Signal(1) },
         EventBody::ChildExit { pid: 1, end: ExitJson::Status("unknown") },

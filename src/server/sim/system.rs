@@ -15,7 +15,7 @@ use super::peer_end::PeerEnd;
 use super::threads::{QueueHandle, log_handle};
 use super::world::Shared;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
-use crate::console::event::ClientKind;
+use crate::console::event::{ClientKind, Sink};
 use crate::handover::format;
 use crate::handover::state::Descriptor;
 use crate::server::os::child_socket::ChildSocket;
@@ -23,6 +23,7 @@ use crate::server::os::{
     Clock, Daemon, ExecFailure, Notify, PendingSignals, Poller, Processes, Ready, SignalSender,
     Socket, System, Upgrade,
 };
+use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::{LogJob, LogReply};
 use crate::sys::file::FileId;
 
@@ -245,9 +246,8 @@ impl System for SimulatedSystem {
     type Notifier = SimulatedSystem;
     type Handle<Job, Reply> = QueueHandle<Job, Reply>;
 
-    fn open_log(&mut self, _path: &Path) -> io::Result<QueueHandle<LogJob, LogReply>> {
-        let refused = self.0.borrow_mut().refuses(Errno::EACCES);
-        refused.map_or(Ok(log_handle(&self.0)), Err)
+    fn start_log(&mut self, _path: &Path) -> io::Result<SinkWriter<QueueHandle<LogJob, LogReply>>> {
+        Ok(SinkWriter::new(Sink::Log, log_handle(&self.0)))
     }
 
     fn log_stderr(&mut self, text: &[u8]) {

@@ -104,7 +104,9 @@ impl World {
                 Some(error) => Err(error),
                 None => Ok(()),
             }),
-            LogJob::Quiesce => LogReply::Quiesced(File::open("/dev/null").ok().map(OwnedFd::from)),
+            LogJob::Quiesce => {
+                LogReply::Quiesced(File::open("/dev/null").map(OwnedFd::from).map(Some))
+            }
         };
         self.log_queue.replies.push_back(reply);
         self.woken |= urgent || self.log_queue.wanted;

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::child_sockets::{self, FdSockets};
 use super::error::StartupError;
 use super::log_files::open_log;
-use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
+use super::parts::{LocalTime, Output, ServerParts, StartKind, notifier, passage, settings};
 use super::pid_files::{OwnedFile, adopt_files, write_files};
 use super::recovery::Recovery;
 use super::{open_files, stderr, system};
@@ -141,15 +141,15 @@ fn assemble(
             None
         }
     };
-    let output = |file| OutputFile { file, retry: None };
+    let log = log.ok().flatten().map(passage).transpose().map_err(system("pass the log on"))?;
     Ok(ServerParts {
         start_kind,
         identity,
         console,
         listeners: sockets.listeners,
         child_sockets: sockets.child_sockets,
-        log: log.ok().flatten().map(output),
-        stdout: stdout.map(output),
+        log: log.map(Output::new),
+        stdout: stdout.map(Output::new),
         records: records.unwrap_or_default(),
         child,
         old_child: None,

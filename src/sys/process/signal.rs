@@ -129,6 +129,42 @@ pub(crate) fn ignore(signal: i32) {
     let _ = unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
+/// Ignores signals until it is dropped, which restores their actions.
+pub(crate) struct IgnoredGuard(Vec<(libc::c_int, libc::sigaction)>);
+
+impl IgnoredGuard {
+    /// Ignores `signals`. An exec does not change that.
+    pub(crate) fn new(signals: &[Signal]) -> IgnoredGuard {
+        let ignored = signals.iter().filter_map(|&signal| {
+            let signal = signal as libc::c_int;
+            // SAFETY: sigaction is plain data, all zero is a valid value of it.
+            let [mut ignore, mut before]: [libc::sigaction; 2] = unsafe { std::mem::zeroed() };
+            ignore.sa_sigaction = libc::SIG_IGN;
+            // SAFETY: SIG_IGN runs no code, and `before` is valid for writing.
+            (unsafe { libc::sigaction(signal, &ignore, &mut before) } == 0)
+                .then_some((signal, before))
+        });
+        IgnoredGuard(ignored.collect())
+    }
+}
+
+impl Drop for IgnoredGuard {
+    fn drop(&mut self) {
+        for (signal, before) in &self.0 {
+            // SAFETY: the action was that of this signal before.
+            unsafe { libc::sigaction(*signal, before, std::ptr::null_mut()) };
+        }
+    }
+}
+
+/// Gives `signals` their default action.
+pub(crate) fn restore_default(signals: &[Signal]) {
+    for &signal in signals {
+        // SAFETY: SIG_DFL runs no code.
+        let _ = unsafe { libc::signal(signal as libc::c_int, libc::SIG_DFL) };
+    }
+}
+
 /// Sets all dispositions to their defaults and empties the mask. Async-signal-safe.
 pub(crate) fn reset_all() {
     for signal in 1..=64 {

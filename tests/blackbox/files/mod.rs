@@ -2,6 +2,8 @@
 
 mod day;
 mod events;
+mod history;
+mod hung;
 mod rotate;
 mod status;
 mod syslog;
@@ -17,10 +19,12 @@ pub(crate) fn cases() -> Vec<Case> {
     let all = [
         day::cases(),
         events::cases(),
+        history::cases(),
         trouble::cases(),
         status::cases(),
         rotate::cases(),
         syslog::cases(),
+        hung::cases(),
     ];
     all.into_iter().flatten().collect()
 }

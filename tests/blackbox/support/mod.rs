@@ -20,6 +20,7 @@ mod client;
 pub(crate) mod dialogue;
 mod env;
 mod fake_ioc;
+pub(crate) mod hanging_fs;
 mod machine;
 mod net;
 pub mod passing;
@@ -30,6 +31,8 @@ mod server;
 mod suite;
 mod terminal;
 mod text;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod tracer;
 
 pub use builder::ServerBuilder;
 pub use client::{Client, NEGOTIATION};

@@ -18,7 +18,6 @@ cases![
     no_room_to_poll_another.only_if(preload().is_some(), NO_CC),
     no_waker.only_if(preload().is_some(), NO_CC),
     no_socket_for_signals.only_if(preload().is_some(), NO_CC),
-    no_copy_of_a_descriptor.only_if(preload().is_some(), NO_CC),
     no_socket_to_the_service_manager.only_if(preload().is_some(), NO_CC),
     no_look_at_the_state.only_if(preload().is_some(), NO_CC),
     no_thread_for_the_log.only_if(preload().is_some(), NO_CC),
@@ -90,10 +89,6 @@ fn no_waker(env: &TestEnv) {
 
 fn no_socket_for_signals(env: &TestEnv) {
     goes_on(env, "socketpair", Errno::ENOMEM, "poll");
-}
-
-fn no_copy_of_a_descriptor(env: &TestEnv) {
-    goes_on(env, "fcntl", Errno::EMFILE, "poll");
 }
 
 fn no_socket_to_the_service_manager(env: &TestEnv) {

@@ -46,7 +46,9 @@ impl Simulation {
         let head = self.oracle.stream.head();
         let from = if kind == ClientKind::Pipe { head } else { self.oracle.stream.replay_point() };
         let check = ReaderCheck::new(from, telnet, stamp);
-        self.clients.push(Client::new(id, role, kind, greeting, check, head));
+        let joins_line_ends = telnet && self.oracle.settings.console.join_line_ends;
+        let client = Client::new(id, role, kind, greeting, check, head, joins_line_ends);
+        self.clients.push(client);
         self.count_clients();
     }
 
