@@ -60,6 +60,14 @@ pub fn encode(state: &State) -> Vec<u8> {
 /// # Errors
 /// Those of [`Unreadable`].
 pub fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
+    decode_body(body(bytes)?)
+}
+
+/// Returns the body of the state, without looking into the body.
+///
+/// # Errors
+/// Those of [`Unreadable`] that are about the head.
+pub(super) fn body(bytes: &[u8]) -> Result<&[u8], Unreadable> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::Foreign)?;
     let (format, rest) = rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
     let format = u32::from_le_bytes(*format);
@@ -71,7 +79,7 @@ pub fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
     if body.len() as u64 != u64::from_le_bytes(*len) || digest(body) != u32::from_le_bytes(*sum) {
         return Err(Unreadable::Damaged);
     }
-    decode_body(body)
+    Ok(body)
 }
 
 /// Returns the body of `state` without a head.

@@ -273,6 +273,48 @@ pub struct RecordsState {
     /// The clients.
     #[cbor(n(2), default)]
     pub clients: Vec<ClientState>,
+    /// What happened to children and servers so far.
+    #[cbor(n(3), default)]
+    pub history: HistoryState,
+}
+
+/// What the status file says of the past. Texts are JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct HistoryState {
+    /// The last ends of children, newest first.
+    #[cbor(n(0), default)]
+    pub ends: Vec<String>,
+    /// The children that run.
+    #[cbor(n(1), default)]
+    pub children: Vec<RecordedChild>,
+    /// The last request for a replacement of the child, as a cause of its end.
+    #[n(2)]
+    pub reload: Option<String>,
+    /// How many upgrades in place there were.
+    #[cbor(n(3), default)]
+    pub upgrades: u64,
+    /// How many servers in a row before this one came to no orderly end.
+    #[cbor(n(4), default)]
+    pub crashes: u64,
+    /// The last server that came to no orderly end.
+    #[n(5)]
+    pub last_server: Option<String>,
+}
+
+/// What the records know of a child that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RecordedChild {
+    /// The PID.
+    #[n(0)]
+    pub pid: i32,
+    /// When it was started, in milliseconds since the epoch.
+    #[cbor(n(1), default)]
+    pub started: i64,
+    /// What was done last that may end it, as JSON.
+    #[n(2)]
+    pub cause: Option<String>,
 }
 
 /// What the events file and the status file say of a client.

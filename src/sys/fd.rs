@@ -142,6 +142,16 @@ pub fn adopt(number: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Returns a copy of `fd` with a number of at least `least`. The copy closes on exec.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub(crate) fn copy_above(fd: impl AsFd, least: i32) -> io::Result<OwnedFd> {
+    let copy = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    // SAFETY: fcntl(2) has just opened it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// Decides whether a program that this process becomes has the descriptor with this number.
 pub(crate) fn set_inherited(number: i32, inherited: bool) {
     let flags = if inherited { 0 } else { libc::FD_CLOEXEC };

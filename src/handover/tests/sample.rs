@@ -5,7 +5,9 @@ use super::*;
 use crate::console::Chunk;
 use crate::console::event::{ChildSlot, Role, Subsystem};
 use crate::console::snapshot::Snapshot;
-use crate::handover::state::{ClientState, RecordsState};
+use crate::handover::state::{
+    ClientState, HistoryState, PassedSinkState, RecordedChild, RecordsState,
+};
 use crate::sys::process::user::Account;
 
 /// A console with two users and a logger, of which none has everything; its log has just failed.
@@ -50,13 +52,31 @@ fn busy_console() -> Console {
 }
 
 pub fn state() -> State {
-    let program = Some(Text(b"/opt/current/procServ".to_vec()));
-    State { program, ..around(busy_console().snapshot()) }
+    let mut state = first(busy_console().snapshot());
+    let [entry, exit] = [40, 41].map(|number| descriptor(number, 0o140_000));
+    let retry = state.log.and_then(|log| log.retry);
+    state.passed_log = Some(PassedSinkState { entry, exit, retry });
+    state.records.history = HistoryState {
+        ends: vec!["{\"pid\":4240,\"code\":1}".to_owned()],
+        children: vec![RecordedChild {
+            pid: 4242,
+            started: 100_000,
+            cause: Some("{\"signal\":\"SIGTERM\"}".to_owned()),
+        }],
+        reload: Some("{\"command\":\"reload\"}".to_owned()),
+        upgrades: 2,
+        crashes: 1,
+        last_server: Some("{\"pid\":7}".to_owned()),
+    };
+    state
 }
 
-/// A console's server.
-fn around(console: Snapshot) -> State {
-    let descriptor = |number, kind| Descriptor { number, kind, device: 24, inode: 9000 };
+fn descriptor(number: i32, kind: u32) -> Descriptor {
+    Descriptor { number, kind, device: 24, inode: 9000 }
+}
+
+/// A console's server, as the first sample has it.
+fn first(console: Snapshot) -> State {
     let connection = |id: u64| ConnectionState {
         id,
         stream: descriptor(id as i32 + 10, 0o140_000),
@@ -115,10 +135,11 @@ fn around(console: Snapshot) -> State {
                 endpoint: "tcp:127.0.0.1:2000".to_owned(),
                 since: 101,
             }],
+            history: HistoryState::default(),
         },
         account: Some(account()),
         descendants_since: Some(77_000),
-        program: None,
+        program: Some(Text(b"/opt/current/procServ".to_vec())),
         passed_log: None,
     }
 }
@@ -157,8 +178,7 @@ fn text(chunk: Option<Chunk>) -> String {
 #[test]
 fn the_first_sample_is_read() {
     let state = decode(&std::fs::read(frozen::path("state-2-1")).unwrap()).unwrap();
-    let program = Some(Text(b"/opt/current/procServ".to_vec()));
-    assert_eq!(state, State { program, ..around(state.console.clone()) });
+    assert_eq!(state, first(state.console.clone()));
     let mut console = Console::restore(settings(), Box::new(Seconds), state.console).unwrap();
     let trouble = "@@@ Log file /log: No space left on device, output is not being logged\\r\\n";
 

@@ -41,6 +41,7 @@ use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::thread::{LogThread, Starter, WorkerThread};
 use crate::sys::passage::Passage;
 use crate::sys::process::exec::ExecImage;
+use crate::sys::process::limits::ResourceLimits;
 use crate::sys::process::passed_fds::PassedFds;
 use crate::sys::process::program_file::ProgramFile;
 use crate::sys::process::signal::SignalMaskGuard;
@@ -73,6 +74,8 @@ pub(crate) struct Kernel {
     installed: PathBuf,
     /// The program that was checked last, until it is executed or refused.
     checked: Option<CheckedProgram>,
+    /// The limits under which it was checked.
+    checked_limits: ResourceLimits,
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
     has_notify_socket: bool,
     descendants: Descendants,
@@ -142,6 +145,7 @@ impl Kernel {
             argv0,
             installed,
             checked: None,
+            checked_limits: ResourceLimits::now(),
             has_notify_socket,
             descendants,
             files: None,
@@ -249,14 +253,15 @@ impl Kernel {
         Ok(child)
     }
 
-    /// Takes the program that was checked, if it is still the one that is installed.
+    /// Takes the program that was checked, if it is still the one that is installed, and the limits of
+    /// this process are those of the check run: with less, the program might not start.
     fn take_checked(&mut self) -> Result<ProgramFile, ExecFailure> {
         let program = match self.checked.take() {
             Some(CheckedProgram::Expected(channel)) => ProgramFile::receive(&channel)?,
             Some(CheckedProgram::Received(program)) => program,
             None => return Err(ExecFailure::ProgramChanged),
         };
-        if program.is_current(&self.installed)? {
+        if program.is_current(&self.installed)? && self.checked_limits == ResourceLimits::now() {
             Ok(program)
         } else {
             Err(ExecFailure::ProgramChanged)
@@ -271,6 +276,8 @@ impl Kernel {
         inherited_fds: &[i32],
     ) -> io::Result<Infallible> {
         let state = fd::in_memory(state)?;
+        // The exec closes it, so that the dynamic linker has one to open its files.
+        let _reserved = state.try_clone()?;
         let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
         let number = state.as_raw_fd().to_string();
         let env = env.chain([(handover::VARIABLE.into(), number.into())]);
@@ -415,6 +422,7 @@ impl Processes for Kernel {
 impl Upgrade for Kernel {
     fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<PtyProcess> {
         let state = fd::in_memory(state)?;
+        self.checked_limits = ResourceLimits::now();
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
         let env = std::env::vars_os()

@@ -2,6 +2,7 @@
 //! their own writes them, one job at a time; what happens meanwhile waits here.
 
 mod events;
+pub(super) mod history;
 mod json;
 mod status;
 #[cfg(test)]
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use self::events::EventsFile;
+use self::history::History;
+pub(super) use self::history::LeftStatus;
 pub(super) use self::json::{ClientInfo, EndpointJson, EventBody};
 use self::json::{ServerJson, client_json, command_name, disconnect_reason_name, subsystem_name};
 use self::status::StatusFile;
@@ -44,6 +47,7 @@ pub(super) struct Records<H> {
     handle: H,
     server: ServerInfo,
     clients: BTreeMap<ClientId, ClientInfo>,
+    history: History,
     /// With `--events`.
     events: Option<EventsFile>,
     /// With `--status-file`.
@@ -85,6 +89,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             handle,
             server,
             clients: BTreeMap::new(),
+            history: History::default(),
             events: events.then(EventsFile::default),
             status: status.then(StatusFile::default),
             writer: WriterState::Idle,
@@ -103,7 +108,13 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             (ClientId(id), ClientInfo { role, endpoint, peer: PeerIdentity::Unknown, since })
         });
         self.clients = known.collect();
+        self.history = History::restore(state.history);
         self
+    }
+
+    /// Goes on after a server that came to no orderly end and left this status file.
+    pub(super) fn succeed(&mut self, status_file: LeftStatus) {
+        self.history.succeed(status_file);
     }
 
     /// What another program needs to go on. The events that nobody has written yet are part of it
@@ -120,7 +131,13 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             pending: Text(events.map(|events| events.pending.clone()).unwrap_or_default()),
             lost: events.map_or(0, |events| events.lost),
             clients: clients.collect(),
+            history: self.history.snapshot(),
         }
+    }
+
+    /// A number that changes whenever the past of children and servers may have changed.
+    pub(super) fn revision(&self) -> u64 {
+        self.history.revision()
     }
 
     /// A client comes.
@@ -169,25 +186,32 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Records what the console did.
     pub(super) fn record_audit_event(&mut self, entry: AuditEvent, millis: i64) {
-        let Records { clients, server, events, .. } = self;
+        let Records { clients, server, events, history, .. } = self;
+        history.record_audit_event(&entry, clients, millis);
         let client = |id: ClientId| client_json(clients, id);
         let event = match &entry {
             &AuditEvent::Joined(id) => EventBody::Connect { client: client(id) },
             &AuditEvent::Left(id, reason) => {
                 EventBody::Disconnect { client: client(id), reason: disconnect_reason_name(reason) }
             }
-            &AuditEvent::Command(id, command) => {
-                EventBody::Command { command: command_name(command), client: client(id) }
-            }
+            &AuditEvent::Command(id, command, times) => EventBody::Command {
+                command: command_name(command),
+                client: client(id),
+                count: Some(times).filter(|&times| times > 1),
+            },
             &AuditEvent::Skipped(id, bytes) => EventBody::Skipped { client: client(id), bytes },
             &AuditEvent::Started(pid) => EventBody::ChildStart { pid },
             AuditEvent::SpawnFailed(reason) => EventBody::ChildStartFailed { reason },
             &AuditEvent::Ready(pid) => EventBody::ChildReady { pid },
+            &AuditEvent::TerminalClosed(pid) => EventBody::TerminalClosed { pid },
             &AuditEvent::Ended(pid, status) => EventBody::ChildExit { pid, end: status.into() },
             AuditEvent::Failed(subsystem, reason) => {
                 EventBody::Trouble { with: subsystem_name(*subsystem), reason }
             }
-            AuditEvent::Recovered(subsystem) => {
+            AuditEvent::LogOpenFailed(reason) => {
+                EventBody::Trouble { with: subsystem_name(Subsystem::Log), reason }
+            }
+            AuditEvent::Recovered(subsystem, _) => {
                 EventBody::Recovery { with: subsystem_name(*subsystem) }
             }
             AuditEvent::AcceptFailed(endpoint, reason) => {
@@ -216,6 +240,9 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Records what the server did, or what was done to it.
     pub(super) fn record(&mut self, event: &EventBody, millis: i64) {
+        if let EventBody::Signal { signal, sender } = event {
+            self.history.record_signal(signal, *sender, millis);
+        }
         if let Some(events) = &mut self.events {
             events.push(event, millis);
         }
@@ -234,7 +261,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             changes.extend(self.take_back(reply, now, millis));
         }
         if let Some(status) = &mut self.status {
-            status.compare(console.revision());
+            status.compare(console.revision(), now);
         }
         self.close_file();
         if self.writer != WriterState::Idle || self.pause.is_some() {
@@ -247,10 +274,11 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         {
             (job.events, job.reopen) = events.take();
         }
-        if let Some(status) = &mut self.status
-            && is_due(status.deadline())
-        {
-            job.status = status.replace(status::text(console, &self.server, &self.clients), now);
+        if is_due(self.status.as_ref().and_then(StatusFile::deadline)) {
+            let Records { server, clients, history, .. } = self;
+            let text = status::text(console, server, clients, history, now);
+            let (_, expires) = console.recent_restarts(now);
+            job.status = self.status.as_mut().and_then(|file| file.replace(text, expires, now));
         }
         if !job.events.is_empty() || job.status.is_some() {
             self.writer = WriterState::Busy;

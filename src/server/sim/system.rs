@@ -58,7 +58,8 @@ impl Socket for SimulatedSocket {
     type Connection = PeerEnd;
 
     fn is_near_fd_limit(&self) -> bool {
-        self.world.borrow_mut().fails()
+        let mut world = self.world.borrow_mut();
+        world.connections() >= world.fd_limit || world.fails()
     }
 
     fn accept(&self) -> io::Result<(PeerEnd, Option<IpAddr>)> {
@@ -126,6 +127,7 @@ impl Poller for SimulatedSystem {
         tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
+        world.persists = false;
         let events = std::mem::take(&mut world.ready_events);
         if let (true, false, Some(limit)) = (events.is_empty(), world.woken, limit) {
             world.now += limit.as_nanos() as u64;
@@ -148,7 +150,9 @@ impl Poller for SimulatedSystem {
 
     fn watch(&mut self, connection: &PeerEnd, token: Token) -> io::Result<bool> {
         let mut world = self.0.borrow_mut();
-        if let Some(error) = world.refuses(Errno::ENOMEM) {
+        if world.persists {
+            world.register_at_last();
+        } else if let Some(error) = world.refuses(Errno::ENOMEM) {
             return Err(error);
         }
         world.pipe(connection.id).token = Some(token);

@@ -27,7 +27,7 @@ use crate::server::os::fdstore::{self, FdStore};
 use crate::server::os::kernel::Kernel;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::records::{
-    EndpointJson, RecordWriter, Records, RecordsJob, RecordsReply, ServerInfo,
+    EndpointJson, LeftStatus, RecordWriter, Records, RecordsJob, RecordsReply, ServerInfo,
 };
 use crate::server::service_manager::ServiceReporter;
 use crate::server::startup::error::StartupError;
@@ -95,6 +95,12 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
     let info = server_info(config, &parts.identity, &parts.listeners, predecessor);
     let mut records = records(config, &kernel, info).map_err(start_failed())?;
     records = records.map(|records| records.with_state(records_state));
+    if parts.start_kind != StartKind::Upgraded
+        && let (Some(records), Some(path)) = (&mut records, &config.files.status)
+        && let Some(left) = LeftStatus::read(path)
+    {
+        records.succeed(left);
+    }
     if parts.start_kind == StartKind::Fresh
         && let Some(records) = &mut records
     {

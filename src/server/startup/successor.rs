@@ -56,7 +56,7 @@ impl Predecessor {
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| io::Error::from(Errno::EBADF))
             .and_then(|number| Ok(File::from(adopt(number)?)))
-            .and_then(|file| persist(argv0, "read the state", || read_all(&file)))
+            .and_then(|file| persist(argv0, "read the state", || read_decodable(&file)))
             .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
         let state = read.map_err(system("read the state named by PROCSERV_HANDOVER"))?;
         if let Some(path) = state.identity().program {
@@ -189,6 +189,14 @@ impl Predecessor {
 
 fn retry(retry: Option<Retry>) -> Option<(Monotonic, bool)> {
     retry.map(|retry| (Monotonic(retry.at), retry.on_output))
+}
+
+/// Reads a state, if there is memory for what is made of it: decoding it does not expect a refusal.
+fn read_decodable(file: &File) -> io::Result<Vec<u8>> {
+    let bytes = read_all(file)?;
+    let needed = bytes.len().saturating_mul(2);
+    Vec::<u8>::new().try_reserve_exact(needed).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    Ok(bytes)
 }
 
 pub(super) fn read(number: i32) -> io::Result<Vec<u8>> {

@@ -2,6 +2,7 @@
 
 mod day;
 mod events;
+mod history;
 mod hung;
 mod rotate;
 mod status;
@@ -18,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let all = [
         day::cases(),
         events::cases(),
+        history::cases(),
         trouble::cases(),
         status::cases(),
         rotate::cases(),
