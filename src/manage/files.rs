@@ -89,6 +89,15 @@ pub(crate) fn write_all(
         let place = temporary(path, 0o644, content);
         written.push(place.map_err(|error| CommandError::file(path, &error))?);
     }
+    let mut directories: Vec<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
+    directories.dedup();
+    let sync = |how: fn(&File) -> io::Result<()>| {
+        directories.iter().try_for_each(|path| {
+            let done = File::open(path).and_then(|directory| how(&directory));
+            done.map_err(|error| CommandError::file(path, &error))
+        })
+    };
+    sync(sync_file_system)?;
     for ((path, _), place) in files.iter().zip(written) {
         let named = match existing {
             IfExists::Replace => place.persist(path),
@@ -96,13 +105,17 @@ pub(crate) fn write_all(
         };
         named.map_err(|failure| CommandError::file(path, &failure.error))?;
     }
-    let directories = files.iter().filter_map(|(path, _)| path.parent());
-    let mut directories: Vec<&Path> = directories.collect();
-    directories.dedup();
-    for directory in directories {
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| CommandError::file(directory, &error))?;
+    sync(File::sync_all)
+}
+
+/// Has all of a file system on the disk: once for a thousand files.
+fn sync_file_system(directory: &File) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::unistd::syncfs(directory)?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = directory;
+        nix::unistd::sync();
     }
     Ok(())
 }
@@ -156,6 +169,5 @@ fn temporary(path: &Path, mode: u32, content: &str) -> io::Result<tempfile::Temp
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(path.parent().unwrap_or(Path::new("/")))?;
     file.write_all(content.as_bytes())?;
-    file.as_file().sync_all()?;
     Ok(file.into_temp_path())
 }

@@ -133,7 +133,8 @@ fn save(
         Err(Unusable::Wrong(problem)) => return Err(wrong(&problem)),
     };
     if let Some(instance) = &instance {
-        instance::require_startable(registry, instance, matches.get_flag("force"))?;
+        let force = matches.get_flag("force");
+        instance::require_startable(registry, std::slice::from_ref(instance), force)?;
     }
     for (file, text) in changed {
         files::rewrite(file, text, true).map_err(|error| CommandError::file(file, &error))?;

@@ -87,13 +87,16 @@ fn report(
             (last, _) => all.into_iter().chain(last).collect(),
         });
     }
-    for Instance { name, .. } in instances.iter().filter(|_| !started) {
-        output::print(&match registry.root {
-            Some(_) => format!("# {name} is started when the image boots\n"),
-            None => format!("# manage-procs {} start {name}\n", registry.scope.option()),
-        })?;
+    if started {
+        return Ok(());
     }
-    Ok(())
+    let names: Vec<&str> = instances.iter().map(|instance| instance.name.as_str()).collect();
+    let names = names.join(" ");
+    output::print(&match (&registry.root, instances) {
+        (Some(_), [_]) => format!("# {names} is started when the image boots\n"),
+        (Some(_), _) => format!("# {names} are started when the image boots\n"),
+        (None, _) => format!("# manage-procs {} start {names}\n", registry.scope.option()),
+    })
 }
 
 /// The instances that the requests make together with the files that are there.
@@ -109,7 +112,6 @@ fn checked(
         requests.iter().map(|request| (request.file.clone(), request.content.clone())).collect();
     let sources = Sources::read_with(registry, &contents)?;
     let mut instances = Vec::new();
-    let mut has_problems = false;
     for Request { name, file, has_user, .. } in requests {
         let instance = match sources.instance(name) {
             Ok(instance) => instance,
@@ -133,18 +135,16 @@ fn checked(
         if instance.user.as_deref() == Some("root") && !has_user {
             output::print_error(&format!("{name}: runs as root, as other sections say"));
         }
-        if !force && let Err(problem) = instance.server_config(registry) {
+        // A wrong option is a wrong command line.
+        if !force
+            && requests.len() == 1
+            && let Err(problem) = instance.server_config(registry)
+        {
             return Err(CommandError::usage(format!("{name}: {problem}")));
-        }
-        if let Err(problem) = instance::require_startable(registry, &instance, force) {
-            output::print_error(&problem.text);
-            has_problems = true;
         }
         instances.push(instance);
     }
-    if has_problems {
-        return Err(CommandError::new("nothing is added"));
-    }
+    instance::require_startable(registry, &instances, force)?;
     Ok(instances)
 }
 

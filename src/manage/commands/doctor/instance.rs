@@ -15,25 +15,30 @@ use crate::manage::output;
 use crate::manage::registry::{Instance, Registry, Scope};
 use crate::manage::systemd::launcher::is_program;
 
-/// Checks an instance that is about to be written. With `force` a problem is only printed.
+/// Checks instances that are about to be written, all at the same time. With `force` a problem is
+/// only printed.
 ///
 /// # Errors
-/// The first thing that would keep the instance from starting.
+/// The last thing that would keep an instance from starting; what else would has been printed.
 pub(crate) fn require_startable(
     registry: &Registry,
-    instance: &Instance,
+    instances: &[Instance],
     force: bool,
 ) -> Result<(), CommandError> {
-    let found = finding::take(looks(&Arc::new(registry.clone()), &Arc::new(instance.clone())));
-    for Finding { subject, problem, .. } in found.into_iter().filter(|finding| !finding.is_hint) {
-        if !force {
-            return Err(CommandError::new(format!(
-                "{subject}: {problem}; --force takes it all the same"
-            )));
-        }
-        output::print_error(&format!("{subject}: {problem}"));
+    let registry = Arc::new(registry.clone());
+    let all = instances.iter().map(|instance| looks(&registry, &Arc::new(instance.clone())));
+    let mut found = finding::take(all.flatten().collect());
+    found.retain(|finding| !finding.is_hint);
+    let mut texts: Vec<String> = found
+        .iter()
+        .map(|Finding { subject, problem, .. }| format!("{subject}: {problem}"))
+        .collect();
+    let refused = if force { None } else { texts.pop() };
+    texts.iter().for_each(|text| output::print_error(text));
+    match refused {
+        None => Ok(()),
+        Some(text) => Err(CommandError::new(format!("{text}; --force takes it all the same"))),
     }
-    Ok(())
 }
 
 /// The looks at one instance.
