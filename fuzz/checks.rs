@@ -127,7 +127,7 @@ fn goes_on(body: &[u8], stamped: bool) {
     else {
         return;
     };
-    let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime(200) };
+    let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime::from_secs(200) };
     for round in 1..4 {
         console.update_backpressure(now.mono);
         console.backpressure_deadline(now.mono);
@@ -166,7 +166,7 @@ struct Seconds;
 
 impl TimeFormatter for Seconds {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        [format, time.0.to_string().as_bytes(), b" "].concat()
+        [format, time.seconds.to_string().as_bytes(), b" "].concat()
     }
 }
 
@@ -174,7 +174,7 @@ fn settings(stamped: bool) -> Settings {
     Settings {
         version: b"procServ".to_vec(),
         server_pid: 7,
-        server_started: UnixTime(99),
+        server_started: UnixTime::from_secs(99),
         server_dir: b"/".to_vec(),
         to_stdout: true,
         log_opened: true,

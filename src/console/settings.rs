@@ -88,7 +88,7 @@ impl Settings {
 
     /// Returns the settings of the supervisor.
     pub(super) fn policy(&self) -> Policy {
-        let server = [self.server_pid.to_string(), self.server_started.0.to_string()];
+        let server = [self.server_pid.to_string(), self.server_started.seconds.to_string()];
         let words = server.iter().map(String::as_bytes).chain([self.name()]);
         let (least, most) = (self.restart.holdoff, self.restart.holdoff_max);
         let holdoff = RestartDelay { least, most, seed: restart_delay::seed(words) };
@@ -119,7 +119,7 @@ impl Settings {
         Settings {
             version: b"procServ Process Server 2.9.0".to_vec(),
             server_pid: 15539,
-            server_started: UnixTime(1),
+            server_started: UnixTime::from_secs(1),
             server_dir: b"/home/x".to_vec(),
             to_stdout: false,
             log_opened: false,

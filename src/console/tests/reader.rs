@@ -29,7 +29,7 @@ impl Fixture {
     fn say(&mut self, text: &[u8], second: i64) {
         let cursor = self.reader.cursor();
         for part in text.chunks(65_536) {
-            self.buffer.append(part, UnixTime(second), || cursor);
+            self.buffer.append(part, UnixTime::from_secs(second), || cursor);
         }
     }
 
@@ -369,7 +369,7 @@ fn a_file_that_the_stream_passed_is_told_what_is_missing() {
 fn lines_for_the_file_alone_keep_their_order_when_they_are_lost() {
     let mut fixture = Fixture::new(Encoding::PLAIN);
     let private = |fixture: &mut Fixture, text: &str| {
-        fixture.reader.append_private(text.as_bytes(), UnixTime(0), &Seconds);
+        fixture.reader.append_private(text.as_bytes(), UnixTime::from_secs(0), &Seconds);
     };
     let chunks = ["1\r\n", "2\r\n", "3\r\n"].map(|line| {
         private(&mut fixture, line);

@@ -262,7 +262,7 @@ impl Kernel {
 
 impl Clock for Kernel {
     fn now(&self) -> Timestamps {
-        Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) }
+        Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime::from_secs(time::wall()) }
     }
 
     fn unix_millis(&self) -> i64 {

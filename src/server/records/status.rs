@@ -138,7 +138,7 @@ pub(super) fn text(
         child: Child {
             state,
             pid: running.map(|child| child.pid),
-            started: running.map(|child| time::rfc3339_seconds(child.started.0)),
+            started: running.map(|child| time::rfc3339_seconds(child.started.seconds)),
             ready: running.map(|_| console.child_is_ready()),
         },
         endpoints: &server.endpoints,

@@ -124,7 +124,8 @@ fn assemble(
     let descendants_since = recovery.state().and_then(|state| state.descendants_since);
     let (mut console, start_kind, next_token) = console(settings, &mut recovery);
     let (child, connections) = (recovery.child(), recovery.connections());
-    let now = Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) };
+    let now =
+        Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime::from_secs(time::wall()) };
     match &log {
         Ok(Some(_)) => console.handle(Event::LogOpened, now),
         Ok(None) => {}

@@ -79,7 +79,7 @@ pub(crate) fn settings(config: &Config, identity: &ServerIdentity, log_opened: b
     Settings {
         version: crate::VERSION.as_bytes().to_vec(),
         server_pid: std::process::id(),
-        server_started: UnixTime(identity.started),
+        server_started: UnixTime::from_secs(identity.started),
         server_dir: identity.dir.0.clone(),
         to_stdout: config.run_mode == RunMode::Debug,
         log_opened: log_opened || config.log.target == Some(LogTarget::Stdout),
@@ -95,6 +95,6 @@ pub(crate) struct LocalTime;
 
 impl TimeFormatter for LocalTime {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        time::strftime(time.0, format)
+        time::strftime(time.seconds, format)
     }
 }

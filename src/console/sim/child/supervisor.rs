@@ -54,7 +54,7 @@ impl Oracle {
         } else {
             self.reload_requested = false;
         }
-        self.child = Some(LiveChild { pid, since: now.wall.0 });
+        self.child = Some(LiveChild { pid, since: now.wall.seconds });
         self.audit_events.push_back(AuditEvent::Started(pid));
         let name = text(self.settings.name());
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");

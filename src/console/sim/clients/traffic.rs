@@ -175,7 +175,7 @@ impl Simulation {
             self.oracle
                 .audit_events
                 .push_back(AuditEvent::Left(client.id, DisconnectReason::Closed));
-            let now = Timestamps { mono: Monotonic(self.mono), wall: UnixTime(0) };
+            let now = Timestamps { mono: Monotonic(self.mono), wall: UnixTime::from_secs(0) };
             self.console
                 .handle(Event::Left { id: client.id, reason: DisconnectReason::Closed }, now);
         }
