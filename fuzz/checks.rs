@@ -24,7 +24,7 @@ pub fn telnet(input: &[u8]) {
     let kept = decoded_in_pieces(bytes, cuts, LineEnds::Keep);
     let joined = decoded_in_pieces(bytes, cuts, LineEnds::Join);
     // The data before the first command is the same, and so is all data but for line ends.
-    let spoken = bytes.windows(2).position(|two| two[0] == 0xFF && two[1] != 0xFF);
+    let spoken = bytes.windows(2).position(|two| matches!(two, [0xFF, 0..=0xFE]));
     if spoken.is_none() {
         assert_eq!(kept, joined);
     }
@@ -64,6 +64,52 @@ fn decoded_in_pieces(bytes: &[u8], cuts: &[u8], line_ends: LineEnds) -> Vec<u8> 
     decoder.decode(rest, line_ends, &mut cut_data, &mut cut_reply);
     assert_eq!((&data, reply, whole), (&cut_data, cut_reply, decoder));
     data
+}
+
+/// The filter of `--log-plain`: however the output is cut, the log is the same, has neither an escape
+/// nor a CR before an LF, and is what a second filter makes of it. The input begins with the number
+/// of cuts and their distances.
+pub fn log_plain(input: &[u8]) {
+    let Some((&count, input)) = input.split_first() else { return };
+    let (cuts, bytes) = input.split_at(usize::from(count).min(input.len()));
+    // Longer sequences are data.
+    let bytes = bytes.get(..4000).unwrap_or(bytes);
+    let whole = plain_log(&[bytes]);
+    let mut pieces = Vec::new();
+    let mut rest = bytes;
+    for &cut in cuts {
+        let (head, tail) = rest.split_at(usize::from(cut).min(rest.len()));
+        pieces.push(head);
+        rest = tail;
+    }
+    pieces.push(rest);
+    assert_eq!(plain_log(&pieces), whole);
+    assert!(!whole.contains(&0x1B) && !whole.windows(2).any(|two| two == b"\r\n"));
+    assert_eq!(plain_log(&[&whole]), whole);
+}
+
+/// Returns what the log has of these pieces of output, of which each is taken up by another console.
+fn plain_log(pieces: &[&[u8]]) -> Vec<u8> {
+    let settings = || {
+        let mut settings = settings(false);
+        settings.log.plain = true;
+        settings
+    };
+    let now = Timestamps { mono: Monotonic(0), wall: UnixTime::from_secs(0) };
+    let mut console = Console::new(settings(), Box::new(Seconds));
+    console.handle(Event::LogOpened, now);
+    let mut log = Vec::new();
+    let mut take = |console: &mut Console| {
+        while let Some(chunk) = console.take(Sink::Log) {
+            log.extend_from_slice(&chunk.bytes);
+        }
+    };
+    for piece in pieces {
+        console.handle(Event::Output(ChildSlot::Current, piece), now);
+        take(&mut console);
+        console = Console::restore(settings(), Box::new(Seconds), console.snapshot()).unwrap();
+    }
+    log
 }
 
 /// The endpoint parser: never panics, and what it prints of an endpoint is that endpoint. The

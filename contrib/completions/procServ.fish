@@ -45,5 +45,6 @@ complete -c procServ -s w -l wait -d 'wait for cmd on control connection to star
 complete -c procServ -l fdstore -d 'survive a crash with systemd\'s help (with -f)'
 complete -c procServ -l kill-orphans -d 'kill what left the child\'s process group, too'
 complete -c procServ -l notify -d 'tell systemd about state and health (with -f)'
+complete -c procServ -l log-plain -d 'log without escape sequences and without CR before LF'
 complete -c procServ -l savelog -d 'rename an existing log file at start'
 complete -c procServ -l signal-status -d 'exit with 128+N if signal N killed the last child'

@@ -70,6 +70,7 @@ fn around(console: Snapshot) -> State {
             .map(|arg| Text(arg.to_vec()))
             .to_vec(),
         started: 99,
+        started_nanos: 0,
         open_files: Some((1024, 524_288)),
         next_token: 10,
         console,

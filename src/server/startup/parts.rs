@@ -5,6 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::pid_files::OwnedFile;
+use crate::config::time_format::with_fraction;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
@@ -79,7 +80,7 @@ pub(crate) fn settings(config: &Config, identity: &ServerIdentity, log_opened: b
     Settings {
         version: crate::VERSION.as_bytes().to_vec(),
         server_pid: std::process::id(),
-        server_started: UnixTime::from_secs(identity.started),
+        server_started: UnixTime { seconds: identity.started, nanos: identity.started_nanos },
         server_dir: identity.dir.0.clone(),
         to_stdout: config.run_mode == RunMode::Debug,
         log_opened: log_opened || config.log.target == Some(LogTarget::Stdout),
@@ -95,6 +96,6 @@ pub(crate) struct LocalTime;
 
 impl TimeFormatter for LocalTime {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        time::strftime(time.seconds, format)
+        time::strftime(time.seconds, &with_fraction(format, time.nanos))
     }
 }

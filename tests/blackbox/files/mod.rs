@@ -2,6 +2,7 @@
 
 mod day;
 mod events;
+mod plain;
 mod rotate;
 mod status;
 mod syslog;
@@ -19,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         events::cases(),
         trouble::cases(),
         status::cases(),
+        plain::cases(),
         rotate::cases(),
         syslog::cases(),
     ];
