@@ -69,6 +69,14 @@ pub(crate) const INPUT_MAX: usize = 1 << 20;
 /// who types is heard, commands included, beside a paste that the child does not read.
 pub(crate) const INPUT_RESERVE: usize = 4 << 10;
 
+/// So many commands of one client are obeyed one by one in [`COMMAND_INTERVAL`], more than a person
+/// gives. Each of them is said to all readers and recorded: a client that sends commands without end
+/// would fill the disk with megabytes a second.
+pub(crate) const COMMANDS_MAX: u32 = 20;
+
+/// See [`COMMANDS_MAX`]. A person who leans on a key sees within this time what came of it.
+pub(crate) const COMMAND_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Bytes that are read with one call: a PTY never gives more, and a server that has nothing to do
 /// keeps so much memory.
 pub(crate) const READ_SIZE: usize = 4096;
@@ -148,6 +156,13 @@ pub(crate) const UNKNOWN_EXIT_CODE: u8 = 255;
 /// holdoff time: the pace of procServ, which strains neither the processor nor the log.
 pub(crate) const RESTART_INTERVAL_MIN: Duration = Duration::from_millis(500);
 
+/// Restarts of the last day are counted in slots of this length, so that a child that ends at once
+/// for days takes little memory.
+pub(crate) const RESTART_SLOT: Duration = Duration::from_secs(600);
+
+/// The slots of a day.
+pub(crate) const RESTART_SLOTS: usize = 144;
+
 /// A start is tried again at most this often, whatever the holdoff time, if the system had no
 /// process or terminal to give.
 pub(crate) const START_RETRY: Duration = Duration::from_secs(1);
@@ -171,6 +186,13 @@ pub(crate) const DAEMON_WAIT: Duration = Duration::from_secs(10);
 
 /// How often that file is read meanwhile.
 pub(crate) const DAEMON_SCAN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long the event loop waits for a PID file to be removed or read: far longer than a disk takes that
+/// has not gone to sleep, and hardly noticed by anybody if it hangs.
+pub(crate) const FILE_WAIT: Duration = Duration::from_millis(50);
+
+/// At exit, how long the removal of PID file and info file may take.
+pub(crate) const FILE_LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes that are read of a PID file.
 pub(crate) const PID_MAX: u64 = 64;
@@ -230,6 +252,12 @@ pub(crate) const SYSLOG_RECOVERY: Duration = Duration::from_secs(10);
 
 /// Bytes of events that wait for a file that cannot be written: some thousands of events.
 pub(crate) const EVENTS_MAX: usize = 1 << 20;
+
+/// How many ends of children the status file has: enough to tell a loop from an accident.
+pub(crate) const ENDS_KEPT: usize = 3;
+
+/// Bytes that are read of a status file that a dead server left behind.
+pub(crate) const STATUS_FILE_MAX: u64 = 1 << 20;
 
 /// The status file is replaced at most this often.
 pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);

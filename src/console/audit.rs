@@ -27,8 +27,8 @@ pub enum AuditEvent {
     Joined(ClientId),
     /// A client is no longer connected.
     Left(ClientId, DisconnectReason),
-    /// A client gave a command.
-    Command(ClientId, Command),
+    /// A client gave a command so many times.
+    Command(ClientId, Command, u64),
     /// A client was told that it missed so many bytes.
     Skipped(ClientId, u64),
     /// The child with this PID was started.
@@ -37,12 +37,16 @@ pub enum AuditEvent {
     SpawnFailed(String),
     /// The child with this PID wrote the text of `--ready`.
     Ready(i32),
+    /// The child with this PID has closed its terminal, and is killed for that.
+    TerminalClosed(i32),
     /// The child with this PID ended.
     Ended(i32, ExitStatus),
     /// A subsystem failed, for this reason.
     Failed(Subsystem, String),
-    /// A subsystem works again.
-    Recovered(Subsystem),
+    /// The log could not be opened, for this reason.
+    LogOpenFailed(String),
+    /// A subsystem works again. The number is that of the bytes that it lacks.
+    Recovered(Subsystem, u64),
     /// An endpoint cannot accept connections for the moment: the endpoint and the reason.
     AcceptFailed(String, String),
     /// The server went on after a crash of the one before.

@@ -82,7 +82,7 @@ pub enum DisconnectReason {
 }
 
 /// A task of the server whose failure does not affect the console.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subsystem {
     /// The log of `-L`.
     Log,
@@ -100,6 +100,8 @@ pub enum Subsystem {
     Status,
     /// The memory for the last bytes of the console, which grows with `--history`.
     History,
+    /// The start of a child, for which the system has no process or terminal.
+    Start,
 }
 
 /// What happened. The server hands it to [`Console::handle`](super::Console::handle).

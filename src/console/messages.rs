@@ -25,13 +25,15 @@ macro_rules! line {
     }};
 }
 
-/// Section 3: the greeting of a client. `times` are those of the server's and the child's start.
+/// Section 3: the greeting of a client. `times` are those of the server's and the child's start;
+/// `troubles` are lines of [`trouble`].
 pub fn greeting(
     settings: &Settings,
     mode: RestartMode,
     child: Option<ChildProcess>,
     times: (&[u8], &[u8]),
     clients: Option<ClientCount>,
+    troubles: &[u8],
 ) -> Vec<u8> {
     let mut out = Vec::new();
     let commands = settings.console.commands;
@@ -84,6 +86,8 @@ pub fn greeting(
     if child.is_some() {
         line!(out, "@@@ ", child_name, " started at: ", times.1);
     }
+    // Whoever parses a greeting may take the next line for its last one.
+    out.extend_from_slice(troubles);
     if let Some(ClientCount { users, loggers }) = clients {
         let count = format!("@@@ {users} user(s) and {loggers} logger(s) connected (plus you)");
         line!(out, count);
@@ -191,22 +195,54 @@ pub fn killed(settings: &Settings) -> Vec<u8> {
     }
 }
 
+/// A client gave so many commands too fast; their effects are said next. Ours.
+pub fn commands_held(count: u64) -> Vec<u8> {
+    format!("@@@ {count} commands of one client came too fast and are obeyed together\r\n")
+        .into_bytes()
+}
+
 /// A subsystem failed. Section 8 for the log; the others are ours.
 pub fn subsystem_failed(settings: &Settings, subsystem: Subsystem, reason: &str) -> Vec<u8> {
-    let log = settings.log_name().unwrap_or_default();
-    let (subject, name, consequence) = match subsystem {
-        Subsystem::Log => ("Log file ", log, "output is not being logged"),
-        Subsystem::Sync => ("Log file ", log, "output may not reach the disk"),
-        Subsystem::Rotation => ("Log file ", log, "it is not being rotated"),
-        Subsystem::Syslog => ("Syslog", &b""[..], "output is not being sent there"),
-        Subsystem::Events => ("Events file", &b""[..], "events have to wait"),
-        Subsystem::EventsRotation => ("Events file", &b""[..], "it is not being rotated"),
-        Subsystem::Status => ("Status file", &b""[..], "it is not being written"),
-        Subsystem::History => ("History", &b""[..], "less of the console is kept"),
+    trouble(settings, subsystem, reason, b"")
+}
+
+/// The same in a greeting, with the time since when it fails. Ours.
+pub fn trouble(settings: &Settings, subsystem: Subsystem, reason: &str, since: &[u8]) -> Vec<u8> {
+    let consequence = match subsystem {
+        Subsystem::Log => "output is not being logged",
+        Subsystem::Sync => "output may not reach the disk",
+        Subsystem::Rotation | Subsystem::EventsRotation => "it is not being rotated",
+        Subsystem::Syslog => "output is not being sent there",
+        Subsystem::Events => "events have to wait",
+        Subsystem::Status => "it is not being written",
+        Subsystem::History => "less of the console is kept",
+        Subsystem::Start => "it could not be started",
     };
+    let since = if since.is_empty() { Vec::new() } else { [b" since ", since].concat() };
     let mut out = Vec::new();
-    line!(out, "@@@ ", subject, name, ": ", reason, ", ", consequence);
+    let subject = subject(settings, subsystem);
+    line!(out, "@@@ ", subject, ": ", reason, ", ", consequence, since);
     out
+}
+
+/// On stderr: a subsystem works again and lacks so many bytes. Ours.
+pub fn subsystem_recovered(settings: &Settings, subsystem: Subsystem, lost: u64) -> Vec<u8> {
+    let lost = if lost > 0 { format!(", {lost} bytes are missing") } else { String::new() };
+    [&subject(settings, subsystem), b": works again".as_slice(), lost.as_bytes()].concat()
+}
+
+/// A subsystem as messages call it.
+fn subject(settings: &Settings, subsystem: Subsystem) -> Vec<u8> {
+    match subsystem {
+        Subsystem::Log | Subsystem::Sync | Subsystem::Rotation => {
+            [b"Log file ", settings.log_name().unwrap_or_default()].concat()
+        }
+        Subsystem::Syslog => b"Syslog".to_vec(),
+        Subsystem::Events | Subsystem::EventsRotation => b"Events file".to_vec(),
+        Subsystem::Status => b"Status file".to_vec(),
+        Subsystem::History => b"History".to_vec(),
+        Subsystem::Start => [b"Child \"", settings.name(), b"\""].concat(),
+    }
 }
 
 /// An endpoint cannot accept connections. Ours: procServ exits.

@@ -18,7 +18,7 @@ mod settings;
 mod sim;
 pub(crate) mod snapshot;
 mod stream;
-mod subsystem;
+pub(crate) mod subsystem;
 #[cfg(test)]
 mod tests;
 
@@ -29,9 +29,11 @@ use nix::sys::signal::Signal;
 use self::audit::AuditEvent;
 use self::child::overlap::OverlapState;
 use self::child::readiness::ReadinessTracker;
+use self::child::recent_restarts::RecentRestarts;
 use self::child::status::Status;
 use self::child::supervisor::Supervisor;
 use self::clients::client::Client;
+use self::clients::command_rate::CommandRate;
 use self::clients::input_queue::InputQueue;
 use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use self::event::{ChildProcess, ChildSlot, ClientId, ClientKind, Effect, Event, Sink};
@@ -39,7 +41,7 @@ pub use self::settings::Settings;
 use self::stream::buffer::StreamBuffer;
 pub use self::stream::reader::Chunk;
 use self::stream::reader::{Encoding, StreamReader};
-use self::subsystem::SubsystemSet;
+use self::subsystem::Troubles;
 use crate::config::RestartPolicy;
 
 // Effects carry numbers, because a kill signal may be a real-time signal, which `Signal` has not.
@@ -55,12 +57,15 @@ pub struct Console {
     overlap: OverlapState,
     stream: StreamBuffer,
     clients: BTreeMap<ClientId, Client>,
+    /// Of the clients that have given a command.
+    command_rates: BTreeMap<ClientId, CommandRate>,
     sinks: BTreeMap<Sink, StreamReader>,
     input: InputQueue,
     effects: VecDeque<Effect>,
     audit_events: VecDeque<AuditEvent>,
     /// The subsystems whose failure has been said and that have not recovered since.
-    failing: SubsystemSet,
+    troubles: Troubles,
+    recent_restarts: RecentRestarts,
     /// True once [`Effect::Exit`] has been queued.
     exiting: bool,
     /// Counts the changes that may have changed the crash snapshot.
@@ -83,11 +88,13 @@ impl Console {
             overlap: OverlapState::default(),
             stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
+            command_rates: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::UNCHANGED))).collect(),
             input: InputQueue::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
-            failing: SubsystemSet::default(),
+            troubles: Troubles::new(),
+            recent_restarts: RecentRestarts::default(),
             exiting: false,
             revision: 0,
             scratch: Vec::new(),
@@ -120,11 +127,11 @@ impl Console {
             Event::OrphansSignaled(count) => self.orphans_signaled(count, now),
             Event::Joined { id, role, kind } => self.join(id, role, kind),
             Event::Input { id, bytes } => self.client_input(id, bytes, now),
-            Event::Left { id, reason } => self.leave(id, reason),
+            Event::Left { id, reason } => self.leave(id, reason, now),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
-            Event::LogOpened => self.log_opened(),
-            Event::LogOpenFailed(reason) => self.log_open_failed(reason),
+            Event::LogOpened => self.log_opened(now),
+            Event::LogOpenFailed(reason) => self.log_open_failed(reason, now),
             Event::Failed(subsystem, reason) => self.subsystem_failed(subsystem, reason, now),
             Event::Recovered(subsystem) => self.subsystem_recovered(subsystem),
             Event::AcceptFailed { endpoint, reason } => self.accept_failed(endpoint, reason, now),
@@ -157,11 +164,15 @@ impl Console {
         if !self.exiting {
             self.poll_overlap(now);
         }
+        if !self.exiting {
+            self.poll_held_commands(now);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Option<Monotonic> {
-        let deadlines = [self.supervisor.deadline(), self.overlap_deadline()];
+        let deadlines =
+            [self.supervisor.deadline(), self.overlap_deadline(), self.commands_deadline()];
         if self.exiting { None } else { deadlines.into_iter().flatten().min() }
     }
 
@@ -189,6 +200,12 @@ impl Console {
     /// How many children were started after the first.
     pub fn restarts(&self) -> u64 {
         self.supervisor.restarts()
+    }
+
+    /// How many children were started after the first within a day, and when that number changes
+    /// though no child is started.
+    pub fn recent_restarts(&self, now: Monotonic) -> (u64, Option<Monotonic>) {
+        self.recent_restarts.count(now)
     }
 
     /// The child's name in messages.

@@ -11,16 +11,18 @@ use minicbor::{Decode, Encode};
 
 use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
+use super::child::recent_restarts::RecentRestarts;
 use super::child::supervisor::Supervisor;
 use super::clients::backpressure::Backpressure;
 use super::clients::client::Client;
+use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
 use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
 use super::stream::reader::{Encoding, ReaderSnapshot, StreamReader};
-use super::subsystem::SubsystemSet;
+use super::subsystem::{self, SubsystemSet, TroubleSnapshot};
 use super::{Console, Settings};
 use crate::limits::STAGE_MAX;
 use crate::telnet;
@@ -52,6 +54,10 @@ pub struct Snapshot {
     syslog: Option<ReaderSnapshot>,
     #[cbor(n(11), default)]
     overlap: OverlapState,
+    #[cbor(n(12), default)]
+    troubles: Vec<TroubleSnapshot>,
+    #[cbor(n(13), default)]
+    recent_restarts: RecentRestarts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -73,6 +79,8 @@ struct ClientSnapshot {
     taken: u64,
     #[cbor(n(7), default)]
     backpressure: Backpressure,
+    #[cbor(n(8), default)]
+    commands: CommandRate,
 }
 
 impl Snapshot {
@@ -105,8 +113,10 @@ impl Console {
             replies: client.replies,
             taken: client.taken,
             backpressure: client.backpressure,
+            commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
+        let (failing, troubles) = subsystem::snapshot(&self.troubles);
         Snapshot {
             supervisor: self.supervisor.snapshot(),
             stream: self.stream.snapshot(),
@@ -116,9 +126,11 @@ impl Console {
             input: self.input.snapshot(),
             log_opened: self.settings.log.target.as_ref().map(|_| self.settings.log_opened),
             readiness: Some(self.readiness.snapshot()),
-            failing: self.failing,
+            failing,
             syslog: sink(Sink::Syslog),
             overlap: self.overlap.clone(),
+            troubles,
+            recent_restarts: self.recent_restarts.clone(),
         }
     }
 
@@ -134,6 +146,7 @@ impl Console {
             replies: 0,
             taken: 0,
             backpressure: Backpressure::None,
+            commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
         });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
@@ -148,6 +161,8 @@ impl Console {
             failing: SubsystemSet::default(),
             syslog: None,
             overlap: self.overlap.crash_snapshot(),
+            troubles: Vec::new(),
+            recent_restarts: self.recent_restarts.clone(),
         }
     }
 
@@ -175,8 +190,12 @@ impl Console {
         console.stream =
             StreamBuffer::restore(snapshot.stream, keep_times, settings.console.history)?;
         let head = console.stream.head();
-        for client in snapshot.clients {
+        for mut client in snapshot.clients {
             let id = client.id;
+            let commands = std::mem::take(&mut client.commands);
+            if commands != CommandRate::default() {
+                console.command_rates.insert(id, commands);
+            }
             let client = restore_client(client, settings, head)?;
             if console.clients.insert(id, client).is_some() {
                 return Err(InvalidSnapshot("two clients have one id"));
@@ -198,7 +217,8 @@ impl Console {
             }
         }
         console.input = InputQueue::restore(snapshot.input)?;
-        console.failing = snapshot.failing;
+        console.troubles = subsystem::restore(snapshot.failing, snapshot.troubles);
+        console.recent_restarts = snapshot.recent_restarts;
         let runs = console.supervisor.running().is_some();
         match snapshot.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,
@@ -214,8 +234,7 @@ fn restore_client(
     settings: &Settings,
     head: u64,
 ) -> Result<Client, InvalidSnapshot> {
-    let ClientSnapshot { id: _, role, kind, reader, decoder, replies, taken, backpressure } =
-        snapshot;
+    let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }

@@ -81,8 +81,12 @@ pub struct State {
     /// from a descriptor cannot find it out.
     #[n(18)]
     pub program: Option<Text>,
+    /// The log of `-L`, if it could be opened, while it is open in no descriptor table. A state has this
+    /// one or the other one ([`log`](Self::log)).
+    #[n(19)]
+    pub passed_log: Option<PassedSinkState>,
     /// Nanoseconds from the second `started` to the start of the server.
-    #[cbor(n(19), default)]
+    #[cbor(n(20), default)]
     pub started_nanos: u32,
 }
 
@@ -246,6 +250,21 @@ pub struct SinkState {
     pub retry: Option<Retry>,
 }
 
+/// A file that the console is written to, on its way through a passage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PassedSinkState {
+    /// The socket where files are put in.
+    #[n(0)]
+    pub entry: Descriptor,
+    /// The socket where they come out. The file waits there.
+    #[n(1)]
+    pub exit: Descriptor,
+    /// When the file is tried again, after a failed write.
+    #[n(2)]
+    pub retry: Option<Retry>,
+}
+
 /// The state of the events file and of the status file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -259,6 +278,48 @@ pub struct RecordsState {
     /// The clients.
     #[cbor(n(2), default)]
     pub clients: Vec<ClientState>,
+    /// What happened to children and servers so far.
+    #[cbor(n(3), default)]
+    pub history: HistoryState,
+}
+
+/// What the status file says of the past. Texts are JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct HistoryState {
+    /// The last ends of children, newest first.
+    #[cbor(n(0), default)]
+    pub ends: Vec<String>,
+    /// The children that run.
+    #[cbor(n(1), default)]
+    pub children: Vec<RecordedChild>,
+    /// The last request for a replacement of the child, as a cause of its end.
+    #[n(2)]
+    pub reload: Option<String>,
+    /// How many upgrades in place there were.
+    #[cbor(n(3), default)]
+    pub upgrades: u64,
+    /// How many servers in a row before this one came to no orderly end.
+    #[cbor(n(4), default)]
+    pub crashes: u64,
+    /// The last server that came to no orderly end.
+    #[n(5)]
+    pub last_server: Option<String>,
+}
+
+/// What the records know of a child that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RecordedChild {
+    /// The PID.
+    #[n(0)]
+    pub pid: i32,
+    /// When it was started, in milliseconds since the epoch.
+    #[cbor(n(1), default)]
+    pub started: i64,
+    /// What was done last that may end it, as JSON.
+    #[n(2)]
+    pub cause: Option<String>,
 }
 
 /// What the events file and the status file say of a client.
@@ -314,8 +375,9 @@ impl State {
         let connections = self.connections.iter().map(|client| client.stream);
         let sinks = [&self.log, &self.stdout].into_iter().flatten().map(|sink| sink.file);
         let child_sockets = self.child_sockets.iter().map(|socket| socket.socket);
+        let passage = self.passed_log.iter().flat_map(|log| [log.entry, log.exit]);
         let all = child.chain(listeners).chain(connections).chain(sinks).chain(self.store);
-        all.chain(child_sockets)
+        all.chain(child_sockets).chain(passage)
     }
 
     /// Checks that the console and the rest of the state have the same children and the same

@@ -6,6 +6,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod orphan_cleanup;
 pub(crate) mod overlap;
 pub(crate) mod readiness;
+pub(crate) mod recent_restarts;
 pub(crate) mod restart_delay;
 pub(crate) mod shutdown;
 pub(crate) mod status;

@@ -17,7 +17,7 @@ use super::status::ChildPhase;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::error::InvalidSnapshot;
-use crate::console::event::{ChildProcess, ChildSlot, Effect, ExitStatus};
+use crate::console::event::{ChildProcess, ChildSlot, Effect, ExitStatus, Subsystem};
 use crate::console::{Console, SIGKILL, SIGTERM, messages};
 
 /// The old child, if there is one. The type is also its own snapshot.
@@ -142,6 +142,10 @@ impl Console {
 
     /// A child was started, beside the running one if there is one.
     pub(crate) fn child_started(&mut self, pid: i32, now: Timestamps) {
+        if self.supervisor.has_started() {
+            self.recent_restarts.add(now.mono);
+        }
+        self.troubles.remove(&Subsystem::Start);
         let old = self.supervisor.started(pid, now);
         self.readiness.started();
         self.audit_events.push_back(AuditEvent::Started(pid));
@@ -162,6 +166,7 @@ impl Console {
         let running = self.supervisor.running();
         if !self.supervisor.cancel_replacement() {
             self.supervisor.start_failed();
+            self.add_trouble(Subsystem::Start, reason, now);
         }
         self.audit_events.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
         self.say_line(&messages::start_failed(&self.settings, reason), now);

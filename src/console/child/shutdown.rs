@@ -69,9 +69,15 @@ impl Console {
             ChildSlot::Current if self.settings.daemonizes() => {}
             ChildSlot::Current => {
                 self.cancel_replacement();
+                let child = self.supervisor.running();
+                self.audit_events.extend(child.map(|child| AuditEvent::TerminalClosed(child.pid)));
                 self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
             }
-            ChildSlot::Old => self.signal_old(SIGKILL),
+            ChildSlot::Old => {
+                let child = self.overlap.old();
+                self.audit_events.extend(child.map(|child| AuditEvent::TerminalClosed(child.pid)));
+                self.signal_old(SIGKILL);
+            }
         }
     }
 

@@ -178,6 +178,11 @@ impl Supervisor {
         self.last_code
     }
 
+    /// Returns true if a child was started.
+    pub fn has_started(&self) -> bool {
+        self.starts > 0
+    }
+
     /// How many children were started after the first.
     pub fn restarts(&self) -> u64 {
         self.starts.saturating_sub(1)

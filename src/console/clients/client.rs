@@ -3,7 +3,8 @@
 use super::backpressure::Backpressure;
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
-use crate::console::event::{ClientId, ClientKind, DisconnectReason, Role};
+use crate::console::clock::Timestamps;
+use crate::console::event::{ClientId, ClientKind, DisconnectReason, Role, Subsystem};
 use crate::console::messages::{self, ClientCount};
 use crate::console::stream::reader::StreamReader;
 use crate::limits::STAGE_MAX;
@@ -51,8 +52,9 @@ impl Console {
         self.audit_events.push_back(AuditEvent::Joined(id));
     }
 
-    pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason) {
+    pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason, now: Timestamps) {
         if self.clients.remove(&id).is_some() {
+            self.obey_held_commands(id, now);
             self.audit_events.push_back(AuditEvent::Left(id, reason));
         }
     }
@@ -66,7 +68,22 @@ impl Console {
             Role::Logger => None,
         };
         let times = (&*server_started, &*child_started);
-        messages::greeting(&self.settings, self.supervisor.mode(), child, times, clients)
+        let troubles = self.greeting_troubles();
+        messages::greeting(&self.settings, self.supervisor.mode(), child, times, clients, &troubles)
+    }
+
+    /// The lines of a greeting about what fails.
+    fn greeting_troubles(&self) -> Vec<u8> {
+        // That the log could not be opened is in every greeting until the server exits.
+        let opened = self.settings.log_opened;
+        let lines = self
+            .troubles()
+            .filter(|(subsystem, ..)| opened || *subsystem != Subsystem::Log)
+            .map(|(subsystem, trouble, _)| {
+                let since = self.time(trouble.since);
+                messages::trouble(&self.settings, subsystem, &trouble.reason, &since)
+            });
+        lines.flatten().collect()
     }
 
     fn count_clients(&self) -> ClientCount {

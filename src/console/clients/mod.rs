@@ -2,5 +2,6 @@
 
 pub(crate) mod backpressure;
 pub(crate) mod client;
+pub(crate) mod command_rate;
 pub(crate) mod commands;
 pub(crate) mod input_queue;

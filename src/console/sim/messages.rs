@@ -42,6 +42,14 @@ impl Oracle {
         )
     }
 
+    /// The end of a greeting's line about something that fails. An empty time is left out.
+    fn since(&self, seconds: i64) -> String {
+        match self.time(seconds) {
+            time if time.is_empty() => time,
+            time => format!(" since {time}"),
+        }
+    }
+
     pub fn say(&mut self, lines: &str, now: Timestamps) {
         self.stream.append(lines.as_bytes(), now.wall.seconds);
     }
@@ -93,6 +101,17 @@ impl Oracle {
         lines.push(format!("@@@ procServ server started at: {started}"));
         if let Some(LiveChild { since, .. }) = self.child {
             lines.push(format!("@@@ Child \"{name}\" started at: {}", self.time(since)));
+        }
+        if let Some((since, reason)) = self.log_failing.as_ref().filter(|_| s.log_opened) {
+            let file = text(s.log_name().unwrap());
+            let since = self.since(*since);
+            let what = "output is not being logged";
+            lines.push(format!("@@@ Log file {file}: {reason}, {what}{since}"));
+        }
+        if let Some((since, reason)) = &self.start_failing {
+            let since = self.since(*since);
+            let what = "it could not be started";
+            lines.push(format!("@@@ Child \"{name}\": {reason}, {what}{since}"));
         }
         if role == Role::User {
             let (users, loggers) = (self.users, self.loggers);

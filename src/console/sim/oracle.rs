@@ -2,7 +2,7 @@
 //! plainly as possible: the stream, the effects, the deadline and the child's input that follow from
 //! each event. It has its own sub-modules, which share no code with those of the console.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::child::cleanup::{Cleanup, DaemonSearch};
 use super::child::interleave::Interleaver;
@@ -44,7 +44,10 @@ pub struct Oracle {
     /// How many children in a row died within the holdoff time.
     pub early_deaths: u32,
     pub exiting: bool,
-    log_failing: bool,
+    /// Since when the log fails, and why.
+    pub log_failing: Option<(i64, String)>,
+    /// Since when no child can be started, and why.
+    pub start_failing: Option<(i64, String)>,
     /// The input for the child.
     pub input: VecDeque<u8>,
     /// The clients that sent the input, with the number of bytes.
@@ -58,6 +61,11 @@ pub struct Oracle {
     pub reload_requested: bool,
     pub old: Option<OldChild>,
     pub interleaver: Interleaver,
+    /// Of each client that gave commands: since when they are counted, those that were obeyed since
+    /// then, and those that came too fast.
+    pub typists: BTreeMap<ClientId, (u64, Vec<u8>, Vec<u8>)>,
+    /// The client that left last.
+    pub departed: Option<ClientId>,
 }
 
 impl Oracle {
@@ -81,7 +89,8 @@ impl Oracle {
             cleanup: None,
             early_deaths: 0,
             exiting: false,
-            log_failing: false,
+            log_failing: None,
+            start_failing: None,
             input: VecDeque::new(),
             input_owners: VecDeque::new(),
             users: 0,
@@ -90,6 +99,8 @@ impl Oracle {
             reload_requested: false,
             old: None,
             interleaver: Interleaver::default(),
+            typists: BTreeMap::new(),
+            departed: None,
         }
     }
 
@@ -109,7 +120,12 @@ impl Oracle {
     }
 
     pub fn log_failed(&mut self, reason: &str, now: Timestamps) {
-        if !self.exiting && !std::mem::replace(&mut self.log_failing, true) {
+        if self.exiting {
+            return;
+        }
+        let is_new = self.log_failing.is_none();
+        self.log_failing.get_or_insert((now.wall.seconds, String::new())).1 = reason.to_owned();
+        if is_new {
             self.audit_events.push_back(AuditEvent::Failed(Subsystem::Log, reason.to_owned()));
             let file = text(self.settings.log_name().unwrap());
             self.say_line(
@@ -125,14 +141,14 @@ impl Oracle {
             return;
         }
         let never = first && self.settings.log.target.is_some() && !self.settings.log_opened;
-        if std::mem::take(&mut self.log_failing) || never {
-            self.audit_events.push_back(AuditEvent::Recovered(Subsystem::Log));
+        if self.log_failing.take().is_some() || never {
+            self.audit_events.push_back(AuditEvent::Recovered(Subsystem::Log, 0));
         }
     }
 
     /// When something is due.
     pub fn deadline(&self) -> Option<u64> {
-        let deadlines = [self.child_deadline(), self.overlap_deadline()];
+        let deadlines = [self.child_deadline(), self.overlap_deadline(), self.commands_deadline()];
         deadlines.into_iter().flatten().min().filter(|_| !self.exiting)
     }
 
@@ -141,6 +157,9 @@ impl Oracle {
             self.child_time_passed(now);
         }
         self.overlap_time_passed(now);
+        if !self.exiting {
+            self.command_time_passed(now);
+        }
     }
 
     pub fn forget_input(&mut self) {

@@ -59,6 +59,12 @@ pub struct StreamReader {
     private: Vec<u8>,
     /// How many bytes of `private` are back from chunks that were lost since the last failure.
     restored: usize,
+    /// The offset where the reader began.
+    begin: u64,
+    /// How many bytes of the stream this reader missed and has been told of.
+    told: u64,
+    /// How many bytes it had missed in all when it worked last.
+    settled: u64,
 }
 
 /// A reader as plain data. The places of stamps matter only while a chunk is on its way to a file,
@@ -77,6 +83,12 @@ pub struct ReaderSnapshot {
     #[cbor(n(4), default, with = "minicbor::bytes")]
     private: Vec<u8>,
     #[cbor(n(5), default)]
+    begin: u64,
+    #[cbor(n(6), default)]
+    told: u64,
+    #[cbor(n(7), default)]
+    settled: u64,
+    #[cbor(n(8), default)]
     plain_text: PlainText,
 }
 
@@ -131,6 +143,9 @@ impl StreamReader {
             missing: 0,
             private: Vec::new(),
             restored: 0,
+            begin: cursor,
+            told: 0,
+            settled: 0,
         }
     }
 
@@ -143,6 +158,9 @@ impl StreamReader {
             missing: self.missing,
             private: self.private.clone(),
             plain_text: self.plain_text.clone(),
+            begin: self.begin,
+            told: self.told,
+            settled: self.settled,
         }
     }
 
@@ -156,7 +174,17 @@ impl StreamReader {
         encoding: Encoding,
         head: u64,
     ) -> Result<StreamReader, InvalidSnapshot> {
-        let ReaderSnapshot { cursor, line_start, staged, missing, private, plain_text } = snapshot;
+        let ReaderSnapshot {
+            cursor,
+            line_start,
+            staged,
+            missing,
+            private,
+            begin,
+            told,
+            settled,
+            plain_text,
+        } = snapshot;
         if cursor > head {
             return Err(InvalidSnapshot("a reader is ahead of the stream"));
         }
@@ -169,6 +197,9 @@ impl StreamReader {
             missing,
             private,
             plain_text,
+            begin,
+            told,
+            settled,
             ..StreamReader::new(cursor, encoding)
         })
     }
@@ -267,6 +298,7 @@ impl StreamReader {
         self.line_start |= start > 0;
         if self.missing > 0 {
             let missing = std::mem::take(&mut self.missing);
+            self.told = self.told.saturating_add(missing);
             self.stage_lines(&messages::missing(missing));
         }
         if !self.private.is_empty() {
@@ -301,6 +333,7 @@ impl StreamReader {
             self.restored = 0;
         }
         if written <= chunk.announcement.start {
+            self.told = self.told.saturating_sub(chunk.announced);
             // Behind the lines of the chunks before.
             let at = self.restored.min(self.private.len());
             self.private.splice(at..at, chunk.private.iter().copied());
@@ -318,6 +351,26 @@ impl StreamReader {
     /// The number of bytes of the stream that are missing or have not been taken.
     pub fn unwritten(&self, stream: &StreamBuffer) -> u64 {
         self.missing + stream.head() - self.cursor
+    }
+
+    /// How many bytes of the stream this reader lacks.
+    pub fn lost_total(&self) -> u64 {
+        self.told.saturating_add(self.missing)
+    }
+
+    /// How many bytes of the stream this reader has been given and does not lack.
+    pub fn taken_total(&self) -> u64 {
+        self.cursor.saturating_sub(self.begin).saturating_sub(self.lost_total())
+    }
+
+    /// How many bytes of the stream this reader lacks since [`settle`](Self::settle).
+    pub fn lost_since_settled(&self) -> u64 {
+        self.lost_total().saturating_sub(self.settled)
+    }
+
+    /// Takes note that the reader works.
+    pub fn settle(&mut self) {
+        self.settled = self.lost_total();
     }
 
     /// Counts the part of the stream that has not been taken as missing.

@@ -17,7 +17,10 @@ impl Console {
     /// be announced. `first` is false for chunks that were taken before the failure was known.
     pub fn lost(&mut self, sink: Sink, chunk: &Chunk, written: usize, first: bool) {
         if let Some(reader) = self.sinks.get_mut(&sink) {
+            let before = reader.lost_total();
             reader.lost(chunk, written, first);
+            // The status file shows how much is lost.
+            self.revision += u64::from(reader.lost_total() != before);
         }
     }
 
@@ -29,13 +32,21 @@ impl Console {
     /// Counts everything that a sink has not been given as lost.
     pub fn discard_pending(&mut self, sink: Sink) {
         if let Some(reader) = self.sinks.get_mut(&sink) {
+            let before = reader.lost_total();
             reader.discard_pending(&self.stream);
+            self.revision += u64::from(reader.lost_total() != before);
         }
     }
 
     /// How many bytes of the stream a sink lacks and has not been told of.
     pub fn unwritten(&self, sink: Sink) -> u64 {
         self.sinks.get(&sink).map_or(0, |reader| reader.unwritten(&self.stream))
+    }
+
+    /// How many bytes of the stream the log was given, and how many it lacks; `None` without a log.
+    pub fn log_totals(&self) -> Option<(u64, u64)> {
+        let log = self.sinks.get(&Sink::Log)?;
+        Some((log.taken_total(), log.lost_total()))
     }
 
     /// Returns true if a log was asked for.

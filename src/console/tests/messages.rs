@@ -21,7 +21,7 @@ fn greeting(
     clients: Option<ClientCount>,
 ) -> String {
     let times = (&b"Wed Aug 11 13:38:00 2021"[..], &b"Wed Aug 11 13:38:01 2021"[..]);
-    text(&messages::greeting(settings, mode, child, times, clients))
+    text(&messages::greeting(settings, mode, child, times, clients, b""))
 }
 
 fn count(users: usize, loggers: usize) -> Option<ClientCount> {
@@ -101,7 +101,7 @@ fn a_printable_command_character_is_shown_as_itself() {
     settings.console.commands =
         CommandChars { kill: Some(b'k'), toggle: Some(0x7F), logout: Some(0xE4) };
     let times = (&b""[..], &b""[..]);
-    let greeting = messages::greeting(&settings, On, None, times, count(0, 0));
+    let greeting = messages::greeting(&settings, On, None, times, count(0, 0), b"");
     let expected = b"@@@ Use k to kill the child, auto restart mode is ON, use ^? to toggle auto \
         restart\r\n@@@ Use \xE4 to logout from procServ server\r\n";
     assert!(greeting.windows(expected.len()).any(|part| part == expected));

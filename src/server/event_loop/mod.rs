@@ -81,16 +81,25 @@ impl<S: System> Server<S> {
         self.read_clients(now);
         self.accept(now);
         self.apply_effects(now);
+        // Who caused what is a part of what outlives a crash.
+        self.record_audit_events();
         // What a client is told must not be undone by a crash.
         self.save(now);
         self.write_child();
         // A client sees its echo before the thread that writes the log is woken for it.
         self.write_clients();
         self.write_sinks(now);
-        self.drop_departed(now);
+        let departed = self.drop_departed(now);
+        if departed {
+            // Commands of a client that were held are obeyed when the client leaves.
+            self.apply_effects(now);
+        }
         self.notify_service_manager(now);
         self.write_records(now);
         self.save(now);
+        if departed {
+            self.write_sinks(now);
+        }
         if let Some(store) = &mut self.store {
             store.flush(now.mono);
         }

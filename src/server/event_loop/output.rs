@@ -7,6 +7,7 @@ use crate::limits::WRITES_PER_TURN;
 use crate::server::Server;
 use crate::server::os::fdstore;
 use crate::server::os::{Notify, System};
+use crate::server::records::Records;
 use crate::server::writers::sink::{SinkEvent, SinkWriter};
 use crate::sys;
 
@@ -54,7 +55,10 @@ impl<S: System> Server<S> {
                 SinkEvent::Recovered => self.report(subsystem, &Ok(()), now),
                 SinkEvent::Unsynced(count) => self.console.log_unsynced(count, now),
                 SinkEvent::State(subsystem, result) => self.report(subsystem, &result, now),
+                SinkEvent::Opened => self.console.handle(Event::LogOpened, now),
                 SinkEvent::ReopenFailed(reason) => {
+                    // The next SIGHUP starts the thread anew.
+                    self.log.take_if(|log| log.is_opening());
                     self.console.handle(Event::LogOpenFailed(&reason), now);
                     reopen_failed = true;
                 }
@@ -112,9 +116,10 @@ impl<S: System> Server<S> {
     }
 
     /// Closes the connections of clients that are leaving. While the loop runs, this is the only
-    /// place where connections are closed.
-    pub(crate) fn drop_departed(&mut self, now: Timestamps) {
+    /// place where connections are closed. Returns true if there was one.
+    pub(crate) fn drop_departed(&mut self, now: Timestamps) -> bool {
         let Server { peers, console, store, .. } = self;
+        let before = peers.len();
         peers.retain(|&id, peer| {
             let Some(reason) = peer.leaving else {
                 return true;
@@ -125,11 +130,13 @@ impl<S: System> Server<S> {
             }
             false
         });
+        peers.len() < before
     }
 
     /// Under `--fdstore`, saves the state that a server would go on with after a crash.
     pub(crate) fn save(&mut self, now: Timestamps) {
-        let revision = self.console.revision();
+        let records = self.records.as_ref().map_or(0, Records::revision);
+        let revision = self.console.revision() + records;
         if !self.store.as_ref().is_some_and(|store| store.is_save_due(revision, now.mono)) {
             return;
         }

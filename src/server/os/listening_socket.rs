@@ -304,7 +304,6 @@ fn connect_nonblocking(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(fd))
 }
 
-/// The address of a socket that another process has bound. Its permissions are not looked at.
 /// Returns the address that `fd` listens on.
 ///
 /// # Errors
@@ -332,6 +331,7 @@ pub(crate) fn listening_address(fd: BorrowedFd<'_>) -> io::Result<Address> {
     }
 }
 
+/// The address of a socket that another process has bound. Its permissions are not looked at.
 fn unix_address(address: &UnixAddr) -> Address {
     #[cfg(target_os = "linux")]
     if let Some(name) = address.as_abstract() {

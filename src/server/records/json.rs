@@ -46,6 +46,8 @@ pub(crate) enum EventBody<'a> {
     Command {
         command: &'a str,
         client: ClientJson<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
     },
     Signal {
         signal: &'a str,
@@ -59,6 +61,9 @@ pub(crate) enum EventBody<'a> {
         reason: &'a str,
     },
     ChildReady {
+        pid: i32,
+    },
+    TerminalClosed {
         pid: i32,
     },
     ChildExit {
@@ -175,6 +180,7 @@ pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
         Subsystem::EventsRotation => "events_rotate",
         Subsystem::Status => "status_file",
         Subsystem::History => "history",
+        Subsystem::Start => "child_start",
     }
 }
 

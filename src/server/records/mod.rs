@@ -2,6 +2,7 @@
 //! their own writes them, one job at a time; what happens meanwhile waits here.
 
 mod events;
+pub(super) mod history;
 mod json;
 mod status;
 #[cfg(test)]
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use self::events::EventsFile;
+use self::history::History;
+pub(super) use self::history::LeftStatus;
 pub(super) use self::json::{ClientInfo, EndpointJson, EventBody};
 use self::json::{ServerJson, client_json, command_name, disconnect_reason_name, subsystem_name};
 use self::status::StatusFile;
@@ -44,6 +47,7 @@ pub(super) struct Records<H> {
     handle: H,
     server: ServerInfo,
     clients: BTreeMap<ClientId, ClientInfo>,
+    history: History,
     /// With `--events`.
     events: Option<EventsFile>,
     /// With `--status-file`.
@@ -51,8 +55,18 @@ pub(super) struct Records<H> {
     writer: WriterState,
     /// How many bytes of events the writer's job has.
     in_flight: usize,
-    /// True during an upgrade: nothing is handed over.
-    paused: bool,
+    /// During an upgrade, in which nothing is handed over.
+    pause: Option<Pause>,
+}
+
+/// A pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// The writer may have the events file open.
+    Begun,
+    /// The writer was told to close its file: whatever closes it later would wait for a file system that
+    /// hangs by then.
+    Closing,
 }
 
 /// What the writer's thread does, as far as the event loop knows.
@@ -75,11 +89,12 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             handle,
             server,
             clients: BTreeMap::new(),
+            history: History::default(),
             events: events.then(EventsFile::default),
             status: status.then(StatusFile::default),
             writer: WriterState::Idle,
             in_flight: 0,
-            paused: false,
+            pause: None,
         }
     }
 
@@ -93,7 +108,13 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             (ClientId(id), ClientInfo { role, endpoint, peer: PeerIdentity::Unknown, since })
         });
         self.clients = known.collect();
+        self.history = History::restore(state.history);
         self
+    }
+
+    /// Goes on after a server that came to no orderly end and left this status file.
+    pub(super) fn succeed(&mut self, status_file: LeftStatus) {
+        self.history.succeed(status_file);
     }
 
     /// What another program needs to go on. The events that nobody has written yet are part of it
@@ -110,7 +131,13 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             pending: Text(events.map(|events| events.pending.clone()).unwrap_or_default()),
             lost: events.map_or(0, |events| events.lost),
             clients: clients.collect(),
+            history: self.history.snapshot(),
         }
+    }
+
+    /// A number that changes whenever the past of children and servers may have changed.
+    pub(super) fn revision(&self) -> u64 {
+        self.history.revision()
     }
 
     /// A client comes.
@@ -134,40 +161,57 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Hands nothing over until [`resume`](Self::resume).
     pub(super) fn pause(&mut self) {
-        self.paused = true;
+        self.pause = Some(Pause::Begun);
+        self.close_file();
     }
 
-    /// Returns true during a pause if the writer has no job.
+    /// During a pause: has the writer close its file, once it has no job.
+    fn close_file(&mut self) {
+        if self.pause == Some(Pause::Begun) && self.writer == WriterState::Idle {
+            self.pause = Some(Pause::Closing);
+            self.writer = WriterState::Busy;
+            self.handle.send(RecordsJob { reopen: true, ..RecordsJob::default() });
+        }
+    }
+
+    /// Returns true during a pause if the writer has no job and no file open.
     pub(super) fn is_quiesced(&self) -> bool {
-        self.paused && self.writer == WriterState::Idle
+        self.pause == Some(Pause::Closing) && self.writer == WriterState::Idle
     }
 
     /// Ends the pause.
     pub(super) fn resume(&mut self) {
-        self.paused = false;
+        self.pause = None;
     }
 
     /// Records what the console did.
     pub(super) fn record_audit_event(&mut self, entry: AuditEvent, millis: i64) {
-        let Records { clients, server, events, .. } = self;
+        let Records { clients, server, events, history, .. } = self;
+        history.record_audit_event(&entry, clients, millis);
         let client = |id: ClientId| client_json(clients, id);
         let event = match &entry {
             &AuditEvent::Joined(id) => EventBody::Connect { client: client(id) },
             &AuditEvent::Left(id, reason) => {
                 EventBody::Disconnect { client: client(id), reason: disconnect_reason_name(reason) }
             }
-            &AuditEvent::Command(id, command) => {
-                EventBody::Command { command: command_name(command), client: client(id) }
-            }
+            &AuditEvent::Command(id, command, times) => EventBody::Command {
+                command: command_name(command),
+                client: client(id),
+                count: Some(times).filter(|&times| times > 1),
+            },
             &AuditEvent::Skipped(id, bytes) => EventBody::Skipped { client: client(id), bytes },
             &AuditEvent::Started(pid) => EventBody::ChildStart { pid },
             AuditEvent::SpawnFailed(reason) => EventBody::ChildStartFailed { reason },
             &AuditEvent::Ready(pid) => EventBody::ChildReady { pid },
+            &AuditEvent::TerminalClosed(pid) => EventBody::TerminalClosed { pid },
             &AuditEvent::Ended(pid, status) => EventBody::ChildExit { pid, end: status.into() },
             AuditEvent::Failed(subsystem, reason) => {
                 EventBody::Trouble { with: subsystem_name(*subsystem), reason }
             }
-            AuditEvent::Recovered(subsystem) => {
+            AuditEvent::LogOpenFailed(reason) => {
+                EventBody::Trouble { with: subsystem_name(Subsystem::Log), reason }
+            }
+            AuditEvent::Recovered(subsystem, _) => {
                 EventBody::Recovery { with: subsystem_name(*subsystem) }
             }
             AuditEvent::AcceptFailed(endpoint, reason) => {
@@ -196,6 +240,9 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Records what the server did, or what was done to it.
     pub(super) fn record(&mut self, event: &EventBody, millis: i64) {
+        if let EventBody::Signal { signal, sender } = event {
+            self.history.record_signal(signal, *sender, millis);
+        }
         if let Some(events) = &mut self.events {
             events.push(event, millis);
         }
@@ -214,9 +261,10 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             changes.extend(self.take_back(reply, now, millis));
         }
         if let Some(status) = &mut self.status {
-            status.compare(console.revision());
+            status.compare(console.revision(), now);
         }
-        if self.writer != WriterState::Idle || self.paused {
+        self.close_file();
+        if self.writer != WriterState::Idle || self.pause.is_some() {
             return changes;
         }
         let mut job = RecordsJob::default();
@@ -226,10 +274,11 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         {
             (job.events, job.reopen) = events.take();
         }
-        if let Some(status) = &mut self.status
-            && is_due(status.deadline())
-        {
-            job.status = status.replace(status::text(console, &self.server, &self.clients), now);
+        if is_due(self.status.as_ref().and_then(StatusFile::deadline)) {
+            let Records { server, clients, history, .. } = self;
+            let text = status::text(console, server, clients, history, now);
+            let (_, expires) = console.recent_restarts(now);
+            job.status = self.status.as_mut().and_then(|file| file.replace(text, expires, now));
         }
         if !job.events.is_empty() || job.status.is_some() {
             self.writer = WriterState::Busy;
@@ -242,7 +291,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         // The writer's reply wakes the event loop by itself.
-        if self.writer != WriterState::Idle || self.paused {
+        if self.writer != WriterState::Idle || self.pause.is_some() {
             return None;
         }
         let events = self.events.as_ref().and_then(EventsFile::deadline);

@@ -1,17 +1,22 @@
 //! The status file: its content, which docs/status.md describes, and when it is replaced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::json::{ClientInfo, ClientJson, EndpointJson, VERSION, client_json, with_line_end};
+use super::history::History;
+use super::json::{
+    ClientInfo, ClientJson, EndpointJson, VERSION, client_json, subsystem_name, with_line_end,
+};
 use super::{ServerInfo, works_again};
 use crate::config::RestartMode;
 use crate::console::Console;
 use crate::console::child::status::ChildPhase;
 use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
+use crate::console::subsystem::Trouble;
 use crate::limits::{LOG_RETRY, STATUS_INTERVAL};
 use crate::sys::time;
 
@@ -25,6 +30,8 @@ pub(super) struct StatusFile {
     outdated: bool,
     /// The file is not replaced before this time.
     not_before: Monotonic,
+    /// The content changes at this time though nothing happens.
+    expires: Option<Monotonic>,
     /// The content that the writer was last given.
     content: Vec<u8>,
     /// What was last reported: that the file can be written, or not.
@@ -33,18 +40,27 @@ pub(super) struct StatusFile {
 
 impl StatusFile {
     /// Compares the file with this revision of the console.
-    pub(super) fn compare(&mut self, revision: u64) {
-        self.outdated |= self.revision.replace(revision) != Some(revision);
+    pub(super) fn compare(&mut self, revision: u64, now: Monotonic) {
+        let has_expired = self.expires.take_if(|at| now >= *at).is_some();
+        self.outdated |= has_expired || self.revision.replace(revision) != Some(revision);
     }
 
     /// When [`replace`](Self::replace) is to be called.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
-        (self.outdated || self.revision.is_none()).then_some(self.not_before)
+        let is_due = self.outdated || self.revision.is_none();
+        if is_due { Some(self.not_before) } else { self.expires }
     }
 
     /// Returns `content` if the file has another content and is to be replaced.
-    pub(super) fn replace(&mut self, content: Vec<u8>, now: Monotonic) -> Option<Vec<u8>> {
+    /// The content changes at the time `expires` though nothing happens.
+    pub(super) fn replace(
+        &mut self,
+        content: Vec<u8>,
+        expires: Option<Monotonic>,
+        now: Monotonic,
+    ) -> Option<Vec<u8>> {
         self.outdated = false;
+        self.expires = expires;
         if content == self.content {
             return None;
         }
@@ -79,9 +95,32 @@ struct Status<'a> {
     leaving: bool,
     mode: &'static str,
     restarts: u64,
+    restarts_24h: u64,
+    upgrades: u64,
+    crashes: u64,
+    last_server: Option<&'a Value>,
     child: Child,
+    ends: &'a VecDeque<Value>,
+    trouble: Vec<TroubleJson<'a>>,
+    log: Option<LogJson>,
     endpoints: &'a [EndpointJson],
     clients: Vec<ConnectedClient<'a>>,
+}
+
+#[derive(Serialize)]
+struct TroubleJson<'a> {
+    what: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    reason: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct LogJson {
+    written: u64,
+    lost: u64,
 }
 
 #[derive(Serialize)]
@@ -108,7 +147,19 @@ pub(super) fn text(
     console: &Console,
     server: &ServerInfo,
     clients: &BTreeMap<ClientId, ClientInfo>,
+    history: &History,
+    now: Monotonic,
 ) -> Vec<u8> {
+    with_line_end(serde_json::to_vec_pretty(&status(console, server, clients, history, now)))
+}
+
+fn status<'a>(
+    console: &'a Console,
+    server: &'a ServerInfo,
+    clients: &'a BTreeMap<ClientId, ClientInfo>,
+    history: &'a History,
+    now: Monotonic,
+) -> Status<'a> {
     let status = console.status();
     let running = console.child();
     let connected = console.clients().map(|id| ConnectedClient {
@@ -121,7 +172,12 @@ pub(super) fn text(
         ChildPhase::Stopped => "by_hand",
         ChildPhase::ExitPending => "last",
     };
-    let status = Status {
+    let trouble = console.troubles().map(|(subsystem, trouble, lost)| {
+        let Trouble { since, reason } = trouble;
+        let since = (since.seconds != 0).then(|| time::rfc3339_seconds(since.seconds));
+        TroubleJson { what: subsystem_name(subsystem), since, reason, lost }
+    });
+    Status {
         v: VERSION,
         version: crate::VERSION,
         pid: server.pid,
@@ -135,14 +191,20 @@ pub(super) fn text(
             RestartMode::Oneshot => "ONESHOT",
         },
         restarts: console.restarts(),
+        restarts_24h: console.recent_restarts(now).0,
+        upgrades: history.upgrades(),
+        crashes: history.crashes(),
+        last_server: history.last_server(),
         child: Child {
             state,
             pid: running.map(|child| child.pid),
             started: running.map(|child| time::rfc3339_seconds(child.started.seconds)),
             ready: running.map(|_| console.child_is_ready()),
         },
+        ends: history.ends(),
+        trouble: trouble.collect(),
+        log: console.log_totals().map(|(written, lost)| LogJson { written, lost }),
         endpoints: &server.endpoints,
         clients: connected.collect(),
-    };
-    with_line_end(serde_json::to_vec_pretty(&status))
+    }
 }

@@ -151,4 +151,9 @@ impl Worker for RecordWriter {
         let rotation = self.rotation.take();
         replies.send(RecordsReply { events, status, rotation }, true);
     }
+
+    fn finish(&mut self, _replies: &Replies<RecordsJob, RecordsReply>) {
+        // While somebody waits for it: the end of the process waits for as long as it takes.
+        self.events_file = None;
+    }
 }

@@ -36,7 +36,7 @@ use super::os::Clock;
 use crate::console::Console;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Event, Role};
-use crate::limits::STAGE_MAX;
+use crate::limits::{RESTART_SLOT, STAGE_MAX};
 use crate::sim_support;
 use crate::sys::fd;
 use crate::sys::process::ExitStatus;
@@ -178,7 +178,10 @@ impl Run {
                 world.print(&format!("client {id} takes {most}"));
             }
             (4 | 5, Some(id), _) => {
-                let text: &[u8] = match world.random.below(9) {
+                let flood = [&b"\x14"[..], b"\x18", b"\x18\x14"][world.random.below(3)];
+                let flood = flood.repeat(1 + world.random.below(60));
+                let text: &[u8] = match world.random.below(10) {
+                    9 => &flood,
                     0 => b"\x18",
                     1 => b"\x14",
                     2 => b"\xff\xfd\x03\xff\xfb\x22",
@@ -266,7 +269,9 @@ impl Run {
         {
             let mut world = self.world.borrow_mut();
             world.faults = 0;
+            world.fd_limit = usize::MAX;
             world.disk_full = false;
+            world.threads_start = 0;
             world.print("the faults end");
         }
         for _ in 0..20_000 {
@@ -282,7 +287,7 @@ impl Run {
             world.write_records();
             drop(world);
             if self.server.exit.is_some() {
-                self.server.finish(()).unwrap();
+                self.server.finish().unwrap();
                 let mut world = self.world.borrow_mut();
                 self.clients.keys().for_each(|&id| world.take(id, usize::MAX));
                 return;
@@ -292,9 +297,10 @@ impl Run {
             }
             // Only a restart or the log's next try may still be to come.
             match self.server.timeout() {
-                Some(_) => self.sleep(HOLDOFF),
-                None if quiet => return,
-                None => {}
+                // Restarts are forgotten after a day.
+                Some(wait) if wait < RESTART_SLOT => self.sleep(HOLDOFF),
+                _ if quiet => return,
+                _ => {}
             }
         }
         panic!("the server finds no rest");
@@ -324,6 +330,8 @@ fn old_child_acts(world: &mut World) {
 struct Totals {
     seeds: AtomicUsize,
     upgrades: AtomicUsize,
+    /// Refusals that a new program met before its first turn.
+    refused: AtomicUsize,
     /// Starts of a child beside another one.
     pairs: AtomicUsize,
     crashes: AtomicUsize,
@@ -332,6 +340,9 @@ struct Totals {
 fn simulate(seed: u64, verbose: bool, totals: &Totals) {
     let mut run = Run::new(seed, verbose);
     run.world.borrow_mut().faults = [0, 5, 20, 100][(seed % 4) as usize];
+    if seed % 8 >= 6 {
+        run.world.borrow_mut().fd_limit = 3;
+    }
     for step in 0..120 {
         if run.server.exit.is_some() {
             break;
@@ -349,9 +360,10 @@ fn simulate(seed: u64, verbose: bool, totals: &Totals) {
     if crashes {
         run.crash();
     }
-    let pairs = run.world.borrow().pairs;
+    let (pairs, refused) = (run.world.borrow().pairs, run.world.borrow().refused);
     totals.seeds.fetch_add(1, Ordering::Relaxed);
     totals.upgrades.fetch_add(run.upgrades, Ordering::Relaxed);
+    totals.refused.fetch_add(refused, Ordering::Relaxed);
     totals.pairs.fetch_add(pairs, Ordering::Relaxed);
     totals.crashes.fetch_add(usize::from(crashes), Ordering::Relaxed);
 }
@@ -362,10 +374,11 @@ fn every_seed_gives_everybody_what_they_are_owed() {
     // Each seed has descriptors of its own, and the seeds run on all processors.
     fd::raise_limit();
     sim_support::run_seeds(2_000, |seed, verbose| simulate(seed, verbose, &totals));
-    let Totals { seeds, upgrades, pairs, crashes } = totals;
+    let Totals { seeds, upgrades, refused, pairs, crashes } = totals;
     let seeds = seeds.into_inner();
     for (what, count, least) in [
         ("upgrades", upgrades, seeds / 10),
+        ("refusals after an upgrade", refused, seeds / 10),
         ("two children", pairs, seeds / 4),
         ("crashes", crashes, seeds / 4),
     ] {

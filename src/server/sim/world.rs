@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) now: u64,
     /// One call in so many is refused, cut short or late; 0 is none.
     pub(super) faults: usize,
+    /// With so many connections and terminals the server has hardly any descriptor left.
+    pub(super) fd_limit: usize,
     pub(super) pipes: BTreeMap<Id, Pipe>,
     /// A file that stands for the descriptor of the listening socket.
     pub(super) listener: Rc<File>,
@@ -81,6 +83,14 @@ pub(super) struct World {
     pub(super) never_executes: bool,
     /// The state with which the server became another program.
     pub(super) executed: Option<Vec<u8>>,
+    /// How many times the new program is still refused what it needs, before its first turn.
+    pub(super) shortages: usize,
+    /// True before the first turn of a new program.
+    pub(super) persists: bool,
+    /// The time before which the threads of a new program cannot be started.
+    pub(super) threads_start: u64,
+    /// How many times new programs were refused something.
+    pub(super) refused: usize,
     pub(super) next: Id,
     /// How many times a child was started beside another one.
     pub(super) pairs: usize,
@@ -123,6 +133,7 @@ impl World {
             verbose,
             now: 1_000_000_000,
             faults: 0,
+            fd_limit: usize::MAX,
             pipes: BTreeMap::new(),
             listener: Rc::new(fd::in_memory(&[]).unwrap()),
             waiting: VecDeque::new(),
@@ -134,6 +145,10 @@ impl World {
             checked: None,
             never_executes: false,
             executed: None,
+            shortages: 0,
+            persists: false,
+            threads_start: 0,
+            refused: 0,
             next: 1,
             pairs: 0,
             starts: Vec::new(),
@@ -271,6 +286,11 @@ impl World {
     pub(super) fn fails(&mut self) -> bool {
         let faults = self.faults;
         faults > 0 && self.random.one_in(faults)
+    }
+
+    /// How many connections and terminals the server has open.
+    pub(super) fn connections(&self) -> usize {
+        self.pipes.values().filter(|pipe| pipe.token.is_some() && !pipe.closed).count()
     }
 
     /// The error of a call that is to be refused.

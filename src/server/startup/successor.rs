@@ -9,15 +9,15 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
-use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
-use super::pid_files::adopt_files;
+use super::parts::{LocalTime, Output, ServerParts, StartKind, notifier, passage, settings};
+use super::pid_files::written_files;
 use super::system;
 use crate::config::Config;
 use crate::config::endpoint::Endpoint;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
-use crate::handover::state::{ChildState, ConnectionKind, Descriptor, SinkState, State};
+use crate::handover::state::{ChildState, ConnectionKind, Descriptor, Retry, SinkState, State};
 use crate::handover::{self, format};
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
@@ -27,6 +27,7 @@ use crate::server::os::persist::persist;
 use crate::server::os::pty_process::PtyProcess;
 use crate::server::startup::error::StartupError;
 use crate::sys::fd;
+use crate::sys::passage::Passage;
 use crate::sys::process::{self, exec};
 use crate::sys::terminal::Terminal;
 use crate::systemd::notify_socket::NotifySocket;
@@ -55,7 +56,7 @@ impl Predecessor {
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| io::Error::from(Errno::EBADF))
             .and_then(|number| Ok(File::from(adopt(number)?)))
-            .and_then(|file| persist(argv0, "read the state", || read_all(&file)))
+            .and_then(|file| persist(argv0, "read the state", || read_decodable(&file)))
             .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
         let state = read.map_err(system("read the state named by PROCSERV_HANDOVER"))?;
         if let Some(path) = state.identity().program {
@@ -113,7 +114,7 @@ impl Predecessor {
             connections.extend(stream.ok().map(|stream| (id, stream)));
         }
         let memory = self.state.store.map(|memory| self.take(memory)).transpose()?;
-        let log = self.state.log.map(|sink| self.output(sink)).transpose()?;
+        let log = self.log(config)?;
         let stdout = self.state.stdout.map(|sink| self.output(sink)).transpose()?;
         let settings = settings(config, &identity, log.is_some());
         let console = Console::restore(settings, Box::new(LocalTime), self.state.console)
@@ -123,7 +124,7 @@ impl Predecessor {
             .map_err(system("use NOTIFY_SOCKET"))?;
         let store =
             memory.zip(notifier.clone()).map(|(memory, notifier)| FdStore::adopt(notifier, memory));
-        let files = adopt_files(config, process::own_pid(), &listeners);
+        let files = written_files(config, process::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
         let records = (self.state.records, self.state.version);
         Ok(ServerParts {
@@ -162,13 +163,40 @@ impl Predecessor {
             .transpose()?
             .map(NotifySocket::adopt);
         let master = File::from(self.take(child.pty)?);
-        Ok(PtyProcess { pid: child.pid, master, notify_socket, pidfd })
+        let ChildState { pid, start_ticks, .. } = child;
+        Ok(PtyProcess { pid, start_ticks, master, notify_socket, pidfd })
     }
 
-    fn output(&mut self, sink: SinkState) -> Result<OutputFile, StartupError> {
-        let retry = sink.retry.map(|retry| (Monotonic(retry.at), retry.on_output));
-        Ok(OutputFile { file: File::from(self.take(sink.file)?), retry })
+    fn output(&mut self, sink: SinkState) -> Result<Output<File>, StartupError> {
+        Ok(Output { file: File::from(self.take(sink.file)?), retry: retry(sink.retry) })
     }
+
+    /// The log, in its passage. A program before 0.1.0 leaves it open instead.
+    fn log(&mut self, config: &Config) -> Result<Option<Output<Passage>>, StartupError> {
+        if let Some(log) = self.state.passed_log {
+            let passage = Passage::adopt([self.take(log.entry)?, self.take(log.exit)?]);
+            return Ok(Some(Output { file: passage, retry: retry(log.retry) }));
+        }
+        let Some(log) = self.state.log.map(|sink| self.output(sink)).transpose()? else {
+            return Ok(None);
+        };
+        let pass = || passage(log.file.try_clone()?);
+        let passage = persist(config.argv0.as_bytes(), "pass the log on", pass);
+        let file = passage.map_err(system("pass the log on"))?;
+        Ok(Some(Output { file, retry: log.retry }))
+    }
+}
+
+fn retry(retry: Option<Retry>) -> Option<(Monotonic, bool)> {
+    retry.map(|retry| (Monotonic(retry.at), retry.on_output))
+}
+
+/// Reads a state, if there is memory for what is made of it: decoding it does not expect a refusal.
+fn read_decodable(file: &File) -> io::Result<Vec<u8>> {
+    let bytes = read_all(file)?;
+    let needed = bytes.len().saturating_mul(2);
+    Vec::<u8>::new().try_reserve_exact(needed).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    Ok(bytes)
 }
 
 pub(super) fn read(number: i32) -> io::Result<Vec<u8>> {

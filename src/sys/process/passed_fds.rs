@@ -33,13 +33,18 @@ impl PassedFds {
         (!self.sockets.is_empty()).then(|| self.variable.as_mut_ptr().cast())
     }
 
+    /// The number behind those of the sockets in the child.
+    pub(crate) fn end(&self) -> RawFd {
+        RawFd::try_from(self.sockets.len()).map_or(RawFd::MAX, |count| FIRST + count)
+    }
+
     /// Moves the sockets to their descriptors and fills in the variable at `place`. To be called in
     /// the child, when 0, 1 and 2 are in place. Async-signal-safe.
     ///
     /// # Errors
     /// Those of fcntl(2) and dup2(2).
     pub(crate) fn install(&mut self, place: Option<*mut libc::c_char>) -> io::Result<()> {
-        let end = RawFd::try_from(self.sockets.len()).map_or(RawFd::MAX, |count| FIRST + count);
+        let end = self.end();
         // A socket must not be overwritten before it has been copied.
         for (target, socket) in (FIRST..end).zip(&mut self.sockets) {
             if *socket != target && *socket < end {

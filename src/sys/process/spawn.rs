@@ -1,6 +1,6 @@
 //! Starting a child on a PTY. All that can be prepared is prepared before the fork. A failure after
-//! the fork is printed on the child's terminal, in procServ's words, and ends the child with status
-//! 255 (contract section 6).
+//! the fork is printed on the child's terminal, in procServ's words, and on the server's stderr. It
+//! ends the child with status 255 (contract section 6).
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::passed_fds::PassedFds;
 use super::signal;
 use super::user::Account;
-use crate::sys::{cerr, pointers, strerror};
+use crate::sys::{cerr, fd, pointers, strerror};
 
 /// One more than the largest error number of Linux, EHWPOISON. Larger numbers are shown without a
 /// text.
@@ -135,7 +135,10 @@ impl PreparedCommand {
             .collect();
         let reasons: Vec<Vec<u8>> =
             (0..ERRNOS).map(|errno| [strerror(errno).as_bytes(), b"\n"].concat()).collect();
-        let image = ChildExec { program: self, argv, env, shell_argv, reasons };
+        // Behind the descriptors that the child gets. Without it, only the terminal is told.
+        let stderr = fd::copy_above(io::stderr(), passed.end()).ok();
+        let stderr = stderr.as_ref().map(AsRawFd::as_raw_fd);
+        let image = ChildExec { program: self, argv, env, shell_argv, reasons, stderr };
         let mut install = || passed.install(variable);
         // A signal for the child stays pending until the child has the default dispositions, as the
         // handlers of this process would swallow it.
@@ -163,6 +166,8 @@ struct ChildExec<'a> {
     env: Vec<*const libc::c_char>,
     shell_argv: Vec<Vec<*const libc::c_char>>,
     reasons: Vec<Vec<u8>>,
+    /// The stderr of the server.
+    stderr: Option<RawFd>,
 }
 
 impl ChildExec<'_> {
@@ -175,7 +180,9 @@ impl ChildExec<'_> {
         }
         signal::reset_all();
         if let Err(error) = install() {
-            self.tell(&self.program.exec_failed, error.raw_os_error().unwrap_or(0));
+            let errno = error.raw_os_error().unwrap_or(0);
+            self.tell_server(&self.program.exec_failed, errno);
+            self.tell(&self.program.exec_failed, errno);
             return;
         }
         if self.program.ignore_hangup {
@@ -186,6 +193,7 @@ impl ChildExec<'_> {
             && user.switch_to().is_err()
         {
             let errno = errno();
+            self.tell_server(&self.program.user_failed, errno);
             self.tell(&self.program.user_failed, errno);
             self.tell(&self.program.exec_failed, errno);
             return;
@@ -194,12 +202,14 @@ impl ChildExec<'_> {
             // SAFETY: a NUL-terminated path.
             if unsafe { libc::chdir(dir.as_ptr()) } == -1 {
                 let errno = errno();
+                self.tell_server(&self.program.chdir_failed, errno);
                 self.tell(&self.program.chdir_failed, errno);
                 self.tell(&self.program.exec_failed, errno);
                 return;
             }
         }
         let Err(errno) = self.exec();
+        self.tell_server(&self.program.exec_failed, errno);
         self.tell(&self.program.exec_failed, errno);
     }
 
@@ -237,12 +247,37 @@ impl ChildExec<'_> {
         Err(result)
     }
 
+    /// Prints a line on the child's terminal.
     fn tell(&self, prefix: &[u8], errno: i32) {
-        let reason = usize::try_from(errno).ok().and_then(|errno| self.reasons.get(errno));
-        for text in [prefix, reason.map_or(b"\n".as_slice(), Vec::as_slice)] {
+        for text in [prefix, self.reason(errno)] {
             // SAFETY: a valid buffer; nothing can be done about a failure.
             unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
         }
+    }
+
+    /// Prints a line on the server's stderr, unless that would have to be waited for.
+    fn tell_server(&self, prefix: &[u8], errno: i32) {
+        let Some(stderr) = self.stderr else {
+            return;
+        };
+        let mut poll = libc::pollfd { fd: stderr, events: libc::POLLOUT, revents: 0 };
+        let pieces = [prefix, self.reason(errno)].map(|text| libc::iovec {
+            iov_base: text.as_ptr().cast_mut().cast(),
+            iov_len: text.len(),
+        });
+        // A pipe that nobody reads has POLLERR, and a write to it would end the child by a signal.
+        // SAFETY: `poll` and the buffers are valid; nothing can be done about a failure.
+        unsafe {
+            if libc::poll(&raw mut poll, 1, 0) == 1 && poll.revents == libc::POLLOUT {
+                libc::writev(stderr, pieces.as_ptr(), 2);
+            }
+        }
+    }
+
+    /// The text of an error number, with a line end.
+    fn reason(&self, errno: i32) -> &[u8] {
+        let reason = usize::try_from(errno).ok().and_then(|errno| self.reasons.get(errno));
+        reason.map_or(b"\n".as_slice(), Vec::as_slice)
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod day;
 mod events;
+mod history;
+mod hung;
 mod plain;
 mod rotate;
 mod status;
@@ -18,11 +20,13 @@ pub(crate) fn cases() -> Vec<Case> {
     let all = [
         day::cases(),
         events::cases(),
+        history::cases(),
         trouble::cases(),
         status::cases(),
         plain::cases(),
         rotate::cases(),
         syslog::cases(),
+        hung::cases(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -231,7 +231,10 @@ impl Oracle {
     }
 
     pub fn old_output_closed(&mut self) {
-        if !self.exiting && self.old.is_some() {
+        if !self.exiting
+            && let Some(old) = &self.old
+        {
+            self.audit_events.push_back(AuditEvent::TerminalClosed(old.child.pid));
             self.effects.push_back(Effect::Signal(ChildSlot::Old, SIGKILL));
         }
     }

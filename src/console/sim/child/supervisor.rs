@@ -34,6 +34,8 @@ impl Oracle {
     pub fn output_closed(&mut self) {
         if !self.exiting && !self.settings.daemonizes() {
             self.cancel_replacement();
+            let pid = self.child.map(|child| child.pid);
+            self.audit_events.extend(pid.map(AuditEvent::TerminalClosed));
             self.effects.push_back(Effect::Signal(ChildSlot::Current, SIGKILL));
         }
     }
@@ -47,6 +49,7 @@ impl Oracle {
             return;
         }
         self.start_failed = false;
+        self.start_failing = None;
         if let Some(old) = replaced {
             self.last_start = Some(now.mono.0);
             self.oneshot_start_pending = false;
@@ -77,6 +80,7 @@ impl Oracle {
         if !replaces {
             self.oneshot_start_pending = true;
             self.start_failed = true;
+            self.start_failing.get_or_insert((now.wall.seconds, String::new())).1 = reason.to_owned();
         }
         self.audit_events.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
         let name = text(self.settings.name());
@@ -200,14 +204,16 @@ impl Oracle {
         }
     }
 
-    pub fn toggle(&mut self, now: Timestamps) {
+    pub fn toggle(&mut self, times: u64, now: Timestamps) {
         let old = self.settings.console.style == MessageStyle::V2_7;
-        self.mode = match self.mode {
-            On => Off,
-            Off if !old => Oneshot,
-            Off | Oneshot => On,
-        };
-        self.oneshot_start_pending |= self.mode == Oneshot;
+        for _ in 0..times {
+            self.mode = match self.mode {
+                On => Off,
+                Off if !old => Oneshot,
+                Off | Oneshot => On,
+            };
+            self.oneshot_start_pending |= self.mode == Oneshot;
+        }
         let mode = mode_name(self.mode);
         let word = if old { "" } else { " mode" };
         self.say(&format!("\r\n@@@ Toggled auto restart{word} to {mode}\r\n"), now);

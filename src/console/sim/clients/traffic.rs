@@ -2,7 +2,6 @@
 
 use super::client::Client;
 use crate::console::audit::AuditEvent;
-use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ClientId, ClientKind, DisconnectReason, Event, Role};
 use crate::console::sim::simulation::{Load, Simulation};
 use crate::console::sim::stream::reader::{ReaderCheck, show};
@@ -83,7 +82,9 @@ impl Simulation {
                 }
             }
         } else {
-            if client.unread() < CLIENT_BUDGET {
+            if self.load == Load::CommandFlood && self.random.one_in(2) {
+                client.flood_commands(&mut self.random, self.commands);
+            } else if client.unread() < CLIENT_BUDGET {
                 client.type_something(&mut self.random, self.commands, self.pool);
             }
             let most = 1 + self.random.length(200);
@@ -168,14 +169,12 @@ impl Simulation {
     }
 
     pub fn drop_departed(&mut self) {
+        let now = self.now();
         for client in self.clients.extract_if(.., |client| client.leaving) {
             if self.verbose {
                 eprintln!("{:?} is gone", client.id);
             }
-            self.oracle
-                .audit_events
-                .push_back(AuditEvent::Left(client.id, DisconnectReason::Closed));
-            let now = Timestamps { mono: Monotonic(self.mono), wall: UnixTime::from_secs(0) };
+            self.oracle.client_left(client.id, now);
             self.console
                 .handle(Event::Left { id: client.id, reason: DisconnectReason::Closed }, now);
         }
