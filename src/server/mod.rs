@@ -48,6 +48,7 @@
 //! | writing the log, syslog, events at the end | 2 s are not enough | reported on stderr, with the number of bytes left behind |
 //! | syncing the log | the file system cannot (EINVAL) | that file is not synced |
 //! | | anything | announced once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
+//! | opening a log anew that was removed | anything | the removed file goes on; tried again each second |
 //! | renaming the log or the events, opening the next | anything | announced once; the old file goes on, and it is tried again, not within a second |
 //! | writing events | anything | announced once; they wait, bounded, and are tried again each second; those that have no room are counted |
 //! | replacing the status file | anything | announced once; tried again each second |

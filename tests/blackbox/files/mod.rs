@@ -5,6 +5,7 @@ mod events;
 mod history;
 mod hung;
 mod plain;
+mod removed;
 mod rotate;
 mod status;
 mod syslog;
@@ -24,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         trouble::cases(),
         status::cases(),
         plain::cases(),
+        removed::cases(),
         rotate::cases(),
         syslog::cases(),
         hung::cases(),

@@ -80,7 +80,8 @@ impl Oracle {
         if !replaces {
             self.oneshot_start_pending = true;
             self.start_failed = true;
-            self.start_failing.get_or_insert((now.wall.seconds, String::new())).1 = reason.to_owned();
+            self.start_failing.get_or_insert((now.wall.seconds, String::new())).1 =
+                reason.to_owned();
         }
         self.audit_events.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
         let name = text(self.settings.name());
