@@ -131,6 +131,7 @@ pub(super) fn config(
             }),
             stamp,
             rotation,
+            plain: extensions::log_plain(given)?,
             save: given.has("savelog"),
             syslog,
         },

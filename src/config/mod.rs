@@ -6,6 +6,7 @@ pub mod control_char;
 pub mod endpoint;
 pub mod listen;
 pub mod network;
+pub(crate) mod time_format;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -254,6 +255,8 @@ pub struct LogOptions {
     pub stamp: Option<Vec<u8>>,
     /// `--log-rotate`.
     pub rotation: Option<Rotation>,
+    /// `--log-plain`: the log has no escape sequence and no CR before LF.
+    pub plain: bool,
     /// `--savelog`.
     pub save: bool,
     /// `--syslog`: the tag.

@@ -92,7 +92,7 @@ impl Console {
             clients: BTreeMap::new(),
             command_rates: BTreeMap::new(),
             announced: BTreeMap::new(),
-            sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
+            sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::UNCHANGED))).collect(),
             input: InputQueue::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
@@ -112,6 +112,7 @@ impl Console {
         if self.exiting && !matches!(event, Event::Left { .. }) {
             return;
         }
+        let now = self.settings.as_shown(now);
         if !matches!(event, Event::Output(..) | Event::Input { .. }) {
             self.revision += 1;
         }
@@ -159,6 +160,7 @@ impl Console {
         if self.exiting {
             return;
         }
+        let now = self.settings.as_shown(now);
         if let Some(action) = self.supervisor.poll(now.mono) {
             self.revision += 1;
             self.act(action, now);
@@ -253,6 +255,9 @@ impl Console {
 
     /// Says a text to all readers, directly after the last byte of the stream.
     fn say(&mut self, text: &[u8], now: Timestamps) {
+        if let Some(log) = self.sinks.get_mut(&Sink::Log) {
+            log.begin_message(self.stream.head(), self.stream.tail());
+        }
         self.append(text, now.wall);
     }
 

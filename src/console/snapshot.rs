@@ -215,8 +215,8 @@ impl Console {
         for (sink, old) in [(Sink::Stdout, snapshot.stdout), (Sink::Syslog, snapshot.syslog)] {
             if let Some(reader) = console.sinks.get_mut(&sink) {
                 *reader = match old {
-                    Some(old) => StreamReader::restore(old, Encoding::PLAIN, head)?,
-                    None => StreamReader::new(head, Encoding::PLAIN),
+                    Some(old) => StreamReader::restore(old, Encoding::UNCHANGED, head)?,
+                    None => StreamReader::new(head, Encoding::UNCHANGED),
                 };
             }
         }

@@ -72,6 +72,7 @@
 //! | | anything | announced once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
 //! | unshare of a thread's descriptor table | not allowed, as in some containers | the thread's files are open in the table of the process: one that hangs hangs the start of children |
 //! | opening or rotating the log | hangs | as writing it |
+//! | opening a log anew that was removed | anything | the removed file goes on; tried again each second |
 //! | renaming the log or the events, opening the next | anything | announced once; the old file goes on, and it is tried again, not within a second |
 //! | writing events | anything | announced once; they wait, bounded, and are tried again each second; those that have no room are counted |
 //! | replacing the status file | anything | announced once; tried again each second |

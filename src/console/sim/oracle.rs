@@ -148,7 +148,7 @@ impl Oracle {
             return;
         }
         let is_new = self.log_failing.is_none();
-        self.log_failing.get_or_insert((now.wall.0, String::new())).1 = reason.to_owned();
+        self.log_failing.get_or_insert((now.wall.seconds, String::new())).1 = reason.to_owned();
         if is_new {
             self.audit_events.push_back(AuditEvent::Failed(Subsystem::Log, reason.to_owned()));
             let file = text(self.settings.log_name().unwrap());

@@ -294,6 +294,7 @@ impl<S: System> Server<S> {
             version: crate::VERSION.to_owned(),
             argv: self.identity.argv.clone(),
             started: self.identity.started,
+            started_nanos: self.identity.started_nanos,
             dir: self.identity.dir.clone(),
             open_files: self.identity.open_files,
             next_token: self.tokens.next as u64,

@@ -109,7 +109,7 @@ impl Notify for SimulatedSystem {
 impl Clock for SimulatedSystem {
     fn now(&self) -> Timestamps {
         let now = self.0.borrow().now;
-        Timestamps { mono: Monotonic(now), wall: UnixTime((now / 1_000_000_000) as i64) }
+        Timestamps { mono: Monotonic(now), wall: UnixTime::from_secs((now / 1_000_000_000) as i64) }
     }
 
     fn unix_millis(&self) -> i64 {

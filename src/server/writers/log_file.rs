@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use super::thread::LogReplies;
 use super::{LogJob, LogReply, Worker};
 use crate::console::Chunk;
 use crate::console::event::Subsystem;
-use crate::limits::SYNC_INTERVAL;
+use crate::limits::{LOG_RETRY, SYNC_INTERVAL};
 use crate::sys::fd::DescriptorTable;
 use crate::sys::passage::Passage;
 use crate::sys::{self, file};
@@ -176,6 +177,20 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Opens the file anew by its name if it was removed: nobody else can read what is written to it. A
+    /// file that was renamed has a name, and stays. If it cannot be opened, the old one goes on.
+    fn replace_removed(&mut self, replies: &LogReplies) {
+        let is_removed = |file: &File| {
+            file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 0)
+        };
+        if self.file.as_ref().is_some_and(is_removed)
+            && self.path.is_some()
+            && self.reopen(replies).is_err()
+        {
+            self.sync_at = Some(Instant::now() + LOG_RETRY);
+        }
+    }
+
     fn use_file(&mut self, file: File, replies: &LogReplies) {
         self.sync(replies);
         self.sync = is_syncable(&file);
@@ -298,6 +313,7 @@ impl Worker for LogWriter {
 
     fn on_deadline(&mut self, replies: &LogReplies) {
         self.sync(replies);
+        self.replace_removed(replies);
     }
 
     fn finish(&mut self, replies: &LogReplies) {
