@@ -18,6 +18,9 @@ pub(crate) const COLUMN_MAX: usize = 120;
 /// How long a host may take to accept a connection, as a user is waiting.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After so long the user is told that a server does not accept a connection.
+pub(crate) const CONNECT_QUIET: Duration = Duration::from_millis(300);
+
 /// Bytes that wait for the terminal or for the server. The other side is not read while there are
 /// more.
 pub(crate) const ATTACH_QUEUE_MAX: usize = 64 << 10;

@@ -110,14 +110,17 @@ fn command(matches: &ArgMatches) -> CommandResult {
         output::print(&cli::definition().render_help().to_string())?;
         return Ok(1);
     };
+    // `status` and others show an ordinary user the machine's instances, too.
+    let is_default = !matches.get_flag("user");
+    if name == "attach" {
+        return attach::command(Registry::new(matches), arguments, is_default);
+    }
     let registry = Registry::new(matches)?;
     let json = arguments.get_flag("json");
     if registry.scope == Scope::System {
         // Launchers and generators have to read the files that root writes.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
     }
-    // `status` and others show an ordinary user the machine's instances, too.
-    let is_default = !matches.get_flag("user");
     let run = || match name {
         "add" => add::add(&registry, arguments, json),
         "remove" => remove::remove(&registry, arguments, json),
@@ -126,7 +129,6 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "enable" => enable::enable(&registry, arguments, json),
         "disable" => enable::disable(&registry, arguments, json),
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
-        "attach" => attach::command(&registry, arguments),
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => list::status(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, json),

@@ -423,6 +423,13 @@ fn a_hint_is_no_problem(_: &TestEnv) {
         "{done:?}"
     );
     assert!(done.stdout.contains("\nhint: hint: user without group"), "{done:?}");
+    fleet.file("image/etc/procServ.conf", "[hint]\ncommand = --holdoff 5 /bin/true\n");
+    let done = doctor();
+    assert!(done.code == 0 && done.stdout.contains("command begins with options"), "{done:?}");
+    fleet.file("image/etc/procServ.conf", "[hint]\ncommand = --holdoff 5 /bin/none\n");
+    assert!(doctor().stdout.contains("command not found: /bin/none"));
+    fleet.file("image/etc/procServ.conf", "[hint]\nuser = ioc\n");
+    assert!(doctor().stdout.contains("hint: has no command\n"));
     fleet.file("image/etc/procServ.conf", "[hint]\ncommand = /bin/true\nuser = nobody-here\n");
     let done = doctor();
     assert!(

@@ -10,6 +10,7 @@ mod contract;
 mod doctor;
 mod fleet;
 mod hostile;
+mod hung;
 mod image;
 mod logs;
 mod running;
@@ -25,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         shared::cases(),
         conserver::cases(),
         hostile::cases(),
+        hung::cases(),
         logs::cases(),
         doctor::cases(),
         running::cases(),

@@ -7,6 +7,7 @@ use clap::ArgMatches;
 
 use crate::manage::error::CommandError;
 use crate::manage::files;
+use crate::manage::inspect::bounded;
 use crate::manage::registry::edit;
 use crate::manage::registry::ini::{self, Ini};
 use crate::manage::registry::shlex;
@@ -101,7 +102,10 @@ pub(super) fn from_command_line(
 /// Makes the program a path. A name that is not in the directory, but in PATH, stays a name.
 fn resolve(registry: &Registry, chdir: &Path, program: &mut String) {
     let path = normalized(&chdir.join(&program));
-    let is_local = program.contains('/') || is_program(&registry.in_root(&path));
+    let place = registry.in_root(&path);
+    // A disk that does not answer has no program for this purpose; a later check says so.
+    let is_local =
+        program.contains('/') || bounded::one(move || is_program(&place)).unwrap_or(false);
     if is_local || !on_path(registry, program) {
         *program = path.to_string_lossy().into_owned();
     }
@@ -135,7 +139,8 @@ fn environment(assignments: impl Iterator<Item = String>) -> Result<Option<Strin
 /// The file of assignments, which must exist.
 fn env_file(registry: &Registry, file: &str) -> Result<String, CommandError> {
     let path = absolute(registry, file)?;
-    if !registry.in_root(&path).exists() {
+    let place = registry.in_root(&path);
+    if bounded::one(move || place.exists()) == Some(false) {
         return Err(CommandError::new(format!("File not found: \"{}\"", path.display())));
     }
     Ok(unit::literal(&utf8(path)?))
