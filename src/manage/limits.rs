@@ -52,7 +52,10 @@ pub(crate) const EDIT_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// waiting, and a disk that answers at all does so in less.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long systemctl may take to tell the state of all instances: a second for a thousand, and more
+/// The number of units that systemctl is asked for in one call.
+pub(crate) const SHOWN_AT_ONCE: usize = 100;
+
+/// How long systemctl may take to tell the state of so many units: far less than a second, and more
 /// while systemd reloads.
 pub(crate) const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -7,6 +7,7 @@ mod attach_trouble;
 mod configuration;
 mod conserver;
 mod contract;
+mod control;
 mod doctor;
 mod fleet;
 mod hostile;
@@ -25,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         image::cases(),
         shared::cases(),
         conserver::cases(),
+        control::cases(),
         hostile::cases(),
         hung::cases(),
         logs::cases(),

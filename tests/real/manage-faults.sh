@@ -1,0 +1,79 @@
+#!/bin/bash
+# What doctor, start and attach make of units that do not start, under a real systemd.
+. "$(dirname "$0")/lib.sh"
+need ps expect
+. "$here/machine.bash"
+
+manage=$(dirname "$PROCSERV_BIN")/manage-procs
+[ -x "$manage" ] || missing "$manage"
+PATH=/usr/local/bin:$PATH
+
+# As packages install them.
+bin=$root/usr/bin
+install "$PROCSERV_BIN" "$bin/procServ"
+rm -f "$root/usr/local/bin/procServ"
+install "$manage" "$bin/manage-procs"
+install "$contrib/links/procServ-launcher" "$bin/"
+for kind in system user; do
+    install -D "$contrib/links/systemd-procserv-generator-$kind" \
+        "$root/usr/lib/systemd/$kind-generators/systemd-procserv-generator-$kind"
+done
+mkdir -p "$root/etc/procServ.d"
+for name in no-user no-group no-dir loop fine; do
+    printf '[%s]\ncommand = cat\nuser = nobody\n' $name >"$root/etc/procServ.d/$name.conf"
+done
+sed -i 's/nobody/no-such-user/' "$root/etc/procServ.d/no-user.conf"
+echo 'group = no-such-group' >>"$root/etc/procServ.d/no-group.conf"
+echo 'chdir = /no/such/directory' >>"$root/etc/procServ.d/no-dir.conf"
+echo 'options = --no-such-option' >>"$root/etc/procServ.d/loop.conf"
+
+procs() { in_systemd manage-procs "$@"; }
+said() { procs "$@" >"$scratch/said" 2>&1; }
+says() { grep -q -e "$1" "$scratch/said"; }
+state() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
+runs() { [ "$(state "$1")" = running ]; }
+server() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $3 }'; }
+told() { said doctor; says "$1"; }
+diagnosis=$scratch/said
+
+boot
+check "start fails if one does" not said start no-user no-group no-dir fine
+check "and names the user" says 'no-user: has failed: its user does not exist (217/USER)'
+check "the group" says 'no-group: has failed: its group does not exist (216/GROUP)'
+check "the condition" says 'no-dir: not started: a condition of its unit does not hold'
+check "but not the one that runs" not says '^manage-procs: fine: '
+check "which runs" within 10 runs fine
+check "doctor tells the user" told '^no-user: there is no user no-such-user'
+check "why the unit failed" says '^no-user: .*(217/USER)'
+check "the group" says '^no-group: there is no group no-such-group'
+check "the directory" says '^no-dir: /no/such/directory: No such file or directory'
+said start loop
+check "and a server that ends again and again" within 20 told '^loop: its server ends soon after each start'
+check "add refuses a user that is not there" not said add -U no-such-user -C / other cat
+check "and says so" says 'other: there is no user no-such-user'
+
+check "an instance that add has made" procs add -C / -U nobody linked cat
+in_systemd rm /etc/procServ.d/procserv-linked.service
+check "whose unit is gone is found" told '^linked: /etc/systemd/system/.* is a link to .*, which is not there'
+check "and is started all the same" procs start linked
+check "runs" within 10 runs linked
+check "the link leads to a unit again" not told 'linked: .*is a link to'
+
+in_systemd kill -STOP "$(server fine)"
+check "a stopped server is found" told '^fine: its server (PID [0-9]*) is stopped'
+in_systemd kill -CONT "$(server fine)"
+
+# The user of an instance writes its info file.
+pid=$(server fine)
+printf 'pid:%s\nunix:/run/procserv-linked/control\n' "$pid" >"$root/run/procserv-fine/info"
+in_systemd sh -c 'printf "\004" | manage-procs --system attach fine' >"$scratch/said" 2>&1
+check "root uses the socket of the run directory" says 'Child "fine" started as'
+
+# Terminal: a line each.
+TERM=dumb expect -c "set timeout 30; spawn -noecho nsenter -t $init --mount --pid --cgroup --root --wd \
+    manage-procs restart fine linked; expect eof" >"$scratch/said" 2>&1
+check "on a terminal restart says what it did" eval 'says "^fine: restarted" && says "^linked: restarted"'
+in_systemd rm /etc/procServ.d/linked.conf
+check "what is in no file is stopped" said stop linked
+check "stopped" [ "$(property procserv-linked.service ActiveState)" = inactive ]
+finish
