@@ -66,6 +66,52 @@ fn decoded_in_pieces(bytes: &[u8], cuts: &[u8], line_ends: LineEnds) -> Vec<u8> 
     data
 }
 
+/// The filter of `--log-plain`: however the output is cut, the log is the same, has neither an escape
+/// nor a CR before an LF, and is what a second filter makes of it. The input begins with the number
+/// of cuts and their distances.
+pub fn log_plain(input: &[u8]) {
+    let Some((&count, input)) = input.split_first() else { return };
+    let (cuts, bytes) = input.split_at(usize::from(count).min(input.len()));
+    // Longer sequences are data.
+    let bytes = bytes.get(..4000).unwrap_or(bytes);
+    let whole = plain_log(&[bytes]);
+    let mut pieces = Vec::new();
+    let mut rest = bytes;
+    for &cut in cuts {
+        let (head, tail) = rest.split_at(usize::from(cut).min(rest.len()));
+        pieces.push(head);
+        rest = tail;
+    }
+    pieces.push(rest);
+    assert_eq!(plain_log(&pieces), whole);
+    assert!(!whole.contains(&0x1B) && !whole.windows(2).any(|two| two == b"\r\n"));
+    assert_eq!(plain_log(&[&whole]), whole);
+}
+
+/// Returns what the log has of these pieces of output, of which each is taken up by another console.
+fn plain_log(pieces: &[&[u8]]) -> Vec<u8> {
+    let settings = || {
+        let mut settings = settings(false);
+        settings.log.plain = true;
+        settings
+    };
+    let now = Timestamps { mono: Monotonic(0), wall: UnixTime::from_secs(0) };
+    let mut console = Console::new(settings(), Box::new(Seconds));
+    console.handle(Event::LogOpened, now);
+    let mut log = Vec::new();
+    let mut take = |console: &mut Console| {
+        while let Some(chunk) = console.take(Sink::Log) {
+            log.extend_from_slice(&chunk.bytes);
+        }
+    };
+    for piece in pieces {
+        console.handle(Event::Output(ChildSlot::Current, piece), now);
+        take(&mut console);
+        console = Console::restore(settings(), Box::new(Seconds), console.snapshot()).unwrap();
+    }
+    log
+}
+
 /// The endpoint parser: never panics, and what it prints of an endpoint is that endpoint. The
 /// input begins with `l` or another letter for a log or a control endpoint, in upper case if it is
 /// open to all hosts.
@@ -127,7 +173,7 @@ fn goes_on(body: &[u8], stamped: bool) {
     else {
         return;
     };
-    let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime(200) };
+    let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime::from_secs(200) };
     for round in 1..4 {
         console.update_backpressure(now.mono);
         console.backpressure_deadline(now.mono);
@@ -166,7 +212,7 @@ struct Seconds;
 
 impl TimeFormatter for Seconds {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        [format, time.0.to_string().as_bytes(), b" "].concat()
+        [format, time.seconds.to_string().as_bytes(), b" "].concat()
     }
 }
 
@@ -174,7 +220,7 @@ fn settings(stamped: bool) -> Settings {
     Settings {
         version: b"procServ".to_vec(),
         server_pid: 7,
-        server_started: UnixTime(99),
+        server_started: UnixTime::from_secs(99),
         server_dir: b"/".to_vec(),
         to_stdout: true,
         log_opened: true,

@@ -9,12 +9,12 @@
 //! | [`manage`] | `manage-procs`: the configured instances, their units, what of them runs, their consoles | [`cli`], `config`, `reply_filter`, `telnet`, `sys` |
 //! | [`server`] | every descriptor; it does what the console decided, on one edge-triggered poll | `handover`, `console`, `systemd`, [`cli`], `config`, `sys` |
 //! | [`handover`] | the complete state of a server, as bytes that another version can read | `console`, `config`, `sys` |
-//! | [`console`] | the console: a state machine that decides everything and does nothing | `telnet`, `config`, the exit status of `sys` |
+//! | [`console`] | the console: a state machine that decides everything and does nothing | `telnet`, [`reply_filter`], `config`, the exit status of `sys` |
 //! | [`systemd`] | the protocols of the service manager: socket activation, sd_notify, the descriptor store | `config`, `sys` |
 //! | [`cli`] | the options: parsing them, help, what they mean together | `config` |
 //! | [`config`] | what a command line means, as validated values | nothing |
 //! | [`telnet`] | the telnet codec: bytes in, data and answers out | nothing |
-//! | [`reply_filter`] | the escape sequences that a terminal would answer, and the modes it is left in | nothing |
+//! | [`reply_filter`] | the escape sequences: those that a terminal would answer, the modes that they leave it in, text without them | nothing |
 //! | [`sys`] | the operating system where no safe wrapper exists; all `unsafe` | nothing |
 //! | [`limits`] | every size, timeout and budget, with its reason | nothing |
 //!

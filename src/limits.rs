@@ -21,8 +21,8 @@ pub(crate) const STREAM_BUFFER_MIN: usize = 4096;
 /// still hand over.
 pub(crate) const HISTORY_OPTION_MAX: usize = 64 << 20;
 
-/// The time of arrival is kept for at most one second in so many bytes of the stream, so that
-/// times take no more memory than the stream does. If a console writes less in each second, for
+/// The time of arrival is kept for at most one time in so many bytes of the stream, so that
+/// times take no more memory than the stream does. If a console writes less at a time, for
 /// months, older lines are stamped with the time of a line shortly before them.
 pub(crate) const TIMESTAMP_MIN_SPACING: usize = 32;
 

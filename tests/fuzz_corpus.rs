@@ -33,6 +33,11 @@ fn telnet() {
 }
 
 #[test]
+fn log_plain() {
+    replay("log_plain", checks::log_plain);
+}
+
+#[test]
 fn endpoint() {
     replay("endpoint", checks::endpoint);
 }

@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("cli", &["config", "limits"]),
     ("console", &["config", "limits", "sys/process/exit_status", "telnet"]),
-    ("console/stream", &["limits", "telnet"]),
+    ("console/stream", &["limits", "reply_filter", "telnet"]),
     ("console/child", &["config", "limits"]),
     ("console/clients", &["config", "console/stream", "limits", "telnet"]),
     ("handover", &["console", "sys"]),

@@ -151,6 +151,14 @@ pub(super) fn overlap(
     }))
 }
 
+/// Returns true if there is `--log-plain`.
+pub(super) fn log_plain(given: Matches) -> Result<bool, &'static str> {
+    match given.has("log-plain") {
+        true if given.value("logfile").is_none() => Err("--log-plain needs --logfile"),
+        given => Ok(given),
+    }
+}
+
 /// Returns `--log-rotate`.
 pub(super) fn log_rotate(given: Matches) -> Result<Option<Rotation>, String> {
     let has_file = given.value("logfile").is_some_and(|file| file != "-");

@@ -72,6 +72,7 @@ pub fn definition() -> Command {
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
             value("allow-from", "nets", "let in TCP clients from networks <nets> only"),
+            flag("announce", "tell everybody who attaches and who leaves"),
             value("compat", "version", "use the messages of procServ <version> (2.7)"),
             value("crlf", "how", "CR LF of telnet clients: join (to one CR) or keep"),
             value("events", "file", "append what happens to <file>, as JSON"),
@@ -86,6 +87,7 @@ pub fn definition() -> Command {
             value("overlap", "ms", "SIGUSR2: start new child, end old one after <ms>"),
             value("reloadcmd", "c", "command to do what SIGUSR2 does (^ for ctrl)"),
             flag("notify", "tell systemd about state and health (with -f)"),
+            flag("log-plain", "log without escape sequences and without CR before LF"),
             value("log-rotate", "size", "begin a new log at <size>[,<keep>] bytes (k, M, G)"),
             value("ready", "text", "be ready when child says <text> (implies --notify)"),
             flag("savelog", "rename an existing log file at start"),

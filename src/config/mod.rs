@@ -6,6 +6,7 @@ pub mod control_char;
 pub mod endpoint;
 pub mod listen;
 pub mod network;
+pub(crate) mod time_format;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -254,6 +255,8 @@ pub struct LogOptions {
     pub stamp: Option<Vec<u8>>,
     /// `--log-rotate`.
     pub rotation: Option<Rotation>,
+    /// `--log-plain`: the log has no escape sequence and no CR before LF.
+    pub plain: bool,
     /// `--savelog`.
     pub save: bool,
     /// `--syslog`: the tag.
@@ -281,6 +284,8 @@ pub struct ConsoleOptions {
     /// `--history`: the number of bytes that a new client is given of the past, at most
     /// `limits::HISTORY_OPTION_MAX`.
     pub history: usize,
+    /// `--announce`: everybody is told who attaches and who leaves.
+    pub announce: bool,
     /// `--compat`.
     pub style: MessageStyle,
     /// `--timefmt`: the strftime(3) format of times in messages.
@@ -296,6 +301,7 @@ impl Default for ConsoleOptions {
             commands,
             ignore: commands.kill.into_iter().chain(commands.toggle).chain([0]).collect(),
             history: 0,
+            announce: false,
             style: MessageStyle::Current,
             time_format: b"%c".to_vec(),
             join_line_ends: true,

@@ -59,6 +59,8 @@ pub struct Console {
     clients: BTreeMap<ClientId, Client>,
     /// Of the clients that have given a command.
     command_rates: BTreeMap<ClientId, CommandRate>,
+    /// The clients that were announced, as others know them.
+    announced: BTreeMap<ClientId, String>,
     sinks: BTreeMap<Sink, StreamReader>,
     input: InputQueue,
     effects: VecDeque<Effect>,
@@ -89,7 +91,8 @@ impl Console {
             stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
             command_rates: BTreeMap::new(),
-            sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
+            announced: BTreeMap::new(),
+            sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::UNCHANGED))).collect(),
             input: InputQueue::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
@@ -109,6 +112,7 @@ impl Console {
         if self.exiting && !matches!(event, Event::Left { .. }) {
             return;
         }
+        let now = self.settings.as_shown(now);
         if !matches!(event, Event::Output(..) | Event::Input { .. }) {
             self.revision += 1;
         }
@@ -124,6 +128,7 @@ impl Console {
             Event::Daemonized(pid) => self.daemonized(pid, now),
             Event::DaemonNotFound(reason) => self.daemon_not_found(reason, now),
             Event::OrphansSignaled(count) => self.orphans_signaled(count, now),
+            Event::Introduced { id, role, kind, who } => self.introduce(id, role, kind, who, now),
             Event::Joined { id, role, kind } => self.join(id, role, kind),
             Event::Input { id, bytes } => self.client_input(id, bytes, now),
             Event::Left { id, reason } => self.leave(id, reason, now),
@@ -155,6 +160,7 @@ impl Console {
         if self.exiting {
             return;
         }
+        let now = self.settings.as_shown(now);
         if let Some(action) = self.supervisor.poll(now.mono) {
             self.revision += 1;
             self.act(action, now);
@@ -249,6 +255,9 @@ impl Console {
 
     /// Says a text to all readers, directly after the last byte of the stream.
     fn say(&mut self, text: &[u8], now: Timestamps) {
+        if let Some(log) = self.sinks.get_mut(&Sink::Log) {
+            log.begin_message(self.stream.head(), self.stream.tail());
+        }
         self.append(text, now.wall);
     }
 

@@ -4,9 +4,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::child::restart_delay::{self, RestartDelay};
 use super::child::supervisor::Policy;
-use super::clock::UnixTime;
+use super::clock::{Timestamps, UnixTime};
 use super::event::{ClientKind, Role};
 use super::stream::reader::Encoding;
+use crate::config::time_format::has_fraction;
 use crate::config::{ChildOptions, ConsoleOptions, LogOptions, LogTarget, RestartPolicy};
 use crate::telnet::LineEnds;
 
@@ -78,7 +79,15 @@ impl Settings {
             Role::Logger => self.log.stamp.clone(),
             Role::User => None,
         };
-        Encoding { telnet: kind == ClientKind::Telnet, stamp }
+        Encoding { telnet: kind == ClientKind::Telnet, stamp, plain: false }
+    }
+
+    /// Returns `now` as precise as times are shown: with a fraction of the second only if some format
+    /// has one, because the stream keeps each time that differs from the one before.
+    pub(super) fn as_shown(&self, now: Timestamps) -> Timestamps {
+        let formats = [Some(&self.console.time_format), self.log.stamp.as_ref()];
+        let has_fraction = formats.into_iter().flatten().any(|format| has_fraction(format));
+        Timestamps { wall: if has_fraction { now.wall } else { now.wall.whole_second() }, ..now }
     }
 
     /// Returns what becomes of the line ends of telnet clients.
@@ -88,7 +97,7 @@ impl Settings {
 
     /// Returns the settings of the supervisor.
     pub(super) fn policy(&self) -> Policy {
-        let server = [self.server_pid.to_string(), self.server_started.0.to_string()];
+        let server = [self.server_pid.to_string(), self.server_started.seconds.to_string()];
         let words = server.iter().map(String::as_bytes).chain([self.name()]);
         let (least, most) = (self.restart.holdoff, self.restart.holdoff_max);
         let holdoff = RestartDelay { least, most, seed: restart_delay::seed(words) };
@@ -103,7 +112,7 @@ impl Settings {
 
     /// Returns how the stream is encoded for the log.
     pub(super) fn log_encoding(&self) -> Encoding {
-        Encoding { telnet: false, stamp: self.log.stamp.clone() }
+        Encoding { telnet: false, stamp: self.log.stamp.clone(), plain: self.log.plain }
     }
 }
 
@@ -119,7 +128,7 @@ impl Settings {
         Settings {
             version: b"procServ Process Server 2.9.0".to_vec(),
             server_pid: 15539,
-            server_started: UnixTime(1),
+            server_started: UnixTime::from_secs(1),
             server_dir: b"/home/x".to_vec(),
             to_stdout: false,
             log_opened: false,

@@ -74,7 +74,7 @@ pub(super) fn restore(set: SubsystemSet, all: Vec<TroubleSnapshot>) -> Troubles 
         |number: &u8| 1_u8.checked_shl((*number).into()).is_some_and(|bit| set.0 & bit > 0);
     let bare = (0..8).filter(in_set).map(|number| TroubleSnapshot {
         number,
-        since: UnixTime(0),
+        since: UnixTime::from_secs(0),
         reason: String::new(),
     });
     let entry = |TroubleSnapshot { number, since, reason }| {

@@ -85,6 +85,9 @@ pub struct State {
     /// one or the other one ([`log`](Self::log)).
     #[n(19)]
     pub passed_log: Option<PassedSinkState>,
+    /// Nanoseconds from the second `started` to the start of the server.
+    #[cbor(n(20), default)]
+    pub started_nanos: u32,
 }
 
 /// What was true when the first server of a chain of upgrades started, and its successors need.
@@ -94,6 +97,8 @@ pub struct ServerIdentity {
     pub argv: Vec<Text>,
     /// When the server was started, in seconds since the epoch.
     pub started: i64,
+    /// Nanoseconds from that second to the start.
+    pub started_nanos: u32,
     /// The directory that the server was started in.
     pub dir: Text,
     /// Soft and hard RLIMIT_NOFILE for children, if the server has changed its own.
@@ -353,6 +358,7 @@ impl State {
         ServerIdentity {
             argv: self.argv.clone(),
             started: self.started,
+            started_nanos: self.started_nanos,
             dir: self.dir.clone(),
             open_files: self.open_files,
             account: self.account.clone(),

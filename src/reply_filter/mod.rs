@@ -1,16 +1,19 @@
 //! What a console writes to a terminal. Finds the sequences that a terminal answers: in output that
 //! is shown again later, the answer would reach the child as if somebody had typed it. And
 //! remembers which modes of the terminal have been changed, so that they can be put back. Pure,
-//! resumable at any byte; what is no sequence of these passes untouched.
+//! resumable at any byte; what is no sequence of these passes untouched. [`PlainText`] leaves out all
+//! sequences, for files.
 
 mod modes;
 mod parser;
+mod plain;
 mod sequence;
 
 use std::borrow::Cow;
 
 use self::modes::ScreenModes;
 use self::parser::{Action, ByteClass, C1_LEAD, CAN, ESC, State, transition};
+pub(crate) use self::plain::PlainText;
 use self::sequence::{ENQ, elicits_reply};
 use crate::limits::SEQUENCE_MAX;
 

@@ -4,7 +4,7 @@
 //! has such a year in every time zone.
 
 use std::ffi::CString;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Local, SecondsFormat, TimeZone};
 
@@ -25,9 +25,17 @@ pub fn monotonic() -> u64 {
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// Returns the time of the wall clock, in seconds since the epoch.
-pub(crate) fn wall() -> i64 {
-    wall_millis().div_euclid(1000)
+/// Returns the time of the wall clock: seconds since the epoch, rounded down, and nanoseconds since
+/// that second began.
+pub(crate) fn wall_nanos() -> (i64, u32) {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => (seconds(since), since.subsec_nanos()),
+        Err(before) => match (seconds(before.duration()), before.duration().subsec_nanos()) {
+            (seconds, 0) => (-seconds, 0),
+            (seconds, nanos) => (-seconds - 1, 1_000_000_000 - nanos),
+        },
+    }
 }
 
 /// Returns the time of the wall clock, in milliseconds since the epoch.

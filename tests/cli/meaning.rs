@@ -153,6 +153,8 @@ fn options_of_our_own_are_strict() {
     assert!(config(&[]).console.join_line_ends);
     assert!(config(&["--crlf", "join"]).console.join_line_ends);
     assert!(!config(&["--crlf", "join", "--cr=keep"]).console.join_line_ends);
+    assert!(!config(&["-L", "log", "--logst"]).log.plain);
+    assert!(config(&["-L", "-", "--log-p"]).log.plain);
     assert_eq!(config(&[]).endpoints.allow_from, None);
     let networks =
         config(&["--allow-from", "10.0.0.0/8", "--allow-f=::1,10.1.1.1"]).endpoints.allow_from;
@@ -171,6 +173,7 @@ fn options_of_our_own_are_strict() {
         ),
         (["--crlf", "JOIN"], "invalid value 'JOIN' for --crlf (join or keep)"),
         (["--crlf", ""], "invalid value '' for --crlf (join or keep)"),
+        (["--log-plain", "-f"], "--log-plain needs --logfile"),
         (["--compat", "2.8"], "invalid version '2.8' for --compat (only 2.7)"),
         (
             ["--allow-from", "10/8"],

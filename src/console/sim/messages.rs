@@ -17,7 +17,7 @@ impl Oracle {
             Off => "auto restart is disabled",
             Oneshot => "oneshot mode: server will exit",
         };
-        let time = self.time(now.wall.0);
+        let time = self.time(now.wall.seconds);
         let mut lines = format!("@@@ Current time: {time}\r\n");
         lines += &format!("@@@ Child process is shutting down, {what}\r\n");
         if self.mode != Oneshot {
@@ -36,7 +36,10 @@ impl Oracle {
     }
 
     pub fn time(&self, seconds: i64) -> String {
-        text(&SecondsFormatter.format(UnixTime(seconds), &self.settings.console.time_format))
+        text(
+            &SecondsFormatter
+                .format(UnixTime::from_secs(seconds), &self.settings.console.time_format),
+        )
     }
 
     /// The end of a greeting's line about something that fails. An empty time is left out.
@@ -48,7 +51,7 @@ impl Oracle {
     }
 
     pub fn say(&mut self, lines: &str, now: Timestamps) {
-        self.stream.append(lines.as_bytes(), now.wall.0);
+        self.stream.append(lines.as_bytes(), now.wall.seconds);
     }
 
     /// Says a line on a line of its own.
@@ -94,7 +97,7 @@ impl Oracle {
             Some(LiveChild { pid, .. }) => format!("@@@ Child \"{name}\" PID: {pid}"),
             None => format!("@@@ Child \"{name}\" is SHUT DOWN"),
         });
-        let started = self.time(s.server_started.0);
+        let started = self.time(s.server_started.seconds);
         lines.push(format!("@@@ procServ server started at: {started}"));
         if let Some(LiveChild { since, .. }) = self.child {
             lines.push(format!("@@@ Child \"{name}\" started at: {}", self.time(since)));

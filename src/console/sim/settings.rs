@@ -43,7 +43,7 @@ pub fn settings(random: &mut Random) -> Settings {
     Settings {
         version: b"procServ Process Server 2.9.0".to_vec(),
         server_pid: 4711,
-        server_started: UnixTime(1_000_000_000),
+        server_started: UnixTime::from_secs(1_000_000_000),
         server_dir: b"/home/x".to_vec(),
         to_stdout: random.one_in(3),
         log_opened,
@@ -72,6 +72,7 @@ pub fn settings(random: &mut Random) -> Settings {
             commands,
             ignore,
             time_format: random.pick(&[&b"time #"[..], b"", b"%c"]).to_vec(),
+            announce: random.one_in(4),
             history: random.pick(&[0, 0, 0, 1, 100, 5_000, 70_000, 1_500_000]),
             style: random.pick(&[MessageStyle::Current, MessageStyle::Current, MessageStyle::V2_7]),
             join_line_ends: !random.one_in(4),
@@ -116,7 +117,7 @@ pub struct SecondsFormatter;
 
 impl TimeFormatter for SecondsFormatter {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        let digits = time.0.to_string().into_bytes();
+        let digits = time.seconds.to_string().into_bytes();
         let parts: Vec<&[u8]> = format.split(|&byte| byte == b'#').collect();
         parts.join(&digits[..])
     }

@@ -175,7 +175,7 @@ impl Simulation {
     }
 
     pub fn now(&self) -> Timestamps {
-        let wall = UnixTime(self.wall_offset + (self.mono / SECOND) as i64);
+        let wall = UnixTime::from_secs(self.wall_offset + (self.mono / SECOND) as i64);
         Timestamps { mono: Monotonic(self.mono), wall }
     }
 

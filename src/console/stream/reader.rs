@@ -4,6 +4,8 @@
 //! encoded bytes wait in a small staging area. Bytes of the stream that need no encoding are not
 //! copied.
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use minicbor::{Decode, Encode};
@@ -14,6 +16,7 @@ use crate::console::clock::{TimeFormatter, UnixTime};
 use crate::console::error::InvalidSnapshot;
 use crate::console::messages;
 use crate::limits::{LOG_JOB_MAX, STAGE_MAX};
+use crate::reply_filter::PlainText;
 use crate::telnet;
 
 /// How the bytes of the stream look to one reader.
@@ -23,11 +26,13 @@ pub struct Encoding {
     pub telnet: bool,
     /// The strftime(3) format of the stamp that begins each line: the time when the line arrived.
     pub stamp: Option<Vec<u8>>,
+    /// True if escape sequences and the CRs before LF are left out.
+    pub plain: bool,
 }
 
 impl Encoding {
     /// The bytes of the stream as they are: for standard output and syslog.
-    pub const PLAIN: Encoding = Encoding { telnet: false, stamp: None };
+    pub const UNCHANGED: Encoding = Encoding { telnet: false, stamp: None, plain: false };
 }
 
 /// One reader's place in the stream.
@@ -42,6 +47,10 @@ pub struct StreamReader {
     sent: usize,
     /// Where `staged` has stamps.
     stamps: Vec<Range<usize>>,
+    /// What an encoding that is plain leaves out.
+    plain_text: PlainText,
+    /// The offsets where the server's own messages begin, which no unfinished sequence may swallow.
+    messages: VecDeque<u64>,
     /// The last stamp and its time, for the next line that arrived in the same second.
     last_stamp: Option<(UnixTime, Vec<u8>)>,
     /// How many bytes of the stream this reader missed and has not been told of.
@@ -79,6 +88,8 @@ pub struct ReaderSnapshot {
     told: u64,
     #[cbor(n(7), default)]
     settled: u64,
+    #[cbor(n(8), default)]
+    plain_text: PlainText,
 }
 
 /// A piece of the stream on its way to a file. It knows what is lost if it is not written.
@@ -126,6 +137,8 @@ impl StreamReader {
             staged: Vec::new(),
             sent: 0,
             stamps: Vec::new(),
+            plain_text: PlainText::default(),
+            messages: VecDeque::new(),
             last_stamp: None,
             missing: 0,
             private: Vec::new(),
@@ -144,6 +157,7 @@ impl StreamReader {
             staged: subslice(&self.staged, self.sent..).to_vec(),
             missing: self.missing,
             private: self.private.clone(),
+            plain_text: self.plain_text.clone(),
             begin: self.begin,
             told: self.told,
             settled: self.settled,
@@ -160,8 +174,17 @@ impl StreamReader {
         encoding: Encoding,
         head: u64,
     ) -> Result<StreamReader, InvalidSnapshot> {
-        let ReaderSnapshot { cursor, line_start, staged, missing, private, begin, told, settled } =
-            snapshot;
+        let ReaderSnapshot {
+            cursor,
+            line_start,
+            staged,
+            missing,
+            private,
+            begin,
+            told,
+            settled,
+            plain_text,
+        } = snapshot;
         if cursor > head {
             return Err(InvalidSnapshot("a reader is ahead of the stream"));
         }
@@ -173,6 +196,7 @@ impl StreamReader {
             staged,
             missing,
             private,
+            plain_text,
             begin,
             told,
             settled,
@@ -296,7 +320,8 @@ impl StreamReader {
         }
         chunk.bytes = std::mem::take(&mut self.staged);
         chunk.stamps = std::mem::take(&mut self.stamps);
-        Some(chunk)
+        // All of it may be the beginning of a sequence.
+        (!chunk.bytes.is_empty()).then_some(chunk)
     }
 
     /// Takes note that only the first `written` bytes of a chunk were written. The caller then has
@@ -360,12 +385,34 @@ impl StreamReader {
         if let Some(format) = &self.encoding.stamp {
             self.private.extend_from_slice(&formatter.format(wall, format));
         }
-        self.private.extend_from_slice(text);
+        self.private.extend_from_slice(&self.own(text));
+    }
+
+    /// Takes note that a message of the server begins at the offset `at`, while the stream holds bytes
+    /// from `tail` on.
+    pub fn begin_message(&mut self, at: u64, tail: u64) {
+        if self.encoding.plain {
+            while self.messages.front().is_some_and(|first| *first < tail) {
+                self.messages.pop_front();
+            }
+            self.messages.push_back(at);
+        }
+    }
+
+    /// Returns lines of the server as the encoding has them.
+    fn own<'a>(&self, lines: &'a [u8]) -> Cow<'a, [u8]> {
+        if !self.encoding.plain {
+            return lines.into();
+        }
+        let (mut plain_text, mut out) = (PlainText::default(), Vec::new());
+        plain_text.filter(lines, &mut out);
+        out.into()
     }
 
     /// Returns true if the next bytes need no encoding.
     fn reads_direct(&self, stream: &StreamBuffer) -> bool {
         self.encoding.stamp.is_none()
+            && !self.encoding.plain
             && !(self.encoding.telnet && stream.may_have_ff_from(self.cursor))
     }
 
@@ -378,9 +425,9 @@ impl StreamReader {
     /// Stages whole lines on lines of their own.
     fn stage_lines(&mut self, lines: &[u8]) {
         if !self.line_start {
-            self.stage(b"\r\n");
+            self.stage(&self.own(b"\r\n"));
         }
-        self.stage(lines);
+        self.stage(&self.own(lines));
         self.line_start = true;
     }
 
@@ -397,6 +444,10 @@ impl StreamReader {
                 if self.line_start {
                     self.stage_stamp(stream, formatter);
                 }
+                if self.encoding.plain {
+                    self.stage_plain(part, stream, formatter);
+                    continue;
+                }
                 if self.encoding.telnet {
                     telnet::escape(part, &mut self.staged);
                 } else {
@@ -405,6 +456,35 @@ impl StreamReader {
                 self.cursor += part.len() as u64;
                 self.line_start = part.last() == Some(&b'\n');
             }
+        }
+    }
+
+    /// Stages the bytes at the cursor, which are a line or a part of one, as plain text.
+    fn stage_plain(
+        &mut self,
+        mut part: &[u8],
+        stream: &StreamBuffer,
+        formatter: &dyn TimeFormatter,
+    ) {
+        let mut out = Vec::new();
+        while !part.is_empty() {
+            while self.messages.front().is_some_and(|at| *at <= self.cursor) {
+                self.messages.pop_front();
+                self.plain_text.break_off(&mut out);
+            }
+            let most = self.messages.front().map_or(usize::MAX, |at| (at - self.cursor) as usize);
+            let (bytes, rest) = part.split_at(most.min(part.len()));
+            self.plain_text.filter(bytes, &mut out);
+            self.cursor += bytes.len() as u64;
+            part = rest;
+        }
+        self.line_start = out.last() == Some(&b'\n');
+        for (index, line) in out.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            // A sequence that turned out to be none may have had several lines.
+            if index > 0 {
+                self.stage_stamp(stream, formatter);
+            }
+            self.staged.extend_from_slice(line);
         }
     }
 

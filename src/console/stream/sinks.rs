@@ -65,7 +65,7 @@ impl Console {
 
     /// Takes note that the last `count` bytes of the log may not have reached the disk.
     pub fn log_unsynced(&mut self, count: u64, now: Timestamps) {
-        self.say_to_log(&messages::unsynced(count), now);
+        self.say_to_log(&messages::unsynced(count), self.settings.as_shown(now));
     }
 
     /// Says a line to the log alone, if there is one.

@@ -14,13 +14,13 @@ fn held(buffer: &StreamBuffer, offset: u64) -> Vec<u8> {
 
 /// Appends for a reader that needs everything.
 fn append(buffer: &mut StreamBuffer, bytes: &[u8]) {
-    buffer.append(bytes, UnixTime(0), || 0);
+    buffer.append(bytes, UnixTime::from_secs(0), || 0);
 }
 
 /// Appends for readers that have everything.
 fn append_read(buffer: &mut StreamBuffer, bytes: &[u8], second: i64) {
     let head = buffer.head();
-    buffer.append(bytes, UnixTime(second), || head);
+    buffer.append(bytes, UnixTime::from_secs(second), || head);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn keeps_what_is_held_when_it_grows_in_the_middle_of_a_lap() {
     append_read(&mut buffer, &bytes[..4096], 0);
     append_read(&mut buffer, &bytes[4096..6000], 0);
     let tail = buffer.tail();
-    buffer.append(&bytes[6000..], UnixTime(0), || tail);
+    buffer.append(&bytes[6000..], UnixTime::from_secs(0), || tail);
     assert_eq!((buffer.tail(), buffer.memory()), (tail, 8192));
     assert_eq!(held(&buffer, tail), bytes[tail as usize..]);
 }
@@ -182,7 +182,7 @@ fn lines_have_the_second_in_which_they_came() {
     for (bytes, second) in [(&b"ab"[..], 10), (b"c", 10), (b"d", 11), (b"ef", 9)] {
         append_read(&mut buffer, bytes, second);
     }
-    let seconds: Vec<i64> = (0..6).map(|at| buffer.arrived(at).unwrap().0).collect();
+    let seconds: Vec<i64> = (0..6).map(|at| buffer.arrived(at).unwrap().seconds).collect();
     assert_eq!(seconds, [10, 10, 10, 11, 9, 9]);
 }
 
@@ -193,8 +193,11 @@ fn times_of_bytes_that_are_gone_are_forgotten() {
         append_read(&mut buffer, b"x", second);
     }
     let tail = buffer.tail();
-    assert_eq!(buffer.arrived(tail), Some(UnixTime(tail as i64)));
-    assert_eq!(buffer.arrived(buffer.head() - 1), Some(UnixTime(3 * STREAM_BUFFER_MIN as i64 - 1)));
+    assert_eq!(buffer.arrived(tail), Some(UnixTime::from_secs(tail as i64)));
+    assert_eq!(
+        buffer.arrived(buffer.head() - 1),
+        Some(UnixTime::from_secs(3 * STREAM_BUFFER_MIN as i64 - 1))
+    );
     assert_eq!(buffer.arrived(tail - 1), None);
 }
 
@@ -268,7 +271,7 @@ proptest! {
         for (len, behind, shrink, byte) in steps {
             let bytes: Vec<u8> = (0..len).map(|n| (n as u8) ^ byte).collect();
             let needed = (stream.len() as u64).saturating_sub(behind).max(buffer.tail());
-            buffer.append(&bytes, UnixTime(byte.into()), || needed);
+            buffer.append(&bytes, UnixTime::from_secs(byte.into()), || needed);
             stream.extend_from_slice(&bytes);
             if shrink {
                 buffer.shrink(needed);

@@ -12,7 +12,7 @@ use crate::console::event::{ChildProcess, ExitStatus, Subsystem};
 use crate::console::messages::ClientCount;
 use crate::console::{Settings, messages};
 
-const CHILD: ChildProcess = ChildProcess { pid: 15549, started: UnixTime(2) };
+const CHILD: ChildProcess = ChildProcess { pid: 15549, started: UnixTime::from_secs(2) };
 
 fn greeting(
     settings: &Settings,

@@ -15,7 +15,10 @@ use super::{Console, Settings};
 
 /// A time of the tests, in milliseconds.
 fn at(millis: u64) -> Timestamps {
-    Timestamps { mono: Monotonic(millis * 1_000_000), wall: UnixTime((millis / 1000) as i64) }
+    Timestamps {
+        mono: Monotonic(millis * 1_000_000),
+        wall: UnixTime::from_secs((millis / 1000) as i64),
+    }
 }
 
 /// Shows a time as its format and the seconds.
@@ -23,7 +26,7 @@ struct Seconds;
 
 impl TimeFormatter for Seconds {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        [format, time.0.to_string().as_bytes(), b" "].concat()
+        [format, time.seconds.to_string().as_bytes(), b" "].concat()
     }
 }
 

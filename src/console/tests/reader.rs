@@ -7,12 +7,12 @@ use crate::console::stream::reader::{Chunk, Encoding, StreamReader};
 use crate::limits::{LOG_JOB_MAX, STAGE_MAX, STREAM_BUFFER_MAX};
 
 fn telnet() -> Encoding {
-    Encoding { telnet: true, stamp: None }
+    Encoding { telnet: true, stamp: None, plain: false }
 }
 
 /// Each line begins with `@` and the second.
 fn stamped() -> Encoding {
-    Encoding { telnet: false, stamp: Some(b"@".to_vec()) }
+    Encoding { telnet: false, stamp: Some(b"@".to_vec()), plain: false }
 }
 
 /// A stream with one reader.
@@ -29,7 +29,7 @@ impl Fixture {
     fn say(&mut self, text: &[u8], second: i64) {
         let cursor = self.reader.cursor();
         for part in text.chunks(65_536) {
-            self.buffer.append(part, UnixTime(second), || cursor);
+            self.buffer.append(part, UnixTime::from_secs(second), || cursor);
         }
     }
 
@@ -71,7 +71,7 @@ impl Fixture {
 
 #[test]
 fn a_plain_reader_gets_the_bytes_without_a_copy() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(b"one\xFF\ntwo", 0);
     assert_eq!(fixture.pending(), b"one\xFF\ntwo");
     assert_eq!(fixture.reader.memory(), 0);
@@ -108,7 +108,8 @@ fn a_stamped_reader_gets_a_stamp_for_every_line() {
 
 #[test]
 fn a_stamp_is_escaped_for_telnet() {
-    let mut fixture = Fixture::new(Encoding { telnet: true, stamp: Some(b"\xFF".to_vec()) });
+    let mut fixture =
+        Fixture::new(Encoding { telnet: true, stamp: Some(b"\xFF".to_vec()), plain: false });
     fixture.say(b"a\xFF", 5);
     assert_eq!(fixture.read_all(100), b"\xFF\xFF5 a\xFF\xFF");
 }
@@ -165,7 +166,7 @@ fn too_much(fixture: &mut Fixture) {
 
 #[test]
 fn a_client_that_the_stream_passed_is_told_so() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(b"line\n", 0);
     fixture.read(5);
     too_much(&mut fixture);
@@ -179,7 +180,7 @@ fn a_client_that_the_stream_passed_is_told_so() {
 #[test]
 fn the_line_about_the_gap_is_a_line_of_its_own() {
     for step in [1, 2, 3, 1000] {
-        let mut fixture = Fixture::new(Encoding::PLAIN);
+        let mut fixture = Fixture::new(Encoding::UNCHANGED);
         fixture.say(b"lin", 0);
         fixture.read(3);
         too_much(&mut fixture);
@@ -208,7 +209,7 @@ fn what_was_staged_comes_before_the_gap() {
 
 #[test]
 fn a_reader_at_the_oldest_byte_has_not_been_passed() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(&vec![b'x'; STREAM_BUFFER_MAX], 0);
     assert_eq!(fixture.pending().len(), STREAM_BUFFER_MAX);
     fixture.say(b"y", 0);
@@ -217,7 +218,7 @@ fn a_reader_at_the_oldest_byte_has_not_been_passed() {
 
 #[test]
 fn a_file_takes_everything_in_pieces() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     let stream: Vec<u8> = (0..150_000_u32).map(|n| (n / 11) as u8).collect();
     fixture.say(&stream, 0);
     let mut file = Vec::new();
@@ -231,7 +232,7 @@ fn a_file_takes_everything_in_pieces() {
 
 #[test]
 fn what_a_file_did_not_take_is_counted_and_said() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(b"0123456789", 0);
     assert_eq!(fixture.take_and_lose(4), "0123456789");
     // In mid-line, so the announcement begins a new one.
@@ -241,7 +242,7 @@ fn what_a_file_did_not_take_is_counted_and_said() {
 
 #[test]
 fn an_announcement_follows_a_whole_line_directly() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(b"one\ntwo\n", 0);
     fixture.take_and_lose(4);
     fixture.say(b"three\n", 0);
@@ -250,7 +251,7 @@ fn an_announcement_follows_a_whole_line_directly() {
 
 #[test]
 fn a_first_write_that_fails_leaves_no_open_line() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(b"abc", 0);
     fixture.take_and_lose(0);
     assert_eq!(text(&fixture.take().unwrap().bytes), "@@@ 3 bytes are missing here\r\n");
@@ -258,7 +259,7 @@ fn a_first_write_that_fails_leaves_no_open_line() {
 
 #[test]
 fn a_write_that_fails_at_once_leaves_the_line_as_it_was() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(b"open", 0);
     fixture.take();
     fixture.say(b" line\n", 0);
@@ -283,7 +284,7 @@ fn stamps_are_no_bytes_of_the_console() {
 /// A file that got 4 of 10 bytes, and of the next chunk, "abc" after an announcement of 32 bytes,
 /// the first `written`.
 fn announced_and_lost(written: usize) -> Fixture {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(b"0123456789", 0);
     fixture.take_and_lose(4);
     fixture.say(b"abc", 0);
@@ -329,7 +330,7 @@ fn what_is_lost_after_an_announcement_is_counted_anew() {
 
 #[test]
 fn chunks_behind_a_failure_are_missing_too() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     let chunks = ["one\n", "two\n", "three"].map(|line| {
         fixture.say(line.as_bytes(), 0);
         fixture.take().unwrap()
@@ -343,7 +344,7 @@ fn chunks_behind_a_failure_are_missing_too() {
 
 #[test]
 fn discarded_bytes_are_missing() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(b"one\n", 0);
     fixture.take_and_lose(1);
     fixture.say(b"two\n", 0);
@@ -356,7 +357,7 @@ fn discarded_bytes_are_missing() {
 
 #[test]
 fn a_file_that_the_stream_passed_is_told_what_is_missing() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     fixture.say(b"one\n", 0);
     fixture.take_and_lose(0);
     too_much(&mut fixture);
@@ -367,9 +368,9 @@ fn a_file_that_the_stream_passed_is_told_what_is_missing() {
 
 #[test]
 fn lines_for_the_file_alone_keep_their_order_when_they_are_lost() {
-    let mut fixture = Fixture::new(Encoding::PLAIN);
+    let mut fixture = Fixture::new(Encoding::UNCHANGED);
     let private = |fixture: &mut Fixture, text: &str| {
-        fixture.reader.append_private(text.as_bytes(), UnixTime(0), &Seconds);
+        fixture.reader.append_private(text.as_bytes(), UnixTime::from_secs(0), &Seconds);
     };
     let chunks = ["1\r\n", "2\r\n", "3\r\n"].map(|line| {
         private(&mut fixture, line);

@@ -13,7 +13,7 @@ use crate::limits::{
 fn append(buffer: &mut StreamBuffer, bytes: &[u8], second: i64) {
     let head = buffer.head();
     for part in bytes.chunks(65_536) {
-        buffer.append(part, UnixTime(second), || head);
+        buffer.append(part, UnixTime::from_secs(second), || head);
     }
 }
 
@@ -71,8 +71,8 @@ fn an_older_program_cuts_it_to_what_it_can_hold() {
         let kept = (kept * STREAM_BUFFER_MAX + replayed % STREAM_BUFFER_MAX) as u64;
         assert_eq!((new.head(), new.head() - new.tail()), (old.head(), kept));
         assert!(new.slices(new.tail()).0.starts_with(b"xxx"));
-        assert_eq!(new.arrived(new.tail()), Some(UnixTime(7)));
-        assert_eq!(new.arrived(new.head() - 1), Some(UnixTime(8)));
+        assert_eq!(new.arrived(new.tail()), Some(UnixTime::from_secs(7)));
+        assert_eq!(new.arrived(new.head() - 1), Some(UnixTime::from_secs(8)));
     }
 }
 
@@ -97,7 +97,7 @@ fn memory_comes_with_the_bytes() {
 fn memory_for_readers_that_lag_is_given_back() {
     let mut buffer = StreamBuffer::new(false, 10_000);
     for _ in 0..20 {
-        buffer.append(&[b'x'; 65_536], UnixTime(0), || 0);
+        buffer.append(&[b'x'; 65_536], UnixTime::from_secs(0), || 0);
     }
     assert_eq!(buffer.memory(), STREAM_BUFFER_MAX + 10_000);
     buffer.shrink(buffer.head());
@@ -112,10 +112,10 @@ fn room_for_readers_comes_on_top() {
     let oldest = buffer.replay_point();
     assert!(buffer.has_room_before(oldest));
     // So much more may come before it is passed.
-    buffer.append(&vec![b'y'; STREAM_BUFFER_MAX], UnixTime(0), || oldest);
+    buffer.append(&vec![b'y'; STREAM_BUFFER_MAX], UnixTime::from_secs(0), || oldest);
     assert!(!buffer.has_room_before(oldest));
     assert!(buffer.tail() <= oldest);
-    buffer.append(b"z", UnixTime(0), || oldest);
+    buffer.append(b"z", UnixTime::from_secs(0), || oldest);
     assert!(buffer.tail() > oldest);
 }
 
@@ -135,11 +135,11 @@ fn times_take_no_more_memory_than_bytes() {
     // The newest are exact; the others are those of a line before.
     let exact = (buffer.capacity() / TIMESTAMP_MIN_SPACING / 4) as i64;
     for second in count - exact..count {
-        assert_eq!(buffer.arrived(second as u64), Some(UnixTime(second)));
+        assert_eq!(buffer.arrived(second as u64), Some(UnixTime::from_secs(second)));
     }
     let mut last = 0;
     for at in buffer.tail()..buffer.head() {
-        let told = buffer.arrived(at).unwrap().0;
+        let told = buffer.arrived(at).unwrap().seconds;
         assert!(told <= at as i64 && told >= last, "{told} at {at}");
         last = told;
     }

@@ -25,7 +25,7 @@ struct Seconds;
 
 impl TimeFormatter for Seconds {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        [format, time.0.to_string().as_bytes(), b"] "].concat()
+        [format, time.seconds.to_string().as_bytes(), b"] "].concat()
     }
 }
 
@@ -33,7 +33,7 @@ fn settings() -> Settings {
     Settings::plain().with_log("/log", true).with(|s| {
         s.version = b"procServ".to_vec();
         s.server_pid = 7;
-        s.server_started = UnixTime(99);
+        s.server_started = UnixTime::from_secs(99);
         s.server_dir = b"/".to_vec();
         s.to_stdout = true;
         s.child.name = "IOC".into();
@@ -78,7 +78,7 @@ fn survive(body: &[u8]) -> bool {
     let Ok(mut console) = Console::restore(settings(), Box::new(Seconds), state.console) else {
         return false;
     };
-    let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime(200) };
+    let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime::from_secs(200) };
     for _ in 0..2 {
         console.update_backpressure(now.mono);
         console.backpressure_deadline(now.mono);

@@ -15,7 +15,7 @@ fn busy_console() -> Console {
     let mut console = Console::new(settings(), Box::new(Seconds));
     let at = |second: u64| Timestamps {
         mono: Monotonic(second * 1_000_000_000),
-        wall: UnixTime(second as i64),
+        wall: UnixTime::from_secs(second as i64),
     };
     console.handle(Event::LogOpened, at(100));
     console.handle_timeout(at(100));
@@ -88,6 +88,7 @@ fn first(console: Snapshot) -> State {
             .map(|arg| Text(arg.to_vec()))
             .to_vec(),
         started: 99,
+        started_nanos: 0,
         open_files: Some((1024, 524_288)),
         next_token: 10,
         console,
@@ -197,7 +198,7 @@ fn the_first_sample_is_read() {
                [104] @@@ procServ server not upgraded: exit status 127\\r\\n";
     assert_eq!(text(console.take(Sink::Log)), format!("{log}[103] \\r\\n[103] {trouble}"));
 
-    let now = Timestamps { mono: Monotonic(105_000_000_000), wall: UnixTime(105) };
+    let now = Timestamps { mono: Monotonic(105_000_000_000), wall: UnixTime::from_secs(105) };
     assert_eq!(console.child_input(), (&b"dbpr ls\r"[..], &b""[..]));
     // The one is in a subnegotiation, the other after an IAC.
     for (id, bytes) in [(7, &b"no\xFF\xF0x"[..]), (8, b"\xFFy")] {

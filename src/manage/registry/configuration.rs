@@ -107,19 +107,19 @@ impl Sources {
         changed: &BTreeMap<PathBuf, String>,
     ) -> Result<Sources, CommandError> {
         let mut sources = Sources::empty(registry);
+        let place = |file: &PathBuf| registry.in_root(&registry.in_image(file));
         let mut all = registry.files()?;
-        let known: BTreeSet<&PathBuf> = all.iter().collect();
-        let new: Vec<PathBuf> =
-            changed.keys().filter(|file| !known.contains(file)).cloned().collect();
-        all.extend(new);
+        let known: BTreeSet<PathBuf> = all.iter().map(place).collect();
+        all.extend(changed.keys().filter(|file| !known.contains(&place(file))).cloned());
         let main = registry.main_file();
         all.sort_by_key(|file| (*file != main, file.clone()));
         for file in all {
-            if let Some(text) = changed.get(&file) {
+            let place = place(&file);
+            if let Some(text) = changed.get(&file).or_else(|| changed.get(&place)) {
                 sources.add(&file, text);
                 continue;
             }
-            match files::read_text(&registry.in_root(&registry.in_image(&file))) {
+            match files::read_text(&place) {
                 Ok(text) => sources.add(&file, &text),
                 Err(error) => {
                     let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
@@ -165,6 +165,12 @@ impl Sources {
     /// The files with a section, in the order in which they are read.
     pub(crate) fn files(&self, name: &str) -> &[PathBuf] {
         self.files.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The problems of files that this user may not read.
+    pub(crate) fn denied(&self) -> impl Iterator<Item = &str> {
+        let denied = self.problems.iter().filter(|problem| problem.is_denied);
+        denied.map(|problem| problem.text.as_str())
     }
 
     /// Reads one section.

@@ -1,6 +1,8 @@
 //! Changes of configuration files that keep all lines which the change is not about: comments, other
 //! sections, other keys.
 
+use std::ops::RangeInclusive;
+
 use super::ini::{Ini, lines, lines_with_ends};
 
 /// The file without a section, in which comments behind the section's last key stay.
@@ -8,15 +10,22 @@ use super::ini::{Ini, lines, lines_with_ends};
 /// # Errors
 /// A file that can't be changed without changing other sections.
 pub(crate) fn without_section(text: &str, name: &str) -> Result<String, String> {
-    let drop = section_lines(text, name);
-    let kept: String = keep(text, |number| !drop.contains(&number));
+    let ini = Ini::parse(text);
+    let sections = section_lines(&ini, text);
+    let is_kept =
+        |number| !sections.iter().any(|(it, lines)| *it == name && lines.contains(&number));
+    let all = lines_with_ends(text).into_iter().enumerate();
+    let kept = all.filter(|(number, _)| is_kept(*number)).map(|(_, line)| line).collect();
     unchanged_beside(text, kept, name)
 }
 
-/// The lines of one section of a file.
-pub(crate) fn only_section(text: &str, name: &str) -> String {
-    let keep_these = section_lines(text, name);
-    keep(text, |number| keep_these.contains(&number))
+/// The sections of a file, each with its lines.
+pub(crate) fn sections(text: &str) -> Vec<(String, String)> {
+    let all = lines_with_ends(text);
+    let cut = |(name, lines): (&str, RangeInclusive<usize>)| {
+        (name.to_owned(), all.get(lines).unwrap_or_default().concat())
+    };
+    section_lines(&Ini::parse(text), text).into_iter().map(cut).collect()
 }
 
 /// Returns true if a file has nothing but empty lines.
@@ -81,29 +90,20 @@ fn line_end(text: &str) -> &'static str {
     if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
-fn keep(text: &str, is_kept: impl Fn(usize) -> bool) -> String {
-    let all = lines_with_ends(text).into_iter().enumerate();
-    all.filter(|(number, _)| is_kept(*number)).map(|(_, line)| line).collect()
-}
-
-/// The numbers of the lines of a section: up to the last one before the next section that is neither
-/// empty nor a comment.
-fn section_lines(text: &str, name: &str) -> Vec<usize> {
-    let ini = Ini::parse(text);
+/// The numbers of the lines of each section: up to the last one before the next section that is
+/// neither empty nor a comment.
+fn section_lines<'i>(ini: &'i Ini, text: &str) -> Vec<(&'i str, RangeInclusive<usize>)> {
     let plain = lines(text);
+    let is_content = |number: &usize| {
+        let line = plain.get(*number).map(|line| line.trim()).unwrap_or_default();
+        !line.is_empty() && !line.starts_with(['#', ';'])
+    };
     let mut headers = ini.layout().iter().peekable();
     let mut found = Vec::new();
     while let Some(section) = headers.next() {
         let next = headers.peek().map_or(plain.len(), |next| next.header);
-        if section.name != name {
-            continue;
-        }
-        let is_content = |number: &usize| {
-            let line = plain.get(*number).map(|line| line.trim()).unwrap_or_default();
-            !line.is_empty() && !line.starts_with(['#', ';'])
-        };
         let last = (section.header..next).rev().find(is_content).unwrap_or(section.header);
-        found.extend(section.header..=last);
+        found.push((section.name.as_str(), section.header..=last));
     }
     found
 }
@@ -127,7 +127,7 @@ mod tests {
     fn a_section_goes_and_comments_stay() {
         let left = without_section(FILE, "a").unwrap();
         assert_eq!(left, "# all\n[DEFAULT]\nuser = x\n\n; before b\n[b]\r\n");
-        assert_eq!(only_section(FILE, "a"), "[a]\n# of a\nport = 1\n  2\n");
+        assert_eq!(sections(FILE)[1], ("a".to_owned(), "[a]\n# of a\nport = 1\n  2\n".to_owned()));
         assert_eq!(without_section("\n[a]\nx=1", "a").unwrap(), "\n");
     }
 

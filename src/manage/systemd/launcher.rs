@@ -56,9 +56,16 @@ fn definition() -> clap::Command {
 /// Always, if the function returns.
 fn launch(scope: Scope, name: &str, debug: u8) -> CommandResult {
     let registry = Registry::open(scope, None)?;
-    let instance = match Sources::read(&registry)?.instance(name) {
+    let sources = Sources::read(&registry)?;
+    let instance = match sources.instance(name) {
         Ok(instance) => instance,
-        Err(reason) => return Ok(refuse(name, &reason)),
+        Err(reason) => {
+            // The section may be in a file that the instance's user may not read.
+            sources.denied().for_each(|problem| {
+                say(problem);
+            });
+            return Ok(refuse(name, &reason));
+        }
     };
     if instance.command.is_empty() {
         return Ok(say(&format!("instance '{name}' missing command=")));

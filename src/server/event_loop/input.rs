@@ -202,7 +202,14 @@ impl<S: System> Server<S> {
                 }
                 if let Some(records) = &mut self.records {
                     let (endpoint, peer) = (endpoint.to_owned(), connection.peer_identity());
-                    records.add_client(id, ClientInfo { role, endpoint, peer, since: now.wall.0 });
+                    records.add_client(
+                        id,
+                        ClientInfo { role, endpoint, peer, since: now.wall.seconds },
+                    );
+                }
+                if self.announces {
+                    let who = connection.peer_identity().describe(endpoint);
+                    self.console.handle(Event::Introduced { id, role, kind, who: &who }, now);
                 }
                 let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: None });

@@ -298,7 +298,8 @@ impl Kernel {
 
 impl Clock for Kernel {
     fn now(&self) -> Timestamps {
-        Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) }
+        let (seconds, nanos) = time::wall_nanos();
+        Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime { seconds, nanos } }
     }
 
     fn unix_millis(&self) -> i64 {

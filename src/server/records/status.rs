@@ -174,7 +174,7 @@ fn status<'a>(
     };
     let trouble = console.troubles().map(|(subsystem, trouble, lost)| {
         let Trouble { since, reason } = trouble;
-        let since = (since.0 != 0).then(|| time::rfc3339_seconds(since.0));
+        let since = (since.seconds != 0).then(|| time::rfc3339_seconds(since.seconds));
         TroubleJson { what: subsystem_name(subsystem), since, reason, lost }
     });
     Status {
@@ -198,7 +198,7 @@ fn status<'a>(
         child: Child {
             state,
             pid: running.map(|child| child.pid),
-            started: running.map(|child| time::rfc3339_seconds(child.started.0)),
+            started: running.map(|child| time::rfc3339_seconds(child.started.seconds)),
             ready: running.map(|_| console.child_is_ready()),
         },
         ends: history.ends(),

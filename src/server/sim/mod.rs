@@ -391,7 +391,7 @@ fn every_seed_gives_everybody_what_they_are_owed() {
 #[test]
 fn client_that_does_not_read_bytes_ff_is_heard() {
     let mut console = Console::new(settings(), Box::new(Seconds));
-    let now = Timestamps { mono: Monotonic(0), wall: UnixTime(0) };
+    let now = Timestamps { mono: Monotonic(0), wall: UnixTime::from_secs(0) };
     let id = ClientId(1);
     console.handle(Event::Joined { id, role: Role::User, kind: ClientKind::Telnet }, now);
     let greeting = console.output(id).0.len();

@@ -12,7 +12,7 @@ pub(super) struct Seconds;
 
 impl TimeFormatter for Seconds {
     fn format(&self, time: UnixTime, _format: &[u8]) -> Vec<u8> {
-        time.0.to_string().into_bytes()
+        time.seconds.to_string().into_bytes()
     }
 }
 

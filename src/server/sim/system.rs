@@ -109,7 +109,7 @@ impl Notify for SimulatedSystem {
 impl Clock for SimulatedSystem {
     fn now(&self) -> Timestamps {
         let now = self.0.borrow().now;
-        Timestamps { mono: Monotonic(now), wall: UnixTime((now / 1_000_000_000) as i64) }
+        Timestamps { mono: Monotonic(now), wall: UnixTime::from_secs((now / 1_000_000_000) as i64) }
     }
 
     fn unix_millis(&self) -> i64 {
@@ -226,6 +226,7 @@ impl Upgrade for SimulatedSystem {
         let descriptors = descriptors.descriptors().map(|descriptor| descriptor.number);
         assert_eq!(descriptors.collect::<Vec<_>>(), inherited_fds);
         let mut world = self.0.borrow_mut();
+        assert!(world.files_rest, "the PID files hang");
         if world.checked.expect("a program that had a check run") != world.installed {
             return ExecFailure::ProgramChanged;
         }
@@ -254,7 +255,9 @@ impl System for SimulatedSystem {
     }
 
     fn files_rest(&mut self) -> bool {
-        true
+        let mut world = self.0.borrow_mut();
+        world.files_rest = !world.fails();
+        world.files_rest
     }
 
     fn remove_files(&mut self) -> Vec<String> {

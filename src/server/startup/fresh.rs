@@ -67,9 +67,11 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
         }
         _ => write_files(config, pid, &sockets.listeners),
     };
+    let (started, started_nanos) = time::wall_nanos();
     let identity = ServerIdentity {
         argv: std::env::args_os().map(|word| Text(word.into_vec())).collect(),
-        started: time::wall(),
+        started,
+        started_nanos,
         dir: Text(start_directory()),
         open_files,
         account,
@@ -128,7 +130,9 @@ fn assemble(
     let descendants_since = recovery.state().and_then(|state| state.descendants_since);
     let (mut console, start_kind, next_token) = console(settings, &mut recovery);
     let (child, connections) = (recovery.child(), recovery.connections());
-    let now = Timestamps { mono: Monotonic(time::monotonic()), wall: UnixTime(time::wall()) };
+    let (seconds, nanos) = time::wall_nanos();
+    let wall = UnixTime { seconds, nanos };
+    let now = Timestamps { mono: Monotonic(time::monotonic()), wall };
     match &log {
         Ok(Some(_)) => console.handle(Event::LogOpened, now),
         Ok(None) => {}

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::rc::Rc;
 
+use crate::config::time_format::with_fraction;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
@@ -98,7 +99,7 @@ pub(crate) fn settings(config: &Config, identity: &ServerIdentity, log_opened: b
     Settings {
         version: crate::VERSION.as_bytes().to_vec(),
         server_pid: std::process::id(),
-        server_started: UnixTime(identity.started),
+        server_started: UnixTime { seconds: identity.started, nanos: identity.started_nanos },
         server_dir: identity.dir.0.clone(),
         to_stdout: config.run_mode == RunMode::Debug,
         log_opened: log_opened || config.log.target == Some(LogTarget::Stdout),
@@ -114,6 +115,6 @@ pub(crate) struct LocalTime;
 
 impl TimeFormatter for LocalTime {
     fn format(&self, time: UnixTime, format: &[u8]) -> Vec<u8> {
-        time::strftime(time.0, format)
+        time::strftime(time.seconds, &with_fraction(format, time.nanos))
     }
 }

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use super::thread::LogReplies;
 use super::{LogJob, LogReply, Worker};
 use crate::console::Chunk;
 use crate::console::event::Subsystem;
-use crate::limits::SYNC_INTERVAL;
+use crate::limits::{LOG_RETRY, SYNC_INTERVAL};
 use crate::sys::fd::DescriptorTable;
 use crate::sys::passage::Passage;
 use crate::sys::{self, file};
@@ -120,6 +121,8 @@ impl LogWriter {
         };
         match &self.source {
             Source::Passage(passage) => {
+                // If nothing comes of the upgrade, this table needs room for the file again.
+                drop(file.try_clone()?);
                 passage.put(file)?;
                 // On a file system that hangs this does not return, and no program is executed.
                 self.file = None;
@@ -172,6 +175,20 @@ impl LogWriter {
         }
         self.use_file(file, replies);
         Ok(())
+    }
+
+    /// Opens the file anew by its name if it was removed: nobody else can read what is written to it. A
+    /// file that was renamed has a name, and stays. If it cannot be opened, the old one goes on.
+    fn replace_removed(&mut self, replies: &LogReplies) {
+        let is_removed = |file: &File| {
+            file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 0)
+        };
+        if self.file.as_ref().is_some_and(is_removed)
+            && self.path.is_some()
+            && self.reopen(replies).is_err()
+        {
+            self.sync_at = Some(Instant::now() + LOG_RETRY);
+        }
     }
 
     fn use_file(&mut self, file: File, replies: &LogReplies) {
@@ -296,6 +313,7 @@ impl Worker for LogWriter {
 
     fn on_deadline(&mut self, replies: &LogReplies) {
         self.sync(replies);
+        self.replace_removed(replies);
     }
 
     fn finish(&mut self, replies: &LogReplies) {

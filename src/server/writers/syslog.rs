@@ -126,7 +126,7 @@ impl Syslog {
 
     /// Sends a line, and connects to the daemon's socket if need be.
     fn send(&mut self, line: &[u8]) -> io::Result<()> {
-        let time = time::format(time::wall(), "%b %e %H:%M:%S ");
+        let time = time::format(time::wall_nanos().0, "%b %e %H:%M:%S ");
         let message = [PRIORITY.as_bytes(), time.as_bytes(), &self.tag, line].concat();
         // A daemon that was restarted has another socket of the same name.
         let result = match self.socket.take() {

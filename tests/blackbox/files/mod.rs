@@ -4,6 +4,8 @@ mod day;
 mod events;
 mod history;
 mod hung;
+mod plain;
+mod removed;
 mod rotate;
 mod status;
 mod syslog;
@@ -22,6 +24,8 @@ pub(crate) fn cases() -> Vec<Case> {
         history::cases(),
         trouble::cases(),
         status::cases(),
+        plain::cases(),
+        removed::cases(),
         rotate::cases(),
         syslog::cases(),
         hung::cases(),

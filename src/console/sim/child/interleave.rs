@@ -19,7 +19,7 @@ impl Oracle {
         if self.exiting {
             return;
         }
-        let second = now.wall.0;
+        let second = now.wall.seconds;
         if self.old.is_none() || self.interleaver.old_has_turn == is_old {
             let whole =
                 |bytes: &[u8]| bytes.iter().rposition(|&byte| byte == b'\n').map(|at| at + 1);
@@ -51,7 +51,7 @@ impl Oracle {
         let all = std::mem::take(&mut self.interleaver.held);
         if !all.is_empty() && !self.exiting {
             self.say_line("", now);
-            self.stream.append(&all, now.wall.0);
+            self.stream.append(&all, now.wall.seconds);
             self.interleaver.old_has_turn = !self.interleaver.old_has_turn;
             self.interleaver.until = None;
         }

@@ -57,7 +57,7 @@ impl Oracle {
         } else {
             self.reload_requested = false;
         }
-        self.child = Some(LiveChild { pid, since: now.wall.0 });
+        self.child = Some(LiveChild { pid, since: now.wall.seconds });
         self.audit_events.push_back(AuditEvent::Started(pid));
         let name = text(self.settings.name());
         let mut lines = format!("@@@ Restarting child \"{name}\"\r\n");
@@ -80,7 +80,8 @@ impl Oracle {
         if !replaces {
             self.oneshot_start_pending = true;
             self.start_failed = true;
-            self.start_failing.get_or_insert((now.wall.0, String::new())).1 = reason.to_owned();
+            self.start_failing.get_or_insert((now.wall.seconds, String::new())).1 =
+                reason.to_owned();
         }
         self.audit_events.push_back(AuditEvent::SpawnFailed(reason.to_owned()));
         let name = text(self.settings.name());

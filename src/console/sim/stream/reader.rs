@@ -143,7 +143,8 @@ impl ReaderCheck {
         };
         if self.line_start {
             assert!(self.offset < stream.head(), "more than the stream");
-            self.stamp_rest = SecondsFormatter.format(UnixTime(stream.second(self.offset)), format);
+            self.stamp_rest =
+                SecondsFormatter.format(UnixTime::from_secs(stream.second(self.offset)), format);
             if self.telnet {
                 self.stamp_rest = double(&self.stamp_rest);
             }

@@ -43,14 +43,10 @@ pub(super) fn from_file(registry: &Registry, path: &Path) -> Result<Vec<Request>
         return Err(wrong(1, "has a section DEFAULT, which would count for all instances"));
     }
     let mut requests = Vec::new();
-    for name in ini.sections() {
-        check_name(name).map_err(|problem| wrong(1, &problem))?;
-        requests.push(Request {
-            name: name.to_owned(),
-            file: registry.instance_file(name),
-            content: edit::only_section(&text, name),
-            has_user: ini.is_given(name, "user"),
-        });
+    for (name, content) in edit::sections(&text) {
+        check_name(&name).map_err(|problem| wrong(1, &problem))?;
+        let (file, has_user) = (registry.instance_file(&name), ini.is_given(&name, "user"));
+        requests.push(Request { name, file, content, has_user });
     }
     if requests.is_empty() { Err(wrong(1, "has no section")) } else { Ok(requests) }
 }
