@@ -93,6 +93,7 @@ $doc/docs/benchmarks.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
+$doc/docs/manage-procs.md
 $doc/docs/migrating.md
 $doc/docs/pictures/console.svg
 $doc/docs/pictures/status.svg
@@ -220,6 +221,7 @@ $doc/docs/benchmarks.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
+$doc/docs/manage-procs.md
 $doc/docs/migrating.md
 $doc/docs/pictures/console.svg
 $doc/docs/pictures/status.svg
