@@ -7,8 +7,6 @@
 //! does not know is an error: any guess would take a child or a client for what it is not. So
 //! nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
 
-use std::collections::BTreeMap;
-
 use minicbor::{Decode, Encode};
 
 use super::child::overlap::OverlapState;
@@ -60,7 +58,7 @@ pub struct Snapshot {
     #[cbor(n(13), default)]
     recent_restarts: RecentRestarts,
     #[cbor(n(14), default)]
-    announced: BTreeMap<ClientId, String>,
+    announced: Vec<(ClientId, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -131,7 +129,7 @@ impl Console {
             overlap: self.overlap.clone(),
             troubles,
             recent_restarts: self.recent_restarts.clone(),
-            announced: self.announced.clone(),
+            announced: self.announced_snapshot(),
         }
     }
 
@@ -163,8 +161,12 @@ impl Console {
             overlap: self.overlap.crash_snapshot(),
             troubles: Vec::new(),
             recent_restarts: self.recent_restarts.clone(),
-            announced: self.announced.clone(),
+            announced: self.announced_snapshot(),
         }
+    }
+
+    fn announced_snapshot(&self) -> Vec<(ClientId, String)> {
+        self.announced.iter().map(|(id, who)| (*id, who.clone())).collect()
     }
 
     /// A number that changes whenever the [`crash_snapshot`](Self::crash_snapshot) may have changed.
@@ -216,7 +218,7 @@ impl Console {
         console.input = InputQueue::restore(snapshot.input)?;
         console.troubles = subsystem::restore(snapshot.failing, snapshot.troubles);
         console.recent_restarts = snapshot.recent_restarts;
-        console.announced = snapshot.announced;
+        console.announced = snapshot.announced.into_iter().collect();
         let runs = console.supervisor.running().is_some();
         match snapshot.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,

@@ -18,7 +18,7 @@ impl Console {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        if client.role == Role::Logger {
+        if client.role != Role::User {
             return;
         }
         let mut data = std::mem::take(&mut self.scratch);
@@ -96,17 +96,7 @@ impl Console {
             let command = if running { Command::Kill } else { Command::Restart };
             self.record_command(id, command);
             if running {
-                self.cancel_replacement();
-                self.input.clear();
-                if self.supervisor.awaits_daemon() && self.settings.restart.kill_signal != 0 {
-                    // There is no known process that a signal could be sent to.
-                    self.give_up_daemon(now);
-                } else {
-                    self.signal(self.settings.restart.kill_signal);
-                }
-                if self.settings.restart.kill_signal != 0 {
-                    self.old_was_killed(now);
-                }
+                self.kill_child(now);
             } else {
                 start = true;
             }
@@ -114,8 +104,23 @@ impl Console {
         start
     }
 
+    /// Sends the kill signal to the child, and to the old one if there are two.
+    pub(super) fn kill_child(&mut self, now: Timestamps) {
+        self.cancel_replacement();
+        self.input.clear();
+        if self.supervisor.awaits_daemon() && self.settings.restart.kill_signal != 0 {
+            // There is no known process that a signal could be sent to.
+            self.give_up_daemon(now);
+        } else {
+            self.signal(self.settings.restart.kill_signal);
+        }
+        if self.settings.restart.kill_signal != 0 {
+            self.old_was_killed(now);
+        }
+    }
+
     /// What a command changes, and that it was given, outlives a crash.
-    fn record_command(&mut self, id: ClientId, command: Command) {
+    pub(super) fn record_command(&mut self, id: ClientId, command: Command) {
         self.revision += 1;
         self.audit_events.push_back(AuditEvent::Command(id, command));
     }

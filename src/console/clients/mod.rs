@@ -4,3 +4,4 @@ pub(crate) mod backpressure;
 pub(crate) mod client;
 pub(crate) mod commands;
 pub(crate) mod input_queue;
+pub mod requests;

@@ -122,6 +122,7 @@ fn around(console: Snapshot) -> State {
         account: Some(account()),
         descendants_since: Some(77_000),
         program: None,
+        api: Vec::new(),
     }
 }
 

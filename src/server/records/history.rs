@@ -164,7 +164,10 @@ impl History {
     ) {
         self.revision += 1;
         match *entry {
-            AuditEvent::Command(id, command @ (Command::Kill | Command::Reload)) => {
+            AuditEvent::Command(
+                id,
+                command @ (Command::Kill | Command::Reload | Command::Quit),
+            ) => {
                 let cause = json!({
                     "by": "client",
                     "command": command_name(command),

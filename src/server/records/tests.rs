@@ -115,7 +115,7 @@ fn examples() -> Vec<Value> {
         EventBody::Connect { client: client(2) },
         EventBody::Disconnect { client: client(1), reason },
         EventBody::Refuse { endpoint: "unix:a", peer: Some("127.0.0.1:1".to_owned()), reason },
-        EventBody::Command { command: "kill", client: client(1) },
+        EventBody::Command { command: "kill", mode: Some("OFF"), client: client(1) },
         EventBody::Signal { signal: "SIGHUP", sender: Some(SignalSender { pid: 1, uid: 1 }) },
         EventBody::ChildStart { pid: 1 },
         EventBody::ChildStartFailed { reason },

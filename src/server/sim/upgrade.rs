@@ -3,7 +3,7 @@
 
 use super::settings::{Seconds, settings};
 use super::world::World;
-use super::{LISTENER, Run, servers};
+use super::{API_LISTENER, LISTENER, Run, servers};
 use crate::console::Console;
 use crate::console::event::Event;
 use crate::handover::{answer, format};
@@ -73,7 +73,9 @@ impl World {
         self.log_queue.end();
         self.records_queue.end();
         self.epoch = 0;
-        self.ready_events.push((LISTENER, Ready { readable: true, writable: false }));
+        for listener in [LISTENER, API_LISTENER] {
+            self.ready_events.push((listener, Ready { readable: true, writable: false }));
+        }
         std::mem::take(&mut self.faults)
     }
 }

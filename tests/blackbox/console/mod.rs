@@ -2,6 +2,7 @@
 //! that are let in, the words of 2.7.
 
 mod announce;
+mod api;
 mod history;
 mod history_memory;
 mod ipv6;
@@ -14,6 +15,7 @@ use crate::support::Case;
 pub(crate) fn cases() -> Vec<Case> {
     let all = [
         announce::cases(),
+        api::cases(),
         history::cases(),
         history_memory::cases(),
         ipv6::cases(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cleanup::After;
-use crate::config::RestartMode::{Off, On, Oneshot};
+use crate::config::RestartMode::{self, Off, On, Oneshot};
 use crate::config::{MessageStyle, RestartPolicy};
 use crate::console::SIGKILL;
 use crate::console::audit::AuditEvent;
@@ -206,11 +206,19 @@ impl Oracle {
 
     pub fn toggle(&mut self, now: Timestamps) {
         let old = self.settings.console.style == MessageStyle::V2_7;
-        self.mode = match self.mode {
-            On => Off,
-            Off if !old => Oneshot,
-            Off | Oneshot => On,
-        };
+        self.set_mode(
+            match self.mode {
+                On => Off,
+                Off if !old => Oneshot,
+                Off | Oneshot => On,
+            },
+            now,
+        );
+    }
+
+    pub fn set_mode(&mut self, mode: RestartMode, now: Timestamps) {
+        let old = self.settings.console.style == MessageStyle::V2_7;
+        self.mode = mode;
         self.oneshot_start_pending |= self.mode == Oneshot;
         let mode = mode_name(self.mode);
         let word = if old { "" } else { " mode" };
