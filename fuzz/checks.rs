@@ -14,16 +14,44 @@ use procserv_ng::console::event::{ChildSlot, Event, ExitStatus, Sink};
 use procserv_ng::console::{Console, Settings};
 use procserv_ng::handover::format::decode_body;
 use procserv_ng::server::api::{ApiSession, Outcome};
-use procserv_ng::telnet::{Decoder, escape};
+use procserv_ng::telnet::{Decoder, LineEnds, escape};
 
 /// The telnet decoder: however its input is cut, it gives the same; what it answers is bounded;
-/// what is escaped comes back. The input begins with the number of cuts and their distances.
+/// what is escaped comes back. Line ends are joined from the first command on, and nothing else is
+/// changed by that. The input begins with the number of cuts and their distances.
 pub fn telnet(input: &[u8]) {
     let Some((&count, input)) = input.split_first() else { return };
     let (cuts, bytes) = input.split_at(usize::from(count).min(input.len()));
+    let kept = decoded_in_pieces(bytes, cuts, LineEnds::Keep);
+    let joined = decoded_in_pieces(bytes, cuts, LineEnds::Join);
+    // The data before the first command is the same, and so is all data but for line ends.
+    let spoken = bytes.windows(2).position(|two| matches!(two, [0xFF, next] if *next != 0xFF));
+    if spoken.is_none() {
+        assert_eq!(kept, joined);
+    }
+    let always = [b"\xFF\xF1", bytes].concat();
+    let (mut all_kept, mut all_joined) = (Vec::new(), Vec::new());
+    Decoder::new().decode(&always, LineEnds::Keep, &mut all_kept, &mut Vec::new());
+    Decoder::new().decode(&always, LineEnds::Join, &mut all_joined, &mut Vec::new());
+    let mut after_cr = false;
+    all_kept.retain(|&byte| {
+        let belongs_to_cr = after_cr && matches!(byte, b'\n' | 0);
+        after_cr = byte == b'\r';
+        !belongs_to_cr
+    });
+    assert_eq!(all_kept, all_joined);
+
+    let (mut wire, mut back) = (Vec::new(), Vec::new());
+    escape(bytes, &mut wire);
+    Decoder::new().decode(&wire, LineEnds::Join, &mut back, &mut Vec::new());
+    assert_eq!(back, bytes);
+}
+
+/// Returns the data of `bytes`, which is the same in one piece and in many.
+fn decoded_in_pieces(bytes: &[u8], cuts: &[u8], line_ends: LineEnds) -> Vec<u8> {
     let (mut data, mut reply) = (Vec::new(), Vec::new());
     let mut whole = Decoder::new();
-    whole.decode(bytes, &mut data, &mut reply);
+    whole.decode(bytes, line_ends, &mut data, &mut reply);
     assert!(data.len() <= bytes.len() && reply.len() <= bytes.len() + 2);
 
     let (mut cut_data, mut cut_reply) = (Vec::new(), Vec::new());
@@ -31,16 +59,12 @@ pub fn telnet(input: &[u8]) {
     let mut rest = bytes;
     for &cut in cuts {
         let (head, tail) = rest.split_at(usize::from(cut).min(rest.len()));
-        decoder.decode(head, &mut cut_data, &mut cut_reply);
+        decoder.decode(head, line_ends, &mut cut_data, &mut cut_reply);
         rest = tail;
     }
-    decoder.decode(rest, &mut cut_data, &mut cut_reply);
-    assert_eq!((data, reply, whole), (cut_data, cut_reply, decoder));
-
-    let (mut wire, mut back) = (Vec::new(), Vec::new());
-    escape(bytes, &mut wire);
-    Decoder::new().decode(&wire, &mut back, &mut Vec::new());
-    assert_eq!(back, bytes);
+    decoder.decode(rest, line_ends, &mut cut_data, &mut cut_reply);
+    assert_eq!((&data, reply, whole), (&cut_data, cut_reply, decoder));
+    data
 }
 
 /// The lines of programs: each is answered once by one line of JSON, whatever it is, no session gets

@@ -96,12 +96,29 @@ pub(crate) const BACKLOG: i32 = 128;
 /// be open to other users.
 pub(crate) const SOCKET_LOCK_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a server waits for another one that writes or removes a PID file in the same directory.
+/// That takes microseconds; a process that keeps the directory locked must not hold up a start or an
+/// end for longer.
+pub(crate) const FILE_LOCK_WAIT: Duration = Duration::from_secs(1);
+
 /// How long a listener pauses if the system has no descriptor left.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Descriptors that are never given to clients: the log, the PTY of the child and others need
 /// some.
 pub(crate) const RESERVED_FDS: u64 = 16;
+
+/// With a low limit of open files, half of the descriptors beyond this number are reserved instead:
+/// about as many a server has open itself.
+pub(crate) const SERVER_FDS: u64 = 16;
+
+/// But at least as many are reserved: both ends of the next PTY, a file of `/proc`, and a file that a
+/// writing thread opens anew.
+pub(crate) const RESERVED_FDS_MIN: u64 = 4;
+
+/// Descriptors that every server has open besides its endpoints and files: epoll and its waker, two
+/// for signals, the PTY of the child.
+pub(crate) const OWN_FDS: u64 = 5;
 
 /// At exit, how long clients may take to accept the output that is left for them.
 pub(crate) const CLIENT_LINGER: Duration = Duration::from_millis(250);
@@ -161,6 +178,13 @@ pub(crate) const DAEMON_WAIT: Duration = Duration::from_secs(10);
 
 /// How often that file is read meanwhile.
 pub(crate) const DAEMON_SCAN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long the event loop waits for a PID file to be removed or read: far longer than a disk takes that
+/// has not gone to sleep, and hardly noticed by anybody if it hangs.
+pub(crate) const FILE_WAIT: Duration = Duration::from_millis(50);
+
+/// At exit, how long the removal of PID file and info file may take.
+pub(crate) const FILE_LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes that are read of a PID file.
 pub(crate) const PID_MAX: u64 = 64;
@@ -251,7 +275,11 @@ pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a server that has taken the place of another asks again for what the kernel refused.
-pub(crate) const SHORTAGE_RETRY: Duration = Duration::from_millis(100);
+pub const SHORTAGE_RETRY: Duration = Duration::from_millis(100);
+
+/// Such a server waits for memory if it wants less than this at once. More is wanted for the stream,
+/// which can be smaller, and for reading the state, which is tried again as a whole.
+pub const SHORTAGE_MEMORY: usize = STREAM_BUFFER_MAX / 4;
 
 /// How many programs an upgrade checks at most, if each is replaced before it is executed.
 pub(crate) const UPGRADE_CHECKS: usize = 5;

@@ -302,6 +302,13 @@ _procServ() {
                     fi
                     return 0
                     ;;
+                --crlf)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --events)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then

@@ -5,7 +5,15 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use procserv_ng::{cli, server};
+use procserv_ng::sys::memory::PatientAllocator;
+use procserv_ng::{cli, handover, limits, server};
+
+#[global_allocator]
+static ALLOCATOR: PatientAllocator = PatientAllocator {
+    variable: handover::VARIABLE_C,
+    most: limits::SHORTAGE_MEMORY,
+    pause: limits::SHORTAGE_RETRY,
+};
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();

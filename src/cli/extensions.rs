@@ -66,6 +66,19 @@ pub(super) fn message_style(given: Matches) -> Result<MessageStyle, String> {
     }
 }
 
+/// Returns true unless `--crlf` says that line ends of telnet clients stay as they are.
+pub(super) fn join_line_ends(given: Matches) -> Result<bool, String> {
+    match given.value("crlf") {
+        None => Ok(true),
+        Some(how) if how == "join" => Ok(true),
+        Some(how) if how == "keep" => Ok(false),
+        Some(other) => {
+            let other = other.to_string_lossy();
+            Err(format!("invalid value '{other}' for --crlf (join or keep)"))
+        }
+    }
+}
+
 /// Returns `--holdoff-max`, in seconds. Without the option that is `holdoff`.
 pub(super) fn holdoff_max(given: Matches, holdoff: u32) -> Result<u32, String> {
     let Some(value) = given.value("holdoff-max") else {

@@ -69,6 +69,7 @@ pub(super) fn config(
     let allow_from = extensions::allow_from(given)?;
     let api = extensions::api(given)?;
     let style = extensions::message_style(given)?;
+    let join_line_ends = extensions::join_line_ends(given)?;
     let holdoff_max = extensions::holdoff_max(given, numbers.holdoff)?;
     let (controls, log) = endpoints(given, old_style)?;
     let listen = extensions::listen(given)?;
@@ -141,6 +142,7 @@ pub(super) fn config(
             announce: given.has("announce"),
             style,
             time_format,
+            join_line_ends,
         },
         service: ServiceOptions { notify, fdstore },
         files: FileOptions {

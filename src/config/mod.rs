@@ -289,6 +289,8 @@ pub struct ConsoleOptions {
     pub style: MessageStyle,
     /// `--timefmt`: the strftime(3) format of times in messages.
     pub time_format: Vec<u8>,
+    /// `--crlf`: CR LF and CR NUL from a client that speaks telnet are one CR.
+    pub join_line_ends: bool,
 }
 
 impl Default for ConsoleOptions {
@@ -301,6 +303,7 @@ impl Default for ConsoleOptions {
             announce: false,
             style: MessageStyle::Current,
             time_format: b"%c".to_vec(),
+            join_line_ends: true,
         }
     }
 }

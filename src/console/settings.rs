@@ -8,6 +8,7 @@ use super::clock::UnixTime;
 use super::event::{ClientKind, Role};
 use super::stream::reader::Encoding;
 use crate::config::{ChildOptions, ConsoleOptions, LogOptions, LogTarget, RestartPolicy};
+use crate::telnet::LineEnds;
 
 /// The settings of the console.
 #[derive(Debug, Clone)]
@@ -78,6 +79,11 @@ impl Settings {
             Role::User | Role::Api => None,
         };
         Encoding { telnet: kind == ClientKind::Telnet, stamp }
+    }
+
+    /// Returns what becomes of the line ends of telnet clients.
+    pub(super) fn line_ends(&self) -> LineEnds {
+        if self.console.join_line_ends { LineEnds::Join } else { LineEnds::Keep }
     }
 
     /// Returns the settings of the supervisor.

@@ -1,6 +1,7 @@
 //! The bytes of a [`State`]: a head that tells a cut or damaged one, and a body of numbered fields
 //! (CBOR). The body can grow without a new format: fields that a reader does not know are skipped,
-//! and later ones may be missing. The format's number changes only if that is not enough.
+//! and later ones may be missing. The format's number changes if that is not enough: two programs that
+//! cannot read each other's state have different numbers. `tests/samples` has states of each format.
 
 use std::fmt;
 
@@ -8,8 +9,8 @@ use super::state::State;
 use crate::console::error::InvalidSnapshot;
 
 const MAGIC: &[u8] = b"procServ state\n";
-/// The one format there is.
-const FORMAT: u32 = 1;
+/// The format of 0.1.0 and all versions since. The builds before had 1, with digests of two kinds.
+pub(super) const FORMAT: u32 = 2;
 
 /// Why this program cannot go on from these bytes.
 #[derive(Debug)]
@@ -30,7 +31,13 @@ impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unreadable::Foreign => f.write_str("not a state"),
-            Unreadable::Format(number) => write!(f, "a state of format {number}"),
+            Unreadable::Format(number) if *number < FORMAT => {
+                f.write_str("the state was made by a version before 0.1.0, which cannot be read")
+            }
+            Unreadable::Format(number) => write!(
+                f,
+                "the state was made by a newer version, in format {number}; this one reads format {FORMAT}"
+            ),
             Unreadable::Damaged => f.write_str("a damaged state"),
             Unreadable::Body(error) => write!(f, "a state that cannot be read: {error}"),
             Unreadable::Invalid(invalid) => write!(f, "a state that cannot be: {invalid}"),
@@ -53,6 +60,14 @@ pub fn encode(state: &State) -> Vec<u8> {
 /// # Errors
 /// Those of [`Unreadable`].
 pub fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
+    decode_body(body(bytes)?)
+}
+
+/// Returns the body of the state, without looking into the body.
+///
+/// # Errors
+/// Those of [`Unreadable`] that are about the head.
+pub(super) fn body(bytes: &[u8]) -> Result<&[u8], Unreadable> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(Unreadable::Foreign)?;
     let (format, rest) = rest.split_first_chunk().ok_or(Unreadable::Damaged)?;
     let format = u32::from_le_bytes(*format);
@@ -64,7 +79,7 @@ pub fn decode(bytes: &[u8]) -> Result<State, Unreadable> {
     if body.len() as u64 != u64::from_le_bytes(*len) || digest(body) != u32::from_le_bytes(*sum) {
         return Err(Unreadable::Damaged);
     }
-    decode_body(body)
+    Ok(body)
 }
 
 /// Returns the body of `state` without a head.

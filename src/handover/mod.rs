@@ -5,6 +5,8 @@
 //!
 //! Programs of different versions read each other's states: see [`mod@format`].
 
+use std::ffi::CStr;
+
 pub mod format;
 pub mod state;
 #[cfg(test)]
@@ -13,6 +15,9 @@ pub(crate) mod tests;
 /// The variable that has the number of the state's descriptor, in the environment of a program that
 /// is to go on from the state.
 pub const VARIABLE: &str = "PROCSERV_HANDOVER";
+
+/// The same, for getenv(3).
+pub const VARIABLE_C: &CStr = c"PROCSERV_HANDOVER";
 
 /// The only argument of a program that is to say if it could go on from a state, followed by the
 /// number of the state's descriptor.

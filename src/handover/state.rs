@@ -81,6 +81,10 @@ pub struct State {
     /// from a descriptor cannot find it out.
     #[n(18)]
     pub program: Option<Text>,
+    /// The log of `-L`, if it could be opened, while it is open in no descriptor table. A state has this
+    /// one or the other one ([`log`](Self::log)).
+    #[n(19)]
+    pub passed_log: Option<PassedSinkState>,
     /// The clients of `--api`.
     #[cbor(n(20), default)]
     pub api: Vec<ApiState>,
@@ -247,6 +251,21 @@ pub struct SinkState {
     pub retry: Option<Retry>,
 }
 
+/// A file that the console is written to, on its way through a passage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PassedSinkState {
+    /// The socket where files are put in.
+    #[n(0)]
+    pub entry: Descriptor,
+    /// The socket where they come out. The file waits there.
+    #[n(1)]
+    pub exit: Descriptor,
+    /// When the file is tried again, after a failed write.
+    #[n(2)]
+    pub retry: Option<Retry>,
+}
+
 /// The state of the events file and of the status file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -383,8 +402,9 @@ impl State {
         let connections = self.connections.iter().map(|client| client.stream);
         let sinks = [&self.log, &self.stdout].into_iter().flatten().map(|sink| sink.file);
         let child_sockets = self.child_sockets.iter().map(|socket| socket.socket);
+        let passage = self.passed_log.iter().flat_map(|log| [log.entry, log.exit]);
         let all = child.chain(listeners).chain(connections).chain(sinks).chain(self.store);
-        all.chain(child_sockets)
+        all.chain(child_sockets).chain(passage)
     }
 
     /// Checks that the console and the rest of the state have the same children and the same

@@ -22,11 +22,15 @@ pub fn definition() -> Command {
         add(),
         remove(),
         units("start", "Start instances"),
-        units("stop", "Stop instances (all, without a pattern)"),
-        units("restart", "Stop and start instances (all, without a pattern)"),
+        units("stop", "Stop instances"),
+        units("restart", "Stop and start instances"),
         attach(),
         list("list", "Show what is configured"),
-        list("status", "Show what runs, without opening consoles"),
+        list("status", "Show what runs, without opening consoles").arg(flag(
+            "plain",
+            None,
+            "The words of procServ's helper, for scripts",
+        )),
         logs(),
         upgrade(),
         Command::new("doctor")
@@ -88,7 +92,10 @@ fn remove() -> Command {
 }
 
 fn units(command: &'static str, about: &'static str) -> Command {
-    Command::new(command).about(about).arg(patterns())
+    Command::new(command).about(about).args([
+        flag("all", None, "All instances"),
+        patterns().help("Names, or patterns such as 'vac-*'").conflicts_with("all"),
+    ])
 }
 
 fn list(command: &'static str, about: &'static str) -> Command {

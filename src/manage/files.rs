@@ -16,17 +16,26 @@ use crate::sys::file::{remove_leftovers, require_regular};
 /// # Errors
 /// Those of open(2) and read(2); `InvalidInput` or `EISDIR` for other kinds of files; `EFBIG`.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let content = read_head(path, FILE_MAX)?;
+    match content.len() as u64 {
+        FILE_MAX => Err(Errno::EFBIG.into()),
+        _ => Ok(content),
+    }
+}
+
+/// Reads the first `length` bytes of a regular file, without blocking.
+///
+/// # Errors
+/// Those of open(2) and read(2); `InvalidInput` or `EISDIR` for other kinds of files.
+pub(crate) fn read_head(path: &Path, length: u64) -> io::Result<Vec<u8>> {
     // Opening a device may have an effect.
     require_regular(&path.metadata()?)?;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
     require_regular(&file.metadata()?)?;
     let mut content = Vec::new();
-    file.take(FILE_MAX).read_to_end(&mut content)?;
-    match content.len() as u64 {
-        FILE_MAX => Err(Errno::EFBIG.into()),
-        _ => Ok(content),
-    }
+    file.take(length).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// Reads a text in the same way.

@@ -41,3 +41,37 @@ pub(crate) const REPLAY_QUIET: Duration = Duration::from_millis(200);
 
 /// A console that is never silent has replayed its history by then.
 pub(crate) const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a file or a process that belongs to a server or an instance may take to answer. A user is
+/// waiting, and a disk that answers at all does so in less.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long systemctl may take to tell the state of all instances: a second for a thousand, and more
+/// while systemd reloads.
+pub(crate) const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long after its start a unit is looked at. systemd calls a unit started when there is a
+/// process, which may fail to become the user or to execute the server.
+pub(crate) const START_SETTLE: Duration = Duration::from_millis(200);
+
+/// A child that on average has lived for less than this, in seconds and beside the time between two
+/// starts, is in a crash loop.
+pub(crate) const CRASH_LOOP_LIFE: u64 = 60;
+
+/// After so many restarts a child can be in a crash loop.
+pub(crate) const CRASH_LOOP_RESTARTS: u64 = 3;
+
+/// A disk with less room than this, in bytes, is full.
+pub(crate) const ROOM_MIN: u64 = 1 << 20;
+
+/// Threads that look at files and processes, as long as all of these answer.
+pub(crate) const WORKERS_MIN: usize = 4;
+
+/// After so long a time without a result, more threads are started.
+pub(crate) const WORKER_PATIENCE: Duration = Duration::from_millis(20);
+
+/// The stack of such a thread, in bytes. The parser of command lines needs most of it.
+pub(crate) const WORKER_STACK: usize = 1 << 20;
+
+/// How many characters of a message are shown. A path has up to 4095.
+pub(crate) const MESSAGE_MAX: usize = 1000;

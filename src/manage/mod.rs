@@ -44,6 +44,7 @@ use self::commands::{add, attach, conserver, control, doctor, list, logs, remove
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
 use self::systemd::{generator, launcher};
+use crate::sys::process::left_behind::{self, Outcome};
 
 /// Runs the command that `argv` names and returns the exit status: 0, 1 after a failure, 2 for a
 /// wrong command line. Errors have been printed then. A link to this program, or a script that
@@ -70,12 +71,32 @@ pub fn main(argv: Vec<OsString>) -> u8 {
             }
         },
     };
+    exit_status(result)
+}
+
+/// The exit status of a command. An error is printed.
+fn exit_status(result: CommandResult) -> u8 {
     match result {
         Ok(code) => code,
         Err(error) => {
             output::print_error(&error.text);
             error.code
         }
+    }
+}
+
+/// Runs a command that looks at files and processes of instances. A disk that does not answer may
+/// keep the process of the command from ending, and this process does not wait for that.
+fn left_behind(command: impl Fn() -> CommandResult) -> CommandResult {
+    match left_behind::run(None, || vec![exit_status(command())]) {
+        Ok(Outcome::Done(code)) => Ok(code.first().copied().unwrap_or(1)),
+        Ok(Outcome::Died(signal)) => {
+            if let Some(signal) = signal {
+                let _ = nix::sys::signal::raise(signal);
+            }
+            Ok(1)
+        }
+        Ok(Outcome::Late) | Err(_) => command(),
     }
 }
 
@@ -89,17 +110,23 @@ fn command(matches: &ArgMatches) -> CommandResult {
         // Launchers and generators have to read the files that root writes.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
     }
-    match name {
+    // `status` and others show an ordinary user the machine's instances, too.
+    let is_default = !matches.get_flag("user");
+    let run = || match name {
         "add" => add::add(&registry, arguments, json),
         "remove" => remove::remove(&registry, arguments, json),
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
         "attach" => attach::command(&registry, arguments),
-        "list" => list::list(&registry, arguments, json),
-        "status" => list::status(&registry, arguments, json),
+        "list" => list::list(&registry, arguments, is_default, json),
+        "status" => list::status(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, json),
         "upgrade" => upgrade::upgrade(&registry, arguments, json),
         "doctor" => doctor::doctor(&registry, json),
         "write-procs-cf" => conserver::write(&registry, arguments, json),
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
+    };
+    match name {
+        "add" | "status" | "upgrade" | "doctor" => left_behind(run),
+        _ => run(),
     }
 }

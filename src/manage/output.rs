@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::error::CommandError;
-use super::limits::COLUMN_MAX;
+use super::limits::{COLUMN_MAX, MESSAGE_MAX};
 
 /// Prints a line to standard error. Errors are ignored: the reader may have ended.
 pub(crate) fn print_error(text: &str) {
-    let _ = writeln!(io::stderr(), "manage-procs: {text}");
+    let _ = write!(io::stderr(), "manage-procs: {}", line(text));
 }
 
 /// Writes a text to standard output.
@@ -34,14 +34,33 @@ pub(crate) fn print_json(value: &Value) -> Result<(), CommandError> {
     print(&format!("{value:#}\n"))
 }
 
-/// Replaces control characters by escapes: names and texts of others must not end a line or move
-/// the cursor.
+/// A message as a line: parts of it may be from a file, a server or another user. What is too long
+/// loses its middle, as its beginning says what it is about, and its end what is wrong.
+pub(crate) fn line(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= MESSAGE_MAX {
+        return format!("{}\n", escape_control(text));
+    }
+    let half = MESSAGE_MAX / 2;
+    let first: String = text.chars().take(half).collect();
+    let last: String = text.chars().skip(length - half).collect();
+    format!("{} [...] {}\n", escape_control(&first), escape_control(&last))
+}
+
+/// Replaces control characters by escapes: names and texts of others must not end a line, move the
+/// cursor, or turn the direction of writing around.
 pub(crate) fn escape_control(text: &str) -> String {
-    let letter = |letter: char| match letter.is_control() {
+    let letter = |letter: char| match letter.is_control() || is_format(letter) {
         true => letter.escape_default().collect(),
         false => letter.to_string(),
     };
     text.chars().map(letter).collect()
+}
+
+/// Returns true for separators of lines and paragraphs, and for the characters that change the
+/// direction of writing (Unicode, annex 9).
+fn is_format(letter: char) -> bool {
+    matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Formats rows as a table. The first row has the names of the columns.

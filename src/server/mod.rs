@@ -18,7 +18,7 @@
 //! | epoll_wait, kevent | interrupted | a turn like any other |
 //! | | anything else | the one fatal failure: the server ends, says so, and exits with the errno |
 //! | accept | interrupted, connection gone | the next one |
-//! | | no descriptor, no memory, anything else; or fewer than 16 descriptors are left | that listener pauses for a second; reported once, until no connection waits any more |
+//! | | no descriptor, no memory, anything else; or few descriptors are left (16, or half of those that the server does not need itself) | that listener pauses for a second; reported once, until no connection waits any more |
 //! | locking the directory of a socket file, at the start | anything, 5 s | the socket is bound without the lock |
 //! | registering a connection | anything | that connection is closed |
 //! | reading from a client | interrupted, would block | read again; read later |
@@ -66,8 +66,14 @@
 //! | the exec itself | a signal has come meanwhile | handled first, then tried again |
 //! | | a descriptor cannot be executed: a script, an older system | executed by its path |
 //! | | anything | as above |
-//! | after the exec: epoll_create, eventfd, socketpair, socket, F_DUPFD, registering what is polled, reading the state | no descriptor, no memory, no room | reported once on stderr; tried again each 100 ms for as long as it takes, while child, clients and PTY wait |
-//! | after the exec: starting a writing thread | any of these | reported once on stderr; this server goes on, and it is tried again each 100 ms; meanwhile the log is treated like one that hangs |
+//! | the limits of descriptors, memory and processes before the exec | they are not those of the check run | the same |
+//! | after the exec, up to the first turn: every call that the new program cannot do without (epoll_create, eventfd, socketpair, socket, registering what is polled, reading the state, looking at what is taken over) | no descriptor, no memory, no room | reported once on stderr; tried again each 100 ms for as long as it takes, while child, clients and PTY wait |
+//! | after the exec: memory for less than 256 KiB | none | tried again each 100 ms |
+//! | after the exec: a second stack for signal handlers | none | not asked for |
+//! | after the exec: a signal | it comes before there is a handler | stays pending until there is one |
+//! | after the exec: the modes of a client's terminal | anything else | the client is gone |
+//! | after the exec: starting a writing thread | anything | reported once on stderr; this server goes on, and it is tried again each 100 ms; meanwhile the log is treated like one that hangs |
+//! | after the exec: the dynamic linker, before the program itself runs; the kernel's own mappings | no descriptor, no memory | fatal, and nothing can be tried again. It had what it needs in the check run, under the same limits; a descriptor is kept free for it, and the exec gives back the memory of the program before. A static build has no dynamic linker |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: reported on stderr, exits with the errno |
 //! | saving the state for after a crash | anything | reported once on stderr; tried again, not within a second |
 //! | memory for the last bytes of the console | none | announced once; fewer bytes are kept, and it is tried again as output comes |

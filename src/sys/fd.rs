@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -30,6 +30,88 @@ pub(crate) fn close_on_exec_all() {
     for fd in open.into_iter().filter(|&fd| fd > 2) {
         // SAFETY: sets a flag of a descriptor by number; one that is not open is an error.
         let _ = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// The descriptor table of the calling thread.
+#[derive(Debug)]
+pub(crate) struct DescriptorTable {
+    /// True if no other thread has this table.
+    own: bool,
+}
+
+impl DescriptorTable {
+    /// Gives the calling thread a table of its own, in which 0, 1, 2 and `kept` are open. What it opens
+    /// from then on no child of the other threads inherits and none of them closes: a file system that
+    /// hangs hangs this thread alone. Nothing that the others close stays open here.
+    ///
+    /// Where a thread can have no such table it goes on sharing the one of its process.
+    ///
+    /// # Errors
+    /// The kernel has no memory or no descriptor for the table.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn separate(kept: &[RawFd]) -> io::Result<DescriptorTable> {
+        // SAFETY: this thread alone gets a copy of the table; no descriptor is closed by that.
+        match cerr(unsafe { libc::unshare(libc::CLONE_FILES) }) {
+            Ok(_) => {}
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EMFILE)) => {
+                return Err(error);
+            }
+            Err(_) => return Ok(DescriptorTable { own: false }),
+        }
+        let mut kept: Vec<u32> = kept.iter().filter_map(|&fd| u32::try_from(fd).ok()).collect();
+        kept.sort_unstable();
+        let mut first = 3;
+        for end in kept.into_iter().chain([u32::MAX]) {
+            if first < end {
+                close_range(first, if end == u32::MAX { end } else { end - 1 });
+            }
+            first = end.saturating_add(1);
+        }
+        Ok(DescriptorTable { own: true })
+    }
+
+    /// Does nothing, as on this system all threads of a process share its table.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn separate(_kept: &[RawFd]) -> io::Result<DescriptorTable> {
+        Ok(DescriptorTable { own: false })
+    }
+
+    /// Returns the descriptor with this number, which another thread has open in its table, for this
+    /// one. It has the same number if this thread has a table of its own, so a number must not be taken
+    /// twice.
+    ///
+    /// # Errors
+    /// `EBADF` if the number is not open; the table is full.
+    pub(crate) fn take(&self, number: RawFd) -> io::Result<OwnedFd> {
+        if self.own {
+            return adopt(number);
+        }
+        // SAFETY: a system call on plain numbers.
+        let copy = cerr(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })?;
+        // SAFETY: the kernel has just opened it.
+        Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+    }
+}
+
+/// Closes the descriptors from `first` to `last`, of a table that no other thread has and whose
+/// descriptors no value owns.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn close_range(first: u32, last: u32) {
+    // SAFETY: see above.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+        return;
+    }
+    // Linux before 5.9.
+    let entries = fs::read_dir("/proc/thread-self/fd").into_iter().flatten().flatten();
+    let open: Vec<u32> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for fd in open.into_iter().filter(|fd| (first..=last).contains(fd)) {
+        // SAFETY: see above.
+        let _ = unsafe { libc::close(fd as libc::c_int) };
     }
 }
 
@@ -132,19 +214,36 @@ fn limits() -> io::Result<(u64, u64)> {
     Ok((soft as u64, hard as u64))
 }
 
-/// Returns true if fewer than `reserve` descriptors are left below the soft limit. The kernel gives
-/// out the lowest free number, so a copy of `probe` tells how many are open.
-pub(crate) fn is_near_limit(probe: BorrowedFd<'_>, reserve: u64) -> bool {
+/// Returns true if fewer descriptors are left below the soft limit than `reserve` returns for that
+/// limit. The kernel gives out the lowest free number, so a copy of `probe` tells how many are open.
+pub(crate) fn is_near_limit(probe: BorrowedFd<'_>, reserve: impl FnOnce(u64) -> u64) -> bool {
     let Ok((soft, _)) = limits() else {
         return false;
     };
     match probe.try_clone_to_owned() {
         Ok(copy) => {
             let lowest = u64::try_from(copy.as_raw_fd()).unwrap_or(0);
-            lowest >= soft.saturating_sub(reserve)
+            lowest >= soft.saturating_sub(reserve(soft))
         }
         Err(_) => true,
     }
+}
+
+/// Returns how many of `wanted` descriptors cannot be opened because of the limit of open files, and
+/// that limit; `None` if all of them can be opened.
+pub(crate) fn missing(wanted: u64) -> Option<(u64, u64)> {
+    let probe = io::stdin();
+    let mut copies = Vec::new();
+    for missing in (1..=wanted).rev() {
+        match probe.as_fd().try_clone_to_owned() {
+            Ok(copy) => copies.push(copy),
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                return Some((missing, limits().ok()?.0));
+            }
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Raises the soft limit of open files to the hard one. Returns the soft and the hard limit as they

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -109,8 +110,7 @@ pub(crate) fn replace_atomically(
 
 /// Writes a file in the same way, with mode 0644 less umask, but without syncing it, for one that
 /// is replaced several times a second and says nothing that is true after a crash of the machine.
-/// The temporary name is always `path` with `.new` behind it: a writer that crashes again and again
-/// leaves one file and not many. Returns the identity of the new file.
+/// The caller calls [`remove_leftovers`] once. Returns the identity of the new file.
 ///
 /// # Errors
 ///
@@ -120,22 +120,31 @@ pub(crate) fn replace_unsynced(path: &Path, content: &[u8]) -> io::Result<FileId
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() && !found.is_symlink()) {
         return Err(io::Error::other("not a regular file"));
     }
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let temporary = PathBuf::from(temporary);
-    // A crash may have left a file of this name, or somebody has put a link there.
-    let _ = fs::remove_file(&temporary);
-    let write = || {
-        let mut file = File::options().write(true).create_new(true).mode(0o644).open(&temporary)?;
-        file.write_all(content)?;
-        fs::rename(&temporary, path)?;
-        Ok(FileId::of(&file.metadata()?))
-    };
-    let result = write();
+    // The errors of tempfile contain the path, and users see these errors.
+    let temporary = temporary_path(path)?;
+    let mut file = File::options().write(true).create_new(true).mode(0o644).open(&temporary)?;
+    let result = file
+        .write_all(content)
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| Ok(FileId::of(&file.metadata()?)));
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     result
+}
+
+/// Removes the file `path` if it is still the file `id`. A file that takes its place meanwhile stays.
+pub(crate) fn remove_if_same(path: &Path, id: FileId) {
+    let is_same =
+        |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| FileId::of(&found) == id);
+    let Ok(temporary) = temporary_path(path) else { return };
+    if is_same(path) && fs::rename(path, &temporary).is_ok() {
+        if !is_same(&temporary) {
+            // Fails if there is an even newer file.
+            let _ = fs::hard_link(&temporary, path);
+        }
+        let _ = fs::remove_file(&temporary);
+    }
 }
 
 /// Locks the directory of `path` (flock(2)) until the result is dropped, so that one of several processes
@@ -159,7 +168,8 @@ pub(crate) fn lock_directory(path: &Path, limit: Duration) -> Option<Flock<File>
     }
 }
 
-/// Removes the temporary files of [`replace_atomically`] for `path` whose writers no longer exist.
+/// Removes the temporary files of [`replace_atomically`] and [`replace_unsynced`] for `path` whose
+/// writers no longer exist.
 pub(crate) fn remove_leftovers(path: &Path) {
     let Ok((directory, name)) = split(path) else { return };
     let prefix = temporary_prefix(name);
@@ -193,10 +203,20 @@ pub(crate) fn require_regular(metadata: &Metadata) -> io::Result<()> {
 
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// The temporary name is this, the writer's PID, a dot, six random letters or digits, and the
-/// suffix.
+/// The temporary name is this, the writer's PID, a dot, random letters or digits, and the suffix.
 fn temporary_prefix(name: &OsStr) -> OsString {
     [OsStr::new("."), name, OsStr::new(".")].into_iter().collect()
+}
+
+/// A name beside `path` that no other process uses, not even one with this PID in another PID
+/// namespace.
+fn temporary_path(path: &Path) -> io::Result<PathBuf> {
+    let (directory, name) = split(path)?;
+    let pid = std::process::id();
+    let random = RandomState::new().hash_one(pid);
+    let mut temporary = temporary_prefix(name);
+    temporary.push(format!("{pid}.{random:x}{TEMPORARY_SUFFIX}"));
+    Ok(directory.join(temporary))
 }
 
 fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
@@ -241,5 +261,38 @@ mod tests {
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
         let error = replace_atomically(scratch.path(), b"", 0o644, IfExists::Replace).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn writers_of_one_file_are_no_trouble_to_each_other() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a");
+        let contents = [b"1".to_vec(), b"2".repeat(10_000)];
+        std::thread::scope(|scope| {
+            for content in &contents {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        replace_unsynced(&path, content).unwrap();
+                        assert!(contents.contains(&fs::read(&path).unwrap()));
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn file_that_takes_the_place_of_another_is_not_removed_as_that() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a");
+        for _ in 0..1000 {
+            let old = replace_unsynced(&path, b"1").unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| remove_if_same(&path, old));
+                replace_unsynced(&path, b"2").unwrap();
+            });
+            assert_eq!(fs::read(&path).unwrap(), b"2");
+        }
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
     }
 }

@@ -9,11 +9,14 @@
 
 pub mod fd;
 pub(crate) mod file;
+pub mod memory;
+pub(crate) mod passage;
 pub(crate) mod process;
 pub(crate) mod pty;
 pub(crate) mod socket;
 pub(crate) mod terminal;
 pub mod time;
+pub(crate) mod wake;
 
 use std::ffi::{CStr, CString};
 use std::io;

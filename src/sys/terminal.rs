@@ -52,9 +52,23 @@ impl Terminal {
     /// # Errors
     /// Those of tcgetattr(3), and of duplicating the descriptor.
     pub(crate) fn adopt(file: File, saved: &TermiosFlags) -> io::Result<Terminal> {
-        let saved = saved.to_termios(termios::tcgetattr(&file)?);
-        restore_in_a_panic(&file, &saved)?;
-        Ok(Terminal { file, saved })
+        let saved = Terminal::modes_to_restore(&file, saved)?;
+        Ok(Terminal::with_modes(file, saved))
+    }
+
+    /// Returns the modes that [`with_modes`](Self::with_modes) takes. A panic restores them from now on.
+    ///
+    /// # Errors
+    /// As with [`adopt`](Self::adopt).
+    pub(crate) fn modes_to_restore(file: &File, saved: &TermiosFlags) -> io::Result<Termios> {
+        let saved = saved.to_termios(termios::tcgetattr(file)?);
+        restore_in_a_panic(file, &saved)?;
+        Ok(saved)
+    }
+
+    /// Takes a terminal over that has these modes restored at the end.
+    pub(crate) fn with_modes(file: File, saved: Termios) -> Terminal {
+        Terminal { file, saved }
     }
 
     /// Returns the modes that the terminal will get back.

@@ -1,10 +1,7 @@
 //! The telnet codec of a client (RFC 854), which can stop and go on at any byte. The server may
 //! echo; all other options but one are declined.
 
-use crate::telnet::{DO, DONT, ECHO, IAC, SB, SE, WILL, WONT};
-
-/// The other option that the server may have: it suits a terminal in raw mode (RFC 858).
-const SUPPRESS_GO_AHEAD: u8 = 3;
+use crate::telnet::{DO, DONT, ECHO, IAC, SB, SE, SUPPRESS_GO_AHEAD, WILL, WONT};
 
 /// The state of a connection's stream from the server.
 #[derive(Debug, Default)]

@@ -11,8 +11,8 @@ mod tests;
 
 use minicbor::{Decode, Encode};
 
-pub(crate) use self::option::ECHO;
 pub use self::option::{Agreement, OFFER, Options, Verb};
+pub(crate) use self::option::{ECHO, SUPPRESS_GO_AHEAD};
 
 /// The state of one connection's incoming telnet stream. It is plain data, so that a handover can
 /// take it to another program.
@@ -25,6 +25,14 @@ pub struct Decoder {
     /// What has been negotiated.
     #[n(1)]
     pub options: Options,
+    /// True if the peer has sent a command, which IAC IAC is not. A peer that never did may be a
+    /// program that knows nothing of telnet.
+    #[cbor(n(2), default)]
+    pub has_spoken: bool,
+    /// True if the last byte of data was a CR of a peer that had spoken: the LF or NUL that may
+    /// follow belongs to it.
+    #[cbor(n(3), default)]
+    pub after_cr: bool,
 }
 
 impl Decoder {
@@ -35,13 +43,20 @@ impl Decoder {
 
     /// Decodes the next bytes from the peer, which may end anywhere. Appends the bytes typed to
     /// `data` and the answers to `reply`, which never grows by more than `input.len() + 2`. No
-    /// input is an error: what makes no sense is skipped.
-    pub fn decode(&mut self, mut input: &[u8], data: &mut Vec<u8>, reply: &mut Vec<u8>) {
+    /// input is an error: what makes no sense is skipped. `line_ends` says what becomes of CR LF and
+    /// CR NUL.
+    pub fn decode(
+        &mut self,
+        mut input: &[u8],
+        line_ends: LineEnds,
+        data: &mut Vec<u8>,
+        reply: &mut Vec<u8>,
+    ) {
         loop {
             if self.state == State::Data {
                 let run = input.iter().position(|&byte| byte == IAC);
                 let (plain, rest) = input.split_at(run.unwrap_or(input.len()));
-                data.extend_from_slice(plain);
+                self.take_data(plain, line_ends, data);
                 input = rest;
             }
             let Some((&byte, rest)) = input.split_first() else {
@@ -53,7 +68,9 @@ impl Decoder {
                 State::Data => State::Iac,
                 State::Iac => {
                     if byte == IAC {
-                        data.push(IAC);
+                        self.take_data(&[IAC], line_ends, data);
+                    } else {
+                        self.has_spoken = true;
                     }
                     after_iac(byte)
                 }
@@ -76,6 +93,29 @@ impl Decoder {
             };
         }
     }
+
+    /// Appends decoded bytes to `data`. The CR of a line end is passed on at once, as nobody knows
+    /// when the next byte comes.
+    fn take_data(&mut self, bytes: &[u8], line_ends: LineEnds, data: &mut Vec<u8>) {
+        for run in bytes.split_inclusive(|&byte| byte == CR) {
+            let run = match run {
+                [LF | NUL, rest @ ..] if self.after_cr && line_ends == LineEnds::Join => rest,
+                run => run,
+            };
+            data.extend_from_slice(run);
+            self.after_cr = self.has_spoken && run.ends_with(&[CR]);
+        }
+    }
+}
+
+/// What becomes of CR LF and CR NUL, the two ways in which a telnet peer sends Return (RFC 854).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LineEnds {
+    /// Either is CR, if the peer has spoken telnet before the CR.
+    #[default]
+    Join,
+    /// They are data as any other.
+    Keep,
 }
 
 /// Returns the state after IAC and `command`. SE ends a subnegotiation, or is skipped as any
@@ -151,6 +191,9 @@ const SUB_MAX: u16 = 16384;
 /// The option COMPRESS of version 1 of the MUD Client Compression Protocol (MCCP1), the only one
 /// whose subnegotiation ends without an IAC.
 const COMPRESS: u8 = 85;
+const CR: u8 = b'\r';
+const LF: u8 = b'\n';
+const NUL: u8 = 0;
 pub(crate) const IAC: u8 = 0xff;
 pub(crate) const DONT: u8 = 0xfe;
 pub(crate) const DO: u8 = 0xfd;

@@ -8,7 +8,7 @@ use super::{DO, DONT, IAC, WILL, WONT};
 /// The commands that the server sends after its greeting: IAC WILL ECHO, IAC DO LINEMODE.
 pub const OFFER: [u8; 6] = [IAC, WILL, ECHO, IAC, DO, LINEMODE];
 
-/// The state of both options of a connection. The default is that [`OFFER`] has been sent.
+/// The state of the options of a connection. The default is that [`OFFER`] has been sent.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Options {
@@ -18,6 +18,11 @@ pub struct Options {
     /// LINEMODE of the peer, which WILL and WONT from the peer are about.
     #[n(1)]
     pub linemode: Agreement,
+    /// True if SUPPRESS-GO-AHEAD of the server is on. The server never offers the option: only a
+    /// peer that sends DO gets WILL, and WONT for a later DONT. With ECHO of the server, that is a
+    /// client's sign to send each character as it is typed (RFC 858, RFC 1143).
+    #[cbor(n(2), default)]
+    pub suppress_go_ahead: bool,
 }
 
 impl Options {
@@ -28,8 +33,14 @@ impl Options {
             (Verb::Dont, ECHO) => self.echo.refuse().then_some(Verb::Wont),
             (Verb::Will, LINEMODE) => self.linemode.accept().then_some(Verb::Do),
             (Verb::Wont, LINEMODE) => self.linemode.refuse().then_some(Verb::Dont),
-            // All other options stay off, also ECHO of the peer and LINEMODE of the server: a
-            // request is refused each time, and giving one up changes nothing.
+            (Verb::Do, SUPPRESS_GO_AHEAD) => {
+                (!std::mem::replace(&mut self.suppress_go_ahead, true)).then_some(Verb::Will)
+            }
+            (Verb::Dont, SUPPRESS_GO_AHEAD) => {
+                std::mem::replace(&mut self.suppress_go_ahead, false).then_some(Verb::Wont)
+            }
+            // All other options stay off, also ECHO and SUPPRESS-GO-AHEAD of the peer and LINEMODE
+            // of the server: a request is refused each time, and giving one up changes nothing.
             (Verb::Do, _) => Some(Verb::Wont),
             (Verb::Will, _) => Some(Verb::Dont),
             (Verb::Dont | Verb::Wont, _) => None,
@@ -89,5 +100,7 @@ pub enum Verb {
 
 /// RFC 857.
 pub(crate) const ECHO: u8 = 1;
+/// RFC 858.
+pub(crate) const SUPPRESS_GO_AHEAD: u8 = 3;
 /// RFC 1184.
 const LINEMODE: u8 = 34;

@@ -1,6 +1,6 @@
 //! Every rule of contract section 4 that concerns the decoder, in every chunking.
 
-use super::{Agreement, Decoder, OFFER, State, escape};
+use super::{Agreement, Decoder, LineEnds, OFFER, State, escape};
 use proptest::prelude::*;
 
 type Case = (&'static [u8], &'static [u8], &'static [u8]);
@@ -9,7 +9,12 @@ type Case = (&'static [u8], &'static [u8], &'static [u8]);
 const CASES: &[Case] = &[
     // Options the server takes no part in are refused, each time.
     (b"\xff\xfb\x03\xff\xfb\x03", b"", b"\xff\xfe\x03\xff\xfe\x03"),
-    (b"\xff\xfd\x03\xff\xfd\x03", b"", b"\xff\xfc\x03\xff\xfc\x03"),
+    (b"\xff\xfd\x05\xff\xfd\x05", b"", b"\xff\xfc\x05\xff\xfc\x05"),
+    // SUPPRESS-GO-AHEAD is never offered; each change that a client asks for is confirmed, once.
+    (b"\xff\xfd\x03\xff\xfd\x03", b"", b"\xff\xfb\x03"),
+    (b"\xff\xfd\x03\xff\xfe\x03\xff\xfe\x03", b"", b"\xff\xfb\x03\xff\xfc\x03"),
+    (b"\xff\xfe\x03\xff\xfd\x03", b"", b"\xff\xfb\x03"),
+    (b"\xff\xfd\x03\xff\xfb\x03\xff\xfc\x03", b"", b"\xff\xfb\x03\xff\xfe\x03"),
     // WILL ECHO and DO LINEMODE are such others: wrong side.
     (b"\xff\xfb\x01\xff\xfb\x01", b"", b"\xff\xfe\x01\xff\xfe\x01"),
     (b"\xff\xfd\x22\xff\xfd\x22", b"", b"\xff\xfc\x22\xff\xfc\x22"),
@@ -41,8 +46,17 @@ const CASES: &[Case] = &[
     (b"a\xff\xffb", b"a\xffb", b""),
     (b"\xff\xff\xfb\x03", b"\xff\xfb\x03", b""),
     (b"a\xff\xf1b\xffcd\xff\xf0e", b"abde", b""),
-    // No CR LF translation, and NUL is the business of the ignore list.
+    // Line ends are data until the peer has sent a command, and NUL is the business of the ignore
+    // list.
     (b"a\r\0b\r\nc\n\0", b"a\r\0b\r\nc\n\0", b""),
+    (b"\xff\xff\r\na", b"\xff\r\na", b""),
+    (b"\r\n\xff\xf1\r\n\r\0a", b"\r\n\r\ra", b""),
+    // A line end is of the kind that its CR is, and one byte at most belongs to a CR.
+    (b"\r\xff\xf1\na", b"\r\na", b""),
+    (b"\xff\xf1\r\xff\xf1\na", b"\ra", b""),
+    (b"\xff\xf1\r\xff\xfa\x18\n\xff\xf0\n\n", b"\r\n", b""),
+    (b"\xff\xf1\r\r\n\n\r\0\0", b"\r\r\n\r\0", b""),
+    (b"\xff\xf1\r\xff\xff\n\0\rb\n", b"\r\xff\n\0\rb\n", b""),
     // Subnegotiations are consumed; command characters in them are not commands.
     (b"a\xff\xfa\x18\x18\x14\x11\xff\xf0b", b"ab", b""),
     (b"\xff\xfa\x18\xff\xf0a", b"a", b""),
@@ -74,7 +88,7 @@ fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> (Decoder, Vec<u8>, 
     let (mut decoder, mut data, mut reply) = (Decoder::new(), Vec::new(), Vec::new());
     for chunk in chunks {
         let before = reply.len();
-        decoder.decode(chunk, &mut data, &mut reply);
+        decoder.decode(chunk, LineEnds::Join, &mut data, &mut reply);
         assert!(reply.len() - before <= chunk.len() + 2);
     }
     (decoder, data, reply)
@@ -95,6 +109,27 @@ fn cases_in_every_chunking() {
             assert_eq!(decoder.state, State::Data, "{input:x?}");
         }
     }
+}
+
+#[test]
+fn line_ends_may_be_kept() {
+    let (mut data, mut reply) = (Vec::new(), Vec::new());
+    let input = b"\xff\xf1a\r\0b\r\nc\n\0\r";
+    Decoder::new().decode(input, LineEnds::Keep, &mut data, &mut reply);
+    assert_eq!((&*data, &*reply), (&b"a\r\0b\r\nc\n\0\r"[..], &b""[..]));
+}
+
+/// The rule for line ends, on data that is already decoded.
+fn joined(data: &[u8]) -> Vec<u8> {
+    let mut joined = Vec::new();
+    let mut after_cr = false;
+    for &byte in data {
+        if !(after_cr && matches!(byte, b'\n' | 0)) {
+            joined.push(byte);
+        }
+        after_cr = byte == b'\r';
+    }
+    joined
 }
 
 #[test]
@@ -168,6 +203,7 @@ fn telnet_bytes() -> impl Strategy<Value = Vec<u8>> {
         4 => Just(0xff),
         4 => prop::sample::select(&[0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xf0][..]),
         3 => prop::sample::select(&[0x01, 0x22, 0x55][..]),
+        3 => prop::sample::select(&b"\r\n\0"[..]),
         2 => any::<u8>(),
     ];
     prop::collection::vec(byte, 0..200)
@@ -202,9 +238,17 @@ proptest! {
         let mut decoder = Decoder::new();
         decoder.state = if inside_iac { State::SubIac { held } } else { State::Sub { held, mccp } };
         let (mut data, mut reply) = (Vec::new(), Vec::new());
-        decoder.decode(&input, &mut data, &mut reply);
+        decoder.decode(&input, LineEnds::Join, &mut data, &mut reply);
         prop_assert!(data.len() <= input.len());
         prop_assert!(reply.len() <= input.len() + 2);
+    }
+
+    #[test]
+    fn line_ends_are_joined_in_decoded_data(input in telnet_bytes()) {
+        let spoken = [b"\xff\xf1", &*input].concat();
+        let (mut kept, mut reply) = (Vec::new(), Vec::new());
+        Decoder::new().decode(&spoken, LineEnds::Keep, &mut kept, &mut reply);
+        prop_assert_eq!(decode(spoken.chunks(1)).1, joined(&kept));
     }
 
     #[test]

@@ -150,6 +150,9 @@ fn options_of_our_own_are_strict() {
     }
     assert_eq!(config(&[]).console.style, MessageStyle::Current);
     assert_eq!(config(&["--compat", "2.7"]).console.style, MessageStyle::V2_7);
+    assert!(config(&[]).console.join_line_ends);
+    assert!(config(&["--crlf", "join"]).console.join_line_ends);
+    assert!(!config(&["--crlf", "join", "--cr=keep"]).console.join_line_ends);
     assert_eq!(config(&[]).endpoints.allow_from, None);
     let networks =
         config(&["--allow-from", "10.0.0.0/8", "--allow-f=::1,10.1.1.1"]).endpoints.allow_from;
@@ -166,6 +169,8 @@ fn options_of_our_own_are_strict() {
             ["--history", "65M"],
             "invalid size '65M' for --history (bytes, or with k or M, up to 64M)",
         ),
+        (["--crlf", "JOIN"], "invalid value 'JOIN' for --crlf (join or keep)"),
+        (["--crlf", ""], "invalid value '' for --crlf (join or keep)"),
         (["--compat", "2.8"], "invalid version '2.8' for --compat (only 2.7)"),
         (
             ["--allow-from", "10/8"],
@@ -290,9 +295,9 @@ fn forms(option: &str) -> &'static [&'static str] {
         "port" | "logport" => &["N", "127.0.0.1:N", "N.0.0.1:1", "[::1]:N", "unix:::N:path"],
         "listen" => &["tcp://:N", "fd://N"],
         "allow-from" => &["10.0.0.0/N", "N.0.0.0", "::/N"],
-        "autorestartcmd" | "chdir" | "child-pidfile" | "compat" | "events" | "exec" | "ignore"
-        | "info-file" | "killcmd" | "logfile" | "logoutcmd" | "logstamp" | "name" | "pidfile"
-        | "ready" | "reloadcmd" | "status-file" | "syslog" | "timefmt" | "user" => &[],
+        "autorestartcmd" | "chdir" | "child-pidfile" | "compat" | "crlf" | "events" | "exec"
+        | "ignore" | "info-file" | "killcmd" | "logfile" | "logoutcmd" | "logstamp" | "name"
+        | "pidfile" | "ready" | "reloadcmd" | "status-file" | "syslog" | "timefmt" | "user" => &[],
         _ => panic!("is there a number in --{option}?"),
     }
 }

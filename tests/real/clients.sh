@@ -30,7 +30,7 @@ check "nc -U, ^Q" on_terminal cooked no '\x16\x11\x04' nc.openbsd -U console
 check "nc on TCP, ^Q and ^D" on_terminal cooked no '\x16\x11\x04 {\^Q} \x04' nc.openbsd 127.0.0.1 2000
 check "ncat -U, ^D" on_terminal cooked no '\x04' ncat -U console
 check "ncat -t, ^D" on_terminal cooked no '\x04' ncat -t 127.0.0.1 2000
-check "plink -telnet, ^Q" on_terminal silent yes '\x16\x11\x04' plink -telnet -P 2000 127.0.0.1
+check "plink -telnet, ^Q" on_terminal raw yes '\x11' plink -telnet -P 2000 127.0.0.1
 check "plink -raw, ^Q and ^D" \
     on_terminal cooked no '\x16\x11\x04 {\^Q} \x04' plink -raw -P 2000 127.0.0.1
 
@@ -61,9 +61,8 @@ session() {
     expected+=$'\nhello\nhello'
     if [ "$tty" = cooked ]; then
         expected+=$'\nhello\n^X'
-        lines=3
+        lines=3 quote=C-v flush=C-d
     fi
-    if [ "$tty" = cooked ] || [ "$tty" = silent ]; then quote=C-v flush=C-d; fi
     within 5 eval '[ "$(screen | grep -c "hello$")" = $lines ]' || return
     tmux send-keys -t kid $quote C-x $flush
     expected+=$'\n'$(killed kid logout | tr -d '\r' | sed '/^$/d')
@@ -79,7 +78,7 @@ check "socat, ^D" in_tmux cooked C-d socat - UNIX-CONNECT:console
 check "nc -U, ^D" in_tmux cooked 'C-v C-q C-d' nc.openbsd -U console
 check "ncat, ^D" in_tmux cooked C-d ncat 127.0.0.1 2000
 check "ncat -t, ^D" in_tmux cooked C-d ncat -t 127.0.0.1 2000
-check "plink -telnet, ^Q" in_tmux silent 'C-v C-q C-d' plink -telnet -P 2000 127.0.0.1
+check "plink -telnet, ^Q" in_tmux raw C-q plink -telnet -P 2000 127.0.0.1
 check "plink -raw, ^D" in_tmux cooked C-d plink -raw -P 2000 127.0.0.1
 
 # In a pipe: greeting, negotiation unless the client speaks telnet, the line and the reply.

@@ -26,7 +26,8 @@ impl Console {
         if client.kind == ClientKind::Telnet {
             let mut reply = Vec::new();
             let before = client.decoder.clone();
-            client.decoder.decode(bytes, &mut data, &mut reply);
+            let line_ends = self.settings.line_ends();
+            client.decoder.decode(bytes, line_ends, &mut data, &mut reply);
             self.revision += u64::from(client.decoder != before);
             client.reader.stage(&reply);
             client.replies += reply.len();

@@ -223,9 +223,9 @@ fn telnet_is_taken_out_of_what_a_socket_sends() {
     console.joins(B, User, Telnet);
     console.types(B, b"a\xFF");
     console.types(B, b"\xFFb\xFF\xFD");
-    console.types(B, b"\x03c\xFF\xFA\x18\x18\x18\xFF\xF0d\r\0");
+    console.types(B, b"\x05c\xFF\xFA\x18\x18\x18\xFF\xF0d\r\0");
     assert_eq!(console.child_reads(), b"a\xFFbcd\r");
-    assert_eq!(console.reads(B), b"\xFF\xFC\x03");
+    assert_eq!(console.reads(B), b"\xFF\xFC\x05");
     assert_eq!(console.0.poll_effect(), None);
 }
 

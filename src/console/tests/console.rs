@@ -316,7 +316,7 @@ fn a_socket_gets_the_offer_after_the_greeting() {
 fn a_client_that_does_not_read_answers_is_not_read() {
     let mut console = watched(settings());
     console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Telnet }, at(0));
-    let requests = b"\xFF\xFD\x03".repeat(STAGE_MAX / 3 + 1);
+    let requests = b"\xFF\xFD\x05".repeat(STAGE_MAX / 3 + 1);
     assert!(console.accepts_input(A));
     console.handle(Event::Input { id: A, bytes: &requests }, at(0));
     assert!(!console.accepts_input(A));

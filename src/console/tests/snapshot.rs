@@ -69,7 +69,7 @@ fn a_client_that_has_not_read_its_replies_is_not_read_afterwards() {
     let mut console = lagging_console();
     let id = ClientId(1);
     while console.accepts_input(id) {
-        console.handle(Event::Input { id, bytes: &b"\xFF\xFD\x03".repeat(1000) }, at(1));
+        console.handle(Event::Input { id, bytes: &b"\xFF\xFD\x05".repeat(1000) }, at(1));
     }
     let mut console = upgraded(&console, settings());
     assert!(!console.accepts_input(id));

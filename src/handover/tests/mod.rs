@@ -1,5 +1,6 @@
 //! States of other versions, and bytes that are no state.
 
+mod frozen;
 pub(crate) mod sample;
 mod value;
 
@@ -52,15 +53,16 @@ const OVERLAP: OverlapOptions = OverlapOptions {
 };
 
 /// The numbers that lead to the fields that can never be left out.
-const NEEDED: &str = "0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 13.2.0.0 13.2.0.1 14.0 14.1 14.2 \
-    14.4 14.5 14.6 16.0.0 16.0.1 16.0.1.0 16.0.1.1 16.0.1.2 16.0.1.3 16.0.3.0 16.0.3.1 17.0 17.1 \
-    17.1.0 17.1.1 17.1.2 17.1.3 2 4 5 5.0 5.0.0 5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.0.0 \
-    5.0.0.1.0.0.1 5.0.1 5.0.2.0 5.1 5.1.0 5.10.0 5.11.0.0 5.11.0.0.0 5.11.0.0.1 5.12.0.0 5.12.0.1 \
-    5.13.0.0.0 5.13.0.0.1 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 \
-    5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 \
-    6.0 6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 6.4.0 6.4.1 6.4.2 6.4.3 7.0.0 7.0.1 \
-    7.0.1.0 7.0.1.1 7.0.1.2 7.0.1.3 7.0.2.0 7.0.2.1 8.0.0 8.0.1 8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 \
-    8.0.2 9.0 9.0.0 9.0.1 9.0.2 9.0.3 9.1.0 9.1.1";
+const NEEDED: &str = "\
+    0 1 10.0 10.0.0 10.0.1 10.0.2 10.0.3 12.0 12.1 12.2 12.3 13.2.0.0 13.2.0.1 13.3.1.0.0 14.0 14.1 \
+    14.2 14.4 14.5 14.6 16.0.0 16.0.1 16.0.1.0 16.0.1.1 16.0.1.2 16.0.1.3 16.0.3.0 16.0.3.1 17.0 \
+    17.1 17.1.0 17.1.1 17.1.2 17.1.3 19.0 19.0.0 19.0.1 19.0.2 19.0.3 19.1 19.1.0 19.1.1 19.1.2 \
+    19.1.3 19.2.0 19.2.1 2 4 5 5.0 5.0.0 5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.0.0 5.0.0.1.0.0.1 5.0.1 \
+    5.0.2.0 5.1 5.1.0 5.10.0 5.11.0.0 5.11.0.0.0 5.11.0.0.1 5.12.0.0 5.12.0.1 5.13.0.0.0 5.13.0.0.1 \
+    5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 \
+    5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 6.0 6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 \
+    6.2.3 6.4.0 6.4.1 6.4.2 6.4.3 7.0.0 7.0.1 7.0.1.0 7.0.1.1 7.0.1.2 7.0.1.3 7.0.2.0 7.0.2.1 8.0.0 \
+    8.0.1 8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 8.0.2 9.0 9.0.0 9.0.1 9.0.2 9.0.3 9.1.0 9.1.1";
 
 /// The sample's body, taken apart.
 fn tree() -> Value {
@@ -181,8 +183,15 @@ fn a_cut_or_changed_state_is_refused() {
 #[test]
 fn a_state_of_another_format_is_refused_by_name() {
     let mut bytes = encode(&sample::state());
-    bytes[b"procServ state\n".len()] = 2;
-    assert!(matches!(decode(&bytes), Err(Unreadable::Format(2))));
+    for (number, reason) in [
+        (1, "the state was made by a version before 0.1.0, which cannot be read"),
+        (3, "the state was made by a newer version, in format 3; this one reads format 2"),
+    ] {
+        bytes[b"procServ state\n".len()] = number;
+        let error = decode(&bytes).unwrap_err();
+        assert!(matches!(error, Unreadable::Format(found) if found == u32::from(number)));
+        assert_eq!(error.to_string(), reason);
+    }
     assert!(matches!(decode(b"procServ stat"), Err(Unreadable::Foreign)));
 }
 

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use serde_json::json;
 
+use super::doctor::instance;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::output;
-use crate::manage::registry::ini::{self, Ini};
+use crate::manage::registry::ini;
 use crate::manage::registry::shlex;
-use crate::manage::registry::{Instance, Registry, check_name, unit_name};
+use crate::manage::registry::{Instance, Registry, Sources, Unusable, check_name, unit_name};
 use crate::manage::systemd::launcher;
 use crate::manage::systemd::systemctl;
 use crate::manage::systemd::unit;
@@ -43,10 +44,11 @@ pub(crate) fn add(registry: &Registry, matches: &ArgMatches, json: bool) -> Comm
         _ => registry.require_sole_instance(&name)?,
     }
     let instance = requested_instance(registry, matches, &name, file.clone(), force)?;
-    let content = content(&instance)?;
+    let content = content(registry, &instance)?;
     if !force {
         instance.server_config(registry).map_err(CommandError::usage)?;
     }
+    instance::require_startable(registry, &instance, force)?;
 
     let directory = registry.directory();
     fs::DirBuilder::new()
@@ -130,6 +132,8 @@ fn requested_instance(
         chdir,
         user: text("username"),
         group: text("group"),
+        files: Vec::new(),
+        host: None,
         port: text("port"),
         environment: (!environment.is_empty()).then(|| environment.join(" ")),
         env_file: env_file.map(|path| path.to_string_lossy().into_owned()),
@@ -176,7 +180,7 @@ fn absolute(path: &str) -> Result<PathBuf, CommandError> {
 ///
 /// # Errors
 /// A value that would be read differently.
-fn content(instance: &Instance) -> Result<String, CommandError> {
+fn content(registry: &Registry, instance: &Instance) -> Result<String, CommandError> {
     let chdir =
         instance.chdir.to_str().ok_or_else(|| CommandError::usage("--chdir: is not UTF-8"))?;
     let lines = [
@@ -191,6 +195,9 @@ fn content(instance: &Instance) -> Result<String, CommandError> {
     ];
     let mut content = format!("[{}]\n", instance.name);
     for (key, value) in lines {
+        if value.as_ref().is_some_and(String::is_empty) {
+            return Err(CommandError::usage(format!("{}: {key}: a value is empty", instance.name)));
+        }
         if let Some(value) = value {
             let value = ini::escaped(&value).map_err(|problem| {
                 CommandError::usage(format!("{}: {key}: {problem}", instance.name))
@@ -200,12 +207,13 @@ fn content(instance: &Instance) -> Result<String, CommandError> {
         }
     }
     // Reading has all the checks.
-    let read = Ini::parse(&content)
-        .map_err(|error| error.what)
-        .and_then(|ini| Instance::read(&instance.file, &ini, &instance.name));
-    match read {
-        Ok(read) if read == *instance => Ok(content),
-        Ok(_) => Err(CommandError::usage(format!("{}: a value is empty", instance.name))),
-        Err(problem) => Err(CommandError::usage(format!("{}: {problem}", instance.name))),
+    let mut sources = Sources::empty(registry);
+    sources.add(&instance.file, &content);
+    match sources.instance(&instance.name) {
+        Ok(_) => Ok(content),
+        Err(Unusable::Wrong(problem)) => {
+            Err(CommandError::usage(format!("{}: {problem}", instance.name)))
+        }
+        Err(_) => Err(CommandError::usage(format!("{}: is not a name", instance.name))),
     }
 }

@@ -1,15 +1,17 @@
 //! `list` shows the configuration of instances, `status` their servers and children.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
+use super::fallback;
 use crate::manage::error::CommandResult;
+use crate::manage::inspect::bounded;
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::{self, Clock};
 use crate::manage::output;
-use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::shlex;
 use crate::manage::registry::{Instance, Registry, unit_name};
 
@@ -17,8 +19,13 @@ use crate::manage::registry::{Instance, Registry, unit_name};
 ///
 /// # Errors
 /// A pattern that matches no instance; files that can't be read.
-pub(crate) fn list(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
-    let instances = registry.matching(&Patterns::from_matches(matches)?)?;
+pub(crate) fn list(
+    registry: &Registry,
+    matches: &ArgMatches,
+    is_default: bool,
+    json: bool,
+) -> CommandResult {
+    let (_, instances) = fallback::matching(registry, matches, is_default)?;
     if json {
         output::print_json(&instances.iter().map(configured).collect())?;
         return Ok(0);
@@ -49,6 +56,7 @@ fn configured(instance: &Instance) -> Value {
         "user": instance.user,
         "group": instance.group,
         "port": instance.port,
+        "host": instance.host,
         "environment": instance.environment,
         "env_file": instance.env_file,
         "options": instance.options,
@@ -59,73 +67,117 @@ fn configured(instance: &Instance) -> Value {
 ///
 /// # Errors
 /// A pattern that matches no instance; files that can't be read.
-pub(crate) fn status(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
-    let instances = registry.matching(&Patterns::from_matches(matches)?)?;
+pub(crate) fn status(
+    registry: &Registry,
+    matches: &ArgMatches,
+    is_default: bool,
+    json: bool,
+) -> CommandResult {
+    let (registry, instances) = fallback::matching(registry, matches, is_default)?;
     let clock = Clock::read();
     let now = SystemTime::now();
-    let found =
-        instances.iter().map(|instance| (instance, probe::probe(registry, instance, clock)));
+    let instances: Vec<Arc<Instance>> = instances.into_iter().map(Arc::new).collect();
+    let looks = bounded::each(instances.clone(), move |instance| {
+        match probe::probe(&registry, &instance, clock) {
+            Some(live) => State::Known(Box::new(live)),
+            None if probe::is_hidden(&registry, &instance) => State::Absent("hidden"),
+            None => State::Absent("stopped"),
+        }
+    });
+    let found = instances.iter().zip(looks);
+    let found = found.map(|(instance, look)| (&instance.name, look.unwrap_or(NO_ANSWER)));
     if json {
-        let all = found.map(|(instance, live)| state(registry, instance, live.as_ref()));
-        output::print_json(&all.collect())?;
-        return Ok(0);
+        output::print_json(&found.map(|(name, state)| state.json(name)).collect())?;
+    } else if matches.get_flag("plain") {
+        let lines: Vec<String> = found.map(|(name, state)| state.plain(name)).collect();
+        output::print(&lines.concat())?;
+    } else {
+        let mut rows = vec![STATUS.map(str::to_owned).to_vec()];
+        rows.extend(found.map(|(name, state)| state.row(name, now)));
+        output::print(&output::table(&rows))?;
     }
-    let mut rows = vec![STATUS.map(str::to_owned).to_vec()];
-    for (instance, live) in found {
-        rows.push(row(registry, instance, live.as_ref(), now));
-    }
-    output::print(&output::table(&rows))?;
     Ok(0)
 }
 
 const STATUS: [&str; 7] = ["NAME", "STATE", "SERVER", "CHILD", "UP", "RESTARTS", "CONSOLE"];
 
-fn row(
-    registry: &Registry,
-    instance: &Instance,
-    live: Option<&ServerStatus>,
-    now: SystemTime,
-) -> Vec<String> {
-    let dash = || "-".to_owned();
-    let Some(live) = live else {
-        let state = absent(registry, instance).to_owned();
-        return vec![instance.name.clone(), state, dash(), dash(), dash(), dash(), dash()];
-    };
-    let pid = |process: &Option<proc::Process>| {
-        process.as_ref().map_or_else(dash, |process| process.pid.to_string())
-    };
-    let up = live.child_since.and_then(|since| now.duration_since(since).ok());
-    vec![
-        instance.name.clone(),
-        live.state().to_owned(),
-        pid(&live.server),
-        pid(&live.child),
-        up.map_or_else(dash, |up| span(up.as_secs())),
-        live.status
-            .as_ref()
-            .and_then(|status| status.get("restarts"))
-            .map_or_else(dash, Value::to_string),
-        if live.endpoints.is_empty() { dash() } else { live.endpoints.join(" ") },
-    ]
+/// What can be told of an instance.
+enum State {
+    /// There is an info file.
+    Known(Box<ServerStatus>),
+    /// There is none; the state in one word.
+    Absent(&'static str),
 }
 
-fn state(registry: &Registry, instance: &Instance, live: Option<&ServerStatus>) -> Value {
-    let pid = |process: Option<&proc::Process>| process.map(|process| process.pid);
-    json!({
-        "name": instance.name,
-        "state": live.map_or_else(|| absent(registry, instance), ServerStatus::state),
-        "server_pid": live.and_then(|live| pid(live.server.as_ref())),
-        "server_since": live.and_then(|live| live.since).map(proc::seconds),
-        "child_pid": live.and_then(|live| pid(live.child.as_ref())),
-        "child_since": live.and_then(|live| live.child_since).map(proc::seconds),
-        "endpoints": live.map(|live| live.endpoints.clone()).unwrap_or_default(),
-        "status": live.and_then(|live| live.status.clone()),
-    })
-}
+/// The files of an instance, or its processes, are not to be read in time.
+const NO_ANSWER: State = State::Absent("no_answer");
 
-/// The state of an instance without an info file.
-fn absent(registry: &Registry, instance: &Instance) -> &'static str {
-    if probe::is_hidden(registry, instance) { "hidden" } else { "stopped" }
+impl State {
+    fn word(&self) -> &str {
+        match self {
+            State::Known(live) => live.state(),
+            State::Absent(word) => word,
+        }
+    }
+
+    fn live(&self) -> Option<&ServerStatus> {
+        match self {
+            State::Known(live) => Some(live),
+            State::Absent(_) => None,
+        }
+    }
+
+    fn row(&self, name: &str, now: SystemTime) -> Vec<String> {
+        let dash = || "-".to_owned();
+        let live = self.live();
+        let pid = |process: Option<&proc::Process>| {
+            process.map_or_else(dash, |process| process.pid.to_string())
+        };
+        let since = live.and_then(|live| live.child_since);
+        let up = since.and_then(|since| now.duration_since(since).ok());
+        let restarts = live.and_then(|live| live.status.as_ref()?.get("restarts"));
+        let endpoints = live.map(|live| live.endpoints.join(" "));
+        vec![
+            name.to_owned(),
+            self.word().to_owned(),
+            pid(live.and_then(|live| live.server.as_ref())),
+            pid(live.and_then(|live| live.child.as_ref())),
+            up.map_or_else(dash, |up| span(up.as_secs())),
+            restarts.map_or_else(dash, Value::to_string),
+            endpoints.filter(|endpoints| !endpoints.is_empty()).unwrap_or_else(dash),
+        ]
+    }
+
+    /// The line of procServ's helper, for scripts that read it (its contract, chapter 5).
+    fn plain(&self, name: &str) -> String {
+        let live = match self {
+            State::Known(live) if live.server.is_some() || live.state() == "hidden" => live,
+            State::Known(_) => return format!("{name} Dead\n"),
+            State::Absent(_) => return format!("{name} Stopped\n"),
+        };
+        let endpoint = |text: &String| {
+            let bare = text.strip_prefix("tcp:").or_else(|| text.strip_prefix("unix:"));
+            output::escape_control(bare.unwrap_or(text))
+        };
+        // The info file has the other order.
+        let endpoints: Vec<String> = live.endpoints.iter().rev().map(endpoint).collect();
+        format!("{name} Running\t{}\n", endpoints.join(" "))
+    }
+
+    fn json(&self, name: &str) -> Value {
+        let live = self.live();
+        let pid = |process: Option<&proc::Process>| process.map(|process| process.pid);
+        json!({
+            "name": name,
+            "state": self.word(),
+            "server_pid": live.and_then(|live| pid(live.server.as_ref())),
+            "server_since": live.and_then(|live| live.since).map(proc::seconds),
+            "child_pid": live.and_then(|live| pid(live.child.as_ref())),
+            "child_since": live.and_then(|live| live.child_since).map(proc::seconds),
+            "endpoints": live.map(|live| live.endpoints.clone()).unwrap_or_default(),
+            "status": live.and_then(|live| live.status.clone()),
+        })
+    }
 }
 
 /// Formats a length of time by its two largest units.

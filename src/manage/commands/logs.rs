@@ -84,7 +84,7 @@ fn mention_log_file(registry: &Registry, instance: &Instance) {
         && let Ok(config) = instance.server_config(registry)
         && let Some(LogTarget::File(log)) = config.log.target
     {
-        let log = registry.server_directory().join(log);
+        let log = instance.chdir.join(log);
         let name = &instance.name;
         output::print_error(&format!("{name}: what its child writes is in {}", log.display()));
     }

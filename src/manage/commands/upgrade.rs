@@ -11,8 +11,8 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::manage::error::CommandResult;
-use crate::manage::inspect::probe;
 use crate::manage::inspect::proc::{self, Clock};
+use crate::manage::inspect::{bounded, probe};
 use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry};
@@ -44,7 +44,7 @@ pub(crate) fn upgrade(registry: &Registry, matches: &ArgMatches, json: bool) -> 
         };
         failed |= result.is_err();
         if !json {
-            output::print(&format!("{}: {word}: {text}\n", instance.name))?;
+            output::print(&output::line(&format!("{}: {word}: {text}", instance.name)))?;
         }
         report.push(json!({ "name": instance.name, "result": word, "text": text }));
     }
@@ -64,10 +64,19 @@ fn upgrade_one(
     clock: Option<Clock>,
     timeout: Duration,
 ) -> Result<Option<String>, String> {
-    let live = probe::probe(registry, instance, clock);
-    let is_hidden = match &live {
-        Some(live) => live.state() == "hidden",
-        None => probe::is_hidden(registry, instance),
+    let look = {
+        let (registry, instance) = (registry.clone(), instance.clone());
+        bounded::one(move || {
+            let live = probe::probe(&registry, &instance, clock);
+            let is_hidden = match &live {
+                Some(live) => live.state() == "hidden",
+                None => probe::is_hidden(&registry, &instance),
+            };
+            (live, is_hidden)
+        })
+    };
+    let Some((live, is_hidden)) = look else {
+        return Err("its files do not answer: a disk or a server hangs".to_owned());
     };
     if is_hidden {
         return Err("only others may see it; are you root?".to_owned());

@@ -1,5 +1,7 @@
 //! Running servers and their children.
 
+pub(crate) mod bounded;
 pub(crate) mod probe;
 pub(crate) mod proc;
 pub(crate) mod servers;
+pub(crate) mod units;

@@ -70,9 +70,10 @@ pub(crate) fn probe(
         info = config.files.info.unwrap_or(info);
         status = config.files.status.unwrap_or(status);
     }
-    let mut live = read_info(&registry.server_directory(), &info)?;
+    let directory = registry.in_root(&instance.chdir);
+    let mut live = read_info(&directory, &info)?;
     if let Some(server) = &live.server {
-        live.status = read_status(&registry.server_directory().join(status), server.pid);
+        live.status = read_status(&directory.join(status), server.pid);
         live.child = child(server.pid, live.status.as_ref());
         live.since = clock.map(|clock| clock.start(server));
         live.child_since = live.child.as_ref().and_then(|child| Some(clock?.start(child)));

@@ -26,6 +26,8 @@ pub(crate) struct Process {
     /// Addresses in the process's memory, fields 26 to 28 and 45 to 51 of proc_pid_stat(5). An
     /// execve(2) changes them, where addresses are random. Zeros if this process may not see them.
     pub(crate) memory_layout: Vec<u64>,
+    /// True if a signal such as `SIGSTOP`, or a debugger, has stopped the process.
+    pub(crate) is_stopped: bool,
 }
 
 /// Returns true if there is a process with this PID of which `/proc` shows nothing (the mount
@@ -145,6 +147,7 @@ mod kernel {
             comm: stat.comm,
             started: stat.starttime,
             memory_layout: layout.map(Option::unwrap_or_default).collect(),
+            is_stopped: matches!(stat.state, 'T' | 't'),
         })
     }
 

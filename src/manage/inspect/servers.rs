@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::proc;
+use super::{bounded, proc};
 use crate::cli;
 use crate::config::endpoint::Address;
 use crate::config::{Config, LogTarget};
@@ -53,25 +53,35 @@ impl RunningServer {
     }
 }
 
-/// All servers in this mount namespace: those of containers have other files.
-pub(crate) fn running() -> Vec<RunningServer> {
+/// All servers in this mount namespace: those of containers have other files. Also the PIDs of the
+/// processes that seem to be servers, and of which the kernel does not tell more: reading a command
+/// line waits for the memory of the process.
+pub(crate) fn running() -> (Vec<RunningServer>, Vec<i32>) {
     let mounts = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
     let here = mounts("self");
-    let mut found: Vec<RunningServer> = Vec::new();
-    for pid in proc::pids() {
-        let Some(process) = proc::process(pid) else { continue };
-        if process.comm != "procServ" || mounts(&pid.to_string()) != here {
-            continue;
-        }
+    let is_server = |pid: &i32| {
+        proc::process(*pid).is_some_and(|process| process.comm == "procServ")
+            && mounts(&pid.to_string()) == here
+    };
+    let pids: Vec<i32> = proc::pids().into_iter().filter(is_server).collect();
+    let looks = bounded::each(pids.clone(), |pid| {
         let argv: Vec<OsString> = proc::arguments(pid);
-        if let (Some(directory), Ok(config)) = (proc::directory(pid), cli::parse(argv, &|_| None)) {
-            found.push(RunningServer { pid, directory, config });
+        let config = cli::parse(argv, &|_| None).ok()?;
+        Some(RunningServer { pid, directory: proc::directory(pid)?, config })
+    });
+    let mut found = Vec::new();
+    let mut unanswered = Vec::new();
+    for (pid, look) in pids.into_iter().zip(looks) {
+        match look {
+            Some(server) => found.extend(server),
+            None => unanswered.push(pid),
         }
     }
     // Between fork and exec a child has the command line of its server.
-    let children: Vec<i32> = found.iter().flat_map(|server| proc::children(server.pid)).collect();
+    let children: Vec<i32> =
+        found.iter().flat_map(|server: &RunningServer| proc::children(server.pid)).collect();
     found.retain(|server| !children.contains(&server.pid));
-    found
+    (found, unanswered)
 }
 
 /// The TCP addresses where a server with this configuration listens.

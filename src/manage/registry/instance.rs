@@ -1,10 +1,10 @@
 //! An instance: what a section of a configuration file says about one server.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Registry;
-use super::ini::Ini;
+use super::configuration::{NOBODY, Sources};
 use super::shlex;
 use crate::cli;
 use crate::config::Config;
@@ -14,60 +14,79 @@ use crate::config::Config;
 pub(crate) struct Instance {
     /// The name of the section.
     pub(crate) name: String,
-    /// The file with the section.
+    /// The file with the section; of several, the last that is read.
     pub(crate) file: PathBuf,
-    /// The words of the child's command line.
+    /// All files with the section, in the order in which they are read.
+    pub(crate) files: Vec<PathBuf>,
+    /// The words of the child's command line, after any options for the server. Empty if the
+    /// section has no command: then the unit can't start.
     pub(crate) command: Vec<String>,
-    /// The working directory of the child.
+    /// The working directory of server and child.
     pub(crate) chdir: PathBuf,
-    /// The user of server and child, in [`Scope::System`](super::Scope::System).
+    /// The user of server and child. Always there in [`Scope::System`](super::Scope::System), of
+    /// no effect otherwise.
     pub(crate) user: Option<String>,
-    /// Their group.
+    /// Their group. `None`: the group of the user.
     pub(crate) group: Option<String>,
-    /// One more control endpoint, in procServ's notation.
+    /// The control endpoint, in procServ's notation. `None`: the Unix socket of the run directory
+    /// alone.
     pub(crate) port: Option<String>,
+    /// The machine that starts the instance, for systemd's `ConditionHost=`.
+    pub(crate) host: Option<String>,
     /// Assignments, in the notation of systemd's `Environment=`.
     pub(crate) environment: Option<String>,
-    /// A file of assignments for systemd's `EnvironmentFile=`.
+    /// A file of assignments, in the notation of systemd's `EnvironmentFile=`.
     pub(crate) env_file: Option<String>,
     /// The words of more options for the server. procServ's own helper does not know this key.
     pub(crate) options: Vec<String>,
 }
 
 impl Instance {
-    /// Reads a section of a file.
+    /// Reads a section.
     ///
     /// # Errors
     /// Why the section is not an instance.
-    pub(crate) fn read(file: &Path, ini: &Ini, name: &str) -> Result<Instance, String> {
-        let value =
-            |key: &str| ini.get(name, key).map(|value| value.filter(|value| !value.is_empty()));
+    pub(super) fn read(sources: &Sources, name: &str) -> Result<Instance, String> {
+        let value = |key: &str| {
+            sources.ini.get(name, key).map(|value| value.filter(|value| !value.is_empty()))
+        };
         let split = |key: &str| {
             let words = value(key)?.map(|text| shlex::split(&text)).transpose();
             words.map(Option::unwrap_or_default).map_err(|problem| format!("{key}: {problem}"))
         };
-        let command = split("command")?;
-        if command.is_empty() {
-            return Err("no command".to_owned());
+        let chdir = value("chdir")?.ok_or_else(|| "chdir: is empty".to_owned())?;
+        let is_given =
+            |key| Ok::<bool, String>(sources.ini.is_given(name, key) && value(key)?.is_some());
+        let (mut user, mut group) = (value("user")?, None);
+        if sources.ini.is_given(name, "group") {
+            group = value("group")?;
+        } else if sources.is_system() && !is_given("user")? {
+            group = sources.default_group();
+        }
+        if sources.is_system() {
+            let user = user.get_or_insert_with(|| NOBODY.to_owned());
+            check_user(user).map_err(|problem| format!("user: {problem}"))?;
+        } else if !is_given("user")? {
+            user = None;
         }
         let instance = Instance {
             name: name.to_owned(),
-            file: file.to_owned(),
-            command,
-            chdir: value("chdir")?.map_or_else(|| "/".into(), PathBuf::from),
-            user: value("user")?,
-            group: value("group")?,
-            port: value("port")?,
+            file: sources.files(name).last().cloned().unwrap_or_default(),
+            files: sources.files(name).to_vec(),
+            command: split("command")?,
+            chdir: sources.directory().join(chdir),
+            user,
+            group,
+            port: value("port")?.filter(|port| port != "0"),
+            host: value("host")?,
             environment: value("environment")?,
             env_file: value("env_file")?,
             options: split("options")?,
         };
-        if !instance.chdir.is_absolute() {
-            return Err(format!("chdir: {} is not absolute", instance.chdir.display()));
-        }
         // The values become lines of a unit, and there a backslash at the end joins two lines.
-        for key in ["chdir", "user", "group", "port", "environment", "env_file"] {
-            let ends = |letter: char| letter.is_control() && key != "environment";
+        for key in ["chdir", "user", "group", "port", "host", "environment", "env_file"] {
+            let is_allowed = |letter| key == "environment" && matches!(letter, '\n' | '\t');
+            let ends = |letter: char| letter.is_control() && !is_allowed(letter);
             if value(key)?.is_some_and(|value| value.contains(ends) || value.ends_with('\\')) {
                 return Err(format!("{key}: a line end, or a backslash at the end"));
             }
@@ -81,9 +100,6 @@ impl Instance {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let chdir = text(self.chdir.clone());
         let (info, status) = (text(run.join("info")), text(run.join("status")));
-        let control = text(run.join("control"));
-        // Without owner, group and mode before the path, a colon in the path would end one of them.
-        let control = format!("unix:{}{control}", if control.contains(':') { ":::" } else { "" });
         let fixed = [
             "--foreground",
             "--logfile",
@@ -100,19 +116,27 @@ impl Instance {
             &info,
             "--status-file",
             &status,
-            "--port",
-            &control,
         ];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
-        if let Some(port) = &self.port {
-            arguments.extend(["--port".to_owned(), port.clone()]);
+        for endpoint in self.endpoints(&text(run.join("control"))) {
+            arguments.extend(["--port".to_owned(), endpoint]);
         }
         arguments.extend(self.options.iter().cloned());
-        if self.command.first().is_some_and(|program| program.starts_with('-')) {
-            arguments.push("--".to_owned());
-        }
         arguments.extend(self.command.iter().cloned());
         arguments
+    }
+
+    /// The control endpoints. Beside a TCP port there is the Unix socket `control` for those who
+    /// have access to the instance's group, as programs find an instance by that socket.
+    fn endpoints(&self, control: &str) -> Vec<String> {
+        match &self.port {
+            // Without owner, group and mode before the path, a colon in the path would end one of
+            // them.
+            None if control.contains(':') => vec![format!("unix::::{control}")],
+            None => vec![format!("unix:{control}")],
+            Some(port) if is_tcp(port) => vec![format!("unix:::0660:{control}"), port.clone()],
+            Some(port) => vec![port.clone()],
+        }
     }
 
     /// What the server makes of that command line.
@@ -129,6 +153,25 @@ impl Instance {
     }
 }
 
+/// Returns true if an endpoint in procServ's notation is a TCP port.
+fn is_tcp(endpoint: &str) -> bool {
+    let address = endpoint.strip_prefix("raw:").unwrap_or(endpoint);
+    !address.starts_with("unix:") && !address.starts_with("fd:")
+}
+
+/// Checks that a user is root only if the file says `user = root`.
+///
+/// # Errors
+/// Another word for root.
+fn check_user(user: &str) -> Result<(), String> {
+    let is_zero = user.trim_start_matches('+').parse::<u64>() == Ok(0);
+    // In a unit of the machine these specifiers are root's (systemd.unit(5)).
+    if is_zero || user.contains("%u") || user.contains("%U") {
+        return Err(format!("{user:?} is root: say user = root"));
+    }
+    Ok(())
+}
+
 /// The name of the unit of an instance.
 pub(crate) fn unit_name(name: &str) -> String {
     format!("procserv-{name}.service")
@@ -139,20 +182,22 @@ pub(crate) fn unit_name(name: &str) -> String {
 /// # Errors
 /// What is wrong with the name.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let good = |letter: char| letter.is_ascii_alphanumeric() || "_-.:".contains(letter);
+    let good = |letter: char| letter.is_ascii_alphanumeric() || "_-.:@".contains(letter);
     if name.is_empty() || name.len() > NAME_MAX {
         return Err(format!("a name has 1 to {NAME_MAX} letters"));
     }
-    if name.starts_with(['.', '-']) || !name.chars().all(good) {
+    // With an @ at its end the unit would be a template.
+    if name.starts_with(['.', '-']) || name.ends_with('@') || !name.chars().all(good) {
         return Err(format!(
-            "{name:?} is not a name: letters, digits and _ - . : only, no . or - at the start"
+            "{name:?} is not a name: letters, digits and _ - . : @ only, no . or - at the start, \
+             no @ at the end"
         ));
     }
     Ok(())
 }
 
-/// `sun_path` must hold `/run/user/UID/procserv-NAME/control`.
-const NAME_MAX: usize = 64;
+/// `sun_path` must hold `/run/procserv-NAME/control` and a zero byte (unix(7)).
+const NAME_MAX: usize = 85;
 
 #[cfg(test)]
 mod tests {
@@ -161,11 +206,11 @@ mod tests {
     #[test]
     fn names_stay_in_their_directory() {
         for name in
-            ["", ".", "..", "../x", "a/b", ".hidden", "-f", "a b", "a\n", "a@b", "a%b", "\u{e4}"]
+            ["", ".", "..", "../x", "a/b", ".hidden", "-f", "a b", "a\n", "a@", "a%b", "\u{e4}"]
         {
             assert!(check_name(name).is_err(), "{name:?}");
         }
-        for name in ["ioc1", "LI20:IOC-1.a_b"] {
+        for name in ["ioc1", "LI20:IOC-1.a_b", "ioc@1"] {
             assert_eq!(check_name(name), Ok(()));
         }
     }

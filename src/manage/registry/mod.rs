@@ -1,6 +1,7 @@
 //! The registry of instances: the configuration files of the machine or of a user, and the paths
 //! that belong to each instance.
 
+pub(crate) mod configuration;
 pub mod ini;
 pub(crate) mod instance;
 pub(crate) mod pattern;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use nix::unistd::{Uid, User};
 
+pub(crate) use self::configuration::{Configuration, Problem, Sources, Unusable};
 use self::ini::Ini;
 pub(crate) use self::instance::{Instance, check_name, unit_name};
 use self::pattern::Patterns;
@@ -32,11 +34,30 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
+    /// The scope that a command line asks for by `--user` or `--system`: by default the machine for
+    /// root and for an image, and the user for all others.
+    pub(crate) fn from_matches(matches: &ArgMatches, root: Option<&Path>) -> Scope {
+        match (matches.get_flag("user"), matches.get_flag("system")) {
+            (true, _) => Scope::User,
+            (_, true) => Scope::System,
+            _ if root.is_some() || Uid::effective().is_root() => Scope::System,
+            _ => Scope::User,
+        }
+    }
+
     /// The option that selects the scope.
     pub(crate) fn option(self) -> &'static str {
         match self {
             Scope::System => "--system",
             Scope::User => "--user",
+        }
+    }
+
+    /// The target that starts the units of the scope. A user's systemd has no multi-user.target.
+    pub(crate) fn boot_target(self) -> &'static str {
+        match self {
+            Scope::System => "multi-user.target",
+            Scope::User => "default.target",
         }
     }
 }
@@ -51,30 +72,6 @@ pub(crate) struct Registry {
     runtime: PathBuf,
 }
 
-/// What the configuration files say.
-#[derive(Debug, Default)]
-pub(crate) struct Configuration {
-    /// The instances that can be run, by name.
-    pub(crate) instances: BTreeMap<String, Instance>,
-    /// Problems of other files and instances.
-    pub(crate) problems: Vec<Problem>,
-}
-
-/// Why a file or an instance can't be used.
-#[derive(Debug)]
-pub(crate) struct Problem {
-    /// One line, with the name of the file or instance.
-    pub(crate) text: String,
-    /// True if this user may not read the file.
-    pub(crate) is_denied: bool,
-}
-
-impl Problem {
-    fn new(text: String) -> Problem {
-        Problem { text, is_denied: false }
-    }
-}
-
 impl Registry {
     /// The registry that the command line asks for: by default the machine's for root, and the
     /// user's for all others.
@@ -83,18 +80,14 @@ impl Registry {
     /// Those of [`Registry::open`].
     pub(crate) fn new(matches: &ArgMatches) -> Result<Registry, CommandError> {
         let root = matches.get_one::<PathBuf>("root").cloned();
-        let user = match (matches.get_flag("user"), matches.get_flag("system")) {
-            (true, _) => true,
-            (_, true) => false,
-            _ => root.is_none() && !Uid::effective().is_root(),
-        };
-        Registry::open(if user { Scope::User } else { Scope::System }, root)
+        Registry::open(Scope::from_matches(matches, root.as_deref()), root)
     }
 
     /// The registry of `scope`, below `root` if there is one.
     ///
     /// # Errors
-    /// A user without a home directory.
+    /// A user without a home directory; an image that is not there, or that has loops of symbolic
+    /// links in the place of its configuration.
     pub(crate) fn open(scope: Scope, root: Option<PathBuf>) -> Result<Registry, CommandError> {
         let (config, runtime) = match scope {
             Scope::System => (PathBuf::from("/etc"), PathBuf::from("/run")),
@@ -107,7 +100,15 @@ impl Registry {
                 (home.join(".config"), runtime.unwrap_or_else(|| format!("/run/user/{uid}").into()))
             }
         };
-        Ok(Registry { scope, root, config, runtime })
+        let root = root.map(|root| sysroot::open(&root)).transpose()?;
+        let registry = Registry { scope, root, config, runtime };
+        if let Some(root) = &registry.root {
+            for place in [registry.config.join("procServ.d"), registry.systemd_directory()] {
+                let inside = sysroot::resolve(root, &place);
+                inside.map_err(|error| CommandError::file(&root.join(&place), &error))?;
+            }
+        }
+        Ok(registry)
     }
 
     /// Checks that this is not the image of a system.
@@ -123,10 +124,14 @@ impl Registry {
         }
     }
 
-    /// The path on this machine of a path of the system, which differs in an image.
+    /// The path on this machine of a path of the system, which differs in an image: there it has no
+    /// symbolic links and never leads out of the image.
     pub(crate) fn in_root(&self, path: &Path) -> PathBuf {
         match &self.root {
-            Some(root) => sysroot::resolve(root, path),
+            // No file has a name with a zero byte: every use of such a path fails.
+            Some(root) => sysroot::resolve(root, path).unwrap_or_else(|_| {
+                root.join(format!("{} (a loop of symbolic links)\0", path.display()))
+            }),
             None => path.to_owned(),
         }
     }
@@ -135,6 +140,15 @@ impl Registry {
     pub(crate) fn in_image(&self, path: &Path) -> PathBuf {
         let below = self.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
         below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))
+    }
+
+    /// Returns true if `/etc/group` has this group. The name service is not asked, because generators
+    /// must not wait for it.
+    fn has_group(&self, name: &str) -> bool {
+        let groups = files::read(&self.in_root(Path::new("/etc/group"))).unwrap_or_default();
+        let has_name =
+            |line: &[u8]| line.split(|byte| *byte == b':').next() == Some(name.as_bytes());
+        groups.split(|byte| *byte == b'\n').any(has_name)
     }
 
     /// The path of `procServ.conf`, with any number of instances.
@@ -149,21 +163,22 @@ impl Registry {
 
     /// The path of the file that `add` writes.
     pub(crate) fn instance_file(&self, name: &str) -> PathBuf {
-        self.directory().join(format!("{name}.conf"))
+        self.in_root(&self.config.join("procServ.d").join(format!("{name}.conf")))
     }
 
     /// The path of the unit that `add` writes beside that file.
     pub(crate) fn unit_file(&self, name: &str) -> PathBuf {
-        self.directory().join(unit_name(name))
+        self.in_root(&self.config.join("procServ.d").join(unit_name(name)))
     }
 
     /// The path of the link by which systemd finds that unit.
     pub(crate) fn unit_link(&self, name: &str) -> PathBuf {
-        let directory = match self.scope {
-            Scope::System => "systemd/system",
-            Scope::User => "systemd/user",
-        };
-        self.in_root(&self.config.join(directory)).join(unit_name(name))
+        self.in_root(&self.systemd_directory()).join(unit_name(name))
+    }
+
+    /// The directory of the administrator's units (systemd.unit(5)), as the system names it.
+    fn systemd_directory(&self) -> PathBuf {
+        self.config.join("systemd").join(self.scope.option().trim_start_matches('-'))
     }
 
     /// The path of the unit that the generator makes.
@@ -176,7 +191,7 @@ impl Registry {
         self.in_root(&self.runtime.join(format!("procserv-{name}")))
     }
 
-    /// The working directory of servers: that of units without `WorkingDirectory=`.
+    /// The directory that systemd changes to for units without `WorkingDirectory=`.
     pub(crate) fn server_directory(&self) -> PathBuf {
         match self.scope {
             Scope::System => self.in_root(Path::new("/")),
@@ -184,7 +199,7 @@ impl Registry {
         }
     }
 
-    /// The configuration files. An instance in a later file replaces one in an earlier file.
+    /// The configuration files, in the order in which they are read.
     ///
     /// # Errors
     /// `procServ.d` exists and can't be read.
@@ -221,8 +236,10 @@ impl Registry {
             text => text.map_err(|error| CommandError::file(&file, &error))?,
         };
         let wrong = |what| CommandError::new(format!("{name}: edit {}: {what}", file.display()));
-        let ini = Ini::parse(&text)
-            .map_err(|error| wrong(format!("line {}: {}", error.line, error.what)))?;
+        let ini = Ini::parse(&text);
+        if let Some(error) = ini.problems.first() {
+            return Err(wrong(format!("line {}: {}", error.line, error.what)));
+        }
         match ini.sections().find(|section| *section != name) {
             Some(other) => Err(wrong(format!("[{other}] is in it, too"))),
             None => Ok(()),
@@ -234,26 +251,7 @@ impl Registry {
     /// # Errors
     /// Those of [`Registry::files`].
     pub(crate) fn configured(&self) -> Result<Configuration, CommandError> {
-        let mut found = Configuration::default();
-        for file in self.files()? {
-            let text = match files::read_text(&self.in_root(&self.in_image(&file))) {
-                Ok(text) => text,
-                Err(error) => {
-                    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-                    let text = CommandError::file(&file, &error).text;
-                    found.problems.push(Problem { text, is_denied });
-                    continue;
-                }
-            };
-            match Ini::parse(&text) {
-                Ok(ini) => found.take(&file, &ini),
-                Err(error) => {
-                    let place = format!("{}:{}", file.display(), error.line);
-                    found.problems.push(Problem::new(format!("{place}: {}", error.what)));
-                }
-            }
-        }
-        Ok(found)
+        Ok(Configuration::of(Sources::read(self)?))
     }
 
     /// Reads all files, and prints their problems to standard error.
@@ -281,29 +279,6 @@ impl Registry {
             )));
         }
         Ok(all.into_values().filter(|instance| patterns.selects(&instance.name)).collect())
-    }
-}
-
-impl Configuration {
-    fn take(&mut self, file: &Path, ini: &Ini) {
-        for name in ini.sections() {
-            let instance = check_name(name).and_then(|()| Instance::read(file, ini, name));
-            match instance {
-                Ok(instance) => {
-                    if let Some(other) = self.instances.insert(name.to_owned(), instance) {
-                        self.problems.push(Problem::new(format!(
-                            "{name}: is in {} and in {}, which counts",
-                            other.file.display(),
-                            file.display()
-                        )));
-                    }
-                }
-                Err(problem) => {
-                    let text = format!("{} [{name}]: {problem}", file.display());
-                    self.problems.push(Problem::new(text));
-                }
-            }
-        }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn main(scope: Scope, argv: &[OsString]) -> CommandResult {
     };
     let registry = Registry::open(scope, None)?;
     let launcher = unit::launcher(&registry)?;
-    let wants = directory.join(format!("{}.wants", unit::target(scope)));
+    let wants = directory.join(format!("{}.wants", scope.boot_target()));
     for instance in registry.instances()?.values() {
         let name = unit_name(&instance.name);
         write_generated(

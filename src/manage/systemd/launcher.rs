@@ -1,53 +1,117 @@
 //! The command of a unit, which executes the server of an instance.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::manage::error::{CommandError, CommandResult};
-use crate::manage::registry::{Registry, Scope};
+use clap::{Arg, ArgAction};
 
-/// `procServ-launcher [--system|--user] NAME`.
+use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::output;
+use crate::manage::registry::{Instance, Registry, Scope, Sources, Unusable};
+
+/// `procServ-launcher [-h] [--user] [--system] [-d]... NAME`.
 ///
 /// # Errors
-/// Always, if the function returns.
+/// Always, if the function returns, except after `--help` and for a wrong command line, which have
+/// been answered.
 pub(crate) fn main(argv: Vec<OsString>) -> CommandResult {
-    let words: Vec<String> =
-        argv.into_iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["--user", name] => launch(Scope::User, name),
-        ["--system", name] => launch(Scope::System, name),
-        [name] if !name.starts_with('-') => launch(Scope::System, name),
-        _ => Err(CommandError::usage("usage: procServ-launcher [--system|--user] NAME")),
-    }
+    let matches = match definition().try_get_matches_from(argv) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // An error in printing does not change the exit status.
+            let _ = error.print();
+            return Ok(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let scope = Scope::from_matches(&matches, None);
+    let name = matches.get_one::<String>("name").map(String::as_str).unwrap_or_default();
+    launch(scope, name, matches.get_count("debug"))
+}
+
+fn definition() -> clap::Command {
+    let flag = |long, help| Arg::new(long).long(long).action(ArgAction::SetTrue).help(help);
+    clap::Command::new("procServ-launcher")
+        .about("Become the server of an instance")
+        .infer_long_args(true)
+        .args_override_self(true)
+        .args([
+            flag("user", "An instance of the calling user (default, unless root)")
+                .overrides_with("system"),
+            flag("system", "An instance of the machine (default for root)").overrides_with("user"),
+            Arg::new("debug")
+                .short('d')
+                .long("debug")
+                .action(ArgAction::Count)
+                .help("Print what is executed; twice: procServ --debug"),
+            Arg::new("name").required(true).help("The instance's name"),
+        ])
 }
 
 /// Executes the server of the instance `name` in the place of this program.
 ///
 /// # Errors
 /// Always, if the function returns.
-pub(crate) fn launch(scope: Scope, name: &str) -> CommandResult {
+fn launch(scope: Scope, name: &str, debug: u8) -> CommandResult {
     let registry = Registry::open(scope, None)?;
-    let instances = registry.instances()?;
-    let Some(instance) = instances.get(name) else {
-        return Err(CommandError::new(format!("no usable instance {name}")));
+    let instance = match Sources::read(&registry)?.instance(name) {
+        Ok(instance) => instance,
+        Err(reason) => return Ok(refuse(name, &reason)),
     };
+    if instance.command.is_empty() {
+        return Ok(say(&format!("instance '{name}' missing command=")));
+    }
+    std::env::set_current_dir(&instance.chdir)
+        .map_err(|error| CommandError::file(&instance.chdir, &error))?;
     let program = server();
-    // systemd separates the directories in RUNTIME_DIRECTORY by colons, and a name may have colons.
-    let arguments = instance.server_arguments(&registry);
-    let error = Command::new(&program).args(arguments).exec();
-    Err(CommandError::file(&program, &error))
+    let mut command = Command::new(&program);
+    command.args(arguments(&registry, &instance, debug > 1));
+    for variable in ["PROCSERV_NAME", "IOCNAME"] {
+        if std::env::var_os(variable).is_none() {
+            command.env(variable, name);
+        }
+    }
+    if debug > 0 {
+        say(&format!("in {}: {command:?}", instance.chdir.display()));
+    }
+    Err(CommandError::file(&program, &command.exec()))
 }
 
-/// The path of the server: beside this program, or else by PATH.
+/// Says why there is no such instance. The texts are those of procServ's launcher.
+fn refuse(name: &str, reason: &Unusable) -> u8 {
+    say(&match reason {
+        Unusable::Absent => format!("Instance '{name}' not found"),
+        Unusable::Off => format!("'{name}' not an instance"),
+        Unusable::Spoiled => format!("'{name}': a line of its section can't be read"),
+        Unusable::Wrong(problem) => format!("'{name}': {problem}"),
+    })
+}
+
+/// Prints a line to standard error and returns the exit status of a failure.
+fn say(text: &str) -> u8 {
+    // The reader may have ended.
+    let _ = writeln!(io::stderr(), "{}", output::escape_control(text));
+    1
+}
+
+/// The command line of the server. `--debug` comes before the words of the file, which end in the
+/// child's command line.
+fn arguments(registry: &Registry, instance: &Instance, debug: bool) -> Vec<String> {
+    let mut arguments = instance.server_arguments(registry);
+    if debug {
+        let words = instance.options.len() + instance.command.len();
+        arguments.insert(arguments.len().saturating_sub(words), "--debug".to_owned());
+    }
+    arguments
+}
+
+/// The path of the server: by PATH, or else beside this program.
 fn server() -> PathBuf {
-    let beside = std::env::current_exe().map(|path| path.with_file_name("procServ"));
-    beside
-        .ok()
-        .filter(|path| path.exists())
-        .or_else(|| on_path("procServ"))
+    let beside = || std::env::current_exe().map(|path| path.with_file_name("procServ"));
+    on_path("procServ")
+        .or_else(|| beside().ok().filter(|path| path.exists()))
         .unwrap_or("procServ".into())
 }
 
@@ -55,7 +119,10 @@ fn server() -> PathBuf {
 /// that is installed there.
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| is_program(file))
+    std::env::split_paths(&path)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name))
+        .find(|file| is_program(file))
 }
 
 /// Returns true if `path` is a file with an execute permission.

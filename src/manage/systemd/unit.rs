@@ -56,16 +56,8 @@ pub(crate) fn text(
         line(format!("EnvironmentFile={}", literal(file)));
     }
     line("\n[Install]".to_owned());
-    line(format!("WantedBy={}", target(scope)));
+    line(format!("WantedBy={}", scope.boot_target()));
     unit
-}
-
-/// The target that starts the units of a scope. A user's systemd has no multi-user.target.
-pub(super) fn target(scope: Scope) -> &'static str {
-    match scope {
-        Scope::System => "multi-user.target",
-        Scope::User => "default.target",
-    }
 }
 
 /// Escapes a value: systemd expands specifiers (systemd.unit(5)) in it.

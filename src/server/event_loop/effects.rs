@@ -4,11 +4,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::console::clock::Timestamps;
-use crate::console::event::{ChildSlot, DisconnectReason, Effect, Event, Sink};
+use crate::console::event::{ChildSlot, DisconnectReason, Effect, Event};
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::os::System;
-use crate::server::writers::sink::SinkWriter;
 use crate::sys;
 
 impl<S: System> Server<S> {
@@ -91,14 +90,14 @@ impl<S: System> Server<S> {
             log.reopen();
         } else if self.console.has_log() {
             // The log could not be opened at the start.
-            let opened = match &self.log_path {
-                Some(path) => self.system.open_log(path),
+            let started = match &self.log_path {
+                Some(path) => self.system.start_log(path),
                 None => Err(io::ErrorKind::NotFound.into()),
             };
-            match opened {
-                Ok(link) => {
-                    self.log = Some(SinkWriter::new(Sink::Log, link));
-                    self.console.handle(Event::LogOpened, now);
+            match started {
+                Ok(mut log) => {
+                    log.open();
+                    self.log = Some(log);
                 }
                 Err(error) => {
                     let reason = sys::reason(&error);

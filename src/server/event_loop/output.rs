@@ -56,7 +56,10 @@ impl<S: System> Server<S> {
                 SinkEvent::Recovered => self.report(subsystem, &Ok(()), now),
                 SinkEvent::Unsynced(count) => self.console.log_unsynced(count, now),
                 SinkEvent::State(subsystem, result) => self.report(subsystem, &result, now),
+                SinkEvent::Opened => self.console.handle(Event::LogOpened, now),
                 SinkEvent::ReopenFailed(reason) => {
+                    // The next SIGHUP starts the thread anew.
+                    self.log.take_if(|log| log.is_opening());
                     self.console.handle(Event::LogOpenFailed(&reason), now);
                     reopen_failed = true;
                 }

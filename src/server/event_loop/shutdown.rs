@@ -13,12 +13,11 @@ use crate::server::os::fdstore;
 use crate::server::records::EventBody;
 
 impl<S: System> Server<S> {
-    /// Ends the server: nothing that it made is left, neither processes nor files. `files` are those
-    /// that are removed when they are dropped.
+    /// Ends the server: nothing that it made is left, neither processes nor files.
     ///
     /// # Errors
     /// The poll fails.
-    pub(crate) fn finish<F>(&mut self, files: F) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         let now = self.system.now();
         self.cancel_upgrade();
         self.empty_store(now);
@@ -27,7 +26,9 @@ impl<S: System> Server<S> {
         }
         self.drain_clients()?;
         self.listeners.clear();
-        drop(files);
+        for line in self.system.remove_files() {
+            self.system.log_stderr(line.as_bytes());
+        }
         self.finish_writers();
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, ClientId, DisconnectReason, Event, ExitStatus};
 use crate::console::snapshot::Snapshot;
 use crate::handover::state::{
-    ConnectionState, Descriptor, ListenerState, Retry, SinkState, State, Text,
+    ConnectionState, Descriptor, ListenerState, PassedSinkState, Retry, SinkState, State, Text,
 };
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE, UPGRADE_CHECKS};
@@ -35,6 +35,7 @@ use crate::server::records::Records;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 use crate::sys;
+use crate::sys::passage::Passage;
 
 /// The state of an upgrade.
 pub(crate) struct Handover<P> {
@@ -135,14 +136,16 @@ impl<S: System> Server<S> {
                 let late = now.mono >= *until;
                 let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
                 let records_rest = self.records.as_ref().is_none_or(Records::is_quiesced);
-                let writers_rest = writers().all(|writer| writer.quiesced_file().is_some());
+                let writers_rest = writers().all(SinkWriter::is_quiesced);
                 let store_rests = self.store.as_ref().is_none_or(FdStore::is_flushed);
-                match (writers_rest && records_rest, late) {
+                let files_rest = self.system.files_rest();
+                match (writers_rest && records_rest && files_rest, late) {
                     (true, false) if store_rests => self.exec_upgrade(now),
                     (true, false) => {}
                     (true, true) => self.upgrade_failed("service manager is hung", now),
-                    (false, true) if records_rest => self.upgrade_failed("log is hung", now),
-                    (false, true) => self.upgrade_failed("events are hung", now),
+                    (false, true) if !writers_rest => self.upgrade_failed("log is hung", now),
+                    (false, true) if !records_rest => self.upgrade_failed("events are hung", now),
+                    (false, true) => self.upgrade_failed("PID file is hung", now),
                     (false, false) => {}
                 }
             }
@@ -295,8 +298,9 @@ impl<S: System> Server<S> {
             child,
             listeners: listeners.collect::<io::Result<_>>()?,
             connections: connections.collect::<io::Result<_>>()?,
-            log: sink(&self.log)?,
-            stdout: sink(&self.stdout)?,
+            log: self.log.as_ref().map(sink).transpose()?.flatten(),
+            passed_log: self.log.as_ref().map(passed).transpose()?.flatten(),
+            stdout: self.stdout.as_ref().map(sink).transpose()?.flatten(),
             account: self.identity.account.clone(),
             descendants_since: self.system.descendants_since(),
             store: self.store.as_ref().map(|store| Descriptor::of(store.memory())).transpose()?,
@@ -359,17 +363,28 @@ impl<S: System> Server<S> {
     }
 }
 
+/// The state of a sink whose thread has lent its file. One that still writes has none: that is so only
+/// in a check run.
 fn sink<H: WorkerHandle<LogJob, LogReply>>(
-    writer: &Option<SinkWriter<H>>,
+    writer: &SinkWriter<H>,
 ) -> io::Result<Option<SinkState>> {
-    // The state of a sink that still writes is only used in a check run.
-    let Some((writer, file)) =
-        writer.as_ref().and_then(|writer| Some((writer, writer.quiesced_file()?)))
-    else {
-        return Ok(None);
+    let state = |file| Ok(SinkState { file: Descriptor::of(file)?, retry: retry(writer) });
+    writer.lent_file().map(state).transpose()
+}
+
+/// The state of a sink whose file is in its passage.
+fn passed<H: WorkerHandle<LogJob, LogReply>>(
+    writer: &SinkWriter<H>,
+) -> io::Result<Option<PassedSinkState>> {
+    let state = |passage: &Passage| {
+        let [entry, exit] = passage.ends().map(Descriptor::of);
+        Ok(PassedSinkState { entry: entry?, exit: exit?, retry: retry(writer) })
     };
-    let retry = writer.retry().map(|(at, on_output)| Retry { at: at.0, on_output });
-    Ok(Some(SinkState { file: Descriptor::of(file)?, retry }))
+    writer.passage().map(state).transpose()
+}
+
+fn retry<H: WorkerHandle<LogJob, LogReply>>(writer: &SinkWriter<H>) -> Option<Retry> {
+    writer.retry().map(|(at, on_output)| Retry { at: at.0, on_output })
 }
 
 fn read_answer<P: Process>(program: &mut Child<P>, answer: &mut Vec<u8>) {

@@ -3,16 +3,11 @@
 //! (PR_SET_CHILD_SUBREAPER of prctl(2)).
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
 use super::Daemon;
-use crate::limits::PID_MAX;
 use crate::sys::process::{self, procfs};
 
 /// What the kernel has to know to find the child's descendants.
@@ -33,39 +28,39 @@ impl Descendants {
         Descendants { pid_file, since_ticks, terminated: BTreeSet::new() }
     }
 
-    /// A child is about to be started: removes the PID file of the last one.
-    pub(crate) fn prepare(&self) {
-        if let Some(path) = &self.pid_file
-            && fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
-        {
-            // If the file cannot be removed, the process that it names is refused, as it is no
-            // descendant.
-            let _ = fs::remove_file(path);
-        }
+    /// The name of the PID file, with `--child-pidfile`.
+    pub(crate) fn pid_file(&self) -> Option<PathBuf> {
+        self.pid_file.clone()
     }
 
-    /// A child was started. If it runs `beside` another one, the descendants of both count.
-    pub(crate) fn begin(&mut self, pid: i32, beside: bool) {
+    /// A child was started at `start_ticks`. If it runs `beside` another one, the descendants of both
+    /// count.
+    pub(crate) fn begin(&mut self, start_ticks: Option<u64>, beside: bool) {
         if !beside || self.since_ticks.is_none() {
-            self.since_ticks = procfs::start_ticks(pid);
+            self.since_ticks = start_ticks;
         }
         self.terminated.clear();
     }
 
-    /// The process that the PID file names, if it descends from this process and not from
-    /// `excluded_ancestor`.
+    /// The process that the PID file names, if it descends from this process and not from `stranger`.
+    /// `read` reads the file.
     ///
     /// # Errors
     /// The reason why there is no such process, for the console.
-    pub(crate) fn find_daemon(&self, stranger: Option<i32>) -> Result<Daemon, String> {
+    pub(crate) fn find_daemon(
+        &self,
+        stranger: Option<i32>,
+        read: impl FnOnce(PathBuf) -> Result<i32, String>,
+    ) -> Result<Daemon, String> {
         let path = self.pid_file.as_deref().unwrap_or(Path::new(""));
         let named = |problem: String| format!("PID file {} {problem}", path.display());
-        let pid = read_pid(path).map_err(named)?;
+        let pid = read(path.to_owned()).map_err(named)?;
         let found = procfs::descendant(pid);
         let ours = found.filter(|(_, line)| !stranger.is_some_and(|pid| line.contains(&pid)));
         let (process, line) = ours
             .ok_or_else(|| named(format!("names process {pid}, which is none of the child's")))?;
-        Ok(Daemon { pid, process, is_child: line.len() == 1 })
+        let start_ticks = procfs::start_ticks(pid);
+        Ok(Daemon { pid, start_ticks, process, is_child: line.len() == 1 })
     }
 
     /// Sends a signal to all orphans, SIGTERM only once to each. Returns how many there are.
@@ -87,22 +82,4 @@ impl Descendants {
         }
         found.len()
     }
-}
-
-/// The PID in a file, or what is wrong with the file.
-fn read_pid(path: &Path) -> Result<i32, String> {
-    let mut options = File::options();
-    // Opening a FIFO could block for ever.
-    let file = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path);
-    let file = file.map_err(|error| format!("can't be read: {}", crate::sys::reason(&error)))?;
-    if !file.metadata().is_ok_and(|found| found.is_file()) {
-        return Err("is no file".to_owned());
-    }
-    let mut text = Vec::new();
-    let read = file.take(PID_MAX).read_to_end(&mut text);
-    read.map_err(|error| format!("can't be read: {}", crate::sys::reason(&error)))?;
-    let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii();
-    let digits = std::str::from_utf8(line).ok().filter(|_| line.iter().all(u8::is_ascii_digit));
-    let pid = digits.and_then(|digits| digits.parse().ok()).filter(|&pid| pid > 1);
-    pid.ok_or_else(|| "holds no PID".to_owned())
 }

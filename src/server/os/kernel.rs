@@ -13,14 +13,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use nix::sys::signal::Signal;
 
 use super::child_socket::ChildSocket;
 use super::client_stream::ClientStream;
 use super::descendants::Descendants;
+use super::files::Files;
 use super::listening_socket::ListeningSocket;
-use super::persist::{self, is_shortage, persist, report_shortage};
+use super::persist::{self, persist, report_shortage};
 use super::pty_process::PtyProcess;
 use super::signals::Signals;
 use super::{
@@ -29,25 +30,31 @@ use super::{
 };
 use crate::config::Rotation;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
+use crate::console::event::Sink;
 use crate::handover;
 use crate::limits::SHORTAGE_RETRY;
 use crate::server::writers::Worker;
+use crate::server::writers::files::{FileKeeper, OwnedFile};
 use crate::server::writers::log_file::LogWriter;
 use crate::server::writers::rotate::Rotator;
+use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::thread::{LogThread, Starter, WorkerThread};
-use crate::sys::process;
+use crate::sys::passage::Passage;
 use crate::sys::process::exec::ExecImage;
+use crate::sys::process::limits::ResourceLimits;
 use crate::sys::process::passed_fds::PassedFds;
 use crate::sys::process::program_file::ProgramFile;
 use crate::sys::process::signal::SignalMaskGuard;
 use crate::sys::process::spawn::PreparedCommand;
-use crate::sys::{fd, file, pty, time};
+use crate::sys::process::{self, procfs};
+use crate::sys::wake::Wake;
+use crate::sys::{fd, memory, pty, time};
 use crate::systemd;
 use crate::systemd::notify::Notifier;
 use crate::systemd::notify_socket::NotifySocket;
 
 const SIGNALS: Token = Token(0);
-const WAKER: Token = Token(1);
+const WAKE: Token = Token(1);
 const ORPHAN: Token = Token(2);
 /// The first token that is not the kernel's own.
 pub(crate) const FIRST_TOKEN: usize = 3;
@@ -56,7 +63,7 @@ pub(crate) const FIRST_TOKEN: usize = 3;
 pub(crate) struct Kernel {
     poll: Poll,
     events: Events,
-    waker: Arc<Waker>,
+    wake: Arc<Wake>,
     signals: Signals,
     program: PreparedCommand,
     /// When the log is rotated.
@@ -67,9 +74,13 @@ pub(crate) struct Kernel {
     installed: PathBuf,
     /// The program that was checked last, until it is executed or refused.
     checked: Option<CheckedProgram>,
+    /// The limits under which it was checked.
+    checked_limits: ResourceLimits,
     /// With `--overlap`: each child has a NOTIFY_SOCKET.
     has_notify_socket: bool,
     descendants: Descendants,
+    /// The PID files and the info file, if there are any.
+    files: Option<Files>,
     /// True if something happened to a child that another server started.
     orphan_exited: bool,
     /// True before the first turn of a server that has taken another one's place: whatever the kernel
@@ -83,18 +94,18 @@ pub(crate) struct Kernel {
 /// What the event loop is woken by.
 struct Wakeups {
     poll: Poll,
-    waker: Arc<Waker>,
+    wake: Arc<Wake>,
     signals: Signals,
 }
 
 impl Wakeups {
     fn open() -> io::Result<Wakeups> {
         let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let wake = Arc::new(Wake::new(poll.registry(), WAKE)?);
         let signals = Signals::new()?;
         let raw = signals.wake().as_raw_fd();
         poll.registry().register(&mut SourceFd(&raw), SIGNALS, Interest::READABLE)?;
-        Ok(Wakeups { poll, waker, signals })
+        Ok(Wakeups { poll, wake, signals })
     }
 }
 
@@ -123,9 +134,9 @@ impl Kernel {
     ) -> io::Result<Kernel> {
         let wakeups =
             if persists { persist(&argv0, "poll", Wakeups::open) } else { Wakeups::open() };
-        let Wakeups { poll, waker, signals } = wakeups?;
+        let Wakeups { poll, wake, signals } = wakeups?;
         Ok(Kernel {
-            waker,
+            wake,
             poll,
             events: Events::with_capacity(64),
             signals,
@@ -134,8 +145,10 @@ impl Kernel {
             argv0,
             installed,
             checked: None,
+            checked_limits: ResourceLimits::now(),
             has_notify_socket,
             descendants,
+            files: None,
             orphan_exited: false,
             persists,
             starting: RefCell::new(Vec::new()),
@@ -155,21 +168,41 @@ impl Kernel {
         self.register(listener, token, Interest::READABLE)
     }
 
-    /// Starts the thread that writes the log, `file`, and opens it anew by its `path`.
+    /// Starts the thread that writes the log, which it takes out of `passage`, and opens anew by its
+    /// `path`.
     ///
     /// # Errors
     /// The system starts no thread.
-    pub(crate) fn write_log(&self, file: File, path: Option<PathBuf>) -> io::Result<LogThread> {
+    pub(crate) fn write_log(
+        &self,
+        passage: Passage,
+        path: Option<PathBuf>,
+    ) -> io::Result<SinkWriter<LogThread>> {
         let rotator = self.rotation.map(Rotator::new);
-        self.start_thread("log", LogWriter::new(file, path, rotator))
+        let thread = self.start_thread("log", LogWriter::new(&passage, path, rotator))?;
+        Ok(SinkWriter::new(Sink::Log, thread).with_passage(passage))
+    }
+
+    /// Starts the thread of the PID files and the info file, of which the server owns these, if there are
+    /// any.
+    ///
+    /// # Errors
+    /// The system starts no thread.
+    pub(crate) fn keep_files(&mut self, owned: Vec<OwnedFile>) -> io::Result<()> {
+        if !owned.is_empty() || self.descendants.pid_file().is_some() {
+            let thread = self.start_thread("files", FileKeeper::default())?;
+            self.files = Some(Files::new(thread, owned));
+        }
+        Ok(())
     }
 
     /// Starts the thread that writes standard output, `file`.
     ///
     /// # Errors
     /// The system starts no thread.
-    pub(crate) fn write_stdout(&self, file: File) -> io::Result<LogThread> {
-        self.start_thread("stdout", LogWriter::new(file, None, None))
+    pub(crate) fn write_stdout(&self, file: File) -> io::Result<SinkWriter<LogThread>> {
+        let thread = self.start_thread("stdout", LogWriter::of_stdout(file))?;
+        Ok(SinkWriter::new(Sink::Stdout, thread))
     }
 
     /// Starts a thread for `worker`.
@@ -181,11 +214,11 @@ impl Kernel {
         name: &str,
         worker: W,
     ) -> io::Result<WorkerThread<W::Job, W::Reply>> {
-        let thread = WorkerThread::new(name, worker, Arc::clone(&self.waker));
+        let thread = WorkerThread::new(name, worker, Arc::clone(&self.wake));
         let start = thread.starter();
         match start() {
             // Its jobs wait meanwhile, as for a thread that hangs.
-            Err(error) if self.persists && is_shortage(&error) => {
+            Err(error) if self.persists => {
                 report_shortage(&self.argv0, "start a thread", &error);
                 self.starting.borrow_mut().push(start);
                 Ok(thread)
@@ -220,14 +253,15 @@ impl Kernel {
         Ok(child)
     }
 
-    /// Takes the program that was checked, if it is still the one that is installed.
+    /// Takes the program that was checked, if it is still the one that is installed, and the limits of
+    /// this process are those of the check run: with less, the program might not start.
     fn take_checked(&mut self) -> Result<ProgramFile, ExecFailure> {
         let program = match self.checked.take() {
             Some(CheckedProgram::Expected(channel)) => ProgramFile::receive(&channel)?,
             Some(CheckedProgram::Received(program)) => program,
             None => return Err(ExecFailure::ProgramChanged),
         };
-        if program.is_current(&self.installed)? {
+        if program.is_current(&self.installed)? && self.checked_limits == ResourceLimits::now() {
             Ok(program)
         } else {
             Err(ExecFailure::ProgramChanged)
@@ -242,6 +276,8 @@ impl Kernel {
         inherited_fds: &[i32],
     ) -> io::Result<Infallible> {
         let state = fd::in_memory(state)?;
+        // The exec closes it, so that the dynamic linker has one to open its files.
+        let _reserved = state.try_clone()?;
         let env = std::env::vars_os().filter(|(name, _)| name != handover::VARIABLE);
         let number = state.as_raw_fd().to_string();
         let env = env.chain([(handover::VARIABLE.into(), number.into())]);
@@ -279,7 +315,9 @@ impl Poller for Kernel {
         limit: Option<Duration>,
         tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
-        self.persists = false;
+        if std::mem::take(&mut self.persists) {
+            memory::end_waiting();
+        }
         let limit = [limit, self.start_threads()].into_iter().flatten().min();
         match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -289,7 +327,7 @@ impl Poller for Kernel {
             match event.token() {
                 SIGNALS => self.signals.drain(),
                 // Each turn looks at what the threads have done.
-                WAKER => {}
+                WAKE => {}
                 ORPHAN => self.orphan_exited = true,
                 token => tell(
                     token,
@@ -334,7 +372,9 @@ impl Processes for Kernel {
         beside: bool,
         sockets: &[ChildSocket],
     ) -> io::Result<PtyProcess> {
-        self.descendants.prepare();
+        if let (Some(path), Some(files)) = (self.descendants.pid_file(), &mut self.files) {
+            files.remove_pid_file(path);
+        }
         let (master, slave) = pty::open()?;
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
@@ -345,8 +385,12 @@ impl Processes for Kernel {
             self.register(notify_socket, token, Interest::READABLE)?;
         }
         let pid = self.program.spawn(&slave, PassedFds::new(&sockets), &address)?;
-        self.descendants.begin(pid, beside);
-        Ok(PtyProcess { pid, master: File::from(master), notify_socket, pidfd: None })
+        // Later, the child may wait in the kernel for a file system that hangs, and whoever reads this then
+        // waits with it.
+        let start_ticks = procfs::start_ticks(pid);
+        self.descendants.begin(start_ticks, beside);
+        let master = File::from(master);
+        Ok(PtyProcess { pid, start_ticks, master, notify_socket, pidfd: None })
     }
 
     fn reap_orphans(&mut self, own: [Option<i32>; 3]) {
@@ -354,7 +398,11 @@ impl Processes for Kernel {
     }
 
     fn find_daemon(&mut self, excluded_ancestor: Option<i32>) -> Result<Daemon, String> {
-        let daemon = self.descendants.find_daemon(excluded_ancestor)?;
+        let read = |path| match &mut self.files {
+            Some(files) => files.read_pid_file(path),
+            None => Err("can't be read".to_owned()),
+        };
+        let daemon = self.descendants.find_daemon(excluded_ancestor, read)?;
         if !daemon.is_child {
             let registered = self.register(&daemon.process, ORPHAN, Interest::READABLE);
             registered.map_err(|error| crate::sys::reason(&error))?;
@@ -374,13 +422,21 @@ impl Processes for Kernel {
 impl Upgrade for Kernel {
     fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<PtyProcess> {
         let state = fd::in_memory(state)?;
+        self.checked_limits = ResourceLimits::now();
         let check = format!("{}{}", handover::CHECK, state.as_raw_fd());
         let argv = [self.installed.clone().into_os_string(), check.into()];
-        let env = std::env::vars_os().filter(|(name, _)| !systemd::is_for_server(name, true));
+        let env = std::env::vars_os()
+            .filter(|(name, _)| name != handover::VARIABLE && !systemd::is_for_server(name, true));
         let check = ExecImage::new(&self.installed, argv, env)?.spawn(state.as_fd())?;
         self.checked = Some(CheckedProgram::Expected(check.program));
         let master = File::from(OwnedFd::from(check.answer));
-        let program = PtyProcess { pid: check.pid, master, notify_socket: None, pidfd: None };
+        let program = PtyProcess {
+            pid: check.pid,
+            start_ticks: None,
+            master,
+            notify_socket: None,
+            pidfd: None,
+        };
         let watched = self.register(&program.master, token, Interest::READABLE);
         match watched {
             Ok(()) => Ok(program),
@@ -421,8 +477,16 @@ impl System for Kernel {
     type Notifier = Notifier;
     type Handle<Job, Reply> = WorkerThread<Job, Reply>;
 
-    fn open_log(&mut self, path: &Path) -> io::Result<LogThread> {
-        self.write_log(file::open_append(path)?, Some(path.to_owned()))
+    fn start_log(&mut self, path: &Path) -> io::Result<SinkWriter<LogThread>> {
+        self.write_log(Passage::open()?, Some(path.to_owned()))
+    }
+
+    fn files_rest(&mut self) -> bool {
+        self.files.as_mut().is_none_or(Files::rest)
+    }
+
+    fn remove_files(&mut self) -> Vec<String> {
+        self.files.as_mut().map(Files::remove_owned).unwrap_or_default()
     }
 
     fn log_stderr(&mut self, text: &[u8]) {

@@ -3,17 +3,17 @@
 
 use std::fs;
 use std::io;
-use std::net::{self, IpAddr, TcpListener};
+use std::net::{self, IpAddr, SocketAddrV4, SocketAddrV6, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, lchown};
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, connect,
-    getsockname, getsockopt, listen, setsockopt, sockopt,
+    AddressFamily, Backlog, SockType, SockaddrStorage, UnixAddr, bind, connect, getsockname,
+    getsockopt, listen, setsockopt, sockopt,
 };
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, mode_t, umask};
 
@@ -21,7 +21,7 @@ use super::Socket;
 use super::client_stream::ClientStream;
 use crate::config::endpoint::{Address, Endpoint};
 use crate::console::event::Role;
-use crate::limits::{BACKLOG, RESERVED_FDS, SOCKET_LOCK_WAIT};
+use crate::limits::{BACKLOG, RESERVED_FDS, RESERVED_FDS_MIN, SERVER_FDS, SOCKET_LOCK_WAIT};
 use crate::sys;
 use crate::sys::file::FileId;
 
@@ -102,35 +102,28 @@ impl ListeningSocket {
         raw: bool,
         file: Option<FileId>,
     ) -> io::Result<ListeningSocket> {
-        let unfit =
-            || io::Error::other("the socket passed is no listening TCP or Unix stream socket");
-        let listens = getsockopt(&fd, sockopt::SockType) == Ok(SockType::Stream)
-            && getsockopt(&fd, sockopt::AcceptConn) == Ok(true);
-        if !listens {
-            return Err(unfit());
-        }
-        let family = getsockname::<SockaddrStorage>(fd.as_raw_fd())?.family();
-        let (socket, address) = match family {
-            Some(AddressFamily::Inet | AddressFamily::Inet6) => {
-                let socket = TcpListener::from(fd);
-                let address = socket.local_addr()?;
-                (Kind::Tcp(socket), Address::Tcp(address))
-            }
-            Some(AddressFamily::Unix) => {
-                let socket = UnixListener::from(fd);
-                let address = socket.local_addr()?;
-                (Kind::Unix(socket), unix_address(&address))
-            }
-            _ => return Err(unfit()),
-        };
-        let file = match (&address, file) {
+        sys::fd::set_nonblocking_cloexec(&fd)?;
+        let endpoint = Endpoint { address: listening_address(fd.as_fd())?, raw };
+        Ok(ListeningSocket::with_endpoint(fd, endpoint, role, file))
+    }
+
+    /// Takes over a socket that listens without blocking on `endpoint`. The rest is as with
+    /// [`adopt`](Self::adopt).
+    pub(crate) fn with_endpoint(
+        fd: OwnedFd,
+        endpoint: Endpoint,
+        role: Role,
+        file: Option<FileId>,
+    ) -> ListeningSocket {
+        let file = match (&endpoint.address, file) {
             (Address::Unix { path, .. }, Some(file)) => Some((path.clone(), file)),
             _ => None,
         };
-        let endpoint = Endpoint { address, raw };
-        let bound = ListeningSocket { socket, endpoint, role, file, passed: false };
-        sys::fd::set_nonblocking_cloexec(&bound)?;
-        Ok(bound)
+        let socket = match endpoint.address {
+            Address::Tcp(_) => Kind::Tcp(fd.into()),
+            _ => Kind::Unix(fd.into()),
+        };
+        ListeningSocket { socket, endpoint, role, file, passed: false }
     }
 
     /// Applies owner and mode of `endpoint` to the socket file. Returns false if the file is gone
@@ -171,7 +164,10 @@ impl Socket for ListeningSocket {
     }
 
     fn is_near_fd_limit(&self) -> bool {
-        sys::fd::is_near_limit(self.as_fd(), RESERVED_FDS)
+        let reserve = |limit: u64| {
+            (limit.saturating_sub(SERVER_FDS) / 2).clamp(RESERVED_FDS_MIN, RESERVED_FDS)
+        };
+        sys::fd::is_near_limit(self.as_fd(), reserve)
     }
 
     fn accept(&self) -> io::Result<(ClientStream, Option<IpAddr>)> {
@@ -308,13 +304,40 @@ fn connect_nonblocking(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(fd))
 }
 
+/// Returns the address that `fd` listens on.
+///
+/// # Errors
+/// It is no listening stream socket; those of getsockopt(2) and getsockname(2).
+pub(crate) fn listening_address(fd: BorrowedFd<'_>) -> io::Result<Address> {
+    let unfit = || io::Error::other("the socket passed is no listening TCP or Unix stream socket");
+    let is_stream = getsockopt(&fd, sockopt::SockType).map(|kind| kind == SockType::Stream);
+    let listens = getsockopt(&fd, sockopt::AcceptConn);
+    for answer in [is_stream, listens] {
+        match answer {
+            Ok(true) => {}
+            Err(error) if error != Errno::ENOTSOCK => return Err(error.into()),
+            _ => return Err(unfit()),
+        }
+    }
+    let address = getsockname::<SockaddrStorage>(fd.as_raw_fd())?;
+    if let Some(&address) = address.as_sockaddr_in() {
+        Ok(Address::Tcp(SocketAddrV4::from(address).into()))
+    } else if let Some(&address) = address.as_sockaddr_in6() {
+        Ok(Address::Tcp(SocketAddrV6::from(address).into()))
+    } else if let Some(address) = address.as_unix_addr() {
+        Ok(unix_address(address))
+    } else {
+        Err(unfit())
+    }
+}
+
 /// The address of a socket that another process has bound. Its permissions are not looked at.
-fn unix_address(address: &SocketAddr) -> Address {
+fn unix_address(address: &UnixAddr) -> Address {
     #[cfg(target_os = "linux")]
-    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+    if let Some(name) = address.as_abstract() {
         return Address::Abstract(name.to_vec());
     }
-    let path = address.as_pathname().unwrap_or(Path::new("")).to_owned();
+    let path = address.path().unwrap_or(Path::new("")).to_owned();
     Address::Unix { path, uid: None, gid: None, mode: 0 }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod child_socket;
 pub(crate) mod client_stream;
 pub(crate) mod descendants;
 pub(crate) mod fdstore;
+pub(crate) mod files;
 pub(crate) mod kernel;
 pub(crate) mod listening_socket;
 pub(crate) mod persist;
@@ -23,6 +24,7 @@ use mio::Token;
 use serde::Serialize;
 
 use self::child_socket::ChildSocket;
+use super::writers::sink::SinkWriter;
 use super::writers::{LogJob, LogReply, WorkerHandle};
 use crate::console::clock::Timestamps;
 use crate::handover::state::ConnectionKind;
@@ -92,6 +94,8 @@ pub(crate) struct SignalSender {
 #[derive(Debug)]
 pub(crate) struct Daemon {
     pub(crate) pid: i32,
+    /// The start time in USER_HZ ticks since boot, if the system tells.
+    pub(crate) start_ticks: Option<u64>,
     /// The process by descriptor.
     pub(crate) process: OwnedFd,
     /// True if the process is a child of this one.
@@ -259,8 +263,12 @@ pub(crate) trait System: Clock + Poller + Upgrade {
     /// The handle of a thread that writes.
     type Handle<Job, Reply>: WorkerHandle<Job, Reply>;
 
-    /// Opens the log at `path`, which could not be opened at the start, and starts its thread.
-    fn open_log(&mut self, path: &Path) -> io::Result<Self::Handle<LogJob, LogReply>>;
+    /// Starts the thread of the log, which is to open `path`.
+    fn start_log(&mut self, path: &Path) -> io::Result<SinkWriter<Self::Handle<LogJob, LogReply>>>;
+    /// Returns true if the thread of the PID files and the info file has no job.
+    fn files_rest(&mut self) -> bool;
+    /// At the end: removes PID file and info file. Returns what there is to say of files that may be left.
+    fn remove_files(&mut self) -> Vec<String>;
     /// Writes `<argv0>: <text>` to stderr, unless that would have to be waited for.
     fn log_stderr(&mut self, text: &[u8]);
 }

@@ -16,17 +16,28 @@ use crate::sys::{self, fd};
 pub(crate) fn persist<T>(
     argv0: &[u8],
     what: &str,
-    mut attempt: impl FnMut() -> io::Result<T>,
+    attempt: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
     let mut reported = false;
+    retry(attempt, |error| {
+        if !std::mem::replace(&mut reported, true) {
+            report_shortage(argv0, what, error);
+        }
+        thread::sleep(SHORTAGE_RETRY);
+    })
+}
+
+/// Does `attempt` until the kernel has what it needs, and calls `pause` after each refusal.
+///
+/// # Errors
+/// Those of `attempt` that are no shortage.
+pub(crate) fn retry<T>(
+    mut attempt: impl FnMut() -> io::Result<T>,
+    mut pause: impl FnMut(&io::Error),
+) -> io::Result<T> {
     loop {
         match attempt() {
-            Err(error) if is_shortage(&error) => {
-                if !std::mem::replace(&mut reported, true) {
-                    report_shortage(argv0, what, &error);
-                }
-                thread::sleep(SHORTAGE_RETRY);
-            }
+            Err(error) if is_shortage(&error) => pause(&error),
             result => return result,
         }
     }
@@ -34,7 +45,10 @@ pub(crate) fn persist<T>(
 
 /// Returns true if the call may succeed later: the kernel has no descriptor, memory, thread or room
 /// for a watch now.
-pub(crate) fn is_shortage(error: &io::Error) -> bool {
+fn is_shortage(error: &io::Error) -> bool {
+    if error.kind() == io::ErrorKind::OutOfMemory {
+        return true;
+    }
     let shortages =
         [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN, libc::ENOBUFS, libc::ENOSPC];
     error.raw_os_error().is_some_and(|errno| shortages.contains(&errno))

@@ -15,6 +15,8 @@ use crate::systemd::notify_socket::NotifySocket;
 #[derive(Debug)]
 pub(crate) struct PtyProcess {
     pub(crate) pid: i32,
+    /// The start time, as [`Process::start_ticks`] tells it.
+    pub(crate) start_ticks: Option<u64>,
     pub(crate) master: File,
     /// The socket behind its NOTIFY_SOCKET, under `--overlap`.
     pub(crate) notify_socket: Option<NotifySocket>,
@@ -63,7 +65,7 @@ impl Process for PtyProcess {
 
     fn become_daemon(&mut self, daemon: Daemon) {
         process::reap(self.pid);
-        self.pid = daemon.pid;
+        (self.pid, self.start_ticks) = (daemon.pid, daemon.start_ticks);
         self.pidfd = (!daemon.is_child).then_some(daemon.process);
     }
 
@@ -73,7 +75,7 @@ impl Process for PtyProcess {
     }
 
     fn start_ticks(&self) -> Option<u64> {
-        procfs::start_ticks(self.pid)
+        self.start_ticks
     }
 
     fn read_notification(&self) -> Option<bool> {

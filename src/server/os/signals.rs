@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::sys::signal::Signal::{self, SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::PendingSignals;
-use crate::sys::process::signal::SenderTracker;
+use crate::sys::process::signal::{self, SenderTracker};
 
 /// The signals that have come since they were last taken.
 #[derive(Debug)]
@@ -29,13 +29,10 @@ impl Signals {
     /// # Errors
     /// The system has no descriptor to give.
     pub(crate) fn new() -> io::Result<Signals> {
+        // The calls that can be refused come first: a failure leaves nothing registered.
         let (wake, writer) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        // The calls that can be refused come first: a failure leaves nothing registered.
-        let writers = [SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2]
-            .map(|signal| writer.try_clone().map(|writer| (signal as i32, writer)));
-        let mut writers: BTreeMap<i32, UnixStream> =
-            writers.into_iter().collect::<io::Result<_>>()?;
+        let writer = Arc::new(writer);
         let mut senders = BTreeMap::new();
         let mut register = |signal: Signal| -> io::Result<Arc<AtomicBool>> {
             let signal = signal as i32;
@@ -43,9 +40,7 @@ impl Signals {
             senders.insert(signal, SenderTracker::install(signal)?);
             // The flag is set before the loop is woken.
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
-            if let Some(writer) = writers.remove(&signal) {
-                signal_hook::low_level::pipe::register(signal, writer)?;
-            }
+            signal::wake(signal, Arc::clone(&writer))?;
             Ok(flag)
         };
         Ok(Signals {

@@ -62,8 +62,18 @@ pub(super) struct Records<H> {
     writer: WriterState,
     /// How many bytes of events the writer's job has.
     in_flight: usize,
-    /// True during an upgrade: nothing is handed over.
-    paused: bool,
+    /// During an upgrade, in which nothing is handed over.
+    pause: Option<Pause>,
+}
+
+/// A pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// The writer may have the events file open.
+    Begun,
+    /// The writer was told to close its file: whatever closes it later would wait for a file system that
+    /// hangs by then.
+    Closing,
 }
 
 /// What the writer's thread does, as far as the event loop knows.
@@ -92,7 +102,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             feed: None,
             writer: WriterState::Idle,
             in_flight: 0,
-            paused: false,
+            pause: None,
         }
     }
 
@@ -159,17 +169,27 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Hands nothing over until [`resume`](Self::resume).
     pub(super) fn pause(&mut self) {
-        self.paused = true;
+        self.pause = Some(Pause::Begun);
+        self.close_file();
     }
 
-    /// Returns true during a pause if the writer has no job.
+    /// During a pause: has the writer close its file, once it has no job.
+    fn close_file(&mut self) {
+        if self.pause == Some(Pause::Begun) && self.writer == WriterState::Idle {
+            self.pause = Some(Pause::Closing);
+            self.writer = WriterState::Busy;
+            self.handle.send(RecordsJob { reopen: true, ..RecordsJob::default() });
+        }
+    }
+
+    /// Returns true during a pause if the writer has no job and no file open.
     pub(super) fn is_quiesced(&self) -> bool {
-        self.paused && self.writer == WriterState::Idle
+        self.pause == Some(Pause::Closing) && self.writer == WriterState::Idle
     }
 
     /// Ends the pause.
     pub(super) fn resume(&mut self) {
-        self.paused = false;
+        self.pause = None;
     }
 
     /// Records what the console did.
@@ -281,7 +301,8 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         if let Some(status) = &mut self.status {
             status.compare(console.revision(), now);
         }
-        if self.writer != WriterState::Idle || self.paused {
+        self.close_file();
+        if self.writer != WriterState::Idle || self.pause.is_some() {
             return changes;
         }
         let mut job = RecordsJob::default();
@@ -309,7 +330,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let feed = self.feed.as_ref().and_then(Feed::deadline);
         // The writer's reply wakes the event loop by itself.
-        if self.writer != WriterState::Idle || self.paused {
+        if self.writer != WriterState::Idle || self.pause.is_some() {
             return feed;
         }
         let events = self.events.as_ref().and_then(EventsFile::deadline);

@@ -1,7 +1,7 @@
 //! The worker that writes the records: it appends to the events file and replaces the status file. It
 //! opens the files itself, so that a file system that hangs delays nothing else.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -119,16 +119,17 @@ impl RecordWriter {
         let Some(path) = &self.status_path else {
             return Ok(());
         };
+        if self.status_file.is_none() {
+            file::remove_leftovers(path);
+        }
         self.status_file = Some(file::replace_unsynced(path, content)?);
         Ok(())
     }
 
     /// Removes the status file, unless its name belongs to another file by now.
     fn remove(&self) {
-        if let (Some(path), Some(id)) = (&self.status_path, self.status_file)
-            && fs::symlink_metadata(path).is_ok_and(|found| FileId::of(&found) == id)
-        {
-            let _ = fs::remove_file(path);
+        if let (Some(path), Some(id)) = (&self.status_path, self.status_file) {
+            file::remove_if_same(path, id);
         }
     }
 }
@@ -149,5 +150,10 @@ impl Worker for RecordWriter {
         }
         let rotation = self.rotation.take();
         replies.send(RecordsReply { events, status, rotation }, true);
+    }
+
+    fn finish(&mut self, _replies: &Replies<RecordsJob, RecordsReply>) {
+        // While somebody waits for it: the end of the process waits for as long as it takes.
+        self.events_file = None;
     }
 }

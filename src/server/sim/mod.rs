@@ -277,6 +277,7 @@ impl Run {
             let mut world = self.world.borrow_mut();
             world.faults = 0;
             world.disk_full = false;
+            world.threads_start = 0;
             world.print("the faults end");
         }
         for _ in 0..20_000 {
@@ -292,7 +293,7 @@ impl Run {
             world.write_records();
             drop(world);
             if self.server.exit.is_some() {
-                self.server.finish(()).unwrap();
+                self.server.finish().unwrap();
                 let mut world = self.world.borrow_mut();
                 let programs = self.programs.keys();
                 self.clients.keys().chain(programs).for_each(|&id| world.take(id, usize::MAX));
@@ -336,6 +337,8 @@ fn old_child_acts(world: &mut World) {
 struct Totals {
     seeds: AtomicUsize,
     upgrades: AtomicUsize,
+    /// Refusals that a new program met before its first turn.
+    refused: AtomicUsize,
     /// Starts of a child beside another one.
     pairs: AtomicUsize,
     crashes: AtomicUsize,
@@ -361,9 +364,10 @@ fn simulate(seed: u64, verbose: bool, totals: &Totals) {
     if crashes {
         run.crash();
     }
-    let pairs = run.world.borrow().pairs;
+    let (pairs, refused) = (run.world.borrow().pairs, run.world.borrow().refused);
     totals.seeds.fetch_add(1, Ordering::Relaxed);
     totals.upgrades.fetch_add(run.upgrades, Ordering::Relaxed);
+    totals.refused.fetch_add(refused, Ordering::Relaxed);
     totals.pairs.fetch_add(pairs, Ordering::Relaxed);
     totals.crashes.fetch_add(usize::from(crashes), Ordering::Relaxed);
 }
@@ -374,10 +378,11 @@ fn every_seed_gives_everybody_what_they_are_owed() {
     // Each seed has descriptors of its own, and the seeds run on all processors.
     fd::raise_limit();
     sim_support::run_seeds(2_000, |seed, verbose| simulate(seed, verbose, &totals));
-    let Totals { seeds, upgrades, pairs, crashes } = totals;
+    let Totals { seeds, upgrades, refused, pairs, crashes } = totals;
     let seeds = seeds.into_inner();
     for (what, count, least) in [
         ("upgrades", upgrades, seeds / 10),
+        ("refusals after an upgrade", refused, seeds / 10),
         ("two children", pairs, seeds / 4),
         ("crashes", crashes, seeds / 4),
     ] {
@@ -400,7 +405,7 @@ fn client_that_does_not_read_bytes_ff_is_heard() {
     assert!(console.accepts_input(id));
     // The number of answers that wait is limited.
     for _ in 0..STAGE_MAX {
-        console.handle(Event::Input { id, bytes: &[0xFF, 0xFD, 0x03] }, now);
+        console.handle(Event::Input { id, bytes: &[0xFF, 0xFD, 0x05] }, now);
     }
     assert!(!console.accepts_input(id));
 }

@@ -65,6 +65,7 @@ pub(super) fn successor(world: &Shared, seed: u64, state: State) -> Server<Simul
         let id = {
             let mut world = world.borrow_mut();
             let id = world.pipe_of(child.pty);
+            world.register_at_last();
             world.pipe(id).token = Some(token);
             world.push_ready(id, true, true);
             id

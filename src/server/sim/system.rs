@@ -15,7 +15,7 @@ use super::peer_end::PeerEnd;
 use super::threads::{QueueHandle, log_handle};
 use super::world::Shared;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
-use crate::console::event::ClientKind;
+use crate::console::event::{ClientKind, Sink};
 use crate::handover::format;
 use crate::handover::state::Descriptor;
 use crate::server::os::child_socket::ChildSocket;
@@ -23,6 +23,7 @@ use crate::server::os::{
     Clock, Daemon, ExecFailure, Notify, PendingSignals, Poller, Processes, Ready, SignalSender,
     Socket, System, Upgrade,
 };
+use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::{LogJob, LogReply};
 use crate::sys::file::FileId;
 
@@ -135,6 +136,7 @@ impl Poller for SimulatedSystem {
         tell: &mut dyn FnMut(Token, Ready),
     ) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
+        world.persists = false;
         let events = std::mem::take(&mut world.ready_events);
         if let (true, false, Some(limit)) = (events.is_empty(), world.woken, limit) {
             world.now += limit.as_nanos() as u64;
@@ -157,7 +159,9 @@ impl Poller for SimulatedSystem {
 
     fn watch(&mut self, connection: &PeerEnd, token: Token) -> io::Result<bool> {
         let mut world = self.0.borrow_mut();
-        if let Some(error) = world.refuses(Errno::ENOMEM) {
+        if world.persists {
+            world.register_at_last();
+        } else if let Some(error) = world.refuses(Errno::ENOMEM) {
             return Err(error);
         }
         world.pipe(connection.id).token = Some(token);
@@ -254,9 +258,16 @@ impl System for SimulatedSystem {
     type Notifier = SimulatedSystem;
     type Handle<Job, Reply> = QueueHandle<Job, Reply>;
 
-    fn open_log(&mut self, _path: &Path) -> io::Result<QueueHandle<LogJob, LogReply>> {
-        let refused = self.0.borrow_mut().refuses(Errno::EACCES);
-        refused.map_or(Ok(log_handle(&self.0)), Err)
+    fn start_log(&mut self, _path: &Path) -> io::Result<SinkWriter<QueueHandle<LogJob, LogReply>>> {
+        Ok(SinkWriter::new(Sink::Log, log_handle(&self.0)))
+    }
+
+    fn files_rest(&mut self) -> bool {
+        true
+    }
+
+    fn remove_files(&mut self) -> Vec<String> {
+        Vec::new()
     }
 
     fn log_stderr(&mut self, text: &[u8]) {

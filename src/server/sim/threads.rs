@@ -72,6 +72,9 @@ pub(super) fn records_handle(world: &Shared) -> QueueHandle<RecordsJob, RecordsR
 impl World {
     /// The log's thread does one job.
     pub(super) fn write_log(&mut self) {
+        if self.now < self.threads_start {
+            return;
+        }
         let Some(job) = self.log_queue.jobs.pop_front() else {
             return;
         };
@@ -104,7 +107,9 @@ impl World {
                 Some(error) => Err(error),
                 None => Ok(()),
             }),
-            LogJob::Quiesce => LogReply::Quiesced(File::open("/dev/null").ok().map(OwnedFd::from)),
+            LogJob::Quiesce => {
+                LogReply::Quiesced(File::open("/dev/null").map(OwnedFd::from).map(Some))
+            }
         };
         self.log_queue.replies.push_back(reply);
         self.woken |= urgent || self.log_queue.wanted;
@@ -127,6 +132,9 @@ impl World {
 
     /// The records' thread does its job. After a failure it has appended some whole lines.
     pub(super) fn write_records(&mut self) {
+        if self.now < self.threads_start {
+            return;
+        }
         let Some(job) = self.records_queue.jobs.pop_front() else {
             return;
         };
@@ -187,8 +195,11 @@ impl<J, R> WorkerHandle<J, R> for QueueHandle<J, R> {
         (self.queue)(&mut self.world.borrow_mut()).wanted = wanted;
     }
 
-    fn wait(&mut self, _limit: Duration) -> Option<R> {
+    fn wait(&mut self, limit: Duration) -> Option<R> {
         let mut world = self.world.borrow_mut();
+        if world.now < world.threads_start {
+            world.now += limit.as_nanos() as u64;
+        }
         // At the end: the thread is out of time.
         if self.is_log && world.late_at_end && !world.abandoned && world.random.one_in(2) {
             return None;

@@ -96,6 +96,6 @@ pub(super) fn unsynced(line: &[u8]) -> Option<u64> {
 /// What a telnet client shows: without answers to requests, and with 0xFF single.
 pub(super) fn plain(bytes: &[u8]) -> Vec<u8> {
     let (mut data, mut reply) = (Vec::new(), Vec::new());
-    telnet::Decoder::new().decode(bytes, &mut data, &mut reply);
+    telnet::Decoder::new().decode(bytes, telnet::LineEnds::Keep, &mut data, &mut reply);
     data
 }

@@ -1,14 +1,19 @@
 //! Upgrades in the simulation: what the new program does in its check run, and a server that goes
 //! on where another one stopped.
 
+use std::cell::RefCell;
+
+use nix::errno::Errno;
+
 use super::settings::{Seconds, settings};
-use super::world::World;
+use super::world::{Id, World};
 use super::{API_LISTENER, LISTENER, Run, servers};
 use crate::console::Console;
 use crate::console::event::Event;
 use crate::handover::{answer, format};
-use crate::limits::{HANDOVER_TIMEOUT, UPGRADE_CHECKS};
+use crate::limits::{HANDOVER_TIMEOUT, SHORTAGE_RETRY, UPGRADE_CHECKS};
 use crate::server::os::Ready;
+use crate::server::os::persist::retry;
 use crate::sys::process::ExitStatus;
 
 /// A message that stands where the messages of another server to the service manager begin.
@@ -55,6 +60,7 @@ impl Run {
         assert!(self.server.store.as_ref().unwrap().is_flushed(), "what was to be kept is lost");
         let state = format::decode(&state).unwrap();
         let faults = self.world.borrow_mut().replace_server("upgraded");
+        self.world.borrow_mut().begin_shortage(faults);
         self.server = servers::successor(&self.world, self.seed, state);
         self.world.borrow_mut().executed = None;
         self.server.resume(Event::Upgraded { version: crate::VERSION });
@@ -73,10 +79,59 @@ impl World {
         self.log_queue.end();
         self.records_queue.end();
         self.epoch = 0;
+        // Nothing is reported to a program that has not registered it.
+        let open = self.pipes.values_mut().filter(|pipe| !pipe.closed);
+        open.for_each(|pipe| pipe.token = None);
         for listener in [LISTENER, API_LISTENER] {
             self.ready_events.push((listener, Ready { readable: true, writable: false }));
         }
         std::mem::take(&mut self.faults)
+    }
+}
+
+impl World {
+    /// The system is short of something when the new program begins, if there are faults.
+    fn begin_shortage(&mut self, faults: usize) {
+        self.persists = true;
+        if faults > 0 && self.random.one_in(2) {
+            self.shortages = self.random.below(6);
+            let threads = self.random.below(8_000) as u64;
+            self.threads_start = self.now + threads * 1_000_000;
+            self.print(&format!("{} refusals, no threads for {threads} ms", self.shortages));
+        }
+    }
+
+    /// The new program registers something, and tries again for as long as that is refused.
+    pub(super) fn register_at_last(&mut self) {
+        let world = RefCell::new(self);
+        let attempt = || {
+            let mut world = world.borrow_mut();
+            let left = world.shortages;
+            world.shortages = left.saturating_sub(usize::from(world.persists));
+            if world.persists && left > 0 { Err(Errno::ENOSPC.into()) } else { Ok(()) }
+        };
+        retry(attempt, |_| world.borrow_mut().go_on_meanwhile()).expect("what was refused only");
+    }
+
+    /// Nobody waits for a program that waits.
+    fn go_on_meanwhile(&mut self) {
+        self.refused += 1;
+        self.now += SHORTAGE_RETRY.as_nanos() as u64;
+        let pipes = self.children.iter().filter(|child| child.end.is_none());
+        let pipes: Vec<Id> = pipes.map(|child| child.pipe).collect();
+        match (self.random.below(6), pipes.as_slice()) {
+            (0 | 1, [.., pty]) => {
+                self.print("the child writes meanwhile");
+                self.send(*pty, b"said meanwhile\r\n", false);
+            }
+            (2, [.., pty]) => {
+                self.print("the child ends meanwhile");
+                self.end(*pty, ExitStatus::Code(5));
+            }
+            (3, _) => self.signals.upgrade = true,
+            (4, _) => self.signals.reopen = true,
+            _ => {}
+        }
     }
 }
 

@@ -85,6 +85,14 @@ pub(super) struct World {
     pub(super) never_executes: bool,
     /// The state with which the server became another program.
     pub(super) executed: Option<Vec<u8>>,
+    /// How many times the new program is still refused what it needs, before its first turn.
+    pub(super) shortages: usize,
+    /// True before the first turn of a new program.
+    pub(super) persists: bool,
+    /// The time before which the threads of a new program cannot be started.
+    pub(super) threads_start: u64,
+    /// How many times new programs were refused something.
+    pub(super) refused: usize,
     pub(super) next: Id,
     /// How many times a child was started beside another one.
     pub(super) pairs: usize,
@@ -140,6 +148,10 @@ impl World {
             checked: None,
             never_executes: false,
             executed: None,
+            shortages: 0,
+            persists: false,
+            threads_start: 0,
+            refused: 0,
             next: 1,
             pairs: 0,
             starts: Vec::new(),

@@ -26,6 +26,13 @@ pub enum StartupError {
         /// The error of the system.
         error: io::Error,
     },
+    /// The limit of open files is too low for what the server opens itself.
+    OpenFiles {
+        /// How many descriptors are missing.
+        missing: u64,
+        /// The hard limit.
+        limit: u64,
+    },
     /// The system refuses something that no server can do without.
     System {
         /// What was being done, as a verb with its object.
@@ -38,7 +45,15 @@ pub enum StartupError {
 impl StartupError {
     /// The lines for stderr, and the exit status.
     pub fn report(&self, argv0: &OsStr) -> (Vec<u8>, u8) {
+        let too_many = io::Error::from_raw_os_error(nix::libc::EMFILE);
         let (line, error) = match self {
+            StartupError::OpenFiles { missing, limit } => {
+                let text = format!(
+                    ": cannot run with {limit} open files (ulimit -Hn): {} are needed",
+                    limit + missing
+                );
+                ([argv0.as_bytes(), text.as_bytes()].concat(), &too_many)
+            }
             StartupError::Endpoint { endpoint, kind, error } => {
                 let head = format!(
                     "Caught an exception creating the initial {kind} telnet port: {} (",

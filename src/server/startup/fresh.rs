@@ -10,10 +10,10 @@ use std::rc::Rc;
 use super::child_sockets::{self, FdSockets};
 use super::error::StartupError;
 use super::log_files::open_log;
-use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
-use super::pid_files::{OwnedFile, adopt_files, write_files};
+use super::parts::{LocalTime, Output, ServerParts, StartKind, notifier, passage, settings};
+use super::pid_files::{write_files, written_files};
 use super::recovery::Recovery;
-use super::{stderr, system};
+use super::{open_files, stderr, system};
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
@@ -23,6 +23,7 @@ use crate::handover::state::{ServerIdentity, Text};
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::kernel::FIRST_TOKEN;
 use crate::server::os::listening_socket::ListeningSocket;
+use crate::server::writers::files::OwnedFile;
 use crate::sys::process::daemonize::{self, ForkSide};
 use crate::sys::process::user::{self, Account};
 use crate::sys::process::{self, exec, signal};
@@ -45,6 +46,10 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
     let mut recovery = Recovery::find(&mut passed);
     let open_files = fd::raise_limit();
     let notifier = notifier(config).map_err(system("use NOTIFY_SOCKET"))?;
+    // A server that crashed had room for all that it left behind.
+    if recovery.state().is_none() {
+        open_files::check(config, config.service.fdstore && notifier.is_some())?;
+    }
     let sockets = Sockets::open(config, passed, fd_sockets, &mut recovery)?;
     let log = match config.log.path() {
         Some(path) => open_log(config, path).map(Some),
@@ -56,7 +61,10 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
     }
     let pid = process::own_pid();
     let files = match config.run_mode {
-        RunMode::Daemon => adopt_files(config, pid, &sockets.listeners),
+        RunMode::Daemon => {
+            let written = written_files(config, pid, &sockets.listeners);
+            written.into_iter().filter_map(OwnedFile::adopt).collect()
+        }
         _ => write_files(config, pid, &sockets.listeners),
     };
     let identity = ServerIdentity {
@@ -137,15 +145,15 @@ fn assemble(
             None
         }
     };
-    let output = |file| OutputFile { file, retry: None };
+    let log = log.ok().flatten().map(passage).transpose().map_err(system("pass the log on"))?;
     Ok(ServerParts {
         start_kind,
         identity,
         console,
         listeners: sockets.listeners,
         child_sockets: sockets.child_sockets,
-        log: log.ok().flatten().map(output),
-        stdout: stdout.map(output),
+        log: log.map(Output::new),
+        stdout: stdout.map(Output::new),
         records: records.unwrap_or_default(),
         child,
         old_child: None,

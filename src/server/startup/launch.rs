@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::child_sockets::{environment, is_about_sockets};
-use super::parts::{OutputFile, ServerParts, StartKind};
+use super::parts::{ServerParts, StartKind};
 use super::system;
 use crate::config::{Config, LogTarget};
 use crate::console::event::{ClientId, Event, Role, Sink};
@@ -35,7 +34,7 @@ use crate::server::service_manager::ServiceReporter;
 use crate::server::startup::error::StartupError;
 use crate::server::writers::sink::SinkWriter;
 use crate::server::writers::syslog::Syslog;
-use crate::server::writers::thread::{LogThread, WorkerThread};
+use crate::server::writers::thread::WorkerThread;
 use crate::sys::process::spawn::{ChildCommand, PreparedCommand};
 use crate::sys::process::user::Account;
 use crate::sys::process::{self, procfs, signal};
@@ -45,7 +44,6 @@ use crate::systemd::notify::{Notifier, watchdog};
 /// Runs the server that is made of these parts, and returns its exit status.
 pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, StartupError> {
     let start_kind = parts.start_kind;
-    let files = std::mem::take(&mut parts.files);
     let connections = std::mem::take(&mut parts.connections);
     let api = std::mem::take(&mut parts.api);
     let debug_lines = std::mem::take(&mut parts.debug_lines);
@@ -70,13 +68,15 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
         StartKind::Recovered => server.resume(Event::Restarted),
     }
     let code = server.run().map_err(system("poll"))?;
-    server.finish(files).map_err(system("poll"))?;
+    server.finish().map_err(system("poll"))?;
     Ok(code)
 }
 
 /// The server, with its threads running. The clients that it goes on with are not in it yet.
 fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, StartupError> {
-    let kernel = kernel(config, &parts)?;
+    let mut kernel = kernel(config, &parts)?;
+    let start_failed = || system("start a thread");
+    kernel.keep_files(std::mem::take(&mut parts.files)).map_err(start_failed())?;
     let log_path = || config.log.path().map(Path::to_owned);
     if parts.start_kind != StartKind::Upgraded
         && let Some(store) = &mut parts.store
@@ -84,22 +84,21 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
         store_sockets(store, &parts.listeners, &parts.child_sockets);
     }
     signal::unblock_all().map_err(system("set the signal mask"))?;
-    let writer =
-        |sink, output: Option<OutputFile>, start: &dyn Fn(File) -> io::Result<LogThread>| {
-            let writer =
-                output.map(|it| Ok(SinkWriter::new(sink, start(it.file)?).with_retry(it.retry)));
-            writer.transpose().map_err(system("start a thread"))
-        };
-    let log = writer(Sink::Log, parts.log, &|file| kernel.write_log(file, log_path()))?;
-    let stdout = writer(Sink::Stdout, parts.stdout, &|file| kernel.write_stdout(file))?;
+    let start_failed = || system("start a thread");
+    let log =
+        parts.log.map(|log| Ok(kernel.write_log(log.file, log_path())?.with_retry(log.retry)));
+    let log = log.transpose().map_err(start_failed())?;
+    let stdout =
+        parts.stdout.map(|stdout| Ok(kernel.write_stdout(stdout.file)?.with_retry(stdout.retry)));
+    let stdout = stdout.transpose().map_err(start_failed())?;
     let syslog = config.log.syslog.as_ref().map(|tag| {
         let worker = Syslog::new("/dev/log".into(), tag, std::process::id());
         Ok(SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
     });
-    let syslog = syslog.transpose().map_err(system("start a thread"))?;
+    let syslog = syslog.transpose().map_err(start_failed())?;
     let (records_state, predecessor) = parts.records;
     let info = server_info(config, &parts.identity, &parts.listeners, predecessor);
-    let mut records = records(config, &kernel, info).map_err(system("start a thread"))?;
+    let mut records = records(config, &kernel, info).map_err(start_failed())?;
     records = records.map(|records| records.with_state(records_state));
     if parts.start_kind != StartKind::Upgraded
         && let (Some(records), Some(path)) = (&mut records, &config.files.status)

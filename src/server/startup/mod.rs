@@ -6,6 +6,7 @@ pub mod error;
 mod fresh;
 mod launch;
 mod log_files;
+mod open_files;
 mod parts;
 mod pid_files;
 mod recovery;

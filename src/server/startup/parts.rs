@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::rc::Rc;
 
-use super::pid_files::OwnedFile;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
@@ -15,6 +14,8 @@ use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::os::pty_process::PtyProcess;
+use crate::server::writers::files::OwnedFile;
+use crate::sys::passage::Passage;
 use crate::sys::time;
 use crate::systemd::notify::Notifier;
 
@@ -36,8 +37,9 @@ pub(crate) struct ServerParts {
     pub(crate) console: Console,
     pub(crate) listeners: Vec<ListeningSocket>,
     pub(crate) child_sockets: Vec<ChildSocket>,
-    pub(crate) log: Option<OutputFile>,
-    pub(crate) stdout: Option<OutputFile>,
+    /// The log, in its passage.
+    pub(crate) log: Option<Output<Passage>>,
+    pub(crate) stdout: Option<Output<File>>,
     /// What the records go on with, and the version of the program before.
     pub(crate) records: (RecordsState, String),
     pub(crate) child: Option<PtyProcess>,
@@ -59,11 +61,28 @@ pub(crate) struct ServerParts {
     pub(crate) debug_lines: Vec<String>,
 }
 
-/// A file for a thread to write.
-pub(crate) struct OutputFile {
-    pub(crate) file: File,
+/// A file for a thread to write, or the passage in which the file is.
+pub(crate) struct Output<F> {
+    pub(crate) file: F,
     /// After a failed write: when to try again, and whether only new output makes that worth it.
     pub(crate) retry: Option<(Monotonic, bool)>,
+}
+
+impl<F> Output<F> {
+    /// An output that has not failed.
+    pub(crate) fn new(file: F) -> Output<F> {
+        Output { file, retry: None }
+    }
+}
+
+/// A passage with `file` in it, which is open nowhere else then.
+///
+/// # Errors
+/// There is no descriptor, or too many files are on their way.
+pub(crate) fn passage(file: File) -> io::Result<Passage> {
+    let passage = Passage::open()?;
+    passage.put(&file)?;
+    Ok(passage)
 }
 
 /// The way to the service manager, with `--notify` and if there is a service manager.

@@ -1,18 +1,14 @@
 //! The pid file and the info file: written in place, removed if they are still this server's.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-use nix::fcntl::OFlag;
 
 use super::{report_write_error, stderr};
 use crate::config::Config;
 use crate::console::event::Role;
 use crate::server::os::listening_socket::ListeningSocket;
-use crate::sys::file::FileId;
+use crate::server::writers::files::OwnedFile;
 use crate::sys::process;
 
 /// The paths of both files and what they are to hold.
@@ -61,16 +57,16 @@ pub(crate) fn write_files(
     files
 }
 
-/// Takes over the files that the daemon's parent wrote.
-pub(crate) fn adopt_files(
+/// The files that the daemon's parent, or the program before this one, has written. Nobody has looked at
+/// them yet.
+pub(crate) fn written_files(
     config: &Config,
     pid: i32,
     listeners: &[ListeningSocket],
 ) -> Vec<OwnedFile> {
     let contents = file_contents(config, pid, listeners);
-    let written = contents
-        .into_iter()
-        .filter_map(|(path, content)| OwnedFile::adopt(path?, content).ok().flatten());
+    let written =
+        contents.into_iter().filter_map(|(path, content)| Some(OwnedFile::written(path?, content)));
     written.collect()
 }
 
@@ -82,51 +78,4 @@ fn running_server(path: &Path, own: i32) -> Option<i32> {
     let comm = |pid: i32| fs::read(format!("/proc/{pid}/comm")).ok();
     let same = pid != own && process::exists(pid).is_ok_and(|exists| exists);
     (same && comm(pid)? == comm(i32::try_from(std::process::id()).ok()?)?).then_some(pid)
-}
-
-/// A file that names this server. When it is dropped, it is removed, unless it was replaced
-/// meanwhile, is no regular file, or holds something else by now.
-#[derive(Debug)]
-pub(crate) struct OwnedFile {
-    path: PathBuf,
-    content: Vec<u8>,
-    id: FileId,
-}
-
-impl OwnedFile {
-    /// Writes `content` to `path` in place: this process may not be allowed to make files in its
-    /// directory.
-    ///
-    /// # Errors
-    /// The file cannot be opened or written.
-    pub(crate) fn write(path: &Path, content: Vec<u8>) -> io::Result<Option<OwnedFile>> {
-        let mut options = File::options();
-        // A FIFO that nobody reads must not block, and a terminal must not become the controlling
-        // one.
-        options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
-        let mut file = options.write(true).create(true).truncate(true).open(path)?;
-        file.write_all(&content)?;
-        OwnedFile::adopt(path, content)
-    }
-
-    /// Takes over a file with this content that another process wrote.
-    ///
-    /// # Errors
-    /// There is no such file.
-    pub(crate) fn adopt(path: &Path, content: Vec<u8>) -> io::Result<Option<OwnedFile>> {
-        let metadata = fs::metadata(path)?;
-        let id = FileId::of(&metadata);
-        Ok(metadata.is_file().then(|| OwnedFile { path: path.to_owned(), content, id }))
-    }
-}
-
-impl Drop for OwnedFile {
-    fn drop(&mut self) {
-        let ours = fs::metadata(&self.path)
-            .is_ok_and(|metadata| metadata.is_file() && FileId::of(&metadata) == self.id)
-            && fs::read(&self.path).is_ok_and(|content| content == self.content);
-        if ours {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }

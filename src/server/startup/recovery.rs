@@ -121,7 +121,7 @@ impl Recovery {
 
     /// The child, if all descriptors that belong to it are there.
     pub(crate) fn child(&mut self) -> Option<PtyProcess> {
-        let pid = self.state.as_ref()?.child?.pid;
+        let ChildState { pid, start_ticks, .. } = self.state.as_ref()?.child?;
         let (pty, child) = (fdstore::pty(pid), fdstore::child(pid));
         let is_complete = self.held.get(&pty).is_some_and(OwnedFd::is_terminal)
             && self.held.get(&child).is_some_and(pidfd::is_pidfd);
@@ -131,7 +131,8 @@ impl Recovery {
         let (pidfd, master) = (self.held.remove(&child), self.held.remove(&pty)?);
         let notify_socket = self.held.remove(&fdstore::notify_socket(pid)).map(NotifySocket::adopt);
         self.child = None;
-        Some(PtyProcess { pid, master: File::from(master), notify_socket, pidfd })
+        let master = File::from(master);
+        Some(PtyProcess { pid, start_ticks, master, notify_socket, pidfd })
     }
 
     /// The clients that are still connected.

@@ -4,29 +4,32 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
-use super::parts::{LocalTime, OutputFile, ServerParts, StartKind, notifier, settings};
-use super::pid_files::adopt_files;
+use super::parts::{LocalTime, Output, ServerParts, StartKind, notifier, passage, settings};
+use super::pid_files::written_files;
 use super::system;
 use crate::config::Config;
+use crate::config::endpoint::Endpoint;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
-use crate::handover::state::{ChildState, Descriptor, SinkState, State};
+use crate::handover::state::{ChildState, ConnectionKind, Descriptor, Retry, SinkState, State};
 use crate::handover::{self, format};
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
-use crate::server::os::listening_socket::ListeningSocket;
+use crate::server::os::listening_socket::{ListeningSocket, listening_address};
 use crate::server::os::persist::persist;
 use crate::server::os::pty_process::PtyProcess;
 use crate::server::startup::error::StartupError;
 use crate::sys::fd;
+use crate::sys::passage::Passage;
 use crate::sys::process::{self, exec};
+use crate::sys::terminal::Terminal;
 use crate::systemd::notify_socket::NotifySocket;
 
 /// The program that was this process before.
@@ -45,12 +48,15 @@ impl Predecessor {
         let Some(number) = std::env::var_os(handover::VARIABLE) else {
             return Ok(None);
         };
+        exec::restore_signals();
+        let argv0 = config.argv0.as_bytes();
+        let adopt = |number| persist(argv0, "take over a descriptor", || fd::adopt(number));
         let read = number
             .to_str()
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| io::Error::from(Errno::EBADF))
-            .and_then(|number| Ok(File::from(fd::adopt(number)?)))
-            .and_then(|file| persist(config.argv0.as_bytes(), "read the state", || read_all(&file)))
+            .and_then(|number| Ok(File::from(adopt(number)?)))
+            .and_then(|file| persist(argv0, "read the state", || read_decodable(&file)))
             .and_then(|bytes| format::decode(&bytes).map_err(io::Error::other));
         let state = read.map_err(system("read the state named by PROCSERV_HANDOVER"))?;
         if let Some(path) = state.identity().program {
@@ -58,10 +64,10 @@ impl Predecessor {
         }
         fd::close_on_exec_all();
         let take = |wanted: Descriptor| {
-            let fd = fd::adopt(wanted.number)?;
-            let fits = Descriptor::of(&fd)? == wanted;
+            let fd = adopt(wanted.number)?;
+            let found = persist(argv0, "take over a descriptor", || Descriptor::of(&fd))?;
             // A descriptor that is not what the state says is closed.
-            Ok::<_, io::Error>(fits.then_some((wanted.number, fd)))
+            Ok::<_, io::Error>((found == wanted).then_some((wanted.number, fd)))
         };
         let held = state.descriptors().filter_map(|wanted| take(wanted).ok().flatten()).collect();
         Ok(Some(Predecessor { state, held }))
@@ -72,6 +78,7 @@ impl Predecessor {
     /// # Errors
     /// A descriptor is missing, or the state is one that no console can have had.
     pub(crate) fn into_parts(mut self, config: &Config) -> Result<ServerParts, StartupError> {
+        let argv0 = config.argv0.as_bytes();
         let mut identity = self.state.identity();
         identity.program = Some(exec::program_path(identity.program.as_deref()));
         let child = self.state.child.map(|child| self.process(child)).transpose()?;
@@ -79,9 +86,12 @@ impl Predecessor {
         let mut listeners = Vec::new();
         for listener in std::mem::take(&mut self.state.listeners) {
             let socket = self.take(listener.socket)?;
-            let socket = ListeningSocket::adopt(socket, listener.role, listener.raw, listener.file)
-                .map_err(system("take over a listener"))?;
-            listeners.push(socket);
+            let address =
+                persist(argv0, "take over a listener", || listening_address(socket.as_fd()));
+            let address = address.map_err(system("take over a listener"))?;
+            let endpoint = Endpoint { address, raw: listener.raw };
+            let (role, file) = (listener.role, listener.file);
+            listeners.push(ListeningSocket::with_endpoint(socket, endpoint, role, file));
         }
         let mut child_sockets = Vec::new();
         for socket in std::mem::take(&mut self.state.child_sockets) {
@@ -91,21 +101,30 @@ impl Predecessor {
         for connection in std::mem::take(&mut self.state.connections) {
             let id = ClientId(connection.id);
             let stream = self.take(connection.stream)?;
-            let stream = ClientStream::adopt(stream, connection.kind);
-            connections.push((id, stream.map_err(system("take over a terminal"))?));
+            let stream = match connection.kind {
+                ConnectionKind::Terminal(saved) => {
+                    let file = File::from(stream);
+                    let modes = || Terminal::modes_to_restore(&file, &saved);
+                    let modes = persist(argv0, "take over a terminal", modes);
+                    modes.map(|modes| ClientStream::Terminal(Terminal::with_modes(file, modes)))
+                }
+                kind => ClientStream::adopt(stream, kind),
+            };
+            // A terminal that has hung up meanwhile is a client that has gone.
+            connections.extend(stream.ok().map(|stream| (id, stream)));
         }
         let memory = self.state.store.map(|memory| self.take(memory)).transpose()?;
-        let log = self.state.log.map(|sink| self.output(sink)).transpose()?;
+        let log = self.log(config)?;
         let stdout = self.state.stdout.map(|sink| self.output(sink)).transpose()?;
         let settings = settings(config, &identity, log.is_some());
         let console = Console::restore(settings, Box::new(LocalTime), self.state.console)
             .map_err(|error| io::Error::other(error.to_string()))
             .map_err(system("go on from the state of the server before"))?;
-        let notifier = persist(config.argv0.as_bytes(), "use NOTIFY_SOCKET", || notifier(config))
+        let notifier = persist(argv0, "use NOTIFY_SOCKET", || notifier(config))
             .map_err(system("use NOTIFY_SOCKET"))?;
         let store =
             memory.zip(notifier.clone()).map(|(memory, notifier)| FdStore::adopt(notifier, memory));
-        let files = adopt_files(config, process::own_pid(), &listeners);
+        let files = written_files(config, process::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
         let records = (self.state.records, self.state.version);
         Ok(ServerParts {
@@ -145,13 +164,40 @@ impl Predecessor {
             .transpose()?
             .map(NotifySocket::adopt);
         let master = File::from(self.take(child.pty)?);
-        Ok(PtyProcess { pid: child.pid, master, notify_socket, pidfd })
+        let ChildState { pid, start_ticks, .. } = child;
+        Ok(PtyProcess { pid, start_ticks, master, notify_socket, pidfd })
     }
 
-    fn output(&mut self, sink: SinkState) -> Result<OutputFile, StartupError> {
-        let retry = sink.retry.map(|retry| (Monotonic(retry.at), retry.on_output));
-        Ok(OutputFile { file: File::from(self.take(sink.file)?), retry })
+    fn output(&mut self, sink: SinkState) -> Result<Output<File>, StartupError> {
+        Ok(Output { file: File::from(self.take(sink.file)?), retry: retry(sink.retry) })
     }
+
+    /// The log, in its passage. A program before 0.1.0 leaves it open instead.
+    fn log(&mut self, config: &Config) -> Result<Option<Output<Passage>>, StartupError> {
+        if let Some(log) = self.state.passed_log {
+            let passage = Passage::adopt([self.take(log.entry)?, self.take(log.exit)?]);
+            return Ok(Some(Output { file: passage, retry: retry(log.retry) }));
+        }
+        let Some(log) = self.state.log.map(|sink| self.output(sink)).transpose()? else {
+            return Ok(None);
+        };
+        let pass = || passage(log.file.try_clone()?);
+        let passage = persist(config.argv0.as_bytes(), "pass the log on", pass);
+        let file = passage.map_err(system("pass the log on"))?;
+        Ok(Some(Output { file, retry: log.retry }))
+    }
+}
+
+fn retry(retry: Option<Retry>) -> Option<(Monotonic, bool)> {
+    retry.map(|retry| (Monotonic(retry.at), retry.on_output))
+}
+
+/// Reads a state, if there is memory for what is made of it: decoding it does not expect a refusal.
+fn read_decodable(file: &File) -> io::Result<Vec<u8>> {
+    let bytes = read_all(file)?;
+    let needed = bytes.len().saturating_mul(2);
+    Vec::<u8>::new().try_reserve_exact(needed).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    Ok(bytes)
 }
 
 pub(super) fn read(number: i32) -> io::Result<Vec<u8>> {

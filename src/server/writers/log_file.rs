@@ -1,9 +1,12 @@
 //! The worker that writes the log or standard output: it appends, syncs the file now and then, and
 //! opens it anew or rotates it.
+//!
+//! The log is open in the worker's thread alone, or in no descriptor table at all: it comes through a
+//! [`Passage`] from whoever had it before, and goes the same way to the next program.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -13,6 +16,8 @@ use super::{LogJob, LogReply, Worker};
 use crate::console::Chunk;
 use crate::console::event::Subsystem;
 use crate::limits::SYNC_INTERVAL;
+use crate::sys::fd::DescriptorTable;
+use crate::sys::passage::Passage;
 use crate::sys::{self, file};
 
 fn is_syncable(file: &File) -> bool {
@@ -21,7 +26,10 @@ fn is_syncable(file: &File) -> bool {
 
 /// The writer of one file.
 pub(crate) struct LogWriter {
-    file: File,
+    /// The open file. `None` before the first job, after the file was put into the passage, and while
+    /// no file could be opened.
+    file: Option<File>,
+    source: Source,
     /// The name by which the file is opened anew; `None` for standard output.
     path: Option<PathBuf>,
     /// True if the file is a regular one, which fdatasync(2) can sync.
@@ -41,20 +49,83 @@ pub(crate) struct LogWriter {
     rotator: Option<Rotator>,
 }
 
+/// Where a worker's file comes from.
+#[derive(Debug)]
+enum Source {
+    /// The process has it open, too.
+    Process,
+    /// The ends of its passage have these numbers in the table of the process.
+    Numbers([RawFd; 2]),
+    /// The passage, in the table of the worker's thread.
+    Passage(Passage),
+}
+
 impl LogWriter {
-    /// A writer of `file`, which is opened anew as `path`.
-    pub(crate) fn new(file: File, path: Option<PathBuf>, rotator: Option<Rotator>) -> LogWriter {
+    /// A writer of the file that is in `passage`, or is yet to be opened as `path`, its name.
+    pub(crate) fn new(
+        passage: &Passage,
+        path: Option<PathBuf>,
+        rotator: Option<Rotator>,
+    ) -> LogWriter {
+        LogWriter { path, rotator, ..LogWriter::of(None, Source::Numbers(passage.numbers())) }
+    }
+
+    /// A writer of standard output or a copy of it, which has no name.
+    pub(crate) fn of_stdout(file: File) -> LogWriter {
+        LogWriter { sync: is_syncable(&file), ..LogWriter::of(Some(file), Source::Process) }
+    }
+
+    fn of(file: Option<File>, source: Source) -> LogWriter {
         LogWriter {
-            sync: is_syncable(&file),
             file,
-            path,
+            source,
+            path: None,
+            sync: false,
             sync_at: None,
             unsynced: 0,
             unsafe_bytes: 0,
             syncs: None,
             sync_data: File::sync_data,
             epoch: 0,
-            rotator,
+            rotator: None,
+        }
+    }
+
+    /// Takes the file out of the passage, if this writer has none.
+    fn fetch(&mut self) -> io::Result<()> {
+        if self.file.is_none()
+            && let Source::Passage(passage) = &self.source
+        {
+            // What could not be taken out before is followed by a later file.
+            let mut file = passage.take();
+            while let Ok(next) = passage.take() {
+                file = Ok(next);
+            }
+            let file = match (file, &self.path) {
+                // Lost on its way, as this table had no room.
+                (Err(_), Some(path)) => file::open_append(path)?,
+                (file, _) => file?,
+            };
+            self.sync = is_syncable(&file);
+            self.file = Some(file);
+        }
+        Ok(())
+    }
+
+    /// Gives the file away: into the passage, after which it is in no table, or as a copy.
+    fn hand_over(&mut self) -> io::Result<Option<OwnedFd>> {
+        // Without a file there is either one in the passage or none.
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        match &self.source {
+            Source::Passage(passage) => {
+                passage.put(file)?;
+                // On a file system that hangs this does not return, and no program is executed.
+                self.file = None;
+                Ok(None)
+            }
+            Source::Process | Source::Numbers(_) => Ok(Some(file.try_clone()?.into())),
         }
     }
 
@@ -66,7 +137,8 @@ impl LogWriter {
         if !self.sync || bytes == 0 {
             return;
         }
-        let result = (self.sync_data)(&self.file);
+        let Some(file) = &self.file else { return };
+        let result = (self.sync_data)(file);
         // fdatasync(2): this file system cannot sync a file.
         if result.as_ref().is_err_and(|error| error.raw_os_error() == Some(nix::libc::EINVAL)) {
             self.sync = false;
@@ -94,27 +166,35 @@ impl LogWriter {
             return Ok(());
         };
         let file = file::open_append(path)?;
+        // The old one must not stay in the passage. It was synced before it got there.
+        if let Source::Passage(passage) = &self.source {
+            while passage.take().is_ok() {}
+        }
         self.use_file(file, replies);
         Ok(())
     }
 
     fn use_file(&mut self, file: File, replies: &LogReplies) {
         self.sync(replies);
-        self.file = file;
-        self.sync = is_syncable(&self.file);
+        self.sync = is_syncable(&file);
+        self.file = Some(file);
     }
 
     fn rotate(&mut self, replies: &LogReplies) {
-        let (Some(rotator), Some(path)) = (&mut self.rotator, &self.path) else {
+        let (Some(rotator), Some(path), Some(file)) = (&mut self.rotator, &self.path, &self.file)
+        else {
             return;
         };
-        let result = rotator.rotate(path, &self.file).map(|file| self.use_file(file, replies));
+        let result = rotator.rotate(path, file).map(|file| self.use_file(file, replies));
         replies.send(LogReply::State(Subsystem::Rotation, result), true);
     }
 
     fn write(&mut self, chunk: Chunk, epoch: u64, replies: &LogReplies) {
         if epoch != self.epoch {
             return replies.send(LogReply::Bounced(chunk), false);
+        }
+        if let Err(error) = self.fetch() {
+            return self.fail(chunk, 0, error, replies);
         }
         let mut written = 0;
         while let Some(rest) = chunk.bytes.get(written..)
@@ -123,12 +203,15 @@ impl LogWriter {
             if replies.is_abandoned() {
                 return self.fail(chunk, written, io::ErrorKind::TimedOut.into(), replies);
             }
-            let last = self.rotator.as_ref().and_then(|rotator| rotator.cut(&self.file, rest));
+            let Some(mut file) = self.file.as_ref() else {
+                return self.fail(chunk, written, io::ErrorKind::NotFound.into(), replies);
+            };
+            let last = self.rotator.as_ref().and_then(|rotator| rotator.cut(file, rest));
             if last.is_some_and(<[u8]>::is_empty) {
                 self.rotate(replies);
                 continue;
             }
-            match self.file.write(last.unwrap_or(rest)) {
+            match file.write(last.unwrap_or(rest)) {
                 Ok(0) => {
                     let error = io::Error::from(io::ErrorKind::WriteZero);
                     return self.fail(chunk, written, error, replies);
@@ -144,7 +227,7 @@ impl LogWriter {
                 // The file is a FIFO or a terminal, or standard output, which others may have made
                 // non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let wait = || sys::fd::wait_writable(&self.file, None);
+                    let wait = || sys::fd::wait_writable(file, None);
                     replies.while_lacking(chunk.lost(written), wait);
                 }
                 Err(error) => return self.fail(chunk, written, error, replies),
@@ -164,6 +247,20 @@ impl Worker for LogWriter {
     type Job = LogJob;
     type Reply = LogReply;
 
+    fn descriptors(&self) -> Option<Vec<RawFd>> {
+        match self.source {
+            Source::Numbers(numbers) => Some(numbers.to_vec()),
+            Source::Process | Source::Passage(_) => None,
+        }
+    }
+
+    fn begin(&mut self, table: &DescriptorTable) -> io::Result<()> {
+        if let Source::Numbers(numbers) = self.source {
+            self.source = Source::Passage(Passage::in_table(table, numbers)?);
+        }
+        Ok(())
+    }
+
     fn work(&mut self, job: LogJob, replies: &LogReplies) {
         match job {
             LogJob::Write(chunk, epoch) => {
@@ -173,7 +270,11 @@ impl Worker for LogWriter {
                 }
             }
             LogJob::Line(line) => {
-                let _ = self.file.write_all(&line);
+                if self.fetch().is_ok()
+                    && let Some(file) = &mut self.file
+                {
+                    let _ = file.write_all(&line);
+                }
             }
             LogJob::Reopen => {
                 let result = self.reopen(replies);
@@ -183,8 +284,8 @@ impl Worker for LogWriter {
                 self.sync(replies);
                 // The next program does not know of them.
                 self.report_unsafe(replies);
-                let file = self.file.try_clone().map(OwnedFd::from).ok();
-                replies.send(LogReply::Quiesced(file), true);
+                let result = self.hand_over();
+                replies.send(LogReply::Quiesced(result), true);
             }
         }
     }
@@ -199,6 +300,8 @@ impl Worker for LogWriter {
 
     fn finish(&mut self, replies: &LogReplies) {
         self.report_unsafe(replies);
+        // While somebody waits for it: the end of the process waits for as long as it takes.
+        self.file = None;
     }
 }
 
@@ -215,7 +318,7 @@ mod tests {
     impl Fixture {
         fn new() -> Fixture {
             let file = tempfile::tempfile().unwrap();
-            Fixture { worker: LogWriter::new(file, None, None), replies: LogReplies::detached() }
+            Fixture { worker: LogWriter::of_stdout(file), replies: LogReplies::detached() }
         }
 
         /// Writes this many bytes, and has the sync end so. Returns what was reported.

@@ -1,8 +1,9 @@
-//! The threads that write: the log, standard output, syslog and the records.
+//! The threads that write: the log, standard output, syslog, the records and the files beside them.
 //!
 //! A writer is a [`Worker`] in a thread of its own, and the event loop has a [`WorkerHandle`] of it.
 //! The two exchange jobs and replies; of which type these are is the writer's business.
 
+pub(crate) mod files;
 pub(crate) mod log_file;
 pub(crate) mod rotate;
 pub(crate) mod sink;
@@ -11,12 +12,13 @@ pub(crate) mod thread;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use self::thread::Replies;
 use crate::console::Chunk;
 use crate::console::event::Subsystem;
+use crate::sys::fd::DescriptorTable;
 
 /// What a thread does with its jobs.
 pub(crate) trait Worker: Send + 'static {
@@ -25,6 +27,18 @@ pub(crate) trait Worker: Send + 'static {
     /// What the event loop is answered.
     type Reply: Send + 'static;
 
+    /// The numbers of the descriptors that the worker needs in the table of its thread; `None` if its
+    /// files are open in the process anyway, so that a table of its own is of no use.
+    fn descriptors(&self) -> Option<Vec<RawFd>> {
+        Some(Vec::new())
+    }
+    /// Called in the worker's thread, before the first job, with the table of the thread.
+    ///
+    /// # Errors
+    /// The table has no room.
+    fn begin(&mut self, _table: &DescriptorTable) -> io::Result<()> {
+        Ok(())
+    }
     /// Does a job, and replies.
     fn work(&mut self, job: Self::Job, replies: &Replies<Self::Job, Self::Reply>);
     /// The time at which [`on_deadline`](Self::on_deadline) is to be called, if any.
@@ -68,7 +82,8 @@ pub(crate) enum LogJob {
     Line(Vec<u8>),
     /// Close the file or socket, and go on with the one that has its name now.
     Reopen,
-    /// Sync what was written, and lend the file.
+    /// Sync what was written, and make the file ready for another program: close it, after it was put
+    /// into the passage if there is one, or lend it.
     Quiesce,
 }
 
@@ -83,8 +98,9 @@ pub(crate) enum LogReply {
     Bounced(Chunk),
     /// The file was opened anew, or could not be: then the old one goes on.
     Reopened(io::Result<()>),
-    /// No job is left to do. The file is lent, or `None` if its descriptor could not be duplicated.
-    Quiesced(Option<OwnedFd>),
+    /// No job is left to do, and the file is ready for another program: lent, or `None` if it is in its
+    /// passage or there is none.
+    Quiesced(io::Result<Option<OwnedFd>>),
     /// This number of bytes is written, but could not be synced: a crash of the machine may cost them.
     Unsynced(u64),
     /// Something beside the chunks works, or does not because of this error: the sync or the rotation

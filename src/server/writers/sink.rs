@@ -15,6 +15,7 @@ use crate::console::clock::Monotonic;
 use crate::console::event::{Sink, Subsystem};
 use crate::limits::{LOG_ABANDON, LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
 use crate::sys;
+use crate::sys::passage::Passage;
 
 /// What happened to a sink since the last turn.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,8 +24,10 @@ pub(crate) enum SinkEvent {
     Failed(String),
     /// After a failure, a write succeeded.
     Recovered,
-    /// SIGHUP: the file could not be opened anew for this reason, and the old one goes on.
+    /// SIGHUP: the file could not be opened anew for this reason, and the old one, if any, goes on.
     ReopenFailed(String),
+    /// The first file was opened.
+    Opened,
     /// This number of bytes was written, but may not have reached the disk.
     Unsynced(u64),
     /// This subsystem works, or does not for this reason.
@@ -49,10 +52,19 @@ pub(crate) struct SinkWriter<H> {
     pause: Option<Pause>,
     /// The number of [`LogJob::Quiesce`] that the thread has not replied to.
     quiescing: usize,
+    /// Where the thread's file is while no thread has it.
+    passage: Option<Passage>,
+    /// True if the thread has not opened its first file yet.
+    opening: bool,
 }
 
-/// A pause: the thread's file, once the thread has no job left.
-type Pause = Option<OwnedFd>;
+/// A pause.
+enum Pause {
+    /// The thread still has a job.
+    Waiting,
+    /// The thread has no job left. Its file is here, unless it is in the passage or there is none.
+    Resting(Option<OwnedFd>),
+}
 
 impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
     /// Has the thread at the other end of `handle` write the stream to `sink`.
@@ -67,21 +79,54 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             progress: Monotonic(0),
             pause: None,
             quiescing: 0,
+            passage: None,
+            opening: false,
         }
+    }
+
+    /// Has the thread take its file out of `passage`, and put it there for the next program.
+    pub(crate) fn with_passage(mut self, passage: Passage) -> SinkWriter<H> {
+        self.passage = Some(passage);
+        self
+    }
+
+    /// Has the thread open its file, of which there is none yet. [`SinkEvent::Opened`] or
+    /// [`SinkEvent::ReopenFailed`] is the result.
+    pub(crate) fn open(&mut self) {
+        self.opening = true;
+        self.reopen();
+    }
+
+    /// Returns true if the thread has not opened its first file yet.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening
     }
 
     /// Has the thread finish its jobs. No chunk is handed to it until [`resume`](Self::resume).
     pub(crate) fn pause(&mut self) {
-        self.pause = Some(None);
+        self.pause = Some(Pause::Waiting);
         // Refused only by a thread that hangs.
         if self.handle.try_send(LogJob::Quiesce) {
             self.quiescing += 1;
         }
     }
 
-    /// The thread's file, once it has finished its jobs.
-    pub(crate) fn quiesced_file(&self) -> Option<&OwnedFd> {
-        self.pause.as_ref()?.as_ref()
+    /// Returns true during a pause if the thread has finished its jobs.
+    pub(crate) fn is_quiesced(&self) -> bool {
+        matches!(self.pause, Some(Pause::Resting(_)))
+    }
+
+    /// The file that the thread has lent, once it has finished its jobs.
+    pub(crate) fn lent_file(&self) -> Option<&OwnedFd> {
+        match &self.pause {
+            Some(Pause::Resting(file)) => file.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Where the thread's file is, once it has finished its jobs, if it was not lent.
+    pub(crate) fn passage(&self) -> Option<&Passage> {
+        self.passage.as_ref().filter(|_| self.is_quiesced() && !self.opening)
     }
 
     /// Ends the pause.
@@ -304,6 +349,8 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
                 self.reopening = self.reopening.saturating_sub(1);
                 if let Err(error) = result {
                     events.push(SinkEvent::ReopenFailed(sys::reason(&error)));
+                } else if std::mem::take(&mut self.opening) {
+                    events.push(SinkEvent::Opened);
                 } else if let Some((at, _)) = &mut self.retry {
                     *at = now;
                 }
@@ -313,13 +360,11 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
                 let result = result.map_err(|error| sys::reason(&error));
                 events.push(SinkEvent::State(subsystem, result));
             }
-            LogReply::Quiesced(file) => {
+            LogReply::Quiesced(result) => {
                 self.quiescing -= 1;
                 // Jobs were sent after an earlier request to quiesce.
-                if let Some(pause) = &mut self.pause
-                    && self.quiescing == 0
-                {
-                    *pause = file;
+                if let (Some(pause), Ok(file), 0) = (&mut self.pause, result, self.quiescing) {
+                    *pause = Pause::Resting(file);
                 }
             }
         }

@@ -3,7 +3,6 @@
 //! take are counted, and their number is sent when it takes a message again.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -194,11 +193,8 @@ impl Worker for Syslog {
             }
             LogJob::Quiesce => {
                 self.flush(replies);
-                // A file is part of the reply. Any will do, as the next program opens its own.
-                replies.send(
-                    LogReply::Quiesced(UnixDatagram::unbound().map(OwnedFd::from).ok()),
-                    true,
-                );
+                // The next program opens its own socket.
+                replies.send(LogReply::Quiesced(Ok(None)), true);
             }
             LogJob::Line(line) => self.take(&line, replies),
             LogJob::Reopen => {

@@ -2,6 +2,10 @@
 //! jobs and never waits for it: a write may stall on any file system, if only while a snapshot is
 //! taken.
 //!
+//! A close may stall, too. So the thread has a descriptor table of its own, and the files of its worker
+//! are open in no other: no child inherits them and closes them between fork and exec, and neither the
+//! event loop nor the program that takes its place ever closes them.
+//!
 //! What the two threads share is behind one lock, which neither holds during a system call. A thread
 //! that has nothing to do parks, so that handing a line to an idle worker is one wake-up and nothing
 //! else.
@@ -9,15 +13,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use mio::Waker;
 
 use super::{LogJob, LogReply, Worker, WorkerHandle};
 use crate::limits::{LOG_JOBS, LOG_OTHERS, SHORTAGE_RETRY};
 use crate::sys;
+use crate::sys::fd::DescriptorTable;
+use crate::sys::wake::Wake;
 
 /// What the event loop and the thread share.
 struct Shared<J, R> {
@@ -77,10 +81,10 @@ impl<J: Send + 'static, R: Send + 'static> WorkerThread<J, R> {
     pub(crate) fn new<W: Worker<Job = J, Reply = R>>(
         name: &str,
         worker: W,
-        waker: Arc<Waker>,
+        wake: Arc<Wake>,
     ) -> WorkerThread<J, R> {
         let shared: Arc<Mutex<Shared<J, R>>> = Arc::default();
-        let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), waker };
+        let replies = Replies { shared: Arc::clone(&shared), owner: thread::current(), wake };
         let name = name.to_owned();
         // A thread that can't be started drops what it was given.
         let worker = Arc::new(Mutex::new(Some(worker)));
@@ -89,16 +93,28 @@ impl<J: Send + 'static, R: Send + 'static> WorkerThread<J, R> {
                 return Ok(());
             }
             let (worker, replies_copy) = (Arc::clone(&worker), replies.clone());
+            let (begun, has_begun) = mpsc::channel();
             let work = move || {
-                let worker = worker.lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(worker) = worker {
-                    run(worker, &replies_copy);
+                let mut slot = worker.lock().unwrap_or_else(PoisonError::into_inner);
+                let Some(mut worker) = slot.take() else { return };
+                match begin(&mut worker, &replies_copy) {
+                    Ok(()) => {
+                        drop(slot);
+                        let _ = begun.send(Ok(()));
+                        run(worker, &replies_copy);
+                    }
+                    Err(error) => {
+                        *slot = Some(worker);
+                        let _ = begun.send(Err(error));
+                    }
                 }
             };
             // All signals are for the event loop's thread, which blocks them when it has to.
             let _blocked = sys::process::signal::SignalMaskGuard::all()?;
             let builder = thread::Builder::new().name(name.clone()).stack_size(64 << 10);
             let thread = builder.spawn(work)?.thread().clone();
+            // From then on this thread may close what the other one had to inherit.
+            has_begun.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
             lock(&replies.shared).thread = Some(thread);
             Ok(())
         };
@@ -183,7 +199,7 @@ pub(crate) struct Replies<J, R> {
     /// The event loop's thread, which waits at the end.
     owner: thread::Thread,
     /// Wakes the event loop before the end.
-    waker: Arc<Waker>,
+    wake: Arc<Wake>,
 }
 
 /// The replies of a sink's writer.
@@ -212,7 +228,7 @@ impl<J, R> Replies<J, R> {
         drop(shared);
         self.owner.unpark();
         if urgent || wanted {
-            let _ = self.waker.wake();
+            self.wake.wake();
         }
     }
 }
@@ -222,7 +238,7 @@ impl<J, R> Clone for Replies<J, R> {
         Replies {
             shared: Arc::clone(&self.shared),
             owner: self.owner.clone(),
-            waker: Arc::clone(&self.waker),
+            wake: Arc::clone(&self.wake),
         }
     }
 }
@@ -232,14 +248,23 @@ impl<J, R> Replies<J, R> {
     /// Replies that no event loop takes.
     pub(crate) fn detached() -> Replies<J, R> {
         let poll = mio::Poll::new().unwrap();
-        let waker = Arc::new(Waker::new(poll.registry(), mio::Token(0)).unwrap());
-        Replies { shared: Arc::default(), owner: thread::current(), waker }
+        let wake = Arc::new(Wake::new(poll.registry(), mio::Token(0)).unwrap());
+        Replies { shared: Arc::default(), owner: thread::current(), wake }
     }
 
     /// Takes the replies that were sent.
     pub(crate) fn sent(&self) -> Vec<R> {
         lock(&self.shared).replies.drain(..).collect()
     }
+}
+
+/// Gives the calling thread a descriptor table of its own, unless the worker's files are the process's.
+fn begin<W: Worker>(worker: &mut W, replies: &Replies<W::Job, W::Reply>) -> io::Result<()> {
+    let Some(numbers) = worker.descriptors() else {
+        return Ok(());
+    };
+    let table = DescriptorTable::separate(&[numbers, replies.wake.descriptors()].concat())?;
+    worker.begin(&table)
 }
 
 fn run<W: Worker>(mut worker: W, replies: &Replies<W::Job, W::Reply>) {

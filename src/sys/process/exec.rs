@@ -9,6 +9,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
+
 use super::program_file::{self, ProgramFile};
 use super::signal;
 use crate::sys::cerr;
@@ -59,6 +61,16 @@ fn execfn() -> Option<PathBuf> {
     None
 }
 
+/// The signals that a program begins with ignored when this process executes it. The runtime of a Rust
+/// program handles these two, on a second stack, unless they are ignored when it begins; if there is no
+/// memory for the stack, the program ends. An ignored signal ends a program that has caused it anyway.
+const IGNORED_OVER_EXEC: [Signal; 2] = [Signal::SIGSEGV, Signal::SIGBUS];
+
+/// Undoes what a program that executed this one has done for that.
+pub(crate) fn restore_signals() {
+    signal::restore_default(&IGNORED_OVER_EXEC);
+}
+
 /// A program with its arguments and environment, in the form that execve(2) takes.
 #[derive(Debug)]
 pub(crate) struct ExecImage {
@@ -93,6 +105,7 @@ impl ExecImage {
     /// with the reason.
     pub(crate) fn exec(&self, program: &ProgramFile) -> io::Error {
         let program = program.descriptor().map(|file| file.as_raw_fd());
+        let _ignored = signal::IgnoredGuard::new(&IGNORED_OVER_EXEC);
         let Err(error) = exec(
             program,
             &self.file,

@@ -3,6 +3,8 @@
 pub(crate) mod daemonize;
 pub(crate) mod exec;
 pub(crate) mod exit_status;
+pub(crate) mod left_behind;
+pub(crate) mod limits;
 pub(crate) mod passed_fds;
 pub(crate) mod pidfd;
 pub(crate) mod procfs;

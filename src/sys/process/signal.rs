@@ -1,10 +1,13 @@
 //! Signal masks and dispositions.
 
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::socket::{MsgFlags, send};
 
 /// Empties the signal mask of this process, whatever mask it was started with.
 ///
@@ -104,11 +107,62 @@ impl SenderTracker {
     }
 }
 
+/// Writes a byte to `socket` for each `signal` from now on, unless the socket is full. Unlike the function of
+/// signal-hook for this, it takes no descriptor for each signal.
+///
+/// # Errors
+/// Those of sigaction(2).
+pub(crate) fn wake(signal: i32, socket: Arc<UnixStream>) -> io::Result<()> {
+    // A full socket wakes as well, and there is nobody to tell another error.
+    let action = move || {
+        let _ = send(socket.as_raw_fd(), b"X", MsgFlags::MSG_DONTWAIT);
+    };
+    // SAFETY: the action only calls send(2), which is async-signal-safe.
+    unsafe { signal_hook_registry::register(signal, action) }?;
+    Ok(())
+}
+
 /// Ignores `signal`. Children are not affected, as they start with the default dispositions.
 /// Async-signal-safe.
 pub(crate) fn ignore(signal: i32) {
     // SAFETY: SIG_IGN runs no code; an unknown signal is an error.
     let _ = unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Ignores signals until it is dropped, which restores their actions.
+pub(crate) struct IgnoredGuard(Vec<(libc::c_int, libc::sigaction)>);
+
+impl IgnoredGuard {
+    /// Ignores `signals`. An exec does not change that.
+    pub(crate) fn new(signals: &[Signal]) -> IgnoredGuard {
+        let ignored = signals.iter().filter_map(|&signal| {
+            let signal = signal as libc::c_int;
+            // SAFETY: sigaction is plain data, all zero is a valid value of it.
+            let [mut ignore, mut before]: [libc::sigaction; 2] = unsafe { std::mem::zeroed() };
+            ignore.sa_sigaction = libc::SIG_IGN;
+            // SAFETY: SIG_IGN runs no code, and `before` is valid for writing.
+            (unsafe { libc::sigaction(signal, &ignore, &mut before) } == 0)
+                .then_some((signal, before))
+        });
+        IgnoredGuard(ignored.collect())
+    }
+}
+
+impl Drop for IgnoredGuard {
+    fn drop(&mut self) {
+        for (signal, before) in &self.0 {
+            // SAFETY: the action was that of this signal before.
+            unsafe { libc::sigaction(*signal, before, std::ptr::null_mut()) };
+        }
+    }
+}
+
+/// Gives `signals` their default action.
+pub(crate) fn restore_default(signals: &[Signal]) {
+    for &signal in signals {
+        // SAFETY: SIG_DFL runs no code.
+        let _ = unsafe { libc::signal(signal as libc::c_int, libc::SIG_DFL) };
+    }
 }
 
 /// Sets all dispositions to their defaults and empties the mask. Async-signal-safe.

@@ -1,5 +1,5 @@
-//! What a client gets beyond procServ: the history, endpoints with IPv6 or without telnet, networks
-//! that are let in, the words of 2.7.
+//! What a client gets beyond procServ: the history, endpoints with IPv6 or without telnet, what telnet
+//! clients may ask for, networks that are let in, the words of 2.7.
 
 mod announce;
 mod api;
@@ -8,6 +8,7 @@ mod history_memory;
 mod ipv6;
 mod networks;
 mod raw;
+mod telnet;
 mod wording;
 
 use crate::support::Case;
@@ -21,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ipv6::cases(),
         networks::cases(),
         raw::cases(),
+        telnet::cases(),
         wording::cases(),
     ];
     all.into_iter().flatten().collect()

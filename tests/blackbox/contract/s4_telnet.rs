@@ -59,7 +59,7 @@ fn s4_every_other_will_gets_dont(env: &TestEnv) {
 
 fn s4_every_other_do_gets_wont(env: &TestEnv) {
     let (_server, mut user) = negotiator(env);
-    for option in (0..=254).filter(|option| ![1, 34, 99].contains(option)) {
+    for option in (0..=254).filter(|option| ![1, 3, 34, 99].contains(option)) {
         dialogue(&mut user, &[255, 253, option], &[255, 252, option]);
     }
 }

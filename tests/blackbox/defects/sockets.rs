@@ -13,6 +13,8 @@ const DIES: &str = "dies of an exception when accept fails";
 cases![
     too_few_descriptors_make_clients_wait.differs_on_oracle(DIES),
     too_few_descriptors_leave_room_for_child_and_log.differs_on_oracle(DIES),
+    few_descriptors_are_shared_with_clients.differs_on_oracle(DIES),
+    too_few_descriptors_for_the_server_are_told.differs_on_oracle("goes on without"),
     clients_beyond_1024_descriptors_are_served.differs_on_oracle("select() takes 1024 descriptors"),
     child_gets_the_limits_that_the_server_was_started_with,
     clients_that_reset_are_no_news_to_others.differs_on_oracle("takes the signal for the child's"),
@@ -75,6 +77,64 @@ fn too_few_descriptors_leave_room_for_child_and_log(env: &TestEnv) {
     user.until("hello\r\nhello\r\n");
     let log = server.file_with("log", "hello\r\nhello\r\n");
     assert!(find(&log, b"@@@ Toggled auto restart mode to OFF\r\n").is_some());
+}
+
+/// Some clients are let in, and enough descriptors are left for another child and a new log.
+fn few_descriptors_are_shared_with_clients(env: &TestEnv) {
+    for (few, served) in [(17, 1), (20, 4), (24, 8), (32, 12), (64, 36)] {
+        let limit = few.to_string();
+        let setup =
+            env.server().launched_by(["close-inherited", "limit-files", &limit, &limit]).logged();
+        let server = setup.opts(["--events", "events", "--holdoff", "0"]).start();
+        server.child_start(1);
+        server.file_with("events", "child_start");
+        let mut clients: Vec<Client> = (0..served).map(|_| server.connect()).collect();
+        clients.iter_mut().for_each(|client| drop(client.greeting()));
+        // There is no room for all of these.
+        clients.extend((0..6).map(|_| server.connect()));
+        clients[0].until("Too many open files, new connections have to wait");
+        clients[0].send("\x18");
+        server.child_start(2);
+        fs::rename(server.path("log"), server.path("log.1")).unwrap();
+        server.signal(Signal::SIGHUP);
+        env.wait_for("the log to be opened anew", || fs::read(server.path("log")).ok());
+        clients[0].send("hello\n");
+        clients[0].until("hello\r\nhello\r\n");
+        server.file_with("log", "hello\r\nhello\r\n");
+        let events = fs::read_to_string(server.path("events")).unwrap();
+        let troubles: Vec<&str> = events.lines().filter(|it| it.contains("trouble")).collect();
+        assert!(troubles.iter().all(|it| it.contains("endpoint")), "{troubles:?}");
+        assert!(server.terminate().success());
+    }
+}
+
+fn too_few_descriptors_for_the_server_are_told(env: &TestEnv) {
+    let files = ["--events", "events", "--status-file", "status", "--holdoff", "0"];
+    let setup = |limit: &str, daemon: bool| {
+        let launch = ["close-inherited", "limit-files", limit, limit];
+        let setup = env.server().launched_by(launch).logged().opts(files);
+        if daemon { setup.daemon() } else { setup }
+    };
+    for (limit, daemon) in [("6", false), ("12", false), ("12", true)] {
+        let ended = setup(limit, daemon).run();
+        let head = format!("procServ: cannot run with {limit} open files (ulimit -Hn): ");
+        let rest = ended.stderr.strip_prefix(&head).expect(&ended.stderr);
+        let needed = rest.split_once(' ').unwrap().0;
+        let text = format!("{head}{needed} are needed\nprocServ: Exiting with error code: 24\n");
+        ended.assert(24, "", &text);
+        let server = setup(needed, daemon).start();
+        server.child_start(1);
+        server.file_with("events", "child_start");
+        server.file_with("status", "\"pid\"");
+        let mut user = server.connect();
+        user.greeting();
+        user.send("\x18");
+        server.child_start(2);
+        user.send("hello\n");
+        user.until("hello\r\nhello\r\n");
+        server.file_with("log", "hello\r\nhello\r\n");
+        assert!(server.terminate().success());
+    }
 }
 
 fn clients_beyond_1024_descriptors_are_served(env: &TestEnv) {

@@ -3,6 +3,7 @@
 mod day;
 mod events;
 mod history;
+mod hung;
 mod rotate;
 mod status;
 mod syslog;
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         status::cases(),
         rotate::cases(),
         syslog::cases(),
+        hung::cases(),
     ];
     all.into_iter().flatten().collect()
 }

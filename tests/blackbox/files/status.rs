@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -20,6 +21,8 @@ cases![
     it_is_right_after_an_upgrade,
     a_device_is_not_replaced,
     what_a_crash_left_is_no_trouble,
+    what_a_crash_left_is_removed,
+    two_servers_with_one_file_are_no_trouble_to_each_other,
 ];
 
 fn with_status(env: &TestEnv) -> ServerBuilder {
@@ -171,8 +174,13 @@ fn it_is_removed_at_an_orderly_end(env: &TestEnv) {
     server.child_start(1);
     wait_status(env, &server, "the file", |_| true);
     assert!(server.terminate().success());
-    assert!(!server.path("status").exists());
-    assert!(!server.path("status.new").exists());
+    let names = names_in(server.dir());
+    assert!(names.iter().all(|name| !name.contains("status")), "{names:?}");
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).collect()
 }
 
 fn somebody_elses_is_left_at_the_end(env: &TestEnv) {
@@ -223,4 +231,52 @@ fn what_a_crash_left_is_no_trouble(env: &TestEnv) {
         (fs::read(server.path("status")).ok()? != b"old").then(|| read(&server))
     });
     assert_eq!(server.file("victim"), b"mine");
+}
+
+/// A server that was killed while it replaced the file leaves another file beside it.
+fn what_a_crash_left_is_removed(env: &TestEnv) {
+    // No process has this number.
+    let left = ".status.99999999.Ab12Cd.tmp";
+    let setup = with_status(env).with_file(left, "{").with_file(".other.99999999.Ab12Cd.tmp", "{");
+    let server = setup.start();
+    wait_status(env, &server, "the file", |_| true);
+    assert!(!server.path(left).exists());
+    assert!(server.path(".other.99999999.Ab12Cd.tmp").exists());
+}
+
+/// Both write as often as they do at all, until each has been seen in the file a few times.
+fn two_servers_with_one_file_are_no_trouble_to_each_other(env: &TestEnv) {
+    let shared = tempfile::tempdir().unwrap();
+    let path = shared.path().join("status");
+    let file = path.to_str().unwrap();
+    let servers = [(); 2]
+        .map(|()| with_status(env).opts(["--status-file", file, "--events", "events"]).start());
+    let pids = servers.each_ref().map(TestServer::pid);
+    let mut users = servers.each_ref().map(TestServer::connect);
+    for user in &mut users {
+        user.greeting();
+    }
+    let mut seen = [0; 2];
+    let mut last = 0;
+    while seen.iter().any(|&times| times < 5) {
+        for user in &mut users {
+            user.send("\x14");
+            user.until("Toggled");
+        }
+        let Ok(text) = fs::read(&path) else { continue };
+        let status: Value = serde_json::from_slice(&text).expect("the status of one server, whole");
+        let at = pids.iter().position(|&pid| status["pid"] == pid).expect("one of the servers");
+        let inode = fs::metadata(&path).unwrap().ino();
+        seen[at] += usize::from(inode != last);
+        last = inode;
+    }
+    for server in &servers {
+        server.falls_asleep();
+        let events = super::events_in(server, "events");
+        assert!(events.iter().all(|event| event["event"] != "trouble"), "{events:?}");
+    }
+    for server in servers {
+        assert!(server.terminate().success());
+    }
+    assert!(names_in(shared.path()).is_empty());
 }

@@ -85,8 +85,7 @@ fn raw_instance(env: &TestEnv) {
     fleet.instance(&setup, "ioc1", "cat", &format!("port = raw:unix:{}", listen.display()));
     let server = fleet.launch(env, setup, "ioc1");
     server.child_start(1);
-    // The one it has in any case speaks telnet.
-    fs::remove_file(fleet.path("run/procserv-ioc1/control")).unwrap();
+    assert!(!fleet.path("run/procserv-ioc1/control").exists());
     let mut person = Person::attach_in(env, &fleet, &["ioc1"]);
     there_and_back(&mut person);
     let said = format!("ioc1: raw:unix:{}; ^] leaves", listen.display());

@@ -59,7 +59,7 @@ fn add_makes_an_instance(_: &TestEnv) {
 /// Against the unit that its users show.
 fn unit_is_what_procservs_helper_makes(_: &TestEnv) {
     let fleet = with_ioc();
-    add(&fleet, &["-e", "FOO=a \"b\"", "-e", "BAR=%", "-E", "/etc/x", "ioc1", "st.cmd"]);
+    add(&fleet, &["-e", "FOO=a \"b\"", "-e", "BAR=%", "-E", "/etc/passwd", "ioc1", "st.cmd"]);
     let unit = fleet.read(UNIT);
     let lines: Vec<&str> = unit.lines().filter(|line| !line.is_empty()).collect();
     let start = lines.iter().position(|line| line.starts_with("ExecStart=")).unwrap();
@@ -79,7 +79,7 @@ fn unit_is_what_procservs_helper_makes(_: &TestEnv) {
         "StandardError=inherit",
         "SyslogIdentifier=procserv-ioc1",
         r#"Environment="FOO=a \"b\"" "BAR=%%""#,
-        "EnvironmentFile=/etc/x",
+        "EnvironmentFile=/etc/passwd",
         "[Install]",
         // Theirs has multi-user.target, which a user's systemd doesn't know.
         "WantedBy=default.target",
@@ -235,7 +235,7 @@ fn patterns_choose(_: &TestEnv) {
     let (one, two) = (unit("vac-1"), unit("vac-2"));
     assert_eq!(called(&["start", "vac-*"]), format!("--user start{one}{two}\n"));
     assert_eq!(called(&["restart", "vac-[!1]"]), format!("--user restart{two}\n"));
-    assert_eq!(called(&["stop"]), format!("--user stop{}{one}{two}\n", unit("mag-1")));
+    assert_eq!(called(&["stop", "--all"]), format!("--user stop{}{one}{two}\n", unit("mag-1")));
     let done = fleet.run(&["stop", "vac-1", "x*"]);
     assert!(done.code == 1 && done.stderr.contains("no instance x* in "), "{done:?}");
     let done = fleet.run(&["stop", "vac-1", "vac-["]);
@@ -315,7 +315,7 @@ fn values_end_with_their_line(_: &TestEnv) {
     for line in ["chdir = /\n  User=root", "env_file = /a\\", "user = a\n b", "environment = A=b\\"]
     {
         fleet.file(CONF, &format!("[ioc1]\ncommand = x\n{line}\n"));
-        let done = fleet.run(&["start"]);
+        let done = fleet.run(&["start", "--all"]);
         assert!(done.stderr.contains(": a line end, or a backslash at the end"), "{done:?}");
         assert!(!fleet.path(UNIT).exists());
     }
@@ -329,7 +329,7 @@ fn what_could_not_be_read_is_not_added(_: &TestEnv) {
         (["-G", "ioc\\"], "group: a line end, or a backslash at the end"),
         (["-E", "/a\\"], "env_file: a line end, or a backslash at the end"),
         (["-P", "unix:/a\\"], "port: a line end, or a backslash at the end"),
-        (["-U", ""], "a value is empty"),
+        (["-U", ""], "user: a value is empty"),
         (["-U", "a\n[b]"], "user: has blanks at an end, a line end or"),
     ] {
         // Whatever else is forced.
@@ -363,7 +363,7 @@ fn command_lines_that_are_none(_: &TestEnv) {
     // More than a clock can be set to.
     assert_eq!(fleet.run(&["upgrade", "-t", "18446744073709551615", "x"]).code, 2);
     assert_eq!(fleet.run(&["--help"]).code, 0);
-    assert_eq!(fleet.run(&["start"]).code, 1);
+    assert_eq!(fleet.run(&["start", "--all"]).code, 1);
     let refused = fleet.run(&["add", "-C", "/", "--options", "--frob", "x", "/bin/true"]);
     assert!(refused.code == 2 && refused.stderr.contains("unrecognized option '--frob'"));
 }

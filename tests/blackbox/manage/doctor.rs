@@ -18,6 +18,14 @@ cases![
     a_broken_file_is_no_instance_less,
     a_directory_that_is_none,
     a_socket_with_a_blank_in_its_path_is_alive,
+    what_the_kernel_would_not_execute_is_found,
+    what_systemd_says_is_found,
+    one_socket_of_two_is_found,
+    who_is_stopped_is_found,
+    a_child_that_does_not_run_is_found,
+    links_that_lead_nowhere_are_found,
+    what_the_helper_left_is_found,
+    a_hint_is_no_problem,
 ];
 
 /// What it says of `subject`, each as problem and advice.
@@ -198,7 +206,9 @@ fn a_directory_that_is_none(_: &TestEnv) {
     fleet.file("home/.config/procServ.d", "");
     let found = findings(&fleet, "configuration");
     assert!(found[0].0.ends_with("procServ.d: Not a directory"), "{found:?}");
-    for words in [&["list"][..], &["start"], &["add", "a", "/bin/true"], &["write-procs-cf"]] {
+    for words in
+        [&["list"][..], &["start", "--all"], &["add", "a", "/bin/true"], &["write-procs-cf"]]
+    {
         let done = fleet.run(words);
         assert!(
             done.code == 1 && done.stderr.ends_with("procServ.d: Not a directory\n"),
@@ -223,4 +233,199 @@ fn a_socket_with_a_blank_in_its_path_is_alive(env: &TestEnv) {
     // A process that another case has just forked has the socket until it executes its program.
     let dead = "run time/procserv-blank-1/control: nobody listens on it";
     env.wait_for("the end of the socket", || says(dead).then_some(()));
+}
+
+fn has(found: &[(String, String)], says: &str) -> bool {
+    found.iter().any(|(problem, _)| problem.contains(says))
+}
+
+/// execve(2) says of each that it is not there, though it is.
+fn what_the_kernel_would_not_execute_is_found(_: &TestEnv) {
+    let fleet = Fleet::new();
+    let dir = fleet.path("ioc");
+    fleet.program("ioc/good", "#!/bin/sh\n");
+    fleet.program("ioc/env", "#!/usr/bin/env sh\n");
+    fleet.program("ioc/binary", "\u{7f}ELF");
+    for (name, line, says) in [
+        ("gone", "#!/nonexistent/sh -e", "its interpreter /nonexistent/sh is not there"),
+        ("dos", "#!/bin/sh\r", "its first line ends with CR LF"),
+        ("noenv", "#!/usr/bin/env no-such-program", "its interpreter no-such-program is not found"),
+        ("plain", "#! /etc/passwd", "its interpreter /etc/passwd is not there"),
+    ] {
+        fleet.program(&format!("ioc/{name}"), &format!("{line}\n"));
+        let conf = format!("[run-{name}]\ncommand = ./{name}\nchdir = {}\n", dir.display());
+        fleet.file(&format!("home/.config/procServ.d/run-{name}.conf"), &conf);
+        let found = findings(&fleet, &format!("run-{name}"));
+        assert!(has(&found, says), "{name}: {found:?}");
+        let done = fleet.run(&["add", "-C", "ioc", &format!("other-{name}"), &format!("./{name}")]);
+        assert!(done.code == 1 && done.stderr.contains(says), "{done:?}");
+        let done =
+            fleet.run(&["add", "-f", "-C", "ioc", &format!("other-{name}"), &format!("./{name}")]);
+        assert!(done.code == 0 && done.stderr.contains(says), "{done:?}");
+    }
+    for name in ["good", "env", "binary"] {
+        fleet.must(&["add", "-C", "ioc", &format!("fine-{name}"), &format!("./{name}")]);
+    }
+    assert_eq!(findings(&fleet, "fine-"), []);
+}
+
+fn what_systemd_says_is_found(_: &TestEnv) {
+    let fleet = Fleet::new();
+    let state = |name: &str, more: &str| format!("Id=procserv-{name}.service\n{more}\n\n");
+    let states = [
+        ("sd-user", "ActiveState=failed\nResult=exit-code\nExecMainStatus=217"),
+        ("sd-group", "ActiveState=failed\nResult=exit-code\nExecMainStatus=216"),
+        ("sd-signal", "ActiveState=failed\nResult=signal\nExecMainStatus=9"),
+        (
+            "sd-loop",
+            "ActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainStatus=98\nNRestarts=7",
+        ),
+        ("sd-mask", "LoadState=masked\nActiveState=inactive"),
+        ("sd-fine", "LoadState=loaded\nActiveState=active\nSubState=running\nResult=success"),
+    ];
+    for (name, _) in states {
+        add(&fleet, name, &[]);
+    }
+    fleet.file("show", &states.map(|(name, more)| state(name, more)).concat());
+    for (name, says) in [
+        ("sd-user", "its unit has failed: its user does not exist (217/USER)"),
+        ("sd-group", "its unit has failed: its group does not exist (216/GROUP)"),
+        ("sd-signal", "its unit has failed: killed by signal 9"),
+        ("sd-loop", "its server ends soon after each start, 7 times so far: exit status 98"),
+        ("sd-mask", "its unit is masked"),
+    ] {
+        let found = findings(&fleet, name);
+        assert!(found.len() == 1 && found[0].0 == says, "{name}: {found:?}");
+    }
+    assert_eq!(findings(&fleet, "sd-fine"), []);
+}
+
+fn one_socket_of_two_is_found(_: &TestEnv) {
+    let fleet = Fleet::new();
+    for (name, options) in [
+        ("sock-1", "-P unix:/tmp/x//sock"),
+        ("sock-2", "-l unix:/tmp/x/./sock"),
+        ("sock-3", "-P unix:@sock"),
+        ("sock-4", "-P raw:unix:@sock"),
+        ("sock-5", "-P unix:/tmp/x/other"),
+    ] {
+        let content = format!("[{name}]\ncommand = /bin/true\noptions = {options}\n");
+        fleet.file(&format!("home/.config/procServ.d/{name}.conf"), &content);
+    }
+    assert_eq!(findings(&fleet, "sock-1, sock-2")[0].0, "all want the socket /tmp/x/sock");
+    assert_eq!(findings(&fleet, "sock-3, sock-4")[0].0, "all want the socket @sock");
+    assert!(!has(&findings(&fleet, "sock-5"), "all want"));
+}
+
+fn who_is_stopped_is_found(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "halt", "cat", "");
+    let server = fleet.launch(env, setup, "halt");
+    let child = server.child_start(1);
+    let signal = |pid: i32, signal| kill(Pid::from_raw(pid), signal).unwrap();
+    for (what, pid) in [("child", child), ("server", server.pid())] {
+        signal(pid, Signal::SIGSTOP);
+        let says = format!("its {what} (PID {pid}) is stopped");
+        env.wait_for("the finding", || has(&findings(&fleet, "halt"), &says).then_some(()));
+        signal(pid, Signal::SIGCONT);
+        env.wait_for("its end", || (!has(&findings(&fleet, "halt"), &says)).then_some(()));
+    }
+}
+
+fn a_child_that_does_not_run_is_found(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "off", "exit 0", "options = --noautorestart");
+    let _off = fleet.launch(env, setup, "off");
+    env.wait_for("the mode", || {
+        has(&findings(&fleet, "off"), "no child runs, and none is started: the mode is OFF")
+            .then_some(())
+    });
+    let setup = env.server();
+    fleet.instance(&setup, "again", "exit 1", "options = --holdoff 0");
+    let _again = fleet.launch(env, setup, "again");
+    env.wait_for("the loop", || {
+        has(&findings(&fleet, "again"), "its child ends soon after each start, ").then_some(())
+    });
+}
+
+fn links_that_lead_nowhere_are_found(_: &TestEnv) {
+    let fleet = Fleet::new();
+    add(&fleet, "link-1", &[]);
+    add(&fleet, "link-2", &[]);
+    fs::remove_file(fleet.path("home/.config/procServ.d/procserv-link-1.service")).unwrap();
+    let wants = fleet.path("home/.config/systemd/user/default.target.wants");
+    fs::create_dir(&wants).unwrap();
+    std::os::unix::fs::symlink("../procserv-link-2.service", wants.join("procserv-link-2.service"))
+        .unwrap();
+    std::os::unix::fs::symlink("../procserv-link-3.service", wants.join("procserv-link-3.service"))
+        .unwrap();
+    for name in ["link-1", "link-3"] {
+        let found = findings(&fleet, name);
+        let link = found.iter().find(|(problem, _)| problem.contains("is a link to "));
+        let (problem, advice) = link.unwrap_or_else(|| panic!("{found:?}"));
+        assert!(problem.ends_with(", which is not there"), "{problem}");
+        assert!(
+            advice.starts_with("rm ") && advice.ends_with("systemctl --user daemon-reload"),
+            "{advice}"
+        );
+    }
+    assert_eq!(findings(&fleet, "link-2"), []);
+}
+
+/// A generator is an executable of another program; ours are this program by another name.
+fn what_the_helper_left_is_found(_: &TestEnv) {
+    let fleet = Fleet::new();
+    let root = fleet.path("image");
+    let generators = "image/usr/lib/systemd/system-generators";
+    fleet.file("image/etc/procServ.d/left-1.conf", "[left-1]\ncommand = /bin/true\n");
+    let theirs = "[Unit]\nDescription=procServ for left-1\n\n[Service]\n\
+                  ExecStart=/nonexistent/procServ-launcher --system left-1\n";
+    fleet.file("image/etc/procServ.d/procserv-left-1.service", theirs);
+    fleet.program(&format!("{generators}/systemd-procserv-generator"), "#!/usr/bin/python3\n");
+    fleet.program(
+        &format!("{generators}/systemd-procserv-generator-system"),
+        "#!/usr/bin/manage-procs as\n",
+    );
+    let mut doctor = std::process::Command::new(crate::manage::fleet::MANAGE);
+    doctor.args(["--json", "--root", root.to_str().unwrap(), "doctor"]);
+    let output = doctor.output().unwrap();
+    let found = findings_of(output.clone().into(), "left-1");
+    assert!(has(&found, "procserv-left-1.service is a unit of procServ's helper"), "{found:?}");
+    let found = findings_of(output.into(), "systemd");
+    let says = "/usr/lib/systemd/system-generators/systemd-procserv-generator is a generator of procServ's helper";
+    assert_eq!(found.iter().map(|(problem, _)| problem.as_str()).collect::<Vec<_>>(), [says]);
+}
+
+/// It works, though the site may not mean it.
+fn a_hint_is_no_problem(_: &TestEnv) {
+    let fleet = Fleet::new();
+    let root = fleet.path("image");
+    let generators = "image/usr/lib/systemd/system-generators";
+    fleet.program(
+        &format!("{generators}/systemd-procserv-generator-system"),
+        "#!/usr/bin/manage-procs as\n",
+    );
+    fleet.program("image/bin/true", "");
+    fleet.file("image/etc/passwd", "ioc:x:7:7::/:/bin/sh\n");
+    fleet.file("image/etc/procServ.conf", "[hint]\ncommand = /bin/true\nuser = ioc\n");
+    let doctor = || {
+        let mut doctor = std::process::Command::new(crate::manage::fleet::MANAGE);
+        let done: Done =
+            doctor.args(["--root", root.to_str().unwrap(), "doctor"]).output().unwrap().into();
+        done
+    };
+    let done = doctor();
+    assert!(
+        done.code == 0 && done.stdout.starts_with("no problems found (1 instances, "),
+        "{done:?}"
+    );
+    assert!(done.stdout.contains("\nhint: hint: user without group"), "{done:?}");
+    fleet.file("image/etc/procServ.conf", "[hint]\ncommand = /bin/true\nuser = nobody-here\n");
+    let done = doctor();
+    assert!(
+        done.code == 1 && done.stdout.contains("hint: there is no user nobody-here\n"),
+        "{done:?}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{ServerBuilder, TestEnv, TestServer};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -11,6 +11,10 @@ use tempfile::TempDir;
 pub const MANAGE: &str = env!("CARGO_BIN_EXE_manage-procs");
 
 const SYSTEMCTL: &str = r#"
+case "$*" in
+*show*) cat $dir/show 2>/dev/null; exit ;;
+*list-units*) cat $dir/list-units 2>/dev/null; exit ;;
+esac
 echo "$*" >>$dir/systemctl
 [ ! -e $dir/kills ] || { kill -KILL $PPID; exit 1; }
 [ ! -e $dir/fails ] || exit 1
@@ -40,7 +44,8 @@ pub struct Done {
 
 impl Fleet {
     /// With a stand-in for systemctl that writes down its arguments and makes links. It fails if there
-    /// is a file `fails`, and first kills who calls it if there is a file `kills`.
+    /// is a file `fails`, and first kills who calls it if there is a file `kills`. What it says of
+    /// units is in the files `show` and `list-units`.
     pub fn new() -> Fleet {
         let fleet = Fleet { dir: tempfile::tempdir().unwrap() };
         for directory in ["bin", "home", "run"] {
@@ -48,6 +53,7 @@ impl Fleet {
         }
         let script = format!("#!/bin/sh\ndir={}\n{SYSTEMCTL}", fleet.dir.path().display());
         fleet.program("bin/systemctl", &script);
+        symlink(env!("CARGO_BIN_EXE_procServ"), fleet.path("bin/procServ")).unwrap();
         fleet
     }
 

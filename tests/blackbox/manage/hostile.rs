@@ -12,6 +12,7 @@ cases![
     nobody_waits_for_what_is_no_file,
     a_device_is_no_file_to_write,
     a_table_has_no_control_characters,
+    a_message_is_one_short_line,
 ];
 
 const CONF: &str = "home/.config/procServ.d/a.conf";
@@ -75,4 +76,21 @@ fn a_table_has_no_control_characters(_: &TestEnv) {
     let table = fleet.must(&["list"]);
     assert!(table.lines().nth(1).unwrap().ends_with(&long));
     assert!(table.lines().last().unwrap().len() < 200);
+}
+
+/// What the files of others say is quoted in messages.
+fn a_message_is_one_short_line(_: &TestEnv) {
+    let fleet = Fleet::new();
+    let bad = "home/.config/procServ.d/a.conf";
+    fleet
+        .file(bad, &format!("[a\u{7}\u{202e}\u{2028}\u{9b}2J{}]\ncommand = x\n", "x".repeat(9000)));
+    for words in [&["list"][..], &["doctor"]] {
+        let done = fleet.run(words);
+        let said = done.stdout + &done.stderr;
+        let is_plain = |letter: char| !(letter.is_control() || "\u{202e}\u{2028}".contains(letter));
+        assert!(said.lines().all(|line| line.chars().count() < 1100), "{said}");
+        assert!(said.lines().all(|line| line.chars().all(is_plain)), "{said:?}");
+        assert!(said.contains("a\\u{7}\\u{202e}\\u{2028}\\u{9b}2Jxxx"), "{said}");
+        assert!(said.contains("xxx [...] xxx"), "{said}");
+    }
 }

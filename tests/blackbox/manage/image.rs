@@ -16,6 +16,7 @@ cases![
 fn an_image_is_prepared(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.program("image/opt/ioc1/st.cmd", "#!/bin/sh\n");
+    fleet.program("image/bin/sh", "");
     fleet.program("image/usr/bin/procServ-launcher", "");
     let image = fleet.path("image");
     let root = ["--root", image.to_str().unwrap()];

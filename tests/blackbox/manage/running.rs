@@ -13,6 +13,7 @@ cases![
     a_name_may_have_colons,
     status_is_read_from_files,
     a_status_file_is_shown,
+    chapter_5_status_in_the_words_of_the_helper,
     upgrade_keeps_pid_child_and_clients,
     who_knows_no_upgrade_is_not_killed,
     who_is_no_server_gets_no_signal,
@@ -44,7 +45,7 @@ fn the_launcher_becomes_the_server(env: &TestEnv) {
     let run = fleet.path("run/procserv-ioc1").display().to_string();
     let line = format!(
         "--foreground --logfile - --name ioc1 --ignore ^D^C^] --logoutcmd ^D --chdir {0} \
-         --info-file {run}/info --status-file {run}/status --port unix:{run}/control --port {port} --holdoff 1 {0}/fake-ioc cat ",
+         --info-file {run}/info --status-file {run}/status --port unix:::0660:{run}/control --port {port} --holdoff 1 {0}/fake-ioc cat ",
         dir.display()
     );
     assert_eq!(words[1..].join(" "), line);
@@ -96,6 +97,31 @@ fn status_is_read_from_files(env: &TestEnv) {
     let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(9);
     fs::File::options().write(true).open(info).unwrap().set_modified(long_ago).unwrap();
     assert_eq!(status(&fleet)[0]["state"], "dead");
+}
+
+fn chapter_5_status_in_the_words_of_the_helper(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    let port = env.free_port();
+    fleet.instance(&setup, "ioc1", "cat", &format!("options = -P 127.0.0.1:{port}"));
+    let plain = || fleet.must(&["status", "--plain"]);
+    assert_eq!(plain(), "ioc1 Stopped\n");
+    let server = fleet.launch(env, setup, "ioc1");
+    server.child_start(1);
+    let info = fleet.read("run/procserv-ioc1/info");
+    let endpoints: Vec<&str> = info
+        .lines()
+        .filter_map(|line| line.strip_prefix("tcp:").or(line.strip_prefix("unix:")))
+        .collect();
+    assert_eq!(endpoints.len(), 2, "{info}");
+    assert_eq!(plain(), format!("ioc1 Running\t{}\n", endpoints.join(" ")));
+    server.terminate();
+    assert_eq!(plain(), "ioc1 Stopped\n");
+    // Another process has the number by now.
+    fleet.file("run/procserv-ioc1/info", &format!("pid:{}\ntcp:127.0.0.1:1\n", std::process::id()));
+    assert_eq!(plain(), "ioc1 Dead\n");
+    fleet.file("run/procserv-ioc1/info", "pid:no\n");
+    assert_eq!(plain(), "ioc1 Stopped\n");
 }
 
 fn a_status_file_is_shown(env: &TestEnv) {

@@ -54,13 +54,13 @@ fn many_new_units_are_read_at_once(_: &TestEnv) {
         let content = format!("[{name}]\ncommand = /bin/true\n");
         fleet.file(&format!("home/.config/procServ.d/{name}.conf"), &content);
     }
-    fleet.must(&["start"]);
+    fleet.must(&["start", "--all"]);
     let calls = fleet.read("systemctl");
     let verbs: Vec<&str> =
         calls.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
     assert_eq!(verbs, ["enable", "daemon-reload", "start"]);
     fs::remove_file(fleet.path("systemctl")).unwrap();
-    fleet.must(&["start"]);
+    fleet.must(&["start", "--all"]);
     assert_eq!(fleet.read("systemctl").lines().count(), 1);
 }
 

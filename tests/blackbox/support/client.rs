@@ -66,6 +66,25 @@ impl Client {
         }
     }
 
+    /// Sends a line to a child that is a `cat`. Returns false if the connection ends before the answer.
+    pub fn is_answered(&mut self, word: &str) -> bool {
+        if self.stream.write_all(format!("{word}\n").as_bytes()).is_err() {
+            return false;
+        }
+        let answer = format!("{word}\r\n{word}\r\n");
+        let deadline = Instant::now() + self.env.timeout();
+        let mut buffer = [0; 4096];
+        while text::find(&self.received[self.taken..], answer.as_bytes()).is_none() {
+            assert!(self.wait(PollFlags::POLLIN, deadline), "in vain waited for {answer:?}");
+            match self.stream.read(&mut buffer) {
+                Ok(count) if count > 0 => self.received.extend_from_slice(&buffer[..count]),
+                Ok(_) | Err(_) => return false,
+            }
+        }
+        self.until(answer);
+        true
+    }
+
     /// Says that nothing more will be sent.
     pub fn half_close(&self) {
         shutdown(self.stream.as_raw_fd(), Shutdown::Write).expect("shutdown");

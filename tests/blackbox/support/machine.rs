@@ -1,7 +1,52 @@
 //! What this machine has, for the cases that need more than the program under test.
 
+use std::fs;
+use std::io;
 use std::net::{Ipv6Addr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A control group for tests of `pids.max` (cgroups(7)). Dropped, it is removed; nothing may be left in it.
+pub struct PidsGroup(PathBuf);
+
+impl PidsGroup {
+    /// A group of this name. `None` if there can be none: without root's rights, or where the
+    /// controller belongs to somebody else.
+    pub fn new(name: &str) -> Option<PidsGroup> {
+        let roots = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+        roots.into_iter().find_map(|root| {
+            let group = PidsGroup(Path::new(root).join(format!("{name}-{}", std::process::id())));
+            fs::create_dir(&group.0).ok()?;
+            group.limit("max").ok()?;
+            Some(group)
+        })
+    }
+
+    /// Sets the greatest number of processes and threads.
+    pub fn limit(&self, most: &str) -> io::Result<()> {
+        fs::write(self.0.join("pids.max"), most)
+    }
+
+    /// Moves this process here.
+    pub fn take(&self, pid: i32) -> io::Result<()> {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string())
+    }
+}
+
+impl Drop for PidsGroup {
+    fn drop(&mut self) {
+        // Processes that have ended may still be there for a moment.
+        for _ in 0..100 {
+            match fs::remove_dir(&self.0) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                _ => return,
+            }
+        }
+    }
+}
 
 /// Returns true if there is a program of this name.
 pub fn installed(program: &str) -> bool {

@@ -20,6 +20,7 @@ mod client;
 pub(crate) mod dialogue;
 mod env;
 mod fake_ioc;
+pub(crate) mod hanging_fs;
 mod machine;
 mod net;
 pub mod passing;
@@ -30,11 +31,13 @@ mod server;
 mod suite;
 mod terminal;
 mod text;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod tracer;
 
 pub use builder::ServerBuilder;
 pub use client::{Client, NEGOTIATION};
 pub use env::{TestEnv, is_ours};
-pub use machine::succeeds;
+pub use machine::{PidsGroup, succeeds};
 pub use process::{
     alive, anonymous_memory, descriptors, parent_of, processes_with, running_time, sleeps, stat,
 };

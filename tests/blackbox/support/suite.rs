@@ -3,7 +3,7 @@
 //! With `PROCSERV_SHOW_MARKED` set it prints how the marked cases failed: right for the right reason?
 
 use super::reaper::{self, Reaper};
-use super::{TestEnv, fake_ioc, machine, process};
+use super::{TestEnv, fake_ioc, hanging_fs, machine, process};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
@@ -76,6 +76,11 @@ impl Case {
     /// Ignored without root's rights.
     pub fn needs_root(self) -> Case {
         self.only_if(machine::is_root(), "not root")
+    }
+
+    /// Ignored where no file system can be mounted by a process.
+    pub fn needs_fuse(self) -> Case {
+        self.only_if(hanging_fs::is_available(), "no /dev/fuse or not root")
     }
 
     /// Ignored without IPv6.

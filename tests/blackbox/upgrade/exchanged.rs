@@ -33,7 +33,8 @@ fn server(env: &TestEnv, install: &str, second: &str) -> (TestServer, Client) {
     (server, user)
 }
 
-fn write_script(server: &TestServer, name: &str, script: &str) {
+/// An executable script of this name.
+pub(super) fn write_script(server: &TestServer, name: &str, script: &str) {
     // By another process, see `ServerBuilder::for_anybody`.
     let text = format!("#!/bin/sh\n{script}\n");
     fs::write(server.path("text"), text).unwrap();

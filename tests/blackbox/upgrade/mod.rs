@@ -6,6 +6,8 @@
 mod ask;
 mod children;
 mod connections;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod every_call;
 mod exchanged;
 mod files;
 mod leftovers;
@@ -31,9 +33,21 @@ pub(crate) fn cases() -> Vec<Case> {
         refusals::cases(),
         exchanged::cases(),
         shortages::cases(),
+        every_call(),
         leftovers::cases(),
         limits::cases(),
         load::cases(),
     ];
     all.into_iter().flatten().collect()
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn every_call() -> Vec<Case> {
+    every_call::cases()
+}
+
+/// The registers of other processors have other names.
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn every_call() -> Vec<Case> {
+    Vec::new()
 }

@@ -3,14 +3,19 @@
 
 use crate::support::dialogue::started;
 use crate::support::preload::{NO_CC, compiled};
-use crate::support::{Client, TestEnv, TestServer, alive, cases, find, show};
-use crate::upgrade::ask::{assert_echo, count, notice};
+use crate::support::{
+    Client, PidsGroup, TestEnv, TestServer, alive, cases, descriptors, find, show,
+};
+use crate::upgrade::ask::{assert_echo, count, notice, upgrade};
+use crate::upgrade::exchanged::write_script;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Error;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
+use std::thread;
 use std::time::Duration;
 
 cases![
@@ -18,12 +23,16 @@ cases![
     no_room_to_poll_another.only_if(preload().is_some(), NO_CC),
     no_waker.only_if(preload().is_some(), NO_CC),
     no_socket_for_signals.only_if(preload().is_some(), NO_CC),
-    no_copy_of_a_descriptor.only_if(preload().is_some(), NO_CC),
     no_socket_to_the_service_manager.only_if(preload().is_some(), NO_CC),
     no_look_at_the_state.only_if(preload().is_some(), NO_CC),
     no_thread_for_the_log.only_if(preload().is_some(), NO_CC),
     log_without_a_thread_for_long_has_a_gap.only_if(preload().is_some(), NO_CC),
     server_without_threads_can_be_stopped.only_if(preload().is_some(), NO_CC),
+    signals_wait_for_what_is_short.only_if(preload().is_some(), NO_CC),
+    processes_of_a_control_group
+        .only_if(PidsGroup::new("procserv-probe").is_some(), "no control group with pids.max"),
+    limit_of_descriptors_falls_after_the_check_run.needs("prlimit"),
+    limit_of_memory_falls_after_the_check_run.needs("prlimit"),
 ];
 
 fn preload() -> Option<&'static Path> {
@@ -63,7 +72,7 @@ fn goes_on(env: &TestEnv, function: &str, errno: Errno, what: &str) {
     let child = server.child_start(1);
     user.send("meanwhile\n");
     // More than one try.
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     assert!(alive(child) && alive(server.pid()));
     relent(&server);
     user.until("meanwhile\r\nmeanwhile\r\n");
@@ -90,10 +99,6 @@ fn no_waker(env: &TestEnv) {
 
 fn no_socket_for_signals(env: &TestEnv) {
     goes_on(env, "socketpair", Errno::ENOMEM, "poll");
-}
-
-fn no_copy_of_a_descriptor(env: &TestEnv) {
-    goes_on(env, "fcntl", Errno::EMFILE, "poll");
 }
 
 fn no_socket_to_the_service_manager(env: &TestEnv) {
@@ -138,4 +143,110 @@ fn server_without_threads_can_be_stopped(env: &TestEnv) {
     let (server, mut user) = without_threads(env, &["cat"]);
     assert_echo(&mut user, "meanwhile");
     assert_eq!(server.terminate().code(), Some(0));
+}
+
+/// A signal that comes before the new program can handle signals does not kill it: child and server end
+/// in order, or the upgrade that is asked for follows.
+fn signals_wait_for_what_is_short(env: &TestEnv) {
+    let phases = [
+        ("lseek", "read the state"),
+        ("socket", "use NOTIFY_SOCKET"),
+        ("epoll_create1", "poll"),
+        ("socketpair", "poll"),
+        ("epoll_ctl", "poll"),
+        ("pthread_create", "start a thread"),
+    ];
+    for (function, what) in phases {
+        for signals in [&[Signal::SIGHUP, Signal::SIGTERM][..], &[Signal::SIGHUP, Signal::SIGUSR1]]
+        {
+            let (server, mut user) = refused(env, function, Errno::EAGAIN, what, &["cat"]);
+            let child = server.child_start(1);
+            signals.iter().for_each(|&signal| server.signal(signal));
+            if signals.contains(&Signal::SIGTERM) {
+                // Without threads it has ended already.
+                if function != "pthread_create" {
+                    assert!(alive(child) && alive(server.pid()), "{function}");
+                }
+                relent(&server);
+                assert_eq!(server.wait_exit().code(), Some(0), "{function}");
+                assert!(!server.path("ctl").exists() && !alive(child));
+                continue;
+            }
+            assert!(alive(child) && alive(server.pid()), "{function}");
+            relent(&server);
+            env.wait_for("both upgrades", || {
+                let log = fs::read(server.path("log")).ok()?;
+                (count(&log, notice(env).as_bytes()) == 2).then_some(())
+            });
+            assert_echo(&mut user, "after");
+            assert_eq!(server.child_start(1), child);
+            assert_eq!(server.terminate().code(), Some(0), "{function}");
+        }
+    }
+}
+
+/// Other processes take the places of the threads that end in an upgrade.
+fn processes_of_a_control_group(env: &TestEnv) {
+    let group = PidsGroup::new("procserv-upgrades").expect("a control group");
+    let options = ["--events", "events", "--status-file", "status"];
+    let (server, mut user) = started(env.server().logged().opts(options).child(["cat"]));
+    let child = server.child_start(1);
+    for pid in [server.pid(), child] {
+        group.take(pid).expect("cgroup.procs");
+    }
+    group.limit("8").expect("pids.max");
+    let mut others = Vec::new();
+    for round in 0..50 {
+        for other in 0..6 {
+            let seconds = format!("0.{:02}", (round * 7 + other * 5) % 20);
+            let other = Command::new("sleep").arg(seconds).spawn().expect("sleep");
+            // A process may be moved into a group that is full, and may have ended before.
+            let _ = group.take(other.id() as i32);
+            others.push(other);
+        }
+        server.signal(Signal::SIGUSR1);
+        thread::sleep(Duration::from_millis(80));
+        assert!(alive(server.pid()) && alive(child), "{}", server.stderr());
+    }
+    for mut other in others {
+        other.wait().expect("wait");
+    }
+    assert_echo(&mut user, "meanwhile");
+    group.limit("max").expect("pids.max");
+    // No upgrade is under way any more that a later one could be part of.
+    server.falls_asleep();
+    upgrade(env, &server);
+    assert_echo(&mut user, "after");
+    server.file_with("log", "after\r\nafter\r\n");
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+/// A server whose limits are changed by prlimit(1) with these arguments when the new program has passed its
+/// check run. Both go on, as the old or as the new program.
+fn limited_after_the_check_run(env: &TestEnv, limits: impl Fn(&TestServer) -> String) {
+    let (server, mut user) = started(env.server().installed().logged());
+    let child = server.child_start(1);
+    assert_echo(&mut user, "before");
+    let (program, limits) = (env.program().display(), limits(&server));
+    let change = format!("prlimit {limits} --pid $PPID");
+    write_script(&server, "next", &format!("'{program}' \"$@\" || exit; {change}; exit 0"));
+    fs::rename(server.path("next"), server.path("procServ")).unwrap();
+    server.signal(Signal::SIGUSR1);
+    server.file_with("log", "@@@ procServ server not upgraded: ");
+    assert_echo(&mut user, "after");
+    assert!(alive(child));
+    assert_eq!(server.child_start(1), child);
+    assert_eq!(server.terminate().code(), Some(0));
+}
+
+fn limit_of_descriptors_falls_after_the_check_run(env: &TestEnv) {
+    limited_after_the_check_run(env, |server| {
+        format!("--nofile={}", descriptors(server.pid()).len())
+    });
+    limited_after_the_check_run(env, |_| "--nofile=3".to_owned());
+}
+
+/// The new program cannot be loaded any more.
+fn limit_of_memory_falls_after_the_check_run(env: &TestEnv) {
+    limited_after_the_check_run(env, |_| "--as=4000000".to_owned());
 }

@@ -10,6 +10,7 @@ use crate::console::sim::stream::buffer::ExpectedStream;
 use crate::console::sim::stream::reader::{Announcement, ReaderCheck, announcement, show};
 use crate::limits::CLIENT_BUDGET;
 use crate::sim_support::Random;
+use crate::telnet::SUPPRESS_GO_AHEAD;
 
 const SKIPPED: &str = " bytes skipped: this connection reads too slowly\r\n";
 const IAC: u8 = 0xFF;
@@ -41,6 +42,12 @@ pub struct Client {
     pub stalled: bool,
     /// True if the connection is to be closed.
     pub leaving: bool,
+    /// True if the client has asked for SUPPRESS-GO-AHEAD last, and not against it.
+    suppress_go_ahead: bool,
+    /// True if the LF or NUL of CR LF and CR NUL is to be lost, once the client has spoken telnet.
+    joins_line_ends: bool,
+    has_spoken: bool,
+    after_cr: bool,
 }
 
 impl Client {
@@ -51,6 +58,7 @@ impl Client {
         greeting: Vec<u8>,
         check: ReaderCheck,
         joined: usize,
+        joins_line_ends: bool,
     ) -> Client {
         Client {
             id,
@@ -64,6 +72,10 @@ impl Client {
             sent: VecDeque::new(),
             stalled: false,
             leaving: false,
+            suppress_go_ahead: false,
+            joins_line_ends,
+            has_spoken: false,
+            after_cr: false,
         }
     }
 
@@ -189,13 +201,23 @@ impl Client {
     }
 
     fn negotiate(&mut self, random: &mut Random, kinds: usize) {
+        self.has_spoken = true;
         const NOP: u8 = 0xF1;
         const SB: u8 = 0xFA;
         const SE: u8 = 0xF0;
         let [will, wont, do_, dont] = [0xFB, 0xFC, 0xFD, 0xFE];
         // Options that the server takes no part in.
-        let option = random.pick(&[0, 3, 5, 24, 31, 39]);
+        let option = random.pick(&[0, 5, 24, 31, 39]);
         let (bytes, reply): (&[u8], _) = match random.below(kinds) {
+            _ if kinds > 2 && random.one_in(6) => {
+                let on = random.one_in(2);
+                let changes = std::mem::replace(&mut self.suppress_go_ahead, on) != on;
+                let (request, answer) = if on { (do_, will) } else { (dont, wont) };
+                (
+                    &[IAC, request, SUPPRESS_GO_AHEAD],
+                    changes.then_some([IAC, answer, SUPPRESS_GO_AHEAD]),
+                )
+            }
             0 => (&[IAC, will, option], Some([IAC, dont, option])),
             1 => (&[IAC, do_, option], Some([IAC, wont, option])),
             2 => (&[IAC, wont, option], None),
@@ -211,7 +233,14 @@ impl Client {
         }
     }
 
-    fn put(&mut self, byte: u8, typed: Option<u8>, reply: Option<[u8; 3]>) {
+    fn put(&mut self, byte: u8, mut typed: Option<u8>, reply: Option<[u8; 3]>) {
+        if typed.is_some() {
+            if self.after_cr && matches!(byte, b'\n' | 0) {
+                reached("a line end of two bytes was one");
+                typed = None;
+            }
+            self.after_cr = self.joins_line_ends && self.has_spoken && typed == Some(b'\r');
+        }
         self.sent.push_back(SentByte { byte, typed, reply });
     }
 

@@ -51,7 +51,9 @@ impl Simulation {
         let replay = self.oracle.stream.replay_point();
         let from = if kind.reads_stream() { replay } else { head };
         let check = ReaderCheck::new(from, telnet, stamp);
-        self.clients.push(Client::new(id, role, kind, greeting, check, head));
+        let joins_line_ends = telnet && self.oracle.settings.console.join_line_ends;
+        let client = Client::new(id, role, kind, greeting, check, head, joins_line_ends);
+        self.clients.push(client);
         self.count_clients();
     }
 

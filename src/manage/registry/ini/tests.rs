@@ -1,7 +1,7 @@
 use super::*;
 
 fn value(text: &str, key: &str) -> Result<Option<String>, String> {
-    Ini::parse(text).unwrap().get("a", key)
+    Ini::parse(text).get("a", key)
 }
 
 #[test]
@@ -33,12 +33,38 @@ fn references_have_an_end() {
 }
 
 #[test]
-fn errors_name_their_line() {
-    for (text, line) in
-        [("x = 1", 1), ("[a]\n\nwords", 3), ("[a]\nx=1\nX=2", 3), ("[a]\n[a]", 2), ("[a]\n=x", 2)]
-    {
-        assert_eq!(Ini::parse(text).unwrap_err().line, line, "{text}");
+fn problems_name_their_line() {
+    for (text, line) in [("x = 1", 1), ("[a]\n\nwords", 3), ("[a]\n=x", 2)] {
+        assert_eq!(Ini::parse(text).problems[0].line, line, "{text}");
     }
+}
+
+#[test]
+fn what_is_there_twice_is_merged_with_a_warning() {
+    let ini = Ini::parse("[a]\nx=1\nX=2\n[b]\n[a]\ny=3\n");
+    assert_eq!(ini.get("a", "x").unwrap().unwrap(), "2");
+    assert_eq!(ini.get("a", "y").unwrap().unwrap(), "3");
+    let lines: Vec<usize> = ini.warnings.iter().map(|warning| warning.line).collect();
+    assert_eq!((lines, ini.problems.len()), (vec![3, 5], 0));
+}
+
+#[test]
+fn a_bad_line_spoils_its_section_only() {
+    let ini = Ini::parse("[a]\nx=1\n[b\nx=2\nuser=root\n[c]\nx=3\n");
+    assert_eq!(ini.get("a", "x").unwrap().unwrap(), "1");
+    assert_eq!(ini.get("a", "user").unwrap(), None);
+    assert!(ini.is_spoiled("a") && !ini.is_spoiled("c") && !ini.has_section("b"));
+    assert_eq!(ini.problems.len(), 1);
+}
+
+#[test]
+fn files_are_one_configuration() {
+    let mut ini = Ini::parse("[DEFAULT]\nx=1\ny=1\n[b]\nz=%(x)s%(y)s\nk=1\n[a]\n");
+    ini.merge(Ini::parse("[c]\n[b]\nk=2\n[DEFAULT]\ny=2\n"));
+    assert_eq!(ini.sections().collect::<Vec<_>>(), ["b", "a", "c"]);
+    assert_eq!(ini.get("b", "z").unwrap().unwrap(), "12");
+    assert_eq!(ini.get("b", "k").unwrap().unwrap(), "2");
+    assert_eq!(ini.get("c", "y").unwrap().unwrap(), "2");
 }
 
 #[test]

@@ -29,6 +29,11 @@ pub(super) fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
             // The copy has no close-on-exec flag, and is meant to stay.
             std::mem::forget(unistd::dup(&null).expect("dup"));
         }
+        "close-inherited" => {
+            for number in 3..1024 {
+                let _ = unistd::close(number);
+            }
+        }
         "close" => unistd::close(number::<i32>(steps)).expect("close"),
         "block" => SigSet::from(signal(steps)).thread_block().expect("block"),
         "limit-files" => {

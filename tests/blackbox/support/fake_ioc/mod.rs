@@ -30,7 +30,7 @@
 //! | `open-tty PATH` | makes that terminal standard input, for a session leader the controlling one |
 //! | `to-background` | another process group takes the foreground of the terminal |
 //! | `open-fd` | leaves one more descriptor open over exec |
-//! | `close N` | closes a descriptor |
+//! | `close N`, `close-inherited` | closes a descriptor, all above 2 |
 //! | `block SIGNAL` | blocks a signal (by name) |
 //! | `limit-files SOFT HARD`, `limit-file-size SOFT HARD` | the limits of open files, of bytes in a file |
 //! | `limit-core N`, `limit-memory N` | both limits of core files, of the address space in bytes |

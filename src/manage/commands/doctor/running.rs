@@ -1,0 +1,136 @@
+//! What is wrong with the server of an instance that runs, or has been killed.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use nix::sys::statvfs::statvfs;
+use serde_json::Value;
+
+use super::finding::{Finding, Look, suggested_command};
+use crate::manage::error::CommandError;
+use crate::manage::inspect::probe::{self, ServerStatus};
+use crate::manage::inspect::proc::{Clock, Process};
+use crate::manage::limits::{CRASH_LOOP_LIFE, CRASH_LOOP_RESTARTS, ROOM_MIN};
+use crate::manage::registry::{Instance, Registry};
+
+/// The looks at the server of one instance.
+pub(super) fn looks(
+    registry: &Arc<Registry>,
+    instance: &Arc<Instance>,
+    clock: Option<Clock>,
+) -> Vec<Look> {
+    let name = &instance.name;
+    let run = registry.run_directory(name).display().to_string();
+    let both = || (Arc::clone(registry), Arc::clone(instance));
+    let ((registry_1, instance_1), (registry_2, instance_2)) = (both(), both());
+    vec![
+        Look::new(name, run, move || server(&registry_1, &instance_1, clock)),
+        Look::new(name, "the disk of its log", move || disks(&registry_2, &instance_2)),
+    ]
+}
+
+fn server(registry: &Registry, instance: &Instance, clock: Option<Clock>) -> Vec<Finding> {
+    let name = &instance.name;
+    let run = registry.run_directory(name);
+    let mut found = Vec::new();
+    match fs::read_dir(&run) {
+        Err(error) if error.kind() != ErrorKind::NotFound => found.push(Finding::new(
+            name,
+            CommandError::file(&run, &error).text,
+            "ask as a user who may read it",
+        )),
+        _ => {}
+    }
+    let live = probe::probe(registry, instance, clock);
+    let info = live.as_ref().map_or_else(|| run.join("info"), |live| live.info.clone());
+    let says = match &live {
+        Some(live) if live.server.is_some() || live.state() == "hidden" => {
+            found.extend(stopped(name, live));
+            found.extend(child(registry, instance, live));
+            return found;
+        }
+        Some(live) => format!("PID {}, which is not its server", live.pid),
+        None if info.symlink_metadata().is_ok() => "no server".to_owned(),
+        None => return found,
+    };
+    found.push(Finding::new(
+        name,
+        format!("{}: names {says}", info.display()),
+        format!("the server was killed: {}", suggested_command(registry, "restart", name)),
+    ));
+    found
+}
+
+/// A server or a child that a signal or a debugger has stopped.
+fn stopped(name: &str, live: &ServerStatus) -> Vec<Finding> {
+    let find = |what: &str, process: &Option<Process>| {
+        let process = process.as_ref().filter(|process| process.is_stopped)?;
+        Some(Finding::new(
+            name,
+            format!("its {what} (PID {}) is stopped, by a signal or a debugger", process.pid),
+            format!("kill -CONT {}", process.pid),
+        ))
+    };
+    find("server", &live.server).into_iter().chain(find("child", &live.child)).collect()
+}
+
+/// A child that does not run, or not for long.
+fn child(registry: &Registry, instance: &Instance, live: &ServerStatus) -> Option<Finding> {
+    let name = &instance.name;
+    let status = live.status.as_ref()?;
+    let text = |field: &str| status.pointer(field).and_then(Value::as_str).unwrap_or_default();
+    let attach = suggested_command(registry, "attach", name);
+    if text("/child/state") == "by_hand" {
+        return Some(Finding::new(
+            name,
+            format!("no child runs, and none is started: the mode is {}", text("/mode")),
+            format!("{attach}, then ^T changes the mode, and ^X starts the child"),
+        ));
+    }
+    let restarts = status.get("restarts").and_then(Value::as_u64).unwrap_or(0);
+    let age = |since: Option<SystemTime>| since?.elapsed().ok().map(|age| age.as_secs());
+    let holdoff = instance
+        .server_config(registry)
+        .map_or(0, |config| config.restart.holdoff.max(config.restart.holdoff_max).as_secs());
+    let life = CRASH_LOOP_LIFE + holdoff;
+    if restarts >= CRASH_LOOP_RESTARTS
+        && age(live.since).is_some_and(|age| age / restarts < life)
+        && age(live.child_since).unwrap_or(0) < life
+    {
+        return Some(Finding::new(
+            name,
+            format!("its child ends soon after each start, {restarts} times so far"),
+            format!("{} has its last words", suggested_command(registry, "logs -n 20", name)),
+        ));
+    }
+    (text("/mode") == "OFF").then(|| {
+        Finding::hint(
+            name,
+            "the mode is OFF: the child is not started again when it ends",
+            format!("{attach}, then ^T changes the mode"),
+        )
+    })
+}
+
+/// Full disks that the server writes to.
+fn disks(registry: &Registry, instance: &Instance) -> Vec<Finding> {
+    let Ok(config) = instance.server_config(registry) else { return Vec::new() };
+    let files = [("log", config.log.path()), ("events file", config.files.events.as_deref())];
+    let full = files.into_iter().filter_map(|(kind, path)| {
+        let path = registry.in_root(&registry.server_directory().join(path?));
+        let disk = statvfs(path.parent()?).ok()?;
+        // Some file systems count no files at all, and some root may still fill.
+        let is_full = disk.blocks_available() as u64 * (disk.fragment_size() as u64) < ROOM_MIN
+            || (disk.files() > 0 && disk.files_available() == 0);
+        is_full.then(|| {
+            Finding::new(
+                &instance.name,
+                format!("the disk of its {kind} {} is full", path.display()),
+                "make room: writing goes on by itself",
+            )
+        })
+    });
+    full.collect()
+}

@@ -1,0 +1,191 @@
+//! What the configuration files say: all of them together are one configuration.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::ini::{Ini, IniError};
+use super::{Instance, Registry, Scope, check_name};
+use crate::manage::error::CommandError;
+use crate::manage::files;
+
+/// What the configuration files say.
+#[derive(Debug, Default)]
+pub(crate) struct Configuration {
+    /// The instances, by name. Switched-off sections are not among them.
+    pub(crate) instances: BTreeMap<String, Instance>,
+    /// Problems of files, sections and instances. An instance with a problem may still run.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// What is wrong with a file or an instance.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// One line, with the name of the file or instance.
+    pub(crate) text: String,
+    /// True if this user may not read the file.
+    pub(crate) is_denied: bool,
+}
+
+impl Problem {
+    fn new(text: String) -> Problem {
+        Problem { text, is_denied: false }
+    }
+}
+
+impl Configuration {
+    /// The instances of the files.
+    pub(super) fn of(mut sources: Sources) -> Configuration {
+        let mut problems = std::mem::take(&mut sources.problems);
+        let mut instances = BTreeMap::new();
+        let mut complain = |name: &str, what: &str| {
+            let file = sources.files(name).last();
+            let file = file.map_or_else(String::new, |file| file.display().to_string());
+            problems.push(Problem::new(format!("{file} [{name}]: {what}")));
+        };
+        for name in sources.ini.sections() {
+            match sources.instance(name) {
+                Ok(instance) => {
+                    if instance.command.is_empty() {
+                        complain(name, "no command");
+                    }
+                    instances.insert(name.to_owned(), instance);
+                }
+                Err(Unusable::Wrong(what)) => complain(name, &what),
+                // What is wrong with a spoiled section has been said.
+                Err(Unusable::Absent | Unusable::Off | Unusable::Spoiled) => {}
+            }
+        }
+        Configuration { instances, problems }
+    }
+}
+
+/// The content of all files.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(super) ini: Ini,
+    /// What is wrong with the files.
+    problems: Vec<Problem>,
+    /// The files with each section, in the order in which they are read.
+    files: BTreeMap<String, Vec<PathBuf>>,
+    scope: Scope,
+    /// What relative directories are relative to.
+    directory: PathBuf,
+    /// The group of instances without user and group.
+    group: Option<String>,
+}
+
+/// Why a section is no instance that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// There is no such section.
+    Absent,
+    /// `instance` is false.
+    Off,
+    /// A line of the section could not be read.
+    Spoiled,
+    /// What is wrong with its name or with a value.
+    Wrong(String),
+}
+
+impl Sources {
+    /// Reads all files. A problem of one file does not affect the others.
+    ///
+    /// # Errors
+    /// Those of [`Registry::files`].
+    pub(crate) fn read(registry: &Registry) -> Result<Sources, CommandError> {
+        let mut sources = Sources::empty(registry);
+        for file in registry.files()? {
+            match files::read_text(&registry.in_root(&registry.in_image(&file))) {
+                Ok(text) => sources.add(&file, &text),
+                Err(error) => {
+                    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+                    let text = CommandError::file(&file, &error).text;
+                    sources.problems.push(Problem { text, is_denied });
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    /// The content of no file.
+    pub(crate) fn empty(registry: &Registry) -> Sources {
+        let mut ini = Ini::default();
+        for (key, value) in BUILT_IN {
+            ini.set_built_in(key, value);
+        }
+        let directory = registry.server_directory();
+        Sources {
+            ini,
+            problems: Vec::new(),
+            files: BTreeMap::new(),
+            scope: registry.scope,
+            directory: registry.in_image(&directory),
+            group: registry.has_group(NOGROUP).then(|| NOGROUP.to_owned()),
+        }
+    }
+
+    /// Adds the text of a file that is read after the others.
+    pub(crate) fn add(&mut self, file: &Path, text: &str) {
+        let mut ini = Ini::parse(text);
+        let problems = std::mem::take(&mut ini.problems);
+        let warnings = std::mem::take(&mut ini.warnings);
+        for IniError { line, what } in problems.into_iter().chain(warnings) {
+            self.problems.push(Problem::new(format!("{}:{line}: {what}", file.display())));
+        }
+        for name in ini.sections() {
+            self.files.entry(name.to_owned()).or_default().push(file.to_owned());
+        }
+        self.ini.merge(ini);
+    }
+
+    /// The files with a section, in the order in which they are read.
+    pub(crate) fn files(&self, name: &str) -> &[PathBuf] {
+        self.files.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Reads one section.
+    ///
+    /// # Errors
+    /// Why the section is not an instance.
+    pub(crate) fn instance(&self, name: &str) -> Result<Instance, Unusable> {
+        if !self.ini.has_section(name) {
+            return Err(Unusable::Absent);
+        }
+        if self.ini.is_spoiled(name) {
+            return Err(Unusable::Spoiled);
+        }
+        let is_instance = self.ini.get(name, "instance").map_err(Unusable::Wrong)?;
+        match is_instance.unwrap_or_default().to_lowercase().as_str() {
+            "1" | "yes" | "true" | "on" => {}
+            "0" | "no" | "false" | "off" => return Err(Unusable::Off),
+            other => return Err(Unusable::Wrong(format!("instance: {other:?} is not yes or no"))),
+        }
+        check_name(name).and_then(|()| Instance::read(self, name)).map_err(Unusable::Wrong)
+    }
+
+    /// Returns true if the instances are the machine's.
+    pub(super) fn is_system(&self) -> bool {
+        self.scope == Scope::System
+    }
+
+    /// What a relative `chdir` is relative to.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The group of instances without user and group. `None` is the group of their user.
+    pub(super) fn default_group(&self) -> Option<String> {
+        self.group.clone()
+    }
+}
+
+/// The user of instances without `user`.
+pub(super) const NOBODY: &str = "nobody";
+
+/// The group of instances without `user` and `group`, on systems that have this group.
+const NOGROUP: &str = "nogroup";
+
+/// The values of keys that no file sets.
+const BUILT_IN: [(&str, &str); 5] =
+    [("chdir", "/"), ("user", NOBODY), ("group", NOGROUP), ("port", "0"), ("instance", "1")];

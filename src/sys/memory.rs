@@ -1,0 +1,68 @@
+//! Memory of a program that has just taken the place of another one: it cannot go back, so it waits for
+//! memory that the system does not give now.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// True until [`end_waiting`].
+static WAITS: AtomicBool = AtomicBool::new(true);
+
+/// The allocator of the C library, which waits for memory if an environment variable is set, until
+/// [`end_waiting`]: where a failed allocation ends the program, that would end the child too.
+#[derive(Debug)]
+pub struct PatientAllocator {
+    /// The environment variable.
+    pub variable: &'static CStr,
+    /// An allocation of so many bytes or more fails at once: its caller does without, or tries again.
+    pub most: usize,
+    /// The time between two attempts.
+    pub pause: Duration,
+}
+
+/// From now on, an allocation that the system refuses fails at once.
+pub(crate) fn end_waiting() {
+    WAITS.store(false, Ordering::Relaxed);
+}
+
+impl PatientAllocator {
+    fn wait_for(&self, size: usize, attempt: impl Fn() -> *mut u8) -> *mut u8 {
+        loop {
+            let memory = attempt();
+            if !memory.is_null() || size >= self.most || !self.waits() {
+                return memory;
+            }
+            // This does not allocate.
+            std::thread::sleep(self.pause);
+        }
+    }
+
+    fn waits(&self) -> bool {
+        // SAFETY: a NUL-terminated name. Nothing changes the environment.
+        WAITS.load(Ordering::Relaxed) && unsafe { !libc::getenv(self.variable.as_ptr()).is_null() }
+    }
+}
+
+// SAFETY: the system's allocator does all the work; what it refuses is only asked for again.
+unsafe impl GlobalAlloc for PatientAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the conditions.
+        self.wait_for(layout.size(), || unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        self.wait_for(layout.size(), || unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above. A refusal leaves the old memory as it was.
+        self.wait_for(size, || unsafe { System.realloc(memory, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
