@@ -69,6 +69,14 @@ pub(crate) const INPUT_MAX: usize = 1 << 20;
 /// who types is heard, commands included, beside a paste that the child does not read.
 pub(crate) const INPUT_RESERVE: usize = 4 << 10;
 
+/// So many commands of one client are obeyed one by one in [`COMMAND_INTERVAL`], more than a person
+/// gives. Each of them is said to all readers and recorded: a client that sends commands without end
+/// would fill the disk with megabytes a second.
+pub(crate) const COMMANDS_MAX: u32 = 20;
+
+/// See [`COMMANDS_MAX`]. A person who leans on a key sees within this time what came of it.
+pub(crate) const COMMAND_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Bytes that are read with one call: a PTY never gives more, and a server that has nothing to do
 /// keeps so much memory.
 pub(crate) const READ_SIZE: usize = 4096;

@@ -31,8 +31,8 @@ pub enum AuditEvent {
     Joined(ClientId),
     /// A client is no longer connected.
     Left(ClientId, DisconnectReason),
-    /// A client gave a command.
-    Command(ClientId, Command),
+    /// A client gave a command so many times.
+    Command(ClientId, Command, u64),
     /// A client was told that it missed so many bytes.
     Skipped(ClientId, u64),
     /// The child with this PID was started.

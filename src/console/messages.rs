@@ -195,6 +195,12 @@ pub fn killed(settings: &Settings) -> Vec<u8> {
     }
 }
 
+/// A client gave so many commands too fast; their effects are said next. Ours.
+pub fn commands_held(count: u64) -> Vec<u8> {
+    format!("@@@ {count} commands of one client came too fast and are obeyed together\r\n")
+        .into_bytes()
+}
+
 /// A subsystem failed. Section 8 for the log; the others are ours.
 pub fn subsystem_failed(settings: &Settings, subsystem: Subsystem, reason: &str) -> Vec<u8> {
     trouble(settings, subsystem, reason, b"")

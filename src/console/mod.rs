@@ -33,6 +33,7 @@ use self::child::recent_restarts::RecentRestarts;
 use self::child::status::Status;
 use self::child::supervisor::Supervisor;
 use self::clients::client::Client;
+use self::clients::command_rate::CommandRate;
 use self::clients::input_queue::InputQueue;
 use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use self::event::{ChildProcess, ChildSlot, ClientId, Effect, Event, Sink};
@@ -58,6 +59,8 @@ pub struct Console {
     clients: BTreeMap<ClientId, Client>,
     /// The clients that were announced, as others know them.
     announced: BTreeMap<ClientId, String>,
+    /// Of the clients that have given a command.
+    command_rates: BTreeMap<ClientId, CommandRate>,
     sinks: BTreeMap<Sink, StreamReader>,
     input: InputQueue,
     effects: VecDeque<Effect>,
@@ -88,6 +91,7 @@ impl Console {
             stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
             announced: BTreeMap::new(),
+            command_rates: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
             input: InputQueue::default(),
             effects: VecDeque::new(),
@@ -162,11 +166,15 @@ impl Console {
         if !self.exiting {
             self.poll_overlap(now);
         }
+        if !self.exiting {
+            self.poll_held_commands(now);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Option<Monotonic> {
-        let deadlines = [self.supervisor.deadline(), self.overlap_deadline()];
+        let deadlines =
+            [self.supervisor.deadline(), self.overlap_deadline(), self.commands_deadline()];
         if self.exiting { None } else { deadlines.into_iter().flatten().min() }
     }
 

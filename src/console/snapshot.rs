@@ -15,6 +15,7 @@ use super::child::recent_restarts::RecentRestarts;
 use super::child::supervisor::Supervisor;
 use super::clients::backpressure::Backpressure;
 use super::clients::client::Client;
+use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
@@ -80,6 +81,8 @@ struct ClientSnapshot {
     taken: u64,
     #[cbor(n(7), default)]
     backpressure: Backpressure,
+    #[cbor(n(8), default)]
+    commands: CommandRate,
 }
 
 impl Snapshot {
@@ -112,6 +115,7 @@ impl Console {
             replies: client.replies,
             taken: client.taken,
             backpressure: client.backpressure,
+            commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
@@ -145,6 +149,7 @@ impl Console {
             replies: 0,
             taken: 0,
             backpressure: Backpressure::None,
+            commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
         });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
@@ -193,8 +198,12 @@ impl Console {
         console.stream =
             StreamBuffer::restore(snapshot.stream, keep_times, settings.console.history)?;
         let head = console.stream.head();
-        for client in snapshot.clients {
+        for mut client in snapshot.clients {
             let id = client.id;
+            let commands = std::mem::take(&mut client.commands);
+            if commands != CommandRate::default() {
+                console.command_rates.insert(id, commands);
+            }
             let client = restore_client(client, settings, head)?;
             if console.clients.insert(id, client).is_some() {
                 return Err(InvalidSnapshot("two clients have one id"));
@@ -234,8 +243,7 @@ fn restore_client(
     settings: &Settings,
     head: u64,
 ) -> Result<Client, InvalidSnapshot> {
-    let ClientSnapshot { id: _, role, kind, reader, decoder, replies, taken, backpressure } =
-        snapshot;
+    let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }

@@ -65,6 +65,7 @@ impl Console {
 
     pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason, now: Timestamps) {
         if self.clients.remove(&id).is_some() {
+            self.obey_held_commands(id, now);
             self.audit_events.push_back(AuditEvent::Left(id, reason));
         }
         if let Some(who) = self.announced.remove(&id)

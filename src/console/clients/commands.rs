@@ -1,7 +1,7 @@
 //! What clients type: telnet is decoded, commands are run, and the rest is queued for the child
 //! (contract section 5).
 
-use crate::config::MessageStyle;
+use crate::config::CommandChars;
 use crate::console::audit::{AuditEvent, Command};
 use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind, Effect, Role};
@@ -42,13 +42,13 @@ impl Console {
         let running = self.supervisor.running().is_some();
         let mut start = false;
         for &byte in data {
-            start |= self.run_command(id, byte, running, now);
+            if self.is_command(byte, running) && self.admit_command(id, byte, now) {
+                start |= self.run_command(id, byte, 1, running, now);
+            }
         }
         if start && !self.exiting {
             // The input that starts a child does not go to it.
-            if let Some(action) = self.supervisor.start_by_hand(now.mono) {
-                self.act(action, now);
-            }
+            self.start_by_hand(now);
         } else if running && self.supervisor.running().is_some() {
             let ignore = &self.settings.console.ignore;
             if data.iter().any(|&byte| ignore.contains(byte)) {
@@ -60,32 +60,70 @@ impl Console {
         }
     }
 
-    /// Runs the commands that a byte is, of which it may be several. Returns true if one of them asks
-    /// for a child.
-    fn run_command(&mut self, id: ClientId, byte: u8, running: bool, now: Timestamps) -> bool {
+    /// A user asked for a child.
+    pub(crate) fn start_by_hand(&mut self, now: Timestamps) {
+        if !self.exiting
+            && let Some(action) = self.supervisor.start_by_hand(now.mono)
+        {
+            self.act(action, now);
+        }
+    }
+
+    /// The commands that a byte is, of which it may be several, while a child is `running` or not.
+    pub(crate) fn commands_of(&self, byte: u8, running: bool) -> impl Iterator<Item = Command> {
+        let CommandChars { kill, toggle, logout } = self.settings.console.commands;
+        let reload = self.settings.restart.overlap.and_then(|overlap| overlap.command);
+        let if_running = |command| if running { command } else { Command::Restart };
+        let commands = [
+            (Some(RESTART).filter(|_| !running), Command::Restart),
+            (Some(QUIT).filter(|_| !running), Command::Quit),
+            (logout, Command::Logout),
+            (toggle, Command::Toggle),
+            (reload, if_running(Command::Reload)),
+            (kill, if_running(Command::Kill)),
+        ];
+        commands.into_iter().filter(move |(key, _)| *key == Some(byte)).map(|(_, command)| command)
+    }
+
+    /// Returns true if a byte is a command while a child is `running` or not.
+    pub(crate) fn is_command(&self, byte: u8, running: bool) -> bool {
+        self.commands_of(byte, running).next().is_some()
+    }
+
+    /// Runs the commands that a byte is, which was typed so many times. Returns true if one of them
+    /// asks for a child.
+    pub(crate) fn run_command(
+        &mut self,
+        id: ClientId,
+        byte: u8,
+        times: u64,
+        running: bool,
+        now: Timestamps,
+    ) -> bool {
         let commands = self.settings.console.commands;
         let mut start = !running && byte == RESTART;
         if start {
-            self.record_command(id, Command::Restart);
+            self.record_command(id, Command::Restart, times);
         }
         if !running && byte == QUIT {
-            self.record_command(id, Command::Quit);
+            self.record_command(id, Command::Quit, times);
             self.flush(now);
             self.exit(self.supervisor.last_code());
         }
         if commands.logout == Some(byte) {
-            self.record_command(id, Command::Logout);
-            self.effects.push_back(Effect::Disconnect(id));
+            self.record_command(id, Command::Logout, times);
+            // A client whose commands were held may have left by itself.
+            if self.clients.contains_key(&id) {
+                self.effects.push_back(Effect::Disconnect(id));
+            }
         }
         if commands.toggle == Some(byte) {
-            self.record_command(id, Command::Toggle);
-            // procServ 2.7 has no ONESHOT, so its words have none either.
-            let mode = self.supervisor.toggle(self.settings.console.style == MessageStyle::Current);
-            self.say(&messages::toggled(&self.settings, mode), now);
+            self.record_command(id, Command::Toggle, times);
+            self.toggle(times, now);
         }
         if self.settings.restart.overlap.is_some_and(|overlap| overlap.command == Some(byte)) {
             let command = if running { Command::Reload } else { Command::Restart };
-            self.record_command(id, command);
+            self.record_command(id, command, times);
             if running {
                 self.reload(now);
             } else {
@@ -95,7 +133,7 @@ impl Console {
         if commands.kill == Some(byte) {
             self.say(&messages::killed(&self.settings), now);
             let command = if running { Command::Kill } else { Command::Restart };
-            self.record_command(id, command);
+            self.record_command(id, command, times);
             if running {
                 self.kill_child(now);
             } else {
@@ -120,9 +158,10 @@ impl Console {
         }
     }
 
-    /// What a command changes, and that it was given, outlives a crash.
-    pub(super) fn record_command(&mut self, id: ClientId, command: Command) {
+    /// A client gave a command so many times. What the command changes, and that it was given, outlives
+    /// a crash.
+    pub(crate) fn record_command(&mut self, id: ClientId, command: Command, times: u64) {
         self.revision += 1;
-        self.audit_events.push_back(AuditEvent::Command(id, command));
+        self.audit_events.push_back(AuditEvent::Command(id, command, times));
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backpressure;
 pub(crate) mod client;
+pub(crate) mod command_rate;
 pub(crate) mod commands;
 pub(crate) mod input_queue;
 pub mod requests;

@@ -78,13 +78,13 @@ impl Console {
             Request::Kill => {
                 let child = child.ok_or(Refusal::NoChild)?;
                 self.say(&messages::killed(&self.settings), now);
-                self.record_command(id, Command::Kill);
+                self.record_command(id, Command::Kill, 1);
                 self.kill_child(now);
                 Ok(Answer::Killed(child))
             }
             Request::Start => self.start_on_request(id, now),
             Request::SetMode(mode) => {
-                self.audit_events.push_back(AuditEvent::Command(id, Command::SetMode(mode)));
+                self.audit_events.push_back(AuditEvent::Command(id, Command::SetMode(mode), 1));
                 if self.supervisor.mode() != mode {
                     self.supervisor.set_mode(mode);
                     self.say(&messages::toggled(&self.settings, mode), now);
@@ -96,7 +96,7 @@ impl Console {
                 if !self.has_overlap() {
                     return Err(Refusal::NoOverlap);
                 }
-                self.record_command(id, Command::Reload);
+                self.record_command(id, Command::Reload, 1);
                 self.reload(now);
                 Ok(Answer::Reloading(child))
             }
@@ -109,7 +109,7 @@ impl Console {
                 Ok(Answer::Queued(count))
             }
             Request::Quit => {
-                self.record_command(id, Command::Quit);
+                self.record_command(id, Command::Quit, 1);
                 self.terminate(now);
                 Ok(Answer::Quitting)
             }
@@ -123,7 +123,7 @@ impl Console {
         if self.supervisor.phase() == ChildPhase::ExitPending {
             return Err(Refusal::Oneshot);
         }
-        self.record_command(id, Command::Restart);
+        self.record_command(id, Command::Restart, 1);
         if let Some(action) = self.supervisor.start_by_hand(now.mono) {
             self.act(action, now);
         }

@@ -21,7 +21,7 @@ use crate::sim_support;
 const SEEDS: u64 = 10_000;
 
 /// What must have happened in some simulation: a rule that no simulation has tried is not tested.
-const EXPECTED: [&str; 52] = [
+const EXPECTED: [&str; 56] = [
     "ONESHOT ended the server",
     "ONESHOT ended the server by hand",
     "SIGTERM came while a daemon was waited for",
@@ -31,13 +31,16 @@ const EXPECTED: [&str; 52] = [
     "a child was ready before its time",
     "a child was started by hand within the holdoff time",
     "a chunk came back",
+    "a client gave commands too fast",
     "a client got a part of a line of the past",
     "a client got whole lines of the past",
     "a client read half of an announcement",
     "a client was heard although the queue was full",
     "a client was told that it is too slow",
     "a client was too slow for the past",
+    "a command came too late",
     "a console was replaced",
+    "a console was replaced while commands were held",
     "a console was replaced while input waited",
     "a daemon that was waited for was given up",
     "a file got a private line",
@@ -56,6 +59,7 @@ const EXPECTED: [&str; 52] = [
     "another child was asked for twice",
     "another child was not started after all",
     "both children were told to end",
+    "commands were held when their client left",
     "half a line was not waited for",
     "no daemon came",
     "nobody waited for a daemon any more",

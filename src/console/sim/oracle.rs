@@ -63,6 +63,11 @@ pub struct Oracle {
     pub reload_requested: bool,
     pub old: Option<OldChild>,
     pub interleaver: Interleaver,
+    /// Of each client that gave commands: since when they are counted, those that were obeyed since
+    /// then, and those that came too fast.
+    pub typists: BTreeMap<ClientId, (u64, Vec<u8>, Vec<u8>)>,
+    /// The client that left last.
+    pub departed: Option<ClientId>,
 }
 
 impl Oracle {
@@ -97,6 +102,8 @@ impl Oracle {
             reload_requested: false,
             old: None,
             interleaver: Interleaver::default(),
+            typists: BTreeMap::new(),
+            departed: None,
         }
     }
 
@@ -165,7 +172,7 @@ impl Oracle {
 
     /// When something is due.
     pub fn deadline(&self) -> Option<u64> {
-        let deadlines = [self.child_deadline(), self.overlap_deadline()];
+        let deadlines = [self.child_deadline(), self.overlap_deadline(), self.commands_deadline()];
         deadlines.into_iter().flatten().min().filter(|_| !self.exiting)
     }
 
@@ -174,6 +181,9 @@ impl Oracle {
             self.child_time_passed(now);
         }
         self.overlap_time_passed(now);
+        if !self.exiting {
+            self.command_time_passed(now);
+        }
     }
 
     pub fn forget_input(&mut self) {

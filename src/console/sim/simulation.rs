@@ -41,6 +41,8 @@ pub enum Load {
     OutputFlood,
     /// Clients send more than the child reads.
     InputFlood,
+    /// Clients give more commands than are obeyed one by one.
+    CommandFlood,
 }
 
 pub struct Simulation {
@@ -79,10 +81,11 @@ impl Simulation {
         let load = match seed % 32 {
             0 => Load::OutputFlood,
             16 => Load::InputFlood,
+            8 | 24 => Load::CommandFlood,
             _ => Load::Normal,
         };
         let mut settings = settings::settings(&mut random);
-        if load != Load::Normal {
+        if matches!(load, Load::OutputFlood | Load::InputFlood) {
             // The server must not exit early.
             settings.restart.mode = RestartMode::On;
             settings.restart.wait = false;

@@ -79,6 +79,9 @@ impl Simulation {
         }
         assert_eq!(self.console.stream.is_full(), last.stream.is_full());
         reached("a console was replaced");
+        if self.oracle.typists.values().any(|(_, _, held)| !held.is_empty()) {
+            reached("a console was replaced while commands were held");
+        }
         if self.console.input.slices().0.len() > 1 {
             reached("a console was replaced while input waited");
         }

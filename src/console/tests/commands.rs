@@ -262,3 +262,32 @@ fn in_oneshot_a_start_by_hand_is_the_end() {
     assert_eq!(console.0.poll_effect(), Some(Effect::Reap(ChildSlot::Current)));
     assert_eq!(console.types(A, b"\x12"), [Effect::Exit(5)]);
 }
+
+/// The client's commands beyond 20 are obeyed a second after the first.
+#[test]
+fn commands_that_come_too_fast_are_obeyed_together() {
+    let mut console = TestConsole::up(settings());
+    // The start was a command, too.
+    console.types(A, &[0x14; 19]);
+    assert_eq!(text(&console.reads(A)).matches("Toggled").count(), 19);
+    assert_eq!(console.0.deadline(), None);
+    assert_eq!(console.types(A, b"\x14\x14\x18\x18\x18"), []);
+    assert_eq!(console.reads(A), b"");
+    console.joins(B, User, Terminal);
+    console.reads(B);
+    // Another client is obeyed at once.
+    assert_eq!(console.types(B, b"\x14"), []);
+    assert_eq!(text(&console.reads(A)), "\r\n@@@ Toggled auto restart mode to ONESHOT\r\n");
+    assert_eq!(console.0.deadline(), Some(at(1000).mono));
+    console.0.handle_timeout(at(999));
+    assert_eq!(console.0.poll_effect(), None);
+    console.0.handle_timeout(at(1000));
+    assert_eq!(console.0.poll_effect(), Some(Effect::Signal(ChildSlot::Current, 9)));
+    assert_eq!(console.0.poll_effect(), None);
+    assert_eq!(
+        text(&console.reads(A)),
+        "@@@ 5 commands of one client came too fast and are obeyed together\r\n\
+         \r\n@@@ Toggled auto restart mode to OFF\r\n\r\n@@@ Got a kill command\r\n"
+    );
+    assert_eq!(console.0.deadline(), None);
+}

@@ -93,10 +93,17 @@ impl<S: System> Server<S> {
         self.write_clients();
         self.write_api(now);
         self.write_sinks(now);
-        self.drop_departed(now);
+        let departed = self.drop_departed(now);
+        if departed {
+            // Commands of a client that were held are obeyed when the client leaves.
+            self.apply_effects(now);
+        }
         self.notify_service_manager(now);
         self.write_records(now);
         self.save(now);
+        if departed {
+            self.write_sinks(now);
+        }
         if let Some(store) = &mut self.store {
             store.flush(now.mono);
         }

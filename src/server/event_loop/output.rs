@@ -117,9 +117,10 @@ impl<S: System> Server<S> {
     }
 
     /// Closes the connections of clients that are leaving. While the loop runs, this is the only
-    /// place where connections are closed.
-    pub(crate) fn drop_departed(&mut self, now: Timestamps) {
+    /// place where connections are closed. Returns true if there was one.
+    pub(crate) fn drop_departed(&mut self, now: Timestamps) -> bool {
         let Server { peers, console, store, api, .. } = self;
+        let before = peers.len();
         peers.retain(|&id, peer| {
             let Some(reason) = peer.leaving else {
                 return true;
@@ -132,6 +133,7 @@ impl<S: System> Server<S> {
             }
             false
         });
+        peers.len() < before
     }
 
     /// Under `--fdstore`, saves the state that a server would go on with after a crash.

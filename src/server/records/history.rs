@@ -11,13 +11,14 @@ use std::io::Read;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::json::{ClientInfo, ExitJson, client_json, command_name};
 use crate::console::audit::{AuditEvent, Command};
-use crate::console::event::ClientId;
+use crate::console::event::{ClientId, ExitStatus};
 use crate::handover::state::{HistoryState, RecordedChild};
 use crate::limits::{ENDS_KEPT, STATUS_FILE_MAX};
 use crate::server::os::SignalSender;
@@ -167,6 +168,7 @@ impl History {
             AuditEvent::Command(
                 id,
                 command @ (Command::Kill | Command::Reload | Command::Quit),
+                _,
             ) => {
                 let cause = json!({
                     "by": "client",
@@ -195,6 +197,11 @@ impl History {
                 let started = child.as_ref().map(|child| time::rfc3339(child.started));
                 let reload = if is_old { self.reload.take() } else { None };
                 let cause = child.and_then(|child| child.cause).or(reload);
+                // A child that ends closes its terminal first. The server then sends SIGKILL.
+                let cause = cause.filter(|cause| {
+                    status == ExitStatus::Signal(libc::SIGKILL)
+                        || cause.get("why") != Some(&json!("terminal_closed"))
+                });
                 let mut end = json!({
                     "pid": pid,
                     "started": started,

@@ -49,6 +49,8 @@ pub(crate) enum EventBody<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         mode: Option<&'a str>,
         client: ClientJson<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
     },
     Signal {
         signal: &'a str,

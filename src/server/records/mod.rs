@@ -202,13 +202,15 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             &AuditEvent::Left(id, reason) => {
                 EventBody::Disconnect { client: client(id), reason: disconnect_reason_name(reason) }
             }
-            &AuditEvent::Command(id, command) => {
-                let mode = match command {
+            &AuditEvent::Command(id, command, times) => EventBody::Command {
+                command: command_name(command),
+                mode: match command {
                     Command::SetMode(mode) => Some(mode_name(mode)),
                     _ => None,
-                };
-                EventBody::Command { command: command_name(command), mode, client: client(id) }
-            }
+                },
+                client: client(id),
+                count: Some(times).filter(|&times| times > 1),
+            },
             &AuditEvent::Skipped(id, bytes) => EventBody::Skipped { client: client(id), bytes },
             &AuditEvent::Started(pid) => EventBody::ChildStart { pid },
             AuditEvent::SpawnFailed(reason) => EventBody::ChildStartFailed { reason },

@@ -188,7 +188,10 @@ impl Run {
                 world.print(&format!("client {id} takes {most}"));
             }
             (4 | 5, Some(id), _) => {
-                let text: &[u8] = match world.random.below(9) {
+                let flood = [&b"\x14"[..], b"\x18", b"\x18\x14"][world.random.below(3)];
+                let flood = flood.repeat(1 + world.random.below(60));
+                let text: &[u8] = match world.random.below(10) {
+                    9 => &flood,
                     0 => b"\x18",
                     1 => b"\x14",
                     2 => b"\xff\xfd\x03\xff\xfb\x22",
@@ -276,6 +279,7 @@ impl Run {
         {
             let mut world = self.world.borrow_mut();
             world.faults = 0;
+            world.fd_limit = usize::MAX;
             world.disk_full = false;
             world.threads_start = 0;
             world.print("the faults end");
@@ -347,6 +351,9 @@ struct Totals {
 fn simulate(seed: u64, verbose: bool, totals: &Totals) {
     let mut run = Run::new(seed, verbose);
     run.world.borrow_mut().faults = [0, 5, 20, 100][(seed % 4) as usize];
+    if seed % 8 >= 6 {
+        run.world.borrow_mut().fd_limit = 3;
+    }
     for step in 0..120 {
         if run.server.exit.is_some() {
             break;

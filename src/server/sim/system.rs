@@ -64,7 +64,8 @@ impl Socket for SimulatedSocket {
     type Connection = PeerEnd;
 
     fn is_near_fd_limit(&self) -> bool {
-        self.world.borrow_mut().fails()
+        let mut world = self.world.borrow_mut();
+        world.connections() >= world.fd_limit || world.fails()
     }
 
     fn accept(&self) -> io::Result<(PeerEnd, Option<IpAddr>)> {

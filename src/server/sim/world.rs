@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) now: u64,
     /// One call in so many is refused, cut short or late; 0 is none.
     pub(super) faults: usize,
+    /// With so many connections and terminals the server has hardly any descriptor left.
+    pub(super) fd_limit: usize,
     pub(super) pipes: BTreeMap<Id, Pipe>,
     /// A file that stands for the descriptor of the listening socket.
     pub(super) listener: Rc<File>,
@@ -135,6 +137,7 @@ impl World {
             verbose,
             now: 1_000_000_000,
             faults: 0,
+            fd_limit: usize::MAX,
             pipes: BTreeMap::new(),
             listener: Rc::new(fd::in_memory(&[]).unwrap()),
             api_listener: Rc::new(fd::in_memory(&[]).unwrap()),
@@ -289,6 +292,11 @@ impl World {
     pub(super) fn fails(&mut self) -> bool {
         let faults = self.faults;
         faults > 0 && self.random.one_in(faults)
+    }
+
+    /// How many connections and terminals the server has open.
+    pub(super) fn connections(&self) -> usize {
+        self.pipes.values().filter(|pipe| pipe.token.is_some() && !pipe.closed).count()
     }
 
     /// The error of a call that is to be refused.

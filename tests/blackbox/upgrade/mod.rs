@@ -17,6 +17,7 @@ mod modes;
 mod refusals;
 mod shortages;
 mod signals;
+mod soak;
 mod traffic;
 
 pub(crate) use traffic::{FLOOD, flood};
@@ -37,6 +38,7 @@ pub(crate) fn cases() -> Vec<Case> {
         leftovers::cases(),
         limits::cases(),
         load::cases(),
+        soak::cases(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -204,16 +204,17 @@ impl Oracle {
         }
     }
 
-    pub fn toggle(&mut self, now: Timestamps) {
+    pub fn toggle(&mut self, times: u64, now: Timestamps) {
         let old = self.settings.console.style == MessageStyle::V2_7;
-        self.set_mode(
-            match self.mode {
+        for _ in 0..times {
+            self.mode = match self.mode {
                 On => Off,
                 Off if !old => Oneshot,
                 Off | Oneshot => On,
-            },
-            now,
-        );
+            };
+            self.oneshot_start_pending |= self.mode == Oneshot;
+        }
+        self.set_mode(self.mode, now);
     }
 
     pub fn set_mode(&mut self, mode: RestartMode, now: Timestamps) {

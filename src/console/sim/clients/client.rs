@@ -143,14 +143,9 @@ impl Client {
         let telnet = self.kind == ClientKind::Telnet;
         match random.below(20) {
             0..2 => {
-                let CommandChars { kill, toggle, logout } = commands;
                 for _ in 0..=random.below(3) {
                     let quit = Some(0x11).filter(|_| random.one_in(4));
-                    let reload = Some(RELOAD);
-                    let choices = [kill, toggle, logout, reload, Some(0x12), Some(0x12), quit];
-                    if let Some(byte) = random.pick(&choices) {
-                        self.put(byte, Some(byte), None);
-                    }
+                    self.give_command(random, commands, quit);
                 }
             }
             2..6 if telnet => self.negotiate(random, 6),
@@ -164,6 +159,22 @@ impl Client {
                     self.type_byte(byte, commands);
                 }
             }
+        }
+    }
+
+    fn give_command(&mut self, random: &mut Random, commands: CommandChars, quit: Option<u8>) {
+        let CommandChars { kill, toggle, logout } = commands;
+        let choices = [kill, toggle, logout, Some(RELOAD), Some(0x12), Some(0x12), quit];
+        if let Some(byte) = random.pick(&choices) {
+            self.put(byte, Some(byte), None);
+        }
+    }
+
+    /// The client gives many commands, about as many as are obeyed one by one.
+    pub fn flood_commands(&mut self, random: &mut Random, commands: CommandChars) {
+        for _ in 0..random.below(40) {
+            let quit = Some(0x11).filter(|_| random.one_in(100));
+            self.give_command(random, commands, quit);
         }
     }
 

@@ -51,7 +51,7 @@ impl Oracle {
             return Err(Refusal::Leaving);
         }
         let child = self.child.map(|child| child.pid).ok_or(Refusal::NoChild);
-        let mut note = |command| self.audit_events.push_back(AuditEvent::Command(id, command));
+        let mut note = |command| self.audit_events.push_back(AuditEvent::Command(id, command, 1));
         match request {
             Request::Kill => {
                 let child = child?;

@@ -87,7 +87,9 @@ impl Simulation {
                 }
             }
         } else {
-            if client.unread() < CLIENT_BUDGET {
+            if self.load == Load::CommandFlood && self.random.one_in(2) {
+                client.flood_commands(&mut self.random, self.commands);
+            } else if client.unread() < CLIENT_BUDGET {
                 client.type_something(&mut self.random, self.commands, self.pool);
             }
             let most = 1 + self.random.length(200);
@@ -177,9 +179,7 @@ impl Simulation {
             if self.verbose {
                 eprintln!("{:?} is gone", client.id);
             }
-            self.oracle
-                .audit_events
-                .push_back(AuditEvent::Left(client.id, DisconnectReason::Closed));
+            self.oracle.client_left(client.id, now);
             self.console
                 .handle(Event::Left { id: client.id, reason: DisconnectReason::Closed }, now);
             self.oracle.left(client.id, now);
