@@ -87,9 +87,9 @@ pub fn api(input: &[u8]) {
             // The ID may be as long as a line, and each byte of it as long as `\u0000`.
             assert!(text.len() <= 8 * (64 << 10), "{} bytes", text.len());
             assert_eq!(text.iter().filter(|&&byte| byte == b'\n').count(), 1);
-            let line: serde_json::Value = serde_json::from_slice(&text).expect("an answer in JSON");
-            assert_eq!(line["v"], 1);
-            assert!(line["result"].is_object() != line["error"].is_string());
+            let line: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+            assert!(line.get("v") == Some(&1.into()), "no answer in JSON");
+            assert!(line.get("result").is_some() != line.get("error").is_some());
             session.written(text.len());
         }
         assert!(session.accepts_input(), "the session is stuck");

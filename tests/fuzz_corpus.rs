@@ -46,15 +46,14 @@ fn api_lines_that_are_changed_at_random() {
     let rounds = std::env::var("FUZZ_ROUNDS").map_or(300, |rounds| rounds.parse().unwrap());
     let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..rounds {
-        let mut bytes = corpus[random.usize(..corpus.len())].clone();
+        let mut bytes = random.choice(&corpus).cloned().unwrap();
         for _ in 0..random.usize(..6) {
             let at = random.usize(..=bytes.len());
             match random.u8(..5) {
-                0 => bytes.insert(at, random.u8(..)),
-                1 if at < bytes.len() => bytes[at] = random.u8(..),
+                0 | 1 => bytes.insert(at, random.u8(..)),
                 2 if at < bytes.len() => drop(bytes.remove(at)),
                 3 => bytes.truncate(at),
-                _ => bytes.extend_from_slice(&corpus[random.usize(..corpus.len())]),
+                _ => bytes.extend_from_slice(random.choice(&corpus).unwrap()),
             }
         }
         checks::api(&bytes);

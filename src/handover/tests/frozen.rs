@@ -16,7 +16,7 @@ const SAMPLES: [(&str, usize, u32); 4] = [
     ("state-1", 1606, 0x0AA7_6430),
     ("state-2-1", 1629, 0xEBFC_ABDF),
     ("state-2-2", 1874, 0x3807_EBBE),
-    ("state-2-3", 1907, 0x54E5_7F99),
+    ("state-2-3", 1931, 0x8970_5064),
 ];
 
 pub fn path(name: &str) -> String {
