@@ -57,10 +57,10 @@ pub struct Console {
     overlap: OverlapState,
     stream: StreamBuffer,
     clients: BTreeMap<ClientId, Client>,
-    /// The clients that were announced, as others know them.
-    announced: BTreeMap<ClientId, String>,
     /// Of the clients that have given a command.
     command_rates: BTreeMap<ClientId, CommandRate>,
+    /// The clients that were announced, as others know them.
+    announced: BTreeMap<ClientId, String>,
     sinks: BTreeMap<Sink, StreamReader>,
     input: InputQueue,
     effects: VecDeque<Effect>,
@@ -90,8 +90,8 @@ impl Console {
             overlap: OverlapState::default(),
             stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
-            announced: BTreeMap::new(),
             command_rates: BTreeMap::new(),
+            announced: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::PLAIN))).collect(),
             input: InputQueue::default(),
             effects: VecDeque::new(),

@@ -133,7 +133,7 @@ impl Console {
             overlap: self.overlap.clone(),
             troubles,
             recent_restarts: self.recent_restarts.clone(),
-            announced: self.announced_snapshot(),
+            announced: self.announced.clone().into_iter().collect(),
         }
     }
 
@@ -166,12 +166,8 @@ impl Console {
             overlap: self.overlap.crash_snapshot(),
             troubles: Vec::new(),
             recent_restarts: self.recent_restarts.clone(),
-            announced: self.announced_snapshot(),
+            announced: self.announced.clone().into_iter().collect(),
         }
-    }
-
-    fn announced_snapshot(&self) -> Vec<(ClientId, String)> {
-        self.announced.iter().map(|(id, who)| (*id, who.clone())).collect()
     }
 
     /// A number that changes whenever the [`crash_snapshot`](Self::crash_snapshot) may have changed.
