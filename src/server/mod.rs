@@ -173,6 +173,8 @@ struct Server<S: System> {
     handover: Handover<S::Process>,
     /// When reads and writes are made again for which the system had no memory.
     io_retry: Option<Monotonic>,
+    /// `--announce`.
+    announces: bool,
     /// `--allow-from`.
     allowed_networks: Option<AllowedNetworks>,
 }

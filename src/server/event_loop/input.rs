@@ -204,6 +204,10 @@ impl<S: System> Server<S> {
                     let (endpoint, peer) = (endpoint.to_owned(), connection.peer_identity());
                     records.add_client(id, ClientInfo { role, endpoint, peer, since: now.wall.0 });
                 }
+                if self.announces {
+                    let who = connection.peer_identity().describe(endpoint);
+                    self.console.handle(Event::Introduced { id, role, kind, who: &who }, now);
+                }
                 let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: None });
                 self.console.handle(Event::Joined { id, role, kind }, now);
