@@ -18,9 +18,23 @@ pub enum Role {
     /// Types to the child and gives commands.
     #[n(0)]
     User,
-    /// Only reads.
+    /// Only reads, with stamps and without being told who else is there.
     #[n(1)]
     Logger,
+    /// Sees what a user sees, and only reads.
+    #[n(2)]
+    Viewer,
+}
+
+impl Role {
+    /// Returns the role's name in the records and in `--allow-from`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::User => "user",
+            Role::Logger => "logger",
+            Role::Viewer => "viewer",
+        }
+    }
 }
 
 /// How a client is connected, and which protocol it speaks.

@@ -244,7 +244,7 @@ fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand
     for listener in &parts.listeners {
         info.extend_from_slice(match listener.role {
             Role::Logger => b";LOG=",
-            Role::User => b";CTL=",
+            Role::User | Role::Viewer => b";CTL=",
         });
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }
