@@ -22,8 +22,17 @@ _manage__procs() {
             manage__procs,attach)
                 cmd="manage__procs__subcmd__attach"
                 ;;
+            manage__procs,disable)
+                cmd="manage__procs__subcmd__disable"
+                ;;
             manage__procs,doctor)
                 cmd="manage__procs__subcmd__doctor"
+                ;;
+            manage__procs,edit)
+                cmd="manage__procs__subcmd__edit"
+                ;;
+            manage__procs,enable)
+                cmd="manage__procs__subcmd__enable"
                 ;;
             manage__procs,list)
                 cmd="manage__procs__subcmd__list"
@@ -36,6 +45,9 @@ _manage__procs() {
                 ;;
             manage__procs,restart)
                 cmd="manage__procs__subcmd__restart"
+                ;;
+            manage__procs,set)
+                cmd="manage__procs__subcmd__set"
                 ;;
             manage__procs,start)
                 cmd="manage__procs__subcmd__start"
@@ -59,7 +71,7 @@ _manage__procs() {
 
     case "${cmd}" in
         manage__procs)
-            opts="-v -h -V --user --system --root --json --verbose --help --version add remove start stop restart attach list status logs upgrade doctor write-procs-cf"
+            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach list status logs upgrade doctor write-procs-cf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -80,7 +92,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__add)
-            opts="-C -P -U -G -e -E -f -A -v -h --chdir --port --username --group --environment --env-file --options --force --autostart --json --verbose --help"
+            opts="-C -P -U -G -e -E -f -A -v -h --chdir --port --user --group --environment --env-file --options --force --autostart --from --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -108,7 +120,7 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --username)
+                --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -166,6 +178,21 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --from)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -195,7 +222,49 @@ _manage__procs() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        manage__subcmd__procs__subcmd__disable)
+            opts="-v -h --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         manage__subcmd__procs__subcmd__doctor)
+            opts="-v -h --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        manage__subcmd__procs__subcmd__edit)
+            opts="-f -v -h --force --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        manage__subcmd__procs__subcmd__enable)
             opts="-v -h --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -264,34 +333,6 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__restart)
-            opts="-v -h --json --verbose --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        manage__subcmd__procs__subcmd__start)
-            opts="-v -h --json --verbose --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        manage__subcmd__procs__subcmd__status)
             opts="-v -h --all --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -305,8 +346,50 @@ _manage__procs() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        manage__subcmd__procs__subcmd__set)
+            opts="-f -v -h --force --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        manage__subcmd__procs__subcmd__start)
+            opts="-v -h --all --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        manage__subcmd__procs__subcmd__status)
+            opts="-v -h --all --plain --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         manage__subcmd__procs__subcmd__stop)
-            opts="-v -h --json --verbose --help"
+            opts="-v -h --all --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -342,7 +425,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__write__subcmd__procs__subcmd__cf)
-            opts="-f -H -v -h --out --hosts --ssh --json --verbose --help"
+            opts="-f -H -R -v -h --out --hosts --ssh --reload --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -32,10 +32,14 @@ complete -c manage-procs -n "__fish_manage_procs_needs_command" -s v -l verbose 
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -s V -l version -d 'Print version'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "add" -d 'Configure a new instance'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "remove" -d 'Stop an instance, delete its unit and its file'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "remove" -d 'Stop an instance, delete its unit and its section'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "set" -d 'Change keys of an instance\'s section'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "edit" -d 'Edit the file of an instance, which is checked before it is saved'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "enable" -d 'Have instances started at boot'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "disable" -d 'Have instances not started at boot'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "start" -d 'Start instances'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "stop" -d 'Stop instances (all, without a pattern)'
-complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "restart" -d 'Stop and start instances (all, without a pattern)'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "stop" -d 'Stop instances'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "restart" -d 'Stop and start instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "attach" -d 'Use a console'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "list" -d 'Show what is configured'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "status" -d 'Show what runs, without opening consoles'
@@ -44,27 +48,45 @@ complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "upgrade" 
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "doctor" -d 'Check the configuration, and say what to do about each problem'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "write-procs-cf" -d 'Write a configuration for conserver'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s C -l chdir -d 'Run the command in <dir> (default: here)' -r -f -a "(__fish_complete_directories)"
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s P -l port -d 'One more control endpoint, such as a TCP port' -r
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s U -l username -d 'Run as <user>' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s P -l port -d 'The control endpoint, such as a TCP port' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s U -l user -d 'Run as <user> (default: nobody)' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s G -l group -d 'Run as <group>' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s e -l environment -d 'Set a variable; may be repeated' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s E -l env-file -d 'Set the variables in <file>' -r -F
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -l options -d 'More options for procServ' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -l from -d 'Add each section of <file> as an instance' -r -F
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s f -l force -d 'Replace an instance of this name'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s A -l autostart -d 'Start it at once'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s h -l help -d 'Print help'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s f -l force -d 'Go on when it can\'t be stopped'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s f -l force -d 'Do not ask, and go on when it can\'t be stopped'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand set" -s f -l force -d 'Save what can\'t be started, too'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand set" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand set" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand set" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand edit" -s f -l force -d 'Save what can\'t be started, too'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand edit" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand edit" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand edit" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand enable" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand enable" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand enable" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand disable" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand disable" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand disable" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -l all -d 'All instances'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -l all -d 'All instances'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -l all -d 'All instances'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s h -l help -d 'Print help'
@@ -77,6 +99,7 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -l json 
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l all -d 'All instances, also those that don\'t run (always so)'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l plain -d 'The words of procServ\'s helper, for scripts'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s h -l help -d 'Print help'
@@ -99,6 +122,7 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand doctor" -s h -
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s f -l out -d 'File, or - for stdout' -r -F
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s H -l hosts -d 'Also the instances on the hosts in <file>' -r -F
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -l ssh -d 'How to reach a host' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s R -l reload -d 'Reload conserver'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s h -l help -d 'Print help'

@@ -139,6 +139,7 @@ pub(super) fn config(
             commands,
             ignore: ignored(given, commands, overlap),
             history,
+            announce: given.has("announce"),
             style,
             time_format,
             join_line_ends,

@@ -284,6 +284,8 @@ pub struct ConsoleOptions {
     /// `--history`: the number of bytes that a new client is given of the past, at most
     /// `limits::HISTORY_OPTION_MAX`.
     pub history: usize,
+    /// `--announce`: everybody is told who attaches and who leaves.
+    pub announce: bool,
     /// `--compat`.
     pub style: MessageStyle,
     /// `--timefmt`: the strftime(3) format of times in messages.
@@ -299,6 +301,7 @@ impl Default for ConsoleOptions {
             commands,
             ignore: commands.kill.into_iter().chain(commands.toggle).chain([0]).collect(),
             history: 0,
+            announce: false,
             style: MessageStyle::Current,
             time_format: b"%c".to_vec(),
             join_line_ends: true,

@@ -141,6 +141,18 @@ pub enum Event<'a> {
     DaemonNotFound(&'a str),
     /// [`Effect::SignalOrphans`] found so many processes.
     OrphansSignaled(usize),
+    /// A client is about to connect. The event comes before [`Event::Joined`], and only under
+    /// `--announce`.
+    Introduced {
+        /// The client's identity from then on.
+        id: ClientId,
+        /// What the client may do.
+        role: Role,
+        /// How the client is connected.
+        kind: ClientKind,
+        /// The client as others are to know it.
+        who: &'a str,
+    },
     /// A client connected.
     Joined {
         /// The client's identity from now on.

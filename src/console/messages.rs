@@ -245,6 +245,16 @@ fn subject(settings: &Settings, subsystem: Subsystem) -> Vec<u8> {
     }
 }
 
+/// A client connects, under `--announce`. Ours.
+pub fn attached(who: &str) -> Vec<u8> {
+    format!("@@@ {who} attached\r\n").into_bytes()
+}
+
+/// A client is gone, under `--announce`. Ours.
+pub fn left(who: &str) -> Vec<u8> {
+    format!("@@@ {who} left\r\n").into_bytes()
+}
+
 /// An endpoint cannot accept connections. Ours: procServ exits.
 pub fn accept_failed(endpoint: &str, reason: &str) -> Vec<u8> {
     format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n").into_bytes()

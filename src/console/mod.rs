@@ -59,6 +59,8 @@ pub struct Console {
     clients: BTreeMap<ClientId, Client>,
     /// Of the clients that have given a command.
     command_rates: BTreeMap<ClientId, CommandRate>,
+    /// The clients that were announced, as others know them.
+    announced: BTreeMap<ClientId, String>,
     sinks: BTreeMap<Sink, StreamReader>,
     input: InputQueue,
     effects: VecDeque<Effect>,
@@ -89,6 +91,7 @@ impl Console {
             stream: StreamBuffer::new(settings.log.stamp.is_some(), settings.console.history),
             clients: BTreeMap::new(),
             command_rates: BTreeMap::new(),
+            announced: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::UNCHANGED))).collect(),
             input: InputQueue::default(),
             effects: VecDeque::new(),
@@ -125,6 +128,7 @@ impl Console {
             Event::Daemonized(pid) => self.daemonized(pid, now),
             Event::DaemonNotFound(reason) => self.daemon_not_found(reason, now),
             Event::OrphansSignaled(count) => self.orphans_signaled(count, now),
+            Event::Introduced { id, role, kind, who } => self.introduce(id, role, kind, who, now),
             Event::Joined { id, role, kind } => self.join(id, role, kind),
             Event::Input { id, bytes } => self.client_input(id, bytes, now),
             Event::Left { id, reason } => self.leave(id, reason, now),

@@ -58,6 +58,8 @@ pub struct Snapshot {
     troubles: Vec<TroubleSnapshot>,
     #[cbor(n(13), default)]
     recent_restarts: RecentRestarts,
+    #[cbor(n(14), default)]
+    announced: Vec<(ClientId, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -131,6 +133,7 @@ impl Console {
             overlap: self.overlap.clone(),
             troubles,
             recent_restarts: self.recent_restarts.clone(),
+            announced: self.announced.clone().into_iter().collect(),
         }
     }
 
@@ -163,6 +166,7 @@ impl Console {
             overlap: self.overlap.crash_snapshot(),
             troubles: Vec::new(),
             recent_restarts: self.recent_restarts.clone(),
+            announced: self.announced.clone().into_iter().collect(),
         }
     }
 
@@ -219,6 +223,7 @@ impl Console {
         console.input = InputQueue::restore(snapshot.input)?;
         console.troubles = subsystem::restore(snapshot.failing, snapshot.troubles);
         console.recent_restarts = snapshot.recent_restarts;
+        console.announced = snapshot.announced.into_iter().collect();
         let runs = console.supervisor.running().is_some();
         match snapshot.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,

@@ -10,17 +10,30 @@ pub fn definition() -> Command {
     let mut definition = Command::new("manage-procs")
         .about("Manage the procServ instances of this machine or of one user")
         .version(concat!(env!("CARGO_PKG_VERSION"), " (procserv-ng)"))
-        .subcommand_required(true)
-        .arg_required_else_help(true)
         .disable_help_subcommand(true)
+        // procServ's helper takes abbreviations, and of an option that is there twice the last.
+        .infer_long_args(true)
+        .args_override_self(true)
         .args(common())
         .args([
             flag("json", None, "Print JSON, for programs").global(true),
-            flag("verbose", Some('v'), "Print the commands it runs").global(true),
+            flag("verbose", Some('v'), "Print the commands it runs")
+                .action(ArgAction::Count)
+                .global(true),
         ]);
     for command in [
         add(),
         remove(),
+        set(),
+        Command::new("edit")
+            .about("Edit the file of an instance, which is checked before it is saved")
+            .args([flag("force", Some('f'), "Save what can't be started, too"), name()]),
+        Command::new("enable")
+            .about("Have instances started at boot")
+            .arg(patterns().required(true).help("Names, or patterns such as 'vac-*'")),
+        Command::new("disable")
+            .about("Have instances not started at boot")
+            .arg(patterns().required(true).help("Names, or patterns such as 'vac-*'")),
         units("start", "Start instances"),
         units("stop", "Stop instances"),
         units("restart", "Stop and start instances"),
@@ -45,8 +58,8 @@ pub fn definition() -> Command {
 fn common() -> [Arg; 3] {
     [
         flag("user", None, "The calling user's instances (default, unless root)")
-            .conflicts_with("system"),
-        flag("system", None, "The machine's instances (default for root)"),
+            .overrides_with("system"),
+        flag("system", None, "The machine's instances (default for root)").overrides_with("user"),
         Arg::new("root")
             .long("root")
             .value_name("dir")
@@ -60,8 +73,13 @@ fn add() -> Command {
     Command::new("add").about("Configure a new instance").args([
         value("chdir", 'C', "dir", "Run the command in <dir> (default: here)")
             .value_hint(ValueHint::DirPath),
-        value("port", 'P', "endpoint", "One more control endpoint, such as a TCP port"),
-        value("username", 'U', "user", "Run as <user>"),
+        value("port", 'P', "endpoint", "The control endpoint, such as a TCP port"),
+        Arg::new("username")
+            .long("user")
+            .alias("username")
+            .short('U')
+            .value_name("user")
+            .help("Run as <user> (default: nobody)"),
         value("group", 'G', "group", "Run as <group>"),
         value("environment", 'e', "name=value", "Set a variable; may be repeated")
             .action(ArgAction::Append),
@@ -74,12 +92,27 @@ fn add() -> Command {
             .help("More options for procServ"),
         flag("force", Some('f'), "Replace an instance of this name"),
         flag("autostart", Some('A'), "Start it at once"),
-        name(),
+        Arg::new("from")
+            .long("from")
+            .value_name("file")
+            .value_hint(ValueHint::FilePath)
+            .value_parser(value_parser!(PathBuf))
+            .conflicts_with_all([
+                "name",
+                "chdir",
+                "port",
+                "username",
+                "group",
+                "environment",
+                "env-file",
+                "options",
+            ])
+            .help("Add each section of <file> as an instance"),
+        name().required(false).required_unless_present("from"),
         Arg::new("command")
-            .required(true)
+            .required_unless_present("from")
             .num_args(1..)
             .trailing_var_arg(true)
-            .allow_hyphen_values(true)
             .value_hint(ValueHint::CommandWithArguments)
             .help("The command and its arguments"),
     ])
@@ -87,8 +120,20 @@ fn add() -> Command {
 
 fn remove() -> Command {
     Command::new("remove")
-        .about("Stop an instance, delete its unit and its file")
-        .args([flag("force", Some('f'), "Go on when it can't be stopped"), name()])
+        .about("Stop an instance, delete its unit and its section")
+        .args([flag("force", Some('f'), "Do not ask, and go on when it can't be stopped"), name()])
+}
+
+fn set() -> Command {
+    Command::new("set").about("Change keys of an instance's section").args([
+        flag("force", Some('f'), "Save what can't be started, too"),
+        name(),
+        Arg::new("value")
+            .required(true)
+            .num_args(1..)
+            .value_name("key=value")
+            .help("The new values; without a value the key is removed"),
+    ])
 }
 
 fn units(command: &'static str, about: &'static str) -> Command {
@@ -158,6 +203,7 @@ fn write_procs_cf() -> Command {
             .value_name("command")
             .default_value("ssh -o BatchMode=yes")
             .help("How to reach a host"),
+        flag("reload", Some('R'), "Reload conserver"),
         patterns(),
     ])
 }

@@ -18,6 +18,9 @@ pub(crate) const COLUMN_MAX: usize = 120;
 /// How long a host may take to accept a connection, as a user is waiting.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After so long the user is told that a server does not accept a connection.
+pub(crate) const CONNECT_QUIET: Duration = Duration::from_millis(300);
+
 /// Bytes that wait for the terminal or for the server. The other side is not read while there are
 /// more.
 pub(crate) const ATTACH_QUEUE_MAX: usize = 64 << 10;
@@ -41,6 +44,9 @@ pub(crate) const REPLAY_QUIET: Duration = Duration::from_millis(200);
 
 /// A console that is never silent has replayed its history by then.
 pub(crate) const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a command that changes a file waits for another command that does.
+pub(crate) const EDIT_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a file or a process that belongs to a server or an instance may take to answer. A user is
 /// waiting, and a disk that answers at all does so in less.

@@ -7,7 +7,9 @@
 //! |---|---|
 //! | [`cli`] | the definition of commands and options |
 //! | [`error`] | why a command failed |
-//! | [`registry`] | the configured instances, and the paths that belong to them |
+//! | [`registry`] | the paths that belong to instances |
+//! | [`registry::configuration`], [`registry::instance`] | what all configuration files together say |
+//! | [`registry::edit`] | changes of configuration files |
 //! | [`registry::pattern`] | patterns of names |
 //! | [`registry::sysroot`] | paths below `--root` |
 //! | [`files`] | reading files that other users may have put in place |
@@ -17,7 +19,7 @@
 //! | [`mod@systemd::unit`], [`systemd::generator`] | units, and the generators that make them at boot |
 //! | [`systemd::launcher`] | the command of a unit, which executes the server |
 //! | [`systemd::systemctl`] | calls of systemctl |
-//! | [`commands::add`], [`commands::remove`], [`commands::control`] | commands that change something |
+//! | [`mod@commands::add`], [`commands::remove`], [`commands::edit`], [`commands::enable`], [`commands::control`] | commands that change something |
 //! | [`inspect`] | the running servers and their children |
 //! | [`commands::list`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
@@ -40,7 +42,9 @@ use std::path::Path;
 use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 
-use self::commands::{add, attach, conserver, control, doctor, list, logs, remove, upgrade};
+use self::commands::{
+    add, attach, conserver, control, doctor, edit, enable, list, logs, remove, upgrade,
+};
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
 use self::systemd::{generator, launcher};
@@ -56,6 +60,7 @@ pub fn main(argv: Vec<OsString>) -> u8 {
         Some("procServ-launcher") => launcher::main(argv),
         Some("systemd-procserv-generator-system") => generator::main(Scope::System, &argv),
         Some("systemd-procserv-generator-user") => generator::main(Scope::User, &argv),
+        Some("systemd-procserv-generator") => generator::main(generator::scope(&argv), &argv),
         _ if argv.get(1).is_some_and(|word| word == "as") => {
             return main(argv.into_iter().skip(2).collect());
         }
@@ -102,21 +107,28 @@ fn left_behind(command: impl Fn() -> CommandResult) -> CommandResult {
 
 fn command(matches: &ArgMatches) -> CommandResult {
     let Some((name, arguments)) = matches.subcommand() else {
-        return Err(CommandError::usage("no command"));
+        output::print(&cli::definition().render_help().to_string())?;
+        return Ok(1);
     };
+    // `status` and others show an ordinary user the machine's instances, too.
+    let is_default = !matches.get_flag("user");
+    if name == "attach" {
+        return attach::command(Registry::new(matches), arguments, is_default);
+    }
     let registry = Registry::new(matches)?;
     let json = arguments.get_flag("json");
     if registry.scope == Scope::System {
         // Launchers and generators have to read the files that root writes.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
     }
-    // `status` and others show an ordinary user the machine's instances, too.
-    let is_default = !matches.get_flag("user");
     let run = || match name {
         "add" => add::add(&registry, arguments, json),
         "remove" => remove::remove(&registry, arguments, json),
+        "set" => edit::set(&registry, arguments, json),
+        "edit" => edit::edit(&registry, arguments, json),
+        "enable" => enable::enable(&registry, arguments, json),
+        "disable" => enable::disable(&registry, arguments, json),
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
-        "attach" => attach::command(&registry, arguments),
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => list::status(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, json),
@@ -126,7 +138,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
     match name {
-        "add" | "status" | "upgrade" | "doctor" => left_behind(run),
+        "add" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
         _ => run(),
     }
 }

@@ -50,16 +50,19 @@ pub(crate) fn line(text: &str) -> String {
 /// Replaces control characters by escapes: names and texts of others must not end a line, move the
 /// cursor, or turn the direction of writing around.
 pub(crate) fn escape_control(text: &str) -> String {
-    let letter = |letter: char| match letter.is_control() || is_format(letter) {
+    let letter = |letter: char| match is_harmful(letter) {
         true => letter.escape_default().collect(),
         false => letter.to_string(),
     };
     text.chars().map(letter).collect()
 }
 
-/// Returns true for separators of lines and paragraphs, and for the characters that change the
-/// direction of writing (Unicode, annex 9).
-fn is_format(letter: char) -> bool {
+/// Returns true for control characters, for separators of lines and paragraphs, and for the
+/// characters that change the direction of writing (Unicode, annex 9).
+pub(crate) fn is_harmful(letter: char) -> bool {
+    if letter.is_control() {
+        return true;
+    }
     matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

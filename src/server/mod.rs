@@ -5,11 +5,33 @@
 //! the console stream to everybody who takes it. Each step has a budget, so that a busy one cannot
 //! keep the others waiting, and no step blocks, but for these, which are rare:
 //!
-//! - SIGHUP opens a log that could not be opened at the start, and with `--child-pidfile` each start
-//!   removes the PID file, and reads it to find the daemon: that takes as long as the file system does.
+//! - With `--child-pidfile` each start removes the PID file, and reads it to find the daemon: a thread
+//!   does it, and is waited for up to [`FILE_WAIT`], unless it still has another job.
 //! - The end of a child that a server before this one started is waited for up to [`REAP_WAIT`].
 //!
+//! [`FILE_WAIT`]: crate::limits::FILE_WAIT
 //! [`REAP_WAIT`]: crate::limits::REAP_WAIT
+//!
+//! # A file system that hangs
+//!
+//! A call on it may take for ever, close(2) included: FUSE asks the file system, NFS writes what it has
+//! cached. The kernel makes that call for each descriptor that is closed on exec, and for all of them
+//! when a process or the last thread with its table ends. So no file of `-L`, `--events`,
+//! `--status-file`, `--pidfile`, `--info-file` and `--child-pidfile` is open in the event loop's
+//! descriptor table while the loop runs. Each thread that writes has a table of its own
+//! ([`DescriptorTable`](crate::sys::fd::DescriptorTable)) and opens, renames and removes its files itself.
+//! What was measured with FUSE:
+//!
+//! | the file is | what waits for the file system |
+//! |---|---|
+//! | open, close-on-exec | exec: that of a child, which inherits the table, and that of an upgrade |
+//! | open, inherited | the end of the process, not exec |
+//! | open in the table of another thread | exec and the end of the process, which end that thread |
+//! | in a socket, on its way ([`Passage`](crate::sys::passage::Passage)), its sender has closed it | nothing: neither exec nor the end of the process nor closing the socket |
+//!
+//! An upgrade is therefore made only when each thread has closed its files, and the log waits in a
+//! socket for the new program. The end of the process cannot be had in this way: a thread that waits in
+//! the kernel keeps a zombie, of which all descriptors are closed, until the file system answers.
 //!
 //! # When the system says no
 //!
@@ -48,10 +70,15 @@
 //! | writing the log, syslog, events at the end | 2 s are not enough | reported on stderr, with the number of bytes left behind |
 //! | syncing the log | the file system cannot (EINVAL) | that file is not synced |
 //! | | anything | announced once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
+//! | unshare of a thread's descriptor table | not allowed, as in some containers | the thread's files are open in the table of the process: one that hangs hangs the start of children |
+//! | opening or rotating the log | hangs | as writing it |
 //! | opening a log anew that was removed | anything | the removed file goes on; tried again each second |
 //! | renaming the log or the events, opening the next | anything | announced once; the old file goes on, and it is tried again, not within a second |
 //! | writing events | anything | announced once; they wait, bounded, and are tried again each second; those that have no room are counted |
 //! | replacing the status file | anything | announced once; tried again each second |
+//! | looking at PID file and info file after an upgrade | hangs | its thread waits; another upgrade is refused meanwhile |
+//! | removing PID file, info file | hangs, 1 s | reported on stderr, with the name of the file |
+//! | removing the child's PID file before a start | anything, 50 ms | the child is started; the process that the file names is refused, as it is no descendant |
 //! | sending to syslog | no room | its thread waits for up to a second |
 //! | | anything | announced once; lines are counted for a second, then it is tried again and gets the number |
 //! | opening the log anew | anything | reported on stderr; the old file goes on |
@@ -61,7 +88,7 @@
 //! | | anything else | the descriptor does not outlive a crash |
 //! | upgrade: memfd, fork, exec of the new program | anything | reported in the log and on stderr; this server goes on |
 //! | the check run of the new program | wrong or no answer, death, 5 s | the same; the program is killed with its process group |
-//! | waiting for the log, events and status, the service manager's store before the exec | 5 s | the same, `log is hung`, `events are hung`, `service manager is hung` |
+//! | waiting for the log, events and status, PID files, the service manager's store before the exec | 5 s | the same, `log is hung`, `events are hung`, `PID file is hung`, `service manager is hung` |
 //! | stat of the new program before the exec | it is not the file that had the check run, or has changed since | another check run, up to five in all |
 //! | | anything | reported in the log and on stderr; this server goes on |
 //! | the exec itself | a signal has come meanwhile | handled first, then tried again |
@@ -147,6 +174,8 @@ struct Server<S: System> {
     handover: Handover<S::Process>,
     /// When reads and writes are made again for which the system had no memory.
     io_retry: Option<Monotonic>,
+    /// `--announce`.
+    announces: bool,
     /// `--allow-from`.
     allowed_networks: Option<AllowedNetworks>,
 }

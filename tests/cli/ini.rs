@@ -110,7 +110,7 @@ fn python_reads_the_same() {
     let text = prop::collection::vec(text, 1..4).prop_map(|texts| texts.join("\u{3}"));
     let mut runner = TestRunner::default();
     let mut texts: Vec<String> =
-        (0..4000).map(|_| text.new_tree(&mut runner).unwrap().current()).collect();
+        (0..1500).map(|_| text.new_tree(&mut runner).unwrap().current()).collect();
     texts.extend(["\u{feff}[a]\nx=1".into(), "[a]\n x = 1\n y = 2\n  z\n".into()]);
     let theirs = python(PYTHON, &texts);
     let theirs: Vec<Vec<&str>> =
@@ -123,7 +123,7 @@ fn python_reads_the_same() {
         count(&|text| text.contains('\u{3}')),
         count(&|text| text.contains("[DEFAULT]") && text.contains('\u{3}')),
     );
-    assert!(good > 400 && several > 100 && defaults > 50, "{good} {several} {defaults}");
+    assert!(good > 150 && several > 40 && defaults > 20, "{good} {several} {defaults}");
     for (text, theirs) in texts.iter().zip(&theirs) {
         let common = ["command", "user", "port", "value", "x"];
         let keys: BTreeSet<&str> = theirs[1].split('\u{1}').chain(common).collect();

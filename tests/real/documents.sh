@@ -77,20 +77,7 @@ check "is procServ" within 10 greets "$(/usr/bin/procServ -V)"
 install "$PROCSERV_BIN" "$root/usr/local/bin/procServ"
 
 ### migrating.md: procServ's manage-procs, and a unit as that makes them
-for name in ioc2 two off zero; do printf '[%s]\ncommand = cat\n' $name >"$root/etc/procServ.d/$name.conf"; done
-printf 'instance = no\n' >>"$root/etc/procServ.d/off.conf"
-printf 'port = 0\nuser = nobody\n' >>"$root/etc/procServ.d/zero.conf"
-printf '[DEFAULT]\nuser = nobody\n' >"$root/etc/procServ.conf"
-check "looking for what means something else" run "migrating: From procServ's manage-procs 1"
-check "finds it" diff "$scratch/said" - <<'FOUND'
-/etc/procServ.d/ioc2.conf
-/etc/procServ.d/off.conf
-/etc/procServ.d/two.conf
-/etc/procServ.d/off.conf:instance = no
-/etc/procServ.d/zero.conf:port = 0
-FOUND
-rm "$root/etc/procServ.d/"{off,zero,two}.conf
-printf 'user = nobody\ngroup = nogroup\n' >>"$root/etc/procServ.d/ioc2.conf"
+printf '[ioc2]\ncommand = cat\n' >"$root/etc/procServ.d/ioc2.conf"
 cat >"$root/etc/procServ.d/procserv-ioc2.service" <<'UNIT'
 [Unit]
 Description=procServ for ioc2
@@ -111,9 +98,10 @@ Group=nogroup
 WantedBy=multi-user.target
 UNIT
 in_systemd systemctl enable --quiet /etc/procServ.d/procserv-ioc2.service
-check "list, doctor" run "migrating: From procServ's manage-procs 2"
+check "list, doctor" run "migrating: From procServ's manage-procs 1"
 check "nothing to do" says '^no problems found'
-check "restart, status" run "migrating: From procServ's manage-procs 3"
+check "the helper's unit is told" says '^hint: ioc2: .* is a unit of procServ.s helper'
+check "restart, status" run "migrating: From procServ's manage-procs 2"
 check "it runs" within 10 runs ioc2
 check "as nobody" [ "$(in_systemd ps -o user= -p "$(in_systemd sed -n 's/^pid://p' /run/procserv-ioc2/info)")" = nobody ]
 
@@ -140,6 +128,9 @@ check "groups" run "security: Operators without root 2"
 check "an operator may" within 10 restarts anna
 check "others may not" not restarts ben
 check "nor anything else" not as anna systemctl restart ioc1
+check "status, as the user has none of that name" eval 'as anna manage-procs status ioc2 2>"$scratch/complaints" | grep -q "^ioc2 "'
+check "which is said" grep -q 'user anna has no instance ioc2: --system is assumed' "$scratch/complaints"
+check "nor another verb" not as anna systemctl kill procserv-ioc2
 check "status" eval 'as anna manage-procs --system status | grep -q "^ioc2 "'
 check "and logs" eval 'as anna manage-procs --system logs -n 1 ioc2 | grep -q .'
 check "not for others" not as ben manage-procs --system logs -n 1 ioc2

@@ -3,7 +3,7 @@
 # place of Debian's procserv, used and removed, in a root of their own.
 . "$(dirname "$0")/lib.sh"
 PATH=${CARGO_TARGET_DIR:-$here/../../target}/tools/bin:$PATH
-need cargo cargo-deb cargo-generate-rpm dpkg-deb dpkg-shlibdeps rpm strip socat man zcat
+need cargo cargo-deb cargo-generate-rpm dpkg-deb dpkg-shlibdeps rpm rpmbuild strip socat man zcat
 dpkg-query -s procserv >/dev/null 2>&1 || missing "Debian's procserv"
 
 cd "$here/../.."
@@ -44,9 +44,34 @@ CONTROL
 check "a package that needs procserv is there" \
     eval 'in_root dpkg-deb --build /theirs /theirs.deb >"$scratch/theirs.out" && dpkg -i /theirs.deb'
 check "as is Debian's procserv" is procserv installed
+# Stand-ins for the packages of procServ's helper, with its files.
+stand_in() {
+    mkdir -p "$root/$1/DEBIAN"
+    printf 'Package: %s\nVersion: 2.8.0\nArchitecture: all\nMaintainer: nobody\nDepends: %s\nDescription: a stand-in\n' \
+        "$1" "$2" >"$root/$1/DEBIAN/control"
+    local file
+    for file in "${@:3}"; do
+        mkdir -p "$root/$1/${file%/*}"
+        printf '#!/usr/bin/python3\n' >"$root/$1/$file"
+        chmod 755 "$root/$1/$file"
+    done
+    in_root dpkg-deb --build "/$1" "/$1.deb" >>"$scratch/theirs.out"
+}
+helper_files=(usr/bin/manage-procs usr/bin/procServ-launcher usr/share/man/man1/manage-procs.1.gz
+    usr/lib/python3/dist-packages/procServUtils.py)
+unit_files=(usr/lib/systemd/system-generators/systemd-procserv-generator
+    usr/lib/systemd/user-generators/systemd-procserv-generator)
+check "so are the packages of its helper" eval '
+    stand_in python3-procserv procserv "${helper_files[@]}" && dpkg -i /python3-procserv.deb &&
+    stand_in procserv-systemd "procserv, python3-procserv" "${unit_files[@]}" && dpkg -i /procserv-systemd.deb'
 check "dpkg -i" dpkg -i /ours.deb
 check "ours is installed" is procserv-ng installed
 check "Debian's is gone" not is procserv installed
+check "the helper's are gone" eval '! is python3-procserv installed && ! is procserv-systemd installed'
+check "with their files" eval '
+    [ ! -e "$root/usr/lib/systemd/system-generators/systemd-procserv-generator" ] &&
+    [ ! -e "$root/usr/lib/python3/dist-packages/procServUtils.py" ]'
+check "manage-procs is ours" cmp "$root/usr/bin/manage-procs" "$CARGO_TARGET_DIR/release/manage-procs"
 check "the other package has what it needs" eval \
     'is site-iocs installed && [ -z "$(in_root dpkg --audit)" ] && in_root apt-get check >"$scratch/apt.out" 2>&1'
 
@@ -80,6 +105,7 @@ $doc/docs/tutorial.md
 $doc/docs/upgrade.md
 $doc/examples/conserver/conserver.cf
 $doc/examples/logrotate/procServ
+$doc/examples/polkit/50-procserv.rules
 $doc/examples/systemd/ioc-fdstore@.service
 $doc/examples/systemd/ioc-notify@.service
 $doc/examples/systemd/ioc-socket@.service
@@ -96,7 +122,7 @@ $doc/examples/systemd/web-overlap@.service
 /usr/share/zsh/vendor-completions/_procServ" ]
 check "dpkg --verify" [ -z "$(in_root dpkg --verify procserv-ng 2>&1)" ]
 check "the examples are those of contrib" eval '
-    for part in systemd conserver logrotate; do
+    for part in systemd conserver logrotate polkit; do
         diff -r "contrib/$part" "$root$doc/examples/$part" || exit 1
     done'
 check "the man page is there" eval \
@@ -152,7 +178,31 @@ check "for what needs procServ" has --provides 'procServ = 2.9.0'
 check "not beside it" has --conflicts procServ
 check "needs the C library" has --requires 'libc\.so\.6()(64bit)'
 check "and no shell" not has --requires /bin/sh
-check "rpm -i" rpm -i --nodeps "$scratch/ours.rpm"
+for name in procserv procserv-systemd python3-procserv; do
+    check "not beside $name" has --conflicts $name
+    check "instead of $name" has --obsoletes $name
+done
+# Stand-ins for the packages of procServ and its helper.
+rpm_stand_in() {
+    local file spec=$scratch/$1.spec build=$scratch/build-$1
+    printf 'Name: %s\nVersion: 2.8.0\nRelease: 1\nSummary: a stand-in\nLicense: none\nBuildArch: noarch\n' "$1" >"$spec"
+    printf '%%description\nA stand-in.\n%%install\n' >>"$spec"
+    for file in "${@:2}"; do
+        printf 'install -D -m 755 /dev/null %%{buildroot}/%s\n' "$file" >>"$spec"
+    done
+    printf '%%files\n' >>"$spec"
+    printf '/%s\n' "${@:2}" >>"$spec"
+    rpmbuild -bb --define "_topdir $build" --define "_tmppath $scratch" \
+        --define "_dbpath $scratch/rpmdb" "$spec" >>"$scratch/rpmbuild.out" 2>&1 &&
+        rpm -i --nodeps "$build"/RPMS/noarch/*.rpm
+}
+check "theirs are installed" eval '
+    rpm_stand_in procServ usr/bin/procServ usr/share/man/man1/procServ.1 &&
+    rpm_stand_in python3-procserv "${helper_files[@]}" &&
+    rpm_stand_in procserv-systemd "${unit_files[@]}"'
+check "rpm -U" rpm -U --nodeps "$scratch/ours.rpm"
+check "replaces all of them" [ "$(rpm -qa)" = "$(rpm -q procserv-ng)" ]
+check "with their files" [ ! -e "$scratch/rpm/usr/lib/systemd/system-generators/systemd-procserv-generator" ]
 doc=/usr/share/doc/procserv-ng
 check "its files" [ "$(rpm -ql procserv-ng | LC_ALL=C sort)" = "\
 /usr/bin/manage-procs
@@ -181,6 +231,7 @@ $doc/docs/troubleshooting.md
 $doc/docs/tutorial.md
 $doc/docs/upgrade.md
 $doc/logrotate/procServ
+$doc/polkit/50-procserv.rules
 $doc/systemd/ioc-fdstore@.service
 $doc/systemd/ioc-notify@.service
 $doc/systemd/ioc-socket@.service

@@ -52,10 +52,31 @@ impl Console {
         self.audit_events.push_back(AuditEvent::Joined(id));
     }
 
+    /// A client is about to connect: those who are there are told. It is not: its place in the stream
+    /// is behind that.
+    pub(crate) fn introduce(
+        &mut self,
+        id: ClientId,
+        role: Role,
+        kind: ClientKind,
+        who: &str,
+        now: Timestamps,
+    ) {
+        if self.settings.console.announce && role == Role::User && kind != ClientKind::Pipe {
+            self.announced.insert(id, who.to_owned());
+            self.say_line(&messages::attached(who), now);
+        }
+    }
+
     pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason, now: Timestamps) {
         if self.clients.remove(&id).is_some() {
             self.obey_held_commands(id, now);
             self.audit_events.push_back(AuditEvent::Left(id, reason));
+        }
+        if let Some(who) = self.announced.remove(&id)
+            && !self.exiting
+        {
+            self.say_line(&messages::left(&who), now);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::config::RestartMode;
 use crate::console::Settings;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
-use crate::console::event::{ClientId, Effect, Subsystem};
+use crate::console::event::{ClientId, ClientKind, Effect, Role, Subsystem};
 
 #[derive(Debug)]
 pub struct Oracle {
@@ -54,6 +54,8 @@ pub struct Oracle {
     pub input_owners: VecDeque<(ClientId, usize)>,
     /// The clients that the greeting counts.
     pub users: usize,
+    /// The clients that were announced.
+    announced: BTreeMap<ClientId, String>,
     pub loggers: usize,
     /// True if a child beside the running one was asked for and not answered.
     pub replacement_pending: bool,
@@ -94,6 +96,7 @@ impl Oracle {
             input: VecDeque::new(),
             input_owners: VecDeque::new(),
             users: 0,
+            announced: BTreeMap::new(),
             loggers: 0,
             replacement_pending: false,
             reload_requested: false,
@@ -117,6 +120,27 @@ impl Oracle {
         }
         let line = format!("@@@ Endpoint {endpoint}: {reason}, new connections have to wait\r\n");
         self.say_line(&line, now);
+    }
+
+    pub fn introduced(
+        &mut self,
+        id: ClientId,
+        role: Role,
+        kind: ClientKind,
+        who: &str,
+        now: Timestamps,
+    ) {
+        let is_told = role == Role::User && kind != ClientKind::Pipe;
+        if self.settings.console.announce && is_told && !self.exiting {
+            self.announced.insert(id, who.to_owned());
+            self.say_line(&format!("@@@ {who} attached\r\n"), now);
+        }
+    }
+
+    pub fn left(&mut self, id: ClientId, now: Timestamps) {
+        if let Some(who) = self.announced.remove(&id) {
+            self.say_line(&format!("@@@ {who} left\r\n"), now);
+        }
     }
 
     pub fn log_failed(&mut self, reason: &str, now: Timestamps) {

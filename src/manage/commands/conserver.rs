@@ -8,23 +8,21 @@ use std::process::{Command, Stdio};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
+use crate::config::endpoint::Address;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::files;
 use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::shlex;
-use crate::manage::registry::{Instance, Registry};
+use crate::manage::registry::{Instance, Registry, Scope};
+use crate::manage::systemd::systemctl;
 use crate::sys::file::{self, IfExists};
 
-/// The part of the configuration before the consoles.
+/// The part of the configuration before the consoles. Who may use them is decided by the site's
+/// `default *`.
 const HEAD: &str = "\
 # Made by manage-procs write-procs-cf; a change here is lost. To be read by conserver.cf:
 #   #include /etc/conserver/procs.cf
-default procserv {
-    master localhost;
-    rw *;
-    options reinitoncc;
-}
 ";
 
 /// `write-procs-cf`.
@@ -42,16 +40,24 @@ pub(crate) fn write(registry: &Registry, matches: &ArgMatches, json: bool) -> Co
     let is_wanted = |name: &str| patterns.selects(name);
     let mut config = ConserverConfig { text: HEAD.to_owned(), consoles: Vec::new() };
     let hosts = matches.get_one::<String>("hosts").map(Path::new);
+    let reload = matches.get_flag("reload");
+    for (is_asked, what) in [(hosts.is_some(), "--hosts"), (reload, "--reload")] {
+        if is_asked {
+            registry.require_live(what)?;
+        }
+    }
     let here = match hosts {
         None => registry.matching(&patterns)?,
         Some(_) => registry.instances()?.into_values().collect(),
     };
-    for Instance { name, .. } in here.into_iter().filter(|instance| is_wanted(&instance.name)) {
-        let control = registry.run_directory(&name).join("control");
-        // conserver knows no telnet on Unix sockets: its log has the six bytes of the server's
-        // offer.
-        let how = format!("type uds; uds {};", literal(&control.to_string_lossy()));
-        config.add_console(name, &how)?;
+    for instance in here.into_iter().filter(|instance| is_wanted(&instance.name)) {
+        match how(registry, &instance) {
+            Some(how) => config.add_console(instance.name, &how)?,
+            None => output::print_error(&format!(
+                "{}: no console, as its port is none that conserver can use",
+                instance.name
+            )),
+        }
     }
     if let Some(path) = hosts {
         let list = files::read_text(path).map_err(|error| CommandError::file(path, &error))?;
@@ -72,14 +78,55 @@ pub(crate) fn write(registry: &Registry, matches: &ArgMatches, json: bool) -> Co
         output::print(&config.text)?;
         return Ok(0);
     }
-    // A symbolic link is not replaced by a file.
-    let path = std::fs::canonicalize(out).unwrap_or_else(|_| out.into());
+    // In an image every path is the image's. A symbolic link is not replaced by a file.
+    let path = match registry.root {
+        Some(_) => registry.in_root(&Path::new("/").join(out)),
+        None => std::fs::canonicalize(out).unwrap_or_else(|_| out.into()),
+    };
     file::replace_atomically(&path, config.text.as_bytes(), 0o644, IfExists::Replace)
         .map_err(|error| CommandError::file(&path, &error))?;
     if json {
         output::print_json(&json!({ "file": out, "consoles": config.consoles }))?;
     }
+    let words = ["reload", "conserver-server.service"];
+    if reload {
+        // conserver is the machine's, whoever owns the instances.
+        let machine = Registry::open(Scope::System, None)?;
+        systemctl::run(&machine, matches.get_count("verbose") > 0, &words)?;
+    } else if !json && registry.root.is_none() {
+        output::print(&format!("# systemctl --system {}\n", words.join(" ")))?;
+    }
     Ok(0)
+}
+
+/// How conserver reaches the console of an instance, or `None` if it can't. Beside a TCP port the
+/// Unix socket is there for the instance's group alone, which conserver need not be in.
+fn how(registry: &Registry, instance: &Instance) -> Option<String> {
+    let control = registry.in_image(&registry.run_directory(&instance.name).join("control"));
+    // conserver knows no telnet on Unix sockets: its log has the six bytes of the server's offer.
+    let uds = |path: &Path| format!("type uds; uds {};", literal(&path.to_string_lossy()));
+    if instance.port.is_none() {
+        return Some(uds(&control));
+    }
+    let config = instance.server_config(registry).ok()?;
+    config.endpoints.controls.iter().find_map(|endpoint| match &endpoint.address {
+        Address::Tcp(address) if address.port() != 0 => {
+            let ip = match address.ip() {
+                ip if !ip.is_unspecified() => ip.to_string(),
+                ip if ip.is_ipv4() => "127.0.0.1".to_owned(),
+                _ => "::1".to_owned(),
+            };
+            let protocol = if endpoint.raw { "raw" } else { "telnet" };
+            let port = address.port();
+            Some(format!("type host; host {ip}; port {port}; protocol {protocol};"))
+        }
+        Address::Unix { path, .. }
+            if *path != registry.run_directory(&instance.name).join("control") =>
+        {
+            Some(uds(path))
+        }
+        _ => None,
+    })
 }
 
 /// Escapes a value for conserver.cf(5).
@@ -106,7 +153,8 @@ impl ConserverConfig {
             return Err(CommandError::new(format!("console {name}: is there twice")));
         }
         // Writing to a String does not fail.
-        let _ = writeln!(self.text, "console {name} {{ include procserv; {how} }}");
+        let _ =
+            writeln!(self.text, "console {name} {{ master localhost; {how} options reinitoncc; }}");
         self.consoles.push(name);
         Ok(())
     }

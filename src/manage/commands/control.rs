@@ -34,7 +34,7 @@ pub(crate) fn units(
             "{verb} needs names or patterns, or --all for all instances"
         )));
     }
-    let verbose = matches.get_flag("verbose");
+    let verbose = matches.get_count("verbose") > 0;
     let names = if verb == "stop" {
         names_to_stop(registry, &patterns)?
     } else {

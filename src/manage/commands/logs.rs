@@ -46,7 +46,7 @@ pub(crate) fn logs(registry: &Registry, matches: &ArgMatches, json: bool) -> Com
     } else if matches.get_flag("follow") && names.len() == 1 {
         command.arg("--lines=10");
     }
-    if matches.get_flag("verbose") {
+    if matches.get_count("verbose") > 0 {
         output::print_error(&format!("{command:?}"));
     }
     let journal = command.stdout(Stdio::piped()).spawn();
@@ -130,16 +130,8 @@ impl LogFormatter<'_> {
             });
             return format!("{entry}\n");
         }
-        // The output of the child may have any control sequences.
-        let mut text = Vec::new();
-        let mut filter = ReplyFilter::new();
-        filter.filter_queries(&message, &mut text);
-        let text = String::from_utf8_lossy(&text);
-        let text = text.trim_end_matches(['\r', '\n']);
-        // The next line must not get the colour of this one.
-        let text = format!("{text}{}", String::from_utf8_lossy(&filter.reset_sequence()));
         if self.names.len() == 1 {
-            return format!("{text}\n");
+            return format!("{}\n", self_contained(&message));
         }
         let width = self.names.iter().map(String::len).max().unwrap_or(0);
         let label = format!("{name:width$}");
@@ -148,7 +140,70 @@ impl LogFormatter<'_> {
             Some(colour) if self.colour => format!("\x1b[{colour}m{label}\x1b[0m"),
             _ => label,
         };
-        format!("{label} | {text}\n")
+        let message = String::from_utf8_lossy(&message);
+        let mut lines: Vec<&str> =
+            message.split(is_line_end).filter(|line| !line.is_empty()).collect();
+        if lines.is_empty() {
+            lines.push("");
+        }
+        let line =
+            |line: &&str| format!("{label} | {}\n", self_contained(only_colours(line).as_bytes()));
+        lines.iter().map(line).collect()
+    }
+}
+
+/// A message, which may have any control sequences, without those that a terminal answers, and with
+/// an end that puts back what the message has changed: the next line must not get its colour.
+fn self_contained(message: &[u8]) -> String {
+    let mut text = Vec::new();
+    let mut filter = ReplyFilter::new();
+    filter.filter_queries(message, &mut text);
+    let text = String::from_utf8_lossy(&text);
+    let text = text.trim_end_matches(['\r', '\n']);
+    format!("{text}{}", String::from_utf8_lossy(&filter.reset_sequence()))
+}
+
+/// Returns true for what begins a new line, or this line again.
+fn is_line_end(letter: char) -> bool {
+    matches!(letter, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// A line without anything that moves the cursor, turns the direction of writing around or erases:
+/// such a line could write over its label. Only tabs and colours (SGR) are left.
+fn only_colours(line: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = line;
+    while let Some(letter) = rest.chars().next() {
+        let length = if letter == '\x1b' { sequence_length(rest) } else { letter.len_utf8() };
+        let (piece, after) = rest.split_at(length);
+        let is_colour = piece.strip_prefix("\x1b[").and_then(|it| it.strip_suffix('m'));
+        let is_colour = is_colour
+            .is_some_and(|it| it.chars().all(|it| it.is_ascii_digit() || ";:".contains(it)));
+        if is_colour || letter == '\t' || (letter != '\x1b' && !output::is_harmful(letter)) {
+            kept.push_str(piece);
+        }
+        rest = after;
+    }
+    kept
+}
+
+/// The length of a control sequence (ECMA-48), in bytes. What has no end goes up to the end of
+/// `text`.
+fn sequence_length(text: &str) -> usize {
+    let end = |from: usize, is_last: fn(char) -> bool| {
+        let found = text.char_indices().skip(from).find(|(_, letter)| is_last(*letter));
+        found.map_or(text.len(), |(place, letter)| place + letter.len_utf8())
+    };
+    match text.chars().nth(1) {
+        Some('[') => end(2, |letter| !matches!(letter, ' '..='?')),
+        Some(']' | 'P' | 'X' | '^' | '_') => {
+            // The terminator `ESC \\` is a sequence of its own, and goes, too.
+            let bell = text.find('\x07').map_or(text.len(), |place| place + 1);
+            bell.min(
+                text.get(1..).and_then(|rest| rest.find('\x1b')).map_or(text.len(), |it| it + 1),
+            )
+        }
+        _ => end(1, |letter| !matches!(letter, ' '..='/')),
     }
 }
 

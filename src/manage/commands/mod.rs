@@ -5,6 +5,8 @@ pub(crate) mod attach;
 pub(crate) mod conserver;
 pub(crate) mod control;
 pub(crate) mod doctor;
+pub(crate) mod edit;
+pub(crate) mod enable;
 pub(crate) mod fallback;
 pub(crate) mod list;
 pub(crate) mod logs;

@@ -1,6 +1,7 @@
-//! `remove`: stops an instance and removes its file, then its unit. A unit whose instance has no
-//! file starts nothing.
+//! `remove`: stops an instance and removes its section from all files, then its unit. A unit whose
+//! instance has no section starts nothing.
 
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use clap::ArgMatches;
@@ -8,59 +9,60 @@ use serde_json::json;
 
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::files;
+use crate::manage::limits::EDIT_LOCK_TIMEOUT;
 use crate::manage::output;
-use crate::manage::registry::{Registry, check_name, unit_name};
+use crate::manage::registry::{Registry, Sources, Unusable, check_name, edit, unit_name};
 use crate::manage::systemd::systemctl;
+use crate::sys::file::lock_directory;
 
 /// `remove`.
 ///
 /// # Errors
-/// An instance that does not exist, is in a file with other instances, or can't be stopped.
+/// An instance that does not exist or can't be stopped; a question that was answered with no; files
+/// that can't be written.
 pub(crate) fn remove(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
     let name = matches.get_one::<String>("name").cloned().unwrap_or_default();
     check_name(&name).map_err(CommandError::usage)?;
-    let file = registry.instance_file(&name);
-    let unit_file = registry.unit_file(&name);
-    if !file.exists() {
-        if let Some(other) = registry.instances()?.get(&name) {
-            return Err(CommandError::new(format!(
-                "{name}: edit {}, where it is",
-                other.file.display()
-            )));
+    let (force, verbose) = (matches.get_flag("force"), matches.get_count("verbose") > 0);
+    let sources = Sources::read(registry)?;
+    let sections = match sources.instance(&name) {
+        Err(Unusable::Off) => {
+            let text = format!("'{name}' not an instance: its section stays where it is");
+            return Err(CommandError::new(text));
         }
-        // An interrupted removal has left the unit.
-        if !unit_file.exists() {
-            return Err(CommandError::new(format!(
-                "no instance {name}: {} is not there",
-                file.display()
-            )));
-        }
-    }
-    registry.require_sole_instance(&name)?;
-    let verbose = matches.get_flag("verbose");
-    let unit = unit_name(&name);
-    if registry.root.is_none()
-        && let Err(error) = systemctl::run(registry, verbose, &["stop", &unit])
-    {
-        if !matches.get_flag("force") {
-            return Err(CommandError::new(format!(
-                "{name}: not stopped and not removed: {}",
-                error.text
-            )));
-        }
-        output::print_error(&error.text);
-    }
-    let remove =
-        |path: &Path| files::remove(path).map_err(|error| CommandError::file(path, &error));
-    // systemctl finds the links of the unit only while the unit exists.
-    let disabled = systemctl::run(registry, verbose, &["disable", "--quiet", &unit]);
-    remove(&file)?;
-    remove(&unit_file)?;
-    let reloaded = if registry.root.is_none() {
-        systemctl::run(registry, verbose, &["daemon-reload"])
-    } else {
-        Ok(())
+        Err(Unusable::Absent) => Vec::new(),
+        _ => sources.files(&name).to_vec(),
     };
+    if !force && io::stdin().is_terminal() {
+        for file in &sections {
+            ask(&format!("Remove section '{name}' from {} ? [yN]", file.display()))?;
+        }
+    }
+    let (unit_file, link) = (registry.unit_file(&name), registry.unit_link(&name));
+    let is_known = !sections.is_empty() || unit_file.exists() || link.is_symlink();
+    stop(registry, &name, verbose, force)?;
+    // systemctl finds the links of the unit only while the unit exists.
+    let disabled = match link.is_symlink() || unit_file.exists() {
+        true => systemctl::disable(registry, verbose, &[&name]),
+        false => Ok(()),
+    };
+    for file in &sections {
+        remove_section(registry, file, &name)?;
+    }
+    files::remove(&unit_file).map_err(|error| CommandError::file(&unit_file, &error))?;
+    systemctl::remove_links(registry, &name)?;
+    let reloaded = match &registry.root {
+        None => systemctl::run(registry, verbose, &["daemon-reload"]),
+        Some(_) => Ok(()),
+    };
+    if !is_known {
+        let (main, directory) = (registry.main_file(), registry.directory());
+        return Err(CommandError::new(format!(
+            "no instance {name} in {} and {}",
+            main.display(),
+            directory.display()
+        )));
+    }
     disabled.and(reloaded).map_err(|error| {
         CommandError::new(format!(
             "{name}: is removed, but systemd may still know it: {}",
@@ -71,4 +73,62 @@ pub(crate) fn remove(registry: &Registry, matches: &ArgMatches, json: bool) -> C
         output::print_json(&json!({ "name": name, "removed": true }))?;
     }
     Ok(0)
+}
+
+/// Stops the server. A unit that systemd does not know has none.
+///
+/// # Errors
+/// Those of systemctl, unless `force`.
+fn stop(registry: &Registry, name: &str, verbose: bool, force: bool) -> Result<(), CommandError> {
+    if registry.root.is_some() {
+        return Ok(());
+    }
+    let words = ["stop", &unit_name(name)];
+    let problem = match systemctl::status(registry, verbose, &words) {
+        Ok(status) if status.success() || status.code() == Some(NOT_LOADED) => return Ok(()),
+        Ok(status) => format!("systemctl {}: {status}", words.join(" ")),
+        Err(error) => error.text,
+    };
+    if force {
+        output::print_error(&problem);
+        return Ok(());
+    }
+    Err(CommandError::new(format!("{name}: not stopped and not removed: {problem}")))
+}
+
+/// The exit status of systemctl for a unit that is not there.
+const NOT_LOADED: i32 = 5;
+
+/// Asks until there is an answer.
+///
+/// # Errors
+/// The answer is no, or there is none.
+fn ask(question: &str) -> Result<(), CommandError> {
+    loop {
+        output::print(&format!("{} ", output::escape_control(question)))?;
+        // What is not shown has not been asked.
+        io::stdout().flush().map_err(|error| CommandError::system("standard output", &error))?;
+        let mut answer = String::new();
+        let length = io::stdin().lock().read_line(&mut answer);
+        length.map_err(|error| CommandError::system("standard input", &error))?;
+        match answer.trim().to_lowercase().as_str() {
+            "y" | "yes" => return Ok(()),
+            "" | "n" | "no" => return Err(CommandError::new("nothing is removed")),
+            _ => {}
+        }
+    }
+}
+
+/// Takes a section out of a file. A file with nothing else is removed.
+fn remove_section(registry: &Registry, file: &Path, name: &str) -> Result<(), CommandError> {
+    let path = registry.in_root(&registry.in_image(file));
+    let _lock = lock_directory(&path, EDIT_LOCK_TIMEOUT);
+    let failed = |error: &io::Error| CommandError::file(file, error);
+    let text = files::read_text(&path).map_err(|error| failed(&error))?;
+    let left = edit::without_section(&text, name)
+        .map_err(|what| CommandError::new(format!("{}: {what}", file.display())))?;
+    if edit::is_blank(&left) {
+        return files::remove(&path).map(drop).map_err(|error| failed(&error));
+    }
+    files::rewrite(&path, &left, false).map_err(|error| failed(&error))
 }

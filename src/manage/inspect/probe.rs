@@ -81,6 +81,16 @@ pub(crate) fn probe(
     Some(live)
 }
 
+/// The server whose files are in the run directory of `name`, whatever the configuration says.
+pub(crate) fn probe_by_name(registry: &Registry, name: &str) -> Option<ServerStatus> {
+    let run = registry.run_directory(name);
+    let mut live = read_info(&run, &run.join("info"))?;
+    if let Some(server) = &live.server {
+        live.status = read_status(&run.join("status"), server.pid);
+    }
+    Some(live)
+}
+
 /// Returns true if a word of a command line may be `--info-file`, `--status-file` or `-I`, all of
 /// which may be abbreviated or joined. Parsing all options takes longer than the rest of a probe.
 fn may_move_files(word: &str) -> bool {

@@ -1,6 +1,6 @@
 //! What the configuration files say: all of them together are one configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -94,8 +94,31 @@ impl Sources {
     /// # Errors
     /// Those of [`Registry::files`].
     pub(crate) fn read(registry: &Registry) -> Result<Sources, CommandError> {
+        Sources::read_with(registry, &BTreeMap::new())
+    }
+
+    /// Reads all files as if some had another content, and as if those of them were there that are
+    /// not.
+    ///
+    /// # Errors
+    /// Those of [`Registry::files`].
+    pub(crate) fn read_with(
+        registry: &Registry,
+        changed: &BTreeMap<PathBuf, String>,
+    ) -> Result<Sources, CommandError> {
         let mut sources = Sources::empty(registry);
-        for file in registry.files()? {
+        let mut all = registry.files()?;
+        let known: BTreeSet<&PathBuf> = all.iter().collect();
+        let new: Vec<PathBuf> =
+            changed.keys().filter(|file| !known.contains(file)).cloned().collect();
+        all.extend(new);
+        let main = registry.main_file();
+        all.sort_by_key(|file| (*file != main, file.clone()));
+        for file in all {
+            if let Some(text) = changed.get(&file) {
+                sources.add(&file, text);
+                continue;
+            }
             match files::read_text(&registry.in_root(&registry.in_image(&file))) {
                 Ok(text) => sources.add(&file, &text),
                 Err(error) => {
@@ -109,7 +132,7 @@ impl Sources {
     }
 
     /// The content of no file.
-    pub(crate) fn empty(registry: &Registry) -> Sources {
+    fn empty(registry: &Registry) -> Sources {
         let mut ini = Ini::default();
         for (key, value) in BUILT_IN {
             ini.set_built_in(key, value);
@@ -121,12 +144,12 @@ impl Sources {
             files: BTreeMap::new(),
             scope: registry.scope,
             directory: registry.in_image(&directory),
-            group: registry.has_group(NOGROUP).then(|| NOGROUP.to_owned()),
+            group: registry.has_entry("/etc/group", NOGROUP).then(|| NOGROUP.to_owned()),
         }
     }
 
     /// Adds the text of a file that is read after the others.
-    pub(crate) fn add(&mut self, file: &Path, text: &str) {
+    fn add(&mut self, file: &Path, text: &str) {
         let mut ini = Ini::parse(text);
         let problems = std::mem::take(&mut ini.problems);
         let warnings = std::mem::take(&mut ini.warnings);

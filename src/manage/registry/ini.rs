@@ -103,13 +103,28 @@ impl Ini {
     }
 
     /// Returns true if a file gives the section the key, by itself or by DEFAULT.
-    pub(super) fn is_given(&self, section: &str, key: &str) -> bool {
+    pub(crate) fn is_given(&self, section: &str, key: &str) -> bool {
         let own = self.sections.get(section);
         own.is_some_and(|own| own.contains_key(key)) || self.defaults.contains_key(key)
     }
 
+    /// Returns true if there is a key in DEFAULT.
+    pub(crate) fn has_defaults(&self) -> bool {
+        !self.defaults.is_empty()
+    }
+
+    /// Returns true if DEFAULT and all sections but `name` have the same keys and values here and
+    /// there.
+    pub(super) fn is_same_beside(&self, other: &Ini, name: &str) -> bool {
+        let beside = |ini: &Ini| {
+            let mut sections = ini.sections.clone();
+            sections.remove(name);
+            sections
+        };
+        self.defaults == other.defaults && beside(self) == beside(other)
+    }
+
     /// Where the sections and keys of the file are.
-    #[allow(dead_code)]
     pub(super) fn layout(&self) -> &[SectionLines] {
         &self.layout
     }

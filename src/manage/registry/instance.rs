@@ -41,6 +41,20 @@ pub(crate) struct Instance {
     pub(crate) options: Vec<String>,
 }
 
+/// The keys that a section may have. Others may be there for sections to refer to.
+pub(crate) const KEYS: [&str; 10] = [
+    "command",
+    "chdir",
+    "user",
+    "group",
+    "port",
+    "instance",
+    "host",
+    "environment",
+    "env_file",
+    "options",
+];
+
 impl Instance {
     /// Reads a section.
     ///

@@ -2,6 +2,7 @@
 //! that belong to each instance.
 
 pub(crate) mod configuration;
+pub(crate) mod edit;
 pub mod ini;
 pub(crate) mod instance;
 pub(crate) mod pattern;
@@ -18,7 +19,7 @@ use nix::unistd::{Uid, User};
 
 pub(crate) use self::configuration::{Configuration, Problem, Sources, Unusable};
 use self::ini::Ini;
-pub(crate) use self::instance::{Instance, check_name, unit_name};
+pub(crate) use self::instance::{Instance, KEYS, check_name, unit_name};
 use self::pattern::Patterns;
 use super::error::CommandError;
 use super::files;
@@ -142,13 +143,12 @@ impl Registry {
         below.map_or_else(|| path.to_owned(), |below| Path::new("/").join(below))
     }
 
-    /// Returns true if `/etc/group` has this group. The name service is not asked, because generators
-    /// must not wait for it.
-    fn has_group(&self, name: &str) -> bool {
-        let groups = files::read(&self.in_root(Path::new("/etc/group"))).unwrap_or_default();
-        let has_name =
-            |line: &[u8]| line.split(|byte| *byte == b':').next() == Some(name.as_bytes());
-        groups.split(|byte| *byte == b'\n').any(has_name)
+    /// Returns true if `/etc/passwd` or `/etc/group` has a line for this name. The name service is
+    /// not asked, because generators must not wait for it.
+    pub(crate) fn has_entry(&self, file: &str, name: &str) -> bool {
+        let text = files::read(&self.in_root(Path::new(file))).unwrap_or_default();
+        let is_of = |line: &[u8]| line.split(|byte| *byte == b':').next() == Some(name.as_bytes());
+        text.split(|byte| *byte == b'\n').any(is_of)
     }
 
     /// The path of `procServ.conf`, with any number of instances.
@@ -173,7 +173,18 @@ impl Registry {
 
     /// The path of the link by which systemd finds that unit.
     pub(crate) fn unit_link(&self, name: &str) -> PathBuf {
-        self.in_root(&self.systemd_directory()).join(unit_name(name))
+        self.unit_links().join(unit_name(name))
+    }
+
+    /// The directory of the links by which systemd finds units.
+    pub(crate) fn unit_links(&self) -> PathBuf {
+        self.in_root(&self.systemd_directory())
+    }
+
+    /// The directory of the links by which systemd starts units at boot.
+    pub(crate) fn boot_links(&self) -> PathBuf {
+        let wants = format!("{}.wants", self.scope.boot_target());
+        self.in_root(&self.systemd_directory().join(wants))
     }
 
     /// The directory of the administrator's units (systemd.unit(5)), as the system names it.

@@ -1,56 +1,138 @@
-//! Calls of systemctl(1).
+//! Calls of systemctl(1). In an image there is no systemd to ask, and systemctl would follow links of
+//! the image that lead to this machine, so links are made and removed by this program there.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
 
 use super::unit::{self, UnitState};
 use crate::manage::error::CommandError;
+use crate::manage::files;
 use crate::manage::output;
-use crate::manage::registry::{Instance, Registry, Scope};
+use crate::manage::registry::{Instance, Registry, unit_name};
 
 /// Runs systemctl for the scope of `registry`. What systemctl prints goes to standard error.
 ///
 /// # Errors
 /// systemctl can't be executed or fails.
 pub(crate) fn run(registry: &Registry, verbose: bool, words: &[&str]) -> Result<(), CommandError> {
-    let mut command = Command::new("systemctl");
-    match (&registry.root, registry.scope) {
-        (Some(root), _) => {
-            command.arg(format!("--root={}", root.display()));
-        }
-        (None, Scope::User) => {
-            command.arg("--user");
-        }
-        (None, Scope::System) => {}
-    }
-    command.args(words).stdin(Stdio::null());
+    let status = status(registry, verbose, words)?;
     let line = format!("systemctl {}", words.join(" "));
-    if verbose {
-        output::print_error(&line);
-    }
-    let status = command.status().map_err(|error| CommandError::system(&line, &error))?;
     if status.success() { Ok(()) } else { Err(CommandError::new(format!("{line}: {status}"))) }
 }
 
-/// Makes units known to systemd, which then starts them at boot.
+/// Runs systemctl in the same way, and returns its exit status.
 ///
 /// # Errors
-/// Those of [`run`].
+/// systemctl can't be executed.
+pub(crate) fn status(
+    registry: &Registry,
+    verbose: bool,
+    words: &[&str],
+) -> Result<ExitStatus, CommandError> {
+    registry.require_live(words.first().unwrap_or(&"systemctl"))?;
+    let mut command = Command::new("systemctl");
+    command.arg(registry.scope.option()).args(words).stdin(Stdio::null());
+    let line = format!("systemctl {} {}", registry.scope.option(), words.join(" "));
+    if verbose {
+        output::print_error(&line);
+    }
+    command.status().map_err(|error| CommandError::system(&line, &error))
+}
+
+/// Has units started at boot, and makes them known to systemd.
+///
+/// # Errors
+/// Those of [`run`]; in an image, links that can't be made.
 pub(crate) fn enable(
     registry: &Registry,
     verbose: bool,
     units: &[PathBuf],
 ) -> Result<(), CommandError> {
-    if !units.is_empty() {
-        let paths = units.iter().map(|unit| registry.in_image(unit).to_string_lossy().into_owned());
-        let paths: Vec<String> = paths.collect();
-        let words = ["enable", "--quiet"].into_iter().chain(paths.iter().map(String::as_str));
-        run(registry, verbose, &words.collect::<Vec<_>>())?;
+    if registry.root.is_none() {
+        run_for(registry, verbose, "enable", units)?;
+        return run(registry, verbose, &["daemon-reload"]);
     }
-    if registry.root.is_some() { Ok(()) } else { run(registry, verbose, &["daemon-reload"]) }
+    for unit in units {
+        let target = registry.in_image(unit);
+        let name = unit.file_name().unwrap_or_default();
+        for directory in [registry.unit_links(), registry.boot_links()] {
+            make_link(&target, &directory.join(name))?;
+        }
+    }
+    Ok(())
 }
 
-/// Writes the units of instances whose files have been written or changed since.
+/// Has units no longer started at boot. Without a generator systemd still finds them.
+///
+/// # Errors
+/// Those of [`run`]; in an image, links that can't be removed.
+pub(crate) fn disable(
+    registry: &Registry,
+    verbose: bool,
+    names: &[&str],
+) -> Result<(), CommandError> {
+    if registry.root.is_none() {
+        let units: Vec<PathBuf> = names.iter().map(|name| unit_name(name).into()).collect();
+        return run_for(registry, verbose, "disable", &units);
+    }
+    for name in names {
+        remove_links(registry, name)?;
+    }
+    Ok(())
+}
+
+/// Removes the links of a unit that is gone or is going to be.
+///
+/// # Errors
+/// A link that can't be removed.
+pub(crate) fn remove_links(registry: &Registry, name: &str) -> Result<(), CommandError> {
+    for directory in [registry.unit_links(), registry.boot_links()] {
+        let link = directory.join(unit_name(name));
+        if link.is_symlink() {
+            fs::remove_file(&link).map_err(|error| CommandError::file(&link, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes units known to systemd that are in no directory of systemd's.
+fn link(registry: &Registry, verbose: bool, units: &[PathBuf]) -> Result<(), CommandError> {
+    match registry.root {
+        None => run_for(registry, verbose, "link", units),
+        Some(_) => units.iter().try_for_each(|unit| {
+            let name = unit.file_name().unwrap_or_default();
+            make_link(&registry.in_image(unit), &registry.unit_links().join(name))
+        }),
+    }
+}
+
+/// Runs one command of systemctl for many units. systemd reads units anew only once, after that.
+fn run_for(
+    registry: &Registry,
+    verbose: bool,
+    verb: &str,
+    units: &[PathBuf],
+) -> Result<(), CommandError> {
+    let units: Vec<_> = units.iter().map(|unit| unit.to_string_lossy()).collect();
+    let words = [verb, "--quiet", "--no-reload"].into_iter();
+    run(registry, verbose, &words.chain(units.iter().map(AsRef::as_ref)).collect::<Vec<_>>())
+}
+
+fn make_link(target: &Path, link: &Path) -> Result<(), CommandError> {
+    files::make_directory(link.parent().unwrap_or(Path::new("/")))?;
+    match fs::read_link(link) {
+        Ok(old) if old == target => return Ok(()),
+        Ok(_) => fs::remove_file(link).map_err(|error| CommandError::file(link, &error))?,
+        Err(_) => {}
+    }
+    symlink(target, link).map_err(|error: io::Error| CommandError::file(link, &error))
+}
+
+/// Writes the units of instances whose files have been written or changed since. What is started at
+/// boot stays as it is.
 ///
 /// # Errors
 /// A unit that can't be written; those of [`run`].
@@ -59,18 +141,31 @@ pub(crate) fn refresh(
     verbose: bool,
     instances: &[Instance],
 ) -> Result<(), CommandError> {
-    let mut units = Vec::new();
-    let mut is_unread = false;
-    for instance in instances {
-        match unit::state(registry, instance) {
-            UnitState::Missing | UnitState::Old
-                if instance.file == registry.instance_file(&instance.name) =>
-            {
-                units.push(unit::write(registry, instance)?);
+    let state = |instance| (instance, unit::state(registry, instance));
+    let states: Vec<_> = instances.iter().map(state).collect();
+    let is_old = |state| matches!(state, UnitState::Missing | UnitState::Old);
+    let old = states.iter().filter(|(_, state)| is_old(*state)).map(|(instance, _)| *instance);
+    let old: Vec<&Instance> = old.collect();
+    let is_unread = states.iter().any(|(_, state)| *state == UnitState::Unread);
+    if old.is_empty() && !is_unread {
+        return Ok(());
+    }
+    if !old.is_empty() {
+        let written = unit::write(registry, old.iter().copied())?;
+        let mut unknown = Vec::new();
+        for (instance, path) in old.iter().zip(written) {
+            let link = registry.unit_link(&instance.name);
+            // A link that still leads nowhere is to another place.
+            if link.is_symlink() && !registry.in_root(&registry.in_image(&link)).exists() {
+                fs::remove_file(&link).map_err(|error| CommandError::file(&link, &error))?;
             }
-            UnitState::Unread => is_unread = true,
-            _ => {}
+            if link.symlink_metadata().is_err() {
+                unknown.push(path);
+            }
+        }
+        if !unknown.is_empty() {
+            self::link(registry, verbose, &unknown)?;
         }
     }
-    if units.is_empty() && !is_unread { Ok(()) } else { enable(registry, verbose, &units) }
+    if registry.root.is_some() { Ok(()) } else { run(registry, verbose, &["daemon-reload"]) }
 }

@@ -1,12 +1,14 @@
 //! The units of instances (systemd.service(5)).
 
 use std::fmt::Write;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::manage::error::CommandError;
 use crate::manage::files;
+use crate::manage::output;
 use crate::manage::registry::{Instance, Registry, Scope};
-use crate::sys::file::{self, IfExists};
+use crate::sys::file::IfExists;
 
 /// The unit of an instance. `launcher` is the command that becomes the instance's server, as words.
 /// systemd asks for a reload when the file `source` has changed.
@@ -26,7 +28,11 @@ pub(crate) fn text(
     line("[Unit]".to_owned());
     line(format!("Description=procServ for {name}"));
     line("After=network.target remote-fs.target".to_owned());
-    line(format!("ConditionPathIsDirectory={}", literal(&instance.chdir.to_string_lossy())));
+    // In these values a % of the file is systemd's: sites write specifiers as %%H.
+    line(format!("ConditionPathIsDirectory={}", instance.chdir.to_string_lossy()));
+    if let Some(host) = &instance.host {
+        line(format!("ConditionHost={host}"));
+    }
     if let Some(source) = source
         && !source.to_string_lossy().contains(char::is_control)
     {
@@ -34,6 +40,12 @@ pub(crate) fn text(
     }
     line("\n[Service]".to_owned());
     line("Type=simple".to_owned());
+    if let Some(file) = &instance.env_file {
+        line(format!("EnvironmentFile={file}"));
+    }
+    if let Some(environment) = &instance.environment {
+        line(format!("Environment={}", environment.replace('\n', " ")));
+    }
     let command: Vec<String> = launcher.iter().map(|word| argument(word)).collect();
     line(format!("ExecStart={} {} {name}", command.join(" "), scope.option()));
     // Since systemd 251 the name of a link to the directory follows a bare colon.
@@ -43,25 +55,31 @@ pub(crate) fn text(
     line(format!("SyslogIdentifier=procserv-{name}"));
     if scope == Scope::System {
         if let Some(user) = &instance.user {
-            line(format!("User={}", literal(user)));
+            line(format!("User={user}"));
         }
         if let Some(group) = &instance.group {
-            line(format!("Group={}", literal(group)));
+            line(format!("Group={group}"));
         }
     }
-    if let Some(environment) = &instance.environment {
-        line(format!("Environment={}", literal(&environment.replace('\n', " "))));
-    }
-    if let Some(file) = &instance.env_file {
-        line(format!("EnvironmentFile={}", literal(file)));
-    }
-    line("\n[Install]".to_owned());
-    line(format!("WantedBy={}", scope.boot_target()));
+    unit.push_str(RESILIENCE);
+    unit.push_str(&format!("\n[Install]\nWantedBy={}\n", scope.boot_target()));
     unit
 }
 
+/// What the units of procServ's helper do not have. A server that was killed is started again, one
+/// that was told to quit is not. SIGTERM goes to the server alone, which ends its child. A child that
+/// runs out of memory is restarted by its server. The output of a child at its start, ten times what
+/// the journal takes from a service by default, is not cut.
+const RESILIENCE: &str = "\
+Restart=on-failure
+RestartSec=3
+KillMode=mixed
+OOMPolicy=continue
+LogRateLimitBurst=100000
+";
+
 /// Escapes a value: systemd expands specifiers (systemd.unit(5)) in it.
-fn literal(value: &str) -> String {
+pub(crate) fn literal(value: &str) -> String {
     value.replace('%', "%%")
 }
 
@@ -101,13 +119,20 @@ pub(crate) fn assignment(text: &str) -> String {
 }
 
 /// The command by which a unit starts the server of an instance: `procServ-launcher` beside this
-/// program, or else this program and the word `launcher`.
+/// program, or else this program and the word `launcher`. In an image it is the launcher there.
 ///
 /// # Errors
 /// The path of this program is unknown.
 pub(crate) fn launcher(registry: &Registry) -> Result<Vec<String>, CommandError> {
-    if registry.root.is_some() && registry.in_root(INSTALLED.as_ref()).exists() {
-        return Ok(vec![INSTALLED.to_owned()]);
+    if let Some(root) = &registry.root {
+        let is_there = |path: &&str| registry.in_root(Path::new(path)).exists();
+        let found = INSTALLED.iter().find(|path| is_there(path));
+        if found.is_none() {
+            let text = "has no procServ-launcher: install the package there";
+            output::print_error(&format!("{}: {text}", root.display()));
+        }
+        let [first, ..] = INSTALLED;
+        return Ok(vec![(*found.unwrap_or(&first)).to_owned()]);
     }
     let myself =
         std::env::current_exe().map_err(|error| CommandError::file(Path::new("/proc"), &error))?;
@@ -119,8 +144,8 @@ pub(crate) fn launcher(registry: &Registry) -> Result<Vec<String>, CommandError>
     Ok([words(myself), vec!["launcher".to_owned()]].concat())
 }
 
-/// Where packages install the launcher.
-const INSTALLED: &str = "/usr/bin/procServ-launcher";
+/// Where the launcher is installed: by packages, and from source.
+const INSTALLED: [&str; 2] = ["/usr/bin/procServ-launcher", "/usr/local/bin/procServ-launcher"];
 
 /// How the unit of an instance and the instance compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +153,8 @@ pub(crate) enum UnitState {
     /// The unit is what the instance says, or the generator makes the unit.
     Good,
     /// There is no unit, or systemd does not know it, as after an interrupted `add`, and there is
-    /// no generator.
+    /// no generator. Or systemd has a link to a unit that is not there, which hides the unit of the
+    /// generator.
     Missing,
     /// The instance has been changed since the unit was written.
     Old,
@@ -142,20 +168,39 @@ pub(crate) enum UnitState {
 pub(crate) fn state(registry: &Registry, instance: &Instance) -> UnitState {
     let name = &instance.name;
     let new = text(registry.scope, instance, &[], None);
-    let is_current = |old: &str| settings(old) == settings(&new);
-    let is_linked = registry.unit_link(name).symlink_metadata().is_ok();
-    match files::read_text(&registry.unit_file(name)).ok().filter(|_| is_linked) {
-        Some(old) if is_current(&old) => UnitState::Good,
-        Some(old) if old.starts_with(HEAD) => UnitState::Old,
-        Some(_) => UnitState::Foreign,
-        None if !has_generator(registry) => UnitState::Missing,
-        // The generator runs when the image is booted.
-        None if registry.root.is_some() => UnitState::Good,
-        None => match files::read_text(&registry.generated_unit(name)) {
-            Ok(old) if is_current(&old) => UnitState::Good,
-            _ => UnitState::Unread,
-        },
+    let compare = |old: &str| match is_ours(old) {
+        true if directives(old) == directives(&new) => UnitState::Good,
+        true => UnitState::Old,
+        false if settings(old) == settings(&new) => UnitState::Good,
+        false => UnitState::Foreign,
+    };
+    let link = registry.unit_link(name);
+    if link.symlink_metadata().is_ok() {
+        return match files::read_text(&registry.in_root(&registry.in_image(&link))) {
+            Ok(old) => compare(&old),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => UnitState::Missing,
+            // Nothing is wrong with a unit that somebody has masked (a link to /dev/null).
+            Err(_) => UnitState::Good,
+        };
     }
+    if !has_generator(registry) {
+        return UnitState::Missing;
+    }
+    // The generator runs when the image is booted.
+    if registry.root.is_some() {
+        return UnitState::Good;
+    }
+    match files::read_text(&registry.generated_unit(name)).map(|old| compare(&old)) {
+        Ok(UnitState::Good) => UnitState::Good,
+        _ => UnitState::Unread,
+    }
+}
+
+/// The lines of a unit of this program that are wrong when they differ. The launcher may have another
+/// place.
+fn directives(text: &str) -> Vec<&str> {
+    let is_free = |line: &&str| line.starts_with("ExecStart=") || line.starts_with("SourcePath=");
+    text.lines().filter(|line| !is_free(line)).collect()
 }
 
 /// The settings of a unit that come from its instance. All others are the same for all instances.
@@ -166,6 +211,7 @@ fn settings(text: &str) -> Vec<&str> {
         "Environment=",
         "EnvironmentFile=",
         "ConditionPathIsDirectory=",
+        "ConditionHost=",
         "RuntimeDirectory=",
     ];
     let is_own = |line: &&str| keys.iter().any(|key| line.starts_with(key));
@@ -174,7 +220,8 @@ fn settings(text: &str) -> Vec<&str> {
     lines
 }
 
-fn has_generator(registry: &Registry) -> bool {
+/// Returns true if a generator makes the units of instances.
+pub(crate) fn has_generator(registry: &Registry) -> bool {
     let kind = registry.scope.option().trim_start_matches("--");
     ["/etc", "/usr/local/lib", "/usr/lib", "/lib"].iter().any(|directory| {
         let path =
@@ -183,16 +230,28 @@ fn has_generator(registry: &Registry) -> bool {
     })
 }
 
-/// Writes the unit of an instance, beside the file of the instance.
+/// Writes the units of instances into `procServ.d`, and returns their paths.
 ///
 /// # Errors
 /// A file that can't be written.
-pub(crate) fn write(registry: &Registry, instance: &Instance) -> Result<PathBuf, CommandError> {
-    let path = registry.unit_file(&instance.name);
-    let unit = text(registry.scope, instance, &launcher(registry)?, None);
-    file::replace_atomically(&path, unit.as_bytes(), 0o644, IfExists::Replace)
-        .map_err(|error| CommandError::file(&path, &error))?;
-    Ok(path)
+pub(crate) fn write<'a>(
+    registry: &Registry,
+    instances: impl IntoIterator<Item = &'a Instance>,
+) -> Result<Vec<PathBuf>, CommandError> {
+    let launcher = launcher(registry)?;
+    let unit = |instance: &Instance| {
+        let path = registry.unit_file(&instance.name);
+        (path, text(registry.scope, instance, &launcher, None))
+    };
+    let units: Vec<(PathBuf, String)> = instances.into_iter().map(unit).collect();
+    files::make_directory(&registry.directory())?;
+    files::write_all(&units, IfExists::Replace)?;
+    Ok(units.into_iter().map(|(path, _)| path).collect())
+}
+
+/// Returns true if this program has written the unit, and may replace it.
+pub(crate) fn is_ours(text: &str) -> bool {
+    text.starts_with(HEAD)
 }
 
 /// The first line of the units that this program may replace.

@@ -207,6 +207,10 @@ impl<S: System> Server<S> {
                         ClientInfo { role, endpoint, peer, since: now.wall.seconds },
                     );
                 }
+                if self.announces {
+                    let who = connection.peer_identity().describe(endpoint);
+                    self.console.handle(Event::Introduced { id, role, kind, who: &who }, now);
+                }
                 let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer { source, leaving: None });
                 self.console.handle(Event::Joined { id, role, kind }, now);

@@ -134,9 +134,13 @@ impl<S: System> Server<S> {
             Step::Finishing { until } => {
                 let late = now.mono >= *until;
                 let writers = || [&self.log, &self.stdout, &self.syslog].into_iter().flatten();
+                let refusal = writers().find_map(SinkWriter::refusal).map(str::to_owned);
                 let records_rest = self.records.as_ref().is_none_or(Records::is_quiesced);
                 let writers_rest = writers().all(SinkWriter::is_quiesced);
                 let store_rests = self.store.as_ref().is_none_or(FdStore::is_flushed);
+                if let Some(reason) = refusal {
+                    return self.upgrade_failed(&reason, now);
+                }
                 let files_rest = self.system.files_rest();
                 match (writers_rest && records_rest && files_rest, late) {
                     (true, false) if store_rests => self.exec_upgrade(now),

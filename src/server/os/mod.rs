@@ -29,7 +29,7 @@ use super::writers::{LogJob, LogReply, WorkerHandle};
 use crate::console::clock::Timestamps;
 use crate::handover::state::ConnectionKind;
 use crate::sys::file::FileId;
-use crate::sys::process::ExitStatus;
+use crate::sys::process::{ExitStatus, user};
 use crate::systemd::notify::Notifier;
 
 /// What the kernel says of a descriptor. An end or an error is readiness: the next call tells.
@@ -67,6 +67,20 @@ pub(crate) enum PeerIdentity {
     Process { uid: u32, gid: u32, pid: i32 },
     /// The system does not tell.
     Unknown,
+}
+
+impl PeerIdentity {
+    /// The peer in words for people. One that the system does not tell is called after its endpoint.
+    pub(crate) fn describe(&self, endpoint: &str) -> String {
+        match self {
+            PeerIdentity::Address { address } => address.to_string(),
+            PeerIdentity::Process { uid, .. } => match user::local_name(*uid) {
+                Some(name) => format!("{name} (uid {uid})"),
+                None => format!("uid {uid}"),
+            },
+            PeerIdentity::Unknown => endpoint.to_owned(),
+        }
+    }
 }
 
 /// The process that sent a signal.

@@ -119,6 +119,7 @@ fn assemble(world: &Shared, console: Console, parts: Parts) -> Server<SimulatedS
         io_retry: None,
         identity: ServerIdentity::default(),
         handover: Handover::new(),
+        announces: false,
         allowed_networks: None,
     }
 }

@@ -226,6 +226,7 @@ impl Upgrade for SimulatedSystem {
         let descriptors = descriptors.descriptors().map(|descriptor| descriptor.number);
         assert_eq!(descriptors.collect::<Vec<_>>(), inherited_fds);
         let mut world = self.0.borrow_mut();
+        assert!(world.files_rest, "the PID files hang");
         if world.checked.expect("a program that had a check run") != world.installed {
             return ExecFailure::ProgramChanged;
         }
@@ -254,7 +255,9 @@ impl System for SimulatedSystem {
     }
 
     fn files_rest(&mut self) -> bool {
-        true
+        let mut world = self.0.borrow_mut();
+        world.files_rest = !world.fails();
+        world.files_rest
     }
 
     fn remove_files(&mut self) -> Vec<String> {

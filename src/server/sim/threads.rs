@@ -107,6 +107,11 @@ impl World {
                 Some(error) => Err(error),
                 None => Ok(()),
             }),
+            LogJob::Quiesce if self.fails() => {
+                // The close hangs.
+                self.log_queue.jobs.push_front(LogJob::Quiesce);
+                return;
+            }
             LogJob::Quiesce => {
                 LogReply::Quiesced(File::open("/dev/null").map(OwnedFd::from).map(Some))
             }
@@ -139,7 +144,13 @@ impl World {
             return;
         };
         assert!(self.records_queue.jobs.is_empty(), "two jobs at once");
-        let RecordsJob { mut events, status, remove, .. } = job;
+        if job.reopen && self.events_open && self.fails() {
+            // The close hangs.
+            self.records_queue.jobs.push_front(job);
+            return;
+        }
+        let RecordsJob { mut events, status, remove, reopen } = job;
+        self.events_open &= !reopen;
         let refused = |world: &mut World| world.refuses(Errno::EROFS).map_or(Ok(()), Err);
         let mut reply = RecordsReply::default();
         if !events.is_empty() {
@@ -151,6 +162,7 @@ impl World {
                 rest = events.split_off(end);
             }
             self.events.extend(events);
+            self.events_open = true;
             reply.events = Some((rest, result));
             reply.rotation = Some(refused(self));
         }

@@ -117,6 +117,10 @@ pub(super) struct World {
     pub(super) stderr: Vec<String>,
     /// The contents of the events file and of the status file.
     pub(super) events: Vec<u8>,
+    /// True if the records' thread has the events file open.
+    pub(super) events_open: bool,
+    /// The last answer to whether the thread of the PID files has no job.
+    pub(super) files_rest: bool,
     pub(super) status: Option<Vec<u8>>,
     /// The messages to the service manager.
     pub(super) notifications: Vec<String>,
@@ -144,6 +148,8 @@ impl World {
             installed: 0,
             checked: None,
             never_executes: false,
+            events_open: false,
+            files_rest: false,
             executed: None,
             shortages: 0,
             persists: false,

@@ -146,6 +146,7 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
         io_retry: None,
         identity: parts.identity,
         handover: Handover::new(),
+        announces: config.console.announce,
         allowed_networks: config.endpoints.allow_from.clone(),
     })
 }

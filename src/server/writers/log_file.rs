@@ -121,6 +121,8 @@ impl LogWriter {
         };
         match &self.source {
             Source::Passage(passage) => {
+                // If nothing comes of the upgrade, this table needs room for the file again.
+                drop(file.try_clone()?);
                 passage.put(file)?;
                 // On a file system that hangs this does not return, and no program is executed.
                 self.file = None;

@@ -64,6 +64,8 @@ enum Pause {
     Waiting,
     /// The thread has no job left. Its file is here, unless it is in the passage or there is none.
     Resting(Option<OwnedFd>),
+    /// The thread cannot make its file ready for another program.
+    Failed(String),
 }
 
 impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
@@ -114,6 +116,14 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
     /// Returns true during a pause if the thread has finished its jobs.
     pub(crate) fn is_quiesced(&self) -> bool {
         matches!(self.pause, Some(Pause::Resting(_)))
+    }
+
+    /// The reason why the thread's file cannot be handed over, during a pause.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        match &self.pause {
+            Some(Pause::Failed(reason)) => Some(reason),
+            _ => None,
+        }
     }
 
     /// The file that the thread has lent, once it has finished its jobs.
@@ -363,8 +373,11 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             LogReply::Quiesced(result) => {
                 self.quiescing -= 1;
                 // Jobs were sent after an earlier request to quiesce.
-                if let (Some(pause), Ok(file), 0) = (&mut self.pause, result, self.quiescing) {
-                    *pause = Pause::Resting(file);
+                if let (Some(pause), 0) = (&mut self.pause, self.quiescing) {
+                    *pause = match result {
+                        Ok(file) => Pause::Resting(file),
+                        Err(error) => Pause::Failed(sys::reason(&error)),
+                    };
                 }
             }
         }

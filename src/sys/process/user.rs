@@ -1,7 +1,8 @@
 //! Users of the system: looking one up, and becoming one.
 
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -10,6 +11,9 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Group, Uid, User, fchown, geteuid};
 
 use crate::sys::cerr;
+
+/// The number of bytes that are read of /etc/passwd.
+const PASSWD_MAX: u64 = 1 << 20;
 
 /// A user, with all that is needed to become that user without another look-up. A state that is
 /// handed over contains it, so the numbers of its fields stay.
@@ -103,6 +107,18 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// Returns the name that /etc/passwd has for this user (passwd(5)). Other databases are not asked, as
+/// that may take long, and the caller does not wait.
+pub(crate) fn local_name(uid: u32) -> Option<String> {
+    let passwd = File::open("/etc/passwd").ok()?;
+    let lines = BufReader::new(passwd.take(PASSWD_MAX)).lines().map_while(Result::ok);
+    lines.into_iter().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, number) = (fields.next()?, fields.next()?, fields.next()?);
+        (number.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }
 
 /// Returns true if this process is root's and so may become any user.

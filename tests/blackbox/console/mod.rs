@@ -1,6 +1,7 @@
 //! What a client gets beyond procServ: the history, endpoints with IPv6 or without telnet, what telnet
 //! clients may ask for, watching without typing, networks that are let in, the words of 2.7.
 
+mod announce;
 mod history;
 mod history_memory;
 mod ipv6;
@@ -14,6 +15,7 @@ use crate::support::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
     let all = [
+        announce::cases(),
         history::cases(),
         history_memory::cases(),
         ipv6::cases(),

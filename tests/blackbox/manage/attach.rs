@@ -14,6 +14,7 @@ cases![
     an_abstract_socket,
     every_byte_passes,
     another_key_leaves,
+    a_key_is_one_character,
     signals_leave_the_terminal_as_it_was,
     a_hangup_ends_it,
     the_end_of_the_server_ends_it,
@@ -149,6 +150,21 @@ fn another_key_leaves(env: &TestEnv) {
     other.send("end\r");
     let rest = other.until("end\r\nend");
     assert!(!String::from_utf8_lossy(&rest).contains("lost"));
+}
+
+fn a_key_is_one_character(_: &TestEnv) {
+    for key in ["exit", "", "^@", "^D^C", "^1", "\u{e4}"] {
+        let mut command = std::process::Command::new(MANAGE);
+        let output = command.args(["attach", "-k", key, "unix:/nonexistent"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.ends_with(" is not one character, or ^ and a letter\n"), "{key}: {said}");
+        assert_eq!(output.status.code(), Some(2), "{key}");
+    }
+    for key in ["^x", "^^", "q", "^?"] {
+        let mut command = std::process::Command::new(MANAGE);
+        let output = command.args(["attach", "-k", key, "unix:/nonexistent"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{key}");
+    }
 }
 
 fn signals_leave_the_terminal_as_it_was(env: &TestEnv) {

@@ -5,9 +5,15 @@ use crate::manage::fleet::MANAGE;
 use crate::support::{
     Terminal, TestEnv, alive, anonymous_memory, cases, find, running_time, sleeps,
 };
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, listen, socket,
+};
+use nix::sys::termios::LocalFlags;
 use nix::unistd::Pid;
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -18,6 +24,8 @@ cases![
     the_last_words_of_a_server_are_all_shown,
     a_stuck_terminal_holds_nobody,
     a_stuck_server_holds_nobody,
+    a_full_queue_holds_nobody,
+    a_signal_ends_the_wait_in_a_queue,
     a_signal_ends_what_is_left_to_send,
     a_title_without_an_end_is_broken_off,
     endless_questions_are_not_all_answered,
@@ -299,4 +307,77 @@ fn a_terminal_to_type_and_one_to_show(env: &TestEnv) {
     screen.screen.until("hello");
     keyboard.screen.send("\x1d");
     env.wait_for("the end", || client.try_wait().unwrap());
+}
+
+/// A server that accepts nobody, with a queue that has no room, and those who wait in it.
+struct FullQueue {
+    dir: TempDir,
+    listener: UnixListener,
+    waiting: Vec<UnixStream>,
+}
+
+impl FullQueue {
+    fn new() -> FullQueue {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ctl");
+        let listener = UnixListener::bind(&path).unwrap();
+        // Again, for a shorter queue.
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+            let stream = socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+            match connect(stream.as_raw_fd(), &UnixAddr::new(&path).unwrap()) {
+                Ok(()) => waiting.push(UnixStream::from(stream)),
+                Err(error) => {
+                    assert_eq!(error, Errno::EAGAIN);
+                    return FullQueue { dir, listener, waiting };
+                }
+            }
+        }
+    }
+
+    fn attach(&self, env: &TestEnv) -> Person {
+        let endpoint = format!("raw:unix:{}", self.dir.path().join("ctl").display());
+        let person = Person::attach(env, &[&endpoint]);
+        env.wait_for("the raw mode", || {
+            (!person.terminal.modes().local_flags.contains(LocalFlags::ICANON)).then_some(())
+        });
+        person
+    }
+}
+
+fn a_full_queue_holds_nobody(env: &TestEnv) {
+    let mut queue = FullQueue::new();
+    let mut person = queue.attach(env);
+    person.terminal.screen.send("ab\x1d");
+    person.left(0);
+    assert!(person.client.stderr().contains("does not accept anybody yet; ^] leaves"));
+    // What was typed arrives when there is room.
+    let mut person = queue.attach(env);
+    person.terminal.screen.send("typed before");
+    queue.listener.set_nonblocking(true).unwrap();
+    queue.waiting.clear();
+    let mut said = Vec::new();
+    let mut streams = Vec::new();
+    env.wait_for("what was typed", || {
+        streams.extend(queue.listener.accept().ok().map(|(stream, _)| stream));
+        for mut stream in &streams {
+            stream.set_nonblocking(true).unwrap();
+            let mut bytes = [0; 64];
+            said.extend(stream.read(&mut bytes).ok().map(|count| bytes[..count].to_vec()));
+        }
+        (said.concat() == b"typed before").then_some(())
+    });
+    person.terminal.screen.send("\x1d");
+    person.left(0);
+}
+
+fn a_signal_ends_the_wait_in_a_queue(env: &TestEnv) {
+    let queue = FullQueue::new();
+    let person = queue.attach(env);
+    kill(Pid::from_raw(person.client.pid()), Signal::SIGTERM).unwrap();
+    let status = person.client.wait_exit();
+    assert_eq!(status.signal(), Some(Signal::SIGTERM as i32));
+    assert_eq!(person.terminal.modes(), person.before);
 }

@@ -20,8 +20,9 @@ fn fleet() -> Fleet {
 fn consoles_for_conserver(_: &TestEnv) {
     let fleet = fleet();
     let run = fleet.path("run").display().to_string();
-    let local =
-        format!("console ioc1 {{ include procserv; type uds; uds {run}/procserv-ioc1/control; }}");
+    let local = format!(
+        "console ioc1 {{ master localhost; type uds; uds {run}/procserv-ioc1/control; options reinitoncc; }}"
+    );
     assert!(fleet.must(&["write-procs-cf", "-f", "-"]).ends_with(&format!("\n{local}\n")));
     let done = fleet.run(&["write-procs-cf", "--json", "-f", "-"]);
     assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{done:?}");
@@ -38,7 +39,7 @@ fn consoles_for_conserver(_: &TestEnv) {
     let ssh = ssh.display().to_string();
     fleet.must(&["write-procs-cf", "-f", out.to_str().unwrap(), "-H", "hosts", "--ssh", &ssh]);
     let remote = format!(
-        "console ioc1.host1 {{ include procserv; type exec; exec {ssh} -t ops@host1 manage-procs --system attach ioc1; }}"
+        "console ioc1.host1 {{ master localhost; type exec; exec {ssh} -t ops@host1 manage-procs --system attach ioc1; options reinitoncc; }}"
     );
     assert!(fleet.read("procs.cf").ends_with(&format!("\n{local}\n{remote}\n")));
     assert_eq!(fleet.read("ssh"), "ops@host1 manage-procs --system list --json\n");

@@ -356,6 +356,7 @@ fn links_that_lead_nowhere_are_found(_: &TestEnv) {
     add(&fleet, "link-2", &[]);
     fs::remove_file(fleet.path("home/.config/procServ.d/procserv-link-1.service")).unwrap();
     let wants = fleet.path("home/.config/systemd/user/default.target.wants");
+    fs::remove_dir_all(&wants).unwrap();
     fs::create_dir(&wants).unwrap();
     std::os::unix::fs::symlink("../procserv-link-2.service", wants.join("procserv-link-2.service"))
         .unwrap();
@@ -422,6 +423,13 @@ fn a_hint_is_no_problem(_: &TestEnv) {
         "{done:?}"
     );
     assert!(done.stdout.contains("\nhint: hint: user without group"), "{done:?}");
+    fleet.file("image/etc/procServ.conf", "[hint]\ncommand = --holdoff 5 /bin/true\n");
+    let done = doctor();
+    assert!(done.code == 0 && done.stdout.contains("command begins with options"), "{done:?}");
+    fleet.file("image/etc/procServ.conf", "[hint]\ncommand = --holdoff 5 /bin/none\n");
+    assert!(doctor().stdout.contains("command not found: /bin/none"));
+    fleet.file("image/etc/procServ.conf", "[hint]\nuser = ioc\n");
+    assert!(doctor().stdout.contains("hint: has no command\n"));
     fleet.file("image/etc/procServ.conf", "[hint]\ncommand = /bin/true\nuser = nobody-here\n");
     let done = doctor();
     assert!(

@@ -19,10 +19,11 @@ echo "$*" >>$dir/systemctl
 [ ! -e $dir/kills ] || { kill -KILL $PPID; exit 1; }
 [ ! -e $dir/fails ] || exit 1
 links=$dir/home/.config/systemd/user
-for last; do :; done
+wants=$links/default.target.wants
 case "$*" in
---user\ enable*) mkdir -p $links && shift 3 && ln -sf "$@" $links/ ;;
---user\ disable*) rm -f $links/"$last" ;;
+--user\ enable*) mkdir -p $wants && shift 4 && ln -sf "$@" $links/ && ln -sf "$@" $wants/ ;;
+--user\ link*) mkdir -p $links && shift 4 && ln -sf "$@" $links/ ;;
+--user\ disable*) shift 4 && for unit; do rm -f $links/"$unit" $wants/"$unit"; done ;;
 esac
 "#;
 

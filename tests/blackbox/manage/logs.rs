@@ -9,6 +9,7 @@ use std::process::Stdio;
 cases![
     logs_have_names_and_colours,
     what_a_line_sets_ends_with_it,
+    no_message_has_a_label_of_another_instance,
     logs_say_where_the_rest_is,
     who_leaves_ends_logs,
     a_reader_that_leaves_is_no_error,
@@ -56,6 +57,35 @@ fn what_a_line_sets_ends_with_it(_: &TestEnv) {
     let shown =
         "\x1b[31mred\x1b[m\n\x1b[?25l\x1b[1mbold\x1b[m\x1b[?25h\n\x1b[1mbold\x1b[m\nhalf\nlast\n";
     assert_eq!(fleet.must(&["logs", "a"]), shown);
+}
+
+/// A child may write what looks like the output of another instance.
+fn no_message_has_a_label_of_another_instance(_: &TestEnv) {
+    let fleet = fleet("");
+    let forged = "long | forged";
+    for (message, shown) in [
+        (format!("one\r{forged}"), format!("a    | one\na    | {forged}\n")),
+        (format!("one\n{forged}\r\n"), format!("a    | one\na    | {forged}\n")),
+        (
+            format!("one\u{b}{forged}\u{c}\u{85}x"),
+            format!("a    | one\na    | {forged}\na    | x\n"),
+        ),
+        (format!("one\u{2028}{forged}"), format!("a    | one\na    | {forged}\n")),
+        (format!("\u{8}\u{8}\u{8}\u{8}\u{8}\u{8}\u{8}{forged}"), format!("a    | {forged}\n")),
+        (format!("\x1b[1G\x1b[31m{forged}\x1b[A\x1bM"), format!("a    | \x1b[31m{forged}\x1b[m\n")),
+        (
+            format!("\u{9b}1G\x1b]0;title\x07\x1b]2;t\x1b\\\x1b(B{forged}\x1b[2"),
+            format!("a    | 1G{forged}\n"),
+        ),
+        (format!("\u{202e}{forged}\t\u{e4}"), format!("a    | {forged}\t\u{e4}\n")),
+        ("\r\n".to_owned(), "a    | \n".to_owned()),
+    ] {
+        let entry = serde_json::json!({
+            "MESSAGE": message.as_bytes(), "UNIT": "procserv-a.service"
+        });
+        fleet.program("bin/journalctl", &format!("#!/bin/sh\necho '{entry}'\n"));
+        assert_eq!(fleet.must(&["logs"]), shown, "{message:?}");
+    }
 }
 
 fn logs_say_where_the_rest_is(_: &TestEnv) {

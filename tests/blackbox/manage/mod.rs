@@ -6,9 +6,11 @@ mod attach_raw;
 mod attach_trouble;
 mod configuration;
 mod conserver;
+mod contract;
 mod doctor;
 mod fleet;
 mod hostile;
+mod hung;
 mod image;
 mod logs;
 mod running;
@@ -19,10 +21,12 @@ use crate::support::Case;
 pub(crate) fn cases() -> Vec<Case> {
     let all = [
         configuration::cases(),
+        contract::cases(),
         image::cases(),
         shared::cases(),
         conserver::cases(),
         hostile::cases(),
+        hung::cases(),
         logs::cases(),
         doctor::cases(),
         running::cases(),

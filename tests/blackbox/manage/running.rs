@@ -19,6 +19,8 @@ cases![
     who_is_no_server_gets_no_signal,
     attach_finds_an_instance,
     attach_takes_no_log_endpoint,
+    chapter_5_attach_by_the_info_file_alone,
+    an_endpoint_needs_no_configuration,
 ];
 
 fn conf(name: &str) -> String {
@@ -266,4 +268,43 @@ fn attach_takes_no_log_endpoint(env: &TestEnv) {
     let done = fleet.run(&["attach", "ioc1"]);
     assert_eq!(done.code, 1);
     assert!(done.stderr.ends_with("/control: No such file or directory\n"), "{done:?}");
+}
+
+/// Its file may be gone, or be one that nobody can read.
+fn chapter_5_attach_by_the_info_file_alone(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "ioc1", "cat", "");
+    let server = fleet.launch(env, setup, "ioc1");
+    server.child_start(1);
+    let attached = || {
+        let mut command = fleet.command(&["attach", "ioc1"]);
+        command.stdin(fs::File::open(fleet.file("input", "\u{4}")).unwrap());
+        let output = command.output().unwrap();
+        assert!(output.stdout.starts_with(b"@@@ Welcome to procServ"), "{output:?}");
+        assert!(output.status.success(), "{output:?}");
+    };
+    fs::remove_file(fleet.path(&conf("ioc1"))).unwrap();
+    attached();
+    fs::remove_dir(fleet.path("home/.config/procServ.d")).unwrap();
+    fleet.file("home/.config/procServ.d", "");
+    attached();
+    assert!(fleet.run(&["attach", "ioc2"]).stderr.contains(": no instance ioc2 of user "));
+}
+
+fn an_endpoint_needs_no_configuration(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let server = env.server().start();
+    server.child_start(1);
+    drop(server.connect());
+    let endpoint = format!("unix:{}", server.path("ctl").display());
+    fs::create_dir_all(fleet.path("home/.config")).unwrap();
+    fleet.file("home/.config/procServ.d", "");
+    for home in [fleet.path("home"), "nowhere".into(), "/nonexistent".into()] {
+        let mut command = fleet.command(&["attach", &endpoint]);
+        command.env("HOME", home).stdin(fs::File::open(fleet.file("input", "")).unwrap());
+        let output = command.output().unwrap();
+        assert!(output.stdout.starts_with(b"@@@ Welcome to procServ"), "{output:?}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("Not a directory"), "{output:?}");
+    }
 }

@@ -72,7 +72,8 @@ struct Soak<'a> {
 
 impl<'a> Soak<'a> {
     fn new(env: &'a TestEnv, server: &'a TestServer) -> Soak<'a> {
-        let mut stream = UnixStream::connect(server.path("log-ctl")).unwrap();
+        let connect = || UnixStream::connect(server.path("log-ctl")).ok();
+        let mut stream = env.wait_for("the log endpoint", connect);
         let everything = Received::default();
         let received = Arc::clone(&everything);
         let reader = thread::spawn(move || {

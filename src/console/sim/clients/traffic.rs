@@ -29,6 +29,9 @@ impl Simulation {
             (Role::Viewer, ClientKind::Raw),
         ]);
         self.trace(|_| format!("{id:?} joins: {role:?} {kind:?}"));
+        let who = format!("client {}", id.0);
+        self.handle(Event::Introduced { id, role, kind, who: &who });
+        self.oracle.introduced(id, role, kind, &who, self.now());
         self.handle(Event::Joined { id, role, kind });
         if self.oracle.exiting {
             return;
@@ -180,6 +183,7 @@ impl Simulation {
             self.oracle.client_left(client.id, now);
             self.console
                 .handle(Event::Left { id: client.id, reason: DisconnectReason::Closed }, now);
+            self.oracle.left(client.id, now);
         }
         self.count_clients();
     }

@@ -58,6 +58,8 @@ pub(super) struct Session<'a> {
     replay: ReplayPhase,
     to_server: VecDeque<u8>,
     to_output: Vec<u8>,
+    /// True if the last byte that was typed is a CR.
+    typed_cr: bool,
     /// True if the server's side has seen the end of standard input.
     sent_end: bool,
     /// Why the server sends nothing more. What it has sent is still to be written.
@@ -72,7 +74,8 @@ struct Ready {
 }
 
 impl<'a> Session<'a> {
-    /// Sets the terminal to raw mode, if standard input is a terminal.
+    /// Sets the terminal to raw mode, if standard input is a terminal. `typed` is what the user has
+    /// typed before.
     ///
     /// # Errors
     /// A terminal that can't be used, for example from the background.
@@ -80,10 +83,11 @@ impl<'a> Session<'a> {
         stream: &'a ConsoleConnection,
         telnet: bool,
         detach: u8,
+        signals: Signals,
+        typed: &[u8],
     ) -> Result<Session<'a>, CommandError> {
         let no_terminal = |error: io::Error| CommandError::system("the terminal", &error);
         stream.set_nonblocking().map_err(|error| CommandError::system("the connection", &error))?;
-        let signals = Signals::catch().map_err(no_terminal)?;
         let stdin = io::stdin();
         let terminal = if stdin.is_terminal() {
             let terminal = Terminal::raw(stdin.as_fd());
@@ -105,7 +109,7 @@ impl<'a> Session<'a> {
             Err(io::ErrorKind::Other.into())
         };
         let output = output.or_else(|_| stdout.as_fd().try_clone_to_owned().map(File::from));
-        Ok(Session {
+        let mut session = Session {
             stream,
             terminal,
             input: Some(input.map_err(no_terminal)?),
@@ -118,9 +122,29 @@ impl<'a> Session<'a> {
             replay: ReplayPhase::new(),
             to_server: VecDeque::new(),
             to_output: Vec::new(),
+            typed_cr: false,
             sent_end: false,
             closed: None,
-        })
+        };
+        session.queue_typed(typed);
+        Ok(session)
+    }
+
+    fn queue_typed(&mut self, typed: &[u8]) {
+        if self.decoder.is_none() {
+            self.to_server.extend(typed);
+            return;
+        }
+        for &byte in typed {
+            // CR LF would count as one Enter, and CR NUL is a CR (RFC 854).
+            if byte == b'\n' && self.typed_cr {
+                self.to_server.push_back(0);
+            }
+            self.typed_cr = byte == b'\r';
+            let mut escaped = Vec::new();
+            crate::telnet::escape(&[byte], &mut escaped);
+            self.to_server.extend(escaped);
+        }
     }
 
     /// Runs the session to its end. The terminal has its old modes then.
@@ -301,14 +325,7 @@ impl<'a> Session<'a> {
         let key = typed.iter().position(|&byte| byte == self.detach);
         let key = key.filter(|_| self.terminal.is_some());
         let kept = first(typed, key.unwrap_or(typed.len()));
-        match self.decoder {
-            Some(_) => {
-                let mut escaped = Vec::new();
-                crate::telnet::escape(kept, &mut escaped);
-                self.to_server.extend(escaped);
-            }
-            None => self.to_server.extend(kept),
-        }
+        self.queue_typed(kept);
         self.send()?;
         if key.is_some() { Err(SessionEnd::Detached { unsent: 0 }) } else { Ok(()) }
     }
@@ -398,10 +415,10 @@ fn first(bytes: &[u8], length: usize) -> &[u8] {
     bytes.get(..length).unwrap_or_default()
 }
 
-fn is_ready(fd: &PollFd<'_>) -> bool {
+pub(super) fn is_ready(fd: &PollFd<'_>) -> bool {
     fd.any().unwrap_or(true)
 }
 
-fn would_block_or_interrupted(error: &io::Error) -> bool {
+pub(super) fn would_block_or_interrupted(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -1,4 +1,4 @@
-//! What `attach` connects to: an instance by its name, or an endpoint in procServ's notation.
+//! An endpoint in procServ's notation, and a connection to it.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -6,13 +6,7 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use nix::unistd::{Uid, User};
-
-use crate::manage::error::CommandError;
-use crate::manage::inspect::probe;
-use crate::manage::inspect::proc::Clock;
 use crate::manage::limits::CONNECT_TIMEOUT;
-use crate::manage::registry::{Registry, Scope};
 use crate::sys;
 
 /// Where a console is, and in which protocol.
@@ -70,7 +64,11 @@ impl Target {
         if name == endpoint { endpoint } else { format!("{name}: {endpoint}") }
     }
 
-    fn connect(&self) -> io::Result<ConsoleConnection> {
+    /// Connects. For a Unix socket that may take as long as the server accepts nobody.
+    ///
+    /// # Errors
+    /// Those of connect(2) and of looking the host up.
+    pub(super) fn connect(&self) -> io::Result<ConsoleConnection> {
         match &self.address {
             Address::Unix(path) => match path.strip_prefix('@') {
                 Some(name) => {
@@ -151,66 +149,6 @@ impl AsFd for ConsoleConnection {
             ConsoleConnection::Unix(stream) => stream.as_fd(),
         }
     }
-}
-
-/// Connects to the first control endpoint of the instance `console` that can be reached, or to the
-/// endpoint `console`.
-///
-/// # Errors
-/// Neither an instance nor an endpoint; no connection.
-pub(super) fn open(
-    registry: &Registry,
-    console: &str,
-) -> Result<(Target, ConsoleConnection), CommandError> {
-    let instances = registry.instances()?;
-    let endpoints = match instances.get(console) {
-        Some(instance) => {
-            let live = probe::probe(registry, instance, Clock::read());
-            let Some(mut live) = live.filter(|live| live.server.is_some()) else {
-                return Err(CommandError::new(format!(
-                    "{console}: does not run; manage-procs {} start {console} starts it",
-                    registry.scope.option()
-                )));
-            };
-            let endpoints = std::mem::take(&mut live.endpoints);
-            endpoints.into_iter().filter(|endpoint| !live.is_log(endpoint)).collect()
-        }
-        None => vec![console.to_owned()],
-    };
-    let mut problem = None;
-    for target in endpoints.iter().filter_map(|endpoint| Target::parse(endpoint)) {
-        match target.connect() {
-            Ok(stream) => return Ok((target, stream)),
-            Err(error) => problem = Some(CommandError::system(target.describe(console), &error)),
-        }
-    }
-    Err(match problem {
-        Some(problem) => problem,
-        None if instances.contains_key(console) => {
-            CommandError::new(format!("{console}: has no control endpoint"))
-        }
-        None => no_instance(registry, console),
-    })
-}
-
-/// The error for a name that is neither an instance nor an endpoint.
-fn no_instance(registry: &Registry, name: &str) -> CommandError {
-    let owner = match (&registry.root, registry.scope) {
-        (Some(root), _) => format!("in {}", root.display()),
-        (None, Scope::System) => "of this machine".to_owned(),
-        (None, Scope::User) => {
-            let user = User::from_uid(Uid::current()).ok().flatten();
-            format!("of user {}", user.map_or_else(|| Uid::current().to_string(), |user| user.name))
-        }
-    };
-    let machine = Registry::open(Scope::System, None).and_then(|machine| machine.configured());
-    let hint = match machine {
-        Ok(machine) if registry.scope == Scope::User && machine.instances.contains_key(name) => {
-            format!("; the machine has one: manage-procs --system attach {name}")
-        }
-        _ => String::new(),
-    };
-    CommandError::new(format!("no instance {name} {owner}{hint}"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What only one server or instance may have, and two want.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -40,7 +40,10 @@ pub(super) fn endpoints(
             found.push(Finding::new(names.join(", "), format!("all want {socket}"), advice));
         }
     }
-    let listening = proc::listening_ports();
+    let listening = if registry.root.is_none() { proc::listening_ports() } else { BTreeSet::new() };
+    let taken = wanted.ports.iter().filter(|(port, _)| listening.contains(port));
+    let taken = taken.flat_map(|(_, wanted)| wanted.iter().map(|(_, instance)| *instance));
+    let running = running(registry, taken, clock);
     for (port, wanted) in wanted.ports {
         let clashes = |(address, _): &&(SocketAddr, &Instance)| {
             wanted.iter().filter(|(other, _)| is_same(*address, *other)).count() > 1
@@ -51,15 +54,9 @@ pub(super) fn endpoints(
             found.push(Finding::new(rivals.join(", "), format!("all want port {port}"), advice));
             continue;
         }
-        let runs = |instance: &Instance| {
-            let (registry, instance) = (registry.clone(), instance.clone());
-            let look = move || probe::probe(&registry, &instance, clock);
-            bounded::one(look).flatten().is_some_and(|live| live.server.is_some())
-        };
-        let is_taken = registry.root.is_none() && listening.contains(&port);
         if let Some((_, instance)) = wanted.first()
-            && is_taken
-            && !wanted.iter().any(|(_, instance)| runs(instance))
+            && listening.contains(&port)
+            && !wanted.iter().any(|(_, instance)| running.contains(&instance.name))
         {
             let owner = servers.iter().find(|server| server.has_port(port));
             let owner = owner.map_or("another program".to_owned(), RunningServer::to_string);
@@ -73,6 +70,21 @@ pub(super) fn endpoints(
     found
 }
 
+/// The names of those instances that run, or do not answer.
+fn running<'i>(
+    registry: &Registry,
+    instances: impl Iterator<Item = &'i Instance>,
+    clock: Option<Clock>,
+) -> BTreeSet<String> {
+    let registry = registry.clone();
+    let instances: Vec<Instance> = instances.cloned().collect();
+    let looks = bounded::each(instances.clone(), move |instance| {
+        probe::probe(&registry, &instance, clock).is_some_and(|live| live.server.is_some())
+    });
+    let running = instances.into_iter().zip(looks).filter(|(_, runs)| *runs != Some(false));
+    running.map(|(instance, _)| instance.name).collect()
+}
+
 /// What the instances ask for. Those whose server refuses its command line ask for nothing.
 fn wanted<'i>(registry: &Registry, instances: &'i BTreeMap<String, Arc<Instance>>) -> Wanted<'i> {
     let mut wanted = Wanted::default();
@@ -84,8 +96,7 @@ fn wanted<'i>(registry: &Registry, instances: &'i BTreeMap<String, Arc<Instance>
         for endpoint in config.endpoints.controls.iter().chain(&config.endpoints.log) {
             let socket = match &endpoint.address {
                 Address::Unix { path, .. } => {
-                    let path: PathBuf =
-                        registry.server_directory().join(path).components().collect();
+                    let path: PathBuf = instance.chdir.join(path).components().collect();
                     format!("the socket {}", path.display())
                 }
                 Address::Abstract(name) => {

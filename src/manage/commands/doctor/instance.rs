@@ -15,25 +15,30 @@ use crate::manage::output;
 use crate::manage::registry::{Instance, Registry, Scope};
 use crate::manage::systemd::launcher::is_program;
 
-/// Checks an instance that is about to be written. With `force` a problem is only printed.
+/// Checks instances that are about to be written, all at the same time. With `force` a problem is
+/// only printed.
 ///
 /// # Errors
-/// The first thing that would keep the instance from starting.
+/// The last thing that would keep an instance from starting; what else would has been printed.
 pub(crate) fn require_startable(
     registry: &Registry,
-    instance: &Instance,
+    instances: &[Instance],
     force: bool,
 ) -> Result<(), CommandError> {
-    let found = finding::take(looks(&Arc::new(registry.clone()), &Arc::new(instance.clone())));
-    for Finding { subject, problem, .. } in found.into_iter().filter(|finding| !finding.is_hint) {
-        if !force {
-            return Err(CommandError::new(format!(
-                "{subject}: {problem}; --force adds it all the same"
-            )));
-        }
-        output::print_error(&format!("{subject}: {problem}"));
+    let registry = Arc::new(registry.clone());
+    let all = instances.iter().map(|instance| looks(&registry, &Arc::new(instance.clone())));
+    let mut found = finding::take(all.flatten().collect());
+    found.retain(|finding| !finding.is_hint);
+    let mut texts: Vec<String> = found
+        .iter()
+        .map(|Finding { subject, problem, .. }| format!("{subject}: {problem}"))
+        .collect();
+    let refused = if force { None } else { texts.pop() };
+    texts.iter().for_each(|text| output::print_error(text));
+    match refused {
+        None => Ok(()),
+        Some(text) => Err(CommandError::new(format!("{text}; --force takes it all the same"))),
     }
-    Ok(())
 }
 
 /// The looks at one instance.
@@ -44,7 +49,7 @@ pub(super) fn looks(registry: &Arc<Registry>, instance: &Arc<Instance>) -> Vec<L
     };
     let mut looks = vec![
         look(instance.chdir.display().to_string(), directory),
-        look(program_path(instance).display().to_string(), command),
+        look(program_path(registry, instance).display().to_string(), command),
         look("its configuration".to_owned(), arguments),
     ];
     if let Some(path) = &instance.env_file {
@@ -65,19 +70,25 @@ fn directory(registry: &Registry, instance: &Instance) -> Vec<Finding> {
     vec![Finding::new(&instance.name, CommandError::file(&chdir, &error).text, advice)]
 }
 
-/// The path of the child's program, unless that is only a name.
-fn program_path(instance: &Instance) -> PathBuf {
-    match instance.command.first() {
-        Some(word) if word.contains('/') => instance.chdir.join(word).components().collect(),
-        Some(word) => word.into(),
-        None => PathBuf::new(),
+/// The path of the child's program, unless that is only a name. Empty without a command.
+fn program_path(registry: &Registry, instance: &Instance) -> PathBuf {
+    let mut program = instance.command.first().cloned().unwrap_or_default();
+    if program.starts_with('-')
+        && let Ok(config) = instance.server_config(registry)
+    {
+        program = config.child.command.to_string_lossy().into_owned();
+    }
+    if program.contains('/') {
+        instance.chdir.join(program).components().collect()
+    } else {
+        program.into()
     }
 }
 
 fn command(registry: &Registry, instance: &Instance) -> Vec<Finding> {
-    let path = program_path(instance);
+    let path = program_path(registry, instance);
     let is_in_chdir = path.starts_with(&instance.chdir);
-    // The directory is a finding of its own.
+    // The directory is a finding of its own, and so are options that make no sense.
     if path.as_os_str().as_encoded_bytes().starts_with(b"-")
         || (is_in_chdir && fs::read_dir(registry.in_root(&instance.chdir)).is_err())
     {
@@ -87,6 +98,10 @@ fn command(registry: &Registry, instance: &Instance) -> Vec<Finding> {
     let find = |problem: String, what: &str| {
         vec![Finding::new(&instance.name, problem, format!("{what}, or change command in {file}"))]
     };
+    if path.as_os_str().is_empty() {
+        let advice = format!("add command = ... in {file}");
+        return vec![Finding::new(&instance.name, "has no command", advice)];
+    }
     if !path.is_absolute() {
         let sets_path = |text: &String| text.contains("PATH=");
         if instance.env_file.is_some()
@@ -150,7 +165,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 fn arguments(registry: &Registry, instance: &Instance) -> Vec<Finding> {
     let (name, file) = (&instance.name, instance.file.display());
     let mut found = Vec::new();
-    if let Err(problem) = instance.server_config(registry) {
+    if let Err(problem) = instance.server_config(registry)
+        && !instance.command.is_empty()
+    {
         found.push(Finding::new(
             name,
             format!("its server refuses to start: {problem}"),
@@ -168,7 +185,7 @@ fn arguments(registry: &Registry, instance: &Instance) -> Vec<Finding> {
 }
 
 fn environment_file(registry: &Registry, instance: &Instance) -> Vec<Finding> {
-    let Some(path) = instance.env_file.as_ref().filter(|path| !path.starts_with('-')) else {
+    let Some(path) = instance.env_file.as_ref().filter(|path| is_literal(path)) else {
         return Vec::new();
     };
     let Err(error) = fs::metadata(registry.in_root(Path::new(path))) else { return Vec::new() };
@@ -182,6 +199,8 @@ fn accounts(registry: &Registry, instance: &Instance) -> Vec<Finding> {
     let (name, file) = (&instance.name, instance.file.display());
     let has = |kind: &str, account: &str| match &registry.root {
         _ if account.parse::<u32>().is_ok() => true,
+        // systemd itself knows these.
+        _ if account == "root" || (kind == "user" && account == "nobody") => true,
         None if kind == "user" => !matches!(User::from_name(account), Ok(None)),
         None => !matches!(Group::from_name(account), Ok(None)),
         Some(_) => {
@@ -196,6 +215,7 @@ fn accounts(registry: &Registry, instance: &Instance) -> Vec<Finding> {
     let mut found = Vec::new();
     for (kind, account) in [("user", &instance.user), ("group", &instance.group)] {
         if let Some(account) = account
+            && is_literal(account)
             && !has(kind, account)
         {
             found.push(Finding::new(
@@ -205,7 +225,9 @@ fn accounts(registry: &Registry, instance: &Instance) -> Vec<Finding> {
             ));
         }
     }
-    if let (Some(user), None) = (&instance.user, &instance.group) {
+    if let (Some(user), None) = (&instance.user, &instance.group)
+        && user != "nobody"
+    {
         found.push(Finding::hint(
             name,
             format!("user without group: its group is that of user {user}"),
@@ -213,4 +235,9 @@ fn accounts(registry: &Registry, instance: &Instance) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// Returns false for a file that may be missing, and for specifiers of systemd (systemd.unit(5)).
+fn is_literal(value: &str) -> bool {
+    !value.starts_with('-') && !value.contains('%')
 }

@@ -89,7 +89,7 @@ fn unit_of_the_helper(registry: &Registry, name: &str, path: &Path) -> Option<Fi
     let is_theirs = text.starts_with("[Unit]\n")
         && text.contains(&format!("Description=procServ for {name}\n"));
     is_theirs.then(|| {
-        Finding::new(
+        Finding::hint(
             name,
             format!("{} is a unit of procServ's helper", path.display()),
             format!("rm {}; {}", path.display(), suggested_command(registry, "restart", name)),

@@ -119,7 +119,7 @@ fn disks(registry: &Registry, instance: &Instance) -> Vec<Finding> {
     let Ok(config) = instance.server_config(registry) else { return Vec::new() };
     let files = [("log", config.log.path()), ("events file", config.files.events.as_deref())];
     let full = files.into_iter().filter_map(|(kind, path)| {
-        let path = registry.in_root(&registry.server_directory().join(path?));
+        let path = registry.in_root(&instance.chdir.join(path?));
         let disk = statvfs(path.parent()?).ok()?;
         // Some file systems count no files at all, and some root may still fill.
         let is_full = disk.blocks_available() as u64 * (disk.fragment_size() as u64) < ROOM_MIN

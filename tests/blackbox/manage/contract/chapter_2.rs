@@ -1,0 +1,194 @@
+//! Chapter 2: keys of a section, and their defaults.
+
+use super::{MAIN, argv, conf, directive, launch, stand_in, system_unit, values};
+use crate::manage::fleet::Fleet;
+use crate::support::{TestEnv, cases};
+
+cases![
+    defaults_can_be_referred_to,
+    commands_are_split_as_a_shell_does,
+    without_a_command_there_is_a_unit_that_refuses,
+    nobody_is_the_user,
+    a_user_without_group_has_its_own,
+    root_is_only_who_is_called_so,
+    port_0_is_the_unix_socket_alone,
+    other_ports_replace_the_unix_socket,
+    beside_a_tcp_port_it_is_for_the_group,
+    instance_switches_a_section_off,
+    host_is_a_condition,
+    percent_signs_reach_systemd,
+    values_stay_on_their_line,
+    names,
+];
+
+fn defaults_can_be_referred_to(_: &TestEnv) {
+    let fleet = Fleet::new();
+    stand_in(&fleet);
+    fleet.file(MAIN, "[a]\ncommand = x %(user)s %(group)s %(port)s %(chdir)s %(instance)s %(mine)s\nmine = 5%%\n");
+    assert_eq!(argv(&fleet, "a")[17..].join(" "), "x nobody nogroup 0 / 1 5%");
+    fleet.file(&conf("z"), "[DEFAULT]\nuser = ioc\nchdir = /usr\n");
+    assert_eq!(argv(&fleet, "a")[17..].join(" "), "x ioc nogroup 0 /usr 1 5%");
+}
+
+fn commands_are_split_as_a_shell_does(_: &TestEnv) {
+    let fleet = Fleet::new();
+    stand_in(&fleet);
+    fleet.file(MAIN, "[a]\ncommand = x 'a b' \"c'd\" e\\ f # $HOME\n");
+    assert_eq!(argv(&fleet, "a")[17..], ["x", "a b", "c'd", "e f", "#", "$HOME"]);
+}
+
+fn without_a_command_there_is_a_unit_that_refuses(_: &TestEnv) {
+    let fleet = Fleet::new();
+    fleet.file(MAIN, "[a]\nchdir = /\n");
+    assert!(fleet.run(&["start", "a"]).stderr.contains("[a]: no command"));
+    assert!(fleet.path("home/.config/procServ.d/procserv-a.service").exists());
+    let done = launch(&fleet, &["--user", "a"]);
+    assert_eq!((done.code, done.stderr.as_str()), (1, "instance 'a' missing command=\n"));
+}
+
+const GROUPS: (&str, &str) = ("/etc/group", "root:x:0:\nnogroup:x:65534:\n");
+
+fn nobody_is_the_user(_: &TestEnv) {
+    for section in ["", "user =\n"] {
+        let unit = system_unit(section, &[GROUPS]).unwrap();
+        assert_eq!(directive(&unit, "User").unwrap(), "nobody");
+        assert_eq!(directive(&unit, "Group").unwrap(), "nogroup");
+    }
+    let unit = system_unit("", &[("/etc/group", "nobody:x:65534:\nxnogroup:x:1:\n")]).unwrap();
+    assert_eq!(directive(&unit, "User").unwrap(), "nobody");
+    assert_eq!(directive(&unit, "Group"), None);
+}
+
+fn a_user_without_group_has_its_own(_: &TestEnv) {
+    let unit = system_unit("user = ioc\n", &[GROUPS]).unwrap();
+    assert_eq!(directive(&unit, "User").unwrap(), "ioc");
+    assert_eq!(directive(&unit, "Group"), None);
+    let defaults = ("/etc/procServ.conf", "[DEFAULT]\ngroup = controls\n");
+    let unit = system_unit("user = ioc\n", &[GROUPS, defaults]).unwrap();
+    assert_eq!(directive(&unit, "Group").unwrap(), "controls");
+    let unit = system_unit("group = controls\n", &[GROUPS]).unwrap();
+    assert_eq!(directive(&unit, "User").unwrap(), "nobody");
+    assert_eq!(directive(&unit, "Group").unwrap(), "controls");
+}
+
+fn root_is_only_who_is_called_so(_: &TestEnv) {
+    let unit = system_unit("user = root\n", &[GROUPS]).unwrap();
+    assert_eq!(directive(&unit, "User").unwrap(), "root");
+    for user in ["0", "00", "+0", "%%u", "%%U", "x%%u"] {
+        let refused = system_unit(&format!("user = {user}\n"), &[GROUPS]).unwrap_err();
+        assert!(refused.contains("is root: say user = root"), "{user}: {refused}");
+    }
+}
+
+fn run(fleet: &Fleet) -> String {
+    fleet.path("run/procserv-a").display().to_string()
+}
+
+fn ports(port: &str) -> (String, Vec<String>) {
+    let fleet = Fleet::new();
+    stand_in(&fleet);
+    fleet.file(MAIN, &format!("[a]\ncommand = x\n{port}\n"));
+    (run(&fleet), values(&argv(&fleet, "a"), "--port"))
+}
+
+fn port_0_is_the_unix_socket_alone(_: &TestEnv) {
+    for port in ["", "port = 0", "port ="] {
+        let (run, ports) = ports(port);
+        assert_eq!(ports, [format!("unix:{run}/control")]);
+    }
+}
+
+fn other_ports_replace_the_unix_socket(_: &TestEnv) {
+    for port in ["unix:/a", "unix::ioc:0660:/a", "raw:unix:/a", "fd:3"] {
+        assert_eq!(ports(&format!("port = {port}")).1, [port]);
+    }
+}
+
+fn beside_a_tcp_port_it_is_for_the_group(_: &TestEnv) {
+    for port in ["2000", "127.0.0.1:2000", "[::1]:2000", "raw:2000", "00"] {
+        let (run, ports) = ports(&format!("port = {port}"));
+        assert_eq!(ports, [format!("unix:::0660:{run}/control"), port.to_owned()]);
+    }
+}
+
+fn instance_switches_a_section_off(_: &TestEnv) {
+    for (word, is_on) in [
+        ("1", true),
+        ("Yes", true),
+        ("TRUE", true),
+        ("on", true),
+        ("0", false),
+        ("no", false),
+        ("False", false),
+        ("oFF", false),
+    ] {
+        let fleet = Fleet::new();
+        stand_in(&fleet);
+        fleet.file(MAIN, &format!("[a]\ncommand = x\ninstance = {word}\n"));
+        for command in ["list", "status"] {
+            assert_eq!(fleet.must(&[command]).contains("\na "), is_on, "{word}");
+        }
+        let done = launch(&fleet, &["--user", "a"]);
+        if !is_on {
+            assert_eq!((done.code, done.stderr.as_str()), (1, "'a' not an instance\n"));
+            assert_eq!(fleet.run(&["remove", "a"]).code, 1);
+            assert!(fleet.read(MAIN).contains("[a]"));
+        }
+    }
+    // Others may refer to it.
+    let fleet = Fleet::new();
+    stand_in(&fleet);
+    fleet.file(MAIN, "[DEFAULT]\ninstance = no\nwhere = /usr\n[a]\ninstance = 1\ncommand = x\nchdir = %(where)s\n[b]\n");
+    assert_eq!(values(&argv(&fleet, "a"), "--chdir"), ["/usr"]);
+    assert_eq!(fleet.must(&["list"]).lines().count(), 2);
+}
+
+fn host_is_a_condition(_: &TestEnv) {
+    let unit = system_unit("host = ioc-a\n", &[]).unwrap();
+    assert_eq!(directive(&unit, "ConditionHost").unwrap(), "ioc-a");
+    assert_eq!(directive(&system_unit("", &[]).unwrap(), "ConditionHost"), None);
+}
+
+fn percent_signs_reach_systemd(_: &TestEnv) {
+    let section =
+        "environment = \"H=%%H\" P=%%%%\nenv_file = -/etc/%%H.env\nuser = %%i\nchdir = /srv/%%H\n";
+    let unit = system_unit(section, &[]).unwrap();
+    for (key, value) in [
+        ("Environment", "\"H=%H\" P=%%"),
+        ("EnvironmentFile", "-/etc/%H.env"),
+        ("User", "%i"),
+        ("ConditionPathIsDirectory", "/srv/%H"),
+    ] {
+        assert_eq!(directive(&unit, key).unwrap(), value);
+    }
+}
+
+fn values_stay_on_their_line(_: &TestEnv) {
+    for line in [
+        "chdir = /\n  User=root",
+        "user = a\n b",
+        "host = a\n b",
+        "env_file = /a\\",
+        "environment = A=b\\",
+    ] {
+        let refused = system_unit(&format!("{line}\n"), &[]).unwrap_err();
+        assert!(refused.contains(": a line end, or a backslash at the end"), "{line}: {refused}");
+    }
+    let unit = system_unit("environment = A=b\\\n  C=d\n", &[]).unwrap();
+    assert_eq!(directive(&unit, "Environment").unwrap(), "A=b\\ C=d");
+}
+
+fn names(_: &TestEnv) {
+    let fleet = Fleet::new();
+    let long = "x".repeat(85);
+    for name in ["ioc@1", "LI20:IOC-1.a_b", &long] {
+        fleet.file(MAIN, &format!("[{name}]\ncommand = x\n"));
+        assert!(fleet.must(&["list"]).contains(name));
+    }
+    for name in ["../x", "a/b", ".x", "-x", "a b", "a@", "a%b", "\u{e4}", &"x".repeat(86)] {
+        fleet.file(MAIN, &format!("[{name}]\ncommand = x\n[y]\ncommand = x\n"));
+        let done = fleet.run(&["list"]);
+        assert_eq!((done.code, done.stdout.lines().count()), (0, 2), "{name}: {done:?}");
+        assert!(!done.stderr.is_empty());
+    }
+}

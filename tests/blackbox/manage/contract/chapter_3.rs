@@ -1,0 +1,141 @@
+//! Chapter 3: the unit of an instance, compared by directive.
+
+use super::{MAIN, conf, directive, directives, generate, system_unit};
+use crate::manage::fleet::Fleet;
+use crate::support::{TestEnv, cases};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+cases![
+    a_system_unit_has_these_directives,
+    add_enable_and_the_generator_write_the_same,
+    a_generator_makes_no_link,
+    a_generator_goes_on_after_what_it_cant_write,
+    disabled_is_not_enabled_by_a_start,
+    a_lost_unit_is_written_again,
+];
+
+const UNIT: &str = "home/.config/procServ.d/procserv-a.service";
+const LINK: &str = "home/.config/systemd/user/procserv-a.service";
+const BOOT: &str = "home/.config/systemd/user/default.target.wants/procserv-a.service";
+
+fn a_system_unit_has_these_directives(_: &TestEnv) {
+    let section = "chdir = /srv/a\nuser = ioc\ngroup = controls\nhost = h\nenv_file = /e\nenvironment = A=1\n";
+    let unit = system_unit(section, &[]).unwrap();
+    let expected = [
+        ("[Unit]", "Description", "procServ for a"),
+        ("[Unit]", "After", "network.target remote-fs.target"),
+        ("[Unit]", "ConditionPathIsDirectory", "/srv/a"),
+        ("[Unit]", "ConditionHost", "h"),
+        ("[Service]", "Type", "simple"),
+        ("[Service]", "EnvironmentFile", "/e"),
+        ("[Service]", "Environment", "A=1"),
+        ("[Service]", "ExecStart", "/usr/bin/procServ-launcher --system a"),
+        ("[Service]", "RuntimeDirectory", "procserv-a"),
+        ("[Service]", "StandardOutput", "journal"),
+        ("[Service]", "StandardError", "inherit"),
+        ("[Service]", "SyslogIdentifier", "procserv-a"),
+        ("[Service]", "User", "ioc"),
+        ("[Service]", "Group", "controls"),
+        ("[Service]", "Restart", "on-failure"),
+        ("[Service]", "RestartSec", "3"),
+        ("[Service]", "KillMode", "mixed"),
+        ("[Service]", "OOMPolicy", "continue"),
+        ("[Service]", "LogRateLimitBurst", "100000"),
+        ("[Install]", "WantedBy", "multi-user.target"),
+    ];
+    let found = directives(&unit);
+    let found: Vec<(&str, &str, &str)> =
+        found.iter().map(|(section, key, value)| (&**section, &**key, &**value)).collect();
+    assert_eq!(found, expected);
+}
+
+fn add_enable_and_the_generator_write_the_same(_: &TestEnv) {
+    let fleet = Fleet::new();
+    fleet.must(&["add", "-C", "/usr", "-e", "A=1", "a", "/bin/true"]);
+    let added = directives(&fleet.read(UNIT));
+    fleet.must(&["enable", "a"]);
+    assert_eq!(directives(&fleet.read(UNIT)), added);
+    fs::create_dir(fleet.path("generated")).unwrap();
+    generate(&fleet, &fleet.path("generated"));
+    let mut generated = directives(&fleet.read("generated/procserv-a.service"));
+    // By this systemd sees that the file has changed since.
+    let source = generated.iter().position(|(_, key, _)| key == "SourcePath").unwrap();
+    assert_eq!(generated.remove(source).2, fleet.path(&conf("a")).display().to_string());
+    assert_eq!(generated, added);
+}
+
+fn a_generator_makes_no_link(_: &TestEnv) {
+    let fleet = Fleet::new();
+    fleet.file(MAIN, "[a]\ncommand = x\n[off]\ncommand = x\ninstance = no\n");
+    fs::create_dir(fleet.path("generated")).unwrap();
+    assert_eq!(generate(&fleet, &fleet.path("generated")).code, 0);
+    assert_eq!(fleet.names("generated"), ["procserv-a.service"]);
+}
+
+fn a_generator_goes_on_after_what_it_cant_write(_: &TestEnv) {
+    let fleet = Fleet::new();
+    fleet.file(MAIN, "[a]\ncommand = x\n[b]\ncommand = x\n[c]\ncommand = x\n");
+    fs::create_dir_all(fleet.path("generated/procserv-b.service/x")).unwrap();
+    let done = generate(&fleet, &fleet.path("generated"));
+    assert!(done.code == 1 && done.stderr.contains("procserv-b.service: "), "{done:?}");
+    for name in ["a", "c"] {
+        assert!(fleet.path(&format!("generated/procserv-{name}.service")).is_file());
+    }
+    // What somebody has put there is replaced and not followed.
+    let outside = fleet.file("outside", "x");
+    fs::remove_file(fleet.path("generated/procserv-a.service")).unwrap();
+    symlink(&outside, fleet.path("generated/procserv-a.service")).unwrap();
+    generate(&fleet, &fleet.path("generated"));
+    assert_eq!(fleet.read("outside"), "x");
+}
+
+fn disabled_is_not_enabled_by_a_start(_: &TestEnv) {
+    let fleet = Fleet::new();
+    fleet.must(&["add", "-C", "/", "a", "/bin/true"]);
+    assert!(fleet.path(BOOT).is_symlink());
+    fleet.must(&["disable", "a"]);
+    assert!(!fleet.path(BOOT).is_symlink());
+    fleet.must(&["start", "a"]);
+    assert!(fleet.path(LINK).exists() && !fleet.path(BOOT).is_symlink());
+    fleet.must(&["enable", "a"]);
+    assert!(fleet.path(BOOT).exists());
+    // One that was written by hand is not enabled by its start either.
+    fleet.file(&conf("b"), "[b]\ncommand = x\n");
+    fleet.must(&["start", "b"]);
+    assert_eq!(fleet.names("home/.config/systemd/user/default.target.wants").len(), 1);
+}
+
+/// Its link would hide the unit of the generator.
+fn a_lost_unit_is_written_again(_: &TestEnv) {
+    for command in
+        [&["start", "a"][..], &["restart", "a"], &["enable", "a"], &["set", "a", "port=2"]]
+    {
+        let fleet = Fleet::new();
+        fleet.must(&["add", "-C", "/", "a", "/bin/true"]);
+        fs::remove_file(fleet.path(UNIT)).unwrap();
+        assert_eq!(fleet.run(command).code, 0, "{command:?}");
+        assert!(fleet.path(LINK).exists() && fleet.path(BOOT).exists(), "{command:?}");
+        assert!(directive(&fleet.read(UNIT), "ExecStart").is_some());
+    }
+    for command in ["remove", "disable"] {
+        let fleet = Fleet::new();
+        fleet.must(&["add", "-C", "/", "a", "/bin/true"]);
+        fs::remove_file(fleet.path(UNIT)).unwrap();
+        assert_eq!(fleet.run(&[command, "a"]).code, 0);
+        assert!(!fleet.path(BOOT).is_symlink());
+        assert!(command == "disable" || !fleet.path(LINK).is_symlink());
+    }
+    // A link that leads elsewhere.
+    let fleet = Fleet::new();
+    fleet.must(&["add", "-C", "/", "a", "/bin/true"]);
+    fs::remove_file(fleet.path(LINK)).unwrap();
+    symlink("/nonexistent/unit", fleet.path(LINK)).unwrap();
+    fleet.must(&["start", "a"]);
+    assert_eq!(fs::read_link(fleet.path(LINK)).unwrap(), fleet.path(UNIT));
+    // A masked unit stays masked.
+    fs::remove_file(fleet.path(LINK)).unwrap();
+    symlink("/dev/null", fleet.path(LINK)).unwrap();
+    fleet.run(&["start", "a"]);
+    assert_eq!(fs::read_link(fleet.path(LINK)).unwrap().to_str(), Some("/dev/null"));
+}

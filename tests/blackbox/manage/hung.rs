@@ -1,0 +1,84 @@
+//! Instances with files on a disk that does not answer: no command waits for it.
+
+use crate::manage::fleet::{Done, Fleet};
+use crate::support::hanging_fs::HangingFs;
+use crate::support::{TestEnv, alive, cases};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+cases![no_command_waits_for_a_disk.needs_fuse(), add_does_not_wait_for_a_disk.needs_fuse(),];
+
+/// One after the other, they would take longer than a case may.
+const COUNT: usize = 60;
+
+/// Instances whose directory, environment and info files are on the disk, and one that runs.
+fn no_command_waits_for_a_disk(env: &TestEnv) {
+    let place = env.server();
+    let disk = place.path("disk");
+    let fs = HangingFs::mount(&disk);
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "fine", "cat", "");
+    let server = fleet.launch(env, setup, "fine");
+    server.child_start(1);
+    for number in 0..COUNT {
+        let name = format!("hung-{number:02}");
+        let content = format!(
+            "[{name}]\ncommand = ./st.cmd\nchdir = {0}\nenv_file = {0}/env\n\
+             options = -L {0}/log\n",
+            disk.display()
+        );
+        fleet.file(&format!("home/.config/procServ.d/{name}.conf"), &content);
+        let run = fleet.path(&format!("run/procserv-{name}"));
+        fs::create_dir(&run).unwrap();
+        symlink(disk.join("info"), run.join("info")).unwrap();
+    }
+    fs.hang();
+    let table = fleet.must(&["status"]);
+    let state = |name: &str| {
+        let row = table.lines().find(|line| line.starts_with(name)).unwrap();
+        row.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(state("fine"), "running");
+    for number in 0..COUNT {
+        assert_eq!(state(&format!("hung-{number:02}")), "no_answer");
+    }
+    let done = fleet.run(&["doctor"]);
+    assert_eq!(done.code, 1);
+    for number in 0..COUNT {
+        for object in [format!("{}", disk.display()), format!("{}/env", disk.display())] {
+            let says = format!("hung-{number:02}: {object} does not answer\n");
+            assert!(done.stdout.contains(&says), "{says}: {}", done.stdout);
+        }
+    }
+    let of_fine =
+        done.stdout.lines().find(|line| line.starts_with("fine: ") && line.contains("answer"));
+    assert_eq!(of_fine, None);
+    let done = fleet.run(&["upgrade", "--keep-going", "hung-0*"]);
+    assert_eq!(done.stdout.matches("its files do not answer").count(), 10, "{done:?}");
+    let done = fleet.run(&["attach", "hung-00"]);
+    assert!(done.code == 1 && done.stderr.contains("its files do not answer"), "{done:?}");
+    // What waits for the disk ends with it, and with the command if it can.
+    fs.go_on();
+    drop(fs);
+    assert!(alive(server.pid()));
+}
+
+fn add_does_not_wait_for_a_disk(env: &TestEnv) {
+    let place = env.server();
+    let disk = place.path("disk");
+    let fs = HangingFs::mount(&disk);
+    let fleet = Fleet::new();
+    fs.hang();
+    let env_file = disk.join("env").display().to_string();
+    let words = ["add", "-C", "/", "-E", &env_file, "one", "/bin/true"];
+    let Done { code, stderr, .. } = fleet.run(&words);
+    assert!(code == 1 && stderr.contains("/env does not answer"), "{stderr}");
+    let Done { code, stderr, .. } = fleet.run(&[&["add", "-f"], &words[1..]].concat());
+    assert!(code == 0 && stderr.contains("/env does not answer"), "{stderr}");
+    let chdir = disk.display().to_string();
+    for command in ["st.cmd", "./st.cmd"] {
+        let Done { code, stderr, .. } = fleet.run(&["add", "-C", &chdir, "two", command]);
+        assert!(code == 1 && stderr.contains(" does not answer"), "{stderr}");
+    }
+}
