@@ -84,7 +84,8 @@
 //! | opening the log anew | anything | reported on stderr; the old file goes on |
 //! | sending to the service manager | no room | tried again each second, with the newest news |
 //! | | anything else | the news is dropped |
-//! | storing a descriptor with the service manager | no room | queued, and tried again each 20 ms |
+//! | storing a descriptor with the service manager, removing one | interrupted | again |
+//! | | no room, no memory, too many descriptors are on their way | queued, and tried again each 20 ms; at the end for 2 s, then the next server has it removed |
 //! | | anything else | the descriptor does not outlive a crash |
 //! | upgrade: memfd, fork, exec of the new program | anything | reported in the log and on stderr; this server goes on |
 //! | the check run of the new program | wrong or no answer, death, 5 s | the same; the program is killed with its process group |
