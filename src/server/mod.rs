@@ -54,6 +54,7 @@
 //! | chdir, exec | anything | written to the child's terminal and to stderr, exit status 255, then as after any end |
 //! | setgroups, setgid, setuid (`--user`) | anything | as chdir |
 //! | reading the child's PID file, /proc | anything | read again for 10 s; then announced, and the processes that are there are killed |
+//! | reading `/proc/PID/stat` of an orphan, of the process in the child's PID file and its ancestors | hangs, as that process executes a program of a file system that hangs | the event loop waits. Of other processes only a kernel that lists no children (without CONFIG_PROC_CHILDREN) makes it read the same |
 //! | killing an orphan of the child | not allowed | the orphan is left alone |
 //! | | the orphan does not end | the same, 5 s after SIGKILL |
 //! | reading from the PTY | interrupted, would block | read again; read later |
