@@ -71,7 +71,7 @@
 //! | writing the log, syslog, events at the end | 2 s are not enough | reported on stderr, with the number of bytes left behind |
 //! | syncing the log | the file system cannot (EINVAL) | that file is not synced |
 //! | | anything | announced once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
-//! | unshare of a thread's descriptor table | not allowed, as in some containers | the thread's files are open in the table of the process: one that hangs hangs the start of children |
+//! | unshare of a thread's descriptor table | not allowed, as in some containers, also by a filter that ends the process for it: another process tries it first | the thread's files are open in the table of the process: one that hangs hangs the start of children |
 //! | opening or rotating the log | hangs | as writing it |
 //! | opening a log anew that was removed | anything | the removed file goes on; tried again each second |
 //! | renaming the log or the events, opening the next | anything | announced once; the old file goes on, and it is tried again, not within a second |
