@@ -108,6 +108,10 @@ impl Instance {
                 return Err(format!("{key}: a line end, or a backslash at the end"));
             }
         }
+        // No command line can have one (execve(2)).
+        if instance.command.iter().chain(&instance.options).any(|word| word.contains('\0')) {
+            return Err("command or options: a zero byte".to_owned());
+        }
         Ok(instance)
     }
 

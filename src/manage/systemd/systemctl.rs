@@ -132,7 +132,8 @@ fn make_link(target: &Path, link: &Path) -> Result<(), CommandError> {
 }
 
 /// Writes the units of instances whose files have been written or changed since. What is started at
-/// boot stays as it is.
+/// boot stays as it is. A unit that somebody else has written stays, and is named if it is not what the
+/// instance says: it may have another user.
 ///
 /// # Errors
 /// A unit that can't be written; those of [`run`].
@@ -143,6 +144,14 @@ pub(crate) fn refresh(
 ) -> Result<(), CommandError> {
     let state = |instance| (instance, unit::state(registry, instance));
     let states: Vec<_> = instances.iter().map(state).collect();
+    for (instance, _) in states.iter().filter(|(_, state)| *state == UnitState::Foreign) {
+        let unit = registry.unit_link(&instance.name);
+        let (unit, file) = (unit.display(), instance.file.display());
+        output::print_error(&format!(
+            "{}: {unit} is not what {file} says, and stays",
+            instance.name
+        ));
+    }
     let is_old = |state| matches!(state, UnitState::Missing | UnitState::Old);
     let old = states.iter().filter(|(_, state)| is_old(*state)).map(|(instance, _)| *instance);
     let old: Vec<&Instance> = old.collect();

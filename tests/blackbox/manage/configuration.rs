@@ -288,9 +288,10 @@ fn an_edited_instance_gets_a_new_unit(_: &TestEnv) {
     assert!(fleet.read(UNIT).contains("\nConditionPathIsDirectory=/usr\n"));
     // What other tests' servers do is not ours.
     assert!(!fleet.run(&["doctor"]).stdout.contains(&unit));
-    // One that is not ours stays.
+    // One that is not ours stays, and is named.
     fleet.file(UNIT, "[Service]\nUser=x\n");
-    fleet.must(&["restart", "ioc1"]);
+    let done = fleet.run(&["restart", "ioc1"]);
+    assert!(done.code == 0 && done.stderr.contains("ioc1.conf says, and stays\n"), "{done:?}");
     assert_eq!(fleet.read(UNIT), "[Service]\nUser=x\n");
 }
 
@@ -343,6 +344,9 @@ fn values_end_with_their_line(_: &TestEnv) {
         assert!(done.stderr.contains(": a line end, or a backslash at the end"), "{done:?}");
         assert!(!fleet.path(UNIT).exists());
     }
+    fleet.file(CONF, "[ioc1]\ncommand = x\0y\n");
+    let done = fleet.run(&["start", "--all"]);
+    assert!(done.stderr.contains("[ioc1]: command or options: a zero byte"), "{done:?}");
 }
 
 /// Nor can one be added that the file could not be read with.
