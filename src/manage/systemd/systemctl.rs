@@ -98,6 +98,26 @@ pub(crate) fn remove_links(registry: &Registry, name: &str) -> Result<(), Comman
     Ok(())
 }
 
+/// Has an instance no longer started at boot, and deletes its unit, which may be gone already.
+///
+/// # Errors
+/// A file that can't be removed; those of [`disable`] and [`run`], after everything has been tried.
+pub(crate) fn forget(registry: &Registry, verbose: bool, name: &str) -> Result<(), CommandError> {
+    let unit = registry.unit_file(name);
+    // systemctl finds the links of the unit only while the unit exists.
+    let disabled = match registry.unit_link(name).is_symlink() || unit.exists() {
+        true => disable(registry, verbose, &[name]),
+        false => Ok(()),
+    };
+    files::remove(&unit).map_err(|error| CommandError::file(&unit, &error))?;
+    remove_links(registry, name)?;
+    let reloaded = match &registry.root {
+        None => run(registry, verbose, &["daemon-reload"]),
+        Some(_) => Ok(()),
+    };
+    disabled.and(reloaded)
+}
+
 /// Makes units known to systemd that are in no directory of systemd's.
 fn link(registry: &Registry, verbose: bool, units: &[PathBuf]) -> Result<(), CommandError> {
     match registry.root {
