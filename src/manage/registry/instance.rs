@@ -18,6 +18,8 @@ pub(crate) struct Instance {
     pub(crate) file: PathBuf,
     /// All files with the section, in the order in which they are read.
     pub(crate) files: Vec<PathBuf>,
+    /// The place among all sections in the order of the files; 0 for one that is read alone.
+    pub(crate) place: usize,
     /// The words of the child's command line, after any options for the server. Empty if the
     /// section has no command: then the unit can't start.
     pub(crate) command: Vec<String>,
@@ -87,6 +89,7 @@ impl Instance {
             name: name.to_owned(),
             file: sources.files(name).last().cloned().unwrap_or_default(),
             files: sources.files(name).to_vec(),
+            place: 0,
             command: split("command")?,
             chdir: sources.directory().join(chdir),
             user,
@@ -104,6 +107,10 @@ impl Instance {
             if value(key)?.is_some_and(|value| value.contains(ends) || value.ends_with('\\')) {
                 return Err(format!("{key}: a line end, or a backslash at the end"));
             }
+        }
+        // No command line can have one (execve(2)).
+        if instance.command.iter().chain(&instance.options).any(|word| word.contains('\0')) {
+            return Err("command or options: a zero byte".to_owned());
         }
         Ok(instance)
     }
