@@ -157,6 +157,28 @@ impl Endpoint {
         Ok(Endpoint { address: address?, raw })
     }
 
+    /// Parses the endpoint of `--api`, `unix:[USER:GROUP:PERM:]PATH`, with the permissions 0600 unless
+    /// it has others. An abstract socket has none, so that everybody could connect.
+    ///
+    /// # Errors
+    /// Those of [`EndpointError`], and `NotASpec` for every other endpoint.
+    pub fn parse_api(spec: &OsStr) -> Result<Endpoint, EndpointError> {
+        let not_a_spec = || EndpointError::NotASpec(spec.to_os_string());
+        let rest = spec.as_bytes().strip_prefix(b"unix:").ok_or_else(not_a_spec)?;
+        let [_, _, perm, _] =
+            unix_fields(rest).ok_or_else(|| EndpointError::Unparsable(os_string(rest)))?;
+        if odd_permissions(spec).is_some_and(|_| !perm.is_empty()) {
+            return Err(not_a_spec());
+        }
+        match parse_unix(rest)? {
+            Address::Unix { path, uid, gid, .. } if perm.is_empty() => {
+                Ok(Address::Unix { path, uid, gid, mode: 0o600 }.into())
+            }
+            address @ Address::Unix { .. } => Ok(address.into()),
+            _ => Err(not_a_spec()),
+        }
+    }
+
     /// Returns the endpoint as the info file has it (contract section 7): `tcp:127.0.0.1:2000`,
     /// `unix:/path`, `unix:@name`, after `raw:` if the endpoint is without telnet.
     #[must_use]

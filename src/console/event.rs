@@ -21,6 +21,9 @@ pub enum Role {
     /// Only reads.
     #[n(1)]
     Logger,
+    /// A program: it sends requests, and gets answers instead of the console.
+    #[n(3)]
+    Api,
 }
 
 /// How a client is connected, and which protocol it speaks.
@@ -39,10 +42,18 @@ pub enum ClientKind {
     /// A pipe as the standard input of `-f`. It only sends, and greetings do not count it.
     #[n(2)]
     Pipe,
+    /// A Unix socket of `--api`.
+    #[n(4)]
+    Api,
 }
 
 impl ClientKind {
-    /// Returns true if the client is a connection that a listening socket accepted.
+    /// Returns true if the client gets the console stream and counts in greetings.
+    pub fn reads_stream(self) -> bool {
+        !matches!(self, ClientKind::Pipe | ClientKind::Api)
+    }
+
+    /// Returns true if the client is a connection to the console that a listening socket accepted.
     pub fn is_socket(self) -> bool {
         matches!(self, ClientKind::Telnet | ClientKind::Raw)
     }

@@ -8,7 +8,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod child;
-mod clients;
+pub mod clients;
 pub mod clock;
 pub(crate) mod error;
 pub mod event;
@@ -36,7 +36,7 @@ use self::clients::client::Client;
 use self::clients::command_rate::CommandRate;
 use self::clients::input_queue::InputQueue;
 use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
-use self::event::{ChildProcess, ChildSlot, ClientId, ClientKind, Effect, Event, Sink};
+use self::event::{ChildProcess, ChildSlot, ClientId, Effect, Event, Sink};
 pub use self::settings::Settings;
 use self::stream::buffer::StreamBuffer;
 pub use self::stream::reader::Chunk;
@@ -279,8 +279,7 @@ fn slowest_reader(
     clients: &BTreeMap<ClientId, Client>,
     sinks: &BTreeMap<Sink, StreamReader>,
 ) -> Option<u64> {
-    // A pipe reads nothing.
-    let clients = clients.values().filter(|client| client.kind != ClientKind::Pipe);
+    let clients = clients.values().filter(|client| client.kind.reads_stream());
     let readers = clients.map(|client| &client.reader).chain(sinks.values());
     readers.map(StreamReader::cursor).min()
 }

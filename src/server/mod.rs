@@ -108,6 +108,7 @@
 //! | stderr | anything | ignored: there is nobody to report it to |
 //! | | no room | not waited for: the line is dropped |
 
+pub mod api;
 mod event_loop;
 mod os;
 mod records;
@@ -121,6 +122,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use self::api::ApiSession;
 use self::event_loop::Tokens;
 use self::event_loop::child::Child;
 use self::event_loop::listener::Listener;
@@ -150,6 +152,8 @@ struct Server<S: System> {
     child_sockets: Vec<ChildSocket>,
     listeners: Vec<Listener<S::Socket>>,
     peers: BTreeMap<ClientId, Peer<S::Connection>>,
+    /// What the clients of `--api` among them sent and are to be sent.
+    api: BTreeMap<ClientId, ApiSession>,
     log: Option<SinkWriter<S::Handle<LogJob, LogReply>>>,
     /// The file that `log` is opened by, if it has a name.
     log_path: Option<PathBuf>,

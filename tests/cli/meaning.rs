@@ -295,6 +295,7 @@ fn forms(option: &str) -> &'static [&'static str] {
         "holdoff-max" => &["N"],
         "overlap" => &["N"],
         "log-rotate" | "events-rotate" => &["N", "5,N", "Nk"],
+        "api" => &["unix:::N:path"],
         "port" | "logport" => &["N", "127.0.0.1:N", "N.0.0.1:1", "[::1]:N", "unix:::N:path"],
         "listen" => &["tcp://:N", "fd://N"],
         "allow-from" => &["10.0.0.0/N", "N.0.0.0", "::/N"],

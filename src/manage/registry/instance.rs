@@ -79,7 +79,7 @@ impl Instance {
         }
         if sources.is_system() {
             let user = user.get_or_insert_with(|| NOBODY.to_owned());
-            check_user(user).map_err(|problem| format!("user: {problem}"))?;
+            check_user(user, name).map_err(|problem| format!("user: {problem}"))?;
         } else if !is_given("user")? {
             user = None;
         }
@@ -173,14 +173,25 @@ fn is_tcp(endpoint: &str) -> bool {
     !address.starts_with("unix:") && !address.starts_with("fd:")
 }
 
-/// Checks that a user is root only if the file says `user = root`.
+/// Checks that the user of the instance `name` is root only if the file says `user = root`.
 ///
 /// # Errors
-/// Another word for root.
-fn check_user(user: &str) -> Result<(), String> {
-    let is_zero = user.trim_start_matches('+').parse::<u64>() == Ok(0);
-    // In a unit of the machine these specifiers are root's (systemd.unit(5)).
-    if is_zero || user.contains("%u") || user.contains("%U") {
+/// Another word for root; a word that systemd makes nothing of.
+fn check_user(user: &str, name: &str) -> Result<(), String> {
+    // What systemd makes of the specifiers that come from the name of the unit (systemd.unit(5)).
+    let (prefix, instance) = name.split_once('@').unwrap_or((name, ""));
+    let last = prefix.rsplit('-').next().unwrap_or_default();
+    let mut expanded = user.to_owned();
+    for (specifier, value) in [("%i", instance), ("%I", instance), ("%j", last), ("%J", last)] {
+        expanded = expanded.replace(specifier, value);
+    }
+    if expanded.is_empty() {
+        return Err(format!("{user:?} is nothing for the name {name}"));
+    }
+    let is_zero = expanded.trim_start_matches('+').parse::<u64>() == Ok(0);
+    let is_name = expanded == "root" && user != "root";
+    // In a unit of the machine these specifiers are root's.
+    if is_zero || is_name || user.contains("%u") || user.contains("%U") {
         return Err(format!("{user:?} is root: say user = root"));
     }
     Ok(())

@@ -40,7 +40,8 @@ impl<S: System> Server<S> {
         };
         // The state goes first: without it, the next server only closes the rest.
         store.clear();
-        self.peers.keys().for_each(|&id| store.remove(&fdstore::client(id)));
+        let clients = self.peers.keys().filter(|id| !self.api.contains_key(id));
+        clients.for_each(|&id| store.remove(&fdstore::client(id)));
         for listener in &self.listeners {
             if let Ok(socket) = Descriptor::of(listener.socket()) {
                 store.remove(&fdstore::listener(socket));
@@ -59,9 +60,14 @@ impl<S: System> Server<S> {
         let deadline = now.mono + CLIENT_LINGER;
         loop {
             self.write_clients();
-            let Server { peers, console, .. } = self;
+            self.write_api(now);
+            let Server { peers, console, api, .. } = self;
             peers.retain(|&id, peer| {
-                let stays = peer.leaving.is_none() && peer.listens() && !console.is_drained(id);
+                let is_sent = match api.get(&id) {
+                    Some(session) => session.output().is_empty(),
+                    None => !peer.listens() || console.is_drained(id),
+                };
+                let stays = peer.leaving.is_none() && !is_sent;
                 if !stays {
                     let reason = peer.leaving.unwrap_or(DisconnectReason::Exit);
                     console.handle(Event::Left { id, reason }, now);

@@ -180,7 +180,7 @@ impl Socket for ListeningSocket {
             Kind::Unix(socket) => (socket.accept()?.0.into(), None),
         };
         sys::fd::set_nonblocking_cloexec(&stream)?;
-        Ok((ClientStream::socket(stream, self.endpoint.raw), from))
+        Ok((ClientStream::socket(stream, self.role, self.endpoint.raw), from))
     }
 }
 

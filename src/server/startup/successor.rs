@@ -139,6 +139,7 @@ impl Predecessor {
             child,
             old_child,
             connections,
+            api: self.state.api,
             next_token,
             files,
             notifier,

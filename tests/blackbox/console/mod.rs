@@ -2,6 +2,7 @@
 //! clients may ask for, networks that are let in, the words of 2.7.
 
 mod announce;
+mod api;
 mod history;
 mod history_memory;
 mod ipv6;
@@ -15,6 +16,7 @@ use crate::support::Case;
 pub(crate) fn cases() -> Vec<Case> {
     let all = [
         announce::cases(),
+        api::cases(),
         history::cases(),
         history_memory::cases(),
         ipv6::cases(),

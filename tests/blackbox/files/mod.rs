@@ -51,7 +51,12 @@ fn events_in(server: &TestServer, name: &str) -> Vec<Value> {
 }
 
 /// Waits until `events` has so many events of this kind, and returns these.
-fn wait_events(env: &TestEnv, server: &TestServer, kind: &str, count: usize) -> Vec<Value> {
+pub(crate) fn wait_events(
+    env: &TestEnv,
+    server: &TestServer,
+    kind: &str,
+    count: usize,
+) -> Vec<Value> {
     env.wait_for(&format!("{count} events {kind}"), || {
         // A line may be half there.
         let text = std::fs::read_to_string(server.path("events")).ok()?;

@@ -22,6 +22,7 @@ impl Simulation {
             (Role::User, ClientKind::Terminal),
             (Role::User, ClientKind::Pipe),
             (Role::User, ClientKind::Raw),
+            (Role::Api, ClientKind::Api),
             (Role::Logger, ClientKind::Telnet),
             (Role::Logger, ClientKind::Telnet),
             (Role::Logger, ClientKind::Raw),
@@ -36,7 +37,7 @@ impl Simulation {
         }
         self.oracle.audit_events.push_back(AuditEvent::Joined(id));
         let mut greeting = match kind {
-            ClientKind::Pipe => Vec::new(),
+            ClientKind::Pipe | ClientKind::Api => Vec::new(),
             ClientKind::Telnet | ClientKind::Terminal | ClientKind::Raw => {
                 self.oracle.greeting(role)
             }
@@ -47,7 +48,8 @@ impl Simulation {
         }
         let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
         let head = self.oracle.stream.head();
-        let from = if kind == ClientKind::Pipe { head } else { self.oracle.stream.replay_point() };
+        let replay = self.oracle.stream.replay_point();
+        let from = if kind.reads_stream() { replay } else { head };
         let check = ReaderCheck::new(from, telnet, stamp);
         let joins_line_ends = telnet && self.oracle.settings.console.join_line_ends;
         let client = Client::new(id, role, kind, greeting, check, head, joins_line_ends);
@@ -56,7 +58,7 @@ impl Simulation {
     }
 
     pub fn count_clients(&mut self) {
-        let counted = self.clients.iter().filter(|client| client.kind != ClientKind::Pipe);
+        let counted = self.clients.iter().filter(|client| client.kind.reads_stream());
         let (users, loggers): (Vec<_>, _) = counted.partition(|client| client.role == Role::User);
         (self.oracle.users, self.oracle.loggers) = (users.len(), loggers.len());
     }
@@ -129,7 +131,7 @@ impl Simulation {
     /// A client reads at most so many bytes. Returns true if it read any.
     pub fn reads(&mut self, index: usize, most: usize) -> bool {
         let client = &mut self.clients[index];
-        if client.kind == ClientKind::Pipe {
+        if !client.kind.reads_stream() {
             assert!(self.console.is_drained(client.id));
             return false;
         }
