@@ -13,7 +13,7 @@ use crate::console::child::status::Status;
 use crate::console::clock::Monotonic;
 use crate::limits::{NOTIFY_RETRY, WATCHDOG_MIN};
 use crate::sys;
-use crate::systemd::notify::is_queue_full;
+use crate::sys::socket::is_queue_full;
 
 /// The server's conversation with the service manager.
 #[derive(Debug, Default)]

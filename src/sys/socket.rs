@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::SocketAddr;
 
+use nix::libc;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socket};
 
 /// The largest backlog that the system allows (listen(2)). `SOMAXCONN` of some C libraries is an
@@ -33,6 +34,15 @@ pub(crate) fn open(family: AddressFamily, kind: SockType) -> io::Result<OwnedFd>
     let socket = socket(family, kind, SockFlag::empty(), None)?;
     fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(socket)
+}
+
+/// Returns true if the same message may go through a little later: its receiver has not taken the
+/// messages before, or the descriptors with them (ETOOMANYREFS of unix(7)), or the kernel has no
+/// memory now.
+pub(crate) fn is_queue_full(error: &io::Error) -> bool {
+    let passing = [libc::ENOBUFS, libc::ENOMEM, libc::ETOOMANYREFS];
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.raw_os_error().is_some_and(|errno| passing.contains(&errno))
 }
 
 /// Returns the address with this abstract name (unix(7)).

@@ -17,8 +17,7 @@ use crate::console::event::ClientId;
 use crate::handover::format;
 use crate::handover::state::{Descriptor, State};
 use crate::limits::{FDSTORE_RETRY, FDSTORE_SLOT_SIZE, LOG_RETRY};
-use crate::sys::fd;
-use crate::systemd::notify;
+use crate::sys::{fd, socket};
 
 /// The prefix of the names of all descriptors in the store.
 const PREFIX: &str = "procserv.";
@@ -242,7 +241,7 @@ impl<N: Notify> FdStore<N> {
             let fd = stored.as_ref().map(|stored| stored.fd.as_fd());
             match self.notifier.send(&message, fd.as_slice()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if notify::is_queue_full(&error) => {
+                Err(error) if socket::is_queue_full(&error) => {
                     self.flush_retry = now + FDSTORE_RETRY;
                     return;
                 }

@@ -30,8 +30,8 @@ fn survives_unshare() -> io::Result<bool> {
     // SAFETY: as fork(2); the child makes system calls on plain numbers, and exits.
     let pid = match unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) } {
         -1 => return Err(io::Error::last_os_error()),
+        // SAFETY: see above. The end by a filter must not write a core dump.
         0 => unsafe {
-            // The end by a filter must not write a core dump.
             libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
             libc::unshare(libc::CLONE_FILES);
             libc::_exit(0)

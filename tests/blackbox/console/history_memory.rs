@@ -2,11 +2,15 @@
 
 use crate::support::{ServerBuilder, TestEnv, TestServer, cases, find};
 use std::fs;
+use std::time::Duration;
+
+/// The child writes 72 MB.
+const LONG: Duration = Duration::from_secs(300);
 
 cases![
-    history_takes_its_size_and_a_mebibyte,
-    history_fits_into_limited_memory,
-    history_that_finds_no_memory_is_smaller,
+    history_takes_its_size_and_a_mebibyte.takes_up_to(LONG),
+    history_fits_into_limited_memory.takes_up_to(LONG),
+    history_that_finds_no_memory_is_smaller.takes_up_to(LONG),
 ];
 
 const KIB_PER_MIB: u64 = 1 << 10;
@@ -21,7 +25,7 @@ fn setup(env: &TestEnv) -> ServerBuilder {
         exec cat";
     let options = ["--history", "64M", "--events", "events"];
     // Otherwise glibc takes address space for each thread, as long as there is any.
-    let setup = env.server().opts(options).env("MALLOC_ARENA_MAX", "1");
+    let setup = env.with_timeout(LONG / 3).server().opts(options).env("MALLOC_ARENA_MAX", "1");
     setup.command(["/bin/sh", "-c", script])
 }
 

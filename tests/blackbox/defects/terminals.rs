@@ -58,7 +58,10 @@ fn stdout_that_nobody_reads_is_no_hang(env: &TestEnv) {
 fn log_that_hangs_is_left_behind_after_a_while(env: &TestEnv) {
     let (mut reader, writer) = pipe().unwrap();
     let child = ["emit", "3000000", "say", "END", "cat"];
-    let server = env.server().opts(["-w", "-L", "-"]).stdout(writer).child(child).start();
+    // The history keeps what comes after the wait until a client has read it that reads slowly. It does
+    // not keep all that the log lacks by then.
+    let options = ["-w", "-L", "-", "--history", "1M"];
+    let server = env.server().opts(options).stdout(writer).child(child).start();
     let mut user = server.connect();
     user.greeting();
     user.send(b"\x12");
