@@ -29,14 +29,23 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Those of open(2) and read(2); `InvalidInput` or `EISDIR` for other kinds of files.
 pub(crate) fn read_head(path: &Path, length: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let mut content = Vec::new();
+    file.take(length).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Opens a regular file for reading, without blocking.
+///
+/// # Errors
+/// Those of open(2); `InvalidInput` or `EISDIR` for other kinds of files.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Opening a device may have an effect.
     require_regular(&path.metadata()?)?;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
     require_regular(&file.metadata()?)?;
-    let mut content = Vec::new();
-    file.take(length).read_to_end(&mut content)?;
-    Ok(content)
+    Ok(file)
 }
 
 /// Reads a text in the same way.

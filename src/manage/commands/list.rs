@@ -60,6 +60,8 @@ fn configured(instance: &Instance) -> Value {
         "environment": instance.environment,
         "env_file": instance.env_file,
         "options": instance.options,
+        "events": instance.events,
+        "fdstore": instance.fdstore,
     })
 }
 

@@ -1,7 +1,9 @@
-//! Running servers and their children.
+//! Running servers and their children, and what they have written.
 
 pub(crate) mod bounded;
+pub(crate) mod events;
 pub(crate) mod probe;
 pub(crate) mod proc;
+pub(crate) mod rotated;
 pub(crate) mod servers;
 pub(crate) mod units;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ini::{Ini, IniError};
+use super::instance::truth;
 use super::{Instance, Registry, Scope, check_name};
 use crate::manage::error::CommandError;
 use crate::manage::files;
@@ -185,10 +186,14 @@ impl Sources {
             return Err(Unusable::Spoiled);
         }
         let is_instance = self.ini.get(name, "instance").map_err(Unusable::Wrong)?;
-        match is_instance.unwrap_or_default().to_lowercase().as_str() {
-            "1" | "yes" | "true" | "on" => {}
-            "0" | "no" | "false" | "off" => return Err(Unusable::Off),
-            other => return Err(Unusable::Wrong(format!("instance: {other:?} is not yes or no"))),
+        let is_instance = is_instance.unwrap_or_default();
+        match truth(&is_instance) {
+            Some(true) => {}
+            Some(false) => return Err(Unusable::Off),
+            None => {
+                let text = is_instance.to_lowercase();
+                return Err(Unusable::Wrong(format!("instance: {text:?} is not yes or no")));
+            }
         }
         check_name(name).and_then(|()| Instance::read(self, name)).map_err(Unusable::Wrong)
     }

@@ -9,6 +9,7 @@ mod conserver;
 mod contract;
 mod control;
 mod doctor;
+mod events;
 mod fleet;
 mod hostile;
 mod hung;
@@ -31,6 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
         hung::cases(),
         logs::cases(),
         doctor::cases(),
+        events::cases(),
         running::cases(),
         attach::cases(),
         attach_raw::cases(),
