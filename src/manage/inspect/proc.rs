@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) use self::kernel::{
-    catches, children, control_groups, directory, listening_ports, process,
+    catches, children, control_groups, directory, listening_ports, process, usage,
 };
 use crate::sys;
 
@@ -54,6 +54,15 @@ pub(crate) fn arguments(pid: i32) -> Vec<OsString> {
     } else {
         words.map(|word| OsString::from_vec(word.to_vec())).collect()
     }
+}
+
+/// What a process has used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// The time of processors.
+    pub(crate) cpu: Duration,
+    /// Its memory, in bytes: that part of it which is in RAM.
+    pub(crate) memory: u64,
 }
 
 /// Converts the start times of processes.
@@ -124,7 +133,7 @@ fn after_fields(mut line: &[u8], count: usize) -> Option<&[u8]> {
 
 #[cfg(target_os = "linux")]
 mod kernel {
-    use super::{BTreeSet, Duration, PathBuf, Process};
+    use super::{BTreeSet, Duration, PathBuf, Process, Usage};
     use procfs::Current;
     use procfs::net::TcpState;
 
@@ -183,6 +192,15 @@ mod kernel {
         Some((uptime, procfs::ticks_per_second()))
     }
 
+    /// What a process has used so far.
+    pub(crate) fn usage(pid: i32) -> Option<Usage> {
+        let stat = open(pid)?.stat().ok()?;
+        let ticks = (stat.utime + stat.stime).saturating_mul(1000);
+        let cpu = ticks.checked_div(procfs::ticks_per_second())?;
+        let memory = stat.rss.saturating_mul(procfs::page_size());
+        Some(Usage { cpu: Duration::from_millis(cpu), memory })
+    }
+
     /// The TCP ports on which somebody listens.
     pub(crate) fn listening_ports() -> BTreeSet<u16> {
         let sockets = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
@@ -193,7 +211,11 @@ mod kernel {
 
 #[cfg(not(target_os = "linux"))]
 mod kernel {
-    use super::{BTreeSet, Duration, PathBuf, Process};
+    use super::{BTreeSet, Duration, PathBuf, Process, Usage};
+
+    pub(crate) fn usage(_: i32) -> Option<Usage> {
+        None
+    }
 
     pub(crate) fn process(_: i32) -> Option<Process> {
         None

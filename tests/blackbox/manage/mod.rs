@@ -14,6 +14,7 @@ mod hostile;
 mod hung;
 mod image;
 mod logs;
+mod overview;
 mod running;
 mod shared;
 
@@ -30,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
         hostile::cases(),
         hung::cases(),
         logs::cases(),
+        overview::cases(),
         doctor::cases(),
         running::cases(),
         attach::cases(),
