@@ -13,6 +13,7 @@ use procserv_ng::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime
 use procserv_ng::console::event::{ChildSlot, Event, ExitStatus, Sink};
 use procserv_ng::console::{Console, Settings};
 use procserv_ng::handover::format::decode_body;
+use procserv_ng::server::api::{ApiSession, Outcome};
 use procserv_ng::telnet::{Decoder, LineEnds, escape};
 
 /// The telnet decoder: however its input is cut, it gives the same; what it answers is bounded;
@@ -112,13 +113,52 @@ fn plain_log(pieces: &[&[u8]]) -> Vec<u8> {
     log
 }
 
+/// The lines of programs: each is answered once by one line of JSON, whatever it is, no session gets
+/// stuck, and its memory is bounded.
+pub fn api(input: &[u8]) {
+    let mut session = ApiSession::default();
+    let mut answers = 0;
+    for piece in input.chunks(97) {
+        session.push(piece);
+        while let Some(line) = session.take_line() {
+            answers += 1;
+            match line {
+                Ok(line) => session.answer(line.id.as_ref(), Outcome::done()),
+                Err(bad) => {
+                    let outcome = Outcome::Error { error: bad.error, message: bad.message };
+                    session.answer(bad.id.as_ref(), outcome);
+                }
+            }
+            let text = session.output().to_vec();
+            // The ID may be as long as a line, and each byte of it as long as `\u0000`.
+            assert!(text.len() <= 8 * (64 << 10), "{} bytes", text.len());
+            assert_eq!(text.iter().filter(|&&byte| byte == b'\n').count(), 1);
+            let line: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+            assert!(line.get("v") == Some(&1.into()), "no answer in JSON");
+            assert!(line.get("result").is_some() != line.get("error").is_some());
+            session.written(text.len());
+        }
+        assert!(session.accepts_input(), "the session is stuck");
+    }
+    session.end_input();
+    while let Some(line) = session.take_line() {
+        answers += 1;
+        drop(line);
+    }
+    assert!(session.is_finished(), "a line was not executed");
+    let lines = input.split(|&byte| byte == b'\n');
+    let lines = lines.filter(|line| !line.trim_ascii().is_empty()).count();
+    assert!(answers <= lines && (lines == 0 || answers > 0), "{answers} answers to {lines} lines");
+}
+
 /// The endpoint parser: never panics, and what it prints of an endpoint is that endpoint. The
 /// input begins with `l` or another letter for a log or a control endpoint, in upper case if it is
 /// open to all hosts.
 pub fn endpoint(input: &[u8]) {
     let Some((letter, spec)) = input.split_first() else { return };
     // The user database is no part of this.
-    let place = spec.strip_prefix(b"raw:").unwrap_or(spec);
+    let place = spec.strip_prefix(b"view:").unwrap_or(spec);
+    let place = place.strip_prefix(b"raw:").unwrap_or(place);
     if place.starts_with(b"unix:") && place.iter().filter(|&&byte| byte == b':').count() >= 4 {
         return;
     }
@@ -131,8 +171,10 @@ pub fn endpoint(input: &[u8]) {
         Ok(endpoint) => {
             let printed = endpoint.to_bytes();
             let raw: &[u8] = if endpoint.raw { b"raw:" } else { b"" };
-            let place = printed.strip_prefix(raw).unwrap_or(&printed);
-            let spec = [raw, place.strip_prefix(b"tcp:").unwrap_or(place)].concat();
+            let view: &[u8] = if endpoint.view { b"view:" } else { b"" };
+            let kind = [view, raw].concat();
+            let place = printed.strip_prefix(&*kind).unwrap_or(&printed);
+            let spec = [&*kind, place.strip_prefix(b"tcp:").unwrap_or(place)].concat();
             assert_eq!(Endpoint::parse(OsStr::from_bytes(&spec), access), Ok(endpoint));
         }
         Err(error) => assert!(!error.message(OsStr::new("procServ")).is_empty()),

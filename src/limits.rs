@@ -204,6 +204,21 @@ pub(crate) const OVERLAP_GRACE: u32 = 10;
 /// Messages to a service manager that are read from one child in one turn.
 pub(crate) const NOTIFICATIONS_PER_TURN: usize = 16;
 
+// The interface for programs.
+
+/// Bytes of one line that a program sends: more than a person pastes, and little memory.
+pub const API_LINE_MAX: usize = 64 << 10;
+
+/// A program with so many bytes of answers and events that it has not taken is not read, and misses
+/// events: some hundred events, or ten times a status.
+pub const API_OUTPUT_MAX: usize = 256 << 10;
+
+/// Lines of one program that are executed in one turn of the loop: each may ask for a whole status.
+pub(crate) const API_BUDGET: usize = 16;
+
+/// Commands that one program may give in a second. Each has a line on the console and an event.
+pub(crate) const API_COMMANDS_PER_SECOND: u32 = 20;
+
 // Files and syslog.
 
 /// Buffers on their way to the thread that writes the log. Two keep the thread busy while the
@@ -297,6 +312,10 @@ pub(crate) const WATCHDOG_MIN: Duration = Duration::from_millis(1);
 /// Bytes in each half of the file in memory that outlives a crash. The file takes only the memory
 /// that is written to.
 pub const FDSTORE_SLOT_SIZE: usize = 64 << 20;
+
+/// At exit, how long the service manager may take to hear what it is to close. The next server has
+/// it close what is left.
+pub(crate) const FDSTORE_LINGER: Duration = Duration::from_secs(2);
 
 /// How often a descriptor is offered again that the service manager had no room for.
 pub(crate) const FDSTORE_RETRY: Duration = Duration::from_millis(20);

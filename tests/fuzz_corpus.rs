@@ -38,6 +38,34 @@ fn log_plain() {
 }
 
 #[test]
+fn api() {
+    replay("api", checks::api);
+}
+
+/// Lines like those of the corpus, changed at random.
+#[test]
+fn api_lines_that_are_changed_at_random() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/api");
+    let corpus: Vec<Vec<u8>> =
+        fs::read_dir(dir).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
+    let rounds = std::env::var("FUZZ_ROUNDS").map_or(300, |rounds| rounds.parse().unwrap());
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..rounds {
+        let mut bytes = random.choice(&corpus).cloned().unwrap();
+        for _ in 0..random.usize(..6) {
+            let at = random.usize(..=bytes.len());
+            match random.u8(..5) {
+                0 | 1 => bytes.insert(at, random.u8(..)),
+                2 if at < bytes.len() => drop(bytes.remove(at)),
+                3 => bytes.truncate(at),
+                _ => bytes.extend_from_slice(random.choice(&corpus).unwrap()),
+            }
+        }
+        checks::api(&bytes);
+    }
+}
+
+#[test]
 fn endpoint() {
     replay("endpoint", checks::endpoint);
 }

@@ -17,6 +17,7 @@ complete -c procServ -l timefmt -d 'set time format (strftime) to <str>' -r -f
 complete -c procServ -s x -l logoutcmd -d 'command to logout client connection (^ for ctrl)' -r -f
 complete -c procServ -s g -l grace-period -d 'time [sec] after SIGTERM before child gets SIGKILL' -r -f
 complete -c procServ -l allow-from -d 'let in TCP clients from networks <nets> only' -r -f
+complete -c procServ -l api -d 'let programs connect to Unix socket <endpoint> (JSON)' -r -f
 complete -c procServ -l compat -d 'use the messages of procServ <version> (2.7)' -r -f
 complete -c procServ -l crlf -d 'CR LF of telnet clients: join (to one CR) or keep' -r -f
 complete -c procServ -l events -d 'append what happens to <file>, as JSON' -r -F

@@ -1,12 +1,14 @@
 //! Values of the options that procServ does not have. They are strict: a wrong value is an error
 //! that names the option, and nothing is started.
 
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use super::matches::Matches;
 use super::numeric::Numbers;
 use crate::config::control_char;
+use crate::config::endpoint::{Endpoint, EndpointError};
 use crate::config::listen::{ListenTarget, ListenUri};
 use crate::config::network::AllowedNetworks;
 use crate::config::{MessageStyle, OverlapOptions, Rotation};
@@ -30,10 +32,29 @@ pub(super) fn allow_from(given: Matches) -> Result<Option<AllowedNetworks>, Stri
     for list in given.values("allow-from") {
         let list = list.to_string_lossy();
         networks.get_or_insert_with(AllowedNetworks::default).add(&list).map_err(|net| {
-            format!("invalid network '{net}' for --allow-from (ADDRESS or ADDRESS/BITS)")
+            format!(
+                "invalid network '{net}' for --allow-from \
+                 ([user=|logger=|viewer=] ADDRESS or ADDRESS/BITS)"
+            )
         })?;
     }
     Ok(networks)
+}
+
+/// Returns the endpoint of `--api`.
+pub(super) fn api(given: Matches) -> Result<Option<Endpoint>, Vec<u8>> {
+    let parse = |spec: OsString| {
+        Endpoint::parse_api(&spec).map_err(|error| {
+            let head = [b"invalid endpoint '", spec.as_bytes(), b"' for --api "].concat();
+            match error {
+                EndpointError::UnknownUser(_) | EndpointError::UnknownGroup(_) => {
+                    [head, b"(".to_vec(), error.message(OsStr::new("")), b")".to_vec()].concat()
+                }
+                _ => [head, b"(unix:PATH or unix:USER:GROUP:PERM:PATH)".to_vec()].concat(),
+            }
+        })
+    };
+    given.value("api").map(parse).transpose()
 }
 
 /// Returns `--compat`.

@@ -67,6 +67,7 @@ pub(super) fn config(
     extensions::check_notify(given, notify)?;
     let history = extensions::history(given)?;
     let allow_from = extensions::allow_from(given)?;
+    let api = extensions::api(given)?;
     let style = extensions::message_style(given)?;
     let join_line_ends = extensions::join_line_ends(given)?;
     let holdoff_max = extensions::holdoff_max(given, numbers.holdoff)?;
@@ -96,7 +97,7 @@ pub(super) fn config(
             (true, true) => RunMode::DebugForeground,
         },
         quiet: given.has("quiet"),
-        endpoints: Endpoints { controls, log, allow_from },
+        endpoints: Endpoints { controls, log, api, allow_from },
         child: ChildOptions {
             command,
             args,

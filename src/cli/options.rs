@@ -72,6 +72,7 @@ pub fn definition() -> Command {
             value("grace-period", "n", "time [sec] after SIGTERM before child gets SIGKILL")
                 .short('g'),
             value("allow-from", "nets", "let in TCP clients from networks <nets> only"),
+            value("api", "endpoint", "let programs connect to Unix socket <endpoint> (JSON)"),
             flag("announce", "tell everybody who attaches and who leaves"),
             value("compat", "version", "use the messages of procServ <version> (2.7)"),
             value("crlf", "how", "CR LF of telnet clients: join (to one CR) or keep"),
@@ -157,6 +158,7 @@ pub(super) fn help(argv0: &OsStr) -> Vec<u8> {
                      the same with owner, group and permissions (octal)
     fd:<name>        socket passed by systemd, by its name or number
     raw:<endpoint>   any of these, without telnet
+    view:<endpoint>  any of these, to watch only
 <command args ...>   command line to start child process
 Options:
 ",

@@ -171,6 +171,8 @@ pub struct Endpoints {
     pub controls: Vec<Endpoint>,
     /// `-l`: the log endpoint.
     pub log: Option<Endpoint>,
+    /// `--api`: the endpoint for programs.
+    pub api: Option<Endpoint>,
     /// `--allow-from`: the networks that TCP clients may come from; `None` means all.
     pub allow_from: Option<AllowedNetworks>,
 }

@@ -1,9 +1,11 @@
 //! What happened, for the files of `--events` and `--status-file`. The console only collects it; the
 //! server drains it with [`Console::poll_audit_event`](super::Console::poll_audit_event).
 
+use crate::config::RestartMode;
+
 use super::event::{ClientId, DisconnectReason, ExitStatus, Subsystem};
 
-/// A command that a client gave by a character.
+/// A command that a client gave, by a character or as a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Kill the child.
@@ -14,7 +16,9 @@ pub enum Command {
     Restart,
     /// Replace the child by one that is started beside it.
     Reload,
-    /// End the server, as no child runs.
+    /// Set this restart mode.
+    SetMode(RestartMode),
+    /// End the server: by a character only if no child runs.
     Quit,
     /// Close the client's connection.
     Logout,

@@ -18,9 +18,27 @@ pub enum Role {
     /// Types to the child and gives commands.
     #[n(0)]
     User,
-    /// Only reads.
+    /// Only reads, with stamps and without being told who else is there.
     #[n(1)]
     Logger,
+    /// Sees what a user sees, and only reads.
+    #[n(2)]
+    Viewer,
+    /// A program: it sends requests, and gets answers instead of the console.
+    #[n(3)]
+    Api,
+}
+
+impl Role {
+    /// Returns the role's name in the records and in `--allow-from`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::User => "user",
+            Role::Logger => "logger",
+            Role::Viewer => "viewer",
+            Role::Api => "api",
+        }
+    }
 }
 
 /// How a client is connected, and which protocol it speaks.
@@ -39,10 +57,18 @@ pub enum ClientKind {
     /// A pipe as the standard input of `-f`. It only sends, and greetings do not count it.
     #[n(2)]
     Pipe,
+    /// A Unix socket of `--api`.
+    #[n(4)]
+    Api,
 }
 
 impl ClientKind {
-    /// Returns true if the client is a connection that a listening socket accepted.
+    /// Returns true if the client gets the console stream and counts in greetings.
+    pub fn reads_stream(self) -> bool {
+        !matches!(self, ClientKind::Pipe | ClientKind::Api)
+    }
+
+    /// Returns true if the client is a connection to the console that a listening socket accepted.
     pub fn is_socket(self) -> bool {
         matches!(self, ClientKind::Telnet | ClientKind::Raw)
     }

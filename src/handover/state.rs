@@ -88,6 +88,9 @@ pub struct State {
     /// Nanoseconds from the second `started` to the start of the server.
     #[cbor(n(20), default)]
     pub started_nanos: u32,
+    /// The clients of `--api`.
+    #[cbor(n(21), default)]
+    pub api: Vec<ApiState>,
 }
 
 /// What was true when the first server of a chain of upgrades started, and its successors need.
@@ -236,6 +239,9 @@ pub enum ConnectionKind {
     /// A pipe that only sends.
     #[n(1)]
     Pipe,
+    /// A Unix socket of `--api`.
+    #[n(4)]
+    Api,
 }
 
 /// A file that the console is written to.
@@ -340,6 +346,33 @@ pub struct ClientState {
     pub since: i64,
 }
 
+/// A client of `--api`.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ApiState {
+    /// The ID of the client.
+    #[n(0)]
+    pub id: u64,
+    /// What the client sent and was not executed.
+    #[cbor(n(1), default)]
+    pub input: Text,
+    /// True while the rest of a line that is too long is thrown away.
+    #[cbor(n(2), default)]
+    pub discarding: bool,
+    /// True if the client has ended its side of the connection.
+    #[cbor(n(3), default)]
+    pub input_ended: bool,
+    /// Lines that the client has not taken.
+    #[cbor(n(4), default)]
+    pub output: Text,
+    /// True if the client is sent status and events.
+    #[cbor(n(5), default)]
+    pub subscribed: bool,
+    /// How many events the client missed and has not been told of.
+    #[cbor(n(6), default)]
+    pub skipped: u64,
+}
+
 /// When a file that failed is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -416,6 +449,7 @@ impl ConnectionKind {
             ConnectionKind::Raw => ClientKind::Raw,
             ConnectionKind::Terminal(_) => ClientKind::Terminal,
             ConnectionKind::Pipe => ClientKind::Pipe,
+            ConnectionKind::Api => ClientKind::Api,
         }
     }
 }

@@ -52,6 +52,7 @@ pub fn definition() -> Command {
                 .hide_possible_values(true)
                 .help("Order: name, state, up, restarts"),
         ]),
+        events(),
         logs(),
         upgrade(),
         Command::new("doctor")
@@ -173,6 +174,15 @@ fn attach() -> Command {
     ])
 }
 
+fn events() -> Command {
+    Command::new("events").about("Show who did what and what happened, of all instances").args([
+        flag("follow", Some('f'), "Keep printing new events").conflicts_with("until"),
+        time("since", 'S', "Only what happened since <time>, such as -1h or yesterday"),
+        time("until", 'U', "Only what happened until <time>"),
+        patterns(),
+    ])
+}
+
 fn logs() -> Command {
     Command::new("logs").about("Show the output of instances").args([
         flag("follow", Some('f'), "Keep printing new output"),
@@ -222,6 +232,10 @@ fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Arg {
 
 fn value(long: &'static str, short: char, value: &'static str, help: &'static str) -> Arg {
     Arg::new(long).long(long).short(short).value_name(value).help(help)
+}
+
+fn time(long: &'static str, short: char, help: &'static str) -> Arg {
+    value(long, short, "time", help).allow_hyphen_values(true)
 }
 
 fn name() -> Arg {

@@ -21,7 +21,8 @@
 //! | [`systemd::systemctl`] | calls of systemctl |
 //! | [`mod@commands::add`], [`commands::remove`], [`commands::edit`], [`commands::enable`], [`commands::control`] | commands that change something |
 //! | [`inspect`] | the running servers and their children |
-//! | [`commands::list`], [`commands::status`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
+//! | [`timestamp`] | times as users write them |
+//! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::upgrade`] | replaces the program of running servers |
 //! | [`commands::conserver`] | writes a configuration for conserver |
@@ -35,6 +36,7 @@ pub(crate) mod limits;
 pub(crate) mod output;
 pub mod registry;
 pub(crate) mod systemd;
+pub(crate) mod timestamp;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -43,7 +45,8 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
-    add, attach, conserver, control, doctor, edit, enable, list, logs, remove, status, upgrade,
+    add, attach, conserver, control, doctor, edit, enable, events, list, logs, pager, remove,
+    status, upgrade,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -131,14 +134,20 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
+        "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, json),
         "upgrade" => upgrade::upgrade(&registry, arguments, json),
         "doctor" => doctor::doctor(&registry, json),
         "write-procs-cf" => conserver::write(&registry, arguments, json),
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
+    // The process that waits for the pager is this one: the interrupt key must not end it.
+    let _pager = match name {
+        "events" if !arguments.get_flag("follow") => pager::start(),
+        _ => None,
+    };
     match name {
-        "add" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
+        "add" | "events" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
         _ => run(),
     }
 }

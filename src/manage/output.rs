@@ -112,3 +112,17 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        for (seconds, long, short) in
+            [(0, "0s", "0s"), (61, "1m01s", "1m"), (3600, "1h00m", "1h"), (90_061, "1d01h", "1d")]
+        {
+            assert_eq!((span(seconds).as_str(), age(seconds).as_str()), (long, short));
+        }
+    }
+}

@@ -177,7 +177,7 @@ fn options_of_our_own_are_strict() {
         (["--compat", "2.8"], "invalid version '2.8' for --compat (only 2.7)"),
         (
             ["--allow-from", "10/8"],
-            "invalid network '10/8' for --allow-from (ADDRESS or ADDRESS/BITS)",
+            "invalid network '10/8' for --allow-from ([user=|logger=|viewer=] ADDRESS or ADDRESS/BITS)",
         ),
     ] {
         let exit = run(&[&options[..], &["2000", "cmd"]].concat()).unwrap_err();
@@ -295,6 +295,7 @@ fn forms(option: &str) -> &'static [&'static str] {
         "holdoff-max" => &["N"],
         "overlap" => &["N"],
         "log-rotate" | "events-rotate" => &["N", "5,N", "Nk"],
+        "api" => &["unix:::N:path"],
         "port" | "logport" => &["N", "127.0.0.1:N", "N.0.0.1:1", "[::1]:N", "unix:::N:path"],
         "listen" => &["tcp://:N", "fd://N"],
         "allow-from" => &["10.0.0.0/N", "N.0.0.0", "::/N"],

@@ -259,13 +259,18 @@ impl Supervisor {
 
     /// Switches to the next mode: ON, OFF, ONESHOT if users know it, ON.
     pub fn toggle(&mut self, with_oneshot: bool) -> RestartMode {
-        self.mode = match self.mode {
+        self.set_mode(match self.mode {
             RestartMode::On => RestartMode::Off,
             RestartMode::Off if with_oneshot => RestartMode::Oneshot,
             RestartMode::Off | RestartMode::Oneshot => RestartMode::On,
-        };
-        self.oneshot_start_pending |= self.mode == RestartMode::Oneshot;
+        });
         self.mode
+    }
+
+    /// Switches to this mode.
+    pub fn set_mode(&mut self, mode: RestartMode) {
+        self.mode = mode;
+        self.oneshot_start_pending |= mode == RestartMode::Oneshot;
     }
 
     /// The child that was asked for runs. Returns the child that it was started beside.

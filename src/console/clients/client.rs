@@ -25,15 +25,10 @@ pub(crate) struct Client {
 
 impl Console {
     pub(crate) fn join(&mut self, id: ClientId, role: Role, kind: ClientKind) {
-        // A pipe only sends.
-        let from = match kind {
-            ClientKind::Pipe => self.stream.head(),
-            ClientKind::Telnet | ClientKind::Terminal | ClientKind::Raw => {
-                self.stream.replay_point()
-            }
-        };
+        let reads = kind.reads_stream();
+        let from = if reads { self.stream.replay_point() } else { self.stream.head() };
         let mut reader = StreamReader::new(from, self.settings.encoding(role, kind));
-        if kind != ClientKind::Pipe {
+        if reads {
             reader.stage(&self.greeting(role));
         }
         if kind == ClientKind::Telnet {
@@ -62,7 +57,7 @@ impl Console {
         who: &str,
         now: Timestamps,
     ) {
-        if self.settings.console.announce && role == Role::User && kind != ClientKind::Pipe {
+        if self.settings.console.announce && role == Role::User && kind.reads_stream() {
             self.announced.insert(id, who.to_owned());
             self.say_line(&messages::attached(who), now);
         }
@@ -85,8 +80,8 @@ impl Console {
         let server_started = self.time(self.settings.server_started);
         let child_started = child.map(|child| self.time(child.started)).unwrap_or_default();
         let clients = match role {
-            Role::User => Some(self.count_clients()),
-            Role::Logger => None,
+            Role::User | Role::Viewer => Some(self.count_clients()),
+            Role::Logger | Role::Api => None,
         };
         let times = (&*server_started, &*child_started);
         let troubles = self.greeting_troubles();
@@ -108,7 +103,7 @@ impl Console {
     }
 
     fn count_clients(&self) -> ClientCount {
-        let counted = self.clients.values().filter(|client| client.kind != ClientKind::Pipe);
+        let counted = self.clients.values().filter(|client| client.kind.reads_stream());
         let loggers = counted.clone().filter(|client| client.role == Role::Logger).count();
         ClientCount { users: counted.count() - loggers, loggers }
     }
@@ -146,10 +141,11 @@ impl Console {
         }
     }
 
-    /// Returns true if this client has been sent everything. A pipe is sent nothing.
+    /// Returns true if this client has been sent everything. A pipe and a program are sent nothing
+    /// of the stream.
     pub fn is_drained(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_none_or(|client| {
-            client.kind == ClientKind::Pipe || client.reader.is_empty(&self.stream)
+            !client.kind.reads_stream() || client.reader.is_empty(&self.stream)
         })
     }
 

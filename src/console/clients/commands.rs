@@ -18,7 +18,7 @@ impl Console {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        if client.role == Role::Logger {
+        if client.role != Role::User {
             return;
         }
         let mut data = std::mem::take(&mut self.scratch);
@@ -34,7 +34,10 @@ impl Console {
         } else {
             data.extend_from_slice(bytes);
         }
-        self.process_input(id, &data, now);
+        // A viewer negotiates as any client does, and can do nothing else.
+        if client.role == Role::User {
+            self.process_input(id, &data, now);
+        }
         self.scratch = data;
     }
 
@@ -135,22 +138,27 @@ impl Console {
             let command = if running { Command::Kill } else { Command::Restart };
             self.record_command(id, command, times);
             if running {
-                self.cancel_replacement();
-                self.input.clear();
-                if self.supervisor.awaits_daemon() && self.settings.restart.kill_signal != 0 {
-                    // There is no known process that a signal could be sent to.
-                    self.give_up_daemon(now);
-                } else {
-                    self.signal(self.settings.restart.kill_signal);
-                }
-                if self.settings.restart.kill_signal != 0 {
-                    self.old_was_killed(now);
-                }
+                self.kill_child(now);
             } else {
                 start = true;
             }
         }
         start
+    }
+
+    /// Sends the kill signal to the child, and to the old one if there are two.
+    pub(super) fn kill_child(&mut self, now: Timestamps) {
+        self.cancel_replacement();
+        self.input.clear();
+        if self.supervisor.awaits_daemon() && self.settings.restart.kill_signal != 0 {
+            // There is no known process that a signal could be sent to.
+            self.give_up_daemon(now);
+        } else {
+            self.signal(self.settings.restart.kill_signal);
+        }
+        if self.settings.restart.kill_signal != 0 {
+            self.old_was_killed(now);
+        }
     }
 
     /// A client gave a command so many times. What the command changes, and that it was given, outlives

@@ -5,3 +5,4 @@ pub(crate) mod client;
 pub(crate) mod command_rate;
 pub(crate) mod commands;
 pub(crate) mod input_queue;
+pub mod requests;

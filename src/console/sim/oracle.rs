@@ -130,7 +130,7 @@ impl Oracle {
         who: &str,
         now: Timestamps,
     ) {
-        let is_told = role == Role::User && kind != ClientKind::Pipe;
+        let is_told = role == Role::User && kind.reads_stream();
         if self.settings.console.announce && is_told && !self.exiting {
             self.announced.insert(id, who.to_owned());
             self.say_line(&format!("@@@ {who} attached\r\n"), now);

@@ -12,7 +12,7 @@ use crate::config::{CommandChars, RestartMode};
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
-use crate::console::event::{ChildSlot, ClientKind, Event, ExitStatus, Sink};
+use crate::console::event::{ChildSlot, Event, ExitStatus, Sink};
 use crate::limits::{
     CLIENT_BUDGET, CLIENT_WAIT, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET, STAGE_MAX, STREAM_BUFFER_MAX,
     STREAM_BUFFER_MIN,
@@ -158,7 +158,8 @@ impl Simulation {
             26..30 => self.child_reads(),
             30 => self.child_ends(),
             31..33 => self.join(),
-            33..42 => self.client_sends(),
+            33..40 => self.client_sends(),
+            40..42 => self.client_requests(),
             42..52 => self.client_reads(),
             52 => self.client_changes(),
             53..61 => self.sink_works(),
@@ -406,7 +407,7 @@ impl Simulation {
         assert!(self.console.stream.memory() <= STREAM_BUFFER_MIN.max(4 * kept));
         for client in &self.clients {
             if let Some(known) = self.console.clients.get(&client.id)
-                && client.kind != ClientKind::Pipe
+                && client.kind.reads_stream()
             {
                 assert_eq!(known.reader.memory(), 0);
             }

@@ -6,7 +6,7 @@ use crate::console::Chunk;
 use crate::console::event::{ChildSlot, Role, Subsystem};
 use crate::console::snapshot::Snapshot;
 use crate::handover::state::{
-    ClientState, HistoryState, PassedSinkState, RecordedChild, RecordsState,
+    ApiState, ClientState, HistoryState, PassedSinkState, RecordedChild, RecordsState,
 };
 use crate::sys::process::user::Account;
 
@@ -56,6 +56,15 @@ pub fn state() -> State {
     let [entry, exit] = [40, 41].map(|number| descriptor(number, 0o140_000));
     let retry = state.log.and_then(|log| log.retry);
     state.passed_log = Some(PassedSinkState { entry, exit, retry });
+    state.api = vec![ApiState {
+        id: 7,
+        input: Text(b"{\"requ".to_vec()),
+        discarding: true,
+        input_ended: true,
+        output: Text(b"{\"v\":1}\n".to_vec()),
+        subscribed: true,
+        skipped: 5,
+    }];
     state.records.history = HistoryState {
         ends: vec!["{\"pid\":4240,\"code\":1}".to_owned()],
         children: vec![RecordedChild {
@@ -142,6 +151,7 @@ fn first(console: Snapshot) -> State {
         descendants_since: Some(77_000),
         program: Some(Text(b"/opt/current/procServ".to_vec())),
         passed_log: None,
+        api: Vec::new(),
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn status(
     if json {
         output::print_json(&all.iter().map(of_programs).collect())?;
     } else if matches.get_flag("plain") {
+        all.sort_by_key(|one| one.instance.as_ref().map(|instance| instance.place));
         output::print(&all.iter().map(of_helper).collect::<String>())?;
     } else if all.is_empty() {
         output::print(if matches.get_flag("failed") {

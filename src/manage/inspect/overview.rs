@@ -24,6 +24,8 @@ use crate::manage::registry::{Instance, Registry, unit_name};
 pub(crate) struct Overview {
     pub(crate) name: String,
     pub(crate) state: State,
+    /// The configuration. None for an orphan and for a section that can't be used.
+    pub(crate) instance: Option<Arc<Instance>>,
     /// The server, if there is an info file.
     pub(crate) server: Option<ServerStatus>,
     /// What systemd says of the unit.
@@ -121,7 +123,11 @@ pub(crate) fn look(
                 known.state(registry, instance, is_hidden)
             }
         };
-        Overview { name, state, server, unit, ends, trouble }
+        let instance = match subject {
+            Subject::Configured(instance) => Some(instance),
+            Subject::Broken | Subject::Orphan => None,
+        };
+        Overview { name, state, instance, server, unit, ends, trouble }
     });
     Ok(found.collect())
 }

@@ -46,13 +46,13 @@ impl Configuration {
             let file = file.map_or_else(String::new, |file| file.display().to_string());
             problems.push(Problem::new(format!("{file} [{name}]: {what}")));
         };
-        for name in sources.ini.sections() {
+        for (place, name) in sources.ini.sections().enumerate() {
             match sources.instance(name) {
                 Ok(instance) => {
                     if instance.command.is_empty() {
                         complain(name, "no command");
                     }
-                    instances.insert(name.to_owned(), instance);
+                    instances.insert(name.to_owned(), Instance { place, ..instance });
                 }
                 Err(Unusable::Wrong(what)) => {
                     complain(name, &what);

@@ -18,6 +18,8 @@ pub(crate) struct Instance {
     pub(crate) file: PathBuf,
     /// All files with the section, in the order in which they are read.
     pub(crate) files: Vec<PathBuf>,
+    /// The place among all sections in the order of the files; 0 for one that is read alone.
+    pub(crate) place: usize,
     /// The words of the child's command line, after any options for the server. Empty if the
     /// section has no command: then the unit can't start.
     pub(crate) command: Vec<String>,
@@ -90,7 +92,7 @@ impl Instance {
         }
         if sources.is_system() {
             let user = user.get_or_insert_with(|| NOBODY.to_owned());
-            check_user(user).map_err(|problem| format!("user: {problem}"))?;
+            check_user(user, name).map_err(|problem| format!("user: {problem}"))?;
         } else if !is_given("user")? {
             user = None;
         }
@@ -98,6 +100,7 @@ impl Instance {
             name: name.to_owned(),
             file: sources.files(name).last().cloned().unwrap_or_default(),
             files: sources.files(name).to_vec(),
+            place: 0,
             command: split("command")?,
             chdir: sources.directory().join(chdir),
             user,
@@ -117,6 +120,10 @@ impl Instance {
             if value(key)?.is_some_and(|value| value.contains(ends) || value.ends_with('\\')) {
                 return Err(format!("{key}: a line end, or a backslash at the end"));
             }
+        }
+        // No command line can have one (execve(2)).
+        if instance.command.iter().chain(&instance.options).any(|word| word.contains('\0')) {
+            return Err("command or options: a zero byte".to_owned());
         }
         Ok(instance)
     }
@@ -221,14 +228,25 @@ fn is_tcp(endpoint: &str) -> bool {
     !address.starts_with("unix:") && !address.starts_with("fd:")
 }
 
-/// Checks that a user is root only if the file says `user = root`.
+/// Checks that the user of the instance `name` is root only if the file says `user = root`.
 ///
 /// # Errors
-/// Another word for root.
-fn check_user(user: &str) -> Result<(), String> {
-    let is_zero = user.trim_start_matches('+').parse::<u64>() == Ok(0);
-    // In a unit of the machine these specifiers are root's (systemd.unit(5)).
-    if is_zero || user.contains("%u") || user.contains("%U") {
+/// Another word for root; a word that systemd makes nothing of.
+fn check_user(user: &str, name: &str) -> Result<(), String> {
+    // What systemd makes of the specifiers that come from the name of the unit (systemd.unit(5)).
+    let (prefix, instance) = name.split_once('@').unwrap_or((name, ""));
+    let last = prefix.rsplit('-').next().unwrap_or_default();
+    let mut expanded = user.to_owned();
+    for (specifier, value) in [("%i", instance), ("%I", instance), ("%j", last), ("%J", last)] {
+        expanded = expanded.replace(specifier, value);
+    }
+    if expanded.is_empty() {
+        return Err(format!("{user:?} is nothing for the name {name}"));
+    }
+    let is_zero = expanded.trim_start_matches('+').parse::<u64>() == Ok(0);
+    let is_name = expanded == "root" && user != "root";
+    // In a unit of the machine these specifiers are root's.
+    if is_zero || is_name || user.contains("%u") || user.contains("%U") {
         return Err(format!("{user:?} is root: say user = root"));
     }
     Ok(())

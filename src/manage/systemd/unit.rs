@@ -185,7 +185,8 @@ pub(crate) enum UnitState {
     Missing,
     /// The instance has been changed since the unit was written.
     Old,
-    /// The unit is not what the instance says, and was not written by this program.
+    /// The unit is not what the instance says, and was written neither by this program nor by
+    /// procServ's helper.
     Foreign,
     /// The generator has not run since the instance was changed.
     Unread,
@@ -199,6 +200,7 @@ pub(crate) fn state(registry: &Registry, instance: &Instance) -> UnitState {
         true if directives(old) == directives(&new) => UnitState::Good,
         true => UnitState::Old,
         false if settings(old) == settings(&new) => UnitState::Good,
+        false if is_of_the_helper(old, name) => UnitState::Old,
         false => UnitState::Foreign,
     };
     let link = registry.unit_link(name);
@@ -279,6 +281,21 @@ pub(crate) fn write<'a>(
 /// Returns true if this program has written the unit, and may replace it.
 pub(crate) fn is_ours(text: &str) -> bool {
     text.starts_with(HEAD)
+}
+
+/// Returns true if procServ's helper has written the unit: it has no comment at its head, and executes
+/// the launcher. The helper, too, writes its units anew when an instance has changed.
+pub(crate) fn is_of_the_helper(text: &str, name: &str) -> bool {
+    let description = format!("Description=procServ for {name}");
+    let executes_launcher = |line: &str| {
+        let words = line.strip_prefix("ExecStart=").map(|command| command.split(' ').collect());
+        let words: Vec<&str> = words.unwrap_or_default();
+        matches!(words[..], [program, "--system" | "--user", last]
+            if program.ends_with("/procServ-launcher") && last == name)
+    };
+    text.starts_with("[Unit]\n")
+        && text.lines().any(|line| line == description)
+        && text.lines().any(executes_launcher)
 }
 
 /// The first line of the units that this program may replace.

@@ -14,6 +14,7 @@ use crate::console::clock::{Monotonic, Timestamps};
 use crate::console::event::{ChildSlot, DisconnectReason, Event, Role};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
 use crate::server::Server;
+use crate::server::api::ApiSession;
 use crate::server::os::fdstore;
 use crate::server::os::{Connection, System};
 use crate::server::records::{ClientInfo, EventBody};
@@ -121,20 +122,24 @@ impl<S: System> Server<S> {
 
     pub(crate) fn read_clients(&mut self, now: Timestamps) {
         for (&id, peer) in &mut self.peers {
+            let mut session = self.api.get_mut(&id);
             let mut read = 0;
             while read < CLIENT_BUDGET
                 && peer.source.is_readable()
                 && peer.leaving.is_none()
                 && self.console.accepts_input(id)
+                && session.as_ref().is_none_or(|session| session.accepts_input())
             {
-                match peer.read(&mut self.buffer) {
-                    Some(0) => drop(peer.leaving.get_or_insert(DisconnectReason::Closed)),
-                    Some(count) => {
+                match (peer.read(&mut self.buffer), &mut session) {
+                    (Some(0), Some(session)) if peer.leaving.is_none() => session.end_input(),
+                    (Some(count), Some(session)) => session.push(filled(&self.buffer, count)),
+                    (Some(0), None) => drop(peer.leaving.get_or_insert(DisconnectReason::Closed)),
+                    (Some(count), None) => {
                         let bytes = filled(&self.buffer, count);
                         self.console.handle(Event::Input { id, bytes }, now);
                         read += count;
                     }
-                    None => {}
+                    (None, _) => {}
                 }
             }
         }
@@ -161,7 +166,7 @@ impl<S: System> Server<S> {
         }
         for (connection, from, role, endpoint) in accepted {
             match from {
-                Some(peer) if !self.allows(peer) => self.refused(peer, &endpoint),
+                Some(peer) if !self.allows(peer, role) => self.refused(peer, &endpoint),
                 _ => self.join(connection, role, &endpoint, now),
             }
         }
@@ -171,9 +176,9 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Returns true if TCP clients with this address are let in.
-    fn allows(&self, peer: IpAddr) -> bool {
-        self.allowed_networks.as_ref().is_none_or(|networks| networks.allows(peer))
+    /// Returns true if TCP clients with this address and role are let in.
+    fn allows(&self, peer: IpAddr, role: Role) -> bool {
+        self.allowed_networks.as_ref().is_none_or(|networks| networks.allows(peer, role.name()))
     }
 
     /// Reports that a TCP client was not let in.
@@ -197,7 +202,9 @@ impl<S: System> Server<S> {
         match self.system.watch(&connection, token) {
             Ok(always) => {
                 let id = client_id(token);
-                if let Some(store) = &mut self.store {
+                if role == Role::Api {
+                    self.api.insert(id, ApiSession::default());
+                } else if let Some(store) = &mut self.store {
                     store.store(&fdstore::client(id), &connection, true);
                 }
                 if let Some(records) = &mut self.records {

@@ -1,5 +1,6 @@
 //! The loop: the console is told what happened, and what it decides is done.
 
+pub(crate) mod api;
 pub(crate) mod child;
 pub(crate) mod effects;
 pub(crate) mod input;
@@ -19,6 +20,7 @@ use mio::Token;
 use self::child::Child;
 use self::listener::Listener;
 use super::Server;
+use super::api::ApiSession;
 use super::os::System;
 use super::os::fdstore::FdStore;
 use super::records::Records;
@@ -79,6 +81,7 @@ impl<S: System> Server<S> {
         self.apply_effects(now);
         self.read_child(ChildSlot::Old, now);
         self.read_clients(now);
+        self.serve_api(now);
         self.accept(now);
         self.apply_effects(now);
         // Who caused what is a part of what outlives a crash.
@@ -88,6 +91,7 @@ impl<S: System> Server<S> {
         self.write_child();
         // A client sees its echo before the thread that writes the log is woken for it.
         self.write_clients();
+        self.write_api(now);
         self.write_sinks(now);
         let departed = self.drop_departed(now);
         if departed {
@@ -168,11 +172,16 @@ impl<S: System> Server<S> {
         let listeners = || self.listeners.iter().any(|listener| listener.has_work(now));
         let peers = || {
             self.peers.iter().any(|(&id, peer)| {
-                (peer.source.is_readable() && self.console.accepts_input(id))
+                (peer.source.is_readable() && self.accepts_input(id))
                     || (peer.source.is_writable() && peer.listens() && !self.console.is_drained(id))
             })
         };
-        children() || listeners() || peers()
+        children() || listeners() || peers() || self.has_api_work()
+    }
+
+    /// Returns true if a client may be read.
+    fn accepts_input(&self, id: ClientId) -> bool {
+        self.api.get(&id).is_none_or(ApiSession::accepts_input) && self.console.accepts_input(id)
     }
 
     pub(crate) fn debug_line(&mut self, line: &str) {

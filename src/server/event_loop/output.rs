@@ -3,6 +3,7 @@
 
 use crate::console::clock::Timestamps;
 use crate::console::event::{Event, Subsystem};
+use crate::handover::state::State;
 use crate::limits::WRITES_PER_TURN;
 use crate::server::Server;
 use crate::server::os::fdstore;
@@ -118,14 +119,16 @@ impl<S: System> Server<S> {
     /// Closes the connections of clients that are leaving. While the loop runs, this is the only
     /// place where connections are closed. Returns true if there was one.
     pub(crate) fn drop_departed(&mut self, now: Timestamps) -> bool {
-        let Server { peers, console, store, .. } = self;
+        let Server { peers, console, store, api, .. } = self;
         let before = peers.len();
         peers.retain(|&id, peer| {
             let Some(reason) = peer.leaving else {
                 return true;
             };
             console.handle(Event::Left { id, reason }, now);
-            if let Some(store) = store {
+            if api.remove(&id).is_none()
+                && let Some(store) = store
+            {
                 store.remove(&fdstore::client(id));
             }
             false
@@ -141,6 +144,8 @@ impl<S: System> Server<S> {
             return;
         }
         let state = self.state(self.console.crash_snapshot());
+        // Programs connect again after a crash.
+        let state = state.map(|state| State { api: Vec::new(), ..state });
         let Some(store) = &mut self.store else {
             return;
         };

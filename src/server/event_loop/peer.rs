@@ -3,7 +3,7 @@
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 
 use super::poll_stream::PollStream;
-use crate::console::event::{ClientKind, DisconnectReason};
+use crate::console::event::DisconnectReason;
 use crate::server::os::{Connection, Ready};
 
 /// One connection.
@@ -15,9 +15,9 @@ pub(crate) struct Peer<C> {
 }
 
 impl<C: Connection> Peer<C> {
-    /// Returns true if the client gets the console stream. A pipe does not.
+    /// Returns true if the client gets the console stream.
     pub(crate) fn listens(&self) -> bool {
-        self.source.stream().kind().client_kind() != ClientKind::Pipe
+        self.source.stream().kind().client_kind().reads_stream()
     }
 
     /// Reads once. Returns `None` if there is nothing to read now, 0 if the connection has ended or

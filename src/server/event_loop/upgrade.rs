@@ -27,6 +27,7 @@ use crate::handover::state::{
 use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE, UPGRADE_CHECKS};
 use crate::server::Server;
+use crate::server::api::ApiSession;
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::{Connection, ExecFailure, Process, Socket, System};
@@ -220,7 +221,7 @@ impl<S: System> Server<S> {
     /// Executes the new program. Returns only if that fails.
     fn exec_upgrade(&mut self, now: Timestamps) {
         let again = std::mem::take(&mut self.handover.upgrade_requested);
-        self.record_audit_events();
+        self.publish(now);
         let failure = match self.state(self.console.snapshot()) {
             Ok(mut state) => {
                 state.records = self.records.as_ref().map(|it| it.state(true)).unwrap_or_default();
@@ -311,6 +312,7 @@ impl<S: System> Server<S> {
             records: self.records.as_ref().map(|it| it.state(false)).unwrap_or_default(),
             child_sockets: child_sockets.collect::<io::Result<_>>()?,
             old_child,
+            api: self.api.iter().map(|(id, session)| session.state(id.0)).collect(),
             program: program.map(|path| Text(path.as_os_str().as_bytes().to_vec())),
         })
     }
@@ -339,6 +341,11 @@ impl<S: System> Server<S> {
         let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
         for id in gone.collect::<Vec<_>>() {
             self.console.handle(Event::Left { id, reason: DisconnectReason::Closed }, now);
+        }
+        let Server { api, peers, .. } = self;
+        api.retain(|id, _| peers.contains_key(id));
+        if let Some(records) = &mut self.records {
+            records.set_subscribed(self.api.values().any(ApiSession::is_subscribed));
         }
         self.console.handle(event, now);
         match &mut self.old_child {

@@ -11,6 +11,7 @@ use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 use nix::sys::stat::{SFlag, fstat};
 
 use super::{Connection, NonblockingIo, PeerIdentity};
+use crate::console::event::Role;
 use crate::handover::state::ConnectionKind;
 use crate::limits::DRAIN_MAX;
 use crate::sys::fd;
@@ -24,13 +25,19 @@ pub(crate) enum ClientStream {
     Raw(File),
     Terminal(Terminal),
     Pipe(File),
+    /// A Unix socket of `--api`.
+    Api(File),
 }
 
 impl ClientStream {
-    /// An accepted connection, `raw` if it is without telnet.
-    pub(crate) fn socket(connection: OwnedFd, raw: bool) -> ClientStream {
+    /// An accepted connection of a client with this role, `raw` if it is without telnet.
+    pub(crate) fn socket(connection: OwnedFd, role: Role, raw: bool) -> ClientStream {
         let connection = File::from(connection);
-        if raw { ClientStream::Raw(connection) } else { ClientStream::Telnet(connection) }
+        match role {
+            Role::Api => ClientStream::Api(connection),
+            _ if raw => ClientStream::Raw(connection),
+            _ => ClientStream::Telnet(connection),
+        }
     }
 
     /// Standard input under `-f`, if it can be a client: a terminal in the foreground, or a pipe.
@@ -70,12 +77,16 @@ impl ClientStream {
                 ClientStream::Terminal(Terminal::adopt(file, &modes)?)
             }
             ConnectionKind::Pipe => ClientStream::Pipe(file),
+            ConnectionKind::Api => ClientStream::Api(file),
         })
     }
 
     fn file(&self) -> &File {
         match self {
-            ClientStream::Telnet(file) | ClientStream::Raw(file) | ClientStream::Pipe(file) => file,
+            ClientStream::Telnet(file)
+            | ClientStream::Raw(file)
+            | ClientStream::Pipe(file)
+            | ClientStream::Api(file) => file,
             ClientStream::Terminal(terminal) => terminal.file(),
         }
     }
@@ -94,7 +105,9 @@ impl NonblockingIo for ClientStream {
 impl Connection for ClientStream {
     fn peer_identity(&self) -> PeerIdentity {
         match self {
-            ClientStream::Telnet(socket) | ClientStream::Raw(socket) => peer(socket),
+            ClientStream::Telnet(socket)
+            | ClientStream::Raw(socket)
+            | ClientStream::Api(socket) => peer(socket),
             ClientStream::Terminal(_) | ClientStream::Pipe(_) => PeerIdentity::Unknown,
         }
     }
@@ -105,6 +118,7 @@ impl Connection for ClientStream {
             ClientStream::Raw(_) => ConnectionKind::Raw,
             ClientStream::Terminal(terminal) => ConnectionKind::Terminal(terminal.saved()),
             ClientStream::Pipe(_) => ConnectionKind::Pipe,
+            ClientStream::Api(_) => ConnectionKind::Api,
         }
     }
 }
@@ -146,7 +160,8 @@ impl Drop for ClientStream {
     /// Lets the other side read an orderly end of file. If input was left unread, closing the
     /// socket would reset the connection, and output on its way would be lost.
     fn drop(&mut self) {
-        if let ClientStream::Telnet(file) | ClientStream::Raw(file) = self {
+        if let ClientStream::Telnet(file) | ClientStream::Raw(file) | ClientStream::Api(file) = self
+        {
             let _ = shutdown(file.as_raw_fd(), Shutdown::Write);
             let mut buffer = [0; 4096];
             for _ in 0..(DRAIN_MAX / buffer.len()) {

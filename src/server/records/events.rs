@@ -23,9 +23,8 @@ pub(super) struct EventsFile {
 }
 
 impl EventsFile {
-    /// Adds an event that happened this many milliseconds after the epoch, or counts it as lost.
-    pub(super) fn push(&mut self, event: &EventBody, millis: i64) {
-        let line = line(event, millis);
+    /// Adds an event as a line, or counts it as lost.
+    pub(super) fn push(&mut self, line: Vec<u8>) {
         // A single line has room whatever its length: otherwise the number of lost events would
         // never be written either.
         let has_room = self.pending.is_empty() || self.pending.len() + line.len() <= EVENTS_MAX;

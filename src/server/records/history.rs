@@ -165,7 +165,11 @@ impl History {
     ) {
         self.revision += 1;
         match *entry {
-            AuditEvent::Command(id, command @ (Command::Kill | Command::Reload), _) => {
+            AuditEvent::Command(
+                id,
+                command @ (Command::Kill | Command::Reload | Command::Quit),
+                _,
+            ) => {
                 let cause = json!({
                     "by": "client",
                     "command": command_name(command),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::ServerInfo;
+use crate::config::RestartMode;
 use crate::console::audit::Command;
 use crate::console::event::{ClientId, DisconnectReason, ExitStatus, Role, Subsystem};
 use crate::server::os::{PeerIdentity, SignalSender};
@@ -45,6 +46,8 @@ pub(crate) enum EventBody<'a> {
     },
     Command {
         command: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mode: Option<&'a str>,
         client: ClientJson<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         count: Option<u64>,
@@ -142,7 +145,7 @@ pub(crate) fn line(event: &EventBody, millis: i64) -> Vec<u8> {
 }
 
 /// Adds a line end to serialized JSON.
-pub(super) fn with_line_end(json: serde_json::Result<Vec<u8>>) -> Vec<u8> {
+pub(crate) fn with_line_end(json: serde_json::Result<Vec<u8>>) -> Vec<u8> {
     // Serializing to memory fails only for a map whose keys are no texts.
     debug_assert!(json.is_ok(), "no JSON: {json:?}");
     let mut text = json.unwrap_or_default();
@@ -156,8 +159,17 @@ pub(crate) fn command_name(command: Command) -> &'static str {
         Command::Toggle => "toggle",
         Command::Restart => "restart",
         Command::Reload => "reload",
+        Command::SetMode(_) => "mode",
         Command::Quit => "quit",
         Command::Logout => "logout",
+    }
+}
+
+pub(crate) fn mode_name(mode: RestartMode) -> &'static str {
+    match mode {
+        RestartMode::On => "ON",
+        RestartMode::Off => "OFF",
+        RestartMode::Oneshot => "ONESHOT",
     }
 }
 
@@ -223,8 +235,5 @@ pub(crate) fn client_json(
 }
 
 fn serialize_role<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match role {
-        Role::User => "user",
-        Role::Logger => "logger",
-    })
+    serializer.serialize_str(role.name())
 }

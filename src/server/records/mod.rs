@@ -2,6 +2,7 @@
 //! their own writes them, one job at a time; what happens meanwhile waits here.
 
 mod events;
+mod feed;
 pub(super) mod history;
 mod json;
 mod status;
@@ -12,17 +13,21 @@ mod writer;
 use std::collections::BTreeMap;
 use std::io;
 
+use serde_json::Value;
+
 use self::events::EventsFile;
+use self::feed::Feed;
+pub(super) use self::feed::Published;
 use self::history::History;
 pub(super) use self::history::LeftStatus;
-pub(super) use self::json::{ClientInfo, EndpointJson, EventBody};
+pub(super) use self::json::{ClientInfo, EndpointJson, EventBody, mode_name, with_line_end};
 use self::json::{ServerJson, client_json, command_name, disconnect_reason_name, subsystem_name};
 use self::status::StatusFile;
 pub(super) use self::writer::{RecordWriter, RecordsJob, RecordsReply};
 use super::os::PeerIdentity;
 use super::writers::WorkerHandle;
 use crate::console::Console;
-use crate::console::audit::AuditEvent;
+use crate::console::audit::{AuditEvent, Command};
 use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, Subsystem};
 use crate::handover::state::{ClientState, RecordsState, Text};
@@ -52,6 +57,8 @@ pub(super) struct Records<H> {
     events: Option<EventsFile>,
     /// With `--status-file`.
     status: Option<StatusFile>,
+    /// With subscribers of `--api`.
+    feed: Option<Feed>,
     writer: WriterState,
     /// How many bytes of events the writer's job has.
     in_flight: usize,
@@ -92,6 +99,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             history: History::default(),
             events: events.then(EventsFile::default),
             status: status.then(StatusFile::default),
+            feed: None,
             writer: WriterState::Idle,
             in_flight: 0,
             pause: None,
@@ -186,7 +194,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Records what the console did.
     pub(super) fn record_audit_event(&mut self, entry: AuditEvent, millis: i64) {
-        let Records { clients, server, events, history, .. } = self;
+        let Records { clients, server, events, feed, history, .. } = self;
         history.record_audit_event(&entry, clients, millis);
         let client = |id: ClientId| client_json(clients, id);
         let event = match &entry {
@@ -196,6 +204,10 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             }
             &AuditEvent::Command(id, command, times) => EventBody::Command {
                 command: command_name(command),
+                mode: match command {
+                    Command::SetMode(mode) => Some(mode_name(mode)),
+                    _ => None,
+                },
                 client: client(id),
                 count: Some(times).filter(|&times| times > 1),
             },
@@ -223,8 +235,8 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             }
             AuditEvent::UpgradeFailed(reason) => EventBody::UpgradeFailed { reason },
         };
-        if let Some(events) = events {
-            events.push(&event, millis);
+        if events.is_some() || feed.is_some() {
+            emit(events, feed, json::line(&event, millis));
         }
         if let AuditEvent::Left(id, _) = entry {
             self.clients.remove(&id);
@@ -234,7 +246,8 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     /// Records that the server starts.
     pub(super) fn begin(&mut self, millis: i64) {
         if let Some(events) = &mut self.events {
-            events.push(&EventBody::ServerStart(ServerJson::new(&self.server)), millis);
+            let event = EventBody::ServerStart(ServerJson::new(&self.server));
+            events.push(json::line(&event, millis));
         }
     }
 
@@ -243,9 +256,36 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         if let EventBody::Signal { signal, sender } = event {
             self.history.record_signal(signal, *sender, millis);
         }
-        if let Some(events) = &mut self.events {
-            events.push(event, millis);
+        if self.events.is_some() || self.feed.is_some() {
+            emit(&mut self.events, &mut self.feed, json::line(event, millis));
         }
+    }
+
+    /// Sets whether somebody is to be told of status and events.
+    pub(super) fn set_subscribed(&mut self, subscribed: bool) {
+        if subscribed != self.feed.is_some() {
+            self.feed = subscribed.then(Feed::default);
+        }
+    }
+
+    /// What subscribers are to be told.
+    pub(super) fn take_published(&mut self, console: &Console, now: Monotonic) -> Published {
+        self.feed.as_mut().map(|feed| feed.take(console.revision(), now)).unwrap_or_default()
+    }
+
+    /// Returns true if subscribers may have to be told of something at this revision of the console.
+    pub(super) fn has_published(&self, revision: u64) -> bool {
+        self.feed.as_ref().is_some_and(|feed| feed.has_news(revision))
+    }
+
+    /// The status as a value.
+    pub(super) fn status(&mut self, console: &Console, now: Monotonic) -> Value {
+        let Records { server, clients, history, .. } = self;
+        let status = status::value(console, server, clients, history, now);
+        if let Some(feed) = &mut self.feed {
+            feed.status_taken(console.recent_restarts(now).1);
+        }
+        status
     }
 
     /// Takes the writer's reply, and hands over what is new. Returns which subsystem works again, or
@@ -290,13 +330,14 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
+        let feed = self.feed.as_ref().and_then(Feed::deadline);
         // The writer's reply wakes the event loop by itself.
         if self.writer != WriterState::Idle || self.pause.is_some() {
-            return None;
+            return feed;
         }
         let events = self.events.as_ref().and_then(EventsFile::deadline);
         let status = self.status.as_ref().and_then(StatusFile::deadline);
-        events.into_iter().chain(status).min()
+        events.into_iter().chain(status).chain(feed).min()
     }
 
     /// At the end: hands the last job over, if the writer has no other now. What fails is not tried
@@ -359,6 +400,16 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             changes.extend(change.map(|change| (Subsystem::Status, change)));
         }
         changes
+    }
+}
+
+/// Adds an event, as a line, to the events file and to what subscribers are told.
+fn emit(events: &mut Option<EventsFile>, feed: &mut Option<Feed>, line: Vec<u8>) {
+    if let Some(feed) = feed {
+        feed.push(&line);
+    }
+    if let Some(events) = events {
+        events.push(line);
     }
 }
 

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::history::History;
 use super::json::{
-    ClientInfo, ClientJson, EndpointJson, VERSION, client_json, subsystem_name, with_line_end,
+    ClientInfo, ClientJson, EndpointJson, VERSION, client_json, mode_name, subsystem_name,
+    with_line_end,
 };
 use super::{ServerInfo, works_again};
-use crate::config::RestartMode;
 use crate::console::Console;
 use crate::console::child::status::ChildPhase;
 use crate::console::clock::Monotonic;
@@ -153,6 +153,17 @@ pub(super) fn text(
     with_line_end(serde_json::to_vec_pretty(&status(console, server, clients, history, now)))
 }
 
+/// The content of the file as a value, for programs.
+pub(super) fn value(
+    console: &Console,
+    server: &ServerInfo,
+    clients: &BTreeMap<ClientId, ClientInfo>,
+    history: &History,
+    now: Monotonic,
+) -> Value {
+    serde_json::to_value(status(console, server, clients, history, now)).unwrap_or_default()
+}
+
 fn status<'a>(
     console: &'a Console,
     server: &'a ServerInfo,
@@ -185,11 +196,7 @@ fn status<'a>(
         name: &server.name,
         argv: &server.argv,
         leaving: status.leaving,
-        mode: match status.mode {
-            RestartMode::On => "ON",
-            RestartMode::Off => "OFF",
-            RestartMode::Oneshot => "ONESHOT",
-        },
+        mode: mode_name(status.mode),
         restarts: console.restarts(),
         restarts_24h: console.recent_restarts(now).0,
         upgrades: history.upgrades(),

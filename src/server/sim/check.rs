@@ -62,6 +62,7 @@ impl Run {
         let all = if self.server.exit.is_some() { notes.len() } else { world.notes.len() };
         assert_eq!(Some(notes.as_slice()), world.notes.get(..all), "failed syncs");
         self.check_records(&world);
+        self.check_programs(&world);
         self.check_notifications(&world.notifications);
         let heard = stream.windows(READY.len()).any(|window| window == READY);
         assert!(self.server.console.status().ready || !heard, "not ready");
@@ -101,7 +102,9 @@ impl Run {
         if status.leaving {
             // A message for which there is no room at the end is lost.
             let last = notifications.rsplit(|message| message == upgrade::NEW).next().unwrap();
-            assert!(!last.iter().rev().skip(1).any(|message| message == "STOPPING=1"));
+            // The child may end after that.
+            let mut after = last.iter().skip_while(|message| *message != "STOPPING=1").skip(1);
+            assert!(after.all(|message| message.starts_with("STATUS=")), "{last:?}");
         } else {
             assert_eq!(last, Some(&line));
             assert_eq!(reloads, status.ready.then_some(false), "{notifications:?}");

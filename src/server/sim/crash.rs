@@ -9,7 +9,7 @@ use super::{Run, servers};
 use crate::console::Console;
 use crate::console::child::status::Status;
 use crate::console::event::{ChildProcess, ClientId, Event};
-use crate::handover::state::Descriptor;
+use crate::handover::state::{ConnectionKind, Descriptor};
 use crate::server::os::fdstore::{self, STATE};
 
 impl Run {
@@ -24,6 +24,8 @@ impl Run {
         // file is another descriptor after an upgrade.
         (running.next_token, running.log, running.store) =
             (saved.next_token, saved.log, saved.store);
+        // Programs connect again.
+        running.api.clear();
         assert_eq!(saved, running, "the saved state is not that of the server");
         let settings = settings_of(self.seed);
         let restored = Console::restore(settings, Box::new(Seconds), saved.console.clone());
@@ -42,7 +44,8 @@ impl Run {
         for listener in &saved.listeners {
             is_kept(fdstore::listener(listener.socket), listener.socket);
         }
-        for connection in &saved.connections {
+        let kept = saved.connections.iter().filter(|it| it.kind != ConnectionKind::Api);
+        for connection in kept {
             is_kept(fdstore::client(ClientId(connection.id)), connection.stream);
         }
         for child in [saved.child, saved.old_child].into_iter().flatten() {
@@ -56,8 +59,10 @@ impl Run {
     /// The server crashes when it is idle. Another one has the same clients and the same child, and
     /// passes on what they send.
     pub(super) fn crash(&mut self) {
-        let before = outline(&self.server.console);
-        let state = self.world.borrow().saved_state();
+        let mut before = outline(&self.server.console);
+        before.0.retain(|id| !self.server.api.contains_key(id));
+        let mut state = self.world.borrow().saved_state();
+        state.connections.retain(|connection| connection.kind != ConnectionKind::Api);
         self.world.borrow_mut().replace_server("the server crashes");
         // Descriptors that the service manager keeps are not closed with the server.
         self.world.borrow_mut().executed = Some(Vec::new());

@@ -9,6 +9,7 @@
 //!
 //! `SIM_SEED=N` runs one seed and prints each step, `SIM_SEEDS=N` runs so many.
 
+mod api_check;
 mod check;
 mod crash;
 mod peer_end;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use mio::Token;
 
+use self::api_check::Program;
 use self::peer_end::PeerEnd;
 use self::settings::{HOLDOFF, OTHER, Seconds, settings};
 use self::system::SimulatedSystem;
@@ -42,6 +44,8 @@ use crate::sys::fd;
 use crate::sys::process::ExitStatus;
 
 const LISTENER: Token = Token(0);
+/// The listener of programs. Other tokens are small numbers.
+const API_LISTENER: Token = Token(usize::MAX / 2);
 
 /// The run of one seed.
 struct Run {
@@ -54,6 +58,8 @@ struct Run {
     greeting: usize,
     /// The other clients, with the length of the stream when they joined, at least and at most.
     clients: BTreeMap<Id, (usize, usize)>,
+    /// The clients of `--api`.
+    programs: BTreeMap<Id, Program>,
     /// All clients that there ever were.
     everybody: BTreeSet<Id>,
     /// How many inputs the clients sent.
@@ -79,6 +85,7 @@ impl Run {
             reference,
             greeting,
             clients: BTreeMap::new(),
+            programs: BTreeMap::new(),
             everybody: BTreeSet::from([reference]),
             typed: 0,
             upgrades: 0,
@@ -144,6 +151,9 @@ impl Run {
 impl Run {
     /// Lets one thing happen outside the server.
     fn act(&mut self, step: u64) {
+        if self.world.borrow_mut().random.one_in(8) {
+            return self.program_acts();
+        }
         let mut world = self.world.borrow_mut();
         let ids: Vec<Id> = self.clients.keys().copied().collect();
         let anybody = (!ids.is_empty()).then(|| ids[world.random.below(ids.len())]);
@@ -276,7 +286,7 @@ impl Run {
         }
         for _ in 0..20_000 {
             let mut world = self.world.borrow_mut();
-            for id in self.clients.keys() {
+            for id in self.clients.keys().chain(self.programs.keys()) {
                 world.pipe(*id).room = usize::MAX;
                 world.take(*id, usize::MAX);
             }
@@ -289,7 +299,8 @@ impl Run {
             if self.server.exit.is_some() {
                 self.server.finish().unwrap();
                 let mut world = self.world.borrow_mut();
-                self.clients.keys().for_each(|&id| world.take(id, usize::MAX));
+                let programs = self.programs.keys();
+                self.clients.keys().chain(programs).for_each(|&id| world.take(id, usize::MAX));
                 return;
             }
             if self.turn() {

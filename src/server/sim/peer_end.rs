@@ -112,6 +112,7 @@ impl Connection for PeerEnd {
             ClientKind::Telnet => ConnectionKind::Telnet,
             ClientKind::Raw => ConnectionKind::Raw,
             ClientKind::Pipe => ConnectionKind::Pipe,
+            ClientKind::Api => ConnectionKind::Api,
             ClientKind::Terminal => ConnectionKind::Terminal(TermiosFlags {
                 input: 0,
                 output: 0,

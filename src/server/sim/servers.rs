@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::LISTENER;
 use super::peer_end::PeerEnd;
 use super::records_check;
 use super::settings::{Seconds, settings_of};
 use super::system::{SimulatedSocket, SimulatedSystem};
 use super::threads::log_handle;
 use super::world::Shared;
+use super::{API_LISTENER, LISTENER};
 use crate::config::endpoint::Address;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
@@ -19,6 +19,7 @@ use crate::handover::state::{
 };
 use crate::limits::READ_SIZE;
 use crate::server::Server;
+use crate::server::api::ApiSession;
 use crate::server::event_loop::Tokens;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
@@ -40,8 +41,10 @@ struct Parts {
 pub(super) fn fresh(world: &Shared, seed: u64) -> Server<SimulatedSystem> {
     let console = Console::new(settings_of(seed), Box::new(Seconds));
     let mut store = FdStore::new(Rc::new(SimulatedSystem(Rc::clone(world)))).unwrap();
-    let socket = SimulatedSocket::new(world);
-    store.store(&fdstore::listener(socket.descriptor()), &socket, true);
+    for api in [false, true] {
+        let socket = SimulatedSocket::new(world, api);
+        store.store(&fdstore::listener(socket.descriptor()), &socket, true);
+    }
     world.borrow_mut().memory = Some(store.memory().try_clone().unwrap().into());
     let parts = Parts {
         tokens: Tokens { next: LISTENER.0 + 1 },
@@ -79,12 +82,16 @@ pub(super) fn successor(world: &Shared, seed: u64, state: State) -> Server<Simul
         store: FdStore::adopt(Rc::new(SimulatedSystem(Rc::clone(world))), memory),
     };
     let mut server = assemble(world, console, parts);
+    for session in state.api {
+        server.api.insert(ClientId(session.id), ApiSession::restore(session));
+    }
     for connection in state.connections {
         let kind = match connection.kind {
             ConnectionKind::Telnet => ClientKind::Telnet,
             ConnectionKind::Pipe => ClientKind::Pipe,
             ConnectionKind::Terminal(_) => ClientKind::Terminal,
             ConnectionKind::Raw => ClientKind::Raw,
+            ConnectionKind::Api => ClientKind::Api,
         };
         let id = world.borrow().pipe_of(connection.stream);
         server.resume_client(ClientId(connection.id), PeerEnd::new(world, id, kind, 0));
@@ -95,7 +102,10 @@ pub(super) fn successor(world: &Shared, seed: u64, state: State) -> Server<Simul
 fn assemble(world: &Shared, console: Console, parts: Parts) -> Server<SimulatedSystem> {
     let Parts { tokens, children: [child, old_child], log_retry, records, store } = parts;
     let endpoint = Address::Abstract(b"sim".to_vec()).into();
-    let listener = Listener::new(LISTENER, SimulatedSocket::new(world), endpoint, Role::User);
+    let socket = |api| SimulatedSocket::new(world, api);
+    let listener = Listener::new(LISTENER, socket(false), endpoint, Role::User);
+    let endpoint = Address::Abstract(b"api".to_vec()).into();
+    let api_listener = Listener::new(API_LISTENER, socket(true), endpoint, Role::Api);
     let retry = log_retry.map(|retry| (Monotonic(retry.at), retry.on_output));
     Server {
         system: SimulatedSystem(Rc::clone(world)),
@@ -103,8 +113,9 @@ fn assemble(world: &Shared, console: Console, parts: Parts) -> Server<SimulatedS
         child,
         old_child,
         child_sockets: Vec::new(),
-        listeners: vec![listener],
+        listeners: vec![listener, api_listener],
         peers: BTreeMap::new(),
+        api: BTreeMap::new(),
         log: Some(SinkWriter::new(Sink::Log, log_handle(world)).with_retry(retry)),
         log_path: Some("log".into()),
         stdout: None,

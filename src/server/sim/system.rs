@@ -34,11 +34,17 @@ pub(super) struct SimulatedSystem(pub(super) Shared);
 pub(super) struct SimulatedSocket {
     world: Shared,
     file: Rc<File>,
+    /// True if it is the socket of programs.
+    api: bool,
 }
 
 impl SimulatedSocket {
-    pub(super) fn new(world: &Shared) -> SimulatedSocket {
-        SimulatedSocket { world: Rc::clone(world), file: Rc::clone(&world.borrow().listener) }
+    pub(super) fn new(world: &Shared, api: bool) -> SimulatedSocket {
+        let file = {
+            let world = world.borrow();
+            Rc::clone(if api { &world.api_listener } else { &world.listener })
+        };
+        SimulatedSocket { world: Rc::clone(world), file, api }
     }
 }
 
@@ -69,9 +75,13 @@ impl Socket for SimulatedSocket {
                 return Err(error);
             }
         }
-        let id = world.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        let (waiting, kind) = match self.api {
+            true => (&mut world.programs_waiting, ClientKind::Api),
+            false => (&mut world.waiting, ClientKind::Telnet),
+        };
+        let id = waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
         drop(world);
-        Ok((PeerEnd::new(&self.world, id, ClientKind::Telnet, 0), None))
+        Ok((PeerEnd::new(&self.world, id, kind, 0), None))
     }
 
     fn file(&self) -> Option<FileId> {

@@ -68,8 +68,12 @@ pub(super) struct World {
     pub(super) pipes: BTreeMap<Id, Pipe>,
     /// A file that stands for the descriptor of the listening socket.
     pub(super) listener: Rc<File>,
+    /// The same for the socket of programs.
+    pub(super) api_listener: Rc<File>,
     /// Connections that wait to be accepted.
     pub(super) waiting: VecDeque<Id>,
+    /// Connections of programs that wait to be accepted.
+    pub(super) programs_waiting: VecDeque<Id>,
     pub(super) ready_events: Vec<(Token, Ready)>,
     pub(super) signals: PendingSignals,
     /// The last one is the present child.
@@ -140,7 +144,9 @@ impl World {
             fd_limit: usize::MAX,
             pipes: BTreeMap::new(),
             listener: Rc::new(fd::in_memory(&[]).unwrap()),
+            api_listener: Rc::new(fd::in_memory(&[]).unwrap()),
             waiting: VecDeque::new(),
+            programs_waiting: VecDeque::new(),
             ready_events: Vec::new(),
             signals: PendingSignals::default(),
             children: Vec::new(),

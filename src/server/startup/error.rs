@@ -14,7 +14,7 @@ pub enum StartupError {
     Endpoint {
         /// The endpoint.
         endpoint: Endpoint,
-        /// `control` or `log`.
+        /// `control`, `log` or `api`.
         kind: &'static str,
         /// The error of the system.
         error: io::Error,

@@ -162,6 +162,8 @@ fn assemble(
         child,
         old_child: None,
         connections,
+        // A crash may have cut their lines.
+        api: Vec::new(),
         next_token,
         files,
         notifier,
@@ -238,8 +240,13 @@ fn bind(
     passed: &mut ListenFds,
     recovery: &mut Recovery,
 ) -> Result<Vec<ListeningSocket>, StartupError> {
-    let wanted: Vec<&Endpoint> =
-        config.endpoints.controls.iter().chain(&config.endpoints.log).collect();
+    let wanted: Vec<&Endpoint> = config
+        .endpoints
+        .controls
+        .iter()
+        .chain(&config.endpoints.log)
+        .chain(&config.endpoints.api)
+        .collect();
     let mut open =
         |endpoint: &Endpoint, role, kind| -> Result<Vec<ListeningSocket>, StartupError> {
             let sockets = match &endpoint.address {
@@ -257,13 +264,17 @@ fn bind(
         };
     let mut listeners = Vec::new();
     for endpoint in &config.endpoints.controls {
-        listeners.extend(open(endpoint, Role::User, "control")?);
+        let role = if endpoint.view { Role::Viewer } else { Role::User };
+        listeners.extend(open(endpoint, role, "control")?);
     }
     if let Some(endpoint) = &config.endpoints.log {
         listeners.extend(open(endpoint, Role::Logger, "log")?);
     }
     listeners.reverse();
-    listeners.sort_by_key(|listener| listener.endpoint.raw);
+    listeners.sort_by_key(|listener| (listener.endpoint.view, listener.endpoint.raw));
+    if let Some(endpoint) = &config.endpoints.api {
+        listeners.extend(open(endpoint, Role::Api, "api")?);
+    }
     Ok(listeners)
 }
 

@@ -10,11 +10,12 @@ use super::child_sockets::{environment, is_about_sockets};
 use super::parts::{ServerParts, StartKind};
 use super::system;
 use crate::config::{Config, LogTarget};
-use crate::console::event::{Event, Role, Sink};
+use crate::console::event::{ClientId, Event, Role, Sink};
 use crate::handover;
 use crate::handover::state::{Descriptor, ServerIdentity};
 use crate::limits::{KERNEL_TICK, READ_SIZE};
 use crate::server::Server;
+use crate::server::api::ApiSession;
 use crate::server::event_loop::Tokens;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
@@ -44,9 +45,13 @@ use crate::systemd::notify::{Notifier, watchdog};
 pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, StartupError> {
     let start_kind = parts.start_kind;
     let connections = std::mem::take(&mut parts.connections);
+    let api = std::mem::take(&mut parts.api);
     let debug_lines = std::mem::take(&mut parts.debug_lines);
     let mut server = assemble(config, parts)?;
     debug_lines.iter().for_each(|line| server.debug_line(line));
+    for session in api {
+        server.api.insert(ClientId(session.id), ApiSession::restore(session));
+    }
     for (id, connection) in connections {
         server.resume_client(id, connection);
     }
@@ -132,6 +137,7 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
         child_sockets: parts.child_sockets,
         listeners,
         peers: BTreeMap::new(),
+        api: BTreeMap::new(),
         log,
         log_path: log_path(),
         stdout,
@@ -206,7 +212,7 @@ fn records(
 ) -> io::Result<Option<Records<WorkerThread<RecordsJob, RecordsReply>>>> {
     let (events, status) = (config.files.events.clone(), config.files.status.clone());
     let (with_events, with_status) = (events.is_some(), status.is_some());
-    if !with_events && !with_status {
+    if !with_events && !with_status && config.endpoints.api.is_none() {
         return Ok(None);
     }
     let writer = RecordWriter::new(events, config.files.events_rotation, status);
@@ -245,7 +251,9 @@ fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand
     for listener in &parts.listeners {
         info.extend_from_slice(match listener.role {
             Role::Logger => b";LOG=",
-            Role::User => b";CTL=",
+            Role::User | Role::Viewer => b";CTL=",
+            // procServ has none.
+            Role::Api => continue,
         });
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }

@@ -9,7 +9,7 @@ use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
 use crate::console::{Console, Settings};
-use crate::handover::state::{RecordsState, ServerIdentity};
+use crate::handover::state::{ApiState, RecordsState, ServerIdentity};
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
@@ -46,6 +46,8 @@ pub(crate) struct ServerParts {
     pub(crate) child: Option<PtyProcess>,
     pub(crate) old_child: Option<PtyProcess>,
     pub(crate) connections: Vec<(ClientId, ClientStream)>,
+    /// What the clients of `--api` among them sent and are to be sent.
+    pub(crate) api: Vec<ApiState>,
     /// The next token and client id; smaller ones were used.
     pub(crate) next_token: usize,
     pub(crate) files: Vec<OwnedFile>,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{report_write_error, stderr};
 use crate::config::Config;
+use crate::console::event::Role;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::writers::files::OwnedFile;
 use crate::sys::process;
@@ -17,7 +18,8 @@ fn file_contents<'a>(
     listeners: &[ListeningSocket],
 ) -> [(Option<&'a PathBuf>, Vec<u8>); 2] {
     let mut info = format!("pid:{pid}\n").into_bytes();
-    for listener in listeners {
+    // The file is procServ's, which has no endpoints for programs.
+    for listener in listeners.iter().filter(|listener| listener.role != Role::Api) {
         info.extend_from_slice(&listener.endpoint.to_bytes());
         info.push(b'\n');
     }

@@ -11,7 +11,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::config::endpoint::Endpoint;
 use crate::console::event::{ClientId, Role};
-use crate::handover::state::{ChildState, State};
+use crate::handover::state::{ChildState, ConnectionKind, State};
 use crate::limits::KILL_WAIT;
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
@@ -141,7 +141,9 @@ impl Recovery {
             return Vec::new();
         };
         let held = &mut self.held;
-        let adopted = state.connections.iter().filter_map(|connection| {
+        // A program connects again: its lines may have been cut.
+        let kept = state.connections.iter().filter(|it| it.kind != ConnectionKind::Api);
+        let adopted = kept.filter_map(|connection| {
             let id = ClientId(connection.id);
             let stream = held.remove(&fdstore::client(id))?;
             Some((id, ClientStream::adopt(stream, connection.kind.clone()).ok()?))

@@ -1,13 +1,15 @@
 //! What a client gets beyond procServ: the history, endpoints with IPv6 or without telnet, what telnet
-//! clients may ask for, networks that are let in, the words of 2.7.
+//! clients may ask for, watching without typing, networks that are let in, the words of 2.7.
 
 mod announce;
+mod api;
 mod history;
 mod history_memory;
 mod ipv6;
 mod networks;
 mod raw;
 mod telnet;
+mod view;
 mod wording;
 
 use crate::support::Case;
@@ -15,12 +17,14 @@ use crate::support::Case;
 pub(crate) fn cases() -> Vec<Case> {
     let all = [
         announce::cases(),
+        api::cases(),
         history::cases(),
         history_memory::cases(),
         ipv6::cases(),
         networks::cases(),
         raw::cases(),
         telnet::cases(),
+        view::cases(),
         wording::cases(),
     ];
     all.into_iter().flatten().collect()

@@ -7,6 +7,7 @@ mod hung;
 mod plain;
 mod removed;
 mod rotate;
+mod shared;
 mod status;
 mod syslog;
 mod trouble;
@@ -27,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         plain::cases(),
         removed::cases(),
         rotate::cases(),
+        shared::cases(),
         syslog::cases(),
         hung::cases(),
     ];
@@ -51,7 +53,12 @@ fn events_in(server: &TestServer, name: &str) -> Vec<Value> {
 }
 
 /// Waits until `events` has so many events of this kind, and returns these.
-fn wait_events(env: &TestEnv, server: &TestServer, kind: &str, count: usize) -> Vec<Value> {
+pub(crate) fn wait_events(
+    env: &TestEnv,
+    server: &TestServer,
+    kind: &str,
+    count: usize,
+) -> Vec<Value> {
     env.wait_for(&format!("{count} events {kind}"), || {
         // A line may be half there.
         let text = std::fs::read_to_string(server.path("events")).ok()?;

@@ -14,6 +14,7 @@ cases![
     nothing_is_replaced_unasked,
     a_command_that_is_not_there_is_refused,
     systemctl_that_fails_is_said,
+    nothing_is_left_of_a_killed_set,
     an_add_that_was_interrupted_is_finished,
     remove_leaves_nothing,
     remove_finishes_what_was_interrupted,
@@ -179,6 +180,21 @@ fn systemctl_that_fails_is_said(_: &TestEnv) {
     assert_eq!(fleet.names("home/.config/procServ.d"), [""; 0]);
 }
 
+/// What a killed `set` leaves goes with the next one, and no message has the name of such a file.
+fn nothing_is_left_of_a_killed_set(_: &TestEnv) {
+    let fleet = with_ioc();
+    add(&fleet, &["ioc1", "st.cmd"]);
+    // No process has this number.
+    fleet.file("home/.config/procServ.d/.ioc1.conf.99999999.Ab12Cd.tmp", "");
+    fleet.must(&["set", "ioc1", "port=2001"]);
+    let names = fleet.names("home/.config/procServ.d");
+    assert_eq!(names, ["ioc1.conf", "ioc1.conf.bak", "procserv-ioc1.service"]);
+    let place = fleet.path("none/procs.cf");
+    let done = fleet.run(&["write-procs-cf", "-f", place.to_str().unwrap()]);
+    let says = format!("manage-procs: {}: No such file or directory\n", place.display());
+    assert_eq!((done.code, done.stderr), (1, says));
+}
+
 fn an_add_that_was_interrupted_is_finished(_: &TestEnv) {
     let fleet = with_ioc();
     let kills = fleet.file("kills", "");
@@ -274,9 +290,10 @@ fn an_edited_instance_gets_a_new_unit(_: &TestEnv) {
     assert!(fleet.read(UNIT).contains("\nConditionPathIsDirectory=/usr\n"));
     // What other tests' servers do is not ours.
     assert!(!fleet.run(&["doctor"]).stdout.contains(&unit));
-    // One that is not ours stays.
+    // One that is not ours stays, and is named.
     fleet.file(UNIT, "[Service]\nUser=x\n");
-    fleet.must(&["restart", "ioc1"]);
+    let done = fleet.run(&["restart", "ioc1"]);
+    assert!(done.code == 0 && done.stderr.contains("ioc1.conf says, and stays\n"), "{done:?}");
     assert_eq!(fleet.read(UNIT), "[Service]\nUser=x\n");
 }
 
@@ -329,6 +346,9 @@ fn values_end_with_their_line(_: &TestEnv) {
         assert!(done.stderr.contains(": a line end, or a backslash at the end"), "{done:?}");
         assert!(!fleet.path(UNIT).exists());
     }
+    fleet.file(CONF, "[ioc1]\ncommand = x\0y\n");
+    let done = fleet.run(&["start", "--all"]);
+    assert!(done.stderr.contains("[ioc1]: command or options: a zero byte"), "{done:?}");
 }
 
 /// Nor can one be added that the file could not be read with.

@@ -9,6 +9,7 @@ mod conserver;
 mod contract;
 mod control;
 mod doctor;
+mod events;
 mod fleet;
 mod hostile;
 mod hung;
@@ -33,6 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
         logs::cases(),
         overview::cases(),
         doctor::cases(),
+        events::cases(),
         running::cases(),
         attach::cases(),
         attach_raw::cases(),

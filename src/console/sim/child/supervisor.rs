@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cleanup::After;
-use crate::config::RestartMode::{Off, On, Oneshot};
+use crate::config::RestartMode::{self, Off, On, Oneshot};
 use crate::config::{MessageStyle, RestartPolicy};
 use crate::console::SIGKILL;
 use crate::console::audit::AuditEvent;
@@ -215,6 +215,13 @@ impl Oracle {
             };
             self.oneshot_start_pending |= self.mode == Oneshot;
         }
+        self.set_mode(self.mode, now);
+    }
+
+    pub fn set_mode(&mut self, mode: RestartMode, now: Timestamps) {
+        let old = self.settings.console.style == MessageStyle::V2_7;
+        self.mode = mode;
+        self.oneshot_start_pending |= self.mode == Oneshot;
         let mode = mode_name(self.mode);
         let word = if old { "" } else { " mode" };
         self.say(&format!("\r\n@@@ Toggled auto restart{word} to {mode}\r\n"), now);

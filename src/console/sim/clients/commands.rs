@@ -41,10 +41,7 @@ impl Oracle {
             self.start_by_hand(now);
         }
         if !dead && self.child.is_some() {
-            let before = self.input.len();
-            let ignore = &self.settings.console.ignore;
-            self.input.extend(data.iter().filter(|&&byte| !ignore.contains(byte)));
-            self.input_owners.push_back((id, self.input.len() - before));
+            self.type_to_child(id, data);
         }
     }
 
@@ -176,24 +173,28 @@ impl Oracle {
                 self.say("\r\n@@@ Got a kill command\r\n", now);
             }
             if !dead {
-                if !self.input.is_empty() {
-                    reached("the kill character emptied the queue");
-                }
-                self.cancel_replacement();
-                self.forget_input();
-                if self.daemon_search.is_some() && self.settings.restart.kill_signal != 0 {
-                    reached("a daemon that was waited for was given up");
-                    self.child_gone(ExitStatus::Code(0), now);
-                } else {
-                    self.signal(self.settings.restart.kill_signal);
-                }
-                self.old_killed(now);
+                self.kill(now);
             }
         }
         start || dead && (byte == 0x12 || is(commands.kill))
     }
 
-    fn start_by_hand(&mut self, now: Timestamps) {
+    pub fn kill(&mut self, now: Timestamps) {
+        if !self.input.is_empty() {
+            reached("the kill character emptied the queue");
+        }
+        self.cancel_replacement();
+        self.forget_input();
+        if self.daemon_search.is_some() && self.settings.restart.kill_signal != 0 {
+            reached("a daemon that was waited for was given up");
+            self.child_gone(ExitStatus::Code(0), now);
+        } else {
+            self.signal(self.settings.restart.kill_signal);
+        }
+        self.old_killed(now);
+    }
+
+    pub fn start_by_hand(&mut self, now: Timestamps) {
         if !self.starting && !self.exiting {
             self.waits_for_user = false;
             if self.last_start.is_some_and(|last| self.is_too_early(last, now)) {
@@ -212,6 +213,16 @@ impl Oracle {
                 self.start(now.mono.0);
             }
         }
+    }
+
+    /// Queues input for the child. Returns the number of bytes.
+    pub fn type_to_child(&mut self, id: ClientId, data: &[u8]) -> usize {
+        let before = self.input.len();
+        let ignore = &self.settings.console.ignore;
+        self.input.extend(data.iter().filter(|&&byte| !ignore.contains(byte)));
+        let count = self.input.len() - before;
+        self.input_owners.push_back((id, count));
+        count
     }
 
     /// The child read so many bytes.

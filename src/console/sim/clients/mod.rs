@@ -2,4 +2,5 @@
 
 pub mod client;
 mod commands;
+mod requests;
 mod traffic;

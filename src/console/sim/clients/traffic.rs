@@ -22,9 +22,12 @@ impl Simulation {
             (Role::User, ClientKind::Terminal),
             (Role::User, ClientKind::Pipe),
             (Role::User, ClientKind::Raw),
+            (Role::Api, ClientKind::Api),
             (Role::Logger, ClientKind::Telnet),
             (Role::Logger, ClientKind::Telnet),
             (Role::Logger, ClientKind::Raw),
+            (Role::Viewer, ClientKind::Telnet),
+            (Role::Viewer, ClientKind::Raw),
         ]);
         self.trace(|_| format!("{id:?} joins: {role:?} {kind:?}"));
         let who = format!("client {}", id.0);
@@ -36,7 +39,7 @@ impl Simulation {
         }
         self.oracle.audit_events.push_back(AuditEvent::Joined(id));
         let mut greeting = match kind {
-            ClientKind::Pipe => Vec::new(),
+            ClientKind::Pipe | ClientKind::Api => Vec::new(),
             ClientKind::Telnet | ClientKind::Terminal | ClientKind::Raw => {
                 self.oracle.greeting(role)
             }
@@ -47,7 +50,8 @@ impl Simulation {
         }
         let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
         let head = self.oracle.stream.head();
-        let from = if kind == ClientKind::Pipe { head } else { self.oracle.stream.replay_point() };
+        let replay = self.oracle.stream.replay_point();
+        let from = if kind.reads_stream() { replay } else { head };
         let check = ReaderCheck::new(from, telnet, stamp);
         let joins_line_ends = telnet && self.oracle.settings.console.join_line_ends;
         let client = Client::new(id, role, kind, greeting, check, head, joins_line_ends);
@@ -56,8 +60,8 @@ impl Simulation {
     }
 
     pub fn count_clients(&mut self) {
-        let counted = self.clients.iter().filter(|client| client.kind != ClientKind::Pipe);
-        let (users, loggers): (Vec<_>, _) = counted.partition(|client| client.role == Role::User);
+        let counted = self.clients.iter().filter(|client| client.kind.reads_stream());
+        let (users, loggers): (Vec<_>, _) = counted.partition(|client| client.role != Role::Logger);
         (self.oracle.users, self.oracle.loggers) = (users.len(), loggers.len());
     }
 
@@ -101,12 +105,13 @@ impl Simulation {
         if client.leaving || !self.console.accepts_input(id) || client.unread() == 0 {
             return;
         }
-        let listens = client.role == Role::User && !self.oracle.exiting;
+        let listens = client.role != Role::Logger && !self.oracle.exiting;
+        let may_type = listens && client.role == Role::User;
         let (sent, typed) = client.send(most, listens);
         let now = self.now();
         self.trace(|_| format!("{id:?} sends {}", show(&sent)));
         self.console.handle(Event::Input { id, bytes: &sent }, now);
-        if listens {
+        if may_type {
             self.oracle.client_input(id, &typed, now);
         }
         self.upgrade();
@@ -129,7 +134,7 @@ impl Simulation {
     /// A client reads at most so many bytes. Returns true if it read any.
     pub fn reads(&mut self, index: usize, most: usize) -> bool {
         let client = &mut self.clients[index];
-        if client.kind == ClientKind::Pipe {
+        if !client.kind.reads_stream() {
             assert!(self.console.is_drained(client.id));
             return false;
         }

@@ -16,6 +16,7 @@ cases![
     a_generator_goes_on_after_what_it_cant_write,
     disabled_is_not_enabled_by_a_start,
     a_lost_unit_is_written_again,
+    a_unit_of_the_helper_is_brought_in_line,
 ];
 
 const UNIT: &str = "home/.config/procServ.d/procserv-a.service";
@@ -175,4 +176,32 @@ fn a_lost_unit_is_written_again(_: &TestEnv) {
     symlink("/dev/null", fleet.path(LINK)).unwrap();
     fleet.run(&["start", "a"]);
     assert_eq!(fs::read_link(fleet.path(LINK)).unwrap().to_str(), Some("/dev/null"));
+}
+
+/// With an empty `user` it would be root's, for example.
+fn a_unit_of_the_helper_is_brought_in_line(_: &TestEnv) {
+    let theirs = "[Unit]\nDescription=procServ for a\nAfter=network.target remote-fs.target\n\
+        ConditionPathIsDirectory=/\n\n[Service]\nType=simple\n\
+        ExecStart=/usr/bin/procServ-launcher --user a\nRuntimeDirectory=procserv-a\n\
+        StandardOutput=syslog\nStandardError=inherit\nSyslogIdentifier=procserv-a\n\n\
+        [Install]\nWantedBy=multi-user.target\n";
+    let fleet = Fleet::new();
+    fleet.file(MAIN, "[a]\ncommand = x\n");
+    let unit = fleet.file(UNIT, theirs);
+    let link = fleet.path(LINK);
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    symlink(&unit, &link).unwrap();
+    fleet.must(&["start", "a"]);
+    assert_eq!(fleet.read(UNIT), theirs);
+    for command in ["restart", "enable"] {
+        fleet.file(UNIT, &theirs.replace("Directory=/\n", "Directory=/usr\n"));
+        let doctor = fleet.run(&["doctor"]).stdout;
+        assert!(doctor.contains("manage-procs --user restart a writes it anew"), "{doctor}");
+        fleet.must(&[command, "a"]);
+        assert!(fleet.read(UNIT).contains("\nRestart=on-failure\n"), "{command}");
+    }
+    // One that does something else is somebody's own.
+    let own = theirs.replace("/usr/bin/procServ-launcher --user a", "/usr/bin/procServ -f a");
+    fleet.file(UNIT, &own.replace("Directory=/\n", "Directory=/usr\n"));
+    assert!(fleet.run(&["restart", "a"]).stderr.contains("says, and stays"));
 }
