@@ -408,12 +408,16 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__status)
-            opts="-v -h --all --plain --json --verbose --help"
+            opts="-w -v -h --all --plain --failed --wide --check --sort --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --sort)
+                    COMPREPLY=($(compgen -W "name state up restarts" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

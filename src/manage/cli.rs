@@ -39,11 +39,19 @@ pub fn definition() -> Command {
         units("restart", "Stop and start instances"),
         attach(),
         list("list", "Show what is configured"),
-        list("status", "Show what runs, without opening consoles").arg(flag(
-            "plain",
-            None,
-            "The words of procServ's helper, for scripts",
-        )),
+        list("status", "Show what runs, without opening consoles").args([
+            flag("plain", None, "The words of procServ's helper, for scripts"),
+            flag("failed", None, "Only those with which something is wrong"),
+            flag("wide", Some('w'), "Also PIDs, CPU time, memory and consoles"),
+            flag("check", None, "Exit with status 3 if something is wrong"),
+            Arg::new("sort")
+                .long("sort")
+                .value_name("column")
+                .value_parser(["name", "state", "up", "restarts"])
+                .default_value("name")
+                .hide_possible_values(true)
+                .help("Order: name, state, up, restarts"),
+        ]),
         events(),
         logs(),
         upgrade(),

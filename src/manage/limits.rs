@@ -67,6 +67,12 @@ pub(crate) const START_SETTLE: Duration = Duration::from_millis(200);
 /// starts, is in a crash loop.
 pub(crate) const CRASH_LOOP_LIFE: u64 = 60;
 
+/// The width of a terminal for which tables are made.
+pub(crate) const LINE_MAX: usize = 80;
+
+/// A server that is younger may not have written its status file yet.
+pub(crate) const STATUS_FILE_LATE: Duration = Duration::from_secs(1);
+
 /// After so many restarts a child can be in a crash loop.
 pub(crate) const CRASH_LOOP_RESTARTS: u64 = 3;
 

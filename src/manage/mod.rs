@@ -22,7 +22,7 @@
 //! | [`mod@commands::add`], [`commands::remove`], [`commands::edit`], [`commands::enable`], [`commands::control`] | commands that change something |
 //! | [`inspect`] | the running servers and their children |
 //! | [`timestamp`] | times as users write them |
-//! | [`commands::list`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
+//! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::upgrade`] | replaces the program of running servers |
 //! | [`commands::conserver`] | writes a configuration for conserver |
@@ -46,7 +46,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, conserver, control, doctor, edit, enable, events, list, logs, pager, remove,
-    upgrade,
+    status, upgrade,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -133,7 +133,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "disable" => enable::disable(&registry, arguments, json),
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
         "list" => list::list(&registry, arguments, is_default, json),
-        "status" => list::status(&registry, arguments, is_default, json),
+        "status" => status::status(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, json),
         "upgrade" => upgrade::upgrade(&registry, arguments, json),

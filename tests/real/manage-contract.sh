@@ -48,8 +48,9 @@ says() { grep -q -e "$1" "$scratch/said"; }
 said() { procs "$@" >"$scratch/said" 2>&1; }
 state() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
 runs() { [ "$(state "$1")" = running ]; }
-child() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $4 }'; }
-server() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $3 }'; }
+field() { procs status --json "$1" 2>/dev/null | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p"; }
+child() { field "$1" child_pid; }
+server() { field "$1" server_pid; }
 user() { in_systemd ps -o user= -p "$(server "$1")"; }
 group() { in_systemd ps -o group= -p "$(server "$1")"; }
 wanted() { [[ " $(property multi-user.target Wants) " == *" procserv-$1.service "* ]]; }

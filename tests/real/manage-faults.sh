@@ -32,7 +32,8 @@ said() { procs "$@" >"$scratch/said" 2>&1; }
 says() { grep -q -e "$1" "$scratch/said"; }
 state() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
 runs() { [ "$(state "$1")" = running ]; }
-server() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $3 }'; }
+field() { procs status --json "$1" 2>/dev/null | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p"; }
+server() { field "$1" server_pid; }
 told() { said doctor; says "$1"; }
 diagnosis=$scratch/said
 

@@ -48,8 +48,9 @@ procs() { in_systemd manage-procs "$@"; }
 # state NAME...: as status has it.
 states() { procs status "$@" | awk 'NR > 1 { print $2 }' | sort | uniq -c | awk '{ print $2 $1 }' | tr '\n' ' '; }
 are() { [ "$(states "${@:2}")" = "$1 " ]; }
-child() { procs status "$1" | awk 'NR == 2 { print $4 }'; }
-server() { procs status "$1" | awk 'NR == 2 { print $3 }'; }
+field() { procs status --json "$1" | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p"; }
+child() { field "$1" child_pid; }
+server() { field "$1" server_pid; }
 
 boot
 check "the generator's unit is there" [ "$(property procserv-by-hand.service LoadState)" = loaded ]

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Sick instances under a real systemd, and what an operator is told about each.
 . "$(dirname "$0")/lib.sh"
-need setpriv
+need socat setpriv
 . "$here/machine.bash"
 
 manage=$(dirname "$PROCSERV_BIN")/manage-procs
@@ -50,6 +50,41 @@ in_systemd socat TCP-LISTEN:21000,fork EXEC:cat &
 within 5 in_systemd socat -u /dev/null TCP:localhost:21000
 procs add -C /tmp -U daemon -P 21000 portbusy cat
 check "start fails if the server does not start" not procs start portbusy
-check "and says who" eval 'procs doctor | grep -q "port 21000 is in use"'
+check "and says who" eval 'procs doctor | grep -q "port 21000 is in use by socat (PID [0-9]*)"'
+check "which status shows" is portbusy state failed
+check "with the end of the server" is portbusy last "exit 98 (server)"
 check "stop ends the attempts" procs stop portbusy
+
+### Children that end, or do nothing
+shown() { procs status --json "$1" | grep -q "\"state\": \"$2\""; }
+sick() { procs add -f -C /tmp -U daemon --options '--holdoff 0' "$@" 2>>"$scratch/said"; }
+sick exit0 sh -c 'sleep 0.1; exit 3'
+sick crash1 sh -c 'sleep 0.1; kill -SEGV $$'
+sick hang1 sh -c 'kill -STOP $$'
+sick wrongcmd ./st.cdm
+sick nouser cat
+procs set -f nouser user=nobodyhere 2>>"$scratch/said"
+sick logdisk sh -c 'echo hello; exec cat'
+procs set logdisk 'options=--logfile /dev/full'
+procs start exit0 crash1 hang1 wrongcmd logdisk 2>>"$scratch/said"
+check "start fails without the user" not procs start nouser
+check "an IOC that ends" within 10 shown exit0 looping
+check "and how" is exit0 last "exit 3"
+check "one that crashes" within 10 shown crash1 looping
+check "and how" is crash1 last SIGSEGV
+check "one that is stopped" within 10 shown hang1 hung
+check "a command that is not there" within 10 shown wrongcmd looping
+check "a user that is not there" within 10 shown nouser failed
+check "a log that can't be written" within 10 \
+    eval 'procs status logdisk | grep -q "! log: No space left on device"'
+check "something is wrong" eval 'procs status --check >"$scratch/said"; [ $? = 3 ]'
+check "within 80 columns" not grep -q -E ".{81}" "$scratch/said"
+check "with six and one" eval '[ "$(procs status --failed exit0 crash1 hang1 wrongcmd nouser logdisk | wc -l)" = 7 ]'
+
+### A child that somebody kills
+procs add -C /tmp -U daemon --options '--holdoff 0' killed1 cat
+procs start killed1
+printf '\030' | in_systemd setpriv --reuid games --clear-groups \
+    socat -t 2 - UNIX:/run/procserv-killed1/control >"$scratch/said"
+check "who has killed it" within 10 is killed1 last "^X by games"
 finish

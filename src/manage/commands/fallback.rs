@@ -18,6 +18,21 @@ pub(crate) fn matching(
     is_default: bool,
 ) -> Result<(Registry, Vec<Instance>), CommandError> {
     let patterns = Patterns::from_matches(matches)?;
+    let registry = registry_of(registry, &patterns, is_default)?;
+    let instances = registry.matching(&patterns)?;
+    Ok((registry, instances))
+}
+
+/// The registry that a command is about: the machine's, if the user has none of the instances and the
+/// machine has.
+///
+/// # Errors
+/// Those of [`Registry::configured`].
+pub(crate) fn registry_of(
+    registry: &Registry,
+    patterns: &Patterns,
+    is_default: bool,
+) -> Result<Registry, CommandError> {
     if is_default && let Some(machine) = machine(registry) {
         let own = registry.configured()?.instances;
         let has = |registry: &Registry| {
@@ -27,10 +42,10 @@ pub(crate) fn matching(
         };
         if !own.keys().any(|name| patterns.selects(name)) && has(&machine) {
             announce(&patterns.texts().join(" "));
-            return machine.matching(&patterns).map(|instances| (machine, instances));
+            return Ok(machine);
         }
     }
-    Ok((registry.clone(), registry.matching(&patterns)?))
+    Ok(registry.clone())
 }
 
 /// The registry of the machine, if `registry` is that of a user.

@@ -13,4 +13,5 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod pager;
 pub(crate) mod remove;
+pub(crate) mod status;
 pub(crate) mod upgrade;

@@ -69,8 +69,8 @@ fn upgrade_one(
         bounded::one(move || {
             let live = probe::probe(&registry, &instance, clock);
             let is_hidden = match &live {
-                Some(live) => live.state() == "hidden",
-                None => probe::is_hidden(&registry, &instance),
+                Some(live) => live.is_hidden(),
+                None => probe::is_hidden(&registry, &instance.name),
             };
             (live, is_hidden)
         })

@@ -41,7 +41,7 @@ pub(crate) enum Look {
 pub(crate) fn file(registry: &Registry, instance: &Instance) -> Option<PathBuf> {
     // Parsing all options takes longer than reading the end of a file. They may be abbreviated.
     if !instance.options.iter().any(|word| word.starts_with("--e")) {
-        return None;
+        return instance.events.then(|| instance.events_file(registry));
     }
     let events = instance.server_config(registry).ok()?.files.events?;
     Some(registry.in_root(&instance.chdir.join(events)))

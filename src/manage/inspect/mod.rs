@@ -1,9 +1,12 @@
 //! Running servers and their children, and what they have written.
 
 pub(crate) mod bounded;
+pub(crate) mod ends;
 pub(crate) mod events;
+pub(crate) mod overview;
 pub(crate) mod probe;
 pub(crate) mod proc;
 pub(crate) mod rotated;
 pub(crate) mod servers;
+mod state;
 pub(crate) mod units;

@@ -42,16 +42,9 @@ impl ServerStatus {
         })
     }
 
-    /// The state of the instance, in one word.
-    pub(crate) fn state(&self) -> &str {
-        let state = self.status.as_ref().and_then(|status| status.pointer("/child/state"));
-        match (&self.server, state.and_then(Value::as_str), &self.child) {
-            (None, ..) if proc::is_hidden(self.pid) => "hidden",
-            (None, ..) => "dead",
-            (_, Some(state), _) => state,
-            (_, None, Some(_)) => "running",
-            (_, None, None) => "down",
-        }
+    /// Returns true if there may be a server which the caller may not see.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.server.is_none() && proc::is_hidden(self.pid)
     }
 }
 
@@ -70,8 +63,17 @@ pub(crate) fn probe(
         info = config.files.info.unwrap_or(info);
         status = config.files.status.unwrap_or(status);
     }
-    let directory = registry.in_root(&instance.chdir);
-    let mut live = read_info(&directory, &info)?;
+    read(&registry.in_root(&instance.chdir), &info, &status, clock)
+}
+
+/// Reads the info file and the status file of a server. `directory` is the server's working directory.
+fn read(
+    directory: &Path,
+    info: &Path,
+    status: &Path,
+    clock: Option<Clock>,
+) -> Option<ServerStatus> {
+    let mut live = read_info(directory, info)?;
     if let Some(server) = &live.server {
         live.status = read_status(&directory.join(status), server.pid);
         live.child = child(server.pid, live.status.as_ref());
@@ -82,13 +84,13 @@ pub(crate) fn probe(
 }
 
 /// The server whose files are in the run directory of `name`, whatever the configuration says.
-pub(crate) fn probe_by_name(registry: &Registry, name: &str) -> Option<ServerStatus> {
+pub(crate) fn probe_by_name(
+    registry: &Registry,
+    name: &str,
+    clock: Option<Clock>,
+) -> Option<ServerStatus> {
     let run = registry.run_directory(name);
-    let mut live = read_info(&run, &run.join("info"))?;
-    if let Some(server) = &live.server {
-        live.status = read_status(&run.join("status"), server.pid);
-    }
-    Some(live)
+    read(&run, &run.join("info"), &run.join("status"), clock)
 }
 
 /// Returns true if a word of a command line may be `--info-file`, `--status-file` or `-I`, all of
@@ -100,8 +102,8 @@ fn may_move_files(word: &str) -> bool {
 }
 
 /// Returns true if this user may not read the run directory of an instance.
-pub(crate) fn is_hidden(registry: &Registry, instance: &Instance) -> bool {
-    let run = fs::read_dir(registry.run_directory(&instance.name));
+pub(crate) fn is_hidden(registry: &Registry, name: &str) -> bool {
+    let run = fs::read_dir(registry.run_directory(name));
     run.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) use self::kernel::{
-    catches, children, control_groups, directory, listening_ports, process,
+    catches, children, control_groups, directory, listener, listening_ports, process, usage,
 };
 use crate::sys;
 
@@ -54,6 +54,15 @@ pub(crate) fn arguments(pid: i32) -> Vec<OsString> {
     } else {
         words.map(|word| OsString::from_vec(word.to_vec())).collect()
     }
+}
+
+/// What a process has used.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// The time of processors.
+    pub(crate) cpu: Duration,
+    /// Its memory, in bytes: that part of it which is in RAM.
+    pub(crate) memory: u64,
 }
 
 /// Converts the start times of processes.
@@ -124,9 +133,10 @@ fn after_fields(mut line: &[u8], count: usize) -> Option<&[u8]> {
 
 #[cfg(target_os = "linux")]
 mod kernel {
-    use super::{BTreeSet, Duration, PathBuf, Process};
+    use super::{BTreeSet, Duration, PathBuf, Process, Usage};
     use procfs::Current;
     use procfs::net::TcpState;
+    use procfs::process::FDTarget;
 
     fn open(pid: i32) -> Option<procfs::process::Process> {
         procfs::process::Process::new(pid).ok()
@@ -183,17 +193,47 @@ mod kernel {
         Some((uptime, procfs::ticks_per_second()))
     }
 
+    /// What a process has used so far.
+    pub(crate) fn usage(pid: i32) -> Option<Usage> {
+        let stat = open(pid)?.stat().ok()?;
+        let ticks = (stat.utime + stat.stime).saturating_mul(1000);
+        let cpu = ticks.checked_div(procfs::ticks_per_second())?;
+        let memory = stat.rss.saturating_mul(procfs::page_size());
+        Some(Usage { cpu: Duration::from_millis(cpu), memory })
+    }
+
     /// The TCP ports on which somebody listens.
     pub(crate) fn listening_ports() -> BTreeSet<u16> {
         let sockets = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
         let listening = sockets.filter(|socket| socket.state == TcpState::Listen);
         listening.map(|socket| socket.local_address.port()).collect()
     }
+
+    /// A process that listens on a TCP port, if this process may see its descriptors.
+    pub(crate) fn listener(port: u16) -> Option<Process> {
+        let sockets = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
+        let is_wanted = |socket: &procfs::net::TcpNetEntry| {
+            socket.state == TcpState::Listen && socket.local_address.port() == port
+        };
+        let inodes: BTreeSet<u64> = sockets.filter(is_wanted).map(|socket| socket.inode).collect();
+        let has_one =
+            |pid: &i32| {
+                let descriptors = open(*pid).and_then(|process| process.fd().ok());
+                descriptors.into_iter().flatten().flatten().any(
+                    |fd| matches!(fd.target, FDTarget::Socket(inode) if inodes.contains(&inode)),
+                )
+            };
+        super::pids().into_iter().find(has_one).and_then(process)
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod kernel {
-    use super::{BTreeSet, Duration, PathBuf, Process};
+    use super::{BTreeSet, Duration, PathBuf, Process, Usage};
+
+    pub(crate) fn usage(_: i32) -> Option<Usage> {
+        None
+    }
 
     pub(crate) fn process(_: i32) -> Option<Process> {
         None
@@ -221,6 +261,10 @@ mod kernel {
 
     pub(crate) fn listening_ports() -> BTreeSet<u16> {
         BTreeSet::new()
+    }
+
+    pub(crate) fn listener(_: u16) -> Option<Process> {
+        None
     }
 }
 
@@ -260,7 +304,8 @@ mod tests {
             }
         }
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(listening_ports().contains(&socket.local_addr().unwrap().port()));
+        let port = socket.local_addr().unwrap().port();
+        assert!(listening_ports().contains(&port) && listener(port).is_some());
     }
 
     #[test]

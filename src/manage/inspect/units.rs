@@ -92,6 +92,21 @@ pub(crate) fn show(
     Ok(found)
 }
 
+/// The same in one call: of many units, those that are loaded.
+///
+/// # Errors
+/// Those of [`show`].
+pub(crate) fn show_together(
+    registry: &Registry,
+    units: &[String],
+) -> Result<BTreeMap<String, UnitStatus>, String> {
+    if units.len() <= SHOWN_AT_ONCE {
+        return show(registry, units);
+    }
+    let text = ask(registry, &["show", "--property", PROPERTIES, "--", "procserv-*.service"])?;
+    Ok(text.split("\n\n").filter_map(block).collect())
+}
+
 /// The names of the loaded units that a pattern of instance names matches.
 ///
 /// # Errors

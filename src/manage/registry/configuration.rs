@@ -15,6 +15,8 @@ use crate::manage::files;
 pub(crate) struct Configuration {
     /// The instances, by name. Switched-off sections are not among them.
     pub(crate) instances: BTreeMap<String, Instance>,
+    /// The names of sections that were meant as instances and can't be used.
+    pub(crate) broken: BTreeSet<String>,
     /// Problems of files, sections and instances. An instance with a problem may still run.
     pub(crate) problems: Vec<Problem>,
 }
@@ -38,7 +40,7 @@ impl Configuration {
     /// The instances of the files.
     pub(super) fn of(mut sources: Sources) -> Configuration {
         let mut problems = std::mem::take(&mut sources.problems);
-        let mut instances = BTreeMap::new();
+        let (mut instances, mut broken) = (BTreeMap::new(), BTreeSet::new());
         let mut complain = |name: &str, what: &str| {
             let file = sources.files(name).last();
             let file = file.map_or_else(String::new, |file| file.display().to_string());
@@ -52,12 +54,18 @@ impl Configuration {
                     }
                     instances.insert(name.to_owned(), Instance { place, ..instance });
                 }
-                Err(Unusable::Wrong(what)) => complain(name, &what),
-                // What is wrong with a spoiled section has been said.
-                Err(Unusable::Absent | Unusable::Off | Unusable::Spoiled) => {}
+                Err(Unusable::Wrong(what)) => {
+                    complain(name, &what);
+                    broken.insert(name.to_owned());
+                }
+                // What is wrong with it has been said.
+                Err(Unusable::Spoiled) => {
+                    broken.insert(name.to_owned());
+                }
+                Err(Unusable::Absent | Unusable::Off) => {}
             }
         }
-        Configuration { instances, problems }
+        Configuration { instances, broken, problems }
     }
 }
 

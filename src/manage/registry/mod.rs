@@ -204,6 +204,16 @@ impl Registry {
         self.in_root(&self.runtime.join(format!("procserv-{name}")))
     }
 
+    /// The names in the run directories that there are, of instances or not.
+    pub(crate) fn run_names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.in_root(&self.runtime)).into_iter().flatten().flatten();
+        let name = |entry: fs::DirEntry| {
+            let name = entry.file_name().to_str()?.strip_prefix("procserv-")?.to_owned();
+            check_name(&name).is_ok().then_some(name)
+        };
+        entries.filter_map(name).collect()
+    }
+
     /// The directory with the events file of the instance: the one that `LogsDirectory=` makes, and for
     /// the instances of a user the one that it means from systemd 254 on.
     pub(crate) fn logs_directory(&self, name: &str) -> PathBuf {
@@ -283,6 +293,15 @@ impl Registry {
         Ok(found.instances)
     }
 
+    /// The error for a pattern that matches no instance.
+    pub(crate) fn no_instance(&self, pattern: &str) -> CommandError {
+        CommandError::new(format!(
+            "no instance {pattern} in {} and {}",
+            self.main_file().display(),
+            self.directory().display()
+        ))
+    }
+
     /// The instances that the patterns select.
     ///
     /// # Errors
@@ -291,11 +310,7 @@ impl Registry {
         let all = self.instances()?;
         let names: Vec<&str> = all.keys().map(String::as_str).collect();
         if let Some(unused) = patterns.unused(&names) {
-            return Err(CommandError::new(format!(
-                "no instance {unused} in {} and {}",
-                self.main_file().display(),
-                self.directory().display()
-            )));
+            return Err(self.no_instance(unused));
         }
         Ok(all.into_values().filter(|instance| patterns.selects(&instance.name)).collect())
     }

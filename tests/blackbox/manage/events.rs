@@ -140,10 +140,12 @@ fn nothing_in_a_file_does_harm(_: &TestEnv) {
 fn who_has_no_events_is_named(_: &TestEnv) {
     let fleet = fleet();
     fs::remove_file(fleet.path("events/a")).unwrap();
-    fleet.file("home/.config/procServ.conf", "[none]\ncommand = x\n");
+    fleet.file("home/.config/procServ.conf", "[none]\ncommand = x\nevents = no\n");
+    fleet.file("home/.config/procServ.d/own.conf", "[own]\ncommand = x\n");
+    fleet.file("home/.local/state/log/procserv-own/events", &start(1, 7));
     let done = fleet.run(&["events"]);
     let says = "manage-procs: no events are recorded (--events FILE) by none\n";
-    assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (0, "", says));
+    assert_eq!((done.code, pids(&done.stdout), done.stderr.as_str()), (0, vec![7], says));
     let done = fleet.run(&["events", "none"]);
     assert_eq!(done.stderr, "manage-procs: no events are recorded (--events FILE): none\n");
     assert_eq!(done.code, 1);

@@ -15,6 +15,7 @@ mod hostile;
 mod hung;
 mod image;
 mod logs;
+mod overview;
 mod running;
 mod shared;
 
@@ -31,6 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
         hostile::cases(),
         hung::cases(),
         logs::cases(),
+        overview::cases(),
         doctor::cases(),
         events::cases(),
         running::cases(),

@@ -107,9 +107,9 @@ fn look_into_files(registry: &Registry, name: &str) -> Lookup {
     let instance = configured.and_then(|mut configured| configured.instances.remove(name));
     let live = match &instance {
         Some(instance) => probe::probe(registry, instance, Clock::read()),
-        None => probe::probe_by_name(registry, name),
+        None => probe::probe_by_name(registry, name, None),
     };
-    let runs = |live: &ServerStatus| live.server.is_some() || live.state() == "hidden";
+    let runs = |live: &ServerStatus| live.server.is_some() || live.is_hidden();
     let Some(live) = live.filter(runs) else {
         return if instance.is_some() { Lookup::Stopped } else { Lookup::Unknown };
     };

@@ -59,7 +59,11 @@ pub(super) fn endpoints(
             && !wanted.iter().any(|(_, instance)| running.contains(&instance.name))
         {
             let owner = servers.iter().find(|server| server.has_port(port));
-            let owner = owner.map_or("another program".to_owned(), RunningServer::to_string);
+            let owner = owner.map(RunningServer::to_string).or_else(|| {
+                let process = bounded::one(move || proc::listener(port))??;
+                Some(format!("{} (PID {})", process.comm, process.pid))
+            });
+            let owner = owner.unwrap_or_else(|| "another program".to_owned());
             found.push(Finding::new(
                 &instance.name,
                 format!("port {port} is in use by {owner}"),

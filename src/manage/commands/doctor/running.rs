@@ -46,7 +46,7 @@ fn server(registry: &Registry, instance: &Instance, clock: Option<Clock>) -> Vec
     let live = probe::probe(registry, instance, clock);
     let info = live.as_ref().map_or_else(|| run.join("info"), |live| live.info.clone());
     let says = match &live {
-        Some(live) if live.server.is_some() || live.state() == "hidden" => {
+        Some(live) if live.server.is_some() || live.is_hidden() => {
             found.extend(stopped(name, live));
             found.extend(child(registry, instance, live));
             return found;

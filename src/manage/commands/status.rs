@@ -1,0 +1,198 @@
+//! `status` shows the servers and children of instances.
+
+use std::cmp::Reverse;
+use std::io::IsTerminal;
+use std::time::SystemTime;
+
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::fallback;
+use crate::manage::error::CommandResult;
+use crate::manage::inspect::overview::{self, Overview, State};
+use crate::manage::inspect::proc::{self, Process};
+use crate::manage::limits::LINE_MAX;
+use crate::manage::output::{self, span};
+use crate::manage::registry::Registry;
+use crate::manage::registry::pattern::Patterns;
+
+/// `status`. With `--check` the exit status is 3 if something is wrong.
+///
+/// # Errors
+/// A pattern that matches no instance; files that can't be read.
+pub(crate) fn status(
+    registry: &Registry,
+    matches: &ArgMatches,
+    is_default: bool,
+    json: bool,
+) -> CommandResult {
+    let patterns = Patterns::from_matches(matches)?;
+    let registry = fallback::registry_of(registry, &patterns, is_default)?;
+    let mut all = overview::look(&registry, &patterns)?;
+    let is_wrong = all.iter().any(Overview::is_wrong);
+    let now = SystemTime::now();
+    if matches.get_flag("failed") {
+        all.retain(Overview::is_wrong);
+    }
+    match matches.get_one::<String>("sort").map_or("name", String::as_str) {
+        "state" => all.sort_by_key(|one| one.state),
+        "up" => all.sort_by_key(|one| one.up(now).unwrap_or(u64::MAX)),
+        "restarts" => all.sort_by_key(|one| Reverse(restarts(one, "/restarts_24h"))),
+        _ => {}
+    }
+    if json {
+        output::print_json(&all.iter().map(of_programs).collect())?;
+    } else if matches.get_flag("plain") {
+        all.sort_by_key(|one| one.instance.as_ref().map(|instance| instance.place));
+        output::print(&all.iter().map(of_helper).collect::<String>())?;
+    } else if all.is_empty() {
+        output::print(if matches.get_flag("failed") {
+            "nothing is wrong\n"
+        } else {
+            "no instances: manage-procs add makes one\n"
+        })?;
+    } else {
+        print_table(&all, matches.get_flag("wide"), now)?;
+    }
+    Ok(if matches.get_flag("check") && is_wrong { 3 } else { 0 })
+}
+
+fn print_table(
+    all: &[Overview],
+    is_wide: bool,
+    now: SystemTime,
+) -> Result<(), crate::manage::error::CommandError> {
+    let more: &[&str] =
+        if is_wide { &["SERVER", "CHILD", "CPU", "MEMORY", "CONSOLE"] } else { &[] };
+    let header = ["NAME", "STATE", "UP", "24H/ALL", "USERS", "LAST"];
+    let mut rows: Vec<Vec<String>> = vec![
+        header
+            .iter()
+            .take(5)
+            .chain(more)
+            .chain(["LAST"].iter())
+            .map(|word| (*word).to_owned())
+            .collect(),
+    ];
+    for one in all {
+        let mut row = cells(one, now);
+        if is_wide {
+            row.extend(wide_cells(one));
+        }
+        row.push(last(one, now));
+        rows.push(row);
+    }
+    let is_coloured = std::io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let table = output::table(&rows);
+    let states = std::iter::once(None).chain(all.iter().map(Some));
+    for (line, one) in table.lines().zip(states) {
+        let line = if is_wide { line.to_owned() } else { cut(line) };
+        let colour = one.filter(|_| is_coloured).and_then(colour);
+        output::print(&match colour {
+            Some(colour) => format!("\x1b[{colour}m{line}\x1b[0m\n"),
+            None => format!("{line}\n"),
+        })?;
+    }
+    Ok(())
+}
+
+/// The number of a colour (ECMA-48, SGR) for what is not as it should be.
+fn colour(one: &Overview) -> Option<u8> {
+    match one.state {
+        _ if one.is_wrong() => Some(31),
+        State::Running | State::Stopped | State::Hidden => None,
+        _ => Some(33),
+    }
+}
+
+/// A line that fits on a terminal.
+fn cut(line: &str) -> String {
+    if line.chars().count() <= LINE_MAX {
+        return line.to_owned();
+    }
+    let start: String = line.chars().take(LINE_MAX - 1).collect();
+    format!("{}\u{2026}", start.trim_end())
+}
+
+fn cells(one: &Overview, now: SystemTime) -> Vec<String> {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let restarts = restarts(one, "/restarts")
+        .map(|all| format!("{}/{all}", restarts(one, "/restarts_24h").unwrap_or(all)));
+    vec![
+        one.name.clone(),
+        one.state.text(),
+        or_dash(one.up(now).map(span)),
+        or_dash(restarts),
+        or_dash(one.users().map(|users| users.to_string())),
+    ]
+}
+
+fn restarts(one: &Overview, pointer: &str) -> Option<u64> {
+    one.field(pointer)?.as_u64()
+}
+
+/// What is unusual, and the last end.
+fn last(one: &Overview, now: SystemTime) -> String {
+    let trouble = one.trouble.iter().map(|trouble| format!("! {trouble}"));
+    let mode = one.mode().filter(|mode| *mode != "ON").map(str::to_owned);
+    let end = one.ends.first().map(|end| end.text(now));
+    let parts: Vec<String> = trouble.chain(mode).chain(end).collect();
+    if parts.is_empty() { "-".to_owned() } else { parts.join("; ") }
+}
+
+fn wide_cells(one: &Overview) -> Vec<String> {
+    let dash = || "-".to_owned();
+    let live = one.server.as_ref();
+    let pid = |process: Option<&Process>| process.map_or_else(dash, |it| it.pid.to_string());
+    let child = live.and_then(|live| live.child.as_ref());
+    let usage = child.and_then(|child| proc::usage(child.pid));
+    let endpoints = live.map(|live| live.endpoints.join(" ")).filter(|text| !text.is_empty());
+    vec![
+        pid(live.and_then(|live| live.server.as_ref())),
+        pid(child),
+        usage.map_or_else(dash, |usage| span(usage.cpu.as_secs())),
+        usage.map_or_else(dash, |usage| format!("{}M", usage.memory >> 20)),
+        endpoints.unwrap_or_else(dash),
+    ]
+}
+
+/// The line of procServ's helper, for scripts that read it (its contract, chapter 5).
+fn of_helper(one: &Overview) -> String {
+    let name = &one.name;
+    let live = match &one.server {
+        Some(live) if live.server.is_some() || live.is_hidden() => live,
+        Some(_) => return format!("{name} Dead\n"),
+        None => return format!("{name} Stopped\n"),
+    };
+    let endpoint = |text: &String| {
+        let bare = text.strip_prefix("tcp:").or_else(|| text.strip_prefix("unix:"));
+        output::escape_control(bare.unwrap_or(text))
+    };
+    // The info file has the other order.
+    let endpoints: Vec<String> = live.endpoints.iter().rev().map(endpoint).collect();
+    format!("{name} Running\t{}\n", endpoints.join(" "))
+}
+
+fn of_programs(one: &Overview) -> Value {
+    let live = one.server.as_ref();
+    let pid = |process: Option<&Process>| process.map(|process| process.pid);
+    json!({
+        "name": one.name,
+        "state": one.state.word(),
+        "wrong": one.is_wrong(),
+        "last": one.ends.first().map(|end| &end.what),
+        "last_time": one.ends.first().and_then(|end| end.time).map(proc::seconds),
+        "trouble": one.trouble,
+        "unit": one.unit.as_ref().map(|unit| json!({
+            "active_state": unit.get("ActiveState"),
+            "result": unit.get("Result"),
+        })),
+        "server_pid": live.and_then(|live| pid(live.server.as_ref())),
+        "server_since": live.and_then(|live| live.since).map(proc::seconds),
+        "child_pid": live.and_then(|live| pid(live.child.as_ref())),
+        "child_since": live.and_then(|live| live.child_since).map(proc::seconds),
+        "endpoints": live.map(|live| live.endpoints.clone()).unwrap_or_default(),
+        "status": live.and_then(|live| live.status.clone()),
+    })
+}

@@ -1,0 +1,206 @@
+//! What is known of an instance at this moment: from its configuration, its server's files, `/proc` and
+//! systemd. Commands that show instances share it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::ends::{self, End};
+use super::probe::{self, ServerStatus};
+use super::proc::Clock;
+pub(crate) use super::state::State;
+use super::units::{self, UnitStatus};
+use super::{bounded, state};
+use crate::manage::error::CommandError;
+use crate::manage::output;
+use crate::manage::registry::pattern::Patterns;
+use crate::manage::registry::{Instance, Registry, unit_name};
+
+/// What is known of an instance.
+#[derive(Debug)]
+pub(crate) struct Overview {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    /// The configuration. None for an orphan and for a section that can't be used.
+    pub(crate) instance: Option<Arc<Instance>>,
+    /// The server, if there is an info file.
+    pub(crate) server: Option<ServerStatus>,
+    /// What systemd says of the unit.
+    pub(crate) unit: Option<UnitStatus>,
+    /// How children and servers ended, newest first.
+    pub(crate) ends: Vec<End>,
+    /// What fails at the moment, each in a few words.
+    pub(crate) trouble: Vec<String>,
+}
+
+impl Overview {
+    /// Returns true if somebody should look at the instance.
+    pub(crate) fn is_wrong(&self) -> bool {
+        self.state.is_wrong() || !self.trouble.is_empty()
+    }
+
+    /// A field of the status file.
+    pub(crate) fn field(&self, pointer: &str) -> Option<&Value> {
+        self.server.as_ref()?.status.as_ref()?.pointer(pointer)
+    }
+
+    /// The mode of automatic restart: `ON`, `OFF` or `ONESHOT`.
+    pub(crate) fn mode(&self) -> Option<&str> {
+        self.field("/mode")?.as_str()
+    }
+
+    /// How many users are attached.
+    pub(crate) fn users(&self) -> Option<usize> {
+        let clients = self.field("/clients")?.as_array()?;
+        let is_user = |client: &&Value| client.get("role").and_then(Value::as_str) == Some("user");
+        Some(clients.iter().filter(is_user).count())
+    }
+
+    /// How long the child has been running, in seconds.
+    pub(crate) fn up(&self, now: SystemTime) -> Option<u64> {
+        let since = self.server.as_ref()?.child_since?;
+        now.duration_since(since).ok().map(|up| up.as_secs())
+    }
+}
+
+/// Why there is an instance to show.
+#[derive(Debug, Clone)]
+enum Subject {
+    Configured(Arc<Instance>),
+    /// Its section can't be used.
+    Broken,
+    /// A server runs, and no section is there.
+    Orphan,
+}
+
+/// Everything that is known of the instances that the patterns select, by name. Problems of
+/// configuration files are printed to standard error.
+///
+/// # Errors
+/// Those of [`Registry::files`]; a pattern that matches nothing.
+pub(crate) fn look(
+    registry: &Registry,
+    patterns: &Patterns,
+) -> Result<Vec<Overview>, CommandError> {
+    let subjects = subjects(registry, patterns)?;
+    let clock = Clock::read();
+    let names: Vec<String> = subjects.keys().cloned().collect();
+    let units = {
+        let (registry, names) = (registry.clone(), names.clone());
+        std::thread::spawn(move || states(&registry, &names))
+    };
+    let probes = {
+        let registry = registry.clone();
+        bounded::each(subjects.clone(), move |(name, subject)| {
+            let server = match &subject {
+                Subject::Configured(instance) => probe::probe(&registry, instance, clock),
+                _ => probe::probe_by_name(&registry, &name, clock),
+            };
+            let is_hidden = server.is_none() && probe::is_hidden(&registry, &name);
+            let status = server.as_ref().and_then(|server| server.status.as_ref());
+            // Names of users are looked up here, as a directory of users may not answer.
+            let ends = status.map(ends::of).unwrap_or_default();
+            let trouble = status.map(trouble).unwrap_or_default();
+            (server, is_hidden, ends, trouble)
+        })
+    };
+    let mut units = units.join().unwrap_or_default();
+    let found = subjects.into_iter().zip(probes).map(|((name, subject), probe)| {
+        let unit = units.remove(&unit_name(&name));
+        let is_answered = probe.is_some();
+        let (server, is_hidden, mut ends, trouble) = probe.unwrap_or_default();
+        ends.splice(0..0, unit.as_ref().and_then(server_end));
+        let state = match &subject {
+            Subject::Broken => State::Broken,
+            Subject::Orphan => State::Orphan,
+            Subject::Configured(_) if !is_answered => State::NoAnswer,
+            Subject::Configured(instance) => {
+                let known =
+                    state::Known { server: server.as_ref(), unit: unit.as_ref(), ends: &ends };
+                known.state(registry, instance, is_hidden)
+            }
+        };
+        let instance = match subject {
+            Subject::Configured(instance) => Some(instance),
+            Subject::Broken | Subject::Orphan => None,
+        };
+        Overview { name, state, instance, server, unit, ends, trouble }
+    });
+    Ok(found.collect())
+}
+
+fn subjects(
+    registry: &Registry,
+    patterns: &Patterns,
+) -> Result<BTreeMap<String, Subject>, CommandError> {
+    let configured = registry.configured()?;
+    configured.problems.iter().for_each(|problem| output::print_error(&problem.text));
+    let mut subjects: BTreeMap<String, Subject> =
+        configured.broken.into_iter().map(|name| (name, Subject::Broken)).collect();
+    for (name, instance) in configured.instances {
+        subjects.insert(name, Subject::Configured(Arc::new(instance)));
+    }
+    // A server that runs holds its run directory.
+    let strangers = registry.run_names().into_iter().filter(|name| !subjects.contains_key(name));
+    let strangers: Vec<String> = strangers.collect();
+    let lives = {
+        let registry = registry.clone();
+        bounded::each(strangers.clone(), move |name| {
+            probe::probe_by_name(&registry, &name, None).is_some_and(|live| live.server.is_some())
+        })
+    };
+    for (name, lives) in strangers.into_iter().zip(lives) {
+        if lives == Some(true) {
+            subjects.insert(name, Subject::Orphan);
+        }
+    }
+    let names: Vec<&str> = subjects.keys().map(String::as_str).collect();
+    if let Some(unused) = patterns.unused(&names) {
+        return Err(registry.no_instance(unused));
+    }
+    subjects.retain(|name, _| patterns.selects(name));
+    Ok(subjects)
+}
+
+/// What systemd says of the units, by their names. Nothing where there is no systemd.
+fn states(registry: &Registry, names: &[String]) -> BTreeMap<String, UnitStatus> {
+    if registry.root.is_some() || names.is_empty() {
+        return BTreeMap::new();
+    }
+    let units: Vec<String> = names.iter().map(|name| unit_name(name)).collect();
+    units::show_together(registry, &units).unwrap_or_else(|problem| {
+        if Path::new("/run/systemd/system").exists() {
+            output::print_error(&problem);
+        }
+        BTreeMap::new()
+    })
+}
+
+/// How a server has ended that systemd calls failed.
+fn server_end(unit: &UnitStatus) -> Option<End> {
+    if !unit.has_failed() {
+        return None;
+    }
+    let status = unit.get("ExecMainStatus");
+    let what = match unit.get("Result") {
+        "signal" | "core-dump" => ends::signal_name(status.parse().unwrap_or(0)),
+        "exit-code" => format!("exit {status}"),
+        _ => unit.failure(),
+    };
+    Some(End { what: format!("{what} (server)"), time: None, life: None, is_wanted: false })
+}
+
+/// What fails at the moment, according to a status file.
+fn trouble(status: &Value) -> Vec<String> {
+    let all = status.get("trouble").and_then(Value::as_array);
+    let one = |trouble: &Value| {
+        let text = |key| trouble.get(key).and_then(Value::as_str).unwrap_or_default();
+        let lost = trouble.get("lost").and_then(Value::as_u64).filter(|lost| *lost > 0);
+        let lost = lost.map(|lost| format!(", {lost} bytes lost")).unwrap_or_default();
+        format!("{}: {}{lost}", text("what").replace('_', " "), text("reason"))
+    };
+    all.into_iter().flatten().map(one).collect()
+}
