@@ -85,8 +85,8 @@ pub(crate) const WORKER_STACK: usize = 1 << 20;
 /// How many characters of a message are shown. A path has up to 4095.
 pub(crate) const MESSAGE_MAX: usize = 1000;
 
-/// How many bytes of one file are read at a time from its end.
-pub(crate) const TAIL_CHUNK: usize = 64 << 10;
+/// How many bytes of one file are read at a time from its end. What is read is also parsed.
+pub(crate) const TAIL_CHUNK: usize = 16 << 10;
 
 /// How many bytes of the files of all instances together are kept in memory, from the end of each.
 pub(crate) const TAILS_MAX: usize = 128 << 20;
