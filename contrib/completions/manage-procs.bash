@@ -543,3 +543,19 @@ if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERS
 else
     complete -F _manage__procs -o bashdefault -o default manage-procs
 fi
+
+_manage__procs_instances() {
+    _manage__procs "$@"
+    local line="${COMP_LINE:0:COMP_POINT}" words names
+    read -ra words <<<"$line"
+    [[ $line != *[[:space:]] ]] || words+=("")
+    names=$("$1" complete -- "${words[@]:1}" 2>/dev/null)
+    [[ -n $names ]] || return 0
+    local typed="${words[-1]}"
+    mapfile -t COMPREPLY <<<"$names"
+    if [[ $COMP_WORDBREAKS == *:* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${typed%"${typed##*:}"}"}")
+    fi
+}
+
+complete -F _manage__procs_instances -o bashdefault -o default manage-procs

@@ -133,3 +133,10 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s h -l help -d 'Print help'
+
+function __fish_manage_procs_instances
+    set -l words (commandline -opc) (commandline -ct)
+    $words[1] complete -- $words[2..] 2>/dev/null
+end
+
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach list status events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"

@@ -25,6 +25,7 @@
 //! | [`commands::list`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::upgrade`] | replaces the program of running servers |
+//! | [`commands::complete`] | names of instances, for shells |
 //! | [`commands::conserver`] | writes a configuration for conserver |
 
 pub mod cli;
@@ -45,8 +46,8 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
-    add, attach, conserver, control, doctor, edit, enable, events, list, logs, pager, remove,
-    upgrade,
+    add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
+    remove, upgrade,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -69,6 +70,10 @@ pub fn main(argv: Vec<OsString>) -> u8 {
         }
         _ if argv.get(1).is_some_and(|word| word == "launcher") => {
             launcher::main(argv.into_iter().skip(1).collect())
+        }
+        // Not in the definition, of which the completions are made, too.
+        _ if argv.get(1).is_some_and(|word| word == "complete") => {
+            complete::complete(argv.get(2..).unwrap_or_default())
         }
         _ => match cli::definition().try_get_matches_from(argv) {
             Ok(matches) => command(&matches),
