@@ -99,3 +99,6 @@ pub(crate) const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How many lines `-f` shows at first of what was there before, as `journalctl -f` does.
 pub(crate) const FOLLOW_LINES: usize = 10;
+
+/// How many lines `logs` shows if it is not told: a few screens.
+pub(crate) const LOG_LINES: usize = 100;

@@ -129,6 +129,11 @@ fn command(matches: &ArgMatches) -> CommandResult {
         // Launchers and generators have to read the files that root writes.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
     }
+    // The process that waits for the pager is this one: the interrupt key must not end it.
+    let pager = match name {
+        "events" | "logs" if !arguments.get_flag("follow") => pager::start(),
+        _ => None,
+    };
     let run = || match name {
         "add" => add::add(&registry, arguments, json),
         "remove" => remove::remove(&registry, arguments, json),
@@ -140,19 +145,14 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => list::status(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
-        "logs" => logs::logs(&registry, arguments, json),
+        "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
         "upgrade" => upgrade::upgrade(&registry, arguments, json),
         "doctor" => doctor::doctor(&registry, json),
         "write-procs-cf" => conserver::write(&registry, arguments, json),
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
-    // The process that waits for the pager is this one: the interrupt key must not end it.
-    let _pager = match name {
-        "events" if !arguments.get_flag("follow") => pager::start(),
-        _ => None,
-    };
     match name {
-        "add" | "events" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
+        "add" | "events" | "logs" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
         _ => run(),
     }
 }
