@@ -18,6 +18,8 @@ pub(crate) struct Instance {
     pub(crate) file: PathBuf,
     /// All files with the section, in the order in which they are read.
     pub(crate) files: Vec<PathBuf>,
+    /// The place among all sections in the order of the files; 0 for one that is read alone.
+    pub(crate) place: usize,
     /// The words of the child's command line, after any options for the server. Empty if the
     /// section has no command: then the unit can't start.
     pub(crate) command: Vec<String>,
@@ -39,10 +41,15 @@ pub(crate) struct Instance {
     pub(crate) env_file: Option<String>,
     /// The words of more options for the server. procServ's own helper does not know this key.
     pub(crate) options: Vec<String>,
+    /// True if the server writes an events file. procServ's own helper does not know this key.
+    pub(crate) events: bool,
+    /// True if the child outlives a server that is killed, with the help of systemd's file descriptor
+    /// store. procServ's own helper does not know this key.
+    pub(crate) fdstore: bool,
 }
 
 /// The keys that a section may have. Others may be there for sections to refer to.
-pub(crate) const KEYS: [&str; 10] = [
+pub(crate) const KEYS: [&str; 12] = [
     "command",
     "chdir",
     "user",
@@ -53,6 +60,8 @@ pub(crate) const KEYS: [&str; 10] = [
     "environment",
     "env_file",
     "options",
+    "events",
+    "fdstore",
 ];
 
 impl Instance {
@@ -71,6 +80,10 @@ impl Instance {
         let chdir = value("chdir")?.ok_or_else(|| "chdir: is empty".to_owned())?;
         let is_given =
             |key| Ok::<bool, String>(sources.ini.is_given(name, key) && value(key)?.is_some());
+        let switch = |key: &str, default| match value(key)? {
+            Some(text) => truth(&text).ok_or_else(|| format!("{key}: {text:?} is not yes or no")),
+            None => Ok(default),
+        };
         let (mut user, mut group) = (value("user")?, None);
         if sources.ini.is_given(name, "group") {
             group = value("group")?;
@@ -87,6 +100,7 @@ impl Instance {
             name: name.to_owned(),
             file: sources.files(name).last().cloned().unwrap_or_default(),
             files: sources.files(name).to_vec(),
+            place: 0,
             command: split("command")?,
             chdir: sources.directory().join(chdir),
             user,
@@ -96,6 +110,8 @@ impl Instance {
             environment: value("environment")?,
             env_file: value("env_file")?,
             options: split("options")?,
+            events: switch("events", true)?,
+            fdstore: switch("fdstore", false)?,
         };
         // The values become lines of a unit, and there a backslash at the end joins two lines.
         for key in ["chdir", "user", "group", "port", "host", "environment", "env_file"] {
@@ -104,6 +120,10 @@ impl Instance {
             if value(key)?.is_some_and(|value| value.contains(ends) || value.ends_with('\\')) {
                 return Err(format!("{key}: a line end, or a backslash at the end"));
             }
+        }
+        // No command line can have one (execve(2)).
+        if instance.command.iter().chain(&instance.options).any(|word| word.contains('\0')) {
+            return Err("command or options: a zero byte".to_owned());
         }
         Ok(instance)
     }
@@ -116,6 +136,7 @@ impl Instance {
         let (info, status) = (text(run.join("info")), text(run.join("status")));
         let fixed = [
             "--foreground",
+            if self.fdstore { "--fdstore" } else { "--notify" },
             "--logfile",
             "-",
             "--name",
@@ -132,12 +153,33 @@ impl Instance {
             &status,
         ];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
+        if self.events {
+            let events = text(self.events_file(registry));
+            let rotation = EVENTS_ROTATION.to_owned();
+            arguments.extend([
+                "--events".to_owned(),
+                events,
+                "--events-rotate".to_owned(),
+                rotation,
+            ]);
+        }
         for endpoint in self.endpoints(&text(run.join("control"))) {
             arguments.extend(["--port".to_owned(), endpoint]);
         }
         arguments.extend(self.options.iter().cloned());
         arguments.extend(self.command.iter().cloned());
         arguments
+    }
+
+    /// Returns true if the server may have the option `--ready`, which may be abbreviated: then its unit is
+    /// started when the child says so.
+    pub(crate) fn waits_for_text(&self) -> bool {
+        self.options.iter().chain(&self.command).any(|word| word.starts_with("--rea"))
+    }
+
+    /// The events file, unless the options of the instance name another.
+    pub(crate) fn events_file(&self, registry: &Registry) -> PathBuf {
+        registry.logs_directory(&self.name).join("events")
     }
 
     /// The control endpoints. Beside a TCP port there is the Unix socket `control` for those who
@@ -164,6 +206,19 @@ impl Instance {
             let text = String::from_utf8_lossy(&exit.stderr).into_owned();
             text.lines().next().unwrap_or("prints something and starts nothing").to_owned()
         })
+    }
+}
+
+/// The size at which a new events file begins, and how many older ones are kept: some ten thousand
+/// events.
+const EVENTS_ROTATION: &str = "1M,3";
+
+/// The meaning of a value that is yes or no, in the words of Python's `configparser`.
+pub(super) fn truth(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "1" | "yes" | "true" | "on" => Some(true),
+        "0" | "no" | "false" | "off" => Some(false),
+        _ => None,
     }
 }
 
