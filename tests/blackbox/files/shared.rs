@@ -4,10 +4,7 @@ use crate::support::{ServerBuilder, TestEnv, TestServer, cases};
 use std::fs;
 use std::path::Path;
 
-cases![
-    last_of_several_servers_has_the_files,
-    files_of_servers_that_start_at_once_are_those_of_one,
-];
+cases![last_of_several_servers_has_the_files, files_of_servers_that_start_at_once_are_those_of_one,];
 
 fn setup(env: &TestEnv, dir: &Path) -> ServerBuilder {
     let [pid, info] = ["pid", "info"].map(|name| dir.join(name).display().to_string());

@@ -141,12 +141,17 @@ fn nothing_in_a_file_does_harm(_: &TestEnv) {
 fn who_has_no_events_is_named(_: &TestEnv) {
     let fleet = fleet();
     fs::remove_file(fleet.path("events/a")).unwrap();
-    fleet.file("home/.config/procServ.conf", "[none]\ncommand = x\n");
+    fleet.file(
+        "home/.config/procServ.conf",
+        "[none]\ncommand = x\nevents = no\n[usual]\ncommand = x\n",
+    );
     let done = fleet.run(&["events"]);
-    let says = "manage-procs: no events are recorded (--events FILE) by none\n";
+    let says = "manage-procs: no events are recorded (key events) by none\n";
     assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (0, "", says));
+    fleet.file("home/.local/state/log/procserv-usual/events", &start(1, 5));
+    assert_eq!(pids(&fleet.must(&["events", "usual"])), [5]);
     let done = fleet.run(&["events", "none"]);
-    assert_eq!(done.stderr, "manage-procs: no events are recorded (--events FILE): none\n");
+    assert_eq!(done.stderr, "manage-procs: no events are recorded (key events): none\n");
     assert_eq!(done.code, 1);
 }
 

@@ -68,11 +68,11 @@ fn report(looks: &BTreeMap<String, Look>) -> Result<usize, CommandError> {
     let off: Vec<&str> = off.map(|(name, _)| name.as_str()).collect();
     if off.len() == looks.len() {
         let names = off.join(", ");
-        return Err(CommandError::new(format!("no events are recorded (--events FILE): {names}")));
+        return Err(CommandError::new(format!("no events are recorded (key events): {names}")));
     }
     if !off.is_empty() {
         let names = off.join(", ");
-        output::print_error(&format!("no events are recorded (--events FILE) by {names}"));
+        output::print_error(&format!("no events are recorded (key events) by {names}"));
     }
     let mut failures = 0;
     for (name, look) in looks {
