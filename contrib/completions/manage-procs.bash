@@ -326,7 +326,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__logs)
-            opts="-f -n -v -h --follow --lines --color --json --verbose --help"
+            opts="-f -n -S -U -g -v -h --follow --lines --since --until --grep --no-time --color --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -337,6 +337,30 @@ _manage__procs() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -S)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -U)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --grep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -g)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -547,3 +571,19 @@ if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERS
 else
     complete -F _manage__procs -o bashdefault -o default manage-procs
 fi
+
+_manage__procs_instances() {
+    _manage__procs "$@"
+    local line="${COMP_LINE:0:COMP_POINT}" words names
+    read -ra words <<<"$line"
+    [[ $line != *[[:space:]] ]] || words+=("")
+    names=$("$1" complete -- "${words[@]:1}" 2>/dev/null)
+    [[ -n $names ]] || return 0
+    local typed="${words[-1]}"
+    mapfile -t COMPREPLY <<<"$names"
+    if [[ $COMP_WORDBREAKS == *:* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${typed%"${typed##*:}"}"}")
+    fi
+}
+
+complete -F _manage__procs_instances -o bashdefault -o default manage-procs

@@ -117,11 +117,15 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s f -
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s h -l help -d 'Print help'
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s n -l lines -d 'Only the last lines' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s n -l lines -d 'The last lines (default: 100), or all' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s S -l since -d 'Only what was written since <time>, such as -1h' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s U -l until -d 'Only what was written until <time>' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s g -l grep -d 'Only lines that match, as journalctl has it' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l color -d 'Colour the names: auto, always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s f -l follow -d 'Keep printing new output'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l no-time -d 'Lines without times'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s h -l help -d 'Print help'
@@ -140,3 +144,10 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand write-procs-cf" -s h -l help -d 'Print help'
+
+function __fish_manage_procs_instances
+    set -l words (commandline -opc) (commandline -ct)
+    $words[1] complete -- $words[2..] 2>/dev/null
+end
+
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach list status events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"

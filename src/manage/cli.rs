@@ -186,7 +186,12 @@ fn events() -> Command {
 fn logs() -> Command {
     Command::new("logs").about("Show the output of instances").args([
         flag("follow", Some('f'), "Keep printing new output"),
-        value("lines", 'n', "number", "Only the last lines").value_parser(value_parser!(u32)),
+        value("lines", 'n', "number", "The last lines (default: 100), or all")
+            .value_parser(line_count),
+        time("since", 'S', "Only what was written since <time>, such as -1h"),
+        time("until", 'U', "Only what was written until <time>"),
+        value("grep", 'g', "pattern", "Only lines that match, as journalctl has it"),
+        flag("no-time", None, "Lines without times"),
         Arg::new("color")
             .long("color")
             .value_name("when")
@@ -197,6 +202,14 @@ fn logs() -> Command {
             .help("Colour the names: auto, always, never"),
         patterns(),
     ])
+}
+
+/// Checks a number of lines as journalctl takes it.
+fn line_count(text: &str) -> Result<String, String> {
+    match text.parse::<u32>() {
+        Err(_) if text != "all" => Err("a number, or all".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 fn upgrade() -> Command {

@@ -91,8 +91,8 @@ pub(crate) const WORKER_STACK: usize = 1 << 20;
 /// How many characters of a message are shown. A path has up to 4095.
 pub(crate) const MESSAGE_MAX: usize = 1000;
 
-/// How many bytes of one file are read at a time from its end.
-pub(crate) const TAIL_CHUNK: usize = 64 << 10;
+/// How many bytes of one file are read at a time from its end. What is read is also parsed.
+pub(crate) const TAIL_CHUNK: usize = 16 << 10;
 
 /// How many bytes of the files of all instances together are kept in memory, from the end of each.
 pub(crate) const TAILS_MAX: usize = 128 << 20;
@@ -105,3 +105,6 @@ pub(crate) const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How many lines `-f` shows at first of what was there before, as `journalctl -f` does.
 pub(crate) const FOLLOW_LINES: usize = 10;
+
+/// How many lines `logs` shows if it is not told: a few screens.
+pub(crate) const LOG_LINES: usize = 100;

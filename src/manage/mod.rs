@@ -25,6 +25,7 @@
 //! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::upgrade`] | replaces the program of running servers |
+//! | [`commands::complete`] | names of instances, for shells |
 //! | [`commands::conserver`] | writes a configuration for conserver |
 
 pub mod cli;
@@ -45,8 +46,8 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
-    add, attach, conserver, control, doctor, edit, enable, events, list, logs, pager, remove,
-    status, upgrade,
+    add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
+    remove, status, upgrade,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -69,6 +70,10 @@ pub fn main(argv: Vec<OsString>) -> u8 {
         }
         _ if argv.get(1).is_some_and(|word| word == "launcher") => {
             launcher::main(argv.into_iter().skip(1).collect())
+        }
+        // Not in the definition, of which the completions are made, too.
+        _ if argv.get(1).is_some_and(|word| word == "complete") => {
+            complete::complete(argv.get(2..).unwrap_or_default())
         }
         _ => match cli::definition().try_get_matches_from(argv) {
             Ok(matches) => command(&matches),
@@ -124,6 +129,11 @@ fn command(matches: &ArgMatches) -> CommandResult {
         // Launchers and generators have to read the files that root writes.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
     }
+    // The process that waits for the pager is this one: the interrupt key must not end it.
+    let pager = match name {
+        "events" | "logs" if !arguments.get_flag("follow") => pager::start(),
+        _ => None,
+    };
     let run = || match name {
         "add" => add::add(&registry, arguments, json),
         "remove" => remove::remove(&registry, arguments, json),
@@ -135,19 +145,14 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
-        "logs" => logs::logs(&registry, arguments, json),
+        "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
         "upgrade" => upgrade::upgrade(&registry, arguments, json),
         "doctor" => doctor::doctor(&registry, json),
         "write-procs-cf" => conserver::write(&registry, arguments, json),
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
-    // The process that waits for the pager is this one: the interrupt key must not end it.
-    let _pager = match name {
-        "events" if !arguments.get_flag("follow") => pager::start(),
-        _ => None,
-    };
     match name {
-        "add" | "events" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
+        "add" | "events" | "logs" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
         _ => run(),
     }
 }

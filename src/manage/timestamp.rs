@@ -1,8 +1,31 @@
 //! Times as journalctl(1) takes them (systemd.time(7)): `2026-11-30 12:00`, `yesterday`, `-1h`.
 
+use crate::sys::time;
 use chrono::{
     DateTime, Days, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc,
 };
+
+/// Shows times to people.
+pub(crate) struct Stamps {
+    today: String,
+}
+
+const DAY: &str = "%Y-%m-%d";
+
+impl Stamps {
+    /// Times of the day of `now`, in milliseconds since the epoch, will have no date.
+    pub(crate) fn new(now: i64) -> Stamps {
+        Stamps { today: time::format(now.div_euclid(1000), DAY) }
+    }
+
+    /// The local time of `millis`, with the date if that is another day.
+    pub(crate) fn show(&self, millis: i64) -> String {
+        let seconds = millis.div_euclid(1000);
+        let day = time::format(seconds, DAY);
+        let clock = time::format(seconds, "%H:%M:%S");
+        if day == self.today { clock } else { format!("{day} {clock}") }
+    }
+}
 
 /// Reads a time; `now` and the result are in milliseconds since the epoch.
 ///
@@ -119,6 +142,13 @@ fn span(text: &str, allowed: &[&str]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_other_days_have_a_date() {
+        let stamps = Stamps::new(0);
+        assert_eq!(stamps.show(0).len(), "00:00:00".len());
+        assert_eq!(stamps.show(3 * 86_400_000).len(), "1970-01-04 00:00:00".len());
+    }
 
     #[test]
     fn as_journalctl_takes_them() {

@@ -17,8 +17,11 @@ cases![
     files_are_what_the_definition_makes,
     bash_completes.needs("bash"),
     bash_completes_manage_procs.needs("bash"),
+    bash_completes_instances.needs("bash"),
     zsh_takes_its_file.needs("zsh"),
+    zsh_completes_instances.needs("zsh"),
     fish_completes.needs("fish"),
+    fish_completes_instances.needs("fish"),
 ];
 
 fn files_are_what_the_definition_makes() {
@@ -38,12 +41,94 @@ fn compare(name: &str, definition: &mut clap::Command) {
     let made = tempfile::tempdir().unwrap();
     for shell in SHELLS {
         let path = generate_to(shell, definition, name, made.path()).unwrap();
+        if name == "manage-procs" {
+            let made = with_instances(shell, &fs::read_to_string(&path).unwrap(), definition);
+            fs::write(&path, made).unwrap();
+        }
         let kept = Path::new(DIRECTORY).join(path.file_name().unwrap());
         if env::var_os("PROCSERV_WRITE").is_some() {
             fs::copy(&path, &kept).unwrap();
         }
         let made = fs::read_to_string(&path).unwrap();
         assert!(made == fs::read_to_string(&kept).unwrap(), "not up to date: {}", kept.display());
+    }
+}
+
+/// The end of the file for bash. A colon in a name ends a word there, so the line is split here.
+const BASH_INSTANCES: &str = r#"
+_manage__procs_instances() {
+    _manage__procs "$@"
+    local line="${COMP_LINE:0:COMP_POINT}" words names
+    read -ra words <<<"$line"
+    [[ $line != *[[:space:]] ]] || words+=("")
+    names=$("$1" complete -- "${words[@]:1}" 2>/dev/null)
+    [[ -n $names ]] || return 0
+    local typed="${words[-1]}"
+    mapfile -t COMPREPLY <<<"$names"
+    if [[ $COMP_WORDBREAKS == *:* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${typed%"${typed##*:}"}"}")
+    fi
+}
+
+complete -F _manage__procs_instances -o bashdefault -o default manage-procs
+"#;
+
+/// What zsh calls for an argument that is an instance.
+const ZSH_INSTANCES: &str = r#"(( $+functions[_manage-procs_instances] )) ||
+_manage-procs_instances() {
+    local -a line names
+    line=(${(z)LBUFFER})
+    [[ $LBUFFER != *[[:space:]] ]] || line+=('')
+    line=("${(@Q)line[$(( ${line[(I)*manage-procs]} + 1 )),-1]}")
+    names=(${(f)"$(manage-procs complete -- "${line[@]}" 2>/dev/null)"})
+    if (( $#names )); then
+        compadd -a names
+    else
+        _default
+    fi
+}
+
+"#;
+
+const FISH_INSTANCES: &str = r#"function __fish_manage_procs_instances
+    set -l words (commandline -opc) (commandline -ct)
+    $words[1] complete -- $words[2..] 2>/dev/null
+end
+
+"#;
+
+/// The file for a shell, which asks the program for the names of instances.
+fn with_instances(shell: Shell, made: &str, definition: &clap::Command) -> String {
+    match shell {
+        Shell::Zsh => {
+            let end = "if [ \"$funcstack[1]\"";
+            let (functions, end) = made.split_at(made.find(end).unwrap());
+            let line = |line: &str| match line.contains("pattern -- ")
+                || line.contains(":console -- ")
+                || line.starts_with("':name -- ")
+            {
+                true => line.replace(":_default'", ":_manage-procs_instances'") + "\n",
+                false => format!("{line}\n"),
+            };
+            let functions: String = functions.lines().map(line).collect();
+            functions + ZSH_INSTANCES + end
+        }
+        Shell::Fish => {
+            let takes = |command: &&clap::Command| {
+                let id =
+                    |arg: &Arg| ["name", "pattern", "console"].contains(&arg.get_id().as_str());
+                command.get_name() != "add" && command.get_positionals().any(id)
+            };
+            let commands = definition.get_subcommands().filter(takes);
+            let commands: Vec<&str> = commands.map(clap::Command::get_name).collect();
+            format!(
+                "{made}\n{FISH_INSTANCES}complete -c manage-procs -n \
+                 \"__fish_manage_procs_using_subcommand {}\" -f -a \
+                 \"(__fish_manage_procs_instances)\"\n",
+                commands.join(" ")
+            )
+        }
+        _ => format!("{made}{BASH_INSTANCES}"),
     }
 }
 
@@ -116,4 +201,86 @@ fn fish_completes() {
     let script = "source procServ.fish; and complete -C 'procServ --log'";
     let said = run("fish", &["--no-config"], script);
     assert_eq!(offered(&said), expected());
+}
+
+/// With instances `vac1`, `vac:2` and `ioc`, and the program in the path.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".config/procServ.conf");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, "[vac1]\ncommand = x\n[vac:2]\ncommand = x\n[ioc]\ncommand = x\n").unwrap();
+    let program = env!("CARGO_BIN_EXE_manage-procs");
+    std::os::unix::fs::symlink(program, home.path().join("manage-procs")).unwrap();
+    home
+}
+
+/// The beginning of a script that uses these instances. As root, `--user` has to be typed.
+fn at_home(home: &tempfile::TempDir) -> String {
+    let path = home.path().display();
+    format!("export HOME={path} PATH={path}:$PATH XDG_RUNTIME_DIR={path}\n")
+}
+
+fn bash_completes_instances() {
+    let home = home();
+    for (line, expected) in [
+        ("attach v", &["vac1", "vac:2"][..]),
+        ("attach vac:", &["2"]),
+        ("-v status ioc ", &["ioc", "vac1", "vac:2"]),
+        ("logs -n 7 i", &["ioc"]),
+        ("set i", &["ioc"]),
+        // Not the name of an instance.
+        ("--root i", &[]),
+        ("logs -n i", &[]),
+        ("add i", &[]),
+        ("attach ioc i", &[]),
+        ("set ioc i", &[]),
+    ] {
+        let script = format!(
+            "{}source ./manage-procs.bash || exit
+            compopt() {{ :; }}
+            COMP_LINE='manage-procs --user {line}'
+            COMP_POINT=${{#COMP_LINE}} COMP_WORDS=($COMP_LINE) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+            _manage__procs_instances manage-procs \"${{COMP_WORDS[-1]}}\" x
+            printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            at_home(&home)
+        );
+        let said = run("bash", &["--norc"], &script);
+        let words: Vec<&str> = offered(&said).into_iter().filter(|word| !word.is_empty()).collect();
+        assert_eq!(words, expected, "{line}");
+    }
+}
+
+fn zsh_completes_instances() {
+    let home = home();
+    let script = format!(
+        "{}zsh -fn _manage-procs || exit
+        compdef() {{ :; }}
+        compadd() {{ print -l $names; }}
+        _default() {{ print default; }}
+        source ./_manage-procs
+        LBUFFER='echo; manage-procs --user attach vac'
+        _manage-procs_instances
+        LBUFFER='manage-procs --user status ioc '
+        _manage-procs_instances
+        LBUFFER='manage-procs --user attach ioc i'
+        _manage-procs_instances",
+        at_home(&home)
+    );
+    let said = run("zsh", &["-f"], &script);
+    assert_eq!(said, "vac1\nvac:2\nioc\nvac1\nvac:2\ndefault\n");
+    let file = fs::read_to_string(Path::new(DIRECTORY).join("_manage-procs")).unwrap();
+    assert_eq!(
+        file.matches(":_manage-procs_instances'").count(),
+        file.matches("pattern -- ").count() + 4
+    );
+}
+
+fn fish_completes_instances() {
+    let home = home();
+    let script = format!(
+        "{}source manage-procs.fish; and complete -C 'manage-procs --user attach v'",
+        at_home(&home)
+    );
+    let said = run("fish", &["--no-config"], &script);
+    assert_eq!(offered(&said), ["vac1", "vac:2"]);
 }

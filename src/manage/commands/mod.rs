@@ -2,6 +2,7 @@
 
 pub(crate) mod add;
 pub(crate) mod attach;
+pub(crate) mod complete;
 pub(crate) mod conserver;
 pub(crate) mod control;
 pub(crate) mod doctor;

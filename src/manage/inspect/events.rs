@@ -40,7 +40,8 @@ pub(crate) enum Look {
 /// The events file of an instance. `None`: the instance records no events.
 pub(crate) fn file(registry: &Registry, instance: &Instance) -> Option<PathBuf> {
     // Parsing all options takes longer than reading the end of a file. They may be abbreviated.
-    if !instance.options.iter().any(|word| word.starts_with("--e")) {
+    let words = &mut instance.options.iter().chain(&instance.command);
+    if !words.any(|word| word.starts_with("--e")) {
         return instance.events.then(|| instance.events_file(registry));
     }
     let events = instance.server_config(registry).ok()?.files.events?;

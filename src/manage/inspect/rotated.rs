@@ -53,18 +53,18 @@ pub(crate) fn tail(path: &Path, max: usize, is_enough: impl Fn(&[u8]) -> bool) -
             continue;
         }
         seen.push(id);
-        let end = last_line_end(&opened)?;
+        let end = last_line_end(&opened, max)?;
         if number == 0 {
             tail.position = Some(Position { file: id, offset: end });
         }
         let room = max.saturating_sub(tail.bytes.len());
-        let (mut bytes, is_done) = read_back(&opened, end, room, &is_enough)?;
+        let (mut bytes, is_done, start) = read_back(&opened, end, room, &is_enough)?;
         bytes.append(&mut tail.bytes);
         tail.bytes = bytes;
         if is_done || is_enough(&tail.bytes) {
             break;
         }
-        if tail.bytes.len() >= max {
+        if start > 0 {
             tail.is_cut = true;
             break;
         }
@@ -118,8 +118,8 @@ fn older(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// The whole lines from `start` on, of at least `max` bytes if there are so many: a line that is
-/// longer than that has to come out some time.
+/// The whole lines from `start` on, of at least `max` bytes if there are so many. A line that is
+/// longer than that is cut, as there may be no end to it.
 fn lines_from(file: &File, start: u64, max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; TAIL_CHUNK];
@@ -131,15 +131,23 @@ fn lines_from(file: &File, start: u64, max: usize) -> io::Result<Vec<u8>> {
         }
         bytes.extend(chunk.get(..count).unwrap_or_default());
         lines = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        if lines == 0 && bytes.len() >= max {
+            lines = bytes.len();
+        }
     }
     bytes.truncate(lines);
     Ok(bytes)
 }
 
-/// The offset behind the last line end of a file.
-fn last_line_end(file: &File) -> io::Result<u64> {
-    let mut end = file.metadata()?.len();
+/// The offset behind the last line end of a file, or its length if the last line is longer than
+/// `max` bytes.
+fn last_line_end(file: &File, max: usize) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let mut end = length;
     while end > 0 {
+        if length - end > max as u64 {
+            return Ok(length);
+        }
         let chunk = read_before(file, end)?;
         let start = end - chunk.len() as u64;
         if let Some(place) = chunk.iter().rposition(|&byte| byte == b'\n') {
@@ -150,13 +158,14 @@ fn last_line_end(file: &File) -> io::Result<u64> {
     Ok(0)
 }
 
-/// The lines before `end`, up to about `max` bytes. Also returns true if they are enough.
+/// The lines before `end`, up to about `max` bytes. Also returns true if they are enough, and the
+/// offset up to which the file has been read.
 fn read_back(
     file: &File,
     end: u64,
     max: usize,
     is_enough: &impl Fn(&[u8]) -> bool,
-) -> io::Result<(Vec<u8>, bool)> {
+) -> io::Result<(Vec<u8>, bool, u64)> {
     let mut chunks: Vec<Vec<u8>> = Vec::new();
     let (mut start, mut length) = (end, 0);
     let mut is_done = false;
@@ -177,7 +186,7 @@ fn read_back(
         let first = bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |it| it + 1);
         bytes.drain(..first);
     }
-    Ok((bytes, is_done))
+    Ok((bytes, is_done, start))
 }
 
 /// The last bytes before `end`, up to [`TAIL_CHUNK`]. Fewer if the file has become shorter.
@@ -260,5 +269,17 @@ mod tests {
             at = next;
         }
         assert!(bytes == lines(0..40_000).into_bytes());
+    }
+
+    /// Such a file may be larger than memory, and have no line end at all.
+    #[test]
+    fn a_line_without_end_is_bounded() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let tail = tail(&path, 100_000, |_| false).unwrap();
+        assert!(tail.is_cut && tail.bytes.len() < 200_000);
+        let (bytes, at) = more(&path, None, 100_000).unwrap();
+        assert!(bytes.len() < 200_000 && at.offset == bytes.len() as u64);
     }
 }

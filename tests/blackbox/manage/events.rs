@@ -13,6 +13,7 @@ cases![
     nothing_in_a_file_does_harm,
     who_has_no_events_is_named,
     new_events_are_followed_over_a_rotation,
+    a_terminal_has_a_pager,
 ];
 
 /// With instances `a` and `bb`, whose events files are `a` and `bb` in the directory `events`.
@@ -140,14 +141,17 @@ fn nothing_in_a_file_does_harm(_: &TestEnv) {
 fn who_has_no_events_is_named(_: &TestEnv) {
     let fleet = fleet();
     fs::remove_file(fleet.path("events/a")).unwrap();
-    fleet.file("home/.config/procServ.conf", "[none]\ncommand = x\nevents = no\n");
-    fleet.file("home/.config/procServ.d/own.conf", "[own]\ncommand = x\n");
-    fleet.file("home/.local/state/log/procserv-own/events", &start(1, 7));
+    fleet.file(
+        "home/.config/procServ.conf",
+        "[none]\ncommand = x\nevents = no\n[usual]\ncommand = x\n",
+    );
     let done = fleet.run(&["events"]);
-    let says = "manage-procs: no events are recorded (--events FILE) by none\n";
-    assert_eq!((done.code, pids(&done.stdout), done.stderr.as_str()), (0, vec![7], says));
+    let says = "manage-procs: no events are recorded (key events) by none\n";
+    assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (0, "", says));
+    fleet.file("home/.local/state/log/procserv-usual/events", &start(1, 5));
+    assert_eq!(pids(&fleet.must(&["events", "usual"])), [5]);
     let done = fleet.run(&["events", "none"]);
-    assert_eq!(done.stderr, "manage-procs: no events are recorded (--events FILE): none\n");
+    assert_eq!(done.stderr, "manage-procs: no events are recorded (key events): none\n");
     assert_eq!(done.code, 1);
 }
 
@@ -176,4 +180,29 @@ fn new_events_are_followed_over_a_rotation(env: &TestEnv) {
     let mut said = String::new();
     events.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!((status.code(), said.as_str()), (Some(0), ""));
+}
+
+fn a_terminal_has_a_pager(_: &TestEnv) {
+    let fleet = fleet();
+    fleet.file("events/a", &start(1, 1));
+    let paged = fleet.path("paged").display().to_string();
+    fleet.program("bin/pager", &format!("#!/bin/sh\necho \"$LESS $1\" >{paged}; cat >>{paged}\n"));
+    let run = |words: &[&str], variables: &[(&str, &str)]| {
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        let mut command = fleet.command(words);
+        command.stdout(terminal.slave).env("TERM", "vt100").envs(variables.iter().copied());
+        command.env_remove("SUDO_UID");
+        let status = command.status().unwrap();
+        assert_eq!(status.code(), Some(0), "{words:?}");
+        let paged = fs::read_to_string(fleet.path("paged")).unwrap_or_default();
+        let _ = fs::remove_file(fleet.path("paged"));
+        paged
+    };
+    let text = run(&["events"], &[("PAGER", "pager -x")]);
+    assert!(text.starts_with("FRSXMK -x\n") && pids(&text) == [1], "{text}");
+    let text =
+        run(&["events"], &[("PAGER", "x"), ("SYSTEMD_PAGER", "pager"), ("SYSTEMD_LESS", "F")]);
+    assert!(text.starts_with("F \n") && pids(&text) == [1], "{text}");
+    assert_eq!(run(&["events"], &[("PAGER", "pager"), ("SYSTEMD_PAGER", "")]), "");
+    assert_eq!(run(&["events"], &[("PAGER", "pager"), ("TERM", "dumb")]), "");
 }

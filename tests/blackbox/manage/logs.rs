@@ -10,7 +10,9 @@ cases![
     logs_have_names_and_colours,
     what_a_line_sets_ends_with_it,
     no_message_has_a_label_of_another_instance,
-    logs_say_where_the_rest_is,
+    a_log_file_is_shown_with_those_before_it,
+    lines_have_times,
+    options_go_to_journalctl,
     who_leaves_ends_logs,
     a_reader_that_leaves_is_no_error,
 ];
@@ -34,10 +36,10 @@ fn fleet(end: &str) -> Fleet {
 
 fn logs_have_names_and_colours(_: &TestEnv) {
     let fleet = fleet("");
-    assert_eq!(fleet.must(&["logs"]), "a    | one\nlong | two\u{fffd}\n");
-    let words = "--user --unit procserv-a.service --unit procserv-long.service\n";
+    assert_eq!(fleet.must(&["logs", "--no-time"]), "a    | one\nlong | two\u{fffd}\n");
+    let words = "--user --unit procserv-a.service --unit procserv-long.service --lines=100\n";
     assert!(fleet.read("journalctl").ends_with(words));
-    let coloured = fleet.must(&["logs", "--color", "always"]);
+    let coloured = fleet.must(&["logs", "--no-time", "--color", "always"]);
     assert!(coloured.starts_with("\x1b[36ma   \x1b[0m | one\n"), "{coloured:?}");
     let json = fleet.must(&["logs", "--json", "a"]);
     assert!(json.starts_with("{\"message\":\"one\",\"name\":\"a\",\"time_us\":7}\n"), "{json}");
@@ -88,17 +90,70 @@ fn no_message_has_a_label_of_another_instance(_: &TestEnv) {
     }
 }
 
-fn logs_say_where_the_rest_is(_: &TestEnv) {
+/// In place of the journal, where the output of such a child is not.
+fn a_log_file_is_shown_with_those_before_it(env: &TestEnv) {
     let fleet = fleet("");
-    for (options, says) in
-        [("--logfile=/var/log/a", "/var/log/a".to_owned()), ("-wL log", "/log".to_owned())]
-    {
-        let content = format!("[a]\ncommand = x\noptions = {options}\n");
-        fleet.file("home/.config/procServ.d/a.conf", &content);
-        let done = fleet.run(&["logs"]);
-        let says = format!("manage-procs: a: what its child writes is in {says}\n");
-        assert_eq!((done.code, done.stderr), (0, says));
+    fleet.program(
+        "bin/journalctl",
+        "#!/bin/sh\ncase \"$*\" in *--follow*) exec sleep 1000;; esac\n",
+    );
+    let log = fleet.path("log").display().to_string();
+    for name in ["a", "long"] {
+        let content = format!("[{name}]\ncommand = x\noptions = -L {log}-{name}\n");
+        fleet.file(&format!("home/.config/procServ.d/{name}.conf"), &content);
     }
+    fleet.file("log-a.1", "1\n2\n3\n");
+    fleet.file("log-a", "4\n\x1b[31m5\r\nhalf");
+    fleet.file("log-long", "x\n");
+    assert_eq!(fleet.must(&["logs", "-n", "3", "a"]), "3\n4\n\x1b[31m5\x1b[m\n");
+    assert_eq!(fleet.must(&["logs", "a"]), "1\n2\n3\n4\n\x1b[31m5\x1b[m\n");
+    let shown = "a    | 4\na    | \x1b[31m5\x1b[m\nlong | x\n";
+    assert_eq!(fleet.must(&["logs", "-n2"]), shown);
+    let done = fleet.run(&["logs", "--since", "-1h", "a"]);
+    let says = format!(
+        "manage-procs: a: only the journal is searched, what its child writes is in {log}-a\n"
+    );
+    assert_eq!((done.code, done.stdout.as_str(), done.stderr), (0, "", says));
+    let mut logs = fleet.command(&["logs", "-f", "a"]);
+    let mut logs = logs.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(logs.stdout.take().unwrap());
+    let mut until = |end: &str| {
+        let mut text = String::new();
+        while !text.ends_with(end) {
+            assert!(output.read_line(&mut text).unwrap() > 0, "{text:?}");
+        }
+    };
+    until("5\x1b[m\n");
+    fs::rename(fleet.path("log-a"), fleet.path("log-a.1")).unwrap();
+    fleet.file("log-a", "new\n");
+    until("new\n");
+    drop(output);
+    env.wait_for("the end", || logs.try_wait().unwrap());
+}
+
+fn lines_have_times(_: &TestEnv) {
+    let fleet = fleet("");
+    let mut command = fleet.command(&["logs"]);
+    let output = command.env("TZ", "UTC").output().unwrap();
+    let shown = "1970-01-01 00:00:00 a    | one\nlong | two\u{fffd}\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), shown);
+}
+
+fn options_go_to_journalctl(_: &TestEnv) {
+    let fleet = fleet("");
+    for (words, passed) in [
+        (&["-n7"][..], "--lines=7"),
+        (&["-nall"], "--lines=all"),
+        (&["-f"], "--follow --lines=10"),
+        (&["--since", "-1h", "-U", "now", "-g", "a b"], "--since=-1h --until=now --grep=a b"),
+        (&["--since", "-1h", "-n5"], "--since=-1h --lines=5"),
+    ] {
+        let words: Vec<&str> = ["logs", "a"].iter().chain(words).copied().collect();
+        fleet.must(&words);
+        let called = fleet.read("journalctl");
+        assert!(called.ends_with(&format!("procserv-a.service {passed}\n")), "{called}");
+    }
+    assert_eq!(fleet.run(&["logs", "-n", "few"]).code, 2);
 }
 
 /// At once, and not with the next line, which may be hours away.

@@ -4,6 +4,7 @@
 mod attach;
 mod attach_raw;
 mod attach_trouble;
+mod command_line;
 mod configuration;
 mod conserver;
 mod contract;
@@ -23,6 +24,7 @@ use crate::support::Case;
 
 pub(crate) fn cases() -> Vec<Case> {
     let all = [
+        command_line::cases(),
         configuration::cases(),
         contract::cases(),
         image::cases(),

@@ -19,7 +19,7 @@ use crate::manage::inspect::rotated::{self, Position};
 use crate::manage::limits::{FOLLOW_INTERVAL, FOLLOW_LINES, TAIL_MIN};
 use crate::manage::output;
 use crate::manage::registry::Registry;
-use crate::manage::timestamp;
+use crate::manage::timestamp::{self, Stamps};
 use crate::sys::time;
 
 /// `events`.
@@ -53,7 +53,8 @@ pub(crate) fn events(
         found.drain(..found.len().saturating_sub(FOLLOW_LINES));
     }
     let width = instances.iter().map(|instance| instance.name.len()).max().unwrap_or(0);
-    let mut printer = Printer { json, width, sentences: Sentences::new(now) };
+    let mut printer =
+        Printer { json, width, stamps: Stamps::new(now), sentences: Sentences::new() };
     printer.print(&found)?;
     if follow {
         follow_files(looks, &mut printer)?;
@@ -67,11 +68,11 @@ fn report(looks: &BTreeMap<String, Look>) -> Result<usize, CommandError> {
     let off: Vec<&str> = off.map(|(name, _)| name.as_str()).collect();
     if off.len() == looks.len() {
         let names = off.join(", ");
-        return Err(CommandError::new(format!("no events are recorded (--events FILE): {names}")));
+        return Err(CommandError::new(format!("no events are recorded (key events): {names}")));
     }
     if !off.is_empty() {
         let names = off.join(", ");
-        output::print_error(&format!("no events are recorded (--events FILE) by {names}"));
+        output::print_error(&format!("no events are recorded (key events) by {names}"));
     }
     let mut failures = 0;
     for (name, look) in looks {
@@ -99,6 +100,7 @@ struct Printer {
     json: bool,
     /// The width of the column of names.
     width: usize,
+    stamps: Stamps,
     sentences: Sentences,
 }
 
@@ -121,7 +123,7 @@ impl Printer {
             return format!("{value}\n");
         }
         let (name, width) = (&event.instance, self.width);
-        let (time, what) = (self.sentences.time(event.millis), self.sentences.what(&value));
+        let (time, what) = (self.stamps.show(event.millis), self.sentences.what(&value));
         output::line(&format!("{time} {name:width$} {what}"))
     }
 }

@@ -7,28 +7,15 @@ use nix::unistd::{Uid, User};
 use serde_json::Value;
 
 use crate::manage::inspect::bounded;
-use crate::sys::time;
 
 /// Makes sentences of events. It remembers the names of users.
 pub(super) struct Sentences {
-    today: String,
     users: BTreeMap<u32, Option<String>>,
 }
 
-const DAY: &str = "%Y-%m-%d";
-
 impl Sentences {
-    /// Events of the day of `now`, in milliseconds since the epoch, will have no date.
-    pub(super) fn new(now: i64) -> Sentences {
-        Sentences { today: time::format(now.div_euclid(1000), DAY), users: BTreeMap::new() }
-    }
-
-    /// The local time of `millis`, with the date if that is another day.
-    pub(super) fn time(&self, millis: i64) -> String {
-        let seconds = millis.div_euclid(1000);
-        let day = time::format(seconds, DAY);
-        let clock = time::format(seconds, "%H:%M:%S");
-        if day == self.today { clock } else { format!("{day} {clock}") }
+    pub(super) fn new() -> Sentences {
+        Sentences { users: BTreeMap::new() }
     }
 
     /// What happened. An event that this program does not know is shown as it is.
@@ -182,7 +169,7 @@ mod tests {
 
     #[test]
     fn sentences() {
-        let mut sentences = Sentences::new(0);
+        let mut sentences = Sentences::new();
         sentences.users.insert(1001, Some("oper".to_owned()));
         sentences.users.insert(77, None);
         for (event, expected) in [
@@ -223,8 +210,5 @@ mod tests {
         ] {
             assert_eq!(sentences.what(&serde_json::from_str(event).unwrap()), expected);
         }
-        let day = 86_400_000;
-        assert_eq!(sentences.time(0).len(), "00:00:00".len());
-        assert_eq!(sentences.time(3 * day).len(), "1970-01-04 00:00:00".len());
     }
 }

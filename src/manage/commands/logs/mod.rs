@@ -1,31 +1,53 @@
-//! `logs`: shows the output of instances from the journal, each line with the name of its instance.
+//! `logs`: shows the output of instances from the journal and from log files, each line with
+//! its time and the name of its instance.
+
+mod files;
 
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
-use crate::config::LogTarget;
+use self::files::{FollowedFile, log_files, print_ends, print_news};
 use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::limits::{FOLLOW_INTERVAL, FOLLOW_LINES, LOG_LINES};
 use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
-use crate::manage::registry::{Instance, Registry, Scope, unit_name};
+use crate::manage::registry::{Registry, Scope, unit_name};
+use crate::manage::timestamp::Stamps;
 use crate::reply_filter::ReplyFilter;
+use crate::sys::time;
 
-/// `logs`.
+/// `logs`. `is_paged`: standard output goes to a pager on a terminal.
 ///
 /// # Errors
 /// No instances; a pattern that matches none; a journal that can't be read.
-pub(crate) fn logs(registry: &Registry, matches: &ArgMatches, json: bool) -> CommandResult {
+pub(crate) fn logs(
+    registry: &Registry,
+    matches: &ArgMatches,
+    is_paged: bool,
+    json: bool,
+) -> CommandResult {
     let instances = registry.matching(&Patterns::from_matches(matches)?)?;
     if instances.is_empty() {
         return Err(CommandError::new("there are no instances"));
     }
-    instances.iter().for_each(|instance| mention_log_file(registry, instance));
+    let follow = matches.get_flag("follow");
+    let text = |option| matches.get_one::<String>(option).map(String::as_str);
+    let selections = ["since", "until", "grep"].map(|option| (option, text(option)));
+    let selects = selections.iter().any(|(_, value)| value.is_some());
+    // journalctl shows all if it is not told how much.
+    let lines = match text("lines") {
+        None if follow && !selects => Some(FOLLOW_LINES.to_string()),
+        None if !selects => Some(LOG_LINES.to_string()),
+        lines => lines.map(str::to_owned),
+    };
+    let files = log_files(registry, &instances);
     let names: Vec<String> = instances.into_iter().map(|instance| instance.name).collect();
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]).stdin(Stdio::null());
@@ -38,68 +60,97 @@ pub(crate) fn logs(registry: &Registry, matches: &ArgMatches, json: bool) -> Com
     for name in &names {
         command.args(["--unit", &unit_name(name)]);
     }
-    if matches.get_flag("follow") {
+    if follow {
         command.arg("--follow");
     }
-    if let Some(lines) = matches.get_one::<u32>("lines") {
-        command.arg(format!("--lines={lines}"));
-    } else if matches.get_flag("follow") && names.len() == 1 {
-        command.arg("--lines=10");
+    let selections = selections.into_iter().chain([("lines", lines.as_deref())]);
+    for (option, value) in selections.filter_map(|(option, value)| Some((option, value?))) {
+        command.arg(format!("--{option}={value}"));
     }
     if matches.get_count("verbose") > 0 {
         output::print_error(&format!("{command:?}"));
     }
     let journal = command.stdout(Stdio::piped()).spawn();
     let mut journal = Journal(journal.map_err(|error| CommandError::system("journalctl", &error))?);
-    let colour = match matches.get_one::<String>("color").map(String::as_str) {
+    let is_terminal = is_paged || std::io::stdout().is_terminal();
+    let colour = match text("color") {
         Some("always") => true,
         Some("never") => false,
-        _ => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        _ => is_terminal && std::env::var_os("NO_COLOR").is_none(),
     };
-    let page = LogFormatter { names: &names, colour, json };
+    let stamps = (!matches.get_flag("no-time")).then(|| Stamps::new(time::wall_millis()));
+    let page = LogFormatter { names: &names, colour, json, stamps };
+    let count = lines.as_deref().and_then(|lines| lines.parse().ok()).unwrap_or(usize::MAX);
+    let print_files = || print_ends(&page, &files, if selects { None } else { Some(count) });
+    // The output of a child comes behind what systemd says of its start.
+    let positions = if follow { print_files()? } else { Vec::new() };
     let output = journal.0.stdout.take();
-    let mut output =
-        BufReader::new(output.ok_or_else(|| CommandError::new("journalctl: no output"))?);
+    let output = output.ok_or_else(|| CommandError::new("journalctl: no output"))?;
+    if !print_journal(&page, output, positions)? {
+        return Ok(0);
+    }
+    let status = journal.0.wait().map_err(|error| CommandError::system("journalctl", &error))?;
+    if !follow {
+        print_files()?;
+    }
+    if status.success() { Ok(0) } else { Err(CommandError::new(format!("journalctl: {status}"))) }
+}
+
+/// Prints what journalctl writes, and what the log files get meanwhile. Returns false if the reader
+/// of standard output has ended.
+fn print_journal(
+    page: &LogFormatter,
+    output: ChildStdout,
+    mut files: Vec<FollowedFile>,
+) -> Result<bool, CommandError> {
+    let mut output = BufReader::new(output);
     let mut line = Vec::new();
+    let mut next = Instant::now() + FOLLOW_INTERVAL;
     loop {
-        if output.buffer().is_empty() && !wait_for_output(output.get_ref()) {
-            return Ok(0);
+        if !files.is_empty() && Instant::now() >= next {
+            print_news(page, &mut files)?;
+            next = Instant::now() + FOLLOW_INTERVAL;
+        }
+        if output.buffer().is_empty() {
+            let limit = (!files.is_empty()).then(|| next.saturating_duration_since(Instant::now()));
+            match wait_for_output(output.get_ref(), limit) {
+                Wait::Ready => {}
+                Wait::Quiet => continue,
+                Wait::Left => return Ok(false),
+            }
         }
         line.clear();
         let read = output.read_until(b'\n', &mut line);
         if read.map_err(|error| CommandError::system("journalctl", &error))? == 0 {
-            break;
+            return Ok(true);
         }
         if let Ok(entry) = serde_json::from_slice(&line) {
             output::print(&page.entry(&entry))?;
         }
     }
-    let status = journal.0.wait().map_err(|error| CommandError::system("journalctl", &error))?;
-    if status.success() { Ok(0) } else { Err(CommandError::new(format!("journalctl: {status}"))) }
 }
 
-/// Prints where the output of the child is, if an instance has a log file.
-fn mention_log_file(registry: &Registry, instance: &Instance) {
-    if !instance.options.is_empty()
-        && let Ok(config) = instance.server_config(registry)
-        && let Some(LogTarget::File(log)) = config.log.target
-    {
-        let log = instance.chdir.join(log);
-        let name = &instance.name;
-        output::print_error(&format!("{name}: what its child writes is in {}", log.display()));
-    }
+enum Wait {
+    Ready,
+    Quiet,
+    Left,
 }
 
-/// Waits until there is something to read. Returns false if the reader of standard output has
-/// ended: then the journal needs not be followed any longer.
-fn wait_for_output(output: &ChildStdout) -> bool {
+/// Waits until there is something to read, or up to `limit`, or until the reader of standard output
+/// has ended: then the journal needs not be followed any longer.
+fn wait_for_output(output: &ChildStdout, limit: Option<Duration>) -> Wait {
     let stdout = std::io::stdout();
     let mut fds = [
         PollFd::new(output.as_fd(), PollFlags::POLLIN),
         PollFd::new(stdout.as_fd(), PollFlags::empty()),
     ];
-    while poll(&mut fds, PollTimeout::NONE) == Err(Errno::EINTR) {}
-    fds.last().and_then(PollFd::any) != Some(true)
+    let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok());
+    while poll(&mut fds, limit.unwrap_or(PollTimeout::NONE)) == Err(Errno::EINTR) {}
+    match fds.map(|fd| fd.any() == Some(true)) {
+        [_, true] => Wait::Left,
+        [true, _] => Wait::Ready,
+        _ => Wait::Quiet,
+    }
 }
 
 /// The process of journalctl, which ends when this is dropped.
@@ -116,22 +167,31 @@ struct LogFormatter<'a> {
     names: &'a [String],
     colour: bool,
     json: bool,
+    /// `None`: lines are printed without times.
+    stamps: Option<Stamps>,
 }
 
 impl LogFormatter<'_> {
+    /// An entry of the journal.
     fn entry(&self, entry: &Value) -> String {
-        let name = instance(entry).unwrap_or_default();
-        let message = message(entry);
+        let micros = entry.get("__REALTIME_TIMESTAMP").and_then(Value::as_str);
+        let micros = micros.and_then(|text| text.parse().ok());
+        self.lines(instance(entry).unwrap_or_default(), micros, &message(entry))
+    }
+
+    /// What an instance has written, at a time in microseconds since the epoch if that is known.
+    fn lines(&self, name: &str, micros: Option<u64>, message: &[u8]) -> String {
         if self.json {
-            let micros = entry.get("__REALTIME_TIMESTAMP").and_then(Value::as_str);
-            let micros: Option<u64> = micros.and_then(|text| text.parse().ok());
             let entry = json!({
-                "name": name, "time_us": micros, "message": String::from_utf8_lossy(&message)
+                "name": name, "time_us": micros, "message": String::from_utf8_lossy(message)
             });
             return format!("{entry}\n");
         }
+        let millis = micros.and_then(|micros| i64::try_from(micros / 1000).ok());
+        let stamp = millis.and_then(|millis| Some(self.stamps.as_ref()?.show(millis) + " "));
+        let stamp = stamp.unwrap_or_default();
         if self.names.len() == 1 {
-            return format!("{}\n", self_contained(&message));
+            return format!("{stamp}{}\n", self_contained(message));
         }
         let width = self.names.iter().map(String::len).max().unwrap_or(0);
         let label = format!("{name:width$}");
@@ -140,14 +200,15 @@ impl LogFormatter<'_> {
             Some(colour) if self.colour => format!("\x1b[{colour}m{label}\x1b[0m"),
             _ => label,
         };
-        let message = String::from_utf8_lossy(&message);
+        let message = String::from_utf8_lossy(message);
         let mut lines: Vec<&str> =
             message.split(is_line_end).filter(|line| !line.is_empty()).collect();
         if lines.is_empty() {
             lines.push("");
         }
-        let line =
-            |line: &&str| format!("{label} | {}\n", self_contained(only_colours(line).as_bytes()));
+        let line = |line: &&str| {
+            format!("{stamp}{label} | {}\n", self_contained(only_colours(line).as_bytes()))
+        };
         lines.iter().map(line).collect()
     }
 }
@@ -210,12 +271,21 @@ fn sequence_length(text: &str) -> usize {
 /// Foreground colours (SGR) that can be read on black and on white.
 const COLOURS: [&str; 10] = ["36", "33", "32", "35", "34", "31", "1;36", "1;33", "1;32", "1;35"];
 
-/// The instance of an entry, which the unit has written, or systemd about the unit.
+/// The instance of an entry, which the unit has written, or systemd or journald about the unit.
 fn instance(entry: &Value) -> Option<&str> {
-    ["UNIT", "USER_UNIT", "_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT"].iter().find_map(|field| {
+    UNIT_FIELDS.iter().find_map(|field| {
         entry.get(field)?.as_str()?.strip_prefix("procserv-")?.strip_suffix(".service")
     })
 }
+
+const UNIT_FIELDS: [&str; 6] = [
+    "UNIT",
+    "USER_UNIT",
+    "_SYSTEMD_UNIT",
+    "_SYSTEMD_USER_UNIT",
+    "OBJECT_SYSTEMD_UNIT",
+    "OBJECT_SYSTEMD_USER_UNIT",
+];
 
 /// The text of an entry. journalctl prints a list of bytes if the text is not UTF-8 or has control
 /// characters.
