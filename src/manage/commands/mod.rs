@@ -11,4 +11,5 @@ pub(crate) mod fallback;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod remove;
+pub(crate) mod request;
 pub(crate) mod upgrade;

@@ -1,5 +1,6 @@
 //! Running servers and their children.
 
+pub(crate) mod api;
 pub(crate) mod bounded;
 pub(crate) mod probe;
 pub(crate) mod proc;

@@ -202,6 +202,11 @@ impl Registry {
         self.in_root(&self.runtime.join(format!("procserv-{name}")))
     }
 
+    /// The socket of the instance's interface for programs.
+    pub(crate) fn api_socket(&self, name: &str) -> PathBuf {
+        self.run_directory(name).join("api")
+    }
+
     /// The directory that systemd changes to for units without `WorkingDirectory=`.
     pub(crate) fn server_directory(&self) -> PathBuf {
         match self.scope {

@@ -2,6 +2,7 @@
 //! terminal. Real servers, no systemd: a stand-in notes down how it is called.
 
 mod attach;
+mod attach_people;
 mod attach_raw;
 mod attach_trouble;
 mod configuration;
@@ -14,6 +15,7 @@ mod hostile;
 mod hung;
 mod image;
 mod logs;
+mod requests;
 mod running;
 mod shared;
 
@@ -33,7 +35,9 @@ pub(crate) fn cases() -> Vec<Case> {
         doctor::cases(),
         running::cases(),
         attach::cases(),
+        attach_people::cases(),
         attach_raw::cases(),
+        requests::cases(),
         attach_trouble::cases(),
     ];
     all.into_iter().flatten().collect()

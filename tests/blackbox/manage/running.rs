@@ -47,7 +47,7 @@ fn the_launcher_becomes_the_server(env: &TestEnv) {
     let run = fleet.path("run/procserv-ioc1").display().to_string();
     let line = format!(
         "--foreground --logfile - --name ioc1 --ignore ^D^C^] --logoutcmd ^D --chdir {0} \
-         --info-file {run}/info --status-file {run}/status --port unix:::0660:{run}/control --port {port} --holdoff 1 {0}/fake-ioc cat ",
+         --info-file {run}/info --status-file {run}/status --api unix:::0660:{run}/api --port unix:::0660:{run}/control --port {port} --holdoff 1 {0}/fake-ioc cat ",
         dir.display()
     );
     assert_eq!(words[1..].join(" "), line);

@@ -41,6 +41,8 @@ fn expected(fleet: &Fleet, endpoints: &[&str], words: &[&str]) -> Vec<String> {
         &format!("{run}/info"),
         "--status-file",
         &format!("{run}/status"),
+        "--api",
+        &format!("unix:::0660:{run}/api"),
     ]
     .map(str::to_owned)
     .into();
