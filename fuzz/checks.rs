@@ -157,7 +157,8 @@ pub fn api(input: &[u8]) {
 pub fn endpoint(input: &[u8]) {
     let Some((letter, spec)) = input.split_first() else { return };
     // The user database is no part of this.
-    let place = spec.strip_prefix(b"raw:").unwrap_or(spec);
+    let place = spec.strip_prefix(b"view:").unwrap_or(spec);
+    let place = place.strip_prefix(b"raw:").unwrap_or(place);
     if place.starts_with(b"unix:") && place.iter().filter(|&&byte| byte == b':').count() >= 4 {
         return;
     }
@@ -170,8 +171,10 @@ pub fn endpoint(input: &[u8]) {
         Ok(endpoint) => {
             let printed = endpoint.to_bytes();
             let raw: &[u8] = if endpoint.raw { b"raw:" } else { b"" };
-            let place = printed.strip_prefix(raw).unwrap_or(&printed);
-            let spec = [raw, place.strip_prefix(b"tcp:").unwrap_or(place)].concat();
+            let view: &[u8] = if endpoint.view { b"view:" } else { b"" };
+            let kind = [view, raw].concat();
+            let place = printed.strip_prefix(&*kind).unwrap_or(&printed);
+            let spec = [&*kind, place.strip_prefix(b"tcp:").unwrap_or(place)].concat();
             assert_eq!(Endpoint::parse(OsStr::from_bytes(&spec), access), Ok(endpoint));
         }
         Err(error) => assert!(!error.message(OsStr::new("procServ")).is_empty()),

@@ -313,6 +313,10 @@ pub(crate) const WATCHDOG_MIN: Duration = Duration::from_millis(1);
 /// that is written to.
 pub const FDSTORE_SLOT_SIZE: usize = 64 << 20;
 
+/// At exit, how long the service manager may take to hear what it is to close. The next server has
+/// it close what is left.
+pub(crate) const FDSTORE_LINGER: Duration = Duration::from_secs(2);
+
 /// How often a descriptor is offered again that the service manager had no room for.
 pub(crate) const FDSTORE_RETRY: Duration = Duration::from_millis(20);
 

@@ -46,6 +46,7 @@ complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "mode" -d 
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "kill" -d 'Kill the child, which is restarted in mode on'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "list" -d 'Show what is configured'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "status" -d 'Show what runs, without opening consoles'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "events" -d 'Show who did what and what happened, of all instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "logs" -d 'Show the output of instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "upgrade" -d 'Replace running servers by the program installed now'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "doctor" -d 'Check the configuration, and say what to do about each problem'
@@ -100,7 +101,7 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -l jso
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s w -l wait -d 'For how long (default: 1; with --until 10)' -r
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s u -l until -d 'Until this text comes; if it does not, the exit status is 1' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s u -l until -d 'Until this text comes' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s h -l help -d 'Print help'
@@ -119,6 +120,12 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l pla
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s S -l since -d 'Only what happened since <time>, such as -1h or yesterday' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s U -l until -d 'Only what happened until <time>' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s f -l follow -d 'Keep printing new events'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s n -l lines -d 'Only the last lines' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l color -d 'Colour the names: auto, always, never' -r -f -a "auto\t''
 always\t''

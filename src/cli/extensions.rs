@@ -32,7 +32,10 @@ pub(super) fn allow_from(given: Matches) -> Result<Option<AllowedNetworks>, Stri
     for list in given.values("allow-from") {
         let list = list.to_string_lossy();
         networks.get_or_insert_with(AllowedNetworks::default).add(&list).map_err(|net| {
-            format!("invalid network '{net}' for --allow-from (ADDRESS or ADDRESS/BITS)")
+            format!(
+                "invalid network '{net}' for --allow-from \
+                 ([user=|logger=|viewer=] ADDRESS or ADDRESS/BITS)"
+            )
         })?;
     }
     Ok(networks)

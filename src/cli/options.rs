@@ -158,6 +158,7 @@ pub(super) fn help(argv0: &OsStr) -> Vec<u8> {
                      the same with owner, group and permissions (octal)
     fd:<name>        socket passed by systemd, by its name or number
     raw:<endpoint>   any of these, without telnet
+    view:<endpoint>  any of these, to watch only
 <command args ...>   command line to start child process
 Options:
 ",

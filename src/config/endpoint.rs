@@ -24,6 +24,8 @@ pub struct Endpoint {
     pub address: Address,
     /// True if connections are without telnet.
     pub raw: bool,
+    /// True if clients of this control endpoint can only watch.
+    pub view: bool,
 }
 
 /// An address to listen on, with `--allow` and `--restrict` applied and users and groups looked up.
@@ -142,11 +144,13 @@ impl Endpoint {
     /// Those of [`EndpointError`].
     pub fn parse(spec: &OsStr, access: Access) -> Result<Endpoint, EndpointError> {
         let bytes = spec.as_bytes();
-        let (raw, rest) = match bytes.strip_prefix(b"raw:") {
-            Some(rest) => (true, rest),
-            None => (false, bytes),
-        };
+        let (view, rest) = without_prefix(bytes, b"view:");
+        let (raw, rest) = without_prefix(rest, b"raw:");
         let not_a_spec = || EndpointError::NotASpec(spec.to_os_string());
+        // Clients of a log endpoint only watch anyway.
+        if view && matches!(access, Access::Log { .. }) {
+            return Err(not_a_spec());
+        }
         let address = if let Some(rest) = rest.strip_prefix(b"unix:") {
             parse_unix(rest)
         } else if let Some(rest) = rest.strip_prefix(b"fd:") {
@@ -154,7 +158,7 @@ impl Endpoint {
         } else {
             parse_tcp(rest, access, not_a_spec)
         };
-        Ok(Endpoint { address: address?, raw })
+        Ok(Endpoint { address: address?, raw, view })
     }
 
     /// Parses the endpoint of `--api`, `unix:[USER:GROUP:PERM:]PATH`, with the permissions 0600 unless
@@ -180,7 +184,8 @@ impl Endpoint {
     }
 
     /// Returns the endpoint as the info file has it (contract section 7): `tcp:127.0.0.1:2000`,
-    /// `unix:/path`, `unix:@name`, after `raw:` if the endpoint is without telnet.
+    /// `unix:/path`, `unix:@name`, after `raw:` if the endpoint is without telnet, after `view:` if its
+    /// clients can only watch.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let address = match &self.address {
@@ -190,15 +195,16 @@ impl Endpoint {
             Address::Passed(Passed::Number(number)) => format!("fd:{number}").into_bytes(),
             Address::Passed(Passed::Name(name)) => [b"fd:", name.as_slice()].concat(),
         };
+        let view: &[u8] = if self.view { b"view:" } else { b"" };
         let raw: &[u8] = if self.raw { b"raw:" } else { b"" };
-        [raw, &address].concat()
+        [view, raw, &address].concat()
     }
 }
 
 impl From<Address> for Endpoint {
-    /// Returns an endpoint with telnet.
+    /// Returns an endpoint with telnet, whose clients are not limited.
     fn from(address: Address) -> Endpoint {
-        Endpoint { address, raw: false }
+        Endpoint { address, raw: false, view: false }
     }
 }
 
@@ -207,6 +213,11 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.to_bytes()))
     }
+}
+
+/// Returns true if `text` begins with `prefix`, and what follows it.
+fn without_prefix<'a>(text: &'a [u8], prefix: &[u8]) -> (bool, &'a [u8]) {
+    text.strip_prefix(prefix).map_or((false, text), |rest| (true, rest))
 }
 
 fn parse_unix(rest: &[u8]) -> Result<Address, EndpointError> {
@@ -245,8 +256,9 @@ fn unix_fields(rest: &[u8]) -> Option<[&[u8]; 4]> {
 /// text is more or less than an octal number up to 7777.
 #[must_use]
 pub fn odd_permissions(spec: &OsStr) -> Option<(&[u8], u32)> {
-    let bytes = spec.as_bytes();
-    let rest = bytes.strip_prefix(b"raw:").unwrap_or(bytes).strip_prefix(b"unix:")?;
+    let (_, rest) = without_prefix(spec.as_bytes(), b"view:");
+    let (_, rest) = without_prefix(rest, b"raw:");
+    let rest = rest.strip_prefix(b"unix:")?;
     let [_, _, perm, _] = unix_fields(rest)?;
     let mode = octal(perm);
     let (_, digits) = c_number::split_sign(perm);

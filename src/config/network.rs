@@ -1,33 +1,51 @@
 //! Networks that TCP clients may come from (`--allow-from`). Parses and compares; knows no sockets.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 /// The networks of all `--allow-from` options together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedNetworks(Vec<IpNet>);
+pub struct AllowedNetworks {
+    all: Vec<IpNet>,
+    /// Networks that only clients with this role may come from, too.
+    by_role: BTreeMap<&'static str, Vec<IpNet>>,
+}
+
+/// The roles of clients, as the records call them.
+const ROLES: [&str; 3] = ["user", "logger", "viewer"];
 
 impl AllowedNetworks {
-    /// Adds the networks in `list`, `NET[,NET...]`: each an IPv4 or IPv6 address, with `/BITS` if
+    /// Adds the networks in `list`, `[ROLE=]NET[,NET...]`, for all clients or those of a role: each an IPv4 or IPv6 address, with `/BITS` if
     /// it is more than one host. The bits of the address behind the first `BITS` do not count.
     ///
     /// # Errors
     ///
     /// Returns the first element of the list that is not a network.
     pub fn add(&mut self, list: &str) -> Result<(), String> {
+        let of_role = list
+            .split_once('=')
+            .and_then(|(role, nets)| Some((*ROLES.iter().find(|known| **known == role)?, nets)));
+        let (networks, list) = match of_role {
+            Some((role, nets)) => (self.by_role.entry(role).or_default(), nets),
+            None => (&mut self.all, list),
+        };
         for net in list.split(',') {
-            self.0.push(parse(net).ok_or(net)?);
+            networks.push(parse(net).ok_or(net)?);
         }
         Ok(())
     }
 
-    /// Returns true if a client from `address` may connect. Clients of this machine always may.
+    /// Returns true if a client from `address` may connect that gets this role: `user`, `logger` or
+    /// `viewer`. Clients of this machine always may.
     #[must_use]
-    pub fn allows(&self, address: IpAddr) -> bool {
+    pub fn allows(&self, address: IpAddr, role: &str) -> bool {
         // A socket that was passed may take IPv4 clients under IPv6 addresses.
         let address = address.to_canonical();
-        address.is_loopback() || self.0.iter().any(|network| network.contains(&address))
+        let of_role = self.by_role.get(role).into_iter().flatten();
+        let mut networks = self.all.iter().chain(of_role);
+        address.is_loopback() || networks.any(|network| network.contains(&address))
     }
 }
 
@@ -51,10 +69,10 @@ mod tests {
     fn check(lists: &[&str], admitted: &[&str], refused: &[&str]) {
         let networks = networks(lists);
         for address in admitted {
-            assert!(networks.allows(address.parse().unwrap()), "{address}");
+            assert!(networks.allows(address.parse().unwrap(), "user"), "{address}");
         }
         for address in refused {
-            assert!(!networks.allows(address.parse().unwrap()), "{address}");
+            assert!(!networks.allows(address.parse().unwrap(), "user"), "{address}");
         }
     }
 
@@ -68,6 +86,24 @@ mod tests {
         check(&["2001:db8::/32"], &["2001:db8:ffff::1"], &["2001:db9::", "10.0.0.1"]);
         check(&["fe80::1/128"], &["fe80::1"], &["fe80::2"]);
         check(&["::/0"], &["2001:db8::1"], &["10.0.0.1", "::ffff:10.0.0.1"]);
+    }
+
+    #[test]
+    fn a_role_has_networks_of_its_own() {
+        let networks = networks(&["10.0.0.0/8", "user=11.0.0.0/8,::1:0/112", "logger=12.0.0.1"]);
+        let allowed = |address: &str| {
+            let address = address.parse().unwrap();
+            ROLES.map(|role| networks.allows(address, role))
+        };
+        assert_eq!(allowed("10.1.1.1"), [true, true, true]);
+        assert_eq!(allowed("11.1.1.1"), [true, false, false]);
+        assert_eq!(allowed("::1:5"), [true, false, false]);
+        assert_eq!(allowed("12.0.0.1"), [false, true, false]);
+        assert_eq!(allowed("13.0.0.1"), [false, false, false]);
+        assert_eq!(allowed("127.0.0.1"), [true, true, true]);
+        for wrong in ["boss=10.0.0.1", "user=", "user", "=10.0.0.1", "user=10.0.0.1,logger=::1"] {
+            assert!(AllowedNetworks::default().add(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

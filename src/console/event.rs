@@ -18,12 +18,27 @@ pub enum Role {
     /// Types to the child and gives commands.
     #[n(0)]
     User,
-    /// Only reads.
+    /// Only reads, with stamps and without being told who else is there.
     #[n(1)]
     Logger,
+    /// Sees what a user sees, and only reads.
+    #[n(2)]
+    Viewer,
     /// A program: it sends requests, and gets answers instead of the console.
     #[n(3)]
     Api,
+}
+
+impl Role {
+    /// Returns the role's name in the records and in `--allow-from`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::User => "user",
+            Role::Logger => "logger",
+            Role::Viewer => "viewer",
+            Role::Api => "api",
+        }
+    }
 }
 
 /// How a client is connected, and which protocol it speaks.

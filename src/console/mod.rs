@@ -62,6 +62,8 @@ pub struct Console {
     /// The clients that were announced, as others know them.
     announced: BTreeMap<ClientId, String>,
     sinks: BTreeMap<Sink, StreamReader>,
+    /// While the first log is being opened: the offset where it will begin.
+    log_begin: Option<u64>,
     input: InputQueue,
     effects: VecDeque<Effect>,
     audit_events: VecDeque<AuditEvent>,
@@ -93,6 +95,7 @@ impl Console {
             command_rates: BTreeMap::new(),
             announced: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::UNCHANGED))).collect(),
+            log_begin: None,
             input: InputQueue::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
@@ -241,16 +244,16 @@ impl Console {
     /// Frees memory that is needed only while something happens.
     pub fn release_idle_memory(&mut self) {
         if self.stream.is_grown() {
-            let slowest = slowest_reader(&self.clients, &self.sinks);
+            let slowest = slowest_reader(&self.clients, &self.sinks, self.log_begin);
             self.stream.shrink(slowest.unwrap_or(self.stream.head()));
         }
         self.scratch = Vec::new();
     }
 
     fn append(&mut self, bytes: &[u8], wall: UnixTime) {
-        let Console { stream, clients, sinks, .. } = self;
+        let Console { stream, clients, sinks, log_begin, .. } = self;
         let head = stream.head();
-        stream.append(bytes, wall, || slowest_reader(clients, sinks).unwrap_or(head));
+        stream.append(bytes, wall, || slowest_reader(clients, sinks, *log_begin).unwrap_or(head));
     }
 
     /// Says a text to all readers, directly after the last byte of the stream.
@@ -278,8 +281,9 @@ impl Console {
 fn slowest_reader(
     clients: &BTreeMap<ClientId, Client>,
     sinks: &BTreeMap<Sink, StreamReader>,
+    log_begin: Option<u64>,
 ) -> Option<u64> {
     let clients = clients.values().filter(|client| client.kind.reads_stream());
     let readers = clients.map(|client| &client.reader).chain(sinks.values());
-    readers.map(StreamReader::cursor).min()
+    readers.map(StreamReader::cursor).chain(log_begin).min()
 }

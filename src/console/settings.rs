@@ -77,7 +77,7 @@ impl Settings {
     pub(super) fn encoding(&self, role: Role, kind: ClientKind) -> Encoding {
         let stamp = match role {
             Role::Logger => self.log.stamp.clone(),
-            Role::User | Role::Api => None,
+            Role::User | Role::Viewer | Role::Api => None,
         };
         Encoding { telnet: kind == ClientKind::Telnet, stamp, plain: false }
     }

@@ -87,6 +87,7 @@ impl Console {
     /// The server has already written this failure to standard error. It is a trouble only if no
     /// older log stays in use.
     pub(super) fn log_open_failed(&mut self, reason: &str, now: Timestamps) {
+        self.log_begin = None;
         let reason = format!("could not be opened: {reason}");
         self.audit_events.push_back(AuditEvent::LogOpenFailed(reason.clone()));
         if self.has_log() && !self.sinks.contains_key(&Sink::Log) {

@@ -44,7 +44,7 @@ pub fn definition() -> Command {
             Arg::new("mode")
                 .required(true)
                 .value_parser(["on", "off", "oneshot"])
-                .help("on: it is restarted; off: not; oneshot: the server exits, too"),
+                .help("The restart mode"),
         ]),
         Command::new("kill").about("Kill the child, which is restarted in mode on").arg(name()),
         list("list", "Show what is configured"),
@@ -53,6 +53,7 @@ pub fn definition() -> Command {
             None,
             "The words of procServ's helper, for scripts",
         )),
+        events(),
         logs(),
         upgrade(),
         Command::new("doctor")
@@ -180,9 +181,18 @@ fn send() -> Command {
     Command::new("send").about("Type a line on a console, and print the answer").args([
         value("wait", 'w', "seconds", "For how long (default: 1; with --until 10)")
             .value_parser(value_parser!(u32)),
-        value("until", 'u', "text", "Until this text comes; if it does not, the exit status is 1"),
+        value("until", 'u', "text", "Until this text comes"),
         name(),
         Arg::new("text").required(true).num_args(1..).help("The line; words are joined by blanks"),
+    ])
+}
+
+fn events() -> Command {
+    Command::new("events").about("Show who did what and what happened, of all instances").args([
+        flag("follow", Some('f'), "Keep printing new events").conflicts_with("until"),
+        time("since", 'S', "Only what happened since <time>, such as -1h or yesterday"),
+        time("until", 'U', "Only what happened until <time>"),
+        patterns(),
     ])
 }
 
@@ -235,6 +245,10 @@ fn flag(long: &'static str, short: Option<char>, help: &'static str) -> Arg {
 
 fn value(long: &'static str, short: char, value: &'static str, help: &'static str) -> Arg {
     Arg::new(long).long(long).short(short).value_name(value).help(help)
+}
+
+fn time(long: &'static str, short: char, help: &'static str) -> Arg {
+    value(long, short, "time", help).allow_hyphen_values(true)
 }
 
 fn name() -> Arg {

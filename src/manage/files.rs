@@ -29,14 +29,23 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Those of open(2) and read(2); `InvalidInput` or `EISDIR` for other kinds of files.
 pub(crate) fn read_head(path: &Path, length: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let mut content = Vec::new();
+    file.take(length).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Opens a regular file for reading, without blocking.
+///
+/// # Errors
+/// Those of open(2); `InvalidInput` or `EISDIR` for other kinds of files.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Opening a device may have an effect.
     require_regular(&path.metadata()?)?;
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
     require_regular(&file.metadata()?)?;
-    let mut content = Vec::new();
-    file.take(length).read_to_end(&mut content)?;
-    Ok(content)
+    Ok(file)
 }
 
 /// Reads a text in the same way.
@@ -86,7 +95,10 @@ pub(crate) fn write_all(
     }
     let mut written = Vec::new();
     for (path, content) in files {
-        let place = temporary(path, 0o644, content);
+        let place = temporary(path, 0o644).and_then(|mut file| {
+            file.write_all(content.as_bytes())?;
+            Ok(file.into_temp_path())
+        });
         written.push(place.map_err(|error| CommandError::file(path, &error))?);
     }
     let mut directories: Vec<&Path> = files.iter().filter_map(|(path, _)| path.parent()).collect();
@@ -142,11 +154,8 @@ pub(crate) fn rewrite(path: &Path, content: &str, backup: bool) -> io::Result<()
     let new_content = (path.clone(), content.as_bytes().to_vec());
     let files = [backup.then_some(old_content), Some(new_content)];
     for (place, bytes) in files.into_iter().flatten() {
-        let mut file = tempfile::Builder::new()
-            .prefix(".procserv-")
-            .suffix(".tmp")
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(path.parent().unwrap_or(Path::new("/")))?;
+        remove_leftovers(&place);
+        let mut file = temporary(&place, 0o600)?;
         file.write_all(&bytes)?;
         keep_owner(file.as_file())?;
         file.as_file().sync_all()?;
@@ -155,19 +164,18 @@ pub(crate) fn rewrite(path: &Path, content: &str, backup: bool) -> io::Result<()
     Ok(())
 }
 
-/// Writes a file under a name that nobody reads. It is removed when the result is dropped.
-fn temporary(path: &Path, mode: u32, content: &str) -> io::Result<tempfile::TempPath> {
+/// Makes a file beside `path`, which is or becomes a regular file, under a name that nobody reads. It
+/// is removed when the result is dropped, or by [`remove_leftovers`].
+fn temporary(path: &Path, mode: u32) -> io::Result<tempfile::NamedTempFile> {
     match path.metadata() {
         Ok(metadata) => require_regular(&metadata)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut file = tempfile::Builder::new()
+    tempfile::Builder::new()
         .prefix(&format!(".{name}.{}.", std::process::id()))
         .suffix(".tmp")
         .permissions(Permissions::from_mode(mode))
-        .tempfile_in(path.parent().unwrap_or(Path::new("/")))?;
-    file.write_all(content.as_bytes())?;
-    Ok(file.into_temp_path())
+        .tempfile_in(path.parent().unwrap_or(Path::new("/")))
 }

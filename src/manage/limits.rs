@@ -107,3 +107,18 @@ pub(crate) const WORKER_STACK: usize = 1 << 20;
 
 /// How many characters of a message are shown. A path has up to 4095.
 pub(crate) const MESSAGE_MAX: usize = 1000;
+
+/// How many bytes of one file are read at a time from its end.
+pub(crate) const TAIL_CHUNK: usize = 64 << 10;
+
+/// How many bytes of the files of all instances together are kept in memory, from the end of each.
+pub(crate) const TAILS_MAX: usize = 128 << 20;
+
+/// How many bytes of the files of one instance are kept at least, however many instances there are.
+pub(crate) const TAIL_MIN: usize = 256 << 10;
+
+/// How often files are looked at that a command follows.
+pub(crate) const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How many lines `-f` shows at first of what was there before, as `journalctl -f` does.
+pub(crate) const FOLLOW_LINES: usize = 10;

@@ -21,7 +21,8 @@
 //! | [`systemd::systemctl`] | calls of systemctl |
 //! | [`mod@commands::add`], [`commands::remove`], [`commands::edit`], [`commands::enable`], [`commands::control`] | commands that change something |
 //! | [`inspect`] | the running servers and their children |
-//! | [`commands::list`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
+//! | [`timestamp`] | times as users write them |
+//! | [`commands::list`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::attach::send`], [`commands::request`] | types a line; sets the restart mode, kills the child |
 //! | [`commands::upgrade`] | replaces the program of running servers |
@@ -36,6 +37,7 @@ pub(crate) mod limits;
 pub(crate) mod output;
 pub mod registry;
 pub(crate) mod systemd;
+pub(crate) mod timestamp;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -44,7 +46,8 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
-    add, attach, conserver, control, doctor, edit, enable, list, logs, remove, request, upgrade,
+    add, attach, conserver, control, doctor, edit, enable, events, list, logs, pager, remove,
+    request, upgrade,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -132,6 +135,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => list::status(&registry, arguments, is_default, json),
+        "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, json),
         "mode" => request::mode(&registry, arguments, is_default, json),
         "kill" => request::kill(&registry, arguments, is_default, json),
@@ -141,8 +145,13 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "write-procs-cf" => conserver::write(&registry, arguments, json),
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
+    // The process that waits for the pager is this one: the interrupt key must not end it.
+    let _pager = match name {
+        "events" if !arguments.get_flag("follow") => pager::start(),
+        _ => None,
+    };
     match name {
-        "add" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
+        "add" | "events" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
         _ => run(),
     }
 }

@@ -54,6 +54,7 @@
 //! | chdir, exec | anything | written to the child's terminal and to stderr, exit status 255, then as after any end |
 //! | setgroups, setgid, setuid (`--user`) | anything | as chdir |
 //! | reading the child's PID file, /proc | anything | read again for 10 s; then announced, and the processes that are there are killed |
+//! | reading `/proc/PID/stat` of an orphan, of the process in the child's PID file and its ancestors | hangs, as that process executes a program of a file system that hangs | the event loop waits. Of other processes only a kernel that lists no children (without CONFIG_PROC_CHILDREN) makes it read the same |
 //! | killing an orphan of the child | not allowed | the orphan is left alone |
 //! | | the orphan does not end | the same, 5 s after SIGKILL |
 //! | reading from the PTY | interrupted, would block | read again; read later |
@@ -70,7 +71,7 @@
 //! | writing the log, syslog, events at the end | 2 s are not enough | reported on stderr, with the number of bytes left behind |
 //! | syncing the log | the file system cannot (EINVAL) | that file is not synced |
 //! | | anything | announced once; the log goes on, and says after the next sync how many bytes may not have reached the disk |
-//! | unshare of a thread's descriptor table | not allowed, as in some containers | the thread's files are open in the table of the process: one that hangs hangs the start of children |
+//! | unshare of a thread's descriptor table | not allowed, as in some containers, also by a filter that ends the process for it: another process tries it first | the thread's files are open in the table of the process: one that hangs hangs the start of children |
 //! | opening or rotating the log | hangs | as writing it |
 //! | opening a log anew that was removed | anything | the removed file goes on; tried again each second |
 //! | renaming the log or the events, opening the next | anything | announced once; the old file goes on, and it is tried again, not within a second |
@@ -84,7 +85,8 @@
 //! | opening the log anew | anything | reported on stderr; the old file goes on |
 //! | sending to the service manager | no room | tried again each second, with the newest news |
 //! | | anything else | the news is dropped |
-//! | storing a descriptor with the service manager | no room | queued, and tried again each 20 ms |
+//! | storing a descriptor with the service manager, removing one | interrupted | again |
+//! | | no room, no memory, too many descriptors are on their way | queued, and tried again each 20 ms; at the end for 2 s, then the next server has it removed |
 //! | | anything else | the descriptor does not outlive a crash |
 //! | upgrade: memfd, fork, exec of the new program | anything | reported in the log and on stderr; this server goes on |
 //! | the check run of the new program | wrong or no answer, death, 5 s | the same; the program is killed with its process group |

@@ -9,12 +9,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-use nix::errno::Errno;
-
 use crate::console::child::status::Status;
 use crate::console::clock::Monotonic;
 use crate::limits::{NOTIFY_RETRY, WATCHDOG_MIN};
 use crate::sys;
+use crate::systemd::notify::is_queue_full;
 
 /// The server's conversation with the service manager.
 #[derive(Debug, Default)]
@@ -160,17 +159,12 @@ impl ServiceReporter {
     }
 }
 
-/// Returns true if the same message may go through a little later.
-fn is_queue_full(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
-        || matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOBUFS | Errno::ENOMEM))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::RestartMode;
     use crate::console::child::status::ChildPhase;
+    use nix::errno::Errno;
 
     const RUNNING: Status = Status {
         ready: true,

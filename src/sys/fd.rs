@@ -10,6 +10,8 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::stat::fstat;
 
 use super::cerr;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::process::system_call_filter;
 
 /// Makes every descriptor above 2 close on exec, also inherited ones: a child gets 0, 1 and 2, and
 /// no descriptor that somebody forgot to close.
@@ -48,9 +50,12 @@ impl DescriptorTable {
     /// Where a thread can have no such table it goes on sharing the one of its process.
     ///
     /// # Errors
-    /// The kernel has no memory or no descriptor for the table.
+    /// The kernel has no memory or no descriptor for the table, or no process to try it first.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn separate(kept: &[RawFd]) -> io::Result<DescriptorTable> {
+        if !system_call_filter::allows_separate_table()? {
+            return Ok(DescriptorTable { own: false });
+        }
         // SAFETY: this thread alone gets a copy of the table; no descriptor is closed by that.
         match cerr(unsafe { libc::unshare(libc::CLONE_FILES) }) {
             Ok(_) => {}

@@ -34,14 +34,18 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 
 /// Returns the text of strerror(3) for an error number, without the number that Rust adds.
 pub(crate) fn strerror(errno: i32) -> String {
-    let text = io::Error::from_raw_os_error(errno).to_string();
-    match text.rfind(" (os error") {
-        Some(end) => text.get(..end).unwrap_or_default().to_owned(),
-        None => text,
-    }
+    without_number(&io::Error::from_raw_os_error(errno))
+}
+
+/// Returns the text of an error up to the number that Rust adds. The errors of tempfile have the name
+/// of the temporary file behind that number.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error ").unwrap_or(text.len());
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// Returns the reason of an error, in the words of strerror(3) if the error has a number.
 pub(crate) fn reason(error: &io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), strerror)
+    without_number(error)
 }

@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 /// A socket for messages to the service manager.
@@ -62,6 +63,15 @@ fn abstract_address(name: &[u8]) -> nix::Result<UnixAddr> {
 #[cfg(not(target_os = "linux"))]
 fn abstract_address(_name: &[u8]) -> nix::Result<UnixAddr> {
     Err(nix::errno::Errno::EAFNOSUPPORT)
+}
+
+/// Returns true if the same message may go through a little later: the service manager has not taken
+/// the messages before, or the descriptors with them (ETOOMANYREFS of unix(7)), or the kernel has no
+/// memory now.
+pub(crate) fn is_queue_full(error: &io::Error) -> bool {
+    let passing = [libc::ENOBUFS, libc::ENOMEM, libc::ETOOMANYREFS];
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.raw_os_error().is_some_and(|errno| passing.contains(&errno))
 }
 
 /// Returns the time without a WATCHDOG=1 after which the service manager takes the process `pid`

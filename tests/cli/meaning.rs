@@ -177,7 +177,7 @@ fn options_of_our_own_are_strict() {
         (["--compat", "2.8"], "invalid version '2.8' for --compat (only 2.7)"),
         (
             ["--allow-from", "10/8"],
-            "invalid network '10/8' for --allow-from (ADDRESS or ADDRESS/BITS)",
+            "invalid network '10/8' for --allow-from ([user=|logger=|viewer=] ADDRESS or ADDRESS/BITS)",
         ),
     ] {
         let exit = run(&[&options[..], &["2000", "cmd"]].concat()).unwrap_err();

@@ -35,6 +35,9 @@ port = 0
 [tcp]
 command = cat
 port = 20001
+[x@root]
+command = cat
+user = %%i
 [bad]
 command = 'cat
 CONF
@@ -86,6 +89,21 @@ check "nobody without a user" [ "$(user by-hand)" = nobody ]
 check "of the group nogroup" [ "$(group by-hand)" = nogroup ]
 check "the user's own group" [ "$(group waits)" = daemon ]
 
+check "not root by the name" not procs start x@root
+check "which has no unit" [ "$(property procserv-x@root.service LoadState)" = not-found ]
+check "nor by the unit of an early version" procs add -C / early cat
+sed -i -e /^User=/d -e /^Group=/d "$root/etc/procServ.d/procserv-early.service"
+check "which has no user" systemctl daemon-reload
+check "doctor finds it" eval '! said doctor && says "^early: .* is not what .* says"'
+check "start writes it anew" procs start early
+check "and it is nobody's" within 10 eval '[ "$(user early)" = nobody ]'
+printf '[Unit]\nDescription=procServ for early\n[Service]\nExecStart=/usr/bin/procServ-launcher --system early\nRuntimeDirectory=procserv-early\nUser=\n' \
+    >"$root/etc/procServ.d/procserv-early.service"
+check "one of the helper without a user" procs restart early
+check "is nobody's, too" within 10 eval '[ "$(user early)" = nobody ]'
+printf '[Service]\nExecStart=/bin/cat\n' >"$root/etc/procServ.d/procserv-early.service"
+check "a unit of somebody else" eval 'said start early && says "early: .* is not what .* says, and stays"'
+
 ### [DEFAULT] of procServ.conf for procServ.d, and a merged section
 printf '[DEFAULT]\nuser = daemon\nchdir = /var\n' >"$root/etc/procServ.d/00.conf"
 printf '[named]\ncommand = cat\n' >"$root/etc/procServ.d/named.conf"
@@ -117,6 +135,13 @@ renewed() { runs port && [ "$(server port)" != "$before" ]; }
 check "the killed one is started again" within 20 renewed
 in_systemd kill -TERM "$(server port)"
 check "the other is not" within 10 eval '[ "$(property procserv-port.service ActiveState)" = inactive ]'
+
+### An instance that is switched off
+check "an instance" procs add -C / once cat
+check "that is enabled" wanted once
+check "switched off" procs set once instance=0
+check "has no unit" [ "$(property procserv-once.service LoadState)" = not-found ]
+check "and is not started at boot" not wanted once
 
 ### A unit that is lost
 check "an instance" procs add -A -C /tmp lost cat

@@ -80,7 +80,7 @@ impl Console {
         let server_started = self.time(self.settings.server_started);
         let child_started = child.map(|child| self.time(child.started)).unwrap_or_default();
         let clients = match role {
-            Role::User => Some(self.count_clients()),
+            Role::User | Role::Viewer => Some(self.count_clients()),
             Role::Logger | Role::Api => None,
         };
         let times = (&*server_started, &*child_started);

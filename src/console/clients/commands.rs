@@ -34,7 +34,10 @@ impl Console {
         } else {
             data.extend_from_slice(bytes);
         }
-        self.process_input(id, &data, now);
+        // A viewer negotiates as any client does, and can do nothing else.
+        if client.role == Role::User {
+            self.process_input(id, &data, now);
+        }
         self.scratch = data;
     }
 

@@ -67,7 +67,7 @@ impl Oracle {
         let s = &self.settings;
         let (name, command) = (text(s.name()), text(s.command()));
         let mut lines = Vec::new();
-        if role == Role::User {
+        if role != Role::Logger {
             lines.push(format!("@@@ Welcome to procServ ({})", text(&s.version)));
             let kill = match s.console.commands.kill {
                 Some(byte) => format!("Use {} to kill the child", caret(byte)),
@@ -113,7 +113,7 @@ impl Oracle {
             let what = "it could not be started";
             lines.push(format!("@@@ Child \"{name}\": {reason}, {what}{since}"));
         }
-        if role == Role::User {
+        if role != Role::Logger {
             let (users, loggers) = (self.users, self.loggers);
             let both = format!("{users} user(s) and {loggers} logger(s)");
             lines.push(format!("@@@ {both} connected (plus you)"));

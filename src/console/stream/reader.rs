@@ -55,6 +55,9 @@ pub struct StreamReader {
     last_stamp: Option<(UnixTime, Vec<u8>)>,
     /// How many bytes of the stream this reader missed and has not been told of.
     missing: u64,
+    /// If `staged` has the rest of an announcement that was cut short: how many bytes of the stream it
+    /// names.
+    begun: u64,
     /// Lines for this reader, a file, alone.
     private: Vec<u8>,
     /// How many bytes of `private` are back from chunks that were lost since the last failure.
@@ -100,8 +103,9 @@ pub struct Chunk {
     /// Where `bytes` has stamps.
     stamps: Vec<Range<usize>>,
     /// Where `bytes` announces `announced` missing bytes and has the lines of `private`. The bytes
-    /// before it are the rest of an earlier announcement that was cut short.
+    /// before it are the rest of an earlier announcement that was cut short, of `begun_before` bytes.
     announcement: Range<usize>,
+    begun_before: u64,
     announced: u64,
     private: Vec<u8>,
     /// True if the chunk begins a line.
@@ -119,8 +123,24 @@ impl Chunk {
         announced + (self.bytes.len() - from - stamps) as u64
     }
 
+    /// The number of bytes of the stream that are missing if nothing is ever written after the first
+    /// `written` bytes: an announcement that was begun then is none.
+    pub(crate) fn lost_for_good(&self, written: usize) -> u64 {
+        self.lost(written) + self.begun(written)
+    }
+
+    /// The number of bytes that the announcement names that was cut short after `written` bytes.
+    fn begun(&self, written: usize) -> u64 {
+        let Range { start, end } = self.announcement;
+        match written {
+            _ if written < start => self.begun_before,
+            _ if written > start && written < end => self.announced,
+            _ => 0,
+        }
+    }
+
     /// The rest of the announcement that was cut short after `written` bytes.
-    fn unfinished(&self, written: usize) -> &[u8] {
+    pub(crate) fn unfinished(&self, written: usize) -> &[u8] {
         let Range { start, end } = self.announcement;
         let end = if written > start { end } else { start };
         subslice(&self.bytes, written.min(end)..end)
@@ -141,6 +161,7 @@ impl StreamReader {
             messages: VecDeque::new(),
             last_stamp: None,
             missing: 0,
+            begun: 0,
             private: Vec::new(),
             restored: 0,
             begin: cursor,
@@ -291,6 +312,7 @@ impl StreamReader {
         }
         let mut chunk = Chunk {
             announced: self.missing,
+            begun_before: std::mem::take(&mut self.begun),
             line_start_before: self.line_start,
             ..Chunk::default()
         };
@@ -341,6 +363,7 @@ impl StreamReader {
         }
         if first {
             self.staged = chunk.unfinished(written).to_vec();
+            self.begun = chunk.begun(written);
             self.line_start = match written.checked_sub(1) {
                 Some(last) => chunk.bytes.get(last) == Some(&b'\n'),
                 None => chunk.line_start_before,
@@ -348,9 +371,10 @@ impl StreamReader {
         }
     }
 
-    /// The number of bytes of the stream that are missing or have not been taken.
+    /// The number of bytes of the stream that are missing without a whole announcement, or have not been
+    /// taken.
     pub fn unwritten(&self, stream: &StreamBuffer) -> u64 {
-        self.missing + stream.head() - self.cursor
+        self.begun + self.missing + stream.head() - self.cursor
     }
 
     /// How many bytes of the stream this reader lacks.

@@ -75,9 +75,16 @@ impl Console {
         }
     }
 
-    /// Begins the log at the end of the stream, unless there is one already.
+    /// Takes note that the first log is being opened. If it can be opened, it begins here: an opening
+    /// may take long, and what is said meanwhile belongs to the log.
+    pub fn begin_log(&mut self) {
+        self.log_begin = Some(self.stream.head());
+    }
+
+    /// Begins the log where its opening began, unless there is one already.
     pub(crate) fn open_log(&mut self) {
-        let (head, encoding) = (self.stream.head(), self.settings.log_encoding());
-        self.sinks.entry(Sink::Log).or_insert_with(|| StreamReader::new(head, encoding));
+        let begin = self.log_begin.take().unwrap_or(self.stream.head());
+        let encoding = self.settings.log_encoding();
+        self.sinks.entry(Sink::Log).or_insert_with(|| StreamReader::new(begin, encoding));
     }
 }

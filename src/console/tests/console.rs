@@ -178,6 +178,22 @@ fn a_log_that_is_opened_later_begins_there() {
 }
 
 #[test]
+fn a_log_that_takes_long_to_open_has_what_was_said_meanwhile() {
+    let mut console = running(settings());
+    console.handle(Event::Output(ChildSlot::Current, b"before"), at(0));
+    console.begin_log();
+    console.handle(Event::Output(ChildSlot::Current, b"in vain"), at(0));
+    console.handle(Event::LogOpenFailed("R"), at(0));
+    console.handle(Event::Output(ChildSlot::Current, b"then"), at(0));
+    console.begin_log();
+    console.handle(Event::Output(ChildSlot::Current, b"meanwhile"), at(0));
+    assert!(console.take(Sink::Log).is_none());
+    console.handle(Event::LogOpened, at(0));
+    console.handle(Event::Output(ChildSlot::Current, b", after"), at(0));
+    assert_eq!(text(&console.take(Sink::Log).unwrap().bytes), "meanwhile, after");
+}
+
+#[test]
 fn a_log_that_is_far_behind_has_no_room() {
     let mut console = running(settings());
     console.handle(Event::LogOpened, at(0));

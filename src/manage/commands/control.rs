@@ -108,6 +108,10 @@ fn outcome(verb: &str, state: Option<&UnitStatus>) -> Result<&'static str, Strin
             Err(format!("not stopped: it is {}", state.get("ActiveState")))
         }
         ("stop", _) => Ok(done),
+        _ if !matches!(state.get("LoadState"), "" | "loaded") => Err(format!(
+            "systemd can't load its unit: {}; systemctl status has the reason",
+            state.get("LoadState")
+        )),
         _ if state.has_failed() => Err(format!("has failed: {}", state.failure())),
         _ if state.was_skipped() => Err("not started: a condition of its unit does not hold, \
             such as its directory or its host"

@@ -116,7 +116,8 @@ fn section_files(registry: &Registry, name: &str) -> Result<Vec<PathBuf>, Comman
     }
 }
 
-/// Saves files, if the instance can be used then, and makes its unit anew.
+/// Saves files, if the instance can be used then, and makes its unit anew. What is switched off has no
+/// unit.
 fn save(
     registry: &Registry,
     matches: &ArgMatches,
@@ -140,13 +141,19 @@ fn save(
         files::rewrite(file, text, true).map_err(|error| CommandError::file(file, &error))?;
     }
     let verbose = matches.get_count("verbose") > 0;
-    systemctl::refresh(registry, verbose, instance.as_slice()).map_err(|error| {
+    let done = match &instance {
+        Some(instance) => systemctl::refresh(registry, verbose, std::slice::from_ref(instance)),
+        // The unit would be started at boot, and fail.
+        None => systemctl::forget(registry, verbose, name),
+    };
+    done.map_err(|error| {
         CommandError::new(format!("{name}: is changed, but its unit is not: {}", error.text))
     })?;
     if json {
         output::print_json(&json!({ "name": name, "files": changed.keys().collect::<Vec<_>>() }))?;
-    } else if registry.root.is_none() && instance.is_some() {
-        output::print(&format!("# manage-procs {} restart {name}\n", registry.scope.option()))?;
+    } else if registry.root.is_none() {
+        let verb = if instance.is_some() { "restart" } else { "stop" };
+        output::print(&format!("# manage-procs {} {verb} {name}\n", registry.scope.option()))?;
     }
     Ok(0)
 }

@@ -20,7 +20,7 @@ pub(crate) fn enable(registry: &Registry, matches: &ArgMatches, json: bool) -> C
     let is_ours = |instance: &&Instance| {
         let text = crate::manage::files::read_text(&registry.unit_file(&instance.name));
         text.map_or(true, |text| unit::is_ours(&text))
-            || unit::state(registry, instance) == UnitState::Missing
+            || matches!(unit::state(registry, instance), UnitState::Missing | UnitState::Old)
     };
     unit::write(registry, instances.iter().filter(is_ours))?;
     let units: Vec<_> =

@@ -60,6 +60,8 @@ fn configured(instance: &Instance) -> Value {
         "environment": instance.environment,
         "env_file": instance.env_file,
         "options": instance.options,
+        "events": instance.events,
+        "fdstore": instance.fdstore,
     })
 }
 
@@ -73,7 +75,10 @@ pub(crate) fn status(
     is_default: bool,
     json: bool,
 ) -> CommandResult {
-    let (registry, instances) = fallback::matching(registry, matches, is_default)?;
+    let (registry, mut instances) = fallback::matching(registry, matches, is_default)?;
+    if matches.get_flag("plain") && !json {
+        instances.sort_by_key(|instance| instance.place);
+    }
     let clock = Clock::read();
     let now = SystemTime::now();
     let instances: Vec<Arc<Instance>> = instances.into_iter().map(Arc::new).collect();

@@ -41,20 +41,10 @@ pub(crate) fn remove(registry: &Registry, matches: &ArgMatches, json: bool) -> C
     let (unit_file, link) = (registry.unit_file(&name), registry.unit_link(&name));
     let is_known = !sections.is_empty() || unit_file.exists() || link.is_symlink();
     stop(registry, &name, verbose, force)?;
-    // systemctl finds the links of the unit only while the unit exists.
-    let disabled = match link.is_symlink() || unit_file.exists() {
-        true => systemctl::disable(registry, verbose, &[&name]),
-        false => Ok(()),
-    };
     for file in &sections {
         remove_section(registry, file, &name)?;
     }
-    files::remove(&unit_file).map_err(|error| CommandError::file(&unit_file, &error))?;
-    systemctl::remove_links(registry, &name)?;
-    let reloaded = match &registry.root {
-        None => systemctl::run(registry, verbose, &["daemon-reload"]),
-        Some(_) => Ok(()),
-    };
+    let forgotten = systemctl::forget(registry, verbose, &name);
     if !is_known {
         let (main, directory) = (registry.main_file(), registry.directory());
         return Err(CommandError::new(format!(
@@ -63,7 +53,7 @@ pub(crate) fn remove(registry: &Registry, matches: &ArgMatches, json: bool) -> C
             directory.display()
         )));
     }
-    disabled.and(reloaded).map_err(|error| {
+    forgotten.map_err(|error| {
         CommandError::new(format!(
             "{name}: is removed, but systemd may still know it: {}",
             error.text

@@ -1,8 +1,10 @@
-//! Running servers and their children.
+//! Running servers and their children, and what they have written.
 
 pub(crate) mod api;
 pub(crate) mod bounded;
+pub(crate) mod events;
 pub(crate) mod probe;
 pub(crate) mod proc;
+pub(crate) mod rotated;
 pub(crate) mod servers;
 pub(crate) mod units;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::ini::{Ini, IniError};
+use super::instance::truth;
 use super::{Instance, Registry, Scope, check_name};
 use crate::manage::error::CommandError;
 use crate::manage::files;
@@ -43,13 +44,13 @@ impl Configuration {
             let file = file.map_or_else(String::new, |file| file.display().to_string());
             problems.push(Problem::new(format!("{file} [{name}]: {what}")));
         };
-        for name in sources.ini.sections() {
+        for (place, name) in sources.ini.sections().enumerate() {
             match sources.instance(name) {
                 Ok(instance) => {
                     if instance.command.is_empty() {
                         complain(name, "no command");
                     }
-                    instances.insert(name.to_owned(), instance);
+                    instances.insert(name.to_owned(), Instance { place, ..instance });
                 }
                 Err(Unusable::Wrong(what)) => complain(name, &what),
                 // What is wrong with a spoiled section has been said.
@@ -185,10 +186,14 @@ impl Sources {
             return Err(Unusable::Spoiled);
         }
         let is_instance = self.ini.get(name, "instance").map_err(Unusable::Wrong)?;
-        match is_instance.unwrap_or_default().to_lowercase().as_str() {
-            "1" | "yes" | "true" | "on" => {}
-            "0" | "no" | "false" | "off" => return Err(Unusable::Off),
-            other => return Err(Unusable::Wrong(format!("instance: {other:?} is not yes or no"))),
+        let is_instance = is_instance.unwrap_or_default();
+        match truth(&is_instance) {
+            Some(true) => {}
+            Some(false) => return Err(Unusable::Off),
+            None => {
+                let text = is_instance.to_lowercase();
+                return Err(Unusable::Wrong(format!("instance: {text:?} is not yes or no")));
+            }
         }
         check_name(name).and_then(|()| Instance::read(self, name)).map_err(Unusable::Wrong)
     }

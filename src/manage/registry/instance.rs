@@ -18,6 +18,8 @@ pub(crate) struct Instance {
     pub(crate) file: PathBuf,
     /// All files with the section, in the order in which they are read.
     pub(crate) files: Vec<PathBuf>,
+    /// The place among all sections in the order of the files; 0 for one that is read alone.
+    pub(crate) place: usize,
     /// The words of the child's command line, after any options for the server. Empty if the
     /// section has no command: then the unit can't start.
     pub(crate) command: Vec<String>,
@@ -39,10 +41,15 @@ pub(crate) struct Instance {
     pub(crate) env_file: Option<String>,
     /// The words of more options for the server. procServ's own helper does not know this key.
     pub(crate) options: Vec<String>,
+    /// True if the server writes an events file. procServ's own helper does not know this key.
+    pub(crate) events: bool,
+    /// True if the child outlives a server that is killed, with the help of systemd's file descriptor
+    /// store. procServ's own helper does not know this key.
+    pub(crate) fdstore: bool,
 }
 
 /// The keys that a section may have. Others may be there for sections to refer to.
-pub(crate) const KEYS: [&str; 10] = [
+pub(crate) const KEYS: [&str; 12] = [
     "command",
     "chdir",
     "user",
@@ -53,6 +60,8 @@ pub(crate) const KEYS: [&str; 10] = [
     "environment",
     "env_file",
     "options",
+    "events",
+    "fdstore",
 ];
 
 impl Instance {
@@ -71,6 +80,10 @@ impl Instance {
         let chdir = value("chdir")?.ok_or_else(|| "chdir: is empty".to_owned())?;
         let is_given =
             |key| Ok::<bool, String>(sources.ini.is_given(name, key) && value(key)?.is_some());
+        let switch = |key: &str, default| match value(key)? {
+            Some(text) => truth(&text).ok_or_else(|| format!("{key}: {text:?} is not yes or no")),
+            None => Ok(default),
+        };
         let (mut user, mut group) = (value("user")?, None);
         if sources.ini.is_given(name, "group") {
             group = value("group")?;
@@ -79,7 +92,7 @@ impl Instance {
         }
         if sources.is_system() {
             let user = user.get_or_insert_with(|| NOBODY.to_owned());
-            check_user(user).map_err(|problem| format!("user: {problem}"))?;
+            check_user(user, name).map_err(|problem| format!("user: {problem}"))?;
         } else if !is_given("user")? {
             user = None;
         }
@@ -87,6 +100,7 @@ impl Instance {
             name: name.to_owned(),
             file: sources.files(name).last().cloned().unwrap_or_default(),
             files: sources.files(name).to_vec(),
+            place: 0,
             command: split("command")?,
             chdir: sources.directory().join(chdir),
             user,
@@ -96,6 +110,8 @@ impl Instance {
             environment: value("environment")?,
             env_file: value("env_file")?,
             options: split("options")?,
+            events: switch("events", true)?,
+            fdstore: switch("fdstore", false)?,
         };
         // The values become lines of a unit, and there a backslash at the end joins two lines.
         for key in ["chdir", "user", "group", "port", "host", "environment", "env_file"] {
@@ -104,6 +120,10 @@ impl Instance {
             if value(key)?.is_some_and(|value| value.contains(ends) || value.ends_with('\\')) {
                 return Err(format!("{key}: a line end, or a backslash at the end"));
             }
+        }
+        // No command line can have one (execve(2)).
+        if instance.command.iter().chain(&instance.options).any(|word| word.contains('\0')) {
+            return Err("command or options: a zero byte".to_owned());
         }
         Ok(instance)
     }
@@ -118,6 +138,7 @@ impl Instance {
         let api = format!("unix:::0660:{}", text(run.join("api")));
         let fixed = [
             "--foreground",
+            if self.fdstore { "--fdstore" } else { "--notify" },
             "--logfile",
             "-",
             "--name",
@@ -136,12 +157,33 @@ impl Instance {
             &api,
         ];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
+        if self.events {
+            let events = text(self.events_file(registry));
+            let rotation = EVENTS_ROTATION.to_owned();
+            arguments.extend([
+                "--events".to_owned(),
+                events,
+                "--events-rotate".to_owned(),
+                rotation,
+            ]);
+        }
         for endpoint in self.endpoints(&text(run.join("control"))) {
             arguments.extend(["--port".to_owned(), endpoint]);
         }
         arguments.extend(self.options.iter().cloned());
         arguments.extend(self.command.iter().cloned());
         arguments
+    }
+
+    /// Returns true if the server may have the option `--ready`, which may be abbreviated: then its unit is
+    /// started when the child says so.
+    pub(crate) fn waits_for_text(&self) -> bool {
+        self.options.iter().chain(&self.command).any(|word| word.starts_with("--rea"))
+    }
+
+    /// The events file, unless the options of the instance name another.
+    pub(crate) fn events_file(&self, registry: &Registry) -> PathBuf {
+        registry.logs_directory(&self.name).join("events")
     }
 
     /// The control endpoints. Beside a TCP port there is the Unix socket `control` for those who
@@ -171,20 +213,44 @@ impl Instance {
     }
 }
 
+/// The size at which a new events file begins, and how many older ones are kept: some ten thousand
+/// events.
+const EVENTS_ROTATION: &str = "1M,3";
+
+/// The meaning of a value that is yes or no, in the words of Python's `configparser`.
+pub(super) fn truth(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "1" | "yes" | "true" | "on" => Some(true),
+        "0" | "no" | "false" | "off" => Some(false),
+        _ => None,
+    }
+}
+
 /// Returns true if an endpoint in procServ's notation is a TCP port.
 fn is_tcp(endpoint: &str) -> bool {
     let address = endpoint.strip_prefix("raw:").unwrap_or(endpoint);
     !address.starts_with("unix:") && !address.starts_with("fd:")
 }
 
-/// Checks that a user is root only if the file says `user = root`.
+/// Checks that the user of the instance `name` is root only if the file says `user = root`.
 ///
 /// # Errors
-/// Another word for root.
-fn check_user(user: &str) -> Result<(), String> {
-    let is_zero = user.trim_start_matches('+').parse::<u64>() == Ok(0);
-    // In a unit of the machine these specifiers are root's (systemd.unit(5)).
-    if is_zero || user.contains("%u") || user.contains("%U") {
+/// Another word for root; a word that systemd makes nothing of.
+fn check_user(user: &str, name: &str) -> Result<(), String> {
+    // What systemd makes of the specifiers that come from the name of the unit (systemd.unit(5)).
+    let (prefix, instance) = name.split_once('@').unwrap_or((name, ""));
+    let last = prefix.rsplit('-').next().unwrap_or_default();
+    let mut expanded = user.to_owned();
+    for (specifier, value) in [("%i", instance), ("%I", instance), ("%j", last), ("%J", last)] {
+        expanded = expanded.replace(specifier, value);
+    }
+    if expanded.is_empty() {
+        return Err(format!("{user:?} is nothing for the name {name}"));
+    }
+    let is_zero = expanded.trim_start_matches('+').parse::<u64>() == Ok(0);
+    let is_name = expanded == "root" && user != "root";
+    // In a unit of the machine these specifiers are root's.
+    if is_zero || is_name || user.contains("%u") || user.contains("%U") {
         return Err(format!("{user:?} is root: say user = root"));
     }
     Ok(())

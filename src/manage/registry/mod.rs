@@ -71,6 +71,7 @@ pub(crate) struct Registry {
     pub(crate) root: Option<PathBuf>,
     config: PathBuf,
     runtime: PathBuf,
+    logs: PathBuf,
 }
 
 impl Registry {
@@ -90,19 +91,20 @@ impl Registry {
     /// A user without a home directory; an image that is not there, or that has loops of symbolic
     /// links in the place of its configuration.
     pub(crate) fn open(scope: Scope, root: Option<PathBuf>) -> Result<Registry, CommandError> {
-        let (config, runtime) = match scope {
-            Scope::System => (PathBuf::from("/etc"), PathBuf::from("/run")),
+        let (config, runtime, logs) = match scope {
+            Scope::System => ("/etc".into(), "/run".into(), "/var/log".into()),
             Scope::User => {
                 let home =
                     home().ok_or_else(|| CommandError::new("no home directory: HOME is unset"))?;
                 let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
                 let runtime = runtime.filter(|path| path.is_absolute());
                 let uid = Uid::current();
-                (home.join(".config"), runtime.unwrap_or_else(|| format!("/run/user/{uid}").into()))
+                let runtime = runtime.unwrap_or_else(|| format!("/run/user/{uid}").into());
+                (home.join(".config"), runtime, home.join(".local/state/log"))
             }
         };
         let root = root.map(|root| sysroot::open(&root)).transpose()?;
-        let registry = Registry { scope, root, config, runtime };
+        let registry = Registry { scope, root, config, runtime, logs };
         if let Some(root) = &registry.root {
             for place in [registry.config.join("procServ.d"), registry.systemd_directory()] {
                 let inside = sysroot::resolve(root, &place);
@@ -205,6 +207,12 @@ impl Registry {
     /// The socket of the instance's interface for programs.
     pub(crate) fn api_socket(&self, name: &str) -> PathBuf {
         self.run_directory(name).join("api")
+    }
+
+    /// The directory with the events file of the instance: the one that `LogsDirectory=` makes, and for
+    /// the instances of a user the one that it means from systemd 254 on.
+    pub(crate) fn logs_directory(&self, name: &str) -> PathBuf {
+        self.in_root(&self.logs.join(format!("procserv-{name}")))
     }
 
     /// The directory that systemd changes to for units without `WorkingDirectory=`.

@@ -9,6 +9,7 @@ use std::process::Command;
 use clap::{Arg, ArgAction};
 
 use crate::manage::error::{CommandError, CommandResult};
+use crate::manage::files;
 use crate::manage::output;
 use crate::manage::registry::{Instance, Registry, Scope, Sources, Unusable};
 
@@ -57,7 +58,7 @@ fn definition() -> clap::Command {
 fn launch(scope: Scope, name: &str, debug: u8) -> CommandResult {
     let registry = Registry::open(scope, None)?;
     let sources = Sources::read(&registry)?;
-    let instance = match sources.instance(name) {
+    let mut instance = match sources.instance(name) {
         Ok(instance) => instance,
         Err(reason) => {
             // The section may be in a file that the instance's user may not read.
@@ -72,6 +73,7 @@ fn launch(scope: Scope, name: &str, debug: u8) -> CommandResult {
     }
     std::env::set_current_dir(&instance.chdir)
         .map_err(|error| CommandError::file(&instance.chdir, &error))?;
+    instance.events = instance.events && has_logs_directory(&registry, name);
     let program = server();
     let mut command = Command::new(&program);
     command.args(arguments(&registry, &instance, debug > 1));
@@ -101,6 +103,18 @@ fn say(text: &str) -> u8 {
     // The reader may have ended.
     let _ = writeln!(io::stderr(), "{}", output::escape_control(text));
     1
+}
+
+/// Returns true if there is a directory for the events file. That of the machine's instances is made by
+/// systemd, and units that an older version of this program has written do not ask for it.
+fn has_logs_directory(registry: &Registry, name: &str) -> bool {
+    let directory = registry.logs_directory(name);
+    if registry.scope == Scope::User
+        && let Err(error) = files::make_directory(&directory)
+    {
+        say(&format!("no events are recorded: {}", error.text));
+    }
+    directory.is_dir()
 }
 
 /// The command line of the server. `--debug` comes before the words of the file, which end in the

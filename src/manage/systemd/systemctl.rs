@@ -98,6 +98,26 @@ pub(crate) fn remove_links(registry: &Registry, name: &str) -> Result<(), Comman
     Ok(())
 }
 
+/// Has an instance no longer started at boot, and deletes its unit, which may be gone already.
+///
+/// # Errors
+/// A file that can't be removed; those of [`disable`] and [`run`], after everything has been tried.
+pub(crate) fn forget(registry: &Registry, verbose: bool, name: &str) -> Result<(), CommandError> {
+    let unit = registry.unit_file(name);
+    // systemctl finds the links of the unit only while the unit exists.
+    let disabled = match registry.unit_link(name).is_symlink() || unit.exists() {
+        true => disable(registry, verbose, &[name]),
+        false => Ok(()),
+    };
+    files::remove(&unit).map_err(|error| CommandError::file(&unit, &error))?;
+    remove_links(registry, name)?;
+    let reloaded = match &registry.root {
+        None => run(registry, verbose, &["daemon-reload"]),
+        Some(_) => Ok(()),
+    };
+    disabled.and(reloaded)
+}
+
 /// Makes units known to systemd that are in no directory of systemd's.
 fn link(registry: &Registry, verbose: bool, units: &[PathBuf]) -> Result<(), CommandError> {
     match registry.root {
@@ -132,7 +152,8 @@ fn make_link(target: &Path, link: &Path) -> Result<(), CommandError> {
 }
 
 /// Writes the units of instances whose files have been written or changed since. What is started at
-/// boot stays as it is.
+/// boot stays as it is. A unit that somebody else has written stays, and is named if it is not what the
+/// instance says: it may have another user.
 ///
 /// # Errors
 /// A unit that can't be written; those of [`run`].
@@ -143,6 +164,14 @@ pub(crate) fn refresh(
 ) -> Result<(), CommandError> {
     let state = |instance| (instance, unit::state(registry, instance));
     let states: Vec<_> = instances.iter().map(state).collect();
+    for (instance, _) in states.iter().filter(|(_, state)| *state == UnitState::Foreign) {
+        let unit = registry.unit_link(&instance.name);
+        let (unit, file) = (unit.display(), instance.file.display());
+        output::print_error(&format!(
+            "{}: {unit} is not what {file} says, and stays",
+            instance.name
+        ));
+    }
     let is_old = |state| matches!(state, UnitState::Missing | UnitState::Old);
     let old = states.iter().filter(|(_, state)| is_old(*state)).map(|(instance, _)| *instance);
     let old: Vec<&Instance> = old.collect();

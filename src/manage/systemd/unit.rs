@@ -28,6 +28,8 @@ pub(crate) fn text(
     line("[Unit]".to_owned());
     line(format!("Description=procServ for {name}"));
     line("After=network.target remote-fs.target".to_owned());
+    // A server that is killed again and again, or finds its port in use, is started again all the same.
+    line("StartLimitIntervalSec=0".to_owned());
     // In these values a % of the file is systemd's: sites write specifiers as %%H.
     line(format!("ConditionPathIsDirectory={}", instance.chdir.to_string_lossy()));
     if let Some(host) = &instance.host {
@@ -39,7 +41,11 @@ pub(crate) fn text(
         line(format!("SourcePath={}", literal(&source.to_string_lossy())));
     }
     line("\n[Service]".to_owned());
-    line("Type=simple".to_owned());
+    line("Type=notify".to_owned());
+    if instance.waits_for_text() {
+        // A child may take any time until it says that it is ready.
+        line("TimeoutStartSec=infinity".to_owned());
+    }
     if let Some(file) = &instance.env_file {
         line(format!("EnvironmentFile={file}"));
     }
@@ -49,7 +55,14 @@ pub(crate) fn text(
     let command: Vec<String> = launcher.iter().map(|word| argument(word)).collect();
     line(format!("ExecStart={} {} {name}", command.join(" "), scope.option()));
     // Since systemd 251 the name of a link to the directory follows a bare colon.
-    line(format!("RuntimeDirectory=procserv-{}", name.replace(':', "\\:")));
+    let directory = format!("procserv-{}", name.replace(':', "\\:"));
+    line(format!("RuntimeDirectory={directory}"));
+    // The next server learns from the status file of a server that was killed.
+    line("RuntimeDirectoryPreserve=restart".to_owned());
+    // Older versions of systemd have the logs of a user elsewhere: there the launcher makes it.
+    if instance.events && scope == Scope::System {
+        line(format!("LogsDirectory={directory}"));
+    }
     line("StandardOutput=journal".to_owned());
     line("StandardError=inherit".to_owned());
     line(format!("SyslogIdentifier=procserv-{name}"));
@@ -62,20 +75,34 @@ pub(crate) fn text(
         }
     }
     unit.push_str(RESILIENCE);
+    unit.push_str(if instance.fdstore { SURVIVAL } else { REPLACEMENT });
     unit.push_str(&format!("\n[Install]\nWantedBy={}\n", scope.boot_target()));
     unit
 }
 
 /// What the units of procServ's helper do not have. A server that was killed is started again, one
-/// that was told to quit is not. SIGTERM goes to the server alone, which ends its child. A child that
-/// runs out of memory is restarted by its server. The output of a child at its start, ten times what
-/// the journal takes from a service by default, is not cut.
+/// that was told to quit is not. A child that runs out of memory is restarted by its server. The output
+/// of a child at its start, ten times what the journal takes from a service by default, is not cut.
 const RESILIENCE: &str = "\
 Restart=on-failure
-RestartSec=3
-KillMode=mixed
 OOMPolicy=continue
 LogRateLimitBurst=100000
+";
+
+/// SIGTERM goes to the server alone, which ends its child. If the server is killed, systemd kills the
+/// child, and the next server starts another.
+const REPLACEMENT: &str = "\
+RestartSec=2
+KillMode=mixed
+";
+
+/// If the server is killed, systemd leaves the child alone and keeps its terminal, the endpoints and the
+/// clients for the next server. The number is that of descriptors: three, one for each endpoint and one
+/// for each client.
+const SURVIVAL: &str = "\
+RestartSec=100ms
+KillMode=process
+FileDescriptorStoreMax=512
 ";
 
 /// Escapes a value: systemd expands specifiers (systemd.unit(5)) in it.
@@ -158,7 +185,8 @@ pub(crate) enum UnitState {
     Missing,
     /// The instance has been changed since the unit was written.
     Old,
-    /// The unit is not what the instance says, and was not written by this program.
+    /// The unit is not what the instance says, and was written neither by this program nor by
+    /// procServ's helper.
     Foreign,
     /// The generator has not run since the instance was changed.
     Unread,
@@ -172,6 +200,7 @@ pub(crate) fn state(registry: &Registry, instance: &Instance) -> UnitState {
         true if directives(old) == directives(&new) => UnitState::Good,
         true => UnitState::Old,
         false if settings(old) == settings(&new) => UnitState::Good,
+        false if is_of_the_helper(old, name) => UnitState::Old,
         false => UnitState::Foreign,
     };
     let link = registry.unit_link(name);
@@ -252,6 +281,21 @@ pub(crate) fn write<'a>(
 /// Returns true if this program has written the unit, and may replace it.
 pub(crate) fn is_ours(text: &str) -> bool {
     text.starts_with(HEAD)
+}
+
+/// Returns true if procServ's helper has written the unit: it has no comment at its head, and executes
+/// the launcher. The helper, too, writes its units anew when an instance has changed.
+pub(crate) fn is_of_the_helper(text: &str, name: &str) -> bool {
+    let description = format!("Description=procServ for {name}");
+    let executes_launcher = |line: &str| {
+        let words = line.strip_prefix("ExecStart=").map(|command| command.split(' ').collect());
+        let words: Vec<&str> = words.unwrap_or_default();
+        matches!(words[..], [program, "--system" | "--user", last]
+            if program.ends_with("/procServ-launcher") && last == name)
+    };
+    text.starts_with("[Unit]\n")
+        && text.lines().any(|line| line == description)
+        && text.lines().any(executes_launcher)
 }
 
 /// The first line of the units that this program may replace.

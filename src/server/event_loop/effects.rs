@@ -98,6 +98,7 @@ impl<S: System> Server<S> {
                 Ok(mut log) => {
                     log.open();
                     self.log = Some(log);
+                    self.console.begin_log();
                 }
                 Err(error) => {
                     let reason = sys::reason(&error);

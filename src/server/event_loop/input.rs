@@ -166,7 +166,7 @@ impl<S: System> Server<S> {
         }
         for (connection, from, role, endpoint) in accepted {
             match from {
-                Some(peer) if !self.allows(peer) => self.refused(peer, &endpoint),
+                Some(peer) if !self.allows(peer, role) => self.refused(peer, &endpoint),
                 _ => self.join(connection, role, &endpoint, now),
             }
         }
@@ -176,9 +176,9 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Returns true if TCP clients with this address are let in.
-    fn allows(&self, peer: IpAddr) -> bool {
-        self.allowed_networks.as_ref().is_none_or(|networks| networks.allows(peer))
+    /// Returns true if TCP clients with this address and role are let in.
+    fn allows(&self, peer: IpAddr, role: Role) -> bool {
+        self.allowed_networks.as_ref().is_none_or(|networks| networks.allows(peer, role.name()))
     }
 
     /// Reports that a TCP client was not let in.

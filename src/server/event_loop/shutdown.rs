@@ -5,7 +5,7 @@ use std::io;
 use crate::console::clock::Timestamps;
 use crate::console::event::{DisconnectReason, Event};
 use crate::handover::state::Descriptor;
-use crate::limits::{CLIENT_LINGER, FDSTORE_RETRY, IO_RETRY};
+use crate::limits::{CLIENT_LINGER, FDSTORE_LINGER, FDSTORE_RETRY, IO_RETRY};
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
 use crate::server::os::System;
@@ -54,10 +54,11 @@ impl<S: System> Server<S> {
     }
 
     /// Writes to the clients what they are still to get, for up to [`CLIENT_LINGER`], and closes
-    /// their connections.
+    /// their connections. Tells the service manager what it is still to close, for up to
+    /// [`FDSTORE_LINGER`].
     fn drain_clients(&mut self) -> io::Result<()> {
         let now = self.system.now();
-        let deadline = now.mono + CLIENT_LINGER;
+        let (deadline, store_deadline) = (now.mono + CLIENT_LINGER, now.mono + FDSTORE_LINGER);
         loop {
             self.write_clients();
             self.write_api(now);
@@ -74,27 +75,34 @@ impl<S: System> Server<S> {
                 }
                 stays
             });
-            let left = deadline.saturating_duration_since(self.system.now().mono);
-            if self.peers.is_empty() || left.is_zero() {
-                break;
+            let mono = self.system.now().mono;
+            if deadline <= mono {
+                self.drop_clients(now);
             }
-            let mut limit = left;
-            if let Some(store) = &mut self.store
-                && !store.is_flushed()
-            {
-                store.flush(self.system.now().mono);
-                limit = limit.min(FDSTORE_RETRY);
+            let mut waits = None;
+            if let Some(store) = &mut self.store {
+                store.flush(mono);
+                waits = (!store.is_flushed() && mono < store_deadline).then_some(FDSTORE_RETRY);
             }
+            if self.peers.is_empty() && waits.is_none() {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(mono);
+            let limit = if self.peers.is_empty() { FDSTORE_RETRY } else { left };
+            let mut limit = waits.map_or(limit, |wait| limit.min(wait));
             if self.is_refused() {
                 limit = limit.min(IO_RETRY);
             }
             self.wait(Some(limit))?;
             self.retry_refused();
         }
+    }
+
+    /// Closes the connections of the clients that have not got all.
+    fn drop_clients(&mut self, now: Timestamps) {
         for id in std::mem::take(&mut self.peers).into_keys() {
             self.console.handle(Event::Left { id, reason: DisconnectReason::Exit }, now);
         }
-        Ok(())
     }
 
     /// Has the threads write what is left, the end of the server among it, and waits for them, but

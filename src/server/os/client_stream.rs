@@ -35,8 +35,8 @@ impl ClientStream {
         let connection = File::from(connection);
         match role {
             Role::Api => ClientStream::Api(connection),
-            Role::User | Role::Logger if raw => ClientStream::Raw(connection),
-            Role::User | Role::Logger => ClientStream::Telnet(connection),
+            _ if raw => ClientStream::Raw(connection),
+            _ => ClientStream::Telnet(connection),
         }
     }
 

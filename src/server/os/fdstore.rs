@@ -18,6 +18,7 @@ use crate::handover::format;
 use crate::handover::state::{Descriptor, State};
 use crate::limits::{FDSTORE_RETRY, FDSTORE_SLOT_SIZE, LOG_RETRY};
 use crate::sys::fd;
+use crate::systemd::notify;
 
 /// The prefix of the names of all descriptors in the store.
 const PREFIX: &str = "procserv.";
@@ -240,13 +241,14 @@ impl<N: Notify> FdStore<N> {
             };
             let fd = stored.as_ref().map(|stored| stored.fd.as_fd());
             match self.notifier.send(&message, fd.as_slice()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if notify::is_queue_full(&error) => {
                     self.flush_retry = now + FDSTORE_RETRY;
                     return;
                 }
                 // A service manager that does not listen any more keeps nothing.
-                _ => self.queue.pop_front(),
-            };
+                _ => drop(self.queue.pop_front()),
+            }
         }
     }
 
@@ -296,6 +298,8 @@ fn read(memory: &File, slot: u64) -> Option<(u64, Vec<u8>)> {
 mod tests {
     use super::*;
     use crate::handover::tests::sample::state as sample;
+    use nix::libc;
+    use std::cell::RefCell;
 
     /// A service manager that does not listen.
     #[derive(Debug)]
@@ -309,6 +313,44 @@ mod tests {
 
     fn state(dir: &str) -> State {
         State { dir: crate::handover::state::Text(dir.into()), ..sample() }
+    }
+
+    /// A service manager that has these errors for messages, the last one first, and then takes them.
+    #[derive(Debug)]
+    struct Busy {
+        errors: RefCell<Vec<i32>>,
+        taken: RefCell<Vec<String>>,
+    }
+
+    impl Notify for Busy {
+        fn send(&self, message: &[u8], _fds: &[std::os::fd::BorrowedFd<'_>]) -> io::Result<()> {
+            if let Some(errno) = self.errors.borrow_mut().pop() {
+                return Err(io::Error::from_raw_os_error(errno));
+            }
+            self.taken.borrow_mut().push(String::from_utf8_lossy(message).into_owned());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn error_that_passes_loses_no_message() {
+        for errno in [libc::EINTR, libc::EAGAIN, libc::ENOBUFS, libc::ENOMEM, libc::ETOOMANYREFS] {
+            let busy = Busy { errors: RefCell::new(vec![errno; 2]), taken: RefCell::default() };
+            let manager = Rc::new(busy);
+            let mut fdstore = FdStore::new(Rc::clone(&manager)).expect("memory");
+            fdstore.remove("listener.1");
+            let mut now = Monotonic(0);
+            while !fdstore.is_flushed() {
+                assert_eq!(manager.taken.borrow().len(), 0, "{errno}");
+                fdstore.flush(now);
+                now = now + FDSTORE_RETRY;
+            }
+            let expected = [
+                "FDSTORE=1\nFDNAME=procserv.state\nFDPOLL=0",
+                "FDSTOREREMOVE=1\nFDNAME=procserv.listener.1",
+            ];
+            assert_eq!(*manager.taken.borrow(), expected, "{errno}");
+        }
     }
 
     fn found(fdstore: &FdStore<Nobody>) -> Option<Vec<u8>> {

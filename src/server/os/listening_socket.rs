@@ -103,7 +103,8 @@ impl ListeningSocket {
         file: Option<FileId>,
     ) -> io::Result<ListeningSocket> {
         sys::fd::set_nonblocking_cloexec(&fd)?;
-        let endpoint = Endpoint { address: listening_address(fd.as_fd())?, raw };
+        let endpoint =
+            Endpoint { address: listening_address(fd.as_fd())?, raw, view: role == Role::Viewer };
         Ok(ListeningSocket::with_endpoint(fd, endpoint, role, file))
     }
 

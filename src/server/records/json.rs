@@ -235,9 +235,5 @@ pub(crate) fn client_json(
 }
 
 fn serialize_role<S: Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match role {
-        Role::User => "user",
-        Role::Logger => "logger",
-        Role::Api => "api",
-    })
+    serializer.serialize_str(role.name())
 }

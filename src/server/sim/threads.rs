@@ -86,7 +86,10 @@ impl World {
             }
             LogJob::Write(chunk, _) if self.abandoned => {
                 self.epoch += 1;
-                LogReply::Failed(chunk, 0, io::ErrorKind::TimedOut.into())
+                let owed = chunk.unfinished(0);
+                self.disk.extend_from_slice(owed);
+                let written = owed.len();
+                LogReply::Failed(chunk, written, io::ErrorKind::TimedOut.into())
             }
             LogJob::Write(chunk, _) => match self.append(&chunk) {
                 count if count == chunk.bytes.len() => {

@@ -264,13 +264,14 @@ fn bind(
         };
     let mut listeners = Vec::new();
     for endpoint in &config.endpoints.controls {
-        listeners.extend(open(endpoint, Role::User, "control")?);
+        let role = if endpoint.view { Role::Viewer } else { Role::User };
+        listeners.extend(open(endpoint, role, "control")?);
     }
     if let Some(endpoint) = &config.endpoints.log {
         listeners.extend(open(endpoint, Role::Logger, "log")?);
     }
     listeners.reverse();
-    listeners.sort_by_key(|listener| listener.endpoint.raw);
+    listeners.sort_by_key(|listener| (listener.endpoint.view, listener.endpoint.raw));
     if let Some(endpoint) = &config.endpoints.api {
         listeners.extend(open(endpoint, Role::Api, "api")?);
     }

@@ -251,7 +251,7 @@ fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand
     for listener in &parts.listeners {
         info.extend_from_slice(match listener.role {
             Role::Logger => b";LOG=",
-            Role::User => b";CTL=",
+            Role::User | Role::Viewer => b";CTL=",
             // procServ has none.
             Role::Api => continue,
         });

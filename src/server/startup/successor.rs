@@ -17,6 +17,7 @@ use crate::config::endpoint::Endpoint;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
+use crate::console::event::Role;
 use crate::handover::state::{ChildState, ConnectionKind, Descriptor, Retry, SinkState, State};
 use crate::handover::{self, format};
 use crate::server::os::child_socket::ChildSocket;
@@ -89,7 +90,8 @@ impl Predecessor {
             let address =
                 persist(argv0, "take over a listener", || listening_address(socket.as_fd()));
             let address = address.map_err(system("take over a listener"))?;
-            let endpoint = Endpoint { address, raw: listener.raw };
+            let endpoint =
+                Endpoint { address, raw: listener.raw, view: listener.role == Role::Viewer };
             let (role, file) = (listener.role, listener.file);
             listeners.push(ListeningSocket::with_endpoint(socket, endpoint, role, file));
         }

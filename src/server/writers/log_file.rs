@@ -217,7 +217,11 @@ impl LogWriter {
         while let Some(rest) = chunk.bytes.get(written..)
             && !rest.is_empty()
         {
-            if replies.is_abandoned() {
+            // What was begun to be said of missing bytes is said to its end.
+            let owed = chunk.unfinished(written);
+            let abandoned = replies.is_abandoned();
+            let rest = if abandoned { owed } else { rest };
+            if rest.is_empty() {
                 return self.fail(chunk, written, io::ErrorKind::TimedOut.into(), replies);
             }
             let Some(mut file) = self.file.as_ref() else {
@@ -245,7 +249,7 @@ impl LogWriter {
                 // non-blocking.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let wait = || sys::fd::wait_writable(file, None);
-                    replies.while_lacking(chunk.lost(written), wait);
+                    replies.while_lacking(chunk.lost_for_good(written), wait);
                 }
                 Err(error) => return self.fail(chunk, written, error, replies),
             }

@@ -220,7 +220,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             if self.in_flight.is_empty() {
                 self.progress = now;
             }
-            self.in_flight.push_back(chunk.lost(0));
+            self.in_flight.push_back(chunk.lost_for_good(0));
             self.handle.send(LogJob::Write(chunk, self.epoch));
         }
     }

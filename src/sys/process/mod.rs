@@ -11,6 +11,8 @@ pub(crate) mod procfs;
 pub(crate) mod program_file;
 pub(crate) mod signal;
 pub(crate) mod spawn;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) mod system_call_filter;
 pub(crate) mod user;
 
 use std::ffi::OsStr;

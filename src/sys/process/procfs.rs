@@ -1,9 +1,12 @@
 //! Start times and parents of processes, read from /proc. Without /proc no process has a
 //! descendant.
 //!
-//! The crate procfs is not used: during a cleanup all processes are read every 5 to 200 ms
+//! The crate procfs is not used: during a cleanup all children are read every 5 to 200 ms
 //! ([`ORPHAN_SCAN_INTERVAL`](crate::limits::ORPHAN_SCAN_INTERVAL)), with one read per process here
 //! and with two more descriptors there; and this file builds on systems without /proc.
+//!
+//! A read of `/proc/PID/stat` may wait while that process executes a program of a file system that
+//! hangs. So no process is read that cannot be a child of this one.
 
 use std::fs;
 use std::time::Duration;
@@ -47,9 +50,9 @@ pub(crate) fn start_ticks(pid: i32) -> Option<u64> {
 pub(crate) fn children_since(since: u64) -> Vec<i32> {
     let ours = getpid().as_raw();
     let scan = || {
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let found = pids
+        let found = children()
+            .unwrap_or_else(|| numbers_in("/proc").collect())
+            .into_iter()
             .filter_map(stat)
             .filter(|stat| stat.parent == ours && stat.lives && stat.start >= since);
         found.map(|stat| stat.pid).collect::<Vec<i32>>()
@@ -58,6 +61,24 @@ pub(crate) fn children_since(since: u64) -> Vec<i32> {
     // A process may have been started and have lost its parent in a part of the list that was read
     // already.
     if found.is_empty() { scan() } else { found }
+}
+
+/// Returns the children of all threads of this process, dead ones too; `None` if the kernel does not
+/// tell (it was built without CONFIG_PROC_CHILDREN). The list can be relied on, because only this
+/// process reaps its children (proc_tid_children(5)).
+fn children() -> Option<Vec<i32>> {
+    let read = |thread| fs::read_to_string(format!("/proc/self/task/{thread}/children"));
+    read(getpid().as_raw()).ok()?;
+    // A thread that has ended meanwhile has left its children to another one.
+    let lists: Vec<String> = numbers_in("/proc/self/task").filter_map(|it| read(it).ok()).collect();
+    let pids = lists.iter().flat_map(|list| list.split_ascii_whitespace());
+    Some(pids.filter_map(|pid| pid.parse().ok()).collect())
+}
+
+/// Returns the names in a directory that are numbers.
+fn numbers_in(directory: &str) -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Sleeps for one `tick` of the kernel if this process has children, so that the start times of
@@ -139,6 +160,30 @@ mod tests {
         drop(child.stdin.take());
         child.wait().expect("its end");
         assert!(descendant(pid).is_none());
+    }
+
+    #[test]
+    fn children_of_all_threads_are_listed_and_no_others() {
+        let child_of_a_thread = || Command::new("sleep").arg("60").spawn().expect("a child");
+        let (started, has_started) = std::sync::mpsc::channel();
+        let (finish, is_finished) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            started.send(child_of_a_thread()).expect("a receiver");
+            let _ = is_finished.recv();
+        });
+        let mut child = has_started.recv().expect("a child");
+        let pid = child.id() as i32;
+        let listed = children().expect("this kernel tells");
+        assert!(listed.contains(&pid));
+        for other in [1, getpid().as_raw(), nix::unistd::getppid().as_raw()] {
+            assert!(!listed.contains(&other), "{other}");
+        }
+        // The child goes on as that of another thread.
+        drop(finish);
+        thread.join().expect("the end of the thread");
+        assert!(children().expect("this kernel tells").contains(&pid));
+        child.kill().and_then(|()| child.wait()).expect("its end");
+        assert!(!children().expect("this kernel tells").contains(&pid));
     }
 
     #[test]

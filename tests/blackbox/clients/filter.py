@@ -5,7 +5,7 @@ import ctypes, os, struct, sys
 DENIED = [
     92, 93, 94, 260,  # chown and the like
     105, 106, 113, 114, 116, 117, 119, 122, 126,  # setuid ... setgroups ... capset
-    155, 161, 164, 165, 166, 169, 172, 173, 175, 227, 272, 304, 308, 321,  # pivot_root ... bpf
+    155, 161, 164, 165, 166, 169, 172, 173, 175, 227, 304, 308, 321,  # pivot_root ... bpf
     141, 142, 144, 160, 203, 237, 238, 251, 256, 279, 314,  # @resources
 ]
 code = [(0x20, 0, 0, 0)]  # the number of the call

@@ -1,5 +1,5 @@
 //! What a client gets beyond procServ: the history, endpoints with IPv6 or without telnet, what telnet
-//! clients may ask for, networks that are let in, the words of 2.7.
+//! clients may ask for, watching without typing, networks that are let in, the words of 2.7.
 
 mod announce;
 mod api;
@@ -9,6 +9,7 @@ mod ipv6;
 mod networks;
 mod raw;
 mod telnet;
+mod view;
 mod wording;
 
 use crate::support::Case;
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         networks::cases(),
         raw::cases(),
         telnet::cases(),
+        view::cases(),
         wording::cases(),
     ];
     all.into_iter().flatten().collect()

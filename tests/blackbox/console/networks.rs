@@ -13,6 +13,7 @@ cases![
     clients_from_elsewhere_are_closed_without_a_byte.only_if(own_ipv4().is_some(), NO_IPV4),
     log_clients_are_chosen_too.only_if(own_ipv4().is_some(), NO_IPV4),
     raw_clients_are_chosen_too.only_if(own_ipv4().is_some(), NO_IPV4),
+    roles_have_networks_of_their_own.only_if(own_ipv4().is_some(), NO_IPV4),
     lists_add_up.only_if(own_ipv4().is_some(), NO_IPV4),
     networks_outlive_an_upgrade.only_if(own_ipv4().is_some(), NO_IPV4),
     ipv6_clients_are_chosen.only_if(own_ipv6().is_some(), NO_IPV6),
@@ -113,6 +114,27 @@ fn log_clients_are_chosen_too(env: &TestEnv) {
         match served {
             true => is_served(&server, &own(), port),
             false => is_turned_away(&server, &own(), port),
+        }
+        server.terminate();
+    }
+}
+
+fn roles_have_networks_of_their_own(env: &TestEnv) {
+    let ports = [(); 3].map(|()| env.free_port());
+    let [user, logger, viewer] = ports.map(|port| port.to_string());
+    let (mine, other) = networks(own_ipv4().unwrap());
+    for (index, role) in ["user", "logger", "viewer"].into_iter().enumerate() {
+        let nets = [format!("{role}={mine}"), other.clone()];
+        let options = ["-d", "--allow", "-P", &format!("view:{viewer}"), "-l", &logger];
+        let setup = env.server().control(&user).opts(options);
+        let setup = setup.opts(["--allow-from", &nets[0], "--allow-from", &nets[1]]);
+        let server = setup.start();
+        server.connect().greeting();
+        for (place, port) in ports.into_iter().enumerate() {
+            match place == index {
+                true => is_served(&server, &own(), port),
+                false => is_turned_away(&server, &own(), port),
+            }
         }
         server.terminate();
     }
@@ -226,12 +248,14 @@ fn bad_networks_are_errors(env: &TestEnv) {
         ("10.0.0/8", "10.0.0/8"),
         ("::/129", "::/129"),
         ("10.0.0.0/8,localhost", "localhost"),
+        ("user=10.0.0.0/8,localhost", "localhost"),
+        ("boss=10.0.0.0/8", "boss=10.0.0.0/8"),
         ("10.0.0.0/255.0.0.0", "10.0.0.0/255.0.0.0"),
     ] {
         // Also if another one is good.
         let options = ["--allow-from", list, "--allow-from", "10.0.0.0/8"];
         let finished = env.server().opts(options).run();
-        let reason = "(ADDRESS or ADDRESS/BITS)";
+        let reason = "([user=|logger=|viewer=] ADDRESS or ADDRESS/BITS)";
         let line = format!("procServ: invalid network '{net}' for --allow-from {reason}\n");
         finished.assert(1, "", &line);
         assert!(!finished.instance.path("starts").exists());

@@ -7,6 +7,7 @@ mod hung;
 mod plain;
 mod removed;
 mod rotate;
+mod shared;
 mod status;
 mod syslog;
 mod trouble;
@@ -27,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         plain::cases(),
         removed::cases(),
         rotate::cases(),
+        shared::cases(),
         syslog::cases(),
         hung::cases(),
     ];

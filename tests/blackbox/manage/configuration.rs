@@ -14,6 +14,7 @@ cases![
     nothing_is_replaced_unasked,
     a_command_that_is_not_there_is_refused,
     systemctl_that_fails_is_said,
+    nothing_is_left_of_a_killed_set,
     an_add_that_was_interrupted_is_finished,
     remove_leaves_nothing,
     remove_finishes_what_was_interrupted,
@@ -72,23 +73,25 @@ fn unit_is_what_procservs_helper_makes(_: &TestEnv) {
         "[Unit]",
         "Description=procServ for ioc1",
         "After=network.target remote-fs.target",
+        "StartLimitIntervalSec=0",
         &format!("ConditionPathIsDirectory={dir}"),
         "[Service]",
-        "Type=simple",
+        "Type=notify",
         "EnvironmentFile=/tmp",
         r#"Environment="FOO=a \"b\"" "BAR=%%""#,
         lines[start],
         "RuntimeDirectory=procserv-ioc1",
+        "RuntimeDirectoryPreserve=restart",
         // Theirs has syslog, which systemd takes as this and complains.
         "StandardOutput=journal",
         "StandardError=inherit",
         "SyslogIdentifier=procserv-ioc1",
         // Theirs has none of these.
         "Restart=on-failure",
-        "RestartSec=3",
-        "KillMode=mixed",
         "OOMPolicy=continue",
         "LogRateLimitBurst=100000",
+        "RestartSec=2",
+        "KillMode=mixed",
         "[Install]",
         // Theirs has multi-user.target, which a user's systemd doesn't know.
         "WantedBy=default.target",
@@ -175,6 +178,21 @@ fn systemctl_that_fails_is_said(_: &TestEnv) {
     assert!(fleet.path(CONF).exists());
     fleet.run(&["remove", "--force", "ioc1"]);
     assert_eq!(fleet.names("home/.config/procServ.d"), [""; 0]);
+}
+
+/// What a killed `set` leaves goes with the next one, and no message has the name of such a file.
+fn nothing_is_left_of_a_killed_set(_: &TestEnv) {
+    let fleet = with_ioc();
+    add(&fleet, &["ioc1", "st.cmd"]);
+    // No process has this number.
+    fleet.file("home/.config/procServ.d/.ioc1.conf.99999999.Ab12Cd.tmp", "");
+    fleet.must(&["set", "ioc1", "port=2001"]);
+    let names = fleet.names("home/.config/procServ.d");
+    assert_eq!(names, ["ioc1.conf", "ioc1.conf.bak", "procserv-ioc1.service"]);
+    let place = fleet.path("none/procs.cf");
+    let done = fleet.run(&["write-procs-cf", "-f", place.to_str().unwrap()]);
+    let says = format!("manage-procs: {}: No such file or directory\n", place.display());
+    assert_eq!((done.code, done.stderr), (1, says));
 }
 
 fn an_add_that_was_interrupted_is_finished(_: &TestEnv) {
@@ -272,9 +290,10 @@ fn an_edited_instance_gets_a_new_unit(_: &TestEnv) {
     assert!(fleet.read(UNIT).contains("\nConditionPathIsDirectory=/usr\n"));
     // What other tests' servers do is not ours.
     assert!(!fleet.run(&["doctor"]).stdout.contains(&unit));
-    // One that is not ours stays.
+    // One that is not ours stays, and is named.
     fleet.file(UNIT, "[Service]\nUser=x\n");
-    fleet.must(&["restart", "ioc1"]);
+    let done = fleet.run(&["restart", "ioc1"]);
+    assert!(done.code == 0 && done.stderr.contains("ioc1.conf says, and stays\n"), "{done:?}");
     assert_eq!(fleet.read(UNIT), "[Service]\nUser=x\n");
 }
 
@@ -327,6 +346,9 @@ fn values_end_with_their_line(_: &TestEnv) {
         assert!(done.stderr.contains(": a line end, or a backslash at the end"), "{done:?}");
         assert!(!fleet.path(UNIT).exists());
     }
+    fleet.file(CONF, "[ioc1]\ncommand = x\0y\n");
+    let done = fleet.run(&["start", "--all"]);
+    assert!(done.stderr.contains("[ioc1]: command or options: a zero byte"), "{done:?}");
 }
 
 /// Nor can one be added that the file could not be read with.

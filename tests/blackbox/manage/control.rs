@@ -51,6 +51,10 @@ fn an_instance_that_failed_fails_the_command(_: &TestEnv) {
             "ActiveState=inactive\nConditionResult=no",
             "not started: a condition of its unit does not hold",
         ),
+        (
+            "LoadState=bad-setting\nActiveState=inactive\nConditionResult=no",
+            "systemd can't load its unit: bad-setting",
+        ),
         ("ActiveState=inactive\nConditionResult=yes", "has ended already"),
     ] {
         fleet.file("show", &format!("{good}Id=procserv-a-2.service\n{state}\n"));

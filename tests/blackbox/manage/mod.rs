@@ -10,6 +10,7 @@ mod conserver;
 mod contract;
 mod control;
 mod doctor;
+mod events;
 mod fleet;
 mod hostile;
 mod hung;
@@ -33,6 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
         hung::cases(),
         logs::cases(),
         doctor::cases(),
+        events::cases(),
         running::cases(),
         attach::cases(),
         attach_people::cases(),

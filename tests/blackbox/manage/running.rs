@@ -45,9 +45,11 @@ fn the_launcher_becomes_the_server(env: &TestEnv) {
     let words: Vec<String> =
         cmdline.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into()).collect();
     let run = fleet.path("run/procserv-ioc1").display().to_string();
+    let events = fleet.path("home/.local/state/log/procserv-ioc1/events").display().to_string();
     let line = format!(
-        "--foreground --logfile - --name ioc1 --ignore ^D^C^] --logoutcmd ^D --chdir {0} \
-         --info-file {run}/info --status-file {run}/status --api unix:::0660:{run}/api --port unix:::0660:{run}/control --port {port} --holdoff 1 {0}/fake-ioc cat ",
+        "--foreground --notify --logfile - --name ioc1 --ignore ^D^C^] --logoutcmd ^D --chdir {0} \
+         --info-file {run}/info --status-file {run}/status --api unix:::0660:{run}/api --events {events} --events-rotate 1M,3 \
+         --port unix:::0660:{run}/control --port {port} --holdoff 1 {0}/fake-ioc cat ",
         dir.display()
     );
     assert_eq!(words[1..].join(" "), line);

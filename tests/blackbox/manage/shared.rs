@@ -63,5 +63,11 @@ fn who_has_no_unit_is_found(_: &TestEnv) {
     let fleet = Fleet::new();
     fleet.file("home/.config/procServ.conf", "[of-main]\ncommand = /bin/true\n");
     let done = fleet.run(&["doctor"]);
-    assert!(done.stdout.contains("of-main: nothing makes a unit of it"), "{done:?}");
+    let unit = fleet.path("home/.config/procServ.d/procserv-of-main.service");
+    let problem = format!("of-main: {} is not there, or systemd has no link", unit.display());
+    assert!(done.stdout.contains(&problem), "{done:?}");
+    assert!(done.stdout.contains("manage-procs --user restart of-main writes it"), "{done:?}");
+    fleet.must(&["restart", "of-main"]);
+    let done = fleet.run(&["doctor"]);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{done:?}");
 }

@@ -26,6 +26,8 @@ impl Simulation {
             (Role::Logger, ClientKind::Telnet),
             (Role::Logger, ClientKind::Telnet),
             (Role::Logger, ClientKind::Raw),
+            (Role::Viewer, ClientKind::Telnet),
+            (Role::Viewer, ClientKind::Raw),
         ]);
         self.trace(|_| format!("{id:?} joins: {role:?} {kind:?}"));
         let who = format!("client {}", id.0);
@@ -59,7 +61,7 @@ impl Simulation {
 
     pub fn count_clients(&mut self) {
         let counted = self.clients.iter().filter(|client| client.kind.reads_stream());
-        let (users, loggers): (Vec<_>, _) = counted.partition(|client| client.role == Role::User);
+        let (users, loggers): (Vec<_>, _) = counted.partition(|client| client.role != Role::Logger);
         (self.oracle.users, self.oracle.loggers) = (users.len(), loggers.len());
     }
 
@@ -103,12 +105,13 @@ impl Simulation {
         if client.leaving || !self.console.accepts_input(id) || client.unread() == 0 {
             return;
         }
-        let listens = client.role == Role::User && !self.oracle.exiting;
+        let listens = client.role != Role::Logger && !self.oracle.exiting;
+        let may_type = listens && client.role == Role::User;
         let (sent, typed) = client.send(most, listens);
         let now = self.now();
         self.trace(|_| format!("{id:?} sends {}", show(&sent)));
         self.console.handle(Event::Input { id, bytes: &sent }, now);
-        if listens {
+        if may_type {
             self.oracle.client_input(id, &typed, now);
         }
         self.upgrade();

@@ -126,7 +126,9 @@ fn environment(assignments: impl Iterator<Item = String>) -> Result<Option<Strin
         let name = assignment.split_once('=').map(|(name, _)| name);
         let letters =
             |name: &str| name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
-        if !name.is_some_and(|name| !name.is_empty() && letters(name)) {
+        // systemd leaves out any other (systemd.exec(5)).
+        let is_name = |name: &str| !name.starts_with(|letter: char| letter.is_ascii_digit());
+        if !name.is_some_and(|name| !name.is_empty() && is_name(name) && letters(name)) {
             return Err(CommandError::usage(format!(
                 "--environment: {assignment} is not NAME=VALUE"
             )));

@@ -11,7 +11,8 @@ use crate::manage::files;
 use crate::manage::inspect::bounded;
 use crate::manage::inspect::proc;
 use crate::manage::inspect::servers::RunningServer;
-use crate::manage::registry::{Instance, Registry};
+use crate::manage::registry::{Instance, Registry, Sources, Unusable};
+use crate::manage::systemd::unit;
 
 /// Sockets of servers that are gone.
 pub(super) fn sockets(
@@ -57,6 +58,10 @@ pub(super) fn units(
     instances: &BTreeMap<String, Arc<Instance>>,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
+    let sources = Sources::read(registry).ok();
+    let is_off = |name: &str| {
+        sources.as_ref().is_some_and(|sources| sources.instance(name) == Err(Unusable::Off))
+    };
     for entry in fs::read_dir(registry.directory()).into_iter().flatten().flatten() {
         let file = entry.file_name().to_string_lossy().into_owned();
         let name = file.strip_prefix("procserv-").and_then(|name| name.strip_suffix(".service"));
@@ -64,6 +69,11 @@ pub(super) fn units(
         let path = entry.path();
         if instances.contains_key(name) {
             found.extend(unit_of_the_helper(registry, name, &path));
+        } else if is_off(name) {
+            let problem =
+                format!("{} is the unit of a section that is switched off", path.display());
+            let advice = suggested_command(registry, "set", &format!("{name} instance=0"));
+            found.push(Finding::new(name, problem, format!("{advice} removes it")));
         } else if !registry.instance_file(name).exists() {
             let info = registry.run_directory(name).join("info");
             let problem = match servers.iter().find(|server| server.has_file(&info)) {
@@ -86,9 +96,7 @@ pub(super) fn units(
 /// this program adds. The helper writes such a unit also for an instance of another file.
 fn unit_of_the_helper(registry: &Registry, name: &str, path: &Path) -> Option<Finding> {
     let text = files::read_text(path).ok()?;
-    let is_theirs = text.starts_with("[Unit]\n")
-        && text.contains(&format!("Description=procServ for {name}\n"));
-    is_theirs.then(|| {
+    unit::is_of_the_helper(&text, name).then(|| {
         Finding::hint(
             name,
             format!("{} is a unit of procServ's helper", path.display()),

@@ -35,10 +35,6 @@ fn unit_file(registry: &Registry, instance: &Instance) -> Vec<Finding> {
                 Scope::User => format!("{restart}, or systemctl --user daemon-reload"),
             },
         ),
-        UnitState::Missing if instance.file != registry.instance_file(name) => find(
-            "nothing makes a unit of it: there is no generator".to_owned(),
-            format!("install the generator, or give it a file {name}.conf of its own"),
-        ),
         UnitState::Missing => find(
             format!("{path} is not there, or systemd has no link to it"),
             format!("{restart} writes it"),

@@ -1,6 +1,6 @@
 //! Chapter 2: keys of a section, and their defaults.
 
-use super::{MAIN, argv, conf, directive, launch, stand_in, system_unit, values};
+use super::{MAIN, argv, conf, directive, launch, stand_in, system_unit, unit_of, values};
 use crate::manage::fleet::Fleet;
 use crate::support::{TestEnv, cases};
 
@@ -25,16 +25,16 @@ fn defaults_can_be_referred_to(_: &TestEnv) {
     let fleet = Fleet::new();
     stand_in(&fleet);
     fleet.file(MAIN, "[a]\ncommand = x %(user)s %(group)s %(port)s %(chdir)s %(instance)s %(mine)s\nmine = 5%%\n");
-    assert_eq!(argv(&fleet, "a")[19..].join(" "), "x nobody nogroup 0 / 1 5%");
+    assert_eq!(argv(&fleet, "a")[24..].join(" "), "x nobody nogroup 0 / 1 5%");
     fleet.file(&conf("z"), "[DEFAULT]\nuser = ioc\nchdir = /usr\n");
-    assert_eq!(argv(&fleet, "a")[19..].join(" "), "x ioc nogroup 0 /usr 1 5%");
+    assert_eq!(argv(&fleet, "a")[24..].join(" "), "x ioc nogroup 0 /usr 1 5%");
 }
 
 fn commands_are_split_as_a_shell_does(_: &TestEnv) {
     let fleet = Fleet::new();
     stand_in(&fleet);
     fleet.file(MAIN, "[a]\ncommand = x 'a b' \"c'd\" e\\ f # $HOME\n");
-    assert_eq!(argv(&fleet, "a")[19..], ["x", "a b", "c'd", "e f", "#", "$HOME"]);
+    assert_eq!(argv(&fleet, "a")[24..], ["x", "a b", "c'd", "e f", "#", "$HOME"]);
 }
 
 fn without_a_command_there_is_a_unit_that_refuses(_: &TestEnv) {
@@ -78,6 +78,22 @@ fn root_is_only_who_is_called_so(_: &TestEnv) {
         let refused = system_unit(&format!("user = {user}\n"), &[GROUPS]).unwrap_err();
         assert!(refused.contains("is root: say user = root"), "{user}: {refused}");
     }
+    // systemd takes these from the name of the unit.
+    for (name, user) in [
+        ("x@root", "%%i"),
+        ("x@root", "%%I"),
+        ("x@0", "%%i"),
+        ("ioc-root", "%%j"),
+        ("root", "%%J"),
+        ("oo-t@ro", "%%io%%j"),
+        ("a", "%%i0"),
+    ] {
+        let refused = unit_of(name, &format!("user = {user}\n"), &[GROUPS]).unwrap_err();
+        assert!(refused.contains("is root: say user = root"), "{name} {user}: {refused}");
+    }
+    let refused = system_unit("user = %%i\n", &[GROUPS]).unwrap_err();
+    assert!(refused.contains("\"%i\" is nothing for the name a"), "{refused}");
+    assert_eq!(directive(&unit_of("x@ioc", "user = %%i\n", &[]).unwrap(), "User").unwrap(), "%i");
 }
 
 fn run(fleet: &Fleet) -> String {
@@ -151,12 +167,12 @@ fn host_is_a_condition(_: &TestEnv) {
 
 fn percent_signs_reach_systemd(_: &TestEnv) {
     let section =
-        "environment = \"H=%%H\" P=%%%%\nenv_file = -/etc/%%H.env\nuser = %%i\nchdir = /srv/%%H\n";
+        "environment = \"H=%%H\" P=%%%%\nenv_file = -/etc/%%H.env\nuser = %%j\nchdir = /srv/%%H\n";
     let unit = system_unit(section, &[]).unwrap();
     for (key, value) in [
         ("Environment", "\"H=%H\" P=%%"),
         ("EnvironmentFile", "-/etc/%H.env"),
-        ("User", "%i"),
+        ("User", "%j"),
         ("ConditionPathIsDirectory", "/srv/%H"),
     ] {
         assert_eq!(directive(&unit, key).unwrap(), value);

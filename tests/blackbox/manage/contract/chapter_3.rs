@@ -8,11 +8,15 @@ use std::os::unix::fs::symlink;
 
 cases![
     a_system_unit_has_these_directives,
+    a_child_survives_its_server_by_these,
+    a_child_that_says_when_it_is_ready_may_take_its_time,
+    events_may_be_off,
     add_enable_and_the_generator_write_the_same,
     a_generator_makes_no_link,
     a_generator_goes_on_after_what_it_cant_write,
     disabled_is_not_enabled_by_a_start,
     a_lost_unit_is_written_again,
+    a_unit_of_the_helper_is_brought_in_line,
 ];
 
 const UNIT: &str = "home/.config/procServ.d/procserv-a.service";
@@ -25,29 +29,63 @@ fn a_system_unit_has_these_directives(_: &TestEnv) {
     let expected = [
         ("[Unit]", "Description", "procServ for a"),
         ("[Unit]", "After", "network.target remote-fs.target"),
+        ("[Unit]", "StartLimitIntervalSec", "0"),
         ("[Unit]", "ConditionPathIsDirectory", "/srv/a"),
         ("[Unit]", "ConditionHost", "h"),
-        ("[Service]", "Type", "simple"),
+        ("[Service]", "Type", "notify"),
         ("[Service]", "EnvironmentFile", "/e"),
         ("[Service]", "Environment", "A=1"),
         ("[Service]", "ExecStart", "/usr/bin/procServ-launcher --system a"),
         ("[Service]", "RuntimeDirectory", "procserv-a"),
+        ("[Service]", "RuntimeDirectoryPreserve", "restart"),
+        ("[Service]", "LogsDirectory", "procserv-a"),
         ("[Service]", "StandardOutput", "journal"),
         ("[Service]", "StandardError", "inherit"),
         ("[Service]", "SyslogIdentifier", "procserv-a"),
         ("[Service]", "User", "ioc"),
         ("[Service]", "Group", "controls"),
         ("[Service]", "Restart", "on-failure"),
-        ("[Service]", "RestartSec", "3"),
-        ("[Service]", "KillMode", "mixed"),
         ("[Service]", "OOMPolicy", "continue"),
         ("[Service]", "LogRateLimitBurst", "100000"),
+        ("[Service]", "RestartSec", "2"),
+        ("[Service]", "KillMode", "mixed"),
         ("[Install]", "WantedBy", "multi-user.target"),
     ];
     let found = directives(&unit);
     let found: Vec<(&str, &str, &str)> =
         found.iter().map(|(section, key, value)| (&**section, &**key, &**value)).collect();
     assert_eq!(found, expected);
+}
+
+fn a_child_survives_its_server_by_these(_: &TestEnv) {
+    let unit = system_unit("fdstore = yes\n", &[]).unwrap();
+    for (key, value) in [
+        ("Restart", "on-failure"),
+        ("RestartSec", "100ms"),
+        ("KillMode", "process"),
+        ("FileDescriptorStoreMax", "512"),
+        ("RuntimeDirectoryPreserve", "restart"),
+    ] {
+        assert_eq!(directive(&unit, key).as_deref(), Some(value), "{key}");
+    }
+    assert_eq!(
+        directive(&system_unit("fdstore = no\n", &[]).unwrap(), "FileDescriptorStoreMax"),
+        None
+    );
+    assert!(
+        system_unit("fdstore = 2\n", &[]).unwrap_err().contains("fdstore: \"2\" is not yes or no")
+    );
+}
+
+fn a_child_that_says_when_it_is_ready_may_take_its_time(_: &TestEnv) {
+    let timeout = |section| directive(&system_unit(section, &[]).unwrap(), "TimeoutStartSec");
+    assert_eq!(timeout(""), None);
+    assert_eq!(timeout("options = --holdoff 3 --ready=ok\n").as_deref(), Some("infinity"));
+}
+
+fn events_may_be_off(_: &TestEnv) {
+    assert_eq!(directive(&system_unit("events = no\n", &[]).unwrap(), "LogsDirectory"), None);
+    assert!(system_unit("events = never\n", &[]).unwrap_err().contains("events: \"never\""));
 }
 
 fn add_enable_and_the_generator_write_the_same(_: &TestEnv) {
@@ -138,4 +176,32 @@ fn a_lost_unit_is_written_again(_: &TestEnv) {
     symlink("/dev/null", fleet.path(LINK)).unwrap();
     fleet.run(&["start", "a"]);
     assert_eq!(fs::read_link(fleet.path(LINK)).unwrap().to_str(), Some("/dev/null"));
+}
+
+/// With an empty `user` it would be root's, for example.
+fn a_unit_of_the_helper_is_brought_in_line(_: &TestEnv) {
+    let theirs = "[Unit]\nDescription=procServ for a\nAfter=network.target remote-fs.target\n\
+        ConditionPathIsDirectory=/\n\n[Service]\nType=simple\n\
+        ExecStart=/usr/bin/procServ-launcher --user a\nRuntimeDirectory=procserv-a\n\
+        StandardOutput=syslog\nStandardError=inherit\nSyslogIdentifier=procserv-a\n\n\
+        [Install]\nWantedBy=multi-user.target\n";
+    let fleet = Fleet::new();
+    fleet.file(MAIN, "[a]\ncommand = x\n");
+    let unit = fleet.file(UNIT, theirs);
+    let link = fleet.path(LINK);
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    symlink(&unit, &link).unwrap();
+    fleet.must(&["start", "a"]);
+    assert_eq!(fleet.read(UNIT), theirs);
+    for command in ["restart", "enable"] {
+        fleet.file(UNIT, &theirs.replace("Directory=/\n", "Directory=/usr\n"));
+        let doctor = fleet.run(&["doctor"]).stdout;
+        assert!(doctor.contains("manage-procs --user restart a writes it anew"), "{doctor}");
+        fleet.must(&[command, "a"]);
+        assert!(fleet.read(UNIT).contains("\nRestart=on-failure\n"), "{command}");
+    }
+    // One that does something else is somebody's own.
+    let own = theirs.replace("/usr/bin/procServ-launcher --user a", "/usr/bin/procServ -f a");
+    fleet.file(UNIT, &own.replace("Directory=/\n", "Directory=/usr\n"));
+    assert!(fleet.run(&["restart", "a"]).stderr.contains("says, and stays"));
 }

@@ -7,6 +7,8 @@ use std::fs;
 
 cases![
     procserv_gets_exactly_this,
+    events_go_where_the_section_says,
+    a_child_may_survive_its_server,
     its_directory_is_chdir,
     the_child_knows_its_name,
     options_stand_before_or_behind_the_name,
@@ -24,9 +26,19 @@ fn fleet(more: &str) -> Fleet {
 }
 
 fn expected(fleet: &Fleet, endpoints: &[&str], words: &[&str]) -> Vec<String> {
+    let mut all = without_events(fleet, endpoints, words);
+    let place = all.iter().position(|word| word == "--port").unwrap();
+    let events = fleet.path("home/.local/state/log/procserv-a/events").display().to_string();
+    let events = ["--events", &events, "--events-rotate", "1M,3"].map(str::to_owned);
+    all.splice(place..place, events);
+    all
+}
+
+fn without_events(fleet: &Fleet, endpoints: &[&str], words: &[&str]) -> Vec<String> {
     let run = fleet.path("run/procserv-a").display().to_string();
     let mut all: Vec<String> = [
         "--foreground",
+        "--notify",
         "--logfile",
         "-",
         "--name",
@@ -65,6 +77,26 @@ fn procserv_gets_exactly_this(_: &TestEnv) {
             &["--holdoff", "1", "./st.cmd", "x y"]
         )
     );
+}
+
+fn events_go_where_the_section_says(_: &TestEnv) {
+    let words = ["./st.cmd", "x y"];
+    let off = fleet("events = no\n");
+    assert_eq!(argv(&off, "a"), without_events(&off, &["unix:RUN/control"], &words));
+    assert!(!off.path("home/.local").exists());
+    // Nobody can make the directory: the instance runs all the same.
+    let blocked = fleet("");
+    blocked.file("home/.local/state", "");
+    let done = launch(&blocked, &["--user", "a"]);
+    assert!(done.code == 0 && done.stderr.contains("no events are recorded: "), "{done:?}");
+    let got: Vec<String> = blocked.read("argv").lines().map(str::to_owned).collect();
+    assert_eq!(got, without_events(&blocked, &["unix:RUN/control"], &words));
+}
+
+fn a_child_may_survive_its_server(_: &TestEnv) {
+    let fleet = fleet("fdstore = yes\n");
+    let words = argv(&fleet, "a");
+    assert!(words.contains(&"--fdstore".to_owned()) && !words.contains(&"--notify".to_owned()));
 }
 
 fn its_directory_is_chdir(_: &TestEnv) {

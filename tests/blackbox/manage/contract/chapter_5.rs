@@ -22,6 +22,8 @@ cases![
     consoles_without_a_word_about_access,
     conserver_is_reloaded,
     an_image_without_a_way_out,
+    plain_status_has_the_order_of_the_files,
+    variables_have_names_that_systemd_takes,
 ];
 
 fn add(fleet: &Fleet, words: &[&str]) -> Done {
@@ -338,4 +340,28 @@ fn an_image_without_a_way_out(_: &TestEnv) {
     for words in [&["write-procs-cf", "-R"][..], &["write-procs-cf", "-H", "x"]] {
         assert_eq!(run(&fleet, words).code, 2);
     }
+}
+
+fn plain_status_has_the_order_of_the_files(_: &TestEnv) {
+    let fleet = Fleet::new();
+    fleet.file(MAIN, "[z]\ncommand = x\n[m]\ncommand = x\n[off]\ninstance = 0\n");
+    fleet.file(&conf("2"), "[b]\ncommand = x\n[z]\nport = 1\n");
+    fleet.file(&conf("1"), "[c]\ncommand = x\n[a]\ncommand = x\n");
+    let names = |words: &[&str]| {
+        let said = fleet.must(words);
+        said.lines()
+            .map(|line| line.strip_suffix(" Stopped").unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&["status", "--plain"]), ["z", "m", "c", "a", "b"]);
+    assert_eq!(names(&["status", "--plain", "b", "[mz]"]), ["z", "m", "b"]);
+}
+
+fn variables_have_names_that_systemd_takes(_: &TestEnv) {
+    let fleet = Fleet::new();
+    for assignment in ["A", "=b", "1A=b", "A-B=c", "A B=c"] {
+        let done = add(&fleet, &["-C", "/", "-e", assignment, "a", "/bin/true"]);
+        assert!(done.code == 2 && done.stderr.contains("is not NAME=VALUE"), "{done:?}");
+    }
+    fleet.must(&["add", "-C", "/", "-e", "_A1=b", "a", "/bin/true"]);
 }

@@ -18,6 +18,7 @@ cases![
     set_refuses_what_cant_be_used,
     a_changed_file_keeps_its_owner_mode_and_link,
     edit_checks_before_it_saves,
+    what_is_switched_off_has_no_unit,
 ];
 
 fn remove_asks_on_a_terminal(env: &TestEnv) {
@@ -203,4 +204,28 @@ fn edit_checks_before_it_saves(_: &TestEnv) {
     let done = edit(&fleet, &format!("echo 'port = 1' >>$2; echo '# x' >>{file}"), &["a"]);
     assert!(done.code == 1 && done.stderr.contains("somebody else"), "{done:?}");
     assert_eq!(edit(&fleet, "exit 1", &["none"]).code, 1);
+}
+
+fn what_is_switched_off_has_no_unit(_: &TestEnv) {
+    let fleet = Fleet::new();
+    fleet.must(&["add", "-C", "/", "a", "/bin/true"]);
+    let text = fleet.read(&conf("a"));
+    fleet.file(&conf("a"), &format!("{text}instance = no\n"));
+    let done = fleet.run(&["doctor"]);
+    assert!(
+        done.stdout.contains("procserv-a.service is the unit of a section that is switched off")
+    );
+    assert!(
+        done.stdout.contains("    manage-procs --user set a instance=0 removes it\n"),
+        "{done:?}"
+    );
+    assert_eq!(fleet.must(&["set", "a", "instance=0"]), "# manage-procs --user stop a\n");
+    assert_eq!(fleet.names("home/.config/procServ.d"), ["a.conf", "a.conf.bak"]);
+    for links in ["", "default.target.wants/"] {
+        let link = format!("home/.config/systemd/user/{links}procserv-a.service");
+        assert!(!fleet.path(&link).is_symlink());
+    }
+    assert!(!fleet.run(&["doctor"]).stdout.contains("switched off"));
+    assert_eq!(fleet.must(&["set", "a", "instance=1"]), "# manage-procs --user restart a\n");
+    assert!(fleet.path("home/.config/procServ.d/procserv-a.service").exists());
 }

@@ -91,19 +91,25 @@ fn directive(unit: &str, key: &str) -> Option<String> {
     value
 }
 
-/// The unit of an instance of a machine, in an image with these files.
+/// The unit of the instance `a` of a machine, in an image with these files.
 fn system_unit(section: &str, files: &[(&str, &str)]) -> Result<String, String> {
+    unit_of("a", section, files)
+}
+
+/// The same for an instance of another name.
+fn unit_of(instance: &str, section: &str, files: &[(&str, &str)]) -> Result<String, String> {
     let fleet = Fleet::new();
-    fleet.file("image/etc/procServ.d/a.conf", &format!("[a]\ncommand = x\n{section}"));
+    let file = format!("image/etc/procServ.d/{instance}.conf");
+    fleet.file(&file, &format!("[{instance}]\ncommand = x\n{section}"));
     fleet.program("image/usr/bin/procServ-launcher", "");
     for (name, content) in files {
         fleet.file(&format!("image{name}"), content);
     }
-    let done: Done = in_image(&fleet, &["enable", "a"]).output().unwrap().into();
+    let done: Done = in_image(&fleet, &["enable", instance]).output().unwrap().into();
     if done.code != 0 {
         return Err(done.stderr);
     }
-    Ok(fleet.read("image/etc/procServ.d/procserv-a.service"))
+    Ok(fleet.read(&format!("image/etc/procServ.d/procserv-{instance}.service")))
 }
 
 /// A command about the image of the fleet.

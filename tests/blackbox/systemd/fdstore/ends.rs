@@ -7,7 +7,7 @@ use crate::systemd::manager::user;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 cases![
     end_of_the_child_is_noticed,
@@ -20,6 +20,7 @@ cases![
     client_that_left_meanwhile_is_gone,
     connection_ends_though_the_manager_has_it,
     orderly_end_leaves_nothing,
+    manager_that_is_busy_hears_of_the_end,
     what_the_manager_did_not_hear_of_the_end_is_removed_by_the_next,
 ];
 
@@ -257,6 +258,22 @@ fn orderly_end_leaves_nothing(env: &TestEnv) {
         assert!(!unit.server.path("ctl").exists());
         assert!(!alive(unit.server.child_start(1)));
     }
+}
+
+/// The server has no client any more to wait for.
+fn manager_that_is_busy_hears_of_the_end(env: &TestEnv) {
+    let unit = Unit::start(env, &[], &["cat"]);
+    let mut user = user(&unit.server);
+    unit.store.expect(&WITH_CLIENT);
+    unit.store.set_deaf(true);
+    let others = UnixDatagram::unbound().unwrap();
+    others.set_nonblocking(true).unwrap();
+    while others.send_to(b"STATUS=another service", unit.server.path("notify")).is_ok() {}
+    unit.server.signal(Signal::SIGTERM);
+    user.until_end();
+    unit.store.set_deaf(false);
+    unit.store.expect(&[]);
+    assert_eq!(unit.server.wait_exit().code(), Some(0));
 }
 
 fn what_the_manager_did_not_hear_of_the_end_is_removed_by_the_next(env: &TestEnv) {

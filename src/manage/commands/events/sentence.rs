@@ -1,0 +1,230 @@
+//! An event as a sentence for people.
+
+use std::collections::BTreeMap;
+
+use nix::sys::signal::Signal;
+use nix::unistd::{Uid, User};
+use serde_json::Value;
+
+use crate::manage::inspect::bounded;
+use crate::sys::time;
+
+/// Makes sentences of events. It remembers the names of users.
+pub(super) struct Sentences {
+    today: String,
+    users: BTreeMap<u32, Option<String>>,
+}
+
+const DAY: &str = "%Y-%m-%d";
+
+impl Sentences {
+    /// Events of the day of `now`, in milliseconds since the epoch, will have no date.
+    pub(super) fn new(now: i64) -> Sentences {
+        Sentences { today: time::format(now.div_euclid(1000), DAY), users: BTreeMap::new() }
+    }
+
+    /// The local time of `millis`, with the date if that is another day.
+    pub(super) fn time(&self, millis: i64) -> String {
+        let seconds = millis.div_euclid(1000);
+        let day = time::format(seconds, DAY);
+        let clock = time::format(seconds, "%H:%M:%S");
+        if day == self.today { clock } else { format!("{day} {clock}") }
+    }
+
+    /// What happened. An event that this program does not know is shown as it is.
+    pub(super) fn what(&mut self, event: &Value) -> String {
+        let text = |key: &str| match event.get(key) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Null) | None => "?".to_owned(),
+            Some(other) => other.to_string(),
+        };
+        let pid = || match event.get("pid") {
+            Some(pid) => format!(" (PID {pid})"),
+            None => String::new(),
+        };
+        let name = text("event");
+        match name.as_str() {
+            "server_start" => format!("server started{}", pid()),
+            "server_restart" => format!("server started after a crash{}", pid()),
+            "server_upgrade" => format!("server upgraded from {} to {}", text("from"), text("to")),
+            "upgrade_failed" => format!("server not upgraded: {}", text("reason")),
+            "server_exit" => format!("server exited with status {}", text("status")),
+            "connect" => format!("{} attached{}", self.client(event), at(event)),
+            "disconnect" => {
+                let why = match text("reason").as_str() {
+                    "failed" => " (connection lost)",
+                    "server_exit" => " (the server exited)",
+                    _ => "",
+                };
+                format!("{} left{}{why}", self.client(event), at(event))
+            }
+            "refuse" => {
+                let peer = event.get("peer").and_then(Value::as_str).unwrap_or("a client");
+                format!("{peer} refused at {}: {}", text("endpoint"), text("reason"))
+            }
+            "command" => self.command(event, &text("command")),
+            "signal" => {
+                let by = event.get("sender").map(|sender| {
+                    let pid =
+                        sender.get("pid").map_or_else(String::new, |pid| format!(", PID {pid}"));
+                    format!(" from {}{pid}", self.user(sender))
+                });
+                format!("server got {}{}", text("signal"), by.unwrap_or_default())
+            }
+            "child_start" => format!("child started{}", pid()),
+            "child_start_failed" => format!("child not started: {}", text("reason")),
+            "child_ready" => format!("child ready{}", pid()),
+            "terminal_closed" => format!("child closed its terminal, and is killed{}", pid()),
+            "child_exit" => format!("child {}{}", end(event), pid()),
+            "skipped" => format!("{} missed {} bytes", self.client(event), text("bytes")),
+            "trouble" => format!("{} fails: {}", thing(&text("with")), text("reason")),
+            "recovery" => format!("{} works again", thing(&text("with"))),
+            "accept_failed" => {
+                format!("{} accepts nobody: {}", text("endpoint"), text("reason"))
+            }
+            "events_lost" => format!("{} events were lost", text("count")),
+            _ => {
+                let mut fields = event.clone();
+                if let Some(fields) = fields.as_object_mut() {
+                    fields.retain(|key, _| !["v", "time", "event"].contains(&key.as_str()));
+                }
+                format!("{name} {fields}")
+            }
+        }
+    }
+
+    fn command(&mut self, event: &Value, command: &str) -> String {
+        let by = format!("by {}{}", self.client(event), at(event));
+        let count = event.get("count").map_or_else(String::new, |count| format!(", {count} times"));
+        match command {
+            "kill" => format!("killed {by}{count}"),
+            "toggle" => format!("auto-restart mode changed {by}{count}"),
+            "restart" => format!("started {by}{count}"),
+            "reload" => format!("reloaded {by}{count}"),
+            "quit" => format!("server told to quit {by}{count}"),
+            "logout" => format!("logout {by}{count}"),
+            other => format!("{other} {by}{count}"),
+        }
+    }
+
+    /// Who a client is.
+    fn client(&mut self, event: &Value) -> String {
+        let client = event.get("client").unwrap_or(&Value::Null);
+        if client.get("uid").is_some() {
+            return self.user(client);
+        }
+        if client.get("endpoint").and_then(Value::as_str) == Some("stdin") {
+            return "the server's terminal".to_owned();
+        }
+        match client.get("address").and_then(Value::as_str) {
+            Some(address) => address.to_owned(),
+            None => "somebody".to_owned(),
+        }
+    }
+
+    /// The user of a client or of the sender of a signal.
+    fn user(&mut self, who: &Value) -> String {
+        let uid = who.get("uid").and_then(Value::as_u64).and_then(|uid| u32::try_from(uid).ok());
+        let Some(uid) = uid else { return "somebody".to_owned() };
+        // The name service may ask another machine, which may not answer.
+        let name = self.users.entry(uid).or_insert_with(|| {
+            let look = bounded::one(move || User::from_uid(Uid::from_raw(uid)));
+            look?.ok().flatten().map(|user| user.name)
+        });
+        match name {
+            Some(name) => format!("{name} (uid {uid})"),
+            None => format!("uid {uid}"),
+        }
+    }
+}
+
+/// The endpoint of a client.
+fn at(event: &Value) -> String {
+    match event.pointer("/client/endpoint").and_then(Value::as_str) {
+        Some("stdin") | None => String::new(),
+        Some(endpoint) => format!(" at {endpoint}"),
+    }
+}
+
+/// How a child ended.
+fn end(event: &Value) -> String {
+    if let Some(code) = event.get("code") {
+        return format!("exited with status {code}");
+    }
+    match event.get("signal").and_then(Value::as_i64) {
+        Some(number) => {
+            let signal = i32::try_from(number).ok().and_then(|it| Signal::try_from(it).ok());
+            let name = signal.map_or_else(|| format!("signal {number}"), |it| it.to_string());
+            format!("died of {name}")
+        }
+        None => "ended, its exit status is unknown".to_owned(),
+    }
+}
+
+/// What trouble is with.
+fn thing(with: &str) -> String {
+    let name = match with {
+        "log" => "log file",
+        "log_sync" => "syncing the log file",
+        "log_rotate" => "rotating the log file",
+        "events" => "events file",
+        "events_rotate" => "rotating the events file",
+        "status_file" => "status file",
+        "child_start" => "starting the child",
+        other => other,
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences() {
+        let mut sentences = Sentences::new(0);
+        sentences.users.insert(1001, Some("oper".to_owned()));
+        sentences.users.insert(77, None);
+        for (event, expected) in [
+            (
+                r#"{"event":"command","command":"kill","client":{"id":3,"endpoint":"unix:/run/c","uid":1001}}"#,
+                "killed by oper (uid 1001) at unix:/run/c",
+            ),
+            (
+                r#"{"event":"command","command":"toggle","count":30,"client":{"address":"10.0.0.7:4","endpoint":"tcp:1"}}"#,
+                "auto-restart mode changed by 10.0.0.7:4 at tcp:1, 30 times",
+            ),
+            (
+                r#"{"event":"signal","signal":"SIGTERM","sender":{"pid":5,"uid":77}}"#,
+                "server got SIGTERM from uid 77, PID 5",
+            ),
+            (r#"{"event":"signal","signal":"SIGHUP"}"#, "server got SIGHUP"),
+            (r#"{"event":"child_exit","pid":9,"code":3}"#, "child exited with status 3 (PID 9)"),
+            (r#"{"event":"child_exit","pid":9,"signal":11}"#, "child died of SIGSEGV (PID 9)"),
+            (
+                r#"{"event":"child_exit","status":"unknown"}"#,
+                "child ended, its exit status is unknown",
+            ),
+            (
+                r#"{"event":"trouble","with":"log","reason":"No space left on device"}"#,
+                "log file fails: No space left on device",
+            ),
+            (
+                r#"{"event":"connect","client":{"id":1,"endpoint":"stdin"}}"#,
+                "the server's terminal attached",
+            ),
+            (
+                r#"{"event":"refuse","endpoint":"tcp:1","reason":"r"}"#,
+                "a client refused at tcp:1: r",
+            ),
+            (r#"{"v":1,"event":"new","x":{"y":1}}"#, r#"new {"x":{"y":1}}"#),
+            (r#"{"event":"child_exit","signal":99999999999}"#, "child died of signal 99999999999"),
+            (r#"{}"#, "? {}"),
+        ] {
+            assert_eq!(sentences.what(&serde_json::from_str(event).unwrap()), expected);
+        }
+        let day = 86_400_000;
+        assert_eq!(sentences.time(0).len(), "00:00:00".len());
+        assert_eq!(sentences.time(3 * day).len(), "1970-01-04 00:00:00".len());
+    }
+}
