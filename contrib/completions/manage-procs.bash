@@ -37,17 +37,26 @@ _manage__procs() {
             manage__procs,events)
                 cmd="manage__procs__subcmd__events"
                 ;;
+            manage__procs,kill)
+                cmd="manage__procs__subcmd__kill"
+                ;;
             manage__procs,list)
                 cmd="manage__procs__subcmd__list"
                 ;;
             manage__procs,logs)
                 cmd="manage__procs__subcmd__logs"
                 ;;
+            manage__procs,mode)
+                cmd="manage__procs__subcmd__mode"
+                ;;
             manage__procs,remove)
                 cmd="manage__procs__subcmd__remove"
                 ;;
             manage__procs,restart)
                 cmd="manage__procs__subcmd__restart"
+                ;;
+            manage__procs,send)
+                cmd="manage__procs__subcmd__send"
                 ;;
             manage__procs,set)
                 cmd="manage__procs__subcmd__set"
@@ -74,7 +83,7 @@ _manage__procs() {
 
     case "${cmd}" in
         manage__procs)
-            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach list status events logs upgrade doctor write-procs-cf"
+            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status events logs upgrade doctor write-procs-cf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -204,7 +213,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__attach)
-            opts="-k -v -h --detach --json --verbose --help"
+            opts="-k -w -r -v -h --detach --watch --reconnect --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -311,6 +320,20 @@ _manage__procs() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        manage__subcmd__procs__subcmd__kill)
+            opts="-v -h --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         manage__subcmd__procs__subcmd__list)
             opts="-v -h --all --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -375,6 +398,20 @@ _manage__procs() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        manage__subcmd__procs__subcmd__mode)
+            opts="-v -h --json --verbose --help on off oneshot"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         manage__subcmd__procs__subcmd__remove)
             opts="-f -v -h --force --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -396,6 +433,36 @@ _manage__procs() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        manage__subcmd__procs__subcmd__send)
+            opts="-w -u -v -h --wait --until --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --wait)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -41,6 +41,9 @@ complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "start" -d
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "stop" -d 'Stop instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "restart" -d 'Stop and start instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "attach" -d 'Use a console'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "send" -d 'Type a line on a console, and print the answer'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "mode" -d 'Set what happens when the child ends'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "kill" -d 'Kill the child, which is restarted in mode on'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "list" -d 'Show what is configured'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "status" -d 'Show what runs, without opening consoles'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "events" -d 'Show who did what and what happened, of all instances'
@@ -92,9 +95,22 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -l js
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s k -l detach -d 'The key that leaves' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s w -l watch -d 'Only look: what is typed goes nowhere'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s r -l reconnect -d 'When the server ends, wait for the next one'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s w -l wait -d 'For how long (default: 1; with --until 10)' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s u -l until -d 'Until this text comes' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand mode" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand mode" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand mode" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand kill" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand kill" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand kill" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -l all -d 'All instances, also those that don\'t run (always so)'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -s v -l verbose -d 'Print the commands it runs'
@@ -150,4 +166,4 @@ function __fish_manage_procs_instances
     $words[1] complete -- $words[2..] 2>/dev/null
 end
 
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach list status events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach send mode kill list status events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"

@@ -38,6 +38,15 @@ pub fn definition() -> Command {
         units("stop", "Stop instances"),
         units("restart", "Stop and start instances"),
         attach(),
+        send(),
+        Command::new("mode").about("Set what happens when the child ends").args([
+            name(),
+            Arg::new("mode")
+                .required(true)
+                .value_parser(["on", "off", "oneshot"])
+                .help("The restart mode"),
+        ]),
+        Command::new("kill").about("Kill the child, which is restarted in mode on").arg(name()),
         list("list", "Show what is configured"),
         list("status", "Show what runs, without opening consoles").args([
             flag("plain", None, "The words of procServ's helper, for scripts"),
@@ -168,9 +177,21 @@ fn attach() -> Command {
             .value_name("char")
             .default_value("^]")
             .help("The key that leaves"),
+        flag("watch", Some('w'), "Only look: what is typed goes nowhere"),
+        flag("reconnect", Some('r'), "When the server ends, wait for the next one"),
         Arg::new("console")
             .required(true)
             .help("An instance, or an endpoint: port, host:port, unix:path"),
+    ])
+}
+
+fn send() -> Command {
+    Command::new("send").about("Type a line on a console, and print the answer").args([
+        value("wait", 'w', "seconds", "For how long (default: 1; with --until 10)")
+            .value_parser(value_parser!(u32)),
+        value("until", 'u', "text", "Until this text comes"),
+        name(),
+        Arg::new("text").required(true).num_args(1..).help("The line; words are joined by blanks"),
     ])
 }
 

@@ -45,12 +45,35 @@ pub(crate) const REPLAY_QUIET: Duration = Duration::from_millis(200);
 /// A console that is never silent has replayed its history by then.
 pub(crate) const REPLAY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time between two attempts to connect to a server that has ended.
+pub(crate) const RECONNECT_PAUSE: Duration = Duration::from_millis(300);
+
+/// How long a server may take to end after it has closed a console. One that runs then goes on.
+pub(crate) const SERVER_END: Duration = Duration::from_millis(500);
+
+/// The time between two looks at such a server.
+pub(crate) const SERVER_END_LOOK: Duration = Duration::from_millis(20);
+
+/// How long `send` prints what comes, unless told otherwise.
+pub(crate) const SEND_WAIT: Duration = Duration::from_secs(1);
+
+/// How long `send` waits for a text, unless told otherwise.
+pub(crate) const SEND_UNTIL: Duration = Duration::from_secs(10);
+
 /// How long a command that changes a file waits for another command that does.
 pub(crate) const EDIT_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a file or a process that belongs to a server or an instance may take to answer. A user is
 /// waiting, and a disk that answers at all does so in less.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a server may take to accept a program's connection, to take a request or to answer it, in
+/// whole seconds. Its loop never waits for anything.
+pub(crate) const API_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An answer of the interface for programs that is longer than this, in bytes, is none: the status has
+/// a few thousand, and some hundred for each client.
+pub(crate) const API_ANSWER_MAX: u64 = 4 << 20;
 
 /// The number of units that systemctl is asked for in one call.
 pub(crate) const SHOWN_AT_ONCE: usize = 100;

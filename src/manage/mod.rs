@@ -1,7 +1,7 @@
 //! `manage-procs`: manages the servers of a machine or of a user. Each server is an *instance*: a
 //! section of a configuration file, of which a unit of systemd is made. This module knows only what
-//! every program can know of a server: info files, status files and `/proc`. It connects to a
-//! console only to `attach`.
+//! every program can know of a server: info files, status files, `/proc` and the interface for
+//! programs. It connects to a console only to `attach` and to `send`.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -24,6 +24,7 @@
 //! | [`timestamp`] | times as users write them |
 //! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
+//! | [`commands::attach::send`], [`commands::request`] | types a line; sets the restart mode, kills the child |
 //! | [`commands::upgrade`] | replaces the program of running servers |
 //! | [`commands::complete`] | names of instances, for shells |
 //! | [`commands::conserver`] | writes a configuration for conserver |
@@ -47,7 +48,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
-    remove, status, upgrade,
+    remove, request, status, upgrade,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -146,6 +147,9 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "status" => status::status(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
+        "mode" => request::mode(&registry, arguments, is_default, json),
+        "kill" => request::kill(&registry, arguments, is_default, json),
+        "send" => attach::send::send(&registry, arguments, is_default),
         "upgrade" => upgrade::upgrade(&registry, arguments, json),
         "doctor" => doctor::doctor(&registry, json),
         "write-procs-cf" => conserver::write(&registry, arguments, json),

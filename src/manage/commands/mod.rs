@@ -14,5 +14,6 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod pager;
 pub(crate) mod remove;
+pub(crate) mod request;
 pub(crate) mod status;
 pub(crate) mod upgrade;

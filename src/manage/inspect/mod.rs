@@ -1,5 +1,6 @@
 //! Running servers and their children, and what they have written.
 
+pub(crate) mod api;
 pub(crate) mod bounded;
 pub(crate) mod ends;
 pub(crate) mod events;

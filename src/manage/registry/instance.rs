@@ -134,6 +134,8 @@ impl Instance {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let chdir = text(self.chdir.clone());
         let (info, status) = (text(run.join("info")), text(run.join("status")));
+        // Without the mode, only the user of the instance could connect.
+        let api = format!("unix:::0660:{}", text(run.join("api")));
         let fixed = [
             "--foreground",
             if self.fdstore { "--fdstore" } else { "--notify" },
@@ -151,6 +153,8 @@ impl Instance {
             &info,
             "--status-file",
             &status,
+            "--api",
+            &api,
         ];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
         if self.events {

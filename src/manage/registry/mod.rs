@@ -214,6 +214,11 @@ impl Registry {
         entries.filter_map(name).collect()
     }
 
+    /// The socket of the instance's interface for programs.
+    pub(crate) fn api_socket(&self, name: &str) -> PathBuf {
+        self.run_directory(name).join("api")
+    }
+
     /// The directory with the events file of the instance: the one that `LogsDirectory=` makes, and for
     /// the instances of a user the one that it means from systemd 254 on.
     pub(crate) fn logs_directory(&self, name: &str) -> PathBuf {

@@ -2,6 +2,7 @@
 //! terminal. Real servers, no systemd: a stand-in notes down how it is called.
 
 mod attach;
+mod attach_people;
 mod attach_raw;
 mod attach_trouble;
 mod command_line;
@@ -17,6 +18,7 @@ mod hung;
 mod image;
 mod logs;
 mod overview;
+mod requests;
 mod running;
 mod shared;
 
@@ -39,7 +41,9 @@ pub(crate) fn cases() -> Vec<Case> {
         events::cases(),
         running::cases(),
         attach::cases(),
+        attach_people::cases(),
         attach_raw::cases(),
+        requests::cases(),
         attach_trouble::cases(),
     ];
     all.into_iter().flatten().collect()

@@ -48,7 +48,7 @@ fn the_launcher_becomes_the_server(env: &TestEnv) {
     let events = fleet.path("home/.local/state/log/procserv-ioc1/events").display().to_string();
     let line = format!(
         "--foreground --notify --logfile - --name ioc1 --ignore ^D^C^] --logoutcmd ^D --chdir {0} \
-         --info-file {run}/info --status-file {run}/status --events {events} --events-rotate 1M,3 \
+         --info-file {run}/info --status-file {run}/status --api unix:::0660:{run}/api --events {events} --events-rotate 1M,3 \
          --port unix:::0660:{run}/control --port {port} --holdoff 1 {0}/fake-ioc cat ",
         dir.display()
     );

@@ -15,7 +15,7 @@ use super::signals::Signals;
 use super::target::{ConsoleConnection, Target};
 use crate::config::control_char;
 use crate::manage::error::CommandError;
-use crate::manage::limits::{ATTACH_CHUNK, CONNECT_QUIET, TYPED_MAX};
+use crate::manage::limits::{ATTACH_CHUNK, CONNECT_QUIET, RECONNECT_PAUSE, TYPED_MAX};
 use crate::sys::terminal::Terminal;
 
 /// A connection that was made.
@@ -26,9 +26,10 @@ pub(super) struct Connected {
     pub(super) typed: Vec<u8>,
 }
 
-type Attempt = Result<(Target, ConsoleConnection), CommandError>;
+pub(super) type Attempt = Result<(Target, ConsoleConnection), CommandError>;
 
-/// Connects to the first target that can be reached. `Ok(Err(end))` if the user has left before.
+/// Connects to the first target that can be reached. `Ok(Err(end))` if the user has left before. After
+/// the loss of a connection, `again`, it is tried until it succeeds; what is typed meanwhile is lost.
 ///
 /// # Errors
 /// Why the last target could not be reached.
@@ -37,21 +38,33 @@ pub(super) fn connect(
     console: &str,
     detach: u8,
     signals: &Signals,
+    again: bool,
 ) -> Result<Result<Connected, SessionEnd>, CommandError> {
     let system = |error: io::Error| CommandError::system(console, &error);
     let (done, guard) = io::pipe().map_err(system)?;
     let (sender, result) = channel();
     let name = console.to_owned();
     let attempt = move || {
+        let attempt = loop {
+            if again {
+                // The server that is about to end may still accept a connection.
+                thread::sleep(RECONNECT_PAUSE);
+            }
+            let attempt = try_all(&targets, &name);
+            if attempt.is_ok() || !again {
+                break attempt;
+            }
+        };
         // Nobody listens any more if the user has left.
-        let _ = sender.send(try_all(targets, &name));
+        let _ = sender.send(attempt);
         // The end of the pipe wakes the other thread.
         drop(guard);
     };
     thread::Builder::new().spawn(attempt).map_err(system)?;
     let mut typed = Vec::new();
-    let mut terminal: Option<Terminal> = None;
-    let mut is_shown = !io::stdin().is_terminal();
+    let mut is_shown = again || !io::stdin().is_terminal();
+    let mut terminal: Option<Terminal> =
+        again.then(|| Terminal::raw(io::stdin().as_fd())).flatten();
     loop {
         let mut fds = vec![
             PollFd::new(done.as_fd(), PollFlags::POLLIN),
@@ -67,7 +80,7 @@ pub(super) fn connect(
         if ready.first() == Some(&true) {
             // Its modes are put back.
             drop(terminal);
-            return finish(&result, typed, console);
+            return finish(&result, if again { Vec::new() } else { typed }, console);
         }
         match signals.take() {
             0 => {}
@@ -111,11 +124,15 @@ fn finish(
     Ok(Ok(Connected { target, stream, typed }))
 }
 
-fn try_all(targets: Vec<Target>, console: &str) -> Attempt {
+/// Connects to the first of these targets that can be reached.
+///
+/// # Errors
+/// Why the last one could not be reached.
+pub(super) fn try_all(targets: &[Target], console: &str) -> Attempt {
     let mut problem = CommandError::new(format!("{console}: has no control endpoint"));
     for target in targets {
         match target.connect() {
-            Ok(stream) => return Ok((target, stream)),
+            Ok(stream) => return Ok((target.clone(), stream)),
             Err(error) => problem = CommandError::system(target.describe(console), &error),
         }
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
+use super::instance::{self, AttachedInstance, ServerIdentity};
 use super::target::Target;
 use crate::manage::commands::fallback;
 use crate::manage::error::CommandError;
@@ -19,14 +20,33 @@ use crate::sys::process::left_behind::{self, Outcome};
 /// What the files say of a name.
 #[derive(Debug, Serialize, Deserialize)]
 enum Lookup {
-    /// The endpoints of a server that runs.
-    Running(Vec<String>),
+    /// A server that runs.
+    Running {
+        endpoints: Vec<String>,
+        server: ServerIdentity,
+        /// The people who are attached, in words.
+        clients: Vec<String>,
+    },
     /// An instance without a server.
     Stopped,
     Unknown,
 }
 
-/// The endpoints of `console`, the best first. An endpoint needs no registry, an instance no
+/// A console that can be connected to.
+pub(super) struct Found {
+    /// The endpoints, the best first.
+    pub(super) targets: Vec<Target>,
+    /// `None` if the console is only known by its endpoint.
+    pub(super) instance: Option<AttachedInstance>,
+}
+
+impl From<Target> for Found {
+    fn from(target: Target) -> Found {
+        Found { targets: vec![target], instance: None }
+    }
+}
+
+/// Looks for `console`. An endpoint needs no registry, an instance no
 /// configuration.
 ///
 /// # Errors
@@ -35,17 +55,17 @@ pub(super) fn find(
     registry: Result<Registry, CommandError>,
     is_default: bool,
     console: &str,
-) -> Result<Vec<Target>, CommandError> {
+) -> Result<Found, CommandError> {
     let endpoint = Target::parse(console);
     // Names have no slashes, and no brackets.
     if let Some(target) = &endpoint
         && console.contains(['/', '@', '['])
     {
-        return Ok(vec![target.clone()]);
+        return Ok(target.clone().into());
     }
     let registry = match (registry, &endpoint) {
         (Ok(registry), _) => registry,
-        (Err(_), Some(target)) => return Ok(vec![target.clone()]),
+        (Err(_), Some(target)) => return Ok(target.clone().into()),
         (Err(error), None) => return Err(error),
     };
     if let Some(found) = in_registry(&registry, console)? {
@@ -58,24 +78,26 @@ pub(super) fn find(
         fallback::announce(console);
         return Ok(found);
     }
-    endpoint.map(|target| vec![target]).ok_or_else(|| no_instance(&registry, console))
+    endpoint.map(Found::from).ok_or_else(|| no_instance(&registry, console))
 }
 
-/// The endpoints of an instance. `None` if there is no instance of that name.
-fn in_registry(registry: &Registry, name: &str) -> Result<Option<Vec<Target>>, CommandError> {
+/// The console of an instance. `None` if there is no instance of that name.
+fn in_registry(registry: &Registry, name: &str) -> Result<Option<Found>, CommandError> {
     match lookup(registry, name)? {
         Lookup::Unknown => Ok(None),
         Lookup::Stopped => Err(CommandError::new(format!(
             "{name}: does not run; manage-procs {} start {name} starts it",
             registry.scope.option()
         ))),
-        Lookup::Running(endpoints) => {
+        Lookup::Running { endpoints, server, clients } => {
             let targets: Vec<Target> =
                 endpoints.iter().filter_map(|endpoint| Target::parse(endpoint)).collect();
             if targets.is_empty() {
                 return Err(CommandError::new(format!("{name}: has no control endpoint")));
             }
-            Ok(Some(targets))
+            let (registry, name) = (registry.clone(), name.to_owned());
+            let instance = Some(AttachedInstance { registry, name, server, clients });
+            Ok(Some(Found { targets, instance }))
         }
     }
 }
@@ -123,7 +145,8 @@ fn look_into_files(registry: &Registry, name: &str) -> Lookup {
     {
         endpoints.insert(0, format!("unix:{}", control.display()));
     }
-    Lookup::Running(endpoints)
+    let clients = instance::clients(live.status.as_ref());
+    Lookup::Running { endpoints, server: ServerIdentity::of(&live), clients }
 }
 
 /// The error for a name that is neither an instance nor an endpoint.

@@ -1,9 +1,13 @@
 //! `manage-procs attach`: connects the user's terminal with a console until the user or the server
 //! ends the connection. Neither telnet nor socat is needed.
 
+mod answer;
 mod connect;
 mod console;
+mod dialogue;
+mod instance;
 mod replay;
+pub(crate) mod send;
 mod session;
 mod signals;
 mod target;
@@ -13,7 +17,9 @@ use std::io::{IsTerminal, Write};
 use clap::ArgMatches;
 
 use self::connect::Connected;
-use self::session::{Session, SessionEnd};
+use self::console::Found;
+use self::instance::{AttachedInstance, ServerEnd};
+use self::session::{Session, SessionEnd, SessionOptions};
 use self::signals::Signals;
 use crate::config::control_char;
 use crate::manage::error::{CommandError, CommandResult};
@@ -39,24 +45,54 @@ pub(crate) fn command(
             "--detach: {key:?} is not one character, or ^ and a letter"
         )));
     };
-    let targets = console::find(registry, is_default, name)?;
-    let signals = Signals::catch().map_err(|error| CommandError::system("the terminal", &error))?;
-    let Connected { target, stream, typed } =
-        match connect::connect(targets, name, detach, &signals)? {
-            Ok(connected) => connected,
-            Err(end) => return finish(end, name, name),
-        };
-    let console = target.describe(name);
-    if std::io::stdin().is_terminal() {
-        let key = control_char::to_caret(detach);
-        print_notice(&format!("{console}; {} leaves", String::from_utf8_lossy(&key)));
+    let (watch, reconnect) = (matches.get_flag("watch"), matches.get_flag("reconnect"));
+    let on_terminal = std::io::stdin().is_terminal();
+    if reconnect && !watch && !on_terminal {
+        return Err(CommandError::usage("--reconnect needs a terminal, or --watch"));
     }
-    let end = Session::new(&stream, target.telnet, detach, signals, &typed)?.run();
-    finish(end, name, &console)
+    let Found { targets, mut instance } = console::find(registry, is_default, name)?;
+    let signals = Signals::catch().map_err(|error| CommandError::system("the terminal", &error))?;
+    let leaves = format!("{} leaves", String::from_utf8_lossy(&control_char::to_caret(detach)));
+    let leaves = if watch { format!("{leaves}; keys have no effect") } else { leaves };
+    let mut again = false;
+    loop {
+        let attempt = connect::connect(targets.clone(), name, detach, &signals, again)?;
+        let Connected { target, stream, typed } = match attempt {
+            Ok(connected) => connected,
+            Err(end) => return finish(end, name, name, None),
+        };
+        if again {
+            instance.iter_mut().for_each(AttachedInstance::look_again);
+        }
+        let console = target.describe(name);
+        if on_terminal {
+            print_notice(&format!("{console}; {leaves}"));
+            let others = instance.iter().flat_map(|it| &it.clients);
+            others.for_each(|client| print_notice(&format!("{name}: {client} is attached, too")));
+        }
+        let options = SessionOptions { detach, watch, hint: format!("{leaves}\r\n") };
+        let end = Session::new(&stream, target.telnet, options, &signals, &typed)?.run();
+        let server = match end {
+            SessionEnd::Closed | SessionEnd::Failed(_) => instance.as_ref().map(|it| it.end()),
+            _ => None,
+        };
+        let is_over = !matches!(end, SessionEnd::Closed | SessionEnd::Failed(_))
+            || matches!(server, Some(ServerEnd::Runs));
+        if is_over || !reconnect {
+            return finish(end, name, &console, server);
+        }
+        let what = match server {
+            Some(ServerEnd::Ended(what)) => what,
+            _ => "closed by the server".to_owned(),
+        };
+        signals.hold();
+        print_notice(&format!("{name}: {what}; waiting for the next; {leaves}"));
+        again = true;
+    }
 }
 
 /// Says why a session is over, and returns the exit status.
-fn finish(end: SessionEnd, name: &str, console: &str) -> CommandResult {
+fn finish(end: SessionEnd, name: &str, console: &str, server: Option<ServerEnd>) -> CommandResult {
     match end {
         SessionEnd::Detached { unsent } => {
             let lost = match unsent {
@@ -67,10 +103,21 @@ fn finish(end: SessionEnd, name: &str, console: &str) -> CommandResult {
             Ok(0)
         }
         SessionEnd::Closed => {
-            print_notice(&format!("{name}: closed by the server (restarted? attach again)"));
+            print_notice(&match server {
+                Some(ServerEnd::Runs) => {
+                    format!("{name}: disconnected by the server (it keeps running)")
+                }
+                Some(ServerEnd::Ended(what)) => format!("{name}: {what}"),
+                None => format!("{name}: closed by the server (restarted? attach again)"),
+            });
             Ok(0)
         }
-        SessionEnd::Failed(error) => Err(CommandError::system(console, &error)),
+        SessionEnd::Failed(error) => {
+            if let Some(ServerEnd::Ended(what)) = server {
+                print_notice(&format!("{name}: {what}"));
+            }
+            Err(CommandError::system(console, &error))
+        }
         SessionEnd::Terminal(error) => Err(CommandError::system("the terminal", &error)),
         SessionEnd::Output(error) => Err(CommandError::system("standard output", &error)),
         SessionEnd::Signal(signal) => {

@@ -50,10 +50,14 @@ pub(super) struct Session<'a> {
     output: File,
     /// True if `output` is a terminal, perhaps another one than `terminal`.
     output_is_terminal: bool,
-    signals: Signals,
+    signals: &'a Signals,
     /// `None` for a connection without telnet.
     decoder: Option<ClientDecoder>,
     detach: u8,
+    /// True if nothing is sent that somebody types.
+    watch: bool,
+    /// Shown behind the greeting; then empty.
+    hint: String,
     filter: ReplyFilter,
     replay: ReplayPhase,
     to_server: VecDeque<u8>,
@@ -64,6 +68,16 @@ pub(super) struct Session<'a> {
     sent_end: bool,
     /// Why the server sends nothing more. What it has sent is still to be written.
     closed: Option<SessionEnd>,
+}
+
+/// How a session treats its terminal.
+pub(super) struct SessionOptions {
+    /// The key that leaves.
+    pub(super) detach: u8,
+    /// Sends nothing that is typed.
+    pub(super) watch: bool,
+    /// What a terminal shows behind the greeting of a telnet endpoint, with its line end.
+    pub(super) hint: String,
 }
 
 /// What a session can do without waiting.
@@ -82,8 +96,8 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         stream: &'a ConsoleConnection,
         telnet: bool,
-        detach: u8,
-        signals: Signals,
+        options: SessionOptions,
+        signals: &'a Signals,
         typed: &[u8],
     ) -> Result<Session<'a>, CommandError> {
         let no_terminal = |error: io::Error| CommandError::system("the terminal", &error);
@@ -109,21 +123,27 @@ impl<'a> Session<'a> {
             Err(io::ErrorKind::Other.into())
         };
         let output = output.or_else(|_| stdout.as_fd().try_clone_to_owned().map(File::from));
+        let terminal_reads = terminal.is_some();
+        let can_leave = telnet && terminal.is_some() && output_is_terminal;
+        signals.hold();
         let mut session = Session {
             stream,
             terminal,
-            input: Some(input.map_err(no_terminal)?),
+            // Without a terminal nobody can leave by a key, and nobody may type.
+            input: (terminal_reads || !options.watch).then_some(input.map_err(no_terminal)?),
             output: output.map_err(no_terminal)?,
             output_is_terminal,
             signals,
             decoder: telnet.then(ClientDecoder::default),
-            detach,
+            detach: options.detach,
+            watch: options.watch,
+            hint: if can_leave { options.hint } else { String::new() },
             filter: ReplyFilter::new(),
             replay: ReplayPhase::new(),
             to_server: VecDeque::new(),
             to_output: Vec::new(),
             typed_cr: false,
-            sent_end: false,
+            sent_end: !terminal_reads && options.watch,
             closed: None,
         };
         session.queue_typed(typed);
@@ -131,6 +151,9 @@ impl<'a> Session<'a> {
     }
 
     fn queue_typed(&mut self, typed: &[u8]) {
+        if self.watch {
+            return;
+        }
         if self.decoder.is_none() {
             self.to_server.extend(typed);
             return;
@@ -321,7 +344,10 @@ impl<'a> Session<'a> {
             self.input = None;
             return self.send();
         }
-        self.replay.user_typed();
+        // Answers of the terminal would be typed, too.
+        if !self.watch {
+            self.replay.user_typed();
+        }
         let key = typed.iter().position(|&byte| byte == self.detach);
         let key = key.filter(|_| self.terminal.is_some());
         let kept = first(typed, key.unwrap_or(typed.len()));
@@ -360,6 +386,16 @@ impl<'a> Session<'a> {
         };
         self.replay.output_received();
         let mut plain = Vec::new();
+        let mut received = received;
+        // The negotiation ends the greeting (contract section 3).
+        if !self.hint.is_empty()
+            && let Some(at) = received.iter().position(|&byte| byte == crate::telnet::IAC)
+        {
+            let (greeting, rest) = received.split_at(at);
+            self.filter.filter_queries(greeting, &mut self.to_output);
+            self.to_output.extend(std::mem::take(&mut self.hint).bytes());
+            received = rest;
+        }
         match &mut self.decoder {
             Some(decoder) => {
                 let mut answer = Vec::new();

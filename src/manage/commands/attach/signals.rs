@@ -53,6 +53,11 @@ impl Signals {
         i32::try_from(number).unwrap_or(0)
     }
 
+    /// Has such a signal wait for the session again, after [`release`](Self::release).
+    pub(super) fn hold(&self) {
+        self.released.store(false, Ordering::SeqCst);
+    }
+
     /// Has a signal that ends a session end the process at once from now on, as the last output may
     /// find a terminal that is stuck. Returns the signal that has come before.
     pub(super) fn release(&self) -> Option<i32> {

@@ -25,16 +25,16 @@ fn defaults_can_be_referred_to(_: &TestEnv) {
     let fleet = Fleet::new();
     stand_in(&fleet);
     fleet.file(MAIN, "[a]\ncommand = x %(user)s %(group)s %(port)s %(chdir)s %(instance)s %(mine)s\nmine = 5%%\n");
-    assert_eq!(argv(&fleet, "a")[22..].join(" "), "x nobody nogroup 0 / 1 5%");
+    assert_eq!(argv(&fleet, "a")[24..].join(" "), "x nobody nogroup 0 / 1 5%");
     fleet.file(&conf("z"), "[DEFAULT]\nuser = ioc\nchdir = /usr\n");
-    assert_eq!(argv(&fleet, "a")[22..].join(" "), "x ioc nogroup 0 /usr 1 5%");
+    assert_eq!(argv(&fleet, "a")[24..].join(" "), "x ioc nogroup 0 /usr 1 5%");
 }
 
 fn commands_are_split_as_a_shell_does(_: &TestEnv) {
     let fleet = Fleet::new();
     stand_in(&fleet);
     fleet.file(MAIN, "[a]\ncommand = x 'a b' \"c'd\" e\\ f # $HOME\n");
-    assert_eq!(argv(&fleet, "a")[22..], ["x", "a b", "c'd", "e f", "#", "$HOME"]);
+    assert_eq!(argv(&fleet, "a")[24..], ["x", "a b", "c'd", "e f", "#", "$HOME"]);
 }
 
 fn without_a_command_there_is_a_unit_that_refuses(_: &TestEnv) {

@@ -53,6 +53,8 @@ fn without_events(fleet: &Fleet, endpoints: &[&str], words: &[&str]) -> Vec<Stri
         &format!("{run}/info"),
         "--status-file",
         &format!("{run}/status"),
+        "--api",
+        &format!("unix:::0660:{run}/api"),
     ]
     .map(str::to_owned)
     .into();
