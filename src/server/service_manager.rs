@@ -64,8 +64,12 @@ impl ServiceReporter {
     }
 
     /// A reload begins. `now` must not be before the time of the signal that asked for it: the
-    /// service manager compares. Before the first READY=1 it doesn't want to know of reloads.
+    /// service manager compares. It doesn't want to know of reloads before the first READY=1 or
+    /// after STOPPING=1.
     pub(super) fn reload(&mut self, now: Monotonic) {
+        if self.last_status.is_some_and(|status| status.leaving) {
+            return;
+        }
         if matches!(self.phase, Phase::Running | Phase::Reloading) {
             self.phase = Phase::Reloading;
             let text = format!("RELOADING=1\nMONOTONIC_USEC={}", now.0 / 1000);
@@ -241,6 +245,10 @@ mod tests {
         fixture.reporter.reload(at(8));
         let both = ["RELOADING=1\nMONOTONIC_USEC=8000", "READY=1"];
         assert_eq!(fixture.turn(8, RUNNING, false), both);
+        let leaving = Status { leaving: true, ..RUNNING };
+        fixture.turn(9, leaving, false);
+        fixture.reporter.reload(at(10));
+        assert!(fixture.turn(10, leaving, true).is_empty(), "none after the end has begun");
     }
 
     #[test]

@@ -18,7 +18,7 @@ impl Console {
         let Some(client) = self.clients.get_mut(&id) else {
             return;
         };
-        if client.role != Role::User {
+        if matches!(client.role, Role::Logger | Role::Api) {
             return;
         }
         let mut data = std::mem::take(&mut self.scratch);

@@ -21,7 +21,7 @@ use crate::sim_support;
 const SEEDS: u64 = 10_000;
 
 /// What must have happened in some simulation: a rule that no simulation has tried is not tested.
-const EXPECTED: [&str; 56] = [
+const EXPECTED: [&str; 58] = [
     "ONESHOT ended the server",
     "ONESHOT ended the server by hand",
     "SIGTERM came while a daemon was waited for",
@@ -51,6 +51,8 @@ const EXPECTED: [&str; 56] = [
     "a line end of two bytes was one",
     "a long run ended a row of deaths",
     "a private line came back",
+    "a request was executed",
+    "a request was refused",
     "a second SIGTERM",
     "a second SIGTERM killed orphans",
     "a signal became the exit status",
