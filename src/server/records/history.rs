@@ -196,12 +196,12 @@ impl History {
                 let child = at.map(|at| self.children.remove(at));
                 let started = child.as_ref().map(|child| time::rfc3339(child.started));
                 let reload = if is_old { self.reload.take() } else { None };
-                let cause = child.and_then(|child| child.cause).or(reload);
                 // A child that ends closes its terminal first. The server then sends SIGKILL.
-                let cause = cause.filter(|cause| {
+                let cause = child.and_then(|child| child.cause).filter(|cause| {
                     status == ExitStatus::Signal(libc::SIGKILL)
                         || cause.get("why") != Some(&json!("terminal_closed"))
                 });
+                let cause = cause.or(reload);
                 let mut end = json!({
                     "pid": pid,
                     "started": started,

@@ -13,6 +13,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::io;
 
+use nix::libc;
 use serde_json::Value;
 
 use self::events::EventsFile;
@@ -29,7 +30,7 @@ use super::writers::WorkerHandle;
 use crate::console::Console;
 use crate::console::audit::{AuditEvent, Command};
 use crate::console::clock::Monotonic;
-use crate::console::event::{ClientId, Subsystem};
+use crate::console::event::{ClientId, ExitStatus, Subsystem};
 use crate::handover::state::{ClientState, RecordsState, Text};
 use crate::limits::LOG_LINGER;
 use crate::sys;
@@ -53,6 +54,8 @@ pub(super) struct Records<H> {
     server: ServerInfo,
     clients: BTreeMap<ClientId, ClientInfo>,
     history: History,
+    /// The child that has closed its terminal and is being killed for that, or is ending anyway.
+    closed_terminal: Option<i32>,
     /// With `--events`.
     events: Option<EventsFile>,
     /// With `--status-file`.
@@ -97,6 +100,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             server,
             clients: BTreeMap::new(),
             history: History::default(),
+            closed_terminal: None,
             events: events.then(EventsFile::default),
             status: status.then(StatusFile::default),
             feed: None,
@@ -194,8 +198,15 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Records what the console did.
     pub(super) fn record_audit_event(&mut self, entry: AuditEvent, millis: i64) {
-        let Records { clients, server, events, feed, history, .. } = self;
+        let Records { clients, server, events, feed, history, closed_terminal, .. } = self;
         history.record_audit_event(&entry, clients, millis);
+        if let &AuditEvent::Ended(pid, status) = &entry
+            && closed_terminal.take_if(|closed| *closed == pid).is_some()
+            && status == ExitStatus::Signal(libc::SIGKILL)
+            && (events.is_some() || feed.is_some())
+        {
+            emit(events, feed, json::line(&EventBody::TerminalClosed { pid }, millis));
+        }
         let client = |id: ClientId| client_json(clients, id);
         let event = match &entry {
             &AuditEvent::Joined(id) => EventBody::Connect { client: client(id) },
@@ -215,7 +226,11 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             &AuditEvent::Started(pid) => EventBody::ChildStart { pid },
             AuditEvent::SpawnFailed(reason) => EventBody::ChildStartFailed { reason },
             &AuditEvent::Ready(pid) => EventBody::ChildReady { pid },
-            &AuditEvent::TerminalClosed(pid) => EventBody::TerminalClosed { pid },
+            // The next end of this child tells whether that ended the child.
+            &AuditEvent::TerminalClosed(pid) => {
+                *closed_terminal = Some(pid);
+                return;
+            }
             &AuditEvent::Ended(pid, status) => EventBody::ChildExit { pid, end: status.into() },
             AuditEvent::Failed(subsystem, reason) => {
                 EventBody::Trouble { with: subsystem_name(*subsystem), reason }

@@ -129,7 +129,6 @@ fn floods_of_commands_are_obeyed_in_bulk(env: &TestEnv) {
     let bulks: Vec<u64> = bulks.map(|count| count.parse().unwrap()).collect();
     let in_bulk = counted.iter().filter(|it| it.get("count").is_some()).map(count).sum::<u64>();
     assert_eq!(bulks.iter().sum::<u64>(), in_bulk);
-    server.child_start(2);
 }
 
 /// The restart mode is what so many commands make of it.
