@@ -6,13 +6,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt,
-};
+use nix::sys::socket::{AddressFamily, SockType, UnixAddr, connect, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
 use serde_json::{Value, json};
 
 use crate::manage::limits::{API_ANSWER_MAX, API_TIMEOUT};
+use crate::sys::socket;
 
 /// Why a request was not done.
 #[derive(Debug)]
@@ -35,8 +34,7 @@ impl ApiConnection {
     /// # Errors
     /// Those of connect(2); `WouldBlock` if the server does not accept the connection in time.
     pub(crate) fn open(path: &Path) -> io::Result<ApiConnection> {
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        let socket = socket::open(AddressFamily::Unix, SockType::Stream)?;
         let seconds = i64::try_from(API_TIMEOUT.as_secs()).unwrap_or(1);
         let limit = TimeVal::seconds(seconds);
         // connect(2) waits for room in the server's queue for as long as a write does (socket(7)).
