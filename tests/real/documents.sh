@@ -78,6 +78,7 @@ install "$PROCSERV_BIN" "$root/usr/local/bin/procServ"
 
 ### migrating.md: procServ's manage-procs, and a unit as that makes them
 printf '[ioc2]\ncommand = cat\n' >"$root/etc/procServ.d/ioc2.conf"
+ln -s manage-procs "$root/usr/local/bin/procServ-launcher"
 cat >"$root/etc/procServ.d/procserv-ioc2.service" <<'UNIT'
 [Unit]
 Description=procServ for ioc2
@@ -86,7 +87,7 @@ ConditionPathIsDirectory=/
 
 [Service]
 Type=simple
-ExecStart=/usr/local/bin/manage-procs launcher --system ioc2
+ExecStart=/usr/local/bin/procServ-launcher --system ioc2
 RuntimeDirectory=procserv-ioc2
 StandardOutput=syslog
 StandardError=inherit

@@ -23,7 +23,8 @@ other=$!
 
 say() { printf '%s\n' "$1" | socat -t 5 - UNIX-CONNECT:/run/procServ/demo/control >/dev/null; }
 rotate() { logrotate --force --state "$scratch/state" "$rules" >"$scratch/logrotate.out" 2>&1; }
-reopened() { ls -l "/proc/$server/fd" | grep -q " $log\$"; }
+# The log is open in the descriptor table of the thread that writes it.
+reopened() { ls -l /proc/"$server"/task/*/fd | grep -q " $log\$"; }
 
 check "child is up" within 10 grep -q 'PID of new child' $log
 child=$(sed -n 's/.*new child "demo" is: \([0-9]*\).*/\1/p' $log)

@@ -89,6 +89,7 @@ $doc/README.md
 $doc/changelog.gz
 $doc/copyright
 $doc/docs/README.md
+$doc/docs/api.md
 $doc/docs/benchmarks.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
@@ -217,6 +218,7 @@ $doc/CHANGELOG.md
 $doc/README.md
 $doc/conserver/conserver.cf
 $doc/docs/README.md
+$doc/docs/api.md
 $doc/docs/benchmarks.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
