@@ -81,10 +81,11 @@ impl Signals {
     pub(crate) fn take(&self) -> PendingSignals {
         let take = |flag: &AtomicBool| flag.swap(false, Ordering::AcqRel);
         PendingSignals {
+            // The first one to be taken, so that a SIGTERM that came before it is seen with it.
+            upgrade: take(&self.upgrade),
             terminate: take(&self.terminate),
             reopen: take(&self.reopen),
             child: take(&self.child),
-            upgrade: take(&self.upgrade),
             overlap: take(&self.overlap),
         }
     }
