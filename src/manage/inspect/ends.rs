@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use chrono::DateTime;
 use nix::sys::signal::Signal;
-use nix::unistd::{Uid, User};
 use serde_json::Value;
 
+use super::users;
 use crate::manage::output::age;
 
 /// The end of a child or of a server.
@@ -91,12 +91,9 @@ fn sender(cause: &Value) -> String {
 }
 
 /// The name of a user, or the user's number.
-pub(crate) fn user_name(uid: i64) -> String {
-    let user = u32::try_from(uid).ok().map(Uid::from_raw).map(User::from_uid);
-    match user {
-        Some(Ok(Some(user))) => user.name,
-        _ => format!("uid {uid}"),
-    }
+fn user_name(uid: i64) -> String {
+    let name = u32::try_from(uid).ok().and_then(users::name);
+    name.unwrap_or_else(|| format!("uid {uid}"))
 }
 
 /// The name of a signal, such as `SIGSEGV`.

@@ -11,3 +11,4 @@ pub(crate) mod rotated;
 pub(crate) mod servers;
 mod state;
 pub(crate) mod units;
+pub(crate) mod users;

@@ -174,7 +174,8 @@ impl Predecessor {
         Ok(Output { file: File::from(self.take(sink.file)?), retry: retry(sink.retry) })
     }
 
-    /// The log, in its passage. A program before 0.1.0 leaves it open instead.
+    /// The log, in its passage. A thread without a descriptor table of its own leaves it open
+    /// instead.
     fn log(&mut self, config: &Config) -> Result<Option<Output<Passage>>, StartupError> {
         if let Some(log) = self.state.passed_log {
             let passage = Passage::adopt([self.take(log.entry)?, self.take(log.exit)?]);

@@ -3,13 +3,13 @@
 use std::thread;
 use std::time::Instant;
 
-use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc;
 use crate::manage::inspect::units::{self, UnitStatus};
+use crate::manage::inspect::users;
 use crate::manage::limits::{SERVER_END, SERVER_END_LOOK};
 use crate::manage::registry::{Registry, unit_name};
 
@@ -103,10 +103,7 @@ pub(super) fn clients(status: Option<&Value>) -> Vec<String> {
 fn client(client: &Value) -> String {
     let uid = client.get("uid").and_then(Value::as_u64).and_then(|uid| u32::try_from(uid).ok());
     let who = match uid {
-        Some(uid) => match User::from_uid(Uid::from_raw(uid)).ok().flatten() {
-            Some(user) => format!("{} (uid {uid})", user.name),
-            None => format!("uid {uid}"),
-        },
+        Some(uid) => users::describe(uid),
         None => text(client, "address").to_owned(),
     };
     let since: String = text(client, "since").chars().take(19).collect();

@@ -10,7 +10,7 @@ use clap::ArgMatches;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
-use self::sentence::Sentences;
+use self::sentence::sentence;
 use super::fallback;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::bounded;
@@ -53,8 +53,7 @@ pub(crate) fn events(
         found.drain(..found.len().saturating_sub(FOLLOW_LINES));
     }
     let width = instances.iter().map(|instance| instance.name.len()).max().unwrap_or(0);
-    let mut printer =
-        Printer { json, width, stamps: Stamps::new(now), sentences: Sentences::new() };
+    let mut printer = Printer { json, width, stamps: Stamps::new(now) };
     printer.print(&found)?;
     if follow {
         follow_files(looks, &mut printer)?;
@@ -101,7 +100,6 @@ struct Printer {
     /// The width of the column of names.
     width: usize,
     stamps: Stamps,
-    sentences: Sentences,
 }
 
 impl Printer {
@@ -123,7 +121,7 @@ impl Printer {
             return format!("{value}\n");
         }
         let (name, width) = (&event.instance, self.width);
-        let (time, what) = (self.stamps.show(event.millis), self.sentences.what(&value));
+        let (time, what) = (self.stamps.show(event.millis), sentence(&value));
         output::line(&format!("{time} {name:width$} {what}"))
     }
 }

@@ -1,128 +1,108 @@
 //! An event as a sentence for people.
 
-use std::collections::BTreeMap;
-
-use nix::sys::signal::Signal;
-use nix::unistd::{Uid, User};
 use serde_json::Value;
 
-use crate::manage::inspect::bounded;
+use crate::manage::inspect::{ends, users};
 
-/// Makes sentences of events. It remembers the names of users.
-pub(super) struct Sentences {
-    users: BTreeMap<u32, Option<String>>,
+/// What happened. An event that this program does not know is shown as it is.
+pub(super) fn sentence(event: &Value) -> String {
+    let text = |key: &str| match event.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => "?".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    let pid = || match event.get("pid") {
+        Some(pid) => format!(" (PID {pid})"),
+        None => String::new(),
+    };
+    let name = text("event");
+    match name.as_str() {
+        "server_start" => format!("server started{}", pid()),
+        "server_restart" => format!("server started after a crash{}", pid()),
+        "server_upgrade" => format!("server upgraded from {} to {}", text("from"), text("to")),
+        "upgrade_failed" => format!("server not upgraded: {}", text("reason")),
+        "server_exit" => format!("server exited with status {}", text("status")),
+        "connect" => format!("{} attached{}", client(event), at(event)),
+        "disconnect" => {
+            let why = match text("reason").as_str() {
+                "failed" => " (connection lost)",
+                "server_exit" => " (the server exited)",
+                _ => "",
+            };
+            format!("{} left{}{why}", client(event), at(event))
+        }
+        "refuse" => {
+            let peer = event.get("peer").and_then(Value::as_str).unwrap_or("a client");
+            format!("{peer} refused at {}: {}", text("endpoint"), text("reason"))
+        }
+        "command" => command(event, &text("command")),
+        "signal" => {
+            let by = event.get("sender").map(|sender| {
+                let pid = sender.get("pid").map_or_else(String::new, |pid| format!(", PID {pid}"));
+                format!(" from {}{pid}", user(sender))
+            });
+            format!("server got {}{}", text("signal"), by.unwrap_or_default())
+        }
+        "child_start" => format!("child started{}", pid()),
+        "child_start_failed" => format!("child not started: {}", text("reason")),
+        "child_ready" => format!("child ready{}", pid()),
+        "terminal_closed" => format!("child closed its terminal, and was killed for that{}", pid()),
+        "child_exit" => format!("child {}{}", end(event), pid()),
+        "skipped" => format!("{} missed {} bytes", client(event), text("bytes")),
+        "trouble" => format!("{} fails: {}", thing(&text("with")), text("reason")),
+        "recovery" => format!("{} works again", thing(&text("with"))),
+        "accept_failed" => {
+            format!("{} accepts nobody: {}", text("endpoint"), text("reason"))
+        }
+        "events_lost" => format!("{} events were lost", text("count")),
+        _ => {
+            let mut fields = event.clone();
+            if let Some(fields) = fields.as_object_mut() {
+                fields.retain(|key, _| !["v", "time", "event"].contains(&key.as_str()));
+            }
+            format!("{name} {fields}")
+        }
+    }
 }
 
-impl Sentences {
-    pub(super) fn new() -> Sentences {
-        Sentences { users: BTreeMap::new() }
+fn command(event: &Value, command: &str) -> String {
+    let by = format!("by {}{}", client(event), at(event));
+    let count = event.get("count").map_or_else(String::new, |count| format!(", {count} times"));
+    match command {
+        "kill" => format!("killed {by}{count}"),
+        "toggle" => format!("auto-restart mode changed {by}{count}"),
+        "mode" => {
+            let mode = event.get("mode").and_then(Value::as_str).unwrap_or("?");
+            format!("auto-restart mode set to {mode} {by}{count}")
+        }
+        "restart" => format!("started {by}{count}"),
+        "reload" => format!("reloaded {by}{count}"),
+        "quit" => format!("server told to quit {by}{count}"),
+        "logout" => format!("logout {by}{count}"),
+        other => format!("{other} {by}{count}"),
     }
+}
 
-    /// What happened. An event that this program does not know is shown as it is.
-    pub(super) fn what(&mut self, event: &Value) -> String {
-        let text = |key: &str| match event.get(key) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Null) | None => "?".to_owned(),
-            Some(other) => other.to_string(),
-        };
-        let pid = || match event.get("pid") {
-            Some(pid) => format!(" (PID {pid})"),
-            None => String::new(),
-        };
-        let name = text("event");
-        match name.as_str() {
-            "server_start" => format!("server started{}", pid()),
-            "server_restart" => format!("server started after a crash{}", pid()),
-            "server_upgrade" => format!("server upgraded from {} to {}", text("from"), text("to")),
-            "upgrade_failed" => format!("server not upgraded: {}", text("reason")),
-            "server_exit" => format!("server exited with status {}", text("status")),
-            "connect" => format!("{} attached{}", self.client(event), at(event)),
-            "disconnect" => {
-                let why = match text("reason").as_str() {
-                    "failed" => " (connection lost)",
-                    "server_exit" => " (the server exited)",
-                    _ => "",
-                };
-                format!("{} left{}{why}", self.client(event), at(event))
-            }
-            "refuse" => {
-                let peer = event.get("peer").and_then(Value::as_str).unwrap_or("a client");
-                format!("{peer} refused at {}: {}", text("endpoint"), text("reason"))
-            }
-            "command" => self.command(event, &text("command")),
-            "signal" => {
-                let by = event.get("sender").map(|sender| {
-                    let pid =
-                        sender.get("pid").map_or_else(String::new, |pid| format!(", PID {pid}"));
-                    format!(" from {}{pid}", self.user(sender))
-                });
-                format!("server got {}{}", text("signal"), by.unwrap_or_default())
-            }
-            "child_start" => format!("child started{}", pid()),
-            "child_start_failed" => format!("child not started: {}", text("reason")),
-            "child_ready" => format!("child ready{}", pid()),
-            "terminal_closed" => format!("child closed its terminal, and is killed{}", pid()),
-            "child_exit" => format!("child {}{}", end(event), pid()),
-            "skipped" => format!("{} missed {} bytes", self.client(event), text("bytes")),
-            "trouble" => format!("{} fails: {}", thing(&text("with")), text("reason")),
-            "recovery" => format!("{} works again", thing(&text("with"))),
-            "accept_failed" => {
-                format!("{} accepts nobody: {}", text("endpoint"), text("reason"))
-            }
-            "events_lost" => format!("{} events were lost", text("count")),
-            _ => {
-                let mut fields = event.clone();
-                if let Some(fields) = fields.as_object_mut() {
-                    fields.retain(|key, _| !["v", "time", "event"].contains(&key.as_str()));
-                }
-                format!("{name} {fields}")
-            }
-        }
+/// Who a client is.
+fn client(event: &Value) -> String {
+    let client = event.get("client").unwrap_or(&Value::Null);
+    if client.get("uid").is_some() {
+        return user(client);
     }
+    if client.get("endpoint").and_then(Value::as_str) == Some("stdin") {
+        return "the server's terminal".to_owned();
+    }
+    match client.get("address").and_then(Value::as_str) {
+        Some(address) => address.to_owned(),
+        None => "somebody".to_owned(),
+    }
+}
 
-    fn command(&mut self, event: &Value, command: &str) -> String {
-        let by = format!("by {}{}", self.client(event), at(event));
-        let count = event.get("count").map_or_else(String::new, |count| format!(", {count} times"));
-        match command {
-            "kill" => format!("killed {by}{count}"),
-            "toggle" => format!("auto-restart mode changed {by}{count}"),
-            "restart" => format!("started {by}{count}"),
-            "reload" => format!("reloaded {by}{count}"),
-            "quit" => format!("server told to quit {by}{count}"),
-            "logout" => format!("logout {by}{count}"),
-            other => format!("{other} {by}{count}"),
-        }
-    }
-
-    /// Who a client is.
-    fn client(&mut self, event: &Value) -> String {
-        let client = event.get("client").unwrap_or(&Value::Null);
-        if client.get("uid").is_some() {
-            return self.user(client);
-        }
-        if client.get("endpoint").and_then(Value::as_str) == Some("stdin") {
-            return "the server's terminal".to_owned();
-        }
-        match client.get("address").and_then(Value::as_str) {
-            Some(address) => address.to_owned(),
-            None => "somebody".to_owned(),
-        }
-    }
-
-    /// The user of a client or of the sender of a signal.
-    fn user(&mut self, who: &Value) -> String {
-        let uid = who.get("uid").and_then(Value::as_u64).and_then(|uid| u32::try_from(uid).ok());
-        let Some(uid) = uid else { return "somebody".to_owned() };
-        // The name service may ask another machine, which may not answer.
-        let name = self.users.entry(uid).or_insert_with(|| {
-            let look = bounded::one(move || User::from_uid(Uid::from_raw(uid)));
-            look?.ok().flatten().map(|user| user.name)
-        });
-        match name {
-            Some(name) => format!("{name} (uid {uid})"),
-            None => format!("uid {uid}"),
-        }
-    }
+/// The user of a client or of the sender of a signal.
+fn user(who: &Value) -> String {
+    let uid = who.get("uid").and_then(Value::as_u64).and_then(|uid| u32::try_from(uid).ok());
+    let Some(uid) = uid else { return "somebody".to_owned() };
+    users::describe(uid)
 }
 
 /// The endpoint of a client.
@@ -139,11 +119,7 @@ fn end(event: &Value) -> String {
         return format!("exited with status {code}");
     }
     match event.get("signal").and_then(Value::as_i64) {
-        Some(number) => {
-            let signal = i32::try_from(number).ok().and_then(|it| Signal::try_from(it).ok());
-            let name = signal.map_or_else(|| format!("signal {number}"), |it| it.to_string());
-            format!("died of {name}")
-        }
+        Some(number) => format!("died of {}", ends::signal_name(number)),
         None => "ended, its exit status is unknown".to_owned(),
     }
 }
@@ -168,22 +144,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences() {
-        let mut sentences = Sentences::new();
-        sentences.users.insert(1001, Some("oper".to_owned()));
-        sentences.users.insert(77, None);
+    fn events_in_words() {
         for (event, expected) in [
             (
-                r#"{"event":"command","command":"kill","client":{"id":3,"endpoint":"unix:/run/c","uid":1001}}"#,
-                "killed by oper (uid 1001) at unix:/run/c",
+                r#"{"event":"command","command":"kill","client":{"id":3,"endpoint":"unix:/run/c","uid":0}}"#,
+                "killed by root (uid 0) at unix:/run/c",
             ),
             (
                 r#"{"event":"command","command":"toggle","count":30,"client":{"address":"10.0.0.7:4","endpoint":"tcp:1"}}"#,
                 "auto-restart mode changed by 10.0.0.7:4 at tcp:1, 30 times",
             ),
             (
-                r#"{"event":"signal","signal":"SIGTERM","sender":{"pid":5,"uid":77}}"#,
-                "server got SIGTERM from uid 77, PID 5",
+                r#"{"event":"command","command":"mode","mode":"OFF","client":{"uid":0,"endpoint":"unix:/a"}}"#,
+                "auto-restart mode set to OFF by root (uid 0) at unix:/a",
+            ),
+            (
+                r#"{"event":"signal","signal":"SIGTERM","sender":{"pid":5,"uid":4000000077}}"#,
+                "server got SIGTERM from uid 4000000077, PID 5",
             ),
             (r#"{"event":"signal","signal":"SIGHUP"}"#, "server got SIGHUP"),
             (r#"{"event":"child_exit","pid":9,"code":3}"#, "child exited with status 3 (PID 9)"),
@@ -208,7 +185,7 @@ mod tests {
             (r#"{"event":"child_exit","signal":99999999999}"#, "child died of signal 99999999999"),
             (r#"{}"#, "? {}"),
         ] {
-            assert_eq!(sentences.what(&serde_json::from_str(event).unwrap()), expected);
+            assert_eq!(sentence(&serde_json::from_str(event).unwrap()), expected);
         }
     }
 }
