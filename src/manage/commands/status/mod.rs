@@ -135,7 +135,9 @@ fn restarts(one: &Overview, pointer: &str) -> Option<u64> {
 /// What is unusual, and the last end.
 fn last(one: &Overview, now: SystemTime) -> String {
     let trouble = one.trouble.iter().map(|trouble| format!("! {trouble}"));
-    let mode = one.mode().filter(|mode| *mode != "ON").map(str::to_owned);
+    let by = one.mode_change.as_ref().map(|change| format!(" by {}", change.person()));
+    let mode = one.mode().filter(|mode| *mode != "ON");
+    let mode = mode.map(|mode| format!("{mode}{}", by.unwrap_or_default()));
     let end = one.ends.first().map(|end| end.text(now));
     let parts: Vec<String> = trouble.chain(mode).chain(end).collect();
     if parts.is_empty() { "-".to_owned() } else { parts.join("; ") }
@@ -183,6 +185,9 @@ fn of_programs(one: &Overview) -> Value {
         "wrong": one.is_wrong(),
         "last": one.ends.first().map(|end| &end.what),
         "last_time": one.ends.first().and_then(|end| end.time).map(proc::seconds),
+        "last_code": one.ends.first().and_then(|end| end.code),
+        "last_signal": one.ends.first().and_then(|end| end.signal),
+        "last_cause": one.ends.first().map(|end| &end.cause),
         "trouble": one.trouble,
         "unit": one.unit.as_ref().map(|unit| json!({
             "active_state": unit.get("ActiveState"),
