@@ -56,6 +56,16 @@ impl End {
         format!("{}{}", self.what, ago.unwrap_or_default())
     }
 
+    /// How it ended, whoever caused it: `exit 3`, `SIGSEGV`.
+    pub(crate) fn how(&self) -> String {
+        match (self.code, self.signal) {
+            (Some(code), _) => format!("exit {code}"),
+            (_, Some(signal)) => signal_name(signal),
+            _ if self.is_server => "killed or crashed".to_owned(),
+            _ => "unknown end".to_owned(),
+        }
+    }
+
     /// Returns true if two sources tell of the same end.
     fn is_same(&self, other: &End) -> bool {
         let is_near = match (self.time, other.time) {
@@ -122,25 +132,11 @@ pub(super) fn server(end: &Value) -> End {
 pub(super) fn child(end: &Value) -> End {
     let cause = end.get("cause").unwrap_or(&Value::Null);
     let (time, started) = (time(end, "time"), time(end, "started"));
-    let how = match (number(end, "code"), number(end, "signal")) {
-        (Some(code), _) => format!("exit {code}"),
-        (_, Some(signal)) => signal_name(signal),
-        _ => "unknown end".to_owned(),
-    };
     let by = cause.get("by").and_then(Value::as_str).unwrap_or_default();
     let text = |key| cause.get(key).and_then(Value::as_str).unwrap_or_default();
-    let what = match by {
-        "client" => {
-            let command = if text("command") == "kill" { "^X" } else { text("command") };
-            format!("{command} by {}", person(cause.get("client").unwrap_or(&Value::Null)))
-        }
-        "signal" => format!("{} by {}", text("signal"), sender(cause)),
-        "server" => format!("{how}, its terminal closed"),
-        _ => how,
-    };
     let life = time.zip(started).and_then(|(time, started)| time.duration_since(started).ok());
-    End {
-        what,
+    let mut end = End {
+        what: String::new(),
         time,
         life: life.map(|life| life.as_secs()),
         is_wanted: matches!(by, "client" | "signal"),
@@ -149,7 +145,17 @@ pub(super) fn child(end: &Value) -> End {
         code: number(end, "code"),
         signal: number(end, "signal"),
         cause: cause.clone(),
-    }
+    };
+    end.what = match by {
+        "client" => {
+            let command = if text("command") == "kill" { "^X" } else { text("command") };
+            format!("{command} by {}", author(cause))
+        }
+        "signal" => format!("{} by {}", text("signal"), sender(cause)),
+        "server" => format!("{}, its terminal closed", end.how()),
+        _ => end.how(),
+    };
+    end
 }
 
 /// The person behind a client: the user of a Unix socket, or the address over TCP.
@@ -162,6 +168,14 @@ pub(crate) fn person(client: &Value) -> String {
         (Some(address), _) => address.to_owned(),
         (None, Some("stdin")) => "the server's terminal".to_owned(),
         _ => "somebody".to_owned(),
+    }
+}
+
+/// The person behind a cause: the client, or the sender of the signal.
+pub(crate) fn author(cause: &Value) -> String {
+    match cause.get("client") {
+        Some(client) => person(client),
+        None => sender(cause),
     }
 }
 

@@ -2,6 +2,7 @@
 //! systemd. Commands that show instances share it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -115,7 +116,14 @@ pub(crate) fn look(
             };
             // Names of users are looked up here, as a directory of users may not answer.
             let ends = status.map_or(past.ends, ends::of);
-            let trouble = status.map(trouble).unwrap_or_default();
+            let mut trouble = status.map(trouble).unwrap_or_default();
+            if let Subject::Configured(instance) = &subject
+                && server.is_none()
+                // Of another machine.
+                && instance.host.is_none()
+            {
+                trouble.extend(missing_directory(&registry, instance));
+            }
             (server, is_hidden, ends, past.mode_change, trouble)
         })
     };
@@ -212,6 +220,14 @@ fn server_end(unit: &UnitStatus) -> Option<End> {
         time: unit.time("ExecMainExitTimestamp"),
         ..End::of_server()
     })
+}
+
+/// What keeps systemd from starting a unit, which does not fail then: a condition does not hold.
+fn missing_directory(registry: &Registry, instance: &Instance) -> Option<String> {
+    let path = registry.in_root(&instance.chdir);
+    let error = path.metadata().err()?;
+    let is_missing = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    is_missing.then(|| CommandError::file(&path, &error).text)
 }
 
 /// What fails at the moment, according to a status file.
