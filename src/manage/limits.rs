@@ -86,8 +86,7 @@ pub(crate) const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(5);
 /// process, which may fail to become the user or to execute the server.
 pub(crate) const START_SETTLE: Duration = Duration::from_millis(200);
 
-/// A child that on average has lived for less than this, in seconds and beside the time between two
-/// starts, is in a crash loop.
+/// A child whose predecessors have lived for less than this, in seconds, is in a crash loop.
 pub(crate) const CRASH_LOOP_LIFE: u64 = 60;
 
 /// The width of a terminal for which tables are made.
@@ -95,9 +94,6 @@ pub(crate) const LINE_MAX: usize = 80;
 
 /// A server that is younger may not have written its status file yet.
 pub(crate) const STATUS_FILE_LATE: Duration = Duration::from_secs(1);
-
-/// After so many restarts a child can be in a crash loop.
-pub(crate) const CRASH_LOOP_RESTARTS: u64 = 3;
 
 /// A disk with less room than this, in bytes, is full.
 pub(crate) const ROOM_MIN: u64 = 1 << 20;

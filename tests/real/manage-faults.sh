@@ -4,21 +4,7 @@
 need ps expect
 . "$here/machine.bash"
 
-manage=$(dirname "$PROCSERV_BIN")/manage-procs
-[ -x "$manage" ] || missing "$manage"
-PATH=/usr/local/bin:$PATH
-
-# As packages install them.
-bin=$root/usr/bin
-install "$PROCSERV_BIN" "$bin/procServ"
-rm -f "$root/usr/local/bin/procServ"
-install "$manage" "$bin/manage-procs"
-install "$contrib/links/procServ-launcher" "$bin/"
-for kind in system user; do
-    install -D "$contrib/links/systemd-procserv-generator-$kind" \
-        "$root/usr/lib/systemd/$kind-generators/systemd-procserv-generator-$kind"
-done
-mkdir -p "$root/etc/procServ.d"
+install_tools
 for name in no-user no-group no-dir loop fine; do
     printf '[%s]\ncommand = cat\nuser = nobody\n' $name >"$root/etc/procServ.d/$name.conf"
 done
@@ -27,7 +13,6 @@ echo 'group = no-such-group' >>"$root/etc/procServ.d/no-group.conf"
 echo 'chdir = /no/such/directory' >>"$root/etc/procServ.d/no-dir.conf"
 echo 'options = --no-such-option' >>"$root/etc/procServ.d/loop.conf"
 
-procs() { in_systemd manage-procs "$@"; }
 said() { procs "$@" >"$scratch/said" 2>&1; }
 says() { grep -q -e "$1" "$scratch/said"; }
 state() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }

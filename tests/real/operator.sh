@@ -4,16 +4,9 @@
 need socat setpriv
 . "$here/machine.bash"
 
-manage=$(dirname "$PROCSERV_BIN")/manage-procs
-[ -x "$manage" ] || missing "$manage"
-bin=$root/usr/bin
-install "$PROCSERV_BIN" "$bin/procServ"
-rm -f "$root/usr/local/bin/procServ"
-install "$manage" "$bin/manage-procs"
-install "$contrib/links/procServ-launcher" "$bin/"
+install_tools
 mkdir -p "$root/opt/iocs"
 diagnosis="$scratch/said"
-procs() { in_systemd manage-procs "$@"; }
 field() { procs status --json "$1" | python3 -c 'import json, sys
 value = json.load(sys.stdin)[0]
 for key in sys.argv[1].split("."): value = value and value[int(key) if key.isdigit() else key]

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::users;
+use crate::manage::limits::CRASH_LOOP_LIFE;
 use crate::manage::output::age;
 
 /// The end of a child or of a server.
@@ -46,6 +47,15 @@ pub(crate) fn of(status: &Value) -> Vec<End> {
     }
     ends.sort_by_key(|end| std::cmp::Reverse(end.time));
     ends
+}
+
+/// Returns true if the last three children have ended soon after their start, nobody asked for that,
+/// and a child that runs is as young. `ends` are the last ends, `child_since` the start of that child.
+pub(crate) fn are_loop(ends: &[End], child_since: Option<SystemTime>) -> bool {
+    let is_short =
+        |end: &&End| !end.is_wanted && end.life.is_some_and(|life| life < CRASH_LOOP_LIFE);
+    let age = child_since.and_then(|since| since.elapsed().ok()).unwrap_or_default();
+    ends.iter().filter(is_short).count() >= 3 && age.as_secs() < CRASH_LOOP_LIFE
 }
 
 fn child(end: &Value) -> End {

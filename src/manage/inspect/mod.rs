@@ -10,5 +10,6 @@ pub(crate) mod proc;
 pub(crate) mod rotated;
 pub(crate) mod servers;
 mod state;
+pub(crate) mod trouble;
 pub(crate) mod units;
 pub(crate) mod users;

@@ -13,7 +13,7 @@ use super::probe::{self, ServerStatus};
 use super::proc::Clock;
 pub(crate) use super::state::State;
 use super::units::{self, UnitStatus};
-use super::{bounded, state};
+use super::{bounded, state, trouble};
 use crate::manage::error::CommandError;
 use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
@@ -103,7 +103,8 @@ pub(crate) fn look(
             let status = server.as_ref().and_then(|server| server.status.as_ref());
             // Names of users are looked up here, as a directory of users may not answer.
             let ends = status.map(ends::of).unwrap_or_default();
-            let trouble = status.map(trouble).unwrap_or_default();
+            let trouble = status.map(trouble::of).unwrap_or_default();
+            let trouble = trouble.iter().map(ToString::to_string).collect();
             (server, is_hidden, ends, trouble)
         })
     };
@@ -191,16 +192,4 @@ fn server_end(unit: &UnitStatus) -> Option<End> {
         _ => unit.failure(),
     };
     Some(End { what: format!("{what} (server)"), time: None, life: None, is_wanted: false })
-}
-
-/// What fails at the moment, according to a status file.
-fn trouble(status: &Value) -> Vec<String> {
-    let all = status.get("trouble").and_then(Value::as_array);
-    let one = |trouble: &Value| {
-        let text = |key| trouble.get(key).and_then(Value::as_str).unwrap_or_default();
-        let lost = trouble.get("lost").and_then(Value::as_u64).filter(|lost| *lost > 0);
-        let lost = lost.map(|lost| format!(", {lost} bytes lost")).unwrap_or_default();
-        format!("{}: {}{lost}", text("what").replace('_', " "), text("reason"))
-    };
-    all.into_iter().flatten().map(one).collect()
 }
