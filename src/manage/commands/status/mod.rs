@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::fallback;
+use crate::manage::commands::fallback;
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::overview::{self, Overview, State};
 use crate::manage::inspect::proc::{self, Process};
