@@ -15,5 +15,6 @@ pub(crate) mod logs;
 pub(crate) mod pager;
 pub(crate) mod remove;
 pub(crate) mod request;
+pub(crate) mod row;
 pub(crate) mod status;
 pub(crate) mod upgrade;
