@@ -86,51 +86,76 @@ pub(crate) fn look(
     patterns: &Patterns,
 ) -> Result<Vec<Overview>, CommandError> {
     let subjects = subjects(registry, patterns)?;
-    let clock = Clock::read();
     let names: Vec<String> = subjects.keys().cloned().collect();
     let units = {
         let (registry, names) = (registry.clone(), names.clone());
         std::thread::spawn(move || states(&registry, &names))
     };
-    let probes = {
-        let registry = registry.clone();
-        bounded::each(subjects.clone(), move |(name, subject)| {
-            let server = match &subject {
-                Subject::Configured(instance) => probe::probe(&registry, instance, clock),
-                _ => probe::probe_by_name(&registry, &name, clock),
-            };
-            let is_hidden = server.is_none() && probe::is_hidden(&registry, &name);
-            let status = server.as_ref().and_then(|server| server.status.as_ref());
-            // Names of users are looked up here, as a directory of users may not answer.
-            let ends = status.map(ends::of).unwrap_or_default();
-            let trouble = status.map(trouble::of).unwrap_or_default();
-            let trouble = trouble.iter().map(ToString::to_string).collect();
-            (server, is_hidden, ends, trouble)
-        })
-    };
+    let observed = observe(registry, subjects.clone());
     let mut units = units.join().unwrap_or_default();
-    let found = subjects.into_iter().zip(probes).map(|((name, subject), probe)| {
+    let found = subjects.into_iter().zip(observed).map(|((name, subject), observed)| {
         let unit = units.remove(&unit_name(&name));
-        let is_answered = probe.is_some();
-        let (server, is_hidden, mut ends, trouble) = probe.unwrap_or_default();
-        ends.splice(0..0, unit.as_ref().and_then(server_end));
-        let state = match &subject {
-            Subject::Broken => State::Broken,
-            Subject::Orphan => State::Orphan,
-            Subject::Configured(_) if !is_answered => State::NoAnswer,
-            Subject::Configured(instance) => {
-                let known =
-                    state::Known { server: server.as_ref(), unit: unit.as_ref(), ends: &ends };
-                known.state(registry, instance, is_hidden)
-            }
-        };
-        let instance = match subject {
-            Subject::Configured(instance) => Some(instance),
-            Subject::Broken | Subject::Orphan => None,
-        };
-        Overview { name, state, instance, server, unit, ends, trouble }
+        overview(registry, name, subject, observed, unit)
     });
     Ok(found.collect())
+}
+
+/// What the files of a server and `/proc` say.
+#[derive(Debug, Default)]
+struct Observed {
+    server: Option<ServerStatus>,
+    /// True if the caller may not read the run directory.
+    is_hidden: bool,
+    ends: Vec<End>,
+    trouble: Vec<String>,
+}
+
+/// Looks at the files of servers. `None` if a disk does not answer.
+fn observe(
+    registry: &Registry,
+    subjects: impl IntoIterator<Item = (String, Subject)>,
+) -> Vec<Option<Observed>> {
+    let (registry, clock) = (registry.clone(), Clock::read());
+    bounded::each(subjects, move |(name, subject)| {
+        let server = match &subject {
+            Subject::Configured(instance) => probe::probe(&registry, instance, clock),
+            _ => probe::probe_by_name(&registry, &name, clock),
+        };
+        let is_hidden = server.is_none() && probe::is_hidden(&registry, &name);
+        let status = server.as_ref().and_then(|server| server.status.as_ref());
+        // Names of users are looked up here, as a directory of users may not answer.
+        let ends = status.map(ends::of).unwrap_or_default();
+        let trouble = status.map(trouble::of).unwrap_or_default();
+        let trouble = trouble.iter().map(ToString::to_string).collect();
+        Observed { server, is_hidden, ends, trouble }
+    })
+}
+
+/// What follows from all that is known.
+fn overview(
+    registry: &Registry,
+    name: String,
+    subject: Subject,
+    observed: Option<Observed>,
+    unit: Option<UnitStatus>,
+) -> Overview {
+    let is_answered = observed.is_some();
+    let Observed { server, is_hidden, mut ends, trouble } = observed.unwrap_or_default();
+    ends.splice(0..0, unit.as_ref().and_then(server_end));
+    let state = match &subject {
+        Subject::Broken => State::Broken,
+        Subject::Orphan => State::Orphan,
+        Subject::Configured(_) if !is_answered => State::NoAnswer,
+        Subject::Configured(instance) => {
+            let known = state::Known { server: server.as_ref(), unit: unit.as_ref(), ends: &ends };
+            known.state(registry, instance, is_hidden)
+        }
+    };
+    let instance = match subject {
+        Subject::Configured(instance) => Some(instance),
+        Subject::Broken | Subject::Orphan => None,
+    };
+    Overview { name, state, instance, server, unit, ends, trouble }
 }
 
 fn subjects(
