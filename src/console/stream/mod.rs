@@ -2,6 +2,7 @@
 
 pub(crate) mod buffer;
 pub(crate) mod reader;
+pub(crate) mod ring;
 pub(crate) mod sinks;
 
 use std::slice::SliceIndex;
