@@ -6,15 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ends::{self, End};
+use super::past::{self, ModeChange, Past};
 use super::probe::{self, ServerStatus};
 use super::proc::Clock;
 pub(crate) use super::state::State;
 use super::units::{self, UnitStatus};
 use super::{bounded, state, trouble};
 use crate::manage::error::CommandError;
+use crate::manage::limits::TAIL_CHUNK;
 use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry, unit_name};
@@ -32,6 +34,8 @@ pub(crate) struct Overview {
     pub(crate) unit: Option<UnitStatus>,
     /// How children and servers ended, newest first.
     pub(crate) ends: Vec<End>,
+    /// Who set the restart mode, if that is not `ON`.
+    pub(crate) mode_change: Option<ModeChange>,
     /// What fails at the moment, each in a few words.
     pub(crate) trouble: Vec<String>,
 }
@@ -107,6 +111,7 @@ struct Observed {
     /// True if the caller may not read the run directory.
     is_hidden: bool,
     ends: Vec<End>,
+    mode_change: Option<ModeChange>,
     trouble: Vec<String>,
 }
 
@@ -123,11 +128,17 @@ fn observe(
         };
         let is_hidden = server.is_none() && probe::is_hidden(&registry, &name);
         let status = server.as_ref().and_then(|server| server.status.as_ref());
+        let is_on = status.is_some_and(|status| status.get("mode") == Some(&json!("ON")));
+        let past = match &subject {
+            // Without a status file the events tell of the past, and always who set the mode.
+            Subject::Configured(instance) if !is_on => past::read(&registry, instance, TAIL_CHUNK),
+            _ => Past::default(),
+        };
         // Names of users are looked up here, as a directory of users may not answer.
-        let ends = status.map(ends::of).unwrap_or_default();
+        let ends = status.map_or(past.ends, ends::of);
         let trouble = status.map(trouble::of).unwrap_or_default();
         let trouble = trouble.iter().map(ToString::to_string).collect();
-        Observed { server, is_hidden, ends, trouble }
+        Observed { server, is_hidden, ends, mode_change: past.mode_change, trouble }
     })
 }
 
@@ -140,8 +151,9 @@ fn overview(
     unit: Option<UnitStatus>,
 ) -> Overview {
     let is_answered = observed.is_some();
-    let Observed { server, is_hidden, mut ends, trouble } = observed.unwrap_or_default();
-    ends.splice(0..0, unit.as_ref().and_then(server_end));
+    let Observed { server, is_hidden, ends, mode_change, trouble } = observed.unwrap_or_default();
+    let of_unit = unit.as_ref().and_then(server_end);
+    let ends = ends::joined(of_unit.into_iter().collect(), ends);
     let state = match &subject {
         Subject::Broken => State::Broken,
         Subject::Orphan => State::Orphan,
@@ -155,7 +167,8 @@ fn overview(
         Subject::Configured(instance) => Some(instance),
         Subject::Broken | Subject::Orphan => None,
     };
-    Overview { name, state, instance, server, unit, ends, trouble }
+    let mode_change = mode_change.filter(|_| server.is_some());
+    Overview { name, state, instance, server, unit, ends, mode_change, trouble }
 }
 
 fn subjects(
@@ -210,11 +223,18 @@ fn server_end(unit: &UnitStatus) -> Option<End> {
     if !unit.has_failed() {
         return None;
     }
-    let status = unit.get("ExecMainStatus");
+    let number = unit.get("ExecMainStatus").parse().ok();
     let what = match unit.get("Result") {
-        "signal" | "core-dump" => ends::signal_name(status.parse().unwrap_or(0)),
-        "exit-code" => format!("exit {status}"),
+        "signal" | "core-dump" => ends::signal_name(number.unwrap_or(0)),
+        "exit-code" => format!("exit {}", number.unwrap_or(0)),
         _ => unit.failure(),
     };
-    Some(End { what: format!("{what} (server)"), time: None, life: None, is_wanted: false })
+    let is_signal = matches!(unit.get("Result"), "signal" | "core-dump");
+    Some(End {
+        what: format!("{what} (server)"),
+        code: number.filter(|_| unit.get("Result") == "exit-code"),
+        signal: number.filter(|_| is_signal),
+        time: unit.time("ExecMainExitTimestamp"),
+        ..End::of_server()
+    })
 }

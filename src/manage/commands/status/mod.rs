@@ -147,6 +147,9 @@ fn of_programs(one: &Overview) -> Value {
         "wrong": one.is_wrong(),
         "last": one.ends.first().map(|end| &end.what),
         "last_time": one.ends.first().and_then(|end| end.time).map(proc::seconds),
+        "last_code": one.ends.first().and_then(|end| end.code),
+        "last_signal": one.ends.first().and_then(|end| end.signal),
+        "last_cause": one.ends.first().map(|end| &end.cause),
         "trouble": one.trouble,
         "unit": one.unit.as_ref().map(|unit| json!({
             "active_state": unit.get("ActiveState"),
