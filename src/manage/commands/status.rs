@@ -63,7 +63,7 @@ fn print_table(
     now: SystemTime,
 ) -> Result<(), crate::manage::error::CommandError> {
     let more: &[&str] =
-        if is_wide { &["SERVER", "CHILD", "CPU", "MEMORY", "CONSOLE"] } else { &[] };
+        if is_wide { &["SERVER", "CHILD", "CPU TIME", "MEMORY", "CONSOLE"] } else { &[] };
     let header = ["NAME", "STATE", "UP", "24H/ALL", "USERS", "LAST"];
     let mut rows: Vec<Vec<String>> = vec![
         header
@@ -184,6 +184,7 @@ fn of_programs(one: &Overview) -> Value {
         "last": one.ends.first().map(|end| &end.what),
         "last_time": one.ends.first().and_then(|end| end.time).map(proc::seconds),
         "trouble": one.trouble,
+        "journal_dropped": one.dropped,
         "unit": one.unit.as_ref().map(|unit| json!({
             "active_state": unit.get("ActiveState"),
             "result": unit.get("Result"),

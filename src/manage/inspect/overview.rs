@@ -13,9 +13,9 @@ use super::probe::{self, ServerStatus};
 use super::proc::Clock;
 pub(crate) use super::state::State;
 use super::units::{self, UnitStatus};
-use super::{bounded, state, trouble};
+use super::{bounded, journal, state, trouble};
 use crate::manage::error::CommandError;
-use crate::manage::output;
+use crate::manage::output::{self, grouped};
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry, unit_name};
 
@@ -34,6 +34,8 @@ pub(crate) struct Overview {
     pub(crate) ends: Vec<End>,
     /// What fails at the moment, each in a few words.
     pub(crate) trouble: Vec<String>,
+    /// The lines that the journal dropped within the last 24 hours.
+    pub(crate) dropped: u64,
 }
 
 impl Overview {
@@ -92,6 +94,10 @@ pub(crate) fn look(
         let (registry, names) = (registry.clone(), names.clone());
         std::thread::spawn(move || states(&registry, &names))
     };
+    let notes = {
+        let registry = registry.clone();
+        std::thread::spawn(move || journal::notes(&registry))
+    };
     let probes = {
         let registry = registry.clone();
         bounded::each(subjects.clone(), move |(name, subject)| {
@@ -104,15 +110,23 @@ pub(crate) fn look(
             // Names of users are looked up here, as a directory of users may not answer.
             let ends = status.map(ends::of).unwrap_or_default();
             let trouble = status.map(trouble::of).unwrap_or_default();
-            let trouble = trouble.iter().map(ToString::to_string).collect();
+            let trouble: Vec<String> = trouble.iter().map(ToString::to_string).collect();
             (server, is_hidden, ends, trouble)
         })
     };
     let mut units = units.join().unwrap_or_default();
+    let mut notes = notes.join().unwrap_or_default();
     let found = subjects.into_iter().zip(probes).map(|((name, subject), probe)| {
         let unit = units.remove(&unit_name(&name));
         let is_answered = probe.is_some();
-        let (server, is_hidden, mut ends, trouble) = probe.unwrap_or_default();
+        let (server, is_hidden, mut ends, mut trouble) = probe.unwrap_or_default();
+        let notes = notes.remove(&name).unwrap_or_default();
+        if let Some(status) = server.as_ref().and_then(|server| server.status.as_ref()) {
+            ends::explain_server(&mut ends, status, &notes.exits);
+        }
+        if notes.dropped > 0 {
+            trouble.push(format!("journal dropped {} lines", grouped(notes.dropped)));
+        }
         ends.splice(0..0, unit.as_ref().and_then(server_end));
         let state = match &subject {
             Subject::Broken => State::Broken,
@@ -128,7 +142,8 @@ pub(crate) fn look(
             Subject::Configured(instance) => Some(instance),
             Subject::Broken | Subject::Orphan => None,
         };
-        Overview { name, state, instance, server, unit, ends, trouble }
+        let dropped = notes.dropped;
+        Overview { name, state, instance, server, unit, ends, trouble, dropped }
     });
     Ok(found.collect())
 }
