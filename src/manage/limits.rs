@@ -82,6 +82,16 @@ pub(crate) const SHOWN_AT_ONCE: usize = 100;
 /// while systemd reloads.
 pub(crate) const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How far back the journal is asked for what it has dropped: as far as restarts are counted.
+pub(crate) const JOURNAL_SINCE: Duration = Duration::from_secs(24 * 3600);
+
+/// How many entries of the journal are read for that. An instance that writes too much has one each 30
+/// seconds.
+pub(crate) const JOURNAL_ENTRIES: usize = 10_000;
+
+/// How long journalctl may take to find them: an index leads there. More is not known then.
+pub(crate) const JOURNAL_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long after its start a unit is looked at. systemd calls a unit started when there is a
 /// process, which may fail to become the user or to execute the server.
 pub(crate) const START_SETTLE: Duration = Duration::from_millis(200);

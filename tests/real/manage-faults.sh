@@ -49,6 +49,19 @@ in_systemd kill -STOP "$(server fine)"
 check "a stopped server is found" told '^fine: its server (PID [0-9]*) is stopped'
 in_systemd kill -CONT "$(server fine)"
 
+# More output than the journal takes.
+mkdir -p "$root/etc/systemd/system/procserv-noisy.service.d"
+printf '[Service]\nLogRateLimitBurst=100\nLogRateLimitIntervalSec=1s\n' \
+    >"$root/etc/systemd/system/procserv-noisy.service.d/rate.conf"
+procs add -f -C / -U nobody noisy sh -c 'seq 5000; sleep 2; echo later; exec cat'
+procs start noisy
+dropped() { procs status noisy | grep -q '! journal dropped [0-9]*,[0-9]* lines'; }
+check "what the journal drops is counted" within 20 dropped
+check "doctor knows what to do" eval 'told "^noisy: the journal has dropped" && says "LogRateLimitBurst="'
+check "others are not concerned" eval 'procs status --json fine | grep -q "\"journal_dropped\": 0"'
+check "logs have it in its place" eval 'procs logs -n all noisy | grep -A 1 "Suppressed [0-9]* messages from procserv-noisy" |
+    grep -q later'
+
 # The user of an instance writes its info file.
 pid=$(server fine)
 printf 'pid:%s\nunix:/run/procserv-linked/control\n' "$pid" >"$root/run/procserv-fine/info"

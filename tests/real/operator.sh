@@ -25,6 +25,7 @@ in_systemd kill -KILL "$(field srvkill server_pid)"
 back() { is srvkill state running && [ "$(field srvkill child_pid)" != "$before" ]; }
 check "killed, it is back within 3 s" within 3 back
 check "which it knows of" is srvkill status.crashes 1
+check "and how" within 5 is srvkill last "SIGKILL (server)"
 check "and has recorded" eval '[ "$(events srvkill | grep -c server_start)" = 2 ]'
 
 procs add -C /tmp -U daemon lives cat

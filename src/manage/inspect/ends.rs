@@ -38,7 +38,7 @@ impl End {
     /// The end of a server of which nothing is known but that it came to no orderly end.
     pub(super) fn of_server() -> End {
         End {
-            what: "killed or crashed (server)".to_owned(),
+            what: UNSEEN.to_owned(),
             time: None,
             life: None,
             is_wanted: false,
@@ -106,6 +106,32 @@ pub(crate) fn of(status: &Value) -> Vec<End> {
     ends.sort_by_key(|end| std::cmp::Reverse(end.time));
     ends
 }
+
+/// How systemd saw a server end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerExit {
+    /// A signal, or an exit status: `SIGKILL`, `exit 98`.
+    pub(crate) how: String,
+    pub(crate) time: SystemTime,
+}
+
+/// Says how the server before this one has ended, if systemd saw that. `exits` are newest first.
+pub(crate) fn explain_server(ends: &mut [End], status: &Value, exits: &[ServerExit]) {
+    let last_sign = status.get("last_server").and_then(|server| time(server, "last_change"));
+    let Some(end) = ends.iter_mut().find(|end| end.what == UNSEEN) else { return };
+    // The times of a status file have no fraction of the second.
+    let start = end.time.and_then(|time| time.checked_add(Duration::from_secs(1)));
+    let is_its = |exit: &&ServerExit| {
+        Some(exit.time) < start && last_sign.is_none_or(|sign| exit.time >= sign)
+    };
+    if let Some(exit) = exits.iter().find(is_its) {
+        end.what = format!("{} (server)", exit.how);
+        end.time = Some(exit.time);
+    }
+}
+
+/// The end of a server of which its successor knows no more.
+const UNSEEN: &str = "killed or crashed (server)";
 
 /// Returns true if the last three children have ended soon after their start, nobody asked for that,
 /// and a child that runs is as young. `ends` are the last ends, `child_since` the start of that child.
@@ -251,6 +277,26 @@ mod tests {
                 format!("{what} 2m ago")
             );
         }
+    }
+
+    #[test]
+    fn systemd_has_seen_how_a_server_ended() {
+        let status = json!({
+            "started": "2026-11-30T13:05:02+01:00",
+            "last_server": { "last_change": "2026-11-30T13:04:00+01:00" },
+        });
+        let exit = |how: &str, minute| ServerExit {
+            how: how.to_owned(),
+            time: time(&json!({ "t": format!("2026-11-30T13:{minute}:00+01:00") }), "t").unwrap(),
+        };
+        let said = |exits: &[ServerExit]| {
+            let mut ends = of(&status);
+            explain_server(&mut ends, &status, exits);
+            ends.remove(0).what
+        };
+        let all = [exit("SIGABRT", "06"), exit("SIGKILL", "05"), exit("exit 1", "03")];
+        assert_eq!(said(&all), "SIGKILL (server)");
+        assert_eq!(said(&all[2..]), UNSEEN);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod bounded;
 pub(crate) mod ends;
 pub(crate) mod events;
+pub(crate) mod journal;
 pub(crate) mod overview;
 pub(crate) mod past;
 pub(crate) mod probe;

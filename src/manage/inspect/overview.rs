@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::ends::{self, End};
+use super::journal::{self, Notes};
 use super::past::{self, ModeChange, Past};
 use super::probe::{self, ServerStatus};
 use super::proc::Clock;
@@ -17,7 +18,7 @@ use super::units::{self, UnitStatus};
 use super::{bounded, state, trouble};
 use crate::manage::error::CommandError;
 use crate::manage::limits::TAIL_CHUNK;
-use crate::manage::output;
+use crate::manage::output::{self, grouped};
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry, unit_name};
 
@@ -38,6 +39,8 @@ pub(crate) struct Overview {
     pub(crate) mode_change: Option<ModeChange>,
     /// What fails at the moment, each in a few words.
     pub(crate) trouble: Vec<String>,
+    /// The lines that the journal dropped within the last 24 hours.
+    pub(crate) dropped: u64,
 }
 
 impl Overview {
@@ -95,11 +98,17 @@ pub(crate) fn look(
         let (registry, names) = (registry.clone(), names.clone());
         std::thread::spawn(move || states(&registry, &names))
     };
+    let notes = {
+        let registry = registry.clone();
+        std::thread::spawn(move || journal::notes(&registry))
+    };
     let observed = observe(registry, subjects.clone());
     let mut units = units.join().unwrap_or_default();
+    let mut notes = notes.join().unwrap_or_default();
     let found = subjects.into_iter().zip(observed).map(|((name, subject), observed)| {
         let unit = units.remove(&unit_name(&name));
-        overview(registry, name, subject, observed, unit)
+        let notes = notes.remove(&name).unwrap_or_default();
+        overview(registry, name, subject, observed, unit, &notes)
     });
     Ok(found.collect())
 }
@@ -149,9 +158,17 @@ fn overview(
     subject: Subject,
     observed: Option<Observed>,
     unit: Option<UnitStatus>,
+    notes: &Notes,
 ) -> Overview {
     let is_answered = observed.is_some();
-    let Observed { server, is_hidden, ends, mode_change, trouble } = observed.unwrap_or_default();
+    let Observed { server, is_hidden, mut ends, mode_change, mut trouble } =
+        observed.unwrap_or_default();
+    if let Some(status) = server.as_ref().and_then(|server| server.status.as_ref()) {
+        ends::explain_server(&mut ends, status, &notes.exits);
+    }
+    if notes.dropped > 0 {
+        trouble.push(format!("journal dropped {} lines", grouped(notes.dropped)));
+    }
     let of_unit = unit.as_ref().and_then(server_end);
     let ends = ends::joined(of_unit.into_iter().collect(), ends);
     let state = match &subject {
@@ -168,7 +185,17 @@ fn overview(
         Subject::Broken | Subject::Orphan => None,
     };
     let mode_change = mode_change.filter(|_| server.is_some());
-    Overview { name, state, instance, server, unit, ends, mode_change, trouble }
+    Overview {
+        name,
+        state,
+        instance,
+        server,
+        unit,
+        ends,
+        mode_change,
+        trouble,
+        dropped: notes.dropped,
+    }
 }
 
 fn subjects(

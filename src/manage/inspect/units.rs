@@ -1,12 +1,10 @@
 //! What systemd knows of units (`systemctl show`, org.freedesktop.systemd1(5)).
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
-use std::thread;
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::bounded;
 use crate::manage::limits::{SHOWN_AT_ONCE, SYSTEMCTL_TIMEOUT};
 use crate::manage::registry::{Registry, Scope};
 use crate::manage::timestamp;
@@ -137,24 +135,8 @@ fn ask(registry: &Registry, words: &[&str]) -> Result<String, String> {
     if registry.scope == Scope::User {
         command.arg("--user");
     }
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let problem = |error: std::io::Error| format!("systemctl: {error}");
-    let mut child = command.spawn().map_err(problem)?;
-    let (sender, result) = channel();
-    let mut output = child.stdout.take().ok_or("systemctl has no output")?;
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        let read = output.read_to_end(&mut text).map(|_| text);
-        // Nobody listens any more if time is up.
-        let _ = sender.send(read);
-    });
-    let Ok(text) = result.recv_timeout(SYSTEMCTL_TIMEOUT) else {
-        let _ = child.kill();
-        return Err("systemd does not answer".to_owned());
-    };
-    let status = child.wait().map_err(problem)?;
-    let text = String::from_utf8_lossy(&text.map_err(problem)?).into_owned();
-    if status.success() { Ok(text) } else { Err(format!("systemctl: {status}")) }
+    command.args(words);
+    bounded::output(command, SYSTEMCTL_TIMEOUT)
 }
 
 fn block(text: &str) -> Option<(String, UnitStatus)> {

@@ -66,7 +66,7 @@ fn print_table(
     now: SystemTime,
 ) -> Result<(), crate::manage::error::CommandError> {
     let more: &[&str] =
-        if is_wide { &["SERVER", "CHILD", "CPU", "MEMORY", "CONSOLE"] } else { &[] };
+        if is_wide { &["SERVER", "CHILD", "CPU TIME", "MEMORY", "CONSOLE"] } else { &[] };
     let insert = |mut cells: Vec<String>, wide: Vec<String>| {
         cells.splice(5..5, wide);
         cells
@@ -151,6 +151,7 @@ fn of_programs(one: &Overview) -> Value {
         "last_signal": one.ends.first().and_then(|end| end.signal),
         "last_cause": one.ends.first().map(|end| &end.cause),
         "trouble": one.trouble,
+        "journal_dropped": one.dropped,
         "unit": one.unit.as_ref().map(|unit| json!({
             "active_state": unit.get("ActiveState"),
             "result": unit.get("Result"),
