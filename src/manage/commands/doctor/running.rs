@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use nix::sys::statvfs::statvfs;
+use nix::unistd::Group;
 use serde_json::Value;
 
 use super::finding::{Finding, Look, suggested_command};
@@ -14,7 +16,7 @@ use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::{Clock, Process};
 use crate::manage::inspect::trouble::{self, Trouble};
 use crate::manage::limits::ROOM_MIN;
-use crate::manage::registry::{Instance, Registry, unit_name};
+use crate::manage::registry::{Instance, Registry, Scope, unit_name};
 
 /// The looks at the server of one instance.
 pub(super) fn looks(
@@ -50,6 +52,7 @@ fn server(registry: &Registry, instance: &Instance, clock: Option<Clock>) -> Vec
         Some(live) if live.server.is_some() || live.is_hidden() => {
             found.extend(stopped(name, live));
             found.extend(child(registry, name, live));
+            found.extend(group(registry, instance));
             found.extend(trouble(registry, name, live));
             return found;
         }
@@ -63,6 +66,26 @@ fn server(registry: &Registry, instance: &Instance, clock: Option<Clock>) -> Vec
         format!("the server was killed: {}", suggested_command(registry, "restart", name)),
     ));
     found
+}
+
+/// A server whose sockets are not for `control_group`: it was started before the key was set, or its
+/// user is no member of the group.
+fn group(registry: &Registry, instance: &Instance) -> Option<Finding> {
+    let name = instance.control_group.as_ref()?;
+    let group = Group::from_name(name).ok()??;
+    let socket = registry.api_socket(&instance.name);
+    let owner = fs::symlink_metadata(&socket).ok()?.gid();
+    (owner != group.gid.as_raw()).then(|| {
+        let restart = suggested_command(registry, "restart", &instance.name);
+        Finding::new(
+            &instance.name,
+            format!("{} does not belong to group {name}", socket.display()),
+            match registry.scope {
+                Scope::System => restart,
+                Scope::User => format!("{restart}; you have to be a member of the group"),
+            },
+        )
+    })
 }
 
 /// A server or a child that a signal or a debugger has stopped.

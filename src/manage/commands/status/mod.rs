@@ -13,6 +13,7 @@ use self::row::{HEADER, Row};
 use crate::manage::commands::fallback;
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::overview::{self, Overview};
+use crate::manage::inspect::probe::ServerStatus;
 use crate::manage::inspect::proc::{self, Process};
 use crate::manage::limits::LINE_MAX;
 use crate::manage::output::{self, span};
@@ -160,7 +161,7 @@ fn of_programs(one: &Overview) -> Value {
         "server_since": live.and_then(|live| live.since).map(proc::seconds),
         "child_pid": live.and_then(|live| pid(live.child.as_ref())),
         "child_since": live.and_then(|live| live.child_since).map(proc::seconds),
-        "endpoints": live.map(|live| live.endpoints.clone()).unwrap_or_default(),
+        "endpoints": live.map(ServerStatus::all_endpoints).unwrap_or_default(),
         "status": live.and_then(|live| live.status.clone()),
     })
 }
