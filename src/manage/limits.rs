@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Files of this size, in bytes, and larger ones are not read: a thousand instances need far less.
 pub(crate) const FILE_MAX: u64 = 4 << 20;
 
+/// What systemd waits for the end of a server beyond the times that its child has: for processes that
+/// SIGKILL does not end, and for logs that are not written yet.
+pub(crate) const STOP_MARGIN: Duration = Duration::from_secs(30);
+
 /// How deep references in a value of a configuration file may be nested: Python's limit.
 pub(crate) const REFERENCES_MAX: usize = 10;
 
