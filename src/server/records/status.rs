@@ -15,7 +15,7 @@ use super::{ServerInfo, works_again};
 use crate::console::Console;
 use crate::console::child::status::ChildPhase;
 use crate::console::clock::Monotonic;
-use crate::console::event::ClientId;
+use crate::console::event::{ClientId, Sink};
 use crate::console::subsystem::Trouble;
 use crate::limits::{LOG_RETRY, STATUS_INTERVAL};
 use crate::sys::time;
@@ -103,6 +103,8 @@ struct Status<'a> {
     ends: &'a VecDeque<Value>,
     trouble: Vec<TroubleJson<'a>>,
     log: Option<LogJson>,
+    syslog: Option<LogJson>,
+    skipped: u64,
     endpoints: &'a [EndpointJson],
     clients: Vec<ConnectedClient<'a>>,
 }
@@ -188,6 +190,8 @@ fn status<'a>(
         let since = (since.seconds != 0).then(|| time::rfc3339_seconds(since.seconds));
         TroubleJson { what: subsystem_name(subsystem), since, reason, lost }
     });
+    let totals =
+        |sink| console.sink_totals(sink).map(|(written, lost)| LogJson { written, lost });
     Status {
         v: VERSION,
         version: crate::VERSION,
@@ -210,7 +214,9 @@ fn status<'a>(
         },
         ends: history.ends(),
         trouble: trouble.collect(),
-        log: console.log_totals().map(|(written, lost)| LogJson { written, lost }),
+        log: totals(Sink::Log),
+        syslog: totals(Sink::Syslog),
+        skipped: history.skipped(),
         endpoints: &server.endpoints,
         clients: connected.collect(),
     }
