@@ -60,7 +60,7 @@ pub(crate) struct Instance {
 }
 
 /// The keys that a section may have. Others may be there for sections to refer to.
-pub(crate) const KEYS: [&str; 13] = [
+pub(crate) const KEYS: [&str; 14] = [
     "command",
     "chdir",
     "user",
