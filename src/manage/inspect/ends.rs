@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::users;
+use crate::manage::limits::CRASH_LOOP_LIFE;
 use crate::manage::output::age;
 
 /// The end of a child or of a server.
@@ -37,7 +38,7 @@ impl End {
     /// The end of a server of which nothing is known but that it came to no orderly end.
     pub(super) fn of_server() -> End {
         End {
-            what: "killed or crashed (server)".to_owned(),
+            what: UNSEEN.to_owned(),
             time: None,
             life: None,
             is_wanted: false,
@@ -68,20 +69,23 @@ impl End {
 
     /// Returns true if two sources tell of the same end.
     fn is_same(&self, other: &End) -> bool {
-        let is_near = match (self.time, other.time) {
-            (Some(one), Some(other)) => {
-                let early = one.duration_since(other).or_else(|_| other.duration_since(one));
-                early.unwrap_or_default() <= SAME_END
-            }
+        let (Some(time), Some(other_time)) = (self.time, other.time) else {
             // Only what systemd says has no time, and that is of the last server.
-            _ => false,
+            return false;
         };
+        // Events tell of the end of a server that was killed at the start of the next one.
+        let late = if other.what == UNSEEN { RESTART_MAX } else { SAME_END };
+        let is_near = time <= other_time + SAME_END && other_time <= time + late;
         self.is_server == other.is_server && is_near && (self.is_server || self.pid == other.pid)
     }
 }
 
 /// How far two sources may be apart in the time of one end.
 const SAME_END: Duration = Duration::from_secs(2);
+
+/// How long after the end of a server systemd may have started the next one, which takes two seconds and
+/// what a busy machine needs.
+const RESTART_MAX: Duration = Duration::from_secs(10);
 
 /// Joins the ends that two sources tell of, newest first. Of one that both tell of, the first source
 /// knows how it ended, and the second one may know more.
@@ -114,6 +118,43 @@ pub(crate) fn of(status: &Value) -> Vec<End> {
     }
     ends.sort_by_key(|end| std::cmp::Reverse(end.time));
     ends
+}
+
+/// How systemd saw a server end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerExit {
+    /// The exit status, if there was one.
+    pub(crate) code: Option<i64>,
+    /// The number of the signal that was the end.
+    pub(crate) signal: Option<i64>,
+    pub(crate) time: SystemTime,
+}
+
+/// Says how the server before this one has ended, if systemd saw that. `exits` are newest first.
+pub(crate) fn explain_server(ends: &mut [End], status: &Value, exits: &[ServerExit]) {
+    let last_sign = status.get("last_server").and_then(|server| time(server, "last_change"));
+    let Some(end) = ends.iter_mut().find(|end| end.what == UNSEEN) else { return };
+    // The times of a status file have no fraction of the second.
+    let start = end.time.and_then(|time| time.checked_add(Duration::from_secs(1)));
+    let is_its = |exit: &&ServerExit| {
+        Some(exit.time) < start && last_sign.is_none_or(|sign| exit.time >= sign)
+    };
+    if let Some(exit) = exits.iter().find(is_its) {
+        (end.code, end.signal, end.time) = (exit.code, exit.signal, Some(exit.time));
+        end.what = format!("{} (server)", end.how());
+    }
+}
+
+/// The end of a server of which its successor knows no more.
+const UNSEEN: &str = "killed or crashed (server)";
+
+/// Returns true if the last three children have ended soon after their start, nobody asked for that,
+/// and a child that runs is as young. `ends` are the last ends, `child_since` the start of that child.
+pub(crate) fn are_loop(ends: &[End], child_since: Option<SystemTime>) -> bool {
+    let is_short =
+        |end: &&End| !end.is_wanted && end.life.is_some_and(|life| life < CRASH_LOOP_LIFE);
+    let age = child_since.and_then(|since| since.elapsed().ok()).unwrap_or_default();
+    ends.iter().filter(is_short).count() >= 3 && age.as_secs() < CRASH_LOOP_LIFE
 }
 
 /// The end of a server that came to no orderly end, before `time`. `pid` is that of its last child.
@@ -258,6 +299,27 @@ mod tests {
     }
 
     #[test]
+    fn systemd_has_seen_how_a_server_ended() {
+        let status = json!({
+            "started": "2026-11-30T13:05:02+01:00",
+            "last_server": { "last_change": "2026-11-30T13:04:00+01:00" },
+        });
+        let exit = |signal, minute| ServerExit {
+            code: None,
+            signal: Some(signal),
+            time: time(&json!({ "t": format!("2026-11-30T13:{minute}:00+01:00") }), "t").unwrap(),
+        };
+        let said = |exits: &[ServerExit]| {
+            let mut ends = of(&status);
+            explain_server(&mut ends, &status, exits);
+            ends.remove(0).what
+        };
+        let all = [exit(6, "06"), exit(9, "05"), exit(1, "03")];
+        assert_eq!(said(&all), "SIGKILL (server)");
+        assert_eq!(said(&all[2..]), UNSEEN);
+    }
+
+    #[test]
     fn a_server_that_was_killed_is_among_them() {
         let status = json!({
             "started": "2026-11-30T13:05:00+01:00",
@@ -277,7 +339,7 @@ mod tests {
         let quit = json!({ "by": "client", "command": "quit", "client": { "uid": 0 } });
         let status = vec![killed_server(Some(&time(30)), None), exit(20, 7), exit(20, 6)];
         let events = vec![
-            killed_server(Some(&time(31)), Some(&json!(9))),
+            killed_server(Some(&time(33)), Some(&json!(9))),
             exit(20, 7),
             exit(10, 7),
             server(&json!({ "time": time(5), "code": 0, "cause": quit })),

@@ -136,11 +136,7 @@ fn ask(registry: &Registry, words: &[&str]) -> Result<String, String> {
         command.arg("--user");
     }
     command.args(words);
-    let output = bounded::output(command, SYSTEMCTL_TIMEOUT);
-    let answer = output.map_err(|error| format!("systemctl: {error}"))?;
-    let (status, text) = answer.ok_or("systemd does not answer")?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    if status.success() { Ok(text) } else { Err(format!("systemctl: {status}")) }
+    bounded::output(command, SYSTEMCTL_TIMEOUT)
 }
 
 fn block(text: &str) -> Option<(String, UnitStatus)> {

@@ -30,8 +30,6 @@ pub(super) struct Console {
     pieces: Vec<Piece>,
     /// Why nothing could be read.
     pub(super) problem: Option<String>,
-    /// The signal that ended the last server, if systemd says so in the journal.
-    pub(super) server_signal: Option<i64>,
 }
 
 /// What one child wrote.
@@ -59,24 +57,23 @@ pub(super) fn read(registry: &Registry, name: &str, place: &Place) -> Console {
             Ok(tail) => {
                 let lines = tail.bytes.split(|&byte| byte == b'\n');
                 let lines = lines.map(|line| (None, line.to_vec()));
-                Console { pieces: pieces(lines), ..Console::default() }
+                Console { pieces: pieces(lines), problem: None }
             }
-            Err(error) => failed(CommandError::file(path, &error).text),
+            Err(error) => {
+                let problem = Some(CommandError::file(path, &error).text);
+                Console { problem, ..Console::default() }
+            }
         },
         Place::Journal => journal(registry, name),
         Place::Unknown => Console::default(),
     }
 }
 
-fn failed(problem: String) -> Console {
-    Console { problem: Some(problem), ..Console::default() }
-}
-
 fn journal(registry: &Registry, name: &str) -> Console {
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--no-pager", "--quiet"]);
     command.arg(format!("--lines={LAST_LINES_JOURNAL}"));
-    command.arg("--output-fields=_PID,MESSAGE,UNIT,USER_UNIT,EXIT_CODE,EXIT_STATUS");
+    command.arg("--output-fields=_PID,MESSAGE,UNIT,USER_UNIT");
     if let Some(root) = &registry.root {
         command.arg(format!("--root={}", root.display()));
     }
@@ -85,28 +82,19 @@ fn journal(registry: &Registry, name: &str) -> Console {
     }
     command.args(["--unit", &unit_name(name)]);
     let text = match bounded::output(command, JOURNAL_TIMEOUT) {
-        Ok(Some((status, text))) if status.success() => text,
-        Ok(Some((status, _))) => {
-            return failed(format!("the journal can't be read (journalctl: {status})"));
+        Ok(text) => text,
+        Err(problem) => {
+            let problem = Some(format!("the journal can't be read: {problem}"));
+            return Console { problem, ..Console::default() };
         }
-        Ok(None) => return failed("the journal does not answer".to_owned()),
-        Err(error) => return failed(CommandError::system("journalctl", &error).text),
     };
-    let entries = text.split(|&byte| byte == b'\n');
-    let entries: Vec<Value> =
-        entries.filter_map(|entry| serde_json::from_slice(entry).ok()).collect();
+    let entries = text.lines().filter_map(|entry| serde_json::from_str::<Value>(entry).ok());
     // Beside the console there is what systemd says of the unit.
-    let is_of_systemd = |entry: &&Value| entry.get("UNIT").or(entry.get("USER_UNIT")).is_some();
-    let text = |entry: &Value, key| entry.get(key).and_then(Value::as_str).map(str::to_owned);
-    let signal = |entry: &Value| {
-        let is_signal = matches!(text(entry, "EXIT_CODE").as_deref(), Some("killed" | "dumped"));
-        text(entry, "EXIT_STATUS").filter(|_| is_signal)?.parse().ok()
-    };
-    let server_signal = entries.iter().rev().filter(is_of_systemd).find_map(signal);
-    let writer = |entry: &Value| text(entry, "_PID")?.parse().ok();
-    let lines = entries.iter().filter(|entry| !is_of_systemd(entry));
-    let lines = lines.map(|entry| (writer(entry), logs::message(entry)));
-    Console { pieces: pieces(lines), problem: None, server_signal }
+    let of_systemd = ["UNIT", "USER_UNIT"];
+    let entries = entries.filter(|entry| of_systemd.iter().all(|key| entry.get(key).is_none()));
+    let writer = |entry: &Value| entry.get("_PID")?.as_str()?.parse().ok();
+    let lines = entries.map(|entry| (writer(&entry), logs::message(&entry)));
+    Console { pieces: pieces(lines), problem: None }
 }
 
 impl Console {

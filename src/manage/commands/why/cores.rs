@@ -37,10 +37,8 @@ pub(super) fn list(registry: &Registry, name: &str, since: SystemTime) -> Vec<Co
         Scope::User => "COREDUMP_USER_UNIT",
     };
     command.arg(format!("{field}={}", unit_name(name)));
-    match bounded::output(command, COREDUMPCTL_TIMEOUT) {
-        Ok(Some((_, text))) => String::from_utf8_lossy(&text).lines().filter_map(core).collect(),
-        _ => Vec::new(),
-    }
+    let text = bounded::output(command, COREDUMPCTL_TIMEOUT).unwrap_or_default();
+    text.lines().filter_map(core).collect()
 }
 
 /// Reads a line: weekday, date, time, zone, PID, UID, GID, signal, state of the file.

@@ -101,12 +101,6 @@ impl Report {
         let mut ends = ends::joined(one.ends.clone(), past.ends);
         let since = since(&one, &ends);
         ends.truncate(ENDS_SHOWN);
-        // systemd says in the journal how the last server ended.
-        if let Some(end) = ends.iter_mut().find(|end| end.is_server)
-            && end.code.is_none()
-        {
-            end.signal = end.signal.or(console.server_signal);
-        }
         let oldest = ends.iter().filter(|end| cores::may_have_one(end)).filter_map(start).min();
         let cores = oldest.map(|time| cores::list(registry, &one.name, time)).unwrap_or_default();
         let ends: Vec<ReportedEnd> = ends
