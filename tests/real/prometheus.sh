@@ -55,7 +55,7 @@ check "the journal is silent" eval '! in_systemd journalctl --no-pager -o cat -u
 check "what to ask if not" run 4
 check "a crash loop is seen" within 30 has 'procserv_state{name="loops",state="looping"} 1'
 check "trouble, too" within 30 has 'procserv_trouble{name="full",what="log"} 1'
-check "and the mode" within 30 has 'procserv_mode{name="runs",mode="OFF"} 1'
+check "and the mode" within 30 has 'procserv_mode{mode="OFF",name="runs"} 1'
 
 ### Prometheus
 check "rules" run 5
