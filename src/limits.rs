@@ -201,6 +201,10 @@ pub(crate) const PID_MAX: u64 = 64;
 /// option is not given: time to finish what it has begun.
 pub(crate) const OVERLAP_GRACE: u32 = 10;
 
+/// The seconds of `--grace-period` that a child has after the text of `--stop-input`, if that option is
+/// not given: time to finish what it has begun.
+pub(crate) const STOP_INPUT_WAIT: u32 = 10;
+
 /// Messages to a service manager that are read from one child in one turn.
 pub(crate) const NOTIFICATIONS_PER_TURN: usize = 16;
 

@@ -1,7 +1,8 @@
 //! The readers of the console stream that are not clients: each takes the stream in chunks, and
 //! learns by them what is missing in its file.
 
-use super::reader::{Chunk, StreamReader};
+use super::chunk::Chunk;
+use super::reader::StreamReader;
 use crate::console::clock::Timestamps;
 use crate::console::event::Sink;
 use crate::console::{Console, messages};

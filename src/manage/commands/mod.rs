@@ -1,4 +1,4 @@
-//! The commands, a file each.
+//! The commands, a file or a folder each.
 
 pub(crate) mod add;
 pub(crate) mod attach;
@@ -15,6 +15,4 @@ pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod pager;
 pub(crate) mod remove;
-pub(crate) mod request;
 pub(crate) mod status;
-pub(crate) mod upgrade;

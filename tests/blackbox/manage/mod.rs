@@ -20,6 +20,7 @@ mod logs;
 mod metrics;
 mod overview;
 mod requests;
+mod roles;
 mod running;
 mod shared;
 
@@ -41,6 +42,7 @@ pub(crate) fn cases() -> Vec<Case> {
         overview::cases(),
         doctor::cases(),
         events::cases(),
+        roles::cases(),
         running::cases(),
         attach::cases(),
         attach_people::cases(),
