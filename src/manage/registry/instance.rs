@@ -8,6 +8,7 @@ use super::configuration::{NOBODY, Sources};
 use super::shlex;
 use crate::cli;
 use crate::config::Config;
+use crate::config::endpoint::SUN_PATH_SIZE;
 
 /// A configured server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,8 +135,6 @@ impl Instance {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let chdir = text(self.chdir.clone());
         let (info, status) = (text(run.join("info")), text(run.join("status")));
-        // Without the mode, only the user of the instance could connect.
-        let api = format!("unix:::0660:{}", text(run.join("api")));
         let fixed = [
             "--foreground",
             if self.fdstore { "--fdstore" } else { "--notify" },
@@ -153,10 +152,12 @@ impl Instance {
             &info,
             "--status-file",
             &status,
-            "--api",
-            &api,
         ];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
+        if let Some(socket) = self.api_socket(registry) {
+            // Without the mode, only the user of the instance could connect.
+            arguments.extend(["--api".to_owned(), format!("unix:::0660:{}", text(socket))]);
+        }
         if self.events {
             let events = text(self.events_file(registry));
             let rotation = EVENTS_ROTATION.to_owned();
@@ -173,6 +174,13 @@ impl Instance {
         arguments.extend(self.options.iter().cloned());
         arguments.extend(self.command.iter().cloned());
         arguments
+    }
+
+    /// The socket of the interface for programs. `None` if its path would be too long, as for a long name
+    /// in the run directory of a user: a server does not start with such a path.
+    pub(crate) fn api_socket(&self, registry: &Registry) -> Option<PathBuf> {
+        let path = registry.api_socket(&self.name);
+        (path.as_os_str().len() < SUN_PATH_SIZE).then_some(path)
     }
 
     /// Returns true if the server may have the option `--ready`, which may be abbreviated: then its unit is
