@@ -158,7 +158,8 @@ fn command(matches: &ArgMatches) -> CommandResult {
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
     match name {
-        "add" | "events" | "logs" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
-        _ => run(),
+        // An editor may live on at the interrupt key, and its parent then, too.
+        "edit" => run(),
+        _ => left_behind(run),
     }
 }
