@@ -43,7 +43,7 @@ impl Report {
         let child = live.and_then(|live| process(live.child.as_ref(), live.child_since));
         let restarts = one.field("/restarts").and_then(Value::as_u64).map(|all| {
             let day = one.field("/restarts_24h").and_then(Value::as_u64).unwrap_or(all);
-            format!("; restarts: {all}, within 24 hours: {day}")
+            format!("; restarts: {all}, within 24 hours {day}")
         });
         page.optional("server", server);
         page.optional("child", child.map(|it| format!("{it}{}", restarts.unwrap_or_default())));
