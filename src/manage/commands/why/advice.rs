@@ -179,7 +179,7 @@ fn running(registry: &Registry, report: &Report) -> Advice {
             "shows what they do, without typing: what several people type is one line",
         );
     }
-    say("nothing is wrong".to_owned())
+    say("nothing has to be done".to_owned())
 }
 
 /// What to do about what fails at the moment.

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::{Log, Report, ReportedEnd};
 use crate::manage::commands::events::sentence::sentence;
 use crate::manage::inspect::ends::{self, End};
-use crate::manage::inspect::overview::State;
 use crate::manage::inspect::proc::Process;
 use crate::manage::inspect::units::UnitStatus;
 use crate::manage::inspect::users;
@@ -100,13 +99,8 @@ impl Report {
             );
             lines.iter().for_each(|line| page.quote(line));
         }
-        page.field(if self.is_well() { "state" } else { "next" }, &self.advice.text);
+        page.field("next", &self.advice.text);
         page.text
-    }
-
-    /// Returns true if there is nothing to do.
-    fn is_well(&self) -> bool {
-        self.one.state == State::Running && self.advice.command.is_none()
     }
 }
 
