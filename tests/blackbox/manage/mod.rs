@@ -23,6 +23,7 @@ mod requests;
 mod roles;
 mod running;
 mod shared;
+mod why;
 
 use crate::support::Case;
 
@@ -49,6 +50,7 @@ pub(crate) fn cases() -> Vec<Case> {
         attach_raw::cases(),
         requests::cases(),
         attach_trouble::cases(),
+        why::cases(),
     ];
     all.into_iter().flatten().collect()
 }
