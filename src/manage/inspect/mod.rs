@@ -6,6 +6,7 @@ pub(crate) mod ends;
 pub(crate) mod events;
 pub(crate) mod journal;
 pub(crate) mod overview;
+pub(crate) mod past;
 pub(crate) mod probe;
 pub(crate) mod proc;
 pub(crate) mod rotated;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::bounded;
 use crate::manage::limits::{SHOWN_AT_ONCE, SYSTEMCTL_TIMEOUT};
 use crate::manage::registry::{Registry, Scope};
+use crate::manage::timestamp;
 
 /// The properties of a unit that commands look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +19,12 @@ impl UnitStatus {
     /// The value of a property, empty if systemd has none.
     pub(crate) fn get(&self, property: &str) -> &str {
         self.properties.get(property).map_or("", String::as_str)
+    }
+
+    /// The time in a property whose name ends with `Timestamp`.
+    pub(crate) fn time(&self, property: &str) -> Option<SystemTime> {
+        let millis = timestamp::parse(self.get(property), 0).ok()?;
+        Some(UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).ok()?))
     }
 
     /// Returns true if the unit is in the state `failed`, or waits for its next start after a
@@ -68,8 +76,8 @@ const EXIT_STATUS: [(&str, &str, &str); 10] = [
     ("233", "RUNTIME_DIRECTORY", "its run directory can't be made"),
 ];
 
-const PROPERTIES: &str =
-    "Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,ConditionResult";
+const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,\
+    ConditionResult,StateChangeTimestamp,ExecMainExitTimestamp";
 
 /// The status of each of these units, by name.
 ///
@@ -122,6 +130,8 @@ pub(crate) fn loaded(registry: &Registry, pattern: &str) -> Result<Vec<String>, 
 /// What systemctl prints. systemd may not answer, or not for long.
 fn ask(registry: &Registry, words: &[&str]) -> Result<String, String> {
     let mut command = Command::new("systemctl");
+    // Times are shown in the time zone of the caller, whose abbreviation says little.
+    command.env("TZ", "UTC");
     if registry.scope == Scope::User {
         command.arg("--user");
     }
@@ -147,7 +157,11 @@ mod tests {
         let (name, status) = block(text).unwrap();
         assert_eq!(name, "procserv-a.service");
         assert!(status.has_failed() && !status.was_skipped());
+        assert_eq!(status.time("StateChangeTimestamp"), None);
         assert_eq!(status.failure(), "its user does not exist (217/USER)");
         assert_eq!(block("ActiveState=failed\n"), None);
+        let (_, status) = block("Id=a\nT=Mon 2026-11-30 13:07:34 UTC\nU=n/a\nV=").unwrap();
+        let time = UNIX_EPOCH + Duration::from_secs(1_796_044_054);
+        assert_eq!(["T", "U", "V"].map(|it| status.time(it)), [Some(time), None, None]);
     }
 }

@@ -9,6 +9,7 @@ cases![
     an_end_has_its_cause,
     who_killed_it_is_named,
     no_child_until_a_user_starts_one,
+    who_had_a_server_quit_is_named,
     a_crash_loop_is_no_running_child,
     a_stopped_child_may_hang,
     a_command_that_can_not_be_executed_never_runs,
@@ -31,8 +32,9 @@ fn look(fleet: &Fleet, name: &str) -> Value {
 /// Waits for a state; the row of the table.
 fn row(env: &TestEnv, fleet: &Fleet, name: &str, state: &str) -> String {
     env.wait_for(state, || (look(fleet, name)["state"] == state).then_some(()));
-    let table = fleet.must(&["status", name]);
-    table.lines().nth(1).unwrap().to_owned()
+    let table = fleet.must(&["status"]);
+    let start = format!("{name} ");
+    table.lines().find(|line| line.starts_with(&start)).unwrap().to_owned()
 }
 
 fn conf(name: &str, more: &str) -> (String, String) {
@@ -98,12 +100,36 @@ fn no_child_until_a_user_starts_one(env: &TestEnv) {
     client.send("\u{14}");
     client.until("OFF");
     env.wait_for("the mode", || (look(&fleet, "a")["status"]["mode"] == "OFF").then_some(()));
-    assert!(fleet.must(&["status"]).contains("  OFF\n"));
+    let off = format!("  OFF by {}\n", user());
+    env.wait_for("who has set it", || fleet.must(&["status"]).contains(&off).then_some(()));
     assert_eq!(look(&fleet, "a")["wrong"], false);
     client.send("\u{18}");
     let row = row(env, &fleet, "a", "down");
-    assert!(row.contains(&format!("OFF; ^X by {}", user())), "{row}");
+    assert!(row.contains(&format!("OFF by {0}; ^X by {0}", user())), "{row}");
     assert_eq!(fleet.run(&["status", "--check"]).code, 3);
+}
+
+fn who_had_a_server_quit_is_named(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "a", "cat", "");
+    let server = fleet.launch(env, setup, "a");
+    server.child_start(1);
+    let control = format!("unix:{}", fleet.path("run/procserv-a/control").display());
+    let mut client = server.connect_to(&control);
+    client.greeting();
+    client.send("\u{14}");
+    client.until("OFF");
+    client.send("\u{18}");
+    client.until("auto restart is disabled");
+    client.send("\u{11}");
+    server.wait_exit();
+    let row = row(env, &fleet, "a", "stopped");
+    assert!(row.contains(&format!(" quit by {} (server) ", user())), "{row}");
+    let found = look(&fleet, "a");
+    let last = (&found["last_code"], &found["last_cause"]["command"]);
+    assert_eq!(last, (&json!(0), &json!("quit")), "{found}");
+    assert_eq!(fleet.run(&["status", "--check"]).code, 0);
 }
 
 fn a_crash_loop_is_no_running_child(env: &TestEnv) {
@@ -195,7 +221,7 @@ fn a_file_that_can_not_be_read_is_no_missing_instance(_: &TestEnv) {
         fleet.file(&file, &content);
     }
     for name in ["a", "b"] {
-        let done = fleet.run(&["status", name]);
+        let done = fleet.run(&["status", "--wide", name]);
         assert!(
             done.code == 0 && done.stdout.contains(&format!("\n{name}     broken ")),
             "{done:?}"

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use super::fallback;
+use crate::manage::commands::fallback;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::api::{ApiConnection, ApiError};
 use crate::manage::output;
