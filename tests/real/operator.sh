@@ -124,7 +124,7 @@ told two1 status 'running +[^ ]+ +0/0 +2 ' \
 told killed1 status 'running .* \^X by games' \
     why "SIGKILL after .*; killed by $by" why 'next +manage-procs --system events .* killed1' \
     events "killed by $by"
-told srvkill status 'running .* killed or crashed \(server\)' \
+told srvkill status 'running .* SIGKILL \(server\)' \
     doctor 'its server .* killed or crashed' \
     why 'server: SIGKILL; who killed it is not recorded' why 'next +journalctl -k .*fdstore=yes' \
     events 'server started'
