@@ -70,6 +70,9 @@ _manage__procs() {
             manage__procs,stop)
                 cmd="manage__procs__subcmd__stop"
                 ;;
+            manage__procs,top)
+                cmd="manage__procs__subcmd__top"
+                ;;
             manage__procs,upgrade)
                 cmd="manage__procs__subcmd__upgrade"
                 ;;
@@ -83,7 +86,7 @@ _manage__procs() {
 
     case "${cmd}" in
         manage__procs)
-            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status events logs upgrade doctor write-procs-cf"
+            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status top events logs upgrade doctor write-procs-cf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -518,6 +521,20 @@ _manage__procs() {
             ;;
         manage__subcmd__procs__subcmd__stop)
             opts="-v -h --all --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        manage__subcmd__procs__subcmd__top)
+            opts="-v -h --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -131,3 +131,32 @@ pub(crate) const FOLLOW_LINES: usize = 10;
 
 /// How many lines `logs` shows if it is not told: a few screens.
 pub(crate) const LOG_LINES: usize = 100;
+
+/// How often a live view looks at the times of files, and shows how long a child has been running.
+pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The least time between two looks of a live view at everything, for which systemd is asked.
+pub(crate) const LOOK_INTERVAL_MIN: Duration = Duration::from_secs(3);
+
+/// The time between two such looks if no file has changed. It finds processes that are stopped, and
+/// files of the configuration that were changed in place.
+pub(crate) const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(20);
+
+/// The same if a disk did not answer. Each look leaves behind the threads that wait for that disk.
+pub(crate) const LOOK_INTERVAL_HUNG: Duration = Duration::from_secs(60);
+
+/// How far the times of files may be behind the clock: the kernel takes them from its last tick.
+pub(crate) const FILE_TIME_LAG: Duration = Duration::from_millis(50);
+
+/// How long `top` waits for the first look before it shows an empty table: systemd may be slow.
+pub(crate) const FIRST_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// After so long without an answer the user of a live view is told that what is shown is old. systemd
+/// may take as long.
+pub(crate) const COLLECTOR_PATIENCE: Duration = Duration::from_secs(7);
+
+/// Nobody has read the output of a command that has ended sooner than this.
+pub(crate) const READING_TIME: Duration = Duration::from_secs(1);
+
+/// How many bytes of the output of a command `top` shows.
+pub(crate) const SHOWN_OUTPUT_MAX: u64 = 1 << 20;

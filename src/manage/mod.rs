@@ -23,6 +23,7 @@
 //! | [`inspect`] | the running servers and their children |
 //! | [`timestamp`] | times as users write them |
 //! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
+//! | [`mod@commands::top`] | shows the table of `status` and goes on showing it |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::attach::send`], [`commands::request`] | types a line; sets the restart mode, kills the child |
 //! | [`commands::upgrade`] | replaces the program of running servers |
@@ -48,7 +49,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
-    remove, request, status, upgrade,
+    remove, request, status, top, upgrade,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -145,6 +146,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
+        "top" => top::top(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
         "mode" => request::mode(&registry, arguments, is_default, json),

@@ -17,4 +17,5 @@ pub(crate) mod remove;
 pub(crate) mod request;
 pub(crate) mod row;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod upgrade;

@@ -12,3 +12,4 @@ pub(crate) mod servers;
 mod state;
 pub(crate) mod units;
 pub(crate) mod users;
+pub(crate) mod watch;

@@ -59,6 +59,14 @@ impl Overview {
         Some(clients.iter().filter(is_user).count())
     }
 
+    fn subject(&self) -> Subject {
+        match &self.instance {
+            Some(instance) => Subject::Configured(Arc::clone(instance)),
+            None if self.state == State::Broken => Subject::Broken,
+            None => Subject::Orphan,
+        }
+    }
+
     /// How long the child has been running, in seconds.
     pub(crate) fn up(&self, now: SystemTime) -> Option<u64> {
         let since = self.server.as_ref()?.child_since?;
@@ -98,6 +106,18 @@ pub(crate) fn look(
         overview(registry, name, subject, observed, unit)
     });
     Ok(found.collect())
+}
+
+/// Looks again at the servers of instances. What systemd has said of them before stays.
+pub(crate) fn look_again(registry: &Registry, known: Vec<Overview>) -> Vec<Overview> {
+    let subjects = known.iter().map(|one| (one.name.clone(), one.subject()));
+    let observed = observe(registry, subjects.collect::<Vec<_>>());
+    let all = known.into_iter().zip(observed);
+    all.map(|(one, observed)| {
+        let subject = one.subject();
+        overview(registry, one.name, subject, observed, one.unit)
+    })
+    .collect()
 }
 
 /// What the files of a server and `/proc` say.

@@ -47,6 +47,13 @@ impl Person {
         Person::with(env, &pairs, &[&["--user", "attach"], words].concat())
     }
 
+    /// Who looks at these with `top`.
+    pub fn top(env: &TestEnv, fleet: &Fleet, words: &[&str]) -> Person {
+        let mut pairs = vec![("TERM", PathBuf::from("xterm"))];
+        fleet.dress(|name, value| pairs.push((name, value.to_owned())));
+        Person::with(env, &pairs, &[&["--user", "top"], words].concat())
+    }
+
     fn with(env: &TestEnv, environment: &[(&str, PathBuf)], words: &[&str]) -> Person {
         let mut setup = env.server().bare().program(MANAGE).argv0("manage-procs");
         setup = setup.env("HOME", "/nonexistent");

@@ -21,6 +21,7 @@ mod overview;
 mod requests;
 mod running;
 mod shared;
+mod top;
 
 use crate::support::Case;
 
@@ -45,6 +46,7 @@ pub(crate) fn cases() -> Vec<Case> {
         attach_raw::cases(),
         requests::cases(),
         attach_trouble::cases(),
+        top::cases(),
     ];
     all.into_iter().flatten().collect()
 }

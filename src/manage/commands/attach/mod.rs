@@ -9,7 +9,7 @@ mod instance;
 mod replay;
 pub(crate) mod send;
 mod session;
-mod signals;
+pub(crate) mod signals;
 mod target;
 
 use std::io::{IsTerminal, Write};
@@ -51,7 +51,8 @@ pub(crate) fn command(
         return Err(CommandError::usage("--reconnect needs a terminal, or --watch"));
     }
     let Found { targets, mut instance } = console::find(registry, is_default, name)?;
-    let signals = Signals::catch().map_err(|error| CommandError::system("the terminal", &error))?;
+    let signals =
+        Signals::catch(&[]).map_err(|error| CommandError::system("the terminal", &error))?;
     let leaves = format!("{} leaves", String::from_utf8_lossy(&control_char::to_caret(detach)));
     let leaves = if watch { format!("{leaves}; keys have no effect") } else { leaves };
     let mut again = false;
