@@ -25,8 +25,8 @@
 //! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`mod@commands::top`] | shows the table of `status` and goes on showing it |
 //! | [`commands::attach`] | connects the user's terminal with a console |
-//! | [`commands::attach::send`], [`commands::request`] | types a line; sets the restart mode, kills the child |
-//! | [`commands::upgrade`] | replaces the program of running servers |
+//! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
+//! | [`commands::control::upgrade`] | replaces the program of running servers |
 //! | [`commands::complete`] | names of instances, for shells |
 //! | [`commands::conserver`] | writes a configuration for conserver |
 
@@ -49,7 +49,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
-    remove, request, status, top, upgrade,
+    remove, status, top,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -149,10 +149,10 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "top" => top::top(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
-        "mode" => request::mode(&registry, arguments, is_default, json),
-        "kill" => request::kill(&registry, arguments, is_default, json),
+        "mode" => control::request::mode(&registry, arguments, is_default, json),
+        "kill" => control::request::kill(&registry, arguments, is_default, json),
         "send" => attach::send::send(&registry, arguments, is_default),
-        "upgrade" => upgrade::upgrade(&registry, arguments, json),
+        "upgrade" => control::upgrade::upgrade(&registry, arguments, json),
         "doctor" => doctor::doctor(&registry, json),
         "write-procs-cf" => conserver::write(&registry, arguments, json),
         _ => Err(CommandError::usage(format!("no such command: {name}"))),

@@ -22,6 +22,8 @@ pub(crate) struct ServerStatus {
     /// The endpoints in the info file, in procServ's notation and in reverse order: the control
     /// endpoints come first then, and the log endpoint last.
     pub(crate) endpoints: Vec<String>,
+    /// The endpoints `raw` and `view` of the run directory, which every instance has.
+    pub(crate) standard_endpoints: Vec<String>,
     /// The process of the server, if it has not ended.
     pub(crate) server: Option<Process>,
     pub(crate) since: Option<SystemTime>,
@@ -42,6 +44,11 @@ impl ServerStatus {
         })
     }
 
+    /// The endpoints in the info file, those of the run directory that every instance has last.
+    pub(crate) fn all_endpoints(&self) -> Vec<String> {
+        [&self.endpoints[..], &self.standard_endpoints[..]].concat()
+    }
+
     /// Returns true if there may be a server which the caller may not see.
     pub(crate) fn is_hidden(&self) -> bool {
         self.server.is_none() && proc::is_hidden(self.pid)
@@ -56,7 +63,8 @@ pub(crate) fn probe(
     clock: Option<Clock>,
 ) -> Option<ServerStatus> {
     let (info, status) = file_names(registry, instance);
-    read(&registry.in_root(&instance.chdir), &info, &status, clock)
+    let run = registry.run_directory(&instance.name);
+    read(&run, &registry.in_root(&instance.chdir), &info, &status, clock)
 }
 
 /// The paths of the info file and of the status file of an instance.
@@ -84,14 +92,20 @@ pub(crate) fn files_by_name(registry: &Registry, name: &str) -> (PathBuf, PathBu
     (run.join("info"), run.join("status"))
 }
 
-/// Reads the info file and the status file of a server. `directory` is the server's working directory.
+/// Reads the info file and the status file of a server. `run` is the run directory of the instance, and
+/// `directory` the server's working directory.
 fn read(
+    run: &Path,
     directory: &Path,
     info: &Path,
     status: &Path,
     clock: Option<Clock>,
 ) -> Option<ServerStatus> {
     let mut live = read_info(directory, info)?;
+    let standard = ["raw", "view"].map(|name| format!("{name}:unix:{}", run.join(name).display()));
+    (live.standard_endpoints, live.endpoints) =
+        live.endpoints.into_iter().partition(|endpoint| standard.contains(endpoint));
+    live.standard_endpoints.sort();
     if let Some(server) = &live.server {
         live.status = read_status(&directory.join(status), server.pid);
         live.child = child(server.pid, live.status.as_ref());
@@ -108,7 +122,8 @@ pub(crate) fn probe_by_name(
     clock: Option<Clock>,
 ) -> Option<ServerStatus> {
     let (info, status) = files_by_name(registry, name);
-    read(&registry.run_directory(name), &info, &status, clock)
+    let run = registry.run_directory(name);
+    read(&run, &run, &info, &status, clock)
 }
 
 /// Returns true if a word of a command line may be `--info-file`, `--status-file` or `-I`, all of

@@ -11,7 +11,7 @@ use super::overview::{self, Overview, State};
 use super::{bounded, probe};
 use crate::manage::error::CommandError;
 use crate::manage::limits::{
-    FILE_TIME_LAG, LOOK_INTERVAL_HUNG, LOOK_INTERVAL_MAX, LOOK_INTERVAL_MIN,
+    FILE_TIME_LAG, JOURNAL_INTERVAL, LOOK_INTERVAL_HUNG, LOOK_INTERVAL_MAX, LOOK_INTERVAL_MIN,
 };
 use crate::manage::registry::Registry;
 use crate::manage::registry::pattern::Patterns;
@@ -29,6 +29,8 @@ pub(crate) struct Watch {
     directories: [Option<Version>; 3],
     /// When everything was looked at, systemd included.
     looked: Option<Instant>,
+    /// When the journal was read.
+    read: Option<Instant>,
     /// True if everything has to be looked at as soon as that is allowed.
     is_stale: bool,
 }
@@ -71,7 +73,15 @@ impl Watch {
     /// Nothing has been looked at yet.
     pub(crate) fn new(registry: Registry, patterns: Patterns) -> Watch {
         let directories = [None; 3];
-        Watch { registry, patterns, all: Vec::new(), directories, looked: None, is_stale: false }
+        Watch {
+            registry,
+            patterns,
+            all: Vec::new(),
+            directories,
+            looked: None,
+            read: None,
+            is_stale: false,
+        }
     }
 
     /// What is known of the instances, by name.
@@ -82,7 +92,7 @@ impl Watch {
     /// Looks at what may have changed since the last time. Returns false if nothing has.
     ///
     /// # Errors
-    /// Those of [`overview::look`]. What was known before stays.
+    /// Those of [`overview::look_with`]. What was known before stays.
     pub(crate) fn refresh(&mut self) -> Result<bool, CommandError> {
         let Some(looked) = self.looked else { return self.look().map(|()| true) };
         let signs = self.signs();
@@ -127,9 +137,15 @@ impl Watch {
     /// Looks at everything.
     fn look(&mut self) -> Result<(), CommandError> {
         let begun = SystemTime::now() - FILE_TIME_LAG;
-        self.looked = Some(Instant::now());
+        let now = Instant::now();
+        self.looked = Some(now);
         self.directories = directories(&self.registry);
-        let found = overview::look(&self.registry, &self.patterns)?;
+        // A journal may be large.
+        let is_old = self.read.is_none_or(|read| now.duration_since(read) >= JOURNAL_INTERVAL);
+        let known = (!is_old && !self.is_stale)
+            .then(|| self.all().map(|one| (one.name.clone(), one.notes.clone())).collect());
+        self.read = if known.is_none() { Some(now) } else { self.read };
+        let found = overview::look_with(&self.registry, &self.patterns, known)?;
         self.is_stale = false;
         let watched = found.into_iter().map(|overview| {
             let place = Arc::new(Place::of(&self.registry, &overview));

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manage::commands::row::Row;
+use crate::manage::commands::status::row::Row;
 use crate::manage::inspect::watch::Watch;
 use crate::sys::process::left_behind;
 

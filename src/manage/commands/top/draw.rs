@@ -9,7 +9,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 
 use super::view::{Prompt, Text, View};
-use crate::manage::commands::row::HEADER;
+use crate::manage::commands::status::row::HEADER;
 use crate::manage::output::{escape_control, span};
 
 /// The columns of a table.
@@ -144,8 +144,9 @@ fn draw_table(buffer: &mut Buffer, area: Rect, view: &mut View, now: SystemTime)
     let (header, body) = split_first(area, area.height >= 2);
     view.room = usize::from(body.height);
     view.scroll();
-    let cells =
-        |row: &crate::manage::commands::row::Row| row.cells(now).map(|cell| escape_control(&cell));
+    let cells = |row: &crate::manage::commands::status::row::Row| {
+        row.cells(now).map(|cell| escape_control(&cell))
+    };
     let rows: Vec<_> = view.shown().map(|(row, selected)| (row, cells(row), selected)).collect();
     let mut needed = HEADER.map(columns);
     for (_, cells, _) in &rows {

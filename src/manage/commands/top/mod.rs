@@ -23,7 +23,7 @@ use self::session::{Session, SessionEnd};
 use self::view::View;
 use super::attach::signals::Signals;
 use super::fallback;
-use super::row;
+use super::status::row;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::watch::Watch;
 use crate::manage::limits::FIRST_LOOK_TIMEOUT;

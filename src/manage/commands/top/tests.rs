@@ -3,13 +3,13 @@ use std::time::{Duration, SystemTime};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::{Color, Modifier};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::collector::Found;
 use super::draw;
 use super::keys::Key;
 use super::view::{Action, Prompt, View};
-use crate::manage::commands::row::Row;
+use crate::manage::commands::status::row::Row;
 
 /// A row as it comes from the process that looks.
 fn row(name: &str, state: &str, restarts: u64, up: u64) -> Row {
@@ -24,9 +24,23 @@ fn row(name: &str, state: &str, restarts: u64, up: u64) -> Row {
         "restarts": [restarts, restarts * 2],
         "users": 1,
         "notes": [],
-        "end": { "what": "exit 3", "time": time(125), "life": 9, "is_wanted": false },
+        "end": end("exit 3", time(125)),
     }))
     .unwrap()
+}
+
+fn end(what: &str, time: Value) -> Value {
+    json!({
+        "what": what,
+        "time": time,
+        "life": 9,
+        "is_wanted": false,
+        "is_server": false,
+        "pid": 7,
+        "code": 3,
+        "signal": null,
+        "cause": null,
+    })
 }
 
 fn view(rows: Vec<Row>) -> View {
@@ -139,10 +153,8 @@ fn no_size_is_too_small() {
 #[test]
 fn what_others_have_written_is_escaped() {
     let mut hostile = row("a\x1b[2J\u{202e}b", "Running", 0, 1);
-    let value =
-        json!({ "what": "\x1b]0;x\x07\nexit", "time": null, "life": null, "is_wanted": false });
     let mut text = serde_json::to_value(&hostile).unwrap();
-    text["end"] = value;
+    text["end"] = end("\x1b]0;x\x07\nexit", json!(null));
     text["notes"] = json!(["! log: \u{9b}31m"]);
     hostile = serde_json::from_value(text).unwrap();
     let mut view = view(vec![hostile]);

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::collector::Found;
 use super::keys::Key;
-use crate::manage::commands::row::Row;
+use crate::manage::commands::status::row::Row;
 use crate::manage::output::{escape_control, is_harmful};
 
 /// What the view can't do itself.
@@ -45,7 +45,7 @@ impl Sort {
         })
     }
 
-    /// Where it is in [`HEADER`](crate::manage::commands::row::HEADER).
+    /// Where it is in [`HEADER`](crate::manage::commands::status::row::HEADER).
     pub(super) fn column(self) -> usize {
         match self {
             Sort::Name => 0,

@@ -1,5 +1,7 @@
 //! `status` shows the servers and children of instances.
 
+pub(crate) mod row;
+
 use std::cmp::Reverse;
 use std::io::IsTerminal;
 use std::time::SystemTime;
@@ -7,10 +9,11 @@ use std::time::SystemTime;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::fallback;
-use super::row::{self, HEADER, Row};
+use self::row::{HEADER, Row};
+use crate::manage::commands::fallback;
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::overview::{self, Overview};
+use crate::manage::inspect::probe::ServerStatus;
 use crate::manage::inspect::proc::{self, Process};
 use crate::manage::limits::LINE_MAX;
 use crate::manage::output::{self, span};
@@ -64,7 +67,7 @@ fn print_table(
     now: SystemTime,
 ) -> Result<(), crate::manage::error::CommandError> {
     let more: &[&str] =
-        if is_wide { &["SERVER", "CHILD", "CPU", "MEMORY", "CONSOLE"] } else { &[] };
+        if is_wide { &["SERVER", "CHILD", "CPU TIME", "MEMORY", "CONSOLE"] } else { &[] };
     let insert = |mut cells: Vec<String>, wide: Vec<String>| {
         cells.splice(5..5, wide);
         cells
@@ -145,7 +148,11 @@ fn of_programs(one: &Overview) -> Value {
         "wrong": one.is_wrong(),
         "last": one.ends.first().map(|end| &end.what),
         "last_time": one.ends.first().and_then(|end| end.time).map(proc::seconds),
+        "last_code": one.ends.first().and_then(|end| end.code),
+        "last_signal": one.ends.first().and_then(|end| end.signal),
+        "last_cause": one.ends.first().map(|end| &end.cause),
         "trouble": one.trouble,
+        "journal_dropped": one.notes.dropped,
         "unit": one.unit.as_ref().map(|unit| json!({
             "active_state": unit.get("ActiveState"),
             "result": unit.get("Result"),
@@ -154,7 +161,7 @@ fn of_programs(one: &Overview) -> Value {
         "server_since": live.and_then(|live| live.since).map(proc::seconds),
         "child_pid": live.and_then(|live| pid(live.child.as_ref())),
         "child_since": live.and_then(|live| live.child_since).map(proc::seconds),
-        "endpoints": live.map(|live| live.endpoints.clone()).unwrap_or_default(),
+        "endpoints": live.map(ServerStatus::all_endpoints).unwrap_or_default(),
         "status": live.and_then(|live| live.status.clone()),
     })
 }

@@ -34,7 +34,9 @@ impl Row {
     pub(crate) fn of(one: &Overview) -> Row {
         let restarts = |pointer| one.field(pointer)?.as_u64();
         let trouble = one.trouble.iter().map(|trouble| format!("! {trouble}"));
-        let mode = one.mode().filter(|mode| *mode != "ON").map(str::to_owned);
+        let by = one.mode_change.as_ref().map(|change| format!(" by {}", change.person()));
+        let mode = one.mode().filter(|mode| *mode != "ON");
+        let mode = mode.map(|mode| format!("{mode}{}", by.unwrap_or_default()));
         Row {
             name: one.name.clone(),
             state: one.state,
