@@ -124,6 +124,9 @@ pub(crate) const WORKER_STACK: usize = 1 << 20;
 /// How many characters of a message are shown. A path has up to 4095.
 pub(crate) const MESSAGE_MAX: usize = 1000;
 
+/// How many characters the value of a label of `metrics` has. A name of an instance has fewer.
+pub(crate) const LABEL_MAX: usize = 200;
+
 /// How many bytes of one file are read at a time from its end. What is read is also parsed.
 pub(crate) const TAIL_CHUNK: usize = 16 << 10;
 
@@ -141,6 +144,27 @@ pub(crate) const FOLLOW_LINES: usize = 10;
 
 /// How many lines `logs` shows if it is not told: a few screens.
 pub(crate) const LOG_LINES: usize = 100;
+
+/// How many lines of a child are shown before its end: what fits on a screen for three ends.
+pub(crate) const LAST_LINES: usize = 10;
+
+/// How many entries of the journal are read for these lines. The server itself says ten lines at each
+/// end and start.
+pub(crate) const LAST_LINES_JOURNAL: usize = 500;
+
+/// How long coredumpctl may take to list the core dumps of one unit.
+pub(crate) const COREDUMPCTL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much later than the end of its process a core dump may be recorded: systemd-coredump records the
+/// time at which it was called, in whole seconds.
+pub(crate) const CORE_LATE: Duration = Duration::from_secs(2);
+
+/// How many ends `why` shows: as many as a status file keeps.
+pub(crate) const ENDS_SHOWN: usize = 3;
+
+/// An end that is older than this is no reason to do anything about an instance that runs, and no news
+/// to `doctor`.
+pub(crate) const RECENT_END: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a live view looks at the times of files, and shows how long a child has been running.
 pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(1);

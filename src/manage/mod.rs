@@ -22,7 +22,7 @@
 //! | [`mod@commands::add`], [`commands::remove`], [`commands::edit`], [`commands::enable`], [`commands::control`] | commands that change something |
 //! | [`inspect`] | the running servers and their children |
 //! | [`timestamp`] | times as users write them |
-//! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
+//! | [`commands::list`], [`commands::status`], [`commands::why`], [`commands::events`], [`commands::logs`], [`commands::metrics`], [`commands::doctor`] | commands that change nothing |
 //! | [`mod@commands::top`] | shows the table of `status` and goes on showing it |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
@@ -48,8 +48,8 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
-    add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
-    remove, status, top,
+    add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, metrics,
+    pager, remove, status, top, why,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -147,8 +147,10 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
         "top" => top::top(&registry, arguments, is_default, json),
+        "why" => why::why(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
+        "metrics" => metrics::metrics(&registry, arguments, is_default, json),
         "mode" => control::request::mode(&registry, arguments, is_default, json),
         "kill" => control::request::kill(&registry, arguments, is_default, json),
         "send" => attach::send::send(&registry, arguments, is_default),
@@ -158,7 +160,9 @@ fn command(matches: &ArgMatches) -> CommandResult {
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
     match name {
-        "add" | "events" | "logs" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
+        "add" | "events" | "logs" | "metrics" | "set" | "status" | "upgrade" | "doctor" | "why" => {
+            left_behind(run)
+        }
         _ => run(),
     }
 }
