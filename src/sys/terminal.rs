@@ -90,6 +90,11 @@ impl Terminal {
         }
     }
 
+    /// Returns true if another group of processes has the terminal.
+    pub(crate) fn is_in_background(&self) -> bool {
+        is_in_background(&self.file)
+    }
+
     /// Returns the file to read from and write to.
     pub(crate) fn file(&self) -> &File {
         &self.file

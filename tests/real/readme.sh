@@ -84,9 +84,10 @@ attached() { dialogue "$2" nsenter -t "$init" --mount --pid --cgroup --root --wd
 welcome='"Welcome to procServ"'
 speaks='"echo =\$((6*7))=\r" =42='
 block "Quick start for EPICS 1" | sed 's/  *#.*//' >"$scratch/quick"
-check "five lines" [ "$(wc -l <"$scratch/quick")" = 5 ]
+check "six lines" [ "$(wc -l <"$scratch/quick")" = 6 ]
 while read -r command <&3; do
     case $command in
+    *top*) check "$command" attached "$command" '"1 instance" q' ;;
     *attach*) check "$command" within 10 attached "$command" "$welcome $speaks \x1d {keeps running}" ;;
     *) check "$command" eval "in_systemd $command >>\"\$scratch/quick.out\"" ;;
     esac

@@ -23,6 +23,7 @@ mod requests;
 mod roles;
 mod running;
 mod shared;
+mod top;
 mod why;
 
 use crate::support::Case;
@@ -51,6 +52,7 @@ pub(crate) fn cases() -> Vec<Case> {
         requests::cases(),
         attach_trouble::cases(),
         why::cases(),
+        top::cases(),
     ];
     all.into_iter().flatten().collect()
 }
