@@ -23,7 +23,7 @@
 //! | [`mod@commands::add`], [`commands::remove`], [`commands::edit`], [`commands::enable`], [`commands::control`] | commands that change something |
 //! | [`inspect`] | the running servers and their children |
 //! | [`timestamp`] | times as users write them |
-//! | [`commands::list`], [`commands::status`], [`commands::why`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
+//! | [`commands::list`], [`commands::status`], [`commands::why`], [`commands::events`], [`commands::logs`], [`commands::metrics`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
 //! | [`commands::control::upgrade`] | replaces the program of running servers |
@@ -49,8 +49,8 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
-    add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
-    remove, status, why,
+    add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, metrics,
+    pager, remove, status, why,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -150,6 +150,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "why" => why::why(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
+        "metrics" => metrics::metrics(&registry, arguments, is_default, json),
         "mode" => control::request::mode(&registry, arguments, is_default, json),
         "kill" => control::request::kill(&registry, arguments, is_default, json),
         "send" => attach::send::send(&registry, arguments, is_default),

@@ -17,6 +17,7 @@ mod hostile;
 mod hung;
 mod image;
 mod logs;
+mod metrics;
 mod overview;
 mod requests;
 mod roles;
@@ -37,6 +38,7 @@ pub(crate) fn cases() -> Vec<Case> {
         hostile::cases(),
         hung::cases(),
         logs::cases(),
+        metrics::cases(),
         overview::cases(),
         doctor::cases(),
         events::cases(),
