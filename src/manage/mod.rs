@@ -12,6 +12,7 @@
 //! | [`registry::edit`] | changes of configuration files |
 //! | [`registry::pattern`] | patterns of names |
 //! | [`registry::sysroot`] | paths below `--root` |
+//! | [`bounded`] | work that may never end, such as reading a disk that hangs |
 //! | [`files`] | reading files that other users may have put in place |
 //! | [`output`] | what commands print |
 //! | [`limits`] | every size and timeout |
@@ -30,6 +31,7 @@
 //! | [`commands::complete`] | names of instances, for shells |
 //! | [`commands::conserver`] | writes a configuration for conserver |
 
+pub(crate) mod bounded;
 pub mod cli;
 pub(crate) mod commands;
 pub(crate) mod error;
@@ -160,9 +162,8 @@ fn command(matches: &ArgMatches) -> CommandResult {
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
     match name {
-        "add" | "events" | "logs" | "metrics" | "set" | "status" | "upgrade" | "doctor" | "why" => {
-            left_behind(run)
-        }
-        _ => run(),
+        // An editor may live on at the interrupt key, and its parent then, too.
+        "edit" => run(),
+        _ => left_behind(run),
     }
 }

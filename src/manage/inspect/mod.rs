@@ -1,7 +1,6 @@
 //! Running servers and their children, and what they have written.
 
 pub(crate) mod api;
-pub(crate) mod bounded;
 pub(crate) mod ends;
 pub(crate) mod events;
 pub(crate) mod journal;
@@ -16,3 +15,5 @@ pub(crate) mod trouble;
 pub(crate) mod units;
 pub(crate) mod users;
 pub(crate) mod watch;
+
+pub(crate) use super::bounded;
