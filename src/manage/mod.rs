@@ -164,6 +164,8 @@ fn command(matches: &ArgMatches) -> CommandResult {
     match name {
         // An editor may live on at the interrupt key, and its parent then, too.
         "edit" => run(),
+        // The process that the user's shell started is the one to stop and to end with a sane terminal.
+        "top" => run(),
         _ => left_behind(run),
     }
 }

@@ -2,15 +2,19 @@
 need tmux
 
 # terminal COLUMNS ROWS
+terminals=0
 terminal() {
-    tmux -S "$scratch/tmux" -f /dev/null new-session -d -x "$1" -y "$2" \
+    # A socket of its own, as the server of the terminal before may still be ending.
+    terminals=$((terminals + 1))
+    in_tmux -f /dev/null new-session -d -x "$1" -y "$2" \
         "nsenter -t $init --mount --pid --cgroup --root --wd env -i TERM=screen-256color HOME=/root \
             PATH=/usr/local/bin:/usr/bin:/bin PS1='# ' bash --norc --noprofile"
     shows '#'
 }
-close_terminal() { tmux -S "$scratch/tmux" kill-server; }
-screen() { tmux -S "$scratch/tmux" capture-pane -p "$@"; }
-keys() { tmux -S "$scratch/tmux" send-keys "$@"; }
+in_tmux() { tmux -S "$scratch/tmux$terminals" "$@"; }
+close_terminal() { in_tmux kill-server; }
+screen() { in_tmux capture-pane -p "$@"; }
+keys() { in_tmux send-keys "$@"; }
 # types COMMAND
 types() { keys -l "$1" && keys Enter; }
 # has TEXT: a regular expression.

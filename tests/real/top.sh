@@ -15,8 +15,8 @@ procs() { in_systemd manage-procs "$@"; }
 server() { procs status --json "$1" | grep -o '"server_pid": [0-9]*'; }
 # sees DESCRIPTION TEXT: within ten seconds the screen has that. Of a failure the screen is kept.
 sees() { check "$1" within 10 has "$2" && { [ "$failed" = 0 ] || screen >"$scratch/screen"; }; }
-flag() { [ "$(tmux -S "$scratch/tmux" display-message -p "#{$1}")" = "$2" ]; }
-resize() { tmux -S "$scratch/tmux" resize-window -x "$1" -y "$2"; }
+flag() { [ "$(in_tmux display-message -p "#{$1}")" = "$2" ]; }
+resize() { in_tmux resize-window -x "$1" -y "$2"; }
 is_sane() {
     types "clear; stty -a | cmp - /tmp/before && echo the"" same"
     within 10 has '^the same' && flag alternate_on 0 && flag cursor_flag 1
