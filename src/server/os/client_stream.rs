@@ -121,6 +121,14 @@ impl Connection for ClientStream {
             ClientStream::Api(_) => ConnectionKind::Api,
         }
     }
+
+    fn hang_up(&self) -> Option<io::Result<()>> {
+        fd::hang_up(self.file())
+    }
+
+    fn expect_hang_up(&self) {
+        fd::tune_half_closed_tcp(self.file());
+    }
 }
 
 /// The peer of a socket.

@@ -3,6 +3,7 @@
 
 mod announce;
 mod api;
+mod half_closed;
 mod history;
 mod history_memory;
 mod ipv6;
@@ -18,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let all = [
         announce::cases(),
         api::cases(),
+        half_closed::cases(),
         history::cases(),
         history_memory::cases(),
         ipv6::cases(),
