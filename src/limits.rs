@@ -281,6 +281,10 @@ pub(crate) const STATUS_FILE_MAX: u64 = 1 << 20;
 /// The status file is replaced at most this often.
 pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
+/// The status file is so old at most when the log has got more. Whoever draws a rate of it asks a few
+/// times a minute.
+pub(crate) const STATUS_OUTPUT_INTERVAL: Duration = Duration::from_secs(15);
+
 // Upgrades.
 
 /// How long an upgrade waits for the answer of the new program, and then for the log.

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use super::Registry;
 use super::configuration::{NOBODY, Sources};
 use super::shlex;
+use super::sockets::check_group;
 use crate::cli;
 use crate::config::{Config, RestartPolicy, control_char};
 use crate::manage::limits::STOP_MARGIN;
@@ -37,6 +38,9 @@ pub(crate) struct Instance {
     /// The control endpoint, in procServ's notation. `None`: the Unix socket of the run directory
     /// alone.
     pub(crate) port: Option<String>,
+    /// The group that may type and command, beside the user. procServ's own helper does not know this
+    /// key.
+    pub(crate) control_group: Option<String>,
     /// The machine that starts the instance, for systemd's `ConditionHost=`.
     pub(crate) host: Option<String>,
     /// Assignments, in the notation of systemd's `Environment=`.
@@ -56,12 +60,13 @@ pub(crate) struct Instance {
 }
 
 /// The keys that a section may have. Others may be there for sections to refer to.
-pub(crate) const KEYS: [&str; 13] = [
+pub(crate) const KEYS: [&str; 14] = [
     "command",
     "chdir",
     "user",
     "group",
     "port",
+    "control_group",
     "instance",
     "host",
     "environment",
@@ -104,6 +109,10 @@ impl Instance {
         } else if !is_given("user")? {
             user = None;
         }
+        let control_group = value("control_group")?;
+        if let Some(group) = &control_group {
+            check_group(group).map_err(|problem| format!("control_group: {problem}"))?;
+        }
         let instance = Instance {
             name: name.to_owned(),
             file: sources.files(name).last().cloned().unwrap_or_default(),
@@ -114,6 +123,7 @@ impl Instance {
             user,
             group,
             port: value("port")?.filter(|port| port != "0"),
+            control_group,
             host: value("host")?,
             environment: value("environment")?,
             env_file: value("env_file")?,
@@ -150,8 +160,7 @@ impl Instance {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let chdir = text(self.chdir.clone());
         let (info, status) = (text(run.join("info")), text(run.join("status")));
-        // Without the mode, only the user of the instance could connect.
-        let api = format!("unix:::0660:{}", text(run.join("api")));
+        let api = self.api_endpoint(&run);
         let fixed = [
             "--foreground",
             if self.fdstore { "--fdstore" } else { "--notify" },
@@ -183,7 +192,7 @@ impl Instance {
                 rotation,
             ]);
         }
-        for endpoint in self.endpoints(&text(run.join("control"))) {
+        for endpoint in self.endpoints(&run) {
             arguments.extend(["--port".to_owned(), endpoint]);
         }
         if let Some(text) = &self.stop_input {
@@ -216,19 +225,6 @@ impl Instance {
         registry.logs_directory(&self.name).join("events")
     }
 
-    /// The control endpoints. Beside a TCP port there is the Unix socket `control` for those who
-    /// have access to the instance's group, as programs find an instance by that socket.
-    fn endpoints(&self, control: &str) -> Vec<String> {
-        match &self.port {
-            // Without owner, group and mode before the path, a colon in the path would end one of
-            // them.
-            None if control.contains(':') => vec![format!("unix::::{control}")],
-            None => vec![format!("unix:{control}")],
-            Some(port) if is_tcp(port) => vec![format!("unix:::0660:{control}"), port.clone()],
-            Some(port) => vec![port.clone()],
-        }
-    }
-
     /// What the server makes of that command line.
     ///
     /// # Errors
@@ -254,12 +250,6 @@ pub(super) fn truth(text: &str) -> Option<bool> {
         "0" | "no" | "false" | "off" => Some(false),
         _ => None,
     }
-}
-
-/// Returns true if an endpoint in procServ's notation is a TCP port.
-fn is_tcp(endpoint: &str) -> bool {
-    let address = endpoint.strip_prefix("raw:").unwrap_or(endpoint);
-    !address.starts_with("unix:") && !address.starts_with("fd:")
 }
 
 /// Checks that the user of the instance `name` is root only if the file says `user = root`.

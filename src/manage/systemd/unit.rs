@@ -76,6 +76,10 @@ pub(crate) fn text(
         if let Some(group) = &instance.group {
             line(format!("Group={group}"));
         }
+        // Only a member of a group may give a socket to it (chown(2)).
+        if let Some(group) = &instance.control_group {
+            line(format!("SupplementaryGroups={group}"));
+        }
     }
     unit.push_str(RESILIENCE);
     unit.push_str(if instance.fdstore { SURVIVAL } else { REPLACEMENT });
@@ -240,6 +244,7 @@ fn settings(text: &str) -> Vec<&str> {
     let keys = [
         "User=",
         "Group=",
+        "SupplementaryGroups=",
         "Environment=",
         "EnvironmentFile=",
         "ConditionPathIsDirectory=",

@@ -9,6 +9,7 @@ use std::os::unix::fs::symlink;
 cases![
     a_system_unit_has_these_directives,
     a_child_survives_its_server_by_these,
+    a_member_of_the_group_may_give_it_sockets,
     a_child_that_says_when_it_is_ready_may_take_its_time,
     a_child_that_is_typed_to_has_time_to_end,
     events_may_be_off,
@@ -76,6 +77,19 @@ fn a_child_survives_its_server_by_these(_: &TestEnv) {
     assert!(
         system_unit("fdstore = 2\n", &[]).unwrap_err().contains("fdstore: \"2\" is not yes or no")
     );
+}
+
+fn a_member_of_the_group_may_give_it_sockets(_: &TestEnv) {
+    let unit = system_unit("control_group = ops\n", &[]).unwrap();
+    assert_eq!(directive(&unit, "SupplementaryGroups").unwrap(), "ops");
+    assert_eq!(directive(&system_unit("", &[]).unwrap(), "SupplementaryGroups"), None);
+    // systemd of a user may not change groups.
+    let fleet = Fleet::new();
+    fleet.file(MAIN, "[a]\ncommand = x\ncontrol_group = ops\n");
+    fs::create_dir(fleet.path("generated")).unwrap();
+    generate(&fleet, &fleet.path("generated"));
+    let unit = fleet.read("generated/procserv-a.service");
+    assert_eq!(directive(&unit, "SupplementaryGroups"), None);
 }
 
 fn a_child_that_says_when_it_is_ready_may_take_its_time(_: &TestEnv) {

@@ -59,7 +59,9 @@ fn without_events(fleet: &Fleet, endpoints: &[&str], words: &[&str]) -> Vec<Stri
     ]
     .map(str::to_owned)
     .into();
-    for endpoint in endpoints {
+    let rights = endpoints[0].trim_start_matches("unix:").trim_end_matches("RUN/control");
+    let more = [format!("raw:unix:{rights}RUN/raw"), format!("view:unix:{rights}RUN/view")];
+    for endpoint in endpoints.iter().copied().chain(more.iter().map(String::as_str)) {
         all.extend(["--port".to_owned(), endpoint.replace("RUN", &run)]);
     }
     all.extend(words.iter().map(|word| (*word).to_owned()));
