@@ -7,6 +7,7 @@ mod half_closed;
 mod history;
 mod history_memory;
 mod ipv6;
+mod keyboard;
 mod networks;
 mod raw;
 mod telnet;
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         history::cases(),
         history_memory::cases(),
         ipv6::cases(),
+        keyboard::cases(),
         networks::cases(),
         raw::cases(),
         telnet::cases(),
