@@ -121,6 +121,8 @@ pub(crate) trait Connection: NonblockingIo + AsFd {
     fn hang_up(&self) -> Option<io::Result<()>>;
     /// Has the system find out soon if the other side, which has ended its input, closes the connection.
     fn expect_hang_up(&self);
+    /// At most how many of the bytes that were written the peer has not read.
+    fn unread(&self) -> usize;
 }
 
 /// A listening socket. Dropped, it is closed, and its file removed.
