@@ -29,6 +29,10 @@ pub(crate) const CONNECT_QUIET: Duration = Duration::from_millis(300);
 /// more.
 pub(crate) const ATTACH_QUEUE_MAX: usize = 64 << 10;
 
+/// Standard input has ended and has been sent: a console without telnet that says nothing for so long
+/// has answered.
+pub(crate) const ANSWER_QUIET: Duration = Duration::from_secs(2);
+
 /// Bytes that a user has typed or pasted and the server has not accepted. More are not read, and
 /// then the detach key behind them has no effect.
 pub(crate) const TYPED_MAX: usize = 64 << 20;

@@ -101,6 +101,12 @@ impl Terminal {
     }
 }
 
+/// Returns true if [`Terminal::open`] would open a terminal behind `fd`.
+pub(crate) fn can_be_used(fd: impl AsFd) -> bool {
+    let usable = |file: File| !is_in_background(&file) && termios::tcgetattr(&file).is_ok();
+    reopen(fd.as_fd()).is_ok_and(usable)
+}
+
 /// Opens the terminal behind `fd` once more by its name. Unlike a duplicate, the new descriptor
 /// does not share its O_NONBLOCK flag with the programs that have the terminal open.
 ///
