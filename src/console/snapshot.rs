@@ -17,6 +17,7 @@ use super::clients::backpressure::Backpressure;
 use super::clients::client::Client;
 use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
+use super::clients::window::{ChildWindow, ClientWindow};
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
@@ -60,6 +61,8 @@ pub struct Snapshot {
     recent_restarts: RecentRestarts,
     #[cbor(n(14), default)]
     announced: Vec<(ClientId, String)>,
+    #[cbor(n(15), default)]
+    window: ChildWindow,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -83,6 +86,8 @@ struct ClientSnapshot {
     backpressure: Backpressure,
     #[cbor(n(8), default)]
     commands: CommandRate,
+    #[cbor(n(9), default)]
+    window: ClientWindow,
 }
 
 impl Snapshot {
@@ -116,6 +121,7 @@ impl Console {
             taken: client.taken,
             backpressure: client.backpressure,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
+            window: client.window,
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
@@ -134,6 +140,7 @@ impl Console {
             troubles,
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
+            window: self.window,
         }
     }
 
@@ -150,6 +157,7 @@ impl Console {
             taken: 0,
             backpressure: Backpressure::None,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
+            window: client.window,
         });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
@@ -167,6 +175,7 @@ impl Console {
             troubles: Vec::new(),
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
+            window: self.window,
         }
     }
 
@@ -224,6 +233,7 @@ impl Console {
         console.troubles = subsystem::restore(snapshot.failing, snapshot.troubles);
         console.recent_restarts = snapshot.recent_restarts;
         console.announced = snapshot.announced.into_iter().collect();
+        console.window = snapshot.window;
         let runs = console.supervisor.running().is_some();
         match snapshot.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,
@@ -240,11 +250,12 @@ fn restore_client(
     head: u64,
 ) -> Result<Client, InvalidSnapshot> {
     let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
+    let window = snapshot.window;
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }
     let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
     // A larger number means the same.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure })
+    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, window })
 }

@@ -11,11 +11,12 @@ use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 use nix::sys::stat::{SFlag, fstat};
 
 use super::{Connection, NonblockingIo, PeerIdentity};
+use crate::config::WindowSize;
 use crate::console::event::Role;
 use crate::handover::state::ConnectionKind;
 use crate::limits::DRAIN_MAX;
-use crate::sys::fd;
 use crate::sys::terminal::Terminal;
+use crate::sys::{fd, pty};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -120,6 +121,12 @@ impl Connection for ClientStream {
             ClientStream::Pipe(_) => ConnectionKind::Pipe,
             ClientStream::Api(_) => ConnectionKind::Api,
         }
+    }
+
+    fn window(&self) -> Option<WindowSize> {
+        let ClientStream::Terminal(terminal) = self else { return None };
+        let (columns, rows) = pty::window(terminal.file()).ok()?;
+        Some(WindowSize { columns, rows })
     }
 }
 
