@@ -40,8 +40,9 @@ use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use self::event::{ChildProcess, ChildSlot, ClientId, Effect, Event, Sink};
 pub use self::settings::Settings;
 use self::stream::buffer::StreamBuffer;
-pub use self::stream::reader::Chunk;
-use self::stream::reader::{Encoding, StreamReader};
+pub use self::stream::chunk::Chunk;
+use self::stream::encode::Encoding;
+use self::stream::reader::StreamReader;
 use self::subsystem::Troubles;
 use crate::config::RestartPolicy;
 

@@ -5,21 +5,8 @@
 need ps
 . "$here/machine.bash"
 
-manage=$(dirname "$PROCSERV_BIN")/manage-procs
-[ -x "$manage" ] || missing "$manage"
-PATH=/usr/local/bin:$PATH
-
-# As packages install them.
-bin=$root/usr/bin
-install "$PROCSERV_BIN" "$bin/procServ"
-rm -f "$root/usr/local/bin/procServ"
-install "$manage" "$bin/manage-procs"
-install "$contrib/links/procServ-launcher" "$bin/"
-for kind in system user; do
-    install -D "$contrib/links/systemd-procserv-generator-$kind" \
-        "$root/usr/lib/systemd/$kind-generators/systemd-procserv-generator-$kind"
-done
-mkdir -p "$root/etc/conserver" "$root/etc/procServ.d"
+install_tools
+mkdir -p "$root/etc/conserver"
 cat >"$root/etc/procServ.conf" <<'CONF'
 [by-hand]
 command = sh -c 'echo "I am $IOCNAME, $PROCSERV_NAME"; exec cat'
@@ -42,11 +29,10 @@ user = %%i
 command = 'cat
 CONF
 
-procs() { in_systemd manage-procs "$@"; }
 diagnosis=$scratch/said
 says() { grep -q -e "$1" "$scratch/said"; }
 said() { procs "$@" >"$scratch/said" 2>&1; }
-state() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
+state() { procs status --wide "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
 runs() { [ "$(state "$1")" = running ]; }
 field() { procs status --json "$1" 2>/dev/null | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p"; }
 child() { field "$1" child_pid; }

@@ -2,13 +2,17 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use super::Registry;
 use super::configuration::{NOBODY, Sources};
 use super::shlex;
 use super::sockets::check_group;
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, RestartPolicy, control_char};
+use crate::manage::limits::STOP_MARGIN;
 
 /// A configured server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +59,13 @@ pub(crate) struct Instance {
     /// True if the child outlives a server that is killed, with the help of systemd's file descriptor
     /// store. procServ's own helper does not know this key.
     pub(crate) fdstore: bool,
+    /// What the server types to the child when it is told to stop. procServ's own helper does not know
+    /// this key.
+    pub(crate) stop_input: Option<String>,
 }
 
 /// The keys that a section may have. Others may be there for sections to refer to.
-pub(crate) const KEYS: [&str; 15] = [
+pub(crate) const KEYS: [&str; 16] = [
     "command",
     "chdir",
     "user",
@@ -74,6 +81,7 @@ pub(crate) const KEYS: [&str; 15] = [
     "window",
     "events",
     "fdstore",
+    "stop_input",
 ];
 
 impl Instance {
@@ -131,6 +139,7 @@ impl Instance {
             window: value("window")?,
             events: switch("events", true)?,
             fdstore: switch("fdstore", false)?,
+            stop_input: value("stop_input")?,
         };
         // Most of the values become lines of a unit, and there a backslash at the end joins two lines.
         let texts = ["chdir", "user", "group", "port", "host", "environment", "env_file"];
@@ -142,8 +151,15 @@ impl Instance {
             }
         }
         // No command line can have one (execve(2)).
-        if instance.command.iter().chain(&instance.options).any(|word| word.contains('\0')) {
-            return Err("command or options: a zero byte".to_owned());
+        let words = instance.command.iter().chain(&instance.options).chain(&instance.stop_input);
+        if words.into_iter().any(|word| word.contains('\0')) {
+            return Err("command, options or stop_input: a zero byte".to_owned());
+        }
+        if let Some(text) = &instance.stop_input
+            && let Err(escape) = control_char::parse_text(text.as_bytes())
+        {
+            let escape = String::from_utf8_lossy(escape).into_owned();
+            return Err(format!("stop_input: {escape:?} is no escape"));
         }
         Ok(instance)
     }
@@ -192,6 +208,9 @@ impl Instance {
         for endpoint in self.endpoints(&run) {
             arguments.extend(["--port".to_owned(), endpoint]);
         }
+        if let Some(text) = &self.stop_input {
+            arguments.extend(["--stop-input".to_owned(), text.clone()]);
+        }
         arguments.extend(self.options.iter().cloned());
         arguments.extend(self.command.iter().cloned());
         arguments
@@ -201,6 +220,17 @@ impl Instance {
     /// started when the child says so.
     pub(crate) fn waits_for_text(&self) -> bool {
         self.options.iter().chain(&self.command).any(|word| word.starts_with("--rea"))
+    }
+
+    /// If the server types a text to the child at its end: how long systemd has to wait for that end.
+    pub(crate) fn stop_timeout(&self) -> Option<Duration> {
+        let text = self.stop_input.iter().flat_map(|text| ["--stop-input", text]);
+        let words = ["procServ", "--port", "0"].into_iter().chain(text).map(str::to_owned);
+        let words = words.chain(self.options.iter().chain(&self.command).cloned());
+        let restart = cli::parse(words.map(OsString::from).collect(), &|_| None).ok()?.restart;
+        let RestartPolicy { stop_input, grace, kill_signal, kill_orphans, .. } = restart;
+        let graces = u32::from(kill_signal != Signal::SIGKILL as i32) + u32::from(kill_orphans);
+        Some(stop_input?.wait + grace * graces + STOP_MARGIN)
     }
 
     /// The events file, unless the options of the instance name another.

@@ -46,6 +46,9 @@ pub(crate) fn text(
         // A child may take any time until it says that it is ready.
         line("TimeoutStartSec=infinity".to_owned());
     }
+    if let Some(timeout) = instance.stop_timeout() {
+        line(format!("TimeoutStopSec={}", timeout.as_secs()));
+    }
     if let Some(file) = &instance.env_file {
         line(format!("EnvironmentFile={file}"));
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::answer::AnswerReader;
 use super::console;
 use super::dialogue::{Dialogue, Received};
-use crate::manage::commands::request;
+use crate::manage::commands::control::request;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::api::ApiConnection;
 use crate::manage::limits::{REPLAY_QUIET, SEND_UNTIL, SEND_WAIT};

@@ -50,6 +50,8 @@ impl Target {
             None => (false, text),
         };
         let (telnet, text) = match text.strip_prefix("raw:") {
+            // The server refuses this order, too.
+            Some(rest) if rest.starts_with("view:") => return None,
             Some(rest) => (false, rest),
             None => (true, text),
         };

@@ -10,6 +10,7 @@ cases![
     events_go_where_the_section_says,
     the_terminal_is_as_the_section_says,
     a_child_may_survive_its_server,
+    a_child_may_be_typed_to_at_the_end,
     its_directory_is_chdir,
     the_child_knows_its_name,
     options_stand_before_or_behind_the_name,
@@ -111,6 +112,13 @@ fn a_child_may_survive_its_server(_: &TestEnv) {
     let fleet = fleet("fdstore = yes\n");
     let words = argv(&fleet, "a");
     assert!(words.contains(&"--fdstore".to_owned()) && !words.contains(&"--notify".to_owned()));
+}
+
+fn a_child_may_be_typed_to_at_the_end(_: &TestEnv) {
+    let fleet = fleet("stop_input = %% ^Uexit\\r\n");
+    let words = argv(&fleet, "a");
+    let at = words.iter().position(|word| word == "--stop-input").expect("the option");
+    assert_eq!(words[at + 1], "% ^Uexit\\r");
 }
 
 fn its_directory_is_chdir(_: &TestEnv) {
