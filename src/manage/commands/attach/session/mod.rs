@@ -19,6 +19,7 @@ use super::target::ConsoleConnection;
 use crate::manage::error::CommandError;
 use crate::manage::limits::{ATTACH_QUEUE_MAX, TYPED_MAX};
 use crate::reply_filter::ReplyFilter;
+use crate::sys::pty;
 use crate::sys::terminal::{Terminal, reopen};
 use crate::telnet::client::ClientDecoder;
 
@@ -146,6 +147,7 @@ impl<'a> Session<'a> {
             sent_end: !terminal_reads && options.watch,
             closed: None,
         };
+        session.look_at_window();
         session.queue_typed(typed);
         Ok(session)
     }
@@ -185,6 +187,10 @@ impl<'a> Session<'a> {
         let ready = self.wait(reads_server, reads_input)?;
         self.replay.update(reads_server);
         self.handle_signal()?;
+        // A server that does not read gets the last size later.
+        if self.to_server.len() < ATTACH_QUEUE_MAX && self.signals.window_changed() {
+            self.look_at_window();
+        }
         if ready.input {
             self.read_input()?;
         }
@@ -230,13 +236,30 @@ impl<'a> Session<'a> {
                 // Returns when this process is continued.
                 let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
                 self.retake_terminal();
+                self.look_at_window();
                 Ok(())
             }
             SIGCONT => {
                 self.retake_terminal();
+                self.look_at_window();
                 Ok(())
             }
             signal => Err(SessionEnd::Signal(signal)),
+        }
+    }
+
+    /// Tells the server the size of the terminal's window, if it asks for that and the size is another
+    /// one. Who only watches has no window that the server is to know.
+    fn look_at_window(&mut self) {
+        let (Some(terminal), Some(decoder)) = (&self.terminal, &mut self.decoder) else {
+            return;
+        };
+        if let Ok(size) = pty::window(terminal.file())
+            && !self.watch
+        {
+            let mut told = Vec::new();
+            decoder.set_window(size, &mut told);
+            self.to_server.extend(told);
         }
     }
 
