@@ -13,7 +13,7 @@ use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
 use super::child::recent_restarts::RecentRestarts;
 use super::child::supervisor::Supervisor;
-use super::clients::backpressure::Backpressure;
+use super::clients::backpressure::{Backpressure, Progress};
 use super::clients::client::Client;
 use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
@@ -88,6 +88,8 @@ struct ClientSnapshot {
     #[cbor(n(8), default)]
     commands: CommandRate,
     #[cbor(n(9), default)]
+    progress: Progress,
+    #[cbor(n(10), default)]
     window: ClientWindow,
 }
 
@@ -122,6 +124,7 @@ impl Console {
             taken: client.taken,
             backpressure: client.backpressure,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
+            progress: client.progress,
             window: client.window,
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
@@ -158,6 +161,7 @@ impl Console {
             taken: 0,
             backpressure: Backpressure::None,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
+            progress: Progress::default(),
             window: client.window,
         });
         Snapshot {
@@ -251,6 +255,7 @@ fn restore_client(
     head: u64,
 ) -> Result<Client, InvalidSnapshot> {
     let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
+    let progress = snapshot.progress;
     let window = snapshot.window;
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
@@ -258,5 +263,5 @@ fn restore_client(
     let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
     // A larger number means the same.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, window })
+    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, progress, window })
 }

@@ -1,6 +1,6 @@
 //! The connected clients: how they come and go, and the bytes that each is sent.
 
-use super::backpressure::Backpressure;
+use super::backpressure::{Backpressure, Progress};
 use super::window::ClientWindow;
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
@@ -23,6 +23,7 @@ pub(crate) struct Client {
     pub(crate) taken: u64,
     pub(crate) backpressure: Backpressure,
     pub(crate) window: ClientWindow,
+    pub(crate) progress: Progress,
 }
 
 impl Console {
@@ -49,6 +50,7 @@ impl Console {
             taken: 0,
             backpressure: Backpressure::None,
             window: ClientWindow::default(),
+            progress: Progress::default(),
         };
         self.clients.insert(id, client);
         self.audit_events.push_back(AuditEvent::Joined(id));
@@ -144,10 +146,9 @@ impl Console {
             client.replies = 0;
         }
         client.taken += count as u64;
+        client.progress.written(count);
         if client.reader.is_empty(&self.stream) {
             client.backpressure = Backpressure::None;
-        } else if let Backpressure::WaitingUntil { owed, .. } = &mut client.backpressure {
-            *owed = owed.saturating_sub(count);
         }
     }
 

@@ -121,6 +121,8 @@ pub(crate) trait Connection: NonblockingIo + AsFd {
     fn kind(&self) -> ConnectionKind;
     /// The size of its window, if it is a terminal.
     fn window(&self) -> Option<WindowSize>;
+    /// At most how many of the bytes that were written the peer has not read.
+    fn unread(&self) -> usize;
 }
 
 /// A listening socket. Dropped, it is closed, and its file removed.

@@ -18,6 +18,7 @@ mod hostile;
 mod hung;
 mod image;
 mod logs;
+mod metrics;
 mod overview;
 mod requests;
 mod roles;
@@ -38,6 +39,7 @@ pub(crate) fn cases() -> Vec<Case> {
         hostile::cases(),
         hung::cases(),
         logs::cases(),
+        metrics::cases(),
         overview::cases(),
         doctor::cases(),
         events::cases(),

@@ -67,9 +67,7 @@ fn child_and_clients_go_on(env: &TestEnv) {
 
 fn windows_are_kept(env: &TestEnv) {
     let mut unit = Unit::start(env, &["--window", "follow"], &["show-window"]);
-    let told = |columns: u8| {
-        [&b"\xff\xfa\x1f\0"[..], &[columns, 0, 24], b"\xff\xf0"].concat()
-    };
+    let told = |columns: u8| [&b"\xff\xfa\x1f\0"[..], &[columns, 0, 24], b"\xff\xf0"].concat();
     let [mut one, mut other] = [(); 2].map(|()| user(&unit.server));
     for (person, columns) in [(&mut one, 80), (&mut other, 90)] {
         person.send([b"\xff\xfb\x1f", &*told(columns), b"a"].concat());
