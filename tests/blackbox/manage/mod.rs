@@ -24,6 +24,7 @@ mod requests;
 mod roles;
 mod running;
 mod shared;
+mod why;
 
 use crate::support::Case;
 
@@ -51,6 +52,7 @@ pub(crate) fn cases() -> Vec<Case> {
         requests::cases(),
         attach_trouble::cases(),
         attach_window::cases(),
+        why::cases(),
     ];
     all.into_iter().flatten().collect()
 }
