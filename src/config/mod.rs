@@ -137,6 +137,30 @@ pub struct OverlapOptions {
     pub command: Option<u8>,
 }
 
+/// The size of a terminal's window, in character cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct WindowSize {
+    /// The width.
+    #[n(0)]
+    pub columns: u16,
+    /// The height.
+    #[n(1)]
+    pub rows: u16,
+}
+
+/// `--window`: the size of the window that the child's terminal has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WindowPolicy {
+    /// The kernel's default, 0 by 0.
+    #[default]
+    Unset,
+    /// The size of the client that typed last.
+    Follow,
+    /// This size, whatever clients have.
+    Fixed(WindowSize),
+}
+
 /// `--stop-input`: what is typed to the child at SIGTERM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopInput {
@@ -207,6 +231,8 @@ pub struct ChildOptions {
     pub user: Option<OsString>,
     /// `--listen`: the sockets that children are given.
     pub listen: Vec<ListenUri>,
+    /// `--term`: TERM in the child's environment.
+    pub term: Option<OsString>,
 }
 
 /// When children are started, and how they are ended.
@@ -308,6 +334,8 @@ pub struct ConsoleOptions {
     pub time_format: Vec<u8>,
     /// `--crlf`: CR LF and CR NUL from a client that speaks telnet are one CR.
     pub join_line_ends: bool,
+    /// `--window`.
+    pub window: WindowPolicy,
 }
 
 impl Default for ConsoleOptions {
@@ -321,6 +349,7 @@ impl Default for ConsoleOptions {
             style: MessageStyle::Current,
             time_format: b"%c".to_vec(),
             join_line_ends: true,
+            window: WindowPolicy::Unset,
         }
     }
 }

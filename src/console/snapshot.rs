@@ -17,6 +17,7 @@ use super::clients::backpressure::{Backpressure, Progress};
 use super::clients::client::Client;
 use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
+use super::clients::window::{ChildWindow, ClientWindow};
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
@@ -61,6 +62,8 @@ pub struct Snapshot {
     recent_restarts: RecentRestarts,
     #[cbor(n(14), default)]
     announced: Vec<(ClientId, String)>,
+    #[cbor(n(15), default)]
+    window: ChildWindow,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -86,6 +89,8 @@ struct ClientSnapshot {
     commands: CommandRate,
     #[cbor(n(9), default)]
     progress: Progress,
+    #[cbor(n(10), default)]
+    window: ClientWindow,
 }
 
 impl Snapshot {
@@ -120,6 +125,7 @@ impl Console {
             backpressure: client.backpressure,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
             progress: client.progress,
+            window: client.window,
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
@@ -138,6 +144,7 @@ impl Console {
             troubles,
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
+            window: self.window,
         }
     }
 
@@ -155,6 +162,7 @@ impl Console {
             backpressure: Backpressure::None,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
             progress: Progress::default(),
+            window: client.window,
         });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
@@ -172,6 +180,7 @@ impl Console {
             troubles: Vec::new(),
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
+            window: self.window,
         }
     }
 
@@ -229,6 +238,7 @@ impl Console {
         console.troubles = subsystem::restore(snapshot.failing, snapshot.troubles);
         console.recent_restarts = snapshot.recent_restarts;
         console.announced = snapshot.announced.into_iter().collect();
+        console.window = snapshot.window;
         let runs = console.supervisor.running().is_some();
         match snapshot.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,
@@ -246,11 +256,12 @@ fn restore_client(
 ) -> Result<Client, InvalidSnapshot> {
     let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
     let progress = snapshot.progress;
+    let window = snapshot.window;
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }
     let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
     // A larger number means the same.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, progress })
+    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, progress, window })
 }

@@ -40,6 +40,9 @@ impl<S: System> Server<S> {
             self.record_signal(Signal::SIGUSR2);
             self.restart(now);
         }
+        if pending.window {
+            self.look_at_windows(now);
+        }
         if pending.reopen {
             if let Some(records) = &mut self.records {
                 records.reopen();
@@ -57,6 +60,15 @@ impl<S: System> Server<S> {
             self.record_signal(Signal::SIGTERM);
             self.debug_line("SIGTERM: shutting down");
             self.console.handle(Event::Terminate, now);
+        }
+    }
+
+    /// Tells the console the size of each client's window that is a terminal of this machine.
+    pub(crate) fn look_at_windows(&mut self, now: Timestamps) {
+        for (&id, peer) in &self.peers {
+            if let Some(size) = peer.source.stream().window() {
+                self.console.handle(Event::Window { id, size }, now);
+            }
         }
     }
 
@@ -218,9 +230,13 @@ impl<S: System> Server<S> {
                     let who = connection.peer_identity().describe(endpoint);
                     self.console.handle(Event::Introduced { id, role, kind, who: &who }, now);
                 }
+                let window = connection.window();
                 let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer::new(source));
                 self.console.handle(Event::Joined { id, role, kind }, now);
+                if let Some(size) = window {
+                    self.console.handle(Event::Window { id, size }, now);
+                }
                 self.debug_line(&format!("client {} connected", token.0));
             }
             Err(error) => {

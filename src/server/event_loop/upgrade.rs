@@ -348,6 +348,8 @@ impl<S: System> Server<S> {
             records.set_subscribed(self.api.values().any(ApiSession::is_subscribed));
         }
         self.console.handle(event, now);
+        // SIGWINCH may have come when nobody handled it.
+        self.look_at_windows(now);
         match &mut self.old_child {
             Some(child) => child.poll_exit(),
             // After a crash, the old child was killed.

@@ -46,6 +46,10 @@ impl Run {
                 assert!(heard, "{id} is not heard any more");
             }
         }
+        for pipe in world.pipes.values().filter(|pipe| pipe.is_child) {
+            let heard = String::from_utf8_lossy(&pipe.received);
+            assert!(!heard.contains("watched"), "a viewer has typed");
+        }
         let disk = without_notes(&world.disk);
         // What the server left behind, and says so, is the end of the stream.
         let left = world

@@ -20,6 +20,7 @@ mod system;
 mod threads;
 mod trace;
 mod upgrade;
+mod windows;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ use self::api_check::Program;
 use self::peer_end::PeerEnd;
 use self::settings::{HOLDOFF, OTHER, Seconds, settings};
 use self::system::SimulatedSystem;
+use self::windows::WINDOW;
 use self::world::{Child, Id, Shared, World};
 use super::Server;
 use super::os::Clock;
@@ -43,9 +45,17 @@ use crate::sim_support;
 use crate::sys::fd;
 use crate::sys::process::ExitStatus;
 
-const LISTENER: Token = Token(0);
-/// The listener of programs. Other tokens are small numbers.
-const API_LISTENER: Token = Token(usize::MAX / 2);
+/// The listeners. Other tokens are small numbers.
+const LISTENERS: [(Token, Role); 3] = [
+    (Token(0), Role::User),
+    (Token(usize::MAX / 2), Role::Api),
+    (Token(usize::MAX / 2 + 1), Role::Viewer),
+];
+
+/// The place of the listener of a role among all.
+fn place_of(role: Role) -> usize {
+    LISTENERS.iter().position(|(_, other)| *other == role).unwrap()
+}
 
 /// The run of one seed.
 struct Run {
@@ -58,6 +68,8 @@ struct Run {
     greeting: usize,
     /// The other clients, with the length of the stream when they joined, at least and at most.
     clients: BTreeMap<Id, (usize, usize)>,
+    /// Those of the clients that can only watch.
+    viewers: BTreeSet<Id>,
     /// The clients of `--api`.
     programs: BTreeMap<Id, Program>,
     /// All clients that there ever were.
@@ -87,6 +99,7 @@ impl Run {
             reference,
             greeting,
             clients: BTreeMap::new(),
+            viewers: BTreeSet::new(),
             programs: BTreeMap::new(),
             everybody: BTreeSet::from([reference]),
             typed: 0,
@@ -177,21 +190,35 @@ impl Run {
             (0 | 1, _, _) if ids.len() < 6 => {
                 let room = 1 << (4 + world.random.below(12));
                 let id = world.add(room);
+                let role = if world.random.one_in(4) { Role::Viewer } else { Role::User };
                 world.pipe(id).raw = world.random.one_in(3);
-                world.waiting.push_back(id);
-                world
-                    .ready_events
-                    .push((LISTENER, super::os::Ready { readable: true, writable: false }));
+                world.connect(id, role);
+                if role == Role::Viewer {
+                    self.viewers.insert(id);
+                }
                 self.clients.insert(id, (0, usize::MAX));
                 self.everybody.insert(id);
-                world.print(&format!("client {id} connects"));
+                world.print(&format!("client {id} connects, {role:?}"));
             }
             (2 | 3, Some(id), _) => {
                 let most = 1 << world.random.below(17);
                 world.take(id, most);
                 world.print(&format!("client {id} takes {most}"));
             }
-            (4 | 5, Some(id), _) if !world.pipe(id).ended => {
+            (4 | 5, Some(id), _) if self.viewers.contains(&id) && !world.pipe(id).ended => {
+                // Nothing of this may have an effect.
+                let text = [&b"watched\r\x18\x14\x12"[..], WINDOW][world.random.below(2)];
+                world.send(id, text, false);
+                world.print(&format!("viewer {id} sends {text:?}"));
+            }
+            (4 | 5, Some(id), _)
+                if world.random.one_in(4) && !world.pipe(id).raw && !world.pipe(id).ended =>
+            {
+                let window = windows::told(&mut world.random);
+                world.send(id, &window, false);
+                world.print(&format!("client {id} tells {window:?}"));
+            }
+            (4 | 5, Some(id), _) if !self.viewers.contains(&id) && !world.pipe(id).ended => {
                 let flood = [&b"\x14"[..], b"\x18", b"\x18\x14"][world.random.below(3)];
                 let flood = flood.repeat(1 + world.random.below(60));
                 let text: &[u8] = match world.random.below(10) {
@@ -277,6 +304,9 @@ impl Run {
                     world.installed += 1;
                     world.print("another program is installed");
                 }
+            }
+            (15, _, _) if world.random.one_in(4) => {
+                windows::resize_terminal(&mut world, self.reference);
             }
             (15, _, _) if world.random.one_in(8) => {
                 world.signals.reopen = true;
@@ -385,6 +415,7 @@ fn simulate(seed: u64, verbose: bool, totals: &Totals) {
     }
     run.end_faults();
     run.check();
+    run.check_windows();
     let crashes = run.server.exit.is_none();
     if crashes {
         run.crash();

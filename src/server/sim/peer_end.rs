@@ -8,6 +8,7 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use super::world::{Id, Shared};
+use crate::config::WindowSize;
 use crate::console::event::ClientKind;
 use crate::handover::state::ConnectionKind;
 use crate::server::os::{Connection, Daemon, NonblockingIo, PeerIdentity, Process};
@@ -137,6 +138,10 @@ impl Connection for PeerEnd {
     }
 
     fn expect_hang_up(&self) {}
+
+    fn window(&self) -> Option<WindowSize> {
+        (self.kind == ClientKind::Terminal).then(|| self.world.borrow_mut().pipe(self.id).window)?
+    }
 }
 
 impl Process for PeerEnd {
@@ -150,6 +155,14 @@ impl Process for PeerEnd {
 
     fn signal(&self, signal: i32) {
         self.world.borrow_mut().end(self.id, ExitStatus::Signal(signal));
+    }
+
+    fn set_window(&self, size: WindowSize) {
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let pipe = world.pipe(self.id);
+        pipe.window = Some(size);
+        pipe.window_changes.push(now);
     }
 
     fn become_daemon(&mut self, daemon: Daemon) {

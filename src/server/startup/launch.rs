@@ -257,8 +257,9 @@ fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }
     let set = [("PROCSERV_INFO", OsStr::from_bytes(&info))];
+    let term = config.child.term.iter().map(|term| ("TERM", term.as_os_str()));
     let user = parts.identity.account.iter().flat_map(Account::variables);
-    let set: Vec<(&str, &OsStr)> = set.into_iter().chain(user).collect();
+    let set: Vec<(&str, &OsStr)> = set.into_iter().chain(term).chain(user).collect();
     let inherited = std::env::vars_os().filter(|(key, _)| {
         let sockets = !parts.child_sockets.is_empty() && is_about_sockets(key);
         let ours = key == handover::VARIABLE || set.iter().any(|(name, _)| key == name) || sockets;

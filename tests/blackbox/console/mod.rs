@@ -1,5 +1,5 @@
 //! What a client gets beyond procServ: the history, endpoints with IPv6 or without telnet, what telnet
-//! clients may ask for, watching without typing, networks that are let in, the words of 2.7.
+//! clients may ask for, watching without typing, the size of the window, networks that are let in, the words of 2.7.
 
 mod announce;
 mod api;
@@ -12,6 +12,7 @@ mod networks;
 mod raw;
 mod telnet;
 mod view;
+mod window;
 mod wording;
 
 use crate::support::Case;
@@ -29,6 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
         raw::cases(),
         telnet::cases(),
         view::cases(),
+        window::cases(),
         wording::cases(),
     ];
     all.into_iter().flatten().collect()

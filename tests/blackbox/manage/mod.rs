@@ -5,6 +5,7 @@ mod attach;
 mod attach_people;
 mod attach_raw;
 mod attach_trouble;
+mod attach_window;
 mod command_line;
 mod configuration;
 mod conserver;
@@ -51,6 +52,7 @@ pub(crate) fn cases() -> Vec<Case> {
         attach_raw::cases(),
         requests::cases(),
         attach_trouble::cases(),
+        attach_window::cases(),
         why::cases(),
         top::cases(),
     ];

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::flag::{register_conditional_default, register_usize};
 
 /// The signals that have come and have not been handled.
@@ -17,6 +17,8 @@ pub(crate) struct Signals {
     end: Arc<AtomicUsize>,
     /// The last signal that stops or continues a session.
     job: Arc<AtomicUsize>,
+    /// True if the size of the terminal's window has changed.
+    window: Arc<AtomicBool>,
     /// Signals that end a session have their default action again.
     released: Arc<AtomicBool>,
 }
@@ -29,8 +31,15 @@ impl Signals {
     pub(crate) fn catch(others: &[i32]) -> io::Result<Signals> {
         let (wake, sender) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let signals =
-            Signals { wake, end: Arc::default(), job: Arc::default(), released: Arc::default() };
+        let signals = Signals {
+            wake,
+            end: Arc::default(),
+            job: Arc::default(),
+            window: Arc::default(),
+            released: Arc::default(),
+        };
+        signal_hook::flag::register(SIGWINCH, Arc::clone(&signals.window))?;
+        signal_hook::low_level::pipe::register(SIGWINCH, OwnedFd::from(sender.try_clone()?))?;
         for &number in others {
             signal_hook::low_level::pipe::register(number, OwnedFd::from(sender.try_clone()?))?;
         }
@@ -54,6 +63,11 @@ impl Signals {
         let end = self.end.swap(0, Ordering::SeqCst);
         let number = if end == 0 { self.job.swap(0, Ordering::SeqCst) } else { end };
         i32::try_from(number).unwrap_or(0)
+    }
+
+    /// Returns true if the size of the terminal's window has changed since this was asked last.
+    pub(super) fn window_changed(&self) -> bool {
+        self.window.swap(false, Ordering::SeqCst)
     }
 
     /// Has such a signal wait for the session again, after [`release`](Self::release).
