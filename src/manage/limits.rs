@@ -136,6 +136,15 @@ pub(crate) const TAILS_MAX: usize = 128 << 20;
 /// How many bytes of the files of one instance are kept at least, however many instances there are.
 pub(crate) const TAIL_MIN: usize = 256 << 10;
 
+/// How many bytes of a log file are searched at a time.
+pub(crate) const LOG_CHUNK: usize = 64 << 10;
+
+/// A line of a log file that is longer than this, in bytes, is cut: there may be no end to it.
+pub(crate) const LOG_LINE_MAX: usize = 1 << 20;
+
+/// How long the next bytes of a log file may take, which a program may have to decompress.
+pub(crate) const LOG_SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How often files are looked at that a command follows.
 pub(crate) const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 

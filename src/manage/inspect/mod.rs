@@ -1,6 +1,7 @@
 //! Running servers and their children, and what they have written.
 
 pub(crate) mod api;
+pub(crate) mod archive;
 pub(crate) mod ends;
 pub(crate) mod events;
 pub(crate) mod journal;

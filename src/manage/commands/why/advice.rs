@@ -220,6 +220,11 @@ fn trouble(registry: &Registry, report: &Report) -> Option<Advice> {
             format!("systemctl{} status {}", user(registry), unit_name(&one.name)),
             "has the limit of processes (Tasks); the start is tried again by itself",
         ),
+        None if what.starts_with("journal dropped") => run(
+            format!("systemctl edit {}", unit_name(&one.name)),
+            "with a larger LogRateLimitBurst= keeps the output; a log file of its own \
+             (options = --logfile FILE) has all of it",
+        ),
         None => run(
             suggested_command(registry, "events --since -1d", &one.name),
             "shows since when it fails; it is tried again by itself",
