@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::Registry;
 use super::configuration::{NOBODY, Sources};
 use super::shlex;
-use super::sockets::{check_group, fits};
+use super::sockets::check_group;
 use crate::cli;
 use crate::config::{Config, RestartPolicy, control_char};
 use crate::manage::limits::STOP_MARGIN;
