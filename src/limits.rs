@@ -209,6 +209,10 @@ pub(crate) const PID_MAX: u64 = 64;
 /// option is not given: time to finish what it has begun.
 pub(crate) const OVERLAP_GRACE: u32 = 10;
 
+/// The seconds of `--grace-period` that a child has after the text of `--stop-input`, if that option is
+/// not given: time to finish what it has begun.
+pub(crate) const STOP_INPUT_WAIT: u32 = 10;
+
 /// Messages to a service manager that are read from one child in one turn.
 pub(crate) const NOTIFICATIONS_PER_TURN: usize = 16;
 
@@ -284,6 +288,10 @@ pub(crate) const STATUS_FILE_MAX: u64 = 1 << 20;
 
 /// The status file is replaced at most this often.
 pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The status file is so old at most when the log has got more. Whoever draws a rate of it asks a few
+/// times a minute.
+pub(crate) const STATUS_OUTPUT_INTERVAL: Duration = Duration::from_secs(15);
 
 // Upgrades.
 

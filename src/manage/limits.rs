@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Files of this size, in bytes, and larger ones are not read: a thousand instances need far less.
 pub(crate) const FILE_MAX: u64 = 4 << 20;
 
+/// What systemd waits for the end of a server beyond the times that its child has: for processes that
+/// SIGKILL does not end, and for logs that are not written yet.
+pub(crate) const STOP_MARGIN: Duration = Duration::from_secs(30);
+
 /// How deep references in a value of a configuration file may be nested: Python's limit.
 pub(crate) const REFERENCES_MAX: usize = 10;
 
@@ -82,12 +86,21 @@ pub(crate) const SHOWN_AT_ONCE: usize = 100;
 /// while systemd reloads.
 pub(crate) const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How far back the journal is asked for what it has dropped: as far as restarts are counted.
+pub(crate) const JOURNAL_SINCE: Duration = Duration::from_secs(24 * 3600);
+
+/// How many entries of the journal are read for that. An instance that writes too much has one each 30
+/// seconds.
+pub(crate) const JOURNAL_ENTRIES: usize = 10_000;
+
+/// How long journalctl may take to find them: an index leads there. More is not known then.
+pub(crate) const JOURNAL_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long after its start a unit is looked at. systemd calls a unit started when there is a
 /// process, which may fail to become the user or to execute the server.
 pub(crate) const START_SETTLE: Duration = Duration::from_millis(200);
 
-/// A child that on average has lived for less than this, in seconds and beside the time between two
-/// starts, is in a crash loop.
+/// A child whose predecessors have lived for less than this, in seconds, is in a crash loop.
 pub(crate) const CRASH_LOOP_LIFE: u64 = 60;
 
 /// The width of a terminal for which tables are made.
@@ -95,9 +108,6 @@ pub(crate) const LINE_MAX: usize = 80;
 
 /// A server that is younger may not have written its status file yet.
 pub(crate) const STATUS_FILE_LATE: Duration = Duration::from_secs(1);
-
-/// After so many restarts a child can be in a crash loop.
-pub(crate) const CRASH_LOOP_RESTARTS: u64 = 3;
 
 /// A disk with less room than this, in bytes, is full.
 pub(crate) const ROOM_MIN: u64 = 1 << 20;

@@ -24,8 +24,8 @@
 //! | [`timestamp`] | times as users write them |
 //! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
-//! | [`commands::attach::send`], [`commands::request`] | types a line; sets the restart mode, kills the child |
-//! | [`commands::upgrade`] | replaces the program of running servers |
+//! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
+//! | [`commands::control::upgrade`] | replaces the program of running servers |
 //! | [`commands::complete`] | names of instances, for shells |
 //! | [`commands::conserver`] | writes a configuration for conserver |
 
@@ -48,7 +48,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
-    remove, request, status, upgrade,
+    remove, status,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -147,10 +147,10 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "status" => status::status(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
-        "mode" => request::mode(&registry, arguments, is_default, json),
-        "kill" => request::kill(&registry, arguments, is_default, json),
+        "mode" => control::request::mode(&registry, arguments, is_default, json),
+        "kill" => control::request::kill(&registry, arguments, is_default, json),
         "send" => attach::send::send(&registry, arguments, is_default),
-        "upgrade" => upgrade::upgrade(&registry, arguments, json),
+        "upgrade" => control::upgrade::upgrade(&registry, arguments, json),
         "doctor" => doctor::doctor(&registry, json),
         "write-procs-cf" => conserver::write(&registry, arguments, json),
         _ => Err(CommandError::usage(format!("no such command: {name}"))),

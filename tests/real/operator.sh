@@ -4,16 +4,9 @@
 need socat setpriv
 . "$here/machine.bash"
 
-manage=$(dirname "$PROCSERV_BIN")/manage-procs
-[ -x "$manage" ] || missing "$manage"
-bin=$root/usr/bin
-install "$PROCSERV_BIN" "$bin/procServ"
-rm -f "$root/usr/local/bin/procServ"
-install "$manage" "$bin/manage-procs"
-install "$contrib/links/procServ-launcher" "$bin/"
+install_tools
 mkdir -p "$root/opt/iocs"
 diagnosis="$scratch/said"
-procs() { in_systemd manage-procs "$@"; }
 field() { procs status --json "$1" | python3 -c 'import json, sys
 value = json.load(sys.stdin)[0]
 for key in sys.argv[1].split("."): value = value and value[int(key) if key.isdigit() else key]
@@ -32,6 +25,7 @@ in_systemd kill -KILL "$(field srvkill server_pid)"
 back() { is srvkill state running && [ "$(field srvkill child_pid)" != "$before" ]; }
 check "killed, it is back within 3 s" within 3 back
 check "which it knows of" is srvkill status.crashes 1
+check "and how" within 5 is srvkill last "SIGKILL (server)"
 check "and has recorded" eval '[ "$(events srvkill | grep -c server_start)" = 2 ]'
 
 procs add -C /tmp -U daemon lives cat

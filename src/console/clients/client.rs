@@ -122,6 +122,8 @@ impl Console {
         };
         if let Some(skipped) = client.reader.skip_if_overrun(&self.stream) {
             self.audit_events.push_back(AuditEvent::Skipped(id, skipped));
+            // The status file shows how much was skipped.
+            self.revision += 1;
         }
         client.reader.pending(&self.stream, &*self.formatter)
     }

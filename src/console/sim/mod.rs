@@ -21,10 +21,12 @@ use crate::sim_support;
 const SEEDS: u64 = 10_000;
 
 /// What must have happened in some simulation: a rule that no simulation has tried is not tested.
-const EXPECTED: [&str; 60] = [
+const EXPECTED: [&str; 66] = [
     "ONESHOT ended the server",
     "ONESHOT ended the server by hand",
     "SIGTERM came while a daemon was waited for",
+    "a child closed its terminal after the stop input",
+    "a child ended after the stop input",
     "a child ended that had been given up",
     "a child had to wait for the other's line",
     "a child made itself a daemon",
@@ -54,6 +56,7 @@ const EXPECTED: [&str; 60] = [
     "a request was executed",
     "a request was refused",
     "a second SIGTERM",
+    "a second SIGTERM after the stop input",
     "a second SIGTERM killed orphans",
     "a signal became the exit status",
     "a user's start waited for orphans",
@@ -78,6 +81,9 @@ const EXPECTED: [&str; 60] = [
     "the old child was killed",
     "the queue to the child was full",
     "the server left without its child",
+    "the stop input ended a trial",
+    "the stop input ended no child",
+    "the stop input took the place of other input",
     "the stream grew for a client that reads",
     "the stream passed a file",
     "two children ran",

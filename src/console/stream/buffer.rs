@@ -1,13 +1,12 @@
 //! The last bytes of the console stream, at absolute offsets, with the times when they arrived. The
-//! buffer knows nothing of its readers but the offset of the slowest.
-//!
-//! The ring grows in place, because a copy beside it would take as much memory again. If there is no
-//! memory to grow, the ring stays as large as it is and holds less.
+//! buffer knows nothing of its readers but the offset of the slowest, and nothing of the memory but what
+//! [`Ring`] says. If there is no memory to grow, the ring stays as large as it is and holds less.
 
 use std::collections::VecDeque;
 
 use minicbor::{Decode, Encode};
 
+use super::ring::{HeapRing, Ring};
 use super::subslice;
 use crate::console::clock::UnixTime;
 use crate::console::error::InvalidSnapshot;
@@ -20,10 +19,8 @@ use crate::limits::{
 /// bytes that it would overwrite are to be replayed or needed by a reader, and shrinks again.
 #[derive(Debug)]
 pub struct StreamBuffer {
-    /// The bytes that are held. Its own capacity is never less than `size`.
-    ring: VecDeque<u8>,
-    /// How many bytes the ring has room for; 0 before the first byte.
-    size: usize,
+    /// The bytes that are held. It has no room before the first byte.
+    ring: Box<dyn Ring>,
     /// The offset from which on growing is tried again, after there was no memory for it.
     retry_from: Option<u64>,
     /// How many of the last bytes are kept for new readers.
@@ -38,9 +35,6 @@ pub struct StreamBuffer {
     /// `keep_times` is true.
     timestamps: VecDeque<(u64, UnixTime)>,
     keep_times: bool,
-    /// There is no memory for a larger ring.
-    #[cfg(test)]
-    pub allocatable: usize,
 }
 
 /// The buffer as plain data.
@@ -112,9 +106,13 @@ impl StreamBuffer {
     /// An empty stream at offset 0, of which the last `replay_len` bytes are kept for new readers.
     /// Arrival times cost memory and are kept only if asked for.
     pub fn new(keep_times: bool, replay_len: usize) -> StreamBuffer {
+        StreamBuffer::in_ring(Box::new(HeapRing::new()), keep_times, replay_len)
+    }
+
+    /// The same, with the bytes in `ring`, which holds none.
+    pub fn in_ring(ring: Box<dyn Ring>, keep_times: bool, replay_len: usize) -> StreamBuffer {
         StreamBuffer {
-            ring: VecDeque::new(),
-            size: 0,
+            ring,
             retry_from: None,
             replay_len,
             extended: false,
@@ -122,15 +120,13 @@ impl StreamBuffer {
             after_ff: 0,
             timestamps: VecDeque::new(),
             keep_times,
-            #[cfg(test)]
-            allocatable: usize::MAX,
         }
     }
 
     /// How many bytes the ring holds at most. The replayed bytes come on top, so that a new reader has
     /// as much time for each of them as other readers have.
     pub fn capacity(&self) -> usize {
-        if self.is_short_of_memory() { self.size } else { self.wanted_capacity() }
+        if self.is_short_of_memory() { self.ring.size() } else { self.wanted_capacity() }
     }
 
     fn wanted_capacity(&self) -> usize {
@@ -153,11 +149,10 @@ impl StreamBuffer {
     pub fn extend(&mut self, extended: bool) {
         self.extended = extended;
         let most = self.wanted_capacity();
-        if self.size > most {
-            self.ring.drain(..self.ring.len().saturating_sub(most));
-            self.ring.shrink_to(most);
-            self.size = most;
+        if self.ring.size() >= most {
+            self.ring.shrink(most, most);
             self.forget_timestamps();
+            self.retry_from = None;
         }
     }
 
@@ -215,7 +210,7 @@ impl StreamBuffer {
         if bytes.is_empty() {
             return;
         }
-        if self.ring.len() + bytes.len() > self.size {
+        if self.ring.len() + bytes.len() > self.ring.size() {
             let needed = self.retained_len(needed_from());
             self.resize(needed + bytes.len());
         }
@@ -249,27 +244,23 @@ impl StreamBuffer {
         if bytes.contains(&0xFF) {
             self.after_ff = self.head + bytes.len() as u64;
         }
-        let kept = subslice(bytes, bytes.len().saturating_sub(self.size)..);
-        let excess = (self.ring.len() + kept.len()).saturating_sub(self.size);
-        self.ring.drain(..excess);
-        self.ring.extend(kept);
+        self.ring.push(bytes);
         self.head += bytes.len() as u64;
     }
 
     /// Returns true if there is memory to give back.
     pub fn is_grown(&self) -> bool {
-        self.size > STREAM_BUFFER_MIN
+        self.ring.size() > STREAM_BUFFER_MIN
     }
 
     /// Gives back the memory that no reader needs.
     pub fn shrink(&mut self, needed_from: u64) {
         let needed = self.retained_len(needed_from);
-        if self.is_grown() && needed <= self.size / 4 {
+        if self.is_grown() && needed <= self.ring.size() / 4 {
             // Not less than a page, because `at_line_start` needs the last byte.
             let kept = needed.max(STREAM_BUFFER_MIN);
-            self.ring.drain(..self.ring.len().saturating_sub(kept));
-            self.size = self.size_for(self.ring.len());
-            self.ring.shrink_to(self.size);
+            let size = self.size_for(kept.min(self.ring.len()));
+            self.ring.shrink(kept, size);
             self.retry_from = None;
         }
     }
@@ -279,7 +270,7 @@ impl StreamBuffer {
         let from = offset.max(self.tail());
         debug_assert!(from <= self.head, "{from} is behind the end {}", self.head);
         let skipped = from.saturating_sub(self.tail()) as usize;
-        let (first, second) = self.ring.as_slices();
+        let (first, second) = self.ring.slices();
         match skipped.checked_sub(first.len()) {
             None => (subslice(first, skipped..), second),
             Some(skipped) => (subslice(second, skipped..), &[]),
@@ -312,7 +303,7 @@ impl StreamBuffer {
     /// The size of the ring.
     #[cfg(test)]
     pub fn memory(&self) -> usize {
-        self.size
+        self.ring.size()
     }
 
     /// How many arrival times there are.
@@ -332,41 +323,27 @@ impl StreamBuffer {
     /// Makes room for `wanted` bytes, as far as the capacity and the memory allow.
     fn resize(&mut self, wanted: usize) {
         let is_early = self.retry_from.is_some_and(|from| self.head < from);
-        if wanted <= self.size || self.size >= self.wanted_capacity() || is_early {
+        if wanted <= self.ring.size() || self.ring.size() >= self.wanted_capacity() || is_early {
             return;
         }
         // Less is better than nothing.
         let mut size = self.size_for(wanted);
         let mut refused = false;
-        while size > self.size {
-            if self.grow(size) {
+        while size > self.ring.size() {
+            // What the allocator has left must do for everything else.
+            let headroom = if size > STREAM_BUFFER_MAX { STREAM_HEADROOM } else { 0 };
+            if self.ring.grow(size, headroom) {
                 break;
             }
             refused = true;
             size /= 2;
         }
-        self.retry_from = refused.then_some(self.head + self.size.max(STREAM_BUFFER_MIN) as u64);
+        self.retry_from =
+            refused.then_some(self.head + self.ring.size().max(STREAM_BUFFER_MIN) as u64);
     }
 
     /// The size of a ring for `wanted` bytes. There are few sizes, so that the bytes are seldom moved.
     fn size_for(&self, wanted: usize) -> usize {
         wanted.next_power_of_two().clamp(STREAM_BUFFER_MIN, self.wanted_capacity())
-    }
-
-    /// Makes the ring larger. Returns false if there is no memory for that.
-    fn grow(&mut self, size: usize) -> bool {
-        #[cfg(test)]
-        if size > self.allocatable {
-            return false;
-        }
-        // What the allocator has left must do for everything else.
-        let headroom = if size > STREAM_BUFFER_MAX { STREAM_HEADROOM } else { 0 };
-        let additional = size + headroom - self.ring.len();
-        if self.ring.try_reserve_exact(additional).is_err() {
-            return false;
-        }
-        self.ring.shrink_to(size);
-        self.size = size;
-        true
     }
 }

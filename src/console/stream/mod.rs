@@ -4,6 +4,7 @@ pub(crate) mod buffer;
 pub(crate) mod chunk;
 pub(crate) mod encode;
 pub(crate) mod reader;
+pub(crate) mod ring;
 pub(crate) mod sinks;
 
 use std::slice::SliceIndex;

@@ -1,15 +1,30 @@
 //! The stream: what is held, where, since when.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use proptest::prelude::*;
 
 use crate::console::clock::UnixTime;
 use crate::console::stream::buffer::StreamBuffer;
+use crate::console::stream::ring::HeapRing;
 use crate::limits::{STREAM_BUFFER_MAX, STREAM_BUFFER_MIN};
 
 /// All that is held from `offset` on.
 fn held(buffer: &StreamBuffer, offset: u64) -> Vec<u8> {
     let (first, second) = buffer.slices(offset);
     [first, second].concat()
+}
+
+/// A stream for which there is only so much memory, and how much that is.
+fn limited(
+    keep_times: bool,
+    replay_len: usize,
+    allocatable: usize,
+) -> (StreamBuffer, Rc<Cell<usize>>) {
+    let allocatable = Rc::new(Cell::new(allocatable));
+    let ring = Box::new(HeapRing::limited(&allocatable));
+    (StreamBuffer::in_ring(ring, keep_times, replay_len), allocatable)
 }
 
 /// Appends for a reader that needs everything.
@@ -146,8 +161,7 @@ fn shrinks_to_a_page_when_nothing_is_needed() {
 
 #[test]
 fn without_memory_to_grow_the_newest_bytes_are_held() {
-    let mut buffer = StreamBuffer::new(false, 100_000);
-    buffer.allocatable = 20_000;
+    let (mut buffer, allocatable) = limited(false, 100_000, 20_000);
     append(&mut buffer, &[b'x'; 10_000]);
     assert!(!buffer.is_short_of_memory());
     append(&mut buffer, &[b'y'; 10_000]);
@@ -159,7 +173,7 @@ fn without_memory_to_grow_the_newest_bytes_are_held() {
     assert_eq!((buffer.head(), held(&buffer, 0)), (70_000, vec![b'z'; 16_384]));
     assert!(!buffer.has_room_before(buffer.tail(), buffer.capacity()));
     // There is memory again. That is found out only some output later.
-    buffer.allocatable = usize::MAX;
+    allocatable.set(usize::MAX);
     append(&mut buffer, b"a");
     assert!(!buffer.is_short_of_memory());
     assert_eq!(buffer.memory(), 32_768);
@@ -168,8 +182,7 @@ fn without_memory_to_grow_the_newest_bytes_are_held() {
 
 #[test]
 fn without_any_memory_nothing_is_held() {
-    let mut buffer = StreamBuffer::new(true, 0);
-    buffer.allocatable = 0;
+    let (mut buffer, _) = limited(true, 0, 0);
     append(&mut buffer, b"abc\n");
     assert_eq!((buffer.head(), buffer.tail(), buffer.memory()), (4, 4, 0));
     assert!(buffer.at_line_start() && buffer.is_short_of_memory());
@@ -265,8 +278,7 @@ proptest! {
         ),
         allocatable in prop_oneof![Just(usize::MAX), 0_usize..300_000],
     ) {
-        let mut buffer = StreamBuffer::new(true, replayed);
-        buffer.allocatable = allocatable;
+        let (mut buffer, _) = limited(true, replayed, allocatable);
         let mut stream = Vec::new();
         for (len, behind, shrink, byte) in steps {
             let bytes: Vec<u8> = (0..len).map(|n| (n as u8) ^ byte).collect();

@@ -1,7 +1,10 @@
 //! What a snapshot has to keep that the simulation's oracle does not know, and the lines that only the
 //! log gets.
 
+use std::time::Duration;
+
 use super::{Seconds, at, console, settings, text};
+use crate::config::StopInput;
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, Role, Sink};
 use crate::console::snapshot::Snapshot;
 use crate::console::{Console, Settings};
@@ -156,4 +159,23 @@ fn a_private_line_after_a_failed_chunk_is_not_lost() {
     console.lost(Sink::Log, &second, 0, false);
     let note = "@2 @@@ procServ server not upgraded: log is hung\r\n";
     assert_eq!(log(&mut console), format!("\r\n@@@ 2 bytes are missing here\r\n{note}"));
+}
+
+#[test]
+fn a_child_that_was_asked_to_end_has_its_time_as_before() {
+    let plain = settings();
+    let stop = StopInput { text: b"exit\r".to_vec(), wait: Duration::from_millis(10) };
+    let settings = || plain.clone().with(|s| s.restart.stop_input = Some(stop.clone()));
+    let mut old = console(settings());
+    old.handle_timeout(at(0));
+    assert_eq!(old.poll_effect(), Some(Effect::Spawn));
+    old.handle(Event::Spawned(100), at(0));
+    old.handle(Event::Terminate, at(1));
+    let mut new = upgraded(&old, settings());
+    for console in [&mut old, &mut new] {
+        assert_eq!(console.child_input(), (&b"exit\r"[..], &b""[..]));
+        assert_eq!(console.deadline(), Some(at(11).mono));
+        console.handle_timeout(at(11));
+        assert_eq!(console.poll_effect(), Some(Effect::Signal(ChildSlot::Current, 9)));
+    }
 }

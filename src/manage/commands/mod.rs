@@ -1,4 +1,4 @@
-//! The commands, a file each.
+//! The commands, a file or a folder each.
 
 pub(crate) mod add;
 pub(crate) mod attach;
@@ -14,6 +14,4 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod pager;
 pub(crate) mod remove;
-pub(crate) mod request;
 pub(crate) mod status;
-pub(crate) mod upgrade;

@@ -7,6 +7,7 @@ pub mod ini;
 pub(crate) mod instance;
 pub(crate) mod pattern;
 pub mod shlex;
+mod sockets;
 pub(crate) mod sysroot;
 
 use std::collections::BTreeMap;

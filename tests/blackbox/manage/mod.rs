@@ -19,6 +19,7 @@ mod image;
 mod logs;
 mod overview;
 mod requests;
+mod roles;
 mod running;
 mod shared;
 
@@ -39,6 +40,7 @@ pub(crate) fn cases() -> Vec<Case> {
         overview::cases(),
         doctor::cases(),
         events::cases(),
+        roles::cases(),
         running::cases(),
         attach::cases(),
         attach_people::cases(),

@@ -90,8 +90,9 @@ fn in_registry(registry: &Registry, name: &str) -> Result<Option<Found>, Command
             registry.scope.option()
         ))),
         Lookup::Running { endpoints, server, clients } => {
-            let targets: Vec<Target> =
+            let mut targets: Vec<Target> =
                 endpoints.iter().filter_map(|endpoint| Target::parse(endpoint)).collect();
+            targets.sort_by_key(|target| target.view);
             if targets.is_empty() {
                 return Err(CommandError::new(format!("{name}: has no control endpoint")));
             }
@@ -135,8 +136,8 @@ fn look_into_files(registry: &Registry, name: &str) -> Lookup {
     let Some(live) = live.filter(runs) else {
         return if instance.is_some() { Lookup::Stopped } else { Lookup::Unknown };
     };
-    let mut endpoints: Vec<String> =
-        live.endpoints.iter().filter(|endpoint| !live.is_log(endpoint)).cloned().collect();
+    let mut endpoints = live.all_endpoints();
+    endpoints.retain(|endpoint| !live.is_log(endpoint));
     // The user of the instance may write any endpoint into the info file.
     let control = registry.run_directory(name).join("control");
     if registry.scope == Scope::System

@@ -37,6 +37,7 @@ pub(crate) fn doctor(registry: &Registry, json: bool) -> CommandResult {
     looks.push(leftovers::generators(&registry));
     findings.extend(finding::take(looks));
     findings.extend(unit::states(&registry, &instances.keys().collect::<Vec<_>>()));
+    findings.extend(unit::dropped(&registry, &instances));
     findings.extend(leftovers::sockets(&registry, &instances));
     findings.extend(leftovers::units(&registry, &servers, &instances));
     findings.extend(conflicts::endpoints(&registry, &servers, &instances, clock));

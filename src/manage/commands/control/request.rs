@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::fallback;
+use crate::manage::commands::fallback;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::api::{ApiConnection, ApiError};
 use crate::manage::output;
