@@ -22,7 +22,7 @@
 //! | [`mod@commands::add`], [`commands::remove`], [`commands::edit`], [`commands::enable`], [`commands::control`] | commands that change something |
 //! | [`inspect`] | the running servers and their children |
 //! | [`timestamp`] | times as users write them |
-//! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
+//! | [`commands::list`], [`commands::status`], [`commands::why`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
 //! | [`commands::control::upgrade`] | replaces the program of running servers |
@@ -48,7 +48,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
-    remove, status,
+    remove, status, why,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -145,6 +145,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
+        "why" => why::why(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
         "mode" => control::request::mode(&registry, arguments, is_default, json),
@@ -156,7 +157,9 @@ fn command(matches: &ArgMatches) -> CommandResult {
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
     match name {
-        "add" | "events" | "logs" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
+        "add" | "events" | "logs" | "set" | "status" | "upgrade" | "doctor" | "why" => {
+            left_behind(run)
+        }
         _ => run(),
     }
 }

@@ -15,3 +15,4 @@ pub(crate) mod logs;
 pub(crate) mod pager;
 pub(crate) mod remove;
 pub(crate) mod status;
+pub(crate) mod why;
