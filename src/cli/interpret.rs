@@ -146,6 +146,7 @@ pub(super) fn config(
             style,
             time_format,
             join_line_ends,
+            record_input: extensions::record_input(given)?,
         },
         service: ServiceOptions { notify, fdstore },
         files: FileOptions {

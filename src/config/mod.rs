@@ -306,6 +306,8 @@ pub struct ConsoleOptions {
     pub time_format: Vec<u8>,
     /// `--crlf`: CR LF and CR NUL from a client that speaks telnet are one CR.
     pub join_line_ends: bool,
+    /// `--record-input`: what is typed to the child is recorded in the events file.
+    pub record_input: bool,
 }
 
 impl Default for ConsoleOptions {
@@ -319,6 +321,7 @@ impl Default for ConsoleOptions {
             style: MessageStyle::Current,
             time_format: b"%c".to_vec(),
             join_line_ends: true,
+            record_input: false,
         }
     }
 }

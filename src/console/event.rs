@@ -186,6 +186,9 @@ pub enum Event<'a> {
         /// The bytes, telnet sequences included.
         bytes: &'a [u8],
     },
+    /// The terminal of the child that gets the input hides what is typed from now on, as for a password,
+    /// or no longer. The event comes only under `--record-input`.
+    InputHidden(bool),
     /// A client is no longer connected.
     Left {
         /// The client.

@@ -17,6 +17,7 @@ use super::clients::backpressure::{Backpressure, Progress};
 use super::clients::client::Client;
 use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
+use super::clients::typed::TypedLine;
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
@@ -86,6 +87,8 @@ struct ClientSnapshot {
     commands: CommandRate,
     #[cbor(n(9), default)]
     progress: Progress,
+    #[cbor(n(10), default)]
+    typed: TypedLine,
 }
 
 impl Snapshot {
@@ -120,6 +123,7 @@ impl Console {
             backpressure: client.backpressure,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
             progress: client.progress,
+            typed: client.typed.clone(),
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
@@ -155,6 +159,7 @@ impl Console {
             backpressure: Backpressure::None,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
             progress: Progress::default(),
+            typed: TypedLine::default(),
         });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
@@ -245,12 +250,12 @@ fn restore_client(
     head: u64,
 ) -> Result<Client, InvalidSnapshot> {
     let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
-    let progress = snapshot.progress;
+    let (progress, typed) = (snapshot.progress, snapshot.typed);
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }
     let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
     // A larger number means the same.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, progress })
+    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, progress, typed })
 }

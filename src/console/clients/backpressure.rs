@@ -48,7 +48,7 @@ const OWED: usize = 64 << 10;
 pub(crate) struct Progress {
     /// How many bytes the client would not have read if it had read nothing since the last look.
     #[cbor(n(0), default)]
-    unread: u64,
+    pub(crate) unread: u64,
     #[n(1)]
     looked_at: Option<Monotonic>,
     /// The last look that found that the client had read.

@@ -1,6 +1,7 @@
 //! The connected clients: how they come and go, and the bytes that each is sent.
 
 use super::backpressure::{Backpressure, Progress};
+use super::typed::TypedLine;
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
@@ -22,6 +23,7 @@ pub(crate) struct Client {
     pub(crate) taken: u64,
     pub(crate) backpressure: Backpressure,
     pub(crate) progress: Progress,
+    pub(crate) typed: TypedLine,
 }
 
 impl Console {
@@ -44,6 +46,7 @@ impl Console {
             taken: 0,
             backpressure: Backpressure::None,
             progress: Progress::default(),
+            typed: TypedLine::default(),
         };
         self.clients.insert(id, client);
         self.audit_events.push_back(AuditEvent::Joined(id));
@@ -66,7 +69,8 @@ impl Console {
     }
 
     pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason, now: Timestamps) {
-        if self.clients.remove(&id).is_some() {
+        if let Some(client) = self.clients.remove(&id) {
+            self.record_rest(id, client.typed);
             self.obey_held_commands(id, now);
             self.audit_events.push_back(AuditEvent::Left(id, reason));
         }

@@ -102,11 +102,7 @@ impl Console {
             }
             Request::Input(bytes) => {
                 child.ok_or(Refusal::NoChild)?;
-                let ignore = &self.settings.console.ignore;
-                let kept = || bytes.iter().copied().filter(|&byte| !ignore.contains(byte));
-                let count = kept().count();
-                self.input.push(id, kept());
-                Ok(Answer::Queued(count))
+                Ok(Answer::Queued(self.type_to_child(id, bytes)))
             }
             Request::Quit => {
                 self.record_command(id, Command::Quit, 1);

@@ -80,6 +80,7 @@ pub fn settings(random: &mut Random) -> Settings {
             history: random.pick(&[0, 0, 0, 1, 100, 5_000, 70_000, 1_500_000]),
             style: random.pick(&[MessageStyle::Current, MessageStyle::Current, MessageStyle::V2_7]),
             join_line_ends: !random.one_in(4),
+            record_input: random.one_in(2),
         },
     }
 }

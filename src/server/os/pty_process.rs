@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::{Daemon, NonblockingIo, Process};
 use crate::limits::REAP_WAIT;
-use crate::sys::fd;
 use crate::sys::process::{self, ExitStatus};
 use crate::sys::process::{pidfd, procfs};
+use crate::sys::{fd, pty};
 use crate::systemd::notify_socket::NotifySocket;
 
 /// A child with the master of its PTY.
@@ -67,6 +67,10 @@ impl Process for PtyProcess {
         process::reap(self.pid);
         (self.pid, self.start_ticks) = (daemon.pid, daemon.start_ticks);
         self.pidfd = (!daemon.is_child).then_some(daemon.process);
+    }
+
+    fn hides_input(&self) -> bool {
+        pty::hides_input(&self.master)
     }
 
     fn reap(self) {
