@@ -49,6 +49,7 @@ complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "status" -
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "why" -d 'Tell what happened to an instance, who did it, and what to try'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "events" -d 'Show who did what and what happened, of all instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "logs" -d 'Show the output of instances'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "metrics" -d 'Print numbers of all instances for Prometheus'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "upgrade" -d 'Replace running servers by the program installed now'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "doctor" -d 'Check the configuration, and say what to do about each problem'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "write-procs-cf" -d 'Write a configuration for conserver'
@@ -149,6 +150,10 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l no-ti
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -l textfile -d 'Into <file>, for node_exporter\'s textfile collector' -r -F
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s t -l timeout -d 'How long to wait for each' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -l keep-going -d 'Do not stop at the first that can\'t be upgraded'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -l json -d 'Print JSON, for programs'

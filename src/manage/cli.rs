@@ -66,6 +66,14 @@ pub fn definition() -> Command {
             .arg(name()),
         events(),
         logs(),
+        Command::new("metrics").about("Print numbers of all instances for Prometheus").arg(
+            Arg::new("textfile")
+                .long("textfile")
+                .value_name("file")
+                .value_hint(ValueHint::FilePath)
+                .value_parser(value_parser!(PathBuf))
+                .help("Into <file>, for node_exporter's textfile collector"),
+        ),
         upgrade(),
         Command::new("doctor")
             .about("Check the configuration, and say what to do about each problem"),

@@ -124,6 +124,9 @@ pub(crate) const WORKER_STACK: usize = 1 << 20;
 /// How many characters of a message are shown. A path has up to 4095.
 pub(crate) const MESSAGE_MAX: usize = 1000;
 
+/// How many characters the value of a label of `metrics` has. A name of an instance has fewer.
+pub(crate) const LABEL_MAX: usize = 200;
+
 /// How many bytes of one file are read at a time from its end. What is read is also parsed.
 pub(crate) const TAIL_CHUNK: usize = 16 << 10;
 

@@ -12,6 +12,7 @@ pub(crate) mod events;
 pub(crate) mod fallback;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 pub(crate) mod pager;
 pub(crate) mod remove;
 pub(crate) mod status;

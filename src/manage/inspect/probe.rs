@@ -147,10 +147,15 @@ fn owns_info_file(process: &Process, info: &Path) -> bool {
         && proc::arguments(process.pid).iter().any(|word| word.as_bytes().ends_with(info))
 }
 
-/// Reads a status file, which has to be that of the server with this PID.
+/// The version of the status file that is understood here.
+const STATUS_VERSION: u64 = 1;
+
+/// Reads a status file, which has to be that of the server with this PID, and of a version whose
+/// fields mean the same.
 fn read_status(path: &Path, server: i32) -> Option<Value> {
     let status: Value = serde_json::from_slice(&files::read(path).ok()?).ok()?;
-    (status.get("pid")?.as_i64() == Some(server.into())).then_some(status)
+    let is_known = status.get("v")?.as_u64() == Some(STATUS_VERSION);
+    (is_known && status.get("pid")?.as_i64() == Some(server.into())).then_some(status)
 }
 
 /// The child in the status file of a server, if that process belongs to the server. Without a

@@ -44,6 +44,24 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// All states. One that has a time is there without it.
+    pub(crate) const ALL: [State; 14] = [
+        State::Broken,
+        State::Failed,
+        State::Dead,
+        State::NoAnswer,
+        State::Looping,
+        State::Hung,
+        State::Orphan,
+        State::Down,
+        State::HeldOff(None),
+        State::Starting,
+        State::Exiting,
+        State::Hidden,
+        State::Stopped,
+        State::Running,
+    ];
+
     /// The word that programs get.
     pub(crate) fn word(self) -> &'static str {
         match self {

@@ -179,13 +179,19 @@ fn running(registry: &Registry, report: &Report) -> Advice {
             "shows what they do, without typing: what several people type is one line",
         );
     }
-    say("nothing is wrong".to_owned())
+    say("nothing has to be done".to_owned())
 }
 
 /// What to do about what fails at the moment.
 fn trouble(registry: &Registry, report: &Report) -> Option<Advice> {
     let one = &report.one;
     let first = one.trouble.first()?;
+    if first.starts_with("journal dropped") {
+        let set = format!("{} 'options=--logfile FILE'", one.name);
+        let set = suggested_command(registry, "set", &set);
+        let text = format!("{set} gives its output a log file, of which nothing is dropped");
+        return Some(say(text));
+    }
     let (what, reason) = first.split_once(": ").unwrap_or((first, ""));
     let file = |what: &str| match what {
         "log" | "log sync" | "log rotate" => match &report.log {

@@ -50,13 +50,13 @@ fn core(line: &str) -> Option<Core> {
     Some(Core { pid: words.get(4)?.parse().ok()?, time, is_kept })
 }
 
-/// The core dump of the child that ended so, or of one of its processes.
+/// The core dump of what ended so, or of one of its processes.
 pub(super) fn of<'c>(cores: &'c [Core], end: &End) -> Option<&'c Core> {
-    let ended = end.time?;
-    let started = end.life.and_then(|life| ended.checked_sub(Duration::from_secs(life + 1)));
-    let is_in_time = |core: &&Core| {
-        core.time <= ended + CORE_LATE && started.is_none_or(|started| core.time >= started)
-    };
+    let ended = end.time.filter(|_| may_have_one(end))?;
+    // The life of a server is not known.
+    let started = ended.checked_sub(end.life.map_or(CORE_LATE, Duration::from_secs))?;
+    let is_in_time =
+        |core: &&Core| core.time + CORE_LATE >= started && core.time <= ended + CORE_LATE;
     let in_time = || cores.iter().rev().filter(is_in_time);
     in_time().find(|core| Some(core.pid) == end.pid).or_else(|| in_time().next())
 }
