@@ -210,7 +210,7 @@ impl Console {
         self.supervisor.running().is_some() && self.readiness.is_child_ready()
     }
 
-    /// How many children were started after the first.
+    /// Returns how many children were started after the first.
     pub fn restarts(&self) -> u64 {
         self.supervisor.restarts()
     }

@@ -146,7 +146,7 @@ impl Console {
         }
     }
 
-    /// Until when the child's output has to wait for clients; `None` if it has not.
+    /// Returns until when the child's output has to wait for clients; `None` if it has not.
     pub fn backpressure_deadline(&self, now: Monotonic) -> Option<Monotonic> {
         let is_full = self.stream.is_full();
         let deadlines = self.clients.values().filter_map(|client| {

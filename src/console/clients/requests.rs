@@ -25,7 +25,7 @@ pub enum Request<'a> {
     Quit,
 }
 
-/// What was done.
+/// The answer to a request that was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The kill signal was sent to this child.
@@ -42,7 +42,7 @@ pub enum Answer {
     Quitting,
 }
 
-/// Why nothing was done.
+/// The reason for which a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// No child runs.
