@@ -79,6 +79,7 @@ pub fn definition() -> Command {
             value("crlf", "how", "CR LF of telnet clients: join (to one CR) or keep"),
             value("events", "file", "append what happens to <file>, as JSON"),
             value("events-rotate", "n", "begin a new one at <n>[,<keep>] bytes (k, M, G)"),
+            flag("record-input", "record what is typed in the file of --events"),
             value("child-pidfile", "f", "child makes itself a daemon, with its PID in <f>")
                 .value_hint(ValueHint::FilePath),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),

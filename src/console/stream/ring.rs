@@ -6,10 +6,10 @@ use std::fmt;
 
 /// Room for the last bytes of a stream, oldest first.
 pub trait Ring: fmt::Debug {
-    /// How many bytes there is room for.
+    /// Returns how many bytes there is room for.
     fn size(&self) -> usize;
 
-    /// How many bytes are held.
+    /// Returns how many bytes are held.
     fn len(&self) -> usize;
 
     /// The bytes that are held, as two slices.

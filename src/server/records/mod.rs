@@ -222,6 +222,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
                 client: client(id),
                 count: Some(times).filter(|&times| times > 1),
             },
+            AuditEvent::Typed(id, typed) => EventBody::input(client(*id), typed),
             &AuditEvent::Skipped(id, bytes) => EventBody::Skipped { client: client(id), bytes },
             &AuditEvent::Started(pid) => EventBody::ChildStart { pid },
             AuditEvent::SpawnFailed(reason) => EventBody::ChildStartFailed { reason },

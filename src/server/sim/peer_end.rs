@@ -179,6 +179,10 @@ impl Process for PeerEnd {
         None
     }
 
+    fn hides_input(&self) -> bool {
+        false
+    }
+
     fn read_notification(&self) -> Option<bool> {
         self.world.borrow_mut().pipe(self.id).messages.pop_front()
     }
