@@ -10,6 +10,10 @@ use std::time::Duration;
 /// skipped after a short pause.
 pub(crate) const STREAM_BUFFER_MAX: usize = 1 << 20;
 
+/// The same while a client lags that reads. On a busy machine such a client may be out of its turn
+/// for as long as a child takes to write this.
+pub(crate) const STREAM_BUFFER_EXTENDED: usize = 8 << 20;
+
 /// A stream that grows beyond [`STREAM_BUFFER_MAX`] leaves at least this many bytes of memory to the
 /// rest of the server, which cannot go on without.
 pub(crate) const STREAM_HEADROOM: usize = 4 << 20;
@@ -31,13 +35,17 @@ pub(crate) const TIMESTAMP_MIN_SPACING: usize = 32;
 /// affordable.
 pub(crate) const STAGE_MAX: usize = 32 << 10;
 
-/// How long a client that is about to be overrun pauses the child. On a busy machine the client
-/// may only be waiting for its turn, which it gets while the server pauses.
-pub(crate) const CLIENT_WAIT: Duration = Duration::from_millis(20);
+/// A client that has read within so long is waited for, however far it lags. On a busy machine it
+/// may have to wait for its turn about that long.
+pub(crate) const CLIENT_READS: Duration = Duration::from_millis(250);
 
-/// How many bytes a client has to take in [`CLIENT_WAIT`] to be waited for once more: 3 MB/s. A
-/// slower client is told what it misses.
-pub(crate) const CLIENT_WAIT_MIN_BYTES: usize = 64 << 10;
+/// How often the kernel is asked whether a client reads that does not lag.
+pub(crate) const CLIENT_LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a client that is about to be overrun, and of which nobody knows whether it reads,
+/// pauses the child. On a busy machine the client may only be waiting for its turn, which it gets
+/// while the server pauses.
+pub(crate) const CLIENT_WAIT: Duration = Duration::from_millis(20);
 
 /// A client that has taken so many bytes reads: the buffers of a socket take less when nobody
 /// reads at its other end.

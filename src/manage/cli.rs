@@ -61,6 +61,9 @@ pub fn definition() -> Command {
                 .hide_possible_values(true)
                 .help("Order: name, state, up, restarts"),
         ]),
+        Command::new("why")
+            .about("Tell what happened to an instance, who did it, and what to try")
+            .arg(name()),
         events(),
         logs(),
         Command::new("metrics").about("Print numbers of all instances for Prometheus").arg(

@@ -144,3 +144,24 @@ pub(crate) const FOLLOW_LINES: usize = 10;
 
 /// How many lines `logs` shows if it is not told: a few screens.
 pub(crate) const LOG_LINES: usize = 100;
+
+/// How many lines of a child are shown before its end: what fits on a screen for three ends.
+pub(crate) const LAST_LINES: usize = 10;
+
+/// How many entries of the journal are read for these lines. The server itself says ten lines at each
+/// end and start.
+pub(crate) const LAST_LINES_JOURNAL: usize = 500;
+
+/// How long coredumpctl may take to list the core dumps of one unit.
+pub(crate) const COREDUMPCTL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much later than the end of its process a core dump may be recorded: systemd-coredump records the
+/// time at which it was called, in whole seconds.
+pub(crate) const CORE_LATE: Duration = Duration::from_secs(2);
+
+/// How many ends `why` shows: as many as a status file keeps.
+pub(crate) const ENDS_SHOWN: usize = 3;
+
+/// An end that is older than this is no reason to do anything about an instance that runs, and no news
+/// to `doctor`.
+pub(crate) const RECENT_END: Duration = Duration::from_secs(24 * 3600);

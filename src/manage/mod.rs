@@ -12,6 +12,7 @@
 //! | [`registry::edit`] | changes of configuration files |
 //! | [`registry::pattern`] | patterns of names |
 //! | [`registry::sysroot`] | paths below `--root` |
+//! | [`bounded`] | work that may never end, such as reading a disk that hangs |
 //! | [`files`] | reading files that other users may have put in place |
 //! | [`output`] | what commands print |
 //! | [`limits`] | every size and timeout |
@@ -22,13 +23,14 @@
 //! | [`mod@commands::add`], [`commands::remove`], [`commands::edit`], [`commands::enable`], [`commands::control`] | commands that change something |
 //! | [`inspect`] | the running servers and their children |
 //! | [`timestamp`] | times as users write them |
-//! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::metrics`], [`commands::doctor`] | commands that change nothing |
+//! | [`commands::list`], [`commands::status`], [`commands::why`], [`commands::events`], [`commands::logs`], [`commands::metrics`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
 //! | [`commands::control::upgrade`] | replaces the program of running servers |
 //! | [`commands::complete`] | names of instances, for shells |
 //! | [`commands::conserver`] | writes a configuration for conserver |
 
+pub(crate) mod bounded;
 pub mod cli;
 pub(crate) mod commands;
 pub(crate) mod error;
@@ -48,7 +50,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, metrics,
-    pager, remove, status,
+    pager, remove, status, why,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -145,6 +147,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
+        "why" => why::why(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
         "metrics" => metrics::metrics(&registry, arguments, is_default, json),
@@ -157,9 +160,8 @@ fn command(matches: &ArgMatches) -> CommandResult {
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
     match name {
-        "add" | "events" | "logs" | "metrics" | "set" | "status" | "upgrade" | "doctor" => {
-            left_behind(run)
-        }
-        _ => run(),
+        // An editor may live on at the interrupt key, and its parent then, too.
+        "edit" => run(),
+        _ => left_behind(run),
     }
 }

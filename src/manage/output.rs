@@ -101,6 +101,17 @@ pub(crate) fn age(seconds: u64) -> String {
     }
 }
 
+/// Formats a number of bytes. Large ones are rounded.
+pub(crate) fn size(bytes: u64) -> String {
+    let (kib, mib, gib) = (bytes >> 10, bytes >> 20, bytes >> 30);
+    match (gib, mib, kib) {
+        (0, 0, 0..10) => format!("{bytes} bytes"),
+        (0, 0..10, _) => format!("{kib} KiB"),
+        (0..10, ..) => format!("{mib} MiB"),
+        _ => format!("{gib} GiB"),
+    }
+}
+
 /// Formats rows as a table. The first row has the names of the columns.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
@@ -144,5 +155,12 @@ mod tests {
         {
             assert_eq!((span(seconds).as_str(), age(seconds).as_str()), (long, short));
         }
+    }
+
+    #[test]
+    fn sizes() {
+        let sizes = [0, 10_239, 10_240, 10 << 20, 10 << 30, u64::MAX].map(size);
+        let expected = ["0 bytes", "10239 bytes", "10 KiB", "10 MiB", "10 GiB", "17179869183 GiB"];
+        assert_eq!(sizes, expected);
     }
 }

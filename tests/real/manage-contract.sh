@@ -32,7 +32,7 @@ CONF
 diagnosis=$scratch/said
 says() { grep -q -e "$1" "$scratch/said"; }
 said() { procs "$@" >"$scratch/said" 2>&1; }
-state() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
+state() { procs status --wide "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
 runs() { [ "$(state "$1")" = running ]; }
 field() { procs status --json "$1" 2>/dev/null | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p"; }
 child() { field "$1" child_pid; }

@@ -31,7 +31,7 @@ diagnosis="$scratch/said $scratch/all.out"
 says() { grep -q -e "$1" "$scratch/said"; }
 quiet() { [ ! -s "$scratch/complaints" ]; }
 # state NAME...: as status has it.
-states() { procs status "$@" | awk 'NR > 1 { print $2 }' | sort | uniq -c | awk '{ print $2 $1 }' | tr '\n' ' '; }
+states() { procs status --wide "$@" | awk 'NR > 1 { print $2 }' | sort | uniq -c | awk '{ print $2 $1 }' | tr '\n' ' '; }
 are() { [ "$(states "${@:2}")" = "$1 " ]; }
 field() { procs status --json "$1" | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p"; }
 child() { field "$1" child_pid; }
@@ -52,11 +52,11 @@ check "and is gone" procs remove late
 
 in_systemd chmod 700 /run/procserv-by-hand
 check "what others hide is not called stopped" eval 'in_systemd setpriv --reuid nobody --clear-groups \
-    manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
+    manage-procs --system status --wide by-hand | grep -q "^by-hand *hidden"'
 in_systemd chmod 755 /run/procserv-by-hand
 in_systemd mount -o remount,hidepid=invisible /proc
 check "nor dead, whose process is hidden" eval 'in_systemd setpriv --reuid nobody --regid nogroup --clear-groups \
-    manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
+    manage-procs --system status --wide by-hand | grep -q "^by-hand *hidden"'
 in_systemd mount -o remount,hidepid=off /proc
 
 check "a name with a colon" procs add -A -C /tmp LI20:IOC-1 cat

@@ -21,7 +21,7 @@ use crate::sim_support;
 const SEEDS: u64 = 10_000;
 
 /// What must have happened in some simulation: a rule that no simulation has tried is not tested.
-const EXPECTED: [&str; 64] = [
+const EXPECTED: [&str; 66] = [
     "ONESHOT ended the server",
     "ONESHOT ended the server by hand",
     "SIGTERM came while a daemon was waited for",
@@ -72,6 +72,7 @@ const EXPECTED: [&str; 64] = [
     "orphans outlived their grace",
     "orphans were left alone",
     "the child was to wait for a client",
+    "the child was to wait for a client that reads",
     "the grace period was over",
     "the holdoff time was doubled",
     "the kill character emptied the queue",
@@ -83,6 +84,7 @@ const EXPECTED: [&str; 64] = [
     "the stop input ended a trial",
     "the stop input ended no child",
     "the stop input took the place of other input",
+    "the stream grew for a client that reads",
     "the stream passed a file",
     "two children ran",
     "two children spoke by turns",

@@ -8,7 +8,7 @@ use crate::config::StopInput;
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, Role, Sink};
 use crate::console::snapshot::Snapshot;
 use crate::console::{Console, Settings};
-use crate::limits::{CLIENT_WAIT_MIN_BYTES, STAGE_MAX, STREAM_BUFFER_MAX};
+use crate::limits::{STAGE_MAX, STREAM_BUFFER_MAX};
 
 fn upgraded(console: &Console, settings: Settings) -> Console {
     let bytes = minicbor::to_vec(console.snapshot()).unwrap();
@@ -36,22 +36,17 @@ fn lagging_console() -> Console {
 #[test]
 fn a_client_is_waited_for_as_long_as_before() {
     let mut old = lagging_console();
-    old.update_backpressure(at(1).mono);
+    old.update_backpressure(at(1).mono, |_| usize::MAX);
     assert_eq!(old.backpressure_deadline(at(1).mono), Some(at(5).mono));
     let mut new = upgraded(&old, settings());
     assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(5).mono));
-    // The client reads not quite as fast as it has to.
     for console in [&mut old, &mut new] {
-        console.written(ClientId(1), CLIENT_WAIT_MIN_BYTES - 1);
-    }
-    let mut new = upgraded(&new, settings());
-    for console in [&mut old, &mut new] {
-        console.update_backpressure(at(5).mono);
+        console.update_backpressure(at(5).mono, |_| usize::MAX);
         assert_eq!(console.backpressure_deadline(at(5).mono), None);
     }
     // A client that was given up stays so.
     let mut new = upgraded(&new, settings());
-    new.update_backpressure(at(6).mono);
+    new.update_backpressure(at(6).mono, |_| usize::MAX);
     assert_eq!(new.backpressure_deadline(at(6).mono), None);
 }
 
@@ -63,7 +58,7 @@ fn a_client_that_has_proved_to_read_is_waited_for_as_before() {
         old.handle(Event::Output(ChildSlot::Current, &[b'x'; 65536]), at(0));
     }
     let mut new = upgraded(&old, settings());
-    new.update_backpressure(at(1).mono);
+    new.update_backpressure(at(1).mono, |_| usize::MAX);
     assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(21).mono));
 }
 

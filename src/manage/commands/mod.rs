@@ -16,3 +16,4 @@ pub(crate) mod metrics;
 pub(crate) mod pager;
 pub(crate) mod remove;
 pub(crate) mod status;
+pub(crate) mod why;

@@ -57,22 +57,35 @@ impl End {
         format!("{}{}", self.what, ago.unwrap_or_default())
     }
 
+    /// How it ended, whoever caused it: `exit 3`, `SIGSEGV`.
+    pub(crate) fn how(&self) -> String {
+        match (self.code, self.signal) {
+            (Some(code), _) => format!("exit {code}"),
+            (_, Some(signal)) => signal_name(signal),
+            _ if self.is_server => "killed or crashed".to_owned(),
+            _ => "unknown end".to_owned(),
+        }
+    }
+
     /// Returns true if two sources tell of the same end.
     fn is_same(&self, other: &End) -> bool {
-        let is_near = match (self.time, other.time) {
-            (Some(one), Some(other)) => {
-                let early = one.duration_since(other).or_else(|_| other.duration_since(one));
-                early.unwrap_or_default() <= SAME_END
-            }
+        let (Some(time), Some(other_time)) = (self.time, other.time) else {
             // Only what systemd says has no time, and that is of the last server.
-            _ => false,
+            return false;
         };
+        // Events tell of the end of a server that was killed at the start of the next one.
+        let late = if other.what == UNSEEN { RESTART_MAX } else { SAME_END };
+        let is_near = time <= other_time + SAME_END && other_time <= time + late;
         self.is_server == other.is_server && is_near && (self.is_server || self.pid == other.pid)
     }
 }
 
 /// How far two sources may be apart in the time of one end.
 const SAME_END: Duration = Duration::from_secs(2);
+
+/// How long after the end of a server systemd may have started the next one, which takes two seconds and
+/// what a busy machine needs.
+const RESTART_MAX: Duration = Duration::from_secs(10);
 
 /// Joins the ends that two sources tell of, newest first. Of one that both tell of, the first source
 /// knows how it ended, and the second one may know more.
@@ -110,8 +123,10 @@ pub(crate) fn of(status: &Value) -> Vec<End> {
 /// How systemd saw a server end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerExit {
-    /// A signal, or an exit status: `SIGKILL`, `exit 98`.
-    pub(crate) how: String,
+    /// The exit status, if there was one.
+    pub(crate) code: Option<i64>,
+    /// The number of the signal that was the end.
+    pub(crate) signal: Option<i64>,
     pub(crate) time: SystemTime,
 }
 
@@ -125,8 +140,8 @@ pub(crate) fn explain_server(ends: &mut [End], status: &Value, exits: &[ServerEx
         Some(exit.time) < start && last_sign.is_none_or(|sign| exit.time >= sign)
     };
     if let Some(exit) = exits.iter().find(is_its) {
-        end.what = format!("{} (server)", exit.how);
-        end.time = Some(exit.time);
+        (end.code, end.signal, end.time) = (exit.code, exit.signal, Some(exit.time));
+        end.what = format!("{} (server)", end.how());
     }
 }
 
@@ -158,25 +173,11 @@ pub(super) fn server(end: &Value) -> End {
 pub(super) fn child(end: &Value) -> End {
     let cause = end.get("cause").unwrap_or(&Value::Null);
     let (time, started) = (time(end, "time"), time(end, "started"));
-    let how = match (number(end, "code"), number(end, "signal")) {
-        (Some(code), _) => format!("exit {code}"),
-        (_, Some(signal)) => signal_name(signal),
-        _ => "unknown end".to_owned(),
-    };
     let by = cause.get("by").and_then(Value::as_str).unwrap_or_default();
     let text = |key| cause.get(key).and_then(Value::as_str).unwrap_or_default();
-    let what = match by {
-        "client" => {
-            let command = if text("command") == "kill" { "^X" } else { text("command") };
-            format!("{command} by {}", person(cause.get("client").unwrap_or(&Value::Null)))
-        }
-        "signal" => format!("{} by {}", text("signal"), sender(cause)),
-        "server" => format!("{how}, its terminal closed"),
-        _ => how,
-    };
     let life = time.zip(started).and_then(|(time, started)| time.duration_since(started).ok());
-    End {
-        what,
+    let mut end = End {
+        what: String::new(),
         time,
         life: life.map(|life| life.as_secs()),
         is_wanted: matches!(by, "client" | "signal"),
@@ -185,7 +186,17 @@ pub(super) fn child(end: &Value) -> End {
         code: number(end, "code"),
         signal: number(end, "signal"),
         cause: cause.clone(),
-    }
+    };
+    end.what = match by {
+        "client" => {
+            let command = if text("command") == "kill" { "^X" } else { text("command") };
+            format!("{command} by {}", author(cause))
+        }
+        "signal" => format!("{} by {}", text("signal"), sender(cause)),
+        "server" => format!("{}, its terminal closed", end.how()),
+        _ => end.how(),
+    };
+    end
 }
 
 /// The person behind a client: the user of a Unix socket, or the address over TCP.
@@ -198,6 +209,14 @@ pub(crate) fn person(client: &Value) -> String {
         (Some(address), _) => address.to_owned(),
         (None, Some("stdin")) => "the server's terminal".to_owned(),
         _ => "somebody".to_owned(),
+    }
+}
+
+/// The person behind a cause: the client, or the sender of the signal.
+pub(crate) fn author(cause: &Value) -> String {
+    match cause.get("client") {
+        Some(client) => person(client),
+        None => sender(cause),
     }
 }
 
@@ -285,8 +304,9 @@ mod tests {
             "started": "2026-11-30T13:05:02+01:00",
             "last_server": { "last_change": "2026-11-30T13:04:00+01:00" },
         });
-        let exit = |how: &str, minute| ServerExit {
-            how: how.to_owned(),
+        let exit = |signal, minute| ServerExit {
+            code: None,
+            signal: Some(signal),
             time: time(&json!({ "t": format!("2026-11-30T13:{minute}:00+01:00") }), "t").unwrap(),
         };
         let said = |exits: &[ServerExit]| {
@@ -294,7 +314,7 @@ mod tests {
             explain_server(&mut ends, &status, exits);
             ends.remove(0).what
         };
-        let all = [exit("SIGABRT", "06"), exit("SIGKILL", "05"), exit("exit 1", "03")];
+        let all = [exit(6, "06"), exit(9, "05"), exit(1, "03")];
         assert_eq!(said(&all), "SIGKILL (server)");
         assert_eq!(said(&all[2..]), UNSEEN);
     }
@@ -319,7 +339,7 @@ mod tests {
         let quit = json!({ "by": "client", "command": "quit", "client": { "uid": 0 } });
         let status = vec![killed_server(Some(&time(30)), None), exit(20, 7), exit(20, 6)];
         let events = vec![
-            killed_server(Some(&time(31)), Some(&json!(9))),
+            killed_server(Some(&time(33)), Some(&json!(9))),
             exit(20, 7),
             exit(10, 7),
             server(&json!({ "time": time(5), "code": 0, "cause": quit })),

@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 use serde_json::Value;
 
 use super::bounded;
-use super::ends::{self, ServerExit};
+use super::ends::ServerExit;
 use crate::manage::limits::{JOURNAL_ENTRIES, JOURNAL_SINCE, JOURNAL_TIMEOUT};
 use crate::manage::registry::{Registry, Scope};
 
@@ -82,12 +82,11 @@ fn instance(entry: &Value, scope: Scope) -> Option<&str> {
 
 fn exit(entry: &Value) -> Option<ServerExit> {
     let status = i64::try_from(number(entry, "EXIT_STATUS")?).ok()?;
-    let how = match field(entry, "EXIT_CODE")? {
-        "exited" => format!("exit {status}"),
-        _ => ends::signal_name(status),
-    };
+    let has_exited = field(entry, "EXIT_CODE")? == "exited";
+    let (code, signal) = if has_exited { (Some(status), None) } else { (None, Some(status)) };
     let micros = number(entry, "__REALTIME_TIMESTAMP")?;
-    Some(ServerExit { how, time: UNIX_EPOCH.checked_add(Duration::from_micros(micros))? })
+    let time = UNIX_EPOCH.checked_add(Duration::from_micros(micros))?;
+    Some(ServerExit { code, signal, time })
 }
 
 fn field<'e>(entry: &'e Value, name: &str) -> Option<&'e str> {
@@ -122,11 +121,13 @@ mod tests {
             json!({ "MESSAGE_ID": EXITED, "UNIT": "procserv-a.b.service" }),
         ];
         let text = entries.map(|entry| format!("{entry}\n")).concat() + "no entry\n";
-        let exit = |how: &str, seconds| ServerExit {
-            how: how.to_owned(),
+        let exit = |code, signal, seconds| ServerExit {
+            code,
+            signal,
             time: UNIX_EPOCH + Duration::from_secs(seconds),
         };
-        let notes = Notes { dropped: 15, exits: vec![exit("SIGKILL", 2), exit("exit 98", 1)] };
+        let exits = vec![exit(None, Some(9), 2), exit(Some(98), None, 1)];
+        let notes = Notes { dropped: 15, exits };
         assert_eq!(of_entries(&text, Scope::System), [("a.b".to_owned(), notes)].into());
         let notes = Notes { dropped: 3, exits: Vec::new() };
         assert_eq!(of_entries(&text, Scope::User), [("u".to_owned(), notes)].into());

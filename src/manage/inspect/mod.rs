@@ -1,7 +1,6 @@
 //! Running servers and their children, and what they have written.
 
 pub(crate) mod api;
-pub(crate) mod bounded;
 pub(crate) mod ends;
 pub(crate) mod events;
 pub(crate) mod journal;
@@ -15,3 +14,5 @@ mod state;
 pub(crate) mod trouble;
 pub(crate) mod units;
 pub(crate) mod users;
+
+pub(crate) use super::bounded;

@@ -2,6 +2,7 @@
 //! systemd. Commands that show instances share it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -146,7 +147,14 @@ fn observe(
         // Names of users are looked up here, as a directory of users may not answer.
         let ends = status.map_or(past.ends, ends::of);
         let trouble = status.map(trouble::of).unwrap_or_default();
-        let trouble = trouble.iter().map(ToString::to_string).collect();
+        let mut trouble: Vec<String> = trouble.iter().map(ToString::to_string).collect();
+        if let Subject::Configured(instance) = &subject
+            && server.is_none()
+            // Of another machine.
+            && instance.host.is_none()
+        {
+            trouble.extend(missing_directory(&registry, instance));
+        }
         Observed { server, is_hidden, ends, mode_change: past.mode_change, trouble }
     })
 }
@@ -264,4 +272,12 @@ fn server_end(unit: &UnitStatus) -> Option<End> {
         time: unit.time("ExecMainExitTimestamp"),
         ..End::of_server()
     })
+}
+
+/// What keeps systemd from starting a unit, which does not fail then: a condition does not hold.
+fn missing_directory(registry: &Registry, instance: &Instance) -> Option<String> {
+    let path = registry.in_root(&instance.chdir);
+    let error = path.metadata().err()?;
+    let is_missing = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    is_missing.then(|| CommandError::file(&path, &error).text)
 }

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::Registry;
 use super::configuration::{NOBODY, Sources};
 use super::shlex;
-use super::sockets::check_group;
+use super::sockets::{check_group, fits};
 use crate::cli;
 use crate::config::{Config, RestartPolicy, control_char};
 use crate::manage::limits::STOP_MARGIN;
@@ -160,7 +160,6 @@ impl Instance {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let chdir = text(self.chdir.clone());
         let (info, status) = (text(run.join("info")), text(run.join("status")));
-        let api = self.api_endpoint(&run);
         let fixed = [
             "--foreground",
             if self.fdstore { "--fdstore" } else { "--notify" },
@@ -178,10 +177,11 @@ impl Instance {
             &info,
             "--status-file",
             &status,
-            "--api",
-            &api,
         ];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
+        if self.api_socket(registry).is_some() {
+            arguments.extend(["--api".to_owned(), self.api_endpoint(&run)]);
+        }
         if self.events {
             let events = text(self.events_file(registry));
             let rotation = EVENTS_ROTATION.to_owned();
@@ -201,6 +201,12 @@ impl Instance {
         arguments.extend(self.options.iter().cloned());
         arguments.extend(self.command.iter().cloned());
         arguments
+    }
+
+    /// The socket of the interface for programs. `None` if its path would be too long for a socket.
+    pub(crate) fn api_socket(&self, registry: &Registry) -> Option<PathBuf> {
+        let path = registry.api_socket(&self.name);
+        fits(&path).then_some(path)
     }
 
     /// Returns true if the server may have the option `--ready`, which may be abbreviated: then its unit is

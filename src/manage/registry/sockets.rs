@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Instance;
+use crate::config::endpoint::SUN_PATH_SIZE;
 
 /// The rights of a socket for user and group of the instance: the fields of an endpoint between
 /// `unix:` and the path (contract section 2).
@@ -21,8 +22,13 @@ impl Instance {
             Some(port) => vec![control(), port.clone()],
         };
         let watchers = if self.control_group.is_some() { "" } else { &rights };
-        endpoints.push(format!("raw:{}", socket(&rights, &run.join("raw"))));
-        endpoints.push(format!("view:{}", socket(watchers, &run.join("view"))));
+        let more = [("raw", rights.as_str()), ("view", watchers)];
+        for (name, rights) in more {
+            let path = run.join(name);
+            if fits(&path) {
+                endpoints.push(format!("{name}:{}", socket(rights, &path)));
+            }
+        }
         endpoints
     }
 
@@ -52,6 +58,12 @@ impl Instance {
             }
         }
     }
+}
+
+/// Returns true if a socket can have this path, which may be too long for one, as with a long name in
+/// the run directory of a user. A server does not start with such a path (unix(7)).
+pub(super) fn fits(path: &Path) -> bool {
+    path.as_os_str().len() < SUN_PATH_SIZE
 }
 
 /// The endpoint of a Unix socket.

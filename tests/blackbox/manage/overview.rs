@@ -32,8 +32,9 @@ fn look(fleet: &Fleet, name: &str) -> Value {
 /// Waits for a state; the row of the table.
 fn row(env: &TestEnv, fleet: &Fleet, name: &str, state: &str) -> String {
     env.wait_for(state, || (look(fleet, name)["state"] == state).then_some(()));
-    let table = fleet.must(&["status", name]);
-    table.lines().nth(1).unwrap().to_owned()
+    let table = fleet.must(&["status"]);
+    let start = format!("{name} ");
+    table.lines().find(|line| line.starts_with(&start)).unwrap().to_owned()
 }
 
 fn conf(name: &str, more: &str) -> (String, String) {
@@ -220,7 +221,7 @@ fn a_file_that_can_not_be_read_is_no_missing_instance(_: &TestEnv) {
         fleet.file(&file, &content);
     }
     for name in ["a", "b"] {
-        let done = fleet.run(&["status", name]);
+        let done = fleet.run(&["status", "--wide", name]);
         assert!(
             done.code == 0 && done.stdout.contains(&format!("\n{name}     broken ")),
             "{done:?}"

@@ -6,12 +6,13 @@ use std::os::unix::fs::FileTypeExt;
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
-use super::instance::{self, AttachedInstance, ServerIdentity};
+use super::instance::{AttachedInstance, ServerIdentity};
 use super::target::Target;
 use crate::manage::commands::fallback;
 use crate::manage::error::CommandError;
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::Clock;
+use crate::manage::inspect::users;
 use crate::manage::limits::ANSWER_TIMEOUT;
 use crate::manage::registry::{Registry, Scope, check_name};
 use crate::sys;
@@ -146,7 +147,7 @@ fn look_into_files(registry: &Registry, name: &str) -> Lookup {
     {
         endpoints.insert(0, format!("unix:{}", control.display()));
     }
-    let clients = instance::clients(live.status.as_ref());
+    let clients = users::clients(live.status.as_ref());
     Lookup::Running { endpoints, server: ServerIdentity::of(&live), clients }
 }
 

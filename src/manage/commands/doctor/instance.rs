@@ -183,6 +183,14 @@ fn arguments(registry: &Registry, instance: &Instance) -> Vec<Finding> {
             format!("correct port and options in {file}"),
         ));
     }
+    if instance.api_socket(registry).is_none() {
+        let path = registry.api_socket(name);
+        found.push(Finding::hint(
+            name,
+            format!("no interface for programs: {} is too long a path", path.display()),
+            "mode and kill do without it on the console; a shorter name has it",
+        ));
+    }
     if instance.command.first().is_some_and(|word| word.starts_with('-')) {
         found.push(Finding::hint(
             name,

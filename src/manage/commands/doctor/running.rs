@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use super::finding::{Finding, Look, suggested_command};
 use crate::manage::error::CommandError;
-use crate::manage::inspect::ends;
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::{Clock, Process};
 use crate::manage::inspect::trouble::{self, Trouble};
-use crate::manage::limits::ROOM_MIN;
+use crate::manage::inspect::{ends, past};
+use crate::manage::limits::{RECENT_END, ROOM_MIN, TAIL_CHUNK};
+use crate::manage::output;
 use crate::manage::registry::{Instance, Registry, Scope, unit_name};
 
 /// The looks at the server of one instance.
@@ -51,7 +52,8 @@ fn server(registry: &Registry, instance: &Instance, clock: Option<Clock>) -> Vec
     let says = match &live {
         Some(live) if live.server.is_some() || live.is_hidden() => {
             found.extend(stopped(name, live));
-            found.extend(child(registry, name, live));
+            found.extend(child(registry, instance, live));
+            found.extend(killed(registry, name, live));
             found.extend(group(registry, instance));
             found.extend(trouble(registry, name, live));
             return found;
@@ -102,30 +104,57 @@ fn stopped(name: &str, live: &ServerStatus) -> Vec<Finding> {
 }
 
 /// A child that does not run, or not for long.
-fn child(registry: &Registry, name: &str, live: &ServerStatus) -> Option<Finding> {
+fn child(registry: &Registry, instance: &Instance, live: &ServerStatus) -> Option<Finding> {
+    let name = &instance.name;
     let status = live.status.as_ref()?;
     let text = |field: &str| status.pointer(field).and_then(Value::as_str).unwrap_or_default();
-    let attach = suggested_command(registry, "attach", name);
+    let mode = || {
+        let change = past::read(registry, instance, TAIL_CHUNK).mode_change;
+        let by = change.map(|change| format!(", set by {}", change.person()));
+        format!("the mode is {}{}", text("/mode"), by.unwrap_or_default())
+    };
+    let set_on = suggested_command(registry, "mode", &format!("{name} on"));
     if text("/child/state") == "by_hand" {
         return Some(Finding::new(
             name,
-            format!("no child runs, and none is started: the mode is {}", text("/mode")),
-            format!("{attach}, then ^T changes the mode, and ^X starts the child"),
+            format!("no child runs, and none is started: {}", mode()),
+            format!("{set_on} starts the child"),
         ));
     }
-    if ends::are_loop(&ends::of(status), live.child_since) {
+    let ends = ends::of(status);
+    if ends::are_loop(&ends, live.child_since) {
         let restarts = status.get("restarts").and_then(Value::as_u64).unwrap_or(0);
+        let last = ends.iter().find(|end| !end.is_server);
+        let last = last.map(|end| format!(", the last time: {}", end.what)).unwrap_or_default();
         return Some(Finding::new(
             name,
-            format!("its child ends soon after each start, {restarts} times so far"),
-            format!("{} has its last words", suggested_command(registry, "logs -n 20", name)),
+            format!("its child ends soon after each start, {restarts} times so far{last}"),
+            format!("{} has its last words", suggested_command(registry, "why", name)),
         ));
     }
     (text("/mode") == "OFF").then(|| {
         Finding::hint(
             name,
-            "the mode is OFF: the child is not started again when it ends",
-            format!("{attach}, then ^T changes the mode"),
+            format!("{}: the child is not started again when it ends", mode()),
+            set_on,
+        )
+    })
+}
+
+/// A server before this one that came to no orderly end: its child may have ended with it.
+fn killed(registry: &Registry, name: &str, live: &ServerStatus) -> Option<Finding> {
+    let status = live.status.as_ref()?;
+    let last = status.get("last_server").filter(|last| last.is_object())?;
+    let pid = last.get("pid").and_then(Value::as_i64).unwrap_or_default();
+    let age = ends::time(status, "started")?.elapsed().unwrap_or_default();
+    let times = status.get("crashes").and_then(Value::as_u64).filter(|crashes| *crashes > 1);
+    let times = times.map(|times| format!(", as {times} servers in a row")).unwrap_or_default();
+    (age < RECENT_END).then(|| {
+        let ago = output::age(age.as_secs());
+        Finding::hint(
+            name,
+            format!("its server (PID {pid}) was killed or crashed {ago} ago{times}"),
+            format!("{} tells more", suggested_command(registry, "why", name)),
         )
     })
 }

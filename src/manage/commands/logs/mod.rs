@@ -289,7 +289,7 @@ const UNIT_FIELDS: [&str; 6] = [
 
 /// The text of an entry. journalctl prints a list of bytes if the text is not UTF-8 or has control
 /// characters.
-fn message(entry: &Value) -> Vec<u8> {
+pub(crate) fn message(entry: &Value) -> Vec<u8> {
     match entry.get("MESSAGE") {
         Some(Value::String(text)) => text.clone().into_bytes(),
         Some(Value::Array(bytes)) => {

@@ -10,15 +10,15 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 
 use self::row::{HEADER, Row};
-use crate::manage::commands::fallback;
+use crate::manage::commands::{fallback, why};
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::overview::{self, Overview};
 use crate::manage::inspect::probe::ServerStatus;
 use crate::manage::inspect::proc::{self, Process};
 use crate::manage::limits::LINE_MAX;
 use crate::manage::output::{self, span};
-use crate::manage::registry::Registry;
 use crate::manage::registry::pattern::Patterns;
+use crate::manage::registry::{Registry, check_name};
 
 /// `status`. With `--check` the exit status is 3 if something is wrong.
 ///
@@ -44,11 +44,17 @@ pub(crate) fn status(
         "restarts" => all.sort_by_key(|one| Reverse(restarts(one, "/restarts_24h"))),
         _ => {}
     }
+    let is_long = is_one_name(&patterns)
+        && !["plain", "failed", "wide"].iter().any(|option| matches.get_flag(option));
     if json {
         output::print_json(&all.iter().map(of_programs).collect())?;
     } else if matches.get_flag("plain") {
         all.sort_by_key(|one| one.instance.as_ref().map(|instance| instance.place));
         output::print(&all.iter().map(of_helper).collect::<String>())?;
+    } else if is_long {
+        for one in all {
+            why::print(&registry, one)?;
+        }
     } else if all.is_empty() {
         output::print(if matches.get_flag("failed") {
             "nothing is wrong\n"
@@ -59,6 +65,11 @@ pub(crate) fn status(
         print_table(&all, matches.get_flag("wide"), now)?;
     }
     Ok(if matches.get_flag("check") && is_wrong { 3 } else { 0 })
+}
+
+/// Returns true if there is a single name, and no pattern.
+fn is_one_name(patterns: &Patterns) -> bool {
+    matches!(patterns.texts()[..], [text] if check_name(text).is_ok())
 }
 
 fn print_table(
