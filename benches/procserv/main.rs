@@ -15,6 +15,7 @@ mod deaf_client;
 mod drain;
 mod idle;
 mod latency;
+mod manage;
 mod many_clients;
 mod paste;
 mod payload;
@@ -247,6 +248,8 @@ fn scenarios() -> Vec<Scenario> {
         scenario("idle", idle::idle),
         scenario("fleet", idle::fleet),
         scenario("upgrade-pause", upgrade::pause),
+        scenario("records", throughput::records),
+        scenario("manage", manage::rows),
     ];
     throughput.into_iter().chain(others).collect()
 }

@@ -46,6 +46,7 @@ complete -c procServ -l restrict -d 'restrict log access to connections from loc
 complete -c procServ -s V -l version -d 'print program version'
 complete -c procServ -s w -l wait -d 'wait for cmd on control connection to start child'
 complete -c procServ -l announce -d 'tell everybody who attaches and who leaves'
+complete -c procServ -l console -d 'with -f -L -, use the terminal (docker run -it)'
 complete -c procServ -l fdstore -d 'survive a crash with systemd\'s help (with -f)'
 complete -c procServ -l kill-orphans -d 'kill what left the child\'s process group, too'
 complete -c procServ -l notify -d 'tell systemd about state and health (with -f)'

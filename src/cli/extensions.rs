@@ -116,6 +116,14 @@ pub(super) fn check_notify(given: Matches, notify: bool) -> Result<(), &'static 
     }
 }
 
+/// Returns true if there is `--console`.
+pub(super) fn console(given: Matches) -> Result<bool, &'static str> {
+    match given.has("console") {
+        true if !given.has("foreground") => Err("--console needs --foreground"),
+        given => Ok(given),
+    }
+}
+
 /// Returns the sockets for the child.
 pub(super) fn listen(given: Matches) -> Result<Vec<ListenUri>, Vec<u8>> {
     let mut all: Vec<ListenUri> = Vec::new();

@@ -97,6 +97,7 @@ pub(super) fn config(
             (true, false) => RunMode::Debug,
             (true, true) => RunMode::DebugForeground,
         },
+        keeps_keyboard: extensions::console(given)?,
         quiet: given.has("quiet"),
         endpoints: Endpoints { controls, log, api, allow_from },
         child: ChildOptions {

@@ -77,6 +77,7 @@ pub fn definition() -> Command {
             value("api", "endpoint", "let programs connect to Unix socket <endpoint> (JSON)"),
             flag("announce", "tell everybody who attaches and who leaves"),
             value("compat", "version", "use the messages of procServ <version> (2.7)"),
+            flag("console", "with -f -L -, use the terminal (docker run -it)"),
             value("crlf", "how", "CR LF of telnet clients: join (to one CR) or keep"),
             value("events", "file", "append what happens to <file>, as JSON"),
             value("events-rotate", "n", "begin a new one at <n>[,<keep>] bytes (k, M, G)"),

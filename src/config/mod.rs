@@ -155,6 +155,8 @@ pub struct Config {
     pub warnings: Vec<Vec<u8>>,
     /// `-f`, `-d`, PROCSERV_DEBUG.
     pub run_mode: RunMode,
+    /// `--console`: standard input is a client also if the log is standard output.
+    pub keeps_keyboard: bool,
     /// `-q`.
     pub quiet: bool,
     /// The endpoints, and who may connect.
@@ -348,8 +350,25 @@ pub struct FileOptions {
 }
 
 impl Config {
-    /// Returns true if standard input is a client.
+    /// Returns true under `-f`.
     pub fn is_foreground(&self) -> bool {
         matches!(self.run_mode, RunMode::Foreground | RunMode::DebugForeground)
+    }
+
+    /// Returns true if standard input is a client, if it can be one (contract section 7).
+    pub fn has_keyboard(&self) -> bool {
+        self.is_foreground() && (self.keeps_keyboard || self.log.target != Some(LogTarget::Stdout))
+    }
+
+    /// Returns true if standard output is the log unless a terminal is standard input.
+    pub fn prefers_terminal(&self) -> bool {
+        self.keeps_keyboard && self.log.target == Some(LogTarget::Stdout)
+    }
+
+    /// Returns this configuration without a log, as the terminal shows the console.
+    #[must_use]
+    pub fn without_log(&self) -> Config {
+        let log = LogOptions { target: None, ..self.log.clone() };
+        Config { log, ..self.clone() }
     }
 }

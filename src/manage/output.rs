@@ -1,7 +1,9 @@
 //! What commands print.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::Value;
 
 use super::error::CommandError;
@@ -24,6 +26,13 @@ pub(crate) fn print(text: &str) -> Result<(), CommandError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Returns false if the reader of standard output has ended.
+pub(crate) fn is_read() -> bool {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(count) if count > 0)
 }
 
 /// Writes a value to standard output, over several lines.

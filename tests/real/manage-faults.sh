@@ -55,7 +55,7 @@ printf '[Service]\nLogRateLimitBurst=100\nLogRateLimitIntervalSec=1s\n' \
     >"$root/etc/systemd/system/procserv-noisy.service.d/rate.conf"
 procs add -f -C / -U nobody noisy sh -c 'seq 5000; sleep 2; echo later; exec cat'
 procs start noisy
-dropped() { procs status noisy | grep -q '! journal dropped [0-9]*,[0-9]* lines'; }
+dropped() { procs status --wide noisy | grep -q '! journal dropped [0-9]*,[0-9]* lines'; }
 check "what the journal drops is counted" within 20 dropped
 check "doctor knows what to do" eval 'told "^noisy: the journal has dropped" && says "LogRateLimitBurst="'
 check "others are not concerned" eval 'procs status --json fine | grep -q "\"journal_dropped\": 0"'

@@ -81,9 +81,9 @@ sick hang1 sh -c 'kill -STOP $$; exec cat'
 sick logdisk sh -c 'echo hello; exec cat'
 procs set logdisk 'options=--logfile /var/tiny/logdisk.log'
 mkdir -p "$root/var/tiny"
-sick noisy1 sh -c 'yes flood | head -n 3000; exec cat'
+sick noisy1 sh -c 'yes flood | head -n 3000; sleep 3; echo more; exec cat'
 mkdir -p "$root/etc/systemd/system/procserv-noisy1.service.d"
-printf '[Service]\nLogRateLimitIntervalSec=1h\nLogRateLimitBurst=100\n' \
+printf '[Service]\nLogRateLimitIntervalSec=2s\nLogRateLimitBurst=100\n' \
     >"$root/etc/systemd/system/procserv-noisy1.service.d/rate.conf"
 in_systemd mount -t tmpfs -o size=64k none /var/tiny
 in_systemd sh -c 'chown daemon /var/tiny; cat /dev/zero >/var/tiny/full' 2>>"$scratch/said"
@@ -124,7 +124,7 @@ told two1 status 'running +[^ ]+ +0/0 +2 ' \
 told killed1 status 'running .* \^X by games' \
     why "SIGKILL after .*; killed by $by" why 'next +manage-procs --system events .* killed1' \
     events "killed by $by"
-told srvkill status 'running .* killed or crashed \(server\)' \
+told srvkill status 'running .* SIGKILL \(server\)' \
     doctor 'its server .* killed or crashed' \
     why 'server: SIGKILL; who killed it is not recorded' why 'next +journalctl -k .*fdstore=yes' \
     events 'server started'
@@ -149,12 +149,16 @@ told badexec status 'looping' doctor 'interpreter /opt/nowhere/softIoc is not th
     why 'next +.*interpreter /opt/nowhere/softIoc is not there' events 'child exited'
 told wrongcmd status 'looping' doctor 'command not found: /opt/iocs/st.cdm' \
     why 'next +command not found: /opt/iocs/st.cdm' why '\| .*st.cdm' events 'child exited'
-told nodir status 'stopped .*! /opt/iocs/nodir: No such file or directory' \
+told nodir status 'stopped .*! /opt/iocs/nodir: No such file' \
     doctor '/opt/iocs/nodir: No such file or directory' \
     why 'next +/opt/iocs/nodir: No such file or directory: make the directory'
 told nouser status 'failed .* exit 217' doctor 'there is no user nobodyhere' \
     why 'unit .*its user does not exist' why 'next +there is no user nobodyhere: make the user'
-told noisy1 why '^noisy1: running' events 'child started'
+told noisy1 status 'running .* ! journal dropped [0-9,]+ lines' \
+    doctor 'the journal has dropped [0-9,]+ lines' \
+    why 'trouble +journal dropped [0-9,]+ lines' \
+    why "next +manage-procs --system set noisy1 'options=--logfile FILE' gives" \
+    events 'child started'
 
 check "status of one is the same page" \
     eval '[ "$(procs status exit0 | head -n 1 | cut -c 1-20)" = "exit0: looping since" ]'

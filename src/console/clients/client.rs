@@ -152,6 +152,16 @@ impl Console {
         })
     }
 
+    /// Returns true if this client goes on receiving after its end of file, until it hangs up. A control
+    /// client with telnet is closed then (contract section 5).
+    pub fn outlives_its_input(&self, id: ClientId) -> bool {
+        self.clients.get(&id).is_some_and(|client| match client.kind {
+            ClientKind::Raw => true,
+            ClientKind::Telnet => client.role != Role::User,
+            ClientKind::Terminal | ClientKind::Pipe | ClientKind::Api => false,
+        })
+    }
+
     /// Returns true if bytes may be read from this client: not while the child does not take what
     /// the client sent, and not while the client does not read the answers to its telnet requests.
     pub fn accepts_input(&self, id: ClientId) -> bool {

@@ -1,6 +1,7 @@
 //! Running servers and their children, and what they have written.
 
 pub(crate) mod api;
+pub(crate) mod archive;
 pub(crate) mod ends;
 pub(crate) mod events;
 pub(crate) mod journal;
@@ -14,5 +15,6 @@ mod state;
 pub(crate) mod trouble;
 pub(crate) mod units;
 pub(crate) mod users;
+pub(crate) mod watch;
 
 pub(crate) use super::bounded;

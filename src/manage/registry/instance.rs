@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::Registry;
 use super::configuration::{NOBODY, Sources};
 use super::shlex;
-use super::sockets::{check_group, fits};
+use super::sockets::check_group;
 use crate::cli;
 use crate::config::{Config, RestartPolicy, control_char};
 use crate::manage::limits::STOP_MARGIN;
@@ -179,8 +179,8 @@ impl Instance {
             &status,
         ];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
-        if self.api_socket(registry).is_some() {
-            arguments.extend(["--api".to_owned(), self.api_endpoint(&run)]);
+        if let Some(api) = self.api_endpoint(&run) {
+            arguments.extend(["--api".to_owned(), api]);
         }
         if self.events {
             let events = text(self.events_file(registry));
@@ -201,12 +201,6 @@ impl Instance {
         arguments.extend(self.options.iter().cloned());
         arguments.extend(self.command.iter().cloned());
         arguments
-    }
-
-    /// The socket of the interface for programs. `None` if its path would be too long for a socket.
-    pub(crate) fn api_socket(&self, registry: &Registry) -> Option<PathBuf> {
-        let path = registry.api_socket(&self.name);
-        fits(&path).then_some(path)
     }
 
     /// Returns true if the server may have the option `--ready`, which may be abbreviated: then its unit is

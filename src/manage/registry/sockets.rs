@@ -34,9 +34,10 @@ impl Instance {
 
     /// The endpoint of the interface for programs, which is never open to everybody: who connects there
     /// can do more than type.
-    pub(super) fn api_endpoint(&self, run: &Path) -> String {
+    pub(super) fn api_endpoint(&self, run: &Path) -> Option<String> {
         let group = self.control_group.as_ref().map(|_| self.rights());
-        socket(group.as_deref().unwrap_or(OF_THE_GROUP), &run.join("api"))
+        let path = run.join("api");
+        fits(&path).then(|| socket(group.as_deref().unwrap_or(OF_THE_GROUP), &path))
     }
 
     /// The rights of the control socket, and of all sockets that give as much.
@@ -60,9 +61,15 @@ impl Instance {
     }
 }
 
-/// Returns true if a socket can have this path, which may be too long for one, as with a long name in
-/// the run directory of a user. A server does not start with such a path (unix(7)).
-pub(super) fn fits(path: &Path) -> bool {
+/// The sockets in the run directory `run` that a server can go without, and that it has not because their
+/// paths would be too long, as with a long name in the run directory of a user: a server does not
+/// start with such a path.
+pub(crate) fn left_out(run: &Path) -> Vec<&'static str> {
+    ["api", "raw", "view"].into_iter().filter(|name| !fits(&run.join(name))).collect()
+}
+
+/// Returns true if a socket can have this path (unix(7)).
+fn fits(path: &Path) -> bool {
     path.as_os_str().len() < SUN_PATH_SIZE
 }
 

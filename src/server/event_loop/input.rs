@@ -11,7 +11,7 @@ use super::listener::Accepted;
 use super::peer::Peer;
 use super::poll_stream::{PollStream, filled};
 use crate::console::clock::{Monotonic, Timestamps};
-use crate::console::event::{ChildSlot, DisconnectReason, Event, Role};
+use crate::console::event::{ChildSlot, Event, Role};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
 use crate::server::Server;
 use crate::server::api::ApiSession;
@@ -133,7 +133,7 @@ impl<S: System> Server<S> {
                 match (peer.read(&mut self.buffer), &mut session) {
                     (Some(0), Some(session)) if peer.leaving.is_none() => session.end_input(),
                     (Some(count), Some(session)) => session.push(filled(&self.buffer, count)),
-                    (Some(0), None) => drop(peer.leaving.get_or_insert(DisconnectReason::Closed)),
+                    (Some(0), None) => peer.input_ended(self.console.outlives_its_input(id)),
                     (Some(count), None) => {
                         let bytes = filled(&self.buffer, count);
                         self.console.handle(Event::Input { id, bytes }, now);
@@ -219,7 +219,7 @@ impl<S: System> Server<S> {
                     self.console.handle(Event::Introduced { id, role, kind, who: &who }, now);
                 }
                 let source = PollStream::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: None });
+                self.peers.insert(id, Peer::new(source));
                 self.console.handle(Event::Joined { id, role, kind }, now);
                 self.debug_line(&format!("client {} connected", token.0));
             }

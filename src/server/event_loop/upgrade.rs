@@ -325,7 +325,7 @@ impl<S: System> Server<S> {
                     records.set_peer(id, connection.peer_identity());
                 }
                 let source = PollStream::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: None });
+                self.peers.insert(id, Peer::new(source));
             }
             Err(_) => {
                 let left = Event::Left { id, reason: DisconnectReason::Failed };

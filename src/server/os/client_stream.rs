@@ -122,6 +122,14 @@ impl Connection for ClientStream {
         }
     }
 
+    fn hang_up(&self) -> Option<io::Result<()>> {
+        fd::hang_up(self.file())
+    }
+
+    fn expect_hang_up(&self) {
+        fd::tune_half_closed_tcp(self.file());
+    }
+
     fn unread(&self) -> usize {
         let held = socket::unread(self.as_fd()).ok();
         let is_unix = getsockname::<UnixAddr>(self.as_fd().as_raw_fd()).is_ok();

@@ -116,6 +116,11 @@ pub(crate) trait Connection: NonblockingIo + AsFd {
     fn peer_identity(&self) -> PeerIdentity;
     /// What another program has to know of it.
     fn kind(&self) -> ConnectionKind;
+    /// After the end of file: `None` while the other side may still read, else why it does not, an error
+    /// if the connection has failed.
+    fn hang_up(&self) -> Option<io::Result<()>>;
+    /// Has the system find out soon if the other side, which has ended its input, closes the connection.
+    fn expect_hang_up(&self);
     /// At most how many of the bytes that were written the peer has not read.
     fn unread(&self) -> usize;
 }

@@ -64,6 +64,8 @@ struct Run {
     everybody: BTreeSet<Id>,
     /// How many inputs the clients sent.
     typed: u64,
+    /// How many clients ended their input and went on receiving.
+    half_closed: usize,
     /// How many times the server became another program.
     upgrades: usize,
 }
@@ -88,6 +90,7 @@ impl Run {
             programs: BTreeMap::new(),
             everybody: BTreeSet::from([reference]),
             typed: 0,
+            half_closed: 0,
             upgrades: 0,
         }
     }
@@ -174,6 +177,7 @@ impl Run {
             (0 | 1, _, _) if ids.len() < 6 => {
                 let room = 1 << (4 + world.random.below(12));
                 let id = world.add(room);
+                world.pipe(id).raw = world.random.one_in(3);
                 world.waiting.push_back(id);
                 world
                     .ready_events
@@ -187,7 +191,7 @@ impl Run {
                 world.take(id, most);
                 world.print(&format!("client {id} takes {most}"));
             }
-            (4 | 5, Some(id), _) => {
+            (4 | 5, Some(id), _) if !world.pipe(id).ended => {
                 let flood = [&b"\x14"[..], b"\x18", b"\x18\x14"][world.random.below(3)];
                 let flood = flood.repeat(1 + world.random.below(60));
                 let text: &[u8] = match world.random.below(10) {
@@ -204,11 +208,23 @@ impl Run {
                 world.print(&format!("client {id} sends {text:?}"));
             }
             (6, Some(id), _) if world.random.one_in(3) => {
-                let reset = world.random.one_in(2);
-                world.pipe(id).broken = reset;
-                world.send(id, b"", true);
-                self.clients.remove(&id);
-                world.print(&format!("client {id} goes, reset {reset}"));
+                let (raw, half_closes) = (world.pipe(id).raw, world.random.one_in(2));
+                if half_closes {
+                    world.send(id, b"", true);
+                    self.half_closed += usize::from(raw && !world.pipe(id).closed);
+                    world.print(&format!("client {id} ends its input"));
+                } else {
+                    let reset = world.random.one_in(2);
+                    // A TCP client that has half-closed before is found by the next write only.
+                    let unseen = raw && reset && world.pipe(id).ended;
+                    world.pipe(id).broken = reset;
+                    world.pipe(id).hung_up = !unseen;
+                    world.send(id, b"", !unseen);
+                    world.print(&format!("client {id} goes, reset {reset}"));
+                }
+                if !(raw && half_closes) {
+                    self.clients.remove(&id);
+                }
             }
             (7..=9, _, Some(pty)) if !world.pipe(pty).ended => {
                 let count = 1 << world.random.below(18);
@@ -345,6 +361,8 @@ struct Totals {
     refused: AtomicUsize,
     /// Starts of a child beside another one.
     pairs: AtomicUsize,
+    /// Clients that ended their input and went on receiving.
+    half_closed: AtomicUsize,
     crashes: AtomicUsize,
 }
 
@@ -372,6 +390,7 @@ fn simulate(seed: u64, verbose: bool, totals: &Totals) {
         run.crash();
     }
     let (pairs, refused) = (run.world.borrow().pairs, run.world.borrow().refused);
+    totals.half_closed.fetch_add(run.half_closed, Ordering::Relaxed);
     totals.seeds.fetch_add(1, Ordering::Relaxed);
     totals.upgrades.fetch_add(run.upgrades, Ordering::Relaxed);
     totals.refused.fetch_add(refused, Ordering::Relaxed);
@@ -385,12 +404,13 @@ fn every_seed_gives_everybody_what_they_are_owed() {
     // Each seed has descriptors of its own, and the seeds run on all processors.
     fd::raise_limit();
     sim_support::run_seeds(2_000, |seed, verbose| simulate(seed, verbose, &totals));
-    let Totals { seeds, upgrades, refused, pairs, crashes } = totals;
+    let Totals { seeds, upgrades, refused, pairs, half_closed, crashes } = totals;
     let seeds = seeds.into_inner();
     for (what, count, least) in [
         ("upgrades", upgrades, seeds / 10),
         ("refusals after an upgrade", refused, seeds / 10),
         ("two children", pairs, seeds / 4),
+        ("half-closed clients", half_closed, seeds / 10),
         ("crashes", crashes, seeds / 4),
     ] {
         let count = count.into_inner();

@@ -57,6 +57,8 @@ impl NonblockingIo for PeerEnd {
         }
         let short = world.fails();
         let reset = world.pipe(self.id).broken && world.random.one_in(2);
+        // A connection that the other side has half-closed still gives its end of file.
+        let reset = reset && (!world.pipe(self.id).raw || world.pipe(self.id).hung_up);
         let pipe = world.pipe(self.id);
         if pipe.inbound.is_empty() {
             return match pipe.ended {
@@ -88,6 +90,8 @@ impl NonblockingIo for PeerEnd {
         let short = world.fails();
         let pipe = world.pipe(self.id);
         if pipe.broken {
+            // The answer to what was written tells that nobody is there.
+            pipe.hung_up = true;
             return Err(Errno::EPIPE.into());
         }
         let room = pipe.room.saturating_sub(pipe.outbound.len());
@@ -127,6 +131,12 @@ impl Connection for PeerEnd {
             }),
         }
     }
+
+    fn hang_up(&self) -> Option<io::Result<()>> {
+        self.world.borrow_mut().pipe(self.id).hung_up.then_some(Ok(()))
+    }
+
+    fn expect_hang_up(&self) {}
 }
 
 impl Process for PeerEnd {

@@ -75,11 +75,13 @@ impl Socket for SimulatedSocket {
                 return Err(error);
             }
         }
-        let (waiting, kind) = match self.api {
-            true => (&mut world.programs_waiting, ClientKind::Api),
-            false => (&mut world.waiting, ClientKind::Telnet),
-        };
+        let waiting = if self.api { &mut world.programs_waiting } else { &mut world.waiting };
         let id = waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        let kind = match (self.api, world.pipe(id).raw) {
+            (true, _) => ClientKind::Api,
+            (false, true) => ClientKind::Raw,
+            (false, false) => ClientKind::Telnet,
+        };
         drop(world);
         Ok((PeerEnd::new(&self.world, id, kind, 0), None))
     }

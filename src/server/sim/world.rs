@@ -34,6 +34,10 @@ pub(super) struct Pipe {
     pub(super) inbound: VecDeque<u8>,
     /// True if the other side has ended: the server reads an end, or an error.
     pub(super) ended: bool,
+    /// True if the client is one without telnet, which may end its input and go on receiving.
+    pub(super) raw: bool,
+    /// True if the server's kernel knows that the other side receives nothing any more.
+    pub(super) hung_up: bool,
     /// True if writing fails.
     pub(super) broken: bool,
     /// Bytes that the server wrote and the other side has not taken.
@@ -208,6 +212,8 @@ impl World {
             token: None,
             inbound: VecDeque::new(),
             ended: false,
+            raw: false,
+            hung_up: false,
             broken: false,
             outbound: Vec::new(),
             room,

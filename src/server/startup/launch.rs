@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::child_sockets::{environment, is_about_sockets};
 use super::parts::{ServerParts, StartKind};
 use super::system;
-use crate::config::{Config, LogTarget};
+use crate::config::Config;
 use crate::console::event::{ClientId, Event, Role, Sink};
 use crate::handover;
 use crate::handover::state::{Descriptor, ServerIdentity};
@@ -57,8 +57,7 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
     }
     match start_kind {
         StartKind::Fresh => {
-            if config.is_foreground()
-                && config.log.target != Some(LogTarget::Stdout)
+            if config.has_keyboard()
                 && let Some(stdin) = ClientStream::stdin()
             {
                 server.join(stdin, Role::User, "stdin", server.system.now());

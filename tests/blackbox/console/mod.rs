@@ -3,9 +3,11 @@
 
 mod announce;
 mod api;
+mod half_closed;
 mod history;
 mod history_memory;
 mod ipv6;
+mod keyboard;
 mod networks;
 mod raw;
 mod telnet;
@@ -18,9 +20,11 @@ pub(crate) fn cases() -> Vec<Case> {
     let all = [
         announce::cases(),
         api::cases(),
+        half_closed::cases(),
         history::cases(),
         history_memory::cases(),
         ipv6::cases(),
+        keyboard::cases(),
         networks::cases(),
         raw::cases(),
         telnet::cases(),

@@ -58,6 +58,10 @@ fn no_command_waits_for_a_disk(env: &TestEnv) {
     let of_fine =
         done.stdout.lines().find(|line| line.starts_with("fine: ") && line.contains("answer"));
     assert_eq!(of_fine, None);
+    for command in ["why", "status"] {
+        let page = fleet.must(&[command, "hung-00"]);
+        assert!(page.starts_with("hung-00: no_answer\n") && page.contains("\n  next "), "{page}");
+    }
     let done = fleet.run(&["upgrade", "--keep-going", "hung-0*"]);
     assert_eq!(done.stdout.matches("its files do not answer").count(), 10, "{done:?}");
     let done = fleet.run(&["attach", "hung-00"]);

@@ -23,6 +23,8 @@ mod requests;
 mod roles;
 mod running;
 mod shared;
+mod top;
+mod why;
 
 use crate::support::Case;
 
@@ -49,6 +51,8 @@ pub(crate) fn cases() -> Vec<Case> {
         attach_raw::cases(),
         requests::cases(),
         attach_trouble::cases(),
+        why::cases(),
+        top::cases(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -124,7 +124,7 @@ fn a_path_that_is_too_long_is_no_socket(env: &TestEnv) {
     let server = fleet.launch(env, setup, &name);
     server.child_start(1);
     let said = fleet.run(&["doctor"]).stdout;
-    assert!(said.contains(&format!("hint: {name}: no interface for programs: ")), "{said}");
+    assert!(said.contains(&format!("hint: {name}: no sockets api, raw, view in ")), "{said}");
     let done = fleet.run(&["mode", &name, "off"]);
     assert!(done.code == 1 && done.stderr.contains("a console has the same commands"), "{done:?}");
     let done = fleet.run(&["send", &name, "hello", "--until", "hello"]);

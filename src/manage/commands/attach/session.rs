@@ -16,7 +16,7 @@ use super::signals::Signals;
 use super::target::ConsoleConnection;
 use crate::manage::error::CommandError;
 use crate::manage::limits::{
-    ATTACH_CHUNK, ATTACH_QUEUE_MAX, FINAL_OUTPUT_TIMEOUT, TYPED_MAX, UNSENT_TIMEOUT,
+    ANSWER_QUIET, ATTACH_CHUNK, ATTACH_QUEUE_MAX, FINAL_OUTPUT_TIMEOUT, TYPED_MAX, UNSENT_TIMEOUT,
 };
 use crate::reply_filter::ReplyFilter;
 use crate::sys::terminal::{Terminal, reopen};
@@ -66,6 +66,8 @@ pub(super) struct Session<'a> {
     typed_cr: bool,
     /// True if the server's side has seen the end of standard input.
     sent_end: bool,
+    /// When the session is over after that, if the server does not close a connection without telnet.
+    quiet_at: Option<Instant>,
     /// Why the server sends nothing more. What it has sent is still to be written.
     closed: Option<SessionEnd>,
 }
@@ -144,6 +146,7 @@ impl<'a> Session<'a> {
             to_output: Vec::new(),
             typed_cr: false,
             sent_end: !terminal_reads && options.watch,
+            quiet_at: None,
             closed: None,
         };
         session.queue_typed(typed);
@@ -250,6 +253,9 @@ impl<'a> Session<'a> {
         {
             return Err(end);
         }
+        if self.quiet_at.is_some_and(|at| Instant::now() >= at) {
+            return Err(SessionEnd::Detached { unsent: 0 });
+        }
         let open = self.closed.is_none();
         let reads_server = open && self.to_output.len() < ATTACH_QUEUE_MAX;
         let reads_input = match &self.terminal {
@@ -285,7 +291,11 @@ impl<'a> Session<'a> {
         let mut fds: Vec<PollFd> =
             std::iter::once(signals).chain(watched.iter().flatten().cloned()).collect();
         let is_timed = reads_server && !self.replay.is_shown();
-        let timeout = if is_timed { PollTimeout::from(100u8) } else { PollTimeout::NONE };
+        let timeout = if is_timed || self.quiet_at.is_some() {
+            PollTimeout::from(100u8)
+        } else {
+            PollTimeout::NONE
+        };
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(SessionEnd::Failed(error.into())),
@@ -372,8 +382,17 @@ impl<'a> Session<'a> {
         if self.input.is_none() && !self.sent_end {
             self.sent_end = true;
             let _ = self.stream.shutdown_write();
+            self.wait_for_answer();
         }
         Ok(())
+    }
+
+    /// After the end of standard input, waits for more of the answer. With telnet the server closes the
+    /// connection.
+    fn wait_for_answer(&mut self) {
+        if self.sent_end && !self.watch && self.decoder.is_none() {
+            self.quiet_at = Some(Instant::now() + ANSWER_QUIET);
+        }
     }
 
     fn receive(&mut self) -> Result<(), SessionEnd> {
@@ -385,6 +404,7 @@ impl<'a> Session<'a> {
             Err(error) => return self.close(SessionEnd::Failed(error)),
         };
         self.replay.output_received();
+        self.wait_for_answer();
         let mut plain = Vec::new();
         let mut received = received;
         // The negotiation ends the greeting (contract section 3).

@@ -14,7 +14,7 @@ use crate::config::endpoint::{Address, Endpoint};
 use crate::manage::error::CommandError;
 use crate::manage::files;
 use crate::manage::output;
-use crate::manage::registry::{Instance, Registry, Scope};
+use crate::manage::registry::{Instance, Registry, Scope, sockets};
 use crate::manage::systemd::launcher::is_program;
 
 /// Checks instances that are about to be written, all at the same time. With `force` a problem is
@@ -183,12 +183,13 @@ fn arguments(registry: &Registry, instance: &Instance) -> Vec<Finding> {
             format!("correct port and options in {file}"),
         ));
     }
-    if instance.api_socket(registry).is_none() {
-        let path = registry.api_socket(name);
+    let run = registry.run_directory(name);
+    let left_out = sockets::left_out(&run);
+    if !left_out.is_empty() {
         found.push(Finding::hint(
             name,
-            format!("no interface for programs: {} is too long a path", path.display()),
-            "mode and kill do without it on the console; a shorter name has it",
+            format!("no sockets {} in {}: too long a path", left_out.join(", "), run.display()),
+            "its console works without them; a shorter name has them",
         ));
     }
     if instance.command.first().is_some_and(|word| word.starts_with('-')) {

@@ -179,13 +179,19 @@ fn running(registry: &Registry, report: &Report) -> Advice {
             "shows what they do, without typing: what several people type is one line",
         );
     }
-    say("nothing is wrong".to_owned())
+    say("nothing has to be done".to_owned())
 }
 
 /// What to do about what fails at the moment.
 fn trouble(registry: &Registry, report: &Report) -> Option<Advice> {
     let one = &report.one;
     let first = one.trouble.first()?;
+    if first.starts_with("journal dropped") {
+        let set = format!("{} 'options=--logfile FILE'", one.name);
+        let set = suggested_command(registry, "set", &set);
+        let text = format!("{set} gives its output a log file, of which nothing is dropped");
+        return Some(say(text));
+    }
     let (what, reason) = first.split_once(": ").unwrap_or((first, ""));
     let file = |what: &str| match what {
         "log" | "log sync" | "log rotate" => match &report.log {
@@ -213,6 +219,11 @@ fn trouble(registry: &Registry, report: &Report) -> Option<Advice> {
         None if what == "child start" => run(
             format!("systemctl{} status {}", user(registry), unit_name(&one.name)),
             "has the limit of processes (Tasks); the start is tried again by itself",
+        ),
+        None if what.starts_with("journal dropped") => run(
+            format!("systemctl edit {}", unit_name(&one.name)),
+            "with a larger LogRateLimitBurst= keeps the output; a log file of its own \
+             (options = --logfile FILE) has all of it",
         ),
         None => run(
             suggested_command(registry, "events --since -1d", &one.name),

@@ -2,7 +2,7 @@
 //! or from the journal.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -53,20 +53,23 @@ pub(super) fn place(registry: &Registry, instance: &Instance) -> Place {
 /// Reads the end of what was written there.
 pub(super) fn read(registry: &Registry, name: &str, place: &Place) -> Console {
     match place {
-        Place::File(path) => match rotated::tail(path, TAIL_MIN, |_| false) {
-            Ok(tail) => {
-                let lines = tail.bytes.split(|&byte| byte == b'\n');
-                let lines = lines.map(|line| (None, line.to_vec()));
-                Console { pieces: pieces(lines), problem: None }
-            }
-            Err(error) => {
-                let problem = Some(CommandError::file(path, &error).text);
-                Console { problem, ..Console::default() }
-            }
-        },
+        Place::File(path) => log_file(path),
         Place::Journal => journal(registry, name),
         Place::Unknown => Console::default(),
     }
+}
+
+fn log_file(path: &Path) -> Console {
+    let file = path.to_owned();
+    let problem = match bounded::one(move || rotated::tail(&file, TAIL_MIN, |_| false)) {
+        Some(Ok(tail)) => {
+            let lines = tail.bytes.split(|&byte| byte == b'\n').map(|line| (None, line.to_vec()));
+            return Console { pieces: pieces(lines), problem: None };
+        }
+        Some(Err(error)) => CommandError::file(path, &error).text,
+        None => format!("{}: the disk does not answer", path.display()),
+    };
+    Console { problem: Some(problem), ..Console::default() }
 }
 
 fn journal(registry: &Registry, name: &str) -> Console {

@@ -28,6 +28,10 @@ pub(super) fn may_have_one(end: &End) -> bool {
 
 /// The core dumps of an instance since `since`. None without coredumpctl, or if it does not answer.
 pub(super) fn list(registry: &Registry, name: &str, since: SystemTime) -> Vec<Core> {
+    // coredumpctl knows the core dumps of this machine, not those of an image.
+    if registry.root.is_some() {
+        return Vec::new();
+    }
     let mut command = Command::new("coredumpctl");
     let since = since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     command.env("TZ", "UTC").args(["list", "--no-pager", "--no-legend", "--quiet"]);
@@ -50,13 +54,13 @@ fn core(line: &str) -> Option<Core> {
     Some(Core { pid: words.get(4)?.parse().ok()?, time, is_kept })
 }
 
-/// The core dump of the child that ended so, or of one of its processes.
+/// The core dump of what ended so, or of one of its processes.
 pub(super) fn of<'c>(cores: &'c [Core], end: &End) -> Option<&'c Core> {
-    let ended = end.time?;
-    let started = end.life.and_then(|life| ended.checked_sub(Duration::from_secs(life + 1)));
-    let is_in_time = |core: &&Core| {
-        core.time <= ended + CORE_LATE && started.is_none_or(|started| core.time >= started)
-    };
+    let ended = end.time.filter(|_| may_have_one(end))?;
+    // The life of a server is not known.
+    let started = ended.checked_sub(end.life.map_or(CORE_LATE, Duration::from_secs))?;
+    let is_in_time =
+        |core: &&Core| core.time + CORE_LATE >= started && core.time <= ended + CORE_LATE;
     let in_time = || cores.iter().rev().filter(is_in_time);
     in_time().find(|core| Some(core.pid) == end.pid).or_else(|| in_time().next())
 }

@@ -111,7 +111,7 @@ impl Report {
                 end,
             })
             .collect();
-        let mode_change = past.mode_change.filter(|_| one.mode().is_some());
+        let mode_change = past.mode_change.filter(|_| one.mode().is_some_and(|mode| mode != "ON"));
         let log = log(registry, &one);
         let advice = Advice::default();
         let console_problem = console.problem;

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::{Log, Report, ReportedEnd};
 use crate::manage::commands::events::sentence::sentence;
 use crate::manage::inspect::ends::{self, End};
-use crate::manage::inspect::overview::State;
 use crate::manage::inspect::proc::Process;
 use crate::manage::inspect::units::UnitStatus;
 use crate::manage::inspect::users;
@@ -43,7 +42,7 @@ impl Report {
         let child = live.and_then(|live| process(live.child.as_ref(), live.child_since));
         let restarts = one.field("/restarts").and_then(Value::as_u64).map(|all| {
             let day = one.field("/restarts_24h").and_then(Value::as_u64).unwrap_or(all);
-            format!("; restarts: {all}, within 24 hours: {day}")
+            format!("; restarts: {all}, within 24 hours {day}")
         });
         page.optional("server", server);
         page.optional("child", child.map(|it| format!("{it}{}", restarts.unwrap_or_default())));
@@ -100,13 +99,8 @@ impl Report {
             );
             lines.iter().for_each(|line| page.quote(line));
         }
-        page.field(if self.is_well() { "state" } else { "next" }, &self.advice.text);
+        page.field("next", &self.advice.text);
         page.text
-    }
-
-    /// Returns true if there is nothing to do.
-    fn is_well(&self) -> bool {
-        self.one.state == State::Running && self.advice.command.is_none()
     }
 }
 
