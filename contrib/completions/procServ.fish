@@ -23,6 +23,7 @@ complete -c procServ -l crlf -d 'CR LF of telnet clients: join (to one CR) or ke
 complete -c procServ -l events -d 'append what happens to <file>, as JSON' -r -F
 complete -c procServ -l events-rotate -d 'begin a new one at <n>[,<keep>] bytes (k, M, G)' -r -f
 complete -c procServ -l child-pidfile -d 'child makes itself a daemon, with its PID in <f>' -r -F
+complete -c procServ -l health -d 'exit with 0 if status <file> tells of a ready child' -r -F
 complete -c procServ -l history -d 'give new clients the last <size> bytes (k, M)' -r -f
 complete -c procServ -l holdoff-max -d 'up to <n> sec, double holdoff while child dies early' -r -f
 complete -c procServ -l listen -d 'open a socket for the child (LISTEN_FDS); repeatable' -r -f

@@ -112,6 +112,7 @@
 
 pub mod api;
 mod event_loop;
+pub mod health;
 mod os;
 mod records;
 mod service_manager;

@@ -13,7 +13,7 @@ use crate::sys::time;
 
 /// The version of the events' format and of the status file's. A field that is added makes no new
 /// version.
-pub(super) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// An event, without its time.
 #[derive(Debug, Serialize)]

@@ -21,6 +21,7 @@ use self::feed::Feed;
 pub(super) use self::feed::Published;
 use self::history::History;
 pub(super) use self::history::LeftStatus;
+pub(super) use self::json::VERSION as FORMAT_VERSION;
 pub(super) use self::json::{ClientInfo, EndpointJson, EventBody, mode_name, with_line_end};
 use self::json::{ServerJson, client_json, command_name, disconnect_reason_name, subsystem_name};
 use self::status::StatusFile;
