@@ -40,6 +40,7 @@ impl Finding {
 
     pub(crate) fn json(&self) -> serde_json::Value {
         json!({
+            "v": 1,
             "subject": self.subject,
             "problem": self.problem,
             "advice": self.advice,

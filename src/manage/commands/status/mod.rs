@@ -13,6 +13,7 @@ use self::row::{HEADER, Row};
 use crate::manage::commands::{fallback, why};
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::overview::{self, Overview};
+use crate::manage::inspect::past::ModeChange;
 use crate::manage::inspect::probe::ServerStatus;
 use crate::manage::inspect::proc::{self, Process};
 use crate::manage::limits::LINE_MAX;
@@ -169,6 +170,7 @@ fn of_programs(one: &Overview) -> Value {
     let live = one.server.as_ref();
     let pid = |process: Option<&Process>| process.map(|process| process.pid);
     json!({
+        "v": 1,
         "name": one.name,
         "state": one.state.word(),
         "wrong": one.is_wrong(),
@@ -178,6 +180,7 @@ fn of_programs(one: &Overview) -> Value {
         "last_signal": one.ends.first().and_then(|end| end.signal),
         "last_cause": one.ends.first().map(|end| &end.cause),
         "trouble": one.trouble,
+        "mode_by": one.mode_change.as_ref().map(ModeChange::person),
         "journal_dropped": one.notes.dropped,
         "unit": one.unit.as_ref().map(|unit| json!({
             "active_state": unit.get("ActiveState"),
