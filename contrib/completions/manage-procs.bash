@@ -92,7 +92,7 @@ _manage__procs() {
 
     case "${cmd}" in
         manage__procs)
-            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status top why events logs metrics upgrade doctor write-procs-cf"
+            opts="-H -v -h -V --user --system --root --host --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status top why events logs metrics upgrade doctor write-procs-cf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -105,6 +105,14 @@ _manage__procs() {
                     fi
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -113,7 +121,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__add)
-            opts="-C -P -U -G -e -E -f -A -v -h --chdir --port --user --group --environment --env-file --options --force --autostart --from --json --verbose --help"
+            opts="-C -P -U -G -e -E -f -A -H -v -h --chdir --port --user --group --environment --env-file --options --force --autostart --from --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -214,6 +222,14 @@ _manage__procs() {
                     fi
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -222,7 +238,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__attach)
-            opts="-k -w -r -v -h --detach --watch --reconnect --json --verbose --help"
+            opts="-k -w -r -H -v -h --detach --watch --reconnect --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -236,6 +252,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -244,12 +268,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__disable)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -258,12 +290,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__doctor)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -272,12 +312,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__edit)
-            opts="-f -v -h --force --json --verbose --help"
+            opts="-f -H -v -h --force --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -286,12 +334,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__enable)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -300,7 +356,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__events)
-            opts="-f -S -U -v -h --follow --since --until --json --verbose --help"
+            opts="-f -S -U -H -v -h --follow --since --until --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -322,6 +378,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -330,12 +394,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__kill)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -344,12 +416,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__list)
-            opts="-v -h --all --json --verbose --help"
+            opts="-H -v -h --all --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -358,7 +438,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__logs)
-            opts="-f -n -S -U -g -v -h --follow --lines --since --until --grep --no-time --color --json --verbose --help"
+            opts="-f -n -S -U -g -H -v -h --follow --lines --since --until --grep --no-time --color --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -400,6 +480,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -408,7 +496,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__metrics)
-            opts="-v -h --textfile --json --verbose --help"
+            opts="-H -v -h --textfile --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -429,6 +517,14 @@ _manage__procs() {
                     fi
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -437,12 +533,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__mode)
-            opts="-v -h --json --verbose --help on off oneshot"
+            opts="-H -v -h --host --json --verbose --help on off oneshot"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -451,12 +555,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__remove)
-            opts="-f -v -h --force --json --verbose --help"
+            opts="-f -H -v -h --force --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -465,12 +577,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__restart)
-            opts="-v -h --all --json --verbose --help"
+            opts="-H -v -h --all --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -479,7 +599,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__send)
-            opts="-w -u -v -h --wait --until --json --verbose --help"
+            opts="-w -u -H -v -h --wait --until --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -501,6 +621,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -509,12 +637,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__set)
-            opts="-f -v -h --force --json --verbose --help"
+            opts="-f -H -v -h --force --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -523,12 +659,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__start)
-            opts="-v -h --all --json --verbose --help"
+            opts="-H -v -h --all --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -537,7 +681,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__status)
-            opts="-w -v -h --all --plain --failed --wide --check --sort --json --verbose --help"
+            opts="-w -H -v -h --all --plain --failed --wide --check --sort --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -545,6 +689,14 @@ _manage__procs() {
             case "${prev}" in
                 --sort)
                     COMPREPLY=($(compgen -W "name state up restarts" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -555,12 +707,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__stop)
-            opts="-v -h --all --json --verbose --help"
+            opts="-H -v -h --all --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -569,12 +729,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__top)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -583,7 +751,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__upgrade)
-            opts="-t -v -h --keep-going --timeout --json --verbose --help"
+            opts="-t -H -v -h --keep-going --timeout --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -597,6 +765,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -605,12 +781,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__why)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

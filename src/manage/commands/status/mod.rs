@@ -69,7 +69,7 @@ pub(crate) fn status(
         let is_wide = matches.get_flag("wide");
         let cells = |one| if is_wide { wide_cells(one) } else { Vec::new() };
         let rows = all.iter().map(|one| (Row::of(one), cells(one))).collect();
-        Table { rows, is_wide }.print(now)?;
+        Table { rows, has_hosts: false, is_wide }.print(now)?;
     }
     Ok(if matches.get_flag("check") && is_wrong { 3 } else { 0 })
 }
@@ -80,11 +80,13 @@ fn is_one_name(patterns: &Patterns) -> bool {
 }
 
 /// A table of rows.
-struct Table {
+pub(crate) struct Table {
     /// Each row with its cells of `--wide`.
-    rows: Vec<(Row, Vec<String>)>,
+    pub(crate) rows: Vec<(Row, Vec<String>)>,
+    /// True if the first column has the hosts.
+    pub(crate) has_hosts: bool,
     /// True if the cells of `--wide` are to be shown.
-    is_wide: bool,
+    pub(crate) is_wide: bool,
 }
 
 impl Table {
@@ -92,11 +94,11 @@ impl Table {
     ///
     /// # Errors
     /// Those of standard output.
-    fn print(&self, now: SystemTime) -> Result<(), CommandError> {
+    pub(crate) fn print(&self, now: SystemTime) -> Result<(), CommandError> {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        let mut lines = vec![self.line(words(&HEADER), &words(&WIDE_HEADER))];
+        let mut lines = vec![self.line("HOST", words(&HEADER), &words(&WIDE_HEADER))];
         for (row, wide) in &self.rows {
-            lines.push(self.line(row.cells(now).to_vec(), wide));
+            lines.push(self.line(&row.host, row.cells(now).to_vec(), wide));
         }
         let is_coloured = std::io::stdout().is_terminal() && row::may_colour();
         let table = output::table(&lines);
@@ -112,9 +114,12 @@ impl Table {
         Ok(())
     }
 
-    fn line(&self, mut cells: Vec<String>, wide: &[String]) -> Vec<String> {
+    fn line(&self, host: &str, mut cells: Vec<String>, wide: &[String]) -> Vec<String> {
         if self.is_wide {
             cells.splice(5..5, wide.iter().cloned());
+        }
+        if self.has_hosts {
+            cells.insert(0, host.to_owned());
         }
         cells
     }
