@@ -247,3 +247,6 @@ pub(crate) const HOST_COMPLAINTS_MAX: usize = 20;
 
 /// The time between two looks for the end of ssh, whose output has ended before.
 pub(crate) const HOST_END_PAUSE: Duration = Duration::from_millis(10);
+
+/// How often `top` asks a host: each time there is a process at either end.
+pub(crate) const HOST_LOOK_INTERVAL: Duration = Duration::from_secs(5);

@@ -8,7 +8,6 @@ use std::os::unix::net::UnixStream;
 use serde::{Deserialize, Serialize};
 
 use crate::manage::commands::status::row::Row;
-use crate::manage::inspect::watch::Watch;
 use crate::sys::process::left_behind;
 
 /// What was found.
@@ -33,14 +32,15 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// Starts the process. No thread may have been started before.
+    /// Starts the process, which looks at everything again and again. No thread may have been started
+    /// before.
     ///
     /// # Errors
     /// Those of [`left_behind::start`].
-    pub(super) fn start(watch: Watch) -> io::Result<Collector> {
+    pub(super) fn start(look: impl FnMut() -> Found) -> io::Result<Collector> {
         let stream = left_behind::start(|stream| {
             // An error is the end of the other process.
-            let _ = answer(stream, watch);
+            let _ = answer(stream, look);
         })?;
         stream.set_nonblocking(true)?;
         Ok(Collector { stream, received: Vec::new(), is_asked: false })
@@ -92,16 +92,12 @@ impl AsFd for Collector {
 }
 
 /// Answers until the other process has ended. An answer is a line of JSON.
-fn answer(mut stream: UnixStream, mut watch: Watch) -> io::Result<()> {
+fn answer(mut stream: UnixStream, mut look: impl FnMut() -> Found) -> io::Result<()> {
     let mut last = Found::Same;
     let mut request = [0];
     loop {
         stream.read_exact(&mut request)?;
-        let found = match watch.refresh() {
-            Ok(false) => Found::Same,
-            Ok(true) => Found::Rows(watch.all().map(Row::of).collect()),
-            Err(error) => Found::Failed(error.text, error.code),
-        };
+        let found = look();
         let is_new = found != Found::Same && found != last;
         let mut line = serde_json::to_vec(if is_new { &found } else { &Found::Same })?;
         line.push(b'\n');
