@@ -96,6 +96,7 @@ $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
 $doc/docs/manage-procs.md
+$doc/docs/many-hosts.md
 $doc/docs/migrating.md
 $doc/docs/monitoring.md
 $doc/docs/pictures/console.svg
@@ -235,6 +236,7 @@ $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
 $doc/docs/manage-procs.md
+$doc/docs/many-hosts.md
 $doc/docs/migrating.md
 $doc/docs/monitoring.md
 $doc/docs/pictures/console.svg
