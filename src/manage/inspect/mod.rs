@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod archive;
+pub(crate) mod collector;
 pub(crate) mod ends;
 pub(crate) mod events;
 pub(crate) mod journal;
