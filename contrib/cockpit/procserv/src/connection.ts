@@ -25,6 +25,15 @@ function isDenied(options: { problem?: string; message?: string }): boolean {
     return options.problem === "access-denied" || /permission denied/i.test(options.message ?? "");
 }
 
+/** Who may type at a console, and what to ask the administrator for. */
+export function whoMayType(instance: Instance): string {
+    if (instance.group !== "")
+        return format(_("Members of the group $0 may: ask the administrator to add you."), instance.group);
+    return instance.user === ""
+        ? _("Ask the administrator to give the instance the key control_group, with a group that you are in.")
+        : format(_("The user $0 may. Ask the administrator to give the instance the key control_group, with a group that you are in."), instance.user);
+}
+
 export class Connection {
     private channel: CockpitChannel | null = null;
     private telnet: Telnet | null = null;
@@ -140,8 +149,8 @@ export class Connection {
 
     private refusal(): string {
         return this.hasControl
-            ? _("You have no permission to type here. Ask the administrator to add you to the console's group (key control_group of the instance).")
-            : _("You have no permission to watch this console. Ask the administrator to add you to its group, or to set the key control_group, which lets everybody watch.");
+            ? `${_("You have no permission to type here.")} ${whoMayType(this.instance)}`
+            : `${_("You have no permission to watch this console.")} ${whoMayType(this.instance)}`;
     }
 
     private failure(closed: { problem?: string; message?: string }): string {

@@ -18,7 +18,7 @@ export function named(instance: { source: string; name: string }): string[] {
 /** Why something failed, and what to do about it. */
 export function reason(error: unknown): string {
     const { problem, message } = error as Partial<CockpitProblem>;
-    const said = clean(message || problem || error);
+    const said = clean(String(message || problem || error).trim().replace(/\s*\n\s*/g, "; "));
     if (problem === "not-found")
         return _("manage-procs is not installed on this machine, or not in the PATH.");
     if (/unrecognized subcommand|invalid choice|unexpected argument/.test(said))

@@ -42,6 +42,11 @@ export interface Instance {
     view: string;
     /** True if telnet is spoken at `view`. */
     isViewTelnet: boolean;
+    /** False if the user's rights are known not to suffice. */
+    mayControl: boolean;
+    /** Who may: the user of the instance, and the group of its consoles; empty if not known. */
+    user: string;
+    group: string;
     /** systemd's word for whether it is started at boot; empty if not known. */
     atBoot: string;
 }
@@ -119,7 +124,10 @@ export function instanceOf(value: unknown, source: string): Instance | null {
         raw: isPath(object.raw) ? object.raw : socketOf(endpoints, "raw:"),
         view: view || (isPath(object.view) ? object.view : socketOf(endpoints, "view:")),
         isViewTelnet: view === "",
-        atBoot: text(unit.unit_file_state),
+        mayControl: object.may_control !== false || text(object.raw) === "",
+        user: clean(object.user, 100),
+        group: clean(object.control_group, 100),
+        atBoot: text(unit.file_state),
     };
 }
 

@@ -1,6 +1,6 @@
 // Consoles, side by side.
 
-import { Connection, type Link } from "./connection";
+import { Connection, whoMayType, type Link } from "./connection";
 import { button, fill, h, save, setText } from "./dom";
 import { manage, named, reason, type Store } from "./manage";
 import type { Instance } from "./model";
@@ -153,6 +153,10 @@ class Pane {
 
     private toggleControl(): void {
         const control = !this.connection.controls;
+        if (control && !this.instance.mayControl) {
+            setText(this.status, `${_("You have no permission to type here.")} ${whoMayType(this.instance)}`);
+            return;
+        }
         if (this.hadOutput)
             this.terminal.note(control ? _("you take control") : _("you only watch"));
         this.connection.connect(control);
@@ -190,15 +194,14 @@ class Pane {
         });
         try {
             await process;
-            setText(this.status, _("The log is downloaded."));
+            setText(this.status, parts.length > 0 ? _("The log is downloaded.") : _("The log is empty: what is shown here is downloaded."));
         } catch (error) {
-            if (parts.length === 0) {
-                parts.push(this.terminal.text());
-                setText(this.status, format(_("What is shown here is downloaded, as the log can't be read: $0"), reason(error)));
-            } else {
-                setText(this.status, format(_("The first part of the log is downloaded: $0"), size > DOWNLOAD_MAX ? _("it is too long") : reason(error)));
-            }
+            setText(this.status, parts.length > 0
+                ? format(_("The first part of the log is downloaded: $0"), size > DOWNLOAD_MAX ? _("it is too long") : reason(error))
+                : format(_("What is shown here is downloaded, as the log can't be read: $0"), reason(error)));
         }
+        if (parts.length === 0)
+            parts.push(this.terminal.text());
         save(name, parts);
     }
 
@@ -211,6 +214,8 @@ class Pane {
         if (instance !== undefined)
             this.instance = instance;
         fill(this.label, stateLabel(this.instance));
+        this.take.setAttribute("aria-disabled", String(!this.instance.mayControl));
+        this.take.title = this.instance.mayControl ? "" : whoMayType(this.instance);
         const users = new Map(this.instance.clients.map(client => {
             const name = client.name || (client.uid === null ? client.address || _("somebody") : this.store.users.name(client.uid));
             return [client.id, client.role === "user" ? name : format(_("$0 (watches)"), name)];
