@@ -1,23 +1,22 @@
 // What can be done to an instance, for who may.
 
 import { button, confirm } from "./dom";
-import { isRefusal, manage, named, reason, whomToAsk, type Store } from "./manage";
+import { BY_POLKIT, isRefusal, manage, named, reason, whomToAsk, type Store } from "./manage";
 import type { Instance } from "./model";
 import { _, format } from "./text";
 
 export interface Rights {
     /** True if Cockpit lets the user act as root. */
     isAdmin: boolean;
-    userId: number;
+    user: { name: string; id: number };
 }
 
 /** Returns why the user can't do this, as far as that is known before it is tried; empty if nothing is. */
 function obstacle(verb: string, instance: Instance, rights: Rights): string {
     // Whom polkit lets start, stop and restart is not known before it is asked.
-    const isOwn = instance.source !== "system" || rights.isAdmin || rights.userId === 0;
-    if (isOwn || ["start", "stop", "restart"].includes(verb))
-        return "";
-    return _("This needs administrative access.") + " " + whomToAsk(instance);
+    const isAllowed = instance.source !== "system" || rights.isAdmin || rights.user.id === 0 || BY_POLKIT.includes(verb)
+        || (verb === "upgrade" && instance.user !== "" && instance.user === rights.user.name);
+    return isAllowed ? "" : `${_("You may not do this.")} ${whomToAsk(verb, instance)}`;
 }
 
 interface Action {
@@ -52,7 +51,7 @@ async function run(verb: string, instance: Instance): Promise<void> {
             options.superuser = "try";
         await cockpit.spawn(manage(instance.source, verb, ...named(instance)), options);
     } catch (error) {
-        throw new Error(isRefusal(error) ? `${reason(error)} ${whomToAsk(instance)}` : reason(error));
+        throw new Error(isRefusal(error) ? `${_("You may not do this.")} ${whomToAsk(verb, instance)} (${reason(error)})` : reason(error));
     }
 }
 

@@ -38,7 +38,7 @@ function followStyle(): void {
 
 function start(): void {
     const store = new Store(["system", "user"]);
-    const rights: Rights = { isAdmin: false, userId: -1 };
+    const rights: Rights = { isAdmin: false, user: { name: "", id: -1 } };
     const open = (keys: string[]): void => {
         cockpit.location.go(["consoles"], { open: [...new Set([...consoles.keys, ...keys])].join("|") });
     };
@@ -108,7 +108,7 @@ function start(): void {
     };
     permission.addEventListener("changed", learn);
     void cockpit.user().then(user => {
-        rights.userId = user.id;
+        rights.user = user;
         update();
     });
     document.documentElement.lang = cockpit.language || "en";

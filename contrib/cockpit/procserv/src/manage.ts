@@ -33,15 +33,27 @@ export function isRefusal(error: unknown): boolean {
     return problem === "access-denied" || REFUSED.test(message ?? "");
 }
 
+/** What polkit can let an ordinary user do to a unit. */
+export const BY_POLKIT = ["start", "stop", "restart"];
+
 /** Whom to ask for what a user may not do. */
-export function whomToAsk(instance: Instance): string {
+export function whomToAsk(verb: string, instance: Instance): string {
     if (instance.source === "user")
         return _("Only the user whose instance this is, and root, may do that.");
     if (instance.source.startsWith("@"))
         return format(_("Ask the administrator of $0 for it."), clean(instance.source.slice(1), 100));
-    return format(
-        _("Ask the administrator of $0 for it: a polkit rule lets a group start, stop and restart instances. Who may become root takes administrative access at the top of the page."),
-        cockpit.transport.host === "localhost" ? _("this machine") : cockpit.transport.host);
+    const host = cockpit.transport.host === "localhost" ? _("this machine") : cockpit.transport.host;
+    return format(BY_POLKIT.includes(verb)
+        ? _("Ask the administrator of $0: a polkit rule lets a group start, stop and restart instances. Or take administrative access at the top of the page.")
+        : _("Ask the administrator of $0, or take administrative access at the top of the page."), host);
+}
+
+/** Why a log could not be read, and whom to ask. */
+export function logReason(error: unknown): string {
+    const said = reason(error);
+    return /insufficient permissions|permission denied/i.test(said)
+        ? `${said} ${_("Ask the administrator to add you to the group systemd-journal, whose members may read the output of all services.")}`
+        : said;
 }
 
 /** The names of users, asked for once. Calls `changed` when a name has become known. */
@@ -60,6 +72,10 @@ export class Users {
         this.ask();
         return format(_("uid $0"), uid);
     };
+
+    isKnown(uid: number): boolean {
+        return this.names.has(uid);
+    }
 
     private ask(): void {
         if (this.isAsking)

@@ -2,7 +2,7 @@
 
 import { Connection, whoMayType, type Link } from "./connection";
 import { button, fill, h, save, setText } from "./dom";
-import { manage, named, reason, type Store } from "./manage";
+import { logReason, manage, named, reason, type Store } from "./manage";
 import type { Instance } from "./model";
 import { sourceWord, stateLabel } from "./page-table";
 import { Terminal } from "./terminal";
@@ -198,7 +198,7 @@ class Pane {
         } catch (error) {
             setText(this.status, parts.length > 0
                 ? format(_("The first part of the log is downloaded: $0"), size > DOWNLOAD_MAX ? _("it is too long") : reason(error))
-                : format(_("What is shown here is downloaded, as the log can't be read: $0"), reason(error)));
+                : format(_("What is shown here is downloaded, as the log can't be read: $0"), logReason(error)));
         }
         if (parts.length === 0)
             parts.push(this.terminal.text());
@@ -220,6 +220,9 @@ class Pane {
             const name = client.name || (client.uid === null ? client.address || _("somebody") : this.store.users.name(client.uid));
             return [client.id, client.role === "user" ? name : format(_("$0 (watches)"), name)];
         }));
+        // Who comes is told with the name, as soon as it is known.
+        if (this.instance.clients.some(client => client.name === "" && client.uid !== null && !this.store.users.isKnown(client.uid)))
+            return;
         const came = [...users].filter(([id]) => !this.users.has(id)).map(([, name]) => format(_("$0 came"), name));
         const left = [...this.users].filter(([id]) => !users.has(id)).map(([, name]) => format(_("$0 left"), name));
         this.users = users;

@@ -2,7 +2,7 @@
 
 import { actionButtons, type Rights } from "./actions";
 import { button, fill, h, setText, type Child } from "./dom";
-import { manage, named, reason, type Store } from "./manage";
+import { logReason, manage, named, reason, type Store } from "./manage";
 import { clientOf, fields, list, number, text, type Instance } from "./model";
 import { EventList } from "./page-events";
 import { stateLabel, sourceWord } from "./page-table";
@@ -115,7 +115,7 @@ export class InstancePage {
             error => { if (!this.isClosed) fill(this.facts, h("p", { class: "alert bad" }, reason(error))); });
         const lines = spawn("logs", "--no-time", "--lines", "20").then(
             output => { if (!this.isClosed) setText(this.last, output.split("\n").slice(-21).map(line => clean(line, 500)).join("\n").trim() || _("No output yet.")); },
-            error => { if (!this.isClosed) setText(this.last, format(_("The log can't be read: $0"), reason(error))); });
+            error => { if (!this.isClosed) setText(this.last, format(_("The log can't be read: $0"), logReason(error))); });
         await Promise.all([why, lines]);
     }
 
