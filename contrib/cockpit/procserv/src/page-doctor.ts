@@ -55,8 +55,8 @@ export class DoctorPage {
             h("caption", {}, sourceWord(source) || _("Instances of the machine")),
             h("thead", {}, h("tr", {}, h("th", { scope: "col" }, _("Instance or file")), h("th", { scope: "col" }, _("Problem")), h("th", { scope: "col" }, _("What to do")))),
             h("tbody", {}, ...rows.map(row => h("tr", { class: row.hint === true ? "" : "bad" },
-                h("th", { scope: "row" }, clean(row.subject)),
-                h("td", { "data-label": _("Problem") }, (row.hint === true ? `${_("Hint:")} ` : "⚠ ") + clean(row.problem)),
+                h("th", { scope: "row" }, [row.host, row.subject].map(one => clean(one, 300)).filter(one => one !== "").join(": ")),
+                h("td", { "data-label": _("Problem") }, (row.hint === true ? `${_("Hint:")} ` : "⚠ ") + clean(row.problem ?? row.error)),
                 h("td", { "data-label": _("What to do") }, clean(row.advice))))));
         return { elements: rows.length > 0 ? [table] : [], count: rows.filter(row => row.hint !== true).length };
     }
