@@ -1,6 +1,6 @@
 // The instances of other hosts, which manage-procs asks through the user's ssh.
 
-import { follow, manage, reason, type Store } from "./manage";
+import { follow, manage, reason, run, type Store } from "./manage";
 import { fields, list, text } from "./model";
 import { _, clean } from "./text";
 
@@ -92,7 +92,7 @@ export class Hosts {
         let output = "";
         let failure: unknown = null;
         try {
-            const process = cockpit.spawn(manage(ALL_HOSTS, "status", "--json"), { err: "message" });
+            const process = run(ALL_HOSTS, "status", "--json");
             process.stream(piece => { output += piece; });
             await process;
         } catch (error) {

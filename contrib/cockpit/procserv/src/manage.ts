@@ -14,6 +14,14 @@ export function named(instance: { name: string }): string[] {
     return ["--", instance.name];
 }
 
+/**
+ * Runs manage-procs once. For the machine's instances that is as root if the user has taken administrative access, else as the
+ * user: files, journal and polkit decide what comes of it.
+ */
+export function run(source: string, ...words: string[]): CockpitProcess {
+    return cockpit.spawn(manage(source, ...words), source === "system" ? { err: "message", superuser: "try" } : { err: "message" });
+}
+
 /** Why something failed, and what to do about it. */
 export function reason(error: unknown): string {
     const { problem, message } = error as Partial<CockpitProblem>;

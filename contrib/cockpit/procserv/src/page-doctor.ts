@@ -1,7 +1,7 @@
 // What `manage-procs doctor` finds.
 
 import { button, fill, h, setText } from "./dom";
-import { manage, reason, type Store } from "./manage";
+import { reason, run, type Store } from "./manage";
 import { fields, list } from "./model";
 import { sourceWord } from "./page-table";
 import { _, clean, format, ngettext } from "./text";
@@ -35,7 +35,7 @@ export class DoctorPage {
     private async ask(source: string): Promise<{ elements: HTMLElement[]; count: number }> {
         let output = "";
         try {
-            const process = cockpit.spawn(manage(source, "doctor", "--json"), { err: "message" });
+            const process = run(source, "doctor", "--json");
             process.stream(piece => { output += piece; });
             const rest = await process;
             output += rest;
