@@ -1,7 +1,7 @@
 // What can be done to an instance, for who may.
 
 import { button, confirm } from "./dom";
-import { BY_POLKIT, isRefusal, manage, named, reason, whomToAsk, type Store } from "./manage";
+import { BY_POLKIT, isRefusal, named, reason, run, whomToAsk, type Store } from "./manage";
 import type { Instance } from "./model";
 import { _, format } from "./text";
 
@@ -42,14 +42,10 @@ function actionsFor(instance: Instance): Action[] {
     return actions;
 }
 
-/** Does it, and returns what came of it. Throws a text for people. */
-async function run(verb: string, instance: Instance): Promise<void> {
+/** Does it. Throws a text for people. */
+async function perform(verb: string, instance: Instance): Promise<void> {
     try {
-        const options: CockpitSpawnOptions = { err: "message" };
-        // As root for who has taken administrative access, else as the user, whom polkit may allow it.
-        if (instance.source === "system")
-            options.superuser = "try";
-        await cockpit.spawn(manage(instance.source, verb, ...named(instance)), options);
+        await run(instance.source, verb, ...named(instance));
     } catch (error) {
         throw new Error(isRefusal(error) ? `${_("You may not do this.")} ${whomToAsk(verb, instance)} (${reason(error)})` : reason(error));
     }
@@ -70,7 +66,7 @@ export function actionButtons(store: Store, key: string, rights: Rights, tell: (
             if (question !== "" && !await confirm(label, format(question, instance.name), label))
                 return;
             tell(format(_("$0: $1 …"), instance.name, label), false);
-            await run(verb, instance).then(
+            await perform(verb, instance).then(
                 () => tell(format(_("$0: $1 done"), instance.name, label), false),
                 (error: Error) => tell(format(_("$0: $1 failed: $2"), instance.name, label, error.message), true));
         };

@@ -4,6 +4,7 @@ import "@xterm/xterm/css/xterm.css";
 import "./procserv.css";
 import type { Rights } from "./actions";
 import { h } from "./dom";
+import { Hosts } from "./hosts";
 import { Store } from "./manage";
 import { ConsolesPage } from "./page-consoles";
 import { DoctorPage } from "./page-doctor";
@@ -43,7 +44,7 @@ function start(): void {
         cockpit.location.go(["consoles"], { open: [...new Set([...consoles.keys, ...keys])].join("|") });
     };
     const showOnly = (keys: string[]): void => cockpit.location.go(["consoles"], { open: keys.join("|") });
-    const table = new TablePage(store, open);
+    const table = new TablePage(store, new Hosts(store), open);
     const consoles = new ConsolesPage(store, showOnly);
     const content = h("main", { id: "content", tabindex: -1 }, table.element, consoles.element);
     const tabs: [string, string][] = [["", _("Instances")], ["consoles", _("Consoles")], ["events", _("Events")], ["doctor", _("Doctor")]];

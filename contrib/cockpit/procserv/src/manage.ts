@@ -1,18 +1,25 @@
 // manage-procs, run by Cockpit as the user who is logged in.
 
-import { Lines, Table, type Instance } from "./model";
+import { fields, Lines, Table, text, type Instance } from "./model";
 import { _, clean, format } from "./text";
 
 /** The words before the command of manage-procs that choose a source. */
 export function manage(source: string, ...words: string[]): string[] {
-    const where = source.startsWith("@") ? ["--host", source.slice(1)] : [`--${source}`];
+    const where = source.startsWith("@") ? ["--system", "--host", source.slice(1)] : [`--${source}`];
     return ["manage-procs", ...where, ...words];
 }
 
 /** The words that name an instance: names can't begin with a dash, but who knows what a file says. */
-export function named(instance: { source: string; name: string }): string[] {
-    const host = instance.source.startsWith("@") ? instance.source.slice(1) + ":" : "";
-    return ["--", host + instance.name];
+export function named(instance: { name: string }): string[] {
+    return ["--", instance.name];
+}
+
+/**
+ * Runs manage-procs once. For the machine's instances that is as root if the user has taken administrative access, else as the
+ * user: files, journal and polkit decide what comes of it.
+ */
+export function run(source: string, ...words: string[]): CockpitProcess {
+    return cockpit.spawn(manage(source, ...words), source === "system" ? { err: "message", superuser: "try" } : { err: "message" });
 }
 
 /** Why something failed, and what to do about it. */
@@ -166,7 +173,7 @@ export class Store {
     }
 
     // Many changes within a moment are one for the page.
-    private announce(): void {
+    announce(): void {
         if (this.isAnnounced)
             return;
         this.isAnnounced = true;
@@ -177,23 +184,31 @@ export class Store {
         }, 100);
     }
 
+    /** A source has told what it has. */
+    tell(source: string): void {
+        this.told.add(source);
+        this.announce();
+    }
+
     private watch(source: string, delay: number): void {
         const started = Date.now();
         follow(
             manage(source, "watch", "--json"),
             message => {
-                this.told.add(source);
-                this.problems.delete(source);
+                const { type, problem } = fields(message);
+                if (type === "table" || type === "trouble")
+                    this.problems.delete(source);
+                if (type === "trouble" && text(problem) !== "")
+                    this.problems.set(source, clean(problem, 300));
                 if (!this.table.apply(source, message))
                     this.problems.set(source, _("manage-procs is newer than this page, which does not know what it says."));
-                this.announce();
+                this.tell(source);
             },
             error => {
-                this.told.add(source);
                 this.problems.set(source, error === null ? _("manage-procs has ended.") : reason(error));
                 // What is shown could be old.
                 this.table.clear(source);
-                this.announce();
+                this.tell(source);
                 const next = Date.now() - started > RESTART_MAX ? RESTART_MIN : Math.min(delay * 2, RESTART_MAX);
                 setTimeout(() => this.watch(source, next), delay);
             });

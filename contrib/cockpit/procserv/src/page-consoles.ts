@@ -2,7 +2,7 @@
 
 import { Connection, whoMayType, type Link } from "./connection";
 import { button, fill, h, save, setText } from "./dom";
-import { logReason, manage, named, reason, type Store } from "./manage";
+import { logReason, named, reason, run, type Store } from "./manage";
 import type { Instance } from "./model";
 import { sourceWord, stateLabel } from "./page-table";
 import { Terminal } from "./terminal";
@@ -68,7 +68,7 @@ class Pane {
                 this.label,
                 this.take,
                 this.searched,
-                small(_("Next"), () => this.find(false), "next"),
+                small(_("Find next"), () => this.find(false), "next"),
                 small(_("Copy"), () => void this.copy(), "copy"),
                 small(_("Download log"), () => void this.download(), "download"),
                 button("✕", close, { class: "button small", "data-action": "close", "aria-label": format(_("Close the console of $0"), name) })),
@@ -121,7 +121,7 @@ class Pane {
     }
 
     private async history(): Promise<void> {
-        const process = cockpit.spawn(manage(this.instance.source, "logs", "--no-time", "--lines", String(HISTORY_LINES), ...named(this.instance)), { err: "ignore" });
+        const process = run(this.instance.source, "logs", "--no-time", "--lines", String(HISTORY_LINES), ...named(this.instance));
         const timer = setTimeout(() => process.close("timeout"), HISTORY_TIMEOUT);
         try {
             const output = await process;
@@ -184,7 +184,7 @@ class Pane {
         const parts: string[] = [];
         let size = 0;
         const name = `${this.instance.name}.log`;
-        const process = cockpit.spawn(manage(this.instance.source, "logs", "--lines", "all", ...named(this.instance)), { err: "message" });
+        const process = run(this.instance.source, "logs", "--lines", "all", ...named(this.instance));
         process.stream(piece => {
             size += piece.length;
             if (size <= DOWNLOAD_MAX)

@@ -1,7 +1,7 @@
 // What `manage-procs doctor` finds.
 
 import { button, fill, h, setText } from "./dom";
-import { manage, reason, type Store } from "./manage";
+import { reason, run, type Store } from "./manage";
 import { fields, list } from "./model";
 import { sourceWord } from "./page-table";
 import { _, clean, format, ngettext } from "./text";
@@ -35,7 +35,7 @@ export class DoctorPage {
     private async ask(source: string): Promise<{ elements: HTMLElement[]; count: number }> {
         let output = "";
         try {
-            const process = cockpit.spawn(manage(source, "doctor", "--json"), { err: "message" });
+            const process = run(source, "doctor", "--json");
             process.stream(piece => { output += piece; });
             const rest = await process;
             output += rest;
@@ -55,8 +55,8 @@ export class DoctorPage {
             h("caption", {}, sourceWord(source) || _("Instances of the machine")),
             h("thead", {}, h("tr", {}, h("th", { scope: "col" }, _("Instance or file")), h("th", { scope: "col" }, _("Problem")), h("th", { scope: "col" }, _("What to do")))),
             h("tbody", {}, ...rows.map(row => h("tr", { class: row.hint === true ? "" : "bad" },
-                h("th", { scope: "row" }, clean(row.subject)),
-                h("td", { "data-label": _("Problem") }, (row.hint === true ? `${_("Hint:")} ` : "⚠ ") + clean(row.problem)),
+                h("th", { scope: "row" }, [row.host, row.subject].map(one => clean(one, 300)).filter(one => one !== "").join(": ")),
+                h("td", { "data-label": _("Problem") }, (row.hint === true ? `${_("Hint:")} ` : "⚠ ") + clean(row.problem ?? row.error)),
                 h("td", { "data-label": _("What to do") }, clean(row.advice))))));
         return { elements: rows.length > 0 ? [table] : [], count: rows.filter(row => row.hint !== true).length };
     }

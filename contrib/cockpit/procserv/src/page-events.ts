@@ -72,7 +72,7 @@ export class EventList {
         this.events.sort((one, other) => time(one) - time(other));
         this.events.splice(0, this.events.length - EVENTS_MAX);
         const shown = this.events
-            .map(({ source, value }) => ({ source, event: eventOf(value, this.store.users.name) }))
+            .map(({ source, value }) => ({ source: typeof fields(value).host === "string" ? `@${text(fields(value).host)}` : source, event: eventOf(value, this.store.users.name) }))
             .filter(({ event }) => `${event.instance}\n${event.what}`.toLowerCase().includes(this.filter))
             .reverse();
         fill(this.body, ...shown.map(({ source, event }) => this.row(source, event)));

@@ -2,7 +2,7 @@
 
 import { actionButtons, type Rights } from "./actions";
 import { button, fill, h, setText, type Child } from "./dom";
-import { logReason, manage, named, reason, type Store } from "./manage";
+import { logReason, named, reason, run, type Store } from "./manage";
 import { clientOf, fields, list, number, text, type Instance } from "./model";
 import { EventList } from "./page-events";
 import { stateLabel, sourceWord } from "./page-table";
@@ -109,11 +109,10 @@ export class InstancePage {
     }
 
     private async ask(instance: Instance): Promise<void> {
-        const spawn = (...words: string[]): Promise<string> => cockpit.spawn(manage(instance.source, ...words, ...named(instance)), { err: "message" });
-        const why = spawn("why", "--json").then(
+        const why = run(instance.source, "why", "--json", ...named(instance)).then(
             output => { if (!this.isClosed) this.showWhy(JSON.parse(output)); },
             error => { if (!this.isClosed) fill(this.facts, h("p", { class: "alert bad" }, reason(error))); });
-        const lines = spawn("logs", "--no-time", "--lines", "20").then(
+        const lines = run(instance.source, "logs", "--no-time", "--lines", "20", ...named(instance)).then(
             output => { if (!this.isClosed) setText(this.last, output.split("\n").slice(-21).map(line => clean(line, 500)).join("\n").trim() || _("No output yet.")); },
             error => { if (!this.isClosed) setText(this.last, format(_("The log can't be read: $0"), logReason(error))); });
         await Promise.all([why, lines]);

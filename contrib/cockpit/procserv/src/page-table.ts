@@ -1,6 +1,7 @@
 // The table of all instances.
 
 import { button, fill, h, setText } from "./dom";
+import { ALL_HOSTS, type Hosts } from "./hosts";
 import type { Store } from "./manage";
 import type { Instance } from "./model";
 import { grouped, matches, sorted, type Column, type Group, type View } from "./order";
@@ -25,6 +26,8 @@ export function usersOf(instance: Instance, store: Store): string {
 
 /** Where an instance is, if it is not one of the machine itself. */
 export function sourceWord(source: string): string {
+    if (source === ALL_HOSTS)
+        return _("Other hosts");
     return source === "system" ? "" : source === "user" ? _("mine") : clean(source.slice(1), 100);
 }
 
@@ -52,7 +55,7 @@ export class TablePage {
     private readonly headers = new Map<Column, HTMLTableCellElement>();
     private groupRows = new Map<string, HTMLTableRowElement>();
 
-    constructor(private readonly store: Store, private readonly open: (keys: string[]) => void) {
+    constructor(private readonly store: Store, hosts: Hosts, private readonly open: (keys: string[]) => void) {
         const filter = h("input", {
             type: "search", id: "filter", class: "field", placeholder: _("Filter"),
             "aria-label": _("Filter by name, state, user or trouble"),
@@ -62,6 +65,7 @@ export class TablePage {
             const box = h("input", { type: "checkbox", id, checked: this.view[field], change: () => { this.view[field] = box.checked; this.keep(); } });
             return h("label", { class: "check" }, box, label);
         };
+        const others = h("input", { type: "checkbox", id: "other-hosts", checked: hosts.on, change: () => hosts.set(others.checked) });
         this.element = h("section", { "aria-labelledby": "table-title" },
             h("h1", { id: "table-title" }, _("Instances")),
             this.problems,
@@ -69,6 +73,7 @@ export class TablePage {
                 filter,
                 check(_("Only what is wrong"), "only-wrong", "onlyWrong"),
                 check(_("Groups"), "grouped", "grouped"),
+                h("label", { class: "check", title: _("The hosts of the file procServ-hosts.conf, by your ssh") }, others, _("Other hosts")),
                 button(_("Consoles of what is shown"), () => this.open(this.shown().slice(0, 4).map(one => one.key)), { id: "open-shown" })),
             this.count,
             h("table", { class: "table", id: "instances" },

@@ -10,8 +10,8 @@ import { _, format } from "./text";
 const SCROLLBACK = 5000;
 /** Bytes that may wait for the terminal. */
 const WAITING_MAX = 4 * 1024 * 1024;
-/** Bytes that the terminal gets at once: a fraction of a frame's work. */
-const CHUNK = 16 * 1024;
+/** Bytes that the terminal gets at once: a fraction of a frame's work, after which the browser does other things. */
+const CHUNK = 32 * 1024;
 
 const utf8 = new TextEncoder();
 
@@ -94,8 +94,10 @@ export class Terminal {
             this.xterm.write(`\x18\x1b[0m\r\n\x1b[2m--- ${format(_("$0 bytes are left out here: they came faster than this page can show them"), lost)} ---\x1b[0m\r\n`);
         this.isWriting = true;
         this.xterm.write(this.queue.take(CHUNK), () => {
-            this.isWriting = false;
-            this.pump();
+            setTimeout(() => {
+                this.isWriting = false;
+                this.pump();
+            }, 0);
         });
     }
 
