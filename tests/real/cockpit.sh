@@ -2,7 +2,7 @@
 # The Cockpit page as its package installs it, under a real systemd, in Chromium: logins of an operator and
 # of a guest, consoles, upgrades, floods, hostile output. PROCSERV_PICTURES is where screenshots go.
 . "$(dirname "$0")/lib.sh"
-need node chromium useradd chpasswd dpkg-deb rpmbuild rpm dbus-daemon
+need node chromium nginx openssl useradd chpasswd dpkg-deb rpmbuild rpm dbus-daemon
 for program in /usr/lib/cockpit/cockpit-ws /usr/lib/polkit-1/polkitd; do
     [ -x "$program" ] || missing "$program"
 done
@@ -80,4 +80,28 @@ check "the instances run" within 60 running
 export PROCSERV_LAB="nsenter -t $init --mount --pid --cgroup --root --wd"
 check "it listens" within 20 eval 'exec 3<>/dev/tcp/127.0.0.1/9090'
 if ! node "$here/cockpit/check.mjs" 2>&1; then failed=1; fi
+
+### Behind a reverse proxy, as docs/web.md has it
+# block START: the block of the document that starts so.
+block() {
+    awk -v start="$1" '/^```/ { if (inside && index(text, start) == 1) printf "%s", text; inside = !inside; text = ""; next }
+        inside { text = text $0 "\n" }' "$here/../../docs/web.md"
+}
+block '[WebService]' | in_systemd sh -c 'mkdir -p /etc/cockpit; cat >/etc/cockpit/cockpit.conf'
+systemctl stop cockpit.service cockpit-wsinstance-http.socket cockpit-wsinstance-http.service
+mkdir "$scratch/nginx"
+openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=ioc.example.org \
+    -keyout "$scratch/nginx/key" -out "$scratch/nginx/certificate" 2>"$scratch/openssl.out"
+{
+    printf 'daemon off;\npid nginx.pid;\nevents {}\nhttp {\naccess_log off;\n'
+    for kind in client_body proxy fastcgi uwsgi scgi; do printf '%s_temp_path %s;\n' "$kind" "$kind"; done
+    printf 'server {\nlisten 127.0.0.1:443 ssl;\nssl_certificate certificate;\nssl_certificate_key key;\n'
+    block 'location /'
+    printf '}\n}\n'
+} >"$scratch/nginx/nginx.conf"
+nginx -p "$scratch/nginx" -c nginx.conf -e "$scratch/nginx.out" -g 'user root;' &
+proxy=$!
+check "nginx takes its part" within 10 eval 'exec 3<>/dev/tcp/127.0.0.1/443'
+if ! node "$here/cockpit/proxy.mjs" 2>&1; then failed=1; fi
+kill "$proxy"
 finish

@@ -1,7 +1,46 @@
 // A user at the page, in Chromium: one context each, which shares nothing with the others.
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const PATIENCE = 30000;
+const lab = process.env.PROCSERV_LAB.split(" ");
+let failures = 0;
+
+/** Where screenshots go. */
+export const pictures = process.env.PROCSERV_PICTURES;
+
+/** Runs a command on the machine of the page, as root. */
+export function run(...words) {
+    return execFileSync(lab[0], [...lab.slice(1), ...words], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** A check, told as the scripts tell theirs. After a failure there is a picture of what each user sees. */
+export async function check(description, test) {
+    const begun = Date.now();
+    try {
+        await test();
+        console.log(`ok    ${description} (${Date.now() - begun} ms)`);
+    } catch (error) {
+        failures++;
+        console.log(`FAIL  ${description}: ${String(error.message).slice(0, 800)}`);
+        mkdirSync(`${pictures}/failed`, { recursive: true });
+        const name = description.replace(/\W+/g, "-");
+        for (const [number, user] of User.all.entries())
+            await user.page.screenshot({ path: `${pictures}/failed/${name}-${number}.png` }).catch(() => {});
+    }
+}
+
+export function expect(is, what) {
+    if (!is)
+        throw new Error(what);
+}
+
+/** Ends the browser and this program. */
+export async function finish(browser) {
+    await browser.close();
+    process.exit(failures > 0 ? 1 : 0);
+}
 
 /** Starts the browser. Nothing of it goes to the network. */
 export function launch() {
@@ -9,7 +48,7 @@ export function launch() {
         executablePath: "/usr/bin/chromium",
         headless: true,
         args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--no-first-run", "--js-flags=--expose-gc"],
+            "--disable-component-update", "--host-resolver-rules=MAP ioc.example.org 127.0.0.1", "--disable-sync", "--no-first-run", "--js-flags=--expose-gc"],
     });
 }
 
@@ -27,15 +66,17 @@ export async function until(what, ask, patience = PATIENCE) {
 }
 
 export class User {
+    static all = [];
     /** What went wrong in the page by itself: exceptions, and what its security policy has refused. */
     complaints = [];
 
     /** Logs in and opens the page. */
     static async login(browser, base, name) {
         const user = new User();
-        user.context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
-        await user.context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
+        user.context = await browser.newContext({ viewport: { width: 1400, height: 900 }, ignoreHTTPSErrors: true });
+        await user.context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(base).origin });
         user.page = await user.context.newPage();
+        User.all.push(user);
         user.page.setDefaultTimeout(PATIENCE);
         user.page.on("pageerror", error => user.complaints.push(error.message));
         user.page.on("console", message => {

@@ -1,36 +1,11 @@
 // The page as its users see it. PROCSERV_LAB is the command that runs others on the machine of the page, and
-// PROCSERV_PICTURES the directory for screenshots. Prints a line for each check, as the scripts do.
-import { execFileSync } from "node:child_process";
+// PROCSERV_PICTURES the directory for screenshots.
 import { mkdirSync } from "node:fs";
-import { launch, until, User } from "./browser.mjs";
+import { check, expect, finish, launch, pictures, run, until, User } from "./browser.mjs";
 
 const base = "http://127.0.0.1:9090";
-const lab = process.env.PROCSERV_LAB.split(" ");
-const pictures = process.env.PROCSERV_PICTURES;
-let failed = false;
-
-const run = (...words) => execFileSync(lab[0], [...lab.slice(1), ...words], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 const procs = (...words) => run("manage-procs", ...words);
 const status = name => JSON.parse(procs("status", "--json", name))[0];
-
-async function check(description, test) {
-    const begun = Date.now();
-    try {
-        await test();
-        console.log(`ok    ${description} (${Date.now() - begun} ms)`);
-    } catch (error) {
-        failed = true;
-        console.log(`FAIL  ${description}: ${String(error.message).slice(0, 800)}`);
-        mkdirSync(`${pictures}/failed`, { recursive: true });
-        for (const [name, user] of Object.entries({ oper, guest }))
-            await user?.page.screenshot({ path: `${pictures}/failed/${description.replace(/\W+/g, "-")}-${name}.png` }).catch(() => {});
-    }
-}
-
-function expect(is, what) {
-    if (!is)
-        throw new Error(what);
-}
 
 const browser = await launch();
 let oper, guest;
@@ -261,5 +236,6 @@ await check("nothing was refused or thrown in the page", async () => {
     const complaints = [...oper.complaints, ...guest.complaints];
     expect(complaints.length === 0, complaints.join("; "));
 });
-await browser.close();
-process.exit(failed ? 1 : 0);
+const processes = run("ps", "-e", "-o", "user:8,rss,time,args").split("\n").filter(line => /watch --json|cockpit-bridge/.test(line));
+console.log(processes.map(line => `      ${line}`).join("\n"));
+await finish(browser);
