@@ -110,6 +110,7 @@ $doc/docs/status.md
 $doc/docs/troubleshooting.md
 $doc/docs/tutorial.md
 $doc/docs/upgrade.md
+$doc/docs/web.md
 $doc/examples/conserver/conserver.cf
 $doc/examples/container/Containerfile
 $doc/examples/logrotate/procServ
@@ -250,6 +251,7 @@ $doc/docs/status.md
 $doc/docs/troubleshooting.md
 $doc/docs/tutorial.md
 $doc/docs/upgrade.md
+$doc/docs/web.md
 $doc/logrotate/procServ
 $doc/polkit/50-procserv.rules
 $doc/prometheus/procserv-dashboard.json
