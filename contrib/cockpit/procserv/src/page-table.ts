@@ -20,7 +20,7 @@ function keptView(): View {
 
 /** The users at a console, for people. */
 export function usersOf(instance: Instance, store: Store): string {
-    const names = instance.clients.map(client => client.name || (client.uid === null ? client.address : store.users.name(client.uid)));
+    const names = instance.clients.map(client => client.name || (client.uid === null ? client.address : store.names(instance.source)(client.uid)));
     return [...new Set(names.filter(name => name !== ""))].join(", ");
 }
 
@@ -102,7 +102,7 @@ export class TablePage {
 
     private shown(): Instance[] {
         const isShown = (one: Instance): boolean =>
-            (!this.view.onlyWrong || one.wrong || one.trouble.length > 0) && matches(one, this.view.filter, this.store.users.name);
+            (!this.view.onlyWrong || one.wrong || one.trouble.length > 0) && matches(one, this.view.filter, this.store.names(one.source));
         return sorted(this.store.table.all().filter(isShown), this.view);
     }
 
