@@ -5,7 +5,7 @@ import { _, clean, format } from "./text";
 
 /** The words before the command of manage-procs that choose a source. */
 export function manage(source: string, ...words: string[]): string[] {
-    const where = source.startsWith("@") ? ["--system", "--host", source.slice(1)] : [`--${source}`];
+    const where = source.startsWith("@") ? ["--system", `--host=${source.slice(1)}`] : [`--${source}`];
     return ["manage-procs", ...where, ...words];
 }
 
@@ -161,6 +161,11 @@ export class Store {
     constructor(readonly sources: string[]) {
         for (const source of sources)
             this.watch(source, RESTART_MIN);
+    }
+
+    /** The names of the users of a source. What another host's numbers stand for is not known here. */
+    names(source: string): (uid: number) => string {
+        return source.startsWith("@") ? uid => format(_("uid $0"), uid) : this.users.name;
     }
 
     /** Returns true when each source has told its table, or why it can't. */

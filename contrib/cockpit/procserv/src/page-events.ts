@@ -46,7 +46,8 @@ export class EventList {
     }
 
     private add(source: string, value: unknown): void {
-        this.events.push({ source, value });
+        const host = text(fields(value).host);
+        this.events.push({ source: host === "" ? source : `@${host}`, value });
         this.later();
     }
 
@@ -56,15 +57,11 @@ export class EventList {
     }
 
     // The events of a day come at once, and are drawn once.
-    private later(): void {
+    later(): void {
         this.timer ??= setTimeout(() => {
             this.timer = undefined;
             this.draw();
         }, 100);
-    }
-
-    update(): void {
-        this.later();
     }
 
     private draw(): void {
@@ -72,7 +69,7 @@ export class EventList {
         this.events.sort((one, other) => time(one) - time(other));
         this.events.splice(0, this.events.length - EVENTS_MAX);
         const shown = this.events
-            .map(({ source, value }) => ({ source: typeof fields(value).host === "string" ? `@${text(fields(value).host)}` : source, event: eventOf(value, this.store.users.name) }))
+            .map(({ source, value }) => ({ source, event: eventOf(value, this.store.names(source)) }))
             .filter(({ event }) => `${event.instance}\n${event.what}`.toLowerCase().includes(this.filter))
             .reverse();
         fill(this.body, ...shown.map(({ source, event }) => this.row(source, event)));
@@ -112,7 +109,7 @@ export class EventsPage {
     }
 
     update(): void {
-        this.list.update();
+        this.list.later();
     }
 
     close(): void {

@@ -47,7 +47,8 @@ export class InstancePage {
     private readonly buttons = h("div", { class: "toolbar" });
     private readonly message = h("p", { role: "status" });
     private readonly last = h("pre", { class: "lines", tabindex: 0, "aria-label": _("The last lines of the console") });
-    private readonly events: EventList;
+    private readonly eventsPlace = h("div", {}, h("h2", {}, _("Events")));
+    private events: EventList | null = null;
     private timer: ReturnType<typeof setTimeout> | undefined;
     private isClosed = false;
     private shown = "";
@@ -57,7 +58,6 @@ export class InstancePage {
         const instance = { source: key.slice(0, slash), name: key.slice(slash + 1) };
         const where = sourceWord(instance.source);
         fill(this.title, clean(instance.name, 200), where && ` (${where})`);
-        this.events = new EventList(store, [instance.source], instance);
         this.element = h("section", { "aria-label": clean(instance.name, 200) },
             h("nav", { "aria-label": _("Path") }, h("a", { href: "#/" }, _("Instances")), " / ", clean(instance.name, 100)),
             h("div", { class: "toolbar" }, this.title, this.label, button(_("Console"), () => open([key]), { class: "button primary", id: "open-console" })),
@@ -67,7 +67,7 @@ export class InstancePage {
                 h("div", {},
                     h("h2", {}, _("Why")), this.facts,
                     h("h2", {}, _("Last lines")), this.last),
-                h("div", {}, h("h2", {}, _("Events")), this.events.element)));
+                this.eventsPlace));
         this.update();
     }
 
@@ -77,7 +77,7 @@ export class InstancePage {
     }
 
     update(): void {
-        this.events.update();
+        this.events?.later();
         const instance = this.store.table.get(this.key);
         const shown = JSON.stringify([instance, this.rights, this.store.isReady()]);
         if (shown === this.shown)
@@ -92,6 +92,11 @@ export class InstancePage {
         }
         if (this.message.textContent === _("This instance is not there, or not any longer."))
             this.tell("", false);
+        // The name is part of the address, which anybody can write: nothing is run for one that is not in the table.
+        if (this.events === null) {
+            this.events = new EventList(this.store, [instance.source], instance);
+            this.eventsPlace.append(this.events.element);
+        }
         fill(this.label, stateLabel(instance));
         this.updateButtons();
         clearTimeout(this.timer);
@@ -153,6 +158,6 @@ export class InstancePage {
     close(): void {
         this.isClosed = true;
         clearTimeout(this.timer);
-        this.events.close();
+        this.events?.close();
     }
 }

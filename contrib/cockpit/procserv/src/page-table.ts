@@ -20,7 +20,7 @@ function keptView(): View {
 
 /** The users at a console, for people. */
 export function usersOf(instance: Instance, store: Store): string {
-    const names = instance.clients.map(client => client.name || (client.uid === null ? client.address : store.users.name(client.uid)));
+    const names = instance.clients.map(client => client.name || (client.uid === null ? client.address : store.names(instance.source)(client.uid)));
     return [...new Set(names.filter(name => name !== ""))].join(", ");
 }
 
@@ -76,7 +76,7 @@ export class TablePage {
                 h("label", { class: "check", title: _("The hosts of the file procServ-hosts.conf, by your ssh") }, others, _("Other hosts")),
                 button(_("Consoles of what is shown"), () => this.open(this.shown().slice(0, 4).map(one => one.key)), { id: "open-shown" })),
             this.count,
-            h("table", { class: "table", id: "instances" },
+            h("table", { class: "table", id: "instances", role: "table" },
                 h("thead", {}, h("tr", {},
                     this.header("name", _("Name")), this.header("state", _("State")), this.header("up", _("Up")),
                     this.header("restarts", _("Restarts")), this.header("last", _("Last end")), this.header("users", _("Users")),
@@ -102,7 +102,7 @@ export class TablePage {
 
     private shown(): Instance[] {
         const isShown = (one: Instance): boolean =>
-            (!this.view.onlyWrong || one.wrong || one.trouble.length > 0) && matches(one, this.view.filter, this.store.users.name);
+            (!this.view.onlyWrong || one.wrong || one.trouble.length > 0) && matches(one, this.view.filter, this.store.names(one.source));
         return sorted(this.store.table.all().filter(isShown), this.view);
     }
 
@@ -197,14 +197,14 @@ export class TablePage {
 
     private newRow(instance: Instance): Row {
         const labels = [_("State"), _("Up"), _("Restarts"), _("Last end"), _("Users"), _("Trouble")];
-        const cells = labels.map(label => h("td", { "data-label": label }));
+        const cells = labels.map(label => h("td", { "data-label": label, role: "cell" }));
         const where = sourceWord(instance.source);
         const name = clean(instance.name, 100);
         const link = h("a", { href: "#/" + ["instance", instance.source, instance.name].map(encodeURIComponent).join("/") }, name);
-        const element = h("tr", { "data-name": name, "data-key": instance.key },
-            h("th", { scope: "row" }, link, where && h("span", { class: "label plain" }, where)),
+        const element = h("tr", { "data-name": name, "data-key": instance.key, role: "row" },
+            h("th", { scope: "row", role: "rowheader" }, link, where && h("span", { class: "label plain" }, where)),
             ...cells,
-            h("td", {}, button(_("Console"), () => this.open([instance.key]), { class: "button small open", "aria-label": format(_("Console of $0"), name) })));
+            h("td", { role: "cell" }, button(_("Console"), () => this.open([instance.key]), { class: "button small open", "aria-label": format(_("Console of $0"), name) })));
         const row = { element, cells, shown: "" };
         this.rows.set(instance.key, row);
         return row;

@@ -40,15 +40,15 @@ export function span(seconds: number): string {
 }
 
 /** A time as the browser's user writes times; `value` is RFC 3339 or seconds since 1970. */
-export function when(value: unknown, language?: string): string {
+export function when(value: unknown): string {
     const date = typeof value === "number" ? new Date(value * 1000) : new Date(String(value));
     if (Number.isNaN(date.getTime()))
         return clean(value);
     const isToday = date.toDateString() === new Date().toDateString();
     const time: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
     return isToday
-        ? date.toLocaleTimeString(language, time)
-        : date.toLocaleString(language, { ...time, year: "numeric", month: "short", day: "numeric" });
+        ? date.toLocaleTimeString(undefined, time)
+        : date.toLocaleString(undefined, { ...time, year: "numeric", month: "short", day: "numeric" });
 }
 
 /** The word for a state of `manage-procs status --json`. */
