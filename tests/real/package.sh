@@ -95,6 +95,7 @@ $doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
+$doc/docs/json.md
 $doc/docs/manage-procs.md
 $doc/docs/many-hosts.md
 $doc/docs/migrating.md
@@ -110,6 +111,7 @@ $doc/docs/status.md
 $doc/docs/troubleshooting.md
 $doc/docs/tutorial.md
 $doc/docs/upgrade.md
+$doc/docs/web.md
 $doc/examples/conserver/conserver.cf
 $doc/examples/container/Containerfile
 $doc/examples/logrotate/procServ
@@ -235,6 +237,7 @@ $doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
+$doc/docs/json.md
 $doc/docs/manage-procs.md
 $doc/docs/many-hosts.md
 $doc/docs/migrating.md
@@ -250,6 +253,7 @@ $doc/docs/status.md
 $doc/docs/troubleshooting.md
 $doc/docs/tutorial.md
 $doc/docs/upgrade.md
+$doc/docs/web.md
 $doc/logrotate/procServ
 $doc/polkit/50-procserv.rules
 $doc/prometheus/procserv-dashboard.json

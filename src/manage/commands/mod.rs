@@ -18,4 +18,5 @@ pub(crate) mod remote;
 pub(crate) mod remove;
 pub(crate) mod status;
 pub(crate) mod top;
+pub(crate) mod watch;
 pub(crate) mod why;

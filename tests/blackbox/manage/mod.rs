@@ -26,6 +26,7 @@ mod roles;
 mod running;
 mod shared;
 mod top;
+mod watch;
 mod why;
 
 use crate::support::Case;
@@ -57,6 +58,7 @@ pub(crate) fn cases() -> Vec<Case> {
         attach_window::cases(),
         why::cases(),
         top::cases(),
+        watch::cases(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -83,6 +83,7 @@ fn command(name: &str, request: Request) -> CommandResult {
         "upgrade" => tables::upgrade(&request),
         "events" | "logs" => stream::stream(name, request),
         "top" => watch::top(&request),
+        "watch" => Err(CommandError::usage("watch: ask each host by itself")),
         "metrics" => Err(CommandError::usage("metrics: Prometheus asks each host by itself")),
         _ => prefix::run(&request),
     }
