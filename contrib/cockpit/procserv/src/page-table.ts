@@ -73,7 +73,7 @@ export class TablePage {
                 filter,
                 check(_("Only what is wrong"), "only-wrong", "onlyWrong"),
                 check(_("Groups"), "grouped", "grouped"),
-                h("label", { class: "check", title: _("The hosts of the file procServ-hosts.conf, by your ssh") }, others, _("Other hosts")),
+                h("label", { class: "check", title: _("The hosts of the file procServ-hosts.conf, by your ssh") }, others, _("All hosts")),
                 button(_("Consoles of what is shown"), () => this.open(this.shown().slice(0, 4).map(one => one.key)), { id: "open-shown" })),
             this.count,
             h("table", { class: "table", id: "instances", role: "table" },
