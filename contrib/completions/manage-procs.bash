@@ -95,7 +95,7 @@ _manage__procs() {
 
     case "${cmd}" in
         manage__procs)
-            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status top watch why events logs metrics upgrade doctor write-procs-cf"
+            opts="-H -v -h -V --user --system --root --host --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status top watch why events logs metrics upgrade doctor write-procs-cf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -108,6 +108,14 @@ _manage__procs() {
                     fi
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -116,7 +124,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__add)
-            opts="-C -P -U -G -e -E -f -A -v -h --chdir --port --user --group --environment --env-file --options --force --autostart --from --json --verbose --help"
+            opts="-C -P -U -G -e -E -f -A -H -v -h --chdir --port --user --group --environment --env-file --options --force --autostart --from --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -217,6 +225,14 @@ _manage__procs() {
                     fi
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -225,7 +241,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__attach)
-            opts="-k -w -r -v -h --detach --watch --reconnect --json --verbose --help"
+            opts="-k -w -r -H -v -h --detach --watch --reconnect --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -239,6 +255,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -247,12 +271,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__disable)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -261,12 +293,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__doctor)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -275,12 +315,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__edit)
-            opts="-f -v -h --force --json --verbose --help"
+            opts="-f -H -v -h --force --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -289,12 +337,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__enable)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -303,7 +359,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__events)
-            opts="-f -S -U -v -h --follow --since --until --json --verbose --help"
+            opts="-f -S -U -H -v -h --follow --since --until --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -325,6 +381,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -333,12 +397,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__kill)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -347,12 +419,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__list)
-            opts="-v -h --all --json --verbose --help"
+            opts="-H -v -h --all --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -361,7 +441,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__logs)
-            opts="-f -n -S -U -g -v -h --follow --lines --since --until --grep --no-time --color --json --verbose --help"
+            opts="-f -n -S -U -g -H -v -h --follow --lines --since --until --grep --no-time --color --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -403,6 +483,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -411,7 +499,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__metrics)
-            opts="-v -h --textfile --json --verbose --help"
+            opts="-H -v -h --textfile --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -432,6 +520,14 @@ _manage__procs() {
                     fi
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -440,12 +536,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__mode)
-            opts="-v -h --json --verbose --help on off oneshot"
+            opts="-H -v -h --host --json --verbose --help on off oneshot"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -454,12 +558,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__remove)
-            opts="-f -v -h --force --json --verbose --help"
+            opts="-f -H -v -h --force --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -468,12 +580,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__restart)
-            opts="-v -h --all --json --verbose --help"
+            opts="-H -v -h --all --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -482,7 +602,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__send)
-            opts="-w -u -v -h --wait --until --json --verbose --help"
+            opts="-w -u -H -v -h --wait --until --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -504,6 +624,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -512,12 +640,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__set)
-            opts="-f -v -h --force --json --verbose --help"
+            opts="-f -H -v -h --force --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -526,12 +662,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__start)
-            opts="-v -h --all --json --verbose --help"
+            opts="-H -v -h --all --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -540,7 +684,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__status)
-            opts="-w -v -h --all --plain --failed --wide --check --sort --json --verbose --help"
+            opts="-w -H -v -h --all --plain --failed --wide --check --sort --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -548,6 +692,14 @@ _manage__procs() {
             case "${prev}" in
                 --sort)
                     COMPREPLY=($(compgen -W "name state up restarts" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -558,12 +710,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__stop)
-            opts="-v -h --all --json --verbose --help"
+            opts="-H -v -h --all --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -572,12 +732,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__top)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -586,7 +754,7 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__upgrade)
-            opts="-t -v -h --keep-going --timeout --json --verbose --help"
+            opts="-t -H -v -h --keep-going --timeout --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -600,6 +768,14 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -608,12 +784,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__watch)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -622,12 +806,20 @@ _manage__procs() {
             return 0
             ;;
         manage__subcmd__procs__subcmd__why)
-            opts="-v -h --json --verbose --help"
+            opts="-H -v -h --host --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

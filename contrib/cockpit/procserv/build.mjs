@@ -40,6 +40,7 @@ async function buildPage() {
         outdir: "dist",
         format: "iife",
         minify: true,
+        external: ["../../static/*"],
         metafile: true,
         legalComments: "none",
     });

@@ -14,6 +14,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod pager;
+pub(crate) mod remote;
 pub(crate) mod remove;
 pub(crate) mod status;
 pub(crate) mod top;

@@ -175,6 +175,11 @@ impl Registry {
         self.in_root(&self.config.join("procServ.conf"))
     }
 
+    /// The path of the file with groups of hosts.
+    pub(crate) fn hosts_file(&self) -> PathBuf {
+        self.in_root(&self.config.join("procServ-hosts.conf"))
+    }
+
     /// The path of `procServ.d`, with a file for each instance that `add` has made.
     pub(crate) fn directory(&self) -> PathBuf {
         self.in_root(&self.config.join("procServ.d"))

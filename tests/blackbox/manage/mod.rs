@@ -15,6 +15,7 @@ mod doctor;
 mod events;
 mod fleet;
 mod hostile;
+mod hosts;
 mod hung;
 mod image;
 mod logs;
@@ -40,6 +41,7 @@ pub(crate) fn cases() -> Vec<Case> {
         conserver::cases(),
         control::cases(),
         hostile::cases(),
+        hosts::cases(),
         hung::cases(),
         logs::cases(),
         metrics::cases(),

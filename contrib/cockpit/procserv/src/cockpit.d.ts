@@ -3,7 +3,6 @@
 interface CockpitProblem {
     problem: string | null;
     message: string;
-    exit_status?: number | null;
 }
 
 interface CockpitChannel {
@@ -17,21 +16,18 @@ interface CockpitChannel {
 
 interface CockpitProcess extends Promise<string> {
     stream(listener: (data: string) => void): CockpitProcess;
-    input(data: string, stream?: boolean): CockpitProcess;
     close(problem?: string): void;
 }
 
 interface CockpitSpawnOptions {
     superuser?: "try" | "require";
-    err?: "message" | "out" | "ignore";
-    environ?: string[];
+    err?: "message" | "ignore";
 }
 
 interface CockpitLocation {
     readonly path: string[];
     readonly options: Record<string, string | string[]>;
     go(path: string[], options?: Record<string, string>): void;
-    replace(path: string[], options?: Record<string, string>): void;
 }
 
 interface CockpitPermission {
@@ -49,8 +45,6 @@ interface Cockpit {
     permission(options: { admin: boolean }): CockpitPermission;
     gettext(message: string): string;
     ngettext(message: string, plural: string, count: number): string;
-    format(message: string, ...values: (string | number)[]): string;
-    translate(): void;
     readonly language: string;
 }
 

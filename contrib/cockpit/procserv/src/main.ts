@@ -16,8 +16,8 @@ import { _ } from "./text";
 /** A part of the page that is made when it is shown, and closed when another one is. */
 interface Part {
     readonly element: HTMLElement;
-    update(): void;
-    close(): void;
+    update?(): void;
+    close?(): void;
 }
 
 // The shell keeps the user's choice there, and tells its frames when it changes; so do Cockpit's own pages.
@@ -59,18 +59,14 @@ function start(): void {
     const route = (): void => {
         const [page = "", ...rest] = cockpit.location.path;
         for (const link of links) {
-            const isCurrent = link.dataset.page === page || (page === "instance" && link.dataset.page === "");
-            if (isCurrent)
-                link.setAttribute("aria-current", "page");
-            else
-                link.removeAttribute("aria-current");
+            link.setAttribute("aria-current", link.dataset.page === (page === "instance" ? "" : page) ? "page" : "false");
         }
         table.element.hidden = page !== "";
         consoles.element.hidden = page !== "consoles";
         const path = JSON.stringify([page, ...rest]);
         if (path !== shown) {
             shown = path;
-            part?.close();
+            part?.close?.();
             part?.element.remove();
             part = page === "events"
                 ? new EventsPage(store)
@@ -95,7 +91,7 @@ function start(): void {
         if (cockpit.location.path[0] === "consoles" && typeof cockpit.location.options.open === "string")
             showConsoles();
         consoles.update();
-        part?.update();
+        part?.update?.();
         if (store.isReady())
             document.body.dataset.ready = "1";
     };

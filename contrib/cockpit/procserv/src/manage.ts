@@ -5,7 +5,7 @@ import { _, clean, format } from "./text";
 
 /** The words before the command of manage-procs that choose a source. */
 export function manage(source: string, ...words: string[]): string[] {
-    const where = source.startsWith("@") ? ["--system", "--host", source.slice(1)] : [`--${source}`];
+    const where = source.startsWith("@") ? ["--system", `--host=${source.slice(1)}`] : [`--${source}`];
     return ["manage-procs", ...where, ...words];
 }
 
@@ -45,8 +45,6 @@ export const BY_POLKIT = ["start", "stop", "restart"];
 
 /** Whom to ask for what a user may not do. */
 export function whomToAsk(verb: string, instance: Instance): string {
-    if (instance.source === "user")
-        return _("Only the user whose instance this is, and root, may do that.");
     if (instance.source.startsWith("@"))
         return format(_("Ask the administrator of $0 for it."), clean(instance.source.slice(1), 100));
     const host = cockpit.transport.host === "localhost" ? _("this machine") : cockpit.transport.host;
@@ -68,6 +66,8 @@ export class Users {
     private readonly names = new Map<number, string>();
     private readonly missing = new Set<number>();
     private isAsking = false;
+    /** Another number after each name that has become known. */
+    version = 0;
 
     constructor(private readonly changed: () => void) {}
 
@@ -100,6 +100,7 @@ export class Users {
                 for (const uid of uids.filter(uid => !this.names.has(uid)))
                     this.names.set(uid, format(_("uid $0"), uid));
                 this.isAsking = false;
+                this.version++;
                 this.changed();
                 if (this.missing.size > 0)
                     this.ask();
@@ -161,6 +162,11 @@ export class Store {
     constructor(readonly sources: string[]) {
         for (const source of sources)
             this.watch(source, RESTART_MIN);
+    }
+
+    /** The names of the users of a source. What another host's numbers stand for is not known here. */
+    names(source: string): (uid: number) => string {
+        return source.startsWith("@") ? uid => format(_("uid $0"), uid) : this.users.name;
     }
 
     /** Returns true when each source has told its table, or why it can't. */

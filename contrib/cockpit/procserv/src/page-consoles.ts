@@ -217,11 +217,11 @@ class Pane {
         this.take.setAttribute("aria-disabled", String(!this.instance.mayControl));
         this.take.title = this.instance.mayControl ? "" : whoMayType(this.instance);
         const users = new Map(this.instance.clients.map(client => {
-            const name = client.name || (client.uid === null ? client.address || _("somebody") : this.store.users.name(client.uid));
+            const name = client.name || (client.uid === null ? client.address || _("somebody") : this.store.names(this.instance.source)(client.uid));
             return [client.id, client.role === "user" ? name : format(_("$0 (watches)"), name)];
         }));
         // Who comes is told with the name, as soon as it is known.
-        if (this.instance.clients.some(client => client.name === "" && client.uid !== null && !this.store.users.isKnown(client.uid)))
+        if (this.instance.clients.some(client => client.name === "" && client.uid !== null && !this.instance.source.startsWith("@") && !this.store.users.isKnown(client.uid)))
             return;
         const came = [...users].filter(([id]) => !this.users.has(id)).map(([, name]) => format(_("$0 came"), name));
         const left = [...this.users].filter(([id]) => !users.has(id)).map(([, name]) => format(_("$0 left"), name));

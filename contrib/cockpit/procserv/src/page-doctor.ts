@@ -60,8 +60,4 @@ export class DoctorPage {
                 h("td", { "data-label": _("What to do") }, clean(row.advice))))));
         return { elements: rows.length > 0 ? [table] : [], count: rows.filter(row => row.hint !== true).length };
     }
-
-    update(): void {}
-
-    close(): void {}
 }

@@ -3,13 +3,13 @@
 import { actionButtons, type Rights } from "./actions";
 import { button, fill, h, setText, type Child } from "./dom";
 import { logReason, named, reason, run, type Store } from "./manage";
-import { clientOf, fields, list, number, text, type Instance } from "./model";
+import { clientOf, fields, list, number, text } from "./model";
 import { EventList } from "./page-events";
 import { stateLabel, sourceWord } from "./page-table";
 import { _, clean, format, span, when } from "./text";
 
-/** How long the page waits after a change before it asks why, in milliseconds. */
-const SETTLE = 700;
+/** How long the page waits after a change before it asks why, in milliseconds: one change seldom comes alone. */
+const SETTLE = 1000;
 
 function term(name: string, ...value: Child[]): Child[] {
     return value.every(one => one === "" || one === null || one === undefined || one === false) ? [] : [h("dt", {}, name), h("dd", {}, ...value)];
@@ -47,17 +47,18 @@ export class InstancePage {
     private readonly buttons = h("div", { class: "toolbar" });
     private readonly message = h("p", { role: "status" });
     private readonly last = h("pre", { class: "lines", tabindex: 0, "aria-label": _("The last lines of the console") });
-    private readonly events: EventList;
+    private readonly eventsPlace = h("div", {}, h("h2", {}, _("Events")));
+    private events: EventList | null = null;
     private timer: ReturnType<typeof setTimeout> | undefined;
     private isClosed = false;
     private shown = "";
+    private why = "";
 
     constructor(private readonly store: Store, private readonly rights: Rights, private readonly key: string, open: (keys: string[]) => void) {
         const slash = key.indexOf("/");
         const instance = { source: key.slice(0, slash), name: key.slice(slash + 1) };
         const where = sourceWord(instance.source);
         fill(this.title, clean(instance.name, 200), where && ` (${where})`);
-        this.events = new EventList(store, [instance.source], instance);
         this.element = h("section", { "aria-label": clean(instance.name, 200) },
             h("nav", { "aria-label": _("Path") }, h("a", { href: "#/" }, _("Instances")), " / ", clean(instance.name, 100)),
             h("div", { class: "toolbar" }, this.title, this.label, button(_("Console"), () => open([key]), { class: "button primary", id: "open-console" })),
@@ -67,7 +68,7 @@ export class InstancePage {
                 h("div", {},
                     h("h2", {}, _("Why")), this.facts,
                     h("h2", {}, _("Last lines")), this.last),
-                h("div", {}, h("h2", {}, _("Events")), this.events.element)));
+                this.eventsPlace));
         this.update();
     }
 
@@ -77,7 +78,7 @@ export class InstancePage {
     }
 
     update(): void {
-        this.events.update();
+        this.events?.update();
         const instance = this.store.table.get(this.key);
         const shown = JSON.stringify([instance, this.rights, this.store.isReady()]);
         if (shown === this.shown)
@@ -92,10 +93,14 @@ export class InstancePage {
         }
         if (this.message.textContent === _("This instance is not there, or not any longer."))
             this.tell("", false);
+        // The name is part of the address, which anybody can write: nothing is run for one that is not in the table.
+        if (this.events === null) {
+            this.events = new EventList(this.store, [instance.source], instance);
+            this.eventsPlace.append(this.events.element);
+        }
         fill(this.label, stateLabel(instance));
         this.updateButtons();
-        clearTimeout(this.timer);
-        this.timer = setTimeout(() => void this.ask(instance), this.facts.childElementCount === 0 ? 0 : SETTLE);
+        this.timer ??= setTimeout(() => void this.ask(), this.facts.childElementCount === 0 ? 0 : SETTLE);
     }
 
     // The focus of who uses the keyboard stays on the button that was used.
@@ -108,18 +113,26 @@ export class InstancePage {
         }
     }
 
-    private async ask(instance: Instance): Promise<void> {
-        const why = run(instance.source, "why", "--json", ...named(instance)).then(
-            output => { if (!this.isClosed) this.showWhy(JSON.parse(output)); },
-            error => { if (!this.isClosed) fill(this.facts, h("p", { class: "alert bad" }, reason(error))); });
-        const lines = run(instance.source, "logs", "--no-time", "--lines", "20", ...named(instance)).then(
-            output => { if (!this.isClosed) setText(this.last, output.split("\n").slice(-21).map(line => clean(line, 500)).join("\n").trim() || _("No output yet.")); },
-            error => { if (!this.isClosed) setText(this.last, format(_("The log can't be read: $0"), logReason(error))); });
-        await Promise.all([why, lines]);
+    private async ask(): Promise<void> {
+        const instance = this.store.table.get(this.key);
+        if (instance !== undefined) {
+            const why = run(instance.source, "why", "--json", ...named(instance)).then(output => this.showWhy(output))
+                .catch(error => fill(this.facts, h("p", { class: "alert bad" }, reason(error))));
+            const lines = run(instance.source, "logs", "--no-time", "--lines", "20", ...named(instance)).then(
+                output => setText(this.last, output.split("\n").slice(-21).map(line => clean(line, 500)).join("\n").trim() || _("No output yet.")),
+                error => setText(this.last, format(_("The log can't be read: $0"), logReason(error))));
+            await Promise.all([why, lines]);
+        }
+        this.timer = undefined;
+        if (!this.isClosed && this.store.table.get(this.key) !== instance)
+            this.timer = setTimeout(() => void this.ask(), SETTLE);
     }
 
-    private showWhy(value: unknown): void {
-        const why = fields(value);
+    private showWhy(output: string): void {
+        if (output === this.why)
+            return;
+        this.why = output;
+        const why = fields(JSON.parse(output));
         if (why.v !== 1) {
             fill(this.facts, h("p", { class: "alert bad" }, _("manage-procs is newer than this page, which does not know what it says.")));
             return;
@@ -153,6 +166,6 @@ export class InstancePage {
     close(): void {
         this.isClosed = true;
         clearTimeout(this.timer);
-        this.events.close();
+        this.events?.close();
     }
 }

@@ -1,6 +1,6 @@
 // The table of all instances.
 
-import { button, fill, h, setText } from "./dom";
+import { button, fill, h, place, setText } from "./dom";
 import { ALL_HOSTS, type Hosts } from "./hosts";
 import type { Store } from "./manage";
 import type { Instance } from "./model";
@@ -20,7 +20,7 @@ function keptView(): View {
 
 /** The users at a console, for people. */
 export function usersOf(instance: Instance, store: Store): string {
-    const names = instance.clients.map(client => client.name || (client.uid === null ? client.address : store.users.name(client.uid)));
+    const names = instance.clients.map(client => client.name || (client.uid === null ? client.address : store.names(instance.source)(client.uid)));
     return [...new Set(names.filter(name => name !== ""))].join(", ");
 }
 
@@ -73,10 +73,10 @@ export class TablePage {
                 filter,
                 check(_("Only what is wrong"), "only-wrong", "onlyWrong"),
                 check(_("Groups"), "grouped", "grouped"),
-                h("label", { class: "check", title: _("The hosts of the file procServ-hosts.conf, by your ssh") }, others, _("Other hosts")),
+                h("label", { class: "check", title: _("The hosts of the file procServ-hosts.conf, by your ssh") }, others, _("All hosts")),
                 button(_("Consoles of what is shown"), () => this.open(this.shown().slice(0, 4).map(one => one.key)), { id: "open-shown" })),
             this.count,
-            h("table", { class: "table", id: "instances" },
+            h("table", { class: "table", id: "instances", role: "table" },
                 h("thead", {}, h("tr", {},
                     this.header("name", _("Name")), this.header("state", _("State")), this.header("up", _("Up")),
                     this.header("restarts", _("Restarts")), this.header("last", _("Last end")), this.header("users", _("Users")),
@@ -102,7 +102,7 @@ export class TablePage {
 
     private shown(): Instance[] {
         const isShown = (one: Instance): boolean =>
-            (!this.view.onlyWrong || one.wrong || one.trouble.length > 0) && matches(one, this.view.filter, this.store.users.name);
+            (!this.view.onlyWrong || one.wrong || one.trouble.length > 0) && matches(one, this.view.filter, this.store.names(one.source));
         return sorted(this.store.table.all().filter(isShown), this.view);
     }
 
@@ -121,19 +121,18 @@ export class TablePage {
         for (const [column, cell] of this.headers)
             cell.setAttribute("aria-sort", column === this.view.column ? (this.view.descending ? "descending" : "ascending") : "none");
         const groups: Group[] = this.view.grouped ? grouped(shown) : [{ prefix: "", instances: shown }];
-        this.place(groups);
+        this.placeRows(groups);
     }
 
     private tellProblems(count: number): void {
         // A user without instances of their own is nothing to complain about.
         const told = [...this.store.problems].filter(([source]) => source !== "user" || (count === 0 && this.store.problems.size === this.store.sources.length));
-        const text = told.map(([source, problem]) => `${sourceWord(source) || _("Instances of the machine")}: ${problem}`).join("\n");
-        if (this.problems.textContent !== text)
-            fill(this.problems, ...told.map(([source, problem]) => h("p", { class: "alert bad", role: "alert" }, `${sourceWord(source) || _("Instances of the machine")}: ${problem}`)));
+        const texts = told.map(([source, problem]) => `${sourceWord(source) || _("Instances of the machine")}: ${problem}`);
+        if (this.problems.textContent !== texts.join(""))
+            fill(this.problems, ...texts.map(text => h("p", { class: "alert bad", role: "alert" }, text)));
     }
 
-    /** Puts the rows into their order, and moves only those that stand elsewhere: the focus stays. */
-    private place(groups: Group[]): void {
+    private placeRows(groups: Group[]): void {
         const wanted: HTMLTableRowElement[] = [];
         const groupRows = new Map<string, HTMLTableRowElement>();
         for (const { prefix, instances } of groups) {
@@ -146,14 +145,7 @@ export class TablePage {
                 wanted.push(...instances.map(instance => this.row(instance)));
         }
         this.groupRows = groupRows;
-        const isWanted = new Set(wanted);
-        for (const element of [...this.body.rows].filter(row => !isWanted.has(row)))
-            element.remove();
-        wanted.forEach((row, index) => {
-            const there = this.body.rows[index];
-            if (there !== row)
-                this.body.insertBefore(row, there ?? null);
-        });
+        place(this.body, wanted);
         for (const key of [...this.rows.keys()].filter(key => this.store.table.get(key) === undefined))
             this.rows.delete(key);
     }
@@ -197,14 +189,14 @@ export class TablePage {
 
     private newRow(instance: Instance): Row {
         const labels = [_("State"), _("Up"), _("Restarts"), _("Last end"), _("Users"), _("Trouble")];
-        const cells = labels.map(label => h("td", { "data-label": label }));
+        const cells = labels.map(label => h("td", { "data-label": label, role: "cell" }));
         const where = sourceWord(instance.source);
         const name = clean(instance.name, 100);
         const link = h("a", { href: "#/" + ["instance", instance.source, instance.name].map(encodeURIComponent).join("/") }, name);
-        const element = h("tr", { "data-name": name, "data-key": instance.key },
-            h("th", { scope: "row" }, link, where && h("span", { class: "label plain" }, where)),
+        const element = h("tr", { "data-name": name, "data-key": instance.key, role: "row" },
+            h("th", { scope: "row", role: "rowheader" }, link, where && h("span", { class: "label plain" }, where)),
             ...cells,
-            h("td", {}, button(_("Console"), () => this.open([instance.key]), { class: "button small open", "aria-label": format(_("Console of $0"), name) })));
+            h("td", { role: "cell" }, button(_("Console"), () => this.open([instance.key]), { class: "button small open", "aria-label": format(_("Console of $0"), name) })));
         const row = { element, cells, shown: "" };
         this.rows.set(instance.key, row);
         return row;

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::manage::inspect::overview::Overview;
+use crate::manage::inspect::past::ModeChange;
 use crate::manage::inspect::probe::{ConsoleSocket, ServerStatus};
 use crate::manage::inspect::proc::{self, Process};
 use crate::manage::registry::{Registry, unit_name};
@@ -38,6 +39,7 @@ pub(crate) fn object(registry: &Registry, one: &Overview) -> Value {
         "last_signal": one.ends.first().and_then(|end| end.signal),
         "last_cause": one.ends.first().map(|end| &end.cause),
         "trouble": one.trouble,
+        "mode_by": one.mode_change.as_ref().map(ModeChange::person),
         "journal_dropped": one.notes.dropped,
         "unit": one.unit.as_ref().map(|unit| json!({
             "active_state": unit.get("ActiveState"),
