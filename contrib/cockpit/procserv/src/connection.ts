@@ -110,8 +110,8 @@ export class Connection {
             };
         }
         // With telnet the server is told the size of the window.
-        const path = this.hasControl ? this.instance.control || this.instance.raw : this.instance.view;
-        const isTelnet = this.hasControl ? this.instance.control !== "" : this.instance.isViewTelnet;
+        const { control, raw, view, isViewTelnet } = this.instance;
+        const [path, isTelnet] = this.hasControl ? [control || raw, control !== ""] : [view, isViewTelnet];
         // No "superuser": the socket's rights decide, and the server's events name the user.
         return path === "" ? null : { channel: { payload: "stream", binary: true, unix: path }, isTelnet };
     }
@@ -123,8 +123,7 @@ export class Connection {
         this.triedServer = this.instance.serverPid;
         const options = this.options();
         if (options === null) {
-            const isUp = this.instance.serverPid !== null;
-            this.retry(!isUp
+            this.retry(this.instance.serverPid === null
                 ? _("No server runs. The console comes back when it does.")
                 : this.hasControl ? _("This server has no console on a Unix socket.") : _("This server has no endpoint to watch at."));
             return;

@@ -9,7 +9,7 @@ export function manage(source: string, ...words: string[]): string[] {
     return ["manage-procs", ...where, ...words];
 }
 
-/** The words that name an instance: names can't begin with a dash, but who knows what a file says. */
+/** The words that name an instance. The name comes from a file, and is never read as an option. */
 export function named(instance: { name: string }): string[] {
     return ["--", instance.name];
 }
