@@ -82,7 +82,8 @@ export class Connection {
         const channel = this.channel;
         this.channel = null;
         this.telnet = null;
-        channel?.close();
+        // Without a problem Cockpit ends its input only, and the server goes on sending what somebody watches.
+        channel?.close("terminated");
         this.tell(link, text);
     }
 
