@@ -163,7 +163,9 @@ fn observe(
     subjects: impl IntoIterator<Item = (String, Subject)>,
 ) -> Vec<Option<Observed>> {
     let (registry, clock) = (registry.clone(), Clock::read());
-    bounded::each(subjects, move |(name, subject)| {
+    let at_run = |(name, subject): (String, _)| (registry.run_directory(&name), (name, subject));
+    let subjects: Vec<_> = subjects.into_iter().map(at_run).collect();
+    bounded::each_at(subjects, move |(name, subject)| {
         let server = match &subject {
             Subject::Configured(instance) => probe::probe(&registry, instance, clock),
             _ => probe::probe_by_name(&registry, &name, clock),
@@ -244,7 +246,9 @@ fn subjects(
     let strangers: Vec<String> = strangers.collect();
     let lives = {
         let registry = registry.clone();
-        bounded::each(strangers.clone(), move |name| {
+        let at_run = |name: &String| (registry.run_directory(name), name.clone());
+        let strangers: Vec<_> = strangers.iter().map(at_run).collect();
+        bounded::each_at(strangers, move |name| {
             probe::probe_by_name(&registry, &name, None).is_some_and(|live| live.server.is_some())
         })
     };

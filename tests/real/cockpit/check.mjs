@@ -49,7 +49,9 @@ await check("who takes control types and gets the answer", async () => {
 });
 await check("the server knows the user by name", async () => {
     const uid = Number(run("id", "-u", "oper"));
-    await until("the client", () => status("shell1").status.clients.some(client => client.uid === uid && client.role === "user"));
+    const roles = () => status("shell1").status.clients.filter(client => client.uid === uid).map(client => client.role).join();
+    // Who has taken control does not go on watching.
+    await until("one client, who types", () => roles() === "user").catch(error => { throw new Error(`${error.message}: ${roles()}`); });
     await oper.pane("shell1").locator(".attached", { hasText: "oper" }).waitFor();
 });
 await check("a second browser sees what happens", async () => {
@@ -113,6 +115,10 @@ await check("10 MB of output do not freeze the page, nor fill its memory", async
     console.log(`      longest task ${longest} ms, memory ${grown >> 20} MiB more`);
     expect(longest < 200, `a task of ${longest} ms`);
     expect(grown < 64 << 20, `${grown} bytes more`);
+});
+await check("a console that is closed is left", async () => {
+    await oper.open("hostile");
+    await until("nobody in flood", () => status("flood").status.clients.length === 0);
 });
 await check("hostile names and output: nothing executes, nothing freezes", async () => {
     await oper.page.evaluate(() => navigator.clipboard.writeText("mine"));
