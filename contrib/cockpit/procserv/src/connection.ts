@@ -82,7 +82,8 @@ export class Connection {
         const channel = this.channel;
         this.channel = null;
         this.telnet = null;
-        channel?.close();
+        // Without a problem a program that has lost its terminal is left running; ssh goes on then.
+        channel?.close(this.instance.source.startsWith("@") ? "cancelled" : undefined);
         this.tell(link, text);
     }
 
