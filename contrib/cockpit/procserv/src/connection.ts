@@ -82,7 +82,8 @@ export class Connection {
         const channel = this.channel;
         this.channel = null;
         this.telnet = null;
-        // Without a problem Cockpit ends its input only, and the server goes on sending what somebody watches.
+        // Without a problem Cockpit ends the input only: the server goes on sending what somebody watches, and an
+        // ssh to another host goes on, too.
         channel?.close("terminated");
         this.tell(link, text);
     }

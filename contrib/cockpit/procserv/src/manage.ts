@@ -133,14 +133,14 @@ export function follow(argv: string[], each: (value: unknown) => void, ended: (e
                 each(JSON.parse(line));
         } catch (error) {
             stop(error);
-            process.close();
+            process.close("cancelled");
         }
     });
     process.then(() => stop(null), stop);
     return {
         close() {
             isOpen = false;
-            process.close();
+            process.close("cancelled");
         },
     };
 }

@@ -73,7 +73,6 @@ export class EventList {
         return { source, value, time, event, row: this.row(source, event), version };
     }
 
-    /** Shows the names that have become known. */
     update(): void {
         if (this.entries.some(entry => entry.version !== this.store.users.version))
             this.later();
