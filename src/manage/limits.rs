@@ -215,6 +215,10 @@ pub(crate) const SHOWN_OUTPUT_MAX: u64 = 1 << 20;
 /// answers at all does so in less. Whole seconds, as ssh takes them.
 pub(crate) const HOST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time between the starts of ssh for one host and for the next. The encryption takes this machine a
+/// moment, which of many hosts at once would be seconds that no host is to blame for.
+pub(crate) const HOST_START_PAUSE: Duration = Duration::from_millis(20);
+
 /// How long another host may take to tell what is configured there and what runs: systemd may be slow.
 pub(crate) const HOST_LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -247,3 +251,6 @@ pub(crate) const HOST_COMPLAINTS_MAX: usize = 20;
 
 /// The time between two looks for the end of ssh, whose output has ended before.
 pub(crate) const HOST_END_PAUSE: Duration = Duration::from_millis(10);
+
+/// How often `top` asks a host: each time there is a process at either end.
+pub(crate) const HOST_LOOK_INTERVAL: Duration = Duration::from_secs(5);

@@ -97,6 +97,7 @@ $doc/docs/differences.md
 $doc/docs/events.md
 $doc/docs/json.md
 $doc/docs/manage-procs.md
+$doc/docs/many-hosts.md
 $doc/docs/migrating.md
 $doc/docs/monitoring.md
 $doc/docs/pictures/console.svg
@@ -240,6 +241,7 @@ $doc/docs/differences.md
 $doc/docs/events.md
 $doc/docs/json.md
 $doc/docs/manage-procs.md
+$doc/docs/many-hosts.md
 $doc/docs/migrating.md
 $doc/docs/monitoring.md
 $doc/docs/pictures/console.svg

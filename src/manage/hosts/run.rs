@@ -15,7 +15,8 @@ use super::arguments::Arguments;
 use super::command::{self, BEGINNING};
 use super::lines::{self, Line, Lines};
 use crate::manage::limits::{
-    HOST_CHUNK, HOST_COMPLAINTS_MAX, HOST_END_PAUSE, HOST_QUEUE, HOST_TIMEOUT, WORKER_STACK,
+    HOST_CHUNK, HOST_COMPLAINTS_MAX, HOST_END_PAUSE, HOST_QUEUE, HOST_START_PAUSE, HOST_TIMEOUT,
+    WORKER_STACK,
 };
 use crate::sys;
 
@@ -73,6 +74,7 @@ pub(crate) fn start_apart(jobs: &[Job], allowance: Allowance) -> Vec<Receiver<Re
 fn start_one(number: usize, job: Job, allowance: Allowance, sender: SyncSender<Report>) {
     let other = sender.clone();
     let work = move || {
+        thread::sleep(HOST_START_PAUSE.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX)));
         let end = Session::run(number, &job, allowance, &sender);
         // Nobody listens any more if the reader of standard output has ended.
         let _ = sender.send((number, Said::End(end)));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::manage::attach::Person;
 use crate::manage::fleet::{Done, Fleet, MANAGE};
 use crate::support::{TestEnv, cases};
 
@@ -27,6 +28,7 @@ cases![
     consoles_by_host_and_name,
     other_commands_have_a_prefix,
     exit_statuses,
+    top_shows_all_hosts,
 ];
 
 const SSH: &str = r#"
@@ -553,4 +555,32 @@ fn exit_statuses(_: &TestEnv) {
     let done = fleet.command(&["-H", "a", "list"]).env("PATH", fleet.path("bin")).output().unwrap();
     let done = Done::from(done);
     assert!(done.code == 1 && done.stdout.contains("ssh: "), "{done:?}");
+}
+
+fn top_shows_all_hosts(env: &TestEnv) {
+    let fleet = fleet(&[("a", &["ioc1"]), ("b", &["vac1"])]);
+    fleet.program("programs/hung", "#!/bin/sh\nexec sleep 1000\n");
+    let mut person = Person::top(env, &fleet, &["-H", "a,b,hung"]);
+    let mut shows = |keys: &str, text: &str| {
+        person.terminal.screen.send(keys);
+        env.wait_for(text, || {
+            person.terminal.screen.send("\x0c");
+            person.terminal.screen.until("\x1b[?1049h");
+            let screen = person.terminal.screen.until("\x1b[m\x1b[?25");
+            String::from_utf8_lossy(&screen).contains(text).then_some(())
+        });
+    };
+    shows("", "2 instances, 1 wrong");
+    shows("", "no answer within 5 s");
+    shows("j", "b     vac1  stopped");
+    shows("w", "why b:vac1");
+    shows("", "next");
+    shows("q", "b     vac1  stopped");
+    person.terminal.screen.send("q");
+    person.left(0);
+    assert!(fleet.read("ssh").contains(
+        " b echo 'output of manage-procs:'; exec manage-procs '--user' 'why' '--' 'vac1'"
+    ));
+    let done = fleet.run(&["-H", "a", "top"]);
+    assert!(done.code == 1 && done.stderr.contains("top needs a terminal"), "{done:?}");
 }

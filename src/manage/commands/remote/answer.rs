@@ -41,11 +41,8 @@ pub(super) fn ask(jobs: &[Job], time: Option<Duration>) -> Vec<Answer> {
     let reports = run::start(jobs, Allowance { time, silence: None, bytes });
     let mut parts: Vec<Part> = jobs.iter().map(|_| Part::default()).collect();
     for (number, said) in reports {
-        let Some(part) = parts.get_mut(number) else { continue };
-        match said {
-            Said::Output(bytes) => part.text.extend_from_slice(&bytes),
-            Said::Complaint(text) => part.complaints.push(text),
-            Said::End(end) => part.end = Some(end),
+        if let Some(part) = parts.get_mut(number) {
+            part.take(said);
         }
     }
     let mut complaints = BTreeMap::new();
@@ -69,6 +66,7 @@ pub(super) fn bytes_for_each(jobs: &[Job]) -> usize {
     (HOST_ANSWERS_MAX / jobs.len().max(1)).max(HOST_ANSWER_MIN)
 }
 
+/// What has come of an answer.
 #[derive(Default)]
 struct Part {
     text: Vec<u8>,
@@ -77,6 +75,14 @@ struct Part {
 }
 
 impl Part {
+    fn take(&mut self, said: Said) {
+        match said {
+            Said::Output(bytes) => self.text.extend_from_slice(&bytes),
+            Said::Complaint(text) => self.complaints.push(text),
+            Said::End(end) => self.end = Some(end),
+        }
+    }
+
     /// The objects of the answer, and what is left to say about it.
     fn read(mut self) -> (Answered, Vec<String>) {
         let code = match self.end.unwrap_or_else(|| Err("no answer".to_owned())) {

@@ -8,6 +8,7 @@ mod prefix;
 mod status;
 mod stream;
 mod tables;
+pub(crate) mod watch;
 
 use clap::ArgMatches;
 
@@ -81,7 +82,8 @@ fn command(name: &str, request: Request) -> CommandResult {
         "doctor" => tables::doctor(&request),
         "upgrade" => tables::upgrade(&request),
         "events" | "logs" => stream::stream(name, request),
-        "top" => Err(CommandError::usage("top shows this machine only: status shows other hosts")),
+        "top" => watch::top(&request),
+        "watch" => Err(CommandError::usage("watch: ask each host by itself")),
         "metrics" => Err(CommandError::usage("metrics: Prometheus asks each host by itself")),
         _ => prefix::run(&request),
     }

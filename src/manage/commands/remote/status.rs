@@ -21,11 +21,7 @@ use crate::manage::registry::pattern::Patterns;
 /// A pattern that matches no instance.
 pub(super) fn status(request: &Request) -> CommandResult {
     let patterns = Patterns::from_matches(request.matches)?;
-    let mut arguments = request.arguments.clone().into_json();
-    arguments.words.clear();
-    for option in ["failed", "check", "wide", "sort", "all"] {
-        arguments.set(option, None);
-    }
+    let arguments = request.arguments.another("status");
     let mut answers = answer::ask(&request.jobs(&arguments), Some(HOST_LOOK_TIMEOUT));
     locate::check_patterns(&answers, &patterns)?;
     let is_wrong = |item: &Item| item.get("wrong") == Some(&Value::Bool(true));

@@ -1,5 +1,6 @@
 //! What a table shows of an instance: `status` prints the rows, and `top` goes on showing them.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,26 @@ pub(crate) const HEADER: [&str; 6] = ["NAME", "STATE", "UP", "24H/ALL", "USERS",
 
 /// How many notes of an instance on another host are shown: more than can be wrong at once.
 const NOTES_MAX: usize = 20;
+
+/// In place of the name of an instance, which can't be this.
+const NO_NAME: &str = "-";
+
+/// An instance, as a user calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Empty for this machine.
+    pub(crate) host: String,
+    pub(crate) name: String,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.host.is_empty() {
+            write!(f, "{}:", self.host)?;
+        }
+        f.write_str(&self.name)
+    }
+}
 
 /// The row of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +120,7 @@ impl Row {
     pub(crate) fn no_answer(host: &str, problem: &str) -> Row {
         Row {
             host: host.to_owned(),
-            name: "-".to_owned(),
+            name: NO_NAME.to_owned(),
             state: State::NoAnswer,
             is_wrong: true,
             child_since: None,
@@ -108,6 +129,16 @@ impl Row {
             notes: vec![problem.to_owned()],
             end: None,
         }
+    }
+
+    /// What a command is about that is run for this row.
+    pub(crate) fn target(&self) -> Target {
+        Target { host: self.host.clone(), name: self.name.clone() }
+    }
+
+    /// Returns false for a host that does not answer.
+    pub(crate) fn is_instance(&self) -> bool {
+        self.name != NO_NAME
     }
 
     /// How long the child has been running, in seconds.

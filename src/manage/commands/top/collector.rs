@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::manage::commands::status::row::Row;
 use crate::manage::inspect::collector::Collector;
-use crate::manage::inspect::watch::Watch;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,18 +19,15 @@ pub(super) enum Found {
     Failed(String, u8),
 }
 
-/// Starts the process. No thread may have been started before.
+/// Starts the process, which looks at everything again and again. No thread may have been started
+/// before.
 ///
 /// # Errors
 /// Those of [`Collector::start`].
-pub(super) fn start(mut watch: Watch) -> io::Result<Collector<Found>> {
+pub(super) fn start(mut look: impl FnMut() -> Found) -> io::Result<Collector<Found>> {
     let mut last = Found::Same;
     Collector::start(move |_| {
-        let found = match watch.refresh() {
-            Ok(false) => Found::Same,
-            Ok(true) => Found::Rows(watch.all().map(Row::of).collect()),
-            Err(error) => Found::Failed(error.text, error.code),
-        };
+        let found = look();
         if found == Found::Same || found == last {
             return Ok(Found::Same);
         }

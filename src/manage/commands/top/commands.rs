@@ -1,19 +1,21 @@
 //! The other commands that keys run: this program is executed for each.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use crate::manage::commands::status::row::Target;
 use crate::manage::limits::SHOWN_OUTPUT_MAX;
-use crate::manage::registry::Scope;
 
 /// Executes this program.
 #[derive(Debug)]
 pub(super) struct Program {
     path: PathBuf,
-    scope: Scope,
+    /// The options of each command, such as the scope.
+    options: Vec<OsString>,
 }
 
 /// What is done with the output of a command that runs in the background.
@@ -32,7 +34,7 @@ pub(super) struct Job {
     output: File,
     pub(super) purpose: Purpose,
     pub(super) verb: &'static str,
-    pub(super) name: String,
+    pub(super) target: Target,
 }
 
 impl Program {
@@ -40,13 +42,17 @@ impl Program {
     ///
     /// # Errors
     /// Those of finding the program.
-    pub(super) fn new(scope: Scope) -> io::Result<Program> {
-        Ok(Program { path: std::env::current_exe()?, scope })
+    pub(super) fn new(options: Vec<OsString>) -> io::Result<Program> {
+        Ok(Program { path: std::env::current_exe()?, options })
     }
 
-    fn command(&self, verb: &str, name: &str) -> Command {
+    fn command(&self, verb: &str, target: &Target) -> Command {
         let mut command = Command::new(&self.path);
-        command.args([self.scope.option(), verb, "--", name]);
+        command.args(&self.options);
+        if !target.host.is_empty() {
+            command.args(["--host", &target.host]);
+        }
+        command.args([verb, "--", &target.name]);
         command
     }
 
@@ -54,8 +60,8 @@ impl Program {
     ///
     /// # Errors
     /// Those of fork(2) and execve(2).
-    pub(super) fn foreground(&self, verb: &str, name: &str) -> io::Result<Child> {
-        let mut command = self.command(verb, name);
+    pub(super) fn foreground(&self, verb: &str, target: &Target) -> io::Result<Child> {
+        let mut command = self.command(verb, target);
         if std::env::var_os("SYSTEMD_LESS").is_none() {
             // Short output is also shown until the user has read it.
             command.env("SYSTEMD_LESS", "RSMK");
@@ -70,14 +76,14 @@ impl Program {
     pub(super) fn background(
         &self,
         verb: &'static str,
-        name: &str,
+        target: &Target,
         purpose: Purpose,
     ) -> io::Result<Job> {
         let output = tempfile::tempfile()?;
-        let mut command = self.command(verb, name);
+        let mut command = self.command(verb, target);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output.try_clone()?);
         let child = command.process_group(0).spawn()?;
-        Ok(Job { child, output, purpose, verb, name: name.to_owned() })
+        Ok(Job { child, output, purpose, verb, target: target.clone() })
     }
 }
 

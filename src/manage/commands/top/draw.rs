@@ -108,7 +108,7 @@ fn columns(text: &str) -> usize {
 
 fn put_title(buffer: &mut Buffer, area: Rect, view: &View, now: SystemTime) {
     let wrong = view.rows().iter().filter(|row| row.is_wrong).count();
-    let count = view.rows().len();
+    let count = view.rows().iter().filter(|row| row.is_instance()).count();
     let plural = if count == 1 { "" } else { "s" };
     let mut title = format!("{count} instance{plural}, {wrong} wrong");
     let mut add = |text: String| title = format!("{title}; {text}");
@@ -144,6 +144,15 @@ fn draw_table(buffer: &mut Buffer, area: Rect, view: &mut View, now: SystemTime)
     let (header, body) = split_first(area, area.height >= 2);
     view.room = usize::from(body.height);
     view.scroll();
+    let host_width = host_width(view, area.width);
+    let behind_host = |line: Rect| match host_width {
+        0 => line,
+        width => {
+            let taken = (width + GAP).min(line.width);
+            Rect { x: line.x + taken, width: line.width - taken, ..line }
+        }
+    };
+    put(buffer, Rect { width: host_width, ..header }, "HOST", Modifier::BOLD.into());
     let cells = |row: &crate::manage::commands::status::row::Row| {
         row.cells(now).map(|cell| escape_control(&cell))
     };
@@ -154,9 +163,12 @@ fn draw_table(buffer: &mut Buffer, area: Rect, view: &mut View, now: SystemTime)
             *needed = (*needed).max(columns(cell));
         }
     }
-    let widths = widths(needed.map(|width| u16::try_from(width).unwrap_or(u16::MAX)), area.width);
+    let widths = widths(
+        needed.map(|width| u16::try_from(width).unwrap_or(u16::MAX)),
+        behind_host(area).width,
+    );
     let sorted = view.sort.column();
-    put_cells(buffer, header, &HEADER.map(str::to_owned), widths, |column| {
+    put_cells(buffer, behind_host(header), &HEADER.map(str::to_owned), widths, |column| {
         let sorted = if column == sorted { Modifier::UNDERLINED } else { Modifier::empty() };
         Style::new().add_modifier(Modifier::BOLD | sorted)
     });
@@ -171,7 +183,8 @@ fn draw_table(buffer: &mut Buffer, area: Rect, view: &mut View, now: SystemTime)
         }
         let line = Rect { y, height: 1, ..body };
         buffer.set_style(line, style);
-        put_cells(buffer, line, cells, widths, |_| style);
+        put(buffer, Rect { width: host_width, ..line }, &escape_control(&row.host), style);
+        put_cells(buffer, behind_host(line), cells, widths, |_| style);
     }
     if rows.is_empty() {
         let text = match view.rows() {
@@ -180,6 +193,15 @@ fn draw_table(buffer: &mut Buffer, area: Rect, view: &mut View, now: SystemTime)
             _ => "nothing of that kind: Esc shows all",
         };
         put(buffer, body, text, Style::new());
+    }
+}
+
+/// The width of the column of hosts: 0 if all is on this machine.
+fn host_width(view: &View, width: u16) -> u16 {
+    let hosts = view.rows().iter().map(|row| columns(&escape_control(&row.host)));
+    match hosts.max().unwrap_or(0) {
+        0 => 0,
+        longest => u16::try_from(longest.max("HOST".len())).unwrap_or(u16::MAX).min(width / 3),
     }
 }
 
@@ -274,10 +296,10 @@ fn put_prompt(buffer: &mut Buffer, area: Rect, view: &View) -> Option<u16> {
             }
             Some(put(buffer, area, &text, style))
         }
-        Prompt::Restart(name) => {
+        Prompt::Restart(target) => {
             let question = ": restart? y/N ";
             let room = area.width.saturating_sub(u16::try_from(question.len()).unwrap_or(0));
-            let name = cut(&escape_control(name), room.max(1));
+            let name = cut(&escape_control(&target.to_string()), room.max(1));
             Some(put(buffer, area, &format!("{name}{question}"), style))
         }
     }

@@ -10,6 +10,7 @@ mod session;
 mod tests;
 mod view;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 
 use clap::ArgMatches;
@@ -23,7 +24,8 @@ use self::session::{Session, SessionEnd};
 use self::view::View;
 use super::attach::signals::Signals;
 use super::fallback;
-use super::status::row;
+use super::remote::watch::HostWatch;
+use super::status::row::{self, Row};
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::collector::Collector;
 use crate::manage::inspect::watch::Watch;
@@ -42,6 +44,36 @@ pub(crate) fn top(
     json: bool,
 ) -> CommandResult {
     registry.require_live("top")?;
+    check(json)?;
+    let patterns = Patterns::from_matches(matches)?;
+    let registry = fallback::registry_of(registry, &patterns, is_default)?;
+    let options = vec![registry.scope.option().into()];
+    let mut watch = Watch::new(registry, patterns);
+    show(options, move || match watch.refresh() {
+        Ok(false) => Found::Same,
+        Ok(true) => Found::Rows(watch.all().map(Row::of).collect()),
+        Err(error) => Found::Failed(error.text, error.code),
+    })
+}
+
+/// `top` of other hosts. `options` are those for commands there.
+///
+/// # Errors
+/// No terminal.
+pub(crate) fn top_of_hosts(
+    options: Vec<OsString>,
+    json: bool,
+    mut watch: HostWatch,
+) -> CommandResult {
+    check(json)?;
+    show(options, move || watch.refresh().map_or(Found::Same, Found::Rows))
+}
+
+/// Checks that there is a terminal.
+///
+/// # Errors
+/// There is none.
+fn check(json: bool) -> Result<(), CommandError> {
     if json {
         return Err(CommandError::usage("top is for people: status --json is for programs"));
     }
@@ -51,13 +83,15 @@ pub(crate) fn top(
             "top needs a terminal; manage-procs status prints the same table once",
         ));
     }
-    let patterns = Patterns::from_matches(matches)?;
-    let registry = fallback::registry_of(registry, &patterns, is_default)?;
+    Ok(())
+}
+
+/// Shows what `look` finds until the user quits. `options` are those of the commands of keys.
+fn show(options: Vec<OsString>, look: impl FnMut() -> Found) -> CommandResult {
     let failed = |error| CommandError::system("top", &error);
-    let program = Program::new(registry.scope).map_err(failed)?;
+    let program = Program::new(options).map_err(failed)?;
     let mut view = View::new(row::may_colour());
-    let watch = Watch::new(registry, patterns);
-    let mut collector = collector::start(watch).map_err(failed)?;
+    let mut collector = collector::start(look).map_err(failed)?;
     match first_look(&mut collector).map_err(failed)? {
         Some(Found::Failed(text, code)) => return Err(CommandError { text, code }),
         found => view.take(found.unwrap_or(Found::Same)),

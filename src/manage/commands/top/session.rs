@@ -18,6 +18,7 @@ use super::keys::KeyDecoder;
 use super::screen::Screen;
 use super::view::{Action, View};
 use crate::manage::commands::attach::signals::Signals;
+use crate::manage::commands::status::row::Target;
 use crate::manage::inspect::collector::Collector;
 use crate::manage::limits::{COLLECTOR_PATIENCE, READING_TIME, WATCH_INTERVAL};
 use crate::sys;
@@ -175,13 +176,13 @@ impl Session {
                 self.screen.leave();
                 self.enter()
             }
-            Action::Foreground(verb, name) => self.run_in_foreground(verb, &name),
-            Action::Show(verb, name) => {
-                self.start(verb, &name, Purpose::Show);
+            Action::Foreground(verb, target) => self.run_in_foreground(verb, &target),
+            Action::Show(verb, target) => {
+                self.start(verb, &target, Purpose::Show);
                 Ok(())
             }
-            Action::Restart(name) => {
-                self.start("restart", &name, Purpose::Do);
+            Action::Restart(target) => {
+                self.start("restart", &target, Purpose::Do);
                 Ok(())
             }
         }
@@ -212,10 +213,10 @@ impl Session {
         }
     }
 
-    fn start(&mut self, verb: &'static str, name: &str, purpose: Purpose) {
-        match self.program.background(verb, name, purpose) {
+    fn start(&mut self, verb: &'static str, target: &Target, purpose: Purpose) {
+        match self.program.background(verb, target, purpose) {
             Ok(job) => self.jobs.push(job),
-            Err(error) => self.view.say(format!("{verb} {name}: {}", sys::reason(&error))),
+            Err(error) => self.view.say(format!("{verb} {target}: {}", sys::reason(&error))),
         }
     }
 
@@ -224,7 +225,7 @@ impl Session {
         let view = &mut self.view;
         self.jobs.retain_mut(|job| {
             let Some((status, text)) = job.end() else { return true };
-            let command = format!("{} {}", job.verb, job.name);
+            let command = format!("{} {}", job.verb, job.target);
             match job.purpose {
                 Purpose::Show => view.show(&command, &text),
                 Purpose::Do if status.success() => view.say(format!("{command}: done")),
@@ -242,10 +243,10 @@ impl Session {
     }
 
     /// Runs a command that has the terminal, to its end.
-    fn run_in_foreground(&mut self, verb: &'static str, name: &str) -> Result<(), SessionEnd> {
+    fn run_in_foreground(&mut self, verb: &'static str, target: &Target) -> Result<(), SessionEnd> {
         self.screen.leave();
         let begun = Instant::now();
-        let ended = self.program.foreground(verb, name).map(|child| self.wait_for(child));
+        let ended = self.program.foreground(verb, target).map(|child| self.wait_for(child));
         match ended {
             Ok(end) => {
                 let status = end?;
@@ -254,7 +255,7 @@ impl Session {
                     self.wait_for_key()?;
                 }
             }
-            Err(error) => self.view.say(format!("{verb} {name}: {}", sys::reason(&error))),
+            Err(error) => self.view.say(format!("{verb} {target}: {}", sys::reason(&error))),
         }
         self.next_look = Instant::now();
         self.enter()

@@ -9,7 +9,7 @@ use super::collector::Found;
 use super::draw;
 use super::keys::Key;
 use super::view::{Action, Prompt, View};
-use crate::manage::commands::status::row::Row;
+use crate::manage::commands::status::row::{Row, Target};
 
 /// A row as it comes from the process that looks.
 fn row(name: &str, state: &str, restarts: u64, up: u64) -> Row {
@@ -41,6 +41,16 @@ fn end(what: &str, time: Value) -> Value {
         "signal": null,
         "cause": null,
     })
+}
+
+fn here(name: &str) -> Target {
+    Target { host: String::new(), name: name.to_owned() }
+}
+
+/// The same row of another host.
+fn on(host: &str, mut row: Row) -> Row {
+    host.clone_into(&mut row.host);
+    row
 }
 
 fn view(rows: Vec<Row>) -> View {
@@ -114,6 +124,35 @@ fn a_table_in_80_columns() {
         shown.lines[23],
         "q quit  ? help  / filter  a attach  l logs  w why  r restart  f wrong  NSUR sort"
     );
+}
+
+#[test]
+fn hosts_have_a_column_and_keys_know_them() {
+    let mut view = view(vec![
+        on("ioc-a", row("vac1", "Running", 0, 65)),
+        on("b", row("vac1", "Looping", 0, 0)),
+        Row::no_answer("down", "Connection refused"),
+    ]);
+    let shown = show(&mut view, 80, 8);
+    let title = shown.lines[0].split("  ").next();
+    assert_eq!(title, Some("2 instances, 2 wrong"));
+    assert_eq!(
+        shown.lines[1..5],
+        [
+            "HOST   NAME  STATE      UP     24H/ALL  USERS  LAST",
+            "ioc-a  vac1  running    1m05s  0/0      1      exit 3 2m ago",
+            "b      vac1  looping    -      0/0      1      exit 3 2m ago",
+            "down   -     no_answer  -      -        -      Connection refused",
+        ]
+    );
+    let target = Target { host: "b".to_owned(), name: "vac1".to_owned() };
+    assert_eq!(press(&mut view, "ja"), [Action::Foreground("attach", target)]);
+    assert_eq!(press(&mut view, "jalwr"), []);
+    press(&mut view, "/ioc-a");
+    assert_eq!(view.shown().len(), 1);
+    for width in 0..30 {
+        show(&mut view, width, 4);
+    }
 }
 
 #[test]
@@ -246,14 +285,14 @@ fn a_restart_is_asked_for() {
     assert_eq!(show(&mut view, 80, 24).lines[23], "motor1: restart? y/N");
     // Anything but a yes means no, also what has another meaning otherwise.
     for key in [Key::Char('n'), Key::Char('q'), Key::Enter, Key::Escape, Key::Pasted('y')] {
-        view.prompt = Prompt::Restart("motor1".to_owned());
+        view.prompt = Prompt::Restart(here("motor1"));
         assert_eq!(view.press(key), None, "{key:?}");
         assert_eq!(show(&mut view, 80, 24).lines[23], "motor1 was not restarted", "{key:?}");
     }
     press(&mut view, "r");
     // The one that was asked about, whatever is selected by then.
     view.take(Found::Rows(vec![row("a", "Running", 0, 1)]));
-    assert_eq!(press(&mut view, "y"), [Action::Restart("motor1".to_owned())]);
+    assert_eq!(press(&mut view, "y"), [Action::Restart(here("motor1"))]);
     // What is being asked is not overwritten.
     press(&mut view, "r");
     view.say("restart motor1: done".to_owned());
@@ -264,7 +303,7 @@ fn a_restart_is_asked_for() {
 fn keys_run_commands_for_the_selected_instance() {
     let mut view = three();
     press(&mut view, "G");
-    let name = || "vac1".to_owned();
+    let name = || here("vac1");
     assert_eq!(
         press(&mut view, "alw"),
         [

@@ -5,8 +5,9 @@ use std::time::SystemTime;
 
 use super::collector::Found;
 use super::keys::Key;
-use crate::manage::commands::status::row::Row;
+use crate::manage::commands::status::row::{Row, Target};
 use crate::manage::output::{escape_control, is_harmful};
+use crate::manage::registry::check_name;
 
 /// What the view can't do itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +18,11 @@ pub(super) enum Action {
     /// Draw everything, as the terminal may show something else.
     Redraw,
     /// Run a command for an instance, with the terminal.
-    Foreground(&'static str, String),
+    Foreground(&'static str, Target),
     /// Run a command for an instance, and show what the command prints.
-    Show(&'static str, String),
+    Show(&'static str, Target),
     /// Restart an instance.
-    Restart(String),
+    Restart(Target),
 }
 
 /// The column by which rows are in order.
@@ -65,7 +66,7 @@ pub(super) enum Prompt {
     /// The filter is being typed.
     Filter,
     /// Asks whether to restart this instance.
-    Restart(String),
+    Restart(Target),
 }
 
 /// A text in place of the table.
@@ -88,8 +89,8 @@ pub(super) struct View {
     pub(super) is_reversed: bool,
     /// Shows only instances with which something is wrong.
     pub(super) only_wrong: bool,
-    /// The name of the selected instance, and its place among those shown.
-    selected: Option<String>,
+    /// The selected instance, and its place among those shown.
+    selected: Option<Target>,
     place: usize,
     /// The first row on the screen.
     pub(super) first: usize,
@@ -160,7 +161,9 @@ impl View {
             let cells = row.cells(now);
             let [name, state, .., last] = cells.each_ref().map(|cell| cell.to_lowercase());
             (row.is_wrong || !self.only_wrong)
-                && [name, state, last].iter().any(|cell| cell.contains(&filter))
+                && [name, state, last, row.host.to_lowercase()]
+                    .iter()
+                    .any(|cell| cell.contains(&filter))
         };
         let rows = self.rows.iter().enumerate();
         let mut shown: Vec<(usize, &Row)> = rows.filter(|(_, row)| is_shown(row)).collect();
@@ -173,8 +176,8 @@ impl View {
         if self.is_reversed {
             shown.reverse();
         }
-        let name_of = |row: &Row| Some(row.name.as_str()) == self.selected.as_deref();
-        let place = shown.iter().position(|(_, row)| name_of(row));
+        let is_it = |row: &Row| self.selected.as_ref() == Some(&row.target());
+        let place = shown.iter().position(|(_, row)| is_it(row));
         let shown = shown.into_iter().map(|(index, _)| index).collect();
         self.shown = shown;
         self.select(place.unwrap_or(self.place));
@@ -184,7 +187,7 @@ impl View {
     fn select(&mut self, place: usize) {
         self.place = place.min(self.shown.len().saturating_sub(1));
         let row = self.shown.get(self.place).and_then(|index| self.rows.get(*index));
-        self.selected = row.map(|row| row.name.clone());
+        self.selected = row.map(Row::target);
         self.scroll();
     }
 
@@ -208,12 +211,12 @@ impl View {
                 self.type_filter(key);
                 None
             }
-            Prompt::Restart(name) if matches!(key, Key::Char('y' | 'Y')) => {
-                self.prompt = Prompt::Message(format!("restarting {name}"));
-                Some(Action::Restart(name))
+            Prompt::Restart(target) if matches!(key, Key::Char('y' | 'Y')) => {
+                self.prompt = Prompt::Message(format!("restarting {target}"));
+                Some(Action::Restart(target))
             }
-            Prompt::Restart(name) => {
-                self.prompt = Prompt::Message(format!("{name} was not restarted"));
+            Prompt::Restart(target) => {
+                self.prompt = Prompt::Message(format!("{target} was not restarted"));
                 None
             }
             Prompt::Keys | Prompt::Message(_) if self.text.is_some() => {
@@ -266,7 +269,9 @@ impl View {
 
     /// A key while the table is shown.
     fn command(&mut self, key: Key) -> Option<Action> {
-        let name = self.selected.clone();
+        // A host that does not answer has no instance, and one that lies may have any name.
+        let may_be = |it: &Target| it.host.is_empty() || check_name(&it.name).is_ok();
+        let target = self.selected.clone().filter(may_be);
         match key {
             Key::Char('q') => return Some(Action::Quit),
             Key::Up | Key::Char('k') => self.select(self.place.saturating_sub(1)),
@@ -291,10 +296,10 @@ impl View {
                 self.sort = sort;
                 self.arrange();
             }
-            Key::Enter | Key::Char('a') => return Some(Action::Foreground("attach", name?)),
-            Key::Char('l') => return Some(Action::Foreground("logs", name?)),
-            Key::Char('w') => return Some(Action::Show("why", name?)),
-            Key::Char('r') => self.prompt = Prompt::Restart(name?),
+            Key::Enter | Key::Char('a') => return Some(Action::Foreground("attach", target?)),
+            Key::Char('l') => return Some(Action::Foreground("logs", target?)),
+            Key::Char('w') => return Some(Action::Show("why", target?)),
+            Key::Char('r') => self.prompt = Prompt::Restart(target?),
             Key::Char('?' | 'h') => self.show("keys", HELP),
             _ => {}
         }
