@@ -147,6 +147,7 @@ fn thing(with: &str) -> String {
         "log_rotate" => "rotating the log file",
         "events" => "events file",
         "events_rotate" => "rotating the events file",
+        "journal" => "sending events to the journal",
         "status_file" => "status file",
         "child_start" => "starting the child",
         other => other,
