@@ -75,15 +75,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "systemd",
         ],
     ),
+    ("event_text", &[]),
     ("manage", &["sys"]),
     ("manage/registry", &["cli", "config"]),
-    ("manage/inspect", &["cli", "config", "manage/registry", "sys"]),
+    ("manage/inspect", &["cli", "config", "event_text", "manage/registry", "sys"]),
     ("manage/systemd", &["manage/registry", "sys"]),
     ("manage/hosts", &["manage/registry", "reply_filter", "sys"]),
     (
         "manage/commands",
         &[
             "config",
+            "event_text",
             "manage/hosts",
             "manage/inspect",
             "manage/registry",

@@ -17,6 +17,7 @@ use super::proc::Clock;
 pub(crate) use super::state::State;
 use super::units::{self, UnitStatus};
 use super::{bounded, state, trouble};
+use crate::event_text::signal_name;
 use crate::manage::error::CommandError;
 use crate::manage::limits::TAIL_CHUNK;
 use crate::manage::output::{self, grouped};
@@ -286,7 +287,7 @@ fn server_end(unit: &UnitStatus) -> Option<End> {
     }
     let number = unit.get("ExecMainStatus").parse().ok();
     let what = match unit.get("Result") {
-        "signal" | "core-dump" => ends::signal_name(number.unwrap_or(0)),
+        "signal" | "core-dump" => signal_name(number.unwrap_or(0)),
         "exit-code" => format!("exit {}", number.unwrap_or(0)),
         _ => unit.failure(),
     };
