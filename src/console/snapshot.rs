@@ -7,7 +7,11 @@
 //! does not know is an error: any guess would take a child or a client for what it is not. So
 //! nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
+
+use super::changes::{Change, FileEnd, LogPlace};
 
 use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
@@ -22,6 +26,7 @@ use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
 use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
 use super::stream::reader::{Encoding, ReaderSnapshot, StreamReader};
+use super::stream::ring::Ring;
 use super::subsystem::{self, SubsystemSet, TroubleSnapshot};
 use super::{Console, Settings};
 use crate::limits::STAGE_MAX;
@@ -60,6 +65,12 @@ pub struct Snapshot {
     recent_restarts: RecentRestarts,
     #[cbor(n(14), default)]
     announced: Vec<(ClientId, String)>,
+    /// If the snapshot was made for [`Change`]s to follow: how many reads it has.
+    #[n(15)]
+    landed: Option<u64>,
+    /// The end of the log's file, where `log` goes on.
+    #[n(16)]
+    log_end: Option<FileEnd>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -96,6 +107,77 @@ impl Snapshot {
         self.overlap.old()
     }
 
+    /// If the snapshot was made for changes to follow: how many reads it has.
+    pub fn landed(&self) -> Option<u64> {
+        self.landed
+    }
+
+    /// The offset where the stream ends, and true if its bytes are in a ring beside the snapshot.
+    pub fn stream_end(&self) -> (u64, bool) {
+        (self.stream.head(), self.stream.is_in_ring())
+    }
+
+    /// The end of the log's file, where the log goes on.
+    pub fn log_end(&self) -> Option<FileEnd> {
+        self.log_end
+    }
+
+    /// Makes the changes, in their order. Those of clients that the snapshot does not have are left out.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+        let mut writing = 0;
+        let mut clients: BTreeMap<ClientId, &mut ClientSnapshot> =
+            self.clients.iter_mut().map(|client| (client.id, client)).collect();
+        for change in changes {
+            match change {
+                Change::Stream(end) => self.stream.go_on(end),
+                Change::Place(id, cursor, taken, line_start) => {
+                    if let Some(client) = clients.get_mut(&id) {
+                        client.reader.move_to(cursor, line_start);
+                        client.taken = taken;
+                        client.replies = 0;
+                    }
+                }
+                Change::Reader(id, reader, taken) => {
+                    if let Some(client) = clients.get_mut(&id) {
+                        (client.reader, client.taken) = (reader, taken);
+                    }
+                }
+                Change::Typed(id, bytes) => self.input.push(id, &bytes),
+                Change::Writing(count) => writing = count,
+                Change::Consumed(count) => {
+                    self.input.consume(count);
+                    writing = 0;
+                }
+                Change::Readiness(readiness) => self.readiness = Some(readiness),
+                Change::Overlap(overlap) => self.overlap = overlap,
+                Change::Landed(count) => self.landed = Some(count),
+                Change::Syslog(reader) => self.syslog = Some(reader),
+                Change::Log(place) => (self.log, self.log_end) = (Some(place.reader), place.end),
+            }
+        }
+        // What may have reached the child must not reach it twice.
+        self.input.consume(writing);
+    }
+
+    /// The same with the log's file ending there.
+    pub fn with_log_end(self, log_end: Option<FileEnd>) -> Snapshot {
+        Snapshot { log_end, ..self }
+    }
+
+    /// Forgets the stream, of which the bytes are lost, with all places in it.
+    pub fn forget_stream(&mut self) {
+        self.stream = StreamSnapshot::default();
+        for client in &mut self.clients {
+            client.reader = ReaderSnapshot::default();
+            (client.replies, client.taken) = (0, 0);
+            client.backpressure = Backpressure::None;
+        }
+        (self.log, self.stdout, self.syslog) = (None, None, None);
+        self.input = InputSnapshot::default();
+        (self.landed, self.log_end) = (None, None);
+        self.overlap = self.overlap.crash_snapshot();
+    }
+
     /// The connected clients.
     pub fn clients(&self) -> impl Iterator<Item = (ClientId, ClientKind)> {
         self.clients.iter().map(|client| (client.id, client.kind))
@@ -106,6 +188,11 @@ impl Console {
     /// The console as it stands. The caller must have carried out all effects, none of which was
     /// [`Effect::Exit`](super::event::Effect::Exit), and no chunk may be on its way to a file.
     pub fn snapshot(&self) -> Snapshot {
+        Snapshot { stream: self.stream.snapshot(), ..self.snapshot_beside_ring() }
+    }
+
+    /// The same without the bytes of the stream, which are in a ring that goes beside the snapshot.
+    pub fn snapshot_beside_ring(&self) -> Snapshot {
         let clients = self.clients.iter().map(|(&id, client)| ClientSnapshot {
             id,
             role: client.role,
@@ -121,7 +208,7 @@ impl Console {
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
         Snapshot {
             supervisor: self.supervisor.snapshot(),
-            stream: self.stream.snapshot(),
+            stream: self.stream.snapshot_beside_ring(),
             clients: clients.collect(),
             log: sink(Sink::Log),
             stdout: sink(Sink::Stdout),
@@ -134,6 +221,35 @@ impl Console {
             troubles,
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
+            landed: None,
+            log_end: None,
+        }
+    }
+
+    /// The console for [`Change`]s to follow, after so many reads, with the log and syslog at these
+    /// places. The bytes of the stream are in a ring beside it.
+    pub fn snapshot_for_changes(
+        &self,
+        landed: u64,
+        log: Option<LogPlace>,
+        syslog: Option<ReaderSnapshot>,
+    ) -> Snapshot {
+        let (log, log_end) = match log {
+            Some(place) => (Some(place.reader), place.end),
+            None => (None, None),
+        };
+        let snapshot = self.snapshot_beside_ring();
+        Snapshot {
+            stream: snapshot.stream.or_without_bytes(),
+            log,
+            log_end,
+            syslog,
+            stdout: None,
+            landed: Some(landed),
+            troubles: Vec::new(),
+            failing: SubsystemSet::default(),
+            log_opened: None,
+            ..snapshot
         }
     }
 
@@ -167,6 +283,8 @@ impl Console {
             troubles: Vec::new(),
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
+            landed: None,
+            log_end: None,
         }
     }
 
@@ -186,13 +304,27 @@ impl Console {
         formatter: Box<dyn TimeFormatter>,
         snapshot: Snapshot,
     ) -> Result<Console, InvalidSnapshot> {
+        Console::restore_with_ring(settings, formatter, snapshot, None)
+    }
+
+    /// The same, with the ring that is beside the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore).
+    pub fn restore_with_ring(
+        settings: Settings,
+        formatter: Box<dyn TimeFormatter>,
+        snapshot: Snapshot,
+        ring: Option<Box<dyn Ring>>,
+    ) -> Result<Console, InvalidSnapshot> {
         let mut console = Console::new(settings, formatter);
         let settings = &mut console.settings;
         console.supervisor = Supervisor::restore(snapshot.supervisor, settings.policy())?;
         console.overlap = OverlapState::restore(snapshot.overlap, console.supervisor.running())?;
         let keep_times = settings.log.stamp.is_some();
         console.stream =
-            StreamBuffer::restore(snapshot.stream, keep_times, settings.console.history)?;
+            StreamBuffer::restore(snapshot.stream, ring, keep_times, settings.console.history)?;
         let head = console.stream.head();
         for mut client in snapshot.clients {
             let id = client.id;

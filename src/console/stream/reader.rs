@@ -129,6 +129,28 @@ impl Chunk {
         self.lost(written) + self.begun(written)
     }
 
+    /// What is left of the chunk after its first `written` bytes.
+    pub(crate) fn rest(mut self, written: usize) -> Chunk {
+        let begun_before = self.begun(written);
+        let Range { start, end } = self.announcement;
+        self.announcement = match written > start {
+            // What is left of the announcement is the rest of one that was cut short.
+            true => end.saturating_sub(written)..end.saturating_sub(written),
+            false => start - written..end - written,
+        };
+        if written > start {
+            (self.announced, self.private) = (0, Vec::new());
+        }
+        for stamp in &mut self.stamps {
+            *stamp = stamp.start.saturating_sub(written)..stamp.end.saturating_sub(written);
+        }
+        if let Some(last) = written.checked_sub(1) {
+            self.line_start_before = self.bytes.get(last) == Some(&b'\n');
+        }
+        self.bytes.drain(..written.min(self.bytes.len()));
+        Chunk { begun_before, ..self }
+    }
+
     /// The number of bytes that the announcement names that was cut short after `written` bytes.
     fn begun(&self, written: usize) -> u64 {
         let Range { start, end } = self.announcement;
@@ -144,6 +166,25 @@ impl Chunk {
         let Range { start, end } = self.announcement;
         let end = if written > start { end } else { start };
         subslice(&self.bytes, written.min(end)..end)
+    }
+}
+
+impl ReaderSnapshot {
+    /// Moves on to a [`place`](StreamReader::place).
+    pub fn move_to(&mut self, cursor: u64, line_start: bool) {
+        (self.cursor, self.line_start, self.missing) = (cursor, line_start, 0);
+        self.staged.clear();
+        self.private.clear();
+    }
+
+    /// The offset of the first byte of the stream that the reader still needs.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Takes note that the reader lacks so many bytes more before its place.
+    pub fn lack(&mut self, count: u64) {
+        self.missing += count;
     }
 }
 
@@ -183,6 +224,16 @@ impl StreamReader {
             told: self.told,
             settled: self.settled,
         }
+    }
+
+    /// The offset up to which the reader has the stream, and true if the next byte begins a line for it;
+    /// `None` if there is more to know of it.
+    pub fn place(&self) -> Option<(u64, bool)> {
+        let is_simple = self.staged() == 0
+            && self.missing == 0
+            && self.private.is_empty()
+            && !self.encoding.plain;
+        is_simple.then_some((self.cursor, self.line_start))
     }
 
     /// Goes on from a snapshot. The stream may have passed the reader, but the reader is not ahead.
@@ -299,6 +350,15 @@ impl StreamReader {
             self.cursor += count as u64;
             self.line_start = stream.slices(self.cursor - 1).0.first() == Some(&b'\n');
         }
+    }
+
+    /// Returns true if the next bytes to write to a file are lines of its own. If the stream has passed
+    /// this reader, goes on where the stream still is.
+    pub fn begins_with_own_lines(&mut self, stream: &StreamBuffer) -> bool {
+        if self.cursor < stream.tail() {
+            self.skip_to(stream.resume_point());
+        }
+        self.missing > 0 || !self.private.is_empty()
     }
 
     /// Takes the next bytes to write to a file, after an announcement of the bytes that are missing

@@ -76,9 +76,12 @@ impl<S: System> Server<S> {
         // is for it.
         self.apply_effects(now);
         self.console.update_backpressure(now.mono);
+        // What is read is noted as the output of the children that are saved.
+        self.save(now);
         self.read_child(ChildSlot::Current, now);
         // The console may have put the old child back in its place.
         self.apply_effects(now);
+        self.save(now);
         self.read_child(ChildSlot::Old, now);
         self.read_clients(now);
         self.serve_api(now);

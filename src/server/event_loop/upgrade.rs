@@ -28,6 +28,7 @@ use crate::handover::{self, format};
 use crate::limits::{ANSWER_MAX, HANDOVER_TIMEOUT, READ_SIZE, UPGRADE_CHECKS};
 use crate::server::Server;
 use crate::server::api::ApiSession;
+use crate::server::memory::Source;
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::fdstore::FdStore;
 use crate::server::os::{Connection, ExecFailure, Process, Socket, System};
@@ -103,7 +104,7 @@ impl<S: System> Server<S> {
     fn begin_check(&mut self, now: Timestamps) {
         self.handover.checks += 1;
         let token = self.tokens.take();
-        let begun = self.state(self.console.snapshot()).and_then(|state| {
+        let begun = self.state(self.handed_over()).and_then(|state| {
             let bytes = format::encode(&state);
             let program = self.system.spawn_check(&bytes, token)?;
             Ok((Child::new(program, token), format::digest(&bytes)))
@@ -222,7 +223,7 @@ impl<S: System> Server<S> {
     fn exec_upgrade(&mut self, now: Timestamps) {
         let again = std::mem::take(&mut self.handover.upgrade_requested);
         self.publish(now);
-        let failure = match self.state(self.console.snapshot()) {
+        let failure = match self.state(self.handed_over()) {
             Ok(mut state) => {
                 state.records = self.records.as_ref().map(|it| it.state(true)).unwrap_or_default();
                 let numbers: Vec<i32> = state.descriptors().map(|fd| fd.number).collect();
@@ -243,6 +244,16 @@ impl<S: System> Server<S> {
             // A pending upgrade request was sent again as SIGUSR1, so it is not counted here.
             ExecFailure::Refused(error) => self.upgrade_failed(&sys::reason(&error), now),
         }
+    }
+
+    /// The console for the next program. A stream that is in memory which that program gets is not
+    /// copied.
+    fn handed_over(&self) -> Snapshot {
+        let snapshot = match self.store.as_ref().is_some_and(FdStore::has_stream) {
+            true => self.console.snapshot_beside_ring(),
+            false => self.console.snapshot(),
+        };
+        snapshot.with_log_end(self.log.as_ref().and_then(SinkWriter::end))
     }
 
     /// Another program was installed after the check run.
@@ -334,10 +345,22 @@ impl<S: System> Server<S> {
         }
     }
 
-    /// Goes on where another server stopped, which ended as `event` says. Clients and children that
-    /// are gone since then are reported to the console.
-    pub(crate) fn resume(&mut self, event: Event<'_>) {
+    /// Goes on where another server stopped, which ended as `event` says, and had made of `last_read`
+    /// nothing yet. Clients and children that are gone since then are reported to the console.
+    pub(crate) fn resume(&mut self, event: Event<'_>, last_read: Option<(Source, Vec<u8>)>) {
         let now = self.system.now();
+        let typed = match &last_read {
+            Some((Source::Child, bytes)) => {
+                self.console.handle(Event::Output(ChildSlot::Current, bytes), now);
+                None
+            }
+            Some((Source::OldChild, bytes)) => {
+                self.console.handle(Event::Output(ChildSlot::Old, bytes), now);
+                None
+            }
+            Some((Source::Client(id), bytes)) => Some(Event::Input { id: ClientId(*id), bytes }),
+            None => None,
+        };
         let gone = self.console.clients().filter(|id| !self.peers.contains_key(id));
         for id in gone.collect::<Vec<_>>() {
             self.console.handle(Event::Left { id, reason: DisconnectReason::Closed }, now);
@@ -363,6 +386,15 @@ impl<S: System> Server<S> {
             }
         }
         self.reap_orphans();
+        if self.store.is_some() {
+            // Before anything is read. A child that is being started has no state.
+            self.apply_effects(now);
+            if let Some(typed) = typed {
+                self.console.handle(typed, now);
+                self.apply_effects(now);
+            }
+            self.save(now);
+        }
         // The next event may be long in coming.
         self.write_sinks(now);
     }

@@ -2,7 +2,8 @@
 //! a memory file with the state of all that they belong to (`--fdstore`; FDSTORE=1 of sd_notify(3)).
 //!
 //! The file has two slots, written in turn: a server that is killed while it writes one leaves the
-//! other. An orderly end empties the file, and the next start is a fresh one.
+//! other. An orderly end empties the file, and the next start is a fresh one. Where the system has such
+//! memory, the file also has the console stream and all places in it ([`memory`]).
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,11 +13,13 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use super::{Notify, Process};
+use crate::console::changes::Recorded;
 use crate::console::clock::Monotonic;
 use crate::console::event::ClientId;
 use crate::handover::format;
 use crate::handover::state::{Descriptor, State};
 use crate::limits::{FDSTORE_RETRY, FDSTORE_SLOT_SIZE, LOG_RETRY};
+use crate::server::memory::{self, Memory, journal};
 use crate::sys::{fd, socket};
 
 /// The prefix of the names of all descriptors in the store.
@@ -82,6 +85,10 @@ pub(crate) fn removal(name: &str) -> Vec<u8> {
 pub(crate) struct FdStore<N> {
     notifier: Rc<N>,
     memory: File,
+    /// The stream and what changes with each read and write, from the first saved state on.
+    live: Option<Memory>,
+    /// True if the stream is in the memory file.
+    has_stream: bool,
     /// The sequence number of the slot that was written last.
     sequence: u64,
     /// What the service manager is still to be told, in this order: names, and what to keep under
@@ -104,12 +111,13 @@ struct StoredFd {
 }
 
 impl<N: Notify> FdStore<N> {
-    /// An empty store.
+    /// An empty store, for a console with so many bytes of history.
     ///
     /// # Errors
     /// There is no descriptor or no memory left.
-    pub(crate) fn new(notifier: Rc<N>) -> io::Result<FdStore<N>> {
-        let memory = fd::in_memory(&[])?;
+    pub(crate) fn new(notifier: Rc<N>, history: usize) -> io::Result<FdStore<N>> {
+        // A state can be saved without memory for the stream.
+        let memory = memory::create(history).or_else(|_| fd::in_memory(&[]))?;
         let copy = memory.try_clone()?;
         let mut store = FdStore::adopt(notifier, memory.into());
         store.store(STATE, &copy, false);
@@ -120,8 +128,8 @@ impl<N: Notify> FdStore<N> {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub(crate) fn replace(notifier: Rc<N>) -> io::Result<FdStore<N>> {
-        let mut store = FdStore::new(notifier)?;
+    pub(crate) fn replace(notifier: Rc<N>, history: usize) -> io::Result<FdStore<N>> {
+        let mut store = FdStore::new(notifier, history)?;
         store.queue.push_front((STATE.to_owned(), None));
         Ok(store)
     }
@@ -133,6 +141,8 @@ impl<N: Notify> FdStore<N> {
         FdStore {
             notifier,
             memory,
+            live: None,
+            has_stream: false,
             sequence,
             queue: VecDeque::new(),
             flush_retry: Monotonic(0),
@@ -146,10 +156,34 @@ impl<N: Notify> FdStore<N> {
         &self.memory
     }
 
+    /// Takes note that the console stream is in the memory file.
+    pub(crate) fn hold_stream(&mut self) {
+        self.has_stream = true;
+    }
+
+    /// Returns true if the console stream is in the memory file.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.has_stream
+    }
+
+    /// What a state that is saved now has: how many reads; `None` if the stream is not in the memory
+    /// file.
+    pub(crate) fn reads(&self) -> Option<u64> {
+        let live = self.live.as_ref().map(|live| live.landing.count());
+        self.has_stream.then(|| live.unwrap_or_else(|| memory::reads(&self.memory)))
+    }
+
+    /// Where changes of the console are written down.
+    pub(crate) fn live(&mut self) -> Option<&mut Memory> {
+        self.live.as_mut()
+    }
+
     /// Returns true if the state at this revision of the console is still to be saved, and it may be
     /// tried now.
     pub(crate) fn is_save_due(&self, revision: u64, now: Monotonic) -> bool {
-        self.saved_revision != Some(revision) && self.save_retry.is_none_or(|at| now >= at)
+        let is_long = self.live.as_ref().is_some_and(|live| live.journal.is_long());
+        let is_outdated = self.saved_revision != Some(revision) || is_long;
+        is_outdated && self.save_retry.is_none_or(|at| now >= at)
     }
 
     /// Takes note of how it went to save the state at this revision. Returns true if it failed, and
@@ -162,21 +196,36 @@ impl<N: Notify> FdStore<N> {
         self.save_retry.replace(now + LOG_RETRY).is_none()
     }
 
-    /// Writes the state into the memory file.
+    /// Writes the state into the memory file. It has of the console what `recorded` says.
     ///
     /// # Errors
     /// The state is larger than a slot, or there is no memory left.
-    pub(crate) fn save(&mut self, state: &State) -> io::Result<()> {
-        let bytes = format::encode(state);
-        if bytes.len() + HEAD > FDSTORE_SLOT_SIZE {
+    pub(crate) fn save(&mut self, state: &State, recorded: Recorded) -> io::Result<()> {
+        let mut bytes = format::encode(state);
+        let len = bytes.len();
+        if len + 2 * HEAD > FDSTORE_SLOT_SIZE / 2 {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let sequence = self.sequence.wrapping_add(1);
-        let head = [sequence.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat();
+        let head = [sequence.to_le_bytes(), (len as u64).to_le_bytes()].concat();
+        let begin = start(sequence);
+        // Behind the body an empty journal begins.
+        let end = journal::first(HEAD + len);
+        bytes.resize(end + 8 - HEAD, 0);
         // The head comes last: under the old one, half a body is no state, and a whole one is none.
-        self.memory.write_all_at(&bytes, start(sequence) + HEAD as u64)?;
-        self.memory.write_all_at(&head, start(sequence))?;
+        memory::step();
+        self.memory.write_all_at(&bytes, begin + HEAD as u64)?;
+        memory::step();
+        self.memory.write_all_at(&head, begin)?;
         self.sequence = sequence;
+        if self.has_stream && self.live.is_none() {
+            // Not before: what the server before this one read last is only now taken into account.
+            self.live = Some(Memory::new(&self.memory, memory::reads(&self.memory))?);
+        }
+        if let Some(live) = &mut self.live {
+            live.journal.begin(begin as usize + end, len);
+            live.recorded = recorded;
+        }
         Ok(())
     }
 
@@ -224,7 +273,13 @@ impl<N: Notify> FdStore<N> {
 
     /// An orderly end: the next server finds no state.
     pub(crate) fn clear(&mut self) {
-        let _ = self.memory.set_len(0);
+        self.live = None;
+        if self.memory.set_len(0).is_err() {
+            // The last state goes last.
+            for sequence in [self.sequence.wrapping_add(1), self.sequence] {
+                let _ = self.memory.write_all_at(&[0; HEAD], start(sequence));
+            }
+        }
         self.remove(STATE);
     }
 
@@ -263,10 +318,24 @@ impl<N: Notify> FdStore<N> {
     }
 }
 
-/// The state that the last server saved in its memory file, unless it came to an orderly end.
+/// The state that the last server saved in its memory file, unless it came to an orderly end, with the
+/// changes since. If they, or the bytes of the stream, are not known, the stream is left out.
 pub(crate) fn saved_state(memory: &OwnedFd) -> Option<State> {
     let memory = File::from(memory.try_clone().ok()?);
-    format::decode(&last(&memory)?.1).ok()
+    let (sequence, bytes) = last(&memory)?;
+    let mut state = format::decode(&bytes).ok()?;
+    if [0, 1].into_iter().any(|slot| head(&memory, slot).is_some_and(|(newer, _)| newer > sequence))
+    {
+        // A later one is damaged.
+        state.console.forget_stream();
+    } else if state.console.landed().is_some() {
+        let at = start(sequence) as usize + journal::first(HEAD + bytes.len());
+        match journal::read(&memory, at as u64) {
+            Some(changes) => state.console.apply(changes),
+            None => state.console.forget_stream(),
+        }
+    }
+    Some(state)
 }
 
 /// The offset of the slot for this sequence number.
@@ -280,17 +349,23 @@ fn last(memory: &File) -> Option<(u64, Vec<u8>)> {
     slots.filter(|(_, bytes)| format::decode(bytes).is_ok()).max_by_key(|(sequence, _)| *sequence)
 }
 
-fn read(memory: &File, slot: u64) -> Option<(u64, Vec<u8>)> {
+/// The sequence number of a slot, and the length of its body.
+fn head(memory: &File, slot: u64) -> Option<(u64, u64)> {
     let mut head = [0; HEAD];
     memory.read_exact_at(&mut head, start(slot)).ok()?;
     let (sequence, len) = head.split_first_chunk()?;
-    let len = usize::try_from(u64::from_le_bytes(*len.first_chunk()?)).ok()?;
+    Some((u64::from_le_bytes(*sequence), u64::from_le_bytes(*len.first_chunk()?)))
+}
+
+fn read(memory: &File, slot: u64) -> Option<(u64, Vec<u8>)> {
+    let (sequence, len) = head(memory, slot)?;
+    let len = usize::try_from(len).ok()?;
     if len > FDSTORE_SLOT_SIZE - HEAD {
         return None;
     }
     let mut bytes = vec![0; len];
     memory.read_exact_at(&mut bytes, start(slot) + HEAD as u64).ok()?;
-    Some((u64::from_le_bytes(*sequence), bytes))
+    Some((sequence, bytes))
 }
 
 #[cfg(test)]
@@ -336,7 +411,7 @@ mod tests {
         for errno in [libc::EINTR, libc::EAGAIN, libc::ENOBUFS, libc::ENOMEM, libc::ETOOMANYREFS] {
             let busy = Busy { errors: RefCell::new(vec![errno; 2]), taken: RefCell::default() };
             let manager = Rc::new(busy);
-            let mut fdstore = FdStore::new(Rc::clone(&manager)).expect("memory");
+            let mut fdstore = FdStore::new(Rc::clone(&manager), 0).expect("memory");
             fdstore.remove("listener.1");
             let mut now = Monotonic(0);
             while !fdstore.is_flushed() {
@@ -363,13 +438,13 @@ mod tests {
 
     #[test]
     fn last_state_is_found() {
-        let mut fdstore = FdStore::new(Rc::new(Nobody)).expect("memory");
+        let mut fdstore = FdStore::new(Rc::new(Nobody), 0).expect("memory");
         assert_eq!(found(&fdstore), None);
         for number in 0..5 {
-            fdstore.save(&state(&number.to_string())).expect("room");
+            fdstore.save(&state(&number.to_string()), Recorded::default()).expect("room");
             assert_eq!(found(&fdstore), Some(number.to_string().into()));
             // A shorter one leaves the end of the longer one behind it.
-            fdstore.save(&state(&"x".repeat(100 - number))).expect("room");
+            fdstore.save(&state(&"x".repeat(100 - number)), Recorded::default()).expect("room");
             fdstore = adopted(&fdstore);
             assert_eq!(found(&fdstore), Some("x".repeat(100 - number).into()));
         }
@@ -378,15 +453,16 @@ mod tests {
     #[test]
     fn torn_slot_leaves_the_other() {
         for after in 0..4 {
-            let mut fdstore = FdStore::new(Rc::new(Nobody)).expect("memory");
-            (0..after).for_each(|_| fdstore.save(&state("older")).expect("room"));
-            fdstore.save(&state("old")).expect("room");
+            let mut fdstore = FdStore::new(Rc::new(Nobody), 0).expect("memory");
+            (0..after)
+                .for_each(|_| fdstore.save(&state("older"), Recorded::default()).expect("room"));
+            fdstore.save(&state("old"), Recorded::default()).expect("room");
             let (at, size) =
                 (start(fdstore.sequence + 1), HEAD + format::encode(&state("new")).len());
             let mut before = vec![0; size];
             let _ = fdstore.memory.read_exact_at(&mut before, at);
             let mut next = adopted(&fdstore);
-            next.save(&state("new")).expect("room");
+            next.save(&state("new"), Recorded::default()).expect("room");
             let mut whole = vec![0; size];
             fdstore.memory.read_exact_at(&mut whole, at).expect("a slot");
             for cut in 0..size {
@@ -402,7 +478,7 @@ mod tests {
                 }
                 // And the next one goes where the torn one is.
                 let mut again = adopted(&fdstore);
-                again.save(&state("newer")).expect("room");
+                again.save(&state("newer"), Recorded::default()).expect("room");
                 assert_eq!(found(&again), Some("newer".into()));
             }
         }
@@ -412,18 +488,18 @@ mod tests {
     fn damage_is_no_state_and_no_panic() {
         let bytes = |text| format::encode(&state(text));
         let [one, two] = [1, 2].map(start);
-        let mut fdstore = FdStore::new(Rc::new(Nobody)).expect("memory");
+        let mut fdstore = FdStore::new(Rc::new(Nobody), 0).expect("memory");
         for at in 0..HEAD + bytes("two").len() {
             for flip in [1, 0x80, 0xff] {
                 fdstore.sequence = 0;
-                fdstore.save(&state("one")).expect("room");
-                fdstore.save(&state("two")).expect("room");
+                fdstore.save(&state("one"), Recorded::default()).expect("room");
+                fdstore.save(&state("two"), Recorded::default()).expect("room");
                 let at = two + at as u64;
                 let mut byte = [0];
                 fdstore.memory.read_exact_at(&mut byte, at).expect("a byte");
                 fdstore.memory.write_all_at(&[byte[0] ^ flip], at).expect("room");
                 assert!(found(&fdstore).is_some(), "{at}");
-                adopted(&fdstore).save(&state("three")).expect("room");
+                adopted(&fdstore).save(&state("three"), Recorded::default()).expect("room");
             }
         }
         for head in [[0xff; HEAD], [0; HEAD]] {
@@ -431,7 +507,8 @@ mod tests {
             fdstore.memory.write_all_at(&head, two).expect("room");
             assert_eq!(found(&fdstore), None);
         }
-        fdstore.memory.set_len(7).expect("room");
+        let memory = fd::in_memory(&[0; 7]).expect("memory");
+        let fdstore = FdStore::adopt(Rc::new(Nobody), memory.into());
         assert_eq!(found(&fdstore), None);
         let (pipe, _other) = std::io::pipe().expect("a pipe");
         assert!(saved_state(&pipe.into()).is_none());
@@ -439,11 +516,11 @@ mod tests {
 
     #[test]
     fn last_number_is_followed_by_another() {
-        let fdstore = FdStore::new(Rc::new(Nobody)).expect("memory");
+        let fdstore = FdStore::new(Rc::new(Nobody), 0).expect("memory");
         let bytes = format::encode(&state("end"));
         let head = [u64::MAX.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat();
         fdstore.memory.write_all_at(&[head, bytes].concat(), start(u64::MAX)).expect("room");
         let mut next = adopted(&fdstore);
-        next.save(&state("begin")).expect("room");
+        next.save(&state("begin"), Recorded::default()).expect("room");
     }
 }

@@ -12,6 +12,7 @@
 mod api_check;
 mod check;
 mod crash;
+mod kill;
 mod peer_end;
 mod records_check;
 mod servers;
@@ -66,6 +67,10 @@ struct Run {
     typed: u64,
     /// How many times the server became another program.
     upgrades: usize,
+    /// How many times it was killed.
+    kills: usize,
+    /// True if no client negotiates, so that nothing comes between bytes that come twice.
+    without_requests: bool,
 }
 
 impl Run {
@@ -89,6 +94,8 @@ impl Run {
             everybody: BTreeSet::from([reference]),
             typed: 0,
             upgrades: 0,
+            kills: 0,
+            without_requests: false,
         }
     }
 
@@ -117,6 +124,8 @@ impl Run {
             let before = self.stream_len();
             self.server.turn();
             self.become_successor();
+            let kills = self.kills;
+            self.revive();
             if self.server.exit.is_none() {
                 self.check_store();
             }
@@ -124,7 +133,8 @@ impl Run {
             let world = self.world.borrow();
             for (id, joined) in &mut self.clients {
                 if joined.1 == usize::MAX && world.pipes[id].token.is_some() {
-                    *joined = (before, after);
+                    // What the reference reader is still to get is not counted.
+                    *joined = (before, if self.kills > kills { usize::MAX - 1 } else { after });
                 }
             }
         }
@@ -154,6 +164,11 @@ impl Run {
         if self.world.borrow_mut().random.one_in(8) {
             return self.program_acts();
         }
+        self.happen(step);
+    }
+
+    /// The same without programs.
+    fn happen(&mut self, step: u64) {
         let mut world = self.world.borrow_mut();
         let ids: Vec<Id> = self.clients.keys().copied().collect();
         let anybody = (!ids.is_empty()).then(|| ids[world.random.below(ids.len())]);
@@ -190,14 +205,15 @@ impl Run {
             (4 | 5, Some(id), _) => {
                 let flood = [&b"\x14"[..], b"\x18", b"\x18\x14"][world.random.below(3)];
                 let flood = flood.repeat(1 + world.random.below(60));
+                let typed = format!("typed {:06}\r", self.typed);
                 let text: &[u8] = match world.random.below(10) {
                     9 => &flood,
                     0 => b"\x18",
                     1 => b"\x14",
-                    2 => b"\xff\xfd\x03\xff\xfb\x22",
+                    2 if !self.without_requests => b"\xff\xfd\x03\xff\xfb\x22",
                     3 => b"\x12",
                     4 => &[OTHER],
-                    _ => b"typed\r",
+                    _ => typed.as_bytes(),
                 };
                 self.typed += 1;
                 world.send(id, text, false);

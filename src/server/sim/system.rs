@@ -70,6 +70,9 @@ impl Socket for SimulatedSocket {
 
     fn accept(&self) -> io::Result<(PeerEnd, Option<IpAddr>)> {
         let mut world = self.world.borrow_mut();
+        if world.killed.is_some() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         for errno in [Errno::EINTR, Errno::ECONNABORTED, Errno::EMFILE, Errno::ENOMEM] {
             if let Some(error) = world.refuses(errno) {
                 return Err(error);
@@ -93,6 +96,9 @@ impl Socket for SimulatedSocket {
 impl Notify for SimulatedSystem {
     fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
+        if world.killed.is_some() {
+            return Ok(());
+        }
         if let Some(error) = world.refuses(Errno::EAGAIN) {
             return Err(error);
         }
@@ -182,6 +188,9 @@ impl Processes for SimulatedSystem {
         _sockets: &[ChildSocket],
     ) -> io::Result<PeerEnd> {
         let mut world = self.0.borrow_mut();
+        if world.killed.is_some() {
+            return Err(Errno::EAGAIN.into());
+        }
         let now = world.now;
         world.starts.push(now);
         assert!(world.children.len() < 2, "a third child");
@@ -215,6 +224,9 @@ impl Processes for SimulatedSystem {
 impl Upgrade for SimulatedSystem {
     fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<PeerEnd> {
         let mut world = self.0.borrow_mut();
+        if world.killed.is_some() {
+            return Err(Errno::EAGAIN.into());
+        }
         assert!(world.check_run.is_none(), "a second check run");
         if let Some(error) = world.refuses(Errno::EAGAIN) {
             return Err(error);
@@ -228,6 +240,9 @@ impl Upgrade for SimulatedSystem {
     }
 
     fn discard_check(&mut self) {
+        if self.0.borrow().killed.is_some() {
+            return;
+        }
         self.0.borrow_mut().checked = None;
     }
 
@@ -236,6 +251,9 @@ impl Upgrade for SimulatedSystem {
         let descriptors = descriptors.descriptors().map(|descriptor| descriptor.number);
         assert_eq!(descriptors.collect::<Vec<_>>(), inherited_fds);
         let mut world = self.0.borrow_mut();
+        if world.killed.is_some() {
+            return ExecFailure::SignalsPending;
+        }
         assert!(world.files_rest, "the PID files hang");
         if world.checked.expect("a program that had a check run") != world.installed {
             return ExecFailure::ProgramChanged;
@@ -275,6 +293,9 @@ impl System for SimulatedSystem {
     }
 
     fn log_stderr(&mut self, text: &[u8]) {
+        if self.0.borrow().killed.is_some() {
+            return;
+        }
         self.0.borrow_mut().stderr.push(String::from_utf8_lossy(text).into_owned());
     }
 }

@@ -15,6 +15,7 @@ use super::rotate::Rotator;
 use super::thread::LogReplies;
 use super::{LogJob, LogReply, Worker};
 use crate::console::Chunk;
+use crate::console::changes::FileEnd;
 use crate::console::event::Subsystem;
 use crate::limits::{LOG_RETRY, SYNC_INTERVAL};
 use crate::sys::fd::DescriptorTable;
@@ -23,6 +24,12 @@ use crate::sys::{self, file};
 
 fn is_syncable(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
+/// The end of a regular file.
+pub(crate) fn file_end(file: &File) -> Option<FileEnd> {
+    let metadata = file.metadata().ok().filter(|metadata| metadata.is_file())?;
+    Some(FileEnd { device: metadata.dev(), inode: metadata.ino(), len: metadata.len() })
 }
 
 /// The writer of one file.
@@ -255,7 +262,7 @@ impl LogWriter {
             }
         }
         debug_assert!(written <= chunk.bytes.len(), "more was written than there is");
-        replies.send(LogReply::Written, false);
+        replies.send(LogReply::Written(self.file.as_ref().and_then(file_end)), false);
     }
 
     fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &LogReplies) {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use self::thread::Replies;
 use crate::console::Chunk;
+use crate::console::changes::FileEnd;
 use crate::console::event::Subsystem;
 use crate::sys::fd::DescriptorTable;
 
@@ -90,8 +91,8 @@ pub(crate) enum LogJob {
 /// What the thread that writes a sink has done.
 #[derive(Debug)]
 pub(crate) enum LogReply {
-    /// A chunk is written.
-    Written,
+    /// A chunk is written, and the file ends there, if it is a regular one.
+    Written(Option<FileEnd>),
     /// Only this many bytes of the chunk are written, because of this error.
     Failed(Chunk, usize, io::Error),
     /// The chunk is not written: a write before it failed after it was handed over.

@@ -10,9 +10,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::{LogJob, LogReply, WorkerHandle};
-use crate::console::Console;
+use crate::console::changes::{FileEnd, LogPlace};
 use crate::console::clock::Monotonic;
 use crate::console::event::{Sink, Subsystem};
+use crate::console::stream::reader::ReaderSnapshot;
+use crate::console::{Chunk, Console};
 use crate::limits::{LOG_ABANDON, LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
 use crate::sys;
 use crate::sys::passage::Passage;
@@ -38,8 +40,16 @@ pub(crate) enum SinkEvent {
 pub(crate) struct SinkWriter<H> {
     sink: Sink,
     handle: H,
-    /// How many bytes of the stream each chunk has that the thread has not replied to.
-    in_flight: VecDeque<u64>,
+    /// The chunks that the thread has not replied to.
+    in_flight: VecDeque<InFlight>,
+    /// The chunks among them that are still to be handed over.
+    prepared: Vec<Chunk>,
+    /// A chunk to hand over before all others.
+    first: Option<Begun>,
+    /// The end of the file before the first chunk that the thread has not replied to, if it is known.
+    end: Option<FileEnd>,
+    /// True if the place of the file has changed.
+    moved: bool,
     /// The number of failures that are known.
     epoch: u64,
     /// After a failure: when to try again, and true if only new output makes that worth it.
@@ -56,6 +66,28 @@ pub(crate) struct SinkWriter<H> {
     passage: Option<Passage>,
     /// True if the thread has not opened its first file yet.
     opening: bool,
+}
+
+/// What is known of a chunk on its way to the file.
+struct InFlight {
+    /// How many bytes of the stream are missing if it is not written.
+    lost: u64,
+    /// The reader before the chunk was taken.
+    before: ReaderSnapshot,
+    /// How many bytes of the chunk a writer before this one has written.
+    begun: u64,
+    /// The number of failures that were known when the chunk was handed over.
+    epoch: u64,
+}
+
+/// A chunk that another writer has begun to write.
+pub(crate) struct Begun {
+    /// What is left of it.
+    pub(crate) rest: Chunk,
+    /// The reader before the chunk was taken.
+    pub(crate) before: ReaderSnapshot,
+    /// How many bytes of it are in the file.
+    pub(crate) written: u64,
 }
 
 /// A pause.
@@ -75,6 +107,10 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             sink,
             handle,
             in_flight: VecDeque::new(),
+            prepared: Vec::new(),
+            first: None,
+            end: None,
+            moved: false,
             epoch: 0,
             retry: None,
             reopening: 0,
@@ -155,6 +191,38 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         self
     }
 
+    /// Goes on with a file that ends at `end`, or behind that with the part of a chunk.
+    pub(crate) fn with_end(mut self, end: Option<FileEnd>, begun: Option<Begun>) -> SinkWriter<H> {
+        (self.end, self.first) = (end, begun);
+        self
+    }
+
+    /// What the file has for certain, and where the stream goes on behind that.
+    pub(crate) fn place(&self, console: &Console) -> Option<LogPlace> {
+        // Chunks that were handed over before a failure come back.
+        let bounced = self.in_flight.iter().filter(|chunk| chunk.epoch != self.epoch);
+        let lost: u64 = bounced.map(|chunk| chunk.lost).sum();
+        if lost > 0 {
+            let mut reader = console.sink_snapshot(self.sink)?;
+            reader.lack(lost);
+            return Some(LogPlace { reader, end: self.end });
+        }
+        let before = self.in_flight.front().map(|chunk| &chunk.before);
+        let before = before.or(self.first.as_ref().map(|first| &first.before));
+        let reader = before.cloned().or_else(|| console.sink_snapshot(self.sink))?;
+        Some(LogPlace { reader, end: self.end })
+    }
+
+    /// The end of the file, if it is known, once the thread has finished its jobs.
+    pub(crate) fn end(&self) -> Option<FileEnd> {
+        self.end.filter(|_| self.is_quiesced())
+    }
+
+    /// Returns true if the place has changed since this was last asked.
+    pub(crate) fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
     /// Writes a diagnostic line, unless too many jobs wait.
     pub(crate) fn write_line(&mut self, line: &str) {
         self.send(LogJob::Line(format!("{line}\n").into_bytes()));
@@ -180,6 +248,14 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
 
     /// Takes the thread's replies, and hands over new chunks. Returns what happened to the sink.
     pub(crate) fn turn(&mut self, console: &mut Console, now: Monotonic) -> Vec<SinkEvent> {
+        let events = self.prepare(console, now);
+        self.hand_over_prepared();
+        events
+    }
+
+    /// The same, but new chunks are handed over only with
+    /// [`hand_over_prepared`](Self::hand_over_prepared), once it is noted where they begin.
+    pub(crate) fn prepare(&mut self, console: &mut Console, now: Monotonic) -> Vec<SinkEvent> {
         let mut events = Vec::new();
         self.handle.want(false);
         loop {
@@ -188,7 +264,8 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             }
             self.hand_over(console, now);
             let count = self.in_flight.len();
-            if count < LOG_JOBS && (self.retry.is_none() || count == 0) {
+            let waits = self.retry.is_some() || console.begins_with_own_lines(self.sink);
+            if count < LOG_JOBS && (!waits || count == 0) {
                 return events;
             }
             // The thread may have replied just before it was told to wake this one.
@@ -214,15 +291,40 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             console.discard_pending(self.sink);
             self.retry = Some((now + LOG_RETRY, on_output));
         }
+        // The reader before the first chunk in flight tells all of them, but not where there are lines
+        // between them that are not in the stream.
         while self.in_flight.len() < LOG_JOBS
-            && let Some(chunk) = console.take(self.sink)
+            && (!console.begins_with_own_lines(self.sink) || self.in_flight.is_empty())
+            && let Some(Begun { rest: chunk, before, written }) = self.next_chunk(console)
         {
             if self.in_flight.is_empty() {
                 self.progress = now;
+                self.moved = true;
             }
-            self.in_flight.push_back(chunk.lost_for_good(0));
+            self.in_flight.push_back(InFlight {
+                lost: chunk.lost_for_good(0),
+                before,
+                begun: written,
+                epoch: self.epoch,
+            });
+            self.prepared.push(chunk);
+        }
+    }
+
+    /// Hands over what was prepared.
+    pub(crate) fn hand_over_prepared(&mut self) {
+        for chunk in self.prepared.drain(..) {
             self.handle.send(LogJob::Write(chunk, self.epoch));
         }
+    }
+
+    /// The next chunk to write.
+    fn next_chunk(&mut self, console: &mut Console) -> Option<Begun> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let before = console.sink_snapshot(self.sink)?;
+        Some(Begun { rest: console.take(self.sink)?, before, written: 0 })
     }
 
     /// When [`turn`](Self::turn) has something to do without being woken.
@@ -287,7 +389,10 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         // Nobody wants to know what a broken pipe lacks.
         let unwritten = match self.retry {
             Some((_, true)) => 0,
-            _ => console.unwritten(self.sink) + self.in_flight.iter().sum::<u64>(),
+            _ => {
+                console.unwritten(self.sink)
+                    + self.in_flight.iter().map(|chunk| chunk.lost).sum::<u64>()
+            }
         };
         let name = match self.sink {
             Sink::Log => "the log",
@@ -315,7 +420,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         replies.into_iter().for_each(|reply| self.take_back(reply, console, now(), events));
         if let Some(lacking) = lacking {
             if let Some(first) = self.in_flight.front_mut() {
-                *first = lacking;
+                first.lost = lacking;
             }
             return;
         }
@@ -335,15 +440,20 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         events: &mut Vec<SinkEvent>,
     ) {
         match reply {
-            LogReply::Written => {
+            LogReply::Written(end) => {
                 self.in_flight.pop_front();
+                (self.end, self.moved) = (end, true);
                 self.progress = now;
                 if self.retry.take().is_some() {
                     events.push(SinkEvent::Recovered);
                 }
             }
             LogReply::Failed(chunk, written, error) => {
-                self.in_flight.pop_front();
+                let begun = self.in_flight.pop_front().map_or(0, |chunk| chunk.begun);
+                self.moved = true;
+                if let Some(end) = &mut self.end {
+                    end.len += begun + written as u64;
+                }
                 self.epoch += 1;
                 console.lost(self.sink, &chunk, written, true);
                 // Nobody will ever read from a broken pipe again.
