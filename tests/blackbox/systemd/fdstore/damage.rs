@@ -50,10 +50,13 @@ fn is_fresh(unit: &Unit, user: &mut Client, child: i32) {
 }
 
 fn state_may_be_lost(env: &TestEnv) {
-    let damages: [fn(&Unit); 5] = [
+    let damages: [fn(&Unit); 4] = [
         |unit| assert!(unit.store.lose("procserv.state")),
-        |unit| unit.store.memory().set_len(0).unwrap(),
-        |unit| unit.store.memory().set_len(17).unwrap(),
+        |unit| {
+            for half in [0, FDSTORE_SLOT_SIZE as u64] {
+                unit.store.memory().write_all_at(&[0; 16], half).unwrap();
+            }
+        },
         |unit| {
             for half in [0, FDSTORE_SLOT_SIZE as u64] {
                 unit.store.memory().write_all_at(&[0xff; 20], half).unwrap();
@@ -66,7 +69,7 @@ fn state_may_be_lost(env: &TestEnv) {
     ];
     for damage in damages {
         let (mut unit, mut user, child) = unit(env);
-        unit.kill_now();
+        unit.kill_asleep();
         damage(&unit);
         unit.next();
         is_fresh(&unit, &mut user, child);
@@ -102,7 +105,7 @@ fn one_half_may_be_damaged(env: &TestEnv) {
 
 fn terminal_may_be_lost(env: &TestEnv) {
     let (mut unit, mut user, child) = unit(env);
-    unit.kill_now();
+    unit.kill_asleep();
     assert!(unit.store.lose(&format!("procserv.pty.{child}")));
     unit.next();
     has_another_child(&unit, &mut user, child);
@@ -110,7 +113,7 @@ fn terminal_may_be_lost(env: &TestEnv) {
 
 fn process_may_be_lost(env: &TestEnv) {
     let (mut unit, mut user, child) = unit(env);
-    unit.kill_now();
+    unit.kill_asleep();
     assert!(unit.store.lose(&format!("procserv.child.{child}")));
     unit.next();
     has_another_child(&unit, &mut user, child);
@@ -118,7 +121,7 @@ fn process_may_be_lost(env: &TestEnv) {
 
 fn whole_child_may_be_lost(env: &TestEnv) {
     let (mut unit, mut user, child) = unit(env);
-    unit.kill_now();
+    unit.kill_asleep();
     assert!(unit.store.lose(&format!("procserv.child.{child}")));
     assert!(unit.store.lose(&format!("procserv.pty.{child}")));
     unit.next();
@@ -140,7 +143,7 @@ fn has_another_child(unit: &Unit, user: &mut Client, child: i32) {
 
 fn client_may_be_lost(env: &TestEnv) {
     let (mut unit, mut lost, child) = unit(env);
-    unit.kill_now();
+    unit.kill_asleep();
     let name = || {
         let kept = unit.store.kept.lock().unwrap();
         let mut names = kept.iter().map(|kept| kept.name.clone());
@@ -157,7 +160,7 @@ fn client_may_be_lost(env: &TestEnv) {
 
 fn endpoint_may_be_lost(env: &TestEnv) {
     let (mut unit, mut client, child) = unit(env);
-    unit.kill_now();
+    unit.kill_asleep();
     unit.store.kept.lock().unwrap().retain(|kept| !kept.name.contains("listener"));
     env.nobody_answers(unit.server.path("ctl"));
     unit.next();
@@ -173,7 +176,7 @@ fn names_may_be_unknown(env: &TestEnv) {
     is_told(&mut client);
     unit.server.falls_asleep();
     let before = unit.descriptors();
-    unit.kill_now();
+    unit.kill_asleep();
     let null = || File::open("/dev/null").unwrap();
     let (stranger, mut other) = UnixStream::pair().unwrap();
     unit.store.plant("procserv.client.999", stranger);
@@ -205,7 +208,7 @@ fn names_may_be_unknown(env: &TestEnv) {
 fn things_may_be_of_another_kind(env: &TestEnv) {
     for kind in ["client", "listener", "pty", "child"] {
         let (mut unit, client, child) = unit(env);
-        unit.kill_now();
+        unit.kill_asleep();
         for kept in &mut *unit.store.kept.lock().unwrap() {
             if kept.name.contains(kind) {
                 kept.fd = File::open("/dev/null").unwrap().into();
@@ -225,7 +228,7 @@ fn things_may_be_of_another_kind(env: &TestEnv) {
 
 fn nothing_may_be_passed(env: &TestEnv) {
     let (mut unit, mut lost, child) = unit(env);
-    unit.kill_now();
+    unit.kill_asleep();
     unit.store.kept.lock().unwrap().clear();
     env.nobody_answers(unit.server.path("ctl"));
     unit.next();
@@ -267,7 +270,7 @@ fn store_may_have_no_room(env: &TestEnv) {
     // A child that a client is told of is saved; one that has only just been started may not be.
     client.until(format!("is: {third}"));
     unit.store.expect(&["listener", "state"]);
-    unit.kill_now();
+    unit.kill_asleep();
     unit.next();
     client.until_end();
     unit.server.child_start(4);

@@ -239,6 +239,12 @@ impl Unit {
     #[track_caller]
     pub(super) fn kill(&mut self, kinds: &[&str]) {
         self.store.expect(kinds);
+        self.kill_asleep();
+    }
+
+    /// Kills the server once it has noted what it has written: else some bytes would come twice.
+    pub(super) fn kill_asleep(&mut self) {
+        self.server.falls_asleep();
         self.kill_now();
     }
 
