@@ -217,7 +217,7 @@ fn goes_on(body: &[u8], stamped: bool) {
     };
     let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime::from_secs(200) };
     for round in 1..4 {
-        console.update_backpressure(now.mono);
+        console.update_backpressure(now.mono, |_| round);
         console.backpressure_deadline(now.mono);
         console.handle_timeout(now);
         console.handle(Event::Output(ChildSlot::Current, b"\xFFoutput\n"), now);

@@ -10,6 +10,10 @@ use std::time::Duration;
 /// skipped after a short pause.
 pub(crate) const STREAM_BUFFER_MAX: usize = 1 << 20;
 
+/// The same while a client lags that reads. On a busy machine such a client may be out of its turn
+/// for as long as a child takes to write this.
+pub(crate) const STREAM_BUFFER_EXTENDED: usize = 8 << 20;
+
 /// A stream that grows beyond [`STREAM_BUFFER_MAX`] leaves at least this many bytes of memory to the
 /// rest of the server, which cannot go on without.
 pub(crate) const STREAM_HEADROOM: usize = 4 << 20;
@@ -31,13 +35,17 @@ pub(crate) const TIMESTAMP_MIN_SPACING: usize = 32;
 /// affordable.
 pub(crate) const STAGE_MAX: usize = 32 << 10;
 
-/// How long a client that is about to be overrun pauses the child. On a busy machine the client
-/// may only be waiting for its turn, which it gets while the server pauses.
-pub(crate) const CLIENT_WAIT: Duration = Duration::from_millis(20);
+/// A client that has read within so long is waited for, however far it lags. On a busy machine it
+/// may have to wait for its turn about that long.
+pub(crate) const CLIENT_READS: Duration = Duration::from_millis(250);
 
-/// How many bytes a client has to take in [`CLIENT_WAIT`] to be waited for once more: 3 MB/s. A
-/// slower client is told what it misses.
-pub(crate) const CLIENT_WAIT_MIN_BYTES: usize = 64 << 10;
+/// How often the kernel is asked whether a client reads that does not lag.
+pub(crate) const CLIENT_LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a client that is about to be overrun, and of which nobody knows whether it reads,
+/// pauses the child. On a busy machine the client may only be waiting for its turn, which it gets
+/// while the server pauses.
+pub(crate) const CLIENT_WAIT: Duration = Duration::from_millis(20);
 
 /// A client that has taken so many bytes reads: the buffers of a socket take less when nobody
 /// reads at its other end.
@@ -201,6 +209,10 @@ pub(crate) const PID_MAX: u64 = 64;
 /// option is not given: time to finish what it has begun.
 pub(crate) const OVERLAP_GRACE: u32 = 10;
 
+/// The seconds of `--grace-period` that a child has after the text of `--stop-input`, if that option is
+/// not given: time to finish what it has begun.
+pub(crate) const STOP_INPUT_WAIT: u32 = 10;
+
 /// Messages to a service manager that are read from one child in one turn.
 pub(crate) const NOTIFICATIONS_PER_TURN: usize = 16;
 
@@ -276,6 +288,10 @@ pub(crate) const STATUS_FILE_MAX: u64 = 1 << 20;
 
 /// The status file is replaced at most this often.
 pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The status file is so old at most when the log has got more. Whoever draws a rate of it asks a few
+/// times a minute.
+pub(crate) const STATUS_OUTPUT_INTERVAL: Duration = Duration::from_secs(15);
 
 // Upgrades.
 

@@ -8,12 +8,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(missing_docs)]
 
+mod busy;
 mod child;
 mod client;
 mod deaf_client;
 mod drain;
 mod idle;
 mod latency;
+mod manage;
 mod many_clients;
 mod paste;
 mod payload;
@@ -233,6 +235,8 @@ fn scenarios() -> Vec<Scenario> {
         scenario("key-full-speed", latency::key_at_full_speed),
         scenario("kill-full-speed", latency::kill_at_full_speed),
         scenario("stuck-client", deaf_client::rows),
+        scenario("busy-readers-unix", |bench| busy::rows(bench, Transport::Unix)),
+        scenario("busy-readers-tcp", |bench| busy::rows(bench, Transport::Tcp)),
         scenario("start", start::start),
         scenario("start-accept", start::accept),
         scenario("restart", start::restart),
@@ -244,6 +248,8 @@ fn scenarios() -> Vec<Scenario> {
         scenario("idle", idle::idle),
         scenario("fleet", idle::fleet),
         scenario("upgrade-pause", upgrade::pause),
+        scenario("records", throughput::records),
+        scenario("manage", manage::rows),
     ];
     throughput.into_iter().chain(others).collect()
 }

@@ -61,6 +61,8 @@ pub struct Plan {
     pub interactive: bool,
     /// What the child does: a command of `child.rs` and its arguments.
     pub child: Vec<String>,
+    /// More options of our server.
+    pub options: &'static [&'static str],
     /// Without the step between that ties its life to ours, which costs a millisecond.
     pub direct: bool,
 }
@@ -74,6 +76,7 @@ impl Plan {
             clients: 1,
             interactive: true,
             child: child.map(str::to_owned).to_vec(),
+            options: &[],
             direct: false,
         }
     }
@@ -129,7 +132,7 @@ impl Server {
                 if let Some(log) = &log {
                     command.arg("-L").arg(log);
                 }
-                command.arg(&bench.own);
+                command.args(plan.options).arg(&bench.own);
             }
             Kind::Reference => {
                 command.arg("reference");

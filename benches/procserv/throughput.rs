@@ -64,7 +64,7 @@ struct Sample {
 
 /// Measures one row, in all programs.
 pub fn row(bench: &Bench, work: Work) -> Vec<Row> {
-    let series = bench.interleave(|kind| run(bench, kind, work));
+    let series = bench.interleave(|kind| run(bench, kind, work, &[]));
     let name = format!("throughput-{}", work.name);
     let cpu_goal = if work.clients >= 10 { Goal::ReferenceAtMost(1.3) } else { Goal::None };
     vec![
@@ -73,7 +73,23 @@ pub fn row(bench: &Bench, work: Work) -> Vec<Row> {
     ]
 }
 
-fn run(bench: &Bench, kind: Kind, work: Work) -> Result<Sample> {
+/// What `--events` and `--status-file` cost where the log has most to do: our server with them, and
+/// without them in the place of the reference.
+pub fn records(bench: &Bench) -> Vec<Row> {
+    const OPTIONS: &[&str] = &["--events", "events", "--status-file", "status"];
+    let [work, ..] = WORK;
+    // The difference is less than that of two runs.
+    let runs = 3 * bench.runs;
+    let kinds = [Kind::Ours, Kind::Reference];
+    let series = bench.interleave_some(&kinds, [runs, 0], |kind| {
+        let options = if kind == Kind::Ours { OPTIONS } else { &[] };
+        run(bench, Kind::Ours, work, options)
+    });
+    let name = format!("throughput-{} with and without records", work.name);
+    vec![Row::new(name, "CPU ms/MB", &series, Goal::ReferenceAtMost(1.02), |s| s.cpu)]
+}
+
+fn run(bench: &Bench, kind: Kind, work: Work, options: &'static [&'static str]) -> Result<Sample> {
     let mebibytes = if bench.quick { work.mebibytes.div_ceil(4) } else { work.mebibytes };
     let blocks = (mebibytes << 20) / BLOCK;
     let plan = Plan {
@@ -81,6 +97,7 @@ fn run(bench: &Bench, kind: Kind, work: Work) -> Result<Sample> {
         log: work.log,
         clients: work.clients,
         interactive: false,
+        options,
         ..Plan::new(["emit", &blocks.to_string()])
     };
     let deadline = Instant::now() + PATIENCE;

@@ -46,6 +46,9 @@ _manage__procs() {
             manage__procs,logs)
                 cmd="manage__procs__subcmd__logs"
                 ;;
+            manage__procs,metrics)
+                cmd="manage__procs__subcmd__metrics"
+                ;;
             manage__procs,mode)
                 cmd="manage__procs__subcmd__mode"
                 ;;
@@ -73,6 +76,9 @@ _manage__procs() {
             manage__procs,upgrade)
                 cmd="manage__procs__subcmd__upgrade"
                 ;;
+            manage__procs,why)
+                cmd="manage__procs__subcmd__why"
+                ;;
             manage__procs,write-procs-cf)
                 cmd="manage__procs__subcmd__write__subcmd__procs__subcmd__cf"
                 ;;
@@ -83,7 +89,7 @@ _manage__procs() {
 
     case "${cmd}" in
         manage__procs)
-            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status events logs upgrade doctor write-procs-cf"
+            opts="-v -h -V --user --system --root --json --verbose --help --version add remove set edit enable disable start stop restart attach send mode kill list status why events logs metrics upgrade doctor write-procs-cf"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -398,6 +404,35 @@ _manage__procs() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        manage__subcmd__procs__subcmd__metrics)
+            opts="-v -h --textfile --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --textfile)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         manage__subcmd__procs__subcmd__mode)
             opts="-v -h --json --verbose --help on off oneshot"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -545,6 +580,20 @@ _manage__procs() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        manage__subcmd__procs__subcmd__why)
+            opts="-v -h --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

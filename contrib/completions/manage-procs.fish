@@ -46,8 +46,10 @@ complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "mode" -d 
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "kill" -d 'Kill the child, which is restarted in mode on'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "list" -d 'Show what is configured'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "status" -d 'Show what runs, without opening consoles'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "why" -d 'Tell what happened to an instance, who did it, and what to try'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "events" -d 'Show who did what and what happened, of all instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "logs" -d 'Show the output of instances'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "metrics" -d 'Print numbers of all instances for Prometheus'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "upgrade" -d 'Replace running servers by the program installed now'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "doctor" -d 'Check the configuration, and say what to do about each problem'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "write-procs-cf" -d 'Write a configuration for conserver'
@@ -127,6 +129,9 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l che
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s S -l since -d 'Only what happened since <time>, such as -1h or yesterday' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s U -l until -d 'Only what happened until <time>' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s f -l follow -d 'Keep printing new events'
@@ -145,6 +150,10 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l no-ti
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -l textfile -d 'Into <file>, for node_exporter\'s textfile collector' -r -F
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s t -l timeout -d 'How long to wait for each' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -l keep-going -d 'Do not stop at the first that can\'t be upgraded'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -l json -d 'Print JSON, for programs'
@@ -166,4 +175,4 @@ function __fish_manage_procs_instances
     $words[1] complete -- $words[2..] 2>/dev/null
 end
 
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach send mode kill list status events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach send mode kill list status why events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"

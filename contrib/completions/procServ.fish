@@ -32,6 +32,7 @@ complete -c procServ -l log-rotate -d 'begin a new log at <size>[,<keep>] bytes 
 complete -c procServ -l ready -d 'be ready when child says <text> (implies --notify)' -r -f
 complete -c procServ -l syslog -d 'send the console to syslog, too' -r -f
 complete -c procServ -l status-file -d 'keep <file> up to date with how things are, as JSON' -r -F
+complete -c procServ -l stop-input -d 'SIGTERM: type <text> to child first (^ for ctrl, \\r)' -r -f
 complete -c procServ -l user -d 'run the child as this user (server started as root)' -r -f -a "(__fish_complete_users)"
 complete -c procServ -l allow -d 'allow control connections from anywhere'
 complete -c procServ -s d -l debug -d 'debug mode (keeps child in foreground)'

@@ -11,8 +11,8 @@ use crate::config::control_char;
 use crate::config::endpoint::{Endpoint, EndpointError};
 use crate::config::listen::{ListenTarget, ListenUri};
 use crate::config::network::AllowedNetworks;
-use crate::config::{MessageStyle, OverlapOptions, Rotation};
-use crate::limits::{HISTORY_OPTION_MAX, LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE};
+use crate::config::{MessageStyle, OverlapOptions, Rotation, StopInput};
+use crate::limits::{HISTORY_OPTION_MAX, LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE, STOP_INPUT_WAIT};
 
 /// Returns `--history`, in bytes.
 pub(super) fn history(given: Matches) -> Result<usize, String> {
@@ -170,6 +170,21 @@ pub(super) fn overlap(
         grace: Duration::from_secs(grace.into()),
         command,
     }))
+}
+
+/// Returns `--stop-input` with the time that the child has after it.
+pub(super) fn stop_input(given: Matches, numbers: &Numbers) -> Result<Option<StopInput>, Vec<u8>> {
+    let Some(text) = given.value("stop-input") else {
+        return Ok(None);
+    };
+    let takes: &[u8] = br"--stop-input needs a text (^A to ^Z, ^^, \r \n \t \e \\ \^)";
+    let text = match control_char::parse_text(text.as_bytes()) {
+        Ok(text) if text.is_empty() => return Err(takes.to_vec()),
+        Ok(text) => text,
+        Err(escape) => return Err([takes, b", not '", escape, b"'"].concat()),
+    };
+    let wait = if numbers.grace_given { numbers.grace_period } else { STOP_INPUT_WAIT };
+    Ok(Some(StopInput { text, wait: Duration::from_secs(wait.into()) }))
 }
 
 /// Returns true if there is `--log-plain`.

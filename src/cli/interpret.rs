@@ -74,6 +74,7 @@ pub(super) fn config(
     let (controls, log) = endpoints(given, old_style)?;
     let listen = extensions::listen(given)?;
     let overlap = extensions::overlap(given, numbers)?;
+    let stop_input = extensions::stop_input(given, numbers)?;
     let rotation = extensions::log_rotate(given)?;
     let events_rotation = extensions::events_rotate(given)?;
     let commands = command_chars(given);
@@ -124,6 +125,7 @@ pub(super) fn config(
             kill_orphans: given.has("kill-orphans"),
             daemon_pid_file: path("child-pidfile"),
             overlap,
+            stop_input,
         },
         log: LogOptions {
             target: given.value("logfile").map(|file| match file {

@@ -96,6 +96,7 @@ pub fn definition() -> Command {
                 .num_args(0..=1)
                 .require_equals(true),
             value("status-file", "file", "keep <file> up to date with how things are, as JSON"),
+            value("stop-input", "text", "SIGTERM: type <text> to child first (^ for ctrl, \\r)"),
             flag("signal-status", "exit with 128+N if signal N killed the last child"),
             value("user", "name", "run the child as this user (server started as root)")
                 .value_hint(ValueHint::Username),

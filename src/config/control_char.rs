@@ -23,6 +23,40 @@ pub fn parse_list(text: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
+/// Returns the bytes of a text with control characters in caret notation and with the escapes `\r`,
+/// `\n`, `\t`, `\e` (ESC), `\\` and `\^`.
+///
+/// # Errors
+///
+/// If the text has another escape, or a caret that no control character follows: the escape.
+pub fn parse_text(text: &[u8]) -> Result<Vec<u8>, &[u8]> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let [first, tail @ ..] = rest {
+        let (byte, count) = match (first, tail.first()) {
+            (b'^', Some(b'^')) => (Some(b'^'), 2),
+            (b'^', letter) => (letter.copied().and_then(control), 2),
+            (b'\\', letter) => (letter.copied().and_then(escaped), 2),
+            (&byte, _) => (Some(byte), 1),
+        };
+        let (escape, behind) = rest.split_at(count.min(rest.len()));
+        bytes.push(byte.ok_or(escape)?);
+        rest = behind;
+    }
+    Ok(bytes)
+}
+
+fn escaped(letter: u8) -> Option<u8> {
+    match letter {
+        b'r' => Some(b'\r'),
+        b'n' => Some(b'\n'),
+        b't' => Some(b'\t'),
+        b'e' => Some(0x1b),
+        b'\\' | b'^' => Some(letter),
+        _ => None,
+    }
+}
+
 /// Returns `byte` as the greeting shows it: a control character as `^` and its letter, any other
 /// byte as itself.
 #[must_use]
@@ -93,6 +127,30 @@ mod tests {
         assert_eq!(to_caret(0x7f), b"^?");
         assert_eq!(to_caret(b'^'), b"^");
         assert_eq!(to_caret(0xe9), [0xe9]);
+    }
+
+    #[test]
+    fn texts_have_escapes() {
+        for (text, bytes) in [
+            (&b"exit\\r"[..], &b"exit\r"[..]),
+            (b"^Uexit^M", b"\x15exit\r"),
+            (b"\\e:wq\\n\\t", b"\x1b:wq\n\t"),
+            (b"\\\\^^\\^^@", b"\\^^\0"),
+            (b"^\\r^?\xff", b"\x1cr\x7f\xff"),
+            (b"", b""),
+        ] {
+            assert_eq!(parse_text(text), Ok(bytes.to_vec()), "{}", text.escape_ascii());
+        }
+        for (text, wrong) in [
+            (&b"a\\x"[..], &b"\\x"[..]),
+            (b"\\", b"\\"),
+            (b"\\R", b"\\R"),
+            (b"exit^", b"^"),
+            (b"^1", b"^1"),
+            (b"\\0", b"\\0"),
+        ] {
+            assert_eq!(parse_text(text), Err(wrong), "{}", text.escape_ascii());
+        }
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use crate::config::c_number;
 
 /// The size of `sun_path` on Linux (unix(7)). The name of a socket is shorter, with the `@` of an
 /// abstract one.
-const SUN_PATH_SIZE: usize = 108;
+pub(crate) const SUN_PATH_SIZE: usize = 108;
 
 /// An address where clients connect, and the protocol there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -137,6 +137,15 @@ pub struct OverlapOptions {
     pub command: Option<u8>,
 }
 
+/// `--stop-input`: what is typed to the child at SIGTERM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopInput {
+    /// The bytes to type; not empty.
+    pub text: Vec<u8>,
+    /// The child then has so long to end before it is sent the kill signal.
+    pub wait: Duration,
+}
+
 /// The meaning of a whole command line.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -228,6 +237,8 @@ pub struct RestartPolicy {
     pub daemon_pid_file: Option<PathBuf>,
     /// `--overlap`, with the options that belong to it.
     pub overlap: Option<OverlapOptions>,
+    /// `--stop-input`, with the time that `--grace-period` gives it.
+    pub stop_input: Option<StopInput>,
 }
 
 impl Default for RestartPolicy {
@@ -244,6 +255,7 @@ impl Default for RestartPolicy {
             kill_orphans: false,
             daemon_pid_file: None,
             overlap: None,
+            stop_input: None,
         }
     }
 }

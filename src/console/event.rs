@@ -11,6 +11,11 @@ pub use crate::sys::process::exit_status::ExitStatus;
 #[cbor(transparent)]
 pub struct ClientId(#[n(0)] pub u64);
 
+impl ClientId {
+    /// Stands for the server itself where input has a sender. No client has it.
+    pub const SERVER: ClientId = ClientId(u64::MAX);
+}
+
 /// What a client may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]

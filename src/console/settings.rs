@@ -6,7 +6,7 @@ use super::child::restart_delay::{self, RestartDelay};
 use super::child::supervisor::Policy;
 use super::clock::{Timestamps, UnixTime};
 use super::event::{ClientKind, Role};
-use super::stream::reader::Encoding;
+use super::stream::encode::Encoding;
 use crate::config::time_format::has_fraction;
 use crate::config::{ChildOptions, ConsoleOptions, LogOptions, LogTarget, RestartPolicy};
 use crate::telnet::LineEnds;

@@ -17,7 +17,7 @@ use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
 use super::child::recent_restarts::RecentRestarts;
 use super::child::supervisor::Supervisor;
-use super::clients::backpressure::Backpressure;
+use super::clients::backpressure::{Backpressure, Progress};
 use super::clients::client::Client;
 use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
@@ -25,7 +25,8 @@ use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
 use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
-use super::stream::reader::{Encoding, ReaderSnapshot, StreamReader};
+use super::stream::encode::Encoding;
+use super::stream::reader::{ReaderSnapshot, StreamReader};
 use super::stream::ring::Ring;
 use super::subsystem::{self, SubsystemSet, TroubleSnapshot};
 use super::{Console, Settings};
@@ -94,6 +95,8 @@ struct ClientSnapshot {
     backpressure: Backpressure,
     #[cbor(n(8), default)]
     commands: CommandRate,
+    #[cbor(n(9), default)]
+    progress: Progress,
 }
 
 impl Snapshot {
@@ -203,6 +206,7 @@ impl Console {
             taken: client.taken,
             backpressure: client.backpressure,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
+            progress: client.progress,
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
@@ -266,6 +270,7 @@ impl Console {
             taken: 0,
             backpressure: Backpressure::None,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
+            progress: Progress::default(),
         });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
@@ -372,11 +377,12 @@ fn restore_client(
     head: u64,
 ) -> Result<Client, InvalidSnapshot> {
     let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
+    let progress = snapshot.progress;
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }
     let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
     // A larger number means the same.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure })
+    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, progress })
 }

@@ -311,6 +311,9 @@ pub struct HistoryState {
     /// The last server that came to no orderly end.
     #[n(5)]
     pub last_server: Option<String>,
+    /// Bytes of output that clients were not sent, as they read too slowly.
+    #[cbor(n(6), default)]
+    pub skipped: u64,
 }
 
 /// What the records know of a child that runs.

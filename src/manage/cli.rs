@@ -61,8 +61,19 @@ pub fn definition() -> Command {
                 .hide_possible_values(true)
                 .help("Order: name, state, up, restarts"),
         ]),
+        Command::new("why")
+            .about("Tell what happened to an instance, who did it, and what to try")
+            .arg(name()),
         events(),
         logs(),
+        Command::new("metrics").about("Print numbers of all instances for Prometheus").arg(
+            Arg::new("textfile")
+                .long("textfile")
+                .value_name("file")
+                .value_hint(ValueHint::FilePath)
+                .value_parser(value_parser!(PathBuf))
+                .help("Into <file>, for node_exporter's textfile collector"),
+        ),
         upgrade(),
         Command::new("doctor")
             .about("Check the configuration, and say what to do about each problem"),

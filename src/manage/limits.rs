@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Files of this size, in bytes, and larger ones are not read: a thousand instances need far less.
 pub(crate) const FILE_MAX: u64 = 4 << 20;
 
+/// What systemd waits for the end of a server beyond the times that its child has: for processes that
+/// SIGKILL does not end, and for logs that are not written yet.
+pub(crate) const STOP_MARGIN: Duration = Duration::from_secs(30);
+
 /// How deep references in a value of a configuration file may be nested: Python's limit.
 pub(crate) const REFERENCES_MAX: usize = 10;
 
@@ -82,12 +86,21 @@ pub(crate) const SHOWN_AT_ONCE: usize = 100;
 /// while systemd reloads.
 pub(crate) const SYSTEMCTL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How far back the journal is asked for what it has dropped: as far as restarts are counted.
+pub(crate) const JOURNAL_SINCE: Duration = Duration::from_secs(24 * 3600);
+
+/// How many entries of the journal are read for that. An instance that writes too much has one each 30
+/// seconds.
+pub(crate) const JOURNAL_ENTRIES: usize = 10_000;
+
+/// How long journalctl may take to find them: an index leads there. More is not known then.
+pub(crate) const JOURNAL_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long after its start a unit is looked at. systemd calls a unit started when there is a
 /// process, which may fail to become the user or to execute the server.
 pub(crate) const START_SETTLE: Duration = Duration::from_millis(200);
 
-/// A child that on average has lived for less than this, in seconds and beside the time between two
-/// starts, is in a crash loop.
+/// A child whose predecessors have lived for less than this, in seconds, is in a crash loop.
 pub(crate) const CRASH_LOOP_LIFE: u64 = 60;
 
 /// The width of a terminal for which tables are made.
@@ -95,9 +108,6 @@ pub(crate) const LINE_MAX: usize = 80;
 
 /// A server that is younger may not have written its status file yet.
 pub(crate) const STATUS_FILE_LATE: Duration = Duration::from_secs(1);
-
-/// After so many restarts a child can be in a crash loop.
-pub(crate) const CRASH_LOOP_RESTARTS: u64 = 3;
 
 /// A disk with less room than this, in bytes, is full.
 pub(crate) const ROOM_MIN: u64 = 1 << 20;
@@ -114,6 +124,9 @@ pub(crate) const WORKER_STACK: usize = 1 << 20;
 /// How many characters of a message are shown. A path has up to 4095.
 pub(crate) const MESSAGE_MAX: usize = 1000;
 
+/// How many characters the value of a label of `metrics` has. A name of an instance has fewer.
+pub(crate) const LABEL_MAX: usize = 200;
+
 /// How many bytes of one file are read at a time from its end. What is read is also parsed.
 pub(crate) const TAIL_CHUNK: usize = 16 << 10;
 
@@ -123,6 +136,15 @@ pub(crate) const TAILS_MAX: usize = 128 << 20;
 /// How many bytes of the files of one instance are kept at least, however many instances there are.
 pub(crate) const TAIL_MIN: usize = 256 << 10;
 
+/// How many bytes of a log file are searched at a time.
+pub(crate) const LOG_CHUNK: usize = 64 << 10;
+
+/// A line of a log file that is longer than this, in bytes, is cut: there may be no end to it.
+pub(crate) const LOG_LINE_MAX: usize = 1 << 20;
+
+/// How long the next bytes of a log file may take, which a program may have to decompress.
+pub(crate) const LOG_SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How often files are looked at that a command follows.
 pub(crate) const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -131,3 +153,24 @@ pub(crate) const FOLLOW_LINES: usize = 10;
 
 /// How many lines `logs` shows if it is not told: a few screens.
 pub(crate) const LOG_LINES: usize = 100;
+
+/// How many lines of a child are shown before its end: what fits on a screen for three ends.
+pub(crate) const LAST_LINES: usize = 10;
+
+/// How many entries of the journal are read for these lines. The server itself says ten lines at each
+/// end and start.
+pub(crate) const LAST_LINES_JOURNAL: usize = 500;
+
+/// How long coredumpctl may take to list the core dumps of one unit.
+pub(crate) const COREDUMPCTL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much later than the end of its process a core dump may be recorded: systemd-coredump records the
+/// time at which it was called, in whole seconds.
+pub(crate) const CORE_LATE: Duration = Duration::from_secs(2);
+
+/// How many ends `why` shows: as many as a status file keeps.
+pub(crate) const ENDS_SHOWN: usize = 3;
+
+/// An end that is older than this is no reason to do anything about an instance that runs, and no news
+/// to `doctor`.
+pub(crate) const RECENT_END: Duration = Duration::from_secs(24 * 3600);

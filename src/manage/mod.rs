@@ -12,6 +12,7 @@
 //! | [`registry::edit`] | changes of configuration files |
 //! | [`registry::pattern`] | patterns of names |
 //! | [`registry::sysroot`] | paths below `--root` |
+//! | [`bounded`] | work that may never end, such as reading a disk that hangs |
 //! | [`files`] | reading files that other users may have put in place |
 //! | [`output`] | what commands print |
 //! | [`limits`] | every size and timeout |
@@ -22,13 +23,14 @@
 //! | [`mod@commands::add`], [`commands::remove`], [`commands::edit`], [`commands::enable`], [`commands::control`] | commands that change something |
 //! | [`inspect`] | the running servers and their children |
 //! | [`timestamp`] | times as users write them |
-//! | [`commands::list`], [`commands::status`], [`commands::events`], [`commands::logs`], [`commands::doctor`] | commands that change nothing |
+//! | [`commands::list`], [`commands::status`], [`commands::why`], [`commands::events`], [`commands::logs`], [`commands::metrics`], [`commands::doctor`] | commands that change nothing |
 //! | [`commands::attach`] | connects the user's terminal with a console |
-//! | [`commands::attach::send`], [`commands::request`] | types a line; sets the restart mode, kills the child |
-//! | [`commands::upgrade`] | replaces the program of running servers |
+//! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
+//! | [`commands::control::upgrade`] | replaces the program of running servers |
 //! | [`commands::complete`] | names of instances, for shells |
 //! | [`commands::conserver`] | writes a configuration for conserver |
 
+pub(crate) mod bounded;
 pub mod cli;
 pub(crate) mod commands;
 pub(crate) mod error;
@@ -47,8 +49,8 @@ use clap::ArgMatches;
 use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
-    add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, pager,
-    remove, request, status, upgrade,
+    add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, metrics,
+    pager, remove, status, why,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -145,18 +147,21 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
+        "why" => why::why(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
-        "mode" => request::mode(&registry, arguments, is_default, json),
-        "kill" => request::kill(&registry, arguments, is_default, json),
+        "metrics" => metrics::metrics(&registry, arguments, is_default, json),
+        "mode" => control::request::mode(&registry, arguments, is_default, json),
+        "kill" => control::request::kill(&registry, arguments, is_default, json),
         "send" => attach::send::send(&registry, arguments, is_default),
-        "upgrade" => upgrade::upgrade(&registry, arguments, json),
+        "upgrade" => control::upgrade::upgrade(&registry, arguments, json),
         "doctor" => doctor::doctor(&registry, json),
         "write-procs-cf" => conserver::write(&registry, arguments, json),
         _ => Err(CommandError::usage(format!("no such command: {name}"))),
     };
     match name {
-        "add" | "events" | "logs" | "set" | "status" | "upgrade" | "doctor" => left_behind(run),
-        _ => run(),
+        // An editor may live on at the interrupt key, and its parent then, too.
+        "edit" => run(),
+        _ => left_behind(run),
     }
 }

@@ -1,7 +1,9 @@
 //! What commands print.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::Value;
 
 use super::error::CommandError;
@@ -24,6 +26,13 @@ pub(crate) fn print(text: &str) -> Result<(), CommandError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Returns false if the reader of standard output has ended.
+pub(crate) fn is_read() -> bool {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(count) if count > 0)
 }
 
 /// Writes a value to standard output, over several lines.
@@ -66,6 +75,19 @@ pub(crate) fn is_harmful(letter: char) -> bool {
     matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Formats a number with a comma between thousands.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Formats a length of time by its two largest units.
 pub(crate) fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
@@ -85,6 +107,17 @@ pub(crate) fn age(seconds: u64) -> String {
         (0, 0, _) => format!("{minutes}m"),
         (0, ..) => format!("{hours}h"),
         _ => format!("{days}d"),
+    }
+}
+
+/// Formats a number of bytes. Large ones are rounded.
+pub(crate) fn size(bytes: u64) -> String {
+    let (kib, mib, gib) = (bytes >> 10, bytes >> 20, bytes >> 30);
+    match (gib, mib, kib) {
+        (0, 0, 0..10) => format!("{bytes} bytes"),
+        (0, 0..10, _) => format!("{kib} KiB"),
+        (0..10, ..) => format!("{mib} MiB"),
+        _ => format!("{gib} GiB"),
     }
 }
 
@@ -118,11 +151,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_have_commas() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_974_212, "1,974,212")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
     fn lengths_of_time() {
         for (seconds, long, short) in
             [(0, "0s", "0s"), (61, "1m01s", "1m"), (3600, "1h00m", "1h"), (90_061, "1d01h", "1d")]
         {
             assert_eq!((span(seconds).as_str(), age(seconds).as_str()), (long, short));
         }
+    }
+
+    #[test]
+    fn sizes() {
+        let sizes = [0, 10_239, 10_240, 10 << 20, 10 << 30, u64::MAX].map(size);
+        let expected = ["0 bytes", "10239 bytes", "10 KiB", "10 MiB", "10 GiB", "17179869183 GiB"];
+        assert_eq!(sizes, expected);
     }
 }

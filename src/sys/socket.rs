@@ -1,11 +1,14 @@
 //! Sockets, where systems differ.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::SocketAddr;
 
 use nix::libc;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, socket};
+
+#[cfg(target_os = "linux")]
+use super::cerr;
 
 /// The largest backlog that the system allows (listen(2)). `SOMAXCONN` of some C libraries is an
 /// older, smaller limit.
@@ -34,6 +37,29 @@ pub(crate) fn open(family: AddressFamily, kind: SockType) -> io::Result<OwnedFd>
     let socket = socket(family, kind, SockFlag::empty(), None)?;
     fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(socket)
+}
+
+/// Returns how many bytes of a connection's output its peer has not read (SIOCOUTQ of unix(7)), or, of
+/// a TCP connection, the peer's kernel has not acknowledged (tcp(7)). A Unix socket counts the
+/// memory that the bytes take.
+///
+/// # Errors
+/// Those of ioctl(2).
+#[cfg(target_os = "linux")]
+pub(crate) fn unread(connection: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ, which is the same number, writes an int.
+    cerr(unsafe { libc::ioctl(connection.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// This system does not tell.
+///
+/// # Errors
+/// Always `ENOTSUP`.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unread(_connection: BorrowedFd<'_>) -> io::Result<usize> {
+    Err(io::Error::from_raw_os_error(libc::ENOTSUP))
 }
 
 /// Returns true if the same message may go through a little later: its receiver has not taken the

@@ -271,7 +271,7 @@ fn zsh_completes_instances() {
     let file = fs::read_to_string(Path::new(DIRECTORY).join("_manage-procs")).unwrap();
     assert_eq!(
         file.matches(":_manage-procs_instances'").count(),
-        file.matches("pattern -- ").count() + 7
+        file.matches("pattern -- ").count() + 8
     );
 }
 

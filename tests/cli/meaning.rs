@@ -301,7 +301,8 @@ fn forms(option: &str) -> &'static [&'static str] {
         "allow-from" => &["10.0.0.0/N", "N.0.0.0", "::/N"],
         "autorestartcmd" | "chdir" | "child-pidfile" | "compat" | "crlf" | "events" | "exec"
         | "ignore" | "info-file" | "killcmd" | "logfile" | "logoutcmd" | "logstamp" | "name"
-        | "pidfile" | "ready" | "reloadcmd" | "status-file" | "syslog" | "timefmt" | "user" => &[],
+        | "pidfile" | "ready" | "reloadcmd" | "status-file" | "stop-input" | "syslog"
+        | "timefmt" | "user" => &[],
         _ => panic!("is there a number in --{option}?"),
     }
 }

@@ -42,7 +42,7 @@ run() {
 }
 says() { grep -q -e "$1" "$scratch/said"; }
 procs() { in_systemd manage-procs "$@"; }
-runs() { procs status "$1" | grep -q "^$1 *running "; }
+runs() { procs status --wide "$1" | grep -q "^$1 *running "; }
 # A person at a terminal.
 dialogue() { TERM=vt100 expect -f "$here/dialogue.exp" "$@" >>"$scratch/dialogue.out" 2>&1; }
 typed() { dialogue "$2" nsenter -t "$init" --mount --pid --cgroup --root --wd env HOME=/root bash -c "$1"; }
@@ -129,7 +129,7 @@ check "groups" run "security: Operators without root 2"
 check "an operator may" within 10 restarts anna
 check "others may not" not restarts ben
 check "nor anything else" not as anna systemctl restart ioc1
-check "status, as the user has none of that name" eval 'as anna manage-procs status ioc2 2>"$scratch/complaints" | grep -q "^ioc2 "'
+check "status, as the user has none of that name" eval 'as anna manage-procs status --wide ioc2 2>"$scratch/complaints" | grep -q "^ioc2 "'
 check "which is said" grep -q 'user anna has no instance ioc2: --system is assumed' "$scratch/complaints"
 check "nor another verb" not as anna systemctl kill procserv-ioc2
 check "status" eval 'as anna manage-procs --system status | grep -q "^ioc2 "'

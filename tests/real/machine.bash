@@ -31,6 +31,23 @@ UNIT
 
 install "$PROCSERV_BIN" "$root/usr/local/bin/procServ"
 
+# install_tools: the programs as packages install them, with the links and generators of manage-procs.
+# $manage is the one that is not installed.
+install_tools() {
+    local kind
+    manage=$(dirname "$PROCSERV_BIN")/manage-procs
+    [ -x "$manage" ] || missing "$manage"
+    PATH=/usr/local/bin:$PATH
+    rm "$root/usr/local/bin/procServ"
+    install "$PROCSERV_BIN" "$manage" "$contrib/links/procServ-launcher" "$root/usr/bin/"
+    for kind in system user; do
+        install -D "$contrib/links/systemd-procserv-generator-$kind" \
+            "$root/usr/lib/systemd/$kind-generators/systemd-procserv-generator-$kind"
+    done
+    mkdir -p "$root/etc/procServ.d"
+}
+procs() { in_systemd manage-procs "$@"; }
+
 in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd "$@"; }
 is_up() {
     init=$(cat "/proc/$unshare/task/$unshare/children") && init=${init%% *} &&

@@ -5,21 +5,8 @@
 need ps
 . "$here/machine.bash"
 
-manage=$(dirname "$PROCSERV_BIN")/manage-procs
-[ -x "$manage" ] || missing "$manage"
-PATH=/usr/local/bin:$PATH
-
-# As packages install them.
-bin=$root/usr/bin
-install "$PROCSERV_BIN" "$bin/procServ"
-rm -f "$root/usr/local/bin/procServ"
-install "$manage" "$bin/manage-procs"
-install "$contrib/links/procServ-launcher" "$bin/"
-for kind in system user; do
-    install -D "$contrib/links/systemd-procserv-generator-$kind" \
-        "$root/usr/lib/systemd/$kind-generators/systemd-procserv-generator-$kind"
-done
-mkdir -p "$root/etc/conserver" "$root/etc/procServ.d"
+install_tools
+mkdir -p "$root/etc/conserver"
 cat >"$root/etc/procServ.conf" <<'CONF'
 [by-hand]
 command = sh -c 'echo "I am $IOCNAME, $PROCSERV_NAME"; exec cat'
@@ -42,11 +29,10 @@ user = %%i
 command = 'cat
 CONF
 
-procs() { in_systemd manage-procs "$@"; }
 diagnosis=$scratch/said
 says() { grep -q -e "$1" "$scratch/said"; }
 said() { procs "$@" >"$scratch/said" 2>&1; }
-state() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
+state() { procs status --wide "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
 runs() { [ "$(state "$1")" = running ]; }
 field() { procs status --json "$1" 2>/dev/null | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p"; }
 child() { field "$1" child_pid; }
@@ -162,3 +148,18 @@ check "200" procs add --from /tmp/many
 check "are known" [ "$(property procserv-many-200.service LoadState)" = loaded ]
 check "and wanted" wanted many-1
 finish
+
+### A group controls, and everybody watches
+printf '[roles]\ncommand = sh\ncontrol_group = daemon\n' >"$root/etc/procServ.d/roles.conf"
+check "an instance for a group" procs start roles
+rights() { in_systemd stat -c %a:%G /run/procserv-roles/control /run/procserv-roles/raw /run/procserv-roles/api | sort -u; }
+check "gives it the sockets" within 10 eval '[ "$(rights)" = 660:daemon ]'
+check "but that to watch" [ "$(in_systemd stat -c %a /run/procserv-roles/view)" = 666 ]
+as_group() { in_systemd setpriv --reuid daemon --regid "$1" --clear-groups manage-procs --system "${@:2}"; }
+check "a member types" eval 'printf "echo $((40 + 2))1\r\4" | as_group daemon attach roles | grep -q 421'
+check "nobody else does" eval '! as_group nogroup send roles "echo no" </dev/null'
+check "nor by a pipe" eval '! as_group nogroup attach roles </dev/null'
+watched() { in_systemd timeout 3 setpriv --reuid daemon --regid nogroup --clear-groups \
+    script -qec "manage-procs --system attach roles" /dev/null </dev/null; }
+check "everybody watches" eval 'watched | grep -q "you may watch, but have no permission to type"'
+check "doctor has nothing to say" eval '! procs doctor | grep -q "^roles:"'

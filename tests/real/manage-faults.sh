@@ -4,21 +4,7 @@
 need ps expect
 . "$here/machine.bash"
 
-manage=$(dirname "$PROCSERV_BIN")/manage-procs
-[ -x "$manage" ] || missing "$manage"
-PATH=/usr/local/bin:$PATH
-
-# As packages install them.
-bin=$root/usr/bin
-install "$PROCSERV_BIN" "$bin/procServ"
-rm -f "$root/usr/local/bin/procServ"
-install "$manage" "$bin/manage-procs"
-install "$contrib/links/procServ-launcher" "$bin/"
-for kind in system user; do
-    install -D "$contrib/links/systemd-procserv-generator-$kind" \
-        "$root/usr/lib/systemd/$kind-generators/systemd-procserv-generator-$kind"
-done
-mkdir -p "$root/etc/procServ.d"
+install_tools
 for name in no-user no-group no-dir loop fine; do
     printf '[%s]\ncommand = cat\nuser = nobody\n' $name >"$root/etc/procServ.d/$name.conf"
 done
@@ -27,10 +13,9 @@ echo 'group = no-such-group' >>"$root/etc/procServ.d/no-group.conf"
 echo 'chdir = /no/such/directory' >>"$root/etc/procServ.d/no-dir.conf"
 echo 'options = --no-such-option' >>"$root/etc/procServ.d/loop.conf"
 
-procs() { in_systemd manage-procs "$@"; }
 said() { procs "$@" >"$scratch/said" 2>&1; }
 says() { grep -q -e "$1" "$scratch/said"; }
-state() { procs status "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
+state() { procs status --wide "$1" 2>/dev/null | awk 'NR == 2 { print $2 }'; }
 runs() { [ "$(state "$1")" = running ]; }
 field() { procs status --json "$1" 2>/dev/null | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p"; }
 server() { field "$1" server_pid; }
@@ -63,6 +48,19 @@ check "the link leads to a unit again" not told 'linked: .*is a link to'
 in_systemd kill -STOP "$(server fine)"
 check "a stopped server is found" told '^fine: its server (PID [0-9]*) is stopped'
 in_systemd kill -CONT "$(server fine)"
+
+# More output than the journal takes.
+mkdir -p "$root/etc/systemd/system/procserv-noisy.service.d"
+printf '[Service]\nLogRateLimitBurst=100\nLogRateLimitIntervalSec=1s\n' \
+    >"$root/etc/systemd/system/procserv-noisy.service.d/rate.conf"
+procs add -f -C / -U nobody noisy sh -c 'seq 5000; sleep 2; echo later; exec cat'
+procs start noisy
+dropped() { procs status --wide noisy | grep -q '! journal dropped [0-9]*,[0-9]* lines'; }
+check "what the journal drops is counted" within 20 dropped
+check "doctor knows what to do" eval 'told "^noisy: the journal has dropped" && says "LogRateLimitBurst="'
+check "others are not concerned" eval 'procs status --json fine | grep -q "\"journal_dropped\": 0"'
+check "logs have it in its place" eval 'procs logs -n all noisy | grep -A 1 "Suppressed [0-9]* messages from procserv-noisy" |
+    grep -q later'
 
 # The user of an instance writes its info file.
 pid=$(server fine)

@@ -6,23 +6,9 @@ need expect socat useradd conserver setpriv
 . "$here/machine.bash"
 
 tutorial=$here/../../docs/tutorial.md
-manage=$(dirname "$PROCSERV_BIN")/manage-procs
-[ -x "$manage" ] || missing "$manage"
-PATH=/usr/local/bin:$PATH
-
-# As packages install them.
-bin=$root/usr/bin
-install "$PROCSERV_BIN" "$bin/procServ"
-rm -f "$root/usr/local/bin/procServ"
-install "$manage" "$bin/manage-procs"
-install "$contrib/links/procServ-launcher" "$bin/"
-for kind in system user; do
-    install -D "$contrib/links/systemd-procserv-generator-$kind" \
-        "$root/usr/lib/systemd/$kind-generators/systemd-procserv-generator-$kind"
-done
+install_tools
 mkdir -p "$root/etc/conserver"
 # One that nobody has added: the generator makes its unit.
-mkdir -p "$root/etc/procServ.d"
 printf '[by-hand]\ncommand = cat\nuser = daemon\n' >"$root/etc/procServ.conf"
 
 # Each block is a command of its own, in a file of the name of its section and its number there.
@@ -44,9 +30,8 @@ run() {
 diagnosis="$scratch/said $scratch/all.out"
 says() { grep -q -e "$1" "$scratch/said"; }
 quiet() { [ ! -s "$scratch/complaints" ]; }
-procs() { in_systemd manage-procs "$@"; }
 # state NAME...: as status has it.
-states() { procs status "$@" | awk 'NR > 1 { print $2 }' | sort | uniq -c | awk '{ print $2 $1 }' | tr '\n' ' '; }
+states() { procs status --wide "$@" | awk 'NR > 1 { print $2 }' | sort | uniq -c | awk '{ print $2 $1 }' | tr '\n' ' '; }
 are() { [ "$(states "${@:2}")" = "$1 " ]; }
 field() { procs status --json "$1" | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p"; }
 child() { field "$1" child_pid; }
@@ -67,11 +52,11 @@ check "and is gone" procs remove late
 
 in_systemd chmod 700 /run/procserv-by-hand
 check "what others hide is not called stopped" eval 'in_systemd setpriv --reuid nobody --clear-groups \
-    manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
+    manage-procs --system status --wide by-hand | grep -q "^by-hand *hidden"'
 in_systemd chmod 755 /run/procserv-by-hand
 in_systemd mount -o remount,hidepid=invisible /proc
 check "nor dead, whose process is hidden" eval 'in_systemd setpriv --reuid nobody --regid nogroup --clear-groups \
-    manage-procs --system status by-hand | grep -q "^by-hand *hidden"'
+    manage-procs --system status --wide by-hand | grep -q "^by-hand *hidden"'
 in_systemd mount -o remount,hidepid=off /proc
 
 check "a name with a colon" procs add -A -C /tmp LI20:IOC-1 cat
@@ -159,8 +144,8 @@ attached=$!
 exec 7>"$scratch/keys"
 check "attached" within 10 grep -q 'plus you' "$scratch/console"
 before=$(server ioc1),$(child ioc1)
-cp "$bin/procServ" "$bin/procServ.new"
-mv "$bin/procServ.new" "$bin/procServ"
+cp "$root/usr/bin/procServ" "$root/usr/bin/procServ.new"
+mv "$root/usr/bin/procServ.new" "$root/usr/bin/procServ"
 check "upgrade" run "Upgrade to a new version 1"
 check "all but the one that is down" says '^ioc99: upgraded: '
 check "one is down" says '^ioc8: stopped: '

@@ -96,6 +96,7 @@ $doc/docs/differences.md
 $doc/docs/events.md
 $doc/docs/manage-procs.md
 $doc/docs/migrating.md
+$doc/docs/monitoring.md
 $doc/docs/pictures/console.svg
 $doc/docs/pictures/status.svg
 $doc/docs/procserv.md
@@ -108,6 +109,10 @@ $doc/docs/upgrade.md
 $doc/examples/conserver/conserver.cf
 $doc/examples/logrotate/procServ
 $doc/examples/polkit/50-procserv.rules
+$doc/examples/prometheus/procserv-dashboard.json
+$doc/examples/prometheus/procserv-metrics.service
+$doc/examples/prometheus/procserv-metrics.timer
+$doc/examples/prometheus/procserv.rules.yml
 $doc/examples/systemd/ioc-fdstore@.service
 $doc/examples/systemd/ioc-notify@.service
 $doc/examples/systemd/ioc-socket@.service
@@ -124,7 +129,7 @@ $doc/examples/systemd/web-overlap@.service
 /usr/share/zsh/vendor-completions/_procServ" ]
 check "dpkg --verify" [ -z "$(in_root dpkg --verify procserv-ng 2>&1)" ]
 check "the examples are those of contrib" eval '
-    for part in systemd conserver logrotate polkit; do
+    for part in systemd conserver logrotate polkit prometheus; do
         diff -r "contrib/$part" "$root$doc/examples/$part" || exit 1
     done'
 check "the man page is there" eval \
@@ -225,6 +230,7 @@ $doc/docs/differences.md
 $doc/docs/events.md
 $doc/docs/manage-procs.md
 $doc/docs/migrating.md
+$doc/docs/monitoring.md
 $doc/docs/pictures/console.svg
 $doc/docs/pictures/status.svg
 $doc/docs/procserv.md
@@ -236,6 +242,10 @@ $doc/docs/tutorial.md
 $doc/docs/upgrade.md
 $doc/logrotate/procServ
 $doc/polkit/50-procserv.rules
+$doc/prometheus/procserv-dashboard.json
+$doc/prometheus/procserv-metrics.service
+$doc/prometheus/procserv-metrics.timer
+$doc/prometheus/procserv.rules.yml
 $doc/systemd/ioc-fdstore@.service
 $doc/systemd/ioc-notify@.service
 $doc/systemd/ioc-socket@.service

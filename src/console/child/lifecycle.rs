@@ -8,7 +8,7 @@
 //! | `Running` | `ended` | `NoChild` or `CleaningUp` |
 //! | | `begin_replacement` | `Replacing` |
 //! | | `await_daemon` | `AwaitingDaemon` |
-//! | | `begin_shutdown` | `Leaving` |
+//! | | `begin_stop`, `begin_shutdown` | `Leaving` |
 //! | `Replacing` | `started`, `cancel_replacement` | `Running` |
 //! | `AwaitingDaemon` | `daemon_found` | `Running` |
 //! | | `ended` | `CleaningUp` |
@@ -64,9 +64,12 @@ pub(super) enum Lifecycle {
         /// True if the child has been sent SIGKILL.
         #[n(1)]
         killed: bool,
-        /// When SIGKILL is due, or, after it, the exit without the child.
+        /// When the kill signal or SIGKILL is due, or, after SIGKILL, the exit without the child.
         #[n(2)]
         until: Monotonic,
+        /// True if the child was typed the text of `--stop-input` and has not been sent the kill signal.
+        #[cbor(n(3), default)]
+        asked: bool,
     },
     /// The child's first process has ended as that of a daemon does, and the daemon is not known yet.
     #[n(4)]

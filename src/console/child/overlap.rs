@@ -178,8 +178,8 @@ impl Console {
 
     /// The new child says that it is ready.
     pub(crate) fn child_ready(&mut self, now: Timestamps) {
-        if self.overlap.is_on_trial() && !self.supervisor.is_leaving() {
-            self.terminate_old(now);
+        if !self.supervisor.is_leaving() {
+            self.end_trial(now);
         }
     }
 
@@ -206,6 +206,13 @@ impl Console {
             old.until = None;
             self.effects.push_back(Effect::Signal(ChildSlot::Old, SIGKILL));
         } else {
+            self.terminate_old(now);
+        }
+    }
+
+    /// Ends the trial of the new child, if it is on trial: the old child is told to end.
+    pub(crate) fn end_trial(&mut self, now: Timestamps) {
+        if self.overlap.is_on_trial() {
             self.terminate_old(now);
         }
     }

@@ -1,10 +1,10 @@
 //! The end of the child, and the server's exit.
 
 use super::supervisor::Action;
-use crate::config::RestartPolicy;
+use crate::config::{RestartPolicy, StopInput};
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
-use crate::console::event::{ChildSlot, Effect, ExitStatus};
+use crate::console::event::{ChildSlot, ClientId, Effect, ExitStatus};
 use crate::console::{Console, SIGKILL, messages};
 
 impl Console {
@@ -12,6 +12,7 @@ impl Console {
     pub(crate) fn act(&mut self, action: Action, now: Timestamps) {
         match action {
             Action::Start => self.effects.push_back(Effect::Spawn),
+            Action::EndStop => self.kill_and_exit(now),
             Action::Kill => self.signal(SIGKILL),
             Action::Exit(code) => {
                 self.flush(now);
@@ -67,6 +68,8 @@ impl Console {
         match slot {
             // A daemon closes its terminal.
             ChildSlot::Current if self.settings.daemonizes() => {}
+            // A child that was asked to end has its time for what it does last.
+            ChildSlot::Current if self.supervisor.is_stopping() => {}
             ChildSlot::Current => {
                 self.cancel_replacement();
                 let child = self.supervisor.running();
@@ -92,7 +95,7 @@ impl Console {
         self.say(&messages::shutting_down(&self.settings, self.supervisor.mode(), &time), now);
     }
 
-    /// SIGTERM came. A second one ends the grace period.
+    /// SIGTERM came. A second one ends the wait for what `--stop-input` typed, or the grace period.
     pub(crate) fn terminate(&mut self, now: Timestamps) {
         self.cancel_replacement();
         if self.supervisor.awaits_daemon() {
@@ -109,14 +112,31 @@ impl Console {
         } else if self.supervisor.in_grace() {
             self.supervisor.end_grace(now.mono);
         } else if !self.supervisor.is_leaving() {
-            let RestartPolicy { kill_signal, grace, .. } = self.settings.restart;
-            self.signal(kill_signal);
-            let killed = kill_signal == SIGKILL || grace.is_zero();
-            if killed && kill_signal != SIGKILL {
-                self.signal(SIGKILL);
+            match self.settings.restart.stop_input.clone() {
+                Some(stop) => self.type_stop_input(stop, now),
+                None => self.kill_and_exit(now),
             }
-            self.supervisor.begin_shutdown(killed, now.mono);
         }
+    }
+
+    /// Asks the child to end by what is typed to it (`--stop-input`). The server exits after it.
+    fn type_stop_input(&mut self, stop: StopInput, now: Timestamps) {
+        // Only the current child is typed to.
+        self.end_trial(now);
+        self.input.clear();
+        self.input.push(ClientId::SERVER, stop.text.into_iter());
+        self.supervisor.begin_stop(now.mono + stop.wait);
+    }
+
+    /// Sends the kill signal. The server exits after the child.
+    fn kill_and_exit(&mut self, now: Timestamps) {
+        let RestartPolicy { kill_signal, grace, .. } = self.settings.restart;
+        self.signal(kill_signal);
+        let killed = kill_signal == SIGKILL || grace.is_zero();
+        if killed && kill_signal != SIGKILL {
+            self.signal(SIGKILL);
+        }
+        self.supervisor.begin_shutdown(killed, now.mono);
     }
 
     /// Sends a signal to the child, and to the old child if there is one; 0 sends nothing.

@@ -95,6 +95,8 @@ pub enum Action {
     Start,
     /// Exit with this status.
     Exit(u8),
+    /// Send the child the kill signal, as its time after the text of `--stop-input` is over.
+    EndStop,
     /// Kill the child's process group, as its grace period after SIGTERM is over.
     Kill,
     /// Exit without the child, which survives SIGKILL.
@@ -214,8 +216,9 @@ impl Supervisor {
                 Next::Exit(_) => Some(Action::Exit(self.last_code)),
             },
             Lifecycle::Starting | Lifecycle::Running(_) | Lifecycle::Replacing(_) => None,
-            Lifecycle::Leaving { child, killed: false, .. } => {
-                self.state = Lifecycle::Leaving { child, killed: true, until: now + KILL_WAIT };
+            Lifecycle::Leaving { asked: true, .. } => Some(Action::EndStop),
+            Lifecycle::Leaving { killed: false, .. } => {
+                self.begin_shutdown(true, now);
                 Some(Action::Kill)
             }
             Lifecycle::Leaving { killed: true, .. } => {
@@ -316,12 +319,26 @@ impl Supervisor {
         was_leaving
     }
 
-    /// Begins the server's exit: SIGTERM came, and the child has been sent the kill signal. `killed`
-    /// is true if it has been sent SIGKILL, too; else it has the grace period to end.
-    pub fn begin_shutdown(&mut self, killed: bool, now: Monotonic) {
+    /// Begins the server's exit: SIGTERM came, and the child was typed the text of `--stop-input`. The
+    /// child has until `until` to end, and no other one is started.
+    pub fn begin_stop(&mut self, until: Monotonic) {
         if let Lifecycle::Running(child) = self.state {
+            self.state = Lifecycle::Leaving { child, killed: false, until, asked: true };
+            self.mode = RestartMode::Off;
+        }
+    }
+
+    /// Returns true if the child was typed the text of `--stop-input` and has still time to end.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.state, Lifecycle::Leaving { asked: true, .. })
+    }
+
+    /// Begins the server's exit, or goes on with it: SIGTERM came, and the child has been sent the kill
+    /// signal. `killed` is true if it has been sent SIGKILL, too; else it has the grace period to end.
+    pub fn begin_shutdown(&mut self, killed: bool, now: Monotonic) {
+        if let Lifecycle::Running(child) | Lifecycle::Leaving { child, .. } = self.state {
             let wait = if killed { KILL_WAIT } else { self.policy.grace };
-            self.state = Lifecycle::Leaving { child, killed, until: now + wait };
+            self.state = Lifecycle::Leaving { child, killed, until: now + wait, asked: false };
         }
     }
 
@@ -335,7 +352,7 @@ impl Supervisor {
         self.is_leaving() && !matches!(self.state, Lifecycle::Leaving { killed: true, .. })
     }
 
-    /// Ends the grace period of the child or of its orphans.
+    /// Ends the present wait: that of `--stop-input`, or the grace period of the child or of its orphans.
     pub fn end_grace(&mut self, now: Monotonic) {
         match &mut self.state {
             Lifecycle::Leaving { killed: false, until, .. } => *until = now,

@@ -1,6 +1,6 @@
 //! The connected clients: how they come and go, and the bytes that each is sent.
 
-use super::backpressure::Backpressure;
+use super::backpressure::{Backpressure, Progress};
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
@@ -21,6 +21,7 @@ pub(crate) struct Client {
     /// How many bytes it has read since it connected.
     pub(crate) taken: u64,
     pub(crate) backpressure: Backpressure,
+    pub(crate) progress: Progress,
 }
 
 impl Console {
@@ -42,6 +43,7 @@ impl Console {
             replies: 0,
             taken: 0,
             backpressure: Backpressure::None,
+            progress: Progress::default(),
         };
         self.clients.insert(id, client);
         self.audit_events.push_back(AuditEvent::Joined(id));
@@ -120,6 +122,8 @@ impl Console {
         };
         if let Some(skipped) = client.reader.skip_if_overrun(&self.stream) {
             self.audit_events.push_back(AuditEvent::Skipped(id, skipped));
+            // The status file shows how much was skipped.
+            self.revision += 1;
         }
         client.reader.pending(&self.stream, &*self.formatter)
     }
@@ -134,10 +138,9 @@ impl Console {
             client.replies = 0;
         }
         client.taken += count as u64;
+        client.progress.written(count);
         if client.reader.is_empty(&self.stream) {
             client.backpressure = Backpressure::None;
-        } else if let Backpressure::WaitingUntil { owed, .. } = &mut client.backpressure {
-            *owed = owed.saturating_sub(count);
         }
     }
 

@@ -21,10 +21,12 @@ use crate::sim_support;
 const SEEDS: u64 = 10_000;
 
 /// What must have happened in some simulation: a rule that no simulation has tried is not tested.
-const EXPECTED: [&str; 58] = [
+const EXPECTED: [&str; 66] = [
     "ONESHOT ended the server",
     "ONESHOT ended the server by hand",
     "SIGTERM came while a daemon was waited for",
+    "a child closed its terminal after the stop input",
+    "a child ended after the stop input",
     "a child ended that had been given up",
     "a child had to wait for the other's line",
     "a child made itself a daemon",
@@ -54,6 +56,7 @@ const EXPECTED: [&str; 58] = [
     "a request was executed",
     "a request was refused",
     "a second SIGTERM",
+    "a second SIGTERM after the stop input",
     "a second SIGTERM killed orphans",
     "a signal became the exit status",
     "a user's start waited for orphans",
@@ -69,6 +72,7 @@ const EXPECTED: [&str; 58] = [
     "orphans outlived their grace",
     "orphans were left alone",
     "the child was to wait for a client",
+    "the child was to wait for a client that reads",
     "the grace period was over",
     "the holdoff time was doubled",
     "the kill character emptied the queue",
@@ -77,6 +81,10 @@ const EXPECTED: [&str; 58] = [
     "the old child was killed",
     "the queue to the child was full",
     "the server left without its child",
+    "the stop input ended a trial",
+    "the stop input ended no child",
+    "the stop input took the place of other input",
+    "the stream grew for a client that reads",
     "the stream passed a file",
     "two children ran",
     "two children spoke by turns",

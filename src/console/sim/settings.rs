@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::child::overlap::overlap;
 use crate::config::{
     ByteSet, ChildOptions, CommandChars, ConsoleOptions, LogOptions, LogTarget, MessageStyle,
-    RestartMode, RestartPolicy,
+    RestartMode, RestartPolicy, StopInput,
 };
 use crate::console::Settings;
 use crate::console::clock::{TimeFormatter, UnixTime};
@@ -66,6 +66,10 @@ pub fn settings(random: &mut Random) -> Settings {
             wait: random.one_in(4),
             ready: None,
             overlap,
+            stop_input: random.one_in(3).then(|| StopInput {
+                text: b"\x15exit\r".to_vec(),
+                wait: Duration::from_secs(random.pick(&[0, 3, 10])),
+            }),
         },
         log,
         console: ConsoleOptions {

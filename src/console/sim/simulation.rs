@@ -14,8 +14,8 @@ use crate::console::audit::AuditEvent;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, Event, ExitStatus, Sink};
 use crate::limits::{
-    CLIENT_BUDGET, CLIENT_WAIT, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET, STAGE_MAX, STREAM_BUFFER_MAX,
-    STREAM_BUFFER_MIN,
+    CLIENT_BUDGET, CLIENT_READS, CLIENT_WAIT, INPUT_MAX, INPUT_RESERVE, PTY_BUDGET, STAGE_MAX,
+    STREAM_BUFFER_MAX, STREAM_BUFFER_MIN,
 };
 use crate::sim_support::Random;
 
@@ -55,6 +55,8 @@ pub struct Simulation {
     pub stamp: Option<Vec<u8>>,
     pub pool: &'static [u8],
     pub load: Load,
+    /// True if the child waits when it is to.
+    pub waits: bool,
     pub upgrades: Upgrades,
     /// True if the child survives SIGKILL.
     pub immortal: bool,
@@ -110,6 +112,7 @@ impl Simulation {
             stamp: settings.log.stamp.clone(),
             pool: settings::pool(&mut random),
             load,
+            waits: seed % 64 == 32,
             upgrades: Upgrades::of(seed),
             immortal: random.one_in(6),
             mono: random.pick(&[0, 1, 77 * SECOND]),
@@ -223,7 +226,9 @@ impl Simulation {
             return;
         }
         if self.load == Load::OutputFlood && self.random.one_in(3) {
-            for _ in 0..self.random.below(32) {
+            let most = if self.waits { 80 } else { 32 };
+            for _ in 0..self.random.below(most) {
+                self.trickle();
                 let count = PTY_BUDGET - self.random.length(5000);
                 self.child_writes_bytes(count);
             }
@@ -234,6 +239,16 @@ impl Simulation {
     }
 
     fn child_writes_bytes(&mut self, count: usize) {
+        if self.waits {
+            self.update_backpressure();
+            let now = Monotonic(self.mono);
+            if let Some(until) = self.console.backpressure_deadline(now) {
+                if until > now + CLIENT_WAIT {
+                    reached("the child was to wait for a client that reads");
+                }
+                return;
+            }
+        }
         if !self.console.has_room_for(ChildSlot::Current) {
             reached("a child had to wait for the other's line");
             return;
@@ -371,14 +386,15 @@ impl Simulation {
             let read_replies = known.is_some_and(|known| known.reader.staged() == 0);
             assert!(!room || !read_replies || accepts, "a client is not read");
         }
+        self.update_backpressure();
         let now = Monotonic(self.mono);
-        self.console.update_backpressure(now);
         if let Some(until) = self.console.backpressure_deadline(now) {
             reached("the child was to wait for a client");
-            assert!(until > now && until <= now + CLIENT_WAIT);
+            assert!(until > now && until <= now + CLIENT_READS);
             let offsets = self.clients.iter().map(|client| client.check.offset);
             let behind = self.oracle.stream.head() - offsets.min().unwrap();
-            assert!(behind > self.oracle.stream.capacity() - 2 * PTY_BUDGET);
+            let usual = STREAM_BUFFER_MAX + self.oracle.settings.console.history;
+            assert!(behind > usual - 2 * PTY_BUDGET);
         }
         if let Some(log) = &self.log {
             let behind = self.oracle.stream.head() - log.taken();
@@ -399,6 +415,7 @@ impl Simulation {
                 .all(|&sink| self.console.is_sink_drained(sink))
         );
         for index in 0..self.clients.len() {
+            self.clients[index].trickles = false;
             while self.reads(index, usize::MAX) {}
         }
         self.console.release_idle_memory();

@@ -75,9 +75,11 @@ impl Simulation {
         for (id, client) in &self.console.clients {
             let before = &last.clients[id];
             assert_eq!((client.taken, client.backpressure), (before.taken, before.backpressure));
+            assert_eq!(client.progress, before.progress);
             assert_eq!(client.replies, before.replies.min(STAGE_MAX));
         }
         assert_eq!(self.console.stream.is_full(), last.stream.is_full());
+        assert_eq!(self.console.stream.is_extended(), last.stream.is_extended());
         reached("a console was replaced");
         if self.oracle.typists.values().any(|(_, _, held)| !held.is_empty()) {
             reached("a console was replaced while commands were held");

@@ -11,7 +11,8 @@ use super::subslice;
 use crate::console::clock::UnixTime;
 use crate::console::error::InvalidSnapshot;
 use crate::limits::{
-    PTY_BUDGET, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, STREAM_HEADROOM, TIMESTAMP_MIN_SPACING,
+    PTY_BUDGET, STREAM_BUFFER_EXTENDED, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN, STREAM_HEADROOM,
+    TIMESTAMP_MIN_SPACING,
 };
 
 /// A ring of bytes at absolute offsets. The ring grows from a page to its capacity only while the
@@ -24,6 +25,8 @@ pub struct StreamBuffer {
     retry_from: Option<u64>,
     /// How many of the last bytes are kept for new readers.
     replay_len: usize,
+    /// True while the ring may grow further, for a reader that lags and reads.
+    extended: bool,
     /// The offset after the last byte.
     head: u64,
     /// There is no 0xFF at or after this offset: telnet and plain readers see the same bytes.
@@ -46,14 +49,16 @@ pub struct StreamSnapshot {
     bytes: Vec<u8>,
     #[cbor(n(2), default)]
     timestamps: Vec<(u64, UnixTime)>,
+    #[cbor(n(3), default)]
+    extended: bool,
     /// The offset after the last byte, if the bytes are in a ring beside the snapshot.
-    #[n(3)]
+    #[n(4)]
     ring_head: Option<u64>,
     /// The offset after the last 0xFF there.
-    #[cbor(n(4), default)]
+    #[cbor(n(5), default)]
     after_ff: u64,
     /// The layout of the ring.
-    #[n(5)]
+    #[n(6)]
     ring_layout: Option<u64>,
 }
 
@@ -81,6 +86,7 @@ impl Default for StreamSnapshot {
             head: 0,
             bytes: Vec::new(),
             timestamps: Vec::new(),
+            extended: false,
             ring_head: None,
             after_ff: 0,
             ring_layout: None,
@@ -124,6 +130,7 @@ impl StreamBuffer {
             head: self.head,
             bytes: [first, second].concat(),
             timestamps: self.timestamps.iter().copied().collect(),
+            extended: self.extended,
             ..StreamSnapshot::default()
         }
     }
@@ -134,6 +141,7 @@ impl StreamBuffer {
             head: ELSEWHERE,
             bytes: Vec::new(),
             timestamps: self.timestamps.iter().copied().collect(),
+            extended: self.extended,
             ring_head: Some(self.head),
             after_ff: self.after_ff,
             ring_layout: Some(LAYOUT),
@@ -165,7 +173,8 @@ impl StreamBuffer {
         keep_times: bool,
         replay_len: usize,
     ) -> Result<StreamBuffer, InvalidSnapshot> {
-        let StreamSnapshot { head, bytes, timestamps, ring_head, after_ff, ring_layout } = snapshot;
+        let StreamSnapshot { head, bytes, timestamps, extended, ring_head, after_ff, ring_layout } =
+            snapshot;
         if ring_layout.is_some_and(|layout| layout != LAYOUT) {
             return Err(InvalidSnapshot("the stream is in memory of another version"));
         }
@@ -178,6 +187,7 @@ impl StreamBuffer {
             return Err(InvalidSnapshot("the times of the stream are out of order"));
         }
         let mut buffer = StreamBuffer::new(keep_times, replay_len);
+        buffer.extended = extended;
         let from = bytes.len().saturating_sub(buffer.capacity());
         let bytes = subslice(&bytes, from..);
         buffer.head = head - bytes.len() as u64;
@@ -208,6 +218,7 @@ impl StreamBuffer {
             ring,
             retry_from: None,
             replay_len,
+            extended: false,
             head: 0,
             after_ff: 0,
             timestamps: VecDeque::new(),
@@ -222,7 +233,29 @@ impl StreamBuffer {
     }
 
     fn wanted_capacity(&self) -> usize {
-        STREAM_BUFFER_MAX + self.replay_len
+        let most = if self.extended { STREAM_BUFFER_EXTENDED } else { STREAM_BUFFER_MAX };
+        most + self.replay_len
+    }
+
+    /// How many bytes the ring holds at most unless it is extended.
+    pub fn usual_capacity(&self) -> usize {
+        self.capacity().min(STREAM_BUFFER_MAX + self.replay_len)
+    }
+
+    /// Returns true if the ring may grow further than usual.
+    pub fn is_extended(&self) -> bool {
+        self.extended
+    }
+
+    /// Lets the ring grow further than usual, or no longer. Then the oldest bytes are dropped that are
+    /// too many.
+    pub fn extend(&mut self, extended: bool) {
+        self.extended = extended;
+        let most = self.wanted_capacity();
+        if self.ring.size() > most {
+            self.ring.shrink(most, most);
+            self.forget_timestamps();
+        }
     }
 
     /// Returns true if there was no memory for more bytes than are held.
@@ -261,16 +294,16 @@ impl StreamBuffer {
         offset < self.after_ff
     }
 
-    /// Returns true if the ring holds as many bytes as it ever will.
+    /// Returns true if the ring holds as many bytes as it usually does at most.
     pub fn is_full(&self) -> bool {
-        self.ring.len() == self.capacity()
+        self.ring.len() >= self.usual_capacity()
     }
 
     /// Returns true if a reader at `offset` cannot be passed by the output of one turn of the event
-    /// loop.
-    pub fn has_room_before(&self, offset: u64) -> bool {
+    /// loop, in a ring that holds at most `capacity` bytes.
+    pub fn has_room_before(&self, offset: u64, capacity: usize) -> bool {
         // The server's own messages come on top of the child's output.
-        self.head - offset <= self.capacity().saturating_sub(2 * PTY_BUDGET) as u64
+        self.head - offset <= capacity.saturating_sub(2 * PTY_BUDGET) as u64
     }
 
     /// Appends `bytes`, at most [`STREAM_BUFFER_MAX`] of them. `needed_from` returns the offset of the

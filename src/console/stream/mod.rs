@@ -1,6 +1,8 @@
 //! The console stream: its bytes and the readers of it.
 
 pub(crate) mod buffer;
+pub(crate) mod chunk;
+pub(crate) mod encode;
 pub(crate) mod reader;
 pub(crate) mod ring;
 pub(crate) mod sinks;

@@ -1,58 +1,42 @@
-//! One reader of the console stream: how far it has read, and how the stream is encoded for it.
+//! One reader of the console stream: how far it has read, and what it misses.
 //!
 //! Bytes for this reader alone (a greeting, telnet replies, an announcement of lost bytes) and
 //! encoded bytes wait in a small staging area. Bytes of the stream that need no encoding are not
 //! copied.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use minicbor::{Decode, Encode};
 
 use super::buffer::StreamBuffer;
+use super::chunk::Chunk;
+use super::encode::Encoding;
 use super::subslice;
 use crate::console::clock::{TimeFormatter, UnixTime};
 use crate::console::error::InvalidSnapshot;
 use crate::console::messages;
-use crate::limits::{LOG_JOB_MAX, STAGE_MAX};
+use crate::limits::LOG_JOB_MAX;
 use crate::reply_filter::PlainText;
-use crate::telnet;
-
-/// How the bytes of the stream look to one reader.
-#[derive(Debug, Clone)]
-pub struct Encoding {
-    /// True if the reader speaks telnet, so that 0xFF is doubled.
-    pub telnet: bool,
-    /// The strftime(3) format of the stamp that begins each line: the time when the line arrived.
-    pub stamp: Option<Vec<u8>>,
-    /// True if escape sequences and the CRs before LF are left out.
-    pub plain: bool,
-}
-
-impl Encoding {
-    /// The bytes of the stream as they are: for standard output and syslog.
-    pub const UNCHANGED: Encoding = Encoding { telnet: false, stamp: None, plain: false };
-}
 
 /// One reader's place in the stream.
 #[derive(Debug)]
 pub struct StreamReader {
-    cursor: u64,
-    encoding: Encoding,
+    pub(super) cursor: u64,
+    pub(super) encoding: Encoding,
     /// True if the next byte of the stream begins a line for this reader.
-    line_start: bool,
+    pub(super) line_start: bool,
     /// Encoded bytes, of which the first `sent` have been written.
-    staged: Vec<u8>,
+    pub(super) staged: Vec<u8>,
     sent: usize,
     /// Where `staged` has stamps.
-    stamps: Vec<Range<usize>>,
+    pub(super) stamps: Vec<Range<usize>>,
     /// What an encoding that is plain leaves out.
-    plain_text: PlainText,
+    pub(super) plain_text: PlainText,
     /// The offsets where the server's own messages begin, which no unfinished sequence may swallow.
-    messages: VecDeque<u64>,
+    pub(super) messages: VecDeque<u64>,
     /// The last stamp and its time, for the next line that arrived in the same second.
-    last_stamp: Option<(UnixTime, Vec<u8>)>,
+    pub(super) last_stamp: Option<(UnixTime, Vec<u8>)>,
     /// How many bytes of the stream this reader missed and has not been told of.
     missing: u64,
     /// If `staged` has the rest of an announcement that was cut short: how many bytes of the stream it
@@ -93,80 +77,6 @@ pub struct ReaderSnapshot {
     settled: u64,
     #[cbor(n(8), default)]
     plain_text: PlainText,
-}
-
-/// A piece of the stream on its way to a file. It knows what is lost if it is not written.
-#[derive(Debug, Default)]
-pub struct Chunk {
-    /// The bytes to write.
-    pub bytes: Vec<u8>,
-    /// Where `bytes` has stamps.
-    stamps: Vec<Range<usize>>,
-    /// Where `bytes` announces `announced` missing bytes and has the lines of `private`. The bytes
-    /// before it are the rest of an earlier announcement that was cut short, of `begun_before` bytes.
-    announcement: Range<usize>,
-    begun_before: u64,
-    announced: u64,
-    private: Vec<u8>,
-    /// True if the chunk begins a line.
-    line_start_before: bool,
-}
-
-impl Chunk {
-    /// The number of bytes of the stream that are missing if only the first `written` bytes were
-    /// written. An announcement that was begun counts as made, because its rest will follow.
-    pub(crate) fn lost(&self, written: usize) -> u64 {
-        let from = written.max(self.announcement.end);
-        let stamps: usize =
-            self.stamps.iter().map(|stamp| stamp.end.max(from) - stamp.start.max(from)).sum();
-        let announced = if written > self.announcement.start { 0 } else { self.announced };
-        announced + (self.bytes.len() - from - stamps) as u64
-    }
-
-    /// The number of bytes of the stream that are missing if nothing is ever written after the first
-    /// `written` bytes: an announcement that was begun then is none.
-    pub(crate) fn lost_for_good(&self, written: usize) -> u64 {
-        self.lost(written) + self.begun(written)
-    }
-
-    /// What is left of the chunk after its first `written` bytes.
-    pub(crate) fn rest(mut self, written: usize) -> Chunk {
-        let begun_before = self.begun(written);
-        let Range { start, end } = self.announcement;
-        self.announcement = match written > start {
-            // What is left of the announcement is the rest of one that was cut short.
-            true => end.saturating_sub(written)..end.saturating_sub(written),
-            false => start - written..end - written,
-        };
-        if written > start {
-            (self.announced, self.private) = (0, Vec::new());
-        }
-        for stamp in &mut self.stamps {
-            *stamp = stamp.start.saturating_sub(written)..stamp.end.saturating_sub(written);
-        }
-        if let Some(last) = written.checked_sub(1) {
-            self.line_start_before = self.bytes.get(last) == Some(&b'\n');
-        }
-        self.bytes.drain(..written.min(self.bytes.len()));
-        Chunk { begun_before, ..self }
-    }
-
-    /// The number of bytes that the announcement names that was cut short after `written` bytes.
-    fn begun(&self, written: usize) -> u64 {
-        let Range { start, end } = self.announcement;
-        match written {
-            _ if written < start => self.begun_before,
-            _ if written > start && written < end => self.announced,
-            _ => 0,
-        }
-    }
-
-    /// The rest of the announcement that was cut short after `written` bytes.
-    pub(crate) fn unfinished(&self, written: usize) -> &[u8] {
-        let Range { start, end } = self.announcement;
-        let end = if written > start { end } else { start };
-        subslice(&self.bytes, written.min(end)..end)
-    }
 }
 
 impl ReaderSnapshot {
@@ -472,34 +382,6 @@ impl StreamReader {
         self.private.extend_from_slice(&self.own(text));
     }
 
-    /// Takes note that a message of the server begins at the offset `at`, while the stream holds bytes
-    /// from `tail` on.
-    pub fn begin_message(&mut self, at: u64, tail: u64) {
-        if self.encoding.plain {
-            while self.messages.front().is_some_and(|first| *first < tail) {
-                self.messages.pop_front();
-            }
-            self.messages.push_back(at);
-        }
-    }
-
-    /// Returns lines of the server as the encoding has them.
-    fn own<'a>(&self, lines: &'a [u8]) -> Cow<'a, [u8]> {
-        if !self.encoding.plain {
-            return lines.into();
-        }
-        let (mut plain_text, mut out) = (PlainText::default(), Vec::new());
-        plain_text.filter(lines, &mut out);
-        out.into()
-    }
-
-    /// Returns true if the next bytes need no encoding.
-    fn reads_direct(&self, stream: &StreamBuffer) -> bool {
-        self.encoding.stamp.is_none()
-            && !self.encoding.plain
-            && !(self.encoding.telnet && stream.may_have_ff_from(self.cursor))
-    }
-
     /// Counts the bytes up to the offset `resume` as missing.
     fn skip_to(&mut self, resume: u64) {
         self.missing += resume - self.cursor;
@@ -513,85 +395,5 @@ impl StreamReader {
         }
         self.stage(&self.own(lines));
         self.line_start = true;
-    }
-
-    /// Fills the staging area from the stream.
-    fn encode(&mut self, stream: &StreamBuffer, formatter: &dyn TimeFormatter) {
-        let (first, second) = stream.slices(self.cursor);
-        for slice in [first, second] {
-            for line in slice.split_inclusive(|&byte| byte == b'\n') {
-                let room = STAGE_MAX.saturating_sub(self.staged.len());
-                if room == 0 {
-                    return;
-                }
-                let part = line.get(..room).unwrap_or(line);
-                if self.line_start {
-                    self.stage_stamp(stream, formatter);
-                }
-                if self.encoding.plain {
-                    self.stage_plain(part, stream, formatter);
-                    continue;
-                }
-                if self.encoding.telnet {
-                    telnet::escape(part, &mut self.staged);
-                } else {
-                    self.staged.extend_from_slice(part);
-                }
-                self.cursor += part.len() as u64;
-                self.line_start = part.last() == Some(&b'\n');
-            }
-        }
-    }
-
-    /// Stages the bytes at the cursor, which are a line or a part of one, as plain text.
-    fn stage_plain(
-        &mut self,
-        mut part: &[u8],
-        stream: &StreamBuffer,
-        formatter: &dyn TimeFormatter,
-    ) {
-        let mut out = Vec::new();
-        while !part.is_empty() {
-            while self.messages.front().is_some_and(|at| *at <= self.cursor) {
-                self.messages.pop_front();
-                self.plain_text.break_off(&mut out);
-            }
-            let most = self.messages.front().map_or(usize::MAX, |at| (at - self.cursor) as usize);
-            let (bytes, rest) = part.split_at(most.min(part.len()));
-            self.plain_text.filter(bytes, &mut out);
-            self.cursor += bytes.len() as u64;
-            part = rest;
-        }
-        self.line_start = out.last() == Some(&b'\n');
-        for (index, line) in out.split_inclusive(|&byte| byte == b'\n').enumerate() {
-            // A sequence that turned out to be none may have had several lines.
-            if index > 0 {
-                self.stage_stamp(stream, formatter);
-            }
-            self.staged.extend_from_slice(line);
-        }
-    }
-
-    /// Stages the stamp of the line at the cursor.
-    fn stage_stamp(&mut self, stream: &StreamBuffer, formatter: &dyn TimeFormatter) {
-        let (Some(format), Some(arrived)) = (&self.encoding.stamp, stream.arrived(self.cursor))
-        else {
-            return;
-        };
-        if self.last_stamp.as_ref().is_none_or(|(second, _)| *second != arrived) {
-            let text = formatter.format(arrived, format);
-            let mut encoded = Vec::with_capacity(text.len());
-            if self.encoding.telnet {
-                telnet::escape(&text, &mut encoded);
-            } else {
-                encoded = text;
-            }
-            self.last_stamp = Some((arrived, encoded));
-        }
-        if let Some((_, text)) = &self.last_stamp {
-            let at = self.staged.len();
-            self.staged.extend_from_slice(text);
-            self.stamps.push(at..self.staged.len());
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! The readers of the console stream that are not clients: each takes the stream in chunks, and
 //! learns by them what is missing in its file.
 
-use super::reader::{Chunk, ReaderSnapshot, StreamReader};
+use super::chunk::Chunk;
+use super::reader::{ReaderSnapshot, StreamReader};
 use crate::console::clock::Timestamps;
 use crate::console::event::Sink;
 use crate::console::{Console, messages};
@@ -62,10 +63,10 @@ impl Console {
         self.sinks.get(&sink).map_or(0, |reader| reader.unwritten(&self.stream))
     }
 
-    /// How many bytes of the stream the log was given, and how many it lacks; `None` without a log.
-    pub fn log_totals(&self) -> Option<(u64, u64)> {
-        let log = self.sinks.get(&Sink::Log)?;
-        Some((log.taken_total(), log.lost_total()))
+    /// How many bytes of the stream a sink was given, and how many it lacks; `None` without that sink.
+    pub fn sink_totals(&self, sink: Sink) -> Option<(u64, u64)> {
+        let reader = self.sinks.get(&sink)?;
+        Some((reader.taken_total(), reader.lost_total()))
     }
 
     /// Returns true if a log was asked for.

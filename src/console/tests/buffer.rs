@@ -171,7 +171,7 @@ fn without_memory_to_grow_the_newest_bytes_are_held() {
     // More than there is room for at all.
     append(&mut buffer, &[b'z'; 50_000]);
     assert_eq!((buffer.head(), held(&buffer, 0)), (70_000, vec![b'z'; 16_384]));
-    assert!(!buffer.has_room_before(buffer.tail()));
+    assert!(!buffer.has_room_before(buffer.tail(), buffer.capacity()));
     // There is memory again. That is found out only some output later.
     allocatable.set(usize::MAX);
     append(&mut buffer, b"a");

@@ -10,10 +10,7 @@ use crate::console::event::{
     Subsystem,
 };
 use crate::console::{Console, Settings};
-use crate::limits::{
-    CLIENT_WAIT, CLIENT_WAIT_MIN_BYTES, NEW_CLIENT_WAIT, PTY_BUDGET, STAGE_MAX, STREAM_BUFFER_MAX,
-    STREAM_BUFFER_MIN,
-};
+use crate::limits::{PTY_BUDGET, STAGE_MAX, STREAM_BUFFER_MAX, STREAM_BUFFER_MIN};
 
 const A: ClientId = ClientId(1);
 
@@ -206,89 +203,6 @@ fn a_log_that_is_far_behind_has_no_room() {
     assert!(!console.log_has_room());
     console.take(Sink::Log);
     assert!(console.log_has_room());
-}
-
-#[test]
-fn a_client_that_may_never_read_is_waited_for_shortly_and_once() {
-    let mut console = console(settings());
-    console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Telnet }, at(0));
-    let mut need = |millis: u64| {
-        console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(millis));
-        console.update_backpressure(at(millis).mono);
-        console.backpressure_deadline(at(millis).mono)
-    };
-    assert_eq!(need(1_000), Some(at(1_000).mono + NEW_CLIENT_WAIT));
-    assert_eq!(need(1_004), None);
-    assert_eq!(need(9_000), None);
-}
-
-#[test]
-fn clients_that_lag_together_are_waited_for() {
-    let mut console = console(settings());
-    for id in [A, ClientId(2)] {
-        console.handle(Event::Joined { id, role: Role::User, kind: ClientKind::Telnet }, at(0));
-    }
-    console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
-    console.update_backpressure(at(1_000).mono);
-    let until = Some(at(1_000).mono + CLIENT_WAIT);
-    assert_eq!(console.backpressure_deadline(at(1_000).mono), until);
-}
-
-#[test]
-fn stopped_terminal_and_pipe_do_not_lag_with_a_client() {
-    let mut console = console(settings());
-    for (id, kind) in [(1, ClientKind::Telnet), (2, ClientKind::Terminal), (3, ClientKind::Pipe)] {
-        console.handle(Event::Joined { id: ClientId(id), role: Role::User, kind }, at(0));
-    }
-    console.handle(Event::Output(ChildSlot::Current, &[b'x'; 1 << 20]), at(1_000));
-    console.update_backpressure(at(1_000).mono);
-    let until = Some(at(1_000).mono + NEW_CLIENT_WAIT);
-    assert_eq!(console.backpressure_deadline(at(1_000).mono), until);
-}
-
-#[test]
-fn a_client_about_to_be_passed_is_waited_for_while_it_reads() {
-    let mut console = console(settings());
-    console.handle_timeout(at(0));
-    effects(&mut console);
-    console.handle(Event::Spawned(100), at(0));
-    console.handle(Event::Joined { id: A, role: Role::User, kind: ClientKind::Telnet }, at(0));
-    let count = console.output(A).0.len();
-    console.written(A, count);
-    let need = |console: &mut Console, millis: u64| {
-        console.update_backpressure(at(millis).mono);
-        console.backpressure_deadline(at(millis).mono)
-    };
-    let until = |millis| Some(at(millis).mono + CLIENT_WAIT);
-    // The client has proved that it reads.
-    for _ in 0..9 {
-        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(500));
-        let count = console.output(A).0.len();
-        console.written(A, count);
-    }
-    for _ in 0..15 {
-        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(1_000));
-        assert_eq!(need(&mut console, 1_000), None, "there is room");
-    }
-    console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(1_000));
-    assert_eq!(need(&mut console, 1_000), until(1_000));
-    console.written(A, CLIENT_WAIT_MIN_BYTES);
-    assert_eq!(need(&mut console, 1_020), until(1_020), "it reads");
-    console.written(A, CLIENT_WAIT_MIN_BYTES - 1);
-    assert_eq!(need(&mut console, 1_040), None, "it reads too slowly");
-    console.handle(Event::Output(ChildSlot::Current, &[b'x'; 2 * PTY_BUDGET]), at(1_041));
-    assert_eq!(need(&mut console, 1_041), None, "it is not waited for again");
-    // Not before it has caught up.
-    while !console.is_drained(A) {
-        let count = console.output(A).0.len();
-        console.written(A, count);
-    }
-    for _ in 0..15 {
-        console.handle(Event::Output(ChildSlot::Current, &[b'x'; PTY_BUDGET]), at(2_000));
-    }
-    assert_eq!(need(&mut console, 2_000), until(2_000));
-    console.written(A, 3 * PTY_BUDGET);
-    assert_eq!(need(&mut console, 2_000), None, "there is room again");
 }
 
 #[test]

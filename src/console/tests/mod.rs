@@ -1,5 +1,6 @@
 //! Unit tests of the console's parts. The simulation tests the console as a whole.
 
+mod backpressure;
 mod buffer;
 mod commands;
 mod console;

@@ -3,7 +3,9 @@
 use super::{Seconds, text};
 use crate::console::clock::UnixTime;
 use crate::console::stream::buffer::StreamBuffer;
-use crate::console::stream::reader::{Chunk, Encoding, StreamReader};
+use crate::console::stream::chunk::Chunk;
+use crate::console::stream::encode::Encoding;
+use crate::console::stream::reader::StreamReader;
 use crate::limits::{LOG_JOB_MAX, STAGE_MAX, STREAM_BUFFER_MAX};
 
 fn telnet() -> Encoding {

@@ -110,10 +110,10 @@ fn room_for_readers_comes_on_top() {
     let mut buffer = StreamBuffer::new(false, 100_000);
     append(&mut buffer, &vec![b'x'; 2 * STREAM_BUFFER_MAX], 0);
     let oldest = buffer.replay_point();
-    assert!(buffer.has_room_before(oldest));
+    assert!(buffer.has_room_before(oldest, buffer.capacity()));
     // So much more may come before it is passed.
     buffer.append(&vec![b'y'; STREAM_BUFFER_MAX], UnixTime::from_secs(0), || oldest);
-    assert!(!buffer.has_room_before(oldest));
+    assert!(!buffer.has_room_before(oldest, buffer.capacity()));
     assert!(buffer.tail() <= oldest);
     buffer.append(b"z", UnixTime::from_secs(0), || oldest);
     assert!(buffer.tail() > oldest);

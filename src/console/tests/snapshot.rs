@@ -1,11 +1,14 @@
 //! What a snapshot has to keep that the simulation's oracle does not know, and the lines that only the
 //! log gets.
 
+use std::time::Duration;
+
 use super::{Seconds, at, console, settings, text};
+use crate::config::StopInput;
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, Role, Sink};
 use crate::console::snapshot::Snapshot;
 use crate::console::{Console, Settings};
-use crate::limits::{CLIENT_WAIT_MIN_BYTES, STAGE_MAX, STREAM_BUFFER_MAX};
+use crate::limits::{STAGE_MAX, STREAM_BUFFER_MAX};
 
 fn upgraded(console: &Console, settings: Settings) -> Console {
     let bytes = minicbor::to_vec(console.snapshot()).unwrap();
@@ -33,22 +36,17 @@ fn lagging_console() -> Console {
 #[test]
 fn a_client_is_waited_for_as_long_as_before() {
     let mut old = lagging_console();
-    old.update_backpressure(at(1).mono);
+    old.update_backpressure(at(1).mono, |_| usize::MAX);
     assert_eq!(old.backpressure_deadline(at(1).mono), Some(at(5).mono));
     let mut new = upgraded(&old, settings());
     assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(5).mono));
-    // The client reads not quite as fast as it has to.
     for console in [&mut old, &mut new] {
-        console.written(ClientId(1), CLIENT_WAIT_MIN_BYTES - 1);
-    }
-    let mut new = upgraded(&new, settings());
-    for console in [&mut old, &mut new] {
-        console.update_backpressure(at(5).mono);
+        console.update_backpressure(at(5).mono, |_| usize::MAX);
         assert_eq!(console.backpressure_deadline(at(5).mono), None);
     }
     // A client that was given up stays so.
     let mut new = upgraded(&new, settings());
-    new.update_backpressure(at(6).mono);
+    new.update_backpressure(at(6).mono, |_| usize::MAX);
     assert_eq!(new.backpressure_deadline(at(6).mono), None);
 }
 
@@ -60,7 +58,7 @@ fn a_client_that_has_proved_to_read_is_waited_for_as_before() {
         old.handle(Event::Output(ChildSlot::Current, &[b'x'; 65536]), at(0));
     }
     let mut new = upgraded(&old, settings());
-    new.update_backpressure(at(1).mono);
+    new.update_backpressure(at(1).mono, |_| usize::MAX);
     assert_eq!(new.backpressure_deadline(at(1).mono), Some(at(21).mono));
 }
 
@@ -161,4 +159,23 @@ fn a_private_line_after_a_failed_chunk_is_not_lost() {
     console.lost(Sink::Log, &second, 0, false);
     let note = "@2 @@@ procServ server not upgraded: log is hung\r\n";
     assert_eq!(log(&mut console), format!("\r\n@@@ 2 bytes are missing here\r\n{note}"));
+}
+
+#[test]
+fn a_child_that_was_asked_to_end_has_its_time_as_before() {
+    let plain = settings();
+    let stop = StopInput { text: b"exit\r".to_vec(), wait: Duration::from_millis(10) };
+    let settings = || plain.clone().with(|s| s.restart.stop_input = Some(stop.clone()));
+    let mut old = console(settings());
+    old.handle_timeout(at(0));
+    assert_eq!(old.poll_effect(), Some(Effect::Spawn));
+    old.handle(Event::Spawned(100), at(0));
+    old.handle(Event::Terminate, at(1));
+    let mut new = upgraded(&old, settings());
+    for console in [&mut old, &mut new] {
+        assert_eq!(console.child_input(), (&b"exit\r"[..], &b""[..]));
+        assert_eq!(console.deadline(), Some(at(11).mono));
+        console.handle_timeout(at(11));
+        assert_eq!(console.poll_effect(), Some(Effect::Signal(ChildSlot::Current, 9)));
+    }
 }

@@ -12,13 +12,16 @@ use crate::handover::format::{FORMAT, body, digest};
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples");
 
 /// All samples, with their sizes and digests. A line in here is never changed.
-const SAMPLES: [(&str, usize, u32); 6] = [
+const SAMPLES: [(&str, usize, u32); 9] = [
     ("state-1", 1606, 0x0AA7_6430),
     ("state-2-1", 1629, 0xEBFC_ABDF),
     ("state-2-2", 1874, 0x3807_EBBE),
     ("state-2-3", 1900, 0x51E2_1814),
     ("state-2-4", 1962, 0xBEC4_75F5),
     ("state-2-5", 1993, 0xA6A4_B689),
+    ("state-2-6", 1997, 0xC89B_0340),
+    ("state-2-7", 2016, 0xEB4F_C08B),
+    ("state-2-8", 2018, 0x7905_978F),
 ];
 
 pub fn path(name: &str) -> String {

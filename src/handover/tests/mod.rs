@@ -81,7 +81,7 @@ fn survive(body: &[u8]) -> bool {
     };
     let now = Timestamps { mono: Monotonic(200_000_000_000), wall: UnixTime::from_secs(200) };
     for _ in 0..2 {
-        console.update_backpressure(now.mono);
+        console.update_backpressure(now.mono, |_| 0);
         console.backpressure_deadline(now.mono);
         console.handle_timeout(now);
         console.handle(Event::Output(ChildSlot::Current, b"\xFFoutput\n"), now);

@@ -76,6 +76,7 @@ pub fn state() -> State {
         upgrades: 2,
         crashes: 1,
         last_server: Some("{\"pid\":7}".to_owned()),
+        skipped: 4096,
     };
     state
 }

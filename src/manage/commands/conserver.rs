@@ -108,8 +108,10 @@ fn how(registry: &Registry, instance: &Instance) -> Option<String> {
     if instance.port.is_none() {
         return Some(uds(&control));
     }
+    let run = registry.run_directory(&instance.name);
     let config = instance.server_config(registry).ok()?;
-    config.endpoints.controls.iter().find_map(|endpoint| match &endpoint.address {
+    let mut controls = config.endpoints.controls.iter().filter(|endpoint| !endpoint.view);
+    controls.find_map(|endpoint| match &endpoint.address {
         Address::Tcp(address) if address.port() != 0 => {
             let ip = match address.ip() {
                 ip if !ip.is_unspecified() => ip.to_string(),
@@ -120,11 +122,8 @@ fn how(registry: &Registry, instance: &Instance) -> Option<String> {
             let port = address.port();
             Some(format!("type host; host {ip}; port {port}; protocol {protocol};"))
         }
-        Address::Unix { path, .. }
-            if *path != registry.run_directory(&instance.name).join("control") =>
-        {
-            Some(uds(path))
-        }
+        // Those of the run directory are not for everybody.
+        Address::Unix { path, .. } if !path.starts_with(&run) => Some(uds(path)),
         _ => None,
     })
 }

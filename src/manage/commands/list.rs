@@ -50,6 +50,7 @@ fn configured(instance: &Instance) -> Value {
         "user": instance.user,
         "group": instance.group,
         "port": instance.port,
+        "control_group": instance.control_group,
         "host": instance.host,
         "environment": instance.environment,
         "env_file": instance.env_file,

@@ -1,4 +1,4 @@
-//! The commands, a file each.
+//! The commands, a file or a folder each.
 
 pub(crate) mod add;
 pub(crate) mod attach;
@@ -12,8 +12,8 @@ pub(crate) mod events;
 pub(crate) mod fallback;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 pub(crate) mod pager;
 pub(crate) mod remove;
-pub(crate) mod request;
 pub(crate) mod status;
-pub(crate) mod upgrade;
+pub(crate) mod why;

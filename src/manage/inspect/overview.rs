@@ -2,20 +2,24 @@
 //! systemd. Commands that show instances share it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ends::{self, End};
+use super::journal::{self, Notes};
+use super::past::{self, ModeChange, Past};
 use super::probe::{self, ServerStatus};
 use super::proc::Clock;
 pub(crate) use super::state::State;
 use super::units::{self, UnitStatus};
-use super::{bounded, state};
+use super::{bounded, state, trouble};
 use crate::manage::error::CommandError;
-use crate::manage::output;
+use crate::manage::limits::TAIL_CHUNK;
+use crate::manage::output::{self, grouped};
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Instance, Registry, unit_name};
 
@@ -32,8 +36,12 @@ pub(crate) struct Overview {
     pub(crate) unit: Option<UnitStatus>,
     /// How children and servers ended, newest first.
     pub(crate) ends: Vec<End>,
+    /// Who set the restart mode, if that is not `ON`.
+    pub(crate) mode_change: Option<ModeChange>,
     /// What fails at the moment, each in a few words.
     pub(crate) trouble: Vec<String>,
+    /// The lines that the journal dropped within the last 24 hours.
+    pub(crate) dropped: u64,
 }
 
 impl Overview {
@@ -86,50 +94,116 @@ pub(crate) fn look(
     patterns: &Patterns,
 ) -> Result<Vec<Overview>, CommandError> {
     let subjects = subjects(registry, patterns)?;
-    let clock = Clock::read();
     let names: Vec<String> = subjects.keys().cloned().collect();
     let units = {
         let (registry, names) = (registry.clone(), names.clone());
         std::thread::spawn(move || states(&registry, &names))
     };
-    let probes = {
+    let notes = {
         let registry = registry.clone();
-        bounded::each(subjects.clone(), move |(name, subject)| {
-            let server = match &subject {
-                Subject::Configured(instance) => probe::probe(&registry, instance, clock),
-                _ => probe::probe_by_name(&registry, &name, clock),
-            };
-            let is_hidden = server.is_none() && probe::is_hidden(&registry, &name);
-            let status = server.as_ref().and_then(|server| server.status.as_ref());
-            // Names of users are looked up here, as a directory of users may not answer.
-            let ends = status.map(ends::of).unwrap_or_default();
-            let trouble = status.map(trouble).unwrap_or_default();
-            (server, is_hidden, ends, trouble)
-        })
+        std::thread::spawn(move || journal::notes(&registry))
     };
+    let observed = observe(registry, subjects.clone());
     let mut units = units.join().unwrap_or_default();
-    let found = subjects.into_iter().zip(probes).map(|((name, subject), probe)| {
+    let mut notes = notes.join().unwrap_or_default();
+    let found = subjects.into_iter().zip(observed).map(|((name, subject), observed)| {
         let unit = units.remove(&unit_name(&name));
-        let is_answered = probe.is_some();
-        let (server, is_hidden, mut ends, trouble) = probe.unwrap_or_default();
-        ends.splice(0..0, unit.as_ref().and_then(server_end));
-        let state = match &subject {
-            Subject::Broken => State::Broken,
-            Subject::Orphan => State::Orphan,
-            Subject::Configured(_) if !is_answered => State::NoAnswer,
-            Subject::Configured(instance) => {
-                let known =
-                    state::Known { server: server.as_ref(), unit: unit.as_ref(), ends: &ends };
-                known.state(registry, instance, is_hidden)
-            }
-        };
-        let instance = match subject {
-            Subject::Configured(instance) => Some(instance),
-            Subject::Broken | Subject::Orphan => None,
-        };
-        Overview { name, state, instance, server, unit, ends, trouble }
+        let notes = notes.remove(&name).unwrap_or_default();
+        overview(registry, name, subject, observed, unit, &notes)
     });
     Ok(found.collect())
+}
+
+/// What the files of a server and `/proc` say.
+#[derive(Debug, Default)]
+struct Observed {
+    server: Option<ServerStatus>,
+    /// True if the caller may not read the run directory.
+    is_hidden: bool,
+    ends: Vec<End>,
+    mode_change: Option<ModeChange>,
+    trouble: Vec<String>,
+}
+
+/// Looks at the files of servers. `None` if a disk does not answer.
+fn observe(
+    registry: &Registry,
+    subjects: impl IntoIterator<Item = (String, Subject)>,
+) -> Vec<Option<Observed>> {
+    let (registry, clock) = (registry.clone(), Clock::read());
+    bounded::each(subjects, move |(name, subject)| {
+        let server = match &subject {
+            Subject::Configured(instance) => probe::probe(&registry, instance, clock),
+            _ => probe::probe_by_name(&registry, &name, clock),
+        };
+        let is_hidden = server.is_none() && probe::is_hidden(&registry, &name);
+        let status = server.as_ref().and_then(|server| server.status.as_ref());
+        let is_on = status.is_some_and(|status| status.get("mode") == Some(&json!("ON")));
+        let past = match &subject {
+            // Without a status file the events tell of the past, and always who set the mode.
+            Subject::Configured(instance) if !is_on => past::read(&registry, instance, TAIL_CHUNK),
+            _ => Past::default(),
+        };
+        // Names of users are looked up here, as a directory of users may not answer.
+        let ends = status.map_or(past.ends, ends::of);
+        let trouble = status.map(trouble::of).unwrap_or_default();
+        let mut trouble: Vec<String> = trouble.iter().map(ToString::to_string).collect();
+        if let Subject::Configured(instance) = &subject
+            && server.is_none()
+            // Of another machine.
+            && instance.host.is_none()
+        {
+            trouble.extend(missing_directory(&registry, instance));
+        }
+        Observed { server, is_hidden, ends, mode_change: past.mode_change, trouble }
+    })
+}
+
+/// What follows from all that is known.
+fn overview(
+    registry: &Registry,
+    name: String,
+    subject: Subject,
+    observed: Option<Observed>,
+    unit: Option<UnitStatus>,
+    notes: &Notes,
+) -> Overview {
+    let is_answered = observed.is_some();
+    let Observed { server, is_hidden, mut ends, mode_change, mut trouble } =
+        observed.unwrap_or_default();
+    if let Some(status) = server.as_ref().and_then(|server| server.status.as_ref()) {
+        ends::explain_server(&mut ends, status, &notes.exits);
+    }
+    if notes.dropped > 0 {
+        trouble.push(format!("journal dropped {} lines", grouped(notes.dropped)));
+    }
+    let of_unit = unit.as_ref().and_then(server_end);
+    let ends = ends::joined(of_unit.into_iter().collect(), ends);
+    let state = match &subject {
+        Subject::Broken => State::Broken,
+        Subject::Orphan => State::Orphan,
+        Subject::Configured(_) if !is_answered => State::NoAnswer,
+        Subject::Configured(instance) => {
+            let known = state::Known { server: server.as_ref(), unit: unit.as_ref(), ends: &ends };
+            known.state(registry, instance, is_hidden)
+        }
+    };
+    let instance = match subject {
+        Subject::Configured(instance) => Some(instance),
+        Subject::Broken | Subject::Orphan => None,
+    };
+    let mode_change = mode_change.filter(|_| server.is_some());
+    Overview {
+        name,
+        state,
+        instance,
+        server,
+        unit,
+        ends,
+        mode_change,
+        trouble,
+        dropped: notes.dropped,
+    }
 }
 
 fn subjects(
@@ -184,23 +258,26 @@ fn server_end(unit: &UnitStatus) -> Option<End> {
     if !unit.has_failed() {
         return None;
     }
-    let status = unit.get("ExecMainStatus");
+    let number = unit.get("ExecMainStatus").parse().ok();
     let what = match unit.get("Result") {
-        "signal" | "core-dump" => ends::signal_name(status.parse().unwrap_or(0)),
-        "exit-code" => format!("exit {status}"),
+        "signal" | "core-dump" => ends::signal_name(number.unwrap_or(0)),
+        "exit-code" => format!("exit {}", number.unwrap_or(0)),
         _ => unit.failure(),
     };
-    Some(End { what: format!("{what} (server)"), time: None, life: None, is_wanted: false })
+    let is_signal = matches!(unit.get("Result"), "signal" | "core-dump");
+    Some(End {
+        what: format!("{what} (server)"),
+        code: number.filter(|_| unit.get("Result") == "exit-code"),
+        signal: number.filter(|_| is_signal),
+        time: unit.time("ExecMainExitTimestamp"),
+        ..End::of_server()
+    })
 }
 
-/// What fails at the moment, according to a status file.
-fn trouble(status: &Value) -> Vec<String> {
-    let all = status.get("trouble").and_then(Value::as_array);
-    let one = |trouble: &Value| {
-        let text = |key| trouble.get(key).and_then(Value::as_str).unwrap_or_default();
-        let lost = trouble.get("lost").and_then(Value::as_u64).filter(|lost| *lost > 0);
-        let lost = lost.map(|lost| format!(", {lost} bytes lost")).unwrap_or_default();
-        format!("{}: {}{lost}", text("what").replace('_', " "), text("reason"))
-    };
-    all.into_iter().flatten().map(one).collect()
+/// What keeps systemd from starting a unit, which does not fail then: a condition does not hold.
+fn missing_directory(registry: &Registry, instance: &Instance) -> Option<String> {
+    let path = registry.in_root(&instance.chdir);
+    let error = path.metadata().err()?;
+    let is_missing = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    is_missing.then(|| CommandError::file(&path, &error).text)
 }

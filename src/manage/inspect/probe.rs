@@ -22,6 +22,8 @@ pub(crate) struct ServerStatus {
     /// The endpoints in the info file, in procServ's notation and in reverse order: the control
     /// endpoints come first then, and the log endpoint last.
     pub(crate) endpoints: Vec<String>,
+    /// The endpoints `raw` and `view` of the run directory, which every instance has.
+    pub(crate) standard_endpoints: Vec<String>,
     /// The process of the server, if it has not ended.
     pub(crate) server: Option<Process>,
     pub(crate) since: Option<SystemTime>,
@@ -40,6 +42,11 @@ impl ServerStatus {
             text(it, "role").as_deref() == Some("logger")
                 && text(it, "endpoint").as_deref() == Some(endpoint)
         })
+    }
+
+    /// The endpoints in the info file, those of the run directory that every instance has last.
+    pub(crate) fn all_endpoints(&self) -> Vec<String> {
+        [&self.endpoints[..], &self.standard_endpoints[..]].concat()
     }
 
     /// Returns true if there may be a server which the caller may not see.
@@ -63,17 +70,23 @@ pub(crate) fn probe(
         info = config.files.info.unwrap_or(info);
         status = config.files.status.unwrap_or(status);
     }
-    read(&registry.in_root(&instance.chdir), &info, &status, clock)
+    read(&run, &registry.in_root(&instance.chdir), &info, &status, clock)
 }
 
-/// Reads the info file and the status file of a server. `directory` is the server's working directory.
+/// Reads the info file and the status file of a server. `run` is the run directory of the instance, and
+/// `directory` the server's working directory.
 fn read(
+    run: &Path,
     directory: &Path,
     info: &Path,
     status: &Path,
     clock: Option<Clock>,
 ) -> Option<ServerStatus> {
     let mut live = read_info(directory, info)?;
+    let standard = ["raw", "view"].map(|name| format!("{name}:unix:{}", run.join(name).display()));
+    (live.standard_endpoints, live.endpoints) =
+        live.endpoints.into_iter().partition(|endpoint| standard.contains(endpoint));
+    live.standard_endpoints.sort();
     if let Some(server) = &live.server {
         live.status = read_status(&directory.join(status), server.pid);
         live.child = child(server.pid, live.status.as_ref());
@@ -90,7 +103,7 @@ pub(crate) fn probe_by_name(
     clock: Option<Clock>,
 ) -> Option<ServerStatus> {
     let run = registry.run_directory(name);
-    read(&run, &run.join("info"), &run.join("status"), clock)
+    read(&run, &run, &run.join("info"), &run.join("status"), clock)
 }
 
 /// Returns true if a word of a command line may be `--info-file`, `--status-file` or `-I`, all of
@@ -134,10 +147,15 @@ fn owns_info_file(process: &Process, info: &Path) -> bool {
         && proc::arguments(process.pid).iter().any(|word| word.as_bytes().ends_with(info))
 }
 
-/// Reads a status file, which has to be that of the server with this PID.
+/// The version of the status file that is understood here.
+const STATUS_VERSION: u64 = 1;
+
+/// Reads a status file, which has to be that of the server with this PID, and of a version whose
+/// fields mean the same.
 fn read_status(path: &Path, server: i32) -> Option<Value> {
     let status: Value = serde_json::from_slice(&files::read(path).ok()?).ok()?;
-    (status.get("pid")?.as_i64() == Some(server.into())).then_some(status)
+    let is_known = status.get("v")?.as_u64() == Some(STATUS_VERSION);
+    (is_known && status.get("pid")?.as_i64() == Some(server.into())).then_some(status)
 }
 
 /// The child in the status file of a server, if that process belongs to the server. Without a

@@ -112,6 +112,13 @@ pub(crate) fn more(
     Ok((bytes, Position { file, offset }))
 }
 
+impl Position {
+    /// `offset` is behind a line end of the file.
+    pub(crate) fn new(file: FileId, offset: u64) -> Position {
+        Position { file, offset }
+    }
+}
+
 fn older(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));

@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::ends::End;
+use super::ends::{self, End};
 use super::probe::ServerStatus;
 use super::units::UnitStatus;
-use crate::manage::limits::{CRASH_LOOP_LIFE, STATUS_FILE_LATE};
+use crate::manage::limits::STATUS_FILE_LATE;
 use crate::manage::output::span;
 use crate::manage::registry::{Instance, Registry};
 
@@ -44,6 +44,24 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// All states. One that has a time is there without it.
+    pub(crate) const ALL: [State; 14] = [
+        State::Broken,
+        State::Failed,
+        State::Dead,
+        State::NoAnswer,
+        State::Looping,
+        State::Hung,
+        State::Orphan,
+        State::Down,
+        State::HeldOff(None),
+        State::Starting,
+        State::Exiting,
+        State::Hidden,
+        State::Stopped,
+        State::Running,
+    ];
+
     /// The word that programs get.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -120,7 +138,7 @@ impl Known<'_> {
         match (field("/child/state").and_then(Value::as_str), &live.child) {
             (Some("by_hand"), _) => State::Down,
             (Some("last"), _) => State::Exiting,
-            (Some(_), _) if self.is_looping(live.child_since) => State::Looping,
+            (Some(_), _) if ends::are_loop(self.ends, live.child_since) => State::Looping,
             (Some("due"), _) => State::HeldOff(self.holdoff_left(registry, instance)),
             // The status file is behind the child, which has just ended.
             (Some(_), None) => State::Starting,
@@ -134,15 +152,6 @@ impl Known<'_> {
             }
             (None, None) => State::Down,
         }
-    }
-
-    /// Returns true if the last three children have ended soon after their start, nobody asked for that,
-    /// and a child that runs is as young.
-    fn is_looping(&self, child_since: Option<SystemTime>) -> bool {
-        let is_short =
-            |end: &&End| !end.is_wanted && end.life.is_some_and(|life| life < CRASH_LOOP_LIFE);
-        self.ends.iter().filter(is_short).count() >= 3
-            && age(child_since).unwrap_or_default().as_secs() < CRASH_LOOP_LIFE
     }
 
     /// The seconds until the next start. A holdoff time that grows is not known.

@@ -1,13 +1,13 @@
 //! What systemd knows of units (`systemctl show`, org.freedesktop.systemd1(5)).
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
-use std::thread;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::bounded;
 use crate::manage::limits::{SHOWN_AT_ONCE, SYSTEMCTL_TIMEOUT};
 use crate::manage::registry::{Registry, Scope};
+use crate::manage::timestamp;
 
 /// The properties of a unit that commands look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +19,12 @@ impl UnitStatus {
     /// The value of a property, empty if systemd has none.
     pub(crate) fn get(&self, property: &str) -> &str {
         self.properties.get(property).map_or("", String::as_str)
+    }
+
+    /// The time in a property whose name ends with `Timestamp`.
+    pub(crate) fn time(&self, property: &str) -> Option<SystemTime> {
+        let millis = timestamp::parse(self.get(property), 0).ok()?;
+        Some(UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).ok()?))
     }
 
     /// Returns true if the unit is in the state `failed`, or waits for its next start after a
@@ -70,8 +76,8 @@ const EXIT_STATUS: [(&str, &str, &str); 10] = [
     ("233", "RUNTIME_DIRECTORY", "its run directory can't be made"),
 ];
 
-const PROPERTIES: &str =
-    "Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,ConditionResult";
+const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,\
+    ConditionResult,StateChangeTimestamp,ExecMainExitTimestamp";
 
 /// The status of each of these units, by name.
 ///
@@ -124,27 +130,13 @@ pub(crate) fn loaded(registry: &Registry, pattern: &str) -> Result<Vec<String>, 
 /// What systemctl prints. systemd may not answer, or not for long.
 fn ask(registry: &Registry, words: &[&str]) -> Result<String, String> {
     let mut command = Command::new("systemctl");
+    // Times are shown in the time zone of the caller, whose abbreviation says little.
+    command.env("TZ", "UTC");
     if registry.scope == Scope::User {
         command.arg("--user");
     }
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let problem = |error: std::io::Error| format!("systemctl: {error}");
-    let mut child = command.spawn().map_err(problem)?;
-    let (sender, result) = channel();
-    let mut output = child.stdout.take().ok_or("systemctl has no output")?;
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        let read = output.read_to_end(&mut text).map(|_| text);
-        // Nobody listens any more if time is up.
-        let _ = sender.send(read);
-    });
-    let Ok(text) = result.recv_timeout(SYSTEMCTL_TIMEOUT) else {
-        let _ = child.kill();
-        return Err("systemd does not answer".to_owned());
-    };
-    let status = child.wait().map_err(problem)?;
-    let text = String::from_utf8_lossy(&text.map_err(problem)?).into_owned();
-    if status.success() { Ok(text) } else { Err(format!("systemctl: {status}")) }
+    command.args(words);
+    bounded::output(command, SYSTEMCTL_TIMEOUT)
 }
 
 fn block(text: &str) -> Option<(String, UnitStatus)> {
@@ -165,7 +157,11 @@ mod tests {
         let (name, status) = block(text).unwrap();
         assert_eq!(name, "procserv-a.service");
         assert!(status.has_failed() && !status.was_skipped());
+        assert_eq!(status.time("StateChangeTimestamp"), None);
         assert_eq!(status.failure(), "its user does not exist (217/USER)");
         assert_eq!(block("ActiveState=failed\n"), None);
+        let (_, status) = block("Id=a\nT=Mon 2026-11-30 13:07:34 UTC\nU=n/a\nV=").unwrap();
+        let time = UNIX_EPOCH + Duration::from_secs(1_796_044_054);
+        assert_eq!(["T", "U", "V"].map(|it| status.time(it)), [Some(time), None, None]);
     }
 }

@@ -1,9 +1,10 @@
-//! The names of users. A name service may ask another machine, which may not answer.
+//! The names of users, and of the clients of servers. A name service may ask another machine, which may not answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use nix::unistd::{Uid, User};
+use serde_json::Value;
 
 use super::bounded;
 
@@ -26,4 +27,29 @@ pub(crate) fn describe(uid: u32) -> String {
         Some(name) => format!("{name} (uid {uid})"),
         None => format!("uid {uid}"),
     }
+}
+
+/// The clients in a status file, in words: `oper (uid 1001) since 2026-11-30 03:12:44`.
+pub(crate) fn clients(status: Option<&Value>) -> Vec<String> {
+    let all = status.and_then(|status| status.get("clients")?.as_array());
+    let people = all.into_iter().flatten().filter(|it| text(it, "role") != "api");
+    people.map(client).collect()
+}
+
+fn client(client: &Value) -> String {
+    let uid = client.get("uid").and_then(Value::as_u64).and_then(|uid| u32::try_from(uid).ok());
+    let who = match uid {
+        Some(uid) => describe(uid),
+        None => text(client, "address").to_owned(),
+    };
+    let since: String = text(client, "since").chars().take(19).collect();
+    match (who.is_empty(), since.is_empty()) {
+        (true, _) => text(client, "endpoint").to_owned(),
+        (_, true) => who,
+        _ => format!("{who} since {}", since.replace('T', " ")),
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

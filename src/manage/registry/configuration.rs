@@ -8,7 +8,6 @@ use super::ini::{Ini, IniError};
 use super::instance::truth;
 use super::{Instance, Registry, Scope, check_name};
 use crate::manage::error::CommandError;
-use crate::manage::files;
 
 /// What the configuration files say.
 #[derive(Debug, Default)]
@@ -122,19 +121,22 @@ impl Sources {
         all.extend(changed.keys().filter(|file| !known.contains(&place(file))).cloned());
         let main = registry.main_file();
         all.sort_by_key(|file| (*file != main, file.clone()));
-        for file in all {
-            let place = place(&file);
-            if let Some(text) = changed.get(&file).or_else(|| changed.get(&place)) {
-                sources.add(&file, text);
-                continue;
-            }
-            match files::read_text(&place) {
-                Ok(text) => sources.add(&file, &text),
-                Err(error) => {
+        let text_of = |file: &PathBuf| changed.get(file).or_else(|| changed.get(&place(file)));
+        let unchanged = all.iter().filter(|file| text_of(file).is_none());
+        let mut texts = registry.read_files(unchanged.map(place).collect()).into_iter();
+        for file in &all {
+            let text = match text_of(file) {
+                Some(text) => Some(Ok(text.clone())),
+                None => texts.next(),
+            };
+            match text {
+                Some(Ok(text)) => sources.add(file, &text),
+                Some(Err(error)) => {
                     let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-                    let text = CommandError::file(&file, &error).text;
+                    let text = CommandError::file(file, &error).text;
                     sources.problems.push(Problem { text, is_denied });
                 }
+                None => {}
             }
         }
         Ok(sources)

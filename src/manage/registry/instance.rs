@@ -2,12 +2,17 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use super::Registry;
 use super::configuration::{NOBODY, Sources};
 use super::shlex;
+use super::sockets::check_group;
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, RestartPolicy, control_char};
+use crate::manage::limits::STOP_MARGIN;
 
 /// A configured server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +38,9 @@ pub(crate) struct Instance {
     /// The control endpoint, in procServ's notation. `None`: the Unix socket of the run directory
     /// alone.
     pub(crate) port: Option<String>,
+    /// The group that may type and command, beside the user. procServ's own helper does not know this
+    /// key.
+    pub(crate) control_group: Option<String>,
     /// The machine that starts the instance, for systemd's `ConditionHost=`.
     pub(crate) host: Option<String>,
     /// Assignments, in the notation of systemd's `Environment=`.
@@ -46,15 +54,19 @@ pub(crate) struct Instance {
     /// True if the child outlives a server that is killed, with the help of systemd's file descriptor
     /// store. procServ's own helper does not know this key.
     pub(crate) fdstore: bool,
+    /// What the server types to the child when it is told to stop. procServ's own helper does not know
+    /// this key.
+    pub(crate) stop_input: Option<String>,
 }
 
 /// The keys that a section may have. Others may be there for sections to refer to.
-pub(crate) const KEYS: [&str; 12] = [
+pub(crate) const KEYS: [&str; 14] = [
     "command",
     "chdir",
     "user",
     "group",
     "port",
+    "control_group",
     "instance",
     "host",
     "environment",
@@ -62,6 +74,7 @@ pub(crate) const KEYS: [&str; 12] = [
     "options",
     "events",
     "fdstore",
+    "stop_input",
 ];
 
 impl Instance {
@@ -96,6 +109,10 @@ impl Instance {
         } else if !is_given("user")? {
             user = None;
         }
+        let control_group = value("control_group")?;
+        if let Some(group) = &control_group {
+            check_group(group).map_err(|problem| format!("control_group: {problem}"))?;
+        }
         let instance = Instance {
             name: name.to_owned(),
             file: sources.files(name).last().cloned().unwrap_or_default(),
@@ -106,12 +123,14 @@ impl Instance {
             user,
             group,
             port: value("port")?.filter(|port| port != "0"),
+            control_group,
             host: value("host")?,
             environment: value("environment")?,
             env_file: value("env_file")?,
             options: split("options")?,
             events: switch("events", true)?,
             fdstore: switch("fdstore", false)?,
+            stop_input: value("stop_input")?,
         };
         // The values become lines of a unit, and there a backslash at the end joins two lines.
         for key in ["chdir", "user", "group", "port", "host", "environment", "env_file"] {
@@ -122,8 +141,15 @@ impl Instance {
             }
         }
         // No command line can have one (execve(2)).
-        if instance.command.iter().chain(&instance.options).any(|word| word.contains('\0')) {
-            return Err("command or options: a zero byte".to_owned());
+        let words = instance.command.iter().chain(&instance.options).chain(&instance.stop_input);
+        if words.into_iter().any(|word| word.contains('\0')) {
+            return Err("command, options or stop_input: a zero byte".to_owned());
+        }
+        if let Some(text) = &instance.stop_input
+            && let Err(escape) = control_char::parse_text(text.as_bytes())
+        {
+            let escape = String::from_utf8_lossy(escape).into_owned();
+            return Err(format!("stop_input: {escape:?} is no escape"));
         }
         Ok(instance)
     }
@@ -134,8 +160,6 @@ impl Instance {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let chdir = text(self.chdir.clone());
         let (info, status) = (text(run.join("info")), text(run.join("status")));
-        // Without the mode, only the user of the instance could connect.
-        let api = format!("unix:::0660:{}", text(run.join("api")));
         let fixed = [
             "--foreground",
             if self.fdstore { "--fdstore" } else { "--notify" },
@@ -153,10 +177,11 @@ impl Instance {
             &info,
             "--status-file",
             &status,
-            "--api",
-            &api,
         ];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
+        if let Some(api) = self.api_endpoint(&run) {
+            arguments.extend(["--api".to_owned(), api]);
+        }
         if self.events {
             let events = text(self.events_file(registry));
             let rotation = EVENTS_ROTATION.to_owned();
@@ -167,8 +192,11 @@ impl Instance {
                 rotation,
             ]);
         }
-        for endpoint in self.endpoints(&text(run.join("control"))) {
+        for endpoint in self.endpoints(&run) {
             arguments.extend(["--port".to_owned(), endpoint]);
+        }
+        if let Some(text) = &self.stop_input {
+            arguments.extend(["--stop-input".to_owned(), text.clone()]);
         }
         arguments.extend(self.options.iter().cloned());
         arguments.extend(self.command.iter().cloned());
@@ -181,22 +209,20 @@ impl Instance {
         self.options.iter().chain(&self.command).any(|word| word.starts_with("--rea"))
     }
 
+    /// If the server types a text to the child at its end: how long systemd has to wait for that end.
+    pub(crate) fn stop_timeout(&self) -> Option<Duration> {
+        let text = self.stop_input.iter().flat_map(|text| ["--stop-input", text]);
+        let words = ["procServ", "--port", "0"].into_iter().chain(text).map(str::to_owned);
+        let words = words.chain(self.options.iter().chain(&self.command).cloned());
+        let restart = cli::parse(words.map(OsString::from).collect(), &|_| None).ok()?.restart;
+        let RestartPolicy { stop_input, grace, kill_signal, kill_orphans, .. } = restart;
+        let graces = u32::from(kill_signal != Signal::SIGKILL as i32) + u32::from(kill_orphans);
+        Some(stop_input?.wait + grace * graces + STOP_MARGIN)
+    }
+
     /// The events file, unless the options of the instance name another.
     pub(crate) fn events_file(&self, registry: &Registry) -> PathBuf {
         registry.logs_directory(&self.name).join("events")
-    }
-
-    /// The control endpoints. Beside a TCP port there is the Unix socket `control` for those who
-    /// have access to the instance's group, as programs find an instance by that socket.
-    fn endpoints(&self, control: &str) -> Vec<String> {
-        match &self.port {
-            // Without owner, group and mode before the path, a colon in the path would end one of
-            // them.
-            None if control.contains(':') => vec![format!("unix::::{control}")],
-            None => vec![format!("unix:{control}")],
-            Some(port) if is_tcp(port) => vec![format!("unix:::0660:{control}"), port.clone()],
-            Some(port) => vec![port.clone()],
-        }
     }
 
     /// What the server makes of that command line.
@@ -224,12 +250,6 @@ pub(super) fn truth(text: &str) -> Option<bool> {
         "0" | "no" | "false" | "off" => Some(false),
         _ => None,
     }
-}
-
-/// Returns true if an endpoint in procServ's notation is a TCP port.
-fn is_tcp(endpoint: &str) -> bool {
-    let address = endpoint.strip_prefix("raw:").unwrap_or(endpoint);
-    !address.starts_with("unix:") && !address.starts_with("fd:")
 }
 
 /// Checks that the user of the instance `name` is root only if the file says `user = root`.

@@ -7,6 +7,7 @@ pub mod ini;
 pub(crate) mod instance;
 pub(crate) mod pattern;
 pub mod shlex;
+pub(crate) mod sockets;
 pub(crate) mod sysroot;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub(crate) use self::configuration::{Configuration, Problem, Sources, Unusable};
 use self::ini::Ini;
 pub(crate) use self::instance::{Instance, KEYS, check_name, unit_name};
 use self::pattern::Patterns;
+use super::bounded;
 use super::error::CommandError;
 use super::files;
 use super::output;
@@ -69,6 +71,8 @@ pub(crate) struct Registry {
     pub(crate) scope: Scope,
     /// `--root`: the image of a system that does not run.
     pub(crate) root: Option<PathBuf>,
+    /// True if files that do not answer are an error, and nobody waits for them any longer.
+    is_hasty: bool,
     config: PathBuf,
     runtime: PathBuf,
     logs: PathBuf,
@@ -104,7 +108,7 @@ impl Registry {
             }
         };
         let root = root.map(|root| sysroot::open(&root)).transpose()?;
-        let registry = Registry { scope, root, config, runtime, logs };
+        let registry = Registry { scope, root, is_hasty: true, config, runtime, logs };
         if let Some(root) = &registry.root {
             for place in [registry.config.join("procServ.d"), registry.systemd_directory()] {
                 let inside = sysroot::resolve(root, &place);
@@ -112,6 +116,11 @@ impl Registry {
             }
         }
         Ok(registry)
+    }
+
+    /// The same for those for whom systemd waits: late is better than not at all when a machine starts.
+    pub(crate) fn patient(self) -> Registry {
+        Registry { is_hasty: false, ..self }
     }
 
     /// Checks that this is not the image of a system.
@@ -236,8 +245,22 @@ impl Registry {
     /// The configuration files, in the order in which they are read.
     ///
     /// # Errors
-    /// `procServ.d` exists and can't be read.
+    /// `procServ.d` exists and can't be read, or does not answer.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>, CommandError> {
+        if !self.is_hasty {
+            return self.list_files();
+        }
+        let registry = self.clone();
+        bounded::one(move || registry.list_files()).unwrap_or_else(|| {
+            let directory = self.directory();
+            Err(CommandError::new(format!(
+                "{} does not answer: its disk or its server hangs",
+                directory.display()
+            )))
+        })
+    }
+
+    fn list_files(&self) -> Result<Vec<PathBuf>, CommandError> {
         let directory = self.directory();
         let mut files = Vec::new();
         match fs::read_dir(&directory) {
@@ -278,6 +301,16 @@ impl Registry {
             Some(other) => Err(wrong(format!("[{other}] is in it, too"))),
             None => Ok(()),
         }
+    }
+
+    /// Reads files of the configuration.
+    pub(crate) fn read_files(&self, paths: Vec<PathBuf>) -> Vec<io::Result<String>> {
+        if !self.is_hasty {
+            return paths.iter().map(|path| files::read_text(path)).collect();
+        }
+        let no_answer = || Err(io::Error::new(io::ErrorKind::TimedOut, "the disk does not answer"));
+        let texts = bounded::each(paths, |path| files::read_text(&path));
+        texts.into_iter().map(|text| text.unwrap_or_else(no_answer)).collect()
     }
 
     /// Reads all files. A problem of one file does not affect the others.

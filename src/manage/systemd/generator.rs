@@ -25,7 +25,7 @@ pub(crate) fn main(scope: Scope, argv: &[OsString]) -> CommandResult {
             "a generator is run by systemd, with a directory to write to",
         ));
     };
-    let registry = Registry::open(scope, None)?;
+    let registry = Registry::open(scope, None)?.patient();
     let launcher = unit::launcher(&registry)?;
     let mut failed = false;
     for instance in registry.instances()?.values() {

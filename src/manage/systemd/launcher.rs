@@ -56,7 +56,7 @@ fn definition() -> clap::Command {
 /// # Errors
 /// Always, if the function returns.
 fn launch(scope: Scope, name: &str, debug: u8) -> CommandResult {
-    let registry = Registry::open(scope, None)?;
+    let registry = Registry::open(scope, None)?.patient();
     let sources = Sources::read(&registry)?;
     let mut instance = match sources.instance(name) {
         Ok(instance) => instance,

@@ -46,6 +46,9 @@ pub(crate) fn text(
         // A child may take any time until it says that it is ready.
         line("TimeoutStartSec=infinity".to_owned());
     }
+    if let Some(timeout) = instance.stop_timeout() {
+        line(format!("TimeoutStopSec={}", timeout.as_secs()));
+    }
     if let Some(file) = &instance.env_file {
         line(format!("EnvironmentFile={file}"));
     }
@@ -72,6 +75,10 @@ pub(crate) fn text(
         }
         if let Some(group) = &instance.group {
             line(format!("Group={group}"));
+        }
+        // Only a member of a group may give a socket to it (chown(2)).
+        if let Some(group) = &instance.control_group {
+            line(format!("SupplementaryGroups={group}"));
         }
     }
     unit.push_str(RESILIENCE);
@@ -237,6 +244,7 @@ fn settings(text: &str) -> Vec<&str> {
     let keys = [
         "User=",
         "Group=",
+        "SupplementaryGroups=",
         "Environment=",
         "EnvironmentFile=",
         "ConditionPathIsDirectory=",

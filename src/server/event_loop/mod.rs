@@ -19,10 +19,11 @@ use mio::Token;
 
 use self::child::Child;
 use self::listener::Listener;
+use self::peer::Peer;
 use super::Server;
 use super::api::ApiSession;
-use super::os::System;
 use super::os::fdstore::FdStore;
+use super::os::{Connection, System};
 use super::records::Records;
 use super::service_manager::ServiceReporter;
 use crate::console::clock::Monotonic;
@@ -75,7 +76,9 @@ impl<S: System> Server<S> {
         // A child that is to be started now is there before clients are read: what waits in a pipe
         // is for it.
         self.apply_effects(now);
-        self.console.update_backpressure(now.mono);
+        let peers = &self.peers;
+        let unread = |id| peers.get(&id).map_or(0, |peer: &Peer<_>| peer.source.stream().unread());
+        self.console.update_backpressure(now.mono, unread);
         // What is read is noted as the output of the children that are saved.
         self.save(now);
         self.read_child(ChildSlot::Current, now);

@@ -58,7 +58,7 @@ use self::landing::Landing;
 use self::ring::SharedRing;
 use crate::console::changes::{Change, Recorded};
 use crate::console::stream::ring::Ring;
-use crate::limits::{FDSTORE_SLOT_SIZE, STREAM_BUFFER_MAX};
+use crate::limits::{FDSTORE_SLOT_SIZE, STREAM_BUFFER_EXTENDED};
 use crate::sys::shared_memory::{self, SharedMemory, UNIT};
 
 /// Where the two slots end and the landing begins.
@@ -70,7 +70,7 @@ const RING_AT: usize = LANDING_AT + UNIT;
 /// # Errors
 /// The system has no such memory, or none left.
 pub(crate) fn create(history: usize) -> io::Result<File> {
-    shared_memory::create(RING_AT + ring::memory_len(STREAM_BUFFER_MAX + history))
+    shared_memory::create(RING_AT + ring::memory_len(STREAM_BUFFER_EXTENDED + history))
 }
 
 fn map(file: &File, part: Range<usize>) -> io::Result<SharedMemory> {
@@ -98,7 +98,7 @@ pub(crate) fn ring(file: &File, head: u64) -> io::Result<Box<dyn Ring>> {
 
 /// Returns true if the file has the length of one that [`create`] makes for so many bytes of history.
 pub(crate) fn is_for(file: &File, history: usize) -> bool {
-    shared_memory::sealed_len(file) == RING_AT + ring::memory_len(STREAM_BUFFER_MAX + history)
+    shared_memory::sealed_len(file) == RING_AT + ring::memory_len(STREAM_BUFFER_EXTENDED + history)
 }
 
 /// What the last server read and did not take into account after so many reads, and who it came from.

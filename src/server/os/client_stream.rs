@@ -7,15 +7,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::fcntl::OFlag;
-use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
+use nix::sys::socket::{Shutdown, SockaddrStorage, UnixAddr, getpeername, getsockname, shutdown};
 use nix::sys::stat::{SFlag, fstat};
 
 use super::{Connection, NonblockingIo, PeerIdentity};
 use crate::console::event::Role;
 use crate::handover::state::ConnectionKind;
-use crate::limits::DRAIN_MAX;
-use crate::sys::fd;
+use crate::limits::{DRAIN_MAX, PROVEN_READER_BYTES};
 use crate::sys::terminal::Terminal;
+use crate::sys::{fd, socket};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -120,6 +120,14 @@ impl Connection for ClientStream {
             ClientStream::Pipe(_) => ConnectionKind::Pipe,
             ClientStream::Api(_) => ConnectionKind::Api,
         }
+    }
+
+    fn unread(&self) -> usize {
+        let held = socket::unread(self.as_fd()).ok();
+        let is_unix = getsockname::<UnixAddr>(self.as_fd().as_raw_fd()).is_ok();
+        // The kernel of a TCP client holds some more.
+        let elsewhere = if is_unix && held.is_some() { 0 } else { PROVEN_READER_BYTES as usize };
+        held.unwrap_or(0) + elsewhere
     }
 }
 

@@ -116,6 +116,8 @@ pub(crate) trait Connection: NonblockingIo + AsFd {
     fn peer_identity(&self) -> PeerIdentity;
     /// What another program has to know of it.
     fn kind(&self) -> ConnectionKind;
+    /// At most how many of the bytes that were written the peer has not read.
+    fn unread(&self) -> usize;
 }
 
 /// A listening socket. Dropped, it is closed, and its file removed.

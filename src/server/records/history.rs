@@ -36,6 +36,8 @@ pub(super) struct History {
     upgrades: u64,
     crashes: u64,
     last_server: Option<Value>,
+    /// Bytes of output that clients were not sent, as they read too slowly.
+    skipped: u64,
     /// Counts the changes.
     revision: u64,
 }
@@ -90,6 +92,7 @@ impl History {
             upgrades: self.upgrades,
             crashes: self.crashes,
             last_server: self.last_server.as_ref().map(Value::to_string),
+            skipped: self.skipped,
         }
     }
 
@@ -108,6 +111,7 @@ impl History {
             upgrades: state.upgrades,
             crashes: state.crashes,
             last_server: state.last_server.and_then(value),
+            skipped: state.skipped,
             revision: 0,
         }
     }
@@ -149,6 +153,11 @@ impl History {
     /// How many servers in a row before this one came to no orderly end.
     pub(super) fn crashes(&self) -> u64 {
         self.crashes
+    }
+
+    /// How many bytes of output clients were not sent, as they read too slowly.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// The last server that came to no orderly end.
@@ -216,6 +225,7 @@ impl History {
                 self.ends.push_front(end);
                 self.ends.truncate(ENDS_KEPT);
             }
+            AuditEvent::Skipped(_, bytes) => self.skipped = self.skipped.saturating_add(bytes),
             AuditEvent::Upgraded => self.upgrades = self.upgrades.saturating_add(1),
             AuditEvent::Restarted => self.crashes = self.crashes.saturating_add(1),
             _ => {}

@@ -316,7 +316,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             changes.extend(self.take_back(reply, now, millis));
         }
         if let Some(status) = &mut self.status {
-            status.compare(console.revision(), now);
+            status.compare(console.revision(), status::written(console), now);
         }
         self.close_file();
         if self.writer != WriterState::Idle || self.pause.is_some() {
@@ -333,7 +333,9 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             let Records { server, clients, history, .. } = self;
             let text = status::text(console, server, clients, history, now);
             let (_, expires) = console.recent_restarts(now);
-            job.status = self.status.as_mut().and_then(|file| file.replace(text, expires, now));
+            let written = status::written(console);
+            job.status =
+                self.status.as_mut().and_then(|file| file.replace(text, written, expires, now));
         }
         if !job.events.is_empty() || job.status.is_some() {
             self.writer = WriterState::Busy;

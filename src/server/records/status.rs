@@ -15,9 +15,9 @@ use super::{ServerInfo, works_again};
 use crate::console::Console;
 use crate::console::child::status::ChildPhase;
 use crate::console::clock::Monotonic;
-use crate::console::event::ClientId;
+use crate::console::event::{ClientId, Sink};
 use crate::console::subsystem::Trouble;
-use crate::limits::{LOG_RETRY, STATUS_INTERVAL};
+use crate::limits::{LOG_RETRY, STATUS_INTERVAL, STATUS_OUTPUT_INTERVAL};
 use crate::sys::time;
 
 /// The status file, as the event loop knows it.
@@ -32,6 +32,10 @@ pub(super) struct StatusFile {
     not_before: Monotonic,
     /// The content changes at this time though nothing happens.
     expires: Option<Monotonic>,
+    /// How many bytes log and syslog had been given when the content was made.
+    written: u64,
+    /// They have been given more since, and the file says so from this time on.
+    output_due: Option<Monotonic>,
     /// The content that the writer was last given.
     content: Vec<u8>,
     /// What was last reported: that the file can be written, or not.
@@ -39,28 +43,40 @@ pub(super) struct StatusFile {
 }
 
 impl StatusFile {
-    /// Compares the file with this revision of the console.
-    pub(super) fn compare(&mut self, revision: u64, now: Monotonic) {
+    /// Compares the file with this revision of the console, whose log and syslog have been given
+    /// `written` bytes.
+    pub(super) fn compare(&mut self, revision: u64, written: u64, now: Monotonic) {
         let has_expired = self.expires.take_if(|at| now >= *at).is_some();
-        self.outdated |= has_expired || self.revision.replace(revision) != Some(revision);
+        let is_output_due = self.output_due.take_if(|at| now >= *at).is_some();
+        self.outdated |= has_expired || is_output_due;
+        self.outdated |= self.revision.replace(revision) != Some(revision);
+        if written != self.written && !self.outdated {
+            self.output_due.get_or_insert(now + STATUS_OUTPUT_INTERVAL);
+        }
     }
 
     /// When [`replace`](Self::replace) is to be called.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let is_due = self.outdated || self.revision.is_none();
-        if is_due { Some(self.not_before) } else { self.expires }
+        if is_due {
+            return Some(self.not_before);
+        }
+        self.expires.into_iter().chain(self.output_due).min()
     }
 
-    /// Returns `content` if the file has another content and is to be replaced.
-    /// The content changes at the time `expires` though nothing happens.
+    /// Returns `content` if the file has another content and is to be replaced. `written` is the number
+    /// of bytes in there that log and syslog have been given. The content changes at the time `expires`
+    /// though nothing happens.
     pub(super) fn replace(
         &mut self,
         content: Vec<u8>,
+        written: u64,
         expires: Option<Monotonic>,
         now: Monotonic,
     ) -> Option<Vec<u8>> {
         self.outdated = false;
         self.expires = expires;
+        (self.written, self.output_due) = (written, None);
         if content == self.content {
             return None;
         }
@@ -103,6 +119,8 @@ struct Status<'a> {
     ends: &'a VecDeque<Value>,
     trouble: Vec<TroubleJson<'a>>,
     log: Option<LogJson>,
+    syslog: Option<LogJson>,
+    skipped: u64,
     endpoints: &'a [EndpointJson],
     clients: Vec<ConnectedClient<'a>>,
 }
@@ -164,6 +182,12 @@ pub(super) fn value(
     serde_json::to_value(status(console, server, clients, history, now)).unwrap_or_default()
 }
 
+/// How many bytes log and syslog have been given.
+pub(super) fn written(console: &Console) -> u64 {
+    let written = |sink| console.sink_totals(sink).map_or(0, |(written, _)| written);
+    written(Sink::Log).saturating_add(written(Sink::Syslog))
+}
+
 fn status<'a>(
     console: &'a Console,
     server: &'a ServerInfo,
@@ -188,6 +212,7 @@ fn status<'a>(
         let since = (since.seconds != 0).then(|| time::rfc3339_seconds(since.seconds));
         TroubleJson { what: subsystem_name(subsystem), since, reason, lost }
     });
+    let totals = |sink| console.sink_totals(sink).map(|(written, lost)| LogJson { written, lost });
     Status {
         v: VERSION,
         version: crate::VERSION,
@@ -210,7 +235,9 @@ fn status<'a>(
         },
         ends: history.ends(),
         trouble: trouble.collect(),
-        log: console.log_totals().map(|(written, lost)| LogJson { written, lost }),
+        log: totals(Sink::Log),
+        syslog: totals(Sink::Syslog),
+        skipped: history.skipped(),
         endpoints: &server.endpoints,
         clients: connected.collect(),
     }

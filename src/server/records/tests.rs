@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::json::{ExitJson, line};
 use super::*;
 use crate::console::event::Role;
-use crate::limits::EVENTS_MAX;
+use crate::limits::{EVENTS_MAX, STATUS_INTERVAL, STATUS_OUTPUT_INTERVAL};
 use crate::server::os::SignalSender;
 
 const EVENTS_MD: &str = include_str!("../../../docs/events.md");
@@ -190,4 +190,31 @@ fn every_event_and_field_is_documented_and_no_other() {
         written.extend(event.get("client").into_iter().flat_map(keys));
     }
     assert!(written.into_iter().eq(documented.into_keys()));
+}
+
+/// Output alone has the file written, though not at once, and no more than that.
+#[test]
+fn status_file_follows_the_output_after_a_while() {
+    let at = |seconds| Monotonic::default() + Duration::from_secs(seconds);
+    let mut file = StatusFile::default();
+    file.compare(1, 0, at(0));
+    assert!(file.replace(b"first".to_vec(), 0, None, at(0)).is_some());
+    file.compare(1, 0, at(1));
+    assert_eq!(file.deadline(), None);
+    file.compare(1, 500, at(10));
+    let due = at(10) + STATUS_OUTPUT_INTERVAL;
+    file.compare(1, 900, at(20));
+    assert_eq!(file.deadline(), Some(due));
+    // Something else is sooner.
+    file.compare(2, 900, at(21));
+    assert_eq!(file.deadline(), Some(at(0) + STATUS_INTERVAL));
+    assert!(file.replace(b"second".to_vec(), 900, None, at(21)).is_some());
+    file.compare(2, 900, at(22));
+    assert_eq!(file.deadline(), None);
+    file.compare(2, 1000, at(30));
+    file.compare(2, 1000, at(30) + STATUS_OUTPUT_INTERVAL);
+    assert!(file.deadline() <= Some(at(30) + STATUS_OUTPUT_INTERVAL));
+    assert!(file.replace(b"third".to_vec(), 1000, None, at(50)).is_some());
+    file.compare(2, 1000, at(70));
+    assert_eq!(file.deadline(), None);
 }

@@ -117,6 +117,11 @@ impl Connection for PeerEnd {
         PeerIdentity::Process { uid: 1, gid: 2, pid: self.id as i32 }
     }
 
+    fn unread(&self) -> usize {
+        let mut world = self.world.borrow_mut();
+        world.most_unread.unwrap_or_else(|| world.pipe(self.id).outbound.len())
+    }
+
     fn kind(&self) -> ConnectionKind {
         match self.kind {
             ClientKind::Telnet => ConnectionKind::Telnet,

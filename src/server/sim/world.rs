@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use super::threads::WorkerQueue;
 use crate::handover::state::{Descriptor, State};
+use crate::limits::PROVEN_READER_BYTES;
 use crate::server::os::fdstore;
 use crate::server::os::{PendingSignals, Ready};
 use crate::server::records::{RecordsJob, RecordsReply};
@@ -122,6 +123,8 @@ pub(super) struct World {
     /// How many bytes of the log no sync has covered, and the numbers that were reported.
     pub(super) unsynced: u64,
     pub(super) notes: Vec<u64>,
+    /// What the system says of how much a client has not read, if it does not know.
+    pub(super) most_unread: Option<usize>,
     /// The writers do not always finish in time, and have been told to give up.
     pub(super) late_at_end: bool,
     pub(super) abandoned: bool,
@@ -190,6 +193,7 @@ impl World {
             unsynced: 0,
             notes: Vec::new(),
             late_at_end: seed % 8 == 3,
+            most_unread: (seed % 4 == 2).then_some(PROVEN_READER_BYTES as usize),
             abandoned: false,
             stderr: Vec::new(),
         }))

@@ -13,6 +13,7 @@ mod orphans;
 mod overlap;
 mod readiness;
 mod signal_status;
+mod stop_input;
 mod terminal;
 mod user;
 
@@ -29,6 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
         listen::cases(),
         listen_addresses::cases(),
         overlap::cases(),
+        stop_input::cases(),
         readiness::cases(),
         load::cases(),
         terminal::cases(),

@@ -17,6 +17,7 @@ cases![
     killed_server_is_known_to_the_next,
     trouble_is_in_the_file_the_greeting_and_on_stderr,
     log_that_cannot_be_opened_is_a_trouble,
+    skipped_bytes_are_counted_over_an_upgrade,
     program_that_cannot_be_executed_is_told_on_stderr,
     directory_that_is_missing_is_told_on_stderr,
 ];
@@ -184,6 +185,31 @@ fn trouble_is_in_the_file_the_greeting_and_on_stderr(env: &TestEnv) {
     assert_eq!(server.stderr(), begin.to_owned() + &end);
     let greeting = server.connect().greeting();
     assert!(!String::from_utf8_lossy(&greeting).contains("not being logged"));
+}
+
+fn skipped_bytes_are_counted_over_an_upgrade(env: &TestEnv) {
+    let child = ["wait-for", "go", "emit", "6000000", "say", "that is all", "cat"];
+    let server = with_status(env).logged().child(child).start();
+    let mut user = server.connect();
+    user.greeting();
+    let status = wait_status(env, &server, "the file", |_| true);
+    assert_eq!((&status["skipped"], &status["syslog"]), (&json!(0), &Value::Null));
+    fs::write(server.path("go"), "").unwrap();
+    server.file_with("log", "that is all");
+    user.until("that is all");
+    let seen = String::from_utf8_lossy(user.received()).into_owned();
+    let line = |line: &str| {
+        let (count, _) = line.strip_prefix("@@@ ")?.split_once(" bytes skipped: ")?;
+        count.parse::<u64>().ok()
+    };
+    let skipped: u64 = seen.lines().filter_map(line).sum();
+    assert!(skipped > 0, "it was not skipped");
+    let is = |status: &Value| status["skipped"] == skipped;
+    wait_status(env, &server, "the sum of what was skipped", is);
+    server.signal(Signal::SIGUSR1);
+    let is = |status: &Value| status["upgrades"] == 1;
+    let status = wait_status(env, &server, "the upgrade", is);
+    assert_eq!(status["skipped"], skipped);
 }
 
 fn log_that_cannot_be_opened_is_a_trouble(env: &TestEnv) {

@@ -47,8 +47,26 @@ impl Person {
         Person::with(env, &pairs, &[&["--user", "attach"], words].concat())
     }
 
+    /// The same as another user: `setpriv` are the arguments of setpriv(1).
+    pub fn attach_as(env: &TestEnv, fleet: &Fleet, setpriv: &[String], words: &[&str]) -> Person {
+        let mut pairs = Vec::new();
+        fleet.dress(|name, value| pairs.push((name, value.to_owned())));
+        let setpriv: Vec<&str> = setpriv.iter().map(String::as_str).collect();
+        let words = [&setpriv[..], &["--user", "attach"], words].concat();
+        Person::run(env, "/usr/bin/setpriv", &pairs, &words)
+    }
+
     fn with(env: &TestEnv, environment: &[(&str, PathBuf)], words: &[&str]) -> Person {
-        let mut setup = env.server().bare().program(MANAGE).argv0("manage-procs");
+        Person::run(env, MANAGE, environment, words)
+    }
+
+    fn run(
+        env: &TestEnv,
+        program: &str,
+        environment: &[(&str, PathBuf)],
+        words: &[&str],
+    ) -> Person {
+        let mut setup = env.server().bare().program(program).argv0("manage-procs");
         setup = setup.env("HOME", "/nonexistent");
         for (name, value) in environment {
             setup = setup.env(name, value);

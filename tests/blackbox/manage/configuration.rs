@@ -348,7 +348,10 @@ fn values_end_with_their_line(_: &TestEnv) {
     }
     fleet.file(CONF, "[ioc1]\ncommand = x\0y\n");
     let done = fleet.run(&["start", "--all"]);
-    assert!(done.stderr.contains("[ioc1]: command or options: a zero byte"), "{done:?}");
+    assert!(
+        done.stderr.contains("[ioc1]: command, options or stop_input: a zero byte"),
+        "{done:?}"
+    );
 }
 
 /// Nor can one be added that the file could not be read with.

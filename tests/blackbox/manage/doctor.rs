@@ -23,6 +23,7 @@ cases![
     one_socket_of_two_is_found,
     who_is_stopped_is_found,
     a_child_that_does_not_run_is_found,
+    what_fails_at_the_moment_is_found,
     links_that_lead_nowhere_are_found,
     what_the_helper_left_is_found,
     a_hint_is_no_problem,
@@ -350,6 +351,18 @@ fn a_child_that_does_not_run_is_found(env: &TestEnv) {
     env.wait_for("the loop", || {
         has(&findings(&fleet, "again"), "its child ends soon after each start, ").then_some(())
     });
+}
+
+fn what_fails_at_the_moment_is_found(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "full", "say hello cat", "options = --logfile /dev/full");
+    let _server = fleet.launch(env, setup, "full");
+    let found = env.wait_for("the trouble", || {
+        findings(&fleet, "full").into_iter().find(|(problem, _)| problem.starts_with("log: "))
+    });
+    assert!(found.0.starts_with("log: No space left on device"), "{found:?}");
+    assert_eq!(found.1, "make room: writing goes on by itself");
 }
 
 fn links_that_lead_nowhere_are_found(_: &TestEnv) {

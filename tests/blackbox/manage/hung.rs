@@ -6,7 +6,11 @@ use crate::support::{TestEnv, alive, cases};
 use std::fs;
 use std::os::unix::fs::symlink;
 
-cases![no_command_waits_for_a_disk.needs_fuse(), add_does_not_wait_for_a_disk.needs_fuse(),];
+cases![
+    no_command_waits_for_a_disk.needs_fuse(),
+    add_does_not_wait_for_a_disk.needs_fuse(),
+    a_hung_configuration_is_an_error.needs_fuse(),
+];
 
 /// One after the other, they would take longer than a case may.
 const COUNT: usize = 60;
@@ -54,6 +58,10 @@ fn no_command_waits_for_a_disk(env: &TestEnv) {
     let of_fine =
         done.stdout.lines().find(|line| line.starts_with("fine: ") && line.contains("answer"));
     assert_eq!(of_fine, None);
+    for command in ["why", "status"] {
+        let page = fleet.must(&[command, "hung-00"]);
+        assert!(page.starts_with("hung-00: no_answer\n") && page.contains("\n  next "), "{page}");
+    }
     let done = fleet.run(&["upgrade", "--keep-going", "hung-0*"]);
     assert_eq!(done.stdout.matches("its files do not answer").count(), 10, "{done:?}");
     let done = fleet.run(&["attach", "hung-00"]);
@@ -81,4 +89,52 @@ fn add_does_not_wait_for_a_disk(env: &TestEnv) {
         let Done { code, stderr, .. } = fleet.run(&["add", "-C", &chdir, "two", command]);
         assert!(code == 1 && stderr.contains(" does not answer"), "{stderr}");
     }
+}
+
+/// The directory does not answer, or its files do not.
+fn a_hung_configuration_is_an_error(env: &TestEnv) {
+    let place = env.server();
+    let disk = place.path("disk");
+    let fs = HangingFs::mount(&disk);
+    let fleet = Fleet::new();
+    fs::create_dir_all(fleet.path("home/.config")).unwrap();
+    let directory = fleet.path("home/.config/procServ.d");
+    symlink(&disk, &directory).unwrap();
+    fleet.file("home/.config/procServ.conf", "[a]\ncommand = /bin/true\n");
+    fs.hang();
+    let says = format!("manage-procs: {} does not answer", directory.display());
+    for words in [
+        &["list"][..],
+        &["status"],
+        &["start", "a"],
+        &["stop", "a"],
+        &["restart", "--all"],
+        &["enable", "a"],
+        &["disable", "a"],
+        &["logs"],
+        &["events"],
+        &["set", "a", "port=0"],
+        &["edit", "a"],
+        &["remove", "-f", "a"],
+        &["add", "-C", "/", "b", "/bin/true"],
+        &["write-procs-cf", "-f", "-"],
+        &["upgrade", "a"],
+    ] {
+        let done = fleet.run(words);
+        assert!(done.code == 1 && done.stderr.starts_with(&says), "{words:?}: {done:?}");
+    }
+    let done = fleet.run(&["doctor"]);
+    assert!(done.code == 1 && done.stdout.contains(" does not answer"), "{done:?}");
+    fs.go_on();
+    assert_eq!(fleet.run(&["list", "a"]).code, 0);
+    // Files behind links, in a directory that does answer.
+    fs::remove_file(&directory).unwrap();
+    fs::create_dir(&directory).unwrap();
+    for name in ["b", "c"] {
+        symlink(disk.join(name), directory.join(format!("{name}.conf"))).unwrap();
+    }
+    fs.hang();
+    let done = fleet.run(&["list"]);
+    assert!(done.code == 0 && done.stdout.contains("\na "), "{done:?}");
+    assert_eq!(done.stderr.matches(".conf: the disk does not answer").count(), 2, "{done:?}");
 }

@@ -3,14 +3,18 @@
 use crate::manage::fleet::Fleet;
 use crate::support::{TestEnv, cases};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 cases![
     logs_have_names_and_colours,
     what_a_line_sets_ends_with_it,
     no_message_has_a_label_of_another_instance,
     a_log_file_is_shown_with_those_before_it,
+    a_log_file_is_searched_by_time,
+    a_log_file_without_times_is_searched_by_its_own,
+    what_is_followed_is_searched_too,
     lines_have_times,
     options_go_to_journalctl,
     who_leaves_ends_logs,
@@ -109,11 +113,6 @@ fn a_log_file_is_shown_with_those_before_it(env: &TestEnv) {
     assert_eq!(fleet.must(&["logs", "a"]), "1\n2\n3\n4\n\x1b[31m5\x1b[m\n");
     let shown = "a    | 4\na    | \x1b[31m5\x1b[m\nlong | x\n";
     assert_eq!(fleet.must(&["logs", "-n2"]), shown);
-    let done = fleet.run(&["logs", "--since", "-1h", "a"]);
-    let says = format!(
-        "manage-procs: a: only the journal is searched, what its child writes is in {log}-a\n"
-    );
-    assert_eq!((done.code, done.stdout.as_str(), done.stderr), (0, "", says));
     let mut logs = fleet.command(&["logs", "-f", "a"]);
     let mut logs = logs.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(logs.stdout.take().unwrap());
@@ -127,6 +126,105 @@ fn a_log_file_is_shown_with_those_before_it(env: &TestEnv) {
     fs::rename(fleet.path("log-a"), fleet.path("log-a.1")).unwrap();
     fleet.file("log-a", "new\n");
     until("new\n");
+    drop(output);
+    env.wait_for("the end", || logs.try_wait().unwrap());
+}
+
+/// An instance `a` with a log file, and a journal without entries.
+fn with_log(options: &str) -> Fleet {
+    let fleet = fleet("");
+    fleet.program(
+        "bin/journalctl",
+        "#!/bin/sh\ncase \"$*\" in *--follow*) exec sleep 1000;; esac\n",
+    );
+    let log = fleet.path("log").display().to_string();
+    let content = format!("[a]\ncommand = x\noptions = -L {log} {options}\n");
+    fleet.file("home/.config/procServ.d/a.conf", &content);
+    fleet
+}
+
+/// Sets the time of a file, so many hours ago.
+fn written(fleet: &Fleet, name: &str, hours: u64) {
+    let time = SystemTime::now() - Duration::from_secs(3600 * hours);
+    fs::File::options().write(true).open(fleet.path(name)).unwrap().set_modified(time).unwrap();
+}
+
+fn compress(fleet: &Fleet, name: &str) {
+    let done = Command::new("gzip").arg(fleet.path(name)).status().unwrap();
+    assert!(done.success());
+}
+
+/// The stamps count, lines without any belong to the last one, and rotated files are searched, too.
+fn a_log_file_is_searched_by_time(_: &TestEnv) {
+    let fleet = with_log("--logstamp='[%Y-%m-%d %H:%M:%S] '");
+    fleet.file("log.2", "[2026-01-02 10:00:00] one\n  at line 7\n[2026-01-02 11:00:00] Two\n");
+    compress(&fleet, "log.2");
+    fleet.file("log-20260101", "[2026-01-01 10:00:00] first\n");
+    fleet.file("log.1", "[2026-01-03 10:00:00] three\nno stamp\n");
+    fleet.file("log", "[2026-01-04 10:00:00] four\n[2026-01-04 11:00:00] half");
+    let logs = |words: &[&str]| fleet.must(&[&["logs", "--no-time", "a"], words].concat());
+    let all = "first\none\n  at line 7\nTwo\nthree\nno stamp\nfour\n";
+    assert_eq!(logs(&[]), all);
+    assert_eq!(logs(&["-n", "all"]), all);
+    assert_eq!(logs(&["-n", "2"]), "no stamp\nfour\n");
+    assert_eq!(logs(&["--since", "2026-01-02 10:30"]), "Two\nthree\nno stamp\nfour\n");
+    assert_eq!(logs(&["--until", "2026-01-02 10:30"]), "first\none\n  at line 7\n");
+    assert_eq!(logs(&["-S", "2026-01-03", "-U", "2026-01-04"]), "three\nno stamp\n");
+    assert_eq!(logs(&["-S", "2026-01-02", "-n", "1"]), "four\n");
+    assert_eq!(logs(&["-g", "t[wh]"]), "Two\nthree\n");
+    assert_eq!(logs(&["-g", "^T"]), "Two\n");
+    assert_eq!(logs(&["-g", "^f", "-U", "2026-01-02"]), "first\n");
+    assert_eq!(logs(&["--since", "-1h"]), "");
+    assert!(fleet.must(&["logs", "a", "-n1"]).ends_with("2026-01-04 10:00:00 four\n"));
+    let json = fleet.must(&["logs", "--json", "a", "-n1"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(json["time_us"].is_u64() && json["message"] == "four\n", "{json}");
+    for words in [["-S", "soon"], ["-g", "("]] {
+        assert_eq!(fleet.run(&[&["logs", "a"], &words[..]].concat()).code, 2);
+    }
+    fleet.file("log.3.gz", "no gzip");
+    let done = fleet.run(&["logs", "--no-time", "a", "-g", "one"]);
+    assert!(
+        done.stdout == "one\n" && done.stderr.contains("log.3.gz: can't be decompressed"),
+        "{done:?}"
+    );
+}
+
+fn a_log_file_without_times_is_searched_by_its_own(_: &TestEnv) {
+    for options in ["", "--logstamp='%T '"] {
+        let fleet = with_log(options);
+        for (name, hours) in [("log.2", 9), ("log.1", 5), ("log", 1)] {
+            fleet.file(name, &format!("in {name}\n"));
+            written(&fleet, name, hours);
+        }
+        for (words, shown) in [
+            (["--since", "-6h"], "in log.1\nin log\n"),
+            (["--since", "-2h"], "in log\n"),
+            (["--until", "-6h"], "in log.2\nin log.1\n"),
+            (["--until", "-10h"], "in log.2\n"),
+            (["--since", "-10min"], ""),
+        ] {
+            let done = fleet.run(&[&["logs", "a"], &words[..]].concat());
+            let says = "manage-procs: a: its log has no times (--logstamp): whole files are shown, \
+                by when they were written\n";
+            assert_eq!((done.stdout.as_str(), done.stderr.as_str()), (shown, says), "{words:?}");
+        }
+        assert_eq!(fleet.must(&["logs", "a", "-g", "log.1"]), "in log.1\n");
+    }
+}
+
+fn what_is_followed_is_searched_too(env: &TestEnv) {
+    let fleet = with_log("--logstamp='[%F %T] '");
+    fleet.file("log", "[2026-01-04 10:00:00] old good\n[2026-01-04 10:00:00] old bad\n");
+    let mut logs = fleet.command(&["logs", "--no-time", "-f", "-g", "good", "a"]);
+    let mut logs = logs.stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(logs.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let mut log = fs::File::options().append(true).open(fleet.path("log")).unwrap();
+    log.write_all(b"[2026-01-04 10:00:01] new bad\n[2026-01-04 10:00:02] new good\n").unwrap();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "old good\nnew good\n");
     drop(output);
     env.wait_for("the end", || logs.try_wait().unwrap());
 }

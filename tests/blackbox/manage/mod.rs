@@ -17,10 +17,13 @@ mod hostile;
 mod hung;
 mod image;
 mod logs;
+mod metrics;
 mod overview;
 mod requests;
+mod roles;
 mod running;
 mod shared;
+mod why;
 
 use crate::support::Case;
 
@@ -36,15 +39,18 @@ pub(crate) fn cases() -> Vec<Case> {
         hostile::cases(),
         hung::cases(),
         logs::cases(),
+        metrics::cases(),
         overview::cases(),
         doctor::cases(),
         events::cases(),
+        roles::cases(),
         running::cases(),
         attach::cases(),
         attach_people::cases(),
         attach_raw::cases(),
         requests::cases(),
         attach_trouble::cases(),
+        why::cases(),
     ];
     all.into_iter().flatten().collect()
 }

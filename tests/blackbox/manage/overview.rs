@@ -9,6 +9,7 @@ cases![
     an_end_has_its_cause,
     who_killed_it_is_named,
     no_child_until_a_user_starts_one,
+    who_had_a_server_quit_is_named,
     a_crash_loop_is_no_running_child,
     a_stopped_child_may_hang,
     a_command_that_can_not_be_executed_never_runs,
@@ -17,6 +18,8 @@ cases![
     a_file_that_can_not_be_read_is_no_missing_instance,
     a_server_without_configuration_is_shown,
     trouble_is_shown,
+    what_the_journal_dropped_is_shown,
+    the_signal_that_killed_a_server_is_shown,
     an_empty_table_says_what_to_do,
     rows_have_their_order,
 ];
@@ -29,8 +32,9 @@ fn look(fleet: &Fleet, name: &str) -> Value {
 /// Waits for a state; the row of the table.
 fn row(env: &TestEnv, fleet: &Fleet, name: &str, state: &str) -> String {
     env.wait_for(state, || (look(fleet, name)["state"] == state).then_some(()));
-    let table = fleet.must(&["status", name]);
-    table.lines().nth(1).unwrap().to_owned()
+    let table = fleet.must(&["status"]);
+    let start = format!("{name} ");
+    table.lines().find(|line| line.starts_with(&start)).unwrap().to_owned()
 }
 
 fn conf(name: &str, more: &str) -> (String, String) {
@@ -96,12 +100,36 @@ fn no_child_until_a_user_starts_one(env: &TestEnv) {
     client.send("\u{14}");
     client.until("OFF");
     env.wait_for("the mode", || (look(&fleet, "a")["status"]["mode"] == "OFF").then_some(()));
-    assert!(fleet.must(&["status"]).contains("  OFF\n"));
+    let off = format!("  OFF by {}\n", user());
+    env.wait_for("who has set it", || fleet.must(&["status"]).contains(&off).then_some(()));
     assert_eq!(look(&fleet, "a")["wrong"], false);
     client.send("\u{18}");
     let row = row(env, &fleet, "a", "down");
-    assert!(row.contains(&format!("OFF; ^X by {}", user())), "{row}");
+    assert!(row.contains(&format!("OFF by {0}; ^X by {0}", user())), "{row}");
     assert_eq!(fleet.run(&["status", "--check"]).code, 3);
+}
+
+fn who_had_a_server_quit_is_named(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "a", "cat", "");
+    let server = fleet.launch(env, setup, "a");
+    server.child_start(1);
+    let control = format!("unix:{}", fleet.path("run/procserv-a/control").display());
+    let mut client = server.connect_to(&control);
+    client.greeting();
+    client.send("\u{14}");
+    client.until("OFF");
+    client.send("\u{18}");
+    client.until("auto restart is disabled");
+    client.send("\u{11}");
+    server.wait_exit();
+    let row = row(env, &fleet, "a", "stopped");
+    assert!(row.contains(&format!(" quit by {} (server) ", user())), "{row}");
+    let found = look(&fleet, "a");
+    let last = (&found["last_code"], &found["last_cause"]["command"]);
+    assert_eq!(last, (&json!(0), &json!("quit")), "{found}");
+    assert_eq!(fleet.run(&["status", "--check"]).code, 0);
 }
 
 fn a_crash_loop_is_no_running_child(env: &TestEnv) {
@@ -193,7 +221,7 @@ fn a_file_that_can_not_be_read_is_no_missing_instance(_: &TestEnv) {
         fleet.file(&file, &content);
     }
     for name in ["a", "b"] {
-        let done = fleet.run(&["status", name]);
+        let done = fleet.run(&["status", "--wide", name]);
         assert!(
             done.code == 0 && done.stdout.contains(&format!("\n{name}     broken ")),
             "{done:?}"
@@ -228,6 +256,84 @@ fn trouble_is_shown(env: &TestEnv) {
     assert!(table.contains(" ! log: No space left on device"), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     assert_eq!(fleet.run(&["status", "--check"]).code, 3);
+}
+
+/// A stand-in for journalctl that writes down its arguments and says this.
+fn journal(fleet: &Fleet, entries: &[Value]) {
+    let entries: String = entries.iter().map(|entry| format!("echo '{entry}'\n")).collect();
+    let dir = fleet.path("").display().to_string();
+    let script = format!("#!/bin/sh\necho \"$*\" >>{dir}/journalctl\n{entries}");
+    fleet.program("bin/journalctl", &script);
+}
+
+fn what_the_journal_dropped_is_shown(_: &TestEnv) {
+    let fleet = Fleet::new();
+    for name in ["a", "b"] {
+        configure(&fleet, name);
+    }
+    let uid = nix::unistd::Uid::current().to_string();
+    let dropped = |count: &str| {
+        json!({
+            "MESSAGE_ID": "a596d6fe7bfa4994828e72309e95d61e", "N_DROPPED": count, "_UID": "0",
+            "OBJECT_SYSTEMD_UNIT": format!("user@{uid}.service"),
+            "OBJECT_SYSTEMD_OWNER_UID": uid,
+            "OBJECT_SYSTEMD_USER_UNIT": "procserv-a.service",
+        })
+    };
+    journal(&fleet, &[dropped("974000"), dropped("212")]);
+    let table = fleet.must(&["status"]);
+    assert!(table.contains(" ! journal dropped 974,212 lines\n"), "{table}");
+    // Once for both.
+    let calls = fleet.read("journalctl");
+    assert!(calls.lines().count() == 1 && calls.contains(" --since=@"), "{calls}");
+    assert_eq!(look(&fleet, "a")["journal_dropped"], 974_212);
+    assert_eq!(
+        (look(&fleet, "a")["wrong"].clone(), look(&fleet, "b")["wrong"].clone()),
+        (json!(true), json!(false))
+    );
+    assert_eq!(fleet.run(&["status", "--check"]).code, 3);
+    let said = fleet.run(&["doctor"]).stdout;
+    let problem = "a: the journal has dropped 974,212 lines of its output within 24 hours\n";
+    assert!(said.contains(problem) && said.contains("LogRateLimitBurst="), "{said}");
+    // A journal that does not answer holds nothing up for long.
+    fleet.program("bin/journalctl", "#!/bin/sh\nexec sleep 1000\n");
+    assert_eq!(look(&fleet, "a")["journal_dropped"], 0);
+}
+
+fn the_signal_that_killed_a_server_is_shown(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "a", "cat", "");
+    let server = fleet.launch(env, setup, "a");
+    server.child_start(1);
+    let old = env.wait_for("the status", || look(&fleet, "a")["status"]["pid"].as_i64());
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(server.pid()),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    server.wait_exit();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let setup = env.server();
+    fleet.instance(&setup, "a", "cat", "");
+    let info = fleet.path("run/procserv-a/info");
+    let _ = fs::remove_file(&info);
+    let next = fleet.launch(env, setup, "a");
+    next.child_start(1);
+    env.wait_for("the next server", || {
+        (look(&fleet, "a")["status"]["last_server"]["pid"] == old).then_some(())
+    });
+    assert_eq!(look(&fleet, "a")["last"], "killed or crashed (server)");
+    journal(
+        &fleet,
+        &[json!({
+            "MESSAGE_ID": "98e322203f7a4ed290d09fe03c09fe15", "EXIT_CODE": "killed",
+            "EXIT_STATUS": "9", "_UID": nix::unistd::Uid::current().to_string(),
+            "USER_UNIT": "procserv-a.service",
+            "__REALTIME_TIMESTAMP": now.as_micros().to_string(),
+        })],
+    );
+    assert_eq!(look(&fleet, "a")["last"], "SIGKILL (server)");
 }
 
 fn an_empty_table_says_what_to_do(_: &TestEnv) {

@@ -14,6 +14,7 @@ cases![
     send_only_types,
     control_characters_are_no_commands,
     send_uses_the_console_of_an_older_server,
+    a_path_that_is_too_long_is_no_socket,
     nobody_to_ask,
     a_server_that_does_not_answer,
     a_link_to_another_server_is_not_followed,
@@ -109,6 +110,25 @@ fn send_uses_the_console_of_an_older_server(env: &TestEnv) {
     let done = fleet.run(&["kill", "ioc1"]);
     assert!(done.code == 1 && done.stderr.contains("manage-procs attach ioc1"), "{done:?}");
     drop(server);
+}
+
+/// The server would not start with such a path (unix(7)).
+fn a_path_that_is_too_long_is_no_socket(env: &TestEnv) {
+    let fleet = Fleet::new();
+    let setup = env.server();
+    let name = "x".repeat(85);
+    let control = fleet.path("control").display().to_string();
+    fleet.instance(&setup, &name, "cat", &format!("port = unix:{control}"));
+    let api = fleet.path(&format!("run/procserv-{name}/api"));
+    assert!(api.as_os_str().len() > 107);
+    let server = fleet.launch(env, setup, &name);
+    server.child_start(1);
+    let said = fleet.run(&["doctor"]).stdout;
+    assert!(said.contains(&format!("hint: {name}: no sockets api, raw, view in ")), "{said}");
+    let done = fleet.run(&["mode", &name, "off"]);
+    assert!(done.code == 1 && done.stderr.contains("a console has the same commands"), "{done:?}");
+    let done = fleet.run(&["send", &name, "hello", "--until", "hello"]);
+    assert_eq!(done.code, 0, "{done:?}");
 }
 
 fn nobody_to_ask(_: &TestEnv) {

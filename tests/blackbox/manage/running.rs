@@ -31,6 +31,14 @@ fn status(fleet: &Fleet) -> Value {
     serde_json::from_str(&fleet.must(&["status", "--json"])).unwrap()
 }
 
+/// These endpoints, and those that every instance has.
+fn all_endpoints(fleet: &Fleet, name: &str, endpoints: &[String]) -> Value {
+    let run = fleet.path(&format!("run/procserv-{name}"));
+    let mut all = endpoints.to_vec();
+    all.extend(["raw", "view"].map(|kind| format!("{kind}:unix:{}", run.join(kind).display())));
+    json!(all)
+}
+
 /// The command line that sites see in `ps`.
 fn the_launcher_becomes_the_server(env: &TestEnv) {
     let fleet = Fleet::new();
@@ -49,7 +57,8 @@ fn the_launcher_becomes_the_server(env: &TestEnv) {
     let line = format!(
         "--foreground --notify --logfile - --name ioc1 --ignore ^D^C^] --logoutcmd ^D --chdir {0} \
          --info-file {run}/info --status-file {run}/status --api unix:::0660:{run}/api --events {events} --events-rotate 1M,3 \
-         --port unix:::0660:{run}/control --port {port} --holdoff 1 {0}/fake-ioc cat ",
+         --port unix:::0660:{run}/control --port {port} --port raw:unix:::0660:{run}/raw \
+         --port view:unix:::0660:{run}/view --holdoff 1 {0}/fake-ioc cat ",
         dir.display()
     );
     assert_eq!(words[1..].join(" "), line);
@@ -64,7 +73,7 @@ fn a_name_may_have_colons(env: &TestEnv) {
     let server = fleet.launch(env, setup, "LI20:IOC:1");
     server.child_start(1);
     let control = format!("unix:{}", fleet.path("run/procserv-LI20:IOC:1/control").display());
-    assert_eq!(status(&fleet)[0]["endpoints"], json!([control]));
+    assert_eq!(status(&fleet)[0]["endpoints"], all_endpoints(&fleet, "LI20:IOC:1", &[control]));
     let mut command = fleet.command(&["attach", "LI20:IOC:1"]);
     command.stdin(fs::File::open(fleet.file("input", "\u{4}")).unwrap());
     let output = command.output().unwrap();
@@ -86,7 +95,8 @@ fn status_is_read_from_files(env: &TestEnv) {
     assert_eq!(now["state"], "running");
     assert_eq!((&now["server_pid"], &now["child_pid"]), (&json!(server.pid()), &json!(child)));
     let control = format!("unix:{}", fleet.path("run/procserv-ioc1/control").display());
-    assert_eq!(now["endpoints"], json!([control]));
+    let all = all_endpoints(&fleet, "ioc1", std::slice::from_ref(&control));
+    assert_eq!(now["endpoints"], all);
     let table = fleet.must(&["status"]);
     let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!((row[0], row[1]), ("ioc1", "running"), "{table}");
@@ -266,11 +276,13 @@ fn attach_takes_no_log_endpoint(env: &TestEnv) {
     let server = fleet.launch_until(env, setup, "ioc1", "run/procserv-ioc1/status");
     server.child_start(1);
     let control = fleet.path("run/procserv-ioc1/control");
-    assert_eq!(status(&fleet)[0]["endpoints"], json!([format!("unix:{}", control.display()), log]));
+    let endpoints = [format!("unix:{}", control.display()), log];
+    assert_eq!(status(&fleet)[0]["endpoints"], all_endpoints(&fleet, "ioc1", &endpoints));
     fs::remove_file(&control).unwrap();
+    fs::remove_file(control.with_file_name("raw")).unwrap();
     let done = fleet.run(&["attach", "ioc1"]);
     assert_eq!(done.code, 1);
-    assert!(done.stderr.ends_with("/control: No such file or directory\n"), "{done:?}");
+    assert!(done.stderr.ends_with("/raw: No such file or directory\n"), "{done:?}");
 }
 
 /// Its file may be gone, or be one that nobody can read.

@@ -223,6 +223,14 @@ impl Oracle {
         }
     }
 
+    /// SIGTERM came, and only the new child is typed to.
+    pub fn end_trial(&mut self, now: Timestamps) {
+        if self.is_on_trial() {
+            reached("the stop input ended a trial");
+            self.terminate_old(now);
+        }
+    }
+
     /// A user gave the kill command.
     pub fn old_killed(&mut self, now: Timestamps) {
         if self.settings.restart.kill_signal != 0 && self.is_on_trial() {

@@ -8,7 +8,7 @@ use crate::config::{MessageStyle, RestartPolicy};
 use crate::console::SIGKILL;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
-use crate::console::event::{ChildSlot, Effect, ExitStatus};
+use crate::console::event::{ChildSlot, ClientId, Effect, ExitStatus};
 use crate::console::sim::messages::{RULE, exit_line, mode_name, text};
 use crate::console::sim::oracle::Oracle;
 use crate::console::sim::reached;
@@ -24,15 +24,21 @@ pub struct LiveChild {
 /// SIGTERM came, and the server exits after the child.
 #[derive(Debug, Clone, Copy)]
 pub struct Leaving {
+    /// True if the child was typed the text of `--stop-input`, and has not been sent the kill signal.
+    asked: bool,
     /// True if the child has been sent SIGKILL.
     killed: bool,
-    /// When SIGKILL is due, or, after it, the exit without the child.
+    /// When the kill signal or SIGKILL is due, or, after SIGKILL, the exit without the child.
     until: u64,
 }
 
 impl Oracle {
     pub fn output_closed(&mut self) {
-        if !self.exiting && !self.settings.daemonizes() {
+        let asked = self.leaving.is_some_and(|leaving| leaving.asked);
+        if asked {
+            reached("a child closed its terminal after the stop input");
+        }
+        if !self.exiting && !self.settings.daemonizes() && !asked {
             self.cancel_replacement();
             let pid = self.child.map(|child| child.pid);
             self.audit_events.extend(pid.map(AuditEvent::TerminalClosed));
@@ -113,6 +119,9 @@ impl Oracle {
             return;
         }
         self.count_exit(status, now);
+        if self.leaving.is_some_and(|leaving| leaving.asked) {
+            reached("a child ended after the stop input");
+        }
         if self.leaving.is_none() {
             self.say(&format!("\r\n{RULE}{}", exit_line(child.pid, status)), now);
         }
@@ -139,24 +148,42 @@ impl Oracle {
         if self.terminate_cleanup(now) {
             return;
         }
-        let RestartPolicy { kill_signal, grace, .. } = self.settings.restart;
-        match &mut self.leaving {
+        match (&mut self.leaving, self.settings.restart.stop_input.clone()) {
             _ if self.child.is_none() => self.exit(0),
-            None => {
-                self.signal(kill_signal);
-                let killed = kill_signal == SIGKILL || grace == Duration::ZERO;
-                if killed && kill_signal != SIGKILL {
-                    self.signal(SIGKILL);
+            (None, None) => self.send_kill_signal(now),
+            (None, Some(stop)) => {
+                if !self.input.is_empty() {
+                    reached("the stop input took the place of other input");
                 }
-                let wait = if killed { SECOND } else { grace.as_nanos() as u64 };
-                self.leaving = Some(Leaving { killed, until: now.mono.0 + wait });
+                self.end_trial(now);
+                self.forget_input();
+                self.input_owners.push_back((ClientId::SERVER, stop.text.len()));
+                self.input.extend(stop.text);
+                self.mode = Off;
+                let until = now.mono.0 + stop.wait.as_nanos() as u64;
+                self.leaving = Some(Leaving { asked: true, killed: false, until });
             }
-            Some(leaving) if !leaving.killed => {
-                reached("a second SIGTERM");
+            (Some(leaving), _) if !leaving.killed => {
+                reached(if leaving.asked {
+                    "a second SIGTERM after the stop input"
+                } else {
+                    "a second SIGTERM"
+                });
                 leaving.until = now.mono.0;
             }
-            Some(_) => {}
+            (Some(_), _) => {}
         }
+    }
+
+    fn send_kill_signal(&mut self, now: Timestamps) {
+        let RestartPolicy { kill_signal, grace, .. } = self.settings.restart;
+        self.signal(kill_signal);
+        let killed = kill_signal == SIGKILL || grace == Duration::ZERO;
+        if killed && kill_signal != SIGKILL {
+            self.signal(SIGKILL);
+        }
+        let wait = if killed { SECOND } else { grace.as_nanos() as u64 };
+        self.leaving = Some(Leaving { asked: false, killed, until: now.mono.0 + wait });
     }
 
     pub fn child_deadline(&self) -> Option<u64> {
@@ -191,9 +218,13 @@ impl Oracle {
                 self.leaving = None;
                 self.leave_behind(Some(0), now);
             }
+            Some(leaving) if leaving.asked => {
+                reached("the stop input ended no child");
+                self.send_kill_signal(now);
+            }
             Some(leaving) => {
                 reached("the grace period was over");
-                *leaving = Leaving { killed: true, until: now.mono.0 + SECOND };
+                *leaving = Leaving { asked: false, killed: true, until: now.mono.0 + SECOND };
                 self.signal(SIGKILL);
             }
             None if self.mode == Oneshot && !self.oneshot_start_pending => {

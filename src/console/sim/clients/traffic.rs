@@ -2,11 +2,16 @@
 
 use super::client::Client;
 use crate::console::audit::AuditEvent;
+use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, ClientKind, DisconnectReason, Event, Role};
+use crate::console::sim::reached;
 use crate::console::sim::simulation::{Load, Simulation};
 use crate::console::sim::stream::reader::{ReaderCheck, show};
-use crate::limits::CLIENT_BUDGET;
+use crate::limits::{CLIENT_BUDGET, CLIENT_LOOK_INTERVAL, CLIENT_READS, STREAM_BUFFER_MAX};
 use crate::telnet;
+
+/// How many bytes the kernel takes for a client.
+const KERNEL_MAX: usize = 200_000;
 
 impl Simulation {
     pub fn join(&mut self) {
@@ -54,7 +59,8 @@ impl Simulation {
         let from = if kind.reads_stream() { replay } else { head };
         let check = ReaderCheck::new(from, telnet, stamp);
         let joins_line_ends = telnet && self.oracle.settings.console.join_line_ends;
-        let client = Client::new(id, role, kind, greeting, check, head, joins_line_ends);
+        let mut client = Client::new(id, role, kind, greeting, check, head, joins_line_ends);
+        client.trickles = self.waits && self.random.one_in(2);
         self.clients.push(client);
         self.count_clients();
     }
@@ -127,7 +133,58 @@ impl Simulation {
             && !self.clients[index].stalled
         {
             let most = self.random.pick(&[1, 7, 100, 5000, usize::MAX]);
-            self.reads(index, most);
+            let client = &self.clients[index];
+            let room = KERNEL_MAX.saturating_sub(client.kernel);
+            self.reads(index, if client.trickles { most.min(room) } else { most });
+        }
+    }
+
+    /// Clients that trickle read a byte of what their kernel has.
+    pub fn trickle(&mut self) {
+        for client in self.clients.iter_mut().filter(|client| client.trickles && client.kernel > 0)
+        {
+            client.kernel -= 1;
+            client.has_read = true;
+        }
+    }
+
+    /// The console looks which clients read.
+    pub fn update_backpressure(&mut self) {
+        for client in &mut self.clients {
+            if std::mem::take(&mut client.has_read) {
+                client.read_at = Some(self.mono);
+            }
+        }
+        let kernel = |id| self.clients.iter().find(|client| client.id == id).unwrap().kernel;
+        self.console.update_backpressure(Monotonic(self.mono), kernel);
+        let is_extended = self.console.stream.is_extended();
+        self.oracle.stream.extend(is_extended);
+        let head = self.oracle.stream.head();
+        // What a client that does not lag has read is seen a little later.
+        let slack = CLIENT_LOOK_INTERVAL.as_nanos() as u64;
+        let reads = |client: &Client, slack| {
+            let until = |at: u64| at + CLIENT_READS.as_nanos() as u64 + slack;
+            client.read_at.is_some_and(|at| self.mono < until(at))
+        };
+        let needs = |client: &Client| head - client.check.offset > STREAM_BUFFER_MAX / 2;
+        let reader = self.clients.iter().find(|client| needs(client) && reads(client, slack));
+        assert!(!is_extended || reader.is_some(), "the stream is extended for nobody");
+        let passed = |client: &Client| {
+            let known = self.console.clients.get(&client.id);
+            known.is_some_and(|known| {
+                known.kind.is_socket() && known.reader.cursor() < self.console.stream.tail()
+            })
+        };
+        let passed: Vec<bool> = self.clients.iter().map(passed).collect();
+        for (client, passed) in self.clients.iter().zip(&passed) {
+            let is_new = *passed && !client.passed;
+            assert!(!(is_new && self.waits && reads(client, 0)), "{client:?} has been passed");
+        }
+        if self.clients.iter().any(|client| client.trickles && needs(client) && is_extended) {
+            reached("the stream grew for a client that reads");
+        }
+        for (client, passed) in self.clients.iter_mut().zip(passed) {
+            client.passed = passed;
         }
     }
 
@@ -153,6 +210,11 @@ impl Simulation {
         client.receive(second, stream);
         let count = first.len() + second.len();
         self.console.written(client.id, count);
+        client.kernel += count;
+        if !client.trickles {
+            client.has_read |= client.kernel > 0;
+            client.kernel = 0;
+        }
         assert!(!drained || client.is_complete(stream), "{client:?} has not got everything");
         if self.verbose && count > 0 {
             let id = self.clients[index].id;

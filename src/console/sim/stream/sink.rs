@@ -98,7 +98,7 @@ impl SinkFile {
         }
         if stream.has_passed(self.taken.offset) {
             reached("the stream passed a file");
-            self.lose_until(stream.resume_point(stream.head()));
+            self.lose_until(stream.resume_point());
         }
         let Some(chunk) = console.take(self.sink) else {
             assert_eq!((self.taken.offset, self.missing), (stream.head(), 0), "nothing to take");

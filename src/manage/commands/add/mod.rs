@@ -32,6 +32,8 @@ pub(crate) fn add(registry: &Registry, matches: &ArgMatches, json: bool) -> Comm
         Some(path) => request::from_file(registry, path)?,
         None => vec![request::from_command_line(registry, matches)?],
     };
+    // A directory that does not answer would hold up everything below.
+    registry.files()?;
     for Request { name, file, .. } in &requests {
         if file.symlink_metadata().is_err() {
             continue;

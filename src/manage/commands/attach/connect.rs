@@ -124,16 +124,24 @@ fn finish(
     Ok(Ok(Connected { target, stream, typed }))
 }
 
-/// Connects to the first of these targets that can be reached.
+/// Connects to the first of these targets that can be reached. A target where one only watches counts
+/// if there are no others, or if the user may not connect to one of these.
 ///
 /// # Errors
 /// Why the last one could not be reached.
 pub(super) fn try_all(targets: &[Target], console: &str) -> Attempt {
     let mut problem = CommandError::new(format!("{console}: has no control endpoint"));
+    let mut may_watch = targets.iter().all(|target| target.view);
     for target in targets {
+        if target.view && !may_watch {
+            continue;
+        }
         match target.connect() {
             Ok(stream) => return Ok((target.clone(), stream)),
-            Err(error) => problem = CommandError::system(target.describe(console), &error),
+            Err(error) => {
+                may_watch |= error.kind() == io::ErrorKind::PermissionDenied;
+                problem = CommandError::system(target.describe(console), &error);
+            }
         }
     }
     Err(problem)

@@ -6,12 +6,13 @@ use std::os::unix::fs::FileTypeExt;
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
-use super::instance::{self, AttachedInstance, ServerIdentity};
+use super::instance::{AttachedInstance, ServerIdentity};
 use super::target::Target;
 use crate::manage::commands::fallback;
 use crate::manage::error::CommandError;
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::Clock;
+use crate::manage::inspect::users;
 use crate::manage::limits::ANSWER_TIMEOUT;
 use crate::manage::registry::{Registry, Scope, check_name};
 use crate::sys;
@@ -90,8 +91,9 @@ fn in_registry(registry: &Registry, name: &str) -> Result<Option<Found>, Command
             registry.scope.option()
         ))),
         Lookup::Running { endpoints, server, clients } => {
-            let targets: Vec<Target> =
+            let mut targets: Vec<Target> =
                 endpoints.iter().filter_map(|endpoint| Target::parse(endpoint)).collect();
+            targets.sort_by_key(|target| target.view);
             if targets.is_empty() {
                 return Err(CommandError::new(format!("{name}: has no control endpoint")));
             }
@@ -135,8 +137,8 @@ fn look_into_files(registry: &Registry, name: &str) -> Lookup {
     let Some(live) = live.filter(runs) else {
         return if instance.is_some() { Lookup::Stopped } else { Lookup::Unknown };
     };
-    let mut endpoints: Vec<String> =
-        live.endpoints.iter().filter(|endpoint| !live.is_log(endpoint)).cloned().collect();
+    let mut endpoints = live.all_endpoints();
+    endpoints.retain(|endpoint| !live.is_log(endpoint));
     // The user of the instance may write any endpoint into the info file.
     let control = registry.run_directory(name).join("control");
     if registry.scope == Scope::System
@@ -145,7 +147,7 @@ fn look_into_files(registry: &Registry, name: &str) -> Lookup {
     {
         endpoints.insert(0, format!("unix:{}", control.display()));
     }
-    let clients = instance::clients(live.status.as_ref());
+    let clients = users::clients(live.status.as_ref());
     Lookup::Running { endpoints, server: ServerIdentity::of(&live), clients }
 }
 

@@ -4,12 +4,11 @@ use std::thread;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc;
 use crate::manage::inspect::units::{self, UnitStatus};
-use crate::manage::inspect::users;
+use crate::manage::inspect::users::clients;
 use crate::manage::limits::{SERVER_END, SERVER_END_LOOK};
 use crate::manage::registry::{Registry, unit_name};
 
@@ -91,29 +90,4 @@ fn words(unit: &UnitStatus) -> String {
         }
         _ => "its server has ended".to_owned(),
     }
-}
-
-/// The clients in a status file, in words: `oper (uid 1001) since 2026-11-30 03:12:44`.
-pub(super) fn clients(status: Option<&Value>) -> Vec<String> {
-    let all = status.and_then(|status| status.get("clients")?.as_array());
-    let people = all.into_iter().flatten().filter(|it| text(it, "role") != "api");
-    people.map(client).collect()
-}
-
-fn client(client: &Value) -> String {
-    let uid = client.get("uid").and_then(Value::as_u64).and_then(|uid| u32::try_from(uid).ok());
-    let who = match uid {
-        Some(uid) => users::describe(uid),
-        None => text(client, "address").to_owned(),
-    };
-    let since: String = text(client, "since").chars().take(19).collect();
-    match (who.is_empty(), since.is_empty()) {
-        (true, _) => text(client, "endpoint").to_owned(),
-        (_, true) => who,
-        _ => format!("{who} since {}", since.replace('T', " ")),
-    }
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

@@ -50,10 +50,13 @@ pub(crate) fn command(
     if reconnect && !watch && !on_terminal {
         return Err(CommandError::usage("--reconnect needs a terminal, or --watch"));
     }
-    let Found { targets, mut instance } = console::find(registry, is_default, name)?;
+    let Found { mut targets, mut instance } = console::find(registry, is_default, name)?;
+    // What is typed must not be lost without a word.
+    if !watch && !on_terminal && instance.is_some() {
+        targets.retain(|target| !target.view);
+    }
     let signals = Signals::catch().map_err(|error| CommandError::system("the terminal", &error))?;
     let leaves = format!("{} leaves", String::from_utf8_lossy(&control_char::to_caret(detach)));
-    let leaves = if watch { format!("{leaves}; keys have no effect") } else { leaves };
     let mut again = false;
     loop {
         let attempt = connect::connect(targets.clone(), name, detach, &signals, again)?;
@@ -65,12 +68,18 @@ pub(crate) fn command(
             instance.iter_mut().for_each(AttachedInstance::look_again);
         }
         let console = target.describe(name);
+        let watches = watch || target.view;
+        let no_keys = if watches { "; keys have no effect" } else { "" };
+        let leaves = format!("{leaves}{no_keys}");
         if on_terminal {
             print_notice(&format!("{console}; {leaves}"));
+            if watches && !watch && instance.is_some() {
+                print_notice(&format!("{name}: you may watch, but have no permission to type"));
+            }
             let others = instance.iter().flat_map(|it| &it.clients);
             others.for_each(|client| print_notice(&format!("{name}: {client} is attached, too")));
         }
-        let options = SessionOptions { detach, watch, hint: format!("{leaves}\r\n") };
+        let options = SessionOptions { detach, watch: watches, hint: format!("{leaves}\r\n") };
         let end = Session::new(&stream, target.telnet, options, &signals, &typed)?.run();
         let server = match end {
             SessionEnd::Closed | SessionEnd::Failed(_) => instance.as_ref().map(|it| it.end()),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::answer::AnswerReader;
 use super::console;
 use super::dialogue::{Dialogue, Received};
-use crate::manage::commands::request;
+use crate::manage::commands::control::request;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::api::ApiConnection;
 use crate::manage::limits::{REPLAY_QUIET, SEND_UNTIL, SEND_WAIT};
@@ -32,7 +32,11 @@ pub(crate) fn send(registry: &Registry, matches: &ArgMatches, is_default: bool) 
     let must_read = until.is_some() || !time.is_zero() || api.is_none();
     let mut dialogue = match must_read {
         true => {
-            let found = console::find(Ok(registry.clone()), is_default, name)?;
+            let mut found = console::find(Ok(registry.clone()), is_default, name)?;
+            // Who may use the interface for programs may not be able to type on the console.
+            if api.is_none() {
+                found.targets.retain(|target| !target.view);
+            }
             let mut dialogue = Dialogue::open(found.targets, name)?;
             dialogue.skip_replay().map_err(|error| CommandError::system(name, &error))?;
             Some(dialogue)

@@ -14,6 +14,8 @@ use crate::sys;
 pub(super) struct Target {
     /// True unless the endpoint is a raw one.
     pub(super) telnet: bool,
+    /// True if the server takes nothing that is typed there.
+    pub(super) view: bool,
     address: Address,
 }
 
@@ -25,6 +27,9 @@ enum Address {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.view {
+            f.write_str("view:")?;
+        }
         if !self.telnet {
             f.write_str("raw:")?;
         }
@@ -38,9 +43,15 @@ impl fmt::Display for Target {
 
 impl Target {
     /// Reads `PORT`, `HOST:PORT`, `[ADDRESS]:PORT`, `tcp:...`, `unix:PATH`, `unix:@NAME`, `/PATH`,
-    /// all also after `raw:`. `None` for any other text.
+    /// all also after `raw:`, `view:` or `view:raw:`. `None` for any other text.
     pub(super) fn parse(text: &str) -> Option<Target> {
+        let (view, text) = match text.strip_prefix("view:") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
         let (telnet, text) = match text.strip_prefix("raw:") {
+            // The server refuses this order, too.
+            Some(rest) if rest.starts_with("view:") => return None,
             Some(rest) => (false, rest),
             None => (true, text),
         };
@@ -55,7 +66,7 @@ impl Target {
         } else {
             tcp(text.strip_prefix("tcp:").unwrap_or(text))
         };
-        address.map(|address| Target { telnet, address })
+        address.map(|address| Target { telnet, view, address })
     }
 
     /// The endpoint, after the name by which the user asked for it.
@@ -167,11 +178,15 @@ mod tests {
         assert_eq!(read("unix:@a"), telnet("unix:@a"));
         assert_eq!(read("unix:ioc:ioc:0660:/a:b"), telnet("unix:/a:b"));
         assert_eq!(read("raw:unix:/a"), Some(("raw:unix:/a".to_owned(), false)));
+        assert_eq!(read("view:unix:/a"), telnet("view:unix:/a"));
+        assert_eq!(read("view:tcp:[::1]:2000"), telnet("view:[::1]:2000"));
+        let raw = ("view:raw:unix:/a".to_owned(), false);
+        assert_eq!(read("view:raw:unix:ioc:ioc:0660:/a"), Some(raw));
         assert_eq!(read("/a"), telnet("unix:/a"));
         assert_eq!(read("unix:/a:b:c:d"), telnet("unix:/a:b:c:d"));
         assert_eq!(read("unix::::/a:b:c:d"), telnet("unix:/a:b:c:d"));
         assert_eq!(read("unix:@a:b:c:d"), telnet("unix:@a:b:c:d"));
-        for text in ["ioc1", "", ":", "0", "x:", "unix:", "70000"] {
+        for text in ["ioc1", "", ":", "0", "x:", "unix:", "70000", "raw:view:2000"] {
             assert_eq!(read(text), None, "{text}");
         }
     }

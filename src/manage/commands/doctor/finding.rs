@@ -38,7 +38,7 @@ impl Finding {
         Finding { is_hint: true, ..Finding::new(subject, problem, advice) }
     }
 
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         json!({
             "subject": self.subject,
             "problem": self.problem,
@@ -87,7 +87,7 @@ pub(super) fn no_answer(subject: &str, object: &str) -> Finding {
 }
 
 /// The command to type, from any directory and as any user.
-pub(super) fn suggested_command(registry: &Registry, verb: &str, name: &str) -> String {
+pub(crate) fn suggested_command(registry: &Registry, verb: &str, name: &str) -> String {
     let root = registry.root.as_ref().map(|root| format!(" --root {}", root.display()));
     format!("manage-procs {}{} {verb} {name}", registry.scope.option(), root.unwrap_or_default())
 }

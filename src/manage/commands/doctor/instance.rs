@@ -9,10 +9,12 @@ use std::sync::Arc;
 use nix::unistd::{Group, User};
 
 use super::finding::{self, Finding, Look};
+use crate::config::Config;
+use crate::config::endpoint::{Address, Endpoint};
 use crate::manage::error::CommandError;
 use crate::manage::files;
 use crate::manage::output;
-use crate::manage::registry::{Instance, Registry, Scope};
+use crate::manage::registry::{Instance, Registry, Scope, sockets};
 use crate::manage::systemd::launcher::is_program;
 
 /// Checks instances that are about to be written, all at the same time. With `force` a problem is
@@ -55,7 +57,7 @@ pub(super) fn looks(registry: &Arc<Registry>, instance: &Arc<Instance>) -> Vec<L
     if let Some(path) = &instance.env_file {
         looks.push(look(path.clone(), environment_file));
     }
-    if registry.scope == Scope::System {
+    if registry.scope == Scope::System || instance.control_group.is_some() {
         looks.push(look("the list of users and groups".to_owned(), accounts));
     }
     looks
@@ -165,13 +167,29 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 fn arguments(registry: &Registry, instance: &Instance) -> Vec<Finding> {
     let (name, file) = (&instance.name, instance.file.display());
     let mut found = Vec::new();
-    if let Err(problem) = instance.server_config(registry)
+    let config = instance.server_config(registry);
+    if let Ok(config) = &config
+        && instance.control_group.is_some()
+    {
+        found.extend(open_endpoints(instance, config));
+    }
+    if let Err(problem) = config
         && !instance.command.is_empty()
+        && !is_about_control_group(instance, &problem)
     {
         found.push(Finding::new(
             name,
             format!("its server refuses to start: {problem}"),
             format!("correct port and options in {file}"),
+        ));
+    }
+    let run = registry.run_directory(name);
+    let left_out = sockets::left_out(&run);
+    if !left_out.is_empty() {
+        found.push(Finding::hint(
+            name,
+            format!("no sockets {} in {}: too long a path", left_out.join(", "), run.display()),
+            "its console works without them; a shorter name has them",
         ));
     }
     if instance.command.first().is_some_and(|word| word.starts_with('-')) {
@@ -182,6 +200,32 @@ fn arguments(registry: &Registry, instance: &Instance) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// Returns true if a server refuses its command line because there is no such group, which the look at
+/// users and groups says in better words. An image has groups of its own.
+fn is_about_control_group(instance: &Instance, problem: &str) -> bool {
+    let group = instance.control_group.as_deref();
+    group.is_some_and(|group| problem.contains(&format!("Unknown group '{group}'")))
+}
+
+/// Endpoints where everybody may type, beside those of the group that is to.
+fn open_endpoints(instance: &Instance, config: &Config) -> Vec<Finding> {
+    let is_open = |endpoint: &&Endpoint| match endpoint.address {
+        _ if endpoint.view => false,
+        Address::Unix { mode, .. } => mode & 0o002 != 0,
+        Address::Tcp(_) | Address::Abstract(_) => true,
+        Address::Passed(_) => false,
+    };
+    let open = config.endpoints.controls.iter().filter(is_open);
+    open.map(|endpoint| {
+        Finding::hint(
+            &instance.name,
+            format!("{endpoint} is not only for control_group: who can connect there may type"),
+            format!("change port and options in {}", instance.file.display()),
+        )
+    })
+    .collect()
 }
 
 fn environment_file(registry: &Registry, instance: &Instance) -> Vec<Finding> {
@@ -213,7 +257,11 @@ fn accounts(registry: &Registry, instance: &Instance) -> Vec<Finding> {
         }
     };
     let mut found = Vec::new();
-    for (kind, account) in [("user", &instance.user), ("group", &instance.group)] {
+    for (key, kind, account) in [
+        ("user", "user", &instance.user),
+        ("group", "group", &instance.group),
+        ("control_group", "group", &instance.control_group),
+    ] {
         if let Some(account) = account
             && is_literal(account)
             && !has(kind, account)
@@ -221,11 +269,12 @@ fn accounts(registry: &Registry, instance: &Instance) -> Vec<Finding> {
             found.push(Finding::new(
                 name,
                 format!("there is no {kind} {account}"),
-                format!("make the {kind}, or change {kind} in {file}"),
+                format!("make the {kind}, or change {key} in {file}"),
             ));
         }
     }
-    if let (Some(user), None) = (&instance.user, &instance.group)
+    if registry.scope == Scope::System
+        && let (Some(user), None) = (&instance.user, &instance.group)
         && user != "nobody"
     {
         found.push(Finding::hint(

@@ -58,10 +58,9 @@ pub(super) fn units(
     instances: &BTreeMap<String, Arc<Instance>>,
 ) -> Vec<Finding> {
     let mut found = Vec::new();
-    let sources = Sources::read(registry).ok();
-    let is_off = |name: &str| {
-        sources.as_ref().is_some_and(|sources| sources.instance(name) == Err(Unusable::Off))
-    };
+    // That is a finding of its own, and the directory may not answer.
+    let Ok(sources) = Sources::read(registry) else { return found };
+    let is_off = |name: &str| sources.instance(name) == Err(Unusable::Off);
     for entry in fs::read_dir(registry.directory()).into_iter().flatten().flatten() {
         let file = entry.file_name().to_string_lossy().into_owned();
         let name = file.strip_prefix("procserv-").and_then(|name| name.strip_suffix(".service"));

@@ -1,7 +1,7 @@
 //! `doctor`: problems of the instances and of the servers that run, and what to do about each.
 
 mod conflicts;
-mod finding;
+pub(crate) mod finding;
 pub(crate) mod instance;
 mod leftovers;
 mod running;
@@ -10,7 +10,8 @@ mod unit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use self::finding::{Finding, no_answer};
+pub(crate) use self::finding::Finding;
+use self::finding::no_answer;
 use crate::manage::error::CommandResult;
 use crate::manage::inspect::proc::Clock;
 use crate::manage::inspect::servers;
@@ -37,6 +38,7 @@ pub(crate) fn doctor(registry: &Registry, json: bool) -> CommandResult {
     looks.push(leftovers::generators(&registry));
     findings.extend(finding::take(looks));
     findings.extend(unit::states(&registry, &instances.keys().collect::<Vec<_>>()));
+    findings.extend(unit::dropped(&registry, &instances));
     findings.extend(leftovers::sockets(&registry, &instances));
     findings.extend(leftovers::units(&registry, &servers, &instances));
     findings.extend(conflicts::endpoints(&registry, &servers, &instances, clock));
@@ -62,6 +64,28 @@ pub(crate) fn doctor(registry: &Registry, json: bool) -> CommandResult {
         }
     }
     Ok(u8::from(has_problems))
+}
+
+/// What keeps the server of an instance, or its child, from starting: in its configuration, in its unit
+/// and, if `is_down`, what others have that it needs.
+pub(crate) fn obstacles(
+    registry: &Registry,
+    instance: &Arc<Instance>,
+    is_down: bool,
+) -> Vec<Finding> {
+    let registry = Arc::new(registry.clone());
+    let mut findings = finding::take(instance::looks(&registry, instance));
+    if is_down && registry.root.is_none() {
+        let instances = configured(&registry).0;
+        let (servers, _) = servers::running();
+        let found = conflicts::endpoints(&registry, &servers, &instances, Clock::read());
+        let is_of_it =
+            |finding: &Finding| finding.subject.split(", ").any(|it| it == instance.name);
+        findings.extend(found.into_iter().filter(is_of_it));
+    }
+    findings.extend(finding::take(vec![unit::look(&registry, instance)]));
+    findings.retain(|finding| !finding.is_hint);
+    findings
 }
 
 /// Reads the configuration files.

@@ -2,18 +2,22 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use nix::sys::statvfs::statvfs;
+use nix::unistd::Group;
 use serde_json::Value;
 
 use super::finding::{Finding, Look, suggested_command};
 use crate::manage::error::CommandError;
 use crate::manage::inspect::probe::{self, ServerStatus};
 use crate::manage::inspect::proc::{Clock, Process};
-use crate::manage::limits::{CRASH_LOOP_LIFE, CRASH_LOOP_RESTARTS, ROOM_MIN};
-use crate::manage::registry::{Instance, Registry};
+use crate::manage::inspect::trouble::{self, Trouble};
+use crate::manage::inspect::{ends, past};
+use crate::manage::limits::{RECENT_END, ROOM_MIN, TAIL_CHUNK};
+use crate::manage::output;
+use crate::manage::registry::{Instance, Registry, Scope, unit_name};
 
 /// The looks at the server of one instance.
 pub(super) fn looks(
@@ -49,6 +53,9 @@ fn server(registry: &Registry, instance: &Instance, clock: Option<Clock>) -> Vec
         Some(live) if live.server.is_some() || live.is_hidden() => {
             found.extend(stopped(name, live));
             found.extend(child(registry, instance, live));
+            found.extend(killed(registry, name, live));
+            found.extend(group(registry, instance));
+            found.extend(trouble(registry, name, live));
             return found;
         }
         Some(live) => format!("PID {}, which is not its server", live.pid),
@@ -61,6 +68,26 @@ fn server(registry: &Registry, instance: &Instance, clock: Option<Clock>) -> Vec
         format!("the server was killed: {}", suggested_command(registry, "restart", name)),
     ));
     found
+}
+
+/// A server whose sockets are not for `control_group`: it was started before the key was set, or its
+/// user is no member of the group.
+fn group(registry: &Registry, instance: &Instance) -> Option<Finding> {
+    let name = instance.control_group.as_ref()?;
+    let group = Group::from_name(name).ok()??;
+    let socket = registry.api_socket(&instance.name);
+    let owner = fs::symlink_metadata(&socket).ok()?.gid();
+    (owner != group.gid.as_raw()).then(|| {
+        let restart = suggested_command(registry, "restart", &instance.name);
+        Finding::new(
+            &instance.name,
+            format!("{} does not belong to group {name}", socket.display()),
+            match registry.scope {
+                Scope::System => restart,
+                Scope::User => format!("{restart}; you have to be a member of the group"),
+            },
+        )
+    })
 }
 
 /// A server or a child that a signal or a debugger has stopped.
@@ -81,37 +108,76 @@ fn child(registry: &Registry, instance: &Instance, live: &ServerStatus) -> Optio
     let name = &instance.name;
     let status = live.status.as_ref()?;
     let text = |field: &str| status.pointer(field).and_then(Value::as_str).unwrap_or_default();
-    let attach = suggested_command(registry, "attach", name);
+    let mode = || {
+        let change = past::read(registry, instance, TAIL_CHUNK).mode_change;
+        let by = change.map(|change| format!(", set by {}", change.person()));
+        format!("the mode is {}{}", text("/mode"), by.unwrap_or_default())
+    };
+    let set_on = suggested_command(registry, "mode", &format!("{name} on"));
     if text("/child/state") == "by_hand" {
         return Some(Finding::new(
             name,
-            format!("no child runs, and none is started: the mode is {}", text("/mode")),
-            format!("{attach}, then ^T changes the mode, and ^X starts the child"),
+            format!("no child runs, and none is started: {}", mode()),
+            format!("{set_on} starts the child"),
         ));
     }
-    let restarts = status.get("restarts").and_then(Value::as_u64).unwrap_or(0);
-    let age = |since: Option<SystemTime>| since?.elapsed().ok().map(|age| age.as_secs());
-    let holdoff = instance
-        .server_config(registry)
-        .map_or(0, |config| config.restart.holdoff.max(config.restart.holdoff_max).as_secs());
-    let life = CRASH_LOOP_LIFE + holdoff;
-    if restarts >= CRASH_LOOP_RESTARTS
-        && age(live.since).is_some_and(|age| age / restarts < life)
-        && age(live.child_since).unwrap_or(0) < life
-    {
+    let ends = ends::of(status);
+    if ends::are_loop(&ends, live.child_since) {
+        let restarts = status.get("restarts").and_then(Value::as_u64).unwrap_or(0);
+        let last = ends.iter().find(|end| !end.is_server);
+        let last = last.map(|end| format!(", the last time: {}", end.what)).unwrap_or_default();
         return Some(Finding::new(
             name,
-            format!("its child ends soon after each start, {restarts} times so far"),
-            format!("{} has its last words", suggested_command(registry, "logs -n 20", name)),
+            format!("its child ends soon after each start, {restarts} times so far{last}"),
+            format!("{} has its last words", suggested_command(registry, "why", name)),
         ));
     }
     (text("/mode") == "OFF").then(|| {
         Finding::hint(
             name,
-            "the mode is OFF: the child is not started again when it ends",
-            format!("{attach}, then ^T changes the mode"),
+            format!("{}: the child is not started again when it ends", mode()),
+            set_on,
         )
     })
+}
+
+/// A server before this one that came to no orderly end: its child may have ended with it.
+fn killed(registry: &Registry, name: &str, live: &ServerStatus) -> Option<Finding> {
+    let status = live.status.as_ref()?;
+    let last = status.get("last_server").filter(|last| last.is_object())?;
+    let pid = last.get("pid").and_then(Value::as_i64).unwrap_or_default();
+    let age = ends::time(status, "started")?.elapsed().unwrap_or_default();
+    let times = status.get("crashes").and_then(Value::as_u64).filter(|crashes| *crashes > 1);
+    let times = times.map(|times| format!(", as {times} servers in a row")).unwrap_or_default();
+    (age < RECENT_END).then(|| {
+        let ago = output::age(age.as_secs());
+        Finding::hint(
+            name,
+            format!("its server (PID {pid}) was killed or crashed {ago} ago{times}"),
+            format!("{} tells more", suggested_command(registry, "why", name)),
+        )
+    })
+}
+
+/// What the server can't do at the moment.
+fn trouble(registry: &Registry, name: &str, live: &ServerStatus) -> Vec<Finding> {
+    let find = |trouble: Trouble| {
+        let advice = match trouble.what.as_str() {
+            _ if trouble.is_full_disk() => "make room: writing goes on by itself".to_owned(),
+            "child_start" => format!(
+                "systemctl show -p TasksCurrent,TasksMax {}; /proc/sys/kernel/pty has the number \
+                 of terminals",
+                unit_name(name)
+            ),
+            _ => format!(
+                "{} says since when; it is tried again each second",
+                suggested_command(registry, "events", name)
+            ),
+        };
+        Finding::new(name, trouble, advice)
+    };
+    let all = live.status.as_ref().map(trouble::of).unwrap_or_default();
+    all.into_iter().map(find).collect()
 }
 
 /// Full disks that the server writes to.

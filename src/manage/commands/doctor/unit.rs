@@ -5,9 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::unistd::Uid;
+
 use super::finding::{Finding, Look, suggested_command};
 use crate::manage::files;
+use crate::manage::inspect::journal::{self, Notes};
 use crate::manage::inspect::units::{self, UnitStatus};
+use crate::manage::output::grouped;
 use crate::manage::registry::{Instance, Registry, Scope, unit_name};
 use crate::manage::systemd::unit::{self, UnitState};
 
@@ -86,6 +90,35 @@ pub(super) fn states(registry: &Registry, names: &[&String]) -> Vec<Finding> {
     let found =
         names.iter().filter_map(|name| state(registry, name, states.get(&unit_name(name))?));
     found.collect()
+}
+
+/// Instances that write more than the journal takes from them.
+pub(super) fn dropped(
+    registry: &Registry,
+    instances: &BTreeMap<String, Arc<Instance>>,
+) -> Vec<Finding> {
+    let notes = journal::notes(registry).into_iter();
+    let dropped =
+        notes.filter(|(name, notes)| notes.dropped > 0 && instances.contains_key(name.as_str()));
+    let find = |(name, notes): (String, Notes)| {
+        // journald counts the lines of all units of a user together.
+        let unit = match registry.scope {
+            Scope::System => unit_name(&name),
+            Scope::User => format!("user@{}.service", Uid::current()),
+        };
+        Finding::new(
+            &name,
+            format!(
+                "the journal has dropped {} lines of its output within 24 hours",
+                grouped(notes.dropped)
+            ),
+            format!(
+                "a larger LogRateLimitBurst= (systemctl edit {unit}), or a log file of its own \
+                 (options = --logfile FILE)"
+            ),
+        )
+    };
+    dropped.map(find).collect()
 }
 
 fn state(registry: &Registry, name: &str, state: &UnitStatus) -> Option<Finding> {

@@ -1,6 +1,6 @@
 //! `events`: shows what the events files of instances have, merged by time.
 
-mod sentence;
+pub(crate) mod sentence;
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::manage::inspect::{ends, users};
 
 /// What happened. An event that this program does not know is shown as it is.
-pub(super) fn sentence(event: &Value) -> String {
+pub(crate) fn sentence(event: &Value) -> String {
     let text = |key: &str| match event.get(key) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) | None => "?".to_owned(),

@@ -2,6 +2,8 @@
 //! its time and the name of its instance.
 
 mod files;
+mod search;
+mod stamps;
 
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::fd::AsFd;
@@ -13,7 +15,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
-use self::files::{FollowedFile, log_files, print_ends, print_news};
+use self::files::{FollowedFile, log_files, print_news, print_selected};
+use self::search::Selection;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::limits::{FOLLOW_INTERVAL, FOLLOW_LINES, LOG_LINES};
 use crate::manage::output;
@@ -48,6 +51,13 @@ pub(crate) fn logs(
         lines => lines.map(str::to_owned),
     };
     let files = log_files(registry, &instances);
+    let now = time::wall_millis();
+    let [since, until, pattern] = selections.map(|(_, value)| value);
+    let selection = match files.is_empty() {
+        // journalctl may know more notations.
+        true => Selection::default(),
+        false => Selection::new(since, until, pattern, now)?,
+    };
     let names: Vec<String> = instances.into_iter().map(|instance| instance.name).collect();
     let mut command = Command::new("journalctl");
     command.args(["--output=json", "--all", "--no-pager", "--quiet"]).stdin(Stdio::null());
@@ -78,15 +88,15 @@ pub(crate) fn logs(
         Some("never") => false,
         _ => is_terminal && std::env::var_os("NO_COLOR").is_none(),
     };
-    let stamps = (!matches.get_flag("no-time")).then(|| Stamps::new(time::wall_millis()));
+    let stamps = (!matches.get_flag("no-time")).then(|| Stamps::new(now));
     let page = LogFormatter { names: &names, colour, json, stamps };
     let count = lines.as_deref().and_then(|lines| lines.parse().ok()).unwrap_or(usize::MAX);
-    let print_files = || print_ends(&page, &files, if selects { None } else { Some(count) });
+    let print_files = || print_selected(&page, &files, &selection, count);
     // The output of a child comes behind what systemd says of its start.
     let positions = if follow { print_files()? } else { Vec::new() };
     let output = journal.0.stdout.take();
     let output = output.ok_or_else(|| CommandError::new("journalctl: no output"))?;
-    if !print_journal(&page, output, positions)? {
+    if !print_journal(&page, output, positions, &selection)? {
         return Ok(0);
     }
     let status = journal.0.wait().map_err(|error| CommandError::system("journalctl", &error))?;
@@ -102,13 +112,14 @@ fn print_journal(
     page: &LogFormatter,
     output: ChildStdout,
     mut files: Vec<FollowedFile>,
+    selection: &Selection,
 ) -> Result<bool, CommandError> {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     let mut next = Instant::now() + FOLLOW_INTERVAL;
     loop {
         if !files.is_empty() && Instant::now() >= next {
-            print_news(page, &mut files)?;
+            print_news(page, &mut files, selection)?;
             next = Instant::now() + FOLLOW_INTERVAL;
         }
         if output.buffer().is_empty() {
@@ -289,7 +300,7 @@ const UNIT_FIELDS: [&str; 6] = [
 
 /// The text of an entry. journalctl prints a list of bytes if the text is not UTF-8 or has control
 /// characters.
-fn message(entry: &Value) -> Vec<u8> {
+pub(crate) fn message(entry: &Value) -> Vec<u8> {
     match entry.get("MESSAGE") {
         Some(Value::String(text)) => text.clone().into_bytes(),
         Some(Value::Array(bytes)) => {

@@ -1,6 +1,6 @@
 //! Chapter 1: files.
 
-use super::{MAIN, argv, conf, generate, launcher, stand_in, values};
+use super::{MAIN, argv, conf, generate, launcher, own_ports, stand_in, values};
 use crate::manage::fleet::{Done, Fleet};
 use crate::support::{TestEnv, cases};
 use std::fs;
@@ -50,7 +50,7 @@ fn defaults_of_any_file_count_for_all(_: &TestEnv) {
     for name in ["m", "a"] {
         let argv = argv(&fleet, name);
         assert_eq!(values(&argv, "--chdir"), ["/usr"]);
-        assert_eq!(values(&argv, "--port"), ["unix:/z"]);
+        assert_eq!(own_ports(&argv), ["unix:/z"]);
     }
 }
 
@@ -61,7 +61,7 @@ fn a_section_in_two_files_is_merged(_: &TestEnv) {
     fleet.file(&conf("x"), "[x]\nchdir = /usr\n");
     let argv = argv(&fleet, "x");
     assert_eq!(
-        (values(&argv, "--chdir"), values(&argv, "--port")),
+        (values(&argv, "--chdir"), own_ports(&argv)),
         (vec!["/usr".into()], vec!["unix:/a".into()])
     );
 }
@@ -115,6 +115,6 @@ fn without_a_run_directory_there_is_the_usual_one(_: &TestEnv) {
     assert_eq!(done.code, 0, "{done:?}");
     let run = format!("/run/user/{}/procserv-a", nix::unistd::Uid::current());
     let argv: Vec<String> = fleet.read("argv").lines().map(str::to_owned).collect();
-    assert_eq!(values(&argv, "--port"), [format!("unix:{run}/control")]);
+    assert_eq!(own_ports(&argv), [format!("unix:{run}/control")]);
     assert_eq!(values(&argv, "--info-file"), [format!("{run}/info")]);
 }

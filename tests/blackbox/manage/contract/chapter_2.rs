@@ -14,6 +14,8 @@ cases![
     port_0_is_the_unix_socket_alone,
     other_ports_replace_the_unix_socket,
     beside_a_tcp_port_it_is_for_the_group,
+    a_group_controls_and_everybody_watches,
+    a_group_that_is_none_is_refused,
     instance_switches_a_section_off,
     host_is_a_condition,
     percent_signs_reach_systemd,
@@ -25,16 +27,16 @@ fn defaults_can_be_referred_to(_: &TestEnv) {
     let fleet = Fleet::new();
     stand_in(&fleet);
     fleet.file(MAIN, "[a]\ncommand = x %(user)s %(group)s %(port)s %(chdir)s %(instance)s %(mine)s\nmine = 5%%\n");
-    assert_eq!(argv(&fleet, "a")[24..].join(" "), "x nobody nogroup 0 / 1 5%");
+    assert_eq!(argv(&fleet, "a")[28..].join(" "), "x nobody nogroup 0 / 1 5%");
     fleet.file(&conf("z"), "[DEFAULT]\nuser = ioc\nchdir = /usr\n");
-    assert_eq!(argv(&fleet, "a")[24..].join(" "), "x ioc nogroup 0 /usr 1 5%");
+    assert_eq!(argv(&fleet, "a")[28..].join(" "), "x ioc nogroup 0 /usr 1 5%");
 }
 
 fn commands_are_split_as_a_shell_does(_: &TestEnv) {
     let fleet = Fleet::new();
     stand_in(&fleet);
     fleet.file(MAIN, "[a]\ncommand = x 'a b' \"c'd\" e\\ f # $HOME\n");
-    assert_eq!(argv(&fleet, "a")[24..], ["x", "a b", "c'd", "e f", "#", "$HOME"]);
+    assert_eq!(argv(&fleet, "a")[28..], ["x", "a b", "c'd", "e f", "#", "$HOME"]);
 }
 
 fn without_a_command_there_is_a_unit_that_refuses(_: &TestEnv) {
@@ -96,34 +98,83 @@ fn root_is_only_who_is_called_so(_: &TestEnv) {
     assert_eq!(directive(&unit_of("x@ioc", "user = %%i\n", &[]).unwrap(), "User").unwrap(), "%i");
 }
 
-fn run(fleet: &Fleet) -> String {
+fn run_directory(fleet: &Fleet) -> String {
     fleet.path("run/procserv-a").display().to_string()
 }
 
-fn ports(port: &str) -> (String, Vec<String>) {
+/// The run directory, the ports before those that every instance has, and the rights of these.
+fn ports(port: &str) -> (String, Vec<String>, [String; 2]) {
     let fleet = Fleet::new();
     stand_in(&fleet);
     fleet.file(MAIN, &format!("[a]\ncommand = x\n{port}\n"));
-    (run(&fleet), values(&argv(&fleet, "a"), "--port"))
+    let run = run_directory(&fleet);
+    let mut ports = values(&argv(&fleet, "a"), "--port");
+    let view = ports.pop().unwrap();
+    let raw = ports.pop().unwrap();
+    let rights = |port: &str, kind: &str| {
+        let rest = port.strip_prefix(&format!("{kind}:unix:")).unwrap();
+        rest.strip_suffix(&format!("{run}/{kind}")).unwrap().to_owned()
+    };
+    let rights = [rights(&raw, "raw"), rights(&view, "view")];
+    (run, ports, rights)
 }
 
 fn port_0_is_the_unix_socket_alone(_: &TestEnv) {
     for port in ["", "port = 0", "port ="] {
-        let (run, ports) = ports(port);
-        assert_eq!(ports, [format!("unix:{run}/control")]);
+        let (run, ports, rights) = ports(port);
+        assert_eq!(
+            (ports, rights),
+            (vec![format!("unix:{run}/control")], ["", ""].map(str::to_owned))
+        );
     }
 }
 
 fn other_ports_replace_the_unix_socket(_: &TestEnv) {
-    for port in ["unix:/a", "unix::ioc:0660:/a", "raw:unix:/a", "fd:3"] {
-        assert_eq!(ports(&format!("port = {port}")).1, [port]);
+    for (port, rights) in [
+        ("unix:/a", ""),
+        ("unix:@a", ""),
+        ("unix::ioc:0660:/a", ":ioc:0660:"),
+        ("raw:unix:/a", ""),
+        ("raw:unix:::0600:/a", "::0600:"),
+        ("fd:3", "::0660:"),
+    ] {
+        let (_, ports, given) = ports(&format!("port = {port}"));
+        assert_eq!((ports, given), (vec![port.to_owned()], [rights, rights].map(str::to_owned)));
     }
 }
 
 fn beside_a_tcp_port_it_is_for_the_group(_: &TestEnv) {
-    for port in ["2000", "127.0.0.1:2000", "[::1]:2000", "raw:2000", "00"] {
-        let (run, ports) = ports(&format!("port = {port}"));
+    // Nobody could type at an endpoint to watch.
+    for port in ["2000", "127.0.0.1:2000", "[::1]:2000", "raw:2000", "00", "view:unix:/a"] {
+        let (run, ports, rights) = ports(&format!("port = {port}"));
         assert_eq!(ports, [format!("unix:::0660:{run}/control"), port.to_owned()]);
+        assert_eq!(rights, ["::0660:", "::0660:"]);
+    }
+}
+
+fn a_group_controls_and_everybody_watches(_: &TestEnv) {
+    let (run, with_none, rights) = ports("control_group = ops");
+    assert_eq!(with_none, [format!("unix::ops:0660:{run}/control")]);
+    assert_eq!(rights, [":ops:0660:", ""]);
+    let (run, with_tcp, rights) = ports("control_group = ops\nport = 2000");
+    assert_eq!(with_tcp, [format!("unix::ops:0660:{run}/control"), "2000".to_owned()]);
+    assert_eq!(rights, [":ops:0660:", ""]);
+    let (_, with_other, rights) = ports("control_group = ops\nport = unix:::0600:/a");
+    assert_eq!(with_other, ["unix:::0600:/a"]);
+    assert_eq!(rights, [":ops:0660:", ""]);
+    let fleet = Fleet::new();
+    stand_in(&fleet);
+    fleet.file(MAIN, "[a]\ncommand = x\ncontrol_group = ops\n");
+    let api = format!("unix::ops:0660:{}/api", run_directory(&fleet));
+    assert_eq!(values(&argv(&fleet, "a"), "--api"), [api]);
+}
+
+fn a_group_that_is_none_is_refused(_: &TestEnv) {
+    for word in ["a:b", "a b", "50", "%%i", "-x", "a/b"] {
+        let refused = system_unit(&format!("control_group = {word}\n"), &[]).unwrap_err();
+        let word = word.replace("%%", "%");
+        let text = format!("control_group: {word:?} is not the name of a group");
+        assert!(refused.contains(&text), "{refused}");
     }
 }
 

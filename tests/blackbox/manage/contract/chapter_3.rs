@@ -9,7 +9,9 @@ use std::os::unix::fs::symlink;
 cases![
     a_system_unit_has_these_directives,
     a_child_survives_its_server_by_these,
+    a_member_of_the_group_may_give_it_sockets,
     a_child_that_says_when_it_is_ready_may_take_its_time,
+    a_child_that_is_typed_to_has_time_to_end,
     events_may_be_off,
     add_enable_and_the_generator_write_the_same,
     a_generator_makes_no_link,
@@ -77,10 +79,38 @@ fn a_child_survives_its_server_by_these(_: &TestEnv) {
     );
 }
 
+fn a_member_of_the_group_may_give_it_sockets(_: &TestEnv) {
+    let unit = system_unit("control_group = ops\n", &[]).unwrap();
+    assert_eq!(directive(&unit, "SupplementaryGroups").unwrap(), "ops");
+    assert_eq!(directive(&system_unit("", &[]).unwrap(), "SupplementaryGroups"), None);
+    // systemd of a user may not change groups.
+    let fleet = Fleet::new();
+    fleet.file(MAIN, "[a]\ncommand = x\ncontrol_group = ops\n");
+    fs::create_dir(fleet.path("generated")).unwrap();
+    generate(&fleet, &fleet.path("generated"));
+    let unit = fleet.read("generated/procserv-a.service");
+    assert_eq!(directive(&unit, "SupplementaryGroups"), None);
+}
+
 fn a_child_that_says_when_it_is_ready_may_take_its_time(_: &TestEnv) {
     let timeout = |section| directive(&system_unit(section, &[]).unwrap(), "TimeoutStartSec");
     assert_eq!(timeout(""), None);
     assert_eq!(timeout("options = --holdoff 3 --ready=ok\n").as_deref(), Some("infinity"));
+}
+
+fn a_child_that_is_typed_to_has_time_to_end(_: &TestEnv) {
+    let timeout = |section| directive(&system_unit(section, &[]).unwrap(), "TimeoutStopSec");
+    assert_eq!(timeout(""), None);
+    assert_eq!(timeout("options = -g 5\n"), None);
+    assert_eq!(timeout("stop_input = ^Uexit\\r\n").as_deref(), Some("40"));
+    assert_eq!(timeout("stop_input = exit\\r\noptions = -g 5\n").as_deref(), Some("35"));
+    let twice = "stop_input = exit\\r\noptions = -g 5 --killsig TERM\n";
+    assert_eq!(timeout(twice).as_deref(), Some("40"));
+    let thrice = "options = -g 60 --killsig=15 --kill-orphans --stop-input 'exit\\r'\n";
+    assert_eq!(timeout(thrice).as_deref(), Some("210"));
+    assert_eq!(timeout("stop_input =\n"), None);
+    let wrong = system_unit("stop_input = exit\\x\n", &[]).unwrap_err();
+    assert!(wrong.contains(r#"stop_input: "\\x" is no escape"#), "{wrong}");
 }
 
 fn events_may_be_off(_: &TestEnv) {

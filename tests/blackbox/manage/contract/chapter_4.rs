@@ -9,6 +9,7 @@ cases![
     procserv_gets_exactly_this,
     events_go_where_the_section_says,
     a_child_may_survive_its_server,
+    a_child_may_be_typed_to_at_the_end,
     its_directory_is_chdir,
     the_child_knows_its_name,
     options_stand_before_or_behind_the_name,
@@ -58,7 +59,9 @@ fn without_events(fleet: &Fleet, endpoints: &[&str], words: &[&str]) -> Vec<Stri
     ]
     .map(str::to_owned)
     .into();
-    for endpoint in endpoints {
+    let rights = endpoints[0].trim_start_matches("unix:").trim_end_matches("RUN/control");
+    let more = [format!("raw:unix:{rights}RUN/raw"), format!("view:unix:{rights}RUN/view")];
+    for endpoint in endpoints.iter().copied().chain(more.iter().map(String::as_str)) {
         all.extend(["--port".to_owned(), endpoint.replace("RUN", &run)]);
     }
     all.extend(words.iter().map(|word| (*word).to_owned()));
@@ -97,6 +100,13 @@ fn a_child_may_survive_its_server(_: &TestEnv) {
     let fleet = fleet("fdstore = yes\n");
     let words = argv(&fleet, "a");
     assert!(words.contains(&"--fdstore".to_owned()) && !words.contains(&"--notify".to_owned()));
+}
+
+fn a_child_may_be_typed_to_at_the_end(_: &TestEnv) {
+    let fleet = fleet("stop_input = %% ^Uexit\\r\n");
+    let words = argv(&fleet, "a");
+    let at = words.iter().position(|word| word == "--stop-input").expect("the option");
+    assert_eq!(words[at + 1], "% ^Uexit\\r");
 }
 
 fn its_directory_is_chdir(_: &TestEnv) {

@@ -169,7 +169,7 @@ fn sections_elsewhere_are_merged(_: &TestEnv) {
     let says = format!("a: is in {}, too", main.display());
     assert!(done.code == 0 && done.stderr.contains(&says), "{done:?}");
     let argv = argv(&fleet, "a");
-    assert_eq!(super::values(&argv, "--port"), ["unix:/p"]);
+    assert_eq!(super::own_ports(&argv), ["unix:/p"]);
     assert_eq!(super::values(&argv, "--chdir"), ["/"]);
     fleet.file(MAIN, "[b]\ninstance = no\n");
     let done = add(&fleet, &["-C", "/", "b", "/bin/true"]);

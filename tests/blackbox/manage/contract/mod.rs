@@ -69,6 +69,16 @@ fn values(argv: &[String], option: &str) -> Vec<String> {
     argv.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].clone()).collect()
 }
 
+/// The ports of an instance without those that every instance has, which are the last two.
+fn own_ports(argv: &[String]) -> Vec<String> {
+    let mut ports = values(argv, "--port");
+    for kind in ["view", "raw"] {
+        let port = ports.pop().unwrap();
+        assert!(port.starts_with(&format!("{kind}:unix:")) && port.ends_with(kind), "{port}");
+    }
+    ports
+}
+
 /// The directives of a unit, each with its section.
 fn directives(unit: &str) -> Vec<(String, String, String)> {
     let mut section = String::new();

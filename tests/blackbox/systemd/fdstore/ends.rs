@@ -199,7 +199,7 @@ fn connection_ends_though_the_manager_has_it(env: &TestEnv) {
         tcp.greeting();
         unit.store.expect(&["child", "client", "client", "listener", "listener", "pty", "state"]);
         if taken_over {
-            unit.kill_now();
+            unit.kill_asleep();
             unit.next();
             is_told(&mut unix);
             is_told(&mut tcp);

@@ -1,4 +1,7 @@
-//! `start`, `stop` and `restart`.
+//! `start`, `stop` and `restart`. Beside them: other commands to servers that run.
+
+pub(crate) mod request;
+pub(crate) mod upgrade;
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;

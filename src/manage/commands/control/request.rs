@@ -3,9 +3,10 @@
 use std::io::ErrorKind;
 
 use clap::ArgMatches;
+use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use super::fallback;
+use crate::manage::commands::fallback;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::api::{ApiConnection, ApiError};
 use crate::manage::output;
@@ -77,16 +78,18 @@ pub(crate) fn connect(
         }
         match ApiConnection::open(&path) {
             Ok(connection) => return Ok(Some(connection)),
-            Err(error) if is_absent(error.kind()) => {}
+            Err(error) if is_absent(&error) => {}
             Err(error) => return Err(CommandError::file(&path, &error)),
         }
     }
     Ok(None)
 }
 
-/// Returns true for the errors of connect(2) without a socket, and without a server behind it.
-fn is_absent(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+/// Returns true for the errors of connect(2) without a socket, without a server behind it, and for a
+/// path that is too long for one.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+        || error.raw_os_error() == Some(Errno::ENAMETOOLONG as i32)
 }
 
 /// Sends a request to the server of an instance, and returns the result.

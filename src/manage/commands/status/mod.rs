@@ -1,5 +1,7 @@
 //! `status` shows the servers and children of instances.
 
+pub(crate) mod row;
+
 use std::cmp::Reverse;
 use std::io::IsTerminal;
 use std::time::SystemTime;
@@ -7,14 +9,16 @@ use std::time::SystemTime;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::fallback;
+use self::row::{HEADER, Row};
+use crate::manage::commands::{fallback, why};
 use crate::manage::error::CommandResult;
-use crate::manage::inspect::overview::{self, Overview, State};
+use crate::manage::inspect::overview::{self, Overview};
+use crate::manage::inspect::probe::ServerStatus;
 use crate::manage::inspect::proc::{self, Process};
 use crate::manage::limits::LINE_MAX;
 use crate::manage::output::{self, span};
-use crate::manage::registry::Registry;
 use crate::manage::registry::pattern::Patterns;
+use crate::manage::registry::{Registry, check_name};
 
 /// `status`. With `--check` the exit status is 3 if something is wrong.
 ///
@@ -40,11 +44,17 @@ pub(crate) fn status(
         "restarts" => all.sort_by_key(|one| Reverse(restarts(one, "/restarts_24h"))),
         _ => {}
     }
+    let is_long = is_one_name(&patterns)
+        && !["plain", "failed", "wide"].iter().any(|option| matches.get_flag(option));
     if json {
         output::print_json(&all.iter().map(of_programs).collect())?;
     } else if matches.get_flag("plain") {
         all.sort_by_key(|one| one.instance.as_ref().map(|instance| instance.place));
         output::print(&all.iter().map(of_helper).collect::<String>())?;
+    } else if is_long {
+        for one in all {
+            why::print(&registry, one)?;
+        }
     } else if all.is_empty() {
         output::print(if matches.get_flag("failed") {
             "nothing is wrong\n"
@@ -57,53 +67,41 @@ pub(crate) fn status(
     Ok(if matches.get_flag("check") && is_wrong { 3 } else { 0 })
 }
 
+/// Returns true if there is a single name, and no pattern.
+fn is_one_name(patterns: &Patterns) -> bool {
+    matches!(patterns.texts()[..], [text] if check_name(text).is_ok())
+}
+
 fn print_table(
     all: &[Overview],
     is_wide: bool,
     now: SystemTime,
 ) -> Result<(), crate::manage::error::CommandError> {
     let more: &[&str] =
-        if is_wide { &["SERVER", "CHILD", "CPU", "MEMORY", "CONSOLE"] } else { &[] };
-    let header = ["NAME", "STATE", "UP", "24H/ALL", "USERS", "LAST"];
-    let mut rows: Vec<Vec<String>> = vec![
-        header
-            .iter()
-            .take(5)
-            .chain(more)
-            .chain(["LAST"].iter())
-            .map(|word| (*word).to_owned())
-            .collect(),
-    ];
-    for one in all {
-        let mut row = cells(one, now);
-        if is_wide {
-            row.extend(wide_cells(one));
-        }
-        row.push(last(one, now));
-        rows.push(row);
+        if is_wide { &["SERVER", "CHILD", "CPU TIME", "MEMORY", "CONSOLE"] } else { &[] };
+    let insert = |mut cells: Vec<String>, wide: Vec<String>| {
+        cells.splice(5..5, wide);
+        cells
+    };
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let rows: Vec<Row> = all.iter().map(Row::of).collect();
+    let mut lines = vec![insert(words(&HEADER), words(more))];
+    for (one, row) in all.iter().zip(&rows) {
+        let wide = if is_wide { wide_cells(one) } else { Vec::new() };
+        lines.push(insert(row.cells(now).to_vec(), wide));
     }
-    let is_coloured = std::io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let table = output::table(&rows);
-    let states = std::iter::once(None).chain(all.iter().map(Some));
-    for (line, one) in table.lines().zip(states) {
+    let is_coloured = std::io::stdout().is_terminal() && row::may_colour();
+    let table = output::table(&lines);
+    let states = std::iter::once(None).chain(rows.iter().map(Some));
+    for (line, row) in table.lines().zip(states) {
         let line = if is_wide { line.to_owned() } else { cut(line) };
-        let colour = one.filter(|_| is_coloured).and_then(colour);
+        let colour = row.filter(|_| is_coloured).and_then(Row::colour);
         output::print(&match colour {
             Some(colour) => format!("\x1b[{colour}m{line}\x1b[0m\n"),
             None => format!("{line}\n"),
         })?;
     }
     Ok(())
-}
-
-/// The number of a colour (ECMA-48, SGR) for what is not as it should be.
-fn colour(one: &Overview) -> Option<u8> {
-    match one.state {
-        _ if one.is_wrong() => Some(31),
-        State::Running | State::Stopped | State::Hidden => None,
-        _ => Some(33),
-    }
 }
 
 /// A line that fits on a terminal.
@@ -115,30 +113,8 @@ fn cut(line: &str) -> String {
     format!("{}\u{2026}", start.trim_end())
 }
 
-fn cells(one: &Overview, now: SystemTime) -> Vec<String> {
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let restarts = restarts(one, "/restarts")
-        .map(|all| format!("{}/{all}", restarts(one, "/restarts_24h").unwrap_or(all)));
-    vec![
-        one.name.clone(),
-        one.state.text(),
-        or_dash(one.up(now).map(span)),
-        or_dash(restarts),
-        or_dash(one.users().map(|users| users.to_string())),
-    ]
-}
-
 fn restarts(one: &Overview, pointer: &str) -> Option<u64> {
     one.field(pointer)?.as_u64()
-}
-
-/// What is unusual, and the last end.
-fn last(one: &Overview, now: SystemTime) -> String {
-    let trouble = one.trouble.iter().map(|trouble| format!("! {trouble}"));
-    let mode = one.mode().filter(|mode| *mode != "ON").map(str::to_owned);
-    let end = one.ends.first().map(|end| end.text(now));
-    let parts: Vec<String> = trouble.chain(mode).chain(end).collect();
-    if parts.is_empty() { "-".to_owned() } else { parts.join("; ") }
 }
 
 fn wide_cells(one: &Overview) -> Vec<String> {
@@ -183,7 +159,11 @@ fn of_programs(one: &Overview) -> Value {
         "wrong": one.is_wrong(),
         "last": one.ends.first().map(|end| &end.what),
         "last_time": one.ends.first().and_then(|end| end.time).map(proc::seconds),
+        "last_code": one.ends.first().and_then(|end| end.code),
+        "last_signal": one.ends.first().and_then(|end| end.signal),
+        "last_cause": one.ends.first().map(|end| &end.cause),
         "trouble": one.trouble,
+        "journal_dropped": one.dropped,
         "unit": one.unit.as_ref().map(|unit| json!({
             "active_state": unit.get("ActiveState"),
             "result": unit.get("Result"),
@@ -192,7 +172,7 @@ fn of_programs(one: &Overview) -> Value {
         "server_since": live.and_then(|live| live.since).map(proc::seconds),
         "child_pid": live.and_then(|live| pid(live.child.as_ref())),
         "child_since": live.and_then(|live| live.child_since).map(proc::seconds),
-        "endpoints": live.map(|live| live.endpoints.clone()).unwrap_or_default(),
+        "endpoints": live.map(ServerStatus::all_endpoints).unwrap_or_default(),
         "status": live.and_then(|live| live.status.clone()),
     })
 }

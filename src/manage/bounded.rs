@@ -2,6 +2,8 @@
 //! answer, and reading it can't be broken off. A thread that does not come back is left behind.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Read};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -33,6 +35,32 @@ pub(crate) fn one<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) 
     let worker = thread::Builder::new().spawn(move || sender.send(work()));
     worker.ok()?;
     result.recv_timeout(ANSWER_TIMEOUT).ok()
+}
+
+/// What a program prints to standard output. The program is killed if that takes longer than `limit`.
+///
+/// # Errors
+/// Why there is no output, in a few words.
+pub(crate) fn output(mut command: Command, limit: Duration) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let problem = |error: io::Error| format!("{name}: {error}");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(problem)?;
+    let (sender, result) = channel();
+    let mut output = child.stdout.take().ok_or_else(|| format!("{name} has no output"))?;
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        let read = output.read_to_end(&mut text).map(|_| text);
+        // Nobody listens any more if time is up.
+        let _ = sender.send(read);
+    });
+    let Ok(text) = result.recv_timeout(limit) else {
+        let _ = child.kill();
+        return Err(format!("{name} does not answer"));
+    };
+    let status = child.wait().map_err(problem)?;
+    let text = String::from_utf8_lossy(&text.map_err(problem)?).into_owned();
+    if status.success() { Ok(text) } else { Err(format!("{name}: {status}")) }
 }
 
 enum Report<R> {
