@@ -98,6 +98,10 @@ pub(crate) const PTY_BUDGET: usize = 64 << 10;
 /// Bytes that are read from one client in one turn.
 pub(crate) const CLIENT_BUDGET: usize = 16 << 10;
 
+/// The least time between two sizes of the child's window: ten a second. A program that draws a screen
+/// does so for each.
+pub(crate) const WINDOW_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Connections that are accepted from one listener in one turn.
 pub(crate) const ACCEPT_BUDGET: usize = 16;
 

@@ -23,7 +23,7 @@ _procServ() {
 
     case "${cmd}" in
         procServ)
-            opts="-c -d -e -f -h -i -I -k -l -L -n -o -p -P -q -V -w -x -g --allow --autorestartcmd --coresize --chdir --debug --exec --foreground --help --holdoff --ignore --info-file --killcmd --killsig --logport --logfile --logstamp --name --noautorestart --oneshot --pidfile --port --quiet --restrict --timefmt --version --wait --logoutcmd --grace-period --allow-from --api --announce --compat --crlf --events --events-rotate --child-pidfile --fdstore --history --holdoff-max --kill-orphans --listen --overlap --reloadcmd --notify --log-plain --log-rotate --ready --savelog --syslog --status-file --stop-input --signal-status --user"
+            opts="-c -d -e -f -h -i -I -k -l -L -n -o -p -P -q -V -w -x -g --allow --autorestartcmd --coresize --chdir --debug --exec --foreground --help --holdoff --ignore --info-file --killcmd --killsig --logport --logfile --logstamp --name --noautorestart --oneshot --pidfile --port --quiet --restrict --timefmt --version --wait --logoutcmd --grace-period --allow-from --api --announce --compat --console --crlf --events --events-rotate --child-pidfile --fdstore --history --holdoff-max --kill-orphans --listen --overlap --reloadcmd --notify --log-plain --log-rotate --ready --savelog --syslog --status-file --stop-input --signal-status --user"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -417,6 +417,13 @@ _procServ() {
                     fi
                     return 0
                     ;;
+                --term)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 --stop-input)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -426,6 +433,13 @@ _procServ() {
                     ;;
                 --user)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --window)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
                     return 0
                     ;;
                 *)

@@ -32,8 +32,10 @@ complete -c procServ -l log-rotate -d 'begin a new log at <size>[,<keep>] bytes 
 complete -c procServ -l ready -d 'be ready when child says <text> (implies --notify)' -r -f
 complete -c procServ -l syslog -d 'send the console to syslog, too' -r -f
 complete -c procServ -l status-file -d 'keep <file> up to date with how things are, as JSON' -r -F
+complete -c procServ -l term -d 'set TERM of the child' -r -f
 complete -c procServ -l stop-input -d 'SIGTERM: type <text> to child first (^ for ctrl, \\r)' -r -f
 complete -c procServ -l user -d 'run the child as this user (server started as root)' -r -f -a "(__fish_complete_users)"
+complete -c procServ -l window -d 'window of the child: <cols>x<rows>, or follow' -r -f
 complete -c procServ -l allow -d 'allow control connections from anywhere'
 complete -c procServ -s d -l debug -d 'debug mode (keeps child in foreground)'
 complete -c procServ -s f -l foreground -d 'keep child in foreground (interactive)'
@@ -45,6 +47,7 @@ complete -c procServ -l restrict -d 'restrict log access to connections from loc
 complete -c procServ -s V -l version -d 'print program version'
 complete -c procServ -s w -l wait -d 'wait for cmd on control connection to start child'
 complete -c procServ -l announce -d 'tell everybody who attaches and who leaves'
+complete -c procServ -l console -d 'with -f -L -, use the terminal (docker run -it)'
 complete -c procServ -l fdstore -d 'survive a crash with systemd\'s help (with -f)'
 complete -c procServ -l kill-orphans -d 'kill what left the child\'s process group, too'
 complete -c procServ -l notify -d 'tell systemd about state and health (with -f)'

@@ -11,7 +11,7 @@ use crate::config::control_char;
 use crate::config::endpoint::{Endpoint, EndpointError};
 use crate::config::listen::{ListenTarget, ListenUri};
 use crate::config::network::AllowedNetworks;
-use crate::config::{MessageStyle, OverlapOptions, Rotation, StopInput};
+use crate::config::{MessageStyle, OverlapOptions, Rotation, StopInput, WindowPolicy, WindowSize};
 use crate::limits::{HISTORY_OPTION_MAX, LOG_KEEP, LOG_KEEP_MAX, OVERLAP_GRACE, STOP_INPUT_WAIT};
 
 /// Returns `--history`, in bytes.
@@ -82,6 +82,42 @@ pub(super) fn join_line_ends(given: Matches) -> Result<bool, String> {
     }
 }
 
+/// Returns `--window`.
+pub(super) fn window(given: Matches) -> Result<WindowPolicy, String> {
+    let Some(text) = given.value("window") else {
+        return Ok(WindowPolicy::Unset);
+    };
+    if text == "follow" {
+        return Ok(WindowPolicy::Follow);
+    }
+    let cells = |text: &[u8]| digits(text).and_then(|cells| u16::try_from(cells).ok());
+    let mut parts = text.as_bytes().splitn(2, |&byte| byte == b'x');
+    match (parts.next().and_then(cells), parts.next().and_then(cells)) {
+        (Some(columns @ 1..), Some(rows @ 1..)) => {
+            Ok(WindowPolicy::Fixed(WindowSize { columns, rows }))
+        }
+        _ => {
+            let text = text.to_string_lossy();
+            Err(format!("invalid size '{text}' for --window (follow, or COLSxROWS as in 80x24)"))
+        }
+    }
+}
+
+/// Returns `--term`, which is the name of a file of terminfo(5), too.
+pub(super) fn term(given: Matches) -> Result<Option<OsString>, String> {
+    let Some(name) = given.value("term") else {
+        return Ok(None);
+    };
+    let good = |byte: &u8| byte.is_ascii_graphic() && !b"/|,".contains(byte);
+    if name.is_empty() || !name.as_bytes().iter().all(good) {
+        let name = name.to_string_lossy();
+        return Err(format!(
+            "invalid name '{name}' for --term (a terminal type, as xterm-256color)"
+        ));
+    }
+    Ok(Some(name))
+}
+
 /// Returns `--holdoff-max`, in seconds. Without the option that is `holdoff`.
 pub(super) fn holdoff_max(given: Matches, holdoff: u32) -> Result<u32, String> {
     let Some(value) = given.value("holdoff-max") else {
@@ -113,6 +149,14 @@ pub(super) fn check_notify(given: Matches, notify: bool) -> Result<(), &'static 
         }
         None if notify && !given.has("foreground") => Err("--notify needs --foreground"),
         Some(_) | None => Ok(()),
+    }
+}
+
+/// Returns true if there is `--console`.
+pub(super) fn console(given: Matches) -> Result<bool, &'static str> {
+    match given.has("console") {
+        true if !given.has("foreground") => Err("--console needs --foreground"),
+        given => Ok(given),
     }
 }
 

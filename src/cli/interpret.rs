@@ -70,6 +70,8 @@ pub(super) fn config(
     let api = extensions::api(given)?;
     let style = extensions::message_style(given)?;
     let join_line_ends = extensions::join_line_ends(given)?;
+    let window = extensions::window(given)?;
+    let term = extensions::term(given)?;
     let holdoff_max = extensions::holdoff_max(given, numbers.holdoff)?;
     let (controls, log) = endpoints(given, old_style)?;
     let listen = extensions::listen(given)?;
@@ -97,6 +99,7 @@ pub(super) fn config(
             (true, false) => RunMode::Debug,
             (true, true) => RunMode::DebugForeground,
         },
+        keeps_keyboard: extensions::console(given)?,
         quiet: given.has("quiet"),
         endpoints: Endpoints { controls, log, api, allow_from },
         child: ChildOptions {
@@ -108,6 +111,7 @@ pub(super) fn config(
             core_size: numbers.core_size,
             user: given.value("user"),
             listen,
+            term,
         },
         restart: RestartPolicy {
             mode: match given.last_of(["oneshot", "noautorestart"]) {
@@ -146,6 +150,7 @@ pub(super) fn config(
             style,
             time_format,
             join_line_ends,
+            window,
         },
         service: ServiceOptions { notify, fdstore },
         files: FileOptions {

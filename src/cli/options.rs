@@ -75,6 +75,7 @@ pub fn definition() -> Command {
             value("api", "endpoint", "let programs connect to Unix socket <endpoint> (JSON)"),
             flag("announce", "tell everybody who attaches and who leaves"),
             value("compat", "version", "use the messages of procServ <version> (2.7)"),
+            flag("console", "with -f -L -, use the terminal (docker run -it)"),
             value("crlf", "how", "CR LF of telnet clients: join (to one CR) or keep"),
             value("events", "file", "append what happens to <file>, as JSON"),
             value("events-rotate", "n", "begin a new one at <n>[,<keep>] bytes (k, M, G)"),
@@ -96,10 +97,12 @@ pub fn definition() -> Command {
                 .num_args(0..=1)
                 .require_equals(true),
             value("status-file", "file", "keep <file> up to date with how things are, as JSON"),
+            value("term", "name", "set TERM of the child"),
             value("stop-input", "text", "SIGTERM: type <text> to child first (^ for ctrl, \\r)"),
             flag("signal-status", "exit with 128+N if signal N killed the last child"),
             value("user", "name", "run the child as this user (server started as root)")
                 .value_hint(ValueHint::Username),
+            value("window", "size", "window of the child: <cols>x<rows>, or follow"),
         ])
 }
 

@@ -137,6 +137,30 @@ pub struct OverlapOptions {
     pub command: Option<u8>,
 }
 
+/// The size of a terminal's window, in character cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct WindowSize {
+    /// The width.
+    #[n(0)]
+    pub columns: u16,
+    /// The height.
+    #[n(1)]
+    pub rows: u16,
+}
+
+/// `--window`: the size of the window that the child's terminal has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WindowPolicy {
+    /// The kernel's default, 0 by 0.
+    #[default]
+    Unset,
+    /// The size of the client that typed last.
+    Follow,
+    /// This size, whatever clients have.
+    Fixed(WindowSize),
+}
+
 /// `--stop-input`: what is typed to the child at SIGTERM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopInput {
@@ -155,6 +179,8 @@ pub struct Config {
     pub warnings: Vec<Vec<u8>>,
     /// `-f`, `-d`, PROCSERV_DEBUG.
     pub run_mode: RunMode,
+    /// `--console`: standard input is a client also if the log is standard output.
+    pub keeps_keyboard: bool,
     /// `-q`.
     pub quiet: bool,
     /// The endpoints, and who may connect.
@@ -205,6 +231,8 @@ pub struct ChildOptions {
     pub user: Option<OsString>,
     /// `--listen`: the sockets that children are given.
     pub listen: Vec<ListenUri>,
+    /// `--term`: TERM in the child's environment.
+    pub term: Option<OsString>,
 }
 
 /// When children are started, and how they are ended.
@@ -306,6 +334,8 @@ pub struct ConsoleOptions {
     pub time_format: Vec<u8>,
     /// `--crlf`: CR LF and CR NUL from a client that speaks telnet are one CR.
     pub join_line_ends: bool,
+    /// `--window`.
+    pub window: WindowPolicy,
 }
 
 impl Default for ConsoleOptions {
@@ -319,6 +349,7 @@ impl Default for ConsoleOptions {
             style: MessageStyle::Current,
             time_format: b"%c".to_vec(),
             join_line_ends: true,
+            window: WindowPolicy::Unset,
         }
     }
 }
@@ -348,8 +379,25 @@ pub struct FileOptions {
 }
 
 impl Config {
-    /// Returns true if standard input is a client.
+    /// Returns true under `-f`.
     pub fn is_foreground(&self) -> bool {
         matches!(self.run_mode, RunMode::Foreground | RunMode::DebugForeground)
+    }
+
+    /// Returns true if standard input is a client, if it can be one (contract section 7).
+    pub fn has_keyboard(&self) -> bool {
+        self.is_foreground() && (self.keeps_keyboard || self.log.target != Some(LogTarget::Stdout))
+    }
+
+    /// Returns true if standard output is the log unless a terminal is standard input.
+    pub fn prefers_terminal(&self) -> bool {
+        self.keeps_keyboard && self.log.target == Some(LogTarget::Stdout)
+    }
+
+    /// Returns this configuration without a log, as the terminal shows the console.
+    #[must_use]
+    pub fn without_log(&self) -> Config {
+        let log = LogOptions { target: None, ..self.log.clone() };
+        Config { log, ..self.clone() }
     }
 }

@@ -4,6 +4,7 @@
 use minicbor::{Decode, Encode};
 
 use super::clock::UnixTime;
+use crate::config::WindowSize;
 pub use crate::sys::process::exit_status::ExitStatus;
 
 /// The identity of a client for as long as it is connected. It is never used again.
@@ -186,6 +187,13 @@ pub enum Event<'a> {
         /// The bytes, telnet sequences included.
         bytes: &'a [u8],
     },
+    /// A client that is a terminal has a window of this size.
+    Window {
+        /// The client.
+        id: ClientId,
+        /// The size.
+        size: WindowSize,
+    },
     /// A client is no longer connected.
     Left {
         /// The client.
@@ -251,6 +259,8 @@ pub enum Effect {
     Disconnect(ClientId),
     /// Close the log file and open it again.
     ReopenLog,
+    /// Give the terminals of the children a window of this size.
+    SetWindow(WindowSize),
     /// Exit with this status.
     Exit(u8),
 }

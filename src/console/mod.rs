@@ -36,6 +36,7 @@ use self::child::supervisor::Supervisor;
 use self::clients::client::Client;
 use self::clients::command_rate::CommandRate;
 use self::clients::input_queue::InputQueue;
+use self::clients::window::ChildWindow;
 use self::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use self::event::{ChildProcess, ChildSlot, ClientId, Effect, Event, Sink};
 pub use self::settings::Settings;
@@ -70,6 +71,7 @@ pub struct Console {
     /// The offsets from which on sinks may need the stream once more, after a crash.
     kept_for: BTreeMap<Sink, u64>,
     input: InputQueue,
+    window: ChildWindow,
     effects: VecDeque<Effect>,
     audit_events: VecDeque<AuditEvent>,
     /// The subsystems whose failure has been said and that have not recovered since.
@@ -103,6 +105,7 @@ impl Console {
             log_begin: None,
             kept_for: BTreeMap::new(),
             input: InputQueue::default(),
+            window: ChildWindow::default(),
             effects: VecDeque::new(),
             audit_events: VecDeque::new(),
             troubles: Troubles::new(),
@@ -140,6 +143,7 @@ impl Console {
             Event::Introduced { id, role, kind, who } => self.introduce(id, role, kind, who, now),
             Event::Joined { id, role, kind } => self.join(id, role, kind),
             Event::Input { id, bytes } => self.client_input(id, bytes, now),
+            Event::Window { id, size } => self.window_told(id, size, now.mono),
             Event::Left { id, reason } => self.leave(id, reason, now),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
@@ -180,12 +184,17 @@ impl Console {
         if !self.exiting {
             self.poll_held_commands(now);
         }
+        self.poll_window(now.mono);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Option<Monotonic> {
-        let deadlines =
-            [self.supervisor.deadline(), self.overlap_deadline(), self.commands_deadline()];
+        let deadlines = [
+            self.supervisor.deadline(),
+            self.overlap_deadline(),
+            self.commands_deadline(),
+            self.window_deadline(),
+        ];
         if self.exiting { None } else { deadlines.into_iter().flatten().min() }
     }
 

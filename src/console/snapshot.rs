@@ -21,6 +21,7 @@ use super::clients::backpressure::{Backpressure, Progress};
 use super::clients::client::Client;
 use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
+use super::clients::window::{ChildWindow, ClientWindow};
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
@@ -66,11 +67,13 @@ pub struct Snapshot {
     recent_restarts: RecentRestarts,
     #[cbor(n(14), default)]
     announced: Vec<(ClientId, String)>,
+    #[cbor(n(15), default)]
+    window: ChildWindow,
     /// If the snapshot was made for [`Change`]s to follow: how many reads it has.
-    #[n(15)]
+    #[n(16)]
     landed: Option<u64>,
     /// The end of the log's file, where `log` goes on.
-    #[n(16)]
+    #[n(17)]
     log_end: Option<FileEnd>,
 }
 
@@ -97,6 +100,8 @@ struct ClientSnapshot {
     commands: CommandRate,
     #[cbor(n(9), default)]
     progress: Progress,
+    #[cbor(n(10), default)]
+    window: ClientWindow,
 }
 
 impl Snapshot {
@@ -207,6 +212,7 @@ impl Console {
             backpressure: client.backpressure,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
             progress: client.progress,
+            window: client.window,
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
@@ -225,6 +231,7 @@ impl Console {
             troubles,
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
+            window: self.window,
             landed: None,
             log_end: None,
         }
@@ -271,6 +278,7 @@ impl Console {
             backpressure: Backpressure::None,
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
             progress: Progress::default(),
+            window: client.window,
         });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
@@ -288,6 +296,7 @@ impl Console {
             troubles: Vec::new(),
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
+            window: self.window,
             landed: None,
             log_end: None,
         }
@@ -361,6 +370,7 @@ impl Console {
         console.troubles = subsystem::restore(snapshot.failing, snapshot.troubles);
         console.recent_restarts = snapshot.recent_restarts;
         console.announced = snapshot.announced.into_iter().collect();
+        console.window = snapshot.window;
         let runs = console.supervisor.running().is_some();
         match snapshot.readiness {
             Some(readiness) => console.readiness.restore(readiness, runs)?,
@@ -378,11 +388,12 @@ fn restore_client(
 ) -> Result<Client, InvalidSnapshot> {
     let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
     let progress = snapshot.progress;
+    let window = snapshot.window;
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }
     let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
     // A larger number means the same.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, progress })
+    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, progress, window })
 }

@@ -61,6 +61,7 @@ pub fn definition() -> Command {
                 .hide_possible_values(true)
                 .help("Order: name, state, up, restarts"),
         ]),
+        Command::new("top").about("Show what runs, and go on showing it").arg(patterns()),
         Command::new("why")
             .about("Tell what happened to an instance, who did it, and what to try")
             .arg(name()),

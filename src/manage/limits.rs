@@ -29,6 +29,10 @@ pub(crate) const CONNECT_QUIET: Duration = Duration::from_millis(300);
 /// more.
 pub(crate) const ATTACH_QUEUE_MAX: usize = 64 << 10;
 
+/// Standard input has ended and has been sent: a console without telnet that says nothing for so long
+/// has answered.
+pub(crate) const ANSWER_QUIET: Duration = Duration::from_secs(2);
+
 /// Bytes that a user has typed or pasted and the server has not accepted. More are not read, and
 /// then the detach key behind them has no effect.
 pub(crate) const TYPED_MAX: usize = 64 << 20;
@@ -174,3 +178,35 @@ pub(crate) const ENDS_SHOWN: usize = 3;
 /// An end that is older than this is no reason to do anything about an instance that runs, and no news
 /// to `doctor`.
 pub(crate) const RECENT_END: Duration = Duration::from_secs(24 * 3600);
+
+/// How often a live view looks at the times of files, and shows how long a child has been running.
+pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The least time between two looks of a live view at everything, for which systemd is asked.
+pub(crate) const LOOK_INTERVAL_MIN: Duration = Duration::from_secs(3);
+
+/// The time between two such looks if no file has changed. It finds processes that are stopped, and
+/// files of the configuration that were changed in place.
+pub(crate) const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(20);
+
+/// The same if a disk did not answer. Each look leaves behind the threads that wait for that disk.
+pub(crate) const LOOK_INTERVAL_HUNG: Duration = Duration::from_secs(60);
+
+/// How often a live view reads the journal if all servers run on: that may take a second.
+pub(crate) const JOURNAL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How far the times of files may be behind the clock: the kernel takes them from its last tick.
+pub(crate) const FILE_TIME_LAG: Duration = Duration::from_millis(50);
+
+/// How long `top` waits for the first look before it shows an empty table: systemd may be slow.
+pub(crate) const FIRST_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// After so long without an answer the user of a live view is told that what is shown is old. systemd
+/// may take as long.
+pub(crate) const COLLECTOR_PATIENCE: Duration = Duration::from_secs(7);
+
+/// Nobody has read the output of a command that has ended sooner than this.
+pub(crate) const READING_TIME: Duration = Duration::from_secs(1);
+
+/// How many bytes of the output of a command `top` shows.
+pub(crate) const SHOWN_OUTPUT_MAX: u64 = 1 << 20;

@@ -24,6 +24,7 @@
 //! | [`inspect`] | the running servers and their children |
 //! | [`timestamp`] | times as users write them |
 //! | [`commands::list`], [`commands::status`], [`commands::why`], [`commands::events`], [`commands::logs`], [`commands::metrics`], [`commands::doctor`] | commands that change nothing |
+//! | [`mod@commands::top`] | shows the table of `status` and goes on showing it |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
 //! | [`commands::control::upgrade`] | replaces the program of running servers |
@@ -50,7 +51,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, metrics,
-    pager, remove, status, why,
+    pager, remove, status, top, why,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -147,6 +148,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "start" | "stop" | "restart" => control::units(&registry, name, arguments, json),
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
+        "top" => top::top(&registry, arguments, is_default, json),
         "why" => why::why(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
@@ -162,6 +164,8 @@ fn command(matches: &ArgMatches) -> CommandResult {
     match name {
         // An editor may live on at the interrupt key, and its parent then, too.
         "edit" => run(),
+        // The process that the user's shell started is the one to stop and to end with a sane terminal.
+        "top" => run(),
         _ => left_behind(run),
     }
 }

@@ -279,6 +279,43 @@ pub(crate) fn tune_tcp(fd: impl AsFd) {
     }
 }
 
+/// Sets the options of a TCP connection of which the other side has ended its input (tcp(7)). When it
+/// closes the connection, nothing comes of that: only an answer to data or to keepalive tells, and for
+/// Linux' 60 s of FIN_WAIT_2 keepalive is answered as before. A peer that is gone is found after 15 s of
+/// silence and 4 probes 15 s apart. Sockets of other kinds have no such options.
+pub(crate) fn tune_half_closed_tcp(fd: impl AsFd) {
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    {
+        use nix::sys::socket::{setsockopt, sockopt};
+        let fd = fd.as_fd();
+        let _ = setsockopt(&fd, sockopt::TcpKeepIdle, &15);
+        let _ = setsockopt(&fd, sockopt::TcpKeepInterval, &15);
+        let _ = setsockopt(&fd, sockopt::TcpKeepCount, &4);
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+    let _ = fd;
+}
+
+/// Returns `None` if the other side of a socket may still read, else the result of the connection: it
+/// was closed or reset, or it failed.
+pub(crate) fn hang_up(fd: impl AsFd) -> Option<io::Result<()>> {
+    use nix::errno::Errno;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::sys::socket::{getsockopt, sockopt};
+    let fd = fd.as_fd();
+    // These events are always reported.
+    let mut fds = [PollFd::new(fd, PollFlags::empty())];
+    if !poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0) {
+        return None;
+    }
+    let error = getsockopt(&fd, sockopt::SocketError).unwrap_or_default();
+    Some(match Errno::from_raw(error) {
+        _ if error == 0 => Ok(()),
+        Errno::EPIPE | Errno::ECONNRESET => Ok(()),
+        errno => Err(errno.into()),
+    })
+}
+
 /// Returns true if a write to `fd` would take bytes or fail at once.
 pub(crate) fn has_room(fd: impl AsFd) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -90,10 +90,21 @@ impl Terminal {
         }
     }
 
+    /// Returns true if another group of processes has the terminal.
+    pub(crate) fn is_in_background(&self) -> bool {
+        is_in_background(&self.file)
+    }
+
     /// Returns the file to read from and write to.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
+}
+
+/// Returns true if [`Terminal::open`] would open a terminal behind `fd`.
+pub(crate) fn can_be_used(fd: impl AsFd) -> bool {
+    let usable = |file: File| !is_in_background(&file) && termios::tcgetattr(&file).is_ok();
+    reopen(fd.as_fd()).is_ok_and(usable)
 }
 
 /// Opens the terminal behind `fd` once more by its name. Unlike a duplicate, the new descriptor

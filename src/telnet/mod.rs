@@ -1,7 +1,7 @@
 //! The telnet codec of the server (RFC 854, contract section 4), which can stop and go on at any
 //! byte. It separates the bytes of a control client into input for the child and answers for the
 //! client, and escapes the bytes for clients. It does no I/O and keeps no data: of subnegotiations
-//! only the length is kept. The bytes of a log client are discarded, so they need no decoder.
+//! only the length is kept, and the size of a window. The bytes of a log client are discarded, so they need no decoder.
 //! [`client`] is the other side.
 
 pub(crate) mod client;
@@ -11,8 +11,8 @@ mod tests;
 
 use minicbor::{Decode, Encode};
 
-pub use self::option::{Agreement, OFFER, Options, Verb};
-pub(crate) use self::option::{ECHO, SUPPRESS_GO_AHEAD};
+pub use self::option::{Agreement, OFFER, Options, Request, Verb};
+pub(crate) use self::option::{ECHO, NAWS, SUPPRESS_GO_AHEAD};
 
 /// The state of one connection's incoming telnet stream. It is plain data, so that a handover can
 /// take it to another program.
@@ -33,6 +33,9 @@ pub struct Decoder {
     /// follow belongs to it.
     #[cbor(n(3), default)]
     pub after_cr: bool,
+    /// During a subnegotiation about NAWS: the last four bytes of its content.
+    #[n(4)]
+    pub window: Option<[u8; 4]>,
 }
 
 impl Decoder {
@@ -41,17 +44,24 @@ impl Decoder {
         Self::default()
     }
 
+    /// Asks the peer for the size of its window. Returns the bytes to send.
+    pub fn ask_window_size(&mut self) -> [u8; 3] {
+        self.options.window_size = Request::Asked;
+        [IAC, DO, NAWS]
+    }
+
     /// Decodes the next bytes from the peer, which may end anywhere. Appends the bytes typed to
     /// `data` and the answers to `reply`, which never grows by more than `input.len() + 2`. No
     /// input is an error: what makes no sense is skipped. `line_ends` says what becomes of CR LF and
-    /// CR NUL.
+    /// CR NUL. Returns the last size that the peer has told for its window, in columns and rows.
     pub fn decode(
         &mut self,
         mut input: &[u8],
         line_ends: LineEnds,
         data: &mut Vec<u8>,
         reply: &mut Vec<u8>,
-    ) {
+    ) -> Option<(u16, u16)> {
+        let mut told = None;
         loop {
             if self.state == State::Data {
                 let run = input.iter().position(|&byte| byte == IAC);
@@ -60,7 +70,7 @@ impl Decoder {
                 input = rest;
             }
             let Some((&byte, rest)) = input.split_first() else {
-                return;
+                return told;
             };
             input = rest;
             self.state = match self.state {
@@ -81,17 +91,37 @@ impl Decoder {
                     State::Data
                 }
                 // Any byte is an option here, IAC and SE too.
-                State::SubOption => State::Sub { held: 0, mccp: byte == COMPRESS },
+                State::SubOption => {
+                    self.window = (byte == NAWS).then_some([0; 4]);
+                    State::Sub { held: 0, mccp: byte == COMPRESS }
+                }
                 State::Sub { held, mccp } => match (byte, held) {
                     (IAC, _) => State::SubIac { held },
                     (WILL, 0) if mccp => State::Sub { held: 1, mccp },
                     (SE, 1) if mccp => State::Data,
-                    _ => hold(held),
+                    _ => self.hold(held, byte),
                 },
-                State::SubIac { held } if byte == IAC => hold(held),
-                State::SubIac { .. } => after_iac(byte),
+                State::SubIac { held } if byte == IAC => self.hold(held, byte),
+                State::SubIac { held } => {
+                    let window = self.window.take();
+                    if byte == SE && held == 4 && self.options.window_size == Request::Agreed {
+                        told = window.map(columns_and_rows).or(told);
+                    }
+                    after_iac(byte)
+                }
             };
         }
+    }
+
+    /// Returns the state after one more byte of a subnegotiation that has `held` bytes already. One
+    /// byte too many ends the subnegotiation, so that a peer that does not end it can type again.
+    fn hold(&mut self, held: u16, byte: u8) -> State {
+        self.window = self.window.map(|[_, b, c, d]| [b, c, d, byte]);
+        if held >= SUB_MAX {
+            self.window = None;
+            return State::Data;
+        }
+        State::Sub { held: held + 1, mccp: false }
     }
 
     /// Appends decoded bytes to `data`. The CR of a line end is passed on at once, as nobody knows
@@ -131,13 +161,9 @@ fn after_iac(command: u8) -> State {
     }
 }
 
-/// Returns the state after one more byte of a subnegotiation that has `held` bytes already. One
-/// byte too many ends the subnegotiation, so that a peer that does not end it can type again.
-fn hold(held: u16) -> State {
-    if held >= SUB_MAX {
-        return State::Data;
-    }
-    State::Sub { held: held + 1, mccp: false }
+/// The content of a subnegotiation about NAWS: width and height (RFC 1073).
+fn columns_and_rows([a, b, c, d]: [u8; 4]) -> (u16, u16) {
+    (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
 }
 
 /// What the next byte from the peer means.

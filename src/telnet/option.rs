@@ -23,6 +23,9 @@ pub struct Options {
     /// client's sign to send each character as it is typed (RFC 858, RFC 1143).
     #[cbor(n(2), default)]
     pub suppress_go_ahead: bool,
+    /// NAWS of the peer, the size of its window (RFC 1073).
+    #[cbor(n(3), default)]
+    pub window_size: Request,
 }
 
 impl Options {
@@ -33,6 +36,14 @@ impl Options {
             (Verb::Dont, ECHO) => self.echo.refuse().then_some(Verb::Wont),
             (Verb::Will, LINEMODE) => self.linemode.accept().then_some(Verb::Do),
             (Verb::Wont, LINEMODE) => self.linemode.refuse().then_some(Verb::Dont),
+            (Verb::Will, NAWS) if self.window_size != Request::Never => {
+                let before = std::mem::replace(&mut self.window_size, Request::Agreed);
+                (before == Request::Refused).then_some(Verb::Do)
+            }
+            (Verb::Wont, NAWS) if self.window_size != Request::Never => {
+                let before = std::mem::replace(&mut self.window_size, Request::Refused);
+                (before == Request::Agreed).then_some(Verb::Dont)
+            }
             (Verb::Do, SUPPRESS_GO_AHEAD) => {
                 (!std::mem::replace(&mut self.suppress_go_ahead, true)).then_some(Verb::Will)
             }
@@ -79,6 +90,25 @@ impl Agreement {
     }
 }
 
+/// The state of an option for which the server asks some peers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Request {
+    /// The server does not ask, and refuses the option.
+    #[default]
+    #[n(0)]
+    Never,
+    /// The server has asked, and the peer has not answered.
+    #[n(1)]
+    Asked,
+    /// Both sides have agreed.
+    #[n(2)]
+    Agreed,
+    /// The peer has refused, or given the option up later.
+    #[n(3)]
+    Refused,
+}
+
 /// The four commands that are followed by an option; each is its own byte on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
@@ -102,5 +132,7 @@ pub enum Verb {
 pub(crate) const ECHO: u8 = 1;
 /// RFC 858.
 pub(crate) const SUPPRESS_GO_AHEAD: u8 = 3;
+/// RFC 1073.
+pub(crate) const NAWS: u8 = 31;
 /// RFC 1184.
 const LINEMODE: u8 = 34;

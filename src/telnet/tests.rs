@@ -182,6 +182,61 @@ fn the_offer_is_what_the_decoder_starts_from() {
     assert_eq!(decoder.options.linemode, Agreement::Off);
 }
 
+type WindowCase = (&'static [u8], &'static [u8], &'static [(u16, u16)]);
+
+/// What a peer that is asked for its window sends, what is answered, and the sizes that it tells.
+const WINDOWS: &[WindowCase] = &[
+    // The answer to the question gets none; changes of mind are confirmed, once.
+    (b"\xff\xfb\x1f\xff\xfb\x1f", b"", &[]),
+    (b"\xff\xfc\x1f\xff\xfb\x1f\xff\xfb\x1f", b"\xff\xfd\x1f", &[]),
+    (b"\xff\xfb\x1f\xff\xfc\x1f\xff\xfc\x1f", b"\xff\xfe\x1f", &[]),
+    // The server has no window of its own.
+    (b"\xff\xfd\x1f\xff\xfe\x1f", b"\xff\xfc\x1f", &[]),
+    (b"\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\x18\xff\xf0", b"", &[(80, 24)]),
+    (
+        b"\xff\xfb\x1f\xff\xfa\x1f\x01\0\0\x18\xff\xf0\xff\xfa\x1f\0\0\0\0\xff\xf0",
+        b"",
+        &[(256, 24), (0, 0)],
+    ),
+    (b"\xff\xfb\x1f\xff\xfa\x1f\xff\xff\xff\xff\0\xff\xff\xff\xf0", b"", &[(0xffff, 0xff)]),
+    // Other lengths are no size, and neither is what another command ends.
+    (b"\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\xff\xf0", b"", &[]),
+    (b"\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\x18\0\xff\xf0", b"", &[]),
+    (b"\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\x18\xff\xf1", b"", &[]),
+    (b"\xff\xfb\x1f\xff\xfa\x18\0\x50\0\x18\xff\xf0", b"", &[]),
+    // Who has not agreed tells nothing.
+    (b"\xff\xfa\x1f\0\x50\0\x18\xff\xf0", b"", &[]),
+    (b"\xff\xfc\x1f\xff\xfa\x1f\0\x50\0\x18\xff\xf0", b"", &[]),
+];
+
+#[test]
+fn windows_are_told() {
+    for &(input, answer, sizes) in WINDOWS {
+        let mut decoder = Decoder::new();
+        assert_eq!(decoder.ask_window_size(), *b"\xff\xfd\x1f");
+        let (mut data, mut reply, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for byte in input {
+            let size = decoder.decode(&[*byte], LineEnds::Join, &mut data, &mut reply);
+            told.extend(size);
+        }
+        assert_eq!((&*reply, &*told), (answer, sizes), "{}", input.escape_ascii());
+        assert!(data.is_empty() && decoder.window.is_none());
+        let mut decoder = Decoder::new();
+        decoder.ask_window_size();
+        let last = decoder.decode(input, LineEnds::Join, &mut data, &mut reply);
+        assert_eq!(last, sizes.last().copied());
+    }
+}
+
+#[test]
+fn nobody_is_asked_for_a_window_unless_that_is_wanted() {
+    let mut decoder = Decoder::new();
+    let input = b"\xff\xfb\x1f\xff\xfa\x1f\0\x50\0\x18\xff\xf0";
+    let (mut data, mut reply) = (Vec::new(), Vec::new());
+    assert_eq!(decoder.decode(input, LineEnds::Join, &mut data, &mut reply), None);
+    assert_eq!(reply, b"\xff\xfe\x1f");
+}
+
 #[test]
 fn an_idle_decoder_is_small() {
     assert!(size_of::<Decoder>() <= 16);

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use procserv_ng::config::network::AllowedNetworks;
-use procserv_ng::config::{MessageStyle, RestartMode, RunMode};
+use procserv_ng::config::{MessageStyle, RestartMode, RunMode, WindowPolicy, WindowSize};
 
 use crate::harness::cases;
 use crate::parse::{config, run, run_with, warnings};
@@ -153,6 +153,14 @@ fn options_of_our_own_are_strict() {
     assert!(config(&[]).console.join_line_ends);
     assert!(config(&["--crlf", "join"]).console.join_line_ends);
     assert!(!config(&["--crlf", "join", "--cr=keep"]).console.join_line_ends);
+    assert_eq!(config(&[]).console.window, WindowPolicy::Unset);
+    assert_eq!(config(&["--win=follow"]).console.window, WindowPolicy::Follow);
+    let size = WindowSize { columns: 65535, rows: 1 };
+    assert_eq!(config(&["--window", "65535x1"]).console.window, WindowPolicy::Fixed(size));
+    assert_eq!(config(&["--te", "vt100"]).child.term, Some("vt100".into()));
+    // procServ's own options keep their abbreviations.
+    assert_eq!(config(&["--t", "%s"]).console.time_format, b"%s");
+    assert!(config(&["--w"]).restart.wait);
     assert!(!config(&["-L", "log", "--logst"]).log.plain);
     assert!(config(&["-L", "-", "--log-p"]).log.plain);
     assert_eq!(config(&[]).endpoints.allow_from, None);
@@ -171,6 +179,11 @@ fn options_of_our_own_are_strict() {
             ["--history", "65M"],
             "invalid size '65M' for --history (bytes, or with k or M, up to 64M)",
         ),
+        (
+            ["--window", "80*24"],
+            "invalid size '80*24' for --window (follow, or COLSxROWS as in 80x24)",
+        ),
+        (["--term", "a b"], "invalid name 'a b' for --term (a terminal type, as xterm-256color)"),
         (["--crlf", "JOIN"], "invalid value 'JOIN' for --crlf (join or keep)"),
         (["--crlf", ""], "invalid value '' for --crlf (join or keep)"),
         (["--log-plain", "-f"], "--log-plain needs --logfile"),
@@ -294,6 +307,7 @@ fn forms(option: &str) -> &'static [&'static str] {
         "coresize" | "grace-period" | "history" | "holdoff" | "killsig" => &["N"],
         "holdoff-max" => &["N"],
         "overlap" => &["N"],
+        "window" => &["Nx24", "80xN"],
         "log-rotate" | "events-rotate" => &["N", "5,N", "Nk"],
         "api" => &["unix:::N:path"],
         "port" | "logport" => &["N", "127.0.0.1:N", "N.0.0.1:1", "[::1]:N", "unix:::N:path"],
@@ -301,7 +315,7 @@ fn forms(option: &str) -> &'static [&'static str] {
         "allow-from" => &["10.0.0.0/N", "N.0.0.0", "::/N"],
         "autorestartcmd" | "chdir" | "child-pidfile" | "compat" | "crlf" | "events" | "exec"
         | "ignore" | "info-file" | "killcmd" | "logfile" | "logoutcmd" | "logstamp" | "name"
-        | "pidfile" | "ready" | "reloadcmd" | "status-file" | "stop-input" | "syslog"
+        | "pidfile" | "ready" | "reloadcmd" | "status-file" | "stop-input" | "syslog" | "term"
         | "timefmt" | "user" => &[],
         _ => panic!("is there a number in --{option}?"),
     }

@@ -133,4 +133,21 @@ check "server ends" wait "$server"
 check "clients see the end" wait "$monitor"
 check "socat -u has seen it all" cmp <(masked monitor) <(expected no; last_words logout)
 check "socket file is removed" [ ! -e console ]
+
+# At a raw endpoint the answer comes after the end of the input.
+"$PROCSERV_BIN" -f -n kid -L raw.log -P raw:unix:raw -P raw:2001 /bin/cat >>server.out 2>&1 </dev/null &
+server=$!
+check "child of raw endpoints is up" within 10 grep -q 'PID of new child' raw.log
+answered() {
+    printf 'ask-%d\n' "$1" | timeout 10 "${@:2}" >answer
+    [ "$(grep -ac "ask-$1.\$" answer)" = 2 ]
+}
+check "answered: nc -N -w 2 -U" answered 1 nc.openbsd -N -w 2 -U raw
+check "nc -N -w 2" answered 2 nc.openbsd -N -w 2 127.0.0.1 2001
+check "socat -t2 on the Unix socket" answered 3 socat -t2 - UNIX-CONNECT:raw
+check "socat -t2 on TCP" answered 4 socat -t2 - TCP:127.0.0.1:2001
+check "ncat -i 2" answered 5 ncat -i 2 127.0.0.1 2001
+check "manage-procs attach" answered 6 "$(dirname "$PROCSERV_BIN")/manage-procs" attach raw:2001
+kill "$server"
+check "its server ends" wait "$server"
 finish

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The server as PID 1 of a PID namespace, as in a container: with the log on stdout.
 . "$(dirname "$0")/lib.sh"
-need unshare nsenter socat ps pgrep
+need unshare nsenter socat ps pgrep script
 
 cd "$scratch"
 diagnosis="output errors"
@@ -84,4 +84,20 @@ check "a one-shot container starts" start -f -L - --oneshot
 say 'exit 5'
 wait "$unshare"
 check "its exit status is the child's" [ $? = 5 ]
+
+# With a terminal, as docker run -it gives one: its user has the console, and there is no log on it.
+on_terminal() {
+    local server="$PROCSERV_BIN --console -L - --logstamp --holdoff 1 --oneshot -n kid -f -P unix:control ./child"
+    rm -f control screen
+    {
+        within 10 grep -aq '^child is' screen && printf 'word\r'
+        within 10 grep -aq '^child got word' screen && printf 'exit 5\r'
+        within 10 grep -aq 'exit status = 5' screen
+    } | script -qfec "unshare --pid --fork --mount --mount-proc --kill-child $server" screen >output 2>errors
+}
+on_terminal
+check "on a terminal: exit status of the child" [ $? = 5 ]
+check "the terminal has a greeting" grep -aq '^@@@ Welcome to procServ' screen
+check "what is typed reaches the child" [ "$(grep -ac '^child got word' screen)" = 1 ]
+check "no line has a stamp" not grep -aq '^\[' screen
 finish

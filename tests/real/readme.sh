@@ -84,9 +84,10 @@ attached() { dialogue "$2" nsenter -t "$init" --mount --pid --cgroup --root --wd
 welcome='"Welcome to procServ"'
 speaks='"echo =\$((6*7))=\r" =42='
 block "Quick start for EPICS 1" | sed 's/  *#.*//' >"$scratch/quick"
-check "five lines" [ "$(wc -l <"$scratch/quick")" = 5 ]
+check "six lines" [ "$(wc -l <"$scratch/quick")" = 6 ]
 while read -r command <&3; do
     case $command in
+    *top*) check "$command" attached "$command" '"1 instance" q' ;;
     *attach*) check "$command" within 10 attached "$command" "$welcome $speaks \x1d {keeps running}" ;;
     *) check "$command" eval "in_systemd $command >>\"\$scratch/quick.out\"" ;;
     esac
@@ -123,6 +124,13 @@ while read -r command <&3; do
     check "$command" attached "$command" "$steps"
 done 3< <(rows)
 check "five ways to attach" [ $count = 5 ]
+# The IOC is a shell, which knows no dbl.
+block "One IOC with a unit of your own 3" >"$scratch/scripts"
+answers() { in_systemd bash -c "$1" >"$scratch/answer.out" 2>&1; grep -q 'dbl.*not found' "$scratch/answer.out"; }
+while read -r command <&3; do
+    check "$command" within 10 answers "$command"
+done 3<"$scratch/scripts"
+check "two ways for scripts" [ "$(wc -l <"$scratch/scripts")" = 2 ]
 check "it stops" systemctl stop ioc1
 
 check "no block of README.md is left out" [ -z "$(ls "$scratch/blocks")" ]

@@ -1,6 +1,7 @@
 //! The connected clients: how they come and go, and the bytes that each is sent.
 
 use super::backpressure::{Backpressure, Progress};
+use super::window::ClientWindow;
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Timestamps;
@@ -21,6 +22,7 @@ pub(crate) struct Client {
     /// How many bytes it has read since it connected.
     pub(crate) taken: u64,
     pub(crate) backpressure: Backpressure,
+    pub(crate) window: ClientWindow,
     pub(crate) progress: Progress,
 }
 
@@ -35,14 +37,19 @@ impl Console {
         if kind == ClientKind::Telnet {
             reader.stage(&telnet::OFFER);
         }
+        let mut decoder = telnet::Decoder::new();
+        if kind == ClientKind::Telnet && role == Role::User && self.follows_windows() {
+            reader.stage(&decoder.ask_window_size());
+        }
         let client = Client {
             role,
             kind,
             reader,
-            decoder: telnet::Decoder::new(),
+            decoder,
             replies: 0,
             taken: 0,
             backpressure: Backpressure::None,
+            window: ClientWindow::default(),
             progress: Progress::default(),
         };
         self.clients.insert(id, client);
@@ -68,6 +75,7 @@ impl Console {
     pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason, now: Timestamps) {
         if self.clients.remove(&id).is_some() {
             self.obey_held_commands(id, now);
+            self.follow_another(id, now.mono);
             self.audit_events.push_back(AuditEvent::Left(id, reason));
         }
         if let Some(who) = self.announced.remove(&id)
@@ -149,6 +157,16 @@ impl Console {
     pub fn is_drained(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_none_or(|client| {
             !client.kind.reads_stream() || client.reader.is_empty(&self.stream)
+        })
+    }
+
+    /// Returns true if this client goes on receiving after its end of file, until it hangs up. A control
+    /// client with telnet is closed then (contract section 5).
+    pub fn outlives_its_input(&self, id: ClientId) -> bool {
+        self.clients.get(&id).is_some_and(|client| match client.kind {
+            ClientKind::Raw => true,
+            ClientKind::Telnet => client.role != Role::User,
+            ClientKind::Terminal | ClientKind::Pipe | ClientKind::Api => false,
         })
     }
 

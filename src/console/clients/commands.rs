@@ -1,7 +1,7 @@
 //! What clients type: telnet is decoded, commands are run, and the rest is queued for the child
 //! (contract section 5).
 
-use crate::config::CommandChars;
+use crate::config::{CommandChars, WindowSize};
 use crate::console::audit::{AuditEvent, Command};
 use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, ClientKind, Effect, Role};
@@ -21,13 +21,15 @@ impl Console {
         if matches!(client.role, Role::Logger | Role::Api) {
             return;
         }
+        let role = client.role;
+        let mut window = None;
         let mut data = std::mem::take(&mut self.scratch);
         data.clear();
         if client.kind == ClientKind::Telnet {
             let mut reply = Vec::new();
             let before = client.decoder.clone();
             let line_ends = self.settings.line_ends();
-            client.decoder.decode(bytes, line_ends, &mut data, &mut reply);
+            window = client.decoder.decode(bytes, line_ends, &mut data, &mut reply);
             self.revision += u64::from(client.decoder != before);
             client.reader.stage(&reply);
             client.replies += reply.len();
@@ -35,7 +37,13 @@ impl Console {
             data.extend_from_slice(bytes);
         }
         // A viewer negotiates as any client does, and can do nothing else.
-        if client.role == Role::User {
+        if role == Role::User {
+            if let Some((columns, rows)) = window {
+                self.window_told(id, WindowSize { columns, rows }, now.mono);
+            }
+            if !data.is_empty() {
+                self.has_typed(id, now.mono);
+            }
             self.process_input(id, &data, now);
         }
         self.scratch = data;

@@ -6,3 +6,4 @@ pub(crate) mod command_rate;
 pub(crate) mod commands;
 pub(crate) mod input_queue;
 pub mod requests;
+pub(crate) mod window;

@@ -52,6 +52,8 @@ impl Simulation {
                     self.log_opened();
                 }
             }
+            // Whether it is due is the oracle's business.
+            Effect::SetWindow(_) => {}
             Effect::Exit(_) => self.exited = true,
         }
     }

@@ -21,7 +21,7 @@ use crate::sim_support;
 const SEEDS: u64 = 10_000;
 
 /// What must have happened in some simulation: a rule that no simulation has tried is not tested.
-const EXPECTED: [&str; 66] = [
+const EXPECTED: [&str; 69] = [
     "ONESHOT ended the server",
     "ONESHOT ended the server by hand",
     "SIGTERM came while a daemon was waited for",
@@ -60,6 +60,9 @@ const EXPECTED: [&str; 66] = [
     "a second SIGTERM killed orphans",
     "a signal became the exit status",
     "a user's start waited for orphans",
+    "a window changed too soon",
+    "a window followed the typist before",
+    "a window of no size",
     "another child after another",
     "another child was asked for twice",
     "another child was not started after all",

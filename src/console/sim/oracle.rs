@@ -8,6 +8,7 @@ use super::child::cleanup::{Cleanup, DaemonSearch};
 use super::child::interleave::Interleaver;
 use super::child::overlap::OldChild;
 use super::child::supervisor::{Leaving, LiveChild};
+use super::clients::window::ExpectedWindow;
 use super::messages::text;
 use super::stream::buffer::ExpectedStream;
 use crate::config::RestartMode;
@@ -68,6 +69,7 @@ pub struct Oracle {
     pub typists: BTreeMap<ClientId, (u64, Vec<u8>, Vec<u8>)>,
     /// The client that left last.
     pub departed: Option<ClientId>,
+    pub window: ExpectedWindow,
 }
 
 impl Oracle {
@@ -104,6 +106,7 @@ impl Oracle {
             interleaver: Interleaver::default(),
             typists: BTreeMap::new(),
             departed: None,
+            window: ExpectedWindow::default(),
         }
     }
 
@@ -172,7 +175,12 @@ impl Oracle {
 
     /// When something is due.
     pub fn deadline(&self) -> Option<u64> {
-        let deadlines = [self.child_deadline(), self.overlap_deadline(), self.commands_deadline()];
+        let deadlines = [
+            self.child_deadline(),
+            self.overlap_deadline(),
+            self.commands_deadline(),
+            self.window_deadline(),
+        ];
         deadlines.into_iter().flatten().min().filter(|_| !self.exiting)
     }
 
@@ -184,6 +192,7 @@ impl Oracle {
         if !self.exiting {
             self.command_time_passed(now);
         }
+        self.window_time_passed(now.mono.0);
     }
 
     pub fn forget_input(&mut self) {

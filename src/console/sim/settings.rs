@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::child::overlap::overlap;
 use crate::config::{
     ByteSet, ChildOptions, CommandChars, ConsoleOptions, LogOptions, LogTarget, MessageStyle,
-    RestartMode, RestartPolicy, StopInput,
+    RestartMode, RestartPolicy, StopInput, WindowPolicy, WindowSize,
 };
 use crate::console::Settings;
 use crate::console::clock::{TimeFormatter, UnixTime};
@@ -80,6 +80,12 @@ pub fn settings(random: &mut Random) -> Settings {
             history: random.pick(&[0, 0, 0, 1, 100, 5_000, 70_000, 1_500_000]),
             style: random.pick(&[MessageStyle::Current, MessageStyle::Current, MessageStyle::V2_7]),
             join_line_ends: !random.one_in(4),
+            window: random.pick(&[
+                WindowPolicy::Unset,
+                WindowPolicy::Follow,
+                WindowPolicy::Follow,
+                WindowPolicy::Fixed(WindowSize { columns: 80, rows: 24 }),
+            ]),
         },
     }
 }

@@ -12,7 +12,7 @@ use super::state::{
     ChildSocketState, ChildState, ConnectionKind, ConnectionState, Descriptor, ListenerState,
     Retry, SinkState, State, Text,
 };
-use crate::config::{ByteSet, OverlapOptions};
+use crate::config::{ByteSet, OverlapOptions, WindowPolicy};
 use crate::console::clock::{Monotonic, TimeFormatter, Timestamps, UnixTime};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, ExitStatus, Sink};
 use crate::console::{Console, Settings};
@@ -43,6 +43,7 @@ fn settings() -> Settings {
         s.log.syslog = Some(Vec::new());
         s.console.ignore = ByteSet::EMPTY;
         s.console.time_format = b"T".to_vec();
+        s.console.window = WindowPolicy::Follow;
     })
 }
 
@@ -59,11 +60,11 @@ const NEEDED: &str = "\
     17.0 17.1 17.1.0 17.1.1 17.1.2 17.1.3 19.0 19.0.0 19.0.1 19.0.2 19.0.3 19.1 19.1.0 19.1.1 \
     19.1.2 19.1.3 19.2.0 19.2.1 2 21.0.0 4 5 5.0 5.0.0 5.0.0.1.0 5.0.0.1.0.0 5.0.0.1.0.0.0 \
     5.0.0.1.0.0.1 5.0.1 5.0.2.0 5.1 5.1.0 5.10.0 5.11.0.0 5.11.0.0.0 5.11.0.0.1 5.12.0.0 5.12.0.1 \
-    5.13.0.0.0 5.13.0.0.1 5.2.0.0 5.2.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 5.2.0.4.0 5.2.0.4.0.1.0 \
-    5.2.0.4.0.1.1 5.2.0.4.1 5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 6.0 6.1 6.1.0 6.1.1 6.1.2 \
-    6.1.3 6.2.0 6.2.1 6.2.2 6.2.3 6.4.0 6.4.1 6.4.2 6.4.3 7.0.0 7.0.1 7.0.1.0 7.0.1.1 7.0.1.2 \
-    7.0.1.3 7.0.2.0 7.0.2.1 8.0.0 8.0.1 8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 8.0.2 9.0 9.0.0 9.0.1 \
-    9.0.2 9.0.3 9.1.0 9.1.1";
+    5.13.0.0.0 5.13.0.0.1 5.15.0.0 5.15.0.1 5.15.1.0 5.15.1.1 5.2.0.0 5.2.0.1 5.2.0.10.0.0 \
+    5.2.0.10.0.1 5.2.0.2 5.2.0.3 5.2.0.3.0 5.2.0.4.0 5.2.0.4.0.1.0 5.2.0.4.0.1.1 5.2.0.4.1 \
+    5.2.0.4.1.0 5.2.0.4.1.1 5.3.0 5.4.0 5.8.0 6.0 6.1 6.1.0 6.1.1 6.1.2 6.1.3 6.2.0 6.2.1 6.2.2 \
+    6.2.3 6.4.0 6.4.1 6.4.2 6.4.3 7.0.0 7.0.1 7.0.1.0 7.0.1.1 7.0.1.2 7.0.1.3 7.0.2.0 7.0.2.1 \
+    8.0.0 8.0.1 8.0.1.0 8.0.1.1 8.0.1.2 8.0.1.3 8.0.2 9.0 9.0.0 9.0.1 9.0.2 9.0.3 9.1.0 9.1.1";
 
 /// The sample's body, taken apart.
 fn tree() -> Value {

@@ -2,6 +2,7 @@
 //! `tests/samples` and read for ever.
 
 use super::*;
+use crate::config::WindowSize;
 use crate::console::Chunk;
 use crate::console::event::{ChildSlot, Role, Subsystem};
 use crate::console::snapshot::Snapshot;
@@ -26,17 +27,29 @@ fn busy_console() -> Console {
     console.handle(Event::Spawned(4242), at(100));
     console.handle(Event::ChildReady, at(100));
     assert_eq!(console.poll_effect(), Some(Effect::Signal(ChildSlot::Old, 15)));
+    // Sizes of two windows come soon after another.
+    let window =
+        [&b"\xFF\xFB\x1F\xFF\xFA\x1F\0\x50\0\x18\xFF\xF0"[..], b"\xFF\xFA\x1F\0\x64\0\x20\xFF\xF0"];
     let clients = [(7, Role::User), (8, Role::User), (9, Role::Logger)];
     for (id, role) in clients {
         let joined = Event::Joined { id: ClientId(id), role, kind: ClientKind::Telnet };
         console.handle(joined, at(101));
     }
-    let typed = Event::Input { id: ClientId(7), bytes: b"dbpr \xFF\xFA\x18\x01" };
+    for bytes in window {
+        console.handle(Event::Input { id: ClientId(7), bytes }, at(101));
+    }
+    let set = WindowSize { columns: 80, rows: 24 };
+    assert_eq!(console.poll_effect(), Some(Effect::SetWindow(set)));
+    let typed = Event::Input { id: ClientId(7), bytes: b"dbpr \xFF\xFA\x1F\x01" };
     console.handle(typed, at(101));
     console.handle(Event::Output(ChildSlot::Current, b"epics> \xFFdbl\r\ntemp"), at(102));
     read(&mut console, 7, usize::MAX);
     read(&mut console, 8, 100);
     read(&mut console, 9, usize::MAX);
+    let told = b"\xFF\xFB\x1F\xFF\xFA\x1F\0\x90\0\x32\xFF\xF0";
+    console.handle(Event::Input { id: ClientId(8), bytes: told }, at(102));
+    let set = WindowSize { columns: 100, rows: 32 };
+    assert_eq!(console.poll_effect(), Some(Effect::SetWindow(set)));
     let typed = Event::Input { id: ClientId(8), bytes: b"ls\r\xFF\xFD\x03\xFF" };
     console.handle(typed, at(102));
     console.handle(Event::Output(ChildSlot::Current, b"erature\r\npress"), at(103));

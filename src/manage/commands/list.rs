@@ -55,6 +55,8 @@ fn configured(instance: &Instance) -> Value {
         "environment": instance.environment,
         "env_file": instance.env_file,
         "options": instance.options,
+        "term": instance.term,
+        "window": instance.window,
         "events": instance.events,
         "fdstore": instance.fdstore,
     })

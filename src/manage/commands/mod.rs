@@ -16,4 +16,5 @@ pub(crate) mod metrics;
 pub(crate) mod pager;
 pub(crate) mod remove;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod why;

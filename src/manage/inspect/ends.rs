@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::users;
@@ -12,7 +13,7 @@ use crate::manage::limits::CRASH_LOOP_LIFE;
 use crate::manage::output::age;
 
 /// The end of a child or of a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
     /// In a few words: `exit 3`, `SIGSEGV`, `^X by oper`, `exit 98 (server)`.
     pub(crate) what: String,

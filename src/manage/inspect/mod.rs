@@ -15,5 +15,6 @@ mod state;
 pub(crate) mod trouble;
 pub(crate) mod units;
 pub(crate) mod users;
+pub(crate) mod watch;
 
 pub(crate) use super::bounded;

@@ -40,8 +40,8 @@ pub(crate) struct Overview {
     pub(crate) mode_change: Option<ModeChange>,
     /// What fails at the moment, each in a few words.
     pub(crate) trouble: Vec<String>,
-    /// The lines that the journal dropped within the last 24 hours.
-    pub(crate) dropped: u64,
+    /// What the journal tells.
+    pub(crate) notes: Notes,
 }
 
 impl Overview {
@@ -65,6 +65,14 @@ impl Overview {
         let clients = self.field("/clients")?.as_array()?;
         let is_user = |client: &&Value| client.get("role").and_then(Value::as_str) == Some("user");
         Some(clients.iter().filter(is_user).count())
+    }
+
+    fn subject(&self) -> Subject {
+        match &self.instance {
+            Some(instance) => Subject::Configured(Arc::clone(instance)),
+            None if self.state == State::Broken => Subject::Broken,
+            None => Subject::Orphan,
+        }
     }
 
     /// How long the child has been running, in seconds.
@@ -93,6 +101,18 @@ pub(crate) fn look(
     registry: &Registry,
     patterns: &Patterns,
 ) -> Result<Vec<Overview>, CommandError> {
+    look_with(registry, patterns, None)
+}
+
+/// The same without asking the journal, if what that tells of the instances is known.
+///
+/// # Errors
+/// Those of [`look`].
+pub(crate) fn look_with(
+    registry: &Registry,
+    patterns: &Patterns,
+    known: Option<BTreeMap<String, Notes>>,
+) -> Result<Vec<Overview>, CommandError> {
     let subjects = subjects(registry, patterns)?;
     let names: Vec<String> = subjects.keys().cloned().collect();
     let units = {
@@ -101,7 +121,7 @@ pub(crate) fn look(
     };
     let notes = {
         let registry = registry.clone();
-        std::thread::spawn(move || journal::notes(&registry))
+        std::thread::spawn(move || known.unwrap_or_else(|| journal::notes(&registry)))
     };
     let observed = observe(registry, subjects.clone());
     let mut units = units.join().unwrap_or_default();
@@ -109,9 +129,21 @@ pub(crate) fn look(
     let found = subjects.into_iter().zip(observed).map(|((name, subject), observed)| {
         let unit = units.remove(&unit_name(&name));
         let notes = notes.remove(&name).unwrap_or_default();
-        overview(registry, name, subject, observed, unit, &notes)
+        overview(registry, name, subject, observed, unit, notes)
     });
     Ok(found.collect())
+}
+
+/// Looks again at the servers of instances. What systemd has said of them before stays.
+pub(crate) fn look_again(registry: &Registry, known: Vec<Overview>) -> Vec<Overview> {
+    let subjects = known.iter().map(|one| (one.name.clone(), one.subject()));
+    let observed = observe(registry, subjects.collect::<Vec<_>>());
+    let all = known.into_iter().zip(observed);
+    all.map(|(one, observed)| {
+        let subject = one.subject();
+        overview(registry, one.name, subject, observed, one.unit, one.notes)
+    })
+    .collect()
 }
 
 /// What the files of a server and `/proc` say.
@@ -166,7 +198,7 @@ fn overview(
     subject: Subject,
     observed: Option<Observed>,
     unit: Option<UnitStatus>,
-    notes: &Notes,
+    notes: Notes,
 ) -> Overview {
     let is_answered = observed.is_some();
     let Observed { server, is_hidden, mut ends, mode_change, mut trouble } =
@@ -193,17 +225,7 @@ fn overview(
         Subject::Broken | Subject::Orphan => None,
     };
     let mode_change = mode_change.filter(|_| server.is_some());
-    Overview {
-        name,
-        state,
-        instance,
-        server,
-        unit,
-        ends,
-        mode_change,
-        trouble,
-        dropped: notes.dropped,
-    }
+    Overview { name, state, instance, server, unit, ends, mode_change, trouble, notes }
 }
 
 fn subjects(

@@ -62,15 +62,34 @@ pub(crate) fn probe(
     instance: &Instance,
     clock: Option<Clock>,
 ) -> Option<ServerStatus> {
+    let (info, status) = file_names(registry, instance);
     let run = registry.run_directory(&instance.name);
-    let (mut info, mut status) = (run.join("info"), run.join("status"));
+    read(&run, &registry.in_root(&instance.chdir), &info, &status, clock)
+}
+
+/// The paths of the info file and of the status file of an instance.
+pub(crate) fn files(registry: &Registry, instance: &Instance) -> (PathBuf, PathBuf) {
+    let directory = registry.in_root(&instance.chdir);
+    let (info, status) = file_names(registry, instance);
+    (directory.join(info), directory.join(status))
+}
+
+/// The same as they are on the command line of the server.
+fn file_names(registry: &Registry, instance: &Instance) -> (PathBuf, PathBuf) {
+    let (mut info, mut status) = files_by_name(registry, &instance.name);
     if instance.options.iter().any(|word| may_move_files(word))
         && let Ok(config) = instance.server_config(registry)
     {
         info = config.files.info.unwrap_or(info);
         status = config.files.status.unwrap_or(status);
     }
-    read(&run, &registry.in_root(&instance.chdir), &info, &status, clock)
+    (info, status)
+}
+
+/// The info file and the status file in the run directory of `name`.
+pub(crate) fn files_by_name(registry: &Registry, name: &str) -> (PathBuf, PathBuf) {
+    let run = registry.run_directory(name);
+    (run.join("info"), run.join("status"))
 }
 
 /// Reads the info file and the status file of a server. `run` is the run directory of the instance, and
@@ -102,8 +121,9 @@ pub(crate) fn probe_by_name(
     name: &str,
     clock: Option<Clock>,
 ) -> Option<ServerStatus> {
+    let (info, status) = files_by_name(registry, name);
     let run = registry.run_directory(name);
-    read(&run, &run, &run.join("info"), &run.join("status"), clock)
+    read(&run, &run, &info, &status, clock)
 }
 
 /// Returns true if a word of a command line may be `--info-file`, `--status-file` or `-I`, all of

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ends::{self, End};
@@ -12,7 +13,7 @@ use crate::manage::output::span;
 use crate::manage::registry::{Instance, Registry};
 
 /// The state of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum State {
     /// The section of the instance can't be used.
     Broken,

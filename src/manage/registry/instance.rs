@@ -49,6 +49,11 @@ pub(crate) struct Instance {
     pub(crate) env_file: Option<String>,
     /// The words of more options for the server. procServ's own helper does not know this key.
     pub(crate) options: Vec<String>,
+    /// TERM of the child, for procServ's `--term`. procServ's own helper does not know this key.
+    pub(crate) term: Option<String>,
+    /// The size of the child's window, for procServ's `--window`. procServ's own helper does not know
+    /// this key.
+    pub(crate) window: Option<String>,
     /// True if the server writes an events file. procServ's own helper does not know this key.
     pub(crate) events: bool,
     /// True if the child outlives a server that is killed, with the help of systemd's file descriptor
@@ -60,7 +65,7 @@ pub(crate) struct Instance {
 }
 
 /// The keys that a section may have. Others may be there for sections to refer to.
-pub(crate) const KEYS: [&str; 14] = [
+pub(crate) const KEYS: [&str; 16] = [
     "command",
     "chdir",
     "user",
@@ -72,6 +77,8 @@ pub(crate) const KEYS: [&str; 14] = [
     "environment",
     "env_file",
     "options",
+    "term",
+    "window",
     "events",
     "fdstore",
     "stop_input",
@@ -128,12 +135,15 @@ impl Instance {
             environment: value("environment")?,
             env_file: value("env_file")?,
             options: split("options")?,
+            term: value("term")?,
+            window: value("window")?,
             events: switch("events", true)?,
             fdstore: switch("fdstore", false)?,
             stop_input: value("stop_input")?,
         };
-        // The values become lines of a unit, and there a backslash at the end joins two lines.
-        for key in ["chdir", "user", "group", "port", "host", "environment", "env_file"] {
+        // Most of the values become lines of a unit, and there a backslash at the end joins two lines.
+        let texts = ["chdir", "user", "group", "port", "host", "environment", "env_file"];
+        for key in texts.into_iter().chain(["term", "window"]) {
             let is_allowed = |letter| key == "environment" && matches!(letter, '\n' | '\t');
             let ends = |letter: char| letter.is_control() && !is_allowed(letter);
             if value(key)?.is_some_and(|value| value.contains(ends) || value.ends_with('\\')) {
@@ -179,6 +189,9 @@ impl Instance {
             &status,
         ];
         let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
+        for (option, value) in [("--term", &self.term), ("--window", &self.window)] {
+            arguments.extend(value.iter().flat_map(|value| [option.to_owned(), value.clone()]));
+        }
         if let Some(api) = self.api_endpoint(&run) {
             arguments.extend(["--api".to_owned(), api]);
         }

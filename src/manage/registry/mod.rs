@@ -213,9 +213,14 @@ impl Registry {
         self.in_root(&self.runtime.join(format!("procserv-{name}")))
     }
 
+    /// The directory of the run directories.
+    pub(crate) fn runtime_directory(&self) -> PathBuf {
+        self.in_root(&self.runtime)
+    }
+
     /// The names in the run directories that there are, of instances or not.
     pub(crate) fn run_names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.in_root(&self.runtime)).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.runtime_directory()).into_iter().flatten().flatten();
         let name = |entry: fs::DirEntry| {
             let name = entry.file_name().to_str()?.strip_prefix("procserv-")?.to_owned();
             check_name(&name).is_ok().then_some(name)

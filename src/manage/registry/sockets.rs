@@ -22,11 +22,12 @@ impl Instance {
             Some(port) => vec![control(), port.clone()],
         };
         let watchers = if self.control_group.is_some() { "" } else { &rights };
-        if fits(&run.join("raw")) {
-            endpoints.push(format!("raw:{}", socket(&rights, &run.join("raw"))));
-        }
-        if fits(&run.join("view")) {
-            endpoints.push(format!("view:{}", socket(watchers, &run.join("view"))));
+        let more = [("raw", rights.as_str()), ("view", watchers)];
+        for (name, rights) in more {
+            let path = run.join(name);
+            if fits(&path) {
+                endpoints.push(format!("{name}:{}", socket(rights, &path)));
+            }
         }
         endpoints
     }

@@ -7,7 +7,7 @@ use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, DisconnectReason, Effect, Event};
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
-use crate::server::os::System;
+use crate::server::os::{Process, System};
 use crate::sys;
 
 impl<S: System> Server<S> {
@@ -35,6 +35,10 @@ impl<S: System> Server<S> {
                     }
                 }
                 Effect::ReopenLog => self.reopen_log(now),
+                Effect::SetWindow(size) => {
+                    let children = [&self.child, &self.old_child].into_iter().flatten();
+                    children.for_each(|child| child.process().set_window(size));
+                }
                 Effect::Exit(code) => self.exit = Some(code),
             }
         }
@@ -43,8 +47,9 @@ impl<S: System> Server<S> {
     /// Starts a child: `beside` the present one, or in the place of one that has ended.
     fn spawn(&mut self, beside: bool, now: Timestamps) {
         let token = self.tokens.take();
+        let window = self.console.child_window();
         let beside_another = beside || self.old_child.is_some();
-        match self.system.spawn(token, beside_another, &self.child_sockets) {
+        match self.system.spawn(token, beside_another, &self.child_sockets, window) {
             Ok(process) => {
                 if let Some(store) = &mut self.store {
                     store.store_child(&process);

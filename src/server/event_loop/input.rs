@@ -11,7 +11,7 @@ use super::listener::Accepted;
 use super::peer::Peer;
 use super::poll_stream::{PollStream, filled};
 use crate::console::clock::{Monotonic, Timestamps};
-use crate::console::event::{ChildSlot, DisconnectReason, Event, Role};
+use crate::console::event::{ChildSlot, Event, Role};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
 use crate::server::Server;
 use crate::server::api::ApiSession;
@@ -41,6 +41,9 @@ impl<S: System> Server<S> {
             self.record_signal(Signal::SIGUSR2);
             self.restart(now);
         }
+        if pending.window {
+            self.look_at_windows(now);
+        }
         if pending.reopen {
             if let Some(records) = &mut self.records {
                 records.reopen();
@@ -58,6 +61,15 @@ impl<S: System> Server<S> {
             self.record_signal(Signal::SIGTERM);
             self.debug_line("SIGTERM: shutting down");
             self.console.handle(Event::Terminate, now);
+        }
+    }
+
+    /// Tells the console the size of each client's window that is a terminal of this machine.
+    pub(crate) fn look_at_windows(&mut self, now: Timestamps) {
+        for (&id, peer) in &self.peers {
+            if let Some(size) = peer.source.stream().window() {
+                self.console.handle(Event::Window { id, size }, now);
+            }
         }
     }
 
@@ -150,7 +162,7 @@ impl<S: System> Server<S> {
                 match (peer.read(space), &mut session) {
                     (Some(0), Some(session)) if peer.leaving.is_none() => session.end_input(),
                     (Some(count), Some(session)) => session.push(filled(space, count)),
-                    (Some(0), None) => drop(peer.leaving.get_or_insert(DisconnectReason::Closed)),
+                    (Some(0), None) => peer.input_ended(self.console.outlives_its_input(id)),
                     (Some(count), None) => {
                         let bytes = filled(space, count);
                         self.console.handle(Event::Input { id, bytes }, now);
@@ -240,9 +252,13 @@ impl<S: System> Server<S> {
                     let who = connection.peer_identity().describe(endpoint);
                     self.console.handle(Event::Introduced { id, role, kind, who: &who }, now);
                 }
+                let window = connection.window();
                 let source = PollStream::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: None });
+                self.peers.insert(id, Peer::new(source));
                 self.console.handle(Event::Joined { id, role, kind }, now);
+                if let Some(size) = window {
+                    self.console.handle(Event::Window { id, size }, now);
+                }
                 self.debug_line(&format!("client {} connected", token.0));
             }
             Err(error) => {

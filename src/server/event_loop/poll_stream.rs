@@ -57,6 +57,11 @@ impl<S: NonblockingIo> PollStream<S> {
         self.ready.writable |= ready.writable;
     }
 
+    /// Takes note that reading gives nothing before the next event.
+    pub(crate) fn rest_reading(&mut self) {
+        self.ready.readable = false;
+    }
+
     /// Returns true if the system had no memory for the last read.
     pub(crate) fn is_read_refused(&self) -> bool {
         self.refused.readable

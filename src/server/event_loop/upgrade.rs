@@ -336,7 +336,7 @@ impl<S: System> Server<S> {
                     records.set_peer(id, connection.peer_identity());
                 }
                 let source = PollStream::new(connection, always);
-                self.peers.insert(id, Peer { source, leaving: None });
+                self.peers.insert(id, Peer::new(source));
             }
             Err(_) => {
                 let left = Event::Left { id, reason: DisconnectReason::Failed };
@@ -371,6 +371,8 @@ impl<S: System> Server<S> {
             records.set_subscribed(self.api.values().any(ApiSession::is_subscribed));
         }
         self.console.handle(event, now);
+        // SIGWINCH may have come when nobody handled it.
+        self.look_at_windows(now);
         match &mut self.old_child {
             Some(child) => child.poll_exit(),
             // After a crash, the old child was killed.

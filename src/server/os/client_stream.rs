@@ -11,11 +11,12 @@ use nix::sys::socket::{Shutdown, SockaddrStorage, UnixAddr, getpeername, getsock
 use nix::sys::stat::{SFlag, fstat};
 
 use super::{Connection, NonblockingIo, PeerIdentity};
+use crate::config::WindowSize;
 use crate::console::event::Role;
 use crate::handover::state::ConnectionKind;
 use crate::limits::{DRAIN_MAX, PROVEN_READER_BYTES};
 use crate::sys::terminal::Terminal;
-use crate::sys::{fd, socket};
+use crate::sys::{fd, pty, socket};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -120,6 +121,20 @@ impl Connection for ClientStream {
             ClientStream::Pipe(_) => ConnectionKind::Pipe,
             ClientStream::Api(_) => ConnectionKind::Api,
         }
+    }
+
+    fn hang_up(&self) -> Option<io::Result<()>> {
+        fd::hang_up(self.file())
+    }
+
+    fn expect_hang_up(&self) {
+        fd::tune_half_closed_tcp(self.file());
+    }
+
+    fn window(&self) -> Option<WindowSize> {
+        let ClientStream::Terminal(terminal) = self else { return None };
+        let (columns, rows) = pty::window(terminal.file()).ok()?;
+        Some(WindowSize { columns, rows })
     }
 
     fn unread(&self) -> usize {

@@ -28,7 +28,7 @@ use super::{
     Clock, Daemon, ExecFailure, PendingSignals, Poller, Process, Processes, Ready, SignalSender,
     System, Upgrade,
 };
-use crate::config::Rotation;
+use crate::config::{Rotation, WindowSize};
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::Sink;
 use crate::handover;
@@ -372,11 +372,16 @@ impl Processes for Kernel {
         token: Token,
         beside: bool,
         sockets: &[ChildSocket],
+        window: Option<WindowSize>,
     ) -> io::Result<PtyProcess> {
         if let (Some(path), Some(files)) = (self.descendants.pid_file(), &mut self.files) {
             files.remove_pid_file(path);
         }
         let (master, slave) = pty::open()?;
+        if let Some(WindowSize { columns, rows }) = window {
+            // A child with another window is better than none.
+            let _ = pty::set_window(&master, columns, rows);
+        }
         self.register(&master, token, Interest::READABLE | Interest::WRITABLE)?;
         let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
         let (notify_socket, address) =

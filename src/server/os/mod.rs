@@ -26,6 +26,7 @@ use serde::Serialize;
 use self::child_socket::ChildSocket;
 use super::writers::sink::SinkWriter;
 use super::writers::{LogJob, LogReply, WorkerHandle};
+use crate::config::WindowSize;
 use crate::console::clock::Timestamps;
 use crate::handover::state::ConnectionKind;
 use crate::sys::file::FileId;
@@ -54,6 +55,8 @@ pub(crate) struct PendingSignals {
     pub(crate) upgrade: bool,
     /// SIGUSR2.
     pub(crate) overlap: bool,
+    /// SIGWINCH.
+    pub(crate) window: bool,
 }
 
 /// The peer at the other end of a connection. The records have the fields as they are.
@@ -116,6 +119,13 @@ pub(crate) trait Connection: NonblockingIo + AsFd {
     fn peer_identity(&self) -> PeerIdentity;
     /// What another program has to know of it.
     fn kind(&self) -> ConnectionKind;
+    /// After the end of file: `None` while the other side may still read, else why it does not, an error
+    /// if the connection has failed.
+    fn hang_up(&self) -> Option<io::Result<()>>;
+    /// Has the system find out soon if the other side, which has ended its input, closes the connection.
+    fn expect_hang_up(&self);
+    /// The size of its window, if it is a terminal.
+    fn window(&self) -> Option<WindowSize>;
     /// At most how many of the bytes that were written the peer has not read.
     fn unread(&self) -> usize;
 }
@@ -141,6 +151,8 @@ pub(crate) trait Process: NonblockingIo + AsFd {
     fn poll_exit(&self) -> Option<ExitStatus>;
     /// Sends a signal to the child's process group.
     fn signal(&self, signal: i32);
+    /// Gives the window of the child's terminal a size.
+    fn set_window(&self, size: WindowSize);
     /// Reaps the child, which has ended, and lets the daemon take its place.
     fn become_daemon(&mut self, daemon: Daemon);
     /// Closes the PTY, and reaps the child if it has ended.
@@ -208,12 +220,13 @@ pub(crate) trait Processes {
     type Process: Process;
 
     /// Starts the child on a new PTY, registered under `token`, and passes it `sockets`. `beside` is
-    /// true if another child runs.
+    /// true if another child runs. The window of the PTY has the size `window`, or that of the kernel.
     fn spawn(
         &mut self,
         token: Token,
         beside: bool,
         sockets: &[ChildSocket],
+        window: Option<WindowSize>,
     ) -> io::Result<Self::Process>;
     /// Reaps ended children that are not among `own`: orphans whose parent this process has become,
     /// as PID 1 or as a subreaper.

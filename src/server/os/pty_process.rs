@@ -5,10 +5,11 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::{Daemon, NonblockingIo, Process};
+use crate::config::WindowSize;
 use crate::limits::REAP_WAIT;
-use crate::sys::fd;
 use crate::sys::process::{self, ExitStatus};
 use crate::sys::process::{pidfd, procfs};
+use crate::sys::{fd, pty};
 use crate::systemd::notify_socket::NotifySocket;
 
 /// A child with the master of its PTY.
@@ -61,6 +62,11 @@ impl Process for PtyProcess {
             None => process::signal_group(self.pid, signal),
             Some(orphan) => pidfd::signal_group(orphan, self.pid, signal),
         }
+    }
+
+    fn set_window(&self, size: WindowSize) {
+        // The terminal of a child that is about to end may be gone.
+        let _ = pty::set_window(&self.master, size.columns, size.rows);
     }
 
     fn become_daemon(&mut self, daemon: Daemon) {

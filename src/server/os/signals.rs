@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::Signal::{self, SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+use nix::sys::signal::Signal::{self, SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
 use super::PendingSignals;
 use crate::sys::process::signal::{self, SenderTracker};
@@ -20,11 +20,12 @@ pub(crate) struct Signals {
     child: Arc<AtomicBool>,
     upgrade: Arc<AtomicBool>,
     overlap: Arc<AtomicBool>,
+    window: Arc<AtomicBool>,
     senders: BTreeMap<i32, SenderTracker>,
 }
 
 impl Signals {
-    /// Handles SIGTERM, SIGHUP, SIGCHLD, SIGUSR1 and SIGUSR2 from now on.
+    /// Handles SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGUSR2 and SIGWINCH from now on.
     ///
     /// # Errors
     /// The system has no descriptor to give.
@@ -49,6 +50,7 @@ impl Signals {
             child: register(SIGCHLD)?,
             upgrade: register(SIGUSR1)?,
             overlap: register(SIGUSR2)?,
+            window: register(SIGWINCH)?,
             senders,
             wake,
         })
@@ -87,6 +89,7 @@ impl Signals {
             reopen: take(&self.reopen),
             child: take(&self.child),
             overlap: take(&self.overlap),
+            window: take(&self.window),
         }
     }
 }

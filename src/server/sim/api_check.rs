@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::Run;
 use super::world::World;
-use super::{API_LISTENER, Run};
+use crate::console::event::Role;
 use crate::limits::API_LINE_MAX;
-use crate::server::os::Ready;
 
 /// What a program has sent.
 #[derive(Debug, Default)]
@@ -24,8 +24,7 @@ impl Run {
         if ids.is_empty() || (ids.len() < 3 && world.random.one_in(4)) {
             let room = 1 << (4 + world.random.below(14));
             let id = world.add(room);
-            world.programs_waiting.push_back(id);
-            world.ready_events.push((API_LISTENER, Ready { readable: true, writable: false }));
+            world.connect(id, Role::Api);
             self.programs.insert(id, Program::default());
             self.everybody.insert(id);
             world.print(&format!("program {id} connects"));

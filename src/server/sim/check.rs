@@ -27,7 +27,8 @@ impl Run {
                 );
                 continue;
             }
-            let plain = plain(after_greeting(&pipe.received));
+            let rest = after_greeting(&pipe.received);
+            let plain = if pipe.raw { rest.to_vec() } else { plain(rest) };
             let tail = b" bytes skipped: this connection reads too slowly\r\n";
             let from = trace_back(stream, &plain, tail);
             let from = from.unwrap_or_else(|error| panic!("client {id}: {error}"));
@@ -40,8 +41,14 @@ impl Run {
         }
         for (id, pipe) in &world.pipes {
             if pipe.token.is_some() && !pipe.closed {
-                assert!(pipe.inbound.is_empty() && !pipe.ended, "{id} is not heard any more");
+                let stays = pipe.raw && !pipe.hung_up;
+                let heard = pipe.inbound.is_empty() && (stays || !pipe.ended);
+                assert!(heard, "{id} is not heard any more");
             }
+        }
+        for pipe in world.pipes.values().filter(|pipe| pipe.is_child) {
+            let heard = String::from_utf8_lossy(&pipe.received);
+            assert!(!heard.contains("watched"), "a viewer has typed");
         }
         let disk = without_notes(&world.disk);
         // What the server left behind, and says so, is the end of the stream.

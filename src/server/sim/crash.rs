@@ -66,6 +66,12 @@ impl Run {
     pub(super) fn crash(&mut self) {
         let mut before = outline(&self.server.console);
         before.0.retain(|id| !self.server.api.contains_key(id));
+        // The first write to a client that is gone tells that it is.
+        let gone = |id: &ClientId| {
+            let pipe = self.server.peers.get(id).map(|peer| peer.source.stream().id);
+            pipe.is_some_and(|pipe| self.world.borrow_mut().pipe(pipe).broken)
+        };
+        before.0.retain(|id| !gone(id));
         let mut state = self.world.borrow().saved_state();
         state.connections.retain(|connection| connection.kind != ConnectionKind::Api);
         self.world.borrow_mut().replace_server("the server crashes");

@@ -21,6 +21,7 @@ mod system;
 mod threads;
 mod trace;
 mod upgrade;
+mod windows;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ use self::api_check::Program;
 use self::peer_end::PeerEnd;
 use self::settings::{HOLDOFF, OTHER, Seconds, settings};
 use self::system::SimulatedSystem;
+use self::windows::WINDOW;
 use self::world::{Child, Id, Shared, World};
 use super::Server;
 use super::os::Clock;
@@ -44,9 +46,17 @@ use crate::sim_support;
 use crate::sys::fd;
 use crate::sys::process::ExitStatus;
 
-const LISTENER: Token = Token(0);
-/// The listener of programs. Other tokens are small numbers.
-const API_LISTENER: Token = Token(usize::MAX / 2);
+/// The listeners. Other tokens are small numbers.
+const LISTENERS: [(Token, Role); 3] = [
+    (Token(0), Role::User),
+    (Token(usize::MAX / 2), Role::Api),
+    (Token(usize::MAX / 2 + 1), Role::Viewer),
+];
+
+/// The place of the listener of a role among all.
+fn place_of(role: Role) -> usize {
+    LISTENERS.iter().position(|(_, other)| *other == role).unwrap()
+}
 
 /// The run of one seed.
 struct Run {
@@ -59,12 +69,16 @@ struct Run {
     greeting: usize,
     /// The other clients, with the length of the stream when they joined, at least and at most.
     clients: BTreeMap<Id, (usize, usize)>,
+    /// Those of the clients that can only watch.
+    viewers: BTreeSet<Id>,
     /// The clients of `--api`.
     programs: BTreeMap<Id, Program>,
     /// All clients that there ever were.
     everybody: BTreeSet<Id>,
     /// How many inputs the clients sent.
     typed: u64,
+    /// How many clients ended their input and went on receiving.
+    half_closed: usize,
     /// How many times the server became another program.
     upgrades: usize,
     /// How many times it was killed.
@@ -90,9 +104,11 @@ impl Run {
             reference,
             greeting,
             clients: BTreeMap::new(),
+            viewers: BTreeSet::new(),
             programs: BTreeMap::new(),
             everybody: BTreeSet::from([reference]),
             typed: 0,
+            half_closed: 0,
             upgrades: 0,
             kills: 0,
             without_requests: false,
@@ -189,20 +205,35 @@ impl Run {
             (0 | 1, _, _) if ids.len() < 6 => {
                 let room = 1 << (4 + world.random.below(12));
                 let id = world.add(room);
-                world.waiting.push_back(id);
-                world
-                    .ready_events
-                    .push((LISTENER, super::os::Ready { readable: true, writable: false }));
+                let role = if world.random.one_in(4) { Role::Viewer } else { Role::User };
+                world.pipe(id).raw = world.random.one_in(3);
+                world.connect(id, role);
+                if role == Role::Viewer {
+                    self.viewers.insert(id);
+                }
                 self.clients.insert(id, (0, usize::MAX));
                 self.everybody.insert(id);
-                world.print(&format!("client {id} connects"));
+                world.print(&format!("client {id} connects, {role:?}"));
             }
             (2 | 3, Some(id), _) => {
                 let most = 1 << world.random.below(17);
                 world.take(id, most);
                 world.print(&format!("client {id} takes {most}"));
             }
-            (4 | 5, Some(id), _) => {
+            (4 | 5, Some(id), _) if self.viewers.contains(&id) && !world.pipe(id).ended => {
+                // Nothing of this may have an effect.
+                let text = [&b"watched\r\x18\x14\x12"[..], WINDOW][world.random.below(2)];
+                world.send(id, text, false);
+                world.print(&format!("viewer {id} sends {text:?}"));
+            }
+            (4 | 5, Some(id), _)
+                if world.random.one_in(4) && !world.pipe(id).raw && !world.pipe(id).ended =>
+            {
+                let window = windows::told(&mut world.random);
+                world.send(id, &window, false);
+                world.print(&format!("client {id} tells {window:?}"));
+            }
+            (4 | 5, Some(id), _) if !self.viewers.contains(&id) && !world.pipe(id).ended => {
                 let flood = [&b"\x14"[..], b"\x18", b"\x18\x14"][world.random.below(3)];
                 let flood = flood.repeat(1 + world.random.below(60));
                 let typed = format!("typed {:06}\r", self.typed);
@@ -220,11 +251,23 @@ impl Run {
                 world.print(&format!("client {id} sends {text:?}"));
             }
             (6, Some(id), _) if world.random.one_in(3) => {
-                let reset = world.random.one_in(2);
-                world.pipe(id).broken = reset;
-                world.send(id, b"", true);
-                self.clients.remove(&id);
-                world.print(&format!("client {id} goes, reset {reset}"));
+                let (raw, half_closes) = (world.pipe(id).raw, world.random.one_in(2));
+                if half_closes {
+                    world.send(id, b"", true);
+                    self.half_closed += usize::from(raw && !world.pipe(id).closed);
+                    world.print(&format!("client {id} ends its input"));
+                } else {
+                    let reset = world.random.one_in(2);
+                    // A TCP client that has half-closed before is found by the next write only.
+                    let unseen = raw && reset && world.pipe(id).ended;
+                    world.pipe(id).broken = reset;
+                    world.pipe(id).hung_up = !unseen;
+                    world.send(id, b"", !unseen);
+                    world.print(&format!("client {id} goes, reset {reset}"));
+                }
+                if !(raw && half_closes) {
+                    self.clients.remove(&id);
+                }
             }
             (7..=9, _, Some(pty)) if !world.pipe(pty).ended => {
                 let count = 1 << world.random.below(18);
@@ -277,6 +320,9 @@ impl Run {
                     world.installed += 1;
                     world.print("another program is installed");
                 }
+            }
+            (15, _, _) if world.random.one_in(4) => {
+                windows::resize_terminal(&mut world, self.reference);
             }
             (15, _, _) if world.random.one_in(8) => {
                 world.signals.reopen = true;
@@ -361,6 +407,8 @@ struct Totals {
     refused: AtomicUsize,
     /// Starts of a child beside another one.
     pairs: AtomicUsize,
+    /// Clients that ended their input and went on receiving.
+    half_closed: AtomicUsize,
     crashes: AtomicUsize,
 }
 
@@ -383,11 +431,13 @@ fn simulate(seed: u64, verbose: bool, totals: &Totals) {
     }
     run.end_faults();
     run.check();
+    run.check_windows();
     let crashes = run.server.exit.is_none();
     if crashes {
         run.crash();
     }
     let (pairs, refused) = (run.world.borrow().pairs, run.world.borrow().refused);
+    totals.half_closed.fetch_add(run.half_closed, Ordering::Relaxed);
     totals.seeds.fetch_add(1, Ordering::Relaxed);
     totals.upgrades.fetch_add(run.upgrades, Ordering::Relaxed);
     totals.refused.fetch_add(refused, Ordering::Relaxed);
@@ -401,12 +451,13 @@ fn every_seed_gives_everybody_what_they_are_owed() {
     // Each seed has descriptors of its own, and the seeds run on all processors.
     fd::raise_limit();
     sim_support::run_seeds(2_000, |seed, verbose| simulate(seed, verbose, &totals));
-    let Totals { seeds, upgrades, refused, pairs, crashes } = totals;
+    let Totals { seeds, upgrades, refused, pairs, half_closed, crashes } = totals;
     let seeds = seeds.into_inner();
     for (what, count, least) in [
         ("upgrades", upgrades, seeds / 10),
         ("refusals after an upgrade", refused, seeds / 10),
         ("two children", pairs, seeds / 4),
+        ("half-closed clients", half_closed, seeds / 10),
         ("crashes", crashes, seeds / 4),
     ] {
         let count = count.into_inner();

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use super::world::{Id, Shared};
+use crate::config::WindowSize;
 use crate::console::event::ClientKind;
 use crate::handover::state::ConnectionKind;
 use crate::server::os::{Connection, Daemon, NonblockingIo, PeerIdentity, Process};
@@ -60,6 +61,8 @@ impl NonblockingIo for PeerEnd {
         }
         let short = world.fails();
         let reset = world.pipe(self.id).broken && world.random.one_in(2);
+        // A connection that the other side has half-closed still gives its end of file.
+        let reset = reset && (!world.pipe(self.id).raw || world.pipe(self.id).hung_up);
         let pipe = world.pipe(self.id);
         if pipe.inbound.is_empty() {
             return match pipe.ended {
@@ -94,6 +97,8 @@ impl NonblockingIo for PeerEnd {
         let short = world.fails();
         let pipe = world.pipe(self.id);
         if pipe.broken {
+            // The answer to what was written tells that nobody is there.
+            pipe.hung_up = true;
             return Err(Errno::EPIPE.into());
         }
         let room = pipe.room.saturating_sub(pipe.outbound.len());
@@ -137,6 +142,16 @@ impl Connection for PeerEnd {
             }),
         }
     }
+
+    fn hang_up(&self) -> Option<io::Result<()>> {
+        self.world.borrow_mut().pipe(self.id).hung_up.then_some(Ok(()))
+    }
+
+    fn expect_hang_up(&self) {}
+
+    fn window(&self) -> Option<WindowSize> {
+        (self.kind == ClientKind::Terminal).then(|| self.world.borrow_mut().pipe(self.id).window)?
+    }
 }
 
 impl Process for PeerEnd {
@@ -154,6 +169,14 @@ impl Process for PeerEnd {
         if world.killed.is_none() {
             world.end(self.id, ExitStatus::Signal(signal));
         }
+    }
+
+    fn set_window(&self, size: WindowSize) {
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let pipe = world.pipe(self.id);
+        pipe.window = Some(size);
+        pipe.window_changes.push(now);
     }
 
     fn become_daemon(&mut self, daemon: Daemon) {

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::LISTENERS;
 use super::peer_end::PeerEnd;
 use super::records_check;
 use super::settings::{Seconds, settings_of};
 use super::system::{SimulatedSocket, SimulatedSystem};
 use super::threads::log_handle;
 use super::world::Shared;
-use super::{API_LISTENER, LISTENER};
 use crate::config::endpoint::Address;
 use crate::console::Console;
 use crate::console::clock::Monotonic;
-use crate::console::event::{ClientId, ClientKind, Role, Sink};
+use crate::console::event::{ClientId, ClientKind, Sink};
 use crate::handover::state::{
     ChildState, ConnectionKind, RecordsState, Retry, ServerIdentity, State,
 };
@@ -46,13 +46,13 @@ pub(super) fn fresh(world: &Shared, seed: u64) -> Server<SimulatedSystem> {
     let history = settings_of(seed).console.history;
     let mut store = FdStore::new(Rc::new(SimulatedSystem(Rc::clone(world))), history).unwrap();
     hold_stream(&mut store, &mut console, false);
-    for api in [false, true] {
-        let socket = SimulatedSocket::new(world, api);
+    for (_, role) in LISTENERS {
+        let socket = SimulatedSocket::new(world, role);
         store.store(&fdstore::listener(socket.descriptor()), &socket, true);
     }
     world.borrow_mut().memory = Some(store.memory().try_clone().unwrap().into());
     let parts = Parts {
-        tokens: Tokens { next: LISTENER.0 + 1 },
+        tokens: Tokens { next: 1 },
         children: [None, None],
         log_retry: None,
         log_place: (Some(world.borrow().log_end()), None),
@@ -118,11 +118,10 @@ fn assemble(world: &Shared, console: Console, parts: Parts) -> Server<SimulatedS
         parts;
     let (end, rest) = log_place;
     let log = SinkWriter::new(Sink::Log, log_handle(world)).with_end(end, rest);
-    let endpoint = Address::Abstract(b"sim".to_vec()).into();
-    let socket = |api| SimulatedSocket::new(world, api);
-    let listener = Listener::new(LISTENER, socket(false), endpoint, Role::User);
-    let endpoint = Address::Abstract(b"api".to_vec()).into();
-    let api_listener = Listener::new(API_LISTENER, socket(true), endpoint, Role::Api);
+    let listeners = LISTENERS.map(|(token, role)| {
+        let endpoint = Address::Abstract(role.name().into()).into();
+        Listener::new(token, SimulatedSocket::new(world, role), endpoint, role)
+    });
     let retry = log_retry.map(|retry| (Monotonic(retry.at), retry.on_output));
     Server {
         system: SimulatedSystem(Rc::clone(world)),
@@ -130,7 +129,7 @@ fn assemble(world: &Shared, console: Console, parts: Parts) -> Server<SimulatedS
         child,
         old_child,
         child_sockets: Vec::new(),
-        listeners: vec![listener, api_listener],
+        listeners: listeners.into(),
         peers: BTreeMap::new(),
         api: BTreeMap::new(),
         log: Some(log.with_retry(retry)),

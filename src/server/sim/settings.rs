@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::OverlapOptions;
+use crate::config::{OverlapOptions, WindowPolicy};
 use crate::console::Settings;
 use crate::console::clock::{TimeFormatter, UnixTime};
 
@@ -37,12 +37,14 @@ pub(super) const OVERLAP: OverlapOptions = OverlapOptions {
 pub(super) const OTHER: u8 = 0x15;
 
 /// The settings of a seed: every other one waits for a text of the child, two of four have
-/// `--overlap`, half of them keep a history.
+/// `--overlap`, half of them keep a history, and three of four follow the windows of clients.
 pub(super) fn settings_of(seed: u64) -> Settings {
     let ready = (seed % 2 == 1).then(|| READY.to_vec());
     let overlap = (seed / 2 % 2 == 1).then_some(OVERLAP);
     let history = [0, 100, 0, 40_000][(seed / 4 % 4) as usize];
+    let window = [WindowPolicy::Follow, WindowPolicy::Unset][(seed / 16 % 4 / 3) as usize];
     settings().with(|s| {
+        s.console.window = window;
         s.restart.ready = ready;
         s.restart.overlap = overlap;
         s.console.history = history;

@@ -14,8 +14,9 @@ use nix::errno::Errno;
 use super::peer_end::PeerEnd;
 use super::threads::{QueueHandle, log_handle};
 use super::world::Shared;
+use crate::config::WindowSize;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
-use crate::console::event::{ClientKind, Sink};
+use crate::console::event::{ClientKind, Role, Sink};
 use crate::handover::format;
 use crate::handover::state::Descriptor;
 use crate::server::os::child_socket::ChildSocket;
@@ -30,21 +31,17 @@ use crate::sys::file::FileId;
 /// The operating system, with every call that the server makes.
 pub(super) struct SimulatedSystem(pub(super) Shared);
 
-/// The listening socket.
+/// A listening socket.
 pub(super) struct SimulatedSocket {
     world: Shared,
     file: Rc<File>,
-    /// True if it is the socket of programs.
-    api: bool,
+    role: Role,
 }
 
 impl SimulatedSocket {
-    pub(super) fn new(world: &Shared, api: bool) -> SimulatedSocket {
-        let file = {
-            let world = world.borrow();
-            Rc::clone(if api { &world.api_listener } else { &world.listener })
-        };
-        SimulatedSocket { world: Rc::clone(world), file, api }
+    pub(super) fn new(world: &Shared, role: Role) -> SimulatedSocket {
+        let file = Rc::clone(&world.borrow().listeners[super::place_of(role)].0);
+        SimulatedSocket { world: Rc::clone(world), file, role }
     }
 }
 
@@ -78,11 +75,13 @@ impl Socket for SimulatedSocket {
                 return Err(error);
             }
         }
-        let (waiting, kind) = match self.api {
-            true => (&mut world.programs_waiting, ClientKind::Api),
-            false => (&mut world.waiting, ClientKind::Telnet),
-        };
+        let waiting = &mut world.listeners[super::place_of(self.role)].1;
         let id = waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        let kind = match (self.role == Role::Api, world.pipe(id).raw) {
+            (true, _) => ClientKind::Api,
+            (false, true) => ClientKind::Raw,
+            (false, false) => ClientKind::Telnet,
+        };
         drop(world);
         Ok((PeerEnd::new(&self.world, id, kind, 0), None))
     }
@@ -186,6 +185,7 @@ impl Processes for SimulatedSystem {
         token: Token,
         _beside: bool,
         _sockets: &[ChildSocket],
+        window: Option<WindowSize>,
     ) -> io::Result<PeerEnd> {
         let mut world = self.0.borrow_mut();
         if world.killed.is_some() {
@@ -200,6 +200,7 @@ impl Processes for SimulatedSystem {
         }
         let child = world.start(token);
         let (id, pid) = (child.pipe, 1000 + child.pipe as i32);
+        (world.pipe(id).window, world.pipe(id).is_child) = (window, true);
         world.children.push(child);
         world.unsaved = true;
         drop(world);
@@ -258,7 +259,9 @@ impl Upgrade for SimulatedSystem {
         if world.checked.expect("a program that had a check run") != world.installed {
             return ExecFailure::ProgramChanged;
         }
-        if world.signals != PendingSignals::default() {
+        // The successor looks at all windows.
+        let window = world.signals.window;
+        if world.signals != (PendingSignals { window, ..PendingSignals::default() }) {
             return ExecFailure::SignalsPending;
         }
         world.signals.upgrade |= again;

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::settings::{Seconds, settings};
 use super::world::{Id, World};
-use super::{API_LISTENER, LISTENER, Run, servers};
+use super::{LISTENERS, Run, servers};
 use crate::console::Console;
 use crate::console::event::Event;
 use crate::handover::{answer, format};
@@ -85,7 +85,7 @@ impl World {
         // Nothing is reported to a program that has not registered it.
         let open = self.pipes.values_mut().filter(|pipe| !pipe.closed);
         open.for_each(|pipe| pipe.token = None);
-        for listener in [LISTENER, API_LISTENER] {
+        for (listener, _) in LISTENERS {
             self.ready_events.push((listener, Ready { readable: true, writable: false }));
         }
         std::mem::take(&mut self.faults)

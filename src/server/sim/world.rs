@@ -13,6 +13,8 @@ use mio::Token;
 use nix::errno::Errno;
 
 use super::threads::WorkerQueue;
+use crate::config::WindowSize;
+use crate::console::event::Role;
 use crate::handover::state::{Descriptor, State};
 use crate::limits::PROVEN_READER_BYTES;
 use crate::server::os::fdstore;
@@ -34,6 +36,10 @@ pub(super) struct Pipe {
     pub(super) inbound: VecDeque<u8>,
     /// True if the other side has ended: the server reads an end, or an error.
     pub(super) ended: bool,
+    /// True if the client is one without telnet, which may end its input and go on receiving.
+    pub(super) raw: bool,
+    /// True if the server's kernel knows that the other side receives nothing any more.
+    pub(super) hung_up: bool,
     /// True if writing fails.
     pub(super) broken: bool,
     /// Bytes that the server wrote and the other side has not taken.
@@ -47,6 +53,12 @@ pub(super) struct Pipe {
     pub(super) starved: bool,
     /// The messages of a child to its NOTIFY_SOCKET: true if one says that the child is ready.
     pub(super) messages: VecDeque<bool>,
+    /// True if this is the terminal of a child.
+    pub(super) is_child: bool,
+    /// The size of the window of a child's terminal, or of the terminal that is a client.
+    pub(super) window: Option<WindowSize>,
+    /// When that of a child was changed.
+    pub(super) window_changes: Vec<u64>,
 }
 
 pub(super) type Id = u64;
@@ -67,14 +79,9 @@ pub(super) struct World {
     /// With so many connections and terminals the server has hardly any descriptor left.
     pub(super) fd_limit: usize,
     pub(super) pipes: BTreeMap<Id, Pipe>,
-    /// A file that stands for the descriptor of the listening socket.
-    pub(super) listener: Rc<File>,
-    /// The same for the socket of programs.
-    pub(super) api_listener: Rc<File>,
-    /// Connections that wait to be accepted.
-    pub(super) waiting: VecDeque<Id>,
-    /// Connections of programs that wait to be accepted.
-    pub(super) programs_waiting: VecDeque<Id>,
+    /// Files that stand for the descriptors of the listening sockets, and the connections that wait to
+    /// be accepted there, in the order of [`LISTENERS`](super::LISTENERS).
+    pub(super) listeners: [(Rc<File>, VecDeque<Id>); 3],
     pub(super) ready_events: Vec<(Token, Ready)>,
     pub(super) signals: PendingSignals,
     /// The last one is the present child.
@@ -154,10 +161,7 @@ impl World {
             faults: 0,
             fd_limit: usize::MAX,
             pipes: BTreeMap::new(),
-            listener: Rc::new(fd::in_memory(&[]).unwrap()),
-            api_listener: Rc::new(fd::in_memory(&[]).unwrap()),
-            waiting: VecDeque::new(),
-            programs_waiting: VecDeque::new(),
+            listeners: [(); 3].map(|()| (Rc::new(fd::in_memory(&[]).unwrap()), VecDeque::new())),
             ready_events: Vec::new(),
             signals: PendingSignals::default(),
             children: Vec::new(),
@@ -219,6 +223,8 @@ impl World {
             token: None,
             inbound: VecDeque::new(),
             ended: false,
+            raw: false,
+            hung_up: false,
             broken: false,
             outbound: Vec::new(),
             room,
@@ -226,9 +232,20 @@ impl World {
             closed: false,
             starved: false,
             messages: VecDeque::new(),
+            is_child: false,
+            window: None,
+            window_changes: Vec::new(),
         };
         self.pipes.insert(id, pipe);
         id
+    }
+
+    /// The connection `id` waits to be accepted at the listener of this role.
+    pub(super) fn connect(&mut self, id: Id, role: Role) {
+        let place = super::place_of(role);
+        self.listeners[place].1.push_back(id);
+        let ready = Ready { readable: true, writable: false };
+        self.ready_events.push((super::LISTENERS[place].0, ready));
     }
 
     /// The pipe of which the server's end is this descriptor.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::child_sockets::{environment, is_about_sockets};
 use super::parts::{ServerParts, StartKind};
 use super::system;
-use crate::config::{Config, LogTarget};
+use crate::config::Config;
 use crate::console::event::{ClientId, Event, Role, Sink};
 use crate::handover;
 use crate::handover::state::{Descriptor, ServerIdentity};
@@ -58,8 +58,7 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
     }
     match start_kind {
         StartKind::Fresh => {
-            if config.is_foreground()
-                && config.log.target != Some(LogTarget::Stdout)
+            if config.has_keyboard()
                 && let Some(stdin) = ClientStream::stdin()
             {
                 server.join(stdin, Role::User, "stdin", server.system.now());
@@ -260,8 +259,9 @@ fn child_command(config: &Config, parts: &ServerParts, pid: i32) -> ChildCommand
         info.extend_from_slice(&listener.endpoint.to_bytes());
     }
     let set = [("PROCSERV_INFO", OsStr::from_bytes(&info))];
+    let term = config.child.term.iter().map(|term| ("TERM", term.as_os_str()));
     let user = parts.identity.account.iter().flat_map(Account::variables);
-    let set: Vec<(&str, &OsStr)> = set.into_iter().chain(user).collect();
+    let set: Vec<(&str, &OsStr)> = set.into_iter().chain(term).chain(user).collect();
     let inherited = std::env::vars_os().filter(|(key, _)| {
         let sockets = !parts.child_sockets.is_empty() && is_about_sockets(key);
         let ours = key == handover::VARIABLE || set.iter().any(|(name, _)| key == name) || sockets;

@@ -29,6 +29,7 @@ use crate::console::Console;
 use crate::handover::state::ServerIdentity;
 use crate::handover::{self, format};
 use crate::sys::process::signal;
+use crate::sys::terminal;
 
 /// Runs the server and returns its exit status. After an upgrade in place, it goes on where the
 /// program before it in this process stopped.
@@ -46,7 +47,14 @@ pub fn run(config: &Config) -> Result<u8, StartupError> {
         signal::ignore(SIGINT as i32);
         signal::ignore(SIGQUIT as i32);
     }
-    let parts = match Predecessor::from_environment(config)? {
+    let predecessor = Predecessor::from_environment(config)?;
+    let shows_console = config.prefers_terminal()
+        && match &predecessor {
+            Some(predecessor) => !predecessor.has_log(),
+            None => terminal::can_be_used(io::stdin()),
+        };
+    let config = if shows_console { &config.without_log() } else { config };
+    let parts = match predecessor {
         Some(predecessor) => predecessor.into_parts(config)?,
         None => fresh::parts(config)?,
     };

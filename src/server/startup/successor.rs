@@ -76,6 +76,11 @@ impl Predecessor {
         Ok(Some(Predecessor { state, held }))
     }
 
+    /// Returns true if the server has a log.
+    pub(crate) fn has_log(&self) -> bool {
+        self.state.log.is_some() || self.state.passed_log.is_some()
+    }
+
     /// The parts that the server goes on with.
     ///
     /// # Errors

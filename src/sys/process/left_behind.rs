@@ -5,10 +5,11 @@
 
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
@@ -75,6 +76,30 @@ pub(crate) fn run(limit: Option<Duration>, work: impl FnOnce() -> Vec<u8>) -> io
         Ok(WaitStatus::Signaled(_, signal, _)) => Some(signal),
         _ => None,
     }))
+}
+
+/// Does `work` in a child process that goes on until its parent ends, or closes the stream between
+/// them. Nobody waits for the child. It has nothing of the terminal, whose keys must not end it. No
+/// thread may have been started before.
+///
+/// # Errors
+/// Those of socketpair(2) and fork(2).
+pub(crate) fn start(work: impl FnOnce(UnixStream)) -> io::Result<UnixStream> {
+    let (stream, theirs) = UnixStream::pair()?;
+    // SAFETY: no thread was started yet, so the child may go on as it likes.
+    if let ForkResult::Parent { .. } = unsafe { fork() }? {
+        return Ok(stream);
+    }
+    drop(stream);
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+    for key in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
+        // SAFETY: no handler is installed.
+        let _ = unsafe { signal(key, SigHandler::SigIgn) };
+    }
+    let _ = detach_stdio();
+    work(theirs);
+    std::process::exit(0);
 }
 
 /// Waits until there is something to read, or the other end is closed. Returns false if time is up.

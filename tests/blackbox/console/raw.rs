@@ -127,7 +127,7 @@ fn what_is_sent_before_a_half_close_arrives(env: &TestEnv) {
     user.send(b"last words\n");
     user.half_close();
     server.file_with("log", "last words\r\nlast words\r\n");
-    user.until_end();
+    user.until("last words\r\nlast words\r\n");
 }
 
 fn raw_client_is_counted(env: &TestEnv) {

@@ -47,6 +47,13 @@ impl Person {
         Person::with(env, &pairs, &[&["--user", "attach"], words].concat())
     }
 
+    /// Who looks at these with `top`.
+    pub fn top(env: &TestEnv, fleet: &Fleet, words: &[&str]) -> Person {
+        let mut pairs = vec![("TERM", PathBuf::from("xterm"))];
+        fleet.dress(|name, value| pairs.push((name, value.to_owned())));
+        Person::with(env, &pairs, &[&["--user", "top"], words].concat())
+    }
+
     /// The same as another user: `setpriv` are the arguments of setpriv(1).
     pub fn attach_as(env: &TestEnv, fleet: &Fleet, setpriv: &[String], words: &[&str]) -> Person {
         let mut pairs = Vec::new();

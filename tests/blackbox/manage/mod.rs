@@ -5,6 +5,7 @@ mod attach;
 mod attach_people;
 mod attach_raw;
 mod attach_trouble;
+mod attach_window;
 mod command_line;
 mod configuration;
 mod conserver;
@@ -23,6 +24,7 @@ mod requests;
 mod roles;
 mod running;
 mod shared;
+mod top;
 mod why;
 
 use crate::support::Case;
@@ -50,7 +52,9 @@ pub(crate) fn cases() -> Vec<Case> {
         attach_raw::cases(),
         requests::cases(),
         attach_trouble::cases(),
+        attach_window::cases(),
         why::cases(),
+        top::cases(),
     ];
     all.into_iter().flatten().collect()
 }

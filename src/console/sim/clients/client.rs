@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::config::CommandChars;
+use crate::config::{CommandChars, WindowSize};
 use crate::console::event::{ClientId, ClientKind, Role};
 use crate::console::sim::child::overlap::RELOAD;
 use crate::console::sim::reached;
@@ -21,6 +21,7 @@ struct SentByte {
     byte: u8,
     typed: Option<u8>,
     reply: Option<[u8; 3]>,
+    told: Option<WindowSize>,
 }
 
 #[derive(Debug)]
@@ -58,6 +59,16 @@ pub struct Client {
     joins_line_ends: bool,
     has_spoken: bool,
     after_cr: bool,
+    /// True if the server asks for the size of the client's window.
+    pub asked_for_window: bool,
+    /// True if the client has agreed to that last, false if it has refused that.
+    tells_window: Option<bool>,
+}
+
+/// A size, often one without columns or rows.
+pub fn window_size(random: &mut Random) -> WindowSize {
+    let mut cells = || random.pick(&[0, 1, 24, 80, 255, 256, 0xFFFF]);
+    WindowSize { columns: cells(), rows: cells() }
 }
 
 impl Client {
@@ -91,6 +102,8 @@ impl Client {
             joins_line_ends,
             has_spoken: false,
             after_cr: false,
+            asked_for_window: false,
+            tells_window: None,
         }
     }
 
@@ -224,12 +237,15 @@ impl Client {
 
     fn negotiate(&mut self, random: &mut Random, kinds: usize) {
         self.has_spoken = true;
+        if self.asked_for_window && random.one_in(3) {
+            return self.negotiate_window(random, kinds > 2);
+        }
         const NOP: u8 = 0xF1;
         const SB: u8 = 0xFA;
         const SE: u8 = 0xF0;
         let [will, wont, do_, dont] = [0xFB, 0xFC, 0xFD, 0xFE];
         // Options that the server takes no part in.
-        let option = random.pick(&[0, 5, 24, 31, 39]);
+        let option = random.pick(&[0, 5, 24, if self.asked_for_window { 32 } else { 31 }, 39]);
         let (bytes, reply): (&[u8], _) = match random.below(kinds) {
             _ if kinds > 2 && random.one_in(6) => {
                 let on = random.one_in(2);
@@ -255,6 +271,44 @@ impl Client {
         }
     }
 
+    /// The client answers to DO NAWS, changes its mind, or tells a size. Without `any`, only what
+    /// has to be answered.
+    fn negotiate_window(&mut self, random: &mut Random, any: bool) {
+        const NAWS: u8 = 31;
+        let [will, wont, do_, dont] = [0xFB, 0xFC, 0xFD, 0xFE];
+        let mut told = None;
+        let (bytes, reply) = match (random.below(6), any) {
+            (0 | 1, true) => {
+                let before = self.tells_window.replace(true);
+                (vec![IAC, will, NAWS], (before == Some(false)).then_some([IAC, do_, NAWS]))
+            }
+            (2, true) if random.one_in(2) => {
+                let before = self.tells_window.replace(false);
+                (vec![IAC, wont, NAWS], (before == Some(true)).then_some([IAC, dont, NAWS]))
+            }
+            (3.., true) => {
+                let size = window_size(random);
+                let [a, b] = size.columns.to_be_bytes();
+                let [c, d] = size.rows.to_be_bytes();
+                // Also a size of three or five bytes.
+                let content = [&[a, b, c][..], &[a, b, c, d], &[a, b, c, d], &[a, b, c, d, a]];
+                let content = random.pick(&content);
+                told = Some(size).filter(|_| content.len() == 4 && self.tells_window == Some(true));
+                let mut bytes = vec![IAC, 0xFA, NAWS];
+                crate::telnet::escape(content, &mut bytes);
+                bytes.extend([IAC, 0xF0]);
+                (bytes, None)
+            }
+            _ => (vec![IAC, do_, NAWS], Some([IAC, wont, NAWS])),
+        };
+        for byte in bytes {
+            self.put(byte, None, None);
+        }
+        if let Some(last) = self.sent.back_mut() {
+            (last.reply, last.told) = (reply, told);
+        }
+    }
+
     fn put(&mut self, byte: u8, mut typed: Option<u8>, reply: Option<[u8; 3]>) {
         if typed.is_some() {
             if self.after_cr && matches!(byte, b'\n' | 0) {
@@ -263,7 +317,7 @@ impl Client {
             }
             self.after_cr = self.joins_line_ends && self.has_spoken && typed == Some(b'\r');
         }
-        self.sent.push_back(SentByte { byte, typed, reply });
+        self.sent.push_back(SentByte { byte, typed, reply, told: None });
     }
 
     /// How many bytes the client has sent that the server has not read.
@@ -271,14 +325,15 @@ impl Client {
         self.sent.len()
     }
 
-    /// The server reads at most so many bytes. Returns the bytes, and the typed bytes among them. The
-    /// client gets replies only if the server `listens`.
-    pub fn send(&mut self, count: usize, listens: bool) -> (Vec<u8>, Vec<u8>) {
+    /// The server reads at most so many bytes. Returns the bytes, the typed bytes among them, and the
+    /// size that they tell. The client gets replies only if the server `listens`.
+    pub fn send(&mut self, count: usize, listens: bool) -> (Vec<u8>, Vec<u8>, Option<WindowSize>) {
         let sent: Vec<SentByte> = self.sent.drain(..count.min(self.sent.len())).collect();
         if listens {
             self.check.replies.extend(sent.iter().filter_map(|sent| sent.reply));
         }
         let typed = sent.iter().filter_map(|sent| sent.typed).collect();
-        (sent.iter().map(|sent| sent.byte).collect(), typed)
+        let told = sent.iter().rev().find_map(|sent| sent.told);
+        (sent.iter().map(|sent| sent.byte).collect(), typed, told)
     }
 }

@@ -17,6 +17,9 @@ impl Oracle {
         if self.exiting {
             return;
         }
+        if !data.is_empty() {
+            self.typed(id, now);
+        }
         let dead = self.child.is_none();
         let mut start = false;
         for &byte in data {
@@ -68,6 +71,7 @@ impl Oracle {
             reached("commands were held when their client left");
         }
         self.obey_held(id, now);
+        self.window_closed(id, now);
         self.audit_events.push_back(AuditEvent::Left(id, DisconnectReason::Closed));
     }
 

@@ -4,3 +4,4 @@ pub mod client;
 mod commands;
 mod requests;
 mod traffic;
+pub mod window;

@@ -1,6 +1,6 @@
 //! The traffic of clients: they connect, type, read and disconnect.
 
-use super::client::Client;
+use super::client::{Client, window_size};
 use crate::console::audit::AuditEvent;
 use crate::console::clock::Monotonic;
 use crate::console::event::{ClientId, ClientKind, DisconnectReason, Event, Role};
@@ -50,8 +50,12 @@ impl Simulation {
             }
         };
         let telnet = kind == ClientKind::Telnet;
+        let asked = telnet && role == Role::User && self.oracle.follows_windows();
         if telnet {
             greeting.extend_from_slice(&telnet::OFFER);
+        }
+        if asked {
+            greeting.extend_from_slice(&[0xFF, 0xFD, 31]);
         }
         let stamp = self.stamp.clone().filter(|_| role == Role::Logger);
         let head = self.oracle.stream.head();
@@ -60,6 +64,7 @@ impl Simulation {
         let check = ReaderCheck::new(from, telnet, stamp);
         let joins_line_ends = telnet && self.oracle.settings.console.join_line_ends;
         let mut client = Client::new(id, role, kind, greeting, check, head, joins_line_ends);
+        client.asked_for_window = asked;
         client.trickles = self.waits && self.random.one_in(2);
         self.clients.push(client);
         self.count_clients();
@@ -113,11 +118,14 @@ impl Simulation {
         }
         let listens = client.role != Role::Logger && !self.oracle.exiting;
         let may_type = listens && client.role == Role::User;
-        let (sent, typed) = client.send(most, listens);
+        let (sent, typed, told) = client.send(most, listens);
         let now = self.now();
         self.trace(|_| format!("{id:?} sends {}", show(&sent)));
         self.console.handle(Event::Input { id, bytes: &sent }, now);
         if may_type {
+            if let Some(size) = told {
+                self.oracle.window_told(id, size, now);
+            }
             self.oracle.client_input(id, &typed, now);
         }
         self.upgrade();
@@ -230,7 +238,12 @@ impl Simulation {
             return;
         };
         let client = &mut self.clients[index];
-        if self.random.one_in(3) {
+        if client.kind == ClientKind::Terminal && self.random.one_in(2) {
+            let (id, size) = (client.id, window_size(&mut self.random));
+            self.trace(|_| format!("{id:?} has a window of {size:?}"));
+            self.handle(Event::Window { id, size });
+            self.oracle.window_told(id, size, self.now());
+        } else if self.random.one_in(3) {
             client.leaving = true;
             self.drop_departed();
         } else {

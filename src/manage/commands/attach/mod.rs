@@ -9,7 +9,7 @@ mod instance;
 mod replay;
 pub(crate) mod send;
 mod session;
-mod signals;
+pub(crate) mod signals;
 mod target;
 
 use std::io::{IsTerminal, Write};
@@ -55,7 +55,8 @@ pub(crate) fn command(
     if !watch && !on_terminal && instance.is_some() {
         targets.retain(|target| !target.view);
     }
-    let signals = Signals::catch().map_err(|error| CommandError::system("the terminal", &error))?;
+    let signals =
+        Signals::catch(&[]).map_err(|error| CommandError::system("the terminal", &error))?;
     let leaves = format!("{} leaves", String::from_utf8_lossy(&control_char::to_caret(detach)));
     let mut again = false;
     loop {

@@ -7,30 +7,42 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::flag::{register_conditional_default, register_usize};
 
 /// The signals that have come and have not been handled.
-pub(super) struct Signals {
+pub(crate) struct Signals {
     wake: UnixStream,
     /// The last signal that ends a session. A later signal of the other kind does not replace it.
     end: Arc<AtomicUsize>,
     /// The last signal that stops or continues a session.
     job: Arc<AtomicUsize>,
+    /// True if the size of the terminal's window has changed.
+    window: Arc<AtomicBool>,
     /// Signals that end a session have their default action again.
     released: Arc<AtomicBool>,
 }
 
 impl Signals {
-    /// Installs the handlers.
+    /// Installs the handlers. `others` are signals after which there is only something to look at.
     ///
     /// # Errors
     /// Those of sigaction(2) and socketpair(2).
-    pub(super) fn catch() -> io::Result<Signals> {
+    pub(crate) fn catch(others: &[i32]) -> io::Result<Signals> {
         let (wake, sender) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let signals =
-            Signals { wake, end: Arc::default(), job: Arc::default(), released: Arc::default() };
+        let signals = Signals {
+            wake,
+            end: Arc::default(),
+            job: Arc::default(),
+            window: Arc::default(),
+            released: Arc::default(),
+        };
+        signal_hook::flag::register(SIGWINCH, Arc::clone(&signals.window))?;
+        signal_hook::low_level::pipe::register(SIGWINCH, OwnedFd::from(sender.try_clone()?))?;
+        for &number in others {
+            signal_hook::low_level::pipe::register(number, OwnedFd::from(sender.try_clone()?))?;
+        }
         for number in [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT] {
             let ends = !matches!(number, SIGTSTP | SIGCONT);
             let last = if ends { &signals.end } else { &signals.job };
@@ -45,12 +57,17 @@ impl Signals {
 
     /// Takes the signal that ends the session, or else the one that stops or continues it. 0 if no
     /// signal has come.
-    pub(super) fn take(&self) -> i32 {
+    pub(crate) fn take(&self) -> i32 {
         let mut woken = [0; 16];
         while matches!({ &self.wake }.read(&mut woken), Ok(1..)) {}
         let end = self.end.swap(0, Ordering::SeqCst);
         let number = if end == 0 { self.job.swap(0, Ordering::SeqCst) } else { end };
         i32::try_from(number).unwrap_or(0)
+    }
+
+    /// Returns true if the size of the terminal's window has changed since this was asked last.
+    pub(super) fn window_changed(&self) -> bool {
+        self.window.swap(false, Ordering::SeqCst)
     }
 
     /// Has such a signal wait for the session again, after [`release`](Self::release).

@@ -163,7 +163,7 @@ fn of_programs(one: &Overview) -> Value {
         "last_signal": one.ends.first().and_then(|end| end.signal),
         "last_cause": one.ends.first().map(|end| &end.cause),
         "trouble": one.trouble,
-        "journal_dropped": one.dropped,
+        "journal_dropped": one.notes.dropped,
         "unit": one.unit.as_ref().map(|unit| json!({
             "active_state": unit.get("ActiveState"),
             "result": unit.get("Result"),

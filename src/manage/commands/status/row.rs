@@ -1,6 +1,8 @@
-//! What a table shows of an instance: `status` prints the rows.
+//! What a table shows of an instance: `status` prints the rows, and `top` goes on showing them.
 
 use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
 
 use crate::manage::inspect::ends::End;
 use crate::manage::inspect::overview::{Overview, State};
@@ -10,7 +12,7 @@ use crate::manage::output::span;
 pub(crate) const HEADER: [&str; 6] = ["NAME", "STATE", "UP", "24H/ALL", "USERS", "LAST"];
 
 /// The row of an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) state: State,
@@ -51,6 +53,11 @@ impl Row {
     /// How long the child has been running, in seconds.
     pub(crate) fn up(&self, now: SystemTime) -> Option<u64> {
         now.duration_since(self.child_since?).ok().map(|up| up.as_secs())
+    }
+
+    /// The restarts of the last 24 hours.
+    pub(crate) fn restarts(&self) -> Option<u64> {
+        self.restarts.map(|(day, _)| day)
     }
 
     /// The cells of the row, in the order of [`HEADER`].

@@ -8,6 +8,7 @@ use std::fs;
 cases![
     procserv_gets_exactly_this,
     events_go_where_the_section_says,
+    the_terminal_is_as_the_section_says,
     a_child_may_survive_its_server,
     a_child_may_be_typed_to_at_the_end,
     its_directory_is_chdir,
@@ -94,6 +95,17 @@ fn events_go_where_the_section_says(_: &TestEnv) {
     assert!(done.code == 0 && done.stderr.contains("no events are recorded: "), "{done:?}");
     let got: Vec<String> = blocked.read("argv").lines().map(str::to_owned).collect();
     assert_eq!(got, without_events(&blocked, &["unix:RUN/control"], &words));
+}
+
+fn the_terminal_is_as_the_section_says(_: &TestEnv) {
+    let fleet = fleet("term = vt100\nwindow = follow\nevents = no\n");
+    let words = argv(&fleet, "a");
+    assert_eq!(super::values(&words, "--term"), ["vt100"]);
+    assert_eq!(super::values(&words, "--window"), ["follow"]);
+    let wrong = self::fleet("window = 80\nchdir = /\n");
+    let told = wrong.run(&["doctor"]).stdout;
+    let problem = "its server refuses to start: procServ: invalid size '80' for --window";
+    assert!(told.contains(problem), "{told}");
 }
 
 fn a_child_may_survive_its_server(_: &TestEnv) {

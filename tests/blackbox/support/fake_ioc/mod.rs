@@ -26,6 +26,7 @@
 //! | `show-args ARG...` | prints its arguments, then `cat` |
 //! | `show-env NAME` | prints `NAME=VALUE` or `NAME unset` |
 //! | `show-cwd`, `show-fds`, `show-session` | print `cwd: ...`, `fds: ...`, `session: ...` |
+//! | `show-window` | prints `window COLSxROWS`, and again at each SIGWINCH; reads nothing |
 //! | `show-status NAME`, `show-limit NAME` | print that line of /proc/self/status, .../limits |
 //! | `open-tty PATH` | makes that terminal standard input, for a session leader the controlling one |
 //! | `to-background` | another process group takes the foreground of the terminal |

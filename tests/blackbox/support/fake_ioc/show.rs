@@ -4,6 +4,7 @@ use super::terminal::{copy, print};
 use super::{launch, text};
 use nix::unistd;
 use std::ffi::OsString;
+use std::process::{Command, Stdio};
 use std::vec::IntoIter;
 use std::{env, fs};
 
@@ -29,6 +30,7 @@ pub(super) fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
         }
         "show-fds" => print(format!("fds:{}\n", descriptors()).as_bytes()),
         "show-session" => show_session(),
+        "show-window" => show_windows(),
         "show-status" => show_line("/proc/self/status", &text(steps)),
         "show-limit" => show_line("/proc/self/limits", &text(steps)),
         _ => launch::do_step(step, steps),
@@ -59,4 +61,17 @@ fn show_line(path: &str, name: &str) {
     let line = content.lines().find(|line| line.starts_with(name)).expect("such a line");
     let words: Vec<&str> = line.split_whitespace().collect();
     print(format!("{}\n", words.join(" ")).as_bytes());
+}
+
+/// Shows the size of the terminal's window now and whenever it changes, for ever.
+fn show_windows() {
+    let mut signals =
+        signal_hook::iterator::Signals::new([signal_hook::consts::SIGWINCH]).expect("a handler");
+    loop {
+        let shown = Command::new("stty").arg("size").stdin(Stdio::inherit()).output();
+        let shown = String::from_utf8(shown.expect("stty").stdout).expect("two numbers");
+        let (rows, columns) = shown.trim_end().split_once(' ').expect("two numbers");
+        print(format!("window {columns}x{rows}\n").as_bytes());
+        signals.wait().for_each(drop);
+    }
 }

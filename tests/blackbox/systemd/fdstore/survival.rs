@@ -13,6 +13,7 @@ cases![
     telnet_is_not_negotiated_again,
     log_client_goes_on,
     modes_and_times_are_kept,
+    windows_are_kept,
     readiness_is_kept,
     wait_is_kept,
     files_and_variables_name_the_new_server,
@@ -62,6 +63,24 @@ fn child_and_clients_go_on(env: &TestEnv) {
     let said = unit.store.said.lock().unwrap().clone();
     let running = format!("STATUS=Child ioc running, PID {pid}");
     assert_eq!(said, [&*running, "READY=1"].repeat(4), "each server says so");
+}
+
+fn windows_are_kept(env: &TestEnv) {
+    let mut unit = Unit::start(env, &["--window", "follow"], &["show-window"]);
+    let told = |columns: u8| [&b"\xff\xfa\x1f\0"[..], &[columns, 0, 24], b"\xff\xf0"].concat();
+    let [mut one, mut other] = [(); 2].map(|()| user(&unit.server));
+    for (person, columns) in [(&mut one, 80), (&mut other, 90)] {
+        person.send([b"\xff\xfb\x1f", &*told(columns), b"a"].concat());
+        person.until(format!("window {columns}x24\r\n"));
+    }
+    unit.restart(&["child", "client", "client", "listener", "pty", "state"]);
+    // Who has agreed need not do so again, and who typed last counts.
+    is_told(&mut other);
+    one.send(told(81));
+    other.send(told(91));
+    other.until("window 91x24\r\n");
+    drop(other);
+    one.until("window 81x24\r\n");
 }
 
 fn telnet_is_not_negotiated_again(env: &TestEnv) {

@@ -1,24 +1,26 @@
 //! The loop between terminal and connection: one thread, one poll(2). Nothing in the loop blocks,
 //! so that a signal can always put the modes of the terminal back.
 
+mod input;
+mod output;
+
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGTSTP};
 
 use super::replay::ReplayPhase;
 use super::signals::Signals;
 use super::target::ConsoleConnection;
 use crate::manage::error::CommandError;
-use crate::manage::limits::{
-    ATTACH_CHUNK, ATTACH_QUEUE_MAX, FINAL_OUTPUT_TIMEOUT, TYPED_MAX, UNSENT_TIMEOUT,
-};
+use crate::manage::limits::{ATTACH_QUEUE_MAX, TYPED_MAX};
 use crate::reply_filter::ReplyFilter;
+use crate::sys::pty;
 use crate::sys::terminal::{Terminal, reopen};
 use crate::telnet::client::ClientDecoder;
 
@@ -66,6 +68,8 @@ pub(super) struct Session<'a> {
     typed_cr: bool,
     /// True if the server's side has seen the end of standard input.
     sent_end: bool,
+    /// When the session is over after that, if the server does not close a connection without telnet.
+    quiet_at: Option<Instant>,
     /// Why the server sends nothing more. What it has sent is still to be written.
     closed: Option<SessionEnd>,
 }
@@ -144,30 +148,12 @@ impl<'a> Session<'a> {
             to_output: Vec::new(),
             typed_cr: false,
             sent_end: !terminal_reads && options.watch,
+            quiet_at: None,
             closed: None,
         };
+        session.look_at_window();
         session.queue_typed(typed);
         Ok(session)
-    }
-
-    fn queue_typed(&mut self, typed: &[u8]) {
-        if self.watch {
-            return;
-        }
-        if self.decoder.is_none() {
-            self.to_server.extend(typed);
-            return;
-        }
-        for &byte in typed {
-            // CR LF would count as one Enter, and CR NUL is a CR (RFC 854).
-            if byte == b'\n' && self.typed_cr {
-                self.to_server.push_back(0);
-            }
-            self.typed_cr = byte == b'\r';
-            let mut escaped = Vec::new();
-            crate::telnet::escape(&[byte], &mut escaped);
-            self.to_server.extend(escaped);
-        }
     }
 
     /// Runs the session to its end. The terminal has its old modes then.
@@ -190,65 +176,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Sends what has been typed, and waits for the server to accept it if `may_wait` is true,
-    /// until a signal comes. Returns the number of bytes that have not been sent.
-    fn send_rest(&mut self, may_wait: bool) -> usize {
-        let mut left = usize::MAX;
-        let mut deadline = Instant::now();
-        while self.send().is_ok() && may_wait && !self.to_server.is_empty() {
-            if self.to_server.len() < left {
-                left = self.to_server.len();
-                deadline = Instant::now() + UNSENT_TIMEOUT;
-            }
-            let time = deadline.saturating_duration_since(Instant::now());
-            let mut fds = [
-                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.stream.as_fd(), PollFlags::POLLOUT),
-            ];
-            let _ = poll(&mut fds, PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
-            if time.is_zero() || fds.first().is_some_and(is_ready) {
-                break;
-            }
-        }
-        self.to_server.len()
-    }
-
-    /// Writes what puts the modes of the terminal's screen back.
-    fn restore_screen(&mut self) {
-        self.filter.pass_through(b"", &mut self.to_output);
-        let mut reset = Vec::new();
-        if self.output_is_terminal || self.terminal.is_some() {
-            reset = self.filter.reset_sequence();
-        }
-        if self.terminal.is_some() {
-            reset.extend_from_slice(b"\r\n");
-        }
-        self.to_output.extend_from_slice(&reset);
-        if !self.write_all() {
-            // The terminal is too slow for all. Its modes matter most.
-            self.to_output = reset;
-            self.write_all();
-        }
-    }
-
-    /// Writes all output, for a limited time. Returns true if the terminal has accepted everything.
-    fn write_all(&mut self) -> bool {
-        let deadline = Instant::now() + FINAL_OUTPUT_TIMEOUT;
-        while !self.to_output.is_empty() && Instant::now() < deadline {
-            let mut fds = [PollFd::new(self.output.as_fd(), PollFlags::POLLOUT)];
-            let _ = poll(&mut fds, PollTimeout::from(20u8));
-            if fds.iter().all(is_ready) && self.write().is_err() {
-                break;
-            }
-        }
-        self.to_output.is_empty()
-    }
-
     fn turn(&mut self) -> Result<(), SessionEnd> {
         if self.to_output.is_empty()
             && let Some(end) = self.closed.take()
         {
             return Err(end);
+        }
+        if self.quiet_at.is_some_and(|at| Instant::now() >= at) {
+            return Err(SessionEnd::Detached { unsent: 0 });
         }
         let open = self.closed.is_none();
         let reads_server = open && self.to_output.len() < ATTACH_QUEUE_MAX;
@@ -259,6 +194,10 @@ impl<'a> Session<'a> {
         let ready = self.wait(reads_server, reads_input)?;
         self.replay.update(reads_server);
         self.handle_signal()?;
+        // A server that does not read gets the last size later.
+        if self.to_server.len() < ATTACH_QUEUE_MAX && self.signals.window_changed() {
+            self.look_at_window();
+        }
         if ready.input {
             self.read_input()?;
         }
@@ -285,7 +224,11 @@ impl<'a> Session<'a> {
         let mut fds: Vec<PollFd> =
             std::iter::once(signals).chain(watched.iter().flatten().cloned()).collect();
         let is_timed = reads_server && !self.replay.is_shown();
-        let timeout = if is_timed { PollTimeout::from(100u8) } else { PollTimeout::NONE };
+        let timeout = if is_timed || self.quiet_at.is_some() {
+            PollTimeout::from(100u8)
+        } else {
+            PollTimeout::NONE
+        };
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(SessionEnd::Failed(error.into())),
@@ -304,13 +247,30 @@ impl<'a> Session<'a> {
                 // Returns when this process is continued.
                 let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
                 self.retake_terminal();
+                self.look_at_window();
                 Ok(())
             }
             SIGCONT => {
                 self.retake_terminal();
+                self.look_at_window();
                 Ok(())
             }
             signal => Err(SessionEnd::Signal(signal)),
+        }
+    }
+
+    /// Tells the server the size of the terminal's window, if it asks for that and the size is another
+    /// one. Who only watches has no window that the server is to know.
+    fn look_at_window(&mut self) {
+        let (Some(terminal), Some(decoder)) = (&self.terminal, &mut self.decoder) else {
+            return;
+        };
+        if let Ok(size) = pty::window(terminal.file())
+            && !self.watch
+        {
+            let mut told = Vec::new();
+            decoder.set_window(size, &mut told);
+            self.to_server.extend(told);
         }
     }
 
@@ -324,115 +284,6 @@ impl<'a> Session<'a> {
         if let Some(terminal) = &self.terminal {
             terminal.retake();
         }
-    }
-
-    /// Reads standard input.
-    fn read_input(&mut self) -> Result<(), SessionEnd> {
-        let Some(input) = &mut self.input else {
-            return Ok(());
-        };
-        let mut buffer = [0; ATTACH_CHUNK];
-        let typed = match input.read(&mut buffer) {
-            Ok(length) => first(&buffer, length),
-            Err(error) if would_block_or_interrupted(&error) => return Ok(()),
-            Err(error) => return Err(SessionEnd::Terminal(error)),
-        };
-        if typed.is_empty() {
-            if self.terminal.is_some() {
-                return Err(SessionEnd::Signal(SIGHUP));
-            }
-            self.input = None;
-            return self.send();
-        }
-        // Answers of the terminal would be typed, too.
-        if !self.watch {
-            self.replay.user_typed();
-        }
-        let key = typed.iter().position(|&byte| byte == self.detach);
-        let key = key.filter(|_| self.terminal.is_some());
-        let kept = first(typed, key.unwrap_or(typed.len()));
-        self.queue_typed(kept);
-        self.send()?;
-        if key.is_some() { Err(SessionEnd::Detached { unsent: 0 }) } else { Ok(()) }
-    }
-
-    fn send(&mut self) -> Result<(), SessionEnd> {
-        use io::ErrorKind::{BrokenPipe, ConnectionReset};
-        while let (rest @ [_, ..], _) = self.to_server.as_slices() {
-            match self.stream.write(rest) {
-                Ok(length) => drop(self.to_server.drain(..length)),
-                Err(error) if would_block_or_interrupted(&error) => return Ok(()),
-                // What the server has sent before its end is still to be read.
-                Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
-                    self.to_server.clear();
-                }
-                Err(error) => return Err(SessionEnd::Failed(error)),
-            }
-        }
-        if self.input.is_none() && !self.sent_end {
-            self.sent_end = true;
-            let _ = self.stream.shutdown_write();
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Result<(), SessionEnd> {
-        let mut buffer = [0; ATTACH_CHUNK];
-        let received = match self.stream.read(&mut buffer) {
-            Ok(0) => return self.close(SessionEnd::Closed),
-            Ok(length) => first(&buffer, length),
-            Err(error) if would_block_or_interrupted(&error) => return Ok(()),
-            Err(error) => return self.close(SessionEnd::Failed(error)),
-        };
-        self.replay.output_received();
-        let mut plain = Vec::new();
-        let mut received = received;
-        // The negotiation ends the greeting (contract section 3).
-        if !self.hint.is_empty()
-            && let Some(at) = received.iter().position(|&byte| byte == crate::telnet::IAC)
-        {
-            let (greeting, rest) = received.split_at(at);
-            self.filter.filter_queries(greeting, &mut self.to_output);
-            self.to_output.extend(std::mem::take(&mut self.hint).bytes());
-            received = rest;
-        }
-        match &mut self.decoder {
-            Some(decoder) => {
-                let mut answer = Vec::new();
-                decoder.decode(received, &mut plain, &mut answer);
-                // A server that does not read gets no more answers.
-                if self.to_server.len() < ATTACH_QUEUE_MAX {
-                    self.to_server.extend(answer);
-                }
-            }
-            None => plain.extend_from_slice(received),
-        }
-        // If only the output is a terminal, the next program there would read its answers.
-        let answered =
-            if self.terminal.is_some() { self.replay.is_over() } else { !self.output_is_terminal };
-        if answered {
-            self.filter.pass_through(&plain, &mut self.to_output);
-        } else {
-            self.filter.filter_queries(&plain, &mut self.to_output);
-        }
-        Ok(())
-    }
-
-    fn close(&mut self, end: SessionEnd) -> Result<(), SessionEnd> {
-        self.filter.pass_through(b"", &mut self.to_output);
-        self.closed = Some(end);
-        Ok(())
-    }
-
-    fn write(&mut self) -> Result<(), SessionEnd> {
-        let chunk = self.to_output.get(..ATTACH_CHUNK).unwrap_or(&self.to_output);
-        match self.output.write(chunk) {
-            Ok(length) => drop(self.to_output.drain(..length)),
-            Err(error) if would_block_or_interrupted(&error) => {}
-            Err(error) if self.output_is_terminal => return Err(SessionEnd::Terminal(error)),
-            Err(error) => return Err(SessionEnd::Output(error)),
-        }
-        Ok(())
     }
 }
 
