@@ -69,6 +69,10 @@ pub(crate) const LINES_HELD_MAX: usize = 64 << 10;
 
 // Input, and the turns of the event loop.
 
+/// Bytes of a line that a client types that are recorded as one event. A longer line is recorded in
+/// pieces.
+pub(crate) const TYPED_MAX: usize = 4 << 10;
+
 /// Bytes from clients that are held for a child that does not read. A pasted megabyte fits, so
 /// that commands after it still act.
 pub(crate) const INPUT_MAX: usize = 1 << 20;

@@ -23,7 +23,7 @@ _procServ() {
 
     case "${cmd}" in
         procServ)
-            opts="-c -d -e -f -h -i -I -k -l -L -n -o -p -P -q -V -w -x -g --allow --autorestartcmd --coresize --chdir --debug --exec --foreground --help --holdoff --ignore --info-file --killcmd --killsig --logport --logfile --logstamp --name --noautorestart --oneshot --pidfile --port --quiet --restrict --timefmt --version --wait --logoutcmd --grace-period --allow-from --api --announce --compat --console --crlf --events --events-rotate --child-pidfile --fdstore --history --holdoff-max --kill-orphans --listen --overlap --reloadcmd --notify --log-plain --log-rotate --ready --savelog --syslog --status-file --stop-input --signal-status --user"
+            opts="-c -d -e -f -h -i -I -k -l -L -n -o -p -P -q -V -w -x -g --allow --autorestartcmd --coresize --chdir --debug --exec --foreground --help --holdoff --ignore --info-file --killcmd --killsig --logport --logfile --logstamp --name --noautorestart --oneshot --pidfile --port --quiet --restrict --timefmt --version --wait --logoutcmd --grace-period --allow-from --api --announce --compat --console --crlf --events --events-rotate --record-input --child-pidfile --fdstore --health --history --holdoff-max --kill-orphans --listen --overlap --reloadcmd --notify --log-plain --log-rotate --ready --savelog --syslog --status-file --term --stop-input --signal-status --user --window"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -332,6 +332,21 @@ _procServ() {
                     return 0
                     ;;
                 --child-pidfile)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --health)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
                         oldifs="$IFS"

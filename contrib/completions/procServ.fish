@@ -23,6 +23,7 @@ complete -c procServ -l crlf -d 'CR LF of telnet clients: join (to one CR) or ke
 complete -c procServ -l events -d 'append what happens to <file>, as JSON' -r -F
 complete -c procServ -l events-rotate -d 'begin a new one at <n>[,<keep>] bytes (k, M, G)' -r -f
 complete -c procServ -l child-pidfile -d 'child makes itself a daemon, with its PID in <f>' -r -F
+complete -c procServ -l health -d 'exit with 0 if status <file> tells of a ready child' -r -F
 complete -c procServ -l history -d 'give new clients the last <size> bytes (k, M)' -r -f
 complete -c procServ -l holdoff-max -d 'up to <n> sec, double holdoff while child dies early' -r -f
 complete -c procServ -l listen -d 'open a socket for the child (LISTEN_FDS); repeatable' -r -f
@@ -48,6 +49,7 @@ complete -c procServ -s V -l version -d 'print program version'
 complete -c procServ -s w -l wait -d 'wait for cmd on control connection to start child'
 complete -c procServ -l announce -d 'tell everybody who attaches and who leaves'
 complete -c procServ -l console -d 'with -f -L -, use the terminal (docker run -it)'
+complete -c procServ -l record-input -d 'record what is typed in the file of --events'
 complete -c procServ -l fdstore -d 'survive a crash with systemd\'s help (with -f)'
 complete -c procServ -l kill-orphans -d 'kill what left the child\'s process group, too'
 complete -c procServ -l notify -d 'tell systemd about state and health (with -f)'

@@ -20,6 +20,10 @@ fn main() -> ExitCode {
     if let Some((answer, code)) = server::startup::check_requested(&argv) {
         return leave(&answer, &[], code);
     }
+    if let Some(status_file) = cli::health_requested(&argv) {
+        let (answer, code) = server::health::answer(&status_file);
+        return leave(&answer, &[], code);
+    }
     let config = match cli::parse(argv, &|name| std::env::var_os(name)) {
         Ok(config) => config,
         Err(exit) => return leave(&exit.stdout, &exit.stderr, exit.code),

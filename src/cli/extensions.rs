@@ -250,6 +250,14 @@ pub(super) fn events_rotate(given: Matches) -> Result<Option<Rotation>, String> 
     rotate(given, "events-rotate", given.value("events").is_some(), "--events")
 }
 
+/// Returns true if there is `--record-input`.
+pub(super) fn record_input(given: Matches) -> Result<bool, &'static str> {
+    match given.has("record-input") {
+        true if given.value("events").is_none() => Err("--record-input needs --events"),
+        given => Ok(given),
+    }
+}
+
 /// Returns the value of an option that rotates a file. The option needs the file, which there is if
 /// `has_file` is true.
 fn rotate(

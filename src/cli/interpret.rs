@@ -151,6 +151,7 @@ pub(super) fn config(
             time_format,
             join_line_ends,
             window,
+            record_input: extensions::record_input(given)?,
         },
         service: ServiceOptions { notify, fdstore },
         files: FileOptions {

@@ -10,6 +10,7 @@ mod numeric;
 mod options;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use self::diagnostics::Stderr;
 use self::getopt::Item;
@@ -28,6 +29,24 @@ pub struct EarlyExit {
     pub stderr: Vec<u8>,
     /// The exit status.
     pub code: u8,
+}
+
+/// The status file of a command line that only asks how a server is: the first of its options that
+/// is not for a server is `--health`.
+#[must_use]
+pub fn health_requested(argv: &[OsString]) -> Option<PathBuf> {
+    let words = argv.get(1..).unwrap_or_default().to_vec();
+    for item in getopt::scan(&options::definition(), words).items {
+        match item {
+            Item::Option { id, value } if id == options::HEALTH => return value.map(PathBuf::from),
+            Item::Option { id, .. } if id == options::HELP || id == options::VERSION => {
+                return None;
+            }
+            Item::Option { .. } => {}
+            Item::Problem(_) => return None,
+        }
+    }
+    None
 }
 
 /// Reads `argv`, whose first word is the server's own name, as procServ does (contract section 1).
@@ -59,6 +78,10 @@ pub fn parse(
             }
             Item::Option { id, .. } if id == options::VERSION => {
                 return Err(stderr.exit(format!("{}\n", crate::VERSION).into_bytes(), 0));
+            }
+            Item::Option { id, .. } if id == options::HEALTH => {
+                usable = false;
+                stderr.say(b"--health starts no server");
             }
             Item::Option { id, value } => {
                 if let Some(value) = value {

@@ -8,6 +8,8 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 
 /// The id of `-h`.
 pub(super) const HELP: &str = "help";
+/// The id of `--health`.
+pub(super) const HEALTH: &str = "health";
 /// The id of `-V`.
 pub(super) const VERSION: &str = "version";
 
@@ -79,9 +81,11 @@ pub fn definition() -> Command {
             value("crlf", "how", "CR LF of telnet clients: join (to one CR) or keep"),
             value("events", "file", "append what happens to <file>, as JSON"),
             value("events-rotate", "n", "begin a new one at <n>[,<keep>] bytes (k, M, G)"),
+            flag("record-input", "record what is typed in the file of --events"),
             value("child-pidfile", "f", "child makes itself a daemon, with its PID in <f>")
                 .value_hint(ValueHint::FilePath),
             flag("fdstore", "survive a crash with systemd's help (with -f)"),
+            value(HEALTH, "file", "exit with 0 if status <file> tells of a ready child"),
             value("history", "size", "give new clients the last <size> bytes (k, M)"),
             value("holdoff-max", "n", "up to <n> sec, double holdoff while child dies early"),
             flag("kill-orphans", "kill what left the child's process group, too"),

@@ -336,6 +336,8 @@ pub struct ConsoleOptions {
     pub join_line_ends: bool,
     /// `--window`.
     pub window: WindowPolicy,
+    /// `--record-input`: what is typed to the child is recorded in the events file.
+    pub record_input: bool,
 }
 
 impl Default for ConsoleOptions {
@@ -350,6 +352,7 @@ impl Default for ConsoleOptions {
             time_format: b"%c".to_vec(),
             join_line_ends: true,
             window: WindowPolicy::Unset,
+            record_input: false,
         }
     }
 }

@@ -24,6 +24,24 @@ pub enum Command {
     Logout,
 }
 
+/// A line that a client has typed, or a part of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedText {
+    /// What was typed, without the line end.
+    pub content: TypedContent,
+    /// True if no line end came after it.
+    pub unfinished: bool,
+}
+
+/// See [`TypedText`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TypedContent {
+    /// These bytes.
+    Shown(Vec<u8>),
+    /// So many bytes, which the child's terminal does not show.
+    Hidden(u64),
+}
+
 /// One entry of the events file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditEvent {
@@ -33,6 +51,8 @@ pub enum AuditEvent {
     Left(ClientId, DisconnectReason),
     /// A client gave a command so many times.
     Command(ClientId, Command, u64),
+    /// A client typed this to the child.
+    Typed(ClientId, TypedText),
     /// A client was told that it missed so many bytes.
     Skipped(ClientId, u64),
     /// The child with this PID was started.

@@ -194,6 +194,9 @@ pub enum Event<'a> {
         /// The size.
         size: WindowSize,
     },
+    /// The terminal of the child that gets the input hides what is typed from now on, as for a password,
+    /// or no longer. The event comes only under `--record-input`.
+    InputHidden(bool),
     /// A client is no longer connected.
     Left {
         /// The client.

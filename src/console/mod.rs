@@ -81,6 +81,9 @@ pub struct Console {
     exiting: bool,
     /// Counts the changes that may have changed the crash snapshot.
     revision: u64,
+    /// True if the terminal of the child that gets the input hides what is typed. The server tells it
+    /// before each input under `--record-input`.
+    hides_input: bool,
     /// Decoded input. It is kept between calls so as not to be allocated anew.
     scratch: Vec<u8>,
 }
@@ -112,6 +115,7 @@ impl Console {
             recent_restarts: RecentRestarts::default(),
             exiting: false,
             revision: 0,
+            hides_input: false,
             scratch: Vec::new(),
             settings,
             formatter,
@@ -125,7 +129,7 @@ impl Console {
             return;
         }
         let now = self.settings.as_shown(now);
-        if !matches!(event, Event::Output(..) | Event::Input { .. }) {
+        if !matches!(event, Event::Output(..) | Event::Input { .. } | Event::InputHidden(_)) {
             self.revision += 1;
         }
         match event {
@@ -144,6 +148,7 @@ impl Console {
             Event::Joined { id, role, kind } => self.join(id, role, kind),
             Event::Input { id, bytes } => self.client_input(id, bytes, now),
             Event::Window { id, size } => self.window_told(id, size, now.mono),
+            Event::InputHidden(hides) => self.set_input_hidden(hides),
             Event::Left { id, reason } => self.leave(id, reason, now),
             Event::Terminate => self.terminate(now),
             Event::ReopenLog => self.effects.push_back(Effect::ReopenLog),
@@ -219,7 +224,7 @@ impl Console {
         self.supervisor.running().is_some() && self.readiness.is_child_ready()
     }
 
-    /// How many children were started after the first.
+    /// Returns how many children were started after the first.
     pub fn restarts(&self) -> u64 {
         self.supervisor.restarts()
     }

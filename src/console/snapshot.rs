@@ -21,6 +21,7 @@ use super::clients::backpressure::{Backpressure, Progress};
 use super::clients::client::Client;
 use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
+use super::clients::typed::TypedLine;
 use super::clients::window::{ChildWindow, ClientWindow};
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
@@ -102,6 +103,8 @@ struct ClientSnapshot {
     progress: Progress,
     #[cbor(n(10), default)]
     window: ClientWindow,
+    #[cbor(n(11), default)]
+    typed: TypedLine,
 }
 
 impl Snapshot {
@@ -213,6 +216,7 @@ impl Console {
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
             progress: client.progress,
             window: client.window,
+            typed: client.typed.clone(),
         });
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
@@ -279,6 +283,7 @@ impl Console {
             commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
             progress: Progress::default(),
             window: client.window,
+            typed: TypedLine::default(),
         });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
@@ -387,13 +392,23 @@ fn restore_client(
     head: u64,
 ) -> Result<Client, InvalidSnapshot> {
     let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
-    let progress = snapshot.progress;
-    let window = snapshot.window;
+    let (progress, window, typed) = (snapshot.progress, snapshot.window, snapshot.typed);
     if taken > OFFSET_MAX {
         return Err(InvalidSnapshot("a client took more than there is"));
     }
     let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
     // A larger number means the same.
     let replies = replies.min(STAGE_MAX);
-    Ok(Client { role, kind, reader, decoder, replies, taken, backpressure, progress, window })
+    Ok(Client {
+        role,
+        kind,
+        reader,
+        decoder,
+        replies,
+        taken,
+        backpressure,
+        progress,
+        window,
+        typed,
+    })
 }

@@ -133,7 +133,7 @@ impl Console {
             .map(|(&subsystem, trouble)| (subsystem, trouble, self.lost_since_trouble(subsystem)))
     }
 
-    /// How many bytes the log or syslog lacks since it worked last.
+    /// Returns how many bytes the log or syslog lacks since it worked last.
     fn lost_since_trouble(&self, subsystem: Subsystem) -> Option<u64> {
         Some(self.sinks.get(&sink_of(subsystem)?)?.lost_since_settled())
     }

@@ -113,6 +113,7 @@
 
 pub mod api;
 mod event_loop;
+pub mod health;
 mod memory;
 mod os;
 mod records;

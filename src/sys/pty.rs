@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 
 use super::cerr;
 
@@ -41,4 +42,13 @@ pub(crate) fn window(terminal: impl AsFd) -> io::Result<(u16, u16)> {
     // SAFETY: TIOCGWINSZ writes a `winsize`, which lives longer than the call.
     cerr(unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) })?;
     Ok((size.ws_col, size.ws_row))
+}
+
+/// Returns true if a PTY does not show what is typed, and collects it into lines: ECHO off and ICANON
+/// on (termios(3)).
+pub(crate) fn hides_input(master: &impl AsFd) -> bool {
+    tcgetattr(master).is_ok_and(|modes| {
+        modes.local_flags.contains(LocalFlags::ICANON)
+            && !modes.local_flags.contains(LocalFlags::ECHO)
+    })
 }

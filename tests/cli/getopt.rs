@@ -15,6 +15,7 @@ cases![
     errors_are_in_gnus_words,
     error_text_is_not_reencoded,
     help_and_version_win_over_errors_before_them,
+    health_is_asked_for_without_a_server,
     the_first_operand_ends_the_options,
     values_are_taken_as_getopt_takes_them,
     bytes_pass_untouched,
@@ -112,6 +113,32 @@ fn help_and_version_win_over_errors_before_them() {
     assert!(String::from_utf8(exit.stdout).unwrap().starts_with(USAGE));
     assert_eq!(exit.stderr, b"ps: invalid option -- 'Z'\n");
     assert_eq!(exit.code, 0);
+}
+
+fn health_is_asked_for_without_a_server() {
+    let asked = |words: &[&str]| {
+        let argv = std::iter::once(&"procServ").chain(words).map(OsString::from);
+        procserv_ng::cli::health_requested(&argv.collect::<Vec<_>>())
+    };
+    for words in [&["--health", "x"][..], &["--health=x"], &["-q", "--hea", "x", "y"]] {
+        assert_eq!(asked(words), Some("x".into()), "{words:?}");
+    }
+    // It takes no abbreviation of procServ's, and is nobody else's argument.
+    for words in [
+        &["--he", "x"][..],
+        &["--h", "x"],
+        &["-V", "--health", "x"],
+        &["--bad", "--health", "x"],
+        &["2000", "cmd", "--health", "x"],
+        &["-n", "--health", "2000", "cmd"],
+        &["--", "--health", "x"],
+        &["--health"],
+        &[],
+    ] {
+        assert_eq!(asked(words), None, "{words:?}");
+    }
+    let exit = run(&["--health", "x", "2000", "cmd"]).unwrap_err();
+    assert!(exit.code == 1 && exit.stderr.starts_with(b"ps: --health starts no server\n"));
 }
 
 fn the_first_operand_ends_the_options() {

@@ -314,9 +314,9 @@ fn forms(option: &str) -> &'static [&'static str] {
         "listen" => &["tcp://:N", "fd://N"],
         "allow-from" => &["10.0.0.0/N", "N.0.0.0", "::/N"],
         "autorestartcmd" | "chdir" | "child-pidfile" | "compat" | "crlf" | "events" | "exec"
-        | "ignore" | "info-file" | "killcmd" | "logfile" | "logoutcmd" | "logstamp" | "name"
-        | "pidfile" | "ready" | "reloadcmd" | "status-file" | "stop-input" | "syslog" | "term"
-        | "timefmt" | "user" => &[],
+        | "health" | "ignore" | "info-file" | "killcmd" | "logfile" | "logoutcmd" | "logstamp"
+        | "name" | "pidfile" | "ready" | "reloadcmd" | "status-file" | "stop-input" | "syslog"
+        | "term" | "timefmt" | "user" => &[],
         _ => panic!("is there a number in --{option}?"),
     }
 }

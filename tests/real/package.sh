@@ -91,6 +91,7 @@ $doc/copyright
 $doc/docs/README.md
 $doc/docs/api.md
 $doc/docs/benchmarks.md
+$doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
@@ -107,6 +108,7 @@ $doc/docs/troubleshooting.md
 $doc/docs/tutorial.md
 $doc/docs/upgrade.md
 $doc/examples/conserver/conserver.cf
+$doc/examples/container/Containerfile
 $doc/examples/logrotate/procServ
 $doc/examples/polkit/50-procserv.rules
 $doc/examples/prometheus/procserv-dashboard.json
@@ -129,7 +131,7 @@ $doc/examples/systemd/web-overlap@.service
 /usr/share/zsh/vendor-completions/_procServ" ]
 check "dpkg --verify" [ -z "$(in_root dpkg --verify procserv-ng 2>&1)" ]
 check "the examples are those of contrib" eval '
-    for part in systemd conserver logrotate polkit prometheus; do
+    for part in systemd conserver container logrotate polkit prometheus; do
         diff -r "contrib/$part" "$root$doc/examples/$part" || exit 1
     done'
 check "the man page is there" eval \
@@ -222,9 +224,11 @@ check "its files" [ "$(rpm -ql procserv-ng | LC_ALL=C sort)" = "\
 $doc/CHANGELOG.md
 $doc/README.md
 $doc/conserver/conserver.cf
+$doc/container/Containerfile
 $doc/docs/README.md
 $doc/docs/api.md
 $doc/docs/benchmarks.md
+$doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md

@@ -39,7 +39,7 @@ impl Matcher {
     }
 }
 
-/// How many bytes of `text` have matched after one more byte. Before it, not all of them had.
+/// Returns how many bytes of `text` have matched after one more byte. Before it, not all of them had.
 fn advance(text: &[u8], fallback: &[usize], mut matched: usize, byte: u8) -> usize {
     while text.get(matched) != Some(&byte) {
         let Some(&shorter) = matched.checked_sub(1).and_then(|last| fallback.get(last)) else {

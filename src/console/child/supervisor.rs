@@ -185,7 +185,7 @@ impl Supervisor {
         self.starts > 0
     }
 
-    /// How many children were started after the first.
+    /// Returns how many children were started after the first.
     pub fn restarts(&self) -> u64 {
         self.starts.saturating_sub(1)
     }

@@ -48,7 +48,7 @@ const OWED: usize = 64 << 10;
 pub(crate) struct Progress {
     /// How many bytes the client would not have read if it had read nothing since the last look.
     #[cbor(n(0), default)]
-    unread: u64,
+    pub(crate) unread: u64,
     #[n(1)]
     looked_at: Option<Monotonic>,
     /// The last look that found that the client had read.
@@ -146,7 +146,7 @@ impl Console {
         }
     }
 
-    /// Until when the child's output has to wait for clients; `None` if it has not.
+    /// Returns until when the child's output has to wait for clients; `None` if it has not.
     pub fn backpressure_deadline(&self, now: Monotonic) -> Option<Monotonic> {
         let is_full = self.stream.is_full();
         let deadlines = self.clients.values().filter_map(|client| {

@@ -1,6 +1,7 @@
 //! The connected clients: how they come and go, and the bytes that each is sent.
 
 use super::backpressure::{Backpressure, Progress};
+use super::typed::TypedLine;
 use super::window::ClientWindow;
 use crate::console::Console;
 use crate::console::audit::AuditEvent;
@@ -24,6 +25,7 @@ pub(crate) struct Client {
     pub(crate) backpressure: Backpressure,
     pub(crate) window: ClientWindow,
     pub(crate) progress: Progress,
+    pub(crate) typed: TypedLine,
 }
 
 impl Console {
@@ -51,6 +53,7 @@ impl Console {
             backpressure: Backpressure::None,
             window: ClientWindow::default(),
             progress: Progress::default(),
+            typed: TypedLine::default(),
         };
         self.clients.insert(id, client);
         self.audit_events.push_back(AuditEvent::Joined(id));
@@ -73,7 +76,8 @@ impl Console {
     }
 
     pub(crate) fn leave(&mut self, id: ClientId, reason: DisconnectReason, now: Timestamps) {
-        if self.clients.remove(&id).is_some() {
+        if let Some(client) = self.clients.remove(&id) {
+            self.record_rest(id, client.typed);
             self.obey_held_commands(id, now);
             self.follow_another(id, now.mono);
             self.audit_events.push_back(AuditEvent::Left(id, reason));

@@ -18,7 +18,7 @@ pub(crate) struct CommandRate {
     /// When the first of `count` commands came.
     #[cbor(n(0), default)]
     since: Monotonic,
-    /// How many commands were obeyed at once since then.
+    /// The number of commands that were obeyed at once since then.
     #[cbor(n(1), default)]
     count: u32,
     /// The command characters that are held, and how often each was typed.

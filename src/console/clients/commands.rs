@@ -61,13 +61,7 @@ impl Console {
             // The input that starts a child does not go to it.
             self.start_by_hand(now);
         } else if running && self.supervisor.running().is_some() {
-            let ignore = &self.settings.console.ignore;
-            if data.iter().any(|&byte| ignore.contains(byte)) {
-                let kept = data.iter().copied().filter(|&byte| !ignore.contains(byte));
-                self.input.push(id, kept);
-            } else {
-                self.input.push(id, data.iter().copied());
-            }
+            self.type_to_child(id, data);
         }
     }
 

@@ -6,4 +6,5 @@ pub(crate) mod command_rate;
 pub(crate) mod commands;
 pub(crate) mod input_queue;
 pub mod requests;
+pub(crate) mod typed;
 pub(crate) mod window;

@@ -25,7 +25,7 @@ pub enum Request<'a> {
     Quit,
 }
 
-/// What was done.
+/// The answer to a request that was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The kill signal was sent to this child.
@@ -42,7 +42,7 @@ pub enum Answer {
     Quitting,
 }
 
-/// Why nothing was done.
+/// The reason for which a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// No child runs.
@@ -102,11 +102,7 @@ impl Console {
             }
             Request::Input(bytes) => {
                 child.ok_or(Refusal::NoChild)?;
-                let ignore = &self.settings.console.ignore;
-                let kept = || bytes.iter().copied().filter(|&byte| !ignore.contains(byte));
-                let count = kept().count();
-                self.input.push(id, kept());
-                Ok(Answer::Queued(count))
+                Ok(Answer::Queued(self.type_to_child(id, bytes)))
             }
             Request::Quit => {
                 self.record_command(id, Command::Quit, 1);

@@ -8,6 +8,7 @@ use super::child::cleanup::{Cleanup, DaemonSearch};
 use super::child::interleave::Interleaver;
 use super::child::overlap::OldChild;
 use super::child::supervisor::{Leaving, LiveChild};
+use super::clients::typed::Typed;
 use super::clients::window::ExpectedWindow;
 use super::messages::text;
 use super::stream::buffer::ExpectedStream;
@@ -67,6 +68,10 @@ pub struct Oracle {
     /// Of each client that gave commands: since when they are counted, those that were obeyed since
     /// then, and those that came too fast.
     pub typists: BTreeMap<ClientId, (u64, Vec<u8>, Vec<u8>)>,
+    /// What each client has typed.
+    pub typed: BTreeMap<ClientId, Typed>,
+    /// True if the child's terminal hides what is typed.
+    pub hides_input: bool,
     /// The client that left last.
     pub departed: Option<ClientId>,
     pub window: ExpectedWindow,
@@ -105,6 +110,8 @@ impl Oracle {
             old: None,
             interleaver: Interleaver::default(),
             typists: BTreeMap::new(),
+            typed: BTreeMap::new(),
+            hides_input: false,
             departed: None,
             window: ExpectedWindow::default(),
         }

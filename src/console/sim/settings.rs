@@ -86,6 +86,7 @@ pub fn settings(random: &mut Random) -> Settings {
                 WindowPolicy::Follow,
                 WindowPolicy::Fixed(WindowSize { columns: 80, rows: 24 }),
             ]),
+            record_input: random.one_in(2),
         },
     }
 }

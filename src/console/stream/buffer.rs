@@ -237,7 +237,7 @@ impl StreamBuffer {
         most + self.replay_len
     }
 
-    /// How many bytes the ring holds at most unless it is extended.
+    /// Returns how many bytes the ring holds at most unless it is extended.
     pub fn usual_capacity(&self) -> usize {
         self.capacity().min(STREAM_BUFFER_MAX + self.replay_len)
     }
@@ -252,9 +252,10 @@ impl StreamBuffer {
     pub fn extend(&mut self, extended: bool) {
         self.extended = extended;
         let most = self.wanted_capacity();
-        if self.ring.size() > most {
+        if self.ring.size() >= most {
             self.ring.shrink(most, most);
             self.forget_timestamps();
+            self.retry_from = None;
         }
     }
 
@@ -408,13 +409,13 @@ impl StreamBuffer {
         self.ring.size()
     }
 
-    /// How many arrival times there are.
+    /// Returns how many arrival times there are.
     #[cfg(test)]
     pub fn timestamps(&self) -> usize {
         self.timestamps.len()
     }
 
-    /// How many of the held bytes are to be replayed, or still needed by a reader at `offset`.
+    /// Returns how many of the held bytes are to be replayed, or still needed by a reader at `offset`.
     fn retained_len(&self, offset: u64) -> usize {
         let behind = self.head.saturating_sub(offset).min(self.ring.len() as u64) as usize;
         // `replay_point` needs the byte before the replayed ones, which may end a line.

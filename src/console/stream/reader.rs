@@ -199,7 +199,7 @@ impl StreamReader {
         self.staged.extend_from_slice(bytes);
     }
 
-    /// How many staged bytes have not been written.
+    /// Returns how many staged bytes have not been written.
     pub fn staged(&self) -> usize {
         self.staged.len() - self.sent
     }
@@ -347,17 +347,17 @@ impl StreamReader {
         self.begun + self.missing + stream.head() - self.cursor
     }
 
-    /// How many bytes of the stream this reader lacks.
+    /// Returns how many bytes of the stream this reader lacks.
     pub fn lost_total(&self) -> u64 {
         self.told.saturating_add(self.missing)
     }
 
-    /// How many bytes of the stream this reader has been given and does not lack.
+    /// Returns how many bytes of the stream this reader has been given and does not lack.
     pub fn taken_total(&self) -> u64 {
         self.cursor.saturating_sub(self.begin).saturating_sub(self.lost_total())
     }
 
-    /// How many bytes of the stream this reader lacks since [`settle`](Self::settle).
+    /// Returns how many bytes of the stream this reader lacks since [`settle`](Self::settle).
     pub fn lost_since_settled(&self) -> u64 {
         self.lost_total().saturating_sub(self.settled)
     }

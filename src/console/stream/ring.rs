@@ -9,10 +9,10 @@ pub const LAYOUT: u64 = u64::from_le_bytes(*b"pS ring1");
 
 /// Room for the last bytes of a stream, oldest first.
 pub trait Ring: fmt::Debug {
-    /// How many bytes there is room for.
+    /// Returns how many bytes there is room for.
     fn size(&self) -> usize;
 
-    /// How many bytes are held.
+    /// Returns how many bytes are held.
     fn len(&self) -> usize;
 
     /// The bytes that are held, as two slices.

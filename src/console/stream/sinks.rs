@@ -58,7 +58,7 @@ impl Console {
         }
     }
 
-    /// How many bytes of the stream a sink lacks and has not been told of.
+    /// Returns how many bytes of the stream a sink lacks and has not been told of.
     pub fn unwritten(&self, sink: Sink) -> u64 {
         self.sinks.get(&sink).map_or(0, |reader| reader.unwritten(&self.stream))
     }

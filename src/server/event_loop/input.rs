@@ -17,7 +17,7 @@ use crate::server::Server;
 use crate::server::api::ApiSession;
 use crate::server::memory::Source;
 use crate::server::os::fdstore::{self, FdStore};
-use crate::server::os::{Connection, System};
+use crate::server::os::{Connection, Process, System};
 use crate::server::records::{ClientInfo, EventBody};
 use crate::server::writers::sink::SinkWriter;
 use crate::sys;
@@ -142,7 +142,16 @@ impl<S: System> Server<S> {
         }
     }
 
+    /// Under `--record-input`, tells the console whether the child's terminal hides what is typed now.
+    pub(crate) fn look_at_terminal(&mut self, now: Timestamps) {
+        if self.console.records_input() {
+            let hides = self.child.as_ref().is_some_and(|child| child.process().hides_input());
+            self.console.handle(Event::InputHidden(hides), now);
+        }
+    }
+
     pub(crate) fn read_clients(&mut self, now: Timestamps) {
+        self.look_at_terminal(now);
         for (&id, peer) in &mut self.peers {
             let mut session = self.api.get_mut(&id);
             let mut read = 0;

@@ -155,6 +155,9 @@ pub(crate) trait Process: NonblockingIo + AsFd {
     fn set_window(&self, size: WindowSize);
     /// Reaps the child, which has ended, and lets the daemon take its place.
     fn become_daemon(&mut self, daemon: Daemon);
+    /// Returns true if the PTY does not show what is typed, and collects it into lines: ECHO off and
+    /// ICANON on, as getpass(3) sets them.
+    fn hides_input(&self) -> bool;
     /// Closes the PTY, and reaps the child if it has ended.
     fn reap(self);
     /// Reads the next message that the child sends to its service manager, which this server is to

@@ -75,6 +75,10 @@ impl Process for PtyProcess {
         self.pidfd = (!daemon.is_child).then_some(daemon.process);
     }
 
+    fn hides_input(&self) -> bool {
+        pty::hides_input(&self.master)
+    }
+
     fn reap(self) {
         drop(self.master);
         process::reap(self.pid);

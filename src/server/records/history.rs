@@ -145,17 +145,17 @@ impl History {
         &self.ends
     }
 
-    /// How many upgrades in place there were.
+    /// Returns how many upgrades in place there were.
     pub(super) fn upgrades(&self) -> u64 {
         self.upgrades
     }
 
-    /// How many servers in a row before this one came to no orderly end.
+    /// Returns how many servers in a row before this one came to no orderly end.
     pub(super) fn crashes(&self) -> u64 {
         self.crashes
     }
 
-    /// How many bytes of output clients were not sent, as they read too slowly.
+    /// Returns how many bytes of output clients were not sent, as they read too slowly.
     pub(super) fn skipped(&self) -> u64 {
         self.skipped
     }

@@ -6,14 +6,14 @@ use serde::{Serialize, Serializer};
 
 use super::ServerInfo;
 use crate::config::RestartMode;
-use crate::console::audit::Command;
+use crate::console::audit::{Command, TypedContent, TypedText};
 use crate::console::event::{ClientId, DisconnectReason, ExitStatus, Role, Subsystem};
 use crate::server::os::{PeerIdentity, SignalSender};
 use crate::sys::time;
 
 /// The version of the events' format and of the status file's. A field that is added makes no new
 /// version.
-pub(super) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// An event, without its time.
 #[derive(Debug, Serialize)]
@@ -85,6 +85,15 @@ pub(crate) enum EventBody<'a> {
         endpoint: &'a str,
         reason: &'a str,
     },
+    Input {
+        client: ClientJson<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hidden: Option<u64>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        unfinished: bool,
+    },
     Skipped {
         client: ClientJson<'a>,
         bytes: u64,
@@ -92,6 +101,17 @@ pub(crate) enum EventBody<'a> {
     EventsLost {
         count: u64,
     },
+}
+
+impl<'a> EventBody<'a> {
+    /// A client typed something.
+    pub(super) fn input(client: ClientJson<'a>, typed: &TypedText) -> EventBody<'a> {
+        let (text, hidden) = match &typed.content {
+            TypedContent::Shown(bytes) => (Some(typed_text(bytes)), None),
+            TypedContent::Hidden(count) => (None, Some(*count)),
+        };
+        EventBody::Input { client, text, hidden, unfinished: typed.unfinished }
+    }
 }
 
 /// The server, in the events of its start.
@@ -163,6 +183,23 @@ pub(crate) fn command_name(command: Command) -> &'static str {
         Command::Quit => "quit",
         Command::Logout => "logout",
     }
+}
+
+/// Returns what a client typed in caret notation, as `--stop-input` takes it. Bytes that are not UTF-8,
+/// and control characters that are not ASCII, are U+FFFD.
+fn typed_text(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for letter in String::from_utf8_lossy(bytes).chars() {
+        match letter {
+            '\\' | '^' => text.extend(['\\', letter]),
+            letter if letter.is_ascii_control() => {
+                text.extend(['^', char::from(letter as u8 ^ 0x40)]);
+            }
+            letter if letter.is_control() => text.push(char::REPLACEMENT_CHARACTER),
+            letter => text.push(letter),
+        }
+    }
+    text
 }
 
 pub(crate) fn mode_name(mode: RestartMode) -> &'static str {

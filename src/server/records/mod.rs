@@ -21,6 +21,7 @@ use self::feed::Feed;
 pub(super) use self::feed::Published;
 use self::history::History;
 pub(super) use self::history::LeftStatus;
+pub(super) use self::json::VERSION as FORMAT_VERSION;
 pub(super) use self::json::{ClientInfo, EndpointJson, EventBody, mode_name, with_line_end};
 use self::json::{ServerJson, client_json, command_name, disconnect_reason_name, subsystem_name};
 use self::status::StatusFile;
@@ -222,6 +223,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
                 client: client(id),
                 count: Some(times).filter(|&times| times > 1),
             },
+            AuditEvent::Typed(id, typed) => EventBody::input(client(*id), typed),
             &AuditEvent::Skipped(id, bytes) => EventBody::Skipped { client: client(id), bytes },
             &AuditEvent::Started(pid) => EventBody::ChildStart { pid },
             AuditEvent::SpawnFailed(reason) => EventBody::ChildStartFailed { reason },

@@ -182,7 +182,7 @@ pub(super) fn value(
     serde_json::to_value(status(console, server, clients, history, now)).unwrap_or_default()
 }
 
-/// How many bytes log and syslog have been given.
+/// Returns how many bytes log and syslog have been given.
 pub(super) fn written(console: &Console) -> u64 {
     let written = |sink| console.sink_totals(sink).map_or(0, |(written, _)| written);
     written(Sink::Log).saturating_add(written(Sink::Syslog))

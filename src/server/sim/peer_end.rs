@@ -196,6 +196,10 @@ impl Process for PeerEnd {
         None
     }
 
+    fn hides_input(&self) -> bool {
+        false
+    }
+
     fn read_notification(&self) -> Option<bool> {
         let mut world = self.world.borrow_mut();
         let killed = world.killed.is_some();

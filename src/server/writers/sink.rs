@@ -170,7 +170,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         }
     }
 
-    /// Where the thread's file is, once it has finished its jobs, if it was not lent.
+    /// Returns where the thread's file is, once it has finished its jobs, if it was not lent.
     pub(crate) fn passage(&self) -> Option<&Passage> {
         self.passage.as_ref().filter(|_| self.is_quiesced() && !self.opening)
     }
@@ -345,7 +345,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         self.retry.is_some()
     }
 
-    /// Until when a log that is full pauses the child, if the log makes no progress meanwhile.
+    /// Returns until when a log that is full pauses the child, if the log makes no progress meanwhile.
     pub(crate) fn stall_deadline(&self) -> Monotonic {
         self.progress + LOG_STALL_TIMEOUT
     }

@@ -4,6 +4,7 @@ mod day;
 mod events;
 mod history;
 mod hung;
+mod input;
 mod plain;
 mod removed;
 mod rotate;
@@ -31,6 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
         shared::cases(),
         syslog::cases(),
         hung::cases(),
+        input::cases(),
     ];
     all.into_iter().flatten().collect()
 }

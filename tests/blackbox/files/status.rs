@@ -14,6 +14,7 @@ cases![
     how_things_are,
     each_field_is_documented,
     how_things_change,
+    health_is_that_of_the_child,
     a_reader_never_sees_half_of_it,
     it_is_not_replaced_without_pause,
     it_is_removed_at_an_orderly_end,
@@ -90,6 +91,8 @@ fn each_field_is_documented(env: &TestEnv) {
     users.iter_mut().for_each(|user| drop(user.greeting()));
     let status = wait_status(env, &server, "two clients", |status| clients(status) == 2);
     let text = include_str!("../../../docs/status.md");
+    // Behind the next heading is what manage-procs prints.
+    let text = text.split("\n## ").next().unwrap();
     // The names in the first column.
     let rows = || text.lines().filter(|line| line.starts_with('|'));
     let names = rows().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
@@ -113,6 +116,34 @@ fn each_field_is_documented(env: &TestEnv) {
             assert!(told(&row, &key), "{what}: {key}");
         }
     }
+}
+
+/// `--health`: the exit status, and what it says.
+fn health(server: &TestServer) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_procServ"));
+    let output = command.arg("--health").arg(server.path("status")).output().unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+fn health_is_that_of_the_child(env: &TestEnv) {
+    let server = with_status(env).opts(["--ready", "at last"]);
+    let server = server.child(["wait-for", "go", "say", "at last", "cat"]).start();
+    let is = |code: i32, line: &str| {
+        env.wait_for(line, || (health(&server) == (Some(code), format!("{line}\n"))).then_some(()));
+    };
+    is(1, "the child runs and is not ready");
+    fs::write(server.path("go"), "").unwrap();
+    is(0, "the child runs and is ready");
+    let mut user = server.connect();
+    user.greeting();
+    user.send("\x14\x18");
+    is(1, "there is no child until a user starts one");
+    user.send("\x12");
+    is(0, "the child runs and is ready");
+    server.signal(Signal::SIGKILL);
+    server.wait_exit();
+    is(1, "the server does not run");
 }
 
 fn how_things_change(env: &TestEnv) {

@@ -67,6 +67,7 @@ impl Oracle {
     /// A client is gone.
     pub fn client_left(&mut self, id: ClientId, now: Timestamps) {
         self.departed = Some(id);
+        self.record_unfinished(id, 0);
         if self.typists.get(&id).is_some_and(|(_, _, held)| !held.is_empty()) {
             reached("commands were held when their client left");
         }
@@ -223,7 +224,9 @@ impl Oracle {
     pub fn type_to_child(&mut self, id: ClientId, data: &[u8]) -> usize {
         let before = self.input.len();
         let ignore = &self.settings.console.ignore;
-        self.input.extend(data.iter().filter(|&&byte| !ignore.contains(byte)));
+        let kept: Vec<u8> = data.iter().copied().filter(|&byte| !ignore.contains(byte)).collect();
+        self.input.extend(&kept);
+        self.record_typed(id, &kept);
         let count = self.input.len() - before;
         self.input_owners.push_back((id, count));
         count

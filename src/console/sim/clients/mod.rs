@@ -4,4 +4,5 @@ pub mod client;
 mod commands;
 mod requests;
 mod traffic;
+pub mod typed;
 pub mod window;

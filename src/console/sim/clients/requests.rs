@@ -4,7 +4,7 @@ use crate::config::RestartMode::{Off, On, Oneshot};
 use crate::console::audit::{AuditEvent, Command};
 use crate::console::clients::requests::{Answer, Refusal, Request};
 use crate::console::clock::Timestamps;
-use crate::console::event::ClientId;
+use crate::console::event::{ClientId, Event};
 use crate::console::sim::child::cleanup::After;
 use crate::console::sim::oracle::Oracle;
 use crate::console::sim::reached;
@@ -33,6 +33,7 @@ impl Simulation {
         };
         self.trace(|_| format!("{id:?} requests {request:?}"));
         let now = self.now();
+        self.console.handle(Event::InputHidden(self.oracle.hides_input), now);
         let answer = self.console.request(id, request, now);
         assert_eq!(answer, self.oracle.request(id, request, now));
         reached(if answer.is_ok() { "a request was executed" } else { "a request was refused" });

@@ -7,7 +7,7 @@ use crate::console::event::{ClientId, ClientKind, DisconnectReason, Event, Role}
 use crate::console::sim::reached;
 use crate::console::sim::simulation::{Load, Simulation};
 use crate::console::sim::stream::reader::{ReaderCheck, show};
-use crate::limits::{CLIENT_BUDGET, CLIENT_LOOK_INTERVAL, CLIENT_READS, STREAM_BUFFER_MAX};
+use crate::limits::{CLIENT_BUDGET, CLIENT_READS, STREAM_BUFFER_MAX};
 use crate::telnet;
 
 /// How many bytes the kernel takes for a client.
@@ -111,6 +111,10 @@ impl Simulation {
     }
 
     pub fn client_sends_bytes(&mut self, index: usize, most: usize) {
+        // The server tells it before each input.
+        let hides = self.oracle.hides_input != self.random.one_in(8);
+        self.handle(Event::InputHidden(hides));
+        self.oracle.hides_input = hides;
         let client = &mut self.clients[index];
         let id = client.id;
         if client.leaving || !self.console.accepts_input(id) || client.unread() == 0 {
@@ -158,24 +162,24 @@ impl Simulation {
 
     /// The console looks which clients read.
     pub fn update_backpressure(&mut self) {
-        for client in &mut self.clients {
-            if std::mem::take(&mut client.has_read) {
-                client.read_at = Some(self.mono);
-            }
-        }
         let kernel = |id| self.clients.iter().find(|client| client.id == id).unwrap().kernel;
         self.console.update_backpressure(Monotonic(self.mono), kernel);
+        for client in self.clients.iter_mut().filter(|client| client.has_read) {
+            // The console does not always look at a client that does not lag.
+            let known = self.console.clients.get(&client.id);
+            if known.is_some_and(|known| known.progress.unread == client.kernel as u64) {
+                (client.has_read, client.read_at) = (false, Some(self.mono));
+            }
+        }
         let is_extended = self.console.stream.is_extended();
         self.oracle.stream.extend(is_extended);
         let head = self.oracle.stream.head();
-        // What a client that does not lag has read is seen a little later.
-        let slack = CLIENT_LOOK_INTERVAL.as_nanos() as u64;
-        let reads = |client: &Client, slack| {
-            let until = |at: u64| at + CLIENT_READS.as_nanos() as u64 + slack;
+        let reads = |client: &Client| {
+            let until = |at: u64| at + CLIENT_READS.as_nanos() as u64;
             client.read_at.is_some_and(|at| self.mono < until(at))
         };
         let needs = |client: &Client| head - client.check.offset > STREAM_BUFFER_MAX / 2;
-        let reader = self.clients.iter().find(|client| needs(client) && reads(client, slack));
+        let reader = self.clients.iter().find(|client| needs(client) && reads(client));
         assert!(!is_extended || reader.is_some(), "the stream is extended for nobody");
         let passed = |client: &Client| {
             let known = self.console.clients.get(&client.id);
@@ -186,7 +190,7 @@ impl Simulation {
         let passed: Vec<bool> = self.clients.iter().map(passed).collect();
         for (client, passed) in self.clients.iter().zip(&passed) {
             let is_new = *passed && !client.passed;
-            assert!(!(is_new && self.waits && reads(client, 0)), "{client:?} has been passed");
+            assert!(!(is_new && self.waits && reads(client)), "{client:?} has been passed");
         }
         if self.clients.iter().any(|client| client.trickles && needs(client) && is_extended) {
             reached("the stream grew for a client that reads");

@@ -48,6 +48,15 @@ pub(crate) fn sentence(event: &Value) -> String {
         "child_ready" => format!("child ready{}", pid()),
         "terminal_closed" => format!("child closed its terminal, and was killed for that{}", pid()),
         "child_exit" => format!("child {}{}", end(event), pid()),
+        "input" => {
+            let what = match event.get("hidden") {
+                Some(count) => format!("({count} hidden)"),
+                None => text("text"),
+            };
+            let unfinished = event.get("unfinished") == Some(&Value::Bool(true));
+            let unfinished = if unfinished { ", no Enter" } else { "" };
+            format!("input by {}{}{unfinished}: {what}", client(event), at(event))
+        }
         "skipped" => format!("{} missed {} bytes", client(event), text("bytes")),
         "trouble" => format!("{} fails: {}", thing(&text("with")), text("reason")),
         "recovery" => format!("{} works again", thing(&text("with"))),
@@ -161,6 +170,14 @@ mod tests {
             (
                 r#"{"event":"signal","signal":"SIGTERM","sender":{"pid":5,"uid":4000000077}}"#,
                 "server got SIGTERM from uid 4000000077, PID 5",
+            ),
+            (
+                r#"{"event":"input","text":"dbl^[[A","client":{"uid":0,"endpoint":"unix:/a"}}"#,
+                "input by root (uid 0) at unix:/a: dbl^[[A",
+            ),
+            (
+                r#"{"event":"input","hidden":8,"unfinished":true,"client":{"address":"10.0.0.7:4"}}"#,
+                "input by 10.0.0.7:4, no Enter: (8 hidden)",
             ),
             (r#"{"event":"signal","signal":"SIGHUP"}"#, "server got SIGHUP"),
             (r#"{"event":"child_exit","pid":9,"code":3}"#, "child exited with status 3 (PID 9)"),

@@ -116,6 +116,8 @@ fn a_child_that_is_typed_to_has_time_to_end(_: &TestEnv) {
 fn events_may_be_off(_: &TestEnv) {
     assert_eq!(directive(&system_unit("events = no\n", &[]).unwrap(), "LogsDirectory"), None);
     assert!(system_unit("events = never\n", &[]).unwrap_err().contains("events: \"never\""));
+    let wrong = system_unit("events = no\nrecord_input = yes\n", &[]).unwrap_err();
+    assert!(wrong.contains("record_input: needs events = yes"), "{wrong}");
 }
 
 fn add_enable_and_the_generator_write_the_same(_: &TestEnv) {

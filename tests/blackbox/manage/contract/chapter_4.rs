@@ -11,6 +11,7 @@ cases![
     the_terminal_is_as_the_section_says,
     a_child_may_survive_its_server,
     a_child_may_be_typed_to_at_the_end,
+    what_is_typed_may_be_recorded,
     its_directory_is_chdir,
     the_child_knows_its_name,
     options_stand_before_or_behind_the_name,
@@ -119,6 +120,12 @@ fn a_child_may_be_typed_to_at_the_end(_: &TestEnv) {
     let words = argv(&fleet, "a");
     let at = words.iter().position(|word| word == "--stop-input").expect("the option");
     assert_eq!(words[at + 1], "% ^Uexit\\r");
+}
+
+fn what_is_typed_may_be_recorded(_: &TestEnv) {
+    let option = "--record-input".to_owned();
+    assert!(argv(&fleet("record_input = yes\n"), "a").contains(&option));
+    assert!(!argv(&fleet("record_input = no\n"), "a").contains(&option));
 }
 
 fn its_directory_is_chdir(_: &TestEnv) {
