@@ -83,7 +83,7 @@ struct Run {
     upgrades: usize,
     /// How many times it was killed.
     kills: usize,
-    /// True if no client negotiates, so that nothing comes between bytes that come twice.
+    /// True if no client negotiates, so that no answer comes between bytes that come twice.
     without_requests: bool,
 }
 
@@ -222,12 +222,16 @@ impl Run {
             }
             (4 | 5, Some(id), _) if self.viewers.contains(&id) && !world.pipe(id).ended => {
                 // Nothing of this may have an effect.
-                let text = [&b"watched\r\x18\x14\x12"[..], WINDOW][world.random.below(2)];
+                let texts = [&b"watched\r\x18\x14\x12"[..], WINDOW];
+                let text = texts[world.random.below(if self.without_requests { 1 } else { 2 })];
                 world.send(id, text, false);
                 world.print(&format!("viewer {id} sends {text:?}"));
             }
             (4 | 5, Some(id), _)
-                if world.random.one_in(4) && !world.pipe(id).raw && !world.pipe(id).ended =>
+                if !self.without_requests
+                    && world.random.one_in(4)
+                    && !world.pipe(id).raw
+                    && !world.pipe(id).ended =>
             {
                 let window = windows::told(&mut world.random);
                 world.send(id, &window, false);
