@@ -100,6 +100,8 @@ $doc/docs/migrating.md
 $doc/docs/monitoring.md
 $doc/docs/pictures/console.svg
 $doc/docs/pictures/status.svg
+$doc/docs/pictures/top.svg
+$doc/docs/pictures/why.svg
 $doc/docs/procserv.md
 $doc/docs/security.md
 $doc/docs/socketmaster.md
@@ -237,6 +239,8 @@ $doc/docs/migrating.md
 $doc/docs/monitoring.md
 $doc/docs/pictures/console.svg
 $doc/docs/pictures/status.svg
+$doc/docs/pictures/top.svg
+$doc/docs/pictures/why.svg
 $doc/docs/procserv.md
 $doc/docs/security.md
 $doc/docs/socketmaster.md

@@ -125,6 +125,13 @@ fn examples() -> Vec<Value> {
         EventBody::ChildExit { pid: 1, end: ExitJson::Code(1) },
         EventBody::ChildExit { pid: 1, end: ExitJson::Signal(1) },
         EventBody::ChildExit { pid: 1, end: ExitJson::Status("unknown") },
+        EventBody::Input {
+            client: client(1),
+            text: Some("a".to_owned()),
+            hidden: None,
+            unfinished: true,
+        },
+        EventBody::Input { client: client(2), text: None, hidden: Some(7), unfinished: false },
         EventBody::Trouble { with: "log", reason },
         EventBody::Recovery { with: "log" },
         EventBody::AcceptFailed { endpoint: "unix:a", reason },
@@ -189,7 +196,7 @@ fn every_event_and_field_is_documented_and_no_other() {
         written.extend(common.into_iter().chain([kind]));
         written.extend(event.get("client").into_iter().flat_map(keys));
     }
-    assert!(written.into_iter().eq(documented.into_keys()));
+    assert_eq!(written, documented.into_keys().collect());
 }
 
 /// Output alone has the file written, though not at once, and no more than that.

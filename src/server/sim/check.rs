@@ -41,7 +41,7 @@ impl Run {
         }
         for (id, pipe) in &world.pipes {
             if pipe.token.is_some() && !pipe.closed {
-                let stays = pipe.raw && !pipe.hung_up;
+                let stays = pipe.half_closes && !pipe.hung_up;
                 let heard = pipe.inbound.is_empty() && (stays || !pipe.ended);
                 assert!(heard, "{id} is not heard any more");
             }

@@ -207,6 +207,7 @@ impl Run {
                 let id = world.add(room);
                 let role = if world.random.one_in(4) { Role::Viewer } else { Role::User };
                 world.pipe(id).raw = world.random.one_in(3);
+                world.pipe(id).half_closes = world.pipe(id).raw || role == Role::Viewer;
                 world.connect(id, role);
                 if role == Role::Viewer {
                     self.viewers.insert(id);
@@ -255,21 +256,21 @@ impl Run {
                 world.print(&format!("client {id} sends {text:?}"));
             }
             (6, Some(id), _) if world.random.one_in(3) => {
-                let (raw, half_closes) = (world.pipe(id).raw, world.random.one_in(2));
+                let (may_stay, half_closes) = (world.pipe(id).half_closes, world.random.one_in(2));
                 if half_closes {
                     world.send(id, b"", true);
-                    self.half_closed += usize::from(raw && !world.pipe(id).closed);
+                    self.half_closed += usize::from(may_stay && !world.pipe(id).closed);
                     world.print(&format!("client {id} ends its input"));
                 } else {
                     let reset = world.random.one_in(2);
                     // A TCP client that has half-closed before is found by the next write only.
-                    let unseen = raw && reset && world.pipe(id).ended;
+                    let unseen = may_stay && reset && world.pipe(id).ended;
                     world.pipe(id).broken = reset;
                     world.pipe(id).hung_up = !unseen;
                     world.send(id, b"", !unseen);
                     world.print(&format!("client {id} goes, reset {reset}"));
                 }
-                if !(raw && half_closes) {
+                if !(may_stay && half_closes) {
                     self.clients.remove(&id);
                 }
             }

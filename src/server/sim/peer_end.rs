@@ -62,7 +62,7 @@ impl NonblockingIo for PeerEnd {
         let short = world.fails();
         let reset = world.pipe(self.id).broken && world.random.one_in(2);
         // A connection that the other side has half-closed still gives its end of file.
-        let reset = reset && (!world.pipe(self.id).raw || world.pipe(self.id).hung_up);
+        let reset = reset && (!world.pipe(self.id).half_closes || world.pipe(self.id).hung_up);
         let pipe = world.pipe(self.id);
         if pipe.inbound.is_empty() {
             return match pipe.ended {

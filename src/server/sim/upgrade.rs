@@ -97,7 +97,7 @@ impl World {
     fn begin_shortage(&mut self, faults: usize) {
         self.persists = true;
         if faults > 0 && self.random.one_in(2) {
-            self.shortages = self.random.below(6);
+            self.shortages = 1 + self.random.below(8);
             let threads = self.random.below(8_000) as u64;
             self.threads_start = self.now + threads * 1_000_000;
             self.print(&format!("{} refusals, no threads for {threads} ms", self.shortages));

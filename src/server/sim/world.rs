@@ -36,8 +36,10 @@ pub(super) struct Pipe {
     pub(super) inbound: VecDeque<u8>,
     /// True if the other side has ended: the server reads an end, or an error.
     pub(super) ended: bool,
-    /// True if the client is one without telnet, which may end its input and go on receiving.
+    /// True if the client is one without telnet.
     pub(super) raw: bool,
+    /// True if the client may end its input and go on receiving.
+    pub(super) half_closes: bool,
     /// True if the server's kernel knows that the other side receives nothing any more.
     pub(super) hung_up: bool,
     /// True if writing fails.
@@ -224,6 +226,7 @@ impl World {
             inbound: VecDeque::new(),
             ended: false,
             raw: false,
+            half_closes: false,
             hung_up: false,
             broken: false,
             outbound: Vec::new(),

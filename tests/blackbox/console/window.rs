@@ -327,21 +327,24 @@ fn ten_sizes_a_second_and_the_last_one(env: &TestEnv) {
 }
 
 fn a_fixed_size_is_for_all_children(env: &TestEnv) {
-    let setup = env.server().opts(["--window", "132x43", "--holdoff", "0"]);
+    let setup = env.server().opts(["--window", "132x43", "--holdoff", "0", "--wait"]);
     let server = setup.child(["show-window"]).start();
     let mut user = server.connect();
     user.greeting();
+    // A child that was there already would have said so before.
+    user.send("\x18");
     user.until("window 132x43\r\n");
     user.send("\x18");
     user.until("@@@ @@@ @@@ @@@ @@@\r\nwindow 132x43\r\n");
 }
 
 fn without_the_option_there_is_none(env: &TestEnv) {
-    let server = env.server().child(["show-window"]).start();
+    let server = env.server().opts(["--wait"]).child(["show-window"]).start();
     let mut user = server.connect();
     user.greeting();
-    user.send([AGREES, &*size(80, 24), b"a"].concat());
+    user.send("\x18");
     user.until("window 0x0\r\n");
+    user.send([AGREES, &*size(80, 24), b"a"].concat());
     is_read(&mut user);
     assert_eq!(current(&server, &mut user), "0x0");
 }
