@@ -2,6 +2,7 @@
 
 mod damage;
 mod ends;
+mod kills;
 mod manager;
 mod store;
 mod survival;
@@ -10,10 +11,17 @@ mod unit;
 use crate::support::{Case, Client};
 
 pub(super) fn cases() -> Vec<Case> {
-    [survival::cases(), ends::cases(), unit::cases(), damage::cases(), manager::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        survival::cases(),
+        ends::cases(),
+        unit::cases(),
+        damage::cases(),
+        manager::cases(),
+        kills::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What everybody is told.
