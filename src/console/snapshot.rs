@@ -253,7 +253,9 @@ impl Console {
             Some(place) => (Some(place.reader), place.end),
             None => (None, None),
         };
-        let snapshot = self.snapshot_beside_ring();
+        let mut snapshot = self.snapshot_beside_ring();
+        // No change says what was typed of a line: at the next one it may have been recorded.
+        snapshot.clients.iter_mut().for_each(|client| client.typed = TypedLine::default());
         Snapshot {
             stream: snapshot.stream.or_without_bytes(),
             log,
