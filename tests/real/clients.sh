@@ -30,7 +30,8 @@ check "nc -U, ^Q" on_terminal cooked no '\x16\x11\x04' nc.openbsd -U console
 check "nc on TCP, ^Q and ^D" on_terminal cooked no '\x16\x11\x04 {\^Q} \x04' nc.openbsd 127.0.0.1 2000
 check "ncat -U, ^D" on_terminal cooked no '\x04' ncat -U console
 check "ncat -t, ^D" on_terminal cooked no '\x04' ncat -t 127.0.0.1 2000
-check "plink -telnet, ^Q" on_terminal raw yes '\x11' plink -telnet -P 2000 127.0.0.1
+# It sets up the terminal when the server has answered its DO SGA, which may be after the greeting.
+check "plink -telnet, ^Q" on_terminal late yes '\x11' plink -telnet -P 2000 127.0.0.1
 check "plink -raw, ^Q and ^D" \
     on_terminal cooked no '\x16\x11\x04 {\^Q} \x04' plink -raw -P 2000 127.0.0.1
 

@@ -119,6 +119,18 @@ check "a drop-in" run "Permissions: who may use a console 1"
 check "the IOC runs" within 10 are running1 ioc1
 check "keeps others out" not may nobody nogroup
 check "and lets its group in" may nobody ioc
+in_systemd rm /etc/systemd/system/procserv-.service.d/console.conf
+in_systemd systemctl daemon-reload
+check "a group that controls" run "Permissions: who may use a console 2"
+check "the IOC runs" within 10 are running1 ioc1
+as_member() { in_systemd setpriv --reuid nobody --regid "$1" --clear-groups manage-procs --system "${@:2}"; }
+check "whoever is no member may watch" dialogue \
+    '"you may watch" "typed by others\r" "Welcome to procServ" \x1d "keeps running"' nsenter -t "$init" \
+    --mount --pid --cgroup --root --wd setpriv --reuid nobody --regid nogroup --clear-groups manage-procs --system attach ioc1
+check "and may not send" eval '! as_member nogroup send ioc1 "sent by others" 2>>"$scratch/all.out"'
+check "its group may" as_member ioc send ioc1 "sent by the group"
+check "which arrives" within 10 in_log 'sent by the group'
+check "alone" not in_log 'by others'
 
 ### Limits, restart, dependencies: change the unit
 check "another drop-in" run "Limits, restart, dependencies: change the unit 1"

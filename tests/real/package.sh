@@ -151,7 +151,7 @@ in_root /usr/lib/systemd/system-generators/systemd-procserv-generator-system /ru
 check "the generator makes a unit" grep -qx 'ExecStart=/usr/bin/procServ-launcher --system demo' \
     "$root/run/units/procserv-demo.service"
 in_root /usr/bin/procServ-launcher --system demo </dev/null >"$scratch/launcher.out" 2>&1 &
-launched() { in_root manage-procs --system status demo | grep -q '^demo *running '; }
+launched() { in_root manage-procs --system status --wide demo | grep -q '^demo *running '; }
 check "the launcher starts the server" within 10 launched
 pid=$(sed -n 's/^pid://p' "$root/run/procserv-demo/info")
 kill "$pid"

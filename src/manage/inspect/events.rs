@@ -62,7 +62,11 @@ pub(crate) fn between(
     let tails = bounded::each(instances.to_vec(), move |instance| {
         let file = file(&looked, &instance)?;
         let is_older = |bytes: &[u8]| first_time(bytes).is_some_and(|millis| millis < since);
-        let tail = rotated::tail(&file, max, is_older);
+        let tail = rotated::tail(&file, max, is_older).map(|Tail { bytes, is_cut, position }| {
+            let found = parse(&instance.name, &bytes);
+            let found = found.filter(|event| (since..=until).contains(&event.millis));
+            (found.collect::<Vec<_>>(), is_cut, position)
+        });
         Some((file, tail))
     });
     let mut events = Vec::new();
@@ -71,9 +75,8 @@ pub(crate) fn between(
         let look = match look {
             None => Look::NoAnswer,
             Some(None) => Look::Off,
-            Some(Some((file, Ok(Tail { bytes, is_cut, position })))) => {
-                let found = parse(&instance.name, &bytes);
-                events.extend(found.filter(|event| (since..=until).contains(&event.millis)));
+            Some(Some((file, Ok((found, is_cut, position))))) => {
+                events.extend(found);
                 Look::Read { file, position, is_cut }
             }
             Some(Some((file, Err(error)))) if error.kind() == io::ErrorKind::NotFound => {

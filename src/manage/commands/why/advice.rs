@@ -36,7 +36,12 @@ pub(super) fn advice(registry: &Registry, report: &Report) -> Advice {
     let command = |verb: &str| suggested_command(registry, verb, &one.name);
     if let Some(obstacle) = report.obstacles.first() {
         let (problem, remedy) = (&obstacle.problem, &obstacle.advice);
-        return say(format!("{problem}: {remedy}; then {} starts it", command("restart")));
+        let restart = command("restart");
+        return say(if remedy.contains(&restart) {
+            format!("{problem}: {remedy}")
+        } else {
+            format!("{problem}: {remedy}; then {restart} starts it")
+        });
     }
     match one.state {
         State::Broken => run(command("edit"), "corrects its section"),
