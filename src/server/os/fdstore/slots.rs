@@ -78,7 +78,7 @@ pub(crate) fn saved_state(memory: &OwnedFd) -> Option<State> {
     } else if state.console.landed().is_some() {
         let at = start(sequence) as usize + journal::first(HEAD + bytes.len());
         match journal::read(&memory, at as u64) {
-            Some(changes) => state.console.apply(changes),
+            Some(records) => state.apply(records),
             None => state.console.forget_stream(),
         }
     }
@@ -107,7 +107,8 @@ fn head(memory: &File, slot: u64) -> Option<(u64, u64)> {
 fn read(memory: &File, slot: u64) -> Option<(u64, Vec<u8>)> {
     let (sequence, len) = head(memory, slot)?;
     let len = usize::try_from(len).ok()?;
-    if len > FDSTORE_SLOT_SIZE - HEAD {
+    // A number of the other slot is damaged: the journal is not where it says.
+    if len > FDSTORE_SLOT_SIZE - HEAD || sequence & 1 != slot {
         return None;
     }
     let mut bytes = vec![0; len];
