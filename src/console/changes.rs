@@ -1,13 +1,15 @@
 //! What has changed in a console since its snapshot: the parts that change with every read and every
 //! write, so that a server which writes down each of them need not write down the whole console.
 //!
-//! All that is not here changes [`Console::revision`], and wants a new snapshot.
+//! All that is not here changes [`Console::unrecorded_revision`], and wants a new snapshot.
 
 use minicbor::{Decode, Encode};
 
 use super::Console;
 use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
+use super::clients::snapshot::ClientSnapshot;
+use super::clients::typed::TypedLine;
 use super::event::{ChildProcess, ClientId, Sink};
 use super::stream::buffer::StreamEnd;
 use super::stream::reader::ReaderSnapshot;
@@ -50,6 +52,13 @@ pub enum Change {
     /// Where syslog goes on.
     #[n(10)]
     Syslog(#[n(0)] ReaderSnapshot),
+    /// A client has come, or has changed in more than its place; and how others know it, if they were
+    /// told of it.
+    #[n(11)]
+    Client(#[n(0)] Box<ClientSnapshot>, #[n(1)] Option<String>),
+    /// A client has left.
+    #[n(12)]
+    Left(#[n(0)] ClientId),
 }
 
 /// A place in the log: what the file has, and how the log goes on behind that.
@@ -128,6 +137,15 @@ impl Console {
         }
         *recorded = Recorded { children: recorded.children, ..now };
         changes
+    }
+
+    /// All that there is to know of a client.
+    pub fn client(&self, id: ClientId) -> Option<Change> {
+        let client = self.clients.get(&id)?;
+        // No change says what was typed of a line: at the next one it may have been recorded.
+        let typed = TypedLine::default();
+        let snapshot = ClientSnapshot { typed, ..self.client_snapshot(id, client) };
+        Some(Change::Client(Box::new(snapshot), self.announced.get(&id).cloned()))
     }
 
     /// How far a client has been sent the stream.

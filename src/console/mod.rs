@@ -81,6 +81,8 @@ pub struct Console {
     exiting: bool,
     /// Counts the changes that may have changed the crash snapshot.
     revision: u64,
+    /// How many of these are of one client only: whoever writes changes down writes down that client.
+    client_revision: u64,
     /// True if the terminal of the child that gets the input hides what is typed. The server tells it
     /// before each input under `--record-input`.
     hides_input: bool,
@@ -115,6 +117,7 @@ impl Console {
             recent_restarts: RecentRestarts::default(),
             exiting: false,
             revision: 0,
+            client_revision: 0,
             hides_input: false,
             scratch: Vec::new(),
             settings,
@@ -131,6 +134,9 @@ impl Console {
         let now = self.settings.as_shown(now);
         if !matches!(event, Event::Output(..) | Event::Input { .. } | Event::InputHidden(_)) {
             self.revision += 1;
+        }
+        if matches!(event, Event::Introduced { .. } | Event::Joined { .. } | Event::Left { .. }) {
+            self.client_revision += 1;
         }
         match event {
             Event::Output(slot, bytes) => self.child_output(slot, bytes, now),

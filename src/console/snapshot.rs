@@ -105,8 +105,11 @@ impl Snapshot {
     /// Makes the changes, in their order. Those of clients that the snapshot does not have are left out.
     pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
         let mut writing = 0;
-        let mut clients: BTreeMap<ClientId, &mut ClientSnapshot> =
-            self.clients.iter_mut().map(|client| (client.id, client)).collect();
+        let clients = std::mem::take(&mut self.clients).into_iter();
+        let mut clients: BTreeMap<ClientId, ClientSnapshot> =
+            clients.map(|client| (client.id, client)).collect();
+        let mut announced: BTreeMap<ClientId, String> =
+            std::mem::take(&mut self.announced).into_iter().collect();
         for change in changes {
             match change {
                 Change::Stream(end) => self.stream.go_on(end),
@@ -132,9 +135,19 @@ impl Snapshot {
                 Change::Overlap(overlap) => self.overlap = overlap,
                 Change::Landed(count) => self.landed = Some(count),
                 Change::Syslog(reader) => self.syslog = Some(reader),
+                Change::Client(client, name) => {
+                    announced.extend(name.map(|name| (client.id, name)));
+                    clients.insert(client.id, *client);
+                }
+                Change::Left(id) => {
+                    clients.remove(&id);
+                    announced.remove(&id);
+                }
                 Change::Log(place) => (self.log, self.log_end) = (Some(place.reader), place.end),
             }
         }
+        self.clients = clients.into_values().collect();
+        self.announced = announced.into_iter().collect();
         // What may have reached the child must not reach it twice.
         self.input.consume(writing);
     }
@@ -156,6 +169,16 @@ impl Snapshot {
         self.input = InputSnapshot::default();
         (self.landed, self.log_end) = (None, None);
         self.overlap = self.overlap.crash_snapshot();
+    }
+
+    /// The clients without their places in the stream, and how others know them.
+    #[cfg(test)]
+    pub(crate) fn outlines(&self) -> (Vec<ClientSnapshot>, &[(ClientId, String)]) {
+        let outline = |client| ClientSnapshot {
+            commands: CommandRate::default(),
+            ..ClientSnapshot::without_stream(client)
+        };
+        (self.clients.iter().cloned().map(outline).collect(), &self.announced)
     }
 
     /// The connected clients.
@@ -253,6 +276,17 @@ impl Console {
     /// A number that changes whenever the [`crash_snapshot`](Self::crash_snapshot) may have changed.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The same for [`snapshot_for_changes`](Self::snapshot_for_changes): what [`Change`]s say of one
+    /// client does not change this number.
+    pub fn unrecorded_revision(&self) -> u64 {
+        self.revision - self.client_revision
+    }
+
+    /// How many changes there were that [`client`](Self::client) or the end of that client tells of.
+    pub fn client_revision(&self) -> u64 {
+        self.client_revision
     }
 
     /// A console that goes on from a snapshot. Sinks of the snapshot that the settings do not have are

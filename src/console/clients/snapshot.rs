@@ -18,7 +18,7 @@ use crate::telnet;
 /// A client, from [`Console::client_snapshots`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub(crate) struct ClientSnapshot {
+pub struct ClientSnapshot {
     #[n(0)]
     pub(crate) id: ClientId,
     #[n(1)]
@@ -96,7 +96,7 @@ impl Console {
         self.clients.iter().map(|(&id, client)| self.client_snapshot(id, client))
     }
 
-    fn client_snapshot(&self, id: ClientId, client: &Client) -> ClientSnapshot {
+    pub(crate) fn client_snapshot(&self, id: ClientId, client: &Client) -> ClientSnapshot {
         ClientSnapshot {
             id,
             role: client.role,

@@ -174,10 +174,15 @@ impl<S: System> Server<S> {
                     (Some(0), None) => peer.input_ended(self.console.outlives_its_input(id)),
                     (Some(count), None) => {
                         let bytes = filled(space, count);
+                        let revision = self.console.client_revision();
                         self.console.handle(Event::Input { id, bytes }, now);
                         if let Some(live) = live {
+                            let has_changed = self.console.client_revision() != revision;
                             let mut changes = self.console.changes(&mut live.recorded);
-                            changes.extend(self.console.place(id));
+                            changes.extend(match has_changed {
+                                true => self.console.client(id),
+                                false => self.console.place(id),
+                            });
                             live.landed(count, changes);
                         }
                         read += count;
@@ -265,6 +270,7 @@ impl<S: System> Server<S> {
                 let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer::new(source));
                 self.console.handle(Event::Joined { id, role, kind }, now);
+                self.note_joined(id);
                 if let Some(size) = window {
                     self.console.handle(Event::Window { id, size }, now);
                 }

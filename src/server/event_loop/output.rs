@@ -5,11 +5,12 @@ use crate::console::Console;
 use crate::console::changes::Change;
 use crate::console::clock::Timestamps;
 use crate::console::event::{ClientId, Event, Sink, Subsystem};
-use crate::handover::state::State;
+use crate::handover::changes::Record;
+use crate::handover::state::{ConnectionState, Descriptor, State};
 use crate::limits::WRITES_PER_TURN;
 use crate::server::Server;
 use crate::server::os::fdstore::{self, FdStore};
-use crate::server::os::{Notify, System};
+use crate::server::os::{Connection, Notify, System};
 use crate::server::records::Records;
 use crate::server::writers::sink::{SinkEvent, SinkWriter};
 use crate::sys;
@@ -157,6 +158,7 @@ impl<S: System> Server<S> {
                 return true;
             };
             console.handle(Event::Left { id, reason }, now);
+            note(store, console, Some(Change::Left(id)));
             if api.remove(&id).is_none()
                 && let Some(store) = store
             {
@@ -170,7 +172,11 @@ impl<S: System> Server<S> {
     /// Under `--fdstore`, saves the state that a server would go on with after a crash.
     pub(crate) fn save(&mut self, now: Timestamps) {
         let records = self.records.as_ref().map_or(0, Records::revision);
-        let revision = self.console.revision() + records;
+        let console = match self.store.as_ref().is_some_and(FdStore::has_stream) {
+            true => self.console.unrecorded_revision(),
+            false => self.console.revision(),
+        };
+        let revision = console + records;
         if !self.store.as_ref().is_some_and(|store| store.is_save_due(revision, now.mono)) {
             note(&mut self.store, &mut self.console, None);
             return;
@@ -199,6 +205,29 @@ impl<S: System> Server<S> {
             let reason = sys::reason(&error);
             self.system.log_stderr(format!("a crash would not be survived: {reason}").as_bytes());
         }
+    }
+}
+
+impl<S: System> Server<S> {
+    /// Under `--fdstore`, notes a client that has come, and what has changed in the stream before that.
+    pub(crate) fn note_joined(&mut self, id: ClientId) {
+        let Server { store, console, peers, records, .. } = self;
+        let (Some(live), Some(peer)) = (store.as_mut().and_then(FdStore::live), peers.get(&id))
+        else {
+            return;
+        };
+        let stream = peer.source.stream();
+        let Ok(descriptor) = Descriptor::of(stream) else {
+            return live.journal.interrupt();
+        };
+        let mut changes = console.changes(&mut live.recorded);
+        changes.extend(console.client(id));
+        let client = records.as_ref().and_then(|records| records.client_state(id));
+        live.journal.append_record(Record {
+            console: &changes,
+            connections: &[ConnectionState { id: id.0, stream: descriptor, kind: stream.kind() }],
+            clients: client.as_slice(),
+        });
     }
 }
 

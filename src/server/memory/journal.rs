@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::console::changes::Change;
+use crate::handover::changes::{OwnedRecord, Record};
 use crate::handover::format;
 use crate::server::memory::step;
 use crate::sys::shared_memory::{SharedMemory, UNIT};
@@ -55,21 +56,25 @@ impl Journal {
         self.has_gap || self.at > self.long
     }
 
-    /// Writes the changes down, all of them or none. Without room for them the journal has a gap.
-    pub(crate) fn append(&mut self, changes: &[Change]) {
-        if self.has_gap || changes.is_empty() {
+    /// Writes changes of the console down, all of them or none.
+    pub(crate) fn append(&mut self, console: &[Change]) {
+        if !console.is_empty() {
+            self.append_record(Record { console, ..Record::default() });
+        }
+    }
+
+    /// Writes changes down. Without room for them the journal has a gap.
+    pub(crate) fn append_record(&mut self, record: Record<'_>) {
+        if self.has_gap {
             return;
         }
         // Writing to memory does not fail.
-        let mut record = minicbor::to_vec(changes).unwrap_or_default();
+        let mut record = minicbor::to_vec(record).unwrap_or_default();
         let (len, digest) = (record.len(), format::digest(&record));
         record.resize(len.next_multiple_of(8) + 8, 0);
         let (begin, end) = (self.at + 8, self.at + 8 + record.len());
         if self.reserve(end).is_err() {
-            self.has_gap = true;
-            step();
-            self.memory.publish(self.at, GAP);
-            return;
+            return self.interrupt();
         }
         step();
         if let Some(place) = self.memory.bytes_mut().get_mut(begin..end) {
@@ -78,6 +83,14 @@ impl Journal {
         step();
         self.memory.publish(self.at, len as u64 | u64::from(digest) << 32);
         self.at = end - 8;
+    }
+
+    /// Takes note of a change that cannot be written down: another snapshot is due.
+    pub(crate) fn interrupt(&mut self) {
+        if !std::mem::replace(&mut self.has_gap, true) {
+            step();
+            self.memory.publish(self.at, GAP);
+        }
     }
 
     fn reserve(&mut self, end: usize) -> io::Result<()> {
@@ -91,7 +104,7 @@ impl Journal {
 }
 
 /// The changes in the journal at `at`; `None` if some could not be written down, or are damaged.
-pub(crate) fn read(memory: &File, mut at: u64) -> Option<Vec<Change>> {
+pub(crate) fn read(memory: &File, mut at: u64) -> Option<Vec<OwnedRecord>> {
     let mut all = Vec::new();
     loop {
         let mut word = [0; 8];
@@ -109,7 +122,7 @@ pub(crate) fn read(memory: &File, mut at: u64) -> Option<Vec<Change>> {
         if format::digest(&record) != digest {
             return None;
         }
-        all.extend(minicbor::decode::<Vec<Change>>(&record).ok()?);
+        all.push(minicbor::decode(&record).ok()?);
         at += 8 + len.next_multiple_of(8) as u64;
     }
 }

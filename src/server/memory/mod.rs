@@ -32,8 +32,11 @@
 //! - Write to the log: write(2) by the log's thread; when the event loop hears of it, a record with the
 //!   log's place and the length of the file. The next server encodes the stream from that place on, and
 //!   compares it with what the file has behind that length: so much is not written again.
-//! - Everything else, such as a client that comes or a child that ends: a snapshot in the same turn,
-//!   before any client is told of it.
+//! - A client that comes: its descriptor to the service manager, and one record with all that there is
+//!   to know of it, before it is told anything. One that leaves: a record. So neither costs more with more
+//!   clients.
+//! - Everything else, such as a child that ends: a snapshot in the same turn, before any client is told of
+//!   it.
 //!
 //! # What a reader may assume
 //!

@@ -133,12 +133,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     /// What another program needs to go on. The events that nobody has written yet are part of it
     /// only if the other program is sure to write them: `is_final`.
     pub(super) fn state(&self, is_final: bool) -> RecordsState {
-        let clients = self.clients.iter().map(|(id, client)| ClientState {
-            id: id.0,
-            role: client.role,
-            endpoint: client.endpoint.clone(),
-            since: client.since,
-        });
+        let clients = self.clients.iter().map(|(&id, client)| client_state(id, client));
         let events = self.events.as_ref().filter(|_| is_final);
         RecordsState {
             pending: Text(events.map(|events| events.pending.clone()).unwrap_or_default()),
@@ -146,6 +141,11 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             clients: clients.collect(),
             history: self.history.snapshot(),
         }
+    }
+
+    /// What another program needs to know of this client.
+    pub(super) fn client_state(&self, id: ClientId) -> Option<ClientState> {
+        Some(client_state(id, self.clients.get(&id)?))
     }
 
     /// A number that changes whenever the past of children and servers may have changed.
@@ -420,6 +420,11 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         }
         changes
     }
+}
+
+fn client_state(id: ClientId, client: &ClientInfo) -> ClientState {
+    let ClientInfo { role, ref endpoint, since, .. } = *client;
+    ClientState { id: id.0, role, endpoint: endpoint.clone(), since }
 }
 
 /// Adds an event, as a line, to the events file and to what subscribers are told.

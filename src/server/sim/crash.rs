@@ -25,6 +25,7 @@ impl Run {
         let mut running = self.server.state(snapshot).unwrap();
         let recorded = std::mem::replace(&mut running.console, saved.console.clone());
         assert_eq!(saved.console.stream_end(), recorded.stream_end());
+        assert_eq!(saved.console.outlines(), recorded.outlines());
         // Tokens that nobody has got yet may be given again, the log is opened anew, and the memory
         // file is another descriptor after an upgrade.
         (running.next_token, running.log, running.store) =

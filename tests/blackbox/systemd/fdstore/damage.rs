@@ -289,15 +289,18 @@ fn state_that_can_not_be_saved_is_told_once_and_saved_later(env: &TestEnv) {
             Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={size}")]).status();
         assert!(run.expect("prlimit").success());
     };
-    let mut users = Vec::new();
+    let mut user = user(&unit.server);
     for (round, count) in [(1, 3), (2, 1)] {
+        let saves = unit.store.saves();
         // So much of stderr has room, and no state.
         limit("200:");
-        users.extend((0..count).map(|_| user(&unit.server)));
+        for _ in 0..count {
+            user.send(b"\x14");
+            user.until("auto restart mode to");
+        }
+        assert_eq!(unit.store.saves(), saves);
         limit("unlimited:");
-        env.wait_for("the state to be saved", || {
-            (unit.store.state().connections.len() == users.len()).then_some(())
-        });
+        env.wait_for("the state to be saved", || (unit.store.saves() > saves).then_some(()));
         assert_eq!(unit.server.stderr(), COMPLAINT.repeat(round));
     }
 }

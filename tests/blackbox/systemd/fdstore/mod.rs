@@ -2,6 +2,7 @@
 
 mod damage;
 mod ends;
+mod joins;
 mod kills;
 mod manager;
 mod store;
@@ -18,6 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
         damage::cases(),
         manager::cases(),
         kills::cases(),
+        joins::cases(),
     ]
     .into_iter()
     .flatten()

@@ -164,8 +164,33 @@ impl Store {
         state.fd.try_clone().unwrap().into()
     }
 
-    /// The last state that was written down.
+    /// The last state that was written down, with the changes since.
     pub(super) fn state(&self) -> State {
+        let (_, mut state, mut at) = self.last_saved();
+        let mut records = Vec::new();
+        loop {
+            let mut word = [0; 8];
+            self.memory().read_exact_at(&mut word, at).unwrap();
+            let word = u64::from_ne_bytes(word);
+            if word == 0 {
+                break;
+            }
+            let mut record = vec![0; word as u32 as usize];
+            self.memory().read_exact_at(&mut record, at + 8).unwrap();
+            at += 8 + (record.len() as u64).next_multiple_of(8);
+            records.push(minicbor::decode(&record).unwrap());
+        }
+        state.apply(records);
+        state
+    }
+
+    /// How many states were written down.
+    pub(super) fn saves(&self) -> u64 {
+        self.last_saved().0
+    }
+
+    /// The number of the last state that was written down, that state, and where the changes since begin.
+    fn last_saved(&self) -> (u64, State, u64) {
         let memory = self.memory();
         let read = |start: u64| {
             let mut head = [0; 16];
@@ -173,10 +198,11 @@ impl Store {
             let [sequence, len] = [0, 8].map(|at| head[at..at + 8].try_into().unwrap());
             let mut bytes = vec![0; u64::from_le_bytes(len) as usize];
             memory.read_exact_at(&mut bytes, start + 16).ok()?;
-            Some((u64::from_le_bytes(sequence), format::decode(&bytes).ok()?))
+            let journal = (start + 16 + bytes.len() as u64).next_multiple_of(8);
+            Some((u64::from_le_bytes(sequence), format::decode(&bytes).ok()?, journal))
         };
         let halves = [0, FDSTORE_SLOT_SIZE as u64].into_iter().filter_map(read);
-        halves.max_by_key(|(sequence, _)| *sequence).expect("a state").1
+        halves.max_by_key(|(sequence, ..)| *sequence).expect("a state")
     }
 
     /// Passes everything to the process that comes for it. What has hung up was noticed.
