@@ -6,11 +6,11 @@
 //! memory, the file also has the console stream and all places in it ([`memory`]).
 
 mod names;
+mod queue;
 mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,6 +21,7 @@ pub(crate) use self::names::{
     CLIENT, LISTENER, STATE, child, child_socket, client, listener, notify_socket, parse_name, pid,
     pty, removal,
 };
+use self::queue::{Queue, StoredFd};
 use self::slots::Slots;
 pub(crate) use self::slots::saved_state;
 use super::{Notify, Process};
@@ -40,23 +41,13 @@ pub(crate) struct FdStore<N> {
     live: Option<Memory>,
     /// True if the stream is in the memory file.
     has_stream: bool,
-    /// What the service manager is still to be told, in this order: names, and what to keep under
-    /// them; `None` removes.
-    queue: VecDeque<(String, Option<StoredFd>)>,
+    queue: Queue,
     /// The service manager had no room: the queue is not sent before.
     flush_retry: Monotonic,
     /// The console's revision in the memory file.
     saved_revision: Option<u64>,
     /// The state could not be saved: it is not tried again before.
     save_retry: Option<Monotonic>,
-}
-
-/// A copy for the service manager to keep.
-#[derive(Debug)]
-struct StoredFd {
-    fd: OwnedFd,
-    /// True if the service manager is to close it when the other side is gone.
-    watched: bool,
 }
 
 impl<N: Notify> FdStore<N> {
@@ -79,7 +70,7 @@ impl<N: Notify> FdStore<N> {
     /// As [`new`](Self::new).
     pub(crate) fn replace(notifier: Rc<N>, history: usize) -> io::Result<FdStore<N>> {
         let mut store = FdStore::new(notifier, history)?;
-        store.queue.push_front((STATE.to_owned(), None));
+        store.queue.remove_first(STATE);
         Ok(store)
     }
 
@@ -90,7 +81,7 @@ impl<N: Notify> FdStore<N> {
             slots: Slots::new(memory.into()),
             live: None,
             has_stream: false,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             flush_retry: Monotonic(0),
             saved_revision: None,
             save_retry: None,
@@ -164,19 +155,13 @@ impl<N: Notify> FdStore<N> {
     pub(crate) fn store(&mut self, name: &str, fd: impl AsFd, watched: bool) {
         // Without a descriptor for a copy, it does not outlive a crash.
         if let Ok(copy) = fd.as_fd().try_clone_to_owned() {
-            self.queue.push_back((name.to_owned(), Some(StoredFd { fd: copy, watched })));
+            self.queue.store(name, StoredFd { fd: copy, watched });
         }
     }
 
     /// Has the service manager close what it keeps under this name.
     pub(crate) fn remove(&mut self, name: &str) {
-        // What it was not told of is only taken out of the queue, which so has at most one entry for
-        // each descriptor that there is.
-        let unsent = self.queue.iter().rposition(|(it, stored)| it == name && stored.is_some());
-        match unsent {
-            Some(index) => drop(self.queue.remove(index)),
-            None => self.queue.push_back((name.to_owned(), None)),
-        }
+        self.queue.remove(name);
     }
 
     /// Has the service manager keep all that belongs to a child.
@@ -210,7 +195,7 @@ impl<N: Notify> FdStore<N> {
 
     /// Sends as much of the queue as the service manager has room for.
     pub(crate) fn flush(&mut self, now: Monotonic) {
-        while let Some((name, stored)) = self.queue.front() {
+        while let Some((name, stored)) = self.queue.first() {
             let message = match stored {
                 Some(StoredFd { watched, .. }) => {
                     let poll = if *watched { "" } else { "\nFDPOLL=0" };
@@ -218,7 +203,7 @@ impl<N: Notify> FdStore<N> {
                 }
                 None => removal(name),
             };
-            let fd = stored.as_ref().map(|stored| stored.fd.as_fd());
+            let fd = stored.map(|stored| stored.fd.as_fd());
             match self.notifier.send(&message, fd.as_slice()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if socket::is_queue_full(&error) => {
@@ -226,7 +211,7 @@ impl<N: Notify> FdStore<N> {
                     return;
                 }
                 // A service manager that does not listen any more keeps nothing.
-                _ => drop(self.queue.pop_front()),
+                _ => self.queue.pop(),
             }
         }
     }
