@@ -172,7 +172,10 @@ impl<S: System> Server<S> {
             return self.console.handle(Event::DaemonNotFound("it is not known"), now);
         };
         child.await_daemon();
-        match self.system.find_daemon(new_program) {
+        // A child with a descriptor is that of a server that died.
+        let process = child.process();
+        let inherited_since = process.pidfd().and(process.start_ticks());
+        match self.system.find_daemon(new_program, inherited_since) {
             Ok(daemon) => {
                 let pid = daemon.pid;
                 // The service manager takes no descriptor twice: the old name goes first.

@@ -207,7 +207,11 @@ impl Processes for SimulatedSystem {
         Ok(PeerEnd::new(&self.0, id, ClientKind::Telnet, pid))
     }
 
-    fn find_daemon(&mut self, _excluded_ancestor: Option<i32>) -> Result<Daemon, String> {
+    fn find_daemon(
+        &mut self,
+        _excluded_ancestor: Option<i32>,
+        _inherited_since: Option<u64>,
+    ) -> Result<Daemon, String> {
         Err("there are none here".to_owned())
     }
 

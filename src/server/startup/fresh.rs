@@ -133,7 +133,6 @@ fn assemble(
 
     let settings = settings(config, &identity, matches!(log, Ok(Some(_))));
     let records = recovery.state().map(|state| (state.records.clone(), state.version.clone()));
-    let descendants_since = recovery.state().and_then(|state| state.descendants_since);
     let log_end = recovery.state().and_then(|state| state.console.log_end());
     let Start { mut console, start_kind, next_token, last_read } = start(settings, &mut recovery);
     let mut complete = last_read.is_some();
@@ -201,7 +200,8 @@ fn assemble(
         files,
         notifier,
         store,
-        descendants_since,
+        // Nothing that a server left behind becomes a child of this process: its children are its launcher's.
+        descendants_since: None,
         debug_lines: sockets.debug_lines,
     })
 }

@@ -5,6 +5,7 @@ mod ends;
 mod joins;
 mod kills;
 mod manager;
+mod relatives;
 mod store;
 mod survival;
 mod unit;
@@ -20,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         manager::cases(),
         kills::cases(),
         joins::cases(),
+        relatives::cases(),
     ]
     .into_iter()
     .flatten()

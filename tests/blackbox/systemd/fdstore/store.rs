@@ -283,12 +283,17 @@ impl Unit {
 
     /// Starts another one in place of one that has ended.
     pub(super) fn next(&mut self) {
+        self.next_after(&[]);
+    }
+
+    /// The same by a launcher that does these steps first.
+    pub(super) fn next_after(&mut self, steps: &[&str]) {
         let path = self.server.path("store");
         let _ = fs::remove_file(&path);
         let listener = UnixListener::bind(&path).unwrap();
         listener.set_nonblocking(true).unwrap();
         let setup = ready(ServerBuilder::after(&self.server), &self.options, &self.child);
-        let server = setup.launched_by(["fetch", "store"]).start();
+        let server = setup.launched_by([steps, &["fetch", "store"]].concat()).start();
         self.past.push(std::mem::replace(&mut self.server, server));
         self.store.pass(&listener);
     }
