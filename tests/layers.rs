@@ -95,9 +95,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("manage/registry", &["cli", "config"]),
     ("manage/inspect", &["cli", "config", "manage/registry", "sys"]),
     ("manage/systemd", &["manage/registry", "sys"]),
+    ("manage/hosts", &["manage/registry", "reply_filter", "sys"]),
     (
         "manage/commands",
-        &["config", "manage/inspect", "manage/registry", "manage/systemd", "reply_filter", "sys"],
+        &[
+            "config",
+            "manage/hosts",
+            "manage/inspect",
+            "manage/registry",
+            "manage/systemd",
+            "reply_filter",
+            "sys",
+        ],
     ),
     (
         "manage/commands/attach",

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_manage_procs_global_optspecs
-    string join \n user system root= json v/verbose h/help V/version
+    string join \n user system root= H/host= json v/verbose h/help V/version
 end
 
 function __fish_manage_procs_needs_command
@@ -25,6 +25,7 @@ function __fish_manage_procs_using_subcommand
 end
 
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -l root -d 'Work on the system image in <dir>' -r -f -a "(__fish_complete_directories)"
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -l user -d 'The calling user\'s instances (default, unless root)'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -l system -d 'The machine\'s instances (default for root)'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -l json -d 'Print JSON, for programs'
@@ -47,6 +48,7 @@ complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "kill" -d 
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "list" -d 'Show what is configured'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "status" -d 'Show what runs, without opening consoles'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "top" -d 'Show what runs, and go on showing it'
+complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "watch" -d 'Print what runs and each change of it, as lines of JSON for programs (--json)'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "why" -d 'Tell what happened to an instance, who did it, and what to try'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "events" -d 'Show who did what and what happened, of all instances'
 complete -c manage-procs -n "__fish_manage_procs_needs_command" -f -a "logs" -d 'Show the output of instances'
@@ -62,42 +64,52 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s e -l e
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s E -l env-file -d 'Set the variables in <file>' -r -F
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -l options -d 'More options for procServ' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -l from -d 'Add each section of <file> as an instance' -r -F
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s f -l force -d 'Replace an instance of this name'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s A -l autostart -d 'Start it at once'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand add" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s f -l force -d 'Do not ask, and go on when it can\'t be stopped'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand set" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand set" -s f -l force -d 'Save what can\'t be started, too'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand set" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand set" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand set" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand edit" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand edit" -s f -l force -d 'Save what can\'t be started, too'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand edit" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand edit" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand edit" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand enable" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand enable" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand enable" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand enable" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand disable" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand disable" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand disable" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand disable" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -l all -d 'All instances'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand start" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -l all -d 'All instances'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand stop" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -l all -d 'All instances'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand restart" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s k -l detach -d 'The key that leaves' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s w -l watch -d 'Only look: what is typed goes nowhere'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s r -l reconnect -d 'When the server ends, wait for the next one'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -l json -d 'Print JSON, for programs'
@@ -105,15 +117,19 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s v -
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand attach" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s w -l wait -d 'For how long (default: 1; with --until 10)' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s u -l until -d 'Until this text comes' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand send" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand mode" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand mode" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand mode" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand mode" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand kill" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand kill" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand kill" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand kill" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -l all -d 'All instances, also those that don\'t run (always so)'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand list" -s v -l verbose -d 'Print the commands it runs'
@@ -122,6 +138,7 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l sor
 state\t''
 up\t''
 restarts\t''"
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l all -d 'All instances, also those that don\'t run (always so)'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l plain -d 'The words of procServ\'s helper, for scripts'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l failed -d 'Only those with which something is wrong'
@@ -130,14 +147,21 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l che
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand status" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand top" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand top" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand top" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand top" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand watch" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand watch" -l json -d 'Print JSON, for programs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand watch" -s v -l verbose -d 'Print the commands it runs'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand watch" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand why" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s S -l since -d 'Only what happened since <time>, such as -1h or yesterday' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s U -l until -d 'Only what happened until <time>' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s f -l follow -d 'Keep printing new events'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand events" -s v -l verbose -d 'Print the commands it runs'
@@ -149,20 +173,24 @@ complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s g -l 
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l color -d 'Colour the names: auto, always, never' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s f -l follow -d 'Keep printing new output'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l no-time -d 'Lines without times'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand logs" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -l textfile -d 'Into <file>, for node_exporter\'s textfile collector' -r -F
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand metrics" -s h -l help -d 'Print help'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s t -l timeout -d 'How long to wait for each' -r
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -l keep-going -d 'Do not stop at the first that can\'t be upgraded'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand upgrade" -s h -l help -d 'Print help'
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand doctor" -s H -l host -d 'On [user@]host,... or @group, by ssh' -r
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand doctor" -l json -d 'Print JSON, for programs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand doctor" -s v -l verbose -d 'Print the commands it runs'
 complete -c manage-procs -n "__fish_manage_procs_using_subcommand doctor" -s h -l help -d 'Print help'
@@ -179,4 +207,4 @@ function __fish_manage_procs_instances
     $words[1] complete -- $words[2..] 2>/dev/null
 end
 
-complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach send mode kill list status top why events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"
+complete -c manage-procs -n "__fish_manage_procs_using_subcommand remove set edit enable disable start stop restart attach send mode kill list status top watch why events logs upgrade write-procs-cf" -f -a "(__fish_manage_procs_instances)"

@@ -16,6 +16,7 @@ pub fn definition() -> Command {
         .args_override_self(true)
         .args(common())
         .args([
+            value("host", 'H', "hosts", "On [user@]host,... or @group, by ssh").global(true),
             flag("json", None, "Print JSON, for programs").global(true),
             flag("verbose", Some('v'), "Print the commands it runs")
                 .action(ArgAction::Count)
@@ -62,6 +63,9 @@ pub fn definition() -> Command {
                 .help("Order: name, state, up, restarts"),
         ]),
         Command::new("top").about("Show what runs, and go on showing it").arg(patterns()),
+        Command::new("watch")
+            .about("Print what runs and each change of it, as lines of JSON for programs (--json)")
+            .arg(patterns()),
         Command::new("why")
             .about("Tell what happened to an instance, who did it, and what to try")
             .arg(name()),
@@ -260,8 +264,13 @@ fn write_procs_cf() -> Command {
         value("out", 'f', "file", "File, or - for stdout")
             .default_value("/etc/conserver/procs.cf")
             .value_hint(ValueHint::FilePath),
-        value("hosts", 'H', "file", "Also the instances on the hosts in <file>")
-            .value_hint(ValueHint::FilePath),
+        // It has the name of the common option, which it replaces.
+        Arg::new("host")
+            .long("hosts")
+            .short('H')
+            .value_name("file")
+            .value_hint(ValueHint::FilePath)
+            .help("Also the instances on the hosts in <file>"),
         Arg::new("ssh")
             .long("ssh")
             .value_name("command")

@@ -182,6 +182,9 @@ pub(crate) const RECENT_END: Duration = Duration::from_secs(24 * 3600);
 /// How often a live view looks at the times of files, and shows how long a child has been running.
 pub(crate) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The least time between two looks of `watch`. A server writes its status file as often.
+pub(crate) const CHANGE_PAUSE: Duration = Duration::from_millis(200);
+
 /// The least time between two looks of a live view at everything, for which systemd is asked.
 pub(crate) const LOOK_INTERVAL_MIN: Duration = Duration::from_secs(3);
 
@@ -210,3 +213,40 @@ pub(crate) const READING_TIME: Duration = Duration::from_secs(1);
 
 /// How many bytes of the output of a command `top` shows.
 pub(crate) const SHOWN_OUTPUT_MAX: u64 = 1 << 20;
+
+/// How long another host may take until the command begins there: a user is waiting, and a host that
+/// answers at all does so in less. Whole seconds, as ssh takes them.
+pub(crate) const HOST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long another host may take to tell what is configured there and what runs: systemd may be slow.
+pub(crate) const HOST_LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same for commands that look at more, such as core dumps.
+pub(crate) const HOST_REPORT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the next event, or the next line of a log, of another host may take. A search may pass over
+/// much before it.
+pub(crate) const HOST_EVENT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const HOST_LOG_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many bytes the answers of all hosts together may have.
+pub(crate) const HOST_ANSWERS_MAX: usize = 256 << 20;
+
+/// How many bytes the answer of a host may have, however many hosts there are: a thousand instances have
+/// less.
+pub(crate) const HOST_ANSWER_MIN: usize = 8 << 20;
+
+/// How many bytes of another host's output are read at a time.
+pub(crate) const HOST_CHUNK: usize = 16 << 10;
+
+/// How many pieces of output wait for whoever merges them. A host waits then.
+pub(crate) const HOST_QUEUE: usize = 4;
+
+/// A line of another host that is longer than this, in bytes, is left out.
+pub(crate) const HOST_LINE_MAX: usize = 256 << 10;
+
+/// How many messages of a host are shown.
+pub(crate) const HOST_COMPLAINTS_MAX: usize = 20;
+
+/// The time between two looks for the end of ssh, whose output has ended before.
+pub(crate) const HOST_END_PAUSE: Duration = Duration::from_millis(10);

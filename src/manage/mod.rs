@@ -16,6 +16,7 @@
 //! | [`files`] | reading files that other users may have put in place |
 //! | [`output`] | what commands print |
 //! | [`limits`] | every size and timeout |
+//! | [`hosts`] | commands on other hosts, by ssh |
 //! | [`registry::ini`], [`registry::shlex`] | the notation of configuration files |
 //! | [`mod@systemd::unit`], [`systemd::generator`] | units, and the generators that make them at boot |
 //! | [`systemd::launcher`] | the command of a unit, which executes the server |
@@ -25,10 +26,12 @@
 //! | [`timestamp`] | times as users write them |
 //! | [`commands::list`], [`commands::status`], [`commands::why`], [`commands::events`], [`commands::logs`], [`commands::metrics`], [`commands::doctor`] | commands that change nothing |
 //! | [`mod@commands::top`] | shows the table of `status` and goes on showing it |
+//! | [`mod@commands::watch`] | prints the objects of `status --json`, and each change of them |
 //! | [`commands::attach`] | connects the user's terminal with a console |
 //! | [`commands::attach::send`], [`commands::control::request`] | types a line; sets the restart mode, kills the child |
 //! | [`commands::control::upgrade`] | replaces the program of running servers |
 //! | [`commands::complete`] | names of instances, for shells |
+//! | [`commands::remote`] | any of these on other hosts |
 //! | [`commands::conserver`] | writes a configuration for conserver |
 
 pub(crate) mod bounded;
@@ -36,6 +39,7 @@ pub mod cli;
 pub(crate) mod commands;
 pub(crate) mod error;
 pub(crate) mod files;
+pub(crate) mod hosts;
 pub(crate) mod inspect;
 pub(crate) mod limits;
 pub(crate) mod output;
@@ -51,7 +55,7 @@ use nix::sys::stat::{Mode, umask};
 
 use self::commands::{
     add, attach, complete, conserver, control, doctor, edit, enable, events, list, logs, metrics,
-    pager, remove, status, top, why,
+    pager, remote, remove, status, top, watch, why,
 };
 use self::error::{CommandError, CommandResult};
 use self::registry::{Registry, Scope};
@@ -124,6 +128,9 @@ fn command(matches: &ArgMatches) -> CommandResult {
     };
     // `status` and others show an ordinary user the machine's instances, too.
     let is_default = !matches.get_flag("user");
+    if let Some(result) = remote::run(matches, is_default) {
+        return result;
+    }
     if name == "attach" {
         return attach::command(Registry::new(matches), arguments, is_default);
     }
@@ -149,6 +156,7 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "list" => list::list(&registry, arguments, is_default, json),
         "status" => status::status(&registry, arguments, is_default, json),
         "top" => top::top(&registry, arguments, is_default, json),
+        "watch" => watch::watch(&registry, arguments, is_default, json),
         "why" => why::why(&registry, arguments, is_default, json),
         "events" => events::events(&registry, arguments, is_default, json),
         "logs" => logs::logs(&registry, arguments, pager.is_some(), json),
@@ -166,6 +174,8 @@ fn command(matches: &ArgMatches) -> CommandResult {
         "edit" => run(),
         // The process that the user's shell started is the one to stop and to end with a sane terminal.
         "top" => run(),
+        // A process of its own looks at the instances.
+        "watch" => run(),
         _ => left_behind(run),
     }
 }

@@ -46,14 +46,19 @@ pub(crate) fn print_json(value: &Value) -> Result<(), CommandError> {
 /// A message as a line: parts of it may be from a file, a server or another user. What is too long
 /// loses its middle, as its beginning says what it is about, and its end what is wrong.
 pub(crate) fn line(text: &str) -> String {
+    format!("{}\n", escape_control(&shortened(text)))
+}
+
+/// A text without its middle if it is too long for a message.
+pub(crate) fn shortened(text: &str) -> String {
     let length = text.chars().count();
     if length <= MESSAGE_MAX {
-        return format!("{}\n", escape_control(text));
+        return text.to_owned();
     }
     let half = MESSAGE_MAX / 2;
     let first: String = text.chars().take(half).collect();
     let last: String = text.chars().skip(length - half).collect();
-    format!("{} [...] {}\n", escape_control(&first), escape_control(&last))
+    format!("{first} [...] {last}")
 }
 
 /// Replaces control characters by escapes: names and texts of others must not end a line, move the

@@ -95,6 +95,7 @@ $doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
+$doc/docs/json.md
 $doc/docs/manage-procs.md
 $doc/docs/migrating.md
 $doc/docs/monitoring.md
@@ -109,6 +110,7 @@ $doc/docs/status.md
 $doc/docs/troubleshooting.md
 $doc/docs/tutorial.md
 $doc/docs/upgrade.md
+$doc/docs/web.md
 $doc/examples/conserver/conserver.cf
 $doc/examples/container/Containerfile
 $doc/examples/logrotate/procServ
@@ -234,6 +236,7 @@ $doc/docs/containers.md
 $doc/docs/dependencies.md
 $doc/docs/differences.md
 $doc/docs/events.md
+$doc/docs/json.md
 $doc/docs/manage-procs.md
 $doc/docs/migrating.md
 $doc/docs/monitoring.md
@@ -248,6 +251,7 @@ $doc/docs/status.md
 $doc/docs/troubleshooting.md
 $doc/docs/tutorial.md
 $doc/docs/upgrade.md
+$doc/docs/web.md
 $doc/logrotate/procServ
 $doc/polkit/50-procserv.rules
 $doc/prometheus/procserv-dashboard.json

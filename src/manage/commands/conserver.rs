@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use crate::config::endpoint::Address;
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::files;
+use crate::manage::hosts::Host;
+use crate::manage::hosts::group::{self, Member};
 use crate::manage::output;
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::shlex;
@@ -39,7 +41,7 @@ pub(crate) fn write(registry: &Registry, matches: &ArgMatches, json: bool) -> Co
     let patterns = Patterns::from_matches(matches)?;
     let is_wanted = |name: &str| patterns.selects(name);
     let mut config = ConserverConfig { text: HEAD.to_owned(), consoles: Vec::new() };
-    let hosts = matches.get_one::<String>("hosts").map(Path::new);
+    let hosts = matches.get_one::<String>("host").map(Path::new);
     let reload = matches.get_flag("reload");
     for (is_asked, what) in [(hosts.is_some(), "--hosts"), (reload, "--reload")] {
         if is_asked {
@@ -62,10 +64,17 @@ pub(crate) fn write(registry: &Registry, matches: &ArgMatches, json: bool) -> Co
     if let Some(path) = hosts {
         let list = files::read_text(path).map_err(|error| CommandError::file(path, &error))?;
         let ssh = matches.get_one::<String>("ssh").map(String::as_str).unwrap_or_default();
-        for host in list.lines().filter_map(|line| line.split('#').next()).map(str::trim) {
-            if !host.is_empty() {
-                config.add_host(host, ssh, is_wanted)?;
+        let members =
+            group::parse(&list).map_err(|what| CommandError::new(format!("--hosts: {what}")))?;
+        // A host may be in several groups.
+        let mut hosts: Vec<&Host> = Vec::new();
+        for Member { host, .. } in &members {
+            if !hosts.contains(&host) {
+                hosts.push(host);
             }
+        }
+        for host in hosts {
+            config.add_host(host, ssh, is_wanted)?;
         }
     }
     if config.consoles.is_empty() && !patterns.texts().is_empty() {
@@ -162,14 +171,10 @@ impl ConserverConfig {
     /// command that attaches to the instance there.
     fn add_host(
         &mut self,
-        host: &str,
+        host: &Host,
         ssh: &str,
         is_wanted: impl Fn(&str) -> bool,
     ) -> Result<(), CommandError> {
-        let good = |letter: char| letter.is_ascii_alphanumeric() || "_-.:@[]".contains(letter);
-        if host.starts_with('-') || !host.chars().all(good) {
-            return Err(CommandError::new(format!("--hosts: {host:?} is no host")));
-        }
         let failed = |what: String| CommandError::new(format!("{host}: {what}"));
         let words =
             shlex::split(ssh).map_err(|what| CommandError::usage(format!("--ssh: {what}")))?;
@@ -178,7 +183,7 @@ impl ConserverConfig {
         };
         let output = Command::new(program)
             .args(arguments)
-            .args([host, "manage-procs --system list --json"])
+            .args([host.as_str(), "manage-procs --system list --json"])
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
@@ -189,7 +194,7 @@ impl ConserverConfig {
         }
         let list: Vec<Value> = serde_json::from_slice(&output.stdout)
             .map_err(|error| failed(format!("no list of instances: {error}")))?;
-        let short = host.rsplit('@').next().unwrap_or(host);
+        let short = host.without_user();
         for instance in list {
             let name = instance.get("name").and_then(Value::as_str).unwrap_or_default();
             crate::manage::registry::check_name(name).map_err(failed)?;

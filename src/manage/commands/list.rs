@@ -42,6 +42,7 @@ pub(crate) fn list(
 
 fn configured(instance: &Instance) -> Value {
     json!({
+        "v": 1,
         "name": instance.name,
         "unit": unit_name(&instance.name),
         "file": instance.file,

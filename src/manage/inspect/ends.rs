@@ -51,6 +51,11 @@ impl End {
         }
     }
 
+    /// An end of which another program tells.
+    pub(crate) fn told(what: String, time: Option<SystemTime>) -> End {
+        End { what, time, is_server: false, ..End::of_server() }
+    }
+
     /// The end and how long ago that was.
     pub(crate) fn text(&self, now: SystemTime) -> String {
         let ago = self.time.map(|time| now.duration_since(time).unwrap_or_default());

@@ -48,6 +48,14 @@ impl Scope {
         }
     }
 
+    /// The name of the scope.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Scope::System => "system",
+            Scope::User => "user",
+        }
+    }
+
     /// The option that selects the scope.
     pub(crate) fn option(self) -> &'static str {
         match self {
@@ -167,6 +175,11 @@ impl Registry {
         self.in_root(&self.config.join("procServ.conf"))
     }
 
+    /// The path of the file with groups of hosts.
+    pub(crate) fn hosts_file(&self) -> PathBuf {
+        self.in_root(&self.config.join("procServ-hosts.conf"))
+    }
+
     /// The path of `procServ.d`, with a file for each instance that `add` has made.
     pub(crate) fn directory(&self) -> PathBuf {
         self.in_root(&self.config.join("procServ.d"))
@@ -200,7 +213,7 @@ impl Registry {
 
     /// The directory of the administrator's units (systemd.unit(5)), as the system names it.
     fn systemd_directory(&self) -> PathBuf {
-        self.config.join("systemd").join(self.scope.option().trim_start_matches('-'))
+        self.config.join("systemd").join(self.scope.word())
     }
 
     /// The path of the unit that the generator makes.

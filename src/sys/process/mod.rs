@@ -29,6 +29,20 @@ pub(crate) fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
 }
 
+/// Has the process that `command` starts get SIGTERM when the thread that starts it ends, with the
+/// whole process or not. Only Linux can do that.
+pub(crate) fn end_with_parent(command: &mut std::process::Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let ask = || Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?);
+        // SAFETY: between fork and exec, this makes one system call and allocates nothing.
+        unsafe { command.pre_exec(ask) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
+}
+
 /// Returns how child `pid` has ended, or `None` if it has not. The child is not reaped, so no other
 /// process or group can have its PID yet.
 pub(crate) fn poll_exit(pid: i32) -> Option<ExitStatus> {

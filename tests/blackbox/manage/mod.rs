@@ -15,6 +15,7 @@ mod doctor;
 mod events;
 mod fleet;
 mod hostile;
+mod hosts;
 mod hung;
 mod image;
 mod logs;
@@ -25,6 +26,7 @@ mod roles;
 mod running;
 mod shared;
 mod top;
+mod watch;
 mod why;
 
 use crate::support::Case;
@@ -39,6 +41,7 @@ pub(crate) fn cases() -> Vec<Case> {
         conserver::cases(),
         control::cases(),
         hostile::cases(),
+        hosts::cases(),
         hung::cases(),
         logs::cases(),
         metrics::cases(),
@@ -55,6 +58,7 @@ pub(crate) fn cases() -> Vec<Case> {
         attach_window::cases(),
         why::cases(),
         top::cases(),
+        watch::cases(),
     ];
     all.into_iter().flatten().collect()
 }

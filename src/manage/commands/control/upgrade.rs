@@ -46,7 +46,7 @@ pub(crate) fn upgrade(registry: &Registry, matches: &ArgMatches, json: bool) -> 
         if !json {
             output::print(&output::line(&format!("{}: {word}: {text}", instance.name)))?;
         }
-        report.push(json!({ "name": instance.name, "result": word, "text": text }));
+        report.push(json!({ "v": 1, "name": instance.name, "result": word, "text": text }));
     }
     if json {
         output::print_json(&report.into())?;

@@ -236,7 +236,7 @@ fn self_contained(message: &[u8]) -> String {
 }
 
 /// Returns true for what begins a new line, or this line again.
-fn is_line_end(letter: char) -> bool {
+pub(crate) fn is_line_end(letter: char) -> bool {
     matches!(letter, '\n'..='\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 

@@ -1,5 +1,6 @@
 //! `status` shows the servers and children of instances.
 
+pub(crate) mod json;
 pub(crate) mod row;
 
 use std::cmp::Reverse;
@@ -7,18 +8,19 @@ use std::io::IsTerminal;
 use std::time::SystemTime;
 
 use clap::ArgMatches;
-use serde_json::{Value, json};
 
 use self::row::{HEADER, Row};
 use crate::manage::commands::{fallback, why};
-use crate::manage::error::CommandResult;
+use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::inspect::overview::{self, Overview};
-use crate::manage::inspect::probe::ServerStatus;
 use crate::manage::inspect::proc::{self, Process};
 use crate::manage::limits::LINE_MAX;
 use crate::manage::output::{self, span};
 use crate::manage::registry::pattern::Patterns;
 use crate::manage::registry::{Registry, check_name};
+
+/// The names of the columns of `--wide`.
+const WIDE_HEADER: [&str; 5] = ["SERVER", "CHILD", "CPU TIME", "MEMORY", "CONSOLE"];
 
 /// `status`. With `--check` the exit status is 3 if something is wrong.
 ///
@@ -47,7 +49,7 @@ pub(crate) fn status(
     let is_long = is_one_name(&patterns)
         && !["plain", "failed", "wide"].iter().any(|option| matches.get_flag(option));
     if json {
-        output::print_json(&all.iter().map(of_programs).collect())?;
+        output::print_json(&all.iter().map(|one| json::object(&registry, one)).collect())?;
     } else if matches.get_flag("plain") {
         all.sort_by_key(|one| one.instance.as_ref().map(|instance| instance.place));
         output::print(&all.iter().map(of_helper).collect::<String>())?;
@@ -62,7 +64,10 @@ pub(crate) fn status(
             "no instances: manage-procs add makes one\n"
         })?;
     } else {
-        print_table(&all, matches.get_flag("wide"), now)?;
+        let is_wide = matches.get_flag("wide");
+        let cells = |one| if is_wide { wide_cells(one) } else { Vec::new() };
+        let rows = all.iter().map(|one| (Row::of(one), cells(one))).collect();
+        Table { rows, has_hosts: false, is_wide }.print(now)?;
     }
     Ok(if matches.get_flag("check") && is_wrong { 3 } else { 0 })
 }
@@ -72,36 +77,50 @@ fn is_one_name(patterns: &Patterns) -> bool {
     matches!(patterns.texts()[..], [text] if check_name(text).is_ok())
 }
 
-fn print_table(
-    all: &[Overview],
-    is_wide: bool,
-    now: SystemTime,
-) -> Result<(), crate::manage::error::CommandError> {
-    let more: &[&str] =
-        if is_wide { &["SERVER", "CHILD", "CPU TIME", "MEMORY", "CONSOLE"] } else { &[] };
-    let insert = |mut cells: Vec<String>, wide: Vec<String>| {
-        cells.splice(5..5, wide);
+/// A table of rows.
+pub(crate) struct Table {
+    /// Each row with its cells of `--wide`.
+    pub(crate) rows: Vec<(Row, Vec<String>)>,
+    /// True if the first column has the hosts.
+    pub(crate) has_hosts: bool,
+    /// True if the cells of `--wide` are to be shown.
+    pub(crate) is_wide: bool,
+}
+
+impl Table {
+    /// Prints the table.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn print(&self, now: SystemTime) -> Result<(), CommandError> {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let mut lines = vec![self.line("HOST", words(&HEADER), &words(&WIDE_HEADER))];
+        for (row, wide) in &self.rows {
+            lines.push(self.line(&row.host, row.cells(now).to_vec(), wide));
+        }
+        let is_coloured = std::io::stdout().is_terminal() && row::may_colour();
+        let table = output::table(&lines);
+        let rows = std::iter::once(None).chain(self.rows.iter().map(|(row, _)| Some(row)));
+        for (line, row) in table.lines().zip(rows) {
+            let line = if self.is_wide { line.to_owned() } else { cut(line) };
+            let colour = row.filter(|_| is_coloured).and_then(Row::colour);
+            output::print(&match colour {
+                Some(colour) => format!("\x1b[{colour}m{line}\x1b[0m\n"),
+                None => format!("{line}\n"),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn line(&self, host: &str, mut cells: Vec<String>, wide: &[String]) -> Vec<String> {
+        if self.is_wide {
+            cells.splice(5..5, wide.iter().cloned());
+        }
+        if self.has_hosts {
+            cells.insert(0, host.to_owned());
+        }
         cells
-    };
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let rows: Vec<Row> = all.iter().map(Row::of).collect();
-    let mut lines = vec![insert(words(&HEADER), words(more))];
-    for (one, row) in all.iter().zip(&rows) {
-        let wide = if is_wide { wide_cells(one) } else { Vec::new() };
-        lines.push(insert(row.cells(now).to_vec(), wide));
     }
-    let is_coloured = std::io::stdout().is_terminal() && row::may_colour();
-    let table = output::table(&lines);
-    let states = std::iter::once(None).chain(rows.iter().map(Some));
-    for (line, row) in table.lines().zip(states) {
-        let line = if is_wide { line.to_owned() } else { cut(line) };
-        let colour = row.filter(|_| is_coloured).and_then(Row::colour);
-        output::print(&match colour {
-            Some(colour) => format!("\x1b[{colour}m{line}\x1b[0m\n"),
-            None => format!("{line}\n"),
-        })?;
-    }
-    Ok(())
 }
 
 /// A line that fits on a terminal.
@@ -148,31 +167,4 @@ fn of_helper(one: &Overview) -> String {
     // The info file has the other order.
     let endpoints: Vec<String> = live.endpoints.iter().rev().map(endpoint).collect();
     format!("{name} Running\t{}\n", endpoints.join(" "))
-}
-
-fn of_programs(one: &Overview) -> Value {
-    let live = one.server.as_ref();
-    let pid = |process: Option<&Process>| process.map(|process| process.pid);
-    json!({
-        "name": one.name,
-        "state": one.state.word(),
-        "wrong": one.is_wrong(),
-        "last": one.ends.first().map(|end| &end.what),
-        "last_time": one.ends.first().and_then(|end| end.time).map(proc::seconds),
-        "last_code": one.ends.first().and_then(|end| end.code),
-        "last_signal": one.ends.first().and_then(|end| end.signal),
-        "last_cause": one.ends.first().map(|end| &end.cause),
-        "trouble": one.trouble,
-        "journal_dropped": one.notes.dropped,
-        "unit": one.unit.as_ref().map(|unit| json!({
-            "active_state": unit.get("ActiveState"),
-            "result": unit.get("Result"),
-        })),
-        "server_pid": live.and_then(|live| pid(live.server.as_ref())),
-        "server_since": live.and_then(|live| live.since).map(proc::seconds),
-        "child_pid": live.and_then(|live| pid(live.child.as_ref())),
-        "child_since": live.and_then(|live| live.child_since).map(proc::seconds),
-        "endpoints": live.map(ServerStatus::all_endpoints).unwrap_or_default(),
-        "status": live.and_then(|live| live.status.clone()),
-    })
 }
