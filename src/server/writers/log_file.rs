@@ -55,6 +55,8 @@ pub(crate) struct LogWriter {
     /// The number of writes that have failed. Chunks of an older epoch are not written.
     epoch: u64,
     rotator: Option<Rotator>,
+    /// True if the end of the file is reported with each chunk.
+    reports_ends: bool,
 }
 
 /// Where a worker's file comes from.
@@ -96,6 +98,7 @@ impl LogWriter {
             sync_data: File::sync_data,
             epoch: 0,
             rotator: None,
+            reports_ends: false,
         }
     }
 
@@ -262,7 +265,8 @@ impl LogWriter {
             }
         }
         debug_assert!(written <= chunk.bytes.len(), "more was written than there is");
-        replies.send(LogReply::Written(self.file.as_ref().and_then(file_end)), false);
+        let end = self.file.as_ref().filter(|_| self.reports_ends).and_then(file_end);
+        replies.send(LogReply::Written(end), false);
     }
 
     fn fail(&mut self, chunk: Chunk, written: usize, error: io::Error, replies: &LogReplies) {
@@ -315,6 +319,7 @@ impl Worker for LogWriter {
                 let result = self.hand_over();
                 replies.send(LogReply::Quiesced(result), true);
             }
+            LogJob::ReportEnds => self.reports_ends = true,
         }
     }
 

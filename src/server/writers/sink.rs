@@ -46,6 +46,8 @@ pub(crate) struct SinkWriter<H> {
     prepared: Vec<Chunk>,
     /// A chunk to hand over before all others.
     first: Option<Begun>,
+    /// True if it is noted where the sink goes on, for a server that finds this one killed.
+    is_noted: bool,
     /// The end of the file before the first chunk that the thread has not replied to, if it is known.
     end: Option<FileEnd>,
     /// True if the place of the file has changed.
@@ -72,8 +74,8 @@ pub(crate) struct SinkWriter<H> {
 struct InFlight {
     /// How many bytes of the stream are missing if it is not written.
     lost: u64,
-    /// The reader before the chunk was taken.
-    before: ReaderSnapshot,
+    /// The reader before the chunk was taken, if it is noted where the sink goes on.
+    before: Option<ReaderSnapshot>,
     /// How many bytes of the chunk a writer before this one has written.
     begun: u64,
     /// The number of failures that were known when the chunk was handed over.
@@ -109,6 +111,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             in_flight: VecDeque::new(),
             prepared: Vec::new(),
             first: None,
+            is_noted: false,
             end: None,
             moved: false,
             epoch: 0,
@@ -191,14 +194,25 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         self
     }
 
-    /// Goes on with a file that ends at `end`, or behind that with the part of a chunk.
-    pub(crate) fn with_end(mut self, end: Option<FileEnd>, begun: Option<Begun>) -> SinkWriter<H> {
-        (self.end, self.first) = (end, begun);
+    /// Keeps track of its [`place`](Self::place) from now on, which costs the thread a system call and
+    /// the event loop a copy for each chunk. The file ends at `end`, or behind that with the part of a
+    /// chunk.
+    pub(crate) fn noting_places(
+        mut self,
+        end: Option<FileEnd>,
+        begun: Option<Begun>,
+    ) -> SinkWriter<H> {
+        (self.is_noted, self.end, self.first) = (true, end, begun);
+        self.handle.send(LogJob::ReportEnds);
         self
     }
 
-    /// What the file has for certain, and where the stream goes on behind that.
+    /// What the file has for certain, and where the stream goes on behind that; `None` if that is not
+    /// kept track of.
     pub(crate) fn place(&self, console: &Console) -> Option<LogPlace> {
+        if !self.is_noted {
+            return None;
+        }
         // Chunks that were handed over before a failure come back.
         let bounced = self.in_flight.iter().filter(|chunk| chunk.epoch != self.epoch);
         let lost: u64 = bounced.map(|chunk| chunk.lost).sum();
@@ -207,7 +221,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             reader.lack(lost);
             return Some(LogPlace { reader, end: self.end });
         }
-        let before = self.in_flight.front().map(|chunk| &chunk.before);
+        let before = self.in_flight.front().and_then(|chunk| chunk.before.as_ref());
         let before = before.or(self.first.as_ref().map(|first| &first.before));
         let reader = before.cloned().or_else(|| console.sink_snapshot(self.sink))?;
         Some(LogPlace { reader, end: self.end })
@@ -220,7 +234,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
 
     /// Returns true if the place has changed since this was last asked.
     pub(crate) fn has_moved(&mut self) -> bool {
-        std::mem::take(&mut self.moved)
+        std::mem::take(&mut self.moved) && self.is_noted
     }
 
     /// Writes a diagnostic line, unless too many jobs wait.
@@ -264,7 +278,7 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             }
             self.hand_over(console, now);
             let count = self.in_flight.len();
-            let waits = self.retry.is_some() || console.begins_with_own_lines(self.sink);
+            let waits = self.retry.is_some() || self.waits_for_replies(console);
             if count < LOG_JOBS && (!waits || count == 0) {
                 return events;
             }
@@ -291,11 +305,9 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             console.discard_pending(self.sink);
             self.retry = Some((now + LOG_RETRY, on_output));
         }
-        // The reader before the first chunk in flight tells all of them, but not where there are lines
-        // between them that are not in the stream.
         while self.in_flight.len() < LOG_JOBS
-            && (!console.begins_with_own_lines(self.sink) || self.in_flight.is_empty())
-            && let Some(Begun { rest: chunk, before, written }) = self.next_chunk(console)
+            && (self.in_flight.is_empty() || !self.waits_for_replies(console))
+            && let Some((chunk, before, begun)) = self.next_chunk(console)
         {
             if self.in_flight.is_empty() {
                 self.progress = now;
@@ -304,11 +316,18 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             self.in_flight.push_back(InFlight {
                 lost: chunk.lost_for_good(0),
                 before,
-                begun: written,
+                begun,
                 epoch: self.epoch,
             });
             self.prepared.push(chunk);
         }
+    }
+
+    /// Returns true if the next chunk has to wait until all others are written: the reader before the
+    /// first of them tells what is in all of them, but not where there are lines between them that are not
+    /// in the stream.
+    fn waits_for_replies(&self, console: &mut Console) -> bool {
+        self.is_noted && console.begins_with_own_lines(self.sink)
     }
 
     /// Hands over what was prepared.
@@ -318,13 +337,16 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         }
     }
 
-    /// The next chunk to write.
-    fn next_chunk(&mut self, console: &mut Console) -> Option<Begun> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
+    /// The next chunk to write, with the reader before it and how many bytes of it are in the file.
+    fn next_chunk(
+        &mut self,
+        console: &mut Console,
+    ) -> Option<(Chunk, Option<ReaderSnapshot>, u64)> {
+        if let Some(Begun { rest, before, written }) = self.first.take() {
+            return Some((rest, Some(before), written));
         }
-        let before = console.sink_snapshot(self.sink)?;
-        Some(Begun { rest: console.take(self.sink)?, before, written: 0 })
+        let before = self.is_noted.then(|| console.sink_snapshot(self.sink)).flatten();
+        Some((console.take(self.sink)?, before, 0))
     }
 
     /// When [`turn`](Self::turn) has something to do without being woken.
