@@ -5,17 +5,20 @@
 //! before the gap has been announced. Each failure begins a new epoch, and the thread bounces the
 //! chunks that were handed to it in an older one.
 
+mod finish;
+mod place;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
 use super::{LogJob, LogReply, WorkerHandle};
-use crate::console::changes::{FileEnd, LogPlace};
+use crate::console::changes::FileEnd;
 use crate::console::clock::Monotonic;
 use crate::console::event::{Sink, Subsystem};
 use crate::console::stream::reader::ReaderSnapshot;
 use crate::console::{Chunk, Console};
-use crate::limits::{LOG_ABANDON, LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
+use crate::limits::{LOG_JOBS, LOG_RETRY, LOG_STALL_TIMEOUT};
 use crate::sys;
 use crate::sys::passage::Passage;
 
@@ -194,49 +197,6 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         self
     }
 
-    /// Keeps track of its [`place`](Self::place) from now on, which costs the thread a system call and
-    /// the event loop a copy for each chunk. The file ends at `end`, or behind that with the part of a
-    /// chunk.
-    pub(crate) fn noting_places(
-        mut self,
-        end: Option<FileEnd>,
-        begun: Option<Begun>,
-    ) -> SinkWriter<H> {
-        (self.is_noted, self.end, self.first) = (true, end, begun);
-        self.handle.send(LogJob::ReportEnds);
-        self
-    }
-
-    /// What the file has for certain, and where the stream goes on behind that; `None` if that is not
-    /// kept track of.
-    pub(crate) fn place(&self, console: &Console) -> Option<LogPlace> {
-        if !self.is_noted {
-            return None;
-        }
-        // Chunks that were handed over before a failure come back.
-        let bounced = self.in_flight.iter().filter(|chunk| chunk.epoch != self.epoch);
-        let lost: u64 = bounced.map(|chunk| chunk.lost).sum();
-        if lost > 0 {
-            let mut reader = console.sink_snapshot(self.sink)?;
-            reader.lack(lost);
-            return Some(LogPlace { reader, end: self.end });
-        }
-        let before = self.in_flight.front().and_then(|chunk| chunk.before.as_ref());
-        let before = before.or(self.first.as_ref().map(|first| &first.before));
-        let reader = before.cloned().or_else(|| console.sink_snapshot(self.sink))?;
-        Some(LogPlace { reader, end: self.end })
-    }
-
-    /// The end of the file, if it is known, once the thread has finished its jobs.
-    pub(crate) fn end(&self) -> Option<FileEnd> {
-        self.end.filter(|_| self.is_quiesced())
-    }
-
-    /// Returns true if the place has changed since this was last asked.
-    pub(crate) fn has_moved(&mut self) -> bool {
-        std::mem::take(&mut self.moved) && self.is_noted
-    }
-
     /// Writes a diagnostic line, unless too many jobs wait.
     pub(crate) fn write_line(&mut self, line: &str) {
         self.send(LogJob::Line(format!("{line}\n").into_bytes()));
@@ -370,88 +330,6 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
     /// Returns until when a log that is full pauses the child, if the log makes no progress meanwhile.
     pub(crate) fn stall_deadline(&self) -> Monotonic {
         self.progress + LOG_STALL_TIMEOUT
-    }
-
-    /// At the end: hands over the rest of the stream and waits until it is written, though not for
-    /// ever. `now` tells the time. Returns what there is to say of bytes that are not in the sink.
-    pub(crate) fn finish(
-        mut self,
-        console: &mut Console,
-        now: impl Fn() -> Monotonic,
-    ) -> Vec<String> {
-        let deadline = now() + LOG_LINGER;
-        let left = || deadline.saturating_duration_since(now());
-        let mut events = Vec::new();
-        // A sink that has failed gets a last chance.
-        if let Some((at, _)) = &mut self.retry {
-            *at = now();
-        }
-        loop {
-            events.extend(self.turn(console, now()));
-            if self.in_flight.is_empty() {
-                break;
-            }
-            match self.handle.wait(left()) {
-                Some(reply) => self.take_back(reply, console, now(), &mut events),
-                None => {
-                    self.abandon(console, &now, &mut events);
-                    break;
-                }
-            }
-        }
-        self.handle.close(left());
-        while let Some(reply) = self.handle.receive() {
-            self.take_back(reply, console, now(), &mut events);
-        }
-        let unsynced = events.iter().map(|event| match event {
-            SinkEvent::Unsynced(count) => *count,
-            _ => 0,
-        });
-        let unsynced: u64 = unsynced.sum();
-        // Nobody wants to know what a broken pipe lacks.
-        let unwritten = match self.retry {
-            Some((_, true)) => 0,
-            _ => {
-                console.unwritten(self.sink)
-                    + self.in_flight.iter().map(|chunk| chunk.lost).sum::<u64>()
-            }
-        };
-        let name = match self.sink {
-            Sink::Log => "the log",
-            Sink::Stdout => "standard output",
-            Sink::Syslog => "syslog",
-        };
-        [
-            (unwritten, format!("{unwritten} bytes were not written to {name}")),
-            (unsynced, format!("{unsynced} bytes of {name} may not have reached the disk")),
-        ]
-        .into_iter()
-        .filter_map(|(count, text)| (count > 0).then_some(text))
-        .collect()
-    }
-
-    /// Has the thread give up, and takes note of how far it got. Of a thread that hangs in a system call
-    /// nobody knows.
-    fn abandon(
-        &mut self,
-        console: &mut Console,
-        now: &impl Fn() -> Monotonic,
-        events: &mut Vec<SinkEvent>,
-    ) {
-        let (replies, lacking) = self.handle.abandon();
-        replies.into_iter().for_each(|reply| self.take_back(reply, console, now(), events));
-        if let Some(lacking) = lacking {
-            if let Some(first) = self.in_flight.front_mut() {
-                first.lost = lacking;
-            }
-            return;
-        }
-        let deadline = now() + LOG_ABANDON;
-        while !self.in_flight.is_empty()
-            && let Some(reply) = self.handle.wait(deadline.saturating_duration_since(now()))
-        {
-            self.take_back(reply, console, now(), events);
-        }
     }
 
     fn take_back(
