@@ -136,9 +136,11 @@ impl<S: System> Server<S> {
         }
         match &mut self.child {
             Some(child) => child.poll_exit(),
-            None => {
+            None if self.console.child().is_some() => {
                 self.console.handle(Event::Exited(ChildSlot::Current, ExitStatus::Unknown), now)
             }
+            // The end of the old child may have had the console ask for another one, which has not ended.
+            None => {}
         }
         self.reap_orphans();
         if self.store.is_some() {
