@@ -11,8 +11,8 @@ use super::child::readiness::ReadinessSnapshot;
 use super::clients::snapshot::ClientSnapshot;
 use super::clients::typed::TypedLine;
 use super::event::{ChildProcess, ClientId, Sink};
-use super::stream::buffer::StreamEnd;
 use super::stream::reader::ReaderSnapshot;
+use super::stream::snapshot::StreamEnd;
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

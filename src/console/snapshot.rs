@@ -26,10 +26,11 @@ use super::clients::window::ChildWindow;
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
 use super::event::{ChildProcess, ClientId, ClientKind, Sink};
-use super::stream::buffer::{StreamBuffer, StreamSnapshot};
+use super::stream::buffer::StreamBuffer;
 use super::stream::encode::Encoding;
 use super::stream::reader::{ReaderSnapshot, StreamReader};
 use super::stream::ring::Ring;
+use super::stream::snapshot::StreamSnapshot;
 use super::subsystem::{self, SubsystemSet, TroubleSnapshot};
 use super::{Console, Settings};
 
