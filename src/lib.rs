@@ -61,8 +61,9 @@
 //! For an upgrade in place the server encodes its complete state ([`handover`]) and executes the
 //! program that is installed now. That program continues in the same process with the same
 //! descriptors. After a crash nobody can do that. Under `--fdstore` the service manager therefore
-//! always holds the descriptors and a crash snapshot of the state, and the next server takes them
-//! from there.
+//! always holds the descriptors, and a file in memory with the console and a snapshot of the rest. The
+//! server writes there in such an order that the next one finds a whole state, at whichever
+//! instruction this one dies.
 
 pub mod cli;
 pub mod config;

@@ -226,7 +226,10 @@ pub enum Event<'a> {
         reason: &'a str,
     },
     /// This server took over the child and the clients of a server that crashed.
-    Restarted,
+    Restarted {
+        /// True if that server's memory was whole: nothing that it had read is missing.
+        complete: bool,
+    },
     /// This server went on in the place of another version of the program.
     Upgraded {
         /// The version that runs now.

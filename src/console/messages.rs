@@ -264,8 +264,9 @@ pub fn accept_failed(endpoint: &str, reason: &str) -> Vec<u8> {
 
 /// The server goes on after a crash of the one before. The last output is not known, so a line is
 /// ended first. Ours.
-pub fn restarted() -> Vec<u8> {
-    b"\r\n@@@ procServ server restarted, output may be missing\r\n".to_vec()
+pub fn restarted(complete: bool) -> Vec<u8> {
+    let doubt: &[u8] = if complete { b"" } else { b", output may be missing" };
+    [b"\r\n@@@ procServ server restarted", doubt, b"\r\n"].concat()
 }
 
 /// In the log: the server was upgraded to another version. Ours.

@@ -7,6 +7,7 @@
 //! no environment here, so the same code runs under the simulation.
 
 pub(crate) mod audit;
+pub(crate) mod changes;
 pub(crate) mod child;
 pub mod clients;
 pub mod clock;
@@ -17,7 +18,7 @@ mod settings;
 #[cfg(test)]
 mod sim;
 pub(crate) mod snapshot;
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod subsystem;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use self::stream::buffer::StreamBuffer;
 pub use self::stream::chunk::Chunk;
 use self::stream::encode::Encoding;
 use self::stream::reader::StreamReader;
+use self::stream::ring::Ring;
 use self::subsystem::Troubles;
 use crate::config::RestartPolicy;
 
@@ -66,6 +68,8 @@ pub struct Console {
     sinks: BTreeMap<Sink, StreamReader>,
     /// While the first log is being opened: the offset where it will begin.
     log_begin: Option<u64>,
+    /// The offsets from which on sinks may need the stream once more, after a crash.
+    kept_for: BTreeMap<Sink, u64>,
     input: InputQueue,
     window: ChildWindow,
     effects: VecDeque<Effect>,
@@ -77,6 +81,8 @@ pub struct Console {
     exiting: bool,
     /// Counts the changes that may have changed the crash snapshot.
     revision: u64,
+    /// How many of these are of one client only: whoever writes changes down writes down that client.
+    client_revision: u64,
     /// True if the terminal of the child that gets the input hides what is typed. The server tells it
     /// before each input under `--record-input`.
     hides_input: bool,
@@ -102,6 +108,7 @@ impl Console {
             announced: BTreeMap::new(),
             sinks: wanted.map(|sink| (sink, StreamReader::new(0, Encoding::UNCHANGED))).collect(),
             log_begin: None,
+            kept_for: BTreeMap::new(),
             input: InputQueue::default(),
             window: ChildWindow::default(),
             effects: VecDeque::new(),
@@ -110,6 +117,7 @@ impl Console {
             recent_restarts: RecentRestarts::default(),
             exiting: false,
             revision: 0,
+            client_revision: 0,
             hides_input: false,
             scratch: Vec::new(),
             settings,
@@ -126,6 +134,9 @@ impl Console {
         let now = self.settings.as_shown(now);
         if !matches!(event, Event::Output(..) | Event::Input { .. } | Event::InputHidden(_)) {
             self.revision += 1;
+        }
+        if matches!(event, Event::Introduced { .. } | Event::Joined { .. } | Event::Left { .. }) {
+            self.client_revision += 1;
         }
         match event {
             Event::Output(slot, bytes) => self.child_output(slot, bytes, now),
@@ -156,9 +167,9 @@ impl Console {
                 self.audit_events.push_back(AuditEvent::Upgraded);
                 self.say_to_log(&messages::upgraded(version), now);
             }
-            Event::Restarted => {
+            Event::Restarted { complete } => {
                 self.audit_events.push_back(AuditEvent::Restarted);
-                self.say(&messages::restarted(), now);
+                self.say(&messages::restarted(complete), now);
             }
             Event::UpgradeFailed(reason) => {
                 self.audit_events.push_back(AuditEvent::UpgradeFailed(reason.to_owned()));
@@ -259,16 +270,32 @@ impl Console {
     /// Frees memory that is needed only while something happens.
     pub fn release_idle_memory(&mut self) {
         if self.stream.is_grown() {
-            let slowest = slowest_reader(&self.clients, &self.sinks, self.log_begin);
+            let kept = self.kept_for.values().copied();
+            let slowest = slowest_reader(&self.clients, &self.sinks, kept.chain(self.log_begin));
             self.stream.shrink(slowest.unwrap_or(self.stream.head()));
         }
         self.scratch = Vec::new();
     }
 
+    /// Has the bytes of the stream in this ring from now on, which holds the last of them, up to the
+    /// end of the stream.
+    pub fn use_ring(&mut self, ring: Box<dyn Ring>) {
+        self.stream.use_ring(ring);
+    }
+
+    /// The bytes of the stream that are held, and the offset of the first.
+    pub fn held(&self) -> (u64, Vec<u8>) {
+        let (first, second) = self.stream.slices(self.stream.tail());
+        (self.stream.tail(), [first, second].concat())
+    }
+
     fn append(&mut self, bytes: &[u8], wall: UnixTime) {
-        let Console { stream, clients, sinks, log_begin, .. } = self;
+        let Console { stream, clients, sinks, log_begin, kept_for, .. } = self;
         let head = stream.head();
-        stream.append(bytes, wall, || slowest_reader(clients, sinks, *log_begin).unwrap_or(head));
+        stream.append(bytes, wall, || {
+            let kept = kept_for.values().copied().chain(*log_begin);
+            slowest_reader(clients, sinks, kept).unwrap_or(head)
+        });
     }
 
     /// Says a text to all readers, directly after the last byte of the stream.
@@ -292,13 +319,14 @@ impl Console {
     }
 }
 
-/// The offset of the first byte that some reader still needs; `None` if there is no reader.
+/// The offset of the first byte that some reader still needs, or one of `others`; `None` if there is
+/// none.
 fn slowest_reader(
     clients: &BTreeMap<ClientId, Client>,
     sinks: &BTreeMap<Sink, StreamReader>,
-    log_begin: Option<u64>,
+    others: impl Iterator<Item = u64>,
 ) -> Option<u64> {
     let clients = clients.values().filter(|client| client.kind.reads_stream());
     let readers = clients.map(|client| &client.reader).chain(sinks.values());
-    readers.map(StreamReader::cursor).chain(log_begin).min()
+    readers.map(StreamReader::cursor).chain(others).min()
 }

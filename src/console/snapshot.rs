@@ -7,28 +7,32 @@
 //! does not know is an error: any guess would take a child or a client for what it is not. So
 //! nothing in an `Option` may have variants: the decoder would take an unknown one for `None`.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
+
+use super::changes::{Change, FileEnd, LogPlace};
 
 use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
 use super::child::recent_restarts::RecentRestarts;
 use super::child::supervisor::Supervisor;
-use super::clients::backpressure::{Backpressure, Progress};
-use super::clients::client::Client;
+use super::clients::backpressure::Backpressure;
 use super::clients::command_rate::CommandRate;
 use super::clients::input_queue::{InputQueue, InputSnapshot};
+use super::clients::snapshot::ClientSnapshot;
 use super::clients::typed::TypedLine;
-use super::clients::window::{ChildWindow, ClientWindow};
+use super::clients::window::ChildWindow;
 use super::clock::TimeFormatter;
 use super::error::InvalidSnapshot;
-use super::event::{ChildProcess, ClientId, ClientKind, Role, Sink};
-use super::stream::buffer::{OFFSET_MAX, StreamBuffer, StreamSnapshot};
+use super::event::{ChildProcess, ClientId, ClientKind, Sink};
+use super::stream::buffer::StreamBuffer;
 use super::stream::encode::Encoding;
 use super::stream::reader::{ReaderSnapshot, StreamReader};
+use super::stream::ring::Ring;
+use super::stream::snapshot::StreamSnapshot;
 use super::subsystem::{self, SubsystemSet, TroubleSnapshot};
 use super::{Console, Settings};
-use crate::limits::STAGE_MAX;
-use crate::telnet;
 
 /// A console, from [`Console::snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -65,35 +69,12 @@ pub struct Snapshot {
     announced: Vec<(ClientId, String)>,
     #[cbor(n(15), default)]
     window: ChildWindow,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-struct ClientSnapshot {
-    #[n(0)]
-    id: ClientId,
-    #[n(1)]
-    role: Role,
-    #[n(2)]
-    kind: ClientKind,
-    #[n(3)]
-    reader: ReaderSnapshot,
-    #[cbor(n(4), default)]
-    decoder: telnet::Decoder,
-    #[cbor(n(5), default)]
-    replies: usize,
-    #[cbor(n(6), default)]
-    taken: u64,
-    #[cbor(n(7), default)]
-    backpressure: Backpressure,
-    #[cbor(n(8), default)]
-    commands: CommandRate,
-    #[cbor(n(9), default)]
-    progress: Progress,
-    #[cbor(n(10), default)]
-    window: ClientWindow,
-    #[cbor(n(11), default)]
-    typed: TypedLine,
+    /// If the snapshot was made for [`Change`]s to follow: how many reads it has.
+    #[n(16)]
+    landed: Option<u64>,
+    /// The end of the log's file, where `log` goes on.
+    #[n(17)]
+    log_end: Option<FileEnd>,
 }
 
 impl Snapshot {
@@ -107,6 +88,100 @@ impl Snapshot {
         self.overlap.old()
     }
 
+    /// If the snapshot was made for changes to follow: how many reads it has.
+    pub fn landed(&self) -> Option<u64> {
+        self.landed
+    }
+
+    /// The offset where the stream ends, and true if its bytes are in a ring beside the snapshot.
+    pub fn stream_end(&self) -> (u64, bool) {
+        (self.stream.head(), self.stream.is_in_ring())
+    }
+
+    /// The end of the log's file, where the log goes on.
+    pub fn log_end(&self) -> Option<FileEnd> {
+        self.log_end
+    }
+
+    /// Makes the changes, in their order. Those of clients that the snapshot does not have are left out.
+    pub fn apply(&mut self, changes: impl IntoIterator<Item = Change>) {
+        let mut writing = 0;
+        let clients = std::mem::take(&mut self.clients).into_iter();
+        let mut clients: BTreeMap<ClientId, ClientSnapshot> =
+            clients.map(|client| (client.id, client)).collect();
+        let mut announced: BTreeMap<ClientId, String> =
+            std::mem::take(&mut self.announced).into_iter().collect();
+        for change in changes {
+            match change {
+                Change::Stream(end) => self.stream.go_on(end),
+                Change::Place(id, cursor, taken, line_start) => {
+                    if let Some(client) = clients.get_mut(&id) {
+                        client.reader.move_to(cursor, line_start);
+                        client.taken = taken;
+                        client.replies = 0;
+                    }
+                }
+                Change::Reader(id, reader, taken) => {
+                    if let Some(client) = clients.get_mut(&id) {
+                        (client.reader, client.taken) = (reader, taken);
+                    }
+                }
+                Change::Typed(id, bytes) => self.input.push(id, &bytes),
+                Change::Writing(count) => writing = count,
+                Change::Consumed(count) => {
+                    self.input.consume(count);
+                    writing = 0;
+                }
+                Change::Readiness(readiness) => self.readiness = Some(readiness),
+                Change::Overlap(overlap) => self.overlap = overlap,
+                Change::Landed(count) => self.landed = Some(count),
+                Change::Syslog(reader) => self.syslog = Some(reader),
+                Change::Client(client, name) => {
+                    announced.extend(name.map(|name| (client.id, name)));
+                    clients.insert(client.id, *client);
+                }
+                Change::Left(id) => {
+                    clients.remove(&id);
+                    announced.remove(&id);
+                }
+                Change::Log(place) => (self.log, self.log_end) = (Some(place.reader), place.end),
+            }
+        }
+        self.clients = clients.into_values().collect();
+        self.announced = announced.into_iter().collect();
+        // What may have reached the child must not reach it twice.
+        self.input.consume(writing);
+    }
+
+    /// The same with the log's file ending there.
+    pub fn with_log_end(self, log_end: Option<FileEnd>) -> Snapshot {
+        Snapshot { log_end, ..self }
+    }
+
+    /// Forgets the stream, of which the bytes are lost, with all places in it.
+    pub fn forget_stream(&mut self) {
+        self.stream = StreamSnapshot::default();
+        for client in &mut self.clients {
+            client.reader = ReaderSnapshot::default();
+            (client.replies, client.taken) = (0, 0);
+            client.backpressure = Backpressure::None;
+        }
+        (self.log, self.stdout, self.syslog) = (None, None, None);
+        self.input = InputSnapshot::default();
+        (self.landed, self.log_end) = (None, None);
+        self.overlap = self.overlap.crash_snapshot();
+    }
+
+    /// The clients without their places in the stream, and how others know them.
+    #[cfg(test)]
+    pub(crate) fn outlines(&self) -> (Vec<ClientSnapshot>, &[(ClientId, String)]) {
+        let outline = |client| ClientSnapshot {
+            commands: CommandRate::default(),
+            ..ClientSnapshot::without_stream(client)
+        };
+        (self.clients.iter().cloned().map(outline).collect(), &self.announced)
+    }
+
     /// The connected clients.
     pub fn clients(&self) -> impl Iterator<Item = (ClientId, ClientKind)> {
         self.clients.iter().map(|client| (client.id, client.kind))
@@ -117,26 +192,17 @@ impl Console {
     /// The console as it stands. The caller must have carried out all effects, none of which was
     /// [`Effect::Exit`](super::event::Effect::Exit), and no chunk may be on its way to a file.
     pub fn snapshot(&self) -> Snapshot {
-        let clients = self.clients.iter().map(|(&id, client)| ClientSnapshot {
-            id,
-            role: client.role,
-            kind: client.kind,
-            reader: client.reader.snapshot(),
-            decoder: client.decoder.clone(),
-            replies: client.replies,
-            taken: client.taken,
-            backpressure: client.backpressure,
-            commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
-            progress: client.progress,
-            window: client.window,
-            typed: client.typed.clone(),
-        });
+        Snapshot { stream: self.stream.snapshot(), ..self.snapshot_beside_ring() }
+    }
+
+    /// The same without the bytes of the stream, which are in a ring that goes beside the snapshot.
+    pub fn snapshot_beside_ring(&self) -> Snapshot {
         let sink = |sink| self.sinks.get(&sink).map(StreamReader::snapshot);
         let (failing, troubles) = subsystem::snapshot(&self.troubles);
         Snapshot {
             supervisor: self.supervisor.snapshot(),
-            stream: self.stream.snapshot(),
-            clients: clients.collect(),
+            stream: self.stream.snapshot_beside_ring(),
+            clients: self.client_snapshots().collect(),
             log: sink(Sink::Log),
             stdout: sink(Sink::Stdout),
             input: self.input.snapshot(),
@@ -149,30 +215,47 @@ impl Console {
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
             window: self.window,
+            landed: None,
+            log_end: None,
+        }
+    }
+
+    /// The console for [`Change`]s to follow, after so many reads, with the log and syslog at these
+    /// places. The bytes of the stream are in a ring beside it.
+    pub fn snapshot_for_changes(
+        &self,
+        landed: u64,
+        log: Option<LogPlace>,
+        syslog: Option<ReaderSnapshot>,
+    ) -> Snapshot {
+        let (log, log_end) = match log {
+            Some(place) => (Some(place.reader), place.end),
+            None => (None, None),
+        };
+        let mut snapshot = self.snapshot_beside_ring();
+        // No change says what was typed of a line: at the next one it may have been recorded.
+        snapshot.clients.iter_mut().for_each(|client| client.typed = TypedLine::default());
+        Snapshot {
+            stream: snapshot.stream.or_without_bytes(),
+            log,
+            log_end,
+            syslog,
+            stdout: None,
+            landed: Some(landed),
+            troubles: Vec::new(),
+            failing: SubsystemSet::default(),
+            log_opened: None,
+            ..snapshot
         }
     }
 
     /// What remains useful after a crash of the server: the clients and the state of the child, but
     /// no byte of the stream and no place in it.
     pub fn crash_snapshot(&self) -> Snapshot {
-        let clients = self.clients.iter().map(|(&id, client)| ClientSnapshot {
-            id,
-            role: client.role,
-            kind: client.kind,
-            reader: ReaderSnapshot::default(),
-            decoder: client.decoder.clone(),
-            replies: 0,
-            taken: 0,
-            backpressure: Backpressure::None,
-            commands: self.command_rates.get(&id).cloned().unwrap_or_default(),
-            progress: Progress::default(),
-            window: client.window,
-            typed: TypedLine::default(),
-        });
         Snapshot {
             supervisor: self.supervisor.snapshot(),
             stream: StreamSnapshot::default(),
-            clients: clients.collect(),
+            clients: self.client_snapshots().map(ClientSnapshot::without_stream).collect(),
             // The log is opened anew.
             log: None,
             stdout: None,
@@ -186,12 +269,25 @@ impl Console {
             recent_restarts: self.recent_restarts.clone(),
             announced: self.announced.clone().into_iter().collect(),
             window: self.window,
+            landed: None,
+            log_end: None,
         }
     }
 
     /// A number that changes whenever the [`crash_snapshot`](Self::crash_snapshot) may have changed.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The same for [`snapshot_for_changes`](Self::snapshot_for_changes): what [`Change`]s say of one
+    /// client does not change this number.
+    pub fn unrecorded_revision(&self) -> u64 {
+        self.revision - self.client_revision
+    }
+
+    /// How many changes there were that [`client`](Self::client) or the end of that client tells of.
+    pub fn client_revision(&self) -> u64 {
+        self.client_revision
     }
 
     /// A console that goes on from a snapshot. Sinks of the snapshot that the settings do not have are
@@ -205,21 +301,34 @@ impl Console {
         formatter: Box<dyn TimeFormatter>,
         snapshot: Snapshot,
     ) -> Result<Console, InvalidSnapshot> {
+        Console::restore_with_ring(settings, formatter, snapshot, None)
+    }
+
+    /// The same, with the ring that is beside the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore).
+    pub fn restore_with_ring(
+        settings: Settings,
+        formatter: Box<dyn TimeFormatter>,
+        snapshot: Snapshot,
+        ring: Option<Box<dyn Ring>>,
+    ) -> Result<Console, InvalidSnapshot> {
         let mut console = Console::new(settings, formatter);
         let settings = &mut console.settings;
         console.supervisor = Supervisor::restore(snapshot.supervisor, settings.policy())?;
         console.overlap = OverlapState::restore(snapshot.overlap, console.supervisor.running())?;
         let keep_times = settings.log.stamp.is_some();
         console.stream =
-            StreamBuffer::restore(snapshot.stream, keep_times, settings.console.history)?;
+            StreamBuffer::restore(snapshot.stream, ring, keep_times, settings.console.history)?;
         let head = console.stream.head();
-        for mut client in snapshot.clients {
+        for client in snapshot.clients {
             let id = client.id;
-            let commands = std::mem::take(&mut client.commands);
+            let (client, commands) = client.restore(settings, head)?;
             if commands != CommandRate::default() {
                 console.command_rates.insert(id, commands);
             }
-            let client = restore_client(client, settings, head)?;
             if console.clients.insert(id, client).is_some() {
                 return Err(InvalidSnapshot("two clients have one id"));
             }
@@ -252,31 +361,4 @@ impl Console {
         }
         Ok(console)
     }
-}
-
-fn restore_client(
-    snapshot: ClientSnapshot,
-    settings: &Settings,
-    head: u64,
-) -> Result<Client, InvalidSnapshot> {
-    let ClientSnapshot { role, kind, reader, decoder, replies, taken, backpressure, .. } = snapshot;
-    let (progress, window, typed) = (snapshot.progress, snapshot.window, snapshot.typed);
-    if taken > OFFSET_MAX {
-        return Err(InvalidSnapshot("a client took more than there is"));
-    }
-    let reader = StreamReader::restore(reader, settings.encoding(role, kind), head)?;
-    // A larger number means the same.
-    let replies = replies.min(STAGE_MAX);
-    Ok(Client {
-        role,
-        kind,
-        reader,
-        decoder,
-        replies,
-        taken,
-        backpressure,
-        progress,
-        window,
-        typed,
-    })
 }

@@ -7,6 +7,7 @@
 
 use std::ffi::CStr;
 
+pub mod changes;
 pub mod format;
 pub mod state;
 #[cfg(test)]

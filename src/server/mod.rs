@@ -105,6 +105,7 @@
 //! | after the exec: starting a writing thread | anything | reported once on stderr; this server goes on, and it is tried again each 100 ms; meanwhile the log is treated like one that hangs |
 //! | after the exec: the dynamic linker, before the program itself runs; the kernel's own mappings | no descriptor, no memory | fatal, and nothing can be tried again. It had what it needs in the check run, under the same limits; a descriptor is kept free for it, and the exec gives back the memory of the program before. A static build has no dynamic linker |
 //! | after the exec | the state or a descriptor in it is not what was handed over | fatal: reported on stderr, exits with the errno |
+//! | memory for the stream that outlives the server | none | the stream is in the memory of the process, or a part of it is not noted: after a crash, output may be missing |
 //! | saving the state for after a crash | anything | reported once on stderr; tried again, not within a second |
 //! | memory for the last bytes of the console | none | announced once; fewer bytes are kept, and it is tried again as output comes |
 //! | stderr | anything | ignored: there is nobody to report it to |
@@ -113,6 +114,7 @@
 pub mod api;
 mod event_loop;
 pub mod health;
+mod memory;
 mod os;
 mod records;
 mod service_manager;

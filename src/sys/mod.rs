@@ -13,6 +13,7 @@ pub mod memory;
 pub(crate) mod passage;
 pub(crate) mod process;
 pub(crate) mod pty;
+pub(crate) mod shared_memory;
 pub(crate) mod socket;
 pub(crate) mod terminal;
 pub mod time;

@@ -99,6 +99,11 @@ impl ReadinessTracker {
         self.now
     }
 
+    /// Returns true if output is looked through for the text.
+    pub fn is_waiting(&self) -> bool {
+        self.matcher.is_some()
+    }
+
     /// A snapshot for a server that misses some of the children's output.
     pub fn crash_snapshot(&self) -> ReadinessSnapshot {
         let without = |progress| Progress { matched: 0, ..progress };

@@ -30,7 +30,9 @@ impl Console {
             let before = client.decoder.clone();
             let line_ends = self.settings.line_ends();
             window = client.decoder.decode(bytes, line_ends, &mut data, &mut reply);
-            self.revision += u64::from(client.decoder != before);
+            let has_changed = u64::from(client.decoder != before);
+            self.revision += has_changed;
+            self.client_revision += has_changed;
             client.reader.stage(&reply);
             client.replies += reply.len();
         } else {

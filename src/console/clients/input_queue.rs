@@ -17,6 +17,8 @@ pub struct InputQueue {
     runs: VecDeque<(ClientId, usize)>,
     /// How many of the bytes each client has sent.
     shares: BTreeMap<ClientId, usize>,
+    /// How many bytes there were before the first.
+    begin: u64,
 }
 
 /// The queue as plain data.
@@ -27,6 +29,25 @@ pub struct InputSnapshot {
     bytes: Vec<u8>,
     #[cbor(n(1), default)]
     runs: Vec<(ClientId, usize)>,
+}
+
+impl InputSnapshot {
+    /// Adds bytes of one client.
+    pub fn push(&mut self, id: ClientId, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.runs.push((id, bytes.len()));
+    }
+
+    /// Drops the first `count` bytes.
+    pub fn consume(&mut self, count: usize) {
+        let mut left = count.min(self.bytes.len());
+        self.bytes.drain(..left);
+        self.runs.retain_mut(|(_, len)| {
+            let part = left.min(*len);
+            (*len, left) = (*len - part, left - part);
+            *len > 0
+        });
+    }
 }
 
 impl InputQueue {
@@ -50,7 +71,8 @@ impl InputQueue {
         for &(id, len) in &snapshot.runs {
             *shares.entry(id).or_default() += len;
         }
-        Ok(InputQueue { bytes: snapshot.bytes.into(), runs: snapshot.runs.into(), shares })
+        let (bytes, runs) = (snapshot.bytes.into(), snapshot.runs.into());
+        Ok(InputQueue { bytes, runs, shares, begin: 0 })
     }
 
     /// Adds bytes of one client. No byte is ever dropped: the caller keeps the queue bounded by not
@@ -84,6 +106,7 @@ impl InputQueue {
     pub fn consume(&mut self, count: usize) {
         let count = count.min(self.bytes.len());
         self.bytes.drain(..count);
+        self.begin += count as u64;
         let mut left = count;
         while left > 0
             && let Some((id, len)) = self.runs.front_mut()
@@ -109,6 +132,28 @@ impl InputQueue {
 
     /// Drops all bytes and frees their memory.
     pub fn clear(&mut self) {
-        *self = InputQueue::default();
+        let begin = self.extent().1;
+        *self = InputQueue { begin, ..InputQueue::default() };
+    }
+
+    /// How many bytes there were before the first, and up to the last.
+    pub fn extent(&self) -> (u64, u64) {
+        (self.begin, self.begin + self.bytes.len() as u64)
+    }
+
+    /// The bytes from this one on, counted as in [`extent`](Self::extent), with the clients that sent
+    /// them.
+    pub fn since(&self, from: u64) -> Vec<(ClientId, Vec<u8>)> {
+        let (mut at, mut parts) = (self.begin, Vec::new());
+        for &(id, len) in &self.runs {
+            let end = at + len as u64;
+            if end > from {
+                let skipped = (at.max(from) - self.begin) as usize;
+                let bytes = self.bytes.range(skipped..(end - self.begin) as usize);
+                parts.push((id, bytes.copied().collect()));
+            }
+            at = end;
+        }
+        parts
     }
 }

@@ -101,6 +101,7 @@ impl Console {
         let typists = self.clients.iter().filter(|(_, client)| client.window.turn > 0);
         if let Some((&id, _)) = typists.max_by_key(|(_, client)| client.window.turn) {
             self.window.followed = Some(id);
+            self.revision += 1;
             self.follow(now);
         }
     }

@@ -38,6 +38,28 @@ impl Chunk {
         self.lost(written) + self.begun(written)
     }
 
+    /// What is left of the chunk after its first `written` bytes.
+    pub(crate) fn rest(mut self, written: usize) -> Chunk {
+        let begun_before = self.begun(written);
+        let Range { start, end } = self.announcement;
+        self.announcement = match written > start {
+            // What is left of the announcement is the rest of one that was cut short.
+            true => end.saturating_sub(written)..end.saturating_sub(written),
+            false => start - written..end - written,
+        };
+        if written > start {
+            (self.announced, self.private) = (0, Vec::new());
+        }
+        for stamp in &mut self.stamps {
+            *stamp = stamp.start.saturating_sub(written)..stamp.end.saturating_sub(written);
+        }
+        if let Some(last) = written.checked_sub(1) {
+            self.line_start_before = self.bytes.get(last) == Some(&b'\n');
+        }
+        self.bytes.drain(..written.min(self.bytes.len()));
+        Chunk { begun_before, ..self }
+    }
+
     /// The number of bytes that the announcement names that was cut short after `written` bytes.
     pub(super) fn begun(&self, written: usize) -> u64 {
         let Range { start, end } = self.announcement;

@@ -79,6 +79,25 @@ pub struct ReaderSnapshot {
     plain_text: PlainText,
 }
 
+impl ReaderSnapshot {
+    /// Moves on to a [`place`](StreamReader::place).
+    pub fn move_to(&mut self, cursor: u64, line_start: bool) {
+        (self.cursor, self.line_start, self.missing) = (cursor, line_start, 0);
+        self.staged.clear();
+        self.private.clear();
+    }
+
+    /// The offset of the first byte of the stream that the reader still needs.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Takes note that the reader lacks so many bytes more before its place.
+    pub fn lack(&mut self, count: u64) {
+        self.missing += count;
+    }
+}
+
 impl StreamReader {
     /// A reader of every byte from the offset `cursor` on.
     pub fn new(cursor: u64, encoding: Encoding) -> StreamReader {
@@ -115,6 +134,16 @@ impl StreamReader {
             told: self.told,
             settled: self.settled,
         }
+    }
+
+    /// The offset up to which the reader has the stream, and true if the next byte begins a line for it;
+    /// `None` if there is more to know of it.
+    pub fn place(&self) -> Option<(u64, bool)> {
+        let is_simple = self.staged() == 0
+            && self.missing == 0
+            && self.private.is_empty()
+            && !self.encoding.plain;
+        is_simple.then_some((self.cursor, self.line_start))
     }
 
     /// Goes on from a snapshot. The stream may have passed the reader, but the reader is not ahead.
@@ -231,6 +260,15 @@ impl StreamReader {
             self.cursor += count as u64;
             self.line_start = stream.slices(self.cursor - 1).0.first() == Some(&b'\n');
         }
+    }
+
+    /// Returns true if the next bytes to write to a file are lines of its own. If the stream has passed
+    /// this reader, goes on where the stream still is.
+    pub fn begins_with_own_lines(&mut self, stream: &StreamBuffer) -> bool {
+        if self.cursor < stream.tail() {
+            self.skip_to(stream.resume_point());
+        }
+        self.missing > 0 || !self.private.is_empty()
     }
 
     /// Takes the next bytes to write to a file, after an announcement of the bytes that are missing

@@ -4,6 +4,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+/// The number of the layout of a ring that another program can go on with: a program knows only this one.
+pub const LAYOUT: u64 = u64::from_le_bytes(*b"pS ring1");
+
 /// Room for the last bytes of a stream, oldest first.
 pub trait Ring: fmt::Debug {
     /// Returns how many bytes there is room for.

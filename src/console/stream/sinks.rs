@@ -2,16 +2,35 @@
 //! learns by them what is missing in its file.
 
 use super::chunk::Chunk;
-use super::reader::StreamReader;
+use super::reader::{ReaderSnapshot, StreamReader};
 use crate::console::clock::Timestamps;
 use crate::console::event::Sink;
 use crate::console::{Console, messages};
 use crate::limits::{PTY_BUDGET, STREAM_BUFFER_MAX};
 
 impl Console {
+    /// Returns true if the next bytes for a sink are lines that other sinks do not get.
+    pub fn begins_with_own_lines(&mut self, sink: Sink) -> bool {
+        let Console { sinks, stream, .. } = self;
+        sinks.get_mut(&sink).is_some_and(|reader| reader.begins_with_own_lines(stream))
+    }
+
     /// Takes the next bytes for a sink; `None` if there are none.
     pub fn take(&mut self, sink: Sink) -> Option<Chunk> {
         self.sinks.get_mut(&sink)?.take(&self.stream, &*self.formatter)
+    }
+
+    /// Keeps the stream from this offset on, because the sink may need it once more, after a crash.
+    pub fn keep_for(&mut self, sink: Sink, offset: u64) {
+        self.kept_for.insert(sink, offset);
+    }
+
+    /// Has the log go on as this reader.
+    pub fn rewind_log(&mut self, reader: ReaderSnapshot) {
+        let (encoding, head) = (self.settings.log_encoding(), self.stream.head());
+        if let Ok(reader) = StreamReader::restore(reader, encoding, head) {
+            self.sinks.insert(Sink::Log, reader);
+        }
     }
 
     /// Takes note that a chunk of a sink failed after its first `written` bytes: the lost bytes will
@@ -61,7 +80,8 @@ impl Console {
         let most = STREAM_BUFFER_MAX.min(self.stream.capacity());
         let room = most.saturating_sub(2 * PTY_BUDGET) as u64;
         let log = self.sinks.get(&Sink::Log);
-        log.is_none_or(|log| self.stream.head() - log.cursor() <= room)
+        let kept = self.kept_for.get(&Sink::Log).copied().unwrap_or(u64::MAX);
+        log.is_none_or(|log| self.stream.head().saturating_sub(log.cursor().min(kept)) <= room)
     }
 
     /// Takes note that the last `count` bytes of the log may not have reached the disk.

@@ -54,7 +54,7 @@ fn begins_with_the_first_byte_there_is() {
     let mut old = StreamBuffer::new(false, 0);
     append(&mut old, &vec![b'x'; 3 * STREAM_BUFFER_MIN], 0);
     append(&mut old, b"end", 0);
-    let new = StreamBuffer::restore(old.snapshot(), false, HISTORY_OPTION_MAX).unwrap();
+    let new = StreamBuffer::restore(old.snapshot(), None, false, HISTORY_OPTION_MAX).unwrap();
     assert_eq!(replay(&new).len() as u64, old.head() - old.tail());
 }
 
@@ -67,7 +67,7 @@ fn an_older_program_cuts_it_to_what_it_can_hold() {
     for (replayed, kept) in
         [(0, 1), (STREAM_BUFFER_MAX / 2, 1), (STREAM_BUFFER_MAX, 2), (HISTORY_OPTION_MAX, 2)]
     {
-        let new = StreamBuffer::restore(old.snapshot(), true, replayed).unwrap();
+        let new = StreamBuffer::restore(old.snapshot(), None, true, replayed).unwrap();
         let kept = (kept * STREAM_BUFFER_MAX + replayed % STREAM_BUFFER_MAX) as u64;
         assert_eq!((new.head(), new.head() - new.tail()), (old.head(), kept));
         assert!(new.slices(new.tail()).0.starts_with(b"xxx"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Seconds, at, console, settings, text};
 use crate::config::StopInput;
+use crate::console::audit::{AuditEvent, TypedContent, TypedText};
 use crate::console::event::{ChildSlot, ClientId, ClientKind, Effect, Event, Role, Sink};
 use crate::console::snapshot::Snapshot;
 use crate::console::{Console, Settings};
@@ -178,4 +179,29 @@ fn a_child_that_was_asked_to_end_has_its_time_as_before() {
         console.handle_timeout(at(11));
         assert_eq!(console.poll_effect(), Some(Effect::Signal(ChildSlot::Current, 9)));
     }
+}
+
+/// The changes that follow such a snapshot do not say what was typed of which line. A line that has been
+/// recorded must not be the beginning of another one.
+#[test]
+fn a_line_that_was_recorded_does_not_come_again_after_a_crash() {
+    let recording = || {
+        let mut settings = settings();
+        settings.console.record_input = true;
+        settings
+    };
+    let mut old = console(recording());
+    let id = ClientId(1);
+    old.handle(Event::Joined { id, role: Role::User, kind: ClientKind::Raw }, at(0));
+    old.handle_timeout(at(0));
+    while old.poll_effect().is_some() {}
+    old.handle(Event::Spawned(100), at(0));
+    old.handle(Event::Input { id, bytes: b"one" }, at(0));
+    let snapshot = old.snapshot_for_changes(0, None, None);
+    // A crash after the line's end.
+    let mut new = Console::restore(recording(), Box::new(Seconds), snapshot).unwrap();
+    new.handle(Event::Input { id, bytes: b"two\r" }, at(1));
+    let events: Vec<_> = std::iter::from_fn(|| new.poll_audit_event()).collect();
+    let text = TypedText { content: TypedContent::Shown(b"two".to_vec()), unfinished: false };
+    assert!(events.contains(&AuditEvent::Typed(id, text)), "{events:?}");
 }

@@ -113,6 +113,24 @@ pub(crate) fn show_together(
     Ok(text.split("\n\n").filter_map(block).collect())
 }
 
+/// What matters of a unit for what is to outlive its process.
+const STORE_PROPERTIES: &str = "Id,ExecStart,FileDescriptorStoreMax,NFileDescriptorStore,KillMode,\
+    RuntimeDirectory,RuntimeDirectoryPreserve";
+
+/// How all services that are loaded, and these, execute their programs and what they keep, by name.
+///
+/// # Errors
+/// Those of [`show`].
+pub(crate) fn show_services<'a>(
+    registry: &Registry,
+    units: impl Iterator<Item = &'a String>,
+) -> Result<BTreeMap<String, UnitStatus>, String> {
+    let words = ["show", "--property", STORE_PROPERTIES, "--", "*.service"];
+    let words = words.into_iter().chain(units.map(String::as_str));
+    let text = ask(registry, &words.collect::<Vec<_>>())?;
+    Ok(text.split("\n\n").filter_map(block).collect())
+}
+
 /// The names of the loaded units that a pattern of instance names matches.
 ///
 /// # Errors

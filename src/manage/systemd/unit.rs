@@ -82,7 +82,12 @@ pub(crate) fn text(
         }
     }
     unit.push_str(RESILIENCE);
-    unit.push_str(if instance.fdstore { SURVIVAL } else { REPLACEMENT });
+    if instance.fdstore {
+        unit.push_str(SURVIVAL);
+        unit.push_str(&format!("FileDescriptorStoreMax={STORE_SIZE}\n"));
+    } else {
+        unit.push_str(REPLACEMENT);
+    }
     unit.push_str(&format!("\n[Install]\nWantedBy={}\n", scope.boot_target()));
     unit
 }
@@ -104,13 +109,14 @@ KillMode=mixed
 ";
 
 /// If the server is killed, systemd leaves the child alone and keeps its terminal, the endpoints and the
-/// clients for the next server. The number is that of descriptors: three, one for each endpoint and one
-/// for each client.
+/// clients for the next server.
 const SURVIVAL: &str = "\
 RestartSec=100ms
 KillMode=process
-FileDescriptorStoreMax=512
 ";
+
+/// How many descriptors systemd keeps for a server: three, one for each endpoint and one for each client.
+pub(crate) const STORE_SIZE: u32 = 512;
 
 /// Escapes a value: systemd expands specifiers (systemd.unit(5)) in it.
 pub(crate) fn literal(value: &str) -> String {

@@ -7,6 +7,7 @@ use crate::console::clock::Timestamps;
 use crate::console::event::{ChildSlot, DisconnectReason, Effect, Event};
 use crate::server::Server;
 use crate::server::event_loop::child::Child;
+use crate::server::os::fdstore::FdStore;
 use crate::server::os::{Process, System};
 use crate::sys;
 
@@ -101,6 +102,9 @@ impl<S: System> Server<S> {
             };
             match started {
                 Ok(mut log) => {
+                    if self.store.as_ref().is_some_and(FdStore::has_stream) {
+                        log = log.noting_places(None, None);
+                    }
                     log.open();
                     self.log = Some(log);
                     self.console.begin_log();
@@ -172,7 +176,10 @@ impl<S: System> Server<S> {
             return self.console.handle(Event::DaemonNotFound("it is not known"), now);
         };
         child.await_daemon();
-        match self.system.find_daemon(new_program) {
+        // A child with a descriptor is that of a server that died.
+        let process = child.process();
+        let inherited_since = process.pidfd().and(process.start_ticks());
+        match self.system.find_daemon(new_program, inherited_since) {
             Ok(daemon) => {
                 let pid = daemon.pid;
                 // The service manager takes no descriptor twice: the old name goes first.

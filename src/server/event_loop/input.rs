@@ -15,7 +15,8 @@ use crate::console::event::{ChildSlot, Event, Role};
 use crate::limits::{ACCEPT_BUDGET, CLIENT_BUDGET, PTY_BUDGET};
 use crate::server::Server;
 use crate::server::api::ApiSession;
-use crate::server::os::fdstore;
+use crate::server::memory::Source;
+use crate::server::os::fdstore::{self, FdStore};
 use crate::server::os::{Connection, Process, System};
 use crate::server::records::{ClientInfo, EventBody};
 use crate::server::writers::sink::SinkWriter;
@@ -94,9 +95,9 @@ impl<S: System> Server<S> {
     /// Reads the output of a child and what it sent to its NOTIFY_SOCKET.
     pub(crate) fn read_child(&mut self, which: ChildSlot, now: Timestamps) {
         let allowed = self.child_waits_until(now.mono).is_none();
-        let child = match which {
-            ChildSlot::Current => &mut self.child,
-            ChildSlot::Old => &mut self.old_child,
+        let (child, source) = match which {
+            ChildSlot::Current => (&mut self.child, Source::Child),
+            ChildSlot::Old => (&mut self.old_child, Source::OldChild),
         };
         let Some(child) = child else {
             return;
@@ -112,10 +113,19 @@ impl<S: System> Server<S> {
             && child.is_readable()
             && self.console.has_room_for(which)
         {
-            match child.read(&mut self.buffer) {
+            let mut live = self.store.as_mut().and_then(FdStore::live);
+            let space = match &mut live {
+                Some(live) => live.open_landing(source),
+                None => &mut self.buffer,
+            };
+            match child.read(space) {
                 ReadResult::Bytes(count) => {
-                    let bytes = filled(&self.buffer, count);
+                    let bytes = filled(space, count);
                     self.console.handle(Event::Output(which, bytes), now);
+                    if let Some(live) = live {
+                        let changes = self.console.changes(&mut live.recorded);
+                        live.landed(count, changes);
+                    }
                     read += count;
                 }
                 ReadResult::Nothing => break,
@@ -151,13 +161,30 @@ impl<S: System> Server<S> {
                 && self.console.accepts_input(id)
                 && session.as_ref().is_none_or(|session| session.accepts_input())
             {
-                match (peer.read(&mut self.buffer), &mut session) {
+                // A program connects again, and sends its request again.
+                let store = self.store.as_mut().filter(|_| session.is_none());
+                let mut live = store.and_then(FdStore::live);
+                let space = match &mut live {
+                    Some(live) => live.open_landing(Source::Client(id.0)),
+                    None => &mut self.buffer,
+                };
+                match (peer.read(space), &mut session) {
                     (Some(0), Some(session)) if peer.leaving.is_none() => session.end_input(),
-                    (Some(count), Some(session)) => session.push(filled(&self.buffer, count)),
+                    (Some(count), Some(session)) => session.push(filled(space, count)),
                     (Some(0), None) => peer.input_ended(self.console.outlives_its_input(id)),
                     (Some(count), None) => {
-                        let bytes = filled(&self.buffer, count);
+                        let bytes = filled(space, count);
+                        let revision = self.console.client_revision();
                         self.console.handle(Event::Input { id, bytes }, now);
+                        if let Some(live) = live {
+                            let has_changed = self.console.client_revision() != revision;
+                            let mut changes = self.console.changes(&mut live.recorded);
+                            changes.extend(match has_changed {
+                                true => self.console.client(id),
+                                false => self.console.place(id),
+                            });
+                            live.landed(count, changes);
+                        }
                         read += count;
                     }
                     (None, _) => {}
@@ -243,6 +270,7 @@ impl<S: System> Server<S> {
                 let source = PollStream::new(connection, always);
                 self.peers.insert(id, Peer::new(source));
                 self.console.handle(Event::Joined { id, role, kind }, now);
+                self.note_joined(id);
                 if let Some(size) = window {
                     self.console.handle(Event::Window { id, size }, now);
                 }

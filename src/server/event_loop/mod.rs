@@ -10,6 +10,7 @@ pub(crate) mod peer;
 pub(crate) mod poll_stream;
 pub(crate) mod records;
 pub(crate) mod shutdown;
+pub(crate) mod takeover;
 pub(crate) mod upgrade;
 
 use std::io;
@@ -79,9 +80,12 @@ impl<S: System> Server<S> {
         let peers = &self.peers;
         let unread = |id| peers.get(&id).map_or(0, |peer: &Peer<_>| peer.source.stream().unread());
         self.console.update_backpressure(now.mono, unread);
+        // What is read is noted as the output of the children that are saved.
+        self.save(now);
         self.read_child(ChildSlot::Current, now);
         // The console may have put the old child back in its place.
         self.apply_effects(now);
+        self.save(now);
         self.read_child(ChildSlot::Old, now);
         self.read_clients(now);
         self.serve_api(now);

@@ -1,13 +1,16 @@
 //! The half of a turn that gives output: input to the child, the console stream to its readers,
 //! news to the service manager, the state to the store.
 
+use crate::console::Console;
+use crate::console::changes::Change;
 use crate::console::clock::Timestamps;
-use crate::console::event::{Event, Subsystem};
-use crate::handover::state::State;
+use crate::console::event::{ClientId, Event, Sink, Subsystem};
+use crate::handover::changes::Record;
+use crate::handover::state::{ConnectionState, Descriptor, State};
 use crate::limits::WRITES_PER_TURN;
 use crate::server::Server;
-use crate::server::os::fdstore;
-use crate::server::os::{Notify, System};
+use crate::server::os::fdstore::{self, FdStore};
+use crate::server::os::{Connection, Notify, System};
 use crate::server::records::Records;
 use crate::server::writers::sink::{SinkEvent, SinkWriter};
 use crate::sys;
@@ -22,8 +25,19 @@ impl<S: System> Server<S> {
             if input.0.is_empty() || !child.is_writable() {
                 return;
             }
+            let mut live = self.store.as_mut().and_then(FdStore::live);
+            if let Some(live) = &mut live {
+                // What programs have sent is known from here on.
+                let mut changes = self.console.changes(&mut live.recorded);
+                changes.push(Change::Writing(input.0.len() + input.1.len()));
+                live.journal.append(&changes);
+            }
             let count = child.write(input);
             self.console.child_input_written(count);
+            if let Some(live) = live {
+                live.recorded = self.console.recorded_input(live.recorded);
+                live.journal.append(&[Change::Consumed(count)]);
+            }
         }
     }
 
@@ -33,13 +47,21 @@ impl<S: System> Server<S> {
             stdout.turn(&mut self.console, now.mono);
         }
         if let Some(syslog) = &mut self.syslog {
-            let events = syslog.turn(&mut self.console, now.mono);
+            let events = syslog.prepare(&mut self.console, now.mono);
+            let place = syslog.has_moved().then(|| syslog.place(&self.console)).flatten();
+            let place = place.map(|place| Change::Syslog(place.reader));
+            note(&mut self.store, &mut self.console, place);
+            syslog.hand_over_prepared();
             self.take_sink_events(Subsystem::Syslog, events, now);
         }
         // The log comes last, so that it gets what is said about syslog in the same turn, and what is
         // said about itself.
         while let Some(log) = &mut self.log {
-            let events = log.turn(&mut self.console, now.mono);
+            let events = log.prepare(&mut self.console, now.mono);
+            let place = log.has_moved().then(|| log.place(&self.console)).flatten();
+            // Before the thread can write it.
+            note(&mut self.store, &mut self.console, place.map(Change::Log));
+            log.hand_over_prepared();
             if events.is_empty() {
                 return;
             }
@@ -88,13 +110,24 @@ impl<S: System> Server<S> {
                 if !peer.source.is_writable() {
                     break;
                 }
+                let is_noted = self.store.as_mut().and_then(FdStore::live).is_some();
+                let cursor = if is_noted { self.console.cursor(id) } else { None };
                 let slices = self.console.output(id);
                 if slices.0.is_empty() {
                     break;
                 }
                 match peer.write(slices) {
-                    Some(count) => self.console.written(id, count),
-                    None => break,
+                    Some(count) => {
+                        self.console.written(id, count);
+                        note_place(&mut self.store, &self.console, id);
+                    }
+                    None => {
+                        // What was encoded is not kept in the stream.
+                        if is_noted && self.console.cursor(id) != cursor {
+                            note_place(&mut self.store, &self.console, id);
+                        }
+                        break;
+                    }
                 }
             }
         }
@@ -126,6 +159,7 @@ impl<S: System> Server<S> {
                 return true;
             };
             console.handle(Event::Left { id, reason }, now);
+            note(store, console, Some(Change::Left(id)));
             if api.remove(&id).is_none()
                 && let Some(store) = store
             {
@@ -139,22 +173,82 @@ impl<S: System> Server<S> {
     /// Under `--fdstore`, saves the state that a server would go on with after a crash.
     pub(crate) fn save(&mut self, now: Timestamps) {
         let records = self.records.as_ref().map_or(0, Records::revision);
-        let revision = self.console.revision() + records;
+        let console = match self.store.as_ref().is_some_and(FdStore::has_stream) {
+            true => self.console.unrecorded_revision(),
+            false => self.console.revision(),
+        };
+        let revision = console + records;
         if !self.store.as_ref().is_some_and(|store| store.is_save_due(revision, now.mono)) {
+            note(&mut self.store, &mut self.console, None);
             return;
         }
-        let state = self.state(self.console.crash_snapshot());
+        let reads = self.store.as_ref().and_then(FdStore::reads);
+        let place = |writer: &Option<SinkWriter<_>>| writer.as_ref()?.place(&self.console);
+        let snapshot = match reads {
+            Some(reads) => self.console.snapshot_for_changes(
+                reads,
+                place(&self.log),
+                place(&self.syslog).map(|place| place.reader),
+            ),
+            None => self.console.crash_snapshot(),
+        };
+        let state = self.state(snapshot);
         // Programs connect again after a crash.
         let state = state.map(|state| State { api: Vec::new(), ..state });
         let Some(store) = &mut self.store else {
             return;
         };
-        let result = state.and_then(|state| store.save(&state));
+        let recorded = self.console.recorded();
+        let result = state.and_then(|state| store.save(&state, recorded));
         if store.saved(&result, revision, now.mono)
             && let Err(error) = result
         {
             let reason = sys::reason(&error);
             self.system.log_stderr(format!("a crash would not be survived: {reason}").as_bytes());
         }
+    }
+}
+
+impl<S: System> Server<S> {
+    /// Under `--fdstore`, notes a client that has come, and what has changed in the stream before that.
+    pub(crate) fn note_joined(&mut self, id: ClientId) {
+        let Server { store, console, peers, records, .. } = self;
+        let (Some(live), Some(peer)) = (store.as_mut().and_then(FdStore::live), peers.get(&id))
+        else {
+            return;
+        };
+        let stream = peer.source.stream();
+        let Ok(descriptor) = Descriptor::of(stream) else {
+            return live.journal.interrupt();
+        };
+        let mut changes = console.changes(&mut live.recorded);
+        changes.extend(console.client(id));
+        let client = records.as_ref().and_then(|records| records.client_state(id));
+        live.journal.append_record(Record {
+            console: &changes,
+            connections: &[ConnectionState { id: id.0, stream: descriptor, kind: stream.kind() }],
+            clients: client.as_slice(),
+        });
+    }
+}
+
+/// Under `--fdstore`, notes what has changed in the stream and the typed input, and another change.
+fn note<N: Notify>(store: &mut Option<FdStore<N>>, console: &mut Console, change: Option<Change>) {
+    if let Some(live) = store.as_mut().and_then(FdStore::live) {
+        match &change {
+            Some(Change::Log(place)) => console.keep_for(Sink::Log, place.reader.cursor()),
+            Some(Change::Syslog(reader)) => console.keep_for(Sink::Syslog, reader.cursor()),
+            _ => {}
+        }
+        let mut changes = console.changes(&mut live.recorded);
+        changes.extend(change);
+        live.journal.append(&changes);
+    }
+}
+
+/// Under `--fdstore`, notes how far a client was sent the stream.
+fn note_place<N: Notify>(store: &mut Option<FdStore<N>>, console: &Console, id: ClientId) {
+    if let Some(live) = store.as_mut().and_then(FdStore::live) {
+        live.journal.append(console.place(id).as_slice());
     }
 }

@@ -43,13 +43,16 @@ impl Descendants {
     }
 
     /// The process that the PID file names, if it descends from this process and not from `stranger`.
-    /// `read` reads the file.
+    /// What was started by a server that died descends from nobody: then it has to be in the same control
+    /// group, and not to be older than the first process, which was started at `inherited_since`. `read`
+    /// reads the file.
     ///
     /// # Errors
     /// The reason why there is no such process, for the console.
     pub(crate) fn find_daemon(
         &self,
         stranger: Option<i32>,
+        inherited_since: Option<u64>,
         read: impl FnOnce(PathBuf) -> Result<i32, String>,
     ) -> Result<Daemon, String> {
         let path = self.pid_file.as_deref().unwrap_or(Path::new(""));
@@ -57,10 +60,12 @@ impl Descendants {
         let pid = read(path.to_owned()).map_err(named)?;
         let found = procfs::descendant(pid);
         let ours = found.filter(|(_, line)| !stranger.is_some_and(|pid| line.contains(&pid)));
-        let (process, line) = ours
+        let (process, is_child) = ours
+            .map(|(process, line)| (process, line.len() == 1))
+            .or_else(|| Some((procfs::sibling_since(pid, inherited_since?)?, false)))
             .ok_or_else(|| named(format!("names process {pid}, which is none of the child's")))?;
         let start_ticks = procfs::start_ticks(pid);
-        Ok(Daemon { pid, start_ticks, process, is_child: line.len() == 1 })
+        Ok(Daemon { pid, start_ticks, process, is_child })
     }
 
     /// Sends a signal to all orphans, SIGTERM only once to each. Returns how many there are.

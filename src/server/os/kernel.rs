@@ -403,12 +403,16 @@ impl Processes for Kernel {
         process::reap_others(own);
     }
 
-    fn find_daemon(&mut self, excluded_ancestor: Option<i32>) -> Result<Daemon, String> {
+    fn find_daemon(
+        &mut self,
+        excluded_ancestor: Option<i32>,
+        inherited_since: Option<u64>,
+    ) -> Result<Daemon, String> {
         let read = |path| match &mut self.files {
             Some(files) => files.read_pid_file(path),
             None => Err("can't be read".to_owned()),
         };
-        let daemon = self.descendants.find_daemon(excluded_ancestor, read)?;
+        let daemon = self.descendants.find_daemon(excluded_ancestor, inherited_since, read)?;
         if !daemon.is_child {
             let registered = self.register(&daemon.process, ORPHAN, Interest::READABLE);
             registered.map_err(|error| crate::sys::reason(&error))?;

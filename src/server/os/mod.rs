@@ -236,8 +236,13 @@ pub(crate) trait Processes {
     /// as PID 1 or as a subreaper.
     fn reap_orphans(&mut self, own: [Option<i32>; 3]);
     /// The process that the child has become, which does not descend from `excluded_ancestor`; or the
-    /// reason why there is none.
-    fn find_daemon(&mut self, excluded_ancestor: Option<i32>) -> Result<Daemon, String>;
+    /// reason why there is none. `inherited_since` is when the first process was started, in USER_HZ ticks
+    /// since boot, if a server did that which has died.
+    fn find_daemon(
+        &mut self,
+        excluded_ancestor: Option<i32>,
+        inherited_since: Option<u64>,
+    ) -> Result<Daemon, String>;
     /// Sends a signal to the processes that the child left behind, except those in `own`. Returns how
     /// many there are.
     fn signal_orphans(&mut self, signal: i32, own: [Option<i32>; 3]) -> usize;

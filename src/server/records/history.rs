@@ -172,7 +172,6 @@ impl History {
         clients: &BTreeMap<ClientId, ClientInfo>,
         millis: i64,
     ) {
-        self.revision += 1;
         match *entry {
             AuditEvent::Command(
                 id,
@@ -228,8 +227,9 @@ impl History {
             AuditEvent::Skipped(_, bytes) => self.skipped = self.skipped.saturating_add(bytes),
             AuditEvent::Upgraded => self.upgrades = self.upgrades.saturating_add(1),
             AuditEvent::Restarted => self.crashes = self.crashes.saturating_add(1),
-            _ => {}
+            _ => return,
         }
+        self.revision += 1;
     }
 
     /// Takes note of a signal to the server.

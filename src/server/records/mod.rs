@@ -148,12 +148,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     /// What another program needs to go on. The events that nobody has written yet are part of it
     /// only if the other program is sure to write them: `is_final`.
     pub(super) fn state(&self, is_final: bool) -> RecordsState {
-        let clients = self.clients.iter().map(|(id, client)| ClientState {
-            id: id.0,
-            role: client.role,
-            endpoint: client.endpoint.clone(),
-            since: client.since,
-        });
+        let clients = self.clients.iter().map(|(&id, client)| client_state(id, client));
         let events = self.events.as_ref().filter(|_| is_final);
         RecordsState {
             pending: Text(events.map(|events| events.pending.clone()).unwrap_or_default()),
@@ -162,6 +157,11 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             history: self.history.snapshot(),
             journal: self.journal.as_ref().map(Journal::state).unwrap_or_default(),
         }
+    }
+
+    /// What another program needs to know of this client.
+    pub(super) fn client_state(&self, id: ClientId) -> Option<ClientState> {
+        Some(client_state(id, self.clients.get(&id)?))
     }
 
     /// A number that changes whenever the past of children and servers, or the journal, may have changed.
@@ -479,6 +479,11 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         }
         changes
     }
+}
+
+fn client_state(id: ClientId, client: &ClientInfo) -> ClientState {
+    let ClientInfo { role, ref endpoint, since, .. } = *client;
+    ClientState { id: id.0, role, endpoint: endpoint.clone(), since }
 }
 
 /// Takes note of whether a file can be written. Returns the result if that has changed.

@@ -19,7 +19,13 @@ impl Run {
         let world = self.world.borrow();
         let store = self.server.store.as_ref().unwrap();
         let saved = world.saved_state();
-        let mut running = self.server.state(self.server.console.crash_snapshot()).unwrap();
+        let reads = store.reads().expect("the stream is in the store");
+        let log = self.server.log.as_ref().and_then(|log| log.place(&self.server.console));
+        let snapshot = self.server.console.snapshot_for_changes(reads, log, None);
+        let mut running = self.server.state(snapshot).unwrap();
+        let recorded = std::mem::replace(&mut running.console, saved.console.clone());
+        assert_eq!(saved.console.stream_end(), recorded.stream_end());
+        assert_eq!(saved.console.outlines(), recorded.outlines());
         // Tokens that nobody has got yet may be given again, the log is opened anew, and the memory
         // file is another descriptor after an upgrade.
         (running.next_token, running.log, running.store) =
@@ -74,7 +80,7 @@ impl Run {
         self.world.borrow_mut().executed = Some(Vec::new());
         self.server = servers::successor(&self.world, self.seed, state);
         self.world.borrow_mut().executed = None;
-        self.server.resume(Event::Restarted);
+        self.server.resume(Event::Restarted { complete: true }, None);
         self.settle();
         assert_eq!(outline(&self.server.console), before);
         let Some(child) = &self.server.child else {

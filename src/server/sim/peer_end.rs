@@ -35,7 +35,7 @@ impl Drop for PeerEnd {
     fn drop(&mut self) {
         let mut world = self.world.borrow_mut();
         // exec(2) closes nothing that the successor inherits.
-        if world.executed.is_none() {
+        if world.executed.is_none() && world.killed.is_none() {
             let pipe = world.pipe(self.id);
             (pipe.closed, pipe.file) = (true, None);
         }
@@ -51,6 +51,9 @@ impl AsFd for PeerEnd {
 impl NonblockingIo for PeerEnd {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
+        if world.killed.is_some() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         for errno in [Errno::EINTR, Errno::ENOMEM] {
             if let Some(error) = world.refuses(errno) {
                 return Err(error);
@@ -78,6 +81,9 @@ impl NonblockingIo for PeerEnd {
 
     fn write(&self, slices: (&[u8], &[u8])) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
+        if world.killed.is_some() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         if self.pid == 0 {
             world.check_children_are_saved();
         }
@@ -102,7 +108,11 @@ impl NonblockingIo for PeerEnd {
         }
         let all = [slices.0, slices.1].concat();
         let count = all.len().min(room).min(if short { 1 } else { usize::MAX });
-        pipe.outbound.extend_from_slice(&all[..count]);
+        let repeated = world.take_repeated(self.id, &all[..count]);
+        world.pipe(self.id).outbound.extend_from_slice(&all[repeated..count]);
+        if self.pid == 0 {
+            world.last_write = (Some((self.id, all[..count].to_vec())), 0);
+        }
         Ok(count)
     }
 }
@@ -150,11 +160,15 @@ impl Process for PeerEnd {
     }
 
     fn poll_exit(&self) -> Option<ExitStatus> {
-        self.world.borrow_mut().process(self.id)?.end
+        let mut world = self.world.borrow_mut();
+        if world.killed.is_some() { None } else { world.process(self.id)?.end }
     }
 
     fn signal(&self, signal: i32) {
-        self.world.borrow_mut().end(self.id, ExitStatus::Signal(signal));
+        let mut world = self.world.borrow_mut();
+        if world.killed.is_none() {
+            world.end(self.id, ExitStatus::Signal(signal));
+        }
     }
 
     fn set_window(&self, size: WindowSize) {
@@ -171,6 +185,9 @@ impl Process for PeerEnd {
 
     fn reap(self) {
         let mut world = self.world.borrow_mut();
+        if world.killed.is_some() {
+            return;
+        }
         world.children.retain(|child| child.pipe != self.id);
         world.check_run.take_if(|(program, _)| program.pipe == self.id);
     }
@@ -184,7 +201,9 @@ impl Process for PeerEnd {
     }
 
     fn read_notification(&self) -> Option<bool> {
-        self.world.borrow_mut().pipe(self.id).messages.pop_front()
+        let mut world = self.world.borrow_mut();
+        let killed = world.killed.is_some();
+        if killed { None } else { world.pipe(self.id).messages.pop_front() }
     }
 
     fn notify_socket(&self) -> Option<BorrowedFd<'_>> {

@@ -24,8 +24,10 @@ use crate::server::event_loop::Tokens;
 use crate::server::event_loop::child::Child;
 use crate::server::event_loop::listener::Listener;
 use crate::server::event_loop::upgrade::Handover;
+use crate::server::memory;
 use crate::server::os::fdstore::{self, FdStore};
 use crate::server::service_manager::ServiceReporter;
+use crate::server::startup::stream::{LogPlace, hold_stream};
 use crate::server::writers::sink::SinkWriter;
 
 /// The parts of a server beside its console.
@@ -33,14 +35,17 @@ struct Parts {
     tokens: Tokens,
     children: [Option<Child<PeerEnd>>; 2],
     log_retry: Option<Retry>,
+    log_place: LogPlace,
     records: RecordsState,
     store: FdStore<SimulatedSystem>,
 }
 
 /// A server that starts.
 pub(super) fn fresh(world: &Shared, seed: u64) -> Server<SimulatedSystem> {
-    let console = Console::new(settings_of(seed), Box::new(Seconds));
-    let mut store = FdStore::new(Rc::new(SimulatedSystem(Rc::clone(world)))).unwrap();
+    let mut console = Console::new(settings_of(seed), Box::new(Seconds));
+    let history = settings_of(seed).console.history;
+    let mut store = FdStore::new(Rc::new(SimulatedSystem(Rc::clone(world))), history).unwrap();
+    hold_stream(&mut store, &mut console, false);
     for (_, role) in LISTENERS {
         let socket = SimulatedSocket::new(world, role);
         store.store(&fdstore::listener(socket.descriptor()), &socket, true);
@@ -50,6 +55,7 @@ pub(super) fn fresh(world: &Shared, seed: u64) -> Server<SimulatedSystem> {
         tokens: Tokens { next: 1 },
         children: [None, None],
         log_retry: None,
+        log_place: (Some(world.borrow().log_end()), None),
         records: RecordsState::default(),
         store,
     };
@@ -58,7 +64,13 @@ pub(super) fn fresh(world: &Shared, seed: u64) -> Server<SimulatedSystem> {
 
 /// A server that goes on from this state. Its caller calls [`Server::resume`].
 pub(super) fn successor(world: &Shared, seed: u64, state: State) -> Server<SimulatedSystem> {
-    let console = Console::restore(settings_of(seed), Box::new(Seconds), state.console).unwrap();
+    let memory = world.borrow().memory.as_ref().unwrap().try_clone().unwrap();
+    let (head, is_in_ring) = state.console.stream_end();
+    let ring = || memory::ring(&memory.try_clone().unwrap().into(), head).unwrap();
+    let ring = is_in_ring.then(ring);
+    let log_end = state.console.log_end();
+    let (settings, formatter) = (settings_of(seed), Box::new(Seconds));
+    let mut console = Console::restore_with_ring(settings, formatter, state.console, ring).unwrap();
     let mut tokens = Tokens { next: state.next_token as usize };
     let mut adopt = |child: ChildState| {
         let token = tokens.take();
@@ -73,13 +85,15 @@ pub(super) fn successor(world: &Shared, seed: u64, state: State) -> Server<Simul
         Child::new(PeerEnd::new(world, id, ClientKind::Telnet, child.pid), token)
     };
     let children = [state.child, state.old_child].map(|child| child.map(&mut adopt));
-    let memory = world.borrow().memory.as_ref().unwrap().try_clone().unwrap();
+    let mut store = FdStore::adopt(Rc::new(SimulatedSystem(Rc::clone(world))), memory);
+    hold_stream(&mut store, &mut console, is_in_ring);
     let parts = Parts {
         tokens,
         children,
         log_retry: state.log.and_then(|log| log.retry),
+        log_place: (log_end, None),
         records: state.records,
-        store: FdStore::adopt(Rc::new(SimulatedSystem(Rc::clone(world))), memory),
+        store,
     };
     let mut server = assemble(world, console, parts);
     for session in state.api {
@@ -100,7 +114,10 @@ pub(super) fn successor(world: &Shared, seed: u64, state: State) -> Server<Simul
 }
 
 fn assemble(world: &Shared, console: Console, parts: Parts) -> Server<SimulatedSystem> {
-    let Parts { tokens, children: [child, old_child], log_retry, records, store } = parts;
+    let Parts { tokens, children: [child, old_child], log_retry, log_place, records, store } =
+        parts;
+    let (end, rest) = log_place;
+    let log = SinkWriter::new(Sink::Log, log_handle(world)).noting_places(end, rest);
     let listeners = LISTENERS.map(|(token, role)| {
         let endpoint = Address::Abstract(role.name().into()).into();
         Listener::new(token, SimulatedSocket::new(world, role), endpoint, role)
@@ -115,7 +132,7 @@ fn assemble(world: &Shared, console: Console, parts: Parts) -> Server<SimulatedS
         listeners: listeners.into(),
         peers: BTreeMap::new(),
         api: BTreeMap::new(),
-        log: Some(SinkWriter::new(Sink::Log, log_handle(world)).with_retry(retry)),
+        log: Some(log.with_retry(retry)),
         log_path: Some("log".into()),
         stdout: None,
         syslog: None,

@@ -67,6 +67,9 @@ impl Socket for SimulatedSocket {
 
     fn accept(&self) -> io::Result<(PeerEnd, Option<IpAddr>)> {
         let mut world = self.world.borrow_mut();
+        if world.killed.is_some() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         for errno in [Errno::EINTR, Errno::ECONNABORTED, Errno::EMFILE, Errno::ENOMEM] {
             if let Some(error) = world.refuses(errno) {
                 return Err(error);
@@ -92,6 +95,9 @@ impl Socket for SimulatedSocket {
 impl Notify for SimulatedSystem {
     fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
+        if world.killed.is_some() {
+            return Ok(());
+        }
         if let Some(error) = world.refuses(Errno::EAGAIN) {
             return Err(error);
         }
@@ -182,6 +188,9 @@ impl Processes for SimulatedSystem {
         window: Option<WindowSize>,
     ) -> io::Result<PeerEnd> {
         let mut world = self.0.borrow_mut();
+        if world.killed.is_some() {
+            return Err(Errno::EAGAIN.into());
+        }
         let now = world.now;
         world.starts.push(now);
         assert!(world.children.len() < 2, "a third child");
@@ -198,7 +207,11 @@ impl Processes for SimulatedSystem {
         Ok(PeerEnd::new(&self.0, id, ClientKind::Telnet, pid))
     }
 
-    fn find_daemon(&mut self, _excluded_ancestor: Option<i32>) -> Result<Daemon, String> {
+    fn find_daemon(
+        &mut self,
+        _excluded_ancestor: Option<i32>,
+        _inherited_since: Option<u64>,
+    ) -> Result<Daemon, String> {
         Err("there are none here".to_owned())
     }
 
@@ -216,6 +229,9 @@ impl Processes for SimulatedSystem {
 impl Upgrade for SimulatedSystem {
     fn spawn_check(&mut self, state: &[u8], token: Token) -> io::Result<PeerEnd> {
         let mut world = self.0.borrow_mut();
+        if world.killed.is_some() {
+            return Err(Errno::EAGAIN.into());
+        }
         assert!(world.check_run.is_none(), "a second check run");
         if let Some(error) = world.refuses(Errno::EAGAIN) {
             return Err(error);
@@ -229,6 +245,9 @@ impl Upgrade for SimulatedSystem {
     }
 
     fn discard_check(&mut self) {
+        if self.0.borrow().killed.is_some() {
+            return;
+        }
         self.0.borrow_mut().checked = None;
     }
 
@@ -237,6 +256,9 @@ impl Upgrade for SimulatedSystem {
         let descriptors = descriptors.descriptors().map(|descriptor| descriptor.number);
         assert_eq!(descriptors.collect::<Vec<_>>(), inherited_fds);
         let mut world = self.0.borrow_mut();
+        if world.killed.is_some() {
+            return ExecFailure::SignalsPending;
+        }
         assert!(world.files_rest, "the PID files hang");
         if world.checked.expect("a program that had a check run") != world.installed {
             return ExecFailure::ProgramChanged;
@@ -278,6 +300,9 @@ impl System for SimulatedSystem {
     }
 
     fn log_stderr(&mut self, text: &[u8]) {
+        if self.0.borrow().killed.is_some() {
+            return;
+        }
         self.0.borrow_mut().stderr.push(String::from_utf8_lossy(text).into_owned());
     }
 }

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 
 use super::world::{Shared, World};
 use crate::console::Chunk;
+use crate::console::changes::FileEnd;
 use crate::console::event::Subsystem;
 use crate::server::records::{RecordsJob, RecordsReply};
 use crate::server::writers::{LogJob, LogReply, WorkerHandle};
@@ -20,7 +21,7 @@ use crate::server::writers::{LogJob, LogReply, WorkerHandle};
 #[derive(Debug)]
 pub(super) struct WorkerQueue<J, R> {
     pub(super) jobs: VecDeque<J>,
-    replies: VecDeque<R>,
+    pub(super) replies: VecDeque<R>,
     /// True if the server wants to be woken by every reply.
     wanted: bool,
 }
@@ -94,7 +95,7 @@ impl World {
             LogJob::Write(chunk, _) => match self.append(&chunk) {
                 count if count == chunk.bytes.len() => {
                     urgent = self.sync(count as u64);
-                    LogReply::Written
+                    LogReply::Written(Some(self.log_end()))
                 }
                 count => {
                     self.epoch += 1;
@@ -105,7 +106,7 @@ impl World {
                     )
                 }
             },
-            LogJob::Line(_) => return,
+            LogJob::Line(_) | LogJob::ReportEnds => return,
             LogJob::Reopen => LogReply::Reopened(match self.refuses(Errno::EACCES) {
                 Some(error) => Err(error),
                 None => Ok(()),
@@ -121,6 +122,11 @@ impl World {
         };
         self.log_queue.replies.push_back(reply);
         self.woken |= urgent || self.log_queue.wanted;
+    }
+
+    /// The end of the log.
+    pub(super) fn log_end(&self) -> FileEnd {
+        FileEnd { device: 1, inode: 1, len: self.disk.len() as u64 }
     }
 
     /// The log's thread syncs the bytes that it has just written. Returns true if it reports anything.
@@ -194,6 +200,9 @@ impl World {
 
 impl<J, R> WorkerHandle<J, R> for QueueHandle<J, R> {
     fn send(&mut self, job: J) {
+        if self.world.borrow().killed.is_some() {
+            return;
+        }
         (self.queue)(&mut self.world.borrow_mut()).jobs.push_back(job);
     }
 
@@ -203,6 +212,9 @@ impl<J, R> WorkerHandle<J, R> for QueueHandle<J, R> {
     }
 
     fn receive(&mut self) -> Option<R> {
+        if self.world.borrow().killed.is_some() {
+            return None;
+        }
         (self.queue)(&mut self.world.borrow_mut()).replies.pop_front()
     }
 

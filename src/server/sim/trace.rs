@@ -77,11 +77,13 @@ pub(super) fn past(said: &[u8], history: usize) -> usize {
 /// syncs, which stand between the lines of the stream as well.
 pub(super) fn without_notes(log: &[u8]) -> Vec<u8> {
     let note = b"@@@ procServ server ".as_slice();
+    let is_note = |line: &[u8]| {
+        let rest = line.strip_prefix(note).unwrap_or_default();
+        [&b"upgraded "[..], b"not upgraded: "].iter().any(|begin| rest.starts_with(begin))
+    };
     let lines = log.split_inclusive(|&byte| byte == b'\n');
     let lines = lines.map(|line| match line {
-        line if line.starts_with(note) || unsynced(line).is_some() => {
-            b"@@@ 0 bytes are missing here\r\n"
-        }
+        line if is_note(line) || unsynced(line).is_some() => b"@@@ 0 bytes are missing here\r\n",
         line => line,
     });
     lines.collect::<Vec<_>>().concat()

@@ -63,7 +63,7 @@ impl Run {
         self.world.borrow_mut().begin_shortage(faults);
         self.server = servers::successor(&self.world, self.seed, state);
         self.world.borrow_mut().executed = None;
-        self.server.resume(Event::Upgraded { version: crate::VERSION });
+        self.server.resume(Event::Upgraded { version: crate::VERSION }, None);
         self.world.borrow_mut().faults = faults;
         self.upgrades += 1;
     }

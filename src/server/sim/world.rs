@@ -111,6 +111,14 @@ pub(super) struct World {
     pub(super) starts: Vec<u64>,
     /// The memory file of the server's store.
     pub(super) memory: Option<OwnedFd>,
+    /// Once the server was killed: that file as it was then. Nothing that the server does after that
+    /// happens.
+    pub(super) killed: Option<File>,
+    /// The last write to a client, and how many stores there were since.
+    pub(super) last_write: (Option<(Id, Vec<u8>)>, usize),
+    /// What the next server has to write once more to each client, as the last one could not take note
+    /// of it.
+    pub(super) repeated: BTreeMap<Id, VecDeque<u8>>,
     /// The descriptors that the service manager keeps, by name.
     pub(super) kept: BTreeMap<String, OwnedFd>,
     /// True if a child was started since the last check that all children are saved.
@@ -174,6 +182,9 @@ impl World {
             pairs: 0,
             starts: Vec::new(),
             memory: None,
+            killed: None,
+            last_write: (None, 0),
+            repeated: BTreeMap::new(),
             kept: BTreeMap::new(),
             unsaved: false,
             log_queue: WorkerQueue::default(),
@@ -332,5 +343,23 @@ impl World {
     /// The error of a call that is to be refused.
     pub(super) fn refuses(&mut self, errno: Errno) -> Option<io::Error> {
         self.fails().then(|| errno.into())
+    }
+}
+
+impl World {
+    /// How many of these bytes, which the server writes to a client, are those that the last server wrote
+    /// and could not take note of.
+    pub(super) fn take_repeated(&mut self, id: Id, bytes: &[u8]) -> usize {
+        let Some(expected) = self.repeated.get_mut(&id) else {
+            return 0;
+        };
+        let count = bytes.len().min(expected.len());
+        let again: Vec<u8> = expected.drain(..count).collect();
+        assert_eq!(
+            bytes[..count].escape_ascii().to_string(),
+            again.escape_ascii().to_string(),
+            "what was written last to client {id} does not come again"
+        );
+        count
     }
 }

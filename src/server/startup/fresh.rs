@@ -13,17 +13,21 @@ use super::log_files::open_log;
 use super::parts::{LocalTime, Output, ServerParts, StartKind, notifier, passage, settings};
 use super::pid_files::{write_files, written_files};
 use super::recovery::Recovery;
+use super::stream::{continue_log, hold_stream, written_log};
 use super::{open_files, stderr, system};
 use crate::config::endpoint::{Address, Endpoint};
 use crate::config::{Config, LogTarget, RunMode};
+use crate::console::changes::FileEnd;
 use crate::console::clock::{Monotonic, Timestamps, UnixTime};
 use crate::console::event::{Event, Role};
 use crate::console::{Console, Settings};
 use crate::handover::state::{ServerIdentity, Text};
+use crate::server::memory::Source;
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::kernel::FIRST_TOKEN;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::writers::files::OwnedFile;
+use crate::server::writers::log_file::file_end;
 use crate::sys::process::daemonize::{self, ForkSide};
 use crate::sys::process::user::{self, Account};
 use crate::sys::process::{self, exec, signal};
@@ -51,6 +55,8 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
         open_files::check(config, config.service.fdstore && notifier.is_some())?;
     }
     let sockets = Sockets::open(config, passed, fd_sockets, &mut recovery)?;
+    let crashed = recovery.state().is_some_and(|state| state.console.landed().is_some());
+    let written_log = config.log.path().filter(|_| crashed).and_then(written_log);
     let log = match config.log.path() {
         Some(path) => open_log(config, path).map(Some),
         None => Ok(None),
@@ -77,7 +83,7 @@ pub(super) fn parts(config: &Config) -> Result<ServerParts, StartupError> {
         account,
         program: Some(exec::program_path(None)),
     };
-    assemble(config, identity, recovery, notifier, sockets, log, files)
+    assemble(config, identity, recovery, notifier, sockets, (log, written_log), files)
 }
 
 /// The sockets that the server listens on.
@@ -102,14 +108,14 @@ impl Sockets {
 }
 
 /// Puts the parts together. `log` is the result of opening the log, unless the log is standard
-/// output.
+/// output, and what a server before this one has written of it.
 fn assemble(
     config: &Config,
     identity: ServerIdentity,
     mut recovery: Recovery,
     notifier: Option<Rc<Notifier>>,
     sockets: Sockets,
-    log: io::Result<Option<File>>,
+    (log, written_log): (io::Result<Option<File>>, Option<File>),
     files: Vec<OwnedFile>,
 ) -> Result<ServerParts, StartupError> {
     let store_notifier = notifier.clone().filter(|_| config.service.fdstore);
@@ -127,12 +133,31 @@ fn assemble(
 
     let settings = settings(config, &identity, matches!(log, Ok(Some(_))));
     let records = recovery.state().map(|state| (state.records.clone(), state.version.clone()));
-    let descendants_since = recovery.state().and_then(|state| state.descendants_since);
-    let (mut console, start_kind, next_token) = console(settings, &mut recovery);
+    let log_end = recovery.state().and_then(|state| state.console.log_end());
+    let Start { mut console, start_kind, next_token, last_read } = start(settings, &mut recovery);
+    let mut complete = last_read.is_some();
     let (child, connections) = (recovery.child(), recovery.connections());
     let (seconds, nanos) = time::wall_nanos();
     let wall = UnixTime { seconds, nanos };
     let now = Timestamps { mono: Monotonic(time::monotonic()), wall };
+    let mut log_place = (None, None);
+    let log_place_file = log.as_ref().ok().and_then(Option::as_ref).and_then(file_end);
+    if let Ok(Some(file)) = &log {
+        log_place.0 = file_end(file);
+        if complete && (written_log.is_some() || log_end.is_some()) {
+            let place = written_log.zip(log_end);
+            match place.and_then(|(log, end)| continue_log(&mut console, &log, end)) {
+                Some(place) => log_place = place,
+                None => complete = false,
+            }
+            // --savelog: the rest goes to another file.
+            let is_same = |end: &FileEnd| {
+                log_place_file
+                    .is_some_and(|file| (file.device, file.inode) == (end.device, end.inode))
+            };
+            log_place.0 = log_place.0.filter(is_same);
+        }
+    }
     match &log {
         Ok(Some(_)) => console.handle(Event::LogOpened, now),
         Ok(None) => {}
@@ -140,7 +165,11 @@ fn assemble(
     }
     let store = match store_notifier {
         Some(notifier) => {
-            Some(recovery.fdstore(notifier).map_err(system("make what survives a crash"))?)
+            let has_stream = last_read.is_some();
+            let store = recovery.fdstore(notifier, config.console.history);
+            let mut store = store.map_err(system("make what survives a crash"))?;
+            hold_stream(&mut store, &mut console, has_stream);
+            Some(store)
         }
         None => {
             // The store may be that of another unit's file.
@@ -157,6 +186,9 @@ fn assemble(
         listeners: sockets.listeners,
         child_sockets: sockets.child_sockets,
         log: log.map(Output::new),
+        log_place,
+        last_read: last_read.flatten(),
+        complete,
         stdout: stdout.map(Output::new),
         records: records.unwrap_or_default(),
         child,
@@ -168,7 +200,8 @@ fn assemble(
         files,
         notifier,
         store,
-        descendants_since,
+        // Nothing that a server left behind becomes a child of this process: its children are its launcher's.
+        descendants_since: None,
         debug_lines: sockets.debug_lines,
     })
 }
@@ -190,16 +223,35 @@ fn become_daemon(
     }
 }
 
-/// The console of a server that crashed or a new one, and the number of the next token.
-fn console(settings: Settings, recovery: &mut Recovery) -> (Console, StartKind, usize) {
-    let rerecovery = recovery.state().cloned().and_then(|state| {
+/// The console of a server that starts.
+struct Start {
+    console: Console,
+    start_kind: StartKind,
+    next_token: usize,
+    /// If the stream of a server that crashed is whole: what that server read last and came no further.
+    last_read: Option<Option<(Source, Vec<u8>)>>,
+}
+
+/// The console of a server that crashed or a new one.
+fn start(settings: Settings, recovery: &mut Recovery) -> Start {
+    let recovered = recovery.console().and_then(|(state, found)| {
         let next_token = usize::try_from(state.next_token).ok()?;
-        let console = Console::restore(settings.clone(), Box::new(LocalTime), state.console);
-        Some((console.ok()?, StartKind::Recovered, next_token))
+        let (ring, last_read) = match found {
+            Some(found) => (Some(found.ring), Some(found.last_read)),
+            None => (None, None),
+        };
+        let (settings, formatter) = (settings.clone(), Box::new(LocalTime));
+        let console = Console::restore_with_ring(settings, formatter, state.console, ring).ok()?;
+        Some(Start { console, start_kind: StartKind::Recovered, next_token, last_read })
     });
-    rerecovery.unwrap_or_else(|| {
+    recovered.unwrap_or_else(|| {
         recovery.discard_state();
-        (Console::new(settings, Box::new(LocalTime)), StartKind::Fresh, FIRST_TOKEN)
+        Start {
+            console: Console::new(settings, Box::new(LocalTime)),
+            start_kind: StartKind::Fresh,
+            next_token: FIRST_TOKEN,
+            last_read: None,
+        }
     })
 }
 

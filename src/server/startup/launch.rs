@@ -44,7 +44,8 @@ use crate::systemd::notify::{Notifier, watchdog};
 
 /// Runs the server that is made of these parts, and returns its exit status.
 pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, StartupError> {
-    let start_kind = parts.start_kind;
+    let (start_kind, complete) = (parts.start_kind, parts.complete);
+    let last_read = parts.last_read.take();
     let connections = std::mem::take(&mut parts.connections);
     let api = std::mem::take(&mut parts.api);
     let debug_lines = std::mem::take(&mut parts.debug_lines);
@@ -64,8 +65,8 @@ pub(super) fn launch(config: &Config, mut parts: ServerParts) -> Result<u8, Star
                 server.join(stdin, Role::User, "stdin", server.system.now());
             }
         }
-        StartKind::Upgraded => server.resume(Event::Upgraded { version: crate::VERSION }),
-        StartKind::Recovered => server.resume(Event::Restarted),
+        StartKind::Upgraded => server.resume(Event::Upgraded { version: crate::VERSION }, None),
+        StartKind::Recovered => server.resume(Event::Restarted { complete }, last_read),
     }
     let code = server.run().map_err(system("poll"))?;
     server.finish().map_err(system("poll"))?;
@@ -87,13 +88,19 @@ fn assemble(config: &Config, mut parts: ServerParts) -> Result<Server<Kernel>, S
     let start_failed = || system("start a thread");
     let log =
         parts.log.map(|log| Ok(kernel.write_log(log.file, log_path())?.with_retry(log.retry)));
-    let log = log.transpose().map_err(start_failed())?;
+    let mut log = log.transpose().map_err(start_failed())?;
+    let has_stream = parts.store.as_ref().is_some_and(FdStore::has_stream);
+    if has_stream {
+        let (end, rest) = parts.log_place;
+        log = log.map(|log| log.noting_places(end, rest));
+    }
     let stdout =
         parts.stdout.map(|stdout| Ok(kernel.write_stdout(stdout.file)?.with_retry(stdout.retry)));
     let stdout = stdout.transpose().map_err(start_failed())?;
     let syslog = config.log.syslog.as_ref().map(|tag| {
         let worker = Syslog::new("/dev/log".into(), tag, std::process::id());
-        Ok(SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?))
+        let syslog = SinkWriter::new(Sink::Syslog, kernel.start_thread("syslog", worker)?);
+        Ok(if has_stream { syslog.noting_places(None, None) } else { syslog })
     });
     let syslog = syslog.transpose().map_err(start_failed())?;
     let (records_state, predecessor) = parts.records;

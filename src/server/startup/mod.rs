@@ -10,6 +10,7 @@ mod open_files;
 mod parts;
 mod pid_files;
 mod recovery;
+pub(crate) mod stream;
 mod successor;
 
 use std::ffi::OsString;

@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io;
 use std::rc::Rc;
 
+use super::stream::LogPlace;
 use crate::config::time_format::with_fraction;
 use crate::config::{Config, LogTarget, RunMode};
 use crate::console::clock::{Monotonic, TimeFormatter, UnixTime};
 use crate::console::event::ClientId;
 use crate::console::{Console, Settings};
 use crate::handover::state::{ApiState, RecordsState, ServerIdentity};
+use crate::server::memory::Source;
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
@@ -40,6 +42,12 @@ pub(crate) struct ServerParts {
     pub(crate) child_sockets: Vec<ChildSocket>,
     /// The log, in its passage.
     pub(crate) log: Option<Output<Passage>>,
+    /// Where its file ends, and the chunk that was begun.
+    pub(crate) log_place: LogPlace,
+    /// After a crash: what the server before read last and came no further.
+    pub(crate) last_read: Option<(Source, Vec<u8>)>,
+    /// After a crash: true if nothing that was read is missing.
+    pub(crate) complete: bool,
     pub(crate) stdout: Option<Output<File>>,
     /// What the records go on with, and the version of the program before.
     pub(crate) records: (RecordsState, String),

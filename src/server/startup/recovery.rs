@@ -11,8 +11,10 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::config::endpoint::Endpoint;
 use crate::console::event::{ClientId, Role};
+use crate::console::stream::ring::Ring;
 use crate::handover::state::{ChildState, ConnectionKind, State};
 use crate::limits::KILL_WAIT;
+use crate::server::memory::{self, Source};
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::{self, CLIENT, FdStore, LISTENER, STATE};
@@ -30,6 +32,8 @@ use crate::systemd::notify_socket::NotifySocket;
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     state: Option<State>,
+    /// True if the stream could be found whole.
+    has_stream: bool,
     /// The child, until it is taken over.
     child: Option<ChildState>,
     /// The child that was being replaced. It is never taken over.
@@ -39,6 +43,14 @@ pub(crate) struct Recovery {
     names: Vec<String>,
     /// The socket files of the endpoints.
     files: BTreeMap<String, FileId>,
+}
+
+/// The stream of a server that crashed.
+pub(crate) struct Found {
+    /// Its bytes.
+    pub(crate) ring: Box<dyn Ring>,
+    /// What the server read last, if it came no further.
+    pub(crate) last_read: Option<(Source, Vec<u8>)>,
 }
 
 impl Recovery {
@@ -57,7 +69,23 @@ impl Recovery {
         let names = held.keys().cloned().collect();
         let child = state.as_ref().and_then(|state| state.child);
         let old_child = state.as_ref().and_then(|state| state.old_child);
-        Recovery { state, child, old_child, held, names, files }
+        Recovery { state, has_stream: false, child, old_child, held, names, files }
+    }
+
+    /// The state with the ring that has its stream, and what was read last and is in neither. If the
+    /// stream cannot be found whole, the state is without it.
+    pub(crate) fn console(&mut self) -> Option<(State, Option<Found>)> {
+        let mut state = self.state.clone()?;
+        let memory = self.held.get(STATE).and_then(|fd| fd.try_clone().ok()).map(File::from);
+        let found = memory.zip(state.console.landed()).and_then(|(memory, landed)| {
+            let ring = memory::ring(&memory, state.console.stream_end().0).ok()?;
+            Some(Found { ring, last_read: memory::unaccounted(&memory, landed) })
+        });
+        self.has_stream = found.is_some();
+        if found.is_none() {
+            state.console.forget_stream();
+        }
+        Some((state, found))
     }
 
     /// The state that the server saved, unless it came to an orderly end.
@@ -155,12 +183,19 @@ impl Recovery {
     ///
     /// # Errors
     /// There is no descriptor or no memory left.
-    pub(crate) fn fdstore(mut self, notifier: Rc<Notifier>) -> io::Result<FdStore<Notifier>> {
-        let memory = self.held.remove(STATE).filter(|_| self.state.is_some());
+    pub(crate) fn fdstore(
+        mut self,
+        notifier: Rc<Notifier>,
+        history: usize,
+    ) -> io::Result<FdStore<Notifier>> {
+        let memory = self.held.remove(STATE).map(File::from).filter(|memory| {
+            // A server of another version, or with another history, had another one.
+            self.state.is_some() && memory::is_for(memory, history)
+        });
         let mut fdstore = match memory {
-            Some(memory) => FdStore::adopt(notifier, memory),
+            Some(memory) if self.has_stream => FdStore::adopt(notifier, memory.into()),
             // What cannot be read may be no memory file at all.
-            None => FdStore::replace(notifier)?,
+            _ => FdStore::replace(notifier, history)?,
         };
         self.held.keys().for_each(|name| fdstore.remove(name));
         self.close_unclaimed();

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use super::parts::{LocalTime, Output, ServerParts, StartKind, notifier, passage, settings};
 use super::pid_files::written_files;
+use super::stream::hold_stream;
 use super::system;
 use crate::config::Config;
 use crate::config::endpoint::Endpoint;
@@ -20,6 +21,7 @@ use crate::console::event::ClientId;
 use crate::console::event::Role;
 use crate::handover::state::{ChildState, ConnectionKind, Descriptor, Retry, SinkState, State};
 use crate::handover::{self, format};
+use crate::server::memory;
 use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::fdstore::FdStore;
@@ -124,13 +126,27 @@ impl Predecessor {
         let log = self.log(config)?;
         let stdout = self.state.stdout.map(|sink| self.output(sink)).transpose()?;
         let settings = settings(config, &identity, log.is_some());
-        let console = Console::restore(settings, Box::new(LocalTime), self.state.console)
+        let log_end = self.state.console.log_end();
+        let (head, is_in_ring) = self.state.console.stream_end();
+        let memory_file = memory.as_ref().filter(|_| is_in_ring).map(|memory| {
+            persist(argv0, "take over the stream", || memory.try_clone()).map(File::from)
+        });
+        let memory_file = memory_file.transpose().map_err(system("take over the stream"))?;
+        let ring = memory_file.and_then(|file| {
+            persist(argv0, "take over the stream", || memory::ring(&file, head)).ok()
+        });
+        let has_stream = ring.is_some();
+        let formatter = Box::new(LocalTime);
+        let mut console = Console::restore_with_ring(settings, formatter, self.state.console, ring)
             .map_err(|error| io::Error::other(error.to_string()))
             .map_err(system("go on from the state of the server before"))?;
         let notifier = persist(argv0, "use NOTIFY_SOCKET", || notifier(config))
             .map_err(system("use NOTIFY_SOCKET"))?;
-        let store =
-            memory.zip(notifier.clone()).map(|(memory, notifier)| FdStore::adopt(notifier, memory));
+        let store = memory.zip(notifier.clone()).map(|(memory, notifier)| {
+            let mut store = FdStore::adopt(notifier, memory);
+            hold_stream(&mut store, &mut console, has_stream);
+            store
+        });
         let files = written_files(config, process::own_pid(), &listeners);
         let next_token = usize::try_from(self.state.next_token).unwrap_or(usize::MAX);
         let records = (self.state.records, self.state.version);
@@ -141,6 +157,9 @@ impl Predecessor {
             listeners,
             child_sockets,
             log,
+            log_place: (log_end, None),
+            last_read: None,
+            complete: true,
             stdout,
             records,
             child,

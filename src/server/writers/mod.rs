@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use self::thread::Replies;
 use crate::console::Chunk;
+use crate::console::changes::FileEnd;
 use crate::console::event::Subsystem;
 use crate::sys::fd::DescriptorTable;
 
@@ -85,13 +86,15 @@ pub(crate) enum LogJob {
     /// Sync what was written, and make the file ready for another program: close it, after it was put
     /// into the passage if there is one, or lend it.
     Quiesce,
+    /// Report with each chunk where the file ends, from now on.
+    ReportEnds,
 }
 
 /// What the thread that writes a sink has done.
 #[derive(Debug)]
 pub(crate) enum LogReply {
-    /// A chunk is written.
-    Written,
+    /// A chunk is written, and the file ends there, if it is a regular one and its end is wanted.
+    Written(Option<FileEnd>),
     /// Only this many bytes of the chunk are written, because of this error.
     Failed(Chunk, usize, io::Error),
     /// The chunk is not written: a write before it failed after it was handed over.

@@ -189,7 +189,7 @@ impl Worker for Syslog {
             }
             LogJob::Write(chunk, _) => {
                 self.take(&chunk.bytes, replies);
-                replies.send(LogReply::Written, false);
+                replies.send(LogReply::Written(None), false);
             }
             LogJob::Quiesce => {
                 self.flush(replies);
@@ -202,6 +202,7 @@ impl Worker for Syslog {
                 self.socket = None;
                 replies.send(LogReply::Reopened(Ok(())), true);
             }
+            LogJob::ReportEnds => {}
         }
     }
 
@@ -301,7 +302,7 @@ mod tests {
         let new = fixture.daemon();
         fixture.worker.work(LogJob::Reopen, &fixture.replies);
         let replies = fixture.replies.sent();
-        assert!(matches!(replies[..], [LogReply::Written, LogReply::Reopened(Ok(()))]));
+        assert!(matches!(replies[..], [LogReply::Written(None), LogReply::Reopened(Ok(()))]));
         fixture.worker.work(LogJob::Line(b"two\n".to_vec()), &fixture.replies);
         assert_eq!(
             (received(&old), received(&new)),

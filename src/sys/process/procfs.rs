@@ -135,6 +135,15 @@ pub(crate) fn descendant(pid: i32) -> Option<(std::os::fd::OwnedFd, Vec<i32>)> {
     pidfd::is_alive(&process).then_some((process, line))
 }
 
+/// Returns a descriptor of process `pid`, if it lives, was started at `since` or later, in ticks of USER_HZ
+/// since boot, and is in the control group of this process (cgroups(7)).
+pub(crate) fn sibling_since(pid: i32, since: u64) -> Option<std::os::fd::OwnedFd> {
+    let process = pidfd::open(pid).ok()?;
+    let group = |process: &str| fs::read(format!("/proc/{process}/cgroup")).ok();
+    let is_one = stat(pid)?.start >= since && group("self")? == group(&pid.to_string())?;
+    (is_one && pidfd::is_alive(&process)).then_some(process)
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

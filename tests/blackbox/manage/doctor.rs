@@ -20,6 +20,7 @@ cases![
     a_socket_with_a_blank_in_its_path_is_alive,
     what_the_kernel_would_not_execute_is_found,
     what_systemd_says_is_found,
+    units_that_let_nothing_outlive_the_server_are_found,
     one_socket_of_two_is_found,
     who_is_stopped_is_found,
     a_child_that_does_not_run_is_found,
@@ -270,6 +271,66 @@ fn what_the_kernel_would_not_execute_is_found(_: &TestEnv) {
         fleet.must(&["add", "-C", "ioc", &format!("fine-{name}"), &format!("./{name}")]);
     }
     assert_eq!(findings(&fleet, "fine-"), []);
+}
+
+fn units_that_let_nothing_outlive_the_server_are_found(_: &TestEnv) {
+    let fleet = Fleet::new();
+    add(&fleet, "fds-ours", &[]);
+    fleet.must(&["set", "fds-ours", "fdstore=yes"]);
+    add(&fleet, "fds-without", &[]);
+    let execute = |options: &str| {
+        format!(
+            "ExecStart={{ path=/usr/bin/procServ ; argv[]=/usr/bin/procServ -f {options} cat ; }}"
+        )
+    };
+    let good = "FileDescriptorStoreMax=512\nKillMode=process\nRuntimeDirectory=x\n\
+        RuntimeDirectoryPreserve=restart";
+    let bad = "FileDescriptorStoreMax=0\nNFileDescriptorStore=0\nKillMode=mixed\n\
+        RuntimeDirectory=x\nRuntimeDirectoryPreserve=no";
+    let full = "FileDescriptorStoreMax=16\nNFileDescriptorStore=16\nKillMode=process\n\
+        RuntimeDirectory=\nRuntimeDirectoryPreserve=no";
+    let units = [
+        ("procserv-fds-ours", execute("--notify"), bad),
+        ("procserv-fds-without", execute("--notify"), bad),
+        ("fds-hand@demo", execute("--fdstore"), bad),
+        ("fds-full", execute("--fdstore"), full),
+        ("fds-good", execute("--fdstore"), good),
+        ("fds-other", execute("--fdstore-like"), bad),
+    ];
+    let text = units.map(|(name, start, rest)| format!("Id={name}.service\n{start}\n{rest}\n\n"));
+    fleet.file("show", &text.concat());
+    let expected = |unit: &str| {
+        [
+            ("FileDescriptorStoreMax", "0", "512"),
+            ("KillMode", "mixed", "process"),
+            ("RuntimeDirectoryPreserve", "no", "restart"),
+        ]
+        .map(|(setting, is, wanted)| {
+            (
+                format!("{unit} has {setting}={is}: "),
+                format!(
+                    "{setting}={wanted} (systemctl --user edit {unit}), \
+                     then systemctl --user restart {unit}"
+                ),
+            )
+        })
+    };
+    for (subject, unit) in
+        [("fds-ours", "procserv-fds-ours.service"), ("fds-hand", "fds-hand@demo.service")]
+    {
+        let found = findings(&fleet, subject);
+        assert_eq!(found.len(), 3, "{found:?}");
+        for ((problem, advice), (begin, wanted)) in found.iter().zip(expected(unit)) {
+            assert!(problem.starts_with(&begin), "{problem}");
+            assert_eq!(*advice, wanted);
+        }
+    }
+    let found = findings(&fleet, "fds-full");
+    assert!(found.len() == 1 && found[0].0.contains("FileDescriptorStoreMax=16: it is full"));
+    assert!(found[0].1.starts_with("FileDescriptorStoreMax=32 "), "{found:?}");
+    for good in ["fds-without", "fds-good", "fds-other"] {
+        assert_eq!(findings(&fleet, good), []);
+    }
 }
 
 fn what_systemd_says_is_found(_: &TestEnv) {

@@ -1,6 +1,7 @@
 //! `doctor`: problems of the instances and of the servers that run, and what to do about each.
 
 mod conflicts;
+mod fdstore;
 pub(crate) mod finding;
 pub(crate) mod instance;
 mod leftovers;
@@ -39,6 +40,7 @@ pub(crate) fn doctor(registry: &Registry, json: bool) -> CommandResult {
     findings.extend(finding::take(looks));
     findings.extend(unit::states(&registry, &instances.keys().collect::<Vec<_>>()));
     findings.extend(unit::dropped(&registry, &instances));
+    findings.extend(fdstore::units(&registry, &instances));
     findings.extend(leftovers::sockets(&registry, &instances));
     findings.extend(leftovers::units(&registry, &servers, &instances));
     findings.extend(conflicts::endpoints(&registry, &servers, &instances, clock));

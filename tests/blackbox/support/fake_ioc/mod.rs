@@ -6,6 +6,7 @@
 //! | `say TEXT` | prints the text and a newline |
 //! | `print TEXT` | prints the text; `\n`, `\r`, `\\` and `\xNN` are understood |
 //! | `emit N` | prints N bytes: lines of 64, numbered |
+//! | `emit-until FILE` | prints such lines, about 1 MB in a second, until FILE is there, then `END` |
 //! | `lines N` | prints `line 1` to `line N` |
 //! | `cat` | copies its input to its output, to the end of the input |
 //! | `raw` | input as it comes, no echo |
@@ -66,7 +67,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 use std::vec::IntoIter;
-use terminal::{copy, emit, hex, keep_slowly, print, raw, unescape};
+use terminal::{copy, emit, emit_until, hex, keep_slowly, print, raw, unescape};
 
 /// The steps, if this process is to be the stand-in: told so, or started by a server under test.
 pub(super) fn steps() -> Option<Vec<OsString>> {
@@ -130,6 +131,7 @@ fn do_step(step: &str, steps: &mut IntoIter<OsString>) {
         "say" => print(format!("{}\n", text(steps)).as_bytes()),
         "print" => print(&unescape(&text(steps))),
         "emit" => emit(number(steps)),
+        "emit-until" => emit_until(&scratch().join(text(steps))),
         "lines" => {
             (1..=number::<usize>(steps)).for_each(|n| print(format!("line {n}\n").as_bytes()))
         }

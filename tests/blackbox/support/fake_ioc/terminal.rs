@@ -4,6 +4,7 @@ use super::scratch;
 use nix::sys::termios::{self, LocalFlags, SetArg};
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -35,6 +36,15 @@ pub(super) fn emit(count: usize) {
     let lines = (0..count.div_ceil(64)).flat_map(|n| format!("{n:<63}\n").into_bytes());
     let bytes: Vec<u8> = lines.take(count).collect();
     print(&bytes);
+}
+
+pub(super) fn emit_until(end: &Path) {
+    let mut lines = (0..).map(|n| format!("{n:<63}\n"));
+    while !end.exists() {
+        print(lines.by_ref().take(16).collect::<String>().as_bytes());
+        thread::sleep(Duration::from_millis(1));
+    }
+    print(b"END\n");
 }
 
 pub(super) fn copy(mut convert: impl FnMut(&[u8]) -> Vec<u8>) {

@@ -47,7 +47,7 @@ fn end_of_the_child_is_noticed(env: &TestEnv) {
     assert!(!alive(first) && alive(second));
     unit.store.expect(&WITH_CLIENT);
     unit.restart(&WITH_CLIENT);
-    user.until("be missing\r\n");
+    user.until("restarted\r\n");
     is_served(&mut user, "second");
     assert_eq!(unit.starts(), 2);
 }
@@ -102,7 +102,7 @@ fn sigterm_waits_for_the_grace_period(env: &TestEnv) {
     let mut unit = Unit::start(env, &options, &PATIENT);
     unit.server.file_with("log", "UP");
     unit.restart(&BASICS);
-    unit.server.file_with("log", "be missing");
+    unit.server.file_with("log", "server restarted");
     unit.server.signal(Signal::SIGTERM);
     env.wait_for("the news", || {
         unit.store.said.lock().unwrap().contains(&"STOPPING=1".to_owned()).then_some(())
@@ -119,7 +119,7 @@ fn grace_period_ends(env: &TestEnv) {
     let mut unit = Unit::start(env, &options, &PATIENT);
     unit.server.file_with("log", "UP");
     unit.restart(&BASICS);
-    unit.server.file_with("log", "be missing");
+    unit.server.file_with("log", "server restarted");
     assert_eq!(unit.server.terminate().code(), Some(0));
     assert!(!alive(unit.server.child_start(1)));
     unit.store.expect(&[]);
@@ -135,7 +135,7 @@ fn sigterm_may_be_in_the_middle(env: &TestEnv) {
         unit.store.said.lock().unwrap().contains(&"STOPPING=1".to_owned()).then_some(())
     });
     unit.restart(&BASICS);
-    unit.server.file_with("log", "be missing");
+    unit.server.file_with("log", "server restarted");
     fs::write(unit.server.path("go"), "").unwrap();
     // It was leaving, and still is.
     assert_eq!(unit.server.wait_exit().code(), Some(0));
@@ -199,7 +199,7 @@ fn connection_ends_though_the_manager_has_it(env: &TestEnv) {
         tcp.greeting();
         unit.store.expect(&["child", "client", "client", "listener", "listener", "pty", "state"]);
         if taken_over {
-            unit.kill_now();
+            unit.kill_asleep();
             unit.next();
             is_told(&mut unix);
             is_told(&mut tcp);

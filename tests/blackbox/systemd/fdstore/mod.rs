@@ -2,7 +2,10 @@
 
 mod damage;
 mod ends;
+mod joins;
+mod kills;
 mod manager;
+mod relatives;
 mod store;
 mod survival;
 mod unit;
@@ -10,14 +13,23 @@ mod unit;
 use crate::support::{Case, Client};
 
 pub(super) fn cases() -> Vec<Case> {
-    [survival::cases(), ends::cases(), unit::cases(), damage::cases(), manager::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        survival::cases(),
+        ends::cases(),
+        unit::cases(),
+        damage::cases(),
+        manager::cases(),
+        kills::cases(),
+        joins::cases(),
+        relatives::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What everybody is told.
-const RESTARTED: &str = "\r\n@@@ procServ server restarted, output may be missing\r\n";
+const RESTARTED: &str = "\r\n@@@ procServ server restarted\r\n";
 
 /// What is kept for a child and one endpoint.
 const BASICS: [&str; 4] = ["child", "listener", "pty", "state"];
@@ -28,7 +40,7 @@ const WITH_CLIENT: [&str; 5] = ["child", "client", "listener", "pty", "state"];
 /// The next that this client gets is the one line.
 #[track_caller]
 fn is_told(client: &mut Client) {
-    assert_eq!(String::from_utf8_lossy(&client.until("be missing\r\n")), RESTARTED);
+    assert_eq!(String::from_utf8_lossy(&client.until("restarted\r\n")), RESTARTED);
 }
 
 /// The child echoes and answers, and nothing else comes.

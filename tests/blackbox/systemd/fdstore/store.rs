@@ -164,8 +164,33 @@ impl Store {
         state.fd.try_clone().unwrap().into()
     }
 
-    /// The last state that was written down.
+    /// The last state that was written down, with the changes since.
     pub(super) fn state(&self) -> State {
+        let (_, mut state, mut at) = self.last_saved();
+        let mut records = Vec::new();
+        loop {
+            let mut word = [0; 8];
+            self.memory().read_exact_at(&mut word, at).unwrap();
+            let word = u64::from_ne_bytes(word);
+            if word == 0 {
+                break;
+            }
+            let mut record = vec![0; word as u32 as usize];
+            self.memory().read_exact_at(&mut record, at + 8).unwrap();
+            at += 8 + (record.len() as u64).next_multiple_of(8);
+            records.push(minicbor::decode(&record).unwrap());
+        }
+        state.apply(records);
+        state
+    }
+
+    /// How many states were written down.
+    pub(super) fn saves(&self) -> u64 {
+        self.last_saved().0
+    }
+
+    /// The number of the last state that was written down, that state, and where the changes since begin.
+    fn last_saved(&self) -> (u64, State, u64) {
         let memory = self.memory();
         let read = |start: u64| {
             let mut head = [0; 16];
@@ -173,10 +198,11 @@ impl Store {
             let [sequence, len] = [0, 8].map(|at| head[at..at + 8].try_into().unwrap());
             let mut bytes = vec![0; u64::from_le_bytes(len) as usize];
             memory.read_exact_at(&mut bytes, start + 16).ok()?;
-            Some((u64::from_le_bytes(sequence), format::decode(&bytes).ok()?))
+            let journal = (start + 16 + bytes.len() as u64).next_multiple_of(8);
+            Some((u64::from_le_bytes(sequence), format::decode(&bytes).ok()?, journal))
         };
         let halves = [0, FDSTORE_SLOT_SIZE as u64].into_iter().filter_map(read);
-        halves.max_by_key(|(sequence, _)| *sequence).expect("a state").1
+        halves.max_by_key(|(sequence, ..)| *sequence).expect("a state")
     }
 
     /// Passes everything to the process that comes for it. What has hung up was noticed.
@@ -239,6 +265,12 @@ impl Unit {
     #[track_caller]
     pub(super) fn kill(&mut self, kinds: &[&str]) {
         self.store.expect(kinds);
+        self.kill_asleep();
+    }
+
+    /// Kills the server once it has noted what it has written: else some bytes would come twice.
+    pub(super) fn kill_asleep(&mut self) {
+        self.server.falls_asleep();
         self.kill_now();
     }
 
@@ -251,12 +283,17 @@ impl Unit {
 
     /// Starts another one in place of one that has ended.
     pub(super) fn next(&mut self) {
+        self.next_after(&[]);
+    }
+
+    /// The same by a launcher that does these steps first.
+    pub(super) fn next_after(&mut self, steps: &[&str]) {
         let path = self.server.path("store");
         let _ = fs::remove_file(&path);
         let listener = UnixListener::bind(&path).unwrap();
         listener.set_nonblocking(true).unwrap();
         let setup = ready(ServerBuilder::after(&self.server), &self.options, &self.child);
-        let server = setup.launched_by(["fetch", "store"]).start();
+        let server = setup.launched_by([steps, &["fetch", "store"]].concat()).start();
         self.past.push(std::mem::replace(&mut self.server, server));
         self.store.pass(&listener);
     }

@@ -235,7 +235,7 @@ fn socket_file_may_be_anothers(env: &TestEnv) {
     unit.restart(&WITH_CLIENT);
     is_told(&mut client);
     is_served(&mut client, "once more");
-    unit.kill_now();
+    unit.kill_asleep();
     fs::remove_file(unit.server.path("ctl")).unwrap();
     let other = UnixListener::bind(unit.server.path("ctl")).unwrap();
     unit.next();

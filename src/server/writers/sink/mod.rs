@@ -5,15 +5,20 @@
 //! before the gap has been announced. Each failure begins a new epoch, and the thread bounces the
 //! chunks that were handed to it in an older one.
 
+mod finish;
+mod place;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
 use super::{LogJob, LogReply, WorkerHandle};
-use crate::console::Console;
+use crate::console::changes::FileEnd;
 use crate::console::clock::Monotonic;
 use crate::console::event::{Sink, Subsystem};
-use crate::limits::{LOG_ABANDON, LOG_JOBS, LOG_LINGER, LOG_RETRY, LOG_STALL_TIMEOUT};
+use crate::console::stream::reader::ReaderSnapshot;
+use crate::console::{Chunk, Console};
+use crate::limits::{LOG_JOBS, LOG_RETRY, LOG_STALL_TIMEOUT};
 use crate::sys;
 use crate::sys::passage::Passage;
 
@@ -38,8 +43,18 @@ pub(crate) enum SinkEvent {
 pub(crate) struct SinkWriter<H> {
     sink: Sink,
     handle: H,
-    /// How many bytes of the stream each chunk has that the thread has not replied to.
-    in_flight: VecDeque<u64>,
+    /// The chunks that the thread has not replied to.
+    in_flight: VecDeque<InFlight>,
+    /// The chunks among them that are still to be handed over.
+    prepared: Vec<Chunk>,
+    /// A chunk to hand over before all others.
+    first: Option<Begun>,
+    /// True if it is noted where the sink goes on, for a server that finds this one killed.
+    is_noted: bool,
+    /// The end of the file before the first chunk that the thread has not replied to, if it is known.
+    end: Option<FileEnd>,
+    /// True if the place of the file has changed.
+    moved: bool,
     /// The number of failures that are known.
     epoch: u64,
     /// After a failure: when to try again, and true if only new output makes that worth it.
@@ -56,6 +71,28 @@ pub(crate) struct SinkWriter<H> {
     passage: Option<Passage>,
     /// True if the thread has not opened its first file yet.
     opening: bool,
+}
+
+/// What is known of a chunk on its way to the file.
+struct InFlight {
+    /// How many bytes of the stream are missing if it is not written.
+    lost: u64,
+    /// The reader before the chunk was taken, if it is noted where the sink goes on.
+    before: Option<ReaderSnapshot>,
+    /// How many bytes of the chunk a writer before this one has written.
+    begun: u64,
+    /// The number of failures that were known when the chunk was handed over.
+    epoch: u64,
+}
+
+/// A chunk that another writer has begun to write.
+pub(crate) struct Begun {
+    /// What is left of it.
+    pub(crate) rest: Chunk,
+    /// The reader before the chunk was taken.
+    pub(crate) before: ReaderSnapshot,
+    /// How many bytes of it are in the file.
+    pub(crate) written: u64,
 }
 
 /// A pause.
@@ -75,6 +112,11 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             sink,
             handle,
             in_flight: VecDeque::new(),
+            prepared: Vec::new(),
+            first: None,
+            is_noted: false,
+            end: None,
+            moved: false,
             epoch: 0,
             retry: None,
             reopening: 0,
@@ -180,6 +222,14 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
 
     /// Takes the thread's replies, and hands over new chunks. Returns what happened to the sink.
     pub(crate) fn turn(&mut self, console: &mut Console, now: Monotonic) -> Vec<SinkEvent> {
+        let events = self.prepare(console, now);
+        self.hand_over_prepared();
+        events
+    }
+
+    /// The same, but new chunks are handed over only with
+    /// [`hand_over_prepared`](Self::hand_over_prepared), once it is noted where they begin.
+    pub(crate) fn prepare(&mut self, console: &mut Console, now: Monotonic) -> Vec<SinkEvent> {
         let mut events = Vec::new();
         self.handle.want(false);
         loop {
@@ -188,7 +238,8 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             }
             self.hand_over(console, now);
             let count = self.in_flight.len();
-            if count < LOG_JOBS && (self.retry.is_none() || count == 0) {
+            let waits = self.retry.is_some() || self.waits_for_replies(console);
+            if count < LOG_JOBS && (!waits || count == 0) {
                 return events;
             }
             // The thread may have replied just before it was told to wake this one.
@@ -215,14 +266,47 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
             self.retry = Some((now + LOG_RETRY, on_output));
         }
         while self.in_flight.len() < LOG_JOBS
-            && let Some(chunk) = console.take(self.sink)
+            && (self.in_flight.is_empty() || !self.waits_for_replies(console))
+            && let Some((chunk, before, begun)) = self.next_chunk(console)
         {
             if self.in_flight.is_empty() {
                 self.progress = now;
+                self.moved = true;
             }
-            self.in_flight.push_back(chunk.lost_for_good(0));
+            self.in_flight.push_back(InFlight {
+                lost: chunk.lost_for_good(0),
+                before,
+                begun,
+                epoch: self.epoch,
+            });
+            self.prepared.push(chunk);
+        }
+    }
+
+    /// Returns true if the next chunk has to wait until all others are written: the reader before the
+    /// first of them tells what is in all of them, but not where there are lines between them that are not
+    /// in the stream.
+    fn waits_for_replies(&self, console: &mut Console) -> bool {
+        self.is_noted && console.begins_with_own_lines(self.sink)
+    }
+
+    /// Hands over what was prepared.
+    pub(crate) fn hand_over_prepared(&mut self) {
+        for chunk in self.prepared.drain(..) {
             self.handle.send(LogJob::Write(chunk, self.epoch));
         }
+    }
+
+    /// The next chunk to write, with the reader before it and how many bytes of it are in the file.
+    fn next_chunk(
+        &mut self,
+        console: &mut Console,
+    ) -> Option<(Chunk, Option<ReaderSnapshot>, u64)> {
+        if let Some(Begun { rest, before, written }) = self.first.take() {
+            return Some((rest, Some(before), written));
+        }
+        let before = self.is_noted.then(|| console.sink_snapshot(self.sink)).flatten();
+        Some((console.take(self.sink)?, before, 0))
     }
 
     /// When [`turn`](Self::turn) has something to do without being woken.
@@ -248,85 +332,6 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         self.progress + LOG_STALL_TIMEOUT
     }
 
-    /// At the end: hands over the rest of the stream and waits until it is written, though not for
-    /// ever. `now` tells the time. Returns what there is to say of bytes that are not in the sink.
-    pub(crate) fn finish(
-        mut self,
-        console: &mut Console,
-        now: impl Fn() -> Monotonic,
-    ) -> Vec<String> {
-        let deadline = now() + LOG_LINGER;
-        let left = || deadline.saturating_duration_since(now());
-        let mut events = Vec::new();
-        // A sink that has failed gets a last chance.
-        if let Some((at, _)) = &mut self.retry {
-            *at = now();
-        }
-        loop {
-            events.extend(self.turn(console, now()));
-            if self.in_flight.is_empty() {
-                break;
-            }
-            match self.handle.wait(left()) {
-                Some(reply) => self.take_back(reply, console, now(), &mut events),
-                None => {
-                    self.abandon(console, &now, &mut events);
-                    break;
-                }
-            }
-        }
-        self.handle.close(left());
-        while let Some(reply) = self.handle.receive() {
-            self.take_back(reply, console, now(), &mut events);
-        }
-        let unsynced = events.iter().map(|event| match event {
-            SinkEvent::Unsynced(count) => *count,
-            _ => 0,
-        });
-        let unsynced: u64 = unsynced.sum();
-        // Nobody wants to know what a broken pipe lacks.
-        let unwritten = match self.retry {
-            Some((_, true)) => 0,
-            _ => console.unwritten(self.sink) + self.in_flight.iter().sum::<u64>(),
-        };
-        let name = match self.sink {
-            Sink::Log => "the log",
-            Sink::Stdout => "standard output",
-            Sink::Syslog => "syslog",
-        };
-        [
-            (unwritten, format!("{unwritten} bytes were not written to {name}")),
-            (unsynced, format!("{unsynced} bytes of {name} may not have reached the disk")),
-        ]
-        .into_iter()
-        .filter_map(|(count, text)| (count > 0).then_some(text))
-        .collect()
-    }
-
-    /// Has the thread give up, and takes note of how far it got. Of a thread that hangs in a system call
-    /// nobody knows.
-    fn abandon(
-        &mut self,
-        console: &mut Console,
-        now: &impl Fn() -> Monotonic,
-        events: &mut Vec<SinkEvent>,
-    ) {
-        let (replies, lacking) = self.handle.abandon();
-        replies.into_iter().for_each(|reply| self.take_back(reply, console, now(), events));
-        if let Some(lacking) = lacking {
-            if let Some(first) = self.in_flight.front_mut() {
-                *first = lacking;
-            }
-            return;
-        }
-        let deadline = now() + LOG_ABANDON;
-        while !self.in_flight.is_empty()
-            && let Some(reply) = self.handle.wait(deadline.saturating_duration_since(now()))
-        {
-            self.take_back(reply, console, now(), events);
-        }
-    }
-
     fn take_back(
         &mut self,
         reply: LogReply,
@@ -335,15 +340,20 @@ impl<H: WorkerHandle<LogJob, LogReply>> SinkWriter<H> {
         events: &mut Vec<SinkEvent>,
     ) {
         match reply {
-            LogReply::Written => {
+            LogReply::Written(end) => {
                 self.in_flight.pop_front();
+                (self.end, self.moved) = (end, true);
                 self.progress = now;
                 if self.retry.take().is_some() {
                     events.push(SinkEvent::Recovered);
                 }
             }
             LogReply::Failed(chunk, written, error) => {
-                self.in_flight.pop_front();
+                let begun = self.in_flight.pop_front().map_or(0, |chunk| chunk.begun);
+                self.moved = true;
+                if let Some(end) = &mut self.end {
+                    end.len += begun + written as u64;
+                }
                 self.epoch += 1;
                 console.lost(self.sink, &chunk, written, true);
                 // Nobody will ever read from a broken pipe again.

@@ -1,0 +1,169 @@
+//! What has changed in a console since its snapshot: the parts that change with every read and every
+//! write, so that a server which writes down each of them need not write down the whole console.
+//!
+//! All that is not here changes [`Console::unrecorded_revision`], and wants a new snapshot.
+
+use minicbor::{Decode, Encode};
+
+use super::Console;
+use super::child::overlap::OverlapState;
+use super::child::readiness::ReadinessSnapshot;
+use super::clients::snapshot::ClientSnapshot;
+use super::clients::typed::TypedLine;
+use super::event::{ChildProcess, ClientId, Sink};
+use super::stream::reader::ReaderSnapshot;
+use super::stream::snapshot::StreamEnd;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub enum Change {
+    /// The stream has a new end.
+    #[n(0)]
+    Stream(#[n(0)] StreamEnd),
+    /// A client was sent the stream up to this offset, and has taken so many bytes since it connected.
+    /// Nothing is staged for it. True if the next byte begins a line.
+    #[n(1)]
+    Place(#[n(0)] ClientId, #[n(1)] u64, #[n(2)] u64, #[n(3)] bool),
+    /// A client was sent bytes, and has taken so many since it connected.
+    #[n(2)]
+    Reader(#[n(0)] ClientId, #[n(1)] ReaderSnapshot, #[n(2)] u64),
+    /// A client typed bytes, which wait for the child.
+    #[n(3)]
+    Typed(#[n(0)] ClientId, #[cbor(n(1), with = "minicbor::bytes")] Vec<u8>),
+    /// So many bytes are being written to the child. If nothing follows, they may have been.
+    #[n(4)]
+    Writing(#[n(0)] usize),
+    /// Of the bytes that were being written, or else were to be, so many wait no longer.
+    #[n(5)]
+    Consumed(#[n(0)] usize),
+    /// How far the children are on their way to readiness.
+    #[n(6)]
+    Readiness(#[n(0)] ReadinessSnapshot),
+    /// Two children run.
+    #[n(7)]
+    Overlap(#[n(0)] OverlapState),
+    /// So many reads have been taken into account.
+    #[n(8)]
+    Landed(#[n(0)] u64),
+    /// Where the log goes on.
+    #[n(9)]
+    Log(#[n(0)] LogPlace),
+    /// Where syslog goes on.
+    #[n(10)]
+    Syslog(#[n(0)] ReaderSnapshot),
+    /// A client has come, or has changed in more than its place; and how others know it, if they were
+    /// told of it.
+    #[n(11)]
+    Client(#[n(0)] Box<ClientSnapshot>, #[n(1)] Option<String>),
+    /// A client has left.
+    #[n(12)]
+    Left(#[n(0)] ClientId),
+}
+
+/// A place in the log: what the file has, and how the log goes on behind that.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct LogPlace {
+    /// The reader of the stream that is the log.
+    #[n(0)]
+    pub reader: ReaderSnapshot,
+    /// The end of the file, if it is a regular one.
+    #[n(1)]
+    pub end: Option<FileEnd>,
+}
+
+/// The end of a file (stat(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct FileEnd {
+    /// `st_dev`.
+    #[n(0)]
+    pub device: u64,
+    /// `st_ino`.
+    #[n(1)]
+    pub inode: u64,
+    /// `st_size`.
+    #[n(2)]
+    pub len: u64,
+}
+
+/// What of the stream and of the typed input was written down.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Recorded {
+    /// The end of the stream.
+    head: u64,
+    /// Where the typed input began and ended, counted in bytes since the console was made.
+    input: (u64, u64),
+    /// The current and the old child in the snapshot.
+    children: (Option<ChildProcess>, Option<ChildProcess>),
+}
+
+impl Console {
+    /// What a snapshot that is made now has.
+    pub fn recorded(&self) -> Recorded {
+        let children = (self.supervisor.running(), self.overlap.old());
+        Recorded { head: self.stream.head(), input: self.input.extent(), children }
+    }
+
+    /// The same with the typed input as it is now.
+    pub fn recorded_input(&self, recorded: Recorded) -> Recorded {
+        Recorded { input: self.input.extent(), ..recorded }
+    }
+
+    /// What has changed since `recorded`, but for clients and sinks.
+    pub fn changes(&self, recorded: &mut Recorded) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let now = self.recorded();
+        if now.head != recorded.head {
+            changes.push(Change::Stream(self.stream.end(recorded.head)));
+            if self.readiness.is_waiting() {
+                changes.push(Change::Readiness(self.readiness.snapshot()));
+            }
+        }
+        // With other children a snapshot is due.
+        if self.overlap.old().is_some() && now.children == recorded.children {
+            changes.push(Change::Overlap(self.overlap.clone()));
+            changes.push(Change::Readiness(self.readiness.snapshot()));
+        }
+        let ((begin, end), (recorded_begin, recorded_end)) = (now.input, recorded.input);
+        let consumed = begin.min(recorded_end).saturating_sub(recorded_begin);
+        if consumed > 0 {
+            changes.push(Change::Consumed(consumed as usize));
+        }
+        if end > recorded_end {
+            let typed = self.input.since(recorded_end.max(begin));
+            changes.extend(typed.into_iter().map(|(id, bytes)| Change::Typed(id, bytes)));
+        }
+        *recorded = Recorded { children: recorded.children, ..now };
+        changes
+    }
+
+    /// All that there is to know of a client.
+    pub fn client(&self, id: ClientId) -> Option<Change> {
+        let client = self.clients.get(&id)?;
+        // No change says what was typed of a line: at the next one it may have been recorded.
+        let typed = TypedLine::default();
+        let snapshot = ClientSnapshot { typed, ..self.client_snapshot(id, client) };
+        Some(Change::Client(Box::new(snapshot), self.announced.get(&id).cloned()))
+    }
+
+    /// How far a client has been sent the stream.
+    pub fn place(&self, id: ClientId) -> Option<Change> {
+        let client = self.clients.get(&id)?;
+        Some(match client.reader.place() {
+            Some((cursor, line_start)) => Change::Place(id, cursor, client.taken, line_start),
+            None => Change::Reader(id, client.reader.snapshot(), client.taken),
+        })
+    }
+
+    /// The offset of the first byte of the stream that this client still needs.
+    pub fn cursor(&self, id: ClientId) -> Option<u64> {
+        Some(self.clients.get(&id)?.reader.cursor())
+    }
+
+    /// The reader of the stream that is this sink.
+    pub fn sink_snapshot(&self, sink: Sink) -> Option<ReaderSnapshot> {
+        self.sinks.get(&sink).map(super::stream::reader::StreamReader::snapshot)
+    }
+}
