@@ -8,9 +8,11 @@ use minicbor::{Decode, Encode};
 use super::Console;
 use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
+use super::clients::window::ClientWindow;
 use super::event::{ChildProcess, ClientId, Sink};
 use super::stream::reader::ReaderSnapshot;
 use super::stream::snapshot::StreamEnd;
+use crate::telnet;
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -50,6 +52,9 @@ pub enum Change {
     /// Where syslog goes on.
     #[n(10)]
     Syslog(#[n(0)] ReaderSnapshot),
+    /// What the next byte of a client means, and the size of its window.
+    #[n(11)]
+    Telnet(#[n(0)] ClientId, #[n(1)] telnet::Decoder, #[n(2)] ClientWindow),
 }
 
 /// A place in the log: what the file has, and how the log goes on behind that.
@@ -128,6 +133,18 @@ impl Console {
         }
         *recorded = Recorded { children: recorded.children, ..now };
         changes
+    }
+
+    /// What a client's telnet is about, if that has changed since it was `before`.
+    pub fn telnet(&self, id: ClientId, before: Option<&telnet::Decoder>) -> Option<Change> {
+        let client = self.clients.get(&id)?;
+        let is_changed = before != Some(&client.decoder);
+        is_changed.then(|| Change::Telnet(id, client.decoder.clone(), client.window))
+    }
+
+    /// What the next byte of a client means.
+    pub fn decoder(&self, id: ClientId) -> Option<&telnet::Decoder> {
+        Some(&self.clients.get(&id)?.decoder)
     }
 
     /// How far a client has been sent the stream.
