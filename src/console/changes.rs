@@ -10,9 +10,11 @@ use super::child::overlap::OverlapState;
 use super::child::readiness::ReadinessSnapshot;
 use super::clients::snapshot::ClientSnapshot;
 use super::clients::typed::TypedLine;
+use super::clients::window::ClientWindow;
 use super::event::{ChildProcess, ClientId, Sink};
 use super::stream::reader::ReaderSnapshot;
 use super::stream::snapshot::StreamEnd;
+use crate::telnet;
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -59,6 +61,9 @@ pub enum Change {
     /// A client has left.
     #[n(12)]
     Left(#[n(0)] ClientId),
+    /// What the next byte of a client means, and the size of its window.
+    #[n(13)]
+    Telnet(#[n(0)] ClientId, #[n(1)] telnet::Decoder, #[n(2)] ClientWindow),
 }
 
 /// A place in the log: what the file has, and how the log goes on behind that.
@@ -146,6 +151,18 @@ impl Console {
         let typed = TypedLine::default();
         let snapshot = ClientSnapshot { typed, ..self.client_snapshot(id, client) };
         Some(Change::Client(Box::new(snapshot), self.announced.get(&id).cloned()))
+    }
+
+    /// What a client's telnet is about, if that has changed since it was `before`.
+    pub fn telnet(&self, id: ClientId, before: Option<&telnet::Decoder>) -> Option<Change> {
+        let client = self.clients.get(&id)?;
+        let is_changed = before != Some(&client.decoder);
+        is_changed.then(|| Change::Telnet(id, client.decoder.clone(), client.window))
+    }
+
+    /// What the next byte of a client means.
+    pub fn decoder(&self, id: ClientId) -> Option<&telnet::Decoder> {
+        Some(&self.clients.get(&id)?.decoder)
     }
 
     /// How far a client has been sent the stream.

@@ -169,6 +169,8 @@ impl Console {
             }
             Event::Restarted { complete } => {
                 self.audit_events.push_back(AuditEvent::Restarted);
+                let Console { clients, stream, .. } = &mut *self;
+                clients.values_mut().for_each(|client| client.reader.begin_again(stream));
                 self.say(&messages::restarted(complete), now);
             }
             Event::UpgradeFailed(reason) => {

@@ -126,6 +126,11 @@ impl Snapshot {
                         (client.reader, client.taken) = (reader, taken);
                     }
                 }
+                Change::Telnet(id, decoder, window) => {
+                    if let Some(client) = clients.get_mut(&id) {
+                        (client.decoder, client.window) = (decoder, window);
+                    }
+                }
                 Change::Typed(id, bytes) => self.input.push(id, &bytes),
                 Change::Writing(count) => writing = count,
                 Change::Consumed(count) => {

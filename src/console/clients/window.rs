@@ -34,7 +34,7 @@ pub(crate) struct ChildWindow {
 /// What is known of the window of a client. The type is also its own snapshot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub(crate) struct ClientWindow {
+pub struct ClientWindow {
     /// The size that the client told last, unless the client has no window.
     #[n(0)]
     size: Option<WindowSize>,

@@ -25,6 +25,9 @@ impl Encoding {
     pub const UNCHANGED: Encoding = Encoding { telnet: false, stamp: None, plain: false };
 }
 
+/// DEL: no telnet command and no option has this number (RFC 854), and terminals ignore it (ECMA-48).
+pub const FILLER: u8 = 0x7F;
+
 impl StreamReader {
     /// Takes note that a message of the server begins at the offset `at`, while the stream holds bytes
     /// from `tail` on.
@@ -52,6 +55,17 @@ impl StreamReader {
         self.encoding.stamp.is_none()
             && !self.encoding.plain
             && !(self.encoding.telnet && stream.may_have_ff_from(self.cursor))
+    }
+
+    /// Prepares for a client that may have got a part of the next bytes, and is given them once more. If
+    /// that part ends within a telnet command, [`FILLER`] ends the command, so that the bytes behind it
+    /// are not taken for the rest of it.
+    pub fn begin_again(&mut self, stream: &StreamBuffer) {
+        let has_command =
+            self.staged.contains(&telnet::IAC) || stream.may_have_ff_from(self.cursor);
+        if self.encoding.telnet && has_command && self.staged.first() != Some(&FILLER) {
+            self.staged.insert(0, FILLER);
+        }
     }
 
     /// Fills the staging area from the stream.

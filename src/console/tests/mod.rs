@@ -5,6 +5,7 @@ mod buffer;
 mod commands;
 mod console;
 mod input_queue;
+mod kills;
 mod messages;
 mod reader;
 mod replay;

@@ -164,6 +164,8 @@ impl<S: System> Server<S> {
                 // A program connects again, and sends its request again.
                 let store = self.store.as_mut().filter(|_| session.is_none());
                 let mut live = store.and_then(FdStore::live);
+                let noted = live.as_ref().and_then(|_| self.console.decoder(id));
+                let decoder = noted.cloned();
                 let space = match &mut live {
                     Some(live) => live.open_landing(Source::Client(id.0)),
                     None => &mut self.buffer,
@@ -179,10 +181,12 @@ impl<S: System> Server<S> {
                         if let Some(live) = live {
                             let has_changed = self.console.client_revision() != revision;
                             let mut changes = self.console.changes(&mut live.recorded);
-                            changes.extend(match has_changed {
-                                true => self.console.client(id),
-                                false => self.console.place(id),
-                            });
+                            if has_changed {
+                                changes.extend(self.console.client(id));
+                            } else {
+                                changes.extend(self.console.place(id));
+                                changes.extend(self.console.telnet(id, decoder.as_ref()));
+                            }
                             live.landed(count, changes);
                         }
                         read += count;

@@ -17,6 +17,7 @@ use super::trace::{after_greeting, past, plain, trace_back, without_notes};
 use super::world::{Id, Shared, World};
 use super::{Run, servers};
 use crate::console::event::{ClientId, Event, Sink};
+use crate::console::stream::encode::FILLER;
 use crate::handover::state::{ConnectionKind, State};
 use crate::limits::LOG_JOBS;
 use crate::server::memory::{self, at_each_step};
@@ -173,7 +174,9 @@ impl Run {
             if pipe.token.is_none() || pipe.closed {
                 continue;
             }
-            let plain = plain(after_greeting(&pipe.received));
+            let mut received = pipe.received.clone();
+            received.retain(|&byte| byte != FILLER);
+            let plain = plain(after_greeting(&received));
             let tail = b" bytes skipped: this connection reads too slowly\r\n";
             let from = trace_back(stream, &plain, tail);
             let from = from.unwrap_or_else(|error| panic!("client {id}: {error}"));
