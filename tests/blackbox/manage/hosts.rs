@@ -358,11 +358,17 @@ fn a_flood_ends(_: &TestEnv) {
     let done = fleet.run(&["-H", "noise,zero,lines,a", "status"]);
     assert!(done.code == 1 && done.stdout.contains("a      ioc1"), "{done:?}");
     for (host, what) in
-        [("noise", "no answer within 5 s"), ("zero", "its answer "), ("lines", "its answer ")]
+        [("noise", "no answer within 5 s"), ("zero", "answer "), ("lines", "answer ")]
     {
         let line = done.stdout.lines().find(|line| line.starts_with(host));
         assert!(line.is_some_and(|line| line.contains(what)), "{host}: {done:?}");
     }
+    has_x_and_says(&fleet, "errors", "");
+    let script = fleet.read("programs/errors").replace("exec cat", "yes >&2 #");
+    fleet.program("programs/errors", &script);
+    let done = fleet.run(&["-H", "errors", "events"]);
+    assert!(done.code == 1 && done.stderr.contains("errors: no answer within 10 s"), "{done:?}");
+    assert!(done.stderr.lines().count() < 100, "{done:?}");
     let long = "y".repeat(1 << 20);
     has_x_and_says(&fleet, "long", &format!("{long}\nshort\n"));
     let done = fleet.run(&["-H", "long", "why", "x"]);
