@@ -13,6 +13,7 @@
 //! | [`systemd`] | the protocols of the service manager: socket activation, sd_notify, the descriptor store | `config`, `sys` |
 //! | [`cli`] | the options: parsing them, help, what they mean together | `config` |
 //! | [`config`] | what a command line means, as validated values | nothing |
+//! | `event_text` | an event as a sentence | nothing |
 //! | [`telnet`] | the telnet codec: bytes in, data and answers out | nothing |
 //! | [`reply_filter`] | the escape sequences: those that a terminal would answer, the modes that they leave it in, text without them | nothing |
 //! | [`sys`] | the operating system where no safe wrapper exists; all `unsafe` | nothing |
@@ -66,6 +67,7 @@
 pub mod cli;
 pub mod config;
 pub mod console;
+pub(crate) mod event_text;
 pub mod handover;
 pub mod limits;
 pub mod manage;

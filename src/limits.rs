@@ -288,6 +288,19 @@ pub(crate) const SYSLOG_RECOVERY: Duration = Duration::from_secs(10);
 /// Bytes of events that wait for a file that cannot be written: some thousands of events.
 pub(crate) const EVENTS_MAX: usize = 1 << 20;
 
+/// An event with more bytes is shortened for the journal: all fields of an entry together have to be a
+/// datagram, which a socket takes up to about 200 kB of.
+pub(crate) const JOURNAL_EVENT_MAX: usize = 32 << 10;
+
+/// Bytes that a text of a shortened event has at most, and the name of the server in each entry.
+pub(crate) const JOURNAL_TEXT_MAX: usize = 512;
+
+/// How many words or endpoints a shortened event has at most.
+pub(crate) const JOURNAL_LIST_MAX: usize = 8;
+
+/// Bytes that the sentence of an entry has at most: what `journalctl` shows of one without `--all`.
+pub(crate) const JOURNAL_MESSAGE_MAX: usize = 4 << 10;
+
 /// How many ends of children the status file has: enough to tell a loop from an accident.
 pub(crate) const ENDS_KEPT: usize = 3;
 

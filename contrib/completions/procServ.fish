@@ -20,7 +20,7 @@ complete -c procServ -l allow-from -d 'let in TCP clients from networks <nets> o
 complete -c procServ -l api -d 'let programs connect to Unix socket <endpoint> (JSON)' -r -f
 complete -c procServ -l compat -d 'use the messages of procServ <version> (2.7)' -r -f
 complete -c procServ -l crlf -d 'CR LF of telnet clients: join (to one CR) or keep' -r -f
-complete -c procServ -l events -d 'append what happens to <file>, as JSON' -r -F
+complete -c procServ -l events -d 'append what happens to <file>, as JSON; or \'journal\'' -r -F
 complete -c procServ -l events-rotate -d 'begin a new one at <n>[,<keep>] bytes (k, M, G)' -r -f
 complete -c procServ -l child-pidfile -d 'child makes itself a daemon, with its PID in <f>' -r -F
 complete -c procServ -l health -d 'exit with 0 if status <file> tells of a ready child' -r -F

@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::matches::Matches;
@@ -245,9 +246,23 @@ pub(super) fn log_rotate(given: Matches) -> Result<Option<Rotation>, String> {
     rotate(given, "log-rotate", has_file, "--logfile with a file")
 }
 
+/// The value of `--events` that is no file.
+const JOURNAL: &str = "journal";
+
+/// Returns the file of `--events`: of several, the last one counts.
+pub(super) fn events_file(given: Matches) -> Option<PathBuf> {
+    given.values("events").filter(|value| *value != JOURNAL).last().map(PathBuf::from)
+}
+
+/// Returns true if there is `--events journal`, beside a file or alone.
+pub(super) fn events_journal(given: Matches) -> bool {
+    given.values("events").any(|value| value == JOURNAL)
+}
+
 /// Returns `--events-rotate`.
 pub(super) fn events_rotate(given: Matches) -> Result<Option<Rotation>, String> {
-    rotate(given, "events-rotate", given.value("events").is_some(), "--events")
+    let needs = if events_journal(given) { "--events with a file" } else { "--events" };
+    rotate(given, "events-rotate", events_file(given).is_some(), needs)
 }
 
 /// Returns true if there is `--record-input`.

@@ -160,7 +160,8 @@ pub(super) fn config(
                 .or_else(|| env("PROCSERV_PID").filter(|file| !file.is_empty()))
                 .map(PathBuf::from),
             info: path("info-file"),
-            events: path("events"),
+            events: extensions::events_file(given),
+            events_journal: extensions::events_journal(given),
             events_rotation,
             status: path("status-file"),
         },

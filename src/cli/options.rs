@@ -79,7 +79,7 @@ pub fn definition() -> Command {
             value("compat", "version", "use the messages of procServ <version> (2.7)"),
             flag("console", "with -f -L -, use the terminal (docker run -it)"),
             value("crlf", "how", "CR LF of telnet clients: join (to one CR) or keep"),
-            value("events", "file", "append what happens to <file>, as JSON"),
+            value("events", "file", "append what happens to <file>, as JSON; or 'journal'"),
             value("events-rotate", "n", "begin a new one at <n>[,<keep>] bytes (k, M, G)"),
             flag("record-input", "record what is typed in the file of --events"),
             value("child-pidfile", "f", "child makes itself a daemon, with its PID in <f>")

@@ -373,8 +373,10 @@ pub struct FileOptions {
     pub pid: Option<PathBuf>,
     /// `-I`.
     pub info: Option<PathBuf>,
-    /// `--events`.
+    /// `--events` with a file.
     pub events: Option<PathBuf>,
+    /// `--events journal`: events are sent to the journal of systemd.
+    pub events_journal: bool,
     /// `--events-rotate`.
     pub events_rotation: Option<Rotation>,
     /// `--status-file`.

@@ -128,6 +128,8 @@ pub enum Subsystem {
     Events,
     /// The rotation of the events file under `--events-rotate`.
     EventsRotation,
+    /// The journal of `--events journal`.
+    Journal,
     /// The file of `--status-file`.
     Status,
     /// The memory for the last bytes of the console, which grows with `--history`.

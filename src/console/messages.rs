@@ -214,6 +214,7 @@ pub fn trouble(settings: &Settings, subsystem: Subsystem, reason: &str, since: &
         Subsystem::Rotation | Subsystem::EventsRotation => "it is not being rotated",
         Subsystem::Syslog => "output is not being sent there",
         Subsystem::Events => "events have to wait",
+        Subsystem::Journal => "events are not being sent there",
         Subsystem::Status => "it is not being written",
         Subsystem::History => "less of the console is kept",
         Subsystem::Start => "it could not be started",
@@ -239,6 +240,7 @@ fn subject(settings: &Settings, subsystem: Subsystem) -> Vec<u8> {
         }
         Subsystem::Syslog => b"Syslog".to_vec(),
         Subsystem::Events | Subsystem::EventsRotation => b"Events file".to_vec(),
+        Subsystem::Journal => b"Journal".to_vec(),
         Subsystem::Status => b"Status file".to_vec(),
         Subsystem::History => b"History".to_vec(),
         Subsystem::Start => [b"Child \"", settings.name(), b"\""].concat(),

@@ -43,7 +43,7 @@ pub struct TroubleSnapshot {
 
 /// Every subsystem with its number in snapshots. The numbers up to 7 are bits of a
 /// [`SubsystemSet`].
-const NUMBERS: [(u8, Subsystem); 9] = [
+const NUMBERS: [(u8, Subsystem); 10] = [
     (0, Subsystem::Rotation),
     (1, Subsystem::Syslog),
     (2, Subsystem::Events),
@@ -53,6 +53,7 @@ const NUMBERS: [(u8, Subsystem); 9] = [
     (6, Subsystem::Sync),
     (7, Subsystem::EventsRotation),
     (8, Subsystem::Start),
+    (9, Subsystem::Journal),
 ];
 
 /// Returns the failures as plain data.

@@ -287,6 +287,24 @@ pub struct RecordsState {
     /// What happened to children and servers so far.
     #[cbor(n(3), default)]
     pub history: HistoryState,
+    /// The events that were sent to the journal.
+    #[cbor(n(4), default)]
+    pub journal: JournalState,
+}
+
+/// How many events the journal has and lacks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct JournalState {
+    /// The number of events that the journal took.
+    #[cbor(n(0), default)]
+    pub sent: u64,
+    /// The number of events that the journal did not take.
+    #[cbor(n(1), default)]
+    pub lost: u64,
+    /// The number of lost events that the journal has not been told of.
+    #[cbor(n(2), default)]
+    pub untold: u64,
 }
 
 /// What the status file says of the past. Texts are JSON.

@@ -1,8 +1,9 @@
 //! Work that may never end, on many things at the same time: a file may be on a disk that does not
 //! answer, and reading it can't be broken off. A thread that does not come back is left behind.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +30,33 @@ where
     pool.results
 }
 
-/// The same for one piece of work.
+/// The paths of [`each_at`] whose work has not come back.
+static UNANSWERED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// The same for items that have paths, and for those who ask again and again: while the work at a path has
+/// not come back, there is no more work at that path, and the result is `None` at once. So no more than
+/// one thread is left behind for each path.
+pub(crate) fn each_at<T, R>(
+    items: impl IntoIterator<Item = (PathBuf, T)>,
+    work: impl Fn(T) -> R + Send + Sync + 'static,
+) -> Vec<Option<R>>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+{
+    let unanswered = || UNANSWERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let results = each(items, move |(path, item)| {
+        if !unanswered().insert(path.clone()) {
+            return None;
+        }
+        let result = work(item);
+        unanswered().remove(&path);
+        Some(result)
+    });
+    results.into_iter().map(Option::flatten).collect()
+}
+
+/// The same as [`each`] for one piece of work.
 pub(crate) fn one<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
     let (sender, result) = channel();
     let worker = thread::Builder::new().spawn(move || sender.send(work()));
@@ -184,5 +211,33 @@ mod tests {
         assert!(begun.elapsed() < 40 * ANSWER_TIMEOUT);
         drop(held);
         assert_eq!(one(|| 7), Some(7));
+    }
+
+    #[test]
+    fn what_hangs_is_not_asked_again() {
+        let (held, forever) = channel::<()>();
+        let forever = Arc::new(Mutex::new(forever));
+        let asked = Arc::new(Mutex::new(0));
+        let directory = tempfile::tempdir().unwrap();
+        let ask = || {
+            let (forever, asked) = (Arc::clone(&forever), Arc::clone(&asked));
+            let items = ["hung", "fine"].map(|name| (directory.path().join(name), name));
+            each_at(items, move |name| {
+                if name == "hung" {
+                    *asked.lock().unwrap() += 1;
+                    let _ = forever.lock().map(|forever| forever.recv());
+                }
+                name
+            })
+        };
+        for _ in 0..3 {
+            assert_eq!(ask(), [None, Some("fine")]);
+        }
+        assert_eq!(*asked.lock().unwrap(), 1);
+        drop(held);
+        let begun = Instant::now();
+        while ask() != [Some("hung"), Some("fine")] {
+            assert!(begun.elapsed() < 40 * ANSWER_TIMEOUT);
+        }
     }
 }

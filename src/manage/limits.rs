@@ -192,9 +192,6 @@ pub(crate) const LOOK_INTERVAL_MIN: Duration = Duration::from_secs(3);
 /// files of the configuration that were changed in place.
 pub(crate) const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(20);
 
-/// The same if a disk did not answer. Each look leaves behind the threads that wait for that disk.
-pub(crate) const LOOK_INTERVAL_HUNG: Duration = Duration::from_secs(60);
-
 /// How often a live view reads the journal if all servers run on: that may take a second.
 pub(crate) const JOURNAL_INTERVAL: Duration = Duration::from_secs(60);
 

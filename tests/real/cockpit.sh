@@ -68,7 +68,7 @@ chmod 755 "$root/opt/iocs/hostile"
     printf '[hostile]\ncommand = /opt/iocs/hostile "<img src=x onerror=window.hacked=1>"\ncontrol_group = operators\n\n'
     printf '[closed]\ncommand = /bin/cat\nport = unix:daemon:daemon:0600:/run/procserv-closed/control\n\n'
     printf '[fails]\ncommand = /bin/cat\nchdir = /opt/nowhere\n\n'
-    for number in $(seq -w 200); do printf '[many-%s]\ncommand = /bin/cat\ncontrol_group = operators\n\n' "$number"; done
+    for name in {dia,mag,rf,vac}-{01..50}; do printf '[%s]\ncommand = /bin/cat\ncontrol_group = operators\n\n' "$name"; done
 } >"$root/etc/procServ.conf"
 printf '[<img src=x onerror=window.hacked=1>]\ncommand = /bin/cat\n' >"$root/etc/procServ.d/name.conf"
 printf '[bad]\ncommand = "</script><script>window.hacked=1</script>\n' >"$root/etc/procServ.d/bad.conf"

@@ -103,6 +103,8 @@ $doc/docs/monitoring.md
 $doc/docs/pictures/console.svg
 $doc/docs/pictures/status.svg
 $doc/docs/pictures/top.svg
+$doc/docs/pictures/web-consoles.png
+$doc/docs/pictures/web-table.png
 $doc/docs/pictures/why.svg
 $doc/docs/procserv.md
 $doc/docs/security.md
@@ -245,6 +247,8 @@ $doc/docs/monitoring.md
 $doc/docs/pictures/console.svg
 $doc/docs/pictures/status.svg
 $doc/docs/pictures/top.svg
+$doc/docs/pictures/web-consoles.png
+$doc/docs/pictures/web-table.png
 $doc/docs/pictures/why.svg
 $doc/docs/procserv.md
 $doc/docs/security.md

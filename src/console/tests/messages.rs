@@ -210,6 +210,7 @@ fn failures() {
         (Subsystem::Syslog, "Syslog: R, output is not being sent there"),
         (Subsystem::Events, "Events file: R, events have to wait"),
         (Subsystem::EventsRotation, "Events file: R, it is not being rotated"),
+        (Subsystem::Journal, "Journal: R, events are not being sent there"),
         (Subsystem::Status, "Status file: R, it is not being written"),
         (Subsystem::History, "History: R, less of the console is kept"),
     ] {

@@ -12,9 +12,10 @@ use crate::handover::format::{FORMAT, body, digest};
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples");
 
 /// All samples, with their sizes and digests. A line in here is never changed.
-const SAMPLES: [(&str, usize, u32); 10] = [
+const SAMPLES: [(&str, usize, u32); 11] = [
     ("state-1", 1606, 0x0AA7_6430),
     ("state-2-1", 1629, 0xEBFC_ABDF),
+    ("state-2-10", 2125, 0xF80C_2B34),
     ("state-2-2", 1874, 0x3807_EBBE),
     ("state-2-3", 1900, 0x51E2_1814),
     ("state-2-4", 1962, 0xBEC4_75F5),

@@ -7,7 +7,7 @@ use crate::console::Chunk;
 use crate::console::event::{ChildSlot, Role, Subsystem};
 use crate::console::snapshot::Snapshot;
 use crate::handover::state::{
-    ApiState, ClientState, HistoryState, PassedSinkState, RecordedChild, RecordsState,
+    ApiState, ClientState, HistoryState, JournalState, PassedSinkState, RecordedChild, RecordsState,
 };
 use crate::sys::process::user::Account;
 
@@ -91,6 +91,7 @@ pub fn state() -> State {
         last_server: Some("{\"pid\":7}".to_owned()),
         skipped: 4096,
     };
+    state.records.journal = JournalState { sent: 278, lost: 9, untold: 2 };
     state
 }
 
@@ -160,6 +161,7 @@ fn first(console: Snapshot) -> State {
                 since: 101,
             }],
             history: HistoryState::default(),
+            journal: JournalState::default(),
         },
         account: Some(account()),
         descendants_since: Some(77_000),

@@ -4,11 +4,11 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::users;
+use crate::event_text::signal_name;
 use crate::manage::limits::CRASH_LOOP_LIFE;
 use crate::manage::output::age;
 
@@ -235,12 +235,6 @@ fn sender(cause: &Value) -> String {
 fn user_name(uid: i64) -> String {
     let name = u32::try_from(uid).ok().and_then(users::name);
     name.unwrap_or_else(|| format!("uid {uid}"))
-}
-
-/// The name of a signal, such as `SIGSEGV`.
-pub(crate) fn signal_name(number: i64) -> String {
-    let signal = i32::try_from(number).ok().and_then(|number| Signal::try_from(number).ok());
-    signal.map_or_else(|| format!("signal {number}"), |signal| signal.as_str().to_owned())
 }
 
 fn number(value: &Value, key: &str) -> Option<i64> {

@@ -17,6 +17,7 @@ use super::proc::Clock;
 pub(crate) use super::state::State;
 use super::units::{self, UnitStatus};
 use super::{bounded, state, trouble};
+use crate::event_text::signal_name;
 use crate::manage::error::CommandError;
 use crate::manage::limits::TAIL_CHUNK;
 use crate::manage::output::{self, grouped};
@@ -163,7 +164,9 @@ fn observe(
     subjects: impl IntoIterator<Item = (String, Subject)>,
 ) -> Vec<Option<Observed>> {
     let (registry, clock) = (registry.clone(), Clock::read());
-    bounded::each(subjects, move |(name, subject)| {
+    let at_run = |(name, subject): (String, _)| (registry.run_directory(&name), (name, subject));
+    let subjects: Vec<_> = subjects.into_iter().map(at_run).collect();
+    bounded::each_at(subjects, move |(name, subject)| {
         let server = match &subject {
             Subject::Configured(instance) => probe::probe(&registry, instance, clock),
             _ => probe::probe_by_name(&registry, &name, clock),
@@ -244,7 +247,9 @@ fn subjects(
     let strangers: Vec<String> = strangers.collect();
     let lives = {
         let registry = registry.clone();
-        bounded::each(strangers.clone(), move |name| {
+        let at_run = |name: &String| (registry.run_directory(name), name.clone());
+        let strangers: Vec<_> = strangers.iter().map(at_run).collect();
+        bounded::each_at(strangers, move |name| {
             probe::probe_by_name(&registry, &name, None).is_some_and(|live| live.server.is_some())
         })
     };
@@ -282,7 +287,7 @@ fn server_end(unit: &UnitStatus) -> Option<End> {
     }
     let number = unit.get("ExecMainStatus").parse().ok();
     let what = match unit.get("Result") {
-        "signal" | "core-dump" => ends::signal_name(number.unwrap_or(0)),
+        "signal" | "core-dump" => signal_name(number.unwrap_or(0)),
         "exit-code" => format!("exit {}", number.unwrap_or(0)),
         _ => unit.failure(),
     };

@@ -11,7 +11,7 @@ use super::overview::{self, Overview, State};
 use super::{bounded, probe};
 use crate::manage::error::CommandError;
 use crate::manage::limits::{
-    FILE_TIME_LAG, JOURNAL_INTERVAL, LOOK_INTERVAL_HUNG, LOOK_INTERVAL_MAX, LOOK_INTERVAL_MIN,
+    FILE_TIME_LAG, JOURNAL_INTERVAL, LOOK_INTERVAL_MAX, LOOK_INTERVAL_MIN,
 };
 use crate::manage::registry::Registry;
 use crate::manage::registry::pattern::Patterns;
@@ -33,6 +33,8 @@ pub(crate) struct Watch {
     read: Option<Instant>,
     /// True if everything has to be looked at as soon as that is allowed.
     is_stale: bool,
+    /// Why everything can't be looked at, since the last time that it could.
+    trouble: Option<String>,
 }
 
 /// An instance.
@@ -40,7 +42,8 @@ pub(crate) struct Watch {
 struct Watched {
     overview: Overview,
     place: Arc<Place>,
-    /// `None` if the files may have changed while the instance was looked at.
+    /// `None` if the files may have changed while the instance was looked at, or their disk did not
+    /// answer.
     seen: Option<Sign>,
 }
 
@@ -81,6 +84,7 @@ impl Watch {
             looked: None,
             read: None,
             is_stale: false,
+            trouble: None,
         }
     }
 
@@ -94,49 +98,59 @@ impl Watch {
         self.is_stale = true;
     }
 
+    /// Why everything can't be looked at: what is known is older then than it should be.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
     /// Looks at what may have changed since the last time. Returns false if nothing has.
     ///
     /// # Errors
-    /// Those of [`overview::look_with`]. What was known before stays.
+    /// Those of [`overview::look_with`], and a configuration whose disk does not answer, if nothing else
+    /// has changed. What was known before stays.
     pub(crate) fn refresh(&mut self) -> Result<bool, CommandError> {
         let Some(looked) = self.looked else { return self.look().map(|()| true) };
         let signs = self.signs();
-        let is_answered = signs.is_some();
-        let signs = signs.unwrap_or_default();
-        self.is_stale |= !is_answered || directories(&self.registry) != self.directories;
-        self.is_stale |= self.all.iter().zip(&signs).any(|(one, sign)| one.needs_systemd(sign));
+        let directories = directories(&self.registry);
+        self.is_stale |= directories != Some(self.directories);
+        self.is_stale |= self.all.iter().zip(&signs).any(|(one, sign)| one.needs_look(*sign));
+        if directories.is_none() {
+            let what = format!("{} does not answer", self.registry.directory().display());
+            self.trouble = Some(what.clone());
+            return match self.look_again(signs) {
+                true => Ok(true),
+                false => Err(CommandError::new(what)),
+            };
+        }
         if looked.elapsed() >= self.interval() {
             return self.look().map(|()| true);
         }
-        if !is_answered {
-            return Ok(false);
-        }
+        Ok(self.look_again(signs))
+    }
+
+    /// Looks at the servers whose signs are others than before. Returns false if there are none.
+    fn look_again(&mut self, signs: Vec<Option<Sign>>) -> bool {
         let all = std::mem::take(&mut self.all).into_iter().zip(signs);
-        let (again, kept): (Vec<_>, Vec<_>) = all.partition(|(one, sign)| one.may_differ(sign));
+        let (again, kept): (Vec<_>, Vec<_>) = all.partition(|(one, sign)| one.may_differ(*sign));
         self.all = kept.into_iter().map(|(one, _)| one).collect();
         if again.is_empty() {
-            return Ok(false);
+            return false;
         }
-        let (old, signs): (Vec<Overview>, Vec<Sign>) =
+        let (old, signs): (Vec<Overview>, Vec<Option<Sign>>) =
             again.into_iter().map(|(one, sign)| (one.overview, sign)).unzip();
         let new = overview::look_again(&self.registry, old);
         let new = new.into_iter().zip(signs);
         self.all.extend(new.map(|(overview, sign)| {
             let place = Arc::new(Place::of(&self.registry, &overview));
-            Watched { overview, place, seen: Some(sign) }
+            Watched { overview, place, seen: sign }
         }));
         self.all.sort_by(|one, other| one.overview.name.cmp(&other.overview.name));
-        Ok(true)
+        true
     }
 
     /// The least time between two looks at everything.
     fn interval(&self) -> Duration {
-        let hangs = self.all().any(|one| one.state == State::NoAnswer);
-        match self.is_stale {
-            _ if hangs => LOOK_INTERVAL_HUNG,
-            true => LOOK_INTERVAL_MIN,
-            false => LOOK_INTERVAL_MAX,
-        }
+        if self.is_stale { LOOK_INTERVAL_MIN } else { LOOK_INTERVAL_MAX }
     }
 
     /// Looks at everything.
@@ -144,34 +158,47 @@ impl Watch {
         let begun = SystemTime::now() - FILE_TIME_LAG;
         let now = Instant::now();
         self.looked = Some(now);
-        self.directories = directories(&self.registry);
+        self.directories = directories(&self.registry).unwrap_or_default();
         // A journal may be large.
         let is_old = self.read.is_none_or(|read| now.duration_since(read) >= JOURNAL_INTERVAL);
         let known = (!is_old && !self.is_stale)
             .then(|| self.all().map(|one| (one.name.clone(), one.notes.clone())).collect());
         self.read = if known.is_none() { Some(now) } else { self.read };
-        let found = overview::look_with(&self.registry, &self.patterns, known)?;
+        // It is tried again soon if it fails.
+        self.is_stale = true;
+        let found = overview::look_with(&self.registry, &self.patterns, known);
+        self.trouble = found.as_ref().err().map(|error| error.text.clone());
+        let found = found?;
         self.is_stale = false;
         let watched = found.into_iter().map(|overview| {
             let place = Arc::new(Place::of(&self.registry, &overview));
             Watched { overview, place, seen: None }
         });
         self.all = watched.collect();
-        let signs = self.signs().unwrap_or_default();
+        let signs = self.signs();
         for (one, sign) in self.all.iter_mut().zip(signs) {
-            one.seen = Some(sign).filter(|sign| sign.is_older(begun));
+            one.seen = sign.filter(|sign| sign.is_older(begun));
         }
         Ok(())
     }
 
-    /// `None` if a disk does not answer.
-    fn signs(&self) -> Option<Vec<Sign>> {
-        let places: Vec<Arc<Place>> = self.all.iter().map(|one| Arc::clone(&one.place)).collect();
-        bounded::one(move || places.iter().map(|place| place.sign()).collect())
+    /// The signs of all instances: `None` for one whose disk does not answer.
+    fn signs(&self) -> Vec<Option<Sign>> {
+        let places = self.all.iter().map(|one| (one.place.info.clone(), Arc::clone(&one.place)));
+        bounded::each_at(places.collect::<Vec<_>>(), |place| place.sign())
     }
 }
 
 impl Watched {
+    /// Returns true if everything has to be looked at because of this instance.
+    fn needs_look(&self, sign: Option<Sign>) -> bool {
+        match sign {
+            Some(sign) => self.needs_systemd(&sign),
+            // That its disk does not answer is new.
+            None => self.overview.state != State::NoAnswer,
+        }
+    }
+
     /// Returns true if only systemd knows what the state is now: whether a server was stopped or has
     /// died, and what a unit without a server is about to do.
     fn needs_systemd(&self, sign: &Sign) -> bool {
@@ -182,12 +209,13 @@ impl Watched {
     }
 
     /// Returns true if the state may be another one now.
-    fn may_differ(&self, sign: &Sign) -> bool {
+    fn may_differ(&self, sign: Option<Sign>) -> bool {
+        let Some(sign) = sign else { return false };
         let changes_with_time = matches!(
             self.overview.state,
             State::HeldOff(_) | State::Looping | State::Starting | State::Exiting
         );
-        !self.needs_systemd(sign) && (self.seen != Some(*sign) || changes_with_time)
+        !self.needs_systemd(&sign) && (self.seen != Some(sign) || changes_with_time)
     }
 }
 
@@ -223,10 +251,13 @@ impl Version {
 }
 
 /// The versions of the directories with files and servers of instances, which change when one is added
-/// or removed.
-fn directories(registry: &Registry) -> [Option<Version>; 3] {
+/// or removed. `None` if a disk does not answer.
+fn directories(registry: &Registry) -> Option<[Option<Version>; 3]> {
     let paths = [registry.main_file(), registry.directory(), registry.runtime_directory()];
-    paths.map(|path| Version::of(&path))
+    let versions =
+        bounded::each_at(paths.map(|path| (path.clone(), path)), |path| Version::of(&path));
+    let versions: Option<Vec<_>> = versions.into_iter().collect();
+    versions?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -45,12 +45,19 @@ impl<S: System> Server<S> {
             // The rest goes with the last job, which removes the status file.
             return;
         }
-        let Server { records: Some(records), console, system, .. } = self else {
-            return;
-        };
-        for (duty, result) in records.turn(console, now.mono, system.unix_millis()) {
-            self.report(duty, &result, now);
+        loop {
+            let Server { records: Some(records), console, system, .. } = self else {
+                return;
+            };
+            let changes = records.turn(console, now.mono, system.unix_millis());
+            if changes.is_empty() {
+                return;
+            }
+            for (duty, result) in changes {
+                self.report(duty, &result, now);
+            }
+            // The changes are part of the records, too.
+            self.record_audit_events();
         }
-        self.record_audit_events();
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod client_stream;
 pub(crate) mod descendants;
 pub(crate) mod fdstore;
 pub(crate) mod files;
+pub(crate) mod journal;
 pub(crate) mod kernel;
 pub(crate) mod listening_socket;
 pub(crate) mod persist;

@@ -227,6 +227,7 @@ pub(crate) fn subsystem_name(subsystem: Subsystem) -> &'static str {
         Subsystem::Syslog => "syslog",
         Subsystem::Events => "events",
         Subsystem::EventsRotation => "events_rotate",
+        Subsystem::Journal => "journal",
         Subsystem::Status => "status_file",
         Subsystem::History => "history",
         Subsystem::Start => "child_start",

@@ -4,6 +4,7 @@
 mod events;
 mod feed;
 pub(super) mod history;
+mod journal;
 mod json;
 mod status;
 #[cfg(test)]
@@ -21,12 +22,14 @@ use self::feed::Feed;
 pub(super) use self::feed::Published;
 use self::history::History;
 pub(super) use self::history::LeftStatus;
+use self::journal::Journal;
 pub(super) use self::json::VERSION as FORMAT_VERSION;
 pub(super) use self::json::{ClientInfo, EndpointJson, EventBody, mode_name, with_line_end};
 use self::json::{ServerJson, client_json, command_name, disconnect_reason_name, subsystem_name};
 use self::status::StatusFile;
 pub(super) use self::writer::{RecordWriter, RecordsJob, RecordsReply};
 use super::os::PeerIdentity;
+use super::os::journal::SendEntry;
 use super::writers::WorkerHandle;
 use crate::console::Console;
 use crate::console::audit::{AuditEvent, Command};
@@ -57,8 +60,10 @@ pub(super) struct Records<H> {
     history: History,
     /// The child that has closed its terminal and is being killed for that, or is ending anyway.
     closed_terminal: Option<i32>,
-    /// With `--events`.
+    /// With `--events` and a file.
     events: Option<EventsFile>,
+    /// With `--events journal`.
+    journal: Option<Journal>,
     /// With `--status-file`.
     status: Option<StatusFile>,
     /// With subscribers of `--api`.
@@ -103,6 +108,7 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             history: History::default(),
             closed_terminal: None,
             events: events.then(EventsFile::default),
+            journal: None,
             status: status.then(StatusFile::default),
             feed: None,
             writer: WriterState::Idle,
@@ -111,10 +117,19 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         }
     }
 
+    /// Has the journal get the events, too.
+    pub(super) fn with_journal(mut self, sender: Box<dyn SendEntry>) -> Records<H> {
+        self.journal = Some(Journal::new(sender, self.server.name.clone()));
+        self
+    }
+
     /// Goes on where another program stopped.
     pub(super) fn with_state(mut self, state: RecordsState) -> Records<H> {
         if let Some(events) = &mut self.events {
             (events.pending, events.lost) = (state.pending.0, state.lost);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.restore(state.journal);
         }
         let known = state.clients.into_iter().map(|client| {
             let ClientState { id, role, endpoint, since } = client;
@@ -145,12 +160,22 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             lost: events.map_or(0, |events| events.lost),
             clients: clients.collect(),
             history: self.history.snapshot(),
+            journal: self.journal.as_ref().map(Journal::state).unwrap_or_default(),
         }
     }
 
-    /// A number that changes whenever the past of children and servers may have changed.
+    /// A number that changes whenever the past of children and servers, or the journal, may have changed.
     pub(super) fn revision(&self) -> u64 {
-        self.history.revision()
+        self.history.revision() + self.journal_revision()
+    }
+
+    fn journal_revision(&self) -> u64 {
+        self.journal.as_ref().map_or(0, Journal::revision)
+    }
+
+    /// How much was written that the status file tells of, but not at once.
+    fn written(&self, console: &Console) -> u64 {
+        status::written(console).saturating_add(self.journal_revision())
     }
 
     /// A client comes.
@@ -199,15 +224,16 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Records what the console did.
     pub(super) fn record_audit_event(&mut self, entry: AuditEvent, millis: i64) {
-        let Records { clients, server, events, feed, history, closed_terminal, .. } = self;
+        let Records { clients, history, closed_terminal, .. } = self;
         history.record_audit_event(&entry, clients, millis);
         if let &AuditEvent::Ended(pid, status) = &entry
             && closed_terminal.take_if(|closed| *closed == pid).is_some()
             && status == ExitStatus::Signal(libc::SIGKILL)
-            && (events.is_some() || feed.is_some())
         {
-            emit(events, feed, json::line(&EventBody::TerminalClosed { pid }, millis));
+            self.emit(&EventBody::TerminalClosed { pid }, millis);
         }
+        let is_heard = self.is_heard();
+        let Records { clients, server, closed_terminal, .. } = self;
         let client = |id: ClientId| client_json(clients, id);
         let event = match &entry {
             &AuditEvent::Joined(id) => EventBody::Connect { client: client(id) },
@@ -252,8 +278,8 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             }
             AuditEvent::UpgradeFailed(reason) => EventBody::UpgradeFailed { reason },
         };
-        if events.is_some() || feed.is_some() {
-            emit(events, feed, json::line(&event, millis));
+        if let Some(line) = is_heard.then(|| json::line(&event, millis)) {
+            self.emit_line(line, millis);
         }
         if let AuditEvent::Left(id, _) = entry {
             self.clients.remove(&id);
@@ -262,9 +288,9 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// Records that the server starts.
     pub(super) fn begin(&mut self, millis: i64) {
-        if let Some(events) = &mut self.events {
-            let event = EventBody::ServerStart(ServerJson::new(&self.server));
-            events.push(json::line(&event, millis));
+        if self.is_heard() {
+            let line = json::line(&EventBody::ServerStart(ServerJson::new(&self.server)), millis);
+            self.emit_line(line, millis);
         }
     }
 
@@ -273,8 +299,31 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         if let EventBody::Signal { signal, sender } = event {
             self.history.record_signal(signal, *sender, millis);
         }
-        if self.events.is_some() || self.feed.is_some() {
-            emit(&mut self.events, &mut self.feed, json::line(event, millis));
+        self.emit(event, millis);
+    }
+
+    /// Returns true if somebody is to be told of events.
+    fn is_heard(&self) -> bool {
+        self.events.is_some() || self.journal.is_some() || self.feed.is_some()
+    }
+
+    /// Adds an event to the events file, to the journal and to what subscribers are told.
+    fn emit(&mut self, event: &EventBody, millis: i64) {
+        if self.is_heard() {
+            self.emit_line(json::line(event, millis), millis);
+        }
+    }
+
+    /// Does the same with an event as a line.
+    fn emit_line(&mut self, line: Vec<u8>, millis: i64) {
+        if let Some(feed) = &mut self.feed {
+            feed.push(&line);
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.push(&line, millis);
+        }
+        if let Some(events) = &mut self.events {
+            events.push(line);
         }
     }
 
@@ -297,8 +346,9 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
 
     /// The status as a value.
     pub(super) fn status(&mut self, console: &Console, now: Monotonic) -> Value {
-        let Records { server, clients, history, .. } = self;
-        let status = status::value(console, server, clients, history, now);
+        let Records { server, clients, history, journal, .. } = self;
+        let journal = journal.as_ref().map(Journal::totals);
+        let status = status::value(console, server, clients, history, journal, now);
         if let Some(feed) = &mut self.feed {
             feed.status_taken(console.recent_restarts(now).1);
         }
@@ -317,8 +367,12 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         while let Some(reply) = self.handle.receive() {
             changes.extend(self.take_back(reply, now, millis));
         }
+        if let Some(change) = self.journal.as_mut().and_then(|journal| journal.turn(now, millis)) {
+            changes.push((Subsystem::Journal, change));
+        }
+        let written = self.written(console);
         if let Some(status) = &mut self.status {
-            status.compare(console.revision(), status::written(console), now);
+            status.compare(console.revision(), written, now);
         }
         self.close_file();
         if self.writer != WriterState::Idle || self.pause.is_some() {
@@ -332,10 +386,10 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             (job.events, job.reopen) = events.take();
         }
         if is_due(self.status.as_ref().and_then(StatusFile::deadline)) {
-            let Records { server, clients, history, .. } = self;
-            let text = status::text(console, server, clients, history, now);
+            let Records { server, clients, history, journal, .. } = self;
+            let journal = journal.as_ref().map(Journal::totals);
+            let text = status::text(console, server, clients, history, journal, now);
             let (_, expires) = console.recent_restarts(now);
-            let written = status::written(console);
             job.status =
                 self.status.as_mut().and_then(|file| file.replace(text, written, expires, now));
         }
@@ -350,13 +404,15 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     /// When [`turn`](Self::turn) has something to do though nothing has happened.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let feed = self.feed.as_ref().and_then(Feed::deadline);
+        let journal = self.journal.as_ref().and_then(Journal::deadline);
+        let told = feed.into_iter().chain(journal);
         // The writer's reply wakes the event loop by itself.
         if self.writer != WriterState::Idle || self.pause.is_some() {
-            return feed;
+            return told.min();
         }
         let events = self.events.as_ref().and_then(EventsFile::deadline);
         let status = self.status.as_ref().and_then(StatusFile::deadline);
-        events.into_iter().chain(status).chain(feed).min()
+        told.chain(events).chain(status).min()
     }
 
     /// At the end: hands the last job over, if the writer has no other now. What fails is not tried
@@ -372,12 +428,12 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
     }
 
     /// Waits until the last job is done, though not for ever. `now` and `millis` tell the time. Returns
-    /// what there is to say of events that are not in the file.
+    /// what there is to say of events that are not in the file or not in the journal.
     pub(super) fn finish(
         mut self,
         now: impl Fn() -> Monotonic,
         millis: impl Fn() -> i64,
-    ) -> Option<String> {
+    ) -> Vec<String> {
         let deadline = now() + LOG_LINGER;
         let left = || deadline.saturating_duration_since(now());
         while self.writer != WriterState::Finished {
@@ -390,7 +446,10 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
         self.handle.close(left());
         let pending = self.events.map_or(0, |events| events.pending.len());
         let unwritten = pending + self.in_flight;
-        (unwritten > 0).then(|| format!("{unwritten} bytes were not written to the events file"))
+        let file = (unwritten > 0)
+            .then(|| format!("{unwritten} bytes were not written to the events file"));
+        let journal = self.journal.and_then(|mut journal| journal.finish(millis()));
+        file.into_iter().chain(journal).collect()
     }
 
     /// Takes a reply. Returns which subsystem works again, or fails and why.
@@ -419,16 +478,6 @@ impl<H: WorkerHandle<RecordsJob, RecordsReply>> Records<H> {
             changes.extend(change.map(|change| (Subsystem::Status, change)));
         }
         changes
-    }
-}
-
-/// Adds an event, as a line, to the events file and to what subscribers are told.
-fn emit(events: &mut Option<EventsFile>, feed: &mut Option<Feed>, line: Vec<u8>) {
-    if let Some(feed) = feed {
-        feed.push(&line);
-    }
-    if let Some(events) = events {
-        events.push(line);
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::history::History;
+use super::journal::JournalJson;
 use super::json::{
     ClientInfo, ClientJson, EndpointJson, VERSION, client_json, mode_name, subsystem_name,
     with_line_end,
@@ -120,6 +121,7 @@ struct Status<'a> {
     trouble: Vec<TroubleJson<'a>>,
     log: Option<LogJson>,
     syslog: Option<LogJson>,
+    journal: Option<JournalJson>,
     skipped: u64,
     endpoints: &'a [EndpointJson],
     clients: Vec<ConnectedClient<'a>>,
@@ -166,9 +168,12 @@ pub(super) fn text(
     server: &ServerInfo,
     clients: &BTreeMap<ClientId, ClientInfo>,
     history: &History,
+    journal: Option<JournalJson>,
     now: Monotonic,
 ) -> Vec<u8> {
-    with_line_end(serde_json::to_vec_pretty(&status(console, server, clients, history, now)))
+    with_line_end(serde_json::to_vec_pretty(&status(
+        console, server, clients, history, journal, now,
+    )))
 }
 
 /// The content of the file as a value, for programs.
@@ -177,9 +182,11 @@ pub(super) fn value(
     server: &ServerInfo,
     clients: &BTreeMap<ClientId, ClientInfo>,
     history: &History,
+    journal: Option<JournalJson>,
     now: Monotonic,
 ) -> Value {
-    serde_json::to_value(status(console, server, clients, history, now)).unwrap_or_default()
+    serde_json::to_value(status(console, server, clients, history, journal, now))
+        .unwrap_or_default()
 }
 
 /// Returns how many bytes log and syslog have been given.
@@ -193,6 +200,7 @@ fn status<'a>(
     server: &'a ServerInfo,
     clients: &'a BTreeMap<ClientId, ClientInfo>,
     history: &'a History,
+    journal: Option<JournalJson>,
     now: Monotonic,
 ) -> Status<'a> {
     let status = console.status();
@@ -237,6 +245,7 @@ fn status<'a>(
         trouble: trouble.collect(),
         log: totals(Sink::Log),
         syslog: totals(Sink::Syslog),
+        journal,
         skipped: history.skipped(),
         endpoints: &server.endpoints,
         clients: connected.collect(),

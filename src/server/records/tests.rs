@@ -86,7 +86,7 @@ fn long_event_ends_no_records() {
 }
 
 /// An event of each kind, with every field that it can have.
-fn examples() -> Vec<Value> {
+pub(super) fn examples() -> Vec<Value> {
     let clients: BTreeMap<ClientId, ClientInfo> = [
         PeerIdentity::Address { address: "127.0.0.1:1".parse().unwrap() },
         PeerIdentity::Process { uid: 1, gid: 1, pid: 1 },

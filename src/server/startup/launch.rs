@@ -25,6 +25,7 @@ use crate::server::os::child_socket::ChildSocket;
 use crate::server::os::client_stream::ClientStream;
 use crate::server::os::descendants::Descendants;
 use crate::server::os::fdstore::{self, FdStore};
+use crate::server::os::journal::{JOURNAL_SOCKET, JournalSocket};
 use crate::server::os::kernel::Kernel;
 use crate::server::os::listening_socket::ListeningSocket;
 use crate::server::records::{
@@ -211,12 +212,18 @@ fn records(
 ) -> io::Result<Option<Records<WorkerThread<RecordsJob, RecordsReply>>>> {
     let (events, status) = (config.files.events.clone(), config.files.status.clone());
     let (with_events, with_status) = (events.is_some(), status.is_some());
-    if !with_events && !with_status && config.endpoints.api.is_none() {
+    let with_journal = config.files.events_journal;
+    if !with_events && !with_status && !with_journal && config.endpoints.api.is_none() {
         return Ok(None);
     }
     let writer = RecordWriter::new(events, config.files.events_rotation, status);
     let link = kernel.start_thread("records", writer)?;
-    Ok(Some(Records::new(link, fixed, with_events, with_status)))
+    let records = Records::new(link, fixed, with_events, with_status);
+    if !with_journal {
+        return Ok(Some(records));
+    }
+    let journal = JournalSocket::new(Path::new(JOURNAL_SOCKET));
+    Ok(Some(records.with_journal(Box::new(journal))))
 }
 
 /// The facts about the server that the records have.

@@ -27,6 +27,7 @@ pub(super) fn check(config: &Config, fdstore: bool) -> Result<(), StartupError> 
         config.log.target.is_some(),
         config.log.target.is_some(),
         fdstore,
+        config.files.events_journal,
     ];
     let others = others.into_iter().filter(|open| *open);
     let client = 1;

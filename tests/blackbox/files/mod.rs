@@ -5,6 +5,7 @@ mod events;
 mod history;
 mod hung;
 mod input;
+mod journal;
 mod plain;
 mod removed;
 mod rotate;
@@ -33,6 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
         syslog::cases(),
         hung::cases(),
         input::cases(),
+        journal::cases(),
     ];
     all.into_iter().flatten().collect()
 }

@@ -253,6 +253,10 @@ fn it_needs_a_file_and_a_size(env: &TestEnv) {
         (&["-L", "log", "--log-rotate", "1T"], size),
         (&["-L", "log", "--log-rotate", "99999999999G"], size),
         (&["--events-rotate", "1k"], "procServ: --events-rotate needs --events\n"),
+        (
+            &["--events", "journal", "--events-rotate", "1k"],
+            "procServ: --events-rotate needs --events with a file\n",
+        ),
         (&["--events", "events", "--events-rotate", "0"], events_size),
         (&["--events", "events", "--events-rotate", "1k,0"], events_size),
     ] {

@@ -19,6 +19,7 @@ cases![
     it_ends_with_its_input,
     it_ends_with_its_reader,
     a_slow_reader_gets_the_newest_state,
+    a_disk_that_hangs_holds_up_nothing_else.needs_fuse(),
     a_configuration_that_hangs_is_trouble.needs_fuse(),
     it_is_for_programs,
 ];
@@ -225,19 +226,54 @@ fn resident(pid: u32) -> usize {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
+fn a_disk_that_hangs_holds_up_nothing_else(env: &TestEnv) {
+    let place = env.server();
+    let disk = place.path("disk");
+    let fs = HangingFs::mount(&disk);
+    let fleet = Fleet::new();
+    let setup = env.server();
+    fleet.instance(&setup, "fine", "cat", "options = --holdoff 0");
+    let server = fleet.launch(env, setup, "fine");
+    server.child_start(1);
+    configure(&fleet, "hung");
+    let run = fleet.path("run/procserv-hung");
+    fs::create_dir(&run).unwrap();
+    symlink(disk.join("info"), run.join("info")).unwrap();
+    fs.hang();
+    let mut watcher = Watcher::start(&fleet, &[]);
+    let table = watcher.until(env, "the table", is_table);
+    assert_eq!(table["instances"][1]["state"], "no_answer");
+    kill(Pid::from_raw(server.child_start(1)), Signal::SIGKILL).unwrap();
+    let second = server.child_start(2);
+    watcher.until(env, "the restart", |line| line["instance"]["child_pid"] == second);
+    drop(watcher.process.stdin.take());
+    let ended = env.wait_for("its end", || watcher.process.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0));
+    fs.go_on();
+}
+
 fn a_configuration_that_hangs_is_trouble(env: &TestEnv) {
     let place = env.server();
     let disk = place.path("disk");
     let fs = HangingFs::mount(&disk);
     let fleet = Fleet::new();
-    fs::create_dir_all(fleet.path("home/.config")).unwrap();
-    symlink(&disk, fleet.path("home/.config/procServ.d")).unwrap();
+    let setup = env.server();
+    fleet.instance(&setup, "fine", "cat", "options = --holdoff 0");
+    let directory = fleet.path("home/.config/procServ.d");
+    fs::rename(directory.join("fine.conf"), fleet.path("home/.config/procServ.conf")).unwrap();
+    fs::remove_dir(&directory).unwrap();
+    symlink(&disk, &directory).unwrap();
+    let server = fleet.launch(env, setup, "fine");
+    let first = server.child_start(1);
     let watcher = Watcher::start(&fleet, &[]);
     watcher.until(env, "the table", is_table);
     fs.hang();
     let is_trouble = |line: &Value| line["type"] == "trouble";
     let told = watcher.until(env, "the trouble", is_trouble);
     assert!(told["problem"].as_str().unwrap().contains("not answer"), "{told}");
+    kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
+    let second = server.child_start(2);
+    watcher.until(env, "the restart", |line| line["instance"]["child_pid"] == second);
     fs.go_on();
     let told = watcher.until(env, "its end", is_trouble);
     assert_eq!(told, json!({ "type": "trouble", "problem": null }));

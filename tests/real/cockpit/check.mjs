@@ -7,14 +7,27 @@ const base = "http://127.0.0.1:9090";
 const procs = (...words) => run("manage-procs", ...words);
 const status = name => JSON.parse(procs("status", "--json", name))[0];
 
+/** Does something without a task of 200 ms. Others use the machine, too: a page that freezes does so each time. */
+async function quickly(work) {
+    const longest = [];
+    for (let attempt = 0; attempt < 3; attempt++) {
+        await oper.longest();
+        await work(attempt);
+        longest.push(await oper.longest());
+        if (longest[attempt] < 200)
+            break;
+    }
+    console.log(`      longest task ${longest.join(", ")} ms`);
+    expect(Math.min(...longest) < 200, `tasks of ${longest.join(", ")} ms`);
+}
+
 const browser = await launch();
 let oper, guest;
 
 await check("an operator logs in and sees the table", async () => {
     oper = await User.login(browser, base, "oper");
-    await oper.row("many-200").waitFor();
+    await oper.row("vac-50").waitFor();
     expect(await oper.frame.locator("tr[data-name]").count() >= 206, "some are missing");
-    console.log(`      longest task ${await oper.longest()} ms`);
 });
 await check("what is wrong stands first", async () => {
     await oper.frame.locator("#grouped").uncheck();
@@ -26,11 +39,15 @@ await check("the filter", async () => {
     await oper.frame.fill("#filter", "shell1");
     await until("one row", async () => await oper.frame.locator("tr[data-name]").count() === 1);
     await oper.frame.fill("#filter", "");
-    await oper.row("many-200").waitFor();
+    await oper.row("vac-50").waitFor();
 });
 await check("a table of 200 does not freeze the page", async () => {
-    const longest = await oper.longest();
-    expect(longest < 200, `a task of ${longest} ms`);
+    await quickly(async () => {
+        await oper.frame.fill("#filter", "fails");
+        await oper.row("vac-50").waitFor({ state: "detached" });
+        await oper.frame.fill("#filter", "");
+        await oper.row("vac-50").waitFor();
+    });
 });
 await check("a console is opened, read-only", async () => {
     await oper.row("shell1").locator(".open").click();
@@ -49,7 +66,9 @@ await check("who takes control types and gets the answer", async () => {
 });
 await check("the server knows the user by name", async () => {
     const uid = Number(run("id", "-u", "oper"));
-    await until("the client", () => status("shell1").status.clients.some(client => client.uid === uid && client.role === "user"));
+    const roles = () => status("shell1").status.clients.filter(client => client.uid === uid).map(client => client.role).join();
+    // Who has taken control does not go on watching.
+    await until("one client, who types", () => roles() === "user").catch(error => { throw new Error(`${error.message}: ${roles()}`); });
     await oper.pane("shell1").locator(".attached", { hasText: "oper" }).waitFor();
 });
 await check("a second browser sees what happens", async () => {
@@ -99,20 +118,17 @@ await check("10 MB of output do not freeze the page, nor fill its memory", async
     await oper.open("flood");
     await oper.control("flood");
     const before = await oper.heap();
-    let longest;
-    // Others use the machine, too: a page that freezes does so each time.
-    for (let attempt = 0; attempt < 3; attempt++) {
-        await oper.longest();
+    await quickly(async attempt => {
         await oper.type("flood", `yes $(seq -s, 20) | head -c 10000000; echo; echo do''ne${attempt}`);
         await oper.shows("flood", new RegExp(`^done${attempt}$`, "m"), 60000);
-        longest = await oper.longest();
-        if (longest < 200)
-            break;
-    }
+    });
     const grown = await oper.heap() - before;
-    console.log(`      longest task ${longest} ms, memory ${grown >> 20} MiB more`);
-    expect(longest < 200, `a task of ${longest} ms`);
+    console.log(`      memory ${grown >> 20} MiB more`);
     expect(grown < 64 << 20, `${grown} bytes more`);
+});
+await check("a console that is closed is left", async () => {
+    await oper.open("hostile");
+    await until("nobody in flood", () => status("flood").status.clients.length === 0);
 });
 await check("hostile names and output: nothing executes, nothing freezes", async () => {
     await oper.page.evaluate(() => navigator.clipboard.writeText("mine"));
@@ -124,13 +140,10 @@ await check("hostile names and output: nothing executes, nothing freezes", async
         await until("more of it", async () => await rounds() >= begun + count);
     };
     await later(1);
-    await oper.longest();
     await oper.control("hostile");
-    await later(6);
-    const longest = await oper.longest();
-    expect(longest < 200, `a task of ${longest} ms`);
+    await quickly(() => later(6));
     expect(!/\^\[\[\d+;\d+R|\^\[\[\?/.test(await oper.text("hostile")), "the terminal has typed an answer");
-    for (const [part, complete] of [[["instance", "system", "hostile"], "procserv-hostile.service"], [["doctor"], "onerror"], [["events"], "hostile"], [[], "many-200"]]) {
+    for (const [part, complete] of [[["instance", "system", "hostile"], "procserv-hostile.service"], [["doctor"], "onerror"], [["events"], "hostile"], [[], "vac-50"]]) {
         await oper.go(part);
         await oper.frame.locator("section:visible", { hasText: complete }).first().waitFor();
     }
@@ -198,20 +211,27 @@ await check("every part in a small and a large window, light and dark", async ()
         filter.value = "";
         filter.dispatchEvent(new Event("input"));
     });
+    run("rm", "/etc/procServ.d/name.conf", "/etc/procServ.d/bad.conf");
+    await oper.go([]);
+    await oper.row("bad").waitFor({ state: "detached" });
+    await oper.frame.locator("#grouped").check();
     mkdirSync(pictures, { recursive: true });
     // What is there when the part is complete.
     const parts = {
-        table: [[], {}, "many-200"],
+        table: [[], {}, "vac-50"],
         instance: [["instance", "system", "shell1"], {}, "server exited with status 0"],
         events: [["events"], {}, "server exited with status 0"],
-        doctor: [["doctor"], {}, "/opt/nowhere"],
-        consoles: [["consoles"], { open: "system/shell1|system/many-001" }, "You are watching."],
+        doctor: [["doctor"], {}, "1 problem"],
+        consoles: [["consoles"], { open: "system/shell1|system/rf-01" }, "You are watching."],
     };
     for (const [name, [path, options, complete]] of Object.entries(parts)) {
         await oper.go(path, options);
         await oper.frame.locator("section:visible", { hasText: complete }).first().waitFor();
-        if (name === "consoles")
-            await oper.frame.waitForSelector('.pane[data-key="system/many-001"][data-link="open"]');
+        if (name === "consoles") {
+            await oper.frame.waitForSelector('.pane[data-key="system/rf-01"][data-link="open"]');
+            await oper.control("shell1");
+            await oper.type("shell1", "uptime");
+        }
         for (const width of [400, 1400]) {
             await oper.page.setViewportSize({ width, height: 900 });
             for (const style of ["light", "dark"]) {

@@ -19,16 +19,9 @@ function obstacle(verb: string, instance: Instance, rights: Rights): string {
     return isAllowed ? "" : `${_("You may not do this.")} ${whomToAsk(verb, instance)}`;
 }
 
-interface Action {
-    verb: string;
-    label: string;
-    /** What is asked before, with the name as $0; empty if nothing is. */
-    question: string;
-}
-
-function actionsFor(instance: Instance): Action[] {
-    const isUp = instance.serverPid !== null;
-    const actions: Action[] = isUp
+/** What can be done, and what is asked before, with the name as $0; an empty question is none. */
+function actionsFor(instance: Instance): { verb: string; label: string; question: string }[] {
+    const actions = instance.serverPid !== null
         ? [
             { verb: "restart", label: _("Restart"), question: _("Stop and start $0? Its IOC or service ends, and whoever uses it loses it until it runs again.") },
             { verb: "stop", label: _("Stop"), question: _("Stop $0? Its IOC or service ends, and stays down until somebody starts it.") },

@@ -3,7 +3,6 @@
 interface CockpitProblem {
     problem: string | null;
     message: string;
-    exit_status?: number | null;
 }
 
 interface CockpitChannel {

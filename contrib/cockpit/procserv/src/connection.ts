@@ -18,6 +18,10 @@ export interface Listener {
 /** How long until the next try, in milliseconds. */
 const RETRY_MIN = 300;
 const RETRY_MAX = 5000;
+/** For another host, where each try is an ssh. */
+const RETRY_MAX_HOST = 30000;
+/** A connection that has lasted so long was a good one: the next try comes soon. */
+const GOOD = 5000;
 
 // Cockpit 287 has a problem for each cause; the bridge of later versions says "terminated" for all but a connection that was
 // refused, and the cause in the message.
@@ -39,6 +43,7 @@ export class Connection {
     private telnet: Telnet | null = null;
     private timer: ReturnType<typeof setTimeout> | undefined;
     private delay = RETRY_MIN;
+    private opened = 0;
     private link: Link = "connecting";
     private triedServer: number | null = null;
     private isClosed = false;
@@ -77,7 +82,9 @@ export class Connection {
         const channel = this.channel;
         this.channel = null;
         this.telnet = null;
-        channel?.close();
+        // Without a problem Cockpit ends the input only: the server goes on sending what somebody watches, and an
+        // ssh to another host goes on, too.
+        channel?.close("terminated");
         this.tell(link, text);
     }
 
@@ -89,7 +96,7 @@ export class Connection {
     private retry(text: string): void {
         this.drop("waiting", text);
         this.timer = setTimeout(() => this.open(), this.delay);
-        this.delay = Math.min(this.delay * 2, RETRY_MAX);
+        this.delay = Math.min(this.delay * 2, this.instance.source.startsWith("@") ? RETRY_MAX_HOST : RETRY_MAX);
     }
 
     private options(): { channel: object; isTelnet: boolean } | null {
@@ -105,8 +112,8 @@ export class Connection {
             };
         }
         // With telnet the server is told the size of the window.
-        const path = this.hasControl ? this.instance.control || this.instance.raw : this.instance.view;
-        const isTelnet = this.hasControl ? this.instance.control !== "" : this.instance.isViewTelnet;
+        const { control, raw, view, isViewTelnet } = this.instance;
+        const [path, isTelnet] = this.hasControl ? [control || raw, control !== ""] : [view, isViewTelnet];
         // No "superuser": the socket's rights decide, and the server's events name the user.
         return path === "" ? null : { channel: { payload: "stream", binary: true, unix: path }, isTelnet };
     }
@@ -118,8 +125,7 @@ export class Connection {
         this.triedServer = this.instance.serverPid;
         const options = this.options();
         if (options === null) {
-            const isUp = this.instance.serverPid !== null;
-            this.retry(!isUp
+            this.retry(this.instance.serverPid === null
                 ? _("No server runs. The console comes back when it does.")
                 : this.hasControl ? _("This server has no console on a Unix socket.") : _("This server has no endpoint to watch at."));
             return;
@@ -131,7 +137,7 @@ export class Connection {
             if (this.channel !== channel)
                 return;
             if (this.link !== "open") {
-                this.delay = RETRY_MIN;
+                this.opened = Date.now();
                 this.tell("open", this.hasControl ? _("You have control.") : _("You are watching."));
             }
             this.listener.output(this.telnet === null ? data : this.telnet.receive(data));
@@ -140,17 +146,13 @@ export class Connection {
             if (this.channel !== channel)
                 return;
             this.channel = null;
+            if (this.link === "open" && Date.now() - this.opened > GOOD)
+                this.delay = RETRY_MIN;
             if (isDenied(closed))
-                this.drop("refused", this.refusal());
+                this.drop("refused", `${this.hasControl ? _("You have no permission to type here.") : _("You have no permission to watch this console.")} ${whoMayType(this.instance)}`);
             else
                 this.retry(this.link === "open" ? _("The server has ended, or the connection is lost. Trying again …") : this.failure(closed));
         });
-    }
-
-    private refusal(): string {
-        return this.hasControl
-            ? `${_("You have no permission to type here.")} ${whoMayType(this.instance)}`
-            : `${_("You have no permission to watch this console.")} ${whoMayType(this.instance)}`;
     }
 
     private failure(closed: { problem?: string; message?: string }): string {

@@ -23,6 +23,20 @@ export function fill(element: Element, ...children: Child[]): void {
     element.replaceChildren(...children.filter((child): child is Node | string => child !== null && child !== undefined && child !== false));
 }
 
+/** Has a body of a table show these rows, and moves only those that stand elsewhere: the focus stays where it is. */
+export function place(body: HTMLTableSectionElement, rows: HTMLTableRowElement[]): void {
+    const isWanted = new Set(rows);
+    for (const row of [...body.rows].filter(row => !isWanted.has(row)))
+        row.remove();
+    let next = body.rows[0] ?? null;
+    for (const row of rows) {
+        if (row === next)
+            next = next.nextElementSibling as HTMLTableRowElement | null;
+        else
+            body.insertBefore(row, next);
+    }
+}
+
 /** Sets the text of an element if it is another one: screen readers tell each change. */
 export function setText(element: Element, text: string): void {
     if (element.textContent !== text)

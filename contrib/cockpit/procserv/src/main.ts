@@ -59,11 +59,7 @@ function start(): void {
     const route = (): void => {
         const [page = "", ...rest] = cockpit.location.path;
         for (const link of links) {
-            const isCurrent = link.dataset.page === page || (page === "instance" && link.dataset.page === "");
-            if (isCurrent)
-                link.setAttribute("aria-current", "page");
-            else
-                link.removeAttribute("aria-current");
+            link.setAttribute("aria-current", link.dataset.page === (page === "instance" ? "" : page) ? "page" : "false");
         }
         table.element.hidden = page !== "";
         consoles.element.hidden = page !== "consoles";

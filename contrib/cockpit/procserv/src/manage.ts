@@ -9,7 +9,7 @@ export function manage(source: string, ...words: string[]): string[] {
     return ["manage-procs", ...where, ...words];
 }
 
-/** The words that name an instance: names can't begin with a dash, but who knows what a file says. */
+/** The words that name an instance. The name comes from a file, and is never read as an option. */
 export function named(instance: { name: string }): string[] {
     return ["--", instance.name];
 }
@@ -45,8 +45,6 @@ export const BY_POLKIT = ["start", "stop", "restart"];
 
 /** Whom to ask for what a user may not do. */
 export function whomToAsk(verb: string, instance: Instance): string {
-    if (instance.source === "user")
-        return _("Only the user whose instance this is, and root, may do that.");
     if (instance.source.startsWith("@"))
         return format(_("Ask the administrator of $0 for it."), clean(instance.source.slice(1), 100));
     const host = cockpit.transport.host === "localhost" ? _("this machine") : cockpit.transport.host;
@@ -68,6 +66,8 @@ export class Users {
     private readonly names = new Map<number, string>();
     private readonly missing = new Set<number>();
     private isAsking = false;
+    /** Another number after each name that has become known. */
+    version = 0;
 
     constructor(private readonly changed: () => void) {}
 
@@ -100,6 +100,7 @@ export class Users {
                 for (const uid of uids.filter(uid => !this.names.has(uid)))
                     this.names.set(uid, format(_("uid $0"), uid));
                 this.isAsking = false;
+                this.version++;
                 this.changed();
                 if (this.missing.size > 0)
                     this.ask();
@@ -132,14 +133,14 @@ export function follow(argv: string[], each: (value: unknown) => void, ended: (e
                 each(JSON.parse(line));
         } catch (error) {
             stop(error);
-            process.close();
+            process.close("cancelled");
         }
     });
     process.then(() => stop(null), stop);
     return {
         close() {
             isOpen = false;
-            process.close();
+            process.close("cancelled");
         },
     };
 }

@@ -25,11 +25,9 @@ export interface Instance {
     state: string;
     wrong: boolean;
     childSince: number | null;
-    serverSince: number | null;
     serverPid: number | null;
     restarts: number | null;
     restartsOfDay: number | null;
-    mode: string;
     last: string;
     lastTime: number | null;
     trouble: string[];
@@ -110,11 +108,9 @@ export function instanceOf(value: unknown, source: string): Instance | null {
         state: text(object.state),
         wrong: object.wrong === true,
         childSince: number(object.child_since),
-        serverSince: number(object.server_since),
         serverPid: number(object.server_pid),
         restarts: number(status.restarts),
         restartsOfDay: number(status.restarts_24h),
-        mode: text(status.mode),
         last: clean(object.last, 200),
         lastTime: number(object.last_time),
         trouble: list(object.trouble).map(one => clean(one, 300)),

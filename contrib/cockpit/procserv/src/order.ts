@@ -52,7 +52,7 @@ function compareBy(column: Column, one: Instance, other: Instance): number {
     switch (column) {
     case "name": return byName(one.name, other.name);
     case "state": return rank(one) - rank(other) || byName(one.state, other.state);
-    case "up": return (one.childSince ?? -Infinity) < (other.childSince ?? -Infinity) ? 1 : one.childSince === other.childSince ? 0 : -1;
+    case "up": return (other.childSince ?? 0) - (one.childSince ?? 0);
     case "restarts": return (one.restartsOfDay ?? -1) - (other.restartsOfDay ?? -1) || (one.restarts ?? -1) - (other.restarts ?? -1);
     case "last": return (one.lastTime ?? 0) - (other.lastTime ?? 0);
     case "users": return one.clients.length - other.clients.length;

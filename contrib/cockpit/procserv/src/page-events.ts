@@ -1,6 +1,6 @@
 // Events, of one instance or of all.
 
-import { fill, h, setText } from "./dom";
+import { h, place, setText } from "./dom";
 import { follow, manage, named, reason, type Store } from "./manage";
 import { fields, text } from "./model";
 import { eventOf, type Event } from "./sentence";
@@ -12,13 +12,23 @@ const EVENTS_MAX = 500;
 /** How far back the list goes. */
 const SINCE = "-24h";
 
+interface Entry {
+    source: string;
+    value: unknown;
+    time: number;
+    /** What is shown of it, with the names that were known at `version`. */
+    event: Event;
+    row: HTMLTableRowElement;
+    version: number;
+}
+
 /** A list of events that grows by itself. */
 export class EventList {
     readonly element: HTMLElement;
     private readonly body = h("tbody");
     private readonly note = h("p", { class: "muted", role: "status" });
     private readonly processes: { close(): void }[] = [];
-    private events: { source: string; value: unknown }[] = [];
+    private entries: Entry[] = [];
     private readonly problems = new Map<string, string>();
     private timer: ReturnType<typeof setTimeout> | undefined;
     private filter = "";
@@ -47,7 +57,8 @@ export class EventList {
 
     private add(source: string, value: unknown): void {
         const host = text(fields(value).host);
-        this.events.push({ source: host === "" ? source : `@${host}`, value });
+        const time = Date.parse(text(fields(value).time)) || 0;
+        this.entries.push(this.entry(host === "" ? source : `@${host}`, value, time));
         this.later();
     }
 
@@ -56,8 +67,19 @@ export class EventList {
         this.later();
     }
 
+    private entry(source: string, value: unknown, time: number): Entry {
+        const version = this.store.users.version;
+        const event = eventOf(value, this.store.names(source));
+        return { source, value, time, event, row: this.row(source, event), version };
+    }
+
+    update(): void {
+        if (this.entries.some(entry => entry.version !== this.store.users.version))
+            this.later();
+    }
+
     // The events of a day come at once, and are drawn once.
-    later(): void {
+    private later(): void {
         this.timer ??= setTimeout(() => {
             this.timer = undefined;
             this.draw();
@@ -65,21 +87,19 @@ export class EventList {
     }
 
     private draw(): void {
-        const time = ({ value }: { value: unknown }): number => Date.parse(text(fields(value).time)) || 0;
-        this.events.sort((one, other) => time(one) - time(other));
-        this.events.splice(0, this.events.length - EVENTS_MAX);
-        const shown = this.events
-            .map(({ source, value }) => ({ source, event: eventOf(value, this.store.names(source)) }))
-            .filter(({ event }) => `${event.instance}\n${event.what}`.toLowerCase().includes(this.filter))
-            .reverse();
-        fill(this.body, ...shown.map(({ source, event }) => this.row(source, event)));
+        this.entries.sort((one, other) => one.time - other.time);
+        this.entries.splice(0, this.entries.length - EVENTS_MAX);
+        const version = this.store.users.version;
+        this.entries = this.entries.map(entry => (entry.version === version ? entry : this.entry(entry.source, entry.value, entry.time)));
+        const shown = this.entries.filter(({ event }) => `${event.instance}\n${event.what}`.toLowerCase().includes(this.filter)).reverse();
+        place(this.body, shown.map(entry => entry.row));
         const told = [...this.problems].filter(([source]) => source !== "user" || this.problems.size > 1).map(([, problem]) => problem);
         setText(this.note, told.length > 0 && shown.length === 0
             ? told.join(" ")
             : shown.length === 0 ? _("Nothing has happened within 24 hours.") : shown.length >= EVENTS_MAX ? format(_("The last $0 events"), EVENTS_MAX) : "");
     }
 
-    private row(source: string, event: Event): HTMLElement {
+    private row(source: string, event: Event): HTMLTableRowElement {
         const href = "#/" + ["instance", source, event.instance].map(encodeURIComponent).join("/");
         const where = sourceWord(source);
         return h("tr", { class: event.isBad && "bad" },
@@ -109,7 +129,7 @@ export class EventsPage {
     }
 
     update(): void {
-        this.list.later();
+        this.list.update();
     }
 
     close(): void {

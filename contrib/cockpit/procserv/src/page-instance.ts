@@ -3,13 +3,13 @@
 import { actionButtons, type Rights } from "./actions";
 import { button, fill, h, setText, type Child } from "./dom";
 import { logReason, named, reason, run, type Store } from "./manage";
-import { clientOf, fields, list, number, text, type Instance } from "./model";
+import { clientOf, fields, list, number, text } from "./model";
 import { EventList } from "./page-events";
 import { stateLabel, sourceWord } from "./page-table";
 import { _, clean, format, span, when } from "./text";
 
-/** How long the page waits after a change before it asks why, in milliseconds. */
-const SETTLE = 700;
+/** How long the page waits after a change before it asks why, in milliseconds: one change seldom comes alone. */
+const SETTLE = 1000;
 
 function term(name: string, ...value: Child[]): Child[] {
     return value.every(one => one === "" || one === null || one === undefined || one === false) ? [] : [h("dt", {}, name), h("dd", {}, ...value)];
@@ -52,6 +52,7 @@ export class InstancePage {
     private timer: ReturnType<typeof setTimeout> | undefined;
     private isClosed = false;
     private shown = "";
+    private why = "";
 
     constructor(private readonly store: Store, private readonly rights: Rights, private readonly key: string, open: (keys: string[]) => void) {
         const slash = key.indexOf("/");
@@ -77,7 +78,7 @@ export class InstancePage {
     }
 
     update(): void {
-        this.events?.later();
+        this.events?.update();
         const instance = this.store.table.get(this.key);
         const shown = JSON.stringify([instance, this.rights, this.store.isReady()]);
         if (shown === this.shown)
@@ -99,8 +100,7 @@ export class InstancePage {
         }
         fill(this.label, stateLabel(instance));
         this.updateButtons();
-        clearTimeout(this.timer);
-        this.timer = setTimeout(() => void this.ask(instance), this.facts.childElementCount === 0 ? 0 : SETTLE);
+        this.timer ??= setTimeout(() => void this.ask(), this.facts.childElementCount === 0 ? 0 : SETTLE);
     }
 
     // The focus of who uses the keyboard stays on the button that was used.
@@ -113,18 +113,26 @@ export class InstancePage {
         }
     }
 
-    private async ask(instance: Instance): Promise<void> {
-        const why = run(instance.source, "why", "--json", ...named(instance)).then(
-            output => { if (!this.isClosed) this.showWhy(JSON.parse(output)); },
-            error => { if (!this.isClosed) fill(this.facts, h("p", { class: "alert bad" }, reason(error))); });
-        const lines = run(instance.source, "logs", "--no-time", "--lines", "20", ...named(instance)).then(
-            output => { if (!this.isClosed) setText(this.last, output.split("\n").slice(-21).map(line => clean(line, 500)).join("\n").trim() || _("No output yet.")); },
-            error => { if (!this.isClosed) setText(this.last, format(_("The log can't be read: $0"), logReason(error))); });
-        await Promise.all([why, lines]);
+    private async ask(): Promise<void> {
+        const instance = this.store.table.get(this.key);
+        if (instance !== undefined) {
+            const why = run(instance.source, "why", "--json", ...named(instance)).then(output => this.showWhy(output))
+                .catch(error => fill(this.facts, h("p", { class: "alert bad" }, reason(error))));
+            const lines = run(instance.source, "logs", "--no-time", "--lines", "20", ...named(instance)).then(
+                output => setText(this.last, output.split("\n").slice(-21).map(line => clean(line, 500)).join("\n").trim() || _("No output yet.")),
+                error => setText(this.last, format(_("The log can't be read: $0"), logReason(error))));
+            await Promise.all([why, lines]);
+        }
+        this.timer = undefined;
+        if (!this.isClosed && this.store.table.get(this.key) !== instance)
+            this.timer = setTimeout(() => void this.ask(), SETTLE);
     }
 
-    private showWhy(value: unknown): void {
-        const why = fields(value);
+    private showWhy(output: string): void {
+        if (output === this.why)
+            return;
+        this.why = output;
+        const why = fields(JSON.parse(output));
         if (why.v !== 1) {
             fill(this.facts, h("p", { class: "alert bad" }, _("manage-procs is newer than this page, which does not know what it says.")));
             return;

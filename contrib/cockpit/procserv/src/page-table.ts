@@ -1,6 +1,6 @@
 // The table of all instances.
 
-import { button, fill, h, setText } from "./dom";
+import { button, fill, h, place, setText } from "./dom";
 import { ALL_HOSTS, type Hosts } from "./hosts";
 import type { Store } from "./manage";
 import type { Instance } from "./model";
@@ -73,7 +73,7 @@ export class TablePage {
                 filter,
                 check(_("Only what is wrong"), "only-wrong", "onlyWrong"),
                 check(_("Groups"), "grouped", "grouped"),
-                h("label", { class: "check", title: _("The hosts of the file procServ-hosts.conf, by your ssh") }, others, _("Other hosts")),
+                h("label", { class: "check", title: _("The hosts of the file procServ-hosts.conf, by your ssh") }, others, _("All hosts")),
                 button(_("Consoles of what is shown"), () => this.open(this.shown().slice(0, 4).map(one => one.key)), { id: "open-shown" })),
             this.count,
             h("table", { class: "table", id: "instances", role: "table" },
@@ -121,19 +121,18 @@ export class TablePage {
         for (const [column, cell] of this.headers)
             cell.setAttribute("aria-sort", column === this.view.column ? (this.view.descending ? "descending" : "ascending") : "none");
         const groups: Group[] = this.view.grouped ? grouped(shown) : [{ prefix: "", instances: shown }];
-        this.place(groups);
+        this.placeRows(groups);
     }
 
     private tellProblems(count: number): void {
         // A user without instances of their own is nothing to complain about.
         const told = [...this.store.problems].filter(([source]) => source !== "user" || (count === 0 && this.store.problems.size === this.store.sources.length));
-        const text = told.map(([source, problem]) => `${sourceWord(source) || _("Instances of the machine")}: ${problem}`).join("\n");
-        if (this.problems.textContent !== text)
-            fill(this.problems, ...told.map(([source, problem]) => h("p", { class: "alert bad", role: "alert" }, `${sourceWord(source) || _("Instances of the machine")}: ${problem}`)));
+        const texts = told.map(([source, problem]) => `${sourceWord(source) || _("Instances of the machine")}: ${problem}`);
+        if (this.problems.textContent !== texts.join(""))
+            fill(this.problems, ...texts.map(text => h("p", { class: "alert bad", role: "alert" }, text)));
     }
 
-    /** Puts the rows into their order, and moves only those that stand elsewhere: the focus stays. */
-    private place(groups: Group[]): void {
+    private placeRows(groups: Group[]): void {
         const wanted: HTMLTableRowElement[] = [];
         const groupRows = new Map<string, HTMLTableRowElement>();
         for (const { prefix, instances } of groups) {
@@ -146,14 +145,7 @@ export class TablePage {
                 wanted.push(...instances.map(instance => this.row(instance)));
         }
         this.groupRows = groupRows;
-        const isWanted = new Set(wanted);
-        for (const element of [...this.body.rows].filter(row => !isWanted.has(row)))
-            element.remove();
-        wanted.forEach((row, index) => {
-            const there = this.body.rows[index];
-            if (there !== row)
-                this.body.insertBefore(row, there ?? null);
-        });
+        place(this.body, wanted);
         for (const key of [...this.rows.keys()].filter(key => this.store.table.get(key) === undefined))
             this.rows.delete(key);
     }

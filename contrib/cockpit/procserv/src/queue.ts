@@ -34,14 +34,6 @@ export class OutputQueue {
 
     /** Takes up to `max` bytes. */
     take(max: number): Uint8Array {
-        const first = this.pieces[0];
-        if (first === undefined)
-            return new Uint8Array(0);
-        if (first.length >= max) {
-            const piece = first.subarray(0, max);
-            this.drop(max);
-            return piece;
-        }
         const out = new Uint8Array(Math.min(max, this.waiting));
         let length = 0;
         while (length < out.length) {

@@ -11,7 +11,7 @@ const SCROLLBACK = 5000;
 /** Bytes that may wait for the terminal. */
 const WAITING_MAX = 4 * 1024 * 1024;
 /** Bytes that the terminal gets at once: a fraction of a frame's work, after which the browser does other things. */
-const CHUNK = 32 * 1024;
+const CHUNK = 16 * 1024;
 
 const utf8 = new TextEncoder();
 
@@ -21,6 +21,8 @@ export class Terminal {
     private readonly fit = new FitAddon();
     private readonly queue = new OutputQueue(WAITING_MAX);
     private isWriting = false;
+    /** Has the next chunk wait until the browser has done other things; timers in a row wait 4 ms longer. */
+    private readonly next = new MessageChannel();
     private isDisposed = false;
     /** False while the terminal may answer nothing: what asks could be old output, and the answer would be typed. */
     private mayAnswer = false;
@@ -42,6 +44,10 @@ export class Terminal {
         this.observer = new ResizeObserver(() => requestAnimationFrame(() => this.fitNow()));
         this.observer.observe(element);
         this.fitNow();
+        this.next.port1.onmessage = () => {
+            this.isWriting = false;
+            this.pump();
+        };
     }
 
     private fitNow(): void {
@@ -94,10 +100,7 @@ export class Terminal {
             this.xterm.write(`\x18\x1b[0m\r\n\x1b[2m--- ${format(_("$0 bytes are left out here: they came faster than this page can show them"), lost)} ---\x1b[0m\r\n`);
         this.isWriting = true;
         this.xterm.write(this.queue.take(CHUNK), () => {
-            setTimeout(() => {
-                this.isWriting = false;
-                this.pump();
-            }, 0);
+            this.next.port2.postMessage(null);
         });
     }
 
@@ -119,6 +122,7 @@ export class Terminal {
     dispose(): void {
         this.isDisposed = true;
         this.observer.disconnect();
+        this.next.port1.close();
         this.xterm.dispose();
     }
 }

@@ -51,23 +51,14 @@ export function when(value: unknown): string {
         : date.toLocaleString(undefined, { ...time, year: "numeric", month: "short", day: "numeric" });
 }
 
+// Each word stands here as a text, so that it is found for translations.
+const STATES: Record<string, string> = {
+    running: _("running"), starting: _("starting"), held_off: _("held off"), exiting: _("exiting"), stopped: _("stopped"), hidden: _("hidden"),
+    broken: _("broken"), failed: _("failed"), dead: _("dead"), no_answer: _("no answer"), looping: _("looping"), hung: _("hung"),
+    orphan: _("orphan"), down: _("down"),
+};
+
 /** The word for a state of `manage-procs status --json`. */
 export function stateWord(state: string): string {
-    switch (state) {
-    case "running": return _("running");
-    case "starting": return _("starting");
-    case "held_off": return _("held off");
-    case "exiting": return _("exiting");
-    case "stopped": return _("stopped");
-    case "hidden": return _("hidden");
-    case "broken": return _("broken");
-    case "failed": return _("failed");
-    case "dead": return _("dead");
-    case "no_answer": return _("no answer");
-    case "looping": return _("looping");
-    case "hung": return _("hung");
-    case "orphan": return _("orphan");
-    case "down": return _("down");
-    default: return clean(state, 40);
-    }
+    return new Map(Object.entries(STATES)).get(state) ?? clean(state, 40);
 }

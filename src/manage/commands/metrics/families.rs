@@ -150,13 +150,14 @@ const FAMILIES: [Family; 20] = [
 ];
 
 /// What may fail: `what` of the status file. Of a later server there may be more.
-const SUBSYSTEMS: [&str; 9] = [
+const SUBSYSTEMS: [&str; 10] = [
     "log",
     "log_sync",
     "log_rotate",
     "syslog",
     "events",
     "events_rotate",
+    "journal",
     "status_file",
     "history",
     "child_start",

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Request;
 use super::answer::{self, Item, text};
 use super::locate;
-use crate::manage::commands::events::sentence::sentence;
+use crate::event_text::sentence;
 use crate::manage::commands::{logs, pager};
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::hosts::Host;
@@ -256,7 +256,8 @@ impl Page {
         let (host_width, name_width) = (self.host_width, self.name_width);
         let label = format!("{stamp}{host:host_width$} {name:name_width$}");
         if !self.is_log {
-            let what = sentence(&Value::Object(entry.item.clone()));
+            // The users of another host may have other names there.
+            let what = sentence(&Value::Object(entry.item.clone()), &|uid| format!("uid {uid}"));
             return output::line(&format!("{label} {what}"));
         }
         let message = lines::plain(text(&entry.item, "message").as_bytes());

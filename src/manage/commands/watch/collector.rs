@@ -21,15 +21,16 @@ use crate::manage::registry::pattern::Patterns;
 pub(super) enum Found {
     /// The same as before.
     Same,
-    /// Everything was looked at: what differs now.
+    /// What differs now.
     Changes {
         /// The objects of instances that have changed or are new, by name.
         changed: BTreeMap<String, Value>,
         /// The names of instances that are gone.
         removed: Vec<String>,
+        /// Why everything can't be looked at, if it can't.
+        trouble: Option<String>,
     },
-    /// Why the instances can't be looked at, and with which status the command exits if that is so
-    /// from the beginning.
+    /// Nothing is known, and why, and with which status the command exits.
     Failed(String, u8),
 }
 
@@ -72,15 +73,14 @@ impl Looker {
             }
         }
         let refreshed = self.watch.refresh();
-        self.looked = Some(Instant::now());
+        let is_first = self.looked.replace(Instant::now()).is_none();
         match refreshed {
-            Ok(false) => Ok(Found::Same),
-            Ok(true) => {
-                self.events.watch(self.watch.all().map(|one| one.name.clone()));
-                Ok(self.changes())
-            }
-            Err(error) => Ok(Found::Failed(error.text, error.code)),
+            Ok(false) => return Ok(Found::Same),
+            Ok(true) => self.events.watch(self.watch.all().map(|one| one.name.clone())),
+            Err(error) if is_first => return Ok(Found::Failed(error.text, error.code)),
+            Err(_) => {}
         }
+        Ok(self.changes())
     }
 
     /// What differs from what was answered before.
@@ -95,6 +95,7 @@ impl Looker {
         let changed = now.iter().filter(is_new).map(|(name, value)| (name.clone(), value.clone()));
         let changed = changed.collect();
         self.told = now;
-        Found::Changes { changed, removed }
+        let trouble = self.watch.trouble().map(str::to_owned);
+        Found::Changes { changed, removed, trouble }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn watch(
         lines: Lines::default(),
         is_begun: false,
         asked: Instant::now(),
-        failure: None,
+        trouble: None,
         output: Vec::new(),
     };
     session.run()
@@ -61,8 +61,8 @@ struct Session {
     is_begun: bool,
     /// When the process that looks at the instances was asked.
     asked: Instant,
-    /// Why the last look has failed.
-    failure: Option<String>,
+    /// Why everything can't be looked at, as far as that is known.
+    trouble: Option<String>,
     /// The rest of the line that is being printed.
     output: Vec<u8>,
 }
@@ -94,7 +94,7 @@ impl Session {
             }
             self.lines.take_trouble(match self.asked.elapsed() >= COLLECTOR_PATIENCE {
                 true => Some(NO_ANSWER.to_owned()),
-                false => self.failure.clone(),
+                false => self.trouble.clone(),
             });
             if ready.is_output_closed || (ready.input && has_ended()) {
                 return Ok(0);
@@ -132,13 +132,10 @@ impl Session {
 
     fn take(&mut self, found: Found) -> Result<(), CommandError> {
         match found {
-            Found::Failed(text, code) if !self.is_begun => {
-                return Err(CommandError { text, code });
-            }
-            Found::Failed(text, _) => self.failure = Some(text),
+            Found::Failed(text, code) => return Err(CommandError { text, code }),
             Found::Same => {}
-            Found::Changes { changed, removed } => {
-                self.failure = None;
+            Found::Changes { changed, removed, trouble } => {
+                self.trouble = trouble;
                 self.lines.take(changed, removed);
                 self.is_begun = true;
             }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Local, SecondsFormat};
 use serde_json::{Value, json};
 
 use super::{Log, Report, ReportedEnd, page};
+use crate::event_text::signal_name;
 use crate::manage::inspect::ends;
 use crate::manage::inspect::proc::Process;
 use crate::manage::registry::unit_name;
@@ -74,7 +75,7 @@ impl ReportedEnd {
             "pid": end.pid,
             "code": end.code,
             "signal": end.signal,
-            "signal_name": end.signal.map(ends::signal_name),
+            "signal_name": end.signal.map(signal_name),
             "cause": end.cause,
             "cause_text": page::cause(end),
             "by": by,

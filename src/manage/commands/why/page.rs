@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::{Log, Report, ReportedEnd};
-use crate::manage::commands::events::sentence::sentence;
+use crate::event_text::sentence;
 use crate::manage::inspect::ends::{self, End};
 use crate::manage::inspect::proc::Process;
 use crate::manage::inspect::units::UnitStatus;
@@ -49,7 +49,11 @@ impl Report {
         if let Some(mode) = one.mode().filter(|mode| *mode != "ON") {
             let by = self.mode_change.as_ref().map(|change| {
                 let time = ends::time(&change.event, "time").map(&ago);
-                format!(", {}, {}", sentence(&change.event), time.unwrap_or_default())
+                format!(
+                    ", {}, {}",
+                    sentence(&change.event, &users::describe),
+                    time.unwrap_or_default()
+                )
             });
             page.field("mode", &format!("{mode}{}", by.unwrap_or_default()));
         }
@@ -138,13 +142,14 @@ pub(super) fn cause(end: &End) -> String {
     match cause.get("by").and_then(Value::as_str) {
         Some("client") => sentence(
             &json!({ "event": "command", "command": field("command"), "client": field("client") }),
+            &users::describe,
         ),
         Some("signal") => {
             let mut event = json!({ "event": "signal", "signal": field("signal") });
             if let (Some(event), Some(sender)) = (event.as_object_mut(), cause.get("sender")) {
                 event.insert("sender".to_owned(), sender.clone());
             }
-            sentence(&event)
+            sentence(&event, &users::describe)
         }
         Some("server") => "it had closed its terminal, and was killed for that".to_owned(),
         Some("itself") => "nobody asked the server for it".to_owned(),

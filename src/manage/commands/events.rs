@@ -1,7 +1,5 @@
 //! `events`: shows what the events files of instances have, merged by time.
 
-pub(crate) mod sentence;
-
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -10,12 +8,12 @@ use clap::ArgMatches;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
-use self::sentence::sentence;
 use super::fallback;
+use crate::event_text::sentence;
 use crate::manage::error::{CommandError, CommandResult};
-use crate::manage::inspect::bounded;
 use crate::manage::inspect::events::{self, Event, Look};
 use crate::manage::inspect::rotated::{self, Position};
+use crate::manage::inspect::{bounded, users};
 use crate::manage::limits::{FOLLOW_INTERVAL, FOLLOW_LINES, TAIL_MIN};
 use crate::manage::output;
 use crate::manage::registry::Registry;
@@ -121,7 +119,7 @@ impl Printer {
             return format!("{value}\n");
         }
         let (name, width) = (&event.instance, self.width);
-        let (time, what) = (self.stamps.show(event.millis), sentence(&value));
+        let (time, what) = (self.stamps.show(event.millis), sentence(&value, &users::describe));
         output::line(&format!("{time} {name:width$} {what}"))
     }
 }

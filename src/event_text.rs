@@ -1,11 +1,11 @@
-//! An event as a sentence for people.
+//! An event (docs/events.md) as a sentence for people.
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::manage::inspect::{ends, users};
-
-/// What happened. An event that this program does not know is shown as it is.
-pub(crate) fn sentence(event: &Value) -> String {
+/// What happened. `user` describes the user with a number, as in `oper (uid 1001)`. An event that this
+/// program does not know is shown as it is.
+pub(crate) fn sentence(event: &Value, user: &dyn Fn(u32) -> String) -> String {
     let text = |key: &str| match event.get(key) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) | None => "?".to_owned(),
@@ -22,24 +22,24 @@ pub(crate) fn sentence(event: &Value) -> String {
         "server_upgrade" => format!("server upgraded from {} to {}", text("from"), text("to")),
         "upgrade_failed" => format!("server not upgraded: {}", text("reason")),
         "server_exit" => format!("server exited with status {}", text("status")),
-        "connect" => format!("{} attached{}", client(event), at(event)),
+        "connect" => format!("{} attached{}", client(event, user), at(event)),
         "disconnect" => {
             let why = match text("reason").as_str() {
                 "failed" => " (connection lost)",
                 "server_exit" => " (the server exited)",
                 _ => "",
             };
-            format!("{} left{}{why}", client(event), at(event))
+            format!("{} left{}{why}", client(event, user), at(event))
         }
         "refuse" => {
             let peer = event.get("peer").and_then(Value::as_str).unwrap_or("a client");
             format!("{peer} refused at {}: {}", text("endpoint"), text("reason"))
         }
-        "command" => command(event, &text("command")),
+        "command" => command(event, &text("command"), user),
         "signal" => {
             let by = event.get("sender").map(|sender| {
                 let pid = sender.get("pid").map_or_else(String::new, |pid| format!(", PID {pid}"));
-                format!(" from {}{pid}", user(sender))
+                format!(" from {}{pid}", describe(sender, user))
             });
             format!("server got {}{}", text("signal"), by.unwrap_or_default())
         }
@@ -55,9 +55,9 @@ pub(crate) fn sentence(event: &Value) -> String {
             };
             let unfinished = event.get("unfinished") == Some(&Value::Bool(true));
             let unfinished = if unfinished { ", no Enter" } else { "" };
-            format!("input by {}{}{unfinished}: {what}", client(event), at(event))
+            format!("input by {}{}{unfinished}: {what}", client(event, user), at(event))
         }
-        "skipped" => format!("{} missed {} bytes", client(event), text("bytes")),
+        "skipped" => format!("{} missed {} bytes", client(event, user), text("bytes")),
         "trouble" => format!("{} fails: {}", thing(&text("with")), text("reason")),
         "recovery" => format!("{} works again", thing(&text("with"))),
         "accept_failed" => {
@@ -74,8 +74,8 @@ pub(crate) fn sentence(event: &Value) -> String {
     }
 }
 
-fn command(event: &Value, command: &str) -> String {
-    let by = format!("by {}{}", client(event), at(event));
+fn command(event: &Value, command: &str, user: &dyn Fn(u32) -> String) -> String {
+    let by = format!("by {}{}", client(event, user), at(event));
     let count = event.get("count").map_or_else(String::new, |count| format!(", {count} times"));
     match command {
         "kill" => format!("killed {by}{count}"),
@@ -93,10 +93,10 @@ fn command(event: &Value, command: &str) -> String {
 }
 
 /// Who a client is.
-fn client(event: &Value) -> String {
+fn client(event: &Value, user: &dyn Fn(u32) -> String) -> String {
     let client = event.get("client").unwrap_or(&Value::Null);
     if client.get("uid").is_some() {
-        return user(client);
+        return describe(client, user);
     }
     if client.get("endpoint").and_then(Value::as_str) == Some("stdin") {
         return "the server's terminal".to_owned();
@@ -108,10 +108,10 @@ fn client(event: &Value) -> String {
 }
 
 /// The user of a client or of the sender of a signal.
-fn user(who: &Value) -> String {
+fn describe(who: &Value, user: &dyn Fn(u32) -> String) -> String {
     let uid = who.get("uid").and_then(Value::as_u64).and_then(|uid| u32::try_from(uid).ok());
     let Some(uid) = uid else { return "somebody".to_owned() };
-    users::describe(uid)
+    user(uid)
 }
 
 /// The endpoint of a client.
@@ -128,9 +128,15 @@ fn end(event: &Value) -> String {
         return format!("exited with status {code}");
     }
     match event.get("signal").and_then(Value::as_i64) {
-        Some(number) => format!("died of {}", ends::signal_name(number)),
+        Some(number) => format!("died of {}", signal_name(number)),
         None => "ended, its exit status is unknown".to_owned(),
     }
+}
+
+/// The name of a signal, such as `SIGSEGV`.
+pub(crate) fn signal_name(number: i64) -> String {
+    let signal = i32::try_from(number).ok().and_then(|number| Signal::try_from(number).ok());
+    signal.map_or_else(|| format!("signal {number}"), |signal| signal.as_str().to_owned())
 }
 
 /// What trouble is with.
@@ -141,6 +147,7 @@ fn thing(with: &str) -> String {
         "log_rotate" => "rotating the log file",
         "events" => "events file",
         "events_rotate" => "rotating the events file",
+        "journal" => "sending events to the journal",
         "status_file" => "status file",
         "child_start" => "starting the child",
         other => other,
@@ -154,6 +161,7 @@ mod tests {
 
     #[test]
     fn events_in_words() {
+        let user = |uid| if uid == 0 { "root (uid 0)".to_owned() } else { format!("uid {uid}") };
         for (event, expected) in [
             (
                 r#"{"event":"command","command":"kill","client":{"id":3,"endpoint":"unix:/run/c","uid":0}}"#,
@@ -202,7 +210,7 @@ mod tests {
             (r#"{"event":"child_exit","signal":99999999999}"#, "child died of signal 99999999999"),
             (r#"{}"#, "? {}"),
         ] {
-            assert_eq!(sentence(&serde_json::from_str(event).unwrap()), expected);
+            assert_eq!(sentence(&serde_json::from_str(event).unwrap(), &user), expected);
         }
     }
 }
