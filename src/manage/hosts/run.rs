@@ -96,6 +96,7 @@ struct Session<'s> {
     allowance: Allowance,
     ssh: Ssh,
     started: Instant,
+    last_output: Instant,
     /// `None` when the output of the command has begun.
     before: Option<Lines>,
     errors: Lines,
@@ -140,6 +141,7 @@ impl Session<'_> {
             allowance,
             ssh: Ssh(child),
             started: Instant::now(),
+            last_output: Instant::now(),
             before: Some(Lines::default()),
             errors: Lines::default(),
             complaints: 0,
@@ -162,15 +164,19 @@ impl Session<'_> {
         }
     }
 
-    /// Waits for output, and passes it on.
+    /// Waits for output, and passes it on. A host that never pauses is late, too.
     fn turn(
         &mut self,
         output: &mut ChildStdout,
         errors: &mut Option<ChildStderr>,
     ) -> Result<(), Stop> {
         let limit = self.limit();
-        let left =
-            limit.as_ref().map(|(deadline, _)| deadline.saturating_duration_since(Instant::now()));
+        let left = limit.map(|(deadline, _)| deadline.saturating_duration_since(Instant::now()));
+        if let Some((_, time)) = limit
+            && left == Some(Duration::ZERO)
+        {
+            return Err(Stop::Because(format!("no answer within {} s", time.as_secs())));
+        }
         let [is_output, is_error] = ready(output.as_fd(), errors.as_ref().map(AsFd::as_fd), left);
         if is_error {
             self.read_errors(errors)?;
@@ -182,28 +188,24 @@ impl Session<'_> {
                 Ok(length) => {
                     chunk.truncate(length);
                     self.take(chunk)?;
+                    // Not when it came: somebody may have had to take it first.
+                    self.last_output = Instant::now();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(Stop::Because(format!("ssh: {}", sys::reason(&error)))),
             }
-        } else if !is_error
-            && let Some((deadline, what)) = limit
-            && Instant::now() >= deadline
-        {
-            return Err(Stop::Because(what));
         }
         Ok(())
     }
 
-    /// Until when something has to come, and what is wrong if nothing does.
-    fn limit(&self) -> Option<(Instant, String)> {
-        let late = |time: Duration| format!("no answer within {} s", time.as_secs());
+    /// Until when something has to come, and the time that there was for that.
+    fn limit(&self) -> Option<(Instant, Duration)> {
         if self.before.is_some() {
-            return Some((self.started + HOST_TIMEOUT, late(HOST_TIMEOUT)));
+            return Some((self.started + HOST_TIMEOUT, HOST_TIMEOUT));
         }
-        let whole = self.allowance.time.map(|time| (self.started + time, late(time)));
-        let silence = self.allowance.silence.map(|time| (Instant::now() + time, late(time)));
-        [whole, silence].into_iter().flatten().min_by_key(|(deadline, _)| *deadline)
+        let whole = self.allowance.time.map(|time| (self.started + time, time));
+        let silence = self.allowance.silence.map(|time| (self.last_output + time, time));
+        [whole, silence].into_iter().flatten().min()
     }
 
     /// Takes output, of which that of the command is passed on.
@@ -218,9 +220,6 @@ impl Session<'_> {
             && self.bytes > max
         {
             return Err(Stop::Because(format!("its answer has more than {max} bytes")));
-        }
-        if self.allowance.time.is_some_and(|time| self.started.elapsed() >= time) {
-            return Err(Stop::Because("its answer does not end".to_owned()));
         }
         if chunk.is_empty() { Ok(()) } else { self.send(Said::Output(chunk)) }
     }
@@ -272,19 +271,18 @@ impl Session<'_> {
     /// standard error open.
     fn wait(&mut self, errors: &mut Option<ChildStderr>) -> io::Result<ExitStatus> {
         let deadline = Instant::now() + HOST_TIMEOUT;
-        loop {
+        while Instant::now() < deadline {
             let status = self.ssh.0.try_wait()?;
-            let is_over = status.is_some() || Instant::now() >= deadline;
-            let pause = if is_over { Duration::ZERO } else { HOST_END_PAUSE };
+            let pause = if status.is_some() { Duration::ZERO } else { HOST_END_PAUSE };
             let fd = errors.as_ref().map(AsFd::as_fd);
-            match fd.map(|fd| ready(fd, None, Some(pause))) {
-                Some([true, _]) => drop(self.read_errors(errors)),
-                _ if status.is_some() => return Ok(status.unwrap_or_default()),
-                _ if is_over => return Err(ErrorKind::TimedOut.into()),
-                Some(_) => {}
-                None => thread::sleep(pause),
+            match (fd.map(|fd| ready(fd, None, Some(pause))), status) {
+                (Some([true, _]), _) => drop(self.read_errors(errors)),
+                (_, Some(status)) => return Ok(status),
+                (Some(_), None) => {}
+                (None, None) => thread::sleep(pause),
             }
         }
+        self.ssh.0.try_wait()?.ok_or_else(|| ErrorKind::TimedOut.into())
     }
 
     /// What the end of ssh says of the command.

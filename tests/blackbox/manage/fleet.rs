@@ -2,9 +2,10 @@
 
 use crate::support::{ServerBuilder, TestEnv, TestServer};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// The program under test.
@@ -73,8 +74,19 @@ impl Fleet {
 
     /// Writes an executable file.
     pub fn program(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.file(name, content);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // A process that another case starts at this moment would have the file open for writing for
+        // a while, and nobody could execute it, if this process wrote it.
+        let write = "cat >\"$1\" && chmod 755 \"$1\"";
+        let mut child = Command::new("sh")
+            .args(["-c", write, "sh"])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(content.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
         path
     }
 

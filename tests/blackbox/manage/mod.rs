@@ -16,6 +16,7 @@ mod events;
 mod fleet;
 mod hostile;
 mod hosts;
+mod hosts_output;
 mod hung;
 mod image;
 mod logs;
@@ -42,6 +43,7 @@ pub(crate) fn cases() -> Vec<Case> {
         control::cases(),
         hostile::cases(),
         hosts::cases(),
+        hosts_output::cases(),
         hung::cases(),
         logs::cases(),
         metrics::cases(),
