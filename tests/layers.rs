@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "config",
             "console",
             "console/child",
+            "event_text",
             "handover",
             "limits",
             "server/os",
