@@ -10,12 +10,13 @@ use serde_json::Value;
 use super::Request;
 use super::answer::{self, Item, text};
 use super::locate;
-use crate::manage::commands::events::sentence::sentence;
+use crate::event_text::sentence;
 use crate::manage::commands::{logs, pager};
 use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::hosts::Host;
 use crate::manage::hosts::lines::{self, Line, Lines};
 use crate::manage::hosts::run::{self, Allowance, Job, Report, Said};
+use crate::manage::inspect::users;
 use crate::manage::limits::{
     FOLLOW_INTERVAL, FOLLOW_LINES, HOST_EVENT_TIMEOUT, HOST_LOG_TIMEOUT, LOG_LINES,
 };
@@ -256,7 +257,7 @@ impl Page {
         let (host_width, name_width) = (self.host_width, self.name_width);
         let label = format!("{stamp}{host:host_width$} {name:name_width$}");
         if !self.is_log {
-            let what = sentence(&Value::Object(entry.item.clone()));
+            let what = sentence(&Value::Object(entry.item.clone()), &users::describe);
             return output::line(&format!("{label} {what}"));
         }
         let message = lines::plain(text(&entry.item, "message").as_bytes());
