@@ -16,7 +16,6 @@ use crate::manage::error::{CommandError, CommandResult};
 use crate::manage::hosts::Host;
 use crate::manage::hosts::lines::{self, Line, Lines};
 use crate::manage::hosts::run::{self, Allowance, Job, Report, Said};
-use crate::manage::inspect::users;
 use crate::manage::limits::{
     FOLLOW_INTERVAL, FOLLOW_LINES, HOST_EVENT_TIMEOUT, HOST_LOG_TIMEOUT, LOG_LINES,
 };
@@ -257,7 +256,8 @@ impl Page {
         let (host_width, name_width) = (self.host_width, self.name_width);
         let label = format!("{stamp}{host:host_width$} {name:name_width$}");
         if !self.is_log {
-            let what = sentence(&Value::Object(entry.item.clone()), &users::describe);
+            // The users of another host may have other names there.
+            let what = sentence(&Value::Object(entry.item.clone()), &|uid| format!("uid {uid}"));
             return output::line(&format!("{label} {what}"));
         }
         let message = lines::plain(text(&entry.item, "message").as_bytes());
