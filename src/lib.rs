@@ -6,8 +6,8 @@
 //!
 //! | module | what it owns | what it may use |
 //! |---|---|---|
-//! | [`manage`] | `manage-procs`: the configured instances, their units, what of them runs, their consoles | [`cli`], `config`, `reply_filter`, `telnet`, `sys` |
-//! | [`server`] | every descriptor; it does what the console decided, on one edge-triggered poll | `handover`, `console`, `systemd`, [`cli`], `config`, `sys` |
+//! | [`manage`] | `manage-procs`: the configured instances, their units, what of them runs, their consoles | [`cli`], `config`, `event_text`, `reply_filter`, `telnet`, `sys` |
+//! | [`server`] | every descriptor; it does what the console decided, on one edge-triggered poll | `handover`, `console`, `systemd`, [`cli`], `config`, `event_text`, `sys` |
 //! | [`handover`] | the complete state of a server, as bytes that another version can read | `console`, `config`, `sys` |
 //! | [`console`] | the console: a state machine that decides everything and does nothing | `telnet`, [`reply_filter`], `config`, the exit status of `sys` |
 //! | [`systemd`] | the protocols of the service manager: socket activation, sd_notify, the descriptor store | `config`, `sys` |

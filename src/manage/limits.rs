@@ -100,6 +100,15 @@ pub(crate) const JOURNAL_ENTRIES: usize = 10_000;
 /// How long journalctl may take to find them: an index leads there. More is not known then.
 pub(crate) const JOURNAL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How many events are read of the journal, newest first: some 20 MB of JSON.
+pub(crate) const JOURNAL_EVENTS: usize = 20_000;
+
+/// How long journalctl may take to find these, as a user is waiting.
+pub(crate) const JOURNAL_EVENTS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much later than its event an entry of the journal may be, in milliseconds.
+pub(crate) const JOURNAL_LATE: i64 = 60_000;
+
 /// How long after its start a unit is looked at. systemd calls a unit started when there is a
 /// process, which may fail to become the user or to execute the server.
 pub(crate) const START_SETTLE: Duration = Duration::from_millis(200);

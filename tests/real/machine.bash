@@ -63,10 +63,11 @@ processes() { in_systemd cat "/sys/fs/cgroup$group/cgroup.procs" 2>/dev/null; }
 in_journal() { journal | grep -q "$1"; }
 journal() { in_systemd journalctl --no-pager --output cat --unit "$unit"; }
 
+# boot OPTION...: with more namespaces, as options of unshare(1).
 boot() {
     (
         echo 0 >"$cgroups/cgroup.procs"
-        exec unshare --mount --pid --cgroup --fork --kill-child bash -c '
+        exec unshare "$@" --mount --pid --cgroup --fork --kill-child bash -c '
             mount -t proc none "$1/proc"
             mount -t cgroup2 none "$1/sys/fs/cgroup"
             cd "$1"

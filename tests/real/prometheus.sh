@@ -1,5 +1,5 @@
 #!/bin/bash
-# docs/monitoring.md from top to bottom, with what contrib/prometheus has: real node_exporter, Prometheus
+# docs/monitoring.md from top to its chapter about the journal, with what contrib/prometheus has: real node_exporter, Prometheus
 # and promtool under a real systemd.
 . "$(dirname "$0")/lib.sh"
 need curl jq prometheus prometheus-node-exporter promtool socat useradd
@@ -17,6 +17,7 @@ sed -i 's/\(scrape_interval\|evaluation_interval\): *15s/\1: 1s/; s/^rule_files:
 # Each indented block of the document, by its number.
 mkdir "$scratch/blocks"
 awk -v place="$scratch/blocks/" '
+    /^## The journal/ { exit }
     /^    / { if (!inside) count++; inside = 1; print substr($0, 5) >(place count); next }
     { inside = 0 }' "$here/../../docs/monitoring.md"
 in_systemd() { nsenter -t "$init" --mount --pid --cgroup --root --wd env PATH=/usr/local/bin:"$PATH" "$@"; }

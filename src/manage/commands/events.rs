@@ -1,4 +1,4 @@
-//! `events`: shows what the events files of instances have, merged by time.
+//! `events`: shows what the events files of instances and the journal have, merged by time.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::fallback;
 use crate::event_text::sentence;
 use crate::manage::error::{CommandError, CommandResult};
-use crate::manage::inspect::events::{self, Event, Look};
+use crate::manage::inspect::events::{self, Event, Found, Look};
 use crate::manage::inspect::rotated::{self, Position};
 use crate::manage::inspect::{bounded, users};
 use crate::manage::limits::{FOLLOW_INTERVAL, FOLLOW_LINES, TAIL_MIN};
@@ -45,8 +45,9 @@ pub(crate) fn events(
         return Err(CommandError::new("there are no instances"));
     }
     let bounds = (since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
-    let (mut found, looks) = events::between(&registry, &instances, bounds.0, bounds.1);
-    let failures = report(&looks)?;
+    let Found { events: mut found, looks, journal } =
+        events::between(&registry, &instances, bounds.0, bounds.1);
+    let failures = report(&looks)? + report_journal(journal);
     if follow && since.is_none() {
         found.drain(..found.len().saturating_sub(FOLLOW_LINES));
     }
@@ -87,10 +88,25 @@ fn report(looks: &BTreeMap<String, Look>) -> Result<usize, CommandError> {
                 "{name}: the oldest events are left out; all of them are in {}",
                 file.display()
             )),
-            Look::Off | Look::Read { .. } => {}
+            Look::Off | Look::Journal | Look::Read { .. } => {}
         }
     }
     Ok(failures)
+}
+
+/// Says what is to be said of the journal, and returns how many failures there are.
+fn report_journal(journal: Option<Result<bool, String>>) -> usize {
+    match journal {
+        Some(Err(problem)) => {
+            output::print_error(&format!("the journal can't be read: {problem}"));
+            1
+        }
+        Some(Ok(true)) => {
+            output::print_error("the oldest events are left out of those in the journal");
+            0
+        }
+        Some(Ok(false)) | None => 0,
+    }
 }
 
 struct Printer {
@@ -129,6 +145,15 @@ type Followed = (PathBuf, Option<Position>);
 
 /// Prints what the files get, until the reader of standard output has ended or no file answers.
 fn follow_files(looks: BTreeMap<String, Look>, printer: &mut Printer) -> Result<(), CommandError> {
+    let in_journal = looks.iter().filter(|(_, look)| matches!(look, Look::Journal));
+    let in_journal: Vec<&str> = in_journal.map(|(name, _)| name.as_str()).collect();
+    if !in_journal.is_empty() {
+        let names = in_journal.join(", ");
+        output::print_error(&format!(
+            "{names}: events that are in the journal alone are not followed; journalctl -f -t procServ \
+             does that"
+        ));
+    }
     let mut followed: BTreeMap<String, Followed> = BTreeMap::new();
     for (name, look) in looks {
         if let Look::Read { file, position, .. } = look {

@@ -7,6 +7,7 @@ pub(crate) mod ends;
 pub(crate) mod events;
 pub(crate) mod file_events;
 pub(crate) mod journal;
+mod journal_events;
 pub(crate) mod overview;
 pub(crate) mod past;
 pub(crate) mod probe;

@@ -56,6 +56,8 @@ pub(crate) struct Instance {
     pub(crate) window: Option<String>,
     /// True if the server writes an events file. procServ's own helper does not know this key.
     pub(crate) events: bool,
+    /// True if the server sends its events to the journal. It is the same key.
+    pub(crate) events_journal: bool,
     /// True if the child outlives a server that is killed, with the help of systemd's file descriptor
     /// store. procServ's own helper does not know this key.
     pub(crate) fdstore: bool,
@@ -121,6 +123,15 @@ impl Instance {
             user = None;
         }
         let control_group = value("control_group")?;
+        let (events, events_journal) = match value("events")?.as_deref() {
+            None => (true, false),
+            Some("journal") => (false, true),
+            Some("both") => (true, true),
+            Some(text) => match truth(text) {
+                Some(events) => (events, false),
+                None => return Err(format!("events: {text:?} is not yes, no, journal or both")),
+            },
+        };
         if let Some(group) = &control_group {
             check_group(group).map_err(|problem| format!("control_group: {problem}"))?;
         }
@@ -141,7 +152,8 @@ impl Instance {
             options: split("options")?,
             term: value("term")?,
             window: value("window")?,
-            events: switch("events", true)?,
+            events,
+            events_journal,
             fdstore: switch("fdstore", false)?,
             stop_input: value("stop_input")?,
             record_input: switch("record_input", false)?,
@@ -160,8 +172,8 @@ impl Instance {
         if words.into_iter().any(|word| word.contains('\0')) {
             return Err("command, options or stop_input: a zero byte".to_owned());
         }
-        if instance.record_input && !instance.events {
-            return Err("record_input: needs events = yes".to_owned());
+        if instance.record_input && !instance.events && !instance.events_journal {
+            return Err("record_input: needs events = yes, journal or both".to_owned());
         }
         if let Some(text) = &instance.stop_input
             && let Err(escape) = control_char::parse_text(text.as_bytes())
@@ -212,6 +224,9 @@ impl Instance {
                 "--events-rotate".to_owned(),
                 rotation,
             ]);
+        }
+        if self.events_journal {
+            arguments.extend(["--events".to_owned(), "journal".to_owned()]);
         }
         if self.record_input {
             arguments.push("--record-input".to_owned());

@@ -2,6 +2,7 @@
 
 use crate::manage::fleet::Fleet;
 use crate::support::{TestEnv, cases};
+use serde_json::json;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -12,6 +13,8 @@ cases![
     a_server_is_told_of,
     nothing_in_a_file_does_harm,
     who_has_no_events_is_named,
+    the_journal_is_read_once_for_all,
+    a_journal_that_does_not_answer_is_a_failure,
     new_events_are_followed_over_a_rotation,
     a_terminal_has_a_pager,
 ];
@@ -153,6 +156,70 @@ fn who_has_no_events_is_named(_: &TestEnv) {
     let done = fleet.run(&["events", "none"]);
     assert_eq!(done.stderr, "manage-procs: no events are recorded (key events): none\n");
     assert_eq!(done.code, 1);
+}
+
+/// A stand-in for journalctl that writes down its arguments and prints these events, newest first.
+fn journal(fleet: &Fleet, events: &[(&str, &str)]) {
+    let uid = nix::unistd::Uid::current().to_string();
+    let entry = |(name, line): &(&str, &str)| {
+        let unit = format!("procserv-{name}.service");
+        json!({ "PROCSERV_JSON": line.trim_end(), "_SYSTEMD_USER_UNIT": unit, "_UID": uid })
+    };
+    let entries: String = events.iter().map(|event| format!("echo '{}'\n", entry(event))).collect();
+    let dir = fleet.path("").display().to_string();
+    let script = format!("#!/bin/sh\necho \"$*\" >>{dir}/journalctl\n{entries}");
+    fleet.program("bin/journalctl", &script);
+}
+
+fn the_journal_is_read_once_for_all(_: &TestEnv) {
+    let fleet = fleet();
+    journal(&fleet, &[]);
+    fleet.file("events/a", &(start(1, 1) + &start(3, 3)));
+    assert_eq!(pids(&fleet.must(&["events"])), [1, 3]);
+    assert!(!fleet.path("journalctl").exists(), "nobody sends events there");
+
+    fleet.file(
+        "home/.config/procServ.conf",
+        "[both]\ncommand = x\nevents = both\n[alone]\ncommand = x\nevents = journal\n",
+    );
+    fleet.file("home/.local/state/log/procserv-both/events", &(start(2, 2) + &start(6, 6)));
+    let lost = start(7, 9).replace("child_start", "events_lost");
+    let both = [start(2, 2), start(5, 5), start(6, 6)];
+    let alone = start(4, 4);
+    journal(
+        &fleet,
+        &[
+            ("both", &lost),
+            ("both", &both[2]),
+            ("both", &both[1]),
+            ("alone", &alone),
+            ("a", &start(4, 100)),
+            ("both", &both[0]),
+        ],
+    );
+    let done = fleet.run(&["events", "--since", "2020-01-02 03:04:01 UTC"]);
+    assert_eq!(
+        (pids(&done.stdout), done.code, done.stderr.as_str()),
+        (vec![1, 2, 3, 4, 5, 6], 0, "")
+    );
+    let calls = fleet.read("journalctl");
+    assert!(calls.lines().count() == 1 && calls.contains(" --since=@1577934241 "), "{calls}");
+    let json = fleet.must(&["events", "--json", "alone"]);
+    assert!(json.contains("\"instance\":\"alone\"") && json.lines().count() == 1, "{json}");
+}
+
+fn a_journal_that_does_not_answer_is_a_failure(_: &TestEnv) {
+    let fleet = fleet();
+    fleet.file("home/.config/procServ.conf", "[both]\ncommand = x\nevents = both\n");
+    fleet.file("home/.local/state/log/procserv-both/events", &start(2, 2));
+    fleet.program("bin/journalctl", "#!/bin/sh\nexit 3\n");
+    let done = fleet.run(&["events"]);
+    let says = "manage-procs: the journal can't be read: journalctl: exit status: 3\n";
+    assert_eq!((pids(&done.stdout), done.code, done.stderr.as_str()), (vec![2], 1, says));
+    fleet.program("bin/journalctl", "#!/bin/sh\nexec sleep 1000\n");
+    let done = fleet.run(&["events"]);
+    assert_eq!((pids(&done.stdout), done.code), (vec![2], 1));
+    assert!(done.stderr.ends_with("journalctl does not answer\n"), "{}", done.stderr);
 }
 
 fn new_events_are_followed_over_a_rotation(env: &TestEnv) {

@@ -51,11 +51,13 @@ const NOTICE: u8 = 5;
 /// `user` describes a user as in `oper (uid 1001)`.
 pub(super) fn entry(name: &str, line: &[u8], user: &dyn Fn(u32) -> String) -> Vec<u8> {
     let mut event: Value = serde_json::from_slice(line).unwrap_or_default();
+    let mut json = String::from_utf8_lossy(line.trim_ascii_end());
     if line.len() > JOURNAL_EVENT_MAX {
         shorten(&mut event);
         if let Some(fields) = event.as_object_mut() {
             fields.insert("shortened".to_owned(), Value::Bool(true));
         }
+        json = event.to_string().into();
     }
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
     let kind = KINDS.iter().find(|kind| kind.event == text("event"));
@@ -71,7 +73,7 @@ pub(super) fn entry(name: &str, line: &[u8], user: &dyn Fn(u32) -> String) -> Ve
     }
     field(&mut entry, "SYSLOG_IDENTIFIER", "procServ");
     field(&mut entry, "PROCSERV_INSTANCE", name);
-    field(&mut entry, "PROCSERV_JSON", &event.to_string());
+    field(&mut entry, "PROCSERV_JSON", &json);
     fields(&mut entry, "PROCSERV", &event);
     entry
 }

@@ -116,6 +116,9 @@ fn a_child_that_is_typed_to_has_time_to_end(_: &TestEnv) {
 fn events_may_be_off(_: &TestEnv) {
     assert_eq!(directive(&system_unit("events = no\n", &[]).unwrap(), "LogsDirectory"), None);
     assert!(system_unit("events = never\n", &[]).unwrap_err().contains("events: \"never\""));
+    assert_eq!(directive(&system_unit("events = journal\n", &[]).unwrap(), "LogsDirectory"), None);
+    assert!(directive(&system_unit("events = both\n", &[]).unwrap(), "LogsDirectory").is_some());
+    assert!(system_unit("events = journal\nrecord_input = yes\n", &[]).is_ok());
     let wrong = system_unit("events = no\nrecord_input = yes\n", &[]).unwrap_err();
     assert!(wrong.contains("record_input: needs events = yes"), "{wrong}");
 }

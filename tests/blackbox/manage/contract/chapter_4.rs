@@ -89,6 +89,12 @@ fn events_go_where_the_section_says(_: &TestEnv) {
     let off = fleet("events = no\n");
     assert_eq!(argv(&off, "a"), without_events(&off, &["unix:RUN/control"], &words));
     assert!(!off.path("home/.local").exists());
+    let journal = fleet("events = journal\n");
+    assert_eq!(super::values(&argv(&journal, "a"), "--events"), ["journal"]);
+    assert!(!journal.path("home/.local").exists());
+    let both = fleet("events = both\n");
+    let values = super::values(&argv(&both, "a"), "--events");
+    assert!(values.len() == 2 && values[0].ends_with("/events") && values[1] == "journal");
     // Nobody can make the directory: the instance runs all the same.
     let blocked = fleet("");
     blocked.file("home/.local/state", "");
